@@ -1,12 +1,15 @@
 // Builds dist/ (and, with --tests, .build/test/) from TypeScript with esbuild.
+// --out DIR puts both below DIR instead of the checkout, so that builds do not disturb each other.
 // `npm ci` runs it through the `prepare` script, so a fresh clone is ready to use.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
-import { dirname, join, relative } from 'node:path';
+import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const outFlag = process.argv.indexOf('--out');
+const out = outFlag > 0 ? resolve(process.argv[outFlag + 1] ?? root) : root;
 process.chdir(root);
 
 /** Every file below `dir` whose name ends in `suffix`, as paths relative to the root. */
@@ -27,14 +30,17 @@ const common = {
   logLevel: 'warning',
 };
 
-mkdirSync('dist', { recursive: true });
+mkdirSync(join(out, 'dist'), { recursive: true });
+if (out !== root && !existsSync(join(out, 'node_modules'))) {
+  symlinkSync(join(root, 'node_modules'), join(out, 'node_modules'));
+}
 execFileSync(
   process.execPath,
   [
     'node_modules/assemblyscript/bin/asc.js',
     'src/dataplane/wasm/checksum.ts',
     '--outFile',
-    'dist/checksum.wasm',
+    join(out, 'dist/checksum.wasm'),
     '--runtime',
     'stub',
     '--importMemory',
@@ -52,16 +58,16 @@ await build({
     dataplane: 'src/dataplane/main.ts',
     ...(existsSync('bench/main.ts') ? { bench: 'bench/main.ts' } : {}),
   },
-  outdir: 'dist',
+  outdir: join(out, 'dist'),
 });
-chmodSync('dist/fanway.js', 0o755);
+chmodSync(join(out, 'dist/fanway.js'), 0o755);
 
 if (process.argv.includes('--tests')) {
-  rmSync('.build/test', { recursive: true, force: true });
+  rmSync(join(out, '.build/test'), { recursive: true, force: true });
   await build({
     ...common,
     entryPoints: filesBelow('test', '.ts'),
     outbase: 'test',
-    outdir: '.build/test',
+    outdir: join(out, '.build/test'),
   });
 }
