@@ -1,0 +1,142 @@
+/**
+ * The C library, called directly through koffi. Every system call that fanway makes outside
+ * Node's own API is declared here and nowhere else, so that another binding can replace this file.
+ *
+ * Pointers travel as plain numbers (`uintptr_t`): user-space addresses stay below 2^47, which a
+ * double holds exactly. The hot loop therefore passes `arenaBase + offset` without allocating.
+ * @module
+ */
+import { constants as osConstants } from 'node:os';
+import koffi from 'koffi';
+
+const c = koffi.load(null);
+
+/** Declares one libc function; arguments and results are numbers unless the prototype says `str`. */
+function declare<A extends unknown[], R>(prototype: string): (...args: A) => R {
+  return c.func(prototype) as unknown as (...args: A) => R;
+}
+
+type Fd = number;
+type Pointer = number;
+
+/** libc functions by name. All return −1 on failure (mmap: −1 as pointer) and set {@link errno}. */
+export const libc = {
+  open: declare<[string, number, number], Fd>('int open(str path, int flags, uint mode)'),
+  close: declare<[Fd], number>('int close(int fd)'),
+  read: declare<[Fd, Pointer, number], number>('long read(int fd, uintptr_t buf, size_t n)'),
+  write: declare<[Fd, Pointer, number], number>('long write(int fd, uintptr_t buf, size_t n)'),
+  readv: declare<[Fd, Pointer, number], number>('long readv(int fd, uintptr_t iov, int n)'),
+  writev: declare<[Fd, Pointer, number], number>('long writev(int fd, uintptr_t iov, int n)'),
+  poll: declare<[Pointer, number, number], number>(
+    'int poll(uintptr_t fds, unsigned long n, int timeoutMs)',
+  ),
+  ioctl: declare<[Fd, number, Pointer], number>('int ioctl(int fd, ulong request, uintptr_t arg)'),
+  fcntl: declare<[Fd, number, number], number>('int fcntl(int fd, int command, long arg)'),
+  socket: declare<[number, number, number], Fd>('int socket(int domain, int type, int protocol)'),
+  bind: declare<[Fd, Pointer, number], number>('int bind(int fd, uintptr_t addr, uint len)'),
+  connect: declare<[Fd, Pointer, number], number>('int connect(int fd, uintptr_t addr, uint len)'),
+  getsockname: declare<[Fd, Pointer, Pointer], number>(
+    'int getsockname(int fd, uintptr_t addr, uintptr_t len)',
+  ),
+  setsockopt: declare<[Fd, number, number, Pointer, number], number>(
+    'int setsockopt(int fd, int level, int name, uintptr_t value, uint len)',
+  ),
+  getsockopt: declare<[Fd, number, number, Pointer, Pointer], number>(
+    'int getsockopt(int fd, int level, int name, uintptr_t value, uintptr_t len)',
+  ),
+  sendmsg: declare<[Fd, Pointer, number], number>('long sendmsg(int fd, uintptr_t msg, int flags)'),
+  sendmmsg: declare<[Fd, Pointer, number, number], number>(
+    'int sendmmsg(int fd, uintptr_t msgs, uint n, int flags)',
+  ),
+  recvmsg: declare<[Fd, Pointer, number], number>('long recvmsg(int fd, uintptr_t msg, int flags)'),
+  recvmmsg: declare<[Fd, Pointer, number, number, Pointer], number>(
+    'int recvmmsg(int fd, uintptr_t msgs, uint n, int flags, uintptr_t timeout)',
+  ),
+  mmap: declare<[Pointer, number, number, number, Fd, number], Pointer>(
+    'uintptr_t mmap(uintptr_t addr, size_t len, int prot, int flags, int fd, long offset)',
+  ),
+  munmap: declare<[Pointer, number], number>('int munmap(uintptr_t addr, size_t len)'),
+  ftruncate: declare<[Fd, number], number>('int ftruncate(int fd, long length)'),
+  memfd_create: declare<[string, number], Fd>('int memfd_create(str name, uint flags)'),
+  eventfd: declare<[number, number], Fd>('int eventfd(uint initial, int flags)'),
+  flock: declare<[Fd, number], number>('int flock(int fd, int operation)'),
+  prctl: declare<[number, number, number, number, number], number>(
+    'int prctl(int option, ulong a, ulong b, ulong c, ulong d)',
+  ),
+  unshare: declare<[number], number>('int unshare(int flags)'),
+  setns: declare<[Fd, number], number>('int setns(int fd, int type)'),
+  mount: declare<[string, string, string, number, Pointer], number>(
+    'int mount(str source, str target, str type, ulong flags, uintptr_t data)',
+  ),
+  umount2: declare<[string, number], number>('int umount2(str target, int flags)'),
+  /** Raw system call: number first, then up to five arguments as numbers. */
+  syscall: declare<[number, number, number, number, number, number], number>(
+    'long syscall(long number, long a, long b, long c, long d, long e)',
+  ),
+} as const;
+
+/** The calling thread's `errno` after a libc call that returned −1. */
+export function errno(): number {
+  return koffi.errno();
+}
+
+const errnoNames = new Map<number, string>(
+  Object.entries(osConstants.errno).map(([name, number]) => [number, name]),
+);
+// Linux numbers that Node's table leaves out.
+for (const [number, name] of [
+  [57, 'EBADSLT'],
+  [77, 'EBADFD'],
+  [108, 'ESHUTDOWN'],
+] as const) {
+  errnoNames.set(number, name);
+}
+
+/** The symbolic name of an errno value, `E<number>` when unknown. */
+export function errnoName(value: number): string {
+  return errnoNames.get(value) ?? `E${value}`;
+}
+
+/** A failed system call: `code` is the errno name (`ENOBUFS`), `syscall` what was tried. */
+export class SystemError extends Error {
+  readonly code: string;
+  readonly errno: number;
+  readonly syscall: string;
+
+  constructor(syscall: string, errnoValue: number, detail = '') {
+    const code = errnoName(errnoValue);
+    super(`${syscall}: ${code}${detail === '' ? '' : ` (${detail})`}`);
+    this.name = 'SystemError';
+    this.code = code;
+    this.errno = errnoValue;
+    this.syscall = syscall;
+  }
+}
+
+/**
+ * Passes a libc result through, or throws.
+ * @throws SystemError when `result` is −1.
+ */
+export function check(syscall: string, result: number, detail = ''): number {
+  if (result === -1) throw new SystemError(syscall, errno(), detail);
+  return result;
+}
+
+/**
+ * The address of a buffer's first byte. The caller keeps the buffer alive and never resizes or
+ * transfers it while the kernel may use the address. `borrowed:` nothing is copied.
+ */
+export function addressOf(buffer: ArrayBuffer | ArrayBufferView): number {
+  if (ArrayBuffer.isView(buffer)) {
+    return Number(koffi.address(buffer.buffer)) + buffer.byteOffset;
+  }
+  return Number(koffi.address(buffer));
+}
+
+/**
+ * An ArrayBuffer over `length` bytes of memory at `address` (memory that mmap returned).
+ * The view must not be used after munmap.
+ */
+export function viewMemory(address: number, length: number): ArrayBuffer {
+  return koffi.view(BigInt(address), length);
+}
