@@ -35,6 +35,11 @@ export const libc = {
   socket: declare<[number, number, number], Fd>('int socket(int domain, int type, int protocol)'),
   bind: declare<[Fd, Pointer, number], number>('int bind(int fd, uintptr_t addr, uint len)'),
   connect: declare<[Fd, Pointer, number], number>('int connect(int fd, uintptr_t addr, uint len)'),
+  listen: declare<[Fd, number], number>('int listen(int fd, int backlog)'),
+  accept4: declare<[Fd, Pointer, Pointer, number], Fd>(
+    'int accept4(int fd, uintptr_t addr, uintptr_t len, int flags)',
+  ),
+  shutdown: declare<[Fd, number], number>('int shutdown(int fd, int how)'),
   getsockname: declare<[Fd, Pointer, Pointer], number>(
     'int getsockname(int fd, uintptr_t addr, uintptr_t len)',
   ),
@@ -60,6 +65,9 @@ export const libc = {
   memfd_create: declare<[string, number], Fd>('int memfd_create(str name, uint flags)'),
   eventfd: declare<[number, number], Fd>('int eventfd(uint initial, int flags)'),
   flock: declare<[Fd, number], number>('int flock(int fd, int operation)'),
+  nanosleep: declare<[Pointer, Pointer], number>(
+    'int nanosleep(uintptr_t request, uintptr_t remaining)',
+  ),
   prctl: declare<[number, number, number, number, number], number>(
     'int prctl(int option, ulong a, ulong b, ulong c, ulong d)',
   ),
