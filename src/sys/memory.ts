@@ -1,0 +1,55 @@
+/**
+ * Memory shared between the control process and a data process: a memfd, mapped by both.
+ * @module
+ */
+import { EFD_NONBLOCK_CLOEXEC, MAP_SHARED, MFD_CLOEXEC, PROT_READ_WRITE } from './constants.ts';
+import { addressOf, check, libc, viewMemory } from './libc.ts';
+
+/** A mapped memfd. `buffer` stays valid until {@link close}. */
+export class SharedMemory {
+  readonly fd: number;
+  readonly buffer: ArrayBuffer;
+  readonly #address: number;
+  readonly #bytes: number;
+
+  private constructor(fd: number, bytes: number) {
+    this.fd = fd;
+    this.#bytes = bytes;
+    this.#address = check('mmap', libc.mmap(0, bytes, PROT_READ_WRITE, MAP_SHARED, fd, 0));
+    this.buffer = viewMemory(this.#address, bytes);
+  }
+
+  /**
+   * A new zeroed segment of `bytes` bytes; pages are only used once written.
+   * @throws SystemError when the kernel refuses.
+   */
+  static create(name: string, bytes: number): SharedMemory {
+    const fd = check('memfd_create', libc.memfd_create(name, MFD_CLOEXEC));
+    check('ftruncate', libc.ftruncate(fd, bytes));
+    return new SharedMemory(fd, bytes);
+  }
+
+  /** Maps a segment that another process made and whose descriptor was inherited. */
+  static open(fd: number, bytes: number): SharedMemory {
+    return new SharedMemory(fd, bytes);
+  }
+
+  /** Unmaps and closes; views made from `buffer` must not be touched afterwards. */
+  close(): void {
+    libc.munmap(this.#address, this.#bytes);
+    libc.close(this.fd);
+  }
+}
+
+const one = new BigUint64Array([1n]);
+const oneAddress = addressOf(one);
+
+/** An eventfd: the control process wakes a data process's poll with it. */
+export function createEventFd(): number {
+  return check('eventfd', libc.eventfd(0, EFD_NONBLOCK_CLOEXEC));
+}
+
+/** Adds one to an eventfd. A full counter (EAGAIN) means that a wake-up is already pending. */
+export function signalEventFd(fd: number): void {
+  libc.write(fd, oneAddress, 8);
+}
