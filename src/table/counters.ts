@@ -1,0 +1,143 @@
+/**
+ * Every end that a packet can meet, by direction, each with its counter. The data process adds,
+ * the control process reads; `received = delivered + sum of drops` holds for each direction.
+ *
+ * The unit is the packet as it is on the wire: a super-packet counts as the segments it stands for.
+ * @module
+ */
+
+/** Drops and totals on the way overlay → underlay, in counter order. Append only. */
+export const EGRESS_COUNTERS = [
+  'received',
+  'delivered',
+  'receivedBytes',
+  'deliveredBytes',
+  'drop.runt',
+  'drop.malformed',
+  'drop.unknown_ethertype',
+  'drop.ipv6',
+  'drop.multicast',
+  'drop.broadcast',
+  'drop.foreign_source',
+  'drop.outside_overlay',
+  'drop.local_destination',
+  'drop.nested',
+  'drop.too_big',
+  'drop.send_full',
+  'drop.send_denied',
+  'drop.send_unreachable',
+  'drop.send_too_big',
+  'drop.send_error',
+  'drop.unsupported_offload',
+  'drop.stopped',
+] as const;
+
+/** Drops and totals on the way underlay → overlay, in counter order. Append only. */
+export const INGRESS_COUNTERS = [
+  'received',
+  'delivered',
+  'receivedBytes',
+  'deliveredBytes',
+  'drop.truncated',
+  'drop.stranger',
+  'drop.own_source',
+  'drop.bad_header',
+  'drop.wrong_vni',
+  'drop.mode_mismatch',
+  'drop.runt',
+  'drop.malformed',
+  'drop.unknown_ethertype',
+  'drop.ipv6',
+  'drop.multicast',
+  'drop.broadcast',
+  'drop.bad_mac',
+  'drop.foreign_source',
+  'drop.foreign_destination',
+  'drop.nested',
+  'drop.ecn_not_capable',
+  'drop.bad_checksum',
+  'drop.too_big',
+  'drop.device_full',
+  'drop.device_down',
+  'drop.device_error',
+  'drop.stopped',
+] as const;
+
+/** Events beside the packet balance. Append only. */
+export const EVENT_COUNTERS = [
+  'packet_too_big_sent',
+  'packet_too_big_limited',
+  'pmtu_lowered',
+  'icmp_ignored',
+  'device_read_errors',
+  'receive_errors',
+  'send_errors',
+  'segment_fallbacks',
+  'super_packets_in',
+  'super_packets_out',
+  'trains_sent',
+  'trains_received',
+  'rounds',
+] as const;
+
+export type EgressCounter = (typeof EGRESS_COUNTERS)[number];
+export type IngressCounter = (typeof INGRESS_COUNTERS)[number];
+export type EventCounter = (typeof EVENT_COUNTERS)[number];
+
+/** Where each group begins in a link's counter column (unit: counters). */
+export const EGRESS_BASE = 0;
+export const INGRESS_BASE = 32;
+export const EVENT_BASE = 72;
+/** 16 cells of the ECN decapsulation table: base + inner × 4 + outer (RFC 6040 figure 4). */
+export const ECN_BASE = 96;
+/** Counters in one link's column, spare ones included. */
+export const COUNTERS_PER_LINK = 128;
+
+/** Index of an egress counter in the column. */
+export function egressIndex(name: EgressCounter): number {
+  return EGRESS_BASE + EGRESS_COUNTERS.indexOf(name);
+}
+
+/** Index of an ingress counter in the column. */
+export function ingressIndex(name: IngressCounter): number {
+  return INGRESS_BASE + INGRESS_COUNTERS.indexOf(name);
+}
+
+/** Index of an event counter in the column. */
+export function eventIndex(name: EventCounter): number {
+  return EVENT_BASE + EVENT_COUNTERS.indexOf(name);
+}
+
+const ECN_NAMES = ['not_ect', 'ect1', 'ect0', 'ce'] as const;
+
+/** All counters of a column by their public names (`egress.drop.ipv6`, `ecn.ect0_ce`, …). */
+export function namedCounters(column: Float64Array): Record<string, number> {
+  const result: Record<string, number> = {};
+  const put = (prefix: string, base: number, names: readonly string[]): void => {
+    for (const [i, name] of names.entries()) result[prefix + name] = column[base + i] ?? 0;
+  };
+  put('egress.', EGRESS_BASE, EGRESS_COUNTERS);
+  put('ingress.', INGRESS_BASE, INGRESS_COUNTERS);
+  put('event.', EVENT_BASE, EVENT_COUNTERS);
+  for (const [inner, innerName] of ECN_NAMES.entries()) {
+    for (const [outer, outerName] of ECN_NAMES.entries()) {
+      result[`ecn.${innerName}_${outerName}`] = column[ECN_BASE + inner * 4 + outer] ?? 0;
+    }
+  }
+  return result;
+}
+
+/**
+ * The conservation law: packets received less delivered less all named drops, for one direction.
+ * Zero whenever the data process is between two batches.
+ */
+export function unaccounted(
+  counters: Readonly<Record<string, number>>,
+  direction: 'egress' | 'ingress',
+): number {
+  let rest = (counters[`${direction}.received`] ?? 0) - (counters[`${direction}.delivered`] ?? 0);
+  for (const [name, value] of Object.entries(counters)) {
+    if (name.startsWith(`${direction}.drop.`)) rest -= value;
+  }
+  return rest;
+}
