@@ -1,0 +1,46 @@
+/**
+ * The example configuration, made from the schema table so that it cannot go out of date.
+ * @module
+ */
+import { SETTINGS, type Setting } from './schema.ts';
+
+/** The text of packaging/fanway.conf.example. */
+export function exampleConfig(): string {
+  const lines = [
+    '# fanway.conf: an example made from the settings table (`fanway check --example`).',
+    '# Lines that begin with # show the default. Check a file with `fanway check -c FILE`.',
+    '',
+  ];
+  for (const section of ['router', 'fan'] as const) {
+    lines.push(`[${section}]`);
+    for (const setting of SETTINGS) {
+      if (setting.section === section) lines.push(...describe(setting));
+    }
+    lines.push('');
+  }
+  return lines.join('\n').replace(/\n+$/, '\n');
+}
+
+const EXAMPLES = new Map([
+  ['overlay', '250.0.0.0/8'],
+  ['underlay', 'default/16'],
+  ['bridge', 'fan-250-0-28'],
+  ['port', '4789'],
+  ['vni', '16384000'],
+  ['mtu', '1450'],
+]);
+
+function describe(setting: Setting): string[] {
+  const facts = [
+    setting.choices === undefined ? '' : setting.choices.join(' | '),
+    setting.min === undefined ? '' : `${setting.min} to ${setting.max}`,
+    setting.type === 'boolean' ? 'yes | no' : '',
+    setting.unit,
+    setting.reloadable ? '' : 'needs a restart',
+  ].filter(Boolean);
+  const value = setting.default === '' ? (EXAMPLES.get(setting.key) ?? '') : setting.default;
+  return [
+    `# ${setting.doc}${facts.length === 0 ? '' : ` (${facts.join('; ')})`}`,
+    `${setting.required ? '' : '#'}${setting.key} = ${value}`,
+  ];
+}

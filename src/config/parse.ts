@@ -1,0 +1,150 @@
+/**
+ * The configuration file of `fanway daemon`: sections `[router]` (once) and `[fan]` (one a fan)
+ * with `key = value` lines. Every problem is told at once with its line; an unknown key is one.
+ * @module
+ */
+import type { LogLevel } from '../log.ts';
+import { overlaps } from '../net/prefix.ts';
+import type { FileProblem } from './fan-file.ts';
+import type { FanRequest } from './request.ts';
+import { findSetting, parseValue, quote, SETTINGS, type Setting, ValueError } from './schema.ts';
+import { requestOf, type Values } from './settings.ts';
+
+export type Config = {
+  logLevel: LogLevel;
+  queues: number;
+  fans: FanRequest[];
+};
+
+/** Links in one router; each has a device, a bridge and sockets. */
+export const FANS_MAX = 64;
+/** More problems than this are not read by anybody. */
+const PROBLEMS_MAX = 100;
+
+type Section = {
+  kind: Setting['section'];
+  line: number;
+  values: Values;
+  lines: Map<string, number>;
+  broken: boolean;
+};
+
+/**
+ * Reads a whole file. The configuration is there only when there is no problem.
+ * Nothing of the host is looked at: `fanway check` runs anywhere.
+ */
+export function parseConfig(text: string): { config: Config | undefined; problems: FileProblem[] } {
+  const problems: FileProblem[] = [];
+  const sections: Section[] = [];
+  let section: Section | undefined;
+  let skipping = false;
+
+  for (const [index, raw] of text.split('\n').entries()) {
+    const line = index + 1;
+    if (problems.length >= PROBLEMS_MAX) {
+      problems.push({ line, message: 'and more: the rest of the file was not read' });
+      return { config: undefined, problems };
+    }
+    const content = raw
+      .replace(/^\s*[#;].*$/, '')
+      .replace(/\s#.*$/, '')
+      .trim();
+    if (content === '') continue;
+    if (content.startsWith('[')) {
+      const kind = /^\[(router|fan)\]$/.exec(content)?.[1] as Setting['section'] | undefined;
+      skipping = kind === undefined;
+      if (kind === undefined) {
+        problems.push({ line, message: `${quote(content)}: a section is [router] or [fan]` });
+        continue;
+      }
+      if (kind === 'router' && sections.some((other) => other.kind === 'router')) {
+        problems.push({ line, message: '[router] is there twice' });
+      }
+      section = { kind, line, values: new Map(), lines: new Map(), broken: false };
+      sections.push(section);
+      continue;
+    }
+    if (skipping) continue;
+    const problem = readLine(content, section, line);
+    if (problem !== undefined) problems.push({ line, message: problem });
+  }
+
+  const config = finish(sections, problems);
+  problems.sort((a, b) => a.line - b.line);
+  return { config: problems.length === 0 ? config : undefined, problems };
+}
+
+/** Takes one `key = value` into its section, or says what is wrong with it. */
+function readLine(content: string, section: Section | undefined, line: number): string | undefined {
+  const match = /^([^=]*?)\s*=\s*(.*)$/.exec(content);
+  if (match === null) return `${quote(content)}: a line is key = value`;
+  const [, key = '', text = ''] = match;
+  if (section === undefined) return `${quote(key)} stands before the first [router] or [fan]`;
+  const setting = findSetting(section.kind, key);
+  if (setting === undefined) {
+    section.broken = true;
+    return `${quote(key)} is not a setting of [${section.kind}]; there are ${SETTINGS.filter(
+      (known) => known.section === section.kind,
+    )
+      .map((known) => known.key)
+      .join(', ')}`;
+  }
+  const before = section.lines.get(key);
+  if (before !== undefined) return `${key} is set twice, first on line ${before}`;
+  section.lines.set(key, line);
+  try {
+    section.values.set(key, parseValue(setting, text));
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof ValueError)) throw error;
+    section.broken = true;
+    return error.message;
+  }
+}
+
+function finish(sections: readonly Section[], problems: FileProblem[]): Config {
+  const router = sections.find((section) => section.kind === 'router');
+  const fans: { request: FanRequest; line: number }[] = [];
+  for (const section of sections) {
+    if (section.kind !== 'fan') continue;
+    const { request, problems: found } = requestOf(section.values);
+    for (const { key, message } of found) {
+      // A key with a wrong value is not "missing" as well.
+      if (section.lines.has(key) && !section.values.has(key)) continue;
+      problems.push({ line: section.lines.get(key) ?? section.line, message });
+    }
+    if (request !== undefined) fans.push({ request, line: section.line });
+  }
+  if (sections.filter((section) => section.kind === 'fan').length > FANS_MAX) {
+    problems.push({ line: 1, message: `more than ${FANS_MAX} [fan] sections` });
+  } else {
+    checkPairs(fans, problems);
+  }
+  return {
+    logLevel: (router?.values.get('log-level') as LogLevel | undefined) ?? 'info',
+    queues: (router?.values.get('queues') as number | undefined) ?? 1,
+    fans: fans.map((fan) => fan.request),
+  };
+}
+
+/** Two fans of one file must not share an overlay or a bridge. */
+function checkPairs(fans: { request: FanRequest; line: number }[], problems: FileProblem[]): void {
+  for (const [index, fan] of fans.entries()) {
+    for (const other of fans.slice(0, index)) {
+      const a = fan.request.overlay;
+      const b = other.request.overlay;
+      if (a.length === b.length && overlaps(a, b)) {
+        problems.push({
+          line: fan.line,
+          message: `this fan has the overlay of the one on line ${other.line}`,
+        });
+      }
+      if (fan.request.bridge !== null && fan.request.bridge === other.request.bridge) {
+        problems.push({
+          line: fan.line,
+          message: `this fan has the bridge name of the one on line ${other.line}`,
+        });
+      }
+    }
+  }
+}

@@ -1,0 +1,291 @@
+/**
+ * Every setting of fanway in one table: its type, unit, bounds, default, documentation, and
+ * whether a running daemon takes a new value on SIGHUP. The command line, the configuration file,
+ * `fanway check`, the example file and the documentation all read this table.
+ * @module
+ */
+import { INTERFACE_NAME_CHARS_MAX } from '../net/fan.ts';
+import { formatIpv4, parseIpv4 } from '../net/ipv4.ts';
+import { maskOf, type Prefix } from '../net/prefix.ts';
+import {
+  ENCAPS,
+  HOST_RESERVE_DEFAULT,
+  HOST_RESERVE_MAX,
+  MTU_BYTES_MAX,
+  MTU_BYTES_MIN,
+  UNDERLAY_LENGTH_DEFAULT,
+  type UnderlaySelector,
+} from './request.ts';
+
+export type SettingType =
+  | 'overlay'
+  | 'underlay'
+  | 'choice'
+  | 'integer'
+  | 'boolean'
+  | 'interface-name';
+
+export type Setting = {
+  key: string;
+  section: 'router' | 'fan';
+  type: SettingType;
+  /** What the number counts, '' when it is not a quantity. */
+  unit: string;
+  /** As it would be written; '' = no default, see `doc`. */
+  default: string;
+  required: boolean;
+  choices?: readonly string[];
+  min?: number;
+  max?: number;
+  doc: string;
+  /** A running daemon takes the new value on SIGHUP (a fan that changes is stopped and restarted). */
+  reloadable: boolean;
+};
+
+/** A value that the table refuses; the message says what would be accepted. */
+export class ValueError extends Error {
+  readonly code = 'bad-value';
+}
+
+function setting(
+  section: Setting['section'],
+  key: string,
+  type: SettingType,
+  defaultText: string,
+  doc: string,
+  more: Partial<Setting> = {},
+): Setting {
+  return {
+    section,
+    key,
+    type,
+    unit: '',
+    default: defaultText,
+    required: false,
+    doc,
+    reloadable: true,
+    ...more,
+  };
+}
+
+export const SETTINGS: readonly Setting[] = [
+  setting('router', 'log-level', 'choice', 'info', 'How much is written to stderr.', {
+    choices: ['error', 'warn', 'info', 'debug'],
+  }),
+  setting('router', 'queues', 'integer', '1', 'Data processes (and device queues) per link.', {
+    unit: 'processes',
+    min: 1,
+    max: 8,
+    reloadable: false,
+  }),
+  setting('fan', 'overlay', 'overlay', '', 'The network all containers share, as 250.0.0.0/8.', {
+    required: true,
+  }),
+  setting(
+    'fan',
+    'underlay',
+    'underlay',
+    '',
+    'Where this host is: an address, a network, a device, or `default`, each with an optional /WIDTH (16).',
+    { required: true },
+  ),
+  setting('fan', 'encap', 'choice', 'vxlan', 'How packets travel between hosts.', {
+    choices: ENCAPS,
+  }),
+  setting(
+    'fan',
+    'port',
+    'integer',
+    '',
+    'UDP destination port; 4789 for vxlan (8472 with compat = lxd), 5555 for fou.',
+    { unit: 'UDP port', min: 1, max: 65535 },
+  ),
+  setting('fan', 'vni', 'integer', '', 'VXLAN network identifier; overlay address >> 8.', {
+    min: 0,
+    max: 0xff_ffff,
+  }),
+  setting('fan', 'compat', 'choice', 'none', 'Speak to the fans of another system.', {
+    choices: ['none', 'lxd'],
+  }),
+  setting('fan', 'mtu', 'integer', '', "Largest inner packet; from the underlay's MTU.", {
+    unit: 'bytes',
+    min: MTU_BYTES_MIN,
+    max: MTU_BYTES_MAX,
+  }),
+  setting('fan', 'dhcp', 'boolean', 'no', 'Hand out the slice by DHCP (needs dnsmasq).'),
+  setting(
+    'fan',
+    'host-reserve',
+    'integer',
+    String(HOST_RESERVE_DEFAULT),
+    "The slice's .1 to .N belong to this host.",
+    { unit: 'addresses', min: 1, max: HOST_RESERVE_MAX },
+  ),
+  setting('fan', 'bridge', 'interface-name', '', 'Name of the bridge; fan- and the slice.'),
+  setting('fan', 'offload', 'choice', 'auto', 'Use the offloads this machine has, or none.', {
+    choices: ['auto', 'off'],
+  }),
+  setting('fan', 'dscp', 'choice', 'pipe', 'RFC 2983: pipe leaves the inner DSCP alone.', {
+    choices: ['pipe', 'uniform'],
+  }),
+  setting(
+    'fan',
+    'source-port',
+    'choice',
+    'pool',
+    'Outer UDP source port: from a small pool by inner flow, or one fixed port.',
+    { choices: ['pool', 'fixed'] },
+  ),
+  setting(
+    'fan',
+    'masquerade',
+    'boolean',
+    'yes',
+    'Masquerade overlay traffic that leaves the overlay (where nft is there).',
+  ),
+  setting('fan', 'enabled', 'boolean', 'yes', 'A fan that is not enabled is checked, not started.'),
+  setting(
+    'fan',
+    'force',
+    'boolean',
+    'no',
+    'Go on although the overlay contains a route or an address of this host.',
+  ),
+];
+
+/** The setting of that name, undefined when there is none. */
+export function findSetting(section: Setting['section'], key: string): Setting | undefined {
+  return SETTINGS.find((setting) => setting.section === section && setting.key === key);
+}
+
+export type SettingValue = string | number | boolean | Prefix | UnderlaySelector;
+
+/**
+ * One value as text, read by its setting's type.
+ * @throws ValueError saying what is accepted.
+ */
+export function parseValue(setting: Setting, text: string): SettingValue {
+  switch (setting.type) {
+    case 'overlay':
+      return parseOverlay(text);
+    case 'underlay':
+      return parseUnderlay(text);
+    case 'choice':
+      if (setting.choices?.includes(text)) return text;
+      throw new ValueError(
+        `${setting.key} is one of ${setting.choices?.join(', ')}, not ${quote(text)}`,
+      );
+    case 'boolean':
+      if (/^(yes|true|on|1)$/.test(text)) return true;
+      if (/^(no|false|off|0)$/.test(text)) return false;
+      throw new ValueError(`${setting.key} is yes or no, not ${quote(text)}`);
+    case 'integer':
+      return parseInteger(setting, text);
+    case 'interface-name':
+      return parseInterfaceName(text);
+  }
+}
+
+function parseInteger(setting: Setting, text: string): number {
+  const value = /^(0|[1-9][0-9]{0,9})$/.test(text) ? Number(text) : Number.NaN;
+  const min = setting.min ?? 0;
+  const max = setting.max ?? Number.MAX_SAFE_INTEGER;
+  if (value >= min && value <= max) return value;
+  const unit = setting.unit === '' ? '' : ` (${setting.unit})`;
+  throw new ValueError(
+    `${setting.key} is a number from ${min} to ${max}${unit}, not ${quote(text)}`,
+  );
+}
+
+/** Names the kernel keeps for itself below /proc/sys/net/ipv4/conf. */
+const RESERVED_NAMES = new Set(['all', 'default', 'lo']);
+
+/**
+ * A name for an interface that fanway creates: `[a-z0-9_.-]{1,15}`, which no shell, sysctl path or
+ * option parser can read as anything else.
+ * @throws ValueError
+ */
+export function parseInterfaceName(text: string): string {
+  if (text.length > INTERFACE_NAME_CHARS_MAX) {
+    throw new ValueError(
+      `${quote(text)} has ${text.length} characters and Linux takes ${INTERFACE_NAME_CHARS_MAX} in an interface name: choose a shorter one`,
+    );
+  }
+  if (!/^[a-z0-9_][a-z0-9_.-]*$/.test(text) || RESERVED_NAMES.has(text)) {
+    throw new ValueError(
+      `${quote(text)} cannot name an interface: use a-z, 0-9, _, . and -, beginning with a letter or digit, and not all, default or lo`,
+    );
+  }
+  return text;
+}
+
+const ADDRESS = /^[0-9]+\.[0-9.]*$/;
+
+/** Splits `TEXT/WIDTH`; a width that is no number from 0 to 32 throws. */
+function splitWidth(text: string, defaultLength: number): [string, number] {
+  const slash = text.indexOf('/');
+  if (slash < 0) return [text, defaultLength];
+  const width = text.slice(slash + 1);
+  if (!/^(0|[1-9]|[12][0-9]|3[0-2])$/.test(width)) {
+    throw new ValueError(`${quote(text)}: the width after the slash is a number from 0 to 32`);
+  }
+  return [text.slice(0, slash), Number(width)];
+}
+
+function parseAddress(text: string, whole: string): number {
+  try {
+    return parseIpv4(text);
+  } catch {
+    throw new ValueError(`${quote(whole)}: ${quote(text)} is not an IPv4 address like 172.30.0.28`);
+  }
+}
+
+/**
+ * An overlay: `250.0.0.0/8`, or its first octet alone as fanctl has it (`15` = 15.0.0.0/8).
+ * @throws ValueError also for bits below the mask.
+ */
+export function parseOverlay(text: string): Prefix {
+  if (/^[0-9]{1,3}$/.test(text)) {
+    const octet = Number(text);
+    if (octet <= 255) return { address: (octet << 24) >>> 0, length: 8 };
+  }
+  if (!text.includes('/')) {
+    throw new ValueError(`${quote(text)} is no overlay: write it as 250.0.0.0/8 (or 250)`);
+  }
+  const [addressText, length] = splitWidth(text, 8);
+  const address = parseAddress(addressText, text);
+  const network = (address & maskOf(length)) >>> 0;
+  if (network !== address) {
+    throw new ValueError(
+      `${quote(text)} has bits below its mask: the network is ${formatIpv4(network)}/${length}`,
+    );
+  }
+  return { address, length };
+}
+
+/**
+ * An underlay: address, address/width, device, device/width, `default`, `default/width`.
+ * The width is 16 when it is left out, as fanctl has it.
+ * @throws ValueError
+ */
+export function parseUnderlay(text: string): UnderlaySelector {
+  const [name, length] = splitWidth(text, UNDERLAY_LENGTH_DEFAULT);
+  if (name === 'default') return { kind: 'default', length };
+  if (ADDRESS.test(name)) return { kind: 'address', address: parseAddress(name, text), length };
+  // Unlike the names we give, one that exists may hold capitals (enP2p1s0) or a colon.
+  if (!/^[A-Za-z0-9_][A-Za-z0-9_.:@-]{0,14}$/.test(name)) {
+    throw new ValueError(
+      `${quote(text)} is no underlay: write an address (172.30.0.28/16), a device (eth0/16) or default`,
+    );
+  }
+  return { kind: 'device', device: name, length };
+}
+
+/** Text from outside, shortened and made printable, for a message. */
+export function quote(text: string): string {
+  const short = text.length > 40 ? `${text.slice(0, 37)}...` : text;
+  return JSON.stringify(short).replace(
+    /[\u007f-\uffff]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}

@@ -1,0 +1,58 @@
+/**
+ * From settings by name to a {@link FanRequest}, with the rules that no single value can show.
+ * @module
+ */
+import type { Prefix } from '../net/prefix.ts';
+import { type Encap, type FanRequest, fanRequest, type UnderlaySelector } from './request.ts';
+import type { SettingValue } from './schema.ts';
+
+/** Values by setting key, as {@link parseValue} returned them. */
+export type Values = Map<string, SettingValue>;
+
+/**
+ * What the values say together. Problems name the key they are about, so that a file can give
+ * their line; a request is returned only when there are none.
+ */
+export function requestOf(values: Values): {
+  request: FanRequest | undefined;
+  problems: { key: string; message: string }[];
+} {
+  const problems: { key: string; message: string }[] = [];
+  const encap = (values.get('encap') ?? 'vxlan') as Encap;
+  const compat = (values.get('compat') ?? 'none') as FanRequest['compat'];
+  for (const key of ['overlay', 'underlay']) {
+    if (!values.has(key)) problems.push({ key, message: `${key} is missing` });
+  }
+  if (encap !== 'vxlan') {
+    for (const key of ['vni', 'compat']) {
+      if (values.has(key) && values.get(key) !== 'none') {
+        problems.push({ key, message: `${key} belongs to encap vxlan, and this one is ${encap}` });
+      }
+    }
+  }
+  if (encap === 'ipip' && values.has('port')) {
+    problems.push({ key: 'port', message: 'ipip has no ports: leave port out, or use encap fou' });
+  }
+  if (problems.length > 0) return { request: undefined, problems };
+  return {
+    request: fanRequest({
+      overlay: values.get('overlay') as Prefix,
+      underlay: values.get('underlay') as UnderlaySelector,
+      encap,
+      compat,
+      port: (values.get('port') as number | undefined) ?? null,
+      vni: (values.get('vni') as number | undefined) ?? null,
+      mtu: (values.get('mtu') as number | undefined) ?? null,
+      dhcp: values.get('dhcp') === true,
+      hostReserve: (values.get('host-reserve') as number | undefined) ?? 1,
+      bridge: (values.get('bridge') as string | undefined) ?? null,
+      offload: (values.get('offload') as FanRequest['offload'] | undefined) ?? 'auto',
+      dscp: (values.get('dscp') as FanRequest['dscp'] | undefined) ?? 'pipe',
+      sourcePort: (values.get('source-port') as FanRequest['sourcePort'] | undefined) ?? 'pool',
+      masquerade: values.get('masquerade') !== false,
+      off: values.get('enabled') === false,
+      force: values.get('force') === true,
+    }),
+    problems,
+  };
+}
