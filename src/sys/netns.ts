@@ -48,6 +48,11 @@ export class NetworkNamespace {
     return home;
   }
 
+  /** The namespace the main thread is in: that of the innermost {@link run}, else {@link home}. */
+  static current(): NetworkNamespace {
+    return current ?? NetworkNamespace.home();
+  }
+
   /**
    * The namespace of another process.
    * @throws Error with code ENOENT when the process is gone, EACCES when it is not ours to look at.

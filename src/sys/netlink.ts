@@ -1,0 +1,142 @@
+/**
+ * Links, addresses, routes and neighbours of one network namespace.
+ *
+ * Values are ours (u32 addresses in host order, 48-bit MAC numbers, bytes); attributes and framing
+ * stay in netlink-codec.ts and netlink-socket.ts. Every call is one request that the kernel
+ * acknowledges; a refusal is a {@link NetlinkError} that says what was tried.
+ * @module
+ */
+import * as links from './netlink-link.ts';
+import { type NetlinkEvent, watch } from './netlink-monitor.ts';
+import * as routes from './netlink-route.ts';
+import { type ListenOptions, NetlinkSocket } from './netlink-socket.ts';
+import { NetworkNamespace } from './netns.ts';
+
+export type { InterfaceAddress, Link, LinkStatistics, Neighbour, Route } from './netlink-codec.ts';
+export type { BridgeOptions, LinkChange, VethOptions, VxlanOptions } from './netlink-link.ts';
+export type { NetlinkEvent } from './netlink-monitor.ts';
+export type { AddressOptions, RouteSpec } from './netlink-route.ts';
+export { NetlinkError } from './netlink-socket.ts';
+
+/** A name or an ifindex. */
+export type LinkRef = string | number;
+
+/** A handle on the network configuration of the namespace it was opened in. */
+export class Netlink {
+  readonly #socket: NetlinkSocket;
+  readonly #namespace: NetworkNamespace;
+
+  private constructor(namespace: NetworkNamespace) {
+    this.#namespace = namespace;
+    this.#socket = namespace.run(() => new NetlinkSocket());
+  }
+
+  /**
+   * Opens a socket in `namespace` (default: the one the main thread is in). The socket stays there,
+   * whatever the thread does later, and holds the event loop only while a request is under way.
+   */
+  static open(namespace: NetworkNamespace = NetworkNamespace.current()): Netlink {
+    return new Netlink(namespace);
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+
+  links() {
+    return links.listLinks(this.#socket);
+  }
+  /** One link. @throws NetlinkError ENODEV when there is none of that name or index. */
+  link(ref: LinkRef) {
+    return links.getLink(this.#socket, ref);
+  }
+  /** As {@link link}, undefined when it does not exist. */
+  findLink(ref: LinkRef) {
+    return links.findLink(this.#socket, ref);
+  }
+  /** @throws NetlinkError EEXIST. */
+  createBridge(name: string, options: links.BridgeOptions = {}) {
+    return links.createBridge(this.#socket, name, options);
+  }
+  /** A pair; the second end is born in the namespace `peerNetnsFd` if given. @throws EEXIST. */
+  createVeth(name: string, peerName: string, options: links.VethOptions = {}) {
+    return links.createVeth(this.#socket, name, peerName, options);
+  }
+  /** A kernel VXLAN device. @throws EEXIST (name, or VNI and port in use), EOPNOTSUPP without the module. */
+  createVxlan(name: string, options: links.VxlanOptions) {
+    return links.createVxlan(this.#socket, name, options);
+  }
+  /** Changes what is named in `change`, nothing else; up and down come last and first. */
+  setLink(ref: LinkRef, change: links.LinkChange) {
+    return links.setLink(this.#socket, ref, change);
+  }
+  /** @throws NetlinkError ENODEV. */
+  deleteLink(ref: LinkRef) {
+    return links.deleteLink(this.#socket, ref);
+  }
+
+  /** All IPv4 addresses, or those of one link. */
+  addresses(ref?: LinkRef) {
+    return routes.listAddresses(this.#socket, ref);
+  }
+  /** @throws NetlinkError EEXIST when the same address with the same length is there. */
+  addAddress(ref: LinkRef, address: number, length: number, options: routes.AddressOptions = {}) {
+    return routes.changeAddress(this.#socket, 'add', ref, address, length, options);
+  }
+  /** @throws NetlinkError EADDRNOTAVAIL. */
+  deleteAddress(ref: LinkRef, address: number, length: number) {
+    return routes.changeAddress(this.#socket, 'delete', ref, address, length, {});
+  }
+
+  /** All IPv4 routes of all tables (255 is local, 254 main), without the cache. */
+  routes() {
+    return routes.listRoutes(this.#socket);
+  }
+  /** The route the kernel takes to `address` now. @throws NetlinkError ENETUNREACH, EHOSTUNREACH. */
+  routeTo(address: number) {
+    return routes.routeTo(this.#socket, address);
+  }
+  /** @throws NetlinkError EEXIST, ENETUNREACH (gateway not on-link), ENETDOWN (link down). */
+  addRoute(spec: routes.RouteSpec) {
+    return routes.changeRoute(this.#socket, 'add', spec);
+  }
+  /** Adds, or replaces the route of the same destination, table and metric. */
+  replaceRoute(spec: routes.RouteSpec) {
+    return routes.changeRoute(this.#socket, 'replace', spec);
+  }
+  /** Deletes the first route that agrees with every given field. @throws NetlinkError ESRCH. */
+  deleteRoute(spec: routes.RouteSpec) {
+    return routes.changeRoute(this.#socket, 'delete', spec);
+  }
+
+  /** IPv4 neighbours, or with `bridge` the forwarding tables of bridges and VXLAN devices. */
+  neighbours(options: { bridge?: boolean } = {}) {
+    return routes.listNeighbours(this.#socket, options.bridge === true);
+  }
+  /** A permanent IPv4 neighbour; replaces one that is there. */
+  addNeighbour(ref: LinkRef, address: number, mac: number) {
+    return routes.addNeighbour(this.#socket, ref, address, mac);
+  }
+  deleteNeighbour(ref: LinkRef, address: number) {
+    return routes.deleteNeighbour(this.#socket, ref, address);
+  }
+  /**
+   * Static entry of a VXLAN device: frames to `mac` go to the VTEP `dst`. MAC 0 is the entry for
+   * all unknown addresses, and each further one is another copy (`bridge fdb append`).
+   */
+  addFdb(ref: LinkRef, mac: number, dst: number) {
+    return routes.addFdb(this.#socket, ref, mac, dst);
+  }
+  deleteFdb(ref: LinkRef, mac: number, dst: number) {
+    return routes.deleteFdb(this.#socket, ref, mac, dst);
+  }
+
+  /**
+   * Calls `listener` for every change of a link, IPv4 address or IPv4 route in the namespace, until
+   * the returned function is called. A `lost` event means that notifications were dropped: read
+   * the tables anew. Keeps the event loop alive unless `background`.
+   */
+  monitor(listener: (event: NetlinkEvent) => void, options: ListenOptions = {}) {
+    return this.#namespace.run(() => watch(listener, options));
+  }
+}
