@@ -1,15 +1,15 @@
 /**
  * One rtnetlink socket: requests, acknowledgements and dumps.
  *
- * The `netlink` package gives the socket a place in the event loop; framing is ours, because its
- * own layer drops the error number of a refusal, the error in a dump's end and the mark of an
- * interrupted dump. Requests go one at a time: the kernel answers a second dump on the same socket
+ * The `netlink` package gives the socket a place in the event loop (netlink-raw.ts); framing is
+ * ours, because its own layer drops the error number of a refusal, the error in a dump's end and
+ * the mark of an interrupted dump. Requests go one at a time: the kernel answers a second dump on the same socket
  * with EBUSY.
  * @module
  */
-import { createRequire } from 'node:module';
 import { endianness } from 'node:os';
 import { errnoName } from './libc.ts';
+import { RawNetlink } from './netlink-raw.ts';
 
 export const LITTLE = endianness() === 'LE';
 
@@ -23,28 +23,15 @@ export const NLM_F_APPEND = 0x800;
 const NLM_F_DUMP_INTR = 0x10;
 const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
-const NETLINK_ROUTE = 0;
+const NLM_F_CAPPED = 0x100;
+const NLM_F_ACK_TLVS = 0x200;
+const NLMSGERR_ATTR_MSG = 1;
 export const HEADER_BYTES = 16;
 
 /** Tries of a dump that changed under our hands; each is a full table, so few are enough. */
 const DUMP_TRIES_MAX = 5;
 /** The kernel answers within microseconds unless rtnl is held by a slow driver. */
 const ANSWER_TIMEOUT_MS = 10_000;
-
-/** The slice of the package that we use (its own typings bring a second copy of Node's). */
-type RawSocket = {
-  on(event: 'message', listener: (bytes: Buffer) => void): void;
-  on(event: 'error', listener: (error: Error & { code?: string }) => void): void;
-  send(bytes: Buffer, options: object, callback: (error?: Error & { code?: string }) => void): void;
-  addMembership(group: number): void;
-  setRecvBufferSize(bytes: number): void;
-  ref(): void;
-  unref(): void;
-  close(): void;
-};
-type NetlinkPackage = { RawNetlinkSocket: new (protocol: number, options?: object) => RawSocket };
-
-const netlinkPackage = createRequire(import.meta.url)('netlink') as NetlinkPackage;
 
 /** A refused or failed netlink request. `code` is the errno name, `operation` what was tried. */
 export class NetlinkError extends Error {
@@ -92,20 +79,18 @@ export function splitMessages(bytes: Buffer): NetlinkMessage[] {
 
 /** A request socket, bound in the namespace the main thread is in when it is made. */
 export class NetlinkSocket {
-  readonly #socket: RawSocket;
+  readonly #socket: RawNetlink;
   #sequence = 0;
   #waiting: Waiting | undefined;
   #tail: Promise<unknown> = Promise.resolve();
   #closed = false;
 
   constructor() {
-    this.#socket = new netlinkPackage.RawNetlinkSocket(NETLINK_ROUTE);
+    this.#socket = new RawNetlink(
+      (bytes) => this.#receive(bytes),
+      (code) => this.#waiting?.reject(new NetlinkError(this.#waiting.operation, code)),
+    );
     this.#socket.unref();
-    this.#socket.on('message', (bytes) => this.#receive(bytes));
-    this.#socket.on('error', (error) => {
-      const waiting = this.#waiting;
-      waiting?.reject(new NetlinkError(waiting.operation, error.code ?? 'EIO', error.message));
-    });
   }
 
   /**
@@ -173,15 +158,13 @@ export class NetlinkSocket {
           () => reject(new NetlinkError(operation, 'ETIMEDOUT', 'the kernel did not answer')),
           ANSWER_TIMEOUT_MS,
         );
-        this.#socket.send(bytes, {}, (error) => {
-          if (error) reject(new NetlinkError(operation, error.code ?? 'EIO', error.message));
-        });
+        this.#socket.send(bytes, (code) => reject(new NetlinkError(operation, code)));
       },
     );
     return answer.finally(() => {
       clearTimeout(timer);
       this.#waiting = undefined;
-      if (!this.#closed) this.#socket.unref();
+      this.#socket.unref();
     });
   }
 
@@ -194,7 +177,9 @@ export class NetlinkSocket {
       if (message.type === NLMSG_ERROR || message.type === NLMSG_DONE) {
         const view = new DataView(message.payload.buffer, message.payload.byteOffset);
         const error = message.payload.length >= 4 ? -view.getInt32(0, LITTLE) : 0;
-        if (error > 0) waiting.reject(new NetlinkError(waiting.operation, errnoName(error)));
+        const refused = () =>
+          new NetlinkError(waiting.operation, errnoName(error), explanation(message));
+        if (error > 0) waiting.reject(refused());
         else waiting.resolve(waiting);
       } else {
         waiting.messages.push(message);
@@ -210,6 +195,24 @@ export type ListenOptions = {
   bufferBytes?: number;
 };
 
+/** The kernel's own words about a refusal (extended acknowledgement), or ''. */
+function explanation(message: NetlinkMessage): string {
+  if (message.type !== NLMSG_ERROR || (message.flags & NLM_F_ACK_TLVS) === 0) return '';
+  const view = new DataView(message.payload.buffer, message.payload.byteOffset);
+  // struct nlmsgerr: error, the request's header, and its body unless NLM_F_CAPPED.
+  const capped = (message.flags & NLM_F_CAPPED) !== 0;
+  const requestBytes = capped ? HEADER_BYTES : view.getUint32(4, LITTLE);
+  for (let offset = 4 + ((requestBytes + 3) & ~3); offset + 4 <= message.payload.length; ) {
+    const length = view.getUint16(offset, LITTLE);
+    if (length < 4 || offset + length > message.payload.length) break;
+    if (view.getUint16(offset + 2, LITTLE) === NLMSGERR_ATTR_MSG) {
+      return message.payload.toString('utf8', offset + 4, offset + length).replace(/\0.*$/s, '');
+    }
+    offset += (length + 3) & ~3;
+  }
+  return '';
+}
+
 /**
  * Listens to multicast groups. `onLost` is called when the kernel had to drop notifications
  * (ENOBUFS) or the socket failed: whoever listens must read the tables anew.
@@ -221,14 +224,21 @@ export function listen(
   onLost: (code: string) => void,
   options: ListenOptions = {},
 ): () => void {
-  const socket = new netlinkPackage.RawNetlinkSocket(NETLINK_ROUTE);
   let open = true;
-  socket.on('message', (bytes) => {
-    for (const message of splitMessages(bytes)) if (open) onMessage(message);
-  });
-  socket.on('error', (error) => onLost(error.code ?? 'EIO'));
+  let dropped = 0;
+  const socket = new RawNetlink(
+    (bytes) => {
+      for (const message of splitMessages(bytes)) if (open) onMessage(message);
+      // Whatever was dropped was dropped while this or an earlier datagram filled the buffer.
+      const now = open ? socket.dropped() : dropped;
+      if (now === dropped) return;
+      dropped = now;
+      onLost('ENOBUFS');
+    },
+    (code) => onLost(code),
+  );
   // Room for a burst of a few thousand notifications (default 212,992 bytes).
-  socket.setRecvBufferSize(options.bufferBytes ?? 1 << 20);
+  socket.setReceiveBuffer(options.bufferBytes ?? 1 << 20);
   for (const group of groups) socket.addMembership(group);
   if (options.background === true) socket.unref();
   return () => {
