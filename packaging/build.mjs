@@ -56,6 +56,7 @@ await build({
   entryPoints: {
     fanway: 'src/main.ts',
     dataplane: 'src/dataplane/main.ts',
+    traffic: 'src/traffic/main.ts',
     ...(existsSync('bench/main.ts') ? { bench: 'bench/main.ts' } : {}),
   },
   outdir: join(out, 'dist'),

@@ -49,6 +49,9 @@ export const libc = {
   getsockopt: declare<[Fd, number, number, Pointer, Pointer], number>(
     'int getsockopt(int fd, int level, int name, uintptr_t value, uintptr_t len)',
   ),
+  sendto: declare<[Fd, Pointer, number, number, Pointer, number], number>(
+    'long sendto(int fd, uintptr_t buf, size_t n, int flags, uintptr_t addr, uint addrLen)',
+  ),
   sendmsg: declare<[Fd, Pointer, number], number>('long sendmsg(int fd, uintptr_t msg, int flags)'),
   sendmmsg: declare<[Fd, Pointer, number, number], number>(
     'int sendmmsg(int fd, uintptr_t msgs, uint n, int flags)',

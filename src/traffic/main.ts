@@ -1,0 +1,31 @@
+/**
+ * The traffic programs: sources and sinks that the demo, the benchmark and the tests start inside
+ * network namespaces, one process each. They speak JSON lines on standard output, run in one
+ * synchronous loop, are bounded in time, and end when their standard input closes.
+ * @module
+ */
+import { runEcho } from './icmp.ts';
+import { Options } from './options.ts';
+import { report } from './report.ts';
+import { runTcp } from './tcp.ts';
+import { runUdpSend } from './udp.ts';
+import { runUdpReceive } from './udp-receive.ts';
+
+const programs: Record<string, (options: Options) => void> = {
+  tcp: runTcp,
+  'udp-send': runUdpSend,
+  'udp-receive': runUdpReceive,
+  echo: runEcho,
+};
+
+const [name = '', ...args] = process.argv.slice(2);
+const program = programs[name];
+try {
+  if (program === undefined) {
+    throw new Error(`unknown program "${name}": one of ${Object.keys(programs).join(', ')}`);
+  }
+  program(new Options(args));
+} catch (error) {
+  report({ event: 'error', message: error instanceof Error ? error.message : String(error) });
+  process.exitCode = 1;
+}

@@ -1,0 +1,74 @@
+/**
+ * What a traffic program tells its starter: JSON objects, one a line, on standard output.
+ * Written with a synchronous call, because the programs never return to the event loop.
+ * @module
+ */
+import { writeSync } from 'node:fs';
+import type { LatencySummary } from './histogram.ts';
+
+/** The program listens; the other side may start. */
+export type ReadyReport = { event: 'ready' };
+/** The program failed; `message` is for people. */
+export type ErrorReport = { event: 'error'; message: string };
+
+/** Result of one TCP endpoint. `seconds` runs from the first byte to the last. */
+export type TcpReport = {
+  event: 'tcp';
+  role: 'send' | 'receive';
+  bytes: number;
+  seconds: number;
+  gbps: number;
+  retransmits: number;
+  mssBytes: number;
+  streams: { bytes: number; sha256: string | undefined }[];
+};
+
+/** Result of a UDP sender. `refused`: datagrams that the local kernel did not take (ENOBUFS). */
+export type UdpSendReport = {
+  event: 'udp-send';
+  sent: number;
+  refused: number;
+  seconds: number;
+  pps: number;
+};
+
+/** Result of a UDP receiver. `missing` is counted up to the highest sequence number seen. */
+export type UdpReceiveReport = {
+  event: 'udp-receive';
+  received: number;
+  bytes: number;
+  flows: number;
+  missing: number;
+  duplicates: number;
+  late: number;
+  /** Datagrams that are not ours or not as they were sent. */
+  foreign: number;
+  /** Dropped by the kernel at our own socket: the receiver, not the path, was too slow. */
+  socketDrops: number;
+  seconds: number;
+  pps: number;
+  latency: LatencySummary;
+  histogram?: [number, number][];
+};
+
+/** Result of echo requests to one target. */
+export type EchoTarget = {
+  target: string;
+  sent: number;
+  received: number;
+  rtt: LatencySummary;
+};
+export type EchoReport = { event: 'echo'; seconds: number; targets: EchoTarget[] };
+
+export type Report =
+  | ReadyReport
+  | ErrorReport
+  | TcpReport
+  | UdpSendReport
+  | UdpReceiveReport
+  | EchoReport;
+
+/** Writes one report as a line. */
+export function report(value: Report): void {
+  writeSync(1, `${JSON.stringify(value)}\n`);
+}

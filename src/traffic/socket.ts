@@ -1,0 +1,185 @@
+/**
+ * Blocking and non-blocking IPv4 sockets for the traffic programs, and waiting for them with a
+ * bound. Numbers are Linux's, the same on x86-64 and arm64.
+ * @module
+ */
+import { check, errno, libc, SystemError } from '../sys/libc.ts';
+import { type Arena, POLLFD_BYTES, SOCKADDR_IN_BYTES } from './memory.ts';
+
+export const SOCK_STREAM = 1;
+export const SOCK_DGRAM = 2;
+export const SOCK_RAW = 3;
+export const SOCK_NONBLOCK = 0o4000;
+const SOCK_CLOEXEC = 0o2000000;
+const AF_INET = 2;
+
+export const SOL_SOCKET = 1;
+export const SO_REUSEADDR = 2;
+export const SO_SNDBUF = 7;
+export const SO_RCVBUF = 8;
+const SO_RCVTIMEO = 20;
+const SO_SNDTIMEO = 21;
+export const SO_SNDBUFFORCE = 32;
+export const SO_RCVBUFFORCE = 33;
+const SO_MEMINFO = 55;
+const SK_MEMINFO_DROPS = 8;
+const SK_MEMINFO_WORDS = 9;
+
+export const IPPROTO_TCP = 6;
+const TCP_INFO = 11;
+const TCP_CONGESTION = 13;
+const TCP_INFO_BYTES = 104;
+
+export const POLLIN = 0x001;
+export const POLLOUT = 0x004;
+const POLLRDHUP = 0x2000;
+const POLL_GONE = 0x2018; // POLLRDHUP | POLLHUP | POLLERR
+
+export const EINTR = 4;
+export const EAGAIN = 11;
+export const ENOBUFS = 105;
+export const ECONNREFUSED = 111;
+const EINPROGRESS = 115;
+
+/** Opens an IPv4 socket, closed on exec. @throws SystemError */
+export function openSocket(type: number, protocol = 0): number {
+  return check('socket', libc.socket(AF_INET, type | SOCK_CLOEXEC, protocol));
+}
+
+/** Sets an int socket option. @throws SystemError */
+export function setOption(
+  arena: Arena,
+  fd: number,
+  level: number,
+  name: number,
+  value: number,
+): void {
+  check('setsockopt', libc.setsockopt(fd, level, name, arena.base + arena.int(value), 4));
+}
+
+/**
+ * Asks for a socket buffer of `bytes`, above the system's limit where we are root; smaller is
+ * taken silently, because a buffer is a wish.
+ */
+export function setBuffer(arena: Arena, fd: number, force: number, plain: number, bytes: number) {
+  const value = arena.base + arena.int(bytes);
+  if (libc.setsockopt(fd, SOL_SOCKET, force, value, 4) === -1) {
+    libc.setsockopt(fd, SOL_SOCKET, plain, value, 4);
+  }
+}
+
+/** Blocking calls on `fd` return EAGAIN after `ms`. @throws SystemError */
+export function setTimeouts(arena: Arena, fd: number, ms: number): void {
+  const value = arena.base + arena.timeval(ms);
+  check('setsockopt', libc.setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, value, 16));
+  check('setsockopt', libc.setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, value, 16));
+}
+
+/** Binds to `address` (host order, 0 = any) and `port`. @throws SystemError */
+export function bindTo(arena: Arena, fd: number, address: number, port: number): void {
+  const name = arena.base + arena.socketAddress(address, port);
+  check('bind', libc.bind(fd, name, SOCKADDR_IN_BYTES));
+}
+
+/** Connects within `timeoutMs`, also on a non-blocking socket. @throws SystemError */
+export function connectTo(
+  arena: Arena,
+  fd: number,
+  address: number,
+  port: number,
+  timeoutMs: number,
+): void {
+  const name = arena.base + arena.socketAddress(address, port);
+  if (libc.connect(fd, name, SOCKADDR_IN_BYTES) === 0) return;
+  if (errno() !== EINPROGRESS) throw new SystemError('connect', errno());
+  const poller = new Poller(arena, 1);
+  poller.set(0, fd, POLLOUT);
+  if (poller.wait(timeoutMs) === 0) throw new SystemError('connect', 110);
+  const error = arena.int(0);
+  const length = arena.int(4);
+  const SO_ERROR = 4;
+  check(
+    'getsockopt',
+    libc.getsockopt(fd, SOL_SOCKET, SO_ERROR, arena.base + error, arena.base + length),
+  );
+  const code = arena.view.getInt32(error, true);
+  if (code !== 0) throw new SystemError('connect', code);
+}
+
+/** Chooses the congestion control of a TCP socket. @throws SystemError ENOENT when the kernel lacks it. */
+export function setCongestion(arena: Arena, fd: number, name: string): void {
+  const bytes = Buffer.from(name, 'ascii');
+  const offset = arena.take(bytes.length);
+  arena.bytes.set(bytes, offset);
+  check(
+    'setsockopt(TCP_CONGESTION)',
+    libc.setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, arena.base + offset, bytes.length),
+  );
+}
+
+/** What the kernel knows about a TCP connection: `struct tcp_info`, linux/tcp.h. */
+export type TcpInfo = { retransmits: number; mssBytes: number; rttUs: number; pmtuBytes: number };
+
+/** Reads TCP_INFO of a connected socket; zeros when the kernel refuses. */
+export function tcpInfo(arena: Arena, fd: number): TcpInfo {
+  const info = arena.take(TCP_INFO_BYTES);
+  const length = arena.int(TCP_INFO_BYTES);
+  libc.getsockopt(fd, IPPROTO_TCP, TCP_INFO, arena.base + info, arena.base + length);
+  const word = (offset: number) => arena.view.getUint32(info + offset, true);
+  return { mssBytes: word(16), pmtuBytes: word(60), rttUs: word(68), retransmits: word(100) };
+}
+
+/** Datagrams that the kernel dropped because this socket's buffer was full. */
+export function socketDrops(arena: Arena, fd: number): number {
+  const info = arena.take(SK_MEMINFO_WORDS * 4);
+  const length = arena.int(SK_MEMINFO_WORDS * 4);
+  if (libc.getsockopt(fd, SOL_SOCKET, SO_MEMINFO, arena.base + info, arena.base + length) === -1) {
+    return 0;
+  }
+  return arena.view.getUint32(info + SK_MEMINFO_DROPS * 4, true);
+}
+
+/** A fixed set of descriptors to wait for. */
+export class Poller {
+  readonly #arena: Arena;
+  readonly #offset: number;
+  readonly #count: number;
+
+  constructor(arena: Arena, count: number) {
+    this.#arena = arena;
+    this.#count = count;
+    this.#offset = arena.take(count * POLLFD_BYTES);
+    for (let i = 0; i < count; i += 1) this.set(i, -1, 0);
+  }
+
+  /** Watches `fd` for `events` at place `index`; fd −1 watches nothing. */
+  set(index: number, fd: number, events: number): void {
+    const at = this.#offset + index * POLLFD_BYTES;
+    this.#arena.view.setInt32(at, fd, true);
+    this.#arena.view.setInt16(at + 4, events, true);
+    this.#arena.view.setInt16(at + 6, 0, true);
+  }
+
+  /** Watches standard input for its end at place `index`: whoever started us is done or dead. */
+  watchParent(index: number): void {
+    this.set(index, 0, POLLRDHUP);
+  }
+
+  /** Waits at most `timeoutMs`; returns how many descriptors have something. */
+  wait(timeoutMs: number): number {
+    const ready = libc.poll(this.#arena.base + this.#offset, this.#count, Math.ceil(timeoutMs));
+    if (ready >= 0) return ready;
+    if (errno() === EINTR) return 0;
+    throw new SystemError('poll', errno());
+  }
+
+  /** What happened at place `index` (POLLIN, POLLOUT, ...). */
+  events(index: number): number {
+    return this.#arena.view.getInt16(this.#offset + index * POLLFD_BYTES + 6, true);
+  }
+
+  /** True when the descriptor at `index` was closed by the other side. */
+  gone(index: number): boolean {
+    return (this.events(index) & POLL_GONE) !== 0;
+  }
+}
