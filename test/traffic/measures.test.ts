@@ -39,11 +39,8 @@ t.test('Tally tells loss, duplicates and lateness apart', async (t) => {
     ['one late', [0, 2, 1, 3], { received: 4, missing: 0, duplicates: 0, late: 1 }],
     ['one twice', [0, 1, 1, 2], { received: 3, missing: 0, duplicates: 1, late: 0 }],
     ['late and twice', [0, 2, 1, 1], { received: 3, missing: 0, duplicates: 1, late: 1 }],
-    [
-      'window reused',
-      [0, 1024, 2048, 1024],
-      { received: 3, missing: 2046, duplicates: 0, late: 1 },
-    ],
+    ['window moved', [0, 1024, 2048, 1030], { received: 4, missing: 2045, duplicates: 0, late: 1 }],
+    ['too old', [0, 1024, 2048, 1], { received: 3, missing: 2046, duplicates: 1, late: 0 }],
     ['first lost', [5], { received: 1, missing: 5, duplicates: 0, late: 0 }],
   ];
   for (const [name, sequence, want] of cases) {
