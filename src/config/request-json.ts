@@ -1,0 +1,116 @@
+/**
+ * A {@link FanRequest} that came over the admin socket: every field checked, none unknown.
+ * @module
+ */
+import { usageError } from '../errors.ts';
+import { isNetwork, type Prefix } from '../net/prefix.ts';
+import {
+  ENCAPS,
+  type FanRequest,
+  fanRequest,
+  HOST_RESERVE_MAX,
+  MTU_BYTES_MAX,
+  MTU_BYTES_MIN,
+  type UnderlaySelector,
+} from './request.ts';
+import { parseInterfaceName, parseUnderlay } from './schema.ts';
+
+type Fields = Record<string, unknown>;
+
+function bad(field: string): never {
+  throw usageError('bad-request', `field ${field} is missing or not what it should be`);
+}
+
+function fieldsOf(value: unknown, allowed: readonly string[], where: string): Fields {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) bad(where);
+  const fields = value as Fields;
+  for (const key of Object.keys(fields)) {
+    if (!allowed.includes(key)) throw usageError('bad-request', `${where} has an unknown field`);
+  }
+  return fields;
+}
+
+function integer(value: unknown, min: number, max: number, field: string): number {
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < min || value > max) {
+    bad(field);
+  }
+  return value;
+}
+
+function nullable<T>(value: unknown, read: (value: unknown) => T): T | null {
+  return value === null ? null : read(value);
+}
+
+function choice<T extends string>(value: unknown, choices: readonly T[], field: string): T {
+  const found = choices.find((choice) => choice === value);
+  return found ?? bad(field);
+}
+
+function flag(value: unknown, field: string): boolean {
+  return typeof value === 'boolean' ? value : bad(field);
+}
+
+function prefix(value: unknown, field: string): Prefix {
+  const fields = fieldsOf(value, ['address', 'length'], field);
+  const result = {
+    address: integer(fields['address'], 0, 0xffff_ffff, field),
+    length: integer(fields['length'], 0, 32, field),
+  };
+  return isNetwork(result) ? result : bad(field);
+}
+
+function selector(value: unknown): UnderlaySelector {
+  const fields = fieldsOf(value, ['kind', 'address', 'device', 'length'], 'underlay');
+  const length = integer(fields['length'], 0, 32, 'underlay');
+  switch (fields['kind']) {
+    case 'address':
+      return {
+        kind: 'address',
+        address: integer(fields['address'], 0, 0xffff_ffff, 'underlay'),
+        length,
+      };
+    case 'device': {
+      const device = fields['device'];
+      if (typeof device !== 'string') return bad('underlay');
+      const parsed = parseUnderlay(`${device}/${length}`);
+      return parsed.kind === 'device' ? parsed : bad('underlay');
+    }
+    case 'default':
+      return { kind: 'default', length };
+    default:
+      return bad('underlay');
+  }
+}
+
+const FIELDS = Object.keys(
+  fanRequest({ overlay: { address: 0, length: 0 }, underlay: { kind: 'default', length: 0 } }),
+);
+
+/**
+ * Reads a whole request; every field must be there.
+ * @throws FanwayError (exit code 2) naming the field, ValueError for a name.
+ */
+export function requestFromJson(value: unknown): FanRequest {
+  const fields = fieldsOf(value, FIELDS, 'request');
+  return {
+    overlay: prefix(fields['overlay'], 'overlay'),
+    underlay: selector(fields['underlay']),
+    encap: choice(fields['encap'], ENCAPS, 'encap'),
+    port: nullable(fields['port'], (port) => integer(port, 1, 65535, 'port')),
+    vni: nullable(fields['vni'], (vni) => integer(vni, 0, 0xff_ffff, 'vni')),
+    compat: choice(fields['compat'], ['none', 'lxd'], 'compat'),
+    mtu: nullable(fields['mtu'], (mtu) => integer(mtu, MTU_BYTES_MIN, MTU_BYTES_MAX, 'mtu')),
+    dhcp: flag(fields['dhcp'], 'dhcp'),
+    hostReserve: integer(fields['hostReserve'], 1, HOST_RESERVE_MAX, 'hostReserve'),
+    bridge: nullable(fields['bridge'], (name) =>
+      typeof name === 'string' ? parseInterfaceName(name) : bad('bridge'),
+    ),
+    offload: choice(fields['offload'], ['auto', 'off'], 'offload'),
+    dscp: choice(fields['dscp'], ['pipe', 'uniform'], 'dscp'),
+    sourcePort: choice(fields['sourcePort'], ['pool', 'fixed'], 'sourcePort'),
+    masquerade: flag(fields['masquerade'], 'masquerade'),
+    auto: flag(fields['auto'], 'auto'),
+    off: flag(fields['off'], 'off'),
+    force: flag(fields['force'], 'force'),
+  };
+}

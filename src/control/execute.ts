@@ -1,0 +1,138 @@
+/**
+ * Making, repairing and taking back the changes of one link, with the journal ahead of each step.
+ * @module
+ */
+import { FanwayError, messageOf } from '../errors.ts';
+import { type Change, describeChange } from './change.ts';
+import { type Context, handlerOf } from './handlers.ts';
+import { type Entry, JOURNAL_VERSION, type Journal, type JournalStore } from './journal.ts';
+import { aliasOf, type FanRecord } from './snapshot.ts';
+
+/** A journal in which nothing has been done yet. */
+export function newJournal(fan: FanRecord, changes: readonly Change[]): Journal {
+  return {
+    version: JOURNAL_VERSION,
+    request: fan.request,
+    spec: fan.spec,
+    entries: changes.map((change) => ({ change, state: 'planned', memo: {} })),
+  };
+}
+
+async function make(
+  entry: Entry,
+  journal: Journal,
+  store: JournalStore,
+  context: Context,
+): Promise<void> {
+  const handler = handlerOf(entry.change);
+  handler.prepare?.(entry.change, entry.memo, context);
+  entry.state = 'doing';
+  store.write(journal);
+  try {
+    await handler.apply(entry.change, entry.memo, context);
+  } catch (error) {
+    throw new FanwayError(
+      'change-failed',
+      `could not ${describeChange(entry.change)}: ${messageOf(error)}`,
+      { cause: error },
+    );
+  }
+  entry.state = 'done';
+  store.write(journal);
+}
+
+/**
+ * Makes every change in order. When one fails, those before it are taken back and the journal is
+ * gone again.
+ * @throws FanwayError `change-failed`.
+ */
+export async function makeAll(
+  journal: Journal,
+  store: JournalStore,
+  context: Context,
+): Promise<void> {
+  try {
+    for (const entry of journal.entries) {
+      if (entry.state !== 'done') await make(entry, journal, store, context);
+    }
+  } catch (error) {
+    try {
+      await undoAll(journal, store, context);
+    } catch (leftover) {
+      context.log.error('undo', messageOf(leftover));
+    }
+    throw error;
+  }
+}
+
+/**
+ * Takes back every change, last one first, and forgets the journal. A step that fails does not
+ * keep the others from being taken back; the journal then stays with what is left.
+ * @throws FanwayError `undo-failed` naming what is left.
+ */
+export async function undoAll(
+  journal: Journal,
+  store: JournalStore,
+  context: Context,
+): Promise<void> {
+  const failures: string[] = [];
+  const left: Entry[] = [];
+  for (const entry of [...journal.entries].reverse()) {
+    if (entry.state === 'planned') continue;
+    try {
+      await handlerOf(entry.change).undo(entry.change, entry.memo, context);
+    } catch (error) {
+      left.unshift(entry);
+      failures.push(`${describeChange(entry.change)} (${messageOf(error)})`);
+    }
+  }
+  if (failures.length === 0) {
+    store.remove(journal.spec.name);
+    return;
+  }
+  journal.entries = left;
+  store.write(journal);
+  throw new FanwayError(
+    'undo-failed',
+    `${journal.spec.name}: could not take back: ${failures.join('; ')}; what caused it may be gone by the next fanway down`,
+  );
+}
+
+/**
+ * Makes again what is missing of a link that should be up.
+ * `adopt`: the process that made it is gone, so sockets and data processes are missing for sure.
+ * @returns one line for each change that had to be made again.
+ * @throws FanwayError `change-failed`; nothing is taken back.
+ */
+export async function repair(
+  journal: Journal,
+  store: JournalStore,
+  context: Context,
+  options: { adopt: boolean },
+): Promise<string[]> {
+  const repaired: string[] = [];
+  for (const entry of journal.entries) {
+    const adopting = options.adopt && entry.change.kind === 'tunnel';
+    if (!adopting && entry.state === 'done') {
+      if (await handlerOf(entry.change).isPresent(entry.change, entry.memo, context)) continue;
+    }
+    // Forgetting the index makes the tunnel attach anew instead of trusting what it finds.
+    if (adopting) delete entry.memo.index;
+    else repaired.push(describeChange(entry.change));
+    await make(entry, journal, store, context);
+  }
+  return repaired;
+}
+
+/**
+ * Removes what bears the mark of a link whose journal cannot be read. Addresses, routes and
+ * settings of those devices go with them.
+ */
+export async function removeMarked(linkName: string, context: Context): Promise<void> {
+  const { host } = context;
+  for (const link of await host.links()) {
+    if (link.alias === aliasOf(linkName)) await host.deleteLink(link.index);
+  }
+  if (host.hasNft()) await host.removeMasquerade(linkName);
+  await host.stopDhcp(linkName, undefined);
+}

@@ -1,0 +1,56 @@
+/**
+ * What the control process needs of the machine it runs on. The real one is in `real-host.ts`;
+ * tests put a table in its place and stop it at any step.
+ * @module
+ */
+
+import type { Prefix } from '../net/prefix.ts';
+import type { LinkChange } from '../sys/netlink.ts';
+import type { DhcpSpec } from './change.ts';
+import type { LinkSpec } from './link-spec.ts';
+import type { SnapshotAddress, SnapshotLink, SnapshotRoute } from './snapshot.ts';
+
+/** One route of ours; `device` is a name. */
+export type HostRoute = { destination: Prefix; device: string; source: number };
+
+/** What is masqueraded: from `slice`, to anywhere outside `overlay`. */
+export type MasqueradeRule = { link: string; slice: Prefix; overlay: Prefix; bridge: string };
+
+/** A process by id and start time, so that a reused id is never mistaken for it. */
+export type ProcessMark = { pid: number; startTime: string };
+
+export type Host = {
+  links(): Promise<SnapshotLink[]>;
+  addresses(): Promise<SnapshotAddress[]>;
+  routes(): Promise<SnapshotRoute[]>;
+  createBridge(name: string, mac: number): Promise<void>;
+  setLink(ref: string | number, change: LinkChange): Promise<void>;
+  deleteLink(index: number): Promise<void>;
+  addAddress(device: string, address: number, length: number): Promise<void>;
+  deleteAddress(device: string, address: number, length: number): Promise<void>;
+  addRoute(route: HostRoute): Promise<void>;
+  deleteRoute(route: HostRoute): Promise<void>;
+  /** null where the key does not exist. */
+  readSysctl(key: string): string | null;
+  writeSysctl(key: string, value: string): void;
+  hasNft(): boolean;
+  addMasquerade(rule: MasqueradeRule): Promise<void>;
+  hasMasquerade(link: string): Promise<boolean>;
+  removeMasquerade(link: string): Promise<void>;
+  hasDnsmasq(): boolean;
+  startDhcp(spec: DhcpSpec): Promise<ProcessMark>;
+  isRunning(mark: ProcessMark): boolean;
+  /** Ends the dnsmasq of a bridge: the marked one, or the one whose lease file is the bridge's. */
+  stopDhcp(bridge: string, mark: ProcessMark | undefined): Promise<void>;
+};
+
+/** The part of the data plane that changes are made through. */
+/** Deletion of a link that is not there is no error. */
+export type Tunnels = {
+  addLink(spec: LinkSpec): Promise<{ ifindex: number; offloads: string[] }>;
+  removeLink(name: string): Promise<void>;
+  updateLink(
+    name: string,
+    change: { underlayMtu?: number; innerMtu?: number; local?: number },
+  ): Promise<void>;
+};

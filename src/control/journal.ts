@@ -1,0 +1,141 @@
+/**
+ * The journal of one link: every change to the host is written here before it is made, with what
+ * is needed to take it back, so that a crash at any point leaves nothing that nobody knows of.
+ *
+ * Each journal is kept twice (`<link>.json`, `<link>.copy`), written one after the other, because
+ * a power cut may leave one of them empty or cut. A journal that cannot be read at all is set aside
+ * as `<link>.damaged`; what it described is then found by the mark on the devices.
+ * @module
+ */
+import { readdirSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { FanRequest } from '../config/request.ts';
+import type { Change } from './change.ts';
+import type { LinkSpec } from './link-spec.ts';
+import { type RunDirectory, readIfThere, syncDirectory, writeAtomically } from './run-directory.ts';
+
+export const JOURNAL_VERSION = 1;
+const LINK_NAME = /^[a-z0-9_][a-z0-9_.-]{0,14}$/;
+
+/** What undoing a change needs beyond the change itself. */
+export type Memo = {
+  /** The interface that was made. */
+  index?: number;
+  /** The name it bore until it carried our mark. */
+  temporaryName?: string;
+  /** A sysctl's value before us; null = the key was not there. */
+  previous?: string | null;
+  /** A process we started, and the start time the kernel gave it (proc(5), field 22). */
+  pid?: number;
+  startTime?: string;
+  /** It was so before us: nothing to undo. */
+  foreign?: boolean;
+};
+
+export type Entry = {
+  change: Change;
+  /** `doing` is written before the change, `done` after it. */
+  state: 'planned' | 'doing' | 'done';
+  memo: Memo;
+};
+
+export type Journal = {
+  version: typeof JOURNAL_VERSION;
+  request: FanRequest;
+  spec: LinkSpec;
+  entries: Entry[];
+};
+
+/** What was found for one link when the directory was read. */
+export type FoundJournal = { name: string; journal: Journal | undefined };
+
+/** All journals of a run directory. */
+export class JournalStore {
+  readonly #directory: string;
+
+  constructor(run: RunDirectory) {
+    this.#directory = run.journals;
+  }
+
+  #path(name: string, suffix: 'json' | 'copy' | 'damaged'): string {
+    // The name becomes part of a path: nothing that was not checked gets here.
+    if (!LINK_NAME.test(name)) throw new RangeError(`${JSON.stringify(name)} is no link name`);
+    return join(this.#directory, `${name}.${suffix}`);
+  }
+
+  /** Writes both copies, durably. */
+  write(journal: Journal): void {
+    const text = `${JSON.stringify(journal)}\n`;
+    writeAtomically(this.#path(journal.spec.name, 'json'), text);
+    writeAtomically(this.#path(journal.spec.name, 'copy'), text);
+  }
+
+  /** Forgets a link whose changes were all undone. */
+  remove(name: string): void {
+    rmSync(this.#path(name, 'json'), { force: true });
+    rmSync(this.#path(name, 'copy'), { force: true });
+    syncDirectory(this.#directory);
+  }
+
+  /** Every link there is a journal of. Damaged ones are set aside and reported without content. */
+  readAll(): FoundJournal[] {
+    const names = new Set<string>();
+    let files: string[];
+    try {
+      files = readdirSync(this.#directory);
+    } catch {
+      return [];
+    }
+    for (const file of files) {
+      const match = /^(.+)\.(json|copy)$/.exec(file);
+      if (match?.[1] !== undefined && LINK_NAME.test(match[1])) names.add(match[1]);
+    }
+    return [...names].sort().map((name) => ({ name, journal: this.#read(name) }));
+  }
+
+  #read(name: string): Journal | undefined {
+    for (const suffix of ['json', 'copy'] as const) {
+      const journal = parseJournal(readIfThere(this.#path(name, suffix)) ?? '');
+      if (journal !== undefined && journal.spec.name === name) return journal;
+    }
+    return undefined;
+  }
+
+  /** Puts a journal that cannot be read out of the way, and keeps it for whoever wants to look. */
+  setAside(name: string): void {
+    for (const suffix of ['copy', 'json'] as const) {
+      const path = this.#path(name, suffix);
+      if (readIfThere(path) !== undefined) renameSync(path, this.#path(name, 'damaged'));
+    }
+    syncDirectory(this.#directory);
+  }
+}
+
+/** A journal from its text, undefined when it is cut, damaged or of another version. */
+export function parseJournal(text: string): Journal | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  return isJournal(value) ? value : undefined;
+}
+
+/** The file is ours and written whole, so its frame is checked and not each field. */
+function isJournal(value: unknown): value is Journal {
+  if (typeof value !== 'object' || value === null) return false;
+  const journal = value as Partial<Journal>;
+  return (
+    journal.version === JOURNAL_VERSION &&
+    typeof journal.request === 'object' &&
+    typeof journal.spec?.name === 'string' &&
+    Array.isArray(journal.entries) &&
+    journal.entries.every(
+      (entry) =>
+        typeof entry?.change?.kind === 'string' &&
+        typeof entry.memo === 'object' &&
+        ['planned', 'doing', 'done'].includes(entry.state),
+    )
+  );
+}

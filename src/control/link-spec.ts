@@ -1,0 +1,49 @@
+/**
+ * One link as the data plane runs it: everything decided, nothing left to look up.
+ * @module
+ */
+import type { Encap } from '../config/request.ts';
+import type { Prefix } from '../net/prefix.ts';
+
+/** Addresses are u32 in host order, MTUs bytes. */
+export type LinkSpec = {
+  /** Unique id, equal to the bridge's name. */
+  name: string;
+  encap: Encap;
+  /** TUN/TAP name, at most 15 characters. */
+  device: string;
+  overlay: Prefix;
+  underlay: Prefix;
+  /** Our underlay address. */
+  local: number;
+  slice: Prefix;
+  /** The slice's .1. */
+  gateway: number;
+  vni: number;
+  /** UDP destination port, 0 for ipip. */
+  port: number;
+  underlayMtu: number;
+  innerMtu: number;
+  dscp: 'pipe' | 'uniform';
+  /** Outer source ports in use; 1 = fixed. */
+  sourcePorts: number;
+  offload: 'auto' | 'off';
+};
+
+/** Outer source ports of a link unless one fixed port was asked for. */
+export const SOURCE_PORTS_DEFAULT = 16;
+
+/** What the encapsulation adds to an inner IPv4 packet, bytes. */
+export const OVERHEAD_BYTES: Record<Encap, number> = {
+  /** Outer IPv4 20, UDP 8, VXLAN 8, inner Ethernet 14 (RFC 7348 §5). */
+  vxlan: 50,
+  /** Outer IPv4 20 (RFC 2003). */
+  ipip: 20,
+  /** Outer IPv4 20, UDP 8. */
+  fou: 28,
+};
+
+export const VXLAN_PORT = 4789;
+/** What Linux and LXD use when nothing is said. */
+export const VXLAN_PORT_LXD = 8472;
+export const FOU_PORT = 5555;

@@ -1,0 +1,183 @@
+/**
+ * One fan of a router through its life: made, watched, repaired, moved to another underlay
+ * address, stopped with a reason, taken down.
+ * @module
+ */
+import { type FanRequest, MTU_BYTES_MIN } from '../config/request.ts';
+import { messageOf } from '../errors.ts';
+import { makeAll, newJournal, repair, undoAll } from './execute.ts';
+import type { Context } from './handlers.ts';
+import type { Journal, JournalStore } from './journal.ts';
+import type { LinkSpec } from './link-spec.ts';
+import { hostOf, innerMtuOf, planFan } from './plan.ts';
+import { isResolved, type ResolvedUnderlay, resolveUnderlay } from './resolve.ts';
+import type { FanRecord, Snapshot } from './snapshot.ts';
+
+const RETRY_MS_MIN = 250;
+const RETRY_MS_MAX = 30_000;
+
+/** `up`: running. `stopped`: wanted, but `reason` keeps it from running; it is tried again. */
+export type LinkState = 'up' | 'stopped';
+
+export class ManagedLink {
+  readonly request: FanRequest;
+  journal: Journal | undefined;
+  spec: LinkSpec;
+  state: LinkState = 'stopped';
+  /** Why it is stopped, or what was last wrong; '' when nothing ever was. */
+  reason = '';
+  /** Times that something had to be made again. */
+  repairs = 0;
+  /** Milliseconds since the epoch at which it may next be tried. */
+  retryAtMs = 0;
+  #retryDelayMs = RETRY_MS_MIN;
+
+  constructor(fan: FanRecord) {
+    this.request = fan.request;
+    this.spec = fan.spec;
+  }
+
+  get record(): FanRecord {
+    return { request: this.request, spec: this.spec };
+  }
+
+  /** Makes everything of a plan. @throws FanwayError; what was made is taken back. */
+  async make(
+    plan: { spec: LinkSpec; changes: Parameters<typeof newJournal>[1] },
+    store: JournalStore,
+    context: Context,
+  ): Promise<void> {
+    this.spec = plan.spec;
+    const journal = newJournal(this.record, plan.changes);
+    this.journal = journal;
+    try {
+      await makeAll(journal, store, context);
+    } catch (error) {
+      this.journal = undefined;
+      throw error;
+    }
+    this.state = 'up';
+    this.#succeeded();
+  }
+
+  /** Takes over from a process that was killed. @throws FanwayError when something cannot be made. */
+  async adopt(journal: Journal, store: JournalStore, context: Context): Promise<void> {
+    this.journal = journal;
+    this.spec = journal.spec;
+    await repair(journal, store, context, { adopt: true });
+    this.state = 'up';
+  }
+
+  /** Takes everything back. @throws FanwayError `undo-failed`. */
+  async undo(store: JournalStore, context: Context): Promise<void> {
+    const journal = this.journal;
+    if (journal !== undefined) await undoAll(journal, store, context);
+    this.journal = undefined;
+    this.state = 'stopped';
+  }
+
+  /**
+   * Compares what should be with what is, and makes it so: another underlay address, another
+   * MTU, a device that somebody deleted, renamed or put down. Never throws: what went wrong is the
+   * link's reason, and the next try comes later and later.
+   */
+  async reconcile(
+    snapshot: Snapshot,
+    store: JournalStore,
+    context: Context,
+    nowMs: number,
+  ): Promise<void> {
+    if (nowMs < this.retryAtMs) return;
+    try {
+      if (this.state === 'up') await this.#check(snapshot, store, context);
+      else await this.#start(snapshot, store, context);
+    } catch (error) {
+      this.reason = messageOf(error);
+      this.retryAtMs = nowMs + this.#retryDelayMs;
+      this.#retryDelayMs = Math.min(this.#retryDelayMs * 2, RETRY_MS_MAX);
+      context.log.warn(this.spec.name, this.reason);
+    }
+  }
+
+  #succeeded(): void {
+    this.reason = '';
+    this.retryAtMs = 0;
+    this.#retryDelayMs = RETRY_MS_MIN;
+  }
+
+  async #start(snapshot: Snapshot, store: JournalStore, context: Context): Promise<void> {
+    // Something may be left that could not be taken back when it was stopped.
+    await this.undo(store, context);
+    const plan = planFan(this.request, snapshot);
+    if (plan.outcome !== 'changes') {
+      const reason =
+        plan.outcome === 'same'
+          ? plan.message
+          : plan.refusals.map((refusal) => refusal.message).join('; ');
+      if (reason !== this.reason) context.log.warn(this.spec.name, `stopped: ${reason}`);
+      this.reason = reason;
+      return;
+    }
+    await this.make(plan, store, context);
+    context.log.info(this.spec.name, `up: ${hostOf(this.spec)}, ${this.spec.encap}`);
+  }
+
+  async #check(snapshot: Snapshot, store: JournalStore, context: Context): Promise<void> {
+    const journal = this.journal;
+    if (journal === undefined) return;
+    const at = this.#whereNow(snapshot);
+    if (typeof at === 'string' || at.local !== this.spec.local) {
+      const why = typeof at === 'string' ? at : `the underlay address is another one now`;
+      context.log.warn(this.spec.name, `slice given up: ${why}`);
+      await this.undo(store, context);
+      this.reason = why;
+      if (typeof at !== 'string') await this.#start(snapshot, store, context);
+      return;
+    }
+    if (at.device.mtu !== this.spec.underlayMtu) {
+      const innerMtu = innerMtuOf(this.request, at.device.mtu);
+      if (innerMtu < MTU_BYTES_MIN) {
+        await this.undo(store, context);
+        this.reason = `${at.device.name} has MTU ${at.device.mtu} now, which leaves ${innerMtu} bytes inside: raise it`;
+        return;
+      }
+      const change = { underlayMtu: at.device.mtu, innerMtu };
+      await context.tunnels.updateLink(this.spec.name, change);
+      context.log.info(this.spec.name, `underlay MTU ${at.device.mtu}, inner MTU ${innerMtu}`);
+      this.spec = { ...this.spec, ...change };
+      setJournalMtu(journal, this.spec);
+      store.write(journal);
+    }
+    const repaired = await repair(journal, store, context, { adopt: false });
+    if (repaired.length > 0) {
+      this.repairs += repaired.length;
+      context.log.warn(
+        this.spec.name,
+        `somebody undid our work; made again: ${repaired.join('; ')}`,
+      );
+    }
+    this.#succeeded();
+  }
+
+  /** Where this host is on the underlay now, or the reason why it is nowhere. */
+  #whereNow(snapshot: Snapshot): ResolvedUnderlay | string {
+    const now = resolveUnderlay(this.request.underlay, snapshot);
+    if (!isResolved(now)) return now.message;
+    if (now.local === this.spec.local) return now;
+    // A second address on the same device is no reason to move as long as ours is there.
+    const ours = snapshot.addresses.find(
+      (address) => address.index === now.device.index && address.address === this.spec.local,
+    );
+    return ours === undefined ? now : { ...now, local: this.spec.local };
+  }
+}
+
+/** Puts a new MTU into every change that carries one, so that the repair makes it so. */
+function setJournalMtu(journal: Journal, spec: LinkSpec): void {
+  journal.spec = spec;
+  for (const { change } of journal.entries) {
+    if (change.kind === 'bridge') change.mtu = spec.innerMtu;
+    else if (change.kind === 'tunnel') change.spec = spec;
+    else if (change.kind === 'dhcp') change.dhcp.mtu = spec.innerMtu;
+  }
+}

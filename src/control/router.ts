@@ -1,0 +1,225 @@
+/**
+ * The router: the links of one run directory, one operation at a time, and the watch that keeps
+ * them as they should be.
+ * @module
+ */
+import { EventEmitter } from 'node:events';
+import type { FanRequest } from '../config/request.ts';
+import { messageOf, refusedError } from '../errors.ts';
+import type { Log } from '../log.ts';
+import { removeMarked } from './execute.ts';
+import type { Context } from './handlers.ts';
+import type { Host, Tunnels } from './host.ts';
+import { type Journal, JournalStore } from './journal.ts';
+import { ManagedLink } from './link.ts';
+import type { LinkSpec } from './link-spec.ts';
+import { type Plan, planFan } from './plan.ts';
+import { readSnapshot } from './read-snapshot.ts';
+import type { RunDirectory } from './run-directory.ts';
+import type { FanRecord, Snapshot } from './snapshot.ts';
+
+/** What `up` came to, as the admin socket tells it. */
+export type UpResult = Plan;
+
+export type RouterOptions = {
+  run: RunDirectory;
+  host: Host;
+  tunnels: Tunnels;
+  log: Log;
+  /** Milliseconds since the epoch. */
+  now?: () => number;
+};
+
+/** Emits `empty` when the last link has been taken down. */
+export class Router extends EventEmitter<{ empty: [] }> {
+  readonly #store: JournalStore;
+  readonly #options: RouterOptions;
+  readonly #links: ManagedLink[] = [];
+  readonly #now: () => number;
+  /** The tail of the queue of operations: each waits for the one before it. */
+  #last: Promise<unknown> = Promise.resolve();
+  #reconcileQueued = false;
+  #closed = false;
+
+  constructor(options: RouterOptions) {
+    super();
+    this.#options = options;
+    this.#store = new JournalStore(options.run);
+    this.#now = options.now ?? Date.now;
+  }
+
+  get links(): readonly ManagedLink[] {
+    return this.#links;
+  }
+
+  #queue<T>(operation: () => Promise<T>): Promise<T> {
+    const result = this.#last.then(operation, operation);
+    this.#last = result.catch(() => undefined);
+    return result;
+  }
+
+  #context(of?: ManagedLink): Context {
+    const { host, tunnels, log } = this.#options;
+    const others = (): Journal[] =>
+      this.#links.flatMap((link) =>
+        link === of || link.journal === undefined ? [] : [link.journal],
+      );
+    return { host, tunnels, log, others };
+  }
+
+  #fans(but?: ManagedLink): FanRecord[] {
+    return this.#links.filter((link) => link !== but).map((link) => link.record);
+  }
+
+  #snapshot(but?: ManagedLink): Promise<Snapshot> {
+    return readSnapshot(this.#options.host, this.#fans(but));
+  }
+
+  /**
+   * Takes over the links of a router that was killed, as far as `wants` says so; what it does not
+   * want is taken back. Nothing that is damaged stops the start.
+   */
+  adopt(wants: (request: FanRequest) => boolean = () => true): Promise<void> {
+    const { log } = this.#options;
+    return this.#queue(async () => {
+      const journals: Journal[] = [];
+      for (const { name, journal } of this.#store.readAll()) {
+        if (journal !== undefined) {
+          journals.push(journal);
+          continue;
+        }
+        log.error('journal', `the journal of ${name} is damaged: set aside, its devices removed`);
+        this.#store.setAside(name);
+        await removeMarked(name, this.#context());
+      }
+      const links = journals.map((journal) => {
+        const link = new ManagedLink(journal);
+        link.journal = journal;
+        this.#links.push(link);
+        return { link, journal };
+      });
+      for (const { link, journal } of links) {
+        const context = this.#context(link);
+        try {
+          if (!wants(journal.request)) {
+            await link.undo(this.#store, context);
+            this.#forget(link);
+          } else {
+            await link.adopt(journal, this.#store, context);
+            log.info('adopt', `${journal.spec.name}: taken over`);
+          }
+        } catch (error) {
+          link.reason = messageOf(error);
+          log.error('adopt', `${journal.spec.name}: ${link.reason}`);
+        }
+      }
+      this.scheduleReconcile();
+    });
+  }
+
+  #forget(link: ManagedLink): void {
+    const index = this.#links.indexOf(link);
+    if (index >= 0) this.#links.splice(index, 1);
+  }
+
+  /** What `up` would do now. */
+  plan(request: FanRequest): Promise<Plan> {
+    return this.#queue(async () => planFan(request, await this.#snapshot()));
+  }
+
+  /**
+   * Brings a fan up: the plan's changes, exactly.
+   * @throws FanwayError `change-failed`; what was made is taken back.
+   */
+  up(request: FanRequest): Promise<UpResult> {
+    return this.#queue(async () => {
+      const plan = planFan(request, await this.#snapshot());
+      if (plan.outcome !== 'changes') return plan;
+      const link = new ManagedLink({ request, spec: plan.spec });
+      this.#links.push(link);
+      try {
+        await link.make(plan, this.#store, this.#context(link));
+      } catch (error) {
+        this.#forget(link);
+        throw error;
+      }
+      this.#options.log.info(plan.spec.name, 'up');
+      return plan;
+    });
+  }
+
+  /** A fan that is wanted but cannot run now: kept, and tried again whenever the host changes. */
+  want(request: FanRequest, spec: LinkSpec, reason: string): void {
+    const link = new ManagedLink({ request, spec });
+    link.reason = reason;
+    this.#links.push(link);
+  }
+
+  /**
+   * Takes a fan down by its link name.
+   * @throws FanwayError `not-configured`, `in-use` (containers attached, without force), `undo-failed`.
+   */
+  down(name: string, options: { force: boolean }): Promise<LinkSpec> {
+    return this.#queue(async () => {
+      const link = this.#links.find((link) => link.spec.name === name);
+      if (link === undefined) {
+        throw refusedError('not-configured', `${name}: not configured; fanway show lists what is`);
+      }
+      if (!options.force) {
+        const attached = await this.attached(link.spec);
+        if (attached.length > 0) {
+          throw refusedError(
+            'in-use',
+            `${name}: in use by ${attached.slice(0, 8).join(', ')}: stop the containers first, or go on with --force`,
+          );
+        }
+      }
+      await link.undo(this.#store, this.#context(link));
+      this.#forget(link);
+      this.#options.log.info(name, 'down');
+      if (this.#links.length === 0) this.emit('empty');
+      return link.spec;
+    });
+  }
+
+  /** Names of the ports of a link's bridge that are not ours. */
+  async attached(spec: LinkSpec): Promise<string[]> {
+    const links = await this.#options.host.links();
+    const bridge = links.find((link) => link.name === spec.name);
+    if (bridge === undefined) return [];
+    return links
+      .filter((link) => link.master === bridge.index && link.name !== spec.device)
+      .map((link) => link.name);
+  }
+
+  /** Looks at every link soon; calls before that count once. */
+  scheduleReconcile(): void {
+    if (this.#reconcileQueued || this.#closed) return;
+    this.#reconcileQueued = true;
+    void this.#queue(async () => {
+      this.#reconcileQueued = false;
+      if (this.#closed) return;
+      for (const link of [...this.#links]) {
+        const snapshot = await this.#snapshot(link);
+        await link.reconcile(snapshot, this.#store, this.#context(link), this.#now());
+      }
+    }).catch((error: unknown) => {
+      this.#options.log.error('watch', messageOf(error));
+    });
+  }
+
+  /** Takes everything back, last link first. Failures are logged and keep their journal. */
+  stop(): Promise<void> {
+    this.#closed = true;
+    return this.#queue(async () => {
+      for (const link of [...this.#links].reverse()) {
+        try {
+          await link.undo(this.#store, this.#context(link));
+          this.#forget(link);
+        } catch (error) {
+          this.#options.log.error('stop', messageOf(error));
+        }
+      }
+    });
+  }
+}

@@ -1,0 +1,180 @@
+/**
+ * The run directory (/run/fanway): journals, locks, the admin socket. Private to its owner, and
+ * every file in it is written whole or not at all.
+ * @module
+ */
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  fchmodSync,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { codeOf, ExitCode, FanwayError, messageOf } from '../errors.ts';
+import { errnoName, errno as lastErrno, libc } from '../sys/libc.ts';
+
+export const RUN_DIRECTORY_DEFAULT = '/run/fanway';
+/** A unix socket address holds 108 bytes with its zero (unix(7)), `/control.sock` included. */
+const RUN_PATH_BYTES_MAX = 90;
+
+const LOCK_SH = 1;
+const LOCK_EX = 2;
+const LOCK_NB = 4;
+
+/** Paths below one run directory. */
+export class RunDirectory {
+  readonly path: string;
+
+  constructor(path: string = process.env['FANWAY_RUN_DIR'] ?? RUN_DIRECTORY_DEFAULT) {
+    if (!path.startsWith('/') || Buffer.byteLength(path) > RUN_PATH_BYTES_MAX) {
+      throw new FanwayError(
+        'run-directory',
+        `${path}: a run directory is an absolute path of at most ${RUN_PATH_BYTES_MAX} bytes`,
+        { exitCode: ExitCode.Usage },
+      );
+    }
+    this.path = path;
+  }
+
+  get socket(): string {
+    return join(this.path, 'control.sock');
+  }
+  get journals(): string {
+    return join(this.path, 'journal');
+  }
+  get log(): string {
+    return join(this.path, 'router.log');
+  }
+  get dhcp(): string {
+    return join(this.path, 'dhcp');
+  }
+
+  /**
+   * Makes the directory and its parts, mode 0700.
+   * @throws FanwayError when it is a link, or belongs to somebody else.
+   */
+  create(): void {
+    try {
+      mkdirSync(this.path, { recursive: true, mode: 0o700 });
+      const stat = lstatSync(this.path);
+      const uid = process.geteuid?.() ?? 0;
+      if (!stat.isDirectory() || stat.uid !== uid) {
+        throw new FanwayError(
+          'run-directory',
+          `${this.path} must be a directory of user ${uid}: remove it, or set FANWAY_RUN_DIR`,
+        );
+      }
+      if ((stat.mode & 0o077) !== 0) chmodSync(this.path, 0o700);
+      mkdirSync(this.journals, { recursive: true, mode: 0o700 });
+    } catch (error) {
+      if (error instanceof FanwayError) throw error;
+      const denied = codeOf(error) === 'EACCES' || codeOf(error) === 'EPERM';
+      throw new FanwayError(
+        'run-directory',
+        `cannot make ${this.path} (${messageOf(error)}): run as root, or set FANWAY_RUN_DIR`,
+        { exitCode: denied ? ExitCode.NotPermitted : ExitCode.Failed },
+      );
+    }
+  }
+
+  /**
+   * A lock by name, held until the descriptor is closed, by whichever process has it.
+   * @returns undefined when `wait` is false and somebody else holds it.
+   */
+  lock(
+    name: 'lock' | 'router.lock',
+    options: { wait: boolean; shared?: boolean },
+  ): Lock | undefined {
+    const fd = openSync(
+      join(this.path, name),
+      constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW,
+      0o600,
+    );
+    const operation = (options.shared === true ? LOCK_SH : LOCK_EX) | (options.wait ? 0 : LOCK_NB);
+    if (libc.flock(fd, operation) === -1) {
+      const code = errnoName(lastErrno());
+      closeSync(fd);
+      if (code === 'EAGAIN') return undefined;
+      throw new FanwayError('lock', `cannot lock ${join(this.path, name)}: ${code}`);
+    }
+    return new Lock(fd);
+  }
+}
+
+/** A held flock. A child that inherits `fd` holds it too. */
+export class Lock {
+  readonly fd: number;
+  #open = true;
+
+  constructor(fd: number) {
+    this.fd = fd;
+  }
+
+  release(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    closeSync(this.fd);
+  }
+}
+
+/**
+ * Replaces a file in one step: a reader, or a machine that lost power, sees the old content or
+ * the new one. Mode 0600.
+ */
+export function writeAtomically(path: string, content: string): void {
+  const temporary = `${path}.new`;
+  rmSync(temporary, { force: true });
+  const fd = openSync(temporary, 'wx', 0o600);
+  try {
+    fchmodSync(fd, 0o600);
+    const bytes = Buffer.from(content);
+    let written = 0;
+    while (written < bytes.length) written += writeSync(fd, bytes, written);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+  renameSync(temporary, path);
+  syncDirectory(dirname(path));
+}
+
+/** Makes a rename or removal in a directory durable. */
+export function syncDirectory(path: string): void {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    fsyncSync(fd);
+  } catch (error) {
+    // Some file systems have nothing to do here and say EINVAL.
+    if (codeOf(error) !== 'EINVAL') throw error;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** The text of a file, undefined when it is not there. */
+export function readIfThere(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** True when a process of this id is there; it may have become another one since. */
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return codeOf(error) === 'EPERM';
+  }
+}

@@ -1,0 +1,57 @@
+/**
+ * What a plan looks at: one consistent enough picture of the host's network, as plain values.
+ * @module
+ */
+import type { FanRequest } from '../config/request.ts';
+import type { InterfaceAddress, Link, Route } from '../sys/netlink.ts';
+import type { LinkSpec } from './link-spec.ts';
+
+/** A fan that runs here, or whose journal says so. */
+export type FanRecord = { request: FanRequest; spec: LinkSpec };
+
+export type SnapshotLink = Pick<
+  Link,
+  'index' | 'name' | 'kind' | 'up' | 'carrier' | 'mtu' | 'master' | 'alias'
+>;
+export type SnapshotAddress = Pick<
+  InterfaceAddress,
+  'index' | 'address' | 'length' | 'scope' | 'secondary'
+>;
+export type SnapshotRoute = Pick<
+  Route,
+  'dst' | 'via' | 'oif' | 'src' | 'table' | 'metric' | 'type'
+>;
+
+export type Snapshot = {
+  links: SnapshotLink[];
+  addresses: SnapshotAddress[];
+  routes: SnapshotRoute[];
+  /** Present values by key (`net/ipv4/ip_forward`); null where the key does not exist. */
+  sysctls: Record<string, string | null>;
+  fans: FanRecord[];
+  /** Programs that are there. */
+  tools: { nft: boolean; dnsmasq: boolean };
+};
+
+export const ROUTE_TABLE_MAIN = 254;
+export const ROUTE_TABLE_LOCAL = 255;
+
+/** The sysctls that are not bound to an interface of ours. */
+export const HOST_SYSCTLS = ['net/ipv4/ip_forward', 'net/ipv4/conf/all/send_redirects'] as const;
+
+/** The alias that marks a device as ours. */
+export function aliasOf(linkName: string): string {
+  return `fanway:${linkName}`;
+}
+
+/** An empty host; tests build on it. */
+export function emptySnapshot(): Snapshot {
+  return {
+    links: [],
+    addresses: [],
+    routes: [],
+    sysctls: {},
+    fans: [],
+    tools: { nft: false, dnsmasq: false },
+  };
+}
