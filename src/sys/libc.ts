@@ -74,6 +74,8 @@ export const libc = {
   prctl: declare<[number, number, number, number, number], number>(
     'int prctl(int option, ulong a, ulong b, ulong c, ulong d)',
   ),
+  capget: declare<[Pointer, Pointer], number>('int capget(uintptr_t header, uintptr_t data)'),
+  capset: declare<[Pointer, Pointer], number>('int capset(uintptr_t header, uintptr_t data)'),
   unshare: declare<[number], number>('int unshare(int flags)'),
   setns: declare<[Fd, number], number>('int setns(int fd, int type)'),
   mount: declare<[string, string, string, number, Pointer], number>(
