@@ -1,0 +1,45 @@
+import { spawnSync } from 'node:child_process';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { rootlessObstacle, tunObstacle } from '../../src/sys/rootless.ts';
+
+t.test('rootlessObstacle() names the setting in the way', async (t) => {
+  const only = (path: string, value: string) => (asked: string) =>
+    asked === path ? value : undefined;
+  t.match(rootlessObstacle(only('user/max_user_namespaces', '0')), /max_user_namespaces = 0/);
+  t.match(
+    rootlessObstacle(only('kernel/unprivileged_userns_clone', '0')),
+    /unprivileged_userns_clone = 0/,
+  );
+});
+
+t.test('rootlessObstacle() names a missing unshare', async (t) => {
+  const path = process.env['PATH'];
+  t.teardown(() => {
+    process.env['PATH'] = path;
+  });
+  process.env['PATH'] = '/nonexistent';
+  t.match(
+    rootlessObstacle(() => undefined),
+    /unshare \(package util-linux\) is not installed/,
+  );
+});
+
+t.test('tunObstacle()', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'fanway-test-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const path = join(folder, 'tun');
+  t.match(tunObstacle(path), /is not there/);
+  writeFileSync(path, '');
+  t.equal(tunObstacle(path), undefined);
+  if (process.getuid?.() === 0) {
+    // Root passes every mode, so an ordinary user has to look.
+    chmodSync(path, 0o600);
+    chmodSync(folder, 0o755);
+    const look = `require('fs').accessSync(process.argv[1], 6)`;
+    const result = spawnSync(process.execPath, ['-e', look, path], { uid: 65_534, gid: 65_534 });
+    t.not(result.status, 0);
+  }
+});
