@@ -1,0 +1,36 @@
+/** Processes by the network namespace they live in, from /proc. @module */
+import { readdirSync, readlinkSync } from 'node:fs';
+
+/** Pids of the processes whose network namespace has this inode, ourselves excepted. */
+export function processesIn(namespaceInode: number): number[] {
+  const wanted = `net:[${namespaceInode}]`;
+  return readdirSync('/proc')
+    .map(Number)
+    .filter((pid) => {
+      if (!Number.isInteger(pid) || pid === process.pid) return false;
+      try {
+        return readlinkSync(`/proc/${pid}/ns/net`) === wanted;
+      } catch {
+        return false; // ended meanwhile, or not ours to look at
+      }
+    });
+}
+
+/**
+ * Ends every process in the namespace for good, a supervisor that starts its ward anew included:
+ * kills until a look finds none, a bounded number of times.
+ */
+export function killAllIn(namespaceInode: number): void {
+  const LOOKS_MAX = 10;
+  for (let look = 0; look < LOOKS_MAX; look += 1) {
+    const pids = processesIn(namespaceInode);
+    if (pids.length === 0) return;
+    for (const pid of pids) {
+      try {
+        process.kill(pid, 'SIGKILL');
+      } catch {
+        // ended by itself
+      }
+    }
+  }
+}
