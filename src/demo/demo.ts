@@ -62,7 +62,7 @@ export async function runDemo(args: readonly string[]): Promise<number> {
     process.stderr.write(`fanway demo: ${settings}\n`);
     return EXIT_UNFIT;
   }
-  const inside = await runInside(args);
+  const inside = await runInside();
   if (inside.kind === 'done') return inside.code;
   if (inside.kind === 'unfit') {
     process.stderr.write(`fanway demo: ${inside.reason}\n`);
