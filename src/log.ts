@@ -20,7 +20,8 @@ export type Log = {
 };
 
 export type LogOptions = {
-  level?: LogLevel;
+  /** Least important level that is written; a function is asked for each line. */
+  level?: LogLevel | (() => LogLevel);
   /** Takes one finished line with its newline; stderr by default. */
   write?: (line: string) => void;
   /** Milliseconds, monotonic or not; for tests. */
@@ -42,13 +43,14 @@ function printable(text: string): string {
  * by; the message is a sentence.
  */
 export function createLog(options: LogOptions = {}): Log {
-  const threshold = LOG_LEVELS.indexOf(options.level ?? 'info');
+  const { level: threshold = 'info' } = options;
   const write = options.write ?? ((line: string) => void process.stderr.write(line));
   const now = options.now ?? Date.now;
   const windows = new Map<string, Window>();
 
   function emit(level: LogLevel, cause: string, message: string): void {
-    if (LOG_LEVELS.indexOf(level) > threshold) return;
+    const least = typeof threshold === 'function' ? threshold() : threshold;
+    if (LOG_LEVELS.indexOf(level) > LOG_LEVELS.indexOf(least)) return;
     const time = now();
     let window = windows.get(cause);
     if (window === undefined || time - window.startMs >= 1000 || time < window.startMs) {

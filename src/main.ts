@@ -1,1 +1,106 @@
-console.log('x');
+#!/usr/bin/env node
+/**
+ * The `fanway` command: finds the verb and runs it.
+ * @module
+ */
+import { writeSync } from 'node:fs';
+import { capture } from './cli/capture.ts';
+import { check } from './cli/check.ts';
+import { control } from './cli/control.ts';
+import { counters } from './cli/counters.ts';
+import { daemon } from './cli/daemon.ts';
+import { doctor } from './cli/doctor.ts';
+import { down } from './cli/down.ts';
+import { explain } from './cli/explain.ts';
+import { plan } from './cli/plan.ts';
+import { show } from './cli/show.ts';
+import { status } from './cli/status.ts';
+import { up } from './cli/up.ts';
+import { columns, type Io, runVerb, type Verb } from './cli/verb.ts';
+import { codeOf, ExitCode } from './errors.ts';
+import { VERSION } from './version.ts';
+
+const VERBS: readonly Verb[] = [
+  up,
+  down,
+  show,
+  plan,
+  status,
+  counters,
+  explain,
+  doctor,
+  capture,
+  daemon,
+  check,
+];
+
+/** One word that nobody writes to: waiting on it is sleeping. */
+const pause = new Int32Array(new SharedArrayBuffer(4));
+const PAUSE_MS = 5;
+
+/**
+ * Writes all of it before going on, also to a pipe, because a verb may end right after.
+ * @returns false when nobody reads any more (`fanway show | head`).
+ */
+function writeAll(fd: number, bytes: Uint8Array): boolean {
+  let at = 0;
+  while (at < bytes.length) {
+    try {
+      at += writeSync(fd, bytes, at);
+    } catch (error) {
+      if (codeOf(error) === 'EPIPE') return false;
+      if (codeOf(error) !== 'EAGAIN') throw error;
+      Atomics.wait(pause, 0, 0, PAUSE_MS);
+    }
+  }
+  return true;
+}
+
+const io: Io = {
+  out: (text) => void writeAll(1, Buffer.from(text)),
+  err: (text) => void writeAll(2, Buffer.from(text)),
+  outBytes: (bytes) => writeAll(1, bytes),
+  env: process.env,
+};
+
+function help(): string {
+  return `${[
+    'fanway: containers on several hosts in one network, by arithmetic on their addresses',
+    '',
+    'Usage: fanway VERB [ARGUMENTS]      fanway VERB --help',
+    '',
+    ...columns([
+      ...VERBS.map((verb) => [verb.name, verb.summary] as const),
+      ['demo', 'three hosts and six containers on this machine, real traffic, one table'],
+    ]),
+    '',
+    'Exit codes: 0 done; 1 failed; 2 wrong command line or configuration; 3 refused because of',
+    'what is on this host; 4 not permitted; 5 no router runs.',
+    '',
+    'Environment: FANWAY_RUN_DIR (/run/fanway), FANWAY_FAN_FILE (/etc/network/fan).',
+  ].join('\n')}\n`;
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  const [name, ...rest] = args;
+  if (name === undefined || name === 'help' || name === '--help' || name === '-h') {
+    (name === undefined ? io.err : io.out)(help());
+    return name === undefined ? ExitCode.Usage : ExitCode.Ok;
+  }
+  if (name === '--version' || name === '-V') {
+    io.out(`fanway ${VERSION}\n`);
+    return ExitCode.Ok;
+  }
+  if (name === 'demo') {
+    const { runDemo } = await import('./demo/demo.ts');
+    return runDemo(rest);
+  }
+  const verb = [...VERBS, control].find((verb) => verb.name === name);
+  if (verb === undefined) {
+    io.err(`fanway: ${JSON.stringify(name)} is no verb; fanway --help lists them\n`);
+    return ExitCode.Usage;
+  }
+  return runVerb(verb, rest, io);
+}
+
+process.exit(await main(process.argv.slice(2)));

@@ -97,6 +97,18 @@ export function planFan(request: FanRequest, snapshot: Snapshot): Plan {
   return { outcome: 'changes', spec, changes: changesOf(request, spec, snapshot), warnings };
 }
 
+/**
+ * What stands for a fan that is wanted and cannot be yet, its host address unknown: good for a
+ * line of status, never for the data plane.
+ */
+export function placeholderSpec(request: FanRequest): LinkSpec {
+  const name = request.bridge ?? `fan-${(request.overlay.address >>> 0).toString(16)}`;
+  const nowhere = { address: 0, length: 0 };
+  const { length } = request.underlay;
+  const at = { local: 0, underlay: { ...nowhere, length }, slice: nowhere, name, underlayMtu: 0 };
+  return { ...specOf(request, at), innerMtu: 0 };
+}
+
 /** The bridge's name, which is the link's. */
 function nameOf(request: FanRequest, slice: Prefix): string | Refusal {
   if (request.bridge !== null) return request.bridge;

@@ -13,7 +13,7 @@ import type { Host, Tunnels } from './host.ts';
 import { type Journal, JournalStore } from './journal.ts';
 import { ManagedLink } from './link.ts';
 import type { LinkSpec } from './link-spec.ts';
-import { type Plan, planFan } from './plan.ts';
+import { type Plan, placeholderSpec, planFan } from './plan.ts';
 import { readSnapshot } from './read-snapshot.ts';
 import type { RunDirectory } from './run-directory.ts';
 import type { FanRecord, Snapshot } from './snapshot.ts';
@@ -148,11 +148,17 @@ export class Router extends EventEmitter<{ empty: [] }> {
     });
   }
 
-  /** A fan that is wanted but cannot run now: kept, and tried again whenever the host changes. */
-  want(request: FanRequest, spec: LinkSpec, reason: string): void {
-    const link = new ManagedLink({ request, spec });
-    link.reason = reason;
-    this.#links.push(link);
+  /**
+   * A fan that should run from now on: brought up at once or, where the host does not allow it yet,
+   * kept as stopped with the reason and tried again whenever the host changes.
+   */
+  want(request: FanRequest): Promise<void> {
+    return this.#queue(async () => {
+      const link = new ManagedLink({ request, spec: placeholderSpec(request) });
+      const snapshot = await this.#snapshot();
+      this.#links.push(link);
+      await link.reconcile(snapshot, this.#store, this.#context(link), this.#now());
+    });
   }
 
   /**

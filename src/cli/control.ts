@@ -1,0 +1,42 @@
+/**
+ * `fanway __control`: the control process in the background, started by `up` through a loop that
+ * restarts it. Not for people.
+ * @module
+ */
+import { fstatSync } from 'node:fs';
+import { Lock, RunDirectory } from '../control/run-directory.ts';
+import { Service } from '../control/service.ts';
+import { LOCK_FD } from '../control/supervise.ts';
+import { ExitCode, usageError } from '../errors.ts';
+import { createLog } from '../log.ts';
+import type { Verb } from './verb.ts';
+
+/** The router lock that came with us, or a fresh one when started by hand. */
+function holdLock(run: RunDirectory): Lock {
+  try {
+    if (fstatSync(LOCK_FD).isFile()) return new Lock(LOCK_FD);
+  } catch {
+    // No such descriptor: nobody started us with one.
+  }
+  const lock = run.lock('router.lock', { wait: false });
+  if (lock === undefined) throw usageError('already-running', `a router runs in ${run.path}`);
+  return lock;
+}
+
+export const control: Verb = {
+  name: '__control',
+  summary: 'the control process (started by up)',
+  usage: ['__control'],
+  options: [],
+  examples: [['fanway up 250.0.0.0/8 eth0/16', 'starts it']],
+  async run(_args, io) {
+    const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
+    run.create();
+    const lock = holdLock(run);
+    const log = createLog({ timestamps: true, write: (line) => io.err(line) });
+    const service = await Service.start({ run, log, mode: 'background' });
+    await service.done;
+    lock.release();
+    return ExitCode.Ok;
+  },
+};

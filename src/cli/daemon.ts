@@ -1,0 +1,50 @@
+/**
+ * `fanway daemon`: several links from one configuration file, in the foreground.
+ * @module
+ */
+import { runDaemon } from '../control/daemon.ts';
+import { RunDirectory } from '../control/run-directory.ts';
+import { ExitCode, refusedError, usageError } from '../errors.ts';
+import { createLog, type LogLevel } from '../log.ts';
+import { loadConfig } from './check.ts';
+import { requireNetAdmin } from './privilege.ts';
+import { noMore, takeFlags, type Verb } from './verb.ts';
+
+export const daemon: Verb = {
+  name: 'daemon',
+  summary: 'run the links of a configuration file until SIGTERM',
+  usage: ['daemon -c FILE'],
+  options: [
+    ['-c FILE', 'the configuration; SIGHUP reads it again, and a wrong one changes nothing'],
+  ],
+  examples: [
+    ['fanway daemon -c /etc/fanway/fanway.conf', 'as the systemd unit does'],
+    ['fanway check --example', 'what can stand in the file'],
+  ],
+  async run(args, io) {
+    const { flags, rest } = takeFlags(args, { '-c': 'value' });
+    noMore(rest, 'daemon');
+    const path = flags.get('-c');
+    if (path === undefined) throw usageError('usage', 'name the file: fanway daemon -c FILE');
+    loadConfig(path);
+    requireNetAdmin('daemon');
+    const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
+    run.create();
+    const lock = run.lock('router.lock', { wait: false });
+    if (lock === undefined) {
+      throw refusedError('already-running', `a router runs in ${run.path}: fanway down -e ends it`);
+    }
+    let level: LogLevel = 'info';
+    const log = createLog({ level: () => level, write: (line) => io.err(line) });
+    await runDaemon({
+      run,
+      log,
+      load: () => loadConfig(path),
+      setLogLevel: (next) => {
+        level = next;
+      },
+    });
+    lock.release();
+    return ExitCode.Ok;
+  },
+};

@@ -1,0 +1,135 @@
+/**
+ * `fanway explain ADDRESS`: where a packet to that address goes, and why.
+ * @module
+ */
+
+import { parseOverlay, parseUnderlay, ValueError } from '../config/schema.ts';
+import { callRouter } from '../control/admin-client.ts';
+import { readSnapshot } from '../control/read-snapshot.ts';
+import { openHost } from '../control/real-host.ts';
+import { isResolved, resolveUnderlay } from '../control/resolve.ts';
+import { RunDirectory } from '../control/run-directory.ts';
+import type { FanRecord } from '../control/snapshot.ts';
+import { codeOf, ExitCode, messageOf, usageError } from '../errors.ts';
+import { type FanMap, peerOf, sliceOf } from '../net/fan.ts';
+import { formatIpv4, parseIpv4 } from '../net/ipv4.ts';
+import { broadcastOf, contains, formatPrefix, networkOf, type Prefix } from '../net/prefix.ts';
+import { printJson, takeFlags, type Verb } from './verb.ts';
+
+export type Explanation = {
+  address: string;
+  /** '' when no fan has it. */
+  overlay: string;
+  slice: string;
+  /** Underlay address of the host that has it. */
+  host: string;
+  local: boolean;
+  role: 'container' | 'gateway' | 'network' | 'broadcast' | 'outside';
+  text: string;
+};
+
+type Fan = { map: FanMap; local: number; name: string };
+
+/** What a fan says about an address (u32); the longest overlay wins. */
+export function explainAddress(address: number, fans: readonly Fan[]): Explanation {
+  const shown = formatIpv4(address);
+  const fan = fans
+    .filter((fan) => contains(fan.map.overlay, address))
+    .sort((a, b) => b.map.overlay.length - a.map.overlay.length)[0];
+  if (fan === undefined) {
+    const base = { address: shown, overlay: '', slice: '', host: '', local: false };
+    return { ...base, role: 'outside', text: `${shown} is in no fan of this host` };
+  }
+  const peer = peerOf(fan.map, address);
+  const slice = sliceOf(fan.map, peer);
+  const role = roleOf(slice, address);
+  const local = peer === fan.local;
+  const where = local
+    ? `this host (${formatIpv4(peer)}), bridge ${fan.name}`
+    : `host ${formatIpv4(peer)}`;
+  const what = {
+    container: 'an address for a container',
+    gateway: "the host's own address",
+    network: 'the network address, which nobody has',
+    broadcast: 'the broadcast address, which nobody has',
+    outside: '',
+  }[role];
+  return {
+    address: shown,
+    overlay: formatPrefix(fan.map.overlay),
+    slice: formatPrefix(slice),
+    host: formatIpv4(peer),
+    local,
+    role,
+    text: `${shown} is in fan ${formatPrefix(fan.map.overlay)}, slice ${formatPrefix(slice)} of ${where}: ${what}`,
+  };
+}
+
+function roleOf(slice: Prefix, address: number): Explanation['role'] {
+  if (address === networkOf(slice)) return 'network';
+  if (address === broadcastOf(slice)) return 'broadcast';
+  return address === networkOf(slice) + 1 ? 'gateway' : 'container';
+}
+
+async function fansNow(run: RunDirectory): Promise<Fan[]> {
+  const records = (await callRouter(run, '/v1/fans').catch((error: unknown) => {
+    if (codeOf(error) === 'not-running') return [];
+    throw error;
+  })) as FanRecord[];
+  return records.map(({ spec }) => ({ map: spec, local: spec.local, name: spec.name }));
+}
+
+/** A fan that need not run: from its overlay and underlay as they would be given to `up`. */
+async function fanFromWords(overlay: string, underlay: string, run: RunDirectory): Promise<Fan> {
+  const selector = parseUnderlay(underlay);
+  const map = { overlay: parseOverlay(overlay) };
+  if (selector.kind === 'address') {
+    const network = networkOf(selector);
+    const prefix = { address: network, length: selector.length };
+    return { map: { ...map, underlay: prefix }, local: selector.address, name: 'none' };
+  }
+  const host = openHost(run);
+  try {
+    const resolved = resolveUnderlay(selector, await readSnapshot(host, []));
+    if (!isResolved(resolved)) throw usageError(resolved.code, resolved.message);
+    return { map: { ...map, underlay: resolved.underlay }, local: resolved.local, name: 'none' };
+  } finally {
+    host.close();
+  }
+}
+
+export const explain: Verb = {
+  name: 'explain',
+  summary: 'which host has an overlay address',
+  usage: ['explain ADDRESS [--json]', 'explain ADDRESS OVERLAY UNDERLAY [--json]'],
+  options: [['--json', 'the same as JSON']],
+  examples: [
+    ['fanway explain 250.0.28.7', 'among the fans that run here'],
+    ['fanway explain 250.0.28.7 250.0.0.0/8 172.30.0.0/16', 'plain arithmetic, needs no fan'],
+  ],
+  async run(args, io) {
+    const { flags, rest } = takeFlags(args, { '--json': 'switch' });
+    const [addressText, overlay, underlay] = rest;
+    if (addressText === undefined || rest.length === 2 || rest.length > 3) {
+      throw usageError('usage', 'give an address, or an address, an overlay and an underlay');
+    }
+    const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
+    let explanation: Explanation;
+    try {
+      const address = parseIpv4(addressText);
+      const fans =
+        overlay === undefined || underlay === undefined
+          ? await fansNow(run)
+          : [await fanFromWords(overlay, underlay, run)];
+      explanation = explainAddress(address, fans);
+    } catch (error) {
+      if (error instanceof ValueError || codeOf(error) === 'ERR_IPV4') {
+        throw usageError('usage', messageOf(error));
+      }
+      throw error;
+    }
+    if (flags.has('--json')) printJson(io, explanation);
+    else io.out(`${explanation.text}\n`);
+    return explanation.role === 'outside' ? ExitCode.Failed : ExitCode.Ok;
+  },
+};

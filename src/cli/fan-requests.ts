@@ -1,0 +1,67 @@
+/**
+ * From the words after `up`, `plan` and `down` to the fans that are meant.
+ * @module
+ */
+
+import { FAN_FILE_DEFAULT, parseFanFile } from '../config/fan-file.ts';
+import { readConfigFile } from '../config/file.ts';
+import type { FanRequest } from '../config/request.ts';
+import { parseFanWords } from '../config/words.ts';
+import { ExitCode, FanwayError, usageError } from '../errors.ts';
+import type { Io } from './verb.ts';
+
+/** A fan and where it was written, '' for the command line. */
+export type NamedRequest = { request: FanRequest; where: string };
+
+/** The options that `up` and `plan` share, for their help. */
+export const FAN_OPTIONS: [string, string][] = [
+  ['-o, --overlay NET', 'the overlay, as 250.0.0.0/8 or 250'],
+  ['-u, --underlay WHERE', 'address, address/width, device, device/width, default, default/width'],
+  ['--encap vxlan|ipip|fou', 'how packets travel (vxlan)'],
+  ['--port N', 'UDP destination port (vxlan 4789, fou 5555)'],
+  ['--vni N', 'VXLAN network identifier (overlay address >> 8)'],
+  ['--compat lxd', "speak to LXD's fans: UDP port 8472"],
+  ['--mtu BYTES', "inner MTU (from the underlay's)"],
+  ['dhcp, --dhcp', 'hand out the slice by DHCP; needs dnsmasq'],
+  ['host-reserve N, --host-reserve N', "the slice's .1 to .N stay with this host (1)"],
+  ['bridge NAME, --bridge NAME', 'name of the bridge (fan- and the slice)'],
+  ['off, --off', 'known, but not brought up'],
+  ['auto, --auto', 'down -a takes it down again'],
+  ['--offload auto|off', 'use the offloads of this machine, or none'],
+  ['--dscp pipe|uniform', 'leave the inner DSCP alone, or copy it both ways (pipe)'],
+  ['--source-port pool|fixed', 'outer source ports by inner flow, or a single one (pool)'],
+  ['--no-masquerade', 'do not masquerade what leaves the overlay'],
+  ['--force', 'go on although the overlay hides routes or addresses of this host'],
+  ['-a', 'every fan of /etc/network/fan that is not off'],
+  ['--file FILE', 'another file for -a (also FANWAY_FAN_FILE)'],
+];
+
+/**
+ * The fans of one command line: one from its words, or all of a file with -a.
+ * @throws FanwayError (exit code 2) with every problem, a line each.
+ */
+export function readRequests(
+  rest: readonly string[],
+  flags: ReadonlyMap<string, string>,
+  io: Io,
+): NamedRequest[] {
+  if (!flags.has('-a')) {
+    if (flags.has('--file')) throw usageError('usage', '--file belongs to -a');
+    const { request, problems } = parseFanWords(rest, 'overlay-first');
+    if (request === undefined) throw usageError('usage', problems.join('\n'));
+    return [{ request, where: '' }];
+  }
+  if (rest.length > 0) throw usageError('usage', `-a takes its fans from a file, not ${rest[0]}`);
+  const path = flags.get('--file') ?? io.env['FANWAY_FAN_FILE'] ?? FAN_FILE_DEFAULT;
+  const { fans, problems } = parseFanFile(readConfigFile(path));
+  if (problems.length > 0) {
+    throw new FanwayError(
+      'fan-file',
+      problems.map(({ line, message }) => `${path}:${line}: ${message}`).join('\n'),
+      { exitCode: ExitCode.Usage },
+    );
+  }
+  return fans
+    .filter(({ request }) => !request.off)
+    .map(({ line, request }) => ({ request, where: `${path}:${line}: ` }));
+}

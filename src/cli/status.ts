@@ -1,0 +1,57 @@
+/**
+ * `fanway status`: how the router and its links are.
+ * @module
+ */
+import { callRouter } from '../control/admin-client.ts';
+import { RunDirectory } from '../control/run-directory.ts';
+import type { LinkStatus, RouterStatus } from '../control/status.ts';
+import { ExitCode } from '../errors.ts';
+import { noMore, printJson, takeFlags, type Verb } from './verb.ts';
+
+function linkText(link: LinkStatus): string[] {
+  const wire =
+    link.encap === 'ipip'
+      ? 'ipip, IP protocol 4'
+      : `${link.encap}, UDP port ${link.port}${link.encap === 'vxlan' ? `, VNI ${link.vni}` : ''}`;
+  return [
+    `${link.name}: ${link.state}${link.reason === '' ? '' : ` (${link.reason})`}`,
+    `  overlay ${link.overlay} over ${link.underlay} (asked for: ${link.requested})`,
+    `  slice ${link.slice}, gateway ${link.gateway}`,
+    `  ${wire}; device ${link.device}, MTU ${link.innerMtu} (underlay ${link.underlayMtu})`,
+    `  offloads: ${link.offloads.join(', ') || 'none'}`,
+    ...(link.repairs > 0 ? [`  ${link.repairs} changes had to be made again`] : []),
+  ];
+}
+
+/** The status as text. */
+export function statusText(status: RouterStatus): string {
+  const lines = [
+    `fanway ${status.version}, pid ${status.pid}, ${status.mode}, up ${Math.floor(status.uptimeMs / 1000)} s`,
+    ...status.links.flatMap(linkText),
+    ...status.processes.map(
+      (process) =>
+        `data process ${process.pid}: ${process.alive ? 'alive' : 'not responding'}, ${process.restarts} restarts, heartbeat ${process.heartbeat}${process.lastError === '' ? '' : `, last error: ${process.lastError}`}`,
+    ),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+export const status: Verb = {
+  name: 'status',
+  summary: 'health of the router, its links and data processes',
+  usage: ['status [--json]'],
+  options: [['--json', 'the same as JSON']],
+  examples: [['fanway status', 'exit code 0 when all is well, 1 when a link or process is not']],
+  async run(args, io) {
+    const { flags, rest } = takeFlags(args, { '--json': 'switch' });
+    noMore(rest, 'status');
+    const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
+    const status = (await callRouter(run, '/v1/status')) as RouterStatus;
+    if (flags.has('--json')) printJson(io, status);
+    else io.out(statusText(status));
+    const well =
+      status.links.every((link) => link.state === 'up') &&
+      status.processes.every((process) => process.alive);
+    return well ? ExitCode.Ok : ExitCode.Failed;
+  },
+};

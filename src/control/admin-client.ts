@@ -1,0 +1,95 @@
+/**
+ * The other end of the admin socket: how the command line speaks to a running router.
+ * @module
+ */
+import { request } from 'node:http';
+import { codeOf, ExitCode, FanwayError } from '../errors.ts';
+import { ADMIN_HOST } from './admin.ts';
+import type { RunDirectory } from './run-directory.ts';
+
+const ANSWER_BYTES_MAX = 4 * 1024 * 1024;
+/** Bringing a link up takes a second or two; a router that says nothing for longer is stuck. */
+const ANSWER_TIMEOUT_MS = 30_000;
+
+/**
+ * One call. `body` undefined = GET.
+ * @throws FanwayError `not-running` when nobody listens; else what the router answered.
+ */
+export function callRouter(run: RunDirectory, path: string, body?: unknown): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const text = body === undefined ? undefined : JSON.stringify(body);
+    const call = request(
+      {
+        socketPath: run.socket,
+        path,
+        method: text === undefined ? 'GET' : 'POST',
+        headers: {
+          host: ADMIN_HOST,
+          ...(text === undefined
+            ? {}
+            : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
+        },
+        timeout: ANSWER_TIMEOUT_MS,
+        agent: false,
+      },
+      (response) => {
+        const chunks: Buffer[] = [];
+        let length = 0;
+        response.on('data', (chunk: Buffer) => {
+          length += chunk.length;
+          if (length > ANSWER_BYTES_MAX) call.destroy(new Error('the answer is too large'));
+          chunks.push(chunk);
+        });
+        response.on('end', () => {
+          try {
+            const answer: unknown = JSON.parse(Buffer.concat(chunks).toString('utf8'));
+            if (response.statusCode === 200) resolve(answer);
+            else reject(errorOf(answer));
+          } catch (error) {
+            reject(error);
+          }
+        });
+        response.on('error', reject);
+      },
+    );
+    call.on('timeout', () => call.destroy(new Error('the router does not answer')));
+    call.on('error', (error) => {
+      const code = codeOf(error);
+      if (code === 'ENOENT' || code === 'ECONNREFUSED') {
+        reject(
+          new FanwayError(
+            'not-running',
+            `no router runs here (${run.path}): fanway up starts one`,
+            {
+              exitCode: ExitCode.NotRunning,
+            },
+          ),
+        );
+      } else if (code === 'EACCES' || code === 'EPERM') {
+        reject(
+          new FanwayError('not-permitted', `${run.socket} is not yours to open: run as root`, {
+            exitCode: ExitCode.NotPermitted,
+          }),
+        );
+      } else {
+        reject(
+          new FanwayError('router-silent', `the router at ${run.socket} failed: ${error.message}`, {
+            cause: error,
+          }),
+        );
+      }
+    });
+    call.end(text);
+  });
+}
+
+function errorOf(answer: unknown): FanwayError {
+  const error = (answer as { error?: { code?: unknown; message?: unknown; exitCode?: unknown } })
+    .error;
+  const exitCode = Object.values(ExitCode).find((code) => code === error?.exitCode);
+  return new FanwayError(
+    String(error?.code ?? 'router-error'),
+    String(error?.message ?? 'the router refused without a reason'),
+    { exitCode: exitCode ?? ExitCode.Failed },
+  );
+}

@@ -1,0 +1,163 @@
+/**
+ * The admin socket: HTTP with JSON on a unix socket that only its owner can open. Everything about
+ * a request is bounded: 64 kB, 5 s, 32 clients; it names no path and no command.
+ * @module
+ */
+import { chmodSync, rmSync } from 'node:fs';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { codeOf, ExitCode, FanwayError, messageOf, usageError } from '../errors.ts';
+import type { Log } from '../log.ts';
+
+export const ADMIN_BODY_BYTES_MAX = 64 * 1024;
+export const ADMIN_CLIENTS_MAX = 32;
+/** For a client to send its request, and again to take the answer. */
+export const ADMIN_TIMEOUT_MS = 5000;
+const HEADER_BYTES_MAX = 8 * 1024;
+/** The only Host that is answered, so that no web page can speak to us through a proxy. */
+export const ADMIN_HOST = 'fanway';
+
+export type Route = {
+  method: 'GET' | 'POST';
+  path: string;
+  /** Takes the parsed body (undefined for GET) and returns what is sent as JSON. */
+  handle(body: unknown): Promise<unknown>;
+};
+
+export type AdminServer = { close(): Promise<void>; clients(): number };
+
+/**
+ * Serves `routes` on a socket path, replacing a stale one; the caller holds the router lock.
+ * @throws the listening error.
+ */
+export async function serveAdmin(
+  path: string,
+  routes: readonly Route[],
+  log: Log,
+): Promise<AdminServer> {
+  const sockets = new Set<Socket>();
+  const server: Server = createServer(
+    {
+      maxHeaderSize: HEADER_BYTES_MAX,
+      requestTimeout: ADMIN_TIMEOUT_MS,
+      headersTimeout: ADMIN_TIMEOUT_MS,
+      connectionsCheckingInterval: 500,
+      keepAlive: false,
+      // One answer a connection: nothing to keep, nothing to smuggle.
+      keepAliveTimeout: 1,
+    },
+    (request, response) => {
+      void answer(request, response, routes, log);
+    },
+  );
+  server.maxConnections = ADMIN_CLIENTS_MAX;
+  server.on('connection', (socket) => {
+    sockets.add(socket);
+    socket.setTimeout(ADMIN_TIMEOUT_MS * 12, () => socket.destroy());
+    socket.once('close', () => sockets.delete(socket));
+    socket.on('error', () => undefined);
+  });
+  server.on('drop', () => log.warn('admin', `more than ${ADMIN_CLIENTS_MAX} clients: one refused`));
+  server.on('clientError', (_error, socket) => socket.destroy());
+  rmSync(path, { force: true });
+  const mask = process.umask(0o177);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(path, resolve);
+    });
+  } finally {
+    process.umask(mask);
+  }
+  chmodSync(path, 0o600);
+  server.on('error', (error) => log.error('admin', messageOf(error)));
+  return {
+    clients: () => sockets.size,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        rmSync(path, { force: true });
+        // What is being answered may finish; the rest goes.
+        setTimeout(() => {
+          for (const socket of sockets) socket.destroy();
+        }, 200).unref();
+      }),
+  };
+}
+
+async function answer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  routes: readonly Route[],
+  log: Log,
+): Promise<void> {
+  let status = 200;
+  let result: unknown;
+  try {
+    const route = routeOf(request, routes);
+    const body = route.method === 'POST' ? await readBody(request) : undefined;
+    result = await route.handle(body);
+  } catch (error) {
+    const known = error instanceof FanwayError;
+    status = error instanceof HttpError ? error.status : known ? 409 : 500;
+    if (!known && !(error instanceof HttpError)) log.error('admin', messageOf(error));
+    result = {
+      error: {
+        code: codeOf(error) || 'internal',
+        message: messageOf(error),
+        exitCode: known ? error.exitCode : ExitCode.Failed,
+      },
+    };
+  }
+  if (response.destroyed) return;
+  const text = `${JSON.stringify(result)}\n`;
+  response.writeHead(status, {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(text),
+    connection: 'close',
+  });
+  const slow = setTimeout(() => response.destroy(), ADMIN_TIMEOUT_MS);
+  response.once('close', () => clearTimeout(slow));
+  response.end(text);
+}
+
+class HttpError extends Error {
+  readonly status: number;
+  readonly code = 'bad-request';
+
+  constructor(status: number, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
+
+function routeOf(request: IncomingMessage, routes: readonly Route[]): Route {
+  if (request.headers.host !== ADMIN_HOST || request.headers.origin !== undefined) {
+    throw new HttpError(403, 'this socket answers the fanway command only');
+  }
+  const route = routes.find((route) => route.path === request.url);
+  if (route === undefined) throw new HttpError(404, 'there is nothing at that path');
+  if (route.method !== request.method) throw new HttpError(405, `only ${route.method} here`);
+  return route;
+}
+
+async function readBody(request: IncomingMessage): Promise<unknown> {
+  if (request.headers['content-type'] !== 'application/json') {
+    throw new HttpError(415, 'a body is application/json');
+  }
+  const announced = Number(request.headers['content-length'] ?? 0);
+  if (announced > ADMIN_BODY_BYTES_MAX) throw new HttpError(413, 'the body is too large');
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of request) {
+    const bytes = chunk as Buffer;
+    length += bytes.length;
+    if (length > ADMIN_BODY_BYTES_MAX) throw new HttpError(413, 'the body is too large');
+    chunks.push(bytes);
+  }
+  try {
+    return JSON.parse(Buffer.concat(chunks).toString('utf8'));
+  } catch {
+    throw usageError('bad-request', 'the body is not JSON');
+  }
+}

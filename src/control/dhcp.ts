@@ -1,0 +1,197 @@
+/**
+ * DHCP for a slice: one dnsmasq per bridge, as fanctl has it, with the MTU told (option 26).
+ * @module
+ */
+import { spawn } from 'node:child_process';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { FanwayError } from '../errors.ts';
+import { formatIpv4 } from '../net/ipv4.ts';
+import { maskOf } from '../net/prefix.ts';
+import type { DhcpSpec } from './change.ts';
+import type { ProcessMark } from './host.ts';
+import type { RunDirectory } from './run-directory.ts';
+
+const FOLDERS = ['/usr/sbin', '/usr/bin', '/sbin', '/usr/local/sbin'];
+/** dnsmasq says what is wrong and exits at once, or it runs. */
+const START_MS = 300;
+const STOP_MS = 2000;
+const LEASES_MAX = 65_536;
+/** RFC 2132 §5.1: interface MTU. */
+const OPTION_MTU = 26;
+
+/** The path of dnsmasq, undefined where it is not installed. */
+export function findDnsmasq(): string | undefined {
+  for (const folder of [...(process.env['PATH'] ?? '').split(':'), ...FOLDERS]) {
+    if (!folder.startsWith('/')) continue;
+    const path = join(folder, 'dnsmasq');
+    try {
+      accessSync(path, constants.X_OK);
+      return path;
+    } catch {
+      // Not in this folder.
+    }
+  }
+  return undefined;
+}
+
+function leaseFile(run: RunDirectory, bridge: string): string {
+  return join(run.dhcp, `${bridge}.leases`);
+}
+
+/** dnsmasq's arguments; addresses and names only, each its own argument. */
+export function dnsmasqArguments(spec: DhcpSpec, run: RunDirectory, user: string): string[] {
+  const mask = formatIpv4(maskOf(spec.length));
+  const leases = Math.min(spec.last - spec.first + 1, LEASES_MAX);
+  return [
+    '--keep-in-foreground',
+    '--conf-file=/dev/null',
+    '--pid-file=',
+    `--user=${user}`,
+    '--bind-interfaces',
+    '--strict-order',
+    '--except-interface=lo',
+    `--interface=${spec.bridge}`,
+    `--listen-address=${formatIpv4(spec.gateway)}`,
+    `--dhcp-range=${formatIpv4(spec.first)},${formatIpv4(spec.last)},${mask},1h`,
+    `--dhcp-option-force=${OPTION_MTU},${spec.mtu}`,
+    `--dhcp-leasefile=${leaseFile(run, spec.bridge)}`,
+    `--dhcp-lease-max=${leases}`,
+    '--dhcp-authoritative',
+    '--dhcp-no-override',
+  ];
+}
+
+/** Whom dnsmasq becomes once it has its sockets: the first of these that exists. */
+function dnsmasqUser(): string {
+  let passwd = '';
+  try {
+    passwd = readFileSync('/etc/passwd', 'utf8');
+  } catch {
+    // No such file: nobody is as good a guess as any.
+  }
+  const users = ['fan-dnsmasq', 'dnsmasq', 'nobody'];
+  return users.find((user) => passwd.includes(`\n${user}:`)) ?? 'nobody';
+}
+
+/** The start time of a process in clock ticks (proc(5) stat field 22), undefined when it is gone. */
+export function startTimeOf(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    // The name in parentheses may hold anything: count fields after its last one.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    // A zombie has ended.
+    return fields[0] === 'Z' ? undefined : fields[19];
+  } catch {
+    return undefined;
+  }
+}
+
+/** True while exactly this process runs. */
+export function isRunning(mark: ProcessMark): boolean {
+  return startTimeOf(mark.pid) === mark.startTime;
+}
+
+/**
+ * Starts dnsmasq on a bridge. It outlives this process, so that a restart of the router does not
+ * interrupt it.
+ * @throws FanwayError `no-dnsmasq`, or `dnsmasq-failed` with its own words.
+ */
+export async function startDhcp(spec: DhcpSpec, run: RunDirectory): Promise<ProcessMark> {
+  const path = findDnsmasq();
+  if (path === undefined) {
+    throw new FanwayError(
+      'no-dnsmasq',
+      'dnsmasq is not on this host: install it (Debian: apt-get install dnsmasq-base)',
+    );
+  }
+  mkdirSync(run.dhcp, { recursive: true, mode: 0o700 });
+  const errors = openSync(join(run.dhcp, `${spec.bridge}.log`), 'w', 0o600);
+  const uid = process.geteuid?.() ?? 0;
+  const user = uid === 0 ? dnsmasqUser() : '';
+  const args = dnsmasqArguments(spec, run, user).filter((arg) => arg !== '--user=');
+  const child = spawn(path, args, {
+    stdio: ['ignore', errors, errors],
+    detached: true,
+    env: { LC_ALL: 'C', PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
+  });
+  closeSync(errors);
+  const failed = await new Promise<string | undefined>((resolve) => {
+    const timer = setTimeout(() => resolve(undefined), START_MS);
+    child.once('error', (error) => {
+      clearTimeout(timer);
+      resolve(error.message);
+    });
+    child.once('exit', () => {
+      clearTimeout(timer);
+      resolve(
+        readFileSync(join(run.dhcp, `${spec.bridge}.log`), 'utf8')
+          .trim()
+          .slice(0, 300),
+      );
+    });
+  });
+  const pid = child.pid;
+  const startTime = pid === undefined ? undefined : startTimeOf(pid);
+  if (failed !== undefined || pid === undefined || startTime === undefined) {
+    throw new FanwayError(
+      'dnsmasq-failed',
+      `dnsmasq did not start: ${failed || 'it says nothing'}`,
+    );
+  }
+  child.unref();
+  return { pid, startTime };
+}
+
+/** dnsmasq processes whose lease file is the one of this bridge in this run directory. */
+function findServers(run: RunDirectory, bridge: string): ProcessMark[] {
+  const wanted = `--dhcp-leasefile=${leaseFile(run, bridge)}`;
+  const found: ProcessMark[] = [];
+  for (const name of readdirSync('/proc')) {
+    if (!/^[0-9]+$/.test(name)) continue;
+    try {
+      const words = readFileSync(`/proc/${name}/cmdline`, 'utf8').split('\0');
+      const startTime = words.includes(wanted) ? startTimeOf(Number(name)) : undefined;
+      if (startTime !== undefined) found.push({ pid: Number(name), startTime });
+    } catch {
+      // It ended while we looked.
+    }
+  }
+  return found;
+}
+
+/** Ends every dnsmasq of this bridge and run directory, and waits until it is gone. */
+export async function stopDhcp(
+  run: RunDirectory,
+  bridge: string,
+  mark?: ProcessMark,
+): Promise<void> {
+  const servers = findServers(run, bridge);
+  if (mark !== undefined && isRunning(mark) && !servers.some(({ pid }) => pid === mark.pid)) {
+    // Same id and start time, but another command line: not what we started.
+    return;
+  }
+  for (const server of servers) {
+    try {
+      process.kill(server.pid, 'SIGTERM');
+    } catch {
+      // Gone already.
+    }
+  }
+  const deadline = Date.now() + STOP_MS;
+  while (servers.some(isRunning)) {
+    if (Date.now() > deadline) {
+      for (const server of servers) if (isRunning(server)) process.kill(server.pid, 'SIGKILL');
+      return;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}

@@ -1,0 +1,59 @@
+/**
+ * The machine itself, through rtnetlink, /proc/sys, nft and dnsmasq.
+ * @module
+ */
+import { Netlink, type NetlinkEvent } from '../sys/netlink.ts';
+import { addMasquerade, hasMasquerade, hasNft, removeMasquerade } from '../sys/nft.ts';
+import { readSysctl, writeSysctl } from '../sys/sysctl.ts';
+import { findDnsmasq, isRunning, startDhcp, stopDhcp } from './dhcp.ts';
+import type { Host } from './host.ts';
+import type { RunDirectory } from './run-directory.ts';
+
+/** Asking nft starts a program, so a good answer holds for a while. */
+const MASQUERADE_KNOWN_MS = 8000;
+
+export type RealHost = Host & {
+  /** Calls `listener` on every change of links, addresses and routes; returns how to end it. */
+  watch(listener: (event: NetlinkEvent) => void): () => void;
+  close(): void;
+};
+
+/** Opens the host of the network namespace that this process is in. */
+export function openHost(run: RunDirectory): RealHost {
+  const netlink = Netlink.open();
+  const masqueradeSeenMs = new Map<string, number>();
+  return {
+    links: () => netlink.links(),
+    addresses: () => netlink.addresses(),
+    routes: () => netlink.routes(),
+    createBridge: (name, mac) => netlink.createBridge(name, { address: mac }),
+    setLink: (ref, change) => netlink.setLink(ref, change),
+    deleteLink: (index) => netlink.deleteLink(index),
+    addAddress: (device, address, length) => netlink.addAddress(device, address, length),
+    deleteAddress: (device, address, length) => netlink.deleteAddress(device, address, length),
+    addRoute: ({ destination, device, source }) =>
+      netlink.addRoute({ dst: destination, dev: device, src: source }),
+    deleteRoute: ({ destination, device, source }) =>
+      netlink.deleteRoute({ dst: destination, dev: device, src: source }),
+    readSysctl,
+    writeSysctl,
+    hasNft,
+    addMasquerade,
+    async hasMasquerade(link) {
+      const now = Date.now();
+      if (now - (masqueradeSeenMs.get(link) ?? 0) < MASQUERADE_KNOWN_MS) return true;
+      // Where nft went away there is nothing to repair with.
+      const present = !hasNft() || (await hasMasquerade(link));
+      if (present) masqueradeSeenMs.set(link, now);
+      else masqueradeSeenMs.delete(link);
+      return present;
+    },
+    removeMasquerade,
+    hasDnsmasq: () => findDnsmasq() !== undefined,
+    startDhcp: (spec) => startDhcp(spec, run),
+    isRunning,
+    stopDhcp: (bridge, mark) => stopDhcp(run, bridge, mark),
+    watch: (listener) => netlink.monitor(listener, { background: true }),
+    close: () => netlink.close(),
+  };
+}

@@ -1,0 +1,58 @@
+/**
+ * Taking back what routers left that were killed with everything that could have restarted them.
+ * @module
+ */
+import { FanwayError, messageOf } from '../errors.ts';
+import type { Log } from '../log.ts';
+import { removeMarked, undoAll } from './execute.ts';
+import type { Context } from './handlers.ts';
+import type { Host } from './host.ts';
+import { type Journal, JournalStore } from './journal.ts';
+import type { RunDirectory } from './run-directory.ts';
+import { noTunnels } from './tunnel-set.ts';
+
+/**
+ * Undoes every journal of the run directory. The caller holds the router lock, which proves that
+ * no router is alive.
+ * @returns the journals that were undone; a damaged one has only its link's name.
+ * @throws FanwayError `undo-failed` when something is left; everything else was taken back.
+ */
+export async function recover(
+  run: RunDirectory,
+  host: Host,
+  log: Log,
+): Promise<{ name: string; journal: Journal | undefined }[]> {
+  const store = new JournalStore(run);
+  const found = store.readAll();
+  const failures: string[] = [];
+  const left = new Set(found);
+  for (const item of found) {
+    const context: Context = {
+      host,
+      tunnels: noTunnels,
+      log,
+      // Settings that fans share are restored with the last of them.
+      others: () =>
+        [...left].flatMap((other) =>
+          other === item || other.journal === undefined ? [] : [other.journal],
+        ),
+    };
+    try {
+      if (item.journal === undefined) {
+        log.error(
+          'journal',
+          `the journal of ${item.name} is damaged: set aside, its devices removed`,
+        );
+        await removeMarked(item.name, context);
+        store.setAside(item.name);
+      } else {
+        await undoAll(item.journal, store, context);
+      }
+    } catch (error) {
+      failures.push(messageOf(error));
+    }
+    left.delete(item);
+  }
+  if (failures.length > 0) throw new FanwayError('undo-failed', failures.join('; '));
+  return found;
+}

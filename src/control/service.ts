@@ -1,0 +1,208 @@
+/**
+ * The control process put together: host, data plane, router, admin socket, watch. One composition
+ * for `fanway up` in the background, `up --foreground` and `fanway daemon`.
+ * @module
+ */
+import type { FanRequest } from '../config/request.ts';
+import { requestFromJson } from '../config/request-json.ts';
+import { usageError } from '../errors.ts';
+import type { Log } from '../log.ts';
+import { VERSION } from '../version.ts';
+import { type AdminServer, type Route, serveAdmin } from './admin.ts';
+import type { LinkSpec } from './link-spec.ts';
+import { openDataPlane } from './open-data-plane.ts';
+import type { Plan } from './plan.ts';
+import { openHost, type RealHost } from './real-host.ts';
+import { Router } from './router.ts';
+import type { RunDirectory } from './run-directory.ts';
+import { linkStatus, type RouterStatus } from './status.ts';
+import { TunnelSet } from './tunnel-set.ts';
+
+/** A router in the background that nobody gave a link ends after this. */
+const IDLE_MS = 60_000;
+/** Changes that the kernel does not tell (nft, dnsmasq, sysctls) are looked for this often. */
+const RECONCILE_INTERVAL_MS = 5000;
+/** Events come in bursts: look once they have settled. */
+const SETTLE_MS = 100;
+
+export type ServiceMode = 'background' | 'foreground' | 'daemon';
+
+export type ServiceOptions = {
+  run: RunDirectory;
+  log: Log;
+  mode: ServiceMode;
+  queues?: number;
+  /** Which links of a killed predecessor are taken over; all of them unless given. */
+  wants?: (request: FanRequest) => boolean;
+  /** Called by the admin socket's reload. */
+  reload?: () => Promise<string>;
+};
+
+/** A running control process. */
+export class Service {
+  readonly router: Router;
+  readonly tunnels: TunnelSet;
+  readonly #host: RealHost;
+  readonly #options: ServiceOptions;
+  readonly #startedAtMs = Date.now();
+  #admin: AdminServer | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #settle: NodeJS.Timeout | undefined;
+  #unwatch: (() => void) | undefined;
+  #idleSinceMs = Date.now();
+  #stopping: Promise<void> | undefined;
+  readonly #done: Promise<void>;
+  #resolveDone: () => void = () => undefined;
+
+  private constructor(options: ServiceOptions) {
+    const { run, log } = options;
+    this.#options = options;
+    this.#host = openHost(run);
+    this.tunnels = new TunnelSet(async () => {
+      const plane = await openDataPlane({ queues: options.queues ?? 1, log });
+      plane.on('restarted', (reason) => log.warn('data', `data process restarted: ${reason}`));
+      plane.on('failed', (reason) => log.error('data', `data process failed: ${reason}`));
+      return plane;
+    });
+    this.router = new Router({ run, log, host: this.#host, tunnels: this.tunnels });
+    this.#done = new Promise((resolve) => {
+      this.#resolveDone = resolve;
+    });
+  }
+
+  /**
+   * Takes over what a killed predecessor left, then answers on the admin socket. The caller holds
+   * the router lock.
+   */
+  static async start(options: ServiceOptions): Promise<Service> {
+    const service = new Service(options);
+    // The signals are ours before there is anything to undo.
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      process.on(signal, () => {
+        options.log.info('signal', `${signal}: taking everything down`);
+        void service.stop();
+      });
+    }
+    process.on('SIGHUP', () => {
+      if (options.reload === undefined) return;
+      options.reload().then(
+        (text) => options.log.info('reload', text),
+        (error: Error) => options.log.error('reload', error.message),
+      );
+    });
+    await service.router.adopt(options.wants);
+    service.#watch();
+    service.#admin = await serveAdmin(options.run.socket, service.#routes(), options.log);
+    return service;
+  }
+
+  #watch(): void {
+    const look = (): void => this.router.scheduleReconcile();
+    this.#unwatch = this.#host.watch(() => {
+      this.#settle ??= setTimeout(() => {
+        this.#settle = undefined;
+        look();
+      }, SETTLE_MS);
+    });
+    this.#timer = setInterval(() => {
+      look();
+      if (this.router.links.length > 0) this.#idleSinceMs = Date.now();
+      else if (Date.now() - this.#idleSinceMs > IDLE_MS) this.#endIfIdle();
+    }, RECONCILE_INTERVAL_MS);
+  }
+
+  /** Without links there is nothing to stay for; only a daemon waits for its next configuration. */
+  #endIfIdle(): boolean {
+    const idle = this.router.links.length === 0 && this.#options.mode !== 'daemon';
+    // The answer that is on its way goes out first.
+    if (idle) setImmediate(() => void this.stop());
+    return idle;
+  }
+
+  /** Resolves when everything has been taken back and closed. */
+  get done(): Promise<void> {
+    return this.#done;
+  }
+
+  /** Takes every link down and closes; a second call waits for the first. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
+    clearInterval(this.#timer);
+    clearTimeout(this.#settle);
+    this.#unwatch?.();
+    await this.router.stop();
+    await this.tunnels.close();
+    await this.#admin?.close();
+    this.#host.close();
+    this.#resolveDone();
+  }
+
+  status(): RouterStatus {
+    const processes = this.tunnels.status();
+    return {
+      version: VERSION,
+      pid: process.pid,
+      runDirectory: this.#options.run.path,
+      mode: this.#options.mode,
+      uptimeMs: Date.now() - this.#startedAtMs,
+      links: this.router.links.map((link) => linkStatus(link, processes)),
+      processes,
+    };
+  }
+
+  #routes(): Route[] {
+    const get = (path: string, handle: () => unknown): Route => ({
+      method: 'GET',
+      path,
+      handle: async () => handle(),
+    });
+    return [
+      get('/v1/ping', () => ({ pid: process.pid })),
+      get('/v1/status', () => this.status()),
+      get('/v1/counters', () => this.tunnels.counters()),
+      get('/v1/fans', () => this.router.links.map((link) => link.record)),
+      {
+        method: 'POST',
+        path: '/v1/up',
+        handle: (body): Promise<Plan> => this.router.up(requestFromJson(fieldOf(body, 'request'))),
+      },
+      {
+        method: 'POST',
+        path: '/v1/down',
+        handle: async (body): Promise<LinkSpec> => {
+          const name = fieldOf(body, 'name');
+          if (typeof name !== 'string') throw usageError('bad-request', 'name is a link name');
+          const spec = await this.router.down(name, { force: fieldOf(body, 'force') === true });
+          this.#endIfIdle();
+          return spec;
+        },
+      },
+      {
+        method: 'POST',
+        path: '/v1/end-if-idle',
+        handle: async () => ({ ending: this.#endIfIdle() }),
+      },
+      {
+        method: 'POST',
+        path: '/v1/reload',
+        handle: async () => {
+          if (this.#options.reload === undefined) {
+            throw usageError('no-config', 'this router has no configuration file to read again');
+          }
+          return { message: await this.#options.reload() };
+        },
+      },
+    ];
+  }
+}
+
+function fieldOf(body: unknown, key: string): unknown {
+  if (typeof body !== 'object' || body === null) {
+    throw usageError('bad-request', 'the body is a JSON object');
+  }
+  return (body as Record<string, unknown>)[key];
+}

@@ -1,0 +1,86 @@
+/**
+ * What a router says about itself, as one value that text and JSON are made from.
+ * @module
+ */
+import { formatUnderlay } from '../config/request.ts';
+import { formatIpv4 } from '../net/ipv4.ts';
+import { formatPrefix } from '../net/prefix.ts';
+import type { ManagedLink } from './link.ts';
+import { hostOf } from './plan.ts';
+import type { DataProcessStatus } from './tunnel-set.ts';
+
+export type LinkStatus = {
+  name: string;
+  state: 'up' | 'stopped';
+  /** Why it is stopped, or what is wrong; '' when all is well. */
+  reason: string;
+  /** `250.0.0.0/8`. */
+  overlay: string;
+  /** Our address with the underlay's width, `172.30.0.28/16`. */
+  underlay: string;
+  /** The underlay as it was asked for. */
+  requested: string;
+  slice: string;
+  gateway: string;
+  encap: string;
+  device: string;
+  port: number;
+  vni: number;
+  /** Bytes. */
+  underlayMtu: number;
+  innerMtu: number;
+  dhcp: boolean;
+  hostReserve: number;
+  auto: boolean;
+  bridgeGiven: boolean;
+  offloads: string[];
+  repairs: number;
+};
+
+export type RouterStatus = {
+  version: string;
+  pid: number;
+  runDirectory: string;
+  mode: string;
+  uptimeMs: number;
+  links: LinkStatus[];
+  processes: DataProcessStatus[];
+};
+
+/** One link as it stands. */
+export function linkStatus(link: ManagedLink, processes: readonly DataProcessStatus[]): LinkStatus {
+  const { spec, request } = link;
+  const offloads = processes.flatMap((process) => process.offloads[spec.name] ?? []);
+  return {
+    name: spec.name,
+    state: link.state,
+    reason: link.reason,
+    overlay: formatPrefix(spec.overlay),
+    underlay: hostOf(spec),
+    requested: formatUnderlay(request.underlay),
+    slice: formatPrefix(spec.slice),
+    gateway: formatIpv4(spec.gateway),
+    encap: spec.encap,
+    device: spec.device,
+    port: spec.port,
+    vni: spec.encap === 'vxlan' ? spec.vni : 0,
+    underlayMtu: spec.underlayMtu,
+    innerMtu: spec.innerMtu,
+    dhcp: request.dhcp,
+    hostReserve: request.hostReserve,
+    auto: request.auto,
+    bridgeGiven: request.bridge !== null,
+    offloads: [...new Set(offloads)],
+    repairs: link.repairs,
+  };
+}
+
+/** fanctl's flags of a link, in fanctl's order. */
+export function flagsOf(link: LinkStatus): string {
+  return [
+    ...(link.dhcp ? ['dhcp'] : []),
+    `host-reserve ${link.hostReserve}`,
+    ...(link.auto ? ['auto'] : []),
+    ...(link.bridgeGiven ? [`bridge ${link.name}`] : []),
+  ].join(' ');
+}

@@ -1,0 +1,110 @@
+/**
+ * Starting a router in the background. A few lines of shell restart the control process whenever
+ * it is killed; they hold the router lock with it, so the lock tells whether anything of a router
+ * is alive, and the kernel frees it when the last of them dies.
+ * @module
+ */
+import { spawn } from 'node:child_process';
+import { closeSync, constants, fstatSync, openSync, readFileSync, renameSync } from 'node:fs';
+import { join } from 'node:path';
+import { codeOf, FanwayError } from '../errors.ts';
+import { distDirectory } from '../sys/paths.ts';
+import { callRouter } from './admin-client.ts';
+import type { Lock, RunDirectory } from './run-directory.ts';
+
+/**
+ * Constant text: the command comes in as arguments. Exit code 0 (done) and 2 (a configuration
+ * that no restart can mend) end it; after anything else it starts the command again, at once when it
+ * had run for 5 s, else later and later up to a minute.
+ */
+export const SUPERVISE_SCRIPT = `delay=0
+while :; do
+  started=$(date +%s)
+  "$@"
+  code=$?
+  case $code in 0|2) exit $code ;; esac
+  if [ $(($(date +%s) - started)) -ge 5 ]; then delay=0; fi
+  sleep $delay
+  delay=$((delay * 2 + 1))
+  if [ $delay -gt 60 ]; then delay=60; fi
+done`;
+
+/** Descriptor number under which the shell and the control process inherit the router lock. */
+export const LOCK_FD = 3;
+const READY_MS = 15_000;
+const POLL_MS = 25;
+const LOG_BYTES_MAX = 1024 * 1024;
+const LOG_TAIL_BYTES = 2000;
+
+/** Opens the router's log for appending; one that grew large becomes `router.log.old` first. */
+function openLog(run: RunDirectory): number {
+  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | constants.O_NOFOLLOW;
+  const fd = openSync(run.log, flags, 0o600);
+  if (fstatSync(fd).size < LOG_BYTES_MAX) return fd;
+  closeSync(fd);
+  renameSync(run.log, `${run.log}.old`);
+  return openSync(run.log, flags, 0o600);
+}
+
+/**
+ * Starts a router that outlives this process, and returns when it answers.
+ * @throws FanwayError `router-start` with the end of its log.
+ */
+export async function startRouter(run: RunDirectory, lock: Lock): Promise<void> {
+  const log = openLog(run);
+  const before = fstatSync(log).size;
+  const command = [process.execPath, join(distDirectory(), 'fanway.js'), '__control'];
+  const child = spawn('/bin/sh', ['-c', SUPERVISE_SCRIPT, 'fanway-supervise', ...command], {
+    stdio: ['ignore', log, log, lock.fd],
+    detached: true,
+    cwd: '/',
+    env: { ...process.env, FANWAY_RUN_DIR: run.path },
+  });
+  closeSync(log);
+  let ended: string | undefined;
+  child.once('error', (error) => {
+    ended = error.message;
+  });
+  child.once('exit', (code, signal) => {
+    ended = `it ended with ${signal ?? code}`;
+  });
+  const deadline = Date.now() + READY_MS;
+  for (;;) {
+    if (ended !== undefined || Date.now() > deadline) {
+      if (ended === undefined && child.pid !== undefined) process.kill(-child.pid, 'SIGTERM');
+      const said = readFileSync(run.log).subarray(before).subarray(-LOG_TAIL_BYTES).toString();
+      throw new FanwayError(
+        'router-start',
+        `the router did not start (${ended ?? 'no answer'}): ${said.trim() || `see ${run.log}`}`,
+      );
+    }
+    if (await isReady(run)) break;
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+  child.unref();
+}
+
+/** Whether a router answers on the socket. */
+export async function isReady(run: RunDirectory): Promise<boolean> {
+  try {
+    await callRouter(run, '/v1/ping');
+    return true;
+  } catch (error) {
+    if (['not-running', 'router-silent'].includes(codeOf(error))) return false;
+    throw error;
+  }
+}
+
+/** Waits for a router that is alive (its lock is held) to answer: it may be restarting. */
+export async function waitReady(run: RunDirectory): Promise<void> {
+  const deadline = Date.now() + READY_MS;
+  while (!(await isReady(run))) {
+    if (Date.now() > deadline) {
+      throw new FanwayError(
+        'router-silent',
+        `the router of ${run.path} does not answer; see ${run.log}`,
+      );
+    }
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+}

@@ -1,0 +1,92 @@
+/**
+ * The data plane as the router uses it: opened with the first link, closed with the last, and
+ * forgiving about links it does not have.
+ * @module
+ */
+import type { EventEmitter } from 'node:events';
+import { FanwayError } from '../errors.ts';
+import type { Tunnels } from './host.ts';
+import type { LinkSpec } from './link-spec.ts';
+
+export type DataProcessStatus = {
+  pid: number;
+  restarts: number;
+  heartbeat: number;
+  alive: boolean;
+  offloads: Record<string, string[]>;
+  lastError: string;
+};
+
+/** What data-plane.ts provides. */
+export type DataPlanePort = Pick<EventEmitter, 'on'> & {
+  addLink(spec: LinkSpec): Promise<{ ifindex: number; offloads: string[] }>;
+  removeLink(name: string): Promise<void>;
+  updateLink(
+    name: string,
+    change: { underlayMtu?: number; innerMtu?: number; local?: number },
+  ): Promise<void>;
+  counters(name: string): Record<string, number>;
+  status(): DataProcessStatus[];
+  close(options?: { keepDevices?: boolean }): Promise<void>;
+};
+
+export class TunnelSet implements Tunnels {
+  readonly #open: () => Promise<DataPlanePort>;
+  #plane: DataPlanePort | undefined;
+  readonly #names = new Set<string>();
+
+  /** `open` is called when there is a link to run. */
+  constructor(open: () => Promise<DataPlanePort>) {
+    this.#open = open;
+  }
+
+  async addLink(spec: LinkSpec): Promise<{ ifindex: number; offloads: string[] }> {
+    this.#plane ??= await this.#open();
+    this.#names.add(spec.name);
+    try {
+      return await this.#plane.addLink(spec);
+    } catch (error) {
+      this.#names.delete(spec.name);
+      throw error;
+    }
+  }
+
+  async removeLink(name: string): Promise<void> {
+    if (this.#plane === undefined || !this.#names.has(name)) return;
+    await this.#plane.removeLink(name);
+    this.#names.delete(name);
+  }
+
+  async updateLink(
+    name: string,
+    change: { underlayMtu?: number; innerMtu?: number; local?: number },
+  ): Promise<void> {
+    await this.#plane?.updateLink(name, change);
+  }
+
+  /** Counters of every link that runs, by link and counter name. */
+  counters(): Record<string, Record<string, number>> {
+    const plane = this.#plane;
+    if (plane === undefined) return {};
+    return Object.fromEntries([...this.#names].map((name) => [name, plane.counters(name)]));
+  }
+
+  status(): DataProcessStatus[] {
+    return this.#plane?.status() ?? [];
+  }
+
+  async close(): Promise<void> {
+    await this.#plane?.close();
+    this.#plane = undefined;
+    this.#names.clear();
+  }
+}
+
+/** For taking back what a dead router left: nothing runs, so nothing can be added. */
+export const noTunnels: Tunnels = {
+  async addLink() {
+    throw new FanwayError('no-data-plane', 'no data plane runs in this process');
+  },
+  async removeLink() {},
+  async updateLink() {},
+};
