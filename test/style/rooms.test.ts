@@ -1,0 +1,109 @@
+import { dirname, join, normalize } from 'node:path';
+import t from 'tap';
+import { findRoot, importsOf, readSources, type Source } from './sources.ts';
+
+const root = findRoot();
+const skip = root === '' && 'the sources are not beside the tests';
+
+/** Which rooms a room may import from, itself aside. A room that is not here may not exist. */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  net: [],
+  wire: [],
+  shm: [],
+  table: ['shm', 'net'],
+  encap: ['wire', 'shm'],
+  sys: ['net'],
+  dataplane: ['encap', 'table', 'sys', 'wire', 'shm', 'net'],
+  config: ['net'],
+  control: ['config', 'dataplane', 'encap', 'table', 'sys', 'wire', 'shm', 'net'],
+  cli: ['config', 'control', 'sys', 'wire', 'net'],
+  traffic: ['sys', 'wire', 'net'],
+  demo: ['traffic', 'sys', 'net', 'cli', 'config'],
+};
+
+/** Files of `src` itself that any room but the pure ones may use; they know nobody. */
+const SHARED = ['errors.ts', 'log.ts', 'version.ts', 'clock.ts', 'limits.ts'];
+/** Rooms of plain arithmetic: no shared files, nothing of Node. */
+const PURE = ['net', 'wire', 'shm', 'table', 'encap'];
+/** Packages, and the only room that may touch each. */
+const PACKAGES: Readonly<Record<string, string>> = {
+  'ip-address': 'net',
+  koffi: 'sys',
+  netlink: 'sys',
+};
+/** The programs: they put rooms together. */
+const PROGRAMS = ['src/main.ts', 'src/index.ts'];
+
+/** What is wrong with one import, or ''. */
+function judge(source: Source, specifier: string): string {
+  if (PROGRAMS.includes(source.path)) return '';
+  if (specifier.startsWith('node:')) {
+    return PURE.includes(source.room) ? `${source.room}/ is pure and may not use ${specifier}` : '';
+  }
+  if (!specifier.startsWith('.')) {
+    const name = specifier.split('/')[0] ?? '';
+    if (PACKAGES[name] === source.room) return '';
+    return `package ${specifier} belongs to ${PACKAGES[name] ?? 'nobody'}`;
+  }
+  if (!specifier.endsWith('.ts')) return `${specifier}: relative imports end in .ts`;
+  const target = normalize(join(dirname(source.path), specifier)).split('/');
+  if (target[0] !== 'src') return `${specifier} leads out of src/`;
+  if (target.length === 2) {
+    const file = target[1] ?? '';
+    if (!SHARED.includes(file)) return `${file} is a program, not a library`;
+    return PURE.includes(source.room) ? `${source.room}/ knows nobody, not even ${file}` : '';
+  }
+  const room = target[1] ?? '';
+  if (source.room === '') return `${source.path} is shared by all and may not import ${room}/`;
+  if (room === source.room || MAY_IMPORT[source.room]?.includes(room)) return '';
+  return `${source.room}/ may not import ${room}/`;
+}
+
+t.test('imports point one way', { skip }, async (t) => {
+  const sources = readSources(root, 'src');
+  t.ok(sources.length > 20, `${sources.length} files read`);
+  for (const source of sources) {
+    if (source.room !== '' && !(source.room in MAY_IMPORT)) t.fail(`unknown room ${source.room}/`);
+    const faults = source.imports.map((specifier) => judge(source, specifier)).filter(Boolean);
+    t.same(faults, [], source.path);
+  }
+});
+
+t.test('no room can reach itself through others', async (t) => {
+  const reach = (room: string, seen: Set<string>): Set<string> => {
+    for (const next of MAY_IMPORT[room] ?? []) {
+      if (!seen.has(next)) reach(next, seen.add(next));
+    }
+    return seen;
+  };
+  for (const room of Object.keys(MAY_IMPORT)) t.notOk(reach(room, new Set()).has(room), room);
+  for (const above of ['control', 'cli', 'config', 'demo', 'traffic']) {
+    t.notOk(reach('dataplane', new Set()).has(above), `the data process cannot reach ${above}/`);
+  }
+});
+
+t.test('the gate sees what it should see', async (t) => {
+  const make = (path: string, text: string): string[] => {
+    const room = path.split('/').length > 2 ? (path.split('/')[1] ?? '') : '';
+    const source = { path, text, room, imports: importsOf(text) };
+    return source.imports.map((specifier) => judge(source, specifier)).filter(Boolean);
+  };
+  t.same(
+    make('src/wire/a.ts', "import { b } from './b.ts';\nimport type { c } from '../wire/c.ts';"),
+    [],
+  );
+  t.match(make('src/wire/a.ts', "import {\n  parse,\n  format,\n} from '../net/ipv4.ts';"), [
+    /may not import net/,
+  ]);
+  t.match(make('src/wire/a.ts', "export * from '../errors.ts';"), [/knows nobody/]);
+  t.match(make('src/net/a.ts', "import { readFileSync } from 'node:fs';"), [/pure/]);
+  t.match(make('src/control/a.ts', "const x = await import('../cli/up.ts');"), [
+    /may not import cli/,
+  ]);
+  t.match(make('src/control/a.ts', "import koffi from 'koffi';"), [/belongs to sys/]);
+  t.match(make('src/control/a.ts', "import 'left-pad';"), [/belongs to nobody/]);
+  t.match(make('src/cli/a.ts', "import { x } from '../main.ts';"), [/program/]);
+  t.match(make('src/cli/a.ts', "import { x } from './up.js';"), [/end in \.ts/]);
+  t.match(make('src/cli/a.ts', "import { x } from '../../test/a.ts';"), [/out of src/]);
+  t.match(make('src/errors.ts', "import { x } from './net/ipv4.ts';"), [/shared by all/]);
+});
