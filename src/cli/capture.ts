@@ -3,63 +3,12 @@
  * @module
  */
 import { callRouter } from '../control/admin-client.ts';
+import { captureLinks } from '../control/capture.ts';
 import { RunDirectory } from '../control/run-directory.ts';
 import type { FanRecord } from '../control/snapshot.ts';
 import { ExitCode, FanwayError, refusedError, usageError } from '../errors.ts';
 import { hasCapability } from '../sys/capabilities.ts';
-import { Netlink } from '../sys/netlink.ts';
-import { isTunnelPacket, PacketSocket } from '../sys/packet-socket.ts';
-import { VERSION } from '../version.ts';
-import {
-  interfaceBlock,
-  LINKTYPE_ETHERNET,
-  LINKTYPE_RAW,
-  PcapngDirection,
-  packetBlock,
-  sectionHeaderBlock,
-} from '../wire/pcapng.ts';
 import { noMore, takeFlags, type Verb } from './verb.ts';
-
-const WAIT_MS = 100;
-/** Packets taken from one socket before the others get their turn. */
-const BATCH_PACKETS = 256;
-const ARPHRD_ETHERNET = 1;
-
-type Tap = {
-  socket: PacketSocket;
-  linkType: number;
-  name: string;
-  accepts(bytes: Uint8Array): boolean;
-};
-
-/** The devices to listen on for these links, inside or outside of the tunnel. */
-async function openTaps(records: readonly FanRecord[], inner: boolean): Promise<Tap[]> {
-  const netlink = Netlink.open();
-  try {
-    const taps: Tap[] = [];
-    for (const { spec } of records) {
-      let name = spec.device;
-      if (!inner) {
-        const addresses = await netlink.addresses();
-        const index = addresses.find((address) => address.address === spec.local)?.index;
-        if (index === undefined) continue;
-        name = (await netlink.link(index)).name;
-      }
-      const link = await netlink.link(name);
-      const ethernet = link.hardwareType === ARPHRD_ETHERNET;
-      const ipOffset = ethernet ? 14 : 0;
-      taps.push({
-        socket: new PacketSocket(link.index),
-        linkType: ethernet ? LINKTYPE_ETHERNET : LINKTYPE_RAW,
-        name: inner ? name : `${name} (${spec.name})`,
-        accepts: (bytes) => inner || isTunnelPacket(bytes, ipOffset, spec.local, spec.port),
-      });
-    }
-    return taps;
-  } finally {
-    netlink.close();
-  }
-}
 
 export const capture: Verb = {
   name: 'capture',
@@ -88,7 +37,7 @@ export const capture: Verb = {
     }
     const countText = flags.get('--count') ?? '0';
     if (!/^[0-9]{1,9}$/.test(countText)) throw usageError('usage', '--count is a number');
-    const most = Number(countText) || Number.POSITIVE_INFINITY;
+    const packetsMax = Number(countText) || Number.POSITIVE_INFINITY;
     if (!hasCapability('NET_RAW')) {
       throw new FanwayError('not-permitted', 'capture needs CAP_NET_RAW: run it as root', {
         exitCode: ExitCode.NotPermitted,
@@ -105,39 +54,19 @@ export const capture: Verb = {
         `${wanted ?? 'no link'}: not configured; see fanway show`,
       );
     }
-    const taps = await openTaps(records, !flags.has('--outer'));
-    let going = io.outBytes(sectionHeaderBlock(`fanway ${VERSION}`));
-    for (const tap of taps) going &&= io.outBytes(interfaceBlock(tap.linkType, 0, tap.name));
+    let stopped = false;
     for (const signal of ['SIGINT', 'SIGTERM'] as const) {
       process.once(signal, () => {
-        going = false;
+        stopped = true;
       });
     }
-    const sockets = taps.map((tap) => tap.socket);
-    let seen = 0;
-    while (going && seen < most) {
-      PacketSocket.wait(sockets, WAIT_MS);
-      for (const [interfaceIndex, tap] of taps.entries()) {
-        for (let taken = 0; taken < BATCH_PACKETS && going && seen < most; taken++) {
-          const packet = tap.socket.read();
-          if (packet === undefined) break;
-          if (!tap.accepts(packet.bytes)) continue;
-          seen++;
-          going = io.outBytes(
-            packetBlock({
-              interfaceIndex,
-              timeUs: (performance.timeOrigin + performance.now()) * 1000,
-              bytes: packet.bytes,
-              originalBytes: packet.originalBytes,
-              direction: packet.outgoing ? PcapngDirection.Outbound : PcapngDirection.Inbound,
-            }),
-          );
-        }
-      }
-      // Signals are handled between turns of the event loop only.
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-    for (const socket of sockets) socket.close();
+    await captureLinks({
+      links: records.map(({ spec }) => spec),
+      side: flags.has('--outer') ? 'outer' : 'inner',
+      packetsMax,
+      write: (bytes) => io.outBytes(bytes),
+      isStopped: () => stopped,
+    });
     return ExitCode.Ok;
   },
 };

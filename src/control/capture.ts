@@ -1,0 +1,111 @@
+/**
+ * Listening on a link's devices, inside or outside of the tunnel, and writing what passes as pcapng.
+ * @module
+ */
+import { Netlink } from '../sys/netlink.ts';
+import { isTunnelPacket, PacketSocket } from '../sys/packet-socket.ts';
+import { VERSION } from '../version.ts';
+import {
+  interfaceBlock,
+  LINKTYPE_ETHERNET,
+  LINKTYPE_RAW,
+  PcapngDirection,
+  packetBlock,
+  sectionHeaderBlock,
+} from '../wire/pcapng.ts';
+import type { LinkSpec } from './link-spec.ts';
+
+const WAIT_MS = 100;
+/** Packets taken from one socket before the others get their turn. */
+const BATCH_PACKETS = 256;
+const ARPHRD_ETHERNET = 1;
+const ETHERNET_HEADER_BYTES = 14;
+
+type Tap = {
+  socket: PacketSocket;
+  linkType: number;
+  name: string;
+  accepts(bytes: Uint8Array): boolean;
+};
+
+export type CaptureOptions = {
+  links: readonly LinkSpec[];
+  /** `inner`: as packets cross the TUN/TAP device; `outer`: encapsulated, on the underlay device. */
+  side: 'inner' | 'outer';
+  /** End after this many packets. */
+  packetsMax: number;
+  /** Takes whole pcapng blocks; false when nobody reads any more. */
+  write(bytes: Uint8Array): boolean;
+  /** Asked between batches. */
+  isStopped(): boolean;
+};
+
+async function openTaps(links: readonly LinkSpec[], side: 'inner' | 'outer'): Promise<Tap[]> {
+  const netlink = Netlink.open();
+  try {
+    const taps: Tap[] = [];
+    for (const spec of links) {
+      let name = spec.device;
+      if (side === 'outer') {
+        const addresses = await netlink.addresses();
+        const index = addresses.find((address) => address.address === spec.local)?.index;
+        if (index === undefined) continue;
+        name = (await netlink.link(index)).name;
+      }
+      const link = await netlink.link(name);
+      const ethernet = link.hardwareType === ARPHRD_ETHERNET;
+      const ipOffset = ethernet ? ETHERNET_HEADER_BYTES : 0;
+      taps.push({
+        socket: new PacketSocket(link.index),
+        linkType: ethernet ? LINKTYPE_ETHERNET : LINKTYPE_RAW,
+        name: side === 'inner' ? name : `${name} (${spec.name})`,
+        accepts: (bytes) =>
+          side === 'inner' || isTunnelPacket(bytes, ipOffset, spec.local, spec.port),
+      });
+    }
+    return taps;
+  } finally {
+    netlink.close();
+  }
+}
+
+/**
+ * Captures until told to stop; returns the number of packets written. The time of a packet is
+ * when it was read, a few milliseconds late under load.
+ * @throws SystemError EPERM without CAP_NET_RAW, ENETDOWN when a device went away.
+ */
+export async function captureLinks(options: CaptureOptions): Promise<number> {
+  const { write, packetsMax } = options;
+  const taps = await openTaps(options.links, options.side);
+  const sockets = taps.map((tap) => tap.socket);
+  let going = write(sectionHeaderBlock(`fanway ${VERSION}`));
+  for (const tap of taps) going &&= write(interfaceBlock(tap.linkType, 0, tap.name));
+  let seen = 0;
+  try {
+    while (going && seen < packetsMax && !options.isStopped()) {
+      PacketSocket.wait(sockets, WAIT_MS);
+      for (const [interfaceIndex, tap] of taps.entries()) {
+        for (let taken = 0; taken < BATCH_PACKETS && going && seen < packetsMax; taken++) {
+          const packet = tap.socket.read();
+          if (packet === undefined) break;
+          if (!tap.accepts(packet.bytes)) continue;
+          seen++;
+          going = write(
+            packetBlock({
+              interfaceIndex,
+              timeUs: (performance.timeOrigin + performance.now()) * 1000,
+              bytes: packet.bytes,
+              originalBytes: packet.originalBytes,
+              direction: packet.outgoing ? PcapngDirection.Outbound : PcapngDirection.Inbound,
+            }),
+          );
+        }
+      }
+      // Signals are handled between turns of the event loop only.
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  } finally {
+    for (const socket of sockets) socket.close();
+  }
+  return seen;
+}
