@@ -56,8 +56,9 @@ type Echo = {
 
 /**
  * `echo --targets A,B,... [--count N] [--interval MS] [--timeout MS] [--size BYTES]
- * [--seconds S]`: each round asks every target once and waits for all answers or the timeout;
- * `size` is the data after the ICMP header. Needs CAP_NET_RAW.
+ * [--seconds S] [--first]`: each round asks every target once and waits for all answers or
+ * the timeout; `size` is the data after the ICMP header; `--first` ends with the first answer and
+ * reports `ready` before it starts. Needs CAP_NET_RAW.
  * @throws SystemError, OptionError
  */
 export function runEcho(options: Options): void {
@@ -68,15 +69,18 @@ export function runEcho(options: Options): void {
   const timeoutMs = options.number('timeout', { min: 1, max: 60_000, default: 1000 });
   const size = options.integer('size', { min: DATA_BYTES_MIN, max: 65_000, default: 56 });
   const seconds = options.number('seconds', { min: 0.01, max: 3600, default: 3600 });
+  const untilFirst = options.flag('first');
   options.done();
 
   const echo = openEcho(targets, size);
+  if (untilFirst) report({ event: 'ready' });
   const startNs = nowNs();
   const endNs = startNs + seconds * 1e9;
   for (let round = 0; round < count && nowNs() < endNs; round += 1) {
     const roundNs = nowNs();
     const waiting = askAll(echo, round & 0xffff);
     gather(echo, waiting, roundNs + timeoutMs * 1e6);
+    if (untilFirst && echo.received.some((count) => count > 0)) break;
     const spareMs = intervalMs - (nowNs() - roundNs) / 1e6;
     if (intervalMs > 0 && spareMs > 0 && round + 1 < count)
       gather(echo, Number.POSITIVE_INFINITY, nowNs() + spareMs * 1e6);

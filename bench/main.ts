@@ -1,0 +1,277 @@
+/**
+ * `npm run bench`: kernel VXLAN and fanway side by side, in interleaved rounds.
+ * @module
+ */
+import { keep, lastKept, resultsDirectory } from './keep.ts';
+import { describeMachine, waitForQuiet } from './machine.ts';
+import {
+  directMeasures,
+  type Effort,
+  FULL_EFFORT,
+  hopMeasures,
+  lossyMeasures,
+  type Measure,
+  QUICK_EFFORT,
+} from './measures.ts';
+import { renderText } from './render.ts';
+import type { Results } from './results.ts';
+import { buildScene, type Scene, type SceneName } from './scene.ts';
+import { NotAvailable, type Variant, variants } from './variants.ts';
+
+const help = `Usage: npm run bench -- [--quick] [options]
+
+Measures the kernel's VXLAN and fanway (vxlan, fou, ipip; offloads on and off) side
+by side in network namespaces: rounds A B C A B C, each variant started anew, and the
+median of the rounds with least and most. Writes JSON, a markdown page and SVG charts
+to bench/results/ and says what moved since the last kept run. Needs Linux, root and
+Node; nothing else. Takes about a quarter of an hour, so leave the machine alone.
+
+  --quick            one short round in under a minute, kept apart (results/quick)
+  --rounds N         how many rounds (default 5, quick 1)
+  --variants A,B     of: ${variants.map(({ key }) => key).join(', ')}
+  --only A,B         of: ${[...directMeasures, ...hopMeasures, ...lossyMeasures]
+    .map(({ key }) => key)
+    .join(', ')}
+  --out DIR          where results go
+  --no-keep          write nothing
+  --json             print the results as JSON
+  --help             this text
+
+TCP: one process moves data with 256 KiB calls; the receiver's rate counts. UDP: each
+datagram is one packet on entry (no UDP_SEGMENT), 64 bytes of payload; the search
+halves between the rate delivered at overload and the rate offered. CPU per GB: busy
+time of the whole machine during the one-stream run, generators included. Start: from
+\`fanway up\` on the second host to the first answered echo.
+`;
+
+type Settings = {
+  quick: boolean;
+  rounds: number;
+  variants: readonly Variant[];
+  only: string[];
+  out: string;
+  keep: boolean;
+  json: boolean;
+};
+
+const QUIET_SHARE = 0.1;
+const VARIANTS_QUICK = ['kernel', 'vxlan', 'fou', 'ipip', 'vxlan-off'];
+
+class UsageError extends Error {}
+
+function readSettings(args: readonly string[]): Settings {
+  const quick = args.includes('--quick');
+  const settings: Settings = {
+    quick,
+    rounds: quick ? 1 : 5,
+    variants: quick ? variants.filter(({ key }) => VARIANTS_QUICK.includes(key)) : variants,
+    only: [],
+    out: '',
+    keep: true,
+    json: false,
+  };
+  for (let i = 0; i < args.length; i += 1) {
+    const name = args[i] ?? '';
+    if (name === '--quick') continue;
+    if (name === '--no-keep') settings.keep = false;
+    else if (name === '--json') settings.json = true;
+    else {
+      i += 1;
+      const value = args[i];
+      if (value === undefined) throw new UsageError(`${name}: unknown, or its value is missing`);
+      if (name === '--rounds') settings.rounds = readRounds(value);
+      else if (name === '--only') settings.only = value.split(',');
+      else if (name === '--out') settings.out = value;
+      else if (name === '--variants') settings.variants = readVariants(value);
+      else throw new UsageError(`unknown option ${name}; see --help`);
+    }
+  }
+  if (settings.out === '') settings.out = resultsDirectory();
+  return settings;
+}
+
+function readRounds(text: string): number {
+  const rounds = Number(text);
+  if (!Number.isInteger(rounds) || rounds < 1 || rounds > 100) {
+    throw new UsageError('--rounds must be a whole number from 1 to 100');
+  }
+  return rounds;
+}
+
+function readVariants(text: string): Variant[] {
+  return text.split(',').map((key) => {
+    const variant = variants.find((variant) => variant.key === key);
+    if (variant === undefined) throw new UsageError(`--variants: ${key} is not known`);
+    return variant;
+  });
+}
+
+class Bench {
+  readonly results: Results;
+  readonly #settings: Settings;
+  readonly #effort: Effort;
+  readonly #scenes = new Map<SceneName, Scene>();
+  readonly #given = new Set<string>();
+  readonly #started = performance.now();
+  #failed = false;
+
+  constructor(settings: Settings) {
+    this.#settings = settings;
+    this.#effort = settings.quick ? QUICK_EFFORT : FULL_EFFORT;
+    this.results = {
+      format: 1,
+      date: new Date().toISOString(),
+      quick: settings.quick,
+      rounds: settings.rounds,
+      machine: describeMachine(),
+      noisy: 0,
+      variants: settings.variants.map(({ key, title, ours }) => ({ key, title, ours })),
+      samples: {},
+      notAvailable: [],
+    };
+  }
+
+  /** Something of ours did not start or did not get through; the reasons are in the results. */
+  get failed(): boolean {
+    return this.#failed;
+  }
+
+  async run(): Promise<void> {
+    const scenes: [SceneName, readonly Measure[]][] = [
+      ['direct', directMeasures],
+      ['hop', hopMeasures],
+      ['lossy', lossyMeasures],
+    ];
+    for (let round = 1; round <= this.#settings.rounds; round += 1) {
+      for (const [name, measures] of scenes) {
+        const wanted = measures.filter((measure) => this.#wants(measure));
+        if (wanted.length === 0) continue;
+        const scene = await this.#scene(name);
+        if (scene === undefined) continue;
+        for (const variant of this.#settings.variants) {
+          const own = wanted.filter((measure) => variant.full || measure.essential);
+          if (own.length > 0) await this.#block(scene, variant, own, round);
+        }
+      }
+    }
+  }
+
+  #wants(measure: Measure): boolean {
+    const { only, quick } = this.#settings;
+    return only.length > 0 ? only.includes(measure.key) : !(quick && measure.slow);
+  }
+
+  /** The scene by name, built at first use; undefined (and noted) when this machine cannot. */
+  async #scene(name: SceneName): Promise<Scene | undefined> {
+    const known = this.#scenes.get(name);
+    if (known !== undefined) return known;
+    if (this.#given.has(name)) return undefined;
+    const built = await buildScene(name);
+    if (typeof built !== 'string') {
+      this.#scenes.set(name, built);
+      return built;
+    }
+    this.#giveUp(name, `scene "${name}"`, built);
+    return undefined;
+  }
+
+  #giveUp(key: string, what: string, reason: string): void {
+    if (this.#given.has(key)) return;
+    this.#given.add(key);
+    this.results.notAvailable.push({ what, reason });
+  }
+
+  /** One variant in one round: started, measured, stopped. */
+  async #block(
+    scene: Scene,
+    variant: Variant,
+    measures: readonly Measure[],
+    round: number,
+  ): Promise<void> {
+    if (this.#given.has(variant.key)) return;
+    const { quiet } = await waitForQuiet(QUIET_SHARE, this.#settings.quick ? 1000 : 10_000);
+    if (!quiet) this.results.noisy += 1;
+    let tunnel: Awaited<ReturnType<Variant['start']>>;
+    try {
+      tunnel = await variant.start(scene);
+    } catch (error) {
+      // A variant that cannot start must not cost the others of a quarter of an hour.
+      this.#failed ||= !(error instanceof NotAvailable);
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#giveUp(variant.key, variant.title, reason);
+      return;
+    }
+    try {
+      if (tunnel.startMs !== undefined && scene.name === 'direct') {
+        this.#note('startMs', variant.key, tunnel.startMs);
+      }
+      for (const measure of measures) {
+        this.#say(`round ${round}/${this.#settings.rounds}  ${variant.title}: ${measure.key}`);
+        try {
+          const figures = await measure.run(tunnel, this.#effort);
+          for (const [row, value] of Object.entries(figures)) this.#note(row, variant.key, value);
+        } catch (error) {
+          this.#failed = true;
+          const reason = error instanceof Error ? error.message : String(error);
+          const what = `${measure.key} of ${variant.title}, round ${round}`;
+          this.#giveUp(what, what, reason);
+        }
+      }
+    } finally {
+      await tunnel.stop();
+    }
+  }
+
+  #note(row: string, variant: string, value: number): void {
+    const { samples } = this.results;
+    samples[row] = samples[row] ?? {};
+    samples[row][variant] = [...(samples[row][variant] ?? []), value];
+  }
+
+  #say(line: string): void {
+    const seconds = ((performance.now() - this.#started) / 1000).toFixed(0).padStart(4);
+    process.stderr.write(`[${seconds} s] ${line}\n`);
+  }
+
+  close(): void {
+    for (const scene of this.#scenes.values()) scene.close();
+    this.#scenes.clear();
+  }
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  if (args.includes('--help') || args.includes('-h')) {
+    process.stdout.write(help);
+    return 0;
+  }
+  const settings = readSettings(args);
+  const bench = new Bench(settings);
+  // Namespaces and programs go with us, however we end.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.once(signal, () => {
+      bench.close();
+      process.exit(130);
+    });
+  }
+  try {
+    await bench.run();
+  } finally {
+    bench.close();
+  }
+  const { results } = bench;
+  const before = lastKept(settings.out, settings.quick);
+  process.stdout.write(
+    settings.json ? `${JSON.stringify(results)}\n` : `\n${renderText(results, before)}\n`,
+  );
+  if (settings.keep) {
+    process.stderr.write(`\nwritten to ${keep(settings.out, results, before)}\n`);
+  }
+  return bench.failed ? 1 : 0;
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = error instanceof UsageError ? 2 : 1;
+}

@@ -1,0 +1,237 @@
+/**
+ * The measurements: each takes an overlay that is up and returns named figures.
+ * @module
+ */
+import { type Path, runEcho, runTcpPair, runUdpPair } from '../src/traffic/run.ts';
+import { busySeconds, processSeconds, residentBytes } from './machine.ts';
+import type { Tunnel } from './variants.ts';
+
+/** How long things take. */
+export type Effort = {
+  tcpSeconds: number;
+  udpSeconds: number;
+  /** Trials of the search for the highest rate with little loss. */
+  searchTrials: number;
+  echoSeconds: number;
+  idleEchoes: number;
+  idleSeconds: number;
+};
+
+export const FULL_EFFORT: Effort = {
+  tcpSeconds: 2,
+  udpSeconds: 0.7,
+  searchTrials: 6,
+  echoSeconds: 1,
+  idleEchoes: 60,
+  idleSeconds: 3,
+};
+export const QUICK_EFFORT: Effort = {
+  tcpSeconds: 0.7,
+  udpSeconds: 0.3,
+  searchTrials: 3,
+  echoSeconds: 0.3,
+  idleEchoes: 20,
+  idleSeconds: 1,
+};
+
+/** Figures by row key. A row that could not be measured is left out. */
+export type Figures = Record<string, number>;
+
+export type Measure = {
+  /** For progress and `--only`. */
+  key: string;
+  /** Also for the variants that show what offloads give. */
+  essential: boolean;
+  /** Not part of `--quick`. */
+  slow: boolean;
+  run(tunnel: Tunnel, effort: Effort): Promise<Figures>;
+};
+
+const PORT = 5001;
+const SMALL_BYTES = 64;
+const LOSS_MAX = 0.01;
+const MANY_FLOWS = 64;
+const MOST_FLOWS = 10_000;
+const IDLE_INTERVAL_MS = 20;
+
+const forward = (tunnel: Tunnel): Path => ({
+  from: tunnel.a,
+  to: tunnel.b,
+  address: tunnel.addressB,
+});
+const backward = (tunnel: Tunnel): Path => ({
+  from: tunnel.b,
+  to: tunnel.a,
+  address: tunnel.addressA,
+});
+
+/** Measured on two hosts joined by a wire. */
+export const directMeasures: readonly Measure[] = [
+  { key: 'tcp', essential: true, slow: false, run: tcpOneStream },
+  {
+    key: 'tcp4',
+    essential: false,
+    slow: false,
+    run: async (tunnel, effort) => ({ tcp4: await gbps(forward(tunnel), effort, 4) }),
+  },
+  {
+    key: 'tcpReverse',
+    essential: false,
+    slow: false,
+    run: async (tunnel, effort) => ({ tcpReverse: await gbps(backward(tunnel), effort, 1) }),
+  },
+  { key: 'tcpContainers', essential: false, slow: false, run: tcpContainers },
+  { key: 'udp', essential: true, slow: false, run: udpOneFlow },
+  {
+    key: 'udpFlows',
+    essential: false,
+    slow: false,
+    run: async (tunnel, effort) => {
+      const { best } = await searchRate(forward(tunnel), effort, MANY_FLOWS);
+      return { udp64Flows: best };
+    },
+  },
+  {
+    key: 'udp10kFlows',
+    essential: false,
+    slow: true,
+    run: async (tunnel, effort) => {
+      const { best } = await searchRate(forward(tunnel), effort, MOST_FLOWS);
+      return { udp10kFlows: best };
+    },
+  },
+  { key: 'echo', essential: true, slow: false, run: echoFlood },
+  { key: 'echoIdle', essential: false, slow: false, run: echoIdle },
+  { key: 'idle', essential: false, slow: false, run: idleCost },
+];
+
+/** Measured over a hop that cuts super-packets, and over one that loses packets. */
+export const hopMeasures: readonly Measure[] = [
+  {
+    key: 'tcpHop',
+    essential: false,
+    slow: true,
+    run: async (tunnel, effort) => ({ tcpHop: await gbps(forward(tunnel), effort, 1) }),
+  },
+];
+export const lossyMeasures: readonly Measure[] = [
+  {
+    key: 'tcpLossy',
+    essential: false,
+    slow: true,
+    run: async (tunnel, effort) => ({ tcpLossy: await gbps(forward(tunnel), effort, 1) }),
+  },
+];
+
+async function gbps(path: Path, effort: Effort, streams: number): Promise<number> {
+  const { received } = await runTcpPair(path, {
+    port: PORT,
+    seconds: effort.tcpSeconds,
+    streams,
+  });
+  return received.gbps;
+}
+
+async function tcpOneStream(tunnel: Tunnel, effort: Effort): Promise<Figures> {
+  const before = busySeconds();
+  const { received } = await runTcpPair(forward(tunnel), {
+    port: PORT,
+    seconds: effort.tcpSeconds,
+  });
+  const cpuSeconds = busySeconds() - before;
+  return { tcp1: received.gbps, cpuPerGb: cpuSeconds / (received.bytes / 1e9) };
+}
+
+async function tcpContainers(tunnel: Tunnel, effort: Effort): Promise<Figures> {
+  const { containerA, containerB, containerAddressB } = tunnel;
+  const path = { from: containerA, to: containerB, address: containerAddressB };
+  return { tcpContainers: await gbps(path, effort, 1) };
+}
+
+async function udpOneFlow(tunnel: Tunnel, effort: Effort): Promise<Figures> {
+  const { best, overload } = await searchRate(forward(tunnel), effort, 1);
+  return { udp1: best, udpOverload: overload };
+}
+
+/** Datagrams a second that arrive when `rate` a second are offered (0 = all the sender can). */
+async function offer(
+  path: Path,
+  seconds: number,
+  flows: number,
+  rate: number,
+): Promise<{ offered: number; delivered: number; loss: number }> {
+  const { sent, received } = await runUdpPair(path, {
+    port: PORT,
+    rate,
+    seconds,
+    flows,
+    size: SMALL_BYTES,
+  });
+  const elapsed = Math.max(sent.seconds, received.seconds);
+  return {
+    offered: sent.pps,
+    delivered: received.received / elapsed,
+    loss: 1 - received.received / Math.max(sent.sent, 1),
+  };
+}
+
+/**
+ * The highest rate delivered with less than 1 % loss, by halving between what came through at
+ * overload and what was offered; and what came through at overload.
+ */
+async function searchRate(
+  path: Path,
+  effort: Effort,
+  flows: number,
+): Promise<{ best: number; overload: number }> {
+  const flood = await offer(path, effort.udpSeconds, flows, 0);
+  if (flood.loss < LOSS_MAX) return { best: flood.delivered, overload: flood.delivered };
+  let low = 0;
+  let high = flood.offered;
+  let best = 0;
+  let rate = Math.min(flood.delivered, high * 0.95);
+  for (let trial = 0; trial < effort.searchTrials; trial += 1) {
+    const { delivered, loss } = await offer(path, effort.udpSeconds, flows, rate);
+    if (loss < LOSS_MAX) {
+      best = Math.max(best, delivered);
+      low = rate;
+    } else high = rate;
+    rate = (low + high) / 2;
+  }
+  return { best, overload: flood.delivered };
+}
+
+async function echoFlood(tunnel: Tunnel, effort: Effort): Promise<Figures> {
+  const { targets } = await runEcho(tunnel.a, [tunnel.addressB], {
+    count: 1_000_000,
+    seconds: effort.echoSeconds,
+  });
+  const [target] = targets;
+  if (target === undefined || target.received === 0) throw new Error('no echo came back');
+  return { echo: target.rtt.avgUs };
+}
+
+async function echoIdle(tunnel: Tunnel, effort: Effort): Promise<Figures> {
+  const { targets } = await runEcho(tunnel.a, [tunnel.addressB], {
+    count: effort.idleEchoes,
+    interval: IDLE_INTERVAL_MS,
+  });
+  const [target] = targets;
+  if (target === undefined || target.received === 0) throw new Error('no echo came back');
+  return { echoIdle: target.rtt.avgUs };
+}
+
+/** What the processes of one host cost while nothing moves: share of a core, and memory. */
+async function idleCost(tunnel: Tunnel, effort: Effort): Promise<Figures> {
+  const pids = tunnel.pids();
+  if (pids.length === 0) return {};
+  const spent = () => pids.reduce((sum, pid) => sum + processSeconds(pid), 0);
+  const before = spent();
+  const started = performance.now();
+  await new Promise((resolve) => setTimeout(resolve, effort.idleSeconds * 1000));
+  const seconds = (performance.now() - started) / 1000;
+  return {
+    idleCpu: ((spent() - before) / seconds) * 100,
+    memory: pids.reduce((sum, pid) => sum + residentBytes(pid), 0) / 1e6,
+  };
+}

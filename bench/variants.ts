@@ -1,0 +1,171 @@
+/**
+ * What is measured side by side: the kernel's VXLAN and fanway in its encapsulations, with
+ * offloads and without.
+ * @module
+ */
+import { addKernelVxlan, removeKernelVxlan } from '../src/demo/kernel-vxlan.ts';
+import type { LabContainer, LabHost } from '../src/demo/lab.ts';
+import { killAllIn, processesIn } from '../src/demo/processes.ts';
+import { runFanway } from '../src/demo/router.ts';
+import { sliceOf } from '../src/net/fan.ts';
+import { formatIpv4 } from '../src/net/ipv4.ts';
+import { parsePrefix } from '../src/net/prefix.ts';
+import { startTraffic } from '../src/traffic/run.ts';
+import { type Scene, UNDERLAY, UNDERLAY_MTU } from './scene.ts';
+
+const OVERLAY = '250.0.0.0/8';
+const MAP = { overlay: parsePrefix(OVERLAY), underlay: parsePrefix(UNDERLAY) };
+const BRIDGE = 'fan-250';
+const CONTAINER_NUMBER = 10;
+const FIRST_PACKET_MS_MAX = 10_000;
+
+/** An overlay that is up on both hosts of a scene. Addresses are dotted text. */
+export type Tunnel = {
+  a: LabHost;
+  b: LabHost;
+  addressA: string;
+  addressB: string;
+  containerA: LabContainer;
+  containerB: LabContainer;
+  containerAddressB: string;
+  /** Processes that carry it on host a; none for the kernel. */
+  pids(): number[];
+  /** From the command on host a to the first answer through the overlay; undefined for the kernel. */
+  startMs: number | undefined;
+  stop(): Promise<void>;
+};
+
+export type Variant = {
+  key: string;
+  title: string;
+  ours: boolean;
+  /** Measured by every row, or only by the few that show what offloads give. */
+  full: boolean;
+  start(scene: Scene): Promise<Tunnel>;
+};
+
+/** The machine lacks what this variant needs; the message is the reason. */
+export class NotAvailable extends Error {
+  override readonly name = 'NotAvailable';
+}
+
+/** All variants, the yardstick first. */
+export const variants: readonly Variant[] = [
+  { key: 'kernel', title: 'kernel VXLAN', ours: false, full: true, start: startKernel },
+  fanway('vxlan', 'auto'),
+  fanway('fou', 'auto'),
+  fanway('ipip', 'auto'),
+  fanway('vxlan', 'off'),
+  fanway('fou', 'off'),
+  fanway('ipip', 'off'),
+];
+
+function fanway(encap: 'vxlan' | 'fou' | 'ipip', offload: 'auto' | 'off'): Variant {
+  const off = offload === 'off';
+  return {
+    key: off ? `${encap}-off` : encap,
+    title: `fanway ${encap}${off ? ', offload off' : ''}`,
+    ours: true,
+    full: !off,
+    start: (scene) => startFanway(scene, encap, offload),
+  };
+}
+
+function gatewayOf(host: LabHost): number {
+  return sliceOf(MAP, host.address).address + 1;
+}
+
+async function plugIn(host: LabHost, bridge: string): Promise<LabContainer> {
+  const [container] = host.containers;
+  const [gateway] = await host.netlink.addresses(bridge);
+  if (container === undefined || gateway === undefined) {
+    throw new Error(`${bridge} on ${host.name} has no address`);
+  }
+  const address = sliceOf(MAP, host.address).address + CONTAINER_NUMBER;
+  const { length, address: via } = gateway;
+  await container.attach({ bridge, address, length, gateway: via });
+  return container;
+}
+
+async function tunnelOn(
+  { a, b }: Scene,
+  bridge: string,
+  rest: Pick<Tunnel, 'pids' | 'startMs' | 'stop'>,
+): Promise<Tunnel> {
+  const containerA = await plugIn(a, bridge);
+  const containerB = await plugIn(b, bridge);
+  return {
+    a,
+    b,
+    addressA: formatIpv4(gatewayOf(a)),
+    addressB: formatIpv4(gatewayOf(b)),
+    containerA,
+    containerB,
+    containerAddressB: formatIpv4(containerB.address),
+    ...rest,
+  };
+}
+
+async function startKernel(scene: Scene): Promise<Tunnel> {
+  const ends: Parameters<typeof addKernelVxlan>[0][number][] = [];
+  for (const host of [scene.a, scene.b]) {
+    const containers: { address: number; mac: number }[] = [];
+    for (const container of host.containers) {
+      const { address: mac } = await container.netlink.link('eth0');
+      containers.push({ address: sliceOf(MAP, host.address).address + CONTAINER_NUMBER, mac });
+    }
+    const { namespace, address: underlay } = host;
+    ends.push({ namespace, underlay, gateway: gatewayOf(host), containers });
+  }
+  const options = {
+    bridge: BRIDGE,
+    device: 'kernel-vxlan',
+    vni: 250,
+    port: 4789,
+    length: MAP.overlay.length,
+    underlayMtu: UNDERLAY_MTU,
+  };
+  const reason = await addKernelVxlan(ends, options);
+  if (reason !== undefined) throw new NotAvailable(reason);
+  return tunnelOn(scene, BRIDGE, {
+    pids: () => [],
+    startMs: undefined,
+    stop: async () => {
+      await unplug(scene);
+      await removeKernelVxlan(ends, options);
+    },
+  });
+}
+
+async function unplug({ a, b }: Scene): Promise<void> {
+  for (const container of [...a.containers, ...b.containers]) await container.detach();
+}
+
+async function startFanway(scene: Scene, encap: string, offload: string): Promise<Tunnel> {
+  const fan = [OVERLAY, `eth0/${MAP.underlay.length}`];
+  const up = [...fan, 'bridge', BRIDGE, '--encap', encap, '--offload', offload];
+  const { a, b } = scene;
+  await runFanway(b, ['up', ...up]);
+  // Asks from before the command on, so that the answer marks the first packet through.
+  const asker = startTraffic(
+    a,
+    'echo',
+    { targets: formatIpv4(gatewayOf(b)), count: 100_000, interval: 2, timeout: 2, first: true },
+    FIRST_PACKET_MS_MAX,
+  );
+  await asker.ready;
+  const started = performance.now();
+  const [, startMs] = await Promise.all([
+    runFanway(a, ['up', ...up]),
+    asker.result.then(() => performance.now() - started),
+  ]);
+  return tunnelOn(scene, BRIDGE, {
+    pids: () => processesIn(a.namespace.inode),
+    startMs,
+    stop: async () => {
+      await unplug(scene);
+      await Promise.all([a, b].map((host) => runFanway(host, ['down', ...fan])));
+      for (const host of [a, b]) killAllIn(host.namespace.inode);
+    },
+  });
+}
