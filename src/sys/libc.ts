@@ -96,8 +96,10 @@ export function errno(): number {
 const errnoNames = new Map<number, string>(
   Object.entries(osConstants.errno).map(([name, number]) => [number, name]),
 );
-// Linux numbers that Node's table leaves out.
+// Linux numbers that Node's table leaves out, and the usual one of two names for a number.
 for (const [number, name] of [
+  [11, 'EAGAIN'],
+  [95, 'EOPNOTSUPP'],
   [57, 'EBADSLT'],
   [77, 'EBADFD'],
   [108, 'ESHUTDOWN'],

@@ -15,6 +15,7 @@ import {
   TUN_F_TSO_ECN,
   TUN_F_TSO4,
   TUN_F_USO4,
+  TUN_F_USO6,
   TUNSETIFF,
   TUNSETOFFLOAD,
   TUNSETPERSIST,
@@ -85,7 +86,9 @@ export function openTun(name: string, options: TunOptions): TunDevice {
     return { fd: setInterface(name, base), vnetHeader: false, tso: false, uso: false };
   }
   const tsoBits = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO_ECN;
-  const uso = libc.ioctl(fd, TUNSETOFFLOAD, tsoBits | TUN_F_USO4) === 0;
+  // The kernel takes the two USO bits only together (set_offload in drivers/net/tun.c).
+  const usoBits = TUN_F_USO4 | TUN_F_USO6;
+  const uso = libc.ioctl(fd, TUNSETOFFLOAD, tsoBits | usoBits) === 0;
   const tso = uso || libc.ioctl(fd, TUNSETOFFLOAD, tsoBits) === 0;
   return { fd, vnetHeader: true, tso, uso };
 }
