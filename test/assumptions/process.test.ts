@@ -73,8 +73,8 @@ t.test('flock is let go when its holder is killed', async (t) => {
   await new Promise((resolve) => child.stdout?.once('data', resolve));
   const fd = openSync(path, 'r+');
   t.teardown(() => closeSync(fd));
-  t.equal(libc.flock(fd, LOCK_EX_NB), -1);
-  t.equal(errnoName(errno()), 'EAGAIN');
+  const held = libc.flock(fd, LOCK_EX_NB) === 0 ? 'free' : errnoName(errno());
+  t.equal(held, 'EAGAIN');
   child.kill('SIGKILL');
   await new Promise((resolve) => child.once('exit', resolve));
   t.equal(libc.flock(fd, LOCK_EX_NB), 0);
@@ -96,6 +96,6 @@ t.test('an inherited descriptor outlives the process that opened it', async (t) 
 
 t.test('Node cannot make a user namespace in itself', async (t) => {
   const CLONE_NEWUSER = 0x1000_0000;
-  t.equal(libc.unshare(CLONE_NEWUSER), -1);
-  t.equal(errnoName(errno()), 'EINVAL', 'it has several threads, hence util-linux unshare');
+  const refused = libc.unshare(CLONE_NEWUSER) === 0 ? 'made' : errnoName(errno());
+  t.equal(refused, 'EINVAL', 'it has several threads, hence util-linux unshare');
 });

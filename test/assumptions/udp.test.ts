@@ -73,8 +73,16 @@ function receive(fd: number): { length: number; segmentBytes: number } {
   return { length, segmentBytes };
 }
 
-async function settle(): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve, 50));
+/** Waits until something lies in the socket (2 s at most), then a little for what follows it. */
+async function arrival(fd: number): Promise<void> {
+  const poll = new DataView(new ArrayBuffer(8));
+  for (let i = 0; i < 100; i++) {
+    poll.setInt32(0, fd, true);
+    poll.setInt32(4, 1, true);
+    const readable = libc.poll(addressOf(poll), 1, 0) === 1;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    if (readable) return;
+  }
 }
 
 t.test('UDP_SEGMENT: one send, many datagrams', { skip }, async (t) => {
@@ -83,7 +91,7 @@ t.test('UDP_SEGMENT: one send, many datagrams', { skip }, async (t) => {
   const receiver = there.run(() => openUdp(THERE, PORT, plain));
   setSegment(sender.fd, 1000);
   t.equal(send(sender.fd, 4500), 4500);
-  await settle();
+  await arrival(receiver.fd);
   const lengths = [];
   for (let got = receive(receiver.fd); got.length >= 0; got = receive(receiver.fd)) {
     lengths.push(got.length);
@@ -108,11 +116,11 @@ t.test('UDP_GRO: a train comes in one receive, with its segment size', { skip },
   }
   setSegment(sender.fd, 1000);
   send(sender.fd, 4500);
-  await settle();
+  await arrival(receiver.fd);
   t.strictSame(receive(receiver.fd), { length: 4500, segmentBytes: 1000 });
   setSegment(sender.fd, 0);
   send(sender.fd, 700);
-  await settle();
+  await arrival(receiver.fd);
   t.equal(receive(receiver.fd).length, 700, 'a single datagram');
   libc.close(sender.fd);
   libc.close(receiver.fd);
@@ -141,7 +149,7 @@ t.test('raw IPIP: the kernel writes the outer header, a receiver sees it', { ski
   const sender = here.run(() => openIpip(HERE));
   const receiver = there.run(() => openIpip(THERE));
   t.equal(send(sender.fd, 100, 0), 100);
-  await settle();
+  await arrival(receiver.fd);
   t.equal(receive(receiver.fd).length, 120);
   t.equal(buffer.readUInt8(8), 64, 'TTL');
   t.equal(buffer.readUInt8(9), 4, 'protocol');
