@@ -4,7 +4,8 @@
  * @module
  */
 import type { LogLevel } from '../log.ts';
-import { overlaps } from '../net/prefix.ts';
+import { checkFan } from '../net/fan.ts';
+import { networkOf, overlaps } from '../net/prefix.ts';
 import type { FileProblem } from './fan-file.ts';
 import type { FanRequest } from './request.ts';
 import { findSetting, parseValue, quote, SETTINGS, type Setting, ValueError } from './schema.ts';
@@ -113,7 +114,11 @@ function finish(sections: readonly Section[], problems: FileProblem[]): Config {
       if (section.lines.has(key) && !section.values.has(key)) continue;
       problems.push({ line: section.lines.get(key) ?? section.line, message });
     }
-    if (request !== undefined) fans.push({ request, line: section.line });
+    if (request === undefined) continue;
+    fans.push({ request, line: section.line });
+    for (const message of arithmeticProblems(request)) {
+      problems.push({ line: section.lines.get('overlay') ?? section.line, message });
+    }
   }
   if (sections.filter((section) => section.kind === 'fan').length > FANS_MAX) {
     problems.push({ line: 1, message: `more than ${FANS_MAX} [fan] sections` });
@@ -125,6 +130,19 @@ function finish(sections: readonly Section[], problems: FileProblem[]): Config {
     queues: (router?.values.get('queues') as number | undefined) ?? 1,
     fans: fans.map((fan) => fan.request),
   };
+}
+
+/** What no host could make right: reserved overlays, widths that leave no container. */
+function arithmeticProblems(request: FanRequest): string[] {
+  const { overlay, underlay: selector } = request;
+  const { length } = selector;
+  const known = selector.kind === 'address';
+  // Any address stands for one that only the host knows; what is said about it is left out.
+  const address = known ? selector.address : overlay.address ^ 0x8000_0000;
+  const underlay = { address: networkOf({ address, length }), length };
+  return checkFan({ overlay, underlay }, address >>> 0)
+    .filter(({ code }) => known || !/UNDERLAY_|SELF|OUTSIDE/.test(code))
+    .map(({ message }) => message);
 }
 
 /** Two fans of one file must not share an overlay or a bridge. */

@@ -117,13 +117,14 @@ const bridge: Handler<Of<'bridge'>> = {
     const links = await host.links();
     let link = links.find((link) => link.index === memo.index && link.alias === change.alias);
     link ??= links.find((link) => link.name === change.name && link.alias === change.alias);
+    const temporaryName = memo.temporaryName ?? change.name;
+    link ??= links.find((link) => link.name === temporaryName);
     if (link === undefined) {
-      const temporaryName = memo.temporaryName ?? change.name;
       await host.createBridge(temporaryName, change.mac);
       link = (await host.links()).find((link) => link.name === temporaryName);
       if (link === undefined) throw new Error(`bridge ${temporaryName} vanished as it was made`);
-      await host.setLink(link.index, { alias: change.alias });
     }
+    if (link.alias !== change.alias) await host.setLink(link.index, { alias: change.alias });
     memo.index = link.index;
     await rename(host, link, change.name);
     // Set even when it looks right: a bridge whose MTU nobody set takes its ports'.

@@ -1,0 +1,253 @@
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { exampleConfig } from '../../src/config/example.ts';
+import { CONFIG_BYTES_MAX, readConfigFile } from '../../src/config/file.ts';
+import { parseConfig } from '../../src/config/parse.ts';
+import { SETTINGS } from '../../src/config/schema.ts';
+import { FanwayError } from '../../src/errors.ts';
+
+const GOOD = `[router]
+log-level = debug
+queues = 2
+
+[fan]
+overlay = 250.0.0.0/8
+underlay = eth0/16   # where we are
+dhcp = yes
+[fan]
+overlay = 251
+underlay = default
+encap = fou
+port = 6000
+`;
+
+t.test('parseConfig() reads a good file', async (t) => {
+  const { config, problems } = parseConfig(GOOD);
+  t.same(problems, []);
+  t.match(config, { logLevel: 'debug', queues: 2 });
+  t.equal(config?.fans.length, 2);
+  t.match(config?.fans[0], {
+    dhcp: true,
+    encap: 'vxlan',
+    underlay: { device: 'eth0', length: 16 },
+  });
+  t.match(config?.fans[1], { encap: 'fou', port: 6000, underlay: { kind: 'default' } });
+});
+
+t.test('the example names every setting and is right', async (t) => {
+  const text = exampleConfig();
+  for (const setting of SETTINGS) t.match(text, new RegExp(`^#?${setting.key} = `, 'm'));
+  t.same(parseConfig(text).problems, []);
+  // With every default written out it says the same.
+  const explicit = text.replace(
+    /^#([a-z-]+ = (?:yes|no|auto|pipe|pool|vxlan|none|info|1))$/gm,
+    '$1',
+  );
+  t.same(parseConfig(explicit).config, parseConfig(text).config);
+});
+
+t.test('parseConfig() tells every problem at once, in order of lines', async (t) => {
+  const { config, problems } = parseConfig(`[fan]
+overlay = 250.0.0.1/8
+frob = 1
+underlay = eth0
+underlay = eth1
+[fna]
+overlay = 1
+[fan]
+encap = gre
+port = http
+`);
+  t.equal(config, undefined);
+  t.same(
+    problems.map(({ line }) => line),
+    [2, 3, 5, 6, 8, 8, 9, 10],
+  );
+  t.match(problems[1]?.message, /"frob" is not a setting of \[fan\]/);
+  t.match(problems[2]?.message, /set twice, first on line 4/);
+});
+
+/** A small generator, so that the hostile files are the same in every run. */
+function random(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
+
+/** Two hundred files, each with one thing wrong. */
+function hostileFiles(): [name: string, text: string][] {
+  const fan = (extra: string): string =>
+    `[fan]\noverlay = 250.0.0.0/8\nunderlay = eth0\n${extra}\n`;
+  const files: [string, string][] = [];
+  const bad: Record<string, string[]> = {
+    overlay: [
+      '/8',
+      '250',
+      '0/0',
+      '250.0.0.0',
+      '250.0.0.0/',
+      '250.0.0.0/08',
+      '1.2.3.4.5/8',
+      '::1/8',
+    ],
+    underlay: ['', '/16', 'eth0/', 'eth0/-1', 'eth0/33', '../x', 'a b', 'x'.repeat(99), '$(id)'],
+    bridge: [
+      '',
+      '..',
+      '.',
+      'a/b',
+      'A',
+      'all',
+      'default',
+      '-x',
+      '`id`',
+      'x'.repeat(16),
+      'é',
+      'a\0b',
+    ],
+    encap: ['', 'VXLAN', 'gre', 'vxlan,ipip', '1', 'vxlan ipip'],
+    port: ['0', '-1', '65536', '1e3', '0x10', '4789.0', 'NaN', '٣', '04789', ' '],
+    vni: ['-1', '16777216', '1e6', 'null', '0x1', '1_0'],
+    mtu: ['0', '575', '65536', 'auto', '1500 bytes', '9'.repeat(400)],
+    dhcp: ['maybe', 'YES', '2', 'yes no', 'null', '[]'],
+    'host-reserve': ['0', '65', '-4', '1.5', 'all', ''],
+    offload: ['on', '', 'none'],
+    dscp: ['copy', '', 'PIPE'],
+    'source-port': ['0', 'random', ''],
+    compat: ['docker', '', 'LXD'],
+    enabled: ['perhaps', ''],
+    force: ['always', ''],
+    masquerade: ['nat', ''],
+  };
+  for (const [key, values] of Object.entries(bad)) {
+    for (const value of values) {
+      if (key === 'overlay' && value === '250') continue;
+      const text = ['overlay', 'underlay'].includes(key)
+        ? fan('').replace(new RegExp(`^${key} = .*$`, 'm'), () => `${key} = ${value}`)
+        : fan(`${key} = ${value}`);
+      files.push([`${key} = ${JSON.stringify(value)}`, text]);
+    }
+  }
+  files.push(
+    ['overlay /0', fan('').replace('250.0.0.0/8', '0.0.0.0/0')],
+    ['overlay 0/8', fan('').replace('250.0.0.0/8', '0.0.0.0/8')],
+    ['overlay 127/8', fan('').replace('250.0.0.0/8', '127')],
+    ['overlay multicast', fan('').replace('250.0.0.0/8', '224.0.0.0/4')],
+    ['underlay inside overlay', fan('').replace('eth0', '250.1.2.3/16')],
+    ['underlay wider than overlay', fan('').replace('eth0', 'eth0/4')],
+    ['no usable host', fan('').replace('eth0', 'eth0/8')],
+    ['no section', 'overlay = 250.0.0.0/8\n'],
+    ['router twice', '[router]\n[router]\n'],
+    ['router: queues 0', '[router]\nqueues = 0\n'],
+    ['router: queues 9', '[router]\nqueues = 9\n'],
+    ['router: level', '[router]\nlog-level = loud\n'],
+    ['router: fan key', '[router]\noverlay = 250.0.0.0/8\n'],
+    ['json', '{"fan": {"overlay": "250.0.0.0/8"}}'],
+    ['deep json', `${'['.repeat(10_000)}${']'.repeat(10_000)}`],
+    ['yaml', 'fan:\n  - overlay: 250.0.0.0/8\n'],
+    ['binary', Buffer.from([...Array(256).keys()]).toString('latin1')],
+    ['same overlay twice', fan('') + fan('')],
+    ['same overlay, other spelling', fan('') + fan('').replace('250.0.0.0/8', '250')],
+    ['same bridge twice', fan('bridge = x') + fan('bridge = x').replace('250.', '251.')],
+    ['a fan without anything', '[fan]\n'],
+    ['vni on ipip', fan('encap = ipip\nvni = 4')],
+    ['port on ipip', fan('encap = ipip\nport = 4')],
+    ['compat on fou', fan('encap = fou\ncompat = lxd')],
+    ['prototype key', fan('__proto__ = 1')],
+    ['constructor key', fan('constructor = 1')],
+    ['no equals sign', fan('dhcp yes')],
+    ['empty key', fan('= yes')],
+    [
+      'too many fans',
+      Array.from({ length: 70 }, (_, i) => fan('').replace('250', `${i + 1}`)).join(''),
+    ],
+    ['a long line', fan(`bridge = ${'a'.repeat(200_000)}`)],
+    ['many problems', fan('frob = 1\n'.repeat(1000))],
+    ['section with junk', '[fan] x\noverlay = 250.0.0.0/8\n'],
+    ['nested section', '[[fan]]\n'],
+    ['carriage returns in a value', fan('bridge = a\rb')],
+  );
+  const next = random(7);
+  const characters = '[]=#;fan \n\toverlay0123456789./$`"\\\u0000é';
+  while (files.length < 200) {
+    let junk = '[fan]\nx';
+    const length = 5 + Math.floor(next() * 200);
+    for (let i = 0; i < length; i++) junk += characters[Math.floor(next() * characters.length)];
+    files.push([`junk ${files.length}`, junk]);
+  }
+  return files;
+}
+
+t.test('200 hostile files are each refused with a line and a sentence', async (t) => {
+  const files = hostileFiles();
+  t.equal(files.length, 200);
+  for (const [name, text] of files) {
+    const { config, problems } = parseConfig(text);
+    const sound =
+      config === undefined &&
+      problems.length > 0 &&
+      problems.length <= 102 &&
+      problems.every(
+        ({ line, message }) => line >= 1 && message.length > 5 && message.length < 600,
+      );
+    if (!sound) t.fail(name, { problems: problems.slice(0, 3) });
+  }
+});
+
+t.test('mutated files end in a configuration or in problems, never in an exception', async (t) => {
+  const next = random(42);
+  const bytes = Buffer.from(GOOD);
+  for (let run = 0; run < 20_000; run++) {
+    const copy = Buffer.from(bytes);
+    const changes = 1 + Math.floor(next() * 4);
+    for (let i = 0; i < changes; i++) copy[Math.floor(next() * copy.length)] = next() * 256;
+    const { config, problems } = parseConfig(copy.toString('latin1'));
+    if ((config === undefined) === (problems.length === 0)) t.fail(`run ${run}`);
+  }
+  t.pass('20,000 mutations');
+});
+
+t.test('readConfigFile() takes only files that nobody else can change', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'fanway-config-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const path = (name: string): string => join(folder, name);
+  const refuses = (name: string, message: RegExp): void => {
+    try {
+      readConfigFile(path(name));
+      t.fail(`${name} was read`);
+    } catch (error) {
+      t.ok(error instanceof FanwayError && error.exitCode === 2, `${name}: exit code 2`);
+      t.match((error as Error).message, message);
+      t.match((error as Error).message, path(name), 'names the file');
+    }
+  };
+  writeFileSync(path('good'), GOOD, { mode: 0o600 });
+  t.equal(readConfigFile(path('good')), GOOD);
+  for (const mode of [0o666, 0o620, 0o602]) {
+    writeFileSync(path(`mode-${mode}`), GOOD);
+    chmodSync(path(`mode-${mode}`), mode);
+    refuses(`mode-${mode}`, /chmod go-w/);
+  }
+  symlinkSync(path('good'), path('link'));
+  refuses('link', /symbolic link/);
+  mkdirSync(path('folder'));
+  refuses('folder', /not a regular file/);
+  refuses('missing', /is not there/);
+  writeFileSync(path('large'), '', { mode: 0o600 });
+  truncateSync(path('large'), 10 * 1024 * 1024);
+  refuses('large', new RegExp(`at most ${CONFIG_BYTES_MAX}`));
+  writeFileSync(path('latin1'), Buffer.from([0x23, 0xe9, 0x0a]), { mode: 0o600 });
+  refuses('latin1', /not UTF-8/);
+});

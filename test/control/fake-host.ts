@@ -1,0 +1,218 @@
+import type { Host, MasqueradeRule, ProcessMark, Tunnels } from '../../src/control/host.ts';
+import type { Snapshot } from '../../src/control/snapshot.ts';
+import { plainHost } from './snapshots.ts';
+
+/** Thrown by every call after the moment at which the process is "killed". */
+export class Killed extends Error {}
+
+function failure(code: string): Error {
+  return Object.assign(new Error(code), { code });
+}
+
+/**
+ * A host as a table. Every call that changes something counts as a step; the process is killed
+ * right before or right after the step given to {@link killAt}.
+ */
+export class FakeHost implements Host, Tunnels {
+  state: Snapshot;
+  masquerades = new Map<string, MasqueradeRule>();
+  dhcpServers = new Map<string, ProcessMark>();
+  steps = 0;
+  dead = false;
+  #killStep = Number.POSITIVE_INFINITY;
+  #killBefore = false;
+  #nextIndex = 10;
+
+  constructor(state: Snapshot = plainHost()) {
+    this.state = structuredClone(state);
+  }
+
+  killAt(step: number, when: 'before' | 'after'): void {
+    this.#killStep = step;
+    this.#killBefore = when === 'before';
+  }
+
+  /** A new process on the same host. */
+  revive(): void {
+    this.dead = false;
+    this.#killStep = Number.POSITIVE_INFINITY;
+  }
+
+  /** Everything but ifindexes, to compare before and after. */
+  picture(): unknown {
+    const { links, addresses, routes, sysctls } = this.state;
+    const known = Object.entries(sysctls).filter(([, value]) => value !== null);
+    return structuredClone({
+      links,
+      addresses,
+      routes,
+      sysctls: Object.fromEntries(known.filter(([key]) => !/conf\/f[aw]/.test(key))),
+      masquerades: [...this.masquerades],
+      dhcp: [...this.dhcpServers.keys()],
+    });
+  }
+
+  #check(): void {
+    if (this.dead) throw new Killed('killed');
+  }
+
+  #change(change: () => void): void {
+    this.#check();
+    if (++this.steps === this.#killStep && this.#killBefore) {
+      this.dead = true;
+      throw new Killed('killed');
+    }
+    change();
+    if (this.steps === this.#killStep) {
+      this.dead = true;
+      throw new Killed('killed');
+    }
+  }
+
+  #find(ref: string | number): Snapshot['links'][number] {
+    const link = this.state.links.find((link) => link.index === ref || link.name === ref);
+    if (link === undefined) throw failure('ENODEV');
+    return link;
+  }
+
+  #add(name: string, kind: string): number {
+    if (this.state.links.some((link) => link.name === name)) throw failure('EEXIST');
+    const index = this.#nextIndex++;
+    const rest = { up: false, carrier: false, mtu: 1500, master: 0, alias: '' };
+    this.state.links.push({ index, name, kind, ...rest });
+    return index;
+  }
+
+  #drop(index: number): void {
+    const { state } = this;
+    state.links = state.links.filter((link) => link.index !== index);
+    for (const link of state.links) if (link.master === index) link.master = 0;
+    const sources = new Set(
+      state.addresses.filter((address) => address.index === index).map((one) => one.address),
+    );
+    state.addresses = state.addresses.filter((address) => address.index !== index);
+    state.routes = state.routes.filter(
+      (route) => route.oif !== index && !(route.src !== 0 && sources.has(route.src)),
+    );
+  }
+
+  async links() {
+    this.#check();
+    return structuredClone(this.state.links);
+  }
+  async addresses() {
+    this.#check();
+    return structuredClone(this.state.addresses);
+  }
+  async routes() {
+    this.#check();
+    return structuredClone(this.state.routes);
+  }
+  async createBridge(name: string): Promise<void> {
+    this.#change(() => this.#add(name, 'bridge'));
+  }
+  async setLink(ref: string | number, change: Parameters<Host['setLink']>[1]): Promise<void> {
+    this.#change(() => {
+      const link = this.#find(ref);
+      if (change.up !== undefined) link.up = change.up;
+      if (change.mtu !== undefined) link.mtu = change.mtu;
+      if (change.alias !== undefined) link.alias = change.alias;
+      if (change.name !== undefined) link.name = change.name;
+      if (change.master !== undefined) link.master = this.#find(change.master).index;
+    });
+  }
+  async deleteLink(index: number): Promise<void> {
+    this.#change(() => this.#drop(this.#find(index).index));
+  }
+  async addAddress(device: string, address: number, length: number): Promise<void> {
+    this.#change(() => {
+      const { index } = this.#find(device);
+      const { addresses } = this.state;
+      if (addresses.some((one) => one.index === index && one.address === address)) {
+        throw failure('EEXIST');
+      }
+      addresses.push({ index, address, length, scope: 0, secondary: false });
+    });
+  }
+  async deleteAddress(device: string, address: number): Promise<void> {
+    this.#change(() => {
+      const { index } = this.#find(device);
+      const { addresses } = this.state;
+      this.state.addresses = addresses.filter(
+        (one) => one.index !== index || one.address !== address,
+      );
+    });
+  }
+  async addRoute(route: Parameters<Host['addRoute']>[0]): Promise<void> {
+    this.#change(() => {
+      const oif = this.#find(route.device).index;
+      const { destination: dst, source: src } = route;
+      const type = 'unicast' as const;
+      if (this.state.routes.some((one) => one.dst.address === dst.address && one.src === src)) {
+        throw failure('EEXIST');
+      }
+      this.state.routes.push({ dst, oif, src, via: 0, table: 254, metric: 0, type });
+    });
+  }
+  async deleteRoute(route: Parameters<Host['deleteRoute']>[0]): Promise<void> {
+    this.#change(() => {
+      const oif = this.#find(route.device).index;
+      this.state.routes = this.state.routes.filter(
+        (one) => one.oif !== oif || one.dst.address !== route.destination.address,
+      );
+    });
+  }
+  readSysctl(key: string): string | null {
+    this.#check();
+    return this.state.sysctls[key] ?? (/conf\/f[aw]/.test(key) ? '1' : null);
+  }
+  writeSysctl(key: string, value: string): void {
+    this.#change(() => {
+      this.state.sysctls[key] = value;
+    });
+  }
+  hasNft(): boolean {
+    return true;
+  }
+  async addMasquerade(rule: MasqueradeRule): Promise<void> {
+    this.#change(() => this.masquerades.set(rule.link, rule));
+  }
+  async hasMasquerade(link: string): Promise<boolean> {
+    this.#check();
+    return this.masquerades.has(link);
+  }
+  async removeMasquerade(link: string): Promise<void> {
+    this.#change(() => this.masquerades.delete(link));
+  }
+  hasDnsmasq(): boolean {
+    return true;
+  }
+  async startDhcp(spec: Parameters<Host['startDhcp']>[0]): Promise<ProcessMark> {
+    const mark = { pid: this.steps + 1000, startTime: '1' };
+    this.#change(() => this.dhcpServers.set(spec.bridge, mark));
+    return mark;
+  }
+  isRunning(mark: ProcessMark): boolean {
+    return [...this.dhcpServers.values()].some((one) => one.pid === mark.pid);
+  }
+  async stopDhcp(bridge: string): Promise<void> {
+    this.#change(() => this.dhcpServers.delete(bridge));
+  }
+
+  /** Persistent devices stay when the process dies, as real ones do. */
+  async addLink(spec: Parameters<Tunnels['addLink']>[0]) {
+    const there = this.state.links.find((link) => link.name === spec.device);
+    if (there !== undefined) return { ifindex: there.index, offloads: [] };
+    let ifindex = 0;
+    this.#change(() => {
+      ifindex = this.#add(spec.device, 'tun');
+    });
+    return { ifindex, offloads: [] };
+  }
+  async removeLink(): Promise<void> {
+    this.#check();
+  }
+  async updateLink(): Promise<void> {
+    this.#check();
+  }
+}
