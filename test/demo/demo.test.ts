@@ -1,0 +1,150 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { distDirectory } from '../../src/sys/paths.ts';
+import { skipWithoutTun } from '../netns/privileges.ts';
+
+const skip = skipWithoutTun();
+const PROGRAM = join(distDirectory(), 'fanway.js');
+const MARK = 'FANWAY_TEST_MARK';
+const DEMO_MS_MAX = 120_000;
+
+/** One run of the demo whose every process and file can be found afterwards. */
+class Run {
+  readonly folder = mkdtempSync(join(tmpdir(), 'fanway-demo-test-'));
+  readonly #mark = randomUUID();
+  readonly #child: ChildProcess;
+  output = '';
+  readonly ended: Promise<number | null>;
+
+  constructor(args: readonly string[]) {
+    this.#child = spawn(process.execPath, [PROGRAM, 'demo', ...args], {
+      env: { ...process.env, [MARK]: this.#mark, TMPDIR: this.folder },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    for (const stream of [this.#child.stdout, this.#child.stderr]) {
+      stream?.on('data', (chunk: Buffer) => {
+        this.output += chunk.toString();
+      });
+    }
+    const timer = setTimeout(() => this.#child.kill('SIGKILL'), DEMO_MS_MAX);
+    this.ended = new Promise((resolve) => {
+      this.#child.on('close', (code) => {
+        clearTimeout(timer);
+        resolve(code);
+      });
+    });
+  }
+
+  /** Resolves when the demo has printed something that matches; false when it ended without. */
+  async until(pattern: RegExp): Promise<boolean> {
+    let over = false;
+    void this.ended.then(() => {
+      over = true;
+    });
+    while (!pattern.test(this.output)) {
+      if (over) return false;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    return true;
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.#child.kill(name);
+  }
+
+  /** Processes that this run started, its own first process left out. */
+  descendants(): number[] {
+    return readdirSync('/proc')
+      .map(Number)
+      .filter((pid) => Number.isInteger(pid) && pid !== this.#child.pid)
+      .filter((pid) => {
+        try {
+          return readFileSync(`/proc/${pid}/environ`, 'utf8').includes(this.#mark);
+        } catch {
+          return false;
+        }
+      });
+  }
+
+  /** What is still there after the end. */
+  leftovers(): string[] {
+    const processes = this.descendants().map((pid) => `process ${pid}`);
+    return [...processes, ...readdirSync(this.folder)];
+  }
+
+  close(): void {
+    this.signal('SIGKILL');
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+function start(t: Pick<Test, 'teardown'>, args: readonly string[]): Run {
+  const run = new Run(args);
+  t.teardown(() => run.close());
+  return run;
+}
+
+t.test('the demo carries everything and leaves nothing', { skip }, async (t) => {
+  const run = start(t, []);
+  const code = await run.ended;
+  t.equal(code, 0, run.output);
+  for (const name of ['fanway vxlan', 'fanway ipip', 'fanway fou']) {
+    t.match(run.output, new RegExp(`${name} +30/30 +0 % .*equal [0-9a-f]{8}`));
+  }
+  t.match(run.output, /its fanway \(vxlan\) +[\d,]{4,}/, 'the routers counted');
+  t.match(run.output, /Everything arrived; everything was taken down/);
+  t.same(run.leftovers(), []);
+});
+
+t.test('--json prints one document', { skip }, async (t) => {
+  const run = new Run(['--json', '--encap', 'fou']);
+  t.teardown(() => run.close());
+  t.equal(await run.ended, 0, run.output);
+  const report = JSON.parse(run.output.slice(run.output.indexOf('{\n')));
+  t.equal(report.overlays[0].overlay, 'fou');
+  t.equal(report.overlays[0].result.tcp.equal, true);
+  t.same(run.leftovers(), []);
+});
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  t.test(`${signal} in the middle leaves nothing`, { skip }, async (t) => {
+    const run = start(t, ['--encap', 'vxlan']);
+    t.ok(await run.until(/TCP: 256 MB/), 'it came as far as TCP');
+    run.signal(signal);
+    t.equal(await run.ended, signal === 'SIGINT' ? 130 : 143, run.output);
+    t.match(run.output, new RegExp(`stopped by ${signal}`));
+    t.same(run.leftovers(), []);
+  });
+}
+
+t.test('a failure in the middle leaves nothing and is told', { skip }, async (t) => {
+  const run = start(t, ['--encap', 'fou']);
+  t.ok(await run.until(/TCP: one stream/), 'it came as far as TCP');
+  // Whatever runs besides the demo itself: routers and traffic alike.
+  for (const pid of run.descendants()) {
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch {
+      // ended by itself
+    }
+  }
+  t.equal(await run.ended, 1, run.output);
+  t.match(run.output, /NOT as it should be/);
+  t.same(run.leftovers(), []);
+});
+
+t.test('the arguments are checked', async (t) => {
+  for (const [args, code, want] of [
+    [['--help'], 0, /Usage: fanway demo/],
+    [['--encap', 'gre'], 2, /"gre" is not known: use vxlan, ipip, fou/],
+    [['--nonsense'], 2, /unknown argument "--nonsense"/],
+  ] as const) {
+    const run = start(t, args);
+    t.equal(await run.ended, code);
+    t.match(run.output, want);
+  }
+});
