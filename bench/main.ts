@@ -2,6 +2,7 @@
  * `npm run bench`: kernel VXLAN and fanway side by side, in interleaved rounds.
  * @module
  */
+import { extras } from './extras.ts';
 import { keep, lastKept, resultsDirectory } from './keep.ts';
 import { describeMachine, waitForQuiet } from './machine.ts';
 import {
@@ -154,9 +155,15 @@ class Bench {
         }
       }
     }
+    for (const extra of extras.filter((extra) => this.#wants(extra))) {
+      this.#say(extra.key);
+      const table = await extra.run();
+      if (typeof table === 'string') this.#giveUp(extra.key, extra.key, table);
+      else this.results.extras = [...(this.results.extras ?? []), table];
+    }
   }
 
-  #wants(measure: Measure): boolean {
+  #wants(measure: { key: string; slow: boolean }): boolean {
     const { only, quick } = this.#settings;
     return only.length > 0 ? only.includes(measure.key) : !(quick && measure.slow);
   }

@@ -95,6 +95,19 @@ function changes(results: Results, before: Results | undefined): string[] {
   ];
 }
 
+function extraTables(results: Results, table: Table): string[] {
+  return (results.extras ?? []).flatMap(({ title, note, columns, rows: cells }) => [
+    `## ${title}`,
+    '',
+    ...(note === '' ? [] : [note, '']),
+    table(
+      columns.map((column) => ({ title: column })),
+      cells,
+    ),
+    '',
+  ]);
+}
+
 function missing(results: Results): string[] {
   return results.notAvailable.map(({ what, reason }) => `- ${what}: n/a, ${reason}`);
 }
@@ -108,6 +121,7 @@ export function renderText(results: Results, before: Results | undefined): strin
     '',
     barsTable(results, renderTable),
     '',
+    ...extraTables(results, renderTable),
     ...missing(results),
     ...changes(results, before),
   ].join('\n');
@@ -134,6 +148,7 @@ export function renderPage(
     '',
     barsTable(results, renderMarkdown),
     '',
+    ...extraTables(results, renderMarkdown),
     '## Changes',
     '',
     ...changes(results, before),

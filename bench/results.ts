@@ -9,6 +9,9 @@ import { movedBeyondNoise, type Spread, spreadOf } from './statistics.ts';
 /** Rounds of one figure, in the order they were measured. */
 export type Samples = Record<string, Record<string, number[]>>;
 
+/** A table of its own, such as what each variant does with crafted packets of strangers. */
+export type ExtraTable = { title: string; note: string; columns: string[]; rows: string[][] };
+
 /** What is written to disk; append fields only, old results are read back. */
 export type Results = {
   format: 1;
@@ -21,6 +24,8 @@ export type Results = {
   variants: { key: string; title: string; ours: boolean }[];
   /** Figures by row, then by variant. */
   samples: Samples;
+  /** Tables that are not a figure a variant, after the figures. */
+  extras?: ExtraTable[];
   /** What could not be measured, and why. */
   notAvailable: { what: string; reason: string }[];
 };

@@ -5,6 +5,7 @@
  * started through `fanway up` as a user would. Nothing outlives the demo, however it ends.
  * @module
  */
+import { ExitCode } from '../errors.ts';
 import { formatIpv4 } from '../net/ipv4.ts';
 import { parsePrefix } from '../net/prefix.ts';
 import { runInside } from './privileges.ts';
@@ -24,8 +25,8 @@ beside them. Everything is taken down again at the end.
   --help         this text
 
 Needs Linux, /dev/net/tun and root, or a system that lets users make namespaces.
-Exits 0 when everything arrived as it should, 1 when something did not, 2 when
-the machine lacks something.
+Exits 0 when everything arrived as it should, 1 when something did not, 4 when
+the machine or the user's rights do not allow it.
 
 Examples:
   fanway demo
@@ -37,8 +38,6 @@ export type Overlay = (typeof OVERLAYS)[number];
 
 type Settings = { overlays: Overlay[]; json: boolean };
 
-const EXIT_FAILED = 1;
-const EXIT_UNFIT = 2;
 const EXIT_SIGNAL_BASE = 128;
 const SIGNALS = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 } as const;
 
@@ -50,7 +49,7 @@ class Stopped extends Error {
 /**
  * Runs the demo.
  * @param args what follows the verb.
- * @returns the exit code: 0, 1 (something failed), 2 (cannot run here), 128 + signal.
+ * @returns the exit code: an ExitCode, or 128 + the signal that stopped it.
  */
 export async function runDemo(args: readonly string[]): Promise<number> {
   if (args.includes('--help') || args.includes('-h')) {
@@ -60,13 +59,13 @@ export async function runDemo(args: readonly string[]): Promise<number> {
   const settings = readSettings(args);
   if (typeof settings === 'string') {
     process.stderr.write(`fanway demo: ${settings}\n`);
-    return EXIT_UNFIT;
+    return ExitCode.Usage;
   }
   const inside = await runInside();
   if (inside.kind === 'done') return inside.code;
   if (inside.kind === 'unfit') {
     process.stderr.write(`fanway demo: ${inside.reason}\n`);
-    return EXIT_UNFIT;
+    return ExitCode.NotPermitted;
   }
   return runHere(settings);
 }
@@ -140,5 +139,5 @@ async function runHere(settings: Settings): Promise<number> {
     settings.json ? `${JSON.stringify(report, null, 2)}\n` : `\n${renderReport(report)}\n`,
   );
   if (signal !== undefined) return EXIT_SIGNAL_BASE + SIGNALS[signal];
-  return report.problems.length === 0 ? 0 : EXIT_FAILED;
+  return report.problems.length === 0 ? 0 : ExitCode.Failed;
 }

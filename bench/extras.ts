@@ -1,0 +1,18 @@
+/**
+ * Measurements that are not one figure a variant: each makes a table of its own, once a run, on a
+ * scene that it builds itself. The battery of crafted strangers' packets against kernel VXLAN and
+ * fanway belongs here.
+ * @module
+ */
+import type { ExtraTable } from './results.ts';
+
+export type Extra = {
+  /** For `--only`. */
+  key: string;
+  /** Not part of `--quick`. */
+  slow: boolean;
+  /** @returns a sentence when this machine cannot. */
+  run(): Promise<ExtraTable | string>;
+};
+
+export const extras: readonly Extra[] = [];
