@@ -6,6 +6,7 @@
  * acknowledges; a refusal is a {@link NetlinkError} that says what was tried.
  * @module
  */
+import type { InterfaceAddress, Link, Neighbour, Route } from './netlink-codec.ts';
 import * as links from './netlink-link.ts';
 import { type NetlinkEvent, watch } from './netlink-monitor.ts';
 import * as routes from './netlink-route.ts';
@@ -43,91 +44,96 @@ export class Netlink {
     this.#socket.close();
   }
 
-  links() {
+  links(): Promise<Link[]> {
     return links.listLinks(this.#socket);
   }
   /** One link. @throws NetlinkError ENODEV when there is none of that name or index. */
-  link(ref: LinkRef) {
+  link(ref: LinkRef): Promise<Link> {
     return links.getLink(this.#socket, ref);
   }
   /** As {@link link}, undefined when it does not exist. */
-  findLink(ref: LinkRef) {
+  findLink(ref: LinkRef): Promise<Link | undefined> {
     return links.findLink(this.#socket, ref);
   }
   /** @throws NetlinkError EEXIST. */
-  createBridge(name: string, options: links.BridgeOptions = {}) {
+  createBridge(name: string, options: links.BridgeOptions = {}): Promise<void> {
     return links.createBridge(this.#socket, name, options);
   }
   /** A pair; the second end is born in the namespace `peerNetnsFd` if given. @throws EEXIST. */
-  createVeth(name: string, peerName: string, options: links.VethOptions = {}) {
+  createVeth(name: string, peerName: string, options: links.VethOptions = {}): Promise<void> {
     return links.createVeth(this.#socket, name, peerName, options);
   }
   /** A kernel VXLAN device. @throws EEXIST (name, or VNI and port in use), EOPNOTSUPP without the module. */
-  createVxlan(name: string, options: links.VxlanOptions) {
+  createVxlan(name: string, options: links.VxlanOptions): Promise<void> {
     return links.createVxlan(this.#socket, name, options);
   }
   /** Changes what is named in `change`, nothing else; up and down come last and first. */
-  setLink(ref: LinkRef, change: links.LinkChange) {
+  setLink(ref: LinkRef, change: links.LinkChange): Promise<void> {
     return links.setLink(this.#socket, ref, change);
   }
   /** @throws NetlinkError ENODEV. */
-  deleteLink(ref: LinkRef) {
+  deleteLink(ref: LinkRef): Promise<void> {
     return links.deleteLink(this.#socket, ref);
   }
 
   /** All IPv4 addresses, or those of one link. */
-  addresses(ref?: LinkRef) {
+  addresses(ref?: LinkRef): Promise<InterfaceAddress[]> {
     return routes.listAddresses(this.#socket, ref);
   }
   /** @throws NetlinkError EEXIST when the same address with the same length is there. */
-  addAddress(ref: LinkRef, address: number, length: number, options: routes.AddressOptions = {}) {
+  addAddress(
+    ref: LinkRef,
+    address: number,
+    length: number,
+    options: routes.AddressOptions = {},
+  ): Promise<void> {
     return routes.changeAddress(this.#socket, 'add', ref, address, length, options);
   }
   /** @throws NetlinkError EADDRNOTAVAIL. */
-  deleteAddress(ref: LinkRef, address: number, length: number) {
+  deleteAddress(ref: LinkRef, address: number, length: number): Promise<void> {
     return routes.changeAddress(this.#socket, 'delete', ref, address, length, {});
   }
 
   /** All IPv4 routes of all tables (255 is local, 254 main), without the cache. */
-  routes() {
+  routes(): Promise<Route[]> {
     return routes.listRoutes(this.#socket);
   }
   /** The route the kernel takes to `address` now. @throws NetlinkError ENETUNREACH, EHOSTUNREACH. */
-  routeTo(address: number) {
+  routeTo(address: number): Promise<Route> {
     return routes.routeTo(this.#socket, address);
   }
   /** @throws NetlinkError EEXIST, ENETUNREACH (gateway not on-link), ENETDOWN (link down). */
-  addRoute(spec: routes.RouteSpec) {
+  addRoute(spec: routes.RouteSpec): Promise<void> {
     return routes.changeRoute(this.#socket, 'add', spec);
   }
   /** Adds, or replaces the route of the same destination, table and metric. */
-  replaceRoute(spec: routes.RouteSpec) {
+  replaceRoute(spec: routes.RouteSpec): Promise<void> {
     return routes.changeRoute(this.#socket, 'replace', spec);
   }
   /** Deletes the first route that agrees with every given field. @throws NetlinkError ESRCH. */
-  deleteRoute(spec: routes.RouteSpec) {
+  deleteRoute(spec: routes.RouteSpec): Promise<void> {
     return routes.changeRoute(this.#socket, 'delete', spec);
   }
 
   /** IPv4 neighbours, or with `bridge` the forwarding tables of bridges and VXLAN devices. */
-  neighbours(options: { bridge?: boolean } = {}) {
+  neighbours(options: { bridge?: boolean } = {}): Promise<Neighbour[]> {
     return routes.listNeighbours(this.#socket, options.bridge === true);
   }
   /** A permanent IPv4 neighbour; replaces one that is there. */
-  addNeighbour(ref: LinkRef, address: number, mac: number) {
+  addNeighbour(ref: LinkRef, address: number, mac: number): Promise<void> {
     return routes.addNeighbour(this.#socket, ref, address, mac);
   }
-  deleteNeighbour(ref: LinkRef, address: number) {
+  deleteNeighbour(ref: LinkRef, address: number): Promise<void> {
     return routes.deleteNeighbour(this.#socket, ref, address);
   }
   /**
    * Static entry of a VXLAN device: frames to `mac` go to the VTEP `dst`. MAC 0 is the entry for
    * all unknown addresses, and each further one is another copy (`bridge fdb append`).
    */
-  addFdb(ref: LinkRef, mac: number, dst: number) {
+  addFdb(ref: LinkRef, mac: number, dst: number): Promise<void> {
     return routes.addFdb(this.#socket, ref, mac, dst);
   }
-  deleteFdb(ref: LinkRef, mac: number, dst: number) {
+  deleteFdb(ref: LinkRef, mac: number, dst: number): Promise<void> {
     return routes.deleteFdb(this.#socket, ref, mac, dst);
   }
 
@@ -136,7 +142,7 @@ export class Netlink {
    * the returned function is called. A `lost` event means that notifications were dropped: read
    * the tables anew. Keeps the event loop alive unless `background`.
    */
-  monitor(listener: (event: NetlinkEvent) => void, options: ListenOptions = {}) {
+  monitor(listener: (event: NetlinkEvent) => void, options: ListenOptions = {}): () => void {
     return this.#namespace.run(() => watch(listener, options));
   }
 }

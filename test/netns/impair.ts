@@ -16,6 +16,8 @@ export type Impairment = {
   delayMs: number;
   /** Added to `delayMs`, uniformly from 0 to this. Above 0 it reorders too. */
   jitterMs: number;
+  /** Frames longer than this (bytes, Ethernet header included) vanish: a path MTU black hole. */
+  maxBytes: number;
 };
 
 export const NO_IMPAIRMENT: Impairment = {
@@ -26,6 +28,7 @@ export const NO_IMPAIRMENT: Impairment = {
   flip: 0,
   delayMs: 0,
   jitterMs: 0,
+  maxBytes: 65_535,
 };
 
 /** `flipBit` is a bit index from the frame's start, −1 for none. */
@@ -54,7 +57,7 @@ export function decide(
   bytes: number,
   isIpv4: boolean,
 ): Decision {
-  const drop = random() < impairment.loss;
+  const lost = random() < impairment.loss;
   const copies = random() < impairment.duplicate ? 2 : 1;
   const held = random() < impairment.reorder ? impairment.reorderMs : 0;
   const jitter = random() * impairment.jitterMs;
@@ -63,5 +66,6 @@ export function decide(
   const bits = (bytes - ETHERNET_HEADER_BYTES) * 8;
   const flipBit =
     flips && isIpv4 && bits > 0 ? ETHERNET_HEADER_BYTES * 8 + Math.floor(at * bits) : -1;
+  const drop = lost || bytes > impairment.maxBytes;
   return { drop, copies, delayMs: impairment.delayMs + held + jitter, flipBit };
 }

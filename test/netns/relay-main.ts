@@ -142,7 +142,10 @@ function run(start: RelayStart): void {
     setImmediate(turn);
   }
 
-  createInterface({ input: process.stdin }).on('line', (line) => {
+  const changes = createInterface({ input: process.stdin });
+  // A test that was killed takes the relay, and with it the lab's middle, along.
+  changes.on('close', () => process.exit(0));
+  changes.on('line', (line) => {
     const change = JSON.parse(line) as RelayChange;
     for (const [direction, port] of ports.entries()) {
       if (change.direction !== undefined && change.direction !== direction) continue;

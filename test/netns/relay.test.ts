@@ -1,5 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -129,4 +130,34 @@ t.test('cut() in one direction', { skip }, async (t) => {
   await relay.set({ loss: 0 });
   t.equal((await transfer(lab)).seen.length, COUNT);
   await relay.stop();
+});
+
+const TRAIN = `
+  const koffi = require(process.argv[1]);
+  const c = koffi.load(null);
+  const fd = c.func('int socket(int, int, int)')(2, 2, 0);
+  const int = Buffer.alloc(4);
+  int.writeInt32LE(1000);
+  c.func('int setsockopt(int, int, int, uint8_t *, uint)')(fd, 17, 103, int, 4);
+  const to = Buffer.from('02000009ac1e011b0000000000000000', 'hex');
+  const send = c.func('long sendto(int, uint8_t *, size_t, int, uint8_t *, uint)');
+  process.exit(send(fd, Buffer.alloc(10000), 10000, 0, to, 16) === 10000 ? 0 : 1);
+`;
+
+t.test('the wire sees real frames: trains cut up, black holes by length', { skip }, async (t) => {
+  const koffi = createRequire(import.meta.url).resolve('koffi');
+  const lab = await wiredLab(t);
+  const relay = await startRelay(lab, { seed: 1 });
+  const sendTrain = async () => {
+    const child = lab.host(0).spawn(process.execPath, ['-e', TRAIN, koffi], { stdio: 'inherit' });
+    t.equal(await new Promise((resolve) => child.once('exit', resolve)), 0);
+  };
+  await sendTrain();
+  await relay.set({ maxBytes: 1000 });
+  await sendTrain();
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  const statistics = (await relay.stop()).directions[0];
+  t.equal(statistics?.longest, 1042, 'no super-packet on the wire');
+  t.ok((statistics?.received ?? 0) >= 20);
+  t.equal(statistics?.dropped, 10);
 });
