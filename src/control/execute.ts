@@ -111,15 +111,21 @@ export async function repair(
   options: { adopt: boolean },
 ): Promise<string[]> {
   const repaired: string[] = [];
+  let bridgeIndex: number | undefined;
   for (const entry of journal.entries) {
-    const adopting = options.adopt && entry.change.kind === 'tunnel';
-    if (!adopting && entry.state === 'done') {
+    const { kind } = entry.change;
+    const adopting = options.adopt && kind === 'tunnel';
+    // dnsmasq holds sockets on the bridge by its index: a new bridge needs a new dnsmasq.
+    const moved = kind === 'dhcp' && bridgeIndex !== undefined;
+    if (!adopting && !moved && entry.state === 'done') {
       if (await handlerOf(entry.change).isPresent(entry.change, entry.memo, context)) continue;
     }
     // Forgetting the index makes the tunnel attach anew instead of trusting what it finds.
     if (adopting) delete entry.memo.index;
     else repaired.push(describeChange(entry.change));
+    const before = entry.memo.index;
     await make(entry, journal, store, context);
+    if (kind === 'bridge' && before !== entry.memo.index) bridgeIndex = entry.memo.index;
   }
   return repaired;
 }

@@ -75,7 +75,11 @@ const sysctl: Handler<Of<'sysctl'>> = {
     memo.previous ??= shared?.memo.previous ?? host.readSysctl(change.key);
   },
   async apply(change, memo, { host, log }) {
-    if (host.readSysctl(change.key) === change.value) return;
+    const now = host.readSysctl(change.key);
+    if (now === change.value) return;
+    // A kernel without IPv6 has no IPv6 settings.
+    memo.foreign = now === null;
+    if (now === null) return;
     try {
       host.writeSysctl(change.key, change.value);
     } catch (error) {
@@ -84,7 +88,7 @@ const sysctl: Handler<Of<'sysctl'>> = {
       const key = change.key.replaceAll('/', '.');
       log.warn(
         'sysctl',
-        `${key} stays ${host.readSysctl(change.key)}: ${messageOf(error)}; set it to ${change.value} yourself, or traffic that this host must forward stays here`,
+        `${key} stays ${now}: ${messageOf(error)}; set it to ${change.value} yourself, or traffic that this host must forward stays here`,
       );
     }
   },

@@ -82,15 +82,15 @@ export class ManagedLink {
    * link's reason, and the next try comes later and later.
    */
   async reconcile(
-    snapshot: Snapshot,
+    look: () => Promise<Snapshot>,
     store: JournalStore,
     context: Context,
     nowMs: number,
   ): Promise<void> {
     if (nowMs < this.retryAtMs) return;
     try {
-      if (this.state === 'up') await this.#check(snapshot, store, context);
-      else await this.#start(snapshot, store, context);
+      if (this.state === 'up') await this.#check(look, store, context);
+      else await this.#start(look, store, context);
     } catch (error) {
       this.reason = messageOf(error);
       this.retryAtMs = nowMs + this.#retryDelayMs;
@@ -105,10 +105,14 @@ export class ManagedLink {
     this.#retryDelayMs = RETRY_MS_MIN;
   }
 
-  async #start(snapshot: Snapshot, store: JournalStore, context: Context): Promise<void> {
+  async #start(
+    look: () => Promise<Snapshot>,
+    store: JournalStore,
+    context: Context,
+  ): Promise<void> {
     // Something may be left that could not be taken back when it was stopped.
     await this.undo(store, context);
-    const plan = planFan(this.request, snapshot);
+    const plan = planFan(this.request, await look());
     if (plan.outcome !== 'changes') {
       const reason =
         plan.outcome === 'same'
@@ -122,16 +126,20 @@ export class ManagedLink {
     context.log.info(this.spec.name, `up: ${hostOf(this.spec)}, ${this.spec.encap}`);
   }
 
-  async #check(snapshot: Snapshot, store: JournalStore, context: Context): Promise<void> {
+  async #check(
+    look: () => Promise<Snapshot>,
+    store: JournalStore,
+    context: Context,
+  ): Promise<void> {
     const journal = this.journal;
     if (journal === undefined) return;
-    const at = this.#whereNow(snapshot);
+    const at = this.#whereNow(await look());
     if (typeof at === 'string' || at.local !== this.spec.local) {
       const why = typeof at === 'string' ? at : `the underlay address is another one now`;
       context.log.warn(this.spec.name, `slice given up: ${why}`);
       await this.undo(store, context);
       this.reason = why;
-      if (typeof at !== 'string') await this.#start(snapshot, store, context);
+      if (typeof at !== 'string') await this.#start(look, store, context);
       return;
     }
     if (at.device.mtu !== this.spec.underlayMtu) {
@@ -147,6 +155,7 @@ export class ManagedLink {
       this.spec = { ...this.spec, ...change };
       setJournalMtu(journal, this.spec);
       store.write(journal);
+      await repair(journal, store, context, { adopt: false });
     }
     const repaired = await repair(journal, store, context, { adopt: false });
     if (repaired.length > 0) {

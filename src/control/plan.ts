@@ -284,7 +284,11 @@ function changesOf(request: FanRequest, spec: LinkSpec, snapshot: Snapshot): Cha
   for (let index = 0; index < request.hostReserve; index++) {
     changes.push({ kind: 'address', device: name, address: (gateway + index) >>> 0, length });
   }
-  changes.push({ kind: 'tunnel', spec, alias });
+  changes.push(
+    { kind: 'tunnel', spec, alias },
+    // Nothing that the device itself would say in IPv6 could arrive anywhere.
+    { kind: 'sysctl', key: `net/ipv6/conf/${device}/disable_ipv6`, value: '1', shared: false },
+  );
   if (bridged) {
     changes.push({ kind: 'port', device, bridge: name });
   } else {

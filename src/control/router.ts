@@ -155,9 +155,8 @@ export class Router extends EventEmitter<{ empty: [] }> {
   want(request: FanRequest): Promise<void> {
     return this.#queue(async () => {
       const link = new ManagedLink({ request, spec: placeholderSpec(request) });
-      const snapshot = await this.#snapshot();
       this.#links.push(link);
-      await link.reconcile(snapshot, this.#store, this.#context(link), this.#now());
+      await this.#reconcile(link);
     });
   }
 
@@ -198,6 +197,11 @@ export class Router extends EventEmitter<{ empty: [] }> {
       .map((link) => link.name);
   }
 
+  #reconcile(link: ManagedLink): Promise<void> {
+    const look = (): Promise<Snapshot> => this.#snapshot(link);
+    return link.reconcile(look, this.#store, this.#context(link), this.#now());
+  }
+
   /** Looks at every link soon; calls before that count once. */
   scheduleReconcile(): void {
     if (this.#reconcileQueued || this.#closed) return;
@@ -206,8 +210,7 @@ export class Router extends EventEmitter<{ empty: [] }> {
       this.#reconcileQueued = false;
       if (this.#closed) return;
       for (const link of [...this.#links]) {
-        const snapshot = await this.#snapshot(link);
-        await link.reconcile(snapshot, this.#store, this.#context(link), this.#now());
+        await this.#reconcile(link);
       }
     }).catch((error: unknown) => {
       this.#options.log.error('watch', messageOf(error));

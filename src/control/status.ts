@@ -82,5 +82,7 @@ export function flagsOf(link: LinkStatus): string {
     `host-reserve ${link.hostReserve}`,
     ...(link.auto ? ['auto'] : []),
     ...(link.bridgeGiven ? [`bridge ${link.name}`] : []),
+    // Not fanctl's word: it never has a fan that is configured and cannot run.
+    ...(link.state === 'stopped' ? ['stopped'] : []),
   ].join(' ');
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import type { EventEmitter } from 'node:events';
-import { FanwayError } from '../errors.ts';
+import { codeOf, FanwayError } from '../errors.ts';
 import type { Tunnels } from './host.ts';
 import type { LinkSpec } from './link-spec.ts';
 
@@ -53,7 +53,12 @@ export class TunnelSet implements Tunnels {
 
   async removeLink(name: string): Promise<void> {
     if (this.#plane === undefined || !this.#names.has(name)) return;
-    await this.#plane.removeLink(name);
+    try {
+      await this.#plane.removeLink(name);
+    } catch (error) {
+      // Somebody deleted the device under its sockets: what should go is gone.
+      if (!['EBADFD', 'EBADF', 'ENODEV', 'ENXIO'].includes(codeOf(error))) throw error;
+    }
     this.#names.delete(name);
   }
 

@@ -26,6 +26,7 @@ t.test('planFan() makes the bridged layout for vxlan', async (t) => {
     'add address 250.0.28.1/8 to fan-250-0-28',
     'add address 250.0.28.2/8 to fan-250-0-28',
     'create TAP fw-250-0-28 (vxlan, VNI 16384000, UDP port 4789) from 172.30.0.28, MTU 1450',
+    'set sysctl net.ipv6.conf.fw-250-0-28.disable_ipv6 = 1',
     'make fw-250-0-28 a port of fan-250-0-28',
     'masquerade 250.0.28.0/24 to everywhere but 250.0.0.0/8',
     'start dnsmasq on fan-250-0-28: 250.0.28.3 to 250.0.28.254, MTU 1450',
@@ -44,6 +45,7 @@ t.test('planFan() makes the routed layout for ipip and fou', async (t) => {
       'set sysctl net.ipv4.conf.fan-250-0-28.rp_filter = 2',
       'add address 250.0.28.1/24 to fan-250-0-28',
       `create TUN fw-250-0-28 (${device}) from 172.30.0.28, MTU ${mtu}`,
+      'set sysctl net.ipv6.conf.fw-250-0-28.disable_ipv6 = 1',
       'set sysctl net.ipv4.conf.fw-250-0-28.rp_filter = 2',
       'add route 250.0.0.0/8 dev fw-250-0-28 src 250.0.28.1',
     ]);
