@@ -2,14 +2,18 @@
  * Where the control room gets its data plane from.
  * @module
  */
-import { FanwayError } from '../errors.ts';
+import { join } from 'node:path';
 import type { Log } from '../log.ts';
+import { DataPlane } from './data-plane.ts';
+import type { RunDirectory } from './run-directory.ts';
 import type { DataPlanePort } from './tunnel-set.ts';
 
 /** Opens the data plane with its data processes. */
-export async function openDataPlane(_options: {
+export function openDataPlane(options: {
   queues: number;
   log: Log;
+  run: RunDirectory;
 }): Promise<DataPlanePort> {
-  throw new FanwayError('no-data-plane', 'the data plane is not part of this build');
+  const { queues, log, run } = options;
+  return DataPlane.open({ queues, log, recordDirectory: join(run.path, 'data') });
 }

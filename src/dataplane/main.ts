@@ -1,1 +1,16 @@
-console.log('x');
+/**
+ * The data process. Control starts it with descriptors 3 (shared segment), 4 (wake-up eventfd),
+ * 5 (parent pipe), and the devices and sockets that the segment names; it opens nothing itself,
+ * holds no capability, and reads no configuration but the segment. Its only argument is its epoch.
+ * @module
+ */
+import { LAYOUT_BYTES, Layout } from '../shm/layout.ts';
+import { SharedMemory } from '../sys/memory.ts';
+import { Loop } from './loop.ts';
+
+const SEGMENT_FD = 3;
+const WAKE_FD = 4;
+const PARENT_FD = 5;
+
+const memory = SharedMemory.open(SEGMENT_FD, LAYOUT_BYTES);
+new Loop(new Layout(memory.buffer), WAKE_FD, PARENT_FD).run(Number(process.argv[2]));

@@ -2,7 +2,7 @@
  * The one place that knows where each word of the memory between control and a data process lies.
  *
  * ```
- * 0     header      one writer each: control (generation, counts, stop), data (worker words)
+ * 0     header      one writer each: control (generation, counts, epoch), data (worker words)
  * 256   endpoints   32 × 128 bytes, written by control
  * 4352  links       256 × 128 bytes, written by control
  * 37120 counters    256 columns × 128 doubles, written by the data process only
@@ -19,8 +19,8 @@ export const LAYOUT_VERSION = 1;
 
 export const ENDPOINTS_MAX = 32;
 export const LINKS_MAX = 256;
-/** Most sockets an endpoint may send from (the first also receives). */
-export const SOCKETS_MAX = 16;
+/** Most sockets of an endpoint: the one that listens and the pool of source ports. */
+export const SOCKETS_MAX = 24;
 
 const HEADER_BYTES = 256;
 const ENDPOINT_BYTES = 128;
@@ -38,7 +38,7 @@ const VERSION = 4;
 const GENERATION = 8;
 const LINK_COUNT = 12;
 const ENDPOINT_COUNT = 16;
-const STOP = 20;
+const EPOCH = 20;
 const BUSY_POLL_US = 24;
 // Written by the data process only.
 const WORKER_STATE = 64;
@@ -46,6 +46,7 @@ const WORKER_ERRNO = 68;
 const WORKER_ERROR_SITE = 72;
 const WORKER_HEARTBEAT = 80;
 const WORKER_ERROR_COUNT = 88;
+const WORKER_WARM_EPOCH = 96;
 
 export const WorkerState = { Starting: 0, Ready: 1, Stopped: 2 } as const;
 /** Which call the worker's last errno came from. */
@@ -64,7 +65,7 @@ export type EndpointRecord = {
   localAddress: number;
   localPort: number;
   offloads: number;
-  /** Descriptors; the first receives, all of them send. */
+  /** Descriptors: the first listens, and sends only where there are no others. */
   sockets: readonly number[];
 };
 
@@ -239,13 +240,28 @@ export class Layout {
     );
   }
 
-  /** Control: asks the data process to end after its current batch. */
-  requestStop(): void {
-    this.#view.setUint32(STOP, 1, true);
+  /**
+   * Which data process may move packets: each is started with an epoch of its own, waits until this
+   * word holds it and ends when it no longer does. 0 = none. So a successor can be ready before its
+   * predecessor stops, and never do two of them write the counters.
+   */
+  get epoch(): number {
+    return Atomics.load(this.#words, EPOCH / 4);
   }
 
-  stopRequested(): boolean {
-    return this.#view.getUint32(STOP, true) !== 0;
+  /** Control: passes the turn. Ring the eventfd afterwards, the old process may be asleep. */
+  set epoch(value: number) {
+    Atomics.store(this.#words, EPOCH / 4, value);
+  }
+
+  /** The newest data process that has set itself up and waits for its turn. */
+  get warmEpoch(): number {
+    return Atomics.load(this.#words, WORKER_WARM_EPOCH / 4);
+  }
+
+  /** Data: ready to take over. */
+  set warmEpoch(value: number) {
+    Atomics.store(this.#words, WORKER_WARM_EPOCH / 4, value);
   }
 
   /** Microseconds to spin on an idle poll before sleeping; 0 = never spin. */

@@ -82,6 +82,7 @@ export const libc = {
     'int mount(str source, str target, str type, ulong flags, uintptr_t data)',
   ),
   umount2: declare<[string, number], number>('int umount2(str target, int flags)'),
+  if_nametoindex: declare<[string], number>('uint if_nametoindex(str name)'),
   /** Raw system call: number first, then up to five arguments as numbers. */
   syscall: declare<[number, number, number, number, number, number], number>(
     'long syscall(long number, long a, long b, long c, long d, long e)',

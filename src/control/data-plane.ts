@@ -1,0 +1,355 @@
+/**
+ * The data plane as control sees it: links with their devices, endpoints with their sockets, and
+ * the data processes that move packets between them.
+ * @module
+ */
+import { EventEmitter } from 'node:events';
+import { ENCAPS } from '../encap/encap.ts';
+import { FanwayError } from '../errors.ts';
+import type { Log } from '../log.ts';
+import {
+  ENDPOINTS_MAX,
+  EndpointKind,
+  type EndpointRecord,
+  LINKS_MAX,
+  type LinkRecord,
+  Offload,
+} from '../shm/layout.ts';
+import { libc } from '../sys/libc.ts';
+import { openIpip, openSendOnlyUdp, openUdp, type UnderlaySocket } from '../sys/sockets.ts';
+import { openTun, setTunPersistent, type TunDevice } from '../sys/tun.ts';
+import { namedCounters } from '../table/counters.ts';
+import { DataProcess, type ProcessReport } from './data-process.ts';
+import type { LinkSpec } from './link-spec.ts';
+import { endOrphans } from './orphans.ts';
+
+export type DataPlaneStatus = ProcessReport & { offloads: Record<string, string[]> };
+
+/** Sockets on one local address and port, one set for each queue, shared by links. */
+type EndpointState = {
+  key: string;
+  kind: number;
+  local: number;
+  port: number;
+  users: number;
+  queues: UnderlaySocket[][];
+};
+
+type LinkState = {
+  id: number;
+  spec: LinkSpec;
+  endpoint: EndpointState;
+  /** One device queue for each data process. */
+  devices: TunDevice[];
+};
+
+function closeSockets(endpoint: EndpointState): void {
+  for (const queue of endpoint.queues) for (const socket of queue) libc.close(socket.fd);
+}
+
+/**
+ * Emits `restarted` (reason) when a data process was replaced after it died.
+ * All methods that change something run one after the other, in call order.
+ */
+export class DataPlane extends EventEmitter {
+  readonly #processes: DataProcess[] = [];
+  readonly #links = new Map<string, LinkState>();
+  readonly #endpoints = new Map<string, EndpointState>();
+  #turn: Promise<unknown> = Promise.resolve();
+
+  private constructor(options: { queues: number; log: Log; recordDirectory?: string }) {
+    super();
+    for (let i = 0; i < options.queues; i++) {
+      this.#processes.push(
+        new DataProcess({
+          log: options.log,
+          recordDirectory: options.recordDirectory,
+          onRestart: (reason) => this.emit('restarted', reason),
+        }),
+      );
+    }
+  }
+
+  /**
+   * @param options.queues data processes, each with its own device queue and sockets: 1 to 16
+   * @param options.recordDirectory where running data processes are noted; those that a killed
+   *   predecessor left there are ended first
+   */
+  static async open(options: {
+    queues?: number;
+    log: Log;
+    recordDirectory?: string;
+  }): Promise<DataPlane> {
+    const queues = options.queues ?? 1;
+    if (!Number.isInteger(queues) || queues < 1 || queues > 16) {
+      throw new FanwayError('queues', `${queues} queues: choose 1 to 16`);
+    }
+    if (options.recordDirectory !== undefined) await endOrphans(options.recordDirectory);
+    return new DataPlane({ ...options, queues });
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const next = this.#turn.then(work);
+    this.#turn = next.catch(() => {});
+    return next;
+  }
+
+  /**
+   * Opens the link's device (made, or re-attached when it persisted) and sockets, and starts
+   * forwarding.
+   * @throws SystemError when the kernel refuses; FanwayError when the link exists or limits are met.
+   */
+  addLink(spec: LinkSpec): Promise<{ ifindex: number; offloads: string[] }> {
+    return this.#inTurn(async () => {
+      if (this.#links.has(spec.name)) {
+        throw new FanwayError('link-exists', `the link ${spec.name} is running already`);
+      }
+      const link = this.#openLink(spec);
+      this.#links.set(spec.name, link);
+      try {
+        await this.#runAll();
+      } catch (error) {
+        this.#links.delete(spec.name);
+        this.#closeLink(link, false);
+        throw error;
+      }
+      return { ifindex: libc.if_nametoindex(spec.device), offloads: this.#offloadsOf(link) };
+    });
+  }
+
+  /** Stops the link and deletes its device. Unknown names are fine. */
+  removeLink(name: string): Promise<void> {
+    return this.#inTurn(async () => {
+      const link = this.#links.get(name);
+      if (link === undefined) return;
+      this.#links.delete(name);
+      try {
+        await this.#runAll();
+      } finally {
+        this.#closeLink(link, false);
+      }
+    });
+  }
+
+  /**
+   * Changes MTUs while the link runs; a new local address moves it to new sockets.
+   * @throws FanwayError for an unknown link; SystemError when the address cannot be bound.
+   */
+  updateLink(
+    name: string,
+    change: { underlayMtu?: number; innerMtu?: number; local?: number },
+  ): Promise<void> {
+    return this.#inTurn(async () => {
+      const link = this.#links.get(name);
+      if (link === undefined) throw new FanwayError('no-link', `there is no link ${name}`);
+      const spec = { ...link.spec, ...change };
+      if (spec.local === link.spec.local) {
+        link.spec = spec;
+        for (const [queue, process] of this.#processes.entries()) {
+          process.update(this.#tables(queue));
+        }
+        return;
+      }
+      const before = link.endpoint;
+      link.endpoint = this.#acquireEndpoint(spec);
+      link.spec = spec;
+      try {
+        await this.#runAll();
+      } finally {
+        this.#releaseEndpoint(before);
+      }
+    });
+  }
+
+  /** Counters by public name, summed over the queues; all zero for an unknown link. */
+  counters(name: string): Record<string, number> {
+    const id = this.#links.get(name)?.id;
+    const sum = new Float64Array(128);
+    if (id !== undefined) {
+      for (const process of this.#processes) {
+        for (const [i, value] of process.counters(id).entries()) sum[i] = (sum[i] ?? 0) + value;
+      }
+    }
+    return namedCounters(sum);
+  }
+
+  status(): DataPlaneStatus[] {
+    const offloads = Object.fromEntries(
+      [...this.#links.values()].map((link) => [link.spec.name, this.#offloadsOf(link)]),
+    );
+    return this.#processes.map((process) => ({ ...process.report(), offloads }));
+  }
+
+  /** Ends the data processes; devices go too unless `keepDevices`. */
+  close(options: { keepDevices?: boolean } = {}): Promise<void> {
+    return this.#inTurn(async () => {
+      await Promise.all(this.#processes.map((process) => process.close()));
+      for (const link of this.#links.values()) this.#closeLink(link, options.keepDevices === true);
+      this.#links.clear();
+    });
+  }
+
+  #openLink(spec: LinkSpec): LinkState {
+    let id = 0;
+    const taken = new Set([...this.#links.values()].map((link) => link.id));
+    while (taken.has(id)) id++;
+    if (id >= LINKS_MAX) throw new FanwayError('too-many-links', `at most ${LINKS_MAX} links`);
+    const endpoint = this.#acquireEndpoint(spec);
+    const devices: TunDevice[] = [];
+    try {
+      for (let i = 0; i < this.#processes.length; i++) {
+        devices.push(
+          openTun(spec.device, {
+            kind: ENCAPS[spec.encap].device,
+            offload: spec.offload === 'auto',
+            multiQueue: this.#processes.length > 1,
+          }),
+        );
+      }
+      const [first] = devices;
+      if (first !== undefined) setTunPersistent(first.fd, true);
+    } catch (error) {
+      for (const device of devices) libc.close(device.fd);
+      this.#releaseEndpoint(endpoint);
+      throw error;
+    }
+    for (const process of this.#processes) process.counters(id).fill(0);
+    return { id, spec, endpoint, devices };
+  }
+
+  #closeLink(link: LinkState, keepDevice: boolean): void {
+    for (const device of link.devices) {
+      if (!keepDevice) setTunPersistentQuietly(device.fd);
+      libc.close(device.fd);
+    }
+    this.#releaseEndpoint(link.endpoint);
+  }
+
+  #acquireEndpoint(spec: LinkSpec): EndpointState {
+    const kind = ENCAPS[spec.encap].udp ? EndpointKind.Udp : EndpointKind.Ipip;
+    // Links share a listening port; bridged and routed traffic on one port could not be told apart.
+    const key = `${kind}:${spec.local}:${spec.port}`;
+    const known = this.#endpoints.get(key);
+    if (known !== undefined) {
+      for (const link of this.#links.values()) {
+        if (link.endpoint === known && link.spec.encap !== spec.encap) {
+          throw new FanwayError(
+            'port-taken',
+            `port ${spec.port} carries ${link.spec.encap} for ${link.spec.name}: choose another --port for ${spec.encap}`,
+          );
+        }
+      }
+      known.users++;
+      return known;
+    }
+    if (this.#endpoints.size >= ENDPOINTS_MAX) {
+      throw new FanwayError('too-many-endpoints', `at most ${ENDPOINTS_MAX} addresses and ports`);
+    }
+    const endpoint: EndpointState = {
+      key,
+      kind,
+      local: spec.local,
+      port: spec.port,
+      users: 1,
+      queues: [],
+    };
+    try {
+      for (let i = 0; i < this.#processes.length; i++) this.#openQueueSockets(endpoint, spec);
+    } catch (error) {
+      closeSockets(endpoint);
+      throw error;
+    }
+    this.#endpoints.set(key, endpoint);
+    return endpoint;
+  }
+
+  #openQueueSockets(endpoint: EndpointState, spec: LinkSpec): void {
+    const offload = spec.offload === 'auto';
+    const sockets: UnderlaySocket[] = [];
+    endpoint.queues.push(sockets);
+    if (endpoint.kind === EndpointKind.Ipip) {
+      sockets.push(openIpip(spec.local));
+      return;
+    }
+    const reusePort = this.#processes.length > 1;
+    sockets.push(openUdp(spec.local, spec.port, { offload, reusePort }));
+    if (spec.sourcePorts > 1) {
+      for (let i = 0; i < spec.sourcePorts; i++) {
+        sockets.push(openSendOnlyUdp(spec.local, { offload }));
+      }
+    }
+  }
+
+  #releaseEndpoint(endpoint: EndpointState): void {
+    if (--endpoint.users > 0) return;
+    this.#endpoints.delete(endpoint.key);
+    closeSockets(endpoint);
+  }
+
+  async #runAll(): Promise<void> {
+    await Promise.all(this.#processes.map((process, queue) => process.run(this.#tables(queue))));
+  }
+
+  #tables(queue: number): { endpoints: EndpointRecord[]; links: LinkRecord[] } {
+    const used = [...this.#endpoints.values()];
+    const endpoints = used.map((endpoint): EndpointRecord => {
+      const sockets = endpoint.queues[queue] ?? [];
+      const segment = sockets.every((socket) => socket.segment);
+      const gro = sockets[0]?.gro === true;
+      return {
+        kind: endpoint.kind,
+        localAddress: endpoint.local,
+        localPort: endpoint.port,
+        offloads: (segment ? Offload.Segment : 0) | (gro ? Offload.Gro : 0),
+        sockets: sockets.map((socket) => socket.fd),
+      };
+    });
+    const links = [...this.#links.values()].map((link): LinkRecord => {
+      const device = link.devices[queue];
+      if (device === undefined) throw new Error(`link ${link.spec.name} has no queue ${queue}`);
+      const { spec } = link;
+      return {
+        id: link.id,
+        encap: ENCAPS[spec.encap].id,
+        deviceFd: device.fd,
+        offloads:
+          (device.vnetHeader ? Offload.VnetHeader : 0) |
+          (device.tso ? Offload.Tso : 0) |
+          (device.uso ? Offload.Uso : 0),
+        endpoint: used.indexOf(link.endpoint),
+        overlayAddress: spec.overlay.address,
+        overlayLength: spec.overlay.length,
+        underlayAddress: spec.underlay.address,
+        underlayLength: spec.underlay.length,
+        localAddress: spec.local,
+        vni: spec.vni,
+        peerPort: spec.port,
+        innerMtu: spec.innerMtu,
+        underlayMtu: spec.underlayMtu,
+        dscpUniform: spec.dscp === 'uniform' ? 1 : 0,
+      };
+    });
+    return { endpoints, links };
+  }
+
+  #offloadsOf(link: LinkState): string[] {
+    const [device] = link.devices;
+    const [socket] = link.endpoint.queues[0] ?? [];
+    const names: string[] = [];
+    if (device?.vnetHeader === true) names.push('vnet-header');
+    if (device?.tso === true) names.push('tso');
+    if (device?.uso === true) names.push('uso');
+    if (socket?.segment === true) names.push('udp-segment');
+    if (socket?.gro === true) names.push('udp-gro');
+    return names;
+  }
+}
+
+/** A device that somebody deleted cannot be told anything any more, and need not be. */
+function setTunPersistentQuietly(fd: number): void {
+  try {
+    setTunPersistent(fd, false);
+  } catch {
+    // Gone already: what was asked for is true.
+  }
+}

@@ -1,0 +1,274 @@
+/**
+ * One data process and its successors: spawned without capabilities, watched by its heartbeat,
+ * restarted when it ends or hangs. Descriptors and the shared segment stay open here, so a restart
+ * touches neither devices nor addresses nor counters.
+ * @module
+ */
+import type { ChildProcess } from 'node:child_process';
+import { join } from 'node:path';
+import type { Log } from '../log.ts';
+import {
+  type EndpointRecord,
+  ERROR_SITE_NAMES,
+  LAYOUT_BYTES,
+  Layout,
+  type LinkRecord,
+} from '../shm/layout.ts';
+import { spawnUnprivileged } from '../sys/capabilities.ts';
+import { errnoName, libc } from '../sys/libc.ts';
+import { createEventFd, SharedMemory, signalEventFd } from '../sys/memory.ts';
+import { distDirectory } from '../sys/paths.ts';
+import { forgetProcess, recordProcess } from './orphans.ts';
+
+/** How often the heartbeat is looked at, ms. */
+const WATCH_INTERVAL_MS = 500;
+/** A heart that stands still for this long is stuck: the idle loop beats once a second. */
+const STUCK_AFTER_MS = 5000;
+/** Longest start, set-up included, before a new process is given up, ms. */
+const START_TIMEOUT_MS = 10_000;
+/** A process that lived this long starts again at once; a shorter life waits first. */
+const STABLE_LIFE_MS = 5000;
+const BACKOFF_FIRST_MS = 50;
+const BACKOFF_MAX_MS = 60_000;
+const STOP_TIMEOUT_MS = 1000;
+/** Descriptors 0 to 5: stdio, segment, eventfd, parent pipe. */
+const FIRST_FREE_FD = 6;
+
+/** What the process shall run: descriptors are this process's own, renumbered for the child. */
+export type ProcessTables = {
+  endpoints: readonly EndpointRecord[];
+  links: readonly LinkRecord[];
+};
+
+export type ProcessReport = {
+  pid: number;
+  restarts: number;
+  heartbeat: number;
+  alive: boolean;
+  lastError: string;
+};
+
+type Child = { process: ChildProcess; epoch: number; startedAtMs: number; exited: Promise<void> };
+
+/** Renumbers descriptors to what the child will see; returns them with its stdio list. */
+export function renumber(tables: ProcessTables): { tables: ProcessTables; descriptors: number[] } {
+  const descriptors: number[] = [];
+  const childFd = (fd: number): number => {
+    const known = descriptors.indexOf(fd);
+    return FIRST_FREE_FD + (known >= 0 ? known : descriptors.push(fd) - 1);
+  };
+  return {
+    tables: {
+      endpoints: tables.endpoints.map((e) => ({ ...e, sockets: e.sockets.map(childFd) })),
+      links: tables.links.map((link) => ({ ...link, deviceFd: childFd(link.deviceFd) })),
+    },
+    descriptors,
+  };
+}
+
+export class DataProcess {
+  readonly #memory = SharedMemory.create('fanway-tables', LAYOUT_BYTES);
+  readonly #layout: Layout;
+  readonly #wakeFd = createEventFd();
+  readonly #log: Log;
+  readonly #onRestart: (reason: string) => void;
+  readonly #recordDirectory: string | undefined;
+  #tables: ProcessTables = { endpoints: [], links: [] };
+  #child: Child | undefined;
+  #epoch = 0;
+  #restarts = 0;
+  #shortLives = 0;
+  #lastError = '';
+  #watch: NodeJS.Timeout | undefined;
+  #restartTimer: NodeJS.Timeout | undefined;
+  #lastBeat = 0;
+  #lastBeatAtMs = 0;
+  #closed = false;
+
+  /** @param options.recordDirectory where running processes are noted for a successor of control */
+  constructor(options: {
+    log: Log;
+    onRestart: (reason: string) => void;
+    recordDirectory: string | undefined;
+  }) {
+    this.#log = options.log;
+    this.#recordDirectory = options.recordDirectory;
+    this.#onRestart = options.onRestart;
+    this.#layout = new Layout(this.#memory.buffer);
+    this.#layout.initialize();
+  }
+
+  /** Counter column of a link id: 128 doubles; live. */
+  counters(id: number): Float64Array {
+    return this.#layout.counters(id);
+  }
+
+  /**
+   * Runs these tables from now on. The successor sets itself up while its predecessor still
+   * forwards; then the turn passes within milliseconds, and the kernel's queues hold what arrives
+   * in between.
+   * @throws Error when no process could be started; the predecessor then goes on.
+   */
+  async run(tables: ProcessTables): Promise<void> {
+    if (this.#restartTimer !== undefined) clearTimeout(this.#restartTimer);
+    this.#restartTimer = undefined;
+    if (tables.links.length === 0) {
+      this.#tables = tables;
+      await this.#stopChild();
+      return;
+    }
+    const successor = await this.#startWarm(tables);
+    this.#tables = tables;
+    await this.#stopChild();
+    this.#handOver(successor);
+  }
+
+  /** Changes values of running links (MTU, DSCP) without a restart. */
+  update(tables: ProcessTables): void {
+    this.#tables = tables;
+    const numbered = renumber(tables).tables;
+    this.#layout.publish(numbered.endpoints, numbered.links);
+    signalEventFd(this.#wakeFd);
+  }
+
+  report(): ProcessReport {
+    const worker = this.#layout.workerStatus();
+    const site = ERROR_SITE_NAMES[worker.errorSite] ?? '';
+    const workerError = worker.errno === 0 ? '' : `${site}: ${errnoName(worker.errno)}`;
+    const child = this.#child;
+    return {
+      pid: child?.process.pid ?? 0,
+      restarts: this.#restarts,
+      heartbeat: worker.heartbeat,
+      alive: child !== undefined && Date.now() - this.#lastBeatAtMs < STUCK_AFTER_MS,
+      lastError: this.#lastError || workerError,
+    };
+  }
+
+  /** Ends the process and frees the segment. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearInterval(this.#watch);
+    clearTimeout(this.#restartTimer);
+    await this.#stopChild();
+    libc.close(this.#wakeFd);
+    this.#memory.close();
+  }
+
+  /** Starts a process for `tables` and waits until it only lacks its turn. */
+  async #startWarm(tables: ProcessTables): Promise<Child> {
+    const numbered = renumber(tables);
+    this.#layout.publish(numbered.tables.endpoints, numbered.tables.links);
+    const epoch = ++this.#epoch;
+    const program = join(distDirectory(), 'dataplane.js');
+    const startedAtMs = Date.now();
+    const child = spawnUnprivileged(process.execPath, [program, String(epoch)], {
+      stdio: [
+        'ignore',
+        'ignore',
+        'inherit',
+        this.#memory.fd,
+        this.#wakeFd,
+        'pipe',
+        ...numbered.descriptors,
+      ],
+      // Nothing of our environment concerns it; NODE_OPTIONS least of all.
+      env: {},
+    });
+    const exited = new Promise<void>((resolve) => {
+      child.once('exit', () => resolve());
+      child.once('error', () => resolve());
+    });
+    child.on('error', (error) => {
+      this.#lastError = error.message;
+    });
+    const { pid } = child;
+    const directory = this.#recordDirectory;
+    if (pid !== undefined && directory !== undefined) recordProcess(directory, pid);
+    let ended = false;
+    void exited.then(() => {
+      ended = true;
+      if (pid !== undefined && directory !== undefined) forgetProcess(directory, pid);
+    });
+    // The parent pipe breaks when the child dies; that is not news.
+    const pipes: readonly (NodeJS.EventEmitter | null | undefined)[] = child.stdio;
+    pipes[5]?.on('error', () => {});
+    while (this.#layout.warmEpoch !== epoch) {
+      if (ended || Date.now() - startedAtMs > START_TIMEOUT_MS) {
+        child.kill('SIGKILL');
+        throw new Error(
+          `the data process ${ended ? 'ended while it started' : 'did not start in time'}`,
+        );
+      }
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+    return { process: child, epoch, startedAtMs, exited };
+  }
+
+  #handOver(child: Child): void {
+    this.#child = child;
+    this.#lastBeat = this.#layout.workerStatus().heartbeat;
+    this.#lastBeatAtMs = Date.now();
+    this.#layout.epoch = child.epoch;
+    child.process.once('exit', (code, signal) => this.#ended(child, code, signal));
+    this.#watch ??= setInterval(() => this.#lookAtHeart(), WATCH_INTERVAL_MS);
+  }
+
+  async #stopChild(): Promise<void> {
+    const child = this.#child;
+    if (child === undefined) return;
+    this.#child = undefined;
+    this.#layout.epoch = 0;
+    signalEventFd(this.#wakeFd);
+    const timer = setTimeout(() => child.process.kill('SIGKILL'), STOP_TIMEOUT_MS);
+    await child.exited;
+    clearTimeout(timer);
+  }
+
+  #lookAtHeart(): void {
+    const child = this.#child;
+    if (child === undefined) return;
+    const { heartbeat } = this.#layout.workerStatus();
+    const nowMs = Date.now();
+    if (heartbeat !== this.#lastBeat) {
+      this.#lastBeat = heartbeat;
+      this.#lastBeatAtMs = nowMs;
+    } else if (nowMs - this.#lastBeatAtMs > STUCK_AFTER_MS) {
+      this.#log.error('data-process', `data process ${child.process.pid} is stuck: restarting it`);
+      child.process.kill('SIGKILL');
+      this.#lastBeatAtMs = nowMs;
+    }
+  }
+
+  #ended(child: Child, code: number | null, signal: NodeJS.Signals | null): void {
+    if (this.#child !== child || this.#closed) return;
+    this.#child = undefined;
+    this.#restarts++;
+    const reason = signal === null ? `exit code ${code}` : `signal ${signal}`;
+    this.#lastError = `the data process ended (${reason})`;
+    const lived = Date.now() - child.startedAtMs;
+    this.#shortLives = lived < STABLE_LIFE_MS ? this.#shortLives + 1 : 0;
+    // The first short life may be chance; from the second on each wait doubles.
+    const delay =
+      this.#shortLives < 2
+        ? 0
+        : Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** (this.#shortLives - 2));
+    this.#log.warn('data-process', `${this.#lastError}; starting it again in ${delay} ms`);
+    this.#restartTimer = setTimeout(() => void this.#restart(reason), delay);
+  }
+
+  async #restart(reason: string): Promise<void> {
+    this.#restartTimer = undefined;
+    if (this.#closed || this.#child !== undefined || this.#tables.links.length === 0) return;
+    try {
+      this.#handOver(await this.#startWarm(this.#tables));
+      this.#onRestart(reason);
+    } catch (error) {
+      this.#shortLives++;
+      const delay = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** this.#shortLives);
+      this.#lastError = error instanceof Error ? error.message : String(error);
+      this.#log.error('data-process', `${this.#lastError}; trying again in ${delay} ms`);
+      if (!this.#closed) this.#restartTimer = setTimeout(() => void this.#restart(reason), delay);
+    }
+  }
+}

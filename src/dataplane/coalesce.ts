@@ -1,0 +1,485 @@
+/**
+ * Coalescing: consecutive segments of one inner flow become one super-packet that a single write
+ * hands to the device (TCP: GSO_TCPV4; UDP datagrams of one size: GSO_UDP_L4). It is what the
+ * kernel's GRO does for a NIC, with the same rules: all headers equal but for what counts up, each
+ * checksum verified before. The headers of the first segment are edited in place, payloads stay in
+ * the receive buffer, and the write gathers them.
+ *
+ * Order within a flow is kept: a flow has one slot, and whatever cannot join what is open there
+ * pushes it out first.
+ * @module
+ */
+import { ErrorSite, type Layout } from '../shm/layout.ts';
+import { EAGAIN, EINTR, EIO, ENOBUFS, ENOMEM } from '../sys/constants.ts';
+import { errno, libc } from '../sys/libc.ts';
+import { eventIndex, ingressIndex } from '../table/counters.ts';
+import { flowHash } from '../wire/flow-hash.ts';
+import {
+  getIpv4Fragment,
+  getIpv4Identification,
+  IPV4_CHECKSUM_OFFSET,
+  IPV4_DESTINATION_OFFSET,
+  IPV4_DF,
+  IPV4_PACKET_BYTES_MAX,
+  IPV4_SOURCE_OFFSET,
+  IPV4_TOTAL_OFFSET,
+  PROTOCOL_TCP,
+  PROTOCOL_UDP,
+} from '../wire/ipv4.ts';
+import {
+  getTcpHeaderBytes,
+  getTcpSequence,
+  TCP_ACK,
+  TCP_ACKNOWLEDGE_OFFSET,
+  TCP_CHECKSUM_OFFSET,
+  TCP_DATA_OFFSET,
+  TCP_FLAGS_OFFSET,
+  TCP_HEADER_BYTES,
+  TCP_PSH,
+} from '../wire/tcp.ts';
+import { UDP_CHECKSUM_OFFSET, UDP_HEADER_BYTES, UDP_LENGTH_OFFSET } from '../wire/udp.ts';
+import {
+  emitVirtioNet,
+  emitVirtioNetPlain,
+  VIRTIO_DATA_VALID,
+  VIRTIO_GSO_NONE,
+  VIRTIO_GSO_TCPV4,
+  VIRTIO_GSO_UDP_L4,
+  VIRTIO_NEEDS_CSUM,
+  VIRTIO_NET_BYTES,
+} from '../wire/virtio-net.ts';
+import { type Arena, IOVEC_BYTES } from './arena.ts';
+import type { DataLink } from './link.ts';
+
+/** Flows that may have a super-packet open at once. */
+const FLOW_SLOTS = 32;
+/** Segments in one super-packet; one iovec each, and one for the virtio-net header. */
+const SEGMENTS_MAX = 128;
+const IOVECS_PER_SLOT = SEGMENTS_MAX + 1;
+const VNET_STRIDE_BYTES = 16;
+
+const DELIVERED = ingressIndex('delivered');
+const DELIVERED_BYTES = ingressIndex('deliveredBytes');
+const DEVICE_FULL = ingressIndex('drop.device_full');
+const DEVICE_DOWN = ingressIndex('drop.device_down');
+const DEVICE_ERROR = ingressIndex('drop.device_error');
+const BAD_CHECKSUM = ingressIndex('drop.bad_checksum');
+const TOO_BIG = ingressIndex('drop.too_big');
+const SUPER_PACKETS_OUT = eventIndex('super_packets_out');
+
+/** How a transport checksum turned out. */
+const Checksum = { Wrong: 0, Right: 1, Unfinished: 2 } as const;
+
+function fold(sum: number): number {
+  const once = (sum & 0xffff) + (sum >>> 16);
+  return (once & 0xffff) + (once >>> 16);
+}
+
+export class Coalescer {
+  readonly #arena: Arena;
+  readonly #layout: Layout;
+  readonly #iovecs: number;
+  readonly #vnets: number;
+
+  readonly #link: (DataLink | undefined)[] = new Array(FLOW_SLOTS).fill(undefined);
+  readonly #frame = new Int32Array(FLOW_SLOTS);
+  readonly #l3 = new Int32Array(FLOW_SLOTS);
+  readonly #l4 = new Int32Array(FLOW_SLOTS);
+  /** Bytes from the frame's start to its payload. */
+  readonly #prefixBytes = new Int32Array(FLOW_SLOTS);
+  readonly #protocol = new Uint8Array(FLOW_SLOTS);
+  readonly #segmentBytes = new Int32Array(FLOW_SLOTS);
+  readonly #segments = new Int32Array(FLOW_SLOTS);
+  readonly #payloadBytes = new Int32Array(FLOW_SLOTS);
+  readonly #nextSequence = new Uint32Array(FLOW_SLOTS);
+  readonly #unfinished = new Uint8Array(FLOW_SLOTS);
+  #openSlots = 0;
+
+  constructor(arena: Arena, layout: Layout) {
+    this.#arena = arena;
+    this.#layout = layout;
+    // One more slot than flows: the last writes packets that never wait.
+    this.#iovecs = arena.allocate((FLOW_SLOTS + 1) * IOVECS_PER_SLOT * IOVEC_BYTES);
+    this.#vnets = arena.allocate((FLOW_SLOTS + 1) * VNET_STRIDE_BYTES);
+  }
+
+  /**
+   * Takes one verified inner frame of `frameBytes` bytes at `frame` with IPv4 header at `l3`; it
+   * reaches the device now or at the next {@link flush}.
+   * `borrowed:` the bytes must stay untouched until then.
+   */
+  push(link: DataLink, frame: number, frameBytes: number, l3: number, headerBytes: number): void {
+    const { view } = this.#arena;
+    const protocol = view.getUint8(l3 + 9);
+    const l4 = l3 + headerBytes;
+    const end = frame + frameBytes;
+    const isTcp = protocol === PROTOCOL_TCP && end - l4 >= TCP_HEADER_BYTES;
+    const isUdp = protocol === PROTOCOL_UDP && end - l4 > UDP_HEADER_BYTES;
+    if (!isTcp && !isUdp) {
+      // Fragments and the rest have no flow of their own here: nothing may overtake them.
+      if ((getIpv4Fragment(view, l3) & ~IPV4_DF) !== 0) this.flush();
+      return this.#writeSingle(link, frame, frameBytes, 0);
+    }
+    if ((getIpv4Fragment(view, l3) & ~IPV4_DF) !== 0) {
+      this.flush();
+      return this.#writeSingle(link, frame, frameBytes, 0);
+    }
+    const slot = flowHash(view, l3) & (FLOW_SLOTS - 1);
+    const l4Bytes = isTcp ? getTcpHeaderBytes(view, l4) : UDP_HEADER_BYTES;
+    const payloadBytes = end - l4 - l4Bytes;
+    const mayJoin = isTcp
+      ? l4Bytes >= TCP_HEADER_BYTES &&
+        payloadBytes > 0 &&
+        (view.getUint8(l4 + TCP_FLAGS_OFFSET) & ~TCP_PSH) === TCP_ACK
+      : link.uso &&
+        view.getUint16(l4 + UDP_LENGTH_OFFSET) === end - l4 &&
+        view.getUint16(l4 + UDP_CHECKSUM_OFFSET) !== 0;
+    if (!mayJoin) {
+      if (this.#link[slot] !== undefined) this.#flushSlot(slot);
+      return this.#writeControl(link, frame, frameBytes, l3, l4, protocol);
+    }
+    const state = this.#verify(l3, l4, end, protocol);
+    if (state === Checksum.Wrong) {
+      link.counters[BAD_CHECKSUM] = (link.counters[BAD_CHECKSUM] as number) + 1;
+      return;
+    }
+    if (end - l3 > link.innerMtu) {
+      if (this.#link[slot] !== undefined) this.#flushSlot(slot);
+      return this.#writeGiant(link, frame, frameBytes, l3, l4, l4Bytes, protocol, state);
+    }
+    if (this.#link[slot] !== undefined) {
+      if (this.#joins(slot, link, frame, l3, l4, l4Bytes, payloadBytes, protocol, state)) {
+        this.#append(slot, l4 + l4Bytes, payloadBytes, protocol);
+        if (isTcp && (view.getUint8(l4 + TCP_FLAGS_OFFSET) & TCP_PSH) !== 0) {
+          const first = (this.#l4[slot] as number) + TCP_FLAGS_OFFSET;
+          view.setUint8(first, view.getUint8(first) | TCP_PSH);
+        }
+        if (payloadBytes < (this.#segmentBytes[slot] as number)) this.#flushSlot(slot);
+        return;
+      }
+      this.#flushSlot(slot);
+    }
+    this.#openSlots++;
+    this.#link[slot] = link;
+    this.#frame[slot] = frame;
+    this.#l3[slot] = l3;
+    this.#l4[slot] = l4;
+    this.#prefixBytes[slot] = l4 + l4Bytes - frame;
+    this.#protocol[slot] = protocol;
+    this.#segmentBytes[slot] = payloadBytes;
+    this.#segments[slot] = 1;
+    this.#payloadBytes[slot] = payloadBytes;
+    this.#unfinished[slot] = state === Checksum.Unfinished ? 1 : 0;
+    if (isTcp) this.#nextSequence[slot] = getTcpSequence(view, l4) + payloadBytes;
+    this.#arena.writeIovec(
+      this.#iovecs + (slot * IOVECS_PER_SLOT + 1) * IOVEC_BYTES,
+      frame,
+      frameBytes,
+    );
+  }
+
+  /** Writes one frame that never waits (ARP); for frames without IPv4 inside. */
+  pushPlain(link: DataLink, frame: number, frameBytes: number): void {
+    this.#writeSingle(link, frame, frameBytes, 0);
+  }
+
+  /** Writes every open super-packet to its device. */
+  flush(): void {
+    for (let slot = 0; slot < FLOW_SLOTS && this.#openSlots > 0; slot++) {
+      if (this.#link[slot] !== undefined) this.#flushSlot(slot);
+    }
+  }
+
+  /** RFC 1071 over pseudo header and segment; recognises a field that holds only the pseudo sum. */
+  #verify(l3: number, l4: number, end: number, protocol: number): number {
+    const { view, checksum } = this.#arena;
+    const length = end - l4;
+    const pseudo = fold(
+      view.getUint16(l3 + IPV4_SOURCE_OFFSET) +
+        view.getUint16(l3 + IPV4_SOURCE_OFFSET + 2) +
+        view.getUint16(l3 + IPV4_DESTINATION_OFFSET) +
+        view.getUint16(l3 + IPV4_DESTINATION_OFFSET + 2) +
+        protocol +
+        length,
+    );
+    if (checksum.sum(l4, length, pseudo) === 0xffff) return Checksum.Right;
+    // A kernel tunnel endpoint on a veth leaves the inner checksum to "hardware" that is not there.
+    const field = l4 + (protocol === PROTOCOL_TCP ? TCP_CHECKSUM_OFFSET : UDP_CHECKSUM_OFFSET);
+    return view.getUint16(field) === pseudo ? Checksum.Unfinished : Checksum.Wrong;
+  }
+
+  #joins(
+    slot: number,
+    link: DataLink,
+    frame: number,
+    l3: number,
+    l4: number,
+    l4Bytes: number,
+    payloadBytes: number,
+    protocol: number,
+    state: number,
+  ): boolean {
+    const { view } = this.#arena;
+    const first = this.#frame[slot] as number;
+    const firstL3 = this.#l3[slot] as number;
+    const firstL4 = this.#l4[slot] as number;
+    const segments = this.#segments[slot] as number;
+    if (
+      this.#link[slot] !== link ||
+      this.#protocol[slot] !== protocol ||
+      l4 + l4Bytes - frame !== this.#prefixBytes[slot] ||
+      l4 - l3 !== firstL4 - firstL3 ||
+      payloadBytes > (this.#segmentBytes[slot] as number) ||
+      segments === SEGMENTS_MAX ||
+      firstL4 - firstL3 + l4Bytes + (this.#payloadBytes[slot] as number) + payloadBytes >
+        IPV4_PACKET_BYTES_MAX ||
+      (state === Checksum.Unfinished ? 1 : 0) !== this.#unfinished[slot] ||
+      // version, IHL, TOS | TTL, protocol | addresses
+      view.getUint16(l3) !== view.getUint16(firstL3) ||
+      view.getUint16(l3 + 8) !== view.getUint16(firstL3 + 8) ||
+      view.getUint32(l3 + IPV4_SOURCE_OFFSET) !== view.getUint32(firstL3 + IPV4_SOURCE_OFFSET) ||
+      view.getUint32(l3 + IPV4_DESTINATION_OFFSET) !==
+        view.getUint32(firstL3 + IPV4_DESTINATION_OFFSET) ||
+      getIpv4Fragment(view, l3) !== getIpv4Fragment(view, firstL3) ||
+      view.getUint32(l4) !== view.getUint32(firstL4)
+    ) {
+      return false;
+    }
+    if ((getIpv4Fragment(view, l3) & IPV4_DF) === 0) {
+      // Without DF the identification means something, and cutting again will count it up.
+      const expected = (getIpv4Identification(view, firstL3) + segments) & 0xffff;
+      if (getIpv4Identification(view, l3) !== expected) return false;
+    }
+    for (let i = 20; i < l4 - l3; i += 4) {
+      if (view.getUint32(l3 + i) !== view.getUint32(firstL3 + i)) return false;
+    }
+    for (let i = 0; i < link.innerHeaderBytes; i += 2) {
+      if (view.getUint16(frame + i) !== view.getUint16(first + i)) return false;
+    }
+    if (protocol === PROTOCOL_UDP) return true;
+    if (
+      getTcpSequence(view, l4) !== this.#nextSequence[slot] ||
+      view.getUint32(l4 + TCP_ACKNOWLEDGE_OFFSET) !==
+        view.getUint32(firstL4 + TCP_ACKNOWLEDGE_OFFSET) ||
+      ((view.getUint32(l4 + TCP_DATA_OFFSET) ^ view.getUint32(firstL4 + TCP_DATA_OFFSET)) &
+        ~(TCP_PSH << 16)) !==
+        0
+    ) {
+      return false;
+    }
+    for (let i = TCP_HEADER_BYTES; i < l4Bytes; i += 4) {
+      if (view.getUint32(l4 + i) !== view.getUint32(firstL4 + i)) return false;
+    }
+    return true;
+  }
+
+  #append(slot: number, payload: number, payloadBytes: number, protocol: number): void {
+    const segments = this.#segments[slot] as number;
+    this.#arena.writeIovec(
+      this.#iovecs + (slot * IOVECS_PER_SLOT + 1 + segments) * IOVEC_BYTES,
+      payload,
+      payloadBytes,
+    );
+    this.#segments[slot] = segments + 1;
+    this.#payloadBytes[slot] = (this.#payloadBytes[slot] as number) + payloadBytes;
+    if (protocol === PROTOCOL_TCP) {
+      this.#nextSequence[slot] = (this.#nextSequence[slot] as number) + payloadBytes;
+    }
+  }
+
+  #flushSlot(slot: number): void {
+    const link = this.#link[slot] as DataLink;
+    const { view } = this.#arena;
+    const segments = this.#segments[slot] as number;
+    const frame = this.#frame[slot] as number;
+    const l3 = this.#l3[slot] as number;
+    const l4 = this.#l4[slot] as number;
+    const prefixBytes = this.#prefixBytes[slot] as number;
+    const payloadBytes = this.#payloadBytes[slot] as number;
+    const protocol = this.#protocol[slot] as number;
+    const vnet = this.#vnets + slot * VNET_STRIDE_BYTES;
+    const checksumOffset = protocol === PROTOCOL_TCP ? TCP_CHECKSUM_OFFSET : UDP_CHECKSUM_OFFSET;
+    this.#link[slot] = undefined;
+    this.#openSlots--;
+    if (segments === 1) {
+      if (this.#unfinished[slot] === 1) {
+        emitVirtioNet(
+          view,
+          vnet,
+          VIRTIO_NEEDS_CSUM,
+          VIRTIO_GSO_NONE,
+          0,
+          0,
+          l4 - frame,
+          checksumOffset,
+        );
+      } else {
+        emitVirtioNetPlain(view, vnet, VIRTIO_DATA_VALID);
+      }
+    } else {
+      this.#prepareSuper(l3, l4, frame + prefixBytes - l3 + payloadBytes, protocol);
+      emitVirtioNet(
+        view,
+        vnet,
+        VIRTIO_NEEDS_CSUM,
+        protocol === PROTOCOL_TCP ? VIRTIO_GSO_TCPV4 : VIRTIO_GSO_UDP_L4,
+        prefixBytes,
+        this.#segmentBytes[slot] as number,
+        l4 - frame,
+        checksumOffset,
+      );
+      link.counters[SUPER_PACKETS_OUT] = (link.counters[SUPER_PACKETS_OUT] as number) + 1;
+    }
+    this.#write(link, slot, vnet, segments, segments, prefixBytes + payloadBytes);
+  }
+
+  /** Makes the first segment's headers speak for `totalBytes` of IP packet, checksum unfinished. */
+  #prepareSuper(l3: number, l4: number, totalBytes: number, protocol: number): void {
+    const { view, checksum } = this.#arena;
+    view.setUint16(l3 + IPV4_TOTAL_OFFSET, totalBytes);
+    view.setUint16(l3 + IPV4_CHECKSUM_OFFSET, 0);
+    view.setUint16(l3 + IPV4_CHECKSUM_OFFSET, ~checksum.sum(l3, l4 - l3, 0) & 0xffff);
+    const l4Total = totalBytes - (l4 - l3);
+    if (protocol === PROTOCOL_UDP) view.setUint16(l4 + UDP_LENGTH_OFFSET, l4Total);
+    const pseudo = checksum.sum(l3 + IPV4_SOURCE_OFFSET, 8, fold(protocol + l4Total));
+    const field = l4 + (protocol === PROTOCOL_TCP ? TCP_CHECKSUM_OFFSET : UDP_CHECKSUM_OFFSET);
+    view.setUint16(field, pseudo);
+  }
+
+  /**
+   * A packet larger than the MTU: a kernel endpoint on the same machine handed its super-packet to
+   * the wire uncut. For TCP we know how to cut it, and say so to the device.
+   */
+  #writeGiant(
+    link: DataLink,
+    frame: number,
+    frameBytes: number,
+    l3: number,
+    l4: number,
+    l4Bytes: number,
+    protocol: number,
+    state: number,
+  ): void {
+    if (protocol !== PROTOCOL_TCP || !link.vnetHeader) {
+      link.counters[TOO_BIG] = (link.counters[TOO_BIG] as number) + 1;
+      return;
+    }
+    const vnet = this.#vnets + FLOW_SLOTS * VNET_STRIDE_BYTES;
+    if (state === Checksum.Right) {
+      this.#prepareSuper(l3, l4, frame + frameBytes - l3, protocol);
+    }
+    emitVirtioNet(
+      this.#arena.view,
+      vnet,
+      VIRTIO_NEEDS_CSUM,
+      VIRTIO_GSO_TCPV4,
+      l4 + l4Bytes - frame,
+      link.innerMtu - (l4 - l3) - l4Bytes,
+      l4 - frame,
+      TCP_CHECKSUM_OFFSET,
+    );
+    this.#writeOne(link, frame, frameBytes, vnet);
+  }
+
+  /** SYN, FIN, pure ACK, RST and UDP that may not be joined: as it is, unfinished sums declared. */
+  #writeControl(
+    link: DataLink,
+    frame: number,
+    frameBytes: number,
+    l3: number,
+    l4: number,
+    protocol: number,
+  ): void {
+    const end = frame + frameBytes;
+    const { view } = this.#arena;
+    const noChecksum = protocol === PROTOCOL_UDP && view.getUint16(l4 + UDP_CHECKSUM_OFFSET) === 0;
+    const state = noChecksum ? Checksum.Right : this.#verify(l3, l4, end, protocol);
+    if (state === Checksum.Wrong) {
+      link.counters[BAD_CHECKSUM] = (link.counters[BAD_CHECKSUM] as number) + 1;
+      return;
+    }
+    if (end - l3 > link.innerMtu) {
+      link.counters[TOO_BIG] = (link.counters[TOO_BIG] as number) + 1;
+      return;
+    }
+    const field = protocol === PROTOCOL_TCP ? TCP_CHECKSUM_OFFSET : UDP_CHECKSUM_OFFSET;
+    if (state === Checksum.Unfinished && !link.vnetHeader) {
+      const complement = ~this.#arena.checksum.sum(l4, end - l4, 0) & 0xffff;
+      view.setUint16(l4 + field, complement === 0 ? 0xffff : complement);
+    }
+    this.#writeSingle(
+      link,
+      frame,
+      frameBytes,
+      state === Checksum.Unfinished ? l4 - frame : 0,
+      field,
+    );
+  }
+
+  /** Writes one frame at once; `csumStart` 0 means that its checksum is as the sender left it. */
+  #writeSingle(
+    link: DataLink,
+    frame: number,
+    frameBytes: number,
+    csumStart: number,
+    csumOffset = 0,
+  ): void {
+    const vnet = this.#vnets + FLOW_SLOTS * VNET_STRIDE_BYTES;
+    emitVirtioNet(
+      this.#arena.view,
+      vnet,
+      csumStart === 0 ? 0 : VIRTIO_NEEDS_CSUM,
+      VIRTIO_GSO_NONE,
+      0,
+      0,
+      csumStart,
+      csumOffset,
+    );
+    this.#writeOne(link, frame, frameBytes, vnet);
+  }
+
+  #writeOne(link: DataLink, frame: number, frameBytes: number, vnet: number): void {
+    this.#arena.writeIovec(
+      this.#iovecs + (FLOW_SLOTS * IOVECS_PER_SLOT + 1) * IOVEC_BYTES,
+      frame,
+      frameBytes,
+    );
+    this.#write(link, FLOW_SLOTS, vnet, 1, 1, frameBytes);
+  }
+
+  /** One writev: the virtio-net header (where there is one) and `pieces` iovecs of `slot`. */
+  #write(
+    link: DataLink,
+    slot: number,
+    vnet: number,
+    pieces: number,
+    packets: number,
+    frameBytes: number,
+  ): void {
+    let iovec = this.#iovecs + slot * IOVECS_PER_SLOT * IOVEC_BYTES;
+    let count = pieces;
+    if (link.vnetHeader) {
+      this.#arena.writeIovec(iovec, vnet, VIRTIO_NET_BYTES);
+      count++;
+    } else {
+      iovec += IOVEC_BYTES;
+    }
+    const { counters } = link;
+    for (;;) {
+      if (libc.writev(link.deviceFd, this.#arena.base + iovec, count) >= 0) {
+        counters[DELIVERED] = (counters[DELIVERED] as number) + packets;
+        counters[DELIVERED_BYTES] = (counters[DELIVERED_BYTES] as number) + frameBytes;
+        return;
+      }
+      const error = errno();
+      if (error === EINTR) continue;
+      this.#layout.recordError(ErrorSite.DeviceWrite, error);
+      let counter = DEVICE_ERROR;
+      if (error === EAGAIN || error === ENOBUFS || error === ENOMEM) counter = DEVICE_FULL;
+      // The kernel answers EIO while the device is down,.
+      else if (error === EIO) counter = DEVICE_DOWN;
+      counters[counter] = (counters[counter] as number) + packets;
+      return;
+    }
+  }
+}

@@ -1,0 +1,404 @@
+/**
+ * Overlay → underlay. What a packet meets, in this order:
+ *
+ *   1. read from the device into a slot          readBurst
+ *   2. frame and header checks, cheapest first   packet
+ *   3. source check, destination → peer          (arithmetic on the address)
+ *   4. MTU check, "too big" answered
+ *   5. shim, TOS, source port; super-packets cut  segment.ts
+ *   6. appended to a train, sent with the burst   trains.ts
+ *
+ * No packet throws, none allocates; each that ends here adds to exactly one drop counter.
+ * @module
+ */
+import { ErrorSite, type Layout } from '../shm/layout.ts';
+import { EAGAIN, EINTR } from '../sys/constants.ts';
+import { errno, libc } from '../sys/libc.ts';
+import { egressIndex, eventIndex } from '../table/counters.ts';
+import {
+  ARP_BYTES,
+  ARP_ETHERNET_IPV4_WORD,
+  ARP_LENGTHS_OFFSET,
+  ARP_LENGTHS_WORD,
+  getArpSenderAddress,
+  getArpTargetAddress,
+} from '../wire/arp.ts';
+import { encapsulateTos } from '../wire/ecn.ts';
+import {
+  ETHERNET_HEADER_BYTES,
+  ETHERTYPE_ARP,
+  ETHERTYPE_IPV4,
+  ETHERTYPE_IPV6,
+  getEtherType,
+  isGroupDestination,
+} from '../wire/ethernet.ts';
+import { flowHash } from '../wire/flow-hash.ts';
+import {
+  getIpVersion,
+  getIpv4Destination,
+  getIpv4HeaderBytes,
+  getIpv4Protocol,
+  getIpv4Source,
+  getIpv4Tos,
+  getIpv4TotalBytes,
+  IPV4_HEADER_BYTES,
+  isIpv4Fragment,
+  PROTOCOL_GRE,
+  PROTOCOL_IPIP,
+  PROTOCOL_IPV6,
+  PROTOCOL_TCP,
+  PROTOCOL_UDP,
+} from '../wire/ipv4.ts';
+import { getTcpHeaderBytes, TCP_HEADER_BYTES } from '../wire/tcp.ts';
+import { getUdpDestination, UDP_HEADER_BYTES } from '../wire/udp.ts';
+import {
+  getVirtioCsumOffset,
+  getVirtioCsumStart,
+  getVirtioFlags,
+  getVirtioGsoBytes,
+  getVirtioGsoType,
+  VIRTIO_GSO_ECN,
+  VIRTIO_GSO_NONE,
+  VIRTIO_GSO_TCPV4,
+  VIRTIO_GSO_UDP_L4,
+  VIRTIO_NEEDS_CSUM,
+  VIRTIO_NET_BYTES,
+} from '../wire/virtio-net.ts';
+import { emitVxlan } from '../wire/vxlan.ts';
+import type { Arena } from './arena.ts';
+import type { DataLink } from './link.ts';
+import type { PeerTable } from './peers.ts';
+import { segmentIpv4 } from './segment.ts';
+import type { TooBig } from './too-big.ts';
+import type { Trains } from './trains.ts';
+
+/** Packets that one burst takes from a device before the other direction has its turn. */
+const BURST_PACKETS = 64;
+/** Room in front of each frame for the virtio-net header and, later, the shim in its place. */
+const HEADROOM_BYTES = 64;
+/** One slot: headroom, the largest super-packet, and a little slack. */
+const SLOT_BYTES = HEADROOM_BYTES + 65536 + 512;
+/** A burst is sent once this much payload waits, so that it is still in the processor's cache. */
+const FLUSH_BYTES = 192 * 1024;
+/** Segments of one super-packet; a guest may ask for one-byte ones, which no buffer would hold. */
+const SEGMENTS_MAX = 2048;
+/** Consecutive failing reads after which the device is left to control to mend. */
+const READ_ERRORS_MAX = 16;
+
+const RECEIVED = egressIndex('received');
+const RECEIVED_BYTES = egressIndex('receivedBytes');
+const RUNT = egressIndex('drop.runt');
+const MALFORMED = egressIndex('drop.malformed');
+const UNKNOWN_ETHERTYPE = egressIndex('drop.unknown_ethertype');
+const IPV6 = egressIndex('drop.ipv6');
+const MULTICAST = egressIndex('drop.multicast');
+const BROADCAST = egressIndex('drop.broadcast');
+const FOREIGN_SOURCE = egressIndex('drop.foreign_source');
+const OUTSIDE_OVERLAY = egressIndex('drop.outside_overlay');
+const LOCAL_DESTINATION = egressIndex('drop.local_destination');
+const NESTED = egressIndex('drop.nested');
+const TOO_BIG = egressIndex('drop.too_big');
+const UNSUPPORTED_OFFLOAD = egressIndex('drop.unsupported_offload');
+const READ_ERRORS = eventIndex('device_read_errors');
+const SUPER_PACKETS_IN = eventIndex('super_packets_in');
+
+export class Egress {
+  readonly #arena: Arena;
+  readonly #layout: Layout;
+  readonly #trains: Trains;
+  readonly #peers: PeerTable;
+  readonly #tooBig: TooBig;
+  readonly #slots: number;
+  #nowMs = 0;
+  #readErrors = 0;
+
+  constructor(arena: Arena, layout: Layout, trains: Trains, peers: PeerTable, tooBig: TooBig) {
+    this.#arena = arena;
+    this.#layout = layout;
+    this.#trains = trains;
+    this.#peers = peers;
+    this.#tooBig = tooBig;
+    this.#slots = arena.allocate(BURST_PACKETS * SLOT_BYTES);
+  }
+
+  /** Moves up to one burst from the link's device to the underlay; returns packets read. */
+  readBurst(link: DataLink, nowMs: number): number {
+    this.#nowMs = nowMs;
+    const vnetBytes = link.vnetHeader ? VIRTIO_NET_BYTES : 0;
+    const { base } = this.#arena;
+    let slot = 0;
+    let reads = 0;
+    while (reads < BURST_PACKETS) {
+      const frame = this.#slots + slot * SLOT_BYTES + HEADROOM_BYTES;
+      const length = libc.read(
+        link.deviceFd,
+        base + frame - vnetBytes,
+        SLOT_BYTES - HEADROOM_BYTES,
+      );
+      if (length < 0) {
+        const error = errno();
+        if (error !== EAGAIN && error !== EINTR) this.#readFailed(link, error);
+        break;
+      }
+      this.#readErrors = 0;
+      reads++;
+      this.packet(link, frame, length - vnetBytes);
+      slot++;
+      if (this.#trains.pendingBytes >= FLUSH_BYTES) {
+        this.#trains.flush(nowMs);
+        slot = 0;
+      }
+    }
+    this.#trains.flush(nowMs);
+    return reads;
+  }
+
+  #readFailed(link: DataLink, error: number): void {
+    link.counters[READ_ERRORS] = (link.counters[READ_ERRORS] as number) + 1;
+    this.#layout.recordError(ErrorSite.DeviceRead, error);
+    // A deleted device answers EBADFD for ever: stop asking, control sees it go and makes a new one.
+    if (++this.#readErrors >= READ_ERRORS_MAX) link.deviceBroken = true;
+  }
+
+  #drop(link: DataLink, counter: number, segments: number): void {
+    link.counters[counter] = (link.counters[counter] as number) + segments;
+  }
+
+  /**
+   * Decides about one frame (bridged) or packet (routed) of `byteCount` bytes at `frame`, with
+   * its virtio-net header right before it where the device has one, and appends it to a train.
+   * Exposed for tests; {@link flush} sends.
+   */
+  packet(link: DataLink, frame: number, byteCount: number): void {
+    const { view } = this.#arena;
+    const { counters } = link;
+    const l3 = frame + link.innerHeaderBytes;
+    const available = byteCount - link.innerHeaderBytes;
+    let gsoType = VIRTIO_GSO_NONE as number;
+    let gsoBytes = 0;
+    let needsChecksum = false;
+    let segments = 1;
+    if (link.vnetHeader) {
+      const header = frame - VIRTIO_NET_BYTES;
+      gsoType = getVirtioGsoType(view, header) & ~VIRTIO_GSO_ECN;
+      needsChecksum = (getVirtioFlags(view, header) & VIRTIO_NEEDS_CSUM) !== 0;
+      if (gsoType !== VIRTIO_GSO_NONE) {
+        gsoBytes = getVirtioGsoBytes(view, header);
+        segments = this.#segmentCount(link, l3, available, gsoType, gsoBytes);
+        counters[SUPER_PACKETS_IN] = (counters[SUPER_PACKETS_IN] as number) + 1;
+      }
+    }
+    counters[RECEIVED] = (counters[RECEIVED] as number) + segments;
+    counters[RECEIVED_BYTES] = (counters[RECEIVED_BYTES] as number) + byteCount;
+
+    if (link.innerHeaderBytes !== 0) {
+      if (byteCount < ETHERNET_HEADER_BYTES) return this.#drop(link, RUNT, segments);
+      const etherType = getEtherType(view, frame);
+      if (etherType !== ETHERTYPE_IPV4) {
+        if (etherType === ETHERTYPE_ARP) return this.#arp(link, frame, byteCount);
+        if (etherType === ETHERTYPE_IPV6) return this.#drop(link, IPV6, segments);
+        return this.#drop(link, UNKNOWN_ETHERTYPE, segments);
+      }
+    }
+    if (available < IPV4_HEADER_BYTES) return this.#drop(link, RUNT, segments);
+    const version = getIpVersion(view, l3);
+    if (version === 6) return this.#drop(link, IPV6, segments);
+    const headerBytes = getIpv4HeaderBytes(view, l3);
+    const totalBytes = gsoType === VIRTIO_GSO_NONE ? getIpv4TotalBytes(view, l3) : available;
+    if (
+      version !== 4 ||
+      headerBytes < IPV4_HEADER_BYTES ||
+      totalBytes < headerBytes ||
+      totalBytes > available
+    ) {
+      return this.#drop(link, MALFORMED, segments);
+    }
+
+    const destination = getIpv4Destination(view, l3);
+    const { sliceHostMask } = link;
+    if (destination >>> 28 === 0xe) return this.#drop(link, MULTICAST, segments);
+    if (destination === 0xffffffff) return this.#drop(link, BROADCAST, segments);
+    if (link.innerHeaderBytes !== 0 && isGroupDestination(view, frame)) {
+      return this.#drop(link, BROADCAST, segments);
+    }
+    const source = getIpv4Source(view, l3);
+    if ((source & link.sliceMask) >>> 0 !== link.sliceBase) {
+      return this.#drop(link, FOREIGN_SOURCE, segments);
+    }
+    if ((destination & link.overlayMask) >>> 0 !== link.overlayBase) {
+      return this.#drop(link, OUTSIDE_OVERLAY, segments);
+    }
+    const peer = link.peerOf(destination);
+    if (peer === link.local) return this.#drop(link, LOCAL_DESTINATION, segments);
+    const workload = (destination & sliceHostMask) >>> 0;
+    const host = (peer & link.underlayHostMask) >>> 0;
+    if (
+      workload === 0 ||
+      workload === sliceHostMask ||
+      host === 0 ||
+      host === link.underlayHostMask
+    ) {
+      return this.#drop(link, BROADCAST, segments);
+    }
+    const protocol = getIpv4Protocol(view, l3);
+    if (protocol === PROTOCOL_IPIP || protocol === PROTOCOL_IPV6 || protocol === PROTOCOL_GRE) {
+      return this.#drop(link, NESTED, segments);
+    }
+    const l4Available = totalBytes - headerBytes;
+    if (protocol === PROTOCOL_UDP && l4Available >= UDP_HEADER_BYTES) {
+      // A tunnel packet of this very link inside the tunnel: a routing loop, or somebody's attempt.
+      if (
+        link.peerPort !== 0 &&
+        getUdpDestination(view, l3 + headerBytes) === link.peerPort &&
+        !isIpv4Fragment(view, l3)
+      ) {
+        return this.#drop(link, NESTED, segments);
+      }
+    }
+
+    let mtu = link.innerMtu;
+    if (this.#peers.loweredCount !== 0) {
+      mtu = Math.min(mtu, this.#peers.pathMtu(peer, this.#nowMs) - link.overheadBytes);
+    }
+    let l4Bytes = 0;
+    if (gsoType !== VIRTIO_GSO_NONE) {
+      l4Bytes = this.#l4HeaderBytes(l3 + headerBytes, l4Available, protocol, gsoType);
+      if (l4Bytes === 0 || gsoBytes === 0 || segments > SEGMENTS_MAX) {
+        return this.#drop(link, UNSUPPORTED_OFFLOAD, segments);
+      }
+    }
+    const segmentL3Bytes = l4Bytes === 0 ? totalBytes : headerBytes + l4Bytes + gsoBytes;
+    if (Math.min(segmentL3Bytes, totalBytes) > mtu) {
+      this.#drop(link, TOO_BIG, segments);
+      return this.#tooBig.answer(link, frame, l3, totalBytes, mtu, this.#nowMs);
+    }
+
+    const { endpoint } = link;
+    const { sockets } = endpoint;
+    let socket = sockets[0] as number;
+    if (sockets.length > 1) {
+      // The first socket listens; the others are the pool of source ports.
+      socket = sockets[1 + (flowHash(view, l3) % (sockets.length - 1))] as number;
+    }
+    const tos = encapsulateTos(link.dscpMode, getIpv4Tos(view, l3));
+    // The shim takes the virtio-net header's place, so what that says is used first.
+    if (needsChecksum && l4Bytes === 0 && !this.#finishChecksum(frame, l3 + totalBytes)) {
+      return this.#drop(link, MALFORMED, segments);
+    }
+    const start = frame - link.shimBytes;
+    if (link.isVxlan) emitVxlan(view, start, link.vni);
+    this.#trains.ensureRoom(segments, this.#nowMs);
+    if (l4Bytes !== 0) {
+      segmentIpv4(
+        this.#arena,
+        this.#trains,
+        link,
+        peer,
+        socket,
+        tos,
+        start,
+        l3,
+        headerBytes,
+        l4Bytes,
+        totalBytes,
+        gsoBytes,
+        protocol,
+      );
+      return;
+    }
+    this.#trains.append(link, peer, socket, tos, start, l3 + totalBytes - start, 0, 0);
+  }
+
+  /**
+   * Finishes a checksum that the stack left to the device (virtio NEEDS_CSUM): the field holds the
+   * pseudo header's sum, the rest from csum_start to `end` is ours to add. False when out of bounds.
+   */
+  #finishChecksum(frame: number, end: number): boolean {
+    const { view, checksum } = this.#arena;
+    const from = frame + getVirtioCsumStart(view, frame - VIRTIO_NET_BYTES);
+    const field = from + getVirtioCsumOffset(view, frame - VIRTIO_NET_BYTES);
+    if (field + 2 > end) return false;
+    const complement = ~checksum.sum(from, end - from, 0) & 0xffff;
+    // Zero would say "no checksum" to UDP; for TCP both zeros are the same number (RFC 1624).
+    view.setUint16(field, complement === 0 ? 0xffff : complement);
+    return true;
+  }
+
+  /** Sends what {@link packet} appended. */
+  flush(): void {
+    this.#trains.flush(this.#nowMs);
+  }
+
+  /** ARP goes to the host that owns its target address, as unicast (the kernel fan's rule). */
+  #arp(link: DataLink, frame: number, byteCount: number): void {
+    const { view } = this.#arena;
+    const arp = frame + ETHERNET_HEADER_BYTES;
+    if (byteCount < ETHERNET_HEADER_BYTES + ARP_BYTES) return this.#drop(link, RUNT, 1);
+    if (
+      view.getUint32(arp) !== ARP_ETHERNET_IPV4_WORD ||
+      view.getUint16(arp + ARP_LENGTHS_OFFSET) !== ARP_LENGTHS_WORD
+    ) {
+      return this.#drop(link, MALFORMED, 1);
+    }
+    const sender = getArpSenderAddress(view, arp);
+    if ((sender & link.sliceMask) >>> 0 !== link.sliceBase) {
+      return this.#drop(link, FOREIGN_SOURCE, 1);
+    }
+    const target = getArpTargetAddress(view, arp);
+    if ((target & link.overlayMask) >>> 0 !== link.overlayBase) {
+      return this.#drop(link, OUTSIDE_OVERLAY, 1);
+    }
+    const peer = link.peerOf(target);
+    if (peer === link.local) return this.#drop(link, LOCAL_DESTINATION, 1);
+    const host = (peer & link.underlayHostMask) >>> 0;
+    if (host === 0 || host === link.underlayHostMask) return this.#drop(link, BROADCAST, 1);
+    const start = frame - link.shimBytes;
+    emitVxlan(view, start, link.vni);
+    this.#trains.ensureRoom(1, this.#nowMs);
+    const socket = link.endpoint.sockets[0] as number;
+    this.#trains.append(
+      link,
+      peer,
+      socket,
+      0,
+      start,
+      link.shimBytes + ETHERNET_HEADER_BYTES + ARP_BYTES,
+      0,
+      0,
+    );
+  }
+
+  /** How many packets on the wire a super-packet stands for; 1 when its headers make no sense. */
+  #segmentCount(
+    link: DataLink,
+    l3: number,
+    available: number,
+    gsoType: number,
+    gsoBytes: number,
+  ): number {
+    const { view } = this.#arena;
+    if (gsoBytes === 0 || available < IPV4_HEADER_BYTES || getIpVersion(view, l3) !== 4) return 1;
+    if (link.innerHeaderBytes !== 0) {
+      if (getEtherType(view, l3 - ETHERNET_HEADER_BYTES) !== ETHERTYPE_IPV4) return 1;
+    }
+    const headerBytes = getIpv4HeaderBytes(view, l3);
+    if (headerBytes < IPV4_HEADER_BYTES) return 1;
+    const l4Available = available - headerBytes;
+    const protocol = getIpv4Protocol(view, l3);
+    const l4Bytes = this.#l4HeaderBytes(l3 + headerBytes, l4Available, protocol, gsoType);
+    return l4Bytes === 0 ? 1 : Math.ceil((l4Available - l4Bytes) / gsoBytes);
+  }
+
+  /** Transport header length of a super-packet, or 0 when we cannot cut it. */
+  #l4HeaderBytes(l4: number, available: number, protocol: number, gsoType: number): number {
+    if (gsoType === VIRTIO_GSO_TCPV4 && protocol === PROTOCOL_TCP) {
+      if (available < TCP_HEADER_BYTES) return 0;
+      const headerBytes = getTcpHeaderBytes(this.#arena.view, l4);
+      return headerBytes < TCP_HEADER_BYTES || headerBytes >= available ? 0 : headerBytes;
+    }
+    if (gsoType === VIRTIO_GSO_UDP_L4 && protocol === PROTOCOL_UDP) {
+      return available > UDP_HEADER_BYTES ? UDP_HEADER_BYTES : 0;
+    }
+    return 0;
+  }
+}

@@ -1,0 +1,125 @@
+/**
+ * ICMP errors about what we sent, read from the sockets' error queues (`IP_RECVERR`). The kernel
+ * has matched addresses and ports; we believe "fragmentation needed" only about a datagram that we
+ * did send, and never below the floor (RFC 5927 §4, RFC 1191 §3).
+ * @module
+ */
+import {
+  EMSGSIZE,
+  IP_RECVERR,
+  IPPROTO_IP,
+  MSG_DONTWAIT,
+  MSG_ERRQUEUE,
+  SO_EE_ORIGIN_ICMP,
+  SO_EE_ORIGIN_LOCAL,
+} from '../sys/constants.ts';
+import { libc } from '../sys/libc.ts';
+import { eventIndex } from '../table/counters.ts';
+import { getIpv4Source } from '../wire/ipv4.ts';
+import { getVni, getVxlanFlagsWord, VXLAN_FLAGS_WORD } from '../wire/vxlan.ts';
+import { type Arena, IOVEC_BYTES, MSGHDR } from './arena.ts';
+import type { DataLink, Endpoint } from './link.ts';
+import type { PeerTable } from './peers.ts';
+
+/** Errors handled in one round; more wait for the next. */
+const ERRORS_PER_ROUND = 32;
+const QUOTE_BYTES = 128;
+const CONTROL_BYTES = 128;
+/** `struct sock_extended_err`: errno u32, origin u8, type u8, code u8, pad u8, info u32, data u32. */
+const EXTENDED_ERROR_BYTES = 16;
+
+const LOWERED = eventIndex('pmtu_lowered');
+const IGNORED = eventIndex('icmp_ignored');
+
+export class ErrorQueue {
+  readonly #arena: Arena;
+  readonly #peers: PeerTable;
+  readonly #message: number;
+  readonly #name: number;
+  readonly #quote: number;
+  readonly #control: number;
+
+  constructor(arena: Arena, peers: PeerTable) {
+    this.#arena = arena;
+    this.#peers = peers;
+    this.#message = arena.allocate(64);
+    const iovec = arena.allocate(IOVEC_BYTES);
+    this.#name = arena.allocate(16);
+    this.#quote = arena.allocate(QUOTE_BYTES);
+    this.#control = arena.allocate(CONTROL_BYTES);
+    arena.writeIovec(iovec, this.#quote, QUOTE_BYTES);
+    arena.writePointer(this.#message + MSGHDR.NAME, this.#name);
+    arena.writePointer(this.#message + MSGHDR.IOV, iovec);
+    arena.view.setUint32(this.#message + MSGHDR.IOV_LENGTH, 1, true);
+    arena.writePointer(this.#message + MSGHDR.CONTROL, this.#control);
+  }
+
+  /** Reads what waits in the error queue of one of the endpoint's sockets. */
+  drain(endpoint: Endpoint, socket: number, nowMs: number): void {
+    const { view, base } = this.#arena;
+    const link = endpoint.links[0];
+    if (link === undefined) return;
+    for (let i = 0; i < ERRORS_PER_ROUND; i++) {
+      view.setUint32(this.#message + MSGHDR.NAME_LENGTH, 16, true);
+      view.setUint32(this.#message + MSGHDR.CONTROL_LENGTH, CONTROL_BYTES, true);
+      view.setUint32(this.#message + MSGHDR.FLAGS, 0, true);
+      const length = libc.recvmsg(socket, base + this.#message, MSG_ERRQUEUE | MSG_DONTWAIT);
+      if (length < 0) return;
+      const lowered = this.#handle(endpoint, length, nowMs);
+      const counter = lowered ? LOWERED : IGNORED;
+      link.counters[counter] = (link.counters[counter] as number) + 1;
+    }
+  }
+
+  #handle(endpoint: Endpoint, quoteBytes: number, nowMs: number): boolean {
+    const { view } = this.#arena;
+    const end = this.#control + view.getUint32(this.#message + MSGHDR.CONTROL_LENGTH, true);
+    let entry = this.#control;
+    while (entry + 16 + EXTENDED_ERROR_BYTES <= end) {
+      const entryBytes = view.getUint32(entry, true);
+      if (entryBytes <= 16) return false;
+      if (
+        view.getInt32(entry + 8, true) === IPPROTO_IP &&
+        view.getInt32(entry + 12, true) === IP_RECVERR
+      ) {
+        const error = entry + 16;
+        if (view.getUint32(error, true) !== EMSGSIZE) return false;
+        const origin = view.getUint8(error + 4);
+        const peer = view.getUint32(this.#name + 4);
+        const mtu = view.getUint32(error + 8, true);
+        if (origin === SO_EE_ORIGIN_LOCAL) return this.#peers.lower(peer, mtu, nowMs);
+        if (origin !== SO_EE_ORIGIN_ICMP || !this.#quoteIsOurs(endpoint, peer, quoteBytes)) {
+          return false;
+        }
+        return this.#peers.lower(peer, mtu, nowMs);
+      }
+      entry += (entryBytes + 7) & ~7;
+    }
+    return false;
+  }
+
+  /** Whether the quoted payload, as far as it goes, is something that a link of ours would send. */
+  #quoteIsOurs(endpoint: Endpoint, peer: number, quoteBytes: number): boolean {
+    const { links } = endpoint;
+    for (let i = 0; i < links.length; i++) {
+      const link = links[i] as DataLink;
+      if ((peer & link.underlayMask) >>> 0 !== link.underlayBase) continue;
+      if (this.#quoteFits(link, quoteBytes)) return true;
+    }
+    return false;
+  }
+
+  #quoteFits(link: DataLink, quoteBytes: number): boolean {
+    const { view } = this.#arena;
+    const quote = this.#quote;
+    if (link.isVxlan && quoteBytes >= link.shimBytes) {
+      if (getVxlanFlagsWord(view, quote) !== VXLAN_FLAGS_WORD || getVni(view, quote) !== link.vni) {
+        return false;
+      }
+    }
+    // Old routers quote eight bytes only: then the peer table alone decides.
+    const l3 = link.shimBytes + link.innerHeaderBytes;
+    if (quoteBytes < l3 + 20) return true;
+    return (getIpv4Source(view, quote + l3) & link.sliceMask) >>> 0 === link.sliceBase;
+  }
+}

@@ -1,0 +1,458 @@
+/**
+ * Underlay → overlay. What a datagram meets, in this order:
+ *
+ *   1. received in a batch, perhaps as a train    receiveBurst
+ *   2. outer source inside the underlay?          datagram
+ *   3. tunnel header exactly right, which link?   (VNI, longest overlay prefix)
+ *   4. inner header checks, cheapest first        inner
+ *   5. inner source inside the outer source's slice, inner destination inside ours
+ *   6. ECN and DSCP combined (RFC 6040, RFC 2983)
+ *   7. coalesced with its flow, written to the device   coalesce.ts
+ *
+ * Nothing here ever sends to the underlay: what was decapsulated goes to the device or is dropped,
+ * and a stranger hears nothing.
+ * @module
+ */
+import { ErrorSite, type Layout } from '../shm/layout.ts';
+import {
+  EAGAIN,
+  EINTR,
+  IP_TOS,
+  IPPROTO_IP,
+  MSG_CTRUNC,
+  MSG_DONTWAIT,
+  MSG_TRUNC,
+  SOL_UDP,
+  UDP_GRO,
+} from '../sys/constants.ts';
+import { errno, libc } from '../sys/libc.ts';
+import { ECN_BASE, eventIndex, ingressIndex } from '../table/counters.ts';
+import { ARP_BYTES, getArpSenderAddress, getArpTargetAddress } from '../wire/arp.ts';
+import {
+  checkArp,
+  checkIpv4,
+  checkIpv4Fragment,
+  checkIpv4Options,
+  checkIpv4Sum,
+  Fault,
+} from '../wire/classify.ts';
+import { decapsulateTos, ecnCell, isEcnDrop } from '../wire/ecn.ts';
+import {
+  ETHERNET_HEADER_BYTES,
+  ETHERTYPE_ARP,
+  ETHERTYPE_IPV4,
+  ETHERTYPE_IPV6,
+  getEtherType,
+  isGroupDestination,
+  isGroupSource,
+} from '../wire/ethernet.ts';
+import {
+  getIpVersion,
+  getIpv4Destination,
+  getIpv4HeaderBytes,
+  getIpv4Protocol,
+  getIpv4Source,
+  getIpv4Tos,
+  getIpv4TotalBytes,
+  IPV4_HEADER_BYTES,
+  isIpv4Fragment,
+  PROTOCOL_GRE,
+  PROTOCOL_IPIP,
+  PROTOCOL_IPV6,
+  PROTOCOL_UDP,
+  replaceIpv4Tos,
+} from '../wire/ipv4.ts';
+import { getUdpDestination, UDP_HEADER_BYTES } from '../wire/udp.ts';
+import {
+  getVni,
+  getVxlanFlagsWord,
+  getVxlanReserved,
+  VXLAN_FLAGS_WORD,
+  VXLAN_HEADER_BYTES,
+} from '../wire/vxlan.ts';
+import { type Arena, IOVEC_BYTES, MMSGHDR_BYTES, MMSGHDR_LENGTH, MSGHDR } from './arena.ts';
+import type { Coalescer } from './coalesce.ts';
+import type { DataLink, Endpoint } from './link.ts';
+
+/** Datagrams (or trains) taken from a socket in one call. */
+const BURST_MESSAGES = 64;
+/** Largest datagram or train that IPv4 can carry, and a little slack. */
+const BUFFER_BYTES = 65536 + 64;
+const NAME_BYTES = 16;
+const CONTROL_BYTES = 96;
+
+const RECEIVED = ingressIndex('received');
+const RECEIVED_BYTES = ingressIndex('receivedBytes');
+const TRUNCATED = ingressIndex('drop.truncated');
+const STRANGER = ingressIndex('drop.stranger');
+const OWN_SOURCE = ingressIndex('drop.own_source');
+const BAD_HEADER = ingressIndex('drop.bad_header');
+const WRONG_VNI = ingressIndex('drop.wrong_vni');
+const MODE_MISMATCH = ingressIndex('drop.mode_mismatch');
+const RUNT = ingressIndex('drop.runt');
+const MALFORMED = ingressIndex('drop.malformed');
+const UNKNOWN_ETHERTYPE = ingressIndex('drop.unknown_ethertype');
+const IPV6 = ingressIndex('drop.ipv6');
+const MULTICAST = ingressIndex('drop.multicast');
+const BROADCAST = ingressIndex('drop.broadcast');
+const BAD_MAC = ingressIndex('drop.bad_mac');
+const FOREIGN_SOURCE = ingressIndex('drop.foreign_source');
+const FOREIGN_DESTINATION = ingressIndex('drop.foreign_destination');
+const NESTED = ingressIndex('drop.nested');
+const ECN_NOT_CAPABLE = ingressIndex('drop.ecn_not_capable');
+const TRAINS_RECEIVED = eventIndex('trains_received');
+const RECEIVE_ERRORS = eventIndex('receive_errors');
+
+export class Ingress {
+  readonly #arena: Arena;
+  readonly #layout: Layout;
+  readonly #coalescer: Coalescer;
+  readonly #allLinks: readonly DataLink[];
+  readonly #messages: number;
+  readonly #names: number;
+  readonly #controls: number;
+  readonly #buffers: number;
+  // Ancillary data of the message in hand.
+  #segmentBytes = 0;
+  #tos = 0;
+
+  constructor(arena: Arena, layout: Layout, coalescer: Coalescer, allLinks: readonly DataLink[]) {
+    this.#arena = arena;
+    this.#layout = layout;
+    this.#coalescer = coalescer;
+    this.#allLinks = allLinks;
+    this.#messages = arena.allocate(BURST_MESSAGES * MMSGHDR_BYTES);
+    const iovecs = arena.allocate(BURST_MESSAGES * IOVEC_BYTES);
+    this.#names = arena.allocate(BURST_MESSAGES * NAME_BYTES);
+    this.#controls = arena.allocate(BURST_MESSAGES * CONTROL_BYTES);
+    this.#buffers = arena.allocate(BURST_MESSAGES * BUFFER_BYTES);
+    for (let i = 0; i < BURST_MESSAGES; i++) {
+      const at = this.#messages + i * MMSGHDR_BYTES;
+      arena.writeIovec(iovecs + i * IOVEC_BYTES, this.#buffers + i * BUFFER_BYTES, BUFFER_BYTES);
+      arena.writePointer(at + MSGHDR.NAME, this.#names + i * NAME_BYTES);
+      arena.writePointer(at + MSGHDR.IOV, iovecs + i * IOVEC_BYTES);
+      arena.view.setUint32(at + MSGHDR.IOV_LENGTH, 1, true);
+      arena.writePointer(at + MSGHDR.CONTROL, this.#controls + i * CONTROL_BYTES);
+      this.#rearm(i);
+    }
+  }
+
+  /** The kernel overwrites these words with what it used. */
+  #rearm(message: number): void {
+    const { view } = this.#arena;
+    const at = this.#messages + message * MMSGHDR_BYTES;
+    view.setUint32(at + MSGHDR.NAME_LENGTH, NAME_BYTES, true);
+    view.setUint32(at + MSGHDR.CONTROL_LENGTH, CONTROL_BYTES, true);
+    view.setUint32(at + MSGHDR.FLAGS, 0, true);
+  }
+
+  /** Moves up to one burst from an endpoint to its links' devices; returns messages received. */
+  receiveBurst(endpoint: Endpoint): number {
+    const { view, base } = this.#arena;
+    const count = libc.recvmmsg(
+      endpoint.sockets[0] as number,
+      base + this.#messages,
+      BURST_MESSAGES,
+      MSG_DONTWAIT,
+      0,
+    );
+    if (count < 0) {
+      const error = errno();
+      const link = endpoint.links[0];
+      if (error !== EAGAIN && error !== EINTR && link !== undefined) {
+        // Usually an ICMP error reported on receive: its text waits in the error queue.
+        link.counters[RECEIVE_ERRORS] = (link.counters[RECEIVE_ERRORS] as number) + 1;
+        this.#layout.recordError(ErrorSite.Receive, error);
+      }
+      return 0;
+    }
+    for (let i = 0; i < count; i++) {
+      const at = this.#messages + i * MMSGHDR_BYTES;
+      this.#readControl(
+        this.#controls + i * CONTROL_BYTES,
+        view.getUint32(at + MSGHDR.CONTROL_LENGTH, true),
+      );
+      const length = view.getUint32(at + MMSGHDR_LENGTH, true);
+      const flags = view.getUint32(at + MSGHDR.FLAGS, true);
+      const source = view.getUint32(this.#names + i * NAME_BYTES + 4);
+      this.message(
+        endpoint,
+        this.#buffers + i * BUFFER_BYTES,
+        length,
+        source,
+        this.#tos,
+        this.#segmentBytes,
+        (flags & (MSG_TRUNC | MSG_CTRUNC)) !== 0,
+      );
+      this.#rearm(i);
+    }
+    this.#coalescer.flush();
+    return count;
+  }
+
+  /** Takes TOS and train segment size from the control messages at `at`. */
+  #readControl(at: number, length: number): void {
+    const { view } = this.#arena;
+    this.#segmentBytes = 0;
+    this.#tos = 0;
+    const end = at + Math.min(length, CONTROL_BYTES);
+    let entry = at;
+    while (entry + 16 < end) {
+      const entryBytes = view.getUint32(entry, true);
+      if (entryBytes <= 16) return;
+      const level = view.getInt32(entry + 8, true);
+      const type = view.getInt32(entry + 12, true);
+      if (level === SOL_UDP && type === UDP_GRO) {
+        this.#segmentBytes = view.getInt32(entry + 16, true);
+      } else if (level === IPPROTO_IP && type === IP_TOS) {
+        this.#tos = view.getUint8(entry + 16);
+      }
+      entry += (entryBytes + 7) & ~7;
+    }
+  }
+
+  /**
+   * One received message: `length` bytes at `offset` from `source`, a train of `segmentBytes`
+   * pieces when that is not zero. Exposed for tests; the coalescer's flush delivers.
+   */
+  message(
+    endpoint: Endpoint,
+    offset: number,
+    length: number,
+    source: number,
+    tos: number,
+    segmentBytes: number,
+    truncated: boolean,
+  ): void {
+    const first = endpoint.links[0];
+    if (first === undefined) return;
+    if (segmentBytes <= 0 || segmentBytes >= length) {
+      this.#datagram(endpoint, first, offset, length, source, tos, truncated);
+      return;
+    }
+    first.counters[TRAINS_RECEIVED] = (first.counters[TRAINS_RECEIVED] as number) + 1;
+    const end = offset + length;
+    for (let at = offset; at < end; at += segmentBytes) {
+      const bytes = at + segmentBytes < end ? segmentBytes : end - at;
+      this.#datagram(endpoint, first, at, bytes, source, tos, truncated);
+    }
+  }
+
+  #drop(link: DataLink, counter: number): void {
+    link.counters[counter] = (link.counters[counter] as number) + 1;
+  }
+
+  #received(link: DataLink, length: number): void {
+    link.counters[RECEIVED] = (link.counters[RECEIVED] as number) + 1;
+    link.counters[RECEIVED_BYTES] = (link.counters[RECEIVED_BYTES] as number) + length;
+  }
+
+  /**
+   * One datagram as it was on the wire. What cannot be told to belong to a link is counted on the
+   * endpoint's first link.
+   */
+  #datagram(
+    endpoint: Endpoint,
+    first: DataLink,
+    offset: number,
+    length: number,
+    source: number,
+    tos: number,
+    truncated: boolean,
+  ): void {
+    const { view } = this.#arena;
+    let at = offset;
+    let end = offset + length;
+    let outerTos = tos;
+    if (endpoint.isRaw && !truncated) {
+      // A raw socket shows the outer header, which the kernel has validated; options are refused.
+      if (length < IPV4_HEADER_BYTES || getIpv4HeaderBytes(view, at) !== IPV4_HEADER_BYTES) {
+        this.#received(first, length);
+        return this.#drop(first, BAD_HEADER);
+      }
+      outerTos = getIpv4Tos(view, at);
+      end = Math.min(end, at + getIpv4TotalBytes(view, at));
+      at += IPV4_HEADER_BYTES;
+    }
+    let link = first;
+    let counter = -1;
+    if (truncated) {
+      counter = TRUNCATED;
+    } else if (first.isVxlan) {
+      if (end - at < VXLAN_HEADER_BYTES) counter = RUNT;
+      else if (
+        getVxlanFlagsWord(view, at) !== VXLAN_FLAGS_WORD ||
+        getVxlanReserved(view, at) !== 0
+      ) {
+        counter = BAD_HEADER;
+      }
+    }
+    if (counter >= 0) {
+      this.#received(first, length);
+      // A stranger's rubbish counts as a stranger's first of all.
+      return this.#drop(first, this.#outsider(first, source, counter));
+    }
+    if (first.isVxlan) {
+      const vni = getVni(view, at);
+      at += VXLAN_HEADER_BYTES;
+      const found = this.#linkByVni(endpoint, vni, at, end);
+      if (found === undefined) {
+        this.#received(first, length);
+        return this.#drop(first, this.#outsider(first, source, WRONG_VNI));
+      }
+      link = found;
+    } else if (endpoint.links.length > 1) {
+      link = this.#linkByDestination(endpoint, at, end) ?? first;
+    }
+    this.#received(link, length);
+    const outsider = this.#outsider(link, source, -1);
+    if (outsider >= 0) return this.#drop(link, outsider);
+    this.#inner(link, at, end - at, source, outerTos);
+  }
+
+  /** STRANGER or OWN_SOURCE where the outer source is no peer of the link, else `otherwise`. */
+  #outsider(link: DataLink, source: number, otherwise: number): number {
+    if (source === link.local) return OWN_SOURCE;
+    if ((source & link.underlayMask) >>> 0 !== link.underlayBase) return STRANGER;
+    return otherwise;
+  }
+
+  #linkByVni(endpoint: Endpoint, vni: number, frame: number, end: number): DataLink | undefined {
+    const { links } = endpoint;
+    let match: DataLink | undefined;
+    let destination = -1;
+    for (let i = 0; i < links.length; i++) {
+      const link = links[i] as DataLink;
+      if (link.vni !== vni) continue;
+      if (match === undefined) {
+        match = link;
+        if (links.length === 1) break;
+        destination = this.#frameDestination(frame, end);
+      }
+      // Overlays such as 10.0.0.0/8 and 10.0.0.0/16 share a VNI: the longest prefix decides.
+      if ((destination & link.overlayMask) >>> 0 === link.overlayBase) return link;
+    }
+    return match;
+  }
+
+  /** Where a frame wants to go: IPv4 destination or ARP target, −1 otherwise. */
+  #frameDestination(frame: number, end: number): number {
+    const { view } = this.#arena;
+    const l3 = frame + ETHERNET_HEADER_BYTES;
+    if (end - l3 < IPV4_HEADER_BYTES) return -1;
+    const etherType = getEtherType(view, frame);
+    if (etherType === ETHERTYPE_IPV4) return getIpv4Destination(view, l3);
+    if (etherType === ETHERTYPE_ARP && end - l3 >= ARP_BYTES) return getArpTargetAddress(view, l3);
+    return -1;
+  }
+
+  #linkByDestination(endpoint: Endpoint, l3: number, end: number): DataLink | undefined {
+    if (end - l3 < IPV4_HEADER_BYTES) return undefined;
+    const destination = getIpv4Destination(this.#arena.view, l3);
+    const { links } = endpoint;
+    for (let i = 0; i < links.length; i++) {
+      const link = links[i] as DataLink;
+      if ((destination & link.overlayMask) >>> 0 === link.overlayBase) return link;
+    }
+    return undefined;
+  }
+
+  /** The inner frame (bridged) or packet (routed) of a peer: `length` bytes at `frame`. */
+  #inner(link: DataLink, frame: number, length: number, source: number, outerTos: number): void {
+    const { view } = this.#arena;
+    const l3 = frame + link.innerHeaderBytes;
+    const available = length - link.innerHeaderBytes;
+    if (link.innerHeaderBytes !== 0) {
+      if (length < ETHERNET_HEADER_BYTES) return this.#drop(link, RUNT);
+      if (isGroupSource(view, frame)) return this.#drop(link, BAD_MAC);
+      const etherType = getEtherType(view, frame);
+      if (etherType !== ETHERTYPE_IPV4) {
+        if (etherType === ETHERTYPE_ARP) return this.#arp(link, frame, available, source);
+        if (etherType === ETHERTYPE_IPV6) return this.#drop(link, IPV6);
+        return this.#drop(link, UNKNOWN_ETHERTYPE);
+      }
+    }
+    if (available < IPV4_HEADER_BYTES) return this.#drop(link, RUNT);
+    if (getIpVersion(view, l3) === 6) return this.#drop(link, IPV6);
+    if (
+      checkIpv4(view, l3, available) !== Fault.None ||
+      checkIpv4Sum(view, l3) !== Fault.None ||
+      (getIpv4HeaderBytes(view, l3) !== IPV4_HEADER_BYTES &&
+        checkIpv4Options(view, l3) !== Fault.None) ||
+      (isIpv4Fragment(view, l3) && checkIpv4Fragment(view, l3) !== Fault.None)
+    ) {
+      return this.#drop(link, MALFORMED);
+    }
+    const destination = getIpv4Destination(view, l3);
+    if (destination >>> 28 === 0xe) return this.#drop(link, MULTICAST);
+    if (destination === 0xffffffff) return this.#drop(link, BROADCAST);
+    if (link.innerHeaderBytes !== 0 && isGroupDestination(view, frame)) {
+      return this.#drop(link, BROADCAST);
+    }
+    const innerSource = getIpv4Source(view, l3);
+    const sourceWorkload = (innerSource & link.sliceHostMask) >>> 0;
+    if (
+      (innerSource & link.sliceMask) >>> 0 !== link.sliceOf(source) ||
+      sourceWorkload === 0 ||
+      sourceWorkload === link.sliceHostMask
+    ) {
+      return this.#drop(link, FOREIGN_SOURCE);
+    }
+    if ((destination & link.sliceMask) >>> 0 !== link.sliceBase) {
+      return this.#drop(link, this.#foreignDestination(link, destination));
+    }
+    const workload = (destination & link.sliceHostMask) >>> 0;
+    if (workload === 0 || workload === link.sliceHostMask) return this.#drop(link, BROADCAST);
+    const headerBytes = getIpv4HeaderBytes(view, l3);
+    const totalBytes = getIpv4TotalBytes(view, l3);
+    const protocol = getIpv4Protocol(view, l3);
+    if (protocol === PROTOCOL_IPIP || protocol === PROTOCOL_IPV6 || protocol === PROTOCOL_GRE) {
+      return this.#drop(link, NESTED);
+    }
+    if (
+      protocol === PROTOCOL_UDP &&
+      link.peerPort !== 0 &&
+      totalBytes - headerBytes >= UDP_HEADER_BYTES &&
+      !isIpv4Fragment(view, l3) &&
+      getUdpDestination(view, l3 + headerBytes) === link.peerPort
+    ) {
+      return this.#drop(link, NESTED);
+    }
+    const innerTos = getIpv4Tos(view, l3);
+    const cell = ecnCell(innerTos, outerTos);
+    link.counters[ECN_BASE + cell] = (link.counters[ECN_BASE + cell] as number) + 1;
+    if (isEcnDrop(cell)) return this.#drop(link, ECN_NOT_CAPABLE);
+    const tos = decapsulateTos(link.dscpMode, innerTos, outerTos);
+    if (tos !== innerTos) replaceIpv4Tos(view, l3, tos);
+    // Padding behind the packet (short Ethernet frames) is left off.
+    this.#coalescer.push(link, frame, l3 + totalBytes - frame, l3, headerBytes);
+  }
+
+  /** MODE_MISMATCH where another link, of another encapsulation, owns the destination. */
+  #foreignDestination(link: DataLink, destination: number): number {
+    const links = this.#allLinks;
+    for (let i = 0; i < links.length; i++) {
+      const other = links[i] as DataLink;
+      if (other.encap !== link.encap && (destination & other.sliceMask) >>> 0 === other.sliceBase) {
+        return MODE_MISMATCH;
+      }
+    }
+    return FOREIGN_DESTINATION;
+  }
+
+  #arp(link: DataLink, frame: number, available: number, source: number): void {
+    const { view } = this.#arena;
+    const arp = frame + ETHERNET_HEADER_BYTES;
+    if (available < ARP_BYTES) return this.#drop(link, RUNT);
+    if (checkArp(view, arp, available) !== Fault.None) return this.#drop(link, MALFORMED);
+    const sender = getArpSenderAddress(view, arp);
+    if ((sender & link.sliceMask) >>> 0 !== link.sliceOf(source)) {
+      return this.#drop(link, FOREIGN_SOURCE);
+    }
+    const target = getArpTargetAddress(view, arp);
+    if ((target & link.sliceMask) >>> 0 !== link.sliceBase) {
+      return this.#drop(link, FOREIGN_DESTINATION);
+    }
+    this.#coalescer.pushPlain(link, frame, ETHERNET_HEADER_BYTES + ARP_BYTES);
+  }
+}

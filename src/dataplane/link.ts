@@ -1,0 +1,121 @@
+/**
+ * What the data process keeps of each link and endpoint: plain numbers, read once from shared
+ * memory, so that the loop never looks anything up by name.
+ * @module
+ */
+import { encapById, IPIP } from '../encap/encap.ts';
+import {
+  EndpointKind,
+  type EndpointRecord,
+  type Layout,
+  type LinkRecord,
+  Offload,
+} from '../shm/layout.ts';
+
+/** A 32-bit netmask of `length` leading ones; `length` 0 gives 0. */
+function netmask(length: number): number {
+  return length === 0 ? 0 : (0xffffffff << (32 - length)) >>> 0;
+}
+
+/** Underlay sockets on one local address and port, and the links that they serve. */
+export class Endpoint {
+  readonly kind: number;
+  readonly localPort: number;
+  readonly sockets: readonly number[];
+  /** UDP_SEGMENT works on these sockets; cleared for good when a send says otherwise. */
+  segment: boolean;
+  readonly gro: boolean;
+  /** Links by falling overlay prefix length: the first that contains an address is its longest. */
+  readonly links: DataLink[] = [];
+
+  constructor(record: EndpointRecord) {
+    this.kind = record.kind;
+    this.localPort = record.localPort;
+    this.sockets = record.sockets;
+    this.segment = (record.offloads & Offload.Segment) !== 0;
+    this.gro = (record.offloads & Offload.Gro) !== 0;
+  }
+
+  get isRaw(): boolean {
+    return this.kind === EndpointKind.Ipip;
+  }
+}
+
+export class DataLink {
+  readonly id: number;
+  readonly encap: number;
+  readonly deviceFd: number;
+  readonly endpoint: Endpoint;
+  readonly shimBytes: number;
+  readonly innerHeaderBytes: number;
+  readonly overheadBytes: number;
+  readonly isVxlan: boolean;
+  readonly vnetHeader: boolean;
+  readonly uso: boolean;
+  readonly overlayBase: number;
+  readonly overlayMask: number;
+  readonly overlayLength: number;
+  readonly underlayBase: number;
+  readonly underlayMask: number;
+  readonly underlayHostMask: number;
+  /** How far host bits move left into the overlay. */
+  readonly shift: number;
+  readonly sliceMask: number;
+  readonly sliceHostMask: number;
+  readonly sliceBase: number;
+  readonly local: number;
+  readonly vni: number;
+  readonly peerPort: number;
+  /** Largest inner IP packet, bytes; control lowers and raises it while we run. */
+  innerMtu: number;
+  dscpMode: 0 | 1;
+  readonly counters: Float64Array;
+  /** The device gave an error that only control can mend; it is left out of the poll set. */
+  deviceBroken = false;
+
+  constructor(record: LinkRecord, endpoint: Endpoint, layout: Layout) {
+    const encap = encapById(record.encap);
+    this.id = record.id;
+    this.encap = record.encap;
+    this.deviceFd = record.deviceFd;
+    this.endpoint = endpoint;
+    this.shimBytes = encap.shimBytes;
+    this.innerHeaderBytes = encap.innerHeaderBytes;
+    this.overheadBytes = encap.overheadBytes;
+    this.isVxlan = encap.shimBytes !== 0;
+    this.vnetHeader = (record.offloads & Offload.VnetHeader) !== 0;
+    this.uso = (record.offloads & Offload.Uso) !== 0;
+    this.overlayMask = netmask(record.overlayLength);
+    this.overlayLength = record.overlayLength;
+    this.overlayBase = (record.overlayAddress & this.overlayMask) >>> 0;
+    this.underlayMask = netmask(record.underlayLength);
+    this.underlayHostMask = ~this.underlayMask >>> 0;
+    this.underlayBase = (record.underlayAddress & this.underlayMask) >>> 0;
+    this.shift = record.underlayLength - record.overlayLength;
+    this.sliceMask = netmask(record.overlayLength + 32 - record.underlayLength);
+    this.sliceHostMask = ~this.sliceMask >>> 0;
+    this.local = record.localAddress;
+    this.sliceBase = this.sliceOf(record.localAddress);
+    this.vni = record.vni;
+    this.peerPort = encap === IPIP ? 0 : record.peerPort;
+    this.innerMtu = record.innerMtu;
+    this.dscpMode = record.dscpUniform === 1 ? 1 : 0;
+    this.counters = layout.counters(record.id);
+  }
+
+  /** Network address of the slice of the underlay host `peer`. */
+  sliceOf(peer: number): number {
+    return (this.overlayBase | ((peer & this.underlayHostMask) << this.shift)) >>> 0;
+  }
+
+  /** Underlay address of the host that owns overlay address `inner`. */
+  peerOf(inner: number): number {
+    return (this.underlayBase | ((inner & ~this.overlayMask) >>> this.shift)) >>> 0;
+  }
+
+  /** Takes over what control may change while we run. */
+  update(record: LinkRecord): void {
+    this.innerMtu = record.innerMtu;
+    this.dscpMode = record.dscpUniform === 1 ? 1 : 0;
+  }
+}

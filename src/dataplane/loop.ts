@@ -1,0 +1,205 @@
+/**
+ * The data process's loop: one poll for all descriptors, then a bounded burst for each one that is
+ * ready, in turn, so that no link and no direction can starve another. It never returns to Node's
+ * event loop; control wakes it by the eventfd and reads its progress from shared memory.
+ * @module
+ */
+import { type Layout, WorkerState } from '../shm/layout.ts';
+import { POLLERR, POLLHUP, POLLIN, POLLNVAL } from '../sys/constants.ts';
+import { libc } from '../sys/libc.ts';
+import { eventIndex } from '../table/counters.ts';
+import { Arena } from './arena.ts';
+import { Coalescer } from './coalesce.ts';
+import { Egress } from './egress.ts';
+import { ErrorQueue } from './errors.ts';
+import { Ingress } from './ingress.ts';
+import { DataLink, Endpoint } from './link.ts';
+import { PeerTable } from './peers.ts';
+import { TooBig } from './too-big.ts';
+import { Trains } from './trains.ts';
+
+/** Everything the arena holds fits: receive and read slots 4 MB each, headers and iovecs 3 MB. */
+const ARENA_BYTES = 16 << 20;
+const POLLFD_BYTES = 8;
+/** An idle loop still beats this often, ms, so that control can tell idle from stuck. */
+const IDLE_BEAT_MS = 1000;
+/** How often a successor looks whether its turn has come, ms. */
+const TURN_POLL_MS = 2;
+/** How long the process forwards on after control has vanished, ms, before it ends itself. */
+const ORPHAN_LIFETIME_MS = 120_000;
+
+const ROUNDS = eventIndex('rounds');
+
+/** What a descriptor in the poll set is for. */
+const Role = { Wake: 0, Parent: 1, Device: 2, Receive: 3 } as const;
+
+export class Loop {
+  readonly #layout: Layout;
+  readonly #arena = new Arena(ARENA_BYTES);
+  readonly #links: DataLink[] = [];
+  readonly #endpoints: Endpoint[] = [];
+  readonly #peers = new PeerTable();
+  readonly #egress: Egress;
+  readonly #ingress: Ingress;
+  readonly #errors: ErrorQueue;
+  readonly #pollfds: number;
+  readonly #roles: number[] = [];
+  readonly #owners: number[] = [];
+  readonly #descriptors: number[] = [];
+  readonly #scratch: number;
+  #generation = -1;
+  #orphanedAtMs = 0;
+
+  /**
+   * @param wakeFd eventfd by which control asks us to look at shared memory again
+   * @param parentFd a pipe whose other end control holds: it hangs up when control dies
+   * @throws Error when the segment was written by another build
+   */
+  constructor(layout: Layout, wakeFd: number, parentFd: number) {
+    if (!layout.isCompatible()) throw new Error('the shared segment is of another version');
+    this.#layout = layout;
+    const config = this.#readConfig();
+    for (const record of config.endpoints) this.#endpoints.push(new Endpoint(record));
+    for (const record of config.links) {
+      const endpoint = this.#endpoints[record.endpoint];
+      if (endpoint === undefined) throw new Error(`link ${record.id} names no endpoint`);
+      const link = new DataLink(record, endpoint, layout);
+      this.#links.push(link);
+      endpoint.links.push(link);
+    }
+    // Longest overlay prefix first: the first match is the best one.
+    for (const endpoint of this.#endpoints) {
+      endpoint.links.sort((a, b) => b.overlayLength - a.overlayLength);
+    }
+    this.#generation = config.generation;
+    const tooBig = new TooBig(this.#arena);
+    const coalescer = new Coalescer(this.#arena, layout);
+    this.#errors = new ErrorQueue(this.#arena, this.#peers);
+    const trains = new Trains(this.#arena, layout, this.#peers, this.#errors);
+    this.#egress = new Egress(this.#arena, this.#layout, trains, this.#peers, tooBig);
+    this.#ingress = new Ingress(this.#arena, layout, coalescer, this.#links);
+    this.#scratch = this.#arena.allocate(8);
+
+    this.#watch(Role.Wake, 0, wakeFd);
+    this.#watch(Role.Parent, 0, parentFd);
+    for (const [index, endpoint] of this.#endpoints.entries()) {
+      const [listener] = endpoint.sockets;
+      if (listener !== undefined) this.#watch(Role.Receive, index, listener);
+    }
+    for (const [index, link] of this.#links.entries()) {
+      this.#watch(Role.Device, index, link.deviceFd);
+    }
+    this.#pollfds = this.#arena.allocate(this.#descriptors.length * POLLFD_BYTES);
+    for (const [i, fd] of this.#descriptors.entries()) {
+      this.#arena.view.setInt32(this.#pollfds + i * POLLFD_BYTES, fd, true);
+      this.#arena.view.setUint16(this.#pollfds + i * POLLFD_BYTES + 4, POLLIN, true);
+    }
+  }
+
+  #watch(role: number, owner: number, fd: number): void {
+    this.#roles.push(role);
+    this.#owners.push(owner);
+    this.#descriptors.push(fd);
+  }
+
+  #readConfig(): NonNullable<ReturnType<Layout['read']>> {
+    for (;;) {
+      const config = this.#layout.read();
+      if (config !== undefined) return config;
+    }
+  }
+
+  /**
+   * Waits for the turn of `epoch`, then runs until the turn passes on, or control is gone for too
+   * long.
+   */
+  run(epoch: number): void {
+    const layout = this.#layout;
+    layout.warmEpoch = epoch;
+    while (layout.epoch !== epoch) {
+      // Only a successor waits here, a few milliseconds; without control nobody would ever call.
+      if (libc.poll(this.#arena.base + this.#pollfds + POLLFD_BYTES, 1, TURN_POLL_MS) > 0) return;
+    }
+    const { view, base } = this.#arena;
+    const count = this.#descriptors.length;
+    const pollAddress = base + this.#pollfds;
+    layout.setWorkerState(WorkerState.Ready);
+    let active = false;
+    while (layout.epoch === epoch) {
+      layout.beat();
+      const ready = this.#wait(pollAddress, count, active);
+      const nowMs = Date.now();
+      active = ready > 0;
+      if (ready <= 0) {
+        if (this.#orphanedAtMs !== 0 && nowMs - this.#orphanedAtMs > ORPHAN_LIFETIME_MS) break;
+        continue;
+      }
+      const first = this.#links[0];
+      if (first !== undefined) first.counters[ROUNDS] = (first.counters[ROUNDS] as number) + 1;
+      for (let i = 0; i < count; i++) {
+        const revents = view.getUint16(this.#pollfds + i * POLLFD_BYTES + 6, true);
+        if (revents !== 0) this.#serve(i, revents, nowMs);
+      }
+    }
+    layout.setWorkerState(WorkerState.Stopped);
+  }
+
+  /** Sleeps until something is ready; spins for the configured time first after activity. */
+  #wait(pollAddress: number, count: number, active: boolean): number {
+    const { busyPollUs } = this.#layout;
+    if (busyPollUs > 0 && active) {
+      const until = performance.now() + busyPollUs / 1000;
+      do {
+        const ready = libc.poll(pollAddress, count, 0);
+        if (ready !== 0) return ready;
+      } while (performance.now() < until);
+    }
+    return libc.poll(pollAddress, count, IDLE_BEAT_MS);
+  }
+
+  #serve(index: number, revents: number, nowMs: number): void {
+    const owner = this.#owners[index] as number;
+    switch (this.#roles[index]) {
+      case Role.Device: {
+        const link = this.#links[owner] as DataLink;
+        this.#egress.readBurst(link, nowMs);
+        if (link.deviceBroken || (revents & POLLNVAL) !== 0) this.#ignore(index);
+        break;
+      }
+      case Role.Receive: {
+        const endpoint = this.#endpoints[owner] as Endpoint;
+        if ((revents & POLLERR) !== 0) {
+          this.#errors.drain(endpoint, this.#descriptors[index] as number, nowMs);
+        }
+        if ((revents & POLLIN) !== 0) this.#ingress.receiveBurst(endpoint);
+        if ((revents & POLLNVAL) !== 0) this.#ignore(index);
+        break;
+      }
+      case Role.Parent:
+        if ((revents & (POLLHUP | POLLERR)) !== 0) {
+          // Control died: keep forwarding by the last good table until the next one takes over.
+          this.#orphanedAtMs = nowMs;
+          this.#ignore(index);
+        }
+        break;
+      default:
+        this.#refresh();
+    }
+  }
+
+  /** Takes a descriptor out of the poll set (a negative one is skipped by poll). */
+  #ignore(index: number): void {
+    this.#arena.view.setInt32(this.#pollfds + index * POLLFD_BYTES, -1, true);
+  }
+
+  /** Control rang: take over what may change while we run. */
+  #refresh(): void {
+    libc.read(this.#descriptors[0] as number, this.#arena.base + this.#scratch, 8);
+    if (this.#layout.generation() === this.#generation) return;
+    const config = this.#readConfig();
+    this.#generation = config.generation;
+    for (const record of config.links) {
+      for (const link of this.#links) if (link.id === record.id) link.update(record);
+    }
+  }
+}
