@@ -2,7 +2,6 @@
  * Where the control room gets its data plane from.
  * @module
  */
-import { join } from 'node:path';
 import type { Log } from '../log.ts';
 import { DataPlane } from './data-plane.ts';
 import type { RunDirectory } from './run-directory.ts';
@@ -15,5 +14,5 @@ export function openDataPlane(options: {
   run: RunDirectory;
 }): Promise<DataPlanePort> {
   const { queues, log, run } = options;
-  return DataPlane.open({ queues, log, recordDirectory: join(run.path, 'data') });
+  return DataPlane.open({ queues, log, recordDirectory: run.data });
 }

@@ -8,6 +8,7 @@ import { removeMarked, undoAll } from './execute.ts';
 import type { Context } from './handlers.ts';
 import type { Host } from './host.ts';
 import { type Journal, JournalStore } from './journal.ts';
+import { endOrphans } from './orphans.ts';
 import type { RunDirectory } from './run-directory.ts';
 import { noTunnels } from './tunnel-set.ts';
 
@@ -22,6 +23,8 @@ export async function recover(
   host: Host,
   log: Log,
 ): Promise<{ name: string; journal: Journal | undefined }[]> {
+  // Data processes outlive their control process; they let go of the devices first.
+  await endOrphans(run.data);
   const store = new JournalStore(run);
   const found = store.readAll();
   const failures: string[] = [];

@@ -53,6 +53,10 @@ export class RunDirectory {
   get log(): string {
     return join(this.path, 'router.log');
   }
+  /** Where running data processes are noted. */
+  get data(): string {
+    return join(this.path, 'data');
+  }
   get dhcp(): string {
     return join(this.path, 'dhcp');
   }

@@ -59,7 +59,7 @@ export class Service {
     this.#options = options;
     this.#host = openHost(run);
     this.tunnels = new TunnelSet(async () => {
-      const plane = await openDataPlane({ queues: options.queues ?? 1, log });
+      const plane = await openDataPlane({ queues: options.queues ?? 1, log, run });
       plane.on('restarted', (reason) => log.warn('data', `data process restarted: ${reason}`));
       plane.on('failed', (reason) => log.error('data', `data process failed: ${reason}`));
       return plane;
