@@ -1,0 +1,110 @@
+/**
+ * A link of the data process without devices and sockets: descriptors that are not open, so that
+ * whatever passes all checks ends as a named error of the send or the write.
+ * @module
+ */
+import { Arena } from '../../src/dataplane/arena.ts';
+import { Egress } from '../../src/dataplane/egress.ts';
+import { ErrorQueue } from '../../src/dataplane/errors.ts';
+import { DataLink, Endpoint } from '../../src/dataplane/link.ts';
+import { PeerTable } from '../../src/dataplane/peers.ts';
+import { TooBig } from '../../src/dataplane/too-big.ts';
+import { Trains } from '../../src/dataplane/trains.ts';
+import { encapById } from '../../src/encap/encap.ts';
+import {
+  EndpointKind,
+  LAYOUT_BYTES,
+  Layout,
+  LinkEncap,
+  type LinkRecord,
+  Offload,
+} from '../../src/shm/layout.ts';
+import {
+  EGRESS_BASE,
+  EGRESS_COUNTERS,
+  INGRESS_BASE,
+  INGRESS_COUNTERS,
+  namedCounters,
+} from '../../src/table/counters.ts';
+
+/** Not a descriptor of this process. */
+const CLOSED_FD = -1;
+
+/** The fan of the rig: the seeds go from a container of `sender` to one of `receiver`. */
+export const RIG = {
+  overlay: 0xfa000000,
+  underlay: 0xac1e0000,
+  sender: 0xac1e001b,
+  receiver: 0xac1e001c,
+  vni: 0xfa0000,
+} as const;
+
+export type Rig = {
+  readonly arena: Arena;
+  readonly layout: Layout;
+  readonly endpoint: Endpoint;
+  readonly link: DataLink;
+  readonly counters: () => Record<string, number>;
+};
+
+/** Egress' or ingress' own buffers, one slot of a test's, and slack. */
+const ARENA_BYTES = 32 * 1024 * 1024;
+
+/** One link on the host `local`, with a virtio-net header where `vnet` says so. */
+export function makeRig(encap: keyof typeof LinkEncap, vnet: boolean, local: number): Rig {
+  const arena = new Arena(ARENA_BYTES);
+  const layout = new Layout(new ArrayBuffer(LAYOUT_BYTES));
+  layout.initialize();
+  const { defaultPort, overheadBytes, udp } = encapById(LinkEncap[encap]);
+  const endpoint = new Endpoint({
+    kind: udp ? EndpointKind.Udp : EndpointKind.Ipip,
+    localAddress: local,
+    localPort: defaultPort,
+    offloads: udp ? Offload.Segment | Offload.Gro : 0,
+    sockets: [CLOSED_FD],
+  });
+  const record: LinkRecord = {
+    id: 0,
+    encap: LinkEncap[encap],
+    deviceFd: CLOSED_FD,
+    offloads: vnet ? Offload.VnetHeader | Offload.Tso | Offload.Uso : 0,
+    endpoint: 0,
+    overlayAddress: RIG.overlay,
+    overlayLength: 8,
+    underlayAddress: RIG.underlay,
+    underlayLength: 16,
+    localAddress: local,
+    vni: RIG.vni,
+    peerPort: defaultPort,
+    innerMtu: 1500 - overheadBytes,
+    underlayMtu: 1500,
+    dscpUniform: 0,
+  };
+  const link = new DataLink(record, endpoint, layout);
+  endpoint.links.push(link);
+  return { arena, layout, endpoint, link, counters: () => namedCounters(link.counters) };
+}
+
+/** The way out, as the loop puts it together. */
+export function makeEgress(arena: Arena, layout: Layout): Egress {
+  const peers = new PeerTable();
+  const trains = new Trains(arena, layout, peers, new ErrorQueue(arena, peers));
+  return new Egress(arena, layout, trains, peers, new TooBig(arena));
+}
+
+/** Totals come before the drops in each group: received, delivered, and both in bytes. */
+const TOTALS = 4;
+
+/** Packets received less packets that met a named end, for one direction of a counter column. */
+export function balance(column: Float64Array, direction: 'egress' | 'ingress'): number {
+  const base = direction === 'egress' ? EGRESS_BASE : INGRESS_BASE;
+  const names = direction === 'egress' ? EGRESS_COUNTERS : INGRESS_COUNTERS;
+  let rest = (column[base] ?? 0) - (column[base + 1] ?? 0);
+  for (let index = TOTALS; index < names.length; index++) rest -= column[base + index] ?? 0;
+  return rest;
+}
+
+/** Packets received, for one direction. */
+export function received(column: Float64Array, direction: 'egress' | 'ingress'): number {
+  return column[direction === 'egress' ? EGRESS_BASE : INGRESS_BASE] ?? 0;
+}
