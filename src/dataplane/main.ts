@@ -5,6 +5,7 @@
  * @module
  */
 import { LAYOUT_BYTES, Layout } from '../shm/layout.ts';
+import { sealProcess } from '../sys/capabilities.ts';
 import { SharedMemory } from '../sys/memory.ts';
 import { Loop } from './loop.ts';
 
@@ -12,5 +13,6 @@ const SEGMENT_FD = 3;
 const WAKE_FD = 4;
 const PARENT_FD = 5;
 
+sealProcess();
 const memory = SharedMemory.open(SEGMENT_FD, LAYOUT_BYTES);
 new Loop(new Layout(memory.buffer), WAKE_FD, PARENT_FD).run(Number(process.argv[2]));
