@@ -53,6 +53,7 @@ const LOSS_MAX = 0.01;
 const MANY_FLOWS = 64;
 const MOST_FLOWS = 10_000;
 const IDLE_INTERVAL_MS = 20;
+const SETTLE_MS = 300;
 
 const forward = (tunnel: Tunnel): Path => ({
   from: tunnel.a,
@@ -223,6 +224,8 @@ async function echoIdle(tunnel: Tunnel, effort: Effort): Promise<Figures> {
 
 /** What the processes of one host cost while nothing moves: share of a core, and memory. */
 async function idleCost(tunnel: Tunnel, effort: Effort): Promise<Figures> {
+  // The generators of the measurement before may still be on their way out.
+  await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
   const pids = tunnel.pids();
   if (pids.length === 0) return {};
   const spent = () => pids.reduce((sum, pid) => sum + processSeconds(pid), 0);

@@ -1,0 +1,271 @@
+/**
+ * How each userspace peer is configured for two hosts.
+ * @module
+ */
+import { execFileSync } from 'node:child_process';
+import { generateKeyPairSync } from 'node:crypto';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import type { LabHost } from '../src/demo/lab.ts';
+import { findProgram } from './programs.ts';
+
+const PORT = 5000;
+
+/** How one peer is started at one end. */
+export type PeerEnd = {
+  host: LabHost;
+  /** 0 or 1; the other end is `1 - index`. */
+  index: 0 | 1;
+  underlay: readonly [string, string];
+  overlay: readonly [string, string];
+  device: string;
+  /** A folder of this end, removed afterwards. */
+  folder: string;
+};
+
+export type PeerSetup = {
+  key: string;
+  title: string;
+  /** Debian package. */
+  package: string;
+  programs: readonly string[];
+  mtu: number;
+  /** True when the program itself gives the device its address. */
+  addresses: boolean;
+  /** Starts both ends; what they print is dropped. */
+  start(ends: readonly [PeerEnd, PeerEnd]): Promise<void>;
+};
+
+/** Starts a program in the end's namespace; it ends with the namespace. */
+function launch(end: PeerEnd, name: string, args: readonly string[], env = {}): void {
+  end.host.spawn(findProgram(name) ?? name, args, {
+    stdio: 'ignore',
+    cwd: end.folder,
+    env: { ...process.env, ...env },
+  });
+}
+
+const other = (end: PeerEnd) => ({
+  underlay: end.underlay[1 - end.index] ?? '',
+  overlay: end.overlay[1 - end.index] ?? '',
+});
+const own = (end: PeerEnd) => ({
+  underlay: end.underlay[end.index],
+  overlay: end.overlay[end.index],
+});
+
+async function startWireguard(ends: readonly [PeerEnd, PeerEnd]): Promise<void> {
+  const keys = ends.map(() => {
+    const { d = '', x = '' } = generateKeyPairSync('x25519').privateKey.export({ format: 'jwk' });
+    const hex = (text: string) => Buffer.from(text, 'base64url').toString('hex');
+    return { secret: hex(d), public: hex(x) };
+  });
+  for (const end of ends) launch(end, 'wireguard-go', ['-f', end.device]);
+  for (const end of ends) {
+    const lines = [
+      'set=1',
+      `private_key=${keys[end.index]?.secret}`,
+      `listen_port=${PORT}`,
+      `public_key=${keys[1 - end.index]?.public}`,
+      `endpoint=${other(end).underlay}:${PORT}`,
+      'allowed_ip=0.0.0.0/0',
+    ];
+    await tellWireguard(`/var/run/wireguard/${end.device}.sock`, `${lines.join('\n')}\n\n`);
+  }
+}
+
+/** Speaks wireguard's configuration protocol on its socket, once the socket is there. */
+async function tellWireguard(path: string, request: string): Promise<void> {
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      return await new Promise<void>((resolve, reject) => {
+        const socket = connect(path, () => socket.write(request));
+        socket.setTimeout(2000, () => socket.destroy(new Error('wireguard-go does not answer')));
+        socket.on('error', reject);
+        socket.once('data', (answer) => {
+          socket.destroy();
+          if (answer.includes('errno=0')) resolve();
+          else reject(new Error(`wireguard-go: ${answer.toString().trim()}`));
+        });
+      });
+    } catch (error) {
+      if (attempt === 40) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+}
+
+async function startTinc(ends: readonly [PeerEnd, PeerEnd]): Promise<void> {
+  const name = (index: number) => `host${index}`;
+  const publics = ends.map((end) => {
+    mkdirSync(join(end.folder, 'hosts'));
+    const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    const config = [
+      `Name = ${name(end.index)}`,
+      `Interface = ${end.device}`,
+      'AddressFamily = ipv4',
+      `ConnectTo = ${name(1 - end.index)}`,
+    ];
+    writeFileSync(join(end.folder, 'tinc.conf'), `${config.join('\n')}\n`);
+    const pem = { type: 'pkcs1', format: 'pem' } as const;
+    writeFileSync(join(end.folder, 'rsa_key.priv'), privateKey.export(pem), { mode: 0o600 });
+    return publicKey.export(pem);
+  });
+  for (const end of ends) {
+    for (const index of [0, 1] as const) {
+      const lines = [
+        `Address = ${end.underlay[index]} ${PORT}`,
+        `Port = ${PORT}`,
+        `Subnet = ${end.overlay[index]}/32`,
+        'Cipher = none',
+        'Digest = none',
+        'Compression = 0',
+        String(publics[index]),
+      ];
+      writeFileSync(join(end.folder, 'hosts', name(index)), lines.join('\n'));
+    }
+    const pid = join(end.folder, 'pid');
+    launch(end, 'tincd', ['-c', end.folder, '-D', `--pidfile=${pid}`]);
+  }
+}
+
+async function startVtun(ends: readonly [PeerEnd, PeerEnd]): Promise<void> {
+  const [client, server] = ends;
+  for (const end of ends) {
+    const session = `bench {
+  passwd none; type tun; proto udp; device ${end.device};
+  encrypt no; compress no; keepalive yes; up { }; down { };
+}`;
+    writeFileSync(join(end.folder, 'conf'), `options { port ${PORT}; }\n${session}\n`);
+  }
+  launch(server, 'vtund', ['-s', '-n', '-f', join(server.folder, 'conf'), '-P', String(PORT)]);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  const at = own(server).underlay;
+  launch(client, 'vtund', [
+    '-n',
+    '-f',
+    join(client.folder, 'conf'),
+    '-P',
+    String(PORT),
+    'bench',
+    at,
+  ]);
+}
+
+async function startFastd(ends: readonly [PeerEnd, PeerEnd]): Promise<void> {
+  const keys = ends.map(() => {
+    const text = execFileSync(findProgram('fastd') ?? 'fastd', ['--generate-key'], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    const hex = (label: string) => new RegExp(`${label}: ([0-9a-f]{64})`).exec(text)?.[1] ?? '';
+    return { secret: hex('Secret'), public: hex('Public') };
+  });
+  for (const end of ends) {
+    const config = `interface "${end.device}";
+mode tun;
+method "null";
+mtu 1426;
+bind ${own(end).underlay}:${PORT};
+secret "${keys[end.index]?.secret}";
+peer "other" { remote ${other(end).underlay} port ${PORT}; key "${keys[1 - end.index]?.public}"; }
+`;
+    const path = join(end.folder, 'conf');
+    writeFileSync(path, config, { mode: 0o600 });
+    launch(end, 'fastd', ['--config', path]);
+  }
+}
+
+async function startOpenvpn(ends: readonly [PeerEnd, PeerEnd]): Promise<void> {
+  for (const end of ends) {
+    const args = ['--dev', end.device, '--dev-type', 'tun', '--proto', 'udp', '--disable-dco'];
+    args.push('--local', own(end).underlay, '--remote', other(end).underlay, '--port', `${PORT}`);
+    args.push('--ifconfig', own(end).overlay, other(end).overlay, '--auth', 'none');
+    args.push('--cipher', 'none', '--data-ciphers-fallback', 'none', '--verb', '1');
+    launch(end, 'openvpn', args);
+  }
+}
+
+async function startNebula(ends: readonly [PeerEnd, PeerEnd]): Promise<void> {
+  const [first] = ends;
+  const cert = (args: string[]) => {
+    execFileSync(findProgram('nebula-cert') ?? '', args, { cwd: first.folder, stdio: 'ignore' });
+  };
+  cert(['ca', '-name', 'bench']);
+  for (const end of ends) {
+    cert(['sign', '-name', `host${end.index}`, '-ip', `${own(end).overlay}/24`]);
+  }
+  for (const end of ends) {
+    const file = (name: string) => JSON.stringify(join(first.folder, name));
+    const config = `pki: { ca: ${file('ca.crt')}, cert: ${file(`host${end.index}.crt`)}, key: ${file(`host${end.index}.key`)} }
+static_host_map: { "${other(end).overlay}": ["${other(end).underlay}:${PORT}"] }
+lighthouse: { am_lighthouse: false }
+listen: { host: 0.0.0.0, port: ${PORT} }
+tun: { dev: ${end.device}, mtu: 1400, tx_queue: 1000 }
+firewall:
+  outbound: [ { port: any, proto: any, host: any } ]
+  inbound: [ { port: any, proto: any, host: any } ]
+`;
+    const path = join(end.folder, 'config.yml');
+    writeFileSync(path, config);
+    launch(end, 'nebula', ['-config', path]);
+  }
+}
+
+export const peerSetups: readonly PeerSetup[] = [
+  {
+    key: 'wireguard',
+    title: 'wireguard-go',
+    package: 'wireguard-go',
+    programs: ['wireguard-go'],
+    mtu: 1420,
+    addresses: false,
+    start: startWireguard,
+  },
+  {
+    key: 'tinc',
+    title: 'tinc, no cipher',
+    package: 'tinc',
+    programs: ['tincd'],
+    mtu: 1400,
+    addresses: false,
+    start: startTinc,
+  },
+  {
+    key: 'vtun',
+    title: 'vtun, UDP',
+    package: 'vtun',
+    programs: ['vtund'],
+    mtu: 1450,
+    addresses: false,
+    start: startVtun,
+  },
+  {
+    key: 'fastd',
+    title: 'fastd, null',
+    package: 'fastd',
+    programs: ['fastd'],
+    mtu: 1426,
+    addresses: false,
+    start: startFastd,
+  },
+  {
+    key: 'openvpn',
+    title: 'OpenVPN, no cipher',
+    package: 'openvpn',
+    programs: ['openvpn'],
+    mtu: 1472,
+    addresses: true,
+    start: startOpenvpn,
+  },
+  {
+    key: 'nebula',
+    title: 'nebula',
+    package: 'nebula',
+    programs: ['nebula', 'nebula-cert'],
+    mtu: 1400,
+    addresses: true,
+    start: startNebula,
+  },
+];

@@ -1,0 +1,117 @@
+/**
+ * Userspace tunnels that others made, measured by the same rows when their Debian package is
+ * installed: wireguard-go, tinc, vtun, fastd, OpenVPN, nebula. Each with as little cryptography as it
+ * offers (wireguard-go and nebula cannot do without).
+ *
+ * Each is verified by the counters of its own device: traffic that took another way is a failure.
+ * @module
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { LabHost } from '../src/demo/lab.ts';
+import { killAllIn } from '../src/demo/processes.ts';
+import { parseIpv4 } from '../src/net/ipv4.ts';
+import { runEcho } from '../src/traffic/run.ts';
+import { type PeerEnd, type PeerSetup, peerSetups } from './peer-setups.ts';
+import { findProgram } from './programs.ts';
+import type { Scene } from './scene.ts';
+import { NotAvailable, type Tunnel, type Variant } from './variants.ts';
+
+const OVERLAY = ['10.77.0.1', '10.77.0.2'] as const;
+const OVERLAY_LENGTH = 24;
+const READY_MS_MAX = 15_000;
+/** A peer that carried the essential rows has seen more than this. */
+const PACKETS_MIN = 1000;
+/** One variant a peer, installed or not: what is missing is told when it is to start. */
+export const peers: readonly Variant[] = peerSetups.map((setup) => ({
+  key: setup.key,
+  title: setup.title,
+  ours: false,
+  full: false,
+  start: (scene) => startPeer(scene, setup),
+}));
+
+async function startPeer(scene: Scene, setup: PeerSetup): Promise<Tunnel> {
+  const absent = setup.programs.find((name) => findProgram(name) === undefined);
+  if (absent !== undefined) {
+    throw new NotAvailable(`${absent} (Debian package ${setup.package}) is not installed`);
+  }
+  const folder = mkdtempSync(join(tmpdir(), 'fanway-peer-'));
+  const ends = [endOf(scene.a, 0, setup, folder), endOf(scene.b, 1, setup, folder)] as const;
+  const stop = async () => {
+    for (const { host } of ends) killAllIn(host.namespace.inode);
+    rmSync(folder, { recursive: true, force: true });
+    await Promise.all(ends.map((end) => deviceGone(end)));
+  };
+  try {
+    await setup.start([...ends]);
+    for (const end of ends) await configure(end, setup);
+    await untilReachable(scene.a);
+  } catch (error) {
+    await stop();
+    // Not ours to repair: the others go on without it.
+    throw new NotAvailable(error instanceof Error ? error.message : String(error));
+  }
+  const [containerA] = scene.a.containers;
+  const [containerB] = scene.b.containers;
+  if (containerA === undefined || containerB === undefined) throw new Error('no containers');
+  return {
+    a: scene.a,
+    b: scene.b,
+    addressA: OVERLAY[0],
+    addressB: OVERLAY[1],
+    containerA,
+    containerB,
+    containerAddressB: '',
+    pids: () => [],
+    startMs: undefined,
+    stop: async () => {
+      const { statistics } = await scene.b.netlink.link(ends[1].device);
+      await stop();
+      if (statistics.rxPackets < PACKETS_MIN) {
+        throw new Error(`${setup.title} counted only ${statistics.rxPackets} packets`);
+      }
+    },
+  };
+}
+
+function endOf(host: LabHost, index: 0 | 1, setup: PeerSetup, folder: string): PeerEnd {
+  return {
+    host,
+    index,
+    underlay: ['172.30.0.28', '172.30.1.27'],
+    overlay: OVERLAY,
+    device: `${setup.key.slice(0, 10)}${index}`,
+    folder: mkdtempSync(join(folder, `${index}-`)),
+  };
+}
+
+async function configure(end: PeerEnd, setup: PeerSetup): Promise<void> {
+  const { netlink } = end.host;
+  const deadline = performance.now() + READY_MS_MAX;
+  while ((await netlink.findLink(end.device)) === undefined) {
+    if (performance.now() > deadline) throw new Error(`${setup.title} made no device`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  if (setup.addresses) return;
+  await netlink.setLink(end.device, { mtu: setup.mtu, up: true });
+  await netlink.addAddress(end.device, parseIpv4(OVERLAY[end.index]), OVERLAY_LENGTH);
+}
+
+async function deviceGone({ host, device }: PeerEnd): Promise<void> {
+  for (let look = 0; look < 50; look += 1) {
+    if ((await host.netlink.findLink(device)) === undefined) return;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  await host.netlink.deleteLink(device);
+}
+
+async function untilReachable(from: LabHost): Promise<void> {
+  const deadline = performance.now() + READY_MS_MAX;
+  while (performance.now() < deadline) {
+    const { targets } = await runEcho(from, [OVERLAY[1]], { count: 5, interval: 50, timeout: 200 });
+    if ((targets[0]?.received ?? 0) > 0) return;
+  }
+  throw new Error('nothing came through');
+}
