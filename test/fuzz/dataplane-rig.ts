@@ -51,7 +51,12 @@ export type Rig = {
 const ARENA_BYTES = 32 * 1024 * 1024;
 
 /** One link on the host `local`, with a virtio-net header where `vnet` says so. */
-export function makeRig(encap: keyof typeof LinkEncap, vnet: boolean, local: number): Rig {
+export function makeRig(
+  encap: keyof typeof LinkEncap,
+  vnet: boolean,
+  local: number,
+  deviceFd = CLOSED_FD,
+): Rig {
   const arena = new Arena(ARENA_BYTES);
   const layout = new Layout(new ArrayBuffer(LAYOUT_BYTES));
   layout.initialize();
@@ -66,7 +71,7 @@ export function makeRig(encap: keyof typeof LinkEncap, vnet: boolean, local: num
   const record: LinkRecord = {
     id: 0,
     encap: LinkEncap[encap],
-    deviceFd: CLOSED_FD,
+    deviceFd,
     offloads: vnet ? Offload.VnetHeader | Offload.Tso | Offload.Uso : 0,
     endpoint: 0,
     overlayAddress: RIG.overlay,
