@@ -281,16 +281,20 @@ function changesOf(request: FanRequest, spec: LinkSpec, snapshot: Snapshot): Cha
       { kind: 'sysctl', key: conf(name, 'send_redirects'), value: '0', shared: false },
     );
   }
-  for (let index = 0; index < request.hostReserve; index++) {
-    changes.push({ kind: 'address', device: name, address: (gateway + index) >>> 0, length });
-  }
+  const addresses = Array.from({ length: request.hostReserve }, (_, index): Change => {
+    return { kind: 'address', device: name, address: (gateway + index) >>> 0, length };
+  });
+  // A route may name the gateway as its source only once the address is there.
+  if (!bridged) changes.push(...addresses);
   changes.push(
     { kind: 'tunnel', spec, alias },
     // Nothing that the device itself would say in IPv6 could arrive anywhere.
     { kind: 'sysctl', key: `net/ipv6/conf/${device}/disable_ipv6`, value: '1', shared: false },
   );
   if (bridged) {
-    changes.push({ kind: 'port', device, bridge: name });
+    // The overlay is on-link from the address on. Were the port not there yet, an ARP request
+    // would be lost and the next come a second later.
+    changes.push({ kind: 'port', device, bridge: name }, ...addresses);
   } else {
     changes.push(
       { kind: 'sysctl', key: conf(device, 'rp_filter'), value: '2', shared: false },

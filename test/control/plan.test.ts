@@ -23,11 +23,11 @@ t.test('planFan() makes the bridged layout for vxlan', async (t) => {
     'set sysctl net.ipv4.conf.fan-250-0-28.rp_filter = 2',
     'set sysctl net.ipv4.conf.all.send_redirects = 0',
     'set sysctl net.ipv4.conf.fan-250-0-28.send_redirects = 0',
-    'add address 250.0.28.1/8 to fan-250-0-28',
-    'add address 250.0.28.2/8 to fan-250-0-28',
     'create TAP fw-250-0-28 (vxlan, VNI 16384000, UDP port 4789) from 172.30.0.28, MTU 1450',
     'set sysctl net.ipv6.conf.fw-250-0-28.disable_ipv6 = 1',
     'make fw-250-0-28 a port of fan-250-0-28',
+    'add address 250.0.28.1/8 to fan-250-0-28',
+    'add address 250.0.28.2/8 to fan-250-0-28',
     'masquerade 250.0.28.0/24 to everywhere but 250.0.0.0/8',
     'start dnsmasq on fan-250-0-28: 250.0.28.3 to 250.0.28.254, MTU 1450',
   ]);
