@@ -60,12 +60,16 @@ export class ManagedLink {
     this.#succeeded();
   }
 
-  /** Takes over from a process that was killed. @throws FanwayError when something cannot be made. */
+  /**
+   * Takes over from a process that was killed. The link counts as up even when something cannot be
+   * made: containers hang on what is there, so it is mended rather than made anew.
+   * @throws FanwayError what could not be made; it is tried again.
+   */
   async adopt(journal: Journal, store: JournalStore, context: Context): Promise<void> {
     this.journal = journal;
     this.spec = journal.spec;
-    await repair(journal, store, context, { adopt: true });
     this.state = 'up';
+    await repair(journal, store, context, { adopt: true });
   }
 
   /** Takes everything back. @throws FanwayError `undo-failed`. */

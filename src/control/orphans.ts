@@ -23,6 +23,19 @@ export function forgetProcess(directory: string, pid: number): void {
 }
 
 /**
+ * True when the process and all its threads have ended. The first thread may be a zombie while
+ * others still hold the descriptors; /proc/PID/task then has more than that one.
+ */
+function isGone(pid: number, recorded: string): boolean {
+  if (startTimeOf(pid) === recorded) return false;
+  try {
+    return readdirSync(`/proc/${pid}/task`).length <= 1;
+  } catch {
+    return true;
+  }
+}
+
+/**
  * Ends every recorded data process that still is the one that was recorded; returns how many.
  * Resolves when they are gone and their descriptors closed.
  */
@@ -43,7 +56,7 @@ export async function endOrphans(directory: string): Promise<number> {
       process.kill(pid, 'SIGKILL');
       ended++;
       const deadlineMs = Date.now() + GONE_TIMEOUT_MS;
-      while (startTimeOf(pid) === recorded && Date.now() < deadlineMs) {
+      while (!isGone(pid, recorded) && Date.now() < deadlineMs) {
         await new Promise((resolve) => setTimeout(resolve, 5));
       }
     }

@@ -11,7 +11,8 @@ import type { DataProcessStatus } from './tunnel-set.ts';
 
 export type LinkStatus = {
   name: string;
-  state: 'up' | 'stopped';
+  /** `degraded`: up, but something of it cannot be made whole just now. */
+  state: 'up' | 'degraded' | 'stopped';
   /** Why it is stopped, or what is wrong; '' when all is well. */
   reason: string;
   /** `250.0.0.0/8`. */
@@ -53,7 +54,7 @@ export function linkStatus(link: ManagedLink, processes: readonly DataProcessSta
   const offloads = processes.flatMap((process) => process.offloads[spec.name] ?? []);
   return {
     name: spec.name,
-    state: link.state,
+    state: link.state === 'up' && link.reason !== '' ? 'degraded' : link.state,
     reason: link.reason,
     overlay: formatPrefix(spec.overlay),
     underlay: hostOf(spec),

@@ -15,7 +15,8 @@ import type { Lock, RunDirectory } from './run-directory.ts';
 /**
  * Constant text: the command comes in as arguments. Exit code 0 (done) and 2 (a configuration
  * that no restart can mend) end it; after anything else it starts the command again, at once when it
- * had run for 5 s, else later and later up to a minute.
+ * had run for 5 s, else later and later up to a minute; what was killed (137) says nothing about
+ * itself and waits a second at most.
  */
 export const SUPERVISE_SCRIPT = `delay=0
 while :; do
@@ -24,6 +25,7 @@ while :; do
   code=$?
   case $code in 0|2) exit $code ;; esac
   if [ $(($(date +%s) - started)) -ge 5 ]; then delay=0; fi
+  if [ $code -eq 137 ] && [ $delay -gt 1 ]; then delay=1; fi
   sleep $delay
   delay=$((delay * 2 + 1))
   if [ $delay -gt 60 ]; then delay=60; fi

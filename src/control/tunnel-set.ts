@@ -77,7 +77,8 @@ export class TunnelSet implements Tunnels {
   }
 
   status(): DataProcessStatus[] {
-    return this.#plane?.status() ?? [];
+    // Without links there is no process to speak of.
+    return this.#names.size === 0 ? [] : (this.#plane?.status() ?? []);
   }
 
   async close(): Promise<void> {

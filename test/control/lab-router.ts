@@ -1,0 +1,77 @@
+import { join } from 'node:path';
+import { HOST_SYSCTLS } from '../../src/control/snapshot.ts';
+import type { RouterStatus } from '../../src/control/status.ts';
+import type { LabHost } from '../../src/demo/lab.ts';
+import { distDirectory } from '../../src/sys/paths.ts';
+import { readSysctl } from '../../src/sys/sysctl.ts';
+
+export type Outcome = { code: number; out: string; err: string };
+
+/** Runs `fanway ARGS` on a lab host as a user would; never throws. */
+export function fanway(host: LabHost, ...args: string[]): Promise<Outcome> {
+  return new Promise((resolve) => {
+    const program = join(distDirectory(), 'fanway.js');
+    const child = host.spawn(process.execPath, [program, ...args], {
+      env: host.environment,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let out = '';
+    let err = '';
+    child.stdout?.on('data', (chunk: Buffer) => {
+      out += chunk.toString();
+    });
+    child.stderr?.on('data', (chunk: Buffer) => {
+      err += chunk.toString();
+    });
+    child.on('error', (error) => resolve({ code: -1, out, err: error.message }));
+    child.on('close', (code) => resolve({ code: code ?? -1, out, err }));
+  });
+}
+
+/** What `fanway status` says, whatever its exit code. */
+export async function statusOf(host: LabHost): Promise<RouterStatus> {
+  const { out, err } = await fanway(host, 'status', '--json');
+  const status = JSON.parse(out) as RouterStatus & { error?: unknown };
+  if (status.error !== undefined) throw new Error(`${out}${err}`);
+  return status;
+}
+
+/** The host's network as text lines that can be compared: no ifindexes, no statistics. */
+export async function picture(host: LabHost): Promise<string[]> {
+  const { netlink } = host;
+  const links = await netlink.links();
+  const nameOf = (index: number): string =>
+    links.find((link) => link.index === index)?.name ?? String(index);
+  const addresses = await netlink.addresses();
+  const routes = await netlink.routes();
+  const sysctls = host.run(() => HOST_SYSCTLS.map((key) => `${key}=${readSysctl(key)}`));
+  return [
+    ...links.map(({ name, kind, up, mtu, master, alias }) =>
+      ['link', name, kind, up, mtu, nameOf(master), alias].join(' '),
+    ),
+    ...addresses.map(({ index, address, length }) =>
+      ['address', nameOf(index), address.toString(16), length].join(' '),
+    ),
+    ...routes.map(({ dst, oif, table, src }) =>
+      ['route', dst.address.toString(16), dst.length, nameOf(oif), table, src.toString(16)].join(
+        ' ',
+      ),
+    ),
+    ...sysctls,
+  ].sort();
+}
+
+/** Waits until `look` gives something true; throws with `what` after `ms`. */
+export async function until<T>(
+  what: string,
+  ms: number,
+  look: () => Promise<T | undefined | false>,
+): Promise<T> {
+  const deadline = Date.now() + ms;
+  for (;;) {
+    const value = await look();
+    if (value !== undefined && value !== false) return value;
+    if (Date.now() > deadline) throw new Error(`not within ${ms} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
