@@ -114,24 +114,23 @@ export class Coalescer {
     const l4 = l3 + headerBytes;
     const end = frame + frameBytes;
     const isTcp = protocol === PROTOCOL_TCP && end - l4 >= TCP_HEADER_BYTES;
-    const isUdp = protocol === PROTOCOL_UDP && end - l4 > UDP_HEADER_BYTES;
-    if (!isTcp && !isUdp) {
-      // Fragments and the rest have no flow of their own here: nothing may overtake them.
-      if ((getIpv4Fragment(view, l3) & ~IPV4_DF) !== 0) this.flush();
-      return this.#writeSingle(link, frame, frameBytes, 0);
-    }
+    const isUdp = protocol === PROTOCOL_UDP && end - l4 >= UDP_HEADER_BYTES;
     if ((getIpv4Fragment(view, l3) & ~IPV4_DF) !== 0) {
+      // Fragments carry no ports to find their flow by: nothing may overtake them.
       this.flush();
       return this.#writeSingle(link, frame, frameBytes, 0);
     }
+    if (!isTcp && !isUdp) return this.#writeSingle(link, frame, frameBytes, 0);
     const slot = flowHash(view, l3) & (FLOW_SLOTS - 1);
     const l4Bytes = isTcp ? getTcpHeaderBytes(view, l4) : UDP_HEADER_BYTES;
     const payloadBytes = end - l4 - l4Bytes;
     const mayJoin = isTcp
-      ? l4Bytes >= TCP_HEADER_BYTES &&
+      ? link.vnetHeader &&
+        l4Bytes >= TCP_HEADER_BYTES &&
         payloadBytes > 0 &&
         (view.getUint8(l4 + TCP_FLAGS_OFFSET) & ~TCP_PSH) === TCP_ACK
       : link.uso &&
+        payloadBytes > 0 &&
         view.getUint16(l4 + UDP_LENGTH_OFFSET) === end - l4 &&
         view.getUint16(l4 + UDP_CHECKSUM_OFFSET) !== 0;
     if (!mayJoin) {
