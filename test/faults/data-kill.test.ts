@@ -1,0 +1,89 @@
+import t from 'tap';
+import type { LabHost } from '../../src/demo/lab.ts';
+import { skipWithoutTun } from '../netns/privileges.ts';
+import {
+  checkBalance,
+  countersOf,
+  dataProcess,
+  descriptorCount,
+  nowMs,
+  picture,
+  sleep,
+  spread,
+  startFlow,
+  startRig,
+  statusOf,
+} from './rig.ts';
+
+const skip = skipWithoutTun();
+/** Each round kills twice on either host; a life of 5 s between rounds starts the wait anew. */
+const ROUNDS = 5;
+const LIFE_MS = 5200;
+const BACK_MS = 1000;
+/** One burst is what a process has in hand: 64 packets from a device, 64 messages from a socket. */
+const IN_HAND = 64;
+
+t.test('kill -9 of the data process, 20 times under traffic', { skip }, async (t) => {
+  const rig = await startRig(t);
+  const { a, b, pulse } = rig;
+  const before = new Map<LabHost, { picture: string[]; descriptors: number; control: number }>();
+  for (const host of [a, b]) {
+    const control = (await statusOf(host)).pid;
+    before.set(host, {
+      picture: await picture(host),
+      descriptors: descriptorCount(control),
+      control,
+    });
+  }
+  const seconds = (ROUNDS * (LIFE_MS + 1500)) / 1000;
+  const there = await startFlow(rig.from, rig.to, { rate: 4000, seconds });
+  const back = await startFlow(rig.to, rig.from, { rate: 4000, seconds, port: 7101 });
+  t.teardown(() => {
+    there.kill();
+    back.kill();
+  });
+  await sleep(LIFE_MS);
+
+  const times: number[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const host of [a, b, a, b]) {
+      const { pid } = await dataProcess(host);
+      const killedMs = nowMs();
+      process.kill(pid, 'SIGKILL');
+      times.push(await pulse.back(killedMs, 10_000));
+    }
+    if (round < ROUNDS - 1) await sleep(LIFE_MS);
+  }
+  const worst = spread(times);
+  t.comment(`back after: p50 ${worst.p50} ms, p95 ${worst.p95} ms, worst ${worst.max} ms`);
+  t.equal(times.length, 20);
+  t.ok(worst.p95 <= BACK_MS, `p95 ${worst.p95} ms`);
+  t.ok(worst.max <= 2 * BACK_MS, `worst ${worst.max} ms`);
+
+  const [forth, home] = [await there.finish(), await back.finish()];
+  pulse.stop();
+  for (const { sent, received } of [forth, home]) {
+    const lost = sent.sent - received.received;
+    t.comment(`sent ${sent.sent}, lost ${lost}, late ${received.late}`);
+    t.equal(received.late, 0, 'order within the flow is kept over every restart');
+    t.equal(received.duplicates, 0);
+    t.equal(received.foreign, 0);
+    // 4000 a second: what is lost must fit in the times that traffic stood still.
+    t.ok(lost <= (times.reduce((sum, ms) => sum + ms, 0) / 1000) * 4000, `${lost} lost`);
+  }
+  await sleep(200);
+  for (const host of [a, b]) {
+    const was = before.get(host);
+    const status = await statusOf(host);
+    t.equal(status.pid, was?.control, 'control was not touched');
+    t.equal(status.processes[0]?.restarts, 2 * ROUNDS, 'every restart counted');
+    t.equal(status.processes[0]?.alive, true);
+    t.equal(status.links[0]?.repairs, 0, 'nothing had to be made again');
+    t.same(await picture(host), was?.picture, 'device, addresses and routes are the same');
+    t.equal(descriptorCount(status.pid), was?.descriptors, 'no descriptor leaked');
+    // What a process had read and not yet sent when it was killed died with it.
+    await checkBalance(t, host, 2 * ROUNDS * IN_HAND);
+    const counters = await countersOf(host);
+    t.ok((counters['egress.received'] ?? 0) > 10_000, 'counters outlive the process');
+  }
+});
