@@ -38,9 +38,9 @@ execFileSync(
   process.execPath,
   [
     'node_modules/assemblyscript/bin/asc.js',
-    'src/dataplane/wasm/checksum.ts',
+    'src/dataplane/wasm/packet.ts',
     '--outFile',
-    join(out, 'dist/checksum.wasm'),
+    join(out, 'dist/packet.wasm'),
     '--runtime',
     'stub',
     '--importMemory',

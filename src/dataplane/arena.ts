@@ -1,6 +1,6 @@
 /**
  * The packet arena: one fixed block of memory that holds every packet, header and argument
- * structure of the data process. It is the WebAssembly checksum kernel's memory, it is what the
+ * structure of the data process. It is the WebAssembly packet kernel's memory, it is what the
  * kernel's iovecs point into, and it never moves, so addresses are `base + offset`.
  * @module
  */
@@ -12,22 +12,51 @@ import { distDirectory } from '../sys/paths.ts';
 const WASM_PAGE_BYTES = 65536;
 const WORD_SPAN = 0x1_0000_0000;
 
-/** `sum(pointer, length, initial)`: one's-complement sum folded to 16 bits, not complemented. */
-export type ChecksumKernel = {
+/** The WebAssembly packet kernel (wasm/packet.ts, where each function is described). */
+export type PacketKernel = {
   sum(offset: number, length: number, initial: number): number;
-  sumTwo(
+  setBase(low: number, high: number): void;
+  segment(
+    scratch: number,
+    stride: number,
+    start: number,
+    prefixBytes: number,
+    ip: number,
+    l4: number,
+    isTcp: number,
+    at: number,
+    end: number,
+    gso: number,
+    count: number,
+    iovec: number,
+    ipSum: number,
+    l4Sum: number,
+    identification: number,
+    sequence: number,
+    flags: number,
+    middle: number,
+  ): void;
+  joinRun(
     first: number,
-    firstLength: number,
-    second: number,
-    secondLength: number,
-    initial: number,
+    ip: number,
+    l4: number,
+    prefixBytes: number,
+    isTcp: number,
+    datagramBytes: number,
+    at: number,
+    countMax: number,
+    identification: number,
+    sequence: number,
+    ipSum: number,
+    pseudo: number,
+    iovec: number,
   ): number;
 };
 
 export class Arena {
   readonly bytes: Uint8Array;
   readonly view: DataView;
-  readonly checksum: ChecksumKernel;
+  readonly kernel: PacketKernel;
   readonly base: number;
   readonly #baseLow: number;
   readonly #baseHigh: number;
@@ -37,21 +66,22 @@ export class Arena {
   constructor(capacityBytes: number) {
     const pages = Math.ceil(capacityBytes / WASM_PAGE_BYTES);
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
-    const module = new WebAssembly.Module(readFileSync(join(distDirectory(), 'checksum.wasm')));
+    const module = new WebAssembly.Module(readFileSync(join(distDirectory(), 'packet.wasm')));
     const instance = new WebAssembly.Instance(module, {
       env: {
         memory,
         abort: () => {
-          throw new Error('checksum kernel aborted');
+          throw new Error('packet kernel aborted');
         },
       },
     });
-    this.checksum = instance.exports as unknown as ChecksumKernel;
+    this.kernel = instance.exports as unknown as PacketKernel;
     this.bytes = new Uint8Array(memory.buffer);
     this.view = new DataView(memory.buffer);
     this.base = addressOf(memory.buffer);
     this.#baseLow = this.base % WORD_SPAN;
     this.#baseHigh = Math.floor(this.base / WORD_SPAN);
+    this.kernel.setBase(this.#baseLow, this.#baseHigh);
   }
 
   /**

@@ -94,6 +94,8 @@ export class Coalescer {
   readonly #nextSequence = new Uint32Array(FLOW_SLOTS);
   readonly #unfinished = new Uint8Array(FLOW_SLOTS);
   #openSlots = 0;
+  /** Where the last pushed packet waits as a full segment, so that more may join; −1 if nowhere. */
+  #lastSlot = -1;
 
   constructor(arena: Arena, layout: Layout) {
     this.#arena = arena;
@@ -110,6 +112,7 @@ export class Coalescer {
    */
   push(link: DataLink, frame: number, frameBytes: number, l3: number, headerBytes: number): void {
     const { view } = this.#arena;
+    this.#lastSlot = -1;
     const protocol = view.getUint8(l3 + 9);
     const l4 = l3 + headerBytes;
     const end = frame + frameBytes;
@@ -154,11 +157,13 @@ export class Coalescer {
           view.setUint8(first, view.getUint8(first) | TCP_PSH);
         }
         if (payloadBytes < (this.#segmentBytes[slot] as number)) this.#flushSlot(slot);
+        else this.#lastSlot = slot;
         return;
       }
       this.#flushSlot(slot);
     }
     this.#openSlots++;
+    this.#lastSlot = slot;
     this.#link[slot] = link;
     this.#frame[slot] = frame;
     this.#l3[slot] = l3;
@@ -177,6 +182,64 @@ export class Coalescer {
     );
   }
 
+  /**
+   * Joins, all in one go, up to `countMax` datagrams of `datagramBytes` at `at` (shim included) to
+   * the packet pushed last, as far as they continue its flow exactly. Returns how many; the caller
+   * sends the others the careful way.
+   */
+  joinRun(at: number, datagramBytes: number, countMax: number): number {
+    const slot = this.#lastSlot;
+    if (slot < 0 || this.#unfinished[slot] === 1) return 0;
+    const { shimBytes } = this.#link[slot] as DataLink;
+    const payloadBytes = this.#segmentBytes[slot] as number;
+    const prefixBytes = (this.#prefixBytes[slot] as number) + shimBytes;
+    if (prefixBytes + payloadBytes !== datagramBytes) return 0;
+    const { view, kernel } = this.#arena;
+    const first = (this.#frame[slot] as number) - shimBytes;
+    const l3 = this.#l3[slot] as number;
+    const l4 = this.#l4[slot] as number;
+    const segments = this.#segments[slot] as number;
+    const taken = first + prefixBytes - l3 + (this.#payloadBytes[slot] as number);
+    const room = Math.floor((IPV4_PACKET_BYTES_MAX - taken) / payloadBytes);
+    const isTcp = this.#protocol[slot] === PROTOCOL_TCP;
+    const id = getIpv4Identification(view, l3);
+    const hasDf = (getIpv4Fragment(view, l3) & IPV4_DF) !== 0;
+    const count = kernel.joinRun(
+      first,
+      l3 - first,
+      l4 - first,
+      prefixBytes,
+      isTcp ? 1 : 0,
+      datagramBytes,
+      at,
+      Math.max(0, Math.min(countMax, SEGMENTS_MAX - segments, room)),
+      hasDf ? -1 : (id + segments) & 0xffff,
+      this.#nextSequence[slot] as number,
+      // A right header sums to 0xffff: take out what differs between segments.
+      fold(0xffff + (~id & 0xffff) + (~view.getUint16(l3 + IPV4_CHECKSUM_OFFSET) & 0xffff)),
+      this.#pseudoSum(l3, (this.#protocol[slot] as number) + datagramBytes - (l4 - first)),
+      this.#iovecs + (slot * IOVECS_PER_SLOT + 1 + segments) * IOVEC_BYTES,
+    );
+    this.#segments[slot] = segments + count;
+    this.#payloadBytes[slot] = (this.#payloadBytes[slot] as number) + count * payloadBytes;
+    if (isTcp) {
+      this.#nextSequence[slot] = (this.#nextSequence[slot] as number) + count * payloadBytes;
+    }
+    return count;
+  }
+
+  /** Folded sum of both addresses and `rest` (protocol + length of the pseudo header). */
+  #pseudoSum(l3: number, rest: number): number {
+    const { view } = this.#arena;
+    return fold(
+      view.getUint16(l3 + IPV4_SOURCE_OFFSET) +
+        view.getUint16(l3 + IPV4_SOURCE_OFFSET + 2) +
+        view.getUint16(l3 + IPV4_DESTINATION_OFFSET) +
+        view.getUint16(l3 + IPV4_DESTINATION_OFFSET + 2) +
+        rest,
+    );
+  }
+
   /** Writes one frame that never waits (ARP); for frames without IPv4 inside. */
   pushPlain(link: DataLink, frame: number, frameBytes: number): void {
     this.#writeSingle(link, frame, frameBytes, 0);
@@ -191,17 +254,10 @@ export class Coalescer {
 
   /** RFC 1071 over pseudo header and segment; recognises a field that holds only the pseudo sum. */
   #verify(l3: number, l4: number, end: number, protocol: number): number {
-    const { view, checksum } = this.#arena;
+    const { view, kernel } = this.#arena;
     const length = end - l4;
-    const pseudo = fold(
-      view.getUint16(l3 + IPV4_SOURCE_OFFSET) +
-        view.getUint16(l3 + IPV4_SOURCE_OFFSET + 2) +
-        view.getUint16(l3 + IPV4_DESTINATION_OFFSET) +
-        view.getUint16(l3 + IPV4_DESTINATION_OFFSET + 2) +
-        protocol +
-        length,
-    );
-    if (checksum.sum(l4, length, pseudo) === 0xffff) return Checksum.Right;
+    const pseudo = this.#pseudoSum(l3, protocol + length);
+    if (kernel.sum(l4, length, pseudo) === 0xffff) return Checksum.Right;
     // A kernel tunnel endpoint on a veth leaves the inner checksum to "hardware" that is not there.
     const field = l4 + (protocol === PROTOCOL_TCP ? TCP_CHECKSUM_OFFSET : UDP_CHECKSUM_OFFSET);
     return view.getUint16(field) === pseudo ? Checksum.Unfinished : Checksum.Wrong;
@@ -334,13 +390,13 @@ export class Coalescer {
 
   /** Makes the first segment's headers speak for `totalBytes` of IP packet, checksum unfinished. */
   #prepareSuper(l3: number, l4: number, totalBytes: number, protocol: number): void {
-    const { view, checksum } = this.#arena;
+    const { view, kernel } = this.#arena;
     view.setUint16(l3 + IPV4_TOTAL_OFFSET, totalBytes);
     view.setUint16(l3 + IPV4_CHECKSUM_OFFSET, 0);
-    view.setUint16(l3 + IPV4_CHECKSUM_OFFSET, ~checksum.sum(l3, l4 - l3, 0) & 0xffff);
+    view.setUint16(l3 + IPV4_CHECKSUM_OFFSET, ~kernel.sum(l3, l4 - l3, 0) & 0xffff);
     const l4Total = totalBytes - (l4 - l3);
     if (protocol === PROTOCOL_UDP) view.setUint16(l4 + UDP_LENGTH_OFFSET, l4Total);
-    const pseudo = checksum.sum(l3 + IPV4_SOURCE_OFFSET, 8, fold(protocol + l4Total));
+    const pseudo = kernel.sum(l3 + IPV4_SOURCE_OFFSET, 8, fold(protocol + l4Total));
     const field = l4 + (protocol === PROTOCOL_TCP ? TCP_CHECKSUM_OFFSET : UDP_CHECKSUM_OFFSET);
     view.setUint16(field, pseudo);
   }
@@ -403,7 +459,7 @@ export class Coalescer {
     }
     const field = protocol === PROTOCOL_TCP ? TCP_CHECKSUM_OFFSET : UDP_CHECKSUM_OFFSET;
     if (state === Checksum.Unfinished && !link.vnetHeader) {
-      const complement = ~this.#arena.checksum.sum(l4, end - l4, 0) & 0xffff;
+      const complement = ~this.#arena.kernel.sum(l4, end - l4, 0) & 0xffff;
       view.setUint16(l4 + field, complement === 0 ? 0xffff : complement);
     }
     this.#writeSingle(

@@ -306,7 +306,7 @@ export class Egress {
       );
       return;
     }
-    this.#trains.append(link, peer, socket, tos, start, l3 + totalBytes - start, 0, 0);
+    this.#trains.append(link, peer, socket, tos, start, l3 + totalBytes - start);
   }
 
   /**
@@ -314,11 +314,11 @@ export class Egress {
    * pseudo header's sum, the rest from csum_start to `end` is ours to add. False when out of bounds.
    */
   #finishChecksum(frame: number, end: number): boolean {
-    const { view, checksum } = this.#arena;
+    const { view, kernel } = this.#arena;
     const from = frame + getVirtioCsumStart(view, frame - VIRTIO_NET_BYTES);
     const field = from + getVirtioCsumOffset(view, frame - VIRTIO_NET_BYTES);
     if (field + 2 > end) return false;
-    const complement = ~checksum.sum(from, end - from, 0) & 0xffff;
+    const complement = ~kernel.sum(from, end - from, 0) & 0xffff;
     // Zero would say "no checksum" to UDP; for TCP both zeros are the same number (RFC 1624).
     view.setUint16(field, complement === 0 ? 0xffff : complement);
     return true;
@@ -363,8 +363,6 @@ export class Egress {
       0,
       start,
       link.shimBytes + ETHERNET_HEADER_BYTES + ARP_BYTES,
-      0,
-      0,
     );
   }
 

@@ -115,6 +115,9 @@ export class Ingress {
   // Ancillary data of the message in hand.
   #segmentBytes = 0;
   #tos = 0;
+  /** Link of the datagram just pushed, where an equal one may follow by the short way. */
+  #joinable: DataLink | undefined;
+  #ecnCell = 0;
 
   constructor(arena: Arena, layout: Layout, coalescer: Coalescer, allLinks: readonly DataLink[]) {
     this.#arena = arena;
@@ -232,10 +235,28 @@ export class Ingress {
     }
     first.counters[TRAINS_RECEIVED] = (first.counters[TRAINS_RECEIVED] as number) + 1;
     const end = offset + length;
-    for (let at = offset; at < end; at += segmentBytes) {
+    let at = offset;
+    while (at < end) {
       const bytes = at + segmentBytes < end ? segmentBytes : end - at;
+      this.#joinable = undefined;
       this.#datagram(endpoint, first, at, bytes, source, tos, truncated);
+      at += bytes;
+      const more = Math.floor((end - at) / segmentBytes);
+      if (more > 0) at += this.#joinRun(at, segmentBytes, more) * segmentBytes;
     }
+  }
+
+  /** What follows a checked segment with the same headers has passed the same checks. */
+  #joinRun(at: number, segmentBytes: number, more: number): number {
+    const link = this.#joinable;
+    if (link === undefined) return 0;
+    const joined = this.#coalescer.joinRun(at, segmentBytes, more);
+    const { counters } = link;
+    const cell = ECN_BASE + this.#ecnCell;
+    counters[RECEIVED] = (counters[RECEIVED] as number) + joined;
+    counters[RECEIVED_BYTES] = (counters[RECEIVED_BYTES] as number) + joined * segmentBytes;
+    counters[cell] = (counters[cell] as number) + joined;
+    return joined;
   }
 
   #drop(link: DataLink, counter: number): void {
@@ -426,6 +447,11 @@ export class Ingress {
     if (tos !== innerTos) replaceIpv4Tos(view, l3, tos);
     // Padding behind the packet (short Ethernet frames) is left off.
     this.#coalescer.push(link, frame, l3 + totalBytes - frame, l3, headerBytes);
+    // With the TOS rewritten, the next header as it arrived will not equal this one.
+    if (tos === innerTos) {
+      this.#joinable = link;
+      this.#ecnCell = cell;
+    }
   }
 
   /** MODE_MISMATCH where another link, of another encapsulation, owns the destination. */

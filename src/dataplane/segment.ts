@@ -4,6 +4,7 @@
  * headers are written, each into a scratch buffer; payload stays where the device put it.
  * @module
  */
+import { updateChecksum16 } from '../wire/checksum.ts';
 import {
   getIpv4Identification,
   IPV4_CHECKSUM_OFFSET,
@@ -12,12 +13,12 @@ import {
   IPV4_SOURCE_OFFSET,
   IPV4_TOTAL_OFFSET,
   PROTOCOL_TCP,
-  PROTOCOL_UDP,
 } from '../wire/ipv4.ts';
 import {
   getTcpSequence,
   TCP_CHECKSUM_OFFSET,
   TCP_CWR,
+  TCP_DATA_OFFSET,
   TCP_FIN,
   TCP_FLAGS_OFFSET,
   TCP_PSH,
@@ -26,7 +27,7 @@ import {
 import { UDP_CHECKSUM_OFFSET, UDP_LENGTH_OFFSET } from '../wire/udp.ts';
 import type { Arena } from './arena.ts';
 import type { DataLink } from './link.ts';
-import type { Trains } from './trains.ts';
+import { SCRATCH_BYTES, type Trains } from './trains.ts';
 
 /** One's-complement sum of the four words of source and destination address, not folded. */
 function addressSum(view: DataView, l3: number): number {
@@ -65,13 +66,11 @@ export function segmentIpv4(
   gsoBytes: number,
   protocol: number,
 ): void {
-  const { view, bytes, checksum } = arena;
+  const { view, kernel } = arena;
   const l4 = l3 + headerBytes;
   const payload = l4 + l4Bytes;
   const end = l3 + totalBytes;
   const prefixBytes = payload - start;
-  const l3Shift = l3 - start;
-  const l4Shift = l4 - start;
   const isTcp = protocol === PROTOCOL_TCP;
 
   // Sums over what all segments share, with the fields that differ set to zero.
@@ -79,7 +78,7 @@ export function segmentIpv4(
   view.setUint16(l3 + IPV4_TOTAL_OFFSET, 0);
   view.setUint16(l3 + IPV4_IDENTIFICATION_OFFSET, 0);
   view.setUint16(l3 + IPV4_CHECKSUM_OFFSET, 0);
-  const ipSum = checksum.sum(l3, headerBytes, 0);
+  const ipSum = kernel.sum(l3, headerBytes, 0);
   const sequence = isTcp ? getTcpSequence(view, l4) : 0;
   const flags = isTcp ? view.getUint8(l4 + TCP_FLAGS_OFFSET) : 0;
   if (isTcp) {
@@ -90,46 +89,50 @@ export function segmentIpv4(
     view.setUint16(l4 + UDP_LENGTH_OFFSET, 0);
     view.setUint16(l4 + UDP_CHECKSUM_OFFSET, 0);
   }
-  const l4Sum = checksum.sum(l4, l4Bytes, fold(addressSum(view, l3) + protocol));
-  // RFC 3168 §6.1.2: CWR speaks once, on the first segment; FIN and PSH belong to the last.
-  const middleFlags = flags & ~(TCP_FIN | TCP_PSH);
+  const l4Sum = kernel.sum(l4, l4Bytes, fold(addressSum(view, l3) + protocol));
+  // FIN and PSH belong to the last segment; CWR speaks once, on the first (RFC 3168 §6.1.2).
+  const lastFlags = flags & ~TCP_CWR;
+  const middleFlags = lastFlags & ~(TCP_FIN | TCP_PSH);
 
+  let at = payload;
   let index = 0;
-  for (let at = payload; at < end; at += gsoBytes, index++) {
+  while (at < end) {
     const payloadBytes = at + gsoBytes < end ? gsoBytes : end - at;
-    const header = trains.takeScratch();
-    bytes.copyWithin(header, start, payload);
-    const ip = header + l3Shift;
-    const transport = header + l4Shift;
-    const segmentTotal = headerBytes + l4Bytes + payloadBytes;
-    const id = (identification + index) & 0xffff;
-    view.setUint16(ip + IPV4_TOTAL_OFFSET, segmentTotal);
-    view.setUint16(ip + IPV4_IDENTIFICATION_OFFSET, id);
-    view.setUint16(ip + IPV4_CHECKSUM_OFFSET, ~fold(ipSum + segmentTotal + id) & 0xffff);
-    const l4Total = l4Bytes + payloadBytes;
-    if (isTcp) {
-      const segmentSequence = (sequence + index * gsoBytes) >>> 0;
-      let segmentFlags = at + gsoBytes < end ? middleFlags : flags;
-      if (index > 0) segmentFlags &= ~TCP_CWR;
-      view.setUint32(transport + TCP_SEQUENCE_OFFSET, segmentSequence);
-      view.setUint8(transport + TCP_FLAGS_OFFSET, segmentFlags);
-      const initial = fold(
-        l4Sum + l4Total + (segmentSequence >>> 16) + (segmentSequence & 0xffff) + segmentFlags,
-      );
-      const sum = checksum.sum(at, payloadBytes, initial);
-      view.setUint16(transport + TCP_CHECKSUM_OFFSET, ~sum & 0xffff);
-    } else {
-      view.setUint16(transport + UDP_LENGTH_OFFSET, l4Total);
-      // The length stands in the header and in the pseudo header (RFC 768).
-      const sum = checksum.sum(at, payloadBytes, fold(l4Sum + 2 * l4Total));
-      const complement = ~sum & 0xffff;
-      view.setUint16(transport + UDP_CHECKSUM_OFFSET, complement === 0 ? 0xffff : complement);
-    }
-    trains.append(link, peer, socket, tos, header, prefixBytes, at, payloadBytes);
+    const room = trains.reserveRun(link, peer, socket, tos, prefixBytes + payloadBytes);
+    const count = Math.min(room, Math.ceil((end - at) / gsoBytes));
+    const runBytes = Math.min(count * gsoBytes, end - at);
+    const scratch = trains.takeScratch(count);
+    kernel.segment(
+      scratch,
+      SCRATCH_BYTES,
+      start,
+      prefixBytes,
+      l3 - start,
+      l4 - start,
+      isTcp ? 1 : 0,
+      at,
+      end,
+      gsoBytes,
+      count,
+      trains.runIovec,
+      ipSum,
+      l4Sum,
+      identification + index,
+      (sequence + index * gsoBytes) >>> 0,
+      lastFlags,
+      middleFlags,
+    );
+    if (index === 0 && (flags & TCP_CWR) !== 0) setCwr(view, scratch + l4 - start);
+    trains.commitRun(count, count * prefixBytes + runBytes, runBytes < count * gsoBytes);
+    at += runBytes;
+    index += count;
   }
 }
 
-/** Whether {@link segmentIpv4} can cut this protocol. */
-export function canSegment(protocol: number): boolean {
-  return protocol === PROTOCOL_TCP || protocol === PROTOCOL_UDP;
+/** Sets CWR in a finished TCP header and mends its checksum (RFC 1624). */
+function setCwr(view: DataView, tcp: number): void {
+  const before = view.getUint16(tcp + TCP_DATA_OFFSET);
+  view.setUint16(tcp + TCP_DATA_OFFSET, before | TCP_CWR);
+  const checksum = view.getUint16(tcp + TCP_CHECKSUM_OFFSET);
+  view.setUint16(tcp + TCP_CHECKSUM_OFFSET, updateChecksum16(checksum, before, before | TCP_CWR));
 }

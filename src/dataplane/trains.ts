@@ -127,6 +127,9 @@ export class Trains {
   #nextTrain = 0;
   #nextSegment = 0;
 
+  #runTrain = 0;
+  /** Where the iovecs of a reserved run begin. */
+  runIovec = 0;
   /** Bytes waiting in all open trains. */
   pendingBytes = 0;
 
@@ -164,31 +167,77 @@ export class Trains {
     }
   }
 
-  /** Offset of a fresh {@link SCRATCH_BYTES} header buffer; room was ensured before. */
-  takeScratch(): number {
-    return this.#scratch + this.#scratchUsed++ * SCRATCH_BYTES;
+  /** Offset of `count` fresh header buffers, {@link SCRATCH_BYTES} apart; room was ensured before. */
+  takeScratch(count: number): number {
+    const offset = this.#scratch + this.#scratchUsed * SCRATCH_BYTES;
+    this.#scratchUsed += count;
+    return offset;
   }
 
   /**
-   * Appends one datagram: `firstBytes` at arena offset `first`, then `secondBytes` at `second`
-   * (0 = none). `borrowed:` both ranges must stay untouched until {@link flush}.
+   * Appends one datagram: `byteCount` bytes at arena offset `start`.
+   * `borrowed:` the range must stay untouched until {@link flush}.
    */
   append(
     link: DataLink,
     peer: number,
     socket: number,
     tos: number,
-    first: number,
-    firstBytes: number,
-    second: number,
-    secondBytes: number,
+    start: number,
+    byteCount: number,
   ): void {
-    const byteCount = firstBytes + secondBytes;
-    const iovecsPerSegment = secondBytes === 0 ? 1 : 2;
+    const train = this.#find(link, peer, socket, tos, byteCount, 1);
+    const segments = this.#segments[train] as number;
+    const iovec = this.#iovecs + (train * IOVECS_PER_TRAIN + segments) * IOVEC_BYTES;
+    this.#arena.writeIovec(iovec, start, byteCount);
+    this.#add(train, 1, byteCount, byteCount < (this.#segmentBytes[train] as number));
+  }
+
+  /**
+   * Prepares for datagrams of `datagramBytes` in two pieces each (header, payload): returns how
+   * many of them may follow; {@link runIovec} then says where their iovecs go, and
+   * {@link commitRun} takes them. Always at least one.
+   */
+  reserveRun(
+    link: DataLink,
+    peer: number,
+    socket: number,
+    tos: number,
+    datagramBytes: number,
+  ): number {
+    const train = this.#find(link, peer, socket, tos, datagramBytes, 2);
+    const segments = this.#segments[train] as number;
+    this.#runTrain = train;
+    this.runIovec = this.#iovecs + (train * IOVECS_PER_TRAIN + segments * 2) * IOVEC_BYTES;
+    const room = UDP_PAYLOAD_BYTES_MAX - (this.#bytes[train] as number);
+    return Math.min(UDP_SEGMENTS_MAX - segments, Math.floor(room / datagramBytes));
+  }
+
+  /** Takes `count` datagrams whose iovecs were written; the last `isShort` ends the train. */
+  commitRun(count: number, byteCount: number, isShort: boolean): void {
+    this.#add(this.#runTrain, count, byteCount, isShort);
+  }
+
+  #add(train: number, count: number, byteCount: number, closes: boolean): void {
+    this.#segments[train] = (this.#segments[train] as number) + count;
+    this.#bytes[train] = (this.#bytes[train] as number) + byteCount;
+    if (closes) this.#closed[train] = 1;
+    this.pendingBytes += byteCount;
+  }
+
+  /** The open train that a datagram of `byteCount` bytes may join, or a new one. */
+  #find(
+    link: DataLink,
+    peer: number,
+    socket: number,
+    tos: number,
+    byteCount: number,
+    iovecsPerSegment: number,
+  ): number {
     const slot =
       (Math.imul(peer ^ Math.imul(socket + (tos << 8), 0x85ebca6b), 0x9e3779b1) >>> 24) &
       (KEY_SLOTS - 1);
-    let train = this.#bySlot[slot] as number;
+    const train = this.#bySlot[slot] as number;
     if (
       train < 0 ||
       this.#closed[train] === 1 ||
@@ -201,17 +250,9 @@ export class Trains {
       this.#segments[train] === UDP_SEGMENTS_MAX ||
       (this.#bytes[train] as number) + byteCount > UDP_PAYLOAD_BYTES_MAX
     ) {
-      train = this.#open(link, peer, socket, tos, byteCount, iovecsPerSegment, slot);
+      return this.#open(link, peer, socket, tos, byteCount, iovecsPerSegment, slot);
     }
-    const segments = this.#segments[train] as number;
-    const iovec =
-      this.#iovecs + (train * IOVECS_PER_TRAIN + segments * iovecsPerSegment) * IOVEC_BYTES;
-    this.#arena.writeIovec(iovec, first, firstBytes);
-    if (secondBytes !== 0) this.#arena.writeIovec(iovec + IOVEC_BYTES, second, secondBytes);
-    this.#segments[train] = segments + 1;
-    this.#bytes[train] = (this.#bytes[train] as number) + byteCount;
-    if (byteCount < (this.#segmentBytes[train] as number)) this.#closed[train] = 1;
-    this.pendingBytes += byteCount;
+    return train;
   }
 
   #open(

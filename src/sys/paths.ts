@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /**
- * The folder that holds the built programs (`fanway.js`, `dataplane.js`, `checksum.wasm`).
+ * The folder that holds the built programs (`fanway.js`, `dataplane.js`, `packet.wasm`).
  * Found by walking up from the running module, so it works from `dist/` itself, from bundled
  * tests and from an installed package alike.
  * @throws Error when nothing was built yet.
@@ -16,7 +16,7 @@ import { fileURLToPath } from 'node:url';
 export function distDirectory(): string {
   const start = dirname(fileURLToPath(import.meta.url));
   for (let folder = start; ; folder = dirname(folder)) {
-    if (existsSync(join(folder, 'dataplane.js')) && existsSync(join(folder, 'checksum.wasm'))) {
+    if (existsSync(join(folder, 'dataplane.js')) && existsSync(join(folder, 'packet.wasm'))) {
       return folder;
     }
     if (existsSync(join(folder, 'dist', 'dataplane.js'))) return join(folder, 'dist');
