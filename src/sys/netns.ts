@@ -37,7 +37,7 @@ export class NetworkNamespace {
     try {
       return new NetworkNamespace(openSync(THREAD_NAMESPACE, 'r'));
     } finally {
-      enter(back);
+      moveTo(back);
     }
   }
 
@@ -109,6 +109,12 @@ export class NetworkNamespace {
 }
 
 function enter(namespace: NetworkNamespace): void {
+  // setns asks for CAP_SYS_ADMIN even to stay: a service with CAP_NET_ADMIN alone never leaves home.
+  if (namespace === (current ?? home)) return;
+  moveTo(namespace);
+}
+
+function moveTo(namespace: NetworkNamespace): void {
   check('setns', libc.setns(namespace.fd, CLONE_NEWNET));
   current = namespace;
 }

@@ -1,0 +1,268 @@
+import { spawn } from 'node:child_process';
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { describeChange } from '../../src/control/change.ts';
+import type { Plan } from '../../src/control/plan.ts';
+import type { LinkStatus } from '../../src/control/status.ts';
+import { Lab, type LabHost } from '../../src/demo/lab.ts';
+import { processesIn } from '../../src/demo/processes.ts';
+import { hasNft } from '../../src/sys/nft.ts';
+import { distDirectory } from '../../src/sys/paths.ts';
+import { fanway, picture, until } from '../control/lab-router.ts';
+import { skipWithoutTun } from '../netns/privileges.ts';
+
+const skip = skipWithoutTun();
+
+async function oneHost(t: Test): Promise<LabHost> {
+  const lab = await Lab.create({ hosts: 1 });
+  t.teardown(() => lab.close());
+  return lab.host(0);
+}
+
+t.test('plan says what up then does, and does nothing', { skip }, async (t) => {
+  const host = await oneHost(t);
+  const before = await picture(host);
+  for (const encap of ['vxlan', 'ipip', 'fou']) {
+    const words = ['250.0.0.0/8', 'eth0/16', 'host-reserve', '2', '--encap', encap];
+    const text = await fanway(host, 'plan', ...words);
+    t.equal(text.code, 0, text.err);
+    t.match(text.out, /fan-250-0-28: 250\.0\.0\.0\/8 over 172\.30\.0\.28\/16/);
+    const planned = JSON.parse((await fanway(host, 'plan', ...words, '--json')).out) as Plan;
+    t.same(await picture(host), before, `${encap}: nothing was changed`);
+    t.notOk(existsSync(join(host.runDirectory, 'journal')));
+    const up = await fanway(host, 'up', ...words, '--json');
+    t.equal(up.code, 0, up.err);
+    const done = JSON.parse(up.out) as Plan;
+    t.same(done, planned, `${encap}: up carried out exactly that list`);
+    if (planned.outcome === 'changes') {
+      for (const change of planned.changes) t.ok(text.out.includes(describeChange(change)));
+    }
+    t.equal((await fanway(host, 'down', '250', 'eth0')).code, 0);
+    t.same(await picture(host), before, `${encap}: down took everything back`);
+    t.same(readdirSync(join(host.runDirectory, 'journal')), []);
+    const { rmSync } = await import('node:fs');
+    rmSync(join(host.runDirectory, 'journal'), { recursive: true });
+  }
+  t.same(processesIn(host.namespace.inode), [], 'no process is left');
+});
+
+t.test('show has fanctl columns; the same fan again is no error', { skip }, async (t) => {
+  const host = await oneHost(t);
+  const header = 'Bridge           Overlay              Underlay             Flags\n';
+  t.same(await fanway(host, 'show'), { code: 0, out: header, err: '' }, 'without any fan');
+  t.equal((await fanway(host, 'up', '250.0.0.0/8', '172.30.0.28/16')).code, 0);
+  const row = 'fan-250-0-28     250.0.0.0/8          172.30.0.28/16       host-reserve 1\n';
+  t.equal((await fanway(host, 'show')).out, header + row);
+  for (const words of [
+    ['250.0.0.0/8', '172.30.0.28/16'],
+    ['250', 'eth0'],
+    ['-u', '172.30.0.0/16', '-o', '250.0.0.0/8'],
+  ]) {
+    const again = await fanway(host, 'up', ...words);
+    t.equal(again.code, 0, words.join(' '));
+    t.match(again.out, /fan-250-0-28: already configured/);
+  }
+  const other = await fanway(host, 'up', '250', 'eth0', '--encap', 'ipip');
+  t.equal(other.code, 3);
+  t.match(other.err, /has a fan already.*encap vxlan, not ipip.*take it down first/);
+  t.equal((await fanway(host, 'up', '251', 'eth0', 'bridge', 'br-two', 'auto')).code, 0);
+  const second = 'br-two           251.0.0.0/8          172.30.0.28/16       ';
+  t.equal(
+    (await fanway(host, 'show')).out,
+    `${header}${row}${second}host-reserve 1 auto bridge br-two\n`,
+  );
+  const links = JSON.parse((await fanway(host, 'show', '--json')).out) as LinkStatus[];
+  t.match(links, [
+    { name: 'fan-250-0-28', slice: '250.0.28.0/24', gateway: '250.0.28.1', encap: 'vxlan' },
+    { name: 'br-two', device: 'fw-251-0-28', innerMtu: 1450, port: 4789 },
+  ]);
+  t.match((await fanway(host, 'status')).out, /data process \d+: alive/);
+  t.match((await fanway(host, 'counters', '--all')).out, /egress\.received/);
+  t.match((await fanway(host, 'explain', '250.0.28.9')).out, /this host.*fan-250-0-28/);
+  t.match((await fanway(host, 'explain', '250.1.27.9')).out, /of host 172\.30\.1\.27/);
+  t.equal((await fanway(host, 'down', '-e')).code, 0);
+});
+
+t.test('down refuses while a container is attached, unless forced', { skip }, async (t) => {
+  const host = await oneHost(t);
+  const [container] = host.containers;
+  if (container === undefined) throw new Error('no container');
+  await fanway(host, 'up', '250', 'eth0');
+  await container.attach({ bridge: 'fan-250-0-28', address: 0xfa001c02, length: 8 });
+  const refused = await fanway(host, 'down', '250', 'eth0');
+  t.equal(refused.code, 3);
+  t.match(refused.err, new RegExp(`in use by ${container.hostEnd}.*--force`));
+  t.match((await fanway(host, 'show')).out, /fan-250-0-28/, 'and it still runs');
+  t.equal((await fanway(host, 'down', '250', 'eth0', '--force')).code, 0);
+  t.notOk((await picture(host)).some((line) => /fan-|fw-/.test(line)));
+});
+
+t.test('what cannot be is refused with its exit code, and nothing happens', { skip }, async (t) => {
+  const host = await oneHost(t);
+  await host.netlink.createBridge('br0', { up: true });
+  await host.netlink.addAddress('br0', 0xfa090909, 24);
+  const before = await picture(host);
+  const table: [words: string, code: number, expected: RegExp][] = [
+    ['up 250 eth0', 3, /250\.9\.9\.9\/24 on br0 and the route 250\.9\.9\.0\/24/],
+    ['up 251 eth9', 3, /no device eth9/],
+    ['up 251 172.30.0.99', 3, /not an address of this host/],
+    ['up 127 eth0', 3, /never leaves a host/],
+    ['up 251.0.0.0/16 eth0/8', 3, /no slice for each/],
+    ['up 251 eth0 bridge br0', 3, /called br0/],
+    ['up 251 default', 3, /no default route/],
+    ['up 251', 2, /underlay of the fan is missing/],
+    ['up 251 eth0 bridge a-name-of-17-chars', 2, /Linux takes 15/],
+    ['up 251 eth0 --frob', 2, /not an option/],
+    ['up -a --file /nowhere', 2, /\/nowhere: is not there/],
+    ['down', 2, /name a fan/],
+    ['down 251 eth0', 3, /not configured/],
+    ['down fan-251-0-28', 3, /not configured/],
+    ['frob', 2, /is no verb/],
+    ['show x', 2, /not an option of show/],
+    ['status', 5, /no router runs/],
+    ['counters', 5, /fanway up starts one/],
+    ['explain 250.0.0.x', 2, /not an IPv4 address/],
+    ['check', 2, /name the file/],
+    ['daemon -c /nowhere', 2, /is not there/],
+    ['capture', 5, /no router runs/],
+    ['capture --count x', 2, /is a number/],
+  ];
+  for (const [words, code, expected] of table) {
+    const outcome = await fanway(host, ...words.split(' '));
+    t.equal(outcome.code, code, words);
+    t.match(outcome.err, expected, words);
+  }
+  const json = await fanway(host, 'up', '251', 'eth9', '--json');
+  t.match(JSON.parse(json.out), { error: { code: 'underlay-no-device', exitCode: 3 } });
+  t.same(await picture(host), before);
+  t.same(processesIn(host.namespace.inode), [], 'no router was started for it');
+  t.match(await fanway(host, 'up', '251', 'eth0', 'off'), { code: 0, out: /^off: / });
+  t.equal((await fanway(host, 'up', '250', 'eth0', '--force')).code, 0, '--force goes on');
+  t.equal((await fanway(host, 'down', '-e')).code, 0);
+  t.same(await picture(host), before);
+});
+
+t.test('-a takes its fans from a file, all or none', { skip }, async (t) => {
+  const host = await oneHost(t);
+  const before = await picture(host);
+  const file = join(host.runDirectory, 'fan');
+  const write = (text: string): void => writeFileSync(file, text, { mode: 0o600 });
+  write('250.0.0.0/8 eth0/16\n251.0.0.0/8 eth0/16 frob\n\nx y z\n');
+  const wrong = await fanway(host, 'up', '-a', '--file', file);
+  t.equal(wrong.code, 2);
+  t.match(wrong.err, `${file}:2: `);
+  t.match(wrong.err, `${file}:4: `);
+  write('250.0.0.0/8 eth0/16\n127.0.0.0/8 eth0/16\n252.0.0.0/8 eth7/16\n');
+  const refused = await fanway(host, 'up', '-a', '--file', file);
+  t.equal(refused.code, 3);
+  t.match(refused.err, `${file}:2: `);
+  t.match(refused.err, `${file}:3: `);
+  t.same(await picture(host), before, 'not even the good line was carried out');
+
+  write(
+    '# ours\n250.0.0.0/8 eth0/16\n251.0.0.0/8 eth0/16 off\n172.30.0.0/16 252.0.0.0/8 --enable\n',
+  );
+  const up = await fanway(host, 'up', '-a', '--file', file);
+  t.equal(up.code, 0, up.err);
+  t.equal((await fanway(host, 'up', '253', 'eth0', '--encap', 'fou')).code, 0);
+  const bridges = async (): Promise<string[]> =>
+    (await fanway(host, 'show')).out
+      .split('\n')
+      .slice(1, -1)
+      .map((line) => line.split(' ')[0] ?? '');
+  t.same(await bridges(), ['fan-250-0-28', 'fan-252-0-28', 'fan-253-0-28']);
+  t.equal((await fanway(host, 'down', '-a')).code, 0);
+  t.same(await bridges(), ['fan-253-0-28'], 'only what -a brought up');
+  t.equal((await fanway(host, 'down', '-e')).code, 0);
+  t.same(await picture(host), before);
+});
+
+t.test('--foreground stays until SIGTERM and undoes itself', { skip }, async (t) => {
+  const host = await oneHost(t);
+  const before = await picture(host);
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    const program = join(distDirectory(), 'fanway.js');
+    const child = host.spawn(process.execPath, [program, 'up', '250', 'eth0', '--foreground'], {
+      env: host.environment,
+      stdio: 'ignore',
+    });
+    const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
+    await until('the fan is shown', 8000, async () =>
+      (await fanway(host, 'show')).out.includes('fan-250-0-28'),
+    );
+    t.notSame(await picture(host), before);
+    child.kill(signal);
+    t.equal(await ended, 0, signal);
+    t.same(await picture(host), before, `${signal}: everything was taken back`);
+  }
+});
+
+t.test('masquerading is there with the fan and gone with it', async (t) => {
+  if (skip !== false) return void t.plan(0, skip);
+  if (!hasNft()) return void t.plan(0, 'nft is not installed (package nftables)');
+  const host = await oneHost(t);
+  const rules = (): Promise<string> =>
+    new Promise((resolve) => {
+      const child = host.spawn('nft', ['list', 'ruleset'], { stdio: ['ignore', 'pipe', 'ignore'] });
+      let text = '';
+      child.stdout?.on('data', (chunk) => {
+        text += String(chunk);
+      });
+      child.on('close', () => resolve(text));
+    });
+  await fanway(host, 'up', '250', 'eth0');
+  t.match(await rules(), /ip saddr 250\.0\.28\.0\/24 ip daddr != 250\.0\.0\.0\/8.*masquerade/);
+  await fanway(host, 'up', '251', 'eth0', '--no-masquerade');
+  t.notMatch(await rules(), /251\.0/);
+  t.equal((await fanway(host, 'down', '-e')).code, 0);
+  t.equal(await rules(), '');
+});
+
+t.test('two commands at once do not disturb each other', { skip }, async (t) => {
+  const host = await oneHost(t);
+  const before = await picture(host);
+  const outcomes = await Promise.all([
+    fanway(host, 'up', '250', 'eth0'),
+    fanway(host, 'up', '250', 'eth0'),
+    fanway(host, 'up', '251', 'eth0'),
+  ]);
+  for (const { code, err } of outcomes) t.equal(code, 0, err);
+  t.equal((await fanway(host, 'show')).out.trim().split('\n').length, 3);
+  const downs = await Promise.all([
+    fanway(host, 'down', '250', 'eth0'),
+    fanway(host, 'down', '251', 'eth0'),
+  ]);
+  for (const { code, err } of downs) t.equal(code, 0, err);
+  t.same(await picture(host), before);
+  t.same(processesIn(host.namespace.inode), []);
+});
+
+t.test('without the right to change the network it says so', { skip }, async (t) => {
+  if (process.getuid?.() !== 0) return void t.plan(0, 'needs root to become somebody else');
+  const host = await oneHost(t);
+  const program = join(distDirectory(), 'fanway.js');
+  const run = (...args: string[]): Promise<{ code: number | null; err: string }> =>
+    new Promise((resolve) => {
+      const child = host.run(() =>
+        spawn(process.execPath, [program, ...args], {
+          env: { ...process.env, FANWAY_RUN_DIR: '/tmp/fanway-nobody' },
+          stdio: ['ignore', 'ignore', 'pipe'],
+          uid: 65534,
+          gid: 65534,
+        }),
+      );
+      let err = '';
+      child.stderr?.on('data', (chunk) => {
+        err += String(chunk);
+      });
+      child.on('error', (error) => resolve({ code: -1, err: error.message }));
+      child.on('close', (code) => resolve({ code, err }));
+    });
+  const up = await run('up', '250', 'eth0');
+  if (/EACCES|Cannot find module/.test(up.err))
+    return void t.plan(0, 'nobody cannot read the build');
+  t.equal(up.code, 4, up.err);
+  t.match(up.err, /needs CAP_NET_ADMIN: run it as root/);
+  t.equal((await run('plan', '250', 'eth0')).code, 0, 'planning needs no right');
+});
