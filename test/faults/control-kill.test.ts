@@ -1,0 +1,142 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import type { LabHost } from '../../src/demo/lab.ts';
+import { killAllIn, processesIn } from '../../src/demo/processes.ts';
+import { runFanway } from '../../src/demo/router.ts';
+import { readSysctl, writeSysctl } from '../../src/sys/sysctl.ts';
+import { skipWithoutTun } from '../netns/privileges.ts';
+import {
+  attach,
+  BRIDGE,
+  checkBalance,
+  dataProcess,
+  nowMs,
+  OVERLAY,
+  Pulse,
+  picture,
+  sleep,
+  spread,
+  startRig,
+  statusOf,
+  until,
+} from './rig.ts';
+
+const skip = skipWithoutTun();
+/** A life this long makes the shell start the next one at once. */
+const LIFE_MS = 5200;
+const ANSWERS_MS = 3000;
+/** Longest silence while one data process takes over from the orphan of another. */
+const HANDOVER_MS = 1000;
+
+async function anotherControl(host: LabHost, than: number): Promise<number> {
+  return until('another control process', 10_000, async () => {
+    const status = await statusOf(host).catch(() => undefined);
+    return status !== undefined && status.pid !== than && status.pid;
+  });
+}
+
+t.test('kill -9 of control, six times under traffic', { skip }, async (t) => {
+  const { a, b, pulse } = await startRig(t);
+  const pictures = new Map([
+    [a, await picture(a)],
+    [b, await picture(b)],
+  ]);
+  const startMs = nowMs();
+  const times: number[] = [];
+  for (let round = 0; round < 3; round++) {
+    await sleep(LIFE_MS);
+    for (const host of [a, b]) {
+      const { pid } = await statusOf(host);
+      const orphan = (await dataProcess(host)).pid;
+      const killedMs = nowMs();
+      process.kill(pid, 'SIGKILL');
+      // The orphan forwards on: what is asked right now is answered right away.
+      const back = await pulse.back(killedMs, 5000);
+      t.ok(back < 100, `the orphan forwards on (${Math.round(back)} ms)`);
+      await anotherControl(host, pid);
+      times.push(nowMs() - killedMs);
+      const status = await statusOf(host);
+      t.equal(status.links[0]?.state, 'up');
+      t.not(status.processes[0]?.pid, orphan);
+      t.equal(status.processes[0]?.alive, true);
+      t.notOk(existsSync(`/proc/${orphan}/exe`), 'the orphan was ended');
+      t.equal(processesIn(host.namespace.inode).length, 3, 'shell, control, data process: once');
+      t.same(await picture(host), pictures.get(host), 'no device, address or route doubled');
+    }
+  }
+  const { p50, max } = spread(times);
+  const { longestMs, lost, doubled } = pulse.gaps(startMs);
+  t.comment(`status answers after: p50 ${p50} ms, worst ${max} ms`);
+  t.comment(`longest silence ${Math.round(longestMs)} ms, ${lost} of ${pulse.beats.length} lost`);
+  t.ok(max < ANSWERS_MS, `worst ${max} ms`);
+  t.ok(longestMs < HANDOVER_MS, `longest silence ${Math.round(longestMs)} ms`);
+  t.equal(doubled, 0);
+  pulse.stop();
+  await sleep(200);
+  // Counters begin anew with each control process; what they count from then on balances.
+  for (const host of [a, b]) await checkBalance(t, host);
+});
+
+t.test('kill -9 of everything, then up and down', { skip }, async (t) => {
+  const { lab, a, b, from, to, pulse } = await startRig(t);
+  // Somebody else's bridge, address, route and setting on either host.
+  const foreign = new Map<LabHost, string[]>();
+  const bare = async (host: LabHost) =>
+    (await picture(host)).filter((line) => / (br-other|9\.9\.\S+) /.test(line));
+  for (const host of [a, b]) {
+    await host.netlink.createBridge('br-other', { up: true });
+    await host.netlink.addAddress('br-other', 0x0909_0901, 24);
+    await host.netlink.addRoute({ dst: { address: 0x0909_0a00, length: 24 }, via: 0x0909_0909 });
+    host.run(() => writeSysctl('net/ipv4/conf/br-other/rp_filter', '1'));
+    foreign.set(host, await bare(host));
+  }
+  const whole = withoutIndexes(await picture(a));
+
+  for (const host of [a, b]) {
+    killAllIn(host.namespace.inode);
+    t.same(processesIn(host.namespace.inode), []);
+    t.ok(await host.netlink.findLink(BRIDGE), 'the devices outlive everything');
+  }
+  pulse.stop();
+
+  await runFanway(a, ['up', OVERLAY, 'eth0/16', 'bridge', BRIDGE]);
+  await attach(a);
+  t.same(withoutIndexes(await picture(a)), whole, 'up: as it was, nothing twice');
+  await runFanway(b, ['down', OVERLAY, 'eth0/16']);
+  t.equal(await b.netlink.findLink(BRIDGE), undefined);
+  t.same(
+    (await picture(b)).filter((line) => /fanway:| 250\./.test(line)),
+    [],
+    'down: nothing of ours is left',
+  );
+  t.same(processesIn(b.namespace.inode), []);
+  t.same(readdirSync(join(b.runDirectory, 'journal')), []);
+
+  await runFanway(b, ['up', OVERLAY, 'eth0/16', 'bridge', BRIDGE]);
+  await attach(b);
+  const again = await Pulse.start(from, to);
+  t.teardown(() => again.stop());
+  t.ok((await again.back(nowMs(), 5000)) < 1000, 'traffic is back');
+  again.stop();
+  await sleep(200);
+  for (const host of lab.hosts) {
+    await checkBalance(t, host);
+    t.same(await bare(host), foreign.get(host), 'what others made is untouched');
+    t.equal(
+      host.run(() => readSysctl('net/ipv4/conf/br-other/rp_filter')),
+      '1',
+    );
+  }
+});
+
+/** Devices made anew have new indexes and MACs; everything else must be equal. */
+function withoutIndexes(lines: readonly string[]): string[] {
+  const named: Record<string, number[]> = { link: [1, 6, 8], address: [1], route: [3] };
+  return lines
+    .map((line) => {
+      const words = line.split(' ');
+      return words.filter((_, i) => named[words[0] ?? '']?.includes(i) !== true).join(' ');
+    })
+    .sort();
+}
