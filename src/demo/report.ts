@@ -2,7 +2,7 @@
  * What the demo found: the verdict and the closing table.
  * @module
  */
-import type { OverlayResult } from './measure.ts';
+import { type OverlayResult, UDP_LOSS_MAX } from './measure.ts';
 import type { RouterCounters } from './router.ts';
 import { type Column, grouped, renderTable } from './table.ts';
 
@@ -25,9 +25,6 @@ export type DemoReport = {
   overlays: OverlayReport[];
   problems: string[];
 };
-
-/** A paced stream on a busy machine may lose this share without being called broken. */
-const UDP_LOSS_MAX = 0.01;
 
 /** What did not arrive as it should, as sentences; fanway only, the kernel is a yardstick. */
 export function judge(report: DemoReport): string[] {

@@ -88,19 +88,23 @@ function start(t: Pick<Test, 'teardown'>, args: readonly string[]): Run {
   return run;
 }
 
-t.test('the demo carries everything and leaves nothing', { skip }, async (t) => {
-  const run = start(t, []);
-  const code = await run.ended;
-  t.equal(code, 0, run.output);
-  for (const name of ['fanway vxlan', 'fanway ipip', 'fanway fou']) {
-    t.match(run.output, new RegExp(`${name} +30/30 +0 % .*equal [0-9a-f]{8}`));
-  }
-  t.match(run.output, /its fanway \(vxlan\) +[\d,]{4,}/, 'the routers counted');
-  t.match(run.output, /Everything arrived; everything was taken down/);
-  t.same(run.leftovers(), []);
-});
+t.test(
+  'the demo carries everything and leaves nothing',
+  { skip, timeout: DEMO_MS_MAX },
+  async (t) => {
+    const run = start(t, []);
+    const code = await run.ended;
+    t.equal(code, 0, run.output);
+    for (const name of ['fanway vxlan', 'fanway ipip', 'fanway fou']) {
+      t.match(run.output, new RegExp(`${name} +30/30 +0 % .*equal [0-9a-f]{8}`));
+    }
+    t.match(run.output, /its fanway \(vxlan\) +[\d,]{4,}/, 'the routers counted');
+    t.match(run.output, /Everything arrived; everything was taken down/);
+    t.same(run.leftovers(), []);
+  },
+);
 
-t.test('--json prints one document', { skip }, async (t) => {
+t.test('--json prints one document', { skip, timeout: DEMO_MS_MAX }, async (t) => {
   const run = new Run(['--json', '--encap', 'fou']);
   t.teardown(() => run.close());
   t.equal(await run.ended, 0, run.output);
@@ -111,7 +115,7 @@ t.test('--json prints one document', { skip }, async (t) => {
 });
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  t.test(`${signal} in the middle leaves nothing`, { skip }, async (t) => {
+  t.test(`${signal} in the middle leaves nothing`, { skip, timeout: DEMO_MS_MAX }, async (t) => {
     const run = start(t, ['--encap', 'vxlan']);
     t.ok(await run.until(/TCP: 256 MB/), 'it came as far as TCP');
     run.signal(signal);
@@ -121,21 +125,25 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   });
 }
 
-t.test('a failure in the middle leaves nothing and is told', { skip }, async (t) => {
-  const run = start(t, ['--encap', 'fou']);
-  t.ok(await run.until(/TCP: one stream/), 'it came as far as TCP');
-  // Whatever runs besides the demo itself: routers and traffic alike.
-  for (const pid of run.descendants()) {
-    try {
-      process.kill(pid, 'SIGKILL');
-    } catch {
-      // ended by itself
+t.test(
+  'a failure in the middle leaves nothing and is told',
+  { skip, timeout: DEMO_MS_MAX },
+  async (t) => {
+    const run = start(t, ['--encap', 'fou']);
+    t.ok(await run.until(/TCP: one stream/), 'it came as far as TCP');
+    // Whatever runs besides the demo itself: routers and traffic alike.
+    for (const pid of run.descendants()) {
+      try {
+        process.kill(pid, 'SIGKILL');
+      } catch {
+        // ended by itself
+      }
     }
-  }
-  t.equal(await run.ended, 1, run.output);
-  t.match(run.output, /NOT as it should be/);
-  t.same(run.leftovers(), []);
-});
+    t.equal(await run.ended, 1, run.output);
+    t.match(run.output, /NOT as it should be/);
+    t.same(run.leftovers(), []);
+  },
+);
 
 t.test('the arguments are checked', async (t) => {
   for (const [args, code, want] of [
