@@ -14,10 +14,13 @@ import {
   type Measure,
   QUICK_EFFORT,
 } from './measures.ts';
+import { peers } from './peers.ts';
 import { renderText } from './render.ts';
 import type { Results } from './results.ts';
 import { buildScene, type Scene, type SceneName } from './scene.ts';
-import { NotAvailable, type Variant, variants } from './variants.ts';
+import { NotAvailable, variants as ownVariants, type Variant } from './variants.ts';
+
+const variants = [...ownVariants, ...peers];
 
 const help = `Usage: npm run bench -- [--quick] [options]
 

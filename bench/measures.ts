@@ -122,13 +122,20 @@ export const lossyMeasures: readonly Measure[] = [
     slow: true,
     run: async (tunnel, effort) => ({ tcpLossy: await gbps(forward(tunnel), effort, 1) }),
   },
+  { key: 'tcpLossyBbr', essential: false, slow: true, run: tcpLossyBbr },
 ];
 
-async function gbps(path: Path, effort: Effort, streams: number): Promise<number> {
+async function gbps(
+  path: Path,
+  effort: Effort,
+  streams: number,
+  congestion?: string,
+): Promise<number> {
   const { received } = await runTcpPair(path, {
     port: PORT,
     seconds: effort.tcpSeconds,
     streams,
+    ...(congestion === undefined ? {} : { congestion }),
   });
   return received.gbps;
 }
@@ -220,6 +227,16 @@ async function echoIdle(tunnel: Tunnel, effort: Effort): Promise<Figures> {
   const [target] = targets;
   if (target === undefined || target.received === 0) throw new Error('no echo came back');
   return { echoIdle: target.rtt.avgUs };
+}
+
+async function tcpLossyBbr(tunnel: Tunnel, effort: Effort): Promise<Figures> {
+  try {
+    return { tcpLossyBbr: await gbps(forward(tunnel), effort, 1, 'bbr') };
+  } catch (error) {
+    // TCP_CONGESTION answers ENOENT where the kernel has no such module: a row less.
+    if (error instanceof Error && error.message.includes('ENOENT')) return {};
+    throw error;
+  }
 }
 
 /** What the processes of one host cost while nothing moves: share of a core, and memory. */

@@ -130,7 +130,14 @@ export type Path = { from: Place; to: Place; address: string };
  */
 export async function runTcpPair(
   path: Path,
-  options: { port: number; streams?: number; bytes?: number; seconds?: number; sha256?: boolean },
+  options: {
+    port: number;
+    streams?: number;
+    bytes?: number;
+    seconds?: number;
+    sha256?: boolean;
+    congestion?: string;
+  },
 ): Promise<{ sent: ReportOf<'tcp'>; received: ReportOf<'tcp'> }> {
   const timeoutS = (options.seconds ?? 20) + 15;
   const common = { ...options, timeout: timeoutS };
