@@ -16,7 +16,7 @@ export type NamedRequest = { request: FanRequest; where: string };
 /** The options that `up` and `plan` share, for their help. */
 export const FAN_OPTIONS: [string, string][] = [
   ['-o, --overlay NET', 'the overlay, as 250.0.0.0/8 or 250'],
-  ['-u, --underlay WHERE', 'address, address/width, device, device/width, default, default/width'],
+  ['-u, --underlay WHERE', 'address, device or `default`, each with an optional /width (16)'],
   ['--encap vxlan|ipip|fou', 'how packets travel (vxlan)'],
   ['--port N', 'UDP destination port (vxlan 4789, fou 5555)'],
   ['--vni N', 'VXLAN network identifier (overlay address >> 8)'],
@@ -31,7 +31,7 @@ export const FAN_OPTIONS: [string, string][] = [
   ['--dscp pipe|uniform', 'leave the inner DSCP alone, or copy it both ways (pipe)'],
   ['--source-port pool|fixed', 'outer source ports by inner flow, or a single one (pool)'],
   ['--no-masquerade', 'do not masquerade what leaves the overlay'],
-  ['--force', 'go on although the overlay hides routes or addresses of this host'],
+  ['--force', 'although the overlay hides routes or addresses of this host'],
   ['-a', 'every fan of /etc/network/fan that is not off'],
   ['--file FILE', 'another file for -a (also FANWAY_FAN_FILE)'],
 ];

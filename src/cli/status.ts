@@ -13,9 +13,14 @@ function linkText(link: LinkStatus): string[] {
     link.encap === 'ipip'
       ? 'ipip, IP protocol 4'
       : `${link.encap}, UDP port ${link.port}${link.encap === 'vxlan' ? `, VNI ${link.vni}` : ''}`;
-  return [
+  const head = [
     `${link.name}: ${link.state}${link.reason === '' ? '' : ` (${link.reason})`}`,
     `  overlay ${link.overlay} over ${link.underlay} (asked for: ${link.requested})`,
+  ];
+  // Not resolved yet: the rest would be zeros.
+  if (link.underlayMtu === 0) return head;
+  return [
+    ...head,
     `  slice ${link.slice}, gateway ${link.gateway}`,
     `  ${wire}; device ${link.device}, MTU ${link.innerMtu} (underlay ${link.underlayMtu})`,
     `  offloads: ${link.offloads.join(', ') || 'none'}`,

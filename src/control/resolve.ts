@@ -118,7 +118,9 @@ function byDevice(
 ): ResolvedUnderlay | Refusal {
   const link = snapshot.links.find((link) => link.name === name);
   if (link === undefined) {
-    const names = snapshot.links.filter((link) => link.name !== 'lo').map((link) => link.name);
+    const names = snapshot.links
+      .filter((link) => link.name !== 'lo' && !link.alias.startsWith('fanway:'))
+      .map((link) => link.name);
     return {
       code: 'underlay-no-device',
       message: `there is no device ${name} on this host; there are ${names.slice(0, 8).join(', ') || 'none but lo'}`,

@@ -5,7 +5,7 @@
  */
 import type { FanRequest } from '../config/request.ts';
 import { requestFromJson } from '../config/request-json.ts';
-import { usageError } from '../errors.ts';
+import { messageOf, usageError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { VERSION } from '../version.ts';
 import { type AdminServer, type Route, serveAdmin } from './admin.ts';
@@ -87,7 +87,7 @@ export class Service {
       if (options.reload === undefined) return;
       options.reload().then(
         (text) => options.log.info('reload', text),
-        (error: Error) => options.log.error('reload', error.message),
+        (error: unknown) => options.log.error('reload', messageOf(error)),
       );
     });
     await service.router.adopt(options.wants);

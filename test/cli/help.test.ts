@@ -1,0 +1,84 @@
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import t from 'tap';
+import type { Finding } from '../../src/cli/doctor.ts';
+import { takeFlags } from '../../src/cli/verb.ts';
+import { distDirectory } from '../../src/sys/paths.ts';
+
+function fanway(...args: string[]): { code: number | null; out: string; err: string } {
+  const program = join(distDirectory(), 'fanway.js');
+  const run = spawnSync(process.execPath, [program, ...args], { encoding: 'utf8' });
+  return { code: run.status, out: run.stdout, err: run.stderr };
+}
+
+const VERBS = [
+  ...['up', 'down', 'show', 'plan', 'status', 'counters', 'explain', 'doctor', 'capture'],
+  ...['daemon', 'check'],
+];
+
+t.test('every verb has help with usage and examples', async (t) => {
+  const { out, code } = fanway('--help');
+  t.equal(code, 0);
+  for (const verb of VERBS) {
+    t.match(out, new RegExp(`^  ${verb} `, 'm'), `--help lists ${verb}`);
+    const help = fanway(verb, '--help');
+    t.equal(help.code, 0, verb);
+    t.equal(help.err, '');
+    t.match(help.out, new RegExp(`^Usage:\\n  fanway ${verb}`, 'm'));
+    t.match(help.out, /^Examples:\n {2}# .+\n {2}fanway /m, `${verb} has an example`);
+    for (const line of help.out.split('\n')) t.ok(line.length <= 100, line);
+  }
+  t.match(out, /demo/);
+  t.notMatch(out, /__control/, 'what is not for people is not listed');
+});
+
+t.test('without a verb it shows the help and fails', async (t) => {
+  const { code, out, err } = fanway();
+  t.equal(code, 2);
+  t.equal(out, '');
+  t.match(err, /Usage: fanway VERB/);
+  // A build outside of its checkout has no package.json to read.
+  t.match(fanway('--version').out, /^fanway (\d+\.\d+\.\d+|unknown)\n$/);
+});
+
+t.test('explain is arithmetic and needs no router', async (t) => {
+  const { out, code } = fanway('explain', '99.224.81.9', '99', '10.99.224.0/20');
+  t.equal(code, 0);
+  t.match(out, '99.224.81.9 is in fan 99.0.0.0/8, slice 99.224.80.0/20 of host 10.99.238.5: ');
+  const json = fanway('explain', '250.0.28.255', '250', '172.30.0.0/16', '--json');
+  t.match(JSON.parse(json.out), { role: 'broadcast', host: '172.30.0.28' });
+  t.equal(fanway('explain', '9.9.9.9', '250', '172.30.0.0/16').code, 1);
+});
+
+t.test('doctor tells what is there and what its absence costs', async (t) => {
+  const findings = JSON.parse(fanway('doctor', '--json').out) as Finding[];
+  for (const name of [
+    ...['CAP_NET_ADMIN', '/dev/net/tun', 'virtio-net header', 'TCP segmentation', 'UDP_SEGMENT'],
+    ...['UDP_GRO', 'raw sockets', 'nft', 'dnsmasq', 'network namespaces', 'user namespaces'],
+    ...['kernel VXLAN', 'UDP segmentation'],
+  ]) {
+    const finding = findings.find((finding) => finding.name === name);
+    t.ok(finding, name);
+    t.ok((finding?.cost.length ?? 0) > 10, `${name}: its cost`);
+  }
+  t.match(fanway('doctor').out, /^ {2}(yes|no|unknown)/);
+});
+
+t.test('takeFlags() takes its flags from anywhere', async (t) => {
+  const spec = { '--json': 'switch', '--file': 'value', '-c': 'value' } as const;
+  const taken = takeFlags(['a', '--json', '--file=x=y', 'b', '-c', '--json2', 'd'], spec);
+  t.same(taken.rest, ['a', 'b', 'd']);
+  t.same(
+    [...taken.flags],
+    [
+      ['--json', ''],
+      ['--file', 'x=y'],
+      ['-c', '--json2'],
+    ],
+  );
+  t.same(takeFlags(['--', '--json'], spec).rest, ['--json'], 'after -- nothing is a flag');
+  t.same(takeFlags(['--toString', 'constructor'], spec).rest, ['--toString', 'constructor']);
+  t.throws(() => takeFlags(['--json=1'], spec), /takes no value/);
+  t.throws(() => takeFlags(['--file'], spec), /needs a value/);
+  t.throws(() => takeFlags(['--json', '--json'], spec), /given twice/);
+});

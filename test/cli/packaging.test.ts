@@ -1,0 +1,53 @@
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { exampleConfig } from '../../src/config/example.ts';
+import { parseConfig } from '../../src/config/parse.ts';
+import { parseFanWords } from '../../src/config/words.ts';
+import { findRoot } from '../style/sources.ts';
+
+const root = findRoot();
+const skip = root === '' && 'the sources are not beside the tests';
+
+/** What the unit may be exposed at most, by `systemd-analyze security`. */
+const EXPOSURE_MAX = 2.5;
+
+t.test('the example configuration is the one that the settings make', { skip }, async (t) => {
+  const text = readFileSync(join(root, 'packaging/fanway.conf.example'), 'utf8');
+  t.equal(text, exampleConfig(), 'fanway check --example > packaging/fanway.conf.example');
+  t.same(parseConfig(text).problems, []);
+});
+
+t.test('the ifupdown example uses words that exist', { skip }, async (t) => {
+  const text = readFileSync(join(root, 'packaging/ifupdown/fan.interfaces'), 'utf8');
+  const commands = [...text.matchAll(/^\s+(?:up|down)\s+fanway (?:up|down) (.*)$/gm)];
+  t.equal(commands.length, 2);
+  for (const [, words = ''] of commands) {
+    t.same(parseFanWords(words.split(' '), 'overlay-first').problems, [], words);
+  }
+});
+
+t.test('the systemd unit asks for little', { skip }, async (t) => {
+  const path = join(root, 'packaging/systemd/fanway.service');
+  const text = readFileSync(path, 'utf8');
+  t.match(text, /^DynamicUser=yes$/m);
+  t.match(text, /^CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW$/m);
+  t.match(text, /^Type=notify$/m);
+  t.match(text, /^WatchdogSec=\d+$/m);
+  t.notMatch(text, /^MemoryDenyWriteExecute/m, 'it would keep Node from compiling');
+  t.test(`its exposure is at most ${EXPOSURE_MAX}`, async (t) => {
+    const analysis = spawnSync('systemd-analyze', ['security', '--offline=true', path], {
+      encoding: 'utf8',
+      env: { ...process.env, LC_ALL: 'C' },
+    });
+    if (analysis.error !== undefined) {
+      return void t.plan(0, 'systemd-analyze is not installed (package systemd)');
+    }
+    const score = /Overall exposure level for fanway\.service: ([0-9.]+)/.exec(
+      analysis.stdout,
+    )?.[1];
+    if (score === undefined) return void t.plan(0, `no score: ${analysis.stderr.trim()}`);
+    t.ok(Number(score) <= EXPOSURE_MAX, `exposure ${score}`);
+  });
+});

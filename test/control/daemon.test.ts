@@ -1,0 +1,229 @@
+import type { ChildProcess } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { haveMoved } from '../../src/control/daemon.ts';
+import { Lab, type LabHost } from '../../src/demo/lab.ts';
+import { SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK } from '../../src/sys/constants.ts';
+import { addressOf, check, libc } from '../../src/sys/libc.ts';
+import { notifyManager, watchdogIntervalMs } from '../../src/sys/notify.ts';
+import { distDirectory } from '../../src/sys/paths.ts';
+import { skipWithoutTun } from '../netns/privileges.ts';
+import { fanway, picture, statusOf, until } from './lab-router.ts';
+
+const skip = skipWithoutTun();
+
+/** The service manager's end of NOTIFY_SOCKET. */
+class Manager {
+  readonly #fd: number;
+  readonly heard: string[] = [];
+
+  constructor(path: string) {
+    this.#fd = check('socket', libc.socket(1, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    const address = Buffer.alloc(2 + path.length + 1);
+    address.writeUInt16LE(1, 0);
+    address.write(path, 2);
+    check('bind', libc.bind(this.#fd, addressOf(address), address.length));
+  }
+
+  listen(): string[] {
+    const buffer = Buffer.alloc(4096);
+    for (;;) {
+      const length = libc.read(this.#fd, addressOf(buffer), buffer.length);
+      if (length <= 0) return this.heard;
+      this.heard.push(buffer.toString('utf8', 0, length));
+    }
+  }
+
+  close(): void {
+    libc.close(this.#fd);
+  }
+}
+
+type Daemon = { child: ChildProcess; ended: Promise<number | null>; said: () => string };
+
+function startDaemon(host: LabHost, conf: string, env: NodeJS.ProcessEnv = {}): Daemon {
+  const program = join(distDirectory(), 'fanway.js');
+  const child = host.spawn(process.execPath, [program, 'daemon', '-c', conf], {
+    env: { ...host.environment, ...env },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let text = '';
+  child.stderr?.on('data', (chunk) => {
+    text += String(chunk);
+  });
+  const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
+  return { child, ended, said: () => text };
+}
+
+const fan = (overlay: string, more = ''): string =>
+  `[fan]\noverlay = ${overlay}\nunderlay = eth0\n${more}\n`;
+
+t.test('notifyManager() reaches a datagram socket, plain and abstract', async (t) => {
+  // The path of a unix socket holds 107 bytes: t.testdir() is often longer.
+  const folder = mkdtempSync(join(tmpdir(), 'fanway-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const manager = new Manager(join(folder, 'notify'));
+  t.teardown(() => manager.close());
+  t.equal(notifyManager('READY=1', join(folder, 'notify')), true);
+  t.same(manager.listen(), ['READY=1']);
+  t.equal(notifyManager('READY=1', ''), false, 'no manager');
+  t.throws(() => notifyManager('READY=1', join(folder, 'nobody')), { code: 'ENOENT' });
+  t.equal(watchdogIntervalMs({ WATCHDOG_USEC: '10000000' }), 10_000);
+  t.equal(watchdogIntervalMs({ WATCHDOG_USEC: '10000000', WATCHDOG_PID: '1' }), 0, 'not for us');
+  t.equal(watchdogIntervalMs({}), 0);
+});
+
+t.test('haveMoved() asks every data process', async (t) => {
+  const base = { restarts: 0, offloads: {}, lastError: '' };
+  const now = [
+    { ...base, pid: 1, heartbeat: 5, alive: true },
+    { ...base, pid: 2, heartbeat: 9, alive: true },
+  ];
+  t.equal(haveMoved(new Map(), now), true);
+  t.equal(
+    haveMoved(
+      new Map([
+        [1, 4],
+        [2, 8],
+      ]),
+      now,
+    ),
+    true,
+  );
+  t.equal(
+    haveMoved(
+      new Map([
+        [1, 5],
+        [2, 8],
+      ]),
+      now,
+    ),
+    false,
+    'one stands still',
+  );
+  t.equal(
+    haveMoved(
+      new Map(),
+      now.map((one) => ({ ...one, alive: false })),
+    ),
+    false,
+  );
+  t.equal(haveMoved(new Map([[3, 1]]), []), true, 'no link, no loop');
+});
+
+t.test(
+  'a daemon runs its file, tells its manager, reloads, and leaves nothing',
+  { skip },
+  async (t) => {
+    const lab = await Lab.create({ hosts: 1 });
+    t.teardown(() => lab.close());
+    const host = lab.host(0);
+    const before = await picture(host);
+    const conf = join(host.runDirectory, 'fanway.conf');
+    const write = (text: string): void => writeFileSync(conf, text, { mode: 0o600 });
+    const manager = new Manager(join(host.runDirectory, 'notify'));
+    t.teardown(() => manager.close());
+    write(
+      `[router]\nlog-level = info\n${fan('250')}${fan('251', 'encap = ipip')}${fan('249', 'enabled = no')}`,
+    );
+    const daemon = startDaemon(host, conf, {
+      NOTIFY_SOCKET: join(host.runDirectory, 'notify'),
+      WATCHDOG_USEC: '1500000',
+    });
+    await until('READY=1', 8000, async () =>
+      manager.listen().some((text) => /^READY=1/.test(text)),
+    );
+    t.match(manager.heard[0], /^READY=1\nSTATUS=2 links/);
+    t.same(
+      (await statusOf(host)).links.map(({ name, state }) => `${name} ${state}`),
+      ['fan-250-0-28 up', 'fan-251-0-28 up'],
+    );
+    await until('WATCHDOG=1', 3000, async () => manager.listen().includes('WATCHDOG=1'));
+
+    const second = await fanway(host, 'daemon', '-c', conf);
+    t.equal(second.code, 3);
+    t.match(second.err, /a router runs in/);
+
+    const indexOf = async (name: string): Promise<number> => (await host.netlink.link(name)).index;
+    const index = await indexOf('fan-250-0-28');
+    write(`${fan('250')}${fan('252', 'encap = fou')}`);
+    daemon.child.kill('SIGHUP');
+    await until('the new fan', 8000, async () =>
+      (await statusOf(host)).links.some(
+        ({ name, state }) => name === 'fan-252-0-28' && state === 'up',
+      ),
+    );
+    t.equal(await indexOf('fan-250-0-28'), index, 'what did not change was not touched');
+    t.notOk(await host.netlink.findLink('fan-251-0-28'), 'what is gone from the file is gone');
+
+    const good = await picture(host);
+    write(`${fan('250')}\n[fan]\noverlay = 253\nfrob = 1\n`);
+    daemon.child.kill('SIGHUP');
+    await until('the complaint', 5000, async () =>
+      daemon.said().includes('"frob" is not a setting'),
+    );
+    t.match(daemon.said(), `${conf}:8: `);
+    t.same(await picture(host), good, 'a wrong file changes nothing');
+
+    write(fan('250'));
+    daemon.child.kill('SIGHUP');
+    await until('one fan', 8000, async () => (await statusOf(host)).links.length === 1);
+    daemon.child.kill('SIGTERM');
+    t.equal(await daemon.ended, 0);
+    t.same(await picture(host), before);
+    t.same(readdirSync(join(host.runDirectory, 'journal')), []);
+  },
+);
+
+t.test('a killed daemon takes its links over when it is started again', { skip }, async (t) => {
+  const lab = await Lab.create({ hosts: 1 });
+  t.teardown(() => lab.close());
+  const host = lab.host(0);
+  const before = await picture(host);
+  const conf = join(host.runDirectory, 'fanway.conf');
+  writeFileSync(conf, `${fan('250')}${fan('251')}`, { mode: 0o600 });
+  const first = startDaemon(host, conf);
+  const up = async (count: number): Promise<boolean> => {
+    const status = await statusOf(host).catch(() => undefined);
+    return status?.links.filter(({ state }) => state === 'up').length === count;
+  };
+  await until('both up', 8000, () => up(2));
+  const whole = await picture(host);
+  const { index } = await host.netlink.link('fan-250-0-28');
+  first.child.kill('SIGKILL');
+  await first.ended;
+  t.same(await picture(host), whole, 'devices stay while it is away');
+  const second = startDaemon(host, conf);
+  await until('both up again', 8000, () => up(2));
+  t.same(await picture(host), whole);
+  t.equal((await host.netlink.link('fan-250-0-28')).index, index, 'taken over, not made anew');
+
+  second.child.kill('SIGKILL');
+  await second.ended;
+  writeFileSync(conf, fan('251'));
+  const third = startDaemon(host, conf);
+  await until('one up', 8000, () => up(1));
+  t.notOk(await host.netlink.findLink('fan-250-0-28'), 'what the file lacks now was taken back');
+  third.child.kill('SIGTERM');
+  t.equal(await third.ended, 0);
+  t.same(await picture(host), before);
+});
+
+t.test('a fan that cannot be yet is waited for', { skip }, async (t) => {
+  const lab = await Lab.create({ hosts: 1 });
+  t.teardown(() => lab.close());
+  const host = lab.host(0);
+  await host.netlink.deleteAddress('eth0', host.address, host.length);
+  const conf = join(host.runDirectory, 'fanway.conf');
+  writeFileSync(conf, fan('250'), { mode: 0o600 });
+  const daemon = startDaemon(host, conf);
+  const state = async (): Promise<string> =>
+    (await statusOf(host).catch(() => undefined))?.links[0]?.state ?? 'none';
+  await until('it waits', 8000, async () => (await state()) === 'stopped');
+  await host.netlink.addAddress('eth0', host.address, host.length);
+  await until('it is up', 5000, async () => (await state()) === 'up');
+  daemon.child.kill('SIGTERM');
+  t.equal(await daemon.ended, 0);
+});
