@@ -59,6 +59,7 @@ import {
   PROTOCOL_GRE,
   PROTOCOL_IPIP,
   PROTOCOL_IPV6,
+  PROTOCOL_TCP,
   PROTOCOL_UDP,
   replaceIpv4Tos,
 } from '../wire/ipv4.ts';
@@ -99,6 +100,7 @@ const BAD_MAC = ingressIndex('drop.bad_mac');
 const FOREIGN_SOURCE = ingressIndex('drop.foreign_source');
 const FOREIGN_DESTINATION = ingressIndex('drop.foreign_destination');
 const NESTED = ingressIndex('drop.nested');
+const TOO_BIG = ingressIndex('drop.too_big');
 const ECN_NOT_CAPABLE = ingressIndex('drop.ecn_not_capable');
 const TRAINS_RECEIVED = eventIndex('trains_received');
 const RECEIVE_ERRORS = eventIndex('receive_errors');
@@ -335,6 +337,9 @@ export class Ingress {
   #outsider(link: DataLink, source: number, otherwise: number): number {
     if (source === link.local) return OWN_SOURCE;
     if ((source & link.underlayMask) >>> 0 !== link.underlayBase) return STRANGER;
+    // The underlay's network and broadcast address are nobody's, so no slice belongs to them.
+    const host = (source & link.underlayHostMask) >>> 0;
+    if (host === 0 || host === link.underlayHostMask) return STRANGER;
     return otherwise;
   }
 
@@ -438,6 +443,10 @@ export class Ingress {
       getUdpDestination(view, l3 + headerBytes) === link.peerPort
     ) {
       return this.#drop(link, NESTED);
+    }
+    // Only TCP can be cut to size again; a fan of ours never sends what is larger than its MTU.
+    if (totalBytes > link.innerMtu && (protocol !== PROTOCOL_TCP || isIpv4Fragment(view, l3))) {
+      return this.#drop(link, TOO_BIG);
     }
     const innerTos = getIpv4Tos(view, l3);
     const cell = ecnCell(innerTos, outerTos);
