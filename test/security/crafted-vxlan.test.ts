@@ -1,0 +1,17 @@
+import t from 'tap';
+import { skipWithoutTun } from '../netns/privileges.ts';
+import { craftedVxlan } from '../support/crafted-vxlan.ts';
+import { groundOf, runBattery } from '../support/ground.ts';
+import { Target } from '../support/target.ts';
+
+const skip = skipWithoutTun();
+
+for (const offload of ['auto', 'off'] as const) {
+  t.test(`crafted VXLAN datagrams, offload ${offload}`, { skip }, async (t) => {
+    const target = await Target.create({ encap: 'vxlan', offload });
+    t.teardown(() => target.close());
+    const probes = craftedVxlan(groundOf(target, 'vxlan'));
+    t.ok(probes.filter(({ end }) => end !== 'delivered').length >= 80, `${probes.length} probes`);
+    await runBattery(t, target, probes);
+  });
+}
