@@ -9,9 +9,6 @@
  * pushes it out first.
  * @module
  */
-import { ErrorSite, type Layout } from '../shm/layout.ts';
-import { EAGAIN, EINTR, EIO, ENOBUFS, ENOMEM } from '../sys/constants.ts';
-import { errno, libc } from '../sys/libc.ts';
 import { eventIndex, ingressIndex } from '../table/counters.ts';
 import { flowHash } from '../wire/flow-hash.ts';
 import {
@@ -22,7 +19,6 @@ import {
   IPV4_DF,
   IPV4_PACKET_BYTES_MAX,
   IPV4_SOURCE_OFFSET,
-  IPV4_TOTAL_OFFSET,
   PROTOCOL_TCP,
   PROTOCOL_UDP,
 } from '../wire/ipv4.ts';
@@ -31,7 +27,6 @@ import {
   getTcpSequence,
   TCP_ACK,
   TCP_ACKNOWLEDGE_OFFSET,
-  TCP_CHECKSUM_OFFSET,
   TCP_DATA_OFFSET,
   TCP_FLAGS_OFFSET,
   TCP_HEADER_BYTES,
@@ -49,7 +44,16 @@ import {
   VIRTIO_NET_BYTES,
 } from '../wire/virtio-net.ts';
 import { type Arena, IOVEC_BYTES } from './arena.ts';
+import type { DeviceWriter } from './device-writer.ts';
 import type { DataLink } from './link.ts';
+import {
+  Checksum,
+  checksumOffset,
+  fold,
+  prepareSuper,
+  pseudoSum,
+  verifyTransport,
+} from './transport-sum.ts';
 
 /** Flows that may have a super-packet open at once. */
 const FLOW_SLOTS = 32;
@@ -58,26 +62,12 @@ const SEGMENTS_MAX = 128;
 const IOVECS_PER_SLOT = SEGMENTS_MAX + 1;
 const VNET_STRIDE_BYTES = 16;
 
-const DELIVERED = ingressIndex('delivered');
-const DELIVERED_BYTES = ingressIndex('deliveredBytes');
-const DEVICE_FULL = ingressIndex('drop.device_full');
-const DEVICE_DOWN = ingressIndex('drop.device_down');
-const DEVICE_ERROR = ingressIndex('drop.device_error');
 const BAD_CHECKSUM = ingressIndex('drop.bad_checksum');
-const TOO_BIG = ingressIndex('drop.too_big');
 const SUPER_PACKETS_OUT = eventIndex('super_packets_out');
-
-/** How a transport checksum turned out. */
-const Checksum = { Wrong: 0, Right: 1, Unfinished: 2 } as const;
-
-function fold(sum: number): number {
-  const once = (sum & 0xffff) + (sum >>> 16);
-  return (once & 0xffff) + (once >>> 16);
-}
 
 export class Coalescer {
   readonly #arena: Arena;
-  readonly #layout: Layout;
+  readonly #writer: DeviceWriter;
   readonly #iovecs: number;
   readonly #vnets: number;
 
@@ -97,12 +87,11 @@ export class Coalescer {
   /** Where the last pushed packet waits as a full segment, so that more may join; −1 if nowhere. */
   #lastSlot = -1;
 
-  constructor(arena: Arena, layout: Layout) {
+  constructor(arena: Arena, writer: DeviceWriter) {
     this.#arena = arena;
-    this.#layout = layout;
-    // One more slot than flows: the last writes packets that never wait.
-    this.#iovecs = arena.allocate((FLOW_SLOTS + 1) * IOVECS_PER_SLOT * IOVEC_BYTES);
-    this.#vnets = arena.allocate((FLOW_SLOTS + 1) * VNET_STRIDE_BYTES);
+    this.#writer = writer;
+    this.#iovecs = arena.allocate(FLOW_SLOTS * IOVECS_PER_SLOT * IOVEC_BYTES);
+    this.#vnets = arena.allocate(FLOW_SLOTS * VNET_STRIDE_BYTES);
   }
 
   /**
@@ -121,10 +110,14 @@ export class Coalescer {
     if ((getIpv4Fragment(view, l3) & ~IPV4_DF) !== 0) {
       // Fragments carry no ports to find their flow by: nothing may overtake them.
       this.flush();
-      return this.#writeSingle(link, frame, frameBytes, 0);
+      return this.#writer.writePlain(link, frame, frameBytes);
     }
-    if (!isTcp && !isUdp) return this.#writeSingle(link, frame, frameBytes, 0);
     const slot = flowHash(view, l3) & (FLOW_SLOTS - 1);
+    if (!isTcp && !isUdp) {
+      // A cut-off TCP header still belongs to a flow that it must not overtake.
+      if (this.#link[slot] !== undefined) this.#flushSlot(slot);
+      return this.#writer.writePlain(link, frame, frameBytes);
+    }
     const l4Bytes = isTcp ? getTcpHeaderBytes(view, l4) : UDP_HEADER_BYTES;
     const payloadBytes = end - l4 - l4Bytes;
     const mayJoin = isTcp
@@ -136,18 +129,19 @@ export class Coalescer {
         payloadBytes > 0 &&
         view.getUint16(l4 + UDP_LENGTH_OFFSET) === end - l4 &&
         view.getUint16(l4 + UDP_CHECKSUM_OFFSET) !== 0;
-    if (!mayJoin) {
-      if (this.#link[slot] !== undefined) this.#flushSlot(slot);
-      return this.#writeControl(link, frame, frameBytes, l3, l4, protocol);
-    }
-    const state = this.#verify(l3, l4, end, protocol);
+    const state = verifyTransport(this.#arena, l3, l4, end, protocol);
     if (state === Checksum.Wrong) {
       link.counters[BAD_CHECKSUM] = (link.counters[BAD_CHECKSUM] as number) + 1;
       return;
     }
-    if (end - l3 > link.innerMtu) {
+    const isGiant = end - l3 > link.innerMtu;
+    if (!mayJoin || isGiant) {
       if (this.#link[slot] !== undefined) this.#flushSlot(slot);
-      return this.#writeGiant(link, frame, frameBytes, l3, l4, l4Bytes, protocol, state);
+      if (isGiant) {
+        return this.#writer.writeGiant(link, frame, frameBytes, l3, l4, l4Bytes, protocol);
+      }
+      // SYN, FIN, pure ACK, UDP that must stay as it is.
+      return this.#writer.writeTransport(link, frame, frameBytes, l4, protocol, state);
     }
     if (this.#link[slot] !== undefined) {
       if (this.#joins(slot, link, frame, l3, l4, l4Bytes, payloadBytes, protocol, state)) {
@@ -217,7 +211,7 @@ export class Coalescer {
       this.#nextSequence[slot] as number,
       // A right header sums to 0xffff: take out what differs between segments.
       fold(0xffff + (~id & 0xffff) + (~view.getUint16(l3 + IPV4_CHECKSUM_OFFSET) & 0xffff)),
-      this.#pseudoSum(l3, (this.#protocol[slot] as number) + datagramBytes - (l4 - first)),
+      pseudoSum(view, l3, (this.#protocol[slot] as number) + datagramBytes - (l4 - first)),
       this.#iovecs + (slot * IOVECS_PER_SLOT + 1 + segments) * IOVEC_BYTES,
     );
     this.#segments[slot] = segments + count;
@@ -228,21 +222,9 @@ export class Coalescer {
     return count;
   }
 
-  /** Folded sum of both addresses and `rest` (protocol + length of the pseudo header). */
-  #pseudoSum(l3: number, rest: number): number {
-    const { view } = this.#arena;
-    return fold(
-      view.getUint16(l3 + IPV4_SOURCE_OFFSET) +
-        view.getUint16(l3 + IPV4_SOURCE_OFFSET + 2) +
-        view.getUint16(l3 + IPV4_DESTINATION_OFFSET) +
-        view.getUint16(l3 + IPV4_DESTINATION_OFFSET + 2) +
-        rest,
-    );
-  }
-
   /** Writes one frame that never waits (ARP); for frames without IPv4 inside. */
   pushPlain(link: DataLink, frame: number, frameBytes: number): void {
-    this.#writeSingle(link, frame, frameBytes, 0);
+    this.#writer.writePlain(link, frame, frameBytes);
   }
 
   /** Writes every open super-packet to its device. */
@@ -250,17 +232,6 @@ export class Coalescer {
     for (let slot = 0; slot < FLOW_SLOTS && this.#openSlots > 0; slot++) {
       if (this.#link[slot] !== undefined) this.#flushSlot(slot);
     }
-  }
-
-  /** RFC 1071 over pseudo header and segment; recognises a field that holds only the pseudo sum. */
-  #verify(l3: number, l4: number, end: number, protocol: number): number {
-    const { view, kernel } = this.#arena;
-    const length = end - l4;
-    const pseudo = this.#pseudoSum(l3, protocol + length);
-    if (kernel.sum(l4, length, pseudo) === 0xffff) return Checksum.Right;
-    // A kernel tunnel endpoint on a veth leaves the inner checksum to "hardware" that is not there.
-    const field = l4 + (protocol === PROTOCOL_TCP ? TCP_CHECKSUM_OFFSET : UDP_CHECKSUM_OFFSET);
-    return view.getUint16(field) === pseudo ? Checksum.Unfinished : Checksum.Wrong;
   }
 
   #joins(
@@ -353,26 +324,17 @@ export class Coalescer {
     const payloadBytes = this.#payloadBytes[slot] as number;
     const protocol = this.#protocol[slot] as number;
     const vnet = this.#vnets + slot * VNET_STRIDE_BYTES;
-    const checksumOffset = protocol === PROTOCOL_TCP ? TCP_CHECKSUM_OFFSET : UDP_CHECKSUM_OFFSET;
+    const field = checksumOffset(protocol);
     this.#link[slot] = undefined;
     this.#openSlots--;
     if (segments === 1) {
       if (this.#unfinished[slot] === 1) {
-        emitVirtioNet(
-          view,
-          vnet,
-          VIRTIO_NEEDS_CSUM,
-          VIRTIO_GSO_NONE,
-          0,
-          0,
-          l4 - frame,
-          checksumOffset,
-        );
+        emitVirtioNet(view, vnet, VIRTIO_NEEDS_CSUM, VIRTIO_GSO_NONE, 0, 0, l4 - frame, field);
       } else {
         emitVirtioNetPlain(view, vnet, VIRTIO_DATA_VALID);
       }
     } else {
-      this.#prepareSuper(l3, l4, frame + prefixBytes - l3 + payloadBytes, protocol);
+      prepareSuper(this.#arena, l3, l4, frame + prefixBytes - l3 + payloadBytes, protocol);
       emitVirtioNet(
         view,
         vnet,
@@ -381,160 +343,18 @@ export class Coalescer {
         prefixBytes,
         this.#segmentBytes[slot] as number,
         l4 - frame,
-        checksumOffset,
+        field,
       );
       link.counters[SUPER_PACKETS_OUT] = (link.counters[SUPER_PACKETS_OUT] as number) + 1;
     }
-    this.#write(link, slot, vnet, segments, segments, prefixBytes + payloadBytes);
-  }
-
-  /** Makes the first segment's headers speak for `totalBytes` of IP packet, checksum unfinished. */
-  #prepareSuper(l3: number, l4: number, totalBytes: number, protocol: number): void {
-    const { view, kernel } = this.#arena;
-    view.setUint16(l3 + IPV4_TOTAL_OFFSET, totalBytes);
-    view.setUint16(l3 + IPV4_CHECKSUM_OFFSET, 0);
-    view.setUint16(l3 + IPV4_CHECKSUM_OFFSET, ~kernel.sum(l3, l4 - l3, 0) & 0xffff);
-    const l4Total = totalBytes - (l4 - l3);
-    if (protocol === PROTOCOL_UDP) view.setUint16(l4 + UDP_LENGTH_OFFSET, l4Total);
-    const pseudo = kernel.sum(l3 + IPV4_SOURCE_OFFSET, 8, fold(protocol + l4Total));
-    const field = l4 + (protocol === PROTOCOL_TCP ? TCP_CHECKSUM_OFFSET : UDP_CHECKSUM_OFFSET);
-    view.setUint16(field, pseudo);
-  }
-
-  /**
-   * A packet larger than the MTU: a kernel endpoint on the same machine handed its super-packet to
-   * the wire uncut. For TCP we know how to cut it, and say so to the device.
-   */
-  #writeGiant(
-    link: DataLink,
-    frame: number,
-    frameBytes: number,
-    l3: number,
-    l4: number,
-    l4Bytes: number,
-    protocol: number,
-    state: number,
-  ): void {
-    if (protocol !== PROTOCOL_TCP || !link.vnetHeader) {
-      link.counters[TOO_BIG] = (link.counters[TOO_BIG] as number) + 1;
-      return;
-    }
-    const vnet = this.#vnets + FLOW_SLOTS * VNET_STRIDE_BYTES;
-    if (state === Checksum.Right) {
-      this.#prepareSuper(l3, l4, frame + frameBytes - l3, protocol);
-    }
-    emitVirtioNet(
-      this.#arena.view,
-      vnet,
-      VIRTIO_NEEDS_CSUM,
-      VIRTIO_GSO_TCPV4,
-      l4 + l4Bytes - frame,
-      link.innerMtu - (l4 - l3) - l4Bytes,
-      l4 - frame,
-      TCP_CHECKSUM_OFFSET,
-    );
-    this.#writeOne(link, frame, frameBytes, vnet);
-  }
-
-  /** SYN, FIN, pure ACK, RST and UDP that may not be joined: as it is, unfinished sums declared. */
-  #writeControl(
-    link: DataLink,
-    frame: number,
-    frameBytes: number,
-    l3: number,
-    l4: number,
-    protocol: number,
-  ): void {
-    const end = frame + frameBytes;
-    const { view } = this.#arena;
-    const noChecksum = protocol === PROTOCOL_UDP && view.getUint16(l4 + UDP_CHECKSUM_OFFSET) === 0;
-    const state = noChecksum ? Checksum.Right : this.#verify(l3, l4, end, protocol);
-    if (state === Checksum.Wrong) {
-      link.counters[BAD_CHECKSUM] = (link.counters[BAD_CHECKSUM] as number) + 1;
-      return;
-    }
-    if (end - l3 > link.innerMtu) {
-      link.counters[TOO_BIG] = (link.counters[TOO_BIG] as number) + 1;
-      return;
-    }
-    const field = protocol === PROTOCOL_TCP ? TCP_CHECKSUM_OFFSET : UDP_CHECKSUM_OFFSET;
-    if (state === Checksum.Unfinished && !link.vnetHeader) {
-      const complement = ~this.#arena.kernel.sum(l4, end - l4, 0) & 0xffff;
-      view.setUint16(l4 + field, complement === 0 ? 0xffff : complement);
-    }
-    this.#writeSingle(
-      link,
-      frame,
-      frameBytes,
-      state === Checksum.Unfinished ? l4 - frame : 0,
-      field,
-    );
-  }
-
-  /** Writes one frame at once; `csumStart` 0 means that its checksum is as the sender left it. */
-  #writeSingle(
-    link: DataLink,
-    frame: number,
-    frameBytes: number,
-    csumStart: number,
-    csumOffset = 0,
-  ): void {
-    const vnet = this.#vnets + FLOW_SLOTS * VNET_STRIDE_BYTES;
-    emitVirtioNet(
-      this.#arena.view,
-      vnet,
-      csumStart === 0 ? 0 : VIRTIO_NEEDS_CSUM,
-      VIRTIO_GSO_NONE,
-      0,
-      0,
-      csumStart,
-      csumOffset,
-    );
-    this.#writeOne(link, frame, frameBytes, vnet);
-  }
-
-  #writeOne(link: DataLink, frame: number, frameBytes: number, vnet: number): void {
-    this.#arena.writeIovec(
-      this.#iovecs + (FLOW_SLOTS * IOVECS_PER_SLOT + 1) * IOVEC_BYTES,
-      frame,
-      frameBytes,
-    );
-    this.#write(link, FLOW_SLOTS, vnet, 1, 1, frameBytes);
-  }
-
-  /** One writev: the virtio-net header (where there is one) and `pieces` iovecs of `slot`. */
-  #write(
-    link: DataLink,
-    slot: number,
-    vnet: number,
-    pieces: number,
-    packets: number,
-    frameBytes: number,
-  ): void {
-    let iovec = this.#iovecs + slot * IOVECS_PER_SLOT * IOVEC_BYTES;
-    let count = pieces;
+    const iovec = this.#iovecs + slot * IOVECS_PER_SLOT * IOVEC_BYTES;
+    const frameBytes = prefixBytes + payloadBytes;
+    // Joining needs the virtio-net header, so a super-packet always has one.
     if (link.vnetHeader) {
       this.#arena.writeIovec(iovec, vnet, VIRTIO_NET_BYTES);
-      count++;
+      this.#writer.write(link, iovec, segments + 1, segments, frameBytes);
     } else {
-      iovec += IOVEC_BYTES;
-    }
-    const { counters } = link;
-    for (;;) {
-      if (libc.writev(link.deviceFd, this.#arena.base + iovec, count) >= 0) {
-        counters[DELIVERED] = (counters[DELIVERED] as number) + packets;
-        counters[DELIVERED_BYTES] = (counters[DELIVERED_BYTES] as number) + frameBytes;
-        return;
-      }
-      const error = errno();
-      if (error === EINTR) continue;
-      this.#layout.recordError(ErrorSite.DeviceWrite, error);
-      let counter = DEVICE_ERROR;
-      if (error === EAGAIN || error === ENOBUFS || error === ENOMEM) counter = DEVICE_FULL;
-      // The kernel answers EIO while the device is down,.
-      else if (error === EIO) counter = DEVICE_DOWN;
-      counters[counter] = (counters[counter] as number) + packets;
-      return;
+      this.#writer.write(link, iovec + IOVEC_BYTES, segments, segments, frameBytes);
     }
   }
 }

@@ -68,7 +68,7 @@ import { emitVxlan } from '../wire/vxlan.ts';
 import type { Arena } from './arena.ts';
 import type { DataLink } from './link.ts';
 import type { PeerTable } from './peers.ts';
-import { segmentIpv4 } from './segment.ts';
+import { Segmenter } from './segment.ts';
 import type { TooBig } from './too-big.ts';
 import type { Trains } from './trains.ts';
 
@@ -108,6 +108,7 @@ export class Egress {
   readonly #trains: Trains;
   readonly #peers: PeerTable;
   readonly #tooBig: TooBig;
+  readonly #segmenter: Segmenter;
   readonly #slots: number;
   #nowMs = 0;
   #readErrors = 0;
@@ -118,6 +119,7 @@ export class Egress {
     this.#trains = trains;
     this.#peers = peers;
     this.#tooBig = tooBig;
+    this.#segmenter = new Segmenter(arena);
     this.#slots = arena.allocate(BURST_PACKETS * SLOT_BYTES);
   }
 
@@ -289,24 +291,25 @@ export class Egress {
     if (link.isVxlan) emitVxlan(view, start, link.vni);
     this.#trains.ensureRoom(segments, this.#nowMs);
     if (l4Bytes !== 0) {
-      segmentIpv4(
-        this.#arena,
-        this.#trains,
-        link,
-        peer,
-        socket,
-        tos,
-        start,
-        l3,
-        headerBytes,
-        l4Bytes,
-        totalBytes,
-        gsoBytes,
-        protocol,
-      );
+      this.#segmenter.begin(start, l3, headerBytes, l4Bytes, totalBytes, gsoBytes, protocol);
+      this.#cut(link, peer, socket, tos);
       return;
     }
     this.#trains.append(link, peer, socket, tos, start, l3 + totalBytes - start);
+  }
+
+  /** Appends the super-packet that the segmenter holds; room for all segments was ensured. */
+  #cut(link: DataLink, peer: number, socket: number, tos: number): void {
+    const segmenter = this.#segmenter;
+    const trains = this.#trains;
+    while (segmenter.remaining > 0) {
+      const datagramBytes = segmenter.prefixBytes + segmenter.nextBytes;
+      const room = trains.reserveRun(link, peer, socket, tos, datagramBytes);
+      const count = Math.min(room, segmenter.remaining);
+      const runBytes = segmenter.run(count, trains.takeScratch(count), trains.runIovec);
+      const byteCount = count * segmenter.prefixBytes + runBytes;
+      trains.commitRun(count, byteCount, byteCount < count * datagramBytes);
+    }
   }
 
   /**

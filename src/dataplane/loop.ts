@@ -10,11 +10,13 @@ import { libc } from '../sys/libc.ts';
 import { eventIndex } from '../table/counters.ts';
 import { Arena } from './arena.ts';
 import { Coalescer } from './coalesce.ts';
+import { DeviceWriter } from './device-writer.ts';
 import { Egress } from './egress.ts';
 import { ErrorQueue } from './errors.ts';
 import { Ingress } from './ingress.ts';
 import { DataLink, Endpoint } from './link.ts';
 import { PeerTable } from './peers.ts';
+import { Receiver } from './receive.ts';
 import { TooBig } from './too-big.ts';
 import { Trains } from './trains.ts';
 
@@ -40,7 +42,7 @@ export class Loop {
   readonly #endpoints: Endpoint[] = [];
   readonly #peers = new PeerTable();
   readonly #egress: Egress;
-  readonly #ingress: Ingress;
+  readonly #receiver: Receiver;
   readonly #errors: ErrorQueue;
   readonly #pollfds: number;
   readonly #roles: number[] = [];
@@ -73,11 +75,15 @@ export class Loop {
     }
     this.#generation = config.generation;
     const tooBig = new TooBig(this.#arena);
-    const coalescer = new Coalescer(this.#arena, layout);
+    const coalescer = new Coalescer(this.#arena, new DeviceWriter(this.#arena, layout));
     this.#errors = new ErrorQueue(this.#arena, this.#peers);
     const trains = new Trains(this.#arena, layout, this.#peers, this.#errors);
     this.#egress = new Egress(this.#arena, this.#layout, trains, this.#peers, tooBig);
-    this.#ingress = new Ingress(this.#arena, layout, coalescer, this.#links);
+    this.#receiver = new Receiver(
+      this.#arena,
+      layout,
+      new Ingress(this.#arena, coalescer, this.#links),
+    );
     this.#scratch = this.#arena.allocate(8);
 
     this.#watch(Role.Wake, 0, wakeFd);
@@ -171,7 +177,7 @@ export class Loop {
         if ((revents & POLLERR) !== 0) {
           this.#errors.drain(endpoint, this.#descriptors[index] as number, nowMs);
         }
-        if ((revents & POLLIN) !== 0) this.#ingress.receiveBurst(endpoint);
+        if ((revents & POLLIN) !== 0) this.#receiver.receiveBurst(endpoint);
         if ((revents & POLLNVAL) !== 0) this.#ignore(index);
         break;
       }

@@ -1,16 +1,14 @@
 /**
- * Segmentation of super-packets: one TCP or UDP packet of up to 64 kB from the device becomes
- * datagrams of the size that the sender's stack chose (the virtio-net header's gso_size). Only
- * headers are written, each into a scratch buffer; payload stays where the device put it.
+ * Segmentation of super-packets: one TCP or UDP packet of up to 64 kB becomes packets of the size
+ * that the sender's stack chose (the virtio-net header's gso_size). Only headers are written, each
+ * into a scratch buffer; payload stays where it is.
  * @module
  */
 import { updateChecksum16 } from '../wire/checksum.ts';
 import {
   getIpv4Identification,
   IPV4_CHECKSUM_OFFSET,
-  IPV4_DESTINATION_OFFSET,
   IPV4_IDENTIFICATION_OFFSET,
-  IPV4_SOURCE_OFFSET,
   IPV4_TOTAL_OFFSET,
   PROTOCOL_TCP,
 } from '../wire/ipv4.ts';
@@ -26,106 +24,128 @@ import {
 } from '../wire/tcp.ts';
 import { UDP_CHECKSUM_OFFSET, UDP_LENGTH_OFFSET } from '../wire/udp.ts';
 import type { Arena } from './arena.ts';
-import type { DataLink } from './link.ts';
-import { SCRATCH_BYTES, type Trains } from './trains.ts';
+import { pseudoSum } from './transport-sum.ts';
 
-/** One's-complement sum of the four words of source and destination address, not folded. */
-function addressSum(view: DataView, l3: number): number {
-  return (
-    view.getUint16(l3 + IPV4_SOURCE_OFFSET) +
-    view.getUint16(l3 + IPV4_SOURCE_OFFSET + 2) +
-    view.getUint16(l3 + IPV4_DESTINATION_OFFSET) +
-    view.getUint16(l3 + IPV4_DESTINATION_OFFSET + 2)
-  );
-}
-
-function fold(sum: number): number {
-  const once = (sum & 0xffff) + (sum >>> 16);
-  return (once & 0xffff) + (once >>> 16);
-}
+/** A header buffer, bytes: shim 8, Ethernet 14, IPv4 60, TCP 60, rounded up to 16. */
+export const SCRATCH_BYTES = 144;
 
 /**
- * Cuts the super-packet whose shim begins at `start` and IPv4 header at `l3` into segments of at
- * most `gsoBytes` payload and appends them to the trains. Room for all segments was ensured.
- *
- * @param headerBytes IPv4 header length; `l4Bytes` transport header length; `totalBytes` the IPv4
- *   packet's real length (its own length field is not trusted on super-packets).
+ * Cuts one super-packet at a time: {@link begin}, then {@link run} until {@link at} reaches
+ * {@link end}.
  */
-export function segmentIpv4(
-  arena: Arena,
-  trains: Trains,
-  link: DataLink,
-  peer: number,
-  socket: number,
-  tos: number,
-  start: number,
-  l3: number,
-  headerBytes: number,
-  l4Bytes: number,
-  totalBytes: number,
-  gsoBytes: number,
-  protocol: number,
-): void {
-  const { view, kernel } = arena;
-  const l4 = l3 + headerBytes;
-  const payload = l4 + l4Bytes;
-  const end = l3 + totalBytes;
-  const prefixBytes = payload - start;
-  const isTcp = protocol === PROTOCOL_TCP;
+export class Segmenter {
+  readonly #arena: Arena;
+  /** Next payload byte to cut, and where the payload ends; arena offsets. */
+  at = 0;
+  end = 0;
+  /** Headers of a segment, from the shim to the transport header's end, bytes. */
+  prefixBytes = 0;
+  #start = 0;
+  #l3 = 0;
+  #l4 = 0;
+  #gsoBytes = 0;
+  #isTcp = false;
+  #ipSum = 0;
+  #l4Sum = 0;
+  #identification = 0;
+  #sequence = 0;
+  #flags = 0;
+  #index = 0;
 
-  // Sums over what all segments share, with the fields that differ set to zero.
-  const identification = getIpv4Identification(view, l3);
-  view.setUint16(l3 + IPV4_TOTAL_OFFSET, 0);
-  view.setUint16(l3 + IPV4_IDENTIFICATION_OFFSET, 0);
-  view.setUint16(l3 + IPV4_CHECKSUM_OFFSET, 0);
-  const ipSum = kernel.sum(l3, headerBytes, 0);
-  const sequence = isTcp ? getTcpSequence(view, l4) : 0;
-  const flags = isTcp ? view.getUint8(l4 + TCP_FLAGS_OFFSET) : 0;
-  if (isTcp) {
-    view.setUint32(l4 + TCP_SEQUENCE_OFFSET, 0);
-    view.setUint8(l4 + TCP_FLAGS_OFFSET, 0);
-    view.setUint16(l4 + TCP_CHECKSUM_OFFSET, 0);
-  } else {
-    view.setUint16(l4 + UDP_LENGTH_OFFSET, 0);
-    view.setUint16(l4 + UDP_CHECKSUM_OFFSET, 0);
+  constructor(arena: Arena) {
+    this.#arena = arena;
   }
-  const l4Sum = kernel.sum(l4, l4Bytes, fold(addressSum(view, l3) + protocol));
-  // FIN and PSH belong to the last segment; CWR speaks once, on the first (RFC 3168 §6.1.2).
-  const lastFlags = flags & ~TCP_CWR;
-  const middleFlags = lastFlags & ~(TCP_FIN | TCP_PSH);
 
-  let at = payload;
-  let index = 0;
-  while (at < end) {
-    const payloadBytes = at + gsoBytes < end ? gsoBytes : end - at;
-    const room = trains.reserveRun(link, peer, socket, tos, prefixBytes + payloadBytes);
-    const count = Math.min(room, Math.ceil((end - at) / gsoBytes));
-    const runBytes = Math.min(count * gsoBytes, end - at);
-    const scratch = trains.takeScratch(count);
-    kernel.segment(
+  /**
+   * Takes the super-packet whose headers begin at `start` (shim or frame) with the IPv4 header at
+   * `l3`; its headers are overwritten.
+   * @param l4Bytes transport header length
+   * @param totalBytes the IPv4 packet's real length: its own field is not trusted on super-packets
+   */
+  begin(
+    start: number,
+    l3: number,
+    headerBytes: number,
+    l4Bytes: number,
+    totalBytes: number,
+    gsoBytes: number,
+    protocol: number,
+  ): void {
+    const { view, kernel } = this.#arena;
+    const l4 = l3 + headerBytes;
+    this.#start = start;
+    this.#l3 = l3;
+    this.#l4 = l4;
+    this.#gsoBytes = gsoBytes;
+    this.#isTcp = protocol === PROTOCOL_TCP;
+    this.#index = 0;
+    this.at = l4 + l4Bytes;
+    this.end = l3 + totalBytes;
+    this.prefixBytes = this.at - start;
+    // Sums over what all segments share, with the fields that differ set to zero.
+    this.#identification = getIpv4Identification(view, l3);
+    view.setUint16(l3 + IPV4_TOTAL_OFFSET, 0);
+    view.setUint16(l3 + IPV4_IDENTIFICATION_OFFSET, 0);
+    view.setUint16(l3 + IPV4_CHECKSUM_OFFSET, 0);
+    this.#ipSum = kernel.sum(l3, headerBytes, 0);
+    if (this.#isTcp) {
+      this.#sequence = getTcpSequence(view, l4);
+      this.#flags = view.getUint8(l4 + TCP_FLAGS_OFFSET);
+      view.setUint32(l4 + TCP_SEQUENCE_OFFSET, 0);
+      view.setUint8(l4 + TCP_FLAGS_OFFSET, 0);
+      view.setUint16(l4 + TCP_CHECKSUM_OFFSET, 0);
+    } else {
+      this.#flags = 0;
+      view.setUint16(l4 + UDP_LENGTH_OFFSET, 0);
+      view.setUint16(l4 + UDP_CHECKSUM_OFFSET, 0);
+    }
+    this.#l4Sum = kernel.sum(l4, l4Bytes, pseudoSum(view, l3, protocol));
+  }
+
+  /** Payload of the next segment, bytes. */
+  get nextBytes(): number {
+    return Math.min(this.#gsoBytes, this.end - this.at);
+  }
+
+  /** Segments still to come. */
+  get remaining(): number {
+    return Math.ceil((this.end - this.at) / this.#gsoBytes);
+  }
+
+  /**
+   * Writes the next `count` segments (at most {@link remaining}): headers to `scratch`,
+   * {@link SCRATCH_BYTES} apart, and two iovecs each to `iovec`. Returns their payload bytes.
+   */
+  run(count: number, scratch: number, iovec: number): number {
+    // FIN and PSH belong to the last segment; CWR speaks once, on the first (RFC 3168 §6.1.2).
+    const last = this.#flags & ~TCP_CWR;
+    const runBytes = Math.min(count * this.#gsoBytes, this.end - this.at);
+    this.#arena.kernel.segment(
       scratch,
       SCRATCH_BYTES,
-      start,
-      prefixBytes,
-      l3 - start,
-      l4 - start,
-      isTcp ? 1 : 0,
-      at,
-      end,
-      gsoBytes,
+      this.#start,
+      this.prefixBytes,
+      this.#l3 - this.#start,
+      this.#l4 - this.#start,
+      this.#isTcp ? 1 : 0,
+      this.at,
+      this.end,
+      this.#gsoBytes,
       count,
-      trains.runIovec,
-      ipSum,
-      l4Sum,
-      identification + index,
-      (sequence + index * gsoBytes) >>> 0,
-      lastFlags,
-      middleFlags,
+      iovec,
+      this.#ipSum,
+      this.#l4Sum,
+      this.#identification + this.#index,
+      (this.#sequence + this.#index * this.#gsoBytes) >>> 0,
+      last,
+      last & ~(TCP_FIN | TCP_PSH),
     );
-    if (index === 0 && (flags & TCP_CWR) !== 0) setCwr(view, scratch + l4 - start);
-    trains.commitRun(count, count * prefixBytes + runBytes, runBytes < count * gsoBytes);
-    at += runBytes;
-    index += count;
+    if (this.#index === 0 && (this.#flags & TCP_CWR) !== 0) {
+      setCwr(this.#arena.view, scratch + this.#l4 - this.#start);
+    }
+    this.at += runBytes;
+    this.#index += count;
+    return runBytes;
   }
 }
 

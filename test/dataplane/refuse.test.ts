@@ -1,6 +1,7 @@
 import { closeSync, openSync } from 'node:fs';
 import t from 'tap';
 import { Coalescer } from '../../src/dataplane/coalesce.ts';
+import { DeviceWriter } from '../../src/dataplane/device-writer.ts';
 import { Ingress } from '../../src/dataplane/ingress.ts';
 import type { LinkEncap } from '../../src/shm/layout.ts';
 import { balance, makeRig, RIG, type Rig } from '../fuzz/dataplane-rig.ts';
@@ -33,8 +34,11 @@ class Receiver {
     this.#deviceFd = openSync('/dev/null', 'w');
     this.rig = makeRig(encap, true, RIG.receiver, this.#deviceFd);
     this.#encap = encap;
-    this.#coalescer = new Coalescer(this.rig.arena, this.rig.layout);
-    this.#ingress = new Ingress(this.rig.arena, this.rig.layout, this.#coalescer, [this.rig.link]);
+    this.#coalescer = new Coalescer(
+      this.rig.arena,
+      new DeviceWriter(this.rig.arena, this.rig.layout),
+    );
+    this.#ingress = new Ingress(this.rig.arena, this.#coalescer, [this.rig.link]);
     this.#at = this.rig.arena.allocate(70_000);
   }
 

@@ -44,6 +44,7 @@ for (const [what, encap, vnet, seeds] of TARGETS) {
       const packet = new Uint8Array(view.buffer, 0, length);
       const first = run(packet, 0x00);
       if (balance(first, 'egress') !== 0 || received(first, 'egress') === 0) return false;
+      if ((packets & 3) !== 0) return true;
       // What stands around the packet must not decide anything.
       const second = run(packet, 0xff);
       return first.every((count, index) => count === second[index]);

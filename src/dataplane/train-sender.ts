@@ -1,0 +1,241 @@
+/**
+ * Sending trains: all of one socket's in one `sendmmsg`, each as one message where the socket
+ * segments for us, else a message for each datagram. Errors end in a named drop counter or in one
+ * repetition; nothing waits here for longer than a moment, and nothing is kept.
+ * @module
+ */
+import { ErrorSite, type Layout } from '../shm/layout.ts';
+import {
+  EACCES,
+  EAGAIN,
+  ECONNREFUSED,
+  EHOSTDOWN,
+  EHOSTUNREACH,
+  EINTR,
+  EINVAL,
+  EIO,
+  EMSGSIZE,
+  ENETDOWN,
+  ENETUNREACH,
+  ENOBUFS,
+  ENOMEM,
+  EPERM,
+  POLLOUT,
+} from '../sys/constants.ts';
+import { errno, libc } from '../sys/libc.ts';
+import { egressIndex, eventIndex } from '../table/counters.ts';
+import { type Arena, IOVEC_BYTES, MMSGHDR_BYTES, MSGHDR } from './arena.ts';
+import type { ErrorQueue } from './errors.ts';
+import type { DataLink } from './link.ts';
+import {
+  CONTROL_BYTES,
+  CONTROL_ENTRY_BYTES,
+  IOVECS_PER_TRAIN,
+  NAME_BYTES,
+  type TrainColumns,
+  TrainState,
+} from './train-columns.ts';
+
+/** Messages in one sendmmsg. */
+const MESSAGES_MAX = 1024;
+/** How long one full socket may hold up the loop before its datagrams are dropped, ms. */
+const FULL_WAIT_MS = 1;
+
+const DELIVERED = egressIndex('delivered');
+const DELIVERED_BYTES = egressIndex('deliveredBytes');
+const SEND_FULL = egressIndex('drop.send_full');
+const SEND_DENIED = egressIndex('drop.send_denied');
+const SEND_UNREACHABLE = egressIndex('drop.send_unreachable');
+const SEND_TOO_BIG = egressIndex('drop.send_too_big');
+const SEND_ERROR = egressIndex('drop.send_error');
+const TRAINS_SENT = eventIndex('trains_sent');
+const SEND_ERRORS = eventIndex('send_errors');
+const SEGMENT_FALLBACKS = eventIndex('segment_fallbacks');
+
+function add(column: Float64Array, index: number, amount: number): void {
+  column[index] = (column[index] as number) + amount;
+}
+
+/** The counter that an errno of a failed send ends in. */
+function dropCounterOf(error: number): number {
+  switch (error) {
+    case EAGAIN:
+    case ENOBUFS:
+    case ENOMEM:
+      return SEND_FULL;
+    case EPERM:
+    case EACCES:
+      return SEND_DENIED;
+    case ENETUNREACH:
+    case EHOSTUNREACH:
+    case ENETDOWN:
+    case EHOSTDOWN:
+    case ECONNREFUSED:
+      return SEND_UNREACHABLE;
+    case EMSGSIZE:
+      return SEND_TOO_BIG;
+    default:
+      return SEND_ERROR;
+  }
+}
+
+export class TrainSender {
+  readonly #arena: Arena;
+  readonly #layout: Layout;
+  readonly #errors: ErrorQueue;
+  readonly #columns: TrainColumns;
+  readonly #messages: number;
+  readonly #pollfd: number;
+  readonly #messageTrain = new Int16Array(MESSAGES_MAX);
+  readonly #messageSegments = new Int16Array(MESSAGES_MAX);
+  /** Train and segment at which the next batch of messages begins. */
+  #nextTrain = 0;
+  #nextSegment = 0;
+
+  constructor(arena: Arena, layout: Layout, errors: ErrorQueue, columns: TrainColumns) {
+    this.#arena = arena;
+    this.#layout = layout;
+    this.#errors = errors;
+    this.#columns = columns;
+    this.#messages = arena.allocate(MESSAGES_MAX * MMSGHDR_BYTES);
+    this.#pollfd = arena.allocate(8);
+  }
+
+  /** Sends all trains of one socket, in order, beginning with train `from`. */
+  sendSocket(socket: number, from: number, nowMs: number): void {
+    this.#nextTrain = from;
+    this.#nextSegment = 0;
+    for (;;) {
+      const messages = this.#buildMessages(socket);
+      if (messages === 0) break;
+      this.#sendMessages(socket, messages, nowMs);
+    }
+    for (let train = from; train < this.#columns.count; train++) {
+      if (this.#columns.socket[train] === socket) this.#columns.closed[train] = TrainState.Sent;
+    }
+  }
+
+  /** Fills the message array from the cursor on; returns how many messages there are. */
+  #buildMessages(socket: number): number {
+    let messages = 0;
+    while (this.#nextTrain < this.#columns.count && messages < MESSAGES_MAX) {
+      const train = this.#nextTrain;
+      if (this.#columns.socket[train] !== socket) {
+        this.#nextTrain++;
+        continue;
+      }
+      const segments = this.#columns.segments[train] as number;
+      if ((this.#columns.link[train] as DataLink).endpoint.segment) {
+        // A fallback may have left the cursor inside this train; the rest goes as one again.
+        this.#writeMessage(messages++, train, this.#nextSegment, segments - this.#nextSegment);
+        this.#nextSegment = segments;
+      } else {
+        while (this.#nextSegment < segments && messages < MESSAGES_MAX) {
+          this.#writeMessage(messages++, train, this.#nextSegment++, 1);
+        }
+      }
+      if (this.#nextSegment === segments) {
+        this.#nextTrain++;
+        this.#nextSegment = 0;
+      }
+    }
+    return messages;
+  }
+
+  #writeMessage(index: number, train: number, segment: number, segments: number): void {
+    const { view } = this.#arena;
+    const at = this.#messages + index * MMSGHDR_BYTES;
+    const perSegment = this.#columns.iovecsPerSegment[train] as number;
+    const iovec =
+      this.#columns.iovecs + (train * IOVECS_PER_TRAIN + segment * perSegment) * IOVEC_BYTES;
+    this.#arena.writePointer(at + MSGHDR.NAME, this.#columns.names + train * NAME_BYTES);
+    view.setUint32(at + MSGHDR.NAME_LENGTH, NAME_BYTES, true);
+    this.#arena.writePointer(at + MSGHDR.IOV, iovec);
+    view.setUint32(at + MSGHDR.IOV_LENGTH, segments * perSegment, true);
+    const tos = this.#columns.tos[train] !== 0;
+    const isTrain = segments > 1;
+    const control =
+      this.#columns.controls + train * CONTROL_BYTES + (isTrain ? 0 : CONTROL_ENTRY_BYTES);
+    this.#arena.writePointer(at + MSGHDR.CONTROL, control);
+    const controlBytes = (isTrain ? CONTROL_ENTRY_BYTES : 0) + (tos ? CONTROL_ENTRY_BYTES : 0);
+    view.setUint32(at + MSGHDR.CONTROL_LENGTH, controlBytes, true);
+    this.#messageTrain[index] = train;
+    this.#messageSegments[index] = segments;
+  }
+
+  #sendMessages(socket: number, messages: number, nowMs: number): void {
+    const base = this.#arena.base + this.#messages;
+    let sent = 0;
+    let retriedAt = -1;
+    let waited = false;
+    while (sent < messages) {
+      const accepted = libc.sendmmsg(socket, base + sent * MMSGHDR_BYTES, messages - sent, 0);
+      if (accepted > 0) {
+        for (let i = sent; i < sent + accepted; i++) this.#countDelivered(i);
+        sent += accepted;
+        if (sent === messages) return;
+        // The next send tells why it stopped; an ICMP error's text is in the queue already.
+        this.#drainErrors(sent, nowMs);
+        continue;
+      }
+      const error = errno();
+      if (error === EINTR) continue;
+      this.#drainErrors(sent, nowMs);
+      this.#layout.recordError(ErrorSite.Send, error);
+      const train = this.#messageTrain[sent] as number;
+      const link = this.#columns.link[train] as DataLink;
+      add(link.counters, SEND_ERRORS, 1);
+      if ((error === EAGAIN || error === ENOBUFS || error === ENOMEM) && !waited) {
+        // Once per flush: give the device a moment, then let the packets go rather than the loop.
+        waited = true;
+        this.#waitWritable(socket);
+        continue;
+      }
+      const segments = this.#messageSegments[sent] as number;
+      if ((error === EIO || error === EINVAL) && segments > 1) {
+        // This path cannot segment for us (no checksum offload under it): one by one from here on.
+        link.endpoint.segment = false;
+        add(link.counters, SEGMENT_FALLBACKS, 1);
+        this.#nextTrain = train;
+        this.#nextSegment = 0;
+        return;
+      }
+      if (retriedAt !== sent && error !== EAGAIN && error !== ENOBUFS) {
+        // The error may be an old ICMP message's, reported on this send: the same send again tells.
+        retriedAt = sent;
+        continue;
+      }
+      add(link.counters, dropCounterOf(error), segments);
+      sent++;
+    }
+  }
+
+  #drainErrors(message: number, nowMs: number): void {
+    const train = this.#messageTrain[message] as number;
+    const { endpoint } = this.#columns.link[train] as DataLink;
+    this.#errors.drain(endpoint, this.#columns.socket[train] as number, nowMs);
+  }
+
+  #countDelivered(message: number): void {
+    const train = this.#messageTrain[message] as number;
+    const { counters } = this.#columns.link[train] as DataLink;
+    const segments = this.#messageSegments[message] as number;
+    const all = segments === (this.#columns.segments[train] as number);
+    add(counters, DELIVERED, segments);
+    add(
+      counters,
+      DELIVERED_BYTES,
+      all
+        ? (this.#columns.bytes[train] as number)
+        : segments * (this.#columns.segmentBytes[train] as number),
+    );
+    if (segments > 1) add(counters, TRAINS_SENT, 1);
+  }
+
+  #waitWritable(socket: number): void {
+    const { view } = this.#arena;
+    view.setInt32(this.#pollfd, socket, true);
+    view.setUint32(this.#pollfd + 4, POLLOUT, true);
+    libc.poll(this.#arena.base + this.#pollfd, 1, FULL_WAIT_MS);
+  }
+}
