@@ -138,9 +138,10 @@ export class Target {
   victimMac = 0;
   attackerMac = 0;
   containerMac = 0;
-  /** The attacker's cable, the victim's tunnel device, the victim's container. */
+  /** The attacker's cable, and the victim's tunnel devices. */
   underlay!: Wire;
-  device: Wire | undefined;
+  devices: Wire[] = [];
+  readonly #watched = new Set<string>();
   readonly #open: number[] = [];
   readonly #wires: Wire[] = [];
 
@@ -198,9 +199,16 @@ export class Target {
     await joinFan(container, this.bridge, CONTAINER_NUMBER);
     this.#open.push(listenIn(container));
     this.containerMac = (await container.netlink.link('eth0')).address;
-    const devices = await this.victim.netlink.links();
-    const device = devices.find((link) => link.alias.startsWith('fanway:') && link.kind === 'tun');
-    if (device !== undefined) this.device = this.wire(this.victim, device.name);
+    await this.watchDevices();
+  }
+
+  /** Listens on every tunnel device that is there now. */
+  async watchDevices(): Promise<void> {
+    for (const link of await this.victim.netlink.links()) {
+      if (link.kind !== 'tun' || this.#watched.has(link.name)) continue;
+      this.#watched.add(link.name);
+      this.devices.push(this.wire(this.victim, link.name));
+    }
   }
 
   /** Opens a wire that is closed with the target. */
@@ -225,7 +233,7 @@ export class Target {
    */
   async shoot(frames: readonly Buffer[], graceMs: number): Promise<Effect> {
     const { victim } = this;
-    this.device?.take();
+    for (const device of this.devices) device.take();
     this.underlay.take();
     const before = await this.counters();
     const kernelBefore = kernelCounters(victim);
@@ -242,7 +250,7 @@ export class Target {
     return {
       counters: moved(before, after),
       kernel: moved(kernelBefore, kernelCounters(victim), ''),
-      inside: this.device?.arrived() ?? [],
+      inside: this.devices.flatMap((device) => device.arrived()),
       answers: this.underlay.arrived(),
     };
   }
