@@ -1,7 +1,7 @@
 /**
  * Underlay → overlay. What a datagram meets, in this order:
  *
- *   1. received in a batch, perhaps as a train    receiveBurst
+ *   1. received in a batch, perhaps as a train    receive.ts
  *   2. outer source inside the underlay?          datagram
  *   3. tunnel header exactly right, which link?   (VNI, longest overlay prefix)
  *   4. inner header checks, cheapest first        inner
@@ -13,19 +13,6 @@
  * and a stranger hears nothing.
  * @module
  */
-import { ErrorSite, type Layout } from '../shm/layout.ts';
-import {
-  EAGAIN,
-  EINTR,
-  IP_TOS,
-  IPPROTO_IP,
-  MSG_CTRUNC,
-  MSG_DONTWAIT,
-  MSG_TRUNC,
-  SOL_UDP,
-  UDP_GRO,
-} from '../sys/constants.ts';
-import { errno, libc } from '../sys/libc.ts';
 import { ECN_BASE, eventIndex, ingressIndex } from '../table/counters.ts';
 import { ARP_BYTES, getArpSenderAddress, getArpTargetAddress } from '../wire/arp.ts';
 import {
@@ -71,16 +58,9 @@ import {
   VXLAN_FLAGS_WORD,
   VXLAN_HEADER_BYTES,
 } from '../wire/vxlan.ts';
-import { type Arena, IOVEC_BYTES, MMSGHDR_BYTES, MMSGHDR_LENGTH, MSGHDR } from './arena.ts';
+import type { Arena } from './arena.ts';
 import type { Coalescer } from './coalesce.ts';
 import type { DataLink, Endpoint } from './link.ts';
-
-/** Datagrams (or trains) taken from a socket in one call. */
-const BURST_MESSAGES = 64;
-/** Largest datagram or train that IPv4 can carry, and a little slack. */
-const BUFFER_BYTES = 65536 + 64;
-const NAME_BYTES = 16;
-const CONTROL_BYTES = 96;
 
 const RECEIVED = ingressIndex('received');
 const RECEIVED_BYTES = ingressIndex('receivedBytes');
@@ -103,122 +83,24 @@ const NESTED = ingressIndex('drop.nested');
 const TOO_BIG = ingressIndex('drop.too_big');
 const ECN_NOT_CAPABLE = ingressIndex('drop.ecn_not_capable');
 const TRAINS_RECEIVED = eventIndex('trains_received');
-const RECEIVE_ERRORS = eventIndex('receive_errors');
 
 export class Ingress {
   readonly #arena: Arena;
-  readonly #layout: Layout;
   readonly #coalescer: Coalescer;
   readonly #allLinks: readonly DataLink[];
-  readonly #messages: number;
-  readonly #names: number;
-  readonly #controls: number;
-  readonly #buffers: number;
-  // Ancillary data of the message in hand.
-  #segmentBytes = 0;
-  #tos = 0;
   /** Link of the datagram just pushed, where an equal one may follow by the short way. */
   #joinable: DataLink | undefined;
   #ecnCell = 0;
 
-  constructor(arena: Arena, layout: Layout, coalescer: Coalescer, allLinks: readonly DataLink[]) {
+  constructor(arena: Arena, coalescer: Coalescer, allLinks: readonly DataLink[]) {
     this.#arena = arena;
-    this.#layout = layout;
     this.#coalescer = coalescer;
     this.#allLinks = allLinks;
-    this.#messages = arena.allocate(BURST_MESSAGES * MMSGHDR_BYTES);
-    const iovecs = arena.allocate(BURST_MESSAGES * IOVEC_BYTES);
-    this.#names = arena.allocate(BURST_MESSAGES * NAME_BYTES);
-    this.#controls = arena.allocate(BURST_MESSAGES * CONTROL_BYTES);
-    this.#buffers = arena.allocate(BURST_MESSAGES * BUFFER_BYTES);
-    for (let i = 0; i < BURST_MESSAGES; i++) {
-      const at = this.#messages + i * MMSGHDR_BYTES;
-      arena.writeIovec(iovecs + i * IOVEC_BYTES, this.#buffers + i * BUFFER_BYTES, BUFFER_BYTES);
-      arena.writePointer(at + MSGHDR.NAME, this.#names + i * NAME_BYTES);
-      arena.writePointer(at + MSGHDR.IOV, iovecs + i * IOVEC_BYTES);
-      arena.view.setUint32(at + MSGHDR.IOV_LENGTH, 1, true);
-      arena.writePointer(at + MSGHDR.CONTROL, this.#controls + i * CONTROL_BYTES);
-      this.#rearm(i);
-    }
-  }
-
-  /** The kernel overwrites these words with what it used. */
-  #rearm(message: number): void {
-    const { view } = this.#arena;
-    const at = this.#messages + message * MMSGHDR_BYTES;
-    view.setUint32(at + MSGHDR.NAME_LENGTH, NAME_BYTES, true);
-    view.setUint32(at + MSGHDR.CONTROL_LENGTH, CONTROL_BYTES, true);
-    view.setUint32(at + MSGHDR.FLAGS, 0, true);
-  }
-
-  /** Moves up to one burst from an endpoint to its links' devices; returns messages received. */
-  receiveBurst(endpoint: Endpoint): number {
-    const { view, base } = this.#arena;
-    const count = libc.recvmmsg(
-      endpoint.sockets[0] as number,
-      base + this.#messages,
-      BURST_MESSAGES,
-      MSG_DONTWAIT,
-      0,
-    );
-    if (count < 0) {
-      const error = errno();
-      const link = endpoint.links[0];
-      if (error !== EAGAIN && error !== EINTR && link !== undefined) {
-        // Usually an ICMP error reported on receive: its text waits in the error queue.
-        link.counters[RECEIVE_ERRORS] = (link.counters[RECEIVE_ERRORS] as number) + 1;
-        this.#layout.recordError(ErrorSite.Receive, error);
-      }
-      return 0;
-    }
-    for (let i = 0; i < count; i++) {
-      const at = this.#messages + i * MMSGHDR_BYTES;
-      this.#readControl(
-        this.#controls + i * CONTROL_BYTES,
-        view.getUint32(at + MSGHDR.CONTROL_LENGTH, true),
-      );
-      const length = view.getUint32(at + MMSGHDR_LENGTH, true);
-      const flags = view.getUint32(at + MSGHDR.FLAGS, true);
-      const source = view.getUint32(this.#names + i * NAME_BYTES + 4);
-      this.message(
-        endpoint,
-        this.#buffers + i * BUFFER_BYTES,
-        length,
-        source,
-        this.#tos,
-        this.#segmentBytes,
-        (flags & (MSG_TRUNC | MSG_CTRUNC)) !== 0,
-      );
-      this.#rearm(i);
-    }
-    this.#coalescer.flush();
-    return count;
-  }
-
-  /** Takes TOS and train segment size from the control messages at `at`. */
-  #readControl(at: number, length: number): void {
-    const { view } = this.#arena;
-    this.#segmentBytes = 0;
-    this.#tos = 0;
-    const end = at + Math.min(length, CONTROL_BYTES);
-    let entry = at;
-    while (entry + 16 < end) {
-      const entryBytes = view.getUint32(entry, true);
-      if (entryBytes <= 16) return;
-      const level = view.getInt32(entry + 8, true);
-      const type = view.getInt32(entry + 12, true);
-      if (level === SOL_UDP && type === UDP_GRO) {
-        this.#segmentBytes = view.getInt32(entry + 16, true);
-      } else if (level === IPPROTO_IP && type === IP_TOS) {
-        this.#tos = view.getUint8(entry + 16);
-      }
-      entry += (entryBytes + 7) & ~7;
-    }
   }
 
   /**
    * One received message: `length` bytes at `offset` from `source`, a train of `segmentBytes`
-   * pieces when that is not zero. Exposed for tests; the coalescer's flush delivers.
+   * pieces when that is not zero. {@link flush} delivers what still waits to be joined.
    */
   message(
     endpoint: Endpoint,
@@ -259,6 +141,11 @@ export class Ingress {
     counters[RECEIVED_BYTES] = (counters[RECEIVED_BYTES] as number) + joined * segmentBytes;
     counters[cell] = (counters[cell] as number) + joined;
     return joined;
+  }
+
+  /** Hands everything that waits to the devices: the batch is over. */
+  flush(): void {
+    this.#coalescer.flush();
   }
 
   #drop(link: DataLink, counter: number): void {
