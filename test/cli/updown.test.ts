@@ -12,6 +12,9 @@ import { distDirectory } from '../../src/sys/paths.ts';
 import { fanway, picture, until } from '../control/lab-router.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 
+// Real processes on a busy machine.
+t.setTimeout(120_000);
+
 const skip = skipWithoutTun();
 
 async function oneHost(t: Test): Promise<LabHost> {

@@ -1,10 +1,14 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { findDnsmasq } from '../../src/control/dhcp.ts';
 import { Lab, type LabHost } from '../../src/demo/lab.ts';
 import { killAllIn, processesIn } from '../../src/demo/processes.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { fanway, picture, statusOf, until } from './lab-router.ts';
+
+// Real processes on a busy machine.
+t.setTimeout(120_000);
 
 const skip = skipWithoutTun();
 
@@ -73,6 +77,30 @@ t.test('kill -9 of everything: down removes every leftover', { skip }, async (t)
     t.same(readdirSync(join(host.runDirectory, 'journal')), []);
   }
 });
+
+t.test(
+  'kill -9 of shell and control: down ends the data process they left',
+  { skip },
+  async (t) => {
+    const lab = await Lab.create({ hosts: 1 });
+    t.teardown(() => lab.close());
+    const host = lab.host(0);
+    const before = await picture(host);
+    const up = await fanway(host, 'up', '250', 'eth0/16', ...(findDnsmasq() ? ['dhcp'] : []));
+    t.equal(up.code, 0, up.err);
+    const { pid } = await statusOf(host);
+    const parent = Number(/^PPid:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
+    process.kill(parent, 'SIGKILL');
+    process.kill(pid, 'SIGKILL');
+    await until('both are gone', 3000, async () => !residents(host).includes(pid));
+    t.ok(residents(host).length > 0, 'the data process goes on forwarding');
+    const down = await fanway(host, 'down', '-e');
+    t.equal(down.code, 0, down.err);
+    t.match(down.err, /removed what a killed router had left: fan-250-/);
+    t.same(await picture(host), before);
+    await until('no process is left', 3000, async () => residents(host).length === 0);
+  },
+);
 
 t.test('kill -9 of everything: up removes the leftovers and starts anew', { skip }, async (t) => {
   const lab = await Lab.create({ hosts: 1 });

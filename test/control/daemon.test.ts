@@ -12,6 +12,9 @@ import { distDirectory } from '../../src/sys/paths.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { fanway, picture, statusOf, until } from './lab-router.ts';
 
+// Real processes on a busy machine.
+t.setTimeout(120_000);
+
 const skip = skipWithoutTun();
 
 /** The service manager's end of NOTIFY_SOCKET. */

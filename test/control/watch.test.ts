@@ -3,6 +3,9 @@ import { Lab, type LabHost } from '../../src/demo/lab.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { fanway, picture, statusOf, until } from './lab-router.ts';
 
+// Real processes on a busy machine.
+t.setTimeout(120_000);
+
 const skip = skipWithoutTun();
 /** What somebody else broke is whole again within this. */
 const REPAIR_MS = 5000;
