@@ -1,5 +1,5 @@
 /**
- * Trains: consecutive datagrams of one size to one peer, port and TOS, handed to the kernel in one
+ * Trains: consecutive datagrams of one size and TOS to one peer and port, handed to the kernel in one
  * send (UDP_SEGMENT). Where the socket cannot, each datagram is a message of its own in one
  * `sendmmsg`. Nothing is copied: a datagram is one or two iovecs into the arena.
  *
@@ -129,9 +129,9 @@ export class Trains {
     byteCount: number,
     iovecsPerSegment: number,
   ): number {
+    // Not by TOS: a flow whose ECN changes on the way must still not overtake itself.
     const slot =
-      (Math.imul(peer ^ Math.imul(socket + (tos << 8), 0x85ebca6b), 0x9e3779b1) >>> 24) &
-      (KEY_SLOTS - 1);
+      (Math.imul(peer ^ Math.imul(socket, 0x85ebca6b), 0x9e3779b1) >>> 24) & (KEY_SLOTS - 1);
     const train = this.#bySlot[slot] as number;
     if (
       train < 0 ||
@@ -142,6 +142,8 @@ export class Trains {
       this.#columns.tos[train] !== tos ||
       this.#columns.iovecsPerSegment[train] !== iovecsPerSegment ||
       byteCount > (this.#columns.segmentBytes[train] as number) ||
+      // A shorter datagram ends a train, so a run of several needs one of its own size.
+      (iovecsPerSegment === 2 && byteCount !== this.#columns.segmentBytes[train]) ||
       this.#columns.segments[train] === UDP_SEGMENTS_MAX ||
       (this.#columns.bytes[train] as number) + byteCount > UDP_PAYLOAD_BYTES_MAX
     ) {

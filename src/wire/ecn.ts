@@ -26,13 +26,13 @@ export type EcnCell = {
   readonly result: number;
   readonly drop: boolean;
   readonly alarm: EcnAlarm;
-  /** Stable name of the cell's counter: inner first. */
+  /** Stable name of the cell's counter, inner first: `ecn.ect0_ce`. */
   readonly name: string;
 };
 
 const { None, Log, Alarm } = EcnAlarm;
 const [N, T1, T0, CE] = [ECN_NOT_ECT, ECN_ECT1, ECN_ECT0, ECN_CE];
-const NAMES = ['not-ect', 'ect1', 'ect0', 'ce'] as const;
+const NAMES = ['not_ect', 'ect1', 'ect0', 'ce'] as const;
 
 // RFC 6040 §4.2, figure 4: [inner, outer, result, alarm, drop].
 const FIGURE_4: readonly (readonly [number, number, number, EcnAlarm, boolean])[] = [
@@ -67,7 +67,7 @@ export const ECN_CELLS: readonly EcnCell[] = FIGURE_4.map(
     result,
     drop,
     alarm,
-    name: `ecn.inner-${NAMES[inner]}.outer-${NAMES[outer]}`,
+    name: `ecn.${NAMES[inner]}_${NAMES[outer]}`,
   }),
 ).sort((a, b) => ecnCell(a.inner, a.outer) - ecnCell(b.inner, b.outer));
 

@@ -11,7 +11,9 @@ import {
   getIpv4Identification,
   getIpv4Protocol,
   IPV4_DF,
+  isIpv4Fragment,
   PROTOCOL_TCP,
+  PROTOCOL_UDP,
   setIpv4Identification,
   setIpv4TotalBytes,
 } from '../../src/wire/ipv4.ts';
@@ -24,9 +26,12 @@ import {
   setTcpSequence,
   TCP_CWR,
   TCP_FIN,
+  TCP_HEADER_BYTES,
   TCP_PSH,
+  TCP_URG,
+  TCP_URGENT_OFFSET,
 } from '../../src/wire/tcp.ts';
-import { setUdpBytes, setUdpChecksum } from '../../src/wire/udp.ts';
+import { setUdpBytes, setUdpChecksum, UDP_HEADER_BYTES } from '../../src/wire/udp.ts';
 import { viewOf } from '../vectors/hex.ts';
 
 /** Writes header and transport checksums of a whole IPv4 packet; a UDP checksum is always set. */
@@ -76,17 +81,22 @@ export function cut(packet: Uint8Array, gsoBytes: number): Uint8Array<ArrayBuffe
 }
 
 /**
- * A packet without what coalescing may change: PSH moves to a train's last segment, and the
- * identification means nothing under DF (RFC 6864 §4.1).
+ * A packet without what coalescing may change: PSH moves to a train's last segment, the
+ * identification means nothing under DF (RFC 6864 §4.1) and the urgent pointer nothing without URG.
  */
 export function essence(packet: Uint8Array): string {
   const bytes = Uint8Array.from(packet);
   const view = viewOf(bytes);
   const l4 = getIpv4HeaderBytes(view, 0);
   if ((getIpv4Fragment(view, 0) & IPV4_DF) !== 0) setIpv4Identification(view, 0, 0);
-  if (getIpv4Protocol(view, 0) === PROTOCOL_TCP) {
+  fillIpv4Checksum(view, 0);
+  const protocol = getIpv4Protocol(view, 0);
+  const isTcp = protocol === PROTOCOL_TCP && bytes.length >= l4 + TCP_HEADER_BYTES;
+  const isUdp = protocol === PROTOCOL_UDP && bytes.length >= l4 + UDP_HEADER_BYTES;
+  if (isTcp) {
     setTcpFlags(view, l4, getTcpFlags(view, l4) & ~TCP_PSH);
+    if ((getTcpFlags(view, l4) & TCP_URG) === 0) view.setUint16(l4 + TCP_URGENT_OFFSET, 0);
   }
-  finishPacket(bytes);
+  if ((isTcp || isUdp) && !isIpv4Fragment(view, 0)) finishPacket(bytes);
   return Buffer.from(bytes).toString('hex');
 }

@@ -1,4 +1,5 @@
 import t from 'tap';
+import { COUNTERS_PER_LINK, ECN_BASE, namedCounters } from '../../src/table/counters.ts';
 import {
   DscpMode,
   decapsulateTos,
@@ -56,8 +57,15 @@ t.test('decapsulation follows all 16 cells', async (t) => {
 
 t.test('cell names are stable and different', async (t) => {
   t.equal(new Set(ECN_CELLS.map(({ name }) => name)).size, 16);
-  t.equal(ECN_CELLS[ecnCell(ECN_NOT_ECT, ECN_CE)]?.name, 'ecn.inner-not-ect.outer-ce');
-  t.equal(ECN_CELLS[ecnCell(ECN_CE, ECN_ECT1)]?.name, 'ecn.inner-ce.outer-ect1');
+  t.equal(ECN_CELLS[ecnCell(ECN_NOT_ECT, ECN_CE)]?.name, 'ecn.not_ect_ce');
+  t.equal(ECN_CELLS[ecnCell(ECN_CE, ECN_ECT1)]?.name, 'ecn.ce_ect1');
+});
+
+t.test('the counter column holds the cells in the same order and by the same names', async (t) => {
+  const column = new Float64Array(COUNTERS_PER_LINK);
+  for (let cell = 0; cell < 16; cell++) column[ECN_BASE + cell] = cell + 1;
+  const counters = namedCounters(column);
+  for (const [cell, { name }] of ECN_CELLS.entries()) t.equal(counters[name], cell + 1, name);
 });
 
 t.test('encapsulation copies ECN, CE included', async (t) => {
