@@ -17,7 +17,13 @@ import {
 } from '../shm/layout.ts';
 import { libc } from '../sys/libc.ts';
 import { openIpip, openSendOnlyUdp, openUdp, type UnderlaySocket } from '../sys/sockets.ts';
-import { openTun, setTunPersistent, type TunDevice } from '../sys/tun.ts';
+import {
+  DEVICE_QUEUE_PACKETS,
+  openTun,
+  setQueueLength,
+  setTunPersistent,
+  type TunDevice,
+} from '../sys/tun.ts';
 import { namedCounters } from '../table/counters.ts';
 import { DataProcess, type ProcessReport } from './data-process.ts';
 import type { LinkSpec } from './link-spec.ts';
@@ -208,6 +214,7 @@ export class DataPlane extends EventEmitter {
       }
       const [first] = devices;
       if (first !== undefined) setTunPersistent(first.fd, true);
+      setQueueLength(spec.device, DEVICE_QUEUE_PACKETS);
     } catch (error) {
       for (const device of devices) libc.close(device.fd);
       this.#releaseEndpoint(endpoint);

@@ -81,6 +81,9 @@ export const UDP_PAYLOAD_BYTES_MAX = 65507;
 export const SO_EE_ORIGIN_LOCAL = 1;
 export const SO_EE_ORIGIN_ICMP = 2;
 
+// sockios.h
+export const SIOCSIFTXQLEN = 0x8943;
+
 // if_tun.h
 export const TUNSETIFF = 0x400454ca;
 export const TUNSETPERSIST = 0x400454cb;

@@ -3,6 +3,7 @@
  * @module
  */
 import {
+  AF_INET,
   IFF_MULTI_QUEUE,
   IFF_NO_PI,
   IFF_TAP,
@@ -11,6 +12,9 @@ import {
   O_CLOEXEC,
   O_NONBLOCK,
   O_RDWR,
+  SIOCSIFTXQLEN,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
   TUN_F_CSUM,
   TUN_F_TSO_ECN,
   TUN_F_TSO4,
@@ -101,4 +105,23 @@ export function setTunPersistent(fd: number, persistent: boolean): void {
   if (libc.ioctl(fd, TUNSETPERSIST, persistent ? 1 : 0) === -1) {
     throw new SystemError('ioctl TUNSETPERSIST', errno());
   }
+}
+
+/** What the device holds while the data process is busy elsewhere; TUN's own default is 500. */
+export const DEVICE_QUEUE_PACKETS = 1000;
+
+/**
+ * Sets how many packets wait in the device for its reader before the kernel drops.
+ * @throws SystemError ENODEV without such a device, EPERM without CAP_NET_ADMIN.
+ */
+export function setQueueLength(name: string, packets: number): void {
+  const socket = libc.socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (socket === -1) throw new SystemError('socket', errno());
+  const request = Buffer.alloc(IFREQ_BYTES);
+  request.write(name, 0, 'latin1');
+  request.writeInt32LE(packets, IFREQ_FLAGS_OFFSET);
+  const result = libc.ioctl(socket, SIOCSIFTXQLEN, addressOf(request));
+  const failure = result === -1 ? new SystemError('ioctl SIOCSIFTXQLEN', errno(), name) : undefined;
+  libc.close(socket);
+  if (failure !== undefined) throw failure;
 }
