@@ -1,9 +1,9 @@
 /**
  * Measurements that are not one figure a variant: each makes a table of its own, once a run, on a
- * scene that it builds itself. The battery of crafted strangers' packets against kernel VXLAN and
- * fanway belongs here.
+ * scene that it builds itself.
  * @module
  */
+import { battery } from './battery.ts';
 import type { ExtraTable } from './results.ts';
 
 export type Extra = {
@@ -15,4 +15,4 @@ export type Extra = {
   run(): Promise<ExtraTable | string>;
 };
 
-export const extras: readonly Extra[] = [];
+export const extras: readonly Extra[] = [battery];

@@ -33,7 +33,7 @@ Node; nothing else. Takes about a quarter of an hour, so leave the machine alone
   --quick            one short round in under a minute, kept apart (results/quick)
   --rounds N         how many rounds (default 5, quick 1)
   --variants A,B     of: ${variants.map(({ key }) => key).join(', ')}
-  --only A,B         of: ${[...directMeasures, ...hopMeasures, ...lossyMeasures]
+  --only A,B         of: ${[...directMeasures, ...hopMeasures, ...lossyMeasures, ...extras]
     .map(({ key }) => key)
     .join(', ')}
   --out DIR          where results go

@@ -10,6 +10,9 @@ import { figure, type Spread } from './statistics.ts';
 
 const words = { goal: 'reached, and the goal', bar: 'reached', short: 'NOT reached' } as const;
 
+/** Columns beside the yardstick that a terminal has room for. */
+const GROUP_COLUMNS = 3;
+
 type Table = (columns: readonly Column[], cells: readonly (readonly string[])[]) => string;
 
 function shownRows(results: Results): Row[] {
@@ -20,22 +23,39 @@ function range({ median, min, max, rounds }: Spread): string {
   return rounds === 1 ? figure(median) : `${figure(median)} (${figure(min)}-${figure(max)})`;
 }
 
-/** All figures: a line a row, a column a variant; median (least-most). */
-function figuresTable(results: Results, table: Table): string {
+/** Figures: a line a row, a column a variant; median (least-most). '' when there are none. */
+function figuresTable(results: Results, variants: Results['variants'], table: Table): string {
   const columns: Column[] = [
     { title: 'figure' },
     { title: 'unit' },
-    ...results.variants.map(({ title }): Column => ({ title, align: 'right' })),
+    ...variants.map(({ title }): Column => ({ title, align: 'right' })),
   ];
-  const cells = shownRows(results).map((row) => [
+  const measured = shownRows(results).filter((row) =>
+    variants.some(({ key }) => cell(results, row.key, key) !== undefined),
+  );
+  const cells = measured.map((row) => [
     row.title,
     row.unit,
-    ...results.variants.map(({ key }) => {
+    ...variants.map(({ key }) => {
       const spread = cell(results, row.key, key);
       return spread === undefined ? '' : range(spread);
     }),
   ]);
-  return table(columns, cells);
+  return cells.length === 0 ? '' : table(columns, cells);
+}
+
+/** The variants that have figures, a few at a time, the yardstick always first. */
+function columnGroups(results: Results): Results['variants'][] {
+  const measured = results.variants.filter(({ key }) =>
+    rows.some((row) => cell(results, row.key, key) !== undefined),
+  );
+  const [yardstick, ...others] = measured;
+  if (yardstick === undefined) return [];
+  const groups: Results['variants'][] = [];
+  for (let at = 0; at < others.length; at += GROUP_COLUMNS) {
+    groups.push([yardstick, ...others.slice(at, at + GROUP_COLUMNS)]);
+  }
+  return groups.length === 0 ? [[yardstick]] : groups;
 }
 
 /** Each figure beside its bar. */
@@ -66,7 +86,7 @@ function barsTable(results: Results, table: Table): string {
       words[rest.verdict],
     ];
   });
-  return table(columns, cells);
+  return cells.length === 0 ? '' : table(columns, cells);
 }
 
 function heading(results: Results): string {
@@ -108,6 +128,11 @@ function extraTables(results: Results, table: Table): string[] {
   ]);
 }
 
+/** A table with what goes above it; nothing when the table is empty. */
+function section(table: string, ...above: string[]): string[] {
+  return table === '' ? [] : [...above, table, ''];
+}
+
 function missing(results: Results): string[] {
   return results.notAvailable.map(({ what, reason }) => `- ${what}: n/a, ${reason}`);
 }
@@ -117,10 +142,8 @@ export function renderText(results: Results, before: Results | undefined): strin
   return [
     heading(results),
     '',
-    figuresTable(results, renderTable),
-    '',
-    barsTable(results, renderTable),
-    '',
+    ...columnGroups(results).flatMap((group) => [figuresTable(results, group, renderTable), '']),
+    ...section(barsTable(results, renderTable)),
     ...extraTables(results, renderTable),
     ...missing(results),
     ...changes(results, before),
@@ -142,12 +165,8 @@ export function renderPage(
     '(MTU 1500); every variant is a bridge with the tunnel as its port (vxlan) or behind it (ipip,',
     'fou). Made by `npm run bench`; the method is in its `--help`.',
     '',
-    figuresTable(results, renderMarkdown),
-    '',
-    '## Bars',
-    '',
-    barsTable(results, renderMarkdown),
-    '',
+    ...section(figuresTable(results, results.variants, renderMarkdown)),
+    ...section(barsTable(results, renderMarkdown), '## Bars', ''),
     ...extraTables(results, renderMarkdown),
     '## Changes',
     '',
