@@ -15,14 +15,8 @@ import { ErrorSite, type Layout } from '../shm/layout.ts';
 import { EAGAIN, EINTR } from '../sys/constants.ts';
 import { errno, libc } from '../sys/libc.ts';
 import { egressIndex, eventIndex } from '../table/counters.ts';
-import {
-  ARP_BYTES,
-  ARP_ETHERNET_IPV4_WORD,
-  ARP_LENGTHS_OFFSET,
-  ARP_LENGTHS_WORD,
-  getArpSenderAddress,
-  getArpTargetAddress,
-} from '../wire/arp.ts';
+import { ARP_BYTES, getArpSenderAddress, getArpTargetAddress } from '../wire/arp.ts';
+import { checkArp, Fault } from '../wire/classify.ts';
 import { encapsulateTos } from '../wire/ecn.ts';
 import {
   ETHERNET_HEADER_BYTES,
@@ -337,12 +331,7 @@ export class Egress {
     const { view } = this.#arena;
     const arp = frame + ETHERNET_HEADER_BYTES;
     if (byteCount < ETHERNET_HEADER_BYTES + ARP_BYTES) return this.#drop(link, RUNT, 1);
-    if (
-      view.getUint32(arp) !== ARP_ETHERNET_IPV4_WORD ||
-      view.getUint16(arp + ARP_LENGTHS_OFFSET) !== ARP_LENGTHS_WORD
-    ) {
-      return this.#drop(link, MALFORMED, 1);
-    }
+    if (checkArp(view, arp, ARP_BYTES) !== Fault.None) return this.#drop(link, MALFORMED, 1);
     const sender = getArpSenderAddress(view, arp);
     if ((sender & link.sliceMask) >>> 0 !== link.sliceBase) {
       return this.#drop(link, FOREIGN_SOURCE, 1);

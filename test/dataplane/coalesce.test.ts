@@ -8,6 +8,9 @@ import { FAN } from '../vectors/craft.ts';
 import { byFlow, DeviceFile, difference } from './device-file.ts';
 import { Traffic } from './traffic.ts';
 
+// A busy machine takes several times as long as an idle one.
+t.setTimeout(110_000);
+
 const ROUNDS = 80;
 const BATCHES = 4;
 const BATCH_MAX = 64;

@@ -11,6 +11,9 @@ import { viewOf } from '../vectors/hex.ts';
 import { byFlow, DeviceFile, difference } from './device-file.ts';
 import { Traffic } from './traffic.ts';
 
+// A busy machine takes several times as long as an idle one.
+t.setTimeout(110_000);
+
 const ROUNDS = 800;
 /** Packet counters of ingress, bytes included. */
 const FIRST = ingressIndex('received');

@@ -8,6 +8,9 @@ import { balance, makeEgress, makeRig, RIG, received } from './dataplane-rig.ts'
 import { fuzz } from './mutate.ts';
 import { FRAMES, IP_PACKETS, VIRTIO_FRAMES, VIRTIO_PACKETS } from './seeds.ts';
 
+// A busy machine takes several times as long as an idle one.
+t.setTimeout(110_000);
+
 const SLOT_BYTES = 70_000;
 const HEADROOM_BYTES = 256;
 
