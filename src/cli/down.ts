@@ -88,7 +88,7 @@ export const down: Verb = {
   options: [
     ['-a', 'those that up -a brought up, or that are marked auto'],
     ['-e', 'every fan of this host'],
-    ['--force', 'although containers are attached'],
+    ['--force', 'although containers are attached, or something cannot be undone'],
     ['--json', 'print the links that were taken down'],
   ],
   examples: [
@@ -114,7 +114,7 @@ export const down: Verb = {
     const free = run.lock('router.lock', { wait: false });
     if (free !== undefined) {
       // No router: whatever is there was left by one that was killed, and goes now.
-      const names = await cleanUp(run, io);
+      const names = await cleanUp(run, io, { force: flags.has('--force') });
       if (flags.has('--json')) printJson(io, { down: names });
       if (names.length === 0 && !every) choose([], rest, flags);
       return ExitCode.Ok;

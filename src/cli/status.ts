@@ -24,8 +24,21 @@ function linkText(link: LinkStatus): string[] {
     `  slice ${link.slice}, gateway ${link.gateway}`,
     `  ${wire}; device ${link.device}, MTU ${link.innerMtu} (underlay ${link.underlayMtu})`,
     `  offloads: ${link.offloads.join(', ') || 'none'}`,
+    `  out ${rateText(link.rates.egressPackets, link.rates.egressBits)}, in ${rateText(link.rates.ingressPackets, link.rates.ingressBits)}`,
     ...(link.repairs > 0 ? [`  ${link.repairs} changes had to be made again`] : []),
   ];
+}
+
+function rateText(packets: number, bits: number): string {
+  const scale = ([unit, size]: readonly [string, number]): string =>
+    `${(bits / size).toFixed(bits >= size * 100 ? 0 : 1)} ${unit}`;
+  const units = [
+    ['Gb/s', 1e9],
+    ['Mb/s', 1e6],
+    ['kb/s', 1e3],
+  ] as const;
+  const unit = units.find(([, size]) => bits >= size);
+  return `${packets} packets/s, ${unit === undefined ? `${bits} b/s` : scale(unit)}`;
 }
 
 /** The status as text. */

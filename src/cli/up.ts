@@ -48,10 +48,14 @@ async function checkAll(run: RunDirectory, requests: readonly NamedRequest[]): P
 }
 
 /** Removes what a killed router left, and says what that was. */
-export async function cleanUp(run: RunDirectory, io: Io): Promise<string[]> {
+export async function cleanUp(
+  run: RunDirectory,
+  io: Io,
+  options: { force?: boolean } = {},
+): Promise<string[]> {
   const host = openHost(run);
   try {
-    const found = await recover(run, host, logTo(io));
+    const found = await recover(run, host, logTo(io), options);
     const names = found.map(({ name }) => name);
     if (names.length > 0) {
       io.err(`fanway: removed what a killed router had left: ${names.join(', ')}\n`);

@@ -10,7 +10,7 @@ import type { Host } from './host.ts';
 import type { RunDirectory } from './run-directory.ts';
 
 /** Asking nft starts a program, so a good answer holds for a while. */
-const MASQUERADE_KNOWN_MS = 8000;
+const MASQUERADE_KNOWN_MS = 4000;
 
 export type RealHost = Host & {
   /** Calls `listener` on every change of links, addresses and routes; returns how to end it. */

@@ -15,6 +15,8 @@ import { noTunnels } from './tunnel-set.ts';
 /**
  * Undoes every journal of the run directory. The caller holds the router lock, which proves that
  * no router is alive.
+ * @param options.force set a journal aside when something of it cannot be undone, so that it is not
+ *   tried again; what could not be undone is still reported.
  * @returns the journals that were undone; a damaged one has only its link's name.
  * @throws FanwayError `undo-failed` when something is left; everything else was taken back.
  */
@@ -22,6 +24,7 @@ export async function recover(
   run: RunDirectory,
   host: Host,
   log: Log,
+  options: { force?: boolean } = {},
 ): Promise<{ name: string; journal: Journal | undefined }[]> {
   // Data processes outlive their control process; they let go of the devices first.
   await endOrphans(run.data);
@@ -53,6 +56,7 @@ export async function recover(
       }
     } catch (error) {
       failures.push(messageOf(error));
+      if (options.force === true) store.setAside(item.name);
     }
     left.delete(item);
   }

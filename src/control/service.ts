@@ -12,6 +12,7 @@ import { type AdminServer, type Route, serveAdmin } from './admin.ts';
 import type { LinkSpec } from './link-spec.ts';
 import { openDataPlane } from './open-data-plane.ts';
 import type { Plan } from './plan.ts';
+import { RateMeter, SAMPLE_INTERVAL_MS } from './rates.ts';
 import { openHost, type RealHost } from './real-host.ts';
 import { Router } from './router.ts';
 import type { RunDirectory } from './run-directory.ts';
@@ -45,6 +46,8 @@ export class Service {
   readonly #host: RealHost;
   readonly #options: ServiceOptions;
   readonly #startedAtMs = Date.now();
+  readonly #rates = new RateMeter();
+  #sampling: NodeJS.Timeout | undefined;
   #admin: AdminServer | undefined;
   #timer: NodeJS.Timeout | undefined;
   #settle: NodeJS.Timeout | undefined;
@@ -104,6 +107,10 @@ export class Service {
         look();
       }, SETTLE_MS);
     });
+    this.#sampling = setInterval(
+      () => this.#rates.sample(this.tunnels.counters(), performance.now()),
+      SAMPLE_INTERVAL_MS,
+    );
     this.#timer = setInterval(() => {
       look();
       if (this.router.links.length > 0) this.#idleSinceMs = Date.now();
@@ -132,6 +139,7 @@ export class Service {
 
   async #stop(): Promise<void> {
     clearInterval(this.#timer);
+    clearInterval(this.#sampling);
     clearTimeout(this.#settle);
     this.#unwatch?.();
     await this.router.stop();
@@ -149,7 +157,9 @@ export class Service {
       runDirectory: this.#options.run.path,
       mode: this.#options.mode,
       uptimeMs: Date.now() - this.#startedAtMs,
-      links: this.router.links.map((link) => linkStatus(link, processes)),
+      links: this.router.links.map((link) =>
+        linkStatus(link, processes, this.#rates.of(link.spec.name)),
+      ),
       processes,
     };
   }

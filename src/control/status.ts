@@ -7,6 +7,7 @@ import { formatIpv4 } from '../net/ipv4.ts';
 import { formatPrefix } from '../net/prefix.ts';
 import type { ManagedLink } from './link.ts';
 import { hostOf } from './plan.ts';
+import type { Rates } from './rates.ts';
 import type { DataProcessStatus } from './tunnel-set.ts';
 
 export type LinkStatus = {
@@ -35,6 +36,7 @@ export type LinkStatus = {
   auto: boolean;
   bridgeGiven: boolean;
   offloads: string[];
+  rates: Rates;
   repairs: number;
 };
 
@@ -49,7 +51,11 @@ export type RouterStatus = {
 };
 
 /** One link as it stands. */
-export function linkStatus(link: ManagedLink, processes: readonly DataProcessStatus[]): LinkStatus {
+export function linkStatus(
+  link: ManagedLink,
+  processes: readonly DataProcessStatus[],
+  rates: Rates,
+): LinkStatus {
   const { spec, request } = link;
   const offloads = processes.flatMap((process) => process.offloads[spec.name] ?? []);
   return {
@@ -72,6 +78,7 @@ export function linkStatus(link: ManagedLink, processes: readonly DataProcessSta
     auto: request.auto,
     bridgeGiven: request.bridge !== null,
     offloads: [...new Set(offloads)],
+    rates,
     repairs: link.repairs,
   };
 }

@@ -218,6 +218,10 @@ t.test('masquerading is there with the fan and gone with it', async (t) => {
   t.match(await rules(), /ip saddr 250\.0\.28\.0\/24 ip daddr != 250\.0\.0\.0\/8.*masquerade/);
   await fanway(host, 'up', '251', 'eth0', '--no-masquerade');
   t.notMatch(await rules(), /251\.0/);
+  // Another tool clears everything: it is back within ten seconds.
+  await new Promise((resolve) => host.spawn('nft', ['flush', 'ruleset']).once('close', resolve));
+  t.equal(await rules(), '');
+  await until('masquerading is back', 10_000, async () => /masquerade/.test(await rules()));
   t.equal((await fanway(host, 'down', '-e')).code, 0);
   t.equal(await rules(), '');
 });
