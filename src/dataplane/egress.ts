@@ -16,7 +16,7 @@ import { EAGAIN, EINTR } from '../sys/constants.ts';
 import { errno, libc } from '../sys/libc.ts';
 import { egressIndex, eventIndex } from '../table/counters.ts';
 import { ARP_BYTES, getArpSenderAddress, getArpTargetAddress } from '../wire/arp.ts';
-import { checkArp, Fault } from '../wire/classify.ts';
+import { checkArp, Fault, isTunnelProtocol } from '../wire/classify.ts';
 import { encapsulateTos } from '../wire/ecn.ts';
 import {
   ETHERNET_HEADER_BYTES,
@@ -37,9 +37,6 @@ import {
   getIpv4TotalBytes,
   IPV4_HEADER_BYTES,
   isIpv4Fragment,
-  PROTOCOL_GRE,
-  PROTOCOL_IPIP,
-  PROTOCOL_IPV6,
   PROTOCOL_TCP,
   PROTOCOL_UDP,
 } from '../wire/ipv4.ts';
@@ -76,8 +73,6 @@ const SLOT_BYTES = HEADROOM_BYTES + 65536 + 512;
 const FLUSH_BYTES = 192 * 1024;
 /** Segments of one super-packet; a guest may ask for one-byte ones, which no buffer would hold. */
 const SEGMENTS_MAX = 2048;
-/** Consecutive failing reads after which the device is left to control to mend. */
-const READ_ERRORS_MAX = 16;
 
 const RECEIVED = egressIndex('received');
 const RECEIVED_BYTES = egressIndex('receivedBytes');
@@ -105,7 +100,6 @@ export class Egress {
   readonly #segmenter: Segmenter;
   readonly #slots: number;
   #nowMs = 0;
-  #readErrors = 0;
 
   constructor(arena: Arena, layout: Layout, trains: Trains, peers: PeerTable, tooBig: TooBig) {
     this.#arena = arena;
@@ -136,7 +130,7 @@ export class Egress {
         if (error !== EAGAIN && error !== EINTR) this.#readFailed(link, error);
         break;
       }
-      this.#readErrors = 0;
+      link.readErrors = 0;
       reads++;
       this.packet(link, frame, length - vnetBytes);
       slot++;
@@ -152,8 +146,7 @@ export class Egress {
   #readFailed(link: DataLink, error: number): void {
     link.counters[READ_ERRORS] = (link.counters[READ_ERRORS] as number) + 1;
     this.#layout.recordError(ErrorSite.DeviceRead, error);
-    // A deleted device answers EBADFD for ever: stop asking, control sees it go and makes a new one.
-    if (++this.#readErrors >= READ_ERRORS_MAX) link.deviceBroken = true;
+    link.readErrors++;
   }
 
   #drop(link: DataLink, counter: number, segments: number): void {
@@ -227,19 +220,11 @@ export class Egress {
     const peer = link.peerOf(destination);
     if (peer === link.local) return this.#drop(link, LOCAL_DESTINATION, segments);
     const workload = (destination & sliceHostMask) >>> 0;
-    const host = (peer & link.underlayHostMask) >>> 0;
-    if (
-      workload === 0 ||
-      workload === sliceHostMask ||
-      host === 0 ||
-      host === link.underlayHostMask
-    ) {
+    if (workload === 0 || workload === sliceHostMask || !link.isHost(peer)) {
       return this.#drop(link, BROADCAST, segments);
     }
     const protocol = getIpv4Protocol(view, l3);
-    if (protocol === PROTOCOL_IPIP || protocol === PROTOCOL_IPV6 || protocol === PROTOCOL_GRE) {
-      return this.#drop(link, NESTED, segments);
-    }
+    if (isTunnelProtocol(protocol)) return this.#drop(link, NESTED, segments);
     const l4Available = totalBytes - headerBytes;
     if (protocol === PROTOCOL_UDP && l4Available >= UDP_HEADER_BYTES) {
       // A tunnel packet of this very link inside the tunnel: a routing loop, or somebody's attempt.
@@ -342,8 +327,7 @@ export class Egress {
     }
     const peer = link.peerOf(target);
     if (peer === link.local) return this.#drop(link, LOCAL_DESTINATION, 1);
-    const host = (peer & link.underlayHostMask) >>> 0;
-    if (host === 0 || host === link.underlayHostMask) return this.#drop(link, BROADCAST, 1);
+    if (!link.isHost(peer)) return this.#drop(link, BROADCAST, 1);
     const start = frame - link.shimBytes;
     emitVxlan(view, start, link.vni);
     this.#trains.ensureRoom(1, this.#nowMs);

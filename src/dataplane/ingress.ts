@@ -22,6 +22,7 @@ import {
   checkIpv4Options,
   checkIpv4Sum,
   Fault,
+  isTunnelProtocol,
 } from '../wire/classify.ts';
 import { decapsulateTos, ecnCell, isEcnDrop } from '../wire/ecn.ts';
 import {
@@ -43,9 +44,6 @@ import {
   getIpv4TotalBytes,
   IPV4_HEADER_BYTES,
   isIpv4Fragment,
-  PROTOCOL_GRE,
-  PROTOCOL_IPIP,
-  PROTOCOL_IPV6,
   PROTOCOL_TCP,
   PROTOCOL_UDP,
   replaceIpv4Tos,
@@ -225,8 +223,7 @@ export class Ingress {
     if (source === link.local) return OWN_SOURCE;
     if ((source & link.underlayMask) >>> 0 !== link.underlayBase) return STRANGER;
     // The underlay's network and broadcast address are nobody's, so no slice belongs to them.
-    const host = (source & link.underlayHostMask) >>> 0;
-    if (host === 0 || host === link.underlayHostMask) return STRANGER;
+    if (!link.isHost(source)) return STRANGER;
     return otherwise;
   }
 
@@ -320,9 +317,7 @@ export class Ingress {
     const headerBytes = getIpv4HeaderBytes(view, l3);
     const totalBytes = getIpv4TotalBytes(view, l3);
     const protocol = getIpv4Protocol(view, l3);
-    if (protocol === PROTOCOL_IPIP || protocol === PROTOCOL_IPV6 || protocol === PROTOCOL_GRE) {
-      return this.#drop(link, NESTED);
-    }
+    if (isTunnelProtocol(protocol)) return this.#drop(link, NESTED);
     if (
       protocol === PROTOCOL_UDP &&
       link.peerPort !== 0 &&

@@ -25,6 +25,8 @@ export class Endpoint {
   /** UDP_SEGMENT works on these sockets; cleared for good when a send says otherwise. */
   segment: boolean;
   readonly gro: boolean;
+  /** Receives that failed since the last that did not. */
+  receiveErrors = 0;
   /** Links by falling overlay prefix length: the first that contains an address is its longest. */
   readonly links: DataLink[] = [];
 
@@ -70,8 +72,8 @@ export class DataLink {
   innerMtu: number;
   dscpMode: 0 | 1;
   readonly counters: Float64Array;
-  /** The device gave an error that only control can mend; it is left out of the poll set. */
-  deviceBroken = false;
+  /** Reads from the device that failed since the last that did not. */
+  readErrors = 0;
 
   constructor(record: LinkRecord, endpoint: Endpoint, layout: Layout) {
     const encap = encapById(record.encap);
@@ -111,6 +113,15 @@ export class DataLink {
   /** Underlay address of the host that owns overlay address `inner`. */
   peerOf(inner: number): number {
     return (this.underlayBase | ((inner & ~this.overlayMask) >>> this.shift)) >>> 0;
+  }
+
+  /**
+   * Whether an underlay address can be a host's: not the network or broadcast address of the
+   * prefix (a /31 has neither, RFC 3021).
+   */
+  isHost(peer: number): boolean {
+    const host = (peer & this.underlayHostMask) >>> 0;
+    return this.underlayHostMask <= 1 || (host !== 0 && host !== this.underlayHostMask);
   }
 
   /** Takes over what control may change while we run. */

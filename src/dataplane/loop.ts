@@ -27,6 +27,10 @@ const POLLFD_BYTES = 8;
 const IDLE_BEAT_MS = 1000;
 /** How often a successor looks whether its turn has come, ms. */
 const TURN_POLL_MS = 2;
+/** Consecutive failing calls after which a descriptor is left alone for {@link REST_MS}. */
+const FAILURES_MAX = 16;
+/** A deleted device fails for ever, and poll never waits for it: ask it ten times a second. */
+const REST_MS = 100;
 /** How long the process forwards on after control has vanished, ms, before it ends itself. */
 const ORPHAN_LIFETIME_MS = 120_000;
 
@@ -51,6 +55,9 @@ export class Loop {
   readonly #scratch: number;
   #generation = -1;
   #orphanedAtMs = 0;
+  /** Descriptors, by index, that are left out of the poll set for a while. */
+  readonly #resting: number[] = [];
+  #restingSinceMs = 0;
 
   /**
    * @param wakeFd eventfd by which control asks us to look at shared memory again
@@ -136,10 +143,9 @@ export class Loop {
       const ready = this.#wait(pollAddress, count, active);
       const nowMs = Date.now();
       active = ready > 0;
-      if (ready <= 0) {
-        if (this.#orphanedAtMs !== 0 && nowMs - this.#orphanedAtMs > ORPHAN_LIFETIME_MS) break;
-        continue;
-      }
+      if (this.#orphanedAtMs !== 0 && nowMs - this.#orphanedAtMs > ORPHAN_LIFETIME_MS) break;
+      if (this.#resting.length > 0) this.#resume(nowMs);
+      if (ready <= 0) continue;
       const first = this.#links[0];
       if (first !== undefined) first.counters[ROUNDS] = (first.counters[ROUNDS] as number) + 1;
       for (let i = 0; i < count; i++) {
@@ -160,7 +166,7 @@ export class Loop {
         if (ready !== 0) return ready;
       } while (performance.now() < until);
     }
-    return libc.poll(pollAddress, count, IDLE_BEAT_MS);
+    return libc.poll(pollAddress, count, this.#resting.length > 0 ? REST_MS : IDLE_BEAT_MS);
   }
 
   #serve(index: number, revents: number, nowMs: number): void {
@@ -169,7 +175,8 @@ export class Loop {
       case Role.Device: {
         const link = this.#links[owner] as DataLink;
         this.#egress.readBurst(link, nowMs);
-        if (link.deviceBroken || (revents & POLLNVAL) !== 0) this.#ignore(index);
+        if ((revents & POLLNVAL) !== 0) this.#ignore(index);
+        else if (link.readErrors >= FAILURES_MAX) this.#rest(index, nowMs);
         break;
       }
       case Role.Receive: {
@@ -177,8 +184,10 @@ export class Loop {
         if ((revents & POLLERR) !== 0) {
           this.#errors.drain(endpoint, this.#descriptors[index] as number, nowMs);
         }
-        if ((revents & POLLIN) !== 0) this.#receiver.receiveBurst(endpoint);
+        // On an error too: receiving is what clears one that has no text in the error queue.
+        if ((revents & (POLLIN | POLLERR)) !== 0) this.#receiver.receiveBurst(endpoint);
         if ((revents & POLLNVAL) !== 0) this.#ignore(index);
+        else if (endpoint.receiveErrors >= FAILURES_MAX) this.#rest(index, nowMs);
         break;
       }
       case Role.Parent:
@@ -196,6 +205,23 @@ export class Loop {
   /** Takes a descriptor out of the poll set (a negative one is skipped by poll). */
   #ignore(index: number): void {
     this.#arena.view.setInt32(this.#pollfds + index * POLLFD_BYTES, -1, true);
+  }
+
+  /** Leaves a descriptor that only fails out of the poll set until {@link #resume}. */
+  #rest(index: number, nowMs: number): void {
+    this.#ignore(index);
+    if (this.#resting.push(index) === 1) this.#restingSinceMs = nowMs;
+  }
+
+  /** Puts the resting descriptors back once their time is over, also when the clock was set back. */
+  #resume(nowMs: number): void {
+    const restedMs = nowMs - this.#restingSinceMs;
+    if (restedMs >= 0 && restedMs < REST_MS) return;
+    const { view } = this.#arena;
+    for (const index of this.#resting.splice(0)) {
+      const fd = this.#descriptors[index] as number;
+      view.setInt32(this.#pollfds + index * POLLFD_BYTES, fd, true);
+    }
   }
 
   /** Control rang: take over what may change while we run. */

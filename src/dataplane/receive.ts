@@ -88,9 +88,11 @@ export class Receiver {
         // Usually an ICMP error reported on receive: its text waits in the error queue.
         link.counters[RECEIVE_ERRORS] = (link.counters[RECEIVE_ERRORS] as number) + 1;
         this.#layout.recordError(ErrorSite.Receive, error);
+        endpoint.receiveErrors++;
       }
       return 0;
     }
+    endpoint.receiveErrors = 0;
     for (let i = 0; i < count; i++) {
       const at = this.#messages + i * MMSGHDR_BYTES;
       this.#readControl(
