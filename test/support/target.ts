@@ -174,14 +174,17 @@ export class Target {
       for (const scope of ['all', 'eth0']) writeSysctl(`net/ipv4/conf/${scope}/rp_filter`, '0');
       writeSysctl('net/ipv4/conf/eth0/accept_local', '1');
     });
-    // Where bridges hand frames to the firewall they judge IP headers themselves: not this switch.
-    this.lab.middle.run(() => {
-      const key = 'net/bridge/bridge-nf-call-iptables';
-      if (readSysctl(key) !== null) writeSysctl(key, '0');
-    });
+    // Where bridges hand frames to the firewall they judge IP headers themselves: not here.
+    for (const node of [this.lab.middle, victim]) {
+      node.run(() => {
+        const key = 'net/bridge/bridge-nf-call-iptables';
+        if (readSysctl(key) !== null) writeSysctl(key, '0');
+      });
+    }
     this.victimMac = (await victim.netlink.link('eth0')).address;
     this.attackerMac = (await attacker.netlink.link('eth0')).address;
     this.underlay = this.wire(attacker, 'eth0');
+    await victim.netlink.addNeighbour('eth0', attacker.address, this.attackerMac);
     const { encap, offload = 'auto', flags = [] } = options;
     if (options.up === false) return;
     const width = String(this.map.underlay.length);
@@ -209,6 +212,11 @@ export class Target {
       this.#watched.add(link.name);
       this.devices.push(this.wire(this.victim, link.name));
     }
+  }
+
+  /** Closes a descriptor with the target. */
+  keepOpen(fd: number): void {
+    this.#open.push(fd);
   }
 
   /** Opens a wire that is closed with the target. */
