@@ -2,7 +2,7 @@
  * Making, repairing and taking back the changes of one link, with the journal ahead of each step.
  * @module
  */
-import { FanwayError, messageOf } from '../errors.ts';
+import { codeOf, FanwayError, messageOf } from '../errors.ts';
 import { type Change, describeChange } from './change.ts';
 import { type Context, handlerOf } from './handlers.ts';
 import { type Entry, JOURNAL_VERSION, type Journal, type JournalStore } from './journal.ts';
@@ -16,6 +16,26 @@ export function newJournal(fan: FanRecord, changes: readonly Change[]): Journal 
     spec: fan.spec,
     entries: changes.map((change) => ({ change, state: 'planned', memo: {} })),
   };
+}
+
+/** What to do about an error whose name alone does not say. */
+function hintOf(change: Change, error: unknown): string {
+  if (change.kind !== 'tunnel') return '';
+  const { spec } = change;
+  switch (codeOf(error)) {
+    case 'EADDRINUSE':
+      return `; something else has UDP port ${spec.port}, perhaps a VXLAN device of the kernel: end it, or choose another --port on every host`;
+    case 'EBUSY':
+      return `; another process holds ${spec.device}`;
+    case 'EACCES':
+      return '; fanway must be allowed to open /dev/net/tun (mode 0666 is safe)';
+    case 'ENOENT':
+      return '; load the tun module (modprobe tun), or pass /dev/net/tun into the container';
+    case 'EPERM':
+      return `; it takes CAP_NET_ADMIN${spec.encap === 'ipip' ? ' and CAP_NET_RAW' : ''}`;
+    default:
+      return '';
+  }
 }
 
 async function make(
@@ -33,7 +53,7 @@ async function make(
   } catch (error) {
     throw new FanwayError(
       'change-failed',
-      `could not ${describeChange(entry.change)}: ${messageOf(error)}`,
+      `could not ${describeChange(entry.change)}: ${messageOf(error)}${hintOf(entry.change, error)}`,
       { cause: error },
     );
   }

@@ -78,6 +78,7 @@ export function planFan(request: FanRequest, snapshot: Snapshot): Plan {
   }
   warnings.push(...conflicts.around);
   refusals.push(...checkNames(spec, request, snapshot));
+  refusals.push(...checkWire(spec, snapshot));
   if (request.dhcp && !snapshot.tools.dnsmasq) {
     refusals.push({
       code: 'no-dnsmasq',
@@ -257,6 +258,30 @@ function checkNames(spec: LinkSpec, request: FanRequest, snapshot: Snapshot): Re
     });
   }
   return refusals;
+}
+
+/** Another fan whose packets could not be told from this one's. */
+function checkWire(spec: LinkSpec, snapshot: Snapshot): Refusal[] {
+  for (const { spec: other } of snapshot.fans) {
+    if (spec.port === 0 || other.port !== spec.port || other.local !== spec.local) continue;
+    if (other.encap !== spec.encap) {
+      return [
+        {
+          code: 'port-taken',
+          message: `UDP port ${spec.port} carries ${other.encap} for ${other.name} already: choose another --port for ${spec.encap}`,
+        },
+      ];
+    }
+    if (spec.encap === 'vxlan' && other.vni === spec.vni) {
+      return [
+        {
+          code: 'vni-taken',
+          message: `VNI ${spec.vni} is that of ${other.name} already: choose another with --vni, the same on every host`,
+        },
+      ];
+    }
+  }
+  return [];
 }
 
 /** The changes in the order they are made; undone in reverse. */

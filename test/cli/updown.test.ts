@@ -226,6 +226,23 @@ t.test('masquerading is there with the fan and gone with it', async (t) => {
   t.equal(await rules(), '');
 });
 
+t.test('a port that something else has: the reason, and nothing is left', { skip }, async (t) => {
+  const host = await oneHost(t);
+  const before = await picture(host);
+  const script = `require('node:dgram').createSocket('udp4').bind(4789, () => console.log('bound'))`;
+  const other = host.spawn(process.execPath, ['-e', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  await new Promise((resolve) => other.stdout?.once('data', resolve));
+  const up = await fanway(host, 'up', '250', 'eth0');
+  t.equal(up.code, 1);
+  t.match(up.err, /EADDRINUSE; something else has UDP port 4789.*--port/);
+  t.same(await picture(host), before, 'what had been made was taken back');
+  t.equal((await fanway(host, 'up', '250', 'eth0', '--port', '4790')).code, 0);
+  t.equal((await fanway(host, 'down', '-e')).code, 0);
+  t.same(await picture(host), before);
+});
+
 t.test('two commands at once do not disturb each other', { skip }, async (t) => {
   const host = await oneHost(t);
   const before = await picture(host);

@@ -216,6 +216,14 @@ t.test('several fans live on one host, the same one only once', async (t) => {
   );
   t.match(refusals(planFan(request('250', 'eth0/24'), running)), /has a fan already/);
   t.equal(planFan(request('251', 'eth0'), running).outcome, 'changes');
+  t.match(
+    refusals(planFan(request('250.0.0.0/16', 'eth0/24', { bridge: 'b' }), running)),
+    /vni-taken: VNI 16384000 is that of fan-250-0-28.*--vni/,
+  );
+  t.match(
+    refusals(planFan(request('251', 'eth0', { encap: 'fou', port: 4789 }), running)),
+    /port-taken.*another --port for fou/,
+  );
   t.equal(
     planFan(request('250.7.0.0/16', 'eth0/24'), running).outcome,
     'changes',
