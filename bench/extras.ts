@@ -1,18 +1,24 @@
 /**
- * Measurements that are not one figure a variant: each makes a table of its own, once a run, on a
- * scene that it builds itself.
+ * Measurements that do not fit two hosts with a variant between them: each runs once, on a scene
+ * that it builds itself, and makes a table of its own or notes figures for the common ones.
  * @module
  */
 import { battery } from './battery.ts';
 import type { ExtraTable } from './results.ts';
+import { star } from './star.ts';
+
+export type Note = (row: string, variant: string, value: number) => void;
 
 export type Extra = {
   /** For `--only`. */
   key: string;
   /** Not part of `--quick`. */
   slow: boolean;
-  /** @returns a sentence when this machine cannot. */
-  run(): Promise<ExtraTable | string>;
+  /**
+   * @param note takes a figure of a row by variant, to be shown and judged with the others.
+   * @returns its table if it has one, or a sentence when this machine cannot.
+   */
+  run(note: Note): Promise<ExtraTable | string | undefined>;
 };
 
-export const extras: readonly Extra[] = [battery];
+export const extras: readonly Extra[] = [star, battery];

@@ -2,6 +2,8 @@
  * `npm run bench`: kernel VXLAN and fanway side by side, in interleaved rounds.
  * @module
  */
+import { runInside } from '../src/demo/privileges.ts';
+import { ExitCode } from '../src/errors.ts';
 import { extras } from './extras.ts';
 import { keep, lastKept, resultsDirectory } from './keep.ts';
 import { describeMachine, waitForQuiet } from './machine.ts';
@@ -27,8 +29,8 @@ const help = `Usage: npm run bench -- [--quick] [options]
 Measures the kernel's VXLAN and fanway (vxlan, fou, ipip; offloads on and off) side
 by side in network namespaces: rounds A B C A B C, each variant started anew, and the
 median of the rounds with least and most. Writes JSON, a markdown page and SVG charts
-to bench/results/ and says what moved since the last kept run. Needs Linux, root and
-Node; nothing else. Takes about a quarter of an hour, so leave the machine alone.
+to bench/results/ and says what moved since the last kept run. Needs Linux, Node, and
+root or a system that lets users make namespaces; nothing else. Takes about a quarter of an hour, so leave the machine alone.
 
   --quick            one short round in under a minute, kept apart (results/quick)
   --rounds N         how many rounds (default 5, quick 1)
@@ -160,9 +162,17 @@ class Bench {
     }
     for (const extra of extras.filter((extra) => this.#wants(extra))) {
       this.#say(extra.key);
-      const table = await extra.run();
-      if (typeof table === 'string') this.#giveUp(extra.key, extra.key, table);
-      else this.results.extras = [...(this.results.extras ?? []), table];
+      try {
+        const table = await extra.run((row, variant, value) => this.#note(row, variant, value));
+        if (typeof table === 'string') this.#giveUp(extra.key, extra.key, table);
+        else if (table !== undefined) {
+          this.results.extras = [...(this.results.extras ?? []), table];
+        }
+      } catch (error) {
+        this.#failed = true;
+        const reason = error instanceof Error ? error.message : String(error);
+        this.#giveUp(extra.key, extra.key, reason);
+      }
     }
   }
 
@@ -255,6 +265,12 @@ async function main(args: readonly string[]): Promise<number> {
     return 0;
   }
   const settings = readSettings(args);
+  const inside = await runInside();
+  if (inside.kind === 'done') return inside.code;
+  if (inside.kind === 'unfit') {
+    process.stderr.write(`bench: ${inside.reason}\n`);
+    return ExitCode.NotPermitted;
+  }
   const bench = new Bench(settings);
   // Namespaces and programs go with us, however we end.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
@@ -276,12 +292,12 @@ async function main(args: readonly string[]): Promise<number> {
   if (settings.keep) {
     process.stderr.write(`\nwritten to ${keep(settings.out, results, before)}\n`);
   }
-  return bench.failed ? 1 : 0;
+  return bench.failed ? ExitCode.Failed : ExitCode.Ok;
 }
 
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
   process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`);
-  process.exitCode = error instanceof UsageError ? 2 : 1;
+  process.exitCode = error instanceof UsageError ? ExitCode.Usage : ExitCode.Failed;
 }

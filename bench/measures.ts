@@ -161,13 +161,11 @@ async function udpOneFlow(tunnel: Tunnel, effort: Effort): Promise<Figures> {
   return { udp1: best, udpOverload: overload };
 }
 
+/** What came of offering datagrams, all in datagrams a second but the loss (0 to 1). */
+export type Offered = { offered: number; delivered: number; loss: number };
+
 /** Datagrams a second that arrive when `rate` a second are offered (0 = all the sender can). */
-async function offer(
-  path: Path,
-  seconds: number,
-  flows: number,
-  rate: number,
-): Promise<{ offered: number; delivered: number; loss: number }> {
+async function offer(path: Path, seconds: number, flows: number, rate: number): Promise<Offered> {
   const { sent, received } = await runUdpPair(path, {
     port: PORT,
     rate,
@@ -187,19 +185,27 @@ async function offer(
  * The highest rate delivered with less than 1 % loss, by halving between what came through at
  * overload and what was offered; and what came through at overload.
  */
-async function searchRate(
+function searchRate(
   path: Path,
   effort: Effort,
   flows: number,
 ): Promise<{ best: number; overload: number }> {
-  const flood = await offer(path, effort.udpSeconds, flows, 0);
+  return search(effort.searchTrials, (rate) => offer(path, effort.udpSeconds, flows, rate));
+}
+
+/** The search itself, over any way to offer datagrams at a rate (0 = all the sender can). */
+export async function search(
+  trials: number,
+  offerAt: (rate: number) => Promise<Offered>,
+): Promise<{ best: number; overload: number }> {
+  const flood = await offerAt(0);
   if (flood.loss < LOSS_MAX) return { best: flood.delivered, overload: flood.delivered };
   let low = 0;
   let high = flood.offered;
   let best = 0;
   let rate = Math.min(flood.delivered, high * 0.95);
-  for (let trial = 0; trial < effort.searchTrials; trial += 1) {
-    const { delivered, loss } = await offer(path, effort.udpSeconds, flows, rate);
+  for (let trial = 0; trial < trials; trial += 1) {
+    const { delivered, loss } = await offerAt(rate);
     if (loss < LOSS_MAX) {
       best = Math.max(best, delivered);
       low = rate;

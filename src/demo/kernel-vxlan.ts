@@ -29,24 +29,29 @@ export type KernelVxlanOptions = {
   underlayMtu: number;
 };
 
-/** The MAC that a gateway's bridge gets: 02:42 and its address. */
+/**
+ * The MAC that a gateway's bridge gets: the one that `fanway up` gives it too, so that a fanway and
+ * a kernel with static neighbours can speak to each other.
+ */
 function macOf(address: number): number {
-  return 0x0242_0000_0000 + address;
+  return 0x02fa_0000_0000 + address;
 }
 
 /**
- * Makes the overlay at all ends.
+ * Makes the overlay at `ends`.
+ * @param known whom they know, themselves included: more when others speak VXLAN by other means.
  * @returns undefined, or why this kernel cannot (it has no VXLAN module).
  * @throws NetlinkError for anything else.
  */
 export async function addKernelVxlan(
   ends: readonly KernelEnd[],
   options: KernelVxlanOptions,
+  known: readonly KernelEnd[] = ends,
 ): Promise<string | undefined> {
   for (const end of ends) {
     const netlink = Netlink.open(end.namespace);
     try {
-      await addEnd(netlink, end, ends, options);
+      await addEnd(netlink, end, known, options);
     } catch (error) {
       if (error instanceof NetlinkError && error.code === 'EOPNOTSUPP') {
         return 'this kernel has no VXLAN device';
@@ -73,7 +78,7 @@ async function addEnd(
   await netlink.setLink(bridge, { up: true });
   await netlink.addAddress(bridge, end.gateway, length);
   for (const other of ends) {
-    if (other === end) continue;
+    if (other.underlay === end.underlay) continue;
     // MAC 0 is where broadcasts go: ARP of whoever has no static neighbour.
     await netlink.addFdb(device, 0, other.underlay);
     const gateway = { address: other.gateway, mac: macOf(other.gateway) };

@@ -31,6 +31,16 @@ t.test('TCP for a time', async (t) => {
   t.ok(received.seconds > 0.1 && received.seconds < 5);
 });
 
+t.test('TCP in reverse: the listening side sends', async (t) => {
+  const options = { port: 20007, bytes: 1_000_000, reverse: true };
+  const listener = startTraffic(here, 'tcp', { listen: '127.0.0.1', ...options });
+  await listener.ready;
+  const caller = startTraffic(here, 'tcp', { connect: '127.0.0.1', ...options });
+  const [sent, received] = await Promise.all([listener.result, caller.result]);
+  t.same([sent.role, sent.bytes], ['send', 1_000_000]);
+  t.same([received.role, received.bytes], ['receive', 1_000_000]);
+});
+
 t.test('UDP is paced and counted by flow', async (t) => {
   const options = { port: 20003, rate: 5000, seconds: 0.4, size: 200, flows: 8 };
   const { sent, received } = await runUdpPair(path, options);
