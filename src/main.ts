@@ -67,7 +67,7 @@ function help(): string {
   return `${[
     'fanway: containers on several hosts in one network, by arithmetic on their addresses',
     '',
-    'Usage: fanway VERB [ARGUMENTS]      fanway VERB --help',
+    'Usage: fanway VERB [ARGUMENTS]      fanway VERB --help      fanway --version',
     '',
     ...columns([
       ...VERBS.map((verb) => [verb.name, verb.summary] as const),
@@ -77,7 +77,8 @@ function help(): string {
     'Exit codes: 0 done; 1 failed; 2 wrong command line or configuration; 3 refused because of',
     'what is on this host; 4 not permitted; 5 no router runs.',
     '',
-    'Environment: FANWAY_RUN_DIR (/run/fanway), FANWAY_FAN_FILE (/etc/network/fan).',
+    'Environment: FANWAY_RUN_DIR (/run/fanway), FANWAY_FAN_FILE (/etc/network/fan), and',
+    'FANWAY_DEBUG (if set, unexpected errors print where they came from).',
   ].join('\n')}\n`;
 }
 

@@ -16,7 +16,7 @@ export const capture: Verb = {
   usage: ['capture [--link BRIDGE] [--outer|--inner] [--count N]'],
   options: [
     ['--link BRIDGE', 'of this link only; all links otherwise'],
-    ['--inner', 'as they cross the TUN/TAP device (default)'],
+    ['--inner', 'as they cross the TUN/TAP device (default); super-packets are normal there'],
     ['--outer', 'as they cross the underlay device, encapsulated'],
     ['--count N', 'end after N packets'],
   ],

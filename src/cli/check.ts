@@ -47,7 +47,10 @@ export const check: Verb = {
     if (path === undefined) throw usageError('usage', 'name the file: fanway check -c FILE');
     const config = loadConfig(path);
     if (flags.has('--json')) printJson(io, config);
-    else io.out(`${path}: right, ${config.fans.length} fans\n`);
+    else
+      io.out(
+        `${path}: right, ${config.fans.length === 1 ? '1 fan' : `${config.fans.length} fans`}\n`,
+      );
     return ExitCode.Ok;
   },
 };

@@ -29,7 +29,10 @@ export const counters: Verb = {
     ['--all', 'also those at zero'],
     ['--json', 'all of them as JSON, by link'],
   ],
-  examples: [['fanway counters', 'received = delivered + the sum of the drops, each direction']],
+  examples: [
+    ['fanway counters', 'received = delivered + the sum of the drops, each direction'],
+    ['fanway counters --all', 'every reason there is; README.md says what each means'],
+  ],
   async run(args, io) {
     const { flags, rest } = takeFlags(args, { '--json': 'switch', '--all': 'switch' });
     noMore(rest, 'counters');

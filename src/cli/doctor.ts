@@ -39,7 +39,7 @@ function aside<T>(fn: () => T): T {
   try {
     namespace = NetworkNamespace.create();
   } catch (error) {
-    throw new Unknown(`needs a network namespace to try in: ${messageOf(error)}`);
+    throw new Unknown(`not tried, needs root for a namespace to try in (${messageOf(error)})`);
   }
   try {
     return namespace.run(fn);
@@ -119,9 +119,9 @@ const PROBES: readonly Probe[] = [
   },
   {
     name: 'raw sockets',
-    cost: '--encap ipip is not possible; vxlan and fou are',
+    cost: 'no --encap ipip and no capture; vxlan and fou work',
     run: () => {
-      require(hasCapability('NET_RAW'), 'CAP_NET_RAW');
+      require(hasCapability('NET_RAW'), 'CAP_NET_RAW is not held');
       libc.close(openIpip(LOOPBACK).fd);
       return 'IP protocol 4';
     },
@@ -142,7 +142,7 @@ const PROBES: readonly Probe[] = [
   },
   {
     name: 'IPv4 forwarding',
-    cost: '/proc/sys is read-only: set net.ipv4.ip_forward=1 yourself',
+    cost: 'no ipip, no fou, no way out of the overlay: set net.ipv4.ip_forward=1 as root',
     run: () => {
       const value = readFileSync('/proc/sys/net/ipv4/ip_forward', 'latin1').trim();
       if (value !== '1') accessSync('/proc/sys/net/ipv4/ip_forward', constants.W_OK);
@@ -223,7 +223,9 @@ export const doctor: Verb = {
     if (flags.has('--json')) printJson(io, findings);
     else {
       const rows = findings.map(({ name, state, detail, cost, needed }) => {
-        const text = state === 'yes' ? detail : `${detail}: ${needed ? 'NEEDED; ' : ''}${cost}`;
+        const without = state === 'unknown' ? 'without it ' : '';
+        const text =
+          state === 'yes' ? detail : `${detail}: ${needed ? 'NEEDED; ' : ''}${without}${cost}`;
         return [`${state.padEnd(7)} ${name}`, text] as const;
       });
       io.out(`${columns(rows).join('\n')}\n`);

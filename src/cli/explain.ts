@@ -28,6 +28,7 @@ export type Explanation = {
   text: string;
 };
 
+/** `local` is −1 where no address of this host is meant, `name` '' where no fan runs. */
 type Fan = { map: FanMap; local: number; name: string };
 
 /** What a fan says about an address (u32); the longest overlay wins. */
@@ -45,7 +46,7 @@ export function explainAddress(address: number, fans: readonly Fan[]): Explanati
   const role = roleOf(slice, address);
   const local = peer === fan.local;
   const where = local
-    ? `this host (${formatIpv4(peer)}), bridge ${fan.name}`
+    ? `this host (${formatIpv4(peer)})${fan.name === '' ? '' : `, bridge ${fan.name}`}`
     : `host ${formatIpv4(peer)}`;
   const what = {
     container: 'an address for a container',
@@ -86,13 +87,14 @@ async function fanFromWords(overlay: string, underlay: string, run: RunDirectory
   if (selector.kind === 'address') {
     const network = networkOf(selector);
     const prefix = { address: network, length: selector.length };
-    return { map: { ...map, underlay: prefix }, local: selector.address, name: 'none' };
+    // Arithmetic alone: the address need not be one of this host.
+    return { map: { ...map, underlay: prefix }, local: -1, name: '' };
   }
   const host = openHost(run);
   try {
     const resolved = resolveUnderlay(selector, await readSnapshot(host, []));
     if (!isResolved(resolved)) throw usageError(resolved.code, resolved.message);
-    return { map: { ...map, underlay: resolved.underlay }, local: resolved.local, name: 'none' };
+    return { map: { ...map, underlay: resolved.underlay }, local: resolved.local, name: '' };
   } finally {
     host.close();
   }
