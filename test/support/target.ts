@@ -50,14 +50,25 @@ export function moved(before: Counters, after: Counters, prefix = 'ingress.'): C
   return result;
 }
 
-/** Packets that no counter explains on any host, both directions; call it when traffic rests. */
+/** How long packets in flight may keep the books open. */
+const BALANCE_MS = 3000;
+
+/**
+ * Packets that no counter explains on any host, both directions. Call it when traffic has stopped:
+ * a packet that is still between two counters is waited for.
+ */
 export async function imbalance(hosts: readonly LabHost[]): Promise<number> {
-  let rest = 0;
-  for (const host of hosts) {
-    const counters = await countersOf(host);
-    rest += Math.abs(unaccounted(counters, 'egress')) + Math.abs(unaccounted(counters, 'ingress'));
+  const deadline = Date.now() + BALANCE_MS;
+  for (;;) {
+    let rest = 0;
+    for (const host of hosts) {
+      const counters = await countersOf(host);
+      rest += Math.abs(unaccounted(counters, 'egress'));
+      rest += Math.abs(unaccounted(counters, 'ingress'));
+    }
+    if (rest === 0 || Date.now() > deadline) return rest;
+    await new Promise((resolve) => setTimeout(resolve, 20));
   }
-  return rest;
 }
 
 /** Runs fanway on a host. @throws Error with what it said when it fails */
