@@ -170,6 +170,17 @@ export async function attach(host: LabHost): Promise<void> {
   }
 }
 
+/** Makes two machines on one segment neighbours for good, so that neither asks by ARP. */
+export async function know<N extends LabHost | LabContainer>(one: N, other: N): Promise<void> {
+  for (const [from, to] of [
+    [one, other],
+    [other, one],
+  ] as const) {
+    const { address } = await to.netlink.link('eth0');
+    await from.netlink.addNeighbour('eth0', to.address, address);
+  }
+}
+
 /** What the router of a host says of itself, over its own socket. */
 export async function statusOf(host: LabHost): Promise<RouterStatus> {
   return (await callRouter(new RunDirectory(host.runDirectory), '/v1/status')) as RouterStatus;
