@@ -1,5 +1,5 @@
 /**
- * Crafted IPIP and FOU datagrams, each with the end that it must meet (RFC 2003, RELIABILITY B2).
+ * Crafted IPIP and FOU datagrams, each with the end that it must meet (RFC 2003).
  * @module
  */
 import { ipv4, udp } from './bytes.ts';

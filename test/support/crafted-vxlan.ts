@@ -1,5 +1,5 @@
 /**
- * Crafted VXLAN datagrams, each with the end that it must meet (RFC 7348, RELIABILITY B1).
+ * Crafted VXLAN datagrams, each with the end that it must meet (RFC 7348).
  * @module
  */
 import { type ArpFields, arp, vxlan } from './bytes.ts';
