@@ -131,6 +131,12 @@ export class DataPlane extends EventEmitter {
       this.#links.delete(name);
       try {
         await this.#runAll();
+      } catch (error) {
+        // A restart must not hand on descriptors that are closed below.
+        for (const [queue, process] of this.#processes.entries()) {
+          process.update(this.#tables(queue));
+        }
+        throw error;
       } finally {
         this.#closeLink(link, false);
       }
@@ -156,14 +162,18 @@ export class DataPlane extends EventEmitter {
         }
         return;
       }
-      const before = link.endpoint;
+      const before = { endpoint: link.endpoint, spec: link.spec };
       link.endpoint = this.#acquireEndpoint(spec);
       link.spec = spec;
       try {
         await this.#runAll();
-      } finally {
-        this.#releaseEndpoint(before);
+      } catch (error) {
+        this.#releaseEndpoint(link.endpoint);
+        link.endpoint = before.endpoint;
+        link.spec = before.spec;
+        throw error;
       }
+      this.#releaseEndpoint(before.endpoint);
     });
   }
 
@@ -261,7 +271,7 @@ export class DataPlane extends EventEmitter {
       queues: [],
     };
     try {
-      for (let i = 0; i < this.#processes.length; i++) this.#openQueueSockets(endpoint, spec);
+      for (let i = 0; i < this.#processes.length; i++) this.#openQueueSockets(endpoint, spec, i);
     } catch (error) {
       closeSockets(endpoint);
       throw error;
@@ -270,12 +280,12 @@ export class DataPlane extends EventEmitter {
     return endpoint;
   }
 
-  #openQueueSockets(endpoint: EndpointState, spec: LinkSpec): void {
+  #openQueueSockets(endpoint: EndpointState, spec: LinkSpec, queue: number): void {
     const offload = spec.offload === 'auto';
     const sockets: UnderlaySocket[] = [];
     endpoint.queues.push(sockets);
     if (endpoint.kind === EndpointKind.Ipip) {
-      sockets.push(openIpip(spec.local));
+      sockets.push(openIpip(spec.local, queue, this.#processes.length));
       return;
     }
     const reusePort = this.#processes.length > 1;
