@@ -26,12 +26,12 @@ export const FULL_EFFORT: Effort = {
   idleSeconds: 3,
 };
 export const QUICK_EFFORT: Effort = {
-  tcpSeconds: 0.7,
-  udpSeconds: 0.3,
-  searchTrials: 3,
+  tcpSeconds: 0.6,
+  udpSeconds: 0.25,
+  searchTrials: 2,
   echoSeconds: 0.3,
-  idleEchoes: 20,
-  idleSeconds: 1,
+  idleEchoes: 15,
+  idleSeconds: 0.6,
 };
 
 /** Figures by row key. A row that could not be measured is left out. */

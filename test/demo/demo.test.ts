@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -20,8 +20,9 @@ class Run {
   output = '';
   readonly ended: Promise<number | null>;
 
-  constructor(args: readonly string[]) {
-    this.#child = spawn(process.execPath, [PROGRAM, 'demo', ...args], {
+  constructor(args: readonly string[], prefix: readonly string[] = []) {
+    const [command = '', ...rest] = [...prefix, process.execPath, PROGRAM, 'demo', ...args];
+    this.#child = spawn(command, rest, {
       env: { ...process.env, [MARK]: this.#mark, TMPDIR: this.folder },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -82,29 +83,27 @@ class Run {
   }
 }
 
+const options = (skip: string | false) => ({ skip, timeout: DEMO_MS_MAX });
+
 function start(t: Pick<Test, 'teardown'>, args: readonly string[]): Run {
   const run = new Run(args);
   t.teardown(() => run.close());
   return run;
 }
 
-t.test(
-  'the demo carries everything and leaves nothing',
-  { skip, timeout: DEMO_MS_MAX },
-  async (t) => {
-    const run = start(t, []);
-    const code = await run.ended;
-    t.equal(code, 0, run.output);
-    for (const name of ['fanway vxlan', 'fanway ipip', 'fanway fou']) {
-      t.match(run.output, new RegExp(`${name} +30/30 +0 % .*equal [0-9a-f]{8}`));
-    }
-    t.match(run.output, /its fanway \(vxlan\) +[\d,]{4,}/, 'the routers counted');
-    t.match(run.output, /Everything arrived; everything was taken down/);
-    t.same(run.leftovers(), []);
-  },
-);
+t.test('the demo carries everything and leaves nothing', options(skip), async (t) => {
+  const run = start(t, []);
+  const code = await run.ended;
+  t.equal(code, 0, run.output);
+  for (const name of ['fanway vxlan', 'fanway ipip', 'fanway fou']) {
+    t.match(run.output, new RegExp(`${name} +30/30 +0 % .*equal [0-9a-f]{8}`));
+  }
+  t.match(run.output, /its fanway \(vxlan\) +[\d,]{4,}/, 'the routers counted');
+  t.match(run.output, /Everything arrived; everything was taken down/);
+  t.same(run.leftovers(), []);
+});
 
-t.test('--json prints one document', { skip, timeout: DEMO_MS_MAX }, async (t) => {
+t.test('--json prints one document', options(skip), async (t) => {
   const run = new Run(['--json', '--encap', 'fou']);
   t.teardown(() => run.close());
   t.equal(await run.ended, 0, run.output);
@@ -115,7 +114,7 @@ t.test('--json prints one document', { skip, timeout: DEMO_MS_MAX }, async (t) =
 });
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  t.test(`${signal} in the middle leaves nothing`, { skip, timeout: DEMO_MS_MAX }, async (t) => {
+  t.test(`${signal} in the middle leaves nothing`, options(skip), async (t) => {
     const run = start(t, ['--encap', 'vxlan']);
     t.ok(await run.until(/TCP: 256 MB/), 'it came as far as TCP');
     run.signal(signal);
@@ -125,25 +124,34 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   });
 }
 
-t.test(
-  'a failure in the middle leaves nothing and is told',
-  { skip, timeout: DEMO_MS_MAX },
-  async (t) => {
-    const run = start(t, ['--encap', 'fou']);
-    t.ok(await run.until(/TCP: one stream/), 'it came as far as TCP');
-    // Whatever runs besides the demo itself: routers and traffic alike.
-    for (const pid of run.descendants()) {
-      try {
-        process.kill(pid, 'SIGKILL');
-      } catch {
-        // ended by itself
-      }
+t.test('a failure in the middle leaves nothing and is told', options(skip), async (t) => {
+  const run = start(t, ['--encap', 'fou']);
+  t.ok(await run.until(/TCP: one stream/), 'it came as far as TCP');
+  // Whatever runs besides the demo itself: routers and traffic alike.
+  for (const pid of run.descendants()) {
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch {
+      // ended by itself
     }
-    t.equal(await run.ended, 1, run.output);
-    t.match(run.output, /NOT as it should be/);
-    t.same(run.leftovers(), []);
-  },
-);
+  }
+  t.equal(await run.ended, 1, run.output);
+  t.match(run.output, /NOT as it should be/);
+  t.same(run.leftovers(), []);
+});
+
+const unshare = ['unshare', '--user', '--map-root-user', '--net'];
+const noUserNamespace =
+  skip === false && spawnSync(unshare[0] ?? '', [...unshare.slice(1), 'true']).status !== 0
+    ? 'needs unshare (util-linux) and user namespaces'
+    : skip;
+
+t.test('root of a user namespace is enough', options(noUserNamespace), async (t) => {
+  const run = new Run(['--encap', 'ipip'], unshare);
+  t.teardown(() => run.close());
+  t.equal(await run.ended, 0, run.output);
+  t.same(run.leftovers(), []);
+});
 
 t.test('the arguments are checked', async (t) => {
   for (const [args, code, want] of [
