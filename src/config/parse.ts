@@ -14,6 +14,8 @@ import { requestOf, type Values } from './settings.ts';
 export type Config = {
   logLevel: LogLevel;
   queues: number;
+  /** Microseconds. */
+  busyPollUs: number;
   fans: FanRequest[];
 };
 
@@ -128,6 +130,7 @@ function finish(sections: readonly Section[], problems: FileProblem[]): Config {
   return {
     logLevel: (router?.values.get('log-level') as LogLevel | undefined) ?? 'info',
     queues: (router?.values.get('queues') as number | undefined) ?? 1,
+    busyPollUs: (router?.values.get('busy-poll') as number | undefined) ?? 0,
     fans: fans.map((fan) => fan.request),
   };
 }

@@ -78,6 +78,14 @@ export const SETTINGS: readonly Setting[] = [
     max: 8,
     reloadable: false,
   }),
+  setting(
+    'router',
+    'busy-poll',
+    'integer',
+    '0',
+    'Keep asking this long after traffic before sleeping; lower latency for a busy core.',
+    { unit: 'microseconds', min: 0, max: 100_000, reloadable: false },
+  ),
   setting('fan', 'overlay', 'overlay', '', 'The network all containers share, as 250.0.0.0/8.', {
     required: true,
   }),

@@ -31,6 +31,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     log,
     mode: 'daemon',
     queues: config.queues,
+    busyPollUs: config.busyPollUs,
     wants: (request) => wanted(config).some((fan) => isDeepStrictEqual(fan, request)),
     reload: async () => {
       tell('RELOADING=1', log);
@@ -38,6 +39,9 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
         const next = load();
         const text = await apply(service, next);
         if (next.queues !== config.queues) log.warn('reload', 'queues needs a restart');
+        if (next.busyPollUs !== config.busyPollUs) {
+          log.warn('reload', 'busy-poll needs a restart');
+        }
         config = next;
         setLogLevel(next.logLevel);
         return text;

@@ -63,13 +63,19 @@ export class DataPlane extends EventEmitter {
   readonly #endpoints = new Map<string, EndpointState>();
   #turn: Promise<unknown> = Promise.resolve();
 
-  private constructor(options: { queues: number; log: Log; recordDirectory?: string }) {
+  private constructor(options: {
+    queues: number;
+    busyPollUs?: number;
+    log: Log;
+    recordDirectory?: string;
+  }) {
     super();
     for (let i = 0; i < options.queues; i++) {
       this.#processes.push(
         new DataProcess({
           log: options.log,
           recordDirectory: options.recordDirectory,
+          busyPollUs: options.busyPollUs ?? 0,
           onRestart: (reason) => this.emit('restarted', reason),
         }),
       );
@@ -78,11 +84,13 @@ export class DataPlane extends EventEmitter {
 
   /**
    * @param options.queues data processes, each with its own device queue and sockets: 1 to 16
+   * @param options.busyPollUs how long a data process spins after traffic before it sleeps, µs
    * @param options.recordDirectory where running data processes are noted; those that a killed
    *   predecessor left there are ended first
    */
   static async open(options: {
     queues?: number;
+    busyPollUs?: number;
     log: Log;
     recordDirectory?: string;
   }): Promise<DataPlane> {

@@ -6,6 +6,7 @@
  */
 import type { ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
+import { messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
 import {
   type EndpointRecord,
@@ -22,8 +23,11 @@ import { forgetProcess, recordProcess } from './orphans.ts';
 
 /** How often the heartbeat is looked at, ms. */
 const WATCH_INTERVAL_MS = 500;
-/** A heart that stands still for this long is stuck: the idle loop beats once a second. */
-const STUCK_AFTER_MS = 5000;
+/**
+ * A heart that stood still at this many looks is stuck: the idle loop beats once a second. Looks,
+ * not time: a machine that slept, or a clock that jumped, is nobody's hang.
+ */
+const STUCK_AFTER_LOOKS = 10;
 /** Longest start, set-up included, before a new process is given up, ms. */
 const START_TIMEOUT_MS = 10_000;
 /** A process that lived this long starts again at once; a shorter life waits first. */
@@ -87,20 +91,24 @@ export class DataProcess {
   #watch: NodeJS.Timeout | undefined;
   #restartTimer: NodeJS.Timeout | undefined;
   #lastBeat = 0;
-  #lastBeatAtMs = 0;
+  #stillLooks = 0;
   #closed = false;
+  /** The tail of starts and stops: each waits for the one before it. */
+  #turn: Promise<unknown> = Promise.resolve();
 
   /** @param options.recordDirectory where running processes are noted for a successor of control */
   constructor(options: {
     log: Log;
     onRestart: (reason: string) => void;
     recordDirectory: string | undefined;
+    busyPollUs: number;
   }) {
     this.#log = options.log;
     this.#recordDirectory = options.recordDirectory;
     this.#onRestart = options.onRestart;
     this.#layout = new Layout(this.#memory.buffer);
     this.#layout.initialize();
+    this.#layout.busyPollUs = options.busyPollUs;
   }
 
   /** Counter column of a link id: 128 doubles; live. */
@@ -114,7 +122,17 @@ export class DataProcess {
    * in between.
    * @throws Error when no process could be started; the predecessor then goes on.
    */
-  async run(tables: ProcessTables): Promise<void> {
+  run(tables: ProcessTables): Promise<void> {
+    return this.#inTurn(() => this.#run(tables));
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const next = this.#turn.then(work);
+    this.#turn = next.catch(() => {});
+    return next;
+  }
+
+  async #run(tables: ProcessTables): Promise<void> {
     if (this.#restartTimer !== undefined) clearTimeout(this.#restartTimer);
     this.#restartTimer = undefined;
     if (tables.links.length === 0) {
@@ -122,7 +140,14 @@ export class DataProcess {
       await this.#stopChild();
       return;
     }
-    const successor = await this.#startWarm(tables);
+    let successor: Child;
+    try {
+      successor = await this.#startWarm(tables);
+    } catch (error) {
+      // Without a predecessor nobody would forward for the links that are there.
+      if (this.#child === undefined) this.#restartLater(error, 'it did not start');
+      throw error;
+    }
     this.#tables = tables;
     await this.#stopChild();
     this.#handOver(successor);
@@ -145,7 +170,7 @@ export class DataProcess {
       pid: child?.process.pid ?? 0,
       restarts: this.#restarts,
       heartbeat: worker.heartbeat,
-      alive: child !== undefined && Date.now() - this.#lastBeatAtMs < STUCK_AFTER_MS,
+      alive: child !== undefined && this.#stillLooks < STUCK_AFTER_LOOKS,
       lastError: this.#lastError || workerError,
     };
   }
@@ -155,7 +180,7 @@ export class DataProcess {
     this.#closed = true;
     clearInterval(this.#watch);
     clearTimeout(this.#restartTimer);
-    await this.#stopChild();
+    await this.#inTurn(() => this.#stopChild());
     libc.close(this.#wakeFd);
     this.#memory.close();
   }
@@ -166,7 +191,7 @@ export class DataProcess {
     this.#layout.publish(numbered.tables.endpoints, numbered.tables.links);
     const epoch = ++this.#epoch;
     const program = join(distDirectory(), 'dataplane.js');
-    const startedAtMs = Date.now();
+    const startedAtMs = performance.now();
     const child = spawnUnprivileged(process.execPath, [...V8_FLAGS, program, String(epoch)], {
       stdio: [
         'ignore',
@@ -196,10 +221,11 @@ export class DataProcess {
       if (pid !== undefined && directory !== undefined) forgetProcess(directory, pid);
     });
     // The parent pipe breaks when the child dies; that is not news.
-    const pipes: readonly (NodeJS.EventEmitter | null | undefined)[] = child.stdio;
+    // (There are none when no more descriptors could be had.)
+    const pipes: readonly (NodeJS.EventEmitter | null | undefined)[] = child.stdio ?? [];
     pipes[5]?.on('error', () => {});
     while (this.#layout.warmEpoch !== epoch) {
-      if (ended || Date.now() - startedAtMs > START_TIMEOUT_MS) {
+      if (ended || this.#closed || performance.now() - startedAtMs > START_TIMEOUT_MS) {
         child.kill('SIGKILL');
         throw new Error(
           `the data process ${ended ? 'ended while it started' : 'did not start in time'}`,
@@ -213,9 +239,10 @@ export class DataProcess {
   #handOver(child: Child): void {
     this.#child = child;
     this.#lastBeat = this.#layout.workerStatus().heartbeat;
-    this.#lastBeatAtMs = Date.now();
+    this.#stillLooks = 0;
     this.#layout.epoch = child.epoch;
-    child.process.once('exit', (code, signal) => this.#ended(child, code, signal));
+    // It may have ended while its predecessor was stopped: a listener would come too late.
+    void child.exited.then(() => this.#ended(child));
     this.#watch ??= setInterval(() => this.#lookAtHeart(), WATCH_INTERVAL_MS);
   }
 
@@ -234,24 +261,23 @@ export class DataProcess {
     const child = this.#child;
     if (child === undefined) return;
     const { heartbeat } = this.#layout.workerStatus();
-    const nowMs = Date.now();
     if (heartbeat !== this.#lastBeat) {
       this.#lastBeat = heartbeat;
-      this.#lastBeatAtMs = nowMs;
-    } else if (nowMs - this.#lastBeatAtMs > STUCK_AFTER_MS) {
+      this.#stillLooks = 0;
+    } else if (++this.#stillLooks === STUCK_AFTER_LOOKS) {
       this.#log.error('data-process', `data process ${child.process.pid} is stuck: restarting it`);
       child.process.kill('SIGKILL');
-      this.#lastBeatAtMs = nowMs;
     }
   }
 
-  #ended(child: Child, code: number | null, signal: NodeJS.Signals | null): void {
+  #ended(child: Child): void {
+    const { exitCode, signalCode } = child.process;
     if (this.#child !== child || this.#closed) return;
     this.#child = undefined;
     this.#restarts++;
-    const reason = signal === null ? `exit code ${code}` : `signal ${signal}`;
+    const reason = signalCode === null ? `exit code ${exitCode}` : `signal ${signalCode}`;
     this.#lastError = `the data process ended (${reason})`;
-    const lived = Date.now() - child.startedAtMs;
+    const lived = performance.now() - child.startedAtMs;
     this.#shortLives = lived < STABLE_LIFE_MS ? this.#shortLives + 1 : 0;
     // The first short life may be chance; from the second on each wait doubles.
     const delay =
@@ -259,7 +285,23 @@ export class DataProcess {
         ? 0
         : Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** (this.#shortLives - 2));
     this.#log.warn('data-process', `${this.#lastError}; starting it again in ${delay} ms`);
-    this.#restartTimer = setTimeout(() => void this.#restart(reason), delay);
+    this.#restartAfter(delay, reason);
+  }
+
+  #restartAfter(delayMs: number, reason: string): void {
+    clearTimeout(this.#restartTimer);
+    const restart = (): Promise<void> => this.#inTurn(() => this.#restart(reason));
+    this.#restartTimer = setTimeout(() => void restart(), delayMs);
+  }
+
+  /** The start itself failed: waits longer each time. */
+  #restartLater(error: unknown, reason: string): void {
+    this.#lastError = messageOf(error);
+    if (this.#closed || this.#tables.links.length === 0) return;
+    this.#shortLives++;
+    const delay = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** this.#shortLives);
+    this.#log.error('data-process', `${this.#lastError}; trying again in ${delay} ms`);
+    this.#restartAfter(delay, reason);
   }
 
   async #restart(reason: string): Promise<void> {
@@ -269,11 +311,7 @@ export class DataProcess {
       this.#handOver(await this.#startWarm(this.#tables));
       this.#onRestart(reason);
     } catch (error) {
-      this.#shortLives++;
-      const delay = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** this.#shortLives);
-      this.#lastError = error instanceof Error ? error.message : String(error);
-      this.#log.error('data-process', `${this.#lastError}; trying again in ${delay} ms`);
-      if (!this.#closed) this.#restartTimer = setTimeout(() => void this.#restart(reason), delay);
+      this.#restartLater(error, reason);
     }
   }
 }

@@ -10,9 +10,10 @@ import type { DataPlanePort } from './tunnel-set.ts';
 /** Opens the data plane with its data processes. */
 export function openDataPlane(options: {
   queues: number;
+  busyPollUs: number;
   log: Log;
   run: RunDirectory;
 }): Promise<DataPlanePort> {
-  const { queues, log, run } = options;
-  return DataPlane.open({ queues, log, recordDirectory: run.data });
+  const { queues, busyPollUs, log, run } = options;
+  return DataPlane.open({ queues, busyPollUs, log, recordDirectory: run.data });
 }

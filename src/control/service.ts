@@ -33,6 +33,8 @@ export type ServiceOptions = {
   log: Log;
   mode: ServiceMode;
   queues?: number;
+  /** Microseconds a data process spins before it sleeps. */
+  busyPollUs?: number;
   /** Which links of a killed predecessor are taken over; all of them unless given. */
   wants?: (request: FanRequest) => boolean;
   /** Called by the admin socket's reload. */
@@ -62,7 +64,12 @@ export class Service {
     this.#options = options;
     this.#host = openHost(run);
     this.tunnels = new TunnelSet(async () => {
-      const plane = await openDataPlane({ queues: options.queues ?? 1, log, run });
+      const plane = await openDataPlane({
+        queues: options.queues ?? 1,
+        busyPollUs: options.busyPollUs ?? 0,
+        log,
+        run,
+      });
       plane.on('restarted', (reason) => log.warn('data', `data process restarted: ${reason}`));
       plane.on('failed', (reason) => log.error('data', `data process failed: ${reason}`));
       return plane;
