@@ -48,7 +48,7 @@ export function renderChart(chart: Chart): string {
     parts.push(
       text(LABEL_WIDTH - 8, middle + 4, bar.label, { anchor: 'end' }),
       `<rect x="${LABEL_WIDTH}" y="${y}" width="${round(x(median) - LABEL_WIDTH)}" height="${BAR_HEIGHT}" rx="2" fill="${colour}"/>`,
-      whisker(x(min), x(max), middle),
+      ...(min === max ? [] : [whisker(x(min), x(max), middle)]),
       text(x(max) + 8, middle + 4, figure(median), { weight: 600 }),
     );
   });

@@ -30,8 +30,10 @@ function figuresTable(results: Results, variants: Results['variants'], table: Ta
     { title: 'unit' },
     ...variants.map(({ title }): Column => ({ title, align: 'right' })),
   ];
+  // A row that only the yardstick has says nothing here.
+  const compared = variants.length > 1 ? variants.slice(1) : variants;
   const measured = shownRows(results).filter((row) =>
-    variants.some(({ key }) => cell(results, row.key, key) !== undefined),
+    compared.some(({ key }) => cell(results, row.key, key) !== undefined),
   );
   const cells = measured.map((row) => [
     row.title,
@@ -184,7 +186,7 @@ export function renderCharts(results: Results): Map<string, string> {
   for (const row of shownRows(results).filter(({ chart }) => chart)) {
     const chart: Chart = {
       title: row.title,
-      caption: `${row.unit}, ${row.better} is better; median, whisker from least to most of ${results.rounds}`,
+      caption: `${row.unit}, ${row.better} is better; ${captionOf(results.rounds)}`,
       bars: results.variants.flatMap(({ key, title, ours }) => {
         const value = cell(results, row.key, key);
         return value === undefined ? [] : [{ label: title, value, ours }];
@@ -194,6 +196,10 @@ export function renderCharts(results: Results): Map<string, string> {
     charts.set(`${row.key}.svg`, renderChart(chart));
   }
   return charts;
+}
+
+function captionOf(rounds: number): string {
+  return rounds === 1 ? 'one round' : `median of ${rounds} rounds, whisker from least to most`;
 }
 
 function markOf(results: Results, row: Row): Pick<Chart, 'mark'> {
