@@ -99,7 +99,7 @@ function nextSignal(): Promise<void> {
   return new Promise((resolve) => {
     // A timer keeps the process alive; a signal handler does not.
     const alive = setInterval(() => undefined, 60_000);
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
       process.once(signal, () => {
         clearInterval(alive);
         resolve();

@@ -94,7 +94,11 @@ export class Service {
       });
     }
     process.on('SIGHUP', () => {
-      if (options.reload === undefined) return;
+      if (options.reload === undefined) {
+        // The terminal of a router in the foreground was closed; one in the background has none.
+        if (options.mode === 'foreground') void service.stop();
+        return;
+      }
       options.reload().then(
         (text) => options.log.info('reload', text),
         (error: unknown) => options.log.error('reload', messageOf(error)),

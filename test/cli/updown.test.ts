@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -7,7 +6,6 @@ import type { Plan } from '../../src/control/plan.ts';
 import type { LinkStatus } from '../../src/control/status.ts';
 import { Lab, type LabHost } from '../../src/demo/lab.ts';
 import { processesIn } from '../../src/demo/processes.ts';
-import { hasNft } from '../../src/sys/nft.ts';
 import { distDirectory } from '../../src/sys/paths.ts';
 import { fanway, picture, until } from '../control/lab-router.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
@@ -101,51 +99,6 @@ t.test('down refuses while a container is attached, unless forced', { skip }, as
   t.notOk((await picture(host)).some((line) => /fan-|fw-/.test(line)));
 });
 
-t.test('what cannot be is refused with its exit code, and nothing happens', { skip }, async (t) => {
-  const host = await oneHost(t);
-  await host.netlink.createBridge('br0', { up: true });
-  await host.netlink.addAddress('br0', 0xfa090909, 24);
-  const before = await picture(host);
-  const table: [words: string, code: number, expected: RegExp][] = [
-    ['up 250 eth0', 3, /250\.9\.9\.9\/24 on br0 and the route 250\.9\.9\.0\/24/],
-    ['up 251 eth9', 3, /no device eth9/],
-    ['up 251 172.30.0.99', 3, /not an address of this host/],
-    ['up 127 eth0', 3, /never leaves a host/],
-    ['up 251.0.0.0/16 eth0/8', 3, /no slice for each/],
-    ['up 251 eth0 bridge br0', 3, /called br0/],
-    ['up 251 default', 3, /no default route/],
-    ['up 251', 2, /underlay of the fan is missing/],
-    ['up 251 eth0 bridge a-name-of-17-chars', 2, /Linux takes 15/],
-    ['up 251 eth0 --frob', 2, /not an option/],
-    ['up -a --file /nowhere', 2, /\/nowhere: is not there/],
-    ['down', 2, /name a fan/],
-    ['down 251 eth0', 3, /not configured/],
-    ['down fan-251-0-28', 3, /not configured/],
-    ['frob', 2, /is no verb/],
-    ['show x', 2, /not an option of show/],
-    ['status', 5, /no router runs/],
-    ['counters', 5, /fanway up starts one/],
-    ['explain 250.0.0.x', 2, /not an IPv4 address/],
-    ['check', 2, /name the file/],
-    ['daemon -c /nowhere', 2, /is not there/],
-    ['capture', 5, /no router runs/],
-    ['capture --count x', 2, /is a number/],
-  ];
-  for (const [words, code, expected] of table) {
-    const outcome = await fanway(host, ...words.split(' '));
-    t.equal(outcome.code, code, words);
-    t.match(outcome.err, expected, words);
-  }
-  const json = await fanway(host, 'up', '251', 'eth9', '--json');
-  t.match(JSON.parse(json.out), { error: { code: 'underlay-no-device', exitCode: 3 } });
-  t.same(await picture(host), before);
-  t.same(processesIn(host.namespace.inode), [], 'no router was started for it');
-  t.match(await fanway(host, 'up', '251', 'eth0', 'off'), { code: 0, out: /^off: / });
-  t.equal((await fanway(host, 'up', '250', 'eth0', '--force')).code, 0, '--force goes on');
-  t.equal((await fanway(host, 'down', '-e')).code, 0);
-  t.same(await picture(host), before);
-});
-
 t.test('-a takes its fans from a file, all or none', { skip }, async (t) => {
   const host = await oneHost(t);
   const before = await picture(host);
@@ -184,7 +137,7 @@ t.test('-a takes its fans from a file, all or none', { skip }, async (t) => {
 t.test('--foreground stays until SIGTERM and undoes itself', { skip }, async (t) => {
   const host = await oneHost(t);
   const before = await picture(host);
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
     const program = join(distDirectory(), 'fanway.js');
     const child = host.spawn(process.execPath, [program, 'up', '250', 'eth0', '--foreground'], {
       env: host.environment,
@@ -199,94 +152,4 @@ t.test('--foreground stays until SIGTERM and undoes itself', { skip }, async (t)
     t.equal(await ended, 0, signal);
     t.same(await picture(host), before, `${signal}: everything was taken back`);
   }
-});
-
-t.test('masquerading is there with the fan and gone with it', async (t) => {
-  if (skip !== false) return void t.plan(0, skip);
-  if (!hasNft()) return void t.plan(0, 'nft is not installed (package nftables)');
-  const host = await oneHost(t);
-  const rules = (): Promise<string> =>
-    new Promise((resolve) => {
-      const child = host.spawn('nft', ['list', 'ruleset'], { stdio: ['ignore', 'pipe', 'ignore'] });
-      let text = '';
-      child.stdout?.on('data', (chunk) => {
-        text += String(chunk);
-      });
-      child.on('close', () => resolve(text));
-    });
-  await fanway(host, 'up', '250', 'eth0');
-  t.match(await rules(), /ip saddr 250\.0\.28\.0\/24 ip daddr != 250\.0\.0\.0\/8.*masquerade/);
-  await fanway(host, 'up', '251', 'eth0', '--no-masquerade');
-  t.notMatch(await rules(), /251\.0/);
-  // Another tool clears everything: it is back within ten seconds.
-  await new Promise((resolve) => host.spawn('nft', ['flush', 'ruleset']).once('close', resolve));
-  t.equal(await rules(), '');
-  await until('masquerading is back', 10_000, async () => /masquerade/.test(await rules()));
-  t.equal((await fanway(host, 'down', '-e')).code, 0);
-  t.equal(await rules(), '');
-});
-
-t.test('a port that something else has: the reason, and nothing is left', { skip }, async (t) => {
-  const host = await oneHost(t);
-  const before = await picture(host);
-  const script = `require('node:dgram').createSocket('udp4').bind(4789, () => console.log('bound'))`;
-  const other = host.spawn(process.execPath, ['-e', script], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  await new Promise((resolve) => other.stdout?.once('data', resolve));
-  const up = await fanway(host, 'up', '250', 'eth0');
-  t.equal(up.code, 1);
-  t.match(up.err, /EADDRINUSE; something else has UDP port 4789.*--port/);
-  t.same(await picture(host), before, 'what had been made was taken back');
-  t.equal((await fanway(host, 'up', '250', 'eth0', '--port', '4790')).code, 0);
-  t.equal((await fanway(host, 'down', '-e')).code, 0);
-  t.same(await picture(host), before);
-});
-
-t.test('two commands at once do not disturb each other', { skip }, async (t) => {
-  const host = await oneHost(t);
-  const before = await picture(host);
-  const outcomes = await Promise.all([
-    fanway(host, 'up', '250', 'eth0'),
-    fanway(host, 'up', '250', 'eth0'),
-    fanway(host, 'up', '251', 'eth0'),
-  ]);
-  for (const { code, err } of outcomes) t.equal(code, 0, err);
-  t.equal((await fanway(host, 'show')).out.trim().split('\n').length, 3);
-  const downs = await Promise.all([
-    fanway(host, 'down', '250', 'eth0'),
-    fanway(host, 'down', '251', 'eth0'),
-  ]);
-  for (const { code, err } of downs) t.equal(code, 0, err);
-  t.same(await picture(host), before);
-  t.same(processesIn(host.namespace.inode), []);
-});
-
-t.test('without the right to change the network it says so', { skip }, async (t) => {
-  if (process.getuid?.() !== 0) return void t.plan(0, 'needs root to become somebody else');
-  const host = await oneHost(t);
-  const program = join(distDirectory(), 'fanway.js');
-  const run = (...args: string[]): Promise<{ code: number | null; err: string }> =>
-    new Promise((resolve) => {
-      const child = host.run(() =>
-        spawn(process.execPath, [program, ...args], {
-          env: { ...process.env, FANWAY_RUN_DIR: '/tmp/fanway-nobody' },
-          stdio: ['ignore', 'ignore', 'pipe'],
-          uid: 65534,
-          gid: 65534,
-        }),
-      );
-      let err = '';
-      child.stderr?.on('data', (chunk) => {
-        err += String(chunk);
-      });
-      child.on('error', (error) => resolve({ code: -1, err: error.message }));
-      child.on('close', (code) => resolve({ code, err }));
-    });
-  const up = await run('up', '250', 'eth0');
-  if (/EACCES|Cannot find module/.test(up.err))
-    return void t.plan(0, 'nobody cannot read the build');
-  t.equal(up.code, 4, up.err);
-  t.match(up.err, /needs CAP_NET_ADMIN: run it as root/);
-  t.equal((await run('plan', '250', 'eth0')).code, 0, 'planning needs no right');
 });
