@@ -1,0 +1,95 @@
+import t from 'tap';
+import { skipWithoutTun } from '../netns/privileges.ts';
+import {
+  checkBalance,
+  cpuShares,
+  dataProcess,
+  nowMs,
+  picture,
+  sleep,
+  startRig,
+  statusOf,
+  until,
+} from './rig.ts';
+
+const skip = skipWithoutTun();
+/** A heart that stood still at ten looks is stuck, and it is looked at twice a second. */
+const DETECTED_MS = 7000;
+/** What a process had in hand: 64 packets from the device, 64 messages from the socket. */
+const IN_HAND = 64;
+
+t.test('a data process that hangs is ended and replaced', { skip }, async (t) => {
+  const { a, b, pulse } = await startRig(t);
+  const before = await picture(a);
+  const { pid } = await dataProcess(a);
+  process.kill(pid, 'SIGSTOP');
+  // A short pause is no hang: nobody is killed for it.
+  await sleep(2500);
+  process.kill(pid, 'SIGCONT');
+  await pulse.back(nowMs(), 2000);
+  t.equal((await dataProcess(a)).pid, pid, 'a pause of 2.5 s is forgiven');
+
+  const hungMs = nowMs();
+  process.kill(pid, 'SIGSTOP');
+  const back = await pulse.back(hungMs + 1, 15_000);
+  t.comment(`hung: traffic back after ${Math.round(back)} ms`);
+  t.ok(back > 3000 && back < DETECTED_MS, `back after ${Math.round(back)} ms`);
+  const successor = await dataProcess(a);
+  t.not(successor.pid, pid);
+  t.equal(successor.restarts, 1, 'the restart is counted');
+  t.match(successor.lastError, /SIGKILL/);
+  t.same(await picture(a), before);
+  pulse.stop();
+  await sleep(200);
+  await checkBalance(t, a, IN_HAND);
+  await checkBalance(t, b);
+});
+
+t.test('control and data paused together: nothing is killed on waking', { skip }, async (t) => {
+  const { a, b, pulse } = await startRig(t);
+  const status = await statusOf(a);
+  const pids = [status.pid, status.processes[0]?.pid ?? 0];
+  for (const pid of pids) process.kill(pid, 'SIGSTOP');
+  await sleep(7000);
+  const wokenMs = nowMs();
+  for (const pid of pids) process.kill(pid, 'SIGCONT');
+  const back = await pulse.back(wokenMs, 5000);
+  t.comment(`traffic back ${Math.round(back)} ms after waking`);
+  t.ok(back < 1000);
+  await sleep(1500);
+  const after = await statusOf(a);
+  t.same([after.pid, after.processes[0]?.pid], pids, 'the same processes');
+  t.equal(after.processes[0]?.restarts, 0);
+  pulse.stop();
+  await sleep(200);
+  for (const host of [a, b]) await checkBalance(t, host);
+});
+
+t.test('a crash loop backs off, and is never given up', { skip }, async (t) => {
+  const { a, b, pulse } = await startRig(t);
+  const { pid: control } = await statusOf(a);
+  const deaths: number[] = [];
+  // Killed as soon as it is seen, for ten seconds.
+  for (const endMs = nowMs() + 10_000; nowMs() < endMs; await sleep(10)) {
+    const { pid } = await dataProcess(a);
+    if (pid === 0) continue;
+    process.kill(pid, 'SIGKILL');
+    deaths.push(nowMs());
+    await until('it is gone', 2000, async () => (await dataProcess(a)).pid !== pid);
+  }
+  const [share = 1] = await cpuShares([control], 500);
+  const waits = deaths.slice(1).map((death, i) => Math.round(death - (deaths[i] ?? 0)));
+  t.comment(`killed ${deaths.length} times, waits ${waits.join(' ')} ms`);
+  t.ok(deaths.length >= 5 && deaths.length <= 15, `${deaths.length} lives in 10 s`);
+  t.ok((waits.at(-1) ?? 0) > 4 * (waits[0] ?? 0), 'the waits grow');
+  t.ok(share < 0.2, 'control waits without spinning');
+  const reported = await dataProcess(a);
+  t.equal(reported.restarts, deaths.length, 'each is counted');
+  t.match(reported.lastError, /SIGKILL/, 'and status says why');
+  const back = await pulse.back(nowMs(), 20_000);
+  t.comment(`left alone: back after ${Math.round(back)} ms`);
+  pulse.stop();
+  await sleep(200);
+  await checkBalance(t, a, deaths.length * IN_HAND);
+  await checkBalance(t, b);
+});
