@@ -6,7 +6,7 @@
 import { formatIpv4 } from '../net/ipv4.ts';
 import { formatMac } from '../net/mac.ts';
 import { formatPrefix, type Prefix } from '../net/prefix.ts';
-import type { LinkSpec } from './link-spec.ts';
+import { deviceMtuOf, type LinkSpec } from './link-spec.ts';
 
 export type Change =
   /** A kernel setting; `shared` ones belong to the host and are restored with the last fan. */
@@ -57,7 +57,7 @@ export function describeChange(change: Change, now?: string | null): string {
             ? `fou, UDP port ${spec.port}`
             : 'ipip, IP protocol 4';
       const device = spec.encap === 'vxlan' ? 'TAP' : 'TUN';
-      return `create ${device} ${spec.device} (${how}) from ${formatIpv4(spec.local)}, MTU ${spec.innerMtu}`;
+      return `create ${device} ${spec.device} (${how}) from ${formatIpv4(spec.local)}, MTU ${deviceMtuOf(spec)}`;
     }
     case 'port':
       return `make ${change.device} a port of ${change.bridge}`;

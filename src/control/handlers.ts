@@ -13,6 +13,7 @@ import { equals } from '../net/prefix.ts';
 import type { Change } from './change.ts';
 import type { Host, Tunnels } from './host.ts';
 import type { Journal, Memo } from './journal.ts';
+import { deviceMtuOf } from './link-spec.ts';
 import { ROUTE_TABLE_MAIN, type SnapshotLink } from './snapshot.ts';
 
 /** Packets the TUN/TAP queue holds; above the kernel's 500 so that bursts of a batch fit. */
@@ -184,12 +185,12 @@ const tunnel: Handler<Of<'tunnel'>> = {
       await rename(host, known, spec.device);
     }
     const index = memo.index ?? spec.device;
-    await host.setLink(index, { alias, mtu: spec.innerMtu, txQueueLen: TX_QUEUE_PACKETS });
+    await host.setLink(index, { alias, mtu: deviceMtuOf(spec), txQueueLen: TX_QUEUE_PACKETS });
     await host.setLink(index, { up: true });
   },
   async isPresent(change, memo, { host }) {
     const link = (await host.links()).find((link) => link.index === memo.index);
-    return link?.name === change.spec.device && link.up && link.mtu === change.spec.innerMtu;
+    return link?.name === change.spec.device && link.up && link.mtu === deviceMtuOf(change.spec);
   },
   async undo(change, memo, { host, tunnels }) {
     const { spec, alias } = change;

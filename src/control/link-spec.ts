@@ -43,6 +43,17 @@ export const OVERHEAD_BYTES: Record<Encap, number> = {
   fou: 28,
 };
 
+/** A TAP's largest MTU: 65,535 less its Ethernet header. */
+const TAP_MTU_BYTES = 65_521;
+
+/**
+ * The MTU of the tunnel device, bytes. A bridge drops without a word what is too large for its
+ * port; so a TAP takes every frame, and the data process answers what does not fit (RFC 1191 §4).
+ */
+export function deviceMtuOf(spec: LinkSpec): number {
+  return spec.encap === 'vxlan' ? TAP_MTU_BYTES : spec.innerMtu;
+}
+
 export const VXLAN_PORT = 4789;
 /** What Linux and LXD use when nothing is said. */
 export const VXLAN_PORT_LXD = 8472;

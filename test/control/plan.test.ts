@@ -23,7 +23,7 @@ t.test('planFan() makes the bridged layout for vxlan', async (t) => {
     'set sysctl net.ipv4.conf.fan-250-0-28.rp_filter = 2',
     'set sysctl net.ipv4.conf.all.send_redirects = 0',
     'set sysctl net.ipv4.conf.fan-250-0-28.send_redirects = 0',
-    'create TAP fw-250-0-28 (vxlan, VNI 16384000, UDP port 4789) from 172.30.0.28, MTU 1450',
+    'create TAP fw-250-0-28 (vxlan, VNI 16384000, UDP port 4789) from 172.30.0.28, MTU 65521',
     'set sysctl net.ipv6.conf.fw-250-0-28.disable_ipv6 = 1',
     'make fw-250-0-28 a port of fan-250-0-28',
     'add address 250.0.28.1/8 to fan-250-0-28',

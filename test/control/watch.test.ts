@@ -137,8 +137,8 @@ t.test('another underlay MTU changes every MTU inside', { skip }, async (t) => {
       const links = await host.netlink.links();
       const of = (prefix: string): number[] =>
         links.filter(({ name }) => name.startsWith(prefix)).map((link) => link.mtu);
-      const wanted = [inner, fixed].join();
-      return of('fan-').join() === wanted && of('fw-').join() === wanted;
+      // A TAP takes every frame, so that what is too large is answered and not dropped.
+      return of('fan-').join() === `${inner},${fixed}` && of('fw-').join() === `65521,${fixed}`;
     });
     t.pass(`underlay ${mtu}: ${inner}, and ${fixed} where 1300 was asked for`);
   }
