@@ -7,6 +7,7 @@ import { EventEmitter } from 'node:events';
 import type { FanRequest } from '../config/request.ts';
 import { messageOf, refusedError } from '../errors.ts';
 import type { Log } from '../log.ts';
+import { cached } from './cached-host.ts';
 import { removeMarked } from './execute.ts';
 import type { Context } from './handlers.ts';
 import type { Host, Tunnels } from './host.ts';
@@ -59,7 +60,8 @@ export class Router extends EventEmitter<{ empty: [] }> {
   }
 
   #context(of?: ManagedLink): Context {
-    const { host, tunnels, log } = this.#options;
+    const { log } = this.#options;
+    const { host, tunnels } = cached(this.#options.host, this.#options.tunnels);
     const others = (): Journal[] =>
       this.#links.flatMap((link) =>
         link === of || link.journal === undefined ? [] : [link.journal],

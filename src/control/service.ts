@@ -24,7 +24,7 @@ const IDLE_MS = 60_000;
 /** Changes that the kernel does not tell (nft, dnsmasq, sysctls) are looked for this often. */
 const RECONCILE_INTERVAL_MS = 5000;
 /** Events come in bursts: look once they have settled. */
-const SETTLE_MS = 100;
+const SETTLE_MS = 200;
 
 export type ServiceMode = 'background' | 'foreground' | 'daemon';
 

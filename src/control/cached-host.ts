@@ -1,0 +1,40 @@
+/**
+ * A host that is asked for its links, addresses and routes once, until something is changed. A
+ * look at one link asks a dozen times, and containers that come and go cause many looks.
+ * @module
+ */
+import type { Host, Tunnels } from './host.ts';
+
+const LISTS = ['links', 'addresses', 'routes'] as const;
+type List = (typeof LISTS)[number];
+
+/** Both ways to change the host, sharing one memory of what was read; good for one operation. */
+export function cached(host: Host, tunnels: Tunnels): { host: Host; tunnels: Tunnels } {
+  const known = new Map<List, Promise<unknown>>();
+  const isList = (key: string | symbol): key is List => LISTS.some((list) => list === key);
+
+  function wrap<T extends object>(target: T): T {
+    return new Proxy(target, {
+      get(object, key) {
+        const method: unknown = Reflect.get(object, key);
+        if (typeof method !== 'function') return method;
+        if (isList(key)) {
+          return () => {
+            const answer = known.get(key) ?? Promise.resolve(method.call(object));
+            known.set(key, answer);
+            return answer;
+          };
+        }
+        return (...args: unknown[]) => {
+          const result: unknown = method.apply(object, args);
+          if (!(result instanceof Promise)) return result;
+          // Forgotten before and after: what was read meanwhile may be either state.
+          known.clear();
+          return result.finally(() => known.clear());
+        };
+      },
+    });
+  }
+
+  return { host: wrap(host), tunnels: wrap(tunnels) };
+}
