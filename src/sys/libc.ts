@@ -113,6 +113,12 @@ export function errnoName(value: number): string {
   return errnoNames.get(value) ?? `E${value}`;
 }
 
+/** What to do about errors whose names say little. */
+const HINTS: Readonly<Record<string, string>> = {
+  EMFILE: 'no more open files allowed to this process: raise its limit (ulimit -n, LimitNOFILE=)',
+  ENFILE: 'no more open files allowed on this machine: raise fs.file-max',
+};
+
 /** A failed system call: `code` is the errno name (`ENOBUFS`), `syscall` what was tried. */
 export class SystemError extends Error {
   readonly code: string;
@@ -121,7 +127,8 @@ export class SystemError extends Error {
 
   constructor(syscall: string, errnoValue: number, detail = '') {
     const code = errnoName(errnoValue);
-    super(`${syscall}: ${code}${detail === '' ? '' : ` (${detail})`}`);
+    const more = [detail, HINTS[code] ?? ''].filter((text) => text !== '').join('; ');
+    super(`${syscall}: ${code}${more === '' ? '' : ` (${more})`}`);
     this.name = 'SystemError';
     this.code = code;
     this.errno = errnoValue;
