@@ -71,6 +71,9 @@ export function callRouter(run: RunDirectory, path: string, body?: unknown): Pro
             exitCode: ExitCode.NotPermitted,
           }),
         );
+      } else if (code === 'EPIPE' || code === 'ECONNRESET') {
+        const message = `the router at ${run.socket} hung up: too many ask it at once, or it may open no more files; try again, and see ${run.log}`;
+        reject(new FanwayError('router-silent', message, { cause: error }));
       } else {
         reject(
           new FanwayError('router-silent', `the router at ${run.socket} failed: ${error.message}`, {

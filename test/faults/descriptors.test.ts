@@ -73,6 +73,7 @@ t.test('no more descriptors', { skip }, async (t) => {
 
   // 2. A crowd at the admin socket.
   const clients = await crowd(a, CLIENTS);
+  await t.rejects(runFanway(a, ['status']), { message: /hung up: too many ask it at once/ });
   const [share = 1] = await cpuShares([pid], 1000);
   t.ok(share < 0.3, `control does not spin (${Math.round(share * 100)} %)`);
   await until('status answers in the crowd', 8000, () => statusOf(a).catch(() => undefined)).then(
