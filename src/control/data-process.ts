@@ -202,6 +202,8 @@ export class DataProcess {
         'pipe',
         ...numbered.descriptors,
       ],
+      // A Ctrl-C at the terminal is for control, which ends it in good order.
+      detached: true,
       // Nothing of our environment concerns it; NODE_OPTIONS least of all.
       env: {},
     });

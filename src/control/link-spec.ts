@@ -33,16 +33,6 @@ export type LinkSpec = {
 /** Outer source ports of a link unless one fixed port was asked for. */
 export const SOURCE_PORTS_DEFAULT = 16;
 
-/** What the encapsulation adds to an inner IPv4 packet, bytes. */
-export const OVERHEAD_BYTES: Record<Encap, number> = {
-  /** Outer IPv4 20, UDP 8, VXLAN 8, inner Ethernet 14 (RFC 7348 §5). */
-  vxlan: 50,
-  /** Outer IPv4 20 (RFC 2003). */
-  ipip: 20,
-  /** Outer IPv4 20, UDP 8. */
-  fou: 28,
-};
-
 /** A TAP's largest MTU: 65,535 less its Ethernet header. */
 const TAP_MTU_BYTES = 65_521;
 
@@ -53,8 +43,3 @@ const TAP_MTU_BYTES = 65_521;
 export function deviceMtuOf(spec: LinkSpec): number {
   return spec.encap === 'vxlan' ? TAP_MTU_BYTES : spec.innerMtu;
 }
-
-export const VXLAN_PORT = 4789;
-/** What Linux and LXD use when nothing is said. */
-export const VXLAN_PORT_LXD = 8472;
-export const FOU_PORT = 5555;

@@ -4,7 +4,9 @@
  * prints exactly what `fanway up` then does.
  * @module
  */
+
 import { type FanRequest, MTU_BYTES_MIN } from '../config/request.ts';
+import { ENCAPS } from '../encap/encap.ts';
 import { messageOf } from '../errors.ts';
 import {
   bridgeNameOf,
@@ -15,16 +17,10 @@ import {
   sliceOf,
 } from '../net/fan.ts';
 import { broadcastOf, equals, formatPrefix, type Prefix, usableHosts } from '../net/prefix.ts';
+import { VXLAN_PORT_LINUX } from '../wire/vxlan.ts';
 import type { Change } from './change.ts';
 import { findConflicts } from './conflicts.ts';
-import {
-  FOU_PORT,
-  type LinkSpec,
-  OVERHEAD_BYTES,
-  SOURCE_PORTS_DEFAULT,
-  VXLAN_PORT,
-  VXLAN_PORT_LXD,
-} from './link-spec.ts';
+import { type LinkSpec, SOURCE_PORTS_DEFAULT } from './link-spec.ts';
 import { formatHost, isResolved, type Refusal, resolveUnderlay } from './resolve.ts';
 import { aliasOf, type FanRecord, type Snapshot } from './snapshot.ts';
 
@@ -145,19 +141,13 @@ function specOf(
 
 /** The inner MTU in bytes over an underlay of `underlayMtu` bytes. */
 export function innerMtuOf(request: FanRequest, underlayMtu: number): number {
-  const computed = Math.min(underlayMtu, 65535) - OVERHEAD_BYTES[request.encap];
+  const computed = Math.min(underlayMtu, 65535) - ENCAPS[request.encap].overheadBytes;
   return request.mtu === null ? computed : Math.min(request.mtu, computed);
 }
 
 function defaultPort(request: FanRequest): number {
-  switch (request.encap) {
-    case 'vxlan':
-      return request.compat === 'lxd' ? VXLAN_PORT_LXD : VXLAN_PORT;
-    case 'fou':
-      return FOU_PORT;
-    case 'ipip':
-      return 0;
-  }
+  if (request.encap === 'vxlan' && request.compat === 'lxd') return VXLAN_PORT_LINUX;
+  return ENCAPS[request.encap].defaultPort;
 }
 
 /** The overlay has a fan already: the same one, or one in the way. */
@@ -200,12 +190,12 @@ export function hostOf(spec: LinkSpec): string {
 }
 
 function checkMtu(request: FanRequest, spec: LinkSpec, device: string): Refusal[] {
-  const largest = spec.underlayMtu - OVERHEAD_BYTES[spec.encap];
+  const largest = spec.underlayMtu - ENCAPS[spec.encap].overheadBytes;
   if (request.mtu !== null && request.mtu > largest) {
     return [
       {
         code: 'mtu-too-large',
-        message: `MTU ${request.mtu} does not fit: ${device} carries ${spec.underlayMtu} bytes and ${spec.encap} adds ${OVERHEAD_BYTES[spec.encap]}, which leaves ${largest}`,
+        message: `MTU ${request.mtu} does not fit: ${device} carries ${spec.underlayMtu} bytes and ${spec.encap} adds ${ENCAPS[spec.encap].overheadBytes}, which leaves ${largest}`,
       },
     ];
   }

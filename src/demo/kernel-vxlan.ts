@@ -4,11 +4,11 @@
  * demo and benchmark put beside fanway.
  * @module
  */
+import { VXLAN } from '../encap/encap.ts';
 import { Netlink, NetlinkError } from '../sys/netlink.ts';
 import type { NetworkNamespace } from '../sys/netns.ts';
 
 /** Outer IPv4 (20) + UDP (8) + VXLAN (8) + inner Ethernet (14). RFC 7348 §5. */
-const VXLAN_OVERHEAD_BYTES = 50;
 
 /** One end of the kernel's overlay. Addresses are u32 in host order. */
 export type KernelEnd = {
@@ -71,7 +71,7 @@ async function addEnd(
   options: KernelVxlanOptions,
 ): Promise<void> {
   const { bridge, device, vni, port, length, underlayMtu } = options;
-  const mtu = underlayMtu - VXLAN_OVERHEAD_BYTES;
+  const mtu = underlayMtu - VXLAN.overheadBytes;
   await netlink.createVxlan(device, { vni, port, local: end.underlay, ttl: 64, mtu });
   await netlink.createBridge(bridge, { address: macOf(end.gateway), mtu });
   await netlink.setLink(device, { master: bridge, up: true });

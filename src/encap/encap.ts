@@ -12,6 +12,7 @@
  * @module
  */
 import { LinkEncap } from '../shm/layout.ts';
+import { VXLAN_PORT } from '../wire/vxlan.ts';
 
 export type EncapName = 'vxlan' | 'ipip' | 'fou';
 
@@ -42,7 +43,7 @@ export const VXLAN: Encap = {
   innerHeaderBytes: 14,
   device: 'tap',
   udp: true,
-  defaultPort: 4789,
+  defaultPort: VXLAN_PORT,
 };
 
 /** RFC 2003: IP in IP, protocol 4. */
