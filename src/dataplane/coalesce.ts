@@ -84,6 +84,8 @@ export class Coalescer {
   readonly #nextSequence = new Uint32Array(FLOW_SLOTS);
   readonly #unfinished = new Uint8Array(FLOW_SLOTS);
   #openSlots = 0;
+  /** Payload of each datagram when what is pushed is a train of inner UDP datagrams, 0 otherwise. */
+  innerSegmentBytes = 0;
   /** Where the last pushed packet waits as a full segment, so that more may join; −1 if nowhere. */
   #lastSlot = -1;
 
@@ -134,11 +136,21 @@ export class Coalescer {
       link.counters[BAD_CHECKSUM] = (link.counters[BAD_CHECKSUM] as number) + 1;
       return;
     }
-    const isGiant = end - l3 > link.innerMtu;
+    const { innerSegmentBytes } = this;
+    const isGiant = innerSegmentBytes > 0 || end - l3 > link.innerMtu;
     if (!mayJoin || isGiant) {
       if (this.#link[slot] !== undefined) this.#flushSlot(slot);
       if (isGiant) {
-        return this.#writer.writeGiant(link, frame, frameBytes, l3, l4, l4Bytes, protocol);
+        return this.#writer.writeGiant(
+          link,
+          frame,
+          frameBytes,
+          l3,
+          l4,
+          l4Bytes,
+          protocol,
+          innerSegmentBytes,
+        );
       }
       // SYN, FIN, pure ACK, UDP that must stay as it is.
       return this.#writer.writeTransport(link, frame, frameBytes, l4, protocol, state);

@@ -12,6 +12,7 @@ import {
   emitVirtioNet,
   VIRTIO_GSO_NONE,
   VIRTIO_GSO_TCPV4,
+  VIRTIO_GSO_UDP_L4,
   VIRTIO_NEEDS_CSUM,
   VIRTIO_NET_BYTES,
 } from '../wire/virtio-net.ts';
@@ -34,6 +35,7 @@ export class DeviceWriter {
   readonly #vnet: number;
   readonly #iovecs: number;
   readonly #scratch: number;
+  readonly #piece: number;
 
   constructor(arena: Arena, layout: Layout) {
     this.#arena = arena;
@@ -42,6 +44,7 @@ export class DeviceWriter {
     this.#vnet = arena.allocate(16);
     this.#iovecs = arena.allocate(2 * UDP_SEGMENTS_MAX * IOVEC_BYTES);
     this.#scratch = arena.allocate(UDP_SEGMENTS_MAX * SCRATCH_BYTES);
+    this.#piece = arena.allocate(3 * IOVEC_BYTES);
   }
 
   /** Writes one frame whose checksums the receiving stack may check itself. */
@@ -71,8 +74,11 @@ export class DeviceWriter {
   }
 
   /**
-   * A TCP packet larger than the MTU: a kernel endpoint on the same machine put its super-packet on
-   * the wire uncut. The device is told how to cut it, or gets it cut. Others are too big.
+   * A TCP packet larger than the MTU, or a train of inner UDP datagrams: a kernel endpoint on the
+   * same machine put its super-packet on the wire uncut. The device is told how to cut it, or gets
+   * it cut. Others are too big.
+   *
+   * @param innerSegmentBytes payload of each datagram of a train, 0 when it is none
    */
   writeGiant(
     link: DataLink,
@@ -82,14 +88,17 @@ export class DeviceWriter {
     l4: number,
     l4Bytes: number,
     protocol: number,
+    innerSegmentBytes: number,
   ): void {
-    const gsoBytes = link.innerMtu - (l4 - l3) - l4Bytes;
-    if (protocol !== PROTOCOL_TCP || gsoBytes <= 0) {
+    const isTcp = protocol === PROTOCOL_TCP;
+    const gsoBytesMax = link.innerMtu - (l4 - l3) - l4Bytes;
+    const gsoBytes = isTcp ? gsoBytesMax : innerSegmentBytes;
+    if (gsoBytes <= 0 || gsoBytes > gsoBytesMax) {
       link.counters[TOO_BIG] = (link.counters[TOO_BIG] as number) + 1;
       return;
     }
     const totalBytes = frame + frameBytes - l3;
-    if (!link.vnetHeader) {
+    if (!link.vnetHeader || (!isTcp && !link.uso)) {
       this.#writeCut(link, frame, l3, l4 - l3, l4Bytes, totalBytes, gsoBytes, protocol);
       return;
     }
@@ -99,7 +108,7 @@ export class DeviceWriter {
       frame,
       frameBytes,
       VIRTIO_NEEDS_CSUM,
-      VIRTIO_GSO_TCPV4,
+      isTcp ? VIRTIO_GSO_TCPV4 : VIRTIO_GSO_UDP_L4,
       l4 + l4Bytes - frame,
       gsoBytes,
       l4 - frame,
@@ -125,10 +134,20 @@ export class DeviceWriter {
       const count = Math.min(segmenter.remaining, UDP_SEGMENTS_MAX);
       segmenter.run(count, this.#scratch, this.#iovecs);
       for (let i = 0; i < count; i++) {
-        this.write(link, this.#iovecs + i * 2 * IOVEC_BYTES, 2, packets, 0);
+        this.#writePiece(link, this.#iovecs + i * 2 * IOVEC_BYTES, packets);
         packets = 0;
       }
     }
+  }
+
+  /** Writes headers and payload, the two iovecs at `iovec`, behind a plain virtio-net header. */
+  #writePiece(link: DataLink, iovec: number, packets: number): void {
+    if (!link.vnetHeader) return this.write(link, iovec, 2, packets, 0);
+    const { bytes, view } = this.#arena;
+    emitVirtioNet(view, this.#vnet, 0, VIRTIO_GSO_NONE, 0, 0, 0, 0);
+    this.#arena.writeIovec(this.#piece, this.#vnet, VIRTIO_NET_BYTES);
+    bytes.copyWithin(this.#piece + IOVEC_BYTES, iovec, iovec + 2 * IOVEC_BYTES);
+    this.write(link, this.#piece, 3, packets, 0);
   }
 
   #writeOne(

@@ -35,6 +35,7 @@ import {
   isGroupSource,
 } from '../wire/ethernet.ts';
 import {
+  fillsIpv4,
   getIpVersion,
   getIpv4Destination,
   getIpv4HeaderBytes,
@@ -113,6 +114,15 @@ export class Ingress {
     if (first === undefined) return;
     if (segmentBytes <= 0 || segmentBytes >= length) {
       this.#datagram(endpoint, first, offset, length, source, tos, truncated);
+      return;
+    }
+    const headBytes = first.shimBytes + first.innerHeaderBytes;
+    if (fillsIpv4(this.#arena.view, offset + headBytes, length - headBytes, PROTOCOL_UDP)) {
+      // One datagram with a train inside: a kernel endpoint on this machine puts the super-packets
+      // of its guests on the wire uncut, and the size that the socket tells is their segments'.
+      this.#coalescer.innerSegmentBytes = segmentBytes;
+      this.#datagram(endpoint, first, offset, length, source, tos, truncated);
+      this.#coalescer.innerSegmentBytes = 0;
       return;
     }
     first.counters[TRAINS_RECEIVED] = (first.counters[TRAINS_RECEIVED] as number) + 1;
@@ -327,8 +337,9 @@ export class Ingress {
     ) {
       return this.#drop(link, NESTED);
     }
-    // Only TCP can be cut to size again; a fan of ours never sends what is larger than its MTU.
-    if (totalBytes > link.innerMtu && (protocol !== PROTOCOL_TCP || isIpv4Fragment(view, l3))) {
+    // Only TCP and known trains can be cut to size again; a fan of ours never sends more than its MTU.
+    const mayCut = protocol === PROTOCOL_TCP || this.#coalescer.innerSegmentBytes > 0;
+    if (totalBytes > link.innerMtu && (!mayCut || isIpv4Fragment(view, l3))) {
       return this.#drop(link, TOO_BIG);
     }
     const innerTos = getIpv4Tos(view, l3);

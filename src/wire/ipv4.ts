@@ -49,6 +49,21 @@ export function getIpv4HeaderBytes(view: DataView, offset: number): number {
   return (view.getUint8(offset) & 15) << 2;
 }
 
+/** True when `bytes` at `offset` are exactly one IPv4 packet of `protocol`, by its own account. */
+export function fillsIpv4(
+  view: DataView,
+  offset: number,
+  bytes: number,
+  protocol: number,
+): boolean {
+  return (
+    bytes >= IPV4_HEADER_BYTES &&
+    getIpVersion(view, offset) === 4 &&
+    getIpv4Protocol(view, offset) === protocol &&
+    getIpv4TotalBytes(view, offset) === bytes
+  );
+}
+
 /** DSCP and ECN together, 8 bits. */
 export function getIpv4Tos(view: DataView, offset: number): number {
   return view.getUint8(offset + IPV4_TOS_OFFSET);

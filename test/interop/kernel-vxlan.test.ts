@@ -1,6 +1,7 @@
 /** A bridged fan whose one host is fanway and whose other host is the kernel's VXLAN device. */
+import { randomBytes } from 'node:crypto';
 import t, { type Test } from 'tap';
-import { Lab } from '../../src/demo/lab.ts';
+import { Lab, type LabContainer } from '../../src/demo/lab.ts';
 import { formatIpv4 } from '../../src/net/ipv4.ts';
 import { PacketSocket } from '../../src/sys/packet-socket.ts';
 import { type Path, runEcho, runTcpPair, runUdpPair } from '../../src/traffic/run.ts';
@@ -14,18 +15,25 @@ import {
   removeKernelFan,
 } from './kernel-peer.ts';
 import { emptySight, lookAt, type Sight } from './sight.ts';
+import { DatagramSocket } from './train.ts';
 
 const TCP_BYTES = 16 * 1024 * 1024;
 const TCP_PORT = 5001;
 const UDP_PORT = 5002;
 /** Datagrams a direction and size; slow enough that no socket buffer overflows on a busy machine. */
-const UDP_COUNT = 300;
-const UDP_RATE_PPS = 1500;
+const UDP_COUNT = 200;
+const UDP_RATE_PPS = 500;
 /** Fits, just fits (1450 − 28), and goes in four inner fragments. */
 const UDP_SIZES_BYTES = [64, 1422, 5000];
 /** The last one goes in two inner fragments. */
 const ECHO_SIZES_BYTES = [56, 1422, 2400];
 const ECHO_COUNT = 10;
+/** Each train: 20 full datagrams and a short one. */
+const TRAIN_PORT = 5010;
+const TRAINS = 20;
+const TRAIN_SEGMENT_BYTES = 1200;
+const TRAIN_BYTES = 20 * TRAIN_SEGMENT_BYTES + 500;
+const TRAIN_PAUSE_MS = 5;
 const LOOK_MS = 10;
 const TIMEOUT_MS = 115_000;
 
@@ -72,6 +80,39 @@ async function udp(t: Test, ways: Ways): Promise<void> {
   }
 }
 
+/** Trains of datagrams, which a container's kernel may hand on uncut. */
+async function trains(t: Test, near: LabContainer, far: LabContainer): Promise<void> {
+  const ends = [near, far].map((container) => new DatagramSocket(container, TRAIN_PORT));
+  try {
+    for (const [name, from, to, address] of [
+      ['there', ends[0], ends[1], far.address],
+      ['back', ends[1], ends[0], near.address],
+    ] as const) {
+      if (from === undefined || to === undefined) continue;
+      const sent: Buffer[] = [];
+      for (let train = 0; train < TRAINS; train++) {
+        const payload = randomBytes(TRAIN_BYTES);
+        from.sendTrain(payload, TRAIN_SEGMENT_BYTES, address, TRAIN_PORT);
+        for (let at = 0; at < TRAIN_BYTES; at += TRAIN_SEGMENT_BYTES) {
+          sent.push(payload.subarray(at, at + TRAIN_SEGMENT_BYTES));
+        }
+        await pause(TRAIN_PAUSE_MS);
+      }
+      const got: Buffer[] = [];
+      for (let look = 0; look < 100 && got.length < sent.length; look++) {
+        got.push(...to.take());
+        await pause(TRAIN_PAUSE_MS);
+      }
+      t.equal(got.length, sent.length, `trains ${name}: all datagrams`);
+      t.ok(Buffer.concat(got).equals(Buffer.concat(sent)), `trains ${name}: as they were`);
+    }
+  } finally {
+    for (const end of ends) end.close();
+  }
+}
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
 type Variant = {
   port: 4789 | 8472;
   offload: 'auto' | 'off';
@@ -117,6 +158,7 @@ async function run(t: Test, lab: Lab, variant: Variant): Promise<{ sight: Sight 
     capture.close();
   }
   await udp(t, ways);
+  await trains(t, near, far);
 
   await fan.balance(t);
   const none = { rxErrors: 0, txErrors: 0, rxDropped: 0, txDropped: 0 };
