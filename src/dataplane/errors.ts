@@ -12,6 +12,8 @@ import {
   MSG_ERRQUEUE,
   SO_EE_ORIGIN_ICMP,
   SO_EE_ORIGIN_LOCAL,
+  SO_ERROR,
+  SOL_SOCKET,
 } from '../sys/constants.ts';
 import { libc } from '../sys/libc.ts';
 import { eventIndex } from '../table/counters.ts';
@@ -38,6 +40,8 @@ export class ErrorQueue {
   readonly #name: number;
   readonly #quote: number;
   readonly #control: number;
+  /** Value and length of SO_ERROR. */
+  readonly #pending: number;
 
   constructor(arena: Arena, peers: PeerTable) {
     this.#arena = arena;
@@ -47,6 +51,7 @@ export class ErrorQueue {
     this.#name = arena.allocate(16);
     this.#quote = arena.allocate(QUOTE_BYTES);
     this.#control = arena.allocate(CONTROL_BYTES);
+    this.#pending = arena.allocate(8);
     arena.writeIovec(iovec, this.#quote, QUOTE_BYTES);
     arena.writePointer(this.#message + MSGHDR.NAME, this.#name);
     arena.writePointer(this.#message + MSGHDR.IOV, iovec);
@@ -69,6 +74,11 @@ export class ErrorQueue {
       const counter = lowered ? LOWERED : IGNORED;
       link.counters[counter] = (link.counters[counter] as number) + 1;
     }
+    // Taking one error makes the next the socket's pending one, which would fail the next send or
+    // receive: asking for it clears it, so that a storm of ICMP holds up no packet.
+    view.setUint32(this.#pending + 4, 4, true);
+    const value = base + this.#pending;
+    libc.getsockopt(socket, SOL_SOCKET, SO_ERROR, value, value + 4);
   }
 
   #handle(endpoint: Endpoint, quoteBytes: number, nowMs: number): boolean {

@@ -25,6 +25,8 @@ import type { Endpoint } from './link.ts';
 const BURST_MESSAGES = 64;
 /** Largest datagram or train that IPv4 can carry, and a little slack. */
 const BUFFER_BYTES = 65536 + 64;
+/** How often one receive is tried again after an error. */
+const ATTEMPTS_MAX = 3;
 const NAME_BYTES = 16;
 const CONTROL_BYTES = 96;
 
@@ -74,22 +76,27 @@ export class Receiver {
   /** Moves up to one burst from an endpoint to its links' devices; returns messages received. */
   receiveBurst(endpoint: Endpoint): number {
     const { view, base } = this.#arena;
-    const count = libc.recvmmsg(
-      endpoint.sockets[0] as number,
-      base + this.#messages,
-      BURST_MESSAGES,
-      MSG_DONTWAIT,
-      0,
-    );
-    if (count < 0) {
+    let count = -1;
+    for (let attempt = 0; count < 0; attempt++) {
+      count = libc.recvmmsg(
+        endpoint.sockets[0] as number,
+        base + this.#messages,
+        BURST_MESSAGES,
+        MSG_DONTWAIT,
+        0,
+      );
+      if (count >= 0) break;
       const error = errno();
+      if (error === EAGAIN || error === EINTR) return 0;
       const link = endpoint.links[0];
-      if (error !== EAGAIN && error !== EINTR && link !== undefined) {
-        // Usually an ICMP error reported on receive: its text waits in the error queue.
+      if (link !== undefined) {
         link.counters[RECEIVE_ERRORS] = (link.counters[RECEIVE_ERRORS] as number) + 1;
-        this.#layout.recordError(ErrorSite.Receive, error);
-        endpoint.receiveErrors++;
       }
+      this.#layout.recordError(ErrorSite.Receive, error);
+      // Usually an ICMP error, reported once, with its text in the error queue: what arrived
+      // waits behind it, and must not wait for ever while more errors come.
+      if (attempt < ATTEMPTS_MAX) continue;
+      endpoint.receiveErrors++;
       return 0;
     }
     endpoint.receiveErrors = 0;

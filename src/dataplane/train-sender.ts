@@ -38,6 +38,8 @@ import {
 
 /** Messages in one sendmmsg. */
 const MESSAGES_MAX = 1024;
+/** How often one message is sent again after an error that may be another's. */
+const RETRIES_MAX = 3;
 /** How long one full socket may hold up the loop before its datagrams are dropped, ms. */
 const FULL_WAIT_MS = 1;
 
@@ -167,6 +169,7 @@ export class TrainSender {
     const base = this.#arena.base + this.#messages;
     let sent = 0;
     let retriedAt = -1;
+    let retries = 0;
     let waited = false;
     while (sent < messages) {
       const accepted = libc.sendmmsg(socket, base + sent * MMSGHDR_BYTES, messages - sent, 0);
@@ -200,9 +203,11 @@ export class TrainSender {
         this.#nextSegment = 0;
         return;
       }
-      if (retriedAt !== sent && error !== EAGAIN && error !== ENOBUFS) {
+      if (retriedAt !== sent) retries = 0;
+      if (retries < RETRIES_MAX && error !== EAGAIN && error !== ENOBUFS) {
         // The error may be an old ICMP message's, reported on this send: the same send again tells.
         retriedAt = sent;
+        retries++;
         continue;
       }
       add(link.counters, dropCounterOf(error), segments);
