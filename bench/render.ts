@@ -2,11 +2,12 @@
  * Results as text for the terminal, as markdown, and as charts.
  * @module
  */
-import { type Column, renderMarkdown, renderTable } from '../src/demo/table.ts';
-import { type Chart, renderChart } from './chart.ts';
+
+import { type Chart, renderChart } from '../src/measure/chart.ts';
+import { figure, type Spread } from '../src/measure/statistics.ts';
+import { type Column, renderMarkdown, renderTable } from '../src/measure/table.ts';
 import { cell, compare, judgeBars, type Results } from './results.ts';
 import { bars, type Row, rows } from './rows.ts';
-import { figure, type Spread } from './statistics.ts';
 
 const words = { goal: 'reached, and the goal', bar: 'reached', short: 'NOT reached' } as const;
 

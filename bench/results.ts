@@ -2,9 +2,10 @@
  * One run of the benchmark as a value, and its comparison with bars and with an earlier run.
  * @module
  */
+
+import { movedBeyondNoise, type Spread, spreadOf } from '../src/measure/statistics.ts';
 import type { Machine } from './machine.ts';
 import { type Bar, bars, type Row, rows } from './rows.ts';
-import { movedBeyondNoise, type Spread, spreadOf } from './statistics.ts';
 
 /** Rounds of one figure, in the order they were measured. */
 export type Samples = Record<string, Record<string, number[]>>;

@@ -2,9 +2,10 @@
  * What the demo found: the verdict and the closing table.
  * @module
  */
+
+import { type Column, grouped, renderTable } from '../measure/table.ts';
 import { type OverlayResult, UDP_LOSS_MAX } from './measure.ts';
 import type { RouterCounters } from './router.ts';
-import { type Column, grouped, renderTable } from './table.ts';
 
 /** Packets that one host's router counted; for the kernel, its device's counters. */
 export type CountedHost = { host: string } & RouterCounters;

@@ -1,9 +1,9 @@
 import t from 'tap';
-import { renderChart } from '../../bench/chart.ts';
 import { renderCharts, renderPage, renderText } from '../../bench/render.ts';
 import { compare, judgeBars, type Results } from '../../bench/results.ts';
 import { bars, rows } from '../../bench/rows.ts';
-import { figure, movedBeyondNoise, spreadOf } from '../../bench/statistics.ts';
+import { renderChart } from '../../src/measure/chart.ts';
+import { figure, movedBeyondNoise, spreadOf } from '../../src/measure/statistics.ts';
 
 const results = (samples: Results['samples']): Results => ({
   format: 1,

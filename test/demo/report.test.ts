@@ -1,7 +1,7 @@
 import t from 'tap';
 import type { OverlayResult } from '../../src/demo/measure.ts';
 import { type DemoReport, judge, renderReport } from '../../src/demo/report.ts';
-import { grouped, renderMarkdown, renderTable } from '../../src/demo/table.ts';
+import { grouped, renderMarkdown, renderTable } from '../../src/measure/table.ts';
 
 const result: OverlayResult = {
   echo: {
