@@ -7,7 +7,13 @@
 import { readFileSync } from 'node:fs';
 import { callRouter } from '../../src/control/admin-client.ts';
 import { RunDirectory } from '../../src/control/run-directory.ts';
-import { Lab, type LabContainer, type LabHost, type LabOptions } from '../../src/demo/lab.ts';
+import {
+  Lab,
+  type LabContainer,
+  type LabHost,
+  type LabNode,
+  type LabOptions,
+} from '../../src/demo/lab.ts';
 import { type FanMap, sliceOf } from '../../src/net/fan.ts';
 import { parsePrefix } from '../../src/net/prefix.ts';
 import { libc } from '../../src/sys/libc.ts';
@@ -231,8 +237,8 @@ export class Target {
   }
 
   /** Opens a wire that is closed with the target. */
-  wire(node: LabHost | LabContainer, device: string): Wire {
-    const wire = Wire.open(node, device);
+  wire(node: LabNode, device: string, filter?: Buffer): Wire {
+    const wire = Wire.open(node, device, filter);
     this.#wires.push(wire);
     return wire;
   }

@@ -5,6 +5,7 @@
  */
 
 import {
+  SO_ATTACH_FILTER,
   SO_RCVBUFFORCE,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
@@ -25,6 +26,47 @@ const MSG_DONTWAIT = 0x40;
 const SOL_PACKET = 263;
 const PACKET_STATISTICS = 6;
 const MMSGHDR_BYTES = 64;
+
+/** One BPF instruction: code, jump if true, jump if false, constant. */
+function instruction(code: number, jt: number, jf: number, k: number): Buffer {
+  const bytes = Buffer.alloc(8);
+  bytes.writeUInt16LE(code, 0);
+  bytes[2] = jt;
+  bytes[3] = jf;
+  bytes.writeUInt32LE(k, 4);
+  return bytes;
+}
+
+/** Accepts IPv4 fragments in Ethernet frames: `ldh [12]; jeq 0x800; ldh [20]; jset 0x3fff`. */
+export const FRAGMENTS = Buffer.concat([
+  instruction(0x28, 0, 0, 12),
+  instruction(0x15, 0, 3, 0x0800),
+  instruction(0x28, 0, 0, 20),
+  instruction(0x45, 0, 1, 0x3fff),
+  instruction(0x06, 0, 0, 0x40000),
+  instruction(0x06, 0, 0, 0),
+]);
+
+/** Accepts ICMP in Ethernet frames. */
+export const ICMP_ONLY = Buffer.concat([
+  instruction(0x28, 0, 0, 12),
+  instruction(0x15, 0, 3, 0x0800),
+  instruction(0x30, 0, 0, 23),
+  instruction(0x15, 0, 1, 1),
+  instruction(0x06, 0, 0, 0x40000),
+  instruction(0x06, 0, 0, 0),
+]);
+
+function attachFilter(fd: number, program: Buffer): void {
+  // struct sock_fprog: count u16, padding, pointer.
+  const descriptor = Buffer.alloc(16);
+  descriptor.writeUInt16LE(program.length / 8, 0);
+  descriptor.writeBigUInt64LE(BigInt(addressOf(program)), 8);
+  check(
+    'setsockopt SO_ATTACH_FILTER',
+    libc.setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, addressOf(descriptor), 16),
+  );
+}
 
 export type SeenFrame = { bytes: Buffer; outgoing: boolean };
 
@@ -48,22 +90,23 @@ export class Wire {
 
   /**
    * Opens `device` of `node`'s namespace.
-   * @param listen false for an end that only sends: nothing is kept for it
+   * @param filter a classic BPF program (see {@link FRAGMENTS}): only what it accepts is kept
    * @throws SystemError EPERM without CAP_NET_RAW, ENODEV when there is no such device.
    */
   static open(
     node: { run<T>(fn: () => T): T } | NetworkNamespace,
     device: string,
-    listen = true,
+    filter?: Buffer,
   ): Wire {
     return node.run(() => {
       const type = SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK;
       const fd = check('socket(AF_PACKET)', libc.socket(AF_PACKET, type, 0));
       const size = Int32Array.of(RECEIVE_BUFFER_BYTES);
       libc.setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, addressOf(size), 4);
+      if (filter !== undefined) attachFilter(fd, filter);
       const name = Buffer.alloc(ADDRESS_BYTES);
       name.writeUInt16LE(AF_PACKET, 0);
-      name.writeUInt16BE(listen ? ETH_P_ALL : 0, 2);
+      name.writeUInt16BE(ETH_P_ALL, 2);
       name.writeInt32LE(libc.if_nametoindex(device), 4);
       if (libc.bind(fd, addressOf(name), ADDRESS_BYTES) === -1) {
         const failure = new SystemError(`bind(${device})`, errno());
