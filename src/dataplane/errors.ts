@@ -42,6 +42,7 @@ export class ErrorQueue {
   readonly #control: number;
   /** Value and length of SO_ERROR. */
   readonly #pending: number;
+  #sawIcmp = false;
 
   constructor(arena: Arena, peers: PeerTable) {
     this.#arena = arena;
@@ -59,17 +60,21 @@ export class ErrorQueue {
     arena.writePointer(this.#message + MSGHDR.CONTROL, this.#control);
   }
 
-  /** Reads what waits in the error queue of one of the endpoint's sockets. */
-  drain(endpoint: Endpoint, socket: number, nowMs: number): void {
+  /**
+   * Reads what waits in the error queue of one of the endpoint's sockets. Returns whether ICMP was
+   * among it: then an error of a send may have been another packet's.
+   */
+  drain(endpoint: Endpoint, socket: number, nowMs: number): boolean {
     const { view, base } = this.#arena;
     const link = endpoint.links[0];
-    if (link === undefined) return;
+    this.#sawIcmp = false;
+    if (link === undefined) return false;
     for (let i = 0; i < ERRORS_PER_ROUND; i++) {
       view.setUint32(this.#message + MSGHDR.NAME_LENGTH, 16, true);
       view.setUint32(this.#message + MSGHDR.CONTROL_LENGTH, CONTROL_BYTES, true);
       view.setUint32(this.#message + MSGHDR.FLAGS, 0, true);
       const length = libc.recvmsg(socket, base + this.#message, MSG_ERRQUEUE | MSG_DONTWAIT);
-      if (length < 0) return;
+      if (length < 0) return this.#sawIcmp;
       const lowered = this.#handle(endpoint, length, nowMs);
       const counter = lowered ? LOWERED : IGNORED;
       link.counters[counter] = (link.counters[counter] as number) + 1;
@@ -79,6 +84,7 @@ export class ErrorQueue {
     view.setUint32(this.#pending + 4, 4, true);
     const value = base + this.#pending;
     libc.getsockopt(socket, SOL_SOCKET, SO_ERROR, value, value + 4);
+    return this.#sawIcmp;
   }
 
   #handle(endpoint: Endpoint, quoteBytes: number, nowMs: number): boolean {
@@ -93,8 +99,9 @@ export class ErrorQueue {
         view.getInt32(entry + 12, true) === IP_RECVERR
       ) {
         const error = entry + 16;
-        if (view.getUint32(error, true) !== EMSGSIZE) return false;
         const origin = view.getUint8(error + 4);
+        if (origin === SO_EE_ORIGIN_ICMP) this.#sawIcmp = true;
+        if (view.getUint32(error, true) !== EMSGSIZE) return false;
         const peer = view.getUint32(this.#name + 4);
         const mtu = view.getUint32(error + 8, true);
         if (origin === SO_EE_ORIGIN_LOCAL) return this.#peers.lower(peer, mtu, nowMs);

@@ -40,6 +40,8 @@ import {
 const MESSAGES_MAX = 1024;
 /** How often one message is sent again after an error that may be another's. */
 const RETRIES_MAX = 3;
+/** The same while ICMP errors keep coming: forged ones shall not cost us a packet. */
+const STORM_RETRIES_MAX = 64;
 /** How long one full socket may hold up the loop before its datagrams are dropped, ms. */
 const FULL_WAIT_MS = 1;
 
@@ -183,7 +185,7 @@ export class TrainSender {
       }
       const error = errno();
       if (error === EINTR) continue;
-      this.#drainErrors(sent, nowMs);
+      const sawIcmp = this.#drainErrors(sent, nowMs);
       this.#layout.recordError(ErrorSite.Send, error);
       const train = this.#messageTrain[sent] as number;
       const link = this.#columns.link[train] as DataLink;
@@ -204,7 +206,11 @@ export class TrainSender {
         return;
       }
       if (retriedAt !== sent) retries = 0;
-      if (retries < RETRIES_MAX && error !== EAGAIN && error !== ENOBUFS) {
+      if (
+        retries < (sawIcmp ? STORM_RETRIES_MAX : RETRIES_MAX) &&
+        error !== EAGAIN &&
+        error !== ENOBUFS
+      ) {
         // The error may be an old ICMP message's, reported on this send: the same send again tells.
         retriedAt = sent;
         retries++;
@@ -215,10 +221,10 @@ export class TrainSender {
     }
   }
 
-  #drainErrors(message: number, nowMs: number): void {
+  #drainErrors(message: number, nowMs: number): boolean {
     const train = this.#messageTrain[message] as number;
     const { endpoint } = this.#columns.link[train] as DataLink;
-    this.#errors.drain(endpoint, this.#columns.socket[train] as number, nowMs);
+    return this.#errors.drain(endpoint, this.#columns.socket[train] as number, nowMs);
   }
 
   #countDelivered(message: number): void {
