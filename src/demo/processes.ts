@@ -18,10 +18,12 @@ export function processesIn(namespaceInode: number): number[] {
 
 /**
  * Ends every process in the namespace for good, a supervisor that starts its ward anew included:
- * kills until a look finds none, a bounded number of times.
+ * kills until a look finds none, a bounded number of times. A killed process takes a moment to go.
  */
 export function killAllIn(namespaceInode: number): void {
-  const LOOKS_MAX = 10;
+  const LOOKS_MAX = 200;
+  const PAUSE_MS = 5;
+  const pause = new Int32Array(new SharedArrayBuffer(4));
   for (let look = 0; look < LOOKS_MAX; look += 1) {
     const pids = processesIn(namespaceInode);
     if (pids.length === 0) return;
@@ -32,5 +34,6 @@ export function killAllIn(namespaceInode: number): void {
         // ended by itself
       }
     }
+    Atomics.wait(pause, 0, 0, PAUSE_MS);
   }
 }

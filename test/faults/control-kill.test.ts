@@ -14,6 +14,7 @@ import {
   nowMs,
   OVERLAY,
   Pulse,
+  patience,
   picture,
   sleep,
   spread,
@@ -26,6 +27,7 @@ const skip = skipWithoutTun();
 /** A life this long makes the shell start the next one at once. */
 const LIFE_MS = 5200;
 const ANSWERS_MS = 3000;
+const ALONE_MS = 3000;
 /** Longest silence while one data process takes over from the orphan of another. */
 const HANDOVER_MS = 1000;
 
@@ -53,7 +55,7 @@ t.test('kill -9 of control, six times under traffic', { skip }, async (t) => {
       process.kill(pid, 'SIGKILL');
       // The orphan forwards on: what is asked right now is answered right away.
       const back = await pulse.back(killedMs, 5000);
-      t.ok(back < 100, `the orphan forwards on (${Math.round(back)} ms)`);
+      t.ok(back < 100 * patience(), `the orphan forwards on (${Math.round(back)} ms)`);
       await anotherControl(host, pid);
       times.push(nowMs() - killedMs);
       const status = await statusOf(host);
@@ -67,10 +69,12 @@ t.test('kill -9 of control, six times under traffic', { skip }, async (t) => {
   }
   const { p50, max } = spread(times);
   const { longestMs, lost, doubled } = pulse.gaps(startMs);
-  t.comment(`status answers after: p50 ${p50} ms, worst ${max} ms`);
+  t.comment(
+    `status answers after: p50 ${p50} ms, worst ${max} ms (${times.map(Math.round).join(' ')})`,
+  );
   t.comment(`longest silence ${Math.round(longestMs)} ms, ${lost} of ${pulse.beats.length} lost`);
-  t.ok(max < ANSWERS_MS, `worst ${max} ms`);
-  t.ok(longestMs < HANDOVER_MS, `longest silence ${Math.round(longestMs)} ms`);
+  t.ok(max < ANSWERS_MS * patience(), `worst ${max} ms`);
+  t.ok(longestMs < HANDOVER_MS * patience(), `longest silence ${Math.round(longestMs)} ms`);
   t.equal(doubled, 0);
   pulse.stop();
   await sleep(200);
@@ -92,6 +96,19 @@ t.test('kill -9 of everything, then up and down', { skip }, async (t) => {
     foreign.set(host, await bare(host));
   }
   const whole = withoutIndexes(await picture(a));
+
+  // First all but the data processes: without anybody to restart control they forward on.
+  const startMs = nowMs();
+  for (const host of [a, b]) {
+    const orphan = await dataProcess(host);
+    for (const pid of processesIn(host.namespace.inode)) {
+      if (pid !== orphan.pid) process.kill(pid, 'SIGKILL');
+    }
+  }
+  await sleep(ALONE_MS);
+  const alone = pulse.gaps(startMs);
+  t.ok(alone.lost <= 1 && alone.doubled === 0, `alone for 3 s: ${alone.lost} lost`);
+  t.ok(pulse.beats.filter((beat) => beat.sentMs > startMs).length > 300);
 
   for (const host of [a, b]) {
     killAllIn(host.namespace.inode);

@@ -12,6 +12,7 @@ import {
   dataProcess,
   descriptorCount,
   nowMs,
+  patience,
   picture,
   sleep,
   startRig,
@@ -85,7 +86,7 @@ t.test('no more descriptors', { skip }, async (t) => {
 
   const { longestMs, lost } = pulse.gaps(startMs);
   t.comment(`meanwhile: longest silence ${Math.round(longestMs)} ms, ${lost} lost`);
-  t.ok(longestMs < 1000 && lost <= 5, 'forwarding was not affected');
+  t.ok(longestMs < 500 * patience() && lost <= 5, 'forwarding was not affected');
 
   // 3. The data process dies: a new one cannot be started, and is tried again.
   const killed = await dataProcess(a);
@@ -96,7 +97,9 @@ t.test('no more descriptors', { skip }, async (t) => {
   limitDescriptors(pid, 1024);
   const back = await pulse.back(nowMs(), 10_000);
   t.comment(`with descriptors again: back after ${Math.round(back)} ms`);
-  const successor = await dataProcess(a);
+  const successor = await until('the socket is back', 3000, () =>
+    dataProcess(a).catch(() => undefined),
+  );
   t.not(successor.pid, killed.pid);
   t.equal(successor.restarts, 1);
   t.equal((await statusOf(a)).pid, pid, 'control lived through all of it');

@@ -5,6 +5,7 @@ import {
   cpuShares,
   dataProcess,
   nowMs,
+  patience,
   picture,
   sleep,
   startRig,
@@ -14,7 +15,7 @@ import {
 
 const skip = skipWithoutTun();
 /** A heart that stood still at ten looks is stuck, and it is looked at twice a second. */
-const DETECTED_MS = 7000;
+const DETECTED_MS = 6000;
 /** What a process had in hand: 64 packets from the device, 64 messages from the socket. */
 const IN_HAND = 64;
 
@@ -33,7 +34,7 @@ t.test('a data process that hangs is ended and replaced', { skip }, async (t) =>
   process.kill(pid, 'SIGSTOP');
   const back = await pulse.back(hungMs + 1, 15_000);
   t.comment(`hung: traffic back after ${Math.round(back)} ms`);
-  t.ok(back > 3000 && back < DETECTED_MS, `back after ${Math.round(back)} ms`);
+  t.ok(back > 3000 && back < DETECTED_MS + 1000 * patience(), `back after ${Math.round(back)} ms`);
   const successor = await dataProcess(a);
   t.not(successor.pid, pid);
   t.equal(successor.restarts, 1, 'the restart is counted');
@@ -55,7 +56,7 @@ t.test('control and data paused together: nothing is killed on waking', { skip }
   for (const pid of pids) process.kill(pid, 'SIGCONT');
   const back = await pulse.back(wokenMs, 5000);
   t.comment(`traffic back ${Math.round(back)} ms after waking`);
-  t.ok(back < 1000);
+  t.ok(back < 1000 * patience());
   await sleep(1500);
   const after = await statusOf(a);
   t.same([after.pid, after.processes[0]?.pid], pids, 'the same processes');
@@ -80,7 +81,7 @@ t.test('a crash loop backs off, and is never given up', { skip }, async (t) => {
   const [share = 1] = await cpuShares([control], 500);
   const waits = deaths.slice(1).map((death, i) => Math.round(death - (deaths[i] ?? 0)));
   t.comment(`killed ${deaths.length} times, waits ${waits.join(' ')} ms`);
-  t.ok(deaths.length >= 5 && deaths.length <= 15, `${deaths.length} lives in 10 s`);
+  t.ok(deaths.length >= 4 && deaths.length <= 15, `${deaths.length} lives in 10 s`);
   t.ok((waits.at(-1) ?? 0) > 4 * (waits[0] ?? 0), 'the waits grow');
   t.ok(share < 0.2, 'control waits without spinning');
   const reported = await dataProcess(a);

@@ -6,6 +6,7 @@
  */
 import type { ChildProcess } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
+import { availableParallelism, loadavg } from 'node:os';
 import { createInterface } from 'node:readline';
 import type { Test } from 'tap';
 import { callRouter } from '../../src/control/admin-client.ts';
@@ -29,6 +30,14 @@ export type Encap = 'vxlan' | 'ipip' | 'fou';
 /** Milliseconds on the clock that the pulse uses too. */
 export function nowMs(): number {
   return Number(process.hrtime.bigint()) / 1e6;
+}
+
+/**
+ * What the limits of time are multiplied by: 1, and 3 on a machine that has far more to do than its
+ * processors can, where the time until a new process runs says nothing about us.
+ */
+export function patience(): number {
+  return (loadavg()[0] ?? 0) > 2 * availableParallelism() ? 3 : 1;
 }
 
 export function sleep(ms: number): Promise<void> {
