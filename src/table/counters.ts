@@ -29,7 +29,6 @@ export const EGRESS_COUNTERS = [
   'drop.send_too_big',
   'drop.send_error',
   'drop.unsupported_offload',
-  'drop.stopped',
 ] as const;
 
 /** Drops and totals on the way underlay → overlay, in counter order. Append only. */
@@ -60,7 +59,6 @@ export const INGRESS_COUNTERS = [
   'drop.device_full',
   'drop.device_down',
   'drop.device_error',
-  'drop.stopped',
 ] as const;
 
 /** Events beside the packet balance. Append only. */

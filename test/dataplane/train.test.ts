@@ -17,7 +17,7 @@ t.setTimeout(110_000);
 const ROUNDS = 800;
 /** Packet counters of ingress, bytes included. */
 const FIRST = ingressIndex('received');
-const LAST = ingressIndex('drop.stopped');
+const LAST = ingressIndex('drop.device_error');
 
 /** Datagrams of one length, as a GRO train has them: mostly one flow, some of them broken. */
 function makeTrain(random: Random, isVxlan: boolean): Uint8Array[] {
