@@ -2,62 +2,22 @@
  * Routed fans against a stock kernel's tunnel devices: those of a User-Mode Linux guest on one
  * side, fanway on the other. What the guest uses to talk is busybox, not ours.
  */
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { Lab } from '../../src/demo/lab.ts';
 import { sliceOf } from '../../src/net/fan.ts';
-import { formatIpv4, parseIpv4 } from '../../src/net/ipv4.ts';
+import { formatIpv4 } from '../../src/net/ipv4.ts';
 import { formatPrefix } from '../../src/net/prefix.ts';
 import { runEcho } from '../../src/traffic/run.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { FAN, FanHost } from './fan-host.ts';
+import { ECHO_COUNT, ECHO_SIZES_BYTES, echo, GUEST, GUEST_OVERLAY, web } from './guest-talk.ts';
 import { skipWithoutUml, UmlGuest } from './uml-guest.ts';
-import { fetchSha256, sendDatagrams, serveBytes } from './web.ts';
+import { sendDatagrams } from './web.ts';
 
 const skip = skipWithoutTun() || skipWithoutUml();
 
-const GUEST = '172.30.1.27';
-const GUEST_OVERLAY = formatIpv4(sliceOf(FAN, parseIpv4(GUEST)).address + 1);
-const WEB_PORT = 8080;
 const DATA_PORT = 9000;
 const DATA_BYTES = 1 << 20;
-const FILE_BYTES = 4 << 20;
-/** Fits one packet; goes in three inner fragments. */
-const ECHO_SIZES_BYTES = [56, 1400, 4000];
-const ECHO_COUNT = 5;
-
-async function echo(t: Test, fan: FanHost, guest: UmlGuest): Promise<void> {
-  const near = formatIpv4(fan.container.address);
-  for (const size of ECHO_SIZES_BYTES) {
-    const { targets } = await runEcho(fan.container, [GUEST_OVERLAY], { count: ECHO_COUNT, size });
-    t.match(targets, [{ sent: ECHO_COUNT, received: ECHO_COUNT }], `${size} bytes to the guest`);
-    const said = await guest.run(`busybox ping -c ${ECHO_COUNT} -i 0.1 -s ${size} ${near}`);
-    t.match(said, ` ${ECHO_COUNT} packets received`, `${size} bytes from the guest`);
-  }
-}
-
-async function web(t: Test, fan: FanHost, guest: UmlGuest): Promise<void> {
-  const { container } = fan;
-  const near = formatIpv4(container.address);
-  await guest.run(`set -e
-    mkdir -p /tmp/www
-    busybox dd if=/dev/urandom of=/tmp/www/file bs=65536 count=${FILE_BYTES >>> 16}
-    busybox httpd -f -p ${GUEST_OVERLAY}:${WEB_PORT} -h /tmp/www >/dev/null 2>&1 &
-    echo $! >/tmp/httpd.pid`);
-  const sum = (await guest.run('busybox sha256sum </tmp/www/file')).slice(0, 64);
-  const fetched = await fetchSha256(container, `http://${GUEST_OVERLAY}:${WEB_PORT}/file`);
-  t.strictSame(fetched, { bytes: FILE_BYTES, sha256: sum }, 'fetched from the guest');
-
-  const server = await serveBytes(container, near, WEB_PORT, FILE_BYTES);
-  try {
-    const got = await guest.run(
-      `busybox wget -q -O - http://${near}:${WEB_PORT}/ | busybox sha256sum`,
-    );
-    t.equal(got.slice(0, 64), server.sha256, 'fetched by the guest');
-  } finally {
-    server.close();
-  }
-  await guest.run('kill $(cat /tmp/httpd.pid)');
-}
 
 /** Hashes the datagrams that arrive until it is told to end. */
 const COLLECT = `
@@ -103,7 +63,7 @@ t.test('stock tunnel devices', { skip, timeout: 90_000 }, async (t) => {
   });
 
   // The kernel decapsulates FOU by itself; to send it, a tunnel device needs an option that
-  // Debian's guest kernel is built without (NET_FOU_IP_TUNNELS).
+  // Debian's guest kernel is built without (NET_FOU_IP_TUNNELS). qemu.test.ts has the whole of it.
   await t.test('fou, towards the kernel', { timeout: 60_000 }, async (t) => {
     const fan = await FanHost.up(lab, 0, ['--encap', 'fou']);
     await guest.run('ip fou add port 5555 ipproto 4');
