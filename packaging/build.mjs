@@ -57,7 +57,9 @@ await build({
     fanway: 'src/main.ts',
     dataplane: 'src/dataplane/main.ts',
     traffic: 'src/traffic/main.ts',
-    ...(existsSync('bench/main.ts') ? { bench: 'bench/main.ts' } : {}),
+    ...(existsSync('bench/main.ts')
+      ? { bench: 'bench/main.ts', micro: 'bench/micro/main.ts' }
+      : {}),
   },
   outdir: join(out, 'dist'),
 });

@@ -1,0 +1,126 @@
+/** Where a packet goes: hosts of a fan by arithmetic, links of an endpoint. @module */
+import { peerOf as mapPeerOf } from '../../src/net/fan.ts';
+import { at, type Case, same } from './harness.ts';
+import { frame, packet } from './packets.ts';
+import { plainWrap } from './plain.ts';
+import { type Fan, OVERLAY, RECEIVER, Rig, SENDER, sortedHex } from './rig.ts';
+
+const HOSTS = [1, 16, 256, 4096, 65_535];
+const LINKS = [1, 16, 256];
+const LOOK_UPS = 4096;
+const DATAGRAMS = 64;
+const UNDERLAY = 0xac1e0000;
+
+/** A pseudorandom u32 for an index. */
+function scatter(index: number): number {
+  return Math.imul(Math.imul(index + 1, 0x9e3779b1) ^ (index << 7), 0x85ebca6b) >>> 0;
+}
+
+/** The peer of random containers of `hosts` hosts; the plain way is a table of all slices. */
+function fan(rig: Rig, hosts: number): Case {
+  const { link } = rig;
+  const table = new Map<number, number>();
+  for (let host = 1; host <= hosts; host++) {
+    table.set((OVERLAY | (host << 8)) >>> 0, (UNDERLAY | host) >>> 0);
+  }
+  const inner = Uint32Array.from(
+    { length: LOOK_UPS },
+    (_, index) => OVERLAY | ((1 + (scatter(index) % hosts)) << 8) | (1 + (index % 254)),
+  );
+  const fast = (address: number): number => {
+    if ((address & link.overlayMask) >>> 0 !== link.overlayBase) return -1;
+    const peer = link.peerOf(address);
+    return link.isHost(peer) ? peer : -1;
+  };
+  const plain = (address: number): number => table.get((address & 0xffffff00) >>> 0) ?? -1;
+  const map = {
+    overlay: { address: OVERLAY, length: 8 },
+    underlay: { address: UNDERLAY, length: 16 },
+  };
+  const title = `peer of an address, ${hosts.toLocaleString('en')} host${hosts === 1 ? '' : 's'}`;
+  return {
+    key: `fan/${hosts}`,
+    mirrors: 'dataplane/link.ts',
+    title,
+    packets: LOOK_UPS,
+    chart: { name: 'hosts', label: `${hosts.toLocaleString('en')} host${hosts === 1 ? '' : 's'}` },
+    fast: () => {
+      let sum = 0;
+      for (let i = 0; i < LOOK_UPS; i++) sum = (sum + fast(inner[i] as number)) | 0;
+      return sum;
+    },
+    plain: () => {
+      let sum = 0;
+      for (let i = 0; i < LOOK_UPS; i++) sum = (sum + plain(inner[i] as number)) | 0;
+      return sum;
+    },
+    check: () => {
+      const met = [...inner].map(fast);
+      // 65,535 is the underlay's broadcast address and nobody's host.
+      const isHost = (peer: number): boolean => (peer & 0xffff) !== 0xffff;
+      const known = (peer: number): number => (isHost(peer) ? peer : -1);
+      same(title, met, [...inner].map(plain).map(known));
+      same(
+        title,
+        met,
+        [...inner].map((address) => known(mapPeerOf(map, address))),
+      );
+    },
+  };
+}
+
+/** Overlays of their own, each a /16 over the same /24 of hosts. */
+function fans(count: number): Fan[] {
+  return Array.from({ length: count }, (_, index) => ({
+    overlay: (0x0a000000 | (index << 16)) >>> 0,
+    overlayLength: 16,
+    underlayLength: 24,
+  }));
+}
+
+/** Datagrams for random links of `count` on one endpoint; the plain way has an endpoint for each. */
+function links(count: number): Case {
+  const receivers = [true, false].map((shared) => new Rig(RECEIVER, fans(count), shared));
+  const [one, each] = [at(receivers, 0), at(receivers, 1)];
+  const parts = Array.from({ length: DATAGRAMS }, (_, index) => {
+    const link = scatter(index) % count;
+    const { overlay } = at(fans(count), link);
+    const inner = packet({
+      protocol: 17,
+      payloadBytes: 64,
+      sourcePort: 20_000 + index,
+      source: overlay | ((SENDER & 255) << 8) | 2,
+      destination: overlay | ((RECEIVER & 255) << 8) | 2,
+    });
+    const bytes = plainWrap(frame(inner), overlay >>> 8);
+    return { link, bytes: bytes.length, places: receivers.map((rig) => rig.place(bytes)) };
+  });
+  const run = (rig: Rig, place: number): number => {
+    for (const part of parts) {
+      const endpoint = rig.endpoints.length === 1 ? rig.endpoint : at(rig.endpoints, part.link);
+      rig.ingress.message(endpoint, part.places[place] as number, part.bytes, SENDER, 0, 0, false);
+    }
+    rig.ingress.flush();
+    return 0;
+  };
+  const title = `deliver a 64-byte datagram, ${count} link${count === 1 ? '' : 's'} on one endpoint`;
+  return {
+    key: `links/${count}`,
+    mirrors: 'dataplane/ingress.ts',
+    title,
+    packets: DATAGRAMS,
+    chart: { name: 'links', label: `${count} link${count === 1 ? '' : 's'}` },
+    fast: () => run(one, 0),
+    plain: () => run(each, 1),
+    check: () => {
+      const met = sortedHex(one.record(() => run(one, 0)));
+      same(title, met, sortedHex(each.record(() => run(each, 1))));
+      if (met.length !== DATAGRAMS) throw new Error(`${title}: ${met.length} frames arrived`);
+    },
+  };
+}
+
+export function lookupCases(): Case[] {
+  const rig = new Rig(SENDER);
+  return [...HOSTS.map((hosts) => fan(rig, hosts)), ...LINKS.map(links)];
+}

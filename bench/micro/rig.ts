@@ -1,0 +1,173 @@
+/**
+ * The data path without devices and sockets: what it would send and write is counted, or copied
+ * while results are compared. System calls are therefore not in the figures.
+ * @module
+ */
+import { Arena, IOVEC_BYTES, MMSGHDR_BYTES, MSGHDR } from '../../src/dataplane/arena.ts';
+import { Coalescer } from '../../src/dataplane/coalesce.ts';
+import { DeviceWriter } from '../../src/dataplane/device-writer.ts';
+import { Egress } from '../../src/dataplane/egress.ts';
+import { ErrorQueue } from '../../src/dataplane/errors.ts';
+import { Ingress } from '../../src/dataplane/ingress.ts';
+import { DataLink, Endpoint } from '../../src/dataplane/link.ts';
+import { PeerTable } from '../../src/dataplane/peers.ts';
+import { TooBig } from '../../src/dataplane/too-big.ts';
+import { Trains } from '../../src/dataplane/trains.ts';
+import { EndpointKind, LAYOUT_BYTES, Layout, LinkEncap, Offload } from '../../src/shm/layout.ts';
+import { libc } from '../../src/sys/libc.ts';
+import { VIRTIO_NET_BYTES } from '../../src/wire/virtio-net.ts';
+
+const ARENA_BYTES = 24 << 20;
+const VXLAN_PORT = 4789;
+const UNDERLAY_MTU = 1500;
+const INNER_MTU = 1450;
+/** The listening socket and the pool of source ports, as links have them by default. */
+const SOCKETS = Array.from({ length: 17 }, (_, index) => 1000 + index);
+
+/** Hosts of the rig: 172.30.0.27 sends, 172.30.0.28 receives. */
+export const SENDER = 0xac1e001b;
+export const RECEIVER = 0xac1e001c;
+export const OVERLAY = 0xfa000000;
+
+/** Overlay and underlay of a link; several links of 256 hosts fit beside each other. */
+export type Fan = { overlay: number; overlayLength: number; underlayLength: number };
+export const WIDE_FAN: Fan = { overlay: OVERLAY, overlayLength: 8, underlayLength: 16 };
+
+/** The entries of the table of system calls that are replaced; elsewhere it is read-only. */
+const calls: {
+  sendmmsg: (socket: number, messages: number, count: number, flags: number) => number;
+  writev: (fd: number, iovec: number, count: number) => number;
+} = libc;
+
+export class Rig {
+  readonly arena = new Arena(ARENA_BYTES);
+  readonly links: DataLink[] = [];
+  readonly endpoints: Endpoint[] = [];
+  readonly coalescer: Coalescer;
+  readonly ingress: Ingress;
+  readonly egress: Egress;
+  /** Datagrams sent, or frames written, since {@link record}; undefined while times are taken. */
+  #copies: Uint8Array[] | undefined;
+
+  /**
+   * VXLAN links, one for each fan, on the host `local`.
+   * @param shared all on one endpoint, or each on its own
+   */
+  constructor(local: number, fans: readonly Fan[] = [WIDE_FAN], shared = true) {
+    const { arena } = this;
+    const layout = new Layout(new ArrayBuffer(LAYOUT_BYTES));
+    layout.initialize();
+    for (const [id, fan] of fans.entries()) {
+      let endpoint = shared ? this.endpoints[0] : undefined;
+      if (endpoint === undefined) {
+        endpoint = new Endpoint({
+          kind: EndpointKind.Udp,
+          localAddress: local,
+          localPort: VXLAN_PORT,
+          offloads: Offload.Segment | Offload.Gro,
+          sockets: SOCKETS,
+        });
+        this.endpoints.push(endpoint);
+      }
+      const record = {
+        id,
+        encap: LinkEncap.Vxlan,
+        deviceFd: -1,
+        offloads: Offload.VnetHeader | Offload.Tso | Offload.Uso,
+        endpoint: 0,
+        overlayAddress: fan.overlay,
+        overlayLength: fan.overlayLength,
+        underlayAddress: local,
+        underlayLength: fan.underlayLength,
+        localAddress: local,
+        vni: fan.overlay >>> 8,
+        peerPort: VXLAN_PORT,
+        innerMtu: INNER_MTU,
+        underlayMtu: UNDERLAY_MTU,
+        dscpUniform: 0,
+      };
+      const link = new DataLink(record, endpoint, layout);
+      this.links.push(link);
+      endpoint.links.push(link);
+    }
+    this.coalescer = new Coalescer(arena, new DeviceWriter(arena, layout));
+    this.ingress = new Ingress(arena, this.coalescer, this.links);
+    const peers = new PeerTable();
+    const trains = new Trains(arena, layout, peers, new ErrorQueue(arena, peers));
+    this.egress = new Egress(arena, layout, trains, peers, new TooBig(arena));
+  }
+
+  get link(): DataLink {
+    const [link] = this.links;
+    if (link === undefined) throw new RangeError('a rig without links');
+    return link;
+  }
+
+  get endpoint(): Endpoint {
+    return this.link.endpoint;
+  }
+
+  /** Room in the arena with `bytes` in it, `headroom` free bytes in front; returns where they are. */
+  place(bytes: Uint8Array, headroom = 64): number {
+    const offset = this.arena.allocate(headroom + bytes.length + 64) + headroom;
+    this.arena.bytes.set(bytes, offset);
+    return offset;
+  }
+
+  /** From now on system calls of the process end here; each succeeds at once. */
+  attach(): void {
+    calls.sendmmsg = (_socket, address, count) => {
+      if (this.#copies !== undefined) this.#copySends(address - this.arena.base, count);
+      return count;
+    };
+    calls.writev = (_fd, address, count) => {
+      if (this.#copies !== undefined) this.#copyWrite(address - this.arena.base, count);
+      return 1;
+    };
+  }
+
+  /** What `work` sends (datagrams, a train cut into its pieces) or writes, in order. */
+  record(work: () => void): Uint8Array[] {
+    const copies: Uint8Array[] = [];
+    this.#copies = copies;
+    this.attach();
+    work();
+    this.#copies = undefined;
+    return copies;
+  }
+
+  #gather(iovec: number, count: number): Uint8Array {
+    const { view, bytes, base } = this.arena;
+    const pieces: Uint8Array[] = [];
+    for (let at = iovec; at < iovec + count * IOVEC_BYTES; at += IOVEC_BYTES) {
+      const start = view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32 - base;
+      pieces.push(bytes.subarray(start, start + view.getUint32(at + 8, true)));
+    }
+    return Buffer.concat(pieces);
+  }
+
+  #copySends(messages: number, count: number): void {
+    const { view, base } = this.arena;
+    for (let at = messages; at < messages + count * MMSGHDR_BYTES; at += MMSGHDR_BYTES) {
+      const pointer = (field: number): number =>
+        view.getUint32(at + field, true) + view.getUint32(at + field + 4, true) * 2 ** 32 - base;
+      const whole = this.#gather(pointer(MSGHDR.IOV), view.getUint32(at + MSGHDR.IOV_LENGTH, true));
+      const controlBytes = view.getUint32(at + MSGHDR.CONTROL_LENGTH, true);
+      // Everything here has TOS 0, so a control message can only be the size of a train's pieces.
+      const each =
+        controlBytes === 0 ? whole.length : view.getUint16(pointer(MSGHDR.CONTROL) + 16, true);
+      for (let from = 0; from < whole.length; from += each) {
+        this.#copies?.push(whole.subarray(from, from + each));
+      }
+    }
+  }
+
+  #copyWrite(iovec: number, count: number): void {
+    this.#copies?.push(this.#gather(iovec, count).subarray(VIRTIO_NET_BYTES));
+  }
+}
+
+/** Bytes as sorted hex, for comparing what may come in another order. */
+export function sortedHex(list: readonly Uint8Array[]): string[] {
+  return list.map((bytes) => Buffer.from(bytes).toString('hex')).sort();
+}
