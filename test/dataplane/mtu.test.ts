@@ -17,11 +17,11 @@ const skip = skipWithoutTun();
 t.setTimeout(120_000);
 
 const BRIDGE = 'fan-test';
-const STREAM_SECONDS = 5;
+const STREAM_SECONDS = 4;
 /** When the underlay shrinks, ms after the stream began, and to how many bytes. */
 const SHRINKS = [
-  [800, 1400],
-  [2600, 1280],
+  [600, 1400],
+  [2000, 1280],
 ] as const;
 /** What was on its way when the path shrank may still arrive for so long, ms. */
 const IN_FLIGHT_MS = 100;

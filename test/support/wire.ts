@@ -71,7 +71,8 @@ function attachFilter(fd: number, program: Buffer): void {
 export type SeenFrame = { bytes: Buffer; outgoing: boolean };
 
 export class Wire {
-  readonly #fd: number;
+  /** The socket, for what this class does not do. */
+  readonly fd: number;
   readonly #frame = Buffer.alloc(FRAME_BYTES_MAX);
   readonly #address = Buffer.alloc(ADDRESS_BYTES);
   readonly #addressLength = new Int32Array(1);
@@ -80,7 +81,7 @@ export class Wire {
   #lost = 0;
 
   private constructor(fd: number) {
-    this.#fd = fd;
+    this.fd = fd;
     this.#vector[0] = BigInt(addressOf(this.#frame));
     this.#vector[1] = BigInt(FRAME_BYTES_MAX);
     this.#message.writeBigUInt64LE(BigInt(addressOf(this.#address)), 0);
@@ -119,7 +120,7 @@ export class Wire {
 
   /** Sends one frame. @throws SystemError */
   send(frame: Uint8Array): void {
-    check('send(AF_PACKET)', libc.sendto(this.#fd, addressOf(frame), frame.length, 0, 0, 0));
+    check('send(AF_PACKET)', libc.sendto(this.fd, addressOf(frame), frame.length, 0, 0, 0));
   }
 
   /** Everything that passed since the last call, oldest first. */
@@ -127,7 +128,7 @@ export class Wire {
     const frames: SeenFrame[] = [];
     for (;;) {
       this.#message.writeUInt32LE(ADDRESS_BYTES, 8);
-      const length = libc.recvmsg(this.#fd, addressOf(this.#message), MSG_DONTWAIT);
+      const length = libc.recvmsg(this.fd, addressOf(this.#message), MSG_DONTWAIT);
       if (length === -1) {
         const code = errnoName(errno());
         if (code === 'EAGAIN' || code === 'EINTR' || code === 'ENETDOWN') return frames;
@@ -160,7 +161,7 @@ export class Wire {
     const statistics = new Uint32Array(2);
     this.#addressLength[0] = 8;
     libc.getsockopt(
-      this.#fd,
+      this.fd,
       SOL_PACKET,
       PACKET_STATISTICS,
       addressOf(statistics),
@@ -171,7 +172,7 @@ export class Wire {
   }
 
   close(): void {
-    libc.close(this.#fd);
+    libc.close(this.fd);
   }
 
   /**
@@ -179,7 +180,7 @@ export class Wire {
    * are, and may be edited in place between two sends.
    */
   batch(frames: readonly Buffer[]): Batch {
-    return new Batch(this.#fd, frames);
+    return new Batch(this.fd, frames);
   }
 }
 
