@@ -17,13 +17,18 @@ function netmask(length: number): number {
   return length === 0 ? 0 : (0xffffffff << (32 - length)) >>> 0;
 }
 
+/** How long a refused UDP_SEGMENT is left alone, ms. */
+const SEGMENT_AGAIN_MS = 10_000;
+
 /** Underlay sockets on one local address and port, and the links that they serve. */
 export class Endpoint {
   readonly kind: number;
   readonly localPort: number;
   readonly sockets: readonly number[];
-  /** UDP_SEGMENT works on these sockets; cleared for good when a send says otherwise. */
+  /** UDP_SEGMENT works on these sockets, as far as the last sends tell. */
   segment: boolean;
+  /** When a send was refused because of it, ms; 0 = not, or tried again since. */
+  #segmentRefusedAtMs = 0;
   readonly gro: boolean;
   /** Receives that failed since the last that did not. */
   receiveErrors = 0;
@@ -36,6 +41,24 @@ export class Endpoint {
     this.sockets = record.sockets;
     this.segment = (record.offloads & Offload.Segment) !== 0;
     this.gro = (record.offloads & Offload.Gro) !== 0;
+  }
+
+  /** A send says that segmentation does not work here: without it for a while. */
+  refuseSegments(nowMs: number): void {
+    this.segment = false;
+    this.#segmentRefusedAtMs = nowMs;
+  }
+
+  /**
+   * Tries segmentation anew once in a while: what refused it may have been a moment's trouble, or
+   * a route that has changed. Another refusal costs one system call.
+   */
+  maySegmentAgain(nowMs: number): void {
+    if (this.segment || this.#segmentRefusedAtMs === 0) return;
+    // The absolute value: a clock that was set back must not end it for good.
+    if (Math.abs(nowMs - this.#segmentRefusedAtMs) < SEGMENT_AGAIN_MS) return;
+    this.segment = true;
+    this.#segmentRefusedAtMs = 0;
   }
 
   get isRaw(): boolean {

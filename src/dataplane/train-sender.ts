@@ -109,6 +109,7 @@ export class TrainSender {
   sendSocket(socket: number, from: number, nowMs: number): void {
     this.#nextTrain = from;
     this.#nextSegment = 0;
+    (this.#columns.link[from] as DataLink).endpoint.maySegmentAgain(nowMs);
     for (;;) {
       const messages = this.#buildMessages(socket);
       if (messages === 0) break;
@@ -199,7 +200,7 @@ export class TrainSender {
       const segments = this.#messageSegments[sent] as number;
       if ((error === EIO || error === EINVAL) && segments > 1) {
         // This path cannot segment for us (no checksum offload under it): one by one from here on.
-        link.endpoint.segment = false;
+        link.endpoint.refuseSegments(nowMs);
         add(link.counters, SEGMENT_FALLBACKS, 1);
         this.#nextTrain = train;
         this.#nextSegment = 0;

@@ -70,7 +70,7 @@ async function suffer(
   const stop = await make(pid);
   const [share = 1] = await cpuShares([pid], FAULT_MS);
   await stop();
-  const back = await pulse.back(nowMs(), 5000);
+  const back = await pulse.back(nowMs(), 15_000);
   const grown = growth(before, await countersOf(a), /drop|error|fallback/);
   const percent = Math.round(share * 100);
   t.comment(`${name}: ${percent} % CPU, back ${Math.round(back)} ms, ${JSON.stringify(grown)}`);
@@ -120,7 +120,8 @@ for (const encap of ['vxlan', 'ipip'] as const) {
 /** Runs a program on the host. @throws Error when it is not there or fails. */
 async function run(host: LabHost, command: string, args: string[], input = ''): Promise<void> {
   const child = host.spawn(command, args, { stdio: ['pipe', 'ignore', 'inherit'] });
-  child.stdin?.end(input);
+  // tc ends without having read it.
+  child.stdin?.on('error', () => undefined).end(input);
   const code = await new Promise((resolve) => child.once('close', resolve).once('error', resolve));
   if (code !== 0) throw new Error(`${command} ${args.join(' ')}: ${code}`);
 }
