@@ -22,7 +22,7 @@ import {
 
 const skip = skipWithoutTun();
 const PPS = 1000;
-const FAULT_MS = 700;
+const FAULT_MS = 500;
 const BACK_MS = 1000;
 /** Share of one processor, tracing included, for two thousand packets a second. */
 const CPU_MAX = 0.5;
