@@ -28,7 +28,7 @@ export class ManagedLink {
   reason = '';
   /** Times that something had to be made again. */
   repairs = 0;
-  /** Milliseconds since the epoch at which it may next be tried. */
+  /** When it may next be tried, ms on the router's clock. */
   retryAtMs = 0;
   #retryDelayMs = RETRY_MS_MIN;
 

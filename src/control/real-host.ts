@@ -40,8 +40,9 @@ export function openHost(run: RunDirectory): RealHost {
     hasNft,
     addMasquerade,
     async hasMasquerade(link) {
-      const now = Date.now();
-      if (now - (masqueradeSeenMs.get(link) ?? 0) < MASQUERADE_KNOWN_MS) return true;
+      const now = performance.now();
+      const seenMs = masqueradeSeenMs.get(link);
+      if (seenMs !== undefined && now - seenMs < MASQUERADE_KNOWN_MS) return true;
       // Where nft went away there is nothing to repair with.
       const present = !hasNft() || (await hasMasquerade(link));
       if (present) masqueradeSeenMs.set(link, now);

@@ -47,14 +47,14 @@ export class Service {
   readonly tunnels: TunnelSet;
   readonly #host: RealHost;
   readonly #options: ServiceOptions;
-  readonly #startedAtMs = Date.now();
+  readonly #startedAtMs = performance.now();
   readonly #rates = new RateMeter();
   #sampling: NodeJS.Timeout | undefined;
   #admin: AdminServer | undefined;
   #timer: NodeJS.Timeout | undefined;
   #settle: NodeJS.Timeout | undefined;
   #unwatch: (() => void) | undefined;
-  #idleSinceMs = Date.now();
+  #idleSinceMs = performance.now();
   #stopping: Promise<void> | undefined;
   readonly #done: Promise<void>;
   #resolveDone: () => void = () => undefined;
@@ -124,8 +124,8 @@ export class Service {
     );
     this.#timer = setInterval(() => {
       look();
-      if (this.router.links.length > 0) this.#idleSinceMs = Date.now();
-      else if (Date.now() - this.#idleSinceMs > IDLE_MS) this.#endIfIdle();
+      if (this.router.links.length > 0) this.#idleSinceMs = performance.now();
+      else if (performance.now() - this.#idleSinceMs > IDLE_MS) this.#endIfIdle();
     }, RECONCILE_INTERVAL_MS);
   }
 
@@ -167,7 +167,7 @@ export class Service {
       pid: process.pid,
       runDirectory: this.#options.run.path,
       mode: this.#options.mode,
-      uptimeMs: Date.now() - this.#startedAtMs,
+      uptimeMs: Math.round(performance.now() - this.#startedAtMs),
       links: this.router.links.map((link) =>
         linkStatus(link, processes, this.#rates.of(link.spec.name)),
       ),
