@@ -68,6 +68,13 @@ export class FanHost {
     return counters;
   }
 
+  /** Status and all counters that are not zero, for the report of a failure. */
+  async story(): Promise<string> {
+    const status = await runFanway(this.host, ['status', '--json']).catch(String);
+    const counted = Object.entries(await this.counters()).filter(([, value]) => value !== 0);
+    return `${status}\n${JSON.stringify(Object.fromEntries(counted))}`;
+  }
+
   /**
    * Asserts conservation in both directions, and that nothing was dropped but for the reasons in
    * `expected` (`ingress.drop.foreign_source` → how many). Returns the counters.
