@@ -137,7 +137,8 @@ export class Coalescer {
       return;
     }
     const { innerSegmentBytes } = this;
-    const isGiant = innerSegmentBytes > 0 || end - l3 > link.innerMtu;
+    const isTrain = innerSegmentBytes > 0 && payloadBytes > innerSegmentBytes;
+    const isGiant = isTrain || end - l3 > link.innerMtu;
     if (!mayJoin || isGiant) {
       if (this.#link[slot] !== undefined) this.#flushSlot(slot);
       if (isGiant) {
