@@ -88,7 +88,7 @@ export class Rig {
       };
       const link = new DataLink(record, endpoint, layout);
       this.links.push(link);
-      endpoint.links.push(link);
+      endpoint.add(link);
     }
     this.coalescer = new Coalescer(arena, new DeviceWriter(arena, layout));
     this.ingress = new Ingress(arena, this.coalescer, this.links);

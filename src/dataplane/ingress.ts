@@ -238,21 +238,17 @@ export class Ingress {
   }
 
   #linkByVni(endpoint: Endpoint, vni: number, frame: number, end: number): DataLink | undefined {
-    const { links } = endpoint;
-    let match: DataLink | undefined;
-    let destination = -1;
+    const only = endpoint.links[0];
+    if (endpoint.links.length === 1) return only?.vni === vni ? only : undefined;
+    const links = endpoint.linksOf(vni);
+    if (links === undefined || links.length === 1) return links?.[0];
+    // Overlays such as 10.0.0.0/8 and 10.0.0.0/16 share a VNI: the longest prefix decides.
+    const destination = this.#frameDestination(frame, end);
     for (let i = 0; i < links.length; i++) {
       const link = links[i] as DataLink;
-      if (link.vni !== vni) continue;
-      if (match === undefined) {
-        match = link;
-        if (links.length === 1) break;
-        destination = this.#frameDestination(frame, end);
-      }
-      // Overlays such as 10.0.0.0/8 and 10.0.0.0/16 share a VNI: the longest prefix decides.
       if ((destination & link.overlayMask) >>> 0 === link.overlayBase) return link;
     }
-    return match;
+    return links[0];
   }
 
   /** Where a frame wants to go: IPv4 destination or ARP target, −1 otherwise. */

@@ -32,8 +32,9 @@ export class Endpoint {
   readonly gro: boolean;
   /** Receives that failed since the last that did not. */
   receiveErrors = 0;
-  /** Links by falling overlay prefix length: the first that contains an address is its longest. */
-  readonly links: DataLink[] = [];
+  readonly #links: DataLink[] = [];
+  /** The same by VNI: with 256 links a search would cost more than all the rest of a packet. */
+  readonly #byVni = new Map<number, DataLink[]>();
 
   constructor(record: EndpointRecord) {
     this.kind = record.kind;
@@ -41,6 +42,26 @@ export class Endpoint {
     this.sockets = record.sockets;
     this.segment = (record.offloads & Offload.Segment) !== 0;
     this.gro = (record.offloads & Offload.Gro) !== 0;
+  }
+
+  /** Links by falling overlay prefix length: the first that contains an address is its longest. */
+  get links(): readonly DataLink[] {
+    return this.#links;
+  }
+
+  /** Those of one VNI in the same order, or undefined; overlays such as 10/8 and 10.0/16 share it. */
+  linksOf(vni: number): readonly DataLink[] | undefined {
+    return this.#byVni.get(vni);
+  }
+
+  /** Serves one more link; start-up only. */
+  add(link: DataLink): void {
+    const known = this.#byVni.get(link.vni) ?? [];
+    this.#byVni.set(link.vni, known);
+    for (const list of [this.#links, known]) {
+      list.push(link);
+      list.sort((a, b) => b.overlayLength - a.overlayLength);
+    }
   }
 
   /** A send says that segmentation does not work here: without it for a while. */

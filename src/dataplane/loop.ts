@@ -74,11 +74,7 @@ export class Loop {
       if (endpoint === undefined) throw new Error(`link ${record.id} names no endpoint`);
       const link = new DataLink(record, endpoint, layout);
       this.#links.push(link);
-      endpoint.links.push(link);
-    }
-    // Longest overlay prefix first: the first match is the best one.
-    for (const endpoint of this.#endpoints) {
-      endpoint.links.sort((a, b) => b.overlayLength - a.overlayLength);
+      endpoint.add(link);
     }
     this.#generation = config.generation;
     const tooBig = new TooBig(this.#arena);

@@ -86,7 +86,7 @@ export function makeRig(
     dscpUniform: 0,
   };
   const link = new DataLink(record, endpoint, layout);
-  endpoint.links.push(link);
+  endpoint.add(link);
   return { arena, layout, endpoint, link, counters: () => namedCounters(link.counters) };
 }
 
