@@ -4,7 +4,7 @@ import { skipWithoutTun } from '../netns/privileges.ts';
 import { ethernet, icmp, ipv4 } from '../support/bytes.ts';
 import { groundOf } from '../support/ground.ts';
 import { Guest } from '../support/guest.ts';
-import { type Ground, innerUdp } from '../support/probes.ts';
+import { carry, type Ground, innerUdp } from '../support/probes.ts';
 import { type Encapsulation, moved, Target } from '../support/target.ts';
 
 const skip = skipWithoutTun();
@@ -235,9 +235,11 @@ async function storm(t: Test, scene: Scene): Promise<void> {
   const before = await target.counters();
   let forged = 0;
   let sent = 0;
+  const inbound = carry(ground, innerUdp(ground));
   while (forged < FORGED) {
     forged += batch.send();
     guest.send(scene.inner(1400));
+    target.underlay.send(inbound);
     sent++;
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
@@ -246,6 +248,7 @@ async function storm(t: Test, scene: Scene): Promise<void> {
   t.comment(`through ${forged} forged: ${JSON.stringify(effect)}`);
   t.equal(effect['event.pmtu_lowered'] ?? 0, 0, 'no path MTU was lowered');
   t.equal(effect['egress.delivered'], sent, 'every packet of the guest went out meanwhile');
+  t.equal(effect['ingress.delivered'], sent, 'and every one of the peer came in');
   t.ok((await scene.send(1400)).outer, 'and a large one afterwards');
 }
 
