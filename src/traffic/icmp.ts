@@ -27,7 +27,7 @@ const SOL_RAW = 255;
 const ICMP_FILTER = 1;
 const ECHO_REPLY = 0;
 const ECHO_REQUEST = 8;
-const ICMP_HEADER_BYTES = 8;
+export const ICMP_HEADER_BYTES = 8;
 /** Index of the target (u32), then the time of sending (f64), then filler. */
 const TIME_OFFSET = ICMP_HEADER_BYTES + 8;
 const DATA_BYTES_MIN = 16;
@@ -36,8 +36,10 @@ const TARGETS_MAX = 4096;
 const EHOSTUNREACH = 113;
 const ENETUNREACH = 101;
 const EPERM = 1;
+const EMSGSIZE = 90;
 
-type Echo = {
+/** An open socket, the request that goes out of it, and what came back. */
+export type Echo = {
   arena: Arena;
   fd: number;
   poller: Poller;
@@ -99,7 +101,8 @@ export function runEcho(options: Options): void {
   });
 }
 
-function openEcho(targets: readonly number[], size: number): Echo {
+/** @param size bytes after the ICMP header. @throws SystemError EPERM without CAP_NET_RAW. */
+export function openEcho(targets: readonly number[], size: number): Echo {
   const arena = new Arena(RECEIVE_BYTES + size + 8192);
   const fd = openSocket(SOCK_RAW | SOCK_NONBLOCK, IPPROTO_ICMP);
   const filter = arena.int(~(1 << ECHO_REPLY));
@@ -131,7 +134,7 @@ function openEcho(targets: readonly number[], size: number): Echo {
 }
 
 /** Sends one request to each target; returns how many answers to wait for. */
-function askAll(echo: Echo, sequence: number): number {
+export function askAll(echo: Echo, sequence: number): number {
   const { arena, packet } = echo;
   const { view } = arena;
   let waiting = 0;
@@ -153,7 +156,9 @@ function askAll(echo: Echo, sequence: number): number {
     );
     if (done === -1) {
       const code = errno();
-      const local = [EAGAIN, ENOBUFS, EHOSTUNREACH, ENETUNREACH, EPERM, EINTR].includes(code);
+      const local = [EAGAIN, ENOBUFS, EHOSTUNREACH, ENETUNREACH, EPERM, EINTR, EMSGSIZE].includes(
+        code,
+      );
       if (!local) throw new SystemError('sendto', code);
       continue;
     }
@@ -164,7 +169,7 @@ function askAll(echo: Echo, sequence: number): number {
 }
 
 /** Takes answers until `waiting` came or the deadline passed. */
-function gather(echo: Echo, waiting: number, deadlineNs: number): void {
+export function gather(echo: Echo, waiting: number, deadlineNs: number): void {
   let left = waiting;
   while (left > 0) {
     const got = libc.read(echo.fd, echo.arena.base + echo.receive, RECEIVE_BYTES);

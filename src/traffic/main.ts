@@ -6,6 +6,7 @@
  */
 import { runEcho } from './icmp.ts';
 import { Options } from './options.ts';
+import { runPathMtu } from './path-mtu.ts';
 import { report } from './report.ts';
 import { runTcp } from './tcp.ts';
 import { runUdpSend } from './udp.ts';
@@ -16,6 +17,7 @@ const programs: Record<string, (options: Options) => void> = {
   'udp-send': runUdpSend,
   'udp-receive': runUdpReceive,
   echo: runEcho,
+  'path-mtu': runPathMtu,
 };
 
 const [name = '', ...args] = process.argv.slice(2);

@@ -60,13 +60,17 @@ export type EchoTarget = {
 };
 export type EchoReport = { event: 'echo'; seconds: number; targets: EchoTarget[] };
 
+/** Result of looking for the largest packet that gets through; 0 when not even the least does. */
+export type PathMtuReport = { event: 'path-mtu'; target: string; mtuBytes: number };
+
 export type Report =
   | ReadyReport
   | ErrorReport
   | TcpReport
   | UdpSendReport
   | UdpReceiveReport
-  | EchoReport;
+  | EchoReport
+  | PathMtuReport;
 
 /** Writes one report as a line. */
 export function report(value: Report): void {

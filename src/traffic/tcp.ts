@@ -9,7 +9,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import { check, errno, libc, SystemError } from '../sys/libc.ts';
 import { nowNs } from './clock.ts';
-import { Arena } from './memory.ts';
+import { Arena, SOCKADDR_IN_BYTES } from './memory.ts';
 import type { Options } from './options.ts';
 import { report } from './report.ts';
 import {
@@ -61,8 +61,9 @@ type Settings = {
 
 /**
  * `tcp --listen ADDRESS | --connect ADDRESS --port N [--streams N] [--bytes N | --seconds S]
- * [--sha256] [--reverse] [--congestion NAME] [--timeout S]`: the connecting side sends unless
- * `--reverse` is given to both. `--bytes` counts all streams together.
+ * [--sha256] [--reverse] [--congestion NAME] [--timeout S] [--peer ADDRESS]`: the connecting side
+ * sends unless `--reverse` is given to both. `--bytes` counts all streams together. A listener with
+ * `--peer` hangs up on whoever else connects.
  * @throws SystemError, OptionError
  */
 export function runTcp(options: Options): void {
@@ -76,13 +77,15 @@ export function runTcp(options: Options): void {
   const sha256 = options.flag('sha256');
   const reverse = options.flag('reverse');
   const [congestion] = options.words('congestion');
+  const peer = options.address('peer', true);
   options.done();
 
   const arena = new Arena(BLOCK_BYTES * ((sha256 ? streamCount : 1) + 1));
+  const common = { port, count: streamCount, timeoutMs, congestion };
   const fds =
     connect !== 0
-      ? connectAll(arena, connect, port, streamCount, timeoutMs, congestion)
-      : acceptAll(arena, listen, port, streamCount, timeoutMs, congestion);
+      ? connectAll(arena, { address: connect, ...common })
+      : acceptAll(arena, { address: listen, ...common, peer });
   const shared = arena.take(BLOCK_BYTES);
   fillPattern(arena, shared, 1);
   const perStream = bytes === 0 ? Number.POSITIVE_INFINITY : Math.floor(bytes / streamCount);
@@ -105,13 +108,18 @@ export function runTcp(options: Options): void {
   run(arena, { send, seconds, timeoutMs, streams });
 }
 
+/** Where to connect to or listen, and for how many streams. */
+type Endpoint = {
+  address: number;
+  port: number;
+  count: number;
+  timeoutMs: number;
+  congestion: string | undefined;
+};
+
 function connectAll(
   arena: Arena,
-  address: number,
-  port: number,
-  count: number,
-  timeoutMs: number,
-  congestion: string | undefined,
+  { address, port, count, timeoutMs, congestion }: Endpoint,
 ): number[] {
   return Array.from({ length: count }, () => {
     // A blocking connect bounded by SO_SNDTIMEO; made non-blocking later when several are polled.
@@ -124,13 +132,10 @@ function connectAll(
   });
 }
 
+/** `peer` 0 takes streams from anybody. */
 function acceptAll(
   arena: Arena,
-  address: number,
-  port: number,
-  count: number,
-  timeoutMs: number,
-  congestion: string | undefined,
+  { address, port, count, timeoutMs, congestion, peer }: Endpoint & { peer: number },
 ): number[] {
   const listener = openSocket(SOCK_STREAM | SOCK_NONBLOCK);
   setOption(arena, listener, SOL_SOCKET, SO_REUSEADDR, 1);
@@ -143,15 +148,21 @@ function acceptAll(
   poller.watchParent(1);
   const deadlineNs = nowNs() + timeoutMs * 1e6;
   const fds: number[] = [];
+  const from = arena.socketAddress(0, 0);
+  const fromBytes = arena.int(SOCKADDR_IN_BYTES);
   while (fds.length < count) {
     const leftMs = (deadlineNs - nowNs()) / 1e6;
     if (leftMs <= 0) throw new Error(`${count - fds.length} of ${count} connections did not come`);
     poller.wait(leftMs);
     if (poller.gone(1)) throw new Error('stopped before a connection came');
-    const fd = libc.accept4(listener, 0, 0, 0o2000000);
+    const fd = libc.accept4(listener, arena.base + from, arena.base + fromBytes, 0o2000000);
     if (fd === -1) {
       if (errno() === EAGAIN || errno() === EINTR) continue;
       throw new SystemError('accept4', errno());
+    }
+    if (peer !== 0 && arena.view.getUint32(from + 4, false) !== peer) {
+      libc.close(fd);
+      continue;
     }
     prepare(arena, fd, count);
     fds.push(fd);
