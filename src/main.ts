@@ -4,6 +4,7 @@
  * @module
  */
 import { writeSync } from 'node:fs';
+import { bench } from './cli/bench.ts';
 import { capture } from './cli/capture.ts';
 import { check } from './cli/check.ts';
 import { control } from './cli/control.ts';
@@ -30,6 +31,7 @@ const VERBS: readonly Verb[] = [
   explain,
   doctor,
   capture,
+  bench,
   daemon,
   check,
 ];

@@ -29,14 +29,34 @@ const MARK_COLOUR = '#d9822b';
 
 /** One chart as a complete SVG document. */
 export function renderChart(chart: Chart): string {
+  return renderCharts(chart.title, [chart]);
+}
+
+/** Several charts below each other as one SVG document. */
+export function renderCharts(title: string, charts: readonly Chart[]): string {
+  let height = 0;
+  const groups = charts.map((chart) => {
+    const group = `<g transform="translate(0 ${height})">\n${drawChart(chart)}\n</g>`;
+    height += heightOf(chart);
+    return group;
+  });
+  return `${[
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" font-family="system-ui, sans-serif" font-size="13" role="img">`,
+    `<title>${escapeXml(title)}</title>`,
+    `<rect width="${WIDTH}" height="${height}" fill="#ffffff"/>`,
+    ...groups,
+  ].join('\n')}\n</svg>\n`;
+}
+
+function heightOf(chart: Chart): number {
+  return TOP + chart.bars.length * (BAR_HEIGHT + BAR_GAP) + BOTTOM;
+}
+
+function drawChart(chart: Chart): string {
   const plotWidth = WIDTH - LABEL_WIDTH - FIGURE_WIDTH;
   const most = Math.max(...chart.bars.map((bar) => bar.value.max), chart.mark?.value ?? 0, 1e-9);
   const x = (value: number) => LABEL_WIDTH + (value / most) * plotWidth;
-  const height = TOP + chart.bars.length * (BAR_HEIGHT + BAR_GAP) + BOTTOM;
   const parts = [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" font-family="system-ui, sans-serif" font-size="13" role="img">`,
-    `<title>${escapeXml(chart.title)}</title>`,
-    `<rect width="${WIDTH}" height="${height}" fill="#ffffff"/>`,
     text(12, 24, chart.title, { size: 16, weight: 600 }),
     text(12, 43, chart.caption, { size: 12, colour: '#5b616b' }),
   ];
@@ -54,13 +74,13 @@ export function renderChart(chart: Chart): string {
   });
   if (chart.mark !== undefined) {
     const at = round(x(chart.mark.value));
-    const bottom = height - BOTTOM + 4;
+    const bottom = heightOf(chart) - BOTTOM + 4;
     parts.push(
       `<line x1="${at}" y1="${TOP - 4}" x2="${at}" y2="${bottom}" stroke="${MARK_COLOUR}" stroke-width="1.5" stroke-dasharray="4 3"/>`,
       text(at, bottom + 15, chart.mark.label, { anchor: 'middle', size: 11, colour: MARK_COLOUR }),
     );
   }
-  return `${parts.join('\n')}\n</svg>\n`;
+  return parts.join('\n');
 }
 
 function whisker(from: number, to: number, y: number): string {

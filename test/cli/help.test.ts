@@ -13,7 +13,7 @@ function fanway(...args: string[]): { code: number | null; out: string; err: str
 
 const VERBS = [
   ...['up', 'down', 'show', 'plan', 'status', 'counters', 'explain', 'doctor', 'capture'],
-  ...['daemon', 'check'],
+  ...['bench', 'daemon', 'check'],
 ];
 
 t.test('every verb has help with usage and examples', async (t) => {
