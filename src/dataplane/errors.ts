@@ -23,8 +23,11 @@ import { type Arena, IOVEC_BYTES, MSGHDR } from './arena.ts';
 import type { DataLink, Endpoint } from './link.ts';
 import type { PeerTable } from './peers.ts';
 
-/** Errors handled in one round; more wait for the next. */
-const ERRORS_PER_ROUND = 32;
+/**
+ * Errors handled in one round; more wait for the next. It is more than the buffer of a send-only
+ * socket holds, because nobody polls those: a forged error left behind would hide an honest one.
+ */
+const ERRORS_PER_ROUND = 128;
 const QUOTE_BYTES = 128;
 const CONTROL_BYTES = 128;
 /** `struct sock_extended_err`: errno u32, origin u8, type u8, code u8, pad u8, info u32, data u32. */

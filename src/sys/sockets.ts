@@ -32,8 +32,11 @@ import { addressOf, check, libc } from './libc.ts';
 export const OUTER_TTL = 64;
 /** Socket buffers, bytes: room for some fifty trains of 64 kB, so that one late wake-up loses none. */
 const SOCKET_BUFFER_BYTES = 4 << 20;
-/** A send-only socket keeps nothing that arrives: the kernel's smallest receive buffer. */
-const SEND_ONLY_RECEIVE_BYTES = 2304;
+/**
+ * A send-only socket keeps no datagram, but ICMP errors are charged to its receive buffer with all
+ * the memory that the card took for them, often a page: room for a few of them.
+ */
+const SEND_ONLY_RECEIVE_BYTES = 32 << 10;
 
 export type UnderlaySocket = {
   fd: number;
