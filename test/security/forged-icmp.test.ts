@@ -209,6 +209,15 @@ async function forgeries(t: Test, scene: Scene): Promise<void> {
     const { lowered } = await scene.forge(scene.error(type, code, ROUTER, quote));
     t.equal(lowered, 0, `type ${type} code ${code}`);
   }
+  const many = Array.from({ length: 12 }, (_, i) =>
+    scene.error(
+      3,
+      4,
+      600,
+      changed(quote, (b) => b.writeUInt32BE(ground.otherPeer + i, 16)),
+    ),
+  );
+  t.strictSame(await scene.forge(...many), { lowered: 0, ignored: 12 }, 'twelve at once');
   t.ok((await scene.send(1400)).outer, 'a large packet still goes out whole');
 }
 
