@@ -3,6 +3,7 @@
 import { Transform } from 'node:stream';
 
 const DETAIL_LINES_MAX = 40;
+const NAME_CHARS_MAX = 300;
 const LEVEL_SPACES = 4;
 const RESULT = /^(not )?ok \d+(?: - (.*?))?(?: # (SKIP|TODO|time=[\d.]+m?s)\b ?(.*))?$/i;
 const SUBTEST = /^# Subtest(?:: (.*))?$/;
@@ -65,7 +66,7 @@ export default class Report extends Transform {
       this.#skips.set(rest, [...names, path.join(' > ')]);
     } else if (not !== undefined && kind.toUpperCase() !== 'TODO' && !told) {
       this.#failures += 1;
-      this.#say(`\nFAILED ${path.join(' > ')}`);
+      this.#say(`\nFAILED ${path.join(' > ').slice(0, NAME_CHARS_MAX)}`);
       this.#detail = 0;
     }
     if (depth === 0)
