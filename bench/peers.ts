@@ -1,7 +1,7 @@
 /**
  * Userspace tunnels that others made, measured by the same rows when their Debian package is
  * installed: wireguard-go, tinc, vtun, fastd, OpenVPN, nebula. Each with as little cryptography as it
- * offers (wireguard-go and nebula cannot do without).
+ * offers (wireguard-go and nebula cannot do without). And the two plain loops of yardsticks.ts.
  *
  * Each is verified by the counters of its own device: traffic that took another way is a failure.
  * @module
@@ -17,6 +17,7 @@ import { type PeerEnd, type PeerSetup, peerSetups } from './peer-setups.ts';
 import { findProgram } from './programs.ts';
 import type { Scene } from './scene.ts';
 import { NotAvailable, type Tunnel, type Variant } from './variants.ts';
+import { yardstickSetups } from './yardsticks.ts';
 
 const OVERLAY = ['10.77.0.1', '10.77.0.2'] as const;
 const OVERLAY_LENGTH = 24;
@@ -24,7 +25,7 @@ const READY_MS_MAX = 15_000;
 /** A peer that carried the essential rows has seen more than this. */
 const PACKETS_MIN = 1000;
 /** One variant a peer, installed or not: what is missing is told when it is to start. */
-export const peers: readonly Variant[] = peerSetups.map((setup) => ({
+export const peers: readonly Variant[] = [...peerSetups, ...yardstickSetups].map((setup) => ({
   key: setup.key,
   title: setup.title,
   ours: false,
