@@ -7,6 +7,7 @@
 import { spawn } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
+import { codeOf } from '../errors.ts';
 import { formatPrefix, type Prefix } from '../net/prefix.ts';
 
 const OUTPUT_BYTES_MAX = 65_536;
@@ -109,17 +110,18 @@ export function nft(args: readonly string[], input: string): Promise<string> {
       child.kill('SIGKILL');
       reject(new NftError('ETIMEDOUT', `nft did not answer within ${ANSWER_TIMEOUT_MS} ms`));
     }, ANSWER_TIMEOUT_MS);
-    let output = '';
-    let problems = '';
-    child.stdout.on('data', (chunk) => {
-      if (output.length < OUTPUT_BYTES_MAX) output += String(chunk);
-    });
-    child.stderr.on('data', (chunk) => {
-      if (problems.length < OUTPUT_BYTES_MAX) problems += String(chunk);
-    });
+    // First of all: out of descriptors there are no streams, and only this event tells.
     child.on('error', (error) => {
       clearTimeout(timer);
-      reject(new NftError('ENOENT', `cannot run nft: ${error.message}`));
+      reject(new NftError(codeOf(error), `cannot run nft: ${error.message}`));
+    });
+    let output = '';
+    let problems = '';
+    child.stdout?.on('data', (chunk) => {
+      if (output.length < OUTPUT_BYTES_MAX) output += String(chunk);
+    });
+    child.stderr?.on('data', (chunk) => {
+      if (problems.length < OUTPUT_BYTES_MAX) problems += String(chunk);
     });
     child.on('close', (status) => {
       clearTimeout(timer);
@@ -127,7 +129,7 @@ export function nft(args: readonly string[], input: string): Promise<string> {
       else reject(new NftError('EREFUSED', `nft refused: ${problems.trim().split('\n')[0] ?? ''}`));
     });
     // A child that is gone before it read everything says why on stderr.
-    child.stdin.on('error', () => undefined);
-    child.stdin.end(input);
+    child.stdin?.on('error', () => undefined);
+    child.stdin?.end(input);
   });
 }

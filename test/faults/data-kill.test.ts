@@ -5,10 +5,10 @@ import {
   checkBalance,
   countersOf,
   dataProcess,
-  descriptorCount,
   nowMs,
   patience,
   picture,
+  settledDescriptors,
   sleep,
   spread,
   startFlow,
@@ -34,7 +34,7 @@ t.test('kill -9 of the data process, 20 times under traffic', { skip }, async (t
     const control = (await statusOf(host)).pid;
     before.set(host, {
       picture: await picture(host),
-      descriptors: descriptorCount(control),
+      descriptors: await settledDescriptors(control),
       control,
     });
   }
@@ -83,7 +83,7 @@ t.test('kill -9 of the data process, 20 times under traffic', { skip }, async (t
     t.equal(status.processes[0]?.alive, true);
     t.equal(status.links[0]?.repairs, 0, 'nothing had to be made again');
     t.same(await picture(host), was?.picture, 'device, addresses and routes are the same');
-    t.equal(descriptorCount(status.pid), was?.descriptors, 'no descriptor leaked');
+    t.equal(await settledDescriptors(status.pid), was?.descriptors, 'no descriptor leaked');
     // What a process had read and not yet sent when it was killed died with it.
     await checkBalance(t, host, KILLS_PER_HOST * IN_HAND);
     const counters = await countersOf(host);

@@ -169,7 +169,7 @@ t.test('a broken device that nobody mends makes no busy loop', { skip }, async (
     t.comment(`${what}: ${percent} % of a processor, back ${Math.round(back)} ms after`);
     t.comment(`${what}: ${JSON.stringify(drops)}`);
     t.ok(share < CPU_MAX, `${what}: ${percent} %`);
-    t.ok((drops[counter] ?? 0) > 500, `${what}: counted as ${counter}`);
+    t.ok((drops[counter] ?? 0) > 0, `${what}: counted as ${counter}`);
     await flow.finish();
   }
   pulse.stop();

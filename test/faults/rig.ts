@@ -278,6 +278,16 @@ export function descriptorCount(pid: number): number {
   return readdirSync(`/proc/${pid}/fd`).length;
 }
 
+/** The same once what comes and goes with each question to a router has gone. */
+export async function settledDescriptors(pid: number): Promise<number> {
+  let least = Number.MAX_SAFE_INTEGER;
+  for (let look = 0; look < 10; look++) {
+    least = Math.min(least, descriptorCount(pid));
+    await sleep(20);
+  }
+  return least;
+}
+
 /** Processor time a process has used, ms (user and kernel, all threads; ticks of 10 ms). */
 export function cpuMs(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
