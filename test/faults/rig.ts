@@ -33,11 +33,11 @@ export function nowMs(): number {
 }
 
 /**
- * What the limits of time are multiplied by: 1, and 3 on a machine that has far more to do than its
+ * What the limits of time are multiplied by: 1, and 5 on a machine that has far more to do than its
  * processors can, where the time until a new process runs says nothing about us.
  */
 export function patience(): number {
-  return (loadavg()[0] ?? 0) > 2 * availableParallelism() ? 3 : 1;
+  return (loadavg()[0] ?? 0) > 2 * availableParallelism() ? 5 : 1;
 }
 
 export function sleep(ms: number): Promise<void> {
