@@ -7,6 +7,7 @@ import { inFrame, innerUdp, outer, shim } from '../support/probes.ts';
 import { ENCAPSULATIONS, moved, Target } from '../support/target.ts';
 
 const skip = skipWithoutTun();
+t.jobs = 3;
 t.setTimeout(90_000);
 
 const NAMES = ['not_ect', 'ect1', 'ect0', 'ce'] as const;
@@ -27,7 +28,7 @@ for (const encap of ENCAPSULATIONS) {
   for (const dscp of ['pipe', 'uniform'] as const) {
     // Offloads meet these bytes on one path only, so "off" is walked with one mode.
     const offload = dscp === 'uniform' ? 'off' : 'auto';
-    t.test(`${encap}, ${dscp}, offload ${offload}`, { skip }, async (t) => {
+    t.test(`${encap}, ${dscp}, offload ${offload}`, { skip, buffered: true }, async (t) => {
       const target = await Target.create({ encap, offload, flags: ['--dscp', dscp] });
       t.teardown(() => target.close());
       const ground = groundOf(target, encap);

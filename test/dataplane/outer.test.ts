@@ -18,6 +18,7 @@ import {
 } from '../support/target.ts';
 
 const skip = skipWithoutTun();
+t.jobs = 3;
 t.setTimeout(90_000);
 
 const FLOWS = 128;
@@ -33,7 +34,7 @@ function outbound(ground: Ground, flow: number, bytes = 10): Buffer {
 
 for (const encap of ENCAPSULATIONS) {
   for (const offload of ['auto', 'off'] as const) {
-    t.test(`outer headers of ${encap}, offload ${offload}`, { skip }, async (t) => {
+    t.test(`outer headers of ${encap}, offload ${offload}`, { skip, buffered: true }, async (t) => {
       const target = await Target.create({ encap, offload, lab: PLAIN_CARD });
       t.teardown(() => target.close());
       const ground = groundOf(target, encap);
@@ -68,20 +69,24 @@ for (const encap of ENCAPSULATIONS) {
 }
 
 for (const encap of ['vxlan', 'fou'] as const) {
-  t.test(`--source-port fixed: one port for all flows of ${encap}`, { skip }, async (t) => {
-    const target = await Target.create({
-      encap,
-      flags: ['--source-port', 'fixed'],
-      lab: PLAIN_CARD,
-    });
-    t.teardown(() => target.close());
-    const ground = groundOf(target, encap);
-    const guest = await Guest.create(target, encap, ground.port);
-    for (let flow = 0; flow < FLOWS; flow++) guest.send(outbound(ground, flow));
-    const packets = await guest.collect(FLOWS);
-    t.equal(packets.length, FLOWS);
-    t.strictSame([...new Set(packets.map(({ sourcePort }) => sourcePort))], [ground.port]);
-  });
+  t.test(
+    `--source-port fixed: one port for all flows of ${encap}`,
+    { skip, buffered: true },
+    async (t) => {
+      const target = await Target.create({
+        encap,
+        flags: ['--source-port', 'fixed'],
+        lab: PLAIN_CARD,
+      });
+      t.teardown(() => target.close());
+      const ground = groundOf(target, encap);
+      const guest = await Guest.create(target, encap, ground.port);
+      for (let flow = 0; flow < FLOWS; flow++) guest.send(outbound(ground, flow));
+      const packets = await guest.collect(FLOWS);
+      t.equal(packets.length, FLOWS);
+      t.strictSame([...new Set(packets.map(({ sourcePort }) => sourcePort))], [ground.port]);
+    },
+  );
 }
 
 for (const [encap, wireTtl, farTtl] of [
@@ -89,23 +94,27 @@ for (const [encap, wireTtl, farTtl] of [
   ['ipip', 63, 62],
   ['fou', 63, 62],
 ] as const) {
-  t.test(`inner TTL through ${encap}: ${farTtl} at the far container`, { skip }, async (t) => {
-    const target = await Target.create({ encap });
-    t.teardown(() => target.close());
-    const { lab, attacker, underlay } = target;
-    await fanwayUp(attacker, '250.0.0.0/8', 'eth0/16', 'bridge', target.bridge, '--encap', encap);
-    await joinFan(lab.container(1), target.bridge, CONTAINER_NUMBER);
-    const far = target.wire(lab.container(1), 'eth0');
-    const isEcho = (bytes: Buffer, at: number): boolean =>
-      bytes[at + 9] === 1 && bytes[at + 20] === 8;
-    await runEcho(lab.container(0), [formatIpv4(lab.container(1).address)], { count: 1 });
-    const arrived = far.arrived().find((frame) => isEcho(frame, 14));
-    t.equal(arrived?.[14 + 8], farTtl, 'at the far container');
-    const innerAt = 14 + 20 + { vxlan: 30, fou: 8, ipip: 0 }[encap];
-    const onWire = underlay.arrived().find((frame) => isEcho(frame, innerAt));
-    t.equal(onWire?.[innerAt + 8], wireTtl, 'on the underlay');
-    t.equal(await imbalance([target.victim, attacker]), 0);
-  });
+  t.test(
+    `inner TTL through ${encap}: ${farTtl} at the far container`,
+    { skip, buffered: true },
+    async (t) => {
+      const target = await Target.create({ encap });
+      t.teardown(() => target.close());
+      const { lab, attacker, underlay } = target;
+      await fanwayUp(attacker, '250.0.0.0/8', 'eth0/16', 'bridge', target.bridge, '--encap', encap);
+      await joinFan(lab.container(1), target.bridge, CONTAINER_NUMBER);
+      const far = target.wire(lab.container(1), 'eth0');
+      const isEcho = (bytes: Buffer, at: number): boolean =>
+        bytes[at + 9] === 1 && bytes[at + 20] === 8;
+      await runEcho(lab.container(0), [formatIpv4(lab.container(1).address)], { count: 1 });
+      const arrived = far.arrived().find((frame) => isEcho(frame, 14));
+      t.equal(arrived?.[14 + 8], farTtl, 'at the far container');
+      const innerAt = 14 + 20 + { vxlan: 30, fou: 8, ipip: 0 }[encap];
+      const onWire = underlay.arrived().find((frame) => isEcho(frame, innerAt));
+      t.equal(onWire?.[innerAt + 8], wireTtl, 'on the underlay');
+      t.equal(await imbalance([target.victim, attacker]), 0);
+    },
+  );
 }
 
 type Attempt = [name: string, counter: string, frame: Buffer];
@@ -257,18 +266,22 @@ async function tryAll(
 }
 
 for (const offload of ['auto', 'off'] as const) {
-  t.test(`a hostile guest on a bridged fan, offload ${offload}`, { skip }, async (t) => {
-    const target = await Target.create({ encap: 'vxlan', offload });
-    t.teardown(() => target.close());
-    const ground = groundOf(target, 'vxlan');
-    const guest = await Guest.create(target, 'vxlan', ground.port);
-    const attempts = bridgedAttempts(ground, target.containerMac);
-    await tryAll(t, target, guest, attempts, (frame) => guest.sendFrame(frame));
-  });
+  t.test(
+    `a hostile guest on a bridged fan, offload ${offload}`,
+    { skip, buffered: true },
+    async (t) => {
+      const target = await Target.create({ encap: 'vxlan', offload });
+      t.teardown(() => target.close());
+      const ground = groundOf(target, 'vxlan');
+      const guest = await Guest.create(target, 'vxlan', ground.port);
+      const attempts = bridgedAttempts(ground, target.containerMac);
+      await tryAll(t, target, guest, attempts, (frame) => guest.sendFrame(frame));
+    },
+  );
 }
 
 for (const encap of ['ipip', 'fou'] as const) {
-  t.test(`a hostile guest on a routed fan of ${encap}`, { skip }, async (t) => {
+  t.test(`a hostile guest on a routed fan of ${encap}`, { skip, buffered: true }, async (t) => {
     const target = await Target.create({ encap });
     t.teardown(() => target.close());
     const ground = groundOf(target, encap);
@@ -280,7 +293,7 @@ for (const encap of ['ipip', 'fou'] as const) {
 }
 
 for (const encap of ENCAPSULATIONS) {
-  t.test(`nothing that came by ${encap} goes out again`, { skip }, async (t) => {
+  t.test(`nothing that came by ${encap} goes out again`, { skip, buffered: true }, async (t) => {
     const target = await Target.create({ encap });
     t.teardown(() => target.close());
     const ground = groundOf(target, encap);

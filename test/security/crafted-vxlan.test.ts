@@ -5,9 +5,10 @@ import { groundOf, runBattery } from '../support/ground.ts';
 import { Target } from '../support/target.ts';
 
 const skip = skipWithoutTun();
+t.jobs = 3;
 
 for (const offload of ['auto', 'off'] as const) {
-  t.test(`crafted VXLAN datagrams, offload ${offload}`, { skip }, async (t) => {
+  t.test(`crafted VXLAN datagrams, offload ${offload}`, { skip, buffered: true }, async (t) => {
     const target = await Target.create({ encap: 'vxlan', offload });
     t.teardown(() => target.close());
     const probes = craftedVxlan(groundOf(target, 'vxlan'));

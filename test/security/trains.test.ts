@@ -9,6 +9,7 @@ import { type Ground, inFrame, innerUdp, shim } from '../support/probes.ts';
 import { moved, Target } from '../support/target.ts';
 
 const skip = skipWithoutTun();
+t.jobs = 3;
 
 /** Sends `payload` as a train of `segmentBytes` pieces, in one call. @throws SystemError */
 function sendTrain(fd: number, ground: Ground, payload: Buffer, segmentBytes: number): void {
