@@ -137,7 +137,8 @@ export class Loop {
     while (layout.epoch === epoch) {
       layout.beat();
       const ready = this.#wait(pollAddress, count, active);
-      const nowMs = Date.now();
+      // Not the time of day: somebody may set that back, and limits and lifetimes with it.
+      const nowMs = performance.now();
       active = ready > 0;
       if (this.#orphanedAtMs !== 0 && nowMs - this.#orphanedAtMs > ORPHAN_LIFETIME_MS) break;
       if (this.#resting.length > 0) this.#resume(nowMs);
