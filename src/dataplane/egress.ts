@@ -214,6 +214,7 @@ export class Egress {
     if ((source & link.sliceMask) >>> 0 !== link.sliceBase) {
       return this.#drop(link, FOREIGN_SOURCE, segments);
     }
+    link.noteSender(view, frame, this.#nowMs);
     if ((destination & link.overlayMask) >>> 0 !== link.overlayBase) {
       return this.#drop(link, OUTSIDE_OVERLAY, segments);
     }
@@ -321,6 +322,7 @@ export class Egress {
     if ((sender & link.sliceMask) >>> 0 !== link.sliceBase) {
       return this.#drop(link, FOREIGN_SOURCE, 1);
     }
+    link.noteSender(view, frame, this.#nowMs);
     const target = getArpTargetAddress(view, arp);
     if ((target & link.overlayMask) >>> 0 !== link.overlayBase) {
       return this.#drop(link, OUTSIDE_OVERLAY, 1);

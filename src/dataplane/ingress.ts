@@ -90,6 +90,8 @@ export class Ingress {
   /** Link of the datagram just pushed, where an equal one may follow by the short way. */
   #joinable: DataLink | undefined;
   #ecnCell = 0;
+  /** Time of the batch in hand, ms on the loop's clock. */
+  nowMs = 0;
 
   constructor(arena: Arena, coalescer: Coalescer, allLinks: readonly DataLink[]) {
     this.#arena = arena;
@@ -280,7 +282,9 @@ export class Ingress {
     const available = length - link.innerHeaderBytes;
     if (link.innerHeaderBytes !== 0) {
       if (length < ETHERNET_HEADER_BYTES) return this.#drop(link, RUNT);
-      if (isGroupSource(view, frame)) return this.#drop(link, BAD_MAC);
+      if (isGroupSource(view, frame) || link.claimsLocalMac(view, frame, this.nowMs)) {
+        return this.#drop(link, BAD_MAC);
+      }
       const etherType = getEtherType(view, frame);
       if (etherType !== ETHERTYPE_IPV4) {
         if (etherType === ETHERTYPE_ARP) return this.#arp(link, frame, available, source);

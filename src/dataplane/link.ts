@@ -11,6 +11,8 @@ import {
   type LinkRecord,
   Offload,
 } from '../shm/layout.ts';
+import { LocalMacs } from '../table/local-macs.ts';
+import { ETHERNET_SOURCE_OFFSET } from '../wire/ethernet.ts';
 
 /** A 32-bit netmask of `length` leading ones; `length` 0 gives 0. */
 function netmask(length: number): number {
@@ -116,6 +118,8 @@ export class DataLink {
   innerMtu: number;
   dscpMode: 0 | 1;
   readonly counters: Float64Array;
+  /** MACs behind our own bridge's other ports; only bridged links have any. */
+  readonly #localMacs: LocalMacs | undefined;
   /** Reads from the device that failed since the last that did not. */
   readErrors = 0;
 
@@ -147,6 +151,7 @@ export class DataLink {
     this.innerMtu = record.innerMtu;
     this.dscpMode = record.dscpUniform === 1 ? 1 : 0;
     this.counters = layout.counters(record.id);
+    this.#localMacs = encap.innerHeaderBytes === 0 ? undefined : new LocalMacs();
   }
 
   /** Network address of the slice of the underlay host `peer`. */
@@ -166,6 +171,22 @@ export class DataLink {
   isHost(peer: number): boolean {
     const host = (peer & this.underlayHostMask) >>> 0;
     return this.underlayHostMask <= 1 || (host !== 0 && host !== this.underlayHostMask);
+  }
+
+  /** Remembers the Ethernet source of a frame at `frame` that our own slice sent. */
+  noteSender(view: DataView, frame: number, nowMs: number): void {
+    const source = frame + ETHERNET_SOURCE_OFFSET;
+    this.#localMacs?.note(view.getUint16(source), view.getUint32(source + 2), nowMs);
+  }
+
+  /**
+   * Whether the frame at `frame`, from the underlay, claims the MAC of a port of our own bridge,
+   * which would then believe that the port's owner has moved to the tunnel.
+   */
+  claimsLocalMac(view: DataView, frame: number, nowMs: number): boolean {
+    const source = frame + ETHERNET_SOURCE_OFFSET;
+    const high = view.getUint16(source);
+    return this.#localMacs?.has(high, view.getUint32(source + 2), nowMs) === true;
   }
 
   /** Takes over what control may change while we run. */

@@ -182,7 +182,7 @@ export class Loop {
           this.#errors.drain(endpoint, this.#descriptors[index] as number, nowMs);
         }
         // On an error too: receiving is what clears one that has no text in the error queue.
-        if ((revents & (POLLIN | POLLERR)) !== 0) this.#receiver.receiveBurst(endpoint);
+        if ((revents & (POLLIN | POLLERR)) !== 0) this.#receiver.receiveBurst(endpoint, nowMs);
         if ((revents & POLLNVAL) !== 0) this.#ignore(index);
         else if (endpoint.receiveErrors >= FAILURES_MAX) this.#rest(index, nowMs);
         break;

@@ -74,7 +74,8 @@ export class Receiver {
   }
 
   /** Moves up to one burst from an endpoint to its links' devices; returns messages received. */
-  receiveBurst(endpoint: Endpoint): number {
+  receiveBurst(endpoint: Endpoint, nowMs: number): number {
+    this.#ingress.nowMs = nowMs;
     const { view, base } = this.#arena;
     let count = -1;
     for (let attempt = 0; count < 0; attempt++) {
