@@ -108,7 +108,7 @@ export function setTunPersistent(fd: number, persistent: boolean): void {
 }
 
 /** What the device holds while the data process is busy elsewhere; TUN's own default is 500. */
-export const DEVICE_QUEUE_PACKETS = 1000;
+export const DEVICE_QUEUE_PACKETS = 4096;
 
 /**
  * Sets how many packets wait in the device for its reader before the kernel drops. Does nothing in
