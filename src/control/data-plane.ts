@@ -24,7 +24,7 @@ import {
   setTunPersistent,
   type TunDevice,
 } from '../sys/tun.ts';
-import { namedCounters } from '../table/counters.ts';
+import { COUNTERS_PER_LINK, namedCounters } from '../table/counters.ts';
 import { DataProcess, type ProcessReport } from './data-process.ts';
 import type { LinkSpec } from './link-spec.ts';
 import { endOrphans } from './orphans.ts';
@@ -188,7 +188,7 @@ export class DataPlane extends EventEmitter {
   /** Counters by public name, summed over the queues; all zero for an unknown link. */
   counters(name: string): Record<string, number> {
     const id = this.#links.get(name)?.id;
-    const sum = new Float64Array(128);
+    const sum = new Float64Array(COUNTERS_PER_LINK);
     if (id !== undefined) {
       for (const process of this.#processes) {
         for (const [i, value] of process.counters(id).entries()) sum[i] = (sum[i] ?? 0) + value;

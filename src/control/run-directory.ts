@@ -172,13 +172,3 @@ export function readIfThere(path: string): string | undefined {
     throw error;
   }
 }
-
-/** True when a process of this id is there; it may have become another one since. */
-export function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return codeOf(error) === 'EPERM';
-  }
-}

@@ -7,7 +7,6 @@ import { addressOf } from '../sys/libc.ts';
 
 export const SOCKADDR_IN_BYTES = 16;
 export const IOVEC_BYTES = 16;
-export const MSGHDR_BYTES = 56;
 export const MMSGHDR_BYTES = 64;
 /** Offset of `msg_len` (bytes received or sent) inside a `struct mmsghdr`. */
 export const MMSGHDR_LENGTH_OFFSET = 56;
