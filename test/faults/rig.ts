@@ -221,20 +221,33 @@ export function growth(
   return grown;
 }
 
+/** How long a packet that is in hand may take to reach its end, ms. */
+const IN_HAND_MS = 5000;
+
 /**
- * The conservation law on one host, once traffic has stopped. `lostMax`: packets that a killed
- * data process may have taken with it, in each direction; 0 when none was killed.
+ * The conservation law on one host. While traffic flows, a packet may be in hand just when the
+ * counters are read (received, not yet delivered), so it is asked again until the sums agree; what
+ * is truly lost stays missing. `lostMax`: packets that a killed data process may have taken with
+ * it, in each direction; 0 when none was killed.
  */
 export async function checkBalance(t: Test, host: LabHost, lostMax = 0): Promise<void> {
-  const counters = await countersOf(host);
   for (const direction of ['egress', 'ingress'] as const) {
-    const rest = unaccounted(counters, direction);
-    const received = counters[`${direction}.received`] ?? 0;
-    t.ok(
-      rest >= 0 && rest <= lostMax,
-      `${host.name} ${direction}: ${received} received, ${rest} unaccounted (allowed ${lostMax})`,
-    );
-    t.ok(received > 0, `${host.name} ${direction}: packets were counted`);
+    const deadline = nowMs() + IN_HAND_MS;
+    for (;;) {
+      const counters = await countersOf(host);
+      const rest = unaccounted(counters, direction);
+      const received = counters[`${direction}.received`] ?? 0;
+      const balanced = rest >= 0 && rest <= lostMax && received > 0;
+      if (!balanced && nowMs() < deadline) {
+        await sleep(20);
+        continue;
+      }
+      t.ok(
+        balanced,
+        `${host.name} ${direction}: ${received} received, ${rest} unaccounted (allowed ${lostMax})`,
+      );
+      break;
+    }
   }
 }
 
