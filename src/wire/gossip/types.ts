@@ -1,0 +1,155 @@
+/**
+ * The values that gossip carries. What they mean on the wire is in block.ts and message.ts.
+ *
+ * A node tells of itself in *blocks*: numbered, signed, never changed once sent. Each block also
+ * says which of the node's earlier blocks still hold, so the newest one, the *head*, describes all
+ * that the node announces now. To withdraw something is to send a head that no longer names its
+ * block; whoever has that head can never believe the old block again, however late it comes.
+ * @module
+ */
+
+/** First 16 bytes of the SHA-256 of a node's Ed25519 public key, as 32 lower-case hex digits. */
+export type NodeId = string;
+
+/** Where a node hears gossip: IPv4 address in host order, UDP and TCP port. */
+export type Endpoint = { address: number; port: number };
+
+/**
+ * Which life of a node (it adds one to its epoch at each start), and which of its blocks. A later
+ * version is also a sign of life: it refutes an accusation that names an earlier one, as a SWIM
+ * incarnation does.
+ */
+export type Version = { epoch: number; sequence: number };
+
+/** Below 0 when `a` is older than `b`, 0 when equal. */
+export function compareVersions(a: Version, b: Version): number {
+  return a.epoch - b.epoch || a.sequence - b.sequence;
+}
+
+/** First and last sequence number, both included. */
+export type SequenceRange = readonly [first: number, last: number];
+
+/** What is announced. The numbers are the wire's: append only. */
+export const ItemKind = { Peer: 1, Mac: 2, MacAddress: 3, Prefix: 4, FloodMember: 5 } as const;
+export type ItemKind = (typeof ItemKind)[keyof typeof ItemKind];
+
+/** Encapsulations by the wire's number: append only. */
+export const EncapNumber = { vxlan: 1, ipip: 2, fou: 3 } as const;
+export type EncapName = keyof typeof EncapNumber;
+
+/** One fan of a node: the overlay and the underlay's prefix, so that slices can be compared. */
+export type FanItem = {
+  overlay: { address: number; length: number };
+  underlay: { address: number; length: number };
+  /** The node's own underlay address in this fan. */
+  local: number;
+};
+
+/** What a node says of itself. Exactly one in the blocks that hold. */
+export type PeerItem = {
+  kind: typeof ItemKind.Peer;
+  /** Up to 63 characters, printable ASCII. */
+  name: string;
+  /** Where it hears gossip, the preferred one first. */
+  endpoints: Endpoint[];
+  /** Encapsulations and their UDP destination ports (0 for ipip). */
+  encaps: { encap: EncapName; port: number }[];
+  /** Underlay MTU, bytes. */
+  mtu: number;
+  vnis: number[];
+  fans: FanItem[];
+  /** Software version, printable ASCII. */
+  version: string;
+  /** Capability numbers, append only; none is defined yet. */
+  capabilities: number[];
+  /** Random for each start: two processes with one key and epoch still tell each other apart. */
+  instance: Uint8Array;
+};
+
+/**
+ * What all announcements but the peer's own have. `rank` decides between owners: whoever takes
+ * over a key that another announces adds one to the rank it saw (as RFC 7432 §7.7 does for MACs).
+ */
+type Announced = { vni: number; rank: number };
+export type MacItem = Announced & { kind: typeof ItemKind.Mac; mac: number };
+export type MacAddressItem = Announced & {
+  kind: typeof ItemKind.MacAddress;
+  mac: number;
+  address: number;
+};
+/** A workload's address (length 32) or a prefix that this node answers for. */
+export type PrefixItem = Announced & {
+  kind: typeof ItemKind.Prefix;
+  address: number;
+  length: number;
+};
+/** "Send me what is flooded in this VNI." Never contested, so its rank is 0. */
+export type FloodMemberItem = Announced & { kind: typeof ItemKind.FloodMember };
+
+export type Announcement = MacItem | MacAddressItem | PrefixItem | FloodMemberItem;
+export type Item = PeerItem | Announcement;
+
+/** The signed part of a block. */
+export type Block = {
+  /** The owner's Ed25519 public key, 32 bytes. */
+  publicKey: Uint8Array;
+  epoch: number;
+  /** From 1 up within an epoch. */
+  sequence: number;
+  /** Earlier blocks of this epoch that still hold: ascending, disjoint, all below `sequence`. */
+  live: readonly SequenceRange[];
+  /** The owner leaves: nothing of it holds any more. */
+  left: boolean;
+  items: readonly Item[];
+};
+
+/** A block as it travels: the canonical CBOR that was signed, and the signature. */
+export type RawBlock = { body: Uint8Array; signature: Uint8Array };
+
+/** A block whose signature was found right. */
+export type SignedBlock = RawBlock & { owner: NodeId; block: Block };
+
+/** How an owner stands in a table, for comparing two tables. */
+export type OwnerSummary = {
+  owner: NodeId;
+  epoch: number;
+  /** Sequence number of the newest block that is here. */
+  head: number;
+  /** Of the blocks that hold by that head, how many are here (the head included). */
+  held: number;
+};
+
+/** Message numbers, append only. An unknown one is skipped and counted. */
+export const MessageType = {
+  Ping: 1,
+  Ack: 2,
+  PingRequest: 3,
+  Nack: 4,
+  Suspect: 5,
+  Dead: 6,
+  Blocks: 7,
+  Digest: 8,
+  Buckets: 9,
+  Owners: 10,
+  Want: 11,
+} as const;
+
+export type Message =
+  /** "Are you `target`, and alive?" `number` ties the answer to it. */
+  | { type: typeof MessageType.Ping; number: number; target: NodeId }
+  | { type: typeof MessageType.Ack; number: number }
+  /** "Ask `target` at `endpoint` for me"; answered with an ack, or a nack after the timeout. */
+  | { type: typeof MessageType.PingRequest; number: number; target: NodeId; endpoint: Endpoint }
+  | { type: typeof MessageType.Nack; number: number }
+  /** `accuser` got no answer from `node`, of which it knows nothing newer than `version`. */
+  | { type: typeof MessageType.Suspect; node: NodeId; version: Version; accuser: NodeId }
+  | { type: typeof MessageType.Dead; node: NodeId; version: Version; accuser: NodeId }
+  | { type: typeof MessageType.Blocks; blocks: RawBlock[] }
+  /** Hash over the whole table, 8 bytes. Answered with Buckets where it differs. */
+  | { type: typeof MessageType.Digest; hash: Uint8Array }
+  /** A 4-byte hash for each of 64 buckets of owners. Answered with Owners for those that differ. */
+  | { type: typeof MessageType.Buckets; hashes: Uint8Array }
+  /** All owners in `bucket`; `reply` asks for the same in return. */
+  | { type: typeof MessageType.Owners; bucket: number; reply: boolean; owners: OwnerSummary[] }
+  /** "Send me these blocks of yours or another's." */
+  | { type: typeof MessageType.Want; owner: NodeId; epoch: number; ranges: readonly SequenceRange[] };
