@@ -17,13 +17,7 @@ import {
 } from '../shm/layout.ts';
 import { libc } from '../sys/libc.ts';
 import { openIpip, openSendOnlyUdp, openUdp, type UnderlaySocket } from '../sys/sockets.ts';
-import {
-  DEVICE_QUEUE_PACKETS,
-  openTun,
-  setQueueLength,
-  setTunPersistent,
-  type TunDevice,
-} from '../sys/tun.ts';
+import { openTun, setTunPersistent, type TunDevice } from '../sys/tun.ts';
 import { COUNTERS_PER_LINK, namedCounters } from '../table/counters.ts';
 import { DataProcess, type ProcessReport } from './data-process.ts';
 import type { LinkSpec } from './link-spec.ts';
@@ -232,7 +226,6 @@ export class DataPlane extends EventEmitter {
       }
       const [first] = devices;
       if (first !== undefined) setTunPersistent(first.fd, true);
-      setQueueLength(spec.device, DEVICE_QUEUE_PACKETS);
     } catch (error) {
       for (const device of devices) libc.close(device.fd);
       this.#releaseEndpoint(endpoint);

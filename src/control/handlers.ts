@@ -10,14 +10,12 @@ import { randomBytes } from 'node:crypto';
 import { codeOf, messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { equals } from '../net/prefix.ts';
+import { DEVICE_QUEUE_PACKETS } from '../sys/tun.ts';
 import type { Change } from './change.ts';
 import type { Host, Tunnels } from './host.ts';
 import type { Journal, Memo } from './journal.ts';
 import { deviceMtuOf } from './link-spec.ts';
 import { ROUTE_TABLE_MAIN, type SnapshotLink } from './snapshot.ts';
-
-/** Packets the TUN/TAP queue holds; above the kernel's 500 so that bursts of a batch fit. */
-const TX_QUEUE_PACKETS = 1000;
 
 export type Context = {
   host: Host;
@@ -185,7 +183,8 @@ const tunnel: Handler<Of<'tunnel'>> = {
       await rename(host, known, spec.device);
     }
     const index = memo.index ?? spec.device;
-    await host.setLink(index, { alias, mtu: deviceMtuOf(spec), txQueueLen: TX_QUEUE_PACKETS });
+    const txQueueLen = DEVICE_QUEUE_PACKETS;
+    await host.setLink(index, { alias, mtu: deviceMtuOf(spec), txQueueLen });
     await host.setLink(index, { up: true });
   },
   async isPresent(change, memo, { host }) {

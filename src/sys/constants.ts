@@ -80,7 +80,6 @@ export const SO_EE_ORIGIN_LOCAL = 1;
 export const SO_EE_ORIGIN_ICMP = 2;
 
 // sockios.h
-export const SIOCSIFTXQLEN = 0x8943;
 
 // if_tun.h
 export const TUNSETIFF = 0x400454ca;

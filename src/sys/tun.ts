@@ -3,7 +3,6 @@
  * @module
  */
 import {
-  AF_INET,
   IFF_MULTI_QUEUE,
   IFF_NO_PI,
   IFF_TAP,
@@ -12,9 +11,6 @@ import {
   O_CLOEXEC,
   O_NONBLOCK,
   O_RDWR,
-  SIOCSIFTXQLEN,
-  SOCK_CLOEXEC,
-  SOCK_DGRAM,
   TUN_F_CSUM,
   TUN_F_TSO_ECN,
   TUN_F_TSO4,
@@ -107,22 +103,8 @@ export function setTunPersistent(fd: number, persistent: boolean): void {
   }
 }
 
-/** What the device holds while the data process is busy elsewhere; TUN's own default is 500. */
-export const DEVICE_QUEUE_PACKETS = 4096;
-
 /**
- * Sets how many packets wait in the device for its reader before the kernel drops. Does nothing in
- * a user namespace: this ioctl asks for the machine's own CAP_NET_ADMIN, netlink does not.
- * @throws SystemError ENODEV without such a device.
+ * Packets that wait in the device while its reader is busy elsewhere, before the kernel drops
+ * (netlink sets it); TUN's own default is 500, which a scheduler's turn outlasts.
  */
-export function setQueueLength(name: string, packets: number): void {
-  const socket = libc.socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (socket === -1) throw new SystemError('socket', errno());
-  const request = Buffer.alloc(IFREQ_BYTES);
-  request.write(name, 0, 'latin1');
-  request.writeInt32LE(packets, IFREQ_FLAGS_OFFSET);
-  const result = libc.ioctl(socket, SIOCSIFTXQLEN, addressOf(request));
-  const failure = result === -1 ? new SystemError('ioctl SIOCSIFTXQLEN', errno(), name) : undefined;
-  libc.close(socket);
-  if (failure !== undefined && failure.code !== 'EPERM') throw failure;
-}
+export const DEVICE_QUEUE_PACKETS = 4096;
