@@ -19,3 +19,19 @@ export const BLOCK_BYTES_MAX = 960;
 export const LIVE_RANGES_MAX = 96;
 /** Highest rank that is believed; an honest one grows by one a move. */
 export const RANK_MAX = 2 ** 31 - 1;
+/** Own blocks sent around one by one; of a longer run only the head, and the rest is fetched. */
+export const OWN_BROADCASTS_MAX = 8;
+/** Messages that wait to be passed on, all together. */
+export const BROADCASTS_MAX = 2048;
+/** Pings that run for others at one time. */
+export const RELAYS_MAX = 128;
+/** Probes that run at one time, second opinions on a suspect included. */
+export const PROBES_MAX = 32;
+/** Members that a leaving node tells directly. */
+export const LEAVE_DIRECT_MAX = 128;
+/** Attempts a second to reach dead members and seeds, all together. */
+export const RECONNECTS_PER_SECOND_MAX = 8;
+/** Seeds that are tried. */
+export const SEEDS_MAX = 64;
+/** How long the head of a dead or departed owner is kept, so that its old blocks stay refused. */
+export const HEAD_HORIZON_MS = 24 * 3600 * 1000;

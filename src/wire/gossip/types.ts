@@ -143,7 +143,14 @@ export type Message =
   | { type: typeof MessageType.Nack; number: number }
   /** `accuser` got no answer from `node`, of which it knows nothing newer than `version`. */
   | { type: typeof MessageType.Suspect; node: NodeId; version: Version; accuser: NodeId }
-  | { type: typeof MessageType.Dead; node: NodeId; version: Version; accuser: NodeId }
+  /** `ageSeconds`: how long it has been dead, so that all forget it at about the same time. */
+  | {
+      type: typeof MessageType.Dead;
+      node: NodeId;
+      version: Version;
+      accuser: NodeId;
+      ageSeconds: number;
+    }
   | { type: typeof MessageType.Blocks; blocks: RawBlock[] }
   /** Hash over the whole table, 8 bytes. Answered with Buckets where it differs. */
   | { type: typeof MessageType.Digest; hash: Uint8Array }
@@ -152,4 +159,9 @@ export type Message =
   /** All owners in `bucket`; `reply` asks for the same in return. */
   | { type: typeof MessageType.Owners; bucket: number; reply: boolean; owners: OwnerSummary[] }
   /** "Send me these blocks of yours or another's." */
-  | { type: typeof MessageType.Want; owner: NodeId; epoch: number; ranges: readonly SequenceRange[] };
+  | {
+      type: typeof MessageType.Want;
+      owner: NodeId;
+      epoch: number;
+      ranges: readonly SequenceRange[];
+    };
