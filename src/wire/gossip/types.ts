@@ -117,6 +117,8 @@ export type OwnerSummary = {
   head: number;
   /** Of the blocks that hold by that head, how many are here (the head included). */
   held: number;
+  /** XOR over a 32-bit hash of each block that is here: equal counts may hide different blocks. */
+  check: number;
 };
 
 /** Message numbers, append only. An unknown one is skipped and counted. */
