@@ -10,12 +10,13 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   net: [],
   wire: [],
   shm: [],
+  gossip: ['wire', 'net'],
   table: ['shm', 'net'],
   encap: ['wire', 'shm'],
   sys: ['net'],
   dataplane: ['encap', 'table', 'sys', 'wire', 'shm', 'net'],
   config: ['net'],
-  control: ['config', 'dataplane', 'encap', 'table', 'sys', 'wire', 'shm', 'net'],
+  control: ['config', 'gossip', 'dataplane', 'encap', 'table', 'sys', 'wire', 'shm', 'net'],
   cli: ['measure', 'config', 'control', 'sys', 'wire', 'net'],
   traffic: ['sys', 'wire', 'net'],
   measure: ['traffic', 'sys', 'net'],
@@ -28,6 +29,7 @@ const SHARED = ['errors.ts', 'log.ts', 'version.ts', 'clock.ts', 'limits.ts'];
 const PURE = ['net', 'wire', 'shm', 'table', 'encap'];
 /** Packages, and the only room that may touch each. */
 const PACKAGES: Readonly<Record<string, string>> = {
+  'cbor-x': 'wire',
   'ip-address': 'net',
   koffi: 'sys',
   netlink: 'sys',

@@ -1,0 +1,244 @@
+/**
+ * Blocks and the items in them. A block's body is a map of fields in canonical CBOR, at most
+ * {@link BLOCK_BYTES_MAX} bytes; the owner signs these bytes, so whoever hands a block on hands on
+ * the bytes and never writes them again. That is how what a later version has added passes through
+ * nodes that do not know it.
+ *
+ * | field | block | |
+ * |---|---|---|
+ * | 1 | public key | 32 bytes |
+ * | 2 | epoch | |
+ * | 3 | sequence | |
+ * | 4 | live | {@link ranges} |
+ * | 5 | left | not there: false |
+ * | 6 | items | records whose field 0 is the kind; unknown kinds are skipped |
+ * @module
+ */
+
+import { cborBytes } from '../cbor.ts';
+import { VNI_MAX } from '../vxlan.ts';
+import {
+  BLOCK_BYTES_MAX,
+  CAPABILITIES_MAX,
+  ENCAPS_MAX,
+  ENDPOINTS_MAX,
+  EPOCH_MAX,
+  FANS_MAX,
+  INSTANCE_BYTES,
+  ITEMS_PER_BLOCK_MAX,
+  NAME_CHARS_MAX,
+  PUBLIC_KEY_BYTES,
+  RANK_MAX,
+  SEQUENCE_MAX,
+  VERSION_CHARS_MAX,
+  VNIS_MAX,
+} from './bounds.ts';
+import {
+  constant,
+  endpoint,
+  fromBytes,
+  ipv4Address,
+  kindOf,
+  port,
+  ranges,
+  toBytes,
+} from './common.ts';
+import {
+  bytes,
+  type Codec,
+  field,
+  flag,
+  list,
+  record,
+  refuse,
+  type SkippingCodec,
+  text,
+  tuple,
+  uint,
+} from './fields.ts';
+import {
+  type Block,
+  type EncapName,
+  EncapNumber,
+  type FanItem,
+  type FloodMemberItem,
+  type Item,
+  ItemKind,
+  type MacAddressItem,
+  type MacItem,
+  type PeerItem,
+  type PrefixItem,
+} from './types.ts';
+
+const vni = uint(VNI_MAX);
+const rank = uint(RANK_MAX);
+const prefixLength = uint(32);
+
+const encapNames = new Map(
+  Object.entries(EncapNumber).map(([name, number]) => [number as number, name as EncapName]),
+);
+const numberedEncap = tuple<{ number: number; port: number }>({ number: uint(0xffff), port });
+/** [encapsulation's number, port]; encapsulations that are not known here are skipped. */
+const encap: SkippingCodec<PeerItem['encaps'][number]> = {
+  encode: (value) => numberedEncap.encode({ number: EncapNumber[value.encap], port: value.port }),
+  decode(value) {
+    const decoded = numberedEncap.decode(value);
+    const name = encapNames.get(decoded.number);
+    return name === undefined ? undefined : { encap: name, port: decoded.port };
+  },
+};
+
+/** [address, length] without bits behind the length. */
+const prefix = withoutHostBits(
+  tuple<{ address: number; length: number }>({ address: ipv4Address, length: prefixLength }),
+);
+
+const fan: Codec<FanItem> = tuple({ overlay: prefix, underlay: prefix, local: ipv4Address });
+
+const sixBytes = bytes(6);
+/** MAC addresses as six bytes (RFC 9542 §2.4, without its tag). */
+const mac: Codec<number> = {
+  encode(value) {
+    if (!Number.isInteger(value) || value < 0 || value > 0xffff_ffff_ffff) {
+      refuse('bound', `${value} is no MAC`);
+    }
+    const encoded = new DataView(new ArrayBuffer(6));
+    encoded.setUint16(0, Math.floor(value / 0x1_0000_0000));
+    encoded.setUint32(2, value % 0x1_0000_0000);
+    return new Uint8Array(encoded.buffer);
+  },
+  decode(value) {
+    const six = sixBytes.decode(value);
+    const view = new DataView(six.buffer, six.byteOffset);
+    return view.getUint16(0) * 0x1_0000_0000 + view.getUint32(2);
+  },
+};
+function withoutHostBits<T extends { address: number; length: number }>(codec: Codec<T>): Codec<T> {
+  const check = (value: T): T => {
+    if (value.address % 2 ** (32 - value.length) !== 0) {
+      refuse('host-bits', `${value.address} has bits behind the first ${value.length}`);
+    }
+    return value;
+  };
+  return {
+    encode: (value) => codec.encode(check(value)),
+    decode: (value) => check(codec.decode(value)),
+  };
+}
+
+const peerItem = record<PeerItem>({
+  kind: field(0, constant(ItemKind.Peer)),
+  name: field(1, text(NAME_CHARS_MAX)),
+  endpoints: field(2, list(endpoint, ENDPOINTS_MAX)),
+  encaps: field(3, list(encap, ENCAPS_MAX)),
+  mtu: field(4, uint(0xffff)),
+  vnis: field(5, list(vni, VNIS_MAX)),
+  fans: field(6, list(fan, FANS_MAX)),
+  version: field(7, text(VERSION_CHARS_MAX)),
+  capabilities: field(8, list(uint(0xffff), CAPABILITIES_MAX)),
+  instance: field(9, bytes(INSTANCE_BYTES)),
+});
+// What announcements have in common has the same numbers in all of them.
+const announced = { vni: field(1, vni), rank: field(2, rank, 0) };
+const macItem = record<MacItem>({
+  kind: field(0, constant(ItemKind.Mac)),
+  ...announced,
+  mac: field(3, mac),
+});
+const macAddressItem = record<MacAddressItem>({
+  kind: field(0, constant(ItemKind.MacAddress)),
+  ...announced,
+  mac: field(3, mac),
+  address: field(4, ipv4Address),
+});
+const prefixItem = withoutHostBits(
+  record<PrefixItem>({
+    kind: field(0, constant(ItemKind.Prefix)),
+    ...announced,
+    address: field(4, ipv4Address),
+    length: field(5, prefixLength),
+  }),
+);
+const floodMemberItem = record<FloodMemberItem>({
+  kind: field(0, constant(ItemKind.FloodMember)),
+  ...announced,
+});
+
+const item: SkippingCodec<Item> = {
+  encode(value) {
+    switch (value.kind) {
+      case ItemKind.Peer:
+        return peerItem.encode(value);
+      case ItemKind.Mac:
+        return macItem.encode(value);
+      case ItemKind.MacAddress:
+        return macAddressItem.encode(value);
+      case ItemKind.Prefix:
+        return prefixItem.encode(value);
+      case ItemKind.FloodMember:
+        return floodMemberItem.encode(value);
+    }
+  },
+  decode(value) {
+    switch (kindOf(value)) {
+      case ItemKind.Peer:
+        return peerItem.decode(value);
+      case ItemKind.Mac:
+        return macItem.decode(value);
+      case ItemKind.MacAddress:
+        return macAddressItem.decode(value);
+      case ItemKind.Prefix:
+        return prefixItem.decode(value);
+      case ItemKind.FloodMember:
+        return floodMemberItem.decode(value);
+      default:
+        return undefined;
+    }
+  },
+};
+
+const block = record<Block>({
+  publicKey: field(1, bytes(PUBLIC_KEY_BYTES)),
+  epoch: field(2, uint(EPOCH_MAX)),
+  sequence: field(3, uint(SEQUENCE_MAX, 1)),
+  live: field(4, ranges),
+  left: field(5, flag, false),
+  items: field<readonly Item[]>(6, list(item, ITEMS_PER_BLOCK_MAX)),
+});
+
+/**
+ * The bytes to sign. Throws {@link GossipFormatError} for a block that {@link decodeBlock} would
+ * refuse.
+ */
+export function encodeBlock(value: Block): Uint8Array {
+  const body = toBytes(block.encode(checkLive(value)));
+  if (body.length > BLOCK_BYTES_MAX) refuse('bound', `a block of ${body.length} bytes`);
+  return body;
+}
+
+/**
+ * Reads the body of a block. What it finds shares no memory with `body`. It does not look at the
+ * signature. Throws {@link GossipFormatError}.
+ */
+export function decodeBlock(body: Uint8Array): Block {
+  if (body.length > BLOCK_BYTES_MAX) refuse('bound', `a block of ${body.length} bytes`);
+  return checkLive(block.decode(fromBytes(body)));
+}
+
+function checkLive(value: Block): Block {
+  const last = value.live[value.live.length - 1];
+  if (last !== undefined && last[1] >= value.sequence) {
+    refuse('ranges', `block ${value.sequence} names block ${last[1]}`);
+  }
+  return value;
+}
+
+/** Bytes of a block's body, for packing: of one without items, and what each item adds. */
+export function blockBytes(value: Block): number {
+  return cborBytes(block.encode(value));
+}
+
+/** Bytes that an item adds to a body (the 24th adds one more, to the count of them). */
+export function itemBytes(value: Item): number {
+  return cborBytes(item.encode(value));
+}

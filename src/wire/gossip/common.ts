@@ -1,0 +1,81 @@
+/**
+ * Values that several gossip records have, and the way between bytes and records.
+ * @module
+ */
+import { CborError, type CborValue, decodeCbor, encodeCbor } from '../cbor.ts';
+import { LIVE_RANGES_MAX, SEQUENCE_MAX } from './bounds.ts';
+import { type Codec, GossipFormatError, list, refuse, tuple, uint } from './fields.ts';
+import type { Endpoint, SequenceRange } from './types.ts';
+
+export const ipv4Address = uint(0xffff_ffff);
+export const port = uint(0xffff);
+
+/** [address, port]; a port of 0 hears nothing. */
+export const endpoint: Codec<Endpoint> = tuple({ address: ipv4Address, port: uint(0xffff, 1) });
+
+/** A number that never changes, such as a record's kind. */
+export function constant<N extends number>(number: N): Codec<N> {
+  return { encode: () => number, decode: () => number };
+}
+
+/** Field 0 of a record that comes in several kinds: which one it is. */
+export function kindOf(value: CborValue): number {
+  if (!(value instanceof Map)) refuse('field-type', 'a record was expected');
+  const kind = value.get(0);
+  if (kind === undefined) refuse('missing-field', 'a record without its kind');
+  if (typeof kind !== 'number') refuse('field-type', 'a kind that is no number');
+  return kind;
+}
+
+const steps = list(uint(SEQUENCE_MAX), 2 * LIVE_RANGES_MAX);
+
+/**
+ * Ranges of sequence numbers from 1 up, ascending and disjoint, as a flat list of steps: for each
+ * range how many numbers are left out before it, and how many follow its first.
+ * [1, 3], [5, 5] is [0, 2, 1, 0].
+ */
+export const ranges: Codec<readonly SequenceRange[]> = {
+  encode(value) {
+    const flat: number[] = [];
+    let next = 1;
+    for (const [first, last] of value) {
+      if (first < next || last < first) refuse('ranges', `${first} to ${last} after ${next - 1}`);
+      flat.push(first - next, last - first);
+      next = last + 1;
+    }
+    return steps.encode(flat);
+  },
+  decode(value) {
+    const flat = steps.decode(value);
+    if (flat.length % 2 !== 0) refuse('ranges', 'half a range');
+    const decoded: SequenceRange[] = [];
+    let next = 1;
+    for (let at = 0; at < flat.length; at += 2) {
+      const first = next + (flat[at] ?? 0);
+      const last = first + (flat[at + 1] ?? 0);
+      decoded.push([first, last]);
+      next = last + 1;
+    }
+    if (next - 1 > SEQUENCE_MAX) refuse('ranges', `a range ends with ${next - 1}`);
+    return decoded;
+  },
+};
+
+/** {@link encodeCbor} with the error of the gossip formats. */
+export function toBytes(value: CborValue): Uint8Array {
+  return inFormat(() => encodeCbor(value));
+}
+
+/** {@link decodeCbor} with the error of the gossip formats. */
+export function fromBytes(bytes: Uint8Array): CborValue {
+  return inFormat(() => decodeCbor(bytes));
+}
+
+function inFormat<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof CborError)) throw error;
+    throw new GossipFormatError('cbor', `${error.code}: ${error.message}`, { cause: error });
+  }
+}
