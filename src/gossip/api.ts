@@ -5,6 +5,8 @@
  */
 
 import type { Endpoint, NodeId, PeerItem, RawBlock, SequenceRange } from '../wire/gossip/types.ts';
+import type { Counters } from './counters.ts';
+import type { Signer, Verifier } from './signer.ts';
 
 /** Blocks of one owner that are asked for. */
 export type Want = { owner: NodeId; epoch: number; ranges: readonly SequenceRange[] };
@@ -66,10 +68,74 @@ export type MemberView = {
 /** The fields of a peer record that the operator or the host decides. */
 export type PeerRecord = Omit<PeerItem, 'kind' | 'instance'>;
 
-/** Times and bounds of a node; defaults in timing.ts. */
+/** An announcement that holds: of all active owners of its key this one won. */
+export type EntryView = {
+  item: Announcement;
+  owner: NodeId;
+  ownerName: string;
+  /** Of the block that carries it. */
+  epoch: number;
+  sequence: number;
+};
+
+/** Which entries are asked for; what is left out does not matter. */
+export type EntryFilter = { kind?: Announcement['kind']; vni?: number; owner?: NodeId };
+
+/** An entry holds from now on (also when its owner changed), or nobody announces its key now. */
+export type EntryEvent =
+  | { type: 'set'; item: Announcement; owner: NodeId; before: NodeId | undefined }
+  | { type: 'cleared'; item: Announcement; owner: NodeId };
+
+/** Two active nodes claim what only one can have. */
+export type ConflictView = {
+  what: 'node-id' | 'underlay-address' | 'endpoint' | 'fan-slice' | 'mac' | 'address' | 'prefix';
+  /** The thing itself, readable. */
+  subject: string;
+  winner: NodeId;
+  winnerName: string;
+  loser: NodeId;
+  loserName: string;
+};
+export type ConflictEvent = ConflictView & { over: boolean };
+
+export type GossipEvents = {
+  member(change: MemberChange): void;
+  entry(change: EntryEvent): void;
+  conflict(change: ConflictEvent): void;
+  /** A line for the log that is none of the above. */
+  log(line: string): void;
+};
+
+/** Times of a node, ms; the defaults stand in node.ts. */
 export type GossipConfig = {
+  /** How often each node probes. */
   probeIntervalMs: number;
+  /** How long a direct answer may take. */
   probeTimeoutMs: number;
+  /** How often what waits is passed on. */
   gossipIntervalMs: number;
+  /** How often tables are compared with a random member's. */
   syncIntervalMs: number;
+};
+
+export type GossipNodeOptions = {
+  id: NodeId;
+  signer: Signer;
+  verifier: Verifier;
+  /** One more than at the last start. */
+  epoch: number;
+  /** Random for each start, 8 bytes. */
+  instance: Uint8Array;
+  peer: PeerRecord;
+  seeds: readonly Endpoint[];
+  /** Makes a higher epoch durable before it is used; for a state directory that was rolled back. */
+  persistEpoch: (epoch: number) => void;
+  /** From 0 up to but not including 1. */
+  random: () => number;
+  /** Monotonic, from any start. */
+  nowMs: () => number;
+  wire: GossipWire;
+  events: GossipEvents;
+  counters?: Counters;
+  config?: Partial<GossipConfig>;
 };

@@ -1,0 +1,243 @@
+/**
+ * Who is there. A member's version (the newest head of its own that we hold) plays SWIM's
+ * incarnation: an accusation names the version it knows, and only a newer head, which nobody but
+ * the member can sign, takes it back. An accusation that names a newer version than we hold is
+ * kept until that head comes, not believed.
+ * @module
+ */
+
+import {
+  compareVersions,
+  type Endpoint,
+  type NodeId,
+  type PeerItem,
+  type Version,
+} from '../wire/gossip/types.ts';
+import type { MemberChange, MemberState } from './api.ts';
+import { PathQuality } from './path-quality.ts';
+import { Suspicion, type SuspicionTimes } from './suspicion.ts';
+
+export type Member = {
+  readonly id: NodeId;
+  state: MemberState;
+  version: Version;
+  record: PeerItem | undefined;
+  /** Which block the record came with. */
+  recordVersion: Version;
+  /** Which of the record's endpoints is used; moves on when one does not answer. */
+  endpointIndex: number;
+  /** Where its last authenticated datagram came from. */
+  heardFrom: Endpoint | undefined;
+  lastHeardMs: number | undefined;
+  sinceMs: number;
+  path: PathQuality;
+  suspicion: Suspicion | undefined;
+  /** Who said it is dead; for telling the member itself. */
+  accuser: NodeId | undefined;
+  /** An accusation that names a head we do not have yet. */
+  ahead: { version: Version; accuser: NodeId; dead: boolean; sinceMs: number } | undefined;
+  /** When it was last told what is said against it. */
+  toldMs: number;
+};
+
+/** What an accusation did. */
+export type Verdict = 'self' | 'unknown' | 'stale' | 'ahead' | 'known' | 'confirmed' | 'new';
+
+export type MembersOptions = {
+  self: NodeId;
+  /** Suspicion times for a cluster of so many. */
+  times: (members: number) => SuspicionTimes;
+  changed: (change: MemberChange, member: Member) => void;
+};
+
+export class Members {
+  readonly #self: NodeId;
+  readonly #times: MembersOptions['times'];
+  readonly #changed: MembersOptions['changed'];
+  readonly #members = new Map<NodeId, Member>();
+  /** Those that are probed and gossiped to; rebuilt after a change. */
+  #active: Member[] | undefined;
+
+  constructor(options: MembersOptions) {
+    this.#self = options.self;
+    this.#times = options.times;
+    this.#changed = options.changed;
+  }
+
+  get(id: NodeId): Member | undefined {
+    return this.#members.get(id);
+  }
+
+  all(): IterableIterator<Member> {
+    return this.#members.values();
+  }
+
+  /** Alive and suspect members, ourselves not among them. */
+  active(): readonly Member[] {
+    this.#active ??= [...this.#members.values()].filter(isActive);
+    return this.#active;
+  }
+
+  /** Alive and suspect members and ourselves. */
+  get count(): number {
+    return this.active().length + 1;
+  }
+
+  /** The name a member gives itself, or the beginning of its id. */
+  nameOf(id: NodeId): string {
+    return this.#members.get(id)?.record?.name ?? id.slice(0, 8);
+  }
+
+  /**
+   * A newer head of another node came, its signature right. It is alive, or has left.
+   * `awakeMs` counts for suspicions, `nowMs` for ages.
+   */
+  head(id: NodeId, version: Version, left: boolean, nowMs: number, awakeMs: number): Member {
+    let member = this.#members.get(id);
+    if (member === undefined) {
+      member = newMember(id, version, nowMs);
+      this.#members.set(id, member);
+      member.state = left ? 'left' : 'alive';
+      this.#report(member, 'unknown', left ? 'had left before we knew it' : 'joined');
+    } else {
+      const restarted = version.epoch > member.version.epoch;
+      member.version = version;
+      if (left) this.#enter(member, 'left', nowMs, 'it said goodbye');
+      else if (member.state !== 'alive') {
+        this.#enter(member, 'alive', nowMs, whyAlive(member, restarted));
+      }
+    }
+    const ahead = member.ahead;
+    if (ahead !== undefined && compareVersions(ahead.version, version) <= 0) {
+      member.ahead = undefined;
+      if (ahead.dead) this.dead(id, ahead.version, ahead.accuser, nowMs, nowMs - ahead.sinceMs);
+      else this.suspect(id, ahead.version, ahead.accuser, nowMs, awakeMs);
+    }
+    return member;
+  }
+
+  /** A peer record that holds by the member's head. */
+  record(member: Member, version: Version, record: PeerItem): void {
+    if (compareVersions(version, member.recordVersion) <= 0) return;
+    member.record = record;
+    member.recordVersion = version;
+    member.endpointIndex = 0;
+  }
+
+  /** `accuser` got no answer from `id`. */
+  suspect(id: NodeId, version: Version, accuser: NodeId, nowMs: number, awakeMs: number): Verdict {
+    const member = this.#members.get(id);
+    const doubt = this.#doubt(id, member, version, accuser, false, nowMs);
+    if (doubt !== undefined || member === undefined) return doubt ?? 'unknown';
+    if (member.suspicion !== undefined) {
+      return member.suspicion.confirm(accuser) ? 'confirmed' : 'known';
+    }
+    if (member.state !== 'alive') return 'known';
+    member.suspicion = new Suspicion(version, accuser, awakeMs, this.#times(this.count));
+    this.#enter(member, 'suspect', nowMs, `${this.nameOf(accuser)} got no answer from it`);
+    return 'new';
+  }
+
+  /** `accuser` says that `id` has been dead for `ageMs`. */
+  dead(id: NodeId, version: Version, accuser: NodeId, nowMs: number, ageMs: number): Verdict {
+    const member = this.#members.get(id);
+    const doubt = this.#doubt(id, member, version, accuser, true, nowMs - ageMs);
+    if (doubt !== undefined || member === undefined) return doubt ?? 'unknown';
+    if (!isActive(member)) return 'known';
+    member.accuser = accuser;
+    const why =
+      accuser === this.#self
+        ? this.#whyDead(member)
+        : `${this.nameOf(accuser)} waited in vain for it to answer the accusation`;
+    this.#enter(member, 'dead', nowMs - ageMs, why);
+    return 'new';
+  }
+
+  /** Suspects whose time is over by `awakeMs`. */
+  expired(awakeMs: number): Member[] {
+    return this.active().filter((member) => (member.suspicion?.deadlineMs ?? Infinity) <= awakeMs);
+  }
+
+  /** Drops a member that was dead or left for long. */
+  forget(member: Member): void {
+    this.#members.delete(member.id);
+    this.#report(member, member.state, 'it was gone for long', 'unknown');
+  }
+
+  /** Why an accusation is not to be acted on, if so. */
+  #doubt(
+    id: NodeId,
+    member: Member | undefined,
+    version: Version,
+    accuser: NodeId,
+    dead: boolean,
+    sinceMs: number,
+  ): Verdict | undefined {
+    if (id === this.#self) return 'self';
+    if (member === undefined) return 'unknown';
+    const order = compareVersions(version, member.version);
+    if (order < 0 || member.state === 'left') return 'stale';
+    if (order === 0) return undefined;
+    member.ahead = { version, accuser, dead, sinceMs };
+    return 'ahead';
+  }
+
+  #whyDead(member: Member): string {
+    const accusers = [...(member.suspicion?.accusers ?? [])].map((id) => this.nameOf(id));
+    return `it did not answer the accusation of ${accusers.join(', ')} in time`;
+  }
+
+  #enter(member: Member, state: MemberState, sinceMs: number, why: string): void {
+    const from = member.state;
+    member.state = state;
+    member.sinceMs = sinceMs;
+    if (state !== 'suspect') member.suspicion = undefined;
+    this.#report(member, from, why);
+  }
+
+  #report(
+    member: Member,
+    from: MemberState | 'unknown',
+    why: string,
+    to: MemberState | 'unknown' = member.state,
+  ): void {
+    this.#active = undefined;
+    this.#changed({ node: member.id, name: this.nameOf(member.id), from, to, why }, member);
+  }
+}
+
+/** Whether it counts as being there: its entries hold, it is probed and gossiped to. */
+export function isActive(member: Member): boolean {
+  return member.state === 'alive' || member.state === 'suspect';
+}
+
+/** Where to send to it; undefined when it was never heard of directly nor by its record. */
+export function endpointOf(member: Member): Endpoint | undefined {
+  const endpoints = member.record?.endpoints ?? [];
+  return endpoints[member.endpointIndex % Math.max(1, endpoints.length)] ?? member.heardFrom;
+}
+
+function whyAlive(member: Member, restarted: boolean): string {
+  if (restarted) return `it started again (epoch ${member.version.epoch})`;
+  const version = `${member.version.epoch}.${member.version.sequence}`;
+  return member.state === 'left' ? 'it came back' : `it refuted the accusation with ${version}`;
+}
+
+function newMember(id: NodeId, version: Version, nowMs: number): Member {
+  return {
+    id,
+    state: 'alive',
+    version,
+    record: undefined,
+    recordVersion: { epoch: 0, sequence: 0 },
+    endpointIndex: 0,
+    heardFrom: undefined,
+    lastHeardMs: undefined,
+    sinceMs: nowMs,
+    path: new PathQuality(),
+    suspicion: undefined,
+    accuser: undefined,
+    ahead: undefined,
+    toldMs: -Infinity,
+  };
+}
