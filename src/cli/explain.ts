@@ -3,7 +3,8 @@
  * @module
  */
 
-import { parseOverlay, parseUnderlay, ValueError } from '../config/schema.ts';
+import { parseOverlay, parseUnderlay } from '../config/schema.ts';
+import { ValueError } from '../config/value.ts';
 import { callRouter } from '../control/admin-client.ts';
 import { readSnapshot } from '../control/read-snapshot.ts';
 import { openHost } from '../control/real-host.ts';

@@ -11,8 +11,9 @@ export function exampleConfig(): string {
     '# Lines that begin with # show the default. Check a file with `fanway check -c FILE`.',
     '',
   ];
-  for (const section of ['router', 'fan'] as const) {
-    lines.push(`[${section}]`);
+  for (const section of ['router', 'gossip', 'fan'] as const) {
+    if (section === 'gossip') lines.push('# Without this line there is no gossip.', '#[gossip]');
+    else lines.push(`[${section}]`);
     for (const setting of SETTINGS) {
       if (setting.section === section) lines.push(...describe(setting));
     }
@@ -28,6 +29,11 @@ const EXAMPLES = new Map([
   ['port', '4789'],
   ['vni', '16384000'],
   ['mtu', '1450'],
+  ['seeds', '172.30.0.28, 172.30.1.27'],
+  ['bind', '172.30.0.28'],
+  ['advertise', '172.30.0.28'],
+  ['name', 'host-a'],
+  ['key-file', '/etc/fanway/gossip.key'],
 ]);
 
 function describe(setting: Setting): string[] {

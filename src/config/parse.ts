@@ -1,21 +1,25 @@
 /**
- * The configuration file of `fanway daemon`: sections `[router]` (once) and `[fan]` (one a fan)
- * with `key = value` lines. Every problem is told at once with its line; an unknown key is one.
+ * The configuration file of `fanway daemon`: sections `[router]` and `[gossip]` (once each) and
+ * `[fan]` (one a fan) with `key = value` lines. Every problem is told at once with its line; an unknown key is one.
  * @module
  */
 import type { LogLevel } from '../log.ts';
 import { checkFan } from '../net/fan.ts';
 import { networkOf, overlaps } from '../net/prefix.ts';
 import type { FileProblem } from './fan-file.ts';
+import { type GossipSettings, gossipSettingsOf } from './gossip.ts';
 import type { FanRequest } from './request.ts';
-import { findSetting, parseValue, quote, SETTINGS, type Setting, ValueError } from './schema.ts';
+import { findSetting, parseValue, SETTINGS, type Setting } from './schema.ts';
 import { requestOf, type Values } from './settings.ts';
+import { quote, ValueError } from './value.ts';
 
 export type Config = {
   logLevel: LogLevel;
   queues: number;
   /** Microseconds. */
   busyPollUs: number;
+  /** undefined = no gossip. */
+  gossip: GossipSettings | undefined;
   fans: FanRequest[];
 };
 
@@ -54,14 +58,17 @@ export function parseConfig(text: string): { config: Config | undefined; problem
       .trim();
     if (content === '') continue;
     if (content.startsWith('[')) {
-      const kind = /^\[(router|fan)\]$/.exec(content)?.[1] as Setting['section'] | undefined;
+      const kind = /^\[(router|gossip|fan)\]$/.exec(content)?.[1] as Setting['section'] | undefined;
       skipping = kind === undefined;
       if (kind === undefined) {
-        problems.push({ line, message: `${quote(content)}: a section is [router] or [fan]` });
+        problems.push({
+          line,
+          message: `${quote(content)}: a section is [router], [gossip] or [fan]`,
+        });
         continue;
       }
-      if (kind === 'router' && sections.some((other) => other.kind === 'router')) {
-        problems.push({ line, message: '[router] is there twice' });
+      if (kind !== 'fan' && sections.some((other) => other.kind === kind)) {
+        problems.push({ line, message: `[${kind}] is there twice` });
       }
       section = { kind, line, values: new Map(), lines: new Map(), broken: false };
       sections.push(section);
@@ -82,7 +89,7 @@ function readLine(content: string, section: Section | undefined, line: number): 
   const match = /^([^=]*?)\s*=\s*(.*)$/.exec(content);
   if (match === null) return `${quote(content)}: a line is key = value`;
   const [, key = '', text = ''] = match;
-  if (section === undefined) return `${quote(key)} stands before the first [router] or [fan]`;
+  if (section === undefined) return `${quote(key)} stands before the first section, as [fan]`;
   const setting = findSetting(section.kind, key);
   if (setting === undefined) {
     section.broken = true;
@@ -107,6 +114,7 @@ function readLine(content: string, section: Section | undefined, line: number): 
 
 function finish(sections: readonly Section[], problems: FileProblem[]): Config {
   const router = sections.find((section) => section.kind === 'router');
+  const gossip = sections.find((section) => section.kind === 'gossip');
   const fans: { request: FanRequest; line: number }[] = [];
   for (const section of sections) {
     if (section.kind !== 'fan') continue;
@@ -131,6 +139,7 @@ function finish(sections: readonly Section[], problems: FileProblem[]): Config {
     logLevel: (router?.values.get('log-level') as LogLevel | undefined) ?? 'info',
     queues: (router?.values.get('queues') as number | undefined) ?? 1,
     busyPollUs: (router?.values.get('busy-poll') as number | undefined) ?? 0,
+    gossip: gossip === undefined ? undefined : gossipSettingsOf(gossip.values),
     fans: fans.map((fan) => fan.request),
   };
 }

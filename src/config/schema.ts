@@ -8,6 +8,19 @@ import { INTERFACE_NAME_CHARS_MAX } from '../net/fan.ts';
 import { formatIpv4, parseIpv4 } from '../net/ipv4.ts';
 import { maskOf, type Prefix } from '../net/prefix.ts';
 import {
+  ADVERTISE_MAX,
+  GOSSIP_PORT_DEFAULT,
+  LABEL_CHARS_MAX,
+  LABEL_DEFAULT,
+  NAME_CHARS_MAX,
+  parseAddresses,
+  parsePath,
+  parseSeeds,
+  parseText,
+  type Seed,
+  STATE_DIRECTORY_DEFAULT,
+} from './gossip.ts';
+import {
   ENCAPS,
   HOST_RESERVE_DEFAULT,
   HOST_RESERVE_MAX,
@@ -16,6 +29,7 @@ import {
   UNDERLAY_LENGTH_DEFAULT,
   type UnderlaySelector,
 } from './request.ts';
+import { quote, ValueError } from './value.ts';
 
 export type SettingType =
   | 'overlay'
@@ -23,11 +37,15 @@ export type SettingType =
   | 'choice'
   | 'integer'
   | 'boolean'
-  | 'interface-name';
+  | 'interface-name'
+  | 'seeds'
+  | 'addresses'
+  | 'text'
+  | 'path';
 
 export type Setting = {
   key: string;
-  section: 'router' | 'fan';
+  section: 'router' | 'gossip' | 'fan';
   type: SettingType;
   /** What the number counts, '' when it is not a quantity. */
   unit: string;
@@ -41,11 +59,6 @@ export type Setting = {
   /** A running daemon takes the new value on SIGHUP (a fan that changes is stopped and restarted). */
   reloadable: boolean;
 };
-
-/** A value that the table refuses; the message says what would be accepted. */
-export class ValueError extends Error {
-  readonly code = 'bad-value';
-}
 
 function setting(
   section: Setting['section'],
@@ -85,6 +98,67 @@ export const SETTINGS: readonly Setting[] = [
     '0',
     'Keep asking this long after traffic before sleeping; lower latency for a busy core.',
     { unit: 'microseconds', min: 0, max: 100_000, reloadable: false },
+  ),
+  setting(
+    'gossip',
+    'seeds',
+    'seeds',
+    '',
+    'Members to begin with, as HOST or HOST:PORT, with commas between; names are looked up again and again.',
+  ),
+  setting('gossip', 'port', 'integer', String(GOSSIP_PORT_DEFAULT), 'Gossip: UDP and TCP port.', {
+    unit: 'UDP and TCP port',
+    min: 1,
+    max: 65535,
+    reloadable: false,
+  }),
+  setting('gossip', 'bind', 'addresses', '', 'The one address to listen on; all of this host.', {
+    max: 1,
+    reloadable: false,
+  }),
+  setting(
+    'gossip',
+    'advertise',
+    'addresses',
+    '',
+    "Where others reach this host, the best first; its fans' underlay addresses.",
+    { max: ADVERTISE_MAX },
+  ),
+  setting('gossip', 'name', 'text', '', "What others call this host; the machine's name.", {
+    max: NAME_CHARS_MAX,
+    reloadable: false,
+  }),
+  setting(
+    'gossip',
+    'label',
+    'text',
+    LABEL_DEFAULT,
+    'Which cluster this is: members with another label are not heard.',
+    { max: LABEL_CHARS_MAX, reloadable: false },
+  ),
+  setting(
+    'gossip',
+    'key-file',
+    'path',
+    '',
+    'The keys of the cluster, mode 0600 (`fanway keygen`); gossip.key in the state directory.',
+    { reloadable: false },
+  ),
+  setting(
+    'gossip',
+    'state-dir',
+    'path',
+    STATE_DIRECTORY_DEFAULT,
+    'Where the identity of this host and its epoch are kept.',
+    { reloadable: false },
+  ),
+  setting(
+    'gossip',
+    'insecure-plaintext',
+    'boolean',
+    'no',
+    'Without keys: anybody who reaches the port is a member.',
+    { reloadable: false },
   ),
   setting('fan', 'overlay', 'overlay', '', 'The network all containers share, as 250.0.0.0/8.', {
     required: true,
@@ -166,7 +240,14 @@ export function findSetting(section: Setting['section'], key: string): Setting |
   return SETTINGS.find((setting) => setting.section === section && setting.key === key);
 }
 
-export type SettingValue = string | number | boolean | Prefix | UnderlaySelector;
+export type SettingValue =
+  | string
+  | number
+  | boolean
+  | Prefix
+  | UnderlaySelector
+  | readonly Seed[]
+  | readonly number[];
 
 /**
  * One value as text, read by its setting's type.
@@ -191,6 +272,14 @@ export function parseValue(setting: Setting, text: string): SettingValue {
       return parseInteger(setting, text);
     case 'interface-name':
       return parseInterfaceName(text);
+    case 'seeds':
+      return parseSeeds(text);
+    case 'addresses':
+      return parseAddresses(setting.key, text, setting.max ?? 1);
+    case 'text':
+      return parseText(setting.key, text, setting.max ?? 1);
+    case 'path':
+      return parsePath(setting.key, text);
   }
 }
 
@@ -287,13 +376,4 @@ export function parseUnderlay(text: string): UnderlaySelector {
     );
   }
   return { kind: 'device', device: name, length };
-}
-
-/** Text from outside, shortened and made printable, for a message. */
-export function quote(text: string): string {
-  const short = text.length > 40 ? `${text.slice(0, 37)}...` : text;
-  return JSON.stringify(short).replace(
-    /[\u007f-\uffff]/g,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
 }

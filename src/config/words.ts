@@ -5,15 +5,9 @@
  * @module
  */
 import type { FanRequest } from './request.ts';
-import {
-  findSetting,
-  parseOverlay,
-  parseUnderlay,
-  parseValue,
-  quote,
-  ValueError,
-} from './schema.ts';
+import { findSetting, parseOverlay, parseUnderlay, parseValue } from './schema.ts';
 import { requestOf, type Values } from './settings.ts';
+import { quote, ValueError } from './value.ts';
 
 /** A line or command line longer than this is not meant seriously. */
 export const WORDS_MAX = 64;

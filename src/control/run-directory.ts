@@ -97,20 +97,28 @@ export class RunDirectory {
     name: 'lock' | 'router.lock',
     options: { wait: boolean; shared?: boolean },
   ): Lock | undefined {
-    const fd = openSync(
-      join(this.path, name),
-      constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW,
-      0o600,
-    );
-    const operation = (options.shared === true ? LOCK_SH : LOCK_EX) | (options.wait ? 0 : LOCK_NB);
-    if (libc.flock(fd, operation) === -1) {
-      const code = errnoName(lastErrno());
-      closeSync(fd);
-      if (code === 'EAGAIN') return undefined;
-      throw new FanwayError('lock', `cannot lock ${join(this.path, name)}: ${code}`);
-    }
-    return new Lock(fd);
+    return lockFile(join(this.path, name), options);
   }
+}
+
+/**
+ * A lock on a file, which is made when it is missing; held until the descriptor is closed.
+ * @returns undefined when `wait` is false and somebody else holds it.
+ */
+export function lockFile(
+  path: string,
+  options: { wait: boolean; shared?: boolean },
+): Lock | undefined {
+  const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
+  const fd = openSync(path, flags, 0o600);
+  const operation = (options.shared === true ? LOCK_SH : LOCK_EX) | (options.wait ? 0 : LOCK_NB);
+  if (libc.flock(fd, operation) === -1) {
+    const code = errnoName(lastErrno());
+    closeSync(fd);
+    if (code === 'EAGAIN') return undefined;
+    throw new FanwayError('lock', `cannot lock ${path}: ${code}`);
+  }
+  return new Lock(fd);
 }
 
 /** A held flock. A child that inherits `fd` holds it too. */

@@ -12,6 +12,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { exampleConfig } from '../../src/config/example.ts';
 import { CONFIG_BYTES_MAX, readConfigFile } from '../../src/config/file.ts';
+import { gossipSettings } from '../../src/config/gossip.ts';
 import { parseConfig } from '../../src/config/parse.ts';
 import { SETTINGS } from '../../src/config/schema.ts';
 import { FanwayError } from '../../src/errors.ts';
@@ -45,9 +46,12 @@ t.test('parseConfig() reads a good file', async (t) => {
 });
 
 t.test('the example names every setting and is right', async (t) => {
-  const text = exampleConfig();
-  for (const setting of SETTINGS) t.match(text, new RegExp(`^#?${setting.key} = `, 'm'));
-  t.same(parseConfig(text).problems, []);
+  const example = exampleConfig();
+  for (const setting of SETTINGS) t.match(example, new RegExp(`^#?${setting.key} = `, 'm'));
+  t.same(parseConfig(example).problems, []);
+  t.equal(parseConfig(example).config?.gossip, undefined, 'gossip is for those who ask for it');
+  const text = example.replace('#[gossip]', '[gossip]');
+  t.same(parseConfig(text).config?.gossip, gossipSettings());
   // With every default written out it says the same.
   const explicit = text.replace(
     /^#([a-z-]+ = (?:yes|no|auto|pipe|pool|vxlan|none|info|1))$/gm,
@@ -189,6 +193,57 @@ function hostileFiles(): [name: string, text: string][] {
   }
   return files;
 }
+
+t.test('parseConfig() reads a [gossip] section', async (t) => {
+  const section = (lines: string) => parseConfig(`[gossip]\n${lines}`);
+  t.same(section('').config?.gossip, gossipSettings(), 'the section alone is gossip by defaults');
+  const { config } = section(
+    [
+      'seeds = 172.30.0.28, host-b.example:7000  host_c',
+      'port = 7000\nbind = 172.30.0.28\nadvertise = 172.30.0.28, 10.0.0.1',
+      'name = a.example\nlabel = blue\nkey-file = /etc/fanway/gossip.key',
+      'state-dir = /var/lib/blue\ninsecure-plaintext = yes',
+    ].join('\n'),
+  );
+  t.same(config?.gossip, {
+    seeds: [
+      { host: '172.30.0.28', port: 7946 },
+      { host: 'host-b.example', port: 7000 },
+      { host: 'host_c', port: 7946 },
+    ],
+    port: 7000,
+    bind: 0xac1e001c,
+    advertise: [0xac1e001c, 0x0a000001],
+    name: 'a.example',
+    label: 'blue',
+    keyFile: '/etc/fanway/gossip.key',
+    stateDirectory: '/var/lib/blue',
+    plaintext: true,
+  });
+  for (const [line, said] of [
+    ['seeds =', /seeds is empty/],
+    ['seeds = a:b', /"a:b" is no seed/],
+    ['seeds = a:0', /no seed/],
+    ['seeds = a:65536', /no seed/],
+    ['seeds = a:1:2', /no seed/],
+    ['seeds = 1.2.3', /"1.2.3" is not an IPv4 address/],
+    ['seeds = 224.0.0.1', /not the address of a host/],
+    ['seeds = $(reboot)', /no seed/],
+    [`seeds = ${'a,'.repeat(33)}`, /33 entries; at most 32/],
+    ['bind = 10.0.0.1 10.0.0.2', /2 entries; at most 1/],
+    ['advertise = host-a', /not an IPv4 address/],
+    ['name = two words', /without blanks/],
+    [`label = ${'x'.repeat(64)}`, /1 to 63 printable/],
+    ['key-file = gossip.key', /an absolute path/],
+    ['port = 0', /from 1 to 65535/],
+    ['frob = 1', /not a setting of \[gossip\]/],
+    ['[gossip]', /\[gossip\] is there twice/],
+  ] as const) {
+    const { config, problems } = section(line);
+    t.equal(config, undefined, line);
+    t.match(problems, [{ line: 2, message: said }], line);
+  }
+});
 
 t.test('200 hostile files are each refused with a line and a sentence', async (t) => {
   const files = hostileFiles();

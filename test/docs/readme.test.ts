@@ -100,7 +100,7 @@ t.test('every dependency has its reason, and no other', { skip }, async (t) => {
 t.test('every setting of the configuration file is there', { skip }, async (t) => {
   const rows = section('Configuration file')
     .split('\n')
-    .filter((line) => /^\| (router|fan) \|/.test(line))
+    .filter((line) => /^\| (router|gossip|fan) \|/.test(line))
     .map((line) => line.split('|').map((cell) => cell.trim()));
   t.same(
     rows.map((cells) => `${cells[1]} ${cells[2]?.replaceAll('`', '')}`),

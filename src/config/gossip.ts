@@ -1,0 +1,151 @@
+/**
+ * The gossip channel as somebody asked for it: the values of a `[gossip]` section and of
+ * `fanway join`, before they meet a host.
+ * @module
+ */
+import { formatIpv4, isMartianIpv4, parseIpv4 } from '../net/ipv4.ts';
+import type { SettingValue } from './schema.ts';
+import { quote, ValueError } from './value.ts';
+
+export const GOSSIP_PORT_DEFAULT = 7946;
+export const LABEL_DEFAULT = 'fanway';
+export const STATE_DIRECTORY_DEFAULT = '/var/lib/fanway';
+/** Seeds of one node. One that answers is enough; the rest is in case it is down. */
+export const SEEDS_MAX = 32;
+/** Addresses that a node tells others to reach it at. */
+export const ADVERTISE_MAX = 4;
+export const NAME_CHARS_MAX = 63;
+export const LABEL_CHARS_MAX = 63;
+const PATH_BYTES_MAX = 4096;
+
+/** A member to begin with: a host name or IPv4 address, and the UDP port it gossips on. */
+export type Seed = { host: string; port: number };
+
+export type GossipSettings = {
+  seeds: readonly Seed[];
+  /** UDP and TCP. */
+  port: number;
+  /** u32; null = every address of this host. */
+  bind: number | null;
+  /** u32s, the preferred one first; empty = the underlay addresses of the fans. */
+  advertise: readonly number[];
+  /** null = the machine's name. */
+  name: string | null;
+  label: string;
+  /** null = in the state directory. */
+  keyFile: string | null;
+  stateDirectory: string;
+  /** No keys at all: whoever reaches the port is a member. */
+  plaintext: boolean;
+};
+
+/** Settings with every default filled in. */
+export function gossipSettings(given: Partial<GossipSettings> = {}): GossipSettings {
+  return {
+    seeds: [],
+    port: GOSSIP_PORT_DEFAULT,
+    bind: null,
+    advertise: [],
+    name: null,
+    label: LABEL_DEFAULT,
+    keyFile: null,
+    stateDirectory: STATE_DIRECTORY_DEFAULT,
+    plaintext: false,
+    ...given,
+  };
+}
+
+/** From the values of a `[gossip]` section, as the settings table read them. */
+export function gossipSettingsOf(values: ReadonlyMap<string, SettingValue>): GossipSettings {
+  const value = <T>(key: string): T | undefined => values.get(key) as T | undefined;
+  return gossipSettings({
+    seeds: value<readonly Seed[]>('seeds') ?? [],
+    port: value<number>('port') ?? GOSSIP_PORT_DEFAULT,
+    bind: value<readonly number[]>('bind')?.[0] ?? null,
+    advertise: value<readonly number[]>('advertise') ?? [],
+    name: value<string>('name') ?? null,
+    label: value<string>('label') ?? LABEL_DEFAULT,
+    keyFile: value<string>('key-file') ?? null,
+    stateDirectory: value<string>('state-dir') ?? STATE_DIRECTORY_DEFAULT,
+    plaintext: value<boolean>('insecure-plaintext') ?? false,
+  });
+}
+
+const HOST =
+  /^(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*$/;
+
+/**
+ * One seed, `HOST` or `HOST:PORT`.
+ * @throws ValueError
+ */
+export function parseSeed(text: string): Seed {
+  const [host = '', portText, ...rest] = text.split(':');
+  const port = portText === undefined ? GOSSIP_PORT_DEFAULT : Number(portText);
+  const portFits = portText === undefined || /^[1-9][0-9]{0,4}$/.test(portText);
+  if (rest.length > 0 || !portFits || port > 65535 || !HOST.test(host)) {
+    throw new ValueError(
+      `${quote(text)} is no seed: write HOST or HOST:PORT, with a name or an IPv4 address`,
+    );
+  }
+  // What looks like an address and is none would go to the resolver as a name.
+  if (/^[0-9.]+$/.test(host)) parseReachable(host);
+  return { host, port };
+}
+
+/** A seed as it is written; the default port is left out. */
+export function formatSeed(seed: Seed): string {
+  return seed.port === GOSSIP_PORT_DEFAULT ? seed.host : `${seed.host}:${seed.port}`;
+}
+
+function listOf(key: string, text: string, max: number): string[] {
+  const words = text.split(/[\s,]+/).filter(Boolean);
+  if (words.length === 0) throw new ValueError(`${key} is empty: leave the line out`);
+  if (words.length > max) {
+    throw new ValueError(`${key} has ${words.length} entries; at most ${max} are taken`);
+  }
+  return words;
+}
+
+/** Several seeds with commas or blanks between. @throws ValueError */
+export function parseSeeds(text: string): Seed[] {
+  return listOf('seeds', text, SEEDS_MAX).map(parseSeed);
+}
+
+/** An address that a packet between hosts can have. @throws ValueError */
+function parseReachable(text: string): number {
+  let address: number;
+  try {
+    address = parseIpv4(text);
+  } catch {
+    throw new ValueError(`${quote(text)} is not an IPv4 address like 172.30.0.28`);
+  }
+  if (isMartianIpv4(address) && address >>> 24 !== 127) {
+    throw new ValueError(`${formatIpv4(address)} is not the address of a host`);
+  }
+  return address;
+}
+
+/** Up to `max` IPv4 addresses with commas or blanks between. @throws ValueError */
+export function parseAddresses(key: string, text: string, max: number): number[] {
+  return listOf(key, text, max).map(parseReachable);
+}
+
+/** Up to `max` printable ASCII characters without a blank. @throws ValueError */
+export function parseText(key: string, text: string, max: number): string {
+  if (text.length > max || !/^[\x21-\x7e]+$/.test(text)) {
+    throw new ValueError(
+      `${key} is 1 to ${max} printable ASCII characters without blanks, not ${quote(text)}`,
+    );
+  }
+  return text;
+}
+
+/** An absolute path. @throws ValueError */
+export function parsePath(key: string, text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
+  const printable = !/[\u0000-\u001f]/.test(text);
+  if (!text.startsWith('/') || Buffer.byteLength(text) > PATH_BYTES_MAX || !printable) {
+    throw new ValueError(`${key} is an absolute path, not ${quote(text)}`);
+  }
+  return text;
+}

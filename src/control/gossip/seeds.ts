@@ -1,0 +1,130 @@
+/**
+ * Seeds are names as people wrote them. They are looked up again and again, because a name may
+ * lead somewhere else tomorrow, and a name server that is silent now may speak later.
+ * @module
+ */
+import { lookup } from 'node:dns/promises';
+import { formatSeed, type Seed } from '../../config/gossip.ts';
+import { messageOf } from '../../errors.ts';
+import type { Log } from '../../log.ts';
+import { parseIpv4 } from '../../net/ipv4.ts';
+import type { Endpoint } from '../../wire/gossip/types.ts';
+import type { SocketCounters } from './socket-counters.ts';
+
+/** Addresses that are taken from one name. */
+export const SEED_ADDRESSES_MAX = 8;
+const AGAIN_MS = 30_000;
+/** While a name gives nothing, it is asked again sooner. */
+const AGAIN_FAILED_MS = 3000;
+
+export type SeedStatus = { seed: string; addresses: number[]; error: string };
+
+export type SeedOptions = {
+  /** Called whenever the endpoints are others than before. */
+  changed: (endpoints: Endpoint[]) => void;
+  counters: SocketCounters;
+  log: Log;
+  /** All IPv4 addresses of a name; the system's resolver by default. */
+  resolve?: (host: string) => Promise<string[]>;
+};
+
+type Known = { addresses: number[]; error: string };
+
+async function resolveBySystem(host: string): Promise<string[]> {
+  return (await lookup(host, { family: 4, all: true })).map(({ address }) => address);
+}
+
+export class SeedResolver {
+  readonly #options: SeedOptions;
+  readonly #known = new Map<string, Known>();
+  #seeds: readonly Seed[] = [];
+  #timer: NodeJS.Timeout | undefined;
+  #running = false;
+  #again = false;
+  #closed = false;
+  #last = '';
+
+  constructor(options: SeedOptions) {
+    this.#options = options;
+  }
+
+  /** Replaces the seeds, and looks the new ones up at once. */
+  set(seeds: readonly Seed[]): void {
+    this.#seeds = seeds;
+    for (const host of [...this.#known.keys()]) {
+      if (!seeds.some((seed) => seed.host === host)) this.#known.delete(host);
+    }
+    this.#start();
+  }
+
+  #start(): void {
+    clearTimeout(this.#timer);
+    if (this.#closed) return;
+    if (this.#running) {
+      this.#again = true;
+      return;
+    }
+    this.#running = true;
+    void this.#round().then(() => {
+      this.#running = false;
+      if (this.#again) {
+        this.#again = false;
+        this.#start();
+        return;
+      }
+      if (this.#closed || this.#seeds.length === 0) return;
+      const failed = this.#seeds.some((seed) => this.#known.get(seed.host)?.error !== '');
+      this.#timer = setTimeout(() => this.#start(), failed ? AGAIN_FAILED_MS : AGAIN_MS);
+      this.#timer.unref();
+    });
+  }
+
+  /** One name after the other: a resolver that hangs must not take all threads of the process. */
+  async #round(): Promise<void> {
+    const { counters, log, resolve = resolveBySystem } = this.#options;
+    for (const host of new Set(this.#seeds.map((seed) => seed.host))) {
+      const before = this.#known.get(host);
+      counters.count('seeds.looked_up');
+      try {
+        const found = (await resolve(host)).map(parseIpv4);
+        if (found.length === 0) throw new Error('the name has no IPv4 address');
+        if (found.length > SEED_ADDRESSES_MAX) counters.count('overflow.seed_addresses');
+        this.#known.set(host, { addresses: found.slice(0, SEED_ADDRESSES_MAX), error: '' });
+      } catch (error) {
+        counters.count('seeds.failed');
+        const text = messageOf(error);
+        if (before?.error !== text) log.warn('seeds', `${host}: ${text}`);
+        // What it was before may still be right.
+        this.#known.set(host, { addresses: before?.addresses ?? [], error: text });
+      }
+      if (this.#closed) return;
+      this.#tell();
+    }
+  }
+
+  #tell(): void {
+    const endpoints = this.#seeds.flatMap(({ host, port }) =>
+      (this.#known.get(host)?.addresses ?? []).map((address) => ({ address, port })),
+    );
+    const text = JSON.stringify(endpoints);
+    if (text === this.#last) return;
+    this.#last = text;
+    this.#options.changed(endpoints);
+  }
+
+  status(): SeedStatus[] {
+    return this.#seeds.map((seed) => {
+      const known = this.#known.get(seed.host);
+      return {
+        seed: formatSeed(seed),
+        addresses: known?.addresses ?? [],
+        error: known?.error ?? 'not looked up yet',
+      };
+    });
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+  }
+}
