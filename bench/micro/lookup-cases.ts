@@ -1,11 +1,13 @@
-/** Where a packet goes: hosts of a fan by arithmetic, links of an endpoint. @module */
+/** Where a packet goes: hosts of a fan by arithmetic or exception, links of an endpoint. @module */
 import { peerOf as mapPeerOf } from '../../src/net/fan.ts';
+import { ExceptionTable } from '../../src/table/exceptions.ts';
 import { at, type Case, same } from './harness.ts';
 import { frame, packet } from './packets.ts';
 import { plainWrap } from './plain.ts';
 import { type Fan, OVERLAY, RECEIVER, Rig, SENDER, sortedHex } from './rig.ts';
 
 const HOSTS = [1, 16, 256, 4096, 65_535];
+const EXCEPTIONS = [1, 100, 10_000, 100_000];
 const LINKS = [1, 16, 256];
 const LOOK_UPS = 4096;
 const DATAGRAMS = 64;
@@ -69,6 +71,46 @@ function fan(rig: Rig, hosts: number): Case {
   };
 }
 
+/** Single addresses that moved, half of the look-ups find one; the plain way is a Map of numbers. */
+function exceptions(count: number): Case {
+  const moved = Array.from({ length: count }, (_, index) => ({
+    address: (OVERLAY | (2 * index)) >>> 0,
+    length: 32,
+    peer: (UNDERLAY | (1 + (index % 65_000))) >>> 0,
+  }));
+  const table = new ExceptionTable(moved);
+  const map = new Map(moved.map(({ address, peer }) => [address, peer]));
+  const inner = Uint32Array.from(
+    { length: LOOK_UPS },
+    (_, index) => OVERLAY | (2 * (scatter(index) % count) + (index & 1)),
+  );
+  const plain = (address: number): number => map.get(address) ?? 0;
+  const title = `exception for an address, ${count.toLocaleString('en')} in the table`;
+  return {
+    key: `exceptions/${count}`,
+    mirrors: 'table/exceptions.ts',
+    title,
+    packets: LOOK_UPS,
+    chart: { name: 'exceptions', label: count.toLocaleString('en') },
+    fast: () => {
+      let sum = 0;
+      for (let i = 0; i < LOOK_UPS; i++) sum = (sum + table.find(inner[i] as number)) | 0;
+      return sum;
+    },
+    plain: () => {
+      let sum = 0;
+      for (let i = 0; i < LOOK_UPS; i++) sum = (sum + plain(inner[i] as number)) | 0;
+      return sum;
+    },
+    check: () =>
+      same(
+        title,
+        [...inner].map((address) => table.find(address)),
+        [...inner].map(plain),
+      ),
+  };
+}
+
 /** Overlays of their own, each a /16 over the same /24 of hosts. */
 function fans(count: number): Fan[] {
   return Array.from({ length: count }, (_, index) => ({
@@ -122,5 +164,9 @@ function links(count: number): Case {
 
 export function lookupCases(): Case[] {
   const rig = new Rig(SENDER);
-  return [...HOSTS.map((hosts) => fan(rig, hosts)), ...LINKS.map(links)];
+  return [
+    ...HOSTS.map((hosts) => fan(rig, hosts)),
+    ...EXCEPTIONS.map(exceptions),
+    ...LINKS.map(links),
+  ];
 }

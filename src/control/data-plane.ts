@@ -8,32 +8,23 @@ import { ENCAPS } from '../encap/encap.ts';
 import { FanwayError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import {
-  ENDPOINTS_MAX,
-  EndpointKind,
   type EndpointRecord,
+  EXCEPTIONS_MAX,
   LINKS_MAX,
   type LinkRecord,
   Offload,
+  type Tables,
 } from '../shm/layout.ts';
 import { libc } from '../sys/libc.ts';
-import { openIpip, openSendOnlyUdp, openUdp, type UnderlaySocket } from '../sys/sockets.ts';
 import { openTun, setTunPersistent, type TunDevice } from '../sys/tun.ts';
 import { COUNTERS_PER_LINK, namedCounters } from '../table/counters.ts';
+import type { Exception } from '../table/exceptions.ts';
 import { DataProcess, type ProcessReport } from './data-process.ts';
+import { EndpointSet, type EndpointState } from './endpoint-set.ts';
 import type { LinkSpec } from './link-spec.ts';
 import { endOrphans } from './orphans.ts';
 
 export type DataPlaneStatus = ProcessReport & { offloads: Record<string, string[]> };
-
-/** Sockets on one local address and port, one set for each queue, shared by links. */
-type EndpointState = {
-  key: string;
-  kind: number;
-  local: number;
-  port: number;
-  users: number;
-  queues: UnderlaySocket[][];
-};
 
 type LinkState = {
   id: number;
@@ -41,11 +32,8 @@ type LinkState = {
   endpoint: EndpointState;
   /** One device queue for each data process. */
   devices: TunDevice[];
+  exceptions: readonly Exception[];
 };
-
-function closeSockets(endpoint: EndpointState): void {
-  for (const queue of endpoint.queues) for (const socket of queue) libc.close(socket.fd);
-}
 
 /**
  * Emits `restarted` (reason) when a data process was replaced after it died.
@@ -54,7 +42,7 @@ function closeSockets(endpoint: EndpointState): void {
 export class DataPlane extends EventEmitter {
   readonly #processes: DataProcess[] = [];
   readonly #links = new Map<string, LinkState>();
-  readonly #endpoints = new Map<string, EndpointState>();
+  readonly #endpoints: EndpointSet;
   #turn: Promise<unknown> = Promise.resolve();
 
   private constructor(options: {
@@ -64,6 +52,7 @@ export class DataPlane extends EventEmitter {
     recordDirectory?: string;
   }) {
     super();
+    this.#endpoints = new EndpointSet(options.queues);
     for (let i = 0; i < options.queues; i++) {
       this.#processes.push(
         new DataProcess({
@@ -135,9 +124,7 @@ export class DataPlane extends EventEmitter {
         await this.#runAll();
       } catch (error) {
         // A restart must not hand on descriptors that are closed below.
-        for (const [queue, process] of this.#processes.entries()) {
-          process.update(this.#tables(queue));
-        }
+        this.#updateAll();
         throw error;
       } finally {
         this.#closeLink(link, false);
@@ -159,23 +146,42 @@ export class DataPlane extends EventEmitter {
       const spec = { ...link.spec, ...change };
       if (spec.local === link.spec.local) {
         link.spec = spec;
-        for (const [queue, process] of this.#processes.entries()) {
-          process.update(this.#tables(queue));
-        }
+        this.#updateAll();
         return;
       }
       const before = { endpoint: link.endpoint, spec: link.spec };
-      link.endpoint = this.#acquireEndpoint(spec);
+      link.endpoint = this.#endpoints.acquire(spec);
       link.spec = spec;
       try {
         await this.#runAll();
       } catch (error) {
-        this.#releaseEndpoint(link.endpoint);
+        this.#endpoints.release(link.endpoint);
         link.endpoint = before.endpoint;
         link.spec = before.spec;
         throw error;
       }
-      this.#releaseEndpoint(before.endpoint);
+      this.#endpoints.release(before.endpoint);
+    });
+  }
+
+  /**
+   * Replaces the overlay prefixes of a link that are on other hosts than their addresses say; takes
+   * effect while the link runs.
+   * @throws FanwayError for an unknown link, or when all links together have too many.
+   */
+  setExceptions(name: string, exceptions: readonly Exception[]): Promise<void> {
+    return this.#inTurn(async () => {
+      const link = this.#links.get(name);
+      if (link === undefined) throw new FanwayError('no-link', `there is no link ${name}`);
+      let total = exceptions.length;
+      for (const other of this.#links.values()) {
+        if (other !== link) total += other.exceptions.length;
+      }
+      if (total > EXCEPTIONS_MAX) {
+        throw new FanwayError('too-many-exceptions', `${total}: at most ${EXCEPTIONS_MAX}`);
+      }
+      link.exceptions = exceptions;
+      this.#updateAll();
     });
   }
 
@@ -212,7 +218,7 @@ export class DataPlane extends EventEmitter {
     const taken = new Set([...this.#links.values()].map((link) => link.id));
     while (taken.has(id)) id++;
     if (id >= LINKS_MAX) throw new FanwayError('too-many-links', `at most ${LINKS_MAX} links`);
-    const endpoint = this.#acquireEndpoint(spec);
+    const endpoint = this.#endpoints.acquire(spec);
     const devices: TunDevice[] = [];
     try {
       for (let i = 0; i < this.#processes.length; i++) {
@@ -228,11 +234,11 @@ export class DataPlane extends EventEmitter {
       if (first !== undefined) setTunPersistent(first.fd, true);
     } catch (error) {
       for (const device of devices) libc.close(device.fd);
-      this.#releaseEndpoint(endpoint);
+      this.#endpoints.release(endpoint);
       throw error;
     }
     for (const process of this.#processes) process.counters(id).fill(0);
-    return { id, spec, endpoint, devices };
+    return { id, spec, endpoint, devices, exceptions: [] };
   }
 
   #closeLink(link: LinkState, keepDevice: boolean): void {
@@ -240,76 +246,19 @@ export class DataPlane extends EventEmitter {
       if (!keepDevice) setTunPersistentQuietly(device.fd);
       libc.close(device.fd);
     }
-    this.#releaseEndpoint(link.endpoint);
-  }
-
-  #acquireEndpoint(spec: LinkSpec): EndpointState {
-    const kind = ENCAPS[spec.encap].udp ? EndpointKind.Udp : EndpointKind.Ipip;
-    // Links share a listening port; bridged and routed traffic on one port could not be told apart.
-    const key = `${kind}:${spec.local}:${spec.port}`;
-    const known = this.#endpoints.get(key);
-    if (known !== undefined) {
-      for (const link of this.#links.values()) {
-        if (link.endpoint === known && link.spec.encap !== spec.encap) {
-          throw new FanwayError(
-            'port-taken',
-            `port ${spec.port} carries ${link.spec.encap} for ${link.spec.name}: choose another --port for ${spec.encap}`,
-          );
-        }
-      }
-      known.users++;
-      return known;
-    }
-    if (this.#endpoints.size >= ENDPOINTS_MAX) {
-      throw new FanwayError('too-many-endpoints', `at most ${ENDPOINTS_MAX} addresses and ports`);
-    }
-    const endpoint: EndpointState = {
-      key,
-      kind,
-      local: spec.local,
-      port: spec.port,
-      users: 1,
-      queues: [],
-    };
-    try {
-      for (let i = 0; i < this.#processes.length; i++) this.#openQueueSockets(endpoint, spec, i);
-    } catch (error) {
-      closeSockets(endpoint);
-      throw error;
-    }
-    this.#endpoints.set(key, endpoint);
-    return endpoint;
-  }
-
-  #openQueueSockets(endpoint: EndpointState, spec: LinkSpec, queue: number): void {
-    const offload = spec.offload === 'auto';
-    const sockets: UnderlaySocket[] = [];
-    endpoint.queues.push(sockets);
-    if (endpoint.kind === EndpointKind.Ipip) {
-      sockets.push(openIpip(spec.local, queue, this.#processes.length));
-      return;
-    }
-    const reusePort = this.#processes.length > 1;
-    sockets.push(openUdp(spec.local, spec.port, { offload, reusePort }));
-    if (spec.sourcePorts > 1) {
-      for (let i = 0; i < spec.sourcePorts; i++) {
-        sockets.push(openSendOnlyUdp(spec.local, { offload }));
-      }
-    }
-  }
-
-  #releaseEndpoint(endpoint: EndpointState): void {
-    if (--endpoint.users > 0) return;
-    this.#endpoints.delete(endpoint.key);
-    closeSockets(endpoint);
+    this.#endpoints.release(link.endpoint);
   }
 
   async #runAll(): Promise<void> {
     await Promise.all(this.#processes.map((process, queue) => process.run(this.#tables(queue))));
   }
 
-  #tables(queue: number): { endpoints: EndpointRecord[]; links: LinkRecord[] } {
-    const used = [...this.#endpoints.values()];
+  #updateAll(): void {
+    for (const [queue, process] of this.#processes.entries()) process.update(this.#tables(queue));
+  }
+
+  #tables(queue: number): Tables {
+    const used = this.#endpoints.all();
     const endpoints = used.map((endpoint): EndpointRecord => {
       const sockets = endpoint.queues[queue] ?? [];
       const segment = sockets.every((socket) => socket.segment);
@@ -347,7 +296,10 @@ export class DataPlane extends EventEmitter {
         dscpUniform: spec.dscp === 'uniform' ? 1 : 0,
       };
     });
-    return { endpoints, links };
+    const exceptions = [...this.#links.values()].flatMap(({ id, exceptions }) =>
+      exceptions.map((exception) => ({ link: id, ...exception })),
+    );
+    return { endpoints, links, exceptions };
   }
 
   #offloadsOf(link: LinkState): string[] {

@@ -8,13 +8,7 @@ import type { ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
 import { messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
-import {
-  type EndpointRecord,
-  ERROR_SITE_NAMES,
-  LAYOUT_BYTES,
-  Layout,
-  type LinkRecord,
-} from '../shm/layout.ts';
+import { ERROR_SITE_NAMES, LAYOUT_BYTES, Layout, type Tables } from '../shm/layout.ts';
 import { spawnUnprivileged } from '../sys/capabilities.ts';
 import { errnoName, libc } from '../sys/libc.ts';
 import { createEventFd, SharedMemory, signalEventFd } from '../sys/memory.ts';
@@ -43,12 +37,6 @@ const V8_FLAGS = ['--always-sparkplug', '--max-semi-space-size=1'];
 /** Descriptors 0 to 5: stdio, segment, eventfd, parent pipe. */
 const FIRST_FREE_FD = 6;
 
-/** What the process shall run: descriptors are this process's own, renumbered for the child. */
-export type ProcessTables = {
-  endpoints: readonly EndpointRecord[];
-  links: readonly LinkRecord[];
-};
-
 export type ProcessReport = {
   pid: number;
   restarts: number;
@@ -59,8 +47,8 @@ export type ProcessReport = {
 
 type Child = { process: ChildProcess; epoch: number; startedAtMs: number; exited: Promise<void> };
 
-/** Renumbers descriptors to what the child will see; returns them with its stdio list. */
-export function renumber(tables: ProcessTables): { tables: ProcessTables; descriptors: number[] } {
+/** Renumbers this process's descriptors to what the child will see; returns its stdio list too. */
+export function renumber(tables: Tables): { tables: Tables; descriptors: number[] } {
   const descriptors: number[] = [];
   const childFd = (fd: number): number => {
     const known = descriptors.indexOf(fd);
@@ -70,6 +58,7 @@ export function renumber(tables: ProcessTables): { tables: ProcessTables; descri
     tables: {
       endpoints: tables.endpoints.map((e) => ({ ...e, sockets: e.sockets.map(childFd) })),
       links: tables.links.map((link) => ({ ...link, deviceFd: childFd(link.deviceFd) })),
+      exceptions: tables.exceptions,
     },
     descriptors,
   };
@@ -82,7 +71,7 @@ export class DataProcess {
   readonly #log: Log;
   readonly #onRestart: (reason: string) => void;
   readonly #recordDirectory: string | undefined;
-  #tables: ProcessTables = { endpoints: [], links: [] };
+  #tables: Tables = { endpoints: [], links: [], exceptions: [] };
   #child: Child | undefined;
   #epoch = 0;
   #restarts = 0;
@@ -122,7 +111,7 @@ export class DataProcess {
    * in between.
    * @throws Error when no process could be started; the predecessor then goes on.
    */
-  run(tables: ProcessTables): Promise<void> {
+  run(tables: Tables): Promise<void> {
     return this.#inTurn(() => this.#run(tables));
   }
 
@@ -132,7 +121,7 @@ export class DataProcess {
     return next;
   }
 
-  async #run(tables: ProcessTables): Promise<void> {
+  async #run(tables: Tables): Promise<void> {
     if (this.#restartTimer !== undefined) clearTimeout(this.#restartTimer);
     this.#restartTimer = undefined;
     if (tables.links.length === 0) {
@@ -153,11 +142,10 @@ export class DataProcess {
     this.#handOver(successor);
   }
 
-  /** Changes values of running links (MTU, DSCP) without a restart. */
-  update(tables: ProcessTables): void {
+  /** Changes values of running links (MTU, DSCP, exceptions) without a restart. */
+  update(tables: Tables): void {
     this.#tables = tables;
-    const numbered = renumber(tables).tables;
-    this.#layout.publish(numbered.endpoints, numbered.links);
+    this.#layout.publish(renumber(tables).tables);
     signalEventFd(this.#wakeFd);
   }
 
@@ -186,9 +174,9 @@ export class DataProcess {
   }
 
   /** Starts a process for `tables` and waits until it only lacks its turn. */
-  async #startWarm(tables: ProcessTables): Promise<Child> {
+  async #startWarm(tables: Tables): Promise<Child> {
     const numbered = renumber(tables);
-    this.#layout.publish(numbered.tables.endpoints, numbered.tables.links);
+    this.#layout.publish(numbered.tables);
     const epoch = ++this.#epoch;
     const program = join(distDirectory(), 'dataplane.js');
     const startedAtMs = performance.now();

@@ -5,6 +5,7 @@
  */
 import type { EventEmitter } from 'node:events';
 import { codeOf, FanwayError } from '../errors.ts';
+import type { Exception } from '../table/exceptions.ts';
 import type { Tunnels } from './host.ts';
 import type { LinkSpec } from './link-spec.ts';
 
@@ -25,6 +26,7 @@ export type DataPlanePort = Pick<EventEmitter, 'on'> & {
     name: string,
     change: { underlayMtu?: number; innerMtu?: number; local?: number },
   ): Promise<void>;
+  setExceptions(name: string, exceptions: readonly Exception[]): Promise<void>;
   counters(name: string): Record<string, number>;
   status(): DataProcessStatus[];
   close(options?: { keepDevices?: boolean }): Promise<void>;
@@ -67,6 +69,11 @@ export class TunnelSet implements Tunnels {
     change: { underlayMtu?: number; innerMtu?: number; local?: number },
   ): Promise<void> {
     await this.#plane?.updateLink(name, change);
+  }
+
+  /** Replaces the exceptions to a link's arithmetic; does nothing where the link does not run. */
+  async setExceptions(name: string, exceptions: readonly Exception[]): Promise<void> {
+    if (this.#names.has(name)) await this.#plane?.setExceptions(name, exceptions);
   }
 
   /** Counters of every link that runs, by link and counter name. */

@@ -211,14 +211,12 @@ export class Egress {
       return this.#drop(link, BROADCAST, segments);
     }
     const source = getIpv4Source(view, l3);
-    if ((source & link.sliceMask) >>> 0 !== link.sliceBase) {
-      return this.#drop(link, FOREIGN_SOURCE, segments);
-    }
+    if (!link.isAt(source, link.local)) return this.#drop(link, FOREIGN_SOURCE, segments);
     link.noteSender(view, frame, this.#nowMs);
     if ((destination & link.overlayMask) >>> 0 !== link.overlayBase) {
       return this.#drop(link, OUTSIDE_OVERLAY, segments);
     }
-    const peer = link.peerOf(destination);
+    const peer = link.hostOf(destination);
     if (peer === link.local) return this.#drop(link, LOCAL_DESTINATION, segments);
     const workload = (destination & sliceHostMask) >>> 0;
     if (workload === 0 || workload === sliceHostMask || !link.isHost(peer)) {
@@ -319,15 +317,13 @@ export class Egress {
     if (byteCount < ETHERNET_HEADER_BYTES + ARP_BYTES) return this.#drop(link, RUNT, 1);
     if (checkArp(view, arp, ARP_BYTES) !== Fault.None) return this.#drop(link, MALFORMED, 1);
     const sender = getArpSenderAddress(view, arp);
-    if ((sender & link.sliceMask) >>> 0 !== link.sliceBase) {
-      return this.#drop(link, FOREIGN_SOURCE, 1);
-    }
+    if (!link.isAt(sender, link.local)) return this.#drop(link, FOREIGN_SOURCE, 1);
     link.noteSender(view, frame, this.#nowMs);
     const target = getArpTargetAddress(view, arp);
     if ((target & link.overlayMask) >>> 0 !== link.overlayBase) {
       return this.#drop(link, OUTSIDE_OVERLAY, 1);
     }
-    const peer = link.peerOf(target);
+    const peer = link.hostOf(target);
     if (peer === link.local) return this.#drop(link, LOCAL_DESTINATION, 1);
     if (!link.isHost(peer)) return this.#drop(link, BROADCAST, 1);
     const start = frame - link.shimBytes;

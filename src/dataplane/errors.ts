@@ -140,6 +140,6 @@ export class ErrorQueue {
     // Old routers quote eight bytes only: then the peer table alone decides.
     const l3 = link.shimBytes + link.innerHeaderBytes;
     if (quoteBytes < l3 + 20) return true;
-    return (getIpv4Source(view, quote + l3) & link.sliceMask) >>> 0 === link.sliceBase;
+    return link.isAt(getIpv4Source(view, quote + l3), link.local);
   }
 }

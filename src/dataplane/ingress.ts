@@ -312,16 +312,14 @@ export class Ingress {
     const innerSource = getIpv4Source(view, l3);
     const sourceWorkload = (innerSource & link.sliceHostMask) >>> 0;
     if (
-      (innerSource & link.sliceMask) >>> 0 !== link.sliceOf(source) ||
+      !link.isAt(innerSource, source) ||
       sourceWorkload === 0 ||
       sourceWorkload === link.sliceHostMask
     ) {
       const end = this.#mismatch(link, source, innerSource, destination, FOREIGN_SOURCE);
       return this.#drop(link, end);
     }
-    if ((destination & link.sliceMask) >>> 0 !== link.sliceBase) {
-      return this.#drop(link, FOREIGN_DESTINATION);
-    }
+    if (!link.isAt(destination, link.local)) return this.#drop(link, FOREIGN_DESTINATION);
     const workload = (destination & link.sliceHostMask) >>> 0;
     if (workload === 0 || workload === link.sliceHostMask) return this.#drop(link, BROADCAST);
     const headerBytes = getIpv4HeaderBytes(view, l3);
@@ -385,13 +383,9 @@ export class Ingress {
     if (available < ARP_BYTES) return this.#drop(link, RUNT);
     if (checkArp(view, arp, available) !== Fault.None) return this.#drop(link, MALFORMED);
     const sender = getArpSenderAddress(view, arp);
-    if ((sender & link.sliceMask) >>> 0 !== link.sliceOf(source)) {
-      return this.#drop(link, FOREIGN_SOURCE);
-    }
+    if (!link.isAt(sender, source)) return this.#drop(link, FOREIGN_SOURCE);
     const target = getArpTargetAddress(view, arp);
-    if ((target & link.sliceMask) >>> 0 !== link.sliceBase) {
-      return this.#drop(link, FOREIGN_DESTINATION);
-    }
+    if (!link.isAt(target, link.local)) return this.#drop(link, FOREIGN_DESTINATION);
     this.#coalescer.pushPlain(link, frame, ETHERNET_HEADER_BYTES + ARP_BYTES);
   }
 }

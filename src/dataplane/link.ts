@@ -11,6 +11,7 @@ import {
   type LinkRecord,
   Offload,
 } from '../shm/layout.ts';
+import { type Exception, ExceptionTable } from '../table/exceptions.ts';
 import { LocalMacs } from '../table/local-macs.ts';
 import { ETHERNET_SOURCE_OFFSET } from '../wire/ethernet.ts';
 
@@ -120,6 +121,8 @@ export class DataLink {
   readonly counters: Float64Array;
   /** MACs behind our own bridge's other ports; only bridged links have any. */
   readonly #localMacs: LocalMacs | undefined;
+  /** Addresses that are elsewhere than arithmetic says; most fans have none. */
+  #exceptions: ExceptionTable | undefined;
   /** Reads from the device that failed since the last that did not. */
   readErrors = 0;
 
@@ -159,7 +162,21 @@ export class DataLink {
     return (this.overlayBase | ((peer & this.underlayHostMask) << this.shift)) >>> 0;
   }
 
-  /** Underlay address of the host that owns overlay address `inner`. */
+  /**
+   * Underlay address of the host that has overlay address `inner` now: by exception, else by
+   * arithmetic. Meaningless outside the overlay.
+   */
+  hostOf(inner: number): number {
+    const peer = this.#exceptions === undefined ? 0 : this.#exceptions.find(inner);
+    return peer === 0 ? this.peerOf(inner) : peer;
+  }
+
+  /** Whether an address is in the overlay and, by exception or arithmetic, at `peer`. */
+  isAt(inner: number, peer: number): boolean {
+    return (inner & this.overlayMask) >>> 0 === this.overlayBase && this.hostOf(inner) === peer;
+  }
+
+  /** Underlay address of the host whose slice contains overlay address `inner`. */
   peerOf(inner: number): number {
     return (this.underlayBase | ((inner & ~this.overlayMask) >>> this.shift)) >>> 0;
   }
@@ -193,5 +210,10 @@ export class DataLink {
   update(record: LinkRecord): void {
     this.innerMtu = record.innerMtu;
     this.dscpMode = record.dscpUniform === 1 ? 1 : 0;
+  }
+
+  /** Replaces the addresses that are elsewhere than arithmetic says. */
+  setExceptions(exceptions: readonly Exception[]): void {
+    this.#exceptions = exceptions.length === 0 ? undefined : new ExceptionTable(exceptions);
   }
 }

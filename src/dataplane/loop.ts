@@ -4,7 +4,7 @@
  * event loop; control wakes it by the eventfd and reads its progress from shared memory.
  * @module
  */
-import { type Layout, WorkerState } from '../shm/layout.ts';
+import { type ExceptionRecord, type Layout, type Tables, WorkerState } from '../shm/layout.ts';
 import { POLLERR, POLLHUP, POLLIN, POLLNVAL } from '../sys/constants.ts';
 import { libc } from '../sys/libc.ts';
 import { eventIndex } from '../table/counters.ts';
@@ -76,6 +76,7 @@ export class Loop {
       this.#links.push(link);
       endpoint.add(link);
     }
+    this.#update(config);
     this.#generation = config.generation;
     const tooBig = new TooBig(this.#arena);
     const coalescer = new Coalescer(this.#arena, new DeviceWriter(this.#arena, layout));
@@ -227,8 +228,20 @@ export class Loop {
     if (this.#layout.generation() === this.#generation) return;
     const config = this.#readConfig();
     this.#generation = config.generation;
-    for (const record of config.links) {
-      for (const link of this.#links) if (link.id === record.id) link.update(record);
+    this.#update(config);
+  }
+
+  #update({ links, exceptions }: Tables): void {
+    const byLink = new Map<number, ExceptionRecord[]>();
+    for (const exception of exceptions) {
+      const list = byLink.get(exception.link);
+      if (list === undefined) byLink.set(exception.link, [exception]);
+      else list.push(exception);
+    }
+    for (const record of links) {
+      const link = this.#links.find(({ id }) => id === record.id);
+      link?.update(record);
+      link?.setExceptions(byLink.get(record.id) ?? []);
     }
   }
 }

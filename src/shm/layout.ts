@@ -6,6 +6,7 @@
  * 256   endpoints   32 × 128 bytes, written by control
  * 4352  links       256 × 128 bytes, written by control
  * 37120 counters    256 columns × 128 doubles, written by the data process only
+ * 299264 exceptions 131,072 × 16 bytes, written by control
  * ```
  *
  * Records change under a seqlock: control makes `generation` odd, writes, makes it even; the data
@@ -15,7 +16,7 @@
  */
 
 export const LAYOUT_MAGIC = 0x66616e77; // 'fanw'
-export const LAYOUT_VERSION = 1;
+export const LAYOUT_VERSION = 2;
 
 export const ENDPOINTS_MAX = 32;
 export const LINKS_MAX = 256;
@@ -29,8 +30,12 @@ const ENDPOINTS_OFFSET = HEADER_BYTES;
 const LINKS_OFFSET = ENDPOINTS_OFFSET + ENDPOINTS_MAX * ENDPOINT_BYTES;
 export const COUNTERS_OFFSET = LINKS_OFFSET + LINKS_MAX * LINK_BYTES;
 const COUNTERS_PER_COLUMN = 128;
+/** Overlay prefixes, of all links together, that live on another host than arithmetic says. */
+export const EXCEPTIONS_MAX = 131_072;
+const EXCEPTION_BYTES = 16;
+const EXCEPTIONS_OFFSET = COUNTERS_OFFSET + LINKS_MAX * COUNTERS_PER_COLUMN * 8;
 /** Size of the whole segment, bytes; pages that are never touched cost nothing. */
-export const LAYOUT_BYTES = COUNTERS_OFFSET + LINKS_MAX * COUNTERS_PER_COLUMN * 8;
+export const LAYOUT_BYTES = EXCEPTIONS_OFFSET + EXCEPTIONS_MAX * EXCEPTION_BYTES;
 
 // Header words, offsets in bytes.
 const MAGIC = 0;
@@ -40,6 +45,7 @@ const LINK_COUNT = 12;
 const ENDPOINT_COUNT = 16;
 const EPOCH = 20;
 const BUSY_POLL_US = 24;
+const EXCEPTION_COUNT = 28;
 // Written by the data process only.
 const WORKER_STATE = 64;
 const WORKER_ERRNO = 68;
@@ -107,6 +113,16 @@ const LINK_WORDS = [
   'dscpUniform',
 ] as const satisfies readonly (keyof LinkRecord)[];
 
+/** Overlay addresses of link `link` that are at `peer`. Addresses are host-order u32. */
+export type ExceptionRecord = { link: number; address: number; length: number; peer: number };
+
+/** All that control publishes, in one step. */
+export type Tables = {
+  endpoints: readonly EndpointRecord[];
+  links: readonly LinkRecord[];
+  exceptions: readonly ExceptionRecord[];
+};
+
 /** What the worker last said of itself. `heartbeat` counts loop rounds, idle ones included. */
 export type WorkerStatus = {
   state: number;
@@ -143,7 +159,9 @@ export class Layout {
   }
 
   /** Control: replaces all records in one step, as readers see it. */
-  publish(endpoints: readonly EndpointRecord[], links: readonly LinkRecord[]): void {
+  publish({ endpoints, links, exceptions }: Tables): void {
+    if (exceptions.length > EXCEPTIONS_MAX)
+      throw new RangeError(`over ${EXCEPTIONS_MAX} exceptions`);
     if (endpoints.length > ENDPOINTS_MAX) throw new RangeError(`over ${ENDPOINTS_MAX} endpoints`);
     if (links.length > LINKS_MAX) throw new RangeError(`over ${LINKS_MAX} links`);
     // Atomics order the odd generation before, and the even one after, every plain store between.
@@ -151,7 +169,9 @@ export class Layout {
     for (const [i, endpoint] of endpoints.entries()) this.#writeEndpoint(i, endpoint);
     for (const [i, link] of links.entries()) this.#writeLink(i, link);
     this.#view.setUint32(ENDPOINT_COUNT, endpoints.length, true);
+    for (const [i, exception] of exceptions.entries()) this.#writeException(i, exception);
     this.#view.setUint32(LINK_COUNT, links.length, true);
+    this.#view.setUint32(EXCEPTION_COUNT, exceptions.length, true);
     Atomics.add(this.#words, GENERATION / 4, 1);
   }
 
@@ -161,7 +181,7 @@ export class Layout {
   }
 
   /** Data: a consistent copy of all records, or undefined when control was writing: try again. */
-  read(): { endpoints: EndpointRecord[]; links: LinkRecord[]; generation: number } | undefined {
+  read(): (Tables & { generation: number }) | undefined {
     const generation = this.generation();
     if (generation % 2 !== 0) return undefined;
     const endpointCount = Math.min(this.#view.getUint32(ENDPOINT_COUNT, true), ENDPOINTS_MAX);
@@ -170,7 +190,11 @@ export class Layout {
     for (let i = 0; i < endpointCount; i++) endpoints.push(this.#readEndpoint(i));
     const links: LinkRecord[] = [];
     for (let i = 0; i < linkCount; i++) links.push(this.#readLink(i));
-    return this.generation() === generation ? { endpoints, links, generation } : undefined;
+    const exceptionCount = Math.min(this.#view.getUint32(EXCEPTION_COUNT, true), EXCEPTIONS_MAX);
+    const exceptions: ExceptionRecord[] = [];
+    for (let i = 0; i < exceptionCount; i++) exceptions.push(this.#readException(i));
+    const tables = { endpoints, links, exceptions, generation };
+    return this.generation() === generation ? tables : undefined;
   }
 
   #writeEndpoint(index: number, endpoint: EndpointRecord): void {
@@ -227,6 +251,24 @@ export class Layout {
       innerMtu: word('innerMtu'),
       underlayMtu: word('underlayMtu'),
       dscpUniform: word('dscpUniform'),
+    };
+  }
+
+  #writeException(index: number, exception: ExceptionRecord): void {
+    const at = EXCEPTIONS_OFFSET + index * EXCEPTION_BYTES;
+    this.#view.setUint32(at, exception.link, true);
+    this.#view.setUint32(at + 4, exception.address, true);
+    this.#view.setUint32(at + 8, exception.length, true);
+    this.#view.setUint32(at + 12, exception.peer, true);
+  }
+
+  #readException(index: number): ExceptionRecord {
+    const at = EXCEPTIONS_OFFSET + index * EXCEPTION_BYTES;
+    return {
+      link: this.#view.getUint32(at, true),
+      address: this.#view.getUint32(at + 4, true),
+      length: this.#view.getUint32(at + 8, true),
+      peer: this.#view.getUint32(at + 12, true),
     };
   }
 
