@@ -9,9 +9,9 @@
  * @module
  */
 import { createCipheriv, createDecipheriv, createHmac, hkdfSync } from 'node:crypto';
+import { TAG_BYTES } from '../wire/gossip/envelope.ts';
 
 const ALGORITHM = 'aes-256-gcm';
-export const TAG_BYTES = 16;
 /** The part of the nonce that travels in front of the sealed bytes. */
 export const SYNTHETIC_BYTES = 4;
 /** What sealing adds. */

@@ -21,6 +21,7 @@ export class ReplayWindow {
   constructor(highest: number) {
     this.#highest = highest;
     this.#words.fill(0xffff_ffff);
+    this.#words[indexOf(highest)] = 2 ** ((highest % 32) + 1) - 1;
   }
 
   get highest(): number {
