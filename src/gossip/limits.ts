@@ -4,6 +4,9 @@
  * @module
  */
 
+import { DATAGRAM_BYTES_MAX } from '../wire/gossip/bounds.ts';
+import { HEADER_BYTES, TAG_BYTES } from '../wire/gossip/envelope.ts';
+
 export {
   BLOCK_BYTES_MAX,
   DATAGRAM_BYTES_MAX,
@@ -17,6 +20,8 @@ export const MEMBERS_MAX = 1024;
 /** Announcements of one owner, and of all together. */
 export const ITEMS_PER_OWNER_MAX = 16_384;
 export const ITEMS_MAX = 262_144;
+/** Blocks of one owner that hold at one time; an author joins its small ones before. */
+export const BLOCKS_PER_OWNER_MAX = 2048;
 /** Own blocks sent around one by one; of a longer run only the head, and the rest is fetched. */
 export const OWN_BROADCASTS_MAX = 8;
 /** Messages that wait to be passed on, all together. */
@@ -33,3 +38,5 @@ export const RECONNECTS_PER_SECOND_MAX = 8;
 export const SEEDS_MAX = 64;
 /** How long the head of a dead or departed owner is kept, so that its old blocks stay refused. */
 export const HEAD_HORIZON_MS = 24 * 3600 * 1000;
+/** What a node puts into one datagram, bytes; the header and the tag come on top. */
+export const PAYLOAD_BYTES_MAX = DATAGRAM_BYTES_MAX - HEADER_BYTES - TAG_BYTES;
