@@ -4,7 +4,14 @@
  * @module
  */
 
-import type { Endpoint, NodeId, PeerItem, RawBlock, SequenceRange } from '../wire/gossip/types.ts';
+import type {
+  Announcement,
+  Endpoint,
+  NodeId,
+  PeerItem,
+  RawBlock,
+  SequenceRange,
+} from '../wire/gossip/types.ts';
 import type { Counters } from './counters.ts';
 import type { Signer, Verifier } from './signer.ts';
 

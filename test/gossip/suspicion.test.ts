@@ -1,0 +1,46 @@
+import t from 'tap';
+import { Suspicion, suspicionTimes } from '../../src/gossip/suspicion.ts';
+
+const VERSION = { epoch: 1, sequence: 1 };
+
+t.test('suspicionTimes() grows with the logarithm of the members', async (t) => {
+  // [members, minimum ms, maximum ms, confirmations]
+  const table: [number, number, number, number][] = [
+    [2, 3000, 3000, 0],
+    [3, 3000, 18_000, 1],
+    [4, 3000, 18_000, 2],
+    [10, 3000, 18_000, 2],
+    [64, 5418, 32_511, 2],
+    [100, 6000, 36_000, 2],
+    [1000, 9000, 54_000, 2],
+  ];
+  for (const [members, minMs, maxMs, confirmations] of table) {
+    const times = suspicionTimes(members, 1000);
+    t.equal(Math.round(times.minMs), minMs, `${members} members, minimum`);
+    t.equal(Math.round(times.maxMs), maxMs, `${members} members, maximum`);
+    t.equal(times.confirmations, confirmations, `${members} members, confirmations`);
+  }
+});
+
+t.test('each accuser shortens the time, down to the minimum', async (t) => {
+  const times = { minMs: 1000, maxMs: 6000, confirmations: 2 };
+  const suspicion = new Suspicion(VERSION, 'a', 500, times);
+  t.equal(suspicion.deadlineMs, 6500);
+  t.notOk(suspicion.confirm('a'), 'the same accuser again is no news');
+  t.equal(suspicion.deadlineMs, 6500);
+  t.ok(suspicion.confirm('b'));
+  t.equal(
+    Math.round(suspicion.deadlineMs),
+    500 + Math.round(6000 - (Math.log(2) / Math.log(3)) * 5000),
+  );
+  t.ok(suspicion.confirm('c'));
+  t.equal(suspicion.deadlineMs, 1500);
+  t.notOk(suspicion.confirm('d'), 'more accusers than count are not passed on');
+  t.equal(suspicion.deadlineMs, 1500);
+});
+
+t.test('where nobody can confirm the minimum holds at once', async (t) => {
+  const suspicion = new Suspicion(VERSION, 'a', 0, suspicionTimes(2, 1000));
+  t.equal(suspicion.deadlineMs, 3000);
+  t.notOk(suspicion.confirm('b'));
+});
