@@ -38,5 +38,7 @@ export const RECONNECTS_PER_SECOND_MAX = 8;
 export const SEEDS_MAX = 64;
 /** How long the head of a dead or departed owner is kept, so that its old blocks stay refused. */
 export const HEAD_HORIZON_MS = 24 * 3600 * 1000;
-/** What a node puts into one datagram, bytes; the header and the tag come on top. */
-export const PAYLOAD_BYTES_MAX = DATAGRAM_BYTES_MAX - HEADER_BYTES - TAG_BYTES;
+/** Between header and tag, beside the payload: recipient, part of the nonce, count of the padding. */
+export const SEALING_BYTES = 9;
+/** What a node puts into one datagram, bytes. */
+export const PAYLOAD_BYTES_MAX = DATAGRAM_BYTES_MAX - HEADER_BYTES - SEALING_BYTES - TAG_BYTES;
