@@ -5,6 +5,8 @@
  */
 import { type Announcement, ItemKind } from '../wire/gossip/types.ts';
 
+const VNIS = 2 ** 24;
+
 /** The part of an announcement that says what it is about. An announcement is its own key. */
 export type EntryKey =
   | { kind: typeof ItemKind.Mac; vni: number; mac: number }
@@ -15,7 +17,12 @@ export type EntryKey =
 
 /** Kind and VNI (24 bits) in one number: which table a key belongs to. */
 export function tableOf(key: { kind: ItemKind; vni: number }): number {
-  return key.kind * 0x100_0000 + key.vni;
+  return key.kind * VNIS + key.vni;
+}
+
+/** What {@link tableOf} has put together. */
+export function kindAndVni(table: number): { kind: number; vni: number } {
+  return { kind: Math.floor(table / VNIS), vni: table % VNIS };
 }
 
 /** The rest of a key in one number, unique within its table. */
