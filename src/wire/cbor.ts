@@ -242,7 +242,7 @@ function prepare(value: CborValue, depth: number): unknown {
   let before = -1;
   for (const [key, element] of value) {
     if (itemsLeft-- === 0) refuse('items', `more than ${CBOR_ITEMS_MAX} values`);
-    if (key < 0 || Object.is(key, -0)) refuse('key-type', `key ${key}`);
+    if (!(key >= 0)) refuse('key-type', `key ${key}`);
     if (key < before) refuse('key-order', `key ${key} after ${before}`);
     before = key;
     entries.set(prepareInteger(key), prepare(element, depth + 1));
