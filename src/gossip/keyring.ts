@@ -15,7 +15,10 @@ export const KEYS_MAX = 8;
 /** A key and its number on the wire, which says nothing about it to who does not have it. */
 export type ClusterKey = { readonly id: number; readonly bytes: Uint8Array };
 
-/** First four bytes of SHA-256 of the key behind a name of its own; never 0, which means "none". */
+/** The key number of what is not sealed. */
+export const NO_KEY = 0;
+
+/** First four bytes of SHA-256 of the key behind a name of its own; never {@link NO_KEY}. */
 function keyIdOf(bytes: Uint8Array): number {
   const hash = createHash('sha256').update('fanway gossip key id 1').update(bytes).digest();
   return hash.readUInt32BE(0) || 1;

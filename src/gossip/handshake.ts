@@ -1,0 +1,134 @@
+/**
+ * How a session proves that it lives now, and not in a recording.
+ *
+ *   data       B to A   any datagram of a session that A does not know, or from elsewhere
+ *   challenge  A to B   names that datagram, carries a token
+ *   response   B to A   carries the token back, and which keys B can open with
+ *
+ * The token is a keyed hash of session, address and time: A remembers nothing until it comes
+ * back. Each data datagram is padded so that the challenge is never longer.
+ * @module
+ */
+import { createHmac, timingSafeEqual } from 'node:crypto';
+import { SESSION_NONCE_BYTES } from '../wire/gossip/envelope.ts';
+import type { Endpoint } from '../wire/gossip/types.ts';
+import { KEYS_MAX } from './keyring.ts';
+
+export const TOKEN_BYTES = 16;
+/** A token is good for one to two of these, by the clock of whoever made it. */
+export const TOKEN_SLOT_MS = 4000;
+const SECRET_BYTES = 32;
+
+/** Why a challenge was sent: "prove that you live", "your counter is behind what I have seen". */
+export const ChallengeReason = { Prove: 0, Behind: 1 } as const;
+
+const COUNTER_OFFSET = 1;
+const NONCE_OFFSET = COUNTER_OFFSET + 8;
+const REST_OFFSET = NONCE_OFFSET + SESSION_NONCE_BYTES;
+/** What a challenge seals, and the least that a data datagram seals. */
+export const CHALLENGE_BYTES = REST_OFFSET + TOKEN_BYTES;
+
+export type Challenge = {
+  /** The datagram that it is about: its counter, and its session's nonce. */
+  counter: number;
+  nonce: Uint8Array;
+} & (
+  | { reason: typeof ChallengeReason.Prove; token: Uint8Array }
+  /** `highest` is the highest counter of the session that was seen. */
+  | { reason: typeof ChallengeReason.Behind; highest: number }
+);
+
+function putCounter(view: DataView, offset: number, counter: number): void {
+  view.setUint32(offset, Math.floor(counter / 2 ** 32));
+  view.setUint32(offset + 4, counter % 2 ** 32);
+}
+
+function getCounter(view: DataView, offset: number): number {
+  return view.getUint32(offset) * 2 ** 32 + view.getUint32(offset + 4);
+}
+
+export function encodeChallenge(challenge: Challenge): Uint8Array {
+  const bytes = new Uint8Array(CHALLENGE_BYTES);
+  const view = new DataView(bytes.buffer);
+  bytes[0] = challenge.reason;
+  putCounter(view, COUNTER_OFFSET, challenge.counter);
+  bytes.set(challenge.nonce, NONCE_OFFSET);
+  if (challenge.reason === ChallengeReason.Prove) bytes.set(challenge.token, REST_OFFSET);
+  else putCounter(view, REST_OFFSET, challenge.highest);
+  return bytes;
+}
+
+/** Undefined when it is none. */
+export function decodeChallenge(bytes: Uint8Array): Challenge | undefined {
+  if (bytes.length !== CHALLENGE_BYTES) return undefined;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const counter = getCounter(view, COUNTER_OFFSET);
+  const nonce = bytes.subarray(NONCE_OFFSET, REST_OFFSET);
+  const reason = bytes[0];
+  if (reason === ChallengeReason.Prove) {
+    return { reason, counter, nonce, token: bytes.subarray(REST_OFFSET) };
+  }
+  if (reason !== ChallengeReason.Behind) return undefined;
+  return { reason, counter, nonce, highest: getCounter(view, REST_OFFSET) };
+}
+
+export type Response = { token: Uint8Array; keyIds: number[] };
+
+export function encodeResponse({ token, keyIds }: Response): Uint8Array {
+  const bytes = new Uint8Array(TOKEN_BYTES + 4 * keyIds.length);
+  const view = new DataView(bytes.buffer);
+  bytes.set(token);
+  for (const [index, id] of keyIds.entries()) view.setUint32(TOKEN_BYTES + 4 * index, id);
+  return bytes;
+}
+
+/** Undefined when it is none. */
+export function decodeResponse(bytes: Uint8Array): Response | undefined {
+  const count = (bytes.length - TOKEN_BYTES) / 4;
+  if (!Number.isInteger(count) || count < 1 || count > KEYS_MAX) return undefined;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const keyIds = Array.from({ length: count }, (_, i) => view.getUint32(TOKEN_BYTES + 4 * i));
+  return { token: bytes.subarray(0, TOKEN_BYTES), keyIds };
+}
+
+/** Makes tokens and knows its own again. */
+export class Tokens {
+  readonly #random: (bytes: number) => Uint8Array;
+  #secret: Uint8Array;
+
+  constructor(random: (bytes: number) => Uint8Array) {
+    this.#random = random;
+    this.#secret = random(SECRET_BYTES);
+  }
+
+  /** For a session (sender, epoch and nonce) at an address. */
+  make(session: Uint8Array, from: Endpoint, nowMs: number): Uint8Array {
+    return this.#inSlot(session, from, slotOf(nowMs));
+  }
+
+  /** In constant time. */
+  isGood(token: Uint8Array, session: Uint8Array, from: Endpoint, nowMs: number): boolean {
+    const slot = slotOf(nowMs);
+    const now = timingSafeEqual(token, this.#inSlot(session, from, slot));
+    return timingSafeEqual(token, this.#inSlot(session, from, slot - 1)) || now;
+  }
+
+  /** Makes all tokens void that are under way. */
+  renew(): void {
+    this.#secret = this.#random(SECRET_BYTES);
+  }
+
+  #inSlot(session: Uint8Array, { address, port }: Endpoint, slot: number): Uint8Array {
+    const rest = new Uint8Array(14);
+    const view = new DataView(rest.buffer);
+    view.setUint32(0, address);
+    view.setUint16(4, port);
+    view.setFloat64(6, slot);
+    const hmac = createHmac('sha256', this.#secret).update(session).update(rest);
+    return hmac.digest().subarray(0, TOKEN_BYTES);
+  }
+}
+
+function slotOf(nowMs: number): number {
+  return Math.floor(nowMs / TOKEN_SLOT_MS);
+}

@@ -1,0 +1,387 @@
+/**
+ * Sealed datagrams: whose they are, whether they are new, and how a sender that nobody knows yet
+ * proves that it lives. Nothing is sent to an address whose datagram did not authenticate; what
+ * was recorded and comes again gets at most a challenge, which is rate-limited, not longer than
+ * what came, and not answered by the node that it claims to be from.
+ *
+ * What this does not stop: whoever has the cluster's key can send in another member's name. It
+ * can say what no signature covers (that somebody is alive or silent), never what that member
+ * announces: that is signed.
+ * @module
+ */
+import {
+  checkEnvelope,
+  EnvelopeFault,
+  EnvelopeKind,
+  getEnvelopeCounter,
+  getEnvelopeKeyId,
+  getEnvelopeKind,
+  getEnvelopeSender,
+  HEADER_BYTES,
+} from '../wire/gossip/envelope.ts';
+import type { Endpoint, NodeId } from '../wire/gossip/types.ts';
+import type { Channel, ChannelStream, Opened } from './channel.ts';
+import { SEAL_BYTES } from './cipher.ts';
+import type { Counters, GossipCounter } from './counters.ts';
+import {
+  CHALLENGE_BYTES,
+  ChallengeReason,
+  decodeChallenge,
+  decodeResponse,
+  encodeChallenge,
+  encodeResponse,
+  Tokens,
+} from './handshake.ts';
+import { type ClusterKey, type Keyring, NO_KEY } from './keyring.ts';
+import { PAYLOAD_BYTES_MAX } from './limits.ts';
+import { type Notice, Notices } from './notices.ts';
+import { pad, unpad } from './padding.ts';
+import { Verdict } from './replay.ts';
+import { ANYBODY, CLEAR_BYTES, Label, recipientOf, Sealer, sessionFields } from './sealer.ts';
+import { SentPayloads } from './sent.ts';
+import { placeOf, SESSION_IDLE_MS, type Session, Sessions } from './sessions.ts';
+import { STRANGER_BURST, STRANGER_PER_SECOND, Strangers, TokenBuckets } from './strangers.ts';
+import { SecureStream } from './stream.ts';
+
+/** Endpoints of which we know who is there. */
+const PEERS_MAX = 4096;
+/** Addresses that were challenged a moment ago. */
+const CHALLENGED_MAX = 4096;
+/**
+ * How many more than a quarter of the datagrams taken may be refused as seen or old: the network
+ * alone does not repeat so many.
+ */
+const BEHIND_AFTER = 8;
+/** Our own session is renewed at most so often, whatever others say of it. */
+const RENEWAL_MS = 10_000;
+
+export type SecureOptions = {
+  keyring: Keyring;
+  /** The cluster's name: another one opens nothing, with the same key. */
+  label: string;
+  self: NodeId;
+  epoch: number;
+  /** Unpredictable bytes. */
+  random: (bytes: number) => Uint8Array;
+  /** Monotonic. */
+  nowMs: () => number;
+  counters: Counters;
+  /** Takes what open() sends of its own accord. */
+  send: (to: Endpoint, datagram: Uint8Array) => void;
+  notice: Notice;
+};
+
+/** A datagram that is authentic. */
+type Authentic = {
+  from: Endpoint;
+  datagram: Uint8Array;
+  sender: NodeId;
+  counter: number;
+  key: ClusterKey;
+  /** Sender, epoch and nonce. */
+  sessionId: string;
+  session: Session | undefined;
+  recipient: number;
+  plaintext: Uint8Array;
+  nowMs: number;
+};
+
+/** How a datagram is counted that cannot be one of ours. */
+export const ENVELOPE_FAULTS: { readonly [F in EnvelopeFault]: GossipCounter } = {
+  [EnvelopeFault.None]: 'sealed.refused.content',
+  [EnvelopeFault.Short]: 'sealed.refused.size',
+  [EnvelopeFault.Long]: 'sealed.refused.size',
+  [EnvelopeFault.Version]: 'sealed.refused.version',
+  [EnvelopeFault.Kind]: 'sealed.refused.kind',
+  [EnvelopeFault.Counter]: 'sealed.refused.counter',
+};
+
+export class Secure implements Channel {
+  readonly isSealed = true;
+  readonly #options: SecureOptions;
+  readonly #label: Label;
+  readonly #sealer: Sealer;
+  readonly #self: number;
+  readonly #sessions = new Sessions();
+  readonly #sent = new SentPayloads();
+  readonly #strangers = new Strangers();
+  readonly #challenged = new TokenBuckets(STRANGER_PER_SECOND, STRANGER_BURST, CHALLENGED_MAX);
+  readonly #tokens: Tokens;
+  /** Who is at an endpoint; the one that was heard longest ago comes first. */
+  readonly #peers = new Map<number, NodeId>();
+  readonly #notices: Notices;
+  #renewedMs = Number.NEGATIVE_INFINITY;
+
+  constructor(options: SecureOptions) {
+    const { self, epoch, random } = options;
+    this.#options = options;
+    this.#label = new Label(options.label);
+    this.#sealer = new Sealer({ self, epoch, label: this.#label, random });
+    this.#self = recipientOf(self);
+    this.#tokens = new Tokens(random);
+    this.#notices = new Notices(options.notice);
+  }
+
+  /** Sessions of others that are known now. */
+  get sessions(): number {
+    return this.#sessions.size;
+  }
+
+  /** To be called when the keyring was changed: the others learn which keys we have now. */
+  keysChanged(): void {
+    this.#sessions.forgetSubkeys();
+    this.#sent.clear();
+    this.#sealer.renew();
+  }
+
+  seal(to: Endpoint, payload: Uint8Array): Uint8Array {
+    const datagram = this.#seal(to, payload);
+    const atMs = this.#options.nowMs();
+    this.#sent.keep({ counter: this.#sealer.counter, to, payload, atMs });
+    return datagram;
+  }
+
+  #seal(to: Endpoint, payload: Uint8Array): Uint8Array {
+    if (payload.length > PAYLOAD_BYTES_MAX) {
+      throw new RangeError(`a payload of ${payload.length} bytes; ${PAYLOAD_BYTES_MAX} fit`);
+    }
+    const peer = this.#peers.get(placeOf(to));
+    const recipient = peer === undefined ? ANYBODY : recipientOf(peer);
+    const plaintext = pad(payload, CHALLENGE_BYTES);
+    return this.#sealer.seal(EnvelopeKind.Data, this.#keyFor(peer), recipient, plaintext);
+  }
+
+  /** The key in use, unless the peer said that it does not have it and has another of ours. */
+  #keyFor(peer: NodeId | undefined): ClusterKey {
+    const { keyring } = this.#options;
+    const session = peer === undefined ? undefined : this.#sessions.latest(peer);
+    if (session === undefined) return keyring.inUse;
+    return keyring.keys.find(({ id }) => session.keyIds.includes(id)) ?? keyring.inUse;
+  }
+
+  open(from: Endpoint, datagram: Uint8Array): Opened | undefined {
+    const authentic = this.#authenticate(from, datagram);
+    if (authentic === undefined) return undefined;
+    const kind = getEnvelopeKind(viewOf(datagram));
+    if (kind === EnvelopeKind.Data) return this.#data(authentic);
+    // Challenges and responses always know whom they are for.
+    if (authentic.recipient !== this.#self) return this.#refuse('sealed.refused.misdirected');
+    if (kind === EnvelopeKind.Challenge) return this.#challenge(authentic);
+    return this.#response(authentic);
+  }
+
+  admit(address: number): boolean {
+    if (this.#sessions.isKnown(address)) return true;
+    if (this.#strangers.admit(address, this.#options.nowMs())) return true;
+    this.#refuse('sealed.limited.strangers');
+    return false;
+  }
+
+  connect(to: Endpoint, peer: NodeId): ChannelStream {
+    const { keyring, self, epoch, random } = this.#options;
+    const key = this.#keyFor(this.#peers.get(placeOf(to)) ?? peer);
+    const label = this.#label.bytes;
+    return new SecureStream({ role: 'connect', keyring, key, label, self, epoch, random, peer });
+  }
+
+  accept(): ChannelStream {
+    const { keyring, self, epoch, random } = this.#options;
+    const label = this.#label.bytes;
+    return new SecureStream({ role: 'accept', keyring, label, self, epoch, random });
+  }
+
+  #refuse(name: GossipCounter): undefined {
+    this.#options.counters.count(name);
+    return undefined;
+  }
+
+  /** Cheap checks first; what authenticates is of somebody who has one of our keys. */
+  #authenticate(from: Endpoint, datagram: Uint8Array): Authentic | undefined {
+    const { keyring, label, nowMs: now } = this.#options;
+    const view = viewOf(datagram);
+    const fault = checkEnvelope(view);
+    if (fault !== EnvelopeFault.None) return this.#refuse(ENVELOPE_FAULTS[fault]);
+    if (datagram.length <= CLEAR_BYTES + SEAL_BYTES) return this.#refuse('sealed.refused.size');
+    const keyId = getEnvelopeKeyId(view);
+    const nowMs = now();
+    if (keyId === NO_KEY) {
+      this.#notices.plaintext(from.address, nowMs);
+      return this.#refuse('sealed.refused.plaintext');
+    }
+    const key = keyring.get(keyId);
+    if (key === undefined) {
+      this.#notices.unknownKey(from.address, keyId, keyring, nowMs);
+      return this.#refuse('sealed.refused.key');
+    }
+    if (!this.admit(from.address)) return undefined;
+    const fields = sessionFields(datagram);
+    const sessionId = Buffer.from(fields.buffer, fields.byteOffset, fields.length).toString(
+      'latin1',
+    );
+    const session = this.#sessions.get(sessionId);
+    const subkeys = session?.subkeys.get(keyId) ?? this.#label.subkeys(key, fields);
+    const counter = getEnvelopeCounter(view);
+    const plaintext = this.#label.open(subkeys, counter, datagram);
+    if (plaintext === undefined) {
+      this.#notices.tag(from.address, keyId, label, nowMs);
+      return this.#refuse('sealed.refused.tag');
+    }
+    session?.subkeys.set(keyId, subkeys);
+    const sender = getEnvelopeSender(view);
+    if (sender === this.#options.self && this.#isOwn(fields)) {
+      return this.#refuse('sealed.refused.reflected');
+    }
+    const recipient = view.getUint32(HEADER_BYTES);
+    return {
+      ...{ from, datagram, sender, counter, key, sessionId, session, recipient, plaintext },
+      nowMs,
+    };
+  }
+
+  #isOwn(fields: Uint8Array): boolean {
+    return Buffer.compare(fields.subarray(-this.#sealer.nonce.length), this.#sealer.nonce) === 0;
+  }
+
+  #data(one: Authentic): Opened | undefined {
+    const { session, from, nowMs } = one;
+    if (one.recipient !== this.#self) {
+      const isForAnybody = one.recipient === ANYBODY;
+      return this.#askFor(
+        isForAnybody ? 'sealed.refused.session' : 'sealed.refused.misdirected',
+        one,
+      );
+    }
+    if (session === undefined) return this.#askFor('sealed.refused.session', one);
+    if (!session.places.includes(placeOf(from))) return this.#askFor('sealed.refused.address', one);
+    const verdict = session.window.accept(one.counter);
+    if (verdict !== Verdict.Fresh) {
+      session.repeats += 1;
+      if (session.repeats >= BEHIND_AFTER) this.#tellBehind(one, session);
+      return this.#refuse(
+        verdict === Verdict.Seen ? 'sealed.refused.replayed' : 'sealed.refused.old',
+      );
+    }
+    session.repeats = Math.max(0, session.repeats - 0.25);
+    this.#sessions.touch(session, nowMs);
+    this.#learnPeer(placeOf(from), one.sender);
+    const payload = unpad(one.plaintext);
+    if (payload === undefined) return this.#refuse('sealed.refused.content');
+    this.#options.counters.count('sealed.opened');
+    return { sender: one.sender, payload };
+  }
+
+  /** Refuses a datagram and asks its sender to prove that it lives, and where. */
+  #askFor(refusal: GossipCounter, one: Authentic): undefined {
+    const { datagram, from, counter, nowMs } = one;
+    const fields = sessionFields(datagram);
+    const token = this.#tokens.make(fields, from, nowMs);
+    const nonce = fields.subarray(-this.#sealer.nonce.length);
+    const reason = ChallengeReason.Prove;
+    this.#sendChallenge(one, encodeChallenge({ reason, counter, nonce, token }));
+    return this.#refuse(refusal);
+  }
+
+  /** Tells a sender that it repeats itself: it may have been set back to an earlier state. */
+  #tellBehind(one: Authentic, { window }: Session): void {
+    const nonce = sessionFields(one.datagram).subarray(-this.#sealer.nonce.length);
+    const reason = ChallengeReason.Behind;
+    const { counter } = one;
+    this.#sendChallenge(one, encodeChallenge({ reason, counter, nonce, highest: window.highest }));
+  }
+
+  #sendChallenge({ datagram, from, key, sender, nowMs }: Authentic, plaintext: Uint8Array): void {
+    const { counters, send } = this.#options;
+    const sizeBytes = CLEAR_BYTES + plaintext.length + SEAL_BYTES;
+    if (sizeBytes > datagram.length || !this.#challenged.take(from.address, nowMs)) {
+      counters.count('sealed.limited.challenges');
+      return;
+    }
+    counters.count('challenges.sent');
+    // With the key that came: the other end may have no other.
+    send(from, this.#sealer.seal(EnvelopeKind.Challenge, key, recipientOf(sender), plaintext));
+  }
+
+  /** Somebody does not know us: we say who we are, and what we said a moment ago. */
+  #challenge({ plaintext, sender, key, nowMs }: Authentic): undefined {
+    const { counters, send, keyring } = this.#options;
+    const challenge = decodeChallenge(plaintext);
+    if (challenge === undefined) return this.#refuse('sealed.refused.content');
+    const isOurs = Buffer.compare(challenge.nonce, this.#sealer.nonce) === 0;
+    const sent = isOurs ? this.#sent.take(challenge.counter, nowMs) : undefined;
+    const to = sent?.[0]?.to;
+    if (sent === undefined || to === undefined) return this.#refuse('sealed.refused.challenge');
+    this.#learnPeer(placeOf(to), sender);
+    if (challenge.reason === ChallengeReason.Prove) {
+      const keyIds = keyring.keys.map(({ id }) => id);
+      const response = encodeResponse({ token: challenge.token, keyIds });
+      counters.count('challenges.answered');
+      send(to, this.#sealer.seal(EnvelopeKind.Response, key, recipientOf(sender), response));
+    } else if (!this.#renewIfBehind(challenge.highest, sender, nowMs)) {
+      return undefined;
+    }
+    // Not kept again: whatever is asked, nothing is sent more than twice.
+    for (const { payload } of sent) send(to, this.#seal(to, payload));
+    return undefined;
+  }
+
+  /** Begins a new session if somebody saw counters of ours that we have not reached. */
+  #renewIfBehind(highest: number, sender: NodeId, nowMs: number): boolean {
+    if (highest <= this.#sealer.counter) return false;
+    if (nowMs - this.#renewedMs < RENEWAL_MS) {
+      this.#refuse('sealed.limited.sessions');
+      return false;
+    }
+    this.#renewedMs = nowMs;
+    this.#sealer.renew();
+    this.#options.counters.count('sessions.renewed');
+    this.#notices.behind(sender, nowMs);
+    return true;
+  }
+
+  /** The proof that a session lives, at this address. */
+  #response(one: Authentic): undefined {
+    const { from, sender, counter, nowMs } = one;
+    const response = decodeResponse(one.plaintext);
+    if (response === undefined) return this.#refuse('sealed.refused.content');
+    const fields = sessionFields(one.datagram);
+    if (!this.#tokens.isGood(response.token, fields, from, nowMs)) {
+      return this.#refuse('sealed.refused.token');
+    }
+    const session = one.session ?? this.#openSession(one);
+    if (session === undefined) return this.#refuse('overflow.sessions');
+    if (one.session !== undefined && session.window.accept(counter) !== Verdict.Fresh) {
+      return this.#refuse('sealed.refused.replayed');
+    }
+    session.keyIds = response.keyIds;
+    this.#sessions.addPlace(session, from);
+    this.#sessions.touch(session, nowMs);
+    this.#learnPeer(placeOf(from), sender);
+    return undefined;
+  }
+
+  #openSession({ sessionId, sender, counter, nowMs }: Authentic): Session | undefined {
+    const { counters } = this.#options;
+    const { session, dropped } = this.#sessions.open(sessionId, sender, counter, nowMs);
+    if (dropped !== undefined) {
+      counters.count(dropped.sender === sender ? 'sessions.replaced' : 'sessions.evicted');
+      // The proof by which the dropped one was opened must not open it once more.
+      if (nowMs - dropped.usedMs < SESSION_IDLE_MS) this.#tokens.renew();
+    }
+    if (session !== undefined) counters.count('sessions.opened');
+    return session;
+  }
+
+  #learnPeer(place: number, node: NodeId): void {
+    this.#peers.delete(place);
+    this.#peers.set(place, node);
+    if (this.#peers.size <= PEERS_MAX) return;
+    for (const oldest of this.#peers.keys()) {
+      this.#peers.delete(oldest);
+      return;
+    }
+  }
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
