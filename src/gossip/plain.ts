@@ -47,7 +47,7 @@ export type PlainOptions = {
   notice: Notice;
 };
 
-export class Plain implements Channel {
+export class PlainChannel implements Channel {
   readonly isSealed = false;
   readonly #options: PlainOptions;
   readonly #label: Uint8Array;
