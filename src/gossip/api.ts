@@ -80,13 +80,7 @@ export type EntryView = {
   item: Announcement;
   owner: NodeId;
   ownerName: string;
-  /** Of the block that carries it. */
-  epoch: number;
-  sequence: number;
 };
-
-/** Which entries are asked for; what is left out does not matter. */
-export type EntryFilter = { kind?: Announcement['kind']; vni?: number; owner?: NodeId };
 
 /** An entry holds from now on (also when its owner changed), or nobody announces its key now. */
 export type EntryEvent =

@@ -38,7 +38,6 @@ export const GOSSIP_COUNTERS = [
   'accusations.received',
   'accusations.stale',
   'accusations.ahead',
-  'accusations.unknown_node',
   'accusations.told',
   'refutations.sent',
   'members.joined',

@@ -42,3 +42,5 @@ export const HEAD_HORIZON_MS = 24 * 3600 * 1000;
 export const SEALING_BYTES = 9;
 /** What a node puts into one datagram, bytes. */
 export const PAYLOAD_BYTES_MAX = DATAGRAM_BYTES_MAX - HEADER_BYTES - SEALING_BYTES - TAG_BYTES;
+/** Doors of forgotten members at which is still knocked. */
+export const FORMER_ENDPOINTS_MAX = 256;

@@ -14,6 +14,7 @@ import {
   type Version,
 } from '../wire/gossip/types.ts';
 import type { MemberChange, MemberState } from './api.ts';
+import { MEMBERS_MAX } from './limits.ts';
 import { PathQuality } from './path-quality.ts';
 import { Suspicion, type SuspicionTimes } from './suspicion.ts';
 
@@ -22,8 +23,6 @@ export type Member = {
   state: MemberState;
   version: Version;
   record: PeerItem | undefined;
-  /** Which block the record came with. */
-  recordVersion: Version;
   /** Which of the record's endpoints is used; moves on when one does not answer. */
   endpointIndex: number;
   /** Where its last authenticated datagram came from. */
@@ -34,14 +33,15 @@ export type Member = {
   suspicion: Suspicion | undefined;
   /** Who said it is dead; for telling the member itself. */
   accuser: NodeId | undefined;
-  /** An accusation that names a head we do not have yet. */
-  ahead: { version: Version; accuser: NodeId; dead: boolean; sinceMs: number } | undefined;
   /** When it was last told what is said against it. */
   toldMs: number;
 };
 
+/** An accusation that names a head we do not have yet. */
+type Early = { version: Version; accuser: NodeId; dead: boolean; sinceMs: number };
+
 /** What an accusation did. */
-export type Verdict = 'self' | 'unknown' | 'stale' | 'ahead' | 'known' | 'confirmed' | 'new';
+export type Verdict = 'self' | 'stale' | 'ahead' | 'known' | 'confirmed' | 'new';
 
 export type MembersOptions = {
   self: NodeId;
@@ -55,6 +55,8 @@ export class Members {
   readonly #times: MembersOptions['times'];
   readonly #changed: MembersOptions['changed'];
   readonly #members = new Map<NodeId, Member>();
+  /** By whom they are against; the member may not be known at all. */
+  readonly #early = new Map<NodeId, Early>();
   /** Those that are probed and gossiped to; rebuilt after a change. */
   #active: Member[] | undefined;
 
@@ -70,6 +72,11 @@ export class Members {
 
   all(): IterableIterator<Member> {
     return this.#members.values();
+  }
+
+  /** In any state, ourselves not among them. */
+  get size(): number {
+    return this.#members.size;
   }
 
   /** Alive and suspect members, ourselves not among them. */
@@ -107,20 +114,15 @@ export class Members {
         this.#enter(member, 'alive', nowMs, whyAlive(member, restarted));
       }
     }
-    const ahead = member.ahead;
-    if (ahead !== undefined && compareVersions(ahead.version, version) <= 0) {
-      member.ahead = undefined;
-      if (ahead.dead) this.dead(id, ahead.version, ahead.accuser, nowMs, nowMs - ahead.sinceMs);
-      else this.suspect(id, ahead.version, ahead.accuser, nowMs, awakeMs);
-    }
+    this.#judgeEarly(id, version, nowMs, awakeMs);
     return member;
   }
 
-  /** A peer record that holds by the member's head. */
-  record(member: Member, version: Version, record: PeerItem): void {
-    if (compareVersions(version, member.recordVersion) <= 0) return;
+  /** What the member says of itself has changed. */
+  record(id: NodeId, record: PeerItem | undefined): void {
+    const member = this.#members.get(id);
+    if (member === undefined) return;
     member.record = record;
-    member.recordVersion = version;
     member.endpointIndex = 0;
   }
 
@@ -128,7 +130,7 @@ export class Members {
   suspect(id: NodeId, version: Version, accuser: NodeId, nowMs: number, awakeMs: number): Verdict {
     const member = this.#members.get(id);
     const doubt = this.#doubt(id, member, version, accuser, false, nowMs);
-    if (doubt !== undefined || member === undefined) return doubt ?? 'unknown';
+    if (doubt !== undefined || member === undefined) return doubt ?? 'stale';
     if (member.suspicion !== undefined) {
       return member.suspicion.confirm(accuser) ? 'confirmed' : 'known';
     }
@@ -142,7 +144,7 @@ export class Members {
   dead(id: NodeId, version: Version, accuser: NodeId, nowMs: number, ageMs: number): Verdict {
     const member = this.#members.get(id);
     const doubt = this.#doubt(id, member, version, accuser, true, nowMs - ageMs);
-    if (doubt !== undefined || member === undefined) return doubt ?? 'unknown';
+    if (doubt !== undefined || member === undefined) return doubt ?? 'stale';
     if (!isActive(member)) return 'known';
     member.accuser = accuser;
     const why =
@@ -174,12 +176,25 @@ export class Members {
     sinceMs: number,
   ): Verdict | undefined {
     if (id === this.#self) return 'self';
-    if (member === undefined) return 'unknown';
-    const order = compareVersions(version, member.version);
-    if (order < 0 || member.state === 'left') return 'stale';
+    const order = member === undefined ? 1 : compareVersions(version, member.version);
+    if (order < 0 || member?.state === 'left') return 'stale';
     if (order === 0) return undefined;
-    member.ahead = { version, accuser, dead, sinceMs };
+    this.#early.delete(id);
+    if (this.#early.size >= MEMBERS_MAX) {
+      const oldest = this.#early.keys().next().value;
+      if (oldest !== undefined) this.#early.delete(oldest);
+    }
+    this.#early.set(id, { version, accuser, dead, sinceMs });
     return 'ahead';
+  }
+
+  /** The head that an early accusation names has come. */
+  #judgeEarly(id: NodeId, version: Version, nowMs: number, awakeMs: number): void {
+    const early = this.#early.get(id);
+    if (early === undefined || compareVersions(early.version, version) > 0) return;
+    this.#early.delete(id);
+    if (early.dead) this.dead(id, early.version, early.accuser, nowMs, nowMs - early.sinceMs);
+    else this.suspect(id, early.version, early.accuser, nowMs, awakeMs);
   }
 
   #whyDead(member: Member): string {
@@ -229,7 +244,6 @@ function newMember(id: NodeId, version: Version, nowMs: number): Member {
     state: 'alive',
     version,
     record: undefined,
-    recordVersion: { epoch: 0, sequence: 0 },
     endpointIndex: 0,
     heardFrom: undefined,
     lastHeardMs: undefined,
@@ -237,7 +251,6 @@ function newMember(id: NodeId, version: Version, nowMs: number): Member {
     path: new PathQuality(),
     suspicion: undefined,
     accuser: undefined,
-    ahead: undefined,
     toldMs: -Infinity,
   };
 }

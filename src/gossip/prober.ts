@@ -57,6 +57,10 @@ export class Prober {
     this.#number = Math.floor(options.random() * NUMBERS);
   }
 
+  get size(): number {
+    return this.#probes.size;
+  }
+
   /** Starts and ends what is due. Times of probes are time awake; `nowMs` measures round trips. */
   tick(awakeMs: number, nowMs: number): void {
     for (const probe of this.#probes.values()) {

@@ -36,6 +36,10 @@ export class Reconnect {
     this.#attempts.delete(target);
   }
 
+  get size(): number {
+    return this.#attempts.size;
+  }
+
   has(target: string): boolean {
     return this.#attempts.has(target);
   }

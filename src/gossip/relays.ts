@@ -30,6 +30,10 @@ export class Relays {
     this.#number = Math.floor(options.random() * NUMBERS);
   }
 
+  get size(): number {
+    return this.#relays.size;
+  }
+
   /** Pings `target` at `endpoint` for the node at `asker`. */
   ask(target: NodeId, endpoint: Endpoint, asker: Endpoint, askerNumber: number, nowMs: number) {
     const { counters, timeoutMs, send } = this.#options;

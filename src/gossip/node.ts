@@ -1,0 +1,415 @@
+/**
+ * One node of the gossip channel: puts together who is there (membership.ts), what is announced
+ * (tables.ts), and what goes to others (outbox.ts). Everything happens in `receive` and `tick`;
+ * nothing runs by itself.
+ *
+ * 1. A datagram comes in: its messages change members and tables; answers go out at once.
+ * 2. What others should know too waits in the queue.
+ * 3. A tick writes what this node has to tell, probes, knocks, compares, and passes on what waits.
+ * @module
+ */
+
+import { GossipFormatError } from '../wire/gossip/fields.ts';
+import { decodeMessages, messageBytes } from '../wire/gossip/message.ts';
+import {
+  type Block,
+  compareVersions,
+  type Endpoint,
+  ItemKind,
+  type Message,
+  MessageType,
+  type NodeId,
+  type RawBlock,
+  type SignedBlock,
+  type Version,
+} from '../wire/gossip/types.ts';
+import type {
+  ConflictView,
+  EntryView,
+  GossipConfig,
+  GossipNodeOptions,
+  MemberChange,
+  MemberView,
+  PeerRecord,
+  Want,
+} from './api.ts';
+import { BroadcastQueue, Lane } from './broadcast.ts';
+import { Counters } from './counters.ts';
+import { serve } from './digest.ts';
+import type { EntryFilter } from './entries.ts';
+import type { EntryKey, Unranked } from './keys.ts';
+import { Knocker } from './knocker.ts';
+import {
+  BROADCASTS_MAX,
+  HEAD_HORIZON_MS,
+  ITEMS_MAX,
+  LEAVE_DIRECT_MAX,
+  MEMBERS_MAX,
+} from './limits.ts';
+import { endpointOf, isActive, type Member, type Members } from './members.ts';
+import { Membership } from './membership.ts';
+import { Outbox } from './outbox.ts';
+import { pickSome } from './prober.ts';
+import { Tables } from './tables.ts';
+import { memberView, selfView } from './views.ts';
+import { WakingClock } from './waking-clock.ts';
+
+const DEFAULTS: GossipConfig = {
+  probeIntervalMs: 1000,
+  probeTimeoutMs: 500,
+  gossipIntervalMs: 100,
+  syncIntervalMs: 10_000,
+};
+/** Members that a gossip tick tells. */
+const FAN_OUT = 3;
+/** The longest that a node sleeps; time-outs are as coarse as this. */
+const TICK_MS = 100;
+/** How often it is looked whether somebody has been gone for long. */
+const FORGET_INTERVAL_MS = 10_000;
+
+export class GossipNode {
+  readonly id: NodeId;
+  readonly counters: Counters;
+  readonly #options: GossipNodeOptions;
+  readonly #config: GossipConfig;
+  readonly #clock: WakingClock;
+  readonly #queue: BroadcastQueue;
+  readonly #outbox: Outbox;
+  readonly #tables: Tables;
+  readonly #membership: Membership;
+  readonly #knocker: Knocker;
+  readonly #startMs: number;
+  #nowMs: number;
+  #peer: PeerRecord;
+  #left = false;
+  #gossipedMs = -Infinity;
+  #forgotMs: number;
+
+  constructor(options: GossipNodeOptions) {
+    const { id, random, nowMs, wire, events, counters = new Counters() } = options;
+    this.id = id;
+    this.counters = counters;
+    this.#options = options;
+    this.#config = { ...DEFAULTS, ...options.config };
+    this.#startMs = nowMs();
+    this.#nowMs = this.#startMs;
+    this.#forgotMs = this.#startMs;
+    this.#clock = new WakingClock(this.#startMs);
+    this.#peer = options.peer;
+    this.#queue = new BroadcastQueue(BROADCASTS_MAX, counters, messageBytes);
+    const members = (): number => this.#members.count;
+    this.#outbox = new Outbox({ wire, queue: this.#queue, counters, members });
+    const send = (to: Endpoint, messages: readonly Message[]) => this.#outbox.send(to, messages);
+    this.#membership = new Membership({
+      self: id,
+      counters,
+      random,
+      config: this.#config,
+      queue: this.#queue,
+      send,
+      changed: (change, member) => this.#memberChanged(change, member),
+      accused: (version, from) => this.#accused(version, from),
+      wanted: (owner, version, from) => send(from, [wantOf(owner, version)]),
+      correct: (owner, to) => send(to, this.#headOf(owner)),
+    });
+    this.#tables = new Tables({
+      ...options,
+      counters,
+      events,
+      isActive: (owner) => this.#isActive(owner),
+      makeRoom: () => this.#makeRoom(),
+      head: (signed) => this.#membership.head(signed, this.#nowMs),
+      peer: (owner, record) => this.#members.record(owner, record),
+      spread: (signed) => this.#spread(signed),
+      dropped: (signed) => this.#queue.drop(blockKey(signed)),
+    });
+    this.#knocker = new Knocker({
+      membership: this.#membership,
+      counters,
+      random,
+      ownEndpoints: () => this.#peer.endpoints,
+      greeting: (introduce) => this.#greeting(introduce),
+      send,
+    });
+  }
+
+  /** Begins: writes the first block and knocks at the seeds. Call `tick` from now on. */
+  start(): void {
+    this.#tables.author.setPeer(this.#peer);
+    this.#tables.publish();
+    this.setSeeds(this.#options.seeds);
+  }
+
+  /** A datagram that `sender` proved to have sent. */
+  receive(from: Endpoint, sender: NodeId, payload: Uint8Array): void {
+    const { counters } = this;
+    counters.count('datagrams.received');
+    counters.count('bytes.received', payload.length);
+    if (this.#tables.author.silent) return;
+    let messages: Message[];
+    try {
+      const decoded = decodeMessages(payload);
+      messages = decoded.messages;
+      counters.count('messages.unknown', decoded.skipped);
+    } catch (error) {
+      if (!(error instanceof GossipFormatError)) throw error;
+      counters.count('refused.payload');
+      return;
+    }
+    this.#nowMs = this.#options.nowMs();
+    counters.count('messages.received', messages.length);
+    for (const message of messages) this.#handle(message, from, sender);
+    this.#heard(from, sender);
+    this.#tables.publish();
+  }
+
+  /** Does what is due. Call it again after as many milliseconds as it returns, or earlier. */
+  tick(): number {
+    const nowMs = this.#options.nowMs();
+    this.#nowMs = nowMs;
+    const lateMs = this.#clock.advance(nowMs);
+    this.#clock.sleep(TICK_MS);
+    if (this.#tables.author.silent) return TICK_MS;
+    this.#tables.publish();
+    if (!this.#left) {
+      this.#membership.tick(nowMs, this.#clock.awakeMs, lateMs);
+      this.#knocker.tick(nowMs);
+    }
+    this.#gossip(nowMs);
+    if (nowMs - this.#forgotMs >= FORGET_INTERVAL_MS) this.#forgetLongGone(nowMs);
+    return TICK_MS;
+  }
+
+  /**
+   * Announces something from now on. A key that another node announces is taken over from it.
+   * @throws FanwayError `too-many-announcements`, GossipFormatError for fields out of bounds
+   */
+  announce(item: Unranked): void {
+    this.#tables.announce(item);
+  }
+
+  /** @returns whether this node announced it. */
+  withdraw(key: EntryKey): boolean {
+    return this.#tables.withdraw(key);
+  }
+
+  /**
+   * What this node says of itself has changed; fields that are left out stay.
+   * @throws FanwayError `peer-record-too-large`, GossipFormatError for fields out of bounds
+   */
+  updatePeer(fields: Partial<PeerRecord>): void {
+    const peer = { ...this.#peer, ...fields };
+    this.#tables.author.setPeer(peer);
+    this.#peer = peer;
+  }
+
+  /** Where to knock as long as nobody alive is known there; replaces the ones before. */
+  setSeeds(endpoints: readonly Endpoint[]): void {
+    this.#knocker.setSeeds(endpoints, this.#options.nowMs());
+  }
+
+  /** Says goodbye to all. Keep calling `tick` for a second, so that it is passed on. */
+  leave(): void {
+    if (this.#left) return;
+    this.#left = true;
+    this.#tables.author.leave();
+    this.#tables.publish();
+    for (const member of pickSome(this.#members.active(), LEAVE_DIRECT_MAX, this.#options.random)) {
+      const to = endpointOf(member);
+      if (to !== undefined) this.#outbox.send(to, this.#headOf(this.id));
+    }
+  }
+
+  /** This node first, then all others that are known. */
+  members(): MemberView[] {
+    const nowMs = this.#options.nowMs();
+    const { version } = this.#tables.author;
+    const self = selfView(this.id, this.#peer, version, this.#left, nowMs - this.#startMs);
+    return [self, ...[...this.#members.all()].map((member) => memberView(member, nowMs))];
+  }
+
+  /** One member, or this node; undefined when it is not known. */
+  member(id: NodeId): MemberView | undefined {
+    if (id === this.id) return this.members()[0];
+    const member = this.#members.get(id);
+    return member && memberView(member, this.#options.nowMs());
+  }
+
+  /** What holds, of all active nodes, in no order. */
+  entries(filter?: EntryFilter): EntryView[] {
+    const views: EntryView[] = [];
+    for (const { item, owner } of this.#tables.entries.list(filter)) {
+      const ownerName = owner === this.id ? this.#peer.name : this.#members.nameOf(owner);
+      views.push({ item, owner, ownerName });
+    }
+    return views;
+  }
+
+  /** Over all blocks that hold: equal on two nodes that know the same. 16 hex digits. */
+  summaryHash(): string {
+    return Buffer.from(this.#tables.store.hash()).toString('hex');
+  }
+
+  /** Two active nodes that claim what only one can have. */
+  conflicts(): ConflictView[] {
+    return [];
+  }
+
+  /** Blocks for a peer that pulls, in groups that fit a frame. */
+  serve(wants: readonly Want[]): Iterable<RawBlock[]> {
+    return serve(this.#tables.store, wants);
+  }
+
+  /** How full each table and queue is, and its named maximum. */
+  sizes(): Record<string, { size: number; max: number }> {
+    const { store } = this.#tables;
+    return {
+      members: { size: this.#members.size, max: MEMBERS_MAX },
+      owners: { size: store.ownerCount, max: MEMBERS_MAX },
+      items: { size: store.itemCount, max: ITEMS_MAX },
+      broadcasts: { size: this.#queue.size, max: BROADCASTS_MAX },
+      ...this.#membership.sizes(),
+      ...this.#knocker.sizes(),
+    };
+  }
+
+  get #members(): Members {
+    return this.#membership.members;
+  }
+
+  #isActive(id: NodeId): boolean {
+    if (id === this.id) return !this.#left;
+    const member = this.#members.get(id);
+    return member !== undefined && isActive(member);
+  }
+
+  #handle(message: Message, from: Endpoint, sender: NodeId): void {
+    switch (message.type) {
+      case MessageType.Ping:
+        return this.#membership.ping(message, from);
+      case MessageType.PingRequest:
+        return this.#membership.pingRequest(message, from, this.#nowMs);
+      case MessageType.Ack:
+        return this.#membership.ack(message.number, sender, this.#nowMs);
+      case MessageType.Nack:
+        return this.#membership.nack(message.number, sender);
+      case MessageType.Suspect:
+      case MessageType.Dead:
+        return this.#membership.accusation(message, from, this.#nowMs);
+      case MessageType.Blocks:
+        for (const raw of message.blocks) this.#tables.take(raw, true);
+        return;
+      case MessageType.Digest:
+      case MessageType.Buckets:
+      case MessageType.Owners:
+      case MessageType.Want:
+        return;
+    }
+  }
+
+  /** After the messages of a datagram: its sender is there, whatever is said of it. */
+  #heard(from: Endpoint, sender: NodeId): void {
+    const member = this.#members.get(sender);
+    if (member !== undefined) return this.#membership.heard(member, from, this.#nowMs);
+    const head = this.#tables.store.isRetired(sender) && this.#tables.store.head(sender);
+    // It was away for so long that it is forgotten; told that it is dead, it comes back.
+    if (head) this.#outbox.send(from, [this.#obituary(sender, head.block)]);
+  }
+
+  #obituary(node: NodeId, { epoch, sequence }: Block): Message {
+    const ageSeconds = Math.floor(HEAD_HORIZON_MS / 1000);
+    const version = { epoch, sequence };
+    return { type: MessageType.Dead, node, version, accuser: this.id, ageSeconds };
+  }
+
+  /** Somebody accuses us: a newer head is the answer, or the one that is out if it is newer. */
+  #accused(version: Version, from: Endpoint): void {
+    const { author } = this.#tables;
+    if (author.refute(version)) {
+      this.counters.count('refutations.sent');
+      this.#tables.publish();
+    } else if (compareVersions(version, author.version) > 0) {
+      // A head of ours that we do not know: from before our state was set back, or a lie.
+      this.#outbox.send(from, [wantOf(this.id, version)]);
+    }
+    this.#outbox.send(from, this.#headOf(this.id));
+  }
+
+  #headOf(owner: NodeId): Message[] {
+    const head = this.#tables.store.head(owner);
+    return head === undefined ? [] : [blocksOf(head)];
+  }
+
+  #greeting(introduce: boolean): Message[] {
+    const greeting: Message[] = [{ type: MessageType.Digest, hash: this.#tables.store.hash() }];
+    if (!introduce) return greeting;
+    const own = [...this.#tables.store.blocks(this.id)];
+    const head = this.#headOf(this.id);
+    const record = own.filter((signed) => hasPeer(signed) && signed !== own.at(-1));
+    return [...head, ...record.map(blocksOf), ...greeting];
+  }
+
+  #spread(signed: SignedBlock): void {
+    const lane = signed.block.items.length === 0 || hasPeer(signed) ? Lane.Urgent : Lane.Bulk;
+    this.#queue.add(blockKey(signed), blocksOf(signed), lane);
+  }
+
+  #memberChanged(change: MemberChange, member: Member): void {
+    this.#knocker.changed(member, this.#nowMs);
+    this.#tables.entries.setActive(member.id, isActive(member));
+    this.#options.events.member(change);
+  }
+
+  #gossip(nowMs: number): void {
+    if (this.#queue.size === 0 || nowMs - this.#gossipedMs < this.#config.gossipIntervalMs) return;
+    this.#gossipedMs = nowMs;
+    for (const member of pickSome(this.#members.active(), FAN_OUT, this.#options.random)) {
+      const to = endpointOf(member);
+      if (to !== undefined) this.#outbox.send(to, []);
+    }
+  }
+
+  /** Of those that were gone for long only the head stays, which refuses their old blocks. */
+  #forgetLongGone(nowMs: number): void {
+    this.#forgotMs = nowMs;
+    for (const member of [...this.#members.all()]) {
+      if (isActive(member) || nowMs - member.sinceMs < HEAD_HORIZON_MS) continue;
+      this.#tables.retire(member.id);
+      this.#knocker.forgotten(member, nowMs);
+      this.#members.forget(member);
+    }
+  }
+
+  /** The table is full: who has been gone longest is dropped, head and all. */
+  #makeRoom(): boolean {
+    for (const owner of this.#tables.store.owners()) {
+      if (!this.#tables.store.isRetired(owner)) continue;
+      this.#tables.forget(owner);
+      return true;
+    }
+    const gone = [...this.#members.all()].filter((member) => !isActive(member));
+    const oldest = gone.reduce<Member | undefined>(
+      (first, member) => (first === undefined || member.sinceMs < first.sinceMs ? member : first),
+      undefined,
+    );
+    if (oldest === undefined) return false;
+    this.#tables.forget(oldest.id);
+    this.#knocker.forgotten(oldest, this.#nowMs);
+    this.#members.forget(oldest);
+    return true;
+  }
+}
+
+const blockKey = ({ owner, block }: SignedBlock): string =>
+  `b:${owner}:${block.epoch}:${block.sequence}`;
+
+const hasPeer = ({ block }: SignedBlock): boolean =>
+  block.items.some((item) => item.kind === ItemKind.Peer);
+
+function blocksOf({ body, signature }: SignedBlock): Message {
+  return { type: MessageType.Blocks, blocks: [{ body, signature }] };
+}
+
+function wantOf(owner: NodeId, { epoch, sequence }: Version): Message {
+  return { type: MessageType.Want, owner, epoch, ranges: [[sequence, sequence]] };
+}

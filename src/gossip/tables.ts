@@ -1,0 +1,132 @@
+/**
+ * What is announced: by this node (author.ts), by all (store.ts), and which of it counts
+ * (entries.ts). Says which blocks are worth passing on; whoever owns this passes them on.
+ * @module
+ */
+
+import type { NodeId, PeerItem, RawBlock, SignedBlock } from '../wire/gossip/types.ts';
+import type { GossipEvents } from './api.ts';
+import { Author } from './author.ts';
+import type { Counters } from './counters.ts';
+import { type Contest, Entries, type Entry } from './entries.ts';
+import type { EntryKey, Unranked } from './keys.ts';
+import { OWN_BROADCASTS_MAX } from './limits.ts';
+import type { Signer, Verifier } from './signer.ts';
+import { Store } from './store.ts';
+
+export type TablesOptions = {
+  id: NodeId;
+  signer: Signer;
+  verifier: Verifier;
+  epoch: number;
+  persistEpoch: (epoch: number) => void;
+  instance: Uint8Array;
+  counters: Counters;
+  events: GossipEvents;
+  isActive: (owner: NodeId) => boolean;
+  /** Asked when there is no room for another owner; true when one was forgotten. */
+  makeRoom: () => boolean;
+  /** Another owner's newer head; it is called before its entries are looked at. */
+  head: (signed: SignedBlock) => void;
+  peer: (owner: NodeId, record: PeerItem | undefined) => void;
+  /** A block that others may not have. */
+  spread: (signed: SignedBlock) => void;
+  /** A block that no longer holds. */
+  dropped: (signed: SignedBlock) => void;
+};
+
+export class Tables {
+  readonly store: Store;
+  readonly entries: Entries;
+  readonly author: Author;
+  readonly #options: TablesOptions;
+
+  constructor(options: TablesOptions) {
+    this.#options = options;
+    const { id, verifier, counters, makeRoom, isActive, peer } = options;
+    this.store = new Store({ self: id, verifier, counters, makeRoom });
+    this.entries = new Entries(isActive, {
+      changed: (before, after) => this.#entryChanged(before, after),
+      contest: (contest) => this.#contested(contest),
+      peer,
+    });
+    this.author = new Author(options);
+  }
+
+  /** Takes a block that came from elsewhere. @returns whether it is new here. */
+  take(raw: RawBlock, passOn: boolean): boolean {
+    const offer = this.store.offer(raw);
+    if (offer.outcome === 'own') this.#absorb(offer.signed);
+    if (offer.outcome !== 'new') return false;
+    const { signed, removed, headChanged } = offer;
+    const { head, spread } = this.#options;
+    if (headChanged) head(signed);
+    this.#apply(signed, removed);
+    if (headChanged || passOn) spread(signed);
+    return true;
+  }
+
+  /** Writes and spreads what this node has to tell. Of a long run only the head goes around. */
+  publish(): void {
+    const written = this.author.flush();
+    for (const signed of written) {
+      const offer = this.store.insert(signed);
+      this.#options.counters.count('blocks.issued');
+      this.#apply(signed, offer.outcome === 'new' ? offer.removed : []);
+    }
+    const told = written.length > OWN_BROADCASTS_MAX ? written.slice(-1) : written;
+    for (const signed of told) this.#options.spread(signed);
+  }
+
+  /** A key that another node announces is taken over from it. */
+  announce(item: Unranked): void {
+    const rank = (this.entries.highestRank(item, this.#options.id) ?? -1) + 1;
+    this.author.announce({ ...item, rank });
+  }
+
+  withdraw(key: EntryKey): boolean {
+    return this.author.withdraw(key);
+  }
+
+  /** Keeps only the head of an owner that has been gone for long. */
+  retire(owner: NodeId): void {
+    this.#apply(undefined, this.store.retire(owner));
+  }
+
+  /** Makes room for another owner. */
+  forget(owner: NodeId): void {
+    this.#apply(undefined, this.store.forget(owner));
+  }
+
+  #apply(added: SignedBlock | undefined, removed: readonly SignedBlock[]): void {
+    this.entries.apply(added, removed);
+    for (const signed of removed) this.#options.dropped(signed);
+  }
+
+  /** A block with our signature that we did not write. */
+  #absorb(signed: SignedBlock): void {
+    const { epoch } = signed.block;
+    const absorbed = this.author.absorb(signed);
+    if (absorbed === 'older') return;
+    const now = this.author.version.epoch;
+    const { log } = this.#options.events;
+    if (this.author.silent)
+      log('another process runs with this key and keeps it: silent from now on');
+    else if (absorbed === 'duplicate') log(`another process runs with this key (epoch ${epoch})`);
+    else log(`an earlier life had epoch ${epoch}; this one goes on with ${now}`);
+  }
+
+  #entryChanged(before: Entry | undefined, after: Entry | undefined): void {
+    const { entry } = this.#options.events;
+    if (after !== undefined) {
+      entry({ type: 'set', item: after.item, owner: after.owner, before: before?.owner });
+    } else if (before !== undefined) {
+      entry({ type: 'cleared', item: before.item, owner: before.owner });
+    }
+  }
+
+  /** A higher rank is a move, and the former owner lets go. */
+  #contested({ loser }: Contest): void {
+    if (loser.owner === this.#options.id) this.author.withdraw(loser.item);
+  }
+}
