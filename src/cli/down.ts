@@ -60,7 +60,7 @@ function choose(
 }
 
 /** Waits until the router that has nothing left to do is gone. */
-async function waitEnd(run: RunDirectory): Promise<void> {
+export async function waitEnd(run: RunDirectory): Promise<void> {
   const deadline = Date.now() + ROUTER_END_MS;
   for (;;) {
     const free = run.lock('router.lock', { wait: false });

@@ -57,6 +57,10 @@ export class RunDirectory {
   get data(): string {
     return join(this.path, 'data');
   }
+  /** How gossip runs here; see gossip/record.ts. */
+  get gossip(): string {
+    return join(this.path, 'gossip.json');
+  }
   get dhcp(): string {
     return join(this.path, 'dhcp');
   }

@@ -8,7 +8,7 @@ export const SOCKET_COUNTERS = [
   'udp.send_errors',
   'udp.send_closed',
   'udp.broken',
-  'udp.receive_failed',
+  'node.failed',
   'overflow.udp_sends',
   'streams.accepted',
   'streams.opened',

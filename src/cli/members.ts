@@ -1,0 +1,89 @@
+/**
+ * `fanway members`: everybody who is or was there, and what changes.
+ * @module
+ */
+import { callRouter } from '../control/admin-client.ts';
+import type { MemberEvent, MemberJson } from '../control/gossip/views.ts';
+import { RunDirectory } from '../control/run-directory.ts';
+import { ExitCode } from '../errors.ts';
+import { renderTable } from '../measure/table.ts';
+import { timeText } from './quantities.ts';
+import { type Io, noMore, printJson, takeFlags, type Verb } from './verb.ts';
+
+const WATCH_INTERVAL_MS = 500;
+
+/** What the events route answers. */
+export type EventsAnswer = {
+  /** Those after the number that was asked for. */
+  events: MemberEvent[];
+  /** Number of the last event there is. */
+  last: number;
+  /** How many are no longer kept. */
+  lost: number;
+};
+
+const COLUMNS = ['', 'name', 'state', 'for', 'underlay', 'epoch', 'node id'].map((title) => ({
+  title,
+}));
+
+/** The members as a table; `*` marks this host. */
+export function membersText(members: readonly MemberJson[]): string {
+  const rows = members.map((member) => [
+    member.self ? '*' : '',
+    member.name || '-',
+    member.state,
+    timeText(member.sinceMs),
+    member.underlay || '-',
+    String(member.epoch),
+    member.id,
+  ]);
+  return `${renderTable(COLUMNS, rows)}\n`;
+}
+
+/** One change as a line. */
+export function eventText({ name, id, from, to, why }: MemberEvent): string {
+  return `${name === '' ? id : name}: ${from} -> ${to}: ${why}\n`;
+}
+
+/** Prints what changes until nobody reads it any more, or a signal comes. */
+async function watch(run: RunDirectory, io: Io, json: boolean): Promise<void> {
+  const ask = (after: number | null): Promise<EventsAnswer> =>
+    callRouter(run, '/v1/gossip/events', { after }) as Promise<EventsAnswer>;
+  let { last } = await ask(null);
+  for (;;) {
+    await new Promise((resolve) => setTimeout(resolve, WATCH_INTERVAL_MS));
+    const answer = await ask(last);
+    // A router that was started anew counts from the beginning.
+    const { events, lost } = answer.last < last ? await ask(0) : answer;
+    last = answer.last;
+    if (lost > 0) io.err(`fanway: ${lost} changes came too fast to be shown\n`);
+    for (const event of events) {
+      const text = json ? `${JSON.stringify(event)}\n` : eventText(event);
+      if (!io.outBytes(Buffer.from(text))) return;
+    }
+  }
+}
+
+export const members: Verb = {
+  name: 'members',
+  summary: 'everybody who is or was in the cluster',
+  usage: ['members [--watch] [--json]'],
+  options: [
+    ['--watch', 'then go on with a line for each change, and why it came'],
+    ['--json', 'as JSON; with --watch one line for each change'],
+  ],
+  examples: [
+    ['fanway members', 'alive, suspect, dead and left'],
+    ['fanway members --watch', 'who accused whom, and what refuted it'],
+  ],
+  async run(args, io) {
+    const { flags, rest } = takeFlags(args, { '--watch': 'switch', '--json': 'switch' });
+    noMore(rest, 'members');
+    const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
+    const members = (await callRouter(run, '/v1/gossip/members')) as MemberJson[];
+    if (flags.has('--json')) printJson(io, members);
+    else io.out(membersText(members));
+    if (flags.has('--watch')) await watch(run, io, flags.has('--json'));
+    return ExitCode.Ok;
+  },
+};

@@ -1,0 +1,57 @@
+/**
+ * `fanway peers`: the other members, and how each is reached.
+ * @module
+ */
+import { callRouter } from '../control/admin-client.ts';
+import type { MemberJson } from '../control/gossip/views.ts';
+import { RunDirectory } from '../control/run-directory.ts';
+import { ExitCode } from '../errors.ts';
+import { type Column, renderTable } from '../measure/table.ts';
+import { percentText, timeText } from './quantities.ts';
+import { noMore, printJson, takeFlags, type Verb } from './verb.ts';
+
+const COLUMNS: readonly Column[] = [
+  ...['name', 'state', 'underlay', 'encap', 'VNIs'].map((title) => ({ title })),
+  { title: 'RTT', align: 'right' },
+  { title: 'loss', align: 'right' },
+  { title: 'last seen' },
+  { title: 'version' },
+];
+
+/** The peers as a table. */
+export function peersText(peers: readonly MemberJson[]): string {
+  if (peers.length === 0) return 'no peers: fanway join HOST tells where one is\n';
+  const rows = peers.map((peer) => [
+    peer.name,
+    peer.state,
+    peer.underlay || '-',
+    peer.encaps.join(',') || '-',
+    peer.vnis.join(',') || '-',
+    timeText(peer.rttMs),
+    percentText(peer.loss),
+    peer.lastHeardMs === null ? '-' : `${timeText(peer.lastHeardMs)} ago`,
+    peer.version,
+  ]);
+  return `${renderTable(COLUMNS, rows)}\n`;
+}
+
+export const peers: Verb = {
+  name: 'peers',
+  summary: 'the other members of the cluster, and how each is reached',
+  usage: ['peers [--json]'],
+  options: [['--json', 'all that is known of each, as JSON']],
+  examples: [
+    ['fanway peers', 'name, state, underlay, encapsulation, round trip, loss'],
+    ['fanway peers --json', 'also all addresses, MTU, fans, epoch'],
+  ],
+  async run(args, io) {
+    const { flags, rest } = takeFlags(args, { '--json': 'switch' });
+    noMore(rest, 'peers');
+    const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
+    const members = (await callRouter(run, '/v1/gossip/members')) as MemberJson[];
+    const peers = members.filter((member) => !member.self);
+    if (flags.has('--json')) printJson(io, peers);
+    else io.out(peersText(peers));
+    return ExitCode.Ok;
+  },
+};

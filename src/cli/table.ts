@@ -1,0 +1,74 @@
+/**
+ * `fanway table`: what the members announce.
+ * @module
+ */
+import { callRouter } from '../control/admin-client.ts';
+import type { EntryJson } from '../control/gossip/views.ts';
+import { RunDirectory } from '../control/run-directory.ts';
+import { ExitCode, usageError } from '../errors.ts';
+import { renderTable } from '../measure/table.ts';
+import { noMore, printJson, takeFlags, type Verb } from './verb.ts';
+
+const KINDS: readonly EntryJson['kind'][] = ['mac', 'mac+ip', 'prefix', 'flood'];
+
+const COLUMNS = ['', 'kind', 'VNI', 'entry', 'owner', 'rank'].map((title) => ({ title }));
+
+/** One page of entries, and where the next begins; null = it was the last. */
+export type TablePage = { entries: EntryJson[]; next: number | null };
+
+/** The entries as a table; `*` marks those of this host. */
+export function tableText(entries: readonly EntryJson[]): string {
+  if (entries.length === 0) return 'nothing is announced\n';
+  const rows = entries.map((entry) => [
+    entry.self ? '*' : '',
+    entry.kind,
+    String(entry.vni),
+    entry.prefix ?? ([entry.mac, entry.address].filter(Boolean).join(' ') || '-'),
+    entry.name || entry.owner,
+    String(entry.rank),
+  ]);
+  return `${renderTable(COLUMNS, rows)}\n`;
+}
+
+export const table: Verb = {
+  name: 'table',
+  summary: 'what the members announce',
+  usage: ['table [--kind KIND] [--vni N] [--json]'],
+  options: [
+    ['--kind KIND', `only ${KINDS.join(', ')}`],
+    ['--vni N', 'only of this network'],
+    ['--json', 'as JSON'],
+  ],
+  examples: [
+    ['fanway table', 'who has which address, of those that the arithmetic does not say'],
+    ['fanway table --kind prefix --json', 'for programs'],
+  ],
+  async run(args, io) {
+    const { flags, rest } = takeFlags(args, {
+      '--kind': 'value',
+      '--vni': 'value',
+      '--json': 'switch',
+    });
+    noMore(rest, 'table');
+    const kind = flags.get('--kind');
+    if (kind !== undefined && !KINDS.some((known) => known === kind)) {
+      throw usageError('usage', `--kind is one of ${KINDS.join(', ')}`);
+    }
+    const vni = flags.get('--vni');
+    if (vni !== undefined && !/^[0-9]{1,8}$/.test(vni)) {
+      throw usageError('usage', '--vni is a number');
+    }
+    const filter = { kind: kind ?? null, vni: vni === undefined ? null : Number(vni) };
+    const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
+    const entries: EntryJson[] = [];
+    for (let from: number | null = 0; from !== null; ) {
+      const body = { ...filter, from };
+      const page = (await callRouter(run, '/v1/gossip/table', body)) as TablePage;
+      for (const entry of page.entries) entries.push(entry);
+      from = page.next;
+    }
+    if (flags.has('--json')) printJson(io, entries);
+    else io.out(tableText(entries));
+    return ExitCode.Ok;
+  },
+};

@@ -1,0 +1,77 @@
+/**
+ * What this host tells others of itself, from the links that are up and the addresses it has.
+ * @module
+ */
+import { hostname } from 'node:os';
+import { ADVERTISE_MAX, type GossipSettings, NAME_CHARS_MAX } from '../../config/gossip.ts';
+import type { PeerRecord } from '../../gossip/api.ts';
+import { VERSION } from '../../version.ts';
+import { FANS_MAX, VERSION_CHARS_MAX } from '../../wire/gossip/bounds.ts';
+import type { LinkSpec } from '../link-spec.ts';
+import type { SnapshotAddress, SnapshotLink, SnapshotRoute } from '../snapshot.ts';
+
+const SCOPE_GLOBAL = 0;
+
+export type HostView = {
+  links: readonly SnapshotLink[];
+  addresses: readonly SnapshotAddress[];
+  routes: readonly SnapshotRoute[];
+};
+
+/**
+ * Addresses that others may reach this host at when no fan says which: global ones on devices that
+ * are up and not fanway's own, those of the default route's device first.
+ */
+export function hostAddresses({ links, addresses, routes }: HostView): number[] {
+  const usable = links.filter(
+    ({ name, up, alias }) => up && name !== 'lo' && !alias.startsWith('fanway:'),
+  );
+  const way = routes.find(({ dst }) => dst.length === 0)?.oif;
+  const order = (index: number): number => (index === way ? 0 : 1);
+  return addresses
+    .filter(
+      ({ scope, index }) => scope === SCOPE_GLOBAL && usable.some((link) => link.index === index),
+    )
+    .sort((a, b) => order(a.index) - order(b.index))
+    .map(({ address }) => address)
+    .slice(0, ADVERTISE_MAX);
+}
+
+/** What this host is called: as configured, else the machine's name as far as it is printable. */
+export function nodeName(settings: GossipSettings): string {
+  const name = settings.name ?? hostname().replace(/[^\x21-\x7e]/g, '-');
+  return name.slice(0, NAME_CHARS_MAX) || 'unnamed';
+}
+
+function unique<T>(values: readonly T[]): T[] {
+  const seen = new Map(values.map((value) => [JSON.stringify(value), value]));
+  return [...seen.values()];
+}
+
+/**
+ * The record. `specs` are the links that are up. A fan more than {@link FANS_MAX} is left out.
+ * @param fallback the addresses when nothing else says where this host is.
+ */
+export function peerRecordOf(
+  settings: GossipSettings,
+  specs: readonly LinkSpec[],
+  fallback: readonly number[],
+): PeerRecord {
+  const locals = unique(specs.map(({ local }) => local));
+  const bound = settings.bind === null ? [] : [settings.bind];
+  const addresses =
+    [settings.advertise, bound, locals, fallback].find((list) => list.length > 0) ?? [];
+  const shown = specs.slice(0, FANS_MAX);
+  return {
+    name: nodeName(settings),
+    endpoints: addresses
+      .slice(0, ADVERTISE_MAX)
+      .map((address) => ({ address, port: settings.port })),
+    encaps: unique(shown.map(({ encap, port }) => ({ encap, port }))),
+    mtu: shown.length === 0 ? 0 : Math.min(...shown.map(({ underlayMtu }) => underlayMtu)),
+    vnis: unique(shown.map(({ vni }) => vni)),
+    fans: shown.map(({ overlay, underlay, local }) => ({ overlay, underlay, local })),
+    version: VERSION.slice(0, VERSION_CHARS_MAX),
+    capabilities: [],
+  };
+}

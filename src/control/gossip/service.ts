@@ -1,0 +1,387 @@
+/**
+ * Gossip in the life of a router: joined, gone on with after a restart, extended, left; with the
+ * links it tells of, and what people had announced.
+ * @module
+ */
+import { isDeepStrictEqual } from 'node:util';
+import { type GossipSettings, gossipSettings, SEEDS_MAX } from '../../config/gossip.ts';
+import { messageOf, refusedError } from '../../errors.ts';
+import type { ConflictEvent, EntryEvent, MemberChange, PeerRecord } from '../../gossip/api.ts';
+import { Keyring } from '../../gossip/keyring.ts';
+import type { Log } from '../../log.ts';
+import { formatPrefix, type Prefix } from '../../net/prefix.ts';
+import { ItemKind } from '../../wire/gossip/types.ts';
+import type { LinkSpec } from '../link-spec.ts';
+import type { RunDirectory } from '../run-directory.ts';
+import { Announced, linkOf, requireLink } from './announced.ts';
+import { EventRing } from './events.ts';
+import { type ExceptionListener, Exceptions } from './exceptions.ts';
+import { KeyFile } from './key-file.ts';
+import { NodeHost } from './node-host.ts';
+import { type HostView, hostAddresses, peerRecordOf } from './peer-record.ts';
+import { RecordStore } from './record.ts';
+import { StateDirectory } from './state-directory.ts';
+
+const RETRY_MS_MIN = 1000;
+const RETRY_MS_MAX = 30_000;
+/** Things that no event tells of (a member's record in the table) are looked at this often. */
+const LOOK_MS = 1000;
+
+export type GossipServiceOptions = {
+  run: RunDirectory;
+  log: Log;
+  /** The links that are up. */
+  specs: () => readonly LinkSpec[];
+  /** The host's links, addresses and routes. */
+  look: () => Promise<HostView>;
+  /** Where state is kept unless settings say otherwise. */
+  stateDirectory: string;
+};
+
+/** All that there is while the node runs. */
+type Running = { host: NodeHost; state: StateDirectory; keys: KeyFile | undefined };
+
+export class GossipService {
+  readonly events = new EventRing();
+  readonly #options: GossipServiceOptions;
+  readonly #log: Log;
+  readonly #store: RecordStore;
+  readonly #exceptions: Exceptions;
+  #settings: GossipSettings | undefined;
+  #announced = new Announced();
+  #running: Running | undefined;
+  #record: PeerRecord | undefined;
+  #reason = '';
+  #retry: NodeJS.Timeout | undefined;
+  #retryMs = RETRY_MS_MIN;
+  #looking: NodeJS.Timeout | undefined;
+  /** The tail of the queue of operations: each waits for the one before it. */
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(options: GossipServiceOptions) {
+    this.#options = options;
+    this.#log = options.log;
+    this.#store = new RecordStore(options.run);
+    this.#exceptions = new Exceptions(options.log);
+  }
+
+  #queue<T>(operation: () => Promise<T>): Promise<T> {
+    const result = this.#last.then(operation, operation);
+    this.#last = result.catch(() => undefined);
+    return result;
+  }
+
+  /** Somebody wants gossip here, whether it runs just now or not. */
+  get isWanted(): boolean {
+    return this.#settings !== undefined;
+  }
+  get settings(): GossipSettings | undefined {
+    return this.#settings;
+  }
+  get host(): NodeHost | undefined {
+    return this.#running?.host;
+  }
+  /** Why it does not run although it should; '' when it runs. */
+  get reason(): string {
+    return this.#reason;
+  }
+  get announced(): Prefix[] {
+    return this.#announced.list();
+  }
+
+  /** Calls `listener` with the prefixes that have moved, now and at each change. */
+  exceptions(listener: ExceptionListener): () => void {
+    return this.#exceptions.listen(listener);
+  }
+
+  /** Goes on with what a predecessor that was killed had; nothing of it stops the start. */
+  resume(): Promise<void> {
+    return this.#queue(async () => {
+      const record = this.#store.read();
+      if (record === undefined) return;
+      this.#settings = record.settings;
+      this.#announced = new Announced(record.announced);
+      await this.#try();
+    });
+  }
+
+  /**
+   * Gossip as a configuration file wants it: begun, changed or ended. What keeps it from running
+   * becomes its reason, and is tried again.
+   */
+  configure(settings: GossipSettings | undefined): Promise<void> {
+    return this.#queue(async () => {
+      if (settings === undefined) {
+        await this.#leave();
+        return;
+      }
+      const before = this.#settings;
+      if (before === undefined || this.#running === undefined) {
+        this.#settings = settings;
+        this.#save();
+        await this.#try();
+        return;
+      }
+      const { seeds, advertise } = settings;
+      if (!isDeepStrictEqual({ ...before, seeds, advertise }, settings)) {
+        this.#log.warn('gossip', 'a setting of [gossip] changed that needs a restart');
+      }
+      this.#settings = { ...before, seeds, advertise };
+      this.#save();
+      this.#running.host.setSeeds(seeds);
+      await this.#refresh();
+    });
+  }
+
+  /**
+   * Begins, or takes more seeds where it runs already.
+   * @param keys the text of a key file; undefined = the keys that are here.
+   * @throws FanwayError; nothing is kept then.
+   */
+  join(given: Partial<GossipSettings>, keys: string | undefined): Promise<'started' | 'extended'> {
+    return this.#queue(async () => {
+      if (this.#settings !== undefined) {
+        this.#extend(this.#settings, given, keys);
+        return 'extended';
+      }
+      const { stateDirectory } = this.#options;
+      this.#settings = gossipSettings({ ...given, stateDirectory });
+      try {
+        await this.#start(keys);
+        this.#save();
+      } catch (error) {
+        await this.#close();
+        this.#settings = undefined;
+        throw error;
+      }
+      return 'started';
+    });
+  }
+
+  #extend(now: GossipSettings, given: Partial<GossipSettings>, keys: string | undefined): void {
+    const { seeds = [], ...rest } = given;
+    if (!isDeepStrictEqual({ ...now, ...rest }, now)) {
+      throw refusedError('joined', 'gossip runs here with other settings: fanway leave ends it');
+    }
+    if (keys !== undefined) this.#keyFile().requireAll(Keyring.parse(keys, 'the key file'));
+    const all = [...now.seeds];
+    for (const seed of seeds) {
+      if (!all.some((other) => isDeepStrictEqual(other, seed))) all.push(seed);
+    }
+    if (all.length > SEEDS_MAX) throw refusedError('too-many', `at most ${SEEDS_MAX} seeds`);
+    this.#settings = { ...now, seeds: all };
+    this.#save();
+    this.#running?.host.setSeeds(all);
+  }
+
+  #save(): void {
+    if (this.#settings === undefined) this.#store.remove();
+    else this.#store.write({ settings: this.#settings, announced: this.#announced.list() });
+  }
+
+  /** Starts, or keeps the reason why not and tries again later. */
+  async #try(): Promise<void> {
+    clearTimeout(this.#retry);
+    if (this.#settings === undefined || this.#running !== undefined) return;
+    try {
+      await this.#start(undefined);
+      this.#retryMs = RETRY_MS_MIN;
+    } catch (error) {
+      await this.#close();
+      const reason = messageOf(error);
+      if (reason !== this.#reason) this.#log.error('gossip', `stopped: ${reason}`);
+      this.#reason = reason;
+      this.#retry = setTimeout(() => void this.#queue(() => this.#try()), this.#retryMs);
+      this.#retry.unref();
+      this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MS_MAX);
+    }
+  }
+
+  async #start(newKeys: string | undefined): Promise<void> {
+    const settings = this.#settings;
+    if (settings === undefined) return;
+    const state = StateDirectory.open(settings.stateDirectory);
+    try {
+      const keys = settings.plaintext
+        ? undefined
+        : KeyFile.open(settings.keyFile ?? state.keyPath, newKeys);
+      this.#record = await this.#peerRecord(settings);
+      const host = await NodeHost.open({
+        ...{ settings, state, log: this.#log },
+        keyring: keys?.keyring,
+        record: this.#record,
+        events: {
+          member: (change) => this.#memberChanged(change),
+          entry: (change) => this.#entryChanged(change),
+          conflict: (change) => this.#conflictChanged(change),
+          log: (line) => this.#log.info('gossip', line),
+        },
+      });
+      this.#running = { host, state, keys };
+    } catch (error) {
+      state.close();
+      throw error;
+    }
+    const { host } = this.#running;
+    this.#reason = '';
+    if (settings.plaintext) {
+      this.#log.warn('gossip', 'PLAINTEXT: whoever reaches the port is a member');
+    }
+    this.#log.info('gossip', `up as ${host.id}, epoch ${host.epoch}, port ${settings.port}`);
+    this.#exceptions.follow(host.node);
+    this.#looking = setInterval(() => this.#exceptions.check(), LOOK_MS);
+    this.#looking.unref();
+    this.#announced.tell(host.node, this.#options.specs());
+  }
+
+  /** Lets go of everything; the settings stay. */
+  async #close(options: { leave?: boolean } = {}): Promise<void> {
+    clearTimeout(this.#retry);
+    clearInterval(this.#looking);
+    const running = this.#running;
+    this.#running = undefined;
+    this.#announced.untell();
+    this.#exceptions.follow(undefined);
+    if (running === undefined) return;
+    if (options.leave === true) await running.host.leave();
+    else await running.host.close();
+    running.state.close();
+  }
+
+  /** Leaves for good. @returns false when there was nothing to leave. */
+  leave(): Promise<boolean> {
+    return this.#queue(() => this.#leave());
+  }
+
+  async #leave(): Promise<boolean> {
+    if (this.#settings === undefined) return false;
+    this.#settings = undefined;
+    this.#announced = new Announced();
+    this.#reason = '';
+    this.#save();
+    await this.#close({ leave: true });
+    this.#log.info('gossip', 'left');
+    return true;
+  }
+
+  /** Leaves because the router ends. */
+  async stop(): Promise<void> {
+    await this.leave();
+    this.#exceptions.close();
+  }
+
+  async #peerRecord(settings: GossipSettings): Promise<PeerRecord> {
+    const specs = this.#options.specs();
+    const known = settings.advertise.length > 0 || settings.bind !== null || specs.length > 0;
+    const fallback = known ? [] : hostAddresses(await this.#options.look());
+    return peerRecordOf(settings, specs, fallback);
+  }
+
+  /** Links or addresses of this host may be others: tells the members. Never throws. */
+  refresh(): Promise<void> {
+    return this.#queue(() => this.#refresh()).catch((error: unknown) => {
+      this.#log.error('gossip', messageOf(error));
+    });
+  }
+
+  async #refresh(): Promise<void> {
+    const settings = this.#settings;
+    const running = this.#running;
+    if (settings === undefined || running === undefined) return;
+    const record = await this.#peerRecord(settings);
+    if (!isDeepStrictEqual(record, this.#record)) {
+      this.#record = record;
+      running.host.node.updatePeer(record);
+    }
+    this.#announced.tell(running.host.node, this.#options.specs());
+  }
+
+  /** @throws FanwayError when gossip does not run, or a prefix is in no fan; then none is announced. */
+  announce(prefixes: readonly Prefix[]): Promise<{ prefix: string; link: string }[]> {
+    return this.#queue(async () => {
+      const { node } = this.#require().host;
+      const specs = this.#options.specs();
+      const done = prefixes.map((prefix) => ({
+        prefix: formatPrefix(prefix),
+        link: requireLink(prefix, specs).name,
+      }));
+      this.#announced.add(prefixes);
+      this.#save();
+      this.#announced.tell(node, specs);
+      return done;
+    });
+  }
+
+  /** @throws FanwayError when one was not announced here; then none is withdrawn. */
+  withdraw(prefixes: readonly Prefix[]): Promise<{ prefix: string; link: string }[]> {
+    return this.#queue(async () => {
+      const { node } = this.#require().host;
+      const specs = this.#options.specs();
+      this.#announced.remove(prefixes);
+      this.#save();
+      this.#announced.tell(node, specs);
+      return prefixes.map((prefix) => ({
+        prefix: formatPrefix(prefix),
+        link: linkOf(prefix, specs)?.name ?? '',
+      }));
+    });
+  }
+
+  #require(): Running {
+    if (this.#running !== undefined) return this.#running;
+    const why = this.#reason === '' ? 'fanway join begins it' : this.#reason;
+    throw refusedError('no-gossip', `gossip does not run here: ${why}`);
+  }
+
+  #keyFile(): KeyFile {
+    const { keys } = this.#require();
+    if (keys === undefined) {
+      throw refusedError('plaintext', 'gossip is in plaintext here: there are no keys to change');
+    }
+    return keys;
+  }
+
+  keys(): { id: string; inUse: boolean }[] {
+    return this.#running?.keys?.list() ?? [];
+  }
+
+  /** Changes the keys, durably, then in the running node. @throws FanwayError; nothing changed. */
+  changeKeys(change: (keys: KeyFile) => void): Promise<void> {
+    return this.#queue(async () => {
+      change(this.#keyFile());
+      this.#running?.host.keysChanged();
+    });
+  }
+
+  #memberChanged(change: MemberChange): void {
+    const { node, name, from, to, why } = change;
+    this.events.add({ id: node, name, from, to, why });
+    const line = `${name === '' ? node : `${name} (${node})`}: ${from} -> ${to}: ${why}`;
+    if (to === 'dead' || to === 'suspect') this.#log.warn('members', line);
+    else this.#log.info('members', line);
+    this.#exceptions.changed();
+  }
+
+  #entryChanged(change: EntryEvent): void {
+    if (change.item.kind !== ItemKind.Prefix) return;
+    this.#exceptions.changed();
+    const self = this.#running?.host.id;
+    if (change.type !== 'set' || change.before !== self || change.owner === self) return;
+    // It has moved on. To announce it again, after a restart say, would take it back.
+    const { address, length, vni } = change.item;
+    const text = formatPrefix({ address, length });
+    if (!this.#announced.lost({ address, length }, vni)) return;
+    this.#log.info('gossip', `${text} is announced by ${change.owner} now: given up here`);
+    try {
+      this.#save();
+    } catch (error) {
+      this.#log.error('gossip', `the record could not be written: ${messageOf(error)}`);
+    }
+  }
+
+  #conflictChanged({ over, what, subject, ...who }: ConflictEvent): void {
+    const sides = `${who.winnerName} (${who.winner}) and ${who.loserName} (${who.loser})`;
+    if (over) this.#log.info('conflict', `${what} ${subject}: no longer claimed by both ${sides}`);
+    else this.#log.error('conflict', `${what} ${subject} is claimed by ${sides}: the first has it`);
+  }
+}
