@@ -4,6 +4,7 @@
  * @module
  */
 import { battery } from './battery.ts';
+import { gossip } from './gossip.ts';
 import type { ExtraTable } from './results.ts';
 import { star } from './star.ts';
 
@@ -21,4 +22,4 @@ export type Extra = {
   run(note: Note): Promise<ExtraTable | string | undefined>;
 };
 
-export const extras: readonly Extra[] = [star, battery];
+export const extras: readonly Extra[] = [star, battery, gossip];

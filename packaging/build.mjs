@@ -60,6 +60,7 @@ await build({
     ...(existsSync('bench/main.ts')
       ? { bench: 'bench/main.ts', micro: 'bench/micro/main.ts' }
       : {}),
+    ...(existsSync('test/sim/main.ts') ? { sim: 'test/sim/main.ts' } : {}),
   },
   outdir: join(out, 'dist'),
 });

@@ -1,0 +1,50 @@
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+import type { Outcome } from './play.ts';
+import { planScenario } from './scenario.ts';
+
+/** The simulator as it is built for the tests: beside this file. */
+const PROGRAM = fileURLToPath(new URL('./main.js', import.meta.url));
+const SEEDS = 200;
+
+t.test(`${SEEDS} seeds keep every invariant`, async (t) => {
+  const args = [PROGRAM, '--seeds', String(SEEDS), '--json'];
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
+  const sizes = new Set<number>();
+  let events = { suspicions: 0, deaths: 0, conflicts: 0 };
+  let played = 0;
+  for await (const line of createInterface({ input: child.stdout })) {
+    const outcome: Outcome = JSON.parse(line);
+    played += 1;
+    sizes.add(outcome.nodes);
+    events = {
+      suspicions: events.suspicions + outcome.suspicions,
+      deaths: events.deaths + outcome.deaths,
+      conflicts: events.conflicts + outcome.conflicts,
+    };
+    t.same(outcome.failures, [], `npm run sim -- --seed ${outcome.seed} --verbose`);
+  }
+  t.equal(await ended, 0, 'exit code');
+  t.equal(played, SEEDS);
+  t.ok(sizes.has(64) && sizes.has(256), `clusters of ${[...sizes].sort((a, b) => a - b)}`);
+  // A simulator in which nothing happens would pass as well.
+  for (const [what, count] of Object.entries(events)) t.ok(count > 100, `${count} ${what}`);
+});
+
+t.test('the seeds of the test try every kind of trouble', async (t) => {
+  const kinds = new Map<string, number>();
+  for (let seed = 1; seed <= SEEDS; seed += 1) {
+    for (const step of planScenario(seed).steps) {
+      const kind = step.do === 'cut' ? `cut ${step.cut.shape}` : step.do;
+      kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
+    }
+  }
+  const all = ['announce', 'withdraw', 'take', 'kill', 'leave', 'start', 'freeze', 'slow'];
+  const cuts = ['cut split', 'cut one-way', 'cut partial', 'heal'];
+  for (const kind of [...all, 'renumber', 'conditions', ...cuts]) {
+    t.ok((kinds.get(kind) ?? 0) >= 20, `${kind}: ${kinds.get(kind) ?? 0} times`);
+  }
+});
