@@ -204,16 +204,18 @@ function readArgument(information: number, major: number): number {
 }
 
 function checkText(sizeBytes: number): void {
+  let ascii = 0;
+  while (ascii < sizeBytes && source.getUint8(position + ascii) < 0x80) ascii++;
+  if (ascii === sizeBytes) return;
   const bytes = new Uint8Array(source.buffer, source.byteOffset + position, sizeBytes);
-  // cbor-x drops a byte order mark from long texts only; without one, both ways are the same.
-  if (bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf) {
-    fail('text', 'a byte order mark');
-  }
+  let read = '';
   try {
-    utf8.decode(bytes);
+    read = utf8.decode(bytes);
   } catch {
     fail('text', 'not UTF-8');
   }
+  // cbor-x drops a byte order mark from long texts only; without one, both ways are the same.
+  if (read.startsWith('\ufeff')) fail('text', 'a byte order mark');
 }
 
 /**
