@@ -4,6 +4,7 @@
  * @module
  */
 import { writeSync } from 'node:fs';
+import { announce, withdraw } from './cli/announce.ts';
 import { bench } from './cli/bench.ts';
 import { capture } from './cli/capture.ts';
 import { check } from './cli/check.ts';
@@ -13,9 +14,15 @@ import { daemon } from './cli/daemon.ts';
 import { doctor } from './cli/doctor.ts';
 import { down } from './cli/down.ts';
 import { explain } from './cli/explain.ts';
+import { join, leave } from './cli/join.ts';
+import { key } from './cli/key.ts';
+import { keygen } from './cli/keygen.ts';
+import { members } from './cli/members.ts';
+import { peers } from './cli/peers.ts';
 import { plan } from './cli/plan.ts';
 import { show } from './cli/show.ts';
 import { status } from './cli/status.ts';
+import { table } from './cli/table.ts';
 import { up } from './cli/up.ts';
 import { columns, type Io, runVerb, type Verb } from './cli/verb.ts';
 import { codeOf, ExitCode } from './errors.ts';
@@ -32,6 +39,15 @@ const VERBS: readonly Verb[] = [
   doctor,
   capture,
   bench,
+  keygen,
+  join,
+  leave,
+  peers,
+  members,
+  table,
+  announce,
+  withdraw,
+  key,
   daemon,
   check,
 ];
@@ -79,8 +95,9 @@ function help(): string {
     'Exit codes: 0 done; 1 failed; 2 wrong command line or configuration; 3 refused because of',
     'what is on this host; 4 not permitted; 5 no router runs.',
     '',
-    'Environment: FANWAY_RUN_DIR (/run/fanway), FANWAY_FAN_FILE (/etc/network/fan), and',
-    'FANWAY_DEBUG (if set, unexpected errors print where they came from).',
+    'Environment: FANWAY_RUN_DIR (/run/fanway), FANWAY_STATE_DIR (/var/lib/fanway),',
+    'FANWAY_FAN_FILE (/etc/network/fan), and FANWAY_DEBUG (if set, unexpected errors print where',
+    'they came from).',
   ].join('\n')}\n`;
 }
 

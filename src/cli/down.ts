@@ -8,6 +8,7 @@ import { parseFanWords } from '../config/words.ts';
 import { callRouter } from '../control/admin-client.ts';
 import { RunDirectory } from '../control/run-directory.ts';
 import type { FanRecord } from '../control/snapshot.ts';
+import type { RouterStatus } from '../control/status.ts';
 import { waitReady } from '../control/supervise.ts';
 import { ExitCode, FanwayError, messageOf, refusedError, usageError } from '../errors.ts';
 import { contains, equals } from '../net/prefix.ts';
@@ -137,10 +138,10 @@ export const down: Verb = {
     }
     if (done.length === fans.length && done.length > 0) {
       const status = (await callRouter(run, '/v1/status').catch(() => undefined)) as
-        | { mode?: string }
+        | RouterStatus
         | undefined;
-      // A daemon stays without links; any other router ends.
-      if (status?.mode !== 'daemon') await waitEnd(run);
+      // A daemon stays without links, and so does one that gossips; any other router ends.
+      if (status?.mode !== 'daemon' && (status?.gossip ?? null) === null) await waitEnd(run);
     }
     if (flags.has('--json')) printJson(io, { down: done, failures });
     lock?.release();

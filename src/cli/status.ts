@@ -3,6 +3,7 @@
  * @module
  */
 import { callRouter } from '../control/admin-client.ts';
+import type { GossipStatus } from '../control/gossip/views.ts';
 import { RunDirectory } from '../control/run-directory.ts';
 import type { LinkStatus, RouterStatus } from '../control/status.ts';
 import { ExitCode } from '../errors.ts';
@@ -41,11 +42,48 @@ function rateText(packets: number, bits: number): string {
   return `${packets} packets/s, ${unit === undefined ? `${bits} b/s` : scale(unit)}`;
 }
 
-/** The status as text. */
-export function statusText(status: RouterStatus): string {
+/** Red where a terminal reads it; without a terminal the capitals must do. */
+function alarm(text: string, color: boolean): string {
+  return color ? `\u001b[1;31m${text}\u001b[0m` : text;
+}
+
+function gossipText(gossip: GossipStatus, color: boolean): string[] {
+  const { state, reason, name, id, epoch, label, port, members, keys, seeds } = gossip;
+  const lines = [`gossip: ${state}${reason === '' ? '' : ` (${reason})`}`];
+  if (gossip.plaintext) {
+    lines.push(`  ${alarm('PLAINTEXT: whoever reaches the port is a member', color)}`);
+  }
+  if (state !== 'up') return lines;
+  const used = keys.find(({ inUse }) => inUse)?.id;
+  lines.push(
+    `  ${name}, node ${id}, epoch ${epoch}, cluster ${label}, port ${port}`,
+    ...(used === undefined ? [] : [`  key ${used} in use, ${keys.length} accepted`]),
+    `  members: ${members.alive} alive, ${members.suspect} suspect, ${members.dead} dead, ${members.left} left; table ${gossip.hash}`,
+    ...(gossip.announced.length === 0 ? [] : [`  announces ${shortList(gossip.announced)}`]),
+    ...seeds
+      .filter(({ error }) => error !== '')
+      .map(({ seed, error }) => `  seed ${seed}: ${error}`),
+    ...gossip.conflicts.map(
+      ({ what, subject, winner, loser }) =>
+        `  ${alarm('CONFLICT', color)}: ${what} ${subject} is claimed by ${winner.name} (${winner.id}), which has it, and ${loser.name} (${loser.id})`,
+    ),
+  );
+  return lines;
+}
+
+const LIST_SHOWN_MAX = 8;
+
+function shortList(texts: readonly string[]): string {
+  const more = texts.length - LIST_SHOWN_MAX;
+  return `${texts.slice(0, LIST_SHOWN_MAX).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+}
+
+/** The status as text; `color` marks what is dangerous in red. */
+export function statusText(status: RouterStatus, color = false): string {
   const lines = [
     `fanway ${status.version}, pid ${status.pid}, ${status.mode}, up ${Math.floor(status.uptimeMs / 1000)} s`,
     ...status.links.flatMap(linkText),
+    ...(status.gossip === null ? [] : gossipText(status.gossip, color)),
     ...status.processes.map(
       (process) =>
         `data process ${process.pid}: ${process.alive ? 'alive' : 'not responding'}, ${process.restarts} restarts, heartbeat ${process.heartbeat}${process.lastError === '' ? '' : `, last error: ${process.lastError}`}`,
@@ -56,20 +94,24 @@ export function statusText(status: RouterStatus): string {
 
 export const status: Verb = {
   name: 'status',
-  summary: 'health of the router, its links and data processes',
+  summary: 'health of the router, its links, data processes and gossip',
   usage: ['status [--json]'],
   options: [['--json', 'the same as JSON']],
-  examples: [['fanway status', 'exit code 0 when all is well, 1 when a link or process is not']],
+  examples: [
+    ['fanway status', 'exit code 0 when all is well, 1 when a link, process or gossip is not'],
+  ],
   async run(args, io) {
     const { flags, rest } = takeFlags(args, { '--json': 'switch' });
     noMore(rest, 'status');
     const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
     const status = (await callRouter(run, '/v1/status')) as RouterStatus;
     if (flags.has('--json')) printJson(io, status);
-    else io.out(statusText(status));
+    else io.out(statusText(status, process.stdout.isTTY));
     const well =
       status.links.every((link) => link.state === 'up') &&
-      status.processes.every((process) => process.alive);
+      status.processes.every((process) => process.alive) &&
+      (status.gossip === null ||
+        (status.gossip.state === 'up' && status.gossip.conflicts.length === 0));
     return well ? ExitCode.Ok : ExitCode.Failed;
   },
 };

@@ -24,6 +24,17 @@ export type Route = {
   handle(body: unknown): Promise<unknown>;
 };
 
+/** An answer that is text of another type, and not JSON. */
+export class PlainAnswer {
+  readonly type: string;
+  readonly text: string;
+
+  constructor(type: string, text: string) {
+    this.type = type;
+    this.text = text;
+  }
+}
+
 export type AdminServer = { close(): Promise<void>; clients(): number };
 
 /**
@@ -110,9 +121,10 @@ async function answer(
     };
   }
   if (response.destroyed) return;
-  const text = `${JSON.stringify(result)}\n`;
+  const plain = result instanceof PlainAnswer ? result : undefined;
+  const text = plain?.text ?? `${JSON.stringify(result)}\n`;
   response.writeHead(status, {
-    'content-type': 'application/json',
+    'content-type': plain?.type ?? 'application/json',
     'content-length': Buffer.byteLength(text),
     connection: 'close',
   });

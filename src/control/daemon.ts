@@ -72,6 +72,7 @@ async function apply(service: Service, config: Config): Promise<string> {
   const fresh = fans.filter((fan) => !has(running, fan));
   for (const link of gone) await router.down(link.spec.name, { force: true });
   for (const fan of fresh) await router.want(fan);
+  await service.gossip.configure(config.gossip);
   return `${gone.length} links taken down, ${fresh.length} brought up`;
 }
 

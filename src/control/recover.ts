@@ -5,6 +5,7 @@
 import { FanwayError, messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { removeMarked, undoAll } from './execute.ts';
+import { RecordStore } from './gossip/record.ts';
 import type { Context } from './handlers.ts';
 import type { Host } from './host.ts';
 import { type Journal, JournalStore } from './journal.ts';
@@ -28,6 +29,7 @@ export async function recover(
 ): Promise<{ name: string; journal: Journal | undefined }[]> {
   // Data processes outlive their control process; they let go of the devices first.
   await endOrphans(run.data);
+  new RecordStore(run).remove();
   const store = new JournalStore(run);
   const found = store.readAll();
   const failures: string[] = [];

@@ -31,8 +31,11 @@ export type RouterOptions = {
   now?: () => number;
 };
 
-/** Emits `empty` when the last link has been taken down. */
-export class Router extends EventEmitter<{ empty: [] }> {
+/**
+ * Emits `empty` when the last link has been taken down, and `settled` after every operation: a link
+ * may have come, gone or changed.
+ */
+export class Router extends EventEmitter<{ empty: []; settled: [] }> {
   readonly #store: JournalStore;
   readonly #options: RouterOptions;
   readonly #links: ManagedLink[] = [];
@@ -55,7 +58,7 @@ export class Router extends EventEmitter<{ empty: [] }> {
 
   #queue<T>(operation: () => Promise<T>): Promise<T> {
     const result = this.#last.then(operation, operation);
-    this.#last = result.catch(() => undefined);
+    this.#last = result.catch(() => undefined).then(() => void this.emit('settled'));
     return result;
   }
 

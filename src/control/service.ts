@@ -3,13 +3,18 @@
  * for `fanway up` in the background, `up --foreground` and `fanway daemon`.
  * @module
  */
+
+import { STATE_DIRECTORY_DEFAULT } from '../config/gossip.ts';
 import type { FanRequest } from '../config/request.ts';
 import { requestFromJson } from '../config/request-json.ts';
 import { messageOf, usageError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { VERSION } from '../version.ts';
-import { type AdminServer, type Route, serveAdmin } from './admin.ts';
+import { type AdminServer, PlainAnswer, type Route, serveAdmin } from './admin.ts';
+import { gossipRoutes, gossipStatus } from './gossip/routes.ts';
+import { GossipService } from './gossip/service.ts';
 import type { LinkSpec } from './link-spec.ts';
+import { METRICS_TYPE, metricsText } from './metrics.ts';
 import { openDataPlane } from './open-data-plane.ts';
 import type { Plan } from './plan.ts';
 import { RateMeter, SAMPLE_INTERVAL_MS } from './rates.ts';
@@ -45,6 +50,7 @@ export type ServiceOptions = {
 export class Service {
   readonly router: Router;
   readonly tunnels: TunnelSet;
+  readonly gossip: GossipService;
   readonly #host: RealHost;
   readonly #options: ServiceOptions;
   readonly #startedAtMs = performance.now();
@@ -75,6 +81,17 @@ export class Service {
       return plane;
     });
     this.router = new Router({ run, log, host: this.#host, tunnels: this.tunnels });
+    this.gossip = new GossipService({
+      ...{ run, log },
+      specs: () => this.router.links.flatMap(({ state, spec }) => (state === 'up' ? [spec] : [])),
+      look: async () => ({
+        links: await this.#host.links(),
+        addresses: await this.#host.addresses(),
+        routes: await this.#host.routes(),
+      }),
+      stateDirectory: process.env['FANWAY_STATE_DIR'] ?? STATE_DIRECTORY_DEFAULT,
+    });
+    this.router.on('settled', () => void this.gossip.refresh());
     this.#done = new Promise((resolve) => {
       this.#resolveDone = resolve;
     });
@@ -105,6 +122,7 @@ export class Service {
       );
     });
     await service.router.adopt(options.wants);
+    await service.gossip.resume();
     service.#watch();
     service.#admin = await serveAdmin(options.run.socket, service.#routes(), options.log);
     return service;
@@ -124,14 +142,21 @@ export class Service {
     );
     this.#timer = setInterval(() => {
       look();
-      if (this.router.links.length > 0) this.#idleSinceMs = performance.now();
+      if (!this.#isIdle) this.#idleSinceMs = performance.now();
       else if (performance.now() - this.#idleSinceMs > IDLE_MS) this.#endIfIdle();
     }, RECONCILE_INTERVAL_MS);
   }
 
-  /** Without links there is nothing to stay for; only a daemon waits for its next configuration. */
+  get #isIdle(): boolean {
+    return this.router.links.length === 0 && !this.gossip.isWanted;
+  }
+
+  /**
+   * Without links and gossip there is nothing to stay for; only a daemon waits for its next
+   * configuration.
+   */
   #endIfIdle(): boolean {
-    const idle = this.router.links.length === 0 && this.#options.mode !== 'daemon';
+    const idle = this.#isIdle && this.#options.mode !== 'daemon';
     // The answer that is on its way goes out first.
     if (idle) setImmediate(() => void this.stop());
     return idle;
@@ -153,6 +178,7 @@ export class Service {
     clearInterval(this.#sampling);
     clearTimeout(this.#settle);
     this.#unwatch?.();
+    await this.gossip.stop();
     await this.router.stop();
     await this.tunnels.close();
     await this.#admin?.close();
@@ -172,6 +198,7 @@ export class Service {
         linkStatus(link, processes, this.#rates.of(link.spec.name)),
       ),
       processes,
+      gossip: gossipStatus(this.gossip) ?? null,
     };
   }
 
@@ -182,6 +209,11 @@ export class Service {
       handle: async () => handle(),
     });
     return [
+      ...gossipRoutes(this.gossip, () => this.#endIfIdle()),
+      get('/metrics', () => {
+        const text = metricsText(this.status(), this.tunnels.counters(), this.gossip);
+        return new PlainAnswer(METRICS_TYPE, text);
+      }),
       get('/v1/ping', () => ({ pid: process.pid })),
       get('/v1/status', () => this.status()),
       get('/v1/counters', () => this.tunnels.counters()),

@@ -5,6 +5,7 @@
 import { formatUnderlay } from '../config/request.ts';
 import { formatIpv4 } from '../net/ipv4.ts';
 import { formatPrefix } from '../net/prefix.ts';
+import type { GossipStatus } from './gossip/views.ts';
 import type { ManagedLink } from './link.ts';
 import { hostOf } from './plan.ts';
 import type { Rates } from './rates.ts';
@@ -48,6 +49,8 @@ export type RouterStatus = {
   uptimeMs: number;
   links: LinkStatus[];
   processes: DataProcessStatus[];
+  /** null = nobody asked for gossip. */
+  gossip: GossipStatus | null;
 };
 
 /** One link as it stands. */

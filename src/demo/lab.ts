@@ -154,7 +154,11 @@ export class LabHost extends LabNode {
 
   /** The environment for a fanway on this host. */
   get environment(): NodeJS.ProcessEnv {
-    return { ...process.env, FANWAY_RUN_DIR: this.runDirectory };
+    return {
+      ...process.env,
+      FANWAY_RUN_DIR: this.runDirectory,
+      FANWAY_STATE_DIR: join(this.runDirectory, 'state'),
+    };
   }
 
   override close(): void {

@@ -85,7 +85,6 @@ export type GossipStatus = {
   keys: KeyJson[];
   seeds: { seed: string; addresses: string[]; error: string }[];
   members: Record<MemberState, number>;
-  entries: number;
   /** What this host was asked to announce. */
   announced: string[];
   /** Over the whole table: equal on two nodes that know the same. */

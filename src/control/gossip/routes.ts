@@ -1,0 +1,246 @@
+/**
+ * The gossip part of the admin socket. What comes in is checked field by field; no path is taken
+ * from a client.
+ * @module
+ */
+import {
+  type GossipSettings,
+  parseAddresses,
+  parseSeed,
+  parseText,
+  SEEDS_MAX,
+} from '../../config/gossip.ts';
+import { findSetting, parseValue } from '../../config/schema.ts';
+import { ValueError } from '../../config/value.ts';
+import { usageError } from '../../errors.ts';
+import { Keyring, parseKeyId } from '../../gossip/keyring.ts';
+import { formatIpv4 } from '../../net/ipv4.ts';
+import { formatPrefix, type Prefix } from '../../net/prefix.ts';
+import type { Route } from '../admin.ts';
+import { ANNOUNCE_CALL_MAX, parseAnnouncement } from './announced.ts';
+import { nodeName } from './peer-record.ts';
+import type { GossipService } from './service.ts';
+import {
+  conflictJson,
+  ENTRY_KINDS,
+  type EntryJson,
+  entryJson,
+  formatEndpoint,
+  type GossipStatus,
+  type MemberJson,
+  memberJson,
+} from './views.ts';
+
+/** Entries in one answer. */
+export const TABLE_PAGE_MAX = 10_000;
+
+type Body = Record<string, unknown>;
+
+function bodyOf(value: unknown): Body {
+  if (typeof value === 'object' && value !== null) return value as Body;
+  throw usageError('bad-request', 'the body is a JSON object');
+}
+
+function textOf(body: Body, key: string): string {
+  const value = body[key];
+  if (typeof value === 'string') return value;
+  throw usageError('bad-request', `${key} is text`);
+}
+
+/** Reads the settings that a client may give. @throws FanwayError (exit code 2). */
+export function settingsFromJson(value: unknown): Partial<GossipSettings> {
+  const given = bodyOf(value);
+  const settings: Partial<GossipSettings> = {};
+  const list = (key: string): unknown[] => {
+    const values = given[key];
+    if (Array.isArray(values) && values.length <= SEEDS_MAX) return values;
+    throw usageError('bad-request', `${key} is a list of at most ${SEEDS_MAX}`);
+  };
+  const address = (value: unknown): number =>
+    parseAddresses('address', typeof value === 'number' ? formatIpv4(value) : '', 1)[0] ?? 0;
+  try {
+    for (const key of Object.keys(given)) {
+      switch (key) {
+        case 'seeds':
+          settings.seeds = list(key).map((seed) => {
+            const { host, port } = bodyOf(seed);
+            return parseSeed(`${host}:${port}`);
+          });
+          break;
+        case 'port':
+          settings.port = numberSetting(key, given[key]);
+          break;
+        case 'bind':
+          settings.bind = address(given[key]);
+          break;
+        case 'advertise':
+          settings.advertise = list(key).map(address);
+          break;
+        case 'name':
+        case 'label':
+          settings[key] = parseText(key, textOf(given, key), 63);
+          break;
+        case 'plaintext':
+          settings.plaintext = given[key] === true;
+          break;
+        default:
+          throw usageError('bad-request', `${JSON.stringify(key.slice(0, 40))} is no setting here`);
+      }
+    }
+  } catch (error) {
+    if (error instanceof ValueError) throw usageError('bad-request', error.message);
+    throw error;
+  }
+  return settings;
+}
+
+function numberSetting(key: string, value: unknown): number {
+  const setting = findSetting('gossip', key);
+  if (setting === undefined) throw new RangeError(`${key} is no setting`);
+  return parseValue(setting, String(value)) as number;
+}
+
+function prefixesOf(body: unknown): Prefix[] {
+  const { prefixes } = bodyOf(body);
+  if (!Array.isArray(prefixes) || prefixes.length > ANNOUNCE_CALL_MAX) {
+    throw usageError('bad-request', `prefixes is a list of at most ${ANNOUNCE_CALL_MAX}`);
+  }
+  return prefixes.map(parseAnnouncement);
+}
+
+/** How the channel stands; undefined when nobody asked for gossip. */
+export function gossipStatus(service: GossipService): GossipStatus | undefined {
+  const { settings, host, reason } = service;
+  if (settings === undefined) return undefined;
+  const members = host?.node.members() ?? [];
+  const self = members.find(({ isSelf }) => isSelf);
+  const count = (state: MemberJson['state']): number =>
+    members.filter((member) => member.state === state).length;
+  return {
+    state: host === undefined ? 'stopped' : 'up',
+    reason,
+    id: host?.id ?? '',
+    name: nodeName(settings),
+    label: settings.label,
+    epoch: self?.epoch ?? 0,
+    port: settings.port,
+    endpoints: (self?.endpoints ?? []).map(formatEndpoint),
+    plaintext: settings.plaintext,
+    keys: service.keys(),
+    seeds: (host?.seeds() ?? []).map(({ seed, addresses, error }) => ({
+      ...{ seed, error },
+      addresses: addresses.map(formatIpv4),
+    })),
+    members: {
+      alive: count('alive'),
+      suspect: count('suspect'),
+      dead: count('dead'),
+      left: count('left'),
+    },
+    announced: service.announced.map(formatPrefix),
+    hash: host?.node.summaryHash() ?? '',
+    conflicts: (host?.node.conflicts() ?? []).map(conflictJson),
+  };
+}
+
+/** A page of the table, from entry `from` on. */
+function tablePage(
+  service: GossipService,
+  body: unknown,
+): { entries: EntryJson[]; next: number | null } {
+  const { kind, vni, from } = bodyOf(body);
+  if (typeof from !== 'number' || !Number.isInteger(from) || from < 0) {
+    throw usageError('bad-request', 'from is a number, 0 to begin with');
+  }
+  const wanted = ENTRY_KINDS[kind as EntryJson['kind']];
+  if (kind !== null && wanted === undefined)
+    throw usageError('bad-request', 'there is no such kind');
+  const host = service.host;
+  if (host === undefined) return { entries: [], next: null };
+  const entries: EntryJson[] = [];
+  let number = 0;
+  for (const entry of host.node.entries({
+    ...(wanted !== undefined && { kind: wanted }),
+    ...(typeof vni === 'number' && { vni }),
+  })) {
+    if (number++ < from) continue;
+    if (entries.length >= TABLE_PAGE_MAX) return { entries, next: from + TABLE_PAGE_MAX };
+    entries.push(entryJson(entry, host.id));
+  }
+  return { entries, next: null };
+}
+
+/** @param endIfIdle ends a router that has nothing left to do; true when it ends. */
+export function gossipRoutes(service: GossipService, endIfIdle: () => boolean): Route[] {
+  const keyChange = (
+    action: 'add' | 'use' | 'remove',
+    work: (keyring: Keyring, body: Body) => void,
+  ): Route => ({
+    method: 'POST',
+    path: `/v1/gossip/key/${action}`,
+    handle: async (body) => {
+      await service.changeKeys((file) => file.change((keyring) => work(keyring, bodyOf(body))));
+      return service.keys();
+    },
+  });
+  const idOf = (body: Body): number => {
+    const id = parseKeyId(textOf(body, 'id'));
+    if (id === undefined) {
+      throw usageError('bad-key-id', 'a key id has eight hex digits: fanway key list shows them');
+    }
+    return id;
+  };
+  return [
+    {
+      method: 'GET',
+      path: '/v1/gossip/members',
+      handle: async () => (service.host?.node.members() ?? []).map(memberJson),
+    },
+    { method: 'GET', path: '/v1/gossip/keys', handle: async () => service.keys() },
+    {
+      method: 'POST',
+      path: '/v1/gossip/events',
+      handle: async (body) => {
+        const { after } = bodyOf(body);
+        if (typeof after === 'number') return service.events.after(after);
+        return { ...service.events.after(Number.POSITIVE_INFINITY), lost: 0 };
+      },
+    },
+    { method: 'POST', path: '/v1/gossip/table', handle: async (body) => tablePage(service, body) },
+    {
+      method: 'POST',
+      path: '/v1/gossip/join',
+      handle: async (body) => {
+        const { settings, keys } = bodyOf(body);
+        const text = keys === null ? undefined : textOf(bodyOf(body), 'keys');
+        const outcome = await service.join(settingsFromJson(settings), text);
+        return { outcome, status: gossipStatus(service) };
+      },
+    },
+    {
+      method: 'POST',
+      path: '/v1/gossip/leave',
+      handle: async () => {
+        const left = await service.leave();
+        return { left, ending: endIfIdle() };
+      },
+    },
+    {
+      method: 'POST',
+      path: '/v1/gossip/announce',
+      handle: async (body) => service.announce(prefixesOf(body)),
+    },
+    {
+      method: 'POST',
+      path: '/v1/gossip/withdraw',
+      handle: async (body) => service.withdraw(prefixesOf(body)),
+    },
+    keyChange('add', (keyring, body) => {
+      for (const { bytes } of Keyring.parse(textOf(body, 'keys'), 'the key file').keys) {
+        keyring.add(bytes);
+      }
+    }),
+    keyChange('use', (keyring, body) => keyring.use(idOf(body))),
+    keyChange('remove', (keyring, body) => keyring.remove(idOf(body))),
+  ];
+}

@@ -1,0 +1,77 @@
+/**
+ * Counters and states as Prometheus reads them (text exposition format 0.0.4), under the names
+ * that `fanway counters` has: `egress.drop.runt` is `fanway_egress_drop_runt`.
+ * @module
+ */
+import type { GossipService } from './gossip/service.ts';
+import type { RouterStatus } from './status.ts';
+
+export const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
+
+type Labels = Readonly<Record<string, string>>;
+type Sample = { labels: Labels; value: number };
+
+/** Metrics by name; samples of one name stay together, as the format wants it. */
+class Page {
+  readonly #metrics = new Map<string, { type: 'counter' | 'gauge'; samples: Sample[] }>();
+
+  add(type: 'counter' | 'gauge', name: string, value: number, labels: Labels = {}): void {
+    const full = `fanway_${name.replace(/[^A-Za-z0-9_]/g, '_')}`;
+    const metric = this.#metrics.get(full) ?? { type, samples: [] };
+    metric.samples.push({ labels, value });
+    this.#metrics.set(full, metric);
+  }
+
+  text(): string {
+    const lines: string[] = [];
+    for (const [name, { type, samples }] of this.#metrics) {
+      lines.push(`# TYPE ${name} ${type}`);
+      for (const { labels, value } of samples) lines.push(`${name}${labelText(labels)} ${value}`);
+    }
+    return `${lines.join('\n')}\n`;
+  }
+}
+
+function labelText(labels: Labels): string {
+  const pairs = Object.entries(labels).map(
+    ([key, value]) =>
+      `${key}="${value.replace(/[\\"\n]/g, (c) => (c === '\n' ? '\\n' : `\\${c}`))}"`,
+  );
+  return pairs.length === 0 ? '' : `{${pairs.join(',')}}`;
+}
+
+/** The whole page. `counters` are those of the links, by link. */
+export function metricsText(
+  status: RouterStatus,
+  counters: Readonly<Record<string, Readonly<Record<string, number>>>>,
+  gossip: GossipService,
+): string {
+  const page = new Page();
+  page.add('gauge', 'uptime_seconds', status.uptimeMs / 1000);
+  page.add('gauge', 'info', 1, { version: status.version });
+  for (const link of status.links) {
+    page.add('gauge', 'link_up', link.state === 'stopped' ? 0 : 1, { link: link.name });
+    page.add('counter', 'link_repairs', link.repairs, { link: link.name });
+  }
+  for (const process of status.processes) {
+    const labels = { pid: String(process.pid) };
+    page.add('gauge', 'data_process_alive', process.alive ? 1 : 0, labels);
+    page.add('counter', 'data_process_restarts', process.restarts, labels);
+  }
+  for (const [link, values] of Object.entries(counters)) {
+    for (const [name, value] of Object.entries(values)) page.add('counter', name, value, { link });
+  }
+  if (status.gossip !== null) {
+    const { state, plaintext, members, conflicts } = status.gossip;
+    page.add('gauge', 'gossip_up', state === 'up' ? 1 : 0);
+    page.add('gauge', 'gossip_plaintext', plaintext ? 1 : 0);
+    for (const [state, count] of Object.entries(members)) {
+      page.add('gauge', 'gossip_members', count, { state });
+    }
+    page.add('gauge', 'gossip_conflicts', conflicts.length);
+  }
+  for (const [name, value] of Object.entries(gossip.host?.counters() ?? {})) {
+    page.add('counter', `gossip.${name}`, value);
+  }
+  return page.text();
+}
