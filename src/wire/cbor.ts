@@ -16,6 +16,11 @@ import { Encoder } from 'cbor-x/index-no-eval';
 export const CBOR_DEPTH_MAX = 8;
 /** Values in one encoding: arrays, maps, their elements, keys and values each count. */
 export const CBOR_ITEMS_MAX = 4096;
+/**
+ * Arrays, maps and byte strings in one encoding. Each takes about 200 bytes of memory for itself
+ * and as little as one byte of a datagram, so that without this a datagram could cost 250 kB.
+ */
+export const CBOR_OBJECTS_MAX = 256;
 
 export type CborValue =
   | number
@@ -32,6 +37,7 @@ export type CborErrorCode =
   | 'trailing'
   | 'depth'
   | 'items'
+  | 'objects'
   /** An integer or a length that has a shorter encoding, or an indefinite length. */
   | 'not-canonical'
   /** An integer beyond ±(2^53 - 1). */
@@ -89,6 +95,7 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 let source: DataView = new DataView(new ArrayBuffer(0));
 let position = 0;
 let itemsLeft = 0;
+let objectsLeft = 0;
 
 /**
  * Decodes one value that fills `bytes`. What comes out shares no memory with `bytes`.
@@ -100,6 +107,7 @@ export function decodeCbor(bytes: Uint8Array): CborValue {
   source = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   position = 0;
   itemsLeft = CBOR_ITEMS_MAX;
+  objectsLeft = CBOR_OBJECTS_MAX;
   scan(0);
   if (position !== source.byteLength) {
     fail('trailing', `${source.byteLength - position} bytes behind the value`);
@@ -124,6 +132,7 @@ function scan(depth: number): void {
   }
   if (major > MAJOR_MAP) fail('type', 'a tag');
   const argument = readArgument(initial & 31, major);
+  if (isObject(major) && objectsLeft-- === 0) fail('objects', `more than ${CBOR_OBJECTS_MAX}`);
   switch (major) {
     case MAJOR_UNSIGNED:
     case MAJOR_NEGATIVE:
@@ -139,6 +148,11 @@ function scan(depth: number): void {
     default:
       scanMany(major, argument, depth + 1);
   }
+}
+
+/** Whether a value of this major type takes memory that a number or a short text does not. */
+function isObject(major: number): boolean {
+  return major === MAJOR_BYTES || major === MAJOR_ARRAY || major === MAJOR_MAP;
 }
 
 /** Passes the elements of an array, or the keys and values of a map. */
@@ -224,6 +238,7 @@ function checkText(sizeBytes: number): void {
  */
 export function encodeCbor(value: CborValue): Uint8Array {
   itemsLeft = CBOR_ITEMS_MAX;
+  objectsLeft = CBOR_OBJECTS_MAX;
   // A copy: what cbor-x returns lies in a buffer of 8 kB that would live as long as the result.
   return new Uint8Array(codec.encode(prepare(value, 0)));
 }
@@ -236,7 +251,9 @@ function prepare(value: CborValue, depth: number): unknown {
     if (NOT_TEXT.test(value)) refuse('text', 'a byte order mark or half a surrogate pair');
     return value;
   }
-  if (typeof value === 'boolean' || value instanceof Uint8Array) return value;
+  if (typeof value === 'boolean') return value;
+  if (objectsLeft-- === 0) refuse('objects', `more than ${CBOR_OBJECTS_MAX}`);
+  if (value instanceof Uint8Array) return value;
   if (depth === CBOR_DEPTH_MAX) refuse('depth', `more than ${CBOR_DEPTH_MAX} levels`);
   if (Array.isArray(value)) return value.map((element) => prepare(element, depth + 1));
   if (!(value instanceof Map)) refuse('type', `${typeof value} has no encoding here`);

@@ -3,6 +3,7 @@ import t from 'tap';
 import {
   CBOR_DEPTH_MAX,
   CBOR_ITEMS_MAX,
+  CBOR_OBJECTS_MAX,
   CborError,
   type CborErrorCode,
   type CborValue,
@@ -173,7 +174,7 @@ function nested(levels: number, map: boolean): CborValue {
   return value;
 }
 
-t.test('both bounds are where they are said to be', async (t) => {
+t.test('the bounds are where they are said to be', async (t) => {
   for (const map of [false, true]) {
     const deepest = nested(CBOR_DEPTH_MAX, map);
     t.strictSame(decodeCbor(encodeCbor(deepest)), deepest);
@@ -203,6 +204,12 @@ t.test('both bounds are where they are said to be', async (t) => {
   t.equal(
     codeOf(() => decodeCbor(over)),
     'items',
+  );
+  const objects = Array.from({ length: CBOR_OBJECTS_MAX - 1 }, () => new Uint8Array(0));
+  t.strictSame(decodeCbor(encodeCbor(objects)), objects);
+  t.equal(
+    codeOf(() => encodeCbor([...objects, []])),
+    'objects',
   );
   // Keys count as well.
   const entries = Array.from({ length: CBOR_ITEMS_MAX / 2 }, (_, key) => [key, 0] as const);
