@@ -50,6 +50,7 @@ import { endpointOf, isActive, type Member, type Members } from './members.ts';
 import { Membership } from './membership.ts';
 import { Outbox } from './outbox.ts';
 import { pickSome } from './prober.ts';
+import { Sync } from './sync.ts';
 import { Tables } from './tables.ts';
 import { memberView, selfView } from './views.ts';
 import { WakingClock } from './waking-clock.ts';
@@ -62,6 +63,8 @@ const DEFAULTS: GossipConfig = {
 };
 /** Members that a gossip tick tells. */
 const FAN_OUT = 3;
+/** How often it is looked what is missing. */
+const SYNC_LOOK_MS = 50;
 /** The longest that a node sleeps; time-outs are as coarse as this. */
 const TICK_MS = 100;
 /** How often it is looked whether somebody has been gone for long. */
@@ -77,12 +80,16 @@ export class GossipNode {
   readonly #outbox: Outbox;
   readonly #tables: Tables;
   readonly #membership: Membership;
+  readonly #sync: Sync;
   readonly #knocker: Knocker;
+  /** Where senders are who are not in the table yet. */
+  readonly #visitors = new Map<NodeId, Endpoint>();
   readonly #startMs: number;
   #nowMs: number;
   #peer: PeerRecord;
   #left = false;
   #gossipedMs = -Infinity;
+  #syncedMs = -Infinity;
   #forgotMs: number;
 
   constructor(options: GossipNodeOptions) {
@@ -123,6 +130,17 @@ export class GossipNode {
       spread: (signed) => this.#spread(signed),
       dropped: (signed) => this.#queue.drop(blockKey(signed)),
     });
+    this.#sync = new Sync({
+      self: id,
+      store: this.#tables.store,
+      counters,
+      intervalMs: this.#config.syncIntervalMs,
+      random,
+      nowMs,
+      pick: () => pickSome(this.#members.active(), 1, random)[0]?.id,
+      send: (to, messages) => this.#sendTo(to, messages),
+      pull: (peer, wants) => this.#pull(peer, wants),
+    });
     this.#knocker = new Knocker({
       membership: this.#membership,
       counters,
@@ -158,7 +176,10 @@ export class GossipNode {
     }
     this.#nowMs = this.#options.nowMs();
     counters.count('messages.received', messages.length);
+    const isFirst = this.#welcome(from, sender);
     for (const message of messages) this.#handle(message, from, sender);
+    const compares = messages.some(({ type }) => type === MessageType.Digest);
+    if (isFirst && !compares) this.#sync.contact(sender);
     this.#heard(from, sender);
     this.#tables.publish();
   }
@@ -174,6 +195,7 @@ export class GossipNode {
     if (!this.#left) {
       this.#membership.tick(nowMs, this.#clock.awakeMs, lateMs);
       this.#knocker.tick(nowMs);
+      this.#synchronize(nowMs);
     }
     this.#gossip(nowMs);
     if (nowMs - this.#forgotMs >= FORGET_INTERVAL_MS) this.#forgetLongGone(nowMs);
@@ -297,14 +319,82 @@ export class GossipNode {
       case MessageType.Dead:
         return this.#membership.accusation(message, from, this.#nowMs);
       case MessageType.Blocks:
-        for (const raw of message.blocks) this.#tables.take(raw, true);
+        for (const raw of message.blocks) this.#takeBlock(raw, sender);
         return;
       case MessageType.Digest:
       case MessageType.Buckets:
       case MessageType.Owners:
       case MessageType.Want:
-        return;
+        return this.#answer(from, this.#sync.receive(sender, message));
     }
+  }
+
+  /** @returns whether it is new here. */
+  #takeBlock(raw: RawBlock, sender: NodeId): boolean {
+    const owner = this.#tables.take(raw, (of) => !this.#sync.isChasing(of));
+    if (owner === undefined) return false;
+    this.#sync.lacking(owner, sender);
+    return true;
+  }
+
+  /** Adds what is said against the owners that messages tell of: a newcomer has not heard it. */
+  #answer(to: Endpoint, messages: Message[]): void {
+    const charges: Message[] = [];
+    for (const message of messages) {
+      if (message.type !== MessageType.Owners) continue;
+      for (const { owner } of message.owners) {
+        const member = this.#members.get(owner);
+        const charge =
+          member?.state === 'dead' && this.#membership.chargeAgainst(member, this.#nowMs);
+        if (charge) charges.push(charge);
+      }
+    }
+    if (messages.length > 0) this.#outbox.send(to, [...messages, ...charges]);
+  }
+
+  #synchronize(nowMs: number): void {
+    if (nowMs - this.#syncedMs < SYNC_LOOK_MS) return;
+    this.#syncedMs = nowMs;
+    this.#sync.tick();
+  }
+
+  #pull(peer: NodeId, wants: Want[]): void {
+    const to = this.#endpointOf(peer);
+    if (to === undefined) return this.#sync.pullEnded(false, 0);
+    let brought = 0;
+    const blocks = (raw: RawBlock[]): void => {
+      this.#nowMs = this.#options.nowMs();
+      for (const each of raw) if (this.#takeBlock(each, peer)) brought++;
+      this.#tables.publish();
+    };
+    const end = (ok: boolean): void => this.#sync.pullEnded(ok, brought);
+    this.#options.wire.pull(to, peer, wants, { blocks, end });
+  }
+
+  #sendTo(node: NodeId, messages: Message[]): void {
+    const to = this.#endpointOf(node);
+    if (to !== undefined) this.#outbox.send(to, messages);
+  }
+
+  #endpointOf(node: NodeId): Endpoint | undefined {
+    const member = this.#members.get(node);
+    return (member && endpointOf(member)) ?? this.#visitors.get(node);
+  }
+
+  /** @returns whether the sender is not known yet. */
+  #welcome(from: Endpoint, sender: NodeId): boolean {
+    if (sender === this.id || this.#members.get(sender) !== undefined) {
+      this.#visitors.delete(sender);
+      return false;
+    }
+    const isFirst = !this.#visitors.has(sender);
+    this.#visitors.delete(sender);
+    if (this.#visitors.size >= MEMBERS_MAX) {
+      const oldest = this.#visitors.keys().next().value;
+      if (oldest !== undefined) this.#visitors.delete(oldest);
+    }
+    this.#visitors.set(sender, from);
+    return isFirst;
   }
 
   /** After the messages of a datagram: its sender is there, whatever is said of it. */
@@ -357,6 +447,7 @@ export class GossipNode {
   #memberChanged(change: MemberChange, member: Member): void {
     this.#knocker.changed(member, this.#nowMs);
     this.#tables.entries.setActive(member.id, isActive(member));
+    if (change.from === 'dead' && isActive(member)) this.#sync.contact(member.id);
     this.#options.events.member(change);
   }
 

@@ -29,8 +29,9 @@ import type { Store } from './store.ts';
 
 /** How long what is missing may come by itself, ms; half of it is chance. */
 const PATIENCE_MS = 200;
-/** The first answer may take this long; each further one twice as long, up to the second value. */
+/** The first answer may take this long, each further one longer by the factor. */
 const RETRY_MS = 400;
+const RETRY_FACTOR = 1.6;
 const RETRY_MS_MAX = 60_000;
 /** Questions after a summary that brought nothing: whoever said it may ask for more next time. */
 const HEARSAY_ATTEMPTS = 2;
@@ -117,6 +118,11 @@ export class Sync {
   /** What is being looked for, in owners. */
   get chaseCount(): number {
     return this.#chases.size;
+  }
+
+  /** Whether blocks of `owner` were asked for: what comes of it is an answer, not news for others. */
+  isChasing(owner: NodeId): boolean {
+    return (this.#chases.get(owner)?.attempts ?? 0) > 0;
   }
 
   /** A member came, or came back: its table is compared with ours soon. */
@@ -280,7 +286,7 @@ export class Sync {
       const ours = store.summary(owner);
       if (ours !== undefined && (ours.head !== chase.head || ours.held !== chase.held)) {
         // Something came: what is still missing will come, too, and is to be asked for again.
-        if (chase.attempts > 0) chase.dueMs = Math.min(chase.dueMs, now + PATIENCE_MS);
+        if (chase.attempts > 0) chase.dueMs = Math.min(chase.dueMs, now + RETRY_MS);
         chase.attempts = Math.min(chase.attempts, 1);
         chase.head = ours.head;
         chase.held = ours.held;
@@ -349,16 +355,16 @@ export class Sync {
     this.#options.pull(best[0], wants);
   }
 
-  /** Who told of it, then by turns the owner, who has it for certain, and anybody. */
+  /** Who told of it, then by turns anybody and the owner, who has it for certain. */
   #whomToAsk(owner: NodeId, { source, hearsay, attempts }: Chase): NodeId | undefined {
     const { pick, self } = this.#options;
     if (source !== undefined && (attempts === 0 || hearsay !== undefined)) return source;
-    return attempts % 2 === 1 && owner !== self ? owner : pick();
+    return attempts % 2 === 0 && attempts > 0 && owner !== self ? owner : pick();
   }
 
   #asked(chase: Chase, now: number): void {
     const { random } = this.#options;
-    const wait = Math.min(RETRY_MS_MAX, RETRY_MS * 2 ** chase.attempts);
+    const wait = Math.min(RETRY_MS_MAX, RETRY_MS * RETRY_FACTOR ** chase.attempts);
     chase.dueMs = now + wait * (0.75 + random() / 2);
     chase.attempts++;
   }

@@ -53,17 +53,21 @@ export class Tables {
     this.author = new Author(options);
   }
 
-  /** Takes a block that came from elsewhere. @returns whether it is new here. */
-  take(raw: RawBlock, passOn: boolean): boolean {
+  /**
+   * Takes a block that came from elsewhere. A new head is always passed on, another block only if
+   * it is news, and not an answer to what we asked.
+   * @returns its owner, if it is new here.
+   */
+  take(raw: RawBlock, isNews: (owner: NodeId) => boolean): NodeId | undefined {
     const offer = this.store.offer(raw);
     if (offer.outcome === 'own') this.#absorb(offer.signed);
-    if (offer.outcome !== 'new') return false;
+    if (offer.outcome !== 'new') return undefined;
     const { signed, removed, headChanged } = offer;
     const { head, spread } = this.#options;
     if (headChanged) head(signed);
     this.#apply(signed, removed);
-    if (headChanged || passOn) spread(signed);
-    return true;
+    if (headChanged || isNews(signed.owner)) spread(signed);
+    return signed.owner;
   }
 
   /** Writes and spreads what this node has to tell. Of a long run only the head goes around. */
