@@ -2,7 +2,7 @@
  * How two tables become equal.
  *
  * 1. Now and then, and when a member comes (back), a hash of the whole table goes to it. An equal
- *    one is not answered.
+ *    one is not answered. After a difference the next comparison is soon.
  * 2. Digest → Buckets → Owners → Owners: both sides learn where the other has more.
  * 3. What is missing, because a summary said so or because a head names blocks that are not here,
  *    is asked for after a short while (most of it comes by itself), then again and again, ever more
@@ -27,6 +27,8 @@ import {
 import { MEMBERS_MAX } from './limits.ts';
 import type { Store } from './store.ts';
 
+/** After a difference the next comparison comes in this share of the usual time, or half of it. */
+const SOON = 0.2;
 /** How long what is missing may come by itself, ms; half of it is chance. */
 const PATIENCE_MS = 200;
 /** The first answer may take this long, each further one longer by the factor. */
@@ -34,7 +36,7 @@ const RETRY_MS = 400;
 const RETRY_FACTOR = 1.6;
 const RETRY_MS_MAX = 60_000;
 /** Questions after a summary that brought nothing: whoever said it may ask for more next time. */
-const HEARSAY_ATTEMPTS = 2;
+const HEARSAY_ATTEMPTS = 4;
 /** More blocks than this are pulled over a stream. */
 export const DATAGRAM_BLOCKS_MAX = 32;
 /** A stream that has not ended by then is no longer waited for. */
@@ -191,10 +193,17 @@ export class Sync {
     send(node, [{ type: MessageType.Digest, hash: store.hash() }]);
   }
 
+  #compareSoon(): void {
+    const { nowMs, intervalMs, random } = this.#options;
+    const soonMs = nowMs() + (SOON * intervalMs * (1 + random())) / 2;
+    this.#nextDigestMs = Math.min(this.#nextDigestMs, soonMs);
+  }
+
   #compare(theirs: Uint8Array): Message[] {
     const { store, counters } = this.#options;
     if (Buffer.compare(store.hash(), theirs) === 0) return [];
     counters.count('sync.digests_differ');
+    this.#compareSoon();
     return this.#spend(BUCKETS_BYTES, () => [
       { type: MessageType.Buckets, hashes: store.buckets() },
     ]);
@@ -202,7 +211,9 @@ export class Sync {
 
   #describe(theirs: Uint8Array): Message[] {
     const { store } = this.#options;
-    return differingBuckets(store, theirs).flatMap((bucket) =>
+    const differing = differingBuckets(store, theirs);
+    if (differing.length > 0) this.#compareSoon();
+    return differing.flatMap((bucket) =>
       this.#spend(SUMMARY_BYTES * (1 + store.summaries(bucket).length), () =>
         ownersMessages(store, bucket, true, []),
       ),
