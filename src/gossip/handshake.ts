@@ -4,6 +4,7 @@
  *   data       B to A   any datagram of a session that A does not know, or from elsewhere
  *   challenge  A to B   names that datagram, carries a token
  *   response   B to A   carries the token back, and which keys B can open with
+ *   data       B to A   once more what A has not taken
  *
  * The token is a keyed hash of session, address and time: A remembers nothing until it comes
  * back. Each data datagram is padded so that the challenge is never longer.
@@ -19,8 +20,15 @@ export const TOKEN_BYTES = 16;
 export const TOKEN_SLOT_MS = 4000;
 const SECRET_BYTES = 32;
 
-/** Why a challenge was sent: "prove that you live", "your counter is behind what I have seen". */
-export const ChallengeReason = { Prove: 0, Behind: 1 } as const;
+/** Why a challenge was sent. */
+export const ChallengeReason = {
+  /** "I know nothing of this session, and took nothing of it: prove that you live." */
+  Session: 0,
+  /** "This datagram is for somebody else, or from a new address: prove that you are there." */
+  Place: 1,
+  /** "Your counter is behind what I have seen." */
+  Behind: 2,
+} as const;
 
 const COUNTER_OFFSET = 1;
 const NONCE_OFFSET = COUNTER_OFFSET + 8;
@@ -28,15 +36,13 @@ const REST_OFFSET = NONCE_OFFSET + SESSION_NONCE_BYTES;
 /** What a challenge seals, and the least that a data datagram seals. */
 export const CHALLENGE_BYTES = REST_OFFSET + TOKEN_BYTES;
 
-export type Challenge = {
-  /** The datagram that it is about: its counter, and its session's nonce. */
-  counter: number;
-  nonce: Uint8Array;
-} & (
-  | { reason: typeof ChallengeReason.Prove; token: Uint8Array }
+export type ChallengeContent =
+  | { reason: typeof ChallengeReason.Session | typeof ChallengeReason.Place; token: Uint8Array }
   /** `highest` is the highest counter of the session that was seen. */
-  | { reason: typeof ChallengeReason.Behind; highest: number }
-);
+  | { reason: typeof ChallengeReason.Behind; highest: number };
+
+/** Counter and session nonce name the datagram that it is about. */
+export type Challenge = ChallengeContent & { counter: number; nonce: Uint8Array };
 
 function putCounter(view: DataView, offset: number, counter: number): void {
   view.setUint32(offset, Math.floor(counter / 2 ** 32));
@@ -53,8 +59,11 @@ export function encodeChallenge(challenge: Challenge): Uint8Array {
   bytes[0] = challenge.reason;
   putCounter(view, COUNTER_OFFSET, challenge.counter);
   bytes.set(challenge.nonce, NONCE_OFFSET);
-  if (challenge.reason === ChallengeReason.Prove) bytes.set(challenge.token, REST_OFFSET);
-  else putCounter(view, REST_OFFSET, challenge.highest);
+  if (challenge.reason === ChallengeReason.Behind) {
+    putCounter(view, REST_OFFSET, challenge.highest);
+  } else {
+    bytes.set(challenge.token, REST_OFFSET);
+  }
   return bytes;
 }
 
@@ -65,7 +74,7 @@ export function decodeChallenge(bytes: Uint8Array): Challenge | undefined {
   const counter = getCounter(view, COUNTER_OFFSET);
   const nonce = bytes.subarray(NONCE_OFFSET, REST_OFFSET);
   const reason = bytes[0];
-  if (reason === ChallengeReason.Prove) {
+  if (reason === ChallengeReason.Session || reason === ChallengeReason.Place) {
     return { reason, counter, nonce, token: bytes.subarray(REST_OFFSET) };
   }
   if (reason !== ChallengeReason.Behind) return undefined;

@@ -18,6 +18,7 @@ import {
   getEnvelopeKind,
   getEnvelopeSender,
   HEADER_BYTES,
+  SESSION_NONCE_BYTES,
 } from '../wire/gossip/envelope.ts';
 import type { Endpoint, NodeId } from '../wire/gossip/types.ts';
 import type { Channel, ChannelStream, Opened } from './channel.ts';
@@ -25,6 +26,7 @@ import { SEAL_BYTES } from './cipher.ts';
 import type { Counters, GossipCounter } from './counters.ts';
 import {
   CHALLENGE_BYTES,
+  type ChallengeContent,
   ChallengeReason,
   decodeChallenge,
   decodeResponse,
@@ -239,29 +241,24 @@ export class Secure implements Channel {
   }
 
   #isOwn(fields: Uint8Array): boolean {
-    return Buffer.compare(fields.subarray(-this.#sealer.nonce.length), this.#sealer.nonce) === 0;
+    return Buffer.compare(fields.subarray(-SESSION_NONCE_BYTES), this.#sealer.nonce) === 0;
   }
 
   #data(one: Authentic): Opened | undefined {
     const { session, from, nowMs } = one;
-    if (one.recipient !== this.#self) {
-      const isForAnybody = one.recipient === ANYBODY;
-      return this.#askFor(
-        isForAnybody ? 'sealed.refused.session' : 'sealed.refused.misdirected',
-        one,
-      );
+    if (session === undefined) {
+      this.#sendChallenge(one, { reason: ChallengeReason.Session, token: this.#tokenFor(one) });
+      return this.#refuse('sealed.refused.session');
     }
-    if (session === undefined) return this.#askFor('sealed.refused.session', one);
-    if (!session.places.includes(placeOf(from))) return this.#askFor('sealed.refused.address', one);
     const verdict = session.window.accept(one.counter);
-    if (verdict !== Verdict.Fresh) {
-      session.repeats += 1;
-      if (session.repeats >= BEHIND_AFTER) this.#tellBehind(one, session);
-      return this.#refuse(
-        verdict === Verdict.Seen ? 'sealed.refused.replayed' : 'sealed.refused.old',
-      );
-    }
+    if (verdict !== Verdict.Fresh) return this.#refuseRepeated(one, session, verdict);
     session.repeats = Math.max(0, session.repeats - 0.25);
+    const isForUs = one.recipient === this.#self;
+    if (!isForUs || !session.places.includes(placeOf(from))) {
+      // Its counter is used up by now: what is sent again in its place is taken once.
+      this.#sendChallenge(one, { reason: ChallengeReason.Place, token: this.#tokenFor(one) });
+      return this.#refuse(isForUs ? 'sealed.refused.address' : 'sealed.refused.misdirected');
+    }
     this.#sessions.touch(session, nowMs);
     this.#learnPeer(placeOf(from), one.sender);
     const payload = unpad(one.plaintext);
@@ -270,27 +267,27 @@ export class Secure implements Channel {
     return { sender: one.sender, payload };
   }
 
-  /** Refuses a datagram and asks its sender to prove that it lives, and where. */
-  #askFor(refusal: GossipCounter, one: Authentic): undefined {
-    const { datagram, from, counter, nowMs } = one;
-    const fields = sessionFields(datagram);
-    const token = this.#tokens.make(fields, from, nowMs);
-    const nonce = fields.subarray(-this.#sealer.nonce.length);
-    const reason = ChallengeReason.Prove;
-    this.#sendChallenge(one, encodeChallenge({ reason, counter, nonce, token }));
-    return this.#refuse(refusal);
+  /** A sender that repeats itself all the time may have been set back to an earlier state. */
+  #refuseRepeated(one: Authentic, session: Session, verdict: Verdict): undefined {
+    session.repeats = Math.min(session.repeats + 1, BEHIND_AFTER);
+    if (session.repeats === BEHIND_AFTER) {
+      const { highest } = session.window;
+      this.#sendChallenge(one, { reason: ChallengeReason.Behind, highest });
+    }
+    return this.#refuse(
+      verdict === Verdict.Seen ? 'sealed.refused.replayed' : 'sealed.refused.old',
+    );
   }
 
-  /** Tells a sender that it repeats itself: it may have been set back to an earlier state. */
-  #tellBehind(one: Authentic, { window }: Session): void {
-    const nonce = sessionFields(one.datagram).subarray(-this.#sealer.nonce.length);
-    const reason = ChallengeReason.Behind;
-    const { counter } = one;
-    this.#sendChallenge(one, encodeChallenge({ reason, counter, nonce, highest: window.highest }));
+  #tokenFor({ datagram, from, nowMs }: Authentic): Uint8Array {
+    return this.#tokens.make(sessionFields(datagram), from, nowMs);
   }
 
-  #sendChallenge({ datagram, from, key, sender, nowMs }: Authentic, plaintext: Uint8Array): void {
+  #sendChallenge(one: Authentic, what: ChallengeContent): void {
+    const { datagram, from, key, sender, counter, nowMs } = one;
     const { counters, send } = this.#options;
+    const nonce = sessionFields(datagram).subarray(-SESSION_NONCE_BYTES);
+    const plaintext = encodeChallenge({ ...what, counter, nonce });
     const sizeBytes = CLEAR_BYTES + plaintext.length + SEAL_BYTES;
     if (sizeBytes > datagram.length || !this.#challenged.take(from.address, nowMs)) {
       counters.count('sealed.limited.challenges');
@@ -301,26 +298,28 @@ export class Secure implements Channel {
     send(from, this.#sealer.seal(EnvelopeKind.Challenge, key, recipientOf(sender), plaintext));
   }
 
-  /** Somebody does not know us: we say who we are, and what we said a moment ago. */
+  /** Somebody does not know us: we say who we are, and what it has not taken. */
   #challenge({ plaintext, sender, key, nowMs }: Authentic): undefined {
     const { counters, send, keyring } = this.#options;
     const challenge = decodeChallenge(plaintext);
     if (challenge === undefined) return this.#refuse('sealed.refused.content');
     const isOurs = Buffer.compare(challenge.nonce, this.#sealer.nonce) === 0;
-    const sent = isOurs ? this.#sent.take(challenge.counter, nowMs) : undefined;
-    const to = sent?.[0]?.to;
-    if (sent === undefined || to === undefined) return this.#refuse('sealed.refused.challenge');
+    const asked = isOurs ? this.#sent.take(challenge.counter, nowMs) : undefined;
+    if (asked === undefined) return this.#refuse('sealed.refused.challenge');
+    const { to, payload } = asked;
     this.#learnPeer(placeOf(to), sender);
-    if (challenge.reason === ChallengeReason.Prove) {
-      const keyIds = keyring.keys.map(({ id }) => id);
-      const response = encodeResponse({ token: challenge.token, keyIds });
-      counters.count('challenges.answered');
-      send(to, this.#sealer.seal(EnvelopeKind.Response, key, recipientOf(sender), response));
-    } else if (!this.#renewIfBehind(challenge.highest, sender, nowMs)) {
+    if (challenge.reason === ChallengeReason.Behind) {
+      if (this.#renewIfBehind(challenge.highest, sender, nowMs)) send(to, this.seal(to, payload));
       return undefined;
     }
-    // Not kept again: whatever is asked, nothing is sent more than twice.
-    for (const { payload } of sent) send(to, this.#seal(to, payload));
+    const keyIds = keyring.keys.map(({ id }) => id);
+    const response = encodeResponse({ token: challenge.token, keyIds });
+    counters.count('challenges.answered');
+    send(to, this.#sealer.seal(EnvelopeKind.Response, key, recipientOf(sender), response));
+    const others =
+      challenge.reason === ChallengeReason.Session ? this.#sent.takeOthers(to, nowMs) : [];
+    // Not kept again: whatever is asked, no payload is sent more than twice.
+    for (const one of [asked, ...others]) send(to, this.#seal(to, one.payload));
     return undefined;
   }
 
@@ -332,6 +331,7 @@ export class Secure implements Channel {
       return false;
     }
     this.#renewedMs = nowMs;
+    this.#sent.clear();
     this.#sealer.renew();
     this.#options.counters.count('sessions.renewed');
     this.#notices.behind(sender, nowMs);

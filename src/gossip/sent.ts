@@ -30,19 +30,21 @@ export class SentPayloads {
   }
 
   /**
-   * Takes out what went to the place where the datagram with `counter` went, that one included;
-   * undefined when it was too long ago, or taken before.
+   * Takes out the payload of the datagram with `counter`; undefined when it was sent too long ago,
+   * or was taken before.
    */
-  take(counter: number, nowMs: number): Sent[] | undefined {
-    const asked = this.#sent.get(counter);
-    if (asked === undefined || nowMs - asked.atMs > SENT_KEPT_MS) return undefined;
-    const there: Sent[] = [];
-    for (const sent of this.#sent.values()) {
-      if (placeOf(sent.to) !== placeOf(asked.to)) continue;
-      this.#sent.delete(sent.counter);
-      if (nowMs - sent.atMs <= SENT_KEPT_MS) there.push(sent);
-    }
-    return there;
+  take(counter: number, nowMs: number): Sent | undefined {
+    const sent = this.#sent.get(counter);
+    this.#sent.delete(counter);
+    return sent !== undefined && nowMs - sent.atMs <= SENT_KEPT_MS ? sent : undefined;
+  }
+
+  /** Takes out what else went to the same place. */
+  takeOthers(to: Endpoint, nowMs: number): Sent[] {
+    const place = placeOf(to);
+    return [...this.#sent.values()]
+      .filter((sent) => placeOf(sent.to) === place)
+      .flatMap(({ counter }) => this.take(counter, nowMs) ?? []);
   }
 
   clear(): void {

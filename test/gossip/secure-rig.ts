@@ -1,0 +1,161 @@
+/**
+ * Sealing nodes on one virtual wire and clock. Everything that is sent is recorded, and arrives
+ * when the wire is told to run.
+ */
+import { createHash } from 'node:crypto';
+import { SEAL_BYTES, seal } from '../../src/gossip/cipher.ts';
+import { Counters, type GossipCounter } from '../../src/gossip/counters.ts';
+import { type ClusterKey, Keyring } from '../../src/gossip/keyring.ts';
+import { CLEAR_BYTES, Label, sessionFields } from '../../src/gossip/sealer.ts';
+import { Secure } from '../../src/gossip/secure.ts';
+import { type EnvelopeHeader, emitEnvelope, HEADER_BYTES } from '../../src/wire/gossip/envelope.ts';
+import type { Endpoint, NodeId } from '../../src/wire/gossip/types.ts';
+
+export const LABEL = 'test';
+
+/** Bytes that look random and are the same in each run with one seed. */
+export function seededBytes(seed: string): (bytes: number) => Uint8Array {
+  let count = 0;
+  return (bytes) => {
+    const blocks: Buffer[] = [];
+    for (let have = 0; have < bytes; have += 32) {
+      blocks.push(createHash('sha256').update(`${seed}/${count}`).digest());
+      count += 1;
+    }
+    return Uint8Array.from(Buffer.concat(blocks).subarray(0, bytes));
+  };
+}
+
+export function ringOf(...seeds: string[]): Keyring {
+  const [first = 'key', ...rest] = seeds;
+  const ring = Keyring.generate(seededBytes(first));
+  for (const seed of rest) ring.add(seededBytes(seed)(32));
+  return ring;
+}
+
+/** The payload and who opened it. */
+export type Delivered = { at: string; sender: NodeId; payload: Uint8Array };
+
+export type Datagram = { from: Endpoint; to: Endpoint; bytes: Uint8Array };
+
+export type NodeOptions = { ring?: Keyring; label?: string; epoch?: number; id?: NodeId };
+
+export class TestNode {
+  readonly name: string;
+  readonly at: Endpoint;
+  readonly id: NodeId;
+  readonly ring: Keyring;
+  readonly secure: Secure;
+  readonly counters = new Counters();
+  readonly notices: string[] = [];
+
+  constructor(wire: Wire, name: string, address: number, life: number, options: NodeOptions) {
+    this.name = name;
+    this.at = { address, port: 7946 };
+    this.id = options.id ?? createHash('sha256').update(name).digest('hex').slice(0, 32);
+    this.ring = options.ring ?? ringOf('key');
+    this.secure = new Secure({
+      keyring: this.ring,
+      label: options.label ?? LABEL,
+      self: this.id,
+      epoch: options.epoch ?? life,
+      random: seededBytes(`${name}/${life}`),
+      nowMs: () => wire.nowMs,
+      counters: this.counters,
+      send: (to, bytes) => wire.put({ from: this.at, to, bytes }),
+      notice: (cause, sentence) => this.notices.push(`${cause}: ${sentence}`),
+    });
+  }
+
+  count(name: GossipCounter): number {
+    return this.counters.value(name);
+  }
+}
+
+export class Wire {
+  nowMs = 1_000_000;
+  readonly #nodes = new Map<number, TestNode>();
+  readonly #lives = new Map<string, number>();
+  #queue: Datagram[] = [];
+  /** All that was ever sent. */
+  readonly recorded: Datagram[] = [];
+  readonly delivered: Delivered[] = [];
+  /** Whether a datagram gets through. */
+  pass: (datagram: Datagram) => boolean = () => true;
+
+  /** A new node, or a new life of one that was here before at this address. */
+  start(name: string, address: number, options: NodeOptions = {}): TestNode {
+    const life = (this.#lives.get(name) ?? 0) + 1;
+    this.#lives.set(name, life);
+    const node = new TestNode(this, name, address, life, options);
+    this.#nodes.set(address, node);
+    return node;
+  }
+
+  put(datagram: Datagram): void {
+    this.recorded.push(datagram);
+    if (this.pass(datagram)) this.#queue.push(datagram);
+  }
+
+  send(from: TestNode, to: TestNode, payload: Uint8Array | string): void {
+    const bytes = from.secure.seal(to.at, Buffer.from(payload));
+    this.put({ from: from.at, to: to.at, bytes });
+  }
+
+  /** Lets all that is under way arrive, and what that provokes. @returns how many arrived */
+  run(): number {
+    let arrived = 0;
+    while (this.#queue.length > 0) {
+      const batch = this.#queue;
+      this.#queue = [];
+      for (const datagram of batch) {
+        arrived += 1;
+        this.deliver(datagram);
+      }
+    }
+    return arrived;
+  }
+
+  /** Hands a datagram to whoever is there. */
+  deliver({ from, to, bytes }: Datagram): boolean {
+    const node = this.#nodes.get(to.address);
+    const opened = node?.secure.open(from, bytes);
+    if (node === undefined || opened === undefined) return false;
+    this.delivered.push({ at: node.name, sender: opened.sender, payload: opened.payload });
+    return true;
+  }
+
+  /** What arrived at nodes since the last call, as text. */
+  takeTexts(): string[] {
+    const texts = this.delivered.map(({ at, payload }) => `${at} ${Buffer.from(payload)}`);
+    this.delivered.length = 0;
+    return texts;
+  }
+
+  /** Both know each other afterwards. */
+  meet(a: TestNode, b: TestNode): void {
+    this.send(a, b, 'hello');
+    this.run();
+    this.send(b, a, 'hello');
+    this.run();
+    this.takeTexts();
+  }
+}
+
+/** A datagram as a member can make it that keeps to no rule. */
+export function forge(
+  header: Omit<EnvelopeHeader, 'keyId'>,
+  key: ClusterKey,
+  recipient: number,
+  plaintext: Uint8Array,
+  labelText = LABEL,
+): Uint8Array {
+  const bytes = new Uint8Array(CLEAR_BYTES + plaintext.length + SEAL_BYTES);
+  const view = new DataView(bytes.buffer);
+  emitEnvelope(view, { ...header, keyId: key.id });
+  view.setUint32(HEADER_BYTES, recipient);
+  const label = new Label(labelText);
+  const subkeys = label.subkeys(key, sessionFields(bytes));
+  seal(subkeys, header.counter, label.bind(bytes), plaintext, bytes, CLEAR_BYTES);
+  return bytes;
+}
