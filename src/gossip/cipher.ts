@@ -87,5 +87,6 @@ export function open(
     // The library has no other way to say that the tag is wrong.
     return undefined;
   }
-  return plaintext;
+  // A Buffer's slice() would not copy.
+  return new Uint8Array(plaintext.buffer, plaintext.byteOffset, plaintext.length);
 }

@@ -49,7 +49,7 @@ export class Keyring {
    */
   static parse(text: string, source: string): Keyring {
     const found: { bytes: Uint8Array; use: boolean }[] = [];
-    for (const [index, line] of text.split('\n').entries()) {
+    for (const [index, line] of text.split(/\r?\n/).entries()) {
       const where = `${source}:${index + 1}`;
       const [encoded, mark, ...rest] = line.replace(/#.*$/, '').trim().split(/\s+/);
       if (encoded === undefined || encoded === '') continue;

@@ -59,7 +59,7 @@ export function ed25519Signer(privateKey: Uint8Array): Signer {
   const spki = createPublicKey(key).export({ format: 'der', type: 'spki' });
   return {
     publicKey: Uint8Array.from(spki.subarray(SPKI_PREFIX.length)),
-    sign: (body) => signWith(null, body, key),
+    sign: (body) => Uint8Array.from(signWith(null, body, key)),
   };
 }
 
