@@ -97,12 +97,19 @@ export class Members {
 
   /**
    * A newer head of another node came, its signature right. It is alive, or has left.
-   * `awakeMs` counts for suspicions, `nowMs` for ages.
+   * `awakeMs` counts for suspicions, `nowMs` for ages; `record` is what a new member begins with.
    */
-  head(id: NodeId, version: Version, left: boolean, nowMs: number, awakeMs: number): Member {
+  head(
+    id: NodeId,
+    version: Version,
+    left: boolean,
+    nowMs: number,
+    awakeMs: number,
+    record?: PeerItem,
+  ): Member {
     let member = this.#members.get(id);
     if (member === undefined) {
-      member = newMember(id, version, nowMs);
+      member = newMember(id, version, record, nowMs);
       this.#members.set(id, member);
       member.state = left ? 'left' : 'alive';
       this.#report(member, 'unknown', left ? 'had left before we knew it' : 'joined');
@@ -238,12 +245,17 @@ function whyAlive(member: Member, restarted: boolean): string {
   return member.state === 'left' ? 'it came back' : `it refuted the accusation with ${version}`;
 }
 
-function newMember(id: NodeId, version: Version, nowMs: number): Member {
+function newMember(
+  id: NodeId,
+  version: Version,
+  record: PeerItem | undefined,
+  nowMs: number,
+): Member {
   return {
     id,
     state: 'alive',
     version,
-    record: undefined,
+    record,
     endpointIndex: 0,
     heardFrom: undefined,
     lastHeardMs: undefined,

@@ -15,6 +15,7 @@ import {
   type Message,
   MessageType,
   type NodeId,
+  type PeerItem,
   type SignedBlock,
   type Version,
 } from '../wire/gossip/types.ts';
@@ -113,12 +114,13 @@ export class Membership {
   }
 
   /** A newer head of another node. */
-  head({ owner, block }: SignedBlock, nowMs: number): Member {
+  head({ owner, block }: SignedBlock, record: PeerItem | undefined, nowMs: number): Member {
     const { epoch, sequence, left } = block;
     const accusers = this.members.get(owner)?.suspicion?.accusers ?? [];
     for (const accuser of accusers) this.#options.queue.drop(accusationKey(owner, accuser));
     this.#options.queue.drop(deathKey(owner));
-    return this.members.head(owner, { epoch, sequence }, left, nowMs, this.#awakeMs);
+    const version = { epoch, sequence };
+    return this.members.head(owner, version, left, nowMs, this.#awakeMs, record);
   }
 
   ping(message: { number: number; target: NodeId }, from: Endpoint): void {

@@ -125,7 +125,7 @@ export class GossipNode {
       events,
       isActive: (owner) => this.#isActive(owner),
       makeRoom: () => this.#makeRoom(),
-      head: (signed) => this.#membership.head(signed, this.#nowMs),
+      head: (signed, record) => this.#membership.head(signed, record, this.#nowMs),
       peer: (owner, record) => this.#members.record(owner, record),
       spread: (signed) => this.#spread(signed),
       dropped: (signed) => this.#queue.drop(blockKey(signed)),

@@ -26,8 +26,8 @@ export type TablesOptions = {
   isActive: (owner: NodeId) => boolean;
   /** Asked when there is no room for another owner; true when one was forgotten. */
   makeRoom: () => boolean;
-  /** Another owner's newer head; it is called before its entries are looked at. */
-  head: (signed: SignedBlock) => void;
+  /** Another owner's newer head, and the peer record that holds by it, if it is here. */
+  head: (signed: SignedBlock, record: PeerItem | undefined) => void;
   peer: (owner: NodeId, record: PeerItem | undefined) => void;
   /** A block that others may not have. */
   spread: (signed: SignedBlock) => void;
@@ -64,8 +64,9 @@ export class Tables {
     if (offer.outcome !== 'new') return undefined;
     const { signed, removed, headChanged } = offer;
     const { head, spread } = this.#options;
-    if (headChanged) head(signed);
+    // Its entries first: what it withdrew while it counted as dead must not hold for a moment.
     this.#apply(signed, removed);
+    if (headChanged) head(signed, this.entries.peer(signed.owner));
     if (headChanged || isNews(signed.owner)) spread(signed);
     return signed.owner;
   }

@@ -7,7 +7,7 @@ import type { Host } from './host.ts';
 import type { ImpairedWire } from './wire.ts';
 
 /**
- * A host is *well connected* while its process runs, its processor is its own, and it exchanges
+ * A host is *well connected* while its process runs and stays, its processor is its own, and it exchanges
  * datagrams both ways with more than half of the running hosts (itself counted). Two such hosts
  * always have a third between them, so whatever one is accused of it can hear and deny.
  */
@@ -29,7 +29,7 @@ export class Connectivity {
     const running = this.#hosts.filter(({ isRunning }) => isRunning);
     for (const host of this.#hosts) {
       const isReached = host.isRunning && this.#reaches(host, running);
-      const isWell = isReached && host.isAwake && host.speed === 1;
+      const isWell = isReached && host.isAwake && host.speed === 1 && !host.isLeaving;
       const { index } = host;
       this.#reachedSinceMs[index] = isReached ? (this.#reachedSinceMs[index] ?? nowMs) : undefined;
       this.#wellSinceMs[index] = isWell ? (this.#wellSinceMs[index] ?? nowMs) : undefined;

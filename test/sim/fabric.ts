@@ -110,6 +110,8 @@ export class Fabric {
   leave(host: Host, lingerMs: number): void {
     const { life } = host;
     host.act((node) => node.leave());
+    host.isLeaving = true;
+    this.#changed();
     this.scheduler.after(lingerMs, () => {
       if (host.life === life) this.kill(host);
     });

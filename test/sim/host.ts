@@ -59,6 +59,8 @@ export class Host implements Station {
   startedAtMs = 0;
   /** Datagrams that found the socket full. */
   overflowed = 0;
+  /** It has said good-bye. */
+  isLeaving = false;
   /** How often the node was called. */
   turns = 0;
   /** The share of time that its processor is free; 1 is all of it. */
@@ -121,6 +123,7 @@ export class Host implements Station {
     this.epoch += 1;
     this.#life += 1;
     this.startedAtMs = scheduler.nowMs;
+    this.isLeaving = false;
     const life = this.#life;
     const out: GossipWire = {
       send: (to, payload) => wire.send(this.endpoint, this, to, payload),
