@@ -239,12 +239,13 @@ export class Entries {
       if (item.kind === ItemKind.Peer) {
         this.#changePeer(
           owner,
-          owner.peers.filter((claim) => claim.item !== item),
+          owner.peers.filter((claim) => claim.from !== from),
         );
         continue;
       }
       this.#change(owner, item, (claims) => {
-        const left = asList(claims).filter((claim) => claim.item !== item);
+        // Not by the item: the author of a block puts the very same one into the next.
+        const left = asList(claims).filter((claim) => claim.from !== from);
         return left.length > 1 ? left : left[0];
       });
     }
