@@ -28,6 +28,7 @@ import {
   type Item,
   ItemKind,
   type NodeId,
+  type PeerItem,
   type SignedBlock,
   type Version,
 } from '../wire/gossip/types.ts';
@@ -99,7 +100,7 @@ export class Author {
   #silent = false;
   /** By instance: our epoch after we first answered it. */
   readonly #rivals = new Map<string, number>();
-  #rival: Uint8Array | undefined;
+  #rival: PeerItem | undefined;
 
   constructor(options: AuthorOptions) {
     this.#id = options.id;
@@ -119,8 +120,8 @@ export class Author {
     return this.#silent;
   }
 
-  /** The instance of another process that is known to run with our key. */
-  get rival(): Uint8Array | undefined {
+  /** What another process says of itself that is known to run with our key. */
+  get rival(): PeerItem | undefined {
     return this.#rival;
   }
 
@@ -250,7 +251,7 @@ export class Author {
       }
       if (block.epoch <= answered) continue;
       duplicate = true;
-      this.#rival = item.instance;
+      this.#rival = item;
       if (Buffer.compare(item.instance, this.#instance) < 0) this.#silent = true;
     }
     return duplicate;

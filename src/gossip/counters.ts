@@ -56,6 +56,7 @@ export const GOSSIP_COUNTERS = [
   'overflow.broadcasts',
   'overflow.relays',
   'overflow.members',
+  'overflow.conflicts',
   // Comparing tables.
   'sync.digests_sent',
   'sync.digests_differ',

@@ -179,6 +179,12 @@ export class Entries {
     return highest;
   }
 
+  /** The rank that an owner gives to a key; undefined when it does not announce it. */
+  rankOf(key: EntryKey, owner: NodeId): number | undefined {
+    const claims = asList(this.#tables.get(tableOf(key))?.get(slotOf(key)));
+    return firstOf(claims.filter((claim) => claim.owner.id === owner))?.item.rank;
+  }
+
   /** All that counts, in no order. */
   *list(filter: EntryFilter = {}): Generator<Entry> {
     for (const [table, slots] of this.#tables) {

@@ -22,6 +22,8 @@ export const ITEMS_PER_OWNER_MAX = 16_384;
 export const ITEMS_MAX = 262_144;
 /** Blocks of one owner that hold at one time; an author joins its small ones before. */
 export const BLOCKS_PER_OWNER_MAX = 2048;
+/** Conflicts that are shown at one time. */
+export const CONFLICTS_MAX = 256;
 /** Own blocks sent around one by one; of a longer run only the head, and the rest is fetched. */
 export const OWN_BROADCASTS_MAX = 8;
 /** Messages that wait to be passed on, all together. */

@@ -1,0 +1,226 @@
+/**
+ * Nodes that claim what only one can have: a MAC, an address or a prefix with equal rank, an
+ * endpoint, an underlay address, a slice, a node's own id. All nodes see the same winner, the
+ * lower node id. The loser stops announcing: a key until it is told again, a part of its own
+ * record as long as the winner is there.
+ *
+ * A conflict stays on record after the loser has given way, so that people see both names; it is
+ * over when one of the two is gone or makes another claim, or after {@link SHOWN_MS}.
+ * @module
+ */
+import { formatIpv4 } from '../net/ipv4.ts';
+import { formatMac } from '../net/mac.ts';
+import { formatPrefix } from '../net/prefix.ts';
+import { type Announcement, ItemKind, type NodeId, type PeerItem } from '../wire/gossip/types.ts';
+import type { ConflictEvent, ConflictView, PeerRecord } from './api.ts';
+import type { Author } from './author.ts';
+import type { GossipCounter } from './counters.ts';
+import type { Contest, Entries } from './entries.ts';
+import type { EntryKey, Unranked } from './keys.ts';
+import { CONFLICTS_MAX, RANK_MAX } from './limits.ts';
+import { claimsOf, PeerClaims, withoutClaims } from './peer-claims.ts';
+
+/** How long a conflict is shown after the loser has given way. */
+export const SHOWN_MS = 15 * 60 * 1000;
+
+export type ConflictsOptions = {
+  self: NodeId;
+  entries: Entries;
+  author: Author;
+  counters: { count(name: GossipCounter): void };
+  isActive: (owner: NodeId) => boolean;
+  nameOf: (owner: NodeId) => string;
+  nowMs: () => number;
+  changed: (event: ConflictEvent) => void;
+};
+
+type Names = { winner: NodeId; loser: NodeId };
+type Conflict = Names & {
+  what: ConflictView['what'];
+  subject: string;
+  /** How it stands now. */
+  judge: () => 'open' | 'yielded' | 'over';
+  /** Since when the loser makes the claim no longer. */
+  yieldedMs: number | undefined;
+};
+
+export class Conflicts {
+  readonly #options: ConflictsOptions;
+  readonly #claims = new PeerClaims();
+  readonly #conflicts = new Map<string, Conflict>();
+  /** What this node would say of itself if nobody else claimed it. */
+  #record: PeerRecord | undefined;
+  #lost: ReadonlySet<string> = new Set();
+  #duplicateTold = false;
+
+  constructor(options: ConflictsOptions) {
+    this.#options = options;
+  }
+
+  /** Sets this node's own record. What it has lost of it to another is not announced. */
+  setRecord(record: PeerRecord): void {
+    const { author, self } = this.#options;
+    const lost = this.#lostOf(record);
+    author.setPeer(withoutClaims(record, lost));
+    this.#claims.set(self, record);
+    this.#record = record;
+    this.#lost = lost;
+  }
+
+  /** Announces a key, taking it over from whoever else announces it. */
+  announce(item: Unranked): void {
+    const { author, entries, self } = this.#options;
+    const others = entries.highestRank(item, self) ?? -1;
+    const own = author.announced(item)?.rank ?? 0;
+    author.announce({ ...item, rank: Math.min(Math.max(own, others + 1), RANK_MAX) });
+  }
+
+  /** Another owner's peer record changed. */
+  peerChanged(owner: NodeId, record: PeerItem | undefined): void {
+    if (owner !== this.#options.self) this.#claims.set(owner, record);
+  }
+
+  /** Two active owners announce one key: a move, unless they rank equal. */
+  contested({ winner, loser }: Contest): void {
+    const { author, self, entries, counters } = this.#options;
+    if (winner.item.rank === loser.item.rank) {
+      const names = { winner: winner.owner, loser: loser.owner };
+      const { what, subject } = subjectOf(winner.item);
+      const judge = () => this.#judgeKey(entries, winner.item, names);
+      this.#open({ ...names, what, subject, judge, yieldedMs: undefined });
+      if (loser.owner === self) counters.count('conflicts.lost');
+    }
+    if (loser.owner !== self) return;
+    // What is announced since then, and not out yet, may outrank the winner.
+    const own = author.announced(loser.item);
+    if (own !== undefined && own.rank <= winner.item.rank) author.withdraw(own);
+  }
+
+  /** Looks again at all conflicts, and at what may be one. To be called each second or so. */
+  review(): void {
+    this.#reviewRecords();
+    const now = this.#options.nowMs();
+    for (const [id, conflict] of this.#conflicts) {
+      const state = conflict.judge();
+      conflict.yieldedMs = state === 'yielded' ? (conflict.yieldedMs ?? now) : undefined;
+      const shownMs = now - (conflict.yieldedMs ?? now);
+      if (state !== 'over' && shownMs < SHOWN_MS) continue;
+      this.#conflicts.delete(id);
+      this.#options.changed({ ...this.#view(conflict), over: true });
+    }
+    const duplicate = this.#duplicate();
+    if (duplicate === undefined || this.#duplicateTold) return;
+    this.#duplicateTold = true;
+    this.#options.counters.count('conflicts.seen');
+    this.#options.changed({ ...duplicate, over: false });
+  }
+
+  list(): ConflictView[] {
+    const views = [...this.#conflicts.values()].map((conflict) => this.#view(conflict));
+    const duplicate = this.#duplicate();
+    return duplicate === undefined ? views : [duplicate, ...views];
+  }
+
+  #reviewRecords(): void {
+    const { isActive, author, counters } = this.#options;
+    for (const [text, { claim, owners }] of this.#claims.shared()) {
+      const [winner, ...losers] = [...owners].filter(isActive).sort();
+      if (winner === undefined) continue;
+      for (const loser of losers) {
+        const names = { winner, loser };
+        const judge = () => this.#judgeClaim(text, names);
+        this.#open({ ...claim, ...names, judge, yieldedMs: undefined });
+      }
+    }
+    if (this.#record === undefined) return;
+    const lost = this.#lostOf(this.#record);
+    if (lost.size === this.#lost.size && [...lost].every((text) => this.#lost.has(text))) return;
+    for (const text of lost) if (!this.#lost.has(text)) counters.count('conflicts.lost');
+    this.#lost = lost;
+    author.setPeer(withoutClaims(this.#record, lost));
+  }
+
+  /** Claims of our record that an active node with a lower id makes, too. */
+  #lostOf(record: PeerRecord): Set<string> {
+    const { self, isActive } = this.#options;
+    const lost = new Set<string>();
+    for (const text of claimsOf(record).keys()) {
+      const owners = this.#claims.ownersOf(text);
+      if ([...owners].some((owner) => owner < self && isActive(owner))) lost.add(text);
+    }
+    return lost;
+  }
+
+  #open(conflict: Conflict): void {
+    const { counters, changed } = this.#options;
+    const { what, subject, winner, loser } = conflict;
+    const id = `${what} ${subject} ${winner} ${loser}`;
+    if (this.#conflicts.has(id)) return;
+    if (this.#conflicts.size >= CONFLICTS_MAX) {
+      counters.count('overflow.conflicts');
+      return;
+    }
+    this.#conflicts.set(id, conflict);
+    counters.count('conflicts.seen');
+    changed({ ...this.#view(conflict), over: false });
+  }
+
+  #judgeKey(
+    entries: Entries,
+    key: EntryKey,
+    { winner, loser }: Names,
+  ): 'open' | 'yielded' | 'over' {
+    if (!this.#areActive(winner, loser)) return 'over';
+    const winning = entries.rankOf(key, winner);
+    const losing = entries.rankOf(key, loser);
+    if (winning === undefined) return 'over';
+    if (losing === undefined) return 'yielded';
+    return winning === losing ? 'open' : 'over';
+  }
+
+  #judgeClaim(text: string, { winner, loser }: Names): 'open' | 'yielded' | 'over' {
+    if (!this.#areActive(winner, loser) || !this.#claims.has(winner, text)) return 'over';
+    return this.#claims.has(loser, text) ? 'open' : 'yielded';
+  }
+
+  #areActive(...nodes: NodeId[]): boolean {
+    return nodes.every((node) => this.#options.isActive(node));
+  }
+
+  #view({ what, subject, winner, loser }: Conflict): ConflictView {
+    const { nameOf } = this.#options;
+    return {
+      what,
+      subject,
+      winner,
+      winnerName: nameOf(winner),
+      loser,
+      loserName: nameOf(loser),
+    };
+  }
+
+  /** Another process with our key; its instance and ours are all that tells the two apart. */
+  #duplicate(): ConflictView | undefined {
+    const { author, self, nameOf } = this.#options;
+    const { rival, silent } = author;
+    if (rival === undefined) return undefined;
+    const [winnerName, loserName] = silent
+      ? [rival.name, nameOf(self)]
+      : [nameOf(self), rival.name];
+    return { what: 'node-id', subject: self, winner: self, winnerName, loser: self, loserName };
+  }
+}
+
+function subjectOf(item: Announcement): { what: ConflictView['what']; subject: string } {
+  const vni = item.vni === 0 ? '' : ` in VNI ${item.vni}`;
+  switch (item.kind) {
+    case ItemKind.Mac:
+      return { what: 'mac', subject: `${formatMac(item.mac)}${vni}` };
+    case ItemKind.MacAddress:
+      return { what: 'address', subject: `${formatIpv4(item.address)}${vni}` };
+    case ItemKind.Prefix:
+      return { what: 'prefix', subject: `${formatPrefix(item)}${vni}` };
+    case ItemKind.FloodMember:
+      throw new Error('flood members do not compete');
+  }
+}
