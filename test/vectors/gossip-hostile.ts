@@ -44,7 +44,7 @@ export const HOSTILE_CBOR: readonly HostileCbor[] = [
   ['a text of 2^64 - 1', '7b ffffffffffffffff 61', 'truncated'],
   ['an array of 65,535', '99 ffff 00', 'truncated'],
   ['an array of 2^32 - 1', '9a ffffffff 00', 'truncated'],
-  ['an array of 112,810,000', '9a 06b95690 00', 'truncated'],
+  ['an array of 112,810,000', '9a 06b95810 00', 'truncated'],
   ['an array of 2^64 - 1', '9b ffffffffffffffff 00', 'truncated'],
   ['a map of 2^32 - 1', 'ba ffffffff 0000', 'truncated'],
   ['a map of 2^64 - 1', 'bb ffffffffffffffff 0000', 'truncated'],

@@ -69,7 +69,7 @@ export const flag: Codec<boolean> = checked((value) => {
 export function text(max: number, min = 0): Codec<string> {
   return checked((value) => {
     if (typeof value !== 'string') refuse('field-type', 'text was expected');
-    if (value.length < min || value.length > max) refuse('bound', `${value.length} characters`);
+    if (value.length < min || value.length > max) refuse('bound', `a text of ${value.length}`);
     if (!/^[ -~]*$/.test(value)) refuse('text', 'not printable ASCII');
     return value;
   });
@@ -79,7 +79,8 @@ export function text(max: number, min = 0): Codec<string> {
 export function bytes(max: number, min = max): Codec<Uint8Array> {
   return checked((value) => {
     if (!(value instanceof Uint8Array)) refuse('field-type', 'bytes were expected');
-    if (value.length < min || value.length > max) refuse('bound', `${value.length} bytes`);
+    if (value.length < min || value.length > max)
+      refuse('bound', `a byte string of ${value.length}`);
     return value;
   });
 }
@@ -97,12 +98,12 @@ export function list<T>(
 ): { encode: (values: readonly T[]) => CborValue; decode: (value: CborValue) => T[] } {
   return {
     encode(values) {
-      if (values.length > max) refuse('bound', `${values.length} elements`);
+      if (values.length > max) refuse('bound', `a list of ${values.length}`);
       return values.map(element.encode);
     },
     decode(value) {
       if (!Array.isArray(value)) refuse('field-type', 'a list was expected');
-      if (value.length > max) refuse('bound', `${value.length} elements`);
+      if (value.length > max) refuse('bound', `a list of ${value.length}`);
       const values: T[] = [];
       for (const each of value) {
         const decoded = element.decode(each);
