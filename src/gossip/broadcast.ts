@@ -8,7 +8,7 @@
 import type { Message, NodeId } from '../wire/gossip/types.ts';
 import type { Counters } from './counters.ts';
 
-/** A message is sent `4 × ceil(log10(members + 1))` times. */
+/** A message is sent `4 × (1 + ceil(log10(members + 1)))` times. */
 const TRANSMIT_MULTIPLIER = 4;
 /** Messages that did not fit and are looked past for one that does. */
 const LOOK_PAST_MAX = 16;
@@ -16,9 +16,12 @@ const LOOK_PAST_MAX = 16;
 export const Lane = { Urgent: 0, Bulk: 1 } as const;
 export type Lane = (typeof Lane)[keyof typeof Lane];
 
-/** How often a message is sent in a cluster of `members`. */
+/**
+ * How often each node sends a message in a cluster of `members`. A member is missed by all with
+ * the probability e^-limit, and all members together have to be reached.
+ */
 export function transmitLimit(members: number): number {
-  return TRANSMIT_MULTIPLIER * Math.ceil(Math.log10(members + 1));
+  return TRANSMIT_MULTIPLIER * (1 + Math.ceil(Math.log10(members + 1)));
 }
 
 type Waiting = {

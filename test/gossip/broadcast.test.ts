@@ -16,13 +16,13 @@ function make(max: number) {
 
 t.test('transmitLimit() grows with the logarithm of the members', async (t) => {
   const table: [number, number][] = [
-    [1, 4],
-    [9, 4],
-    [10, 8],
-    [64, 8],
-    [99, 8],
-    [100, 12],
-    [1024, 16],
+    [1, 8],
+    [9, 8],
+    [10, 12],
+    [64, 12],
+    [99, 12],
+    [100, 16],
+    [1024, 20],
   ];
   for (const [members, limit] of table) t.equal(transmitLimit(members), limit, `${members}`);
 });
