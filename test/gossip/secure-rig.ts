@@ -3,10 +3,10 @@
  * when the wire is told to run.
  */
 import { createHash } from 'node:crypto';
-import { SEAL_BYTES, seal } from '../../src/gossip/cipher.ts';
+import { SEAL_BYTES, type Subkeys, seal } from '../../src/gossip/cipher.ts';
 import { Counters, type GossipCounter } from '../../src/gossip/counters.ts';
 import { type ClusterKey, Keyring } from '../../src/gossip/keyring.ts';
-import { CLEAR_BYTES, Label, sessionFields } from '../../src/gossip/sealer.ts';
+import { CLEAR_BYTES, Label, recipientOf, sessionFields } from '../../src/gossip/sealer.ts';
 import { Secure } from '../../src/gossip/secure.ts';
 import { type EnvelopeHeader, emitEnvelope, HEADER_BYTES } from '../../src/wire/gossip/envelope.ts';
 import type { Endpoint, NodeId } from '../../src/wire/gossip/types.ts';
@@ -142,20 +142,25 @@ export class Wire {
   }
 }
 
-/** A datagram as a member can make it that keeps to no rule. */
-export function forge(
-  header: Omit<EnvelopeHeader, 'keyId'>,
-  key: ClusterKey,
-  recipient: number,
-  plaintext: Uint8Array,
-  labelText = LABEL,
-): Uint8Array {
-  const bytes = new Uint8Array(CLEAR_BYTES + plaintext.length + SEAL_BYTES);
-  const view = new DataView(bytes.buffer);
-  emitEnvelope(view, { ...header, keyId: key.id });
-  view.setUint32(HEADER_BYTES, recipient);
-  const label = new Label(labelText);
-  const subkeys = label.subkeys(key, sessionFields(bytes));
-  seal(subkeys, header.counter, label.bind(bytes), plaintext, bytes, CLEAR_BYTES);
-  return bytes;
+/** Makes datagrams of one session as a member can that keeps to no rule. */
+export class Forger {
+  readonly #label: Label;
+  readonly #key: ClusterKey;
+  #subkeys: Subkeys | undefined;
+
+  constructor(key: ClusterKey, label = LABEL) {
+    this.#label = new Label(label);
+    this.#key = key;
+  }
+
+  /** The sessions of all headers must be the same. */
+  seal(header: Omit<EnvelopeHeader, 'keyId'>, to: NodeId, plaintext: Uint8Array): Uint8Array {
+    const bytes = new Uint8Array(CLEAR_BYTES + plaintext.length + SEAL_BYTES);
+    const view = new DataView(bytes.buffer);
+    emitEnvelope(view, { ...header, keyId: this.#key.id });
+    view.setUint32(HEADER_BYTES, recipientOf(to));
+    this.#subkeys ??= this.#label.subkeys(this.#key, sessionFields(bytes));
+    seal(this.#subkeys, header.counter, this.#label.bind(bytes), plaintext, bytes, CLEAR_BYTES);
+    return bytes;
+  }
 }

@@ -3,7 +3,6 @@ import { Counters } from '../../src/gossip/counters.ts';
 import { PAYLOAD_BYTES_MAX } from '../../src/gossip/limits.ts';
 import { pad } from '../../src/gossip/padding.ts';
 import { PlainChannel } from '../../src/gossip/plain.ts';
-import { recipientOf } from '../../src/gossip/sealer.ts';
 import { DATAGRAM_BYTES_MAX } from '../../src/wire/gossip/bounds.ts';
 import {
   EnvelopeKind,
@@ -11,7 +10,7 @@ import {
   getEnvelopeKind,
   getEnvelopeSession,
 } from '../../src/wire/gossip/envelope.ts';
-import { type Datagram, forge, ringOf, seededBytes, type TestNode, Wire } from './secure-rig.ts';
+import { type Datagram, Forger, ringOf, seededBytes, type TestNode, Wire } from './secure-rig.ts';
 
 function pair(): { wire: Wire; a: TestNode; b: TestNode } {
   const wire = new Wire();
@@ -337,7 +336,7 @@ t.test('a member that uses up the counters of another', async (t) => {
   const session = getEnvelopeSession(viewOf(wire.recorded.at(-1)?.bytes ?? new Uint8Array(42)));
   const counter = Number.MAX_SAFE_INTEGER;
   const header = { kind: EnvelopeKind.Data, sender: b.id, epoch: 1, session, counter };
-  const bytes = forge(header, a.ring.inUse, recipientOf(a.id), pad(new Uint8Array(0), 33));
+  const bytes = new Forger(a.ring.inUse).seal(header, a.id, pad(new Uint8Array(0), 33));
   wire.run();
   wire.deliver({ from: b.at, to: a.at, bytes });
   wire.takeTexts();
