@@ -63,19 +63,23 @@ export const ranges: Codec<readonly SequenceRange[]> = {
 
 /** {@link encodeCbor} with the error of the gossip formats. */
 export function toBytes(value: CborValue): Uint8Array {
-  return inFormat(() => encodeCbor(value));
+  try {
+    return encodeCbor(value);
+  } catch (error) {
+    throw inFormat(error);
+  }
 }
 
 /** {@link decodeCbor} with the error of the gossip formats. */
 export function fromBytes(bytes: Uint8Array): CborValue {
-  return inFormat(() => decodeCbor(bytes));
+  try {
+    return decodeCbor(bytes);
+  } catch (error) {
+    throw inFormat(error);
+  }
 }
 
-function inFormat<T>(work: () => T): T {
-  try {
-    return work();
-  } catch (error) {
-    if (!(error instanceof CborError)) throw error;
-    throw new GossipFormatError('cbor', `${error.code}: ${error.message}`, { cause: error });
-  }
+function inFormat(error: unknown): unknown {
+  if (!(error instanceof CborError)) return error;
+  return new GossipFormatError('cbor', error.message, { cause: error });
 }
