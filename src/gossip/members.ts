@@ -45,6 +45,8 @@ export type Verdict = 'self' | 'stale' | 'ahead' | 'known' | 'confirmed' | 'new'
 
 export type MembersOptions = {
   self: NodeId;
+  /** This node's own name. */
+  ownName: () => string;
   /** Suspicion times for a cluster of so many. */
   times: (members: number) => SuspicionTimes;
   changed: (change: MemberChange, member: Member) => void;
@@ -52,6 +54,7 @@ export type MembersOptions = {
 
 export class Members {
   readonly #self: NodeId;
+  readonly #ownName: () => string;
   readonly #times: MembersOptions['times'];
   readonly #changed: MembersOptions['changed'];
   readonly #members = new Map<NodeId, Member>();
@@ -62,6 +65,7 @@ export class Members {
 
   constructor(options: MembersOptions) {
     this.#self = options.self;
+    this.#ownName = options.ownName;
     this.#times = options.times;
     this.#changed = options.changed;
   }
@@ -92,6 +96,7 @@ export class Members {
 
   /** The name a member gives itself, or the beginning of its id. */
   nameOf(id: NodeId): string {
+    if (id === this.#self) return this.#ownName();
     return this.#members.get(id)?.record?.name ?? id.slice(0, 8);
   }
 

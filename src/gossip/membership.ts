@@ -43,6 +43,7 @@ export type Accusation = Extract<
 
 export type MembershipOptions = {
   self: NodeId;
+  ownName: () => string;
   counters: Counters;
   random: () => number;
   config: GossipConfig;
@@ -73,6 +74,7 @@ export class Membership {
     const { probeIntervalMs: intervalMs, probeTimeoutMs: timeoutMs } = config;
     this.members = new Members({
       self,
+      ownName: options.ownName,
       times: (members) => suspicionTimes(members, intervalMs),
       changed: (change, member) => this.#changed(change, member),
     });
@@ -147,7 +149,7 @@ export class Membership {
 
   /** `accusation` came from the node at `from`, who believes it. */
   accusation(accusation: Accusation, from: Endpoint, nowMs: number): void {
-    const { counters, accused, wanted, correct } = this.#options;
+    const { counters, accused, wanted, correct, send } = this.#options;
     const { node, version, accuser } = accusation;
     counters.count('accusations.received');
     const lately = nowMs - (this.members.get(node)?.lastHeardMs ?? -Infinity) < HEARD_LATELY_MS;
@@ -166,8 +168,12 @@ export class Membership {
       case 'ahead':
         counters.count('accusations.ahead');
         return wanted(node, version, from);
-      case 'known':
+      case 'known': {
+        // Who still only suspects it need not wait for the time-out.
+        const charge = member?.state === 'dead' && this.chargeAgainst(member, nowMs);
+        if (charge && !isDeath && this.#mayTell(member, nowMs)) send(from, [charge]);
         return;
+      }
       case 'new':
       case 'confirmed':
         if (member === undefined) return;

@@ -109,6 +109,7 @@ export class GossipNode {
     const send = (to: Endpoint, messages: readonly Message[]) => this.#outbox.send(to, messages);
     this.#membership = new Membership({
       self: id,
+      ownName: () => this.#peer.name,
       counters,
       random,
       config: this.#config,
@@ -124,6 +125,7 @@ export class GossipNode {
       counters,
       events,
       isActive: (owner) => this.#isActive(owner),
+      nameOf: (owner) => this.#members.nameOf(owner),
       makeRoom: () => this.#makeRoom(),
       head: (signed, record) => this.#membership.head(signed, record, this.#nowMs),
       peer: (owner, record) => this.#members.record(owner, record),
@@ -153,7 +155,7 @@ export class GossipNode {
 
   /** Begins: writes the first block and knocks at the seeds. Call `tick` from now on. */
   start(): void {
-    this.#tables.author.setPeer(this.#peer);
+    this.#tables.conflicts.setRecord(this.#peer);
     this.#tables.publish();
     this.setSeeds(this.#options.seeds);
   }
@@ -190,6 +192,7 @@ export class GossipNode {
     this.#nowMs = nowMs;
     const lateMs = this.#clock.advance(nowMs);
     this.#clock.sleep(TICK_MS);
+    this.#tables.review(nowMs);
     if (this.#tables.author.silent) return TICK_MS;
     this.#tables.publish();
     if (!this.#left) {
@@ -207,12 +210,12 @@ export class GossipNode {
    * @throws FanwayError `too-many-announcements`, GossipFormatError for fields out of bounds
    */
   announce(item: Unranked): void {
-    this.#tables.announce(item);
+    this.#tables.conflicts.announce(item);
   }
 
   /** @returns whether this node announced it. */
   withdraw(key: EntryKey): boolean {
-    return this.#tables.withdraw(key);
+    return this.#tables.author.withdraw(key);
   }
 
   /**
@@ -221,7 +224,7 @@ export class GossipNode {
    */
   updatePeer(fields: Partial<PeerRecord>): void {
     const peer = { ...this.#peer, ...fields };
-    this.#tables.author.setPeer(peer);
+    this.#tables.conflicts.setRecord(peer);
     this.#peer = peer;
   }
 
@@ -261,8 +264,7 @@ export class GossipNode {
   entries(filter?: EntryFilter): EntryView[] {
     const views: EntryView[] = [];
     for (const { item, owner } of this.#tables.entries.list(filter)) {
-      const ownerName = owner === this.id ? this.#peer.name : this.#members.nameOf(owner);
-      views.push({ item, owner, ownerName });
+      views.push({ item, owner, ownerName: this.#members.nameOf(owner) });
     }
     return views;
   }
@@ -274,7 +276,7 @@ export class GossipNode {
 
   /** Two active nodes that claim what only one can have. */
   conflicts(): ConflictView[] {
-    return [];
+    return this.#tables.conflicts.list();
   }
 
   /** Blocks for a peer that pulls, in groups that fit a frame. */

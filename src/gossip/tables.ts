@@ -7,12 +7,15 @@
 import type { NodeId, PeerItem, RawBlock, SignedBlock } from '../wire/gossip/types.ts';
 import type { GossipEvents } from './api.ts';
 import { Author } from './author.ts';
+import { Conflicts } from './conflicts.ts';
 import type { Counters } from './counters.ts';
-import { type Contest, Entries, type Entry } from './entries.ts';
-import type { EntryKey, Unranked } from './keys.ts';
+import { Entries, type Entry } from './entries.ts';
 import { OWN_BROADCASTS_MAX } from './limits.ts';
 import type { Signer, Verifier } from './signer.ts';
 import { Store } from './store.ts';
+
+/** How often conflicts are looked at. */
+const REVIEW_INTERVAL_MS = 1000;
 
 export type TablesOptions = {
   id: NodeId;
@@ -23,7 +26,9 @@ export type TablesOptions = {
   instance: Uint8Array;
   counters: Counters;
   events: GossipEvents;
+  nowMs: () => number;
   isActive: (owner: NodeId) => boolean;
+  nameOf: (owner: NodeId) => string;
   /** Asked when there is no room for another owner; true when one was forgotten. */
   makeRoom: () => boolean;
   /** Another owner's newer head, and the peer record that holds by it, if it is here. */
@@ -39,18 +44,33 @@ export class Tables {
   readonly store: Store;
   readonly entries: Entries;
   readonly author: Author;
+  readonly conflicts: Conflicts;
   readonly #options: TablesOptions;
+  #reviewedMs = -Infinity;
 
   constructor(options: TablesOptions) {
     this.#options = options;
-    const { id, verifier, counters, makeRoom, isActive, peer } = options;
+    const { id, verifier, counters, makeRoom, isActive, nameOf, nowMs, peer } = options;
     this.store = new Store({ self: id, verifier, counters, makeRoom });
     this.entries = new Entries(isActive, {
       changed: (before, after) => this.#entryChanged(before, after),
-      contest: (contest) => this.#contested(contest),
-      peer,
+      contest: (contest) => this.conflicts.contested(contest),
+      peer: (owner, record) => {
+        this.conflicts.peerChanged(owner, record);
+        peer(owner, record);
+      },
     });
     this.author = new Author(options);
+    this.conflicts = new Conflicts({
+      self: id,
+      entries: this.entries,
+      author: this.author,
+      counters,
+      isActive,
+      nameOf,
+      nowMs,
+      changed: (event) => options.events.conflict(event),
+    });
   }
 
   /**
@@ -83,14 +103,11 @@ export class Tables {
     for (const signed of told) this.#options.spread(signed);
   }
 
-  /** A key that another node announces is taken over from it. */
-  announce(item: Unranked): void {
-    const rank = (this.entries.highestRank(item, this.#options.id) ?? -1) + 1;
-    this.author.announce({ ...item, rank });
-  }
-
-  withdraw(key: EntryKey): boolean {
-    return this.author.withdraw(key);
+  /** Looks now and then who claims what another has. */
+  review(nowMs: number): void {
+    if (nowMs - this.#reviewedMs < REVIEW_INTERVAL_MS) return;
+    this.#reviewedMs = nowMs;
+    this.conflicts.review();
   }
 
   /** Keeps only the head of an owner that has been gone for long. */
@@ -128,10 +145,5 @@ export class Tables {
     } else if (before !== undefined) {
       entry({ type: 'cleared', item: before.item, owner: before.owner });
     }
-  }
-
-  /** A higher rank is a move, and the former owner lets go. */
-  #contested({ loser }: Contest): void {
-    if (loser.owner === this.#options.id) this.author.withdraw(loser.item);
   }
 }
