@@ -98,8 +98,8 @@ export class Author {
   #wantsHead = false;
   #left = false;
   #silent = false;
-  /** By instance: our epoch after we first answered it. */
-  readonly #rivals = new Map<string, number>();
+  /** By instance: our epoch after we first answered it, and how often it came back above that. */
+  readonly #rivals = new Map<string, { answered: number; returns: number }>();
   #rival: PeerItem | undefined;
 
   constructor(options: AuthorOptions) {
@@ -236,7 +236,8 @@ export class Author {
 
   /**
    * A process that appears in an epoch above the one with which we answered it has reacted to us:
-   * it runs now. The lower instance keeps the name.
+   * it runs now. The lower instance keeps the name; the other answers once more before it falls
+   * silent, so that both have seen a reaction and both can tell.
    */
   #meetRivals(block: Block): boolean {
     let duplicate = false;
@@ -244,15 +245,17 @@ export class Author {
       if (item.kind !== ItemKind.Peer) continue;
       if (Buffer.compare(item.instance, this.#instance) === 0) continue;
       const name = Buffer.from(item.instance).toString('hex');
-      const answered = this.#rivals.get(name);
-      if (answered === undefined) {
-        if (this.#rivals.size < RIVALS_MAX) this.#rivals.set(name, block.epoch + 1);
-        continue;
+      const rival = this.#rivals.get(name);
+      if (rival === undefined) {
+        if (this.#rivals.size >= RIVALS_MAX) continue;
+        this.#rivals.set(name, { answered: block.epoch + 1, returns: 0 });
+      } else if (block.epoch > rival.answered) {
+        duplicate = true;
+        this.#rival = item;
+        rival.returns++;
+        const keepsName = Buffer.compare(item.instance, this.#instance) < 0;
+        if (keepsName && rival.returns > 1) this.#silent = true;
       }
-      if (block.epoch <= answered) continue;
-      duplicate = true;
-      this.#rival = item;
-      if (Buffer.compare(item.instance, this.#instance) < 0) this.#silent = true;
     }
     return duplicate;
   }

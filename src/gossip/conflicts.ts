@@ -20,6 +20,8 @@ import type { EntryKey, Unranked } from './keys.ts';
 import { CONFLICTS_MAX, RANK_MAX } from './limits.ts';
 import { claimsOf, PeerClaims, withoutClaims } from './peer-claims.ts';
 
+/** Of its own record a loser gives nothing up before the others had time to see both claims. */
+export const TELL_MS = 3000;
 /** How long a conflict is shown after the loser has given way. */
 export const SHOWN_MS = 15 * 60 * 1000;
 
@@ -51,20 +53,20 @@ export class Conflicts {
   /** What this node would say of itself if nobody else claimed it. */
   #record: PeerRecord | undefined;
   #lost: ReadonlySet<string> = new Set();
+  #recordMs = 0;
   #duplicateTold = false;
 
   constructor(options: ConflictsOptions) {
     this.#options = options;
   }
 
-  /** Sets this node's own record. What it has lost of it to another is not announced. */
+  /** Sets this node's own record. What it has lost of it to another stays unsaid. */
   setRecord(record: PeerRecord): void {
-    const { author, self } = this.#options;
-    const lost = this.#lostOf(record);
-    author.setPeer(withoutClaims(record, lost));
+    const { author, self, nowMs } = this.#options;
+    author.setPeer(withoutClaims(record, this.#lost));
     this.#claims.set(self, record);
     this.#record = record;
-    this.#lost = lost;
+    this.#recordMs = nowMs();
   }
 
   /** Announces a key, taking it over from whoever else announces it. */
@@ -122,7 +124,7 @@ export class Conflicts {
   }
 
   #reviewRecords(): void {
-    const { isActive, author, counters } = this.#options;
+    const { isActive, author, counters, nowMs } = this.#options;
     for (const [text, { claim, owners }] of this.#claims.shared()) {
       const [winner, ...losers] = [...owners].filter(isActive).sort();
       if (winner === undefined) continue;
@@ -132,7 +134,7 @@ export class Conflicts {
         this.#open({ ...claim, ...names, judge, yieldedMs: undefined });
       }
     }
-    if (this.#record === undefined) return;
+    if (this.#record === undefined || nowMs() - this.#recordMs < TELL_MS) return;
     const lost = this.#lostOf(this.#record);
     if (lost.size === this.#lost.size && [...lost].every((text) => this.#lost.has(text))) return;
     for (const text of lost) if (!this.#lost.has(text)) counters.count('conflicts.lost');
@@ -180,7 +182,8 @@ export class Conflicts {
 
   #judgeClaim(text: string, { winner, loser }: Names): 'open' | 'yielded' | 'over' {
     if (!this.#areActive(winner, loser) || !this.#claims.has(winner, text)) return 'over';
-    return this.#claims.has(loser, text) ? 'open' : 'yielded';
+    if (this.#claims.has(loser, text)) return 'open';
+    return loser === this.#options.self ? 'over' : 'yielded';
   }
 
   #areActive(...nodes: NodeId[]): boolean {

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { PeerRecord } from '../../src/gossip/api.ts';
 import { Author } from '../../src/gossip/author.ts';
-import { type Contest, Entries, type Entry } from '../../src/gossip/entries.ts';
+import { type Contest, Entries, type Entry, type EntryEvents } from '../../src/gossip/entries.ts';
 import { keyText } from '../../src/gossip/keys.ts';
 import { nodeIdOf, type Signer, type Verifier } from '../../src/gossip/signer.ts';
 import { type Offer, Store, type StoreLimits } from '../../src/gossip/store.ts';
@@ -94,20 +94,37 @@ export class Replica {
   readonly changes: { before: Entry | undefined; after: Entry | undefined }[] = [];
   readonly contests: Contest[] = [];
   readonly peers = new Map<NodeId, PeerItem | undefined>();
+  readonly counters = {
+    count: (name: string): void => {
+      this.counts.set(name, (this.counts.get(name) ?? 0) + 1);
+    },
+  };
   readonly store: Store;
   readonly entries: Entries;
 
-  constructor(self = 'nobody', limits: Partial<StoreLimits> = {}) {
+  constructor(
+    self = 'nobody',
+    limits: Partial<StoreLimits> = {},
+    events: Partial<EntryEvents> = {},
+    makeRoom: () => boolean = () => false,
+  ) {
     this.store = new Store({
       self: idOf(self),
       verifier: this.verifier,
-      counters: { count: (name) => this.counts.set(name, (this.counts.get(name) ?? 0) + 1) },
+      counters: this.counters,
       limits,
+      makeRoom,
     });
     this.entries = new Entries((owner) => !this.inactive.has(owner), {
       changed: (before, after) => this.changes.push({ before, after }),
-      contest: (contest) => this.contests.push(contest),
-      peer: (owner, record) => this.peers.set(owner, record),
+      contest: (contest) => {
+        this.contests.push(contest);
+        events.contest?.(contest);
+      },
+      peer: (owner, record) => {
+        this.peers.set(owner, record);
+        events.peer?.(owner, record);
+      },
     });
   }
 
@@ -115,6 +132,16 @@ export class Replica {
     const offer = this.store.offer(raw);
     if (offer.outcome === 'new') this.entries.apply(offer.signed, offer.removed);
     return offer;
+  }
+
+  /** Writes what an author has to tell into this table, as its node does. */
+  publish(author: Author): SignedBlock[] {
+    const written = author.flush();
+    for (const signed of written) {
+      const offer = this.store.insert(signed);
+      if (offer.outcome === 'new') this.entries.apply(signed, offer.removed);
+    }
+    return written;
   }
 
   offerAll(blocks: Iterable<RawBlock>): void {
