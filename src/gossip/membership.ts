@@ -204,14 +204,20 @@ export class Membership {
     return { type: MessageType.Suspect, node, version: suspicion.version, accuser };
   }
 
-  /** A datagram of the member came from `from`: it hears at once what is said against it. */
+  /**
+   * A datagram of the member came from `from`: it hears at once what is said against it. One that
+   * comes from elsewhere than its record says is shown the record, in case somebody else wrote it.
+   */
   heard(member: Member, from: Endpoint, nowMs: number): void {
+    const { counters, send, correct } = this.#options;
     member.lastHeardMs = nowMs;
     member.heardFrom = from;
     const charge = this.chargeAgainst(member, nowMs);
-    if (charge === undefined || !this.#mayTell(member, nowMs)) return;
-    this.#options.counters.count('accusations.told');
-    this.#options.send(from, [charge]);
+    const isElsewhere = member.record?.endpoints.every((one) => !sameEndpoint(one, from));
+    if ((charge === undefined && !isElsewhere) || !this.#mayTell(member, nowMs)) return;
+    if (charge === undefined) return correct(member.id, from);
+    counters.count('accusations.told');
+    send(from, [charge]);
   }
 
   #mayTell(member: Member, nowMs: number): boolean {
@@ -259,6 +265,10 @@ export class Membership {
     if (counter !== undefined) this.#options.counters.count(counter);
     this.#options.changed(change, member);
   }
+}
+
+function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
+  return a.address === b.address && a.port === b.port;
 }
 
 const deathKey = (node: NodeId): string => `d:${node}`;
