@@ -3,6 +3,7 @@
  * when the wire is told to run.
  */
 import { createHash } from 'node:crypto';
+import type { Opened } from '../../src/gossip/channel.ts';
 import { SEAL_BYTES, type Subkeys, seal } from '../../src/gossip/cipher.ts';
 import { Counters, type GossipCounter } from '../../src/gossip/counters.ts';
 import { type ClusterKey, Keyring } from '../../src/gossip/keyring.ts';
@@ -82,6 +83,10 @@ export class Wire {
   readonly delivered: Delivered[] = [];
   /** Whether a datagram gets through. */
   pass: (datagram: Datagram) => boolean = () => true;
+  /** Takes what a node opened; unless it is changed, {@link delivered} keeps it. */
+  opened: (node: TestNode, from: Endpoint, opened: Opened) => void = ({ name }, _from, opened) => {
+    this.delivered.push({ at: name, ...opened });
+  };
 
   /** A new node, or a new life of one that was here before at this address. */
   start(name: string, address: number, options: NodeOptions = {}): TestNode {
@@ -105,15 +110,16 @@ export class Wire {
   /** Lets all that is under way arrive, and what that provokes. @returns how many arrived */
   run(): number {
     let arrived = 0;
-    while (this.#queue.length > 0) {
-      const batch = this.#queue;
-      this.#queue = [];
-      for (const datagram of batch) {
-        arrived += 1;
-        this.deliver(datagram);
-      }
-    }
+    while (this.#queue.length > 0) arrived += this.step();
     return arrived;
+  }
+
+  /** Lets arrive what is under way now. @returns how many arrived */
+  step(): number {
+    const batch = this.#queue;
+    this.#queue = [];
+    for (const datagram of batch) this.deliver(datagram);
+    return batch.length;
   }
 
   /** Hands a datagram to whoever is there. */
@@ -121,7 +127,7 @@ export class Wire {
     const node = this.#nodes.get(to.address);
     const opened = node?.secure.open(from, bytes);
     if (node === undefined || opened === undefined) return false;
-    this.delivered.push({ at: node.name, sender: opened.sender, payload: opened.payload });
+    this.opened(node, from, opened);
     return true;
   }
 
