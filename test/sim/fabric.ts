@@ -166,13 +166,14 @@ export class Fabric {
     return this.nowMs - startMs;
   }
 
-  /** Whether every running node holds every running node for alive, and no other. */
+  /** Whether every running node holds every running node for alive, and no other for active. */
   get isWhole(): boolean {
     const { running } = this;
-    return running.every(
-      ({ node }) =>
-        node?.members().filter(({ state }) => state === 'alive').length === running.length,
-    );
+    return running.every(({ node }) => {
+      const members = node?.members() ?? [];
+      const active = members.filter(({ state }) => state === 'alive' || state === 'suspect');
+      return active.length === running.length && active.every(({ state }) => state === 'alive');
+    });
   }
 
   /** Whether all tables have one hash. */

@@ -58,7 +58,7 @@ const LARGE_NODES = 100;
 /** Mostly small clusters, now and then one of 64, rarely 256: by seed, so that any 200 in a row have each. */
 function nodesOf(seed: number, random: Random): number {
   if (seed % 200 === 57) return 256;
-  if (seed % 25 === 13) return 64;
+  if (seed % 25 === 12) return 64;
   return random.chance(0.1) ? 2 + random.below(6) : 8 + random.below(17);
 }
 
