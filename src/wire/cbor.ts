@@ -20,7 +20,7 @@ export const CBOR_ITEMS_MAX = 4096;
  * Arrays, maps and byte strings in one encoding. Each takes about 200 bytes of memory for itself
  * and as little as one byte of a datagram, so that without this a datagram could cost 250 kB.
  */
-export const CBOR_OBJECTS_MAX = 256;
+export const CBOR_OBJECTS_MAX = 224;
 
 export type CborValue =
   | number

@@ -9,7 +9,7 @@ export const DATAGRAM_BYTES_MAX = 1200;
 /** One frame of a stream, bytes, its length field not counted. */
 export const FRAME_BYTES_MAX = 65_536;
 /** Messages in one datagram or frame. */
-export const MESSAGES_MAX = 255;
+export const MESSAGES_MAX = 200;
 /** Body of a block, bytes, so that a datagram can carry it with its signature. */
 export const BLOCK_BYTES_MAX = 960;
 /** Items in one block. */
