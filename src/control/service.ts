@@ -90,6 +90,7 @@ export class Service {
         routes: await this.#host.routes(),
       }),
       stateDirectory: process.env['FANWAY_STATE_DIR'] ?? STATE_DIRECTORY_DEFAULT,
+      byFile: options.mode === 'daemon',
     });
     this.router.on('settled', () => void this.gossip.refresh());
     this.#done = new Promise((resolve) => {

@@ -13,6 +13,7 @@ function fanway(...args: string[]): { code: number | null; out: string; err: str
 
 const VERBS = [
   ...['up', 'down', 'show', 'plan', 'status', 'counters', 'explain', 'doctor', 'capture'],
+  ...['keygen', 'join', 'leave', 'peers', 'members', 'table', 'announce', 'withdraw', 'key'],
   ...['bench', 'daemon', 'check'],
 ];
 

@@ -1,7 +1,10 @@
 /**
- * The last changes of members, for whoever asks later.
+ * What the gossip node tells: as lines of the log, and the last changes of members for whoever
+ * asks later.
  * @module
  */
+import type { ConflictEvent, MemberChange } from '../../gossip/api.ts';
+import type { Log } from '../../log.ts';
 import type { MemberEvent } from './views.ts';
 
 /** Changes that are kept; older ones are counted as lost. */
@@ -20,9 +23,9 @@ export class EventRing {
   readonly #events: MemberEvent[] = [];
   #last = 0;
 
-  add(event: Omit<MemberEvent, 'number'>): void {
+  add({ node, name, from, to, why }: MemberChange): void {
     this.#last++;
-    this.#events.push({ number: this.#last, ...event });
+    this.#events.push({ number: this.#last, id: node, name, from, to, why });
     if (this.#events.length > EVENTS_MAX) this.#events.shift();
   }
 
@@ -32,4 +35,18 @@ export class EventRing {
     const missed = Math.max(0, this.#last - number);
     return { events, last: this.#last, lost: missed - events.length };
   }
+}
+
+/** One line for a change of a member, with the reason. */
+export function logMember({ node, name, from, to, why }: MemberChange, log: Log): void {
+  const line = `${name === '' ? node : `${name} (${node})`}: ${from} -> ${to}: ${why}`;
+  if (to === 'dead' || to === 'suspect') log.warn('members', line);
+  else log.info('members', line);
+}
+
+/** One line for a conflict that begins or is over, with both sides. */
+export function logConflict({ over, what, subject, ...who }: ConflictEvent, log: Log): void {
+  const sides = `${who.winnerName} (${who.winner}) and ${who.loserName} (${who.loser})`;
+  if (over) log.info('conflict', `${what} ${subject}: no longer claimed by both ${sides}`);
+  else log.error('conflict', `${what} ${subject} is claimed by ${sides}: the first has it`);
 }

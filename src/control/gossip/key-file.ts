@@ -40,6 +40,13 @@ export class KeyFile {
     return new KeyFile(path, Keyring.parse(present, path));
   }
 
+  /** Adds the keys of a text to a file that nobody uses just now, and makes it where it is missing. */
+  static extend(path: string, text: string): void {
+    const keyring = Keyring.parse(readPrivateFile(path) ?? text, path);
+    for (const { bytes } of Keyring.parse(text, 'the key file').keys) keyring.add(bytes);
+    writeAtomically(path, keyring.format());
+  }
+
   list(): KeyJson[] {
     const { inUse, keys } = this.keyring;
     return keys.map((key) => ({ id: formatKeyId(key.id), inUse: key === inUse }));

@@ -13,7 +13,7 @@ import {
 import { findSetting, parseValue } from '../../config/schema.ts';
 import { ValueError } from '../../config/value.ts';
 import { usageError } from '../../errors.ts';
-import { Keyring, parseKeyId } from '../../gossip/keyring.ts';
+import { parseKeyId } from '../../gossip/keyring.ts';
 import { formatIpv4 } from '../../net/ipv4.ts';
 import { formatPrefix, type Prefix } from '../../net/prefix.ts';
 import type { Route } from '../admin.ts';
@@ -172,14 +172,11 @@ function tablePage(
 
 /** @param endIfIdle ends a router that has nothing left to do; true when it ends. */
 export function gossipRoutes(service: GossipService, endIfIdle: () => boolean): Route[] {
-  const keyChange = (
-    action: 'add' | 'use' | 'remove',
-    work: (keyring: Keyring, body: Body) => void,
-  ): Route => ({
+  const keyChange = (action: string, work: (body: Body) => Promise<void>): Route => ({
     method: 'POST',
     path: `/v1/gossip/key/${action}`,
     handle: async (body) => {
-      await service.changeKeys((file) => file.change((keyring) => work(keyring, bodyOf(body))));
+      await work(bodyOf(body));
       return service.keys();
     },
   });
@@ -235,12 +232,14 @@ export function gossipRoutes(service: GossipService, endIfIdle: () => boolean): 
       path: '/v1/gossip/withdraw',
       handle: async (body) => service.withdraw(prefixesOf(body)),
     },
-    keyChange('add', (keyring, body) => {
-      for (const { bytes } of Keyring.parse(textOf(body, 'keys'), 'the key file').keys) {
-        keyring.add(bytes);
-      }
+    keyChange('add', (body) => service.addKeys(textOf(body, 'keys'))),
+    keyChange('use', async (body) => {
+      const id = idOf(body);
+      await service.changeKeys((keyring) => keyring.use(id));
     }),
-    keyChange('use', (keyring, body) => keyring.use(idOf(body))),
-    keyChange('remove', (keyring, body) => keyring.remove(idOf(body))),
+    keyChange('remove', async (body) => {
+      const id = idOf(body);
+      await service.changeKeys((keyring) => keyring.remove(id));
+    }),
   ];
 }

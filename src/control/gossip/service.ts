@@ -6,7 +6,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type GossipSettings, gossipSettings, SEEDS_MAX } from '../../config/gossip.ts';
 import { messageOf, refusedError } from '../../errors.ts';
-import type { ConflictEvent, EntryEvent, MemberChange, PeerRecord } from '../../gossip/api.ts';
+import type { EntryEvent, MemberChange, PeerRecord } from '../../gossip/api.ts';
 import { Keyring } from '../../gossip/keyring.ts';
 import type { Log } from '../../log.ts';
 import { formatPrefix, type Prefix } from '../../net/prefix.ts';
@@ -14,13 +14,13 @@ import { ItemKind } from '../../wire/gossip/types.ts';
 import type { LinkSpec } from '../link-spec.ts';
 import type { RunDirectory } from '../run-directory.ts';
 import { Announced, linkOf, requireLink } from './announced.ts';
-import { EventRing } from './events.ts';
+import { EventRing, logConflict, logMember } from './events.ts';
 import { type ExceptionListener, Exceptions } from './exceptions.ts';
 import { KeyFile } from './key-file.ts';
 import { NodeHost } from './node-host.ts';
 import { type HostView, hostAddresses, peerRecordOf } from './peer-record.ts';
 import { RecordStore } from './record.ts';
-import { StateDirectory } from './state-directory.ts';
+import { keyPathIn, StateDirectory } from './state-directory.ts';
 
 const RETRY_MS_MIN = 1000;
 const RETRY_MS_MAX = 30_000;
@@ -36,7 +36,12 @@ export type GossipServiceOptions = {
   look: () => Promise<HostView>;
   /** Where state is kept unless settings say otherwise. */
   stateDirectory: string;
+  /** A configuration file says whether there is gossip here. */
+  byFile: boolean;
 };
+
+/** A prefix and the link that it belongs to; '' = none that is up. */
+export type Placed = { prefix: string; link: string };
 
 /** All that there is while the node runs. */
 type Running = { host: NodeHost; state: StateDirectory; keys: KeyFile | undefined };
@@ -141,8 +146,14 @@ export class GossipService {
   join(given: Partial<GossipSettings>, keys: string | undefined): Promise<'started' | 'extended'> {
     return this.#queue(async () => {
       if (this.#settings !== undefined) {
-        this.#extend(this.#settings, given, keys);
+        await this.#extend(this.#settings, given, keys);
         return 'extended';
+      }
+      if (this.#options.byFile) {
+        throw refusedError(
+          'by-file',
+          'this router goes by its configuration file: add a [gossip] section, then reload',
+        );
       }
       const { stateDirectory } = this.#options;
       this.#settings = gossipSettings({ ...given, stateDirectory });
@@ -158,12 +169,19 @@ export class GossipService {
     });
   }
 
-  #extend(now: GossipSettings, given: Partial<GossipSettings>, keys: string | undefined): void {
+  async #extend(
+    now: GossipSettings,
+    given: Partial<GossipSettings>,
+    keys: string | undefined,
+  ): Promise<void> {
     const { seeds = [], ...rest } = given;
     if (!isDeepStrictEqual({ ...now, ...rest }, now)) {
       throw refusedError('joined', 'gossip runs here with other settings: fanway leave ends it');
     }
-    if (keys !== undefined) this.#keyFile().requireAll(Keyring.parse(keys, 'the key file'));
+    if (keys !== undefined && this.#running === undefined) await this.#addKeysStopped(keys);
+    else if (keys !== undefined) {
+      this.#keyFile().requireAll(Keyring.parse(keys, 'the key file'));
+    }
     const all = [...now.seeds];
     for (const seed of seeds) {
       if (!all.some((other) => isDeepStrictEqual(other, seed))) all.push(seed);
@@ -204,7 +222,7 @@ export class GossipService {
     try {
       const keys = settings.plaintext
         ? undefined
-        : KeyFile.open(settings.keyFile ?? state.keyPath, newKeys);
+        : KeyFile.open(settings.keyFile ?? keyPathIn(state.path), newKeys);
       this.#record = await this.#peerRecord(settings);
       const host = await NodeHost.open({
         ...{ settings, state, log: this.#log },
@@ -213,7 +231,7 @@ export class GossipService {
         events: {
           member: (change) => this.#memberChanged(change),
           entry: (change) => this.#entryChanged(change),
-          conflict: (change) => this.#conflictChanged(change),
+          conflict: (change) => logConflict(change, this.#log),
           log: (line) => this.#log.info('gossip', line),
         },
       });
@@ -297,27 +315,26 @@ export class GossipService {
   }
 
   /** @throws FanwayError when gossip does not run, or a prefix is in no fan; then none is announced. */
-  announce(prefixes: readonly Prefix[]): Promise<{ prefix: string; link: string }[]> {
-    return this.#queue(async () => {
-      const { node } = this.#require().host;
-      const specs = this.#options.specs();
-      const done = prefixes.map((prefix) => ({
-        prefix: formatPrefix(prefix),
-        link: requireLink(prefix, specs).name,
-      }));
+  announce(prefixes: readonly Prefix[]): Promise<Placed[]> {
+    return this.#changeAnnounced(prefixes, (specs) => {
+      for (const prefix of prefixes) requireLink(prefix, specs);
       this.#announced.add(prefixes);
-      this.#save();
-      this.#announced.tell(node, specs);
-      return done;
     });
   }
 
   /** @throws FanwayError when one was not announced here; then none is withdrawn. */
-  withdraw(prefixes: readonly Prefix[]): Promise<{ prefix: string; link: string }[]> {
+  withdraw(prefixes: readonly Prefix[]): Promise<Placed[]> {
+    return this.#changeAnnounced(prefixes, () => this.#announced.remove(prefixes));
+  }
+
+  #changeAnnounced(
+    prefixes: readonly Prefix[],
+    change: (specs: readonly LinkSpec[]) => void,
+  ): Promise<Placed[]> {
     return this.#queue(async () => {
       const { node } = this.#require().host;
       const specs = this.#options.specs();
-      this.#announced.remove(prefixes);
+      change(specs);
       this.#save();
       this.#announced.tell(node, specs);
       return prefixes.map((prefix) => ({
@@ -346,19 +363,34 @@ export class GossipService {
   }
 
   /** Changes the keys, durably, then in the running node. @throws FanwayError; nothing changed. */
-  changeKeys(change: (keys: KeyFile) => void): Promise<void> {
+  changeKeys(work: (keyring: Keyring) => void): Promise<void> {
     return this.#queue(async () => {
-      change(this.#keyFile());
+      this.#keyFile().change(work);
       this.#running?.host.keysChanged();
     });
   }
 
+  /** Accepts the keys of a file's text; the first ones there are begin what waited for a key. */
+  addKeys(text: string): Promise<void> {
+    const { keys } = Keyring.parse(text, 'the key file');
+    if (this.#running !== undefined || this.#settings === undefined) {
+      return this.changeKeys((keyring) => {
+        for (const { bytes } of keys) keyring.add(bytes);
+      });
+    }
+    return this.#queue(() => this.#addKeysStopped(text));
+  }
+
+  async #addKeysStopped(text: string): Promise<void> {
+    const settings = this.#settings;
+    if (settings === undefined || settings.plaintext) return;
+    KeyFile.extend(settings.keyFile ?? keyPathIn(settings.stateDirectory), text);
+    await this.#try();
+  }
+
   #memberChanged(change: MemberChange): void {
-    const { node, name, from, to, why } = change;
-    this.events.add({ id: node, name, from, to, why });
-    const line = `${name === '' ? node : `${name} (${node})`}: ${from} -> ${to}: ${why}`;
-    if (to === 'dead' || to === 'suspect') this.#log.warn('members', line);
-    else this.#log.info('members', line);
+    this.events.add(change);
+    logMember(change, this.#log);
     this.#exceptions.changed();
   }
 
@@ -377,11 +409,5 @@ export class GossipService {
     } catch (error) {
       this.#log.error('gossip', `the record could not be written: ${messageOf(error)}`);
     }
-  }
-
-  #conflictChanged({ over, what, subject, ...who }: ConflictEvent): void {
-    const sides = `${who.winnerName} (${who.winner}) and ${who.loserName} (${who.loser})`;
-    if (over) this.#log.info('conflict', `${what} ${subject}: no longer claimed by both ${sides}`);
-    else this.#log.error('conflict', `${what} ${subject} is claimed by ${sides}: the first has it`);
   }
 }

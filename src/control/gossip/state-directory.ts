@@ -13,6 +13,11 @@ import { readPrivateFile } from './private-file.ts';
 /** As the wire has it (u32). */
 const EPOCH_MAX = 2 ** 32 - 1;
 
+/** The keyring in a state directory, unless another file is configured. */
+export function keyPathIn(stateDirectory: string): string {
+  return join(stateDirectory, 'gossip.key');
+}
+
 export class StateDirectory {
   readonly path: string;
   readonly #lock: Lock;
@@ -58,10 +63,6 @@ export class StateDirectory {
   /** The file of the node's private key. */
   get identityPath(): string {
     return join(this.path, 'identity');
-  }
-  /** The keyring, unless another file is configured. */
-  get keyPath(): string {
-    return join(this.path, 'gossip.key');
   }
   get #epochPath(): string {
     return join(this.path, 'epoch');
