@@ -97,6 +97,12 @@ export function formatSeed(seed: Seed): string {
   return seed.port === GOSSIP_PORT_DEFAULT ? seed.host : `${seed.host}:${seed.port}`;
 }
 
+/** Both lists, no seed twice. */
+export function joinSeeds(seeds: readonly Seed[], more: readonly Seed[]): Seed[] {
+  const all = new Map([...seeds, ...more].map((seed) => [formatSeed(seed), seed]));
+  return [...all.values()];
+}
+
 function listOf(key: string, text: string, max: number): string[] {
   const words = text.split(/[\s,]+/).filter(Boolean);
   if (words.length === 0) throw new ValueError(`${key} is empty: leave the line out`);

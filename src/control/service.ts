@@ -149,7 +149,7 @@ export class Service {
   }
 
   get #isIdle(): boolean {
-    return this.router.links.length === 0 && !this.gossip.isWanted;
+    return this.router.links.length === 0 && this.gossip.settings === undefined;
   }
 
   /**

@@ -75,3 +75,13 @@ export function peerRecordOf(
     capabilities: [],
   };
 }
+
+/** {@link peerRecordOf} of this host as it is now; it is looked at only when it must be. */
+export async function currentRecord(
+  settings: GossipSettings,
+  { specs, look }: { specs: () => readonly LinkSpec[]; look: () => Promise<HostView> },
+): Promise<PeerRecord> {
+  const up = specs();
+  const known = settings.advertise.length > 0 || settings.bind !== null || up.length > 0;
+  return peerRecordOf(settings, up, known ? [] : hostAddresses(await look()));
+}

@@ -5,6 +5,8 @@
  */
 import { renameSync, rmSync } from 'node:fs';
 import type { GossipSettings } from '../../config/gossip.ts';
+import { messageOf } from '../../errors.ts';
+import type { Log } from '../../log.ts';
 import type { Prefix } from '../../net/prefix.ts';
 import {
   type RunDirectory,
@@ -28,13 +30,19 @@ export class RecordStore {
     this.#run = run;
   }
 
-  /** undefined when there is none; one that is damaged is set aside, and counts as none. */
-  read(): GossipRecord | undefined {
-    const text = readIfThere(this.#run.gossip);
-    if (text === undefined) return undefined;
-    const record = parseRecord(text);
-    if (record === undefined) renameSync(this.#run.gossip, `${this.#run.gossip}.damaged`);
-    return record;
+  /** undefined when there is none; one that cannot be read is set aside, and counts as none. */
+  read(log: Log): GossipRecord | undefined {
+    try {
+      const text = readIfThere(this.#run.gossip);
+      if (text === undefined) return undefined;
+      const record = parseRecord(text);
+      if (record !== undefined) return record;
+      log.error('gossip', 'the record of how gossip ran is damaged: set aside; join again');
+      renameSync(this.#run.gossip, `${this.#run.gossip}.damaged`);
+    } catch (error) {
+      log.error('gossip', `the record of how gossip ran cannot be read: ${messageOf(error)}`);
+    }
+    return undefined;
   }
 
   /** Durable when it returns. @throws the writing error. */

@@ -4,7 +4,7 @@
  * @module
  */
 import { isDeepStrictEqual } from 'node:util';
-import { type GossipSettings, gossipSettings, SEEDS_MAX } from '../../config/gossip.ts';
+import { type GossipSettings, gossipSettings, joinSeeds, SEEDS_MAX } from '../../config/gossip.ts';
 import { messageOf, refusedError } from '../../errors.ts';
 import type { EntryEvent, MemberChange, PeerRecord } from '../../gossip/api.ts';
 import { Keyring } from '../../gossip/keyring.ts';
@@ -18,7 +18,7 @@ import { EventRing, logConflict, logMember } from './events.ts';
 import { type ExceptionListener, Exceptions } from './exceptions.ts';
 import { KeyFile } from './key-file.ts';
 import { NodeHost } from './node-host.ts';
-import { type HostView, hostAddresses, peerRecordOf } from './peer-record.ts';
+import { currentRecord, type HostView } from './peer-record.ts';
 import { RecordStore } from './record.ts';
 import { keyPathIn, StateDirectory } from './state-directory.ts';
 
@@ -76,10 +76,7 @@ export class GossipService {
     return result;
   }
 
-  /** Somebody wants gossip here, whether it runs just now or not. */
-  get isWanted(): boolean {
-    return this.#settings !== undefined;
-  }
+  /** As somebody wants it here, whether it runs just now or not. */
   get settings(): GossipSettings | undefined {
     return this.#settings;
   }
@@ -102,10 +99,12 @@ export class GossipService {
   /** Goes on with what a predecessor that was killed had; nothing of it stops the start. */
   resume(): Promise<void> {
     return this.#queue(async () => {
-      const record = this.#store.read();
+      const record = this.#store.read(this.#log);
       if (record === undefined) return;
-      this.#settings = record.settings;
       this.#announced = new Announced(record.announced);
+      // Whether and how it runs, the file will say.
+      if (this.#options.byFile) return;
+      this.#settings = record.settings;
       await this.#try();
     });
   }
@@ -116,23 +115,19 @@ export class GossipService {
    */
   configure(settings: GossipSettings | undefined): Promise<void> {
     return this.#queue(async () => {
-      if (settings === undefined) {
-        await this.#leave();
-        return;
-      }
       const before = this.#settings;
+      if (settings === undefined) return void (await this.#leave());
       if (before === undefined || this.#running === undefined) {
         this.#settings = settings;
-        this.#save();
-        await this.#try();
-        return;
+        this.#saveIfPossible();
+        return this.#try();
       }
       const { seeds, advertise } = settings;
       if (!isDeepStrictEqual({ ...before, seeds, advertise }, settings)) {
         this.#log.warn('gossip', 'a setting of [gossip] changed that needs a restart');
       }
       this.#settings = { ...before, seeds, advertise };
-      this.#save();
+      this.#saveIfPossible();
       this.#running.host.setSeeds(seeds);
       await this.#refresh();
     });
@@ -179,13 +174,8 @@ export class GossipService {
       throw refusedError('joined', 'gossip runs here with other settings: fanway leave ends it');
     }
     if (keys !== undefined && this.#running === undefined) await this.#addKeysStopped(keys);
-    else if (keys !== undefined) {
-      this.#keyFile().requireAll(Keyring.parse(keys, 'the key file'));
-    }
-    const all = [...now.seeds];
-    for (const seed of seeds) {
-      if (!all.some((other) => isDeepStrictEqual(other, seed))) all.push(seed);
-    }
+    else if (keys !== undefined) this.#keyFile().requireAll(Keyring.parse(keys, 'the key file'));
+    const all = joinSeeds(now.seeds, seeds);
     if (all.length > SEEDS_MAX) throw refusedError('too-many', `at most ${SEEDS_MAX} seeds`);
     this.#settings = { ...now, seeds: all };
     this.#save();
@@ -195,6 +185,15 @@ export class GossipService {
   #save(): void {
     if (this.#settings === undefined) this.#store.remove();
     else this.#store.write({ settings: this.#settings, announced: this.#announced.list() });
+  }
+
+  /** A full disk is told, and ends nothing. */
+  #saveIfPossible(): void {
+    try {
+      this.#save();
+    } catch (error) {
+      this.#log.error('gossip', `a restart would not know: ${messageOf(error)}`);
+    }
   }
 
   /** Starts, or keeps the reason why not and tries again later. */
@@ -223,7 +222,7 @@ export class GossipService {
       const keys = settings.plaintext
         ? undefined
         : KeyFile.open(settings.keyFile ?? keyPathIn(state.path), newKeys);
-      this.#record = await this.#peerRecord(settings);
+      this.#record = await currentRecord(settings, this.#options);
       const host = await NodeHost.open({
         ...{ settings, state, log: this.#log },
         keyring: keys?.keyring,
@@ -272,27 +271,20 @@ export class GossipService {
   }
 
   async #leave(): Promise<boolean> {
-    if (this.#settings === undefined) return false;
+    const wasWanted = this.#settings !== undefined;
     this.#settings = undefined;
     this.#announced = new Announced();
     this.#reason = '';
-    this.#save();
+    this.#saveIfPossible();
     await this.#close({ leave: true });
-    this.#log.info('gossip', 'left');
-    return true;
+    if (wasWanted) this.#log.info('gossip', 'left');
+    return wasWanted;
   }
 
   /** Leaves because the router ends. */
   async stop(): Promise<void> {
     await this.leave();
     this.#exceptions.close();
-  }
-
-  async #peerRecord(settings: GossipSettings): Promise<PeerRecord> {
-    const specs = this.#options.specs();
-    const known = settings.advertise.length > 0 || settings.bind !== null || specs.length > 0;
-    const fallback = known ? [] : hostAddresses(await this.#options.look());
-    return peerRecordOf(settings, specs, fallback);
   }
 
   /** Links or addresses of this host may be others: tells the members. Never throws. */
@@ -306,7 +298,7 @@ export class GossipService {
     const settings = this.#settings;
     const running = this.#running;
     if (settings === undefined || running === undefined) return;
-    const record = await this.#peerRecord(settings);
+    const record = await currentRecord(settings, this.#options);
     if (!isDeepStrictEqual(record, this.#record)) {
       this.#record = record;
       running.host.node.updatePeer(record);
@@ -352,10 +344,8 @@ export class GossipService {
 
   #keyFile(): KeyFile {
     const { keys } = this.#require();
-    if (keys === undefined) {
-      throw refusedError('plaintext', 'gossip is in plaintext here: there are no keys to change');
-    }
-    return keys;
+    if (keys !== undefined) return keys;
+    throw refusedError('plaintext', 'gossip is in plaintext here: there are no keys to change');
   }
 
   keys(): { id: string; inUse: boolean }[] {
@@ -404,10 +394,6 @@ export class GossipService {
     const text = formatPrefix({ address, length });
     if (!this.#announced.lost({ address, length }, vni)) return;
     this.#log.info('gossip', `${text} is announced by ${change.owner} now: given up here`);
-    try {
-      this.#save();
-    } catch (error) {
-      this.#log.error('gossip', `the record could not be written: ${messageOf(error)}`);
-    }
+    this.#saveIfPossible();
   }
 }
