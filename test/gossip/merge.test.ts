@@ -88,7 +88,7 @@ function announcedBy(author: Author): string[] {
   return [...author.announcements()].map(itemText).sort();
 }
 
-const steps = fc.array(step, { maxLength: 120 });
+const steps = fc.array(step, { size: 'max', maxLength: 150 });
 const histories = fc
   .tuple(steps, steps, steps)
   .map((all) => all.map((each, index) => play(OWNERS[index] ?? '', each)));
