@@ -107,7 +107,7 @@ export type GossipEvents = {
   log(line: string): void;
 };
 
-/** Times of a node, ms; the defaults stand in node.ts. */
+/** Times of a node, ms. */
 export type GossipConfig = {
   /** How often each node probes. */
   probeIntervalMs: number;
@@ -117,6 +117,13 @@ export type GossipConfig = {
   gossipIntervalMs: number;
   /** How often tables are compared with a random member's. */
   syncIntervalMs: number;
+};
+
+export const CONFIG_DEFAULTS: GossipConfig = {
+  probeIntervalMs: 1000,
+  probeTimeoutMs: 500,
+  gossipIntervalMs: 100,
+  syncIntervalMs: 10_000,
 };
 
 export type GossipNodeOptions = {

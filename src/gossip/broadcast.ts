@@ -5,8 +5,9 @@
  * @module
  */
 
-import type { Message, NodeId } from '../wire/gossip/types.ts';
+import type { Message, NodeId, SignedBlock } from '../wire/gossip/types.ts';
 import type { Counters } from './counters.ts';
+import { blocksOf, hasPeer } from './messages.ts';
 
 /** A message is sent `4 × (1 + ceil(log10(members + 1)))` times. */
 const TRANSMIT_MULTIPLIER = 4;
@@ -61,6 +62,17 @@ export class BroadcastQueue {
     this.#places.set(key, waiting);
     this.#level(lane, 0).set(key, waiting);
     this.#counters.count('broadcasts.queued');
+  }
+
+  /** Queues a block; heads and peer records are urgent, tables are not. */
+  addBlock(signed: SignedBlock): void {
+    const isUrgent = signed.block.items.length === 0 || hasPeer(signed.block);
+    this.add(blockKey(signed), blocksOf(signed), isUrgent ? Lane.Urgent : Lane.Bulk);
+  }
+
+  /** A block no longer holds. */
+  dropBlock(signed: SignedBlock): void {
+    this.drop(blockKey(signed));
   }
 
   /** @returns whether something waited under the key. */
@@ -125,6 +137,9 @@ export class BroadcastQueue {
     }
   }
 }
+
+const blockKey = ({ owner, block }: SignedBlock): string =>
+  `b:${owner}:${block.epoch}:${block.sequence}`;
 
 /** Key of what was last said against a node; later words replace earlier ones. */
 export const accusationKey = (node: NodeId, accuser: NodeId): string => `a:${node}:${accuser}`;

@@ -204,6 +204,20 @@ export class Membership {
     return { type: MessageType.Suspect, node, version: suspicion.version, accuser };
   }
 
+  /** What is said against the owners that `messages` tell of: a newcomer has not heard it. */
+  chargesBeside(messages: readonly Message[], nowMs: number): Message[] {
+    const charges: Message[] = [];
+    for (const message of messages) {
+      if (message.type !== MessageType.Owners) continue;
+      for (const { owner } of message.owners) {
+        const member = this.members.get(owner);
+        const charge = member?.state === 'dead' && this.chargeAgainst(member, nowMs);
+        if (charge) charges.push(charge);
+      }
+    }
+    return charges;
+  }
+
   /**
    * A datagram of the member came from `from`: it hears at once what is said against it. One that
    * comes from elsewhere than its record says is shown the record, in case somebody else wrote it.

@@ -9,34 +9,34 @@
  * @module
  */
 
-import { GossipFormatError } from '../wire/gossip/fields.ts';
-import { decodeMessages, messageBytes } from '../wire/gossip/message.ts';
+import { messageBytes } from '../wire/gossip/message.ts';
 import {
-  type Block,
   compareVersions,
   type Endpoint,
-  ItemKind,
   type Message,
   MessageType,
   type NodeId,
   type RawBlock,
-  type SignedBlock,
   type Version,
 } from '../wire/gossip/types.ts';
-import type {
-  ConflictView,
-  EntryView,
-  GossipConfig,
-  GossipNodeOptions,
-  MemberChange,
-  MemberView,
-  PeerRecord,
-  Want,
+import {
+  CONFIG_DEFAULTS,
+  type ConflictView,
+  type EntryView,
+  type GossipConfig,
+  type GossipNodeOptions,
+  type MemberChange,
+  type MemberView,
+  type PeerRecord,
+  type Want,
 } from './api.ts';
-import { BroadcastQueue, Lane } from './broadcast.ts';
+import { BroadcastQueue } from './broadcast.ts';
 import { Counters } from './counters.ts';
+import { Departed } from './departed.ts';
 import { serve } from './digest.ts';
+import { Directory } from './directory.ts';
 import type { EntryFilter } from './entries.ts';
+import { readPayload } from './inbox.ts';
 import type { EntryKey, Unranked } from './keys.ts';
 import { Knocker } from './knocker.ts';
 import {
@@ -48,6 +48,7 @@ import {
 } from './limits.ts';
 import { endpointOf, isActive, type Member, type Members } from './members.ts';
 import { Membership } from './membership.ts';
+import { blocksOf, hasPeer, wantOf } from './messages.ts';
 import { Outbox } from './outbox.ts';
 import { pickSome } from './prober.ts';
 import { Sync } from './sync.ts';
@@ -55,20 +56,10 @@ import { Tables } from './tables.ts';
 import { memberView, selfView } from './views.ts';
 import { WakingClock } from './waking-clock.ts';
 
-const DEFAULTS: GossipConfig = {
-  probeIntervalMs: 1000,
-  probeTimeoutMs: 500,
-  gossipIntervalMs: 100,
-  syncIntervalMs: 10_000,
-};
 /** Members that a gossip tick tells. */
 const FAN_OUT = 3;
-/** How often it is looked what is missing. */
-const SYNC_LOOK_MS = 50;
 /** The longest that a node sleeps; time-outs are as coarse as this. */
 const TICK_MS = 100;
-/** How often it is looked whether somebody has been gone for long. */
-const FORGET_INTERVAL_MS = 10_000;
 
 export class GossipNode {
   readonly id: NodeId;
@@ -82,30 +73,27 @@ export class GossipNode {
   readonly #membership: Membership;
   readonly #sync: Sync;
   readonly #knocker: Knocker;
-  /** Where senders are who are not in the table yet. */
-  readonly #visitors = new Map<NodeId, Endpoint>();
+  readonly #departed: Departed;
+  readonly #directory: Directory;
   readonly #startMs: number;
   #nowMs: number;
   #peer: PeerRecord;
   #left = false;
-  #gossipedMs = -Infinity;
-  #syncedMs = -Infinity;
-  #forgotMs: number;
 
   constructor(options: GossipNodeOptions) {
     const { id, random, nowMs, wire, events, counters = new Counters() } = options;
     this.id = id;
     this.counters = counters;
     this.#options = options;
-    this.#config = { ...DEFAULTS, ...options.config };
+    this.#config = { ...CONFIG_DEFAULTS, ...options.config };
     this.#startMs = nowMs();
     this.#nowMs = this.#startMs;
-    this.#forgotMs = this.#startMs;
     this.#clock = new WakingClock(this.#startMs);
     this.#peer = options.peer;
     this.#queue = new BroadcastQueue(BROADCASTS_MAX, counters, messageBytes);
     const members = (): number => this.#members.count;
-    this.#outbox = new Outbox({ wire, queue: this.#queue, counters, members });
+    const { gossipIntervalMs: intervalMs } = this.#config;
+    this.#outbox = new Outbox({ wire, queue: this.#queue, counters, members, intervalMs });
     const send = (to: Endpoint, messages: readonly Message[]) => this.#outbox.send(to, messages);
     this.#membership = new Membership({
       self: id,
@@ -126,12 +114,14 @@ export class GossipNode {
       events,
       isActive: (owner) => this.#isActive(owner),
       nameOf: (owner) => this.#members.nameOf(owner),
-      makeRoom: () => this.#makeRoom(),
+      makeRoom: () => this.#departed.makeRoom(),
       head: (signed, record) => this.#membership.head(signed, record, this.#nowMs),
       peer: (owner, record) => this.#members.record(owner, record),
-      spread: (signed) => this.#spread(signed),
-      dropped: (signed) => this.#queue.drop(blockKey(signed)),
+      spread: (signed) => this.#queue.addBlock(signed),
+      dropped: (signed) => this.#queue.dropBlock(signed),
     });
+    this.#directory = new Directory(id, this.#members);
+    this.#departed = new Departed(this.#members, () => this.#tables, this.#startMs);
     this.#sync = new Sync({
       self: id,
       store: this.#tables.store,
@@ -140,7 +130,10 @@ export class GossipNode {
       random,
       nowMs,
       pick: () => pickSome(this.#members.active(), 1, random)[0]?.id,
-      send: (to, messages) => this.#sendTo(to, messages),
+      send: (node, messages) => {
+        const to = this.#directory.endpointOf(node);
+        if (to !== undefined) send(to, messages);
+      },
       pull: (peer, wants) => this.#pull(peer, wants),
     });
     this.#knocker = new Knocker({
@@ -162,23 +155,10 @@ export class GossipNode {
 
   /** A datagram that `sender` proved to have sent. */
   receive(from: Endpoint, sender: NodeId, payload: Uint8Array): void {
-    const { counters } = this;
-    counters.count('datagrams.received');
-    counters.count('bytes.received', payload.length);
+    const messages = readPayload(payload, this.counters);
     if (this.#tables.author.silent) return;
-    let messages: Message[];
-    try {
-      const decoded = decodeMessages(payload);
-      messages = decoded.messages;
-      counters.count('messages.unknown', decoded.skipped);
-    } catch (error) {
-      if (!(error instanceof GossipFormatError)) throw error;
-      counters.count('refused.payload');
-      return;
-    }
     this.#nowMs = this.#options.nowMs();
-    counters.count('messages.received', messages.length);
-    const isFirst = this.#welcome(from, sender);
+    const isFirst = this.#directory.note(sender, from);
     for (const message of messages) this.#handle(message, from, sender);
     const compares = messages.some(({ type }) => type === MessageType.Digest);
     if (isFirst && !compares) this.#sync.contact(sender);
@@ -198,10 +178,10 @@ export class GossipNode {
     if (!this.#left) {
       this.#membership.tick(nowMs, this.#clock.awakeMs, lateMs);
       this.#knocker.tick(nowMs);
-      this.#synchronize(nowMs);
+      this.#sync.tick();
     }
-    this.#gossip(nowMs);
-    if (nowMs - this.#forgotMs >= FORGET_INTERVAL_MS) this.#forgetLongGone(nowMs);
+    this.#outbox.gossip(nowMs, () => this.#someEndpoints());
+    this.#departed.tick(nowMs);
     return TICK_MS;
   }
 
@@ -291,6 +271,7 @@ export class GossipNode {
       members: { size: this.#members.size, max: MEMBERS_MAX },
       owners: { size: store.ownerCount, max: MEMBERS_MAX },
       items: { size: store.itemCount, max: ITEMS_MAX },
+      visitors: { size: this.#directory.visitorCount, max: MEMBERS_MAX },
       broadcasts: { size: this.#queue.size, max: BROADCASTS_MAX },
       ...this.#membership.sizes(),
       ...this.#knocker.sizes(),
@@ -339,29 +320,13 @@ export class GossipNode {
     return true;
   }
 
-  /** Adds what is said against the owners that messages tell of: a newcomer has not heard it. */
   #answer(to: Endpoint, messages: Message[]): void {
-    const charges: Message[] = [];
-    for (const message of messages) {
-      if (message.type !== MessageType.Owners) continue;
-      for (const { owner } of message.owners) {
-        const member = this.#members.get(owner);
-        const charge =
-          member?.state === 'dead' && this.#membership.chargeAgainst(member, this.#nowMs);
-        if (charge) charges.push(charge);
-      }
-    }
-    if (messages.length > 0) this.#outbox.send(to, [...messages, ...charges]);
-  }
-
-  #synchronize(nowMs: number): void {
-    if (nowMs - this.#syncedMs < SYNC_LOOK_MS) return;
-    this.#syncedMs = nowMs;
-    this.#sync.tick();
+    if (messages.length === 0) return;
+    this.#outbox.send(to, [...messages, ...this.#membership.chargesBeside(messages, this.#nowMs)]);
   }
 
   #pull(peer: NodeId, wants: Want[]): void {
-    const to = this.#endpointOf(peer);
+    const to = this.#directory.endpointOf(peer);
     if (to === undefined) return this.#sync.pullEnded(false, 0);
     let brought = 0;
     const blocks = (raw: RawBlock[]): void => {
@@ -373,45 +338,18 @@ export class GossipNode {
     this.#options.wire.pull(to, peer, wants, { blocks, end });
   }
 
-  #sendTo(node: NodeId, messages: Message[]): void {
-    const to = this.#endpointOf(node);
-    if (to !== undefined) this.#outbox.send(to, messages);
-  }
-
-  #endpointOf(node: NodeId): Endpoint | undefined {
-    const member = this.#members.get(node);
-    return (member && endpointOf(member)) ?? this.#visitors.get(node);
-  }
-
-  /** @returns whether the sender is not known yet. */
-  #welcome(from: Endpoint, sender: NodeId): boolean {
-    if (sender === this.id || this.#members.get(sender) !== undefined) {
-      this.#visitors.delete(sender);
-      return false;
-    }
-    const isFirst = !this.#visitors.has(sender);
-    this.#visitors.delete(sender);
-    if (this.#visitors.size >= MEMBERS_MAX) {
-      const oldest = this.#visitors.keys().next().value;
-      if (oldest !== undefined) this.#visitors.delete(oldest);
-    }
-    this.#visitors.set(sender, from);
-    return isFirst;
-  }
-
   /** After the messages of a datagram: its sender is there, whatever is said of it. */
   #heard(from: Endpoint, sender: NodeId): void {
     const member = this.#members.get(sender);
     if (member !== undefined) return this.#membership.heard(member, from, this.#nowMs);
     const head = this.#tables.store.isRetired(sender) && this.#tables.store.head(sender);
     // It was away for so long that it is forgotten; told that it is dead, it comes back.
-    if (head) this.#outbox.send(from, [this.#obituary(sender, head.block)]);
-  }
-
-  #obituary(node: NodeId, { epoch, sequence }: Block): Message {
-    const ageSeconds = Math.floor(HEAD_HORIZON_MS / 1000);
+    if (!head) return;
+    const { epoch, sequence } = head.block;
     const version = { epoch, sequence };
-    return { type: MessageType.Dead, node, version, accuser: this.id, ageSeconds };
+    const ageSeconds = HEAD_HORIZON_MS / 1000;
+    const dead = { type: MessageType.Dead, node: sender, version, accuser: this.id, ageSeconds };
+    this.#outbox.send(from, [dead]);
   }
 
   /** Somebody accuses us: a newer head is the answer, or the one that is out if it is newer. */
@@ -435,74 +373,24 @@ export class GossipNode {
   #greeting(introduce: boolean): Message[] {
     const greeting: Message[] = [{ type: MessageType.Digest, hash: this.#tables.store.hash() }];
     if (!introduce) return greeting;
-    const own = [...this.#tables.store.blocks(this.id)];
-    const head = this.#headOf(this.id);
-    const record = own.filter((signed) => hasPeer(signed) && signed !== own.at(-1));
-    return [...head, ...record.map(blocksOf), ...greeting];
-  }
-
-  #spread(signed: SignedBlock): void {
-    const lane = signed.block.items.length === 0 || hasPeer(signed) ? Lane.Urgent : Lane.Bulk;
-    this.#queue.add(blockKey(signed), blocksOf(signed), lane);
+    const head = this.#tables.store.head(this.id);
+    for (const signed of this.#tables.store.blocks(this.id)) {
+      if (signed === head || hasPeer(signed.block)) greeting.unshift(blocksOf(signed));
+    }
+    return greeting;
   }
 
   #memberChanged(change: MemberChange, member: Member): void {
-    this.#knocker.changed(member, this.#nowMs);
+    if (change.to === 'unknown') this.#knocker.forgotten(member, this.#nowMs);
+    else this.#knocker.changed(member, this.#nowMs);
     this.#tables.entries.setActive(member.id, isActive(member));
     if (change.from === 'dead' && isActive(member)) this.#sync.contact(member.id);
     this.#options.events.member(change);
   }
 
-  #gossip(nowMs: number): void {
-    if (this.#queue.size === 0 || nowMs - this.#gossipedMs < this.#config.gossipIntervalMs) return;
-    this.#gossipedMs = nowMs;
-    for (const member of pickSome(this.#members.active(), FAN_OUT, this.#options.random)) {
-      const to = endpointOf(member);
-      if (to !== undefined) this.#outbox.send(to, []);
-    }
+  /** Of a few members, chosen by chance. */
+  #someEndpoints(): Endpoint[] {
+    const members = pickSome(this.#members.active(), FAN_OUT, this.#options.random);
+    return members.flatMap((member) => endpointOf(member) ?? []);
   }
-
-  /** Of those that were gone for long only the head stays, which refuses their old blocks. */
-  #forgetLongGone(nowMs: number): void {
-    this.#forgotMs = nowMs;
-    for (const member of [...this.#members.all()]) {
-      if (isActive(member) || nowMs - member.sinceMs < HEAD_HORIZON_MS) continue;
-      this.#tables.retire(member.id);
-      this.#knocker.forgotten(member, nowMs);
-      this.#members.forget(member);
-    }
-  }
-
-  /** The table is full: who has been gone longest is dropped, head and all. */
-  #makeRoom(): boolean {
-    for (const owner of this.#tables.store.owners()) {
-      if (!this.#tables.store.isRetired(owner)) continue;
-      this.#tables.forget(owner);
-      return true;
-    }
-    const gone = [...this.#members.all()].filter((member) => !isActive(member));
-    const oldest = gone.reduce<Member | undefined>(
-      (first, member) => (first === undefined || member.sinceMs < first.sinceMs ? member : first),
-      undefined,
-    );
-    if (oldest === undefined) return false;
-    this.#tables.forget(oldest.id);
-    this.#knocker.forgotten(oldest, this.#nowMs);
-    this.#members.forget(oldest);
-    return true;
-  }
-}
-
-const blockKey = ({ owner, block }: SignedBlock): string =>
-  `b:${owner}:${block.epoch}:${block.sequence}`;
-
-const hasPeer = ({ block }: SignedBlock): boolean =>
-  block.items.some((item) => item.kind === ItemKind.Peer);
-
-function blocksOf({ body, signature }: SignedBlock): Message {
-  return { type: MessageType.Blocks, blocks: [{ body, signature }] };
-}
-
-function wantOf(owner: NodeId, { epoch, sequence }: Version): Message {
-  return { type: MessageType.Want, owner, epoch, ranges: [[sequence, sequence]] };
 }

@@ -20,10 +20,13 @@ export type OutboxOptions = {
   counters: Counters;
   /** Ourselves and all active members. */
   members: () => number;
+  /** How often what waits goes out on its own. */
+  intervalMs: number;
 };
 
 export class Outbox {
   readonly #options: OutboxOptions;
+  #gossipedMs = -Infinity;
 
   constructor(options: OutboxOptions) {
     this.#options = options;
@@ -49,6 +52,14 @@ export class Outbox {
     const { queue, members } = this.#options;
     if (queue.size > 0) batch.push(...queue.take(left, members()));
     if (batch.length > 0) this.#datagram(to, batch);
+  }
+
+  /** What waits goes to each of `targets`, unless it is too early; `nowMs` in ms. */
+  gossip(nowMs: number, targets: () => Iterable<Endpoint>): void {
+    const { queue, intervalMs } = this.#options;
+    if (queue.size === 0 || nowMs - this.#gossipedMs < intervalMs) return;
+    this.#gossipedMs = nowMs;
+    for (const to of targets()) this.send(to, []);
   }
 
   #datagram(to: Endpoint, messages: readonly Message[]): void {
