@@ -135,7 +135,7 @@ export class Sync {
 
   /** `source` sent a block by which others of `owner` are missing: it is the first to be asked. */
   lacking(owner: NodeId, source: NodeId): void {
-    if (this.#options.store.missing(owner).length === 0) return;
+    if (!this.#options.store.incomplete().has(owner)) return;
     const chase = this.#chaseOf(owner);
     if (chase.attempts === 0) chase.source = source;
   }
