@@ -10,6 +10,7 @@ import { figure, type Spread } from '../../src/measure/statistics.ts';
 import { renderTable } from '../../src/measure/table.ts';
 import { resultsDirectory } from '../keep.ts';
 import { describeMachine } from '../machine.ts';
+import { gossipCases } from './gossip-cases.ts';
 import { type Case, type ChartName, type Effort, measure, type Timed } from './harness.ts';
 import { lookupCases } from './lookup-cases.ts';
 import { pathCases } from './path-cases.ts';
@@ -18,7 +19,8 @@ import { wireCases } from './wire-cases.ts';
 const help = `Usage: npm run bench:micro -- [--quick] [options]
 
 Times pieces of the data path (parse, hash, checksum, look-up, segment, coalesce, and
-the whole way of a packet without its system calls) beside plain versions of themselves.
+the whole way of a packet without its system calls) and of the gossip channel (seal, open,
+sign, verify) beside plain versions of themselves.
 First each pair has to give the same result, then rounds of both alternate. Figures are
 nanoseconds of processor time a packet: median of the rounds, least and most in
 brackets. Needs nothing but Node. Writes JSON and charts to bench/results/micro/.
@@ -93,7 +95,8 @@ function readSettings(args: readonly string[]): Settings {
 /** Times the cases that `only` names (all when it is empty). @throws Error from a check */
 function run(effort: Effort, only: readonly string[]): { chosen: Case[]; timed: Timed[] } {
   const wanted = ({ key }: Case) => only.length === 0 || only.some((one) => key.startsWith(one));
-  const chosen = [...wireCases(), ...lookupCases(), ...pathCases()].filter(wanted);
+  const all = [...wireCases(), ...lookupCases(), ...pathCases(), ...gossipCases()];
+  const chosen = all.filter(wanted);
   if (chosen.length === 0) throw new UsageError(`--only: there is no ${only.join(', ')}`);
   return { chosen, timed: chosen.map((one) => measure(one, effort)) };
 }
