@@ -150,7 +150,7 @@ class Play {
       host.epoch = Math.max(0, host.epoch - step.forgets);
       return fabric.start(host, { rebooted: step.rebooted });
     }
-    if (!host.isRunning) return;
+    if (!host.isRunning || host.isLeaving) return;
     switch (step.do) {
       case 'announce':
         return this.#announce(host, step.numbers);

@@ -51,15 +51,22 @@ export const LOSS_SURE_MOST = 0.1;
 
 const KEYS_PER_ANNOUNCE_MOST = 12;
 /** Longest time of trouble, by how large the cluster is: larger ones cost more to run. */
-const TROUBLE_MS = 60_000;
-const TROUBLE_LARGE_MS = 25_000;
-const LARGE_NODES = 100;
+const TROUBLE_MS = 50_000;
+const TROUBLE_MEDIUM_MS = 25_000;
+const TROUBLE_LARGE_MS = 12_000;
+const MEDIUM_NODES = 48;
+const LARGE_NODES = 128;
 
 /** Mostly small clusters, now and then one of 64, rarely 256: by seed, so that any 200 in a row have each. */
 function nodesOf(seed: number, random: Random): number {
   if (seed % 200 === 57) return 256;
-  if (seed % 25 === 12) return 64;
+  if (seed % 40 === 12) return 64;
   return random.chance(0.1) ? 2 + random.below(6) : 8 + random.below(17);
+}
+
+function longestTroubleMs(nodes: number): number {
+  if (nodes >= LARGE_NODES) return TROUBLE_LARGE_MS;
+  return nodes >= MEDIUM_NODES ? TROUBLE_MEDIUM_MS : TROUBLE_MS;
 }
 
 function conditionsOf(random: Random): Conditions {
@@ -201,7 +208,7 @@ export function planScenario(seed: number, nodes?: number): Scenario {
   const conditions = conditionsOf(random);
   const startMs = random.pick([100, 1000, 5000]);
   const settledMs = startMs + random.pick([0, 3000, 10_000]);
-  const troubleMs = size > LARGE_NODES ? TROUBLE_LARGE_MS : random.between(5000, TROUBLE_MS);
+  const troubleMs = random.between(5000, longestTroubleMs(size));
   const endMs = settledMs + troubleMs;
   const planner = new Planner(random, size, endMs, conditions);
   for (let host = 0; host < size; host += 1) {
