@@ -42,13 +42,13 @@ import { Verdict } from './replay.ts';
 import { ANYBODY, CLEAR_BYTES, Label, recipientOf, Sealer, sessionFields } from './sealer.ts';
 import { SentPayloads } from './sent.ts';
 import { placeOf, SESSION_IDLE_MS, type Session, Sessions } from './sessions.ts';
-import { STRANGER_BURST, STRANGER_PER_SECOND, Strangers, TokenBuckets } from './strangers.ts';
+import { ChallengeBudget, Strangers } from './strangers.ts';
 import { SecureStream } from './stream.ts';
 
 /** Endpoints of which we know who is there. */
 const PEERS_MAX = 4096;
-/** Addresses that were challenged a moment ago. */
-const CHALLENGED_MAX = 4096;
+/** A sender is told that it is behind at most so often. */
+const BEHIND_MS = 1000;
 /**
  * How many more than a quarter of the datagrams taken may be refused as seen or old: the network
  * alone does not repeat so many.
@@ -107,7 +107,7 @@ export class Secure implements Channel {
   readonly #sessions = new Sessions();
   readonly #sent = new SentPayloads();
   readonly #strangers = new Strangers();
-  readonly #challenged = new TokenBuckets(STRANGER_PER_SECOND, STRANGER_BURST, CHALLENGED_MAX);
+  readonly #challenges = new ChallengeBudget();
   readonly #tokens: Tokens;
   /** Who is at an endpoint; the one that was heard longest ago comes first. */
   readonly #peers = new Map<number, NodeId>();
@@ -139,6 +139,7 @@ export class Secure implements Channel {
   seal(to: Endpoint, payload: Uint8Array): Uint8Array {
     const datagram = this.#seal(to, payload);
     const atMs = this.#options.nowMs();
+    this.#strangers.expect(to.address, atMs);
     this.#sent.keep({ counter: this.#sealer.counter, to, payload, atMs });
     return datagram;
   }
@@ -179,9 +180,9 @@ export class Secure implements Channel {
     return false;
   }
 
-  connect(to: Endpoint, peer: NodeId): ChannelStream {
+  connect(_to: Endpoint, peer: NodeId): ChannelStream {
     const { keyring, self, epoch, random } = this.#options;
-    const key = this.#keyFor(this.#peers.get(placeOf(to)) ?? peer);
+    const key = this.#keyFor(peer);
     const label = this.#label.bytes;
     return new SecureStream({ role: 'connect', keyring, key, label, self, epoch, random, peer });
   }
@@ -270,7 +271,8 @@ export class Secure implements Channel {
   /** A sender that repeats itself all the time may have been set back to an earlier state. */
   #refuseRepeated(one: Authentic, session: Session, verdict: Verdict): undefined {
     session.repeats = Math.min(session.repeats + 1, BEHIND_AFTER);
-    if (session.repeats === BEHIND_AFTER) {
+    if (session.repeats === BEHIND_AFTER && one.nowMs - session.toldMs >= BEHIND_MS) {
+      session.toldMs = one.nowMs;
       const { highest } = session.window;
       this.#sendChallenge(one, { reason: ChallengeReason.Behind, highest });
     }
@@ -289,11 +291,13 @@ export class Secure implements Channel {
     const nonce = sessionFields(datagram).subarray(-SESSION_NONCE_BYTES);
     const plaintext = encodeChallenge({ ...what, counter, nonce });
     const sizeBytes = CLEAR_BYTES + plaintext.length + SEAL_BYTES;
-    if (sizeBytes > datagram.length || !this.#challenged.take(from.address, nowMs)) {
+    const fits = sizeBytes <= datagram.length;
+    if (!fits || !this.#challenges.take(one.sessionId, from.address, nowMs)) {
       counters.count('sealed.limited.challenges');
       return;
     }
     counters.count('challenges.sent');
+    this.#strangers.expect(from.address, nowMs);
     // With the key that came: the other end may have no other.
     send(from, this.#sealer.seal(EnvelopeKind.Challenge, key, recipientOf(sender), plaintext));
   }

@@ -37,6 +37,8 @@ export class Session {
   usedMs: number;
   /** Grows by one with each authentic datagram that is seen or old, shrinks with each new one. */
   repeats = 0;
+  /** When the sender was told of it. */
+  toldMs = Number.NEGATIVE_INFINITY;
   /** Where it was proved to be, the last one last. */
   readonly places: number[] = [];
 

@@ -1,26 +1,33 @@
 /**
  * How much work is done for addresses that have proved nothing yet: opening a datagram costs a
- * key derivation, and a challenge costs a datagram.
+ * key derivation, and a challenge costs a datagram. An address that we wrote to a moment ago may
+ * answer more often, or whoever sends rubbish in its name could keep the answer out.
  * @module
  */
 
 /** Datagrams of one unknown source address. */
 export const STRANGER_PER_SECOND = 20;
 export const STRANGER_BURST = 5;
+/** Datagrams of one source address that we wrote to within {@link EXPECTED_MS}. */
+export const EXPECTED_PER_SECOND = 500;
+export const EXPECTED_MS = 2000;
 /** Datagrams of all unknown source addresses together, so that forged addresses gain nothing. */
 export const STRANGERS_PER_SECOND = 1000;
-/** Source addresses that are remembered; a bucket that is full again needs no memory. */
+/** Challenges of one session, with a burst as large, and to one address. */
+export const CHALLENGES_PER_SECOND = 5;
+export const CHALLENGES_PER_ADDRESS = 200;
+/** Source addresses (and sessions) that are remembered; a bucket that is full again needs no memory. */
 export const STRANGERS_MAX = 4096;
 
 type Bucket = { tokens: number; atMs: number };
 
-/** Token buckets by a number, at most `max` of them. */
-export class TokenBuckets {
+/** Token buckets by a key, at most `max` of them. */
+export class TokenBuckets<Key extends number | string> {
   readonly #perMs: number;
   readonly #burst: number;
   readonly #max: number;
   /** The one that was used longest ago comes first. */
-  readonly #buckets = new Map<number, Bucket>();
+  readonly #buckets = new Map<Key, Bucket>();
 
   constructor(perSecond: number, burst: number, max: number) {
     this.#perMs = perSecond / 1000;
@@ -33,7 +40,7 @@ export class TokenBuckets {
   }
 
   /** Takes a token; false when there is none, or no room for one more bucket. */
-  take(key: number, nowMs: number): boolean {
+  take(key: Key, nowMs: number): boolean {
     const known = this.#buckets.get(key);
     if (known === undefined && this.#buckets.size >= this.#max && !this.#forgetFull(nowMs)) {
       return false;
@@ -61,11 +68,52 @@ export class TokenBuckets {
 
 /** Admits the datagrams (or connections) of unknown source addresses. */
 export class Strangers {
-  readonly #each = new TokenBuckets(STRANGER_PER_SECOND, STRANGER_BURST, STRANGERS_MAX);
-  readonly #all = new TokenBuckets(STRANGERS_PER_SECOND, STRANGERS_PER_SECOND, 1);
+  readonly #each: TokenBuckets<number>;
+  readonly #all: TokenBuckets<number>;
+  readonly #expected: TokenBuckets<number>;
+  /** When we wrote to an IPv4 address, the one that we wrote to longest ago first. */
+  readonly #wroteMs = new Map<number, number>();
+
+  constructor() {
+    this.#each = new TokenBuckets(STRANGER_PER_SECOND, STRANGER_BURST, STRANGERS_MAX);
+    this.#all = new TokenBuckets(STRANGERS_PER_SECOND, STRANGERS_PER_SECOND, 1);
+    this.#expected = new TokenBuckets(EXPECTED_PER_SECOND, EXPECTED_PER_SECOND, STRANGERS_MAX);
+  }
+
+  /** Notes that something was sent to this IPv4 address. */
+  expect(address: number, nowMs: number): void {
+    this.#wroteMs.delete(address);
+    this.#wroteMs.set(address, nowMs);
+    if (this.#wroteMs.size <= STRANGERS_MAX) return;
+    for (const oldest of this.#wroteMs.keys()) {
+      this.#wroteMs.delete(oldest);
+      return;
+    }
+  }
 
   /** Whether anything is to be done for this IPv4 address now. */
   admit(address: number, nowMs: number): boolean {
+    const wroteMs = this.#wroteMs.get(address);
+    if (wroteMs !== undefined && nowMs - wroteMs <= EXPECTED_MS) {
+      return this.#expected.take(address, nowMs);
+    }
     return this.#each.take(address, nowMs) && this.#all.take(0, nowMs);
+  }
+}
+
+/** How many challenges are sent, to whomever. */
+export class ChallengeBudget {
+  readonly #ofSession: TokenBuckets<string>;
+  readonly #toAddress: TokenBuckets<number>;
+
+  constructor() {
+    const [of, to] = [CHALLENGES_PER_SECOND, CHALLENGES_PER_ADDRESS];
+    this.#ofSession = new TokenBuckets(of, of, STRANGERS_MAX);
+    this.#toAddress = new TokenBuckets(to, to, STRANGERS_MAX);
+  }
+
+  /** Each session has its own: a recording of an old one takes nothing from one that lives. */
+  take(session: string, address: number, nowMs: number): boolean {
+    return this.#ofSession.take(session, nowMs) && this.#toAddress.take(address, nowMs);
   }
 }

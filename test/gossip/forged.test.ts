@@ -9,7 +9,7 @@ import {
   HEADER_BYTES,
 } from '../../src/wire/gossip/envelope.ts';
 import { Random } from '../fuzz/mutate.ts';
-import { Forger, ringOf, seededBytes, type TestNode, Wire } from './secure-rig.ts';
+import { Forger, ringOf, seededBytes, type TestNode, viewOf, Wire } from './secure-rig.ts';
 
 /** Datagrams of each kind. */
 const FORGED = Number(process.env['FANWAY_FORGED'] ?? 100_000);
@@ -33,10 +33,6 @@ type Attack = {
   refusals: GossipCounter[];
   make(scene: Scene, index: number): Uint8Array;
 };
-
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
 
 /** A header in b's name and session, sealed with what somebody else has. */
 function forgeAs({ a, b, lost }: Scene, index: number, forger: Forger): Uint8Array {

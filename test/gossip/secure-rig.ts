@@ -170,3 +170,16 @@ export class Forger {
     return bytes;
   }
 }
+
+/** Two nodes that know each other. */
+export function pair(): { wire: Wire; a: TestNode; b: TestNode } {
+  const wire = new Wire();
+  const [a, b] = [wire.start('a', 1), wire.start('b', 2)];
+  wire.meet(a, b);
+  wire.recorded.length = 0;
+  return { wire, a, b };
+}
+
+export function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
