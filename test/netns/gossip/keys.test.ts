@@ -1,12 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import type { KeyJson } from '../../../src/control/gossip/views.ts';
 import type { LabHost } from '../../../src/demo/lab.ts';
 import { runFanway } from '../../../src/demo/router.ts';
 import { formatKeyId, Keyring } from '../../../src/gossip/keyring.ts';
 import { skipWithoutTun } from '../privileges.ts';
 import {
   allAlive,
+  ask,
   equalTables,
   eventsOf,
   gossipOf,
@@ -20,11 +22,20 @@ import {
 
 const skip = skipWithoutTun();
 
+/** The same change on several hosts: by the command on the first, by its socket on the others. */
+async function changeKeys(
+  hosts: readonly LabHost[],
+  action: 'add' | 'use' | 'remove',
+  word: string,
+): Promise<void> {
+  const [first, ...rest] = hosts;
+  if (first !== undefined) await runFanway(first, ['key', action, word]);
+  const body = action === 'add' ? { keys: readFileSync(word, 'utf8') } : { id: word };
+  for (const host of rest) await ask(host, `/v1/gossip/key/${action}`, body);
+}
+
 async function keysOf(host: LabHost): Promise<string> {
-  const keys = JSON.parse(await runFanway(host, ['key', 'list', '--json'])) as {
-    id: string;
-    inUse: boolean;
-  }[];
+  const keys = (await ask(host, '/v1/gossip/keys')) as KeyJson[];
   return keys.map(({ id, inUse }) => `${id}${inUse ? '*' : ''}`).join(' ');
 }
 
@@ -39,8 +50,8 @@ t.test('a key is changed while one node is away', { skip }, async (t) => {
   await lab.setCable(3, false);
   await seenAs(present, awayId, ['dead']);
   const key = newKey(lab.host(0));
-  for (const host of present) await runFanway(host, ['key', 'add', key.file]);
-  for (const host of present) await runFanway(host, ['key', 'use', key.id]);
+  await changeKeys(present, 'add', key.file);
+  await changeKeys(present, 'use', key.id);
   for (const host of present) {
     t.equal(await keysOf(host), `${key.id}* ${old}`);
     const file = readFileSync(join(host.runDirectory, 'state', 'gossip.key'), 'utf8');
@@ -57,9 +68,9 @@ t.test('a key is changed while one node is away', { skip }, async (t) => {
   t.comment(`back after ${await allAlive(hosts)} ms, with the old key`);
   t.equal(await keysOf(away), `${old}*`);
   await equalTables(hosts);
-  await runFanway(away, ['key', 'add', key.file]);
-  await runFanway(away, ['key', 'use', key.id]);
-  for (const host of hosts) await runFanway(host, ['key', 'remove', old]);
+  await changeKeys([away], 'add', key.file);
+  await changeKeys([away], 'use', key.id);
+  await changeKeys(hosts, 'remove', old);
   for (const host of hosts) t.equal(await keysOf(host), `${key.id}*`);
   await allAlive(hosts);
   await equalTables(hosts);
@@ -75,9 +86,9 @@ t.test('who was away until the old key was removed gets one command', { skip }, 
   await lab.setCable(2, false);
   await seenAs(present, awayId, ['dead']);
   const key = newKey(lab.host(0));
-  for (const host of present) await runFanway(host, ['key', 'add', key.file]);
-  for (const host of present) await runFanway(host, ['key', 'use', key.id]);
-  for (const host of present) await runFanway(host, ['key', 'remove', old]);
+  await changeKeys(present, 'add', key.file);
+  await changeKeys(present, 'use', key.id);
+  await changeKeys(present, 'remove', old);
   await lab.setCable(2, true);
 
   const log = join(away.runDirectory, 'router.log');
