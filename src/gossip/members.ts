@@ -97,7 +97,7 @@ export class Members {
   /** The name a member gives itself, or the beginning of its id. */
   nameOf(id: NodeId): string {
     if (id === this.#self) return this.#ownName();
-    return this.#members.get(id)?.record?.name ?? id.slice(0, 8);
+    return nameIn(this.#members.get(id)?.record, id);
   }
 
   /**
@@ -121,8 +121,8 @@ export class Members {
     } else {
       const restarted = version.epoch > member.version.epoch;
       member.version = version;
-      if (left) this.#enter(member, 'left', nowMs, 'it said goodbye');
-      else if (member.state !== 'alive') {
+      if (left && member.state !== 'left') this.#enter(member, 'left', nowMs, 'it said goodbye');
+      if (!left && member.state !== 'alive') {
         this.#enter(member, 'alive', nowMs, whyAlive(member, restarted));
       }
     }
@@ -152,10 +152,11 @@ export class Members {
     return 'new';
   }
 
-  /** `accuser` says that `id` has been dead for `ageMs`. */
+  /** `accuser` says that `id` has been dead for `ageMs`, though not longer than we have heard it. */
   dead(id: NodeId, version: Version, accuser: NodeId, nowMs: number, ageMs: number): Verdict {
     const member = this.#members.get(id);
-    const doubt = this.#doubt(id, member, version, accuser, true, nowMs - ageMs);
+    const sinceMs = Math.max(nowMs - ageMs, member?.lastHeardMs ?? -Infinity);
+    const doubt = this.#doubt(id, member, version, accuser, true, sinceMs);
     if (doubt !== undefined || member === undefined) return doubt ?? 'stale';
     if (!isActive(member)) return 'known';
     member.accuser = accuser;
@@ -163,7 +164,7 @@ export class Members {
       accuser === this.#self
         ? this.#whyDead(member)
         : `${this.nameOf(accuser)} waited in vain for it to answer the accusation`;
-    this.#enter(member, 'dead', nowMs - ageMs, why);
+    this.#enter(member, 'dead', sinceMs, why);
     return 'new';
   }
 
@@ -229,8 +230,13 @@ export class Members {
     to: MemberState | 'unknown' = member.state,
   ): void {
     this.#active = undefined;
-    this.#changed({ node: member.id, name: this.nameOf(member.id), from, to, why }, member);
+    const name = nameIn(member.record, member.id);
+    this.#changed({ node: member.id, name, from, to, why }, member);
   }
+}
+
+function nameIn(record: PeerItem | undefined, id: NodeId): string {
+  return record?.name ?? id.slice(0, 8);
 }
 
 /** Whether it counts as being there: its entries hold, it is probed and gossiped to. */
