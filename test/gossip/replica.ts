@@ -16,6 +16,17 @@ import type {
   SignedBlock,
 } from '../../src/wire/gossip/types.ts';
 
+/** A pseudo-random sequence, 0 to 1 (mulberry32). */
+export function seeded(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
 /** 64 bytes from key and body; whoever knows the public key could write it, which no test does. */
 function quickSignature(publicKey: Uint8Array, body: Uint8Array): Uint8Array {
   return createHash('sha512').update(publicKey).update(body).digest();

@@ -10,21 +10,10 @@ import {
   type OwnerSummary,
   type SignedBlock,
 } from '../../src/wire/gossip/types.ts';
-import { idOf, makeAuthor, peerRecord, Replica } from './replica.ts';
+import { idOf, makeAuthor, peerRecord, Replica, seeded } from './replica.ts';
 
 /** Room for messages in a datagram, bytes; a stream takes whole frames. */
 const DATAGRAM_BYTES = 1130;
-
-/** A pseudo-random sequence, 0 to 1 (mulberry32). */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** Some tables, and a wire between them with a delay of one tick. */
 class Net {
