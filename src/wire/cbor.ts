@@ -239,39 +239,58 @@ function checkText(sizeBytes: number): void {
 export function encodeCbor(value: CborValue): Uint8Array {
   itemsLeft = CBOR_ITEMS_MAX;
   objectsLeft = CBOR_OBJECTS_MAX;
+  hasWide = false;
+  check(value, 0);
   // A copy: what cbor-x returns lies in a buffer of 8 kB that would live as long as the result.
-  return new Uint8Array(codec.encode(prepare(value, 0)));
+  return new Uint8Array(codec.encode(hasWide ? widen(value) : value));
 }
 
-/** Checks a value and turns the integers that cbor-x would write as floats into bigints. */
-function prepare(value: CborValue, depth: number): unknown {
+/** Whether {@link check} saw an integer that cbor-x would write as a float. */
+let hasWide = false;
+
+function check(value: CborValue, depth: number): void {
   if (itemsLeft-- === 0) refuse('items', `more than ${CBOR_ITEMS_MAX} values`);
-  if (typeof value === 'number') return prepareInteger(value);
+  if (typeof value === 'boolean') return;
+  if (typeof value === 'number') return checkInteger(value);
   if (typeof value === 'string') {
     if (NOT_TEXT.test(value)) refuse('text', 'a byte order mark or half a surrogate pair');
-    return value;
+    return;
   }
-  if (typeof value === 'boolean') return value;
   if (objectsLeft-- === 0) refuse('objects', `more than ${CBOR_OBJECTS_MAX}`);
-  if (value instanceof Uint8Array) return value;
+  if (value instanceof Uint8Array) return;
   if (depth === CBOR_DEPTH_MAX) refuse('depth', `more than ${CBOR_DEPTH_MAX} levels`);
-  if (Array.isArray(value)) return value.map((element) => prepare(element, depth + 1));
+  if (Array.isArray(value)) {
+    for (const element of value) check(element, depth + 1);
+    return;
+  }
   if (!(value instanceof Map)) refuse('type', `${typeof value} has no encoding here`);
-  const entries = new Map<unknown, unknown>();
   let before = -1;
   for (const [key, element] of value) {
     if (itemsLeft-- === 0) refuse('items', `more than ${CBOR_ITEMS_MAX} values`);
     if (!(key >= 0)) refuse('key-type', `key ${key}`);
     if (key < before) refuse('key-order', `key ${key} after ${before}`);
     before = key;
-    entries.set(prepareInteger(key), prepare(element, depth + 1));
+    checkInteger(key);
+    check(element, depth + 1);
   }
-  return entries;
 }
 
-function prepareInteger(value: number): number | bigint {
+function checkInteger(value: number): void {
   if (!Number.isSafeInteger(value) || Object.is(value, -0)) refuse('range', `${value}`);
-  return value > 0xffff_ffff || value < -0x1_0000_0000 ? BigInt(value) : value;
+  if (isWide(value)) hasWide = true;
+}
+
+/** Beyond 32 bits of argument. */
+function isWide(value: number): boolean {
+  return value > 0xffff_ffff || value < -0x1_0000_0000;
+}
+
+/** The same value with bigints for the integers that cbor-x would write as floats. */
+function widen(value: CborValue): unknown {
+  if (typeof value === 'number') return isWide(value) ? BigInt(value) : value;
+  if (Array.isArray(value)) return value.map(widen);
+  if (!(value instanceof Map)) return value;
+  return new Map(Array.from(value, ([key, element]) => [widen(key), widen(element)]));
 }
 
 function refuse(code: CborErrorCode, message: string): never {
