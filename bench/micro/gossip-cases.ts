@@ -8,7 +8,7 @@ import { deriveSubkeys, open, SEAL_BYTES, seal } from '../../src/gossip/cipher.t
 import { Counters } from '../../src/gossip/counters.ts';
 import { Keyring } from '../../src/gossip/keyring.ts';
 import { Secure } from '../../src/gossip/secure.ts';
-import { Ed25519Verifier, ed25519Signer } from '../../src/gossip/signer.ts';
+import { Ed25519Verifier, ed25519Signer, nodeIdOf } from '../../src/gossip/signer.ts';
 import { encodeBlock } from '../../src/wire/gossip/block.ts';
 import { type Block, type Endpoint, ItemKind, type MacItem } from '../../src/wire/gossip/types.ts';
 import { at, type Case, same } from './harness.ts';
@@ -80,24 +80,20 @@ function channel(): (payload: Uint8Array) => Uint8Array {
   const endpoints = [1, 2].map((address) => ({ address, port: 7946 }));
   const [from, to] = [at(endpoints, 0), at(endpoints, 1)];
   const keyring = Keyring.generate(randomBytes);
-  const make = (self: string, own: Endpoint, other: () => Secure): Secure =>
-    new Secure({
-      ...{
-        keyring,
-        label: 'fanway',
-        self,
-        epoch: 1,
-        random: randomBytes,
-        counters: new Counters(),
-      },
-      nowMs: () => 0,
+  const verifier = new Ed25519Verifier();
+  const make = (own: Endpoint, other: () => Secure): Secure => {
+    const signer = ed25519Signer(randomBytes(32));
+    return new Secure({
+      ...{ keyring, label: 'fanway', self: nodeIdOf(signer.publicKey), signer, verifier, epoch: 1 },
+      ...{ random: randomBytes, counters: new Counters(), nowMs: () => 0 },
       send: (_to, datagram) => other().open(own, datagram),
       notice: (cause) => {
         throw new Error(cause);
       },
     });
-  const sender: Secure = make('aa'.repeat(16), from, () => receiver);
-  const receiver: Secure = make('bb'.repeat(16), to, () => sender);
+  };
+  const sender: Secure = make(from, () => receiver);
+  const receiver: Secure = make(to, () => sender);
   receiver.open(from, sender.seal(to, new Uint8Array(0)));
   return (payload) => {
     const opened = receiver.open(from, sender.seal(to, payload));

@@ -3,7 +3,9 @@
  * plaintext mode. Both kinds are used in the same way.
  * @module
  */
+import { EnvelopeFault } from '../wire/gossip/envelope.ts';
 import type { Endpoint, NodeId } from '../wire/gossip/types.ts';
+import type { GossipCounter } from './counters.ts';
 
 /** A payload that was found right, and whose it is. */
 export type Opened = { sender: NodeId; payload: Uint8Array };
@@ -57,3 +59,13 @@ export class StreamError extends Error {
     this.code = code;
   }
 }
+
+/** How a datagram is counted that cannot be one of ours. */
+export const ENVELOPE_FAULTS: { readonly [F in EnvelopeFault]: GossipCounter } = {
+  [EnvelopeFault.None]: 'sealed.refused.content',
+  [EnvelopeFault.Short]: 'sealed.refused.size',
+  [EnvelopeFault.Long]: 'sealed.refused.size',
+  [EnvelopeFault.Version]: 'sealed.refused.version',
+  [EnvelopeFault.Kind]: 'sealed.refused.kind',
+  [EnvelopeFault.Counter]: 'sealed.refused.counter',
+};

@@ -87,6 +87,7 @@ export const GOSSIP_COUNTERS = [
   'sealed.refused.replayed',
   'sealed.refused.old',
   'sealed.refused.token',
+  'sealed.refused.signature',
   'sealed.refused.challenge',
   'sealed.limited.strangers',
   'sealed.limited.challenges',

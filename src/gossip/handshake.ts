@@ -3,17 +3,21 @@
  *
  *   data       B to A   any datagram of a session that A does not know, or from elsewhere
  *   challenge  A to B   names that datagram, carries a token
- *   response   B to A   carries the token back, and which keys B can open with
+ *   response   B to A   carries the token back, signed by B, and which keys B can open with
  *   data       B to A   once more what A has not taken
  *
  * The token is a keyed hash of session, address and time: A remembers nothing until it comes
- * back. Each data datagram is padded so that the challenge is never longer.
+ * back. Each data datagram is padded so that the challenge is never longer. All members have the
+ * cluster's key, so the signature is what keeps one of them from answering for another.
  * @module
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
+import { PUBLIC_KEY_BYTES, SIGNATURE_BYTES } from '../wire/gossip/bounds.ts';
 import { SESSION_NONCE_BYTES } from '../wire/gossip/envelope.ts';
-import type { Endpoint } from '../wire/gossip/types.ts';
+import { nodeIdBytes } from '../wire/gossip/node-id.ts';
+import type { Endpoint, NodeId } from '../wire/gossip/types.ts';
 import { KEYS_MAX } from './keyring.ts';
+import type { Verifier } from './signer.ts';
 
 export const TOKEN_BYTES = 16;
 /** A token is good for one to two of these, by the clock of whoever made it. */
@@ -35,6 +39,13 @@ const NONCE_OFFSET = COUNTER_OFFSET + 8;
 const REST_OFFSET = NONCE_OFFSET + SESSION_NONCE_BYTES;
 /** What a challenge seals, and the least that a data datagram seals. */
 export const CHALLENGE_BYTES = REST_OFFSET + TOKEN_BYTES;
+
+const PUBLIC_KEY_OFFSET = TOKEN_BYTES;
+const SIGNATURE_OFFSET = PUBLIC_KEY_OFFSET + PUBLIC_KEY_BYTES;
+/** Without key numbers. */
+const RESPONSE_BYTES_MIN = SIGNATURE_OFFSET + SIGNATURE_BYTES;
+/** Blocks are signed with the same key, and none of them begins like this. */
+const RESPONSE_PURPOSE = Buffer.from('fanway gossip response 1\0');
 
 export type ChallengeContent =
   | { reason: typeof ChallengeReason.Session | typeof ChallengeReason.Place; token: Uint8Array }
@@ -81,23 +92,54 @@ export function decodeChallenge(bytes: Uint8Array): Challenge | undefined {
   return { reason, counter, nonce, highest: getCounter(view, REST_OFFSET) };
 }
 
-export type Response = { token: Uint8Array; keyIds: number[] };
+export type Response = {
+  token: Uint8Array;
+  publicKey: Uint8Array;
+  /** Over {@link responseBody}. */
+  signature: Uint8Array;
+  /** The keys that the sender can open with. */
+  keyIds: number[];
+};
 
-export function encodeResponse({ token, keyIds }: Response): Uint8Array {
-  const bytes = new Uint8Array(TOKEN_BYTES + 4 * keyIds.length);
+/**
+ * What a response signs: the token, for whom it is, and the session (sender, epoch and nonce) that
+ * it proves.
+ */
+export function responseBody(token: Uint8Array, to: NodeId, session: Uint8Array): Uint8Array {
+  return Buffer.concat([RESPONSE_PURPOSE, token, nodeIdBytes(to), session]);
+}
+
+/** Whether the sender itself has signed the response, and not another member. */
+export function isSignedBy(
+  sender: NodeId,
+  { publicKey, signature }: Response,
+  body: Uint8Array,
+  verifier: Verifier,
+): boolean {
+  return verifier.ownerOf(publicKey) === sender && verifier.verify(publicKey, body, signature);
+}
+
+export function encodeResponse({ token, publicKey, signature, keyIds }: Response): Uint8Array {
+  const bytes = new Uint8Array(RESPONSE_BYTES_MIN + 4 * keyIds.length);
   const view = new DataView(bytes.buffer);
   bytes.set(token);
-  for (const [index, id] of keyIds.entries()) view.setUint32(TOKEN_BYTES + 4 * index, id);
+  bytes.set(publicKey, PUBLIC_KEY_OFFSET);
+  bytes.set(signature, SIGNATURE_OFFSET);
+  for (const [index, id] of keyIds.entries()) view.setUint32(RESPONSE_BYTES_MIN + 4 * index, id);
   return bytes;
 }
 
 /** Undefined when it is none. */
 export function decodeResponse(bytes: Uint8Array): Response | undefined {
-  const count = (bytes.length - TOKEN_BYTES) / 4;
-  if (!Number.isInteger(count) || count < 1 || count > KEYS_MAX) return undefined;
+  const length = (bytes.length - RESPONSE_BYTES_MIN) / 4;
+  if (!Number.isInteger(length) || length < 1 || length > KEYS_MAX) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const keyIds = Array.from({ length: count }, (_, i) => view.getUint32(TOKEN_BYTES + 4 * i));
-  return { token: bytes.subarray(0, TOKEN_BYTES), keyIds };
+  return {
+    token: bytes.subarray(0, TOKEN_BYTES),
+    publicKey: bytes.subarray(PUBLIC_KEY_OFFSET, SIGNATURE_OFFSET),
+    signature: bytes.subarray(SIGNATURE_OFFSET, RESPONSE_BYTES_MIN),
+    keyIds: Array.from({ length }, (_, index) => view.getUint32(RESPONSE_BYTES_MIN + 4 * index)),
+  };
 }
 
 /** Makes tokens and knows its own again. */

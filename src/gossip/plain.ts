@@ -21,14 +21,19 @@ import {
 import { encodeFrame, FrameReader } from '../wire/gossip/frame.ts';
 import { nodeIdBytes, nodeIdOf } from '../wire/gossip/node-id.ts';
 import type { Endpoint, NodeId } from '../wire/gossip/types.ts';
-import { type Channel, type ChannelStream, type Opened, StreamError } from './channel.ts';
+import {
+  type Channel,
+  type ChannelStream,
+  ENVELOPE_FAULTS,
+  type Opened,
+  StreamError,
+} from './channel.ts';
 import type { Counters, GossipCounter } from './counters.ts';
 import { CHALLENGE_BYTES } from './handshake.ts';
 import { NO_KEY } from './keyring.ts';
 import { PAYLOAD_BYTES_MAX } from './limits.ts';
 import { type Notice, Notices } from './notices.ts';
 import { pad, unpad } from './padding.ts';
-import { ENVELOPE_FAULTS } from './secure.ts';
 import { Strangers } from './strangers.ts';
 
 const LABEL_BYTES = 4;

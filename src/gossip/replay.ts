@@ -28,15 +28,18 @@ export class ReplayWindow {
     return this.#highest;
   }
 
+  /** Whether the counter was seen, without marking it. */
+  check(counter: number): Verdict {
+    if (counter > this.#highest) return Verdict.Fresh;
+    if (this.#highest - counter >= REPLAY_WINDOW) return Verdict.Old;
+    return (this.#wordOf(counter) & maskOf(counter)) === 0 ? Verdict.Fresh : Verdict.Seen;
+  }
+
   /** Marks the counter as seen, unless it was. Only for what is authenticated. */
   accept(counter: number): Verdict {
-    if (counter > this.#highest) {
-      this.#advance(counter);
-    } else if (this.#highest - counter >= REPLAY_WINDOW) {
-      return Verdict.Old;
-    } else if ((this.#wordOf(counter) & maskOf(counter)) !== 0) {
-      return Verdict.Seen;
-    }
+    const verdict = this.check(counter);
+    if (verdict !== Verdict.Fresh) return verdict;
+    if (counter > this.#highest) this.#advance(counter);
     this.#words[indexOf(counter)] = this.#wordOf(counter) | maskOf(counter);
     return Verdict.Fresh;
   }

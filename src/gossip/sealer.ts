@@ -8,14 +8,14 @@
  * @module
  */
 import {
-  type EnvelopeKind,
+  EnvelopeKind,
   emitEnvelope,
   HEADER_BYTES,
   SESSION_NONCE_BYTES,
 } from '../wire/gossip/envelope.ts';
 import type { NodeId } from '../wire/gossip/types.ts';
 import { deriveSubkeys, open, SEAL_BYTES, type Subkeys, seal } from './cipher.ts';
-import type { ClusterKey } from './keyring.ts';
+import { type ClusterKey, NO_KEY } from './keyring.ts';
 
 export const RECIPIENT_BYTES = 4;
 /** Header and recipient: what is authenticated and not encrypted. */
@@ -89,6 +89,15 @@ export class Sealer {
   /** Random for each session. */
   get nonce(): Uint8Array {
     return this.#nonce;
+  }
+
+  /** Sender, epoch and nonce, as {@link sessionFields} has them. */
+  get session(): Uint8Array {
+    const { self, epoch } = this.#options;
+    const header = new Uint8Array(HEADER_BYTES);
+    const fields = { kind: EnvelopeKind.Data, keyId: NO_KEY, sender: self, epoch, counter: 0 };
+    emitEnvelope(new DataView(header.buffer), { ...fields, session: this.#nonce });
+    return sessionFields(header);
   }
 
   /** Of the datagram that was sealed last; 0 before the first. */

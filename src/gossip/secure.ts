@@ -4,9 +4,10 @@
  * was recorded and comes again gets at most a challenge, which is rate-limited, not longer than
  * what came, and not answered by the node that it claims to be from.
  *
- * What this does not stop: whoever has the cluster's key can send in another member's name. It
- * can say what no signature covers (that somebody is alive or silent), never what that member
- * announces: that is signed.
+ * All members have the cluster's key, yet each speaks for itself: a session is believed at the
+ * addresses at which its owner has signed a token. What this does not stop is a member that can
+ * also send from another's address. It can then say what no signature covers (that somebody is
+ * alive or silent), never what that member announces: that is signed.
  * @module
  */
 import {
@@ -21,7 +22,7 @@ import {
   SESSION_NONCE_BYTES,
 } from '../wire/gossip/envelope.ts';
 import type { Endpoint, NodeId } from '../wire/gossip/types.ts';
-import type { Channel, ChannelStream, Opened } from './channel.ts';
+import { type Channel, type ChannelStream, ENVELOPE_FAULTS, type Opened } from './channel.ts';
 import { SEAL_BYTES } from './cipher.ts';
 import type { Counters, GossipCounter } from './counters.ts';
 import {
@@ -32,6 +33,8 @@ import {
   decodeResponse,
   encodeChallenge,
   encodeResponse,
+  isSignedBy,
+  responseBody,
   Tokens,
 } from './handshake.ts';
 import { type ClusterKey, type Keyring, NO_KEY } from './keyring.ts';
@@ -42,6 +45,7 @@ import { Verdict } from './replay.ts';
 import { ANYBODY, CLEAR_BYTES, Label, recipientOf, Sealer, sessionFields } from './sealer.ts';
 import { SentPayloads } from './sent.ts';
 import { placeOf, SESSION_IDLE_MS, type Session, Sessions } from './sessions.ts';
+import type { Signer, Verifier } from './signer.ts';
 import { ChallengeBudget, Strangers } from './strangers.ts';
 import { SecureStream } from './stream.ts';
 
@@ -62,6 +66,9 @@ export type SecureOptions = {
   /** The cluster's name: another one opens nothing, with the same key. */
   label: string;
   self: NodeId;
+  /** Of `self`. */
+  signer: Signer;
+  verifier: Verifier;
   epoch: number;
   /** Unpredictable bytes. */
   random: (bytes: number) => Uint8Array;
@@ -88,16 +95,6 @@ type Authentic = {
   nowMs: number;
 };
 
-/** How a datagram is counted that cannot be one of ours. */
-export const ENVELOPE_FAULTS: { readonly [F in EnvelopeFault]: GossipCounter } = {
-  [EnvelopeFault.None]: 'sealed.refused.content',
-  [EnvelopeFault.Short]: 'sealed.refused.size',
-  [EnvelopeFault.Long]: 'sealed.refused.size',
-  [EnvelopeFault.Version]: 'sealed.refused.version',
-  [EnvelopeFault.Kind]: 'sealed.refused.kind',
-  [EnvelopeFault.Counter]: 'sealed.refused.counter',
-};
-
 export class Secure implements Channel {
   readonly isSealed = true;
   readonly #options: SecureOptions;
@@ -108,6 +105,8 @@ export class Secure implements Channel {
   readonly #sent = new SentPayloads();
   readonly #strangers = new Strangers();
   readonly #challenges = new ChallengeBudget();
+  /** To check a signature takes more time than all else. */
+  readonly #proofs = new ChallengeBudget();
   readonly #tokens: Tokens;
   /** Who is at an endpoint; the one that was heard longest ago comes first. */
   readonly #peers = new Map<number, NodeId>();
@@ -251,15 +250,15 @@ export class Secure implements Channel {
       this.#sendChallenge(one, { reason: ChallengeReason.Session, token: this.#tokenFor(one) });
       return this.#refuse('sealed.refused.session');
     }
-    const verdict = session.window.accept(one.counter);
+    const verdict = session.window.check(one.counter);
     if (verdict !== Verdict.Fresh) return this.#refuseRepeated(one, session, verdict);
-    session.repeats = Math.max(0, session.repeats - 0.25);
     const isForUs = one.recipient === this.#self;
     if (!isForUs || !session.places.includes(placeOf(from))) {
-      // Its counter is used up by now: what is sent again in its place is taken once.
       this.#sendChallenge(one, { reason: ChallengeReason.Place, token: this.#tokenFor(one) });
       return this.#refuse(isForUs ? 'sealed.refused.address' : 'sealed.refused.misdirected');
     }
+    session.window.accept(one.counter);
+    session.repeats = Math.max(0, session.repeats - 0.25);
     this.#sessions.touch(session, nowMs);
     this.#learnPeer(placeOf(from), one.sender);
     const payload = unpad(one.plaintext);
@@ -304,7 +303,7 @@ export class Secure implements Channel {
 
   /** Somebody does not know us: we say who we are, and what it has not taken. */
   #challenge({ plaintext, sender, key, nowMs }: Authentic): undefined {
-    const { counters, send, keyring } = this.#options;
+    const { counters, send, keyring, signer } = this.#options;
     const challenge = decodeChallenge(plaintext);
     if (challenge === undefined) return this.#refuse('sealed.refused.content');
     const isOurs = Buffer.compare(challenge.nonce, this.#sealer.nonce) === 0;
@@ -316,8 +315,10 @@ export class Secure implements Channel {
       if (this.#renewIfBehind(challenge.highest, sender, nowMs)) send(to, this.seal(to, payload));
       return undefined;
     }
+    const { token } = challenge;
+    const signature = signer.sign(responseBody(token, sender, this.#sealer.session));
     const keyIds = keyring.keys.map(({ id }) => id);
-    const response = encodeResponse({ token: challenge.token, keyIds });
+    const response = encodeResponse({ token, publicKey: signer.publicKey, signature, keyIds });
     counters.count('challenges.answered');
     send(to, this.#sealer.seal(EnvelopeKind.Response, key, recipientOf(sender), response));
     const others =
@@ -350,6 +351,13 @@ export class Secure implements Channel {
     const fields = sessionFields(one.datagram);
     if (!this.#tokens.isGood(response.token, fields, from, nowMs)) {
       return this.#refuse('sealed.refused.token');
+    }
+    if (!this.#proofs.take(one.sessionId, from.address, nowMs)) {
+      return this.#refuse('sealed.limited.sessions');
+    }
+    const body = responseBody(response.token, this.#options.self, fields);
+    if (!isSignedBy(sender, response, body, this.#options.verifier)) {
+      return this.#refuse('sealed.refused.signature');
     }
     const session = one.session ?? this.#openSession(one);
     if (session === undefined) return this.#refuse('overflow.sessions');

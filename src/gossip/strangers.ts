@@ -101,7 +101,7 @@ export class Strangers {
   }
 }
 
-/** How many challenges are sent, to whomever. */
+/** How many challenges are sent, to whomever, or their answers checked. */
 export class ChallengeBudget {
   readonly #ofSession: TokenBuckets<string>;
   readonly #toAddress: TokenBuckets<number>;

@@ -39,7 +39,7 @@ export class SealedLab {
     const [at] = peerRecord(index).endpoints;
     const before = this.nodes[index];
     const outer = wire.start(`n${index}`, at?.address ?? 0, {
-      ...{ id, epoch },
+      ...{ signer, epoch },
       ...(before !== undefined && { ring: before.outer.ring }),
     });
     const random = new Random(index + 1 + 1000 * epoch);

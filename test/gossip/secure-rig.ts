@@ -9,10 +9,12 @@ import { Counters, type GossipCounter } from '../../src/gossip/counters.ts';
 import { type ClusterKey, Keyring } from '../../src/gossip/keyring.ts';
 import { CLEAR_BYTES, Label, recipientOf, sessionFields } from '../../src/gossip/sealer.ts';
 import { Secure } from '../../src/gossip/secure.ts';
+import { Ed25519Verifier, ed25519Signer, nodeIdOf, type Signer } from '../../src/gossip/signer.ts';
 import { type EnvelopeHeader, emitEnvelope, HEADER_BYTES } from '../../src/wire/gossip/envelope.ts';
 import type { Endpoint, NodeId } from '../../src/wire/gossip/types.ts';
 
 export const LABEL = 'test';
+const verifier = new Ed25519Verifier();
 
 /** Bytes that look random and are the same in each run with one seed. */
 export function seededBytes(seed: string): (bytes: number) => Uint8Array {
@@ -39,12 +41,13 @@ export type Delivered = { at: string; sender: NodeId; payload: Uint8Array };
 
 export type Datagram = { from: Endpoint; to: Endpoint; bytes: Uint8Array };
 
-export type NodeOptions = { ring?: Keyring; label?: string; epoch?: number; id?: NodeId };
+export type NodeOptions = { ring?: Keyring; label?: string; epoch?: number; signer?: Signer };
 
 export class TestNode {
   readonly name: string;
   readonly at: Endpoint;
   readonly id: NodeId;
+  readonly signer: Signer;
   readonly ring: Keyring;
   readonly secure: Secure;
   readonly counters = new Counters();
@@ -53,12 +56,15 @@ export class TestNode {
   constructor(wire: Wire, name: string, address: number, life: number, options: NodeOptions) {
     this.name = name;
     this.at = { address, port: 7946 };
-    this.id = options.id ?? createHash('sha256').update(name).digest('hex').slice(0, 32);
+    this.signer = options.signer ?? ed25519Signer(createHash('sha256').update(name).digest());
+    this.id = nodeIdOf(this.signer.publicKey);
     this.ring = options.ring ?? ringOf('key');
     this.secure = new Secure({
       keyring: this.ring,
       label: options.label ?? LABEL,
       self: this.id,
+      signer: this.signer,
+      verifier,
       epoch: options.epoch ?? life,
       random: seededBytes(`${name}/${life}`),
       nowMs: () => wire.nowMs,

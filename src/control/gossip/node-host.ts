@@ -103,12 +103,15 @@ export class NodeHost {
     try {
       const epoch = state.nextEpoch();
       const send = (to: Endpoint, datagram: Uint8Array): void => udp.send(to, datagram);
+      const verifier = new Ed25519Verifier();
       const common = {
         ...{ self: id, label: settings.label, epoch, random: randomBytes, nowMs, counters },
         notice: (cause: string, sentence: string) => log.warn(`gossip-${cause}`, sentence),
       };
       const channel: Channel =
-        keyring === undefined ? new PlainChannel(common) : new Secure({ ...common, keyring, send });
+        keyring === undefined
+          ? new PlainChannel(common)
+          : new Secure({ ...common, keyring, signer, verifier, send });
       let node: GossipNode | undefined;
       const streams = await Streams.open({
         ...{ bind, port, channel, log },
@@ -118,8 +121,7 @@ export class NodeHost {
         throw bindError(error, port);
       });
       node = new GossipNode({
-        ...{ id, signer, epoch, events, nowMs, counters },
-        verifier: new Ed25519Verifier(),
+        ...{ id, signer, verifier, epoch, events, nowMs, counters },
         instance: randomBytes(INSTANCE_BYTES),
         peer: options.record,
         seeds: [],
