@@ -18,6 +18,7 @@ import { BLOCKS_PER_OWNER_MAX, ITEMS_MAX, ITEMS_PER_OWNER_MAX, MEMBERS_MAX } fro
 import { type Held, hold, namedBy, OwnerBlocks } from './owner-blocks.ts';
 import { countOf, type Ranges } from './ranges.ts';
 import type { Verifier } from './signer.ts';
+import { bucketOf, TableHash } from './table-hash.ts';
 
 export type RefusedBlock =
   | 'size'
@@ -79,11 +80,6 @@ type Owner = {
   retired: boolean;
 };
 
-/** Which of the {@link BUCKETS} an owner is in. */
-export function bucketOf(owner: NodeId): number {
-  return Number.parseInt(owner.slice(0, 2), 16) % BUCKETS;
-}
-
 /** Part of a signature, for recognising a block before it is decoded. */
 function tagOf(signature: Uint8Array): string {
   return Buffer.from(signature.buffer, signature.byteOffset, 16).toString('latin1');
@@ -103,9 +99,9 @@ export class Store {
   readonly #incomplete = new Set<NodeId>();
   /** Owners of which a block was refused for want of room; asking again would be no use. */
   readonly #full = new Set<NodeId>();
-  readonly #bucketHashes = new Uint32Array(BUCKETS);
-  readonly #hash = new Uint32Array(2);
+  readonly #hash = new TableHash();
   #items = 0;
+  #retired = 0;
 
   constructor(options: StoreOptions) {
     this.#self = options.self;
@@ -189,9 +185,9 @@ export class Store {
     return this.#owners.get(owner)?.blocks.named ?? [];
   }
 
-  /** Whether an owner that is not here yet could be taken in. */
+  /** Whether an owner that is not here yet could be taken in, if need be in place of a retired one. */
   get hasRoom(): boolean {
-    return this.#owners.size < this.#limits.members;
+    return this.#owners.size - this.#retired < this.#limits.members;
   }
 
   /**
@@ -201,8 +197,9 @@ export class Store {
   retire(id: NodeId): SignedBlock[] {
     const owner = this.#owners.get(id);
     if (owner === undefined || owner.retired) return [];
-    for (const held of owner.blocks.held()) this.#mix(owner, held);
+    for (const held of owner.blocks.held()) this.#hash.mix(owner.bucket, held);
     owner.retired = true;
+    this.#retired++;
     const removed = this.#release(owner, () => owner.blocks.keepHead());
     this.#byBucket[owner.bucket]?.delete(id);
     this.#full.delete(id);
@@ -218,6 +215,7 @@ export class Store {
     const head = owner.blocks.head;
     this.#byTag.delete(tagOf(head.signature));
     this.#items -= owner.blocks.items;
+    this.#retired--;
     this.#owners.delete(id);
     return [...removed, head];
   }
@@ -228,12 +226,12 @@ export class Store {
 
   /** 8 bytes that are the same for two tables that hold the same blocks. */
   hash(): Uint8Array {
-    return bigEndian(this.#hash);
+    return this.#hash.whole();
   }
 
   /** A 4-byte hash for each bucket. */
   buckets(): Uint8Array {
-    return bigEndian(this.#bucketHashes);
+    return this.#hash.buckets();
   }
 
   summaries(bucket: number): OwnerSummary[] {
@@ -271,7 +269,8 @@ export class Store {
     }
     const excess = place === 'named' ? this.#exceeds(id, owner, block) : undefined;
     if (excess !== undefined) return { outcome: 'refused', reason: excess };
-    if (owner === undefined && !this.hasRoom && !this.#makeRoom()) {
+    const isFull = this.#owners.size >= this.#limits.members;
+    if (owner === undefined && isFull && !this.#makeRoom()) {
       return { outcome: 'refused', reason: 'member_limit' };
     }
     return this.#put(owner, hold(signedCopy(raw, id, block)), place);
@@ -312,7 +311,7 @@ export class Store {
     const differs = same !== undefined && same.block.epoch === signed.block.epoch;
     const removed = this.#release(known, () => {
       const gone = known.blocks.put(held, place);
-      for (const each of gone) this.#mix(known, each);
+      for (const each of gone) this.#hash.mix(known.bucket, each);
       return gone;
     });
     if (place === 'head') this.#full.delete(known.id);
@@ -335,7 +334,7 @@ export class Store {
 
   #arrived(owner: Owner, held: Held): void {
     this.#byTag.set(tagOf(held.signed.signature), held.signed);
-    this.#mix(owner, held);
+    this.#hash.mix(owner.bucket, held);
     if (owner.blocks.missingCount > 0 && !this.#full.has(owner.id)) {
       this.#incomplete.add(owner.id);
     } else {
@@ -345,8 +344,9 @@ export class Store {
 
   #comeBack(owner: Owner): void {
     owner.retired = false;
+    this.#retired--;
     this.#byBucket[owner.bucket]?.set(owner.id, owner);
-    for (const held of owner.blocks.held()) this.#mix(owner, held);
+    for (const held of owner.blocks.held()) this.#hash.mix(owner.bucket, held);
   }
 
   /** Runs a change that lets blocks of `owner` go, and keeps the counts of items. */
@@ -363,13 +363,6 @@ export class Store {
   #makeWhole(): void {
     for (const id of this.#full) this.#incomplete.add(id);
     this.#full.clear();
-  }
-
-  /** Puts a block into the hashes, or takes it out again. */
-  #mix(owner: Owner, { mark, check }: Held): void {
-    this.#bucketHashes[owner.bucket] = ((this.#bucketHashes[owner.bucket] ?? 0) ^ mark) >>> 0;
-    this.#hash[0] = ((this.#hash[0] ?? 0) ^ mark) >>> 0;
-    this.#hash[1] = ((this.#hash[1] ?? 0) ^ check) >>> 0;
   }
 }
 
@@ -392,13 +385,4 @@ function summaryOf({ id, blocks }: Owner): OwnerSummary {
   for (const held of blocks.held()) check ^= held.check;
   const { epoch, sequence } = blocks.head.block;
   return { owner: id, epoch, head: sequence, held: blocks.heldCount, check: check >>> 0 };
-}
-
-function bigEndian(words: Uint32Array): Uint8Array {
-  const bytes = new Uint8Array(words.length * 4);
-  const view = new DataView(bytes.buffer);
-  words.forEach((word, index) => {
-    view.setUint32(index * 4, word);
-  });
-  return bytes;
 }

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { BLOCKS_PER_OWNER_MAX, MEMBERS_MAX } from '../../src/gossip/limits.ts';
-import { bucketOf } from '../../src/gossip/store.ts';
+import { bucketOf } from '../../src/gossip/table-hash.ts';
 import { type Item, ItemKind, type RawBlock } from '../../src/wire/gossip/types.ts';
 import { idOf, makeAuthor, peerRecord, Replica, signBlock } from './replica.ts';
 
@@ -183,8 +183,13 @@ t.test('room is made by whoever knows how', (t) => {
     asked++;
     return replica.store.forget(idOf('ada')).length > 0;
   });
-  for (const name of ['ada', 'bob', 'cyd', 'dan']) replica.offer(signBlock(name, {}));
+  for (const name of ['ada', 'bob']) replica.offer(signBlock(name, {}));
+  t.equal(replica.store.hasRoom, false);
+  replica.store.retire(idOf('ada'));
+  t.equal(replica.store.hasRoom, true);
+  for (const name of ['cyd', 'dan']) replica.offer(signBlock(name, {}));
   t.equal(asked, 2);
+  t.equal(replica.store.hasRoom, false);
   t.same([...replica.store.owners()].sort(), [idOf('bob'), idOf('cyd')].sort());
   t.equal(replica.counts.get('blocks.refused.member_limit'), 1);
   t.end();
