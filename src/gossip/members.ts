@@ -130,10 +130,10 @@ export class Members {
     return member;
   }
 
-  /** What the member says of itself has changed. */
+  /** What the member says of itself has changed. Who says nothing any more keeps its last name. */
   record(id: NodeId, record: PeerItem | undefined): void {
     const member = this.#members.get(id);
-    if (member === undefined) return;
+    if (member === undefined || record === undefined) return;
     member.record = record;
     member.endpointIndex = 0;
   }

@@ -48,6 +48,8 @@ export function peerRecord(index: number): PeerRecord {
 
 export class NodeLab {
   nowMs = 0;
+  /** How far apart ticks are. */
+  stepMs = 20;
   readonly nodes: LabNode[] = [];
   /** A datagram that this says no to is lost. */
   passes: (from: LabNode, to: LabNode) => boolean = () => true;
@@ -93,9 +95,9 @@ export class NodeLab {
     return made;
   }
 
-  /** Lets time pass in steps of 20 ms, in each of which all that was sent arrives. */
+  /** Lets time pass step by step; what was sent in one arrives at its end. */
   run(durationMs: number): void {
-    for (const end = this.nowMs + durationMs; this.nowMs < end; this.nowMs += 20) {
+    for (const end = this.nowMs + durationMs; this.nowMs < end; this.nowMs += this.stepMs) {
       for (const { node, running } of this.nodes) if (running) node.tick();
       const arriving = this.#waiting;
       this.#waiting = [];
