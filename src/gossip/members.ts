@@ -138,8 +138,15 @@ export class Members {
     member.endpointIndex = 0;
   }
 
-  /** `accuser` got no answer from `id`. */
-  suspect(id: NodeId, version: Version, accuser: NodeId, nowMs: number, awakeMs: number): Verdict {
+  /** `accuser` got no answer from `id`; `waited` when it has given it all the time that it gives. */
+  suspect(
+    id: NodeId,
+    version: Version,
+    accuser: NodeId,
+    nowMs: number,
+    awakeMs: number,
+    waited = false,
+  ): Verdict {
     const member = this.#members.get(id);
     const doubt = this.#doubt(id, member, version, accuser, false, nowMs);
     if (doubt !== undefined || member === undefined) return doubt ?? 'stale';
@@ -147,7 +154,9 @@ export class Members {
       return member.suspicion.confirm(accuser) ? 'confirmed' : 'known';
     }
     if (member.state !== 'alive') return 'known';
-    member.suspicion = new Suspicion(version, accuser, awakeMs, this.#times(this.count));
+    const times = this.#times(this.count);
+    const given = waited ? { ...times, confirmations: 0 } : times;
+    member.suspicion = new Suspicion(version, accuser, awakeMs, given);
     this.#enter(member, 'suspect', nowMs, `${this.nameOf(accuser)} got no answer from it`);
     return 'new';
   }

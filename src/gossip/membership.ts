@@ -152,11 +152,11 @@ export class Membership {
     const { counters, accused, wanted, correct, send } = this.#options;
     const { node, version, accuser } = accusation;
     counters.count('accusations.received');
-    const lately = nowMs - (this.members.get(node)?.lastHeardMs ?? -Infinity) < HEARD_LATELY_MS;
-    const isDeath = accusation.type === MessageType.Dead && !lately;
+    const claimsDeath = accusation.type === MessageType.Dead;
+    const isDeath = claimsDeath && this.#mayBeDead(this.members.get(node), nowMs);
     const verdict = isDeath
       ? this.members.dead(node, version, accuser, nowMs, accusation.ageSeconds * 1000)
-      : this.members.suspect(node, version, accuser, nowMs, this.#awakeMs);
+      : this.members.suspect(node, version, accuser, nowMs, this.#awakeMs, claimsDeath);
     const member = this.members.get(node);
     switch (verdict) {
       case 'self':
@@ -181,6 +181,15 @@ export class Membership {
         else this.#spreadSuspicion(member, accuser);
         if (verdict === 'new' && !isDeath) this.#secondOpinion(member, nowMs);
     }
+  }
+
+  /**
+   * Whether a member can be buried on somebody's word. Not if we heard it and nobody here suspects
+   * it: then the word comes from behind a partition that has just ended. It is asked instead.
+   */
+  #mayBeDead(member: Member | undefined, nowMs: number): boolean {
+    if (member?.lastHeardMs === undefined) return true;
+    return member.state !== 'alive' && nowMs - member.lastHeardMs >= HEARD_LATELY_MS;
   }
 
   /** Probes and pings for others that run. */
