@@ -33,7 +33,10 @@ export type Channel = {
  * arrives, writes all that it hands out, and closes the connection at the first error.
  */
 export type ChannelStream = {
-  /** Who is at the other end; undefined as long as it has not proved it. */
+  /**
+   * Who is at the other end: undefined until it has proved that it has the key. Which of the members
+   * it is, is its own word.
+   */
   readonly peer: NodeId | undefined;
   /** What to write before anything has come; empty for the accepting end. */
   start(): Uint8Array;

@@ -2,7 +2,8 @@
  * What stands in clear before a sealed datagram, {@link HEADER_BYTES} bytes, big-endian, all of it
  * authenticated together with the cluster's label:
  *   version 8 | kind 8 | key id 32 | sender's node id 128 | epoch 32 | session nonce 64 | counter 64
- * Behind it come the ciphertext and a tag of {@link TAG_BYTES} bytes.
+ * Behind it come the recipient, authenticated as well, a part of the nonce, the ciphertext and a
+ * tag of {@link TAG_BYTES} bytes.
  *
  * Accessors need {@link HEADER_BYTES} bytes at offset 0; {@link checkEnvelope} says whether they
  * are there.
@@ -51,7 +52,7 @@ export type EnvelopeHeader = {
   epoch: number;
   /** Random for each start of the sender, {@link SESSION_NONCE_BYTES} bytes. */
   session: Uint8Array;
-  /** From 1 up within a session; the nonce of the AEAD. Below 2^53. */
+  /** From 1 up within a session; most of the AEAD's nonce. Below 2^53. */
   counter: number;
 };
 
