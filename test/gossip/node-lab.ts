@@ -12,6 +12,7 @@ const PORT = 7946;
 
 export type LabNode = {
   node: GossipNode;
+  publicKey: Uint8Array;
   endpoint: Endpoint;
   /** Members as this node told of them. */
   changes: MemberChange[];
@@ -89,7 +90,8 @@ export class NodeLab {
       },
       ...options,
     });
-    const made: LabNode = { node, endpoint, changes, log, running: true };
+    const { publicKey } = options.signer ?? signer;
+    const made: LabNode = { node, publicKey, endpoint, changes, log, running: true };
     this.nodes.push(made);
     node.start();
     return made;
