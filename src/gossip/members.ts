@@ -58,6 +58,7 @@ export class Members {
   readonly #times: MembersOptions['times'];
   readonly #changed: MembersOptions['changed'];
   readonly #members = new Map<NodeId, Member>();
+  readonly #suspects = new Set<Member>();
   /** By whom they are against; the member may not be known at all. */
   readonly #early = new Map<NodeId, Early>();
   /** Those that are probed and gossiped to; rebuilt after a change. */
@@ -179,7 +180,13 @@ export class Members {
 
   /** Suspects whose time is over by `awakeMs`. */
   expired(awakeMs: number): Member[] {
-    return this.active().filter((member) => (member.suspicion?.deadlineMs ?? Infinity) <= awakeMs);
+    const expired: Member[] = [];
+    for (const member of this.#suspects) {
+      if (member.suspicion !== undefined && member.suspicion.deadlineMs <= awakeMs) {
+        expired.push(member);
+      }
+    }
+    return expired;
   }
 
   /** Drops a member that was dead or left for long. */
@@ -228,7 +235,11 @@ export class Members {
     const from = member.state;
     member.state = state;
     member.sinceMs = sinceMs;
-    if (state !== 'suspect') member.suspicion = undefined;
+    if (state === 'suspect') this.#suspects.add(member);
+    else {
+      this.#suspects.delete(member);
+      member.suspicion = undefined;
+    }
     this.#report(member, from, why);
   }
 
