@@ -192,6 +192,8 @@ function churn(t: Test, total: number, changes: number, next: (index: number) =>
   }
   t.same(tableOf(replica), announcedBy(author));
   t.equal(replica.store.missingCount(), 0);
+  const { blockCount } = replica.store;
+  t.ok(blockCount < 32 + author.announcementCount / 16, `${blockCount} blocks`);
   return bytes / changes;
 }
 

@@ -231,6 +231,8 @@ t.test('two blocks with one number: the greater body stays, whatever came first'
   again.offer(lesser);
   const offer = again.offer(greater);
   t.same(offer.outcome === 'new' && [offer.differs, offer.removed.length], [true, 1]);
+  t.equal(greater, one, 'it names block 1');
+  for (const replica of [up, down]) t.same(replica.store.missing(idOf('ada')), [[1, 1]]);
   t.end();
 });
 
