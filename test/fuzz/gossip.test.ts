@@ -13,7 +13,8 @@ import {
   LATER_BLOCK,
   LATER_PAYLOAD,
 } from '../vectors/gossip-frozen.ts';
-import { HONEST_BLOCKS, HONEST_PAYLOADS, HOSTILE_CBOR } from '../vectors/gossip-hostile.ts';
+import { HOSTILE_CBOR } from '../vectors/gossip-hostile.ts';
+import { HONEST_BLOCKS, HONEST_PAYLOADS } from '../vectors/gossip-hostile-records.ts';
 import { fromHex, toHex } from '../vectors/hex.ts';
 import { fuzz, Random } from './mutate.ts';
 

@@ -4,13 +4,13 @@ import { decodeBlock } from '../../src/wire/gossip/block.ts';
 import { GossipFormatError } from '../../src/wire/gossip/fields.ts';
 import { decodeMessages, encodeMessages } from '../../src/wire/gossip/message.ts';
 import { MessageType } from '../../src/wire/gossip/types.ts';
+import { HOSTILE_CBOR } from '../vectors/gossip-hostile.ts';
 import {
   HONEST_BLOCKS,
   HONEST_PAYLOADS,
   HOSTILE_BLOCKS,
-  HOSTILE_CBOR,
   HOSTILE_PAYLOADS,
-} from '../vectors/gossip-hostile.ts';
+} from '../vectors/gossip-hostile-records.ts';
 import { fromHex } from '../vectors/hex.ts';
 
 /** What `work` throws, or undefined. */
