@@ -215,6 +215,11 @@ export class Host implements Station {
     });
   }
 
+  /** The clock is ahead all at once, as after a move to another machine; no time has passed. */
+  leap(aheadMs: number): void {
+    this.#clockOffsetMs += aheadMs;
+  }
+
   /**
    * Gives the processor `share` of the time, in pieces: it runs for 10 to 100 ms, then others do for
    * as long as that takes. 1 ends it.

@@ -171,6 +171,8 @@ class Play {
         return fabric.freeze(host, step.durationMs, { clockRuns: step.clockRuns });
       case 'slow':
         return fabric.slowDown(host, step.share);
+      case 'leap':
+        return host.leap(step.aheadMs);
       case 'renumber':
         return fabric.renumber(host);
     }

@@ -27,6 +27,8 @@ export type Act =
   | { do: 'start'; host: number; rebooted: boolean; forgets: number }
   | { do: 'freeze'; host: number; durationMs: number; clockRuns: boolean }
   | { do: 'slow'; host: number; share: number }
+  /** The host's clock goes forward without time passing. */
+  | { do: 'leap'; host: number; aheadMs: number }
   | { do: 'renumber'; host: number }
   | { do: 'cut'; name: string; cut: CutShape }
   | { do: 'heal'; name: string }
@@ -49,6 +51,8 @@ export type Scenario = {
 /** Above this share of lost datagrams a death may be false now and then. */
 export const LOSS_SURE_MOST = 0.1;
 
+/** A minute, an hour, ten years. */
+const LEAPS_MS = [60_000, 3_600_000, 3.156e11];
 const KEYS_PER_ANNOUNCE_MOST = 12;
 /** Longest time of trouble, by how large the cluster is: larger ones cost more to run. */
 const TROUBLE_MS = 50_000;
@@ -115,7 +119,8 @@ class Planner {
     else if (draw < 84) this.#cut(atMs, untilMs);
     else if (draw < 90) this.#hold(atMs, untilMs, host);
     else if (draw < 94) this.#slow(atMs, untilMs, host);
-    else if (draw < 97) this.#push(atMs, { do: 'renumber', host });
+    else if (draw < 96) this.#push(atMs, { do: 'renumber', host });
+    else if (draw < 98) this.#push(atMs, { do: 'leap', host, aheadMs: random.pick(LEAPS_MS) });
     else this.#worsen(atMs, untilMs);
   }
 

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import type { Outcome } from './play.ts';
+import { type Outcome, play } from './play.ts';
 import { planScenario } from './scenario.ts';
 
 /** The simulator as it is built for the tests: beside this file. */
@@ -44,7 +44,20 @@ t.test('the seeds of the test try every kind of trouble', async (t) => {
   }
   const all = ['announce', 'withdraw', 'take', 'kill', 'leave', 'start', 'freeze', 'slow'];
   const cuts = ['cut split', 'cut one-way', 'cut partial', 'heal'];
-  for (const kind of [...all, 'renumber', 'conditions', ...cuts]) {
+  for (const kind of [...all, 'renumber', 'leap', 'conditions', ...cuts]) {
     t.ok((kinds.get(kind) ?? 0) >= 20, `${kind}: ${kinds.get(kind) ?? 0} times`);
+  }
+});
+
+t.test('a seed gives the same run each time', async (t) => {
+  for (const seed of [1, 3]) {
+    const [first, second] = [1, 2].map(() => {
+      const lines: string[] = [];
+      const { tookMs: _real, ...outcome } = play(planScenario(seed), (line) => lines.push(line));
+      return { outcome, lines };
+    });
+    t.ok((first?.lines.length ?? 0) > 100, `${first?.lines.length} events`);
+    t.same(first?.lines, second?.lines);
+    t.same(first?.outcome, second?.outcome);
   }
 });
