@@ -39,6 +39,12 @@ export class Notices {
     });
   }
 
+  imposter(address: number, sender: NodeId, nowMs: number): void {
+    this.#say('imposter', nowMs, () => {
+      return `${formatIpv4(address)} has a key of this cluster and claims to be ${sender}, but cannot sign for it: find out who runs that host, and change the key`;
+    });
+  }
+
   behind(teller: NodeId, nowMs: number): void {
     this.#say('behind', nowMs, () => {
       return `${teller} has seen a counter that this node has not reached: this machine was set back to an earlier state, or a member speaks in its name; a new session begins`;

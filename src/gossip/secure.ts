@@ -357,6 +357,7 @@ export class Secure implements Channel {
     }
     const body = responseBody(response.token, this.#options.self, fields);
     if (!isSignedBy(sender, response, body, this.#options.verifier)) {
+      this.#notices.imposter(from.address, sender, nowMs);
       return this.#refuse('sealed.refused.signature');
     }
     const session = one.session ?? this.#openSession(one);

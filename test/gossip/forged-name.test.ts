@@ -65,6 +65,7 @@ t.test(`a member in another's name: ${FORGED} times nothing`, async (t) => {
   t.ok(answered > 10, `${answered} tokens asked for`);
   t.equal(a.count('sealed.refused.signature') + a.count('sealed.limited.sessions'), answered);
   t.equal(a.secure.sessions, before);
+  t.match(a.notices, [/^imposter: 0\.0\.0\.3 has a key of this cluster and claims to be/]);
   t.ok(bytesOut <= bytesIn, `${bytesOut} bytes for ${bytesIn}`);
   wire.pass = () => true;
   wire.send(b, a, 'it is me');
