@@ -10,19 +10,9 @@
  * alive or silent), never what that member announces: that is signed.
  * @module
  */
-import {
-  checkEnvelope,
-  EnvelopeFault,
-  EnvelopeKind,
-  getEnvelopeCounter,
-  getEnvelopeKeyId,
-  getEnvelopeKind,
-  getEnvelopeSender,
-  HEADER_BYTES,
-  SESSION_NONCE_BYTES,
-} from '../wire/gossip/envelope.ts';
+import { EnvelopeKind, getEnvelopeKind, SESSION_NONCE_BYTES } from '../wire/gossip/envelope.ts';
 import type { Endpoint, NodeId } from '../wire/gossip/types.ts';
-import { type Channel, type ChannelStream, ENVELOPE_FAULTS, type Opened } from './channel.ts';
+import type { Channel, ChannelStream, Opened } from './channel.ts';
 import { SEAL_BYTES } from './cipher.ts';
 import type { Counters, GossipCounter } from './counters.ts';
 import {
@@ -37,9 +27,10 @@ import {
   responseBody,
   Tokens,
 } from './handshake.ts';
-import { type ClusterKey, type Keyring, NO_KEY } from './keyring.ts';
+import type { ClusterKey, Keyring } from './keyring.ts';
 import { PAYLOAD_BYTES_MAX } from './limits.ts';
 import { type Notice, Notices } from './notices.ts';
+import { type Authentic, Opener } from './opener.ts';
 import { pad, unpad } from './padding.ts';
 import { Verdict } from './replay.ts';
 import { ANYBODY, CLEAR_BYTES, Label, recipientOf, Sealer, sessionFields } from './sealer.ts';
@@ -80,27 +71,13 @@ export type SecureOptions = {
   notice: Notice;
 };
 
-/** A datagram that is authentic. */
-type Authentic = {
-  from: Endpoint;
-  datagram: Uint8Array;
-  sender: NodeId;
-  counter: number;
-  key: ClusterKey;
-  /** Sender, epoch and nonce. */
-  sessionId: string;
-  session: Session | undefined;
-  recipient: number;
-  plaintext: Uint8Array;
-  nowMs: number;
-};
-
 export class Secure implements Channel {
   readonly isSealed = true;
   readonly #options: SecureOptions;
   readonly #label: Label;
   readonly #sealer: Sealer;
   readonly #self: number;
+  readonly #opener: Opener;
   readonly #sessions = new Sessions();
   readonly #sent = new SentPayloads();
   readonly #strangers = new Strangers();
@@ -121,6 +98,10 @@ export class Secure implements Channel {
     this.#self = recipientOf(self);
     this.#tokens = new Tokens(random);
     this.#notices = new Notices(options.notice);
+    this.#opener = new Opener(options, {
+      ...{ label: this.#label, sessions: this.#sessions },
+      ...{ strangers: this.#strangers, notices: this.#notices },
+    });
   }
 
   /** Sessions of others that are known now. */
@@ -162,7 +143,7 @@ export class Secure implements Channel {
   }
 
   open(from: Endpoint, datagram: Uint8Array): Opened | undefined {
-    const authentic = this.#authenticate(from, datagram);
+    const authentic = this.#opener.authenticate(from, datagram, this.#sealer.nonce);
     if (authentic === undefined) return undefined;
     const kind = getEnvelopeKind(viewOf(datagram));
     if (kind === EnvelopeKind.Data) return this.#data(authentic);
@@ -173,10 +154,7 @@ export class Secure implements Channel {
   }
 
   admit(address: number): boolean {
-    if (this.#sessions.isKnown(address)) return true;
-    if (this.#strangers.admit(address, this.#options.nowMs())) return true;
-    this.#refuse('sealed.limited.strangers');
-    return false;
+    return this.#opener.admit(address, this.#options.nowMs());
   }
 
   connect(_to: Endpoint, peer: NodeId): ChannelStream {
@@ -195,53 +173,6 @@ export class Secure implements Channel {
   #refuse(name: GossipCounter): undefined {
     this.#options.counters.count(name);
     return undefined;
-  }
-
-  /** Cheap checks first; what authenticates is of somebody who has one of our keys. */
-  #authenticate(from: Endpoint, datagram: Uint8Array): Authentic | undefined {
-    const { keyring, label, nowMs: now } = this.#options;
-    const view = viewOf(datagram);
-    const fault = checkEnvelope(view);
-    if (fault !== EnvelopeFault.None) return this.#refuse(ENVELOPE_FAULTS[fault]);
-    if (datagram.length <= CLEAR_BYTES + SEAL_BYTES) return this.#refuse('sealed.refused.size');
-    const keyId = getEnvelopeKeyId(view);
-    const nowMs = now();
-    if (keyId === NO_KEY) {
-      this.#notices.plaintext(from.address, nowMs);
-      return this.#refuse('sealed.refused.plaintext');
-    }
-    const key = keyring.get(keyId);
-    if (key === undefined) {
-      this.#notices.unknownKey(from.address, keyId, keyring, nowMs);
-      return this.#refuse('sealed.refused.key');
-    }
-    if (!this.admit(from.address)) return undefined;
-    const fields = sessionFields(datagram);
-    const sessionId = Buffer.from(fields.buffer, fields.byteOffset, fields.length).toString(
-      'latin1',
-    );
-    const session = this.#sessions.get(sessionId);
-    const subkeys = session?.subkeys.get(keyId) ?? this.#label.subkeys(key, fields);
-    const counter = getEnvelopeCounter(view);
-    const plaintext = this.#label.open(subkeys, counter, datagram);
-    if (plaintext === undefined) {
-      this.#notices.tag(from.address, keyId, label, nowMs);
-      return this.#refuse('sealed.refused.tag');
-    }
-    session?.subkeys.set(keyId, subkeys);
-    const sender = getEnvelopeSender(view);
-    if (sender === this.#options.self && this.#isOwn(fields)) {
-      return this.#refuse('sealed.refused.reflected');
-    }
-    const recipient = view.getUint32(HEADER_BYTES);
-    return {
-      ...{ from, datagram, sender, counter, key, sessionId, session, recipient, plaintext },
-      nowMs,
-    };
-  }
-
-  #isOwn(fields: Uint8Array): boolean {
-    return Buffer.compare(fields.subarray(-SESSION_NONCE_BYTES), this.#sealer.nonce) === 0;
   }
 
   #data(one: Authentic): Opened | undefined {
