@@ -2,8 +2,9 @@
  * Asking members whether they are alive. Two probes in each interval: one goes round a shuffled
  * list of all members, one goes to the next member in the order of ids, so that everybody is
  * watched at least once an interval by somebody. Without an answer in time the member is asked
- * once more, and three others are asked to ask it; who of those does not get through says so
- * (a nack), and a helper that is silent too means that the fault may be ours.
+ * again, and three others are asked to ask it; who of those does not get through says so (a nack),
+ * and a helper that is silent too means that the fault may be ours. After an interval it is asked
+ * for the last time: a path that comes and goes is no death.
  * @module
  */
 
@@ -26,10 +27,12 @@ type Probe = {
   sentMs: number;
   startMs: number;
   indirectMs: number;
+  lastMs: number;
   endMs: number;
   /** Helpers that were asked, and whether each has said no. */
   helpers: Map<NodeId, boolean>;
-  asked: boolean;
+  /** Pings that were sent to the target itself. */
+  pings: number;
 };
 
 export type ProberOptions = {
@@ -65,7 +68,8 @@ export class Prober {
   tick(awakeMs: number, nowMs: number): void {
     for (const probe of this.#probes.values()) {
       if (probe.endMs <= awakeMs) this.#fail(probe);
-      else if (!probe.asked && probe.indirectMs <= awakeMs) this.#askOthers(probe);
+      else if (probe.pings < 2 && probe.indirectMs <= awakeMs) this.#askOthers(probe);
+      else if (probe.pings < 3 && probe.lastMs <= awakeMs) this.#askAgain(probe);
     }
     if (awakeMs < this.#nextMs) return;
     const { awareness, intervalMs } = this.#options;
@@ -87,9 +91,10 @@ export class Prober {
       sentMs: nowMs,
       startMs: awakeMs,
       indirectMs: awakeMs + awareness.scale(timeoutMs),
-      endMs: awakeMs + awareness.scale(intervalMs),
+      lastMs: awakeMs + awareness.scale(intervalMs),
+      endMs: awakeMs + awareness.scale(intervalMs + timeoutMs),
       helpers: new Map(),
-      asked: false,
+      pings: 0,
     };
     this.#probes.set(probe.number, probe);
     this.#options.counters.count('probes.sent');
@@ -129,19 +134,27 @@ export class Prober {
   }
 
   #ping(probe: Probe, member: Member, to: Endpoint): void {
+    probe.pings++;
     const { number, target } = probe;
     this.#options.send(to, { type: MessageType.Ping, number, target }, member);
   }
 
-  #askOthers(probe: Probe): void {
-    probe.asked = true;
-    const { members, random, counters, send } = this.#options;
-    const member = members.get(probe.target);
-    if (member === undefined) return;
-    // The next time another of its endpoints, if it has one.
+  /** At another of its endpoints, if it has one. @returns where. */
+  #askAgain(probe: Probe): Endpoint {
+    const member = this.#options.members.get(probe.target);
+    if (member === undefined) {
+      probe.pings++;
+      return probe.endpoint;
+    }
     member.endpointIndex++;
     const endpoint = endpointOf(member) ?? probe.endpoint;
     this.#ping(probe, member, endpoint);
+    return endpoint;
+  }
+
+  #askOthers(probe: Probe): void {
+    const { members, random, counters, send } = this.#options;
+    const endpoint = this.#askAgain(probe);
     const others = members.active().filter((m) => m.state === 'alive' && m.id !== probe.target);
     for (const helper of pickSome(others, HELPERS, random)) {
       const to = endpointOf(helper);
