@@ -8,22 +8,15 @@
  *    is asked for after a short while (most of it comes by itself), then again and again, ever more
  *    slowly, from the one who told of it, from its owner and from others.
  * 4. A few blocks come as datagrams; many are pulled over a stream. A stream that breaks is no
- *    loss: the next one asks for what is still missing.
+ *    loss: the next one asks for what is still missing. Where there is none to be had, datagrams
+ *    bring many, too, only more slowly.
  * @module
  */
 import { type Message, MessageType, type NodeId, type OwnerSummary } from '../wire/gossip/types.ts';
+import { Answers, DATAGRAM_BLOCKS_MAX } from './answers.ts';
 import type { Want } from './api.ts';
 import type { GossipCounter } from './counters.ts';
-import {
-  blocksFor,
-  countWanted,
-  DATAGRAM_BLOCKS_BYTES,
-  differingBuckets,
-  grouped,
-  ownersMessages,
-  wantAfter,
-  wantMissing,
-} from './digest.ts';
+import { countWanted, differingBuckets, wantAfter, wantMissing } from './digest.ts';
 import { MEMBERS_MAX } from './limits.ts';
 import type { Store } from './store.ts';
 
@@ -37,28 +30,21 @@ const RETRY_FACTOR = 1.6;
 const RETRY_MS_MAX = 60_000;
 /** Questions after a summary that brought nothing: whoever said it may ask for more next time. */
 const HEARSAY_ATTEMPTS = 4;
-/** More blocks than this are pulled over a stream. */
-export const DATAGRAM_BLOCKS_MAX = 32;
 /** A stream that has not ended by then is no longer waited for. */
 const PULL_MS_MAX = 30_000;
-/** Who brought nothing when we pulled on its word is not believed for so long. */
+/** Who had nothing, or did not come to an end, when we pulled is not believed for so long. */
 const SHUN_MS = 10_000;
+/** After a stream that failed and brought nothing there is none for so long. */
+const NO_STREAM_MS = 10_000;
 /** Ranges in all wants of one pull, so that they fit a frame. */
 const PULL_RANGES_MAX = 2048;
 /**
- * Owners that are chased on the word of a summary; those of which a head is here are not counted
- * out, since there are at most as many as members.
+ * Above this nobody is chased any more on the word of a summary. Owners of which a head is here
+ * always are; they are at most as many.
  */
 const CHASES_MAX = MEMBERS_MAX;
 /** Members whose table is to be compared soon; what goes over waits for its turn by chance. */
 const CONTACTS_MAX = 128;
-/** What answers may cost, bytes a second and at once. */
-const ANSWER_BYTES_PER_SECOND = 262_144;
-const ANSWER_BYTES_MAX = 524_288;
-/** What a summary, and any message beside it, takes in a datagram, about. */
-const SUMMARY_BYTES = 40;
-const BUCKETS_BYTES = 264;
-
 export type SyncMessage = Extract<
   Message,
   {
@@ -102,19 +88,19 @@ type Due = { owner: NodeId; chase: Chase; want: Want };
 
 export class Sync {
   readonly #options: SyncOptions;
+  readonly #answers: Answers;
   readonly #chases = new Map<NodeId, Chase>();
   readonly #contacts = new Set<NodeId>();
   #nextDigestMs: number;
   #pull: Pull | undefined;
   /** Until when the word of the last member that brought nothing does not count. */
   #shunned: Pull | undefined;
-  #answerBytes = ANSWER_BYTES_MAX;
-  #answeredMs: number;
+  #noStreamUntilMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: SyncOptions) {
     this.#options = options;
-    this.#answeredMs = options.nowMs();
-    this.#nextDigestMs = this.#answeredMs + options.intervalMs * options.random();
+    this.#answers = new Answers(options);
+    this.#nextDigestMs = options.nowMs() + options.intervalMs * options.random();
   }
 
   /** What is being looked for, in owners. */
@@ -142,16 +128,23 @@ export class Sync {
 
   /** @returns what to answer to whoever sent the message. */
   receive(sender: NodeId, message: SyncMessage): Message[] {
+    const { store, counters } = this.#options;
     switch (message.type) {
       case MessageType.Digest:
-        return this.#compare(message.hash);
-      case MessageType.Buckets:
-        return this.#describe(message.hashes);
+        if (Buffer.compare(store.hash(), message.hash) === 0) return [];
+        counters.count('sync.digests_differ');
+        this.#compareSoon();
+        return this.#answers.buckets();
+      case MessageType.Buckets: {
+        const differing = differingBuckets(store, message.hashes);
+        if (differing.length > 0) this.#compareSoon();
+        return this.#answers.differing(differing);
+      }
       case MessageType.Owners:
         for (const theirs of message.owners) this.#learn(sender, theirs);
-        return message.reply ? this.#reply(message.bucket, message.owners) : [];
+        return message.reply ? this.#answers.owners(message.bucket, message.owners) : [];
       case MessageType.Want:
-        return this.#answer(message);
+        return this.#answers.blocks(message);
     }
   }
 
@@ -159,11 +152,14 @@ export class Sync {
   tick(): void {
     const now = this.#options.nowMs();
     this.#sendDigest(now);
-    if (this.#pull !== undefined && this.#pull.untilMs <= now) this.pullEnded(false, 0);
+    if (this.#pull !== undefined && this.#pull.untilMs <= now) {
+      this.#shunned = { from: this.#pull.from, untilMs: now + SHUN_MS };
+      this.pullEnded(false, 0);
+    }
     this.#review(now);
     const due = this.#due(now);
     const blocks = due.reduce((sum, { chase, want }) => sum + expected(chase, want), 0);
-    if (blocks <= DATAGRAM_BLOCKS_MAX) this.#askAll(due, now);
+    if (blocks <= DATAGRAM_BLOCKS_MAX || now < this.#noStreamUntilMs) this.#askFor(due, now);
     else if (this.#pull === undefined) this.#pullAll(due, now);
   }
 
@@ -173,10 +169,10 @@ export class Sync {
    */
   pullEnded(ok: boolean, brought: number): void {
     if (this.#pull === undefined) return;
+    const now = this.#options.nowMs();
     if (!ok) this.#options.counters.count('sync.pulls_failed');
-    if (brought === 0) {
-      this.#shunned = { from: this.#pull.from, untilMs: this.#options.nowMs() + SHUN_MS };
-    }
+    if (brought === 0 && ok) this.#shunned = { from: this.#pull.from, untilMs: now + SHUN_MS };
+    if (brought === 0 && !ok) this.#noStreamUntilMs = now + NO_STREAM_MS;
     this.#pull = undefined;
   }
 
@@ -199,65 +195,9 @@ export class Sync {
     this.#nextDigestMs = Math.min(this.#nextDigestMs, soonMs);
   }
 
-  #compare(theirs: Uint8Array): Message[] {
-    const { store, counters } = this.#options;
-    if (Buffer.compare(store.hash(), theirs) === 0) return [];
-    counters.count('sync.digests_differ');
-    this.#compareSoon();
-    return this.#spend(BUCKETS_BYTES, () => [
-      { type: MessageType.Buckets, hashes: store.buckets() },
-    ]);
-  }
-
-  #describe(theirs: Uint8Array): Message[] {
-    const { store } = this.#options;
-    const differing = differingBuckets(store, theirs);
-    if (differing.length > 0) this.#compareSoon();
-    return differing.flatMap((bucket) =>
-      this.#spend(SUMMARY_BYTES * (1 + store.summaries(bucket).length), () =>
-        ownersMessages(store, bucket, true, []),
-      ),
-    );
-  }
-
-  #reply(bucket: number, theirs: readonly OwnerSummary[]): Message[] {
-    const { store } = this.#options;
-    return this.#spend(SUMMARY_BYTES * (1 + store.summaries(bucket).length), () =>
-      ownersMessages(store, bucket, false, theirs),
-    );
-  }
-
-  #answer(want: Want): Message[] {
-    const { store, counters } = this.#options;
-    const blocks = blocksFor(store, want).slice(0, DATAGRAM_BLOCKS_MAX);
-    const messages: Message[] = [];
-    for (const group of grouped(blocks, DATAGRAM_BLOCKS_BYTES)) {
-      const bytes = group.reduce((sum, { body }) => sum + body.length, 0);
-      messages.push(
-        ...this.#spend(bytes, () => [{ type: MessageType.Blocks, blocks: group }] as Message[]),
-      );
-    }
-    if (messages.length > 0) counters.count('sync.wants_served');
-    return messages;
-  }
-
-  /** Makes an answer if there is budget for it. */
-  #spend(bytes: number, make: () => Message[]): Message[] {
-    const now = this.#options.nowMs();
-    const earned = ((now - this.#answeredMs) / 1000) * ANSWER_BYTES_PER_SECOND;
-    this.#answeredMs = now;
-    this.#answerBytes = Math.min(ANSWER_BYTES_MAX, this.#answerBytes + earned);
-    if (this.#answerBytes < bytes) {
-      this.#options.counters.count('sync.limited');
-      return [];
-    }
-    this.#answerBytes -= bytes;
-    return make();
-  }
-
   #learn(sender: NodeId, theirs: OwnerSummary): void {
     const { store, self, counters, nowMs } = this.#options;
-    if (this.#shunned?.from === sender && this.#shunned.untilMs > nowMs()) return;
+    if (this.#isShunned(sender)) return;
     if (wantAfter(store, self, theirs) === undefined) return;
     if (this.#chases.size >= CHASES_MAX && !this.#chases.has(theirs.owner)) {
       counters.count('sync.limited');
@@ -311,6 +251,7 @@ export class Sync {
   /** What to ask for; forgets the summary that it came from once that is of no use. */
   #wantOf(owner: NodeId, chase: Chase): Want | undefined {
     const { store, self } = this.#options;
+    if (chase.source !== undefined && this.#isShunned(chase.source)) chase.hearsay = undefined;
     if (chase.hearsay !== undefined) {
       const want = wantAfter(store, self, chase.hearsay);
       if (want !== undefined && chase.attempts < HEARSAY_ATTEMPTS) return want;
@@ -329,10 +270,13 @@ export class Sync {
     return due;
   }
 
-  /** Asks for all that is due in datagrams, each owner's blocks from one member. */
-  #askAll(due: readonly Due[], now: number): void {
+  /** Asks in datagrams for as much of what is due as they can bring at once. */
+  #askFor(due: readonly Due[], now: number): void {
     const questions = new Map<NodeId, Message[]>();
+    let blocks = 0;
     for (const { owner, chase, want } of due) {
+      if (blocks >= DATAGRAM_BLOCKS_MAX) break;
+      blocks += expected(chase, want);
       const node = this.#whomToAsk(owner, chase);
       this.#asked(chase, now);
       if (node === undefined) continue;
@@ -371,6 +315,10 @@ export class Sync {
     const { pick, self } = this.#options;
     if (source !== undefined && (attempts === 0 || hearsay !== undefined)) return source;
     return attempts % 2 === 0 && attempts > 0 && owner !== self ? owner : pick();
+  }
+
+  #isShunned(node: NodeId): boolean {
+    return this.#shunned?.from === node && this.#shunned.untilMs > this.#options.nowMs();
   }
 
   #asked(chase: Chase, now: number): void {

@@ -1,4 +1,5 @@
 import t from 'tap';
+import type { Want } from '../../src/gossip/api.ts';
 import { serve } from '../../src/gossip/digest.ts';
 import { Sync, type SyncMessage } from '../../src/gossip/sync.ts';
 import { encodeMessages } from '../../src/wire/gossip/message.ts';
@@ -246,37 +247,180 @@ t.test('two blocks with one number: all come to keep the same one', async (t) =>
   t.ok(await net.run(10_000, () => a.sync.chaseCount + b.sync.chaseCount === 0));
 });
 
-t.test('of our own blocks that we did not write we ask for those that tell of the writer', (t) => {
-  const net = new Net(8);
-  const { sync, replica } = net.add('a');
-  const asked: Message[] = [];
-  net.add('b');
-  for (const block of macsOf('a', 10, 3)) replica.store.insert(block);
-  const theirs = { owner: idOf('a'), epoch: 9, head: 70, held: 30, check: 1 };
-  sync.receive(idOf('b'), { type: MessageType.Owners, bucket: 0, reply: false, owners: [theirs] });
-  const spy = new Sync({
+/** A node whose questions go nowhere but into a list. */
+function lonely(store = new Replica('a').store) {
+  const counts = new Map<string, number>();
+  const asked: { to: NodeId; messages: readonly Message[] }[] = [];
+  const pulled: { from: NodeId; wants: readonly Want[] }[] = [];
+  const clock = { nowMs: 0 };
+  const sync = new Sync({
     self: idOf('a'),
-    store: replica.store,
-    counters: { count() {} },
+    store,
+    counters: { count: (name) => counts.set(name, (counts.get(name) ?? 0) + 1) },
     intervalMs: 1e9,
     random: () => 0.5,
-    nowMs: () => 0,
+    nowMs: () => clock.nowMs,
     pick: () => undefined,
-    send: (_, messages) => asked.push(...messages),
-    pull: () => t.fail('not a pull'),
+    send: (to, messages) => asked.push({ to, messages }),
+    pull: (from, wants) => pulled.push({ from, wants }),
   });
-  spy.receive(idOf('b'), { type: MessageType.Owners, bucket: 0, reply: false, owners: [theirs] });
-  spy.tick();
-  t.same(asked, [
-    {
-      type: MessageType.Want,
-      owner: idOf('a'),
-      epoch: 9,
-      ranges: [
-        [1, 1],
-        [70, 70],
-      ],
-    },
-  ]);
+  return { sync, clock, asked, pulled, counts };
+}
+
+function owners(...summaries: OwnerSummary[]): SyncMessage {
+  return { type: MessageType.Owners, bucket: 0, reply: false, owners: summaries };
+}
+
+function summaryOf(name: string, change: Partial<OwnerSummary> = {}): OwnerSummary {
+  return { owner: idOf(name), epoch: 1, head: 100, held: 100, check: 1, ...change };
+}
+
+t.test('of our own blocks that we did not write we ask for those that tell of the writer', (t) => {
+  const replica = new Replica('a');
+  for (const block of macsOf('a', 10, 3)) replica.store.insert(block);
+  const { sync, asked } = lonely(replica.store);
+  sync.receive(idOf('b'), owners(summaryOf('a', { epoch: 9, head: 70 })));
+  sync.tick();
+  const ranges = [
+    [1, 1],
+    [70, 70],
+  ];
+  const want = { type: MessageType.Want, owner: idOf('a'), epoch: 9, ranges };
+  t.same(asked, [{ to: idOf('b'), messages: [want] }]);
+  t.end();
+});
+
+t.test('who brought nothing is not believed for a while, others are', (t) => {
+  const { sync, clock, pulled } = lonely();
+  const [liar, other] = [idOf('liar'), idOf('other')];
+  sync.receive(liar, owners(summaryOf('ada')));
+  sync.tick();
+  sync.receive(liar, owners(summaryOf('bob')));
+  sync.tick();
+  t.same(
+    pulled.map(({ from }) => from),
+    [liar],
+    'one at a time',
+  );
+  sync.pullEnded(true, 0);
+  for (; clock.nowMs < 5000; clock.nowMs += 100) {
+    sync.receive(liar, owners(summaryOf(`cyd ${clock.nowMs}`)));
+    sync.tick();
+  }
+  t.equal(pulled.length, 1);
+  sync.receive(other, owners(summaryOf('dan')));
+  sync.tick();
+  t.equal(pulled[1]?.from, other);
+  sync.pullEnded(true, 5);
+  clock.nowMs = 10_000;
+  sync.receive(liar, owners(summaryOf('eve'), summaryOf('fay')));
+  sync.tick();
+  t.equal(pulled[2]?.from, liar, 'later it is heard again');
+  t.end();
+});
+
+t.test('a stream that never ends is given up', (t) => {
+  const { sync, clock, pulled, asked, counts } = lonely();
+  sync.receive(idOf('b'), owners(summaryOf('ada')));
+  sync.tick();
+  clock.nowMs = 29_999;
+  sync.receive(idOf('c'), owners(summaryOf('bob')));
+  sync.tick();
+  t.equal(pulled.length, 1);
+  t.equal(counts.get('sync.pulls_failed'), undefined);
+  clock.nowMs = 30_000;
+  sync.tick();
+  t.equal(counts.get('sync.pulls_failed'), 1);
+  t.match(asked, [{ to: idOf('c'), messages: [{ owner: idOf('bob') }] }], 'datagrams instead');
+  sync.pullEnded(true, 7);
+  clock.nowMs = 40_000;
+  sync.tick();
+  t.same(
+    pulled.map(({ from }) => from),
+    [idOf('b'), idOf('c')],
+    'then a stream is tried again',
+  );
+  t.end();
+});
+
+t.test('where no stream is to be had datagrams bring everything', async (t) => {
+  const net = new Net(9);
+  net.lossShare = 0.05;
+  net.breakPullsAfter = 0;
+  const a = net.add('a');
+  const b = net.add('b');
+  for (let index = 0; index < 4; index++) a.replica.offerAll(macsOf(`owner ${index}`, 5000));
+  b.sync.contact(idOf('a'));
+  t.ok(await net.run(60_000, () => net.hashes().size === 1), `after ${net.nowMs} ms`);
+  t.ok(net.pulls > 0);
+  const { blockCount } = a.replica.store;
+  t.ok(blockCount > 300, `${blockCount} blocks`);
+  const known = b.replica.counts.get('blocks.known') ?? 0;
+  t.ok(known < blockCount / 4, `${known} came twice`);
+});
+
+t.test('few blocks are asked for in datagrams even while a stream runs', (t) => {
+  const { sync, clock, asked, pulled } = lonely();
+  sync.receive(idOf('b'), owners(summaryOf('ada')));
+  sync.tick();
+  sync.receive(idOf('c'), owners(summaryOf('bob', { head: 1, held: 1 })));
+  sync.tick();
+  t.equal(pulled.length, 1);
+  t.match(asked, [{ to: idOf('c'), messages: [{ owner: idOf('bob'), ranges: [[1, 1]] }] }]);
+  clock.nowMs = 100;
+  sync.tick();
+  t.equal(asked.length, 1, 'and not again at once');
+  t.end();
+});
+
+t.test('answers have a budget, contacts a bound', (t) => {
+  const replica = new Replica('a');
+  replica.offerAll(macsOf('ada', 1500));
+  const { sync, clock, counts, asked } = lonely(replica.store);
+  const want: SyncMessage = {
+    type: MessageType.Want,
+    owner: idOf('ada'),
+    epoch: 1,
+    ranges: [[1, 1000]],
+  };
+  const answerBytes = (): number => {
+    let bytes = 0;
+    for (let round = 0; round < 100; round++) {
+      for (const message of sync.receive(idOf('b'), want))
+        bytes += encodeMessages([message]).length;
+    }
+    return bytes;
+  };
+  const first = answerBytes();
+  t.ok(first > 300_000 && first < 600_000, `${first} bytes at once`);
+  t.ok(answerBytes() < 3000);
+  t.ok((counts.get('sync.limited') ?? 0) > 100);
+  clock.nowMs += 1000;
+  const second = answerBytes();
+  t.ok(second > 200_000 && second < 300_000, `${second} bytes a second`);
+  t.same(sync.receive(idOf('b'), { ...want, epoch: 2 }), [], 'an epoch that we do not know');
+  t.same(sync.receive(idOf('b'), { ...want, owner: idOf('bob') }), []);
+  const limited = counts.get('sync.limited') ?? 0;
+  for (let member = 0; member < 200; member++) sync.contact(idOf(`member ${member}`));
+  t.equal((counts.get('sync.limited') ?? 0) - limited, 200 - 128);
+  for (let round = 0; round < 200; round++) sync.tick();
+  t.equal(asked.length, 128, 'one digest a tick');
+  t.end();
+});
+
+t.test('whoever asks for an epoch that is over gets the head', (t) => {
+  const replica = new Replica('a');
+  const blocks = macsOf('ada', 1500, 7);
+  replica.offerAll(blocks);
+  const { sync } = lonely(replica.store);
+  const answers = sync.receive(idOf('b'), {
+    type: MessageType.Want,
+    owner: idOf('ada'),
+    epoch: 6,
+    ranges: [[1, 1000]],
+  });
+  const head = blocks.at(-1);
+  const raw = { body: head?.body, signature: head?.signature };
+  t.same(answers, [{ type: MessageType.Blocks, blocks: [raw] }]);
   t.end();
 });
