@@ -3,6 +3,7 @@
  * @module
  */
 import type { GossipConfig } from '../../src/gossip/api.ts';
+import { Keyring } from '../../src/gossip/keyring.ts';
 import { SEALING_BYTES } from '../../src/gossip/limits.ts';
 import { HEADER_BYTES, TAG_BYTES } from '../../src/wire/gossip/envelope.ts';
 import type { Endpoint } from '../../src/wire/gossip/types.ts';
@@ -11,6 +12,7 @@ import { Host, type Surroundings, type Watcher } from './host.ts';
 import { type Identity, makeKeys } from './identity.ts';
 import { Random } from './random.ts';
 import { Scheduler } from './scheduler.ts';
+import { Streams } from './stream.ts';
 import { CLEAN, type Conditions, type Cut, ImpairedWire } from './wire.ts';
 
 /** 172.16.0.1 and on: one address a host. */
@@ -23,6 +25,8 @@ export type FabricOptions = {
   nodes: number;
   conditions?: Conditions;
   keys?: 'hashed' | 'ed25519';
+  /** Datagrams are sealed and opened as in a cluster with a key. */
+  sealed?: boolean;
   config?: Partial<GossipConfig>;
   /** The second of these hosts wrongly has the keys of the first, as a cloned machine has. */
   twins?: readonly [number, number];
@@ -42,15 +46,18 @@ export class Fabric {
 
   constructor(options: FabricOptions) {
     const { seed, nodes, conditions = CLEAN, keys = 'hashed', config = {}, twins } = options;
+    const { sealed = false } = options;
     this.random = new Random(seed);
     this.wire = new ImpairedWire(this.scheduler, this.random.fork(), conditions, {
-      overheadBytes: HEADER_BYTES + SEALING_BYTES + TAG_BYTES,
+      overheadBytes: sealed ? 0 : HEADER_BYTES + SEALING_BYTES + TAG_BYTES,
     });
     const { verifier, make } = makeKeys(keys);
     const around: Surroundings = {
       scheduler: this.scheduler,
       wire: this.wire,
+      streams: new Streams(this.scheduler, this.wire),
       verifier,
+      keyring: sealed ? Keyring.generate((bytes) => this.random.bytes(bytes)) : undefined,
       config,
       watcher: {
         member: (host, change) => this.watcher.member(host, change),

@@ -111,7 +111,7 @@ export function leaveDelaysMs(size: Size, count: number): number[] {
 
 /** Bytes a second that a node sends while nothing happens, all headers included; the highest. */
 export function idleBytesPerSecond(size: Size, durationMs: number): number {
-  const fabric = settled({ ...size });
+  const fabric = settled({ ...size, sealed: true });
   const before = fabric.wire.sent.map(({ bytes }) => bytes);
   fabric.runFor(durationMs);
   const sent = fabric.wire.sent.map(({ bytes }, i) => bytes - (before[i] ?? 0));
@@ -223,7 +223,7 @@ export function convergenceMs(size: Size, entries: number): number {
 
 /** All nodes start within a second: until everybody knows everybody and tables are equal, ms. */
 export function startMs(size: Size): number {
-  const fabric = new Fabric({ ...size });
+  const fabric = new Fabric({ ...size, sealed: true });
   fabric.startAll(1000);
   fabric.runFor(1000);
   const tookMs = fabric.runUntil(() => fabric.isWhole && fabric.isEqual, 120_000);
@@ -232,7 +232,7 @@ export function startMs(size: Size): number {
 
 /** Real processor time that an idle node takes, as a share of one core. */
 export function idleProcessorShare(size: Size, durationMs: number): number {
-  const fabric = settled({ ...size, keys: 'ed25519' });
+  const fabric = settled({ ...size, keys: 'ed25519', sealed: true });
   const before = process.cpuUsage();
   fabric.runFor(durationMs);
   const { user, system } = process.cpuUsage(before);

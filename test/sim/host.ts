@@ -11,13 +11,17 @@ import type {
   MemberChange,
   PeerRecord,
 } from '../../src/gossip/api.ts';
+import type { Channel } from '../../src/gossip/channel.ts';
+import { Counters } from '../../src/gossip/counters.ts';
+import type { Keyring } from '../../src/gossip/keyring.ts';
 import { GossipNode } from '../../src/gossip/node.ts';
+import { Secure } from '../../src/gossip/secure.ts';
 import type { Verifier } from '../../src/gossip/signer.ts';
 import type { Endpoint } from '../../src/wire/gossip/types.ts';
 import type { Identity } from './identity.ts';
 import type { Random } from './random.ts';
 import type { Scheduler } from './scheduler.ts';
-import { openPull } from './stream.ts';
+import type { Streams } from './stream.ts';
 import type { ImpairedWire, Station } from './wire.ts';
 
 /** What a socket holds while nobody reads: Linux's default, each datagram with its book-keeping. */
@@ -39,12 +43,15 @@ export type Watcher = {
 export type Surroundings = {
   scheduler: Scheduler;
   wire: ImpairedWire;
+  streams: Streams;
   verifier: Verifier;
+  /** What seals the datagrams of all; undefined when they travel as they are. */
+  keyring: Keyring | undefined;
   watcher: Watcher;
   config: Partial<GossipConfig>;
 };
 
-type Waiting = { from: Endpoint; sender: Host; payload: Uint8Array };
+type Waiting = { from: Endpoint; sender: Host; bytes: Uint8Array };
 
 export class Host implements Station {
   readonly index: number;
@@ -69,6 +76,7 @@ export class Host implements Station {
   readonly #random: Random;
   readonly #clockRate: number;
   #clockOffsetMs: number;
+  #channel: Channel | undefined;
   #asleep = false;
   #sleeps = 0;
   #inbox: Waiting[] = [];
@@ -118,17 +126,19 @@ export class Host implements Station {
 
   /** The process starts, one epoch on. `rebooted`: the clock begins anew as well. */
   start(seeds: readonly Endpoint[], { rebooted = false } = {}): GossipNode {
-    const { scheduler, wire, verifier, watcher, config } = this.#around;
+    const { scheduler, wire, streams, verifier, watcher, config } = this.#around;
     if (rebooted) this.#clockOffsetMs -= this.nowMs() - this.#random.between(5_000, 60_000);
     this.epoch += 1;
     this.#life += 1;
     this.startedAtMs = scheduler.nowMs;
     this.isLeaving = false;
-    const life = this.#life;
+    const send = (to: Endpoint, datagram: Uint8Array) =>
+      wire.send(this.endpoint, this, to, datagram);
+    const channel = this.#openChannel(send);
+    this.#channel = channel;
     const out: GossipWire = {
-      send: (to, payload) => wire.send(this.endpoint, this, to, payload),
-      pull: (to, peer, wants, sink) =>
-        openPull(scheduler, wire, this, to, peer, wants, sink, () => this.#life === life),
+      send: (to, payload) => send(to, channel?.seal(to, payload) ?? payload),
+      pull: (to, peer, wants, sink) => streams.pull(this, to, peer, wants, sink),
     };
     const node = new GossipNode({
       id: this.identity.id,
@@ -157,6 +167,22 @@ export class Host implements Station {
     node.start();
     this.#turn();
     return node;
+  }
+
+  #openChannel(send: (to: Endpoint, datagram: Uint8Array) => void): Channel | undefined {
+    const { keyring, verifier, watcher } = this.#around;
+    return (
+      keyring &&
+      new Secure({
+        ...{ keyring, verifier, send, label: 'simulated', counters: new Counters() },
+        self: this.identity.id,
+        signer: this.identity.signer,
+        epoch: this.epoch,
+        random: (bytes) => this.#random.bytes(bytes),
+        nowMs: () => this.nowMs(),
+        notice: (_cause, sentence) => watcher.log?.(this, sentence),
+      })
+    );
   }
 
   peerRecord(): PeerRecord {
@@ -236,16 +262,19 @@ export class Host implements Station {
     pause();
   }
 
-  arrive(from: Endpoint, sender: Station, payload: Uint8Array, sentAtMs: number): void {
-    // What was sent to an earlier process fails this one's challenge.
-    if (this.node === undefined || sentAtMs < this.startedAtMs || !(sender instanceof Host)) return;
-    if (!this.#asleep) {
-      this.node.receive(from, sender.identity.id, payload);
-    } else if ((this.#inbox.length + 1) * SOCKET_DATAGRAM_BYTES > SOCKET_BYTES) {
-      this.overflowed += 1;
-    } else {
-      this.#inbox.push({ from, sender, payload });
-    }
+  arrive(from: Endpoint, sender: Station, bytes: Uint8Array, sentAtMs: number): void {
+    if (this.node === undefined || !(sender instanceof Host)) return;
+    // What was sent to an earlier process would fail this one's challenge.
+    if (this.#channel === undefined && sentAtMs < this.startedAtMs) return;
+    if (!this.#asleep) this.#read({ from, sender, bytes });
+    else if ((this.#inbox.length + 1) * SOCKET_DATAGRAM_BYTES > SOCKET_BYTES) this.overflowed += 1;
+    else this.#inbox.push({ from, sender, bytes });
+  }
+
+  #read({ from, sender, bytes }: Waiting): void {
+    if (this.#channel === undefined) return this.node?.receive(from, sender.identity.id, bytes);
+    const opened = this.#channel.open(from, bytes);
+    if (opened !== undefined) this.node?.receive(from, opened.sender, opened.payload);
   }
 
   /** Timers fire first, then the socket is read: so it is in an event loop. */
@@ -254,9 +283,7 @@ export class Host implements Station {
     this.#turn();
     const waiting = this.#inbox;
     this.#inbox = [];
-    for (const { from, sender, payload } of waiting) {
-      this.node?.receive(from, sender.identity.id, payload);
-    }
+    for (const one of waiting) this.#read(one);
   }
 
   /** Lets the node do what is due, and comes back when it wants to be called again. */

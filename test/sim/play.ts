@@ -66,9 +66,9 @@ class Play {
   readonly #random: Random;
 
   constructor(scenario: Scenario, say: ((line: string) => void) | undefined) {
-    const { seed, nodes, keys, conditions } = scenario;
+    const { seed, nodes, keys, sealed, conditions } = scenario;
     this.#scenario = scenario;
-    this.fabric = new Fabric({ seed, nodes, keys, conditions });
+    this.fabric = new Fabric({ seed, nodes, keys, sealed, conditions });
     this.#random = this.fabric.random.fork();
     this.watch = new Watch(this.fabric, this.ledger);
     this.fabric.watcher = this.watch;

@@ -40,6 +40,7 @@ export type Scenario = {
   seed: number;
   nodes: number;
   keys: 'hashed' | 'ed25519';
+  sealed: boolean;
   /** All nodes start within this. */
   startMs: number;
   conditions: Conditions;
@@ -226,6 +227,7 @@ export function planScenario(seed: number, nodes?: number): Scenario {
     seed,
     nodes: size,
     keys: seed % 10 === 3 ? 'ed25519' : 'hashed',
+    sealed: seed % 5 === 3,
     startMs,
     conditions,
     steps,
