@@ -162,13 +162,19 @@ export class Members {
     return 'new';
   }
 
-  /** `accuser` says that `id` has been dead for `ageMs`, though not longer than we have heard it. */
+  /**
+   * `accuser` says that `id` has been gone for `ageMs`, though not longer than we have heard it. Of
+   * one that is known to be dead or to have left, the age is all that is news.
+   */
   dead(id: NodeId, version: Version, accuser: NodeId, nowMs: number, ageMs: number): Verdict {
     const member = this.#members.get(id);
     const sinceMs = Math.max(nowMs - ageMs, member?.lastHeardMs ?? -Infinity);
     const doubt = this.#doubt(id, member, version, accuser, true, sinceMs);
     if (doubt !== undefined || member === undefined) return doubt ?? 'stale';
-    if (!isActive(member)) return 'known';
+    if (!isActive(member)) {
+      member.sinceMs = Math.min(member.sinceMs, sinceMs);
+      return 'known';
+    }
     member.accuser = accuser;
     const why =
       accuser === this.#self
@@ -206,7 +212,7 @@ export class Members {
   ): Verdict | undefined {
     if (id === this.#self) return 'self';
     const order = member === undefined ? 1 : compareVersions(version, member.version);
-    if (order < 0 || member?.state === 'left') return 'stale';
+    if (order < 0) return 'stale';
     if (order === 0) return undefined;
     this.#early.delete(id);
     if (this.#early.size >= MEMBERS_MAX) {

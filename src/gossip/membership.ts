@@ -24,7 +24,7 @@ import { Awareness } from './awareness.ts';
 import { accusationKey, type BroadcastQueue, Lane } from './broadcast.ts';
 import type { Counters, GossipCounter } from './counters.ts';
 import { PROBES_MAX, RELAYS_MAX } from './limits.ts';
-import { type Member, Members } from './members.ts';
+import { isActive, type Member, Members } from './members.ts';
 import { Prober } from './prober.ts';
 import { Relays } from './relays.ts';
 import { suspicionTimes } from './suspicion.ts';
@@ -202,26 +202,35 @@ export class Membership {
 
   /** What is said against a member, as a message to itself or to others. */
   chargeAgainst(member: Member, nowMs: number): Accusation | undefined {
-    const { id: node, version, suspicion } = member;
-    if (member.state === 'dead') {
-      const accuser = member.accuser ?? this.#options.self;
-      const ageSeconds = Math.max(0, Math.floor((nowMs - member.sinceMs) / 1000));
-      return { type: MessageType.Dead, node, version, accuser, ageSeconds };
-    }
+    if (member.state === 'dead') return this.#obituary(member, nowMs);
+    const { id: node, suspicion } = member;
     const accuser = suspicion?.accusers.values().next().value;
     if (suspicion === undefined || accuser === undefined) return undefined;
     return { type: MessageType.Suspect, node, version: suspicion.version, accuser };
   }
 
-  /** What is said against the owners that `messages` tell of: a newcomer has not heard it. */
+  #obituary({ id: node, version, accuser, sinceMs }: Member, nowMs: number): Accusation {
+    const ageSeconds = Math.max(0, Math.floor((nowMs - sinceMs) / 1000));
+    return {
+      type: MessageType.Dead,
+      node,
+      version,
+      accuser: accuser ?? this.#options.self,
+      ageSeconds,
+    };
+  }
+
+  /**
+   * Which of the owners that `messages` tell of are gone, and since when: a newcomer has not heard
+   * it, and should forget them when we do.
+   */
   chargesBeside(messages: readonly Message[], nowMs: number): Message[] {
     const charges: Message[] = [];
     for (const message of messages) {
       if (message.type !== MessageType.Owners) continue;
       for (const { owner } of message.owners) {
         const member = this.members.get(owner);
-        const charge = member?.state === 'dead' && this.chargeAgainst(member, nowMs);
-        if (charge) charges.push(charge);
+        if (member !== undefined && !isActive(member)) charges.push(this.#obituary(member, nowMs));
       }
     }
     return charges;

@@ -124,7 +124,7 @@ t.test('nobody can be accused of what we are, nor of what has left', async (t) =
   t.equal(members.suspect(SELF, at(1), A, 0, 0), 'self');
   t.equal(members.dead(SELF, at(99), A, 0, 0), 'self');
   members.head(A, at(6), true, 0, 0);
-  t.equal(members.dead(A, at(6), B, 0, 0), 'stale');
+  t.equal(members.dead(A, at(6), B, 0, 0), 'known');
   t.equal(members.get(A)?.state, 'left');
 });
 
@@ -145,6 +145,20 @@ t.test('nobody is dead for longer than since it was heard', async (t) => {
   t.equal(member.sinceMs, 40_000);
   members.dead(B, at(5), C, 50_000, 30_000);
   t.equal(members.get(B)?.sinceMs, 20_000, 'of one that was never heard the age is believed');
+});
+
+t.test('who is gone has been gone since the first of all knew it', async (t) => {
+  const { members } = known();
+  const HOUR_MS = 3_600_000;
+  members.head(A, at(6), true, 2 * HOUR_MS, 0);
+  t.equal(members.dead(A, at(6), B, 2 * HOUR_MS, HOUR_MS), 'known');
+  t.equal(members.get(A)?.sinceMs, HOUR_MS);
+  t.equal(members.get(A)?.state, 'left');
+  members.dead(C, at(5), B, 2 * HOUR_MS, 0);
+  members.dead(C, at(5), D, 3 * HOUR_MS, 1.5 * HOUR_MS);
+  t.equal(members.get(C)?.sinceMs, 1.5 * HOUR_MS);
+  members.dead(C, at(5), D, 3 * HOUR_MS, 0);
+  t.equal(members.get(C)?.sinceMs, 1.5 * HOUR_MS, 'later news make it no younger');
 });
 
 t.test('a forgotten member is told of by its name', async (t) => {

@@ -161,3 +161,22 @@ t.test('a payload that is none is counted and does nothing', async (t) => {
   t.equal(node.summaryHash(), hash);
   t.same(statesOf(nodeOf(lab, 0)), members);
 });
+
+t.test('who left is forgotten by all at the same time, by newcomers too', async (t) => {
+  const lab = cluster(4);
+  nodeOf(lab, 3).node.leave();
+  lab.run(1000);
+  nodeOf(lab, 3).running = false;
+  lab.stepMs = 10_000;
+  lab.run(20 * 3_600_000);
+  lab.stepMs = 20;
+  const late = lab.add([nodeOf(lab, 0)]);
+  lab.run(10_000);
+  const { id } = nodeOf(lab, 3).node;
+  t.equal(late.node.member(id)?.state, 'left');
+  lab.stepMs = 10_000;
+  lab.run(4.1 * 3_600_000);
+  const there = lab.nodes.filter(({ running }) => running);
+  for (const { node } of there) t.equal(node.member(id), undefined);
+  t.equal(new Set(there.map(({ node }) => node.summaryHash())).size, 1);
+});
