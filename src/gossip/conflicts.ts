@@ -20,8 +20,12 @@ import type { EntryKey, Unranked } from './keys.ts';
 import { CONFLICTS_MAX, RANK_MAX } from './limits.ts';
 import { claimsOf, PeerClaims, withoutClaims } from './peer-claims.ts';
 
-/** Of its own record a loser gives nothing up before the others had time to see both claims. */
-export const TELL_MS = 3000;
+/**
+ * Of its own record a loser gives nothing up before this. The others have time to see both claims;
+ * and a node that comes back without its state directory meets its former id, which is found dead
+ * within ten seconds and is nobody to give way to.
+ */
+export const TELL_MS = 12_000;
 /** How long a conflict is shown after the loser has given way. */
 export const SHOWN_MS = 15 * 60 * 1000;
 

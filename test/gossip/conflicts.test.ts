@@ -97,7 +97,7 @@ function settle(...nodes: Node[]): void {
   for (let round = 0; round < 8; round++) {
     for (const node of nodes) {
       node.tell(...nodes.filter((other) => other !== node));
-      node.afterMs(1000);
+      node.afterMs(2000);
     }
   }
 }
@@ -139,9 +139,9 @@ t.test('a key at equal rank: the lower id keeps it, all see both names', async (
   t.equal(second.author.announced(MAC), undefined, 'the loser has let go');
   t.equal(second.replica.counts.get('conflicts.lost'), 1);
   t.equal(first.replica.counts.get('conflicts.lost'), undefined);
-  for (const node of nodes) node.afterMs(SHOWN_MS - 8000);
+  for (const node of nodes) node.afterMs(SHOWN_MS - 16_000);
   t.equal(third.seen().length, 1);
-  for (const node of nodes) node.afterMs(8000);
+  for (const node of nodes) node.afterMs(16_000);
   for (const node of nodes) {
     t.same(node.seen(), [], 'over after a while');
     t.same(
