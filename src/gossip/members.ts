@@ -195,6 +195,11 @@ export class Members {
     return expired;
   }
 
+  /** Suspects that are to be asked once more before their time is over. */
+  lastCalls(awakeMs: number): Member[] {
+    return [...this.#suspects].filter(({ suspicion }) => suspicion?.isToAskAgain(awakeMs));
+  }
+
   /** Drops a member that was dead or left for long. */
   forget(member: Member): void {
     this.#members.delete(member.id);

@@ -6,7 +6,8 @@
  * 2. Some of those who hear it probe the suspect themselves at once, so that a real death is
  *    confirmed, and a mistaken accusation is not.
  * 3. The suspect is told as well, by everyone who sends it anything. It answers with a new head.
- * 4. Whose time is over is dead. It is knocked at for ever, and told, and can still refute.
+ * 4. A suspect that nobody else suspects is asked once more before its time is over.
+ * 5. Whose time is over is dead. It is knocked at for ever, and told, and can still refute.
  * @module
  */
 
@@ -110,6 +111,9 @@ export class Membership {
     for (const member of this.members.expired(awakeMs)) {
       this.members.dead(member.id, member.version, self, nowMs, 0);
       this.#spreadDeath(member);
+    }
+    for (const member of this.members.lastCalls(awakeMs)) {
+      this.#prober.probe(member, awakeMs, nowMs);
     }
     this.#prober.tick(awakeMs, nowMs);
     this.#relays.tick(nowMs);

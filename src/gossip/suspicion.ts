@@ -14,6 +14,9 @@ const MAX_FACTOR = 6;
 /** Further accusers that bring the time-out down to its minimum. */
 const CONFIRMATIONS = 2;
 
+/** So long before a suspect nobody else suspects is buried, it is asked for the last time. */
+const LAST_CALL_MS = 3000;
+
 export type SuspicionTimes = { minMs: number; maxMs: number; confirmations: number };
 
 /** The times for a cluster of `members` (ourselves and the suspect included). */
@@ -29,6 +32,7 @@ export class Suspicion {
   readonly accusers: Set<NodeId>;
   readonly #startMs: number;
   readonly #times: SuspicionTimes;
+  #askedAgain = false;
 
   /** `nowMs` is time awake. */
   constructor(version: Version, accuser: NodeId, nowMs: number, times: SuspicionTimes) {
@@ -54,5 +58,16 @@ export class Suspicion {
     if (confirmations === 0) return this.#startMs + minMs;
     const share = Math.log(this.accusers.size) / Math.log(confirmations + 1);
     return this.#startMs + Math.max(minMs, maxMs - share * (maxMs - minMs));
+  }
+
+  /**
+   * True once, shortly before the deadline of a suspicion that nobody confirmed: the suspect may
+   * never have heard of it.
+   */
+  isToAskAgain(awakeMs: number): boolean {
+    const soon = awakeMs >= this.deadlineMs - LAST_CALL_MS;
+    if (this.#askedAgain || this.accusers.size > 1 || !soon) return false;
+    this.#askedAgain = true;
+    return true;
   }
 }
