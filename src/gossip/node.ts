@@ -272,6 +272,7 @@ export class GossipNode {
       owners: { size: store.ownerCount, max: MEMBERS_MAX },
       items: { size: store.itemCount, max: ITEMS_MAX },
       visitors: { size: this.#directory.visitorCount, max: MEMBERS_MAX },
+      chases: { size: this.#sync.chaseCount, max: MEMBERS_MAX },
       broadcasts: { size: this.#queue.size, max: BROADCASTS_MAX },
       ...this.#membership.sizes(),
       ...this.#knocker.sizes(),
