@@ -21,8 +21,11 @@ import { type Arena, IOVEC_BYTES, MMSGHDR_BYTES, MMSGHDR_LENGTH, MSGHDR } from '
 import type { Ingress } from './ingress.ts';
 import type { Endpoint } from './link.ts';
 
-/** Datagrams (or trains) taken from a socket in one call. */
+/** Datagrams (or trains) taken from a socket in one call: at most, and where trains are long. */
 const BURST_MESSAGES = 64;
+const BURST_MESSAGES_MIN = 8;
+/** What one call should bring: as much as is still in the processor's cache when it is written. */
+const BURST_BYTES = 512 * 1024;
 /** Largest datagram or train that IPv4 can carry, and a little slack. */
 const BUFFER_BYTES = 65536 + 64;
 /** How often one receive is tried again after an error. */
@@ -40,6 +43,8 @@ export class Receiver {
   readonly #names: number;
   readonly #controls: number;
   readonly #buffers: number;
+  /** How many messages the next call asks for. */
+  #burst = BURST_MESSAGES;
   // Ancillary data of the message in hand.
   #segmentBytes = 0;
   #tos = 0;
@@ -82,7 +87,7 @@ export class Receiver {
       count = libc.recvmmsg(
         endpoint.sockets[0] as number,
         base + this.#messages,
-        BURST_MESSAGES,
+        this.#burst,
         MSG_DONTWAIT,
         0,
       );
@@ -101,6 +106,7 @@ export class Receiver {
       return 0;
     }
     endpoint.receiveErrors = 0;
+    let bytes = 0;
     for (let i = 0; i < count; i++) {
       const at = this.#messages + i * MMSGHDR_BYTES;
       this.#readControl(
@@ -108,6 +114,7 @@ export class Receiver {
         view.getUint32(at + MSGHDR.CONTROL_LENGTH, true),
       );
       const length = view.getUint32(at + MMSGHDR_LENGTH, true);
+      bytes += length;
       const flags = view.getUint32(at + MSGHDR.FLAGS, true);
       const source = view.getUint32(this.#names + i * NAME_BYTES + 4);
       this.#ingress.message(
@@ -122,7 +129,14 @@ export class Receiver {
       this.#rearm(i);
     }
     this.#ingress.flush();
+    this.#adapt(count, bytes);
     return count;
+  }
+
+  /** Sizes the next call after what one message of the last brought: trains or small packets. */
+  #adapt(count: number, bytes: number): void {
+    const fitting = Math.floor((BURST_BYTES * count) / Math.max(bytes, 1));
+    this.#burst = Math.max(BURST_MESSAGES_MIN, Math.min(fitting, BURST_MESSAGES));
   }
 
   /** Takes TOS and train segment size from the control messages at `at`. */
