@@ -100,12 +100,13 @@ export class Egress {
   readonly #tooBig: TooBig;
   readonly #segmenter: Segmenter;
   readonly #slots: number;
-  readonly #sourcePorts = new SourcePorts();
+  readonly #sourcePorts: SourcePorts;
   #nowMs = 0;
 
   constructor(arena: Arena, layout: Layout, trains: Trains, peers: PeerTable, tooBig: TooBig) {
     this.#arena = arena;
     this.#layout = layout;
+    this.#sourcePorts = new SourcePorts(layout.queues <= 1);
     this.#trains = trains;
     this.#peers = peers;
     this.#tooBig = tooBig;
