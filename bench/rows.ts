@@ -118,7 +118,7 @@ export const bars: readonly Bar[] = [
   { row: 'tcp1', variant: 'fou', against: kernel, bar: 0.5, goal: 0.8 },
   { row: 'tcp1', variant: 'ipip', against: { variant: 'c-ipip' }, bar: 3, goal: 6 },
   { row: 'tcp1', variant: 'fou-off', against: { variant: 'c-udp' }, bar: 0.6, goal: 1 },
-  { row: 'udp1', variant: 'vxlan', against: kernel, bar: 1.5, goal: 2.4 },
+  { row: 'udp1', variant: 'vxlan', against: kernel, bar: 1.4, goal: 2.4 },
   { row: 'udp64Flows', variant: 'vxlan', against: kernel, bar: 0.9, goal: 1.5 },
   { row: 'udp16Peers', variant: 'vxlan', against: kernel, bar: 0.8, goal: 1.2 },
   { row: 'udpOverload', variant: 'vxlan', against: { row: 'udp1' }, bar: 0.85, goal: 0.95 },

@@ -91,7 +91,8 @@ async function run(note: Note): Promise<string | undefined> {
       await addKernelVxlan([endOf(sender)], KERNEL, everyone);
       note(ROW, 'kernel', await measure(sender, peers));
       await removeKernelVxlan([endOf(sender)], KERNEL);
-      await runFanway(sender, ['up', ...fan, 'bridge', KERNEL.bridge, '--encap', 'vxlan']);
+      const options = ['bridge', KERNEL.bridge, '--encap', 'vxlan', '--no-masquerade'];
+      await runFanway(sender, ['up', ...fan, ...options]);
       note(ROW, 'vxlan', await measure(sender, peers));
       await runFanway(sender, ['down', ...fan]);
     }

@@ -9,7 +9,8 @@ import { Service } from '../control/service.ts';
 import { LOCK_FD } from '../control/supervise.ts';
 import { ExitCode, usageError } from '../errors.ts';
 import { createLog } from '../log.ts';
-import type { Verb } from './verb.ts';
+import { DATA_FLAGS, DATA_OPTIONS, readDataOptions } from './data-options.ts';
+import { noMore, takeFlags, type Verb } from './verb.ts';
 
 /** The router lock that came with us, or a fresh one when started by hand. */
 function holdLock(run: RunDirectory): Lock {
@@ -26,15 +27,22 @@ function holdLock(run: RunDirectory): Lock {
 export const control: Verb = {
   name: '__control',
   summary: 'the control process (started by up)',
-  usage: ['__control'],
-  options: [],
+  usage: ['__control [OPTIONS]'],
+  options: DATA_OPTIONS,
   examples: [['fanway up 250.0.0.0/8 eth0/16', 'starts it']],
-  async run(_args, io) {
+  async run(args, io) {
+    const { flags, rest } = takeFlags(args, DATA_FLAGS);
+    noMore(rest, '__control');
     const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
     run.create();
     const lock = holdLock(run);
     const log = createLog({ timestamps: true, write: (line) => io.err(line) });
-    const service = await Service.start({ run, log, mode: 'background' });
+    const service = await Service.start({
+      run,
+      log,
+      mode: 'background',
+      ...readDataOptions(flags),
+    });
     await service.done;
     lock.release();
     return ExitCode.Ok;

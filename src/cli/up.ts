@@ -8,11 +8,18 @@ import { readSnapshot } from '../control/read-snapshot.ts';
 import { openHost } from '../control/real-host.ts';
 import { recover } from '../control/recover.ts';
 import { type Lock, RunDirectory } from '../control/run-directory.ts';
-import { Service } from '../control/service.ts';
+import { type DataOptions, Service } from '../control/service.ts';
 import type { FanRecord } from '../control/snapshot.ts';
 import { startRouter, waitReady } from '../control/supervise.ts';
 import { ExitCode } from '../errors.ts';
 import { createLog, type Log } from '../log.ts';
+import {
+  DATA_FLAGS,
+  DATA_OPTIONS,
+  dataArguments,
+  readDataOptions,
+  requireSame,
+} from './data-options.ts';
 import { FAN_OPTIONS, type NamedRequest, readRequests } from './fan-requests.ts';
 import { refusalError } from './plan-text.ts';
 import { requireNetAdmin } from './privilege.ts';
@@ -114,10 +121,11 @@ async function runForeground(
   lock: Lock,
   requests: readonly NamedRequest[],
   flags: ReadonlyMap<string, string>,
+  data: DataOptions,
   io: Io,
 ): Promise<void> {
   const log = createLog({ write: (line) => io.err(line) });
-  const service = await Service.start({ run, log, mode: 'foreground' });
+  const service = await Service.start({ run, log, mode: 'foreground', ...data });
   try {
     for (const { request, where } of requests) {
       report(await service.router.up(request), where, flags, io);
@@ -140,6 +148,7 @@ export const up: Verb = {
   ],
   options: [
     ...FAN_OPTIONS,
+    ...DATA_OPTIONS,
     ['--foreground', 'stay until SIGTERM or SIGINT, then take everything back'],
     ['--json', 'print the plan that was carried out'],
   ],
@@ -155,7 +164,9 @@ export const up: Verb = {
       '--file': 'value',
       '--foreground': 'switch',
       '--json': 'switch',
+      ...DATA_FLAGS,
     });
+    const data = readDataOptions(flags);
     const requests = readRequests(rest, flags, io).filter(({ request }) => {
       if (request.off) io.out('off: known, and not brought up; leave `off` out to bring it up\n');
       return !request.off;
@@ -172,13 +183,14 @@ export const up: Verb = {
       await cleanUp(run, io);
       await checkAll(run, requests);
       if (flags.has('--foreground')) {
-        await runForeground(run, lock, requests, flags, io);
+        await runForeground(run, lock, requests, flags, data, io);
         return ExitCode.Ok;
       }
-      await startRouter(run, free);
+      await startRouter(run, free, dataArguments(data));
       free.release();
     } else {
       await waitReady(run);
+      await requireSame(run, data);
     }
     try {
       names = await askRouter(run, requests, flags, io);

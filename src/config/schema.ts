@@ -81,6 +81,11 @@ function setting(
   };
 }
 
+/** Most data processes of a router. */
+export const QUEUES_MAX = 8;
+/** Longest busy polling, microseconds. */
+export const BUSY_POLL_US_MAX = 100_000;
+
 export const SETTINGS: readonly Setting[] = [
   setting('router', 'log-level', 'choice', 'info', 'How much is written to stderr.', {
     choices: ['error', 'warn', 'info', 'debug'],
@@ -88,7 +93,7 @@ export const SETTINGS: readonly Setting[] = [
   setting('router', 'queues', 'integer', '1', 'Data processes (and device queues) per link.', {
     unit: 'processes',
     min: 1,
-    max: 8,
+    max: QUEUES_MAX,
     reloadable: false,
   }),
   setting(
@@ -97,7 +102,7 @@ export const SETTINGS: readonly Setting[] = [
     'integer',
     '0',
     'Keep asking this long after traffic before sleeping; lower latency for a busy core.',
-    { unit: 'microseconds', min: 0, max: 100_000, reloadable: false },
+    { unit: 'microseconds', min: 0, max: BUSY_POLL_US_MAX, reloadable: false },
   ),
   setting(
     'gossip',

@@ -58,6 +58,7 @@ export class DataPlane extends EventEmitter {
         new DataProcess({
           log: options.log,
           recordDirectory: options.recordDirectory,
+          queues: options.queues,
           busyPollUs: options.busyPollUs ?? 0,
           onRestart: (reason) => this.emit('restarted', reason),
         }),

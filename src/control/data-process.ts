@@ -85,11 +85,15 @@ export class DataProcess {
   /** The tail of starts and stops: each waits for the one before it. */
   #turn: Promise<unknown> = Promise.resolve();
 
-  /** @param options.recordDirectory where running processes are noted for a successor of control */
+  /**
+   * @param options.queues how many data processes share the links
+   * @param options.recordDirectory where running processes are noted for a successor of control
+   */
   constructor(options: {
     log: Log;
     onRestart: (reason: string) => void;
     recordDirectory: string | undefined;
+    queues: number;
     busyPollUs: number;
   }) {
     this.#log = options.log;
@@ -97,6 +101,7 @@ export class DataProcess {
     this.#onRestart = options.onRestart;
     this.#layout = new Layout(this.#memory.buffer);
     this.#layout.initialize();
+    this.#layout.queues = options.queues;
     this.#layout.busyPollUs = options.busyPollUs;
   }
 

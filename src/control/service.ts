@@ -33,13 +33,18 @@ const SETTLE_MS = 200;
 
 export type ServiceMode = 'background' | 'foreground' | 'daemon';
 
-export type ServiceOptions = {
+/** How the data processes of a router work; decided when it starts. */
+export type DataOptions = {
+  /** Data processes, each with its own device queue and sockets; 1 unless given. */
+  queues?: number;
+  /** Microseconds a data process spins before it sleeps; 0 unless given. */
+  busyPollUs?: number;
+};
+
+export type ServiceOptions = DataOptions & {
   run: RunDirectory;
   log: Log;
   mode: ServiceMode;
-  queues?: number;
-  /** Microseconds a data process spins before it sleeps. */
-  busyPollUs?: number;
   /** Which links of a killed predecessor are taken over; all of them unless given. */
   wants?: (request: FanRequest) => boolean;
   /** Called by the admin socket's reload. */
@@ -53,6 +58,8 @@ export class Service {
   readonly gossip: GossipService;
   readonly #host: RealHost;
   readonly #options: ServiceOptions;
+  readonly #queues: number;
+  readonly #busyPollUs: number;
   readonly #startedAtMs = performance.now();
   readonly #rates = new RateMeter();
   #sampling: NodeJS.Timeout | undefined;
@@ -68,11 +75,13 @@ export class Service {
   private constructor(options: ServiceOptions) {
     const { run, log } = options;
     this.#options = options;
+    this.#queues = options.queues ?? 1;
+    this.#busyPollUs = options.busyPollUs ?? 0;
     this.#host = openHost(run);
     this.tunnels = new TunnelSet(async () => {
       const plane = await openDataPlane({
-        queues: options.queues ?? 1,
-        busyPollUs: options.busyPollUs ?? 0,
+        queues: this.#queues,
+        busyPollUs: this.#busyPollUs,
         log,
         run,
       });
@@ -194,6 +203,8 @@ export class Service {
       pid: process.pid,
       runDirectory: this.#options.run.path,
       mode: this.#options.mode,
+      queues: this.#queues,
+      busyPollUs: this.#busyPollUs,
       uptimeMs: Math.round(performance.now() - this.#startedAtMs),
       links: this.router.links.map((link) =>
         linkStatus(link, processes, this.#rates.of(link.spec.name)),

@@ -46,6 +46,9 @@ export type RouterStatus = {
   pid: number;
   runDirectory: string;
   mode: string;
+  /** Data processes, and how long each spins before it sleeps, µs. */
+  queues: number;
+  busyPollUs: number;
   uptimeMs: number;
   links: LinkStatus[];
   processes: DataProcessStatus[];

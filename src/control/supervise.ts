@@ -50,12 +50,17 @@ function openLog(run: RunDirectory): number {
 
 /**
  * Starts a router that outlives this process, and returns when it answers.
+ * @param words further arguments of `fanway __control`, kept for each of its restarts
  * @throws FanwayError `router-start` with the end of its log.
  */
-export async function startRouter(run: RunDirectory, lock: Lock): Promise<void> {
+export async function startRouter(
+  run: RunDirectory,
+  lock: Lock,
+  words: readonly string[] = [],
+): Promise<void> {
   const log = openLog(run);
   const before = fstatSync(log).size;
-  const command = [process.execPath, join(distDirectory(), 'fanway.js'), '__control'];
+  const command = [process.execPath, join(distDirectory(), 'fanway.js'), '__control', ...words];
   const child = spawn('/bin/sh', ['-c', SUPERVISE_SCRIPT, 'fanway-supervise', ...command], {
     stdio: ['ignore', log, log, lock.fd],
     detached: true,

@@ -43,6 +43,7 @@ export type PacketKernel = {
     prefixBytes: number,
     isTcp: number,
     datagramBytes: number,
+    stride: number,
     at: number,
     countMax: number,
     identification: number,

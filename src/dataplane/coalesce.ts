@@ -190,11 +190,11 @@ export class Coalescer {
   }
 
   /**
-   * Joins, all in one go, up to `countMax` datagrams of `datagramBytes` at `at` (shim included) to
-   * the packet pushed last, as far as they continue its flow exactly. Returns how many; the caller
+   * Joins, all in one go, up to `countMax` datagrams of `datagramBytes` (shim included), the first
+   * at `at` and each `stride` bytes behind the one before, to the packet pushed last, as far as they continue its flow exactly. Returns how many; the caller
    * sends the others the careful way.
    */
-  joinRun(at: number, datagramBytes: number, countMax: number): number {
+  joinRun(at: number, datagramBytes: number, stride: number, countMax: number): number {
     const slot = this.#lastSlot;
     if (slot < 0 || this.#unfinished[slot] === 1) return 0;
     const { shimBytes } = this.#link[slot] as DataLink;
@@ -218,6 +218,7 @@ export class Coalescer {
       prefixBytes,
       isTcp ? 1 : 0,
       datagramBytes,
+      stride,
       at,
       Math.max(0, Math.min(countMax, SEGMENTS_MAX - segments, room)),
       hasDf ? -1 : (id + segments) & 0xffff,

@@ -5,7 +5,7 @@
  *   2. frame and header checks, cheapest first   packet
  *   3. source check, destination → peer          (arithmetic on the address)
  *   4. MTU check, "too big" answered
- *   5. shim, TOS, source port; super-packets cut  segment.ts
+ *   5. shim, TOS, source port; super-packets cut  source-ports.ts, segment.ts
  *   6. appended to a train, sent with the burst   trains.ts
  *
  * No packet throws, none allocates; each that ends here adds to exactly one drop counter.
@@ -60,6 +60,7 @@ import type { Arena } from './arena.ts';
 import type { DataLink } from './link.ts';
 import type { PeerTable } from './peers.ts';
 import { Segmenter } from './segment.ts';
+import { SourcePorts } from './source-ports.ts';
 import type { TooBig } from './too-big.ts';
 import type { Trains } from './trains.ts';
 
@@ -99,11 +100,13 @@ export class Egress {
   readonly #tooBig: TooBig;
   readonly #segmenter: Segmenter;
   readonly #slots: number;
+  readonly #sourcePorts: SourcePorts;
   #nowMs = 0;
 
   constructor(arena: Arena, layout: Layout, trains: Trains, peers: PeerTable, tooBig: TooBig) {
     this.#arena = arena;
     this.#layout = layout;
+    this.#sourcePorts = new SourcePorts(layout.queues <= 1);
     this.#trains = trains;
     this.#peers = peers;
     this.#tooBig = tooBig;
@@ -114,6 +117,7 @@ export class Egress {
   /** Moves up to one burst from the link's device to the underlay; returns packets read. */
   readBurst(link: DataLink, nowMs: number): number {
     this.#nowMs = nowMs;
+    this.#sourcePorts.nextBurst();
     const vnetBytes = link.vnetHeader ? VIRTIO_NET_BYTES : 0;
     const { base } = this.#arena;
     let slot = 0;
@@ -258,7 +262,10 @@ export class Egress {
     let socket = sockets[0] as number;
     if (sockets.length > 1) {
       // The first socket listens; the others are the pool of source ports.
-      socket = sockets[1 + (flowHash(view, l3) % (sockets.length - 1))] as number;
+      const count = sockets.length - 1;
+      const isBulk = l4Bytes !== 0;
+      const port = this.#sourcePorts.choose(flowHash(view, l3), count, isBulk, this.#nowMs);
+      socket = sockets[1 + port] as number;
     }
     const tos = encapsulateTos(link.dscpMode, getIpv4Tos(view, l3));
     // The shim takes the virtio-net header's place, so what that says is used first.

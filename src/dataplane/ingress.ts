@@ -59,7 +59,7 @@ import {
 } from '../wire/vxlan.ts';
 import type { Arena } from './arena.ts';
 import type { Coalescer } from './coalesce.ts';
-import type { DataLink, Endpoint } from './link.ts';
+import { type DataLink, type Endpoint, ownerOf } from './link.ts';
 
 const RECEIVED = ingressIndex('received');
 const RECEIVED_BYTES = ingressIndex('receivedBytes');
@@ -114,6 +114,7 @@ export class Ingress {
   ): void {
     const first = endpoint.links[0];
     if (first === undefined) return;
+    this.#joinable = undefined;
     if (segmentBytes <= 0 || segmentBytes >= length) {
       this.#datagram(endpoint, first, offset, length, source, tos, truncated);
       return;
@@ -136,15 +137,24 @@ export class Ingress {
       this.#datagram(endpoint, first, at, bytes, source, tos, truncated);
       at += bytes;
       const more = Math.floor((end - at) / segmentBytes);
-      if (more > 0) at += this.#joinRun(at, segmentBytes, more) * segmentBytes;
+      if (more > 0) at += this.#joinRun(at, segmentBytes, segmentBytes, more) * segmentBytes;
     }
   }
 
+  /**
+   * Takes more like the datagram of the last {@link message}, as far as they continue its flow: up
+   * to `count` of its `length`, source and TOS, whole, `stride` bytes apart. Returns how many.
+   */
+  more(endpoint: Endpoint, at: number, length: number, stride: number, count: number): number {
+    // A raw socket's have an outer header each, which nobody has looked at yet.
+    return endpoint.isRaw ? 0 : this.#joinRun(at, length, stride, count);
+  }
+
   /** What follows a checked segment with the same headers has passed the same checks. */
-  #joinRun(at: number, segmentBytes: number, more: number): number {
+  #joinRun(at: number, segmentBytes: number, stride: number, more: number): number {
     const link = this.#joinable;
     if (link === undefined) return 0;
-    const joined = this.#coalescer.joinRun(at, segmentBytes, more);
+    const joined = this.#coalescer.joinRun(at, segmentBytes, stride, more);
     const { counters } = link;
     const cell = ECN_BASE + this.#ecnCell;
     counters[RECEIVED] = (counters[RECEIVED] as number) + joined;
@@ -245,12 +255,7 @@ export class Ingress {
     const links = endpoint.linksOf(vni);
     if (links === undefined || links.length === 1) return links?.[0];
     // Overlays such as 10.0.0.0/8 and 10.0.0.0/16 share a VNI: the longest prefix decides.
-    const destination = this.#frameDestination(frame, end);
-    for (let i = 0; i < links.length; i++) {
-      const link = links[i] as DataLink;
-      if ((destination & link.overlayMask) >>> 0 === link.overlayBase) return link;
-    }
-    return links[0];
+    return ownerOf(links, this.#frameDestination(frame, end)) ?? links[0];
   }
 
   /** Where a frame wants to go: IPv4 destination or ARP target, −1 otherwise. */
@@ -266,13 +271,7 @@ export class Ingress {
 
   #linkByDestination(endpoint: Endpoint, l3: number, end: number): DataLink | undefined {
     if (end - l3 < IPV4_HEADER_BYTES) return undefined;
-    const destination = getIpv4Destination(this.#arena.view, l3);
-    const { links } = endpoint;
-    for (let i = 0; i < links.length; i++) {
-      const link = links[i] as DataLink;
-      if ((destination & link.overlayMask) >>> 0 === link.overlayBase) return link;
-    }
-    return undefined;
+    return ownerOf(endpoint.links, getIpv4Destination(this.#arena.view, l3));
   }
 
   /** The inner frame (bridged) or packet (routed) of a peer: `length` bytes at `frame`. */

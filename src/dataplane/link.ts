@@ -90,6 +90,18 @@ export class Endpoint {
   }
 }
 
+/**
+ * The first of `links` whose overlay contains `destination`: the closest, as an endpoint keeps them
+ * by falling prefix length.
+ */
+export function ownerOf(links: readonly DataLink[], destination: number): DataLink | undefined {
+  for (let i = 0; i < links.length; i++) {
+    const link = links[i] as DataLink;
+    if ((destination & link.overlayMask) >>> 0 === link.overlayBase) return link;
+  }
+  return undefined;
+}
+
 export class DataLink {
   readonly id: number;
   readonly encap: number;

@@ -14,6 +14,7 @@ import { DeviceWriter } from './device-writer.ts';
 import { Egress } from './egress.ts';
 import { ErrorQueue } from './errors.ts';
 import { Ingress } from './ingress.ts';
+import { Linger, Way } from './linger.ts';
 import { DataLink, Endpoint } from './link.ts';
 import { PeerTable } from './peers.ts';
 import { Receiver } from './receive.ts';
@@ -49,10 +50,14 @@ export class Loop {
   readonly #receiver: Receiver;
   readonly #errors: ErrorQueue;
   readonly #pollfds: number;
+  readonly #linger: Linger;
   readonly #roles: number[] = [];
   readonly #owners: number[] = [];
   readonly #descriptors: number[] = [];
   readonly #scratch: number;
+  /** Packets and trains that the round in hand has moved, and which way the last one went. */
+  #moved = 0;
+  #way: number = Way.Out;
   #generation = -1;
   #orphanedAtMs = 0;
   /** Descriptors, by index, that are left out of the poll set for a while. */
@@ -104,6 +109,13 @@ export class Loop {
       this.#arena.view.setInt32(this.#pollfds + i * POLLFD_BYTES, fd, true);
       this.#arena.view.setUint16(this.#pollfds + i * POLLFD_BYTES + 4, POLLIN, true);
     }
+    const pollAddress = this.#arena.base + this.#pollfds;
+    const count = this.#descriptors.length;
+    this.#linger = new Linger({
+      ready: () => libc.poll(pollAddress, count, 0),
+      giveWay: () => libc.sched_yield(),
+      nowMs: () => performance.now(),
+    });
   }
 
   #watch(role: number, owner: number, fd: number): void {
@@ -146,15 +158,17 @@ export class Loop {
       if (ready <= 0) continue;
       const first = this.#links[0];
       if (first !== undefined) first.counters[ROUNDS] = (first.counters[ROUNDS] as number) + 1;
+      this.#moved = 0;
       for (let i = 0; i < count; i++) {
         const revents = view.getUint16(this.#pollfds + i * POLLFD_BYTES + 6, true);
         if (revents !== 0) this.#serve(i, revents, nowMs);
       }
+      this.#linger.note(this.#moved, this.#way);
     }
     layout.setWorkerState(WorkerState.Stopped);
   }
 
-  /** Sleeps until something is ready; spins for the configured time first after activity. */
+  /** Sleeps until something is ready; after activity it waits awake first, if told to or if it pays. */
   #wait(pollAddress: number, count: number, active: boolean): number {
     const { busyPollUs } = this.#layout;
     if (busyPollUs > 0 && active) {
@@ -163,6 +177,9 @@ export class Loop {
         const ready = libc.poll(pollAddress, count, 0);
         if (ready !== 0) return ready;
       } while (performance.now() < until);
+    } else if (active) {
+      const ready = this.#linger.wait();
+      if (ready !== 0) return ready;
     }
     return libc.poll(pollAddress, count, this.#resting.length > 0 ? REST_MS : IDLE_BEAT_MS);
   }
@@ -172,7 +189,7 @@ export class Loop {
     switch (this.#roles[index]) {
       case Role.Device: {
         const link = this.#links[owner] as DataLink;
-        this.#egress.readBurst(link, nowMs);
+        this.#noteMoved(this.#egress.readBurst(link, nowMs), Way.Out);
         if ((revents & POLLNVAL) !== 0) this.#ignore(index);
         else if (link.readErrors >= FAILURES_MAX) this.#rest(index, nowMs);
         break;
@@ -183,7 +200,9 @@ export class Loop {
           this.#errors.drain(endpoint, this.#descriptors[index] as number, nowMs);
         }
         // On an error too: receiving is what clears one that has no text in the error queue.
-        if ((revents & (POLLIN | POLLERR)) !== 0) this.#receiver.receiveBurst(endpoint, nowMs);
+        if ((revents & (POLLIN | POLLERR)) !== 0) {
+          this.#noteMoved(this.#receiver.receiveBurst(endpoint, nowMs), Way.In);
+        }
         if ((revents & POLLNVAL) !== 0) this.#ignore(index);
         else if (endpoint.receiveErrors >= FAILURES_MAX) this.#rest(index, nowMs);
         break;
@@ -198,6 +217,12 @@ export class Loop {
       default:
         this.#refresh();
     }
+  }
+
+  #noteMoved(packets: number, way: number): void {
+    if (packets === 0) return;
+    this.#moved += packets;
+    this.#way = way;
   }
 
   /** Takes a descriptor out of the poll set (a negative one is skipped by poll). */

@@ -21,8 +21,11 @@ import { type Arena, IOVEC_BYTES, MMSGHDR_BYTES, MMSGHDR_LENGTH, MSGHDR } from '
 import type { Ingress } from './ingress.ts';
 import type { Endpoint } from './link.ts';
 
-/** Datagrams (or trains) taken from a socket in one call. */
+/** Datagrams (or trains) taken from a socket in one call: at most, and where trains are long. */
 const BURST_MESSAGES = 64;
+const BURST_MESSAGES_MIN = 8;
+/** What one call should bring: as much as is still in the processor's cache when it is written. */
+const BURST_BYTES = 512 * 1024;
 /** Largest datagram or train that IPv4 can carry, and a little slack. */
 const BUFFER_BYTES = 65536 + 64;
 /** How often one receive is tried again after an error. */
@@ -40,6 +43,8 @@ export class Receiver {
   readonly #names: number;
   readonly #controls: number;
   readonly #buffers: number;
+  /** How many messages the next call asks for. */
+  #burst = BURST_MESSAGES;
   // Ancillary data of the message in hand.
   #segmentBytes = 0;
   #tos = 0;
@@ -82,7 +87,7 @@ export class Receiver {
       count = libc.recvmmsg(
         endpoint.sockets[0] as number,
         base + this.#messages,
-        BURST_MESSAGES,
+        this.#burst,
         MSG_DONTWAIT,
         0,
       );
@@ -101,28 +106,81 @@ export class Receiver {
       return 0;
     }
     endpoint.receiveErrors = 0;
-    for (let i = 0; i < count; i++) {
+    let bytes = 0;
+    let alikeEnd = 0;
+    for (let i = 0; i < count; ) {
+      if (i >= alikeEnd) alikeEnd = this.#endOfAlike(i, count);
       const at = this.#messages + i * MMSGHDR_BYTES;
-      this.#readControl(
-        this.#controls + i * CONTROL_BYTES,
-        view.getUint32(at + MSGHDR.CONTROL_LENGTH, true),
-      );
+      const buffer = this.#buffers + i * BUFFER_BYTES;
       const length = view.getUint32(at + MMSGHDR_LENGTH, true);
-      const flags = view.getUint32(at + MSGHDR.FLAGS, true);
-      const source = view.getUint32(this.#names + i * NAME_BYTES + 4);
       this.#ingress.message(
         endpoint,
-        this.#buffers + i * BUFFER_BYTES,
+        buffer,
         length,
-        source,
+        view.getUint32(this.#names + i * NAME_BYTES + 4),
         this.#tos,
         this.#segmentBytes,
-        (flags & (MSG_TRUNC | MSG_CTRUNC)) !== 0,
+        this.#isCutOff(at),
       );
-      this.#rearm(i);
+      let next = i + 1;
+      if (next < alikeEnd) {
+        const more = alikeEnd - next;
+        next += this.#ingress.more(endpoint, buffer + BUFFER_BYTES, length, BUFFER_BYTES, more);
+      }
+      bytes += (next - i) * length;
+      for (; i < next; i++) this.#rearm(i);
     }
     this.#ingress.flush();
+    this.#adapt(count, bytes);
     return count;
+  }
+
+  #isCutOff(header: number): boolean {
+    return (
+      (this.#arena.view.getUint32(header + MSGHDR.FLAGS, true) & (MSG_TRUNC | MSG_CTRUNC)) !== 0
+    );
+  }
+
+  /**
+   * Reads the ancillary data of `message` and returns where the messages end that are single
+   * datagrams of the same length, source and ancillary data: they may continue its flow.
+   */
+  #endOfAlike(message: number, count: number): number {
+    const { view } = this.#arena;
+    const at = this.#messages + message * MMSGHDR_BYTES;
+    this.#readControl(
+      this.#controls + message * CONTROL_BYTES,
+      view.getUint32(at + MSGHDR.CONTROL_LENGTH, true),
+    );
+    let end = message + 1;
+    if (this.#segmentBytes !== 0) return end;
+    const tos = this.#tos;
+    const length = view.getUint32(at + MMSGHDR_LENGTH, true);
+    const source = view.getUint32(this.#names + message * NAME_BYTES + 4);
+    for (; end < count; end++) {
+      const header = this.#messages + end * MMSGHDR_BYTES;
+      if (
+        view.getUint32(header + MMSGHDR_LENGTH, true) !== length ||
+        view.getUint32(this.#names + end * NAME_BYTES + 4) !== source ||
+        this.#isCutOff(header)
+      ) {
+        break;
+      }
+      this.#readControl(
+        this.#controls + end * CONTROL_BYTES,
+        view.getUint32(header + MSGHDR.CONTROL_LENGTH, true),
+      );
+      if (this.#segmentBytes !== 0 || this.#tos !== tos) break;
+    }
+    this.#segmentBytes = 0;
+    this.#tos = tos;
+    return end;
+  }
+
+  /** Sizes the next call after what one message of the last brought: trains or small packets. */
+  #adapt(count: number, bytes: number): void {
+    const fitting = Math.floor((BURST_BYTES * count) / Math.max(bytes, 1));
+    this.#burst = Math.max(BURST_MESSAGES_MIN, Math.min(fitting, BURST_MESSAGES));
   }
 
   /** Takes TOS and train segment size from the control messages at `at`. */

@@ -4,8 +4,8 @@
  * `sendmmsg`. Nothing is copied: a datagram is one or two iovecs into the arena.
  *
  * A train closes when a datagram of another size follows; a shorter one may be its last. Trains go
- * out in the order in which they were opened, and a flow always maps to one key, so a flow keeps
- * its order.
+ * out in the order in which they were opened, and a flow has one key as long as a flush lasts, so a
+ * flow keeps its order.
  * @module
  */
 

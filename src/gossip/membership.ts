@@ -26,12 +26,14 @@ import { accusationKey, type BroadcastQueue, Lane } from './broadcast.ts';
 import type { Counters, GossipCounter } from './counters.ts';
 import { PROBES_MAX, RELAYS_MAX } from './limits.ts';
 import { isActive, type Member, Members } from './members.ts';
-import { Prober } from './prober.ts';
+import { Prober, pickSome } from './prober.ts';
 import { Relays } from './relays.ts';
 import { suspicionTimes } from './suspicion.ts';
 
 /** So many nodes, on average, probe a suspect as soon as they hear of it. */
 const SECOND_OPINIONS = 4;
+/** Dead members that are told of with each digest. */
+const DIGEST_OBITUARIES = 8;
 /** A member is told what is said against it at most this often by one node. */
 const TELL_INTERVAL_MS = 500;
 /** Who was heard from so lately is not buried on somebody's word, but asked. */
@@ -226,11 +228,17 @@ export class Membership {
 
   /**
    * Which of the owners that `messages` tell of are gone, and since when: a newcomer has not heard
-   * it, and should forget them when we do.
+   * it, and should forget them when we do. Some of the dead go with each digest, for one that was
+   * cut off when they died; who has left says so in its own head.
    */
   chargesBeside(messages: readonly Message[], nowMs: number): Message[] {
     const charges: Message[] = [];
     for (const message of messages) {
+      if (message.type === MessageType.Digest) {
+        const dead = [...this.members.all()].filter(({ state }) => state === 'dead');
+        const some = pickSome(dead, DIGEST_OBITUARIES, this.#options.random);
+        charges.push(...some.map((member) => this.#obituary(member, nowMs)));
+      }
       if (message.type !== MessageType.Owners) continue;
       for (const { owner } of message.owners) {
         const member = this.members.get(owner);

@@ -132,7 +132,7 @@ export class GossipNode {
       pick: () => pickSome(this.#members.active(), 1, random)[0]?.id,
       send: (node, messages) => {
         const to = this.#directory.endpointOf(node);
-        if (to !== undefined) send(to, messages);
+        if (to !== undefined) this.#answer(to, messages);
       },
       pull: (peer, wants) => this.#pull(peer, wants),
     });

@@ -45,7 +45,8 @@ const LINK_COUNT = 12;
 const ENDPOINT_COUNT = 16;
 const EPOCH = 20;
 const BUSY_POLL_US = 24;
-const EXCEPTION_COUNT = 28;
+const QUEUES = 28;
+const EXCEPTION_COUNT = 32;
 // Written by the data process only.
 const WORKER_STATE = 64;
 const WORKER_ERRNO = 68;
@@ -313,6 +314,15 @@ export class Layout {
 
   set busyPollUs(value: number) {
     this.#view.setUint32(BUSY_POLL_US, value, true);
+  }
+
+  /** How many data processes share the links, this one included. */
+  get queues(): number {
+    return this.#view.getUint32(QUEUES, true);
+  }
+
+  set queues(value: number) {
+    this.#view.setUint32(QUEUES, value, true);
   }
 
   /** Data: announces a new state of the worker. */

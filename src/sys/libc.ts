@@ -30,6 +30,7 @@ export const libc = {
   poll: declare<[Pointer, number, number], number>(
     'int poll(uintptr_t fds, unsigned long n, int timeoutMs)',
   ),
+  sched_yield: declare<[], number>('int sched_yield()'),
   ioctl: declare<[Fd, number, Pointer], number>('int ioctl(int fd, ulong request, uintptr_t arg)'),
   fcntl: declare<[Fd, number, number], number>('int fcntl(int fd, int command, long arg)'),
   socket: declare<[number, number, number], Fd>('int socket(int domain, int type, int protocol)'),

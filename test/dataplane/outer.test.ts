@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap';
+import { SOURCE_PORTS_DEFAULT } from '../../src/control/link-spec.ts';
 import { formatIpv4 } from '../../src/net/ipv4.ts';
 import { unaccounted } from '../../src/table/counters.ts';
 import { runEcho } from '../../src/traffic/run.ts';
@@ -56,13 +57,13 @@ for (const encap of ENCAPSULATIONS) {
       const wanted = { source, destination, ttl: 64, fragment: 0x4000, tos: 0 };
       t.strictSame([...others], [JSON.stringify(wanted)], 'every outer header');
       t.equal(portOf.size, FLOWS, 'every flow came out');
-      t.ok(
-        [...portOf.values()].every((ports) => ports.size === 1),
-        'a flow keeps its source port',
-      );
+      // Between rounds a flow may be silent for so long that it may change its port.
       const ports = new Set([...portOf.values()].flatMap((set) => [...set]));
       if (encap === 'ipip') t.strictSame([...ports], [0]);
-      else t.ok(ports.size >= 6, `${FLOWS} flows leave from ${ports.size} ports`);
+      else {
+        t.ok(ports.size >= 6, `${FLOWS} flows leave from ${ports.size} ports`);
+        t.ok(ports.size <= SOURCE_PORTS_DEFAULT, 'all of them out of the pool');
+      }
       t.equal(await target.settle(), 0);
     });
   }

@@ -32,9 +32,10 @@ async function startDaemon(host: LabHost, directory: string, encap: string): Pro
     env: host.environment,
     stdio: 'ignore',
   });
-  await until('both data processes run', 20_000, async () => {
+  await until('both data processes run, and the fan is up', 20_000, async () => {
     const status = await statusOf(host).catch(() => undefined);
-    return status?.processes.filter((process) => process.alive).length === QUEUES;
+    const alive = status?.processes.filter((process) => process.alive).length;
+    return alive === QUEUES && status?.links[0]?.state === 'up';
   });
 }
 

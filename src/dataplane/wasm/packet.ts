@@ -164,6 +164,7 @@ export function segment(
  * iovec for the payload of each. The first one that differs in anything ends the run and is left to
  * the careful path.
  *
+ * @param stride bytes from the start of one to the start of the next: as long as they are in a train
  * @param first a datagram that passed all checks, whose headers are as they arrived, PSH aside
  * @param ip offset of the IPv4 header in a datagram, `l4` of the transport header, `prefixBytes`
  *   of the payload
@@ -179,6 +180,7 @@ export function joinRun(
   prefixBytes: u32,
   isTcp: bool,
   datagramBytes: u32,
+  stride: u32,
   at: u32,
   countMax: u32,
   identification: i32,
@@ -230,7 +232,7 @@ export function joinRun(
     storeIovec(iovec, at + prefixBytes, payloadBytes);
     iovec += 16;
     sequence += payloadBytes;
-    at += datagramBytes;
+    at += stride;
     count++;
   }
   return count;

@@ -1,0 +1,69 @@
+/**
+ * What bounds one turn of the loop: a device that never runs dry gives one burst, and a socket that
+ * takes nothing costs a moment and its own packets.
+ */
+import { closeSync, openSync } from 'node:fs';
+import koffi from 'koffi';
+import t from 'tap';
+import { MMSGHDR_BYTES } from '../../src/dataplane/arena.ts';
+import { ErrorQueue } from '../../src/dataplane/errors.ts';
+import { PeerTable } from '../../src/dataplane/peers.ts';
+import { Trains } from '../../src/dataplane/trains.ts';
+import { EAGAIN } from '../../src/sys/constants.ts';
+import { libc } from '../../src/sys/libc.ts';
+import { makeEgress, makeRig, RIG } from '../fuzz/dataplane-rig.ts';
+
+/** The entries of the table of system calls that are replaced; elsewhere it is read-only. */
+const calls: {
+  sendmmsg: (socket: number, messages: number, count: number, flags: number) => number;
+  poll: (fds: number, count: number, timeoutMs: number) => number;
+} = libc;
+
+const BURST = 64;
+
+t.test('a device that never runs dry gives one burst a turn', async (t) => {
+  // Reads as frames of zeros, for ever.
+  const endless = openSync('/dev/zero', 'r');
+  t.teardown(() => closeSync(endless));
+  for (const vnet of [true, false]) {
+    const { arena, layout, link, counters } = makeRig('Vxlan', vnet, RIG.sender, endless);
+    const egress = makeEgress(arena, layout);
+    t.equal(egress.readBurst(link, 0), BURST);
+    t.equal(counters()['egress.received'], BURST);
+    t.equal(egress.readBurst(link, 0), BURST, 'and the next turn another one');
+  }
+});
+
+t.test('a full socket costs a moment and its own packets, not those of others', async (t) => {
+  const [full, open] = [1000, 1001];
+  const peers = 20;
+  const { arena, layout, link, counters } = makeRig('Vxlan', true, RIG.sender);
+  const table = new PeerTable();
+  const trains = new Trains(arena, layout, table, new ErrorQueue(arena, table));
+  const real = { sendmmsg: calls.sendmmsg, poll: calls.poll };
+  t.teardown(() => Object.assign(calls, real));
+  const waits: number[] = [];
+  let taken = 0;
+  calls.poll = (_fds, _count, timeoutMs) => {
+    waits.push(timeoutMs);
+    return 0;
+  };
+  calls.sendmmsg = (socket, messages, count) => {
+    t.ok(messages - arena.base >= 0 && messages - arena.base < arena.bytes.length - MMSGHDR_BYTES);
+    if (socket === full) {
+      koffi.errno(EAGAIN);
+      return -1;
+    }
+    taken += count;
+    return count;
+  };
+  const start = arena.allocate(100);
+  for (let peer = 0; peer < peers; peer++) {
+    for (const socket of [full, open])
+      trains.append(link, RIG.receiver + peer, socket, 0, start, 100);
+  }
+  trains.flush(0);
+  t.equal(taken, peers, 'all that leaves by the other socket has left');
+  t.match(counters(), { 'egress.delivered': peers, 'egress.drop.send_full': peers });
+  t.strictSame(waits, [1], 'waited once, for 1 ms');
+});
