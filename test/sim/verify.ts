@@ -21,21 +21,25 @@ function linesOf(host: Host): string[] {
   return (host.node?.entries() ?? []).map(lineOf).sort();
 }
 
+function only(a: ReadonlySet<string>, b: ReadonlySet<string>): string[] {
+  return [...a].filter((line) => !b.has(line));
+}
+
 /** Every running node holds just the running ones for alive, and all have the right entries. */
 export function checkTables(fabric: Fabric, ledger: Ledger, watch: Watch): void {
   const { running } = fabric;
   const [first, ...others] = running;
   if (first === undefined) return;
   for (const host of running) checkMembers(fabric, host, watch);
-  const lines = linesOf(first);
+  const lines = new Set(linesOf(first));
   for (const host of others) {
     if (host.node?.summaryHash() !== first.node?.summaryHash()) {
       watch.fail(`the tables of ${first.name} and ${host.name} have different hashes`);
     }
-    const mine = linesOf(host);
+    const mine = new Set(linesOf(host));
     const odd = [
-      ...lines.filter((line) => !mine.includes(line)).map((line) => `${first.name} only: ${line}`),
-      ...mine.filter((line) => !lines.includes(line)).map((line) => `${host.name} only: ${line}`),
+      ...only(lines, mine).map((line) => `${first.name} only: ${line}`),
+      ...only(mine, lines).map((line) => `${host.name} only: ${line}`),
     ];
     if (odd.length > 0) watch.fail(odd.slice(0, TELL_MOST).join('; '));
   }
