@@ -15,6 +15,7 @@ import { gossipRoutes, gossipStatus } from './gossip/routes.ts';
 import { GossipService } from './gossip/service.ts';
 import type { LinkSpec } from './link-spec.ts';
 import { METRICS_TYPE, metricsText } from './metrics.ts';
+import { MovedLinks } from './moved-links.ts';
 import { openDataPlane } from './open-data-plane.ts';
 import type { Plan } from './plan.ts';
 import { RateMeter, SAMPLE_INTERVAL_MS } from './rates.ts';
@@ -92,7 +93,7 @@ export class Service {
     this.router = new Router({ run, log, host: this.#host, tunnels: this.tunnels });
     this.gossip = new GossipService({
       ...{ run, log },
-      specs: () => this.router.links.flatMap(({ state, spec }) => (state === 'up' ? [spec] : [])),
+      specs: () => this.#upSpecs(),
       look: async () => ({
         links: await this.#host.links(),
         addresses: await this.#host.addresses(),
@@ -101,7 +102,15 @@ export class Service {
       stateDirectory: process.env['FANWAY_STATE_DIR'] ?? STATE_DIRECTORY_DEFAULT,
       byFile: options.mode === 'daemon',
     });
-    this.router.on('settled', () => void this.gossip.refresh());
+    const moved = new MovedLinks({
+      ...{ host: this.#host, tunnels: this.tunnels, log },
+      specs: () => this.#upSpecs(),
+    });
+    this.gossip.exceptions((prefixes) => moved.set(prefixes));
+    this.router.on('settled', () => {
+      void this.gossip.refresh();
+      moved.refresh();
+    });
     this.#done = new Promise((resolve) => {
       this.#resolveDone = resolve;
     });
@@ -155,6 +164,10 @@ export class Service {
       if (!this.#isIdle) this.#idleSinceMs = performance.now();
       else if (performance.now() - this.#idleSinceMs > IDLE_MS) this.#endIfIdle();
     }, RECONCILE_INTERVAL_MS);
+  }
+
+  #upSpecs(): LinkSpec[] {
+    return this.router.links.flatMap(({ state, spec }) => (state === 'up' ? [spec] : []));
   }
 
   get #isIdle(): boolean {

@@ -36,6 +36,8 @@ export class TunnelSet implements Tunnels {
   readonly #open: () => Promise<DataPlanePort>;
   #plane: DataPlanePort | undefined;
   readonly #names = new Set<string>();
+  /** By link; a link that is made again gets them again. */
+  readonly #exceptions = new Map<string, readonly Exception[]>();
 
   /** `open` is called when there is a link to run. */
   constructor(open: () => Promise<DataPlanePort>) {
@@ -46,7 +48,10 @@ export class TunnelSet implements Tunnels {
     this.#plane ??= await this.#open();
     this.#names.add(spec.name);
     try {
-      return await this.#plane.addLink(spec);
+      const added = await this.#plane.addLink(spec);
+      const exceptions = this.#exceptions.get(spec.name);
+      if (exceptions !== undefined) await this.#plane.setExceptions(spec.name, exceptions);
+      return added;
     } catch (error) {
       this.#names.delete(spec.name);
       throw error;
@@ -71,8 +76,10 @@ export class TunnelSet implements Tunnels {
     await this.#plane?.updateLink(name, change);
   }
 
-  /** Replaces the exceptions to a link's arithmetic; does nothing where the link does not run. */
+  /** Replaces the exceptions to a link's arithmetic; one that does not run gets them when it does. */
   async setExceptions(name: string, exceptions: readonly Exception[]): Promise<void> {
+    if (exceptions.length === 0) this.#exceptions.delete(name);
+    else this.#exceptions.set(name, exceptions);
     if (this.#names.has(name)) await this.#plane?.setExceptions(name, exceptions);
   }
 
