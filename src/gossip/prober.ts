@@ -4,7 +4,8 @@
  * watched at least once an interval by somebody. Without an answer in time the member is asked
  * again, and three others are asked to ask it; who of those does not get through says so (a nack),
  * and a helper that is silent too means that the fault may be ours. After an interval it is asked
- * for the last time: a path that comes and goes is no death.
+ * for the last time, by three more others as well: neither a path that comes and goes is a death,
+ * nor one that many do not have.
  * @module
  */
 
@@ -14,7 +15,7 @@ import type { Counters } from './counters.ts';
 import { PROBES_MAX } from './limits.ts';
 import { endpointOf, type Member, type Members } from './members.ts';
 
-/** Members that are asked to ask. */
+/** Members that are asked to ask, each time. */
 const HELPERS = 3;
 /** Probe numbers are u32 on the wire. */
 const NUMBERS = 2 ** 32;
@@ -68,8 +69,9 @@ export class Prober {
   tick(awakeMs: number, nowMs: number): void {
     for (const probe of this.#probes.values()) {
       if (probe.endMs <= awakeMs) this.#fail(probe);
-      else if (probe.pings < 2 && probe.indirectMs <= awakeMs) this.#askOthers(probe);
-      else if (probe.pings < 3 && probe.lastMs <= awakeMs) this.#askAgain(probe);
+      else if (awakeMs >= (probe.pings < 2 ? probe.indirectMs : probe.lastMs)) {
+        if (probe.pings < 3) this.#askOthers(probe);
+      }
     }
     if (awakeMs < this.#nextMs) return;
     const { awareness, intervalMs } = this.#options;
@@ -152,14 +154,18 @@ export class Prober {
     return endpoint;
   }
 
+  /** Asks it again, and others that were not asked to. */
   #askOthers(probe: Probe): void {
     const { members, random, counters, send } = this.#options;
     const endpoint = this.#askAgain(probe);
-    const others = members.active().filter((m) => m.state === 'alive' && m.id !== probe.target);
+    const { helpers } = probe;
+    const others = members
+      .active()
+      .filter(({ id, state }) => state === 'alive' && id !== probe.target && !helpers.has(id));
     for (const helper of pickSome(others, HELPERS, random)) {
       const to = endpointOf(helper);
       if (to === undefined) continue;
-      probe.helpers.set(helper.id, false);
+      helpers.set(helper.id, false);
       counters.count('probes.indirect');
       const { number, target } = probe;
       send(to, { type: MessageType.PingRequest, number, target, endpoint }, helper);
@@ -173,7 +179,7 @@ export class Prober {
     counters.count('probes.failed');
     counters.count('nacks.missing', silent);
     // Without helpers nothing tells whose fault it is.
-    awareness.apply(probe.helpers.size === 0 ? 1 : silent);
+    awareness.apply(probe.helpers.size === 0 ? 1 : Math.min(HELPERS, silent));
     const member = members.get(probe.target);
     if (member === undefined) return;
     member.path.unanswered();
