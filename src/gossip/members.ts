@@ -114,6 +114,7 @@ export class Members {
     record?: PeerItem,
   ): Member {
     let member = this.#members.get(id);
+    const isNew = member === undefined;
     if (member === undefined) {
       member = newMember(id, version, record, nowMs);
       this.#members.set(id, member);
@@ -127,7 +128,7 @@ export class Members {
         this.#enter(member, 'alive', nowMs, whyAlive(member, restarted));
       }
     }
-    this.#judgeEarly(id, version, nowMs, awakeMs);
+    this.#judgeEarly(member, isNew, nowMs, awakeMs);
     return member;
   }
 
@@ -152,12 +153,12 @@ export class Members {
     const doubt = this.#doubt(id, member, version, accuser, false, nowMs);
     if (doubt !== undefined || member === undefined) return doubt ?? 'stale';
     if (member.suspicion !== undefined) {
+      if (waited) member.suspicion.hurry();
       return member.suspicion.confirm(accuser) ? 'confirmed' : 'known';
     }
     if (member.state !== 'alive') return 'known';
-    const times = this.#times(this.count);
-    const given = waited ? { ...times, confirmations: 0 } : times;
-    member.suspicion = new Suspicion(version, accuser, awakeMs, given);
+    member.suspicion = new Suspicion(version, accuser, awakeMs, this.#times(this.count));
+    if (waited) member.suspicion.hurry();
     this.#enter(member, 'suspect', nowMs, `${this.nameOf(accuser)} got no answer from it`);
     return 'new';
   }
@@ -228,13 +229,19 @@ export class Members {
     return 'ahead';
   }
 
-  /** The head that an early accusation names has come. */
-  #judgeEarly(id: NodeId, version: Version, nowMs: number, awakeMs: number): void {
+  /**
+   * The head that an early accusation names has come. Whom we hear of for the first time is dead if
+   * others say so.
+   */
+  #judgeEarly(member: Member, isNew: boolean, nowMs: number, awakeMs: number): void {
+    const { id } = member;
     const early = this.#early.get(id);
-    if (early === undefined || compareVersions(early.version, version) > 0) return;
+    if (early === undefined || compareVersions(early.version, member.version) > 0) return;
     this.#early.delete(id);
-    if (early.dead) this.dead(id, early.version, early.accuser, nowMs, nowMs - early.sinceMs);
-    else this.suspect(id, early.version, early.accuser, nowMs, awakeMs);
+    const { version, accuser, dead, sinceMs } = early;
+    if (dead && (isNew || member.state === 'left')) {
+      this.dead(id, version, accuser, nowMs, nowMs - sinceMs);
+    } else this.suspect(id, version, accuser, nowMs, awakeMs, dead);
   }
 
   #whyDead(member: Member): string {

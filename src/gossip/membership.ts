@@ -36,8 +36,6 @@ const SECOND_OPINIONS = 4;
 const DIGEST_OBITUARIES = 8;
 /** A member is told what is said against it at most this often by one node. */
 const TELL_INTERVAL_MS = 500;
-/** Who was heard from so lately is not buried on somebody's word, but asked. */
-const HEARD_LATELY_MS = 3000;
 
 export type Accusation = Extract<
   Message,
@@ -159,10 +157,14 @@ export class Membership {
     const { node, version, accuser } = accusation;
     counters.count('accusations.received');
     const claimsDeath = accusation.type === MessageType.Dead;
-    const isDeath = claimsDeath && this.#mayBeDead(this.members.get(node), nowMs);
-    const verdict = isDeath
-      ? this.members.dead(node, version, accuser, nowMs, accusation.ageSeconds * 1000)
-      : this.members.suspect(node, version, accuser, nowMs, this.#awakeMs, claimsDeath);
+    const known = this.members.get(node);
+    // Nobody who is there for us is buried on somebody's word, which may come from behind a
+    // partition that has just ended: the member gets the time to answer us, too.
+    const isAlive = known !== undefined && isActive(known);
+    const verdict =
+      claimsDeath && !isAlive
+        ? this.members.dead(node, version, accuser, nowMs, accusation.ageSeconds * 1000)
+        : this.members.suspect(node, version, accuser, nowMs, this.#awakeMs, claimsDeath);
     const member = this.members.get(node);
     switch (verdict) {
       case 'self':
@@ -177,25 +179,15 @@ export class Membership {
       case 'known': {
         // Who still only suspects it need not wait for the time-out.
         const charge = member?.state === 'dead' && this.chargeAgainst(member, nowMs);
-        if (charge && !isDeath && this.#mayTell(member, nowMs)) send(from, [charge]);
+        if (charge && !claimsDeath && this.#mayTell(member, nowMs)) send(from, [charge]);
         return;
       }
       case 'new':
       case 'confirmed':
         if (member === undefined) return;
-        if (isDeath) this.#spreadDeath(member);
-        else this.#spreadSuspicion(member, accuser);
-        if (verdict === 'new' && !isDeath) this.#secondOpinion(member, nowMs);
+        this.#spreadSuspicion(member, accuser);
+        if (verdict === 'new') this.#secondOpinion(member, nowMs);
     }
-  }
-
-  /**
-   * Whether a member can be buried on somebody's word. Not if we heard it and nobody here suspects
-   * it: then the word comes from behind a partition that has just ended. It is asked instead.
-   */
-  #mayBeDead(member: Member | undefined, nowMs: number): boolean {
-    if (member?.lastHeardMs === undefined) return true;
-    return member.state !== 'alive' && nowMs - member.lastHeardMs >= HEARD_LATELY_MS;
   }
 
   /** Probes and pings for others that run. */

@@ -33,6 +33,7 @@ export class Suspicion {
   readonly #startMs: number;
   readonly #times: SuspicionTimes;
   #askedAgain = false;
+  #hurried = false;
 
   /** `nowMs` is time awake. */
   constructor(version: Version, accuser: NodeId, nowMs: number, times: SuspicionTimes) {
@@ -52,10 +53,15 @@ export class Suspicion {
     return true;
   }
 
+  /** Somebody has waited in vain already: the minimum is enough. */
+  hurry(): void {
+    this.#hurried = true;
+  }
+
   /** When the suspect is dead unless it has been heard of, time awake. */
   get deadlineMs(): number {
     const { minMs, maxMs, confirmations } = this.#times;
-    if (confirmations === 0) return this.#startMs + minMs;
+    if (confirmations === 0 || this.#hurried) return this.#startMs + minMs;
     const share = Math.log(this.accusers.size) / Math.log(confirmations + 1);
     return this.#startMs + Math.max(minMs, maxMs - share * (maxMs - minMs));
   }

@@ -183,11 +183,12 @@ t.test('room that fake nodes took is given back once they are dead', async (t) =
     const dead = { type: MessageType.Dead, node, version, accuser: insider.id, ageSeconds: 0 };
     tell(lab, insider, [dead]);
   }
+  const fullMs = lab.nowMs;
   const { id, signer } = keys.make(random);
   const late = lab.add(lab.nodes.slice(0, 1), { id, signer, verifier: keys.verifier });
   late.node.announce(moved(NODES));
-  lab.run(20_000);
-  t.ok(isWhole(lab), 'an honest newcomer gets in');
+  for (let i = 0; i < 12 && !isWhole(lab); i++) lab.run(5000);
+  t.ok(isWhole(lab), `an honest newcomer gets in, after ${lab.nowMs - fullMs} ms`);
 });
 
 t.test('65 kB of metadata, and blocks that are too large', async (t) => {

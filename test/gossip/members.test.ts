@@ -93,10 +93,12 @@ t.test('an accusation that names a head which is not here waits for it', async (
   members.head(A, at(6), false, 10, 10);
   t.equal(members.get(A)?.state, 'alive', 'an older head than it names');
   members.head(A, at(7), false, 20, 20);
-  t.equal(members.get(A)?.state, 'dead');
+  t.equal(members.get(A)?.state, 'suspect', 'whom we know is not buried on a word');
+  t.same(members.expired(19 + TIMES.minMs), []);
+  t.equal(members.expired(20 + TIMES.minMs)[0]?.id, A, 'but has only the shortest time');
   members.head(A, at(8), false, 30, 30);
   t.equal(members.get(A)?.state, 'alive');
-  t.same(changes, ['aaaaaaaa alive dead', 'aaaaaaaa dead alive']);
+  t.same(changes, ['aaaaaaaa alive suspect', 'aaaaaaaa suspect alive']);
 });
 
 t.test('of a node that is not known, the accusation is judged when its head comes', async (t) => {
