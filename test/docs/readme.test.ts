@@ -3,7 +3,9 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { SETTINGS } from '../../src/config/schema.ts';
+import { SOCKET_COUNTERS } from '../../src/control/gossip/socket-counters.ts';
 import { ENCAPS } from '../../src/encap/encap.ts';
+import { GOSSIP_COUNTERS } from '../../src/gossip/counters.ts';
 import { distDirectory } from '../../src/sys/paths.ts';
 import { COUNTERS_PER_LINK, namedCounters } from '../../src/table/counters.ts';
 import { findRoot } from '../style/sources.ts';
@@ -85,6 +87,11 @@ t.test('every counter is explained, and no other', { skip }, async (t) => {
     quoted(readme).filter((word) => isCounter(word) && !all.includes(word)),
     [],
   );
+});
+
+t.test('every counter of gossip is explained, and no other', { skip }, async (t) => {
+  const said = inColumn(section("Gossip's counters"), 0);
+  t.same([...said].sort(), [...GOSSIP_COUNTERS, ...SOCKET_COUNTERS].sort());
 });
 
 t.test('every dependency has its reason, and no other', { skip }, async (t) => {

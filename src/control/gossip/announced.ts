@@ -18,6 +18,9 @@ import {
 import { ItemKind } from '../../wire/gossip/types.ts';
 import type { LinkSpec } from '../link-spec.ts';
 
+/** A prefix and the link that it belongs to; '' = none that is up. */
+export type Placed = { prefix: string; link: string };
+
 /** In one call: a body of the admin socket holds no more. */
 export const ANNOUNCE_CALL_MAX = 2048;
 

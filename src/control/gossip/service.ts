@@ -13,7 +13,7 @@ import { formatPrefix, type Prefix } from '../../net/prefix.ts';
 import { ItemKind } from '../../wire/gossip/types.ts';
 import type { LinkSpec } from '../link-spec.ts';
 import type { RunDirectory } from '../run-directory.ts';
-import { Announced, linkOf, requireLink } from './announced.ts';
+import { Announced, linkOf, type Placed, requireLink } from './announced.ts';
 import { EventRing, logConflict, logMember } from './events.ts';
 import { type ExceptionListener, Exceptions } from './exceptions.ts';
 import { KeyFile } from './key-file.ts';
@@ -39,9 +39,6 @@ export type GossipServiceOptions = {
   /** A configuration file says whether there is gossip here. */
   byFile: boolean;
 };
-
-/** A prefix and the link that it belongs to; '' = none that is up. */
-export type Placed = { prefix: string; link: string };
 
 /** All that there is while the node runs. */
 type Running = { host: NodeHost; state: StateDirectory; keys: KeyFile | undefined };
@@ -300,6 +297,8 @@ export class GossipService {
     if (settings === undefined || running === undefined) return;
     const record = await currentRecord(settings, this.#options);
     if (!isDeepStrictEqual(record, this.#record)) {
+      const leftOut = this.#options.specs().length - record.fans.length;
+      if (leftOut > 0) this.#log.warn('gossip', `${leftOut} fans are too many to be told of`);
       this.#record = record;
       running.host.node.updatePeer(record);
     }

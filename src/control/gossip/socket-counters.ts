@@ -20,7 +20,6 @@ export const SOCKET_COUNTERS = [
   'seeds.looked_up',
   'seeds.failed',
   'overflow.seed_addresses',
-  'overflow.fans',
 ] as const;
 
 export type SocketCounter = (typeof SOCKET_COUNTERS)[number];
