@@ -34,7 +34,8 @@ export type GossipSettings = {
   label: string;
   /** null = in the state directory. */
   keyFile: string | null;
-  stateDirectory: string;
+  /** null = that of this router (FANWAY_STATE_DIR). */
+  stateDirectory: string | null;
   /** No keys at all: whoever reaches the port is a member. */
   plaintext: boolean;
 };
@@ -49,7 +50,7 @@ export function gossipSettings(given: Partial<GossipSettings> = {}): GossipSetti
     name: null,
     label: LABEL_DEFAULT,
     keyFile: null,
-    stateDirectory: STATE_DIRECTORY_DEFAULT,
+    stateDirectory: null,
     plaintext: false,
     ...given,
   };
@@ -66,7 +67,7 @@ export function gossipSettingsOf(values: ReadonlyMap<string, SettingValue>): Gos
     name: value<string>('name') ?? null,
     label: value<string>('label') ?? LABEL_DEFAULT,
     keyFile: value<string>('key-file') ?? null,
-    stateDirectory: value<string>('state-dir') ?? STATE_DIRECTORY_DEFAULT,
+    stateDirectory: value<string>('state-dir') ?? null,
     plaintext: value<boolean>('insecure-plaintext') ?? false,
   });
 }

@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { haveMoved } from '../../src/control/daemon.ts';
+import type { GossipStatus } from '../../src/control/gossip/views.ts';
 import { Lab, type LabHost } from '../../src/demo/lab.ts';
+import { formatIpv4 } from '../../src/net/ipv4.ts';
 import { SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK } from '../../src/sys/constants.ts';
 import { addressOf, check, libc } from '../../src/sys/libc.ts';
 import { notifyManager, watchdogIntervalMs } from '../../src/sys/notify.ts';
@@ -229,4 +231,56 @@ t.test('a fan that cannot be yet is waited for', { skip }, async (t) => {
   await until('it is up', 5000, async () => (await state()) === 'up');
   daemon.child.kill('SIGTERM');
   t.equal(await daemon.ended, 0);
+});
+
+t.test('gossip by the file: begun, waiting for a key, changed and ended', { skip }, async (t) => {
+  const lab = await Lab.create({ hosts: 2, containersPerHost: 0 });
+  t.teardown(() => lab.close());
+  const [host, other] = [lab.host(0), lab.host(1)];
+  const conf = join(host.runDirectory, 'fanway.conf');
+  const write = (gossip: string): void => writeFileSync(conf, `${fan('250.0.0.0/8')}${gossip}`);
+  write('[gossip]\nname = by-file\n');
+  const { child, ended, said } = startDaemon(host, conf);
+  const gossip = async (): Promise<GossipStatus | null> => (await statusOf(host)).gossip;
+  await until('it waits for a key', 20_000, async () => {
+    const status = await gossip().catch(() => null);
+    return status?.state === 'stopped' && /fanway keygen/.test(status.reason);
+  });
+  t.equal((await statusOf(host)).links[0]?.state, 'up', 'the fan does not wait');
+  const key = join(host.runDirectory, 'new.key');
+  t.equal((await fanway(host, 'keygen', '--out', key)).code, 0);
+  t.equal((await fanway(host, 'key', 'add', key)).code, 0);
+  t.match(await gossip(), { state: 'up', name: 'by-file', reason: '' });
+  t.equal((await fanway(host, 'announce', '250.9.9.9')).code, 0);
+
+  t.equal((await fanway(other, 'join', '--name', 'other', '--key', key)).code, 0);
+  write(`[gossip]\nname = by-file\nseeds = ${formatIpv4(other.address)}\n`);
+  child.kill('SIGHUP');
+  await until('the seed that was added is a member', 20_000, async () => {
+    return (await gossip())?.members.alive === 2;
+  });
+  t.match(await gossip(), { epoch: 1, announced: ['250.9.9.9/32'] });
+
+  // Killed and started again, as a service manager would: it goes on.
+  child.kill('SIGKILL');
+  await ended;
+  const next = startDaemon(host, conf);
+  await until('it is a member again', 20_000, async () => {
+    const status = await gossip().catch(() => null);
+    return status?.members.alive === 2 && status.epoch === 2;
+  });
+  t.match(await gossip(), { announced: ['250.9.9.9/32'] });
+
+  write('[gossip]\nname = another\n');
+  next.child.kill('SIGHUP');
+  await until('it says what needs a restart', 20_000, async () =>
+    /needs a restart/.test(next.said()),
+  );
+  write('');
+  next.child.kill('SIGHUP');
+  await until('it has left', 20_000, async () => (await gossip()) === null);
+  next.child.kill('SIGTERM');
+  t.equal(await next.ended, 0, said());
+  await fanway(other, 'leave');
+  await fanway(other, 'down', '-e');
 });

@@ -1,6 +1,5 @@
 /**
- * Gossip in the life of a router: joined, gone on with after a restart, extended, left; with the
- * links it tells of, and what people had announced.
+ * Gossip in the life of a router: joined, gone on with after a restart, extended, left.
  * @module
  */
 import { isDeepStrictEqual } from 'node:util';
@@ -147,8 +146,7 @@ export class GossipService {
           'this router goes by its configuration file: add a [gossip] section, then reload',
         );
       }
-      const { stateDirectory } = this.#options;
-      this.#settings = gossipSettings({ ...given, stateDirectory });
+      this.#settings = gossipSettings(given);
       try {
         await this.#start(keys);
         this.#save();
@@ -211,10 +209,14 @@ export class GossipService {
     }
   }
 
+  #stateDirectory(settings: GossipSettings): string {
+    return settings.stateDirectory ?? this.#options.stateDirectory;
+  }
+
   async #start(newKeys: string | undefined): Promise<void> {
     const settings = this.#settings;
     if (settings === undefined) return;
-    const state = StateDirectory.open(settings.stateDirectory);
+    const state = StateDirectory.open(this.#stateDirectory(settings));
     try {
       const keys = settings.plaintext
         ? undefined
@@ -373,7 +375,7 @@ export class GossipService {
   async #addKeysStopped(text: string): Promise<void> {
     const settings = this.#settings;
     if (settings === undefined || settings.plaintext) return;
-    KeyFile.extend(settings.keyFile ?? keyPathIn(settings.stateDirectory), text);
+    KeyFile.extend(settings.keyFile ?? keyPathIn(this.#stateDirectory(settings)), text);
     await this.#try();
   }
 

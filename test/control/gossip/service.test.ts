@@ -220,7 +220,7 @@ t.test('what a killed process had is gone on with', async (t) => {
 t.test('by a configuration file: it waits for its key', async (t) => {
   const node = new Node(t, specOf('172.30.0.28'), { byFile: true });
   await t.rejects(node.service.join({}, undefined), { code: 'by-file' });
-  const settings = { ...gossipSettings(await onLoopback()), stateDirectory: node.state };
+  const settings = gossipSettings(await onLoopback());
   await node.service.configure(settings);
   t.match(node.status, { state: 'stopped', reason: /fanway keygen makes one/ });
   const keyring = Keyring.generate(randomBytes);
