@@ -1,0 +1,170 @@
+import { spawnSync } from 'node:child_process';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { keysText } from '../../src/cli/key.ts';
+import { eventText, membersText } from '../../src/cli/members.ts';
+import { peersText } from '../../src/cli/peers.ts';
+import { percentText, timeText } from '../../src/cli/quantities.ts';
+import { statusText } from '../../src/cli/status.ts';
+import { tableText } from '../../src/cli/table.ts';
+import type { GossipStatus, MemberJson } from '../../src/control/gossip/views.ts';
+import type { RouterStatus } from '../../src/control/status.ts';
+import { distDirectory } from '../../src/sys/paths.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'fanway-cli-'));
+t.teardown(() => rmSync(folder, { recursive: true }));
+
+function fanway(args: string[], input = ''): { code: number | null; out: string; err: string } {
+  const program = join(distDirectory(), 'fanway.js');
+  const env = { ...process.env, FANWAY_RUN_DIR: join(folder, 'run') };
+  const run = spawnSync(process.execPath, [program, ...args], { encoding: 'utf8', input, env });
+  return { code: run.status, out: run.stdout, err: run.stderr };
+}
+
+t.test('keygen makes a private file, once', async (t) => {
+  const file = join(folder, 'new.key');
+  const made = fanway(['keygen', '--out', file, '--json']);
+  t.equal(made.code, 0, made.err);
+  const { id } = JSON.parse(made.out) as { id: string };
+  t.match(id, /^[0-9a-f]{8}$/);
+  t.equal(statSync(file).mode & 0o777, 0o600);
+  const text = readFileSync(file, 'utf8');
+  const key = /^([A-Za-z0-9+/]{43}=) use$/m.exec(text)?.[1] ?? '';
+  t.equal(Buffer.from(key, 'base64').length, 32);
+  t.notMatch(made.out, key, 'the key itself is not shown');
+  const again = fanway(['keygen', '--out', file]);
+  t.not(again.code, 0);
+  t.match(again.err, /is there already/);
+  t.equal(readFileSync(file, 'utf8'), text);
+  const printed = fanway(['keygen', '--out', '-']);
+  t.match(printed.out, /^[A-Za-z0-9+/]{43}= use$/m);
+  t.notMatch(printed.out, key, 'another one each time');
+});
+
+t.test('a key file that others can read is refused, with what to do', async (t) => {
+  const file = join(folder, 'wide.key');
+  fanway(['keygen', '--out', file]);
+  for (const mode of [0o644, 0o640, 0o604]) {
+    chmodSync(file, mode);
+    const { code, err } = fanway(['key', 'add', file]);
+    t.equal(code, 3);
+    t.match(err, /others may have read it: chmod 600/);
+  }
+  const nonsense = join(folder, 'nonsense.key');
+  writeFileSync(nonsense, 'not a key\n', { mode: 0o600 });
+  t.match(fanway(['key', 'add', nonsense]), { code: 2, err: /nonsense\.key:1: / });
+  t.match(fanway(['key', 'add', join(folder, 'none')]), { code: 3, err: /fanway keygen --out/ });
+  t.match(fanway(['key', 'add', '-'], 'rubbish'), { code: 2, err: /standard input:1: / });
+});
+
+t.test('wrong words touch nothing', async (t) => {
+  for (const [args, said] of [
+    [['join', 'a:b:c'], /no seed/],
+    [['join', '1.2.3'], /not an IPv4 address/],
+    [['join', '--port', '0'], /from 1 to 65535/],
+    [['join', '--bind', 'eth0'], /not an IPv4 address/],
+    [['join', '--name', 'two words'], /without blanks/],
+    [['join', '--frob'], /not an option of join/],
+    [['join', '--key', '/k', '--insecure-plaintext'], /contradict/],
+    [['announce'], /name an address/],
+    [['key'], /key list/],
+    [['key', 'use'], /key list/],
+    [['key', 'list', 'x'], /key list/],
+    [['table', '--kind', 'route'], /--kind is one of/],
+    [['table', '--vni', '-1'], /--vni is a number/],
+    [['members', 'x'], /not an option of members/],
+  ] as const) {
+    const { code, err } = fanway([...args]);
+    t.equal(code, 2, args.join(' '));
+    t.match(err, said);
+  }
+  for (const verb of ['peers', 'members', 'table', 'leave', 'announce 250.0.0.1', 'key list']) {
+    const { code, out } = fanway([...verb.split(' '), '--json']);
+    t.equal(code, 5, verb);
+    t.match(JSON.parse(out), { error: { code: 'not-running' } });
+  }
+});
+
+const member: MemberJson = {
+  ...{ id: 'b'.repeat(32), name: 'host-b', state: 'alive', underlay: '172.30.1.27:7946' },
+  ...{ endpoints: ['172.30.1.27:7946'], encaps: ['vxlan:4789', 'ipip'], mtu: 1500, vnis: [1, 2] },
+  ...{ fans: [], version: '0.1.0', rttMs: 0.42, loss: 0.125, lastHeardMs: 1500, sinceMs: 90_000 },
+  ...{ epoch: 3, sequence: 7, self: false },
+};
+
+t.test('tables and times as people read them', async (t) => {
+  t.equal(
+    peersText([member]),
+    [
+      'name    state  underlay          encap            VNIs     RTT  loss  last seen  version',
+      '------  -----  ----------------  ---------------  ----  ------  ----  ---------  -------',
+      'host-b  alive  172.30.1.27:7946  vxlan:4789,ipip  1,2   0.4 ms  13 %  1 s ago    0.1.0',
+      '',
+    ].join('\n'),
+  );
+  t.match(peersText([]), /fanway join/);
+  const unknown = { ...member, name: '', underlay: '', rttMs: null, lastHeardMs: null };
+  t.match(membersText([{ ...member, self: true }, unknown]), /^\* {2}host-b .*\n {3}- /m);
+  t.equal(
+    eventText({ number: 1, id: 'x', name: 'b', from: 'alive', to: 'suspect', why: 'a says so' }),
+    'b: alive -> suspect: a says so\n',
+  );
+  const entry = { vni: 5, owner: member.id, name: 'host-b', rank: 1, self: false };
+  const entries = tableText([
+    { ...entry, kind: 'prefix', prefix: '250.1.27.9/32' },
+    { ...entry, kind: 'mac+ip', mac: '02:00:00:00:00:01', address: '10.0.0.1' },
+    { ...entry, kind: 'flood', name: '' },
+  ]);
+  t.match(entries, /prefix {2}5 {4}250\.1\.27\.9\/32 /);
+  t.match(entries, /mac\+ip {2}5 {4}02:00:00:00:00:01 10\.0\.0\.1 /);
+  t.match(entries, new RegExp(`flood   5    - +${member.id}`));
+  t.equal(keysText([{ id: '01234567', inUse: true }]), '01234567  in use\n');
+  for (const [ms, text] of [
+    [null, '-'],
+    [0.04, '0.0 ms'],
+    [12.6, '13 ms'],
+    [61_000, '1 min'],
+    [7_200_000, '2 h'],
+    [200_000_000, '2 d'],
+  ] as const) {
+    t.equal(timeText(ms), text);
+  }
+  t.equal(percentText(0.005), '1 %');
+});
+
+t.test('status shows plaintext and conflicts in red', async (t) => {
+  const gossip: GossipStatus = {
+    ...{ state: 'up', reason: '', id: 'a'.repeat(32), name: 'host-a', label: 'fanway', epoch: 1 },
+    ...{ port: 7946, endpoints: [], plaintext: true, keys: [], announced: [], hash: '00' },
+    seeds: [{ seed: 'host-z', addresses: [], error: 'no such name' }],
+    members: { alive: 2, suspect: 0, dead: 1, left: 0 },
+    conflicts: [
+      {
+        ...{ what: 'fan-slice', subject: '250.0.28.0/24' },
+        winner: { id: 'a', name: 'host-a' },
+        loser: { id: 'b', name: 'host-b' },
+      },
+    ],
+  };
+  const status: RouterStatus = {
+    ...{ version: '0', pid: 1, runDirectory: '', mode: 'background', uptimeMs: 1 },
+    ...{ queues: 1, busyPollUs: 0, links: [], processes: [], gossip },
+  };
+  const text = statusText(status);
+  t.match(text, 'PLAINTEXT: whoever reaches the port is a member');
+  t.match(
+    text,
+    'CONFLICT: fan-slice 250.0.28.0/24 is claimed by host-a (a), which has it, and host-b',
+  );
+  t.match(text, 'members: 2 alive, 0 suspect, 1 dead, 0 left');
+  t.match(text, 'seed host-z: no such name');
+  t.notMatch(text, '\u001b', 'no colours for programs');
+  const red = statusText(status, true);
+  t.match(red, '\u001b[1;31mPLAINTEXT: whoever reaches the port is a member\u001b[0m');
+  t.match(red, '\u001b[1;31mCONFLICT\u001b[0m');
+  const stopped = { ...gossip, state: 'stopped' as const, reason: 'no key' };
+  t.match(statusText({ ...status, gossip: stopped }), 'gossip: stopped (no key)');
+  t.notMatch(statusText({ ...status, gossip: null }), 'gossip');
+});
