@@ -65,7 +65,12 @@ function* measure(): Generator<Line> {
   const started = s(startMs(size));
   yield { what: 'all start within 1 s: whole and equal', value: started, bar: 15, unit: 's' };
   const share = idleProcessorShare(size, MINUTE_MS) * 100;
-  yield { what: 'an idle node, of a core (real time)', value: share, bar: 0.5, unit: '%' };
+  yield {
+    what: 'an idle node without its system calls, of a core',
+    value: share,
+    bar: 0.5,
+    unit: '%',
+  };
 }
 
 export const gossip: Extra = {
