@@ -44,3 +44,21 @@ t.test('where nobody can confirm the minimum holds at once', async (t) => {
   t.equal(suspicion.deadlineMs, 3000);
   t.notOk(suspicion.confirm('b'));
 });
+
+t.test('who hears that another has waited in vain waits no longer than the minimum', async (t) => {
+  const suspicion = new Suspicion(VERSION, 'a', 500, suspicionTimes(10, 1000));
+  t.equal(suspicion.deadlineMs, 18_500);
+  suspicion.hurry();
+  t.equal(suspicion.deadlineMs, 3500, 'but this long, from its own first doubt on');
+});
+
+t.test('whom only one suspects is to be asked once more, and once', async (t) => {
+  const times = { minMs: 3000, maxMs: 18_000, confirmations: 2 };
+  const alone = new Suspicion(VERSION, 'a', 0, times);
+  t.notOk(alone.isToAskAgain(14_999));
+  t.ok(alone.isToAskAgain(15_000));
+  t.notOk(alone.isToAskAgain(15_001));
+  const confirmed = new Suspicion(VERSION, 'a', 0, times);
+  confirmed.confirm('b');
+  t.notOk(confirmed.isToAskAgain(17_999), 'several have asked it already');
+});
