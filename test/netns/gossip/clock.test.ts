@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import type { RouterStatus } from '../../../src/control/status.ts';
 import type { LabHost } from '../../../src/demo/lab.ts';
-import { type RouterHost, runFanway } from '../../../src/demo/router.ts';
+import type { RouterHost } from '../../../src/demo/router.ts';
 import { formatIpv4 } from '../../../src/net/ipv4.ts';
 import { skipWithoutTun } from '../privileges.ts';
 import { testProgram } from '../relay.ts';
@@ -16,6 +16,7 @@ import {
   makeCluster,
   metricOf,
   prefixesOf,
+  runFanway,
   sleep,
   until,
 } from './cluster.ts';

@@ -2,7 +2,6 @@ import { copyFileSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { type LabHost, portName } from '../../../src/demo/lab.ts';
-import { runFanway } from '../../../src/demo/router.ts';
 import { skipWithoutTun } from '../privileges.ts';
 import {
   allAlive,
@@ -12,6 +11,7 @@ import {
   makeCluster,
   membersOf,
   prefixesOf,
+  runFanway,
   seenAs,
   startCluster,
   until,

@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import t from 'tap';
 import type { KeyJson } from '../../../src/control/gossip/views.ts';
 import type { LabHost } from '../../../src/demo/lab.ts';
-import { runFanway } from '../../../src/demo/router.ts';
 import { formatKeyId, Keyring } from '../../../src/gossip/keyring.ts';
 import { skipWithoutTun } from '../privileges.ts';
 import {
@@ -15,6 +14,7 @@ import {
   membersOf,
   metricOf,
   newKey,
+  runFanway,
   seenAs,
   startCluster,
   until,

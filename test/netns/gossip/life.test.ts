@@ -2,8 +2,8 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import type { RouterStatus } from '../../../src/control/status.ts';
-import { runFanway } from '../../../src/demo/router.ts';
 import { formatIpv4 } from '../../../src/net/ipv4.ts';
+import { distDirectory } from '../../../src/sys/paths.ts';
 import { skipWithoutTun } from '../privileges.ts';
 import {
   allAlive,
@@ -16,6 +16,7 @@ import {
   metricOf,
   powerCut,
   prefixesOf,
+  runFanway,
   seenAs,
   startCluster,
   until,
@@ -72,6 +73,17 @@ t.test('join, announce, withdraw, leave, and what each sees', { skip }, async (t
     (await Promise.all(hosts.map(prefixesOf))).every((table) => table.length === 0),
   );
 
+  const watch = a.spawn(
+    process.execPath,
+    [join(distDirectory(), 'fanway.js'), 'members', '--watch'],
+    { env: a.environment, stdio: ['ignore', 'pipe', 'inherit'] },
+  );
+  let watched = '';
+  watch.stdout?.on('data', (chunk: Buffer) => {
+    watched += chunk.toString();
+  });
+  await until('it shows the members', async () => watched.includes('host4'));
+
   // Leaving takes along what was announced.
   await runFanway(c, ['announce', moved]);
   await until('it is seen', async () => (await prefixesOf(a)).length === 1);
@@ -86,11 +98,14 @@ t.test('join, announce, withdraw, leave, and what each sees', { skip }, async (t
   const why = (await eventsOf(a)).find((event) => event.id === cId && event.to === 'left');
   t.ok(why && why.why.length > 3, `the log says why: ${why?.why}`);
   t.match(readFileSync(join(a.runDirectory, 'router.log'), 'utf8'), `${cId}): alive -> left`);
+  await until('who watches sees it leave', async () => watched.includes('host3: alive -> left: '));
   // And it may come back.
   await joinHost(cluster, c);
   await allAlive(hosts);
   t.equal((await gossipOf(c)).id, cId, 'with the same id');
   t.equal((await gossipOf(c)).epoch, 2, 'in its next life');
+  await until('who watches sees it return', async () => /^host3: .* -> alive: /m.test(watched));
+  watch.kill();
   t.equal(await metricOf(a, 'node_failed'), 0);
 });
 

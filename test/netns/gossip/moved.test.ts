@@ -1,11 +1,10 @@
 import t from 'tap';
 import type { RouterStatus } from '../../../src/control/status.ts';
 import type { LabContainer } from '../../../src/demo/lab.ts';
-import { runFanway } from '../../../src/demo/router.ts';
 import { formatIpv4 } from '../../../src/net/ipv4.ts';
 import { runEcho } from '../../../src/traffic/run.ts';
 import { skipWithoutTun } from '../privileges.ts';
-import { allAlive, ask, joinHost, makeCluster, until } from './cluster.ts';
+import { allAlive, ask, joinHost, makeCluster, runFanway, until } from './cluster.ts';
 
 const skip = skipWithoutTun();
 const BRIDGE = 'fan-250';

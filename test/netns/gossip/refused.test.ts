@@ -1,7 +1,15 @@
 import t from 'tap';
-import { runFanway } from '../../../src/demo/router.ts';
 import { skipWithoutTun } from '../privileges.ts';
-import { allAlive, joinHost, membersOf, metricOf, newKey, startCluster, until } from './cluster.ts';
+import {
+  allAlive,
+  joinHost,
+  membersOf,
+  metricOf,
+  newKey,
+  runFanway,
+  startCluster,
+  until,
+} from './cluster.ts';
 
 const skip = skipWithoutTun();
 

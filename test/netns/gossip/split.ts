@@ -4,7 +4,6 @@
  */
 import type { Test } from 'tap';
 import type { LabHost } from '../../../src/demo/lab.ts';
-import { runFanway } from '../../../src/demo/router.ts';
 import { formatIpv4 } from '../../../src/net/ipv4.ts';
 import {
   allAlive,
@@ -12,6 +11,7 @@ import {
   equalTables,
   gossipOf,
   prefixesOf,
+  runFanway,
   seenAs,
   sleep,
   until,
