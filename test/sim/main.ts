@@ -11,7 +11,7 @@ import { planScenario } from './scenario.ts';
 const help = `Usage: npm run sim -- [--seeds N] [options]
 
 Runs the gossip code of fanway in clusters in virtual time: every seed makes a cluster
-of 2 to 256 nodes, a bad network (loss, duplicates, delay, reordering, cuts of every
+of 2 to 128 nodes, a bad network (loss, duplicates, delay, reordering, cuts of every
 shape) and a list of things that happen (nodes die, restart, leave, stand still, move;
 entries come, go and change hands). Then all is healed, and within a minute all tables
 have to be equal and right; at no time may a healthy node be held for dead, something

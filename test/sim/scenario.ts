@@ -62,9 +62,9 @@ const TROUBLE_LARGE_MS = 12_000;
 const MEDIUM_NODES = 48;
 const LARGE_NODES = 128;
 
-/** Mostly small clusters, now and then one of 64, rarely 256: by seed, so that any 200 in a row have each. */
+/** Mostly small clusters, now and then one of 64, rarely 128: by seed, so that any 200 in a row have each. */
 function nodesOf(seed: number, random: Random): number {
-  if (seed % 200 === 57) return 256;
+  if (seed % 200 === 57) return 128;
   if (seed % 40 === 12) return 64;
   return random.chance(0.1) ? 2 + random.below(6) : 8 + random.below(17);
 }
