@@ -16,7 +16,7 @@ import type { ConflictEvent, ConflictView, PeerRecord } from './api.ts';
 import type { Author } from './author.ts';
 import type { GossipCounter } from './counters.ts';
 import type { Contest, Entries } from './entries.ts';
-import type { EntryKey, Unranked } from './keys.ts';
+import { type EntryKey, keyText, type Unranked } from './keys.ts';
 import { CONFLICTS_MAX, RANK_MAX } from './limits.ts';
 import { claimsOf, PeerClaims, withoutClaims } from './peer-claims.ts';
 
@@ -26,6 +26,11 @@ import { claimsOf, PeerClaims, withoutClaims } from './peer-claims.ts';
  * within ten seconds and is nobody to give way to.
  */
 export const TELL_MS = 12_000;
+/**
+ * A key that was lost at equal rank is withdrawn after this. It counts for nobody meanwhile, but the
+ * others, and the winner above all, see that both claim it.
+ */
+export const YIELD_MS = 5000;
 /** How long a conflict is shown after the loser has given way. */
 export const SHOWN_MS = 15 * 60 * 1000;
 
@@ -59,6 +64,8 @@ export class Conflicts {
   #lost: ReadonlySet<string> = new Set();
   #recordMs = 0;
   #duplicateTold = false;
+  /** Own keys that are lost and not yet withdrawn: the rank that won, and since when. */
+  readonly #yielding = new Map<string, { item: Announcement; rank: number; sinceMs: number }>();
 
   constructor(options: ConflictsOptions) {
     this.#options = options;
@@ -88,7 +95,7 @@ export class Conflicts {
 
   /** Two active owners announce one key: a move, unless they rank equal. */
   contested({ winner, loser }: Contest): void {
-    const { author, self, entries, counters } = this.#options;
+    const { self, entries, counters } = this.#options;
     if (winner.item.rank === loser.item.rank) {
       const names = { winner: winner.owner, loser: loser.owner };
       const { what, subject } = subjectOf(winner.item);
@@ -97,14 +104,34 @@ export class Conflicts {
       if (loser.owner === self) counters.count('conflicts.lost');
     }
     if (loser.owner !== self) return;
-    // What is announced since then, and not out yet, may outrank the winner.
-    const own = author.announced(loser.item);
-    if (own !== undefined && own.rank <= winner.item.rank) author.withdraw(own);
+    const { rank } = winner.item;
+    const text = keyText(loser.item);
+    if (loser.item.rank < rank) this.#giveWay(loser.item, rank);
+    else if (!this.#yielding.has(text)) {
+      this.#yielding.set(text, { item: loser.item, rank, sinceMs: this.#options.nowMs() });
+    }
+  }
+
+  /** Withdraws a key; what was announced since, and outranks the winner, stays. */
+  #giveWay(key: EntryKey, rank: number): void {
+    const { author } = this.#options;
+    const own = author.announced(key);
+    if (own !== undefined && own.rank <= rank) author.withdraw(own);
+  }
+
+  #reviewYielding(): void {
+    const nowMs = this.#options.nowMs();
+    for (const [text, { item, rank, sinceMs }] of this.#yielding) {
+      if (nowMs - sinceMs < YIELD_MS) continue;
+      this.#yielding.delete(text);
+      this.#giveWay(item, rank);
+    }
   }
 
   /** Looks again at all conflicts, and at what may be one. To be called each second or so. */
   review(): void {
     this.#reviewRecords();
+    this.#reviewYielding();
     const now = this.#options.nowMs();
     for (const [id, conflict] of this.#conflicts) {
       const state = conflict.judge();
