@@ -56,9 +56,9 @@ export const LOSS_SURE_MOST = 0.1;
 const LEAPS_MS = [2_000, 60_000, 3_600_000];
 const KEYS_PER_ANNOUNCE_MOST = 12;
 /** Longest time of trouble, by how large the cluster is: larger ones cost more to run. */
-const TROUBLE_MS = 50_000;
-const TROUBLE_MEDIUM_MS = 25_000;
-const TROUBLE_LARGE_MS = 12_000;
+const TROUBLE_MS = 40_000;
+const TROUBLE_MEDIUM_MS = 20_000;
+const TROUBLE_LARGE_MS = 6_000;
 const MEDIUM_NODES = 48;
 const LARGE_NODES = 128;
 
