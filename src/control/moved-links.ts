@@ -54,17 +54,18 @@ export class MovedLinks {
   async #apply(): Promise<void> {
     const { specs, tunnels, log } = this.#options;
     const links = specs();
-    for (const spec of links) {
+    const attempt = async (name: string, work: () => Promise<void>): Promise<void> => {
       try {
-        await this.#applyTo(spec);
+        await work();
       } catch (error) {
-        log.error('moved', `${spec.name}: ${messageOf(error)}`);
+        log.error('moved', `${name}: ${messageOf(error)}`);
       }
-    }
+    };
+    for (const spec of links) await attempt(spec.name, () => this.#applyTo(spec));
     for (const name of [...this.#done.keys()]) {
       if (links.some((spec) => spec.name === name)) continue;
       this.#done.delete(name);
-      await tunnels.setExceptions(name, []);
+      await attempt(name, () => tunnels.setExceptions(name, []));
     }
   }
 
