@@ -113,16 +113,14 @@ t.test('--json prints one document', options(skip), async (t) => {
   t.same(run.leftovers(), []);
 });
 
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  t.test(`${signal} in the middle leaves nothing`, options(skip), async (t) => {
-    const run = start(t, ['--encap', 'vxlan']);
-    t.ok(await run.until(/TCP: 256 MB/), 'it came as far as TCP');
-    run.signal(signal);
-    t.equal(await run.ended, signal === 'SIGINT' ? 130 : 143, run.output);
-    t.match(run.output, new RegExp(`stopped by ${signal}`));
-    t.same(run.leftovers(), []);
-  });
-}
+t.test('Ctrl-C in the middle leaves nothing', options(skip), async (t) => {
+  const run = start(t, ['--encap', 'vxlan']);
+  t.ok(await run.until(/TCP: 256 MB/), 'it came as far as TCP');
+  run.signal('SIGINT');
+  t.equal(await run.ended, 130, run.output);
+  t.match(run.output, /stopped by SIGINT/);
+  t.same(run.leftovers(), []);
+});
 
 t.test('a failure in the middle leaves nothing and is told', options(skip), async (t) => {
   const run = start(t, ['--encap', 'fou']);
