@@ -191,8 +191,8 @@ export class Coalescer {
 
   /**
    * Joins, all in one go, up to `countMax` datagrams of `datagramBytes` (shim included), the first
-   * at `at` and each `stride` bytes behind the one before, to the packet pushed last, as far as they continue its flow exactly. Returns how many; the caller
-   * sends the others the careful way.
+   * at `at` and each `stride` bytes behind the one before, to the packet pushed last, as far as they
+   * continue its flow exactly. Returns how many; the caller sends the others the careful way.
    */
   joinRun(at: number, datagramBytes: number, stride: number, countMax: number): number {
     const slot = this.#lastSlot;

@@ -3,7 +3,9 @@
  * memory, so that the loop never looks anything up by name.
  * @module
  */
+
 import { encapById, IPIP } from '../encap/encap.ts';
+import { maskOf } from '../net/prefix.ts';
 import {
   EndpointKind,
   type EndpointRecord,
@@ -14,11 +16,6 @@ import {
 import { type Exception, ExceptionTable } from '../table/exceptions.ts';
 import { LocalMacs } from '../table/local-macs.ts';
 import { ETHERNET_SOURCE_OFFSET } from '../wire/ethernet.ts';
-
-/** A 32-bit netmask of `length` leading ones; `length` 0 gives 0. */
-function netmask(length: number): number {
-  return length === 0 ? 0 : (0xffffffff << (32 - length)) >>> 0;
-}
 
 /** How long a refused UDP_SEGMENT is left alone, ms. */
 const SEGMENT_AGAIN_MS = 10_000;
@@ -150,14 +147,14 @@ export class DataLink {
     this.isVxlan = encap.shimBytes !== 0;
     this.vnetHeader = (record.offloads & Offload.VnetHeader) !== 0;
     this.uso = (record.offloads & Offload.Uso) !== 0;
-    this.overlayMask = netmask(record.overlayLength);
+    this.overlayMask = maskOf(record.overlayLength);
     this.overlayLength = record.overlayLength;
     this.overlayBase = (record.overlayAddress & this.overlayMask) >>> 0;
-    this.underlayMask = netmask(record.underlayLength);
+    this.underlayMask = maskOf(record.underlayLength);
     this.underlayHostMask = ~this.underlayMask >>> 0;
     this.underlayBase = (record.underlayAddress & this.underlayMask) >>> 0;
     this.shift = record.underlayLength - record.overlayLength;
-    this.sliceMask = netmask(record.overlayLength + 32 - record.underlayLength);
+    this.sliceMask = maskOf(record.overlayLength + 32 - record.underlayLength);
     this.sliceHostMask = ~this.sliceMask >>> 0;
     this.local = record.localAddress;
     this.sliceBase = this.sliceOf(record.localAddress);

@@ -214,11 +214,6 @@ export class Lab {
     return container;
   }
 
-  /** Plugs a container in; the same as {@link LabContainer.attach}. */
-  attachContainer(container: LabContainer, to: Attachment): Promise<void> {
-    return container.attach(to);
-  }
-
   /**
    * Sets the MTU (bytes) of the middle's end of a host's cable. With a routed middle this is a
    * path that shrinks: the router answers larger packets with "fragmentation needed".

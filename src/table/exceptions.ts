@@ -6,16 +6,13 @@
  * longest first. In practice that is once: workloads move as single addresses.
  * @module
  */
+import { maskOf } from '../net/prefix.ts';
 
 /** `peer`: underlay address of the host that has the prefix. All are u32 in host order. */
 export type Exception = { address: number; length: number; peer: number };
 
 /** A slot holds nothing: no peer has the address 0. */
 const EMPTY = 0;
-
-function netmask(length: number): number {
-  return length === 0 ? 0 : (0xffffffff << (32 - length)) >>> 0;
-}
 
 export class ExceptionTable {
   readonly #slotMask: number;
@@ -36,7 +33,7 @@ export class ExceptionTable {
     this.#slotLengths = new Uint8Array(slots);
     this.#peers = new Uint32Array(slots);
     for (const { address, length, peer } of exceptions) {
-      const network = (address & netmask(length)) >>> 0;
+      const network = (address & maskOf(length)) >>> 0;
       const slot = this.#slotOf(network, length);
       this.#networks[slot] = network;
       this.#slotLengths[slot] = length;
@@ -45,7 +42,7 @@ export class ExceptionTable {
     this.#lengths = Uint8Array.from(new Set(exceptions.map(({ length }) => length)))
       .sort()
       .reverse();
-    this.#masks = Uint32Array.from(this.#lengths, netmask);
+    this.#masks = Uint32Array.from(this.#lengths, maskOf);
   }
 
   /** The slot that holds this prefix, or the empty one where it would go. */

@@ -2,13 +2,14 @@ import { join } from 'node:path';
 import { HOST_SYSCTLS } from '../../src/control/snapshot.ts';
 import type { RouterStatus } from '../../src/control/status.ts';
 import type { LabHost } from '../../src/demo/lab.ts';
+import type { RouterHost } from '../../src/demo/router.ts';
 import { distDirectory } from '../../src/sys/paths.ts';
 import { readSysctl } from '../../src/sys/sysctl.ts';
 
 export type Outcome = { code: number; out: string; err: string };
 
 /** Runs `fanway ARGS` on a lab host as a user would; never throws. */
-export function fanway(host: LabHost, ...args: string[]): Promise<Outcome> {
+export function fanway(host: RouterHost, ...args: string[]): Promise<Outcome> {
   return new Promise((resolve) => {
     const program = join(distDirectory(), 'fanway.js');
     const child = host.spawn(process.execPath, [program, ...args], {

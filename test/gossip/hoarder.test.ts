@@ -4,12 +4,10 @@
  */
 import t, { type Test } from 'tap';
 import { ITEMS_MAX } from '../../src/gossip/limits.ts';
-import { nodeIdOf, type Signer } from '../../src/gossip/signer.ts';
-import { encodeBlock } from '../../src/wire/gossip/block.ts';
+import { nodeIdOf } from '../../src/gossip/signer.ts';
 import { EPOCH_MAX, SEQUENCE_MAX } from '../../src/wire/gossip/bounds.ts';
 import { encodeMessages } from '../../src/wire/gossip/message.ts';
 import {
-  type Block,
   type Item,
   ItemKind,
   type Message,
@@ -17,7 +15,7 @@ import {
   type RawBlock,
 } from '../../src/wire/gossip/types.ts';
 import { type LabNode, NodeLab, peerRecord } from './node-lab.ts';
-import { QuickVerifier, quickSigner, Replica } from './replica.ts';
+import { QuickVerifier, quickSigner, Replica, signBlockBy } from './replica.ts';
 
 const VNI = 100;
 const PEER: Item = { kind: ItemKind.Peer, ...peerRecord(66), instance: new Uint8Array(8) };
@@ -29,19 +27,6 @@ function macs(first: number, count: number): Item[] {
     rank: 0,
     mac: first + index,
   }));
-}
-
-function sign(signer: Signer, fields: Partial<Block>): RawBlock {
-  const body = encodeBlock({
-    publicKey: signer.publicKey,
-    epoch: 1,
-    sequence: 1,
-    live: [],
-    left: false,
-    items: [],
-    ...fields,
-  });
-  return { body, signature: signer.sign(body) };
 }
 
 /** Three honest nodes that know each other, and one that is about to go bad. */
@@ -96,7 +81,7 @@ t.test('heads and summaries that claim 2^32 blocks', async (t) => {
   const { counters } = rig.first.node;
   rig.tellBlock(
     rig.first,
-    sign(rig.signer, { epoch: 2, sequence: SEQUENCE_MAX, live: [[1, SEQUENCE_MAX - 1]] }),
+    signBlockBy(rig.signer, { epoch: 2, sequence: SEQUENCE_MAX, live: [[1, SEQUENCE_MAX - 1]] }),
   );
   t.equal(counters.value('blocks.refused.owner_limit'), 1);
   const live = Array.from({ length: 90 }, (_, index): [number, number] => [
@@ -104,7 +89,10 @@ t.test('heads and summaries that claim 2^32 blocks', async (t) => {
     index * 20 + 19,
   ]);
   const sent = counters.value('bytes.sent');
-  rig.tellBlock(rig.first, sign(rig.signer, { epoch: 3, sequence: 3000, live, items: [PEER] }));
+  rig.tellBlock(
+    rig.first,
+    signBlockBy(rig.signer, { epoch: 3, sequence: 3000, live, items: [PEER] }),
+  );
   for (let second = 0; second < 60; second++) {
     for (let some = 0; some < 20; some++) {
       const owners = Array.from({ length: 20 }, (_, index) => ({
@@ -128,7 +116,7 @@ t.test('one thing said 8,000 times among all that one owner may say', async (t) 
   for (let sequence = 1; sequence <= 250; sequence++) {
     const live = sequence === 1 ? [] : ([[1, sequence - 1]] as const);
     const items = sequence % 2 === 0 ? macs(1, 64) : macs(sequence * 100, 60);
-    rig.tellBlock(rig.first, sign(rig.signer, { epoch: 2, sequence, live, items }));
+    rig.tellBlock(rig.first, signBlockBy(rig.signer, { epoch: 2, sequence, live, items }));
   }
   const entries = rig.first.node.entries({ owner: rig.liar.node.id });
   t.equal(entries.length, 64 + 125 * 60);
@@ -144,18 +132,18 @@ t.test('more items than a table holds, in many names', (t) => {
   t.ok((counts.get('blocks.refused.item_limit') ?? 0) > 100);
   t.equal(store.missingCount(), 0, 'what found no room is not asked for');
   const honest = quickSigner('honest');
-  const head = sign(honest, { sequence: 2, live: [[1, 1]], items: macs(7777, 1) });
+  const head = signBlockBy(honest, { sequence: 2, live: [[1, 1]], items: macs(7777, 1) });
   t.equal(replica.offer(head).outcome, 'new', 'a head is always taken');
   t.equal(
     entries.rankOf({ kind: ItemKind.Mac, vni: VNI, mac: 7777 }, nodeIdOf(honest.publicKey)),
     0,
   );
-  t.equal(replica.offer(sign(honest, { items: macs(1, 9) })).outcome, 'refused');
+  t.equal(replica.offer(signBlockBy(honest, { items: macs(1, 9) })).outcome, 'refused');
   const [hoarder] = store.owners();
   if (hoarder === undefined) throw new Error('nobody is here');
   entries.apply(undefined, store.retire(hoarder));
   t.same(store.missing(nodeIdOf(honest.publicKey)), [[1, 1]], 'there is room again');
-  t.equal(replica.offer(sign(honest, { items: macs(1, 9) })).outcome, 'new');
+  t.equal(replica.offer(signBlockBy(honest, { items: macs(1, 9) })).outcome, 'new');
   t.end();
 });
 
@@ -164,9 +152,9 @@ function hoarded(): Replica {
   const replica = new Replica();
   for (let owner = 0; owner < 20; owner++) {
     const signer = quickSigner(`hoarder ${owner}`);
-    replica.offer(sign(signer, { sequence: 1000, live: [[1, 255]] }));
+    replica.offer(signBlockBy(signer, { sequence: 1000, live: [[1, 255]] }));
     for (let sequence = 1; sequence <= 255; sequence++) {
-      replica.offer(sign(signer, { sequence, items: macs(sequence * 64, 64) }));
+      replica.offer(signBlockBy(signer, { sequence, items: macs(sequence * 64, 64) }));
     }
   }
   return replica;
@@ -177,8 +165,8 @@ t.test('two blocks with one number, told to different nodes', async (t) => {
   const [one, two] = rig.honest;
   if (one === undefined || two === undefined) throw new Error('three nodes were made');
   rig.liar.running = false;
-  rig.tellBlock(one, sign(rig.signer, { epoch: 2, items: [PEER, ...macs(1, 5)] }));
-  rig.tellBlock(two, sign(rig.signer, { epoch: 2, items: [PEER, ...macs(9, 5)] }));
+  rig.tellBlock(one, signBlockBy(rig.signer, { epoch: 2, items: [PEER, ...macs(1, 5)] }));
+  rig.tellBlock(two, signBlockBy(rig.signer, { epoch: 2, items: [PEER, ...macs(9, 5)] }));
   t.not(one.node.summaryHash(), two.node.summaryHash());
   rig.lab.run(30_000);
   rig.check(t, 7777);

@@ -1,6 +1,5 @@
 import t from 'tap';
 import { BROADCASTS_MAX, MEMBERS_MAX, RELAYS_MAX } from '../../src/gossip/limits.ts';
-import { encodeBlock } from '../../src/wire/gossip/block.ts';
 import { EPOCH_MAX, SEQUENCE_MAX } from '../../src/wire/gossip/bounds.ts';
 import { encodeMessages } from '../../src/wire/gossip/message.ts';
 import {
@@ -14,6 +13,7 @@ import {
 import { type Identity, makeKeys } from '../sim/identity.ts';
 import { Random } from '../sim/random.ts';
 import { type LabNode, NodeLab, peerRecord } from './node-lab.ts';
+import { signBlockBy } from './replica.ts';
 
 /**
  * What a member gone bad can do, who holds the cluster's key: each attack goes to every node, and
@@ -41,16 +41,8 @@ function cluster(): NodeLab {
 
 /** A block that is signed as it should be. */
 function signed({ signer }: Identity, block: Partial<Block>): RawBlock {
-  const body = encodeBlock({
-    publicKey: signer.publicKey,
-    epoch: 1,
-    sequence: 1,
-    live: [],
-    left: false,
-    items: [],
-    ...block,
-  });
-  return { body, signature: signer.sign(body) };
+  const { body, signature } = signBlockBy(signer, block);
+  return { body, signature };
 }
 
 function peerItem(index: number, fields: Partial<Extract<Item, { name: string }>> = {}): Item {

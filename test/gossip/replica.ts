@@ -53,7 +53,11 @@ export class QuickVerifier implements Verifier {
 
 /** A block of `name` as given, signed. */
 export function signBlock(name: string, block: Partial<Block>): SignedBlock {
-  const signer = quickSigner(name);
+  return signBlockBy(quickSigner(name), block);
+}
+
+/** A block as given, signed by `signer` in its own name unless `block` says another's. */
+export function signBlockBy(signer: Signer, block: Partial<Block>): SignedBlock {
   const whole: Block = {
     publicKey: signer.publicKey,
     epoch: 1,

@@ -22,6 +22,7 @@ import { formatKeyId, Keyring } from '../../../src/gossip/keyring.ts';
 import { silentLog } from '../../../src/log.ts';
 import { parseIpv4 } from '../../../src/net/ipv4.ts';
 import { formatPrefix, parsePrefix } from '../../../src/net/prefix.ts';
+import { freePort, until } from './loopback.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'fanway-gossip-'));
 t.teardown(() => rmSync(folder, { recursive: true }));
@@ -77,22 +78,6 @@ class Node {
   get status() {
     return gossipStatus(this.service);
   }
-}
-
-async function freePort(): Promise<number> {
-  const socket = createSocket('udp4');
-  await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve));
-  const { port } = socket.address();
-  await new Promise<void>((resolve) => socket.close(() => resolve()));
-  return port;
-}
-
-async function until(what: string, look: () => boolean): Promise<void> {
-  for (let i = 0; i < 2000; i++) {
-    if (look()) return;
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-  throw new Error(`not within 20 s: ${what}`);
 }
 
 /** On loopback, with the port of its own that the test needs. */

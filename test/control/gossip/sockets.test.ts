@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { createSocket } from 'node:dgram';
 import { connect, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import { parseSeed } from '../../../src/config/gossip.ts';
@@ -13,27 +12,11 @@ import { Counters } from '../../../src/gossip/counters.ts';
 import { PlainChannel } from '../../../src/gossip/plain.ts';
 import { silentLog } from '../../../src/log.ts';
 import type { Endpoint, NodeId, RawBlock } from '../../../src/wire/gossip/types.ts';
+import { freePort, until } from './loopback.ts';
 
 const LOOPBACK = 0x7f000001;
 const ID_A: NodeId = 'a'.repeat(32);
 const ID_B: NodeId = 'b'.repeat(32);
-
-/** A port that nobody has just now. */
-async function freePort(): Promise<number> {
-  const socket = createSocket('udp4');
-  await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve));
-  const { port } = socket.address();
-  await new Promise<void>((resolve) => socket.close(() => resolve()));
-  return port;
-}
-
-async function until(what: string, look: () => boolean): Promise<void> {
-  for (let i = 0; i < 1000; i++) {
-    if (look()) return;
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-  throw new Error(`not within 10 s: ${what}`);
-}
 
 t.test('UdpSocket carries datagrams, and no error ends it', async (t) => {
   const counters = new SocketCounters();

@@ -21,7 +21,7 @@ import { killAllIn } from '../../../src/demo/processes.ts';
 import type { RouterHost } from '../../../src/demo/router.ts';
 import { formatKeyId, Keyring } from '../../../src/gossip/keyring.ts';
 import { formatIpv4 } from '../../../src/net/ipv4.ts';
-import { distDirectory } from '../../../src/sys/paths.ts';
+import { fanway } from '../../control/lab-router.ts';
 
 export const OVERLAY = '250.0.0.0/8';
 /** Nothing here takes longer on a machine that is not overrun; what is measured goes to comments. */
@@ -43,27 +43,10 @@ export function sleep(ms: number): Promise<void> {
  * measures something else at real-time priority a process may not run for seconds.
  * @throws Error with what it said when it fails.
  */
-export function runFanway(host: RouterHost, args: readonly string[]): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const program = join(distDirectory(), 'fanway.js');
-    const child = host.spawn(process.execPath, [program, ...args], {
-      env: host.environment,
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    let out = '';
-    let err = '';
-    child.stdout?.on('data', (chunk: Buffer) => {
-      out += chunk.toString();
-    });
-    child.stderr?.on('data', (chunk: Buffer) => {
-      err += chunk.toString();
-    });
-    child.on('error', reject);
-    child.on('close', (code) => {
-      if (code === 0) resolve(out);
-      else reject(new Error(`fanway ${args.join(' ')} on ${host.name}: ${err}${out}`));
-    });
-  });
+export async function runFanway(host: RouterHost, args: readonly string[]): Promise<string> {
+  const { code, out, err } = await fanway(host, ...args);
+  if (code === 0) return out;
+  throw new Error(`fanway ${args.join(' ')} on ${host.name}: ${err}${out}`);
 }
 
 /** Waits until `look` gives something true; throws with `what` after a minute. */
