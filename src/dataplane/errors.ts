@@ -23,10 +23,7 @@ import { type Arena, IOVEC_BYTES, MSGHDR } from './arena.ts';
 import type { DataLink, Endpoint } from './link.ts';
 import type { PeerTable } from './peers.ts';
 
-/**
- * Errors handled in one round; more wait for the next. It is more than the buffer of a send-only
- * socket holds, because nobody polls those: a forged error left behind would hide an honest one.
- */
+/** Errors of one socket handled in one round; more wait for the next. */
 const ERRORS_PER_ROUND = 128;
 const QUOTE_BYTES = 128;
 const CONTROL_BYTES = 128;

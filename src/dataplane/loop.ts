@@ -18,6 +18,7 @@ import { Linger, Way } from './linger.ts';
 import { DataLink, Endpoint } from './link.ts';
 import { PeerTable } from './peers.ts';
 import { Receiver } from './receive.ts';
+import { SenderWatch } from './sender-watch.ts';
 import { TooBig } from './too-big.ts';
 import { Trains } from './trains.ts';
 
@@ -38,7 +39,7 @@ const ORPHAN_LIFETIME_MS = 120_000;
 const ROUNDS = eventIndex('rounds');
 
 /** What a descriptor in the poll set is for. */
-const Role = { Wake: 0, Parent: 1, Device: 2, Receive: 3 } as const;
+const Role = { Wake: 0, Parent: 1, Device: 2, Receive: 3, Errors: 4 } as const;
 
 export class Loop {
   readonly #layout: Layout;
@@ -49,6 +50,7 @@ export class Loop {
   readonly #egress: Egress;
   readonly #receiver: Receiver;
   readonly #errors: ErrorQueue;
+  readonly #senders: SenderWatch;
   readonly #pollfds: number;
   readonly #linger: Linger;
   readonly #roles: number[] = [];
@@ -101,6 +103,8 @@ export class Loop {
       const [listener] = endpoint.sockets;
       if (listener !== undefined) this.#watch(Role.Receive, index, listener);
     }
+    this.#senders = new SenderWatch(this.#arena, this.#endpoints);
+    this.#watch(Role.Errors, 0, this.#senders.descriptor);
     for (const [index, link] of this.#links.entries()) {
       this.#watch(Role.Device, index, link.deviceFd);
     }
@@ -207,6 +211,9 @@ export class Loop {
         else if (endpoint.receiveErrors >= FAILURES_MAX) this.#rest(index, nowMs);
         break;
       }
+      case Role.Errors:
+        this.#senders.serve((endpoint, socket) => this.#errors.drain(endpoint, socket, nowMs));
+        break;
       case Role.Parent:
         if ((revents & (POLLHUP | POLLERR)) !== 0) {
           // Control died: keep forwarding by the last good table until the next one takes over.

@@ -30,6 +30,13 @@ export const libc = {
   poll: declare<[Pointer, number, number], number>(
     'int poll(uintptr_t fds, unsigned long n, int timeoutMs)',
   ),
+  epoll_create1: declare<[number], Fd>('int epoll_create1(int flags)'),
+  epoll_ctl: declare<[Fd, number, Fd, Pointer], number>(
+    'int epoll_ctl(int epfd, int op, int fd, uintptr_t event)',
+  ),
+  epoll_wait: declare<[Fd, Pointer, number, number], number>(
+    'int epoll_wait(int epfd, uintptr_t events, int max, int timeoutMs)',
+  ),
   sched_yield: declare<[], number>('int sched_yield()'),
   ioctl: declare<[Fd, number, Pointer], number>('int ioctl(int fd, ulong request, uintptr_t arg)'),
   fcntl: declare<[Fd, number, number], number>('int fcntl(int fd, int command, long arg)'),

@@ -4,6 +4,7 @@ import { skipWithoutTun } from '../netns/privileges.ts';
 import { ethernet, icmp, ipv4 } from '../support/bytes.ts';
 import { groundOf } from '../support/ground.ts';
 import { Guest } from '../support/guest.ts';
+import { sleep, until } from '../support/patience.ts';
 import { carry, type Ground, innerUdp } from '../support/probes.ts';
 import { type Encapsulation, moved, Target } from '../support/target.ts';
 
@@ -49,7 +50,7 @@ class Scene {
       if (answer !== undefined && answer[34] === 3 && answer[35] === 4) {
         return { toldMtu: answer.readUInt16BE(40), answer };
       }
-      await new Promise((resolve) => setTimeout(resolve, 2));
+      await sleep(2);
     }
     return {};
   }
@@ -62,18 +63,25 @@ class Scene {
     return ethernet(victimMac, attackerMac, 0x0800, packet);
   }
 
-  /** Sends errors, then lets the flow's socket look at them; returns the events that moved. */
-  async forge(...frames: Buffer[]): Promise<Record<string, number>> {
+  /**
+   * Sends errors and waits until `count` of them were judged, or a moment where that is none;
+   * returns the events that moved.
+   */
+  async forge(count: number, ...frames: Buffer[]): Promise<{ lowered: number; ignored: number }> {
     const before = await this.target.counters();
-    for (const frame of frames) this.target.underlay.send(frame);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-    await this.send(100);
-    const after = await this.target.counters();
-    const events = moved(before, after, 'event.');
-    return {
-      lowered: events['event.pmtu_lowered'] ?? 0,
-      ignored: events['event.icmp_ignored'] ?? 0,
+    const events = async () => {
+      const effect = moved(before, await this.target.counters(), 'event.');
+      const lowered = effect['event.pmtu_lowered'] ?? 0;
+      return { lowered, ignored: effect['event.icmp_ignored'] ?? 0 };
     };
+    for (const frame of frames) this.target.underlay.send(frame);
+    if (count === 0) await sleep(20);
+    await until(`${count} are judged`, 1000, async () => {
+      const { lowered, ignored } = await events();
+      return lowered + ignored >= count;
+    }).catch(() => undefined);
+    await this.send(100);
+    return events();
   }
 }
 
@@ -93,7 +101,7 @@ async function forgeries(t: Test, scene: Scene): Promise<void> {
   const shim = 20 + SHIM_BYTES[encap];
   // Before anything large went out: whoever says that 900 bytes are too large for 1200 lies.
   t.strictSame(
-    await scene.forge(scene.error(3, 4, 1200, small)),
+    await scene.forge(1, scene.error(3, 4, 1200, small)),
     { lowered: 0, ignored: 1 },
     'more than we sent',
   );
@@ -191,7 +199,7 @@ async function forgeries(t: Test, scene: Scene): Promise<void> {
     ]);
   }
   for (const [name, ignored, frame] of cases) {
-    t.strictSame(await scene.forge(frame), { lowered: 0, ignored }, `too big, ${name}`);
+    t.strictSame(await scene.forge(ignored, frame), { lowered: 0, ignored }, `too big, ${name}`);
   }
   for (const [type, code] of [
     [3, 0],
@@ -206,7 +214,7 @@ async function forgeries(t: Test, scene: Scene): Promise<void> {
     [11, 0],
     [12, 0],
   ] as const) {
-    const { lowered } = await scene.forge(scene.error(type, code, ROUTER, quote));
+    const { lowered } = await scene.forge(0, scene.error(type, code, ROUTER, quote));
     t.equal(lowered, 0, `type ${type} code ${code}`);
   }
   const many = Array.from({ length: 12 }, (_, i) =>
@@ -217,7 +225,7 @@ async function forgeries(t: Test, scene: Scene): Promise<void> {
       changed(quote, (b) => b.writeUInt32BE(ground.otherPeer + i, 16)),
     ),
   );
-  t.strictSame(await scene.forge(...many), { lowered: 0, ignored: 12 }, 'twelve at once');
+  t.strictSame(await scene.forge(12, ...many), { lowered: 0, ignored: 12 }, 'twelve at once');
   t.ok((await scene.send(1400)).outer, 'a large packet still goes out whole');
 }
 
@@ -250,7 +258,7 @@ async function storm(t: Test, scene: Scene): Promise<void> {
     guest.send(scene.inner(1400));
     target.underlay.send(inbound);
     sent++;
-    await new Promise((resolve) => setTimeout(resolve, 2));
+    await sleep(2);
   }
   await target.settle();
   const effect = moved(before, await target.counters(), '');
@@ -267,7 +275,7 @@ async function honest(t: Test, scene: Scene): Promise<void> {
   const { outer: quote } = await scene.send(1400);
   if (quote === undefined) throw new Error('nothing went out');
   t.strictSame(
-    await scene.forge(scene.error(3, 4, 1300, quote)),
+    await scene.forge(1, scene.error(3, 4, 1300, quote)),
     { lowered: 1, ignored: 0 },
     'told 1300',
   );
@@ -286,12 +294,12 @@ async function honest(t: Test, scene: Scene): Promise<void> {
       'quotes the header of what was too large',
     );
   }
-  const { lowered } = await scene.forge(scene.error(3, 4, 68, quote));
+  const { lowered } = await scene.forge(1, scene.error(3, 4, 68, quote));
   t.equal(lowered, 1, 'told 68');
   t.ok((await scene.send(576 - overhead)).outer, 'no ICMP takes the path under 576');
   t.equal((await scene.send(576 - overhead + 1)).toldMtu, 576 - overhead);
-  const again = await scene.forge(scene.error(3, 4, 0, quote), scene.error(3, 4, 1000, quote));
-  t.equal(again['lowered'], 0, 'nothing lowers it further, nothing raises it');
+  const again = await scene.forge(1, scene.error(3, 4, 0, quote), scene.error(3, 4, 1000, quote));
+  t.equal(again.lowered, 0, 'nothing lowers it further, nothing raises it');
   const other = scene.inner(1400, ground.otherInner);
   scene.guest.tunnelled();
   scene.guest.send(other);

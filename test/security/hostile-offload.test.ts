@@ -7,6 +7,7 @@ import { skipWithoutTun } from '../netns/privileges.ts';
 import { ethernet, ipv4, isTransportSumRight, tcp, udp } from '../support/bytes.ts';
 import { groundOf } from '../support/ground.ts';
 import { Guest } from '../support/guest.ts';
+import { sleep } from '../support/patience.ts';
 import { moved, Target } from '../support/target.ts';
 
 const skip = skipWithoutTun();
@@ -117,7 +118,7 @@ for (const [encap, offload] of [
         const buffer = Buffer.concat([header, bytes]);
         // The kernel sees through some of them itself.
         if (libc.sendto(socket, addressOf(buffer), buffer.length, 0, 0, 0) < 0) refused++;
-        await new Promise((resolve) => setTimeout(resolve, 1));
+        await sleep(1);
         for (const packet of guest.tunnelled()) {
           // What the guest itself spoiled (sums finished at odd places) is his own; lengths are ours.
           if (packet.inner.readUInt16BE(2) !== packet.inner.length) broken++;

@@ -5,6 +5,7 @@ import { runEcho } from '../../src/traffic/run.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { ethernet, icmp, ipv4, udp, vxlan } from '../support/bytes.ts';
 import { groundOf, STRANGER } from '../support/ground.ts';
+import { sleep } from '../support/patience.ts';
 import { type Ground, INNER_MAC, outer } from '../support/probes.ts';
 import {
   CONTAINER_NUMBER,
@@ -167,7 +168,7 @@ t.test('a million packets of strangers beside one honest ping', { skip }, async 
     // Frames of the peer pass the attacker's switch port only while it learns: none are ours.
     answers += underlay.take().filter((frame) => !frame.outgoing && !isPeers(frame.bytes)).length;
     for (const device of target.devices) inside += device.arrived().filter(isStrange).length;
-    await new Promise((resolve) => setTimeout(resolve, 2));
+    await sleep(2);
   }
   const { targets } = await ping;
   const [pinged] = targets;
