@@ -6,6 +6,7 @@ import { Netlink } from '../../src/sys/netlink.ts';
 import { NetworkNamespace } from '../../src/sys/netns.ts';
 import { openIpip, openUdp, socketAddress } from '../../src/sys/sockets.ts';
 import { skipWithoutNamespaces } from '../netns/privileges.ts';
+import { sleep } from '../support/patience.ts';
 
 const skip = skipWithoutNamespaces();
 const HERE = 0x0a00_0001;
@@ -80,7 +81,7 @@ async function arrival(fd: number): Promise<void> {
     poll.setInt32(0, fd, true);
     poll.setInt32(4, 1, true);
     const readable = libc.poll(addressOf(poll), 1, 0) === 1;
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await sleep(20);
     if (readable) return;
   }
 }

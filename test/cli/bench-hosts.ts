@@ -5,7 +5,8 @@ import { Lab, type LabHost } from '../../src/demo/lab.ts';
 import { readCounters } from '../../src/demo/router.ts';
 import { formatIpv4 } from '../../src/net/ipv4.ts';
 import { distDirectory } from '../../src/sys/paths.ts';
-import { fanway, until } from '../control/lab-router.ts';
+import { fanway } from '../control/lab-router.ts';
+import { sleep, until } from '../support/patience.ts';
 
 export const FAR_UNDERLAY = '172.30.1.27';
 
@@ -76,7 +77,7 @@ export class Talk {
   async until(pattern: RegExp): Promise<void> {
     while (!pattern.test(this.#heard)) {
       if (this.#child.exitCode !== null) throw new Error(`hung up after: ${this.#heard}`);
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      await sleep(20);
     }
   }
 

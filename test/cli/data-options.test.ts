@@ -6,8 +6,9 @@ import { autoQueues, dataArguments, readDataOptions } from '../../src/cli/data-o
 import { Lab } from '../../src/demo/lab.ts';
 import { processesIn } from '../../src/demo/processes.ts';
 import { distDirectory } from '../../src/sys/paths.ts';
-import { fanway, picture, statusOf, until } from '../control/lab-router.ts';
+import { fanway, picture, statusOf } from '../control/lab-router.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
+import { until } from '../support/patience.ts';
 
 // Real processes on a busy machine.
 t.setTimeout(120_000);

@@ -5,8 +5,9 @@ import { Lab, type LabHost } from '../../src/demo/lab.ts';
 import { processesIn } from '../../src/demo/processes.ts';
 import { hasNft } from '../../src/sys/nft.ts';
 import { distDirectory } from '../../src/sys/paths.ts';
-import { fanway, picture, until } from '../control/lab-router.ts';
+import { fanway, picture } from '../control/lab-router.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
+import { until } from '../support/patience.ts';
 
 // Real processes on a busy machine.
 t.setTimeout(120_000);

@@ -15,6 +15,7 @@ import { callRouter } from '../../src/control/admin-client.ts';
 import { RunDirectory } from '../../src/control/run-directory.ts';
 import { FanwayError } from '../../src/errors.ts';
 import { silentLog } from '../../src/log.ts';
+import { PATIENCE, sleep } from '../support/patience.ts';
 import { request } from './snapshots.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'fanway-admin-'));
@@ -149,7 +150,7 @@ t.test('a client that stalls is dropped after five seconds', async (t) => {
   ];
   await Promise.all(stalled);
   const took = Date.now() - started;
-  t.ok(took >= ADMIN_TIMEOUT_MS - 500 && took < ADMIN_TIMEOUT_MS + 3000, `${took} ms`);
+  t.ok(took >= ADMIN_TIMEOUT_MS - 500 && took < ADMIN_TIMEOUT_MS + 3000 * PATIENCE, `${took} ms`);
 });
 
 t.test('a thousand clients: at most 32 at a time, and it answers afterwards', async (t) => {
@@ -159,14 +160,14 @@ t.test('a thousand clients: at most 32 at a time, and it answers afterwards', as
     const socket = connect(run.socket);
     socket.on('error', () => undefined);
     sockets.push(socket);
-    if (i % 100 === 99) await new Promise((resolve) => setTimeout(resolve, 10));
+    if (i % 100 === 99) await sleep(10);
     most = Math.max(most, server.clients());
   }
-  await new Promise((resolve) => setTimeout(resolve, 200));
+  await sleep(200);
   most = Math.max(most, server.clients());
   t.ok(most <= ADMIN_CLIENTS_MAX, `${most} at once`);
   for (const socket of sockets) socket.destroy();
-  await new Promise((resolve) => setTimeout(resolve, 200));
+  await sleep(200);
   t.same(await callRouter(run, '/v1/ping'), { pong: true });
 });
 

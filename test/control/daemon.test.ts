@@ -12,7 +12,8 @@ import { addressOf, check, libc } from '../../src/sys/libc.ts';
 import { notifyManager, watchdogIntervalMs } from '../../src/sys/notify.ts';
 import { distDirectory } from '../../src/sys/paths.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
-import { fanway, picture, statusOf, until } from './lab-router.ts';
+import { until } from '../support/patience.ts';
+import { fanway, picture, statusOf } from './lab-router.ts';
 
 // Real processes on a busy machine.
 t.setTimeout(120_000);

@@ -7,7 +7,8 @@ import { RunDirectory } from '../../src/control/run-directory.ts';
 import { Lab, type LabContainer, type LabHost } from '../../src/demo/lab.ts';
 import { parseIpv4 } from '../../src/net/ipv4.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
-import { fanway, picture, statusOf, until } from './lab-router.ts';
+import { until } from '../support/patience.ts';
+import { fanway, picture, statusOf } from './lab-router.ts';
 
 // Real processes on a busy machine.
 t.setTimeout(120_000);

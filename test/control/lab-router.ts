@@ -61,18 +61,3 @@ export async function picture(host: LabHost): Promise<string[]> {
     ...sysctls,
   ].sort();
 }
-
-/** Waits until `look` gives something true; throws with `what` after `ms`. */
-export async function until<T>(
-  what: string,
-  ms: number,
-  look: () => Promise<T | undefined | false>,
-): Promise<T> {
-  const deadline = Date.now() + ms;
-  for (;;) {
-    const value = await look();
-    if (value !== undefined && value !== false) return value;
-    if (Date.now() > deadline) throw new Error(`not within ${ms} ms: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}

@@ -6,7 +6,8 @@ import t from 'tap';
 import { Lab, type LabHost } from '../../src/demo/lab.ts';
 import { distDirectory } from '../../src/sys/paths.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
-import { fanway, picture, statusOf, until } from './lab-router.ts';
+import { sleep, until } from '../support/patience.ts';
+import { fanway, picture, statusOf } from './lab-router.ts';
 
 // Real processes on a busy machine.
 t.setTimeout(120_000);
@@ -53,7 +54,7 @@ t.test('hardly a descriptor free and a thousand clients: links run on', { skip }
     client.write('GET /v1/status HTTP/1.1\r\nHost: fan');
     return client;
   });
-  await new Promise((resolve) => setTimeout(resolve, 1500));
+  await sleep(1500);
   t.equal(running.child.exitCode, null, 'the router lives');
   t.same(await picture(host), whole, 'devices, addresses and routes are untouched');
   for (const client of clients) client.destroy();
@@ -89,13 +90,13 @@ t.test('a full disk under the run directory', { skip }, async (t) => {
     const link = await host.netlink.findLink('fw-250-0-28');
     return link?.up === true && link.master > 0;
   });
-  await new Promise((resolve) => setTimeout(resolve, 500));
+  await sleep(500);
   const whole = await picture(host);
   const folder = `/proc/${child.pid}/root${host.runDirectory}`;
   const filler = join(folder, 'filler');
   t.throws(() => writeFileSync(filler, Buffer.alloc(1024 * 1024)), { code: 'ENOSPC' });
   await host.netlink.setLink('fw-250-0-28', { up: false });
-  await new Promise((resolve) => setTimeout(resolve, 2500));
+  await sleep(2500);
   t.equal(child.exitCode, null, 'the router lives');
   const journal = readdirSync(join(folder, 'journal'));
   t.ok(journal.includes('fan-250-0-28.json'), 'the journal is not cut or lost');

@@ -1,7 +1,8 @@
 import t, { type Test } from 'tap';
 import { Lab, type LabHost } from '../../src/demo/lab.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
-import { fanway, picture, statusOf, until } from './lab-router.ts';
+import { sleep, until } from '../support/patience.ts';
+import { fanway, picture, statusOf } from './lab-router.ts';
 
 // Real processes on a busy machine.
 t.setTimeout(120_000);
@@ -83,7 +84,7 @@ t.test('another underlay address: the old slice goes, the new one comes', { skip
   const first = await picture(host);
   const moved = host.address + 5;
   await netlink.addAddress('eth0', moved, host.length);
-  await new Promise((resolve) => setTimeout(resolve, 500));
+  await sleep(500);
   t.equal((await statusOf(host)).links[0]?.state, 'up');
   t.ok(
     (await picture(host)).some((line) => line.startsWith('link fan-250')),
@@ -158,9 +159,9 @@ t.test('the underlay link goes down and up 20 times', { skip }, async (t) => {
   const whole = await picture(host);
   for (let round = 0; round < 20; round++) {
     await host.netlink.setLink('eth0', { up: false });
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await sleep(50);
     await host.netlink.setLink('eth0', { up: true });
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await sleep(50);
   }
   await becomes(t, host, whole, 'the same as before');
   const status = await statusOf(host);

@@ -7,6 +7,7 @@ import { skipWithoutTun } from '../netns/privileges.ts';
 import { arp, ethernet, icmp, ipv4, isTransportSumRight, udp } from '../support/bytes.ts';
 import { groundOf } from '../support/ground.ts';
 import { Guest } from '../support/guest.ts';
+import { sleep } from '../support/patience.ts';
 import { type Ground, innerUdp } from '../support/probes.ts';
 import {
   CONTAINER_NUMBER,
@@ -256,7 +257,7 @@ async function tryAll(
     const isOver = (): boolean =>
       after['egress.received'] !== before['egress.received'] && unaccounted(after, 'egress') === 0;
     while (!isOver() && Date.now() < deadline) {
-      await new Promise((resolve) => setTimeout(resolve, 1));
+      await sleep(1);
       after = await target.counters();
     }
     const wanted = { 'egress.received': 1, [`egress.drop.${counter}`]: 1 };

@@ -5,8 +5,9 @@ import { Lab, type LabHost } from '../../src/demo/lab.ts';
 import { formatIpv4 } from '../../src/net/ipv4.ts';
 import { distDirectory } from '../../src/sys/paths.ts';
 import { runTcpPair, runUdpPair } from '../../src/traffic/run.ts';
-import { statusOf, until } from '../control/lab-router.ts';
+import { statusOf } from '../control/lab-router.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
+import { until } from '../support/patience.ts';
 import { countersOf, imbalance, joinFan } from '../support/target.ts';
 
 const QUEUES = 2;

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { distDirectory } from '../../src/sys/paths.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
+import { sleep } from '../support/patience.ts';
 
 const skip = skipWithoutTun();
 const PROGRAM = join(distDirectory(), 'fanway.js');
@@ -48,7 +49,7 @@ class Run {
     });
     while (!pattern.test(this.output)) {
       if (over) return false;
-      await new Promise((resolve) => setTimeout(resolve, 10));
+      await sleep(10);
     }
     return true;
   }

@@ -6,6 +6,7 @@ import { killAllIn, processesIn } from '../../src/demo/processes.ts';
 import { runFanway } from '../../src/demo/router.ts';
 import { readSysctl, writeSysctl } from '../../src/sys/sysctl.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
+import { PATIENCE, sleep, until } from '../support/patience.ts';
 import {
   attach,
   BRIDGE,
@@ -14,13 +15,10 @@ import {
   nowMs,
   OVERLAY,
   Pulse,
-  patience,
   picture,
-  sleep,
   spread,
   startRig,
   statusOf,
-  until,
 } from './rig.ts';
 
 const skip = skipWithoutTun();
@@ -55,7 +53,7 @@ t.test('kill -9 of control, six times under traffic', { skip }, async (t) => {
       process.kill(pid, 'SIGKILL');
       // The orphan forwards on: what is asked right now is answered right away.
       const back = await pulse.back(killedMs, 5000);
-      t.ok(back < 100 * patience(), `the orphan forwards on (${Math.round(back)} ms)`);
+      t.ok(back < 100 * PATIENCE, `the orphan forwards on (${Math.round(back)} ms)`);
       await anotherControl(host, pid);
       times.push(nowMs() - killedMs);
       const status = await statusOf(host);
@@ -73,8 +71,8 @@ t.test('kill -9 of control, six times under traffic', { skip }, async (t) => {
     `status answers after: p50 ${p50} ms, worst ${max} ms (${times.map(Math.round).join(' ')})`,
   );
   t.comment(`longest silence ${Math.round(longestMs)} ms, ${lost} of ${pulse.beats.length} lost`);
-  t.ok(max < ANSWERS_MS * patience(), `worst ${max} ms`);
-  t.ok(longestMs < HANDOVER_MS * patience(), `longest silence ${Math.round(longestMs)} ms`);
+  t.ok(max < ANSWERS_MS * PATIENCE, `worst ${max} ms`);
+  t.ok(longestMs < HANDOVER_MS * PATIENCE, `longest silence ${Math.round(longestMs)} ms`);
   t.equal(doubled, 0);
   pulse.stop();
   await sleep(200);
@@ -134,7 +132,7 @@ t.test('kill -9 of everything, then up and down', { skip }, async (t) => {
   await attach(b);
   const again = await Pulse.start(from, to);
   t.teardown(() => again.stop());
-  t.ok((await again.back(nowMs(), 5000)) < 1000, 'traffic is back');
+  t.ok((await again.back(nowMs(), 5000)) < 1000 * PATIENCE, 'traffic is back');
   again.stop();
   await sleep(200);
   for (const host of lab.hosts) {

@@ -2,6 +2,7 @@ import t, { type Test } from 'tap';
 import type { LabHost } from '../../src/demo/lab.ts';
 import type { Netlink } from '../../src/sys/netlink.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
+import { PATIENCE, sleep, until } from '../support/patience.ts';
 import {
   attach,
   BRIDGE,
@@ -13,11 +14,9 @@ import {
   growth,
   nowMs,
   type Rig,
-  sleep,
   startFlow,
   startRig,
   statusOf,
-  until,
 } from './rig.ts';
 
 const skip = skipWithoutTun();
@@ -93,7 +92,7 @@ async function suffer(t: Test, { a, pulse }: Rig, encap: Encap, fault: Fault): P
   const back = 50 + (await pulse.back(madeMs + 50, 2 * BACK_MS));
   const [dataShare = 0, controlShare = 0] = (await shares) ?? [];
   const text = `${encap}, ${fault.what}: back after ${Math.round(back)} ms`;
-  t.ok(back < BACK_MS, text);
+  t.ok(back < BACK_MS * PATIENCE, text);
   if (shares !== undefined) {
     const percent = `data ${Math.round(dataShare * 100)} %, control ${Math.round(controlShare * 100)} %`;
     t.comment(`${text}; ${percent} of a processor`);
@@ -115,7 +114,7 @@ async function suffer(t: Test, { a, pulse }: Rig, encap: Encap, fault: Fault): P
 
 /** The bridge's ports went with it: as soon as it is there, the container is plugged in again. */
 async function reattach(host: LabHost): Promise<void> {
-  for (const deadline = nowMs() + BACK_MS; nowMs() < deadline; await sleep(20)) {
+  for (const deadline = nowMs() + BACK_MS * PATIENCE; nowMs() < deadline; await sleep(20)) {
     try {
       return await attach(host);
     } catch {

@@ -1,17 +1,7 @@
 import t from 'tap';
 import { skipWithoutTun } from '../netns/privileges.ts';
-import {
-  checkBalance,
-  cpuShares,
-  dataProcess,
-  nowMs,
-  patience,
-  picture,
-  sleep,
-  startRig,
-  statusOf,
-  until,
-} from './rig.ts';
+import { PATIENCE, sleep, until } from '../support/patience.ts';
+import { checkBalance, cpuShares, dataProcess, nowMs, picture, startRig, statusOf } from './rig.ts';
 
 const skip = skipWithoutTun();
 /** A heart that stood still at ten looks is stuck, and it is looked at twice a second. */
@@ -34,7 +24,7 @@ t.test('a data process that hangs is ended and replaced', { skip }, async (t) =>
   process.kill(pid, 'SIGSTOP');
   const back = await pulse.back(hungMs + 1, 15_000);
   t.comment(`hung: traffic back after ${Math.round(back)} ms`);
-  t.ok(back > 3000 && back < DETECTED_MS + 1000 * patience(), `back after ${Math.round(back)} ms`);
+  t.ok(back > 3000 && back < DETECTED_MS + 1000 * PATIENCE, `back after ${Math.round(back)} ms`);
   const successor = await dataProcess(a);
   t.not(successor.pid, pid);
   t.equal(successor.restarts, 1, 'the restart is counted');
@@ -56,7 +46,7 @@ t.test('control and data paused together: nothing is killed on waking', { skip }
   for (const pid of pids) process.kill(pid, 'SIGCONT');
   const back = await pulse.back(wokenMs, 5000);
   t.comment(`traffic back ${Math.round(back)} ms after waking`);
-  t.ok(back < 1000 * patience());
+  t.ok(back < 1000 * PATIENCE);
   await sleep(1500);
   const after = await statusOf(a);
   t.same([after.pid, after.processes[0]?.pid], pids, 'the same processes');

@@ -6,16 +6,8 @@ import { formatIpv4 } from '../../src/net/ipv4.ts';
 import { runTcpPair } from '../../src/traffic/run.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { startRelay } from '../netns/relay.ts';
-import {
-  attach,
-  BRIDGE,
-  checkBalance,
-  countersOf,
-  growth,
-  OVERLAY,
-  sleep,
-  startFlow,
-} from './rig.ts';
+import { sleep } from '../support/patience.ts';
+import { attach, BRIDGE, checkBalance, countersOf, growth, OVERLAY, startFlow } from './rig.ts';
 
 const skip = skipWithoutTun();
 const TCP_BYTES = 32 << 20;

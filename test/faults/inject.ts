@@ -5,7 +5,7 @@
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { sleep, until } from './rig.ts';
+import { sleep, until } from '../support/patience.ts';
 
 /** False where strace can follow a process, else the reason for a skip. */
 export function skipWithoutStrace(): string | false {

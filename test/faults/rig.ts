@@ -6,7 +6,6 @@
  */
 import type { ChildProcess } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
-import { availableParallelism, loadavg } from 'node:os';
 import { createInterface } from 'node:readline';
 import type { Test } from 'tap';
 import { callRouter } from '../../src/control/admin-client.ts';
@@ -18,6 +17,7 @@ import { formatIpv4 } from '../../src/net/ipv4.ts';
 import { unaccounted } from '../../src/table/counters.ts';
 import { startTraffic } from '../../src/traffic/run.ts';
 import { testProgram } from '../netns/relay.ts';
+import { sleep, until } from '../support/patience.ts';
 
 export const OVERLAY = '250.0.0.0/8';
 /** The bridge in every host; a name of its own, so that a new slice keeps it. */
@@ -30,33 +30,6 @@ export type Encap = 'vxlan' | 'ipip' | 'fou';
 /** Milliseconds on the clock that the pulse uses too. */
 export function nowMs(): number {
   return Number(process.hrtime.bigint()) / 1e6;
-}
-
-/**
- * What the limits of time are multiplied by: 1, and 5 on a machine that has far more to do than its
- * processors can, where the time until a new process runs says nothing about us.
- */
-export function patience(): number {
-  return (loadavg()[0] ?? 0) > 2 * availableParallelism() ? 5 : 1;
-}
-
-export function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}
-
-/** Waits until `look` gives something true; throws with `what` after `ms`. */
-export async function until<T>(
-  what: string,
-  ms: number,
-  look: () => Promise<T | undefined | false> | T | undefined | false,
-): Promise<T> {
-  const deadline = nowMs() + ms;
-  for (;;) {
-    const value = await look();
-    if (value !== undefined && value !== false) return value;
-    if (nowMs() > deadline) throw new Error(`not within ${ms} ms: ${what}`);
-    await sleep(20);
-  }
 }
 
 type Beat = { number: number; sentMs: number; answeredMs: number };

@@ -7,6 +7,7 @@ import { processesIn } from '../../src/demo/processes.ts';
 import { findNft } from '../../src/sys/nft.ts';
 import { distDirectory } from '../../src/sys/paths.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
+import { until } from '../support/patience.ts';
 import {
   attach,
   BRIDGE,
@@ -17,7 +18,6 @@ import {
   Pulse,
   picture,
   statusOf,
-  until,
 } from './rig.ts';
 
 const skip = skipWithoutTun();

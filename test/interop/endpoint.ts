@@ -19,6 +19,7 @@ import { addressOf, check, errno, errnoName, libc, SystemError } from '../../src
 import { socketAddress } from '../../src/sys/sockets.ts';
 import { internetChecksum } from '../../src/wire/checksum.ts';
 import { icmp, ipv4 } from '../support/bytes.ts';
+import { sleep } from '../support/patience.ts';
 
 const BUFFER_BYTES = 65_536;
 const ADDRESS_BYTES = 16;
@@ -130,7 +131,7 @@ export class Endpoint {
   async #serve(): Promise<void> {
     while (this.#open) {
       while (this.#open && this.#receive());
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+      await sleep(POLL_MS);
     }
   }
 

@@ -9,6 +9,7 @@ import { formatIpv4 } from '../../src/net/ipv4.ts';
 import { PacketSocket } from '../../src/sys/packet-socket.ts';
 import { type Path, runEcho, runTcpPair, runUdpPair } from '../../src/traffic/run.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
+import { sleep } from '../support/patience.ts';
 import { FanHost } from './fan-host.ts';
 import {
   addFarAddresses,
@@ -99,12 +100,12 @@ async function trains(t: Test, near: LabContainer, far: LabContainer): Promise<v
         for (let at = 0; at < TRAIN_BYTES; at += TRAIN_SEGMENT_BYTES) {
           sent.push(payload.subarray(at, at + TRAIN_SEGMENT_BYTES));
         }
-        await pause(TRAIN_PAUSE_MS);
+        await sleep(TRAIN_PAUSE_MS);
       }
       const got: Buffer[] = [];
       for (let look = 0; look < 100 && got.length < sent.length; look++) {
         got.push(...to.take());
-        await pause(TRAIN_PAUSE_MS);
+        await sleep(TRAIN_PAUSE_MS);
       }
       t.equal(got.length, sent.length, `trains ${name}: all datagrams`);
       t.ok(Buffer.concat(got).equals(Buffer.concat(sent)), `trains ${name}: as they were`);
@@ -113,8 +114,6 @@ async function trains(t: Test, near: LabContainer, far: LabContainer): Promise<v
     for (const end of ends) end.close();
   }
 }
-
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 export type Variant = {
   port: 4789 | 8472;

@@ -20,6 +20,7 @@ import { join } from 'node:path';
 import { type Lab, MIDDLE_BRIDGE } from '../../src/demo/lab.ts';
 import { libc } from '../../src/sys/libc.ts';
 import { openTun, setTunPersistent } from '../../src/sys/tun.ts';
+import { sleep } from '../support/patience.ts';
 
 const KERNEL = '/usr/bin/linux.uml';
 const MODULES = '/usr/lib/uml/modules';
@@ -170,7 +171,7 @@ export class UmlGuest {
       if (Date.now() > deadline) {
         throw new Error(`no end after ${timeoutMs} ms: ${script}\n${this.#console}`);
       }
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+      await sleep(POLL_MS);
     }
     const output = readFileSync(path('out'), 'utf8');
     const code = readFileSync(path('rc'), 'utf8').trim();

@@ -4,6 +4,7 @@ import { Lab, spreadAddresses } from '../../src/demo/lab.ts';
 import { parsePrefix } from '../../src/net/prefix.ts';
 import { readOffloads } from '../../src/sys/ethtool.ts';
 import { Netlink } from '../../src/sys/netlink.ts';
+import { sleep } from '../support/patience.ts';
 import { skipWithoutNamespaces } from './privileges.ts';
 
 const skip = skipWithoutNamespaces();
@@ -112,7 +113,7 @@ t.test('close() leaves no process, descriptor, folder or device', { skip }, asyn
   lab.close();
   lab.close();
   await exited;
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  await sleep(50);
   t.notOk(existsSync(host.runDirectory));
   t.ok(readdirSync('/proc/self/fd').length <= before + 1);
   t.equal((await home.links()).length, linksBefore);

@@ -5,6 +5,7 @@
  */
 import { openIpip, openUdp } from '../../src/sys/sockets.ts';
 import { ethernet, ipv4 } from './bytes.ts';
+import { sleep } from './patience.ts';
 import type { Encapsulation, Target } from './target.ts';
 import type { Wire } from './wire.ts';
 
@@ -117,7 +118,7 @@ export class Guest {
     for (;;) {
       found.push(...this.tunnelled());
       if (found.length >= count || Date.now() > deadline) return found;
-      await new Promise((resolve) => setTimeout(resolve, 2));
+      await sleep(2);
     }
   }
 }

@@ -20,7 +20,8 @@ import { libc } from '../../src/sys/libc.ts';
 import { openUdp } from '../../src/sys/sockets.ts';
 import { readSysctl, writeSysctl } from '../../src/sys/sysctl.ts';
 import { unaccounted } from '../../src/table/counters.ts';
-import { fanway, until } from '../control/lab-router.ts';
+import { fanway } from '../control/lab-router.ts';
+import { sleep, until } from './patience.ts';
 import { Wire } from './wire.ts';
 
 export type Encapsulation = 'vxlan' | 'ipip' | 'fou';
@@ -73,7 +74,7 @@ export async function imbalance(hosts: readonly LabHost[]): Promise<number> {
       rest += Math.abs(unaccounted(counters, 'ingress'));
     }
     if (rest === 0 || Date.now() > deadline) return rest;
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await sleep(20);
   }
 }
 
@@ -269,7 +270,7 @@ export class Target {
       after['ingress.received'] !== before['ingress.received'] &&
       unaccounted(after, 'ingress') === 0;
     while (Date.now() < deadline && !isOver()) {
-      await new Promise((resolve) => setTimeout(resolve, 1));
+      await sleep(1);
       after = await this.counters();
     }
     return {

@@ -14,6 +14,7 @@ import {
 } from '../../src/sys/constants.ts';
 import { addressOf, check, errno, errnoName, libc, SystemError } from '../../src/sys/libc.ts';
 import type { NetworkNamespace } from '../../src/sys/netns.ts';
+import { sleep } from './patience.ts';
 
 const AF_PACKET = 17;
 const ETH_P_ALL = 0x0003;
@@ -152,7 +153,7 @@ export class Wire {
     for (;;) {
       const found = this.take().find(wanted);
       if (found !== undefined || Date.now() > deadline) return found;
-      await new Promise((resolve) => setTimeout(resolve, 2));
+      await sleep(2);
     }
   }
 

@@ -4,6 +4,7 @@ import t, { type Test } from 'tap';
 import { Netlink, NetlinkError, type NetlinkEvent } from '../../src/sys/netlink.ts';
 import { NetworkNamespace } from '../../src/sys/netns.ts';
 import { skipWithoutNamespaces } from '../netns/privileges.ts';
+import { sleep } from '../support/patience.ts';
 
 const skip = skipWithoutNamespaces();
 
@@ -230,7 +231,7 @@ t.test('monitor', { skip }, async (t) => {
   await netlink.setLink('br0', { up: false });
   await netlink.deleteLink('br0');
   for (let i = 0; i < 50 && !events.some(isDeletionOf('br0')); i++) {
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await sleep(20);
   }
   stop();
   stop();
@@ -259,7 +260,7 @@ t.test('a monitor that falls behind is told so', { skip }, async (t) => {
   const sockets = Array.from({ length: 50 }, () => Netlink.open(namespace));
   await Promise.all(sockets.map((socket, i) => socket.setLink(index, { txQueueLen: 1000 + i })));
   for (let i = 0; i < 50 && lost === ''; i++) {
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await sleep(20);
   }
   stop();
   for (const socket of sockets) socket.close();

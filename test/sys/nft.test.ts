@@ -12,6 +12,7 @@ import {
 } from '../../src/sys/nft.ts';
 import { writeSysctl } from '../../src/sys/sysctl.ts';
 import { skipWithoutNamespaces } from '../netns/privileges.ts';
+import { sleep } from '../support/patience.ts';
 
 const rule = {
   link: 'fan-250-0-28',
@@ -87,7 +88,7 @@ t.test('masquerades what leaves the overlay and nothing else', { skip }, async (
   server.stdout?.on('data', (chunk) => lines.push(...String(chunk).trim().split('\n')));
   const until = async (count: number) => {
     for (let i = 0; i < 100 && lines.length < count; i++) {
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      await sleep(20);
     }
   };
   await until(1);

@@ -22,7 +22,8 @@ import { formatKeyId, Keyring } from '../../../src/gossip/keyring.ts';
 import { silentLog } from '../../../src/log.ts';
 import { parseIpv4 } from '../../../src/net/ipv4.ts';
 import { formatPrefix, parsePrefix } from '../../../src/net/prefix.ts';
-import { freePort, until } from './loopback.ts';
+import { until } from '../../support/patience.ts';
+import { freePort } from './loopback.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'fanway-gossip-'));
 t.teardown(() => rmSync(folder, { recursive: true }));
@@ -98,7 +99,7 @@ t.test('two services: join, announce, move, leave', async (t) => {
   t.notOk(existsSync(a.run.gossip));
   t.equal(await a.service.join({ ...settings, name: 'a' }, keys), 'started');
   await b.service.join({ ...(await onLoopback(settings.port)), name: 'b' }, keys);
-  await until('both see each other', () =>
+  await until('both see each other', 5000, () =>
     [a, b].every(({ status }) => status?.members.alive === 2),
   );
   t.equal(await a.service.join({ seeds: [{ host: '127.0.0.1', port: 9 }] }, keys), 'extended');
@@ -120,7 +121,7 @@ t.test('two services: join, announce, move, leave', async (t) => {
     { prefix: '250.1.27.10/32', link: 'fan-250' },
     { prefix: '250.7.7.0/26', link: 'fan-250' },
   ]);
-  await until('b has both', () => b.moved.length === 2);
+  await until('b has both', 5000, () => b.moved.length === 2);
   const mine = b.moved.find(({ prefix }) => prefix.length === 32);
   t.match(mine, { prefix: moved, vni: 0xfa0000, fans: [{ local: parseIpv4('172.30.0.28') }] });
   const page = await b.call('table', { kind: 'prefix', vni: null, from: 0 });
@@ -129,21 +130,21 @@ t.test('two services: join, announce, move, leave', async (t) => {
   // The link goes down, and comes back at another address: what is announced follows.
   a.specs = [];
   await a.service.refresh();
-  await until('nothing holds', () => b.moved.length === 0);
+  await until('nothing holds', 5000, () => b.moved.length === 0);
   t.equal(a.status?.announced.length, 2, 'it is not forgotten');
   a.specs = [specOf('172.30.0.99')];
   await a.service.refresh();
-  await until('it holds again', () => {
+  await until('it holds again', 5000, () => {
     return b.moved.length === 2 && b.moved[0]?.fans[0]?.local === parseIpv4('172.30.0.99');
   });
 
   // It moves home. The former owner forgets it, also on disk.
   await b.service.announce([moved]);
-  await until('a gives it up', () => a.status?.announced.join() === '250.7.7.0/26');
+  await until('a gives it up', 5000, () => a.status?.announced.join() === '250.7.7.0/26');
   t.notMatch(readFileSync(a.run.gossip, 'utf8'), `${moved.address}`);
   await t.rejects(a.service.withdraw([moved]), { code: 'not-announced' });
   t.same(await b.service.withdraw([moved]), [{ prefix: formatPrefix(moved), link: 'fan-250' }]);
-  await until('it is gone', () => a.moved.length === 1);
+  await until('it is gone', 5000, () => a.moved.length === 1);
 
   const { counters } = a.service.host ?? {};
   t.ok(counters !== undefined);
@@ -162,7 +163,7 @@ t.test('two services: join, announce, move, leave', async (t) => {
 
   t.equal(await b.service.leave(), true);
   t.equal(await b.service.leave(), false);
-  await until('a sees it leave', () => a.status?.members.left === 1);
+  await until('a sees it leave', 5000, () => a.status?.members.left === 1);
   t.notOk(existsSync(b.run.gossip));
   t.match(a.service.events.after(0).events.at(-1), { name: 'b', to: 'left' });
 });
@@ -198,7 +199,7 @@ t.test('what a killed process had is gone on with', async (t) => {
   await third.service.resume();
   t.match(third.status, { state: 'stopped', reason: /another program has port/ });
   thief.close();
-  await until('it is up', () => third.status?.state === 'up');
+  await until('it is up', 5000, () => third.status?.state === 'up');
   t.equal(third.status?.reason, '');
 });
 

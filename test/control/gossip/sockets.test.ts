@@ -12,7 +12,8 @@ import { Counters } from '../../../src/gossip/counters.ts';
 import { PlainChannel } from '../../../src/gossip/plain.ts';
 import { silentLog } from '../../../src/log.ts';
 import type { Endpoint, NodeId, RawBlock } from '../../../src/wire/gossip/types.ts';
-import { freePort, until } from './loopback.ts';
+import { until } from '../../support/patience.ts';
+import { freePort } from './loopback.ts';
 
 const LOOPBACK = 0x7f000001;
 const ID_A: NodeId = 'a'.repeat(32);
@@ -34,7 +35,7 @@ t.test('UdpSocket carries datagrams, and no error ends it', async (t) => {
   const b = await open(portB);
   await t.rejects(open(portA), { code: 'EADDRINUSE' });
   a.send({ address: LOOPBACK, port: portB }, Buffer.from('one'));
-  await until('it arrives', () => got.length === 1);
+  await until('it arrives', 5000, () => got.length === 1);
   t.same(got, [{ from: { address: LOOPBACK, port: portA }, text: 'one' }]);
 
   // Nowhere, nobody, nonsense: lost and counted, and the next still goes.
@@ -46,9 +47,9 @@ t.test('UdpSocket carries datagrams, and no error ends it', async (t) => {
     a.send(to, Buffer.from('lost'));
   }
   a.send({ address: LOOPBACK, port: portB }, Buffer.alloc(70_000));
-  await until('they are counted', () => (counters.all()['udp.send_errors'] ?? 0) >= 4);
+  await until('they are counted', 5000, () => (counters.all()['udp.send_errors'] ?? 0) >= 4);
   a.send({ address: LOOPBACK, port: portB }, Buffer.from('two'));
-  await until('it arrives', () => got.length === 2);
+  await until('it arrives', 5000, () => got.length === 2);
 
   for (let i = 0; i < SENDS_IN_FLIGHT_MAX + 100; i++) {
     a.send({ address: LOOPBACK, port: portB }, Buffer.from('many'));
@@ -80,7 +81,7 @@ t.test('SeedResolver looks names up again, and keeps what it knew', async (t) =>
   });
   const list = ['host-a', 'host-a:7000', 'host-b', 'host-c'].map(parseSeed);
   seeds.set(list);
-  await until('all are looked up', () => told.length === 2);
+  await until('all are looked up', 5000, () => told.length === 2);
   const last = (): string[] =>
     (told.at(-1) ?? []).map(({ address, port }) => `${address.toString(16)}:${port}`);
   t.same(last().slice(0, 4), ['a000001:7946', 'a000002:7946', 'a000001:7000', 'a000002:7000']);
@@ -93,7 +94,7 @@ t.test('SeedResolver looks names up again, and keeps what it knew', async (t) =>
   answers.set('host-b', ['10.0.0.8']);
   answers.set('host-c', new Error('no answer'));
   seeds.set(list);
-  await until('the new ones are told', () => last().includes('a000008:7946'));
+  await until('the new ones are told', 5000, () => last().includes('a000008:7946'));
   t.same(last().slice(0, 2), ['a000009:7946', 'a000009:7000']);
   t.equal(last().length, 3 + SEED_ADDRESSES_MAX, 'what was known of the silent one still counts');
   t.match(seeds.status()[3], { error: 'no answer' });
@@ -207,15 +208,15 @@ t.test('strangers on the stream port: no byte in answer, and a bound', async (t)
     'x'.repeat(100_000),
   ]) {
     dial(Buffer.from(hello, 'latin1'));
-    await until('it is thrown out', () => sockets.at(-1)?.closed === true);
+    await until('it is thrown out', 5000, () => sockets.at(-1)?.closed === true);
   }
   t.equal(counters.all()['streams.failed'], 4);
   // Silent ones: a few from one address, and the rest is refused at once.
   for (let i = 0; i < 20; i++) dial(Buffer.alloc(0));
-  await until('the rest is refused', () => {
+  await until('the rest is refused', 5000, () => {
     return sockets.slice(4).filter(({ closed }) => closed).length >= 20 - STREAMS_PER_ADDRESS_MAX;
   });
-  await until('the silent ones run out of time', () => sockets.every(({ closed }) => closed));
+  await until('the silent ones run out of time', 5000, () => sockets.every(({ closed }) => closed));
   const { 'streams.timeouts': waited = 0, 'streams.refused_client': refused } = counters.all();
   t.ok(waited > 0 && waited <= STREAMS_PER_ADDRESS_MAX, `${waited} were let in to wait`);
   t.equal(refused, 20 - waited);

@@ -5,6 +5,7 @@ import type { RouterStatus } from '../../../src/control/status.ts';
 import type { LabHost } from '../../../src/demo/lab.ts';
 import type { RouterHost } from '../../../src/demo/router.ts';
 import { formatIpv4 } from '../../../src/net/ipv4.ts';
+import { sleep } from '../../support/patience.ts';
 import { skipWithoutTun } from '../privileges.ts';
 import { testProgram } from '../relay.ts';
 import {
@@ -17,7 +18,6 @@ import {
   metricOf,
   prefixesOf,
   runFanway,
-  sleep,
   until,
 } from './cluster.ts';
 

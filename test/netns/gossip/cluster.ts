@@ -22,6 +22,7 @@ import type { RouterHost } from '../../../src/demo/router.ts';
 import { formatKeyId, Keyring } from '../../../src/gossip/keyring.ts';
 import { formatIpv4 } from '../../../src/net/ipv4.ts';
 import { fanway } from '../../control/lab-router.ts';
+import { sleep } from '../../support/patience.ts';
 
 export const OVERLAY = '250.0.0.0/8';
 /** Nothing here takes longer on a machine that is not overrun; what is measured goes to comments. */
@@ -33,10 +34,6 @@ export type Cluster = {
   /** The cluster's key file. */
   keyFile: string;
 };
-
-export function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}
 
 /**
  * Runs `fanway ARGS` on a host and returns what it printed. It may take its time: on a machine that

@@ -3,8 +3,9 @@ import t from 'tap';
 import type { Lab } from '../../../src/demo/lab.ts';
 import { formatIpv4 } from '../../../src/net/ipv4.ts';
 import { findNft } from '../../../src/sys/nft.ts';
+import { sleep } from '../../support/patience.ts';
 import { skipWithoutTun } from '../privileges.ts';
-import { allAlive, equalTables, eventsOf, sleep, startCluster } from './cluster.ts';
+import { allAlive, equalTables, eventsOf, startCluster } from './cluster.ts';
 import { partition } from './split.ts';
 
 const nft = findNft();

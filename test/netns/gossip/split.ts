@@ -5,6 +5,7 @@
 import type { Test } from 'tap';
 import type { LabHost } from '../../../src/demo/lab.ts';
 import { formatIpv4 } from '../../../src/net/ipv4.ts';
+import { sleep } from '../../support/patience.ts';
 import {
   allAlive,
   type Cluster,
@@ -13,7 +14,6 @@ import {
   prefixesOf,
   runFanway,
   seenAs,
-  sleep,
   until,
 } from './cluster.ts';
 

@@ -1,0 +1,14 @@
+// Loaded into every test file by the test runner (.taprc). The runner's tracer, which measures
+// coverage, adds itself to each child process: a loader with a thread of its own and handlers of
+// signals. What a test starts must run as it does for users, and start as fast: the tracer is taken
+// out again.
+import processOnSpawn from 'process-on-spawn';
+
+const TRACER = /"?--import=\S*\/@tapjs\/processinfo\/[^\s"]*"?\s*/g;
+
+// Listeners run in the order in which they came; the tracer's was first.
+processOnSpawn.addListener((child) => {
+  const { NODE_OPTIONS: options = '', ...env } = child.env;
+  const rest = options.replace(TRACER, '').trim();
+  child.env = rest === '' ? env : { ...env, NODE_OPTIONS: rest };
+});
