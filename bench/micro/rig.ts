@@ -15,6 +15,7 @@ import { TooBig } from '../../src/dataplane/too-big.ts';
 import { Trains } from '../../src/dataplane/trains.ts';
 import { EndpointKind, LAYOUT_BYTES, Layout, LinkEncap, Offload } from '../../src/shm/layout.ts';
 import { libc } from '../../src/sys/libc.ts';
+import { IPV4_PACKET_BYTES_MAX } from '../../src/wire/ipv4.ts';
 import { VIRTIO_NET_BYTES } from '../../src/wire/virtio-net.ts';
 
 const ARENA_BYTES = 24 << 20;
@@ -84,6 +85,9 @@ export class Rig {
         peerPort: VXLAN_PORT,
         innerMtu: INNER_MTU,
         underlayMtu: UNDERLAY_MTU,
+        gateway: 0,
+        superBytesToHost: IPV4_PACKET_BYTES_MAX,
+        superBytesToPorts: IPV4_PACKET_BYTES_MAX,
         dscpUniform: 0,
       };
       const link = new DataLink(record, endpoint, layout);

@@ -23,6 +23,7 @@ import { DataProcess, type ProcessReport } from './data-process.ts';
 import { EndpointSet, type EndpointState } from './endpoint-set.ts';
 import type { LinkSpec } from './link-spec.ts';
 import { endOrphans } from './orphans.ts';
+import { SUPER_BYTES_PLAIN, type SuperBytes } from './super-bytes.ts';
 
 export type DataPlaneStatus = ProcessReport & { offloads: Record<string, string[]> };
 
@@ -32,6 +33,7 @@ type LinkState = {
   endpoint: EndpointState;
   /** One device queue for each data process. */
   devices: TunDevice[];
+  superBytes: SuperBytes;
   exceptions: readonly Exception[];
 };
 
@@ -186,6 +188,19 @@ export class DataPlane extends EventEmitter {
     });
   }
 
+  /**
+   * How long a TCP packet may be that the link's device is given in one piece.
+   * @throws FanwayError for an unknown link.
+   */
+  setSuperBytes(name: string, limits: SuperBytes): Promise<void> {
+    return this.#inTurn(async () => {
+      const link = this.#links.get(name);
+      if (link === undefined) throw new FanwayError('no-link', `there is no link ${name}`);
+      link.superBytes = limits;
+      this.#updateAll();
+    });
+  }
+
   /** Counters by public name, summed over the queues; all zero for an unknown link. */
   counters(name: string): Record<string, number> {
     const id = this.#links.get(name)?.id;
@@ -239,7 +254,7 @@ export class DataPlane extends EventEmitter {
       throw error;
     }
     for (const process of this.#processes) process.counters(id).fill(0);
-    return { id, spec, endpoint, devices, exceptions: [] };
+    return { id, spec, endpoint, devices, superBytes: SUPER_BYTES_PLAIN, exceptions: [] };
   }
 
   #closeLink(link: LinkState, keepDevice: boolean): void {
@@ -294,6 +309,9 @@ export class DataPlane extends EventEmitter {
         peerPort: spec.port,
         innerMtu: spec.innerMtu,
         underlayMtu: spec.underlayMtu,
+        gateway: spec.gateway,
+        superBytesToHost: link.superBytes.toHost,
+        superBytesToPorts: link.superBytes.toPorts,
         dscpUniform: spec.dscp === 'uniform' ? 1 : 0,
       };
     });

@@ -9,6 +9,7 @@ import type { LinkChange } from '../sys/netlink.ts';
 import type { DhcpSpec } from './change.ts';
 import type { LinkSpec } from './link-spec.ts';
 import type { SnapshotAddress, SnapshotLink, SnapshotRoute } from './snapshot.ts';
+import type { SuperBytes } from './super-bytes.ts';
 
 /** One route of ours; `device` is a name. */
 export type HostRoute = { destination: Prefix; device: string; source: number };
@@ -53,4 +54,6 @@ export type Tunnels = {
     name: string,
     change: { underlayMtu?: number; innerMtu?: number; local?: number },
   ): Promise<void>;
+  /** How long a TCP packet may be that a link's device is given in one piece. */
+  setSuperBytes(name: string, limits: SuperBytes): Promise<void>;
 };

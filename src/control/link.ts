@@ -12,6 +12,7 @@ import type { LinkSpec } from './link-spec.ts';
 import { hostOf, innerMtuOf, planFan } from './plan.ts';
 import { isResolved, type ResolvedUnderlay, resolveUnderlay } from './resolve.ts';
 import type { FanRecord, Snapshot } from './snapshot.ts';
+import { SUPER_BYTES_PLAIN, type SuperBytes, superBytesOf } from './super-bytes.ts';
 
 const RETRY_MS_MIN = 250;
 const RETRY_MS_MAX = 30_000;
@@ -28,6 +29,8 @@ export class ManagedLink {
   reason = '';
   /** Times that something had to be made again. */
   repairs = 0;
+  /** Longest TCP packets that the device is given in one piece. */
+  superBytes: SuperBytes = SUPER_BYTES_PLAIN;
   /** When it may next be tried, ms on the router's clock. */
   retryAtMs = 0;
   #retryDelayMs = RETRY_MS_MIN;
@@ -137,7 +140,8 @@ export class ManagedLink {
   ): Promise<void> {
     const journal = this.journal;
     if (journal === undefined) return;
-    const at = this.#whereNow(await look());
+    const snapshot = await look();
+    const at = this.#whereNow(snapshot);
     if (typeof at === 'string' || at.local !== this.spec.local) {
       const why = typeof at === 'string' ? at : `the underlay address is another one now`;
       context.log.warn(this.spec.name, `slice given up: ${why}`);
@@ -161,6 +165,8 @@ export class ManagedLink {
       store.write(journal);
       await repair(journal, store, context, { adopt: false });
     }
+    this.superBytes = superBytesOf(this.spec, snapshot.links);
+    await context.tunnels.setSuperBytes(this.spec.name, this.superBytes);
     const repaired = await repair(journal, store, context, { adopt: false });
     if (repaired.length > 0) {
       this.repairs += repaired.length;

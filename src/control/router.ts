@@ -17,7 +17,7 @@ import type { LinkSpec } from './link-spec.ts';
 import { type Plan, placeholderSpec, planFan } from './plan.ts';
 import { readSnapshot } from './read-snapshot.ts';
 import type { RunDirectory } from './run-directory.ts';
-import type { FanRecord, Snapshot } from './snapshot.ts';
+import { type FanRecord, foreignPorts, type Snapshot } from './snapshot.ts';
 
 /** What `up` came to, as the admin socket tells it. */
 export type UpResult = Plan;
@@ -194,12 +194,7 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
 
   /** Names of the ports of a link's bridge that are not ours. */
   async attached(spec: LinkSpec): Promise<string[]> {
-    const links = await this.#options.host.links();
-    const bridge = links.find((link) => link.name === spec.name);
-    if (bridge === undefined) return [];
-    return links
-      .filter((link) => link.master === bridge.index && link.name !== spec.device)
-      .map((link) => link.name);
+    return foreignPorts(spec, await this.#options.host.links()).map((link) => link.name);
   }
 
   #reconcile(link: ManagedLink): Promise<void> {

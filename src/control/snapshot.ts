@@ -11,7 +11,7 @@ export type FanRecord = { request: FanRequest; spec: LinkSpec };
 
 export type SnapshotLink = Pick<
   Link,
-  'index' | 'name' | 'kind' | 'up' | 'carrier' | 'mtu' | 'master' | 'alias'
+  'index' | 'name' | 'kind' | 'up' | 'carrier' | 'mtu' | 'master' | 'alias' | 'gsoIpv4MaxSize'
 >;
 export type SnapshotAddress = Pick<
   InterfaceAddress,
@@ -42,6 +42,16 @@ export const HOST_SYSCTLS = ['net/ipv4/ip_forward', 'net/ipv4/conf/all/send_redi
 /** The alias that marks a device as ours. */
 export function aliasOf(linkName: string): string {
   return `fanway:${linkName}`;
+}
+
+/** The ports of a fan's bridge, which bears the fan's name, other than its own device. */
+export function foreignPorts<L extends Pick<SnapshotLink, 'index' | 'name' | 'master'>>(
+  spec: Pick<LinkSpec, 'name' | 'device'>,
+  links: readonly L[],
+): L[] {
+  const bridge = links.find((link) => link.name === spec.name);
+  if (bridge === undefined) return [];
+  return links.filter((link) => link.master === bridge.index && link.name !== spec.device);
 }
 
 /** An empty host; tests build on it. */

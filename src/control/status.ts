@@ -9,6 +9,7 @@ import type { GossipStatus } from './gossip/views.ts';
 import type { ManagedLink } from './link.ts';
 import { hostOf } from './plan.ts';
 import type { Rates } from './rates.ts';
+import type { SuperBytes } from './super-bytes.ts';
 import type { DataProcessStatus } from './tunnel-set.ts';
 
 export type LinkStatus = {
@@ -32,6 +33,8 @@ export type LinkStatus = {
   /** Bytes. */
   underlayMtu: number;
   innerMtu: number;
+  /** Longest TCP packets that the device is given in one piece. */
+  superBytes: SuperBytes;
   dhcp: boolean;
   hostReserve: number;
   auto: boolean;
@@ -79,6 +82,7 @@ export function linkStatus(
     vni: spec.encap === 'vxlan' ? spec.vni : 0,
     underlayMtu: spec.underlayMtu,
     innerMtu: spec.innerMtu,
+    superBytes: link.superBytes,
     dhcp: request.dhcp,
     hostReserve: request.hostReserve,
     auto: request.auto,

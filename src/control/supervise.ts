@@ -33,6 +33,8 @@ done`;
 
 /** Descriptor number under which the shell and the control process inherit the router lock. */
 export const LOCK_FD = 3;
+/** Little is made and dropped here: a large young generation would only be filled before it is swept. */
+const V8_FLAGS = ['--max-semi-space-size=1'];
 const READY_MS = 15_000;
 const POLL_MS = 25;
 const LOG_BYTES_MAX = 1024 * 1024;
@@ -60,7 +62,8 @@ export async function startRouter(
 ): Promise<void> {
   const log = openLog(run);
   const before = fstatSync(log).size;
-  const command = [process.execPath, join(distDirectory(), 'fanway.js'), '__control', ...words];
+  const program = join(distDirectory(), 'fanway.js');
+  const command = [process.execPath, ...V8_FLAGS, program, '__control', ...words];
   const child = spawn('/bin/sh', ['-c', SUPERVISE_SCRIPT, 'fanway-supervise', ...command], {
     stdio: ['ignore', log, log, lock.fd],
     detached: true,

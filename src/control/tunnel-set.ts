@@ -4,10 +4,12 @@
  * @module
  */
 import type { EventEmitter } from 'node:events';
+import { isDeepStrictEqual } from 'node:util';
 import { codeOf, FanwayError } from '../errors.ts';
 import type { Exception } from '../table/exceptions.ts';
 import type { Tunnels } from './host.ts';
 import type { LinkSpec } from './link-spec.ts';
+import type { SuperBytes } from './super-bytes.ts';
 
 export type DataProcessStatus = {
   pid: number;
@@ -27,6 +29,7 @@ export type DataPlanePort = Pick<EventEmitter, 'on'> & {
     change: { underlayMtu?: number; innerMtu?: number; local?: number },
   ): Promise<void>;
   setExceptions(name: string, exceptions: readonly Exception[]): Promise<void>;
+  setSuperBytes(name: string, limits: SuperBytes): Promise<void>;
   counters(name: string): Record<string, number>;
   status(): DataProcessStatus[];
   close(options?: { keepDevices?: boolean }): Promise<void>;
@@ -38,6 +41,8 @@ export class TunnelSet implements Tunnels {
   readonly #names = new Set<string>();
   /** By link; a link that is made again gets them again. */
   readonly #exceptions = new Map<string, readonly Exception[]>();
+  /** By link that runs. */
+  readonly #superBytes = new Map<string, SuperBytes>();
 
   /** `open` is called when there is a link to run. */
   constructor(open: () => Promise<DataPlanePort>) {
@@ -47,6 +52,7 @@ export class TunnelSet implements Tunnels {
   async addLink(spec: LinkSpec): Promise<{ ifindex: number; offloads: string[] }> {
     this.#plane ??= await this.#open();
     this.#names.add(spec.name);
+    this.#superBytes.delete(spec.name);
     try {
       const added = await this.#plane.addLink(spec);
       const exceptions = this.#exceptions.get(spec.name);
@@ -83,6 +89,13 @@ export class TunnelSet implements Tunnels {
     if (this.#names.has(name)) await this.#plane?.setExceptions(name, exceptions);
   }
 
+  async setSuperBytes(name: string, limits: SuperBytes): Promise<void> {
+    const known = this.#superBytes.get(name);
+    if (!this.#names.has(name) || isDeepStrictEqual(known, limits)) return;
+    await this.#plane?.setSuperBytes(name, limits);
+    this.#superBytes.set(name, limits);
+  }
+
   /** Counters of every link that runs, by link and counter name. */
   counters(): Record<string, Record<string, number>> {
     const plane = this.#plane;
@@ -109,4 +122,5 @@ export const noTunnels: Tunnels = {
   },
   async removeLink() {},
   async updateLink() {},
+  async setSuperBytes() {},
 };

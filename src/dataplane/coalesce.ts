@@ -12,6 +12,7 @@
 import { eventIndex, ingressIndex } from '../table/counters.ts';
 import { flowHash } from '../wire/flow-hash.ts';
 import {
+  getIpv4Destination,
   getIpv4Fragment,
   getIpv4Identification,
   IPV4_CHECKSUM_OFFSET,
@@ -79,6 +80,8 @@ export class Coalescer {
   readonly #prefixBytes = new Int32Array(FLOW_SLOTS);
   readonly #protocol = new Uint8Array(FLOW_SLOTS);
   readonly #segmentBytes = new Int32Array(FLOW_SLOTS);
+  /** The most that the flow's super-packet may grow to, headers of IP and above included. */
+  readonly #bytesMax = new Int32Array(FLOW_SLOTS);
   readonly #segments = new Int32Array(FLOW_SLOTS);
   readonly #payloadBytes = new Int32Array(FLOW_SLOTS);
   readonly #nextSequence = new Uint32Array(FLOW_SLOTS);
@@ -178,6 +181,9 @@ export class Coalescer {
     this.#prefixBytes[slot] = l4 + l4Bytes - frame;
     this.#protocol[slot] = protocol;
     this.#segmentBytes[slot] = payloadBytes;
+    this.#bytesMax[slot] = isTcp
+      ? link.superBytesMax(getIpv4Destination(view, l3))
+      : IPV4_PACKET_BYTES_MAX;
     this.#segments[slot] = 1;
     this.#payloadBytes[slot] = payloadBytes;
     this.#unfinished[slot] = state === Checksum.Unfinished ? 1 : 0;
@@ -207,8 +213,8 @@ export class Coalescer {
     const l4 = this.#l4[slot] as number;
     const segments = this.#segments[slot] as number;
     const taken = first + prefixBytes - l3 + (this.#payloadBytes[slot] as number);
-    const room = Math.floor((IPV4_PACKET_BYTES_MAX - taken) / payloadBytes);
     const isTcp = this.#protocol[slot] === PROTOCOL_TCP;
+    const room = Math.floor(((this.#bytesMax[slot] as number) - taken) / payloadBytes);
     const id = getIpv4Identification(view, l3);
     const hasDf = (getIpv4Fragment(view, l3) & IPV4_DF) !== 0;
     const count = kernel.joinRun(
@@ -272,7 +278,7 @@ export class Coalescer {
       payloadBytes > (this.#segmentBytes[slot] as number) ||
       segments === SEGMENTS_MAX ||
       firstL4 - firstL3 + l4Bytes + (this.#payloadBytes[slot] as number) + payloadBytes >
-        IPV4_PACKET_BYTES_MAX ||
+        (this.#bytesMax[slot] as number) ||
       (state === Checksum.Unfinished ? 1 : 0) !== this.#unfinished[slot] ||
       // version, IHL, TOS | TTL, protocol | addresses
       view.getUint16(l3) !== view.getUint16(firstL3) ||

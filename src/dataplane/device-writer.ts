@@ -7,7 +7,7 @@ import { ErrorSite, type Layout } from '../shm/layout.ts';
 import { EAGAIN, EINTR, EIO, ENOBUFS, ENOMEM, UDP_SEGMENTS_MAX } from '../sys/constants.ts';
 import { errno, libc } from '../sys/libc.ts';
 import { ingressIndex } from '../table/counters.ts';
-import { PROTOCOL_TCP } from '../wire/ipv4.ts';
+import { IPV4_PACKET_BYTES_MAX, PROTOCOL_TCP } from '../wire/ipv4.ts';
 import {
   emitVirtioNet,
   VIRTIO_GSO_NONE,
@@ -198,6 +198,10 @@ export class DeviceWriter {
       if (error === EAGAIN || error === ENOBUFS || error === ENOMEM) counter = DEVICE_FULL;
       // The kernel answers EIO while the device is down.
       else if (error === EIO) counter = DEVICE_DOWN;
+      // Memory in pieces too small for so long a packet: TCP sends it again, and in shorter ones.
+      if (error !== EIO && frameBytes > link.innerHeaderBytes + IPV4_PACKET_BYTES_MAX) {
+        link.shortenSuperPackets();
+      }
       counters[counter] = (counters[counter] as number) + packets;
       return;
     }

@@ -16,6 +16,7 @@ import {
 import { type Exception, ExceptionTable } from '../table/exceptions.ts';
 import { LocalMacs } from '../table/local-macs.ts';
 import { ETHERNET_SOURCE_OFFSET } from '../wire/ethernet.ts';
+import { IPV4_PACKET_BYTES_MAX } from '../wire/ipv4.ts';
 
 /** How long a refused UDP_SEGMENT is left alone, ms. */
 const SEGMENT_AGAIN_MS = 10_000;
@@ -128,6 +129,9 @@ export class DataLink {
   innerMtu: number;
   dscpMode: 0 | 1;
   readonly counters: Float64Array;
+  readonly #gateway: number;
+  #superBytesToHost: number;
+  #superBytesToPorts: number;
   /** MACs behind our own bridge's other ports; only bridged links have any. */
   readonly #localMacs: LocalMacs | undefined;
   /** Addresses that are elsewhere than arithmetic says; most fans have none. */
@@ -161,6 +165,9 @@ export class DataLink {
     this.vni = record.vni;
     this.peerPort = encap === IPIP ? 0 : record.peerPort;
     this.innerMtu = record.innerMtu;
+    this.#gateway = record.gateway;
+    this.#superBytesToHost = record.superBytesToHost;
+    this.#superBytesToPorts = record.superBytesToPorts;
     this.dscpMode = record.dscpUniform === 1 ? 1 : 0;
     this.counters = layout.counters(record.id);
     this.#localMacs = encap.innerHeaderBytes === 0 ? undefined : new LocalMacs();
@@ -215,9 +222,22 @@ export class DataLink {
     return this.#localMacs?.has(high, view.getUint32(source + 2), nowMs) === true;
   }
 
+  /** Longest TCP packet to `destination` that the device takes in one piece, bytes (IP length). */
+  superBytesMax(destination: number): number {
+    return destination === this.#gateway ? this.#superBytesToHost : this.#superBytesToPorts;
+  }
+
+  /** From now on no packet is longer than IPv4 can say; control may think of others later. */
+  shortenSuperPackets(): void {
+    this.#superBytesToHost = Math.min(this.#superBytesToHost, IPV4_PACKET_BYTES_MAX);
+    this.#superBytesToPorts = Math.min(this.#superBytesToPorts, IPV4_PACKET_BYTES_MAX);
+  }
+
   /** Takes over what control may change while we run. */
   update(record: LinkRecord): void {
     this.innerMtu = record.innerMtu;
+    this.#superBytesToHost = record.superBytesToHost;
+    this.#superBytesToPorts = record.superBytesToPorts;
     this.dscpMode = record.dscpUniform === 1 ? 1 : 0;
   }
 

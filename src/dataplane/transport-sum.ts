@@ -5,6 +5,7 @@
 import {
   IPV4_CHECKSUM_OFFSET,
   IPV4_DESTINATION_OFFSET,
+  IPV4_PACKET_BYTES_MAX,
   IPV4_SOURCE_OFFSET,
   IPV4_TOTAL_OFFSET,
   PROTOCOL_TCP,
@@ -70,7 +71,8 @@ export function finishTransport(arena: Arena, l4: number, end: number, protocol:
 
 /**
  * Makes the headers at `l3` and `l4` speak for an IP packet of `totalBytes`, its transport checksum
- * left unfinished for the device.
+ * left unfinished for the device. More bytes than the length field can say are said by zero there:
+ * Linux takes the length of such a TCP packet ("BIG TCP") from the buffer.
  */
 export function prepareSuper(
   arena: Arena,
@@ -80,7 +82,7 @@ export function prepareSuper(
   protocol: number,
 ): void {
   const { view, kernel } = arena;
-  view.setUint16(l3 + IPV4_TOTAL_OFFSET, totalBytes);
+  view.setUint16(l3 + IPV4_TOTAL_OFFSET, totalBytes > IPV4_PACKET_BYTES_MAX ? 0 : totalBytes);
   view.setUint16(l3 + IPV4_CHECKSUM_OFFSET, 0);
   view.setUint16(l3 + IPV4_CHECKSUM_OFFSET, ~kernel.sum(l3, l4 - l3, 0) & 0xffff);
   const l4Total = totalBytes - (l4 - l3);

@@ -16,7 +16,7 @@
  */
 
 export const LAYOUT_MAGIC = 0x66616e77; // 'fanw'
-export const LAYOUT_VERSION = 2;
+export const LAYOUT_VERSION = 3;
 
 export const ENDPOINTS_MAX = 32;
 export const LINKS_MAX = 256;
@@ -92,6 +92,11 @@ export type LinkRecord = {
   peerPort: number;
   innerMtu: number;
   underlayMtu: number;
+  /** Our own address in the overlay, which the host answers for. */
+  gateway: number;
+  /** Longest TCP packet that the device may be given in one piece, for the host and for others. */
+  superBytesToHost: number;
+  superBytesToPorts: number;
   /** 1 = DSCP uniform model, 0 = pipe (RFC 2983). */
   dscpUniform: number;
 };
@@ -111,6 +116,9 @@ const LINK_WORDS = [
   'peerPort',
   'innerMtu',
   'underlayMtu',
+  'gateway',
+  'superBytesToHost',
+  'superBytesToPorts',
   'dscpUniform',
 ] as const satisfies readonly (keyof LinkRecord)[];
 
@@ -251,6 +259,9 @@ export class Layout {
       peerPort: word('peerPort'),
       innerMtu: word('innerMtu'),
       underlayMtu: word('underlayMtu'),
+      gateway: word('gateway'),
+      superBytesToHost: word('superBytesToHost'),
+      superBytesToPorts: word('superBytesToPorts'),
       dscpUniform: word('dscpUniform'),
     };
   }

@@ -78,7 +78,7 @@ export class FakeHost implements Host, Tunnels {
   #add(name: string, kind: string): number {
     if (this.state.links.some((link) => link.name === name)) throw failure('EEXIST');
     const index = this.#nextIndex++;
-    const rest = { up: false, carrier: false, mtu: 1500, master: 0, alias: '' };
+    const rest = { up: false, carrier: false, mtu: 1500, master: 0, alias: '', gsoIpv4MaxSize: 0 };
     this.state.links.push({ index, name, kind, ...rest });
     return index;
   }
@@ -213,6 +213,9 @@ export class FakeHost implements Host, Tunnels {
     this.#check();
   }
   async updateLink(): Promise<void> {
+    this.#check();
+  }
+  async setSuperBytes(): Promise<void> {
     this.#check();
   }
 }

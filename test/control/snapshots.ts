@@ -9,7 +9,8 @@ export function link(
   name: string,
   more: Partial<Snapshot['links'][number]> = {},
 ): Snapshot['links'][number] {
-  const base = { kind: '', up: true, carrier: true, mtu: 1500, master: 0, alias: '' };
+  const state = { up: true, carrier: true, mtu: 1500, master: 0, gsoIpv4MaxSize: 65_536 };
+  const base = { kind: '', alias: '', ...state };
   return { index, name, ...base, ...more };
 }
 

@@ -25,6 +25,8 @@ class Plane extends EventEmitter implements DataPlanePort {
 
   async updateLink(): Promise<void> {}
 
+  async setSuperBytes(): Promise<void> {}
+
   counters(): Record<string, number> {
     return {};
   }

@@ -30,24 +30,24 @@ const VNET_BYTES = 10;
 export class DeviceFile {
   readonly fd: number;
   readonly #folder: string;
-  readonly #path: string;
+  readonly path: string;
   readonly #vnet: boolean;
   readonly #innerHeaderBytes: number;
 
   /** @param innerHeaderBytes 14 for a TAP, 0 for a TUN */
   constructor(vnet: boolean, innerHeaderBytes: number) {
     this.#folder = mkdtempSync(join(tmpdir(), 'fanway-device-'));
-    this.#path = join(this.#folder, 'device');
+    this.path = join(this.#folder, 'device');
     this.#vnet = vnet;
     this.#innerHeaderBytes = innerHeaderBytes;
-    writeFileSync(this.#path, '');
+    writeFileSync(this.path, '');
     // Append mode: each write lands at the end also after the file was emptied.
-    this.fd = openSync(this.#path, 'a');
+    this.fd = openSync(this.path, 'a');
   }
 
   /** Forgets what was written. */
   empty(): void {
-    writeFileSync(this.#path, '');
+    writeFileSync(this.path, '');
   }
 
   close(): void {
@@ -60,7 +60,7 @@ export class DeviceFile {
    * the like must not be among them. Throws an Error that names what a kernel would not accept.
    */
   packets(): Uint8Array[] {
-    const file = readFileSync(this.#path);
+    const file = readFileSync(this.path);
     const packets: Uint8Array[] = [];
     const vnetBytes = this.#vnet ? VNET_BYTES : 0;
     for (let at = 0; at < file.length; ) {

@@ -26,6 +26,7 @@ import {
   INGRESS_COUNTERS,
   namedCounters,
 } from '../../src/table/counters.ts';
+import { IPV4_PACKET_BYTES_MAX } from '../../src/wire/ipv4.ts';
 
 /** Not a descriptor of this process. */
 const CLOSED_FD = -1;
@@ -44,6 +45,7 @@ export type Rig = {
   readonly layout: Layout;
   readonly endpoint: Endpoint;
   readonly link: DataLink;
+  readonly record: LinkRecord;
   readonly counters: () => Record<string, number>;
 };
 
@@ -83,11 +85,14 @@ export function makeRig(
     peerPort: defaultPort,
     innerMtu: 1500 - overheadBytes,
     underlayMtu: 1500,
+    gateway: 0,
+    superBytesToHost: IPV4_PACKET_BYTES_MAX,
+    superBytesToPorts: IPV4_PACKET_BYTES_MAX,
     dscpUniform: 0,
   };
   const link = new DataLink(record, endpoint, layout);
   endpoint.add(link);
-  return { arena, layout, endpoint, link, counters: () => namedCounters(link.counters) };
+  return { arena, layout, endpoint, link, record, counters: () => namedCounters(link.counters) };
 }
 
 /** The way out, as the loop puts it together. */

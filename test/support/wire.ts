@@ -48,6 +48,14 @@ export const FRAGMENTS = Buffer.concat([
   instruction(0x06, 0, 0, 0),
 ]);
 
+/** Accepts what is longer than IPv4 can say, its first bytes: `ld len; jgt #65600`. */
+export const LONG_ONLY = Buffer.concat([
+  instruction(0x80, 0, 0, 0),
+  instruction(0x25, 0, 1, 65_600),
+  instruction(0x06, 0, 0, 64),
+  instruction(0x06, 0, 0, 0),
+]);
+
 /** Accepts ICMP in Ethernet frames. */
 export const ICMP_ONLY = Buffer.concat([
   instruction(0x28, 0, 0, 12),
