@@ -43,7 +43,11 @@ t.test('bench measures both ways between two hosts', { skip }, async (t) => {
   const outcome = await fanway(near, 'bench', '250.1.27.99', ...args);
   const report = checkReport(t, outcome, { underlay: 1500, tunnel: 1450 });
   t.match(report, { encap: 'vxlan', overlay: '250.0.0.0/8', underlay: '172.30.0.0/16', rounds: 1 });
-  t.same(report.notes, []);
+  // On a machine that is all taken, see above.
+  t.same(
+    report.notes.filter((note) => !note.startsWith('64-byte UDP')),
+    [],
+  );
   const drawing = readFileSync(svg, 'utf8');
   t.match(drawing, /^<svg [^>]*>[\s\S]*TCP throughput[\s\S]*Largest packet[\s\S]*<\/svg>\n$/);
   t.equal(drawing.match(/<svg/g)?.length, 1);
