@@ -25,6 +25,8 @@ import type { PeerTable } from './peers.ts';
 
 /** Errors of one socket handled in one round; more wait for the next. */
 const ERRORS_PER_ROUND = 128;
+/** So long after one ICMP message the error of a send may be another one's, ms. */
+const ICMP_FRESH_MS = 100;
 const QUOTE_BYTES = 128;
 const CONTROL_BYTES = 128;
 /** `struct sock_extended_err`: errno u32, origin u8, type u8, code u8, pad u8, info u32, data u32. */
@@ -42,7 +44,7 @@ export class ErrorQueue {
   readonly #control: number;
   /** Value and length of SO_ERROR. */
   readonly #pending: number;
-  #sawIcmp = false;
+  #icmpAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(arena: Arena, peers: PeerTable) {
     this.#arena = arena;
@@ -61,20 +63,20 @@ export class ErrorQueue {
   }
 
   /**
-   * Reads what waits in the error queue of one of the endpoint's sockets. Returns whether ICMP was
-   * among it: then an error of a send may have been another packet's.
+   * Reads what waits in the error queue of one of the endpoint's sockets. Returns whether ICMP came
+   * lately: then an error of a send may have been another packet's. Not only just now, because the
+   * kernel makes an error the socket's own a moment after it has put it into the queue.
    */
   drain(endpoint: Endpoint, socket: number, nowMs: number): boolean {
     const { view, base } = this.#arena;
     const link = endpoint.links[0];
-    this.#sawIcmp = false;
     if (link === undefined) return false;
     for (let i = 0; i < ERRORS_PER_ROUND; i++) {
       view.setUint32(this.#message + MSGHDR.NAME_LENGTH, 16, true);
       view.setUint32(this.#message + MSGHDR.CONTROL_LENGTH, CONTROL_BYTES, true);
       view.setUint32(this.#message + MSGHDR.FLAGS, 0, true);
       const length = libc.recvmsg(socket, base + this.#message, MSG_ERRQUEUE | MSG_DONTWAIT);
-      if (length < 0) return this.#sawIcmp;
+      if (length < 0) return this.#isIcmpFresh(nowMs);
       const lowered = this.#handle(endpoint, length, nowMs);
       const counter = lowered ? LOWERED : IGNORED;
       link.counters[counter] = (link.counters[counter] as number) + 1;
@@ -84,7 +86,11 @@ export class ErrorQueue {
     view.setUint32(this.#pending + 4, 4, true);
     const value = base + this.#pending;
     libc.getsockopt(socket, SOL_SOCKET, SO_ERROR, value, value + 4);
-    return this.#sawIcmp;
+    return this.#isIcmpFresh(nowMs);
+  }
+
+  #isIcmpFresh(nowMs: number): boolean {
+    return nowMs - this.#icmpAtMs < ICMP_FRESH_MS;
   }
 
   #handle(endpoint: Endpoint, quoteBytes: number, nowMs: number): boolean {
@@ -100,7 +106,7 @@ export class ErrorQueue {
       ) {
         const error = entry + 16;
         const origin = view.getUint8(error + 4);
-        if (origin === SO_EE_ORIGIN_ICMP) this.#sawIcmp = true;
+        if (origin === SO_EE_ORIGIN_ICMP) this.#icmpAtMs = nowMs;
         if (view.getUint32(error, true) !== EMSGSIZE) return false;
         const peer = view.getUint32(this.#name + 4);
         const mtu = view.getUint32(error + 8, true);
