@@ -13,6 +13,7 @@ import { spawnUnprivileged } from '../sys/capabilities.ts';
 import { errnoName, libc } from '../sys/libc.ts';
 import { createEventFd, SharedMemory, signalEventFd } from '../sys/memory.ts';
 import { distDirectory } from '../sys/paths.ts';
+import { GLIBC_MALLOC } from './glibc-malloc.ts';
 import { forgetProcess, recordProcess } from './orphans.ts';
 
 /** How often the heartbeat is looked at, ms. */
@@ -198,7 +199,7 @@ export class DataProcess {
       // A Ctrl-C at the terminal is for control, which ends it in good order.
       detached: true,
       // Nothing of our environment concerns it; NODE_OPTIONS least of all.
-      env: {},
+      env: GLIBC_MALLOC,
     });
     const exited = new Promise<void>((resolve) => {
       child.once('exit', () => resolve());

@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { codeOf, FanwayError } from '../errors.ts';
 import { distDirectory } from '../sys/paths.ts';
 import { callRouter } from './admin-client.ts';
+import { GLIBC_MALLOC } from './glibc-malloc.ts';
 import type { Lock, RunDirectory } from './run-directory.ts';
 
 /**
@@ -68,7 +69,7 @@ export async function startRouter(
     stdio: ['ignore', log, log, lock.fd],
     detached: true,
     cwd: '/',
-    env: { ...process.env, FANWAY_RUN_DIR: run.path },
+    env: { ...GLIBC_MALLOC, ...process.env, FANWAY_RUN_DIR: run.path },
   });
   closeSync(log);
   let ended: string | undefined;
