@@ -13,7 +13,7 @@ import { spawnUnprivileged } from '../sys/capabilities.ts';
 import { errnoName, libc } from '../sys/libc.ts';
 import { createEventFd, SharedMemory, signalEventFd } from '../sys/memory.ts';
 import { distDirectory } from '../sys/paths.ts';
-import { GLIBC_MALLOC } from './glibc-malloc.ts';
+import { GLIBC_MALLOC } from './memory.ts';
 import { forgetProcess, recordProcess } from './orphans.ts';
 
 /** How often the heartbeat is looked at, ms. */

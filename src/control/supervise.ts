@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { codeOf, FanwayError } from '../errors.ts';
 import { distDirectory } from '../sys/paths.ts';
 import { callRouter } from './admin-client.ts';
-import { GLIBC_MALLOC } from './glibc-malloc.ts';
+import { GLIBC_MALLOC } from './memory.ts';
 import type { Lock, RunDirectory } from './run-directory.ts';
 
 /**
