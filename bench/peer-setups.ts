@@ -4,7 +4,7 @@
  */
 import { execFileSync } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import type { LabHost } from '../src/demo/lab.ts';
@@ -35,6 +35,8 @@ export type PeerSetup = {
   addresses: boolean;
   /** Starts both ends; what they print is dropped. */
   start(ends: readonly [PeerEnd, PeerEnd]): Promise<void>;
+  /** Gives back what it took of a host; its programs have ended. */
+  undo?(end: PeerEnd): Promise<void>;
 };
 
 /** Starts a program in the end's namespace; it ends with the namespace. */
@@ -213,6 +215,61 @@ firewall:
   }
 }
 
+const OVS_UNDERLAY_BRIDGE = 'underlay';
+const OVS_SCHEMA = '/usr/share/openvswitch/vswitch.ovsschema';
+
+/**
+ * Open vSwitch with its userspace datapath sends tunnel packets by a bridge of its own that has the
+ * underlay's device as a port and the underlay's address.
+ */
+async function startOpenvswitch(ends: readonly [PeerEnd, PeerEnd]): Promise<void> {
+  for (const end of ends) {
+    const { host, folder, device } = end;
+    const env = { OVS_RUNDIR: folder, OVS_LOGDIR: folder, OVS_DBDIR: folder };
+    const socket = join(folder, 'db.sock');
+    const run = (name: string, args: string[]) =>
+      execFileSync(findProgram(name) ?? name, args, {
+        stdio: 'ignore',
+        env: { ...process.env, ...env },
+        timeout: 10_000,
+      });
+    run('ovsdb-tool', ['create', join(folder, 'conf.db'), OVS_SCHEMA]);
+    const control = `--unixctl=${join(folder, 'db.ctl')}`;
+    launch(
+      end,
+      'ovsdb-server',
+      [join(folder, 'conf.db'), `--remote=punix:${socket}`, control],
+      env,
+    );
+    for (let look = 0; look < 100 && !existsSync(socket); look += 1) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    const configure = (...args: string[]) => run('ovs-vsctl', [`--db=unix:${socket}`, ...args]);
+    configure('--no-wait', 'init');
+    launch(end, 'ovs-vswitchd', [`unix:${socket}`, `--unixctl=${join(folder, 'ctl')}`], env);
+    const add = (bridge: string, port: string, ...more: string[]) => {
+      const kind = ['--', 'set', 'bridge', bridge, 'datapath_type=netdev'];
+      configure('add-br', bridge, ...kind, '--', 'add-port', bridge, port, ...more);
+    };
+    const far = `options:remote_ip=${other(end).underlay}`;
+    add(OVS_UNDERLAY_BRIDGE, 'eth0');
+    add(device, 'vx0', '--', 'set', 'interface', 'vx0', 'type=vxlan', far, 'options:key=7');
+    await host.netlink.deleteAddress('eth0', host.address, host.length);
+    await host.netlink.setLink(OVS_UNDERLAY_BRIDGE, { up: true });
+    await host.netlink.addAddress(OVS_UNDERLAY_BRIDGE, host.address, host.length);
+  }
+}
+
+/** Its devices outlive it; the address goes back to where it was. */
+async function undoOpenvswitch({ host }: PeerEnd): Promise<void> {
+  for (const name of [OVS_UNDERLAY_BRIDGE, 'ovs-netdev']) {
+    if ((await host.netlink.findLink(name)) !== undefined) await host.netlink.deleteLink(name);
+  }
+  const addresses = await host.netlink.addresses('eth0');
+  if (addresses.some(({ address }) => address === host.address)) return;
+  await host.netlink.addAddress('eth0', host.address, host.length);
+}
+
 export const peerSetups: readonly PeerSetup[] = [
   {
     key: 'wireguard',
@@ -267,5 +324,15 @@ export const peerSetups: readonly PeerSetup[] = [
     mtu: 1400,
     addresses: true,
     start: startNebula,
+  },
+  {
+    key: 'openvswitch',
+    title: 'Open vSwitch, userspace VXLAN',
+    package: 'openvswitch-switch',
+    programs: ['ovs-vswitchd', 'ovsdb-server', 'ovsdb-tool', 'ovs-vsctl'],
+    mtu: 1450,
+    addresses: false,
+    start: startOpenvswitch,
+    undo: undoOpenvswitch,
   },
 ];

@@ -1,6 +1,6 @@
 /**
  * Userspace tunnels that others made, measured by the same rows when their Debian package is
- * installed: wireguard-go, tinc, vtun, fastd, OpenVPN, nebula. Each with as little cryptography as it
+ * installed: wireguard-go, tinc, vtun, fastd, OpenVPN, nebula, Open vSwitch. Each with as little cryptography as it
  * offers (wireguard-go and nebula cannot do without). And the two plain loops of yardsticks.ts.
  *
  * Each is verified by the counters of its own device: traffic that took another way is a failure.
@@ -44,6 +44,7 @@ async function startPeer(scene: Scene, setup: PeerSetup): Promise<Tunnel> {
     for (const { host } of ends) killAllIn(host.namespace.inode);
     rmSync(folder, { recursive: true, force: true });
     await Promise.all(ends.map((end) => deviceGone(end)));
+    for (const end of ends) await setup.undo?.(end);
   };
   try {
     await setup.start([...ends]);
