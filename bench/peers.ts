@@ -1,7 +1,8 @@
 /**
  * Userspace tunnels that others made, measured by the same rows when their Debian package is
- * installed: wireguard-go, tinc, vtun, fastd, OpenVPN, nebula, Open vSwitch. Each with as little cryptography as it
- * offers (wireguard-go and nebula cannot do without). And the two plain loops of yardsticks.ts.
+ * installed: wireguard-go, tinc, vtun, fastd, OpenVPN, nebula, Open vSwitch. Each with as little
+ * cryptography as it offers (wireguard-go and nebula cannot do without). And the two plain loops of
+ * yardsticks.ts.
  *
  * Each is verified by the counters of its own device: traffic that took another way is a failure.
  * @module

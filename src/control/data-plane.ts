@@ -4,6 +4,7 @@
  * @module
  */
 import { EventEmitter } from 'node:events';
+import { isDeepStrictEqual } from 'node:util';
 import { ENCAPS } from '../encap/encap.ts';
 import { FanwayError } from '../errors.ts';
 import type { Log } from '../log.ts';
@@ -144,8 +145,7 @@ export class DataPlane extends EventEmitter {
     change: { underlayMtu?: number; innerMtu?: number; local?: number },
   ): Promise<void> {
     return this.#inTurn(async () => {
-      const link = this.#links.get(name);
-      if (link === undefined) throw new FanwayError('no-link', `there is no link ${name}`);
+      const link = this.#require(name);
       const spec = { ...link.spec, ...change };
       if (spec.local === link.spec.local) {
         link.spec = spec;
@@ -174,8 +174,7 @@ export class DataPlane extends EventEmitter {
    */
   setExceptions(name: string, exceptions: readonly Exception[]): Promise<void> {
     return this.#inTurn(async () => {
-      const link = this.#links.get(name);
-      if (link === undefined) throw new FanwayError('no-link', `there is no link ${name}`);
+      const link = this.#require(name);
       let total = exceptions.length;
       for (const other of this.#links.values()) {
         if (other !== link) total += other.exceptions.length;
@@ -189,13 +188,14 @@ export class DataPlane extends EventEmitter {
   }
 
   /**
-   * How long a TCP packet may be that the link's device is given in one piece.
+   * How long a TCP packet may be that the link's device is given in one piece; told again and again,
+   * the data processes hear of changes only.
    * @throws FanwayError for an unknown link.
    */
   setSuperBytes(name: string, limits: SuperBytes): Promise<void> {
     return this.#inTurn(async () => {
-      const link = this.#links.get(name);
-      if (link === undefined) throw new FanwayError('no-link', `there is no link ${name}`);
+      const link = this.#require(name);
+      if (isDeepStrictEqual(link.superBytes, limits)) return;
       link.superBytes = limits;
       this.#updateAll();
     });
@@ -227,6 +227,12 @@ export class DataPlane extends EventEmitter {
       for (const link of this.#links.values()) this.#closeLink(link, options.keepDevices === true);
       this.#links.clear();
     });
+  }
+
+  #require(name: string): LinkState {
+    const link = this.#links.get(name);
+    if (link === undefined) throw new FanwayError('no-link', `there is no link ${name}`);
+    return link;
   }
 
   #openLink(spec: LinkSpec): LinkState {

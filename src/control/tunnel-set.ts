@@ -4,7 +4,6 @@
  * @module
  */
 import type { EventEmitter } from 'node:events';
-import { isDeepStrictEqual } from 'node:util';
 import { codeOf, FanwayError } from '../errors.ts';
 import type { Exception } from '../table/exceptions.ts';
 import type { Tunnels } from './host.ts';
@@ -41,8 +40,6 @@ export class TunnelSet implements Tunnels {
   readonly #names = new Set<string>();
   /** By link; a link that is made again gets them again. */
   readonly #exceptions = new Map<string, readonly Exception[]>();
-  /** By link that runs. */
-  readonly #superBytes = new Map<string, SuperBytes>();
 
   /** `open` is called when there is a link to run. */
   constructor(open: () => Promise<DataPlanePort>) {
@@ -52,7 +49,6 @@ export class TunnelSet implements Tunnels {
   async addLink(spec: LinkSpec): Promise<{ ifindex: number; offloads: string[] }> {
     this.#plane ??= await this.#open();
     this.#names.add(spec.name);
-    this.#superBytes.delete(spec.name);
     try {
       const added = await this.#plane.addLink(spec);
       const exceptions = this.#exceptions.get(spec.name);
@@ -90,10 +86,7 @@ export class TunnelSet implements Tunnels {
   }
 
   async setSuperBytes(name: string, limits: SuperBytes): Promise<void> {
-    const known = this.#superBytes.get(name);
-    if (!this.#names.has(name) || isDeepStrictEqual(known, limits)) return;
-    await this.#plane?.setSuperBytes(name, limits);
-    this.#superBytes.set(name, limits);
+    if (this.#names.has(name)) await this.#plane?.setSuperBytes(name, limits);
   }
 
   /** Counters of every link that runs, by link and counter name. */

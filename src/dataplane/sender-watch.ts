@@ -5,7 +5,7 @@
  * @module
  */
 import { EPOLL_CLOEXEC, EPOLL_CTL_ADD } from '../sys/constants.ts';
-import { errno, libc, SystemError } from '../sys/libc.ts';
+import { check, libc } from '../sys/libc.ts';
 import type { Arena } from './arena.ts';
 import type { Endpoint } from './link.ts';
 
@@ -28,8 +28,7 @@ export class SenderWatch {
   constructor(arena: Arena, endpoints: readonly Endpoint[]) {
     this.#arena = arena;
     this.#events = arena.allocate(EVENTS_MAX * EVENT_BYTES);
-    this.descriptor = libc.epoll_create1(EPOLL_CLOEXEC);
-    if (this.descriptor < 0) throw new SystemError('epoll_create1', errno());
+    this.descriptor = check('epoll_create1', libc.epoll_create1(EPOLL_CLOEXEC));
     for (const endpoint of endpoints) {
       for (const socket of endpoint.sockets.slice(1)) this.#add(endpoint, socket);
     }
@@ -42,9 +41,7 @@ export class SenderWatch {
     view.setUint32(this.#events + DATA_OFFSET, this.#sockets.length, true);
     view.setUint32(this.#events + DATA_OFFSET + 4, 0, true);
     const address = base + this.#events;
-    if (libc.epoll_ctl(this.descriptor, EPOLL_CTL_ADD, socket, address) < 0) {
-      throw new SystemError('epoll_ctl', errno());
-    }
+    check('epoll_ctl', libc.epoll_ctl(this.descriptor, EPOLL_CTL_ADD, socket, address));
     this.#endpoints.push(endpoint);
     this.#sockets.push(socket);
   }

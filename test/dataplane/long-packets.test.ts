@@ -10,7 +10,7 @@ import { runTcpPair } from '../../src/traffic/run.ts';
 import { isIpv4ChecksumRight } from '../../src/wire/ipv4.ts';
 import { statusOf } from '../control/lab-router.ts';
 import { makeRig, RIG } from '../fuzz/dataplane-rig.ts';
-import { skipWithoutTun } from '../netns/privileges.ts';
+import { skipWithoutLongPackets } from '../netns/privileges.ts';
 import { ipv4, tcp } from '../support/bytes.ts';
 import { sleep, until } from '../support/patience.ts';
 import { fanwayUp, imbalance, joinFan } from '../support/target.ts';
@@ -20,6 +20,8 @@ import { viewOf } from '../vectors/hex.ts';
 import { DeviceFile } from './device-file.ts';
 
 t.setTimeout(120_000);
+
+const skip = await skipWithoutLongPackets();
 
 const LONG = 131_072;
 const VNET_BYTES = 10;
@@ -84,7 +86,7 @@ for (const encap of ['vxlan', 'ipip', 'fou'] as const) {
   t.test(
     `${encap}: packets of more than 64 kB where nobody has to cut them`,
     {
-      skip: skipWithoutTun(),
+      skip,
     },
     async (t) => {
       const lab = await Lab.create({ hosts: 2, containersPerHost: 1 });
@@ -94,9 +96,6 @@ for (const encap of ['vxlan', 'ipip', 'fou'] as const) {
         await fanwayUp(host, '250.0.0.0/8', 'eth0/16', 'bridge', BRIDGE, '--encap', encap);
       }
       const linkOf = async () => (await statusOf(b)).links[0];
-      const kernel = (await b.netlink.findLink('eth0'))?.gsoIpv4MaxSize ?? 0;
-      if (kernel === 0)
-        return void t.pass('needs Linux 6.3: IPv4 packets of more than 64 kB', { skip: true });
       await until('it is told', 5000, async () => (await linkOf())?.superBytes.toHost === LONG);
       const device = (await linkOf())?.device ?? '';
       const wire = Wire.open(b, device, LONG_ONLY);

@@ -1,5 +1,6 @@
 /** What a test needs from the machine, said as the reason of a skip. @module */
 import { closeSync, openSync } from 'node:fs';
+import { Netlink } from '../../src/sys/netlink.ts';
 import { NetworkNamespace } from '../../src/sys/netns.ts';
 
 /** False when namespaces can be made here, else the sentence for `t.test(name, { skip })`. */
@@ -21,5 +22,18 @@ export function skipWithoutTun(): string | false {
     return false;
   } catch (error) {
     return `needs /dev/net/tun: ${(error as Error).message}`;
+  }
+}
+
+/** As {@link skipWithoutTun}, and the kernel must know IPv4 packets of more than 64 kB. */
+export async function skipWithoutLongPackets(): Promise<string | false> {
+  const reason = skipWithoutTun();
+  if (reason !== false) return reason;
+  const netlink = Netlink.open();
+  try {
+    const { gsoIpv4MaxSize } = await netlink.link('lo');
+    return gsoIpv4MaxSize === 0 && 'needs Linux 6.3, which knows IPv4 packets of more than 64 kB';
+  } finally {
+    netlink.close();
   }
 }

@@ -12,7 +12,7 @@ import {
 } from '../../src/sys/nft.ts';
 import { writeSysctl } from '../../src/sys/sysctl.ts';
 import { skipWithoutNamespaces } from '../netns/privileges.ts';
-import { sleep } from '../support/patience.ts';
+import { until } from '../support/patience.ts';
 
 const rule = {
   link: 'fan-250-0-28',
@@ -86,17 +86,13 @@ t.test('masquerades what leaves the overlay and nothing else', { skip }, async (
   });
   const lines: string[] = [];
   server.stdout?.on('data', (chunk) => lines.push(...String(chunk).trim().split('\n')));
-  const until = async (count: number) => {
-    for (let i = 0; i < 100 && lines.length < count; i++) {
-      await sleep(20);
-    }
-  };
-  await until(1);
+  const heard = (count: number) => until(`line ${count}`, 2000, () => lines.length >= count);
+  await heard(1);
   const send = (to: string) => lab.container(0).spawn(process.execPath, ['-e', SEND, to]);
   send('172.30.255.254');
-  await until(2);
+  await heard(2);
   send('250.1.1.1');
-  await until(3);
+  await heard(3);
   t.strictSame(lines, ['ready', '172.30.0.28', '250.0.28.2']);
 
   await inHost(() => removeMasquerade(rule.link));
