@@ -1,0 +1,9 @@
+/**
+ * Tests that `npm test` has no time for: they run where `FANWAY_TEST_LONG=1` is set, as `.ci/run`
+ * does, and are skipped with this reason elsewhere.
+ * @module
+ */
+
+/** Why a long test is skipped, or false. */
+export const skipLong: string | false =
+  process.env['FANWAY_TEST_LONG'] !== '1' && 'takes long: FANWAY_TEST_LONG=1 runs it, as CI does';
