@@ -2,7 +2,7 @@
  * Plans and refusals as text.
  * @module
  */
-import { describeChange } from '../control/change.ts';
+import { describeChange } from '../control/change/change.ts';
 import { hostOf, type Plan } from '../control/plan.ts';
 import { ExitCode, FanwayError } from '../errors.ts';
 import { formatPrefix } from '../net/prefix.ts';

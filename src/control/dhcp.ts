@@ -16,7 +16,7 @@ import { join } from 'node:path';
 import { FanwayError } from '../errors.ts';
 import { formatIpv4 } from '../net/ipv4.ts';
 import { maskOf } from '../net/prefix.ts';
-import type { DhcpSpec } from './change.ts';
+import type { DhcpSpec } from './change/kinds/dhcp.ts';
 import type { ProcessMark } from './host.ts';
 import type { RunDirectory } from './run-directory.ts';
 

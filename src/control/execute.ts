@@ -3,8 +3,8 @@
  * @module
  */
 import { codeOf, FanwayError, messageOf } from '../errors.ts';
-import { type Change, describeChange } from './change.ts';
-import { type Context, handlerOf } from './handlers.ts';
+import { type Change, describeChange, kindOf } from './change/change.ts';
+import type { Context } from './change/kind.ts';
 import { type Entry, JOURNAL_VERSION, type Journal, type JournalStore } from './journal.ts';
 import { aliasOf, type FanRecord } from './snapshot.ts';
 
@@ -44,12 +44,12 @@ async function make(
   store: JournalStore,
   context: Context,
 ): Promise<void> {
-  const handler = handlerOf(entry.change);
-  handler.prepare?.(entry.change, entry.memo, context);
+  const kind = kindOf(entry.change);
+  kind.prepare?.(entry.change, entry.memo, context);
   entry.state = 'doing';
   store.write(journal);
   try {
-    await handler.apply(entry.change, entry.memo, context);
+    await kind.apply(entry.change, entry.memo, context);
   } catch (error) {
     throw new FanwayError(
       'change-failed',
@@ -100,7 +100,7 @@ export async function undoAll(
   for (const entry of [...journal.entries].reverse()) {
     if (entry.state === 'planned') continue;
     try {
-      await handlerOf(entry.change).undo(entry.change, entry.memo, context);
+      await kindOf(entry.change).undo(entry.change, entry.memo, context);
     } catch (error) {
       left.unshift(entry);
       failures.push(`${describeChange(entry.change)} (${messageOf(error)})`);
@@ -138,7 +138,7 @@ export async function repair(
     // dnsmasq holds sockets on the bridge by its index: a new bridge needs a new dnsmasq.
     const moved = kind === 'dhcp' && bridgeIndex !== undefined;
     if (!adopting && !moved && entry.state === 'done') {
-      if (await handlerOf(entry.change).isPresent(entry.change, entry.memo, context)) continue;
+      if (await kindOf(entry.change).isPresent(entry.change, entry.memo, context)) continue;
     }
     // Forgetting the index makes the tunnel attach anew instead of trusting what it finds.
     if (adopting) delete entry.memo.index;

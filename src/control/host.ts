@@ -6,7 +6,7 @@
 
 import type { Prefix } from '../net/prefix.ts';
 import type { LinkChange } from '../sys/netlink.ts';
-import type { DhcpSpec } from './change.ts';
+import type { DhcpSpec } from './change/kinds/dhcp.ts';
 import type { LinkSpec } from './link-spec.ts';
 import type { SnapshotAddress, SnapshotLink, SnapshotRoute } from './snapshot.ts';
 import type { SuperBytes } from './super-bytes.ts';

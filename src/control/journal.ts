@@ -10,7 +10,7 @@
 import { readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { FanRequest } from '../config/request.ts';
-import type { Change } from './change.ts';
+import type { Change } from './change/change.ts';
 import type { LinkSpec } from './link-spec.ts';
 import { type RunDirectory, readIfThere, syncDirectory, writeAtomically } from './run-directory.ts';
 

@@ -5,8 +5,8 @@
  */
 import { type FanRequest, MTU_BYTES_MIN } from '../config/request.ts';
 import { messageOf } from '../errors.ts';
+import type { Context } from './change/kind.ts';
 import { makeAll, newJournal, repair, undoAll } from './execute.ts';
-import type { Context } from './handlers.ts';
 import type { Journal, JournalStore } from './journal.ts';
 import type { LinkSpec } from './link-spec.ts';
 import { hostOf, innerMtuOf, planFan } from './plan.ts';

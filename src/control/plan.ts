@@ -18,7 +18,7 @@ import {
 } from '../net/fan.ts';
 import { broadcastOf, equals, formatPrefix, type Prefix, usableHosts } from '../net/prefix.ts';
 import { VXLAN_PORT_LINUX } from '../wire/vxlan.ts';
-import type { Change } from './change.ts';
+import type { Change } from './change/change.ts';
 import { findConflicts } from './conflicts.ts';
 import { type LinkSpec, SOURCE_PORTS_DEFAULT } from './link-spec.ts';
 import { formatHost, isResolved, type Refusal, resolveUnderlay } from './resolve.ts';

@@ -4,9 +4,9 @@
  */
 import { FanwayError, messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
+import type { Context } from './change/kind.ts';
 import { removeMarked, undoAll } from './execute.ts';
 import { RecordStore } from './gossip/record.ts';
-import type { Context } from './handlers.ts';
 import type { Host } from './host.ts';
 import { type Journal, JournalStore } from './journal.ts';
 import { endOrphans } from './orphans.ts';

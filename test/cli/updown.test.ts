@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { describeChange } from '../../src/control/change.ts';
+import { describeChange } from '../../src/control/change/change.ts';
 import type { Plan } from '../../src/control/plan.ts';
 import type { LinkStatus } from '../../src/control/status.ts';
 import { Lab, type LabHost } from '../../src/demo/lab.ts';

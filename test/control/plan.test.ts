@@ -1,6 +1,6 @@
 import t from 'tap';
 import type { FanRequest } from '../../src/config/request.ts';
-import { describeChange } from '../../src/control/change.ts';
+import { describeChange } from '../../src/control/change/change.ts';
 import { type Plan, planFan } from '../../src/control/plan.ts';
 import type { Snapshot } from '../../src/control/snapshot.ts';
 import { address, link, plainHost, request, route } from './snapshots.ts';

@@ -1,0 +1,38 @@
+/**
+ * The changes that fanway makes to a host, as data: a plan is a list of them, the journal keeps
+ * them, and each can be undone.
+ * @module
+ */
+import type { Kind } from './kind.ts';
+import { type AddressChange, address } from './kinds/address.ts';
+import { type BridgeChange, bridge } from './kinds/bridge.ts';
+import { type DhcpChange, dhcp } from './kinds/dhcp.ts';
+import { type MasqueradeChange, masquerade } from './kinds/masquerade.ts';
+import { type PortChange, port } from './kinds/port.ts';
+import { type RouteChange, route } from './kinds/route.ts';
+import { type SysctlChange, sysctl } from './kinds/sysctl.ts';
+import { type TunnelChange, tunnel } from './kinds/tunnel.ts';
+
+export type Change =
+  | SysctlChange
+  | BridgeChange
+  | AddressChange
+  | TunnelChange
+  | PortChange
+  | RouteChange
+  | MasqueradeChange
+  | DhcpChange;
+
+const kinds: { [K in Change['kind']]: Kind<Extract<Change, { kind: K }>> } = {
+  ...{ sysctl, bridge, address, tunnel, port, route, masquerade, dhcp },
+};
+
+/** The kind of a change, typed so that it takes that change. */
+export function kindOf(change: Change): Kind<Change> {
+  return kinds[change.kind] as Kind<Change>;
+}
+
+/** One change as a line for people. `now`: a setting's value before, where that is known. */
+export function describeChange(change: Change, now?: string | null): string {
+  return kindOf(change).describe(change, now);
+}

@@ -1,0 +1,65 @@
+/**
+ * What a kind of change is: how one is told, made, recognised and taken back. Each kind is a file
+ * of its own in `kinds/`.
+ * @module
+ */
+import { codeOf } from '../../errors.ts';
+import type { Log } from '../../log.ts';
+import type { Host, Tunnels } from '../host.ts';
+import type { Journal, Memo } from '../journal.ts';
+import type { SnapshotLink } from '../snapshot.ts';
+
+export type Context = {
+  host: Host;
+  tunnels: Tunnels;
+  log: Log;
+  /** The journals of the other links, for settings that fans share. */
+  others(): Journal[];
+};
+
+/**
+ * `apply` may be called again on a change that is there already, wholly or in part. `undo` takes
+ * back only what is provably ours: an interface by its index and mark, an address or route by every
+ * field, a sysctl only while it still holds our value.
+ */
+export type Kind<C> = {
+  /** One change as a line for people. `now`: a setting's value before, where that is known. */
+  describe(change: C, now?: string | null): string;
+  /** Fills the memo before the change is journalled as `doing`. */
+  prepare?(change: C, memo: Memo, context: Context): void;
+  apply(change: C, memo: Memo, context: Context): Promise<void>;
+  isPresent(change: C, memo: Memo, context: Context): Promise<boolean>;
+  undo(change: C, memo: Memo, context: Context): Promise<void>;
+};
+
+/** Runs a deletion whose object may be gone already. */
+export async function unlessGone(deletion: Promise<void>): Promise<void> {
+  try {
+    await deletion;
+  } catch (error) {
+    const gone = ['ENODEV', 'EADDRNOTAVAIL', 'ESRCH', 'ENOENT', 'ENETDOWN', 'ENETUNREACH'];
+    if (!gone.includes(codeOf(error))) throw error;
+  }
+}
+
+/** Runs an addition whose object may be there already. */
+export async function unlessThere(addition: Promise<void>): Promise<void> {
+  try {
+    await addition;
+  } catch (error) {
+    if (codeOf(error) !== 'EEXIST') throw error;
+  }
+}
+
+/** Gives a device of ours its name back. Kernels before 6.2 rename only what is down. */
+export async function rename(host: Host, link: SnapshotLink, name: string): Promise<void> {
+  if (link.name === name) return;
+  try {
+    await host.setLink(link.index, { name });
+  } catch (error) {
+    if (codeOf(error) !== 'EBUSY') throw error;
+    await host.setLink(link.index, { up: false });
+    await host.setLink(link.index, { name });
+    await host.setLink(link.index, { up: true });
+  }
+}

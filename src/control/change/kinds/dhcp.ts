@@ -1,0 +1,46 @@
+/**
+ * dnsmasq on the bridge, as a DHCP server for containers.
+ * @module
+ */
+import { formatIpv4 } from '../../../net/ipv4.ts';
+import type { Memo } from '../../journal.ts';
+import type { Kind } from '../kind.ts';
+
+/** What dnsmasq hands out. Addresses are u32 in host order. */
+export type DhcpSpec = {
+  bridge: string;
+  gateway: number;
+  first: number;
+  last: number;
+  /** Length of the mask that containers get, bits. */
+  length: number;
+  /** Option 26, bytes. */
+  mtu: number;
+};
+
+export type DhcpChange = { kind: 'dhcp'; dhcp: DhcpSpec };
+
+export const dhcp: Kind<DhcpChange> = {
+  describe({ dhcp }) {
+    return `start dnsmasq on ${dhcp.bridge}: ${formatIpv4(dhcp.first)} to ${formatIpv4(dhcp.last)}, MTU ${dhcp.mtu}`;
+  },
+  async apply(change, memo, { host }) {
+    // One left by a router that was killed is ended first: it would hold the port.
+    await host.stopDhcp(change.dhcp.bridge, markOf(memo));
+    const mark = await host.startDhcp(change.dhcp);
+    memo.pid = mark.pid;
+    memo.startTime = mark.startTime;
+  },
+  async isPresent(_change, memo, { host }) {
+    const mark = markOf(memo);
+    return mark !== undefined && host.isRunning(mark);
+  },
+  async undo(change, memo, { host }) {
+    await host.stopDhcp(change.dhcp.bridge, markOf(memo));
+  },
+};
+
+function markOf(memo: Memo): { pid: number; startTime: string } | undefined {
+  if (memo.pid === undefined || memo.startTime === undefined) return undefined;
+  return { pid: memo.pid, startTime: memo.startTime };
+}

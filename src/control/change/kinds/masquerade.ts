@@ -1,0 +1,29 @@
+/**
+ * Masquerading of containers to everywhere but the overlay, in a table of the link's own.
+ * @module
+ */
+import { formatPrefix, type Prefix } from '../../../net/prefix.ts';
+import type { Kind } from '../kind.ts';
+
+export type MasqueradeChange = {
+  kind: 'masquerade';
+  link: string;
+  slice: Prefix;
+  overlay: Prefix;
+  bridge: string;
+};
+
+export const masquerade: Kind<MasqueradeChange> = {
+  describe({ slice, overlay }) {
+    return `masquerade ${formatPrefix(slice)} to everywhere but ${formatPrefix(overlay)}`;
+  },
+  async apply(change, _memo, { host }) {
+    await host.addMasquerade(change);
+  },
+  async isPresent(change, _memo, { host }) {
+    return host.hasMasquerade(change.link);
+  },
+  async undo(change, _memo, { host }) {
+    if (host.hasNft()) await host.removeMasquerade(change.link);
+  },
+};

@@ -1,0 +1,27 @@
+/**
+ * The tunnel device as a port of the bridge.
+ * @module
+ */
+import type { Kind } from '../kind.ts';
+
+export type PortChange = { kind: 'port'; device: string; bridge: string };
+
+export const port: Kind<PortChange> = {
+  describe({ device, bridge }) {
+    return `make ${device} a port of ${bridge}`;
+  },
+  async apply(change, _memo, { host }) {
+    await host.setLink(change.device, { master: change.bridge });
+  },
+  async isPresent(change, _memo, { host }) {
+    const links = await host.links();
+    const master = links.find((link) => link.name === change.bridge);
+    return (
+      master !== undefined &&
+      links.find((link) => link.name === change.device)?.master === master.index
+    );
+  },
+  async undo() {
+    // The port goes with its device.
+  },
+};

@@ -1,0 +1,36 @@
+/**
+ * The route to the overlay through the tunnel.
+ * @module
+ */
+import { formatIpv4 } from '../../../net/ipv4.ts';
+import { equals, formatPrefix, type Prefix } from '../../../net/prefix.ts';
+import { ROUTE_TABLE_MAIN } from '../../snapshot.ts';
+import { type Kind, unlessGone, unlessThere } from '../kind.ts';
+
+export type RouteChange = { kind: 'route'; destination: Prefix; device: string; source: number };
+
+export const route: Kind<RouteChange> = {
+  describe({ destination, device, source }) {
+    return `add route ${formatPrefix(destination)} dev ${device} src ${formatIpv4(source)}`;
+  },
+  async apply(change, memo, context) {
+    await unlessThere(context.host.addRoute(change));
+    if (!(await route.isPresent(change, memo, context))) {
+      throw new Error('another route to the overlay is there already');
+    }
+  },
+  async isPresent(change, _memo, { host }) {
+    const link = (await host.links()).find((link) => link.name === change.device);
+    return (await host.routes()).some(
+      (route) =>
+        route.oif === link?.index &&
+        route.table === ROUTE_TABLE_MAIN &&
+        route.src === change.source &&
+        equals(route.dst, change.destination),
+    );
+  },
+  async undo(change, memo, context) {
+    if (!(await route.isPresent(change, memo, context))) return;
+    await unlessGone(context.host.deleteRoute(change));
+  },
+};

@@ -1,0 +1,59 @@
+/**
+ * A kernel setting of the host or of a device.
+ * @module
+ */
+import { messageOf } from '../../../errors.ts';
+import type { Kind } from '../kind.ts';
+
+/** `shared` ones belong to the host and are restored with the last fan. */
+export type SysctlChange = { kind: 'sysctl'; key: string; value: string; shared: boolean };
+
+export const sysctl: Kind<SysctlChange> = {
+  describe(change, now) {
+    const state =
+      now === undefined || now === null ? '' : now === change.value ? ' (is so)' : ` (now ${now})`;
+    return `set sysctl ${change.key.replaceAll('/', '.')} = ${change.value}${state}`;
+  },
+  prepare(change, memo, { host, others }) {
+    const shared = others()
+      .flatMap((journal) => journal.entries)
+      .find((entry) => entry.change.kind === 'sysctl' && entry.change.key === change.key);
+    memo.previous ??= shared?.memo.previous ?? host.readSysctl(change.key);
+  },
+  async apply(change, memo, { host, log }) {
+    const now = host.readSysctl(change.key);
+    if (now === change.value) return;
+    // A kernel without IPv6 has no IPv6 settings.
+    memo.foreign = now === null;
+    if (now === null) return;
+    try {
+      host.writeSysctl(change.key, change.value);
+    } catch (error) {
+      // A read-only /proc/sys (containers) costs something, but not the overlay.
+      memo.foreign = true;
+      const key = change.key.replaceAll('/', '.');
+      log.warn(
+        'sysctl',
+        `${key} stays ${now}: ${messageOf(error)}; set it to ${change.value} yourself, or traffic that this host must forward stays here`,
+      );
+    }
+  },
+  async isPresent(change, memo, { host }) {
+    return memo.foreign === true || host.readSysctl(change.key) === change.value;
+  },
+  async undo(change, memo, { host, others }) {
+    // What belongs to our own devices goes with them.
+    if (!change.shared || memo.foreign === true) return;
+    const needed = others().some((journal) =>
+      journal.entries.some(
+        (entry) =>
+          entry.change.kind === 'sysctl' &&
+          entry.change.key === change.key &&
+          entry.state !== 'planned',
+      ),
+    );
+    const previous = memo.previous;
+    if (needed || previous === undefined || previous === null || previous === change.value) return;
+    if (host.readSysctl(change.key) === change.value) host.writeSysctl(change.key, previous);
+  },
+};

@@ -1,0 +1,53 @@
+/**
+ * The TUN or TAP device with its sockets and data processes.
+ * @module
+ */
+import { formatIpv4 } from '../../../net/ipv4.ts';
+import { DEVICE_QUEUE_PACKETS } from '../../../sys/tun.ts';
+import { deviceMtuOf, type LinkSpec } from '../../link-spec.ts';
+import { type Kind, rename, unlessGone } from '../kind.ts';
+
+/** The device is up and marked with `alias`. */
+export type TunnelChange = { kind: 'tunnel'; spec: LinkSpec; alias: string };
+
+export const tunnel: Kind<TunnelChange> = {
+  describe({ spec }) {
+    const how =
+      spec.encap === 'vxlan'
+        ? `vxlan, VNI ${spec.vni}, UDP port ${spec.port}`
+        : spec.encap === 'fou'
+          ? `fou, UDP port ${spec.port}`
+          : 'ipip, IP protocol 4';
+    const device = spec.encap === 'vxlan' ? 'TAP' : 'TUN';
+    return `create ${device} ${spec.device} (${how}) from ${formatIpv4(spec.local)}, MTU ${deviceMtuOf(spec)}`;
+  },
+  async apply(change, memo, { host, tunnels }) {
+    const { spec, alias } = change;
+    const known = (await host.links()).find((link) => link.index === memo.index);
+    if (known === undefined) {
+      // New, re-attached after a restart, or deleted by somebody while its sockets stayed.
+      await tunnels.removeLink(spec.name);
+      memo.index = (await tunnels.addLink(spec)).ifindex;
+    } else {
+      await rename(host, known, spec.device);
+    }
+    const index = memo.index ?? spec.device;
+    const txQueueLen = DEVICE_QUEUE_PACKETS;
+    await host.setLink(index, { alias, mtu: deviceMtuOf(spec), txQueueLen });
+    await host.setLink(index, { up: true });
+  },
+  async isPresent(change, memo, { host }) {
+    const link = (await host.links()).find((link) => link.index === memo.index);
+    return link?.name === change.spec.device && link.up && link.mtu === deviceMtuOf(change.spec);
+  },
+  async undo(change, memo, { host, tunnels }) {
+    const { spec, alias } = change;
+    await tunnels.removeLink(spec.name);
+    for (const link of await host.links()) {
+      if (link.kind !== 'tun' || (link.name !== spec.device && link.index !== memo.index)) continue;
+      // Killed between its making and its marking, the device has no alias and no known index.
+      const ours = link.alias === alias || (link.alias === '' && memo.index === undefined);
+      if (ours) await unlessGone(host.deleteLink(link.index));
+    }
+  },
+};
