@@ -30,12 +30,12 @@ export type RouterCounters = {
   unaccounted: number;
 };
 
-const COMMAND_MS_MAX = 15_000;
+const COMMAND_MS_MAX = 60_000;
 const OUTPUT_BYTES_MAX = 4 << 20;
 
 /**
  * Runs `fanway ARGS` on the host and returns its standard output.
- * @throws RouterError when it fails or takes longer than 15 s.
+ * @throws RouterError when it fails or takes longer than a minute.
  */
 export function runFanway(host: RouterHost, args: readonly string[]): Promise<string> {
   return new Promise((resolve, reject) => {

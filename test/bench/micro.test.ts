@@ -12,7 +12,7 @@ function micro(args: readonly string[]): { code: number | null; text: string } {
 }
 
 // Each case compares the data path with a plain version of it before it is timed.
-t.test('every piece comes to what the plain version comes to', { timeout: 110_000 }, async (t) => {
+t.test('every piece comes to what the plain version comes to', { timeout: 700_000 }, async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'fanway-micro-test-'));
   t.teardown(() => rmSync(folder, { recursive: true, force: true }));
   const { code, text } = micro(['--quick', '--out', folder]);

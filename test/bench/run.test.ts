@@ -22,7 +22,7 @@ function bench(args: readonly string[]): Promise<{ code: number | null; text: st
 }
 
 // That it runs, keeps and compares; how fast anything is here is nobody's business.
-t.test('a run writes figures, page and charts', { skip, timeout: 90_000 }, async (t) => {
+t.test('a run writes figures, page and charts', { skip, timeout: 600_000 }, async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'fanway-bench-test-'));
   t.teardown(() => rmSync(folder, { recursive: true, force: true }));
   const args = ['--quick', '--variants', 'kernel,fou', '--only', 'echo,tcp', '--out', folder];

@@ -14,7 +14,7 @@ const CONTAINER_MTU = 1500;
 for (const encap of ['vxlan', 'ipip', 'fou'] as const) {
   for (const offload of ['auto', 'off']) {
     const title = `a container with MTU ${CONTAINER_MTU} on ${encap}, offload ${offload}`;
-    t.test(title, { skip, timeout: 60_000 }, async (t) => {
+    t.test(title, { skip, timeout: 400_000 }, async (t) => {
       const lab = await Lab.create({ hosts: 2 });
       t.teardown(() => lab.close());
       for (const host of lab.hosts) {

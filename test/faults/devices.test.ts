@@ -2,7 +2,7 @@ import t, { type Test } from 'tap';
 import type { LabHost } from '../../src/demo/lab.ts';
 import type { Netlink } from '../../src/sys/netlink.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
-import { PATIENCE, sleep, until } from '../support/patience.ts';
+import { promised, sleep, until } from '../support/patience.ts';
 import {
   attach,
   BRIDGE,
@@ -92,7 +92,7 @@ async function suffer(t: Test, { a, pulse }: Rig, encap: Encap, fault: Fault): P
   const back = 50 + (await pulse.back(madeMs + 50, 2 * BACK_MS));
   const [dataShare = 0, controlShare = 0] = (await shares) ?? [];
   const text = `${encap}, ${fault.what}: back after ${Math.round(back)} ms`;
-  t.ok(back < BACK_MS * PATIENCE, text);
+  promised(t, text, back, BACK_MS);
   if (shares !== undefined) {
     const percent = `data ${Math.round(dataShare * 100)} %, control ${Math.round(controlShare * 100)} %`;
     t.comment(`${text}; ${percent} of a processor`);
@@ -114,13 +114,13 @@ async function suffer(t: Test, { a, pulse }: Rig, encap: Encap, fault: Fault): P
 
 /** The bridge's ports went with it: as soon as it is there, the container is plugged in again. */
 async function reattach(host: LabHost): Promise<void> {
-  for (const deadline = nowMs() + BACK_MS * PATIENCE; nowMs() < deadline; await sleep(20)) {
-    try {
-      return await attach(host);
-    } catch {
-      // Not there yet, or still without its address.
-    }
-  }
+  // Not there yet, or still without its address.
+  await until('the bridge is there', BACK_MS, () =>
+    attach(host).then(
+      () => true,
+      () => false,
+    ),
+  );
 }
 
 for (const encap of ['vxlan', 'ipip'] as const) {

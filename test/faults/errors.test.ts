@@ -3,7 +3,7 @@ import t, { type Test } from 'tap';
 import type { LabHost } from '../../src/demo/lab.ts';
 import { findNft } from '../../src/sys/nft.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
-import { PATIENCE, sleep } from '../support/patience.ts';
+import { promised, sleep } from '../support/patience.ts';
 import { injectError, skipWithoutStrace } from './inject.ts';
 import {
   checkBalance,
@@ -73,7 +73,7 @@ async function suffer(
   const grown = growth(before, await countersOf(a), /drop|error|fallback/);
   const percent = Math.round(share * 100);
   t.comment(`${name}: ${percent} % CPU, back ${Math.round(back)} ms, ${JSON.stringify(grown)}`);
-  t.ok(back < BACK_MS * PATIENCE, `${name}: back after ${Math.round(back)} ms`);
+  promised(t, `${name}: back`, back, BACK_MS);
   t.ok(share < CPU_MAX, `${name}: ${percent} % of a processor`);
   t.ok((grown[counter] ?? 0) > 0, `${name}: counted as ${counter}`);
   t.equal((await dataProcess(a)).pid, pid, 'the data process lives on');

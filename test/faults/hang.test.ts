@@ -1,6 +1,6 @@
 import t from 'tap';
 import { skipWithoutTun } from '../netns/privileges.ts';
-import { PATIENCE, sleep, until } from '../support/patience.ts';
+import { promised, sleep, until } from '../support/patience.ts';
 import { checkBalance, cpuShares, dataProcess, nowMs, picture, startRig, statusOf } from './rig.ts';
 
 const skip = skipWithoutTun();
@@ -24,7 +24,8 @@ t.test('a data process that hangs is ended and replaced', { skip }, async (t) =>
   process.kill(pid, 'SIGSTOP');
   const back = await pulse.back(hungMs + 1, 15_000);
   t.comment(`hung: traffic back after ${Math.round(back)} ms`);
-  t.ok(back > 3000 && back < DETECTED_MS + 1000 * PATIENCE, `back after ${Math.round(back)} ms`);
+  t.ok(back > 3000, `back after ${Math.round(back)} ms`);
+  promised(t, 'a hang is ended', back, DETECTED_MS + 1000);
   const successor = await dataProcess(a);
   t.not(successor.pid, pid);
   t.equal(successor.restarts, 1, 'the restart is counted');
@@ -45,8 +46,7 @@ t.test('control and data paused together: nothing is killed on waking', { skip }
   const wokenMs = nowMs();
   for (const pid of pids) process.kill(pid, 'SIGCONT');
   const back = await pulse.back(wokenMs, 5000);
-  t.comment(`traffic back ${Math.round(back)} ms after waking`);
-  t.ok(back < 1000 * PATIENCE);
+  promised(t, 'traffic is back after waking', back, 1000);
   await sleep(1500);
   const after = await statusOf(a);
   t.same([after.pid, after.processes[0]?.pid], pids, 'the same processes');

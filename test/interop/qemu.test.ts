@@ -36,7 +36,7 @@ const TUNNELS = {
   },
 };
 
-t.test('stock ipip and fou devices', { skip, timeout: 110_000 }, async (t) => {
+t.test('stock ipip and fou devices', { skip, timeout: 700_000 }, async (t) => {
   const lab = await Lab.create({ hosts: 1, underlayOffloads: false });
   t.teardown(() => lab.close());
   const guest = await QemuGuest.boot(lab, GUEST, FAN.underlay.length);
@@ -45,7 +45,7 @@ t.test('stock ipip and fou devices', { skip, timeout: 110_000 }, async (t) => {
   const host = lab.host(0);
   const slice = formatPrefix(sliceOf(FAN, host.address));
   for (const encap of ['ipip', 'fou'] as const) {
-    await t.test(encap, { timeout: 80_000 }, async (t) => {
+    await t.test(encap, { timeout: 500_000 }, async (t) => {
       const { up, down, says } = TUNNELS[encap];
       const fan = await FanHost.up(lab, 0, ['--encap', encap]);
       t.match(await guest.run(up(formatIpv4(host.address), slice)), says, "the kernel's device");

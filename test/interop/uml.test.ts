@@ -40,7 +40,7 @@ async function echoesTaken(guest: UmlGuest): Promise<number> {
   return Number(values.split(' ')[names.split(' ').indexOf('InEchos')]);
 }
 
-t.test('stock tunnel devices', { skip, timeout: 90_000 }, async (t) => {
+t.test('stock tunnel devices', { skip, timeout: 600_000 }, async (t) => {
   const lab = await Lab.create({ hosts: 1, underlayOffloads: false });
   t.teardown(() => lab.close());
   const guest = await UmlGuest.boot(lab, GUEST, FAN.underlay.length);
@@ -54,7 +54,7 @@ t.test('stock tunnel devices', { skip, timeout: 90_000 }, async (t) => {
     ip -d link show tunl0`);
   t.match(device, 'ipip', 'the tunnel is the kernel’s own');
 
-  await t.test('ipip, both ways', { timeout: 60_000 }, async (t) => {
+  await t.test('ipip, both ways', { timeout: 400_000 }, async (t) => {
     const fan = await FanHost.up(lab, 0, ['--encap', 'ipip']);
     const peer = formatIpv4(host.address);
     await guest.run(`ip route add ${slice} via ${peer} dev tunl0 onlink src ${GUEST_OVERLAY}`);
@@ -67,7 +67,7 @@ t.test('stock tunnel devices', { skip, timeout: 90_000 }, async (t) => {
 
   // The kernel decapsulates FOU by itself; to send it, a tunnel device needs an option that
   // Debian's guest kernel is built without (NET_FOU_IP_TUNNELS). qemu.test.ts has the whole of it.
-  await t.test('fou, towards the kernel', { timeout: 60_000 }, async (t) => {
+  await t.test('fou, towards the kernel', { timeout: 400_000 }, async (t) => {
     const fan = await FanHost.up(lab, 0, ['--encap', 'fou']);
     await guest.run('ip fou add port 5555 ipproto 4');
     const before = await echoesTaken(guest);

@@ -26,7 +26,7 @@ import { sleep } from '../../support/patience.ts';
 
 export const OVERLAY = '250.0.0.0/8';
 /** Nothing here takes longer on a machine that is not overrun; what is measured goes to comments. */
-export const PATIENCE_MS = 60_000;
+export const PATIENCE_MS = 180_000;
 
 export type Cluster = {
   lab: Lab;
@@ -46,7 +46,7 @@ export async function runFanway(host: RouterHost, args: readonly string[]): Prom
   throw new Error(`fanway ${args.join(' ')} on ${host.name}: ${err}${out}`);
 }
 
-/** Waits until `look` gives something true; throws with `what` after a minute. */
+/** Waits until `look` gives something true; throws with `what` after three minutes. */
 export async function until<T>(
   what: string,
   look: () => Promise<T | undefined | false>,

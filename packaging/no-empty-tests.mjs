@@ -1,0 +1,7 @@
+// Loaded into every test file by the test runner (.taprc): a test that asserts nothing has shown
+// nothing, and counts as failed. What cannot be tried here says `skip`, with its reason.
+import t from 'tap';
+
+t.afterEach((child) => {
+  if (child.count === 0) throw new Error(`"${child.name}" asserts nothing: skip it, with the reason`);
+});
