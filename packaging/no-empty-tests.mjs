@@ -3,5 +3,6 @@
 import t from 'tap';
 
 t.afterEach((child) => {
-  if (child.count === 0) throw new Error(`"${child.name}" asserts nothing: skip it, with the reason`);
+  if (child.count === 0)
+    throw new Error(`"${child.name}" asserts nothing: skip it, with the reason`);
 });
