@@ -32,10 +32,13 @@ export type LogOptions = {
 
 type Window = { startMs: number; lines: number; dropped: number };
 
-/** Control characters would let a hostile name forge log lines. */
-function printable(text: string): string {
+/**
+ * A text as one line that does nothing to a terminal: control characters, and those that turn the
+ * direction of writing or end a line in Unicode, would let a hostile name forge lines.
+ */
+export function printable(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out
-  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '?');
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g, '?');
 }
 
 /**

@@ -25,32 +25,22 @@ import { status } from './cli/status.ts';
 import { table } from './cli/table.ts';
 import { up } from './cli/up.ts';
 import { columns, type Io, runVerb, type Verb } from './cli/verb.ts';
+import { didYouMean } from './config/closest.ts';
 import { codeOf, ExitCode } from './errors.ts';
 import { VERSION } from './version.ts';
 
-const VERBS: readonly Verb[] = [
-  up,
-  down,
-  show,
-  plan,
-  status,
-  counters,
-  explain,
-  doctor,
-  capture,
-  bench,
-  keygen,
-  join,
-  leave,
-  peers,
-  members,
-  table,
-  announce,
-  withdraw,
-  key,
-  daemon,
-  check,
+/** The verbs as the help shows them; `demo` is a program of its own. */
+const GROUPS: readonly (readonly [title: string, verbs: readonly Verb[]])[] = [
+  ["This host's fans", [up, down, show, plan, explain]],
+  ['How they are', [status, counters, doctor, capture, bench]],
+  ['Gossip between hosts', [keygen, join, leave, peers, members, table, announce, withdraw, key]],
+  ['As a service', [daemon, check]],
 ];
+const VERBS: readonly Verb[] = GROUPS.flatMap(([, verbs]) => verbs);
+const DEMO = [
+  'demo',
+  'three hosts and six containers on this machine, real traffic, one table',
+] as const;
 
 /** One word that nobody writes to: waiting on it is sleeping. */
 const pause = new Int32Array(new SharedArrayBuffer(4));
@@ -81,17 +71,31 @@ const io: Io = {
   env: process.env,
 };
 
+/** The verbs by group, all in two columns of one width. */
+function groupLines(): string[] {
+  const lines = columns([...VERBS.map(({ name, summary }) => [name, summary] as const), DEMO]);
+  const demo = lines.pop() ?? '';
+  return [
+    ...GROUPS.flatMap(([title, verbs]) => [`${title}:`, ...lines.splice(0, verbs.length), '']),
+    ...['To see it work:', demo, ''],
+  ];
+}
+
+/** What is said of a word that is no verb. */
+function unknownVerb(name: string): ExitCode {
+  const known = [...VERBS.map((verb) => verb.name), 'demo', 'help', 'version'];
+  const meant = didYouMean(name, known);
+  io.err(`fanway: ${JSON.stringify(name)} is no verb; fanway --help lists them${meant}\n`);
+  return ExitCode.Usage;
+}
+
 function help(): string {
   return `${[
     'fanway: containers on several hosts in one network, by arithmetic on their addresses',
     '',
-    'Usage: fanway VERB [ARGUMENTS]      fanway VERB --help      fanway --version',
+    'Usage: fanway VERB [ARGUMENTS]      fanway help VERB      fanway version',
     '',
-    ...columns([
-      ...VERBS.map((verb) => [verb.name, verb.summary] as const),
-      ['demo', 'three hosts and six containers on this machine, real traffic, one table'],
-    ]),
-    '',
+    ...groupLines(),
     'Exit codes: 0 done; 1 failed; 2 wrong command line or configuration; 3 refused because of',
     'what is on this host; 4 not permitted; 5 no router runs.',
     '',
@@ -103,11 +107,13 @@ function help(): string {
 
 async function main(args: readonly string[]): Promise<number> {
   const [name, ...rest] = args;
+  // `fanway help VERB` is `fanway VERB --help`.
+  if (name === 'help' && rest[0] !== undefined) return main([rest[0], '--help']);
   if (name === undefined || name === 'help' || name === '--help' || name === '-h') {
     (name === undefined ? io.err : io.out)(help());
     return name === undefined ? ExitCode.Usage : ExitCode.Ok;
   }
-  if (name === '--version' || name === '-V') {
+  if (name === 'version' || name === '--version' || name === '-V') {
     io.out(`fanway ${VERSION}\n`);
     return ExitCode.Ok;
   }
@@ -116,10 +122,7 @@ async function main(args: readonly string[]): Promise<number> {
     return runDemo(rest);
   }
   const verb = [...VERBS, control].find((verb) => verb.name === name);
-  if (verb === undefined) {
-    io.err(`fanway: ${JSON.stringify(name)} is no verb; fanway --help lists them\n`);
-    return ExitCode.Usage;
-  }
+  if (verb === undefined) return unknownVerb(name);
   return runVerb(verb, rest, io);
 }
 

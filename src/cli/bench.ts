@@ -173,7 +173,7 @@ export const bench: Verb = {
     });
     const port = wholeFlag(flags, '--port', PORT_MAX, CONTROL_PORT_DEFAULT);
     if (flags.has('--listen')) {
-      noMore(rest, 'bench --listen');
+      noMore(rest, bench);
       return runListener(flags, port, io);
     }
     const [host, ...more] = rest;
@@ -183,7 +183,7 @@ export const bench: Verb = {
         'name the other host, by its overlay or underlay address, or give --listen to be it',
       );
     }
-    noMore(more, 'bench');
+    noMore(more, bench);
     return runMeasurement(host, flags, port, io);
   },
 };

@@ -31,13 +31,19 @@ export const capture: Verb = {
       '--outer': 'switch',
       '--count': 'value',
     });
-    noMore(rest, 'capture');
+    noMore(rest, capture);
     if (flags.has('--inner') && flags.has('--outer')) {
       throw usageError('usage', 'choose --inner or --outer; run it twice for both');
     }
     const countText = flags.get('--count') ?? '0';
     if (!/^[0-9]{1,9}$/.test(countText)) throw usageError('usage', '--count is a number');
     const packetsMax = Number(countText) || Number.POSITIVE_INFINITY;
+    if (process.stdout.isTTY) {
+      throw usageError(
+        'terminal',
+        'packets would come out as rubbish on a terminal: fanway capture > packets.pcapng, or fanway capture | wireshark -k -i -',
+      );
+    }
     if (!hasCapability('NET_RAW')) {
       throw new FanwayError('not-permitted', 'capture needs CAP_NET_RAW: run it as root', {
         exitCode: ExitCode.NotPermitted,

@@ -38,7 +38,7 @@ export const check: Verb = {
       '--example': 'switch',
       '--json': 'switch',
     });
-    noMore(rest, 'check');
+    noMore(rest, check);
     if (flags.has('--example')) {
       io.out(exampleConfig());
       return ExitCode.Ok;

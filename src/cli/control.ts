@@ -32,7 +32,7 @@ export const control: Verb = {
   examples: [['fanway up 250.0.0.0/8 eth0/16', 'starts it']],
   async run(args, io) {
     const { flags, rest } = takeFlags(args, DATA_FLAGS);
-    noMore(rest, '__control');
+    noMore(rest, control);
     const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
     run.create();
     const lock = holdLock(run);

@@ -35,11 +35,11 @@ export const counters: Verb = {
   ],
   async run(args, io) {
     const { flags, rest } = takeFlags(args, { '--json': 'switch', '--all': 'switch' });
-    noMore(rest, 'counters');
+    noMore(rest, counters);
     const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
-    const counters = (await callRouter(run, '/v1/counters')) as Counters;
-    if (flags.has('--json')) printJson(io, counters);
-    else io.out(countersText(counters, flags.has('--all')));
+    const all = (await callRouter(run, '/v1/counters')) as Counters;
+    if (flags.has('--json')) printJson(io, all);
+    else io.out(countersText(all, flags.has('--all')));
     return ExitCode.Ok;
   },
 };

@@ -3,6 +3,7 @@
  * @module
  */
 import { runDaemon } from '../control/daemon.ts';
+import { requireOwnNamespace } from '../control/namespace.ts';
 import { RunDirectory } from '../control/run-directory.ts';
 import { ExitCode, refusedError, usageError } from '../errors.ts';
 import { createLog, type LogLevel } from '../log.ts';
@@ -23,7 +24,7 @@ export const daemon: Verb = {
   ],
   async run(args, io) {
     const { flags, rest } = takeFlags(args, { '-c': 'value' });
-    noMore(rest, 'daemon');
+    noMore(rest, daemon);
     const path = flags.get('-c');
     if (path === undefined) throw usageError('usage', 'name the file: fanway daemon -c FILE');
     loadConfig(path);
@@ -34,6 +35,7 @@ export const daemon: Verb = {
     if (lock === undefined) {
       throw refusedError('already-running', `a router runs in ${run.path}: fanway down -e ends it`);
     }
+    requireOwnNamespace(run);
     let level: LogLevel = 'info';
     const log = createLog({ level: () => level, write: (line) => io.err(line) });
     await runDaemon({

@@ -218,7 +218,7 @@ export const doctor: Verb = {
   examples: [['fanway doctor', 'exit code 1 when something that is needed is missing']],
   async run(args, io) {
     const { flags, rest } = takeFlags(args, { '--json': 'switch' });
-    noMore(rest, 'doctor');
+    noMore(rest, doctor);
     const findings = await examine();
     if (flags.has('--json')) printJson(io, findings);
     else {

@@ -47,7 +47,7 @@ function choose(
   if (rest.length === 1 && only !== undefined && fans.some((fan) => fan.spec.name === only)) {
     return [only];
   }
-  const { request, problems } = parseFanWords(rest, 'overlay-first');
+  const { request, problems } = parseFanWords(rest, 'overlay-first', ['--force', '--json']);
   if (request === undefined) {
     throw rest.length === 1
       ? refusedError('not-configured', `${only}: not configured; fanway show lists what is`)

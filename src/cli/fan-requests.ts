@@ -39,6 +39,9 @@ export const FAN_OPTIONS: [string, string][] = [
   ['--file FILE', 'another file for -a (also FANWAY_FAN_FILE)'],
 ];
 
+/** Flags of the verbs themselves, for those who mistype them. */
+const VERB_FLAGS = ['--file', '--foreground', '--json', '--queues', '--busy-poll'];
+
 /**
  * The fans of one command line: one from its words, or all of a file with -a.
  * @throws FanwayError (exit code 2) with every problem, a line each.
@@ -50,7 +53,7 @@ export function readRequests(
 ): NamedRequest[] {
   if (!flags.has('-a')) {
     if (flags.has('--file')) throw usageError('usage', '--file belongs to -a');
-    const { request, problems } = parseFanWords(rest, 'overlay-first');
+    const { request, problems } = parseFanWords(rest, 'overlay-first', VERB_FLAGS);
     if (request === undefined) throw usageError('usage', problems.join('\n'));
     return [{ request, where: '' }];
   }

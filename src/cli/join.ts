@@ -137,7 +137,7 @@ export const join: Verb = {
     });
     noMore(
       rest.filter((word) => word.startsWith('-')),
-      'join',
+      join,
     );
     const settings = settingsOf(rest, flags);
     const file = flags.get('--key');
@@ -178,7 +178,7 @@ export const leave: Verb = {
   examples: [['fanway leave', 'what this host announced is gone everywhere within a second']],
   async run(args, io) {
     const { flags, rest } = takeFlags(args, { '--json': 'switch' });
-    noMore(rest, 'leave');
+    noMore(rest, leave);
     const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
     const answer = (await callRouter(run, '/v1/gossip/leave', {})) as {
       left: boolean;

@@ -23,7 +23,7 @@ export const keygen: Verb = {
   ],
   async run(args, io) {
     const { flags, rest } = takeFlags(args, { '--out': 'value', '--json': 'switch' });
-    noMore(rest, 'keygen');
+    noMore(rest, keygen);
     const file = flags.get('--out') ?? KEY_FILE_DEFAULT;
     const keyring = Keyring.generate(randomBytes);
     const id = formatKeyId(keyring.inUse.id);

@@ -78,11 +78,11 @@ export const members: Verb = {
   ],
   async run(args, io) {
     const { flags, rest } = takeFlags(args, { '--watch': 'switch', '--json': 'switch' });
-    noMore(rest, 'members');
+    noMore(rest, members);
     const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
-    const members = (await callRouter(run, '/v1/gossip/members')) as MemberJson[];
-    if (flags.has('--json')) printJson(io, members);
-    else io.out(membersText(members));
+    const all = (await callRouter(run, '/v1/gossip/members')) as MemberJson[];
+    if (flags.has('--json')) printJson(io, all);
+    else io.out(membersText(all));
     if (flags.has('--watch')) await watch(run, io, flags.has('--json'));
     return ExitCode.Ok;
   },

@@ -46,12 +46,12 @@ export const peers: Verb = {
   ],
   async run(args, io) {
     const { flags, rest } = takeFlags(args, { '--json': 'switch' });
-    noMore(rest, 'peers');
+    noMore(rest, peers);
     const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
     const members = (await callRouter(run, '/v1/gossip/members')) as MemberJson[];
-    const peers = members.filter((member) => !member.self);
-    if (flags.has('--json')) printJson(io, peers);
-    else io.out(peersText(peers));
+    const others = members.filter((member) => !member.self);
+    if (flags.has('--json')) printJson(io, others);
+    else io.out(peersText(others));
     return ExitCode.Ok;
   },
 };

@@ -43,7 +43,7 @@ export const show: Verb = {
   ],
   async run(args, io) {
     const { flags, rest } = takeFlags(args, { '--json': 'switch' });
-    noMore(rest, 'show');
+    noMore(rest, show);
     const links = await linksNow(new RunDirectory(io.env['FANWAY_RUN_DIR']));
     if (flags.has('--json')) printJson(io, links);
     else io.out(showText(links));

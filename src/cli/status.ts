@@ -102,16 +102,15 @@ export const status: Verb = {
   ],
   async run(args, io) {
     const { flags, rest } = takeFlags(args, { '--json': 'switch' });
-    noMore(rest, 'status');
+    noMore(rest, status);
     const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
-    const status = (await callRouter(run, '/v1/status')) as RouterStatus;
-    if (flags.has('--json')) printJson(io, status);
-    else io.out(statusText(status, process.stdout.isTTY));
+    const now = (await callRouter(run, '/v1/status')) as RouterStatus;
+    if (flags.has('--json')) printJson(io, now);
+    else io.out(statusText(now, process.stdout.isTTY));
     const well =
-      status.links.every((link) => link.state === 'up') &&
-      status.processes.every((process) => process.alive) &&
-      (status.gossip === null ||
-        (status.gossip.state === 'up' && status.gossip.conflicts.length === 0));
+      now.links.every((link) => link.state === 'up') &&
+      now.processes.every((process) => process.alive) &&
+      (now.gossip === null || (now.gossip.state === 'up' && now.gossip.conflicts.length === 0));
     return well ? ExitCode.Ok : ExitCode.Failed;
   },
 };

@@ -49,7 +49,7 @@ export const table: Verb = {
       '--vni': 'value',
       '--json': 'switch',
     });
-    noMore(rest, 'table');
+    noMore(rest, table);
     const kind = flags.get('--kind');
     if (kind !== undefined && !KINDS.some((known) => known === kind)) {
       throw usageError('usage', `--kind is one of ${KINDS.join(', ')}`);

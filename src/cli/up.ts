@@ -3,6 +3,7 @@
  * @module
  */
 import { callRouter } from '../control/admin-client.ts';
+import { requireOwnNamespace } from '../control/namespace.ts';
 import { type Plan, planFan } from '../control/plan.ts';
 import { readSnapshot } from '../control/read-snapshot.ts';
 import { openHost } from '../control/real-host.ts';
@@ -60,6 +61,7 @@ export async function cleanUp(
   io: Io,
   options: { force?: boolean } = {},
 ): Promise<string[]> {
+  requireOwnNamespace(run);
   const host = openHost(run);
   try {
     const found = await recover(run, host, logTo(io), options);

@@ -2,7 +2,9 @@
  * What every verb of the command line has: its help, and a function that returns an exit code.
  * @module
  */
+import { didYouMean } from '../config/closest.ts';
 import { codeOf, ExitCode, FanwayError, messageOf, usageError } from '../errors.ts';
+import { printable } from '../log.ts';
 
 /** Where a verb writes; tests collect it. */
 export type Io = {
@@ -84,14 +86,14 @@ export function takeFlags(
 }
 
 /** Refuses words that nothing took. @throws FanwayError (exit code 2). */
-export function noMore(rest: readonly string[], verb: string): void {
+export function noMore(rest: readonly string[], { name, options }: Verb): void {
   const [first] = rest;
-  if (first !== undefined) {
-    throw usageError(
-      'usage',
-      `${JSON.stringify(first)} is not an option of ${verb}; see fanway ${verb} --help`,
-    );
-  }
+  if (first === undefined) return;
+  const flags = options.flatMap(([flag]) => flag.match(/--?[a-z][a-z-]*/g) ?? []);
+  throw usageError(
+    'usage',
+    `${JSON.stringify(first)} is not an option of ${name}; see fanway ${name} --help${didYouMean(first, flags)}`,
+  );
 }
 
 /** Prints a value as JSON, one line. */
@@ -116,7 +118,7 @@ export async function runVerb(verb: Verb, args: string[], io: Io): Promise<ExitC
       printJson(io, { error: { code, message: messageOf(error), exitCode } });
     } else {
       const text = error instanceof Error ? error.message : String(error);
-      for (const line of text.split('\n')) io.err(`fanway: ${line}\n`);
+      for (const line of text.split('\n')) io.err(`fanway: ${printable(line)}\n`);
       if (!(error instanceof FanwayError) && io.env['FANWAY_DEBUG'] !== undefined) {
         io.err(`${error instanceof Error ? error.stack : ''}\n`);
       }

@@ -4,6 +4,7 @@
  * /etc/network/fan. One reader for both, so that a line that works in one works in the other.
  * @module
  */
+import { didYouMean } from './closest.ts';
 import type { FanRequest } from './request.ts';
 import { findSetting, parseOverlay, parseUnderlay, parseValue } from './schema.ts';
 import { requestOf, type Values } from './settings.ts';
@@ -45,6 +46,13 @@ export const VALUE_FLAGS: readonly string[] = [
   'source-port',
 ];
 
+/** All flags that {@link parseFanWords} knows. */
+const FLAGS: readonly string[] = [
+  ...SWITCH_FLAGS.keys(),
+  ...VALUE_FLAGS.map((key) => `--${key}`),
+  ...['--auto', '--underlay', '--overlay'],
+];
+
 /** Which of two bare words comes first when nothing else tells. */
 export type WordOrder = 'overlay-first' | 'either';
 
@@ -52,8 +60,13 @@ export type WordOrder = 'overlay-first' | 'either';
  * Reads the words of one fan. All problems are returned at once, each a sentence.
  * With order `either` (a file line) flags beginning with `--` mean fanctl 0.12, which has the
  * underlay first; a line without any flag is read by which side is the shorter prefix.
+ * @param moreFlags flags that the caller takes itself, for those who mistype them
  */
-export function parseFanWords(words: readonly string[], order: WordOrder): WordsResult {
+export function parseFanWords(
+  words: readonly string[],
+  order: WordOrder,
+  moreFlags: readonly string[] = [],
+): WordsResult {
   const problems: string[] = [];
   const values: Values = new Map();
   const bare: string[] = [];
@@ -124,10 +137,15 @@ export function parseFanWords(words: readonly string[], order: WordOrder): Words
       const text = value();
       if (text !== undefined) assign(name.slice(2), text);
     } else {
-      problems.push(`${quote(word)} is not an option here; see fanway up --help`);
+      const meant = didYouMean(name, [...FLAGS, ...moreFlags]);
+      problems.push(`${quote(word)} is not an option here; see fanway up --help${meant}`);
     }
   }
 
+  if (order === 'overlay-first' && named.size === 0 && underlayFirst(bare, 'either', false)) {
+    problems.push(`the overlay comes first, then the underlay: ${bare[1]} ${bare[0]}`);
+    return { request: undefined, problems };
+  }
   place(bare, named, underlayFirst(bare, order, flags && !bareWords), problems);
   for (const [side, text] of named) {
     try {
@@ -158,12 +176,17 @@ function place(
   const free = order.filter((side) => !named.has(side));
   for (const [index, word] of bare.entries()) {
     const side = free[index];
-    if (side === undefined) problems.push(`${quote(word)} is one word too many`);
-    else named.set(side, word);
+    if (side === undefined) {
+      const meant = didYouMean(word, [...SWITCH_WORDS, ...VALUE_WORDS]);
+      problems.push(`${quote(word)} is one word too many${meant}`);
+    } else named.set(side, word);
   }
   const missing = free.slice(bare.length);
   if (missing.length > 0) {
-    problems.push(`the ${missing.join(' and the ')} of the fan is missing: 250.0.0.0/8 eth0/16`);
+    const are = missing.length > 1 ? 'are' : 'is';
+    problems.push(
+      `the ${missing.join(' and the ')} of the fan ${are} missing: 250.0.0.0/8 eth0/16`,
+    );
   }
 }
 

@@ -4,18 +4,31 @@
  */
 import { request } from 'node:http';
 import { codeOf, ExitCode, FanwayError } from '../errors.ts';
-import { ADMIN_HOST } from './admin.ts';
+import { printable } from '../log.ts';
+import { NetworkNamespace } from '../sys/netns.ts';
+import { ADMIN_HOST, ADMIN_NAMESPACE } from './admin.ts';
 import type { RunDirectory } from './run-directory.ts';
 
 const ANSWER_BYTES_MAX = 4 * 1024 * 1024;
 /** Bringing a link up takes a second or two; a router that says nothing for longer is stuck. */
 const ANSWER_TIMEOUT_MS = 30_000;
 
+export type CallOptions = {
+  /** Speak to the router of whatever network namespace; it refuses commands from another one. */
+  anyNamespace?: boolean;
+};
+
 /**
- * One call. `body` undefined = GET.
- * @throws FanwayError `not-running` when nobody listens; else what the router answered.
+ * One call. `body` undefined = GET. What comes back has no control characters in any text.
+ * @throws FanwayError `not-running` when nobody listens; `other-namespace` when the router serves
+ *   another network namespace than ours; else what the router answered.
  */
-export function callRouter(run: RunDirectory, path: string, body?: unknown): Promise<unknown> {
+export function callRouter(
+  run: RunDirectory,
+  path: string,
+  body?: unknown,
+  options: CallOptions = {},
+): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const text = body === undefined ? undefined : JSON.stringify(body);
     const call = request(
@@ -25,6 +38,9 @@ export function callRouter(run: RunDirectory, path: string, body?: unknown): Pro
         method: text === undefined ? 'GET' : 'POST',
         headers: {
           host: ADMIN_HOST,
+          ...(options.anyNamespace === true
+            ? {}
+            : { [ADMIN_NAMESPACE]: NetworkNamespace.current().inode }),
           ...(text === undefined
             ? {}
             : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
@@ -42,7 +58,7 @@ export function callRouter(run: RunDirectory, path: string, body?: unknown): Pro
         });
         response.on('end', () => {
           try {
-            const answer: unknown = JSON.parse(Buffer.concat(chunks).toString('utf8'));
+            const answer = printableAll(JSON.parse(Buffer.concat(chunks).toString('utf8')));
             if (response.statusCode === 200) resolve(answer);
             else reject(errorOf(answer));
           } catch (error) {
@@ -84,6 +100,16 @@ export function callRouter(run: RunDirectory, path: string, body?: unknown): Pro
     });
     call.end(text);
   });
+}
+
+/** A router may be another program, and what it tells comes from other hosts: no text does anything. */
+function printableAll(value: unknown): unknown {
+  if (typeof value === 'string') return printable(value);
+  if (Array.isArray(value)) return value.map(printableAll);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, one]) => [printable(key), printableAll(one)]),
+  );
 }
 
 function errorOf(answer: unknown): FanwayError {

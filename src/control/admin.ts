@@ -17,6 +17,9 @@ const HEADER_BYTES_MAX = 8 * 1024;
 /** The only Host that is answered, so that no web page can speak to us through a proxy. */
 export const ADMIN_HOST = 'fanway';
 
+/** The header by which a command says which network namespace it means: an inode in nsfs. */
+export const ADMIN_NAMESPACE = 'fanway-network-namespace';
+
 export type Route = {
   method: 'GET' | 'POST';
   path: string;
@@ -35,6 +38,14 @@ export class PlainAnswer {
   }
 }
 
+export type AdminOptions = {
+  /**
+   * Looks at a command that names its network namespace (an inode) before it is carried out.
+   * @throws FanwayError when this router is not the one that it means.
+   */
+  admit?: (namespace: number) => void;
+};
+
 export type AdminServer = { close(): Promise<void>; clients(): number };
 
 /**
@@ -45,6 +56,7 @@ export async function serveAdmin(
   path: string,
   routes: readonly Route[],
   log: Log,
+  options: AdminOptions = {},
 ): Promise<AdminServer> {
   const sockets = new Set<Socket>();
   const server: Server = createServer(
@@ -58,7 +70,7 @@ export async function serveAdmin(
       keepAliveTimeout: 1,
     },
     (request, response) => {
-      void answer(request, response, routes, log);
+      void answer(request, response, { routes, log, ...options });
     },
   );
   server.maxConnections = ADMIN_CLIENTS_MAX;
@@ -99,13 +111,14 @@ export async function serveAdmin(
 async function answer(
   request: IncomingMessage,
   response: ServerResponse,
-  routes: readonly Route[],
-  log: Log,
+  { routes, log, admit }: AdminOptions & { routes: readonly Route[]; log: Log },
 ): Promise<void> {
   let status = 200;
   let result: unknown;
   try {
     const route = routeOf(request, routes);
+    const namespace = request.headers[ADMIN_NAMESPACE];
+    if (namespace !== undefined) admit?.(Number(namespace));
     const body = route.method === 'POST' ? await readBody(request) : undefined;
     result = await route.handle(body);
   } catch (error) {

@@ -6,12 +6,18 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Config } from '../config/parse.ts';
 import type { FanRequest } from '../config/request.ts';
-import { messageOf } from '../errors.ts';
 import type { Log, LogLevel } from '../log.ts';
-import { notifyManager, watchdogIntervalMs } from '../sys/notify.ts';
+import { IDLE_BEAT_MS } from '../shm/layout.ts';
+import { watchdogIntervalMs } from '../sys/notify.ts';
+import { Manager } from './manager.ts';
 import type { RunDirectory } from './run-directory.ts';
 import { Service } from './service.ts';
 import type { DataProcessStatus } from './tunnel-set.ts';
+
+/** A loop may sleep through its turn for a moment on a busy machine. */
+const IDLE_BEATS_MISSED = 2;
+/** However short the manager's patience: a beat is a system call. */
+const BEAT_MS_MIN = 20;
 
 export type DaemonOptions = {
   run: RunDirectory;
@@ -24,6 +30,7 @@ export type DaemonOptions = {
 /** Runs until SIGTERM or SIGINT has taken everything back. */
 export async function runDaemon(options: DaemonOptions): Promise<void> {
   const { run, load, log, setLogLevel } = options;
+  const manager = new Manager(log);
   let config = load();
   setLogLevel(config.logLevel);
   const service: Service = await Service.start({
@@ -34,7 +41,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     busyPollUs: config.busyPollUs,
     wants: (request) => wanted(config).some((fan) => isDeepStrictEqual(fan, request)),
     reload: async () => {
-      tell('RELOADING=1', log);
+      manager.tell('RELOADING=1');
       try {
         const next = load();
         const text = await apply(service, next);
@@ -46,15 +53,16 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
         setLogLevel(next.logLevel);
         return text;
       } finally {
-        tell('READY=1', log);
+        manager.tell('READY=1');
       }
     },
   });
   await apply(service, config);
-  tell(`READY=1\nSTATUS=${service.router.links.length} links`, log);
-  const stopWatchdog = feedWatchdog(service, log);
+  manager.tell(`READY=1\nSTATUS=${service.router.links.length} links`);
+  const stopWatchdog = feedWatchdog(service, manager, log);
   await service.done;
   stopWatchdog();
+  manager.close();
 }
 
 function wanted(config: Config): FanRequest[] {
@@ -76,32 +84,44 @@ async function apply(service: Service, config: Config): Promise<string> {
   return `${gone.length} links taken down, ${fresh.length} brought up`;
 }
 
-function tell(state: string, log: Log): void {
-  try {
-    notifyManager(state);
-  } catch (error) {
-    log.warn('notify', messageOf(error));
+/**
+ * Whether the data loops move. An idle one turns once in {@link IDLE_BEAT_MS}, whatever the manager
+ * wants to hear, so a loop counts as moving for a while after each turn.
+ */
+export class LoopWatch {
+  readonly #movedMs = new Map<number, { heartbeat: number; atMs: number }>();
+
+  /** True when every data process lives and has turned its loop within `graceMs`. */
+  look(now: readonly DataProcessStatus[], nowMs: number, graceMs: number): boolean {
+    for (const pid of this.#movedMs.keys()) {
+      if (!now.some((process) => process.pid === pid)) this.#movedMs.delete(pid);
+    }
+    let moving = true;
+    for (const { pid, alive, heartbeat } of now) {
+      const known = this.#movedMs.get(pid);
+      const stood = known?.heartbeat === heartbeat;
+      if (!stood) this.#movedMs.set(pid, { heartbeat, atMs: nowMs });
+      if (!alive || (stood && nowMs - known.atMs > graceMs)) moving = false;
+    }
+    return moving;
   }
 }
 
-/** True when every data process has turned its loop since `before`. */
-export function haveMoved(
-  before: ReadonlyMap<number, number>,
-  now: readonly DataProcessStatus[],
-): boolean {
-  return now.every((process) => process.alive && before.get(process.pid) !== process.heartbeat);
-}
-
 /** Feeds the watchdog only while the data loops move; returns how to stop. */
-function feedWatchdog(service: Service, log: Log): () => void {
+function feedWatchdog(service: Service, manager: Manager, log: Log): () => void {
   const intervalMs = watchdogIntervalMs();
   if (intervalMs === 0) return () => undefined;
-  let before = new Map<number, number>();
-  const timer = setInterval(() => {
-    const now = service.tunnels.status();
-    if (haveMoved(before, now)) tell('WATCHDOG=1', log);
-    else log.error('watchdog', 'a data loop stands still: the service manager is not told we live');
-    before = new Map(now.map((process) => [process.pid, process.heartbeat]));
-  }, intervalMs / 3);
+  const watch = new LoopWatch();
+  const graceMs = Math.max(intervalMs / 3, IDLE_BEATS_MISSED * IDLE_BEAT_MS);
+  const beat = (): void => {
+    if (watch.look(service.tunnels.status(), performance.now(), graceMs)) {
+      manager.tell('WATCHDOG=1');
+    } else {
+      log.error('watchdog', 'a data loop stands still: the service manager is not told we live');
+    }
+  };
+  // The manager counts from the start, whenever we begin.
+  beat();
+  const timer = setInterval(beat, Math.max(intervalMs / 3, BEAT_MS_MIN));
   return () => clearInterval(timer);
 }

@@ -53,6 +53,10 @@ export class RunDirectory {
   get log(): string {
     return join(this.path, 'router.log');
   }
+  /** Which network namespace its router serves; see namespace.ts. */
+  get namespace(): string {
+    return join(this.path, 'namespace');
+  }
   /** Where running data processes are noted. */
   get data(): string {
     return join(this.path, 'data');

@@ -9,6 +9,7 @@ import type { FanRequest } from '../config/request.ts';
 import { requestFromJson } from '../config/request-json.ts';
 import { messageOf, usageError } from '../errors.ts';
 import type { Log } from '../log.ts';
+import { NetworkNamespace } from '../sys/netns.ts';
 import { VERSION } from '../version.ts';
 import { type AdminServer, PlainAnswer, type Route, serveAdmin } from './admin.ts';
 import { gossipRoutes, gossipStatus } from './gossip/routes.ts';
@@ -16,6 +17,7 @@ import { GossipService } from './gossip/service.ts';
 import type { LinkSpec } from './link-spec.ts';
 import { METRICS_TYPE, metricsText } from './metrics.ts';
 import { MovedLinks } from './moved-links.ts';
+import { admitOwn, claimForNamespace } from './namespace.ts';
 import { openDataPlane } from './open-data-plane.ts';
 import type { Plan } from './plan.ts';
 import { RateMeter, SAMPLE_INTERVAL_MS } from './rates.ts';
@@ -140,10 +142,13 @@ export class Service {
         (error: unknown) => options.log.error('reload', messageOf(error)),
       );
     });
+    claimForNamespace(options.run);
     await service.router.adopt(options.wants);
     await service.gossip.resume();
     service.#watch();
-    service.#admin = await serveAdmin(options.run.socket, service.#routes(), options.log);
+    service.#admin = await serveAdmin(options.run.socket, service.#routes(), options.log, {
+      admit: admitOwn(options.run),
+    });
     return service;
   }
 
@@ -215,6 +220,7 @@ export class Service {
       version: VERSION,
       pid: process.pid,
       runDirectory: this.#options.run.path,
+      networkNamespace: NetworkNamespace.current().inode,
       mode: this.#options.mode,
       queues: this.#queues,
       busyPollUs: this.#busyPollUs,
@@ -239,7 +245,10 @@ export class Service {
         const text = metricsText(this.status(), this.tunnels.counters(), this.gossip);
         return new PlainAnswer(METRICS_TYPE, text);
       }),
-      get('/v1/ping', () => ({ pid: process.pid })),
+      get('/v1/ping', () => ({
+        pid: process.pid,
+        networkNamespace: NetworkNamespace.current().inode,
+      })),
       get('/v1/status', () => this.status()),
       get('/v1/counters', () => this.tunnels.counters()),
       get('/v1/fans', () => this.router.links.map((link) => link.record)),

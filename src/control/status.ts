@@ -48,6 +48,8 @@ export type RouterStatus = {
   version: string;
   pid: number;
   runDirectory: string;
+  /** Inode (in nsfs) of the network namespace that it serves. */
+  networkNamespace: number;
   mode: string;
   /** Data processes, and how long each spins before it sleeps, µs. */
   queues: number;

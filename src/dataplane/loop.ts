@@ -4,7 +4,13 @@
  * event loop; control wakes it by the eventfd and reads its progress from shared memory.
  * @module
  */
-import { type ExceptionRecord, type Layout, type Tables, WorkerState } from '../shm/layout.ts';
+import {
+  type ExceptionRecord,
+  IDLE_BEAT_MS,
+  type Layout,
+  type Tables,
+  WorkerState,
+} from '../shm/layout.ts';
 import { POLLERR, POLLHUP, POLLIN, POLLNVAL } from '../sys/constants.ts';
 import { libc } from '../sys/libc.ts';
 import { eventIndex } from '../table/counters.ts';
@@ -25,8 +31,6 @@ import { Trains } from './trains.ts';
 /** Everything the arena holds fits: receive and read slots 4 MB each, headers and iovecs 3 MB. */
 const ARENA_BYTES = 16 << 20;
 const POLLFD_BYTES = 8;
-/** An idle loop still beats this often, ms, so that control can tell idle from stuck. */
-const IDLE_BEAT_MS = 1000;
 /** How often a successor looks whether its turn has come, ms. */
 const TURN_POLL_MS = 2;
 /** Consecutive failing calls after which a descriptor is left alone for {@link REST_MS}. */

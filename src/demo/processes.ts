@@ -1,20 +1,7 @@
 /** Processes by the network namespace they live in, from /proc. @module */
-import { readdirSync, readlinkSync } from 'node:fs';
+import { processesIn } from '../sys/namespace-processes.ts';
 
-/** Pids of the processes whose network namespace has this inode, ourselves excepted. */
-export function processesIn(namespaceInode: number): number[] {
-  const wanted = `net:[${namespaceInode}]`;
-  return readdirSync('/proc')
-    .map(Number)
-    .filter((pid) => {
-      if (!Number.isInteger(pid) || pid === process.pid) return false;
-      try {
-        return readlinkSync(`/proc/${pid}/ns/net`) === wanted;
-      } catch {
-        return false; // ended meanwhile, or not ours to look at
-      }
-    });
-}
+export { processesIn };
 
 /**
  * Ends every process in the namespace for good, a supervisor that starts its ward anew included:

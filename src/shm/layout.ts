@@ -132,6 +132,9 @@ export type Tables = {
   exceptions: readonly ExceptionRecord[];
 };
 
+/** An idle loop still beats this often, ms, so that control can tell idle from stuck. */
+export const IDLE_BEAT_MS = 1000;
+
 /** What the worker last said of itself. `heartbeat` counts loop rounds, idle ones included. */
 export type WorkerStatus = {
   state: number;

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { SOCK_CLOEXEC, SOCK_DGRAM } from './constants.ts';
+import { SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK } from './constants.ts';
 import { addressOf, check, libc } from './libc.ts';
 
 const AF_UNIX = 1;
@@ -12,9 +12,11 @@ const AF_UNIX = 1;
 const PATH_BYTES_MAX = 107;
 
 /**
- * Tells the service manager, for example `READY=1`. Does nothing where there is none.
+ * Tells the service manager, for example `READY=1`. Does nothing where there is none, and never
+ * waits: a manager that reads slowly must not hold up the router.
  * @returns whether there was somebody to tell.
- * @throws SystemError when the socket does not take it.
+ * @throws SystemError when the socket does not take it; EAGAIN when the manager has not read yet
+ *   what it was told before.
  */
 export function notifyManager(state: string, socketPath = process.env['NOTIFY_SOCKET']): boolean {
   if (socketPath === undefined || socketPath === '') return false;
@@ -27,7 +29,7 @@ export function notifyManager(state: string, socketPath = process.env['NOTIFY_SO
   const isAbstract = socketPath.startsWith('@');
   if (isAbstract) address[2] = 0;
   const length = isAbstract ? 2 + path.length : address.length;
-  const fd = check('socket', libc.socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  const fd = check('socket', libc.socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   try {
     check('connect', libc.connect(fd, addressOf(address), length), socketPath);
     const message = Buffer.from(state, 'utf8');

@@ -33,6 +33,34 @@ t.test('every verb has help with usage and examples', async (t) => {
   t.notMatch(out, /__control/, 'what is not for people is not listed');
 });
 
+t.test('help, version and slips of the fingers', async (t) => {
+  t.equal(fanway('help', 'down').out, fanway('down', '--help').out);
+  t.match(fanway('help', 'demo').out, /^Usage: fanway demo/);
+  t.equal(fanway('help').out, fanway('--help').out);
+  t.equal(fanway('version').out, fanway('--version').out);
+  for (const [words, expected] of [
+    ['shwo', /"shwo" is no verb; .*; did you mean show\?/],
+    ['help shwo', /did you mean show\?/],
+    ['dwon 250 eth0', /did you mean down\?/],
+    ['zebra', /"zebra" is no verb; fanway --help lists them\n$/],
+    ['show --jsno', /"--jsno" is not an option of show; .*; did you mean --json\?/],
+    ['capture --cuont 5', /did you mean --count\?/],
+  ] as const) {
+    const { code, err } = fanway(...words.split(' '));
+    t.equal(code, 2, words);
+    t.match(err, expected, words);
+  }
+});
+
+t.test('capture writes no packets to a terminal', async (t) => {
+  const program = join(distDirectory(), 'fanway.js');
+  const command = `${process.execPath} ${program} capture`;
+  const run = spawnSync('script', ['-qec', command, '/dev/null'], { encoding: 'utf8' });
+  if (run.error !== undefined) return void t.plan(0, 'script (util-linux) is not installed');
+  t.equal(run.status, 2);
+  t.match(run.stdout, /rubbish on a terminal: fanway capture > packets\.pcapng/);
+});
+
 t.test('without a verb it shows the help and fails', async (t) => {
   const { code, out, err } = fanway();
   t.equal(code, 2);

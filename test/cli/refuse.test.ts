@@ -2,10 +2,10 @@ import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { Lab, type LabHost } from '../../src/demo/lab.ts';
-import { processesIn } from '../../src/demo/processes.ts';
+import { killAllIn, processesIn } from '../../src/demo/processes.ts';
 import { hasNft } from '../../src/sys/nft.ts';
 import { distDirectory } from '../../src/sys/paths.ts';
-import { fanway, picture } from '../control/lab-router.ts';
+import { fanway, fanwayWith, type Outcome, picture } from '../control/lab-router.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { until } from '../support/patience.ts';
 
@@ -68,6 +68,50 @@ t.test('what cannot be is refused with its exit code, and nothing happens', { sk
   t.equal((await fanway(host, 'up', '250', 'eth0', '--force')).code, 0, '--force goes on');
   t.equal((await fanway(host, 'down', '-e')).code, 0);
   t.same(await picture(host), before);
+});
+
+t.test('two namespaces and one run directory: the second is refused', { skip }, async (t) => {
+  const lab = await Lab.create({ hosts: 2, containersPerHost: 0 });
+  t.teardown(() => lab.close());
+  const [first, second] = [lab.host(0), lab.host(1)];
+  const before = await picture(first);
+  const foreign = (...args: string[]): Promise<Outcome> =>
+    fanwayWith(second, first.environment, ...args);
+  t.equal((await fanway(first, 'up', '250', 'eth0')).code, 0);
+  const [up, empty] = [await picture(first), await picture(second)];
+  for (const words of [
+    'up 250 eth0',
+    'up 251 eth0',
+    'down -e --force',
+    'status',
+    'join',
+    'plan 251 eth0',
+  ]) {
+    const { code, err } = await foreign(...words.split(' '));
+    t.equal(code, 3, words);
+    t.match(
+      err,
+      /router of another network namespace .*FANWAY_RUN_DIR=\/run\/fanway-\d+ fanway /,
+      words,
+    );
+  }
+  t.same(await picture(first), up, 'the other host lost nothing');
+  t.same(await picture(second), empty, 'and nothing was made here');
+  // What a killed router left is no more the second one's to take.
+  killAllIn(first.namespace.inode);
+  const keeper = first.spawn('sleep', ['600']);
+  t.match(await foreign('down', '-e', '--force'), { code: 3, err: /another network namespace/ });
+  t.same(await picture(first), up);
+  t.equal((await fanway(first, 'down', '-e')).code, 0);
+  keeper.kill('SIGKILL');
+  t.same(await picture(first), before);
+  t.match(
+    await foreign('up', '250', 'eth0'),
+    { code: 0 },
+    'nothing is left there: it changes hands',
+  );
+  t.match(await foreign('down', '-e'), { code: 0 });
+  t.same(await picture(second), empty);
 });
 
 t.test('masquerading is there with the fan and gone with it', async (t) => {

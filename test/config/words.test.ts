@@ -66,7 +66,12 @@ t.test('parseFanWords() reads every option in both styles', async (t) => {
 
 t.test('parseFanWords() says what is wrong, all of it', async (t) => {
   const table: [words: string, expected: RegExp][] = [
-    ['', /overlay and the underlay/],
+    ['', /overlay and the underlay of the fan are missing/],
+    ['eth0/16 250.0.0.0/8', /overlay comes first, then the underlay: 250\.0\.0\.0\/8 eth0\/16/],
+    ['default 250 dhcp', /overlay comes first, then the underlay: 250 default/],
+    ['172.30.0.28/16 250.0.0.0/8', /overlay comes first/],
+    ['250.0.0.0/8 eth0 dhpc', /"dhpc" is one word too many; did you mean dhcp\?/],
+    ['250.0.0.0/8 eth0 --encpa fou', /"--encpa" is not an option.*did you mean --encap\?/],
     ['250.0.0.0/8', /underlay of the fan is missing/],
     ['250.0.0.0/8 eth0 eth1', /"eth1" is one word too many/],
     ['250.1.0.0/8 eth0', /bits below its mask: the network is 250\.0\.0\.0\/8/],

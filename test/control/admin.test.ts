@@ -15,6 +15,7 @@ import { callRouter } from '../../src/control/admin-client.ts';
 import { RunDirectory } from '../../src/control/run-directory.ts';
 import { FanwayError } from '../../src/errors.ts';
 import { silentLog } from '../../src/log.ts';
+import { NetworkNamespace } from '../../src/sys/netns.ts';
 import { promised, sleep } from '../support/patience.ts';
 import { request } from './snapshots.ts';
 
@@ -46,6 +47,11 @@ t.before(async () => {
       },
       {
         method: 'GET',
+        path: '/v1/hostile',
+        handle: async () => ({ '\u001b[2J': ['\u001b]0;owned\u0007', 'a\u202eb\n', 'é', 5, null] }),
+      },
+      {
+        method: 'GET',
         path: '/v1/throw',
         handle: async () => {
           throw new TypeError('a bug');
@@ -53,6 +59,13 @@ t.before(async () => {
       },
     ],
     silentLog,
+    {
+      admit: (namespace) => {
+        if (namespace !== NetworkNamespace.current().inode) {
+          throw new FanwayError('other-namespace', 'Not from there.', { exitCode: 3 });
+        }
+      },
+    },
   );
 });
 t.teardown(async () => {
@@ -77,6 +90,24 @@ function send(bytes: string | Buffer, options: { end?: boolean } = {}): Promise<
 }
 
 const status = (answer: string): string => /^HTTP\/1\.1 (\d+)/.exec(answer)?.[1] ?? 'closed';
+
+t.test('what a router answers does nothing to a terminal', async (t) => {
+  const answer = await callRouter(run, '/v1/hostile');
+  t.same(answer, { '?[2J': ['?]0;owned?', 'a?b?', 'é', 5, null] });
+});
+
+t.test('a command from another network namespace is not carried out', async (t) => {
+  const text = '{"a":1}';
+  const of = (namespace: string): Promise<string> =>
+    send(
+      `POST /v1/echo HTTP/1.1\r\nHost: fanway\r\nContent-Type: application/json\r\n${namespace}Content-Length: ${text.length}\r\n\r\n${text}`,
+    );
+  const before = handled;
+  t.match(await of('fanway-network-namespace: 1\r\n'), /409 .*other-namespace/s);
+  t.match(await of('fanway-network-namespace: x\r\n'), /other-namespace/);
+  t.equal(handled, before);
+  t.match(await of(''), /200 OK/, 'who says nothing of it is no command of ours');
+});
 
 t.test('callRouter() gets values and errors with their exit code', async (t) => {
   t.same(await callRouter(run, '/v1/ping'), { pong: true });

@@ -10,10 +10,19 @@ export type Outcome = { code: number; out: string; err: string };
 
 /** Runs `fanway ARGS` on a lab host as a user would; never throws. */
 export function fanway(host: RouterHost, ...args: string[]): Promise<Outcome> {
+  return fanwayWith(host, host.environment, ...args);
+}
+
+/** The same with another environment. */
+export function fanwayWith(
+  host: Pick<RouterHost, 'spawn'>,
+  env: NodeJS.ProcessEnv,
+  ...args: string[]
+): Promise<Outcome> {
   return new Promise((resolve) => {
     const program = join(distDirectory(), 'fanway.js');
     const child = host.spawn(process.execPath, [program, ...args], {
-      env: host.environment,
+      env,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     let out = '';

@@ -165,7 +165,9 @@ export async function know<N extends LabHost | LabContainer>(one: N, other: N): 
 
 /** What the router of a host says of itself, over its own socket. */
 export async function statusOf(host: LabHost): Promise<RouterStatus> {
-  return (await callRouter(new RunDirectory(host.runDirectory), '/v1/status')) as RouterStatus;
+  return (await callRouter(new RunDirectory(host.runDirectory), '/v1/status', undefined, {
+    anyNamespace: true,
+  })) as RouterStatus;
 }
 
 export async function dataProcess(host: LabHost): Promise<RouterStatus['processes'][number]> {
@@ -176,7 +178,9 @@ export async function dataProcess(host: LabHost): Promise<RouterStatus['processe
 
 /** Counters of the host's only link. */
 export async function countersOf(host: LabHost): Promise<Record<string, number>> {
-  const all = await callRouter(new RunDirectory(host.runDirectory), '/v1/counters');
+  const all = await callRouter(new RunDirectory(host.runDirectory), '/v1/counters', undefined, {
+    anyNamespace: true,
+  });
   return Object.values(all as Record<string, Record<string, number>>)[0] ?? {};
 }
 

@@ -35,10 +35,9 @@ export type Counters = Record<string, number>;
 
 /** All counters of a host's links together, by public name. */
 export async function countersOf(host: LabHost): Promise<Counters> {
-  const links = (await callRouter(new RunDirectory(host.runDirectory), '/v1/counters')) as Record<
-    string,
-    Counters
-  >;
+  const links = (await callRouter(new RunDirectory(host.runDirectory), '/v1/counters', undefined, {
+    anyNamespace: true,
+  })) as Record<string, Counters>;
   const total: Counters = {};
   for (const counters of Object.values(links)) {
     for (const [name, value] of Object.entries(counters)) total[name] = (total[name] ?? 0) + value;

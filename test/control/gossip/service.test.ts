@@ -170,7 +170,7 @@ t.test('two services: join, announce, move, leave', async (t) => {
 
 const emptyStatus: RouterStatus = {
   ...{ version: '0', pid: 1, runDirectory: '', mode: 'background', uptimeMs: 1 },
-  ...{ queues: 1, busyPollUs: 0, links: [], processes: [], gossip: null },
+  ...{ networkNamespace: 1, queues: 1, busyPollUs: 0, links: [], processes: [], gossip: null },
 };
 
 t.test('what a killed process had is gone on with', async (t) => {

@@ -62,7 +62,7 @@ export async function until<T>(
 }
 
 export function ask(host: LabHost, path: string, body?: unknown): Promise<unknown> {
-  return callRouter(new RunDirectory(host.runDirectory), path, body);
+  return callRouter(new RunDirectory(host.runDirectory), path, body, { anyNamespace: true });
 }
 
 /** As the host sees them, itself included, by name. */
