@@ -4,12 +4,13 @@
  * @module
  */
 import { availableParallelism } from 'node:os';
-import { BUSY_POLL_US_MAX, QUEUES_MAX } from '../config/schema.ts';
+import { BUSY_POLL_US_MAX } from '../config/schema.ts';
 import { callRouter } from '../control/admin-client.ts';
 import type { RunDirectory } from '../control/run-directory.ts';
 import type { DataOptions } from '../control/service.ts';
 import type { RouterStatus } from '../control/status.ts';
 import { refusedError, usageError } from '../errors.ts';
+import { QUEUES_MAX } from '../limits.ts';
 import type { FlagSpec } from './verb.ts';
 
 export const DATA_FLAGS: FlagSpec = { '--queues': 'value', '--busy-poll': 'value' };

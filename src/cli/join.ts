@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { type GossipSettings, parseSeed, SEEDS_MAX } from '../config/gossip.ts';
+import { type GossipSettings, parseSeed } from '../config/gossip.ts';
 import { findSetting, parseValue } from '../config/schema.ts';
 import { ValueError } from '../config/value.ts';
 import { callRouter } from '../control/admin-client.ts';
@@ -13,6 +13,7 @@ import { RunDirectory } from '../control/run-directory.ts';
 import { startRouter, waitReady } from '../control/supervise.ts';
 import { codeOf, ExitCode, usageError } from '../errors.ts';
 import { Keyring } from '../gossip/keyring.ts';
+import { SEEDS_MAX } from '../limits.ts';
 import { waitEnd } from './down.ts';
 import { KEY_FILE_DEFAULT, readKeyFile } from './keys.ts';
 import { requireNetAdmin } from './privilege.ts';

@@ -3,6 +3,8 @@
  * `fanway join`, before they meet a host.
  * @module
  */
+import { refusedError } from '../errors.ts';
+import { SEEDS_MAX } from '../limits.ts';
 import { formatIpv4, isMartianIpv4, parseIpv4 } from '../net/ipv4.ts';
 import type { SettingValue } from './schema.ts';
 import { quote, ValueError } from './value.ts';
@@ -10,8 +12,6 @@ import { quote, ValueError } from './value.ts';
 export const GOSSIP_PORT_DEFAULT = 7946;
 export const LABEL_DEFAULT = 'fanway';
 export const STATE_DIRECTORY_DEFAULT = '/var/lib/fanway';
-/** Seeds of one node. One that answers is enough; the rest is in case it is down. */
-export const SEEDS_MAX = 32;
 /** Addresses that a node tells others to reach it at. */
 export const ADVERTISE_MAX = 4;
 export const NAME_CHARS_MAX = 63;
@@ -98,9 +98,10 @@ export function formatSeed(seed: Seed): string {
   return seed.port === GOSSIP_PORT_DEFAULT ? seed.host : `${seed.host}:${seed.port}`;
 }
 
-/** Both lists, no seed twice. */
+/** Both lists, no seed twice. @throws FanwayError `too-many`, over {@link SEEDS_MAX} */
 export function joinSeeds(seeds: readonly Seed[], more: readonly Seed[]): Seed[] {
   const all = new Map([...seeds, ...more].map((seed) => [formatSeed(seed), seed]));
+  if (all.size > SEEDS_MAX) throw refusedError('too-many', `at most ${SEEDS_MAX} seeds`);
   return [...all.values()];
 }
 

@@ -3,6 +3,7 @@
  * `[fan]` (one a fan) with `key = value` lines. Every problem is told at once with its line; an unknown key is one.
  * @module
  */
+import { FANS_MAX } from '../limits.ts';
 import type { LogLevel } from '../log.ts';
 import { checkFan } from '../net/fan.ts';
 import { networkOf, overlaps } from '../net/prefix.ts';
@@ -23,8 +24,6 @@ export type Config = {
   fans: FanRequest[];
 };
 
-/** Links in one router; each has a device, a bridge and sockets. */
-export const FANS_MAX = 64;
 /** More problems than this are not read by anybody. */
 const PROBLEMS_MAX = 100;
 

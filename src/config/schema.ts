@@ -4,6 +4,7 @@
  * `fanway check`, the example file and the documentation all read this table.
  * @module
  */
+import { QUEUES_MAX } from '../limits.ts';
 import { INTERFACE_NAME_CHARS_MAX } from '../net/fan.ts';
 import { formatIpv4, parseIpv4 } from '../net/ipv4.ts';
 import { maskOf, type Prefix } from '../net/prefix.ts';
@@ -81,8 +82,6 @@ function setting(
   };
 }
 
-/** Most data processes of a router. */
-export const QUEUES_MAX = 8;
 /** Longest busy polling, microseconds. */
 export const BUSY_POLL_US_MAX = 100_000;
 

@@ -7,6 +7,7 @@ import { EventEmitter } from 'node:events';
 import { isDeepStrictEqual } from 'node:util';
 import { ENCAPS } from '../encap/encap.ts';
 import { FanwayError } from '../errors.ts';
+import { QUEUES_MAX } from '../limits.ts';
 import type { Log } from '../log.ts';
 import {
   type EndpointRecord,
@@ -70,7 +71,7 @@ export class DataPlane extends EventEmitter {
   }
 
   /**
-   * @param options.queues data processes, each with its own device queue and sockets: 1 to 16
+   * @param options.queues data processes, each with its own device queue and sockets: 1 to {@link QUEUES_MAX}
    * @param options.busyPollUs how long a data process spins after traffic before it sleeps, µs
    * @param options.recordDirectory where running data processes are noted; those that a killed
    *   predecessor left there are ended first
@@ -82,8 +83,8 @@ export class DataPlane extends EventEmitter {
     recordDirectory?: string;
   }): Promise<DataPlane> {
     const queues = options.queues ?? 1;
-    if (!Number.isInteger(queues) || queues < 1 || queues > 16) {
-      throw new FanwayError('queues', `${queues} queues: choose 1 to 16`);
+    if (!Number.isInteger(queues) || queues < 1 || queues > QUEUES_MAX) {
+      throw new FanwayError('queues', `${queues} queues: choose 1 to ${QUEUES_MAX}`);
     }
     if (options.recordDirectory !== undefined) await endOrphans(options.recordDirectory);
     return new DataPlane({ ...options, queues });

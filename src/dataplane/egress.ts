@@ -16,7 +16,7 @@ import { EAGAIN, EINTR } from '../sys/constants.ts';
 import { errno, libc } from '../sys/libc.ts';
 import { egressIndex, eventIndex } from '../table/counters.ts';
 import { ARP_BYTES, getArpSenderAddress, getArpTargetAddress } from '../wire/arp.ts';
-import { checkArp, Fault, isTunnelProtocol } from '../wire/classify.ts';
+import { checkArp, checkVirtioNet, Fault, isTunnelProtocol } from '../wire/classify.ts';
 import { encapsulateTos } from '../wire/ecn.ts';
 import {
   ETHERNET_HEADER_BYTES,
@@ -244,10 +244,20 @@ export class Egress {
     if (this.#peers.loweredCount !== 0) {
       mtu = Math.min(mtu, this.#peers.pathMtu(peer, this.#nowMs) - link.overheadBytes);
     }
+    if (
+      link.vnetHeader &&
+      checkVirtioNet(view, frame - VIRTIO_NET_BYTES, byteCount) !== Fault.None
+    ) {
+      return this.#drop(
+        link,
+        gsoType === VIRTIO_GSO_NONE ? MALFORMED : UNSUPPORTED_OFFLOAD,
+        segments,
+      );
+    }
     let l4Bytes = 0;
     if (gsoType !== VIRTIO_GSO_NONE) {
       l4Bytes = this.#l4HeaderBytes(l3 + headerBytes, l4Available, protocol, gsoType);
-      if (l4Bytes === 0 || gsoBytes === 0 || segments > SEGMENTS_MAX) {
+      if (l4Bytes === 0 || segments > SEGMENTS_MAX) {
         return this.#drop(link, UNSUPPORTED_OFFLOAD, segments);
       }
     }

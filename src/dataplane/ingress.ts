@@ -21,6 +21,7 @@ import {
   checkIpv4Fragment,
   checkIpv4Options,
   checkIpv4Sum,
+  checkVxlan,
   Fault,
   isTunnelProtocol,
 } from '../wire/classify.ts';
@@ -50,13 +51,7 @@ import {
   replaceIpv4Tos,
 } from '../wire/ipv4.ts';
 import { getUdpDestination, UDP_HEADER_BYTES } from '../wire/udp.ts';
-import {
-  getVni,
-  getVxlanFlagsWord,
-  getVxlanReserved,
-  VXLAN_FLAGS_WORD,
-  VXLAN_HEADER_BYTES,
-} from '../wire/vxlan.ts';
+import { getVni, VXLAN_HEADER_BYTES } from '../wire/vxlan.ts';
 import type { Arena } from './arena.ts';
 import type { Coalescer } from './coalesce.ts';
 import { type DataLink, type Endpoint, ownerOf } from './link.ts';
@@ -209,13 +204,8 @@ export class Ingress {
     if (truncated) {
       counter = TRUNCATED;
     } else if (first.isVxlan) {
-      if (end - at < VXLAN_HEADER_BYTES) counter = RUNT;
-      else if (
-        getVxlanFlagsWord(view, at) !== VXLAN_FLAGS_WORD ||
-        getVxlanReserved(view, at) !== 0
-      ) {
-        counter = BAD_HEADER;
-      }
+      const fault = checkVxlan(view, at, end - at);
+      if (fault !== Fault.None) counter = fault === Fault.Truncated ? RUNT : BAD_HEADER;
     }
     if (counter >= 0) {
       this.#received(first, length);

@@ -40,7 +40,12 @@ const REST_MS = 100;
 /** How long the process forwards on after control has vanished, ms, before it ends itself. */
 const ORPHAN_LIFETIME_MS = 120_000;
 
+/** A new process meets control in the middle of a change at worst: looks, and ms between them. */
+const FIRST_READ_ATTEMPTS = 100;
+const FIRST_READ_PAUSE_MS = 2;
+
 const ROUNDS = eventIndex('rounds');
+const UNREADABLE = eventIndex('tables_unreadable');
 
 /** What a descriptor in the poll set is for. */
 const Role = { Wake: 0, Parent: 1, Device: 2, Receive: 3, Errors: 4 } as const;
@@ -132,11 +137,14 @@ export class Loop {
     this.#descriptors.push(fd);
   }
 
+  /** The first tables; without any there is nothing to do. @throws Error when control never finishes */
   #readConfig(): NonNullable<ReturnType<Layout['read']>> {
-    for (;;) {
+    for (let attempt = 0; attempt < FIRST_READ_ATTEMPTS; attempt++) {
       const config = this.#layout.read();
       if (config !== undefined) return config;
+      libc.poll(0, 0, FIRST_READ_PAUSE_MS);
     }
+    throw new Error('control does not finish writing the tables');
   }
 
   /**
@@ -164,8 +172,7 @@ export class Loop {
       if (this.#orphanedAtMs !== 0 && nowMs - this.#orphanedAtMs > ORPHAN_LIFETIME_MS) break;
       if (this.#resting.length > 0) this.#resume(nowMs);
       if (ready <= 0) continue;
-      const first = this.#links[0];
-      if (first !== undefined) first.counters[ROUNDS] = (first.counters[ROUNDS] as number) + 1;
+      this.#count(ROUNDS);
       this.#moved = 0;
       for (let i = 0; i < count; i++) {
         const revents = view.getUint16(this.#pollfds + i * POLLFD_BYTES + 6, true);
@@ -262,9 +269,20 @@ export class Loop {
   #refresh(): void {
     libc.read(this.#descriptors[0] as number, this.#arena.base + this.#scratch, 8);
     if (this.#layout.generation() === this.#generation) return;
-    const config = this.#readConfig();
+    const config = this.#layout.read();
+    if (config === undefined) {
+      // Control was stopped or died while it wrote: what we have holds until somebody rings again.
+      this.#count(UNREADABLE);
+      return;
+    }
     this.#generation = config.generation;
     this.#update(config);
+  }
+
+  /** Counts an event that belongs to no link on the first one. */
+  #count(counter: number): void {
+    const first = this.#links[0];
+    if (first !== undefined) first.counters[counter] = (first.counters[counter] as number) + 1;
   }
 
   #update({ links, exceptions }: Tables): void {

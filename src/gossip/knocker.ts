@@ -6,7 +6,7 @@
 
 import type { Endpoint, Message } from '../wire/gossip/types.ts';
 import type { Counters } from './counters.ts';
-import { FORMER_ENDPOINTS_MAX, MEMBERS_MAX, SEEDS_MAX } from './limits.ts';
+import { FORMER_ENDPOINTS_MAX, MEMBERS_MAX, SEED_ENDPOINTS_MAX } from './limits.ts';
 import { endpointOf, type Member, type Members } from './members.ts';
 import type { Membership } from './membership.ts';
 import { Reconnect } from './reconnect.ts';
@@ -41,12 +41,17 @@ export class Knocker {
 
   sizes(): Record<string, { size: number; max: number }> {
     return {
-      doors: { size: this.#reconnect.size, max: MEMBERS_MAX + SEEDS_MAX + FORMER_ENDPOINTS_MAX },
+      doors: {
+        size: this.#reconnect.size,
+        max: MEMBERS_MAX + SEED_ENDPOINTS_MAX + FORMER_ENDPOINTS_MAX,
+      },
     };
   }
 
   setSeeds(endpoints: readonly Endpoint[], nowMs: number): void {
-    const seeds = new Map(endpoints.slice(0, SEEDS_MAX).map((seed) => [doorOf(seed), seed]));
+    const seeds = new Map(
+      endpoints.slice(0, SEED_ENDPOINTS_MAX).map((seed) => [doorOf(seed), seed]),
+    );
     for (const door of this.#seeds.keys()) if (!seeds.has(door)) this.#reconnect.remove(door);
     this.#seeds = seeds;
     for (const door of seeds.keys()) this.#reconnect.add(door, nowMs, true);

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { SEED_ADDRESSES_MAX, SEEDS_MAX } from '../limits.ts';
 import { DATAGRAM_BYTES_MAX } from '../wire/gossip/bounds.ts';
 import { HEADER_BYTES, TAG_BYTES } from '../wire/gossip/envelope.ts';
 
@@ -36,8 +37,8 @@ export const PROBES_MAX = 32;
 export const LEAVE_DIRECT_MAX = 128;
 /** Attempts a second to reach dead members and seeds, all together. */
 export const RECONNECTS_PER_SECOND_MAX = 8;
-/** Seeds that are tried. */
-export const SEEDS_MAX = 64;
+/** Where seeds are tried: every address that their names may have. */
+export const SEED_ENDPOINTS_MAX = SEEDS_MAX * SEED_ADDRESSES_MAX;
 /** How long the head of a dead or departed owner is kept, so that its old blocks stay refused. */
 export const HEAD_HORIZON_MS = 24 * 3600 * 1000;
 /** Between header and tag, beside the payload: recipient, part of the nonce, count of the padding. */

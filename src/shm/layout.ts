@@ -10,8 +10,8 @@
  * ```
  *
  * Records change under a seqlock: control makes `generation` odd, writes, makes it even; the data
- * process copies the records and tries again when the generation was odd or has moved. Words are
- * little endian (every machine that Node supports here is).
+ * process copies the records and tries again, a few times, when the generation was odd or has moved.
+ * Words are little endian (every machine that Node supports here is).
  * @module
  */
 
@@ -22,6 +22,9 @@ export const ENDPOINTS_MAX = 32;
 export const LINKS_MAX = 256;
 /** Most sockets of an endpoint: the one that listens and the pool of source ports. */
 export const SOCKETS_MAX = 24;
+
+/** How often a reader looks for a moment in which nobody writes. */
+const READ_ATTEMPTS = 64;
 
 const HEADER_BYTES = 256;
 const ENDPOINT_BYTES = 128;
@@ -192,8 +195,20 @@ export class Layout {
     return Atomics.load(this.#words, GENERATION / 4);
   }
 
-  /** Data: a consistent copy of all records, or undefined when control was writing: try again. */
+  /**
+   * Data: a consistent copy of all records, or undefined when control was writing at each of
+   * {@link READ_ATTEMPTS} looks. It may have been stopped or killed there, so that waiting has no
+   * end; control rings once it has finished.
+   */
   read(): (Tables & { generation: number }) | undefined {
+    for (let attempt = 0; attempt < READ_ATTEMPTS; attempt++) {
+      const tables = this.#readOnce();
+      if (tables !== undefined) return tables;
+    }
+    return undefined;
+  }
+
+  #readOnce(): (Tables & { generation: number }) | undefined {
     const generation = this.generation();
     if (generation % 2 !== 0) return undefined;
     const endpointCount = Math.min(this.#view.getUint32(ENDPOINT_COUNT, true), ENDPOINTS_MAX);

@@ -76,6 +76,7 @@ export const EVENT_COUNTERS = [
   'trains_sent',
   'trains_received',
   'rounds',
+  'tables_unreadable',
 ] as const;
 
 export type EgressCounter = (typeof EGRESS_COUNTERS)[number];
@@ -88,8 +89,22 @@ export const INGRESS_BASE = 32;
 export const EVENT_BASE = 72;
 /** 16 cells of the ECN decapsulation table: base + inner × 4 + outer (RFC 6040 figure 4). */
 export const ECN_BASE = 96;
+const ECN_CELLS = 16;
 /** Counters in one link's column, spare ones included. */
 export const COUNTERS_PER_LINK = 128;
+
+/** Where each group begins, how many counters it has, and where the next one begins. */
+const GROUPS = [
+  ['egress', EGRESS_BASE, EGRESS_COUNTERS.length],
+  ['ingress', INGRESS_BASE, INGRESS_COUNTERS.length],
+  ['event', EVENT_BASE, EVENT_COUNTERS.length],
+  ['ecn', ECN_BASE, ECN_CELLS],
+] as const;
+
+for (const [i, [name, base, count]] of GROUPS.entries()) {
+  const end = GROUPS[i + 1]?.[1] ?? COUNTERS_PER_LINK;
+  if (base + count > end) throw new RangeError(`counter group ${name} runs into the next one`);
+}
 
 /** Index of an egress counter in the column. */
 export function egressIndex(name: EgressCounter): number {

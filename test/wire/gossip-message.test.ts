@@ -52,7 +52,7 @@ const peer: fc.Arbitrary<PeerItem> = fc.record({
   mtu: u16,
   vnis: fc.array(fc.nat(0xffffff), { maxLength: bounds.VNIS_MAX }),
   fans: fc.array(fc.record({ overlay: prefix, underlay: prefix, local: u32 }), {
-    maxLength: bounds.FANS_MAX,
+    maxLength: bounds.RECORD_FANS_MAX,
   }),
   version: ascii(bounds.VERSION_CHARS_MAX),
   capabilities: fc.array(u16, { maxLength: bounds.CAPABILITIES_MAX }),
@@ -201,7 +201,7 @@ t.test('a full peer record fits into a block with a few ranges', async (t) => {
     })),
     encaps: Array.from({ length: bounds.ENCAPS_MAX }, () => ({ encap: 'fou', port: 65535 })),
     vnis: Array.from({ length: bounds.VNIS_MAX }, () => 0xffffff),
-    fans: Array.from({ length: bounds.FANS_MAX }, () => ({
+    fans: Array.from({ length: bounds.RECORD_FANS_MAX }, () => ({
       overlay: { address: 0xfa000000, length: 8 },
       underlay: { address: 0xffffff00, length: 24 },
       local: 0xffffffff,

@@ -6,7 +6,7 @@ import { hostname } from 'node:os';
 import { ADVERTISE_MAX, type GossipSettings, NAME_CHARS_MAX } from '../../config/gossip.ts';
 import type { PeerRecord } from '../../gossip/api.ts';
 import { VERSION } from '../../version.ts';
-import { FANS_MAX, VERSION_CHARS_MAX } from '../../wire/gossip/bounds.ts';
+import { RECORD_FANS_MAX, VERSION_CHARS_MAX } from '../../wire/gossip/bounds.ts';
 import type { LinkSpec } from '../link-spec.ts';
 import type { SnapshotAddress, SnapshotLink, SnapshotRoute } from '../snapshot.ts';
 
@@ -49,7 +49,7 @@ function unique<T>(values: readonly T[]): T[] {
 }
 
 /**
- * The record. `specs` are the links that are up. A fan more than {@link FANS_MAX} is left out.
+ * The record. `specs` are the links that are up. A fan more than {@link RECORD_FANS_MAX} is left out.
  * @param fallback the addresses when nothing else says where this host is.
  */
 export function peerRecordOf(
@@ -61,7 +61,7 @@ export function peerRecordOf(
   const bound = settings.bind === null ? [] : [settings.bind];
   const addresses =
     [settings.advertise, bound, locals, fallback].find((list) => list.length > 0) ?? [];
-  const shown = specs.slice(0, FANS_MAX);
+  const shown = specs.slice(0, RECORD_FANS_MAX);
   return {
     name: nodeName(settings),
     endpoints: addresses

@@ -3,17 +3,12 @@
  * from a client.
  * @module
  */
-import {
-  type GossipSettings,
-  parseAddresses,
-  parseSeed,
-  parseText,
-  SEEDS_MAX,
-} from '../../config/gossip.ts';
+import { type GossipSettings, parseAddresses, parseSeed, parseText } from '../../config/gossip.ts';
 import { findSetting, parseValue } from '../../config/schema.ts';
 import { ValueError } from '../../config/value.ts';
 import { usageError } from '../../errors.ts';
 import { parseKeyId } from '../../gossip/keyring.ts';
+import { SEEDS_MAX } from '../../limits.ts';
 import { formatIpv4 } from '../../net/ipv4.ts';
 import { formatPrefix, type Prefix } from '../../net/prefix.ts';
 import type { Route } from '../admin.ts';

@@ -6,13 +6,12 @@
 import { lookup } from 'node:dns/promises';
 import { formatSeed, type Seed } from '../../config/gossip.ts';
 import { messageOf } from '../../errors.ts';
+import { SEED_ADDRESSES_MAX } from '../../limits.ts';
 import type { Log } from '../../log.ts';
 import { parseIpv4 } from '../../net/ipv4.ts';
 import type { Endpoint } from '../../wire/gossip/types.ts';
 import type { SocketCounters } from './socket-counters.ts';
 
-/** Addresses that are taken from one name. */
-export const SEED_ADDRESSES_MAX = 8;
 const AGAIN_MS = 30_000;
 /** While a name gives nothing, it is asked again sooner. */
 const AGAIN_FAILED_MS = 3000;

@@ -3,7 +3,7 @@
  * @module
  */
 import { isDeepStrictEqual } from 'node:util';
-import { type GossipSettings, gossipSettings, joinSeeds, SEEDS_MAX } from '../../config/gossip.ts';
+import { type GossipSettings, gossipSettings, joinSeeds } from '../../config/gossip.ts';
 import { messageOf, refusedError } from '../../errors.ts';
 import type { EntryEvent, MemberChange, PeerRecord } from '../../gossip/api.ts';
 import { Keyring } from '../../gossip/keyring.ts';
@@ -171,7 +171,6 @@ export class GossipService {
     if (keys !== undefined && this.#running === undefined) await this.#addKeysStopped(keys);
     else if (keys !== undefined) this.#keyFile().requireAll(Keyring.parse(keys, 'the key file'));
     const all = joinSeeds(now.seeds, seeds);
-    if (all.length > SEEDS_MAX) throw refusedError('too-many', `at most ${SEEDS_MAX} seeds`);
     this.#settings = { ...now, seeds: all };
     this.#save();
     this.#running?.host.setSeeds(all);

@@ -32,7 +32,7 @@ export const VERSION_CHARS_MAX = 32;
 export const ENDPOINTS_MAX = 8;
 export const ENCAPS_MAX = 8;
 export const VNIS_MAX = 64;
-export const FANS_MAX = 8;
+export const RECORD_FANS_MAX = 8;
 export const CAPABILITIES_MAX = 32;
 export const INSTANCE_BYTES = 8;
 

@@ -1,0 +1,14 @@
+/**
+ * Limits that several rooms have to agree on, each with its reason. What only one room knows stays
+ * in that room.
+ * @module
+ */
+
+/** Data processes of a router, each with a queue of every device and sockets of its own. */
+export const QUEUES_MAX = 8;
+/** Fans in one configuration file; each has a device, a bridge and sockets. */
+export const FANS_MAX = 64;
+/** Seeds of a host, as they are written. One that answers is enough; the rest is in case it is down. */
+export const SEEDS_MAX = 32;
+/** Addresses that are taken from the name of one seed. */
+export const SEED_ADDRESSES_MAX = 8;

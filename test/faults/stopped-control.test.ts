@@ -1,0 +1,87 @@
+/**
+ * Control is stopped, then killed, in the middle of writing the tables, with a wake-up unread: the
+ * data process goes on by what it has.
+ */
+import { closeSync, openSync, readSync, writeSync } from 'node:fs';
+import t, { type Test } from 'tap';
+import { processesIn } from '../../src/demo/processes.ts';
+import { addressOf, libc } from '../../src/sys/libc.ts';
+import { skipWithoutTun } from '../netns/privileges.ts';
+import { sleep, until } from '../support/patience.ts';
+import { countersOf, cpuShares, dataProcess, nowMs, startRig, statusOf } from './rig.ts';
+
+const ALONE_MS = 600;
+/** Descriptors of a data process, and the word of the first that is odd while control writes. */
+const SEGMENT_FD = 3;
+const WAKE_FD = 4;
+const GENERATION_OFFSET = 8;
+/** pidfd_open(2), pidfd_getfd(2): the same number on every machine. */
+const PIDFD_OPEN = 434;
+const PIDFD_GETFD = 438;
+
+/** Adds `step` to the word that says whether control writes. */
+function moveGeneration(pid: number, step: number): void {
+  const file = openSync(`/proc/${pid}/fd/${SEGMENT_FD}`, 'r+');
+  const word = new Int32Array(1);
+  readSync(file, word, 0, 4, GENERATION_OFFSET);
+  word[0] = (word[0] ?? 0) + step;
+  writeSync(file, word, 0, 4, GENERATION_OFFSET);
+  closeSync(file);
+}
+
+/** A copy of a descriptor of another process; −1 where this machine does not let us. */
+function take(pid: number, fd: number): number {
+  const process = libc.syscall(PIDFD_OPEN, pid, 0, 0, 0, 0);
+  if (process < 0) return -1;
+  const copy = libc.syscall(PIDFD_GETFD, process, fd, 0, 0, 0);
+  libc.close(process);
+  return copy;
+}
+
+/** Wakes the data process as control does. */
+function ring(t: Test, pid: number): void {
+  const event = take(pid, WAKE_FD);
+  t.equal(libc.write(event, addressOf(new BigUint64Array([1n])), 8), 8, 'the data process is rung');
+  libc.close(event);
+}
+
+function skipWithoutTaking(): string | false {
+  const copy = take(process.pid, 1);
+  if (copy < 0) return 'pidfd_getfd(2) is refused here';
+  libc.close(copy);
+  return false;
+}
+
+const skip = skipWithoutTun() || skipWithoutTaking();
+
+t.test('control stops, then dies, while it writes', { skip }, async (t) => {
+  const { a, pulse } = await startRig(t);
+  const control = (await statusOf(a)).pid;
+  const { pid } = await dataProcess(a);
+  process.kill(control, 'SIGSTOP');
+  try {
+    moveGeneration(pid, 1);
+    ring(t, pid);
+    const stoppedMs = nowMs();
+    const [share = 1] = await cpuShares([pid], ALONE_MS);
+    t.ok(share < 0.6, `the data process does not spin: ${share.toFixed(2)} of a core`);
+    t.ok((await pulse.back(stoppedMs, 2000)) < 2000, 'traffic goes on while control is stopped');
+    moveGeneration(pid, -1);
+  } finally {
+    process.kill(control, 'SIGCONT');
+  }
+  const counters = await until('control answers', 5000, () => countersOf(a).catch(() => undefined));
+  t.equal(counters['event.tables_unreadable'], 1);
+
+  process.kill(control, 'SIGSTOP');
+  moveGeneration(pid, 1);
+  for (const other of processesIn(a.namespace.inode)) {
+    if (other !== pid && other !== process.pid) process.kill(other, 'SIGKILL');
+  }
+  ring(t, pid);
+  const killedMs = nowMs();
+  await sleep(ALONE_MS);
+  const { lost, longestMs } = pulse.gaps(killedMs);
+  t.ok((await pulse.back(nowMs(), 2000)) < 2000, 'traffic goes on when control has died there');
+  t.comment(`${lost} lost, longest silence ${Math.round(longestMs)} ms`);
+});
