@@ -27,6 +27,7 @@ import { up } from './cli/up.ts';
 import { columns, type Io, runVerb, type Verb } from './cli/verb.ts';
 import { didYouMean } from './config/closest.ts';
 import { codeOf, ExitCode } from './errors.ts';
+import { keepDescriptorsFromChildren } from './sys/descriptors.ts';
 import { VERSION } from './version.ts';
 
 /** The verbs as the help shows them; `demo` is a program of its own. */
@@ -126,4 +127,5 @@ async function main(args: readonly string[]): Promise<number> {
   return runVerb(verb, rest, io);
 }
 
+keepDescriptorsFromChildren();
 process.exit(await main(process.argv.slice(2)));

@@ -27,6 +27,10 @@ import type { LinkSpec } from './link-spec.ts';
 import { endOrphans } from './orphans.ts';
 import { SUPER_BYTES_PLAIN, type SuperBytes } from './super-bytes.ts';
 
+/** First and longest wait before processes that could not be replaced are tried again, ms. */
+const AGAIN_MS_FIRST = 1000;
+const AGAIN_MS_MAX = 60_000;
+
 export type DataPlaneStatus = ProcessReport & { offloads: Record<string, string[]> };
 
 type LinkState = {
@@ -48,6 +52,9 @@ export class DataPlane extends EventEmitter {
   readonly #links = new Map<string, LinkState>();
   readonly #endpoints: EndpointSet;
   #turn: Promise<unknown> = Promise.resolve();
+  #again: NodeJS.Timeout | undefined;
+  #againMs = AGAIN_MS_FIRST;
+  #closed = false;
 
   private constructor(options: {
     queues: number;
@@ -112,6 +119,7 @@ export class DataPlane extends EventEmitter {
         await this.#runAll();
       } catch (error) {
         this.#links.delete(spec.name);
+        this.#runLater();
         this.#closeLink(link, false);
         throw error;
       }
@@ -128,8 +136,7 @@ export class DataPlane extends EventEmitter {
       try {
         await this.#runAll();
       } catch (error) {
-        // A restart must not hand on descriptors that are closed below.
-        this.#updateAll();
+        this.#runLater();
         throw error;
       } finally {
         this.#closeLink(link, false);
@@ -162,6 +169,7 @@ export class DataPlane extends EventEmitter {
         this.#endpoints.release(link.endpoint);
         link.endpoint = before.endpoint;
         link.spec = before.spec;
+        this.#runLater();
         throw error;
       }
       this.#endpoints.release(before.endpoint);
@@ -224,6 +232,8 @@ export class DataPlane extends EventEmitter {
   /** Ends the data processes; devices go too unless `keepDevices`. */
   close(options: { keepDevices?: boolean } = {}): Promise<void> {
     return this.#inTurn(async () => {
+      this.#closed = true;
+      clearTimeout(this.#again);
       await Promise.all(this.#processes.map((process) => process.close()));
       for (const link of this.#links.values()) this.#closeLink(link, options.keepDevices === true);
       this.#links.clear();
@@ -273,7 +283,28 @@ export class DataPlane extends EventEmitter {
   }
 
   async #runAll(): Promise<void> {
-    await Promise.all(this.#processes.map((process, queue) => process.run(this.#tables(queue))));
+    const started = await Promise.allSettled(
+      this.#processes.map((process, queue) => process.run(this.#tables(queue))),
+    );
+    const failed = started.find((result) => result.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
+    clearTimeout(this.#again);
+    this.#againMs = AGAIN_MS_FIRST;
+  }
+
+  /**
+   * For when a successor could not be started: processes that go on may hold sockets of a link that
+   * is gone, and a port stays taken as long as they live. A restart gets only what is still open
+   * here; and they are replaced as soon as that works.
+   */
+  #runLater(): void {
+    this.#updateAll();
+    clearTimeout(this.#again);
+    if (this.#closed) return;
+    this.#again = setTimeout(() => {
+      void this.#inTurn(() => this.#runAll()).catch(() => this.#runLater());
+    }, this.#againMs);
+    this.#againMs = Math.min(this.#againMs * 2, AGAIN_MS_MAX);
   }
 
   #updateAll(): void {
@@ -281,7 +312,8 @@ export class DataPlane extends EventEmitter {
   }
 
   #tables(queue: number): Tables {
-    const used = this.#endpoints.all();
+    // Of its links and no others: one that only a link on its way out has must not be inherited.
+    const used = [...new Set([...this.#links.values()].map((link) => link.endpoint))];
     const endpoints = used.map((endpoint): EndpointRecord => {
       const sockets = endpoint.queues[queue] ?? [];
       const segment = sockets.every((socket) => socket.segment);

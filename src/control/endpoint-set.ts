@@ -36,10 +36,6 @@ export class EndpointSet {
     this.#queues = queues;
   }
 
-  all(): EndpointState[] {
-    return [...this.#endpoints.values()];
-  }
-
   /**
    * The endpoint for a link, opened where it is not there yet.
    * @throws FanwayError `port-taken`, `too-many-endpoints`; SystemError when the kernel refuses.

@@ -7,12 +7,19 @@
  * as `<link>.damaged`; what it described is then found by the mark on the devices.
  * @module
  */
-import { readdirSync, renameSync, rmSync } from 'node:fs';
+import { lstatSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { FanRequest } from '../config/request.ts';
-import type { Change } from './change/change.ts';
-import type { LinkSpec } from './link-spec.ts';
-import { type RunDirectory, readIfThere, syncDirectory, writeAtomically } from './run-directory.ts';
+import { messageOf } from '../errors.ts';
+import { type Change, isChange } from './change/change.ts';
+import { isLinkSpec, type LinkSpec } from './link-spec.ts';
+import {
+  putAside,
+  type RunDirectory,
+  readIfThere,
+  syncDirectory,
+  writeAtomically,
+} from './run-directory.ts';
 
 export const JOURNAL_VERSION = 1;
 const LINK_NAME = /^[a-z0-9_][a-z0-9_.-]{0,14}$/;
@@ -46,8 +53,15 @@ export type Journal = {
   entries: Entry[];
 };
 
-/** What was found for one link when the directory was read. */
-export type FoundJournal = { name: string; journal: Journal | undefined };
+/** What was found for one link when the directory was read; `problem` says why there is none. */
+export type FoundJournal =
+  | { name: string; journal: Journal; problem?: undefined }
+  | { name: string; journal: undefined; problem: string };
+
+/** The beginning of a sentence about a journal that cannot be used. */
+export function damaged(name: string, problem: string): string {
+  return `the journal of ${name} is damaged (${problem})`;
+}
 
 /** All journals of a run directory. */
 export class JournalStore {
@@ -72,8 +86,9 @@ export class JournalStore {
 
   /** Forgets a link whose changes were all undone. */
   remove(name: string): void {
-    rmSync(this.#path(name, 'json'), { force: true });
-    rmSync(this.#path(name, 'copy'), { force: true });
+    for (const suffix of ['json', 'copy'] as const) {
+      rmSync(this.#path(name, suffix), { force: true, recursive: true });
+    }
     syncDirectory(this.#directory);
   }
 
@@ -90,22 +105,31 @@ export class JournalStore {
       const match = /^(.+)\.(json|copy)$/.exec(file);
       if (match?.[1] !== undefined && LINK_NAME.test(match[1])) names.add(match[1]);
     }
-    return [...names].sort().map((name) => ({ name, journal: this.#read(name) }));
+    return [...names].sort().map((name) => this.#read(name));
   }
 
-  #read(name: string): Journal | undefined {
+  #read(name: string): FoundJournal {
+    let problem = '';
     for (const suffix of ['json', 'copy'] as const) {
-      const journal = parseJournal(readIfThere(this.#path(name, suffix)) ?? '');
-      if (journal !== undefined && journal.spec.name === name) return journal;
+      try {
+        const text = readIfThere(this.#path(name, suffix));
+        if (text === undefined) continue;
+        const journal = parseJournal(text);
+        if (journal !== undefined && journal.spec.name === name) return { name, journal };
+        problem ||= 'it is cut, damaged, or of another version';
+      } catch (error) {
+        problem ||= messageOf(error);
+      }
     }
-    return undefined;
+    return { name, journal: undefined, problem };
   }
 
   /** Puts a journal that cannot be read out of the way, and keeps it for whoever wants to look. */
   setAside(name: string): void {
     for (const suffix of ['copy', 'json'] as const) {
       const path = this.#path(name, suffix);
-      if (readIfThere(path) !== undefined) renameSync(path, this.#path(name, 'damaged'));
+      const there = lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+      if (there) putAside(path, this.#path(name, 'damaged'));
     }
     syncDirectory(this.#directory);
   }
@@ -122,19 +146,21 @@ export function parseJournal(text: string): Journal | undefined {
   return isJournal(value) ? value : undefined;
 }
 
-/** The file is ours and written whole, so its frame is checked and not each field. */
+/** Whether it can be worked off: an entry that no handler takes would stop all that come after it. */
 function isJournal(value: unknown): value is Journal {
   if (typeof value !== 'object' || value === null) return false;
   const journal = value as Partial<Journal>;
   return (
     journal.version === JOURNAL_VERSION &&
     typeof journal.request === 'object' &&
-    typeof journal.spec?.name === 'string' &&
+    journal.request !== null &&
+    isLinkSpec(journal.spec) &&
     Array.isArray(journal.entries) &&
     journal.entries.every(
       (entry) =>
-        typeof entry?.change?.kind === 'string' &&
+        isChange(entry?.change) &&
         typeof entry.memo === 'object' &&
+        entry.memo !== null &&
         ['planned', 'doing', 'done'].includes(entry.state),
     )
   );

@@ -3,6 +3,7 @@
  * @module
  */
 import type { Encap } from '../config/request.ts';
+import { ENCAPS } from '../encap/encap.ts';
 import type { Prefix } from '../net/prefix.ts';
 
 /** Addresses are u32 in host order, MTUs bytes. */
@@ -42,4 +43,39 @@ const TAP_MTU_BYTES = 65_521;
  */
 export function deviceMtuOf(spec: LinkSpec): number {
   return spec.encap === 'vxlan' ? TAP_MTU_BYTES : spec.innerMtu;
+}
+
+const SPEC_FIELDS: Readonly<Record<keyof LinkSpec, string>> = {
+  name: 'string',
+  encap: 'string',
+  device: 'string',
+  overlay: 'object',
+  underlay: 'object',
+  local: 'number',
+  slice: 'object',
+  gateway: 'number',
+  vni: 'number',
+  port: 'number',
+  underlayMtu: 'number',
+  innerMtu: 'number',
+  dscp: 'string',
+  sourcePorts: 'number',
+  offload: 'string',
+};
+
+/** Whether a value read from a file has what a link needs, each of its type. */
+export function isLinkSpec(value: unknown): value is LinkSpec {
+  return hasFields(value, SPEC_FIELDS) && Object.hasOwn(ENCAPS, String(fieldOf(value, 'encap')));
+}
+
+function fieldOf(value: unknown, key: string): unknown {
+  return typeof value === 'object' && value !== null ? Reflect.get(value, key) : undefined;
+}
+
+/** Whether a value is an object with these fields, each of the type that `typeof` tells; not null. */
+export function hasFields(value: unknown, fields: Readonly<Record<string, string>>): boolean {
+  return Object.entries(fields).every(([key, type]) => {
+    const field = fieldOf(value, key);
+    return field !== null && typeof field === type;
+  });
 }

@@ -3,9 +3,10 @@
  * process ends them before it opens the devices that they hold.
  * @module
  */
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { startTimeOf } from './dhcp.ts';
+import { readIfThere } from './run-directory.ts';
 
 /** How long to wait for a killed process to be gone, ms. */
 const GONE_TIMEOUT_MS = 2000;
@@ -51,8 +52,13 @@ export async function endOrphans(directory: string): Promise<number> {
     const pid = Number(name);
     if (!Number.isInteger(pid) || pid <= 1) continue;
     const path = join(directory, name);
-    const recorded = readFileSync(path, 'latin1');
-    if (startTimeOf(pid) === recorded) {
+    let recorded: string | undefined;
+    try {
+      recorded = readIfThere(path);
+    } catch {
+      // Not a file: we wrote nothing of the kind, so it stands for no process.
+    }
+    if (recorded !== undefined && startTimeOf(pid) === recorded) {
       process.kill(pid, 'SIGKILL');
       ended++;
       const deadlineMs = Date.now() + GONE_TIMEOUT_MS;
@@ -60,7 +66,7 @@ export async function endOrphans(directory: string): Promise<number> {
         await new Promise((resolve) => setTimeout(resolve, 5));
       }
     }
-    rmSync(path, { force: true });
+    rmSync(path, { force: true, recursive: true });
   }
   return ended;
 }

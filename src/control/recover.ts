@@ -8,7 +8,7 @@ import type { Context } from './change/kind.ts';
 import { removeMarked, undoAll } from './execute.ts';
 import { RecordStore } from './gossip/record.ts';
 import type { Host } from './host.ts';
-import { type Journal, JournalStore } from './journal.ts';
+import { damaged, type Journal, JournalStore } from './journal.ts';
 import { endOrphans } from './orphans.ts';
 import type { RunDirectory } from './run-directory.ts';
 import { noTunnels } from './tunnel-set.ts';
@@ -47,10 +47,8 @@ export async function recover(
     };
     try {
       if (item.journal === undefined) {
-        log.error(
-          'journal',
-          `the journal of ${item.name} is damaged: set aside, its devices removed`,
-        );
+        const what = damaged(item.name, item.problem);
+        log.error('journal', `${what}: set aside, its devices removed`);
         await removeMarked(item.name, context);
         store.setAside(item.name);
       } else {

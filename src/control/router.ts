@@ -11,7 +11,7 @@ import { cached } from './cached-host.ts';
 import type { Context } from './change/kind.ts';
 import { removeMarked } from './execute.ts';
 import type { Host, Tunnels } from './host.ts';
-import { type Journal, JournalStore } from './journal.ts';
+import { damaged, type Journal, JournalStore } from './journal.ts';
 import { ManagedLink } from './link.ts';
 import type { LinkSpec } from './link-spec.ts';
 import { type Plan, placeholderSpec, planFan } from './plan.ts';
@@ -88,12 +88,12 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
     const { log } = this.#options;
     return this.#queue(async () => {
       const journals: Journal[] = [];
-      for (const { name, journal } of this.#store.readAll()) {
+      for (const { name, journal, problem } of this.#store.readAll()) {
         if (journal !== undefined) {
           journals.push(journal);
           continue;
         }
-        log.error('journal', `the journal of ${name} is damaged: set aside, its devices removed`);
+        log.error('journal', `${damaged(name, problem)}: set aside, its devices removed`);
         this.#store.setAside(name);
         await removeMarked(name, this.#context());
       }

@@ -8,6 +8,7 @@ import {
   closeSync,
   constants,
   fchmodSync,
+  fstatSync,
   fsyncSync,
   lstatSync,
   mkdirSync,
@@ -24,6 +25,9 @@ import { errnoName, errno as lastErrno, libc } from '../sys/libc.ts';
 export const RUN_DIRECTORY_DEFAULT = '/run/fanway';
 /** A unix socket address holds 108 bytes with its zero (unix(7)), `/control.sock` included. */
 const RUN_PATH_BYTES_MAX = 90;
+
+/** Far more than any file of ours holds. */
+const FILE_BYTES_MAX = 4 << 20;
 
 const LOCK_SH = 1;
 const LOCK_EX = 2;
@@ -85,6 +89,8 @@ export class RunDirectory {
         );
       }
       if ((stat.mode & 0o077) !== 0) chmodSync(this.path, 0o700);
+      const journals = lstatSync(this.journals, { throwIfNoEntry: false });
+      if (journals?.isDirectory() === false) putAside(this.journals);
       mkdirSync(this.journals, { recursive: true, mode: 0o700 });
     } catch (error) {
       if (error instanceof FanwayError) throw error;
@@ -151,7 +157,7 @@ export class Lock {
  */
 export function writeAtomically(path: string, content: string): void {
   const temporary = `${path}.new`;
-  rmSync(temporary, { force: true });
+  rmSync(temporary, { force: true, recursive: true });
   const fd = openSync(temporary, 'wx', 0o600);
   try {
     fchmodSync(fd, 0o600);
@@ -162,8 +168,21 @@ export function writeAtomically(path: string, content: string): void {
   } finally {
     closeSync(fd);
   }
-  renameSync(temporary, path);
+  try {
+    renameSync(temporary, path);
+  } catch (error) {
+    // A folder is not replaced by a file. Nobody but us has business here, and it is kept.
+    if (codeOf(error) !== 'EISDIR') throw error;
+    putAside(path);
+    renameSync(temporary, path);
+  }
   syncDirectory(dirname(path));
+}
+
+/** Renames whatever is there to `to`, `PATH.damaged` unless given; what was put there before goes. */
+export function putAside(path: string, to = `${path}.damaged`): void {
+  rmSync(to, { force: true, recursive: true });
+  renameSync(path, to);
 }
 
 /** Makes a rename or removal in a directory durable. */
@@ -179,12 +198,29 @@ export function syncDirectory(path: string): void {
   }
 }
 
-/** The text of a file, undefined when it is not there. */
+/**
+ * The text of a file of ours, undefined when it is not there.
+ * @throws FanwayError `not-a-file` for what we never wrote: a folder, a FIFO (reading one would wait
+ *   for ever), a link, more than {@link FILE_BYTES_MAX} bytes.
+ */
 export function readIfThere(path: string): string | undefined {
+  const wrong = (what: string): FanwayError =>
+    new FanwayError('not-a-file', `${path} is ${what}, which fanway never wrote`);
+  let fd: number;
   try {
-    return readFileSync(path, 'utf8');
+    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return undefined;
+    if (codeOf(error) === 'ELOOP') throw wrong('a link');
+    if (codeOf(error) === 'ENXIO') throw wrong('a socket');
     throw error;
+  }
+  try {
+    const stat = fstatSync(fd);
+    if (!stat.isFile()) throw wrong(stat.isDirectory() ? 'a folder' : 'no plain file');
+    if (stat.size > FILE_BYTES_MAX) throw wrong(`a file of ${stat.size} bytes`);
+    return readFileSync(fd, 'utf8');
+  } finally {
+    closeSync(fd);
   }
 }

@@ -3,6 +3,7 @@
  * them, and each can be undone.
  * @module
  */
+import { hasFields } from '../link-spec.ts';
 import type { Kind } from './kind.ts';
 import { type AddressChange, address } from './kinds/address.ts';
 import { type BridgeChange, bridge } from './kinds/bridge.ts';
@@ -30,6 +31,15 @@ const kinds: { [K in Change['kind']]: Kind<Extract<Change, { kind: K }>> } = {
 /** The kind of a change, typed so that it takes that change. */
 export function kindOf(change: Change): Kind<Change> {
   return kinds[change.kind] as Kind<Change>;
+}
+
+/** Whether a value read from a file is a change that this version can make and take back. */
+export function isChange(value: unknown): value is Change {
+  const { kind } = Object(value) as { kind?: unknown };
+  if (typeof kind !== 'string' || !Object.hasOwn(kinds, kind)) return false;
+  const change = value as Change;
+  const { fields, isWhole } = kindOf(change);
+  return hasFields(change, fields) && (isWhole?.(change) ?? true);
 }
 
 /** One change as a line for people. `now`: a setting's value before, where that is known. */

@@ -52,7 +52,7 @@ export class RecordStore {
   }
 
   remove(): void {
-    rmSync(this.#run.gossip, { force: true });
+    rmSync(this.#run.gossip, { force: true, recursive: true });
     syncDirectory(this.#run.path);
   }
 }

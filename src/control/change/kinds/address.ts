@@ -8,6 +8,7 @@ import { type Kind, unlessGone, unlessThere } from '../kind.ts';
 export type AddressChange = { kind: 'address'; device: string; address: number; length: number };
 
 export const address: Kind<AddressChange> = {
+  fields: { device: 'string', address: 'number', length: 'number' },
   describe({ address, length, device }) {
     return `add address ${formatIpv4(address)}/${length} to ${device}`;
   },

@@ -15,6 +15,7 @@ export type BridgeChange = {
 };
 
 export const bridge: Kind<BridgeChange> = {
+  fields: { name: 'string', alias: 'string', mac: 'number', mtu: 'number' },
   describe({ name, mtu, mac }) {
     return `create bridge ${name}, MTU ${mtu}, MAC ${formatMac(mac)}`;
   },

@@ -4,6 +4,7 @@
  */
 import { formatIpv4 } from '../../../net/ipv4.ts';
 import type { Memo } from '../../journal.ts';
+import { hasFields } from '../../link-spec.ts';
 import type { Kind } from '../kind.ts';
 
 /** What dnsmasq hands out. Addresses are u32 in host order. */
@@ -18,9 +19,20 @@ export type DhcpSpec = {
   mtu: number;
 };
 
+const SPEC_FIELDS: Readonly<Record<keyof DhcpSpec, string>> = {
+  bridge: 'string',
+  gateway: 'number',
+  first: 'number',
+  last: 'number',
+  length: 'number',
+  mtu: 'number',
+};
+
 export type DhcpChange = { kind: 'dhcp'; dhcp: DhcpSpec };
 
 export const dhcp: Kind<DhcpChange> = {
+  fields: { dhcp: 'object' },
+  isWhole: ({ dhcp }) => hasFields(dhcp, SPEC_FIELDS),
   describe({ dhcp }) {
     return `start dnsmasq on ${dhcp.bridge}: ${formatIpv4(dhcp.first)} to ${formatIpv4(dhcp.last)}, MTU ${dhcp.mtu}`;
   },

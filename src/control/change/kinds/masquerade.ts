@@ -14,6 +14,7 @@ export type MasqueradeChange = {
 };
 
 export const masquerade: Kind<MasqueradeChange> = {
+  fields: { link: 'string', slice: 'object', overlay: 'object', bridge: 'string' },
   describe({ slice, overlay }) {
     return `masquerade ${formatPrefix(slice)} to everywhere but ${formatPrefix(overlay)}`;
   },

@@ -7,6 +7,7 @@ import type { Kind } from '../kind.ts';
 export type PortChange = { kind: 'port'; device: string; bridge: string };
 
 export const port: Kind<PortChange> = {
+  fields: { device: 'string', bridge: 'string' },
   describe({ device, bridge }) {
     return `make ${device} a port of ${bridge}`;
   },

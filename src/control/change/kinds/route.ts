@@ -10,6 +10,7 @@ import { type Kind, unlessGone, unlessThere } from '../kind.ts';
 export type RouteChange = { kind: 'route'; destination: Prefix; device: string; source: number };
 
 export const route: Kind<RouteChange> = {
+  fields: { destination: 'object', device: 'string', source: 'number' },
   describe({ destination, device, source }) {
     return `add route ${formatPrefix(destination)} dev ${device} src ${formatIpv4(source)}`;
   },

@@ -9,6 +9,7 @@ import type { Kind } from '../kind.ts';
 export type SysctlChange = { kind: 'sysctl'; key: string; value: string; shared: boolean };
 
 export const sysctl: Kind<SysctlChange> = {
+  fields: { key: 'string', value: 'string', shared: 'boolean' },
   describe(change, now) {
     const state =
       now === undefined || now === null ? '' : now === change.value ? ' (is so)' : ` (now ${now})`;

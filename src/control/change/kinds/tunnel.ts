@@ -4,13 +4,15 @@
  */
 import { formatIpv4 } from '../../../net/ipv4.ts';
 import { DEVICE_QUEUE_PACKETS } from '../../../sys/tun.ts';
-import { deviceMtuOf, type LinkSpec } from '../../link-spec.ts';
+import { deviceMtuOf, isLinkSpec, type LinkSpec } from '../../link-spec.ts';
 import { type Kind, rename, unlessGone } from '../kind.ts';
 
 /** The device is up and marked with `alias`. */
 export type TunnelChange = { kind: 'tunnel'; spec: LinkSpec; alias: string };
 
 export const tunnel: Kind<TunnelChange> = {
+  fields: { spec: 'object', alias: 'string' },
+  isWhole: ({ spec }) => isLinkSpec(spec),
   describe({ spec }) {
     const how =
       spec.encap === 'vxlan'
