@@ -26,8 +26,18 @@ function linkText(link: LinkStatus): string[] {
     `  ${wire}; device ${link.device}, MTU ${link.innerMtu} (underlay ${link.underlayMtu})`,
     `  offloads: ${link.offloads.join(', ') || 'none'}`,
     `  out ${rateText(link.rates.egressPackets, link.rates.egressBits)}, in ${rateText(link.rates.ingressPackets, link.rates.ingressBits)}`,
-    ...(link.repairs > 0 ? [`  ${link.repairs} changes had to be made again`] : []),
+    ...repairsText(link),
   ];
+}
+
+const REPAIRS_SHOWN_MAX = 3;
+
+function repairsText({ repairs, repaired }: LinkStatus): string[] {
+  if (repairs === 0) return [];
+  const shown = repaired
+    .slice(-REPAIRS_SHOWN_MAX)
+    .map(({ what, agoMs }) => `${what}, ${Math.round(agoMs / 1000)} s ago`);
+  return [`  others took away and fanway put back ${repairs} pieces; last: ${shown.join('; ')}`];
 }
 
 function rateText(packets: number, bits: number): string {

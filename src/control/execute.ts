@@ -121,7 +121,7 @@ export async function undoAll(
 /**
  * Makes again what is missing of a link that should be up.
  * `adopt`: the process that made it is gone, so sockets and data processes are missing for sure.
- * @returns one line for each change that had to be made again.
+ * @returns one line for each piece that had to be made again.
  * @throws FanwayError `change-failed`; nothing is taken back.
  */
 export async function repair(
@@ -134,15 +134,17 @@ export async function repair(
   let bridgeIndex: number | undefined;
   for (const entry of journal.entries) {
     const { kind } = entry.change;
+    let lost = [describeChange(entry.change)];
     const adopting = options.adopt && kind === 'tunnel';
     // dnsmasq holds sockets on the bridge by its index: a new bridge needs a new dnsmasq.
     const moved = kind === 'dhcp' && bridgeIndex !== undefined;
     if (!adopting && !moved && entry.state === 'done') {
-      if (await kindOf(entry.change).isPresent(entry.change, entry.memo, context)) continue;
+      lost = await kindOf(entry.change).missing(entry.change, entry.memo, context);
+      if (lost.length === 0) continue;
     }
     // Forgetting the index makes the tunnel attach anew instead of trusting what it finds.
     if (adopting) delete entry.memo.index;
-    else repaired.push(describeChange(entry.change));
+    else repaired.push(...lost);
     const before = entry.memo.index;
     await make(entry, journal, store, context);
     if (kind === 'bridge' && before !== entry.memo.index) bridgeIndex = entry.memo.index;

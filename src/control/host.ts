@@ -14,6 +14,9 @@ import type { SuperBytes } from './super-bytes.ts';
 /** One route of ours; `device` is a name. */
 export type HostRoute = { destination: Prefix; device: string; source: number };
 
+/** A route as the kernel itself makes one for an address of the device. */
+export type KernelRoute = HostRoute & { type: 'unicast' | 'local' | 'broadcast' };
+
 /** What is masqueraded: from `slice`, to anywhere outside `overlay`. */
 export type MasqueradeRule = { link: string; slice: Prefix; overlay: Prefix; bridge: string };
 
@@ -31,6 +34,10 @@ export type Host = {
   deleteAddress(device: string, address: number, length: number): Promise<void>;
   addRoute(route: HostRoute): Promise<void>;
   deleteRoute(route: HostRoute): Promise<void>;
+  addKernelRoute(route: KernelRoute): Promise<void>;
+  /** Whether a bridge knows a MAC, a 48-bit number, as its own; true where the kernel cannot say. */
+  hasOwnMac(bridge: number, mac: number): Promise<boolean>;
+  addOwnMac(bridge: number, mac: number): Promise<void>;
   /** null where the key does not exist. */
   readSysctl(key: string): string | null;
   writeSysctl(key: string, value: string): void;

@@ -16,6 +16,8 @@ import { SUPER_BYTES_PLAIN, type SuperBytes, superBytesOf } from './super-bytes.
 
 const RETRY_MS_MIN = 250;
 const RETRY_MS_MAX = 30_000;
+/** Repairs that are remembered by name, for whoever asks why traffic stood still. */
+const REPAIRED_MAX = 8;
 
 /** `up`: running. `stopped`: wanted, but `reason` keeps it from running; it is tried again. */
 export type LinkState = 'up' | 'stopped';
@@ -27,8 +29,10 @@ export class ManagedLink {
   state: LinkState = 'stopped';
   /** Why it is stopped, or what was last wrong; '' when nothing ever was. */
   reason = '';
-  /** Times that something had to be made again. */
+  /** Pieces that had to be made again, ever. */
   repairs = 0;
+  /** The latest of them, oldest first; when, in ms on the router's clock. */
+  readonly repaired: { what: string; atMs: number }[] = [];
   /** Longest TCP packets that the device is given in one piece. */
   superBytes: SuperBytes = SUPER_BYTES_PLAIN;
   /** When it may next be tried, ms on the router's clock. */
@@ -96,7 +100,7 @@ export class ManagedLink {
   ): Promise<void> {
     if (nowMs < this.retryAtMs) return;
     try {
-      if (this.state === 'up') await this.#check(look, store, context);
+      if (this.state === 'up') await this.#check(look, store, context, nowMs);
       else await this.#start(look, store, context);
     } catch (error) {
       this.reason = messageOf(error);
@@ -137,6 +141,7 @@ export class ManagedLink {
     look: () => Promise<Snapshot>,
     store: JournalStore,
     context: Context,
+    nowMs: number,
   ): Promise<void> {
     const journal = this.journal;
     if (journal === undefined) return;
@@ -170,6 +175,8 @@ export class ManagedLink {
     const repaired = await repair(journal, store, context, { adopt: false });
     if (repaired.length > 0) {
       this.repairs += repaired.length;
+      this.repaired.push(...repaired.map((what) => ({ what, atMs: nowMs })));
+      this.repaired.splice(0, this.repaired.length - REPAIRED_MAX);
       context.log.warn(
         this.spec.name,
         `somebody undid our work; made again: ${repaired.join('; ')}`,

@@ -19,6 +19,7 @@ import {
 import { broadcastOf, equals, formatPrefix, type Prefix, usableHosts } from '../net/prefix.ts';
 import { VXLAN_PORT_LINUX } from '../wire/vxlan.ts';
 import type { Change } from './change/change.ts';
+import { ipv6Closed } from './change/kinds/bridge.ts';
 import { findConflicts } from './conflicts.ts';
 import { type LinkSpec, SOURCE_PORTS_DEFAULT } from './link-spec.ts';
 import { formatHost, isResolved, type Refusal, resolveUnderlay } from './resolve.ts';
@@ -287,6 +288,13 @@ function changesOf(request: FanRequest, spec: LinkSpec, snapshot: Snapshot): Cha
     { kind: 'bridge', name, alias, mac: BRIDGE_MAC_PREFIX + gateway, mtu: spec.innerMtu },
     // Loose (2) on our device wins over strict (1) on `all`, which therefore stays as it is.
     { kind: 'sysctl', key: conf(name, 'rp_filter'), value: '2', shared: false },
+    // Born as `conf.default` says, whatever `ip_forward` is.
+    { kind: 'sysctl', key: conf(name, 'forwarding'), value: '1', shared: false },
+    // With it the host would claim every address of the network for itself.
+    { kind: 'sysctl', key: conf(name, 'proxy_arp_pvlan'), value: '0', shared: false },
+    ...ipv6Closed(name).map(
+      ([key, value]): Change => ({ kind: 'sysctl', key, value, shared: false }),
+    ),
   ];
   if (bridged) {
     // A container with the slice's mask sends through the gateway, out of the port it came in by:
@@ -313,6 +321,7 @@ function changesOf(request: FanRequest, spec: LinkSpec, snapshot: Snapshot): Cha
   } else {
     changes.push(
       { kind: 'sysctl', key: conf(device, 'rp_filter'), value: '2', shared: false },
+      { kind: 'sysctl', key: conf(device, 'forwarding'), value: '1', shared: false },
       { kind: 'route', destination: overlay, device, source: gateway },
     );
   }

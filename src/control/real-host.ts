@@ -8,7 +8,9 @@ import { readSysctl, writeSysctl } from '../sys/sysctl.ts';
 import { findDnsmasq, isRunning, startDhcp, stopDhcp } from './dhcp.ts';
 import type { Host } from './host.ts';
 import type { RunDirectory } from './run-directory.ts';
+import { ROUTE_TABLE_LOCAL, ROUTE_TABLE_MAIN } from './snapshot.ts';
 
+const RTPROT_KERNEL = 2;
 /** Asking nft starts a program, so a good answer holds for a while. */
 const MASQUERADE_KNOWN_MS = 4000;
 
@@ -35,6 +37,15 @@ export function openHost(run: RunDirectory): RealHost {
       netlink.addRoute({ dst: destination, dev: device, src: source }),
     deleteRoute: ({ destination, device, source }) =>
       netlink.deleteRoute({ dst: destination, dev: device, src: source }),
+    addKernelRoute: ({ destination, device, source, type }) =>
+      netlink.addRoute({
+        ...{ dst: destination, dev: device, src: source, type },
+        table: type === 'unicast' ? ROUTE_TABLE_MAIN : ROUTE_TABLE_LOCAL,
+        // The kernel deletes with an address only what bears its own name.
+        protocol: RTPROT_KERNEL,
+      }),
+    hasOwnMac: (bridge, mac) => netlink.hasBridgeMac(bridge, mac),
+    addOwnMac: (bridge, mac) => netlink.addBridgeMac(bridge, mac),
     readSysctl,
     writeSysctl,
     hasNft,

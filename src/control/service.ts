@@ -226,7 +226,7 @@ export class Service {
       busyPollUs: this.#busyPollUs,
       uptimeMs: Math.round(performance.now() - this.#startedAtMs),
       links: this.router.links.map((link) =>
-        linkStatus(link, processes, this.#rates.of(link.spec.name)),
+        linkStatus(link, processes, this.#rates.of(link.spec.name), performance.now()),
       ),
       processes,
       gossip: gossipStatus(this.gossip) ?? null,

@@ -11,7 +11,16 @@ export type FanRecord = { request: FanRequest; spec: LinkSpec };
 
 export type SnapshotLink = Pick<
   Link,
-  'index' | 'name' | 'kind' | 'up' | 'carrier' | 'mtu' | 'master' | 'alias' | 'gsoIpv4MaxSize'
+  | 'index'
+  | 'name'
+  | 'kind'
+  | 'up'
+  | 'carrier'
+  | 'mtu'
+  | 'master'
+  | 'address'
+  | 'alias'
+  | 'gsoIpv4MaxSize'
 >;
 export type SnapshotAddress = Pick<
   InterfaceAddress,

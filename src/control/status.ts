@@ -41,7 +41,10 @@ export type LinkStatus = {
   bridgeGiven: boolean;
   offloads: string[];
   rates: Rates;
+  /** Pieces of it that others took away and that were made again, ever. */
   repairs: number;
+  /** The latest of them by name, oldest first. */
+  repaired: { what: string; agoMs: number }[];
 };
 
 export type RouterStatus = {
@@ -66,6 +69,7 @@ export function linkStatus(
   link: ManagedLink,
   processes: readonly DataProcessStatus[],
   rates: Rates,
+  nowMs: number,
 ): LinkStatus {
   const { spec, request } = link;
   const offloads = processes.flatMap((process) => process.offloads[spec.name] ?? []);
@@ -92,6 +96,7 @@ export function linkStatus(
     offloads: [...new Set(offloads)],
     rates,
     repairs: link.repairs,
+    repaired: link.repaired.map(({ what, atMs }) => ({ what, agoMs: Math.round(nowMs - atMs) })),
   };
 }
 

@@ -24,6 +24,7 @@ export const RTM = {
   NEWNEIGH: 28,
   DELNEIGH: 29,
   GETNEIGH: 30,
+  NEWNETCONF: 80,
 } as const;
 
 /** Attribute numbers of linux/if_link.h, if_addr.h, rtnetlink.h and neighbour.h. */
@@ -377,4 +378,10 @@ export function readNeighbour(payload: Buffer): Neighbour | undefined {
     flags: payload.readUInt8(10),
     bridge: family === AF_BRIDGE,
   };
+}
+
+/** RTM_NEWNETCONF → the device's ifindex; 0 when it has none. */
+export function readNetconfIndex(payload: Buffer): number {
+  // struct netconfmsg: family; NETCONFA_IFINDEX is the first attribute.
+  return readU32(readAttributes(payload, 4).get(1)) | 0;
 }

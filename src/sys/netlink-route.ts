@@ -134,7 +134,8 @@ export async function changeRoute(
   const adds = action !== 'delete';
   // On deletion NOWHERE matches any scope, and type and protocol 0 match any (fib_table_delete).
   let scope: number = RT_SCOPE_NOWHERE;
-  if (adds) scope = onLink ? RT_SCOPE_LINK : RT_SCOPE_GLOBAL;
+  if (adds) scope = onLink || type === 'broadcast' ? RT_SCOPE_LINK : RT_SCOPE_GLOBAL;
+  if (adds && type === 'local') scope = RT_SCOPE_HOST;
   const header = routeHeader({
     length: dst.length,
     table,
@@ -222,4 +223,51 @@ export async function deleteFdb(
 ): Promise<void> {
   const operation = `delete forwarding entry to ${formatIpv4(dst)} on '${ref}'`;
   await socket.request(operation, RTM.DELNEIGH, 0, await fdbBody(socket, ref, mac, dst));
+}
+
+export async function hasBridgeMac(
+  socket: NetlinkSocket,
+  ref: string | number,
+  mac: number,
+): Promise<boolean> {
+  const index = await indexOf(socket, ref);
+  const header = neighbourHeader(AF_BRIDGE, 0, 0, 0);
+  const body = new MessageWriter(header).mac(NDA.LLADDR, mac).u32(NDA.MASTER, index).build();
+  try {
+    const messages = await socket.request('look up a forwarding entry', RTM.GETNEIGH, 0, body);
+    return messages.some((message) => {
+      const entry = readNeighbour(message.payload);
+      // One that a port has learned is somebody else's use of the address.
+      return entry?.index === index && (entry.state & NUD_PERMANENT) !== 0;
+    });
+  } catch (error) {
+    if (!(error instanceof NetlinkError)) throw error;
+    if (error.code === 'ENOENT') return false;
+    if (error.code === 'EOPNOTSUPP' || error.code === 'EINVAL') return true;
+    throw error;
+  }
+}
+
+export async function addBridgeMac(
+  socket: NetlinkSocket,
+  ref: string | number,
+  mac: number,
+): Promise<void> {
+  const index = await indexOf(socket, ref);
+  const header = neighbourHeader(AF_BRIDGE, index, NUD_PERMANENT, NTF_SELF);
+  const body = new MessageWriter(header).mac(NDA.LLADDR, mac).build();
+  // Replaces what a port may have learned meanwhile.
+  const flags = NLM_F_CREATE | NLM_F_REPLACE;
+  await socket.request(`add its own MAC to bridge '${ref}'`, RTM.NEWNEIGH, flags, body);
+}
+
+export async function deleteBridgeMac(
+  socket: NetlinkSocket,
+  ref: string | number,
+  mac: number,
+): Promise<void> {
+  const index = await indexOf(socket, ref);
+  const header = neighbourHeader(AF_BRIDGE, index, 0, NTF_SELF);
+  const body = new MessageWriter(header).mac(NDA.LLADDR, mac).build();
+  await socket.request(`delete its own MAC of bridge '${ref}'`, RTM.DELNEIGH, 0, body);
 }

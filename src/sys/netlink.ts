@@ -133,6 +133,17 @@ export class Netlink {
   addFdb(ref: LinkRef, mac: number, dst: number): Promise<void> {
     return routes.addFdb(this.#socket, ref, mac, dst);
   }
+  /** Whether a bridge holds `mac` as its own; true where the kernel cannot be asked (before 5.0). */
+  hasBridgeMac(ref: LinkRef, mac: number): Promise<boolean> {
+    return routes.hasBridgeMac(this.#socket, ref, mac);
+  }
+  /** Makes `mac` an address of the bridge itself: frames to it go up to the host. */
+  addBridgeMac(ref: LinkRef, mac: number): Promise<void> {
+    return routes.addBridgeMac(this.#socket, ref, mac);
+  }
+  deleteBridgeMac(ref: LinkRef, mac: number): Promise<void> {
+    return routes.deleteBridgeMac(this.#socket, ref, mac);
+  }
   deleteFdb(ref: LinkRef, mac: number, dst: number): Promise<void> {
     return routes.deleteFdb(this.#socket, ref, mac, dst);
   }

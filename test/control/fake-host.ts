@@ -1,5 +1,6 @@
 import type { Host, MasqueradeRule, ProcessMark, Tunnels } from '../../src/control/host.ts';
 import type { Snapshot } from '../../src/control/snapshot.ts';
+import { broadcastOf, networkOf } from '../../src/net/prefix.ts';
 import { plainHost } from './snapshots.ts';
 
 /** Thrown by every call after the moment at which the process is "killed". */
@@ -78,8 +79,8 @@ export class FakeHost implements Host, Tunnels {
   #add(name: string, kind: string): number {
     if (this.state.links.some((link) => link.name === name)) throw failure('EEXIST');
     const index = this.#nextIndex++;
-    const rest = { up: false, carrier: false, mtu: 1500, master: 0, alias: '', gsoIpv4MaxSize: 0 };
-    this.state.links.push({ index, name, kind, ...rest });
+    const rest = { up: false, carrier: false, mtu: 1500, master: 0, alias: '' };
+    this.state.links.push({ index, name, kind, address: 0, gsoIpv4MaxSize: 0, ...rest });
     return index;
   }
 
@@ -108,8 +109,11 @@ export class FakeHost implements Host, Tunnels {
     this.#check();
     return structuredClone(this.state.routes);
   }
-  async createBridge(name: string): Promise<void> {
-    this.#change(() => this.#add(name, 'bridge'));
+  async createBridge(name: string, mac: number): Promise<void> {
+    this.#change(() => {
+      this.#add(name, 'bridge');
+      this.#find(name).address = mac;
+    });
   }
   async setLink(ref: string | number, change: Parameters<Host['setLink']>[1]): Promise<void> {
     this.#change(() => {
@@ -118,6 +122,7 @@ export class FakeHost implements Host, Tunnels {
       if (change.mtu !== undefined) link.mtu = change.mtu;
       if (change.alias !== undefined) link.alias = change.alias;
       if (change.name !== undefined) link.name = change.name;
+      if (change.address !== undefined) link.address = change.address;
       if (change.master !== undefined) link.master = this.#find(change.master).index;
     });
   }
@@ -132,6 +137,14 @@ export class FakeHost implements Host, Tunnels {
         throw failure('EEXIST');
       }
       addresses.push({ index, address, length, scope: 0, secondary: false });
+      const prefix = { address: networkOf({ address, length }), length };
+      const broadcast = { address: broadcastOf(prefix), length: 32 };
+      const kernel = { oif: index, src: address, via: 0, metric: 0 };
+      this.state.routes.push(
+        { ...kernel, dst: prefix, table: 254, type: 'unicast' },
+        { ...kernel, dst: { address, length: 32 }, table: 255, type: 'local' },
+        { ...kernel, dst: broadcast, table: 255, type: 'broadcast' },
+      );
     });
   }
   async deleteAddress(device: string, address: number): Promise<void> {
@@ -141,6 +154,8 @@ export class FakeHost implements Host, Tunnels {
       this.state.addresses = addresses.filter(
         (one) => one.index !== index || one.address !== address,
       );
+      const { routes } = this.state;
+      this.state.routes = routes.filter((one) => one.oif !== index || one.src !== address);
     });
   }
   async addRoute(route: Parameters<Host['addRoute']>[0]): Promise<void> {
@@ -161,6 +176,21 @@ export class FakeHost implements Host, Tunnels {
         (one) => one.oif !== oif || one.dst.address !== route.destination.address,
       );
     });
+  }
+  async addKernelRoute(route: Parameters<Host['addKernelRoute']>[0]): Promise<void> {
+    this.#change(() => {
+      const { destination: dst, source: src, type } = route;
+      const oif = this.#find(route.device).index;
+      const table = type === 'unicast' ? 254 : 255;
+      this.state.routes.push({ dst, oif, src, via: 0, table, metric: 0, type });
+    });
+  }
+  async hasOwnMac(bridge: number, mac: number): Promise<boolean> {
+    this.#check();
+    return this.#find(bridge).address === mac;
+  }
+  async addOwnMac(): Promise<void> {
+    this.#change(() => undefined);
   }
   readSysctl(key: string): string | null {
     this.#check();

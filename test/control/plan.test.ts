@@ -15,12 +15,22 @@ const refusals = (plan: Plan): string =>
     ? plan.refusals.map(({ code, message }) => `${code}: ${message}`).join('\n')
     : plan.outcome;
 
+/** Settings that every fan's bridge gets. */
+const OWN_BRIDGE = [
+  'set sysctl net.ipv4.conf.fan-250-0-28.forwarding = 1',
+  'set sysctl net.ipv4.conf.fan-250-0-28.proxy_arp_pvlan = 0',
+  'set sysctl net.ipv6.conf.fan-250-0-28.accept_ra = 0',
+  'set sysctl net.ipv6.conf.fan-250-0-28.autoconf = 0',
+  'set sysctl net.ipv6.conf.fan-250-0-28.addr_gen_mode = 1',
+];
+
 t.test('planFan() makes the bridged layout for vxlan', async (t) => {
   const plan = planFan(request('250', 'eth0/16', { dhcp: true, hostReserve: 2 }), plainHost());
   t.same(lines(plan), [
     'set sysctl net.ipv4.ip_forward = 1',
     'create bridge fan-250-0-28, MTU 1450, MAC 02:fa:fa:00:1c:01',
     'set sysctl net.ipv4.conf.fan-250-0-28.rp_filter = 2',
+    ...OWN_BRIDGE,
     'set sysctl net.ipv4.conf.all.send_redirects = 0',
     'set sysctl net.ipv4.conf.fan-250-0-28.send_redirects = 0',
     'create TAP fw-250-0-28 (vxlan, VNI 16384000, UDP port 4789) from 172.30.0.28, MTU 65521',
@@ -43,10 +53,12 @@ t.test('planFan() makes the routed layout for ipip and fou', async (t) => {
       'set sysctl net.ipv4.ip_forward = 1',
       `create bridge fan-250-0-28, MTU ${mtu}, MAC 02:fa:fa:00:1c:01`,
       'set sysctl net.ipv4.conf.fan-250-0-28.rp_filter = 2',
+      ...OWN_BRIDGE,
       'add address 250.0.28.1/24 to fan-250-0-28',
       `create TUN fw-250-0-28 (${device}) from 172.30.0.28, MTU ${mtu}`,
       'set sysctl net.ipv6.conf.fw-250-0-28.disable_ipv6 = 1',
       'set sysctl net.ipv4.conf.fw-250-0-28.rp_filter = 2',
+      'set sysctl net.ipv4.conf.fw-250-0-28.forwarding = 1',
       'add route 250.0.0.0/8 dev fw-250-0-28 src 250.0.28.1',
     ]);
   }

@@ -10,7 +10,7 @@ export function link(
   more: Partial<Snapshot['links'][number]> = {},
 ): Snapshot['links'][number] {
   const state = { up: true, carrier: true, mtu: 1500, master: 0, gsoIpv4MaxSize: 65_536 };
-  const base = { kind: '', alias: '', ...state };
+  const base = { kind: '', alias: '', address: 0, ...state };
   return { index, name, ...base, ...more };
 }
 

@@ -43,9 +43,10 @@ export const dhcp: Kind<DhcpChange> = {
     memo.pid = mark.pid;
     memo.startTime = mark.startTime;
   },
-  async isPresent(_change, memo, { host }) {
+  async missing({ dhcp }, memo, { host }) {
     const mark = markOf(memo);
-    return mark !== undefined && host.isRunning(mark);
+    const runs = mark !== undefined && host.isRunning(mark);
+    return runs ? [] : [`dnsmasq on ${dhcp.bridge}`];
   },
   async undo(change, memo, { host }) {
     await host.stopDhcp(change.dhcp.bridge, markOf(memo));

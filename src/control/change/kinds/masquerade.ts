@@ -21,8 +21,9 @@ export const masquerade: Kind<MasqueradeChange> = {
   async apply(change, _memo, { host }) {
     await host.addMasquerade(change);
   },
-  async isPresent(change, _memo, { host }) {
-    return host.hasMasquerade(change.link);
+  async missing(change, _memo, { host }) {
+    const isThere = await host.hasMasquerade(change.link);
+    return isThere ? [] : [`masquerading of ${formatPrefix(change.slice)}`];
   },
   async undo(change, _memo, { host }) {
     if (host.hasNft()) await host.removeMasquerade(change.link);

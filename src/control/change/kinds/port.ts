@@ -14,13 +14,11 @@ export const port: Kind<PortChange> = {
   async apply(change, _memo, { host }) {
     await host.setLink(change.device, { master: change.bridge });
   },
-  async isPresent(change, _memo, { host }) {
+  async missing({ device, bridge }, _memo, { host }) {
     const links = await host.links();
-    const master = links.find((link) => link.name === change.bridge);
-    return (
-      master !== undefined &&
-      links.find((link) => link.name === change.device)?.master === master.index
-    );
+    const master = links.find((link) => link.name === bridge);
+    const at = links.find((link) => link.name === device)?.master;
+    return master !== undefined && at === master.index ? [] : [`${device} as a port of ${bridge}`];
   },
   async undo() {
     // The port goes with its device.

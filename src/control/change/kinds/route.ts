@@ -16,22 +16,23 @@ export const route: Kind<RouteChange> = {
   },
   async apply(change, memo, context) {
     await unlessThere(context.host.addRoute(change));
-    if (!(await route.isPresent(change, memo, context))) {
+    if ((await route.missing(change, memo, context)).length > 0) {
       throw new Error('another route to the overlay is there already');
     }
   },
-  async isPresent(change, _memo, { host }) {
+  async missing(change, _memo, { host }) {
     const link = (await host.links()).find((link) => link.name === change.device);
-    return (await host.routes()).some(
+    const isThere = (await host.routes()).some(
       (route) =>
         route.oif === link?.index &&
         route.table === ROUTE_TABLE_MAIN &&
         route.src === change.source &&
         equals(route.dst, change.destination),
     );
+    return isThere ? [] : [`route ${formatPrefix(change.destination)} dev ${change.device}`];
   },
   async undo(change, memo, context) {
-    if (!(await route.isPresent(change, memo, context))) return;
+    if ((await route.missing(change, memo, context)).length > 0) return;
     await unlessGone(context.host.deleteRoute(change));
   },
 };

@@ -39,8 +39,11 @@ export const sysctl: Kind<SysctlChange> = {
       );
     }
   },
-  async isPresent(change, memo, { host }) {
-    return memo.foreign === true || host.readSysctl(change.key) === change.value;
+  async missing(change, memo, { host }) {
+    if (memo.foreign === true) return [];
+    const now = host.readSysctl(change.key);
+    const key = change.key.replaceAll('/', '.');
+    return now === change.value ? [] : [`sysctl ${key} = ${change.value} (was ${now ?? 'gone'})`];
   },
   async undo(change, memo, { host, others }) {
     // What belongs to our own devices goes with them.

@@ -38,9 +38,17 @@ export const tunnel: Kind<TunnelChange> = {
     await host.setLink(index, { alias, mtu: deviceMtuOf(spec), txQueueLen });
     await host.setLink(index, { up: true });
   },
-  async isPresent(change, memo, { host }) {
+  async missing({ spec, alias }, memo, { host }) {
+    const { device } = spec;
+    const mtu = deviceMtuOf(spec);
     const link = (await host.links()).find((link) => link.index === memo.index);
-    return link?.name === change.spec.device && link.up && link.mtu === deviceMtuOf(change.spec);
+    if (link === undefined) return [`device ${device}`];
+    const lost: string[] = [];
+    if (link.name !== device) lost.push(`name of ${device} (was ${link.name})`);
+    if (link.alias !== alias) lost.push(`mark of ${device}`);
+    if (!link.up) lost.push(`${device} being up`);
+    if (link.mtu !== mtu) lost.push(`MTU ${mtu} of ${device} (was ${link.mtu})`);
+    return lost;
   },
   async undo(change, memo, { host, tunnels }) {
     const { spec, alias } = change;
