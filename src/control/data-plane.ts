@@ -24,6 +24,7 @@ import type { Exception } from '../table/exceptions.ts';
 import { DataProcess, type ProcessReport } from './data-process.ts';
 import { EndpointSet, type EndpointState } from './endpoint-set.ts';
 import type { LinkSpec } from './link-spec.ts';
+import { forgetMac, type MacClaim, takeClaims } from './mac-claims.ts';
 import { endOrphans } from './orphans.ts';
 import { SUPER_BYTES_PLAIN, type SuperBytes } from './super-bytes.ts';
 
@@ -208,6 +209,16 @@ export class DataPlane extends EventEmitter {
       link.superBytes = limits;
       this.#updateAll();
     });
+  }
+
+  /** MACs of containers here that somebody claims from outside; each only once. */
+  takeClaims(): MacClaim[] {
+    return takeClaims(this.#processes, this.#links);
+  }
+
+  /** A MAC is not behind the link's own ports any more: others may have it. */
+  forgetMac(claim: MacClaim): void {
+    forgetMac(this.#processes, this.#links, claim);
   }
 
   /** Counters by public name, summed over the queues; all zero for an unknown link. */

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { ERROR_SITE_NAMES, LAYOUT_BYTES, Layout, type Tables } from '../shm/layout.ts';
+import type { LinkMac } from '../shm/mac-ring.ts';
 import { spawnUnprivileged } from '../sys/capabilities.ts';
 import { errnoName, libc } from '../sys/libc.ts';
 import { createEventFd, SharedMemory, signalEventFd } from '../sys/memory.ts';
@@ -77,6 +78,8 @@ export class DataProcess {
   #epoch = 0;
   #restarts = 0;
   #shortLives = 0;
+  /** How many claims were told when we looked last. */
+  #claims = 0;
   #lastError = '';
   #watch: NodeJS.Timeout | undefined;
   #restartTimer: NodeJS.Timeout | undefined;
@@ -104,6 +107,19 @@ export class DataProcess {
     this.#layout.initialize();
     this.#layout.queues = options.queues;
     this.#layout.busyPollUs = options.busyPollUs;
+  }
+
+  /** MACs that the process says somebody claims from outside, since the last call. */
+  takeClaims(): LinkMac[] {
+    const claims = this.#layout.claims.after(this.#claims);
+    this.#claims = this.#layout.claims.count;
+    return claims;
+  }
+
+  /** Tells the process that a MAC is not behind this link's own ports any more. */
+  forgetMac({ link, high, low }: LinkMac): void {
+    this.#layout.forgotten.push(link, high, low);
+    signalEventFd(this.#wakeFd);
   }
 
   /** Counter column of a link id: 128 doubles; live. */

@@ -15,6 +15,8 @@ const RTPROT_KERNEL = 2;
 const MASQUERADE_KNOWN_MS = 4000;
 
 export type RealHost = Host & {
+  /** Whether `bridge` knows `mac` behind a port other than `but`. False where there is no such bridge. */
+  bridgeHolds(bridge: string, mac: number, but: string): Promise<boolean>;
   /** Calls `listener` on every change of links, addresses and routes; returns how to end it. */
   watch(listener: (event: NetlinkEvent) => void): () => void;
   close(): void;
@@ -65,6 +67,12 @@ export function openHost(run: RunDirectory): RealHost {
     startDhcp: (spec) => startDhcp(spec, run),
     isRunning,
     stopDhcp: (bridge, mark) => stopDhcp(run, bridge, mark),
+    async bridgeHolds(bridge, mac, but) {
+      const at = await netlink.findLink(bridge);
+      if (at === undefined) return false;
+      const port = await netlink.bridgePortOf(at.index, mac);
+      return port !== undefined && port !== (await netlink.findLink(but))?.index;
+    },
     watch: (listener) => netlink.monitor(listener, { background: true }),
     close: () => netlink.close(),
   };

@@ -17,6 +17,7 @@ import { GossipService } from './gossip/service.ts';
 import type { LinkSpec } from './link-spec.ts';
 import { METRICS_TYPE, metricsText } from './metrics.ts';
 import { MovedLinks } from './moved-links.ts';
+import { MovedMacs } from './moved-macs.ts';
 import { admitOwn, claimForNamespace } from './namespace.ts';
 import { openDataPlane } from './open-data-plane.ts';
 import type { Plan } from './plan.ts';
@@ -60,6 +61,7 @@ export class Service {
   readonly tunnels: TunnelSet;
   readonly gossip: GossipService;
   readonly #host: RealHost;
+  readonly #movedMacs: MovedMacs;
   readonly #options: ServiceOptions;
   readonly #queues: number;
   readonly #busyPollUs: number;
@@ -105,6 +107,10 @@ export class Service {
       byFile: options.mode === 'daemon',
     });
     const moved = new MovedLinks({
+      ...{ host: this.#host, tunnels: this.tunnels, log },
+      specs: () => this.#upSpecs(),
+    });
+    this.#movedMacs = new MovedMacs({
       ...{ host: this.#host, tunnels: this.tunnels, log },
       specs: () => this.#upSpecs(),
     });
@@ -160,6 +166,7 @@ export class Service {
         look();
       }, SETTLE_MS);
     });
+    this.#movedMacs.start();
     this.#sampling = setInterval(
       () => this.#rates.sample(this.tunnels.counters(), performance.now()),
       SAMPLE_INTERVAL_MS,
@@ -204,6 +211,7 @@ export class Service {
   async #stop(): Promise<void> {
     clearInterval(this.#timer);
     clearInterval(this.#sampling);
+    this.#movedMacs.stop();
     clearTimeout(this.#settle);
     this.#unwatch?.();
     await this.gossip.stop();

@@ -8,6 +8,7 @@ import { codeOf, FanwayError } from '../errors.ts';
 import type { Exception } from '../table/exceptions.ts';
 import type { Tunnels } from './host.ts';
 import type { LinkSpec } from './link-spec.ts';
+import type { MacClaim } from './mac-claims.ts';
 import type { SuperBytes } from './super-bytes.ts';
 
 export type DataProcessStatus = {
@@ -29,6 +30,8 @@ export type DataPlanePort = Pick<EventEmitter, 'on'> & {
   ): Promise<void>;
   setExceptions(name: string, exceptions: readonly Exception[]): Promise<void>;
   setSuperBytes(name: string, limits: SuperBytes): Promise<void>;
+  takeClaims(): MacClaim[];
+  forgetMac(claim: MacClaim): void;
   counters(name: string): Record<string, number>;
   status(): DataProcessStatus[];
   close(options?: { keepDevices?: boolean }): Promise<void>;
@@ -87,6 +90,16 @@ export class TunnelSet implements Tunnels {
 
   async setSuperBytes(name: string, limits: SuperBytes): Promise<void> {
     if (this.#names.has(name)) await this.#plane?.setSuperBytes(name, limits);
+  }
+
+  /** MACs of containers here that somebody claims from outside. */
+  takeClaims(): MacClaim[] {
+    return this.#plane?.takeClaims() ?? [];
+  }
+
+  /** A MAC has left this host: others may have it. */
+  forgetMac(claim: MacClaim): void {
+    this.#plane?.forgetMac(claim);
   }
 
   /** Counters of every link that runs, by link and counter name. */

@@ -58,6 +58,7 @@ import {
 import { emitVxlan } from '../wire/vxlan.ts';
 import type { Arena } from './arena.ts';
 import type { DataLink } from './link.ts';
+import { Neighbours } from './neighbours.ts';
 import type { PeerTable } from './peers.ts';
 import { Segmenter } from './segment.ts';
 import { SourcePorts } from './source-ports.ts';
@@ -98,18 +99,27 @@ export class Egress {
   readonly #trains: Trains;
   readonly #peers: PeerTable;
   readonly #tooBig: TooBig;
+  readonly #neighbours: Neighbours;
   readonly #segmenter: Segmenter;
   readonly #slots: number;
   readonly #sourcePorts: SourcePorts;
   #nowMs = 0;
 
-  constructor(arena: Arena, layout: Layout, trains: Trains, peers: PeerTable, tooBig: TooBig) {
+  constructor(
+    arena: Arena,
+    layout: Layout,
+    trains: Trains,
+    peers: PeerTable,
+    tooBig: TooBig,
+    neighbours: Neighbours = new Neighbours(arena),
+  ) {
     this.#arena = arena;
     this.#layout = layout;
     this.#sourcePorts = new SourcePorts(layout.queues <= 1);
     this.#trains = trains;
     this.#peers = peers;
     this.#tooBig = tooBig;
+    this.#neighbours = neighbours;
     this.#segmenter = new Segmenter(arena);
     this.#slots = arena.allocate(BURST_PACKETS * SLOT_BYTES);
   }
@@ -216,7 +226,7 @@ export class Egress {
     }
     const source = getIpv4Source(view, l3);
     if (!link.isAt(source, link.local)) return this.#drop(link, FOREIGN_SOURCE, segments);
-    link.noteSender(view, frame, this.#nowMs);
+    link.noteSender(view, frame, source, this.#nowMs);
     if ((destination & link.overlayMask) >>> 0 !== link.overlayBase) {
       return this.#drop(link, OUTSIDE_OVERLAY, segments);
     }
@@ -335,8 +345,9 @@ export class Egress {
     if (checkArp(view, arp, ARP_BYTES) !== Fault.None) return this.#drop(link, MALFORMED, 1);
     const sender = getArpSenderAddress(view, arp);
     if (!link.isAt(sender, link.local)) return this.#drop(link, FOREIGN_SOURCE, 1);
-    link.noteSender(view, frame, this.#nowMs);
+    link.noteSender(view, frame, sender, this.#nowMs);
     const target = getArpTargetAddress(view, arp);
+    if (target === sender) return this.#neighbours.tell(link, frame, this.#trains, this.#nowMs);
     if ((target & link.overlayMask) >>> 0 !== link.overlayBase) {
       return this.#drop(link, OUTSIDE_OVERLAY, 1);
     }
@@ -347,14 +358,8 @@ export class Egress {
     emitVxlan(view, start, link.vni);
     this.#trains.ensureRoom(1, this.#nowMs);
     const socket = link.endpoint.sockets[0] as number;
-    this.#trains.append(
-      link,
-      peer,
-      socket,
-      0,
-      start,
-      link.shimBytes + ETHERNET_HEADER_BYTES + ARP_BYTES,
-    );
+    const bytes = link.shimBytes + ETHERNET_HEADER_BYTES + ARP_BYTES;
+    this.#trains.append(link, peer, socket, 0, start, bytes);
   }
 
   /** How many packets on the wire a super-packet stands for; 1 when its headers make no sense. */

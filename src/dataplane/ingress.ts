@@ -55,6 +55,7 @@ import { getVni, VXLAN_HEADER_BYTES } from '../wire/vxlan.ts';
 import type { Arena } from './arena.ts';
 import type { Coalescer } from './coalesce.ts';
 import { type DataLink, type Endpoint, ownerOf } from './link.ts';
+import { Neighbours } from './neighbours.ts';
 
 const RECEIVED = ingressIndex('received');
 const RECEIVED_BYTES = ingressIndex('receivedBytes');
@@ -82,16 +83,23 @@ export class Ingress {
   readonly #arena: Arena;
   readonly #coalescer: Coalescer;
   readonly #allLinks: readonly DataLink[];
+  readonly #neighbours: Neighbours;
   /** Link of the datagram just pushed, where an equal one may follow by the short way. */
   #joinable: DataLink | undefined;
   #ecnCell = 0;
   /** Time of the batch in hand, ms on the loop's clock. */
   nowMs = 0;
 
-  constructor(arena: Arena, coalescer: Coalescer, allLinks: readonly DataLink[]) {
+  constructor(
+    arena: Arena,
+    coalescer: Coalescer,
+    allLinks: readonly DataLink[],
+    neighbours: Neighbours = new Neighbours(arena),
+  ) {
     this.#arena = arena;
     this.#coalescer = coalescer;
     this.#allLinks = allLinks;
+    this.#neighbours = neighbours;
   }
 
   /**
@@ -335,6 +343,7 @@ export class Ingress {
     if (isEcnDrop(cell)) return this.#drop(link, ECN_NOT_CAPABLE);
     const tos = decapsulateTos(link.dscpMode, innerTos, outerTos);
     if (tos !== innerTos) replaceIpv4Tos(view, l3, tos);
+    this.#neighbours.noteFrame(link, frame, innerSource, destination, this.nowMs);
     // Padding behind the packet (short Ethernet frames) is left off.
     this.#coalescer.push(link, frame, l3 + totalBytes - frame, l3, headerBytes);
     // With the TOS rewritten, the next header as it arrived will not equal this one.
@@ -375,6 +384,7 @@ export class Ingress {
     if (!link.isAt(sender, source)) return this.#drop(link, FOREIGN_SOURCE);
     const target = getArpTargetAddress(view, arp);
     if (!link.isAt(target, link.local)) return this.#drop(link, FOREIGN_DESTINATION);
+    this.#neighbours.noteTalker(link, arp, this.nowMs);
     this.#coalescer.pushPlain(link, frame, ETHERNET_HEADER_BYTES + ARP_BYTES);
   }
 }

@@ -13,6 +13,8 @@ import {
   type LinkRecord,
   Offload,
 } from '../shm/layout.ts';
+import type { MacRing } from '../shm/mac-ring.ts';
+import { eventIndex } from '../table/counters.ts';
 import { type Exception, ExceptionTable } from '../table/exceptions.ts';
 import { LocalMacs } from '../table/local-macs.ts';
 import { ETHERNET_SOURCE_OFFSET } from '../wire/ethernet.ts';
@@ -20,6 +22,8 @@ import { IPV4_PACKET_BYTES_MAX } from '../wire/ipv4.ts';
 
 /** How long a refused UDP_SEGMENT is left alone, ms. */
 const SEGMENT_AGAIN_MS = 10_000;
+
+const MACS_FORGOTTEN = eventIndex('local_macs_forgotten');
 
 /** Underlay sockets on one local address and port, and the links that they serve. */
 export class Endpoint {
@@ -134,6 +138,7 @@ export class DataLink {
   #superBytesToPorts: number;
   /** MACs behind our own bridge's other ports; only bridged links have any. */
   readonly #localMacs: LocalMacs | undefined;
+  readonly #claims: MacRing;
   /** Addresses that are elsewhere than arithmetic says; most fans have none. */
   #exceptions: ExceptionTable | undefined;
   /** Reads from the device that failed since the last that did not. */
@@ -170,6 +175,7 @@ export class DataLink {
     this.#superBytesToPorts = record.superBytesToPorts;
     this.dscpMode = record.dscpUniform === 1 ? 1 : 0;
     this.counters = layout.counters(record.id);
+    this.#claims = layout.claims;
     this.#localMacs = encap.innerHeaderBytes === 0 ? undefined : new LocalMacs();
   }
 
@@ -206,20 +212,41 @@ export class DataLink {
     return this.underlayHostMask <= 1 || (host !== 0 && host !== this.underlayHostMask);
   }
 
-  /** Remembers the Ethernet source of a frame at `frame` that our own slice sent. */
-  noteSender(view: DataView, frame: number, nowMs: number): void {
+  /** Remembers the Ethernet source of a frame at `frame` that our own slice sent for `address`. */
+  noteSender(view: DataView, frame: number, address: number, nowMs: number): void {
     const source = frame + ETHERNET_SOURCE_OFFSET;
-    this.#localMacs?.note(view.getUint16(source), view.getUint32(source + 2), nowMs);
+    this.#localMacs?.note(view.getUint16(source), view.getUint32(source + 2), address, nowMs);
   }
 
   /**
    * Whether the frame at `frame`, from the underlay, claims the MAC of a port of our own bridge,
-   * which would then believe that the port's owner has moved to the tunnel.
+   * which would then believe that the port's owner has moved to the tunnel. Perhaps it has: control
+   * is told, and asks the bridge. Where the owner's address is known to be elsewhere, it has.
    */
   claimsLocalMac(view: DataView, frame: number, nowMs: number): boolean {
+    const macs = this.#localMacs;
+    if (macs === undefined) return false;
     const source = frame + ETHERNET_SOURCE_OFFSET;
     const high = view.getUint16(source);
-    return this.#localMacs?.has(high, view.getUint32(source + 2), nowMs) === true;
+    const low = view.getUint32(source + 2);
+    if (!macs.has(high, low, nowMs) || !this.isAt(macs.addressOf(high, low), this.local)) {
+      return false;
+    }
+    if (macs.isClaimNews(high, low, nowMs)) this.#claims.push(this.id, high, low);
+    return true;
+  }
+
+  /** A local port has lost this MAC, says control. */
+  forgetMac(high: number, low: number): void {
+    if (this.#localMacs?.forget(high, low) !== true) return;
+    this.counters[MACS_FORGOTTEN] = (this.counters[MACS_FORGOTTEN] as number) + 1;
+  }
+
+  /** Whether the destination of the frame at `frame`, from the underlay, answers nobody any more. */
+  isUnanswered(view: DataView, frame: number, nowMs: number): boolean {
+    const macs = this.#localMacs;
+    if (macs === undefined) return false;
+    return macs.isUnanswered(view.getUint16(frame), view.getUint32(frame + 2), nowMs);
   }
 
   /** Longest TCP packet to `destination` that the device takes in one piece, bytes (IP length). */

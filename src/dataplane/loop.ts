@@ -22,6 +22,7 @@ import { ErrorQueue } from './errors.ts';
 import { Ingress } from './ingress.ts';
 import { Linger, Way } from './linger.ts';
 import { DataLink, Endpoint } from './link.ts';
+import { Neighbours } from './neighbours.ts';
 import { PeerTable } from './peers.ts';
 import { Receiver } from './receive.ts';
 import { SenderWatch } from './sender-watch.ts';
@@ -70,6 +71,8 @@ export class Loop {
   #moved = 0;
   #way: number = Way.Out;
   #generation = -1;
+  /** How many forgotten MACs control had told when we looked last. */
+  #forgotten: number;
   #orphanedAtMs = 0;
   /** Descriptors, by index, that are left out of the poll set for a while. */
   readonly #resting: number[] = [];
@@ -95,14 +98,16 @@ export class Loop {
     this.#update(config);
     this.#generation = config.generation;
     const tooBig = new TooBig(this.#arena);
+    const neighbours = new Neighbours(this.#arena);
+    this.#forgotten = layout.forgotten.count;
     const coalescer = new Coalescer(this.#arena, new DeviceWriter(this.#arena, layout));
     this.#errors = new ErrorQueue(this.#arena, this.#peers);
     const trains = new Trains(this.#arena, layout, this.#peers, this.#errors);
-    this.#egress = new Egress(this.#arena, this.#layout, trains, this.#peers, tooBig);
+    this.#egress = new Egress(this.#arena, this.#layout, trains, this.#peers, tooBig, neighbours);
     this.#receiver = new Receiver(
       this.#arena,
       layout,
-      new Ingress(this.#arena, coalescer, this.#links),
+      new Ingress(this.#arena, coalescer, this.#links, neighbours),
     );
     this.#scratch = this.#arena.allocate(8);
 
@@ -268,6 +273,11 @@ export class Loop {
   /** Control rang: take over what may change while we run. */
   #refresh(): void {
     libc.read(this.#descriptors[0] as number, this.#arena.base + this.#scratch, 8);
+    const { forgotten } = this.#layout;
+    for (const { link, high, low } of forgotten.after(this.#forgotten)) {
+      this.#links.find(({ id }) => id === link)?.forgetMac(high, low);
+    }
+    this.#forgotten = forgotten.count;
     if (this.#layout.generation() === this.#generation) return;
     const config = this.#layout.read();
     if (config === undefined) {

@@ -7,6 +7,7 @@
  * 4352  links       256 × 128 bytes, written by control
  * 37120 counters    256 columns × 128 doubles, written by the data process only
  * 299264 exceptions 131,072 × 16 bytes, written by control
+ * then   MAC rings   claims, written by the data process, and forgotten, written by control
  * ```
  *
  * Records change under a seqlock: control makes `generation` odd, writes, makes it even; the data
@@ -14,9 +15,10 @@
  * Words are little endian (every machine that Node supports here is).
  * @module
  */
+import { MAC_RING_BYTES, MacRing } from './mac-ring.ts';
 
 export const LAYOUT_MAGIC = 0x66616e77; // 'fanw'
-export const LAYOUT_VERSION = 3;
+export const LAYOUT_VERSION = 4;
 
 export const ENDPOINTS_MAX = 32;
 export const LINKS_MAX = 256;
@@ -37,8 +39,9 @@ const COUNTERS_PER_COLUMN = 128;
 export const EXCEPTIONS_MAX = 131_072;
 const EXCEPTION_BYTES = 16;
 const EXCEPTIONS_OFFSET = COUNTERS_OFFSET + LINKS_MAX * COUNTERS_PER_COLUMN * 8;
+const CLAIMS_OFFSET = EXCEPTIONS_OFFSET + EXCEPTIONS_MAX * EXCEPTION_BYTES;
 /** Size of the whole segment, bytes; pages that are never touched cost nothing. */
-export const LAYOUT_BYTES = EXCEPTIONS_OFFSET + EXCEPTIONS_MAX * EXCEPTION_BYTES;
+export const LAYOUT_BYTES = CLAIMS_OFFSET + 2 * MAC_RING_BYTES;
 
 // Header words, offsets in bytes.
 const MAGIC = 0;
@@ -152,9 +155,15 @@ export class Layout {
   readonly #view: DataView;
   readonly #words: Int32Array;
   readonly #buffer: ArrayBuffer;
+  /** Data tells: MACs of our own ports that somebody claims from outside. */
+  readonly claims: MacRing;
+  /** Control tells: MACs that are not at our own ports any more. */
+  readonly forgotten: MacRing;
 
   constructor(buffer: ArrayBuffer) {
     this.#buffer = buffer;
+    this.claims = new MacRing(buffer, CLAIMS_OFFSET);
+    this.forgotten = new MacRing(buffer, CLAIMS_OFFSET + MAC_RING_BYTES);
     this.#view = new DataView(buffer);
     this.#words = new Int32Array(buffer, 0, HEADER_BYTES / 4);
   }

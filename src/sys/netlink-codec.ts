@@ -140,6 +140,8 @@ export type Neighbour = {
   state: number;
   flags: number;
   bridge: boolean;
+  /** ifindex of the bridge that a forwarding entry is of, 0 where it does not say. */
+  master: number;
 };
 
 /** Builds a message body: a fixed header, then attributes (rtnetlink(7), padded to 4 bytes). */
@@ -377,6 +379,7 @@ export function readNeighbour(payload: Buffer): Neighbour | undefined {
     state: LITTLE ? payload.readUInt16LE(8) : payload.readUInt16BE(8),
     flags: payload.readUInt8(10),
     bridge: family === AF_BRIDGE,
+    master: readU32(attributes.get(NDA.MASTER)),
   };
 }
 

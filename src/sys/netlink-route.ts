@@ -1,5 +1,7 @@
 /** IPv4 addresses, routes, neighbours and forwarding entries. @module */
+import { codeOf } from '../errors.ts';
 import { formatIpv4 } from '../net/ipv4.ts';
+import { formatMac } from '../net/mac.ts';
 import {
   AF_BRIDGE,
   AF_INET,
@@ -165,6 +167,28 @@ export async function listNeighbours(socket: NetlinkSocket, bridge: boolean): Pr
   const operation = bridge ? 'list forwarding entries' : 'list neighbours';
   const messages = await socket.dump(operation, RTM.GETNEIGH, header);
   return messages.flatMap((message) => readNeighbour(message.payload) ?? []);
+}
+
+/** The port behind which a bridge knows a MAC, undefined where it does not. */
+export async function bridgePortOf(
+  socket: NetlinkSocket,
+  bridge: number,
+  mac: number,
+): Promise<number | undefined> {
+  const operation = `look up ${formatMac(mac)} in bridge ${bridge}`;
+  const header = neighbourHeader(AF_BRIDGE, 0, 0, 0);
+  const body = new MessageWriter(header).mac(NDA.LLADDR, mac).u32(NDA.MASTER, bridge).build();
+  try {
+    const messages = await socket.request(operation, RTM.GETNEIGH, 0, body);
+    const entry = messages.flatMap((message) => readNeighbour(message.payload) ?? [])[0];
+    if (entry !== undefined) return entry.index;
+  } catch (error) {
+    // Kernels before 5.0 cannot look up one entry.
+    if (!['ENOENT', 'EOPNOTSUPP'].includes(codeOf(error))) throw error;
+  }
+  // It may be there under a VLAN, of which the look-up knows only none at all.
+  const entries = await listNeighbours(socket, true);
+  return entries.find((entry) => entry.mac === mac && entry.master === bridge)?.index;
 }
 
 export async function addNeighbour(

@@ -119,6 +119,13 @@ export class Netlink {
   neighbours(options: { bridge?: boolean } = {}): Promise<Neighbour[]> {
     return routes.listNeighbours(this.#socket, options.bridge === true);
   }
+  /**
+   * ifindex of the port behind which a bridge knows `mac` (the bridge's own for its own address),
+   * undefined where it does not.
+   */
+  bridgePortOf(bridge: number, mac: number): Promise<number | undefined> {
+    return routes.bridgePortOf(this.#socket, bridge, mac);
+  }
   /** A permanent IPv4 neighbour; replaces one that is there. */
   addNeighbour(ref: LinkRef, address: number, mac: number): Promise<void> {
     return routes.addNeighbour(this.#socket, ref, address, mac);

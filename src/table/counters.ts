@@ -77,6 +77,10 @@ export const EVENT_COUNTERS = [
   'trains_received',
   'rounds',
   'tables_unreadable',
+  'neighbour_asked',
+  'neighbour_told',
+  'neighbour_limited',
+  'local_macs_forgotten',
 ] as const;
 
 export type EgressCounter = (typeof EGRESS_COUNTERS)[number];

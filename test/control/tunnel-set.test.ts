@@ -27,6 +27,10 @@ class Plane extends EventEmitter implements DataPlanePort {
 
   async setSuperBytes(): Promise<void> {}
 
+  takeClaims(): [] {
+    return [];
+  }
+  forgetMac(): void {}
   counters(): Record<string, number> {
     return {};
   }

@@ -1,0 +1,89 @@
+import { closeSync, openSync } from 'node:fs';
+import t from 'tap';
+import { Coalescer } from '../../src/dataplane/coalesce.ts';
+import { DeviceWriter } from '../../src/dataplane/device-writer.ts';
+import { Egress } from '../../src/dataplane/egress.ts';
+import { ErrorQueue } from '../../src/dataplane/errors.ts';
+import { Ingress } from '../../src/dataplane/ingress.ts';
+import { Neighbours } from '../../src/dataplane/neighbours.ts';
+import { PeerTable } from '../../src/dataplane/peers.ts';
+import { TooBig } from '../../src/dataplane/too-big.ts';
+import { Trains } from '../../src/dataplane/trains.ts';
+import { TALKERS_MAX } from '../../src/table/talkers.ts';
+import { balance, makeRig, RIG } from '../fuzz/dataplane-rig.ts';
+import { arp, vxlan } from '../vectors/craft.ts';
+import { Sends } from './sends.ts';
+
+const HEADROOM_BYTES = 64;
+const ADDRESS = 'fa001c0a';
+const NEW_MAC = '0242fa00aaaa';
+
+const hex = (value: number): string => value.toString(16).padStart(8, '0');
+
+t.test('a gratuitous ARP goes to those who asked for the address, as an answer', async (t) => {
+  const device = openSync('/dev/null', 'w');
+  const { arena, layout, link, endpoint, counters } = makeRig('Vxlan', true, RIG.receiver, device);
+  const sends = new Sends(arena);
+  t.teardown(() => {
+    sends.restore();
+    closeSync(device);
+  });
+  const neighbours = new Neighbours(arena);
+  const peers = new PeerTable();
+  const trains = new Trains(arena, layout, peers, new ErrorQueue(arena, peers));
+  const egress = new Egress(arena, layout, trains, peers, new TooBig(arena), neighbours);
+  const coalescer = new Coalescer(arena, new DeviceWriter(arena, layout));
+  const ingress = new Ingress(arena, coalescer, [link], neighbours);
+  const at = arena.allocate(4096) + HEADROOM_BYTES;
+  // Nothing can be read from this device, but it sets the time.
+  egress.readBurst(link, 1000);
+
+  /** A container on the host `peer`, by the last number of its address, asks for ours. */
+  const ask = (peer: number, number: number): void => {
+    const asker = hex((0xfa000000 | ((peer & 0xffff) << 8) | number) >>> 0);
+    const request = arp(
+      `0001 0800 06 04 0001 0242fa0000${asker.slice(6)} ${asker} ${'0'.repeat(12)} ${ADDRESS}`,
+    );
+    const bytes = vxlan(request);
+    arena.bytes.set(bytes, at);
+    ingress.nowMs = 1000;
+    ingress.message(endpoint, at, bytes.length, peer, 0, 0, false);
+    ingress.flush();
+  };
+  /** The container announces itself; who hears of it. */
+  const announce = (operation: number, address = ADDRESS): string[] => {
+    sends.sent.length = 0;
+    const words = `0001 0800 06 04 000${operation} ${NEW_MAC} ${address} ${'0'.repeat(12)} ${address}`;
+    const bytes = arp(words);
+    bytes.set(Buffer.from(NEW_MAC, 'hex'), 6);
+    arena.bytes.fill(0, at - 10, at);
+    arena.bytes.set(bytes, at);
+    egress.packet(link, at, bytes.length);
+    egress.flush();
+    t.equal(balance(link.counters, 'egress'), 0, 'every copy is accounted for');
+    return sends.sent.map(({ peer, bytes }) => `${hex(peer)} ${bytes.toString('hex')}`).sort();
+  };
+
+  t.same(announce(1), [], 'nobody has spoken with it');
+  t.equal(counters()['egress.drop.local_destination'], 1);
+  ask(RIG.sender, 5);
+  ask(RIG.sender, 5);
+  ask(0xac1e0101, 6);
+  const shim = '08000000fa000000';
+  const reply = `080600010800060400020242fa00aaaa${ADDRESS}`;
+  const wanted = [
+    `ac1e001b ${shim}0242fa000005${NEW_MAC}${reply}0242fa000005fa001b05`,
+    `ac1e0101 ${shim}0242fa000006${NEW_MAC}${reply}0242fa000006fa010106`,
+  ];
+  t.same(announce(1), wanted);
+  t.equal(counters()['event.neighbour_told'], 2);
+  t.equal(counters()['egress.received'], 3, 'a copy is a packet');
+  t.same(announce(2), [], 'not twice in a moment');
+  t.same(announce(1, 'fa001c0b'), [], 'another address is no news for them');
+  t.same(announce(1, 'fa001d0b'), [], "nor is another host's");
+
+  for (let number = 1; number < 255; number++) ask(0xac1e0203, number);
+  for (let number = 1; number < 255; number++) ask(0xac1e0204, number);
+  t.ok(announce(1).length <= TALKERS_MAX, 'bounded');
+  t.equal(balance(link.counters, 'ingress'), 0);
+});
