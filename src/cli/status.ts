@@ -88,16 +88,25 @@ function shortList(texts: readonly string[]): string {
   return `${texts.slice(0, LIST_SHOWN_MAX).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
 }
 
+function processText(process: RouterStatus['processes'][number]): string {
+  return [
+    `data process ${process.pid}: ${process.alive ? 'alive' : 'not responding'}`,
+    `${process.restarts} restarts`,
+    `heartbeat ${process.heartbeat}`,
+    ...(process.lastError === '' ? [] : [`last error: ${process.lastError}`]),
+    ...(process.confinementGaps.length === 0
+      ? []
+      : [`less confined than it could be: ${process.confinementGaps.join(', ')}`]),
+  ].join(', ');
+}
+
 /** The status as text; `color` marks what is dangerous in red. */
 export function statusText(status: RouterStatus, color = false): string {
   const lines = [
     `fanway ${status.version}, pid ${status.pid}, ${status.mode}, up ${Math.floor(status.uptimeMs / 1000)} s`,
     ...status.links.flatMap(linkText),
     ...(status.gossip === null ? [] : gossipText(status.gossip, color)),
-    ...status.processes.map(
-      (process) =>
-        `data process ${process.pid}: ${process.alive ? 'alive' : 'not responding'}, ${process.restarts} restarts, heartbeat ${process.heartbeat}${process.lastError === '' ? '' : `, last error: ${process.lastError}`}`,
-    ),
+    ...status.processes.map(processText),
   ];
   return `${lines.join('\n')}\n`;
 }

@@ -10,7 +10,7 @@ import { messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { ERROR_SITE_NAMES, LAYOUT_BYTES, Layout, type Tables } from '../shm/layout.ts';
 import type { LinkMac } from '../shm/mac-ring.ts';
-import { spawnUnprivileged } from '../sys/capabilities.ts';
+import { confinementGaps, spawnUnprivileged } from '../sys/capabilities.ts';
 import { errnoName, libc } from '../sys/libc.ts';
 import { createEventFd, SharedMemory, signalEventFd } from '../sys/memory.ts';
 import { distDirectory } from '../sys/paths.ts';
@@ -45,6 +45,8 @@ export type ProcessReport = {
   heartbeat: number;
   alive: boolean;
   lastError: string;
+  /** What its confinement lacks on this machine; empty = nothing. */
+  confinementGaps: string[];
 };
 
 type Child = { process: ChildProcess; epoch: number; startedAtMs: number; exited: Promise<void> };
@@ -182,6 +184,7 @@ export class DataProcess {
       heartbeat: worker.heartbeat,
       alive: child !== undefined && this.#stillLooks < STUCK_AFTER_LOOKS,
       lastError: this.#lastError || workerError,
+      confinementGaps: child?.process.pid === undefined ? [] : confinementGaps(child.process.pid),
     };
   }
 

@@ -18,6 +18,8 @@ export type DataProcessStatus = {
   alive: boolean;
   offloads: Record<string, string[]>;
   lastError: string;
+  /** What its confinement lacks on this machine; empty = nothing. */
+  confinementGaps: string[];
 };
 
 /** What data-plane.ts provides. */

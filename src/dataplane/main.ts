@@ -1,12 +1,14 @@
 /**
  * The data process. Control starts it with descriptors 3 (shared segment), 4 (wake-up eventfd),
  * 5 (parent pipe), and the devices and sockets that the segment names; it opens nothing itself,
- * holds no capability, and reads no configuration but the segment. Its only argument is its epoch.
+ * holds no capability, is left with the system calls of its loop, and reads no configuration but the
+ * segment. Its only argument is its epoch.
  * @module
  */
 import { LAYOUT_BYTES, Layout } from '../shm/layout.ts';
 import { sealProcess } from '../sys/capabilities.ts';
 import { SharedMemory } from '../sys/memory.ts';
+import { confineProcess } from '../sys/seccomp.ts';
 import { Loop } from './loop.ts';
 
 const SEGMENT_FD = 3;
@@ -15,4 +17,8 @@ const PARENT_FD = 5;
 
 sealProcess();
 const memory = SharedMemory.open(SEGMENT_FD, LAYOUT_BYTES);
-new Loop(new Layout(memory.buffer), WAKE_FD, PARENT_FD).run(Number(process.argv[2]));
+const loop = new Loop(new Layout(memory.buffer), WAKE_FD, PARENT_FD);
+// Everything is open and loaded: from here on packets of strangers are read, and nothing but the
+// loop's own calls is left. Whether it is in force the kernel itself says (see `fanway status`).
+confineProcess();
+loop.run(Number(process.argv[2]));

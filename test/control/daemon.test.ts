@@ -85,7 +85,7 @@ t.test('notifyManager() reaches a datagram socket, plain and abstract', async (t
 
 t.test('LoopWatch gives every data process its time, however often it is asked', async (t) => {
   const one = (pid: number, heartbeat: number, alive = true) => {
-    return { restarts: 0, offloads: {}, lastError: '', pid, heartbeat, alive };
+    return { restarts: 0, offloads: {}, lastError: '', confinementGaps: [], pid, heartbeat, alive };
   };
   const watch = new LoopWatch();
   t.equal(watch.look([], 0, 2000), true, 'no link, no loop');

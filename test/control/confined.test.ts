@@ -1,0 +1,40 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import t from 'tap';
+import { Lab } from '../../src/demo/lab.ts';
+import { skipWithoutTun } from '../netns/privileges.ts';
+import { until } from '../support/patience.ts';
+import { fanway, statusOf } from './lab-router.ts';
+
+const skip = skipWithoutTun();
+const seccomp = /^Seccomp:/m.test(readFileSync('/proc/self/status', 'utf8'));
+
+t.test(
+  'a data process is confined in every thread, and so is its successor',
+  { skip },
+  async (t) => {
+    const lab = await Lab.create({ hosts: 1 });
+    t.teardown(() => lab.close());
+    const host = lab.host(0);
+    t.equal((await fanway(host, 'up', '250', 'eth0/16')).code, 0);
+    let last = 0;
+    for (const what of ['the first', 'its successor']) {
+      const { processes } = await until(`${what} runs`, 10_000, async () => {
+        const status = await statusOf(host);
+        const pid = status.processes[0]?.pid ?? 0;
+        return pid !== 0 && pid !== last && status.processes[0]?.alive === true && status;
+      });
+      const [{ pid, confinementGaps } = { pid: 0, confinementGaps: [''] }] = processes;
+      const lacking = seccomp ? [] : ['no filter of system calls'];
+      t.same(confinementGaps, lacking, `${what}: nothing is missing`);
+      const threads = readdirSync(`/proc/${pid}/task`);
+      t.ok(threads.length > 1, `${threads.length} threads`);
+      for (const thread of threads) {
+        const text = readFileSync(`/proc/${pid}/task/${thread}/status`, 'utf8');
+        t.match(text, /^CapBnd:\s*0+$/m, 'bounding set empty');
+        t.match(text, /^NoNewPrivs:\s*1$/m, 'no new privileges');
+      }
+      last = pid;
+      process.kill(pid, 'SIGKILL');
+    }
+  },
+);

@@ -1,0 +1,60 @@
+/**
+ * A process that confines itself and then tries what it should not be able to do, in its first
+ * thread and in one that was there before the filter. Harmless wherever the filter does not hold.
+ */
+import { isMainThread, parentPort, Worker } from 'node:worker_threads';
+import { sealProcess } from '../../src/sys/capabilities.ts';
+import { addressOf, errno, errnoName, libc } from '../../src/sys/libc.ts';
+import { confineProcess } from '../../src/sys/seccomp.ts';
+
+const AF_UNIX = 1;
+const AF_INET = 2;
+const SOCK_STREAM = 1;
+const CLONE_NEWUSER = 0x1000_0000;
+const PTRACE_TRACEME = 0;
+const GETPPID = process.arch === 'arm64' ? 173 : 110;
+const PTRACE = process.arch === 'arm64' ? 117 : 101;
+const KILL = process.arch === 'arm64' ? 129 : 62;
+const EXECVE = process.arch === 'arm64' ? 221 : 59;
+
+function said(result: number): string {
+  return result === -1 ? errnoName(errno()) : 'ok';
+}
+
+function tryAll(): Record<string, string> {
+  const page = new Uint8Array(64);
+  return {
+    'open a file': said(libc.open('/etc/hostname', 0, 0)),
+    'open a socket to a process here': said(libc.socket(AF_UNIX, SOCK_STREAM, 0)),
+    'open a socket to elsewhere': said(libc.socket(AF_INET, SOCK_STREAM, 0)),
+    'make a namespace': said(libc.unshare(CLONE_NEWUSER)),
+    'make a device': said(libc.ioctl(0, 0x4004_54ca, addressOf(page))),
+    'trace another process': said(libc.syscall(PTRACE, PTRACE_TRACEME, 0, 0, 0, 0)),
+    'signal another process': said(libc.syscall(KILL, process.pid, 0, 0, 0, 0)),
+    // No program of that name: without the filter the answer is ENOENT.
+    'run another program': said(libc.syscall(EXECVE, addressOf(page), 0, 0, 0, 0)),
+    'ask who is above': said(libc.syscall(GETPPID, 0, 0, 0, 0, 0)),
+    'change an attribute': said(libc.prctl(15, addressOf(page), 0, 0, 0)),
+    'may make memory': said(libc.mmap(0, 4096, 3, 0x22, -1, 0)),
+    'may sleep': said(libc.poll(0, 0, 1)),
+    'may give way': said(libc.sched_yield()),
+  };
+}
+
+if (isMainThread) {
+  const worker = new Worker(new URL(import.meta.url));
+  await new Promise((resolve) => worker.once('message', resolve));
+  sealProcess();
+  const { reason } = confineProcess();
+  const tries = [tryAll()];
+  tries.push(
+    await new Promise((resolve) => {
+      worker.once('message', resolve);
+      worker.postMessage('go');
+    }),
+  );
+  process.stdout.write(JSON.stringify({ reason, tries }), () => process.exit(0));
+} else {
+  parentPort?.once('message', () => parentPort?.postMessage(tryAll()));
+  parentPort?.postMessage('here');
+}
