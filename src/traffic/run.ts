@@ -109,7 +109,7 @@ export function startTraffic<K extends Kind>(
   place: Place,
   kind: K,
   options: TrafficOptions,
-  timeoutMs = 30_000,
+  timeoutMs = 120_000,
 ): TrafficProcess<K> {
   const args = [join(distDirectory(), 'traffic.js'), kind];
   for (const [name, value] of Object.entries(options)) {
@@ -182,7 +182,7 @@ export async function runUdpPair(
   },
 ): Promise<{ sent: ReportOf<'udp-send'>; received: ReportOf<'udp-receive'> }> {
   const { port, size, flows } = options;
-  const timeoutMs = ((options.seconds ?? 1) + 15) * 1000;
+  const timeoutMs = ((options.seconds ?? 1) + 60) * 1000;
   const receiver = startTraffic(
     path.to,
     'udp-receive',
@@ -217,7 +217,7 @@ export async function runEcho(
   targets: readonly string[],
   options: { count?: number; interval?: number; timeout?: number; size?: number; seconds?: number },
 ): Promise<ReportOf<'echo'>> {
-  const program = startTraffic(from, 'echo', { targets: targets.join(','), ...options }, 60_000);
+  const program = startTraffic(from, 'echo', { targets: targets.join(','), ...options }, 180_000);
   try {
     return await program.result;
   } finally {

@@ -4,7 +4,7 @@ import { skipWithoutTun } from '../netns/privileges.ts';
 import { Listening, Talk, talk, twoHosts } from './bench-hosts.ts';
 
 // Real processes on a busy machine.
-t.setTimeout(240_000);
+t.setTimeout(1_200_000);
 
 const skip = skipWithoutTun();
 

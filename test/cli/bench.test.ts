@@ -7,7 +7,7 @@ import { skipWithoutTun } from '../netns/privileges.ts';
 import { checkBalance, FAR_UNDERLAY, Listening, twoHosts } from './bench-hosts.ts';
 
 // Real processes on a busy machine.
-t.setTimeout(240_000);
+t.setTimeout(1_200_000);
 
 const skip = skipWithoutTun();
 

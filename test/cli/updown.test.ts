@@ -12,7 +12,7 @@ import { skipWithoutTun } from '../netns/privileges.ts';
 import { until } from '../support/patience.ts';
 
 // Real processes on a busy machine.
-t.setTimeout(120_000);
+t.setTimeout(1_200_000);
 
 const skip = skipWithoutTun();
 

@@ -11,7 +11,7 @@ import { until } from '../support/patience.ts';
 import { fanway, picture, statusOf } from './lab-router.ts';
 
 // Real processes on a busy machine.
-t.setTimeout(120_000);
+t.setTimeout(1_200_000);
 
 const skip =
   skipWithoutTun() || (findDnsmasq() === undefined && 'dnsmasq is not installed (dnsmasq-base)');

@@ -10,7 +10,7 @@ import { sleep, until } from '../support/patience.ts';
 import { fanway, picture, statusOf } from './lab-router.ts';
 
 // Real processes on a busy machine.
-t.setTimeout(120_000);
+t.setTimeout(1_200_000);
 
 const skip = skipWithoutTun();
 const program = join(distDirectory(), 'fanway.js');

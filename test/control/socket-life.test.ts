@@ -8,7 +8,7 @@ import { skipWithoutTun } from '../netns/privileges.ts';
 import { until } from '../support/patience.ts';
 import { fanway, statusOf } from './lab-router.ts';
 
-t.setTimeout(120_000);
+t.setTimeout(1_200_000);
 
 const skip = skipWithoutTun();
 const FOU_PORT = 5555;

@@ -8,7 +8,7 @@ import { ENCAPSULATIONS, moved, Target } from '../support/target.ts';
 
 const skip = skipWithoutTun();
 t.jobs = 3;
-t.setTimeout(90_000);
+t.setTimeout(1_200_000);
 
 const NAMES = ['not_ect', 'ect1', 'ect0', 'ce'] as const;
 const [N, T1, T0, CE] = [0, 1, 2, 3];

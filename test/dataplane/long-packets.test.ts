@@ -19,7 +19,7 @@ import { FAN } from '../vectors/craft.ts';
 import { viewOf } from '../vectors/hex.ts';
 import { DeviceFile } from './device-file.ts';
 
-t.setTimeout(120_000);
+t.setTimeout(1_200_000);
 
 const skip = await skipWithoutLongPackets();
 

@@ -15,7 +15,7 @@ import {
 import { FRAGMENTS, Wire } from '../support/wire.ts';
 
 const skip = skipWithoutTun();
-t.setTimeout(120_000);
+t.setTimeout(1_200_000);
 
 const BRIDGE = 'fan-test';
 /** The sender's own end, should nobody tell it to stop. */

@@ -21,7 +21,7 @@ import {
 
 const skip = skipWithoutTun();
 t.jobs = 3;
-t.setTimeout(90_000);
+t.setTimeout(1_200_000);
 
 const FLOWS = 128;
 const PACKETS_PER_FLOW = 4;

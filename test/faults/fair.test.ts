@@ -14,7 +14,7 @@ import { skipWithoutTun } from '../netns/privileges.ts';
 import { checkBalance, dataProcess } from './rig.ts';
 
 const skip = skipWithoutTun();
-t.setTimeout(90_000);
+t.setTimeout(1_200_000);
 
 const UNDERLAY = parsePrefix('172.30.0.0/16');
 const LOAD_SECONDS = 3;

@@ -236,11 +236,11 @@ export async function startFlow(
 ) {
   const { rate, seconds, size = 200, port = 7100, flows = 1 } = options;
   const address = formatIpv4(to.address);
-  const timeoutMs = (seconds + 20) * 1000;
+  const timeoutMs = (seconds + 100) * 1000;
   const receiver = startTraffic(
     to,
     'udp-receive',
-    { listen: address, port, size, flows, seconds: seconds + 15 },
+    { listen: address, port, size, flows, seconds: seconds + 90 },
     timeoutMs,
   );
   await receiver.ready;

@@ -142,7 +142,7 @@ export function fuzz(
   parser: (view: DataView, length: number) => boolean,
   options: FuzzOptions = {},
 ): FuzzReport {
-  const { runs = 1_000_000, budgetMs = 20_000 } = options;
+  const { runs = 1_000_000, budgetMs = 600_000 } = options;
   const seed = options.seed ?? (Number(process.env['FANWAY_FUZZ_SEED']) || Date.now() >>> 0);
   const mutator = new Mutator(seed, seeds);
   // One view for every length: making a million of them would be most of the time.

@@ -100,8 +100,8 @@ t.test('an error is one line that fits, whatever it says', async (t) => {
   t.ok(line.length < LINE_BYTES_MAX);
 });
 
-t.test('LineReader cuts lines wherever chunks end', async () => {
-  fc.assert(
+t.test('LineReader cuts lines wherever chunks end', async (t) => {
+  const result = fc.check(
     fc.property(
       fc.array(fc.stringMatching(/^[ -~]{0,40}$/), { maxLength: 8 }),
       fc.array(fc.integer({ min: 1, max: 20 }), { minLength: 1, maxLength: 20 }),
@@ -118,6 +118,7 @@ t.test('LineReader cuts lines wherever chunks end', async () => {
       },
     ),
   );
+  t.notOk(result.failed, fc.defaultReportMessage(result) ?? '');
 });
 
 t.test('LineReader refuses what is no line', async (t) => {
@@ -131,8 +132,8 @@ t.test('LineReader refuses what is no line', async (t) => {
   t.throws(() => reader.take(ascii('x')), ProtocolError, 'endless');
 });
 
-t.test('any bytes end in lines or in a ProtocolError', async () => {
-  fc.assert(
+t.test('any bytes end in lines or in a ProtocolError', async (t) => {
+  const result = fc.check(
     fc.property(fc.uint8Array({ maxLength: 400 }), (bytes) => {
       try {
         for (const line of new LineReader().take(bytes)) {
@@ -148,4 +149,5 @@ t.test('any bytes end in lines or in a ProtocolError', async () => {
       }
     }),
   );
+  t.notOk(result.failed, fc.defaultReportMessage(result) ?? '');
 });

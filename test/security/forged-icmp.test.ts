@@ -9,7 +9,7 @@ import { carry, type Ground, innerUdp } from '../support/probes.ts';
 import { type Encapsulation, moved, Target } from '../support/target.ts';
 
 const skip = skipWithoutTun();
-t.setTimeout(90_000);
+t.setTimeout(1_200_000);
 
 const OVERHEAD_BYTES: Readonly<Record<Encapsulation, number>> = { vxlan: 50, fou: 28, ipip: 20 };
 const SHIM_BYTES: Readonly<Record<Encapsulation, number>> = { vxlan: 30, fou: 8, ipip: 0 };

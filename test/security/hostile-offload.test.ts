@@ -12,7 +12,7 @@ import { moved, Target } from '../support/target.ts';
 
 const skip = skipWithoutTun();
 t.jobs = 3;
-t.setTimeout(90_000);
+t.setTimeout(1_200_000);
 
 const SOL_PACKET = 263;
 const PACKET_VNET_HDR = 15;

@@ -3,7 +3,7 @@ import { battery } from '../../bench/battery.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 
 const skip = skipWithoutTun();
-t.setTimeout(90_000);
+t.setTimeout(1_200_000);
 
 t.test('the same datagrams against the kernel and against fanway', { skip }, async (t) => {
   const table = await battery.run(() => undefined);

@@ -18,7 +18,7 @@ import {
 } from '../support/target.ts';
 
 const skip = skipWithoutTun();
-t.setTimeout(110_000);
+t.setTimeout(1_200_000);
 
 /**
  * What tunneltester asks of a tunnel that it does not belong to, as inner packets: does it reply,
