@@ -3,35 +3,40 @@
  * @module
  */
 import { callRouter } from '../control/admin-client.ts';
+import type { Placed } from '../control/gossip/announced.ts';
 import { RunDirectory } from '../control/run-directory.ts';
 import { ExitCode, usageError } from '../errors.ts';
-import { printJson, takeFlags, type Verb } from './verb.ts';
+import { type FlagSpec, printJson, takeFlags, type Verb } from './verb.ts';
 
 /** Both verbs differ in a word. */
 function verb(of: {
   name: 'announce' | 'withdraw';
   summary: string;
   examples: Verb['examples'];
-  text: (prefix: string, link: string) => string;
+  force?: string;
+  text: (placed: Placed) => string;
 }): Verb {
   return {
     name: of.name,
     summary: of.summary,
-    usage: [`${of.name} ADDRESS|PREFIX... [--json]`],
-    options: [['--json', 'print what was done as JSON']],
+    usage: [`${of.name} ADDRESS|PREFIX... ${of.force === undefined ? '' : '[--force] '}[--json]`],
+    options: [
+      ...(of.force === undefined ? [] : [['--force', of.force] satisfies [string, string]]),
+      ['--json', 'print what was done as JSON'],
+    ],
     examples: of.examples,
     async run(args, io) {
-      const { flags, rest } = takeFlags(args, { '--json': 'switch' });
+      const spec: FlagSpec = { '--json': 'switch' };
+      if (of.force !== undefined) spec['--force'] = 'switch';
+      const { flags, rest } = takeFlags(args, spec);
       if (rest.length === 0) {
         throw usageError('usage', `name an address or a prefix: fanway ${of.name} 250.1.27.10`);
       }
       const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
-      const done = (await callRouter(run, `/v1/gossip/${of.name}`, { prefixes: rest })) as {
-        prefix: string;
-        link: string;
-      }[];
+      const body = { prefixes: rest, force: flags.has('--force') };
+      const done = (await callRouter(run, `/v1/gossip/${of.name}`, body)) as Placed[];
       if (flags.has('--json')) printJson(io, done);
-      else for (const { prefix, link } of done) io.out(`${of.text(prefix, link)}\n`);
+      else for (const placed of done) io.out(`${of.text(placed)}\n`);
       return ExitCode.Ok;
     },
   };
@@ -44,12 +49,14 @@ export const announce: Verb = verb({
     ['fanway announce 250.1.27.10', 'a workload that moved here, with its address'],
     ['fanway announce 250.1.27.64/26', 'all of a prefix; the longest match wins'],
   ],
-  text: (prefix, link) => `${prefix}: announced in ${link}`,
+  force: 'although it is a slice, a part of one or a gateway of a host that lives',
+  text: ({ prefix, link, from }) =>
+    `${prefix}: announced in ${link}${from === '' ? '' : `; taken from ${from}`}`,
 });
 
 export const withdraw: Verb = verb({
   name: 'withdraw',
   summary: 'take back what announce told',
   examples: [['fanway withdraw 250.1.27.10', 'it is again where the arithmetic has it']],
-  text: (prefix) => `${prefix}: withdrawn`,
+  text: ({ prefix }) => `${prefix}: withdrawn`,
 });

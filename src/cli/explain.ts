@@ -6,6 +6,7 @@
 import { parseOverlay, parseUnderlay } from '../config/schema.ts';
 import { ValueError } from '../config/value.ts';
 import { callRouter } from '../control/admin-client.ts';
+import type { AnnouncerJson } from '../control/gossip/views.ts';
 import { readSnapshot } from '../control/read-snapshot.ts';
 import { openHost } from '../control/real-host.ts';
 import { isResolved, resolveUnderlay } from '../control/resolve.ts';
@@ -26,20 +27,53 @@ export type Explanation = {
   host: string;
   local: boolean;
   role: 'container' | 'gateway' | 'network' | 'broadcast' | 'outside';
+  /** Whether the host follows from the address, or from what a member announces. */
+  source: 'arithmetic' | 'announcement';
+  /** Who announces it, null when nobody does or no router was asked. */
+  announced: { prefix: string; owner: string; name: string } | null;
   text: string;
 };
 
 /** `local` is −1 where no address of this host is meant, `name` '' where no fan runs. */
 type Fan = { map: FanMap; local: number; name: string };
 
+const PLAIN = { source: 'arithmetic', announced: null } as const;
+
+/** The fan that an address is in: the longest overlay wins. */
+function fanOf(address: number, fans: readonly Fan[]): Fan | undefined {
+  return fans
+    .filter((fan) => contains(fan.map.overlay, address))
+    .sort((a, b) => b.map.overlay.length - a.map.overlay.length)[0];
+}
+
+/** The same once a member has announced the address: that is where packets go. */
+export function explainAnnounced(plain: Explanation, by: AnnouncerJson, fan: Fan): Explanation {
+  const { prefix, owner, name, host } = by;
+  const local = host === formatIpv4(fan.local);
+  return {
+    ...plain,
+    ...{ host, local, source: 'announcement', announced: { prefix, owner, name } },
+    text: `${plain.address} is announced (${prefix}) by ${name} (${owner}), ${local ? 'this host' : `host ${host}`}, and goes there; by arithmetic: ${plain.text}`,
+  };
+}
+
+/** What the table of the running router has for an address of a fan of its own. */
+async function announcerOf(
+  address: number,
+  fan: Fan | undefined,
+  run: RunDirectory,
+): Promise<AnnouncerJson | null> {
+  if (fan === undefined || fan.name === '') return null;
+  const body = { address, link: fan.name };
+  return (await callRouter(run, '/v1/gossip/announcer', body)) as AnnouncerJson | null;
+}
+
 /** What a fan says about an address (u32); the longest overlay wins. */
 export function explainAddress(address: number, fans: readonly Fan[]): Explanation {
   const shown = formatIpv4(address);
-  const fan = fans
-    .filter((fan) => contains(fan.map.overlay, address))
-    .sort((a, b) => b.map.overlay.length - a.map.overlay.length)[0];
+  const fan = fanOf(address, fans);
   if (fan === undefined) {
-    const base = { address: shown, overlay: '', slice: '', host: '', local: false };
+    const base = { address: shown, overlay: '', slice: '', host: '', local: false, ...PLAIN };
     return { ...base, role: 'outside', text: `${shown} is in no fan of this host` };
   }
   const peer = peerOf(fan.map, address);
@@ -63,6 +97,7 @@ export function explainAddress(address: number, fans: readonly Fan[]): Explanati
     host: formatIpv4(peer),
     local,
     role,
+    ...PLAIN,
     text: `${shown} is in fan ${formatPrefix(fan.map.overlay)}, slice ${formatPrefix(slice)} of ${where}: ${what}`,
   };
 }
@@ -125,6 +160,11 @@ export const explain: Verb = {
           ? await fansNow(run)
           : [await fanFromWords(overlay, underlay, run)];
       explanation = explainAddress(address, fans);
+      const fan = fanOf(address, fans);
+      const announcer = await announcerOf(address, fan, run);
+      if (announcer !== null && fan !== undefined) {
+        explanation = explainAnnounced(explanation, announcer, fan);
+      }
     } catch (error) {
       if (error instanceof ValueError || codeOf(error) === 'ERR_IPV4') {
         throw usageError('usage', messageOf(error));

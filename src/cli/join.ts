@@ -4,21 +4,33 @@
  */
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { type GossipSettings, parseSeed } from '../config/gossip.ts';
+import {
+  formatSeed,
+  type GossipSettings,
+  parseSeed,
+  STATE_DIRECTORY_DEFAULT,
+} from '../config/gossip.ts';
 import { findSetting, parseValue } from '../config/schema.ts';
 import { ValueError } from '../config/value.ts';
 import { callRouter } from '../control/admin-client.ts';
 import type { GossipStatus } from '../control/gossip/views.ts';
 import { RunDirectory } from '../control/run-directory.ts';
+import type { RouterStatus } from '../control/status.ts';
 import { startRouter, waitReady } from '../control/supervise.ts';
-import { codeOf, ExitCode, usageError } from '../errors.ts';
+import { codeOf, ExitCode, refusedError, usageError } from '../errors.ts';
 import { Keyring } from '../gossip/keyring.ts';
 import { SEEDS_MAX } from '../limits.ts';
 import { waitEnd } from './down.ts';
+import { sameNamesText, silentSeedsText } from './gossip-text.ts';
 import { KEY_FILE_DEFAULT, readKeyFile } from './keys.ts';
 import { requireNetAdmin } from './privilege.ts';
+import { counted } from './quantities.ts';
 import { cleanUp } from './up.ts';
 import { noMore, printJson, takeFlags, type Verb } from './verb.ts';
+
+/** A seed that is there answers within a few round trips. */
+const ANSWER_MS = 2000;
+const ANSWER_POLL_MS = 50;
 
 /** The settings that have a flag, and the field each is. */
 const FLAGS = {
@@ -82,17 +94,36 @@ async function askRouter(
   if (existsSync(KEY_FILE_DEFAULT)) {
     return { ...(await ask(await readKeyFile(KEY_FILE_DEFAULT))), madeKey: undefined };
   }
+  const [seed] = settings.seeds ?? [];
+  if (seed !== undefined) {
+    throw refusedError(
+      'no-key',
+      `there is a seed and no key: a key made here would begin another cluster. Copy the one of a member, say: ssh root@${seed.host} cat ${STATE_DIRECTORY_DEFAULT}/gossip.key | fanway join ${formatSeed(seed)} --key -`,
+    );
+  }
   const keys = Keyring.generate(randomBytes).format();
   return { ...(await ask(keys)), madeKey: keys };
+}
+
+/** How gossip stands once every seed has answered, or had time to. */
+async function seedsAnswered(run: RunDirectory): Promise<GossipStatus | null> {
+  const deadline = performance.now() + ANSWER_MS;
+  for (;;) {
+    const { gossip } = (await callRouter(run, '/v1/status')) as RouterStatus;
+    if (gossip?.seeds.some(({ answered }) => !answered) !== true) return gossip;
+    if (performance.now() > deadline) return gossip;
+    await new Promise((resolve) => setTimeout(resolve, ANSWER_POLL_MS));
+  }
 }
 
 function joinedText(answer: JoinAnswer & { madeKey: string | undefined }): string {
   const { status, outcome, madeKey } = answer;
   const lines = [
     outcome === 'extended'
-      ? `${status.name}: ${status.seeds.length} seeds now`
+      ? `${status.name}: ${counted(status.seeds.length, 'seed')} now`
       : `${status.name}: joined as ${status.id}, port ${status.port} (UDP and TCP)`,
   ];
+  lines.push(...silentSeedsText(status.seeds), ...sameNamesText(status.sameNames));
   if (status.plaintext) lines.push('PLAINTEXT: whoever reaches the port is a member');
   if (madeKey !== undefined) {
     const at = status.endpoints[0]?.replace(/:7946$/, '') ?? 'this host';
@@ -159,6 +190,7 @@ export const join: Verb = {
     }
     try {
       const answer = await askRouter(run, settings, file);
+      answer.status = (await seedsAnswered(run)) ?? answer.status;
       if (flags.has('--json')) printJson(io, answer);
       else io.out(joinedText(answer));
     } catch (error) {

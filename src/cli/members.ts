@@ -3,10 +3,12 @@
  * @module
  */
 import { callRouter } from '../control/admin-client.ts';
+import { sameNames } from '../control/gossip/names.ts';
 import type { MemberEvent, MemberJson } from '../control/gossip/views.ts';
 import { RunDirectory } from '../control/run-directory.ts';
 import { ExitCode } from '../errors.ts';
 import { renderTable } from '../measure/table.ts';
+import { sameNamesText } from './gossip-text.ts';
 import { timeText } from './quantities.ts';
 import { type Io, noMore, printJson, takeFlags, type Verb } from './verb.ts';
 
@@ -37,7 +39,8 @@ export function membersText(members: readonly MemberJson[]): string {
     String(member.epoch),
     member.id,
   ]);
-  return `${renderTable(COLUMNS, rows)}\n`;
+  const same = sameNamesText(sameNames(members));
+  return `${[renderTable(COLUMNS, rows), ...same].join('\n')}\n`;
 }
 
 /** One change as a line. */

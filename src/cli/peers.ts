@@ -3,10 +3,12 @@
  * @module
  */
 import { callRouter } from '../control/admin-client.ts';
-import type { MemberJson } from '../control/gossip/views.ts';
+import type { MemberJson, SeedJson } from '../control/gossip/views.ts';
 import { RunDirectory } from '../control/run-directory.ts';
+import type { RouterStatus } from '../control/status.ts';
 import { ExitCode } from '../errors.ts';
 import { type Column, renderTable } from '../measure/table.ts';
+import { silentSeedsText } from './gossip-text.ts';
 import { percentText, timeText } from './quantities.ts';
 import { noMore, printJson, takeFlags, type Verb } from './verb.ts';
 
@@ -19,8 +21,14 @@ const COLUMNS: readonly Column[] = [
 ];
 
 /** The peers as a table. */
-export function peersText(peers: readonly MemberJson[]): string {
-  if (peers.length === 0) return 'no peers: fanway join HOST tells where one is\n';
+export function peersText(peers: readonly MemberJson[], seeds: readonly SeedJson[] = []): string {
+  const silent = silentSeedsText(seeds)
+    .map((line) => `${line}\n`)
+    .join('');
+  if (peers.length === 0) {
+    const advice = seeds.length === 0 ? ': fanway join HOST tells where one is' : '';
+    return `no peers${advice}\n${silent}`;
+  }
   const rows = peers.map((peer) => [
     peer.name,
     peer.state,
@@ -32,7 +40,12 @@ export function peersText(peers: readonly MemberJson[]): string {
     peer.lastHeardMs === null ? '-' : `${timeText(peer.lastHeardMs)} ago`,
     peer.version,
   ]);
-  return `${renderTable(COLUMNS, rows)}\n`;
+  return `${renderTable(COLUMNS, rows)}\n${silent}`;
+}
+
+/** Where this host was told to look for members; none without gossip. */
+async function seedsOf(run: RunDirectory): Promise<SeedJson[]> {
+  return ((await callRouter(run, '/v1/status')) as RouterStatus).gossip?.seeds ?? [];
 }
 
 export const peers: Verb = {
@@ -51,7 +64,7 @@ export const peers: Verb = {
     const members = (await callRouter(run, '/v1/gossip/members')) as MemberJson[];
     const others = members.filter((member) => !member.self);
     if (flags.has('--json')) printJson(io, others);
-    else io.out(peersText(others));
+    else io.out(peersText(others, await seedsOf(run)));
     return ExitCode.Ok;
   },
 };

@@ -22,3 +22,8 @@ export function timeText(ms: number | null): string {
 export function percentText(share: number): string {
   return `${Math.round(share * 100)} %`;
 }
+
+/** How many of something: `1 seed`, `2 seeds`. */
+export function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}

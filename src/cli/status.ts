@@ -7,6 +7,7 @@ import type { GossipStatus } from '../control/gossip/views.ts';
 import { RunDirectory } from '../control/run-directory.ts';
 import type { LinkStatus, RouterStatus } from '../control/status.ts';
 import { ExitCode } from '../errors.ts';
+import { shortList, troubleText } from './gossip-text.ts';
 import { noMore, printJson, takeFlags, type Verb } from './verb.ts';
 
 function linkText(link: LinkStatus): string[] {
@@ -58,7 +59,7 @@ function alarm(text: string, color: boolean): string {
 }
 
 function gossipText(gossip: GossipStatus, color: boolean): string[] {
-  const { state, reason, name, id, epoch, label, port, members, keys, seeds } = gossip;
+  const { state, reason, name, id, epoch, label, port, members, keys } = gossip;
   const lines = [`gossip: ${state}${reason === '' ? '' : ` (${reason})`}`];
   if (gossip.plaintext) {
     lines.push(`  ${alarm('PLAINTEXT: whoever reaches the port is a member', color)}`);
@@ -70,22 +71,13 @@ function gossipText(gossip: GossipStatus, color: boolean): string[] {
     ...(used === undefined ? [] : [`  key ${used} in use, ${keys.length} accepted`]),
     `  members: ${members.alive} alive, ${members.suspect} suspect, ${members.dead} dead, ${members.left} left; table ${gossip.hash}`,
     ...(gossip.announced.length === 0 ? [] : [`  announces ${shortList(gossip.announced)}`]),
-    ...seeds
-      .filter(({ error }) => error !== '')
-      .map(({ seed, error }) => `  seed ${seed}: ${error}`),
+    ...troubleText(gossip).map((line) => `  ${line}`),
     ...gossip.conflicts.map(
       ({ what, subject, winner, loser }) =>
         `  ${alarm('CONFLICT', color)}: ${what} ${subject} is claimed by ${winner.name} (${winner.id}), which has it, and ${loser.name} (${loser.id})`,
     ),
   );
   return lines;
-}
-
-const LIST_SHOWN_MAX = 8;
-
-function shortList(texts: readonly string[]): string {
-  const more = texts.length - LIST_SHOWN_MAX;
-  return `${texts.slice(0, LIST_SHOWN_MAX).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
 }
 
 function processText(process: RouterStatus['processes'][number]): string {

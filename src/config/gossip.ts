@@ -3,6 +3,7 @@
  * `fanway join`, before they meet a host.
  * @module
  */
+import { isDeepStrictEqual } from 'node:util';
 import { refusedError } from '../errors.ts';
 import { SEEDS_MAX } from '../limits.ts';
 import { formatIpv4, isMartianIpv4, parseIpv4 } from '../net/ipv4.ts';
@@ -156,4 +157,17 @@ export function parsePath(key: string, text: string): string {
     throw new ValueError(`${key} is an absolute path, not ${quote(text)}`);
   }
   return text;
+}
+
+/** Running settings with more seeds. @throws FanwayError when anything else is another. */
+export function extendedSettings(
+  now: GossipSettings,
+  given: Partial<GossipSettings>,
+): GossipSettings {
+  const { seeds = [], ...rest } = given;
+  if (!isDeepStrictEqual({ ...now, ...rest }, now)) {
+    throw refusedError('joined', 'gossip runs here with other settings: fanway leave ends it');
+  }
+  const all = joinSeeds(now.seeds, seeds);
+  return { ...now, seeds: all };
 }

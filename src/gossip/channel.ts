@@ -6,6 +6,7 @@
 import { EnvelopeFault } from '../wire/gossip/envelope.ts';
 import type { Endpoint, NodeId } from '../wire/gossip/types.ts';
 import type { GossipCounter } from './counters.ts';
+import type { Refusal } from './notices.ts';
 
 /** A payload that was found right, and whose it is. */
 export type Opened = { sender: NodeId; payload: Uint8Array };
@@ -22,6 +23,8 @@ export type Channel = {
   open(from: Endpoint, datagram: Uint8Array): Opened | undefined;
   /** Whether a connection from this IPv4 address may be looked at now. */
   admit(address: number): boolean;
+  /** Whose datagrams are refused lately, and why. */
+  refusals(): Refusal[];
   /** Our end of a connection that we opened, to a node that must be `peer`. */
   connect(to: Endpoint, peer: NodeId): ChannelStream;
   /** Our end of a connection that somebody else opened. */

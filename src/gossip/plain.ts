@@ -32,7 +32,7 @@ import type { Counters, GossipCounter } from './counters.ts';
 import { CHALLENGE_BYTES } from './handshake.ts';
 import { NO_KEY } from './keyring.ts';
 import { PAYLOAD_BYTES_MAX } from './limits.ts';
-import { type Notice, Notices } from './notices.ts';
+import { type Notice, Notices, type Refusal } from './notices.ts';
 import { pad, unpad } from './padding.ts';
 import { Strangers } from './strangers.ts';
 
@@ -112,6 +112,10 @@ export class PlainChannel implements Channel {
     if (this.#strangers.admit(address, this.#options.nowMs())) return true;
     this.#refuse('sealed.limited.strangers');
     return false;
+  }
+
+  refusals(): Refusal[] {
+    return this.#notices.refusals(this.#options.nowMs());
   }
 
   connect(_to: Endpoint, peer: NodeId): ChannelStream {

@@ -29,7 +29,7 @@ import {
 } from './handshake.ts';
 import type { ClusterKey, Keyring } from './keyring.ts';
 import { PAYLOAD_BYTES_MAX } from './limits.ts';
-import { type Notice, Notices } from './notices.ts';
+import { type Notice, Notices, type Refusal } from './notices.ts';
 import { type Authentic, Opener } from './opener.ts';
 import { pad, unpad } from './padding.ts';
 import { Verdict } from './replay.ts';
@@ -155,6 +155,10 @@ export class Secure implements Channel {
 
   admit(address: number): boolean {
     return this.#opener.admit(address, this.#options.nowMs());
+  }
+
+  refusals(): Refusal[] {
+    return this.#notices.refusals(this.#options.nowMs());
   }
 
   connect(_to: Endpoint, peer: NodeId): ChannelStream {

@@ -105,6 +105,16 @@ t.test('tables and times as people read them', async (t) => {
     ].join('\n'),
   );
   t.match(peersText([]), /fanway join/);
+  const seed = { seed: 'host-z', addresses: ['10.0.0.1'], error: '', answered: false, reason: '' };
+  t.match(
+    peersText([], [seed]),
+    /^no peers\n1 seed, no answer yet: host-z: is its port open .*fanway status over there says so\n$/,
+  );
+  t.match(peersText([member], [{ ...seed, answered: true }]), /0\.1\.0 *\n$/);
+  t.match(
+    membersText([member, { ...member, id: 'c' }]),
+    /\n2 members are called host-b \(b+, c\): .*--name ANOTHER\n$/,
+  );
   const unknown = { ...member, name: '', underlay: '', rttMs: null, lastHeardMs: null };
   t.match(membersText([{ ...member, self: true }, unknown]), /^\* {2}host-b .*\n {3}- /m);
   t.equal(
@@ -138,7 +148,14 @@ t.test('status shows plaintext and conflicts in red', async (t) => {
   const gossip: GossipStatus = {
     ...{ state: 'up', reason: '', id: 'a'.repeat(32), name: 'host-a', label: 'fanway', epoch: 1 },
     ...{ port: 7946, endpoints: [], plaintext: true, keys: [], announced: [], hash: '00' },
-    seeds: [{ seed: 'host-z', addresses: [], error: 'no such name' }],
+    seeds: [
+      { seed: 'host-z', addresses: [], error: 'no such name', answered: false, reason: '' },
+      { seed: '10.0.0.9', addresses: ['10.0.0.9'], error: '', answered: false, reason: 'ONE' },
+      { seed: '10.0.0.8', addresses: ['10.0.0.8'], error: '', answered: true, reason: '' },
+    ],
+    taken: [{ prefix: '250.0.28.1/32', link: 'fan-250-0-28', owner: 'b', name: 'host-b' }],
+    sameNames: [{ name: 'twin', ids: ['c', 'd'] }],
+    refused: [{ address: '10.0.0.9', cause: 'unknown-key', reason: 'TWO', count: 1, ageMs: 5000 }],
     members: { alive: 2, suspect: 0, dead: 1, left: 0 },
     conflicts: [
       {
@@ -159,7 +176,10 @@ t.test('status shows plaintext and conflicts in red', async (t) => {
     'CONFLICT: fan-slice 250.0.28.0/24 is claimed by host-a (a), which has it, and host-b',
   );
   t.match(text, 'members: 2 alive, 0 suspect, 1 dead, 0 left');
-  t.match(text, 'seed host-z: no such name');
+  t.match(text, '2 seeds, no answer yet: host-z (no such name), 10.0.0.9: ONE');
+  t.match(text, '250.0.28.1/32 of fan-250-0-28 is announced by host-b (b): ');
+  t.match(text, '2 members are called twin (c, d): ');
+  t.match(text, 'refused, 1 datagram, the last 5 s ago: TWO');
   t.notMatch(text, '\u001b', 'no colours for programs');
   const red = statusText(status, true);
   t.match(red, '\u001b[1;31mPLAINTEXT: whoever reaches the port is a member\u001b[0m');

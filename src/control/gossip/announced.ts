@@ -4,6 +4,7 @@
  * @module
  */
 import { refusedError, usageError } from '../../errors.ts';
+import type { EntryEvent } from '../../gossip/api.ts';
 import { ITEMS_PER_OWNER_MAX } from '../../gossip/limits.ts';
 import type { GossipNode } from '../../gossip/node.ts';
 import { parseIpv4 } from '../../net/ipv4.ts';
@@ -15,11 +16,24 @@ import {
   type Prefix,
   parsePrefix,
 } from '../../net/prefix.ts';
-import { ItemKind } from '../../wire/gossip/types.ts';
+import { ItemKind, type NodeId } from '../../wire/gossip/types.ts';
 import type { LinkSpec } from '../link-spec.ts';
 
-/** A prefix and the link that it belongs to; '' = none that is up. */
-export type Placed = { prefix: string; link: string };
+/**
+ * A prefix and the link that it belongs to; '' = none that is up. `from` is the living host that it
+ * was taken from by force, '' for none.
+ */
+export type Placed = { prefix: string; link: string; from: string };
+
+/** Where a prefix belongs; `from` says whom each was taken from, by its text. */
+export function placed(
+  prefix: Prefix,
+  specs: readonly LinkSpec[],
+  from: ReadonlyMap<string, string>,
+): Placed {
+  const text = formatPrefix(prefix);
+  return { prefix: text, link: linkOf(prefix, specs)?.name ?? '', from: from.get(text) ?? '' };
+}
 
 /** In one call: a body of the admin socket holds no more. */
 export const ANNOUNCE_CALL_MAX = 2048;
@@ -110,11 +124,17 @@ export class Announced {
     for (const text of texts) this.#prefixes.delete(text);
   }
 
-  /** Another host has it now, and the node knows. @returns whether it was announced here. */
-  lost(prefix: Prefix, vni: number): boolean {
-    const text = formatPrefix(prefix);
+  /**
+   * What of this host's announcements another host has taken over by a change of the table, as text.
+   * It is no longer announced here.
+   */
+  movedOn(change: EntryEvent, self: NodeId | undefined): string | undefined {
+    if (change.type !== 'set' || change.item.kind !== ItemKind.Prefix) return undefined;
+    if (change.before !== self || change.owner === self) return undefined;
+    const { address, length, vni } = change.item;
+    const text = formatPrefix({ address, length });
     this.#told.delete(`${text} ${vni}`);
-    return this.#prefixes.delete(text);
+    return this.#prefixes.delete(text) ? text : undefined;
   }
 
   /** Makes what the node announces that part of it which belongs to links that are up. */

@@ -3,8 +3,9 @@
  * asks later.
  * @module
  */
-import type { ConflictEvent, MemberChange } from '../../gossip/api.ts';
+import type { ConflictEvent, MemberChange, MemberView } from '../../gossip/api.ts';
 import type { Log } from '../../log.ts';
+import { sameNames, sameNameText } from './names.ts';
 import type { MemberEvent } from './views.ts';
 
 /** Changes that are kept; older ones are counted as lost. */
@@ -37,11 +38,15 @@ export class EventRing {
   }
 }
 
-/** One line for a change of a member, with the reason. */
-export function logMember({ node, name, from, to, why }: MemberChange, log: Log): void {
+/** One line for a change of a member, with the reason, and one when two have one name now. */
+export function logMember(change: MemberChange, members: readonly MemberView[], log: Log): void {
+  const { node, name, from, to, why } = change;
   const line = `${name === '' ? node : `${name} (${node})`}: ${from} -> ${to}: ${why}`;
   if (to === 'dead' || to === 'suspect') log.warn('members', line);
   else log.info('members', line);
+  if (to !== 'alive') return;
+  const same = sameNames(members).find(({ ids }) => ids.includes(node));
+  if (same !== undefined) log.warn('names', sameNameText(same));
 }
 
 /** One line for a conflict that begins or is over, with both sides. */

@@ -6,29 +6,35 @@
 import { messageOf } from '../../errors.ts';
 import type { GossipNode } from '../../gossip/node.ts';
 import type { Log } from '../../log.ts';
-import { ItemKind } from '../../wire/gossip/types.ts';
+import { ItemKind, type NodeId } from '../../wire/gossip/types.ts';
 import type { MovedPrefix } from '../moved.ts';
 
+/** A moved prefix and who announces it. */
+export type OwnedPrefix = MovedPrefix & { owner: NodeId; ownerName: string };
+
 /** Takes the whole set whenever it is another one. */
-export type ExceptionListener = (moved: readonly MovedPrefix[]) => void;
+export type ExceptionListener = (moved: readonly OwnedPrefix[]) => void;
 
 /** Changes come in bursts: the set is made once they have settled. */
 const SETTLE_MS = 20;
+/** Things that no event tells of (a member's record in the table) are looked at this often. */
+const LOOK_MS = 1000;
 /** Making the set may take a tenth of the time, so a large one is made less often. */
 const SHARE = 10;
 
 /** The moved prefixes as the table has them now. */
-export function movedPrefixes(node: GossipNode): MovedPrefix[] {
+export function movedPrefixes(node: GossipNode): OwnedPrefix[] {
   const entries = [...node.entries({ kind: ItemKind.Prefix })];
   if (entries.length === 0) return [];
   const fans = new Map(node.members().map((member) => [member.id, member.fans]));
-  return entries.flatMap(({ item, owner }) =>
+  return entries.flatMap(({ item, owner, ownerName }) =>
     item.kind === ItemKind.Prefix
       ? [
           {
             prefix: { address: item.address, length: item.length },
             vni: item.vni,
             fans: fans.get(owner) ?? [],
+            ...{ owner, ownerName },
           },
         ]
       : [],
@@ -40,14 +46,20 @@ export class Exceptions {
   readonly #listeners = new Set<ExceptionListener>();
   readonly #log: Log;
   #node: GossipNode | undefined;
-  #moved: readonly MovedPrefix[] = [];
+  #moved: readonly OwnedPrefix[] = [];
   #text = '[]';
   #hash = '';
   #timer: NodeJS.Timeout | undefined;
+  #looking: NodeJS.Timeout | undefined;
   #tookMs = 0;
 
   constructor(log: Log) {
     this.#log = log;
+  }
+
+  /** As the listeners were told last. */
+  get moved(): readonly OwnedPrefix[] {
+    return this.#moved;
   }
 
   /** Calls `listener` now and at each change; returns how to end it. */
@@ -60,6 +72,8 @@ export class Exceptions {
   /** The node whose table counts from now on; undefined = nothing has moved. */
   follow(node: GossipNode | undefined): void {
     this.#node = node;
+    clearInterval(this.#looking);
+    if (node !== undefined) this.#looking = setInterval(() => this.#check(), LOOK_MS).unref();
     this.changed();
   }
 
@@ -75,7 +89,7 @@ export class Exceptions {
   }
 
   /** As {@link changed}, but only when the table has another hash than when this was last asked. */
-  check(): void {
+  #check(): void {
     const hash = this.#node?.summaryHash() ?? '';
     if (hash === this.#hash) return;
     this.#hash = hash;
@@ -101,6 +115,7 @@ export class Exceptions {
 
   close(): void {
     clearTimeout(this.#timer);
+    clearInterval(this.#looking);
     this.#listeners.clear();
   }
 }

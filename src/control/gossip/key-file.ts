@@ -34,7 +34,7 @@ export class KeyFile {
     if (present === undefined) {
       throw refusedError(
         'no-key',
-        `gossip needs a key, and ${path} is not there: fanway keygen makes one, fanway join --key FILE takes it`,
+        `gossip needs a key, and ${path} is not there: on the first host fanway keygen makes one, on any other copy ${path} of a member; fanway join --key FILE (or fanway key add FILE) takes it`,
       );
     }
     return new KeyFile(path, Keyring.parse(present, path));

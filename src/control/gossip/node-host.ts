@@ -12,6 +12,7 @@ import { Counters } from '../../gossip/counters.ts';
 import { makeIdentity, parseIdentity } from '../../gossip/identity.ts';
 import type { Keyring } from '../../gossip/keyring.ts';
 import { GossipNode } from '../../gossip/node.ts';
+import type { Refusal } from '../../gossip/notices.ts';
 import { PlainChannel } from '../../gossip/plain.ts';
 import { Secure } from '../../gossip/secure.ts';
 import { Ed25519Verifier } from '../../gossip/signer.ts';
@@ -26,6 +27,9 @@ import { UdpSocket } from './udp.ts';
 
 /** Should a tick throw, which is a mistake of ours, the next comes after this. */
 const TICK_AGAIN_MS = 1000;
+const SEEDS_REVIEW_MS = 1000;
+/** First byte of 127.0.0.0/8. */
+const LOOPBACK = 127;
 /** How long a node that leaves goes on telling so. */
 const LEAVE_MS = 300;
 
@@ -43,13 +47,14 @@ export class NodeHost {
   readonly id: NodeId;
   readonly epoch: number;
   readonly node: GossipNode;
-  readonly #secure: Secure | undefined;
+  readonly #channel: Channel;
   readonly #sockets: SocketCounters;
   readonly #udp: UdpSocket;
   readonly #streams: Streams;
   readonly #seeds: SeedResolver;
   readonly #log: Log;
   #timer: NodeJS.Timeout | undefined;
+  #reviewedMs = 0;
 
   private constructor(of: {
     options: NodeHostOptions;
@@ -63,7 +68,7 @@ export class NodeHost {
     this.id = of.node.id;
     this.epoch = of.epoch;
     this.node = of.node;
-    this.#secure = of.channel instanceof Secure ? of.channel : undefined;
+    this.#channel = of.channel;
     this.#sockets = of.sockets;
     this.#udp = of.udp;
     this.#streams = of.streams;
@@ -72,6 +77,8 @@ export class NodeHost {
       changed: (endpoints) => this.#guard('seeds', () => this.node.setSeeds(endpoints)),
       counters: of.sockets,
       log: of.options.log,
+      isKnown: (endpoint) => this.#isKnown(endpoint, of.options.settings),
+      reasonFor: (address) => this.#reasonFor(address),
     });
     this.#seeds.set(of.options.settings.seeds);
   }
@@ -157,7 +164,9 @@ export class NodeHost {
   #receive(from: Endpoint, datagram: Uint8Array, channel: Channel): void {
     this.#guard('receive', () => {
       const opened = channel.open(from, datagram);
-      if (opened !== undefined) this.node.receive(from, opened.sender, opened.payload);
+      if (opened === undefined) return;
+      if (opened.sender !== this.id) this.#seeds.heard(from);
+      this.node.receive(from, opened.sender, opened.payload);
     });
   }
 
@@ -165,6 +174,10 @@ export class NodeHost {
     let waitMs = TICK_AGAIN_MS;
     this.#guard('tick', () => {
       waitMs = this.node.tick();
+      const nowMs = performance.now();
+      if (nowMs - this.#reviewedMs < SEEDS_REVIEW_MS) return;
+      this.#reviewedMs = nowMs;
+      this.#seeds.review(nowMs);
     });
     this.#timer = setTimeout(() => this.#tick(), Math.max(1, waitMs));
   }
@@ -177,9 +190,30 @@ export class NodeHost {
     return this.#seeds.status();
   }
 
+  /** Whose datagrams are refused lately, and why. */
+  refusals(): Refusal[] {
+    return this.#channel.refusals();
+  }
+
+  /** Whether a member that was heard says that it is at an endpoint, or this host itself is. */
+  #isKnown({ address, port }: Endpoint, own: GossipSettings): boolean {
+    if (own.bind === null && port === own.port && address >>> 24 === LOOPBACK) return true;
+    return this.node
+      .members()
+      .some(
+        ({ endpoints, isSelf, lastHeardMs }) =>
+          (isSelf || lastHeardMs !== undefined) &&
+          endpoints.some((one) => one.address === address && one.port === port),
+      );
+  }
+
+  #reasonFor(address: number): string {
+    return this.refusals().find((refusal) => refusal.address === address)?.sentence ?? '';
+  }
+
   /** To be called when the keyring has other keys, or another in use. */
   keysChanged(): void {
-    this.#secure?.keysChanged();
+    if (this.#channel instanceof Secure) this.#channel.keysChanged();
   }
 
   /** All counters of the channel by name. */

@@ -5,6 +5,8 @@
 import { hostname } from 'node:os';
 import { ADVERTISE_MAX, type GossipSettings, NAME_CHARS_MAX } from '../../config/gossip.ts';
 import type { PeerRecord } from '../../gossip/api.ts';
+import { namespaceName } from '../../sys/namespace-processes.ts';
+import { NetworkNamespace } from '../../sys/netns.ts';
 import { VERSION } from '../../version.ts';
 import { RECORD_FANS_MAX, VERSION_CHARS_MAX } from '../../wire/gossip/bounds.ts';
 import type { LinkSpec } from '../link-spec.ts';
@@ -37,9 +39,22 @@ export function hostAddresses({ links, addresses, routes }: HostView): number[] 
     .slice(0, ADVERTISE_MAX);
 }
 
+let machine: string | undefined;
+
+/**
+ * The machine's name, with that of the network namespace where `ip netns` has one: several routers
+ * on one machine are several hosts.
+ */
+function machineName(): string {
+  machine ??= [hostname(), namespaceName(NetworkNamespace.current().inode)]
+    .filter(Boolean)
+    .join('-');
+  return machine;
+}
+
 /** What this host is called: as configured, else the machine's name as far as it is printable. */
 export function nodeName(settings: GossipSettings): string {
-  const name = settings.name ?? hostname().replace(/[^\x21-\x7e]/g, '-');
+  const name = settings.name ?? machineName().replace(/[^\x21-\x7e]/g, '-');
   return name.slice(0, NAME_CHARS_MAX) || 'unnamed';
 }
 

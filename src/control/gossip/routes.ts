@@ -13,9 +13,12 @@ import { formatIpv4 } from '../../net/ipv4.ts';
 import { formatPrefix, type Prefix } from '../../net/prefix.ts';
 import type { Route } from '../admin.ts';
 import { ANNOUNCE_CALL_MAX, parseAnnouncement } from './announced.ts';
+import { sameNames } from './names.ts';
 import { nodeName } from './peer-record.ts';
 import type { GossipService } from './service.ts';
+import { announcerOf, takenFrom } from './taken.ts';
 import {
+  type AnnouncerJson,
   conflictJson,
   ENTRY_KINDS,
   type EntryJson,
@@ -26,6 +29,8 @@ import {
   memberJson,
 } from './views.ts';
 
+/** Of what is taken, refused or has one name, so many are shown. */
+const SHOWN_MAX = 16;
 /** Entries in one answer. */
 export const TABLE_PAGE_MAX = 10_000;
 
@@ -109,6 +114,7 @@ export function gossipStatus(service: GossipService): GossipStatus | undefined {
   if (settings === undefined) return undefined;
   const members = host?.node.members() ?? [];
   const self = members.find(({ isSelf }) => isSelf);
+  const refused = host?.refusals() ?? [];
   const count = (state: MemberJson['state']): number =>
     members.filter((member) => member.state === state).length;
   return {
@@ -122,9 +128,12 @@ export function gossipStatus(service: GossipService): GossipStatus | undefined {
     endpoints: (self?.endpoints ?? []).map(formatEndpoint),
     plaintext: settings.plaintext,
     keys: service.keys(),
-    seeds: (host?.seeds() ?? []).map(({ seed, addresses, error }) => ({
-      ...{ seed, error },
+    seeds: (host?.seeds() ?? []).map(({ seed, addresses, error, answered }) => ({
+      ...{ seed, error, answered },
       addresses: addresses.map(formatIpv4),
+      reason: answered
+        ? ''
+        : (refused.find(({ address }) => addresses.includes(address))?.sentence ?? ''),
     })),
     members: {
       alive: count('alive'),
@@ -135,6 +144,13 @@ export function gossipStatus(service: GossipService): GossipStatus | undefined {
     announced: service.announced.map(formatPrefix),
     hash: host?.node.summaryHash() ?? '',
     conflicts: (host?.node.conflicts() ?? []).map(conflictJson),
+    taken: takenFrom(service).slice(0, SHOWN_MAX),
+    sameNames: sameNames(members).slice(0, SHOWN_MAX),
+    refused: refused.slice(0, SHOWN_MAX).map(({ address, sentence, ...refusal }) => ({
+      ...refusal,
+      address: formatIpv4(address),
+      reason: sentence,
+    })),
   };
 }
 
@@ -163,6 +179,19 @@ function tablePage(
     entries.push(entryJson(entry, host.id));
   }
   return { entries, next: null };
+}
+
+/** Who announces an address on a link; null = nobody, the arithmetic alone counts. */
+function announcerJson(service: GossipService, body: Body): AnnouncerJson | null {
+  const { address } = body;
+  if (typeof address !== 'number' || !Number.isInteger(address) || address < 0) {
+    throw usageError('bad-request', 'address is a number');
+  }
+  const link = textOf(body, 'link');
+  const spec = service.specs.find(({ name }) => name === link);
+  const found = spec && announcerOf(address, spec, service.moved);
+  if (found === undefined) return null;
+  return { ...found, prefix: formatPrefix(found.prefix), host: formatIpv4(found.host) };
 }
 
 /** @param endIfIdle ends a router that has nothing left to do; true when it ends. */
@@ -201,6 +230,11 @@ export function gossipRoutes(service: GossipService, endIfIdle: () => boolean): 
     { method: 'POST', path: '/v1/gossip/table', handle: async (body) => tablePage(service, body) },
     {
       method: 'POST',
+      path: '/v1/gossip/announcer',
+      handle: async (body) => announcerJson(service, bodyOf(body)),
+    },
+    {
+      method: 'POST',
       path: '/v1/gossip/join',
       handle: async (body) => {
         const { settings, keys } = bodyOf(body);
@@ -220,7 +254,8 @@ export function gossipRoutes(service: GossipService, endIfIdle: () => boolean): 
     {
       method: 'POST',
       path: '/v1/gossip/announce',
-      handle: async (body) => service.announce(prefixesOf(body)),
+      handle: async (body) =>
+        service.announce(prefixesOf(body), { force: bodyOf(body)['force'] === true }),
     },
     {
       method: 'POST',

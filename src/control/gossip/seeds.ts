@@ -16,13 +16,26 @@ const AGAIN_MS = 30_000;
 /** While a name gives nothing, it is asked again sooner. */
 const AGAIN_FAILED_MS = 3000;
 
-export type SeedStatus = { seed: string; addresses: number[]; error: string };
+/** A seed that says nothing for so long is told in the log. */
+export const SILENT_MS = 10_000;
+
+export type SeedStatus = {
+  seed: string;
+  addresses: number[];
+  error: string;
+  /** A member has been heard there, or it is this host itself. */
+  answered: boolean;
+};
 
 export type SeedOptions = {
   /** Called whenever the endpoints are others than before. */
   changed: (endpoints: Endpoint[]) => void;
   counters: SocketCounters;
   log: Log;
+  /** Whether a member that was heard is there, or this host is. */
+  isKnown: (endpoint: Endpoint) => boolean;
+  /** Why nothing may come from an address, '' when nobody can tell. */
+  reasonFor: (address: number) => string;
   /** All IPv4 addresses of a name; the system's resolver by default. */
   resolve?: (host: string) => Promise<string[]>;
 };
@@ -33,9 +46,24 @@ async function resolveBySystem(host: string): Promise<string[]> {
   return (await lookup(host, { family: 4, all: true })).map(({ address }) => address);
 }
 
+function keyOf({ address, port }: Endpoint): string {
+  return `${address} ${port}`;
+}
+
+/** Why a seed may be silent, for the end of a sentence. Whoever lacks the key gets no answer. */
+export function silenceText(reason: string): string {
+  if (reason !== '') return `: ${reason}`;
+  return ': is its port open to this host (UDP and TCP), and fanway joined there? If key or label differ, fanway status over there says so';
+}
+
 export class SeedResolver {
   readonly #options: SeedOptions;
   readonly #known = new Map<string, Known>();
+  /** Endpoints of seeds that a member was heard from, as text. */
+  readonly #heard = new Set<string>();
+  /** By seed: since when it is asked, and whether its silence was told. */
+  readonly #asked = new Map<string, { sinceMs: number; told: boolean }>();
+  #endpoints: readonly Endpoint[] = [];
   #seeds: readonly Seed[] = [];
   #timer: NodeJS.Timeout | undefined;
   #running = false;
@@ -52,6 +80,10 @@ export class SeedResolver {
     this.#seeds = seeds;
     for (const host of [...this.#known.keys()]) {
       if (!seeds.some((seed) => seed.host === host)) this.#known.delete(host);
+    }
+    const texts = seeds.map(formatSeed);
+    for (const text of [...this.#asked.keys()]) {
+      if (!texts.includes(text)) this.#asked.delete(text);
     }
     this.#start();
   }
@@ -108,17 +140,47 @@ export class SeedResolver {
     const text = JSON.stringify(endpoints);
     if (text === this.#last) return;
     this.#last = text;
+    this.#endpoints = endpoints;
+    for (const known of [...this.#heard]) {
+      if (!endpoints.some((endpoint) => keyOf(endpoint) === known)) this.#heard.delete(known);
+    }
     this.#options.changed(endpoints);
   }
 
+  /** Something of a member came from there. */
+  heard(from: Endpoint): void {
+    const isSeed = this.#endpoints.some(
+      ({ address, port }) => address === from.address && port === from.port,
+    );
+    if (isSeed) this.#heard.add(keyOf(from));
+  }
+
+  /** Tells of seeds that have been silent for long, once each. To be called each second or so. */
+  review(nowMs: number): void {
+    const { log, reasonFor } = this.#options;
+    for (const { seed, addresses, answered } of this.status()) {
+      const asked = this.#asked.get(seed) ?? { sinceMs: nowMs, told: false };
+      this.#asked.set(seed, asked);
+      if (answered && asked.told) log.info('seeds', `${seed} answers now`);
+      if (answered) asked.told = false;
+      if (answered || asked.told || nowMs - asked.sinceMs < SILENT_MS) continue;
+      asked.told = true;
+      const reasons = addresses.map(reasonFor).filter((reason) => reason !== '');
+      log.warn('seeds', `${seed}: no answer yet${silenceText(reasons[0] ?? '')}`);
+    }
+  }
+
   status(): SeedStatus[] {
+    const { isKnown } = this.#options;
     return this.#seeds.map((seed) => {
       const known = this.#known.get(seed.host);
-      return {
-        seed: formatSeed(seed),
-        addresses: known?.addresses ?? [],
-        error: known?.error ?? 'not looked up yet',
-      };
+      const addresses = known?.addresses ?? [];
+      const answered = addresses.some((address) => {
+        const endpoint = { address, port: seed.port };
+        return this.#heard.has(keyOf(endpoint)) || isKnown(endpoint);
+      });
+      const error = known?.error ?? 'not looked up yet';
+      return { seed: formatSeed(seed), addresses, error, answered };
     });
   }
 

@@ -3,28 +3,26 @@
  * @module
  */
 import { isDeepStrictEqual } from 'node:util';
-import { type GossipSettings, gossipSettings, joinSeeds } from '../../config/gossip.ts';
+import { extendedSettings, type GossipSettings, gossipSettings } from '../../config/gossip.ts';
 import { messageOf, refusedError } from '../../errors.ts';
 import type { EntryEvent, MemberChange, PeerRecord } from '../../gossip/api.ts';
 import { Keyring } from '../../gossip/keyring.ts';
+import type { GossipNode } from '../../gossip/node.ts';
 import type { Log } from '../../log.ts';
-import { formatPrefix, type Prefix } from '../../net/prefix.ts';
+import type { Prefix } from '../../net/prefix.ts';
 import { ItemKind } from '../../wire/gossip/types.ts';
 import type { LinkSpec } from '../link-spec.ts';
 import type { RunDirectory } from '../run-directory.ts';
-import { Announced, linkOf, type Placed, requireLink } from './announced.ts';
+import { Again } from './again.ts';
+import { Announced, type Placed, placed } from './announced.ts';
 import { EventRing, logConflict, logMember } from './events.ts';
-import { type ExceptionListener, Exceptions } from './exceptions.ts';
+import { type ExceptionListener, Exceptions, type OwnedPrefix } from './exceptions.ts';
 import { KeyFile } from './key-file.ts';
 import { NodeHost } from './node-host.ts';
 import { currentRecord, type HostView } from './peer-record.ts';
 import { RecordStore } from './record.ts';
 import { keyPathIn, StateDirectory } from './state-directory.ts';
-
-const RETRY_MS_MIN = 1000;
-const RETRY_MS_MAX = 30_000;
-/** Things that no event tells of (a member's record in the table) are looked at this often. */
-const LOOK_MS = 1000;
+import { Losses, requireFree, takenFrom } from './taken.ts';
 
 export type GossipServiceOptions = {
   run: RunDirectory;
@@ -48,14 +46,13 @@ export class GossipService {
   readonly #log: Log;
   readonly #store: RecordStore;
   readonly #exceptions: Exceptions;
+  readonly #losses: Losses;
   #settings: GossipSettings | undefined;
   #announced = new Announced();
   #running: Running | undefined;
   #record: PeerRecord | undefined;
   #reason = '';
-  #retry: NodeJS.Timeout | undefined;
-  #retryMs = RETRY_MS_MIN;
-  #looking: NodeJS.Timeout | undefined;
+  readonly #again = new Again();
   /** The tail of the queue of operations: each waits for the one before it. */
   #last: Promise<unknown> = Promise.resolve();
 
@@ -64,6 +61,8 @@ export class GossipService {
     this.#log = options.log;
     this.#store = new RecordStore(options.run);
     this.#exceptions = new Exceptions(options.log);
+    this.#losses = new Losses(options.log);
+    this.#exceptions.listen(() => this.#losses.note(takenFrom(this)));
   }
 
   #queue<T>(operation: () => Promise<T>): Promise<T> {
@@ -85,6 +84,15 @@ export class GossipService {
   }
   get announced(): Prefix[] {
     return this.#announced.list();
+  }
+
+  /** The links that are up. */
+  get specs(): readonly LinkSpec[] {
+    return this.#options.specs();
+  }
+  /** The prefixes that have moved, with their owners. */
+  get moved(): readonly OwnedPrefix[] {
+    return this.#exceptions.moved;
   }
 
   /** Calls `listener` with the prefixes that have moved, now and at each change. */
@@ -164,16 +172,12 @@ export class GossipService {
     given: Partial<GossipSettings>,
     keys: string | undefined,
   ): Promise<void> {
-    const { seeds = [], ...rest } = given;
-    if (!isDeepStrictEqual({ ...now, ...rest }, now)) {
-      throw refusedError('joined', 'gossip runs here with other settings: fanway leave ends it');
-    }
+    const settings = extendedSettings(now, given);
     if (keys !== undefined && this.#running === undefined) await this.#addKeysStopped(keys);
     else if (keys !== undefined) this.#keyFile().requireAll(Keyring.parse(keys, 'the key file'));
-    const all = joinSeeds(now.seeds, seeds);
-    this.#settings = { ...now, seeds: all };
+    this.#settings = settings;
     this.#save();
-    this.#running?.host.setSeeds(all);
+    this.#running?.host.setSeeds(settings.seeds);
   }
 
   #save(): void {
@@ -192,19 +196,17 @@ export class GossipService {
 
   /** Starts, or keeps the reason why not and tries again later. */
   async #try(): Promise<void> {
-    clearTimeout(this.#retry);
+    this.#again.stop();
     if (this.#settings === undefined || this.#running !== undefined) return;
     try {
       await this.#start(undefined);
-      this.#retryMs = RETRY_MS_MIN;
+      this.#again.worked();
     } catch (error) {
       await this.#close();
       const reason = messageOf(error);
       if (reason !== this.#reason) this.#log.error('gossip', `stopped: ${reason}`);
       this.#reason = reason;
-      this.#retry = setTimeout(() => void this.#queue(() => this.#try()), this.#retryMs);
-      this.#retry.unref();
-      this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MS_MAX);
+      this.#again.later(() => void this.#queue(() => this.#try()));
     }
   }
 
@@ -239,20 +241,16 @@ export class GossipService {
     }
     const { host } = this.#running;
     this.#reason = '';
-    if (settings.plaintext) {
-      this.#log.warn('gossip', 'PLAINTEXT: whoever reaches the port is a member');
-    }
+    const plaintext = 'PLAINTEXT: whoever reaches the port is a member';
+    if (settings.plaintext) this.#log.warn('gossip', plaintext);
     this.#log.info('gossip', `up as ${host.id}, epoch ${host.epoch}, port ${settings.port}`);
     this.#exceptions.follow(host.node);
-    this.#looking = setInterval(() => this.#exceptions.check(), LOOK_MS);
-    this.#looking.unref();
-    this.#announced.tell(host.node, this.#options.specs());
+    this.#announced.tell(host.node, this.specs);
   }
 
   /** Lets go of everything; the settings stay. */
   async #close(options: { leave?: boolean } = {}): Promise<void> {
-    clearTimeout(this.#retry);
-    clearInterval(this.#looking);
+    this.#again.stop();
     const running = this.#running;
     this.#running = undefined;
     this.#announced.untell();
@@ -298,41 +296,47 @@ export class GossipService {
     if (settings === undefined || running === undefined) return;
     const record = await currentRecord(settings, this.#options);
     if (!isDeepStrictEqual(record, this.#record)) {
-      const leftOut = this.#options.specs().length - record.fans.length;
+      const leftOut = this.specs.length - record.fans.length;
       if (leftOut > 0) this.#log.warn('gossip', `${leftOut} fans are too many to be told of`);
       this.#record = record;
       running.host.node.updatePeer(record);
     }
-    this.#announced.tell(running.host.node, this.#options.specs());
+    this.#announced.tell(running.host.node, this.specs);
   }
 
-  /** @throws FanwayError when gossip does not run, or a prefix is in no fan; then none is announced. */
-  announce(prefixes: readonly Prefix[]): Promise<Placed[]> {
-    return this.#changeAnnounced(prefixes, (specs) => {
-      for (const prefix of prefixes) requireLink(prefix, specs);
+  /**
+   * @param options.force take also what belongs to a host that lives.
+   * @throws FanwayError when gossip does not run, or a prefix is in no fan or belongs to another
+   *   host; then none is announced.
+   */
+  announce(prefixes: readonly Prefix[], options: { force?: boolean } = {}): Promise<Placed[]> {
+    return this.#changeAnnounced(prefixes, (node, specs) => {
+      const from = requireFree(prefixes, specs, node.members(), options.force === true);
       this.#announced.add(prefixes);
+      for (const [text, name] of from) this.#log.warn('taken', `${text} is taken from ${name}`);
+      return from;
     });
   }
 
   /** @throws FanwayError when one was not announced here; then none is withdrawn. */
   withdraw(prefixes: readonly Prefix[]): Promise<Placed[]> {
-    return this.#changeAnnounced(prefixes, () => this.#announced.remove(prefixes));
+    return this.#changeAnnounced(prefixes, () => {
+      this.#announced.remove(prefixes);
+      return new Map();
+    });
   }
 
+  /** `change` returns whom each prefix was taken from, by its text. */
   #changeAnnounced(
     prefixes: readonly Prefix[],
-    change: (specs: readonly LinkSpec[]) => void,
+    change: (node: GossipNode, specs: readonly LinkSpec[]) => ReadonlyMap<string, string>,
   ): Promise<Placed[]> {
     return this.#queue(async () => {
-      const { node } = this.#require().host;
-      const specs = this.#options.specs();
-      change(specs);
+      const [{ node }, specs] = [this.#require().host, this.specs];
+      const from = change(node, specs);
       this.#save();
       this.#announced.tell(node, specs);
-      return prefixes.map((prefix) => ({
-        prefix: formatPrefix(prefix),
-        link: linkOf(prefix, specs)?.name ?? '',
-      }));
+      return prefixes.map((prefix) => placed(prefix, specs, from));
     });
   }
 
@@ -380,19 +384,16 @@ export class GossipService {
 
   #memberChanged(change: MemberChange): void {
     this.events.add(change);
-    logMember(change, this.#log);
+    logMember(change, this.host?.node.members() ?? [], this.#log);
     this.#exceptions.changed();
   }
 
   #entryChanged(change: EntryEvent): void {
     if (change.item.kind !== ItemKind.Prefix) return;
     this.#exceptions.changed();
-    const self = this.#running?.host.id;
-    if (change.type !== 'set' || change.before !== self || change.owner === self) return;
-    // It has moved on. To announce it again, after a restart say, would take it back.
-    const { address, length, vni } = change.item;
-    const text = formatPrefix({ address, length });
-    if (!this.#announced.lost({ address, length }, vni)) return;
+    // To announce again what has moved on, after a restart say, would take it back.
+    const text = this.#announced.movedOn(change, this.#running?.host.id);
+    if (text === undefined || change.type !== 'set') return;
     this.#log.info('gossip', `${text} is announced by ${change.owner} now: given up here`);
     this.#saveIfPossible();
   }

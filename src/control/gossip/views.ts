@@ -8,6 +8,8 @@ import { formatIpv4 } from '../../net/ipv4.ts';
 import { formatMac } from '../../net/mac.ts';
 import { formatPrefix } from '../../net/prefix.ts';
 import { type Announcement, type Endpoint, ItemKind } from '../../wire/gossip/types.ts';
+import type { SameName } from './names.ts';
+import type { Taken } from './taken.ts';
 
 export type FanView = { overlay: string; underlay: string; local: string };
 
@@ -48,6 +50,9 @@ export type EntryJson = {
   self: boolean;
 };
 
+/** Who announces an address; `host` is where packets to it go. */
+export type AnnouncerJson = { prefix: string; owner: string; name: string; host: string };
+
 /** Two active nodes claim what only one can have; both are named. */
 export type ConflictJson = {
   what: ConflictView['what'];
@@ -70,6 +75,18 @@ export type MemberEvent = {
 
 export type KeyJson = { id: string; inUse: boolean };
 
+/** Where this host was told to look for members. */
+export type SeedJson = {
+  seed: string;
+  addresses: string[];
+  /** What is wrong with its name; '' when nothing is. */
+  error: string;
+  /** A member was heard there. */
+  answered: boolean;
+  /** Why not, as far as this host can tell. */
+  reason: string;
+};
+
 export type GossipStatus = {
   state: 'up' | 'stopped';
   /** Why it is stopped; '' when it runs. */
@@ -83,13 +100,19 @@ export type GossipStatus = {
   /** No keys: nobody is authenticated. */
   plaintext: boolean;
   keys: KeyJson[];
-  seeds: { seed: string; addresses: string[]; error: string }[];
+  seeds: SeedJson[];
   members: Record<MemberState, number>;
   /** What this host was asked to announce. */
   announced: string[];
   /** Over the whole table: equal on two nodes that know the same. */
   hash: string;
   conflicts: ConflictJson[];
+  /** What another host announces of this one's slices. */
+  taken: Taken[];
+  /** Present members that have one name. */
+  sameNames: SameName[];
+  /** Whose datagrams were refused in the last minute, and why. */
+  refused: { address: string; cause: string; reason: string; count: number; ageMs: number }[];
 };
 
 export function formatEndpoint({ address, port }: Endpoint): string {

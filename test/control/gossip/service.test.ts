@@ -103,7 +103,8 @@ t.test('two services: join, announce, move, leave', async (t) => {
     [a, b].every(({ status }) => status?.members.alive === 2),
   );
   t.equal(await a.service.join({ seeds: [{ host: '127.0.0.1', port: 9 }] }, keys), 'extended');
-  t.match(a.status?.seeds, [{ seed: '127.0.0.1:9' }]);
+  t.match(a.status?.seeds, [{ seed: '127.0.0.1:9', answered: false }]);
+  t.match(b.status?.seeds, [{ answered: true }]);
   await t.rejects(a.service.join({ port: 9 }, undefined), /with other settings/);
   await t.rejects(a.service.join({}, Keyring.generate(randomBytes).format()), {
     code: 'other-key',
@@ -118,8 +119,8 @@ t.test('two services: join, announce, move, leave', async (t) => {
   }
   const moved = parsePrefix('250.1.27.10/32');
   t.same(await a.service.announce([moved, parsePrefix('250.7.7.0/26')]), [
-    { prefix: '250.1.27.10/32', link: 'fan-250' },
-    { prefix: '250.7.7.0/26', link: 'fan-250' },
+    { prefix: '250.1.27.10/32', link: 'fan-250', from: '' },
+    { prefix: '250.7.7.0/26', link: 'fan-250', from: '' },
   ]);
   await until('b has both', 5000, () => b.moved.length === 2);
   const mine = b.moved.find(({ prefix }) => prefix.length === 32);
@@ -143,7 +144,9 @@ t.test('two services: join, announce, move, leave', async (t) => {
   await until('a gives it up', 5000, () => a.status?.announced.join() === '250.7.7.0/26');
   t.notMatch(readFileSync(a.run.gossip, 'utf8'), `${moved.address}`);
   await t.rejects(a.service.withdraw([moved]), { code: 'not-announced' });
-  t.same(await b.service.withdraw([moved]), [{ prefix: formatPrefix(moved), link: 'fan-250' }]);
+  t.same(await b.service.withdraw([moved]), [
+    { prefix: formatPrefix(moved), link: 'fan-250', from: '' },
+  ]);
   await until('it is gone', 5000, () => a.moved.length === 1);
 
   const { counters } = a.service.host ?? {};
@@ -172,6 +175,47 @@ const emptyStatus: RouterStatus = {
   ...{ version: '0', pid: 1, runDirectory: '', mode: 'background', uptimeMs: 1 },
   ...{ networkNamespace: 1, queues: 1, busyPollUs: 0, links: [], processes: [], gossip: null },
 };
+
+t.test('what belongs to a living host is not taken in silence', async (t) => {
+  const keys = Keyring.generate(randomBytes).format();
+  const [a, b] = [new Node(t, specOf('172.30.0.28')), new Node(t, specOf('172.30.1.27'))];
+  const settings = await onLoopback();
+  await a.service.join({ ...settings, name: 'twin' }, keys);
+  // Nobody is there yet: nothing says that it lives.
+  t.match(await a.service.announce([parsePrefix('250.1.27.1/32')]), [{ from: '' }]);
+  await a.service.withdraw([parsePrefix('250.1.27.1/32')]);
+  await b.service.join({ ...(await onLoopback(settings.port)), name: 'twin' }, keys);
+  await until('a knows the fan of b', 5000, () =>
+    a.service.host?.node.members().some(({ isSelf, fans }) => !isSelf && fans.length === 1),
+  );
+  t.match(a.status?.sameNames, [{ name: 'twin', ids: { length: 2 } }]);
+  for (const text of ['250.1.27.0/24', '250.1.27.64/26', '250.1.27.1/32']) {
+    const prefix = parsePrefix(text);
+    await t.rejects(a.service.announce([prefix]), {
+      code: 'taken',
+      message: /twin, which is alive/,
+    });
+    t.same(a.status?.announced, [], 'nothing of it is kept');
+  }
+  const gateway = parsePrefix('250.1.27.1/32');
+  const slice = parsePrefix('250.1.27.0/24');
+  t.match(await a.service.announce([slice, gateway], { force: true }), [
+    { from: 'twin' },
+    { from: 'twin' },
+  ]);
+  await until('b is told', 5000, () => b.status?.taken.length === 2);
+  t.match(b.status?.taken[0], { link: 'fan-250', name: 'twin' });
+  t.same(a.status?.taken, []);
+  const of = (address: string): Promise<unknown> =>
+    b.call('announcer', { address: parseIpv4(address), link: 'fan-250' });
+  t.match(await of('250.1.27.1'), { prefix: '250.1.27.1/32', name: 'twin', host: '172.30.0.28' });
+  t.match(await of('250.1.27.9'), { prefix: '250.1.27.0/24', owner: a.status?.id });
+  t.equal(await of('250.1.28.9'), null);
+  // Its own slice a host takes back without a word.
+  await b.service.announce([slice]);
+  await until('a gives it up', 5000, () => a.status?.announced.join() === '250.1.27.1/32');
+  await until('b has it', 5000, () => b.status?.taken.length === 1);
+});
 
 t.test('what a killed process had is gone on with', async (t) => {
   const keys = Keyring.generate(randomBytes).format();

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import { parseSeed } from '../../../src/config/gossip.ts';
-import { SeedResolver } from '../../../src/control/gossip/seeds.ts';
+import { SeedResolver, SILENT_MS } from '../../../src/control/gossip/seeds.ts';
 import { SocketCounters } from '../../../src/control/gossip/socket-counters.ts';
 import { STREAMS_PER_ADDRESS_MAX, Streams } from '../../../src/control/gossip/streams.ts';
 import { SENDS_IN_FLIGHT_MAX, UdpSocket } from '../../../src/control/gossip/udp.ts';
@@ -65,6 +65,7 @@ t.test('UdpSocket carries datagrams, and no error ends it', async (t) => {
 t.test('SeedResolver looks names up again, and keeps what it knew', async (t) => {
   const counters = new SocketCounters();
   const told: Endpoint[][] = [];
+  const warned: string[] = [];
   const answers = new Map<string, string[] | Error>([
     ['host-a', ['10.0.0.1', '10.0.0.2']],
     ['host-b', new Error('no such name')],
@@ -73,7 +74,9 @@ t.test('SeedResolver looks names up again, and keeps what it knew', async (t) =>
   const seeds = new SeedResolver({
     changed: (endpoints) => told.push(endpoints),
     counters,
-    log: silentLog,
+    log: { ...silentLog, warn: (cause, text) => warned.push(`${cause}: ${text}`) },
+    isKnown: ({ address, port }) => address === 0x0a000008 && port === 7946,
+    reasonFor: (address) => (address === 0x0a000009 ? 'another key' : ''),
     resolve: async (host) => {
       const answer = answers.get(host) ?? new Error('unexpected');
       if (answer instanceof Error) throw answer;
@@ -98,6 +101,18 @@ t.test('SeedResolver looks names up again, and keeps what it knew', async (t) =>
   await until('the new ones are told', 5000, () => last().includes('a000008:7946'));
   t.same(last().slice(0, 2), ['a000009:7946', 'a000009:7000']);
   t.equal(last().length, 3 + SEED_ADDRESSES_MAX, 'what was known of the silent one still counts');
+  const answered = (): boolean[] => seeds.status().map((seed) => seed.answered);
+  t.same(answered(), [false, false, true, false], 'a member is known to be at the third');
+  seeds.heard({ address: 0x0a000009, port: 7000 });
+  seeds.heard({ address: 0x0a0000ff, port: 7946 });
+  t.same(answered(), [false, true, true, false]);
+  warned.length = 0;
+  for (const atMs of [0, SILENT_MS - 1, SILENT_MS, SILENT_MS + 1000]) seeds.review(atMs);
+  t.match(warned, [
+    'seeds: host-a: no answer yet: another key',
+    /^seeds: host-c: no answer yet: is its port open/,
+  ]);
+  t.equal(warned.length, 2, 'each is said once');
   t.match(seeds.status()[3], { error: 'no answer' });
   seeds.close();
 });

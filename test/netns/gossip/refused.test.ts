@@ -1,4 +1,7 @@
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
+import { fanway } from '../../control/lab-router.ts';
 import { skipWithoutTun } from '../privileges.ts';
 import {
   allAlive,
@@ -25,6 +28,11 @@ t.test('without the right key nobody gets in, nor an answer', { skip }, async (t
     async () => (await metricOf(a, 'sealed_refused_key')) >= 3,
   );
   t.equal((await membersOf(b)).size, 1, 'it knows nobody');
+  t.match(await runFanway(b, ['peers']), /^no peers\n1 seed, no answer yet: 172\.30\.0\.28: /);
+  t.match(
+    await runFanway(a, ['status']),
+    /refused, \d+ datagrams, the last .*172\.30\.1\.27 seals with key [0-9a-f]{8}, and the keys here/,
+  );
   t.equal((await membersOf(a)).get('host2')?.state ?? 'left', 'left');
   const sent = await metricOf(a, 'datagrams_sent');
 
@@ -49,6 +57,16 @@ t.test('without the right key nobody gets in, nor an answer', { skip }, async (t
   t.equal(await metricOf(a, 'plaintext'), 0);
   t.ok((await metricOf(a, 'datagrams_sent')) - sent < 20, 'nothing is sent to strangers');
   await runFanway(b, ['leave']);
+
+  // Without a key it would begin a cluster of its own.
+  rmSync(join(b.runDirectory, 'state', 'gossip.key'));
+  const keyless = await fanway(b, 'join', '172.30.0.28');
+  t.equal(keyless.code, 3);
+  t.match(
+    keyless.err,
+    /ssh root@172\.30\.0\.28 cat .*gossip\.key \| fanway join 172\.30\.0\.28 --key -/,
+  );
+  t.equal((await fanway(b, 'status')).code, 5, 'no router stays for it');
   await joinHost(cluster, b);
   await allAlive(hosts);
 });
