@@ -10,6 +10,7 @@ import { Egress } from '../../src/dataplane/egress.ts';
 import { ErrorQueue } from '../../src/dataplane/errors.ts';
 import { Ingress } from '../../src/dataplane/ingress.ts';
 import { DataLink, Endpoint } from '../../src/dataplane/link.ts';
+import { PathMtu } from '../../src/dataplane/path-mtu.ts';
 import { PeerTable } from '../../src/dataplane/peers.ts';
 import { TooBig } from '../../src/dataplane/too-big.ts';
 import { Trains } from '../../src/dataplane/trains.ts';
@@ -97,8 +98,9 @@ export class Rig {
     this.coalescer = new Coalescer(arena, new DeviceWriter(arena, layout));
     this.ingress = new Ingress(arena, this.coalescer, this.links);
     const peers = new PeerTable();
-    const trains = new Trains(arena, layout, peers, new ErrorQueue(arena, peers));
-    this.egress = new Egress(arena, layout, trains, peers, new TooBig(arena));
+    const paths = new PathMtu(peers, { configured: () => 0, current: () => 0 });
+    const trains = new Trains(arena, layout, paths, new ErrorQueue(arena, peers));
+    this.egress = new Egress(arena, layout, trains, paths, new TooBig(arena));
   }
 
   get link(): DataLink {

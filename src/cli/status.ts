@@ -8,6 +8,7 @@ import { RunDirectory } from '../control/run-directory.ts';
 import type { LinkStatus, RouterStatus } from '../control/status.ts';
 import { ExitCode } from '../errors.ts';
 import { shortList, troubleText } from './gossip-text.ts';
+import { pathsText } from './paths-text.ts';
 import { noMore, printJson, takeFlags, type Verb } from './verb.ts';
 
 function linkText(link: LinkStatus): string[] {
@@ -97,6 +98,7 @@ export function statusText(status: RouterStatus, color = false): string {
   const lines = [
     `fanway ${status.version}, pid ${status.pid}, ${status.mode}, up ${Math.floor(status.uptimeMs / 1000)} s`,
     ...status.links.flatMap(linkText),
+    ...pathsText(status.paths),
     ...(status.gossip === null ? [] : gossipText(status.gossip, color)),
     ...status.processes.map(processText),
   ];

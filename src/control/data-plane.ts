@@ -26,6 +26,7 @@ import { EndpointSet, type EndpointState } from './endpoint-set.ts';
 import type { LinkSpec } from './link-spec.ts';
 import { forgetMac, type MacClaim, takeClaims } from './mac-claims.ts';
 import { endOrphans } from './orphans.ts';
+import { type PathStatus, pathStatus } from './paths.ts';
 import { SUPER_BYTES_PLAIN, type SuperBytes } from './super-bytes.ts';
 
 /** First and longest wait before processes that could not be replaced are tried again, ms. */
@@ -238,6 +239,11 @@ export class DataPlane extends EventEmitter {
       [...this.#links.values()].map((link) => [link.spec.name, this.#offloadsOf(link)]),
     );
     return this.#processes.map((process) => ({ ...process.report(), offloads }));
+  }
+
+  /** What is known of the paths to peers, where it differs from what the device promises. */
+  paths(): PathStatus[] {
+    return pathStatus(this.#processes.flatMap((process) => process.paths()));
   }
 
   /** Ends the data processes; devices go too unless `keepDevices`. */

@@ -8,12 +8,14 @@ import type { ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
 import { messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { ERROR_SITE_NAMES, LAYOUT_BYTES, Layout, type Tables } from '../shm/layout.ts';
+import { LAYOUT_BYTES, Layout, type Tables } from '../shm/layout.ts';
 import type { LinkMac } from '../shm/mac-ring.ts';
+import { ERROR_SITE_NAMES } from '../shm/worker.ts';
 import { confinementGaps, spawnUnprivileged } from '../sys/capabilities.ts';
 import { errnoName, libc } from '../sys/libc.ts';
 import { createEventFd, SharedMemory, signalEventFd } from '../sys/memory.ts';
 import { distDirectory } from '../sys/paths.ts';
+import { type PathRecord, readPaths } from '../table/paths.ts';
 import { GLIBC_MALLOC } from './memory.ts';
 import { forgetProcess, recordProcess } from './orphans.ts';
 
@@ -127,6 +129,11 @@ export class DataProcess {
   /** Counter column of a link id: 128 doubles; live. */
   counters(id: number): Float64Array {
     return this.#layout.counters(id);
+  }
+
+  /** What the process has learned of the paths to its peers. */
+  paths(): PathRecord[] {
+    return this.#child === undefined ? [] : readPaths(this.#layout.paths());
   }
 
   /**

@@ -20,6 +20,7 @@ import { MovedLinks } from './moved-links.ts';
 import { MovedMacs } from './moved-macs.ts';
 import { admitOwn, claimForNamespace } from './namespace.ts';
 import { openDataPlane } from './open-data-plane.ts';
+import { isPathNews } from './paths.ts';
 import type { Plan } from './plan.ts';
 import { RateMeter, SAMPLE_INTERVAL_MS } from './rates.ts';
 import { openHost, type RealHost } from './real-host.ts';
@@ -224,6 +225,7 @@ export class Service {
 
   status(): RouterStatus {
     const processes = this.tunnels.status();
+    const paths = this.tunnels.paths();
     return {
       version: VERSION,
       pid: process.pid,
@@ -234,9 +236,10 @@ export class Service {
       busyPollUs: this.#busyPollUs,
       uptimeMs: Math.round(performance.now() - this.#startedAtMs),
       links: this.router.links.map((link) =>
-        linkStatus(link, processes, this.#rates.of(link.spec.name), performance.now()),
+        linkStatus(link, processes, this.#rates.of(link.spec.name), performance.now(), paths),
       ),
       processes,
+      paths: paths.filter(isPathNews),
       gossip: gossipStatus(this.gossip) ?? null,
     };
   }

@@ -3,10 +3,11 @@
  * @module
  */
 import { formatUnderlay } from '../config/request.ts';
-import { formatIpv4 } from '../net/ipv4.ts';
-import { formatPrefix } from '../net/prefix.ts';
+import { formatIpv4, parseIpv4 } from '../net/ipv4.ts';
+import { contains, formatPrefix } from '../net/prefix.ts';
 import type { GossipStatus } from './gossip/views.ts';
 import type { ManagedLink } from './link.ts';
+import { offloadsInForce, type PathStatus } from './paths.ts';
 import { hostOf } from './plan.ts';
 import type { Rates } from './rates.ts';
 import type { SuperBytes } from './super-bytes.ts';
@@ -60,6 +61,8 @@ export type RouterStatus = {
   uptimeMs: number;
   links: LinkStatus[];
   processes: DataProcessStatus[];
+  /** Peers whose path carries less than the underlay's device, or answers with errors. */
+  paths: PathStatus[];
   /** null = nobody asked for gossip. */
   gossip: GossipStatus | null;
 };
@@ -70,9 +73,13 @@ export function linkStatus(
   processes: readonly DataProcessStatus[],
   rates: Rates,
   nowMs: number,
+  paths: readonly PathStatus[],
 ): LinkStatus {
   const { spec, request } = link;
-  const offloads = processes.flatMap((process) => process.offloads[spec.name] ?? []);
+  const offloads = offloadsInForce(
+    processes.flatMap((process) => process.offloads[spec.name] ?? []),
+    paths.filter(({ peer }) => contains(spec.underlay, parseIpv4(peer))),
+  );
   return {
     name: spec.name,
     state: link.state === 'up' && link.reason !== '' ? 'degraded' : link.state,
@@ -93,7 +100,7 @@ export function linkStatus(
     hostReserve: request.hostReserve,
     auto: request.auto,
     bridgeGiven: request.bridge !== null,
-    offloads: [...new Set(offloads)],
+    offloads,
     rates,
     repairs: link.repairs,
     repaired: link.repaired.map(({ what, atMs }) => ({ what, agoMs: Math.round(nowMs - atMs) })),

@@ -9,6 +9,7 @@ import type { Exception } from '../table/exceptions.ts';
 import type { Tunnels } from './host.ts';
 import type { LinkSpec } from './link-spec.ts';
 import type { MacClaim } from './mac-claims.ts';
+import type { PathStatus } from './paths.ts';
 import type { SuperBytes } from './super-bytes.ts';
 
 export type DataProcessStatus = {
@@ -36,6 +37,7 @@ export type DataPlanePort = Pick<EventEmitter, 'on'> & {
   forgetMac(claim: MacClaim): void;
   counters(name: string): Record<string, number>;
   status(): DataProcessStatus[];
+  paths(): PathStatus[];
   close(options?: { keepDevices?: boolean }): Promise<void>;
 };
 
@@ -114,6 +116,11 @@ export class TunnelSet implements Tunnels {
   status(): DataProcessStatus[] {
     // Without links there is no process to speak of.
     return this.#names.size === 0 ? [] : (this.#plane?.status() ?? []);
+  }
+
+  /** Peers whose path is another one than their device promises. */
+  paths(): PathStatus[] {
+    return this.#names.size === 0 ? [] : (this.#plane?.paths() ?? []);
   }
 
   async close(): Promise<void> {

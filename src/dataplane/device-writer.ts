@@ -3,7 +3,8 @@
  * virtio-net header in front where the device has one; the counters of how it went.
  * @module
  */
-import { ErrorSite, type Layout } from '../shm/layout.ts';
+import type { Layout } from '../shm/layout.ts';
+import { ErrorSite } from '../shm/worker.ts';
 import { EAGAIN, EINTR, EIO, ENOBUFS, ENOMEM, UDP_SEGMENTS_MAX } from '../sys/constants.ts';
 import { errno, libc } from '../sys/libc.ts';
 import { ingressIndex } from '../table/counters.ts';

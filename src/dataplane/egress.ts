@@ -11,7 +11,8 @@
  * No packet throws, none allocates; each that ends here adds to exactly one drop counter.
  * @module
  */
-import { ErrorSite, type Layout } from '../shm/layout.ts';
+import type { Layout } from '../shm/layout.ts';
+import { ErrorSite } from '../shm/worker.ts';
 import { EAGAIN, EINTR } from '../sys/constants.ts';
 import { errno, libc } from '../sys/libc.ts';
 import { egressIndex, eventIndex } from '../table/counters.ts';
@@ -59,7 +60,7 @@ import { emitVxlan } from '../wire/vxlan.ts';
 import type { Arena } from './arena.ts';
 import type { DataLink } from './link.ts';
 import { Neighbours } from './neighbours.ts';
-import type { PeerTable } from './peers.ts';
+import type { PathMtu } from './path-mtu.ts';
 import { Segmenter } from './segment.ts';
 import { SourcePorts } from './source-ports.ts';
 import type { TooBig } from './too-big.ts';
@@ -97,7 +98,7 @@ export class Egress {
   readonly #arena: Arena;
   readonly #layout: Layout;
   readonly #trains: Trains;
-  readonly #peers: PeerTable;
+  readonly #paths: PathMtu;
   readonly #tooBig: TooBig;
   readonly #neighbours: Neighbours;
   readonly #segmenter: Segmenter;
@@ -109,7 +110,7 @@ export class Egress {
     arena: Arena,
     layout: Layout,
     trains: Trains,
-    peers: PeerTable,
+    paths: PathMtu,
     tooBig: TooBig,
     neighbours: Neighbours = new Neighbours(arena),
   ) {
@@ -117,7 +118,7 @@ export class Egress {
     this.#layout = layout;
     this.#sourcePorts = new SourcePorts(layout.queues <= 1);
     this.#trains = trains;
-    this.#peers = peers;
+    this.#paths = paths;
     this.#tooBig = tooBig;
     this.#neighbours = neighbours;
     this.#segmenter = new Segmenter(arena);
@@ -250,10 +251,6 @@ export class Egress {
       }
     }
 
-    let mtu = link.innerMtu;
-    if (this.#peers.loweredCount !== 0) {
-      mtu = Math.min(mtu, this.#peers.pathMtu(peer, this.#nowMs) - link.overheadBytes);
-    }
     if (
       link.vnetHeader &&
       checkVirtioNet(view, frame - VIRTIO_NET_BYTES, byteCount) !== Fault.None
@@ -272,9 +269,12 @@ export class Egress {
       }
     }
     const segmentL3Bytes = l4Bytes === 0 ? totalBytes : headerBytes + l4Bytes + gsoBytes;
-    if (Math.min(segmentL3Bytes, totalBytes) > mtu) {
-      this.#drop(link, TOO_BIG, segments);
-      return this.#tooBig.answer(link, frame, l3, totalBytes, mtu, this.#nowMs);
+    if (segmentL3Bytes > link.sureBytes && totalBytes > link.sureBytes) {
+      const mtu = this.#paths.innerMtu(link, peer, this.#nowMs);
+      if (segmentL3Bytes > mtu && totalBytes > mtu) {
+        this.#drop(link, TOO_BIG, segments);
+        return this.#tooBig.answer(link, frame, l3, totalBytes, mtu, this.#nowMs);
+      }
     }
 
     const { endpoint } = link;

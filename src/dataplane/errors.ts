@@ -17,6 +17,7 @@ import {
 } from '../sys/constants.ts';
 import { libc } from '../sys/libc.ts';
 import { eventIndex } from '../table/counters.ts';
+import { MtuSource } from '../table/paths.ts';
 import { getIpv4Source } from '../wire/ipv4.ts';
 import { getVni, getVxlanFlagsWord, VXLAN_FLAGS_WORD } from '../wire/vxlan.ts';
 import { type Arena, IOVEC_BYTES, MSGHDR } from './arena.ts';
@@ -34,6 +35,10 @@ const EXTENDED_ERROR_BYTES = 16;
 
 const LOWERED = eventIndex('pmtu_lowered');
 const IGNORED = eventIndex('icmp_ignored');
+const PORT_UNREACHABLE = eventIndex('port_unreachable');
+/** ICMP type and code of "port unreachable" (RFC 792). */
+const ICMP_UNREACHABLE = 3;
+const ICMP_PORT = 3;
 
 export class ErrorQueue {
   readonly #arena: Arena;
@@ -77,8 +82,7 @@ export class ErrorQueue {
       view.setUint32(this.#message + MSGHDR.FLAGS, 0, true);
       const length = libc.recvmsg(socket, base + this.#message, MSG_ERRQUEUE | MSG_DONTWAIT);
       if (length < 0) return this.#isIcmpFresh(nowMs);
-      const lowered = this.#handle(endpoint, length, nowMs);
-      const counter = lowered ? LOWERED : IGNORED;
+      const counter = this.#handle(endpoint, length, nowMs);
       link.counters[counter] = (link.counters[counter] as number) + 1;
     }
     // Taking one error makes the next the socket's pending one, which would fail the next send or
@@ -93,13 +97,14 @@ export class ErrorQueue {
     return nowMs - this.#icmpAtMs < ICMP_FRESH_MS;
   }
 
-  #handle(endpoint: Endpoint, quoteBytes: number, nowMs: number): boolean {
+  /** Judges the error that was read; returns the event to count. */
+  #handle(endpoint: Endpoint, quoteBytes: number, nowMs: number): number {
     const { view } = this.#arena;
     const end = this.#control + view.getUint32(this.#message + MSGHDR.CONTROL_LENGTH, true);
     let entry = this.#control;
     while (entry + 16 + EXTENDED_ERROR_BYTES <= end) {
       const entryBytes = view.getUint32(entry, true);
-      if (entryBytes <= 16) return false;
+      if (entryBytes <= 16) return IGNORED;
       if (
         view.getInt32(entry + 8, true) === IPPROTO_IP &&
         view.getInt32(entry + 12, true) === IP_RECVERR
@@ -107,18 +112,29 @@ export class ErrorQueue {
         const error = entry + 16;
         const origin = view.getUint8(error + 4);
         if (origin === SO_EE_ORIGIN_ICMP) this.#icmpAtMs = nowMs;
-        if (view.getUint32(error, true) !== EMSGSIZE) return false;
         const peer = view.getUint32(this.#name + 4);
-        const mtu = view.getUint32(error + 8, true);
-        if (origin === SO_EE_ORIGIN_LOCAL) return this.#peers.lower(peer, mtu, nowMs);
-        if (origin !== SO_EE_ORIGIN_ICMP || !this.#quoteIsOurs(endpoint, peer, quoteBytes)) {
-          return false;
+        if (origin === SO_EE_ORIGIN_ICMP && !this.#quoteIsOurs(endpoint, peer, quoteBytes)) {
+          return IGNORED;
         }
-        return this.#peers.lower(peer, mtu, nowMs);
+        if (view.getUint32(error, true) === EMSGSIZE) {
+          if (origin !== SO_EE_ORIGIN_ICMP && origin !== SO_EE_ORIGIN_LOCAL) return IGNORED;
+          const source = origin === SO_EE_ORIGIN_ICMP ? MtuSource.Icmp : MtuSource.Send;
+          const mtu = view.getUint32(error + 8, true);
+          return this.#peers.lower(peer, mtu, nowMs, source) ? LOWERED : IGNORED;
+        }
+        if (
+          origin !== SO_EE_ORIGIN_ICMP ||
+          view.getUint8(error + 5) !== ICMP_UNREACHABLE ||
+          view.getUint8(error + 6) !== ICMP_PORT
+        ) {
+          return IGNORED;
+        }
+        this.#peers.notePortUnreachable(peer);
+        return PORT_UNREACHABLE;
       }
       entry += (entryBytes + 7) & ~7;
     }
-    return false;
+    return IGNORED;
   }
 
   /** Whether the quoted payload, as far as it goes, is something that a link of ours would send. */

@@ -18,10 +18,9 @@ import { eventIndex } from '../table/counters.ts';
 import { type Exception, ExceptionTable } from '../table/exceptions.ts';
 import { LocalMacs } from '../table/local-macs.ts';
 import { ETHERNET_SOURCE_OFFSET } from '../wire/ethernet.ts';
-import { IPV4_PACKET_BYTES_MAX } from '../wire/ipv4.ts';
-
-/** How long a refused UDP_SEGMENT is left alone, ms. */
-const SEGMENT_AGAIN_MS = 10_000;
+import { IPV4_HEADER_BYTES, IPV4_PACKET_BYTES_MAX } from '../wire/ipv4.ts';
+import { UDP_HEADER_BYTES } from '../wire/udp.ts';
+import { PATH_MTU_FLOOR_BYTES } from './peers.ts';
 
 const MACS_FORGOTTEN = eventIndex('local_macs_forgotten');
 
@@ -30,10 +29,8 @@ export class Endpoint {
   readonly kind: number;
   readonly localPort: number;
   readonly sockets: readonly number[];
-  /** UDP_SEGMENT works on these sockets, as far as the last sends tell. */
+  /** The sockets know UDP_SEGMENT; whether a path carries it the peer table says. */
   segment: boolean;
-  /** When a send was refused because of it, ms; 0 = not, or tried again since. */
-  #segmentRefusedAtMs = 0;
   readonly gro: boolean;
   /** Receives that failed since the last that did not. */
   receiveErrors = 0;
@@ -69,26 +66,13 @@ export class Endpoint {
     }
   }
 
-  /** A send says that segmentation does not work here: without it for a while. */
-  refuseSegments(nowMs: number): void {
-    this.segment = false;
-    this.#segmentRefusedAtMs = nowMs;
-  }
-
-  /**
-   * Tries segmentation anew once in a while: what refused it may have been a moment's trouble, or
-   * a route that has changed. Another refusal costs one system call.
-   */
-  maySegmentAgain(nowMs: number): void {
-    if (this.segment || this.#segmentRefusedAtMs === 0) return;
-    // The absolute value: a clock that was set back must not end it for good.
-    if (Math.abs(nowMs - this.#segmentRefusedAtMs) < SEGMENT_AGAIN_MS) return;
-    this.segment = true;
-    this.#segmentRefusedAtMs = 0;
-  }
-
   get isRaw(): boolean {
     return this.kind === EndpointKind.Ipip;
+  }
+
+  /** What the kernel puts before our datagrams, bytes: an IPv4 header, and UDP's where it is UDP. */
+  get outerHeaderBytes(): number {
+    return this.isRaw ? IPV4_HEADER_BYTES : IPV4_HEADER_BYTES + UDP_HEADER_BYTES;
   }
 }
 
@@ -130,7 +114,11 @@ export class DataLink {
   readonly vni: number;
   readonly peerPort: number;
   /** Largest inner IP packet, bytes; control lowers and raises it while we run. */
-  innerMtu: number;
+  innerMtu = 0;
+  /** MTU of the underlay's device, bytes. */
+  underlayMtu = 0;
+  /** Inner packets up to this length fit every path, bytes. */
+  sureBytes = 0;
   dscpMode: 0 | 1;
   readonly counters: Float64Array;
   readonly #gateway: number;
@@ -169,7 +157,7 @@ export class DataLink {
     this.sliceBase = this.sliceOf(record.localAddress);
     this.vni = record.vni;
     this.peerPort = encap === IPIP ? 0 : record.peerPort;
-    this.innerMtu = record.innerMtu;
+    this.#setMtu(record);
     this.#gateway = record.gateway;
     this.#superBytesToHost = record.superBytesToHost;
     this.#superBytesToPorts = record.superBytesToPorts;
@@ -262,10 +250,16 @@ export class DataLink {
 
   /** Takes over what control may change while we run. */
   update(record: LinkRecord): void {
-    this.innerMtu = record.innerMtu;
+    this.#setMtu(record);
     this.#superBytesToHost = record.superBytesToHost;
     this.#superBytesToPorts = record.superBytesToPorts;
     this.dscpMode = record.dscpUniform === 1 ? 1 : 0;
+  }
+
+  #setMtu(record: LinkRecord): void {
+    this.innerMtu = record.innerMtu;
+    this.underlayMtu = record.underlayMtu;
+    this.sureBytes = Math.min(record.innerMtu, PATH_MTU_FLOOR_BYTES - this.overheadBytes);
   }
 
   /** Replaces the addresses that are elsewhere than arithmetic says. */

@@ -4,16 +4,13 @@
  * event loop; control wakes it by the eventfd and reads its progress from shared memory.
  * @module
  */
-import {
-  type ExceptionRecord,
-  IDLE_BEAT_MS,
-  type Layout,
-  type Tables,
-  WorkerState,
-} from '../shm/layout.ts';
+import { type ExceptionRecord, IDLE_BEAT_MS, type Layout, type Tables } from '../shm/layout.ts';
+import { WorkerState } from '../shm/worker.ts';
 import { POLLERR, POLLHUP, POLLIN, POLLNVAL } from '../sys/constants.ts';
 import { libc } from '../sys/libc.ts';
+import { RouteMtu } from '../sys/route-mtu.ts';
 import { eventIndex } from '../table/counters.ts';
+import { PathRows } from '../table/paths.ts';
 import { Arena } from './arena.ts';
 import { Coalescer } from './coalesce.ts';
 import { DeviceWriter } from './device-writer.ts';
@@ -23,6 +20,7 @@ import { Ingress } from './ingress.ts';
 import { Linger, Way } from './linger.ts';
 import { DataLink, Endpoint } from './link.ts';
 import { Neighbours } from './neighbours.ts';
+import { PathMtu } from './path-mtu.ts';
 import { PeerTable } from './peers.ts';
 import { Receiver } from './receive.ts';
 import { SenderWatch } from './sender-watch.ts';
@@ -56,7 +54,7 @@ export class Loop {
   readonly #arena = new Arena(ARENA_BYTES);
   readonly #links: DataLink[] = [];
   readonly #endpoints: Endpoint[] = [];
-  readonly #peers = new PeerTable();
+  readonly #rows: PathRows;
   readonly #egress: Egress;
   readonly #receiver: Receiver;
   readonly #errors: ErrorQueue;
@@ -101,9 +99,15 @@ export class Loop {
     const neighbours = new Neighbours(this.#arena);
     this.#forgotten = layout.forgotten.count;
     const coalescer = new Coalescer(this.#arena, new DeviceWriter(this.#arena, layout));
-    this.#errors = new ErrorQueue(this.#arena, this.#peers);
-    const trains = new Trains(this.#arena, layout, this.#peers, this.#errors);
-    this.#egress = new Egress(this.#arena, this.#layout, trains, this.#peers, tooBig, neighbours);
+    this.#rows = new PathRows(layout.paths());
+    const peers = new PeerTable(this.#rows);
+    const paths = new PathMtu(
+      peers,
+      new RouteMtu(config.endpoints.map(({ localAddress }) => localAddress)),
+    );
+    this.#errors = new ErrorQueue(this.#arena, peers);
+    const trains = new Trains(this.#arena, layout, paths, this.#errors);
+    this.#egress = new Egress(this.#arena, this.#layout, trains, paths, tooBig, neighbours);
     this.#receiver = new Receiver(
       this.#arena,
       layout,
@@ -166,6 +170,8 @@ export class Loop {
     const { view, base } = this.#arena;
     const count = this.#descriptors.length;
     const pollAddress = base + this.#pollfds;
+    // What the predecessor knew went with it.
+    this.#rows.clear();
     layout.setWorkerState(WorkerState.Ready);
     let active = false;
     while (layout.epoch === epoch) {

@@ -3,7 +3,8 @@
  * with the outer source, TOS and train size that came along.
  * @module
  */
-import { ErrorSite, type Layout } from '../shm/layout.ts';
+import type { Layout } from '../shm/layout.ts';
+import { ErrorSite } from '../shm/worker.ts';
 import {
   EAGAIN,
   EINTR,

@@ -4,7 +4,8 @@
  * repetition; nothing waits here for longer than a moment, and nothing is kept.
  * @module
  */
-import { ErrorSite, type Layout } from '../shm/layout.ts';
+import type { Layout } from '../shm/layout.ts';
+import { ErrorSite } from '../shm/worker.ts';
 import {
   EACCES,
   EAGAIN,
@@ -27,6 +28,7 @@ import { egressIndex, eventIndex } from '../table/counters.ts';
 import { type Arena, IOVEC_BYTES, MMSGHDR_BYTES, MSGHDR } from './arena.ts';
 import type { ErrorQueue } from './errors.ts';
 import type { DataLink } from './link.ts';
+import type { PathMtu } from './path-mtu.ts';
 import {
   CONTROL_BYTES,
   CONTROL_ENTRY_BYTES,
@@ -55,6 +57,7 @@ const SEND_ERROR = egressIndex('drop.send_error');
 const TRAINS_SENT = eventIndex('trains_sent');
 const SEND_ERRORS = eventIndex('send_errors');
 const SEGMENT_FALLBACKS = eventIndex('segment_fallbacks');
+const PMTU_LOWERED = eventIndex('pmtu_lowered');
 
 function add(column: Float64Array, index: number, amount: number): void {
   column[index] = (column[index] as number) + amount;
@@ -87,6 +90,7 @@ export class TrainSender {
   readonly #arena: Arena;
   readonly #layout: Layout;
   readonly #errors: ErrorQueue;
+  readonly #paths: PathMtu;
   readonly #columns: TrainColumns;
   readonly #messages: number;
   readonly #pollfd: number;
@@ -96,10 +100,17 @@ export class TrainSender {
   #nextTrain = 0;
   #nextSegment = 0;
 
-  constructor(arena: Arena, layout: Layout, errors: ErrorQueue, columns: TrainColumns) {
+  constructor(
+    arena: Arena,
+    layout: Layout,
+    errors: ErrorQueue,
+    paths: PathMtu,
+    columns: TrainColumns,
+  ) {
     this.#arena = arena;
     this.#layout = layout;
     this.#errors = errors;
+    this.#paths = paths;
     this.#columns = columns;
     this.#messages = arena.allocate(MESSAGES_MAX * MMSGHDR_BYTES);
     this.#pollfd = arena.allocate(8);
@@ -109,9 +120,8 @@ export class TrainSender {
   sendSocket(socket: number, from: number, nowMs: number): void {
     this.#nextTrain = from;
     this.#nextSegment = 0;
-    (this.#columns.link[from] as DataLink).endpoint.maySegmentAgain(nowMs);
     for (;;) {
-      const messages = this.#buildMessages(socket);
+      const messages = this.#buildMessages(socket, nowMs);
       if (messages === 0) break;
       this.#sendMessages(socket, messages, nowMs);
     }
@@ -121,7 +131,7 @@ export class TrainSender {
   }
 
   /** Fills the message array from the cursor on; returns how many messages there are. */
-  #buildMessages(socket: number): number {
+  #buildMessages(socket: number, nowMs: number): number {
     let messages = 0;
     while (this.#nextTrain < this.#columns.count && messages < MESSAGES_MAX) {
       const train = this.#nextTrain;
@@ -130,7 +140,7 @@ export class TrainSender {
         continue;
       }
       const segments = this.#columns.segments[train] as number;
-      if ((this.#columns.link[train] as DataLink).endpoint.segment) {
+      if (segments === 1 || this.#maySegment(train, nowMs)) {
         // A fallback may have left the cursor inside this train; the rest goes as one again.
         this.#writeMessage(messages++, train, this.#nextSegment, segments - this.#nextSegment);
         this.#nextSegment = segments;
@@ -145,6 +155,12 @@ export class TrainSender {
       }
     }
     return messages;
+  }
+
+  #maySegment(train: number, nowMs: number): boolean {
+    if (!(this.#columns.link[train] as DataLink).endpoint.segment) return false;
+    const { peers } = this.#paths;
+    return peers.refusedCount === 0 || peers.maySegment(this.#columns.peer[train] as number, nowMs);
   }
 
   #writeMessage(index: number, train: number, segment: number, segments: number): void {
@@ -200,7 +216,7 @@ export class TrainSender {
       const segments = this.#messageSegments[sent] as number;
       if ((error === EIO || error === EINVAL) && segments > 1) {
         // This path cannot segment for us (no checksum offload under it): one by one from here on.
-        link.endpoint.refuseSegments(nowMs);
+        this.#paths.peers.refuseSegments(this.#columns.peer[train] as number, error, nowMs);
         add(link.counters, SEGMENT_FALLBACKS, 1);
         this.#nextTrain = train;
         this.#nextSegment = 0;
@@ -217,9 +233,18 @@ export class TrainSender {
         retries++;
         continue;
       }
+      if (error === EMSGSIZE) this.#refused(train, nowMs);
       add(link.counters, dropCounterOf(error), segments);
       sent++;
     }
+  }
+
+  /** The kernel itself says that a datagram of this train is too large for the way to its peer. */
+  #refused(train: number, nowMs: number): void {
+    const link = this.#columns.link[train] as DataLink;
+    const bytes = (this.#columns.segmentBytes[train] as number) + link.endpoint.outerHeaderBytes;
+    const lowered = this.#paths.refused(link, this.#columns.peer[train] as number, bytes, nowMs);
+    if (lowered) add(link.counters, PMTU_LOWERED, 1);
   }
 
   #drainErrors(message: number, nowMs: number): boolean {
@@ -241,7 +266,9 @@ export class TrainSender {
         ? (this.#columns.bytes[train] as number)
         : segments * (this.#columns.segmentBytes[train] as number),
     );
-    if (segments > 1) add(counters, TRAINS_SENT, 1);
+    if (segments === 1) return;
+    add(counters, TRAINS_SENT, 1);
+    this.#paths.peers.noteSegmented(this.#columns.peer[train] as number);
   }
 
   #waitWritable(socket: number): void {

@@ -14,7 +14,7 @@ import { UDP_PAYLOAD_BYTES_MAX, UDP_SEGMENTS_MAX } from '../sys/constants.ts';
 import { type Arena, CMSG_HEADER_BYTES, IOVEC_BYTES } from './arena.ts';
 import type { ErrorQueue } from './errors.ts';
 import type { DataLink } from './link.ts';
-import type { PeerTable } from './peers.ts';
+import type { PathMtu } from './path-mtu.ts';
 import { SCRATCH_BYTES } from './segment.ts';
 import {
   CONTROL_BYTES,
@@ -31,7 +31,7 @@ const KEY_SLOTS = 256;
 const SCRATCH_COUNT = 4096;
 export class Trains {
   readonly #arena: Arena;
-  readonly #peers: PeerTable;
+  readonly #paths: PathMtu;
   readonly #columns: TrainColumns;
   readonly #sender: TrainSender;
   readonly #bySlot = new Int16Array(KEY_SLOTS).fill(-1);
@@ -43,11 +43,11 @@ export class Trains {
   /** Bytes waiting in all open trains. */
   pendingBytes = 0;
 
-  constructor(arena: Arena, layout: Layout, peers: PeerTable, errors: ErrorQueue) {
+  constructor(arena: Arena, layout: Layout, paths: PathMtu, errors: ErrorQueue) {
     this.#arena = arena;
-    this.#peers = peers;
+    this.#paths = paths;
     this.#columns = new TrainColumns(arena);
-    this.#sender = new TrainSender(arena, layout, errors, this.#columns);
+    this.#sender = new TrainSender(arena, layout, errors, paths, this.#columns);
     this.#scratch = arena.allocate(SCRATCH_COUNT * SCRATCH_BYTES);
   }
 
@@ -198,9 +198,9 @@ export class Trains {
     for (let train = 0; train < count; train++) {
       this.#bySlot[this.#columns.slotOf[train] as number] = -1;
       const link = this.#columns.link[train] as DataLink;
-      this.#peers.noteSent(
+      this.#paths.peers.noteSent(
         this.#columns.peer[train] as number,
-        (this.#columns.segmentBytes[train] as number) + (link.endpoint.isRaw ? 20 : 28),
+        (this.#columns.segmentBytes[train] as number) + link.endpoint.outerHeaderBytes,
         nowMs,
       );
       this.#columns.link[train] = undefined;

@@ -8,6 +8,7 @@
  * 37120 counters    256 columns × 128 doubles, written by the data process only
  * 299264 exceptions 131,072 × 16 bytes, written by control
  * then   MAC rings   claims, written by the data process, and forgotten, written by control
+ * then   paths       4096 × 64 bytes, written by the data process only (table/paths.ts)
  * ```
  *
  * Records change under a seqlock: control makes `generation` odd, writes, makes it even; the data
@@ -16,9 +17,11 @@
  * @module
  */
 import { MAC_RING_BYTES, MacRing } from './mac-ring.ts';
+import { PATH_ROWS_BYTES } from './path-rows.ts';
+import type { WorkerStatus } from './worker.ts';
 
 export const LAYOUT_MAGIC = 0x66616e77; // 'fanw'
-export const LAYOUT_VERSION = 4;
+export const LAYOUT_VERSION = 5;
 
 export const ENDPOINTS_MAX = 32;
 export const LINKS_MAX = 256;
@@ -40,8 +43,9 @@ export const EXCEPTIONS_MAX = 131_072;
 const EXCEPTION_BYTES = 16;
 const EXCEPTIONS_OFFSET = COUNTERS_OFFSET + LINKS_MAX * COUNTERS_PER_COLUMN * 8;
 const CLAIMS_OFFSET = EXCEPTIONS_OFFSET + EXCEPTIONS_MAX * EXCEPTION_BYTES;
+const PATHS_OFFSET = CLAIMS_OFFSET + 2 * MAC_RING_BYTES;
 /** Size of the whole segment, bytes; pages that are never touched cost nothing. */
-export const LAYOUT_BYTES = CLAIMS_OFFSET + 2 * MAC_RING_BYTES;
+export const LAYOUT_BYTES = PATHS_OFFSET + PATH_ROWS_BYTES;
 
 // Header words, offsets in bytes.
 const MAGIC = 0;
@@ -60,11 +64,6 @@ const WORKER_ERROR_SITE = 72;
 const WORKER_HEARTBEAT = 80;
 const WORKER_ERROR_COUNT = 88;
 const WORKER_WARM_EPOCH = 96;
-
-export const WorkerState = { Starting: 0, Ready: 1, Stopped: 2 } as const;
-/** Which call the worker's last errno came from. */
-export const ErrorSite = { None: 0, DeviceRead: 1, DeviceWrite: 2, Send: 3, Receive: 4 } as const;
-export const ERROR_SITE_NAMES = ['', 'device read', 'device write', 'send', 'receive'] as const;
 
 export const EndpointKind = { Udp: 1, Ipip: 2 } as const;
 export const LinkEncap = { Vxlan: 1, Ipip: 2, Fou: 3 } as const;
@@ -140,15 +139,6 @@ export type Tables = {
 
 /** An idle loop still beats this often, ms, so that control can tell idle from stuck. */
 export const IDLE_BEAT_MS = 1000;
-
-/** What the worker last said of itself. `heartbeat` counts loop rounds, idle ones included. */
-export type WorkerStatus = {
-  state: number;
-  heartbeat: number;
-  errno: number;
-  errorSite: number;
-  errorCount: number;
-};
 
 /** Typed access to a mapped segment; both sides use it. */
 export class Layout {
@@ -319,6 +309,11 @@ export class Layout {
       COUNTERS_OFFSET + id * COUNTERS_PER_COLUMN * 8,
       COUNTERS_PER_COLUMN,
     );
+  }
+
+  /** What the data process knows of its peers' paths: one writer, the process. */
+  paths(): DataView {
+    return new DataView(this.#buffer, PATHS_OFFSET, PATH_ROWS_BYTES);
   }
 
   /**

@@ -68,6 +68,7 @@ export const IP_TTL = 2;
 export const IP_MTU_DISCOVER = 10;
 export const IP_RECVERR = 11;
 export const IP_RECVTOS = 13;
+export const IP_MTU = 14;
 export const IP_PMTUDISC_PROBE = 3;
 export const SOL_UDP = 17;
 export const UDP_SEGMENT = 103;

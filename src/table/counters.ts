@@ -81,6 +81,7 @@ export const EVENT_COUNTERS = [
   'neighbour_told',
   'neighbour_limited',
   'local_macs_forgotten',
+  'port_unreachable',
 ] as const;
 
 export type EgressCounter = (typeof EGRESS_COUNTERS)[number];

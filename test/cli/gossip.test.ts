@@ -167,7 +167,15 @@ t.test('status shows plaintext and conflicts in red', async (t) => {
   };
   const status: RouterStatus = {
     ...{ version: '0', pid: 1, runDirectory: '', mode: 'background', uptimeMs: 1 },
-    ...{ networkNamespace: 1, queues: 1, busyPollUs: 0, links: [], processes: [], gossip },
+    ...{
+      networkNamespace: 1,
+      queues: 1,
+      busyPollUs: 0,
+      links: [],
+      processes: [],
+      paths: [],
+      gossip,
+    },
   };
   const text = statusText(status);
   t.match(text, 'PLAINTEXT: whoever reaches the port is a member');

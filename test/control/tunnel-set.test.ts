@@ -39,6 +39,10 @@ class Plane extends EventEmitter implements DataPlanePort {
     return [];
   }
 
+  paths(): [] {
+    return [];
+  }
+
   async close(): Promise<void> {}
 }
 

@@ -7,6 +7,7 @@ import koffi from 'koffi';
 import t from 'tap';
 import { MMSGHDR_BYTES } from '../../src/dataplane/arena.ts';
 import { ErrorQueue } from '../../src/dataplane/errors.ts';
+import { PathMtu } from '../../src/dataplane/path-mtu.ts';
 import { PeerTable } from '../../src/dataplane/peers.ts';
 import { Trains } from '../../src/dataplane/trains.ts';
 import { EAGAIN } from '../../src/sys/constants.ts';
@@ -39,7 +40,8 @@ t.test('a full socket costs a moment and its own packets, not those of others', 
   const peers = 20;
   const { arena, layout, link, counters } = makeRig('Vxlan', true, RIG.sender);
   const table = new PeerTable();
-  const trains = new Trains(arena, layout, table, new ErrorQueue(arena, table));
+  const paths = new PathMtu(table, { configured: () => 0, current: () => 0 });
+  const trains = new Trains(arena, layout, paths, new ErrorQueue(arena, table));
   const real = { sendmmsg: calls.sendmmsg, poll: calls.poll };
   t.teardown(() => Object.assign(calls, real));
   const waits: number[] = [];

@@ -1,28 +1,56 @@
 import t from 'tap';
-import { Endpoint } from '../../src/dataplane/link.ts';
-import { EndpointKind, Offload } from '../../src/shm/layout.ts';
+import { offloadsInForce, pathStatus } from '../../src/control/paths.ts';
+import { PeerTable } from '../../src/dataplane/peers.ts';
+import { PATH_BYTES, PATHS_MAX } from '../../src/shm/path-rows.ts';
+import { EINVAL, EIO } from '../../src/sys/constants.ts';
+import { PathRows, readPaths } from '../../src/table/paths.ts';
 
-function endpoint(offloads: number): Endpoint {
-  const record = { kind: EndpointKind.Udp, localAddress: 0, localPort: 4789, offloads };
-  return new Endpoint({ ...record, sockets: [3] });
-}
+const A = 0xac1e011b;
+const B = 0xac1e011c;
+const OFFLOADS = ['tso', 'udp-segment', 'udp-gro'];
 
-t.test('a refused UDP_SEGMENT is tried again after ten seconds', async (t) => {
-  const udp = endpoint(Offload.Segment);
-  t.ok(udp.segment);
-  udp.refuseSegments(50_000);
-  t.notOk(udp.segment);
-  udp.maySegmentAgain(59_999);
-  t.notOk(udp.segment);
-  udp.maySegmentAgain(60_000);
-  t.ok(udp.segment);
-  udp.refuseSegments(60_001);
-  udp.maySegmentAgain(20_000);
-  t.ok(udp.segment, 'also when the clock was set back');
+t.test('a refused UDP_SEGMENT is tried again after ten seconds, for that peer alone', async (t) => {
+  const peers = new PeerTable();
+  t.ok(peers.maySegment(A, 50_000));
+  peers.refuseSegments(A, EIO, 50_000);
+  t.notOk(peers.maySegment(A, 50_000));
+  t.ok(peers.maySegment(B, 50_000), 'another peer is not concerned');
+  t.notOk(peers.maySegment(A, 59_999));
+  t.ok(peers.maySegment(A, 60_000));
+  peers.refuseSegments(A, EIO, 60_001);
+  t.equal(peers.refusedCount, 1, 'one peer, however often');
+  t.ok(peers.maySegment(A, 20_000), 'also when the clock was set back');
+  peers.noteSegmented(A);
+  t.equal(peers.refusedCount, 0);
+  t.ok(peers.maySegment(A, 60_002));
 });
 
-t.test('where it never was, it is never tried', async (t) => {
-  const plain = endpoint(0);
-  plain.maySegmentAgain(1e12);
-  t.notOk(plain.segment);
+t.test('what is in force is what is shown, with since when and why', async (t) => {
+  const view = new DataView(new ArrayBuffer(PATHS_MAX * PATH_BYTES));
+  const rows = new PathRows(view);
+  const peers = new PeerTable(rows);
+  const shown = () => pathStatus(readPaths(view));
+  t.same(shown(), []);
+  t.same(offloadsInForce(OFFLOADS, shown()), OFFLOADS);
+
+  const before = Date.now();
+  peers.refuseSegments(A, EIO, 1);
+  const [first] = shown();
+  t.match(first, { peer: '172.30.1.27', segmentation: 'refused', segmentationError: 'EIO' });
+  const since = Date.parse(first?.segmentationSince ?? '');
+  t.ok(since >= before && since <= Date.now(), 'since now');
+  t.same(offloadsInForce(OFFLOADS, shown()), ['tso', 'udp-gro'], 'nowhere in force');
+
+  peers.noteSegmented(B);
+  t.same(offloadsInForce(OFFLOADS, shown()), OFFLOADS, 'towards the other peer it is');
+
+  peers.refuseSegments(A, EINVAL, 20_000);
+  const [again] = shown();
+  t.equal(again?.segmentationError, 'EINVAL');
+  t.equal(again?.segmentationSince, first?.segmentationSince, 'since the first refusal');
+  peers.noteSegmented(A);
+  t.match(shown()[0], { segmentation: 'works', segmentationError: '', segmentationSince: '' });
+
+  rows.clear();
+  t.same(shown(), [], 'a successor begins anew');
 });

@@ -7,6 +7,7 @@ import { Arena } from '../../src/dataplane/arena.ts';
 import { Egress } from '../../src/dataplane/egress.ts';
 import { ErrorQueue } from '../../src/dataplane/errors.ts';
 import { DataLink, Endpoint } from '../../src/dataplane/link.ts';
+import { PathMtu } from '../../src/dataplane/path-mtu.ts';
 import { PeerTable } from '../../src/dataplane/peers.ts';
 import { TooBig } from '../../src/dataplane/too-big.ts';
 import { Trains } from '../../src/dataplane/trains.ts';
@@ -98,8 +99,9 @@ export function makeRig(
 /** The way out, as the loop puts it together. */
 export function makeEgress(arena: Arena, layout: Layout): Egress {
   const peers = new PeerTable();
-  const trains = new Trains(arena, layout, peers, new ErrorQueue(arena, peers));
-  return new Egress(arena, layout, trains, peers, new TooBig(arena));
+  const paths = new PathMtu(peers, { configured: () => 0, current: () => 0 });
+  const trains = new Trains(arena, layout, paths, new ErrorQueue(arena, peers));
+  return new Egress(arena, layout, trains, paths, new TooBig(arena));
 }
 
 /** Totals come before the drops in each group: received, delivered, and both in bytes. */

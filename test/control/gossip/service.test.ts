@@ -173,7 +173,15 @@ t.test('two services: join, announce, move, leave', async (t) => {
 
 const emptyStatus: RouterStatus = {
   ...{ version: '0', pid: 1, runDirectory: '', mode: 'background', uptimeMs: 1 },
-  ...{ networkNamespace: 1, queues: 1, busyPollUs: 0, links: [], processes: [], gossip: null },
+  ...{
+    networkNamespace: 1,
+    queues: 1,
+    busyPollUs: 0,
+    links: [],
+    processes: [],
+    paths: [],
+    gossip: null,
+  },
 };
 
 t.test('what belongs to a living host is not taken in silence', async (t) => {

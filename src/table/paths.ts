@@ -1,0 +1,131 @@
+/**
+ * What a data process has learned of the paths to its peers, as rows in shared memory: it writes
+ * them, control shows them. A row's number is the peer's slot in the writer's own table, so a peer
+ * that is forgotten there frees its row here.
+ *
+ * ```
+ * 0   u32 peer, 0 = nobody     8   i32 errno of the refused segmentation
+ * 4   u16 path MTU, 0 = none   12  u32 ICMP "port unreachable" from the peer
+ * 6   u8  where the MTU is from   16  f64 when the MTU was lowered, ms since 1970
+ * 7   u8  segmentation         24  f64 when segmentation was first refused
+ *                              32  f64 when the last port unreachable came
+ * ```
+ *
+ * Each field is one store. A reader may see one field of a change before another, which a status
+ * can bear; nothing is decided by these rows.
+ * @module
+ */
+import { PATH_BYTES, PATHS_MAX } from '../shm/path-rows.ts';
+
+/** Who says what a path's MTU is. Append only. */
+export const MtuSource = { None: 0, Icmp: 1, Route: 2, Send: 3 } as const;
+export type MtuSourceCode = (typeof MtuSource)[keyof typeof MtuSource];
+/** The same in public words: ICMP, the route (or IPsec under it), a send that the kernel refused. */
+export const MTU_SOURCE_NAMES = ['', 'icmp', 'route', 'send'] as const;
+
+/** Whether trains to a peer go out as one send. */
+export const Segmentation = { Unknown: 0, Works: 1, Refused: 2 } as const;
+
+const PEER = 0;
+const MTU = 4;
+const MTU_SOURCE = 6;
+const SEGMENTATION = 7;
+const SEGMENT_ERRNO = 8;
+const UNREACHABLE_COUNT = 12;
+const MTU_SINCE = 16;
+const REFUSED_SINCE = 24;
+const UNREACHABLE_AT = 32;
+
+/** The data process's side. Times are ms since 1970, 0 = never. */
+export class PathRows {
+  readonly #view: DataView;
+
+  /** @param view of {@link PATHS_MAX} rows; memory of its own where nobody reads along */
+  constructor(view: DataView = new DataView(new ArrayBuffer(PATHS_MAX * PATH_BYTES))) {
+    this.#view = view;
+  }
+
+  /** Empties every row: a successor begins with no knowledge. */
+  clear(): void {
+    for (let row = 0; row < PATHS_MAX; row++) {
+      if (this.#view.getUint32(row * PATH_BYTES + PEER, true) !== 0) this.forget(row);
+    }
+  }
+
+  forget(row: number): void {
+    for (let at = 0; at < PATH_BYTES; at += 4) {
+      this.#view.setUint32(row * PATH_BYTES + at, 0, true);
+    }
+  }
+
+  setMtu(row: number, peer: number, mtu: number, source: MtuSourceCode, sinceMs: number): void {
+    const at = row * PATH_BYTES;
+    const isNews = this.#view.getUint16(at + MTU, true) !== mtu;
+    this.#view.setUint16(at + MTU, mtu, true);
+    this.#view.setUint8(at + MTU_SOURCE, source);
+    if (isNews) this.#view.setFloat64(at + MTU_SINCE, sinceMs, true);
+    this.#view.setUint32(at + PEER, peer, true);
+  }
+
+  setSegmentationWorks(row: number, peer: number): void {
+    const at = row * PATH_BYTES;
+    this.#view.setUint8(at + SEGMENTATION, Segmentation.Works);
+    this.#view.setInt32(at + SEGMENT_ERRNO, 0, true);
+    this.#view.setUint32(at + PEER, peer, true);
+  }
+
+  /** A refusal after another one keeps the first one's time. */
+  setSegmentationRefused(row: number, peer: number, errno: number, nowMs: number): void {
+    const at = row * PATH_BYTES;
+    if (this.#view.getUint8(at + SEGMENTATION) !== Segmentation.Refused) {
+      this.#view.setFloat64(at + REFUSED_SINCE, nowMs, true);
+    }
+    this.#view.setUint8(at + SEGMENTATION, Segmentation.Refused);
+    this.#view.setInt32(at + SEGMENT_ERRNO, errno, true);
+    this.#view.setUint32(at + PEER, peer, true);
+  }
+
+  addPortUnreachable(row: number, peer: number, nowMs: number): void {
+    const at = row * PATH_BYTES;
+    const count = this.#view.getUint32(at + UNREACHABLE_COUNT, true);
+    if (count < 0xffffffff) this.#view.setUint32(at + UNREACHABLE_COUNT, count + 1, true);
+    this.#view.setFloat64(at + UNREACHABLE_AT, nowMs, true);
+    this.#view.setUint32(at + PEER, peer, true);
+  }
+}
+
+/** One peer's row. `peer` is a host-order u32, MTUs are outer IP packets in bytes. */
+export type PathRecord = {
+  peer: number;
+  /** 0 = nothing lowers it. */
+  mtu: number;
+  mtuSource: number;
+  mtuSinceMs: number;
+  segmentation: number;
+  /** Errno of the refusal, 0 = none. */
+  segmentErrno: number;
+  refusedSinceMs: number;
+  portUnreachable: number;
+  portUnreachableAtMs: number;
+};
+
+/** Control's side: every row in use, as far as a field at a time is consistent. */
+export function readPaths(view: DataView): PathRecord[] {
+  const records: PathRecord[] = [];
+  for (let at = 0; at < PATHS_MAX * PATH_BYTES; at += PATH_BYTES) {
+    const peer = view.getUint32(at + PEER, true);
+    if (peer === 0) continue;
+    records.push({
+      peer,
+      mtu: view.getUint16(at + MTU, true),
+      mtuSource: view.getUint8(at + MTU_SOURCE),
+      mtuSinceMs: view.getFloat64(at + MTU_SINCE, true),
+      segmentation: view.getUint8(at + SEGMENTATION),
+      segmentErrno: view.getInt32(at + SEGMENT_ERRNO, true),
+      refusedSinceMs: view.getFloat64(at + REFUSED_SINCE, true),
+      portUnreachable: view.getUint32(at + UNREACHABLE_COUNT, true),
+      portUnreachableAtMs: view.getFloat64(at + UNREACHABLE_AT, true),
+    });
+  }
+  return records;
+}

@@ -1,0 +1,97 @@
+import t from 'tap';
+import { DataLink, Endpoint } from '../../src/dataplane/link.ts';
+import { PathMtu } from '../../src/dataplane/path-mtu.ts';
+import { PATH_MTU_FLOOR_BYTES, PeerTable } from '../../src/dataplane/peers.ts';
+import { EndpointKind, LAYOUT_BYTES, Layout, LinkEncap } from '../../src/shm/layout.ts';
+import { MtuSource, PathRows, readPaths } from '../../src/table/paths.ts';
+
+const LOCAL = 0xac1e001c;
+const PEER = 0xac1e011b;
+const OVERHEAD = 50;
+
+/** A VXLAN link on a device of 1500 bytes, and a host whose answers the test sets. */
+function scene() {
+  const layout = new Layout(new ArrayBuffer(LAYOUT_BYTES));
+  const endpoint = new Endpoint({
+    ...{ kind: EndpointKind.Udp, localAddress: LOCAL, localPort: 4789, offloads: 0, sockets: [] },
+  });
+  const record = {
+    ...{ id: 0, encap: LinkEncap.Vxlan, deviceFd: -1, offloads: 0, endpoint: 0 },
+    ...{ overlayAddress: 0xfa000000, overlayLength: 8, underlayAddress: 0xac1e0000 },
+    ...{ underlayLength: 16, localAddress: LOCAL, vni: 1, peerPort: 4789, innerMtu: 1450 },
+    ...{ underlayMtu: 1500, gateway: 0xfa001c01, superBytesToHost: 65535 },
+    ...{ superBytesToPorts: 65535, dscpUniform: 0 },
+  };
+  const link = new DataLink(record, endpoint, layout);
+  const host = { route: 1500, current: 1500, asked: 0, askedCurrent: 0 };
+  const rows = layout.paths();
+  const peers = new PeerTable(new PathRows(rows));
+  const paths = new PathMtu(peers, {
+    configured: () => {
+      host.asked++;
+      return host.route;
+    },
+    current: () => {
+      host.askedCurrent++;
+      return host.current;
+    },
+  });
+  return { link, record, host, peers, paths, told: () => readPaths(rows) };
+}
+
+t.test('the route to a peer is asked before the first packet and every two seconds', async (t) => {
+  const { link, host, paths, told } = scene();
+  host.route = 1400;
+  t.equal(paths.innerMtu(link, PEER, 10), 1350);
+  t.match(told(), [{ peer: PEER, mtu: 1400, mtuSource: MtuSource.Route }]);
+  for (let ms = 10; ms < 2000; ms += 10) paths.innerMtu(link, PEER, ms);
+  t.equal(host.asked, 1, 'one question for all of them');
+  host.route = 1500;
+  t.equal(paths.innerMtu(link, PEER, 2010), 1450, 'the route has changed');
+  t.match(told(), [{ mtu: 0 }]);
+  t.equal(host.asked, 2);
+  host.route = 0;
+  t.equal(paths.innerMtu(link, PEER, 4010), 1450, 'a host that does not know limits nothing');
+  host.route = 68;
+  t.equal(paths.innerMtu(link, PEER, 6010), PATH_MTU_FLOOR_BYTES - OVERHEAD, 'never below 576');
+});
+
+t.test('ICMP and route: the smaller counts, and one does not raise the other', async (t) => {
+  const { link, host, peers, paths } = scene();
+  host.route = 1400;
+  paths.innerMtu(link, PEER, 10);
+  peers.noteSent(PEER, 1400, 10);
+  t.ok(peers.lower(PEER, 1300, 10));
+  t.equal(paths.innerMtu(link, PEER, 10), 1250, 'seen at once');
+  host.route = 1500;
+  t.equal(paths.innerMtu(link, PEER, 3000), 1250);
+  t.equal(paths.innerMtu(link, PEER, 600_011), 1450, 'forgotten after ten minutes');
+});
+
+t.test('a send that the kernel refuses is believed', async (t) => {
+  const { link, host, paths, told } = scene();
+  host.current = 1438;
+  t.ok(paths.refused(link, PEER, 1500, 5));
+  t.equal(paths.innerMtu(link, PEER, 5), 1388);
+  t.match(told(), [{ mtu: 1438, mtuSource: MtuSource.Send }]);
+  t.notOk(paths.refused(link, PEER, 1500, 5), 'of the same burst: known already');
+  t.equal(host.askedCurrent, 1);
+});
+
+t.test('where the kernel refuses and has no number, it is felt for', async (t) => {
+  const { link, paths, peers } = scene();
+  const steps: number[] = [];
+  for (let bytes = 1500, ms = 1; paths.refused(link, PEER, bytes, ms); ms++) {
+    bytes = peers.pathMtu(PEER, ms);
+    steps.push(bytes);
+    if (steps.length > 100) break;
+  }
+  t.same(steps.slice(0, 3), [1407, 1320, 1238]);
+  t.equal(steps.at(-1), PATH_MTU_FLOOR_BYTES, 'and no further than the floor');
+});
+
+t.test('who sends to ever new peers makes us ask a thousand times a second', async (t) => {
+  const { link, host, paths } = scene();
+  for (let i = 0; i < 20_000; i++) paths.innerMtu(link, 0xac1e0001 + i, 100 + i / 10_000);
+  t.ok(host.asked >= 1000 && host.asked < 1010, `${host.asked} questions`);
+});
