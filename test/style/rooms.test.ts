@@ -13,6 +13,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   gossip: ['wire', 'net'],
   table: ['shm', 'net'],
   encap: ['wire', 'shm'],
+  bgp: ['wire', 'net'],
   sys: ['net'],
   dataplane: ['encap', 'table', 'sys', 'wire', 'shm', 'net'],
   config: ['net'],
