@@ -17,6 +17,9 @@ export type HostRoute = { destination: Prefix; device: string; source: number };
 /** A route as the kernel itself makes one for an address of the device. */
 export type KernelRoute = HostRoute & { type: 'unicast' | 'local' | 'broadcast' };
 
+/** `whole`: the table was walked through to its end. */
+export type MetRoutes = { routes: SnapshotRoute[]; whole: boolean };
+
 /** What is masqueraded: from `slice`, to anywhere outside `overlay`. */
 export type MasqueradeRule = { link: string; slice: Prefix; overlay: Prefix; bridge: string };
 
@@ -26,7 +29,17 @@ export type ProcessMark = { pid: number; startTime: string };
 export type Host = {
   links(): Promise<SnapshotLink[]>;
   addresses(): Promise<SnapshotAddress[]>;
-  routes(): Promise<SnapshotRoute[]>;
+  /** The default routes of table main. */
+  defaultRoutes(): Promise<SnapshotRoute[]>;
+  /**
+   * Routes of any table inside `overlay` or around it. Walks through the whole table; where that is
+   * large, an earlier answer may do unless it must be `fresh`.
+   */
+  routesMeeting(overlay: Prefix, how: { fresh: boolean }): Promise<MetRoutes>;
+  /** Routes of table main out of a device, by ifindex. */
+  routesOf(index: number): Promise<SnapshotRoute[]>;
+  /** Whether there is exactly this route; `source` counts where it is not 0. */
+  hasRoute(route: KernelRoute): Promise<boolean>;
   createBridge(name: string, mac: number): Promise<void>;
   setLink(ref: string | number, change: LinkChange): Promise<void>;
   deleteLink(index: number): Promise<void>;

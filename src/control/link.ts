@@ -10,6 +10,7 @@ import { makeAll, newJournal, repair, undoAll } from './execute.ts';
 import type { Journal, JournalStore } from './journal.ts';
 import type { LinkSpec } from './link-spec.ts';
 import { hostOf, innerMtuOf, planFan } from './plan.ts';
+import type { SnapshotDepth } from './read-snapshot.ts';
 import { isResolved, type ResolvedUnderlay, resolveUnderlay } from './resolve.ts';
 import type { FanRecord, Snapshot } from './snapshot.ts';
 import { SUPER_BYTES_PLAIN, type SuperBytes, superBytesOf } from './super-bytes.ts';
@@ -21,6 +22,9 @@ const REPAIRED_MAX = 8;
 
 /** `up`: running. `stopped`: wanted, but `reason` keeps it from running; it is tried again. */
 export type LinkState = 'up' | 'stopped';
+
+/** Reads the host, its routing table only as deep as is asked. */
+export type Look = (depth?: SnapshotDepth) => Promise<Snapshot>;
 
 export class ManagedLink {
   readonly request: FanRequest;
@@ -92,12 +96,7 @@ export class ManagedLink {
    * MTU, a device that somebody deleted, renamed or put down. Never throws: what went wrong is the
    * link's reason, and the next try comes later and later.
    */
-  async reconcile(
-    look: () => Promise<Snapshot>,
-    store: JournalStore,
-    context: Context,
-    nowMs: number,
-  ): Promise<void> {
+  async reconcile(look: Look, store: JournalStore, context: Context, nowMs: number): Promise<void> {
     if (nowMs < this.retryAtMs) return;
     try {
       if (this.state === 'up') await this.#check(look, store, context, nowMs);
@@ -116,14 +115,14 @@ export class ManagedLink {
     this.#retryDelayMs = RETRY_MS_MIN;
   }
 
-  async #start(
-    look: () => Promise<Snapshot>,
-    store: JournalStore,
-    context: Context,
-  ): Promise<void> {
+  async #start(look: Look, store: JournalStore, context: Context): Promise<void> {
     // Something may be left that could not be taken back when it was stopped.
     await this.undo(store, context);
-    const plan = planFan(this.request, await look());
+    let plan = planFan(this.request, await look());
+    // Only for a fan that could be is the routing table looked through.
+    if (plan.outcome === 'changes') {
+      plan = planFan(this.request, await look({ overlay: this.request.overlay, fresh: false }));
+    }
     if (plan.outcome !== 'changes') {
       const reason =
         plan.outcome === 'same'
@@ -137,12 +136,7 @@ export class ManagedLink {
     context.log.info(this.spec.name, `up: ${hostOf(this.spec)}, ${this.spec.encap}`);
   }
 
-  async #check(
-    look: () => Promise<Snapshot>,
-    store: JournalStore,
-    context: Context,
-    nowMs: number,
-  ): Promise<void> {
+  async #check(look: Look, store: JournalStore, context: Context, nowMs: number): Promise<void> {
     const journal = this.journal;
     if (journal === undefined) return;
     const snapshot = await look();

@@ -74,6 +74,11 @@ export function planFan(request: FanRequest, snapshot: Snapshot): Plan {
     );
   }
   warnings.push(...conflicts.around);
+  if (!snapshot.routesWhole) {
+    warnings.push(
+      `the routing table is too large to look through at once: whether more of it lies inside ${formatPrefix(request.overlay)} is not known`,
+    );
+  }
   refusals.push(...checkNames(spec, request, snapshot));
   refusals.push(...checkWire(spec, snapshot));
   if (request.dhcp && !snapshot.tools.dnsmasq) {

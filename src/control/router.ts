@@ -12,10 +12,10 @@ import type { Context } from './change/kind.ts';
 import { removeMarked } from './execute.ts';
 import type { Host, Tunnels } from './host.ts';
 import { damaged, type Journal, JournalStore } from './journal.ts';
-import { ManagedLink } from './link.ts';
+import { type Look, ManagedLink } from './link.ts';
 import type { LinkSpec } from './link-spec.ts';
 import { type Plan, placeholderSpec, planFan } from './plan.ts';
-import { readSnapshot } from './read-snapshot.ts';
+import { readSnapshot, type SnapshotDepth } from './read-snapshot.ts';
 import type { RunDirectory } from './run-directory.ts';
 import { type FanRecord, foreignPorts, type Snapshot } from './snapshot.ts';
 
@@ -76,8 +76,8 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
     return this.#links.filter((link) => link !== but).map((link) => link.record);
   }
 
-  #snapshot(but?: ManagedLink): Promise<Snapshot> {
-    return readSnapshot(this.#options.host, this.#fans(but));
+  #snapshot(but?: ManagedLink, depth?: SnapshotDepth): Promise<Snapshot> {
+    return readSnapshot(this.#options.host, this.#fans(but), depth);
   }
 
   /**
@@ -127,9 +127,16 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
     if (index >= 0) this.#links.splice(index, 1);
   }
 
+  async #plan(request: FanRequest): Promise<Plan> {
+    const plan = planFan(request, await this.#snapshot());
+    if (plan.outcome !== 'changes') return plan;
+    const depth = { overlay: request.overlay, fresh: true };
+    return planFan(request, await this.#snapshot(undefined, depth));
+  }
+
   /** What `up` would do now. */
   plan(request: FanRequest): Promise<Plan> {
-    return this.#queue(async () => planFan(request, await this.#snapshot()));
+    return this.#queue(() => this.#plan(request));
   }
 
   /**
@@ -138,7 +145,7 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
    */
   up(request: FanRequest): Promise<UpResult> {
     return this.#queue(async () => {
-      const plan = planFan(request, await this.#snapshot());
+      const plan = await this.#plan(request);
       if (plan.outcome !== 'changes') return plan;
       const link = new ManagedLink({ request, spec: plan.spec });
       this.#links.push(link);
@@ -198,7 +205,7 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
   }
 
   #reconcile(link: ManagedLink): Promise<void> {
-    const look = (): Promise<Snapshot> => this.#snapshot(link);
+    const look: Look = (depth) => this.#snapshot(link, depth);
     return link.reconcile(look, this.#store, this.#context(link), this.#now());
   }
 

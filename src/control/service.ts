@@ -102,7 +102,7 @@ export class Service {
       look: async () => ({
         links: await this.#host.links(),
         addresses: await this.#host.addresses(),
-        routes: await this.#host.routes(),
+        routes: await this.#host.defaultRoutes(),
       }),
       stateDirectory: process.env['FANWAY_STATE_DIR'] ?? STATE_DIRECTORY_DEFAULT,
       byFile: options.mode === 'daemon',

@@ -29,12 +29,16 @@ export type SnapshotAddress = Pick<
 export type SnapshotRoute = Pick<
   Route,
   'dst' | 'via' | 'oif' | 'src' | 'table' | 'metric' | 'type'
->;
+> &
+  Partial<Pick<Route, 'hops'>>;
 
 export type Snapshot = {
   links: SnapshotLink[];
   addresses: SnapshotAddress[];
+  /** The default routes and, where a plan needs them, those inside the overlay or around it. */
   routes: SnapshotRoute[];
+  /** False where the routing table could not be walked through to its end. */
+  routesWhole: boolean;
   /** Present values by key (`net/ipv4/ip_forward`); null where the key does not exist. */
   sysctls: Record<string, string | null>;
   fans: FanRecord[];
@@ -69,6 +73,7 @@ export function emptySnapshot(): Snapshot {
     links: [],
     addresses: [],
     routes: [],
+    routesWhole: true,
     sysctls: {},
     fans: [],
     tools: { nft: false, dnsmasq: false },

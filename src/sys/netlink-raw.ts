@@ -9,6 +9,7 @@
  */
 import { readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { attachFilter, type BpfInstruction } from './bpf.ts';
 import { addressOf, check, libc } from './libc.ts';
 
 const NETLINK_ROUTE = 0;
@@ -87,6 +88,11 @@ export class RawNetlink {
     const length = addressOf(this.#length);
     check('getsockopt', libc.getsockopt(this.#fd, SOL_SOCKET, SO_MEMINFO, values, length));
     return this.#memoryInfo[SK_MEMINFO_DROPS] ?? 0;
+  }
+
+  /** Lets the kernel throw away what `program` refuses. @throws SystemError */
+  attachFilter(program: readonly BpfInstruction[]): void {
+    attachFilter(this.#fd, program);
   }
 
   addMembership(group: number): void {

@@ -8,6 +8,7 @@
  * @module
  */
 import { endianness } from 'node:os';
+import type { BpfInstruction } from './bpf.ts';
 import { errnoName } from './libc.ts';
 import { RawNetlink } from './netlink-raw.ts';
 
@@ -188,11 +189,16 @@ export class NetlinkSocket {
   }
 }
 
+/** Gives a socket another BPF program whenever it likes, until the returned function is called. */
+export type Filter = { follow(attach: (program: readonly BpfInstruction[]) => void): () => void };
+
 export type ListenOptions = {
   /** Lets the process end while listening. */
   background?: boolean;
   /** Receive buffer in bytes, limited by net.core.rmem_max. */
   bufferBytes?: number;
+  /** What the kernel filters; may change at any time. */
+  filter?: Filter;
 };
 
 /** The kernel's own words about a refusal (extended acknowledgement), or ''. */
@@ -239,11 +245,13 @@ export function listen(
   );
   // Room for a burst of a few thousand notifications (default 212,992 bytes).
   socket.setReceiveBuffer(options.bufferBytes ?? 1 << 20);
+  const unfollow = options.filter?.follow((program) => socket.attachFilter(program));
   for (const group of groups) socket.addMembership(group);
   if (options.background === true) socket.unref();
   return () => {
     if (!open) return;
     open = false;
+    unfollow?.();
     socket.close();
   };
 }

@@ -1,4 +1,10 @@
-import type { Host, MasqueradeRule, ProcessMark, Tunnels } from '../../src/control/host.ts';
+import type {
+  Host,
+  KernelRoute,
+  MasqueradeRule,
+  ProcessMark,
+  Tunnels,
+} from '../../src/control/host.ts';
 import type { Snapshot } from '../../src/control/snapshot.ts';
 import { broadcastOf, networkOf } from '../../src/net/prefix.ts';
 import { plainHost } from './snapshots.ts';
@@ -105,9 +111,30 @@ export class FakeHost implements Host, Tunnels {
     this.#check();
     return structuredClone(this.state.addresses);
   }
-  async routes() {
+  async defaultRoutes() {
     this.#check();
-    return structuredClone(this.state.routes);
+    return structuredClone(this.state.routes.filter(({ dst }) => dst.length === 0));
+  }
+  async routesMeeting() {
+    this.#check();
+    const routes = this.state.routes.filter(({ dst }) => dst.length > 0);
+    return { routes: structuredClone(routes), whole: true };
+  }
+  async routesOf(index: number) {
+    this.#check();
+    return structuredClone(this.state.routes.filter(({ oif }) => oif === index));
+  }
+  async hasRoute({ destination, device, source, type }: KernelRoute): Promise<boolean> {
+    this.#check();
+    const index = this.state.links.find(({ name }) => name === device)?.index;
+    return this.state.routes.some(
+      (one) =>
+        one.oif === index &&
+        one.type === type &&
+        (source === 0 || one.src === source) &&
+        one.dst.address === destination.address &&
+        one.dst.length === destination.length,
+    );
   }
   async createBridge(name: string, mac: number): Promise<void> {
     this.#change(() => {
