@@ -31,14 +31,14 @@ t.test('tableOf() keeps links apart and refuses what is no link name', async (t)
   }
 });
 
-t.test('without nft the error says what to install', async (t) => {
-  if (hasNft()) {
-    t.comment('SKIP: nft is installed here');
-    return;
-  }
-  await t.rejects(async () => addMasquerade(rule), { code: 'ENOENT', message: /nftables/ });
-  t.equal(await hasMasquerade('fan'), false);
-});
+t.test(
+  'without nft the error says what to install',
+  { skip: hasNft() && 'nft is here' },
+  async (t) => {
+    await t.rejects(async () => addMasquerade(rule), { code: 'ENOENT', message: /nftables/ });
+    t.equal(await hasMasquerade('fan'), false);
+  },
+);
 
 const LISTEN = `
   const socket = require('dgram').createSocket('udp4');
