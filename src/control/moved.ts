@@ -6,7 +6,7 @@
  */
 import type { Prefix } from '../net/prefix.ts';
 import { contains, equals, formatPrefix } from '../net/prefix.ts';
-import type { Exception } from '../table/exceptions.ts';
+import type { Exception } from './entry-table.ts';
 import type { Host, HostRoute } from './host.ts';
 import type { LinkSpec } from './link-spec.ts';
 

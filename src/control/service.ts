@@ -240,6 +240,7 @@ export class Service {
       ),
       processes,
       paths: paths.filter(isPathNews),
+      table: this.tunnels.entryStatus(),
       gossip: gossipStatus(this.gossip) ?? null,
     };
   }

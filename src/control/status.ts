@@ -5,6 +5,7 @@
 import { formatUnderlay } from '../config/request.ts';
 import { formatIpv4, parseIpv4 } from '../net/ipv4.ts';
 import { contains, formatPrefix } from '../net/prefix.ts';
+import type { EntryTableStatus } from './entry-table.ts';
 import type { GossipStatus } from './gossip/views.ts';
 import type { ManagedLink } from './link.ts';
 import { offloadsInForce, type PathStatus } from './paths.ts';
@@ -63,6 +64,8 @@ export type RouterStatus = {
   processes: DataProcessStatus[];
   /** Peers whose path carries less than the underlay's device, or answers with errors. */
   paths: PathStatus[];
+  /** The table of prefixes that are elsewhere than arithmetic says. */
+  table: EntryTableStatus;
   /** null = nobody asked for gossip. */
   gossip: GossipStatus | null;
 };

@@ -11,6 +11,7 @@ export const O_CLOEXEC = 0x80000;
 export const O_NONBLOCK = 0x800;
 export const F_SETFL = 4;
 export const MFD_CLOEXEC = 1;
+export const PROT_READ = 1;
 export const PROT_READ_WRITE = 3;
 export const MAP_SHARED = 1;
 export const EFD_NONBLOCK_CLOEXEC = O_NONBLOCK | O_CLOEXEC;
