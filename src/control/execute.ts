@@ -6,7 +6,7 @@ import { codeOf, FanwayError, messageOf } from '../errors.ts';
 import { type Change, describeChange, kindOf } from './change/change.ts';
 import type { Context } from './change/kind.ts';
 import { type Entry, JOURNAL_VERSION, type Journal, type JournalStore } from './journal.ts';
-import { aliasOf, type FanRecord } from './snapshot.ts';
+import { aliasOf, type FanRecord, portsBeside } from './snapshot.ts';
 
 /** A journal in which nothing has been done yet. */
 export function newJournal(fan: FanRecord, changes: readonly Change[]): Journal {
@@ -158,8 +158,11 @@ export async function repair(
  */
 export async function removeMarked(linkName: string, context: Context): Promise<void> {
   const { host } = context;
-  for (const link of await host.links()) {
-    if (link.alias === aliasOf(linkName)) await host.deleteLink(link.index);
+  const links = await host.links();
+  for (const link of links) {
+    if (link.alias !== aliasOf(linkName)) continue;
+    // Containers are on it: the next fan takes it over.
+    if (portsBeside(link, links).length === 0) await host.deleteLink(link.index);
   }
   if (host.hasNft()) await host.removeMasquerade(linkName);
   await host.stopDhcp(linkName, undefined);

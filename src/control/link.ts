@@ -5,6 +5,9 @@
  */
 import { type FanRequest, MTU_BYTES_MIN } from '../config/request.ts';
 import { messageOf } from '../errors.ts';
+import { formatPrefix } from '../net/prefix.ts';
+import { BridgePorts, type PortMark, type PortRecords } from './bridge-ports.ts';
+import type { Change } from './change/change.ts';
 import type { Context } from './change/kind.ts';
 import { makeAll, newJournal, repair, undoAll } from './execute.ts';
 import type { Journal, JournalStore } from './journal.ts';
@@ -42,10 +45,20 @@ export class ManagedLink {
   /** When it may next be tried, ms on the router's clock. */
   retryAtMs = 0;
   #retryDelayMs = RETRY_MS_MIN;
+  readonly #ports: BridgePorts;
+  readonly #now: () => number;
 
-  constructor(fan: FanRecord) {
+  /** @param now milliseconds on the router's clock */
+  constructor(fan: FanRecord, records: PortRecords, now: () => number) {
     this.request = fan.request;
     this.spec = fan.spec;
+    this.#ports = new BridgePorts(records);
+    this.#now = now;
+  }
+
+  /** Ports that have lost the bridge, and could not be put back so far. */
+  get lostPorts(): readonly PortMark[] {
+    return this.#ports.lost;
   }
 
   get record(): FanRecord {
@@ -59,6 +72,14 @@ export class ManagedLink {
     context: Context,
   ): Promise<void> {
     this.spec = plan.spec;
+    for (const { name, was } of adopted(plan.changes)) {
+      if (was === name) continue;
+      this.#ports.renamed(was, name);
+      context.log.warn(
+        name,
+        `bridge ${was} goes on as ${name}, with its ports: containers with an address of the former slice need one of ${formatPrefix(plan.spec.slice)}`,
+      );
+    }
     const journal = newJournal(this.record, plan.changes);
     this.journal = journal;
     try {
@@ -68,6 +89,7 @@ export class ManagedLink {
       throw error;
     }
     this.state = 'up';
+    await this.#mendPorts(context);
     this.#succeeded();
   }
 
@@ -81,12 +103,20 @@ export class ManagedLink {
     this.spec = journal.spec;
     this.state = 'up';
     await repair(journal, store, context, { adopt: true });
+    await this.#mendPorts(context);
+  }
+
+  #mendPorts({ host, log }: Context): Promise<void> {
+    return this.#ports.mend(this.spec.name, host, log, this.#now());
   }
 
   /** Takes everything back. @throws FanwayError `undo-failed`. */
   async undo(store: JournalStore, context: Context): Promise<void> {
     const journal = this.journal;
-    if (journal !== undefined) await undoAll(journal, store, context);
+    if (journal !== undefined) {
+      await this.#ports.note(this.spec.name, context.host);
+      await undoAll(journal, store, context);
+    }
     this.journal = undefined;
     this.state = 'stopped';
   }
@@ -176,6 +206,7 @@ export class ManagedLink {
         `somebody undid our work; made again: ${repaired.join('; ')}`,
       );
     }
+    await this.#mendPorts(context);
     this.#succeeded();
   }
 
@@ -190,6 +221,15 @@ export class ManagedLink {
     );
     return ours === undefined ? now : { ...now, local: this.spec.local };
   }
+}
+
+/** The bridges of a plan that are taken over, each with the name it had. */
+function adopted(changes: readonly Change[]): { name: string; was: string }[] {
+  return changes.flatMap((change) =>
+    change.kind === 'bridge' && change.adopt !== undefined
+      ? [{ name: change.name, was: change.adopt.name }]
+      : [],
+  );
 }
 
 /** Puts a new MTU into every change that carries one, so that the repair makes it so. */

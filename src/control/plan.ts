@@ -18,12 +18,19 @@ import {
 } from '../net/fan.ts';
 import { broadcastOf, equals, formatPrefix, type Prefix, usableHosts } from '../net/prefix.ts';
 import { VXLAN_PORT_LINUX } from '../wire/vxlan.ts';
+import {
+  type AddressMark,
+  type Adoption,
+  addressLengthOf,
+  findAdoption,
+  isSame,
+} from './adoption.ts';
 import type { Change } from './change/change.ts';
 import { ipv6Closed } from './change/kinds/bridge.ts';
 import { findConflicts } from './conflicts.ts';
 import { type LinkSpec, SOURCE_PORTS_DEFAULT } from './link-spec.ts';
 import { formatHost, isResolved, type Refusal, resolveUnderlay } from './resolve.ts';
-import { aliasOf, type FanRecord, type Snapshot } from './snapshot.ts';
+import { aliasOf, borrowedAliasOf, type FanRecord, type Snapshot } from './snapshot.ts';
 
 export type Plan =
   | { outcome: 'changes'; spec: LinkSpec; changes: Change[]; warnings: string[] }
@@ -60,7 +67,8 @@ export function planFan(request: FanRequest, snapshot: Snapshot): Plan {
   refusals.push(...checkMtu(request, spec, underlayDevice.name));
   refusals.push(...checkReserve(request, slice));
   const warnings: string[] = [];
-  const conflicts = findConflicts(request.overlay, snapshot);
+  const adoption = findAdoption(spec, addressesOf(request, spec), snapshot);
+  const conflicts = findConflicts(request.overlay, snapshot, adoption?.name);
   if (conflicts.inside.length > 0 && !request.force) {
     refusals.push({
       code: 'overlay-in-use',
@@ -79,7 +87,7 @@ export function planFan(request: FanRequest, snapshot: Snapshot): Plan {
       `the routing table is too large to look through at once: whether more of it lies inside ${formatPrefix(request.overlay)} is not known`,
     );
   }
-  refusals.push(...checkNames(spec, request, snapshot));
+  refusals.push(...checkNames(spec, request, snapshot, adoption));
   refusals.push(...checkWire(spec, snapshot));
   if (request.dhcp && !snapshot.tools.dnsmasq) {
     refusals.push({
@@ -97,7 +105,16 @@ export function planFan(request: FanRequest, snapshot: Snapshot): Plan {
   if (request.masquerade && !snapshot.tools.nft) {
     warnings.push('nft is not here: containers reach the overlay, but nothing beyond it');
   }
-  return { outcome: 'changes', spec, changes: changesOf(request, spec, snapshot), warnings };
+  const changes = changesOf(request, spec, snapshot, adoption);
+  return { outcome: 'changes', spec, changes, warnings };
+}
+
+/** This host's own addresses on the bridge. */
+function addressesOf(request: FanRequest, spec: LinkSpec): AddressMark[] {
+  const length = addressLengthOf(spec);
+  return Array.from({ length: request.hostReserve }, (_, index) => {
+    return { address: (spec.gateway + index) >>> 0, length };
+  });
 }
 
 /**
@@ -228,7 +245,12 @@ function checkReserve(request: FanRequest, slice: Prefix): Refusal[] {
 }
 
 /** Names that are taken by something that is not ours. */
-function checkNames(spec: LinkSpec, request: FanRequest, snapshot: Snapshot): Refusal[] {
+function checkNames(
+  spec: LinkSpec,
+  request: FanRequest,
+  snapshot: Snapshot,
+  adoption: Adoption | undefined,
+): Refusal[] {
   const refusals: Refusal[] = [];
   for (const [what, name] of [
     ['bridge', spec.name],
@@ -238,7 +260,7 @@ function checkNames(spec: LinkSpec, request: FanRequest, snapshot: Snapshot): Re
       refusals.push({ code: 'name-too-long', message: `${name} is over 15 characters` });
     }
     const link = snapshot.links.find((link) => link.name === name);
-    if (link === undefined) continue;
+    if (link === undefined || name === adoption?.name) continue;
     const kind = link.kind === '' ? 'device' : link.kind;
     const way =
       link.alias === aliasOf(spec.name)
@@ -246,7 +268,7 @@ function checkNames(spec: LinkSpec, request: FanRequest, snapshot: Snapshot): Re
         : what === 'bridge' && request.bridge === null
           ? 'choose another name with: bridge NAME'
           : what === 'bridge'
-            ? 'choose another name, because fanway makes and deletes its own bridge'
+            ? `choose another name, or give it the address ${formatPrefix({ address: spec.gateway, length: addressLengthOf(spec) })}, with which it is taken over`
             : 'rename or delete it first';
     refusals.push({
       code: 'name-taken',
@@ -281,16 +303,27 @@ function checkWire(spec: LinkSpec, snapshot: Snapshot): Refusal[] {
 }
 
 /** The changes in the order they are made; undone in reverse. */
-function changesOf(request: FanRequest, spec: LinkSpec, snapshot: Snapshot): Change[] {
-  const { name, device, slice, gateway, overlay } = spec;
+function changesOf(
+  request: FanRequest,
+  spec: LinkSpec,
+  snapshot: Snapshot,
+  adoption: Adoption | undefined,
+): Change[] {
+  const { name, device, slice, gateway, overlay, innerMtu: mtu } = spec;
   const alias = aliasOf(name);
+  const theirs = adoption?.foreign === true;
   const bridged = spec.encap === 'vxlan';
-  // LXD's layout has the whole overlay on-link and resolved by ARP; fanctl's routes it.
-  const length = bridged ? overlay.length : slice.length;
+  const length = addressLengthOf(spec);
   const conf = (dev: string, key: string): string => `net/ipv4/conf/${dev}/${key}`;
   const changes: Change[] = [
     { kind: 'sysctl', key: 'net/ipv4/ip_forward', value: '1', shared: true },
-    { kind: 'bridge', name, alias, mac: BRIDGE_MAC_PREFIX + gateway, mtu: spec.innerMtu },
+    {
+      ...{ kind: 'bridge', name, mtu },
+      // What containers know of somebody else's is fixed; ours follows the slice.
+      mac: theirs ? adoption.mac : BRIDGE_MAC_PREFIX + gateway,
+      alias: theirs ? borrowedAliasOf(name) : alias,
+      ...(adoption !== undefined && { adopt: adoption }),
+    },
     // Loose (2) on our device wins over strict (1) on `all`, which therefore stays as it is.
     { kind: 'sysctl', key: conf(name, 'rp_filter'), value: '2', shared: false },
     // Born as `conf.default` says, whatever `ip_forward` is.
@@ -309,8 +342,11 @@ function changesOf(request: FanRequest, spec: LinkSpec, snapshot: Snapshot): Cha
       { kind: 'sysctl', key: conf(name, 'send_redirects'), value: '0', shared: false },
     );
   }
-  const addresses = Array.from({ length: request.hostReserve }, (_, index): Change => {
-    return { kind: 'address', device: name, address: (gateway + index) >>> 0, length };
+  const addresses = addressesOf(request, spec).map((mark): Change => {
+    const change = { kind: 'address', device: name, ...mark } as const;
+    if (adoption === undefined || !theirs) return change;
+    const there = adoption.there.some((one) => isSame(one, mark));
+    return { ...change, borrowed: there ? 'there' : 'device' };
   });
   // A route may name the gateway as its source only once the address is there.
   if (!bridged) changes.push(...addresses);
@@ -342,7 +378,7 @@ function changesOf(request: FanRequest, spec: LinkSpec, snapshot: Snapshot): Cha
         first: (gateway + request.hostReserve) >>> 0,
         last: broadcastOf(slice) - 1,
         length,
-        mtu: spec.innerMtu,
+        mtu,
       },
     });
   }

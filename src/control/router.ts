@@ -7,6 +7,7 @@ import { EventEmitter } from 'node:events';
 import type { FanRequest } from '../config/request.ts';
 import { messageOf, refusedError } from '../errors.ts';
 import type { Log } from '../log.ts';
+import { PortRecords, tidyBridges } from './bridge-ports.ts';
 import { cached } from './cached-host.ts';
 import type { Context } from './change/kind.ts';
 import { removeMarked } from './execute.ts';
@@ -37,6 +38,7 @@ export type RouterOptions = {
  */
 export class Router extends EventEmitter<{ empty: []; settled: [] }> {
   readonly #store: JournalStore;
+  readonly #ports: PortRecords;
   readonly #options: RouterOptions;
   readonly #links: ManagedLink[] = [];
   readonly #now: () => number;
@@ -49,6 +51,7 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
     super();
     this.#options = options;
     this.#store = new JournalStore(options.run);
+    this.#ports = new PortRecords(options.run);
     this.#now = options.now ?? (() => performance.now());
   }
 
@@ -98,7 +101,7 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
         await removeMarked(name, this.#context());
       }
       const links = journals.map((journal) => {
-        const link = new ManagedLink(journal);
+        const link = this.#newLink(journal);
         link.journal = journal;
         this.#links.push(link);
         return { link, journal };
@@ -120,6 +123,19 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
       }
       this.scheduleReconcile();
     });
+  }
+
+  #newLink(fan: FanRecord): ManagedLink {
+    return new ManagedLink(fan, this.#ports, this.#now);
+  }
+
+  /** Bridges that were kept for their ports go with the last of these. */
+  async #tidy(): Promise<void> {
+    const { host, log } = this.#options;
+    const claimed = this.#links.map(({ spec }) => spec.name);
+    for (const name of await tidyBridges(this.#ports, claimed, host)) {
+      log.info('bridge', `${name}: its last port has gone, and so has the bridge`);
+    }
   }
 
   #forget(link: ManagedLink): void {
@@ -147,7 +163,7 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
     return this.#queue(async () => {
       const plan = await this.#plan(request);
       if (plan.outcome !== 'changes') return plan;
-      const link = new ManagedLink({ request, spec: plan.spec });
+      const link = this.#newLink({ request, spec: plan.spec });
       this.#links.push(link);
       try {
         await link.make(plan, this.#store, this.#context(link));
@@ -166,17 +182,17 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
    */
   want(request: FanRequest): Promise<void> {
     return this.#queue(async () => {
-      const link = new ManagedLink({ request, spec: placeholderSpec(request) });
+      const link = this.#newLink({ request, spec: placeholderSpec(request) });
       this.#links.push(link);
       await this.#reconcile(link);
     });
   }
 
   /**
-   * Takes a fan down by its link name.
+   * Takes a fan down by its link name. `notes`: what stays, as sentences for whoever asked.
    * @throws FanwayError `not-configured`, `in-use` (containers attached, without force), `undo-failed`.
    */
-  down(name: string, options: { force: boolean }): Promise<LinkSpec> {
+  down(name: string, options: { force: boolean }): Promise<LinkSpec & { notes: string[] }> {
     return this.#queue(async () => {
       const link = this.#links.find((link) => link.spec.name === name);
       if (link === undefined) {
@@ -191,11 +207,19 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
           );
         }
       }
-      await link.undo(this.#store, this.#context(link));
+      const notes: string[] = [];
+      const context = this.#context(link);
+      const { log } = context;
+      const warn = (cause: string, message: string): void => {
+        notes.push(message);
+        log.warn(cause, message);
+      };
+      await link.undo(this.#store, { ...context, log: { ...log, warn } });
       this.#forget(link);
+      await this.#tidy();
       this.#options.log.info(name, 'down');
       if (this.#links.length === 0) this.emit('empty');
-      return link.spec;
+      return { ...link.spec, notes };
     });
   }
 
@@ -219,6 +243,7 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
       for (const link of [...this.#links]) {
         await this.#reconcile(link);
       }
+      await this.#tidy();
     }).catch((error: unknown) => {
       this.#options.log.error('watch', messageOf(error));
     });

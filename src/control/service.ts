@@ -272,7 +272,7 @@ export class Service {
       {
         method: 'POST',
         path: '/v1/down',
-        handle: async (body): Promise<LinkSpec> => {
+        handle: async (body) => {
           const name = fieldOf(body, 'name');
           if (typeof name !== 'string') throw usageError('bad-request', 'name is a link name');
           const spec = await this.router.down(name, { force: fieldOf(body, 'force') === true });

@@ -52,9 +52,29 @@ export const ROUTE_TABLE_LOCAL = 255;
 /** The sysctls that are not bound to an interface of ours. */
 export const HOST_SYSCTLS = ['net/ipv4/ip_forward', 'net/ipv4/conf/all/send_redirects'] as const;
 
+const MARK = 'fanway:';
+
 /** The alias that marks a device as ours. */
 export function aliasOf(linkName: string): string {
-  return `fanway:${linkName}`;
+  return `${MARK}${linkName}`;
+}
+
+/** The alias of a bridge that somebody else made and a fan uses: never deleted by it. */
+export function borrowedAliasOf(linkName: string): string {
+  return `${aliasOf(linkName)} (borrowed)`;
+}
+
+/** Whether a device carries the mark of any link of fanway's. */
+export function isMarked(link: Pick<SnapshotLink, 'alias'>): boolean {
+  return link.alias.startsWith(MARK);
+}
+
+/** The ports of a bridge of ours that carry no mark: those of containers. */
+export function portsBeside<L extends Pick<SnapshotLink, 'index' | 'master' | 'alias'>>(
+  bridge: { index: number },
+  links: readonly L[],
+): L[] {
+  return links.filter((link) => link.master === bridge.index && !isMarked(link));
 }
 
 /** The ports of a fan's bridge, which bears the fan's name, other than its own device. */

@@ -5,6 +5,7 @@
 import { formatUnderlay } from '../config/request.ts';
 import { formatIpv4, parseIpv4 } from '../net/ipv4.ts';
 import { contains, formatPrefix } from '../net/prefix.ts';
+import { namesOf } from './bridge-ports.ts';
 import type { EntryTableStatus } from './entry-table.ts';
 import type { GossipStatus } from './gossip/views.ts';
 import type { ManagedLink } from './link.ts';
@@ -26,6 +27,8 @@ export type LinkStatus = {
   underlay: string;
   /** The underlay as it was asked for. */
   requested: string;
+  /** Ports that have lost the bridge, and with it everything. */
+  lostPorts: string[];
   slice: string;
   gateway: string;
   encap: string;
@@ -70,6 +73,13 @@ export type RouterStatus = {
   gossip: GossipStatus | null;
 };
 
+/** What is wrong with a link, in one sentence. */
+function reasonOf({ reason, lostPorts, spec }: ManagedLink): string {
+  if (lostPorts.length === 0) return reason;
+  const lost = `no more on ${spec.name}, and cut off: ${namesOf(lostPorts)}`;
+  return reason === '' ? lost : `${reason}; ${lost}`;
+}
+
 /** One link as it stands. */
 export function linkStatus(
   link: ManagedLink,
@@ -79,14 +89,16 @@ export function linkStatus(
   paths: readonly PathStatus[],
 ): LinkStatus {
   const { spec, request } = link;
+  const reason = reasonOf(link);
   const offloads = offloadsInForce(
     processes.flatMap((process) => process.offloads[spec.name] ?? []),
     paths.filter(({ peer }) => contains(spec.underlay, parseIpv4(peer))),
   );
   return {
     name: spec.name,
-    state: link.state === 'up' && link.reason !== '' ? 'degraded' : link.state,
-    reason: link.reason,
+    state: link.state === 'up' && reason !== '' ? 'degraded' : link.state,
+    reason,
+    lostPorts: link.lostPorts.map(({ name }) => name),
     overlay: formatPrefix(spec.overlay),
     underlay: hostOf(spec),
     requested: formatUnderlay(request.underlay),

@@ -148,9 +148,10 @@ export class FakeHost implements Host, Tunnels {
       if (change.up !== undefined) link.up = change.up;
       if (change.mtu !== undefined) link.mtu = change.mtu;
       if (change.alias !== undefined) link.alias = change.alias;
-      if (change.name !== undefined) link.name = change.name;
       if (change.address !== undefined) link.address = change.address;
-      if (change.master !== undefined) link.master = this.#find(change.master).index;
+      if (change.name !== undefined) link.name = change.name;
+      if (change.master === 0) link.master = 0;
+      else if (change.master !== undefined) link.master = this.#find(change.master).index;
     });
   }
   async deleteLink(index: number): Promise<void> {

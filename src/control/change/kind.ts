@@ -23,8 +23,8 @@ export type Context = {
  * field, a sysctl only while it still holds our value.
  */
 export type Kind<C> = {
-  /** What a change of this kind must have when it comes from a file, as `typeof` tells it. */
-  fields: Readonly<Record<Exclude<keyof C, 'kind'> & string, string>>;
+  /** What a change of this kind must have (not what it may have) when it comes from a file, as `typeof` tells it. */
+  fields: Readonly<Record<string, string>>;
   /** Whether what {@link fields} calls an object is whole; true where there is nothing to ask. */
   isWhole?(change: C): boolean;
   /** One change as a line for people. `now`: a setting's value before, where that is known. */

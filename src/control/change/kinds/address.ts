@@ -7,9 +7,17 @@
 import { formatIpv4 } from '../../../net/ipv4.ts';
 import { broadcastOf, formatPrefix, networkOf } from '../../../net/prefix.ts';
 import type { Host, KernelRoute } from '../../host.ts';
+import { isMarked, portsBeside } from '../../snapshot.ts';
 import { type Kind, unlessGone, unlessThere } from '../kind.ts';
 
-export type AddressChange = { kind: 'address'; device: string; address: number; length: number };
+export type AddressChange = {
+  kind: 'address';
+  device: string;
+  address: number;
+  length: number;
+  /** The device is somebody else's; `there`: the address is too. */
+  borrowed?: 'device' | 'there';
+};
 
 /** Networks of this length and shorter have a broadcast address (RFC 3021: a /31 has none). */
 const BROADCAST_LENGTH_MAX = 30;
@@ -51,7 +59,8 @@ const words = { unicast: 'connected route', local: 'local route', broadcast: 'br
 
 export const address: Kind<AddressChange> = {
   fields: { device: 'string', address: 'number', length: 'number' },
-  describe({ address, length, device }) {
+  describe({ address, length, device, borrowed }) {
+    if (borrowed === 'there') return `use address ${formatIpv4(address)}/${length} on ${device}`;
     return `add address ${formatIpv4(address)}/${length} to ${device}`;
   },
   async apply(change, _memo, { host }) {
@@ -69,8 +78,11 @@ export const address: Kind<AddressChange> = {
     );
   },
   async undo(change, _memo, { host }) {
-    const link = (await host.links()).find((link) => link.name === change.device);
-    if (link?.alias.startsWith('fanway:') !== true) return;
+    const links = await host.links();
+    const link = links.find((link) => link.name === change.device);
+    if (link === undefined || !isMarked(link) || change.borrowed === 'there') return;
+    // A bridge that stays for its ports keeps what these send to.
+    if (change.borrowed === undefined && portsBeside(link, links).length > 0) return;
     await unlessGone(host.deleteAddress(change.device, change.address, change.length));
   },
 };
