@@ -86,7 +86,7 @@ export class Neighbour {
   #sinceMs: number;
   /** Why the last session ended, '' before the first did. */
   lastEnd = '';
-  /** It said that it has sent everything. */
+  /** It has sent everything: it said so, or was waited for long enough. */
   hasEnded = false;
 
   constructor(options: NeighbourOptions) {
@@ -118,7 +118,7 @@ export class Neighbour {
     this.#dialer = this.#makeSession(true);
     this.#sessions.add(this.#dialer);
     this.#idle = new Timer(timers, () => this.#dial());
-    this.#staleTimer = new Timer(timers, () => this.#dropStale('in time'));
+    this.#staleTimer = new Timer(timers, () => this.#waitedEnough());
     this.#sinceMs = timers.nowMs();
   }
 
@@ -311,13 +311,20 @@ export class Neighbour {
     this.#options.settled();
   }
 
+  /** Stale routes were kept as long as they may be; some speakers never say that they are done. */
+  #waitedEnough(): void {
+    this.#dropStale('in time');
+    if (this.#current === undefined) return;
+    this.hasEnded = true;
+    this.#options.settled();
+  }
+
   #dropStale(when: string): void {
     const count = this.ribIn.dropStale();
     if (count > 0) {
       const text = `${count} routes were not sent again ${when}: dropped`;
       this.#options.events.log('info', this.settings.address, text);
     }
-    if (this.#current !== undefined) this.#options.settled();
   }
 
   #checkMaximum(): void {

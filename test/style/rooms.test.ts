@@ -17,7 +17,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   sys: ['net'],
   dataplane: ['encap', 'table', 'sys', 'wire', 'shm', 'net'],
   config: ['net'],
-  control: ['config', 'gossip', 'dataplane', 'encap', 'table', 'sys', 'wire', 'shm', 'net'],
+  control: ['config', 'gossip', 'bgp', 'dataplane', 'encap', 'table', 'sys', 'wire', 'shm', 'net'],
   cli: ['measure', 'config', 'control', 'gossip', 'sys', 'wire', 'net'],
   traffic: ['sys', 'wire', 'net'],
   measure: ['traffic', 'sys', 'net'],
