@@ -90,6 +90,8 @@ export const libc = {
     'int mount(str source, str target, str type, ulong flags, uintptr_t data)',
   ),
   umount2: declare<[string, number], number>('int umount2(str target, int flags)'),
+  /** Ends the process at once: nothing is flushed, nobody is asked. */
+  _exit: declare<[number], void>('void _exit(int code)'),
   if_nametoindex: declare<[string], number>('uint if_nametoindex(str name)'),
   /** Raw system call: number first, then up to five arguments as numbers. */
   syscall: declare<[number, number, number, number, number, number], number>(

@@ -2,7 +2,8 @@
  * A process that confines itself and then tries what it should not be able to do, in its first
  * thread and in one that was there before the filter. Harmless wherever the filter does not hold.
  */
-import { isMainThread, parentPort, Worker } from 'node:worker_threads';
+import { writeSync } from 'node:fs';
+import { isMainThread, Worker, workerData } from 'node:worker_threads';
 import { sealProcess } from '../../src/sys/capabilities.ts';
 import { addressOf, errno, errnoName, libc } from '../../src/sys/libc.ts';
 import { confineProcess } from '../../src/sys/seccomp.ts';
@@ -41,20 +42,47 @@ function tryAll(): Record<string, string> {
   };
 }
 
+// Words that the two threads tell each other by: neither turns an event loop once it is confined.
+const Word = { Here: 0, Go: 1, Done: 2, Bytes: 3 } as const;
+
+function waitFor(words: Int32Array, word: number): void {
+  while (Atomics.load(words, word) === 0) Atomics.wait(words, word, 0, 100);
+}
+
+function tell(words: Int32Array, word: number, value = 1): void {
+  Atomics.store(words, word, value);
+  Atomics.notify(words, word);
+}
+
 if (isMainThread) {
-  const worker = new Worker(new URL(import.meta.url));
-  await new Promise((resolve) => worker.once('message', resolve));
+  const shared = new SharedArrayBuffer(65_536);
+  const words = new Int32Array(shared, 0, 4);
+  new Worker(new URL(import.meta.url), { workerData: shared });
+  // Its file is loaded by now; from here on nothing could load it.
+  await new Promise<void>((resolve) => {
+    const timer = setInterval(() => {
+      if (Atomics.load(words, Word.Here) === 0) return;
+      clearInterval(timer);
+      resolve();
+    }, 5);
+  });
   sealProcess();
   const { reason } = confineProcess();
   const tries = [tryAll()];
-  tries.push(
-    await new Promise((resolve) => {
-      worker.once('message', resolve);
-      worker.postMessage('go');
-    }),
-  );
-  process.stdout.write(JSON.stringify({ reason, tries }), () => process.exit(0));
+  tell(words, Word.Go);
+  waitFor(words, Word.Done);
+  const text = Buffer.from(new Uint8Array(shared, 16, Atomics.load(words, Word.Bytes)));
+  tries.push(JSON.parse(text.toString()));
+  writeSync(1, JSON.stringify({ reason, tries }));
+  libc._exit(0);
 } else {
-  parentPort?.once('message', () => parentPort?.postMessage(tryAll()));
-  parentPort?.postMessage('here');
+  const shared: SharedArrayBuffer = workerData;
+  const words = new Int32Array(shared, 0, 4);
+  tell(words, Word.Here);
+  waitFor(words, Word.Go);
+  const text = Buffer.from(JSON.stringify(tryAll()));
+  new Uint8Array(shared, 16).set(text);
+  tell(words, Word.Bytes, text.length);
+  tell(words, Word.Done);
+  for (;;) Atomics.wait(words, Word.Here, 1);
 }
