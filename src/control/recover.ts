@@ -4,7 +4,6 @@
  */
 import { FanwayError, messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { PortRecords, tidyBridges } from './bridge-ports.ts';
 import type { Context } from './change/kind.ts';
 import { removeMarked, undoAll } from './execute.ts';
 import { RecordStore } from './gossip/record.ts';
@@ -61,7 +60,6 @@ export async function recover(
     }
     left.delete(item);
   }
-  await tidyBridges(new PortRecords(run), [], host);
   if (failures.length > 0) throw new FanwayError('undo-failed', failures.join('; '));
   return found;
 }

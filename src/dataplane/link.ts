@@ -15,9 +15,8 @@ import {
 } from '../shm/layout.ts';
 import type { MacRing } from '../shm/mac-ring.ts';
 import { eventIndex } from '../table/counters.ts';
+import { type Exception, ExceptionTable } from '../table/exceptions.ts';
 import { LocalMacs } from '../table/local-macs.ts';
-import type { PeerReader } from '../table/peers.ts';
-import type { PrefixReader } from '../table/prefixes.ts';
 import { ETHERNET_SOURCE_OFFSET } from '../wire/ethernet.ts';
 import { IPV4_HEADER_BYTES, IPV4_PACKET_BYTES_MAX } from '../wire/ipv4.ts';
 import { UDP_HEADER_BYTES } from '../wire/udp.ts';
@@ -89,9 +88,6 @@ export function ownerOf(links: readonly DataLink[], destination: number): DataLi
   return undefined;
 }
 
-/** Who is where, as far as control has said so. */
-export type EntryTables = { prefixes: PrefixReader; peers: PeerReader };
-
 export class DataLink {
   readonly id: number;
   readonly encap: number;
@@ -131,12 +127,12 @@ export class DataLink {
   /** MACs behind our own bridge's other ports; only bridged links have any. */
   readonly #localMacs: LocalMacs | undefined;
   readonly #claims: MacRing;
-  readonly #tables: EntryTables;
+  /** Addresses that are elsewhere than arithmetic says; most fans have none. */
+  #exceptions: ExceptionTable | undefined;
   /** Reads from the device that failed since the last that did not. */
   readErrors = 0;
 
-  constructor(record: LinkRecord, endpoint: Endpoint, layout: Layout, tables: EntryTables) {
-    this.#tables = tables;
+  constructor(record: LinkRecord, endpoint: Endpoint, layout: Layout) {
     const encap = encapById(record.encap);
     this.id = record.id;
     this.encap = record.encap;
@@ -177,16 +173,15 @@ export class DataLink {
   }
 
   /**
-   * Underlay address of the host that has overlay address `inner` now: by an entry, else by
+   * Underlay address of the host that has overlay address `inner` now: by exception, else by
    * arithmetic. Meaningless outside the overlay.
    */
   hostOf(inner: number): number {
-    const { prefixes, peers } = this.#tables;
-    const peer = prefixes.find(this.id, inner);
-    return peer === 0 ? this.peerOf(inner) : peers.ipv4(peer);
+    const peer = this.#exceptions === undefined ? 0 : this.#exceptions.find(inner);
+    return peer === 0 ? this.peerOf(inner) : peer;
   }
 
-  /** Whether an address is in the overlay and, by an entry or arithmetic, at `peer`. */
+  /** Whether an address is in the overlay and, by exception or arithmetic, at `peer`. */
   isAt(inner: number, peer: number): boolean {
     return (inner & this.overlayMask) >>> 0 === this.overlayBase && this.hostOf(inner) === peer;
   }
@@ -265,5 +260,10 @@ export class DataLink {
     this.innerMtu = record.innerMtu;
     this.underlayMtu = record.underlayMtu;
     this.sureBytes = Math.min(record.innerMtu, PATH_MTU_FLOOR_BYTES - this.overheadBytes);
+  }
+
+  /** Replaces the addresses that are elsewhere than arithmetic says. */
+  setExceptions(exceptions: readonly Exception[]): void {
+    this.#exceptions = exceptions.length === 0 ? undefined : new ExceptionTable(exceptions);
   }
 }

@@ -8,9 +8,8 @@
  * @module
  */
 import { endianness } from 'node:os';
-import type { BpfInstruction } from './bpf.ts';
 import { errnoName } from './libc.ts';
-import { RawNetlink } from './netlink-raw.ts';
+import { NETLINK_ROUTE, RawNetlink } from './netlink-raw.ts';
 
 export const LITTLE = endianness() === 'LE';
 
@@ -86,10 +85,12 @@ export class NetlinkSocket {
   #tail: Promise<unknown> = Promise.resolve();
   #closed = false;
 
-  constructor() {
+  /** @throws Error with code EPROTONOSUPPORT when the kernel has no such netlink family. */
+  constructor(protocol: number = NETLINK_ROUTE) {
     this.#socket = new RawNetlink(
       (bytes) => this.#receive(bytes),
       (code) => this.#waiting?.reject(new NetlinkError(this.#waiting.operation, code)),
+      protocol,
     );
     this.#socket.unref();
   }
@@ -189,16 +190,13 @@ export class NetlinkSocket {
   }
 }
 
-/** Gives a socket another BPF program whenever it likes, until the returned function is called. */
-export type Filter = { follow(attach: (program: readonly BpfInstruction[]) => void): () => void };
-
 export type ListenOptions = {
   /** Lets the process end while listening. */
   background?: boolean;
   /** Receive buffer in bytes, limited by net.core.rmem_max. */
   bufferBytes?: number;
-  /** What the kernel filters; may change at any time. */
-  filter?: Filter;
+  /** The netlink family; NETLINK_ROUTE unless given. */
+  protocol?: number;
 };
 
 /** The kernel's own words about a refusal (extended acknowledgement), or ''. */
@@ -242,16 +240,15 @@ export function listen(
       onLost('ENOBUFS');
     },
     (code) => onLost(code),
+    options.protocol,
   );
   // Room for a burst of a few thousand notifications (default 212,992 bytes).
   socket.setReceiveBuffer(options.bufferBytes ?? 1 << 20);
-  const unfollow = options.filter?.follow((program) => socket.attachFilter(program));
   for (const group of groups) socket.addMembership(group);
   if (options.background === true) socket.unref();
   return () => {
     if (!open) return;
     open = false;
-    unfollow?.();
     socket.close();
   };
 }

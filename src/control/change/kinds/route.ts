@@ -3,7 +3,8 @@
  * @module
  */
 import { formatIpv4 } from '../../../net/ipv4.ts';
-import { formatPrefix, type Prefix } from '../../../net/prefix.ts';
+import { equals, formatPrefix, type Prefix } from '../../../net/prefix.ts';
+import { ROUTE_TABLE_MAIN } from '../../snapshot.ts';
 import { type Kind, unlessGone, unlessThere } from '../kind.ts';
 
 export type RouteChange = { kind: 'route'; destination: Prefix; device: string; source: number };
@@ -20,7 +21,14 @@ export const route: Kind<RouteChange> = {
     }
   },
   async missing(change, _memo, { host }) {
-    const isThere = await host.hasRoute({ ...change, type: 'unicast' });
+    const link = (await host.links()).find((link) => link.name === change.device);
+    const isThere = (await host.routes()).some(
+      (route) =>
+        route.oif === link?.index &&
+        route.table === ROUTE_TABLE_MAIN &&
+        route.src === change.source &&
+        equals(route.dst, change.destination),
+    );
     return isThere ? [] : [`route ${formatPrefix(change.destination)} dev ${change.device}`];
   },
   async undo(change, memo, context) {
