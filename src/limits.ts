@@ -4,6 +4,8 @@
  * @module
  */
 
+/** Overlay prefixes that are told by gossip or otherwise, of all links and members together. */
+export const PREFIXES_MAX = 262_144;
 /** Data processes of a router, each with a queue of every device and sockets of its own. */
 export const QUEUES_MAX = 8;
 /** Fans in one configuration file; each has a device, a bridge and sockets. */

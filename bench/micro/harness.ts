@@ -25,7 +25,7 @@ export type Case = {
   check(): void;
 };
 
-export type ChartName = 'size' | 'links' | 'hosts' | 'exceptions';
+export type ChartName = 'size' | 'links' | 'hosts' | 'entries';
 
 /** ns a packet. */
 export type Timed = {

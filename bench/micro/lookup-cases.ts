@@ -1,13 +1,19 @@
-/** Where a packet goes: hosts of a fan by arithmetic or exception, links of an endpoint. @module */
+/** Where a packet goes: hosts of a fan by arithmetic or entry, links of an endpoint. @module */
 import { peerOf as mapPeerOf } from '../../src/net/fan.ts';
-import { ExceptionTable } from '../../src/table/exceptions.ts';
+import { PrefixReader, PrefixWriter } from '../../src/table/prefixes.ts';
+import { TABLES_BYTES, TableSegment } from '../../src/table/segment.ts';
 import { at, type Case, same } from './harness.ts';
 import { frame, packet } from './packets.ts';
 import { plainWrap } from './plain.ts';
 import { type Fan, OVERLAY, RECEIVER, Rig, SENDER, sortedHex } from './rig.ts';
 
 const HOSTS = [1, 16, 256, 4096, 65_535];
-const EXCEPTIONS = [1, 100, 10_000, 100_000];
+const ENTRIES = [1, 100, 10_000, 262_144];
+/** Addresses that traffic goes to at one time; beyond, the processor's cache is what is measured. */
+const IN_USE = 256;
+/** Entries that a call of the case of changes makes and takes away again. */
+const CHANGES = 256;
+const LINK = 7;
 const LINKS = [1, 16, 256];
 const LOOK_UPS = 4096;
 const DATAGRAMS = 64;
@@ -71,30 +77,43 @@ function fan(rig: Rig, hosts: number): Case {
   };
 }
 
-/** Single addresses that moved, half of the look-ups find one; the plain way is a Map of numbers. */
-function exceptions(count: number): Case {
-  const moved = Array.from({ length: count }, (_, index) => ({
-    address: (OVERLAY | (2 * index)) >>> 0,
-    length: 32,
-    peer: (UNDERLAY | (1 + (index % 65_000))) >>> 0,
-  }));
-  const table = new ExceptionTable(moved);
-  const map = new Map(moved.map(({ address, peer }) => [address, peer]));
+/** A table with `count` single addresses, every second one of the overlay's first. */
+function filled(count: number): { segment: TableSegment; writer: PrefixWriter } {
+  const segment = new TableSegment(new ArrayBuffer(TABLES_BYTES));
+  segment.initialize(4711);
+  const writer = new PrefixWriter(segment);
+  for (let index = 0; index < count; index++) {
+    writer.set(LINK, OVERLAY | (2 * index), 32, 1 + (index % 65_000));
+  }
+  return { segment, writer };
+}
+
+/**
+ * Half of the look-ups find one; the plain way is a Map of numbers.
+ * @param inUse addresses that are asked for, spread over all entries
+ */
+function entries(count: number, inUse: number): Case {
+  const table = new PrefixReader(filled(count).segment);
+  const map = new Map<number, number>();
+  for (let index = 0; index < count; index++) {
+    map.set((OVERLAY | (2 * index)) >>> 0, 1 + (index % 65_000));
+  }
   const inner = Uint32Array.from(
     { length: LOOK_UPS },
-    (_, index) => OVERLAY | (2 * (scatter(index) % count) + (index & 1)),
+    (_, index) => OVERLAY | (2 * (scatter(index % inUse) % count) + (index & 1)),
   );
   const plain = (address: number): number => map.get(address) ?? 0;
-  const title = `exception for an address, ${count.toLocaleString('en')} in the table`;
+  const isAll = inUse === LOOK_UPS;
+  const title = `entry for an address, ${count.toLocaleString('en')} in the table${isAll ? ', all in use' : ''}`;
   return {
-    key: `exceptions/${count}`,
-    mirrors: 'table/exceptions.ts',
+    key: `${isAll ? 'all-entries' : 'entries'}/${count}`,
+    mirrors: 'table/prefixes.ts',
     title,
     packets: LOOK_UPS,
-    chart: { name: 'exceptions', label: count.toLocaleString('en') },
+    ...(isAll ? {} : { chart: { name: 'entries', label: count.toLocaleString('en') } as const }),
     fast: () => {
       let sum = 0;
-      for (let i = 0; i < LOOK_UPS; i++) sum = (sum + table.find(inner[i] as number)) | 0;
+      for (let i = 0; i < LOOK_UPS; i++) sum = (sum + table.find(LINK, inner[i] as number)) | 0;
       return sum;
     },
     plain: () => {
@@ -105,9 +124,43 @@ function exceptions(count: number): Case {
     check: () =>
       same(
         title,
-        [...inner].map((address) => table.find(address)),
+        [...inner].map((address) => table.find(LINK, address)),
         [...inner].map(plain),
       ),
+  };
+}
+
+/** What control does for an entry that comes and goes, among `count` others; plainly in a Map. */
+function changes(count: number): Case {
+  const { writer } = filled(count);
+  const map = new Map<number, number>();
+  const address = (index: number): number => (OVERLAY | (2 * scatter(index) + 1)) >>> 0;
+  const title = `one change of an entry, ${count.toLocaleString('en')} in the table`;
+  return {
+    key: `change/${count}`,
+    mirrors: 'table/prefixes.ts',
+    title,
+    packets: 2 * CHANGES,
+    fast: () => {
+      for (let i = 0; i < CHANGES; i++) writer.set(LINK, address(i), 32, 1 + i);
+      for (let i = 0; i < CHANGES; i++) writer.delete(LINK, address(i), 32);
+      return writer.count;
+    },
+    plain: () => {
+      for (let i = 0; i < CHANGES; i++) map.set(address(i), 1 + i);
+      for (let i = 0; i < CHANGES; i++) map.delete(address(i));
+      return map.size;
+    },
+    check: () => {
+      for (let i = 0; i < CHANGES; i++) writer.set(LINK, address(i), 32, 1 + i);
+      const met = Array.from({ length: CHANGES }, (_, i) => writer.get(LINK, address(i), 32));
+      for (let i = 0; i < CHANGES; i++) writer.delete(LINK, address(i), 32);
+      same(
+        title,
+        [...met, writer.count],
+        [...Array.from({ length: CHANGES }, (_, i) => 1 + i), count],
+      );
+    },
   };
 }
 
@@ -166,7 +219,9 @@ export function lookupCases(): Case[] {
   const rig = new Rig(SENDER);
   return [
     ...HOSTS.map((hosts) => fan(rig, hosts)),
-    ...EXCEPTIONS.map(exceptions),
+    ...ENTRIES.map((count) => entries(count, IN_USE)),
+    entries(262_144, LOOK_UPS),
+    ...[100, 262_144 - CHANGES].map(changes),
     ...LINKS.map(links),
   ];
 }

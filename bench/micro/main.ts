@@ -52,8 +52,8 @@ const charts: Record<ChartName, { title: string; caption: string; plain?: string
     caption: 'ns a look-up by arithmetic and in a table (Map), less is better',
     plain: 'table',
   },
-  exceptions: {
-    title: 'Look-up of a moved address by the number that have moved',
+  entries: {
+    title: 'Look-up of an entry by the number of entries',
     caption: 'ns a look-up, half of them find one, ours and a Map, less is better',
     plain: 'Map',
   },
@@ -140,7 +140,7 @@ function chartOf(name: ChartName, chosen: readonly Case[], timed: readonly Timed
 function keep(folder: string, results: object, chosen: readonly Case[], timed: readonly Timed[]) {
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, 'results.json'), `${JSON.stringify(results, null, 1)}\n`);
-  for (const name of ['size', 'links', 'hosts', 'exceptions'] as const) {
+  for (const name of ['size', 'links', 'hosts', 'entries'] as const) {
     const svg = chartOf(name, chosen, timed);
     if (svg !== undefined) writeFileSync(join(folder, `${name}.svg`), svg);
   }

@@ -16,6 +16,9 @@ import { TooBig } from '../../src/dataplane/too-big.ts';
 import { Trains } from '../../src/dataplane/trains.ts';
 import { EndpointKind, LAYOUT_BYTES, Layout, LinkEncap, Offload } from '../../src/shm/layout.ts';
 import { libc } from '../../src/sys/libc.ts';
+import { PeerReader } from '../../src/table/peers.ts';
+import { PrefixReader } from '../../src/table/prefixes.ts';
+import { TABLES_BYTES, TableSegment } from '../../src/table/segment.ts';
 import { IPV4_PACKET_BYTES_MAX } from '../../src/wire/ipv4.ts';
 import { VIRTIO_NET_BYTES } from '../../src/wire/virtio-net.ts';
 
@@ -59,6 +62,9 @@ export class Rig {
     const { arena } = this;
     const layout = new Layout(new ArrayBuffer(LAYOUT_BYTES));
     layout.initialize();
+    const segment = new TableSegment(new ArrayBuffer(TABLES_BYTES));
+    segment.initialize(1);
+    const tables = { prefixes: new PrefixReader(segment), peers: new PeerReader(segment) };
     for (const [id, fan] of fans.entries()) {
       let endpoint = shared ? this.endpoints[0] : undefined;
       if (endpoint === undefined) {
@@ -91,7 +97,7 @@ export class Rig {
         superBytesToPorts: IPV4_PACKET_BYTES_MAX,
         dscpUniform: 0,
       };
-      const link = new DataLink(record, endpoint, layout);
+      const link = new DataLink(record, endpoint, layout, tables);
       this.links.push(link);
       endpoint.add(link);
     }

@@ -16,6 +16,9 @@ import { requireNetAdmin } from './privilege.ts';
 import { cleanUp } from './up.ts';
 import { printJson, takeFlags, type Verb } from './verb.ts';
 
+/** What the router answers. */
+type Down = { notes: string[] };
+
 const ROUTER_END_MS = 10_000;
 
 /** Whether a running fan is the one that the words mean. */
@@ -128,7 +131,9 @@ export const down: Verb = {
     let exitCode: ExitCode = ExitCode.Ok;
     for (const name of names) {
       try {
-        await callRouter(run, '/v1/down', { name, force: flags.has('--force') });
+        const force = flags.has('--force');
+        const { notes } = (await callRouter(run, '/v1/down', { name, force })) as Down;
+        for (const note of notes) io.err(`fanway: note: ${note}\n`);
         done.push(name);
         if (!flags.has('--json')) io.out(`${name}: down\n`);
       } catch (error) {

@@ -44,9 +44,10 @@ export const plan: Verb = {
     let refused = false;
     try {
       const fans = await runningFans(run);
-      const snapshot = await readSnapshot(host, fans);
       for (const { request, where } of requests) {
-        const result = planFan(request, { ...snapshot, fans });
+        const depth = { overlay: request.overlay, fresh: true };
+        const snapshot = await readSnapshot(host, fans, depth);
+        const result = planFan(request, snapshot);
         if (result.outcome === 'refused') refused = true;
         if (result.outcome === 'changes') fans.push({ request, spec: result.spec });
         if (flags.has('--json')) printJson(io, result);

@@ -28,10 +28,6 @@ function linkText(link: LinkStatus): string[] {
     `  ${wire}; device ${link.device}, MTU ${link.innerMtu} (underlay ${link.underlayMtu})`,
     `  offloads: ${link.offloads.join(', ') || 'none'}`,
     `  out ${rateText(link.rates.egressPackets, link.rates.egressBits)}, in ${rateText(link.rates.ingressPackets, link.rates.ingressBits)}`,
-    ...link.notes.map((note) => `  note: ${note}`),
-    ...(link.stoppedAdverts
-      ? [`  ${link.stoppedAdverts} IPv6 router advertisements between containers stopped`]
-      : []),
     ...repairsText(link),
   ];
 }
@@ -97,12 +93,19 @@ function processText(process: RouterStatus['processes'][number]): string {
   ].join(', ');
 }
 
+function tableText({ entries, peers, waiting }: RouterStatus['table'], color: boolean): string[] {
+  if (entries === 0 && waiting === 0) return [];
+  const full = `${alarm('FULL', color)}: ${waiting} more found no room and are taken for not moved`;
+  return [`table: ${entries} moved prefixes on ${peers} hosts${waiting === 0 ? '' : `; ${full}`}`];
+}
+
 /** The status as text; `color` marks what is dangerous in red. */
 export function statusText(status: RouterStatus, color = false): string {
   const lines = [
     `fanway ${status.version}, pid ${status.pid}, ${status.mode}, up ${Math.floor(status.uptimeMs / 1000)} s`,
     ...status.links.flatMap(linkText),
     ...pathsText(status.paths),
+    ...tableText(status.table, color),
     ...(status.gossip === null ? [] : gossipText(status.gossip, color)),
     ...status.processes.map(processText),
   ];
@@ -127,6 +130,7 @@ export const status: Verb = {
     const well =
       now.links.every((link) => link.state === 'up') &&
       now.processes.every((process) => process.alive) &&
+      now.table.waiting === 0 &&
       (now.gossip === null || (now.gossip.state === 'up' && now.gossip.conflicts.length === 0));
     return well ? ExitCode.Ok : ExitCode.Failed;
   },

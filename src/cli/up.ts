@@ -38,11 +38,11 @@ export function logTo(io: Io): Log {
 async function checkAll(run: RunDirectory, requests: readonly NamedRequest[]): Promise<void> {
   const host = openHost(run);
   try {
-    const snapshot = await readSnapshot(host, []);
     const fans: FanRecord[] = [];
     const refusals: { code: string; message: string }[] = [];
     for (const { request, where } of requests) {
-      const plan = planFan(request, { ...snapshot, fans });
+      const depth = { overlay: request.overlay, fresh: true };
+      const plan = planFan(request, await readSnapshot(host, fans, depth));
       if (plan.outcome === 'changes') fans.push({ request, spec: plan.spec });
       if (plan.outcome !== 'refused') continue;
       for (const { code, message } of plan.refusals) {

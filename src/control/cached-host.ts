@@ -5,7 +5,15 @@
  */
 import type { Host, Tunnels } from './host.ts';
 
-const LISTS = ['links', 'addresses', 'routes', 'packetFilter'] as const;
+const LISTS = ['links', 'addresses', 'defaultRoutes'] as const;
+/** Questions with an argument: asked each time, but nothing changes by them. */
+const QUESTIONS: readonly (keyof Host)[] = [
+  'routesMeeting',
+  'routesOf',
+  'hasRoute',
+  'hasOwnMac',
+  'hasMasquerade',
+];
 type List = (typeof LISTS)[number];
 
 /** Both ways to change the host, sharing one memory of what was read; good for one operation. */
@@ -25,6 +33,7 @@ export function cached(host: Host, tunnels: Tunnels): { host: Host; tunnels: Tun
             return answer;
           };
         }
+        if (QUESTIONS.some((question) => question === key)) return method.bind(object);
         return (...args: unknown[]) => {
           const result: unknown = method.apply(object, args);
           if (!(result instanceof Promise)) return result;

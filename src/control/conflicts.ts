@@ -15,9 +15,13 @@ export type Conflicts = {
   around: string[];
 };
 
-/** Routes and addresses of this host that meet the overlay, ours left out. */
-export function findConflicts(overlay: Prefix, snapshot: Snapshot): Conflicts {
+/**
+ * Routes and addresses of this host that meet the overlay, ours left out. `taken`: a bridge that is
+ * to be taken over, which counts as ours.
+ */
+export function findConflicts(overlay: Prefix, snapshot: Snapshot, taken?: string): Conflicts {
   const own = new Set(snapshot.fans.flatMap((fan) => [fan.spec.name, fan.spec.device]));
+  if (taken !== undefined) own.add(taken);
   const nameOf = (index: number): string =>
     snapshot.links.find((link) => link.index === index)?.name ?? `link ${index}`;
 

@@ -11,7 +11,6 @@ import { QUEUES_MAX } from '../limits.ts';
 import type { Log } from '../log.ts';
 import {
   type EndpointRecord,
-  EXCEPTIONS_MAX,
   LINKS_MAX,
   type LinkRecord,
   Offload,
@@ -20,9 +19,9 @@ import {
 import { libc } from '../sys/libc.ts';
 import { openTun, setTunPersistent, type TunDevice } from '../sys/tun.ts';
 import { COUNTERS_PER_LINK, namedCounters } from '../table/counters.ts';
-import type { Exception } from '../table/exceptions.ts';
 import { DataProcess, type ProcessReport } from './data-process.ts';
 import { EndpointSet, type EndpointState } from './endpoint-set.ts';
+import { EntryTable, type EntryTableStatus, type Exception } from './entry-table.ts';
 import type { LinkSpec } from './link-spec.ts';
 import { forgetMac, type MacClaim, takeClaims } from './mac-claims.ts';
 import { endOrphans } from './orphans.ts';
@@ -42,7 +41,6 @@ type LinkState = {
   /** One device queue for each data process. */
   devices: TunDevice[];
   superBytes: SuperBytes;
-  exceptions: readonly Exception[];
 };
 
 /**
@@ -53,6 +51,8 @@ export class DataPlane extends EventEmitter {
   readonly #processes: DataProcess[] = [];
   readonly #links = new Map<string, LinkState>();
   readonly #endpoints: EndpointSet;
+  /** Who has which overlay address; a change to it needs no turn and no wake-up. */
+  readonly entries = new EntryTable();
   #turn: Promise<unknown> = Promise.resolve();
   #again: NodeJS.Timeout | undefined;
   #againMs = AGAIN_MS_FIRST;
@@ -71,6 +71,7 @@ export class DataPlane extends EventEmitter {
         new DataProcess({
           log: options.log,
           recordDirectory: options.recordDirectory,
+          tablesFd: this.entries.fd,
           queues: options.queues,
           busyPollUs: options.busyPollUs ?? 0,
           onRestart: (reason) => this.emit('restarted', reason),
@@ -117,10 +118,12 @@ export class DataPlane extends EventEmitter {
       }
       const link = this.#openLink(spec);
       this.#links.set(spec.name, link);
+      this.entries.bind(spec.name, link.id);
       try {
         await this.#runAll();
       } catch (error) {
         this.#links.delete(spec.name);
+        this.entries.unbind(spec.name);
         this.#runLater();
         this.#closeLink(link, false);
         throw error;
@@ -141,6 +144,7 @@ export class DataPlane extends EventEmitter {
         this.#runLater();
         throw error;
       } finally {
+        this.entries.unbind(name);
         this.#closeLink(link, false);
       }
     });
@@ -178,24 +182,14 @@ export class DataPlane extends EventEmitter {
     });
   }
 
-  /**
-   * Replaces the overlay prefixes of a link that are on other hosts than their addresses say; takes
-   * effect while the link runs.
-   * @throws FanwayError for an unknown link, or when all links together have too many.
-   */
-  setExceptions(name: string, exceptions: readonly Exception[]): Promise<void> {
-    return this.#inTurn(async () => {
-      const link = this.#require(name);
-      let total = exceptions.length;
-      for (const other of this.#links.values()) {
-        if (other !== link) total += other.exceptions.length;
-      }
-      if (total > EXCEPTIONS_MAX) {
-        throw new FanwayError('too-many-exceptions', `${total}: at most ${EXCEPTIONS_MAX}`);
-      }
-      link.exceptions = exceptions;
-      this.#updateAll();
-    });
+  /** Replaces the overlay prefixes of a link that are on other hosts than their addresses say. */
+  async setExceptions(name: string, exceptions: readonly Exception[]): Promise<void> {
+    this.entries.replace(name, exceptions);
+  }
+
+  /** How full the table of {@link entries} is. */
+  entryStatus(): EntryTableStatus {
+    return this.entries.status();
   }
 
   /**
@@ -254,6 +248,7 @@ export class DataPlane extends EventEmitter {
       await Promise.all(this.#processes.map((process) => process.close()));
       for (const link of this.#links.values()) this.#closeLink(link, options.keepDevices === true);
       this.#links.clear();
+      this.entries.close();
     });
   }
 
@@ -288,7 +283,7 @@ export class DataPlane extends EventEmitter {
       throw error;
     }
     for (const process of this.#processes) process.counters(id).fill(0);
-    return { id, spec, endpoint, devices, superBytes: SUPER_BYTES_PLAIN, exceptions: [] };
+    return { id, spec, endpoint, devices, superBytes: SUPER_BYTES_PLAIN };
   }
 
   #closeLink(link: LinkState, keepDevice: boolean): void {
@@ -371,10 +366,7 @@ export class DataPlane extends EventEmitter {
         dscpUniform: spec.dscp === 'uniform' ? 1 : 0,
       };
     });
-    const exceptions = [...this.#links.values()].flatMap(({ id, exceptions }) =>
-      exceptions.map((exception) => ({ link: id, ...exception })),
-    );
-    return { endpoints, links, exceptions };
+    return { endpoints, links };
   }
 
   #offloadsOf(link: LinkState): string[] {

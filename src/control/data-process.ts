@@ -38,8 +38,8 @@ const STOP_TIMEOUT_MS = 1000;
  * idle echo's time); the loop allocates nothing, so a small young generation is enough.
  */
 const V8_FLAGS = ['--always-sparkplug', '--max-semi-space-size=1'];
-/** Descriptors 0 to 5: stdio, segment, eventfd, parent pipe. */
-const FIRST_FREE_FD = 6;
+/** Descriptors 0 to 6: stdio, segment, eventfd, parent pipe, tables. */
+const FIRST_FREE_FD = 7;
 
 export type ProcessReport = {
   pid: number;
@@ -64,20 +64,20 @@ export function renumber(tables: Tables): { tables: Tables; descriptors: number[
     tables: {
       endpoints: tables.endpoints.map((e) => ({ ...e, sockets: e.sockets.map(childFd) })),
       links: tables.links.map((link) => ({ ...link, deviceFd: childFd(link.deviceFd) })),
-      exceptions: tables.exceptions,
     },
     descriptors,
   };
 }
 
 export class DataProcess {
-  readonly #memory = SharedMemory.create('fanway-tables', LAYOUT_BYTES);
+  readonly #memory = SharedMemory.create('fanway-process', LAYOUT_BYTES);
   readonly #layout: Layout;
   readonly #wakeFd = createEventFd();
   readonly #log: Log;
   readonly #onRestart: (reason: string) => void;
   readonly #recordDirectory: string | undefined;
-  #tables: Tables = { endpoints: [], links: [], exceptions: [] };
+  readonly #tablesFd: number;
+  #tables: Tables = { endpoints: [], links: [] };
   #child: Child | undefined;
   #epoch = 0;
   #restarts = 0;
@@ -94,6 +94,7 @@ export class DataProcess {
   #turn: Promise<unknown> = Promise.resolve();
 
   /**
+   * @param options.tablesFd the memory with the tables that all data processes share
    * @param options.queues how many data processes share the links
    * @param options.recordDirectory where running processes are noted for a successor of control
    */
@@ -101,11 +102,13 @@ export class DataProcess {
     log: Log;
     onRestart: (reason: string) => void;
     recordDirectory: string | undefined;
+    tablesFd: number;
     queues: number;
     busyPollUs: number;
   }) {
     this.#log = options.log;
     this.#recordDirectory = options.recordDirectory;
+    this.#tablesFd = options.tablesFd;
     this.#onRestart = options.onRestart;
     this.#layout = new Layout(this.#memory.buffer);
     this.#layout.initialize();
@@ -173,7 +176,7 @@ export class DataProcess {
     this.#handOver(successor);
   }
 
-  /** Changes values of running links (MTU, DSCP, exceptions) without a restart. */
+  /** Changes values of running links (MTU, DSCP) without a restart. */
   update(tables: Tables): void {
     this.#tables = tables;
     this.#layout.publish(renumber(tables).tables);
@@ -220,6 +223,7 @@ export class DataProcess {
         this.#memory.fd,
         this.#wakeFd,
         'pipe',
+        this.#tablesFd,
         ...numbered.descriptors,
       ],
       // A Ctrl-C at the terminal is for control, which ends it in good order.

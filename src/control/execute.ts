@@ -3,11 +3,10 @@
  * @module
  */
 import { codeOf, FanwayError, messageOf } from '../errors.ts';
-import { dropTables } from './change/chains.ts';
 import { type Change, describeChange, kindOf } from './change/change.ts';
 import type { Context } from './change/kind.ts';
 import { type Entry, JOURNAL_VERSION, type Journal, type JournalStore } from './journal.ts';
-import { aliasOf, type FanRecord } from './snapshot.ts';
+import { aliasOf, type FanRecord, portsBeside } from './snapshot.ts';
 
 /** A journal in which nothing has been done yet. */
 export function newJournal(fan: FanRecord, changes: readonly Change[]): Journal {
@@ -140,15 +139,12 @@ export async function repair(
     // dnsmasq holds sockets on the bridge by its index: a new bridge needs a new dnsmasq.
     const moved = kind === 'dhcp' && bridgeIndex !== undefined;
     if (!adopting && !moved && entry.state === 'done') {
-      const kind = kindOf(entry.change);
-      if (await kind.refresh?.(entry.change, entry.memo, context)) store.write(journal);
-      lost = await kind.missing(entry.change, entry.memo, context);
+      lost = await kindOf(entry.change).missing(entry.change, entry.memo, context);
       if (lost.length === 0) continue;
     }
     // Forgetting the index makes the tunnel attach anew instead of trusting what it finds.
     if (adopting) delete entry.memo.index;
-    // What was never there was taken away by nobody.
-    else if (entry.state !== 'planned') repaired.push(...lost);
+    else repaired.push(...lost);
     const before = entry.memo.index;
     await make(entry, journal, store, context);
     if (kind === 'bridge' && before !== entry.memo.index) bridgeIndex = entry.memo.index;
@@ -162,9 +158,12 @@ export async function repair(
  */
 export async function removeMarked(linkName: string, context: Context): Promise<void> {
   const { host } = context;
-  for (const link of await host.links()) {
-    if (link.alias === aliasOf(linkName)) await host.deleteLink(link.index);
+  const links = await host.links();
+  for (const link of links) {
+    if (link.alias !== aliasOf(linkName)) continue;
+    // Containers are on it: the next fan takes it over.
+    if (portsBeside(link, links).length === 0) await host.deleteLink(link.index);
   }
-  await dropTables(linkName, host);
+  if (host.hasNft()) await host.removeMasquerade(linkName);
   await host.stopDhcp(linkName, undefined);
 }

@@ -5,11 +5,10 @@
  */
 
 import type { Prefix } from '../net/prefix.ts';
-import type { LegacyForward } from '../sys/iptables-legacy.ts';
 import type { LinkChange } from '../sys/netlink.ts';
 import type { DhcpSpec } from './change/kinds/dhcp.ts';
 import type { LinkSpec } from './link-spec.ts';
-import type { PacketFilter, SnapshotAddress, SnapshotLink, SnapshotRoute } from './snapshot.ts';
+import type { SnapshotAddress, SnapshotLink, SnapshotRoute } from './snapshot.ts';
 import type { SuperBytes } from './super-bytes.ts';
 
 /** One route of ours; `device` is a name. */
@@ -18,13 +17,29 @@ export type HostRoute = { destination: Prefix; device: string; source: number };
 /** A route as the kernel itself makes one for an address of the device. */
 export type KernelRoute = HostRoute & { type: 'unicast' | 'local' | 'broadcast' };
 
+/** `whole`: the table was walked through to its end. */
+export type MetRoutes = { routes: SnapshotRoute[]; whole: boolean };
+
+/** What is masqueraded: from `slice`, to anywhere outside `overlay`. */
+export type MasqueradeRule = { link: string; slice: Prefix; overlay: Prefix; bridge: string };
+
 /** A process by id and start time, so that a reused id is never mistaken for it. */
 export type ProcessMark = { pid: number; startTime: string };
 
 export type Host = {
   links(): Promise<SnapshotLink[]>;
   addresses(): Promise<SnapshotAddress[]>;
-  routes(): Promise<SnapshotRoute[]>;
+  /** The default routes of table main. */
+  defaultRoutes(): Promise<SnapshotRoute[]>;
+  /**
+   * Routes of any table inside `overlay` or around it. Walks through the whole table; where that is
+   * large, an earlier answer may do unless it must be `fresh`.
+   */
+  routesMeeting(overlay: Prefix, how: { fresh: boolean }): Promise<MetRoutes>;
+  /** Routes of table main out of a device, by ifindex. */
+  routesOf(index: number): Promise<SnapshotRoute[]>;
+  /** Whether there is exactly this route; `source` counts where it is not 0. */
+  hasRoute(route: KernelRoute): Promise<boolean>;
   createBridge(name: string, mac: number): Promise<void>;
   setLink(ref: string | number, change: LinkChange): Promise<void>;
   deleteLink(index: number): Promise<void>;
@@ -40,11 +55,9 @@ export type Host = {
   readSysctl(key: string): string | null;
   writeSysctl(key: string, value: string): void;
   hasNft(): boolean;
-  packetFilter(): Promise<PacketFilter>;
-  /** What iptables-legacy does with forwarded packets; undefined where it is not in use. */
-  legacyForward(): LegacyForward | undefined;
-  /** Loads nftables rules in one transaction. @throws NftError. */
-  loadRules(text: string): Promise<void>;
+  addMasquerade(rule: MasqueradeRule): Promise<void>;
+  hasMasquerade(link: string): Promise<boolean>;
+  removeMasquerade(link: string): Promise<void>;
   hasDnsmasq(): boolean;
   startDhcp(spec: DhcpSpec): Promise<ProcessMark>;
   isRunning(mark: ProcessMark): boolean;

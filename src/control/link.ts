@@ -5,15 +5,15 @@
  */
 import { type FanRequest, MTU_BYTES_MIN } from '../config/request.ts';
 import { messageOf } from '../errors.ts';
-import { describeChange } from './change/change.ts';
+import { formatPrefix } from '../net/prefix.ts';
+import { BridgePorts, type PortMark, type PortRecords } from './bridge-ports.ts';
+import type { Change } from './change/change.ts';
 import type { Context } from './change/kind.ts';
-import { stoppedAdverts } from './change/kinds/guard.ts';
 import { makeAll, newJournal, repair, undoAll } from './execute.ts';
 import type { Journal, JournalStore } from './journal.ts';
 import type { LinkSpec } from './link-spec.ts';
-import { type Obstacles, obstaclesOf } from './obstacles.ts';
 import { hostOf, innerMtuOf, planFan } from './plan.ts';
-import { changesOf, isSameThing } from './plan-changes.ts';
+import type { SnapshotDepth } from './read-snapshot.ts';
 import { isResolved, type ResolvedUnderlay, resolveUnderlay } from './resolve.ts';
 import type { FanRecord, Snapshot } from './snapshot.ts';
 import { SUPER_BYTES_PLAIN, type SuperBytes, superBytesOf } from './super-bytes.ts';
@@ -26,6 +26,9 @@ const REPAIRED_MAX = 8;
 /** `up`: running. `stopped`: wanted, but `reason` keeps it from running; it is tried again. */
 export type LinkState = 'up' | 'stopped';
 
+/** Reads the host, its routing table only as deep as is asked. */
+export type Look = (depth?: SnapshotDepth) => Promise<Snapshot>;
+
 export class ManagedLink {
   readonly request: FanRequest;
   journal: Journal | undefined;
@@ -37,19 +40,25 @@ export class ManagedLink {
   repairs = 0;
   /** The latest of them, oldest first; when, in ms on the router's clock. */
   readonly repaired: { what: string; atMs: number }[] = [];
-  /** What of the host is in its way, and what else is worth knowing; as of the last look. */
-  obstacles: Obstacles = { obstacles: [], notes: [] };
-  /** Router advertisements between containers that were stopped; null where nothing counts them. */
-  stoppedAdverts: number | null = null;
   /** Longest TCP packets that the device is given in one piece. */
   superBytes: SuperBytes = SUPER_BYTES_PLAIN;
   /** When it may next be tried, ms on the router's clock. */
   retryAtMs = 0;
   #retryDelayMs = RETRY_MS_MIN;
+  readonly #ports: BridgePorts;
+  readonly #now: () => number;
 
-  constructor(fan: FanRecord) {
+  /** @param now milliseconds on the router's clock */
+  constructor(fan: FanRecord, records: PortRecords, now: () => number) {
     this.request = fan.request;
     this.spec = fan.spec;
+    this.#ports = new BridgePorts(records);
+    this.#now = now;
+  }
+
+  /** Ports that have lost the bridge, and could not be put back so far. */
+  get lostPorts(): readonly PortMark[] {
+    return this.#ports.lost;
   }
 
   get record(): FanRecord {
@@ -63,6 +72,14 @@ export class ManagedLink {
     context: Context,
   ): Promise<void> {
     this.spec = plan.spec;
+    for (const { name, was } of adopted(plan.changes)) {
+      if (was === name) continue;
+      this.#ports.renamed(was, name);
+      context.log.warn(
+        name,
+        `bridge ${was} goes on as ${name}, with its ports: containers with an address of the former slice need one of ${formatPrefix(plan.spec.slice)}`,
+      );
+    }
     const journal = newJournal(this.record, plan.changes);
     this.journal = journal;
     try {
@@ -72,6 +89,7 @@ export class ManagedLink {
       throw error;
     }
     this.state = 'up';
+    await this.#mendPorts(context);
     this.#succeeded();
   }
 
@@ -85,12 +103,20 @@ export class ManagedLink {
     this.spec = journal.spec;
     this.state = 'up';
     await repair(journal, store, context, { adopt: true });
+    await this.#mendPorts(context);
+  }
+
+  #mendPorts({ host, log }: Context): Promise<void> {
+    return this.#ports.mend(this.spec.name, host, log, this.#now());
   }
 
   /** Takes everything back. @throws FanwayError `undo-failed`. */
   async undo(store: JournalStore, context: Context): Promise<void> {
     const journal = this.journal;
-    if (journal !== undefined) await undoAll(journal, store, context);
+    if (journal !== undefined) {
+      await this.#ports.note(this.spec.name, context.host);
+      await undoAll(journal, store, context);
+    }
     this.journal = undefined;
     this.state = 'stopped';
   }
@@ -100,12 +126,7 @@ export class ManagedLink {
    * MTU, a device that somebody deleted, renamed or put down. Never throws: what went wrong is the
    * link's reason, and the next try comes later and later.
    */
-  async reconcile(
-    look: () => Promise<Snapshot>,
-    store: JournalStore,
-    context: Context,
-    nowMs: number,
-  ): Promise<void> {
+  async reconcile(look: Look, store: JournalStore, context: Context, nowMs: number): Promise<void> {
     if (nowMs < this.retryAtMs) return;
     try {
       if (this.state === 'up') await this.#check(look, store, context, nowMs);
@@ -124,14 +145,14 @@ export class ManagedLink {
     this.#retryDelayMs = RETRY_MS_MIN;
   }
 
-  async #start(
-    look: () => Promise<Snapshot>,
-    store: JournalStore,
-    context: Context,
-  ): Promise<void> {
+  async #start(look: Look, store: JournalStore, context: Context): Promise<void> {
     // Something may be left that could not be taken back when it was stopped.
     await this.undo(store, context);
-    const plan = planFan(this.request, await look());
+    let plan = planFan(this.request, await look());
+    // Only for a fan that could be is the routing table looked through.
+    if (plan.outcome === 'changes') {
+      plan = planFan(this.request, await look({ overlay: this.request.overlay, fresh: false }));
+    }
     if (plan.outcome !== 'changes') {
       const reason =
         plan.outcome === 'same'
@@ -145,12 +166,7 @@ export class ManagedLink {
     context.log.info(this.spec.name, `up: ${hostOf(this.spec)}, ${this.spec.encap}`);
   }
 
-  async #check(
-    look: () => Promise<Snapshot>,
-    store: JournalStore,
-    context: Context,
-    nowMs: number,
-  ): Promise<void> {
+  async #check(look: Look, store: JournalStore, context: Context, nowMs: number): Promise<void> {
     const journal = this.journal;
     if (journal === undefined) return;
     const snapshot = await look();
@@ -180,10 +196,7 @@ export class ManagedLink {
     }
     this.superBytes = superBytesOf(this.spec, snapshot.links);
     await context.tunnels.setSuperBytes(this.spec.name, this.superBytes);
-    this.#complete(journal, snapshot, context);
     const repaired = await repair(journal, store, context, { adopt: false });
-    this.obstacles = obstaclesOf(this.spec, snapshot, journal);
-    this.stoppedAdverts = stoppedAdverts(this.spec.name, snapshot.filter) ?? null;
     if (repaired.length > 0) {
       this.repairs += repaired.length;
       this.repaired.push(...repaired.map((what) => ({ what, atMs: nowMs })));
@@ -193,16 +206,8 @@ export class ManagedLink {
         `somebody undid our work; made again: ${repaired.join('; ')}`,
       );
     }
+    await this.#mendPorts(context);
     this.#succeeded();
-  }
-
-  /** What the fan needs since the host has changed, or since another version made it. */
-  #complete(journal: Journal, snapshot: Snapshot, context: Context): void {
-    for (const change of changesOf(this.request, this.spec, snapshot)) {
-      if (journal.entries.some((entry) => isSameThing(entry.change, change))) continue;
-      journal.entries.push({ change, state: 'planned', memo: {} });
-      context.log.info(this.spec.name, `also needed now: ${describeChange(change)}`);
-    }
   }
 
   /** Where this host is on the underlay now, or the reason why it is nowhere. */
@@ -216,6 +221,15 @@ export class ManagedLink {
     );
     return ours === undefined ? now : { ...now, local: this.spec.local };
   }
+}
+
+/** The bridges of a plan that are taken over, each with the name it had. */
+function adopted(changes: readonly Change[]): { name: string; was: string }[] {
+  return changes.flatMap((change) =>
+    change.kind === 'bridge' && change.adopt !== undefined
+      ? [{ name: change.name, was: change.adopt.name }]
+      : [],
+  );
 }
 
 /** Puts a new MTU into every change that carries one, so that the repair makes it so. */

@@ -6,10 +6,9 @@
  */
 import type { Prefix } from '../net/prefix.ts';
 import { contains, equals, formatPrefix } from '../net/prefix.ts';
-import type { Exception } from '../table/exceptions.ts';
+import type { Exception } from './entry-table.ts';
 import type { Host, HostRoute } from './host.ts';
 import type { LinkSpec } from './link-spec.ts';
-import { ROUTE_TABLE_MAIN } from './snapshot.ts';
 
 /** A prefix that a host announces, with the fans which that host runs. */
 export type MovedPrefix = {
@@ -63,16 +62,15 @@ export async function applyMovedRoutes(
 ): Promise<void> {
   if (spec.encap === 'vxlan') return;
   const wanted = movedRoutes(spec, exceptions);
-  const links = await host.links();
-  const nameOf = (index: number): string | undefined =>
-    links.find((link) => link.index === index)?.name;
-  const present = (await host.routes()).flatMap(({ dst, oif, src, table }): HostRoute[] => {
-    const device = nameOf(oif);
-    if (table !== ROUTE_TABLE_MAIN || (device !== spec.name && device !== spec.device)) return [];
-    if (equals(dst, spec.slice) || equals(dst, spec.overlay)) return [];
-    if (!contains(spec.overlay, dst.address) || src !== spec.gateway) return [];
-    return [{ destination: dst, device, source: src }];
-  });
+  const present: HostRoute[] = [];
+  for (const { index, name } of await host.links()) {
+    if (name !== spec.name && name !== spec.device) continue;
+    for (const { dst, src } of await host.routesOf(index)) {
+      if (equals(dst, spec.slice) || equals(dst, spec.overlay)) continue;
+      if (!contains(spec.overlay, dst.address) || src !== spec.gateway) continue;
+      present.push({ destination: dst, device: name, source: src });
+    }
+  }
   const key = ({ destination, device }: HostRoute): string =>
     `${formatPrefix(destination)} ${device}`;
   const wantedKeys = new Set(wanted.map(key));

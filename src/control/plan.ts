@@ -16,15 +16,21 @@ import {
   INTERFACE_NAME_CHARS_MAX,
   sliceOf,
 } from '../net/fan.ts';
-import { equals, formatPrefix, type Prefix, usableHosts } from '../net/prefix.ts';
+import { broadcastOf, equals, formatPrefix, type Prefix, usableHosts } from '../net/prefix.ts';
 import { VXLAN_PORT_LINUX } from '../wire/vxlan.ts';
+import {
+  type AddressMark,
+  type Adoption,
+  addressLengthOf,
+  findAdoption,
+  isSame,
+} from './adoption.ts';
 import type { Change } from './change/change.ts';
+import { ipv6Closed } from './change/kinds/bridge.ts';
 import { findConflicts } from './conflicts.ts';
 import { type LinkSpec, SOURCE_PORTS_DEFAULT } from './link-spec.ts';
-import { obstaclesOf } from './obstacles.ts';
-import { changesOf } from './plan-changes.ts';
 import { formatHost, isResolved, type Refusal, resolveUnderlay } from './resolve.ts';
-import { aliasOf, type FanRecord, type Snapshot } from './snapshot.ts';
+import { aliasOf, borrowedAliasOf, type FanRecord, type Snapshot } from './snapshot.ts';
 
 export type Plan =
   | { outcome: 'changes'; spec: LinkSpec; changes: Change[]; warnings: string[] }
@@ -32,6 +38,8 @@ export type Plan =
   | { outcome: 'same'; spec: LinkSpec; message: string }
   | { outcome: 'refused'; refusals: Refusal[] };
 
+/** Locally administered, then a mark, then the gateway's four bytes: one for each host. */
+const BRIDGE_MAC_PREFIX = 0x02fa_0000_0000;
 /** RFC 8200 §5: below this Linux takes IPv6 off the device. */
 const IPV6_MTU_BYTES_MIN = 1280;
 
@@ -59,7 +67,8 @@ export function planFan(request: FanRequest, snapshot: Snapshot): Plan {
   refusals.push(...checkMtu(request, spec, underlayDevice.name));
   refusals.push(...checkReserve(request, slice));
   const warnings: string[] = [];
-  const conflicts = findConflicts(request.overlay, snapshot);
+  const adoption = findAdoption(spec, addressesOf(request, spec), snapshot);
+  const conflicts = findConflicts(request.overlay, snapshot, adoption?.name);
   if (conflicts.inside.length > 0 && !request.force) {
     refusals.push({
       code: 'overlay-in-use',
@@ -73,7 +82,12 @@ export function planFan(request: FanRequest, snapshot: Snapshot): Plan {
     );
   }
   warnings.push(...conflicts.around);
-  refusals.push(...checkNames(spec, request, snapshot));
+  if (!snapshot.routesWhole) {
+    warnings.push(
+      `the routing table is too large to look through at once: whether more of it lies inside ${formatPrefix(request.overlay)} is not known`,
+    );
+  }
+  refusals.push(...checkNames(spec, request, snapshot, adoption));
   refusals.push(...checkWire(spec, snapshot));
   if (request.dhcp && !snapshot.tools.dnsmasq) {
     refusals.push({
@@ -91,9 +105,16 @@ export function planFan(request: FanRequest, snapshot: Snapshot): Plan {
   if (request.masquerade && !snapshot.tools.nft) {
     warnings.push('nft is not here: containers reach the overlay, but nothing beyond it');
   }
-  const { obstacles, notes } = obstaclesOf(spec, snapshot);
-  warnings.push(...obstacles.map(({ message }) => message), ...notes);
-  return { outcome: 'changes', spec, changes: changesOf(request, spec, snapshot), warnings };
+  const changes = changesOf(request, spec, snapshot, adoption);
+  return { outcome: 'changes', spec, changes, warnings };
+}
+
+/** This host's own addresses on the bridge. */
+function addressesOf(request: FanRequest, spec: LinkSpec): AddressMark[] {
+  const length = addressLengthOf(spec);
+  return Array.from({ length: request.hostReserve }, (_, index) => {
+    return { address: (spec.gateway + index) >>> 0, length };
+  });
 }
 
 /**
@@ -224,7 +245,12 @@ function checkReserve(request: FanRequest, slice: Prefix): Refusal[] {
 }
 
 /** Names that are taken by something that is not ours. */
-function checkNames(spec: LinkSpec, request: FanRequest, snapshot: Snapshot): Refusal[] {
+function checkNames(
+  spec: LinkSpec,
+  request: FanRequest,
+  snapshot: Snapshot,
+  adoption: Adoption | undefined,
+): Refusal[] {
   const refusals: Refusal[] = [];
   for (const [what, name] of [
     ['bridge', spec.name],
@@ -234,7 +260,7 @@ function checkNames(spec: LinkSpec, request: FanRequest, snapshot: Snapshot): Re
       refusals.push({ code: 'name-too-long', message: `${name} is over 15 characters` });
     }
     const link = snapshot.links.find((link) => link.name === name);
-    if (link === undefined) continue;
+    if (link === undefined || name === adoption?.name) continue;
     const kind = link.kind === '' ? 'device' : link.kind;
     const way =
       link.alias === aliasOf(spec.name)
@@ -242,7 +268,7 @@ function checkNames(spec: LinkSpec, request: FanRequest, snapshot: Snapshot): Re
         : what === 'bridge' && request.bridge === null
           ? 'choose another name with: bridge NAME'
           : what === 'bridge'
-            ? 'choose another name, because fanway makes and deletes its own bridge'
+            ? `choose another name, or give it the address ${formatPrefix({ address: spec.gateway, length: addressLengthOf(spec) })}, with which it is taken over`
             : 'rename or delete it first';
     refusals.push({
       code: 'name-taken',
@@ -274,4 +300,87 @@ function checkWire(spec: LinkSpec, snapshot: Snapshot): Refusal[] {
     }
   }
   return [];
+}
+
+/** The changes in the order they are made; undone in reverse. */
+function changesOf(
+  request: FanRequest,
+  spec: LinkSpec,
+  snapshot: Snapshot,
+  adoption: Adoption | undefined,
+): Change[] {
+  const { name, device, slice, gateway, overlay, innerMtu: mtu } = spec;
+  const alias = aliasOf(name);
+  const theirs = adoption?.foreign === true;
+  const bridged = spec.encap === 'vxlan';
+  const length = addressLengthOf(spec);
+  const conf = (dev: string, key: string): string => `net/ipv4/conf/${dev}/${key}`;
+  const changes: Change[] = [
+    { kind: 'sysctl', key: 'net/ipv4/ip_forward', value: '1', shared: true },
+    {
+      ...{ kind: 'bridge', name, mtu },
+      // What containers know of somebody else's is fixed; ours follows the slice.
+      mac: theirs ? adoption.mac : BRIDGE_MAC_PREFIX + gateway,
+      alias: theirs ? borrowedAliasOf(name) : alias,
+      ...(adoption !== undefined && { adopt: adoption }),
+    },
+    // Loose (2) on our device wins over strict (1) on `all`, which therefore stays as it is.
+    { kind: 'sysctl', key: conf(name, 'rp_filter'), value: '2', shared: false },
+    // Born as `conf.default` says, whatever `ip_forward` is.
+    { kind: 'sysctl', key: conf(name, 'forwarding'), value: '1', shared: false },
+    // With it the host would claim every address of the network for itself.
+    { kind: 'sysctl', key: conf(name, 'proxy_arp_pvlan'), value: '0', shared: false },
+    ...ipv6Closed(name).map(
+      ([key, value]): Change => ({ kind: 'sysctl', key, value, shared: false }),
+    ),
+  ];
+  if (bridged) {
+    // A container with the slice's mask sends through the gateway, out of the port it came in by:
+    // a redirect would tell it to ARP for what it cannot. The kernel ORs `all` with the device.
+    changes.push(
+      { kind: 'sysctl', key: conf('all', 'send_redirects'), value: '0', shared: true },
+      { kind: 'sysctl', key: conf(name, 'send_redirects'), value: '0', shared: false },
+    );
+  }
+  const addresses = addressesOf(request, spec).map((mark): Change => {
+    const change = { kind: 'address', device: name, ...mark } as const;
+    if (adoption === undefined || !theirs) return change;
+    const there = adoption.there.some((one) => isSame(one, mark));
+    return { ...change, borrowed: there ? 'there' : 'device' };
+  });
+  // A route may name the gateway as its source only once the address is there.
+  if (!bridged) changes.push(...addresses);
+  changes.push(
+    { kind: 'tunnel', spec, alias },
+    // Nothing that the device itself would say in IPv6 could arrive anywhere.
+    { kind: 'sysctl', key: `net/ipv6/conf/${device}/disable_ipv6`, value: '1', shared: false },
+  );
+  if (bridged) {
+    // The overlay is on-link from the address on. Were the port not there yet, an ARP request
+    // would be lost and the next come a second later.
+    changes.push({ kind: 'port', device, bridge: name }, ...addresses);
+  } else {
+    changes.push(
+      { kind: 'sysctl', key: conf(device, 'rp_filter'), value: '2', shared: false },
+      { kind: 'sysctl', key: conf(device, 'forwarding'), value: '1', shared: false },
+      { kind: 'route', destination: overlay, device, source: gateway },
+    );
+  }
+  if (request.masquerade && snapshot.tools.nft) {
+    changes.push({ kind: 'masquerade', link: name, slice, overlay, bridge: name });
+  }
+  if (request.dhcp) {
+    changes.push({
+      kind: 'dhcp',
+      dhcp: {
+        bridge: name,
+        gateway,
+        first: (gateway + request.hostReserve) >>> 0,
+        last: broadcastOf(slice) - 1,
+        length,
+        mtu,
+      },
+    });
+  }
+  return changes;
 }

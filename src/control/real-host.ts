@@ -2,62 +2,85 @@
  * The machine itself, through rtnetlink, /proc/sys, nft and dnsmasq.
  * @module
  */
-
-import { readLegacyForward } from '../sys/iptables-legacy.ts';
-import { Netlink, type NetlinkEvent } from '../sys/netlink.ts';
-import { watchNfTables } from '../sys/nf-tables.ts';
-import { hasNft, loadRules } from '../sys/nft.ts';
+import { Netlink, type NetlinkEvent, RouteInterest } from '../sys/netlink.ts';
+import { addMasquerade, hasMasquerade, hasNft, removeMasquerade } from '../sys/nft.ts';
 import { readSysctl, writeSysctl } from '../sys/sysctl.ts';
 import { findDnsmasq, isRunning, startDhcp, stopDhcp } from './dhcp.ts';
 import type { Host } from './host.ts';
-import { PacketFilterReader } from './packet-filter.ts';
+import { HostRoutes } from './host-routes.ts';
 import type { RunDirectory } from './run-directory.ts';
 import { ROUTE_TABLE_LOCAL, ROUTE_TABLE_MAIN } from './snapshot.ts';
 
 const RTPROT_KERNEL = 2;
+/** Asking nft starts a program, so a good answer holds for a while. */
+const MASQUERADE_KNOWN_MS = 4000;
 
 export type RealHost = Host & {
   /** Whether `bridge` knows `mac` behind a port other than `but`. False where there is no such bridge. */
   bridgeHolds(bridge: string, mac: number, but: string): Promise<boolean>;
   /** Calls `listener` on every change of links, addresses and routes; returns how to end it. */
   watch(listener: (event: NetlinkEvent) => void): () => void;
-  /** The same for the nftables ruleset. */
-  watchFilter(listener: () => void): () => void;
   close(): void;
 };
 
 /** Opens the host of the network namespace that this process is in. */
 export function openHost(run: RunDirectory): RealHost {
   const netlink = Netlink.open();
-  const filter = new PacketFilterReader();
+  const interest = new RouteInterest();
+  const routes = new HostRoutes(netlink, async (device) => {
+    return (await netlink.findLink(device))?.index;
+  });
+  const changed = async (change: Promise<void>): Promise<void> => {
+    await change.finally(() => routes.changed());
+  };
+  const masqueradeSeenMs = new Map<string, number>();
   return {
-    links: () => netlink.links(),
+    async links() {
+      const links = await netlink.links();
+      const ours = links.filter(({ alias }) => alias.startsWith('fanway:'));
+      interest.set(ours.map(({ index }) => index));
+      return links;
+    },
     addresses: () => netlink.addresses(),
-    routes: () => netlink.routes(),
+    defaultRoutes: () => routes.defaultRoutes(),
+    routesMeeting: (overlay, how) => routes.routesMeeting(overlay, how),
+    routesOf: (index) => routes.routesOf(index),
+    hasRoute: (route) => routes.hasRoute(route),
     createBridge: (name, mac) => netlink.createBridge(name, { address: mac }),
     setLink: (ref, change) => netlink.setLink(ref, change),
     deleteLink: (index) => netlink.deleteLink(index),
     addAddress: (device, address, length) => netlink.addAddress(device, address, length),
     deleteAddress: (device, address, length) => netlink.deleteAddress(device, address, length),
     addRoute: ({ destination, device, source }) =>
-      netlink.addRoute({ dst: destination, dev: device, src: source }),
+      changed(netlink.addRoute({ dst: destination, dev: device, src: source })),
     deleteRoute: ({ destination, device, source }) =>
-      netlink.deleteRoute({ dst: destination, dev: device, src: source }),
+      changed(netlink.deleteRoute({ dst: destination, dev: device, src: source })),
     addKernelRoute: ({ destination, device, source, type }) =>
-      netlink.addRoute({
-        ...{ dst: destination, dev: device, src: source, type },
-        table: type === 'unicast' ? ROUTE_TABLE_MAIN : ROUTE_TABLE_LOCAL,
-        // The kernel deletes with an address only what bears its own name.
-        protocol: RTPROT_KERNEL,
-      }),
+      changed(
+        netlink.addRoute({
+          ...{ dst: destination, dev: device, src: source, type },
+          table: type === 'unicast' ? ROUTE_TABLE_MAIN : ROUTE_TABLE_LOCAL,
+          // The kernel deletes with an address only what bears its own name.
+          protocol: RTPROT_KERNEL,
+        }),
+      ),
     hasOwnMac: (bridge, mac) => netlink.hasBridgeMac(bridge, mac),
     addOwnMac: (bridge, mac) => netlink.addBridgeMac(bridge, mac),
     readSysctl,
     writeSysctl,
     hasNft,
-    packetFilter: () => filter.read(),
-    legacyForward: readLegacyForward,
-    loadRules,
+    addMasquerade,
+    async hasMasquerade(link) {
+      const now = performance.now();
+      const seenMs = masqueradeSeenMs.get(link);
+      if (seenMs !== undefined && now - seenMs < MASQUERADE_KNOWN_MS) return true;
+      // Where nft went away there is nothing to repair with.
+      const present = !hasNft() || (await hasMasquerade(link));
+      if (present) masqueradeSeenMs.set(link, now);
+      else masqueradeSeenMs.delete(link);
+      return present;
+    },
+    removeMasquerade,
     hasDnsmasq: () => findDnsmasq() !== undefined,
     startDhcp: (spec) => startDhcp(spec, run),
     isRunning,
@@ -68,18 +91,14 @@ export function openHost(run: RunDirectory): RealHost {
       const port = await netlink.bridgePortOf(at.index, mac);
       return port !== undefined && port !== (await netlink.findLink(but))?.index;
     },
-    watch: (listener) => netlink.monitor(listener, { background: true }),
-    watchFilter(listener) {
-      try {
-        return watchNfTables(listener);
-      } catch {
-        // A kernel without nfnetlink has no rules that could change.
-        return () => undefined;
-      }
-    },
-    close() {
-      netlink.close();
-      filter.close();
-    },
+    watch: (listener) =>
+      netlink.monitor(
+        (event) => {
+          routes.note(event);
+          listener(event);
+        },
+        { background: true, filter: interest },
+      ),
+    close: () => netlink.close(),
   };
 }

@@ -4,6 +4,7 @@
  */
 import { FanwayError, messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
+import { PortRecords, tidyBridges } from './bridge-ports.ts';
 import type { Context } from './change/kind.ts';
 import { removeMarked, undoAll } from './execute.ts';
 import { RecordStore } from './gossip/record.ts';
@@ -60,6 +61,7 @@ export async function recover(
     }
     left.delete(item);
   }
+  await tidyBridges(new PortRecords(run), [], host);
   if (failures.length > 0) throw new FanwayError('undo-failed', failures.join('; '));
   return found;
 }

@@ -31,12 +31,10 @@ import { TunnelSet } from './tunnel-set.ts';
 
 /** A router in the background that nobody gave a link ends after this. */
 const IDLE_MS = 60_000;
-/** Changes that the kernel does not tell (dnsmasq, most sysctls, forwarding entries) are looked for this often. */
+/** Changes that the kernel does not tell (nft, dnsmasq, sysctls) are looked for this often. */
 const RECONCILE_INTERVAL_MS = 5000;
 /** Events come in bursts: look once they have settled. */
 const SETTLE_MS = 200;
-/** Some hosts change firewall rules all the time (fail2ban, kube-proxy): once a second is enough. */
-const FILTER_SETTLE_MS = 1000;
 
 export type ServiceMode = 'background' | 'foreground' | 'daemon';
 
@@ -104,7 +102,7 @@ export class Service {
       look: async () => ({
         links: await this.#host.links(),
         addresses: await this.#host.addresses(),
-        routes: await this.#host.routes(),
+        routes: await this.#host.defaultRoutes(),
       }),
       stateDirectory: process.env['FANWAY_STATE_DIR'] ?? STATE_DIRECTORY_DEFAULT,
       byFile: options.mode === 'daemon',
@@ -163,19 +161,12 @@ export class Service {
 
   #watch(): void {
     const look = (): void => this.router.scheduleReconcile();
-    const settled = (ms: number) => (): void => {
+    this.#unwatch = this.#host.watch(() => {
       this.#settle ??= setTimeout(() => {
         this.#settle = undefined;
         look();
-      }, ms);
-    };
-    const ends = [
-      this.#host.watch(settled(SETTLE_MS)),
-      this.#host.watchFilter(settled(FILTER_SETTLE_MS)),
-    ];
-    this.#unwatch = () => {
-      for (const end of ends) end();
-    };
+      }, SETTLE_MS);
+    });
     this.#movedMacs.start();
     this.#sampling = setInterval(
       () => this.#rates.sample(this.tunnels.counters(), performance.now()),
@@ -249,6 +240,7 @@ export class Service {
       ),
       processes,
       paths: paths.filter(isPathNews),
+      table: this.tunnels.entryStatus(),
       gossip: gossipStatus(this.gossip) ?? null,
     };
   }
@@ -280,7 +272,7 @@ export class Service {
       {
         method: 'POST',
         path: '/v1/down',
-        handle: async (body): Promise<LinkSpec> => {
+        handle: async (body) => {
           const name = fieldOf(body, 'name');
           if (typeof name !== 'string') throw usageError('bad-request', 'name is a link name');
           const spec = await this.router.down(name, { force: fieldOf(body, 'force') === true });

@@ -5,6 +5,8 @@
 import { formatUnderlay } from '../config/request.ts';
 import { formatIpv4, parseIpv4 } from '../net/ipv4.ts';
 import { contains, formatPrefix } from '../net/prefix.ts';
+import { namesOf } from './bridge-ports.ts';
+import type { EntryTableStatus } from './entry-table.ts';
 import type { GossipStatus } from './gossip/views.ts';
 import type { ManagedLink } from './link.ts';
 import { offloadsInForce, type PathStatus } from './paths.ts';
@@ -19,16 +21,14 @@ export type LinkStatus = {
   state: 'up' | 'degraded' | 'stopped';
   /** Why it is stopped, or what is wrong; '' when all is well. */
   reason: string;
-  /** What is worth knowing about the host though it stops nothing. */
-  notes: string[];
-  /** Router advertisements between containers that were stopped; null where nothing counts them. */
-  stoppedAdverts: number | null;
   /** `250.0.0.0/8`. */
   overlay: string;
   /** Our address with the underlay's width, `172.30.0.28/16`. */
   underlay: string;
   /** The underlay as it was asked for. */
   requested: string;
+  /** Ports that have lost the bridge, and with it everything. */
+  lostPorts: string[];
   slice: string;
   gateway: string;
   encap: string;
@@ -67,9 +67,18 @@ export type RouterStatus = {
   processes: DataProcessStatus[];
   /** Peers whose path carries less than the underlay's device, or answers with errors. */
   paths: PathStatus[];
+  /** The table of prefixes that are elsewhere than arithmetic says. */
+  table: EntryTableStatus;
   /** null = nobody asked for gossip. */
   gossip: GossipStatus | null;
 };
+
+/** What is wrong with a link, in one sentence. */
+function reasonOf({ reason, lostPorts, spec }: ManagedLink): string {
+  if (lostPorts.length === 0) return reason;
+  const lost = `no more on ${spec.name}, and cut off: ${namesOf(lostPorts)}`;
+  return reason === '' ? lost : `${reason}; ${lost}`;
+}
 
 /** One link as it stands. */
 export function linkStatus(
@@ -80,18 +89,16 @@ export function linkStatus(
   paths: readonly PathStatus[],
 ): LinkStatus {
   const { spec, request } = link;
+  const reason = reasonOf(link);
   const offloads = offloadsInForce(
     processes.flatMap((process) => process.offloads[spec.name] ?? []),
     paths.filter(({ peer }) => contains(spec.underlay, parseIpv4(peer))),
   );
-  const { obstacles, notes } = link.obstacles;
-  const reasons = [link.reason, ...obstacles.map(({ message }) => message)].filter(Boolean);
   return {
     name: spec.name,
-    state: link.state === 'up' && reasons.length > 0 ? 'degraded' : link.state,
-    reason: link.state === 'up' ? reasons.join('; ') : link.reason,
-    notes: link.state === 'up' ? notes : [],
-    stoppedAdverts: link.stoppedAdverts,
+    state: link.state === 'up' && reason !== '' ? 'degraded' : link.state,
+    reason,
+    lostPorts: link.lostPorts.map(({ name }) => name),
     overlay: formatPrefix(spec.overlay),
     underlay: hostOf(spec),
     requested: formatUnderlay(request.underlay),

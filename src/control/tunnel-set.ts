@@ -5,7 +5,7 @@
  */
 import type { EventEmitter } from 'node:events';
 import { codeOf, FanwayError } from '../errors.ts';
-import type { Exception } from '../table/exceptions.ts';
+import type { EntryTableStatus, Exception } from './entry-table.ts';
 import type { Tunnels } from './host.ts';
 import type { LinkSpec } from './link-spec.ts';
 import type { MacClaim } from './mac-claims.ts';
@@ -38,6 +38,7 @@ export type DataPlanePort = Pick<EventEmitter, 'on'> & {
   counters(name: string): Record<string, number>;
   status(): DataProcessStatus[];
   paths(): PathStatus[];
+  entryStatus(): EntryTableStatus;
   close(options?: { keepDevices?: boolean }): Promise<void>;
 };
 
@@ -121,6 +122,11 @@ export class TunnelSet implements Tunnels {
   /** Peers whose path is another one than their device promises. */
   paths(): PathStatus[] {
     return this.#names.size === 0 ? [] : (this.#plane?.paths() ?? []);
+  }
+
+  /** How full the table of entries is. */
+  entryStatus(): EntryTableStatus {
+    return this.#plane?.entryStatus() ?? { entries: 0, peers: 0, waiting: 0 };
   }
 
   async close(): Promise<void> {

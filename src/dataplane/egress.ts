@@ -38,10 +38,8 @@ import {
   getIpv4TotalBytes,
   IPV4_HEADER_BYTES,
   isIpv4Fragment,
-  PROTOCOL_TCP,
   PROTOCOL_UDP,
 } from '../wire/ipv4.ts';
-import { getTcpHeaderBytes, TCP_HEADER_BYTES } from '../wire/tcp.ts';
 import { getUdpDestination, UDP_HEADER_BYTES } from '../wire/udp.ts';
 import {
   getVirtioCsumOffset,
@@ -51,8 +49,6 @@ import {
   getVirtioGsoType,
   VIRTIO_GSO_ECN,
   VIRTIO_GSO_NONE,
-  VIRTIO_GSO_TCPV4,
-  VIRTIO_GSO_UDP_L4,
   VIRTIO_NEEDS_CSUM,
   VIRTIO_NET_BYTES,
 } from '../wire/virtio-net.ts';
@@ -61,7 +57,7 @@ import type { Arena } from './arena.ts';
 import type { DataLink } from './link.ts';
 import { Neighbours } from './neighbours.ts';
 import type { PathMtu } from './path-mtu.ts';
-import { Segmenter } from './segment.ts';
+import { l4HeaderBytes, Segmenter } from './segment.ts';
 import { SourcePorts } from './source-ports.ts';
 import type { TooBig } from './too-big.ts';
 import type { Trains } from './trains.ts';
@@ -105,6 +101,10 @@ export class Egress {
   readonly #slots: number;
   readonly #sourcePorts: SourcePorts;
   #nowMs = 0;
+  /** The way that the last large packet took, and what fits it inside; none after each send. */
+  #pathLink: DataLink | undefined;
+  #pathPeer = 0;
+  #pathMtu = 0;
 
   constructor(
     arena: Arena,
@@ -150,11 +150,11 @@ export class Egress {
       this.packet(link, frame, length - vnetBytes);
       slot++;
       if (this.#trains.pendingBytes >= FLUSH_BYTES) {
-        this.#trains.flush(nowMs);
+        this.flush();
         slot = 0;
       }
     }
-    this.#trains.flush(nowMs);
+    this.flush();
     return reads;
   }
 
@@ -263,14 +263,15 @@ export class Egress {
     }
     let l4Bytes = 0;
     if (gsoType !== VIRTIO_GSO_NONE) {
-      l4Bytes = this.#l4HeaderBytes(l3 + headerBytes, l4Available, protocol, gsoType);
+      l4Bytes = l4HeaderBytes(view, l3 + headerBytes, l4Available, protocol, gsoType);
       if (l4Bytes === 0 || segments > SEGMENTS_MAX) {
         return this.#drop(link, UNSUPPORTED_OFFLOAD, segments);
       }
     }
     const segmentL3Bytes = l4Bytes === 0 ? totalBytes : headerBytes + l4Bytes + gsoBytes;
     if (segmentL3Bytes > link.sureBytes && totalBytes > link.sureBytes) {
-      const mtu = this.#paths.innerMtu(link, peer, this.#nowMs);
+      if (peer !== this.#pathPeer || link !== this.#pathLink) this.#findPath(link, peer);
+      const mtu = this.#pathMtu;
       if (segmentL3Bytes > mtu && totalBytes > mtu) {
         this.#drop(link, TOO_BIG, segments);
         return this.#tooBig.answer(link, frame, l3, totalBytes, mtu, this.#nowMs);
@@ -335,6 +336,14 @@ export class Egress {
   /** Sends what {@link packet} appended. */
   flush(): void {
     this.#trains.flush(this.#nowMs);
+    // A send that is refused tells what fits.
+    this.#pathLink = undefined;
+  }
+
+  #findPath(link: DataLink, peer: number): void {
+    this.#pathLink = link;
+    this.#pathPeer = peer;
+    this.#pathMtu = this.#paths.innerMtu(link, peer, this.#nowMs);
   }
 
   /** ARP goes to the host that owns its target address, as unicast (the kernel fan's rule). */
@@ -379,20 +388,7 @@ export class Egress {
     if (headerBytes < IPV4_HEADER_BYTES) return 1;
     const l4Available = available - headerBytes;
     const protocol = getIpv4Protocol(view, l3);
-    const l4Bytes = this.#l4HeaderBytes(l3 + headerBytes, l4Available, protocol, gsoType);
+    const l4Bytes = l4HeaderBytes(view, l3 + headerBytes, l4Available, protocol, gsoType);
     return l4Bytes === 0 ? 1 : Math.ceil((l4Available - l4Bytes) / gsoBytes);
-  }
-
-  /** Transport header length of a super-packet, or 0 when we cannot cut it. */
-  #l4HeaderBytes(l4: number, available: number, protocol: number, gsoType: number): number {
-    if (gsoType === VIRTIO_GSO_TCPV4 && protocol === PROTOCOL_TCP) {
-      if (available < TCP_HEADER_BYTES) return 0;
-      const headerBytes = getTcpHeaderBytes(this.#arena.view, l4);
-      return headerBytes < TCP_HEADER_BYTES || headerBytes >= available ? 0 : headerBytes;
-    }
-    if (gsoType === VIRTIO_GSO_UDP_L4 && protocol === PROTOCOL_UDP) {
-      return available > UDP_HEADER_BYTES ? UDP_HEADER_BYTES : 0;
-    }
-    return 0;
   }
 }

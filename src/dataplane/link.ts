@@ -15,8 +15,9 @@ import {
 } from '../shm/layout.ts';
 import type { MacRing } from '../shm/mac-ring.ts';
 import { eventIndex } from '../table/counters.ts';
-import { type Exception, ExceptionTable } from '../table/exceptions.ts';
 import { LocalMacs } from '../table/local-macs.ts';
+import type { PeerReader } from '../table/peers.ts';
+import type { PrefixReader } from '../table/prefixes.ts';
 import { ETHERNET_SOURCE_OFFSET } from '../wire/ethernet.ts';
 import { IPV4_HEADER_BYTES, IPV4_PACKET_BYTES_MAX } from '../wire/ipv4.ts';
 import { UDP_HEADER_BYTES } from '../wire/udp.ts';
@@ -88,6 +89,9 @@ export function ownerOf(links: readonly DataLink[], destination: number): DataLi
   return undefined;
 }
 
+/** Who is where, as far as control has said so. */
+export type EntryTables = { prefixes: PrefixReader; peers: PeerReader };
+
 export class DataLink {
   readonly id: number;
   readonly encap: number;
@@ -127,12 +131,12 @@ export class DataLink {
   /** MACs behind our own bridge's other ports; only bridged links have any. */
   readonly #localMacs: LocalMacs | undefined;
   readonly #claims: MacRing;
-  /** Addresses that are elsewhere than arithmetic says; most fans have none. */
-  #exceptions: ExceptionTable | undefined;
+  readonly #tables: EntryTables;
   /** Reads from the device that failed since the last that did not. */
   readErrors = 0;
 
-  constructor(record: LinkRecord, endpoint: Endpoint, layout: Layout) {
+  constructor(record: LinkRecord, endpoint: Endpoint, layout: Layout, tables: EntryTables) {
+    this.#tables = tables;
     const encap = encapById(record.encap);
     this.id = record.id;
     this.encap = record.encap;
@@ -173,15 +177,16 @@ export class DataLink {
   }
 
   /**
-   * Underlay address of the host that has overlay address `inner` now: by exception, else by
+   * Underlay address of the host that has overlay address `inner` now: by an entry, else by
    * arithmetic. Meaningless outside the overlay.
    */
   hostOf(inner: number): number {
-    const peer = this.#exceptions === undefined ? 0 : this.#exceptions.find(inner);
-    return peer === 0 ? this.peerOf(inner) : peer;
+    const { prefixes, peers } = this.#tables;
+    const peer = prefixes.find(this.id, inner);
+    return peer === 0 ? this.peerOf(inner) : peers.ipv4(peer);
   }
 
-  /** Whether an address is in the overlay and, by exception or arithmetic, at `peer`. */
+  /** Whether an address is in the overlay and, by an entry or arithmetic, at `peer`. */
   isAt(inner: number, peer: number): boolean {
     return (inner & this.overlayMask) >>> 0 === this.overlayBase && this.hostOf(inner) === peer;
   }
@@ -260,10 +265,5 @@ export class DataLink {
     this.innerMtu = record.innerMtu;
     this.underlayMtu = record.underlayMtu;
     this.sureBytes = Math.min(record.innerMtu, PATH_MTU_FLOOR_BYTES - this.overheadBytes);
-  }
-
-  /** Replaces the addresses that are elsewhere than arithmetic says. */
-  setExceptions(exceptions: readonly Exception[]): void {
-    this.#exceptions = exceptions.length === 0 ? undefined : new ExceptionTable(exceptions);
   }
 }

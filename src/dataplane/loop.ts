@@ -4,13 +4,16 @@
  * event loop; control wakes it by the eventfd and reads its progress from shared memory.
  * @module
  */
-import { type ExceptionRecord, IDLE_BEAT_MS, type Layout, type Tables } from '../shm/layout.ts';
+import { IDLE_BEAT_MS, type Layout, type Tables } from '../shm/layout.ts';
 import { WorkerState } from '../shm/worker.ts';
 import { POLLERR, POLLHUP, POLLIN, POLLNVAL } from '../sys/constants.ts';
 import { libc } from '../sys/libc.ts';
 import { RouteMtu } from '../sys/route-mtu.ts';
 import { eventIndex } from '../table/counters.ts';
 import { PathRows } from '../table/paths.ts';
+import { PeerReader } from '../table/peers.ts';
+import { PrefixReader } from '../table/prefixes.ts';
+import type { TableSegment } from '../table/segment.ts';
 import { Arena } from './arena.ts';
 import { Coalescer } from './coalesce.ts';
 import { DeviceWriter } from './device-writer.ts';
@@ -79,17 +82,20 @@ export class Loop {
   /**
    * @param wakeFd eventfd by which control asks us to look at shared memory again
    * @param parentFd a pipe whose other end control holds: it hangs up when control dies
-   * @throws Error when the segment was written by another build
+   * @throws Error when a segment was written by another build
    */
-  constructor(layout: Layout, wakeFd: number, parentFd: number) {
-    if (!layout.isCompatible()) throw new Error('the shared segment is of another version');
+  constructor(layout: Layout, segment: TableSegment, wakeFd: number, parentFd: number) {
+    if (!layout.isCompatible() || !segment.isCompatible()) {
+      throw new Error('the shared segments are of another version');
+    }
+    const tables = { prefixes: new PrefixReader(segment), peers: new PeerReader(segment) };
     this.#layout = layout;
     const config = this.#readConfig();
     for (const record of config.endpoints) this.#endpoints.push(new Endpoint(record));
     for (const record of config.links) {
       const endpoint = this.#endpoints[record.endpoint];
       if (endpoint === undefined) throw new Error(`link ${record.id} names no endpoint`);
-      const link = new DataLink(record, endpoint, layout);
+      const link = new DataLink(record, endpoint, layout, tables);
       this.#links.push(link);
       endpoint.add(link);
     }
@@ -301,17 +307,7 @@ export class Loop {
     if (first !== undefined) first.counters[counter] = (first.counters[counter] as number) + 1;
   }
 
-  #update({ links, exceptions }: Tables): void {
-    const byLink = new Map<number, ExceptionRecord[]>();
-    for (const exception of exceptions) {
-      const list = byLink.get(exception.link);
-      if (list === undefined) byLink.set(exception.link, [exception]);
-      else list.push(exception);
-    }
-    for (const record of links) {
-      const link = this.#links.find(({ id }) => id === record.id);
-      link?.update(record);
-      link?.setExceptions(byLink.get(record.id) ?? []);
-    }
+  #update({ links }: Tables): void {
+    for (const record of links) this.#links.find(({ id }) => id === record.id)?.update(record);
   }
 }

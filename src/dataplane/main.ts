@@ -1,8 +1,8 @@
 /**
- * The data process. Control starts it with descriptors 3 (shared segment), 4 (wake-up eventfd),
- * 5 (parent pipe), and the devices and sockets that the segment names; it opens nothing itself,
- * holds no capability, is left with the system calls of its loop, and reads no configuration but the
- * segment. Its only argument is its epoch.
+ * The data process. Control starts it with descriptors 3 (its own segment), 4 (wake-up eventfd),
+ * 5 (parent pipe), 6 (the tables of all), and the devices and sockets that its segment names; it opens
+ * nothing itself, holds no capability, is left with the system calls of its loop, and reads no
+ * configuration but the two segments. Its only argument is its epoch.
  * @module
  */
 import { writeSync } from 'node:fs';
@@ -11,15 +11,19 @@ import { sealProcess } from '../sys/capabilities.ts';
 import { libc } from '../sys/libc.ts';
 import { SharedMemory } from '../sys/memory.ts';
 import { confineProcess } from '../sys/seccomp.ts';
+import { TABLES_BYTES, TableSegment } from '../table/segment.ts';
 import { Loop } from './loop.ts';
 
 const SEGMENT_FD = 3;
 const WAKE_FD = 4;
 const PARENT_FD = 5;
+const TABLES_FD = 6;
 
 sealProcess();
 const memory = SharedMemory.open(SEGMENT_FD, LAYOUT_BYTES);
-const loop = new Loop(new Layout(memory.buffer), WAKE_FD, PARENT_FD);
+const tables = SharedMemory.openReadOnly(TABLES_FD, TABLES_BYTES);
+const segment = new TableSegment(tables.buffer);
+const loop = new Loop(new Layout(memory.buffer), segment, WAKE_FD, PARENT_FD);
 // Everything is open and loaded: from here on packets of strangers are read, and nothing but the
 // loop's own calls is left. Whether it is in force the kernel itself says (see `fanway status`).
 confineProcess();

@@ -33,11 +33,6 @@ export class PathMtu {
   readonly #oracle: RouteOracle;
   #tokens = ASKS_PER_SECOND;
   #refilledAtMs = 0;
-  /** The answer just given, good for one moment of the clock. */
-  #peer = 0;
-  #atMs = -1;
-  #changes = -1;
-  #mtu = 0;
 
   constructor(peers: PeerTable, oracle: RouteOracle) {
     this.peers = peers;
@@ -47,15 +42,9 @@ export class PathMtu {
   /** Largest inner IP packet that `link` may send to `peer` now, bytes. */
   innerMtu(link: DataLink, peer: number, nowMs: number): number {
     const { peers } = this;
-    if (peer !== this.#peer || nowMs !== this.#atMs || peers.changes !== this.#changes) {
-      const slot = peers.claim(peer);
-      if (peers.isAskDue(slot, nowMs)) this.#ask(link, slot, peer, nowMs);
-      this.#mtu = peers.mtuAt(slot, nowMs);
-      this.#peer = peer;
-      this.#atMs = nowMs;
-      this.#changes = peers.changes;
-    }
-    return Math.min(link.innerMtu, this.#mtu - link.overheadBytes);
+    const slot = peers.claim(peer);
+    if (peers.isAskDue(slot, nowMs)) this.#ask(link, slot, peer, nowMs);
+    return Math.min(link.innerMtu, peers.mtuAt(slot, nowMs) - link.overheadBytes);
   }
 
   #ask(link: DataLink, slot: number, peer: number, nowMs: number): void {

@@ -41,8 +41,6 @@ export class PeerTable {
   loweredCount = 0;
   /** Peers that a train was refused to; while zero a send does not look. */
   refusedCount = 0;
-  /** Goes up with every change of a path MTU. */
-  changes = 0;
 
   constructor(rows = new PathRows()) {
     this.#rows = rows;
@@ -89,12 +87,13 @@ export class PeerTable {
     return oldest;
   }
 
-  /** Notes that a datagram of `outerBytes` (IP length) went to `peer`. */
-  noteSent(peer: number, outerBytes: number, nowMs: number): void {
+  /** Notes that a datagram of `outerBytes` (IP length) went to `peer`; returns the peer's slot. */
+  noteSent(peer: number, outerBytes: number, nowMs: number): number {
     const slot = this.claim(peer);
     const stale = nowMs - (this.#sentAtMs[slot] ?? 0) > SENT_MEMORY_MS;
     if (stale || outerBytes > (this.#sentBytes[slot] ?? 0)) this.#sentBytes[slot] = outerBytes;
     this.#sentAtMs[slot] = nowMs;
+    return slot;
   }
 
   /**
@@ -161,7 +160,6 @@ export class PeerTable {
     else if (told === 0) source = MtuSource.None;
     const mtu = isRoute ? route : told;
     this.#rows.setMtu(slot, this.#address[slot] as number, mtu, source, Date.now());
-    this.changes++;
   }
 
   /** A send says that segmentation does not work on the way to `peer`: without it for a while. */
@@ -186,14 +184,13 @@ export class PeerTable {
     return refusedAtMs === 0 || Math.abs(nowMs - refusedAtMs) >= SEGMENT_AGAIN_MS;
   }
 
-  /** A train went out to `peer` in one send. */
-  noteSegmented(peer: number): void {
-    const slot = this.claim(peer);
+  /** A train went out to a slot's peer in one send. */
+  noteSegmented(slot: number): void {
     if (this.#segmented[slot] !== 0) return;
     if (this.#refusedAtMs[slot] !== 0) this.refusedCount--;
     this.#refusedAtMs[slot] = 0;
     this.#segmented[slot] = 1;
-    this.#rows.setSegmentationWorks(slot, peer);
+    this.#rows.setSegmentationWorks(slot, this.#address[slot] as number);
   }
 
   /** The host of a peer says that nobody listens on the port there. */

@@ -11,23 +11,46 @@ import {
   IPV4_IDENTIFICATION_OFFSET,
   IPV4_TOTAL_OFFSET,
   PROTOCOL_TCP,
+  PROTOCOL_UDP,
 } from '../wire/ipv4.ts';
 import {
+  getTcpHeaderBytes,
   getTcpSequence,
   TCP_CHECKSUM_OFFSET,
   TCP_CWR,
   TCP_DATA_OFFSET,
   TCP_FIN,
   TCP_FLAGS_OFFSET,
+  TCP_HEADER_BYTES,
   TCP_PSH,
   TCP_SEQUENCE_OFFSET,
 } from '../wire/tcp.ts';
-import { UDP_CHECKSUM_OFFSET, UDP_LENGTH_OFFSET } from '../wire/udp.ts';
+import { UDP_CHECKSUM_OFFSET, UDP_HEADER_BYTES, UDP_LENGTH_OFFSET } from '../wire/udp.ts';
+import { VIRTIO_GSO_TCPV4, VIRTIO_GSO_UDP_L4 } from '../wire/virtio-net.ts';
 import type { Arena } from './arena.ts';
 import { pseudoSum } from './transport-sum.ts';
 
 /** A header buffer, bytes: shim 8, Ethernet 14, IPv4 60, TCP 60, rounded up to 16. */
 export const SCRATCH_BYTES = 144;
+
+/** Transport header length of a super-packet of virtio type `gsoType`, or 0 when we cannot cut it. */
+export function l4HeaderBytes(
+  view: DataView,
+  l4: number,
+  available: number,
+  protocol: number,
+  gsoType: number,
+): number {
+  if (gsoType === VIRTIO_GSO_TCPV4 && protocol === PROTOCOL_TCP) {
+    if (available < TCP_HEADER_BYTES) return 0;
+    const headerBytes = getTcpHeaderBytes(view, l4);
+    return headerBytes < TCP_HEADER_BYTES || headerBytes >= available ? 0 : headerBytes;
+  }
+  if (gsoType === VIRTIO_GSO_UDP_L4 && protocol === PROTOCOL_UDP) {
+    return available > UDP_HEADER_BYTES ? UDP_HEADER_BYTES : 0;
+  }
+  return 0;
+}
 
 /**
  * Cuts one super-packet at a time: {@link begin}, then {@link run} until {@link at} reaches

@@ -40,6 +40,8 @@ export class TrainColumns {
   readonly iovecsPerSegment = new Uint8Array(TRAINS_MAX);
   /** One of {@link TrainState}. */
   readonly closed = new Uint8Array(TRAINS_MAX);
+  /** 1 = datagrams of it went out as one send. */
+  readonly asOne = new Uint8Array(TRAINS_MAX);
   /** Slot of the key table that leads to the train. */
   readonly slotOf = new Int16Array(TRAINS_MAX);
   /** Arena offsets of train 0's iovecs, destination and control messages. */

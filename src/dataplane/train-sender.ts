@@ -268,7 +268,7 @@ export class TrainSender {
     );
     if (segments === 1) return;
     add(counters, TRAINS_SENT, 1);
-    this.#paths.peers.noteSegmented(this.#columns.peer[train] as number);
+    this.#columns.asOne[train] = 1;
   }
 
   #waitWritable(socket: number): void {

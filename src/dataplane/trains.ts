@@ -172,6 +172,7 @@ export class Trains {
     this.#columns.bytes[train] = 0;
     this.#columns.iovecsPerSegment[train] = iovecsPerSegment;
     this.#columns.closed[train] = TrainState.Open;
+    this.#columns.asOne[train] = 0;
     this.#columns.slotOf[train] = slot;
     this.#bySlot[slot] = train;
     const name = this.#columns.names + train * NAME_BYTES;
@@ -198,11 +199,12 @@ export class Trains {
     for (let train = 0; train < count; train++) {
       this.#bySlot[this.#columns.slotOf[train] as number] = -1;
       const link = this.#columns.link[train] as DataLink;
-      this.#paths.peers.noteSent(
+      const peerSlot = this.#paths.peers.noteSent(
         this.#columns.peer[train] as number,
         (this.#columns.segmentBytes[train] as number) + link.endpoint.outerHeaderBytes,
         nowMs,
       );
+      if (this.#columns.asOne[train] !== 0) this.#paths.peers.noteSegmented(peerSlot);
       this.#columns.link[train] = undefined;
     }
     this.#columns.count = 0;

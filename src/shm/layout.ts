@@ -1,13 +1,13 @@
 /**
- * The one place that knows where each word of the memory between control and a data process lies.
+ * The one place that knows where each word of the memory between control and one data process lies.
+ * What all data processes share, the tables of who is where, is another segment (table/segment.ts).
  *
  * ```
  * 0     header      one writer each: control (generation, counts, epoch), data (worker words)
  * 256   endpoints   32 × 128 bytes, written by control
  * 4352  links       256 × 128 bytes, written by control
  * 37120 counters    256 columns × 128 doubles, written by the data process only
- * 299264 exceptions 131,072 × 16 bytes, written by control
- * then   MAC rings   claims, written by the data process, and forgotten, written by control
+ * 299264 MAC rings   claims, written by the data process, and forgotten, written by control
  * then   paths       4096 × 64 bytes, written by the data process only (table/paths.ts)
  * ```
  *
@@ -38,11 +38,7 @@ const ENDPOINTS_OFFSET = HEADER_BYTES;
 const LINKS_OFFSET = ENDPOINTS_OFFSET + ENDPOINTS_MAX * ENDPOINT_BYTES;
 export const COUNTERS_OFFSET = LINKS_OFFSET + LINKS_MAX * LINK_BYTES;
 const COUNTERS_PER_COLUMN = 128;
-/** Overlay prefixes, of all links together, that live on another host than arithmetic says. */
-export const EXCEPTIONS_MAX = 131_072;
-const EXCEPTION_BYTES = 16;
-const EXCEPTIONS_OFFSET = COUNTERS_OFFSET + LINKS_MAX * COUNTERS_PER_COLUMN * 8;
-const CLAIMS_OFFSET = EXCEPTIONS_OFFSET + EXCEPTIONS_MAX * EXCEPTION_BYTES;
+const CLAIMS_OFFSET = COUNTERS_OFFSET + LINKS_MAX * COUNTERS_PER_COLUMN * 8;
 const PATHS_OFFSET = CLAIMS_OFFSET + 2 * MAC_RING_BYTES;
 /** Size of the whole segment, bytes; pages that are never touched cost nothing. */
 export const LAYOUT_BYTES = PATHS_OFFSET + PATH_ROWS_BYTES;
@@ -56,7 +52,6 @@ const ENDPOINT_COUNT = 16;
 const EPOCH = 20;
 const BUSY_POLL_US = 24;
 const QUEUES = 28;
-const EXCEPTION_COUNT = 32;
 // Written by the data process only.
 const WORKER_STATE = 64;
 const WORKER_ERRNO = 68;
@@ -127,14 +122,10 @@ const LINK_WORDS = [
   'dscpUniform',
 ] as const satisfies readonly (keyof LinkRecord)[];
 
-/** Overlay addresses of link `link` that are at `peer`. Addresses are host-order u32. */
-export type ExceptionRecord = { link: number; address: number; length: number; peer: number };
-
 /** All that control publishes, in one step. */
 export type Tables = {
   endpoints: readonly EndpointRecord[];
   links: readonly LinkRecord[];
-  exceptions: readonly ExceptionRecord[];
 };
 
 /** An idle loop still beats this often, ms, so that control can tell idle from stuck. */
@@ -173,9 +164,7 @@ export class Layout {
   }
 
   /** Control: replaces all records in one step, as readers see it. */
-  publish({ endpoints, links, exceptions }: Tables): void {
-    if (exceptions.length > EXCEPTIONS_MAX)
-      throw new RangeError(`over ${EXCEPTIONS_MAX} exceptions`);
+  publish({ endpoints, links }: Tables): void {
     if (endpoints.length > ENDPOINTS_MAX) throw new RangeError(`over ${ENDPOINTS_MAX} endpoints`);
     if (links.length > LINKS_MAX) throw new RangeError(`over ${LINKS_MAX} links`);
     // Atomics order the odd generation before, and the even one after, every plain store between.
@@ -183,9 +172,7 @@ export class Layout {
     for (const [i, endpoint] of endpoints.entries()) this.#writeEndpoint(i, endpoint);
     for (const [i, link] of links.entries()) this.#writeLink(i, link);
     this.#view.setUint32(ENDPOINT_COUNT, endpoints.length, true);
-    for (const [i, exception] of exceptions.entries()) this.#writeException(i, exception);
     this.#view.setUint32(LINK_COUNT, links.length, true);
-    this.#view.setUint32(EXCEPTION_COUNT, exceptions.length, true);
     Atomics.add(this.#words, GENERATION / 4, 1);
   }
 
@@ -216,10 +203,7 @@ export class Layout {
     for (let i = 0; i < endpointCount; i++) endpoints.push(this.#readEndpoint(i));
     const links: LinkRecord[] = [];
     for (let i = 0; i < linkCount; i++) links.push(this.#readLink(i));
-    const exceptionCount = Math.min(this.#view.getUint32(EXCEPTION_COUNT, true), EXCEPTIONS_MAX);
-    const exceptions: ExceptionRecord[] = [];
-    for (let i = 0; i < exceptionCount; i++) exceptions.push(this.#readException(i));
-    const tables = { endpoints, links, exceptions, generation };
+    const tables = { endpoints, links, generation };
     return this.generation() === generation ? tables : undefined;
   }
 
@@ -280,24 +264,6 @@ export class Layout {
       superBytesToHost: word('superBytesToHost'),
       superBytesToPorts: word('superBytesToPorts'),
       dscpUniform: word('dscpUniform'),
-    };
-  }
-
-  #writeException(index: number, exception: ExceptionRecord): void {
-    const at = EXCEPTIONS_OFFSET + index * EXCEPTION_BYTES;
-    this.#view.setUint32(at, exception.link, true);
-    this.#view.setUint32(at + 4, exception.address, true);
-    this.#view.setUint32(at + 8, exception.length, true);
-    this.#view.setUint32(at + 12, exception.peer, true);
-  }
-
-  #readException(index: number): ExceptionRecord {
-    const at = EXCEPTIONS_OFFSET + index * EXCEPTION_BYTES;
-    return {
-      link: this.#view.getUint32(at, true),
-      address: this.#view.getUint32(at + 4, true),
-      length: this.#view.getUint32(at + 8, true),
-      peer: this.#view.getUint32(at + 12, true),
     };
   }
 

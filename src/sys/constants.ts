@@ -11,6 +11,7 @@ export const O_CLOEXEC = 0x80000;
 export const O_NONBLOCK = 0x800;
 export const F_SETFL = 4;
 export const MFD_CLOEXEC = 1;
+export const PROT_READ = 1;
 export const PROT_READ_WRITE = 3;
 export const MAP_SHARED = 1;
 export const EFD_NONBLOCK_CLOEXEC = O_NONBLOCK | O_CLOEXEC;
@@ -30,11 +31,14 @@ export const ENETDOWN = 100;
 export const ENETUNREACH = 101;
 export const ENOBUFS = 105;
 export const ECONNREFUSED = 111;
+export const EINPROGRESS = 115;
 export const EHOSTDOWN = 112;
 export const EHOSTUNREACH = 113;
 
 // socket.h
 export const AF_INET = 2;
+export const AF_INET6 = 10;
+export const SOCK_STREAM = 1;
 export const SOCK_DGRAM = 2;
 export const SOCK_RAW = 3;
 export const SOCK_CLOEXEC = O_CLOEXEC;
@@ -60,7 +64,7 @@ export const POLLNVAL = 32;
 export const EPOLL_CLOEXEC = 0x80000;
 export const EPOLL_CTL_ADD = 1;
 
-// in.h, udp.h
+// in.h, in6.h, tcp.h, udp.h
 export const IPPROTO_IP = 0;
 export const IPPROTO_IPIP = 4;
 export const IP_TOS = 1;
@@ -69,7 +73,14 @@ export const IP_MTU_DISCOVER = 10;
 export const IP_RECVERR = 11;
 export const IP_RECVTOS = 13;
 export const IP_MTU = 14;
+export const IP_MINTTL = 21;
 export const IP_PMTUDISC_PROBE = 3;
+export const IPPROTO_TCP = 6;
+export const TCP_MD5SIG = 14;
+export const IPPROTO_IPV6 = 41;
+export const IPV6_UNICAST_HOPS = 16;
+export const IPV6_V6ONLY = 26;
+export const IPV6_MINHOPCOUNT = 73;
 export const SOL_UDP = 17;
 export const UDP_SEGMENT = 103;
 export const UDP_GRO = 104;

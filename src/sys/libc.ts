@@ -19,7 +19,7 @@ function declare<A extends unknown[], R>(prototype: string): (...args: A) => R {
 type Fd = number;
 type Pointer = number;
 
-/** libc functions by name. All return −1 on failure (mmap: −1 as pointer) and set {@link errno}. */
+/** libc functions by name. All return −1 on failure and set {@link errno}. */
 export const libc = {
   open: declare<[string, number, number], Fd>('int open(str path, int flags, uint mode)'),
   close: declare<[Fd], number>('int close(int fd)'),
@@ -69,7 +69,7 @@ export const libc = {
     'int recvmmsg(int fd, uintptr_t msgs, uint n, int flags, uintptr_t timeout)',
   ),
   mmap: declare<[Pointer, number, number, number, Fd, number], Pointer>(
-    'uintptr_t mmap(uintptr_t addr, size_t len, int prot, int flags, int fd, long offset)',
+    'long mmap(uintptr_t addr, size_t len, int prot, int flags, int fd, long offset)',
   ),
   munmap: declare<[Pointer, number], number>('int munmap(uintptr_t addr, size_t len)'),
   ftruncate: declare<[Fd, number], number>('int ftruncate(int fd, long length)'),

@@ -2,7 +2,13 @@
  * Memory shared between the control process and a data process: a memfd, mapped by both.
  * @module
  */
-import { EFD_NONBLOCK_CLOEXEC, MAP_SHARED, MFD_CLOEXEC, PROT_READ_WRITE } from './constants.ts';
+import {
+  EFD_NONBLOCK_CLOEXEC,
+  MAP_SHARED,
+  MFD_CLOEXEC,
+  PROT_READ,
+  PROT_READ_WRITE,
+} from './constants.ts';
 import { addressOf, check, libc, viewMemory } from './libc.ts';
 
 /** A mapped memfd. `buffer` stays valid until {@link close}. */
@@ -12,10 +18,10 @@ export class SharedMemory {
   readonly #address: number;
   readonly #bytes: number;
 
-  private constructor(fd: number, bytes: number) {
+  private constructor(fd: number, bytes: number, protection: number) {
     this.fd = fd;
     this.#bytes = bytes;
-    this.#address = check('mmap', libc.mmap(0, bytes, PROT_READ_WRITE, MAP_SHARED, fd, 0));
+    this.#address = check('mmap', libc.mmap(0, bytes, protection, MAP_SHARED, fd, 0));
     this.buffer = viewMemory(this.#address, bytes);
   }
 
@@ -26,12 +32,17 @@ export class SharedMemory {
   static create(name: string, bytes: number): SharedMemory {
     const fd = check('memfd_create', libc.memfd_create(name, MFD_CLOEXEC));
     check('ftruncate', libc.ftruncate(fd, bytes));
-    return new SharedMemory(fd, bytes);
+    return new SharedMemory(fd, bytes, PROT_READ_WRITE);
   }
 
   /** Maps a segment that another process made and whose descriptor was inherited. */
   static open(fd: number, bytes: number): SharedMemory {
-    return new SharedMemory(fd, bytes);
+    return new SharedMemory(fd, bytes, PROT_READ_WRITE);
+  }
+
+  /** The same for reading only: a write to it ends the process. */
+  static openReadOnly(fd: number, bytes: number): SharedMemory {
+    return new SharedMemory(fd, bytes, PROT_READ);
   }
 
   /** Unmaps and closes; views made from `buffer` must not be touched afterwards. */

@@ -5,6 +5,9 @@
  * @module
  */
 import { LITTLE } from './netlink-socket.ts';
+import { u32Bytes } from './netlink-writer.ts';
+
+export { MessageWriter } from './netlink-writer.ts';
 
 export const AF_UNSPEC = 0;
 export const AF_INET = 2;
@@ -56,7 +59,9 @@ export const RTA = {
   PRIORITY: 6,
   PREFSRC: 7,
   METRICS: 8,
+  MULTIPATH: 9,
   TABLE: 15,
+  NH_ID: 30,
 } as const;
 export const RTAX_MTU = 2;
 export const NDA = { DST: 1, LLADDR: 2, MASTER: 9 } as const;
@@ -131,6 +136,10 @@ export type Route = {
   type: RouteTypeName | 'other';
   protocol: number;
   scope: number;
+  /** Where it leads to when there are several ways; empty when `oif` and `via` say it all. */
+  hops: { oif: number; via: number }[];
+  /** Id of a next-hop object, 0 if none. */
+  nextHopId: number;
 };
 /** A neighbour or, with `bridge`, a forwarding entry of a bridge or VXLAN device. */
 export type Neighbour = {
@@ -143,74 +152,6 @@ export type Neighbour = {
   /** ifindex of the bridge that a forwarding entry is of, 0 where it does not say. */
   master: number;
 };
-
-/** Builds a message body: a fixed header, then attributes (rtnetlink(7), padded to 4 bytes). */
-export class MessageWriter {
-  #parts: Buffer[];
-
-  constructor(header: Buffer = Buffer.alloc(0)) {
-    this.#parts = [header];
-  }
-
-  bytes(type: number, value: Buffer): this {
-    const attribute = Buffer.alloc((4 + value.length + 3) & ~3);
-    const view = new DataView(attribute.buffer, attribute.byteOffset);
-    view.setUint16(0, 4 + value.length, LITTLE);
-    view.setUint16(2, type, LITTLE);
-    value.copy(attribute, 4);
-    this.#parts.push(attribute);
-    return this;
-  }
-  u8(type: number, value: number): this {
-    return this.bytes(type, Buffer.of(value));
-  }
-  /** Host order. */
-  u16(type: number, value: number): this {
-    const bytes = Buffer.alloc(2);
-    if (LITTLE) bytes.writeUInt16LE(value);
-    else bytes.writeUInt16BE(value);
-    return this.bytes(type, bytes);
-  }
-  /** Host order. */
-  u32(type: number, value: number): this {
-    return this.bytes(type, u32Bytes(value));
-  }
-  /** Network order: IPv4 addresses. */
-  be32(type: number, value: number): this {
-    const bytes = Buffer.alloc(4);
-    bytes.writeUInt32BE(value >>> 0);
-    return this.bytes(type, bytes);
-  }
-  /** Network order: ports. */
-  be16(type: number, value: number): this {
-    const bytes = Buffer.alloc(2);
-    bytes.writeUInt16BE(value);
-    return this.bytes(type, bytes);
-  }
-  mac(type: number, value: number): this {
-    const bytes = Buffer.alloc(6);
-    bytes.writeUIntBE(value, 0, 6);
-    return this.bytes(type, bytes);
-  }
-  text(type: number, value: string): this {
-    return this.bytes(type, Buffer.from(`${value}\0`));
-  }
-  nested(type: number, fill: (inner: MessageWriter) => void, header?: Buffer): this {
-    const inner = new MessageWriter(header);
-    fill(inner);
-    return this.bytes(type, inner.build());
-  }
-  build(): Buffer {
-    return Buffer.concat(this.#parts);
-  }
-}
-
-function u32Bytes(value: number): Buffer {
-  const bytes = Buffer.alloc(4);
-  if (LITTLE) bytes.writeUInt32LE(value >>> 0);
-  else bytes.writeUInt32BE(value >>> 0);
-  return bytes;
-}
 
 /** struct ifinfomsg: family, type, index, flags, change mask. */
 export function linkHeader(index: number, flags = 0, change = 0, family = AF_UNSPEC): Buffer {
@@ -348,6 +289,21 @@ const routeTypeNames = new Map<number, RouteTypeName>(
   Object.entries(RouteType).map(([name, number]) => [number, name as RouteTypeName]),
 );
 
+const RTNEXTHOP_BYTES = 8;
+
+/** RTA_MULTIPATH: a list of struct rtnexthop {length u16, flags, hops, ifindex}, each with attributes. */
+function readHops(bytes: Buffer | undefined): Route['hops'] {
+  const hops: Route['hops'] = [];
+  for (let at = 0; bytes !== undefined && at + RTNEXTHOP_BYTES <= bytes.length; ) {
+    const length = LITTLE ? bytes.readUInt16LE(at) : bytes.readUInt16BE(at);
+    if (length < RTNEXTHOP_BYTES || at + length > bytes.length) break;
+    const attributes = readAttributes(bytes.subarray(at, at + length), RTNEXTHOP_BYTES);
+    hops.push({ oif: readU32(bytes, at + 4), via: readBe32(attributes.get(RTA.GATEWAY)) });
+    at += (length + 3) & ~3;
+  }
+  return hops;
+}
+
 /** RTM_NEWROUTE / RTM_DELROUTE → route; undefined for other families and cached clones. */
 export function readRoute(payload: Buffer): Route | undefined {
   if (payload.length < 12 || payload.readUInt8(0) !== AF_INET) return undefined;
@@ -364,6 +320,8 @@ export function readRoute(payload: Buffer): Route | undefined {
     type: routeTypeNames.get(payload.readUInt8(7)) ?? 'other',
     protocol: payload.readUInt8(5),
     scope: payload.readUInt8(6),
+    hops: readHops(attributes.get(RTA.MULTIPATH)),
+    nextHopId: readU32(attributes.get(RTA.NH_ID)),
   };
 }
 

@@ -8,8 +8,9 @@
  * @module
  */
 import { endianness } from 'node:os';
+import type { BpfInstruction } from './bpf.ts';
 import { errnoName } from './libc.ts';
-import { NETLINK_ROUTE, RawNetlink } from './netlink-raw.ts';
+import { RawNetlink } from './netlink-raw.ts';
 
 export const LITTLE = endianness() === 'LE';
 
@@ -85,12 +86,10 @@ export class NetlinkSocket {
   #tail: Promise<unknown> = Promise.resolve();
   #closed = false;
 
-  /** @throws Error with code EPROTONOSUPPORT when the kernel has no such netlink family. */
-  constructor(protocol: number = NETLINK_ROUTE) {
+  constructor() {
     this.#socket = new RawNetlink(
       (bytes) => this.#receive(bytes),
       (code) => this.#waiting?.reject(new NetlinkError(this.#waiting.operation, code)),
-      protocol,
     );
     this.#socket.unref();
   }
@@ -190,13 +189,16 @@ export class NetlinkSocket {
   }
 }
 
+/** Gives a socket another BPF program whenever it likes, until the returned function is called. */
+export type Filter = { follow(attach: (program: readonly BpfInstruction[]) => void): () => void };
+
 export type ListenOptions = {
   /** Lets the process end while listening. */
   background?: boolean;
   /** Receive buffer in bytes, limited by net.core.rmem_max. */
   bufferBytes?: number;
-  /** The netlink family; NETLINK_ROUTE unless given. */
-  protocol?: number;
+  /** What the kernel filters; may change at any time. */
+  filter?: Filter;
 };
 
 /** The kernel's own words about a refusal (extended acknowledgement), or ''. */
@@ -240,15 +242,16 @@ export function listen(
       onLost('ENOBUFS');
     },
     (code) => onLost(code),
-    options.protocol,
   );
   // Room for a burst of a few thousand notifications (default 212,992 bytes).
   socket.setReceiveBuffer(options.bufferBytes ?? 1 << 20);
+  const unfollow = options.filter?.follow((program) => socket.attachFilter(program));
   for (const group of groups) socket.addMembership(group);
   if (options.background === true) socket.unref();
   return () => {
     if (!open) return;
     open = false;
+    unfollow?.();
     socket.close();
   };
 }

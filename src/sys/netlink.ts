@@ -6,7 +6,9 @@
  * acknowledges; a refusal is a {@link NetlinkError} that says what was tried.
  * @module
  */
+import type { Prefix } from '../net/prefix.ts';
 import type { InterfaceAddress, Link, Neighbour, Route } from './netlink-codec.ts';
+import * as fib from './netlink-fib.ts';
 import * as links from './netlink-link.ts';
 import { type NetlinkEvent, watch } from './netlink-monitor.ts';
 import * as routes from './netlink-route.ts';
@@ -14,8 +16,9 @@ import { type ListenOptions, NetlinkSocket } from './netlink-socket.ts';
 import { NetworkNamespace } from './netns.ts';
 
 export type { InterfaceAddress, Link, LinkStatistics, Neighbour, Route } from './netlink-codec.ts';
+export type { RouteScan } from './netlink-fib.ts';
 export type { BridgeOptions, LinkChange, VethOptions, VxlanOptions } from './netlink-link.ts';
-export type { NetlinkEvent } from './netlink-monitor.ts';
+export { type NetlinkEvent, RouteInterest } from './netlink-monitor.ts';
 export type { AddressOptions, RouteSpec } from './netlink-route.ts';
 export { NetlinkError } from './netlink-socket.ts';
 
@@ -97,6 +100,28 @@ export class Netlink {
   /** All IPv4 routes of all tables (255 is local, 254 main), without the cache. */
   routes(): Promise<Route[]> {
     return routes.listRoutes(this.#socket);
+  }
+  /** Default routes of a table, with the ways of those that have several; cheap in any table. */
+  async defaultRoutes(table: number): Promise<Route[]> {
+    const found = await fib.defaultRoutes(this.#namespace.run(fib.openScan), table);
+    for (const route of found) {
+      // A kernel that does not spell next-hop objects out (net.ipv4.nexthop_compat_mode = 0).
+      if (route.nextHopId === 0 || route.oif !== 0 || route.hops.length > 0) continue;
+      route.hops = await fib.nextHops(this.#socket, route.nextHopId);
+    }
+    return found;
+  }
+  /** Routes inside `overlay` or around it, of all tables: walks through everything once. */
+  routesMeeting(overlay: Prefix): Promise<fib.RouteScan> {
+    return fib.routesMeeting(this.#namespace.run(fib.openScan), overlay);
+  }
+  /** Routes of a table out of one device: the kernel walks through everything. */
+  routesOut(table: number, oif: number): Promise<Route[]> {
+    return fib.routesOut(this.#namespace.run(fib.openScan), { table, oif });
+  }
+  /** The entry that decides about packets to `address` out of a device; cheap in any table. */
+  routeMatching(address: number, oif: number): Promise<Route | undefined> {
+    return fib.routeMatching(this.#socket, address, oif);
   }
   /** The route the kernel takes to `address` now. @throws NetlinkError ENETUNREACH, EHOSTUNREACH. */
   routeTo(address: number): Promise<Route> {

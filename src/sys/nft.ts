@@ -1,17 +1,22 @@
 /**
- * Writing nftables rules by `nft`, if it is there. They go to `nft -f -` on stdin and are made of
- * checked numbers and names only; no shell sees them. Reading is nf-tables.ts's.
+ * Masquerading by nftables, if `nft` is there: one table per link, so that taking it back is
+ * deleting the table. The ruleset goes to `nft -f -` on stdin and is made of checked numbers and
+ * names only; no shell sees it.
  * @module
  */
 import { spawn } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
 import { codeOf } from '../errors.ts';
+import { formatPrefix, type Prefix } from '../net/prefix.ts';
 
 const OUTPUT_BYTES_MAX = 65_536;
 const ANSWER_TIMEOUT_MS = 10_000;
 /** Where Debian keeps it; a user's PATH often lacks the sbin folders. */
 const FALLBACK_FOLDERS = ['/usr/sbin', '/sbin', '/usr/local/sbin'];
+
+/** What is masqueraded: what comes in by `bridge` from `slice`, to anywhere outside `overlay`. */
+export type Masquerade = { link: string; slice: Prefix; overlay: Prefix; bridge: string };
 
 /** `nft` is missing (`ENOENT`) or refused (`EREFUSED`, its own words in the message). */
 export class NftError extends Error {
@@ -52,23 +57,47 @@ export function tableOf(link: string): string {
   return `fanway_${link.replace(/[^a-zA-Z0-9]/g, odd)}`;
 }
 
-/** A device's name for use in a rule. @throws Error for one that a rule cannot hold. */
-export function checkDevice(name: string): string {
-  if (!/^[a-zA-Z0-9_.-]{1,15}$/.test(name)) throw new Error(`'${name}' is not a device name`);
-  return name;
+/** The ruleset that {@link addMasquerade} loads: replaces the link's table in one transaction. */
+export function masqueradeRules(rule: Masquerade): string {
+  if (!/^[a-zA-Z0-9_.-]{1,15}$/.test(rule.bridge)) throw new Error(`bad bridge '${rule.bridge}'`);
+  const table = tableOf(rule.link);
+  // Adding before deleting makes the deletion succeed whether or not the table was there.
+  return `add table ip ${table}
+delete table ip ${table}
+table ip ${table} {
+  chain postrouting {
+    type nat hook postrouting priority 100; policy accept;
+    ip saddr ${formatPrefix(rule.slice)} ip daddr != ${formatPrefix(rule.overlay)} oifname != "${rule.bridge}" ip daddr != 224.0.0.0/4 masquerade
+  }
+}
+`;
 }
 
 /**
- * Loads rules in one transaction: all of them or none.
+ * Loads the link's masquerading, replacing what the link had.
  * @throws NftError ENOENT when nft is missing, EREFUSED when the kernel or nft refuses.
  */
-export async function loadRules(text: string): Promise<void> {
-  await nft(['-f', '-'], text);
+export async function addMasquerade(rule: Masquerade): Promise<void> {
+  await nft(['-f', '-'], masqueradeRules(rule));
+}
+
+/** Whether the link's table is loaded; false without nft. */
+export async function hasMasquerade(link: string): Promise<boolean> {
+  if (!hasNft()) return false;
+  const table = tableOf(link);
+  const listing = await nft(['-j', 'list', 'tables', 'ip'], '');
+  return listing.includes(`"name": "${table}"`) || listing.includes(`"name":"${table}"`);
+}
+
+/** Removes the link's table; nothing happens when it is not there. @throws NftError. */
+export async function removeMasquerade(link: string): Promise<void> {
+  const table = tableOf(link);
+  await nft(['-f', '-'], `add table ip ${table}\ndelete table ip ${table}\n`);
 }
 
 /**
  * Runs nft in the namespace the main thread is in.
- * @throws NftError as {@link loadRules}, and ETIMEDOUT.
+ * @throws NftError as {@link addMasquerade}, and ETIMEDOUT.
  */
 export function nft(args: readonly string[], input: string): Promise<string> {
   const path = findNft();

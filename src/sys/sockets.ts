@@ -2,6 +2,7 @@
  * The sockets that face the underlay: UDP (VXLAN, FOU) and raw IPv4 (IPIP).
  * @module
  */
+import { attachFilter, BPF, BPF_ACCEPT, type BpfInstruction } from './bpf.ts';
 import {
   AF_INET,
   IP_MTU_DISCOVER,
@@ -11,7 +12,6 @@ import {
   IP_TTL,
   IPPROTO_IP,
   IPPROTO_IPIP,
-  SO_ATTACH_FILTER,
   SO_RCVBUF,
   SO_RCVBUFFORCE,
   SO_REUSEPORT,
@@ -136,7 +136,7 @@ export function openSendOnlyUdp(address: number, options: { offload: boolean }):
   const socket = openUdp(address, 0, { offload: false, reusePort: false });
   prepared(socket.fd, () => {
     setOption(socket.fd, SOL_SOCKET, SO_RCVBUF, SEND_ONLY_RECEIVE_BYTES);
-    attachFilter(socket.fd, [[BPF_RETURN, 0, 0, 0]]);
+    attachFilter(socket.fd, [[BPF.RETURN, 0, 0, 0]]);
   });
   const segment = options.offload && setOption(socket.fd, SOL_UDP, UDP_SEGMENT, 0);
   return { fd: socket.fd, segment, gro: false };
@@ -163,51 +163,19 @@ export function openIpip(address: number, queue = 0, queues = 1): UnderlaySocket
   return { fd, segment: false, gro: false };
 }
 
-/** One classic BPF instruction: code, jump if true, jump if false, constant. */
-type BpfInstruction = readonly [number, number, number, number];
-
-// linux/bpf_common.h
-const BPF_LOAD_LENGTH = 0x80;
-const BPF_LOAD_WORD = 0x20;
-const BPF_COPY_TO_X = 0x07;
-const BPF_XOR_X = 0xac;
-const BPF_MODULO = 0x94;
-const BPF_JUMP_GREATER_EQUAL = 0x35;
-const BPF_JUMP_EQUAL = 0x15;
-const BPF_RETURN = 0x06;
-const BPF_ACCEPT = 0x40000;
-
 /** Accepts (inner source XOR inner destination) mod `queues` = `queue`, with a plain outer header. */
 function steering(queue: number, queues: number): BpfInstruction[] {
   return [
-    [BPF_LOAD_LENGTH, 0, 0, 0],
-    [BPF_JUMP_GREATER_EQUAL, 1, 0, 40],
-    [BPF_RETURN, 0, 0, queue === 0 ? BPF_ACCEPT : 0],
-    [BPF_LOAD_WORD, 0, 0, 32],
-    [BPF_COPY_TO_X, 0, 0, 0],
-    [BPF_LOAD_WORD, 0, 0, 36],
-    [BPF_XOR_X, 0, 0, 0],
-    [BPF_MODULO, 0, 0, queues],
-    [BPF_JUMP_EQUAL, 0, 1, queue],
-    [BPF_RETURN, 0, 0, BPF_ACCEPT],
-    [BPF_RETURN, 0, 0, 0],
+    [BPF.LOAD_LENGTH, 0, 0, 0],
+    [BPF.JUMP_GREATER_EQUAL, 1, 0, 40],
+    [BPF.RETURN, 0, 0, queue === 0 ? BPF_ACCEPT : 0],
+    [BPF.LOAD_WORD, 0, 0, 32],
+    [BPF.COPY_TO_X, 0, 0, 0],
+    [BPF.LOAD_WORD, 0, 0, 36],
+    [BPF.XOR_X, 0, 0, 0],
+    [BPF.MODULO, 0, 0, queues],
+    [BPF.JUMP_EQUAL, 0, 1, queue],
+    [BPF.RETURN, 0, 0, BPF_ACCEPT],
+    [BPF.RETURN, 0, 0, 0],
   ];
-}
-
-/** Attaches a classic BPF program: `struct sock_fprog` {count u16, instructions pointer}. */
-function attachFilter(fd: number, instructions: readonly BpfInstruction[]): void {
-  const program = Buffer.alloc(instructions.length * 8);
-  for (const [i, [code, jumpTrue, jumpFalse, constant]] of instructions.entries()) {
-    program.writeUInt16LE(code, i * 8);
-    program.writeUInt8(jumpTrue, i * 8 + 2);
-    program.writeUInt8(jumpFalse, i * 8 + 3);
-    program.writeUInt32LE(constant, i * 8 + 4);
-  }
-  const descriptor = Buffer.alloc(16);
-  descriptor.writeUInt16LE(instructions.length, 0);
-  descriptor.writeBigUInt64LE(BigInt(addressOf(program)), 8);
-  check(
-    'setsockopt SO_ATTACH_FILTER',
-    libc.setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, addressOf(descriptor), 16),
-  );
 }

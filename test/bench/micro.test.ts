@@ -18,7 +18,7 @@ t.test('every piece comes to what the plain version comes to', { timeout: 700_00
   const { code, text } = micro(['--quick', '--out', folder]);
   t.equal(code, 0, text);
   t.match(text, /checksum of 1450 bytes +dataplane\/wasm\/packet\.ts +[\d.]+/);
-  const charts = ['exceptions.svg', 'hosts.svg', 'links.svg', 'size.svg'];
+  const charts = ['entries.svg', 'hosts.svg', 'links.svg', 'size.svg'];
   t.same(readdirSync(folder).sort(), [...charts, 'results.json'].sort());
   const results = JSON.parse(readFileSync(join(folder, 'results.json'), 'utf8'));
   t.ok(results.cases.length > 20);

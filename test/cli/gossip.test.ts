@@ -174,6 +174,7 @@ t.test('status shows plaintext and conflicts in red', async (t) => {
       links: [],
       processes: [],
       paths: [],
+      table: { entries: 0, peers: 0, waiting: 0 },
       gossip,
     },
   };

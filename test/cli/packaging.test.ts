@@ -34,6 +34,7 @@ t.test('the systemd unit asks for little', { skip }, async (t) => {
   t.match(text, /^DynamicUser=yes$/m);
   t.match(text, /^CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW$/m);
   t.match(text, /^Type=notify$/m);
+  t.match(text, /^Before=docker\.service .*kubelet\.service/m, 'engines find the bridge');
   t.match(text, /^WatchdogSec=\d+$/m);
   t.notMatch(text, /^MemoryDenyWriteExecute/m, 'it would keep Node from compiling');
   t.test(`its exposure is at most ${EXPOSURE_MAX}`, async (t) => {

@@ -96,7 +96,18 @@ t.test('down refuses while a container is attached, unless forced', { skip }, as
   t.equal(refused.code, 3);
   t.match(refused.err, new RegExp(`in use by ${container.hostEnd}.*--force`));
   t.match((await fanway(host, 'show')).out, /fan-250-0-28/, 'and it still runs');
-  t.equal((await fanway(host, 'down', '250', 'eth0', '--force')).code, 0);
+  const forced = await fanway(host, 'down', '250', 'eth0', '--force');
+  t.equal(forced.code, 0);
+  t.match(forced.err, `bridge fan-250-0-28 stays for its ports ${container.hostEnd}`);
+  const lines = await picture(host);
+  t.notOk(lines.some((line) => line.includes('fw-')));
+  t.ok(
+    lines.some((line) => line.startsWith('link fan-250-0-28 bridge')),
+    'a port that is cut off is not lost',
+  );
+  t.equal((await fanway(host, 'up', '250', 'eth0')).code, 0, 'it is taken over with its port');
+  await container.detach();
+  t.equal((await fanway(host, 'down', '250', 'eth0')).code, 0);
   t.notOk((await picture(host)).some((line) => /fan-|fw-/.test(line)));
 });
 

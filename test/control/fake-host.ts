@@ -1,7 +1,12 @@
-import type { Host, ProcessMark, Tunnels } from '../../src/control/host.ts';
+import type {
+  Host,
+  KernelRoute,
+  MasqueradeRule,
+  ProcessMark,
+  Tunnels,
+} from '../../src/control/host.ts';
 import type { Snapshot } from '../../src/control/snapshot.ts';
 import { broadcastOf, networkOf } from '../../src/net/prefix.ts';
-import type { NftChain, NftRule } from '../../src/sys/nf-tables.ts';
 import { plainHost } from './snapshots.ts';
 
 /** Thrown by every call after the moment at which the process is "killed". */
@@ -17,8 +22,7 @@ function failure(code: string): Error {
  */
 export class FakeHost implements Host, Tunnels {
   state: Snapshot;
-  /** What was loaded and not deleted again: names of chains by table. */
-  tables = new Map<string, Map<string, string[]>>();
+  masquerades = new Map<string, MasqueradeRule>();
   dhcpServers = new Map<string, ProcessMark>();
   steps = 0;
   dead = false;
@@ -50,7 +54,7 @@ export class FakeHost implements Host, Tunnels {
       addresses,
       routes,
       sysctls: Object.fromEntries(known.filter(([key]) => !/conf\/f[aw]/.test(key))),
-      tables: [...this.tables].map(([table, chains]) => [table, [...chains]]),
+      masquerades: [...this.masquerades],
       dhcp: [...this.dhcpServers.keys()],
     });
   }
@@ -107,9 +111,30 @@ export class FakeHost implements Host, Tunnels {
     this.#check();
     return structuredClone(this.state.addresses);
   }
-  async routes() {
+  async defaultRoutes() {
     this.#check();
-    return structuredClone(this.state.routes);
+    return structuredClone(this.state.routes.filter(({ dst }) => dst.length === 0));
+  }
+  async routesMeeting() {
+    this.#check();
+    const routes = this.state.routes.filter(({ dst }) => dst.length > 0);
+    return { routes: structuredClone(routes), whole: true };
+  }
+  async routesOf(index: number) {
+    this.#check();
+    return structuredClone(this.state.routes.filter(({ oif }) => oif === index));
+  }
+  async hasRoute({ destination, device, source, type }: KernelRoute): Promise<boolean> {
+    this.#check();
+    const index = this.state.links.find(({ name }) => name === device)?.index;
+    return this.state.routes.some(
+      (one) =>
+        one.oif === index &&
+        one.type === type &&
+        (source === 0 || one.src === source) &&
+        one.dst.address === destination.address &&
+        one.dst.length === destination.length,
+    );
   }
   async createBridge(name: string, mac: number): Promise<void> {
     this.#change(() => {
@@ -123,9 +148,10 @@ export class FakeHost implements Host, Tunnels {
       if (change.up !== undefined) link.up = change.up;
       if (change.mtu !== undefined) link.mtu = change.mtu;
       if (change.alias !== undefined) link.alias = change.alias;
-      if (change.name !== undefined) link.name = change.name;
       if (change.address !== undefined) link.address = change.address;
-      if (change.master !== undefined) link.master = this.#find(change.master).index;
+      if (change.name !== undefined) link.name = change.name;
+      if (change.master === 0) link.master = 0;
+      else if (change.master !== undefined) link.master = this.#find(change.master).index;
     });
   }
   async deleteLink(index: number): Promise<void> {
@@ -203,53 +229,18 @@ export class FakeHost implements Host, Tunnels {
       this.state.sysctls[key] = value;
     });
   }
-  legacyForward(): Snapshot['legacy'] {
-    return this.state.legacy;
-  }
   hasNft(): boolean {
     return true;
   }
-  async packetFilter(): Promise<Snapshot['filter']> {
-    this.#check();
-    const chains: NftChain[] = [];
-    const rules: NftRule[] = [];
-    for (const [key, byName] of this.tables) {
-      const [family = 'ip', table = ''] = key.split(' ') as [NftChain['family'], string];
-      for (const [chain, texts] of byName) {
-        chains.push({ family, table, name: chain, base: undefined });
-        for (const [handle, text] of texts.entries()) {
-          const rule = { family, table, chain, handle, comment: '', text };
-          const none = { verdict: 'none' as const, target: '', matches: [], packets: 0 };
-          rules.push({ ...rule, ...none, expressions: [] });
-        }
-      }
-    }
-    const { filter } = this.state;
-    return {
-      ...filter,
-      chains: [...filter.chains, ...chains],
-      rules: [...filter.rules, ...rules],
-    };
+  async addMasquerade(rule: MasqueradeRule): Promise<void> {
+    this.#change(() => this.masquerades.set(rule.link, rule));
   }
-  /** Understands what chains.ts writes. */
-  async loadRules(text: string): Promise<void> {
-    this.#change(() => {
-      for (const line of text.trim().split('\n')) {
-        const [action, what, family, table = '', chain = '', ...rest] = line.split(' ');
-        const key = `${family} ${table}`;
-        if (what === 'table') {
-          if (action === 'delete') this.tables.delete(key);
-          else if (!this.tables.has(key)) this.tables.set(key, new Map());
-          continue;
-        }
-        const chains = this.tables.get(key);
-        if (chains === undefined) throw failure('EREFUSED');
-        if (what === 'rule') chains.get(chain)?.push(rest.join(' '));
-        else if (action === 'delete') chains.delete(chain);
-        else if (action === 'flush') chains.set(chain, []);
-        else if (!chains.has(chain)) chains.set(chain, []);
-      }
-    });
+  async hasMasquerade(link: string): Promise<boolean> {
+    this.#check();
+    return this.masquerades.has(link);
+  }
+  async removeMasquerade(link: string): Promise<void> {
+    this.#change(() => this.masquerades.delete(link));
   }
   hasDnsmasq(): boolean {
     return true;

@@ -38,10 +38,7 @@ t.test('planFan() makes the bridged layout for vxlan', async (t) => {
     'make fw-250-0-28 a port of fan-250-0-28',
     'add address 250.0.28.1/8 to fan-250-0-28',
     'add address 250.0.28.2/8 to fan-250-0-28',
-    "keep others from masquerading the tunnel's packets from 172.30.0.28",
     'masquerade 250.0.28.0/24 to everywhere but 250.0.0.0/8',
-    'give what goes into 250.0.0.0/8 from outside of it the source 250.0.28.1',
-    'stop router advertisements between ports of fan-250-0-28',
     'start dnsmasq on fan-250-0-28: 250.0.28.3 to 250.0.28.254, MTU 1450',
   ]);
 });
@@ -63,8 +60,6 @@ t.test('planFan() makes the routed layout for ipip and fou', async (t) => {
       'set sysctl net.ipv4.conf.fw-250-0-28.rp_filter = 2',
       'set sysctl net.ipv4.conf.fw-250-0-28.forwarding = 1',
       'add route 250.0.0.0/8 dev fw-250-0-28 src 250.0.28.1',
-      "keep others from masquerading the tunnel's packets from 172.30.0.28 and from 250.0.28.0/24 to 250.0.0.0/8",
-      'stop router advertisements between ports of fan-250-0-28',
     ]);
   }
 });

@@ -21,8 +21,8 @@ const OUTSIDE = 0x08080808;
 
 /** Where a frame that leaves `local` goes to: a peer, or the name of the drop. */
 function egressOf(local: number, bytes: Uint8Array, exceptions = EXCEPTIONS): string {
-  const { arena, layout, link, counters } = makeRig('Vxlan', true, local);
-  link.setExceptions(exceptions);
+  const { arena, layout, tables, link, counters } = makeRig('Vxlan', true, local);
+  tables.add(link.id, exceptions);
   const egress = makeEgress(arena, layout);
   const sends = new Sends(arena);
   try {
@@ -51,8 +51,13 @@ function dropOf(counters: Record<string, number>, direction: string): string {
 function ingressOf(local: number, from: number, bytes: Uint8Array): string {
   const device = openSync('/dev/null', 'w');
   try {
-    const { arena, layout, endpoint, link, counters } = makeRig('Vxlan', true, local, device);
-    link.setExceptions(EXCEPTIONS);
+    const { arena, layout, tables, endpoint, link, counters } = makeRig(
+      'Vxlan',
+      true,
+      local,
+      device,
+    );
+    tables.add(link.id, EXCEPTIONS);
     const coalescer = new Coalescer(arena, new DeviceWriter(arena, layout));
     const ingress = new Ingress(arena, coalescer, [link]);
     const at = arena.allocate(4096);

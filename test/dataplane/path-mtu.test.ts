@@ -4,6 +4,7 @@ import { PathMtu } from '../../src/dataplane/path-mtu.ts';
 import { PATH_MTU_FLOOR_BYTES, PeerTable } from '../../src/dataplane/peers.ts';
 import { EndpointKind, LAYOUT_BYTES, Layout, LinkEncap } from '../../src/shm/layout.ts';
 import { MtuSource, PathRows, readPaths } from '../../src/table/paths.ts';
+import { TestTables } from '../support/tables.ts';
 
 const LOCAL = 0xac1e001c;
 const PEER = 0xac1e011b;
@@ -22,7 +23,7 @@ function scene() {
     ...{ underlayMtu: 1500, gateway: 0xfa001c01, superBytesToHost: 65535 },
     ...{ superBytesToPorts: 65535, dscpUniform: 0 },
   };
-  const link = new DataLink(record, endpoint, layout);
+  const link = new DataLink(record, endpoint, layout, new TestTables());
   const host = { route: 1500, current: 1500, asked: 0, askedCurrent: 0 };
   const rows = layout.paths();
   const peers = new PeerTable(new PathRows(rows));

@@ -20,7 +20,7 @@ t.test('a refused UDP_SEGMENT is tried again after ten seconds, for that peer al
   peers.refuseSegments(A, EIO, 60_001);
   t.equal(peers.refusedCount, 1, 'one peer, however often');
   t.ok(peers.maySegment(A, 20_000), 'also when the clock was set back');
-  peers.noteSegmented(A);
+  peers.noteSegmented(peers.claim(A));
   t.equal(peers.refusedCount, 0);
   t.ok(peers.maySegment(A, 60_002));
 });
@@ -41,14 +41,14 @@ t.test('what is in force is what is shown, with since when and why', async (t) =
   t.ok(since >= before && since <= Date.now(), 'since now');
   t.same(offloadsInForce(OFFLOADS, shown()), ['tso', 'udp-gro'], 'nowhere in force');
 
-  peers.noteSegmented(B);
+  peers.noteSegmented(peers.claim(B));
   t.same(offloadsInForce(OFFLOADS, shown()), OFFLOADS, 'towards the other peer it is');
 
   peers.refuseSegments(A, EINVAL, 20_000);
   const [again] = shown();
   t.equal(again?.segmentationError, 'EINVAL');
   t.equal(again?.segmentationSince, first?.segmentationSince, 'since the first refusal');
-  peers.noteSegmented(A);
+  peers.noteSegmented(peers.claim(A));
   t.match(shown()[0], { segmentation: 'works', segmentationError: '', segmentationSince: '' });
 
   rows.clear();

@@ -28,6 +28,7 @@ import {
   namedCounters,
 } from '../../src/table/counters.ts';
 import { IPV4_PACKET_BYTES_MAX } from '../../src/wire/ipv4.ts';
+import { TestTables } from '../support/tables.ts';
 
 /** Not a descriptor of this process. */
 const CLOSED_FD = -1;
@@ -44,6 +45,7 @@ export const RIG = {
 export type Rig = {
   readonly arena: Arena;
   readonly layout: Layout;
+  readonly tables: TestTables;
   readonly endpoint: Endpoint;
   readonly link: DataLink;
   readonly record: LinkRecord;
@@ -63,6 +65,7 @@ export function makeRig(
   const arena = new Arena(ARENA_BYTES);
   const layout = new Layout(new ArrayBuffer(LAYOUT_BYTES));
   layout.initialize();
+  const tables = new TestTables();
   const { defaultPort, overheadBytes, udp } = encapById(LinkEncap[encap]);
   const endpoint = new Endpoint({
     kind: udp ? EndpointKind.Udp : EndpointKind.Ipip,
@@ -91,9 +94,17 @@ export function makeRig(
     superBytesToPorts: IPV4_PACKET_BYTES_MAX,
     dscpUniform: 0,
   };
-  const link = new DataLink(record, endpoint, layout);
+  const link = new DataLink(record, endpoint, layout, tables);
   endpoint.add(link);
-  return { arena, layout, endpoint, link, record, counters: () => namedCounters(link.counters) };
+  return {
+    arena,
+    layout,
+    tables,
+    endpoint,
+    link,
+    record,
+    counters: () => namedCounters(link.counters),
+  };
 }
 
 /** The way out, as the loop puts it together. */

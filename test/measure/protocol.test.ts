@@ -12,6 +12,7 @@ import {
   parseAnswer,
   parseCommand,
 } from '../../src/measure/protocol.ts';
+import { holds } from '../support/property.ts';
 
 const ascii = (text: string): Uint8Array => Buffer.from(text, 'latin1');
 
@@ -101,7 +102,8 @@ t.test('an error is one line that fits, whatever it says', async (t) => {
 });
 
 t.test('LineReader cuts lines wherever chunks end', async (t) => {
-  const result = fc.check(
+  holds(
+    t,
     fc.property(
       fc.array(fc.stringMatching(/^[ -~]{0,40}$/), { maxLength: 8 }),
       fc.array(fc.integer({ min: 1, max: 20 }), { minLength: 1, maxLength: 20 }),
@@ -118,7 +120,6 @@ t.test('LineReader cuts lines wherever chunks end', async (t) => {
       },
     ),
   );
-  t.notOk(result.failed, fc.defaultReportMessage(result) ?? '');
 });
 
 t.test('LineReader refuses what is no line', async (t) => {
@@ -133,7 +134,8 @@ t.test('LineReader refuses what is no line', async (t) => {
 });
 
 t.test('any bytes end in lines or in a ProtocolError', async (t) => {
-  const result = fc.check(
+  holds(
+    t,
     fc.property(fc.uint8Array({ maxLength: 400 }), (bytes) => {
       try {
         for (const line of new LineReader().take(bytes)) {
@@ -149,5 +151,4 @@ t.test('any bytes end in lines or in a ProtocolError', async (t) => {
       }
     }),
   );
-  t.notOk(result.failed, fc.defaultReportMessage(result) ?? '');
 });

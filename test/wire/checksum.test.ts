@@ -19,6 +19,7 @@ import {
   replaceIpv4Tos,
 } from '../../src/wire/ipv4.ts';
 import { clampTcpMss, findTcpMss } from '../../src/wire/tcp.ts';
+import { holds } from '../support/property.ts';
 import { fromHex, viewOf } from '../vectors/hex.ts';
 
 /** The definition, in exact integers: the one's complement sum is the sum modulo 65,535. */
@@ -40,8 +41,9 @@ t.test('internetChecksum() gives the known values', async (t) => {
   t.equal(internetChecksum(viewOf(long), 0, long.length), byDefinition(long), '65,535 times ff');
 });
 
-t.test('internetChecksum() is the sum modulo 65,535', async () => {
-  fc.assert(
+t.test('internetChecksum() is the sum modulo 65,535', async (t) => {
+  holds(
+    t,
     fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
       return internetChecksum(viewOf(bytes), 0, bytes.length) === byDefinition(bytes);
     }),
@@ -49,8 +51,9 @@ t.test('internetChecksum() is the sum modulo 65,535', async () => {
   );
 });
 
-t.test('a sum may be carried from piece to piece', async () => {
-  fc.assert(
+t.test('a sum may be carried from piece to piece', async (t) => {
+  holds(
+    t,
     fc.property(fc.uint8Array({ minLength: 4, maxLength: 99 }), fc.nat(40), (bytes, words) => {
       const cut = Math.min(words * 2, bytes.length & ~1);
       const view = viewOf(bytes);
@@ -67,7 +70,8 @@ t.test('updateChecksum16() equals computing afresh', async (t) => {
   // RFC 1624 §4: checksum dd2f, field 5555 becomes 3285; equation 3 gives 0000, not ffff.
   t.equal(updateChecksum16(0xdd2f, 0x5555, 0x3285), 0x0000);
   const words = fc.array(fc.integer({ min: 0, max: 0xffff }), { minLength: 3, maxLength: 12 });
-  fc.assert(
+  holds(
+    t,
     fc.property(words, fc.nat(), fc.integer({ min: 0, max: 0xffff }), (list, pick, after) => {
       const bytes = new Uint8Array(list.length * 2 + 2);
       const view = viewOf(bytes);
@@ -84,9 +88,10 @@ t.test('updateChecksum16() equals computing afresh', async (t) => {
   );
 });
 
-t.test('updateChecksum32() is two steps of 16', async () => {
+t.test('updateChecksum32() is two steps of 16', async (t) => {
   const word = fc.integer({ min: 0, max: 0xffffffff });
-  fc.assert(
+  holds(
+    t,
     fc.property(word, word, (before, after) => {
       const view = viewOf(new Uint8Array(8));
       view.setUint32(0, before);
@@ -109,8 +114,9 @@ t.test('pseudo-headers sum what the RFCs draw', async (t) => {
   t.equal(foldSum(pseudoSumIpv6(v6, 0, 58, 12)), foldSum(addToSum(drawn6, 0, 40)));
 });
 
-t.test('replaceIpv4Tos() and decrementIpv4Ttl() keep the header right', async () => {
-  fc.assert(
+t.test('replaceIpv4Tos() and decrementIpv4Ttl() keep the header right', async (t) => {
+  holds(
+    t,
     fc.property(
       fc.uint8Array({ minLength: 20, maxLength: 20 }),
       fc.integer({ min: 0, max: 255 }),

@@ -23,8 +23,8 @@ export type Context = {
  * field, a sysctl only while it still holds our value.
  */
 export type Kind<C> = {
-  /** What a change of this kind must have when it comes from a file, as `typeof` tells it. */
-  fields: Readonly<Record<Exclude<keyof C, 'kind'> & string, string>>;
+  /** What a change of this kind must have (not what it may have) when it comes from a file, as `typeof` tells it. */
+  fields: Readonly<Record<string, string>>;
   /** Whether what {@link fields} calls an object is whole; true where there is nothing to ask. */
   isWhole?(change: C): boolean;
   /** One change as a line for people. `now`: a setting's value before, where that is known. */
@@ -32,8 +32,6 @@ export type Kind<C> = {
   /** Fills the memo before the change is journalled as `doing`. */
   prepare?(change: C, memo: Memo, context: Context): void;
   apply(change: C, memo: Memo, context: Context): Promise<void>;
-  /** Follows the host where what is made depends on it; true when the memo has changed. */
-  refresh?(change: C, memo: Memo, context: Context): Promise<boolean>;
   /** What of it is not there as it should be, a line for each piece; nothing when all is well. */
   missing(change: C, memo: Memo, context: Context): Promise<string[]>;
   undo(change: C, memo: Memo, context: Context): Promise<void>;

@@ -33,6 +33,16 @@ function writeAttributes(writer: Writer, from: Attributes, context: AttributeCon
   writeOpaque(256);
 }
 
+/**
+ * All attributes but those that hold routes, as they go to a neighbour of our own AS that knows AS
+ * numbers of four octets: equal bytes are equal attributes.
+ */
+export function emitAttributes(attributes: Attributes): Uint8Array<ArrayBuffer> {
+  const writer = new Writer();
+  writeAttributes(writer, attributes, { as4: true, internal: true });
+  return writer.finish();
+}
+
 const BODY_BYTES_MAX = MESSAGE_BYTES_MAX - HEADER_BYTES;
 const ATTRIBUTE_HEAD_BYTES = 4;
 

@@ -180,6 +180,7 @@ const emptyStatus: RouterStatus = {
     links: [],
     processes: [],
     paths: [],
+    table: { entries: 0, peers: 0, waiting: 0 },
     gossip: null,
   },
 };

@@ -5,22 +5,22 @@
  * @module
  */
 import { formatIpv4 } from '../../../net/ipv4.ts';
-import { broadcastOf, equals, formatPrefix, networkOf } from '../../../net/prefix.ts';
+import { broadcastOf, formatPrefix, networkOf } from '../../../net/prefix.ts';
 import type { Host, KernelRoute } from '../../host.ts';
-import { ROUTE_TABLE_LOCAL, ROUTE_TABLE_MAIN } from '../../snapshot.ts';
+import { isMarked, portsBeside } from '../../snapshot.ts';
 import { type Kind, unlessGone, unlessThere } from '../kind.ts';
 
-export type AddressChange = { kind: 'address'; device: string; address: number; length: number };
+export type AddressChange = {
+  kind: 'address';
+  device: string;
+  address: number;
+  length: number;
+  /** The device is somebody else's; `there`: the address is too. */
+  borrowed?: 'device' | 'there';
+};
 
 /** Networks of this length and shorter have a broadcast address (RFC 3021: a /31 has none). */
 const BROADCAST_LENGTH_MAX = 30;
-
-/** The table that the kernel keeps a route of each type in. */
-const tableOf = {
-  unicast: ROUTE_TABLE_MAIN,
-  local: ROUTE_TABLE_LOCAL,
-  broadcast: ROUTE_TABLE_LOCAL,
-};
 
 /** What the kernel makes when the address is added; a network's routes go with its first one. */
 function kernelRoutes(change: AddressChange, secondary: boolean): KernelRoute[] {
@@ -47,24 +47,20 @@ async function lostRoutes(change: AddressChange, host: Host): Promise<KernelRout
   if (link === undefined || present === undefined) return undefined;
   // A device that is down has none, and gets its own back when it comes up.
   if (!link.up) return [];
-  const routes = await host.routes();
-  return kernelRoutes(change, present.secondary).filter(
-    (wanted) =>
-      !routes.some(
-        (route) =>
-          route.oif === link.index &&
-          route.type === wanted.type &&
-          route.table === tableOf[wanted.type] &&
-          equals(route.dst, wanted.destination),
-      ),
-  );
+  const lost: KernelRoute[] = [];
+  for (const wanted of kernelRoutes(change, present.secondary)) {
+    // Whichever of the device's addresses it bears.
+    if (!(await host.hasRoute({ ...wanted, source: 0 }))) lost.push(wanted);
+  }
+  return lost;
 }
 
 const words = { unicast: 'connected route', local: 'local route', broadcast: 'broadcast route' };
 
 export const address: Kind<AddressChange> = {
   fields: { device: 'string', address: 'number', length: 'number' },
-  describe({ address, length, device }) {
+  describe({ address, length, device, borrowed }) {
+    if (borrowed === 'there') return `use address ${formatIpv4(address)}/${length} on ${device}`;
     return `add address ${formatIpv4(address)}/${length} to ${device}`;
   },
   async apply(change, _memo, { host }) {
@@ -82,8 +78,11 @@ export const address: Kind<AddressChange> = {
     );
   },
   async undo(change, _memo, { host }) {
-    const link = (await host.links()).find((link) => link.name === change.device);
-    if (link?.alias.startsWith('fanway:') !== true) return;
+    const links = await host.links();
+    const link = links.find((link) => link.name === change.device);
+    if (link === undefined || !isMarked(link) || change.borrowed === 'there') return;
+    // A bridge that stays for its ports keeps what these send to.
+    if (change.borrowed === undefined && portsBeside(link, links).length > 0) return;
     await unlessGone(host.deleteAddress(change.device, change.address, change.length));
   },
 };

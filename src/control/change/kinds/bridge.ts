@@ -5,9 +5,12 @@
 import { randomBytes } from 'node:crypto';
 import { formatMac } from '../../../net/mac.ts';
 import { SysctlError } from '../../../sys/sysctl.ts';
+import type { Adoption } from '../../adoption.ts';
+import { namesOf } from '../../bridge-ports.ts';
 import type { Host } from '../../host.ts';
-import type { SnapshotLink } from '../../snapshot.ts';
-import { type Kind, rename, unlessGone } from '../kind.ts';
+import type { Memo } from '../../journal.ts';
+import { portsBeside, type SnapshotLink } from '../../snapshot.ts';
+import { type Context, type Kind, rename, unlessGone } from '../kind.ts';
 
 export type BridgeChange = {
   kind: 'bridge';
@@ -15,11 +18,18 @@ export type BridgeChange = {
   alias: string;
   mac: number;
   mtu: number;
+  /** A bridge that is there already becomes this one, with its ports. */
+  adopt?: Adoption;
 };
 
 export const bridge: Kind<BridgeChange> = {
   fields: { name: 'string', alias: 'string', mac: 'number', mtu: 'number' },
-  describe({ name, mtu, mac }) {
+  describe({ name, mtu, mac, adopt }) {
+    if (adopt !== undefined) {
+      const whose = adopt.foreign ? 'which somebody else made' : 'which was kept for its ports';
+      const how = adopt.name === name ? '' : ` as ${name}`;
+      return `take over bridge ${adopt.name}${how}, ${whose}, MTU ${mtu}`;
+    }
     return `create bridge ${name}, MTU ${mtu}, MAC ${formatMac(mac)}`;
   },
   prepare(_change, memo) {
@@ -37,7 +47,15 @@ export const bridge: Kind<BridgeChange> = {
     link ??= links.find((link) => link.name === change.name && link.alias === change.alias);
     const temporaryName = memo.temporaryName ?? change.name;
     link ??= links.find((link) => link.name === temporaryName);
+    // Once it is ours, one that somebody deleted is made anew.
+    if (memo.index === undefined && change.adopt !== undefined) {
+      const { name } = change.adopt;
+      link ??= links.find((link) => link.name === name && link.kind === 'bridge');
+      if (link !== undefined) await takeOver(link, change, change.adopt, host);
+    }
     if (link === undefined) {
+      // Also where somebody deleted one that was not ours: this one is.
+      memo.made = true;
       await host.createBridge(temporaryName, change.mac);
       link = (await host.links()).find((link) => link.name === temporaryName);
       if (link === undefined) throw new Error(`bridge ${temporaryName} vanished as it was made`);
@@ -75,11 +93,14 @@ export const bridge: Kind<BridgeChange> = {
     return lost;
   },
   async undo(change, memo, { host, log }) {
-    for (const link of await host.links()) {
+    const links = await host.links();
+    for (const link of links) {
       const ours =
         link.name === memo.temporaryName ||
-        (link.alias === change.alias && (link.index === memo.index || link.name === change.name));
-      if (ours && link.kind === 'bridge') await unlessGone(host.deleteLink(link.index));
+        (link.alias === change.alias &&
+          (link.index === memo.index || [change.name, change.adopt?.name].includes(link.name)));
+      if (ours && link.kind === 'bridge')
+        await giveUp(link, { change, memo }, links, { host, log });
       else if (link.name === change.name) {
         log.warn('leftover', `${change.name} is not ours any more (its mark is gone): left alone`);
       }
@@ -109,4 +130,41 @@ function tryWrite(host: Host, key: string, value: string): void {
   } catch (error) {
     if (!(error instanceof SysctlError)) throw error;
   }
+}
+
+/** Makes a bridge with its ports this link's. */
+async function takeOver(
+  link: SnapshotLink,
+  { alias, mac }: BridgeChange,
+  { stale }: Adoption,
+  host: Host,
+): Promise<void> {
+  // Also where it has this one: a bridge whose MAC nobody set takes that of a port.
+  await host.setLink(link.index, { address: mac });
+  for (const { address, length } of stale) {
+    await unlessGone(host.deleteAddress(link.name, address, length));
+  }
+  await host.setLink(link.index, { alias });
+}
+
+/** Deletes a bridge of ours, unless it is not: somebody else made it, or has ports on it. */
+async function giveUp(
+  link: SnapshotLink,
+  { change, memo }: { change: BridgeChange; memo: Memo },
+  links: readonly SnapshotLink[],
+  { host, log }: Pick<Context, 'host' | 'log'>,
+): Promise<void> {
+  if (change.adopt?.foreign === true && memo.made !== true) {
+    await host.setLink(link.index, { alias: '' });
+    return;
+  }
+  const ports = portsBeside(link, links);
+  if (ports.length === 0) {
+    await unlessGone(host.deleteLink(link.index));
+    return;
+  }
+  log.warn(
+    'kept',
+    `bridge ${link.name} stays for its ports ${namesOf(ports)}: cut off from the overlay until the fan is up again`,
+  );
 }

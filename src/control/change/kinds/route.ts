@@ -3,8 +3,7 @@
  * @module
  */
 import { formatIpv4 } from '../../../net/ipv4.ts';
-import { equals, formatPrefix, type Prefix } from '../../../net/prefix.ts';
-import { ROUTE_TABLE_MAIN } from '../../snapshot.ts';
+import { formatPrefix, type Prefix } from '../../../net/prefix.ts';
 import { type Kind, unlessGone, unlessThere } from '../kind.ts';
 
 export type RouteChange = { kind: 'route'; destination: Prefix; device: string; source: number };
@@ -21,14 +20,7 @@ export const route: Kind<RouteChange> = {
     }
   },
   async missing(change, _memo, { host }) {
-    const link = (await host.links()).find((link) => link.name === change.device);
-    const isThere = (await host.routes()).some(
-      (route) =>
-        route.oif === link?.index &&
-        route.table === ROUTE_TABLE_MAIN &&
-        route.src === change.source &&
-        equals(route.dst, change.destination),
-    );
+    const isThere = await host.hasRoute({ ...change, type: 'unicast' });
     return isThere ? [] : [`route ${formatPrefix(change.destination)} dev ${change.device}`];
   },
   async undo(change, memo, context) {

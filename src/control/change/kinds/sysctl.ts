@@ -22,7 +22,6 @@ export const sysctl: Kind<SysctlChange> = {
     memo.previous ??= shared?.memo.previous ?? host.readSysctl(change.key);
   },
   async apply(change, memo, { host, log }) {
-    delete memo.problem;
     const now = host.readSysctl(change.key);
     if (now === change.value) return;
     // A kernel without IPv6 has no IPv6 settings.
@@ -34,14 +33,15 @@ export const sysctl: Kind<SysctlChange> = {
       // A read-only /proc/sys (containers) costs something, but not the overlay.
       memo.foreign = true;
       const key = change.key.replaceAll('/', '.');
-      memo.problem = `${key} stays ${now}: ${messageOf(error)}; set it to ${change.value} yourself, or traffic that this host must forward stays here`;
-      log.warn('sysctl', memo.problem);
+      log.warn(
+        'sysctl',
+        `${key} stays ${now}: ${messageOf(error)}; set it to ${change.value} yourself, or traffic that this host must forward stays here`,
+      );
     }
   },
   async missing(change, memo, { host }) {
-    const now = host.readSysctl(change.key);
-    if (now === change.value) delete memo.problem;
     if (memo.foreign === true) return [];
+    const now = host.readSysctl(change.key);
     const key = change.key.replaceAll('/', '.');
     return now === change.value ? [] : [`sysctl ${key} = ${change.value} (was ${now ?? 'gone'})`];
   },

@@ -1,0 +1,148 @@
+/**
+ * Remote hosts that control names, by number. A row of 64 bytes:
+ *
+ * ```
+ * 0  version   odd while control writes
+ * 4  family    4 or 6; 0 = free
+ * 8  port      UDP destination, 0 where there is none
+ * 12 mtuLimit  bytes, 0 = none: the path to it carries no more
+ * 16 address   16 bytes in network order, IPv4 in the first four
+ * ```
+ *
+ * Whoever keeps something of a row keeps its version too: a row that has another one now is, or may
+ * be, another host.
+ * @module
+ */
+import { PEER_BYTES, PEERS_MAX, type TableSegment } from './segment.ts';
+
+const ROW_WORDS = PEER_BYTES / 4;
+const FAMILY = 1;
+const PORT = 2;
+const MTU_LIMIT = 3;
+const ADDRESS_BYTES = 16;
+const ADDRESS_OFFSET = 16;
+/** How often a reader looks at a row that control is writing. */
+const READ_ATTEMPTS = 64;
+
+/** A remote host. `address`: 4 or 16 bytes, network order. */
+export type PeerRecord = {
+  address: Uint8Array;
+  port: number;
+  /** Bytes of an outer packet that its path carries at most; 0 = as much as the device. */
+  mtuLimit: number;
+};
+
+/** The IPv4 address of a u32, as a peer has it. */
+export function ipv4Bytes(address: number): Uint8Array {
+  return Uint8Array.of(address >>> 24, address >>> 16, address >>> 8, address);
+}
+
+export class PeerReader {
+  protected readonly words: Int32Array;
+  protected readonly view: DataView;
+
+  constructor(segment: TableSegment) {
+    const { buffer, offset } = segment.peers;
+    this.words = new Int32Array(buffer, offset, PEERS_MAX * ROW_WORDS);
+    this.view = new DataView(buffer, offset, PEERS_MAX * PEER_BYTES);
+  }
+
+  /** Changes whenever the row does; a plain load, so a change may be seen a moment late. */
+  version(index: number): number {
+    return this.words[index * ROW_WORDS] as number;
+  }
+
+  /** IPv4 address of a peer, u32 in host order; 0 when it has none. */
+  ipv4(index: number): number {
+    if (this.words[index * ROW_WORDS + FAMILY] !== 4) return 0;
+    return this.view.getUint32(index * PEER_BYTES + ADDRESS_OFFSET);
+  }
+
+  /** The row as a whole; undefined when it is free, or control did not finish writing it. */
+  read(index: number): (PeerRecord & { version: number }) | undefined {
+    if (index <= 0 || index >= PEERS_MAX) return undefined;
+    const at = index * ROW_WORDS;
+    for (let attempt = 0; attempt < READ_ATTEMPTS; attempt++) {
+      const version = Atomics.load(this.words, at);
+      if ((version & 1) !== 0) continue;
+      const family = this.words[at + FAMILY];
+      const port = this.words[at + PORT] as number;
+      const mtuLimit = this.words[at + MTU_LIMIT] as number;
+      const address = new Uint8Array(family === 6 ? ADDRESS_BYTES : 4);
+      for (let i = 0; i < address.length; i++) {
+        address[i] = this.view.getUint8(index * PEER_BYTES + ADDRESS_OFFSET + i);
+      }
+      if (Atomics.load(this.words, at) !== version) continue;
+      return family === 0 ? undefined : { address, port, mtuLimit, version };
+    }
+    return undefined;
+  }
+}
+
+function keyOf(address: Uint8Array, port: number): string {
+  return `${address.join('.')}:${port}`;
+}
+
+/** Control: gives hosts their numbers. */
+export class PeerWriter extends PeerReader {
+  readonly #indexes = new Map<string, number>();
+  readonly #users = new Map<number, number>();
+  readonly #free: number[] = [];
+  #next = 1;
+
+  get count(): number {
+    return this.#indexes.size;
+  }
+
+  /**
+   * The number of a host, the same for the same address and port; 0 when the table is full. Each
+   * call is one user more, until {@link release}.
+   */
+  intern(address: Uint8Array, port = 0): number {
+    const key = keyOf(address, port);
+    let index = this.#indexes.get(key);
+    if (index === undefined) {
+      index = this.#free.pop() ?? (this.#next < PEERS_MAX ? this.#next++ : 0);
+      if (index === 0) return 0;
+      this.#indexes.set(key, index);
+      this.#write(index, { address, port, mtuLimit: 0 });
+    }
+    this.#users.set(index, (this.#users.get(index) ?? 0) + 1);
+    return index;
+  }
+
+  /** One user less; after the last one the number may become another host's. */
+  release(index: number): void {
+    const users = (this.#users.get(index) ?? 0) - 1;
+    if (users > 0) {
+      this.#users.set(index, users);
+      return;
+    }
+    const row = this.read(index);
+    if (row === undefined) return;
+    this.#users.delete(index);
+    this.#indexes.delete(keyOf(row.address, row.port));
+    this.#write(index, undefined);
+    this.#free.push(index);
+  }
+
+  /** How much the path to a peer carries, outer bytes; 0 = no limit. */
+  setMtuLimit(index: number, mtuLimit: number): void {
+    const row = this.read(index);
+    if (row === undefined || row.mtuLimit === mtuLimit) return;
+    this.#write(index, { ...row, mtuLimit });
+  }
+
+  #write(index: number, row: PeerRecord | undefined): void {
+    const at = index * ROW_WORDS;
+    // Atomics order the odd version before, and the even one after, the plain stores between.
+    Atomics.add(this.words, at, 1);
+    this.words[at + FAMILY] = row === undefined ? 0 : row.address.length === ADDRESS_BYTES ? 6 : 4;
+    this.words[at + PORT] = row?.port ?? 0;
+    this.words[at + MTU_LIMIT] = row?.mtuLimit ?? 0;
+    for (let i = 0; i < ADDRESS_BYTES; i++) {
+      this.view.setUint8(index * PEER_BYTES + ADDRESS_OFFSET + i, row?.address[i] ?? 0);
+    }
+    Atomics.add(this.words, at, 1);
+  }
+}

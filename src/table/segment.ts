@@ -1,0 +1,83 @@
+/**
+ * The memory that holds the tables, one for all data processes: control writes entries, everybody
+ * reads. This file knows where each table lies; words are little endian.
+ *
+ * ```
+ * 0       header     magic, version, seed of the hashes
+ * 64      lengths    for each link the prefix lengths in use: bit 31 = /32 … bit 0 = /1
+ * 4160    peers      65,536 × 64 bytes
+ * 4198464 prefixes   524,288 × 16 bytes
+ * ```
+ *
+ * Pages that are never touched cost nothing.
+ * @module
+ */
+import { PREFIXES_MAX } from '../limits.ts';
+import { SLOT_BYTES } from '../shm/hash.ts';
+import { LINKS_MAX } from '../shm/layout.ts';
+
+const TABLES_MAGIC = 0x66616e74; // 'fant'
+const TABLES_VERSION = 1;
+
+const MAGIC = 0;
+const VERSION = 4;
+const SEED = 8;
+const LENGTHS_OFFSET = 64;
+const PEERS_OFFSET = LENGTHS_OFFSET + LINKS_MAX * 16;
+/** Remote hosts that control may name; number 0 is nobody. */
+export const PEERS_MAX = 65_536;
+export const PEER_BYTES = 64;
+const PREFIXES_OFFSET = PEERS_OFFSET + PEERS_MAX * PEER_BYTES;
+/** Twice the entries: a search that finds nothing ends soon. */
+const PREFIX_SLOTS = 2 * PREFIXES_MAX;
+/** Size of the whole segment, bytes. */
+export const TABLES_BYTES = PREFIXES_OFFSET + PREFIX_SLOTS * SLOT_BYTES;
+
+/** A place in the segment. */
+export type Region = { buffer: ArrayBuffer; offset: number; seed: number };
+
+/** The segment as both sides see it. */
+export class TableSegment {
+  readonly buffer: ArrayBuffer;
+  readonly #view: DataView;
+
+  constructor(buffer: ArrayBuffer) {
+    this.buffer = buffer;
+    this.#view = new DataView(buffer);
+  }
+
+  /**
+   * Control: stamps a fresh segment.
+   * @param seed nobody outside should know it: who does could choose prefixes that meet in one place
+   */
+  initialize(seed: number): void {
+    this.#view.setUint32(MAGIC, TABLES_MAGIC, true);
+    this.#view.setUint32(VERSION, TABLES_VERSION, true);
+    this.#view.setUint32(SEED, seed >>> 0, true);
+  }
+
+  /** Data: refuses a segment of another build. */
+  isCompatible(): boolean {
+    return (
+      this.#view.getUint32(MAGIC, true) === TABLES_MAGIC &&
+      this.#view.getUint32(VERSION, true) === TABLES_VERSION
+    );
+  }
+
+  #at(offset: number): Region {
+    return { buffer: this.buffer, offset, seed: this.#view.getUint32(SEED, true) };
+  }
+
+  /** One word for each link. */
+  get lengths(): Int32Array {
+    return new Int32Array(this.buffer, LENGTHS_OFFSET, LINKS_MAX);
+  }
+
+  get peers(): Region {
+    return this.#at(PEERS_OFFSET);
+  }
+
+  get prefixes(): Region & { slots: number } {
+    return { ...this.#at(PREFIXES_OFFSET), slots: PREFIX_SLOTS };
+  }
+}

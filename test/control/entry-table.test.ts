@@ -1,0 +1,79 @@
+import { readSync } from 'node:fs';
+import t from 'tap';
+import { EntryTable } from '../../src/control/entry-table.ts';
+import { PREFIXES_MAX } from '../../src/limits.ts';
+import { SharedMemory } from '../../src/sys/memory.ts';
+import { PeerReader } from '../../src/table/peers.ts';
+import { PrefixReader } from '../../src/table/prefixes.ts';
+import { PEERS_MAX, TABLES_BYTES, TableSegment } from '../../src/table/segment.ts';
+
+const HOST = 0xac1e0001;
+const one = (address: number) => ({ address, length: 32 });
+
+/** What a data process finds: the host of an address on link `id`, 0 when arithmetic decides. */
+function reader(table: EntryTable): (id: number, address: number) => number {
+  const memory = SharedMemory.openReadOnly(table.fd, TABLES_BYTES);
+  const segment = new TableSegment(memory.buffer);
+  const prefixes = new PrefixReader(segment);
+  const peers = new PeerReader(segment);
+  return (id, address) => peers.ipv4(prefixes.find(id, address));
+}
+
+t.test('a change holds at once for whoever reads', async (t) => {
+  const table = new EntryTable();
+  t.teardown(() => table.close());
+  const find = reader(table);
+  table.set('fan', one(0xfa000002), HOST);
+  t.equal(find(4, 0xfa000002), 0, 'its link does not run yet');
+  table.bind('fan', 4);
+  t.equal(find(4, 0xfa000002), HOST);
+  table.set('fan', one(0xfa000002), HOST + 1);
+  t.equal(find(4, 0xfa000002), HOST + 1, 'it moved');
+  t.match(table.find('fan', 0xfa000002), { length: 32, peer: HOST + 1 });
+  table.replace('fan', [{ address: 0xfa000100, length: 24, peer: HOST }]);
+  t.equal(find(4, 0xfa000002), 0);
+  t.equal(find(4, 0xfa0001ff), HOST);
+  t.same(table.status(), { entries: 1, peers: 1, waiting: 0 });
+  table.unbind('fan');
+  t.equal(find(4, 0xfa0001ff), 0, 'its link runs no more');
+  table.bind('fan', 9);
+  t.equal(find(9, 0xfa0001ff), HOST, 'and again, by another number');
+  table.delete('fan', { address: 0xfa000100, length: 24 });
+  t.same(table.status(), { entries: 0, peers: 0, waiting: 0 });
+});
+
+t.test('data processes cannot write it', async (t) => {
+  const table = new EntryTable();
+  t.teardown(() => table.close());
+  t.throws(() => SharedMemory.open(table.fd, TABLES_BYTES), { code: 'EACCES' });
+  t.equal(readSync(table.fd, new Uint8Array(4)), 4);
+});
+
+t.test('a full table: the rest waits, is told of, and goes on changing', async (t) => {
+  const table = new EntryTable();
+  t.teardown(() => table.close());
+  const find = reader(table);
+  table.bind('fan', 0);
+  const address = (index: number): number => (0x0a000000 + index) >>> 0;
+  const startMs = performance.now();
+  for (let i = 0; i < PREFIXES_MAX + 10; i++) table.set('fan', one(address(i)), HOST + (i % 100));
+  const each = ((performance.now() - startMs) * 1000) / PREFIXES_MAX;
+  t.comment(`${each.toFixed(2)} us an entry`);
+  t.same(table.status(), { entries: PREFIXES_MAX, peers: 100, waiting: 10 });
+  t.equal(find(0, address(PREFIXES_MAX)), 0);
+  table.set('fan', one(address(5)), HOST + 77);
+  t.equal(find(0, address(5)), HOST + 77, 'what is there still moves');
+  for (let i = 0; i < 10; i++) table.delete('fan', one(address(i)));
+  t.same(table.status(), { entries: PREFIXES_MAX, peers: 100, waiting: 0 });
+  t.equal(find(0, address(PREFIXES_MAX + 9)), HOST + ((PREFIXES_MAX + 9) % 100));
+});
+
+t.test('more hosts than there is room for wait too', async (t) => {
+  const table = new EntryTable();
+  t.teardown(() => table.close());
+  table.bind('fan', 0);
+  for (let i = 0; i < PEERS_MAX + 4; i++) table.set('fan', one(0x0a000000 + i), 0x0b000000 + i);
+  t.match(table.status(), { peers: PEERS_MAX - 1, waiting: 5 });
+  for (let i = 0; i < 5; i++) table.delete('fan', one(0x0a000000 + i));
+  t.match(table.status(), { peers: PEERS_MAX - 1, waiting: 0 }, 'a number is used again');
+});

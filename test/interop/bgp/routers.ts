@@ -1,0 +1,180 @@
+/**
+ * BGP routers that no one here wrote, each in the namespace of a lab's host: FRR's bgpd (alone, or
+ * with zebra and a kernel VXLAN device) and GoBGP.
+ * @module
+ */
+import { type ChildProcess, execFileSync } from 'node:child_process';
+import { chownSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { LabHost } from '../../../src/demo/lab.ts';
+import { until } from '../../support/patience.ts';
+
+const FRR = '/usr/lib/frr';
+/** Anything these programs are asked is answered in a moment; more is a fault of the test. */
+const ASK_MS = 20_000;
+
+function isThere(name: string, ...folders: string[]): boolean {
+  return folders.some((folder) => existsSync(join(folder, name)));
+}
+
+/** Why FRR cannot be started here, or false. */
+export function whyNoFrr(): string | false {
+  const has = isThere('bgpd', FRR) && isThere('zebra', FRR) && isThere('vtysh', '/usr/bin');
+  return !has && 'needs FRR: apt-get install frr';
+}
+
+/** The number of FRR's user (-u) or group (-g). */
+function idOfFrr(flag: '-u' | '-g'): number {
+  return Number(execFileSync('id', [flag, 'frr'], { encoding: 'utf8' }));
+}
+
+/** Why GoBGP cannot be started here, or false. */
+export function whyNoGobgp(): string | false {
+  const has = isThere('gobgpd', '/usr/bin', '/usr/sbin') && isThere('gobgp', '/usr/bin');
+  return !has && 'needs GoBGP: apt-get install gobgpd';
+}
+
+/** Runs a program in a host's namespace and returns what it wrote; its failure is an error. */
+export function ask(host: LabHost, command: string, args: readonly string[]): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = host.spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    const late = setTimeout(() => child.kill('SIGKILL'), ASK_MS);
+    let out = '';
+    let err = '';
+    child.stdout?.on('data', (chunk) => {
+      out += chunk;
+    });
+    child.stderr?.on('data', (chunk) => {
+      err += chunk;
+    });
+    child.once('error', reject);
+    child.once('close', (code) => {
+      clearTimeout(late);
+      if (code === 0) resolve(out);
+      else reject(new Error(`${command} ${args.join(' ')}: ${code} ${err || out}`));
+    });
+  });
+}
+
+/** Resolves when a process has ended. */
+function gone(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve();
+  return new Promise((resolve) => child.once('exit', () => resolve()));
+}
+
+export class Frr {
+  readonly host: LabHost;
+  readonly #folder: string;
+  readonly #children: ChildProcess[] = [];
+
+  private constructor(host: LabHost) {
+    this.host = host;
+    // FRR's programs give up root at once, and its folder must be theirs.
+    this.#folder = mkdtempSync(join(tmpdir(), 'fanway-frr-'));
+    chownSync(this.#folder, idOfFrr('-u'), idOfFrr('-g'));
+  }
+
+  /** Starts bgpd, and zebra where routes are to reach the kernel; answers when vtysh does. */
+  static async start(host: LabHost, config: string, kernel = false): Promise<Frr> {
+    const frr = new Frr(host);
+    writeFileSync(join(frr.#folder, 'vtysh.conf'), '');
+    if (kernel) frr.#spawn('zebra', '', []);
+    await frr.startBgpd(config, kernel);
+    return frr;
+  }
+
+  async startBgpd(config: string, kernel = false): Promise<void> {
+    this.#spawn('bgpd', config, kernel ? [] : ['-Z']);
+    await until('bgpd answers', 5000, () => this.show('show version').then(Boolean, () => false));
+  }
+
+  #spawn(name: string, config: string, more: string[]): void {
+    const file = join(this.#folder, `${name}.conf`);
+    writeFileSync(file, config);
+    const own = join(this.#folder, name);
+    const args = ['-f', file, '-i', `${own}.pid`, '-z', join(this.#folder, 'zserv')];
+    args.push('--vty_socket', this.#folder, '-P', '0', ...more);
+    this.#children.push(this.host.spawn(join(FRR, name), args, { stdio: 'ignore' }));
+  }
+
+  /** What vtysh prints. */
+  show(...commands: string[]): Promise<string> {
+    const args = ['--vty_socket', this.#folder, '--config_dir', this.#folder];
+    for (const command of commands) args.push('-c', command);
+    return ask(this.host, '/usr/bin/vtysh', args);
+  }
+
+  async json(command: string): Promise<unknown> {
+    return JSON.parse(await this.show(`${command} json`));
+  }
+
+  /** Ends all of it and removes its folder. */
+  async close(): Promise<void> {
+    for (const child of this.#children) {
+      child.kill('SIGKILL');
+      await gone(child);
+    }
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  /** Ends bgpd, with a word to its neighbours (SIGTERM) or without (SIGKILL). */
+  async endBgpd(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+    const child = this.#children.pop();
+    child?.kill(signal);
+    if (child !== undefined) await gone(child);
+  }
+}
+
+/** One path as `gobgp global rib -j` prints it; the rest of it is not looked at. */
+export type GobgpPath = {
+  nlri: { type: number; value: Record<string, unknown> };
+  attrs: { type: number; nexthop?: string; value?: unknown[] }[];
+};
+
+export class Gobgp {
+  readonly host: LabHost;
+  readonly #child: ChildProcess;
+
+  private constructor(host: LabHost, child: ChildProcess) {
+    this.host = host;
+    this.#child = child;
+  }
+
+  static async start(host: LabHost, config: string, flags: readonly string[] = []): Promise<Gobgp> {
+    const file = join(host.runDirectory, 'gobgpd.toml');
+    writeFileSync(file, config);
+    const args = [
+      '-f',
+      file,
+      '--api-hosts',
+      '127.0.0.1:50051',
+      '--pprof-disable',
+      '-l',
+      'error',
+      ...flags,
+    ];
+    const gobgp = new Gobgp(host, host.spawn('gobgpd', args, { stdio: 'ignore' }));
+    await until('gobgpd answers', 5000, () => gobgp.run('neighbor').then(Boolean, () => false));
+    return gobgp;
+  }
+
+  /** `gobgp WORDS`, as text. */
+  run(words: string): Promise<string> {
+    return ask(this.host, 'gobgp', words.split(' '));
+  }
+
+  /** All paths of its EVPN table. */
+  async paths(): Promise<GobgpPath[]> {
+    const table = JSON.parse(await this.run('global rib -a evpn -j')) as Record<
+      string,
+      GobgpPath[]
+    >;
+    return Object.values(table).flat();
+  }
+
+  async end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+    this.#child.kill(signal);
+    await gone(this.#child);
+  }
+}
