@@ -1,10 +1,10 @@
 /**
- * `--queues` and `--busy-poll`: how a router's data processes work. They belong to the router, not to
+ * `--queues`, `--priority` and `--busy-poll`: how a router's data processes work. They belong to the router, not to
  * a fan, so whoever starts it decides, and one that runs cannot change them.
  * @module
  */
 import { availableParallelism } from 'node:os';
-import { BUSY_POLL_US_MAX } from '../config/schema.ts';
+import { BUSY_POLL_US_MAX, PRIORITY_CHOICES } from '../config/schema.ts';
 import { callRouter } from '../control/admin-client.ts';
 import type { RunDirectory } from '../control/run-directory.ts';
 import type { DataOptions } from '../control/service.ts';
@@ -13,11 +13,16 @@ import { refusedError, usageError } from '../errors.ts';
 import { QUEUES_MAX } from '../limits.ts';
 import type { FlagSpec } from './verb.ts';
 
-export const DATA_FLAGS: FlagSpec = { '--queues': 'value', '--busy-poll': 'value' };
+export const DATA_FLAGS: FlagSpec = {
+  '--queues': 'value',
+  '--priority': 'value',
+  '--busy-poll': 'value',
+};
 
 /** For the help of verbs that start a router. */
 export const DATA_OPTIONS: [string, string][] = [
   ['--queues N|auto', `data processes of the router (1 to ${QUEUES_MAX}, default 1)`],
+  ['--priority P', 'scheduling of data processes: auto (default), normal, realtime'],
   ['--busy-poll µs', 'keep asking this long after traffic (default 0: sleep at once)'],
 ];
 
@@ -48,6 +53,15 @@ export function readDataOptions(flags: ReadonlyMap<string, string>): DataOptions
   else if (queues !== undefined) {
     options.queues = integer('--queues', queues, 1, QUEUES_MAX, ', or auto');
   }
+  const priority = flags.get('--priority');
+  if (priority !== undefined) {
+    const known = PRIORITY_CHOICES.find((choice) => choice === priority);
+    if (known === undefined) {
+      const choices = PRIORITY_CHOICES.join(', ');
+      throw usageError('usage', `--priority ${priority}: choose one of ${choices}`);
+    }
+    options.priority = known;
+  }
   const busyPoll = flags.get('--busy-poll');
   if (busyPoll !== undefined) {
     options.busyPollUs = integer('--busy-poll', busyPoll, 0, BUSY_POLL_US_MAX);
@@ -56,9 +70,10 @@ export function readDataOptions(flags: ReadonlyMap<string, string>): DataOptions
 }
 
 /** The same as arguments of the control process. */
-export function dataArguments({ queues, busyPollUs }: DataOptions): string[] {
+export function dataArguments({ queues, busyPollUs, priority }: DataOptions): string[] {
   const words: string[] = [];
   if (queues !== undefined) words.push('--queues', String(queues));
+  if (priority !== undefined) words.push('--priority', priority);
   if (busyPollUs !== undefined) words.push('--busy-poll', String(busyPollUs));
   return words;
 }
@@ -68,11 +83,14 @@ export function dataArguments({ queues, busyPollUs }: DataOptions): string[] {
  * @throws FanwayError (exit code 3) `router-differs`, with how to get there.
  */
 export async function requireSame(run: RunDirectory, wanted: DataOptions): Promise<void> {
-  if (wanted.queues === undefined && wanted.busyPollUs === undefined) return;
-  const { queues, busyPollUs } = (await callRouter(run, '/v1/status')) as RouterStatus;
+  if (Object.keys(wanted).length === 0) return;
+  const { queues, busyPollUs, priority } = (await callRouter(run, '/v1/status')) as RouterStatus;
   const differences: string[] = [];
   if (wanted.queues !== undefined && wanted.queues !== queues) {
     differences.push(`${queues} queues, not ${wanted.queues}`);
+  }
+  if (wanted.priority !== undefined && wanted.priority !== priority) {
+    differences.push(`priority ${priority}, not ${wanted.priority}`);
   }
   if (wanted.busyPollUs !== undefined && wanted.busyPollUs !== busyPollUs) {
     differences.push(`busy-poll ${busyPollUs} µs, not ${wanted.busyPollUs}`);

@@ -7,6 +7,7 @@ import type { GossipStatus } from '../control/gossip/views.ts';
 import { RunDirectory } from '../control/run-directory.ts';
 import type { LinkStatus, RouterStatus } from '../control/status.ts';
 import { ExitCode } from '../errors.ts';
+import type { PriorityReport } from '../sys/priority.ts';
 import { shortList, troubleText } from './gossip-text.ts';
 import { pathsText } from './paths-text.ts';
 import { noMore, printJson, takeFlags, type Verb } from './verb.ts';
@@ -86,6 +87,7 @@ function processText(process: RouterStatus['processes'][number]): string {
     `data process ${process.pid}: ${process.alive ? 'alive' : 'not responding'}`,
     `${process.restarts} restarts`,
     `heartbeat ${process.heartbeat}`,
+    ...priorityText(process.priority),
     ...(process.lastError === '' ? [] : [`last error: ${process.lastError}`]),
     ...(process.confinementGaps.length === 0
       ? []
@@ -97,6 +99,11 @@ function tableText({ entries, peers, waiting }: RouterStatus['table'], color: bo
   if (entries === 0 && waiting === 0) return [];
   const full = `${alarm('FULL', color)}: ${waiting} more found no room and are taken for not moved`;
   return [`table: ${entries} moved prefixes on ${peers} hosts${waiting === 0 ? '' : `; ${full}`}`];
+}
+
+function priorityText({ wanted, inForce, reason }: PriorityReport): string[] {
+  if (inForce === '') return [];
+  return [reason === '' ? inForce : `${inForce} (not ${wanted} as wanted: ${reason})`];
 }
 
 /** The status as text; `color` marks what is dangerous in red. */

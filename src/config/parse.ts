@@ -10,13 +10,14 @@ import { networkOf, overlaps } from '../net/prefix.ts';
 import type { FileProblem } from './fan-file.ts';
 import { type GossipSettings, gossipSettingsOf } from './gossip.ts';
 import type { FanRequest } from './request.ts';
-import { findSetting, parseValue, SETTINGS, type Setting } from './schema.ts';
+import { findSetting, type PriorityChoice, parseValue, SETTINGS, type Setting } from './schema.ts';
 import { requestOf, type Values } from './settings.ts';
 import { quote, ValueError } from './value.ts';
 
 export type Config = {
   logLevel: LogLevel;
   queues: number;
+  priority: PriorityChoice;
   /** Microseconds. */
   busyPollUs: number;
   /** undefined = no gossip. */
@@ -137,6 +138,7 @@ function finish(sections: readonly Section[], problems: FileProblem[]): Config {
   return {
     logLevel: (router?.values.get('log-level') as LogLevel | undefined) ?? 'info',
     queues: (router?.values.get('queues') as number | undefined) ?? 1,
+    priority: (router?.values.get('priority') as PriorityChoice | undefined) ?? 'auto',
     busyPollUs: (router?.values.get('busy-poll') as number | undefined) ?? 0,
     gossip: gossip === undefined ? undefined : gossipSettingsOf(gossip.values),
     fans: fans.map((fan) => fan.request),

@@ -82,6 +82,9 @@ function setting(
   };
 }
 
+/** How data processes are scheduled. */
+export const PRIORITY_CHOICES = ['auto', 'normal', 'realtime'] as const;
+export type PriorityChoice = (typeof PRIORITY_CHOICES)[number];
 /** Longest busy polling, microseconds. */
 export const BUSY_POLL_US_MAX = 100_000;
 
@@ -95,6 +98,14 @@ export const SETTINGS: readonly Setting[] = [
     max: QUEUES_MAX,
     reloadable: false,
   }),
+  setting(
+    'router',
+    'priority',
+    'choice',
+    'auto',
+    'How data processes are scheduled: auto raises them, realtime puts them before all ordinary load within a budget.',
+    { choices: PRIORITY_CHOICES, reloadable: false },
+  ),
   setting(
     'router',
     'busy-poll',

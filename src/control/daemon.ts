@@ -39,6 +39,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     mode: 'daemon',
     queues: config.queues,
     busyPollUs: config.busyPollUs,
+    priority: config.priority,
     wants: (request) => wanted(config).some((fan) => isDeepStrictEqual(fan, request)),
     reload: async () => {
       manager.tell('RELOADING=1');
@@ -46,6 +47,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
         const next = load();
         const text = await apply(service, next);
         if (next.queues !== config.queues) log.warn('reload', 'queues needs a restart');
+        if (next.priority !== config.priority) log.warn('reload', 'priority needs a restart');
         if (next.busyPollUs !== config.busyPollUs) {
           log.warn('reload', 'busy-poll needs a restart');
         }

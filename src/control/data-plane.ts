@@ -17,6 +17,7 @@ import {
   type Tables,
 } from '../shm/layout.ts';
 import { libc } from '../sys/libc.ts';
+import type { Priority } from '../sys/priority.ts';
 import { openTun, setTunPersistent, type TunDevice } from '../sys/tun.ts';
 import { COUNTERS_PER_LINK, namedCounters } from '../table/counters.ts';
 import { DataProcess, type ProcessReport } from './data-process.ts';
@@ -33,6 +34,18 @@ const AGAIN_MS_FIRST = 1000;
 const AGAIN_MS_MAX = 60_000;
 
 export type DataPlaneStatus = ProcessReport & { offloads: Record<string, string[]> };
+
+export type DataPlaneOptions = {
+  /** Data processes, each with its own device queue and sockets: 1 to 16, 1 unless given. */
+  queues?: number;
+  /** How long a data process spins after traffic before it sleeps, µs. */
+  busyPollUs?: number;
+  /** How they are scheduled; `normal` unless given. */
+  priority?: Priority;
+  log: Log;
+  /** Where running data processes are noted for a successor of this process. */
+  recordDirectory?: string;
+};
 
 type LinkState = {
   id: number;
@@ -58,12 +71,7 @@ export class DataPlane extends EventEmitter {
   #againMs = AGAIN_MS_FIRST;
   #closed = false;
 
-  private constructor(options: {
-    queues: number;
-    busyPollUs?: number;
-    log: Log;
-    recordDirectory?: string;
-  }) {
+  private constructor(options: DataPlaneOptions & { queues: number }) {
     super();
     this.#endpoints = new EndpointSet(options.queues);
     for (let i = 0; i < options.queues; i++) {
@@ -74,24 +82,15 @@ export class DataPlane extends EventEmitter {
           tablesFd: this.entries.fd,
           queues: options.queues,
           busyPollUs: options.busyPollUs ?? 0,
+          priority: options.priority ?? 'normal',
           onRestart: (reason) => this.emit('restarted', reason),
         }),
       );
     }
   }
 
-  /**
-   * @param options.queues data processes, each with its own device queue and sockets: 1 to {@link QUEUES_MAX}
-   * @param options.busyPollUs how long a data process spins after traffic before it sleeps, µs
-   * @param options.recordDirectory where running data processes are noted; those that a killed
-   *   predecessor left there are ended first
-   */
-  static async open(options: {
-    queues?: number;
-    busyPollUs?: number;
-    log: Log;
-    recordDirectory?: string;
-  }): Promise<DataPlane> {
+  /** Ends the data processes that a killed predecessor left first. @throws FanwayError */
+  static async open(options: DataPlaneOptions): Promise<DataPlane> {
     const queues = options.queues ?? 1;
     if (!Number.isInteger(queues) || queues < 1 || queues > QUEUES_MAX) {
       throw new FanwayError('queues', `${queues} queues: choose 1 to ${QUEUES_MAX}`);

@@ -6,6 +6,7 @@
  */
 import type { ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
+import { Writable } from 'node:stream';
 import { messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { LAYOUT_BYTES, Layout, type Tables } from '../shm/layout.ts';
@@ -15,6 +16,7 @@ import { confinementGaps, spawnUnprivileged } from '../sys/capabilities.ts';
 import { errnoName, libc } from '../sys/libc.ts';
 import { createEventFd, SharedMemory, signalEventFd } from '../sys/memory.ts';
 import { distDirectory } from '../sys/paths.ts';
+import { type Priority, type PriorityReport, ProcessPriority } from '../sys/priority.ts';
 import { type PathRecord, readPaths } from '../table/paths.ts';
 import { GLIBC_MALLOC } from './memory.ts';
 import { forgetProcess, recordProcess } from './orphans.ts';
@@ -49,9 +51,19 @@ export type ProcessReport = {
   lastError: string;
   /** What its confinement lacks on this machine; empty = nothing. */
   confinementGaps: string[];
+  /** How it is scheduled. */
+  priority: PriorityReport;
 };
 
-type Child = { process: ChildProcess; epoch: number; startedAtMs: number; exited: Promise<void> };
+type Child = {
+  process: ChildProcess;
+  epoch: number;
+  startedAtMs: number;
+  exited: Promise<void>;
+  priority: ProcessPriority;
+  /** Wakes it, so that it sees at once that its turn has come. */
+  ring: () => void;
+};
 
 /** Renumbers this process's descriptors to what the child will see; returns its stdio list too. */
 export function renumber(tables: Tables): { tables: Tables; descriptors: number[] } {
@@ -78,6 +90,7 @@ export class DataProcess {
   readonly #recordDirectory: string | undefined;
   readonly #tablesFd: number;
   #tables: Tables = { endpoints: [], links: [] };
+  readonly #priority: Priority;
   #child: Child | undefined;
   #epoch = 0;
   #restarts = 0;
@@ -105,8 +118,10 @@ export class DataProcess {
     tablesFd: number;
     queues: number;
     busyPollUs: number;
+    priority: Priority;
   }) {
     this.#log = options.log;
+    this.#priority = options.priority;
     this.#recordDirectory = options.recordDirectory;
     this.#tablesFd = options.tablesFd;
     this.#onRestart = options.onRestart;
@@ -141,8 +156,8 @@ export class DataProcess {
 
   /**
    * Runs these tables from now on. The successor sets itself up while its predecessor still
-   * forwards; then the turn passes within milliseconds, and the kernel's queues hold what arrives
-   * in between.
+   * forwards; then the turn passes at the predecessor's word, and the kernel's queues hold what
+   * arrives in between.
    * @throws Error when no process could be started; the predecessor then goes on.
    */
   run(tables: Tables): Promise<void> {
@@ -165,15 +180,17 @@ export class DataProcess {
     }
     let successor: Child;
     try {
-      successor = await this.#startWarm(tables);
+      successor = await this.#start(tables, true);
     } catch (error) {
       // Without a predecessor nobody would forward for the links that are there.
       if (this.#child === undefined) this.#restartLater(error, 'it did not start');
       throw error;
     }
     this.#tables = tables;
-    await this.#stopChild();
-    this.#handOver(successor);
+    const predecessor = this.#child;
+    this.#handOver(successor, predecessor);
+    // The caller may close what the predecessor still holds, and open it again.
+    if (predecessor !== undefined) await this.#gone(predecessor);
   }
 
   /** Changes values of running links (MTU, DSCP) without a restart. */
@@ -195,6 +212,7 @@ export class DataProcess {
       alive: child !== undefined && this.#stillLooks < STUCK_AFTER_LOOKS,
       lastError: this.#lastError || workerError,
       confinementGaps: child?.process.pid === undefined ? [] : confinementGaps(child.process.pid),
+      priority: child?.priority.report() ?? { wanted: this.#priority, inForce: '', reason: '' },
     };
   }
 
@@ -208,29 +226,40 @@ export class DataProcess {
     this.#memory.close();
   }
 
-  /** Starts a process for `tables` and waits until it only lacks its turn. */
-  async #startWarm(tables: Tables): Promise<Child> {
+  /**
+   * Starts a process for `tables` and waits until it only lacks its turn.
+   * @param warm it warms up first; not where somebody waits for whoever comes
+   */
+  async #start(tables: Tables, warm: boolean): Promise<Child> {
     const numbered = renumber(tables);
     this.#layout.publish(numbered.tables);
     const epoch = ++this.#epoch;
     const program = join(distDirectory(), 'dataplane.js');
     const startedAtMs = performance.now();
-    const child = spawnUnprivileged(process.execPath, [...V8_FLAGS, program, String(epoch)], {
-      stdio: [
-        'ignore',
-        'ignore',
-        'inherit',
-        this.#memory.fd,
-        this.#wakeFd,
-        'pipe',
-        this.#tablesFd,
-        ...numbered.descriptors,
-      ],
-      // A Ctrl-C at the terminal is for control, which ends it in good order.
-      detached: true,
-      // Nothing of our environment concerns it; NODE_OPTIONS least of all.
-      env: GLIBC_MALLOC,
-    });
+    const child = spawnUnprivileged(
+      process.execPath,
+      [...V8_FLAGS, program, String(epoch), warm ? 'warm' : 'cold'],
+      {
+        stdio: [
+          'ignore',
+          'ignore',
+          'inherit',
+          this.#memory.fd,
+          this.#wakeFd,
+          'pipe',
+          this.#tablesFd,
+          ...numbered.descriptors,
+        ],
+        // A Ctrl-C at the terminal is for control, which ends it in good order.
+        detached: true,
+        // Nothing of our environment concerns it; NODE_OPTIONS least of all.
+        env: GLIBC_MALLOC,
+      },
+    );
+    const priority = new ProcessPriority(child.pid ?? 0, this.#priority);
+    // Where nobody forwards there is no hurry but ours; and once the child has sealed itself, only
+    // root may still raise it.
+    if (this.#child === undefined || process.geteuid?.() !== 0) priority.raise();
     const exited = new Promise<void>((resolve) => {
       child.once('exit', () => resolve());
       child.once('error', () => resolve());
@@ -248,9 +277,10 @@ export class DataProcess {
     });
     // The parent pipe breaks when the child dies; that is not news.
     // (There are none when no more descriptors could be had.)
-    const pipes: readonly (NodeJS.EventEmitter | null | undefined)[] = child.stdio ?? [];
-    pipes[5]?.on('error', () => {});
-    while (this.#layout.warmEpoch !== epoch) {
+    const pipes: readonly unknown[] = child.stdio ?? [];
+    const pipe = pipes[5] instanceof Writable ? pipes[5] : undefined;
+    pipe?.on('error', () => {});
+    while (this.#layout.turn.warmEpoch !== epoch) {
       if (ended || this.#closed || performance.now() - startedAtMs > START_TIMEOUT_MS) {
         child.kill('SIGKILL');
         throw new Error(
@@ -259,28 +289,46 @@ export class DataProcess {
       }
       await new Promise((resolve) => setTimeout(resolve, 2));
     }
-    return { process: child, epoch, startedAtMs, exited };
+    return { process: child, epoch, startedAtMs, exited, priority, ring: () => pipe?.write('!') };
   }
 
-  #handOver(child: Child): void {
+  /** Passes the turn: `child` begins when its predecessor, if there is one, says that it has stopped. */
+  #handOver(child: Child, predecessor: Child | undefined): void {
     this.#child = child;
     this.#lastBeat = this.#layout.workerStatus().heartbeat;
     this.#stillLooks = 0;
-    this.#layout.epoch = child.epoch;
+    child.priority.takeTurn();
+    this.#passTurn(child.epoch, predecessor);
+    child.ring();
     // It may have ended while its predecessor was stopped: a listener would come too late.
     void child.exited.then(() => this.#ended(child));
     this.#watch ??= setInterval(() => this.#lookAtHeart(), WATCH_INTERVAL_MS);
+  }
+
+  #passTurn(epoch: number, predecessor: Child | undefined): void {
+    const { turn } = this.#layout;
+    turn.pass(epoch, predecessor?.epoch ?? 0);
+    if (predecessor === undefined) return;
+    signalEventFd(this.#wakeFd);
+    // One that ends without a word will not say that it has stopped.
+    void predecessor.exited.then(() => {
+      if (turn.epoch === epoch) turn.pass(epoch, 0);
+    });
+  }
+
+  /** Waits until a process whose turn is over has ended. */
+  async #gone(child: Child): Promise<void> {
+    const timer = setTimeout(() => child.process.kill('SIGKILL'), STOP_TIMEOUT_MS);
+    await child.exited;
+    clearTimeout(timer);
   }
 
   async #stopChild(): Promise<void> {
     const child = this.#child;
     if (child === undefined) return;
     this.#child = undefined;
-    this.#layout.epoch = 0;
-    signalEventFd(this.#wakeFd);
-    const timer = setTimeout(() => child.process.kill('SIGKILL'), STOP_TIMEOUT_MS);
-    await child.exited;
-    clearTimeout(timer);
+    this.#passTurn(0, child);
+    await this.#gone(child);
   }
 
   #lookAtHeart(): void {
@@ -334,7 +382,7 @@ export class DataProcess {
     this.#restartTimer = undefined;
     if (this.#closed || this.#child !== undefined || this.#tables.links.length === 0) return;
     try {
-      this.#handOver(await this.#startWarm(this.#tables));
+      this.#handOver(await this.#start(this.#tables, false), undefined);
       this.#onRestart(reason);
     } catch (error) {
       this.#restartLater(error, reason);

@@ -3,6 +3,7 @@
  * @module
  */
 import type { Log } from '../log.ts';
+import type { Priority } from '../sys/priority.ts';
 import { DataPlane } from './data-plane.ts';
 import type { RunDirectory } from './run-directory.ts';
 import type { DataPlanePort } from './tunnel-set.ts';
@@ -11,9 +12,10 @@ import type { DataPlanePort } from './tunnel-set.ts';
 export function openDataPlane(options: {
   queues: number;
   busyPollUs: number;
+  priority: Priority;
   log: Log;
   run: RunDirectory;
 }): Promise<DataPlanePort> {
-  const { queues, busyPollUs, log, run } = options;
-  return DataPlane.open({ queues, busyPollUs, log, recordDirectory: run.data });
+  const { queues, busyPollUs, priority, log, run } = options;
+  return DataPlane.open({ queues, busyPollUs, priority, log, recordDirectory: run.data });
 }

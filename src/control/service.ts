@@ -10,6 +10,7 @@ import { requestFromJson } from '../config/request-json.ts';
 import { messageOf, usageError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { NetworkNamespace } from '../sys/netns.ts';
+import type { Priority } from '../sys/priority.ts';
 import { VERSION } from '../version.ts';
 import { type AdminServer, PlainAnswer, type Route, serveAdmin } from './admin.ts';
 import { gossipRoutes, gossipStatus } from './gossip/routes.ts';
@@ -44,6 +45,8 @@ export type DataOptions = {
   queues?: number;
   /** Microseconds a data process spins before it sleeps; 0 unless given. */
   busyPollUs?: number;
+  /** How they are scheduled; `auto` unless given. */
+  priority?: Priority;
 };
 
 export type ServiceOptions = DataOptions & {
@@ -66,6 +69,7 @@ export class Service {
   readonly #options: ServiceOptions;
   readonly #queues: number;
   readonly #busyPollUs: number;
+  readonly #priority: Priority;
   readonly #startedAtMs = performance.now();
   readonly #rates = new RateMeter();
   #sampling: NodeJS.Timeout | undefined;
@@ -83,11 +87,13 @@ export class Service {
     this.#options = options;
     this.#queues = options.queues ?? 1;
     this.#busyPollUs = options.busyPollUs ?? 0;
+    this.#priority = options.priority ?? 'auto';
     this.#host = openHost(run);
     this.tunnels = new TunnelSet(async () => {
       const plane = await openDataPlane({
         queues: this.#queues,
         busyPollUs: this.#busyPollUs,
+        priority: this.#priority,
         log,
         run,
       });
@@ -234,6 +240,7 @@ export class Service {
       mode: this.#options.mode,
       queues: this.#queues,
       busyPollUs: this.#busyPollUs,
+      priority: this.#priority,
       uptimeMs: Math.round(performance.now() - this.#startedAtMs),
       links: this.router.links.map((link) =>
         linkStatus(link, processes, this.#rates.of(link.spec.name), performance.now(), paths),

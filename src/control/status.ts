@@ -5,6 +5,7 @@
 import { formatUnderlay } from '../config/request.ts';
 import { formatIpv4, parseIpv4 } from '../net/ipv4.ts';
 import { contains, formatPrefix } from '../net/prefix.ts';
+import type { Priority } from '../sys/priority.ts';
 import { namesOf } from './bridge-ports.ts';
 import type { EntryTableStatus } from './entry-table.ts';
 import type { GossipStatus } from './gossip/views.ts';
@@ -62,6 +63,8 @@ export type RouterStatus = {
   /** Data processes, and how long each spins before it sleeps, µs. */
   queues: number;
   busyPollUs: number;
+  /** How they were asked to be scheduled; each process tells what is in force. */
+  priority: Priority;
   uptimeMs: number;
   links: LinkStatus[];
   processes: DataProcessStatus[];

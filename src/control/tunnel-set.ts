@@ -5,6 +5,7 @@
  */
 import type { EventEmitter } from 'node:events';
 import { codeOf, FanwayError } from '../errors.ts';
+import type { PriorityReport } from '../sys/priority.ts';
 import type { EntryTableStatus, Exception } from './entry-table.ts';
 import type { Tunnels } from './host.ts';
 import type { LinkSpec } from './link-spec.ts';
@@ -21,6 +22,7 @@ export type DataProcessStatus = {
   lastError: string;
   /** What its confinement lacks on this machine; empty = nothing. */
   confinementGaps: string[];
+  priority: PriorityReport;
 };
 
 /** What data-plane.ts provides. */

@@ -6,7 +6,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { addressOf } from '../sys/libc.ts';
+import { MADV_DONTNEED } from '../sys/constants.ts';
+import { addressOf, check, libc } from '../sys/libc.ts';
 import { distDirectory } from '../sys/paths.ts';
 
 const WASM_PAGE_BYTES = 65536;
@@ -94,6 +95,15 @@ export class Arena {
     if (offset + byteCount > this.bytes.length) throw new RangeError('the packet arena is full');
     this.#used = offset + byteCount;
     return offset;
+  }
+
+  /**
+   * Gives all memory back to the system and begins anew, zeroed: whoever had some must not use it any
+   * more. Start-up only.
+   */
+  clear(): void {
+    check('madvise', libc.madvise(this.base, this.bytes.length, MADV_DONTNEED));
+    this.#used = 0;
   }
 
   /** Stores the absolute address of arena byte `target` as a 64-bit pointer at `at`. */

@@ -42,8 +42,6 @@ import {
 } from '../wire/ipv4.ts';
 import { getUdpDestination, UDP_HEADER_BYTES } from '../wire/udp.ts';
 import {
-  getVirtioCsumOffset,
-  getVirtioCsumStart,
   getVirtioFlags,
   getVirtioGsoBytes,
   getVirtioGsoType,
@@ -61,6 +59,7 @@ import { l4HeaderBytes, Segmenter } from './segment.ts';
 import { SourcePorts } from './source-ports.ts';
 import type { TooBig } from './too-big.ts';
 import type { Trains } from './trains.ts';
+import { finishLeft } from './transport-sum.ts';
 
 /** Packets that one burst takes from a device before the other direction has its turn. */
 const BURST_PACKETS = 64;
@@ -86,6 +85,8 @@ const OUTSIDE_OVERLAY = egressIndex('drop.outside_overlay');
 const LOCAL_DESTINATION = egressIndex('drop.local_destination');
 const NESTED = egressIndex('drop.nested');
 const TOO_BIG = egressIndex('drop.too_big');
+const SEND_PAUSED = egressIndex('drop.send_paused');
+const STALE = egressIndex('drop.stale');
 const UNSUPPORTED_OFFLOAD = egressIndex('drop.unsupported_offload');
 const READ_ERRORS = eventIndex('device_read_errors');
 const SUPER_PACKETS_IN = eventIndex('super_packets_in');
@@ -105,6 +106,8 @@ export class Egress {
   #pathLink: DataLink | undefined;
   #pathPeer = 0;
   #pathMtu = 0;
+  /** Drops what it reads: it waited too long (stale.ts). */
+  sheds = false;
 
   constructor(
     arena: Arena,
@@ -194,6 +197,7 @@ export class Egress {
     }
     counters[RECEIVED] = (counters[RECEIVED] as number) + segments;
     counters[RECEIVED_BYTES] = (counters[RECEIVED_BYTES] as number) + byteCount;
+    if (this.sheds) return this.#drop(link, STALE, segments);
 
     if (link.innerHeaderBytes !== 0) {
       if (byteCount < ETHERNET_HEADER_BYTES) return this.#drop(link, RUNT, segments);
@@ -288,9 +292,10 @@ export class Egress {
       const port = this.#sourcePorts.choose(flowHash(view, l3), count, isBulk, this.#nowMs);
       socket = sockets[1 + port] as number;
     }
+    if (this.#trains.isPaused(socket, this.#nowMs)) return this.#drop(link, SEND_PAUSED, segments);
     const tos = encapsulateTos(link.dscpMode, getIpv4Tos(view, l3));
     // The shim takes the virtio-net header's place, so what that says is used first.
-    if (needsChecksum && l4Bytes === 0 && !this.#finishChecksum(frame, l3 + totalBytes)) {
+    if (needsChecksum && l4Bytes === 0 && !finishLeft(this.#arena, frame, l3 + totalBytes)) {
       return this.#drop(link, MALFORMED, segments);
     }
     const start = frame - link.shimBytes;
@@ -316,21 +321,6 @@ export class Egress {
       const byteCount = count * segmenter.prefixBytes + runBytes;
       trains.commitRun(count, byteCount, byteCount < count * datagramBytes);
     }
-  }
-
-  /**
-   * Finishes a checksum that the stack left to the device (virtio NEEDS_CSUM): the field holds the
-   * pseudo header's sum, the rest from csum_start to `end` is ours to add. False when out of bounds.
-   */
-  #finishChecksum(frame: number, end: number): boolean {
-    const { view, kernel } = this.#arena;
-    const from = frame + getVirtioCsumStart(view, frame - VIRTIO_NET_BYTES);
-    const field = from + getVirtioCsumOffset(view, frame - VIRTIO_NET_BYTES);
-    if (field + 2 > end) return false;
-    const complement = ~kernel.sum(from, end - from, 0) & 0xffff;
-    // Zero would say "no checksum" to UDP; for TCP both zeros are the same number (RFC 1624).
-    view.setUint16(field, complement === 0 ? 0xffff : complement);
-    return true;
   }
 
   /** Sends what {@link packet} appended. */

@@ -77,6 +77,7 @@ const FOREIGN_DESTINATION = ingressIndex('drop.foreign_destination');
 const NESTED = ingressIndex('drop.nested');
 const TOO_BIG = ingressIndex('drop.too_big');
 const ECN_NOT_CAPABLE = ingressIndex('drop.ecn_not_capable');
+const STALE = ingressIndex('drop.stale');
 const TRAINS_RECEIVED = eventIndex('trains_received');
 
 export class Ingress {
@@ -89,6 +90,8 @@ export class Ingress {
   #ecnCell = 0;
   /** Time of the batch in hand, ms on the loop's clock. */
   nowMs = 0;
+  /** Drops what it is given: it waited too long (stale.ts). */
+  sheds = false;
 
   constructor(
     arena: Arena,
@@ -233,7 +236,7 @@ export class Ingress {
       link = this.#linkByDestination(endpoint, at, end) ?? first;
     }
     this.#received(link, length);
-    const outsider = this.#outsider(link, source, -1);
+    const outsider = this.#outsider(link, source, this.sheds ? STALE : -1);
     if (outsider >= 0) return this.#drop(link, outsider);
     this.#inner(link, at, end - at, source, outerTos);
   }

@@ -6,15 +6,16 @@
  */
 import { IDLE_BEAT_MS, type Layout, type Tables } from '../shm/layout.ts';
 import { WorkerState } from '../shm/worker.ts';
-import { POLLERR, POLLHUP, POLLIN, POLLNVAL } from '../sys/constants.ts';
+import { AF_INET, POLLERR, POLLHUP, POLLIN, POLLNVAL } from '../sys/constants.ts';
 import { libc } from '../sys/libc.ts';
+import { isRealtime } from '../sys/priority.ts';
 import { RouteMtu } from '../sys/route-mtu.ts';
 import { eventIndex } from '../table/counters.ts';
 import { PathRows } from '../table/paths.ts';
 import { PeerReader } from '../table/peers.ts';
 import { PrefixReader } from '../table/prefixes.ts';
 import type { TableSegment } from '../table/segment.ts';
-import { Arena } from './arena.ts';
+import type { Arena } from './arena.ts';
 import { Coalescer } from './coalesce.ts';
 import { DeviceWriter } from './device-writer.ts';
 import { Egress } from './egress.ts';
@@ -22,19 +23,20 @@ import { ErrorQueue } from './errors.ts';
 import { Ingress } from './ingress.ts';
 import { Linger, Way } from './linger.ts';
 import { DataLink, Endpoint } from './link.ts';
+import { Moderation } from './moderation.ts';
 import { Neighbours } from './neighbours.ts';
-import { PathMtu } from './path-mtu.ts';
+import { PathMtu, type RouteOracle } from './path-mtu.ts';
 import { PeerTable } from './peers.ts';
 import { Receiver } from './receive.ts';
 import { SenderWatch } from './sender-watch.ts';
+import { isStale, MONOTONIC_OFFSET_MS, shedStale } from './stale.ts';
 import { TooBig } from './too-big.ts';
 import { Trains } from './trains.ts';
+import { awaitTurn } from './turn.ts';
 
 /** Everything the arena holds fits: receive and read slots 4 MB each, headers and iovecs 3 MB. */
-const ARENA_BYTES = 16 << 20;
+export const ARENA_BYTES = 16 << 20;
 const POLLFD_BYTES = 8;
-/** How often a successor looks whether its turn has come, ms. */
-const TURN_POLL_MS = 2;
 /** Consecutive failing calls after which a descriptor is left alone for {@link REST_MS}. */
 const FAILURES_MAX = 16;
 /** A deleted device fails for ever, and poll never waits for it: ask it ten times a second. */
@@ -52,9 +54,18 @@ const UNREADABLE = eventIndex('tables_unreadable');
 /** What a descriptor in the poll set is for. */
 const Role = { Wake: 0, Parent: 1, Device: 2, Receive: 3, Errors: 4 } as const;
 
+/** What a loop supposes beyond its descriptors: a warm-up has another world than a host. */
+export type Outside = {
+  /** Family of the addresses that are sent to. */
+  family: number;
+  /** Who knows the ways from these local addresses. */
+  routes: (locals: readonly number[]) => RouteOracle;
+};
+const HOST: Outside = { family: AF_INET, routes: (locals) => new RouteMtu(locals) };
+
 export class Loop {
   readonly #layout: Layout;
-  readonly #arena = new Arena(ARENA_BYTES);
+  readonly #arena: Arena;
   readonly #links: DataLink[] = [];
   readonly #endpoints: Endpoint[] = [];
   readonly #rows: PathRows;
@@ -68,8 +79,13 @@ export class Loop {
   readonly #owners: number[] = [];
   readonly #descriptors: number[] = [];
   readonly #scratch: number;
-  /** Packets and trains that the round in hand has moved, and which way the last one went. */
-  #moved = 0;
+  readonly #moderation = new Moderation(isRealtime);
+  readonly #ingress: Ingress;
+  /** Arena offset of a `struct timespec`: how long a nap takes. */
+  readonly #napTime: number;
+  /** Packets and trains that the round in hand has moved each way, and which way the last one went. */
+  #movedOut = 0;
+  #movedIn = 0;
   #way: number = Way.Out;
   #generation = -1;
   /** How many forgotten MACs control had told when we looked last. */
@@ -80,15 +96,25 @@ export class Loop {
   #restingSinceMs = 0;
 
   /**
+   * @param arena nothing but this loop uses it
    * @param wakeFd eventfd by which control asks us to look at shared memory again
    * @param parentFd a pipe whose other end control holds: it hangs up when control dies
-   * @throws Error when a segment was written by another build
+   * @param outside what lies beyond the descriptors
+   * @throws Error when the segment was written by another build
    */
-  constructor(layout: Layout, segment: TableSegment, wakeFd: number, parentFd: number) {
+  constructor(
+    arena: Arena,
+    layout: Layout,
+    segment: TableSegment,
+    wakeFd: number,
+    parentFd: number,
+    outside: Outside = HOST,
+  ) {
     if (!layout.isCompatible() || !segment.isCompatible()) {
       throw new Error('the shared segments are of another version');
     }
     const tables = { prefixes: new PrefixReader(segment), peers: new PeerReader(segment) };
+    this.#arena = arena;
     this.#layout = layout;
     const config = this.#readConfig();
     for (const record of config.endpoints) this.#endpoints.push(new Endpoint(record));
@@ -107,18 +133,14 @@ export class Loop {
     const coalescer = new Coalescer(this.#arena, new DeviceWriter(this.#arena, layout));
     this.#rows = new PathRows(layout.paths());
     const peers = new PeerTable(this.#rows);
-    const paths = new PathMtu(
-      peers,
-      new RouteMtu(config.endpoints.map(({ localAddress }) => localAddress)),
-    );
+    const locals = config.endpoints.map(({ localAddress }) => localAddress);
+    const paths = new PathMtu(peers, outside.routes(locals));
     this.#errors = new ErrorQueue(this.#arena, peers);
-    const trains = new Trains(this.#arena, layout, paths, this.#errors);
+    const trains = new Trains(this.#arena, layout, paths, this.#errors, outside.family);
     this.#egress = new Egress(this.#arena, this.#layout, trains, paths, tooBig, neighbours);
-    this.#receiver = new Receiver(
-      this.#arena,
-      layout,
-      new Ingress(this.#arena, coalescer, this.#links, neighbours),
-    );
+    this.#ingress = new Ingress(this.#arena, coalescer, this.#links, neighbours);
+    this.#receiver = new Receiver(this.#arena, layout, this.#ingress);
+    this.#napTime = this.#arena.allocate(16);
     this.#scratch = this.#arena.allocate(8);
 
     this.#watch(Role.Wake, 0, wakeFd);
@@ -168,41 +190,82 @@ export class Loop {
    */
   run(epoch: number): void {
     const layout = this.#layout;
-    layout.warmEpoch = epoch;
-    while (layout.epoch !== epoch) {
-      // Only a successor waits here, a few milliseconds; without control nobody would ever call.
-      if (libc.poll(this.#arena.base + this.#pollfds + POLLFD_BYTES, 1, TURN_POLL_MS) > 0) return;
-    }
-    const { view, base } = this.#arena;
-    const count = this.#descriptors.length;
-    const pollAddress = base + this.#pollfds;
+    const { turn } = layout;
+    turn.warmEpoch = epoch;
+    const parent = this.#pollfds + POLLFD_BYTES;
+    if (!awaitTurn(this.#arena, turn, epoch, parent)) return;
     // What the predecessor knew went with it.
     this.#rows.clear();
+    if (isStale(layout)) {
+      shedStale(this.#egress, this.#links, this.#ingress, this.#receiver, this.#endpoints);
+    }
     layout.setWorkerState(WorkerState.Ready);
     let active = false;
-    while (layout.epoch === epoch) {
-      layout.beat();
-      const ready = this.#wait(pollAddress, count, active);
+    let nowMs = performance.now();
+    while (turn.epoch === epoch) {
+      layout.beat(nowMs + MONOTONIC_OFFSET_MS);
+      const ready = this.#wait(active);
       // Not the time of day: somebody may set that back, and limits and lifetimes with it.
-      const nowMs = performance.now();
+      nowMs = performance.now();
       active = ready > 0;
       if (this.#orphanedAtMs !== 0 && nowMs - this.#orphanedAtMs > ORPHAN_LIFETIME_MS) break;
       if (this.#resting.length > 0) this.#resume(nowMs);
-      if (ready <= 0) continue;
-      this.#count(ROUNDS);
-      this.#moved = 0;
-      for (let i = 0; i < count; i++) {
-        const revents = view.getUint16(this.#pollfds + i * POLLFD_BYTES + 6, true);
-        if (revents !== 0) this.#serve(i, revents, nowMs);
-      }
-      this.#linger.note(this.#moved, this.#way);
+      if (ready > 0) this.#round(nowMs);
     }
     layout.setWorkerState(WorkerState.Stopped);
+    turn.stopped(epoch);
+  }
+
+  /**
+   * One round over what is ready now, without waiting: how a loop is run that nobody counts on yet.
+   * Returns what moved, packets and trains.
+   */
+  tryRound(): number {
+    if (libc.poll(this.#arena.base + this.#pollfds, this.#descriptors.length, 0) <= 0) return 0;
+    this.#serveReady(performance.now());
+    return this.#movedOut + this.#movedIn;
+  }
+
+  /**
+   * Takes a received train of `segmentBytes` pieces, `length` bytes at `offset` from `source`, as the
+   * first endpoint would have brought it: the sockets of a warm-up bring none.
+   */
+  takeTrain(offset: number, length: number, source: number, segmentBytes: number): void {
+    const [endpoint] = this.#endpoints;
+    if (endpoint === undefined) return;
+    this.#ingress.message(endpoint, offset, length, source, 0, segmentBytes, false);
+    this.#ingress.flush();
+  }
+
+  /** Gives back what the loop opened itself. It cannot be used any more. */
+  close(): void {
+    libc.close(this.#senders.descriptor);
+  }
+
+  /** Serves what {@link #wait} found ready, and sleeps for a moment where packets stream. */
+  #round(nowMs: number): void {
+    this.#serveReady(nowMs);
+    this.#linger.note(this.#movedOut + this.#movedIn, this.#way);
+    const napUs = this.#moderation.note(this.#movedOut, this.#movedIn, nowMs);
+    if (napUs > 0) this.#nap(napUs);
+  }
+
+  #serveReady(nowMs: number): void {
+    const { view } = this.#arena;
+    this.#count(ROUNDS);
+    this.#movedOut = 0;
+    this.#movedIn = 0;
+    for (let i = 0; i < this.#descriptors.length; i++) {
+      const revents = view.getUint16(this.#pollfds + i * POLLFD_BYTES + 6, true);
+      if (revents !== 0) this.#serve(i, revents, nowMs);
+    }
   }
 
   /** Sleeps until something is ready; after activity it waits awake first, if told to or if it pays. */
-  #wait(pollAddress: number, count: number, active: boolean): number {
+  #wait(active: boolean): number {
     const { busyPollUs } = this.#layout;
+    const pollAddress = this.#arena.base + this.#pollfds;
+    const count = this.#descriptors.length;
     if (busyPollUs > 0 && active) {
       const until = performance.now() + busyPollUs / 1000;
       do {
@@ -213,7 +276,10 @@ export class Loop {
       const ready = this.#linger.wait();
       if (ready !== 0) return ready;
     }
-    return libc.poll(pollAddress, count, this.#resting.length > 0 ? REST_MS : IDLE_BEAT_MS);
+    const beganMs = performance.now();
+    const ready = libc.poll(pollAddress, count, this.#resting.length > 0 ? REST_MS : IDLE_BEAT_MS);
+    this.#moderation.waited(beganMs, performance.now());
+    return ready;
   }
 
   #serve(index: number, revents: number, nowMs: number): void {
@@ -247,6 +313,9 @@ export class Loop {
           // Control died: keep forwarding by the last good table until the next one takes over.
           this.#orphanedAtMs = nowMs;
           this.#ignore(index);
+        } else {
+          // The ring that our turn had come, which we saw without it.
+          libc.read(this.#descriptors[index] as number, this.#arena.base + this.#scratch, 8);
         }
         break;
       default:
@@ -256,8 +325,15 @@ export class Loop {
 
   #noteMoved(packets: number, way: number): void {
     if (packets === 0) return;
-    this.#moved += packets;
+    if (way === Way.Out) this.#movedOut += packets;
+    else this.#movedIn += packets;
     this.#way = way;
+  }
+
+  #nap(us: number): void {
+    this.#arena.view.setUint32(this.#napTime + 8, us * 1000, true);
+    libc.nanosleep(this.#arena.base + this.#napTime, 0);
+    this.#moderation.waited(0, performance.now());
   }
 
   /** Takes a descriptor out of the poll set (a negative one is skipped by poll). */

@@ -1,18 +1,22 @@
 /**
  * The data process. Control starts it with descriptors 3 (its own segment), 4 (wake-up eventfd),
  * 5 (parent pipe), 6 (the tables of all), and the devices and sockets that its segment names; it opens
- * nothing itself, holds no capability, is left with the system calls of its loop, and reads no
- * configuration but the two segments. Its only argument is its epoch.
+ * nothing of the host's, holds no capability, is left with the system calls of its loop, and reads no
+ * configuration but the two segments. Its arguments are its epoch, and `warm` where it has the time to
+ * warm up first.
  * @module
  */
 import { writeSync } from 'node:fs';
 import { LAYOUT_BYTES, Layout } from '../shm/layout.ts';
-import { sealProcess } from '../sys/capabilities.ts';
+import { sealProcess, sharpenTimers } from '../sys/capabilities.ts';
 import { libc } from '../sys/libc.ts';
 import { SharedMemory } from '../sys/memory.ts';
+import { limitRealtime } from '../sys/priority.ts';
 import { confineProcess } from '../sys/seccomp.ts';
 import { TABLES_BYTES, TableSegment } from '../table/segment.ts';
-import { Loop } from './loop.ts';
+import { Arena } from './arena.ts';
+import { ARENA_BYTES, Loop } from './loop.ts';
+import { warmUp } from './warm-up.ts';
 
 const SEGMENT_FD = 3;
 const WAKE_FD = 4;
@@ -20,10 +24,15 @@ const PARENT_FD = 5;
 const TABLES_FD = 6;
 
 sealProcess();
+sharpenTimers();
+limitRealtime();
 const memory = SharedMemory.open(SEGMENT_FD, LAYOUT_BYTES);
 const tables = SharedMemory.openReadOnly(TABLES_FD, TABLES_BYTES);
-const segment = new TableSegment(tables.buffer);
-const loop = new Loop(new Layout(memory.buffer), segment, WAKE_FD, PARENT_FD);
+const layout = new Layout(memory.buffer);
+const arena = new Arena(ARENA_BYTES);
+const encap = process.argv[3] === 'warm' ? layout.read()?.links[0]?.encap : undefined;
+if (encap !== undefined) warmUp(arena, encap);
+const loop = new Loop(arena, layout, new TableSegment(tables.buffer), WAKE_FD, PARENT_FD);
 // Everything is open and loaded: from here on packets of strangers are read, and nothing but the
 // loop's own calls is left. Whether it is in force the kernel itself says (see `fanway status`).
 confineProcess();

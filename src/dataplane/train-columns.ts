@@ -3,14 +3,7 @@
  * the arena memory of each train's iovecs, destination and control messages.
  * @module
  */
-import {
-  AF_INET,
-  IP_TOS,
-  IPPROTO_IP,
-  SOL_UDP,
-  UDP_SEGMENT,
-  UDP_SEGMENTS_MAX,
-} from '../sys/constants.ts';
+import { IP_TOS, IPPROTO_IP, SOL_UDP, UDP_SEGMENT, UDP_SEGMENTS_MAX } from '../sys/constants.ts';
 import { type Arena, CMSG_HEADER_BYTES, IOVEC_BYTES } from './arena.ts';
 import type { DataLink } from './link.ts';
 
@@ -49,14 +42,15 @@ export class TrainColumns {
   readonly names: number;
   readonly controls: number;
 
-  constructor(arena: Arena) {
+  /** @param family of the destinations' addresses */
+  constructor(arena: Arena, family: number) {
     this.iovecs = arena.allocate(TRAINS_MAX * IOVECS_PER_TRAIN * IOVEC_BYTES);
     this.names = arena.allocate(TRAINS_MAX * NAME_BYTES);
     this.controls = arena.allocate(TRAINS_MAX * CONTROL_BYTES);
     const { view } = arena;
     for (let train = 0; train < TRAINS_MAX; train++) {
       // Everything but the values stays the same for ever: write it once.
-      view.setUint16(this.names + train * NAME_BYTES, AF_INET, true);
+      view.setUint16(this.names + train * NAME_BYTES, family, true);
       const segment = this.controls + train * CONTROL_BYTES;
       view.setUint32(segment, CMSG_HEADER_BYTES + 2, true);
       view.setInt32(segment + 8, SOL_UDP, true);

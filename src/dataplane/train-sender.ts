@@ -1,7 +1,7 @@
 /**
  * Sending trains: all of one socket's in one `sendmmsg`, each as one message where the socket
  * segments for us, else a message for each datagram. Errors end in a named drop counter or in one
- * repetition; nothing waits here for longer than a moment, and nothing is kept.
+ * repetition; nothing waits here, and nothing is kept.
  * @module
  */
 import type { Layout } from '../shm/layout.ts';
@@ -21,12 +21,12 @@ import {
   ENOBUFS,
   ENOMEM,
   EPERM,
-  POLLOUT,
 } from '../sys/constants.ts';
 import { errno, libc } from '../sys/libc.ts';
 import { egressIndex, eventIndex } from '../table/counters.ts';
 import { type Arena, IOVEC_BYTES, MMSGHDR_BYTES, MSGHDR } from './arena.ts';
 import type { ErrorQueue } from './errors.ts';
+import type { FullSockets } from './full-sockets.ts';
 import type { DataLink } from './link.ts';
 import type { PathMtu } from './path-mtu.ts';
 import {
@@ -44,8 +44,6 @@ const MESSAGES_MAX = 1024;
 const RETRIES_MAX = 3;
 /** The same while ICMP errors keep coming: forged ones shall not cost us a packet. */
 const STORM_RETRIES_MAX = 64;
-/** How long one full socket may hold up the loop before its datagrams are dropped, ms. */
-const FULL_WAIT_MS = 1;
 
 const DELIVERED = egressIndex('delivered');
 const DELIVERED_BYTES = egressIndex('deliveredBytes');
@@ -58,6 +56,7 @@ const TRAINS_SENT = eventIndex('trains_sent');
 const SEND_ERRORS = eventIndex('send_errors');
 const SEGMENT_FALLBACKS = eventIndex('segment_fallbacks');
 const PMTU_LOWERED = eventIndex('pmtu_lowered');
+const SEND_PAUSES = eventIndex('send_pauses');
 
 function add(column: Float64Array, index: number, amount: number): void {
   column[index] = (column[index] as number) + amount;
@@ -93,7 +92,7 @@ export class TrainSender {
   readonly #paths: PathMtu;
   readonly #columns: TrainColumns;
   readonly #messages: number;
-  readonly #pollfd: number;
+  readonly #full: FullSockets;
   readonly #messageTrain = new Int16Array(MESSAGES_MAX);
   readonly #messageSegments = new Int16Array(MESSAGES_MAX);
   /** Train and segment at which the next batch of messages begins. */
@@ -106,6 +105,7 @@ export class TrainSender {
     errors: ErrorQueue,
     paths: PathMtu,
     columns: TrainColumns,
+    full: FullSockets,
   ) {
     this.#arena = arena;
     this.#layout = layout;
@@ -113,7 +113,7 @@ export class TrainSender {
     this.#paths = paths;
     this.#columns = columns;
     this.#messages = arena.allocate(MESSAGES_MAX * MMSGHDR_BYTES);
-    this.#pollfd = arena.allocate(8);
+    this.#full = full;
   }
 
   /** Sends all trains of one socket, in order, beginning with train `from`. */
@@ -189,7 +189,6 @@ export class TrainSender {
     let sent = 0;
     let retriedAt = -1;
     let retries = 0;
-    let waited = false;
     while (sent < messages) {
       const accepted = libc.sendmmsg(socket, base + sent * MMSGHDR_BYTES, messages - sent, 0);
       if (accepted > 0) {
@@ -207,11 +206,11 @@ export class TrainSender {
       const train = this.#messageTrain[sent] as number;
       const link = this.#columns.link[train] as DataLink;
       add(link.counters, SEND_ERRORS, 1);
-      if ((error === EAGAIN || error === ENOBUFS || error === ENOMEM) && !waited) {
-        // Once per flush: give the device a moment, then let the packets go rather than the loop.
-        waited = true;
-        this.#waitWritable(socket);
-        continue;
+      if (error === EAGAIN) {
+        // The buffer has no room for anything, and waiting here would hold up the other direction.
+        if (this.#full.pause(socket, nowMs)) add(link.counters, SEND_PAUSES, 1);
+        for (; sent < messages; sent++) this.#countFull(sent);
+        return;
       }
       const segments = this.#messageSegments[sent] as number;
       if ((error === EIO || error === EINVAL) && segments > 1) {
@@ -223,10 +222,11 @@ export class TrainSender {
         return;
       }
       if (retriedAt !== sent) retries = 0;
+      // A queue that refused this datagram (ENOBUFS) has chosen by its own rule: the next may pass.
       if (
         retries < (sawIcmp ? STORM_RETRIES_MAX : RETRIES_MAX) &&
-        error !== EAGAIN &&
-        error !== ENOBUFS
+        error !== ENOBUFS &&
+        error !== ENOMEM
       ) {
         // The error may be an old ICMP message's, reported on this send: the same send again tells.
         retriedAt = sent;
@@ -271,10 +271,9 @@ export class TrainSender {
     this.#columns.asOne[train] = 1;
   }
 
-  #waitWritable(socket: number): void {
-    const { view } = this.#arena;
-    view.setInt32(this.#pollfd, socket, true);
-    view.setUint32(this.#pollfd + 4, POLLOUT, true);
-    libc.poll(this.#arena.base + this.#pollfd, 1, FULL_WAIT_MS);
+  #countFull(message: number): void {
+    const train = this.#messageTrain[message] as number;
+    const { counters } = this.#columns.link[train] as DataLink;
+    add(counters, SEND_FULL, this.#messageSegments[message] as number);
   }
 }

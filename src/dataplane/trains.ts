@@ -10,9 +10,10 @@
  */
 
 import type { Layout } from '../shm/layout.ts';
-import { UDP_PAYLOAD_BYTES_MAX, UDP_SEGMENTS_MAX } from '../sys/constants.ts';
+import { AF_INET, UDP_PAYLOAD_BYTES_MAX, UDP_SEGMENTS_MAX } from '../sys/constants.ts';
 import { type Arena, CMSG_HEADER_BYTES, IOVEC_BYTES } from './arena.ts';
 import type { ErrorQueue } from './errors.ts';
+import { FullSockets } from './full-sockets.ts';
 import type { DataLink } from './link.ts';
 import type { PathMtu } from './path-mtu.ts';
 import { SCRATCH_BYTES } from './segment.ts';
@@ -36,6 +37,7 @@ export class Trains {
   readonly #sender: TrainSender;
   readonly #bySlot = new Int16Array(KEY_SLOTS).fill(-1);
   readonly #scratch: number;
+  readonly #full = new FullSockets();
   #scratchUsed = 0;
   #runTrain = 0;
   /** Where the iovecs of a reserved run begin. */
@@ -43,12 +45,17 @@ export class Trains {
   /** Bytes waiting in all open trains. */
   pendingBytes = 0;
 
-  constructor(arena: Arena, layout: Layout, paths: PathMtu, errors: ErrorQueue) {
+  constructor(arena: Arena, layout: Layout, paths: PathMtu, errors: ErrorQueue, family = AF_INET) {
     this.#arena = arena;
     this.#paths = paths;
-    this.#columns = new TrainColumns(arena);
-    this.#sender = new TrainSender(arena, layout, errors, paths, this.#columns);
+    this.#columns = new TrainColumns(arena, family);
+    this.#sender = new TrainSender(arena, layout, errors, paths, this.#columns, this.#full);
     this.#scratch = arena.allocate(SCRATCH_COUNT * SCRATCH_BYTES);
+  }
+
+  /** Whether a socket was full a moment ago: what is for it is to be dropped, not appended. */
+  isPaused(socket: number, nowMs: number): boolean {
+    return this.#full.isPaused(socket, nowMs);
   }
 
   /** Makes room for `segments` more datagrams and as many scratch headers, sending if need be. */

@@ -13,6 +13,7 @@ import {
 } from '../wire/ipv4.ts';
 import { TCP_CHECKSUM_OFFSET } from '../wire/tcp.ts';
 import { UDP_CHECKSUM_OFFSET, UDP_LENGTH_OFFSET } from '../wire/udp.ts';
+import { getVirtioCsumOffset, getVirtioCsumStart, VIRTIO_NET_BYTES } from '../wire/virtio-net.ts';
 import type { Arena } from './arena.ts';
 
 /** How a transport checksum turned out. */
@@ -67,6 +68,22 @@ export function verifyTransport(
 export function finishTransport(arena: Arena, l4: number, end: number, protocol: number): void {
   const complement = ~arena.kernel.sum(l4, end - l4, 0) & 0xffff;
   arena.view.setUint16(l4 + checksumOffset(protocol), complement === 0 ? 0xffff : complement);
+}
+
+/**
+ * Finishes a checksum that the stack left to the device (virtio NEEDS_CSUM) in the frame at `frame`, its
+ * virtio-net header right before it: the field holds the pseudo header's sum, the rest from csum_start
+ * to `end` is ours to add. False when out of bounds.
+ */
+export function finishLeft(arena: Arena, frame: number, end: number): boolean {
+  const { view, kernel } = arena;
+  const from = frame + getVirtioCsumStart(view, frame - VIRTIO_NET_BYTES);
+  const field = from + getVirtioCsumOffset(view, frame - VIRTIO_NET_BYTES);
+  if (field + 2 > end) return false;
+  const complement = ~kernel.sum(from, end - from, 0) & 0xffff;
+  // Zero would say "no checksum" to UDP; for TCP both zeros are the same number (RFC 1624).
+  view.setUint16(field, complement === 0 ? 0xffff : complement);
+  return true;
 }
 
 /**

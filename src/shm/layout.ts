@@ -16,8 +16,10 @@
  * Words are little endian (every machine that Node supports here is).
  * @module
  */
+
 import { MAC_RING_BYTES, MacRing } from './mac-ring.ts';
 import { PATH_ROWS_BYTES } from './path-rows.ts';
+import { Turn } from './turn.ts';
 import type { WorkerStatus } from './worker.ts';
 
 export const LAYOUT_MAGIC = 0x66616e77; // 'fanw'
@@ -49,7 +51,6 @@ const VERSION = 4;
 const GENERATION = 8;
 const LINK_COUNT = 12;
 const ENDPOINT_COUNT = 16;
-const EPOCH = 20;
 const BUSY_POLL_US = 24;
 const QUEUES = 28;
 // Written by the data process only.
@@ -58,7 +59,7 @@ const WORKER_ERRNO = 68;
 const WORKER_ERROR_SITE = 72;
 const WORKER_HEARTBEAT = 80;
 const WORKER_ERROR_COUNT = 88;
-const WORKER_WARM_EPOCH = 96;
+const WORKER_BEAT_AT_MS = 104;
 
 export const EndpointKind = { Udp: 1, Ipip: 2 } as const;
 export const LinkEncap = { Vxlan: 1, Ipip: 2, Fou: 3 } as const;
@@ -136,6 +137,8 @@ export class Layout {
   readonly #view: DataView;
   readonly #words: Int32Array;
   readonly #buffer: ArrayBuffer;
+  /** Whose turn it is to move packets. */
+  readonly turn: Turn;
   /** Data tells: MACs of our own ports that somebody claims from outside. */
   readonly claims: MacRing;
   /** Control tells: MACs that are not at our own ports any more. */
@@ -147,6 +150,7 @@ export class Layout {
     this.forgotten = new MacRing(buffer, CLAIMS_OFFSET + MAC_RING_BYTES);
     this.#view = new DataView(buffer);
     this.#words = new Int32Array(buffer, 0, HEADER_BYTES / 4);
+    this.turn = new Turn(this.#words);
   }
 
   /** Control: stamps a fresh segment. */
@@ -282,30 +286,6 @@ export class Layout {
     return new DataView(this.#buffer, PATHS_OFFSET, PATH_ROWS_BYTES);
   }
 
-  /**
-   * Which data process may move packets: each is started with an epoch of its own, waits until this
-   * word holds it and ends when it no longer does. 0 = none. So a successor can be ready before its
-   * predecessor stops, and never do two of them write the counters.
-   */
-  get epoch(): number {
-    return Atomics.load(this.#words, EPOCH / 4);
-  }
-
-  /** Control: passes the turn. Ring the eventfd afterwards, the old process may be asleep. */
-  set epoch(value: number) {
-    Atomics.store(this.#words, EPOCH / 4, value);
-  }
-
-  /** The newest data process that has set itself up and waits for its turn. */
-  get warmEpoch(): number {
-    return Atomics.load(this.#words, WORKER_WARM_EPOCH / 4);
-  }
-
-  /** Data: ready to take over. */
-  set warmEpoch(value: number) {
-    Atomics.store(this.#words, WORKER_WARM_EPOCH / 4, value);
-  }
-
   /** Microseconds to spin on an idle poll before sleeping; 0 = never spin. */
   get busyPollUs(): number {
     return this.#view.getUint32(BUSY_POLL_US, true);
@@ -329,13 +309,16 @@ export class Layout {
     this.#view.setUint32(WORKER_STATE, state, true);
   }
 
-  /** Data: one more round of the loop. */
-  beat(): void {
-    this.#view.setFloat64(
-      WORKER_HEARTBEAT,
-      this.#view.getFloat64(WORKER_HEARTBEAT, true) + 1,
-      true,
-    );
+  /** Data: one more round of the loop. `nowMs` is the kernel's monotonic clock, all processes' own. */
+  beat(nowMs: number): void {
+    const view = this.#view;
+    view.setFloat64(WORKER_HEARTBEAT, view.getFloat64(WORKER_HEARTBEAT, true) + 1, true);
+    view.setFloat64(WORKER_BEAT_AT_MS, nowMs, true);
+  }
+
+  /** When a data process last began a round, monotonic ms; 0 = none ever did. */
+  get beatAtMs(): number {
+    return this.#view.getFloat64(WORKER_BEAT_AT_MS, true);
   }
 
   /** Data: keeps the last failed call for `status`. */

@@ -10,10 +10,12 @@ export const O_RDWR = 2;
 export const O_CLOEXEC = 0x80000;
 export const O_NONBLOCK = 0x800;
 export const F_SETFL = 4;
+export const F_DUPFD_CLOEXEC = 1030;
 export const MFD_CLOEXEC = 1;
 export const PROT_READ = 1;
 export const PROT_READ_WRITE = 3;
 export const MAP_SHARED = 1;
+export const MADV_DONTNEED = 4;
 export const EFD_NONBLOCK_CLOEXEC = O_NONBLOCK | O_CLOEXEC;
 
 // errno values the data path decides by
@@ -36,11 +38,13 @@ export const EHOSTDOWN = 112;
 export const EHOSTUNREACH = 113;
 
 // socket.h
+export const AF_UNIX = 1;
 export const AF_INET = 2;
 export const AF_INET6 = 10;
 export const SOCK_STREAM = 1;
 export const SOCK_DGRAM = 2;
 export const SOCK_RAW = 3;
+export const SOCK_SEQPACKET = 5;
 export const SOCK_CLOEXEC = O_CLOEXEC;
 export const SOCK_NONBLOCK = O_NONBLOCK;
 export const SOL_SOCKET = 1;

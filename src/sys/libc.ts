@@ -37,10 +37,23 @@ export const libc = {
   epoll_wait: declare<[Fd, Pointer, number, number], number>(
     'int epoll_wait(int epfd, uintptr_t events, int max, int timeoutMs)',
   ),
+  setpriority: declare<[number, number, number], number>(
+    'int setpriority(int which, uint who, int nice)',
+  ),
+  sched_setscheduler: declare<[number, number, Pointer], number>(
+    'int sched_setscheduler(int pid, int policy, uintptr_t param)',
+  ),
+  sched_getscheduler: declare<[number], number>('int sched_getscheduler(int pid)'),
+  prlimit: declare<[number, number, Pointer, Pointer], number>(
+    'int prlimit(int pid, int resource, uintptr_t newLimit, uintptr_t oldLimit)',
+  ),
   sched_yield: declare<[], number>('int sched_yield()'),
   ioctl: declare<[Fd, number, Pointer], number>('int ioctl(int fd, ulong request, uintptr_t arg)'),
   fcntl: declare<[Fd, number, number], number>('int fcntl(int fd, int command, long arg)'),
   socket: declare<[number, number, number], Fd>('int socket(int domain, int type, int protocol)'),
+  socketpair: declare<[number, number, number, Pointer], number>(
+    'int socketpair(int domain, int type, int protocol, uintptr_t pair)',
+  ),
   bind: declare<[Fd, Pointer, number], number>('int bind(int fd, uintptr_t addr, uint len)'),
   connect: declare<[Fd, Pointer, number], number>('int connect(int fd, uintptr_t addr, uint len)'),
   listen: declare<[Fd, number], number>('int listen(int fd, int backlog)'),
@@ -70,6 +83,9 @@ export const libc = {
   ),
   mmap: declare<[Pointer, number, number, number, Fd, number], Pointer>(
     'long mmap(uintptr_t addr, size_t len, int prot, int flags, int fd, long offset)',
+  ),
+  madvise: declare<[Pointer, number, number], number>(
+    'int madvise(uintptr_t addr, size_t len, int advice)',
   ),
   munmap: declare<[Pointer, number], number>('int munmap(uintptr_t addr, size_t len)'),
   ftruncate: declare<[Fd, number], number>('int ftruncate(int fd, long length)'),

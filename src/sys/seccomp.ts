@@ -26,6 +26,7 @@ const CALLS = {
   sendmmsg: [307, 269],
   recvmsg: [47, 212],
   sched_yield: [24, 124],
+  sched_getscheduler: [145, 120],
   clock_nanosleep: [230, 115],
   nanosleep: [35, 101],
   epoll_wait: [232, -1],

@@ -29,6 +29,8 @@ export const EGRESS_COUNTERS = [
   'drop.send_too_big',
   'drop.send_error',
   'drop.unsupported_offload',
+  'drop.send_paused',
+  'drop.stale',
 ] as const;
 
 /** Drops and totals on the way underlay → overlay, in counter order. Append only. */
@@ -59,6 +61,7 @@ export const INGRESS_COUNTERS = [
   'drop.device_full',
   'drop.device_down',
   'drop.device_error',
+  'drop.stale',
 ] as const;
 
 /** Events beside the packet balance. Append only. */
@@ -82,6 +85,7 @@ export const EVENT_COUNTERS = [
   'neighbour_limited',
   'local_macs_forgotten',
   'port_unreachable',
+  'send_pauses',
 ] as const;
 
 export type EgressCounter = (typeof EGRESS_COUNTERS)[number];

@@ -21,7 +21,12 @@ t.test('what the flags say, and back to arguments', async (t) => {
   t.same(read(['--queues', '3'], ['--busy-poll', '50']), { queues: 3, busyPollUs: 50 });
   t.same(read(['--queues', 'auto']), { queues: autoQueues(availableParallelism()) });
   t.same(dataArguments({ queues: 3, busyPollUs: 0 }), ['--queues', '3', '--busy-poll', '0']);
+  t.same(read(['--priority', 'realtime']), { priority: 'realtime' });
+  t.same(dataArguments({ priority: 'normal' }), ['--priority', 'normal']);
   t.same(dataArguments({}), []);
+  for (const wrong of ['high', '', 'Auto', '-10']) {
+    t.throws(() => read(['--priority', wrong]), { code: 'usage' }, `priority '${wrong}'`);
+  }
   for (const wrong of ['0', '9', '1.5', '', '0x2', ' 2', 'Auto']) {
     t.throws(() => read(['--queues', wrong]), { code: 'usage', exitCode: 2 }, `queues '${wrong}'`);
   }
@@ -40,10 +45,20 @@ t.test('up starts a router with them, and says when one runs otherwise', { skip 
   t.teardown(() => lab.close());
   const host = lab.host(0);
   const before = await picture(host);
-  const up = await fanway(host, 'up', '250', 'eth0', '--queues', '2', '--busy-poll=50');
+  const up = await fanway(
+    host,
+    'up',
+    '250',
+    'eth0',
+    '--queues',
+    '2',
+    '--busy-poll=50',
+    '--priority=normal',
+  );
   t.equal(up.code, 0, up.err);
   const status = await statusOf(host);
-  t.match(status, { queues: 2, busyPollUs: 50 });
+  t.match(status, { queues: 2, busyPollUs: 50, priority: 'normal' });
+  t.match(status.processes[0], { priority: { wanted: 'normal', reason: '' } });
   t.equal(status.processes.length, 2);
 
   const with250 = await picture(host);

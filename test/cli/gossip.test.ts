@@ -169,6 +169,7 @@ t.test('status shows plaintext and conflicts in red', async (t) => {
     ...{ version: '0', pid: 1, runDirectory: '', mode: 'background', uptimeMs: 1 },
     ...{
       networkNamespace: 1,
+      priority: 'auto',
       queues: 1,
       busyPollUs: 0,
       links: [],

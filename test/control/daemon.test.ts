@@ -84,8 +84,18 @@ t.test('notifyManager() reaches a datagram socket, plain and abstract', async (t
 });
 
 t.test('LoopWatch gives every data process its time, however often it is asked', async (t) => {
+  const priority = { wanted: 'auto' as const, inForce: '', reason: '' };
   const one = (pid: number, heartbeat: number, alive = true) => {
-    return { restarts: 0, offloads: {}, lastError: '', confinementGaps: [], pid, heartbeat, alive };
+    return {
+      restarts: 0,
+      offloads: {},
+      lastError: '',
+      confinementGaps: [],
+      priority,
+      pid,
+      heartbeat,
+      alive,
+    };
   };
   const watch = new LoopWatch();
   t.equal(watch.look([], 0, 2000), true, 'no link, no loop');

@@ -1,6 +1,6 @@
 /**
  * What bounds one turn of the loop: a device that never runs dry gives one burst, and a socket that
- * takes nothing costs a moment and its own packets.
+ * takes nothing costs its own packets only.
  */
 import { closeSync, openSync } from 'node:fs';
 import koffi from 'koffi';
@@ -10,7 +10,7 @@ import { ErrorQueue } from '../../src/dataplane/errors.ts';
 import { PathMtu } from '../../src/dataplane/path-mtu.ts';
 import { PeerTable } from '../../src/dataplane/peers.ts';
 import { Trains } from '../../src/dataplane/trains.ts';
-import { EAGAIN } from '../../src/sys/constants.ts';
+import { EAGAIN, ENOBUFS } from '../../src/sys/constants.ts';
 import { libc } from '../../src/sys/libc.ts';
 import { makeEgress, makeRig, RIG } from '../fuzz/dataplane-rig.ts';
 
@@ -35,7 +35,7 @@ t.test('a device that never runs dry gives one burst a turn', async (t) => {
   }
 });
 
-t.test('a full socket costs a moment and its own packets, not those of others', async (t) => {
+t.test('a full socket costs its own packets and no time, not those of others', async (t) => {
   const [full, open] = [1000, 1001];
   const peers = 20;
   const { arena, layout, link, counters } = makeRig('Vxlan', true, RIG.sender);
@@ -44,15 +44,19 @@ t.test('a full socket costs a moment and its own packets, not those of others', 
   const trains = new Trains(arena, layout, paths, new ErrorQueue(arena, table));
   const real = { sendmmsg: calls.sendmmsg, poll: calls.poll };
   t.teardown(() => Object.assign(calls, real));
-  const waits: number[] = [];
+  let waits = 0;
   let taken = 0;
-  calls.poll = (_fds, _count, timeoutMs) => {
-    waits.push(timeoutMs);
+  let asked = 0;
+  let hasRoom = false;
+  calls.poll = () => {
+    waits++;
     return 0;
   };
   calls.sendmmsg = (socket, messages, count) => {
     t.ok(messages - arena.base >= 0 && messages - arena.base < arena.bytes.length - MMSGHDR_BYTES);
     if (socket === full) {
+      asked++;
+      if (hasRoom) return count;
       koffi.errno(EAGAIN);
       return -1;
     }
@@ -60,12 +64,47 @@ t.test('a full socket costs a moment and its own packets, not those of others', 
     return count;
   };
   const start = arena.allocate(100);
-  for (let peer = 0; peer < peers; peer++) {
-    for (const socket of [full, open])
-      trains.append(link, RIG.receiver + peer, socket, 0, start, 100);
-  }
-  trains.flush(0);
+  const burst = (nowMs: number) => {
+    for (let peer = 0; peer < peers; peer++) {
+      for (const socket of [full, open])
+        trains.append(link, RIG.receiver + peer, socket, 0, start, 100);
+    }
+    trains.flush(nowMs);
+  };
+  burst(100);
   t.equal(taken, peers, 'all that leaves by the other socket has left');
   t.match(counters(), { 'egress.delivered': peers, 'egress.drop.send_full': peers });
-  t.strictSame(waits, [1], 'waited once, for 1 ms');
+  t.match(counters(), { 'event.send_pauses': 1 });
+  t.equal(waits, 0, 'nobody waited');
+  t.equal(asked, 1, 'one call told that nothing fits: the others were not tried');
+  t.ok(trains.isPaused(full, 100.5), 'left alone for a moment');
+  t.notOk(trains.isPaused(open, 100.5));
+  t.notOk(trains.isPaused(full, 101.5), 'and then it is tried again');
+  hasRoom = true;
+  burst(102);
+  t.match(counters(), { 'egress.delivered': 3 * peers, 'egress.drop.send_full': peers });
+});
+
+t.test('a queue that refuses one datagram is asked for the next, and never twice', async (t) => {
+  const { arena, layout, link, counters } = makeRig('Vxlan', true, RIG.sender);
+  const table = new PeerTable();
+  const paths = new PathMtu(table, { configured: () => 0, current: () => 0 });
+  const trains = new Trains(arena, layout, paths, new ErrorQueue(arena, table));
+  const real = { sendmmsg: calls.sendmmsg };
+  t.teardown(() => Object.assign(calls, real));
+  let asked = 0;
+  calls.sendmmsg = () => {
+    // As a fair queue does it: every second flow has no room.
+    if (asked++ % 2 === 1) return 1;
+    koffi.errno(ENOBUFS);
+    return -1;
+  };
+  const start = arena.allocate(100);
+  for (let peer = 0; peer < 10; peer++) {
+    trains.append(link, RIG.receiver + peer, 1000, 0, start, 100);
+  }
+  trains.flush(0);
+  t.equal(asked, 10);
+  t.match(counters(), { 'egress.delivered': 5, 'egress.drop.send_full': 5 });
+  t.match(counters(), { 'event.send_pauses': 0 }, 'its buffer was not full');
 });

@@ -20,6 +20,8 @@ import {
 } from './rig.ts';
 
 const skip = skipWithoutTun();
+t.setTimeout(120_000);
+
 const PPS = 1000;
 const FAULT_MS = 500;
 const BACK_MS = 1000;
@@ -38,7 +40,6 @@ const SEND = 'sendmmsg,sendmsg';
 const WRITE = 'write,writev';
 const rows: Row[] = [
   { calls: SEND, error: 'ENOBUFS', counter: 'egress.drop.send_full' },
-  // Every second call: waiting a moment and trying again is enough, and nothing is dropped.
   { calls: SEND, error: 'ENOBUFS', counter: 'event.send_errors', when: '1+2' },
   { calls: SEND, error: 'ENOMEM', counter: 'egress.drop.send_full' },
   { calls: SEND, error: 'EAGAIN', counter: 'egress.drop.send_full' },
@@ -156,6 +157,37 @@ t.test('a queue that is always full: ENOBUFS', { skip: skip || noTc() }, async (
     return () => run(a, 'tc', ['qdisc', 'del', 'dev', 'eth0', 'root']);
   });
   t.equal((await there.finish()).received.late, 0);
+  rig.pulse.stop();
+  await sleep(200);
+  for (const host of [a, b]) await checkBalance(t, host);
+});
+
+t.test('a send buffer that is full holds up nobody else', { skip: skip || noTc() }, async (t) => {
+  const rig = await startRig(t);
+  const { a, b, from, to } = rig;
+  await know(a, b);
+  await know(from, to);
+  // The queue itself would take all: what runs out is the room that the socket has for it.
+  const bucket = ['tbf', 'rate', '4mbit', 'burst', '4k', 'limit', '256m'];
+  await run(a, 'tc', ['qdisc', 'add', 'dev', 'eth0', 'root', ...bucket]);
+  const before = await countersOf(a);
+  const there = await startFlow(from, to, { rate: 10 * PPS, seconds: 3, size: 1300 });
+  const back = await startFlow(to, from, { rate: PPS, seconds: 2, port: 7101 });
+  t.teardown(() => {
+    there.kill();
+    back.kill();
+  });
+  const { sent, received } = await back.finish();
+  t.ok(received.received >= 0.97 * sent.sent, `${received.received} of ${sent.sent} came back`);
+  t.equal(received.late, 0);
+  const grown = growth(before, await countersOf(a), /drop|pause/);
+  t.comment(JSON.stringify(grown));
+  t.ok((grown['event.send_pauses'] ?? 0) > 0, 'the socket was left alone for a moment');
+  t.ok((grown['egress.drop.send_full'] ?? 0) > 0, 'what did not fit is counted');
+  t.ok((grown['egress.drop.send_paused'] ?? 0) > 0, 'and what came meanwhile');
+  await run(a, 'tc', ['qdisc', 'del', 'dev', 'eth0', 'root']);
+  promised(t, 'and all goes on: back', await rig.pulse.back(nowMs(), 15_000), BACK_MS);
+  there.kill();
   rig.pulse.stop();
   await sleep(200);
   for (const host of [a, b]) await checkBalance(t, host);

@@ -1,7 +1,16 @@
 import t from 'tap';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { promised, sleep, until } from '../support/patience.ts';
-import { checkBalance, cpuShares, dataProcess, nowMs, picture, startRig, statusOf } from './rig.ts';
+import {
+  checkBalance,
+  countersOf,
+  cpuShares,
+  dataProcess,
+  nowMs,
+  picture,
+  startRig,
+  statusOf,
+} from './rig.ts';
 
 const skip = skipWithoutTun();
 /** A heart that stood still at ten looks is stuck, and it is looked at twice a second. */
@@ -30,6 +39,8 @@ t.test('a data process that hangs is ended and replaced', { skip }, async (t) =>
   t.not(successor.pid, pid);
   t.equal(successor.restarts, 1, 'the restart is counted');
   t.match(successor.lastError, /SIGKILL/);
+  const stale = (await countersOf(a))['egress.drop.stale'] ?? 0;
+  t.ok(stale > 0, `${stale} that had waited for seconds were not delivered any more`);
   t.same(await picture(a), before);
   pulse.stop();
   await sleep(200);

@@ -175,6 +175,7 @@ const emptyStatus: RouterStatus = {
   ...{ version: '0', pid: 1, runDirectory: '', mode: 'background', uptimeMs: 1 },
   ...{
     networkNamespace: 1,
+    priority: 'auto',
     queues: 1,
     busyPollUs: 0,
     links: [],

@@ -1,0 +1,203 @@
+/**
+ * Warm-up. JavaScript is interpreted at first and compiled for the types and branches it has met: in its
+ * first half second a data process needs two to four times as long for a packet. So a new one runs a
+ * loop of its own over descriptors that nobody else has, until its code is what it will be under load.
+ *
+ * Nothing of it is seen outside: the device is one end of a socket pair, the underlay another pair,
+ * the counters and tables lie in memory of our own. What the loop sends reaches its one peer by an
+ * abstract Unix address made of the very bytes of an IPv4 one (the first port byte is 0, which is what
+ * makes an address abstract; unix(7)), so that not even the addresses differ from those in earnest.
+ * @module
+ */
+import { randomInt } from 'node:crypto';
+import { type Encap, encapById } from '../encap/encap.ts';
+import { EndpointKind, LAYOUT_BYTES, Layout, Offload } from '../shm/layout.ts';
+import {
+  AF_UNIX,
+  F_DUPFD_CLOEXEC,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+  SOCK_NONBLOCK,
+  SOCK_SEQPACKET,
+} from '../sys/constants.ts';
+import { check, libc } from '../sys/libc.ts';
+import { createEventFd } from '../sys/memory.ts';
+import { namedCounters } from '../table/counters.ts';
+import { TABLES_BYTES, TableSegment } from '../table/segment.ts';
+import type { Arena } from './arena.ts';
+import { Loop } from './loop.ts';
+import { type Fan, WarmUpFrames } from './warm-up-frames.ts';
+
+/** How much processor time it takes, all threads together, and how much time it may take, ms. */
+const CPU_MS = 400;
+const WALL_MS_MAX = 1500;
+/** Rounds between two looks at the clock. */
+const ROUNDS_PER_LOOK = 16;
+/** Outer source ports of the loop: several, so that flows are spread as in earnest. */
+const PORTS = 4;
+/** How many addresses are tried until one is nobody's. */
+const BIND_TRIES = 16;
+const OVERLAY = 0xfa00_0000;
+const UNDERLAY = 0xac1e_0000;
+const UNDERLAY_HOSTS = 0xffff;
+const MTU = 1500;
+/** One device frame or underlay datagram: longer ones are cut off while draining, which is no loss. */
+const DRAIN_BYTES = 4096;
+
+/**
+ * Runs a loop for some {@link CPU_MS} in `arena`, which is as if untouched afterwards. Returns the
+ * counters of the loop's link, or undefined where the kernel refuses what it takes: then the process
+ * begins cold.
+ * @param encapId what the links in earnest use
+ */
+export function warmUp(arena: Arena, encapId: number): Record<string, number> | undefined {
+  const descriptors: number[] = [];
+  try {
+    const stage = new Stage(arena, encapId, descriptors);
+    return stage.run();
+  } catch (error) {
+    if (error instanceof RangeError) throw error;
+    return undefined;
+  } finally {
+    for (const fd of descriptors) libc.close(fd);
+    arena.clear();
+  }
+}
+
+/** The loop, both ends of what it stands between, and frames for it. */
+class Stage {
+  readonly #arena: Arena;
+  readonly #descriptors: number[];
+  readonly #layout = new Layout(new ArrayBuffer(LAYOUT_BYTES));
+  readonly #loop: Loop;
+  readonly #frames: WarmUpFrames;
+  readonly #host: number;
+  readonly #peer: number;
+  readonly #drain: number;
+
+  /** @throws SystemError */
+  constructor(arena: Arena, encapId: number, descriptors: number[]) {
+    this.#arena = arena;
+    this.#descriptors = descriptors;
+    const encap = encapById(encapId);
+    const [device, host] = this.#pair(SOCK_SEQPACKET);
+    const [listener, peer] = this.#pair(SOCK_DGRAM);
+    const fan = this.#name(peer, encap.udp);
+    this.#host = host;
+    this.#peer = peer;
+    this.#publish(encap, fan, device, listener);
+    const [parent] = this.#pair(SOCK_DGRAM);
+    const tables = new TableSegment(new ArrayBuffer(TABLES_BYTES));
+    tables.initialize(1);
+    const wake = this.#keep(createEventFd());
+    this.#loop = new Loop(arena, this.#layout, tables, wake, parent, {
+      family: AF_UNIX,
+      routes: () => ({ configured: () => 0, current: () => 0 }),
+    });
+    this.#frames = new WarmUpFrames(arena, encap, fan, MTU - encap.overheadBytes);
+    this.#drain = arena.allocate(DRAIN_BYTES);
+  }
+
+  #keep(fd: number): number {
+    this.#descriptors.push(fd);
+    return fd;
+  }
+
+  #pair(type: number): [number, number] {
+    const at = this.#arena.allocate(8);
+    const flags = type | SOCK_CLOEXEC | SOCK_NONBLOCK;
+    check('socketpair', libc.socketpair(AF_UNIX, flags, 0, this.#arena.base + at));
+    const { view } = this.#arena;
+    return [this.#keep(view.getInt32(at, true)), this.#keep(view.getInt32(at + 4, true))];
+  }
+
+  /** Gives the peer an address that the loop takes for an IPv4 one. @throws SystemError */
+  #name(peer: number, hasPort: boolean): Fan {
+    const { view, base } = this.#arena;
+    const name = this.#arena.allocate(16);
+    for (let tries = 1; ; tries++) {
+      const remote = UNDERLAY + randomInt(2, UNDERLAY_HOSTS);
+      const port = hasPort ? randomInt(1, 256) : 0;
+      view.setUint16(name, AF_UNIX, true);
+      view.setUint16(name + 2, port);
+      view.setUint32(name + 4, remote);
+      const bound = libc.bind(peer, base + name, 16);
+      if (bound === 0) return { overlay: OVERLAY, local: UNDERLAY + 1, remote, port };
+      if (tries === BIND_TRIES) check('bind', bound);
+    }
+  }
+
+  #publish(encap: Encap, fan: Fan, device: number, listener: number): void {
+    const offloads = Offload.Segment | Offload.Gro;
+    const sockets = [listener];
+    if (encap.udp) {
+      for (let port = 0; port < PORTS; port++) {
+        sockets.push(this.#keep(check('fcntl', libc.fcntl(listener, F_DUPFD_CLOEXEC, 0))));
+      }
+    }
+    const innerMtu = MTU - encap.overheadBytes;
+    this.#layout.initialize();
+    this.#layout.queues = 1;
+    this.#layout.publish({
+      endpoints: [
+        {
+          kind: encap.udp ? EndpointKind.Udp : EndpointKind.Ipip,
+          localAddress: fan.local,
+          localPort: fan.port,
+          offloads: encap.udp ? offloads : 0,
+          sockets,
+        },
+      ],
+      links: [
+        {
+          id: 0,
+          encap: encap.id,
+          deviceFd: device,
+          offloads: Offload.VnetHeader | Offload.Tso | Offload.Uso,
+          endpoint: 0,
+          overlayAddress: fan.overlay,
+          overlayLength: 8,
+          underlayAddress: UNDERLAY,
+          underlayLength: 16,
+          localAddress: fan.local,
+          vni: fan.overlay >>> 8,
+          peerPort: fan.port,
+          innerMtu,
+          underlayMtu: MTU,
+          gateway: 0,
+          superBytesToHost: 65_535,
+          superBytesToPorts: 65_535,
+          dscpUniform: 0,
+        },
+      ],
+    });
+  }
+
+  run(): Record<string, number> {
+    const until = performance.now() + WALL_MS_MAX;
+    try {
+      do {
+        for (let round = 0; round < ROUNDS_PER_LOOK; round++) {
+          this.#frames.feed(round, this.#host, this.#peer, this.#loop);
+          this.#loop.tryRound();
+          this.#empty(this.#host);
+          this.#empty(this.#peer);
+        }
+      } while (cpuMs() < CPU_MS + this.#startCpuMs && performance.now() < until);
+    } finally {
+      this.#loop.close();
+    }
+    return namedCounters(this.#layout.counters(0));
+  }
+
+  readonly #startCpuMs = cpuMs();
+
+  #empty(fd: number): void {
+    while (libc.read(fd, this.#arena.base + this.#drain, DRAIN_BYTES) > 0);
+  }
+}
+
+function cpuMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
