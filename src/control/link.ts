@@ -14,7 +14,7 @@ import type { Journal, JournalStore } from './journal.ts';
 import type { LinkSpec } from './link-spec.ts';
 import { hostOf, innerMtuOf, planFan } from './plan.ts';
 import type { SnapshotDepth } from './read-snapshot.ts';
-import { isResolved, type ResolvedUnderlay, resolveUnderlay } from './resolve.ts';
+import { isResolved, type Keep, type ResolvedUnderlay, resolveUnderlay } from './resolve.ts';
 import type { FanRecord, Snapshot } from './snapshot.ts';
 import { SUPER_BYTES_PLAIN, type SuperBytes, superBytesOf } from './super-bytes.ts';
 
@@ -47,6 +47,8 @@ export class ManagedLink {
   #retryDelayMs = RETRY_MS_MIN;
   readonly #ports: BridgePorts;
   readonly #now: () => number;
+  /** The underlay address that it has, or had when it was up last; unknown until seen. */
+  #keep: Keep | undefined;
 
   /** @param now milliseconds on the router's clock */
   constructor(fan: FanRecord, records: PortRecords, now: () => number) {
@@ -148,10 +150,11 @@ export class ManagedLink {
   async #start(look: Look, store: JournalStore, context: Context): Promise<void> {
     // Something may be left that could not be taken back when it was stopped.
     await this.undo(store, context);
-    let plan = planFan(this.request, await look());
+    let plan = planFan(this.request, await look(), this.#keep);
     // Only for a fan that could be is the routing table looked through.
     if (plan.outcome === 'changes') {
-      plan = planFan(this.request, await look({ overlay: this.request.overlay, fresh: false }));
+      const depth = { overlay: this.request.overlay, fresh: false };
+      plan = planFan(this.request, await look(depth), this.#keep);
     }
     if (plan.outcome !== 'changes') {
       const reason =
@@ -212,14 +215,11 @@ export class ManagedLink {
 
   /** Where this host is on the underlay now, or the reason why it is nowhere. */
   #whereNow(snapshot: Snapshot): ResolvedUnderlay | string {
-    const now = resolveUnderlay(this.request.underlay, snapshot);
+    const keep = this.#keep ?? { local: this.spec.local, floating: false };
+    const now = resolveUnderlay(this.request.underlay, snapshot, keep);
     if (!isResolved(now)) return now.message;
-    if (now.local === this.spec.local) return now;
-    // A second address on the same device is no reason to move as long as ours is there.
-    const ours = snapshot.addresses.find(
-      (address) => address.index === now.device.index && address.address === this.spec.local,
-    );
-    return ours === undefined ? now : { ...now, local: this.spec.local };
+    if (now.local === this.spec.local) this.#keep = { local: now.local, floating: now.floating };
+    return now;
   }
 }
 

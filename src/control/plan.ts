@@ -29,7 +29,7 @@ import type { Change } from './change/change.ts';
 import { ipv6Closed } from './change/kinds/bridge.ts';
 import { findConflicts } from './conflicts.ts';
 import { type LinkSpec, SOURCE_PORTS_DEFAULT } from './link-spec.ts';
-import { formatHost, isResolved, type Refusal, resolveUnderlay } from './resolve.ts';
+import { formatHost, isResolved, type Keep, type Refusal, resolveUnderlay } from './resolve.ts';
 import { aliasOf, borrowedAliasOf, type FanRecord, type Snapshot } from './snapshot.ts';
 
 export type Plan =
@@ -43,9 +43,12 @@ const BRIDGE_MAC_PREFIX = 0x02fa_0000_0000;
 /** RFC 8200 §5: below this Linux takes IPv6 off the device. */
 const IPV6_MTU_BYTES_MIN = 1280;
 
-/** What `up` would do for this request on this host. */
-export function planFan(request: FanRequest, snapshot: Snapshot): Plan {
-  const resolved = resolveUnderlay(request.underlay, snapshot);
+/**
+ * What `up` would do for this request on this host.
+ * @param keep the underlay address that the fan had
+ */
+export function planFan(request: FanRequest, snapshot: Snapshot, keep?: Keep): Plan {
+  const resolved = resolveUnderlay(request.underlay, snapshot, keep);
   if (!isResolved(resolved)) return { outcome: 'refused', refusals: [resolved] };
   const { local, underlay, device: underlayDevice } = resolved;
   const map = { overlay: request.overlay, underlay };
@@ -100,6 +103,11 @@ export function planFan(request: FanRequest, snapshot: Snapshot): Plan {
 
   if (spec.innerMtu < IPV6_MTU_BYTES_MIN) {
     warnings.push(`MTU ${spec.innerMtu} is under ${IPV6_MTU_BYTES_MIN}: no IPv6 inside (RFC 8200)`);
+  }
+  if (resolved.floating && request.underlay.kind !== 'address') {
+    warnings.push(
+      `${formatHost(local, 32)} is the only address of ${underlayDevice.name}, and may be a floating one: if this host has another at times, name that`,
+    );
   }
   if (!underlayDevice.up) warnings.push(`underlay device ${underlayDevice.name} is down`);
   if (request.masquerade && !snapshot.tools.nft) {

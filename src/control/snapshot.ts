@@ -25,7 +25,8 @@ export type SnapshotLink = Pick<
 export type SnapshotAddress = Pick<
   InterfaceAddress,
   'index' | 'address' | 'length' | 'scope' | 'secondary'
->;
+> &
+  Partial<Pick<InterfaceAddress, 'peer'>>;
 export type SnapshotRoute = Pick<
   Route,
   'dst' | 'via' | 'oif' | 'src' | 'table' | 'metric' | 'type'

@@ -113,6 +113,8 @@ export type InterfaceAddress = {
   label: string;
   scope: number;
   secondary: boolean;
+  /** The far end of a point-to-point address, 0 where it is an ordinary one. */
+  peer: number;
 };
 export const RouteType = {
   unicast: 1,
@@ -273,15 +275,18 @@ export function readLink(payload: Buffer): Link | undefined {
 export function readAddress(payload: Buffer): InterfaceAddress | undefined {
   if (payload.length < 8 || payload.readUInt8(0) !== AF_INET) return undefined;
   const attributes = readAttributes(payload, 8);
+  const local = readBe32(attributes.get(IFA.LOCAL) ?? attributes.get(IFA.ADDRESS));
+  const peer = readBe32(attributes.get(IFA.ADDRESS));
   return {
     index: readU32(payload, 4),
     // On point-to-point devices IFA_ADDRESS is the peer; IFA_LOCAL is always ours.
-    address: readBe32(attributes.get(IFA.LOCAL) ?? attributes.get(IFA.ADDRESS)),
+    address: local,
     length: payload.readUInt8(1),
     broadcast: readBe32(attributes.get(IFA.BROADCAST)),
     label: readText(attributes.get(IFA.LABEL)),
     scope: payload.readUInt8(3),
     secondary: (payload.readUInt8(2) & 1) !== 0,
+    peer: peer === local ? 0 : peer,
   };
 }
 
