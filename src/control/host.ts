@@ -58,6 +58,8 @@ export type Host = {
   addMasquerade(rule: MasqueradeRule): Promise<void>;
   hasMasquerade(link: string): Promise<boolean>;
   removeMasquerade(link: string): Promise<void>;
+  /** Tables of the packet filter that are not ours (`ip nat`), of nftables and of old iptables. */
+  otherTables(): Promise<string[]>;
   hasDnsmasq(): boolean;
   startDhcp(spec: DhcpSpec): Promise<ProcessMark>;
   isRunning(mark: ProcessMark): boolean;

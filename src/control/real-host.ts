@@ -3,7 +3,7 @@
  * @module
  */
 import { Netlink, type NetlinkEvent, RouteInterest } from '../sys/netlink.ts';
-import { addMasquerade, hasMasquerade, hasNft, removeMasquerade } from '../sys/nft.ts';
+import { addMasquerade, hasMasquerade, hasNft, otherTables, removeMasquerade } from '../sys/nft.ts';
 import { readSysctl, writeSysctl } from '../sys/sysctl.ts';
 import { findDnsmasq, isRunning, startDhcp, stopDhcp } from './dhcp.ts';
 import type { Host } from './host.ts';
@@ -81,6 +81,7 @@ export function openHost(run: RunDirectory): RealHost {
       return present;
     },
     removeMasquerade,
+    otherTables,
     hasDnsmasq: () => findDnsmasq() !== undefined,
     startDhcp: (spec) => startDhcp(spec, run),
     isRunning,

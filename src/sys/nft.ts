@@ -5,7 +5,7 @@
  * @module
  */
 import { spawn } from 'node:child_process';
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { codeOf } from '../errors.ts';
 import { formatPrefix, type Prefix } from '../net/prefix.ts';
@@ -49,12 +49,14 @@ export function hasNft(): boolean {
   return findNft() !== undefined;
 }
 
+const TABLE_PREFIX = 'fanway_';
+
 /** The table's name: `fanway_` and the link, with what nft does not take in a name replaced. */
 export function tableOf(link: string): string {
   if (!/^[a-zA-Z0-9_.-]{1,15}$/.test(link)) throw new Error(`'${link}' is not a link name`);
   // Hex for the odd characters keeps two links apart (`fan-1` and `fan.1`).
   const odd = (character: string) => `_${character.charCodeAt(0).toString(16)}`;
-  return `fanway_${link.replace(/[^a-zA-Z0-9]/g, odd)}`;
+  return `${TABLE_PREFIX}${link.replace(/[^a-zA-Z0-9]/g, odd)}`;
 }
 
 /** The ruleset that {@link addMasquerade} loads: replaces the link's table in one transaction. */
@@ -93,6 +95,29 @@ export async function hasMasquerade(link: string): Promise<boolean> {
 export async function removeMasquerade(link: string): Promise<void> {
   const table = tableOf(link);
   await nft(['-f', '-'], `add table ip ${table}\ndelete table ip ${table}\n`);
+}
+
+/** Tables that old iptables uses in this namespace (ip_tables of the kernel), one a line. */
+const LEGACY_TABLES = '/proc/net/ip_tables_names';
+
+/**
+ * Tables of the packet filter that are not fanway's, as `ip nat` or `iptables nat`; those of nftables
+ * only where nft is there to tell. @throws NftError.
+ */
+export async function otherTables(): Promise<string[]> {
+  const names: string[] = [];
+  try {
+    const legacy = readFileSync(LEGACY_TABLES, 'latin1').split('\n');
+    names.push(...legacy.filter((name) => name !== '').map((name) => `iptables ${name}`));
+  } catch {
+    // This kernel has no ip_tables, or has not loaded it.
+  }
+  if (!hasNft()) return names;
+  for (const line of (await nft(['list', 'tables'], '')).split('\n')) {
+    const [, family = '', name = ''] = /^table (\S+) (\S+)/.exec(line) ?? [];
+    if (name !== '' && !name.startsWith(TABLE_PREFIX)) names.push(`${family} ${name}`);
+  }
+  return names;
 }
 
 /**

@@ -64,7 +64,8 @@ t.test('kill -9 of everything: down removes every leftover', { skip }, async (t)
   const lab = await Lab.create({ hosts: 1 });
   t.teardown(() => lab.close());
   const host = lab.host(0);
-  await host.netlink.createBridge('br0', { up: true });
+  // Down: one that is up may rely on what the fan set, which then stays.
+  await host.netlink.createBridge('br0', {});
   await host.netlink.addAddress('br0', 0x0a090807, 24);
   const before = await picture(host);
   for (const encap of ['vxlan', 'ipip', 'fou']) {
@@ -167,7 +168,7 @@ t.test('a damaged journal does not stop the router', { skip }, async (t) => {
   for (const file of readdirSync(folder)) truncateSync(join(folder, file), 100);
   const down = await fanway(host, 'down', '-e');
   t.equal(down.code, 0, down.err);
-  t.match(down.err, /journal of fan-250-\S+ is damaged: set aside/);
+  t.match(down.err, /journal of fan-250-\S+ is damaged \(.*\): set aside/);
   t.same(await links(), before, 'the devices were found by their mark');
   t.ok(readdirSync(folder).some((file) => file.endsWith('.damaged')));
   t.ok(readFileSync(join(folder, readdirSync(folder)[0] ?? '')).length === 100);

@@ -23,6 +23,7 @@ function failure(code: string): Error {
 export class FakeHost implements Host, Tunnels {
   state: Snapshot;
   masquerades = new Map<string, MasqueradeRule>();
+  tables: string[] = [];
   dhcpServers = new Map<string, ProcessMark>();
   steps = 0;
   dead = false;
@@ -238,6 +239,10 @@ export class FakeHost implements Host, Tunnels {
   async hasMasquerade(link: string): Promise<boolean> {
     this.#check();
     return this.masquerades.has(link);
+  }
+  async otherTables(): Promise<string[]> {
+    this.#check();
+    return this.tables;
   }
   async removeMasquerade(link: string): Promise<void> {
     this.#change(() => this.masquerades.delete(link));

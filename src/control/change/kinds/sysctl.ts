@@ -3,6 +3,7 @@
  * @module
  */
 import { messageOf } from '../../../errors.ts';
+import { whoMayForward } from '../../reliance.ts';
 import type { Kind } from '../kind.ts';
 
 /** `shared` ones belong to the host and are restored with the last fan. */
@@ -45,7 +46,7 @@ export const sysctl: Kind<SysctlChange> = {
     const key = change.key.replaceAll('/', '.');
     return now === change.value ? [] : [`sysctl ${key} = ${change.value} (was ${now ?? 'gone'})`];
   },
-  async undo(change, memo, { host, others }) {
+  async undo(change, memo, { host, log, others }) {
     // What belongs to our own devices goes with them.
     if (!change.shared || memo.foreign === true) return;
     const needed = others().some((journal) =>
@@ -58,6 +59,16 @@ export const sysctl: Kind<SysctlChange> = {
     );
     const previous = memo.previous;
     if (needed || previous === undefined || previous === null || previous === change.value) return;
-    if (host.readSysctl(change.key) === change.value) host.writeSysctl(change.key, previous);
+    if (host.readSysctl(change.key) !== change.value) return;
+    const who = await whoMayForward(host);
+    if (who === '') {
+      host.writeSysctl(change.key, previous);
+      return;
+    }
+    const key = change.key.replaceAll('/', '.');
+    log.warn(
+      'left',
+      `${key} stays ${change.value}, it was ${previous} before: ${who} may rely on it by now; if nobody does: sysctl -w ${key}=${previous}`,
+    );
   },
 };

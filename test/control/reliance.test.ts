@@ -1,0 +1,85 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { recover } from '../../src/control/recover.ts';
+import { whoMayForward } from '../../src/control/reliance.ts';
+import { Router } from '../../src/control/router.ts';
+import { RunDirectory } from '../../src/control/run-directory.ts';
+import { createLog, silentLog } from '../../src/log.ts';
+import { FakeHost } from './fake-host.ts';
+import { link, plainHost, request } from './snapshots.ts';
+
+const FORWARD = 'net/ipv4/ip_forward';
+const REDIRECTS = 'net/ipv4/conf/all/send_redirects';
+
+function makeRun(): RunDirectory {
+  const folder = mkdtempSync(join(tmpdir(), 'fanway-reliance-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const run = new RunDirectory(folder);
+  run.create();
+  return run;
+}
+
+/** What may come while a fan is up; `who` as the sentence tells it. */
+const COMERS: [what: string, come: (host: FakeHost) => void, who: RegExp][] = [
+  [
+    'a bridge of an engine',
+    (host) => host.state.links.push(link(40, 'docker0', { kind: 'bridge' })),
+    /docker0/,
+  ],
+  ['a VPN', (host) => host.state.links.push(link(41, 'wg0', { kind: 'wireguard' })), /wg0/],
+  ['a second card', (host) => host.state.links.push(link(42, 'eth1')), /eth0, eth1/],
+  ['a table that translates', (host) => host.tables.push('ip nat'), /packet filter's ip nat/],
+];
+
+t.test('a setting stays when somebody came who may rely on it', async (t) => {
+  for (const [what, come, who] of COMERS) {
+    for (const how of ['down', 'stop', 'recover'] as const) {
+      const host = new FakeHost();
+      const run = makeRun();
+      const lines: string[] = [];
+      const log = createLog({ write: (line) => void lines.push(line) });
+      const router = new Router({ run, host, tunnels: host, log });
+      await router.want(request('250', 'eth0'));
+      t.equal(host.state.sysctls[FORWARD], '1');
+      come(host);
+      if (how === 'recover') await recover(run, host, log);
+      if (how === 'down') {
+        const { notes } = await router.down('fan-250-0-28', { force: false });
+        t.match(notes.join('\n'), who, 'told to whoever asked');
+      }
+      if (how !== 'recover') await router.stop();
+      t.equal(host.state.sysctls[FORWARD], '1', `${what}, ${how}`);
+      t.equal(host.state.sysctls[REDIRECTS], '0');
+      t.match(lines.join(''), /net\.ipv4\.ip_forward stays 1, it was 0 before/);
+      t.match(lines.join(''), who);
+    }
+  }
+});
+
+t.test(
+  'it is taken back when nobody can: one card, and what is down counts for none',
+  async (t) => {
+    const idle = [link(43, 'sit0', { up: false }), link(44, 'veth-c1', { up: false })];
+    const host = new FakeHost(plainHost({ links: [...plainHost().links, ...idle] }));
+    t.equal(await whoMayForward(host), '');
+    const router = new Router({ run: makeRun(), host, tunnels: host, log: silentLog });
+    await router.want(request('250', 'eth0'));
+    t.same((await router.down('fan-250-0-28', { force: false })).notes, []);
+    t.equal(host.state.sysctls[FORWARD], '0');
+    t.equal(host.state.sysctls[REDIRECTS], '1');
+    await router.stop();
+  },
+);
+
+t.test('containers on a bridge that stays need what they had', async (t) => {
+  const host = new FakeHost(plainHost({ links: [...plainHost().links, link(9, 'vca')] }));
+  const router = new Router({ run: makeRun(), host, tunnels: host, log: silentLog });
+  await router.want(request('250', 'eth0'));
+  await host.setLink('vca', { master: 'fan-250-0-28' });
+  const { notes } = await router.down('fan-250-0-28', { force: true });
+  t.match(notes.join('\n'), /ip_forward stays 1, .*containers on fan-250-0-28 may rely on it/);
+  t.equal(host.state.sysctls[FORWARD], '1');
+  await router.stop();
+});
