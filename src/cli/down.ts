@@ -14,7 +14,7 @@ import { ExitCode, FanwayError, messageOf, refusedError, usageError } from '../e
 import { contains, equals } from '../net/prefix.ts';
 import { requireNetAdmin } from './privilege.ts';
 import { cleanUp } from './up.ts';
-import { printJson, takeFlags, type Verb } from './verb.ts';
+import { type Io, printJson, takeFlags, type Verb } from './verb.ts';
 
 /** What the router answers. */
 type Down = { notes: string[] };
@@ -79,6 +79,20 @@ export async function waitEnd(run: RunDirectory): Promise<void> {
   }
 }
 
+/** After the last fan the router ends, unless something else keeps it: then what, and how to end that. */
+async function afterLast(run: RunDirectory, wasThere: boolean, io: Io): Promise<void> {
+  const status = (await callRouter(run, '/v1/status').catch(() => undefined)) as
+    | RouterStatus
+    | undefined;
+  if (status?.mode === 'daemon') {
+    io.err(
+      'fanway: note: the router stays, as a service: systemctl stop fanway, or SIGTERM, ends it\n',
+    );
+  } else if ((status?.gossip ?? null) !== null) {
+    io.err('fanway: note: the router stays, for gossip: fanway leave ends it\n');
+  } else if (wasThere) await waitEnd(run);
+}
+
 export const down: Verb = {
   name: 'down',
   summary: 'take a fan down',
@@ -141,13 +155,7 @@ export const down: Verb = {
         exitCode = error instanceof FanwayError ? error.exitCode : ExitCode.Failed;
       }
     }
-    if (done.length === fans.length && done.length > 0) {
-      const status = (await callRouter(run, '/v1/status').catch(() => undefined)) as
-        | RouterStatus
-        | undefined;
-      // A daemon stays without links, and so does one that gossips; any other router ends.
-      if (status?.mode !== 'daemon' && (status?.gossip ?? null) === null) await waitEnd(run);
-    }
+    if (done.length === fans.length) await afterLast(run, done.length > 0, io);
     if (flags.has('--json')) printJson(io, { down: done, failures });
     lock?.release();
     if (failures.length > 0)

@@ -29,7 +29,21 @@ function linkText(link: LinkStatus): string[] {
     `  ${wire}; device ${link.device}, MTU ${link.innerMtu} (underlay ${link.underlayMtu})`,
     `  offloads: ${link.offloads.join(', ') || 'none'}`,
     `  out ${rateText(link.rates.egressPackets, link.rates.egressBits)}, in ${rateText(link.rates.ingressPackets, link.rates.ingressBits)}`,
+    ...dropsText(link),
     ...repairsText(link),
+  ];
+}
+
+const DROPS_SHOWN_MAX = 4;
+
+/** What was dropped lately; on egress.delivered, that nothing came back. */
+function dropsText({ drops }: LinkStatus): string[] {
+  const more = drops.length - DROPS_SHOWN_MAX;
+  return [
+    ...drops
+      .slice(0, DROPS_SHOWN_MAX)
+      .map(({ counter, count, cause }) => `  last minute: ${counter} ${count}: ${cause}`),
+    ...(more > 0 ? [`  last minute: ${more} more kinds of drops; see fanway counters`] : []),
   ];
 }
 

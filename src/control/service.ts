@@ -9,26 +9,29 @@ import type { FanRequest } from '../config/request.ts';
 import { requestFromJson } from '../config/request-json.ts';
 import { messageOf, usageError } from '../errors.ts';
 import type { Log } from '../log.ts';
+import { formatPrefix } from '../net/prefix.ts';
 import { NetworkNamespace } from '../sys/netns.ts';
 import type { Priority } from '../sys/priority.ts';
 import { VERSION } from '../version.ts';
 import { type AdminServer, PlainAnswer, type Route, serveAdmin } from './admin.ts';
+import { DropMeter } from './drops.ts';
 import { gossipRoutes, gossipStatus } from './gossip/routes.ts';
 import { GossipService } from './gossip/service.ts';
+import type { ManagedLink } from './link.ts';
 import type { LinkSpec } from './link-spec.ts';
 import { METRICS_TYPE, metricsText } from './metrics.ts';
 import { MovedLinks } from './moved-links.ts';
 import { MovedMacs } from './moved-macs.ts';
 import { admitOwn, claimForNamespace } from './namespace.ts';
 import { openDataPlane } from './open-data-plane.ts';
-import { isPathNews } from './paths.ts';
+import { isPathNews, type PathStatus } from './paths.ts';
 import type { Plan } from './plan.ts';
 import { RateMeter, SAMPLE_INTERVAL_MS } from './rates.ts';
 import { openHost, type RealHost } from './real-host.ts';
 import { Router } from './router.ts';
 import type { RunDirectory } from './run-directory.ts';
-import { linkStatus, type RouterStatus } from './status.ts';
-import { TunnelSet } from './tunnel-set.ts';
+import { type LinkStatus, linkStatus, type RouterStatus } from './status.ts';
+import { type DataProcessStatus, TunnelSet } from './tunnel-set.ts';
 
 /** A router in the background that nobody gave a link ends after this. */
 const IDLE_MS = 60_000;
@@ -72,6 +75,7 @@ export class Service {
   readonly #priority: Priority;
   readonly #startedAtMs = performance.now();
   readonly #rates = new RateMeter();
+  readonly #drops = new DropMeter();
   #sampling: NodeJS.Timeout | undefined;
   #admin: AdminServer | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -174,10 +178,13 @@ export class Service {
       }, SETTLE_MS);
     });
     this.#movedMacs.start();
-    this.#sampling = setInterval(
-      () => this.#rates.sample(this.tunnels.counters(), performance.now()),
-      SAMPLE_INTERVAL_MS,
-    );
+    // What a predecessor counted is no news.
+    this.#drops.sample(this.tunnels.counters(), performance.now());
+    this.#sampling = setInterval(() => {
+      const counters = this.tunnels.counters();
+      this.#rates.sample(counters, performance.now());
+      this.#drops.sample(counters, performance.now());
+    }, SAMPLE_INTERVAL_MS);
     this.#timer = setInterval(() => {
       look();
       if (!this.#isIdle) this.#idleSinceMs = performance.now();
@@ -232,6 +239,7 @@ export class Service {
   status(): RouterStatus {
     const processes = this.tunnels.status();
     const paths = this.tunnels.paths();
+    const counters = this.tunnels.counters();
     return {
       version: VERSION,
       pid: process.pid,
@@ -242,14 +250,30 @@ export class Service {
       busyPollUs: this.#busyPollUs,
       priority: this.#priority,
       uptimeMs: Math.round(performance.now() - this.#startedAtMs),
-      links: this.router.links.map((link) =>
-        linkStatus(link, processes, this.#rates.of(link.spec.name), performance.now(), paths),
-      ),
+      links: this.router.links.map((link) => this.#linkStatus(link, processes, paths, counters)),
       processes,
       paths: paths.filter(isPathNews),
       table: this.tunnels.entryStatus(),
       gossip: gossipStatus(this.gossip) ?? null,
     };
+  }
+
+  #linkStatus(
+    link: ManagedLink,
+    processes: readonly DataProcessStatus[],
+    paths: readonly PathStatus[],
+    counters: Readonly<Record<string, Record<string, number>>>,
+  ): LinkStatus {
+    const { spec } = link;
+    const nowMs = performance.now();
+    const status = linkStatus(link, processes, this.#rates.of(spec.name), nowMs, paths);
+    const { drops, failure } = this.#drops.judge(
+      { ...status, underlay: formatPrefix(spec.underlay) },
+      counters[spec.name] ?? {},
+      nowMs,
+    );
+    if (status.state !== 'up' || failure === '') return { ...status, drops };
+    return { ...status, drops, state: 'degraded', reason: failure };
   }
 
   #routes(): Route[] {

@@ -7,6 +7,7 @@ import { formatIpv4, parseIpv4 } from '../net/ipv4.ts';
 import { contains, formatPrefix } from '../net/prefix.ts';
 import type { Priority } from '../sys/priority.ts';
 import { namesOf } from './bridge-ports.ts';
+import type { DropStatus } from './drops.ts';
 import type { EntryTableStatus } from './entry-table.ts';
 import type { GossipStatus } from './gossip/views.ts';
 import type { ManagedLink } from './link.ts';
@@ -18,7 +19,10 @@ import type { DataProcessStatus } from './tunnel-set.ts';
 
 export type LinkStatus = {
   name: string;
-  /** `degraded`: up, but something of it cannot be made whole just now. */
+  /**
+   * `degraded`: up, but something of it cannot be made whole just now, or more is dropped than gets
+   * through.
+   */
   state: 'up' | 'degraded' | 'stopped';
   /** Why it is stopped, or what is wrong; '' when all is well. */
   reason: string;
@@ -47,6 +51,8 @@ export type LinkStatus = {
   bridgeGiven: boolean;
   offloads: string[];
   rates: Rates;
+  /** What was dropped in the last minute and is worth a word, most first. */
+  drops: DropStatus[];
   /** Pieces of it that others took away and that were made again, ever. */
   repairs: number;
   /** The latest of them by name, oldest first. */
@@ -120,6 +126,7 @@ export function linkStatus(
     bridgeGiven: request.bridge !== null,
     offloads,
     rates,
+    drops: [],
     repairs: link.repairs,
     repaired: link.repaired.map(({ what, atMs }) => ({ what, agoMs: Math.round(nowMs - atMs) })),
   };

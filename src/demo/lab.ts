@@ -6,7 +6,7 @@
  *     container ── veth ── host ── eth0 ──┘ a router (routed) or a wire for a relay (wired)
  *
  * Nothing outside these namespaces is touched. They vanish with the process; {@link Lab.close} also
- * ends whatever still runs inside them.
+ * ends whatever still runs inside them, and so does a {@link Guard} once the process was killed.
  * @module
  */
 import type { ChildProcess, SpawnOptions } from 'node:child_process';
@@ -19,6 +19,7 @@ import { setOffloads } from '../sys/ethtool.ts';
 import { Netlink } from '../sys/netlink.ts';
 import { NetworkNamespace } from '../sys/netns.ts';
 import { readSysctl, writeSysctl } from '../sys/sysctl.ts';
+import { Guard } from './guard.ts';
 
 /** The bridge of the middle namespace, and its ports by host. */
 export const MIDDLE_BRIDGE = 'sw0';
@@ -175,6 +176,7 @@ export class Lab {
   readonly hosts: LabHost[] = [];
   readonly #children = new Set<ChildProcess>();
   readonly #onExit = () => this.close();
+  #guard: Guard | undefined;
   #closed = false;
 
   private constructor(underlay: Prefix) {
@@ -191,6 +193,10 @@ export class Lab {
     const lab = new Lab(parsePrefix(options.underlay ?? '172.30.0.0/16'));
     try {
       await lab.#build(options);
+      lab.#guard = new Guard(
+        [...lab.hosts, ...lab.containers, lab.middle].map(({ namespace }) => namespace),
+        lab.hosts.map(({ runDirectory }) => runDirectory),
+      );
     } catch (error) {
       lab.close();
       throw error;
@@ -240,6 +246,7 @@ export class Lab {
     killResidents(nodes.map((node) => node.namespace));
     for (const host of this.hosts) host.close();
     this.middle.close();
+    this.#guard?.dismiss();
   }
 
   async #build(options: LabOptions): Promise<void> {

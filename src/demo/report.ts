@@ -80,7 +80,7 @@ export function renderReport(report: DemoReport): string {
       `${Math.round(echo.rttAvgUs)} / ${Math.round(echo.rttP99Us)} us`,
       tcp.equal ? `equal ${tcp.sha256.slice(0, 8)}` : 'DIFFERENT',
       result.gbps.toFixed(2),
-      ...udp.map(({ sent, lost }) => `${grouped(sent)}  ${percent(lost, sent)}`),
+      ...udp.map(({ sent, lost }) => `${percent(lost, sent)} of ${grouped(sent)}`),
     ];
   });
   const parts = rows.length > 0 ? [renderTable(columns, rows), '', ...renderCounts(report)] : [];

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { distDirectory } from '../../src/sys/paths.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
-import { sleep } from '../support/patience.ts';
+import { sleep, until } from '../support/patience.ts';
 
 const skip = skipWithoutTun();
 const PROGRAM = join(distDirectory(), 'fanway.js');
@@ -120,6 +120,16 @@ t.test('Ctrl-C in the middle leaves nothing', options(skip), async (t) => {
   run.signal('SIGINT');
   t.equal(await run.ended, 130, run.output);
   t.match(run.output, /stopped by SIGINT/);
+  t.same(run.leftovers(), []);
+});
+
+t.test('kill -9 of the demo leaves nothing either', options(skip), async (t) => {
+  const run = start(t, ['--encap', 'vxlan']);
+  t.ok(await run.until(/fanway is up on 3 hosts/), 'routers run');
+  t.ok(run.descendants().length > 6);
+  run.signal('SIGKILL');
+  await run.ended;
+  await until('all are gone', 5000, () => run.leftovers().length === 0);
   t.same(run.leftovers(), []);
 });
 

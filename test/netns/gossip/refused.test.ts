@@ -69,4 +69,8 @@ t.test('without the right key nobody gets in, nor an answer', { skip }, async (t
   t.equal((await fanway(b, 'status')).code, 5, 'no router stays for it');
   await joinHost(cluster, b);
   await allAlive(hosts);
+  t.match(await fanway(b, 'down', '-e', '--force'), {
+    code: 0,
+    err: /the router stays, for gossip: fanway leave ends it/,
+  });
 });
