@@ -30,6 +30,7 @@ function linkText(link: LinkStatus): string[] {
     `  offloads: ${link.offloads.join(', ') || 'none'}`,
     `  out ${rateText(link.rates.egressPackets, link.rates.egressBits)}, in ${rateText(link.rates.ingressPackets, link.rates.ingressBits)}`,
     ...dropsText(link),
+    ...link.notes.map((note) => `  note: ${note}`),
     ...repairsText(link),
   ];
 }

@@ -21,19 +21,20 @@ import type { Priority } from '../sys/priority.ts';
 import { openTun, setTunPersistent, type TunDevice } from '../sys/tun.ts';
 import { COUNTERS_PER_LINK, namedCounters } from '../table/counters.ts';
 import { DataProcess, type ProcessReport } from './data-process.ts';
-import { EndpointSet, type EndpointState } from './endpoint-set.ts';
+import { EndpointSet, type EndpointState, sourcePortsOf } from './endpoint-set.ts';
 import { EntryTable, type EntryTableStatus, type Exception } from './entry-table.ts';
 import type { LinkSpec } from './link-spec.ts';
 import { forgetMac, type MacClaim, takeClaims } from './mac-claims.ts';
 import { endOrphans } from './orphans.ts';
 import { type PathStatus, pathStatus } from './paths.ts';
 import { SUPER_BYTES_PLAIN, type SuperBytes } from './super-bytes.ts';
+import type { DataProcessStatus } from './tunnel-set.ts';
 
 /** First and longest wait before processes that could not be replaced are tried again, ms. */
 const AGAIN_MS_FIRST = 1000;
 const AGAIN_MS_MAX = 60_000;
 
-export type DataPlaneStatus = ProcessReport & { offloads: Record<string, string[]> };
+export type DataPlaneStatus = ProcessReport & Pick<DataProcessStatus, 'offloads' | 'sourcePorts'>;
 
 export type DataPlaneOptions = {
   /** Data processes, each with its own device queue and sockets: 1 to 16, 1 unless given. */
@@ -228,10 +229,11 @@ export class DataPlane extends EventEmitter {
   }
 
   status(): DataPlaneStatus[] {
-    const offloads = Object.fromEntries(
-      [...this.#links.values()].map((link) => [link.spec.name, this.#offloadsOf(link)]),
-    );
-    return this.#processes.map((process) => ({ ...process.report(), offloads }));
+    const byName = <T>(of: (link: LinkState) => T): Record<string, T> =>
+      Object.fromEntries([...this.#links.values()].map((link) => [link.spec.name, of(link)]));
+    const offloads = byName((link) => this.#offloadsOf(link));
+    const sourcePorts = byName((link) => sourcePortsOf(link.endpoint));
+    return this.#processes.map((process) => ({ ...process.report(), offloads, sourcePorts }));
   }
 
   /** What is known of the paths to peers, where it differs from what the device promises. */

@@ -16,6 +16,7 @@ import { join } from 'node:path';
 import { FanwayError } from '../errors.ts';
 import { formatIpv4 } from '../net/ipv4.ts';
 import { maskOf } from '../net/prefix.ts';
+import { readResolvers } from '../sys/resolvers.ts';
 import type { DhcpSpec } from './change/kinds/dhcp.ts';
 import type { ProcessMark } from './host.ts';
 import type { RunDirectory } from './run-directory.ts';
@@ -25,8 +26,12 @@ const FOLDERS = ['/usr/sbin', '/usr/bin', '/sbin', '/usr/local/sbin'];
 const START_MS = 300;
 const STOP_MS = 2000;
 const LEASES_MAX = 65_536;
-/** RFC 2132 §5.1: interface MTU. */
+/** RFC 2132 §5.1: interface MTU; §3.8: domain name servers. */
 const OPTION_MTU = 26;
+const OPTION_DNS = 6;
+/** dnsmasq's words, in English, for a port 53 and a port 67 that somebody else has. */
+const DNS_PORT_TAKEN = /failed to create listening socket/;
+const DHCP_PORT_TAKEN = /failed to bind DHCP server socket/;
 
 /** The path of dnsmasq, undefined where it is not installed. */
 export function findDnsmasq(): string | undefined {
@@ -47,8 +52,16 @@ function leaseFile(run: RunDirectory, bridge: string): string {
   return join(run.dhcp, `${bridge}.leases`);
 }
 
+/** Who answers names: dnsmasq itself, or these servers, which containers are told. */
+export type Names = 'served' | readonly number[];
+
 /** dnsmasq's arguments; addresses and names only, each its own argument. */
-export function dnsmasqArguments(spec: DhcpSpec, run: RunDirectory, user: string): string[] {
+export function dnsmasqArguments(
+  spec: DhcpSpec,
+  run: RunDirectory,
+  user: string,
+  names: Names = 'served',
+): string[] {
   const mask = formatIpv4(maskOf(spec.length));
   const leases = Math.min(spec.last - spec.first + 1, LEASES_MAX);
   return [
@@ -67,6 +80,10 @@ export function dnsmasqArguments(spec: DhcpSpec, run: RunDirectory, user: string
     `--dhcp-lease-max=${leases}`,
     '--dhcp-authoritative',
     '--dhcp-no-override',
+    ...(names === 'served' ? [] : ['--port=0']),
+    ...(names === 'served' || names.length === 0
+      ? []
+      : [`--dhcp-option=${OPTION_DNS},${names.map(formatIpv4).join(',')}`]),
   ];
 }
 
@@ -100,12 +117,45 @@ export function isRunning(mark: ProcessMark): boolean {
   return startTimeOf(mark.pid) === mark.startTime;
 }
 
+/** A server that was started, and what it does not do, '' when it does everything. */
+export type StartedDhcp = ProcessMark & { note: string };
+
 /**
  * Starts dnsmasq on a bridge. It outlives this process, so that a restart of the router does not
- * interrupt it.
- * @throws FanwayError `no-dnsmasq`, or `dnsmasq-failed` with its own words.
+ * interrupt it. DHCP needs no DNS: where something else has port 53, dnsmasq only hands out
+ * addresses, and with them the name servers of this host.
+ * @throws FanwayError `no-dnsmasq`, `dhcp-port-taken`, or `dnsmasq-failed` with its own words.
  */
-export async function startDhcp(spec: DhcpSpec, run: RunDirectory): Promise<ProcessMark> {
+export async function startDhcp(spec: DhcpSpec, run: RunDirectory): Promise<StartedDhcp> {
+  const first = await tryDhcp(spec, run, 'served');
+  if (typeof first !== 'string') return { ...first, note: '' };
+  let said = first;
+  if (DNS_PORT_TAKEN.test(said)) {
+    const resolvers = readResolvers();
+    const second = await tryDhcp(spec, run, resolvers);
+    const told =
+      resolvers.length === 0
+        ? 'none, as this host names none that they could ask'
+        : `this host's: ${resolvers.map(formatIpv4).join(', ')}`;
+    const note = `something else has port 53 of ${formatIpv4(spec.gateway)}, so DHCP runs without DNS; the name servers that containers are told: ${told}`;
+    if (typeof second !== 'string') return { ...second, note };
+    said = second;
+  }
+  if (DHCP_PORT_TAKEN.test(said)) {
+    throw new FanwayError(
+      'dhcp-port-taken',
+      `UDP port 67 is taken, perhaps by another DHCP server on all interfaces (ss -ulpn sport = :67 names it): keep that one off ${spec.bridge} (dnsmasq: bind-interfaces and except-interface=${spec.bridge}), or leave dhcp out and address containers yourself`,
+    );
+  }
+  throw new FanwayError('dnsmasq-failed', `dnsmasq did not start: ${said}`);
+}
+
+/** One try: the process that runs, or what dnsmasq said when it ended. */
+async function tryDhcp(
+  spec: DhcpSpec,
+  run: RunDirectory,
+  names: Names,
+): Promise<ProcessMark | string> {
   const path = findDnsmasq();
   if (path === undefined) {
     throw new FanwayError(
@@ -117,7 +167,7 @@ export async function startDhcp(spec: DhcpSpec, run: RunDirectory): Promise<Proc
   const errors = openSync(join(run.dhcp, `${spec.bridge}.log`), 'w', 0o600);
   const uid = process.geteuid?.() ?? 0;
   const user = uid === 0 ? dnsmasqUser() : '';
-  const args = dnsmasqArguments(spec, run, user).filter((arg) => arg !== '--user=');
+  const args = dnsmasqArguments(spec, run, user, names).filter((arg) => arg !== '--user=');
   const child = spawn(path, args, {
     stdio: ['ignore', errors, errors],
     detached: true,
@@ -142,10 +192,7 @@ export async function startDhcp(spec: DhcpSpec, run: RunDirectory): Promise<Proc
   const pid = child.pid;
   const startTime = pid === undefined ? undefined : startTimeOf(pid);
   if (failed !== undefined || pid === undefined || startTime === undefined) {
-    throw new FanwayError(
-      'dnsmasq-failed',
-      `dnsmasq did not start: ${failed || 'it says nothing'}`,
-    );
+    return failed || 'it says nothing';
   }
   child.unref();
   return { pid, startTime };

@@ -5,8 +5,9 @@
  */
 import type { Encap } from '../config/request.ts';
 import { ENCAPS } from '../encap/encap.ts';
-import { FanwayError } from '../errors.ts';
+import { codeOf, FanwayError } from '../errors.ts';
 import { ENDPOINTS_MAX, EndpointKind } from '../shm/layout.ts';
+import { countEphemeralPorts } from '../sys/ephemeral-ports.ts';
 import { libc } from '../sys/libc.ts';
 import { openIpip, openSendOnlyUdp, openUdp, type UnderlaySocket } from '../sys/sockets.ts';
 import type { LinkSpec } from './link-spec.ts';
@@ -22,6 +23,14 @@ export type EndpointState = {
   users: number;
   queues: UnderlaySocket[][];
 };
+
+/** What an endpoint takes of the ephemeral ports at most. */
+const RANGE_SHARE_MAX = 1 / 4;
+
+/** Outer source ports that a link has in each queue, its listening port where there are no others. */
+export function sourcePortsOf(endpoint: EndpointState): number {
+  return Math.min(...endpoint.queues.map(({ length }) => Math.max(1, length - 1)));
+}
 
 function closeSockets(endpoint: EndpointState): void {
   for (const queue of endpoint.queues) for (const socket of queue) libc.close(socket.fd);
@@ -86,11 +95,22 @@ export class EndpointSet {
       return;
     }
     sockets.push(openUdp(spec.local, spec.port, { offload, reusePort: this.#queues > 1 }));
-    if (spec.sourcePorts > 1) {
-      for (let i = 0; i < spec.sourcePorts; i++) {
+    if (spec.sourcePorts <= 1) return;
+    for (let i = this.#sourcePorts(spec); i > 0; i--) {
+      try {
         sockets.push(openSendOnlyUdp(spec.local, { offload }));
+      } catch (error) {
+        // Others have all the rest: fewer will do, in the end the listening one alone.
+        if (codeOf(error) === 'EADDRINUSE') return;
+        throw error;
       }
     }
+  }
+
+  /** How many ports of their own a queue's flows get: others need some of a small range too. */
+  #sourcePorts(spec: LinkSpec): number {
+    const range = countEphemeralPorts() ?? Number.POSITIVE_INFINITY;
+    return Math.min(spec.sourcePorts, Math.floor((range * RANGE_SHARE_MAX) / this.#queues));
   }
 
   /** One user less; the last one closes the sockets. */

@@ -61,7 +61,8 @@ export type Host = {
   /** Tables of the packet filter that are not ours (`ip nat`), of nftables and of old iptables. */
   otherTables(): Promise<string[]>;
   hasDnsmasq(): boolean;
-  startDhcp(spec: DhcpSpec): Promise<ProcessMark>;
+  /** `note`: what of it cannot be done here, '' when nothing. */
+  startDhcp(spec: DhcpSpec): Promise<ProcessMark & { note: string }>;
   isRunning(mark: ProcessMark): boolean;
   /** Ends the dnsmasq of a bridge: the marked one, or the one whose lease file is the bridge's. */
   stopDhcp(bridge: string, mark: ProcessMark | undefined): Promise<void>;

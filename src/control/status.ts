@@ -50,6 +50,8 @@ export type LinkStatus = {
   auto: boolean;
   bridgeGiven: boolean;
   offloads: string[];
+  /** What is less here than it could be, each in a sentence. */
+  notes: string[];
   rates: Rates;
   /** What was dropped in the last minute and is worth a word, most first. */
   drops: DropStatus[];
@@ -89,6 +91,21 @@ function reasonOf({ reason, lostPorts, spec }: ManagedLink): string {
   return reason === '' ? lost : `${reason}; ${lost}`;
 }
 
+/** What of a link this host does not allow. */
+function notesOf(
+  { journal, spec }: ManagedLink,
+  processes: readonly DataProcessStatus[],
+): string[] {
+  const notes = (journal?.entries ?? []).flatMap(({ memo }) => memo.note ?? []).filter(Boolean);
+  const ports = Math.min(...processes.map((one) => one.sourcePorts[spec.name] ?? spec.sourcePorts));
+  if (ports < spec.sourcePorts) {
+    notes.push(
+      `outer source ports: ${ports} of ${spec.sourcePorts}, more flows share one; the ephemeral range (net.ipv4.ip_local_port_range less ip_local_reserved_ports) has no more free ones to spare`,
+    );
+  }
+  return notes;
+}
+
 /** One link as it stands. */
 export function linkStatus(
   link: ManagedLink,
@@ -125,6 +142,7 @@ export function linkStatus(
     auto: request.auto,
     bridgeGiven: request.bridge !== null,
     offloads,
+    notes: notesOf(link, processes),
     rates,
     drops: [],
     repairs: link.repairs,

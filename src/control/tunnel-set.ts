@@ -19,6 +19,8 @@ export type DataProcessStatus = {
   heartbeat: number;
   alive: boolean;
   offloads: Record<string, string[]>;
+  /** Outer source ports in use, by link. */
+  sourcePorts: Record<string, number>;
   lastError: string;
   /** What its confinement lacks on this machine; empty = nothing. */
   confinementGaps: string[];

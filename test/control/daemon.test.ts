@@ -89,6 +89,7 @@ t.test('LoopWatch gives every data process its time, however often it is asked',
     return {
       restarts: 0,
       offloads: {},
+      sourcePorts: {},
       lastError: '',
       confinementGaps: [],
       priority,

@@ -6,6 +6,9 @@ import { dnsmasqArguments, findDnsmasq, isRunning, startTimeOf } from '../../src
 import { RunDirectory } from '../../src/control/run-directory.ts';
 import { Lab, type LabContainer, type LabHost } from '../../src/demo/lab.ts';
 import { parseIpv4 } from '../../src/net/ipv4.ts';
+import { libc } from '../../src/sys/libc.ts';
+import { openUdp } from '../../src/sys/sockets.ts';
+import { writeSysctl } from '../../src/sys/sysctl.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { until } from '../support/patience.ts';
 import { fanway, picture, statusOf } from './lab-router.ts';
@@ -142,6 +145,72 @@ t.test(
       t.equal((await fanway(host, 'down', '-e')).code, 0);
       t.same(find(), [], 'stopped with the fan');
       t.same(await withoutCable(host), before);
+    }
+  },
+);
+
+t.test('DHCP goes without DNS where port 53 is taken', { skip }, async (t) => {
+  const lab = await Lab.create({ hosts: 1 });
+  const taken: number[] = [];
+  t.teardown(() => {
+    for (const fd of taken) libc.close(fd);
+    lab.close();
+  });
+  const host = lab.host(0);
+  const container = lab.container(0);
+  const take = (port: number): void => {
+    taken.push(host.run(() => openUdp(0, port, { offload: false, reusePort: false }).fd));
+  };
+  take(53);
+  const up = await fanway(host, 'up', '250', 'eth0', 'dhcp');
+  t.equal(up.code, 0, up.err);
+  const status = await fanway(host, 'status');
+  t.match(status.out, /note: something else has port 53 of 250\.0\.28\.1.*without DNS/);
+  await container.attach({
+    bridge: 'fan-250-0-28',
+    address: parseIpv4('250.0.28.200'),
+    length: 24,
+    gateway: parseIpv4('250.0.28.1'),
+  });
+  const offer = await discover(container);
+  t.match(offer?.address, /^250\.0\.28\.\d+$/, 'an address is handed out');
+  t.not(offer?.options[6], 'fa001c01', 'and no server that does not answer');
+  await container.detach();
+  t.equal((await fanway(host, 'down', '-e')).code, 0);
+
+  take(67);
+  const refused = await fanway(host, 'up', '250', 'eth0', 'dhcp');
+  t.not(refused.code, 0);
+  t.match(refused.err, /UDP port 67 is taken.*except-interface=fan-250-0-28/);
+});
+
+t.test(
+  'few ephemeral ports, or none, mean few source ports',
+  { skip: skipWithoutTun() },
+  async (t) => {
+    const lab = await Lab.create({ hosts: 1 });
+    t.teardown(() => lab.close());
+    const host = lab.host(0);
+    const ports = (range: string, reserved: string): void =>
+      host.run(() => {
+        writeSysctl('net/ipv4/ip_local_port_range', range);
+        writeSysctl('net/ipv4/ip_local_reserved_ports', reserved);
+      });
+    for (const [range, reserved, note] of [
+      ['60000 60020', '', 'outer source ports: 5 of 16'],
+      ['60000 60010', '60000-60010', 'outer source ports: 1 of 16'],
+      ['32768 60999', '4789', ''],
+    ] as const) {
+      ports(range, reserved);
+      const up = await fanway(host, 'up', '250', 'eth0');
+      t.equal(up.code, 0, up.err);
+      const { out } = await fanway(host, 'status');
+      t.equal(
+        /note: (outer source ports: \d+ of 16)/.exec(out)?.[1] ?? '',
+        note,
+        `${range} ${reserved}`,
+      );
+      t.equal((await fanway(host, 'down', '-e')).code, 0);
     }
   },
 );

@@ -250,8 +250,8 @@ export class FakeHost implements Host, Tunnels {
   hasDnsmasq(): boolean {
     return true;
   }
-  async startDhcp(spec: Parameters<Host['startDhcp']>[0]): Promise<ProcessMark> {
-    const mark = { pid: this.steps + 1000, startTime: '1' };
+  async startDhcp(spec: Parameters<Host['startDhcp']>[0]) {
+    const mark = { pid: this.steps + 1000, startTime: '1', note: '' };
     this.#change(() => this.dhcpServers.set(spec.bridge, mark));
     return mark;
   }

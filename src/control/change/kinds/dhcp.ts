@@ -36,12 +36,14 @@ export const dhcp: Kind<DhcpChange> = {
   describe({ dhcp }) {
     return `start dnsmasq on ${dhcp.bridge}: ${formatIpv4(dhcp.first)} to ${formatIpv4(dhcp.last)}, MTU ${dhcp.mtu}`;
   },
-  async apply(change, memo, { host }) {
+  async apply(change, memo, { host, log }) {
     // One left by a router that was killed is ended first: it would hold the port.
     await host.stopDhcp(change.dhcp.bridge, markOf(memo));
     const mark = await host.startDhcp(change.dhcp);
     memo.pid = mark.pid;
     memo.startTime = mark.startTime;
+    if (mark.note !== '' && mark.note !== memo.note) log.warn(change.dhcp.bridge, mark.note);
+    memo.note = mark.note;
   },
   async missing({ dhcp }, memo, { host }) {
     const mark = markOf(memo);
