@@ -7,15 +7,18 @@ import { parseOverlay, parseUnderlay } from '../config/schema.ts';
 import { ValueError } from '../config/value.ts';
 import { callRouter } from '../control/admin-client.ts';
 import type { AnnouncerJson } from '../control/gossip/views.ts';
+import type { PathStatus } from '../control/paths.ts';
 import { readSnapshot } from '../control/read-snapshot.ts';
 import { openHost } from '../control/real-host.ts';
 import { isResolved, resolveUnderlay } from '../control/resolve.ts';
 import { RunDirectory } from '../control/run-directory.ts';
 import type { FanRecord } from '../control/snapshot.ts';
+import type { RouterStatus } from '../control/status.ts';
 import { codeOf, ExitCode, messageOf, usageError } from '../errors.ts';
 import { type FanMap, peerOf, sliceOf } from '../net/fan.ts';
 import { formatIpv4, parseIpv4 } from '../net/ipv4.ts';
 import { broadcastOf, contains, formatPrefix, networkOf, type Prefix } from '../net/prefix.ts';
+import { pathText } from './paths-text.ts';
 import { printJson, takeFlags, type Verb } from './verb.ts';
 
 export type Explanation = {
@@ -116,6 +119,16 @@ async function fansNow(run: RunDirectory): Promise<Fan[]> {
   return records.map(({ spec }) => ({ map: spec, local: spec.local, name: spec.name }));
 }
 
+/** What is different about the way to a host; null where nothing is, or no router runs. */
+async function pathOf(host: string, run: RunDirectory): Promise<PathStatus | null> {
+  if (host === '') return null;
+  const status = (await callRouter(run, '/v1/status').catch((error: unknown) => {
+    if (codeOf(error) === 'not-running') return undefined;
+    throw error;
+  })) as RouterStatus | undefined;
+  return status?.paths.find(({ peer }) => peer === host) ?? null;
+}
+
 /** A fan that need not run: from its overlay and underlay as they would be given to `up`. */
 async function fanFromWords(overlay: string, underlay: string, run: RunDirectory): Promise<Fan> {
   const selector = parseUnderlay(underlay);
@@ -171,8 +184,9 @@ export const explain: Verb = {
       }
       throw error;
     }
-    if (flags.has('--json')) printJson(io, explanation);
-    else io.out(`${explanation.text}\n`);
+    const path = overlay === undefined ? await pathOf(explanation.host, run) : null;
+    if (flags.has('--json')) printJson(io, { ...explanation, path });
+    else io.out(`${explanation.text}${path === null ? '' : `; ${pathText(path, Date.now())}`}\n`);
     return explanation.role === 'outside' ? ExitCode.Failed : ExitCode.Ok;
   },
 };

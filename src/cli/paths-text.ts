@@ -10,6 +10,8 @@ const MTU_FROM_WORDS: Readonly<Record<string, string>> = {
   icmp: 'a router on the way says so',
   route: 'our route there, or IPsec',
   send: 'the kernel refused more',
+  member: 'its own MTU, by gossip',
+  probe: 'larger echo requests vanish',
 };
 
 function agoText(iso: string, nowMs: number): string {
@@ -17,7 +19,7 @@ function agoText(iso: string, nowMs: number): string {
 }
 
 /** What is different about the way to one peer, and since when. */
-function pathText(path: PathStatus, nowMs: number): string {
+export function pathText(path: PathStatus, nowMs: number): string {
   const parts: string[] = [];
   if (path.mtu !== 0) {
     const from = MTU_FROM_WORDS[path.mtuFrom] ?? path.mtuFrom;

@@ -14,6 +14,7 @@ import { noMore, printJson, takeFlags, type Verb } from './verb.ts';
 
 const COLUMNS: readonly Column[] = [
   ...['name', 'state', 'underlay', 'encap', 'VNIs'].map((title) => ({ title })),
+  { title: 'MTU', align: 'right' },
   { title: 'RTT', align: 'right' },
   { title: 'loss', align: 'right' },
   { title: 'last seen' },
@@ -35,6 +36,7 @@ export function peersText(peers: readonly MemberJson[], seeds: readonly SeedJson
     peer.underlay || '-',
     peer.encaps.join(',') || '-',
     peer.vnis.join(',') || '-',
+    peer.mtu === 0 ? '-' : String(peer.mtu),
     timeText(peer.rttMs),
     percentText(peer.loss),
     peer.lastHeardMs === null ? '-' : `${timeText(peer.lastHeardMs)} ago`,
@@ -54,8 +56,8 @@ export const peers: Verb = {
   usage: ['peers [--json]'],
   options: [['--json', 'all that is known of each, as JSON']],
   examples: [
-    ['fanway peers', 'name, state, underlay, encapsulation, round trip, loss'],
-    ['fanway peers --json', 'also all addresses, MTU, fans, epoch'],
+    ['fanway peers', 'name, state, underlay, encapsulation, MTU, round trip, loss'],
+    ['fanway peers --json', 'also all addresses, fans, epoch'],
   ],
   async run(args, io) {
     const { flags, rest } = takeFlags(args, { '--json': 'switch' });

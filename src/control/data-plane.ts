@@ -20,13 +20,15 @@ import { libc } from '../sys/libc.ts';
 import type { Priority } from '../sys/priority.ts';
 import { openTun, setTunPersistent, type TunDevice } from '../sys/tun.ts';
 import { COUNTERS_PER_LINK, namedCounters } from '../table/counters.ts';
+import type { PathLimit } from '../table/path-limits.ts';
+import type { PathRecord } from '../table/paths.ts';
 import { DataProcess, type ProcessReport } from './data-process.ts';
 import { EndpointSet, type EndpointState, sourcePortsOf } from './endpoint-set.ts';
 import { EntryTable, type EntryTableStatus, type Exception } from './entry-table.ts';
 import type { LinkSpec } from './link-spec.ts';
 import { forgetMac, type MacClaim, takeClaims } from './mac-claims.ts';
 import { endOrphans } from './orphans.ts';
-import { type PathStatus, pathStatus } from './paths.ts';
+import { joinPaths } from './paths.ts';
 import { SUPER_BYTES_PLAIN, type SuperBytes } from './super-bytes.ts';
 import type { DataProcessStatus } from './tunnel-set.ts';
 
@@ -236,9 +238,14 @@ export class DataPlane extends EventEmitter {
     return this.#processes.map((process) => ({ ...process.report(), offloads, sourcePorts }));
   }
 
+  /** Makes these the limits of the paths to peers; returns how many found no room. */
+  setPathLimits(limits: readonly PathLimit[]): number {
+    return this.entries.limits.replace(limits);
+  }
+
   /** What is known of the paths to peers, where it differs from what the device promises. */
-  paths(): PathStatus[] {
-    return pathStatus(this.#processes.flatMap((process) => process.paths()));
+  paths(): PathRecord[] {
+    return joinPaths(this.#processes.flatMap((process) => process.paths()));
   }
 
   /** Ends the data processes; devices go too unless `keepDevices`. */

@@ -11,6 +11,7 @@ import { randomInt } from 'node:crypto';
 import { closeSync, openSync } from 'node:fs';
 import { contains, maskOf, networkOf, type Prefix } from '../net/prefix.ts';
 import { SharedMemory } from '../sys/memory.ts';
+import { PathLimitWriter } from '../table/path-limits.ts';
 import { ipv4Bytes, PeerWriter } from '../table/peers.ts';
 import { PrefixWriter } from '../table/prefixes.ts';
 import { TABLES_BYTES, TableSegment } from '../table/segment.ts';
@@ -50,10 +51,13 @@ export class EntryTable {
   readonly #peers: PeerWriter;
   readonly #prefixes: PrefixWriter;
   readonly #links = new Map<string, LinkEntries>();
+  /** What the paths to hosts carry, in the same memory. */
+  readonly limits: PathLimitWriter;
 
   constructor() {
     const segment = new TableSegment(this.#memory.buffer);
     segment.initialize(randomInt(2 ** 32));
+    this.limits = new PathLimitWriter(segment);
     this.#peers = new PeerWriter(segment);
     this.#prefixes = new PrefixWriter(segment);
   }

@@ -12,7 +12,10 @@ export type PathStatus = {
   peer: string;
   /** Largest outer packet that gets there, bytes; 0 = as the device says. */
   mtu: number;
-  /** Who said so: `icmp`, `route` (or IPsec below it), `send` (the kernel refused one); '' = nobody. */
+  /**
+   * Who said so: `icmp`, `route` (or IPsec below it), `send` (the kernel refused one), `member` (the
+   * peer itself, by gossip), `probe` (echo requests); '' = nobody.
+   */
   mtuFrom: string;
   mtuSince: string;
   /** `refused`: datagrams go one by one; `works`; `unknown`: no train yet. */
@@ -32,13 +35,13 @@ function timeText(ms: number): string {
 }
 
 /** One row of each peer from those of several processes: the smallest MTU, any refusal, all errors. */
-export function pathStatus(records: readonly PathRecord[]): PathStatus[] {
+export function joinPaths(records: readonly PathRecord[]): PathRecord[] {
   const byPeer = new Map<number, PathRecord>();
   for (const record of records) {
     const known = byPeer.get(record.peer);
     byPeer.set(record.peer, known === undefined ? record : joined(known, record));
   }
-  return [...byPeer.values()].sort((a, b) => a.peer - b.peer).map(shown);
+  return [...byPeer.values()].sort((a, b) => a.peer - b.peer);
 }
 
 function joined(a: PathRecord, b: PathRecord): PathRecord {
@@ -54,10 +57,12 @@ function joined(a: PathRecord, b: PathRecord): PathRecord {
     refusedSinceMs: segmentation.refusedSinceMs,
     portUnreachable: a.portUnreachable + b.portUnreachable,
     portUnreachableAtMs: Math.max(a.portUnreachableAtMs, b.portUnreachableAtMs),
+    largeAtMs: Math.max(a.largeAtMs, b.largeAtMs),
   };
 }
 
-function shown(record: PathRecord): PathStatus {
+/** A row for whoever asks for the status. */
+export function pathStatus(record: PathRecord): PathStatus {
   const refused = record.segmentation === Segmentation.Refused;
   return {
     peer: formatIpv4(record.peer),

@@ -24,7 +24,8 @@ import { MovedLinks } from './moved-links.ts';
 import { MovedMacs } from './moved-macs.ts';
 import { admitOwn, claimForNamespace } from './namespace.ts';
 import { openDataPlane } from './open-data-plane.ts';
-import { isPathNews, type PathStatus } from './paths.ts';
+import { PathWatch } from './path-watch.ts';
+import { isPathNews, type PathStatus, pathStatus } from './paths.ts';
 import type { Plan } from './plan.ts';
 import { RateMeter, SAMPLE_INTERVAL_MS } from './rates.ts';
 import { openHost, type RealHost } from './real-host.ts';
@@ -69,6 +70,7 @@ export class Service {
   readonly gossip: GossipService;
   readonly #host: RealHost;
   readonly #movedMacs: MovedMacs;
+  readonly #pathWatch: PathWatch;
   readonly #options: ServiceOptions;
   readonly #queues: number;
   readonly #busyPollUs: number;
@@ -125,6 +127,11 @@ export class Service {
       ...{ host: this.#host, tunnels: this.tunnels, log },
       specs: () => this.#upSpecs(),
     });
+    this.#pathWatch = new PathWatch({
+      ...{ tunnels: this.tunnels, log },
+      specs: () => this.#upSpecs(),
+      node: () => this.gossip.host?.node,
+    });
     this.gossip.exceptions((prefixes) => moved.set(prefixes));
     this.router.on('settled', () => {
       void this.gossip.refresh();
@@ -178,6 +185,7 @@ export class Service {
       }, SETTLE_MS);
     });
     this.#movedMacs.start();
+    this.#pathWatch.start();
     // What a predecessor counted is no news.
     this.#drops.sample(this.tunnels.counters(), performance.now());
     this.#sampling = setInterval(() => {
@@ -226,6 +234,7 @@ export class Service {
     clearInterval(this.#timer);
     clearInterval(this.#sampling);
     this.#movedMacs.stop();
+    this.#pathWatch.stop();
     clearTimeout(this.#settle);
     this.#unwatch?.();
     await this.gossip.stop();
@@ -238,7 +247,7 @@ export class Service {
 
   status(): RouterStatus {
     const processes = this.tunnels.status();
-    const paths = this.tunnels.paths();
+    const paths = this.tunnels.paths().map(pathStatus);
     const counters = this.tunnels.counters();
     return {
       version: VERSION,

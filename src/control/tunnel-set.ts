@@ -6,11 +6,12 @@
 import type { EventEmitter } from 'node:events';
 import { codeOf, FanwayError } from '../errors.ts';
 import type { PriorityReport } from '../sys/priority.ts';
+import type { PathLimit } from '../table/path-limits.ts';
+import type { PathRecord } from '../table/paths.ts';
 import type { EntryTableStatus, Exception } from './entry-table.ts';
 import type { Tunnels } from './host.ts';
 import type { LinkSpec } from './link-spec.ts';
 import type { MacClaim } from './mac-claims.ts';
-import type { PathStatus } from './paths.ts';
 import type { SuperBytes } from './super-bytes.ts';
 
 export type DataProcessStatus = {
@@ -41,7 +42,8 @@ export type DataPlanePort = Pick<EventEmitter, 'on'> & {
   forgetMac(claim: MacClaim): void;
   counters(name: string): Record<string, number>;
   status(): DataProcessStatus[];
-  paths(): PathStatus[];
+  paths(): PathRecord[];
+  setPathLimits(limits: readonly PathLimit[]): number;
   entryStatus(): EntryTableStatus;
   close(options?: { keepDevices?: boolean }): Promise<void>;
 };
@@ -123,8 +125,13 @@ export class TunnelSet implements Tunnels {
     return this.#names.size === 0 ? [] : (this.#plane?.status() ?? []);
   }
 
+  /** What the paths to peers carry as far as control knows; returns how many found no room. */
+  setPathLimits(limits: readonly PathLimit[]): number {
+    return this.#plane?.setPathLimits(limits) ?? 0;
+  }
+
   /** Peers whose path is another one than their device promises. */
-  paths(): PathStatus[] {
+  paths(): PathRecord[] {
     return this.#names.size === 0 ? [] : (this.#plane?.paths() ?? []);
   }
 

@@ -11,6 +11,7 @@ import { libc } from '../sys/libc.ts';
 import { isRealtime } from '../sys/priority.ts';
 import { RouteMtu } from '../sys/route-mtu.ts';
 import { eventIndex } from '../table/counters.ts';
+import { PathLimitReader } from '../table/path-limits.ts';
 import { PathRows } from '../table/paths.ts';
 import { PeerReader } from '../table/peers.ts';
 import { PrefixReader } from '../table/prefixes.ts';
@@ -134,7 +135,8 @@ export class Loop {
     this.#rows = new PathRows(layout.paths());
     const peers = new PeerTable(this.#rows);
     const locals = config.endpoints.map(({ localAddress }) => localAddress);
-    const paths = new PathMtu(peers, outside.routes(locals));
+    const limits = new PathLimitReader(segment);
+    const paths = new PathMtu(peers, outside.routes(locals), limits);
     this.#errors = new ErrorQueue(this.#arena, peers);
     const trains = new Trains(this.#arena, layout, paths, this.#errors, outside.family);
     this.#egress = new Egress(this.#arena, this.#layout, trains, paths, tooBig, neighbours);

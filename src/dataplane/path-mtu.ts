@@ -1,14 +1,15 @@
 /**
  * How large a packet may be on its way to a peer. The sockets set DF and go by the device's MTU
  * alone (`IP_PMTUDISC_PROBE`), so that nobody's ICMP decides for us; but our own host may know
- * better: a route with an MTU of its own, another device, IPsec below. It is asked before the first
- * large packet to a peer, then every {@link ASK_AGAIN_MS} while large packets go there.
+ * better: a route with an MTU of its own, another device, IPsec below, or what control has learned of
+ * the peer (table/path-limits.ts). Both are asked before the first large packet to a peer, then every {@link ASK_AGAIN_MS} while large packets go there.
  *
  * Where the kernel refuses a packet all the same (an IPsec policy that only the real flow meets),
  * the refusal is taken for what it says.
  * @module
  */
-import { MtuSource } from '../table/paths.ts';
+import { limitMtu, limitSource, type PathLimitReader } from '../table/path-limits.ts';
+import { MtuSource, type MtuSourceCode } from '../table/paths.ts';
 import type { DataLink } from './link.ts';
 import { PATH_MTU_FLOOR_BYTES, type PeerTable } from './peers.ts';
 
@@ -31,12 +32,19 @@ export type RouteOracle = {
 export class PathMtu {
   readonly peers: PeerTable;
   readonly #oracle: RouteOracle;
+  readonly #limits: Pick<PathLimitReader, 'find'>;
   #tokens = ASKS_PER_SECOND;
   #refilledAtMs = 0;
 
-  constructor(peers: PeerTable, oracle: RouteOracle) {
+  /** @param limits what control knows of the paths to peers; nothing unless given */
+  constructor(
+    peers: PeerTable,
+    oracle: RouteOracle,
+    limits: Pick<PathLimitReader, 'find'> = { find: () => 0 },
+  ) {
     this.peers = peers;
     this.#oracle = oracle;
+    this.#limits = limits;
   }
 
   /** Largest inner IP packet that `link` may send to `peer` now, bytes. */
@@ -49,8 +57,17 @@ export class PathMtu {
 
   #ask(link: DataLink, slot: number, peer: number, nowMs: number): void {
     if (!this.#mayAsk(nowMs)) return;
-    const mtu = this.#oracle.configured(link.local, peer, link.peerPort, link.underlayMtu);
-    this.peers.setRouteMtu(slot, mtu < link.underlayMtu ? mtu : 0, nowMs + ASK_AGAIN_MS);
+    const { underlayMtu } = link;
+    const route = this.#oracle.configured(link.local, peer, link.peerPort, underlayMtu);
+    let mtu = route < underlayMtu ? route : 0;
+    let source: MtuSourceCode = mtu === 0 ? MtuSource.None : MtuSource.Route;
+    const limit = this.#limits.find(peer);
+    const limited = limitMtu(limit);
+    if (limited !== 0 && limited < (mtu === 0 ? underlayMtu : mtu)) {
+      mtu = limited;
+      source = limitSource(limit);
+    }
+    this.peers.setOwnMtu(slot, mtu, source, nowMs + ASK_AGAIN_MS);
   }
 
   #mayAsk(nowMs: number): boolean {

@@ -1,6 +1,6 @@
 /**
  * What we remember of each underlay peer: the largest datagram that we sent it lately, a path MTU
- * that the network told us, the one that our own route has, and whether trains reach it. A fixed
+ * that the network told us, the one that our own side knows of, and whether trains reach it. A fixed
  * table, so that strangers cannot make it grow; what control shall see goes into the rows of
  * table/paths.ts as well.
  * @module
@@ -29,8 +29,9 @@ export class PeerTable {
   readonly #pathMtu = new Uint16Array(SLOTS);
   readonly #pathMtuUntilMs = new Float64Array(SLOTS);
   readonly #pathMtuSource = new Uint8Array(SLOTS);
-  /** What our own route to the peer carries; 0 = no less than the device. */
-  readonly #routeMtu = new Uint16Array(SLOTS);
+  /** What our own side says that the way there carries; 0 = no less than the device. */
+  readonly #ownMtu = new Uint16Array(SLOTS);
+  readonly #ownSource = new Uint8Array(SLOTS);
   /** When the route may be asked about again; 0 = never asked. */
   readonly #askAtMs = new Float64Array(SLOTS);
   /** When a train was last refused, 0 = not, so the clock's first ms counts as 1. */
@@ -79,7 +80,7 @@ export class PeerTable {
     this.#sentBytes[oldest] = 0;
     this.#sentAtMs[oldest] = 0;
     this.#pathMtu[oldest] = 0;
-    this.#routeMtu[oldest] = 0;
+    this.#ownMtu[oldest] = 0;
     this.#askAtMs[oldest] = 0;
     this.#refusedAtMs[oldest] = 0;
     this.#segmented[oldest] = 0;
@@ -124,17 +125,17 @@ export class PeerTable {
   /** The same for a slot that {@link claim} has just returned. */
   mtuAt(slot: number, nowMs: number): number {
     const told = this.#pathMtu[slot] as number;
-    const route = this.#routeMtu[slot] as number;
-    if (told === 0) return route === 0 ? PATH_MTU_UNLIMITED : route;
+    const own = this.#ownMtu[slot] as number;
+    if (told === 0) return own === 0 ? PATH_MTU_UNLIMITED : own;
     if (nowMs > (this.#pathMtuUntilMs[slot] as number)) {
       this.#pathMtu[slot] = 0;
       // Only packets sent from now on may lower it again.
       this.#sentBytes[slot] = 0;
       this.loweredCount--;
       this.#tell(slot);
-      return route === 0 ? PATH_MTU_UNLIMITED : route;
+      return own === 0 ? PATH_MTU_UNLIMITED : own;
     }
-    return route !== 0 && route < told ? route : told;
+    return own !== 0 && own < told ? own : told;
   }
 
   /** Whether the route to a slot's peer should be asked about (again). */
@@ -142,23 +143,28 @@ export class PeerTable {
     return nowMs >= (this.#askAtMs[slot] as number);
   }
 
-  /** What the route to a slot's peer carries, bytes; 0 = as much as the device. */
-  setRouteMtu(slot: number, mtu: number, askAgainAtMs: number): void {
+  /**
+   * What our own side knows of the way to a slot's peer, bytes; 0 = it carries as much as the device.
+   * A large packet is about to go there.
+   */
+  setOwnMtu(slot: number, mtu: number, source: MtuSourceCode, askAgainAtMs: number): void {
     this.#askAtMs[slot] = askAgainAtMs;
+    this.#rows.setLarge(slot, this.#address[slot] as number, Date.now());
     const floored = mtu === 0 ? 0 : Math.max(mtu, PATH_MTU_FLOOR_BYTES);
-    if (this.#routeMtu[slot] === floored) return;
-    this.#routeMtu[slot] = floored;
+    if (this.#ownMtu[slot] === floored && this.#ownSource[slot] === source) return;
+    this.#ownMtu[slot] = floored;
+    this.#ownSource[slot] = source;
     this.#tell(slot);
   }
 
   #tell(slot: number): void {
     const told = this.#pathMtu[slot] as number;
-    const route = this.#routeMtu[slot] as number;
-    const isRoute = route !== 0 && (told === 0 || route < told);
+    const own = this.#ownMtu[slot] as number;
+    const isOwn = own !== 0 && (told === 0 || own < told);
     let source = this.#pathMtuSource[slot] as number as MtuSourceCode;
-    if (isRoute) source = MtuSource.Route;
+    if (isOwn) source = this.#ownSource[slot] as MtuSourceCode;
     else if (told === 0) source = MtuSource.None;
-    const mtu = isRoute ? route : told;
+    const mtu = isOwn ? own : told;
     this.#rows.setMtu(slot, this.#address[slot] as number, mtu, source, Date.now());
   }
 

@@ -8,7 +8,8 @@
  * 4   u16 path MTU, 0 = none   12  u32 ICMP "port unreachable" from the peer
  * 6   u8  where the MTU is from   16  f64 when the MTU was lowered, ms since 1970
  * 7   u8  segmentation         24  f64 when segmentation was first refused
- *                              32  f64 when the last port unreachable came
+ * 40  f64 when a large packet    32  f64 when the last port unreachable came
+ *         was on its way to it
  * ```
  *
  * Each field is one store. A reader may see one field of a change before another, which a status
@@ -18,10 +19,13 @@
 import { PATH_BYTES, PATHS_MAX } from '../shm/path-rows.ts';
 
 /** Who says what a path's MTU is. Append only. */
-export const MtuSource = { None: 0, Icmp: 1, Route: 2, Send: 3 } as const;
+export const MtuSource = { None: 0, Icmp: 1, Route: 2, Send: 3, Member: 4, Probe: 5 } as const;
 export type MtuSourceCode = (typeof MtuSource)[keyof typeof MtuSource];
-/** The same in public words: ICMP, the route (or IPsec under it), a send that the kernel refused. */
-export const MTU_SOURCE_NAMES = ['', 'icmp', 'route', 'send'] as const;
+/**
+ * The same in public words: ICMP, the route (or IPsec under it), a send that the kernel refused, the
+ * peer itself by gossip, echo requests.
+ */
+export const MTU_SOURCE_NAMES = ['', 'icmp', 'route', 'send', 'member', 'probe'] as const;
 
 /** Whether trains to a peer go out as one send. */
 export const Segmentation = { Unknown: 0, Works: 1, Refused: 2 } as const;
@@ -35,6 +39,7 @@ const UNREACHABLE_COUNT = 12;
 const MTU_SINCE = 16;
 const REFUSED_SINCE = 24;
 const UNREACHABLE_AT = 32;
+const LARGE_AT = 40;
 
 /** The data process's side. Times are ms since 1970, 0 = never. */
 export class PathRows {
@@ -64,6 +69,13 @@ export class PathRows {
     this.#view.setUint16(at + MTU, mtu, true);
     this.#view.setUint8(at + MTU_SOURCE, source);
     if (isNews) this.#view.setFloat64(at + MTU_SINCE, sinceMs, true);
+    this.#view.setUint32(at + PEER, peer, true);
+  }
+
+  /** Large packets go to the peer; told now and then while they do. */
+  setLarge(row: number, peer: number, nowMs: number): void {
+    const at = row * PATH_BYTES;
+    this.#view.setFloat64(at + LARGE_AT, nowMs, true);
     this.#view.setUint32(at + PEER, peer, true);
   }
 
@@ -107,6 +119,8 @@ export type PathRecord = {
   refusedSinceMs: number;
   portUnreachable: number;
   portUnreachableAtMs: number;
+  /** When a large packet was last known to be on its way there. */
+  largeAtMs: number;
 };
 
 /** Control's side: every row in use, as far as a field at a time is consistent. */
@@ -125,6 +139,7 @@ export function readPaths(view: DataView): PathRecord[] {
       refusedSinceMs: view.getFloat64(at + REFUSED_SINCE, true),
       portUnreachable: view.getUint32(at + UNREACHABLE_COUNT, true),
       portUnreachableAtMs: view.getFloat64(at + UNREACHABLE_AT, true),
+      largeAtMs: view.getFloat64(at + LARGE_AT, true),
     });
   }
   return records;

@@ -7,6 +7,7 @@
  * 64      lengths    for each link the prefix lengths in use: bit 31 = /32 … bit 0 = /1
  * 4160    peers      65,536 × 64 bytes
  * 4198464 prefixes   524,288 × 16 bytes
+ * then    limits     8,192 × 16 bytes
  * ```
  *
  * Pages that are never touched cost nothing.
@@ -17,7 +18,7 @@ import { SLOT_BYTES } from '../shm/hash.ts';
 import { LINKS_MAX } from '../shm/layout.ts';
 
 const TABLES_MAGIC = 0x66616e74; // 'fant'
-const TABLES_VERSION = 1;
+const TABLES_VERSION = 2;
 
 const MAGIC = 0;
 const VERSION = 4;
@@ -30,8 +31,10 @@ export const PEER_BYTES = 64;
 const PREFIXES_OFFSET = PEERS_OFFSET + PEERS_MAX * PEER_BYTES;
 /** Twice the entries: a search that finds nothing ends soon. */
 const PREFIX_SLOTS = 2 * PREFIXES_MAX;
+const LIMITS_OFFSET = PREFIXES_OFFSET + PREFIX_SLOTS * SLOT_BYTES;
+const LIMIT_SLOTS = 8192;
 /** Size of the whole segment, bytes. */
-export const TABLES_BYTES = PREFIXES_OFFSET + PREFIX_SLOTS * SLOT_BYTES;
+export const TABLES_BYTES = LIMITS_OFFSET + LIMIT_SLOTS * SLOT_BYTES;
 
 /** A place in the segment. */
 export type Region = { buffer: ArrayBuffer; offset: number; seed: number };
@@ -79,5 +82,9 @@ export class TableSegment {
 
   get prefixes(): Region & { slots: number } {
     return { ...this.#at(PREFIXES_OFFSET), slots: PREFIX_SLOTS };
+  }
+
+  get limits(): Region & { slots: number } {
+    return { ...this.#at(LIMITS_OFFSET), slots: LIMIT_SLOTS };
   }
 }

@@ -98,9 +98,9 @@ t.test('tables and times as people read them', async (t) => {
   t.equal(
     peersText([member]),
     [
-      'name    state  underlay          encap            VNIs     RTT  loss  last seen  version',
-      '------  -----  ----------------  ---------------  ----  ------  ----  ---------  -------',
-      'host-b  alive  172.30.1.27:7946  vxlan:4789,ipip  1,2   0.4 ms  13 %  1 s ago    0.1.0',
+      'name    state  underlay          encap            VNIs   MTU     RTT  loss  last seen  version',
+      '------  -----  ----------------  ---------------  ----  ----  ------  ----  ---------  -------',
+      'host-b  alive  172.30.1.27:7946  vxlan:4789,ipip  1,2   1500  0.4 ms  13 %  1 s ago    0.1.0',
       '',
     ].join('\n'),
   );

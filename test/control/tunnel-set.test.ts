@@ -47,6 +47,10 @@ class Plane extends EventEmitter implements DataPlanePort {
     return [];
   }
 
+  setPathLimits(): number {
+    return 0;
+  }
+
   async close(): Promise<void> {}
 }
 

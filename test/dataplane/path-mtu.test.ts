@@ -3,7 +3,9 @@ import { DataLink, Endpoint } from '../../src/dataplane/link.ts';
 import { PathMtu } from '../../src/dataplane/path-mtu.ts';
 import { PATH_MTU_FLOOR_BYTES, PeerTable } from '../../src/dataplane/peers.ts';
 import { EndpointKind, LAYOUT_BYTES, Layout, LinkEncap } from '../../src/shm/layout.ts';
+import { PATH_LIMITS_MAX, PathLimitReader, PathLimitWriter } from '../../src/table/path-limits.ts';
 import { MtuSource, PathRows, readPaths } from '../../src/table/paths.ts';
+import { TABLES_BYTES, TableSegment } from '../../src/table/segment.ts';
 import { TestTables } from '../support/tables.ts';
 
 const LOCAL = 0xac1e001c;
@@ -67,6 +69,31 @@ t.test('ICMP and route: the smaller counts, and one does not raise the other', a
   host.route = 1500;
   t.equal(paths.innerMtu(link, PEER, 3000), 1250);
   t.equal(paths.innerMtu(link, PEER, 600_011), 1450, 'forgotten after ten minutes');
+});
+
+t.test('what control knows of a peer counts where it is less', async (t) => {
+  const segment = new TableSegment(new ArrayBuffer(TABLES_BYTES));
+  segment.initialize(7);
+  const writer = new PathLimitWriter(segment);
+  const { link, host, peers } = scene();
+  const oracle = { configured: () => host.route, current: () => 0 };
+  const paths = new PathMtu(peers, oracle, new PathLimitReader(segment));
+  const member = { peer: PEER, mtu: 1500, source: MtuSource.Member };
+  const other = { peer: PEER + 1, mtu: 900, source: MtuSource.Probe };
+  t.equal(writer.replace([member, other]), 0);
+  t.equal(paths.innerMtu(link, PEER, 10), 1450);
+  t.equal(paths.innerMtu(link, PEER + 1, 10), 850);
+  t.equal(writer.replace([{ ...member, mtu: 1300 }]), 0);
+  t.equal(paths.innerMtu(link, PEER, 3000), 1250);
+  t.equal(paths.innerMtu(link, PEER + 1, 3000), 1450, 'no limit any more');
+  host.route = 1200;
+  t.equal(paths.innerMtu(link, PEER, 6000), 1150, 'the route has less');
+  t.equal(writer.replace([{ ...member, mtu: 1 }]), 0);
+  t.equal(paths.innerMtu(link, PEER, 9000), PATH_MTU_FLOOR_BYTES - OVERHEAD, 'never below 576');
+  const many = Array.from({ length: 5000 }, (_, i) => ({ ...member, peer: 1000 + i }));
+  t.equal(writer.replace(many), 5000 - PATH_LIMITS_MAX, 'what found no room is told');
+  t.equal(writer.replace([]), 0);
+  t.equal(paths.innerMtu(link, PEER, 12_000), 1150);
 });
 
 t.test('a send that the kernel refuses is believed', async (t) => {

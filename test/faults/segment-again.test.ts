@@ -29,7 +29,7 @@ t.test('what is in force is what is shown, with since when and why', async (t) =
   const view = new DataView(new ArrayBuffer(PATHS_MAX * PATH_BYTES));
   const rows = new PathRows(view);
   const peers = new PeerTable(rows);
-  const shown = () => pathStatus(readPaths(view));
+  const shown = () => readPaths(view).map(pathStatus);
   t.same(shown(), []);
   t.same(offloadsInForce(OFFLOADS, shown()), OFFLOADS);
 
