@@ -6,6 +6,7 @@
 import { writeSync } from 'node:fs';
 import { announce, withdraw } from './cli/announce.ts';
 import { bench } from './cli/bench.ts';
+import { bgp } from './cli/bgp.ts';
 import { capture } from './cli/capture.ts';
 import { check } from './cli/check.ts';
 import { control } from './cli/control.ts';
@@ -35,6 +36,7 @@ const GROUPS: readonly (readonly [title: string, verbs: readonly Verb[]])[] = [
   ["This host's fans", [up, down, show, plan, explain]],
   ['How they are', [status, counters, doctor, capture, bench]],
   ['Gossip between hosts', [keygen, join, leave, peers, members, table, announce, withdraw, key]],
+  ['Routers of others', [bgp]],
   ['As a service', [daemon, check]],
 ];
 const VERBS: readonly Verb[] = GROUPS.flatMap(([, verbs]) => verbs);

@@ -37,6 +37,18 @@ export type OwnRoute =
       routerMac: number | null;
     };
 
+/** One of our own routes has this key, whatever else it says. */
+export function ownKey(route: OwnRoute): string {
+  switch (route.kind) {
+    case 'mac':
+      return `m ${route.vni} ${route.mac} ${route.ip ?? ''}`;
+    case 'flood':
+      return `f ${route.vni}`;
+    case 'prefix':
+      return `p ${route.vni} ${route.address}/${route.length}`;
+  }
+}
+
 /** What a network gives its routes. */
 export type NetworkMarks = {
   vni: number;

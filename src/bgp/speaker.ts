@@ -16,7 +16,7 @@ import type {
 } from './api.ts';
 import { type EntryChange, Imports } from './imports.ts';
 import { Neighbour } from './neighbour.ts';
-import { announce, type OwnRoute } from './own-routes.ts';
+import { announce, type OwnRoute, ownKey } from './own-routes.ts';
 import { AttributePool, keyOf, type PathSource } from './path.ts';
 import { Table } from './table.ts';
 import { derivedRd, rdNumbers } from './targets.ts';
@@ -34,18 +34,6 @@ export type SpeakerOptions = {
   /** What is where, each time that it changes. */
   changed: (change: EntryChange) => void;
 };
-
-/** One of our own routes has this key, whatever else it says. */
-function ownKey(route: OwnRoute): string {
-  switch (route.kind) {
-    case 'mac':
-      return `m ${route.vni} ${route.mac} ${route.ip ?? ''}`;
-    case 'flood':
-      return `f ${route.vni}`;
-    case 'prefix':
-      return `p ${route.vni} ${route.address}/${route.length}`;
-  }
-}
 
 export class Speaker {
   readonly settings: SpeakerSettings;

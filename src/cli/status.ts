@@ -8,6 +8,7 @@ import { RunDirectory } from '../control/run-directory.ts';
 import type { LinkStatus, RouterStatus } from '../control/status.ts';
 import { ExitCode } from '../errors.ts';
 import type { PriorityReport } from '../sys/priority.ts';
+import { bgpStatusText, isBgpWell } from './bgp-text.ts';
 import { shortList, troubleText } from './gossip-text.ts';
 import { pathsText } from './paths-text.ts';
 import { noMore, printJson, takeFlags, type Verb } from './verb.ts';
@@ -129,6 +130,7 @@ export function statusText(status: RouterStatus, color = false): string {
     ...pathsText(status.paths),
     ...tableText(status.table, color),
     ...(status.gossip === null ? [] : gossipText(status.gossip, color)),
+    ...(status.bgp === null ? [] : bgpStatusText(status.bgp)),
     ...status.processes.map(processText),
   ];
   return `${lines.join('\n')}\n`;
@@ -136,11 +138,11 @@ export function statusText(status: RouterStatus, color = false): string {
 
 export const status: Verb = {
   name: 'status',
-  summary: 'health of the router, its links, data processes and gossip',
+  summary: 'health of the router, its links, data processes, gossip and BGP',
   usage: ['status [--json]'],
   options: [['--json', 'the same as JSON']],
   examples: [
-    ['fanway status', 'exit code 0 when all is well, 1 when a link, process or gossip is not'],
+    ['fanway status', 'exit code 0 when all is well, 1 when a link, process, gossip or BGP is not'],
   ],
   async run(args, io) {
     const { flags, rest } = takeFlags(args, { '--json': 'switch' });
@@ -153,7 +155,8 @@ export const status: Verb = {
       now.links.every((link) => link.state === 'up') &&
       now.processes.every((process) => process.alive) &&
       now.table.waiting === 0 &&
-      (now.gossip === null || (now.gossip.state === 'up' && now.gossip.conflicts.length === 0));
+      (now.gossip === null || (now.gossip.state === 'up' && now.gossip.conflicts.length === 0)) &&
+      (now.bgp === null || isBgpWell(now.bgp));
     return well ? ExitCode.Ok : ExitCode.Failed;
   },
 };

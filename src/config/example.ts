@@ -11,16 +11,25 @@ export function exampleConfig(): string {
     '# Lines that begin with # show the default. Check a file with `fanway check -c FILE`.',
     '',
   ];
-  for (const section of ['router', 'gossip', 'fan'] as const) {
-    if (section === 'gossip') lines.push('# Without this line there is no gossip.', '#[gossip]');
+  for (const section of ['router', 'gossip', 'bgp', 'bgp-neighbor', 'fan'] as const) {
+    const why = OPTIONAL.get(section);
+    if (why !== undefined) lines.push(`# ${why}`, `#[${section}]`);
     else lines.push(`[${section}]`);
+    const isOff = why !== undefined;
     for (const setting of SETTINGS) {
-      if (setting.section === section) lines.push(...describe(setting));
+      if (setting.section === section) lines.push(...describe(setting, isOff));
     }
     lines.push('');
   }
   return lines.join('\n').replace(/\n+$/, '\n');
 }
+
+/** Sections that are there only for those who ask for them. */
+const OPTIONAL = new Map<Setting['section'], string>([
+  ['gossip', 'Without this line there is no gossip.'],
+  ['bgp', 'Without this line there is no BGP.'],
+  ['bgp-neighbor', 'One section for each neighbour.'],
+]);
 
 const EXAMPLES = new Map([
   ['overlay', '250.0.0.0/8'],
@@ -34,9 +43,19 @@ const EXAMPLES = new Map([
   ['advertise', '172.30.0.28'],
   ['name', 'host-a'],
   ['key-file', '/etc/fanway/gossip.key'],
+  ['as', '65000'],
+  ['router-id', '172.30.0.28'],
+  ['vtep', '172.30.0.28'],
+  ['vteps', '172.30.0.0/16'],
+  ['vnis', '100, 200'],
+  ['address', '172.30.255.1'],
+  ['import', 'all'],
+  ['export', 'all'],
+  ['md5-file', '/etc/fanway/bgp.key'],
+  ['description', 'spine-1'],
 ]);
 
-function describe(setting: Setting): string[] {
+function describe(setting: Setting, isOff: boolean): string[] {
   const facts = [
     setting.choices === undefined ? '' : setting.choices.join(' | '),
     setting.min === undefined ? '' : `${setting.min} to ${setting.max}`,
@@ -47,6 +66,6 @@ function describe(setting: Setting): string[] {
   const value = setting.default === '' ? (EXAMPLES.get(setting.key) ?? '') : setting.default;
   return [
     `# ${setting.doc}${facts.length === 0 ? '' : ` (${facts.join('; ')})`}`,
-    `${setting.required ? '' : '#'}${setting.key} = ${value}`,
+    `${setting.required && !isOff ? '' : '#'}${setting.key} = ${value}`,
   ];
 }

@@ -1,12 +1,13 @@
 /**
- * The configuration file of `fanway daemon`: sections `[router]` and `[gossip]` (once each) and
- * `[fan]` (one a fan) with `key = value` lines. Every problem is told at once with its line; an unknown key is one.
+ * The configuration file of `fanway daemon`: sections `[router]`, `[gossip]` and `[bgp]` (once each),
+ * `[bgp-neighbor]` (one a neighbour) and `[fan]` (one a fan) with `key = value` lines. Every problem is told at once with its line; an unknown key is one.
  * @module
  */
 import { FANS_MAX } from '../limits.ts';
 import type { LogLevel } from '../log.ts';
 import { checkFan } from '../net/fan.ts';
 import { networkOf, overlaps } from '../net/prefix.ts';
+import { type BgpSettings, bgpNeighbourOf, bgpProblems, bgpSettingsOf } from './bgp.ts';
 import type { FileProblem } from './fan-file.ts';
 import { type GossipSettings, gossipSettingsOf } from './gossip.ts';
 import type { FanRequest } from './request.ts';
@@ -22,11 +23,16 @@ export type Config = {
   busyPollUs: number;
   /** undefined = no gossip. */
   gossip: GossipSettings | undefined;
+  /** undefined = no BGP. */
+  bgp: BgpSettings | undefined;
   fans: FanRequest[];
 };
 
 /** More problems than this are not read by anybody. */
 const PROBLEMS_MAX = 100;
+
+/** Sections that may be there more than once. */
+const REPEATED: readonly Setting['section'][] = ['fan', 'bgp-neighbor'];
 
 type Section = {
   kind: Setting['section'];
@@ -58,16 +64,18 @@ export function parseConfig(text: string): { config: Config | undefined; problem
       .trim();
     if (content === '') continue;
     if (content.startsWith('[')) {
-      const kind = /^\[(router|gossip|fan)\]$/.exec(content)?.[1] as Setting['section'] | undefined;
+      const kind = /^\[(router|gossip|bgp|bgp-neighbor|fan)\]$/.exec(content)?.[1] as
+        | Setting['section']
+        | undefined;
       skipping = kind === undefined;
       if (kind === undefined) {
         problems.push({
           line,
-          message: `${quote(content)}: a section is [router], [gossip] or [fan]`,
+          message: `${quote(content)}: a section is [router], [gossip], [bgp], [bgp-neighbor] or [fan]`,
         });
         continue;
       }
-      if (kind !== 'fan' && sections.some((other) => other.kind === kind)) {
+      if (!REPEATED.includes(kind) && sections.some((other) => other.kind === kind)) {
         problems.push({ line, message: `[${kind}] is there twice` });
       }
       section = { kind, line, values: new Map(), lines: new Map(), broken: false };
@@ -141,8 +149,38 @@ function finish(sections: readonly Section[], problems: FileProblem[]): Config {
     priority: (router?.values.get('priority') as PriorityChoice | undefined) ?? 'auto',
     busyPollUs: (router?.values.get('busy-poll') as number | undefined) ?? 0,
     gossip: gossip === undefined ? undefined : gossipSettingsOf(gossip.values),
+    bgp: finishBgp(sections, problems),
     fans: fans.map((fan) => fan.request),
   };
+}
+
+/** The `[bgp]` section with its neighbours; undefined without it. */
+function finishBgp(sections: readonly Section[], problems: FileProblem[]): BgpSettings | undefined {
+  const bgp = sections.find((section) => section.kind === 'bgp');
+  const near = sections.filter((section) => section.kind === 'bgp-neighbor');
+  const [first] = near;
+  if (bgp === undefined) {
+    if (first !== undefined) {
+      problems.push({ line: first.line, message: '[bgp-neighbor] without a [bgp] section' });
+    }
+    return undefined;
+  }
+  for (const section of [bgp, ...near]) {
+    for (const { key } of SETTINGS.filter(
+      (each) => each.required && each.section === section.kind,
+    )) {
+      if (section.lines.has(key)) continue;
+      problems.push({ line: section.line, message: `${key} is missing` });
+    }
+  }
+  const settings = bgpSettingsOf(
+    bgp.values,
+    near.map(({ values }) => bgpNeighbourOf(values)),
+  );
+  for (const { neighbour, message } of bgpProblems(settings)) {
+    problems.push({ line: near[neighbour ?? -1]?.line ?? bgp.line, message });
+  }
+  return settings;
 }
 
 /** What no host could make right: reserved overlays, widths that leave no container. */

@@ -8,6 +8,7 @@ import { QUEUES_MAX } from '../limits.ts';
 import { INTERFACE_NAME_CHARS_MAX } from '../net/fan.ts';
 import { formatIpv4, parseIpv4 } from '../net/ipv4.ts';
 import { maskOf, type Prefix } from '../net/prefix.ts';
+import { BGP_SETTINGS, parseIp, parseRanges, parseVnis } from './bgp.ts';
 import {
   ADVERTISE_MAX,
   GOSSIP_PORT_DEFAULT,
@@ -30,57 +31,10 @@ import {
   UNDERLAY_LENGTH_DEFAULT,
   type UnderlaySelector,
 } from './request.ts';
+import { type Setting, setting } from './setting.ts';
 import { quote, ValueError } from './value.ts';
 
-export type SettingType =
-  | 'overlay'
-  | 'underlay'
-  | 'choice'
-  | 'integer'
-  | 'boolean'
-  | 'interface-name'
-  | 'seeds'
-  | 'addresses'
-  | 'text'
-  | 'path';
-
-export type Setting = {
-  key: string;
-  section: 'router' | 'gossip' | 'fan';
-  type: SettingType;
-  /** What the number counts, '' when it is not a quantity. */
-  unit: string;
-  /** As it would be written; '' = no default, see `doc`. */
-  default: string;
-  required: boolean;
-  choices?: readonly string[];
-  min?: number;
-  max?: number;
-  doc: string;
-  /** A running daemon takes the new value on SIGHUP (a fan that changes is stopped and restarted). */
-  reloadable: boolean;
-};
-
-function setting(
-  section: Setting['section'],
-  key: string,
-  type: SettingType,
-  defaultText: string,
-  doc: string,
-  more: Partial<Setting> = {},
-): Setting {
-  return {
-    section,
-    key,
-    type,
-    unit: '',
-    default: defaultText,
-    required: false,
-    doc,
-    reloadable: true,
-    ...more,
-  };
-}
+export type { Setting } from './setting.ts';
 
 /** How data processes are scheduled. */
 export const PRIORITY_CHOICES = ['auto', 'normal', 'realtime'] as const;
@@ -175,6 +129,7 @@ export const SETTINGS: readonly Setting[] = [
     'Without keys: anybody who reaches the port is a member.',
     { reloadable: false },
   ),
+  ...BGP_SETTINGS,
   setting('fan', 'overlay', 'overlay', '', 'The network all containers share, as 250.0.0.0/8.', {
     required: true,
   }),
@@ -262,7 +217,8 @@ export type SettingValue =
   | Prefix
   | UnderlaySelector
   | readonly Seed[]
-  | readonly number[];
+  | readonly number[]
+  | readonly string[];
 
 /**
  * One value as text, read by its setting's type.
@@ -295,6 +251,12 @@ export function parseValue(setting: Setting, text: string): SettingValue {
       return parseText(setting.key, text, setting.max ?? 1);
     case 'path':
       return parsePath(setting.key, text);
+    case 'ip':
+      return parseIp(setting.key, text);
+    case 'ranges':
+      return parseRanges(setting.key, text);
+    case 'vnis':
+      return parseVnis(setting.key, text);
   }
 }
 

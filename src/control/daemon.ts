@@ -83,6 +83,7 @@ async function apply(service: Service, config: Config): Promise<string> {
   for (const link of gone) await router.down(link.spec.name, { force: true });
   for (const fan of fresh) await router.want(fan);
   await service.gossip.configure(config.gossip);
+  await service.bgp.configure(config.bgp);
   return `${gone.length} links taken down, ${fresh.length} brought up`;
 }
 

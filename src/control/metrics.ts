@@ -74,6 +74,17 @@ export function metricsText(
     }
     page.add('gauge', 'gossip_conflicts', conflicts.length);
   }
+  if (status.bgp !== null) {
+    const { state, neighbors, routes, entries, unused } = status.bgp;
+    page.add('gauge', 'bgp_up', state === 'up' ? 1 : 0);
+    page.add('gauge', 'bgp_neighbors_established', neighbors.established);
+    page.add('gauge', 'bgp_neighbors', neighbors.all);
+    page.add('gauge', 'bgp_routes', routes);
+    page.add('gauge', 'bgp_entries', entries);
+    for (const [why, count] of Object.entries(unused)) {
+      page.add('counter', 'bgp_unused_routes', count, { why });
+    }
+  }
   for (const [name, value] of Object.entries(gossip.host?.counters() ?? {})) {
     page.add('counter', `gossip.${name}`, value);
   }

@@ -69,6 +69,10 @@ export class RunDirectory {
   get gossip(): string {
     return join(this.path, 'gossip.json');
   }
+  /** Routes that programs gave to BGP; see bgp/given-routes.ts. */
+  get bgp(): string {
+    return join(this.path, 'bgp.json');
+  }
   get dhcp(): string {
     return join(this.path, 'dhcp');
   }

@@ -14,6 +14,8 @@ import { NetworkNamespace } from '../sys/netns.ts';
 import type { Priority } from '../sys/priority.ts';
 import { VERSION } from '../version.ts';
 import { type AdminServer, PlainAnswer, type Route, serveAdmin } from './admin.ts';
+import { bgpRoutes, bgpStatus } from './bgp/routes.ts';
+import { BgpService } from './bgp/service.ts';
 import { DropMeter } from './drops.ts';
 import { gossipRoutes, gossipStatus } from './gossip/routes.ts';
 import { GossipService } from './gossip/service.ts';
@@ -22,6 +24,7 @@ import type { LinkSpec } from './link-spec.ts';
 import { METRICS_TYPE, metricsText } from './metrics.ts';
 import { MovedLinks } from './moved-links.ts';
 import { MovedMacs } from './moved-macs.ts';
+import { MovedSources } from './moved-sources.ts';
 import { admitOwn, claimForNamespace } from './namespace.ts';
 import { openDataPlane } from './open-data-plane.ts';
 import { PathWatch } from './path-watch.ts';
@@ -68,6 +71,7 @@ export class Service {
   readonly router: Router;
   readonly tunnels: TunnelSet;
   readonly gossip: GossipService;
+  readonly bgp: BgpService;
   readonly #host: RealHost;
   readonly #movedMacs: MovedMacs;
   readonly #pathWatch: PathWatch;
@@ -132,9 +136,17 @@ export class Service {
       specs: () => this.#upSpecs(),
       node: () => this.gossip.host?.node,
     });
-    this.gossip.exceptions((prefixes) => moved.set(prefixes));
+    this.bgp = new BgpService({
+      ...{ path: run.bgp, log },
+      specs: () => this.#upSpecs(),
+      announced: () => this.gossip.announced,
+    });
+    const sources = new MovedSources((prefixes) => moved.set(prefixes));
+    this.gossip.exceptions((prefixes) => sources.set('gossip', prefixes));
+    this.bgp.moved((prefixes) => sources.set('bgp', prefixes));
     this.router.on('settled', () => {
       void this.gossip.refresh();
+      void this.bgp.refresh();
       moved.refresh();
     });
     this.#done = new Promise((resolve) => {
@@ -237,6 +249,7 @@ export class Service {
     this.#pathWatch.stop();
     clearTimeout(this.#settle);
     this.#unwatch?.();
+    await this.bgp.stop();
     await this.gossip.stop();
     await this.router.stop();
     await this.tunnels.close();
@@ -264,6 +277,7 @@ export class Service {
       paths: paths.filter(isPathNews),
       table: this.tunnels.entryStatus(),
       gossip: gossipStatus(this.gossip) ?? null,
+      bgp: bgpStatus(this.bgp) ?? null,
     };
   }
 
@@ -293,6 +307,7 @@ export class Service {
     });
     return [
       ...gossipRoutes(this.gossip, () => this.#endIfIdle()),
+      ...bgpRoutes(this.bgp),
       get('/metrics', () => {
         const text = metricsText(this.status(), this.tunnels.counters(), this.gossip);
         return new PlainAnswer(METRICS_TYPE, text);

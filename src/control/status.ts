@@ -6,6 +6,7 @@ import { formatUnderlay } from '../config/request.ts';
 import { formatIpv4, parseIpv4 } from '../net/ipv4.ts';
 import { contains, formatPrefix } from '../net/prefix.ts';
 import type { Priority } from '../sys/priority.ts';
+import type { BgpStatus } from './bgp/routes.ts';
 import { namesOf } from './bridge-ports.ts';
 import type { DropStatus } from './drops.ts';
 import type { EntryTableStatus } from './entry-table.ts';
@@ -82,6 +83,8 @@ export type RouterStatus = {
   table: EntryTableStatus;
   /** null = nobody asked for gossip. */
   gossip: GossipStatus | null;
+  /** null = nobody asked for BGP. */
+  bgp: BgpStatus | null;
 };
 
 /** What is wrong with a link, in one sentence. */

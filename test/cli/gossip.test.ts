@@ -177,6 +177,7 @@ t.test('status shows plaintext and conflicts in red', async (t) => {
       paths: [],
       table: { entries: 0, peers: 0, waiting: 0 },
       gossip,
+      bgp: null,
     },
   };
   const text = statusText(status);

@@ -50,7 +50,11 @@ t.test('the example names every setting and is right', async (t) => {
   for (const setting of SETTINGS) t.match(example, new RegExp(`^#?${setting.key} = `, 'm'));
   t.same(parseConfig(example).problems, []);
   t.equal(parseConfig(example).config?.gossip, undefined, 'gossip is for those who ask for it');
-  const text = example.replace('#[gossip]', '[gossip]');
+  t.equal(parseConfig(example).config?.bgp, undefined, 'and so is BGP');
+  const text = example
+    .replace('#[gossip]', '[gossip]')
+    .replace('#[bgp]', '[bgp]\nas = 65000')
+    .replace('#[bgp-neighbor]', '[bgp-neighbor]\naddress = 172.30.255.1\nas = 65000');
   t.same(parseConfig(text).config?.gossip, gossipSettings());
   // With every default written out it says the same.
   const explicit = text.replace(
@@ -305,4 +309,33 @@ t.test('readConfigFile() takes only files that nobody else can change', async (t
   refuses('large', new RegExp(`at most ${CONFIG_BYTES_MAX}`));
   writeFileSync(path('latin1'), Buffer.from([0x23, 0xe9, 0x0a]), { mode: 0o600 });
   refuses('latin1', /not UTF-8/);
+});
+
+t.test('parseConfig() reads BGP, and tells what is wrong with it', async (t) => {
+  const bgp = '[bgp]\nas = 4200000001\nvteps = 172.30.0.0/16, fd00::/8\nvnis = 100 200\n';
+  const near = '[bgp-neighbor]\naddress = FD00:0::1\nas = 65000\nimport = all\n';
+  const { config, problems } = parseConfig(bgp + near);
+  t.same(problems, []);
+  t.match(config?.bgp, {
+    ...{ as: 4200000001, vteps: ['172.30.0.0/16', 'fd00::/8'], vnis: [100, 200], transit: false },
+    neighbours: [{ address: 'fd00::1', as: 65000, import: 'all', export: undefined }],
+  });
+  const wrong: [string, RegExp][] = [
+    [near, /^\[bgp-neighbor\] without a \[bgp\] section/],
+    ['[bgp]\n', /^as is missing/],
+    [`${bgp}[bgp-neighbor]\nas = 1\n`, /^address is missing/],
+    [`${bgp}${near}${near}`, /^fd00::1 is there twice/],
+    [`${bgp}${bgp}`, /^\[bgp\] is there twice/],
+    [`${bgp}${near}hold-time = 2\n`, /^hold-time is 0, or 3 and more/],
+    [`${bgp}router-id = fd00::1\n`, /^router-id is an IPv4 address/],
+    [`${bgp}vtep = fd00::1\n`, /^with a vtep of IPv6 router-id must be given/],
+    ['[bgp]\nas = 0\n', /^as is a number from 1 to 4294967295/],
+    ['[bgp]\nas = 1\nvteps = 10.0.0.0/33\n', /is no prefix/],
+    ['[bgp]\nas = 1\nvteps = \n', /^vteps is empty/],
+    ['[bgp]\nas = 1\nvnis = 0\n', /is no VNI/],
+    ['[bgp]\nas = 1\nbind = 1.2.3\n', /^bind is an address like/],
+  ];
+  for (const [text, message] of wrong) {
+    t.match(parseConfig(text).problems[0]?.message, message, JSON.stringify(text));
+  }
 });

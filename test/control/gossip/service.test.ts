@@ -183,6 +183,7 @@ const emptyStatus: RouterStatus = {
     paths: [],
     table: { entries: 0, peers: 0, waiting: 0 },
     gossip: null,
+    bgp: null,
   },
 };
 
