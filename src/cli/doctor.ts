@@ -14,6 +14,7 @@ import { NetworkNamespace } from '../sys/netns.ts';
 import { findNft } from '../sys/nft.ts';
 import { openIpip, openUdp } from '../sys/sockets.ts';
 import { openTun } from '../sys/tun.ts';
+import { BAD_STRETCHES, isWithin, stretchText } from './kernel-stretches.ts';
 import { columns, noMore, printJson, takeFlags, type Verb } from './verb.ts';
 
 export type Finding = {
@@ -185,6 +186,18 @@ const PROBES: readonly Probe[] = [
       }
     },
   },
+  ...BAD_STRETCHES.map(
+    (stretch): Probe => ({
+      name: stretch.name,
+      cost: stretch.cost,
+      run: () => {
+        const within = isWithin(release(), stretch);
+        if (within === undefined) throw new Unknown(`what release is ${release()}?`);
+        const detail = `Linux ${release()} is ${within ? '' : 'not '}one of ${stretchText(stretch)}`;
+        return require(!within, within ? `${detail}, unless its distribution mended it` : detail);
+      },
+    }),
+  ),
 ];
 
 function probeUdp(has: (socket: ReturnType<typeof openUdp>) => boolean, detail: string): string {
