@@ -26,7 +26,8 @@ function scatter(index: number): number {
 
 /** The peer of random containers of `hosts` hosts; the plain way is a table of all slices. */
 function fan(rig: Rig, hosts: number): Case {
-  const { link } = rig;
+  const { link, arena } = rig;
+  const at = arena.allocate(4);
   const table = new Map<number, number>();
   for (let host = 1; host <= hosts; host++) {
     table.set((OVERLAY | (host << 8)) >>> 0, (UNDERLAY | host) >>> 0);
@@ -36,9 +37,8 @@ function fan(rig: Rig, hosts: number): Case {
     (_, index) => OVERLAY | ((1 + (scatter(index) % hosts)) << 8) | (1 + (index % 254)),
   );
   const fast = (address: number): number => {
-    if ((address & link.overlayMask) >>> 0 !== link.overlayBase) return -1;
-    const peer = link.peerOf(address);
-    return link.isHost(peer) ? peer : -1;
+    arena.view.setUint32(at, address);
+    return link.route.to(arena.view, at);
   };
   const plain = (address: number): number => table.get((address & 0xffffff00) >>> 0) ?? -1;
   const map = {
@@ -48,7 +48,7 @@ function fan(rig: Rig, hosts: number): Case {
   const title = `peer of an address, ${hosts.toLocaleString('en')} host${hosts === 1 ? '' : 's'}`;
   return {
     key: `fan/${hosts}`,
-    mirrors: 'dataplane/link.ts',
+    mirrors: 'dataplane/fan.ts',
     title,
     packets: LOOK_UPS,
     chart: { name: 'hosts', label: `${hosts.toLocaleString('en')} host${hosts === 1 ? '' : 's'}` },
@@ -63,9 +63,12 @@ function fan(rig: Rig, hosts: number): Case {
       return sum;
     },
     check: () => {
-      const met = [...inner].map(fast);
-      // 65,535 is the underlay's broadcast address and nobody's host.
-      const isHost = (peer: number): boolean => (peer & 0xffff) !== 0xffff;
+      const met = [...inner].map((address) => {
+        const peer = fast(address);
+        return peer < 0 ? -1 : rig.peers.ipv4(peer);
+      });
+      // 65,535 is the underlay's broadcast address and nobody's host; the sender itself is no peer.
+      const isHost = (peer: number): boolean => (peer & 0xffff) !== 0xffff && peer !== SENDER;
       const known = (peer: number): number => (isHost(peer) ? peer : -1);
       same(title, met, [...inner].map(plain).map(known));
       same(
@@ -193,7 +196,15 @@ function links(count: number): Case {
   const run = (rig: Rig, place: number): number => {
     for (const part of parts) {
       const endpoint = rig.endpoints.length === 1 ? rig.endpoint : at(rig.endpoints, part.link);
-      rig.ingress.message(endpoint, part.places[place] as number, part.bytes, SENDER, 0, 0, false);
+      rig.ingress.message(
+        endpoint,
+        part.places[place] as number,
+        part.bytes,
+        rig.sender,
+        0,
+        0,
+        false,
+      );
     }
     rig.ingress.flush();
     return 0;

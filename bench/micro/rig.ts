@@ -12,6 +12,7 @@ import { Ingress } from '../../src/dataplane/ingress.ts';
 import { DataLink, Endpoint } from '../../src/dataplane/link.ts';
 import { PathMtu } from '../../src/dataplane/path-mtu.ts';
 import { PeerTable } from '../../src/dataplane/peers.ts';
+import { emitSockaddr, SOCKADDR_BYTES } from '../../src/dataplane/sockaddr.ts';
 import { TooBig } from '../../src/dataplane/too-big.ts';
 import { Trains } from '../../src/dataplane/trains.ts';
 import { EndpointKind, LAYOUT_BYTES, Layout, LinkEncap, Offload } from '../../src/shm/layout.ts';
@@ -22,7 +23,7 @@ import { TABLES_BYTES, TableSegment } from '../../src/table/segment.ts';
 import { IPV4_PACKET_BYTES_MAX } from '../../src/wire/ipv4.ts';
 import { VIRTIO_NET_BYTES } from '../../src/wire/virtio-net.ts';
 
-const ARENA_BYTES = 24 << 20;
+const ARENA_BYTES = 28 << 20;
 const VXLAN_PORT = 4789;
 const UNDERLAY_MTU = 1500;
 const INNER_MTU = 1450;
@@ -46,6 +47,7 @@ const calls: {
 
 export class Rig {
   readonly arena = new Arena(ARENA_BYTES);
+  readonly peers = new PeerTable(this.arena);
   readonly links: DataLink[] = [];
   readonly endpoints: Endpoint[] = [];
   readonly coalescer: Coalescer;
@@ -59,7 +61,7 @@ export class Rig {
    * @param shared all on one endpoint, or each on its own
    */
   constructor(local: number, fans: readonly Fan[] = [WIDE_FAN], shared = true) {
-    const { arena } = this;
+    const { arena, peers } = this;
     const layout = new Layout(new ArrayBuffer(LAYOUT_BYTES));
     layout.initialize();
     const segment = new TableSegment(new ArrayBuffer(TABLES_BYTES));
@@ -97,13 +99,14 @@ export class Rig {
         superBytesToPorts: IPV4_PACKET_BYTES_MAX,
         dscpUniform: 0,
       };
-      const link = new DataLink(record, endpoint, layout, tables);
+      const link = new DataLink(record, endpoint, { layout, tables, peers });
       this.links.push(link);
       endpoint.add(link);
     }
+    this.sender = arena.allocate(SOCKADDR_BYTES);
+    emitSockaddr(arena.view, this.sender, SENDER, VXLAN_PORT);
     this.coalescer = new Coalescer(arena, new DeviceWriter(arena, layout));
     this.ingress = new Ingress(arena, this.coalescer, this.links);
-    const peers = new PeerTable();
     const paths = new PathMtu(peers, { configured: () => 0, current: () => 0 });
     const trains = new Trains(arena, layout, paths, new ErrorQueue(arena, peers));
     this.egress = new Egress(arena, layout, trains, paths, new TooBig(arena));
@@ -118,6 +121,9 @@ export class Rig {
   get endpoint(): Endpoint {
     return this.link.endpoint;
   }
+
+  /** Where the socket address of {@link SENDER} stands, as a receive leaves it. */
+  readonly sender: number;
 
   /** Room in the arena with `bytes` in it, `headroom` free bytes in front; returns where they are. */
   place(bytes: Uint8Array, headroom = 64): number {

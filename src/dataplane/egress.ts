@@ -16,7 +16,13 @@ import { ErrorSite } from '../shm/worker.ts';
 import { EAGAIN, EINTR } from '../sys/constants.ts';
 import { errno, libc } from '../sys/libc.ts';
 import { egressIndex, eventIndex } from '../table/counters.ts';
-import { ARP_BYTES, getArpSenderAddress, getArpTargetAddress } from '../wire/arp.ts';
+import {
+  ARP_BYTES,
+  ARP_SENDER_ADDRESS_OFFSET,
+  ARP_TARGET_ADDRESS_OFFSET,
+  getArpSenderAddress,
+  getArpTargetAddress,
+} from '../wire/arp.ts';
 import { checkArp, checkVirtioNet, Fault, isTunnelProtocol } from '../wire/classify.ts';
 import { encapsulateTos } from '../wire/ecn.ts';
 import {
@@ -36,7 +42,9 @@ import {
   getIpv4Source,
   getIpv4Tos,
   getIpv4TotalBytes,
+  IPV4_DESTINATION_OFFSET,
   IPV4_HEADER_BYTES,
+  IPV4_SOURCE_OFFSET,
   isIpv4Fragment,
   PROTOCOL_UDP,
 } from '../wire/ipv4.ts';
@@ -55,7 +63,8 @@ import type { Arena } from './arena.ts';
 import type { DataLink } from './link.ts';
 import { Neighbours } from './neighbours.ts';
 import type { PathMtu } from './path-mtu.ts';
-import { l4HeaderBytes, Segmenter } from './segment.ts';
+import { NoPeer } from './route.ts';
+import { l4HeaderBytes, Segmenter, segmentCount } from './segment.ts';
 import { SourcePorts } from './source-ports.ts';
 import type { TooBig } from './too-big.ts';
 import type { Trains } from './trains.ts';
@@ -90,6 +99,12 @@ const STALE = egressIndex('drop.stale');
 const UNSUPPORTED_OFFLOAD = egressIndex('drop.unsupported_offload');
 const READ_ERRORS = eventIndex('device_read_errors');
 const SUPER_PACKETS_IN = eventIndex('super_packets_in');
+
+/** The drop counter of a packet that goes to no peer. */
+function noPeerCounter(reason: number): number {
+  if (reason === NoPeer.Outside) return OUTSIDE_OVERLAY;
+  return reason === NoPeer.Here ? LOCAL_DESTINATION : BROADCAST;
+}
 
 export class Egress {
   readonly #arena: Arena;
@@ -132,6 +147,7 @@ export class Egress {
   readBurst(link: DataLink, nowMs: number): number {
     this.#nowMs = nowMs;
     this.#sourcePorts.nextBurst();
+    this.#paths.peers.nextBurst(nowMs);
     const vnetBytes = link.vnetHeader ? VIRTIO_NET_BYTES : 0;
     const { base } = this.#arena;
     let slot = 0;
@@ -191,7 +207,7 @@ export class Egress {
       needsChecksum = (getVirtioFlags(view, header) & VIRTIO_NEEDS_CSUM) !== 0;
       if (gsoType !== VIRTIO_GSO_NONE) {
         gsoBytes = getVirtioGsoBytes(view, header);
-        segments = this.#segmentCount(link, l3, available, gsoType, gsoBytes);
+        segments = segmentCount(view, link, l3, available, gsoType, gsoBytes);
         counters[SUPER_PACKETS_IN] = (counters[SUPER_PACKETS_IN] as number) + 1;
       }
     }
@@ -223,22 +239,19 @@ export class Egress {
     }
 
     const destination = getIpv4Destination(view, l3);
-    const { sliceHostMask } = link;
     if (destination >>> 28 === 0xe) return this.#drop(link, MULTICAST, segments);
     if (destination === 0xffffffff) return this.#drop(link, BROADCAST, segments);
     if (link.innerHeaderBytes !== 0 && isGroupDestination(view, frame)) {
       return this.#drop(link, BROADCAST, segments);
     }
-    const source = getIpv4Source(view, l3);
-    if (!link.isAt(source, link.local)) return this.#drop(link, FOREIGN_SOURCE, segments);
-    link.noteSender(view, frame, source, this.#nowMs);
-    if ((destination & link.overlayMask) >>> 0 !== link.overlayBase) {
-      return this.#drop(link, OUTSIDE_OVERLAY, segments);
+    const { route } = link;
+    if (!route.isHere(view, l3 + IPV4_SOURCE_OFFSET)) {
+      return this.#drop(link, FOREIGN_SOURCE, segments);
     }
-    const peer = link.hostOf(destination);
-    if (peer === link.local) return this.#drop(link, LOCAL_DESTINATION, segments);
-    const workload = (destination & sliceHostMask) >>> 0;
-    if (workload === 0 || workload === sliceHostMask || !link.isHost(peer)) {
+    link.noteSender(view, frame, getIpv4Source(view, l3), this.#nowMs);
+    const peer = route.to(view, l3 + IPV4_DESTINATION_OFFSET);
+    if (peer < 0) return this.#drop(link, noPeerCounter(peer), segments);
+    if (!route.isWorkload(view, l3 + IPV4_DESTINATION_OFFSET)) {
       return this.#drop(link, BROADCAST, segments);
     }
     const protocol = getIpv4Protocol(view, l3);
@@ -342,43 +355,22 @@ export class Egress {
     const arp = frame + ETHERNET_HEADER_BYTES;
     if (byteCount < ETHERNET_HEADER_BYTES + ARP_BYTES) return this.#drop(link, RUNT, 1);
     if (checkArp(view, arp, ARP_BYTES) !== Fault.None) return this.#drop(link, MALFORMED, 1);
-    const sender = getArpSenderAddress(view, arp);
-    if (!link.isAt(sender, link.local)) return this.#drop(link, FOREIGN_SOURCE, 1);
-    link.noteSender(view, frame, sender, this.#nowMs);
-    const target = getArpTargetAddress(view, arp);
-    if (target === sender) return this.#neighbours.tell(link, frame, this.#trains, this.#nowMs);
-    if ((target & link.overlayMask) >>> 0 !== link.overlayBase) {
-      return this.#drop(link, OUTSIDE_OVERLAY, 1);
+    const { route } = link;
+    if (!route.isHere(view, arp + ARP_SENDER_ADDRESS_OFFSET)) {
+      return this.#drop(link, FOREIGN_SOURCE, 1);
     }
-    const peer = link.hostOf(target);
-    if (peer === link.local) return this.#drop(link, LOCAL_DESTINATION, 1);
-    if (!link.isHost(peer)) return this.#drop(link, BROADCAST, 1);
+    const sender = getArpSenderAddress(view, arp);
+    link.noteSender(view, frame, sender, this.#nowMs);
+    if (getArpTargetAddress(view, arp) === sender) {
+      return this.#neighbours.tell(link, frame, this.#trains, this.#nowMs);
+    }
+    const peer = route.to(view, arp + ARP_TARGET_ADDRESS_OFFSET);
+    if (peer < 0) return this.#drop(link, noPeerCounter(peer), 1);
     const start = frame - link.shimBytes;
     emitVxlan(view, start, link.vni);
     this.#trains.ensureRoom(1, this.#nowMs);
     const socket = link.endpoint.sockets[0] as number;
     const bytes = link.shimBytes + ETHERNET_HEADER_BYTES + ARP_BYTES;
     this.#trains.append(link, peer, socket, 0, start, bytes);
-  }
-
-  /** How many packets on the wire a super-packet stands for; 1 when its headers make no sense. */
-  #segmentCount(
-    link: DataLink,
-    l3: number,
-    available: number,
-    gsoType: number,
-    gsoBytes: number,
-  ): number {
-    const { view } = this.#arena;
-    if (gsoBytes === 0 || available < IPV4_HEADER_BYTES || getIpVersion(view, l3) !== 4) return 1;
-    if (link.innerHeaderBytes !== 0) {
-      if (getEtherType(view, l3 - ETHERNET_HEADER_BYTES) !== ETHERTYPE_IPV4) return 1;
-    }
-    const headerBytes = getIpv4HeaderBytes(view, l3);
-    if (headerBytes < IPV4_HEADER_BYTES) return 1;
-    const l4Available = available - headerBytes;
-    const protocol = getIpv4Protocol(view, l3);
-    const l4Bytes = l4HeaderBytes(view, l3 + headerBytes, l4Available, protocol, gsoType);
-    return l4Bytes === 0 ? 1 : Math.ceil((l4Available - l4Bytes) / gsoBytes);
   }
 }

@@ -18,11 +18,13 @@ import {
 import { libc } from '../sys/libc.ts';
 import { eventIndex } from '../table/counters.ts';
 import { MtuSource } from '../table/paths.ts';
-import { getIpv4Source } from '../wire/ipv4.ts';
+import { IPV4_SOURCE_OFFSET } from '../wire/ipv4.ts';
 import { getVni, getVxlanFlagsWord, VXLAN_FLAGS_WORD } from '../wire/vxlan.ts';
 import { type Arena, IOVEC_BYTES, MSGHDR } from './arena.ts';
 import type { DataLink, Endpoint } from './link.ts';
 import type { PeerTable } from './peers.ts';
+import { Sender } from './route.ts';
+import { SOCKADDR_BYTES } from './sockaddr.ts';
 
 /** Errors of one socket handled in one round; more wait for the next. */
 const ERRORS_PER_ROUND = 128;
@@ -56,7 +58,7 @@ export class ErrorQueue {
     this.#peers = peers;
     this.#message = arena.allocate(64);
     const iovec = arena.allocate(IOVEC_BYTES);
-    this.#name = arena.allocate(16);
+    this.#name = arena.allocate(SOCKADDR_BYTES);
     this.#quote = arena.allocate(QUOTE_BYTES);
     this.#control = arena.allocate(CONTROL_BYTES);
     this.#pending = arena.allocate(8);
@@ -77,7 +79,7 @@ export class ErrorQueue {
     const link = endpoint.links[0];
     if (link === undefined) return false;
     for (let i = 0; i < ERRORS_PER_ROUND; i++) {
-      view.setUint32(this.#message + MSGHDR.NAME_LENGTH, 16, true);
+      view.setUint32(this.#message + MSGHDR.NAME_LENGTH, SOCKADDR_BYTES, true);
       view.setUint32(this.#message + MSGHDR.CONTROL_LENGTH, CONTROL_BYTES, true);
       view.setUint32(this.#message + MSGHDR.FLAGS, 0, true);
       const length = libc.recvmsg(socket, base + this.#message, MSG_ERRQUEUE | MSG_DONTWAIT);
@@ -112,10 +114,10 @@ export class ErrorQueue {
         const error = entry + 16;
         const origin = view.getUint8(error + 4);
         if (origin === SO_EE_ORIGIN_ICMP) this.#icmpAtMs = nowMs;
-        const peer = view.getUint32(this.#name + 4);
-        if (origin === SO_EE_ORIGIN_ICMP && !this.#quoteIsOurs(endpoint, peer, quoteBytes)) {
+        if (origin === SO_EE_ORIGIN_ICMP && !this.#quoteIsOurs(endpoint, quoteBytes)) {
           return IGNORED;
         }
+        const peer = this.#peers.find(this.#name, endpoint.links[0]?.peerPort ?? 0);
         if (view.getUint32(error, true) === EMSGSIZE) {
           if (origin !== SO_EE_ORIGIN_ICMP && origin !== SO_EE_ORIGIN_LOCAL) return IGNORED;
           const source = origin === SO_EE_ORIGIN_ICMP ? MtuSource.Icmp : MtuSource.Send;
@@ -138,11 +140,11 @@ export class ErrorQueue {
   }
 
   /** Whether the quoted payload, as far as it goes, is something that a link of ours would send. */
-  #quoteIsOurs(endpoint: Endpoint, peer: number, quoteBytes: number): boolean {
+  #quoteIsOurs(endpoint: Endpoint, quoteBytes: number): boolean {
     const { links } = endpoint;
     for (let i = 0; i < links.length; i++) {
       const link = links[i] as DataLink;
-      if ((peer & link.underlayMask) >>> 0 !== link.underlayBase) continue;
+      if (link.route.sender(this.#arena.view, this.#name) !== Sender.Peer) continue;
       if (this.#quoteFits(link, quoteBytes)) return true;
     }
     return false;
@@ -159,6 +161,6 @@ export class ErrorQueue {
     // Old routers quote eight bytes only: then the peer table alone decides.
     const l3 = link.shimBytes + link.innerHeaderBytes;
     if (quoteBytes < l3 + 20) return true;
-    return link.isAt(getIpv4Source(view, quote + l3), link.local);
+    return link.route.isHere(view, quote + l3 + IPV4_SOURCE_OFFSET);
   }
 }

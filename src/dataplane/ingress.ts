@@ -14,7 +14,7 @@
  * @module
  */
 import { ECN_BASE, eventIndex, ingressIndex } from '../table/counters.ts';
-import { ARP_BYTES, getArpSenderAddress, getArpTargetAddress } from '../wire/arp.ts';
+import { ARP_BYTES, ARP_SENDER_ADDRESS_OFFSET, ARP_TARGET_ADDRESS_OFFSET } from '../wire/arp.ts';
 import {
   checkArp,
   checkIpv4,
@@ -44,7 +44,9 @@ import {
   getIpv4Source,
   getIpv4Tos,
   getIpv4TotalBytes,
+  IPV4_DESTINATION_OFFSET,
   IPV4_HEADER_BYTES,
+  IPV4_SOURCE_OFFSET,
   isIpv4Fragment,
   PROTOCOL_TCP,
   PROTOCOL_UDP,
@@ -56,6 +58,7 @@ import type { Arena } from './arena.ts';
 import type { Coalescer } from './coalesce.ts';
 import { type DataLink, type Endpoint, ownerOf } from './link.ts';
 import { Neighbours } from './neighbours.ts';
+import { Sender } from './route.ts';
 
 const RECEIVED = ingressIndex('received');
 const RECEIVED_BYTES = ingressIndex('receivedBytes');
@@ -106,7 +109,7 @@ export class Ingress {
   }
 
   /**
-   * One received message: `length` bytes at `offset` from `source`, a train of `segmentBytes`
+   * One received message: `length` bytes at `offset` from the socket address at `source`, a train of `segmentBytes`
    * pieces when that is not zero. {@link flush} delivers what still waits to be joined.
    */
   message(
@@ -243,11 +246,9 @@ export class Ingress {
 
   /** STRANGER or OWN_SOURCE where the outer source is no peer of the link, else `otherwise`. */
   #outsider(link: DataLink, source: number, otherwise: number): number {
-    if (source === link.local) return OWN_SOURCE;
-    if ((source & link.underlayMask) >>> 0 !== link.underlayBase) return STRANGER;
-    // The underlay's network and broadcast address are nobody's, so no slice belongs to them.
-    if (!link.isHost(source)) return STRANGER;
-    return otherwise;
+    const sender = link.route.sender(this.#arena.view, source);
+    if (sender === Sender.Peer) return otherwise;
+    return sender === Sender.Ourselves ? OWN_SOURCE : STRANGER;
   }
 
   #linkByVni(endpoint: Endpoint, vni: number, frame: number, end: number): DataLink | undefined {
@@ -256,23 +257,26 @@ export class Ingress {
     const links = endpoint.linksOf(vni);
     if (links === undefined || links.length === 1) return links?.[0];
     // Overlays such as 10.0.0.0/8 and 10.0.0.0/16 share a VNI: the longest prefix decides.
-    return ownerOf(links, this.#frameDestination(frame, end)) ?? links[0];
+    const address = this.#frameDestination(frame, end);
+    return (address < 0 ? undefined : ownerOf(links, this.#arena.view, address)) ?? links[0];
   }
 
-  /** Where a frame wants to go: IPv4 destination or ARP target, −1 otherwise. */
+  /** Where in a frame it says where it wants to go: IPv4 destination, ARP target, −1 otherwise. */
   #frameDestination(frame: number, end: number): number {
     const { view } = this.#arena;
     const l3 = frame + ETHERNET_HEADER_BYTES;
     if (end - l3 < IPV4_HEADER_BYTES) return -1;
     const etherType = getEtherType(view, frame);
-    if (etherType === ETHERTYPE_IPV4) return getIpv4Destination(view, l3);
-    if (etherType === ETHERTYPE_ARP && end - l3 >= ARP_BYTES) return getArpTargetAddress(view, l3);
+    if (etherType === ETHERTYPE_IPV4) return l3 + IPV4_DESTINATION_OFFSET;
+    if (etherType === ETHERTYPE_ARP && end - l3 >= ARP_BYTES) {
+      return l3 + ARP_TARGET_ADDRESS_OFFSET;
+    }
     return -1;
   }
 
   #linkByDestination(endpoint: Endpoint, l3: number, end: number): DataLink | undefined {
     if (end - l3 < IPV4_HEADER_BYTES) return undefined;
-    return ownerOf(endpoint.links, getIpv4Destination(this.#arena.view, l3));
+    return ownerOf(endpoint.links, this.#arena.view, l3 + IPV4_DESTINATION_OFFSET);
   }
 
   /** The inner frame (bridged) or packet (routed) of a peer: `length` bytes at `frame`. */
@@ -309,19 +313,14 @@ export class Ingress {
     if (link.innerHeaderBytes !== 0 && isGroupDestination(view, frame)) {
       return this.#drop(link, BROADCAST);
     }
-    const innerSource = getIpv4Source(view, l3);
-    const sourceWorkload = (innerSource & link.sliceHostMask) >>> 0;
-    if (
-      !link.isAt(innerSource, source) ||
-      sourceWorkload === 0 ||
-      sourceWorkload === link.sliceHostMask
-    ) {
-      const end = this.#mismatch(link, source, innerSource, destination, FOREIGN_SOURCE);
-      return this.#drop(link, end);
+    const { route } = link;
+    const from = l3 + IPV4_SOURCE_OFFSET;
+    const to = l3 + IPV4_DESTINATION_OFFSET;
+    if (!route.isFrom(view, from, source) || !route.isWorkload(view, from)) {
+      return this.#drop(link, this.#isMismatch(link, source, l3) ? MODE_MISMATCH : FOREIGN_SOURCE);
     }
-    if (!link.isAt(destination, link.local)) return this.#drop(link, FOREIGN_DESTINATION);
-    const workload = (destination & link.sliceHostMask) >>> 0;
-    if (workload === 0 || workload === link.sliceHostMask) return this.#drop(link, BROADCAST);
+    if (!route.isHere(view, to)) return this.#drop(link, FOREIGN_DESTINATION);
+    if (!route.isWorkload(view, to)) return this.#drop(link, BROADCAST);
     const headerBytes = getIpv4HeaderBytes(view, l3);
     const totalBytes = getIpv4TotalBytes(view, l3);
     const protocol = getIpv4Protocol(view, l3);
@@ -346,7 +345,7 @@ export class Ingress {
     if (isEcnDrop(cell)) return this.#drop(link, ECN_NOT_CAPABLE);
     const tos = decapsulateTos(link.dscpMode, innerTos, outerTos);
     if (tos !== innerTos) replaceIpv4Tos(view, l3, tos);
-    this.#neighbours.noteFrame(link, frame, innerSource, destination, this.nowMs);
+    this.#neighbours.noteFrame(link, frame, getIpv4Source(view, l3), destination, this.nowMs);
     // Padding behind the packet (short Ethernet frames) is left off.
     this.#coalescer.push(link, frame, l3 + totalBytes - frame, l3, headerBytes);
     // With the TOS rewritten, the next header as it arrived will not equal this one.
@@ -356,26 +355,17 @@ export class Ingress {
     }
   }
 
-  /** MODE_MISMATCH for what would be honest on a link of another encapsulation. */
-  #mismatch(
-    link: DataLink,
-    source: number,
-    innerSource: number,
-    destination: number,
-    otherwise: number,
-  ): number {
+  /** Whether the packet at `l3` would be honest on a link of another encapsulation. */
+  #isMismatch(link: DataLink, source: number, l3: number): boolean {
+    const { view } = this.#arena;
     const links = this.#allLinks;
     for (let i = 0; i < links.length; i++) {
       const other = links[i] as DataLink;
-      if (
-        other.encap !== link.encap &&
-        (innerSource & other.sliceMask) >>> 0 === other.sliceOf(source) &&
-        (destination & other.sliceMask) >>> 0 === other.sliceBase
-      ) {
-        return MODE_MISMATCH;
-      }
+      if (other.encap === link.encap) continue;
+      const [from, to] = [l3 + IPV4_SOURCE_OFFSET, l3 + IPV4_DESTINATION_OFFSET];
+      if (other.route.couldBe(view, from, to, source)) return true;
     }
-    return otherwise;
+    return false;
   }
 
   #arp(link: DataLink, frame: number, available: number, source: number): void {
@@ -383,10 +373,13 @@ export class Ingress {
     const arp = frame + ETHERNET_HEADER_BYTES;
     if (available < ARP_BYTES) return this.#drop(link, RUNT);
     if (checkArp(view, arp, available) !== Fault.None) return this.#drop(link, MALFORMED);
-    const sender = getArpSenderAddress(view, arp);
-    if (!link.isAt(sender, source)) return this.#drop(link, FOREIGN_SOURCE);
-    const target = getArpTargetAddress(view, arp);
-    if (!link.isAt(target, link.local)) return this.#drop(link, FOREIGN_DESTINATION);
+    const { route } = link;
+    if (!route.isFrom(view, arp + ARP_SENDER_ADDRESS_OFFSET, source)) {
+      return this.#drop(link, FOREIGN_SOURCE);
+    }
+    if (!route.isHere(view, arp + ARP_TARGET_ADDRESS_OFFSET)) {
+      return this.#drop(link, FOREIGN_DESTINATION);
+    }
     this.#neighbours.noteTalker(link, arp, this.nowMs);
     this.#coalescer.pushPlain(link, frame, ETHERNET_HEADER_BYTES + ARP_BYTES);
   }

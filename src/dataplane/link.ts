@@ -4,8 +4,7 @@
  * @module
  */
 
-import { encapById, IPIP } from '../encap/encap.ts';
-import { maskOf } from '../net/prefix.ts';
+import { encapById } from '../encap/encap.ts';
 import {
   EndpointKind,
   type EndpointRecord,
@@ -16,12 +15,12 @@ import {
 import type { MacRing } from '../shm/mac-ring.ts';
 import { eventIndex } from '../table/counters.ts';
 import { LocalMacs } from '../table/local-macs.ts';
-import type { PeerReader } from '../table/peers.ts';
-import type { PrefixReader } from '../table/prefixes.ts';
 import { ETHERNET_SOURCE_OFFSET } from '../wire/ethernet.ts';
 import { IPV4_HEADER_BYTES, IPV4_PACKET_BYTES_MAX } from '../wire/ipv4.ts';
 import { UDP_HEADER_BYTES } from '../wire/udp.ts';
-import { PATH_MTU_FLOOR_BYTES } from './peers.ts';
+import { type EntryTables, FanRoute } from './fan.ts';
+import { PATH_MTU_FLOOR_BYTES, type PeerTable } from './peers.ts';
+import type { Route } from './route.ts';
 
 const MACS_FORGOTTEN = eventIndex('local_macs_forgotten');
 
@@ -63,7 +62,7 @@ export class Endpoint {
     this.#byVni.set(link.vni, known);
     for (const list of [this.#links, known]) {
       list.push(link);
-      list.sort((a, b) => b.overlayLength - a.overlayLength);
+      list.sort((a, b) => b.route.overlayLength - a.route.overlayLength);
     }
   }
 
@@ -78,19 +77,23 @@ export class Endpoint {
 }
 
 /**
- * The first of `links` whose overlay contains `destination`: the closest, as an endpoint keeps them
- * by falling prefix length.
+ * The first of `links` whose overlay contains the address at arena offset `address`: the closest, as
+ * an endpoint keeps them by falling prefix length.
  */
-export function ownerOf(links: readonly DataLink[], destination: number): DataLink | undefined {
+export function ownerOf(
+  links: readonly DataLink[],
+  view: DataView,
+  address: number,
+): DataLink | undefined {
   for (let i = 0; i < links.length; i++) {
     const link = links[i] as DataLink;
-    if ((destination & link.overlayMask) >>> 0 === link.overlayBase) return link;
+    if (link.route.contains(view, address)) return link;
   }
   return undefined;
 }
 
-/** Who is where, as far as control has said so. */
-export type EntryTables = { prefixes: PrefixReader; peers: PeerReader };
+/** What links have in common. */
+export type LinkScene = { layout: Layout; tables: EntryTables; peers: PeerTable };
 
 export class DataLink {
   readonly id: number;
@@ -103,17 +106,8 @@ export class DataLink {
   readonly isVxlan: boolean;
   readonly vnetHeader: boolean;
   readonly uso: boolean;
-  readonly overlayBase: number;
-  readonly overlayMask: number;
-  readonly overlayLength: number;
-  readonly underlayBase: number;
-  readonly underlayMask: number;
-  readonly underlayHostMask: number;
-  /** How far host bits move left into the overlay. */
-  readonly shift: number;
-  readonly sliceMask: number;
-  readonly sliceHostMask: number;
-  readonly sliceBase: number;
+  /** Where its peers are. */
+  readonly route: Route;
   readonly local: number;
   readonly vni: number;
   readonly peerPort: number;
@@ -131,12 +125,10 @@ export class DataLink {
   /** MACs behind our own bridge's other ports; only bridged links have any. */
   readonly #localMacs: LocalMacs | undefined;
   readonly #claims: MacRing;
-  readonly #tables: EntryTables;
   /** Reads from the device that failed since the last that did not. */
   readErrors = 0;
 
-  constructor(record: LinkRecord, endpoint: Endpoint, layout: Layout, tables: EntryTables) {
-    this.#tables = tables;
+  constructor(record: LinkRecord, endpoint: Endpoint, { layout, tables, peers }: LinkScene) {
     const encap = encapById(record.encap);
     this.id = record.id;
     this.encap = record.encap;
@@ -148,19 +140,10 @@ export class DataLink {
     this.isVxlan = encap.shimBytes !== 0;
     this.vnetHeader = (record.offloads & Offload.VnetHeader) !== 0;
     this.uso = (record.offloads & Offload.Uso) !== 0;
-    this.overlayMask = maskOf(record.overlayLength);
-    this.overlayLength = record.overlayLength;
-    this.overlayBase = (record.overlayAddress & this.overlayMask) >>> 0;
-    this.underlayMask = maskOf(record.underlayLength);
-    this.underlayHostMask = ~this.underlayMask >>> 0;
-    this.underlayBase = (record.underlayAddress & this.underlayMask) >>> 0;
-    this.shift = record.underlayLength - record.overlayLength;
-    this.sliceMask = maskOf(record.overlayLength + 32 - record.underlayLength);
-    this.sliceHostMask = ~this.sliceMask >>> 0;
     this.local = record.localAddress;
-    this.sliceBase = this.sliceOf(record.localAddress);
     this.vni = record.vni;
-    this.peerPort = encap === IPIP ? 0 : record.peerPort;
+    this.peerPort = encap.udp ? record.peerPort : 0;
+    this.route = new FanRoute(record, this.peerPort, tables, peers);
     this.#setMtu(record);
     this.#gateway = record.gateway;
     this.#superBytesToHost = record.superBytesToHost;
@@ -169,40 +152,6 @@ export class DataLink {
     this.counters = layout.counters(record.id);
     this.#claims = layout.claims;
     this.#localMacs = encap.innerHeaderBytes === 0 ? undefined : new LocalMacs();
-  }
-
-  /** Network address of the slice of the underlay host `peer`. */
-  sliceOf(peer: number): number {
-    return (this.overlayBase | ((peer & this.underlayHostMask) << this.shift)) >>> 0;
-  }
-
-  /**
-   * Underlay address of the host that has overlay address `inner` now: by an entry, else by
-   * arithmetic. Meaningless outside the overlay.
-   */
-  hostOf(inner: number): number {
-    const { prefixes, peers } = this.#tables;
-    const peer = prefixes.find(this.id, inner);
-    return peer === 0 ? this.peerOf(inner) : peers.ipv4(peer);
-  }
-
-  /** Whether an address is in the overlay and, by an entry or arithmetic, at `peer`. */
-  isAt(inner: number, peer: number): boolean {
-    return (inner & this.overlayMask) >>> 0 === this.overlayBase && this.hostOf(inner) === peer;
-  }
-
-  /** Underlay address of the host whose slice contains overlay address `inner`. */
-  peerOf(inner: number): number {
-    return (this.underlayBase | ((inner & ~this.overlayMask) >>> this.shift)) >>> 0;
-  }
-
-  /**
-   * Whether an underlay address can be a host's: not the network or broadcast address of the
-   * prefix (a /31 has neither, RFC 3021).
-   */
-  isHost(peer: number): boolean {
-    const host = (peer & this.underlayHostMask) >>> 0;
-    return this.underlayHostMask <= 1 || (host !== 0 && host !== this.underlayHostMask);
   }
 
   /** Remembers the Ethernet source of a frame at `frame` that our own slice sent for `address`. */
@@ -222,7 +171,7 @@ export class DataLink {
     const source = frame + ETHERNET_SOURCE_OFFSET;
     const high = view.getUint16(source);
     const low = view.getUint32(source + 2);
-    if (!macs.has(high, low, nowMs) || !this.isAt(macs.addressOf(high, low), this.local)) {
+    if (!macs.has(high, low, nowMs) || !this.route.isOurs(macs.addressOf(high, low))) {
       return false;
     }
     if (macs.isClaimNews(high, low, nowMs)) this.#claims.push(this.id, high, low);

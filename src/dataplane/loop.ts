@@ -27,6 +27,7 @@ import { DataLink, Endpoint } from './link.ts';
 import { Moderation } from './moderation.ts';
 import { Neighbours } from './neighbours.ts';
 import { PathMtu, type RouteOracle } from './path-mtu.ts';
+import { PEERS_KNOWN_MAX } from './peer-index.ts';
 import { PeerTable } from './peers.ts';
 import { Receiver } from './receive.ts';
 import { SenderWatch } from './sender-watch.ts';
@@ -35,8 +36,8 @@ import { TooBig } from './too-big.ts';
 import { Trains } from './trains.ts';
 import { awaitTurn } from './turn.ts';
 
-/** Everything the arena holds fits: receive and read slots 4 MB each, headers and iovecs 3 MB. */
-export const ARENA_BYTES = 16 << 20;
+/** Everything the arena holds fits: receive and read slots and peers 4 MB each, headers and iovecs 3 MB. */
+export const ARENA_BYTES = 20 << 20;
 const POLLFD_BYTES = 8;
 /** Consecutive failing calls after which a descriptor is left alone for {@link REST_MS}. */
 const FAILURES_MAX = 16;
@@ -118,11 +119,13 @@ export class Loop {
     this.#arena = arena;
     this.#layout = layout;
     const config = this.#readConfig();
+    this.#rows = new PathRows(layout.paths());
+    const peers = new PeerTable(this.#arena, this.#rows, PEERS_KNOWN_MAX, outside.family);
     for (const record of config.endpoints) this.#endpoints.push(new Endpoint(record));
     for (const record of config.links) {
       const endpoint = this.#endpoints[record.endpoint];
       if (endpoint === undefined) throw new Error(`link ${record.id} names no endpoint`);
-      const link = new DataLink(record, endpoint, layout, tables);
+      const link = new DataLink(record, endpoint, { layout, tables, peers });
       this.#links.push(link);
       endpoint.add(link);
     }
@@ -132,13 +135,11 @@ export class Loop {
     const neighbours = new Neighbours(this.#arena);
     this.#forgotten = layout.forgotten.count;
     const coalescer = new Coalescer(this.#arena, new DeviceWriter(this.#arena, layout));
-    this.#rows = new PathRows(layout.paths());
-    const peers = new PeerTable(this.#rows);
     const locals = config.endpoints.map(({ localAddress }) => localAddress);
     const limits = new PathLimitReader(segment);
     const paths = new PathMtu(peers, outside.routes(locals), limits);
     this.#errors = new ErrorQueue(this.#arena, peers);
-    const trains = new Trains(this.#arena, layout, paths, this.#errors, outside.family);
+    const trains = new Trains(this.#arena, layout, paths, this.#errors);
     this.#egress = new Egress(this.#arena, this.#layout, trains, paths, tooBig, neighbours);
     this.#ingress = new Ingress(this.#arena, coalescer, this.#links, neighbours);
     this.#receiver = new Receiver(this.#arena, layout, this.#ingress);
@@ -229,8 +230,8 @@ export class Loop {
   }
 
   /**
-   * Takes a received train of `segmentBytes` pieces, `length` bytes at `offset` from `source`, as the
-   * first endpoint would have brought it: the sockets of a warm-up bring none.
+   * Takes a received train of `segmentBytes` pieces, `length` bytes at `offset` from the socket
+   * address at `source`, as the first endpoint would have brought it: the sockets of a warm-up bring none.
    */
   takeTrain(offset: number, length: number, source: number, segmentBytes: number): void {
     const [endpoint] = this.#endpoints;

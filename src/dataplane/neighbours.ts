@@ -18,6 +18,7 @@ import {
   ARP_REPLY,
   ARP_REQUEST,
   ARP_SENDER_MAC_OFFSET,
+  ARP_TARGET_ADDRESS_OFFSET,
   emitArp,
   getArpSenderAddress,
   getArpSenderMac,
@@ -99,10 +100,6 @@ export class Neighbours {
       place = this.#talkers.take(link.id, address, place, nowMs);
       if (place < 0) break;
       const { talker, macHigh, macLow } = this.#talkers;
-      const peer = link.hostOf(talker);
-      // It may have moved since, even to this very host.
-      if (peer === link.local || !link.isHost(peer)) continue;
-      if (!this.#mayGo(link, nowMs)) break;
       trains.ensureRoom(1, nowMs);
       const start = trains.takeScratch(1);
       const copy = start + link.shimBytes;
@@ -111,6 +108,11 @@ export class Neighbours {
       emitEthernet(view, copy, mac, getEthernetSource(view, frame), ETHERTYPE_ARP);
       const sender = getArpSenderMac(view, arp);
       emitArp(view, copy + ETHERNET_HEADER_BYTES, ARP_REPLY, sender, address, mac, talker);
+      const target = copy + ETHERNET_HEADER_BYTES + ARP_TARGET_ADDRESS_OFFSET;
+      const peer = link.route.to(view, target);
+      // It may have moved since, even to this very host.
+      if (peer < 0) continue;
+      if (!this.#mayGo(link, nowMs)) break;
       const socket = link.endpoint.sockets[0] as number;
       trains.append(link, peer, socket, 0, start, link.shimBytes + FRAME_BYTES);
       told++;

@@ -50,24 +50,24 @@ export class PathMtu {
   /** Largest inner IP packet that `link` may send to `peer` now, bytes. */
   innerMtu(link: DataLink, peer: number, nowMs: number): number {
     const { peers } = this;
-    const slot = peers.claim(peer);
-    if (peers.isAskDue(slot, nowMs)) this.#ask(link, slot, peer, nowMs);
-    return Math.min(link.innerMtu, peers.mtuAt(slot, nowMs) - link.overheadBytes);
+    if (peers.isAskDue(peer, nowMs)) this.#ask(link, peer, nowMs);
+    return Math.min(link.innerMtu, peers.pathMtu(peer, nowMs) - link.overheadBytes);
   }
 
-  #ask(link: DataLink, slot: number, peer: number, nowMs: number): void {
+  #ask(link: DataLink, peer: number, nowMs: number): void {
     if (!this.#mayAsk(nowMs)) return;
     const { underlayMtu } = link;
-    const route = this.#oracle.configured(link.local, peer, link.peerPort, underlayMtu);
+    const host = this.peers.ipv4(peer);
+    const route = this.#oracle.configured(link.local, host, link.peerPort, underlayMtu);
     let mtu = route < underlayMtu ? route : 0;
     let source: MtuSourceCode = mtu === 0 ? MtuSource.None : MtuSource.Route;
-    const limit = this.#limits.find(peer);
+    const limit = this.#limits.find(host);
     const limited = limitMtu(limit);
     if (limited !== 0 && limited < (mtu === 0 ? underlayMtu : mtu)) {
       mtu = limited;
       source = limitSource(limit);
     }
-    this.peers.setOwnMtu(slot, mtu, source, nowMs + ASK_AGAIN_MS);
+    this.peers.setOwnMtu(peer, mtu, source, nowMs + ASK_AGAIN_MS);
   }
 
   #mayAsk(nowMs: number): boolean {
@@ -87,7 +87,9 @@ export class PathMtu {
     if (outerBytes <= PATH_MTU_FLOOR_BYTES) return false;
     // The error queue has told the number, or an earlier packet of this burst: it is obeyed already.
     if (this.peers.pathMtu(peer, nowMs) < outerBytes) return false;
-    const known = this.#mayAsk(nowMs) ? this.#oracle.current(link.local, peer, link.peerPort) : 0;
+    const known = this.#mayAsk(nowMs)
+      ? this.#oracle.current(link.local, this.peers.ipv4(peer), link.peerPort)
+      : 0;
     const mtu = known !== 0 && known < outerBytes ? known : outerBytes - (outerBytes >> 4);
     // It was sent, or rather would have been: so much may be said about it.
     this.peers.noteSent(peer, outerBytes, nowMs);

@@ -21,6 +21,7 @@ import { eventIndex } from '../table/counters.ts';
 import { type Arena, IOVEC_BYTES, MMSGHDR_BYTES, MMSGHDR_LENGTH, MSGHDR } from './arena.ts';
 import type { Ingress } from './ingress.ts';
 import type { Endpoint } from './link.ts';
+import { isSameHost, SOCKADDR_BYTES } from './sockaddr.ts';
 
 /** Datagrams (or trains) taken from a socket in one call: at most, and where trains are long. */
 const BURST_MESSAGES = 64;
@@ -31,7 +32,6 @@ const BURST_BYTES = 512 * 1024;
 const BUFFER_BYTES = 65536 + 64;
 /** How often one receive is tried again after an error. */
 const ATTEMPTS_MAX = 3;
-const NAME_BYTES = 16;
 const CONTROL_BYTES = 96;
 
 const RECEIVE_ERRORS = eventIndex('receive_errors');
@@ -56,13 +56,13 @@ export class Receiver {
     this.#ingress = ingress;
     this.#messages = arena.allocate(BURST_MESSAGES * MMSGHDR_BYTES);
     const iovecs = arena.allocate(BURST_MESSAGES * IOVEC_BYTES);
-    this.#names = arena.allocate(BURST_MESSAGES * NAME_BYTES);
+    this.#names = arena.allocate(BURST_MESSAGES * SOCKADDR_BYTES);
     this.#controls = arena.allocate(BURST_MESSAGES * CONTROL_BYTES);
     this.#buffers = arena.allocate(BURST_MESSAGES * BUFFER_BYTES);
     for (let i = 0; i < BURST_MESSAGES; i++) {
       const at = this.#messages + i * MMSGHDR_BYTES;
       arena.writeIovec(iovecs + i * IOVEC_BYTES, this.#buffers + i * BUFFER_BYTES, BUFFER_BYTES);
-      arena.writePointer(at + MSGHDR.NAME, this.#names + i * NAME_BYTES);
+      arena.writePointer(at + MSGHDR.NAME, this.#names + i * SOCKADDR_BYTES);
       arena.writePointer(at + MSGHDR.IOV, iovecs + i * IOVEC_BYTES);
       arena.view.setUint32(at + MSGHDR.IOV_LENGTH, 1, true);
       arena.writePointer(at + MSGHDR.CONTROL, this.#controls + i * CONTROL_BYTES);
@@ -74,7 +74,7 @@ export class Receiver {
   #rearm(message: number): void {
     const { view } = this.#arena;
     const at = this.#messages + message * MMSGHDR_BYTES;
-    view.setUint32(at + MSGHDR.NAME_LENGTH, NAME_BYTES, true);
+    view.setUint32(at + MSGHDR.NAME_LENGTH, SOCKADDR_BYTES, true);
     view.setUint32(at + MSGHDR.CONTROL_LENGTH, CONTROL_BYTES, true);
     view.setUint32(at + MSGHDR.FLAGS, 0, true);
   }
@@ -118,7 +118,7 @@ export class Receiver {
         endpoint,
         buffer,
         length,
-        view.getUint32(this.#names + i * NAME_BYTES + 4),
+        this.#names + i * SOCKADDR_BYTES,
         this.#tos,
         this.#segmentBytes,
         this.#isCutOff(at),
@@ -157,12 +157,12 @@ export class Receiver {
     if (this.#segmentBytes !== 0) return end;
     const tos = this.#tos;
     const length = view.getUint32(at + MMSGHDR_LENGTH, true);
-    const source = view.getUint32(this.#names + message * NAME_BYTES + 4);
+    const source = this.#names + message * SOCKADDR_BYTES;
     for (; end < count; end++) {
       const header = this.#messages + end * MMSGHDR_BYTES;
       if (
         view.getUint32(header + MMSGHDR_LENGTH, true) !== length ||
-        view.getUint32(this.#names + end * NAME_BYTES + 4) !== source ||
+        !isSameHost(view, this.#names + end * SOCKADDR_BYTES, source) ||
         this.#isCutOff(header)
       ) {
         break;

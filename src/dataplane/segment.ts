@@ -5,9 +5,14 @@
  * @module
  */
 import { updateChecksum16 } from '../wire/checksum.ts';
+import { ETHERNET_HEADER_BYTES, ETHERTYPE_IPV4, getEtherType } from '../wire/ethernet.ts';
 import {
+  getIpVersion,
+  getIpv4HeaderBytes,
   getIpv4Identification,
+  getIpv4Protocol,
   IPV4_CHECKSUM_OFFSET,
+  IPV4_HEADER_BYTES,
   IPV4_IDENTIFICATION_OFFSET,
   IPV4_TOTAL_OFFSET,
   PROTOCOL_TCP,
@@ -50,6 +55,30 @@ export function l4HeaderBytes(
     return available > UDP_HEADER_BYTES ? UDP_HEADER_BYTES : 0;
   }
   return 0;
+}
+
+/**
+ * How many packets on the wire a super-packet stands for; 1 when its headers make no sense.
+ * @param innerHeaderBytes 14 where there is an Ethernet header before `l3`
+ */
+export function segmentCount(
+  view: DataView,
+  { innerHeaderBytes }: { innerHeaderBytes: number },
+  l3: number,
+  available: number,
+  gsoType: number,
+  gsoBytes: number,
+): number {
+  if (gsoBytes === 0 || available < IPV4_HEADER_BYTES || getIpVersion(view, l3) !== 4) return 1;
+  if (innerHeaderBytes !== 0 && getEtherType(view, l3 - ETHERNET_HEADER_BYTES) !== ETHERTYPE_IPV4) {
+    return 1;
+  }
+  const headerBytes = getIpv4HeaderBytes(view, l3);
+  if (headerBytes < IPV4_HEADER_BYTES) return 1;
+  const l4Available = available - headerBytes;
+  const protocol = getIpv4Protocol(view, l3);
+  const l4Bytes = l4HeaderBytes(view, l3 + headerBytes, l4Available, protocol, gsoType);
+  return l4Bytes === 0 ? 1 : Math.ceil((l4Available - l4Bytes) / gsoBytes);
 }
 
 /**

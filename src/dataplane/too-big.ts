@@ -12,7 +12,7 @@ import {
   getEthernetSource,
 } from '../wire/ethernet.ts';
 import { emitIcmpFragmentationNeeded, ICMP_ERROR_BYTES_MAX, mayAnswerIpv4 } from '../wire/icmp.ts';
-import { getIpv4Destination } from '../wire/ipv4.ts';
+import { IPV4_DESTINATION_OFFSET } from '../wire/ipv4.ts';
 import { emitVirtioNetPlain, VIRTIO_NET_BYTES } from '../wire/virtio-net.ts';
 import type { Arena } from './arena.ts';
 import type { DataLink } from './link.ts';
@@ -62,7 +62,7 @@ export class TooBig {
     this.#tokens--;
     // The far router's address: our own slice's .1 is local to this host, whose stack would take
     // a packet from outside that carries it for a martian.
-    const source = (link.sliceOf(link.peerOf(getIpv4Destination(view, l3))) | 1) >>> 0;
+    const source = link.route.farGateway(view, l3 + IPV4_DESTINATION_OFFSET);
     const packet = this.#buffer + VIRTIO_NET_BYTES + link.innerHeaderBytes;
     const packetBytes = emitIcmpFragmentationNeeded(view, packet, source, mtu, view, l3, byteCount);
     let start = packet;

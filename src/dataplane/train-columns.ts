@@ -1,6 +1,6 @@
 /**
  * The trains being made up, as columns: one typed array for each property, indexed by train, and
- * the arena memory of each train's iovecs, destination and control messages.
+ * the arena memory of each train's iovecs and control messages.
  * @module
  */
 import { IP_TOS, IPPROTO_IP, SOL_UDP, UDP_SEGMENT, UDP_SEGMENTS_MAX } from '../sys/constants.ts';
@@ -11,8 +11,6 @@ import type { DataLink } from './link.ts';
 export const TRAINS_MAX = 128;
 /** Two pieces for each datagram: header and payload. */
 export const IOVECS_PER_TRAIN = UDP_SEGMENTS_MAX * 2;
-/** `struct sockaddr_in`. */
-export const NAME_BYTES = 16;
 /** UDP_SEGMENT (u16, padded), then IP_TOS (int, padded). */
 export const CONTROL_ENTRY_BYTES = CMSG_HEADER_BYTES + 8;
 export const CONTROL_BYTES = 2 * CONTROL_ENTRY_BYTES;
@@ -37,20 +35,16 @@ export class TrainColumns {
   readonly asOne = new Uint8Array(TRAINS_MAX);
   /** Slot of the key table that leads to the train. */
   readonly slotOf = new Int16Array(TRAINS_MAX);
-  /** Arena offsets of train 0's iovecs, destination and control messages. */
+  /** Arena offsets of train 0's iovecs and control messages. */
   readonly iovecs: number;
-  readonly names: number;
   readonly controls: number;
 
-  /** @param family of the destinations' addresses */
-  constructor(arena: Arena, family: number) {
+  constructor(arena: Arena) {
     this.iovecs = arena.allocate(TRAINS_MAX * IOVECS_PER_TRAIN * IOVEC_BYTES);
-    this.names = arena.allocate(TRAINS_MAX * NAME_BYTES);
     this.controls = arena.allocate(TRAINS_MAX * CONTROL_BYTES);
     const { view } = arena;
     for (let train = 0; train < TRAINS_MAX; train++) {
       // Everything but the values stays the same for ever: write it once.
-      view.setUint16(this.names + train * NAME_BYTES, family, true);
       const segment = this.controls + train * CONTROL_BYTES;
       view.setUint32(segment, CMSG_HEADER_BYTES + 2, true);
       view.setInt32(segment + 8, SOL_UDP, true);

@@ -33,7 +33,6 @@ import {
   CONTROL_BYTES,
   CONTROL_ENTRY_BYTES,
   IOVECS_PER_TRAIN,
-  NAME_BYTES,
   type TrainColumns,
   TrainState,
 } from './train-columns.ts';
@@ -169,8 +168,10 @@ export class TrainSender {
     const perSegment = this.#columns.iovecsPerSegment[train] as number;
     const iovec =
       this.#columns.iovecs + (train * IOVECS_PER_TRAIN + segment * perSegment) * IOVEC_BYTES;
-    this.#arena.writePointer(at + MSGHDR.NAME, this.#columns.names + train * NAME_BYTES);
-    view.setUint32(at + MSGHDR.NAME_LENGTH, NAME_BYTES, true);
+    const { peers } = this.#paths;
+    const peer = this.#columns.peer[train] as number;
+    this.#arena.writePointer(at + MSGHDR.NAME, peers.nameOf(peer));
+    view.setUint32(at + MSGHDR.NAME_LENGTH, peers.nameBytes(peer), true);
     this.#arena.writePointer(at + MSGHDR.IOV, iovec);
     view.setUint32(at + MSGHDR.IOV_LENGTH, segments * perSegment, true);
     const tos = this.#columns.tos[train] !== 0;

@@ -10,7 +10,7 @@
  */
 
 import type { Layout } from '../shm/layout.ts';
-import { AF_INET, UDP_PAYLOAD_BYTES_MAX, UDP_SEGMENTS_MAX } from '../sys/constants.ts';
+import { UDP_PAYLOAD_BYTES_MAX, UDP_SEGMENTS_MAX } from '../sys/constants.ts';
 import { type Arena, CMSG_HEADER_BYTES, IOVEC_BYTES } from './arena.ts';
 import type { ErrorQueue } from './errors.ts';
 import { FullSockets } from './full-sockets.ts';
@@ -21,7 +21,6 @@ import {
   CONTROL_BYTES,
   CONTROL_ENTRY_BYTES,
   IOVECS_PER_TRAIN,
-  NAME_BYTES,
   TRAINS_MAX,
   TrainColumns,
   TrainState,
@@ -45,10 +44,10 @@ export class Trains {
   /** Bytes waiting in all open trains. */
   pendingBytes = 0;
 
-  constructor(arena: Arena, layout: Layout, paths: PathMtu, errors: ErrorQueue, family = AF_INET) {
+  constructor(arena: Arena, layout: Layout, paths: PathMtu, errors: ErrorQueue) {
     this.#arena = arena;
     this.#paths = paths;
-    this.#columns = new TrainColumns(arena, family);
+    this.#columns = new TrainColumns(arena);
     this.#sender = new TrainSender(arena, layout, errors, paths, this.#columns, this.#full);
     this.#scratch = arena.allocate(SCRATCH_COUNT * SCRATCH_BYTES);
   }
@@ -182,9 +181,6 @@ export class Trains {
     this.#columns.asOne[train] = 0;
     this.#columns.slotOf[train] = slot;
     this.#bySlot[slot] = train;
-    const name = this.#columns.names + train * NAME_BYTES;
-    view.setUint16(name + 2, link.peerPort);
-    view.setUint32(name + 4, peer);
     const control = this.#columns.controls + train * CONTROL_BYTES;
     view.setUint16(control + CMSG_HEADER_BYTES, segmentBytes, true);
     view.setInt32(control + CONTROL_ENTRY_BYTES + CMSG_HEADER_BYTES, tos, true);
@@ -206,12 +202,11 @@ export class Trains {
     for (let train = 0; train < count; train++) {
       this.#bySlot[this.#columns.slotOf[train] as number] = -1;
       const link = this.#columns.link[train] as DataLink;
-      const peerSlot = this.#paths.peers.noteSent(
-        this.#columns.peer[train] as number,
-        (this.#columns.segmentBytes[train] as number) + link.endpoint.outerHeaderBytes,
-        nowMs,
-      );
-      if (this.#columns.asOne[train] !== 0) this.#paths.peers.noteSegmented(peerSlot);
+      const { peers } = this.#paths;
+      const peer = this.#columns.peer[train] as number;
+      const bytes = this.#columns.segmentBytes[train] as number;
+      peers.noteSent(peer, bytes + link.endpoint.outerHeaderBytes, nowMs);
+      if (this.#columns.asOne[train] !== 0) peers.noteSegmented(peer);
       this.#columns.link[train] = undefined;
     }
     this.#columns.count = 0;

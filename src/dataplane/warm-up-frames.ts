@@ -4,6 +4,7 @@
  * @module
  */
 import type { Encap } from '../encap/encap.ts';
+import { AF_UNIX } from '../sys/constants.ts';
 import { libc } from '../sys/libc.ts';
 import { ETHERTYPE_IPV4, emitEthernet } from '../wire/ethernet.ts';
 import { emitIpv4, IPV4_DF, IPV4_HEADER_BYTES, PROTOCOL_TCP, PROTOCOL_UDP } from '../wire/ipv4.ts';
@@ -19,6 +20,7 @@ import {
 import { emitVxlan } from '../wire/vxlan.ts';
 import type { Arena } from './arena.ts';
 import type { Loop } from './loop.ts';
+import { emitSockaddr, SOCKADDR_BYTES } from './sockaddr.ts';
 import { checksumOffset, finishTransport, pseudoSum } from './transport-sum.ts';
 
 /** The fan of a warm-up, one /16 of hosts in a /8: addresses are u32, the port is the peer's. */
@@ -50,6 +52,8 @@ export class WarmUpFrames {
   readonly #superOut: Piece;
   readonly #acknowledgement: Piece;
   readonly #train: number;
+  /** The peer's socket address. */
+  readonly #source: number;
   readonly #segmentBytes: number;
   readonly #payloadBytes: number;
 
@@ -58,6 +62,8 @@ export class WarmUpFrames {
     this.#arena = arena;
     this.#encap = encap;
     this.#fan = fan;
+    this.#source = arena.allocate(SOCKADDR_BYTES);
+    emitSockaddr(arena.view, this.#source, fan.remote, fan.port, AF_UNIX);
     this.#here = (fan.overlay | ((fan.local & 0xffff) << 8) | CONTAINER) >>> 0;
     this.#there = (fan.overlay | ((fan.remote & 0xffff) << 8) | CONTAINER) >>> 0;
     for (let flow = 0; flow < FLOWS; flow++) {
@@ -92,7 +98,7 @@ export class WarmUpFrames {
       this.#write(host, this.#acknowledgement);
       this.#layTrain();
       const bytes = TRAIN_SEGMENTS * this.#segmentBytes;
-      loop.takeTrain(this.#train, bytes, this.#fan.remote, this.#segmentBytes);
+      loop.takeTrain(this.#train, bytes, this.#source, this.#segmentBytes);
     }
   }
 

@@ -5,7 +5,6 @@
  * 0  version   odd while control writes
  * 4  family    4 or 6; 0 = free
  * 8  port      UDP destination, 0 where there is none
- * 12 mtuLimit  bytes, 0 = none: the path to it carries no more
  * 16 address   16 bytes in network order, IPv4 in the first four
  * ```
  *
@@ -18,19 +17,13 @@ import { PEER_BYTES, PEERS_MAX, type TableSegment } from './segment.ts';
 const ROW_WORDS = PEER_BYTES / 4;
 const FAMILY = 1;
 const PORT = 2;
-const MTU_LIMIT = 3;
 const ADDRESS_BYTES = 16;
 const ADDRESS_OFFSET = 16;
 /** How often a reader looks at a row that control is writing. */
 const READ_ATTEMPTS = 64;
 
 /** A remote host. `address`: 4 or 16 bytes, network order. */
-export type PeerRecord = {
-  address: Uint8Array;
-  port: number;
-  /** Bytes of an outer packet that its path carries at most; 0 = as much as the device. */
-  mtuLimit: number;
-};
+export type PeerRecord = { address: Uint8Array; port: number };
 
 /** The IPv4 address of a u32, as a peer has it. */
 export function ipv4Bytes(address: number): Uint8Array {
@@ -67,13 +60,12 @@ export class PeerReader {
       if ((version & 1) !== 0) continue;
       const family = this.words[at + FAMILY];
       const port = this.words[at + PORT] as number;
-      const mtuLimit = this.words[at + MTU_LIMIT] as number;
       const address = new Uint8Array(family === 6 ? ADDRESS_BYTES : 4);
       for (let i = 0; i < address.length; i++) {
         address[i] = this.view.getUint8(index * PEER_BYTES + ADDRESS_OFFSET + i);
       }
       if (Atomics.load(this.words, at) !== version) continue;
-      return family === 0 ? undefined : { address, port, mtuLimit, version };
+      return family === 0 ? undefined : { address, port, version };
     }
     return undefined;
   }
@@ -105,7 +97,7 @@ export class PeerWriter extends PeerReader {
       index = this.#free.pop() ?? (this.#next < PEERS_MAX ? this.#next++ : 0);
       if (index === 0) return 0;
       this.#indexes.set(key, index);
-      this.#write(index, { address, port, mtuLimit: 0 });
+      this.#write(index, { address, port });
     }
     this.#users.set(index, (this.#users.get(index) ?? 0) + 1);
     return index;
@@ -126,20 +118,12 @@ export class PeerWriter extends PeerReader {
     this.#free.push(index);
   }
 
-  /** How much the path to a peer carries, outer bytes; 0 = no limit. */
-  setMtuLimit(index: number, mtuLimit: number): void {
-    const row = this.read(index);
-    if (row === undefined || row.mtuLimit === mtuLimit) return;
-    this.#write(index, { ...row, mtuLimit });
-  }
-
   #write(index: number, row: PeerRecord | undefined): void {
     const at = index * ROW_WORDS;
     // Atomics order the odd version before, and the even one after, the plain stores between.
     Atomics.add(this.words, at, 1);
     this.words[at + FAMILY] = row === undefined ? 0 : row.address.length === ADDRESS_BYTES ? 6 : 4;
     this.words[at + PORT] = row?.port ?? 0;
-    this.words[at + MTU_LIMIT] = row?.mtuLimit ?? 0;
     for (let i = 0; i < ADDRESS_BYTES; i++) {
       this.view.setUint8(index * PEER_BYTES + ADDRESS_OFFSET + i, row?.address[i] ?? 0);
     }

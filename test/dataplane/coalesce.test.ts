@@ -4,6 +4,7 @@ import { DeviceWriter } from '../../src/dataplane/device-writer.ts';
 import { Ingress } from '../../src/dataplane/ingress.ts';
 import { balance, makeRig, RIG } from '../fuzz/dataplane-rig.ts';
 import { Random } from '../fuzz/mutate.ts';
+import { nameOf } from '../support/peers.ts';
 import { FAN } from '../vectors/craft.ts';
 import { byFlow, DeviceFile, difference } from './device-file.ts';
 import { Traffic } from './traffic.ts';
@@ -47,7 +48,7 @@ for (const vnet of [true, false]) {
           const buffer = buffers + index * BUFFER_BYTES;
           packets.push(bytes);
           arena.bytes.set(bytes, buffer);
-          ingress.message(endpoint, buffer, bytes.length, FAN.sender, 0, 0, false);
+          ingress.message(endpoint, buffer, bytes.length, nameOf(arena, FAN.sender), 0, 0, false);
         }
         coalescer.flush();
       }

@@ -4,6 +4,7 @@ import { Coalescer } from '../../src/dataplane/coalesce.ts';
 import { DeviceWriter } from '../../src/dataplane/device-writer.ts';
 import { Ingress } from '../../src/dataplane/ingress.ts';
 import { balance, makeEgress, makeRig, RIG } from '../fuzz/dataplane-rig.ts';
+import { nameOf } from '../support/peers.ts';
 import { arp, FAN, frame, packet, vxlan } from '../vectors/craft.ts';
 import { Sends } from './sends.ts';
 
@@ -21,9 +22,9 @@ const OUTSIDE = 0x08080808;
 
 /** Where a frame that leaves `local` goes to: a peer, or the name of the drop. */
 function egressOf(local: number, bytes: Uint8Array, exceptions = EXCEPTIONS): string {
-  const { arena, layout, tables, link, counters } = makeRig('Vxlan', true, local);
+  const { arena, layout, peers, tables, link, counters } = makeRig('Vxlan', true, local);
   tables.add(link.id, exceptions);
-  const egress = makeEgress(arena, layout);
+  const egress = makeEgress({ arena, layout, peers });
   const sends = new Sends(arena);
   try {
     const at = arena.allocate(4096) + HEADROOM_BYTES;
@@ -63,7 +64,7 @@ function ingressOf(local: number, from: number, bytes: Uint8Array): string {
     const at = arena.allocate(4096);
     const whole = vxlan(bytes);
     arena.bytes.set(whole, at);
-    ingress.message(endpoint, at, whole.length, from, 0, 0, false);
+    ingress.message(endpoint, at, whole.length, nameOf(arena, from), 0, 0, false);
     coalescer.flush();
     if (balance(link.counters, 'ingress') !== 0) return 'the balance does not hold';
     return counters()['ingress.delivered'] === 1 ? 'delivered' : dropOf(counters(), 'ingress');

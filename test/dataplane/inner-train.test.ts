@@ -5,6 +5,7 @@ import { DeviceWriter } from '../../src/dataplane/device-writer.ts';
 import { Ingress } from '../../src/dataplane/ingress.ts';
 import { balance, makeRig, RIG } from '../fuzz/dataplane-rig.ts';
 import { ipv4, udp } from '../support/bytes.ts';
+import { nameOf } from '../support/peers.ts';
 import { FAN } from '../vectors/craft.ts';
 import { byFlow, DeviceFile, difference } from './device-file.ts';
 import { cut } from './oracle.ts';
@@ -40,7 +41,15 @@ for (const [what, vnet, uso] of [
       const packet = innerTrain(payloadBytes);
       const buffer = arena.allocate(65_536);
       arena.bytes.set(packet, buffer);
-      ingress.message(endpoint, buffer, packet.length, FAN.sender, 0, SEGMENT_BYTES, false);
+      ingress.message(
+        endpoint,
+        buffer,
+        packet.length,
+        nameOf(arena, FAN.sender),
+        0,
+        SEGMENT_BYTES,
+        false,
+      );
       coalescer.flush();
       const wanted = cut(packet, SEGMENT_BYTES);
       t.equal(difference(byFlow(device.packets()), byFlow(wanted)), '', `${payloadBytes} bytes`);
@@ -59,7 +68,15 @@ t.test('segments that would not fit are refused', async (t) => {
   const buffer = arena.allocate(65_536);
   arena.bytes.set(packet, buffer);
   const ingress = new Ingress(arena, coalescer, [link]);
-  ingress.message(endpoint, buffer, packet.length, FAN.sender, 0, link.innerMtu - 27, false);
+  ingress.message(
+    endpoint,
+    buffer,
+    packet.length,
+    nameOf(arena, FAN.sender),
+    0,
+    link.innerMtu - 27,
+    false,
+  );
   t.equal(counters()['ingress.drop.too_big'], 1);
   t.equal(device.packets().length, 0);
 });

@@ -13,6 +13,7 @@ import { makeRig, RIG } from '../fuzz/dataplane-rig.ts';
 import { skipWithoutLongPackets } from '../netns/privileges.ts';
 import { ipv4, tcp } from '../support/bytes.ts';
 import { sleep, until } from '../support/patience.ts';
+import { nameOf } from '../support/peers.ts';
 import { fanwayUp, imbalance, joinFan } from '../support/target.ts';
 import { LONG_ONLY, Wire } from '../support/wire.ts';
 import { FAN } from '../vectors/craft.ts';
@@ -48,7 +49,15 @@ t.test('a run of segments becomes packets as long as the device takes', async (t
       const bytes = Buffer.concat(datagrams);
       const at = buffer + train * 65_536;
       arena.bytes.set(bytes, at);
-      ingress.message(endpoint, at, bytes.length, FAN.sender, 0, SEGMENT + HEADER_BYTES, false);
+      ingress.message(
+        endpoint,
+        at,
+        bytes.length,
+        nameOf(arena, FAN.sender),
+        0,
+        SEGMENT + HEADER_BYTES,
+        false,
+      );
     }
     ingress.flush();
     return readFileSync(device.path);

@@ -7,11 +7,11 @@ import { ErrorQueue } from '../../src/dataplane/errors.ts';
 import { Ingress } from '../../src/dataplane/ingress.ts';
 import { Neighbours } from '../../src/dataplane/neighbours.ts';
 import { PathMtu } from '../../src/dataplane/path-mtu.ts';
-import { PeerTable } from '../../src/dataplane/peers.ts';
 import { TooBig } from '../../src/dataplane/too-big.ts';
 import { Trains } from '../../src/dataplane/trains.ts';
 import { TALKERS_MAX } from '../../src/table/talkers.ts';
 import { balance, makeRig, RIG } from '../fuzz/dataplane-rig.ts';
+import { nameOf } from '../support/peers.ts';
 import { arp, vxlan } from '../vectors/craft.ts';
 import { Sends } from './sends.ts';
 
@@ -23,14 +23,14 @@ const hex = (value: number): string => value.toString(16).padStart(8, '0');
 
 t.test('a gratuitous ARP goes to those who asked for the address, as an answer', async (t) => {
   const device = openSync('/dev/null', 'w');
-  const { arena, layout, link, endpoint, counters } = makeRig('Vxlan', true, RIG.receiver, device);
+  const rig = makeRig('Vxlan', true, RIG.receiver, device);
+  const { arena, layout, peers, link, endpoint, counters } = rig;
   const sends = new Sends(arena);
   t.teardown(() => {
     sends.restore();
     closeSync(device);
   });
   const neighbours = new Neighbours(arena);
-  const peers = new PeerTable();
   const paths = new PathMtu(peers, { configured: () => 0, current: () => 0 });
   const trains = new Trains(arena, layout, paths, new ErrorQueue(arena, peers));
   const egress = new Egress(arena, layout, trains, paths, new TooBig(arena), neighbours);
@@ -49,7 +49,7 @@ t.test('a gratuitous ARP goes to those who asked for the address, as an answer',
     const bytes = vxlan(request);
     arena.bytes.set(bytes, at);
     ingress.nowMs = 1000;
-    ingress.message(endpoint, at, bytes.length, peer, 0, 0, false);
+    ingress.message(endpoint, at, bytes.length, nameOf(arena, peer), 0, 0, false);
     ingress.flush();
   };
   /** The container announces itself; who hears of it. */

@@ -1,15 +1,18 @@
 import t from 'tap';
 import { DataLink, Endpoint } from '../../src/dataplane/link.ts';
 import { PathMtu } from '../../src/dataplane/path-mtu.ts';
-import { PATH_MTU_FLOOR_BYTES, PeerTable } from '../../src/dataplane/peers.ts';
+import { PATH_MTU_FLOOR_BYTES } from '../../src/dataplane/peers.ts';
 import { EndpointKind, LAYOUT_BYTES, Layout, LinkEncap } from '../../src/shm/layout.ts';
 import { PATH_LIMITS_MAX, PathLimitReader, PathLimitWriter } from '../../src/table/path-limits.ts';
 import { MtuSource, PathRows, readPaths } from '../../src/table/paths.ts';
 import { TABLES_BYTES, TableSegment } from '../../src/table/segment.ts';
+import { makePeers, PEER_PORT } from '../support/peers.ts';
 import { TestTables } from '../support/tables.ts';
 
 const LOCAL = 0xac1e001c;
-const PEER = 0xac1e011b;
+const PEER_HOST = 0xac1e011b;
+/** The first number that a table gives. */
+const PEER = 1;
 const OVERHEAD = 50;
 
 /** A VXLAN link on a device of 1500 bytes, and a host whose answers the test sets. */
@@ -25,10 +28,11 @@ function scene() {
     ...{ underlayMtu: 1500, gateway: 0xfa001c01, superBytesToHost: 65535 },
     ...{ superBytesToPorts: 65535, dscpUniform: 0 },
   };
-  const link = new DataLink(record, endpoint, layout, new TestTables());
-  const host = { route: 1500, current: 1500, asked: 0, askedCurrent: 0 };
   const rows = layout.paths();
-  const peers = new PeerTable(new PathRows(rows));
+  const peers = makePeers(new PathRows(rows));
+  for (const address of [PEER_HOST, PEER_HOST + 1]) peers.intern(address, PEER_PORT);
+  const link = new DataLink(record, endpoint, { layout, tables: new TestTables(), peers });
+  const host = { route: 1500, current: 1500, asked: 0, askedCurrent: 0 };
   const paths = new PathMtu(peers, {
     configured: () => {
       host.asked++;
@@ -46,7 +50,7 @@ t.test('the route to a peer is asked before the first packet and every two secon
   const { link, host, paths, told } = scene();
   host.route = 1400;
   t.equal(paths.innerMtu(link, PEER, 10), 1350);
-  t.match(told(), [{ peer: PEER, mtu: 1400, mtuSource: MtuSource.Route }]);
+  t.match(told(), [{ peer: PEER_HOST, mtu: 1400, mtuSource: MtuSource.Route }]);
   for (let ms = 10; ms < 2000; ms += 10) paths.innerMtu(link, PEER, ms);
   t.equal(host.asked, 1, 'one question for all of them');
   host.route = 1500;
@@ -78,8 +82,8 @@ t.test('what control knows of a peer counts where it is less', async (t) => {
   const { link, host, peers } = scene();
   const oracle = { configured: () => host.route, current: () => 0 };
   const paths = new PathMtu(peers, oracle, new PathLimitReader(segment));
-  const member = { peer: PEER, mtu: 1500, source: MtuSource.Member };
-  const other = { peer: PEER + 1, mtu: 900, source: MtuSource.Probe };
+  const member = { peer: PEER_HOST, mtu: 1500, source: MtuSource.Member };
+  const other = { peer: PEER_HOST + 1, mtu: 900, source: MtuSource.Probe };
   t.equal(writer.replace([member, other]), 0);
   t.equal(paths.innerMtu(link, PEER, 10), 1450);
   t.equal(paths.innerMtu(link, PEER + 1, 10), 850);
@@ -119,7 +123,11 @@ t.test('where the kernel refuses and has no number, it is felt for', async (t) =
 });
 
 t.test('who sends to ever new peers makes us ask a thousand times a second', async (t) => {
-  const { link, host, paths } = scene();
-  for (let i = 0; i < 20_000; i++) paths.innerMtu(link, 0xac1e0001 + i, 100 + i / 10_000);
+  const { link, host, peers, paths } = scene();
+  for (let i = 0; i < 20_000; i++) {
+    peers.nextBurst(100 + i);
+    const peer = peers.intern(0xac1e1001 + i, PEER_PORT);
+    paths.innerMtu(link, peer, 100 + i / 10_000);
+  }
   t.ok(host.asked >= 1000 && host.asked < 1010, `${host.asked} questions`);
 });

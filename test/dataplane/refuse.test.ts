@@ -5,6 +5,7 @@ import { DeviceWriter } from '../../src/dataplane/device-writer.ts';
 import { Ingress } from '../../src/dataplane/ingress.ts';
 import type { LinkEncap } from '../../src/shm/layout.ts';
 import { balance, makeRig, RIG, type Rig } from '../fuzz/dataplane-rig.ts';
+import { nameOf } from '../support/peers.ts';
 import { FAN, frame, packet, vxlan } from '../vectors/craft.ts';
 import { type Refused, ROUTED_REFUSED, VXLAN_REFUSED } from '../vectors/refused.ts';
 
@@ -56,7 +57,15 @@ class Receiver {
     link.counters.fill(0);
     arena.bytes.fill(0xee, this.#at, this.#at + whole.length + 64);
     arena.bytes.set(whole, this.#at);
-    this.#ingress.message(endpoint, this.#at, whole.length, source, tos, 0, false);
+    this.#ingress.message(
+      endpoint,
+      this.#at,
+      whole.length,
+      nameOf(this.rig.arena, source),
+      tos,
+      0,
+      false,
+    );
     this.#coalescer.flush();
     if (balance(link.counters, 'ingress') !== 0) return ['the balance does not hold'];
     return Object.entries(counters())

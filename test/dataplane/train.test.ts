@@ -6,6 +6,7 @@ import { ECN_BASE, ingressIndex } from '../../src/table/counters.ts';
 import { balance, makeRig, RIG } from '../fuzz/dataplane-rig.ts';
 import { Random } from '../fuzz/mutate.ts';
 import { repairIpv4 } from '../fuzz/seeds.ts';
+import { nameOf } from '../support/peers.ts';
 import { FAN, frame, vxlan } from '../vectors/craft.ts';
 import { viewOf } from '../vectors/hex.ts';
 import { byFlow, DeviceFile, difference } from './device-file.ts';
@@ -84,7 +85,7 @@ for (const [encap, vnet] of [
             for (let i = 0; i < train.length; ) {
               const bytes = (train[i] as Uint8Array).length;
               const at = buffer + i * stride;
-              ingress.message(endpoint, at, bytes, FAN.sender, tos, 0, false);
+              ingress.message(endpoint, at, bytes, nameOf(arena, FAN.sender), tos, 0, false);
               i++;
               if (i < alike) {
                 const more = ingress.more(endpoint, at + stride, bytes, stride, alike - i);
@@ -94,12 +95,28 @@ for (const [encap, vnet] of [
             }
           } else if (way === 'train') {
             arena.bytes.set(whole, buffer);
-            ingress.message(endpoint, buffer, whole.length, FAN.sender, tos, segmentBytes, false);
+            ingress.message(
+              endpoint,
+              buffer,
+              whole.length,
+              nameOf(arena, FAN.sender),
+              tos,
+              segmentBytes,
+              false,
+            );
           } else {
             arena.bytes.set(whole, buffer);
             for (let at = 0; at < whole.length; at += segmentBytes) {
               const bytes = Math.min(segmentBytes, whole.length - at);
-              ingress.message(endpoint, buffer + at, bytes, FAN.sender, tos, 0, false);
+              ingress.message(
+                endpoint,
+                buffer + at,
+                bytes,
+                nameOf(arena, FAN.sender),
+                tos,
+                0,
+                false,
+              );
               coalescer.flush();
             }
           }

@@ -8,7 +8,6 @@ import t from 'tap';
 import { MMSGHDR_BYTES } from '../../src/dataplane/arena.ts';
 import { ErrorQueue } from '../../src/dataplane/errors.ts';
 import { PathMtu } from '../../src/dataplane/path-mtu.ts';
-import { PeerTable } from '../../src/dataplane/peers.ts';
 import { Trains } from '../../src/dataplane/trains.ts';
 import { EAGAIN, ENOBUFS } from '../../src/sys/constants.ts';
 import { libc } from '../../src/sys/libc.ts';
@@ -27,8 +26,8 @@ t.test('a device that never runs dry gives one burst a turn', async (t) => {
   const endless = openSync('/dev/zero', 'r');
   t.teardown(() => closeSync(endless));
   for (const vnet of [true, false]) {
-    const { arena, layout, link, counters } = makeRig('Vxlan', vnet, RIG.sender, endless);
-    const egress = makeEgress(arena, layout);
+    const { arena, layout, peers, link, counters } = makeRig('Vxlan', vnet, RIG.sender, endless);
+    const egress = makeEgress({ arena, layout, peers });
     t.equal(egress.readBurst(link, 0), BURST);
     t.equal(counters()['egress.received'], BURST);
     t.equal(egress.readBurst(link, 0), BURST, 'and the next turn another one');
@@ -37,11 +36,10 @@ t.test('a device that never runs dry gives one burst a turn', async (t) => {
 
 t.test('a full socket costs its own packets and no time, not those of others', async (t) => {
   const [full, open] = [1000, 1001];
-  const peers = 20;
-  const { arena, layout, link, counters } = makeRig('Vxlan', true, RIG.sender);
-  const table = new PeerTable();
-  const paths = new PathMtu(table, { configured: () => 0, current: () => 0 });
-  const trains = new Trains(arena, layout, paths, new ErrorQueue(arena, table));
+  const hosts = 20;
+  const { arena, layout, peers, link, counters } = makeRig('Vxlan', true, RIG.sender);
+  const paths = new PathMtu(peers, { configured: () => 0, current: () => 0 });
+  const trains = new Trains(arena, layout, paths, new ErrorQueue(arena, peers));
   const real = { sendmmsg: calls.sendmmsg, poll: calls.poll };
   t.teardown(() => Object.assign(calls, real));
   let waits = 0;
@@ -65,15 +63,15 @@ t.test('a full socket costs its own packets and no time, not those of others', a
   };
   const start = arena.allocate(100);
   const burst = (nowMs: number) => {
-    for (let peer = 0; peer < peers; peer++) {
-      for (const socket of [full, open])
-        trains.append(link, RIG.receiver + peer, socket, 0, start, 100);
+    for (let host = 0; host < hosts; host++) {
+      const peer = peers.intern(RIG.receiver + host, link.peerPort);
+      for (const socket of [full, open]) trains.append(link, peer, socket, 0, start, 100);
     }
     trains.flush(nowMs);
   };
   burst(100);
-  t.equal(taken, peers, 'all that leaves by the other socket has left');
-  t.match(counters(), { 'egress.delivered': peers, 'egress.drop.send_full': peers });
+  t.equal(taken, hosts, 'all that leaves by the other socket has left');
+  t.match(counters(), { 'egress.delivered': hosts, 'egress.drop.send_full': hosts });
   t.match(counters(), { 'event.send_pauses': 1 });
   t.equal(waits, 0, 'nobody waited');
   t.equal(asked, 1, 'one call told that nothing fits: the others were not tried');
@@ -82,14 +80,13 @@ t.test('a full socket costs its own packets and no time, not those of others', a
   t.notOk(trains.isPaused(full, 101.5), 'and then it is tried again');
   hasRoom = true;
   burst(102);
-  t.match(counters(), { 'egress.delivered': 3 * peers, 'egress.drop.send_full': peers });
+  t.match(counters(), { 'egress.delivered': 3 * hosts, 'egress.drop.send_full': hosts });
 });
 
 t.test('a queue that refuses one datagram is asked for the next, and never twice', async (t) => {
-  const { arena, layout, link, counters } = makeRig('Vxlan', true, RIG.sender);
-  const table = new PeerTable();
-  const paths = new PathMtu(table, { configured: () => 0, current: () => 0 });
-  const trains = new Trains(arena, layout, paths, new ErrorQueue(arena, table));
+  const { arena, layout, peers, link, counters } = makeRig('Vxlan', true, RIG.sender);
+  const paths = new PathMtu(peers, { configured: () => 0, current: () => 0 });
+  const trains = new Trains(arena, layout, paths, new ErrorQueue(arena, peers));
   const real = { sendmmsg: calls.sendmmsg };
   t.teardown(() => Object.assign(calls, real));
   let asked = 0;
@@ -100,8 +97,8 @@ t.test('a queue that refuses one datagram is asked for the next, and never twice
     return -1;
   };
   const start = arena.allocate(100);
-  for (let peer = 0; peer < 10; peer++) {
-    trains.append(link, RIG.receiver + peer, 1000, 0, start, 100);
+  for (let host = 0; host < 10; host++) {
+    trains.append(link, peers.intern(RIG.receiver + host, link.peerPort), 1000, 0, start, 100);
   }
   trains.flush(0);
   t.equal(asked, 10);

@@ -1,16 +1,17 @@
 import t from 'tap';
 import { offloadsInForce, pathStatus } from '../../src/control/paths.ts';
-import { PeerTable } from '../../src/dataplane/peers.ts';
 import { PATH_BYTES, PATHS_MAX } from '../../src/shm/path-rows.ts';
 import { EINVAL, EIO } from '../../src/sys/constants.ts';
 import { PathRows, readPaths } from '../../src/table/paths.ts';
+import { makePeers, PEER_PORT } from '../support/peers.ts';
 
-const A = 0xac1e011b;
-const B = 0xac1e011c;
+const HOST_A = 0xac1e011b;
+const HOST_B = 0xac1e011c;
 const OFFLOADS = ['tso', 'udp-segment', 'udp-gro'];
 
 t.test('a refused UDP_SEGMENT is tried again after ten seconds, for that peer alone', async (t) => {
-  const peers = new PeerTable();
+  const peers = makePeers();
+  const [A, B] = [peers.intern(HOST_A, PEER_PORT), peers.intern(HOST_B, PEER_PORT)];
   t.ok(peers.maySegment(A, 50_000));
   peers.refuseSegments(A, EIO, 50_000);
   t.notOk(peers.maySegment(A, 50_000));
@@ -20,7 +21,7 @@ t.test('a refused UDP_SEGMENT is tried again after ten seconds, for that peer al
   peers.refuseSegments(A, EIO, 60_001);
   t.equal(peers.refusedCount, 1, 'one peer, however often');
   t.ok(peers.maySegment(A, 20_000), 'also when the clock was set back');
-  peers.noteSegmented(peers.claim(A));
+  peers.noteSegmented(A);
   t.equal(peers.refusedCount, 0);
   t.ok(peers.maySegment(A, 60_002));
 });
@@ -28,7 +29,8 @@ t.test('a refused UDP_SEGMENT is tried again after ten seconds, for that peer al
 t.test('what is in force is what is shown, with since when and why', async (t) => {
   const view = new DataView(new ArrayBuffer(PATHS_MAX * PATH_BYTES));
   const rows = new PathRows(view);
-  const peers = new PeerTable(rows);
+  const peers = makePeers(rows);
+  const [A, B] = [peers.intern(HOST_A, PEER_PORT), peers.intern(HOST_B, PEER_PORT)];
   const shown = () => readPaths(view).map(pathStatus);
   t.same(shown(), []);
   t.same(offloadsInForce(OFFLOADS, shown()), OFFLOADS);
@@ -41,14 +43,14 @@ t.test('what is in force is what is shown, with since when and why', async (t) =
   t.ok(since >= before && since <= Date.now(), 'since now');
   t.same(offloadsInForce(OFFLOADS, shown()), ['tso', 'udp-gro'], 'nowhere in force');
 
-  peers.noteSegmented(peers.claim(B));
+  peers.noteSegmented(B);
   t.same(offloadsInForce(OFFLOADS, shown()), OFFLOADS, 'towards the other peer it is');
 
   peers.refuseSegments(A, EINVAL, 20_000);
   const [again] = shown();
   t.equal(again?.segmentationError, 'EINVAL');
   t.equal(again?.segmentationSince, first?.segmentationSince, 'since the first refusal');
-  peers.noteSegmented(peers.claim(A));
+  peers.noteSegmented(A);
   t.match(shown()[0], { segmentation: 'works', segmentationError: '', segmentationSince: '' });
 
   rows.clear();

@@ -46,6 +46,7 @@ export type Rig = {
   readonly arena: Arena;
   readonly layout: Layout;
   readonly tables: TestTables;
+  readonly peers: PeerTable;
   readonly endpoint: Endpoint;
   readonly link: DataLink;
   readonly record: LinkRecord;
@@ -53,7 +54,7 @@ export type Rig = {
 };
 
 /** Egress' or ingress' own buffers, one slot of a test's, and slack. */
-const ARENA_BYTES = 32 * 1024 * 1024;
+const ARENA_BYTES = 36 * 1024 * 1024;
 
 /** One link on the host `local`, with a virtio-net header where `vnet` says so. */
 export function makeRig(
@@ -66,6 +67,7 @@ export function makeRig(
   const layout = new Layout(new ArrayBuffer(LAYOUT_BYTES));
   layout.initialize();
   const tables = new TestTables();
+  const peers = new PeerTable(arena);
   const { defaultPort, overheadBytes, udp } = encapById(LinkEncap[encap]);
   const endpoint = new Endpoint({
     kind: udp ? EndpointKind.Udp : EndpointKind.Ipip,
@@ -94,12 +96,13 @@ export function makeRig(
     superBytesToPorts: IPV4_PACKET_BYTES_MAX,
     dscpUniform: 0,
   };
-  const link = new DataLink(record, endpoint, layout, tables);
+  const link = new DataLink(record, endpoint, { layout, tables, peers });
   endpoint.add(link);
   return {
     arena,
     layout,
     tables,
+    peers,
     endpoint,
     link,
     record,
@@ -108,8 +111,11 @@ export function makeRig(
 }
 
 /** The way out, as the loop puts it together. */
-export function makeEgress(arena: Arena, layout: Layout): Egress {
-  const peers = new PeerTable();
+export function makeEgress({
+  arena,
+  layout,
+  peers,
+}: Pick<Rig, 'arena' | 'layout' | 'peers'>): Egress {
   const paths = new PathMtu(peers, { configured: () => 0, current: () => 0 });
   const trains = new Trains(arena, layout, paths, new ErrorQueue(arena, peers));
   return new Egress(arena, layout, trains, paths, new TooBig(arena));

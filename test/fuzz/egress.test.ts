@@ -25,8 +25,8 @@ const TARGETS: readonly [string, keyof typeof LinkEncap, boolean, readonly Uint8
 
 for (const [what, encap, vnet, seeds] of TARGETS) {
   t.test(`egress takes a million mutated ${what}`, async (t) => {
-    const { arena, layout, link } = makeRig(encap, vnet, RIG.sender);
-    const egress = makeEgress(arena, layout);
+    const { arena, layout, peers, link } = makeRig(encap, vnet, RIG.sender);
+    const egress = makeEgress({ arena, layout, peers });
     const slot = arena.allocate(SLOT_BYTES);
     const vnetBytes = vnet ? 10 : 0;
     let packets = 0;
@@ -61,8 +61,8 @@ for (const [what, encap, vnet, seeds] of TARGETS) {
 }
 
 t.test('egress refuses a super-packet of absurdly many segments', async (t) => {
-  const { arena, layout, link, counters } = makeRig('Fou', true, RIG.sender);
-  const egress = makeEgress(arena, layout);
+  const { arena, layout, peers, link, counters } = makeRig('Fou', true, RIG.sender);
+  const egress = makeEgress({ arena, layout, peers });
   const packet = arena.allocate(SLOT_BYTES) + HEADROOM_BYTES;
   const guard = arena.allocate(1);
   const bytes = 60_000;

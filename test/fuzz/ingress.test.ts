@@ -4,6 +4,7 @@ import { DeviceWriter } from '../../src/dataplane/device-writer.ts';
 import { Ingress } from '../../src/dataplane/ingress.ts';
 import type { LinkEncap } from '../../src/shm/layout.ts';
 import { EVENT_BASE, ingressIndex } from '../../src/table/counters.ts';
+import { nameOf } from '../support/peers.ts';
 import { balance, makeRig, RIG, received } from './dataplane-rig.ts';
 import { fuzz } from './mutate.ts';
 import { IP_PACKETS, IPIP_DATAGRAMS, repairIpv4, VXLAN_DATAGRAMS } from './seeds.ts';
@@ -44,7 +45,15 @@ for (const [what, encap, vnet, seeds, l3] of TARGETS) {
       arena.bytes.fill(noise, start - 40, start);
       arena.bytes.fill(noise, start + bytes.length, start + bytes.length + 160);
       arena.bytes.set(bytes, start);
-      ingress.message(endpoint, start, bytes.length, source, packets & 255, segment, false);
+      ingress.message(
+        endpoint,
+        start,
+        bytes.length,
+        nameOf(arena, source),
+        packets & 255,
+        segment,
+        false,
+      );
       coalescer.flush();
       return link.counters.slice(0, EVENT_BASE);
     };

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Exception } from '../../src/control/entry-table.ts';
-import type { EntryTables } from '../../src/dataplane/link.ts';
+import type { EntryTables } from '../../src/dataplane/fan.ts';
 import { ipv4Bytes, PeerReader, PeerWriter } from '../../src/table/peers.ts';
 import { PrefixReader, PrefixWriter } from '../../src/table/prefixes.ts';
 import { TABLES_BYTES, TableSegment } from '../../src/table/segment.ts';

@@ -1,0 +1,175 @@
+/**
+ * Remote hosts by number: what the data path knows a peer by. A number stands for an address and a
+ * port; where it comes from (a fan's arithmetic, an entry of control's) makes no difference.
+ *
+ * Numbers are given on first use, for packets that leave; nobody from outside can ask for one. The
+ * table is as large as the largest fan and ages in two generations: a number that was used in neither
+ * this one nor the one before may become another host's once there are no new ones. Where all are
+ * in use, the one that was silent for longest among a few gives way, but never one of the burst in hand,
+ * whose trains hold it.
+ * @module
+ */
+import type { Arena } from './arena.ts';
+import { emitSockaddr, getSockaddrIpv4, SOCKADDR_BYTES, SOCKADDR_IN_BYTES } from './sockaddr.ts';
+
+/** Hosts that are known at one time: a fan of 65,534 and as many others. */
+export const PEERS_KNOWN_MAX = 131_072;
+/** Length of a generation, ms. */
+const GENERATION_MS = 60_000;
+/** Numbers that are looked at for one that may be given away. */
+const LOOKS_MAX = 64;
+
+export class PeerIndex {
+  readonly #view: DataView;
+  readonly #names: number;
+  readonly #capacity: number;
+  readonly #family: number;
+  readonly #slots: Int32Array;
+  readonly #mask: number;
+  readonly #shift: number;
+  readonly #address: Uint32Array;
+  readonly #port: Uint16Array;
+  /** The burst and the generation that used a number last. */
+  readonly #burst: Uint32Array;
+  readonly #generation: Uint32Array;
+  /** Numbers given so far; 0 is nobody's. */
+  #given = 0;
+  #hand = 0;
+  #thisBurst = 1;
+  #thisGeneration = 2;
+  #generationSinceMs = 0;
+  #last = 0;
+  readonly #onForget: (index: number) => void;
+
+  /**
+   * @param capacity a power of two
+   * @param family of the socket addresses
+   * @param onForget a number is about to become another host's
+   */
+  constructor(arena: Arena, capacity: number, family: number, onForget: (index: number) => void) {
+    this.#family = family;
+    this.#view = arena.view;
+    this.#names = arena.allocate(capacity * SOCKADDR_BYTES);
+    this.#capacity = capacity;
+    this.#slots = new Int32Array(2 * capacity);
+    this.#mask = 2 * capacity - 1;
+    this.#shift = Math.clz32(capacity);
+    this.#address = new Uint32Array(capacity);
+    this.#port = new Uint16Array(capacity);
+    this.#burst = new Uint32Array(capacity);
+    this.#generation = new Uint32Array(capacity);
+    this.#onForget = onForget;
+  }
+
+  /** Numbers that were ever given, 0 included: columns need not be read beyond. */
+  get size(): number {
+    return this.#given + 1;
+  }
+
+  /** A new burst begins: what the last one used may give way again. */
+  nextBurst(nowMs: number): void {
+    this.#thisBurst = (this.#thisBurst + 1) >>> 0;
+    if (nowMs - this.#generationSinceMs < GENERATION_MS) return;
+    this.#generationSinceMs = nowMs;
+    this.#thisGeneration++;
+  }
+
+  #home(address: number, port: number): number {
+    const mixed = Math.imul(address ^ Math.imul(port, 0x85ebca6b), 0x9e3779b1);
+    return mixed >>> this.#shift;
+  }
+
+  /** The slot that holds this host, or the empty one where it would go. */
+  #slotOf(address: number, port: number): number {
+    let slot = this.#home(address, port);
+    for (;;) {
+      const index = this.#slots[slot] as number;
+      if (index === 0) return slot;
+      if (this.#address[index] === address && this.#port[index] === port) return slot;
+      slot = (slot + 1) & this.#mask;
+    }
+  }
+
+  /** The number of the host at an IPv4 address (u32) and port; it has one from now on. */
+  intern(address: number, port: number): number {
+    let index = this.#last;
+    if (this.#address[index] !== address || this.#port[index] !== port || index === 0) {
+      index = this.#slots[this.#slotOf(address, port)] as number;
+      if (index === 0) index = this.#give(address, port);
+      this.#last = index;
+    }
+    this.#burst[index] = this.#thisBurst;
+    this.#generation[index] = this.#thisGeneration;
+    return index;
+  }
+
+  /** The number of the host that the socket address at `name` names, 0 when it has none. */
+  find(name: number, port: number): number {
+    return this.#slots[this.#slotOf(getSockaddrIpv4(this.#view, name), port)] as number;
+  }
+
+  #give(address: number, port: number): number {
+    const index = this.#given + 1 < this.#capacity ? ++this.#given : this.#reclaim();
+    this.#address[index] = address;
+    this.#port[index] = port;
+    emitSockaddr(this.#view, this.nameOf(index), address, port, this.#family);
+    this.#slots[this.#slotOf(address, port)] = index;
+    return index;
+  }
+
+  /** A number that may become another host's. */
+  #reclaim(): number {
+    let best = 0;
+    let bestAge = -1;
+    // Beyond the first looks only as long as everything belongs to the burst in hand.
+    for (let look = 0; look < LOOKS_MAX || best === 0; look++) {
+      this.#hand = (this.#hand % this.#given) + 1;
+      const index = this.#hand;
+      if (this.#burst[index] === this.#thisBurst) continue;
+      const age = this.#thisGeneration - (this.#generation[index] as number);
+      if (age > bestAge) {
+        best = index;
+        bestAge = age;
+      }
+      if (age > 1) break;
+    }
+    this.#onForget(best);
+    this.#remove(best);
+    if (this.#last === best) this.#last = 0;
+    return best;
+  }
+
+  /** Takes a number out of the hash and closes the gap. */
+  #remove(index: number): void {
+    let gap = this.#slotOf(this.#address[index] as number, this.#port[index] as number);
+    let slot = gap;
+    for (;;) {
+      slot = (slot + 1) & this.#mask;
+      const other = this.#slots[slot] as number;
+      if (other === 0) break;
+      const home = this.#home(this.#address[other] as number, this.#port[other] as number);
+      if (((slot - home) & this.#mask) < ((slot - gap) & this.#mask)) continue;
+      this.#slots[gap] = other;
+      gap = slot;
+    }
+    this.#slots[gap] = 0;
+  }
+
+  /** Arena offset of a peer's ready socket address, and its length. */
+  nameOf(index: number): number {
+    return this.#names + index * SOCKADDR_BYTES;
+  }
+
+  nameBytes(_index: number): number {
+    return SOCKADDR_IN_BYTES;
+  }
+
+  /** IPv4 address, u32. */
+  ipv4(index: number): number {
+    return this.#address[index] as number;
+  }
+
+  port(index: number): number {
+    return this.#port[index] as number;
+  }
+}

@@ -1,0 +1,46 @@
+/**
+ * What a link asks to find its peers: where a packet goes, and, the same in reverse, whether it may
+ * come from where it came. Kinds of link differ in this and in nothing else of the data path; a link
+ * has one route for its whole life.
+ *
+ * `address` is the arena offset of the overlay address in question (a destination, an ARP target),
+ * `name` that of the socket address that a datagram came from.
+ * @module
+ */
+
+/** Instead of a peer's number, which is above 0: where a packet goes otherwise. */
+export const NoPeer = {
+  /** The address is not of this link's overlay. */
+  Outside: -1,
+  /** It is at this host. */
+  Here: -2,
+  /** No host can have it. */
+  Nobody: -3,
+} as const;
+
+/** Who sent a datagram. */
+export const Sender = { Peer: 0, Ourselves: 1, Stranger: 2 } as const;
+export type Sender = (typeof Sender)[keyof typeof Sender];
+
+export type Route = {
+  /** Bits of the overlay's prefix: where several links share an endpoint, the longest one wins. */
+  readonly overlayLength: number;
+  /** Whether an address is of this link's overlay. */
+  contains(view: DataView, address: number): boolean;
+  /** The peer that has an address, or one of {@link NoPeer}. */
+  to(view: DataView, address: number): number;
+  /** Whether an address of the overlay can be a workload's. */
+  isWorkload(view: DataView, address: number): boolean;
+  /** Whether an address is at this host. */
+  isHere(view: DataView, address: number): boolean;
+  /** The same for an IPv4 address as u32. */
+  isOurs(inner: number): boolean;
+  /** Whether an address is at the host that sent. */
+  isFrom(view: DataView, address: number, name: number): boolean;
+  /** Whether a host may be a peer of this link at all. */
+  sender(view: DataView, name: number): Sender;
+  /** Whether a packet would be honest on this link, had it come by its encapsulation. */
+  couldBe(view: DataView, source: number, destination: number, name: number): boolean;
+  /** Overlay address (u32) of the router at the far end of the way to an address. */
+  farGateway(view: DataView, address: number): number;
+};
