@@ -2,6 +2,7 @@
  * `npm run bench`: kernel VXLAN and fanway side by side, in interleaved rounds.
  * @module
  */
+import { resolve } from 'node:path';
 import { runInside } from '../src/demo/privileges.ts';
 import { ExitCode } from '../src/errors.ts';
 import { extras } from './extras.ts';
@@ -20,7 +21,7 @@ import { peers } from './peers.ts';
 import { renderText } from './render.ts';
 import type { Results } from './results.ts';
 import { buildScene, type Scene, type SceneName } from './scene.ts';
-import { NotAvailable, variants as ownVariants, type Variant } from './variants.ts';
+import { anotherBuild, NotAvailable, variants as ownVariants, type Variant } from './variants.ts';
 
 const variants = [...ownVariants, ...peers];
 
@@ -38,6 +39,7 @@ root or a system that lets users make namespaces; nothing else. Takes about a qu
   --only A,B         of: ${[...directMeasures, ...hopMeasures, ...lossyMeasures, ...extras]
     .map(({ key }) => key)
     .join(', ')}
+  --beside DIST      also fanway vxlan of another build, by its dist folder
   --out DIR          where results go
   --no-keep          write nothing
   --json             print the results as JSON
@@ -70,12 +72,15 @@ function readSettings(args: readonly string[]): Settings {
   const settings: Settings = {
     quick,
     rounds: quick ? 1 : 5,
-    variants: quick ? variants.filter(({ key }) => VARIANTS_QUICK.includes(key)) : variants,
+    variants: quick
+      ? variants.filter(({ key }) => VARIANTS_QUICK.includes(key))
+      : variants.filter(({ onRequest }) => onRequest !== true),
     only: [],
     out: '',
     keep: true,
     json: false,
   };
+  const beside: Variant[] = [];
   for (let i = 0; i < args.length; i += 1) {
     const name = args[i] ?? '';
     if (name === '--quick') continue;
@@ -87,11 +92,13 @@ function readSettings(args: readonly string[]): Settings {
       if (value === undefined) throw new UsageError(`${name}: unknown, or its value is missing`);
       if (name === '--rounds') settings.rounds = readRounds(value);
       else if (name === '--only') settings.only = value.split(',');
+      else if (name === '--beside') beside.push(anotherBuild(resolve(value)));
       else if (name === '--out') settings.out = value;
       else if (name === '--variants') settings.variants = readVariants(value);
       else throw new UsageError(`unknown option ${name}; see --help`);
     }
   }
+  settings.variants = [...settings.variants, ...beside];
   if (settings.out === '') settings.out = resultsDirectory();
   return settings;
 }

@@ -3,6 +3,7 @@
  * @module
  */
 import { type Path, runEcho, runTcpPair, runUdpPair } from '../src/traffic/run.ts';
+import { busy } from './busy.ts';
 import { busySeconds, processSeconds, residentBytes } from './machine.ts';
 import type { Tunnel } from './variants.ts';
 
@@ -68,6 +69,7 @@ const backward = (tunnel: Tunnel): Path => ({
 
 /** Measured on two hosts joined by a wire. */
 export const directMeasures: readonly Measure[] = [
+  busy,
   { key: 'tcp', essential: true, slow: false, run: tcpOneStream },
   {
     key: 'tcp4',

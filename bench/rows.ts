@@ -79,6 +79,23 @@ export const rows: readonly Row[] = [
     better: 'more',
     chart: true,
   },
+  {
+    key: 'floodFirst',
+    title: '64 flows flood, the first after the start',
+    unit: 'pps',
+    better: 'more',
+    chart: false,
+  },
+  { key: 'floodLoss', title: 'lost of that flood', unit: '%', better: 'less', chart: false },
+  { key: 'floodPingLoss', title: 'pings lost beside it', unit: '%', better: 'less', chart: false },
+  { key: 'floodPingP99', title: 'ping p99 beside it', unit: 'ms', better: 'less', chart: false },
+  {
+    key: 'tcpBusy',
+    title: 'TCP, 1 stream, beside 4 busy loops a core',
+    unit: 'Gb/s',
+    better: 'more',
+    chart: false,
+  },
   { key: 'echo', title: 'ping -f, average', unit: 'us', better: 'less', chart: true },
   { key: 'echoIdle', title: 'idle ping, average', unit: 'us', better: 'less', chart: true },
   {

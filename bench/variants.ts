@@ -41,6 +41,8 @@ export type Variant = {
   ours: boolean;
   /** Measured by every row, or only by the few that show what offloads give. */
   full: boolean;
+  /** Only where it is named. */
+  onRequest?: boolean;
   start(scene: Scene): Promise<Tunnel>;
 };
 
@@ -58,7 +60,20 @@ export const variants: readonly Variant[] = [
   fanway('vxlan', 'off'),
   fanway('fou', 'off'),
   fanway('ipip', 'off'),
+  {
+    ...{ key: 'realtime', title: 'fanway vxlan, realtime', ours: true, full: true },
+    onRequest: true,
+    start: (scene) => startFanway(scene, 'vxlan', 'auto', { priority: 'realtime' }),
+  },
 ];
+
+/** The same of another build, to be measured beside this one. @param dist its `dist` folder */
+export function anotherBuild(dist: string): Variant {
+  return {
+    ...{ key: 'beside', title: `fanway vxlan of ${dist}`, ours: true, full: true },
+    start: (scene) => startFanway(scene, 'vxlan', 'auto', { dist }),
+  };
+}
 
 function fanway(encap: 'vxlan' | 'fou' | 'ipip', offload: 'auto' | 'off'): Variant {
   const off = offload === 'off';
@@ -141,13 +156,19 @@ async function unplug({ a, b }: Scene): Promise<void> {
   for (const container of [...a.containers, ...b.containers]) await container.detach();
 }
 
-async function startFanway(scene: Scene, encap: string, offload: string): Promise<Tunnel> {
+async function startFanway(
+  scene: Scene,
+  encap: string,
+  offload: string,
+  { priority, dist }: { priority?: string; dist?: string } = {},
+): Promise<Tunnel> {
   const fan = [OVERLAY, `eth0/${MAP.underlay.length}`];
   // The kernel's variant has no NAT either, which would have every packet tracked.
   const options = ['--encap', encap, '--offload', offload, '--no-masquerade'];
+  if (priority !== undefined) options.push('--priority', priority);
   const up = [...fan, 'bridge', BRIDGE, ...options];
   const { a, b } = scene;
-  await runFanway(b, ['up', ...up]);
+  await runFanway(b, ['up', ...up], dist);
   // Asks from before the command on, so that the answer marks the first packet through.
   const asker = startTraffic(
     a,
@@ -158,7 +179,7 @@ async function startFanway(scene: Scene, encap: string, offload: string): Promis
   await asker.ready;
   const started = performance.now();
   const [, startMs] = await Promise.all([
-    runFanway(a, ['up', ...up]),
+    runFanway(a, ['up', ...up], dist),
     asker.result.then(() => performance.now() - started),
   ]);
   return tunnelOn(scene, BRIDGE, {
@@ -166,7 +187,7 @@ async function startFanway(scene: Scene, encap: string, offload: string): Promis
     startMs,
     stop: async () => {
       await unplug(scene);
-      await Promise.all([a, b].map((host) => runFanway(host, ['down', ...fan])));
+      await Promise.all([a, b].map((host) => runFanway(host, ['down', ...fan], dist)));
       for (const host of [a, b]) killAllIn(host.namespace.inode);
     },
   });

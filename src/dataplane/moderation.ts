@@ -23,9 +23,9 @@ const WINDOW_MS = 5;
 const WINDOW_MS_MAX = 4 * WINDOW_MS;
 
 /** A real-time loop that was awake for so long sleeps for a moment: a tenth is everybody else's. */
-const REALTIME_AWAKE_MS = 4.5;
-/** That moment, µs: in it a device's queue must not run over. */
-export const REALTIME_REST_US = 500;
+const REALTIME_AWAKE_MS = 0.9;
+/** That moment, µs. Both are short: whoever waits behind it, be it another real-time one, waits no longer. */
+export const REALTIME_REST_US = 100;
 /** A wait that took so long was a sleep, ms. */
 const ASLEEP_MS = 0.03;
 /** How often to ask whether the thread is real-time; an administrator may change that at any time. */

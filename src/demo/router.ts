@@ -35,11 +35,16 @@ const OUTPUT_BYTES_MAX = 4 << 20;
 
 /**
  * Runs `fanway ARGS` on the host and returns its standard output.
+ * @param dist the build to run; this one unless given
  * @throws RouterError when it fails or takes longer than a minute.
  */
-export function runFanway(host: RouterHost, args: readonly string[]): Promise<string> {
+export function runFanway(
+  host: RouterHost,
+  args: readonly string[],
+  dist = distDirectory(),
+): Promise<string> {
   return new Promise((resolve, reject) => {
-    const program = join(distDirectory(), 'fanway.js');
+    const program = join(dist, 'fanway.js');
     const child = host.spawn(process.execPath, [program, ...args], {
       env: host.environment,
       stdio: ['ignore', 'pipe', 'pipe'],
