@@ -7,7 +7,9 @@ import {
   AF_INET,
   addressHeader,
   IFA,
+  IFLA,
   type InterfaceAddress,
+  linkHeader,
   MessageWriter,
   NDA,
   type Neighbour,
@@ -187,8 +189,20 @@ export async function bridgePortOf(
     if (!['ENOENT', 'EOPNOTSUPP'].includes(codeOf(error))) throw error;
   }
   // It may be there under a VLAN, of which the look-up knows only none at all.
-  const entries = await listNeighbours(socket, true);
-  return entries.find((entry) => entry.mac === mac && entry.master === bridge)?.index;
+  const entries = await listBridgeEntries(socket, bridge);
+  return entries.find((entry) => entry.mac === mac)?.index;
+}
+
+/** The forwarding entries of one bridge: the kernel leaves the others' out. */
+export async function listBridgeEntries(
+  socket: NetlinkSocket,
+  bridge: number,
+): Promise<Neighbour[]> {
+  const body = new MessageWriter(linkHeader(0, 0, 0, AF_BRIDGE)).u32(IFLA.MASTER, bridge).build();
+  const messages = await socket.dump('list forwarding entries', RTM.GETNEIGH, body);
+  return messages
+    .flatMap((message) => readNeighbour(message.payload) ?? [])
+    .filter(({ master }) => master === bridge);
 }
 
 export async function addNeighbour(

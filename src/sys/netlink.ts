@@ -151,6 +151,10 @@ export class Netlink {
   bridgePortOf(bridge: number, mac: number): Promise<number | undefined> {
     return routes.bridgePortOf(this.#socket, bridge, mac);
   }
+  /** The forwarding entries of one bridge, by ifindex. */
+  bridgeEntries(bridge: number): Promise<Neighbour[]> {
+    return routes.listBridgeEntries(this.#socket, bridge);
+  }
   /** A permanent IPv4 neighbour; replaces one that is there. */
   addNeighbour(ref: LinkRef, address: number, mac: number): Promise<void> {
     return routes.addNeighbour(this.#socket, ref, address, mac);

@@ -137,3 +137,20 @@ t.test('default routes with several ways', { skip }, async (t) => {
   ip('route del default\nroute add default nhid 1\n');
   t.match(await hops(), [{ oif: eth0, hops: [] }]);
 });
+
+t.test('bridgePortOf() tells behind which port a bridge knows a MAC', { skip }, async (t) => {
+  const { namespace, netlink, ip, eth0, fan0 } = await open(t);
+  const bridge = (words: string): string =>
+    namespace.run(() => spawnSync('bridge', words.split(' '), { encoding: 'utf8' })).stderr;
+  ip('link add v0 type veth peer name v1\nlink set v0 master eth0 up\nlink set v1 up\n');
+  const v0 = (await netlink.link('v0')).index;
+  const mac = 0x020000000a01;
+  t.equal(await netlink.bridgePortOf(eth0, mac), undefined);
+  t.equal(bridge('fdb add 02:00:00:00:0a:01 dev v0 master static'), '');
+  t.equal(await netlink.bridgePortOf(eth0, mac), v0);
+  t.equal(await netlink.bridgePortOf(fan0, mac), undefined, 'another bridge');
+  const entries = await netlink.bridgeEntries(eth0);
+  t.ok(entries.some((entry) => entry.mac === mac && entry.index === v0));
+  t.ok(entries.every(({ master }) => master === eth0));
+  t.notOk((await netlink.bridgeEntries(fan0)).some((entry) => entry.mac === mac));
+});
