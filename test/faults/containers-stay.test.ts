@@ -134,7 +134,9 @@ t.test('a service that is reloaded and restarted under containers', { skip: long
   write('dscp = uniform\n');
   first.kill('SIGHUP');
   await until('the changed key', 5000, async () => {
-    const fans = await callRouter(new RunDirectory(a.runDirectory), '/v1/fans');
+    const fans = await callRouter(new RunDirectory(a.runDirectory), '/v1/fans', undefined, {
+      anyNamespace: true,
+    });
     return (fans as FanRecord[])[0]?.spec.dscp === 'uniform';
   });
   await isUp('the fan with it');
