@@ -82,9 +82,10 @@ async function askRouter(
   run: RunDirectory,
   settings: Partial<GossipSettings>,
   file: string | undefined,
+  newIdentity: boolean,
 ): Promise<JoinAnswer & { madeKey: string | undefined }> {
   const ask = async (keys: string | null): Promise<JoinAnswer> =>
-    (await callRouter(run, '/v1/gossip/join', { settings, keys })) as JoinAnswer;
+    (await callRouter(run, '/v1/gossip/join', { settings, keys, newIdentity })) as JoinAnswer;
   try {
     const keys = file === undefined ? null : await readKeyFile(file);
     return { ...(await ask(keys)), madeKey: undefined };
@@ -149,6 +150,7 @@ export const join: Verb = {
     ['--name NAME', "what others call this host; the machine's name"],
     ['--label TEXT', 'which cluster this is, fanway when left out'],
     ['--insecure-plaintext', 'without keys: whoever reaches the port is a member'],
+    ['--new-identity', 'as another member than before: for a machine that was cloned'],
     ['--json', 'print what came of it as JSON'],
   ],
   examples: [
@@ -165,6 +167,7 @@ export const join: Verb = {
       '--name': 'value',
       '--label': 'value',
       '--insecure-plaintext': 'switch',
+      '--new-identity': 'switch',
       '--json': 'switch',
     });
     noMore(
@@ -189,7 +192,7 @@ export const join: Verb = {
       free.release();
     }
     try {
-      const answer = await askRouter(run, settings, file);
+      const answer = await askRouter(run, settings, file, flags.has('--new-identity'));
       answer.status = (await seedsAnswered(run)) ?? answer.status;
       if (flags.has('--json')) printJson(io, answer);
       else io.out(joinedText(answer));

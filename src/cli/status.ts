@@ -91,8 +91,8 @@ function gossipText(gossip: GossipStatus, color: boolean): string[] {
     ...(gossip.announced.length === 0 ? [] : [`  announces ${shortList(gossip.announced)}`]),
     ...troubleText(gossip).map((line) => `  ${line}`),
     ...gossip.conflicts.map(
-      ({ what, subject, winner, loser }) =>
-        `  ${alarm('CONFLICT', color)}: ${what} ${subject} is claimed by ${winner.name} (${winner.id}), which has it, and ${loser.name} (${loser.id})`,
+      ({ what, subject, winner, loser, advice }) =>
+        `  ${alarm('CONFLICT', color)}: ${what} ${subject} is claimed by ${winner.name} (${winner.id}), which has it, and ${loser.name} (${loser.id})${advice === '' ? '' : `; ${advice}`}`,
     ),
   );
   return lines;

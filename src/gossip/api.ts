@@ -96,6 +96,8 @@ export type ConflictView = {
   winnerName: string;
   loser: NodeId;
   loserName: string;
+  /** What people can do about it, where that is known. */
+  advice?: string;
 };
 export type ConflictEvent = ConflictView & { over: boolean };
 

@@ -36,6 +36,7 @@ import type { PeerRecord } from './api.ts';
 import { type EntryKey, keyText, sameAnnouncement } from './keys.ts';
 import { ITEMS_PER_OWNER_MAX } from './limits.ts';
 import { fromAscending, type Ranges } from './ranges.ts';
+import { Rivals, Standing } from './rivals.ts';
 import type { Signer } from './signer.ts';
 
 /** A block with fewer bytes and fewer items than this is small. */
@@ -49,8 +50,6 @@ const RANGES_MAX = 32;
 export const PEER_BYTES_MAX = 560;
 /** The count of items takes a second byte from the 24th item on. */
 const COUNT_BYTES = 1;
-/** Other processes with our key that are remembered. */
-const RIVALS_MAX = 8;
 /** Key of the peer record among the items. */
 const PEER_KEY = 'peer';
 
@@ -63,6 +62,8 @@ export type AuthorOptions = {
   persistEpoch: (epoch: number) => void;
   /** Random for each start, INSTANCE_BYTES. */
   instance: Uint8Array;
+  /** How this node stands, for the case that a second process has its key. */
+  standing?: () => Standing;
 };
 
 /** What a block with our signature that we did not write means. */
@@ -98,9 +99,7 @@ export class Author {
   #wantsHead = false;
   #left = false;
   #silent = false;
-  /** By instance: our epoch after we first answered it, and how often it came back above that. */
-  readonly #rivals = new Map<string, { answered: number; returns: number }>();
-  #rival: PeerItem | undefined;
+  readonly #rivals: Rivals;
 
   constructor(options: AuthorOptions) {
     this.#id = options.id;
@@ -108,6 +107,7 @@ export class Author {
     this.#epoch = options.epoch;
     this.#persistEpoch = options.persistEpoch;
     this.#instance = options.instance;
+    this.#rivals = new Rivals(options.instance, options.standing ?? (() => Standing.Alone));
   }
 
   /** The newest block; sequence 0 before the first of an epoch. */
@@ -122,7 +122,12 @@ export class Author {
 
   /** What another process says of itself that is known to run with our key. */
   get rival(): PeerItem | undefined {
-    return this.#rival;
+    return this.#rivals.last;
+  }
+
+  /** How often it was met. */
+  get meetings(): number {
+    return this.#rivals.meetings;
   }
 
   /** Announcements, the peer record not counted. */
@@ -223,7 +228,8 @@ export class Author {
   /** Takes a block with our signature that came from elsewhere and that is still in force. */
   absorb({ block }: SignedBlock): Absorbed {
     if (block.epoch < this.#epoch) return 'older';
-    const duplicate = this.#meetRivals(block);
+    const { isRival, givesWay } = this.#rivals.meet(block);
+    if (givesWay) this.#silent = true;
     if (this.#silent) return 'duplicate';
     if (block.epoch >= EPOCH_MAX) {
       // There is no epoch above it, so nobody would ever hear us again.
@@ -231,33 +237,7 @@ export class Author {
       return 'duplicate';
     }
     this.#beginEpoch(block.epoch + 1);
-    return duplicate ? 'duplicate' : 'rollback';
-  }
-
-  /**
-   * A process that appears in an epoch above the one with which we answered it has reacted to us:
-   * it runs now. The lower instance keeps the name; the other answers once more before it falls
-   * silent, so that both have seen a reaction and both can tell.
-   */
-  #meetRivals(block: Block): boolean {
-    let duplicate = false;
-    for (const item of block.items) {
-      if (item.kind !== ItemKind.Peer) continue;
-      if (Buffer.compare(item.instance, this.#instance) === 0) continue;
-      const name = Buffer.from(item.instance).toString('hex');
-      const rival = this.#rivals.get(name);
-      if (rival === undefined) {
-        if (this.#rivals.size >= RIVALS_MAX) continue;
-        this.#rivals.set(name, { answered: block.epoch + 1, returns: 0 });
-      } else if (block.epoch > rival.answered) {
-        duplicate = true;
-        this.#rival = item;
-        rival.returns++;
-        const keepsName = Buffer.compare(item.instance, this.#instance) < 0;
-        if (keepsName && rival.returns > 1) this.#silent = true;
-      }
-    }
-    return duplicate;
+    return isRival ? 'duplicate' : 'rollback';
   }
 
   /** All blocks of earlier epochs are void, so everything waits for a block again. */

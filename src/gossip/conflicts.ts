@@ -31,8 +31,16 @@ export const TELL_MS = 12_000;
  * others, and the winner above all, see that both claim it.
  */
 export const YIELD_MS = 5000;
+/** Two processes with one key answer each other about once a second until one gives way. */
+const ANSWERED_MS = 3000;
 /** How long a conflict is shown after the loser has given way. */
 export const SHOWN_MS = 15 * 60 * 1000;
+
+const RENEW =
+  'fanway leave, then fanway join SEED --new-identity (as a service: stop it, remove the file identity in its state directory, start it)';
+/** What is said of two processes with one key, where this one gave way and where it did not. */
+const GIVEN_WAY = `this machine was cloned and is silent now: it needs an identity of its own: ${RENEW}`;
+const KEPT = `one machine is a clone of the other, which falls silent; there: ${RENEW}`;
 
 export type ConflictsOptions = {
   self: NodeId;
@@ -63,7 +71,10 @@ export class Conflicts {
   #record: PeerRecord | undefined;
   #lost: ReadonlySet<string> = new Set();
   #recordMs = 0;
-  #duplicateTold = false;
+  /** Whether this node had given way when it was told that another has its key. */
+  #duplicateTold: boolean | undefined;
+  /** How often the other process with our key had been met, and when that was seen. */
+  #met = { count: 0, atMs: 0 };
   /** Own keys that are lost and not yet withdrawn: the rank that won, and since when. */
   readonly #yielding = new Map<string, { item: Announcement; rank: number; sinceMs: number }>();
 
@@ -142,9 +153,12 @@ export class Conflicts {
       this.#options.changed({ ...this.#view(conflict), over: true });
     }
     const duplicate = this.#duplicate();
-    if (duplicate === undefined || this.#duplicateTold) return;
-    this.#duplicateTold = true;
-    this.#options.counters.count('conflicts.seen');
+    const { silent } = this.#options.author;
+    if (duplicate === undefined || this.#duplicateTold === silent) return;
+    // Who gives way shows when the two have done answering each other.
+    if (!silent && this.#options.nowMs() - this.#met.atMs < ANSWERED_MS) return;
+    if (this.#duplicateTold === undefined) this.#options.counters.count('conflicts.seen');
+    this.#duplicateTold = silent;
     this.#options.changed({ ...duplicate, over: false });
   }
 
@@ -235,14 +249,25 @@ export class Conflicts {
 
   /** Another process with our key; its instance and ours are all that tells the two apart. */
   #duplicate(): ConflictView | undefined {
-    const { author, self, nameOf } = this.#options;
-    const { rival, silent } = author;
+    const { author, self, nameOf, nowMs } = this.#options;
+    const { rival, silent, meetings } = author;
     if (rival === undefined) return undefined;
-    const [winnerName, loserName] = silent
-      ? [rival.name, nameOf(self)]
-      : [nameOf(self), rival.name];
-    return { what: 'node-id', subject: self, winner: self, winnerName, loser: self, loserName };
+    if (meetings !== this.#met.count) this.#met = { count: meetings, atMs: nowMs() };
+    // Who gave way stays so; who has the name may forget a clone that is not heard of any more.
+    if (!silent && nowMs() - this.#met.atMs > SHOWN_MS) return undefined;
+    // A clone has its model's name, too: only where it is tells the two apart.
+    const own = placed(nameOf(self), this.#record?.endpoints ?? []);
+    const other = placed(rival.name, rival.endpoints);
+    const [winnerName, loserName] = silent ? [other, own] : [own, other];
+    const sides = { winner: self, winnerName, loser: self, loserName };
+    return { what: 'node-id', subject: self, ...sides, advice: silent ? GIVEN_WAY : KEPT };
   }
+}
+
+/** A name with the first address of its node. */
+function placed(name: string, endpoints: PeerItem['endpoints']): string {
+  const [first] = endpoints;
+  return first === undefined ? name : `${name} at ${formatIpv4(first.address)}`;
 }
 
 function subjectOf(item: Announcement): { what: ConflictView['what']; subject: string } {

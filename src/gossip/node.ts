@@ -51,6 +51,7 @@ import { Membership } from './membership.ts';
 import { blocksOf, hasPeer, wantOf } from './messages.ts';
 import { Outbox } from './outbox.ts';
 import { pickSome } from './prober.ts';
+import { standingOf } from './rivals.ts';
 import { Sync } from './sync.ts';
 import { Tables } from './tables.ts';
 import { memberView, selfView } from './views.ts';
@@ -112,6 +113,7 @@ export class GossipNode {
       ...options,
       counters,
       events,
+      standing: () => standingOf(this.#members.active().length, this.#nowMs - this.#startMs),
       isActive: (owner) => this.#isActive(owner),
       nameOf: (owner) => this.#members.nameOf(owner),
       makeRoom: () => this.#departed.makeRoom(),

@@ -11,6 +11,7 @@ import { Conflicts } from './conflicts.ts';
 import type { Counters } from './counters.ts';
 import { Entries, type Entry } from './entries.ts';
 import { OWN_BROADCASTS_MAX } from './limits.ts';
+import type { Standing } from './rivals.ts';
 import type { Signer, Verifier } from './signer.ts';
 import { Store } from './store.ts';
 
@@ -24,6 +25,7 @@ export type TablesOptions = {
   epoch: number;
   persistEpoch: (epoch: number) => void;
   instance: Uint8Array;
+  standing: () => Standing;
   counters: Counters;
   events: GossipEvents;
   nowMs: () => number;

@@ -162,6 +162,7 @@ t.test('status shows plaintext and conflicts in red', async (t) => {
         ...{ what: 'fan-slice', subject: '250.0.28.0/24' },
         winner: { id: 'a', name: 'host-a' },
         loser: { id: 'b', name: 'host-b' },
+        advice: 'DO THIS',
       },
     ],
   };

@@ -331,7 +331,9 @@ t.test('two processes with one key: one keeps the name, the other falls silent',
     t.ok(rounds <= 10, `epochs ${lowEpoch} and ${highEpoch}: after ${rounds} rounds`);
     t.equal(silent.author.silent, true);
     t.equal(keeper.author.silent, false);
+    t.same(keeper.events, [], 'the keeper waits for the end of it');
     for (const node of [keeper, silent]) {
+      node.afterMs(3000);
       t.match(node.seen(), [/^node-id /], node.seen().join());
       t.same(
         node.events.map(({ what }) => what),

@@ -53,5 +53,8 @@ export function logMember(change: MemberChange, members: readonly MemberView[], 
 export function logConflict({ over, what, subject, ...who }: ConflictEvent, log: Log): void {
   const sides = `${who.winnerName} (${who.winner}) and ${who.loserName} (${who.loser})`;
   if (over) log.info('conflict', `${what} ${subject}: no longer claimed by both ${sides}`);
-  else log.error('conflict', `${what} ${subject} is claimed by ${sides}: the first has it`);
+  else {
+    const advice = who.advice === undefined ? '' : `; ${who.advice}`;
+    log.error('conflict', `${what} ${subject} is claimed by ${sides}: the first has it${advice}`);
+  }
 }

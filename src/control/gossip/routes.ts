@@ -6,7 +6,7 @@
 import { type GossipSettings, parseAddresses, parseSeed, parseText } from '../../config/gossip.ts';
 import { findSetting, parseValue } from '../../config/schema.ts';
 import { ValueError } from '../../config/value.ts';
-import { usageError } from '../../errors.ts';
+import { refusedError, usageError } from '../../errors.ts';
 import { parseKeyId } from '../../gossip/keyring.ts';
 import { SEEDS_MAX } from '../../limits.ts';
 import { formatIpv4 } from '../../net/ipv4.ts';
@@ -16,6 +16,7 @@ import { ANNOUNCE_CALL_MAX, parseAnnouncement } from './announced.ts';
 import { sameNames } from './names.ts';
 import { nodeName } from './peer-record.ts';
 import type { GossipService } from './service.ts';
+import { StateDirectory } from './state-directory.ts';
 import { announcerOf, takenFrom } from './taken.ts';
 import {
   type AnnouncerJson,
@@ -181,6 +182,22 @@ function tablePage(
   return { entries, next: null };
 }
 
+/** Makes this host another member than it was. @throws FanwayError while it takes part. */
+function renewIdentity(service: GossipService): void {
+  if (service.settings !== undefined) {
+    throw refusedError(
+      'joined',
+      'this host takes part with its old identity: fanway leave first, then fanway join ... --new-identity',
+    );
+  }
+  const state = StateDirectory.open(service.stateDirectory());
+  try {
+    state.renew();
+  } finally {
+    state.close();
+  }
+}
+
 /** Who announces an address on a link; null = nobody, the arithmetic alone counts. */
 function announcerJson(service: GossipService, body: Body): AnnouncerJson | null {
   const { address } = body;
@@ -239,6 +256,7 @@ export function gossipRoutes(service: GossipService, endIfIdle: () => boolean): 
       handle: async (body) => {
         const { settings, keys } = bodyOf(body);
         const text = keys === null ? undefined : textOf(bodyOf(body), 'keys');
+        if (bodyOf(body)['newIdentity'] === true) renewIdentity(service);
         const outcome = await service.join(settingsFromJson(settings), text);
         return { outcome, status: gossipStatus(service) };
       },

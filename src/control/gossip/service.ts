@@ -37,6 +37,7 @@ export type GossipServiceOptions = {
   byFile: boolean;
 };
 
+const PLAINTEXT = 'PLAINTEXT: whoever reaches the port is a member';
 /** All that there is while the node runs. */
 type Running = { host: NodeHost; state: StateDirectory; keys: KeyFile | undefined };
 
@@ -94,7 +95,6 @@ export class GossipService {
   get moved(): readonly OwnedPrefix[] {
     return this.#exceptions.moved;
   }
-
   /** Calls `listener` with the prefixes that have moved, now and at each change. */
   exceptions(listener: ExceptionListener): () => void {
     return this.#exceptions.listen(listener);
@@ -185,11 +185,11 @@ export class GossipService {
     else this.#store.write({ settings: this.#settings, announced: this.#announced.list() });
   }
 
-  /** A full disk is told, and ends nothing. */
   #saveIfPossible(): void {
     try {
       this.#save();
     } catch (error) {
+      // A full disk ends nothing.
       this.#log.error('gossip', `a restart would not know: ${messageOf(error)}`);
     }
   }
@@ -210,14 +210,15 @@ export class GossipService {
     }
   }
 
-  #stateDirectory(settings: GossipSettings): string {
-    return settings.stateDirectory ?? this.#options.stateDirectory;
+  /** Where the identity of this host is. */
+  stateDirectory(settings = this.#settings): string {
+    return settings?.stateDirectory ?? this.#options.stateDirectory;
   }
 
   async #start(newKeys: string | undefined): Promise<void> {
     const settings = this.#settings;
     if (settings === undefined) return;
-    const state = StateDirectory.open(this.#stateDirectory(settings));
+    const state = StateDirectory.open(this.stateDirectory(settings));
     try {
       const keys = settings.plaintext
         ? undefined
@@ -241,8 +242,7 @@ export class GossipService {
     }
     const { host } = this.#running;
     this.#reason = '';
-    const plaintext = 'PLAINTEXT: whoever reaches the port is a member';
-    if (settings.plaintext) this.#log.warn('gossip', plaintext);
+    if (settings.plaintext) this.#log.warn('gossip', PLAINTEXT);
     this.#log.info('gossip', `up as ${host.id}, epoch ${host.epoch}, port ${settings.port}`);
     this.#exceptions.follow(host.node);
     this.#announced.tell(host.node, this.specs);
@@ -378,7 +378,7 @@ export class GossipService {
   async #addKeysStopped(text: string): Promise<void> {
     const settings = this.#settings;
     if (settings === undefined || settings.plaintext) return;
-    KeyFile.extend(settings.keyFile ?? keyPathIn(this.#stateDirectory(settings)), text);
+    KeyFile.extend(settings.keyFile ?? keyPathIn(this.stateDirectory(settings)), text);
     await this.#try();
   }
 

@@ -4,7 +4,7 @@
  * would not be told apart.
  * @module
  */
-import { lstatSync, mkdirSync, renameSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { codeOf, ExitCode, FanwayError, messageOf, refusedError } from '../../errors.ts';
 import { type Lock, lockFile, readIfThere, writeAtomically } from '../run-directory.ts';
@@ -78,6 +78,12 @@ export class StateDirectory {
     const fresh = make();
     writeAtomically(this.identityPath, fresh);
     return fresh;
+  }
+
+  /** Forgets who this host was: a new one takes part next. The old key is kept as `identity.old`. */
+  renew(): void {
+    if (existsSync(this.identityPath)) renameSync(this.identityPath, `${this.identityPath}.old`);
+    rmSync(this.#epochPath, { force: true });
   }
 
   /** The epoch for a life that begins now: one more than ever before, and on disk already. */

@@ -60,6 +60,8 @@ export type ConflictJson = {
   subject: string;
   winner: { id: string; name: string };
   loser: { id: string; name: string };
+  /** What people can do about it; '' where that depends. */
+  advice: string;
 };
 
 /** A change of a member, in the order they happened. */
@@ -149,12 +151,13 @@ export function memberJson(member: MemberView): MemberJson {
 
 /** What both sides of a conflict claim, and who they are. */
 export function conflictJson(conflict: ConflictView): ConflictJson {
-  const { what, subject, winner, winnerName, loser, loserName } = conflict;
+  const { what, subject, winner, winnerName, loser, loserName, advice = '' } = conflict;
   return {
     what,
     subject,
     winner: { id: winner, name: winnerName },
     loser: { id: loser, name: loserName },
+    advice,
   };
 }
 

@@ -1,7 +1,8 @@
-import { copyFileSync, mkdirSync, readFileSync } from 'node:fs';
+import { copyFileSync, cpSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { type LabHost, portName } from '../../../src/demo/lab.ts';
+import { sleep } from '../../support/patience.ts';
 import { skipWithoutTun } from '../privileges.ts';
 import {
   allAlive,
@@ -104,6 +105,47 @@ t.test('two machines with one identity, as after a careless copy', { skip }, asy
     return members.length === 1 && members[0]?.state === 'alive';
   });
 });
+
+t.test(
+  'a clone whose only seed is its model gives way, and says what to do',
+  { skip },
+  async (t) => {
+    const cluster = await makeCluster(t, { hosts: 4, fans: false });
+    const { lab } = cluster;
+    const [a, b, c, d] = [lab.host(0), lab.host(1), lab.host(2), lab.host(3)];
+    for (const host of [a, b, d]) await joinHost(cluster, host);
+    await allAlive([a, b, d]);
+    const { id } = await gossipOf(a);
+    // All of it is copied, the name too; it knocks at nobody but the first.
+    cpSync(join(a.runDirectory, 'state'), join(c.runDirectory, 'state'), { recursive: true });
+    await runFanway(c, ['join', '172.30.0.28', '--name', 'host1', '--key', cluster.keyFile]);
+    const { value, tookMs } = await until('both name both', async () => {
+      const said = [];
+      for (const host of [a, c]) said.push((await gossipOf(host)).conflicts[0]);
+      const [atModel, atClone] = said;
+      return (
+        /is silent now/.test(atClone?.advice ?? '') && atModel !== undefined && { atModel, atClone }
+      );
+    });
+    t.comment(`settled after ${tookMs} ms: ${JSON.stringify(value.atClone)}`);
+    for (const conflict of [value.atModel, value.atClone]) {
+      t.match(conflict, {
+        what: 'node-id',
+        winner: { id, name: 'host1 at 172.30.0.28' },
+        loser: { id, name: 'host1 at 172.30.2.26' },
+        advice: /fanway join SEED --new-identity/,
+      });
+    }
+    // Longer than a death takes to be told: nobody lost the model.
+    await sleep(12_000);
+    await allAlive([a, b, d]);
+    for (const host of [b, d]) t.equal((await membersOf(host)).get('host1')?.id, id);
+    await runFanway(c, ['leave']);
+    await joinHost(cluster, c, ['--new-identity']);
+    await allAlive([a, b, c, d]);
+    t.not((await gossipOf(c)).id, id);
+  },
+);
 
 t.test('two hosts that give one address as theirs', { skip }, async (t) => {
   const cluster = await makeCluster(t, { hosts: 3, fans: false });
