@@ -1,0 +1,156 @@
+import t from 'tap';
+import { neighbourCounters } from '../../src/bgp/counters.ts';
+import { Imports } from '../../src/bgp/imports.ts';
+import { outgoingAttributes } from '../../src/bgp/outgoing.ts';
+import { AttributePool, type PathSource } from '../../src/bgp/path.ts';
+import { RibIn } from '../../src/bgp/rib-in.ts';
+import { Table } from '../../src/bgp/table.ts';
+import { entryJson, routeJson } from '../../src/control/bgp/views.ts';
+import { emitReach, emitUnreach } from '../../src/wire/bgp/emit-update.ts';
+import { SessionReset } from '../../src/wire/bgp/faults.ts';
+import {
+  emitMessage,
+  MessageReader,
+  parseNotification,
+  parseRouteRefresh,
+} from '../../src/wire/bgp/message.ts';
+import { emitOpen, parseOpen } from '../../src/wire/bgp/open.ts';
+import { parseUpdate, type Update } from '../../src/wire/bgp/update.ts';
+import { network } from '../bgp/lab.ts';
+import { BAD_OPENS, BAD_UPDATES } from '../vectors/bgp-malformed.ts';
+import { fuzz } from './mutate.ts';
+
+/** Mutations in all; CI takes 10^7: FANWAY_BGP_FUZZ_RUNS. */
+const RUNS = Number(process.env['FANWAY_BGP_FUZZ_RUNS']) || 150_000;
+/** No run of ours takes longer; one that does has found a loop. */
+const BUDGET_MS = Math.max(200_000, RUNS / 10);
+t.setTimeout(3 * BUDGET_MS);
+// Of an error only the class matters here, and a stack costs more than the parser.
+Error.stackTraceLimit = 0;
+
+const INTERNAL = { as4: true, internal: true };
+
+/** What `read` returns, or undefined when it refuses with the one error that may leave it. */
+function orReset<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof SessionReset) return undefined;
+    throw error;
+  }
+}
+
+/** What is announced can be written, and reads the same again. */
+function isFaithful(update: Update, context: typeof INTERNAL): boolean {
+  const { attributes, nextHop, reach, unreach } = update;
+  if (unreach.length > 0) {
+    const again = emitUnreach(unreach).flatMap((body) => parseUpdate(body, context).unreach);
+    if (JSON.stringify(again) !== JSON.stringify(unreach)) return false;
+  }
+  if (nextHop === undefined || reach.length === 0) return true;
+  const bodies = emitReach(attributes, nextHop, reach, context);
+  const read = bodies.map((body) => parseUpdate(body, context));
+  if (read.some(({ faults }) => faults.length > 0)) return false;
+  const routes = read.flatMap((each) => each.reach);
+  const written = JSON.stringify([read[0]?.attributes.asPath, read[0]?.nextHop, routes]);
+  return written === JSON.stringify([attributes.asPath, nextHop, reach]);
+}
+
+/** A table and its networks, as a speaker has them, that one neighbour fills. */
+class Rig {
+  readonly table = new Table();
+  readonly imports = new Imports([{ address: 0, length: 0 }], () => this.changes++);
+  readonly ribIn: RibIn;
+  readonly source: PathSource = { kind: 'internal', address: '10.0.0.2', identifier: 2 };
+  changes = 0;
+
+  constructor() {
+    for (const vni of [100, 1]) this.imports.addNetwork(network(vni));
+    this.table.listen((change) => this.imports.change(change));
+    this.ribIn = new RibIn({
+      ...{ table: this.table, pool: new AttributePool(), source: this.source, isOpen: true },
+      ...{ counters: neighbourCounters(), as: 65000, routerId: 1, vtep: 1, neighbourAs: 65000 },
+      nowMs: () => 0,
+    });
+  }
+
+  /** Everything in it can be printed and passed on. */
+  print(): void {
+    for (const { path, isBest } of this.table.paths()) {
+      JSON.stringify(routeJson(path, isBest, 1));
+      outgoingAttributes(path, 'external', 65000);
+    }
+    for (const { entry, place } of this.imports.entries()) JSON.stringify(entryJson(entry, place));
+  }
+}
+
+const ROUTES_MAX = 200;
+let rig = new Rig();
+let taken = 0;
+
+function walkUpdate(bytes: Uint8Array): boolean {
+  for (const context of [INTERNAL, { as4: false, internal: false }]) {
+    const update = orReset(() => parseUpdate(bytes, context));
+    if (update === undefined) continue;
+    // Reading is what is tried here: of what passes, one in eight is also written and read again.
+    if (taken % 8 === 0 && !isFaithful(update, context)) return false;
+    rig.ribIn.take(update);
+    taken++;
+  }
+  if (rig.ribIn.size !== rig.table.size) return false;
+  if (rig.table.size <= ROUTES_MAX) return true;
+  rig.print();
+  rig.ribIn.dropAll();
+  const isEmpty = rig.table.size === 0 && rig.imports.size === 0 && rig.ribIn.size === 0;
+  rig = new Rig();
+  return isEmpty;
+}
+
+function walkOpen(bytes: Uint8Array): boolean {
+  const open = orReset(() => parseOpen(bytes));
+  if (open === undefined) return true;
+  const written = emitOpen(open);
+  return Buffer.compare(emitOpen(parseOpen(written)), written) === 0;
+}
+
+/** A stream in pieces holds less than a message, whatever it says. */
+function walkStream(bytes: Uint8Array): boolean {
+  const reader = new MessageReader();
+  orReset(() => {
+    for (const piece of [bytes.subarray(0, 21), bytes.subarray(21)]) {
+      for (const { type, body } of reader.push(piece)) {
+        if (type === 3) parseNotification(body);
+        if (type === 5) parseRouteRefresh(body);
+      }
+    }
+  });
+  return reader.pendingBytes < 4096;
+}
+
+const UPDATES = BAD_UPDATES.map(([, bytes]) => bytes);
+const OPENS = BAD_OPENS.map(([, bytes]) => bytes);
+const STREAMS = [
+  emitMessage(1, OPENS[0] ?? new Uint8Array(10)),
+  emitMessage(2, UPDATES[20] ?? new Uint8Array(4)),
+  emitMessage(3, Uint8Array.of(6, 2)),
+  emitMessage(4, new Uint8Array(0)),
+  emitMessage(5, Uint8Array.of(0, 25, 0, 70)),
+];
+
+for (const [what, share, seeds, walk] of [
+  ['an UPDATE, through tables to text', 0.7, UPDATES, walkUpdate],
+  ['an OPEN', 0.15, OPENS, walkOpen],
+  ['a stream of messages', 0.15, STREAMS, walkStream],
+] as const) {
+  const runs = Math.floor(RUNS * share);
+  t.test(`${what}: ${runs.toLocaleString('en')} mutations`, async (t) => {
+    const report = fuzz(
+      seeds,
+      ({ buffer }, length) => walk(new Uint8Array(buffer as ArrayBuffer, 0, length)),
+      { runs, budgetMs: BUDGET_MS },
+    );
+    t.equal(report.failure, '');
+    t.equal(report.runs, runs, 'all runs made');
+    if (walk === walkUpdate) t.ok(taken > runs / 20, `${taken} were taken into the table`);
+  });
+}
