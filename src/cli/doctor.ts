@@ -14,6 +14,7 @@ import { NetworkNamespace } from '../sys/netns.ts';
 import { findNft } from '../sys/nft.ts';
 import { openIpip, openUdp } from '../sys/sockets.ts';
 import { openTun } from '../sys/tun.ts';
+import { forwardingReport } from './doctor-forwarding.ts';
 import { BAD_STRETCHES, isWithin, stretchText } from './kernel-stretches.ts';
 import { columns, noMore, printJson, takeFlags, type Verb } from './verb.ts';
 
@@ -148,6 +149,15 @@ const PROBES: readonly Probe[] = [
       const value = readFileSync('/proc/sys/net/ipv4/ip_forward', 'latin1').trim();
       if (value !== '1') accessSync('/proc/sys/net/ipv4/ip_forward', constants.W_OK);
       return value === '1' ? 'on' : 'off now, and can be turned on';
+    },
+  },
+  {
+    name: 'way through firewalls',
+    cost: 'forwarded packets of a fan are dropped here',
+    run: async () => {
+      if (!hasCapability('NET_ADMIN')) throw new Unknown('not tried, needs root to read nftables');
+      const { said, wrong } = await forwardingReport();
+      return require(wrong.length === 0, [...wrong, ...said].join('; ') || 'nothing drops there');
     },
   },
   {

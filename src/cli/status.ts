@@ -32,6 +32,9 @@ function linkText(link: LinkStatus): string[] {
     `  out ${rateText(link.rates.egressPackets, link.rates.egressBits)}, in ${rateText(link.rates.ingressPackets, link.rates.ingressBits)}`,
     ...dropsText(link),
     ...link.notes.map((note) => `  note: ${note}`),
+    ...(link.stoppedAdverts
+      ? [`  ${link.stoppedAdverts} IPv6 router advertisements between containers stopped`]
+      : []),
     ...repairsText(link),
   ];
 }

@@ -5,15 +5,9 @@
  */
 import type { Host, Tunnels } from './host.ts';
 
-const LISTS = ['links', 'addresses', 'defaultRoutes'] as const;
+const LISTS = ['links', 'addresses', 'defaultRoutes', 'packetFilter'] as const;
 /** Questions with an argument: asked each time, but nothing changes by them. */
-const QUESTIONS: readonly (keyof Host)[] = [
-  'routesMeeting',
-  'routesOf',
-  'hasRoute',
-  'hasOwnMac',
-  'hasMasquerade',
-];
+const QUESTIONS: readonly (keyof Host)[] = ['routesMeeting', 'routesOf', 'hasRoute', 'hasOwnMac'];
 type List = (typeof LISTS)[number];
 
 /** Both ways to change the host, sharing one memory of what was read; good for one operation. */

@@ -3,6 +3,7 @@
  * @module
  */
 import { codeOf, FanwayError, messageOf } from '../errors.ts';
+import { dropTables } from './change/chains.ts';
 import { type Change, describeChange, kindOf } from './change/change.ts';
 import type { Context } from './change/kind.ts';
 import { type Entry, JOURNAL_VERSION, type Journal, type JournalStore } from './journal.ts';
@@ -139,12 +140,15 @@ export async function repair(
     // dnsmasq holds sockets on the bridge by its index: a new bridge needs a new dnsmasq.
     const moved = kind === 'dhcp' && bridgeIndex !== undefined;
     if (!adopting && !moved && entry.state === 'done') {
-      lost = await kindOf(entry.change).missing(entry.change, entry.memo, context);
+      const kind = kindOf(entry.change);
+      if (await kind.refresh?.(entry.change, entry.memo, context)) store.write(journal);
+      lost = await kind.missing(entry.change, entry.memo, context);
       if (lost.length === 0) continue;
     }
     // Forgetting the index makes the tunnel attach anew instead of trusting what it finds.
     if (adopting) delete entry.memo.index;
-    else repaired.push(...lost);
+    // What was never there was taken away by nobody.
+    else if (entry.state !== 'planned') repaired.push(...lost);
     const before = entry.memo.index;
     await make(entry, journal, store, context);
     if (kind === 'bridge' && before !== entry.memo.index) bridgeIndex = entry.memo.index;
@@ -164,6 +168,6 @@ export async function removeMarked(linkName: string, context: Context): Promise<
     // Containers are on it: the next fan takes it over.
     if (portsBeside(link, links).length === 0) await host.deleteLink(link.index);
   }
-  if (host.hasNft()) await host.removeMasquerade(linkName);
+  await dropTables(linkName, host);
   await host.stopDhcp(linkName, undefined);
 }

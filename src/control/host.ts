@@ -5,10 +5,11 @@
  */
 
 import type { Prefix } from '../net/prefix.ts';
+import type { LegacyTables } from '../sys/iptables-legacy.ts';
 import type { LinkChange } from '../sys/netlink.ts';
 import type { DhcpSpec } from './change/kinds/dhcp.ts';
 import type { LinkSpec } from './link-spec.ts';
-import type { SnapshotAddress, SnapshotLink, SnapshotRoute } from './snapshot.ts';
+import type { PacketFilter, SnapshotAddress, SnapshotLink, SnapshotRoute } from './snapshot.ts';
 import type { SuperBytes } from './super-bytes.ts';
 
 /** One route of ours; `device` is a name. */
@@ -19,9 +20,6 @@ export type KernelRoute = HostRoute & { type: 'unicast' | 'local' | 'broadcast' 
 
 /** `whole`: the table was walked through to its end. */
 export type MetRoutes = { routes: SnapshotRoute[]; whole: boolean };
-
-/** What is masqueraded: from `slice`, to anywhere outside `overlay`. */
-export type MasqueradeRule = { link: string; slice: Prefix; overlay: Prefix; bridge: string };
 
 /** A process by id and start time, so that a reused id is never mistaken for it. */
 export type ProcessMark = { pid: number; startTime: string };
@@ -55,11 +53,13 @@ export type Host = {
   readSysctl(key: string): string | null;
   writeSysctl(key: string, value: string): void;
   hasNft(): boolean;
-  addMasquerade(rule: MasqueradeRule): Promise<void>;
-  hasMasquerade(link: string): Promise<boolean>;
-  removeMasquerade(link: string): Promise<void>;
   /** Tables of the packet filter that are not ours (`ip nat`), of nftables and of old iptables. */
   otherTables(): Promise<string[]>;
+  packetFilter(): Promise<PacketFilter>;
+  /** What of iptables-legacy is in use. */
+  legacyTables(): LegacyTables;
+  /** Loads nftables rules in one transaction. @throws NftError. */
+  loadRules(text: string): Promise<void>;
   hasDnsmasq(): boolean;
   /** `note`: what of it cannot be done here, '' when nothing. */
   startDhcp(spec: DhcpSpec): Promise<ProcessMark & { note: string }>;

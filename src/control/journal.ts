@@ -41,6 +41,10 @@ export type Memo = {
   made?: boolean;
   /** It was so before us: nothing to undo. */
   foreign?: boolean;
+  /** Why it could not be made, where the fan goes on without it: a sentence for status. */
+  problem?: string;
+  /** Digests of each nftables chain of ours: its text, and what the kernel made of it. */
+  chains?: Record<string, { text: string; print: string }>;
 };
 
 export type Entry = {

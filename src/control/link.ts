@@ -7,12 +7,15 @@ import { type FanRequest, MTU_BYTES_MIN } from '../config/request.ts';
 import { messageOf } from '../errors.ts';
 import { formatPrefix } from '../net/prefix.ts';
 import { BridgePorts, type PortMark, type PortRecords } from './bridge-ports.ts';
-import type { Change } from './change/change.ts';
+import { type Change, describeChange } from './change/change.ts';
 import type { Context } from './change/kind.ts';
+import { stoppedAdverts } from './change/kinds/guard.ts';
 import { makeAll, newJournal, repair, undoAll } from './execute.ts';
 import type { Journal, JournalStore } from './journal.ts';
 import type { LinkSpec } from './link-spec.ts';
+import { type Obstacles, obstaclesOf } from './obstacles.ts';
 import { hostOf, innerMtuOf, planFan } from './plan.ts';
+import { changesOf, isSameThing } from './plan-changes.ts';
 import type { SnapshotDepth } from './read-snapshot.ts';
 import { isResolved, type Keep, type ResolvedUnderlay, resolveUnderlay } from './resolve.ts';
 import type { FanRecord, Snapshot } from './snapshot.ts';
@@ -40,6 +43,10 @@ export class ManagedLink {
   repairs = 0;
   /** The latest of them, oldest first; when, in ms on the router's clock. */
   readonly repaired: { what: string; atMs: number }[] = [];
+  /** What of the host is in its way, and what else is worth knowing; as of the last look. */
+  obstacles: Obstacles = { obstacles: [], notes: [] };
+  /** Router advertisements between containers that were stopped; null where nothing counts them. */
+  stoppedAdverts: number | null = null;
   /** Longest TCP packets that the device is given in one piece. */
   superBytes: SuperBytes = SUPER_BYTES_PLAIN;
   /** When it may next be tried, ms on the router's clock. */
@@ -199,7 +206,10 @@ export class ManagedLink {
     }
     this.superBytes = superBytesOf(this.spec, snapshot.links);
     await context.tunnels.setSuperBytes(this.spec.name, this.superBytes);
+    this.#complete(journal, snapshot, context);
     const repaired = await repair(journal, store, context, { adopt: false });
+    this.obstacles = obstaclesOf(this.spec, snapshot, journal);
+    this.stoppedAdverts = stoppedAdverts(this.spec.name, snapshot.filter) ?? null;
     if (repaired.length > 0) {
       this.repairs += repaired.length;
       this.repaired.push(...repaired.map((what) => ({ what, atMs: nowMs })));
@@ -211,6 +221,15 @@ export class ManagedLink {
     }
     await this.#mendPorts(context);
     this.#succeeded();
+  }
+
+  /** What the fan needs since the host has changed, or since another version made it. */
+  #complete(journal: Journal, snapshot: Snapshot, context: Context): void {
+    for (const change of changesOf(this.request, this.spec, snapshot)) {
+      if (journal.entries.some((entry) => isSameThing(entry.change, change))) continue;
+      journal.entries.push({ change, state: 'planned', memo: {} });
+      context.log.info(this.spec.name, `also needed now: ${describeChange(change)}`);
+    }
   }
 
   /** Where this host is on the underlay now, or the reason why it is nowhere. */

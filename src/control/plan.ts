@@ -16,21 +16,16 @@ import {
   INTERFACE_NAME_CHARS_MAX,
   sliceOf,
 } from '../net/fan.ts';
-import { broadcastOf, equals, formatPrefix, type Prefix, usableHosts } from '../net/prefix.ts';
+import { equals, formatPrefix, type Prefix, usableHosts } from '../net/prefix.ts';
 import { VXLAN_PORT_LINUX } from '../wire/vxlan.ts';
-import {
-  type AddressMark,
-  type Adoption,
-  addressLengthOf,
-  findAdoption,
-  isSame,
-} from './adoption.ts';
+import { type Adoption, addressLengthOf, findAdoption } from './adoption.ts';
 import type { Change } from './change/change.ts';
-import { ipv6Closed } from './change/kinds/bridge.ts';
 import { findConflicts } from './conflicts.ts';
 import { type LinkSpec, SOURCE_PORTS_DEFAULT } from './link-spec.ts';
+import { obstaclesOf } from './obstacles.ts';
+import { addressesOf, changesOf } from './plan-changes.ts';
 import { formatHost, isResolved, type Keep, type Refusal, resolveUnderlay } from './resolve.ts';
-import { aliasOf, borrowedAliasOf, type FanRecord, type Snapshot } from './snapshot.ts';
+import { aliasOf, type FanRecord, type Snapshot } from './snapshot.ts';
 
 export type Plan =
   | { outcome: 'changes'; spec: LinkSpec; changes: Change[]; warnings: string[] }
@@ -38,8 +33,6 @@ export type Plan =
   | { outcome: 'same'; spec: LinkSpec; message: string }
   | { outcome: 'refused'; refusals: Refusal[] };
 
-/** Locally administered, then a mark, then the gateway's four bytes: one for each host. */
-const BRIDGE_MAC_PREFIX = 0x02fa_0000_0000;
 /** RFC 8200 §5: below this Linux takes IPv6 off the device. */
 const IPV6_MTU_BYTES_MIN = 1280;
 
@@ -113,16 +106,10 @@ export function planFan(request: FanRequest, snapshot: Snapshot, keep?: Keep): P
   if (request.masquerade && !snapshot.tools.nft) {
     warnings.push('nft is not here: containers reach the overlay, but nothing beyond it');
   }
+  const { obstacles, notes } = obstaclesOf(spec, snapshot);
+  warnings.push(...obstacles.map(({ message }) => message), ...notes);
   const changes = changesOf(request, spec, snapshot, adoption);
   return { outcome: 'changes', spec, changes, warnings };
-}
-
-/** This host's own addresses on the bridge. */
-function addressesOf(request: FanRequest, spec: LinkSpec): AddressMark[] {
-  const length = addressLengthOf(spec);
-  return Array.from({ length: request.hostReserve }, (_, index) => {
-    return { address: (spec.gateway + index) >>> 0, length };
-  });
 }
 
 /**
@@ -308,87 +295,4 @@ function checkWire(spec: LinkSpec, snapshot: Snapshot): Refusal[] {
     }
   }
   return [];
-}
-
-/** The changes in the order they are made; undone in reverse. */
-function changesOf(
-  request: FanRequest,
-  spec: LinkSpec,
-  snapshot: Snapshot,
-  adoption: Adoption | undefined,
-): Change[] {
-  const { name, device, slice, gateway, overlay, innerMtu: mtu } = spec;
-  const alias = aliasOf(name);
-  const theirs = adoption?.foreign === true;
-  const bridged = spec.encap === 'vxlan';
-  const length = addressLengthOf(spec);
-  const conf = (dev: string, key: string): string => `net/ipv4/conf/${dev}/${key}`;
-  const changes: Change[] = [
-    { kind: 'sysctl', key: 'net/ipv4/ip_forward', value: '1', shared: true },
-    {
-      ...{ kind: 'bridge', name, mtu },
-      // What containers know of somebody else's is fixed; ours follows the slice.
-      mac: theirs ? adoption.mac : BRIDGE_MAC_PREFIX + gateway,
-      alias: theirs ? borrowedAliasOf(name) : alias,
-      ...(adoption !== undefined && { adopt: adoption }),
-    },
-    // Loose (2) on our device wins over strict (1) on `all`, which therefore stays as it is.
-    { kind: 'sysctl', key: conf(name, 'rp_filter'), value: '2', shared: false },
-    // Born as `conf.default` says, whatever `ip_forward` is.
-    { kind: 'sysctl', key: conf(name, 'forwarding'), value: '1', shared: false },
-    // With it the host would claim every address of the network for itself.
-    { kind: 'sysctl', key: conf(name, 'proxy_arp_pvlan'), value: '0', shared: false },
-    ...ipv6Closed(name).map(
-      ([key, value]): Change => ({ kind: 'sysctl', key, value, shared: false }),
-    ),
-  ];
-  if (bridged) {
-    // A container with the slice's mask sends through the gateway, out of the port it came in by:
-    // a redirect would tell it to ARP for what it cannot. The kernel ORs `all` with the device.
-    changes.push(
-      { kind: 'sysctl', key: conf('all', 'send_redirects'), value: '0', shared: true },
-      { kind: 'sysctl', key: conf(name, 'send_redirects'), value: '0', shared: false },
-    );
-  }
-  const addresses = addressesOf(request, spec).map((mark): Change => {
-    const change = { kind: 'address', device: name, ...mark } as const;
-    if (adoption === undefined || !theirs) return change;
-    const there = adoption.there.some((one) => isSame(one, mark));
-    return { ...change, borrowed: there ? 'there' : 'device' };
-  });
-  // A route may name the gateway as its source only once the address is there.
-  if (!bridged) changes.push(...addresses);
-  changes.push(
-    { kind: 'tunnel', spec, alias },
-    // Nothing that the device itself would say in IPv6 could arrive anywhere.
-    { kind: 'sysctl', key: `net/ipv6/conf/${device}/disable_ipv6`, value: '1', shared: false },
-  );
-  if (bridged) {
-    // The overlay is on-link from the address on. Were the port not there yet, an ARP request
-    // would be lost and the next come a second later.
-    changes.push({ kind: 'port', device, bridge: name }, ...addresses);
-  } else {
-    changes.push(
-      { kind: 'sysctl', key: conf(device, 'rp_filter'), value: '2', shared: false },
-      { kind: 'sysctl', key: conf(device, 'forwarding'), value: '1', shared: false },
-      { kind: 'route', destination: overlay, device, source: gateway },
-    );
-  }
-  if (request.masquerade && snapshot.tools.nft) {
-    changes.push({ kind: 'masquerade', link: name, slice, overlay, bridge: name });
-  }
-  if (request.dhcp) {
-    changes.push({
-      kind: 'dhcp',
-      dhcp: {
-        bridge: name,
-        gateway,
-        first: (gateway + request.hostReserve) >>> 0,
-        last: broadcastOf(slice) - 1,
-        length,
-        mtu,
-      },
-    });
-  }
-  return changes;
 }

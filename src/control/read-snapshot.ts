@@ -4,7 +4,7 @@
  */
 import type { Prefix } from '../net/prefix.ts';
 import type { Host } from './host.ts';
-import { type FanRecord, HOST_SYSCTLS, type Snapshot } from './snapshot.ts';
+import { type FanRecord, FOREIGN_SYSCTLS, HOST_SYSCTLS, type Snapshot } from './snapshot.ts';
 
 /** For which overlay routes are looked for that it would hide, and whether an older answer will do. */
 export type SnapshotDepth = { overlay: Prefix; fresh: boolean };
@@ -18,10 +18,11 @@ export async function readSnapshot(
   fans: FanRecord[],
   depth?: SnapshotDepth,
 ): Promise<Snapshot> {
-  const [links, addresses, routes] = await Promise.all([
+  const [links, addresses, routes, filter] = await Promise.all([
     host.links(),
     host.addresses(),
     host.defaultRoutes(),
+    host.packetFilter(),
   ]);
   const met =
     depth === undefined
@@ -32,7 +33,11 @@ export async function readSnapshot(
     addresses,
     routes: [...routes, ...met.routes],
     routesWhole: met.whole,
-    sysctls: Object.fromEntries(HOST_SYSCTLS.map((key) => [key, host.readSysctl(key)])),
+    sysctls: Object.fromEntries(
+      [...HOST_SYSCTLS, ...FOREIGN_SYSCTLS].map((key) => [key, host.readSysctl(key)]),
+    ),
+    filter,
+    legacy: host.legacyTables(),
     fans,
     tools: { nft: host.hasNft(), dnsmasq: host.hasDnsmasq() },
   };

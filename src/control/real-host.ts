@@ -2,24 +2,27 @@
  * The machine itself, through rtnetlink, /proc/sys, nft and dnsmasq.
  * @module
  */
+import { readLegacyTables } from '../sys/iptables-legacy.ts';
 import { Netlink, type NetlinkEvent, RouteInterest } from '../sys/netlink.ts';
-import { addMasquerade, hasMasquerade, hasNft, otherTables, removeMasquerade } from '../sys/nft.ts';
+import { watchNfTables } from '../sys/nf-tables.ts';
+import { hasNft, loadRules, otherTables } from '../sys/nft.ts';
 import { readSysctl, writeSysctl } from '../sys/sysctl.ts';
 import { findDnsmasq, isRunning, startDhcp, stopDhcp } from './dhcp.ts';
 import type { Host } from './host.ts';
 import { HostRoutes } from './host-routes.ts';
+import { PacketFilterReader } from './packet-filter.ts';
 import type { RunDirectory } from './run-directory.ts';
 import { ROUTE_TABLE_LOCAL, ROUTE_TABLE_MAIN } from './snapshot.ts';
 
 const RTPROT_KERNEL = 2;
-/** Asking nft starts a program, so a good answer holds for a while. */
-const MASQUERADE_KNOWN_MS = 4000;
 
 export type RealHost = Host & {
   /** Whether `bridge` knows `mac` behind a port other than `but`. False where there is no such bridge. */
   bridgeHolds(bridge: string, mac: number, but: string): Promise<boolean>;
   /** Calls `listener` on every change of links, addresses and routes; returns how to end it. */
   watch(listener: (event: NetlinkEvent) => void): () => void;
+  /** The same for the nftables ruleset. */
+  watchFilter(listener: () => void): () => void;
   close(): void;
 };
 
@@ -33,7 +36,7 @@ export function openHost(run: RunDirectory): RealHost {
   const changed = async (change: Promise<void>): Promise<void> => {
     await change.finally(() => routes.changed());
   };
-  const masqueradeSeenMs = new Map<string, number>();
+  const filter = new PacketFilterReader();
   return {
     async links() {
       const links = await netlink.links();
@@ -69,18 +72,9 @@ export function openHost(run: RunDirectory): RealHost {
     readSysctl,
     writeSysctl,
     hasNft,
-    addMasquerade,
-    async hasMasquerade(link) {
-      const now = performance.now();
-      const seenMs = masqueradeSeenMs.get(link);
-      if (seenMs !== undefined && now - seenMs < MASQUERADE_KNOWN_MS) return true;
-      // Where nft went away there is nothing to repair with.
-      const present = !hasNft() || (await hasMasquerade(link));
-      if (present) masqueradeSeenMs.set(link, now);
-      else masqueradeSeenMs.delete(link);
-      return present;
-    },
-    removeMasquerade,
+    packetFilter: () => filter.read(),
+    legacyTables: readLegacyTables,
+    loadRules,
     otherTables,
     hasDnsmasq: () => findDnsmasq() !== undefined,
     startDhcp: (spec) => startDhcp(spec, run),
@@ -100,6 +94,17 @@ export function openHost(run: RunDirectory): RealHost {
         },
         { background: true, filter: interest },
       ),
-    close: () => netlink.close(),
+    watchFilter(listener) {
+      try {
+        return watchNfTables(listener);
+      } catch {
+        // A kernel without nfnetlink has no rules that could change.
+        return () => undefined;
+      }
+    },
+    close() {
+      netlink.close();
+      filter.close();
+    },
   };
 }

@@ -39,10 +39,12 @@ import { type DataProcessStatus, TunnelSet } from './tunnel-set.ts';
 
 /** A router in the background that nobody gave a link ends after this. */
 const IDLE_MS = 60_000;
-/** Changes that the kernel does not tell (nft, dnsmasq, sysctls) are looked for this often. */
+/** Changes that the kernel does not tell (dnsmasq, most sysctls, forwarding entries) are looked for this often. */
 const RECONCILE_INTERVAL_MS = 5000;
 /** Events come in bursts: look once they have settled. */
 const SETTLE_MS = 200;
+/** Some hosts change firewall rules all the time (fail2ban, kube-proxy): once a second is enough. */
+const FILTER_SETTLE_MS = 1000;
 
 export type ServiceMode = 'background' | 'foreground' | 'daemon';
 
@@ -190,12 +192,19 @@ export class Service {
 
   #watch(): void {
     const look = (): void => this.router.scheduleReconcile();
-    this.#unwatch = this.#host.watch(() => {
+    const settled = (ms: number) => (): void => {
       this.#settle ??= setTimeout(() => {
         this.#settle = undefined;
         look();
-      }, SETTLE_MS);
-    });
+      }, ms);
+    };
+    const ends = [
+      this.#host.watch(settled(SETTLE_MS)),
+      this.#host.watchFilter(settled(FILTER_SETTLE_MS)),
+    ];
+    this.#unwatch = () => {
+      for (const end of ends) end();
+    };
     this.#movedMacs.start();
     this.#pathWatch.start();
     // What a predecessor counted is no news.

@@ -3,7 +3,9 @@
  * @module
  */
 import type { FanRequest } from '../config/request.ts';
+import type { LegacyTables } from '../sys/iptables-legacy.ts';
 import type { InterfaceAddress, Link, Route } from '../sys/netlink.ts';
+import type { NftChain, NftRule } from '../sys/nf-tables.ts';
 import type { LinkSpec } from './link-spec.ts';
 
 /** A fan that runs here, or whose journal says so. */
@@ -42,9 +44,20 @@ export type Snapshot = {
   routesWhole: boolean;
   /** Present values by key (`net/ipv4/ip_forward`); null where the key does not exist. */
   sysctls: Record<string, string | null>;
+  filter: PacketFilter;
+  legacy: LegacyTables;
   fans: FanRecord[];
   /** Programs that are there. */
   tools: { nft: boolean; dnsmasq: boolean };
+};
+
+/** The nftables of the host: all chains, and the rules of those that fanway has to do with. */
+export type PacketFilter = {
+  /** False where we may not or cannot look, with the reason; both lists are empty then. */
+  readable: boolean;
+  why: string;
+  chains: NftChain[];
+  rules: NftRule[];
 };
 
 export const ROUTE_TABLE_MAIN = 254;
@@ -54,6 +67,9 @@ export const ROUTE_TABLE_LOCAL = 255;
 export const HOST_SYSCTLS = ['net/ipv4/ip_forward', 'net/ipv4/conf/all/send_redirects'] as const;
 
 const MARK = 'fanway:';
+export const BRIDGE_NF_CALL_IPTABLES = 'net/bridge/bridge-nf-call-iptables';
+/** Settings of the host that fanway looks at and leaves alone. */
+export const FOREIGN_SYSCTLS = [BRIDGE_NF_CALL_IPTABLES, 'net/ipv4/conf/all/arp_ignore'] as const;
 
 /** The alias that marks a device as ours. */
 export function aliasOf(linkName: string): string {
@@ -96,6 +112,8 @@ export function emptySnapshot(): Snapshot {
     routes: [],
     routesWhole: true,
     sysctls: {},
+    filter: { readable: true, why: '', chains: [], rules: [] },
+    legacy: { forward: undefined, nat: false },
     fans: [],
     tools: { nft: false, dnsmasq: false },
   };

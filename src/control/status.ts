@@ -27,6 +27,8 @@ export type LinkStatus = {
   state: 'up' | 'degraded' | 'stopped';
   /** Why it is stopped, or what is wrong; '' when all is well. */
   reason: string;
+  /** Router advertisements between containers that were stopped; null where nothing counts them. */
+  stoppedAdverts: number | null;
   /** `250.0.0.0/8`. */
   overlay: string;
   /** Our address with the underlay's width, `172.30.0.28/16`. */
@@ -123,10 +125,13 @@ export function linkStatus(
     processes.flatMap((process) => process.offloads[spec.name] ?? []),
     paths.filter(({ peer }) => contains(spec.underlay, parseIpv4(peer))),
   );
+  const { obstacles, notes } = link.obstacles;
+  const reasons = [reason, ...obstacles.map(({ message }) => message)].filter(Boolean);
   return {
     name: spec.name,
-    state: link.state === 'up' && reason !== '' ? 'degraded' : link.state,
-    reason,
+    state: link.state === 'up' && reasons.length > 0 ? 'degraded' : link.state,
+    reason: link.state === 'up' ? reasons.join('; ') : reason,
+    stoppedAdverts: link.stoppedAdverts,
     lostPorts: link.lostPorts.map(({ name }) => name),
     overlay: formatPrefix(spec.overlay),
     underlay: hostOf(spec),
@@ -145,7 +150,7 @@ export function linkStatus(
     auto: request.auto,
     bridgeGiven: request.bridge !== null,
     offloads,
-    notes: notesOf(link, processes),
+    notes: [...(link.state === 'up' ? notes : []), ...notesOf(link, processes)],
     rates,
     drops: [],
     repairs: link.repairs,

@@ -12,9 +12,12 @@ import { createRequire } from 'node:module';
 import { attachFilter, type BpfInstruction } from './bpf.ts';
 import { addressOf, check, libc } from './libc.ts';
 
-const NETLINK_ROUTE = 0;
+/** Netlink families (linux/netlink.h). */
+export const NETLINK_ROUTE = 0;
+export const NETLINK_NETFILTER = 12;
 const AF_NETLINK = 16;
 const SOL_SOCKET = 1;
+const SO_PROTOCOL = 38;
 const SO_MEMINFO = 55;
 const SK_MEMINFO_WORDS = 9;
 const SK_MEMINFO_DROPS = 8;
@@ -43,7 +46,7 @@ const netlinkPackage = createRequire(import.meta.url)('netlink') as NetlinkPacka
 /** Descriptors of open sockets of ours: two in different namespaces may share a port number. */
 const claimed = new Set<number>();
 
-/** A bound NETLINK_ROUTE socket in the event loop. */
+/** A bound netlink socket in the event loop. */
 export class RawNetlink {
   readonly #socket: PackageSocket;
   readonly #fd: number;
@@ -55,9 +58,13 @@ export class RawNetlink {
    * @param onMessage gets each datagram; may throw (reported as an uncaught exception).
    * @param onError gets the errno name when the socket failed.
    */
-  constructor(onMessage: (bytes: Buffer) => void, onError: (code: string) => void) {
-    this.#socket = new netlinkPackage.RawNetlinkSocket(NETLINK_ROUTE);
-    this.#fd = findDescriptor(this.#socket.address().port);
+  constructor(
+    onMessage: (bytes: Buffer) => void,
+    onError: (code: string) => void,
+    protocol: number = NETLINK_ROUTE,
+  ) {
+    this.#socket = new netlinkPackage.RawNetlinkSocket(protocol);
+    this.#fd = findDescriptor(this.#socket.address().port, protocol);
     claimed.add(this.#fd);
     const on = new Uint32Array([1]);
     for (const name of [NETLINK_NO_ENOBUFS, NETLINK_CAP_ACK, NETLINK_EXT_ACK]) {
@@ -129,9 +136,10 @@ function guarded<T>(listener: (value: T) => void): (value: T) => void {
 }
 
 /** The package keeps its descriptor to itself; the port it is bound to gives it away. */
-function findDescriptor(port: number): number {
+function findDescriptor(port: number, protocol: number): number {
   const name = new DataView(new ArrayBuffer(12));
   const length = new Uint32Array(1);
+  const value = new Int32Array(1);
   const little = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
   for (const entry of readdirSync('/proc/self/fd')) {
     const fd = Number(entry);
@@ -140,7 +148,12 @@ function findDescriptor(port: number): number {
     if (libc.getsockname(fd, addressOf(name), addressOf(length)) !== 0) continue;
     // struct sockaddr_nl: family u16, pad u16, port u32, groups u32.
     if (name.getUint16(0, little) !== AF_NETLINK) continue;
-    if (name.getUint32(4, little) === port >>> 0) return fd;
+    if (name.getUint32(4, little) !== port >>> 0) continue;
+    // Each netlink family numbers its ports by itself.
+    value[0] = -1;
+    length[0] = value.byteLength;
+    libc.getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, addressOf(value), addressOf(length));
+    if (value[0] === protocol) return fd;
   }
   throw new Error(`no descriptor of a netlink socket with port ${port}`);
 }

@@ -10,7 +10,7 @@
 import { endianness } from 'node:os';
 import type { BpfInstruction } from './bpf.ts';
 import { errnoName } from './libc.ts';
-import { RawNetlink } from './netlink-raw.ts';
+import { NETLINK_ROUTE, RawNetlink } from './netlink-raw.ts';
 
 export const LITTLE = endianness() === 'LE';
 
@@ -86,10 +86,12 @@ export class NetlinkSocket {
   #tail: Promise<unknown> = Promise.resolve();
   #closed = false;
 
-  constructor() {
+  /** @throws Error with code EPROTONOSUPPORT when the kernel has no such netlink family. */
+  constructor(protocol: number = NETLINK_ROUTE) {
     this.#socket = new RawNetlink(
       (bytes) => this.#receive(bytes),
       (code) => this.#waiting?.reject(new NetlinkError(this.#waiting.operation, code)),
+      protocol,
     );
     this.#socket.unref();
   }
@@ -199,6 +201,8 @@ export type ListenOptions = {
   bufferBytes?: number;
   /** What the kernel filters; may change at any time. */
   filter?: Filter;
+  /** The netlink family; NETLINK_ROUTE unless given. */
+  protocol?: number;
 };
 
 /** The kernel's own words about a refusal (extended acknowledgement), or ''. */
@@ -242,6 +246,7 @@ export function listen(
       onLost('ENOBUFS');
     },
     (code) => onLost(code),
+    options.protocol,
   );
   // Room for a burst of a few thousand notifications (default 212,992 bytes).
   socket.setReceiveBuffer(options.bufferBytes ?? 1 << 20);

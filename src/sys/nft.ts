@@ -1,22 +1,17 @@
 /**
- * Masquerading by nftables, if `nft` is there: one table per link, so that taking it back is
- * deleting the table. The ruleset goes to `nft -f -` on stdin and is made of checked numbers and
- * names only; no shell sees it.
+ * Writing nftables rules by `nft`, if it is there. They go to `nft -f -` on stdin and are made of
+ * checked numbers and names only; no shell sees them. Reading is nf-tables.ts's.
  * @module
  */
 import { spawn } from 'node:child_process';
 import { accessSync, constants, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { codeOf } from '../errors.ts';
-import { formatPrefix, type Prefix } from '../net/prefix.ts';
 
 const OUTPUT_BYTES_MAX = 65_536;
 const ANSWER_TIMEOUT_MS = 10_000;
 /** Where Debian keeps it; a user's PATH often lacks the sbin folders. */
 const FALLBACK_FOLDERS = ['/usr/sbin', '/sbin', '/usr/local/sbin'];
-
-/** What is masqueraded: what comes in by `bridge` from `slice`, to anywhere outside `overlay`. */
-export type Masquerade = { link: string; slice: Prefix; overlay: Prefix; bridge: string };
 
 /** `nft` is missing (`ENOENT`) or refused (`EREFUSED`, its own words in the message). */
 export class NftError extends Error {
@@ -29,12 +24,12 @@ export class NftError extends Error {
   }
 }
 
-/** The path of `nft`, undefined where it is not installed. */
-export function findNft(): string | undefined {
+/** The path of a program for administrators, undefined where it is not installed. */
+export function findProgram(name: string): string | undefined {
   const folders = [...(process.env['PATH'] ?? '').split(':'), ...FALLBACK_FOLDERS];
   for (const folder of folders) {
     if (!folder.startsWith('/')) continue;
-    const path = join(folder, 'nft');
+    const path = join(folder, name);
     try {
       accessSync(path, constants.X_OK);
       return path;
@@ -45,11 +40,18 @@ export function findNft(): string | undefined {
   return undefined;
 }
 
+/** The path of `nft`, undefined where it is not installed. */
+export function findNft(): string | undefined {
+  return findProgram('nft');
+}
+
 export function hasNft(): boolean {
   return findNft() !== undefined;
 }
 
 const TABLE_PREFIX = 'fanway_';
+/** Those for ports of a bridge have a prefix of their own. */
+const OWN_TABLE = /^fanway[_-]/;
 
 /** The table's name: `fanway_` and the link, with what nft does not take in a name replaced. */
 export function tableOf(link: string): string {
@@ -59,42 +61,18 @@ export function tableOf(link: string): string {
   return `${TABLE_PREFIX}${link.replace(/[^a-zA-Z0-9]/g, odd)}`;
 }
 
-/** The ruleset that {@link addMasquerade} loads: replaces the link's table in one transaction. */
-export function masqueradeRules(rule: Masquerade): string {
-  if (!/^[a-zA-Z0-9_.-]{1,15}$/.test(rule.bridge)) throw new Error(`bad bridge '${rule.bridge}'`);
-  const table = tableOf(rule.link);
-  // Adding before deleting makes the deletion succeed whether or not the table was there.
-  return `add table ip ${table}
-delete table ip ${table}
-table ip ${table} {
-  chain postrouting {
-    type nat hook postrouting priority 100; policy accept;
-    ip saddr ${formatPrefix(rule.slice)} ip daddr != ${formatPrefix(rule.overlay)} oifname != "${rule.bridge}" ip daddr != 224.0.0.0/4 masquerade
-  }
-}
-`;
+/** A device's name for use in a rule. @throws Error for one that a rule cannot hold. */
+export function checkDevice(name: string): string {
+  if (!/^[a-zA-Z0-9_.-]{1,15}$/.test(name)) throw new Error(`'${name}' is not a device name`);
+  return name;
 }
 
 /**
- * Loads the link's masquerading, replacing what the link had.
+ * Loads rules in one transaction: all of them or none.
  * @throws NftError ENOENT when nft is missing, EREFUSED when the kernel or nft refuses.
  */
-export async function addMasquerade(rule: Masquerade): Promise<void> {
-  await nft(['-f', '-'], masqueradeRules(rule));
-}
-
-/** Whether the link's table is loaded; false without nft. */
-export async function hasMasquerade(link: string): Promise<boolean> {
-  if (!hasNft()) return false;
-  const table = tableOf(link);
-  const listing = await nft(['-j', 'list', 'tables', 'ip'], '');
-  return listing.includes(`"name": "${table}"`) || listing.includes(`"name":"${table}"`);
-}
-
-/** Removes the link's table; nothing happens when it is not there. @throws NftError. */
-export async function removeMasquerade(link: string): Promise<void> {
-  const table = tableOf(link);
-  await nft(['-f', '-'], `add table ip ${table}\ndelete table ip ${table}\n`);
+export async function loadRules(text: string): Promise<void> {
+  await nft(['-f', '-'], text);
 }
 
 /** Tables that old iptables uses in this namespace (ip_tables of the kernel), one a line. */
@@ -115,14 +93,14 @@ export async function otherTables(): Promise<string[]> {
   if (!hasNft()) return names;
   for (const line of (await nft(['list', 'tables'], '')).split('\n')) {
     const [, family = '', name = ''] = /^table (\S+) (\S+)/.exec(line) ?? [];
-    if (name !== '' && !name.startsWith(TABLE_PREFIX)) names.push(`${family} ${name}`);
+    if (name !== '' && !OWN_TABLE.test(name)) names.push(`${family} ${name}`);
   }
   return names;
 }
 
 /**
  * Runs nft in the namespace the main thread is in.
- * @throws NftError as {@link addMasquerade}, and ETIMEDOUT.
+ * @throws NftError as {@link loadRules}, and ETIMEDOUT.
  */
 export function nft(args: readonly string[], input: string): Promise<string> {
   const path = findNft();

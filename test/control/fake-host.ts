@@ -1,12 +1,7 @@
-import type {
-  Host,
-  KernelRoute,
-  MasqueradeRule,
-  ProcessMark,
-  Tunnels,
-} from '../../src/control/host.ts';
+import type { Host, KernelRoute, ProcessMark, Tunnels } from '../../src/control/host.ts';
 import type { Snapshot } from '../../src/control/snapshot.ts';
 import { broadcastOf, networkOf } from '../../src/net/prefix.ts';
+import type { NftChain, NftRule } from '../../src/sys/nf-tables.ts';
 import { plainHost } from './snapshots.ts';
 
 /** Thrown by every call after the moment at which the process is "killed". */
@@ -22,8 +17,10 @@ function failure(code: string): Error {
  */
 export class FakeHost implements Host, Tunnels {
   state: Snapshot;
-  masquerades = new Map<string, MasqueradeRule>();
-  tables: string[] = [];
+  /** Tables of others (`ip nat`). */
+  others: string[] = [];
+  /** What was loaded and not deleted again: names of chains by table. */
+  tables = new Map<string, Map<string, string[]>>();
   dhcpServers = new Map<string, ProcessMark>();
   steps = 0;
   dead = false;
@@ -55,7 +52,7 @@ export class FakeHost implements Host, Tunnels {
       addresses,
       routes,
       sysctls: Object.fromEntries(known.filter(([key]) => !/conf\/f[aw]/.test(key))),
-      masquerades: [...this.masquerades],
+      tables: [...this.tables].map(([table, chains]) => [table, [...chains]]),
       dhcp: [...this.dhcpServers.keys()],
     });
   }
@@ -230,22 +227,57 @@ export class FakeHost implements Host, Tunnels {
       this.state.sysctls[key] = value;
     });
   }
+  legacyTables(): Snapshot['legacy'] {
+    return this.state.legacy;
+  }
   hasNft(): boolean {
     return true;
   }
-  async addMasquerade(rule: MasqueradeRule): Promise<void> {
-    this.#change(() => this.masquerades.set(rule.link, rule));
-  }
-  async hasMasquerade(link: string): Promise<boolean> {
+  async packetFilter(): Promise<Snapshot['filter']> {
     this.#check();
-    return this.masquerades.has(link);
+    const chains: NftChain[] = [];
+    const rules: NftRule[] = [];
+    for (const [key, byName] of this.tables) {
+      const [family = 'ip', table = ''] = key.split(' ') as [NftChain['family'], string];
+      for (const [chain, texts] of byName) {
+        chains.push({ family, table, name: chain, base: undefined });
+        for (const [handle, text] of texts.entries()) {
+          const rule = { family, table, chain, handle, comment: '', text };
+          const none = { verdict: 'none' as const, target: '', matches: [], packets: 0 };
+          rules.push({ ...rule, ...none, expressions: [] });
+        }
+      }
+    }
+    const { filter } = this.state;
+    return {
+      ...filter,
+      chains: [...filter.chains, ...chains],
+      rules: [...filter.rules, ...rules],
+    };
   }
   async otherTables(): Promise<string[]> {
     this.#check();
-    return this.tables;
+    return this.others;
   }
-  async removeMasquerade(link: string): Promise<void> {
-    this.#change(() => this.masquerades.delete(link));
+  /** Understands what chains.ts writes. */
+  async loadRules(text: string): Promise<void> {
+    this.#change(() => {
+      for (const line of text.trim().split('\n')) {
+        const [action, what, family, table = '', chain = '', ...rest] = line.split(' ');
+        const key = `${family} ${table}`;
+        if (what === 'table') {
+          if (action === 'delete') this.tables.delete(key);
+          else if (!this.tables.has(key)) this.tables.set(key, new Map());
+          continue;
+        }
+        const chains = this.tables.get(key);
+        if (chains === undefined) throw failure('EREFUSED');
+        if (what === 'rule') chains.get(chain)?.push(rest.join(' '));
+        else if (action === 'delete') chains.delete(chain);
+        else if (action === 'flush') chains.set(chain, []);
+        else if (!chains.has(chain)) chains.set(chain, []);
+      }
+    });
   }
   hasDnsmasq(): boolean {
     return true;

@@ -3,6 +3,7 @@ import type { FanRequest } from '../../src/config/request.ts';
 import { describeChange } from '../../src/control/change/change.ts';
 import { type Plan, planFan } from '../../src/control/plan.ts';
 import type { Snapshot } from '../../src/control/snapshot.ts';
+import type { NftChain } from '../../src/sys/nf-tables.ts';
 import { address, link, plainHost, request, route } from './snapshots.ts';
 
 const lines = (plan: Plan): string[] =>
@@ -38,7 +39,10 @@ t.test('planFan() makes the bridged layout for vxlan', async (t) => {
     'make fw-250-0-28 a port of fan-250-0-28',
     'add address 250.0.28.1/8 to fan-250-0-28',
     'add address 250.0.28.2/8 to fan-250-0-28',
+    "keep others from masquerading the tunnel's packets from 172.30.0.28",
     'masquerade 250.0.28.0/24 to everywhere but 250.0.0.0/8',
+    'give what goes into 250.0.0.0/8 from outside of it the source 250.0.28.1',
+    'stop router advertisements between ports of fan-250-0-28',
     'start dnsmasq on fan-250-0-28: 250.0.28.3 to 250.0.28.254, MTU 1450',
   ]);
 });
@@ -60,8 +64,45 @@ t.test('planFan() makes the routed layout for ipip and fou', async (t) => {
       'set sysctl net.ipv4.conf.fw-250-0-28.rp_filter = 2',
       'set sysctl net.ipv4.conf.fw-250-0-28.forwarding = 1',
       'add route 250.0.0.0/8 dev fw-250-0-28 src 250.0.28.1',
+      'stop router advertisements between ports of fan-250-0-28',
     ]);
   }
+});
+
+t.test('planFan() follows what others do with packets', async (t) => {
+  const chain = (table: string, base: NftChain['base']): NftChain => ({
+    ...{ family: 'ip', table, name: table === 'nat' ? 'POSTROUTING' : 'FORWARD', base },
+  });
+  const filterWith = (...chains: NftChain[]) =>
+    plainHost({ filter: { readable: true, why: '', chains, rules: [] } });
+  const wanted = request('250', 'eth0', { encap: 'ipip', masquerade: false });
+  const nat = chain('nat', { type: 'nat', hook: 4, priority: 100, policy: 'accept' });
+  t.match(lines(planFan(wanted, filterWith(nat))), [
+    ...Array.from({ length: 14 }, () => /./),
+    "keep others from masquerading the tunnel's packets from 172.30.0.28 and from 250.0.28.0/24 to 250.0.0.0/8",
+  ]);
+  const forward = (policy: 'accept' | 'drop') =>
+    filterWith(chain('filter', { type: 'filter', hook: 2, priority: 0, policy }));
+  const open = planFan(wanted, forward('accept'));
+  t.notOk(
+    lines(open).some((line) => /FORWARD/.test(line)),
+    'nothing to do where it accepts',
+  );
+  const shut = planFan(wanted, forward('drop'));
+  t.match(
+    lines(shut).at(-1),
+    'let fan-250-0-28 and fw-250-0-28 through chain FORWARD of table ip filter, whose policy is drop',
+  );
+  t.match(shut, { warnings: [/FORWARD of table ip filter has policy drop/] });
+  const without = { ...forward('drop'), tools: { nft: false, dnsmasq: true } };
+  t.match(planFan(wanted, without), {
+    warnings: [/nft insert rule ip filter FORWARD iifname fan-250-0-28 accept/],
+  });
+  const forwardLegacy = { policy: 'drop' as const, accepted: { iifname: [], oifname: [] } };
+  const legacy = plainHost({ legacy: { forward: forwardLegacy, nat: true } });
+  t.match(planFan(wanted, legacy), {
+    warnings: [/iptables-legacy -I FORWARD -i fan-250-0-28 -j ACCEPT; .*-o fw-250-0-28/],
+  });
 });
 
 t.test('planFan() finds the underlay in every form', async (t) => {

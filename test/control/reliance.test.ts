@@ -30,7 +30,7 @@ const COMERS: [what: string, come: (host: FakeHost) => void, who: RegExp][] = [
   ],
   ['a VPN', (host) => host.state.links.push(link(41, 'wg0', { kind: 'wireguard' })), /wg0/],
   ['a second card', (host) => host.state.links.push(link(42, 'eth1')), /eth0, eth1/],
-  ['a table that translates', (host) => host.tables.push('ip nat'), /packet filter's ip nat/],
+  ['a table that translates', (host) => host.others.push('ip nat'), /packet filter's ip nat/],
 ];
 
 t.test('a setting stays when somebody came who may rely on it', async (t) => {

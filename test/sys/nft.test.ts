@@ -1,20 +1,19 @@
 import t from 'tap';
+import { chainsText } from '../../src/control/change/chains.ts';
+import {
+  type MasqueradeChange,
+  masqueradeChain,
+} from '../../src/control/change/kinds/masquerade.ts';
+import { PacketFilterReader } from '../../src/control/packet-filter.ts';
 import { Lab } from '../../src/demo/lab.ts';
 import { parsePrefix } from '../../src/net/prefix.ts';
-import {
-  addMasquerade,
-  hasMasquerade,
-  hasNft,
-  masqueradeRules,
-  NftError,
-  removeMasquerade,
-  tableOf,
-} from '../../src/sys/nft.ts';
+import { checkDevice, hasNft, loadRules, NftError, tableOf } from '../../src/sys/nft.ts';
 import { writeSysctl } from '../../src/sys/sysctl.ts';
 import { skipWithoutNamespaces } from '../netns/privileges.ts';
 import { until } from '../support/patience.ts';
 
-const rule = {
+const rule: MasqueradeChange = {
+  kind: 'masquerade',
   link: 'fan-250-0-28',
   slice: parsePrefix('250.0.28.0/24'),
   overlay: parsePrefix('250.0.0.0/8'),
@@ -27,7 +26,8 @@ t.test('tableOf() keeps links apart and refuses what is no link name', async (t)
   t.not(tableOf('fan-1'), tableOf('fan.1'));
   for (const bad of ['', 'a b', 'a;b', '"', 'a\nb', 'x'.repeat(16)]) {
     t.throws(() => tableOf(bad), /not a link name/);
-    t.throws(() => masqueradeRules({ ...rule, bridge: bad }), /bad bridge/);
+    t.throws(() => checkDevice(bad), /not a device name/);
+    t.throws(() => masqueradeChain({ ...rule, bridge: bad }), /not a device name/);
   }
 });
 
@@ -35,8 +35,10 @@ t.test(
   'without nft the error says what to install',
   { skip: hasNft() && 'nft is here' },
   async (t) => {
-    await t.rejects(async () => addMasquerade(rule), { code: 'ENOENT', message: /nftables/ });
-    t.equal(await hasMasquerade('fan'), false);
+    await t.rejects(async () => loadRules('list ruleset\n'), {
+      code: 'ENOENT',
+      message: /nftables/,
+    });
   },
 );
 
@@ -76,10 +78,18 @@ t.test('masquerades what leaves the overlay and nothing else', { skip }, async (
     });
     return promise ?? Promise.reject(new Error('not started'));
   };
-  await inHost(() => addMasquerade(rule));
-  await inHost(() => addMasquerade(rule));
-  t.equal(await inHost(() => hasMasquerade(rule.link)), true);
-  t.equal(await inHost(() => hasMasquerade('other')), false);
+  const load = () => inHost(() => loadRules(chainsText([masqueradeChain(rule)])));
+  await load();
+  await load();
+  const reader = host.run(() => new PacketFilterReader());
+  t.teardown(() => reader.close());
+  const table = tableOf(rule.link);
+  const filter = await reader.read();
+  t.match(filter, { readable: true, chains: [{ family: 'ip', table, name: 'postrouting' }] });
+  t.match(filter.chains[0]?.base, { type: 'nat', hook: 4, priority: 100, policy: 'accept' });
+  t.equal(filter.rules.length, 1, 'loading it twice leaves one rule');
+  t.ok(filter.rules[0]?.expressions.includes('masq'));
+  t.equal(await reader.read(), filter, 'and is not read again while nothing changes');
 
   const server = lab.middle.spawn(process.execPath, ['-e', LISTEN], {
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -95,9 +105,8 @@ t.test('masquerades what leaves the overlay and nothing else', { skip }, async (
   await heard(3);
   t.strictSame(lines, ['ready', '172.30.0.28', '250.0.28.2']);
 
-  await inHost(() => removeMasquerade(rule.link));
-  await inHost(() => removeMasquerade(rule.link));
-  t.equal(await inHost(() => hasMasquerade(rule.link)), false);
+  await inHost(() => loadRules(`delete table ip ${table}\n`));
+  t.same((await reader.read()).chains, []);
 });
 
 t.test('a refusal carries the words of nft', { skip }, async (t) => {

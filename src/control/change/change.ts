@@ -5,9 +5,13 @@
  */
 import { hasFields } from '../link-spec.ts';
 import type { Kind } from './kind.ts';
+import { type AcceptChange, accept } from './kinds/accept.ts';
 import { type AddressChange, address } from './kinds/address.ts';
 import { type BridgeChange, bridge } from './kinds/bridge.ts';
 import { type DhcpChange, dhcp } from './kinds/dhcp.ts';
+import { type GuardChange, guard } from './kinds/guard.ts';
+import { type InwardChange, inward } from './kinds/inward.ts';
+import { type KeepChange, keep } from './kinds/keep.ts';
 import { type MasqueradeChange, masquerade } from './kinds/masquerade.ts';
 import { type PortChange, port } from './kinds/port.ts';
 import { type RouteChange, route } from './kinds/route.ts';
@@ -22,10 +26,15 @@ export type Change =
   | PortChange
   | RouteChange
   | MasqueradeChange
+  | KeepChange
+  | InwardChange
+  | AcceptChange
+  | GuardChange
   | DhcpChange;
 
 const kinds: { [K in Change['kind']]: Kind<Extract<Change, { kind: K }>> } = {
   ...{ sysctl, bridge, address, tunnel, port, route, masquerade, dhcp },
+  ...{ keep, inward, accept, guard },
 };
 
 /** The kind of a change, typed so that it takes that change. */

@@ -32,6 +32,8 @@ export type Kind<C> = {
   /** Fills the memo before the change is journalled as `doing`. */
   prepare?(change: C, memo: Memo, context: Context): void;
   apply(change: C, memo: Memo, context: Context): Promise<void>;
+  /** Follows the host where what is made depends on it; true when the memo has changed. */
+  refresh?(change: C, memo: Memo, context: Context): Promise<boolean>;
   /** What of it is not there as it should be, a line for each piece; nothing when all is well. */
   missing(change: C, memo: Memo, context: Context): Promise<string[]>;
   undo(change: C, memo: Memo, context: Context): Promise<void>;

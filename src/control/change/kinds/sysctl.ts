@@ -23,6 +23,7 @@ export const sysctl: Kind<SysctlChange> = {
     memo.previous ??= shared?.memo.previous ?? host.readSysctl(change.key);
   },
   async apply(change, memo, { host, log }) {
+    delete memo.problem;
     const now = host.readSysctl(change.key);
     if (now === change.value) return;
     // A kernel without IPv6 has no IPv6 settings.
@@ -34,15 +35,14 @@ export const sysctl: Kind<SysctlChange> = {
       // A read-only /proc/sys (containers) costs something, but not the overlay.
       memo.foreign = true;
       const key = change.key.replaceAll('/', '.');
-      log.warn(
-        'sysctl',
-        `${key} stays ${now}: ${messageOf(error)}; set it to ${change.value} yourself, or traffic that this host must forward stays here`,
-      );
+      memo.problem = `${key} stays ${now}: ${messageOf(error)}; set it to ${change.value} yourself, or traffic that this host must forward stays here`;
+      log.warn('sysctl', memo.problem);
     }
   },
   async missing(change, memo, { host }) {
-    if (memo.foreign === true) return [];
     const now = host.readSysctl(change.key);
+    if (now === change.value) delete memo.problem;
+    if (memo.foreign === true) return [];
     const key = change.key.replaceAll('/', '.');
     return now === change.value ? [] : [`sysctl ${key} = ${change.value} (was ${now ?? 'gone'})`];
   },
