@@ -1,7 +1,9 @@
+import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import t from 'tap';
 import { runFanway } from '../../src/demo/router.ts';
 import { formatIpv4, parseIpv4 } from '../../src/net/ipv4.ts';
+import { NetworkNamespace } from '../../src/sys/netns.ts';
 import { RouteMtu } from '../../src/sys/route-mtu.ts';
 import { runTcpPair, startTraffic } from '../../src/traffic/run.ts';
 import {
@@ -97,6 +99,56 @@ t.test('a route with an MTU of its own, then a peer that is gone', { skip, timeo
     return ((await countersOf(a))['event.port_unreachable'] ?? 0) > 0;
   });
   t.ok(((await path())?.portUnreachable ?? 0) > 0, 'with the peer');
+});
+
+/** Arguments of `ip xfrm` that make everything from one address to another go through ESP. */
+function esp(from: string, to: string, spi: number, direction: 'in' | 'out'): string[][] {
+  const ends = ['src', from, 'dst', to];
+  const kind = ['proto', 'esp', 'reqid', '1', 'mode', 'transport'];
+  const key = `0x${'5a'.repeat(20)}`;
+  return [
+    ['state', 'add', ...ends, 'spi', String(spi), ...kind, 'aead', 'rfc4106(gcm(aes))', key, '128'],
+    ['policy', 'add', ...ends, 'dir', direction, 'tmpl', ...ends, ...kind],
+  ];
+}
+
+function xfrm(args: readonly string[]): string {
+  const { status, error, stderr } = spawnSync('ip', ['xfrm', ...args], { encoding: 'utf8' });
+  return status === 0 ? '' : `ip xfrm: ${error?.message ?? stderr.trim()}`;
+}
+
+/** The reason why no IPsec can be had here, or false. */
+function skipWithoutEsp(): string | false {
+  if (skip) return skip;
+  const namespace = NetworkNamespace.create();
+  const [state = []] = esp('10.0.0.1', '10.0.0.2', 0x101, 'out');
+  const refusal = namespace.run(() => xfrm(state));
+  namespace.close();
+  return refusal === '' ? false : `needs ESP in the kernel (${refusal})`;
+}
+
+t.test('IPsec beneath', { skip: skipLong || skipWithoutEsp(), timeout }, async (t) => {
+  const rig = await startRig(t, { pulse: false });
+  const { a, b } = rig;
+  const { path, crosses, tcp } = eyes(rig);
+  const [one, other] = [formatIpv4(a.address), formatIpv4(b.address)];
+  for (const [host, out, back] of [
+    [a, 'out', 'in'],
+    [b, 'in', 'out'],
+  ] as const) {
+    const changes = [...esp(one, other, 0x101, out), ...esp(other, one, 0x102, back)];
+    for (const change of changes)
+      t.equal(
+        host.run(() => xfrm(change)),
+        '',
+      );
+  }
+  await until('what ESP takes is left to it', 5 * SECONDS, async () => {
+    const bytes = await crosses();
+    return bytes > 1500 - 2 * OVERHEAD - OVERHEAD && bytes < 1500 - OVERHEAD;
+  });
+  t.match(await path(), { mtuFrom: 'route' });
+  t.equal(await tcp(), TCP_BYTES, 'TCP goes on');
 });
 
 t.test('jumbo frames here, none on the way', { skip: skip || skipLong, timeout }, async (t) => {
