@@ -36,7 +36,9 @@ export const capture: Verb = {
       throw usageError('usage', 'choose --inner or --outer; run it twice for both');
     }
     const countText = flags.get('--count') ?? '0';
-    if (!/^[0-9]{1,9}$/.test(countText)) throw usageError('usage', '--count is a number');
+    if (!/^[0-9]{1,9}$/.test(countText)) {
+      throw usageError('usage', '--count is a number of packets: fanway capture --count 100');
+    }
     const packetsMax = Number(countText) || Number.POSITIVE_INFINITY;
     if (process.stdout.isTTY) {
       throw usageError(

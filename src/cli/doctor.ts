@@ -12,6 +12,7 @@ import { libc } from '../sys/libc.ts';
 import { Netlink } from '../sys/netlink.ts';
 import { NetworkNamespace } from '../sys/netns.ts';
 import { findNft } from '../sys/nft.ts';
+import { tunObstacle } from '../sys/rootless.ts';
 import { openIpip, openUdp } from '../sys/sockets.ts';
 import { openTun } from '../sys/tun.ts';
 import { forwardingReport } from './doctor-forwarding.ts';
@@ -87,9 +88,10 @@ const PROBES: readonly Probe[] = [
   {
     name: '/dev/net/tun',
     needed: true,
-    cost: 'no tunnel at all: load the tun module, or pass the device into the container',
+    cost: 'no tunnel at all: in a container, pass the device in',
     run: () => {
-      accessSync('/dev/net/tun', constants.R_OK | constants.W_OK);
+      const obstacle = tunObstacle();
+      if (obstacle !== undefined) throw new Error(obstacle.replace(/\.$/, ''));
       tun('tap');
       return 'TUN and TAP devices can be made';
     },

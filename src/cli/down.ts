@@ -73,7 +73,10 @@ export async function waitEnd(run: RunDirectory): Promise<void> {
       return;
     }
     if (Date.now() > deadline) {
-      throw new FanwayError('router-stays', `the router does not end; see ${run.log}`);
+      throw new FanwayError(
+        'router-stays',
+        `the router does not end: ${run.log} says what it waits for; kill -9 of its processes is safe, and fanway down -e tidies up`,
+      );
     }
     await new Promise((resolve) => setTimeout(resolve, 20));
   }

@@ -77,7 +77,11 @@ export function explainAddress(address: number, fans: readonly Fan[]): Explanati
   const fan = fanOf(address, fans);
   if (fan === undefined) {
     const base = { address: shown, overlay: '', slice: '', host: '', local: false, ...PLAIN };
-    return { ...base, role: 'outside', text: `${shown} is in no fan of this host` };
+    return {
+      ...base,
+      role: 'outside',
+      text: `${shown} is in no fan of this host; fanway show lists them`,
+    };
   }
   const peer = peerOf(fan.map, address);
   const slice = sliceOf(fan.map, peer);

@@ -222,7 +222,7 @@ export const leave: Verb = {
     };
     if (answer.ending) await waitEnd(run);
     if (flags.has('--json')) printJson(io, { left: answer.left });
-    else io.out(answer.left ? 'left\n' : 'not joined\n');
+    else io.out(answer.left ? 'left\n' : 'not joined: fanway join begins it\n');
     return answer.left ? ExitCode.Ok : ExitCode.Failed;
   },
 };

@@ -92,9 +92,13 @@ export function callRouter(
         reject(new FanwayError('router-silent', message, { cause: error }));
       } else {
         reject(
-          new FanwayError('router-silent', `the router at ${run.socket} failed: ${error.message}`, {
-            cause: error,
-          }),
+          new FanwayError(
+            'router-silent',
+            `the router at ${run.socket} failed: ${error.message}; try again, and see ${run.log}`,
+            {
+              cause: error,
+            },
+          ),
         );
       }
     });

@@ -53,7 +53,7 @@ t.test('what cannot be is refused with its exit code, and nothing happens', { sk
     ['check', 2, /name the file/],
     ['daemon -c /nowhere', 2, /is not there/],
     ['capture', 5, /no router runs/],
-    ['capture --count x', 2, /is a number/],
+    ['capture --count x', 2, /is a number of packets: fanway capture/],
   ];
   for (const [words, code, expected] of table) {
     const outcome = await fanway(host, ...words.split(' '));
