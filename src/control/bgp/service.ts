@@ -13,6 +13,7 @@ import { codeOf, messageOf, refusedError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import { peerOf } from '../../net/fan.ts';
 import { contains, type Prefix } from '../../net/prefix.ts';
+import type { Ip } from '../../wire/bgp/address.ts';
 import type { LinkSpec } from '../link-spec.ts';
 import type { MovedPrefix } from '../moved.ts';
 import { parseHostAddress } from './addresses.ts';
@@ -241,6 +242,7 @@ export class BgpService {
         this.#routes.set(ownKey(route), route);
       }
       this.#given.changed();
+      this.#tellSoon();
     });
   }
 
@@ -257,6 +259,7 @@ export class BgpService {
         speaker.withdraw(route);
       }
       this.#given.changed();
+      this.#tellSoon();
     });
   }
 
@@ -306,20 +309,25 @@ export class BgpService {
   }
 }
 
-/** Prefixes inside a fan that are not where the arithmetic has them. */
+/** Prefixes inside a fan that are not where the arithmetic has them: elsewhere, or here. */
 function movedOf(speaker: Speaker, specs: readonly LinkSpec[]): MovedPrefix[] {
   const moved: MovedPrefix[] = [];
-  for (const { entry, place } of speaker.imports.entries()) {
-    const { vtep } = place;
-    if (entry.kind !== 'prefix' || typeof entry.address !== 'number') continue;
-    if (typeof vtep !== 'number') continue;
-    const { address, length, vni } = entry;
+  const add = (vni: number, address: Ip, length: number, vtep: Ip): void => {
+    if (typeof address !== 'number' || typeof vtep !== 'number') return;
     const spec = specs.find((each) => each.vni === vni && contains(each.overlay, address));
-    if (spec === undefined) continue;
+    if (spec === undefined) return;
     const isHome = length >= spec.slice.length && peerOf(spec, address) === vtep;
-    if (isHome) continue;
+    if (isHome) return;
     const { overlay, underlay } = spec;
     moved.push({ prefix: { address, length }, vni, fans: [{ overlay, underlay, local: vtep }] });
+  };
+  // What is announced here first: nobody else's word takes it away.
+  for (const route of speaker.own) {
+    if (route.kind !== 'prefix') continue;
+    add(route.vni, route.address, route.length, speaker.settings.vtep);
+  }
+  for (const { entry, place } of speaker.imports.entries()) {
+    if (entry.kind === 'prefix') add(entry.vni, entry.address, entry.length, place.vtep);
   }
   return moved;
 }

@@ -1,0 +1,145 @@
+import type { ChildProcess } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import type { EntryJson, NeighbourJson } from '../../../src/control/bgp/views.ts';
+import { Lab, type LabHost } from '../../../src/demo/lab.ts';
+import { formatIpv4 } from '../../../src/net/ipv4.ts';
+import { distDirectory } from '../../../src/sys/paths.ts';
+import { runEcho } from '../../../src/traffic/run.ts';
+import { fanway, statusOf } from '../../control/lab-router.ts';
+import { skipWithoutTun } from '../../netns/privileges.ts';
+import { skipLong } from '../../support/long.ts';
+import { until } from '../../support/patience.ts';
+import { Gobgp, whyNoGobgp } from './routers.ts';
+
+const skip = skipWithoutTun() || whyNoGobgp() || skipLong;
+t.setTimeout(300_000);
+
+const FAN_VNI = 0xfa0000;
+
+function gobgpConfig(own: string, clients: readonly string[]): string {
+  const each = clients.map(
+    (client) => `[[neighbors]]
+[neighbors.config]
+neighbor-address = "${client}"
+peer-as = 65000
+[neighbors.transport.config]
+passive-mode = true
+[neighbors.route-reflector.config]
+route-reflector-client = true
+route-reflector-cluster-id = "${own}"
+[neighbors.graceful-restart.config]
+enabled = true
+restart-time = 60
+notification-enabled = true
+[[neighbors.afi-safis]]
+[neighbors.afi-safis.mp-graceful-restart.config]
+enabled = true
+[neighbors.afi-safis.config]
+afi-safi-name = "l2vpn-evpn"
+`,
+  );
+  return `[global.config]\nas = 65000\nrouter-id = "${own}"\n${each.join('')}`;
+}
+
+function startDaemon(host: LabHost, reflector: string, vnis: string): ChildProcess {
+  const file = join(host.runDirectory, 'fanway.conf');
+  const config = `[bgp]
+as = 65000
+vteps = 172.30.0.0/16
+vnis = ${vnis}
+restart-time = 60
+[bgp-neighbor]
+address = ${reflector}
+as = 65000
+connect-retry = 1
+description = reflector
+[fan]
+overlay = 250.0.0.0/8
+underlay = eth0/16
+bridge = fan-250
+`;
+  writeFileSync(file, config, { mode: 0o600 });
+  const program = join(distDirectory(), 'fanway.js');
+  const { environment: env } = host;
+  return host.spawn(process.execPath, [program, 'daemon', '-c', file], { env, stdio: 'ignore' });
+}
+
+t.test('two daemons and a reflector: what moved is found, and stays found', { skip }, async (t) => {
+  const lab = await Lab.create({ hosts: 3, containersPerHost: 1 });
+  t.teardown(() => lab.close());
+  const [home, away, middle] = [lab.host(0), lab.host(1), lab.host(2)];
+  const addresses = [home, away, middle].map(({ address }) => formatIpv4(address));
+  const [, awayText = '', middleText = ''] = addresses;
+  const gobgp = await Gobgp.start(middle, gobgpConfig(middleText, addresses.slice(0, 2)));
+  startDaemon(home, middleText, '100');
+  let daemon = startDaemon(away, middleText, '100');
+  const json = async <T>(host: LabHost, ...words: string[]): Promise<T> => {
+    const { out, err, code } = await fanway(host, 'bgp', ...words, '--json');
+    if (code !== 0) throw new Error(`${out}${err}`);
+    return JSON.parse(out) as T;
+  };
+  const established = (host: LabHost) => async (): Promise<boolean> => {
+    const [neighbour] = await json<NeighbourJson[]>(host, 'neighbors').catch(() => []);
+    return neighbour?.state === 'Established';
+  };
+  await until('both sessions', 20_000, async () => {
+    return (await established(home)()) && (await established(away)());
+  });
+
+  const slice = (host: LabHost): number => (0xfa000000 | ((host.address & 0xffff) << 8)) >>> 0;
+  const address = slice(home) + 77;
+  const [here, there] = [lab.container(0), lab.container(1)];
+  const bridge = { bridge: 'fan-250', length: 8 };
+  await here.attach({ ...bridge, address: slice(home) + 10, gateway: slice(home) + 1 });
+  await there.attach({ ...bridge, address, gateway: slice(away) + 1 });
+  const answered = async (count = 3): Promise<number> => {
+    const { targets } = await runEcho(here, [formatIpv4(address)], { count });
+    return targets[0]?.received ?? 0;
+  };
+
+  await t.test('slices are told, and where they should be', async (t) => {
+    const rib = (): Promise<EntryJson[]> => json(home, 'rib', '--vni', String(FAN_VNI));
+    await until('the slice of the other', 5000, async () => (await rib()).length === 1);
+    t.match(await rib(), [{ kind: 'prefix', entry: '250.1.27.0/24', vtep: awayText }]);
+    t.match(await gobgp.run('global rib -a evpn'), /type:Prefix.*prefix:250\.0\.28\.0\/24/);
+    t.equal(await answered(), 0, 'by arithmetic the address is at home');
+  });
+
+  await t.test('a program tells where a workload is, and packets follow', async (t) => {
+    const route = { kind: 'prefix', vni: FAN_VNI, prefix: `${formatIpv4(address)}/32` };
+    const file = join(away.runDirectory, 'routes.json');
+    const mac = { kind: 'mac', vni: 100, mac: '02:00:00:00:00:07' };
+    writeFileSync(file, JSON.stringify([route, mac]));
+    t.match(await fanway(away, 'bgp', 'announce', file), { code: 0, out: '2 routes: announced\n' });
+    await until('packets arrive', 10_000, async () => (await answered()) === 3);
+    t.match(await json(home, 'rib', '--vni', '100'), [{ kind: 'mac', entry: mac.mac }]);
+    const status = await statusOf(home);
+    t.match(status.bgp, { state: 'up', neighbors: { established: 1, all: 1 } });
+    const { out } = await fanway(home, 'bgp', 'routes', '--type', '5');
+    t.match(out, /\*> +\[rd:172\.30\.1\.27:\d+\]:\[5\]:\[0\]:\[32\]:\[250\.0\.28\.77\]/);
+  });
+
+  await t.test('control is killed: neighbours keep what it told, packets go on', async (t) => {
+    const started = performance.now();
+    daemon.kill('SIGKILL');
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    t.equal(await answered(10), 10, 'while it is away');
+    daemon = startDaemon(away, middleText, '100');
+    await until('it is back', 20_000, established(away));
+    t.comment(`away for ${Math.round(performance.now() - started)} ms`);
+    t.equal(await answered(10), 10, 'and after');
+    const routes = await json<{ network: string }[]>(home, 'rib');
+    t.equal(routes.length, 3, 'the slice, what moved, and the MAC: given routes are remembered');
+  });
+
+  await t.test('stopped, it takes back what it told', async (t) => {
+    daemon.kill('SIGTERM');
+    await until('nothing of it is left', 5000, async () => {
+      return (await json<unknown[]>(home, 'rib')).length === 0;
+    });
+    const lost = until('the arithmetic counts again', 5000, async () => (await answered(1)) === 0);
+    t.ok(await lost);
+  });
+});
