@@ -1,0 +1,65 @@
+/**
+ * An entry: one thing that is at one place on one link, and the claims of those who say where.
+ * @module
+ */
+import { maskOf } from '../net/prefix.ts';
+
+/**
+ * Who may say it, the most trusted first. What nobody claims is where the fan's arithmetic has it, so
+ * the fan itself is no source here.
+ */
+export const CLAIM_SOURCES = ['static', 'local', 'gossip', 'bgp'] as const;
+export type ClaimSource = (typeof CLAIM_SOURCES)[number];
+
+/**
+ * What an entry is about. `link` is the name of the link or network. Addresses are u32, MACs u48; bits
+ * of `address` below `length` do not count.
+ */
+export type EntryId =
+  | { link: string; kind: 'prefix'; address: number; length: number }
+  | { link: string; kind: 'mac'; mac: number }
+  | { link: string; kind: 'mac+ip'; address: number }
+  /** `member`: underlay address of a host that takes floods; each host is an entry of its own. */
+  | { link: string; kind: 'flood'; member: number };
+
+/** One source's word on an entry. */
+export type Claim = {
+  /** Underlay address of the host that has it, u32. */
+  peer: number;
+  /** Who announces it: a node id, a tunnel endpoint. The share of the table goes by it. */
+  owner: string;
+  /** Moves so far: gossip's rank, BGP's mobility sequence. The higher one is newer. */
+  sequence: number;
+  /** The MAC of a `mac+ip` entry, 0 in all others. */
+  mac: number;
+};
+
+/** A claim that holds from now on; undefined takes back what the source said before. */
+export type ClaimUpdate = { id: EntryId; claim: Claim | undefined };
+
+/** The claim that counts, with its source. */
+export type Best = Claim & { source: ClaimSource };
+
+/** What became of an entry. One of `before` and `after` is there at least. */
+export type RibChange = { id: EntryId; before: Best | undefined; after: Best | undefined };
+
+const LENGTH_FACTOR = 64;
+
+/** The part of an id within its link and kind, as one number. */
+export function slotOfEntry(id: EntryId): number {
+  switch (id.kind) {
+    case 'prefix':
+      return ((id.address & maskOf(id.length)) >>> 0) * LENGTH_FACTOR + id.length;
+    case 'mac':
+      return id.mac;
+    case 'mac+ip':
+      return id.address;
+    case 'flood':
+      return id.member;
+  }
+}
+
+/** Whether the data path sees a difference between two claims. */
+export function samePlace(a: Best | undefined, b: Best | undefined): boolean {
+  return a?.peer === b?.peer && a?.mac === b?.mac;
+}

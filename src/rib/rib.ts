@@ -1,0 +1,248 @@
+/**
+ * Who is where, from all who say it: sources tell their claims by changes, the best claim to each
+ * entry (best.ts) comes out, by changes too, and only where the data path sees a difference or the
+ * one who says it is another. Nothing here waits, reads a clock or writes anywhere.
+ *
+ * 1. A claim that is new to its source asks for room: in the table, and in its owner's share.
+ * 2. The best of an entry's claims is compared with what was told last.
+ * 3. An entry that moves too often is held (flaps.ts); {@link Rib.release} tells what became of it.
+ * 4. Whatever left makes room for what waits.
+ * @module
+ */
+import { bestOf } from './best.ts';
+import {
+  type Best,
+  type Claim,
+  type ClaimSource,
+  type ClaimUpdate,
+  type EntryId,
+  type RibChange,
+  samePlace,
+  slotOfEntry,
+} from './entry.ts';
+import { Flaps } from './flaps.ts';
+import { type Refusal, type ShareLimits, Shares } from './shares.ts';
+
+type Slot = {
+  readonly id: EntryId;
+  /** At most one of each source. */
+  claims: Best[];
+  /** As it was told last. */
+  told: Best | undefined;
+};
+
+export type RibStatus = {
+  /** Claims that are kept, and entries that they are about. */
+  claims: number;
+  entries: number;
+  /** Claims that found no room, and those of them that are not even kept waiting. */
+  refused: number;
+  dropped: number;
+  refusals: Refusal[];
+  /** Entries that are held because they move too often, and how often that happened. */
+  held: EntryId[];
+  holds: number;
+};
+
+/** Names one link's entries of one kind. */
+function tableName({ link, kind }: EntryId): string {
+  return `${kind} ${link}`;
+}
+
+function keyOf(id: EntryId): string {
+  return `${slotOfEntry(id)} ${tableName(id)}`;
+}
+
+function sameBest(a: Best | undefined, b: Best | undefined): boolean {
+  return samePlace(a, b) && a?.source === b?.source && a?.owner === b?.owner;
+}
+
+/** Refused owners and held entries that {@link Rib.status} lists. */
+const LISTED_MAX = 16;
+
+export class Rib {
+  readonly #tables = new Map<string, Map<number, Slot>>();
+  readonly #shares: Shares;
+  readonly #flaps = new Flaps<EntryId>();
+  #entries = 0;
+  #holds = 0;
+
+  constructor(limits: ShareLimits) {
+    this.#shares = new Shares(limits);
+  }
+
+  /**
+   * Takes what a source has to say. `nowMs` never goes back.
+   * @returns what follows from it, each entry at most once for each update.
+   */
+  update(source: ClaimSource, updates: Iterable<ClaimUpdate>, nowMs: number): RibChange[] {
+    const changes: RibChange[] = [];
+    let hasRoom = false;
+    for (const { id, claim } of updates) {
+      if (claim === undefined) hasRoom = this.#drop(source, id, nowMs, changes) || hasRoom;
+      else hasRoom = this.#claim(source, id, claim, nowMs, changes) || hasRoom;
+    }
+    if (hasRoom) this.#admit(nowMs, changes);
+    return changes;
+  }
+
+  /** A source has nothing more to say, of one link or of any. */
+  withdraw(source: ClaimSource, link: string | undefined, nowMs: number): RibChange[] {
+    const updates: ClaimUpdate[] = [];
+    for (const slots of this.#tables.values()) {
+      for (const { id, claims } of slots.values()) {
+        if (link !== undefined && id.link !== link) break;
+        if (claims.some((claim) => claim.source === source)) updates.push({ id, claim: undefined });
+      }
+    }
+    this.#shares.unwaitAll(source, link);
+    return this.update(source, updates, nowMs);
+  }
+
+  /** What became of entries that were held for long enough. Call it at {@link nextMs}. */
+  release(nowMs: number): RibChange[] {
+    const changes: RibChange[] = [];
+    for (const id of this.#flaps.takeReleased(nowMs)) {
+      const slot = this.#slot(id);
+      if (slot !== undefined) this.#tell(slot, undefined, changes);
+    }
+    return changes;
+  }
+
+  /** When {@link release} has something to do; undefined = never, as things are. */
+  get nextMs(): number | undefined {
+    return this.#flaps.nextMs;
+  }
+
+  /** What counts for an entry, as it was told. */
+  get(id: EntryId): Best | undefined {
+    return this.#slot(id)?.told;
+  }
+
+  /** The entry of the longest prefix around an address, as it was told. */
+  match(link: string, address: number): { id: EntryId; best: Best } | undefined {
+    for (let length = 32; length > 0; length--) {
+      const slot = this.#slot({ link, kind: 'prefix', address, length });
+      if (slot?.told !== undefined) return { id: slot.id, best: slot.told };
+    }
+    return undefined;
+  }
+
+  /** Entries of a link as they were told, in no order. */
+  *entries(link: string, kind: EntryId['kind']): Generator<{ id: EntryId; best: Best }> {
+    for (const { id, told } of this.#tables.get(`${kind} ${link}`)?.values() ?? []) {
+      if (told !== undefined) yield { id, best: told };
+    }
+  }
+
+  status(): RibStatus {
+    const { taken, waiting, dropped } = this.#shares;
+    const held: EntryId[] = [];
+    for (const id of this.#flaps.held()) if (held.push(id) >= LISTED_MAX) break;
+    return {
+      ...{ claims: taken, entries: this.#entries, dropped, refused: waiting + dropped },
+      refusals: this.#shares.refusals().slice(0, LISTED_MAX),
+      ...{ held, holds: this.#holds },
+    };
+  }
+
+  #slot(id: EntryId): Slot | undefined {
+    return this.#tables.get(tableName(id))?.get(slotOfEntry(id));
+  }
+
+  #make(id: EntryId): Slot {
+    const name = tableName(id);
+    let table = this.#tables.get(name);
+    if (table === undefined) {
+      table = new Map();
+      this.#tables.set(name, table);
+    }
+    const slot: Slot = { id, claims: [], told: undefined };
+    table.set(slotOfEntry(id), slot);
+    this.#entries++;
+    return slot;
+  }
+
+  /** @returns whether somebody's share has more room now. */
+  #claim(
+    source: ClaimSource,
+    id: EntryId,
+    claim: Claim,
+    nowMs: number,
+    changes: RibChange[],
+  ): boolean {
+    const known = this.#slot(id);
+    const before = known?.claims.find((each) => each.source === source);
+    const isOther = before?.owner !== claim.owner;
+    if (before !== undefined && isOther) this.#shares.give(source, before.owner);
+    if (isOther && !this.#take(source, id, claim)) {
+      // What it said before is no longer so, and the new word finds no room: nobody has it.
+      if (known === undefined || before === undefined) return false;
+      this.#forgetClaim(known, before, nowMs, changes);
+      return true;
+    }
+    const slot = known ?? this.#make(id);
+    const best: Best = { ...claim, source };
+    if (before === undefined) slot.claims.push(best);
+    else slot.claims[slot.claims.indexOf(before)] = best;
+    this.#tell(slot, nowMs, changes);
+    return before !== undefined && isOther;
+  }
+
+  #take(source: ClaimSource, id: EntryId, claim: Claim): boolean {
+    if (this.#shares.waiting > 0) this.#shares.unwait(source, keyOf(id));
+    if (this.#shares.take(source, claim.owner)) return true;
+    this.#shares.wait(source, keyOf(id), { id, claim });
+    return false;
+  }
+
+  #drop(source: ClaimSource, id: EntryId, nowMs: number, changes: RibChange[]): boolean {
+    if (this.#shares.waiting > 0) this.#shares.unwait(source, keyOf(id));
+    const slot = this.#slot(id);
+    const claim = slot?.claims.find((each) => each.source === source);
+    if (slot === undefined || claim === undefined) return false;
+    this.#shares.give(source, claim.owner);
+    this.#forgetClaim(slot, claim, nowMs, changes);
+    return true;
+  }
+
+  #forgetClaim(slot: Slot, claim: Best, nowMs: number, changes: RibChange[]): void {
+    slot.claims.splice(slot.claims.indexOf(claim), 1);
+    this.#tell(slot, nowMs, changes);
+  }
+
+  /** `nowMs` undefined: whatever it is, it is told. */
+  #tell(slot: Slot, nowMs: number | undefined, changes: RibChange[]): void {
+    const { id, told: before } = slot;
+    if (this.#flaps.heldCount > 0 && this.#flaps.isHeld(keyOf(id))) return;
+    const after = bestOf(id.kind, slot.claims);
+    if (sameBest(before, after)) slot.told = after;
+    else if (nowMs !== undefined && before !== undefined && this.#moves(slot, after, nowMs)) return;
+    else {
+      slot.told = after;
+      changes.push({ id, before, after });
+    }
+    if (after === undefined) this.#forget(slot);
+  }
+
+  /** Whether this is one move too many. Another voice for the same place is none. */
+  #moves(slot: Slot, after: Best | undefined, nowMs: number): boolean {
+    if (samePlace(slot.told, after)) return false;
+    if (!this.#flaps.note(keyOf(slot.id), slot.id, nowMs)) return false;
+    this.#holds++;
+    return true;
+  }
+
+  #forget({ id }: Slot): void {
+    const name = tableName(id);
+    const table = this.#tables.get(name);
+    if (table?.delete(slotOfEntry(id))) this.#entries--;
+    if (table?.size === 0) this.#tables.delete(name);
+  }
+
+  #admit(nowMs: number, changes: RibChange[]): void {
+    for (let next = this.#shares.next(); next !== undefined; next = this.#shares.next()) {
+      this.#claim(next.source, next.id, next.claim, nowMs, changes);
+    }
+  }
+}

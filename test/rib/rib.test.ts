@@ -1,0 +1,178 @@
+import t from 'tap';
+import type { Best, Claim, ClaimSource, EntryId, RibChange } from '../../src/rib/entry.ts';
+import { CLAIM_SOURCES, slotOfEntry } from '../../src/rib/entry.ts';
+import { FLAPS_MAX, HOLD_MS } from '../../src/rib/flaps.ts';
+import { Rib } from '../../src/rib/rib.ts';
+import { Random } from '../sim/random.ts';
+
+const ROOM = { max: 1000, ownerMax: 1000 };
+const prefix = (address: number, length = 32, link = 'fan'): EntryId => {
+  return { link, kind: 'prefix', address, length };
+};
+const claim = (peer: number, more: Partial<Claim> = {}): Claim => {
+  return { peer, owner: `host${peer}`, sequence: 0, mac: 0, ...more };
+};
+const peers = (changes: readonly RibChange[]): (number | undefined)[] =>
+  changes.map(({ after }) => after?.peer);
+
+t.test('the best claim by source, and of MACs by sequence', async (t) => {
+  const rib = new Rib(ROOM);
+  const say = (source: ClaimSource, id: EntryId, one?: Claim): (number | undefined)[] =>
+    peers(rib.update(source, [{ id, claim: one }], 0));
+  t.same(say('bgp', prefix(7), claim(1, { sequence: 9 })), [1]);
+  t.same(say('gossip', prefix(7), claim(2)), [2], 'gossip before BGP, whatever its sequence');
+  t.same(say('static', prefix(7), claim(3)), [3]);
+  t.same(say('gossip', prefix(7), claim(4)), [], 'what does not count is not told');
+  t.same(say('static', prefix(7)), [4]);
+  t.same(say('gossip', prefix(7)), [1]);
+  t.same(say('bgp', prefix(7)), [undefined]);
+  t.same(say('bgp', prefix(7)), [], 'nobody has it already');
+  const mac: EntryId = { link: 'fan', kind: 'mac', mac: 0x021122334455 };
+  t.same(say('gossip', mac, claim(1, { sequence: 1 })), [1]);
+  t.same(say('bgp', mac, claim(2, { sequence: 2 })), [2], 'it moved later');
+  t.same(say('gossip', mac, claim(3, { sequence: 2 })), [3], 'equal: by source');
+  t.same(rib.get(mac)?.peer, 3);
+  t.equal(rib.status().entries, 1);
+});
+
+t.test('match() finds the longest prefix of a link', async (t) => {
+  const rib = new Rib(ROOM);
+  const ids = [prefix(0x0a000000, 8), prefix(0x0a010000, 16), prefix(0x0a010203, 32, 'other')];
+  for (const [i, id] of ids.entries()) rib.update('gossip', [{ id, claim: claim(i + 1) }], 0);
+  t.equal(rib.match('fan', 0x0a010203)?.best.peer, 2);
+  t.equal(rib.match('fan', 0x0a020203)?.best.peer, 1);
+  t.equal(rib.match('other', 0x0a010203)?.best.peer, 3);
+  t.equal(rib.match('fan', 0x0b000001), undefined);
+});
+
+t.test('a full table and a full share refuse, tell whose, and take in what waits', async (t) => {
+  const rib = new Rib({ max: 6, ownerMax: 4 });
+  const fill = (owner: string, from: number, count: number): RibChange[] =>
+    rib.update(
+      'gossip',
+      Array.from({ length: count }, (_, i) => {
+        return { id: prefix(from + i), claim: claim(1, { owner }) };
+      }),
+      0,
+    );
+  t.equal(fill('a', 0, 5).length, 4, 'its share');
+  t.equal(fill('b', 100, 4).length, 2, 'the table');
+  t.equal(fill('b', 100, 4).length, 0, 'the same once more is no news');
+  const { refusals, refused } = rib.status();
+  t.same(refusals, [
+    { source: 'gossip', owner: 'b', count: 2, cause: 'table' },
+    { source: 'gossip', owner: 'a', count: 1, cause: 'share' },
+  ]);
+  t.equal(refused, 3);
+  const moved = rib.update('gossip', [{ id: prefix(0), claim: claim(9, { owner: 'c' }) }], 0);
+  t.same(peers(moved), [9], 'who changes owner keeps its place');
+  const gone = rib.update('gossip', [{ id: prefix(1), claim: undefined }], 0);
+  t.equal(gone.length, 2, 'one leaves, one comes in');
+  t.same(rib.update('gossip', [{ id: prefix(103), claim: undefined }], 0).length, 0);
+  t.equal(rib.status().refused, 1);
+  rib.withdraw('gossip', undefined, 0);
+  t.match(rib.status(), { claims: 0, entries: 0, refused: 0, refusals: [] });
+});
+
+t.test('an entry that moves too often is held, then told as it is', async (t) => {
+  const rib = new Rib(ROOM);
+  const id = prefix(7);
+  let told = 0;
+  for (let i = 0; i < 4 * FLAPS_MAX; i++) {
+    const one = i % 2 === 0 ? claim(i + 1) : undefined;
+    told += rib.update('gossip', [{ id, claim: one }], i).length;
+  }
+  t.equal(told, 2 * FLAPS_MAX + 1, 'up to the tenth time that it vanishes');
+  t.same(rib.status().held, [id]);
+  t.equal(rib.status().holds, 1);
+  t.equal(
+    rib.update('gossip', [{ id: prefix(8), claim: claim(1) }], 50).length,
+    1,
+    'only this one',
+  );
+  const untilMs = rib.nextMs ?? 0;
+  t.ok(untilMs > HOLD_MS && untilMs < HOLD_MS + 100);
+  t.same(rib.release(untilMs - 1), []);
+  rib.update('gossip', [{ id, claim: claim(77) }], untilMs - 1);
+  t.same(peers(rib.release(untilMs)), [77]);
+  t.equal(rib.nextMs, undefined);
+});
+
+/** What the rule says of claims that are all known, computed anew. */
+function oracle(said: ReadonlyMap<string, { id: EntryId; best: Best }>): Map<string, Best> {
+  const order = (best: Best, id: EntryId): [number, number, number] => [
+    best.source === 'static' ? 0 : 1,
+    id.kind === 'prefix' || id.kind === 'flood' ? 0 : -best.sequence,
+    CLAIM_SOURCES.indexOf(best.source),
+  ];
+  const sorted = [...said.values()].sort((a, b) => {
+    const [x, y] = [order(a.best, a.id), order(b.best, b.id)];
+    return x[0] - y[0] || x[1] - y[1] || x[2] - y[2];
+  });
+  const result = new Map<string, Best>();
+  for (const { id, best } of sorted) {
+    const key = `${id.link} ${id.kind} ${slotOfEntry(id)}`;
+    if (!result.has(key)) result.set(key, best);
+  }
+  return result;
+}
+
+function randomId(random: Random): EntryId {
+  const link = `fan${random.below(2)}`;
+  const n = random.below(12);
+  switch (random.below(4)) {
+    case 0:
+      return { link, kind: 'mac', mac: n + 1 };
+    case 1:
+      return { link, kind: 'mac+ip', address: n };
+    case 2:
+      return { link, kind: 'flood', member: n };
+    default:
+      return { link, kind: 'prefix', address: n << 8, length: 24 + random.below(9) };
+  }
+}
+
+t.test('whatever comes in whatever order, what was told is what the rule says', async (t) => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const random = new Random(seed);
+    const rib = new Rib(ROOM);
+    const said = new Map<string, { id: EntryId; best: Best }>();
+    const seen = new Map<string, Best>();
+    const take = (changes: readonly RibChange[]): void => {
+      for (const { id, before, after } of changes) {
+        const key = `${id.link} ${id.kind} ${slotOfEntry(id)}`;
+        const was = seen.get(key);
+        t.same([was?.peer, was?.owner, was?.source], [before?.peer, before?.owner, before?.source]);
+        if (after === undefined) seen.delete(key);
+        else seen.set(key, after);
+      }
+    };
+    let nowMs = 0;
+    for (let step = 0; step < 500; step++) {
+      // Slow enough that nothing is held but now and then.
+      nowMs += random.below(400);
+      const source = CLAIM_SOURCES[random.below(CLAIM_SOURCES.length)] ?? 'gossip';
+      const id = randomId(random);
+      const key = `${source} ${id.link} ${id.kind} ${slotOfEntry(id)}`;
+      if (random.below(50) === 0) {
+        for (const [each, { best }] of said) if (best.source === source) said.delete(each);
+        take(rib.withdraw(source, undefined, nowMs));
+      } else if (random.below(3) === 0) {
+        said.delete(key);
+        take(rib.update(source, [{ id, claim: undefined }], nowMs));
+      } else {
+        const one = claim(random.below(5) + 1, { sequence: random.below(4) });
+        said.set(key, { id, best: { ...one, source } });
+        take(rib.update(source, [{ id, claim: one }], nowMs));
+      }
+      take(rib.release(nowMs));
+    }
+    take(rib.release(nowMs + HOLD_MS));
+    const wanted = oracle(said);
+    const places = (map: ReadonlyMap<string, Best>): string[] =>
+      [...map].map(([key, { peer, owner, source }]) => `${key}: ${peer} ${owner} ${source}`).sort();
+    t.same(places(seen), places(wanted), `seed ${seed}`);
+    t.equal(rib.status().claims, said.size);
+    t.equal(rib.status().entries, wanted.size);
+  }
+});
