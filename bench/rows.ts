@@ -145,5 +145,6 @@ export const bars: readonly Bar[] = [
   { row: 'cpuPerGb', variant: 'vxlan', against: kernel, bar: 2.6, goal: 1.8 },
   { row: 'idleCpu', variant: 'vxlan', against: undefined, bar: 0.5, goal: 0.2 },
   { row: 'memory', variant: 'vxlan', against: undefined, bar: 130, goal: 90 },
-  { row: 'startMs', variant: 'vxlan', against: undefined, bar: 600, goal: 300 },
+  // 400 ms of it warm the code up.
+  { row: 'startMs', variant: 'vxlan', against: undefined, bar: 1000, goal: 700 },
 ];

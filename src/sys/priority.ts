@@ -139,13 +139,14 @@ export class ProcessPriority {
 
   /** Above ordinary load, unless that is not wanted or has been tried. */
   raise(): void {
-    if (this.#wanted !== 'normal') this.#raised ??= raiseNice(this.#pid);
+    // A process that did not start has no number, and 0 would be ourselves.
+    if (this.#pid > 0 && this.#wanted !== 'normal') this.#raised ??= raiseNice(this.#pid);
   }
 
   /** All that was asked for: the process is set up and sleeps until its turn comes. */
   takeTurn(): void {
     this.raise();
-    if (this.#wanted === 'realtime') this.#realtime ??= makeRealtime(this.#pid);
+    if (this.#pid > 0 && this.#wanted === 'realtime') this.#realtime ??= makeRealtime(this.#pid);
   }
 
   report(): PriorityReport {

@@ -44,6 +44,15 @@ t.test('auto raises the process and its session', { skip }, async (t) => {
   t.equal(policyOf(pid), 0);
 });
 
+t.test('a process that did not start is not taken for ourselves', async (t) => {
+  const before = niceOf(process.pid);
+  const policy = policyOf(process.pid);
+  const priority = new ProcessPriority(0, 'realtime');
+  priority.takeTurn();
+  t.equal(niceOf(process.pid), before);
+  t.equal(policyOf(process.pid), policy);
+});
+
 t.test('normal leaves it as it was born', async (t) => {
   const { pid } = sleeper(t, ['sleep', '60']);
   const before = niceOf(pid);
