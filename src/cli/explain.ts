@@ -7,6 +7,7 @@ import { parseOverlay, parseUnderlay } from '../config/schema.ts';
 import { ValueError } from '../config/value.ts';
 import { callRouter } from '../control/admin-client.ts';
 import type { AnnouncerJson } from '../control/gossip/views.ts';
+import { isBridged } from '../control/link-spec.ts';
 import type { PathStatus } from '../control/paths.ts';
 import { readSnapshot } from '../control/read-snapshot.ts';
 import { openHost } from '../control/real-host.ts';
@@ -15,9 +16,9 @@ import { RunDirectory } from '../control/run-directory.ts';
 import type { FanRecord } from '../control/snapshot.ts';
 import type { RouterStatus } from '../control/status.ts';
 import { codeOf, ExitCode, messageOf, usageError } from '../errors.ts';
-import { type FanMap, peerOf, sliceOf } from '../net/fan.ts';
+import { type FanMap, hostRangeOf, peerOf, sliceOf } from '../net/fan.ts';
 import { formatIpv4, parseIpv4 } from '../net/ipv4.ts';
-import { broadcastOf, contains, formatPrefix, networkOf, type Prefix } from '../net/prefix.ts';
+import { contains, formatPrefix, networkOf, type Prefix } from '../net/prefix.ts';
 import { pathText } from './paths-text.ts';
 import { printJson, takeFlags, type Verb } from './verb.ts';
 
@@ -38,7 +39,8 @@ export type Explanation = {
 };
 
 /** `local` is −1 where no address of this host is meant, `name` '' where no fan runs. */
-type Fan = { map: FanMap; local: number; name: string };
+/** `bridged` undefined: not known, as no fan of it runs here. */
+type Fan = { map: FanMap; local: number; name: string; bridged?: boolean };
 
 const PLAIN = { source: 'arithmetic', announced: null } as const;
 
@@ -85,16 +87,20 @@ export function explainAddress(address: number, fans: readonly Fan[]): Explanati
   }
   const peer = peerOf(fan.map, address);
   const slice = sliceOf(fan.map, peer);
-  const role = roleOf(slice, address);
+  const role = roleOf(slice, address, fan.bridged ?? false);
   const local = peer === fan.local;
   const where = local
     ? `this host (${formatIpv4(peer)})${fan.name === '' ? '' : `, bridge ${fan.name}`}`
     : `host ${formatIpv4(peer)}`;
+  const nobody =
+    fan.bridged === undefined
+      ? 'nobody has on a routed fan; on a bridged one (vxlan) it is an address for a container'
+      : 'nobody has';
   const what = {
     container: 'an address for a container',
     gateway: "the host's own address",
-    network: 'the network address, which nobody has',
-    broadcast: 'the broadcast address, which nobody has',
+    network: `the network address, which ${nobody}`,
+    broadcast: `the broadcast address, which ${nobody}`,
     outside: '',
   }[role];
   return {
@@ -109,9 +115,10 @@ export function explainAddress(address: number, fans: readonly Fan[]): Explanati
   };
 }
 
-function roleOf(slice: Prefix, address: number): Explanation['role'] {
-  if (address === networkOf(slice)) return 'network';
-  if (address === broadcastOf(slice)) return 'broadcast';
+function roleOf(slice: Prefix, address: number, bridged: boolean): Explanation['role'] {
+  const { first, last } = hostRangeOf(slice, bridged);
+  if (address < first) return 'network';
+  if (address > last) return 'broadcast';
   return address === networkOf(slice) + 1 ? 'gateway' : 'container';
 }
 
@@ -120,7 +127,10 @@ async function fansNow(run: RunDirectory): Promise<Fan[]> {
     if (codeOf(error) === 'not-running') return [];
     throw error;
   })) as FanRecord[];
-  return records.map(({ spec }) => ({ map: spec, local: spec.local, name: spec.name }));
+  return records.map(({ spec }) => ({
+    ...{ map: spec, local: spec.local, name: spec.name },
+    bridged: isBridged(spec),
+  }));
 }
 
 /** What is different about the way to a host; null where nothing is, or no router runs. */

@@ -5,7 +5,7 @@
  * @module
  */
 import { contains } from '../net/prefix.ts';
-import type { LinkSpec } from './link-spec.ts';
+import { isBridged, type LinkSpec } from './link-spec.ts';
 import {
   aliasOf,
   borrowedAliasOf,
@@ -32,7 +32,7 @@ export type Adoption = {
 
 /** The length of our addresses on the bridge: LXD's layout has the whole overlay on-link. */
 export function addressLengthOf(spec: LinkSpec): number {
-  return spec.encap === 'vxlan' ? spec.overlay.length : spec.slice.length;
+  return isBridged(spec) ? spec.overlay.length : spec.slice.length;
 }
 
 /** The bridge that this link would take over; undefined when it makes its own. */

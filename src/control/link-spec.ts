@@ -31,6 +31,11 @@ export type LinkSpec = {
   offload: 'auto' | 'off';
 };
 
+/** Whether containers of all hosts are in one network, that of the overlay. */
+export function isBridged({ encap }: LinkSpec): boolean {
+  return ENCAPS[encap].device === 'tap';
+}
+
 /** Outer source ports of a link unless one fixed port was asked for. */
 export const SOURCE_PORTS_DEFAULT = 16;
 

@@ -5,6 +5,7 @@
  * This is the only place of the data path that knows how a fan works.
  * @module
  */
+import { encapById } from '../encap/encap.ts';
 import { maskOf } from '../net/prefix.ts';
 import type { LinkRecord } from '../shm/layout.ts';
 import type { PeerReader } from '../table/peers.ts';
@@ -27,7 +28,8 @@ export class FanRoute implements Route {
   /** How far host bits move left into the overlay. */
   readonly #shift: number;
   readonly #sliceMask: number;
-  readonly #sliceHostMask: number;
+  /** Host bits of the network that workloads are in: which of them are no workload's. */
+  readonly #segmentHostMask: number;
   readonly #local: number;
   readonly #localSlice: number;
   readonly #port: number;
@@ -48,7 +50,10 @@ export class FanRoute implements Route {
     this.#underlayBase = (record.underlayAddress & this.#underlayMask) >>> 0;
     this.#shift = record.underlayLength - record.overlayLength;
     this.#sliceMask = maskOf(record.overlayLength + 32 - record.underlayLength);
-    this.#sliceHostMask = ~this.#sliceMask >>> 0;
+    // Bridged, the whole overlay is one segment, and only its own first and last address are special;
+    // .0 and .255 of a slice are addresses like others there (Docker's first container gets .0).
+    const isBridged = encapById(record.encap).device === 'tap';
+    this.#segmentHostMask = ~(isBridged ? this.#overlayMask : this.#sliceMask) >>> 0;
     this.#local = record.localAddress;
     this.#localSlice = this.#sliceOf(record.localAddress);
   }
@@ -94,8 +99,8 @@ export class FanRoute implements Route {
   }
 
   isWorkload(view: DataView, address: number): boolean {
-    const workload = (view.getUint32(address) & this.#sliceHostMask) >>> 0;
-    return workload !== 0 && workload !== this.#sliceHostMask;
+    const workload = (view.getUint32(address) & this.#segmentHostMask) >>> 0;
+    return workload !== 0 && workload !== this.#segmentHostMask;
   }
 
   isHere(view: DataView, address: number): boolean {

@@ -207,7 +207,11 @@ export function gatewayOf(slice: Prefix): number {
   return (networkOf(slice) | 1) >>> 0;
 }
 
-/** True when `address` (u32) can be a container of the slice: neither network nor broadcast. */
-export function isUsableIn(slice: Prefix, address: number): boolean {
-  return contains(slice, address) && address !== networkOf(slice) && address !== broadcastOf(slice);
+/**
+ * The addresses (u32) of a slice that can be somebody's. On a bridged fan the overlay is one network,
+ * in which .0 and .255 of a slice are ordinary; on a routed one the slice is a network of its own.
+ */
+export function hostRangeOf(slice: Prefix, bridged: boolean): { first: number; last: number } {
+  const edge = bridged ? 0 : 1;
+  return { first: networkOf(slice) + edge, last: broadcastOf(slice) - edge };
 }

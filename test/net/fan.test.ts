@@ -7,7 +7,7 @@ import {
   deviceNameOf,
   type FanMap,
   gatewayOf,
-  isUsableIn,
+  hostRangeOf,
   peerOf,
   sliceLengthOf,
   sliceOf,
@@ -212,11 +212,12 @@ t.test('bridgeNameOf() follows fanctl 0.3.0', async (t) => {
   t.equal(deviceNameOf(parsePrefix('250.255.255.240/28')), 'fw-fafffff0');
 });
 
-t.test('isUsableIn() leaves out network and broadcast', async (t) => {
+t.test('hostRangeOf() leaves out network and broadcast of a routed slice only', async (t) => {
   const slice = parsePrefix('33.240.16.32/28');
-  t.notOk(isUsableIn(slice, parseIpv4('33.240.16.32')));
-  t.ok(isUsableIn(slice, parseIpv4('33.240.16.33')));
-  t.ok(isUsableIn(slice, parseIpv4('33.240.16.46')));
-  t.notOk(isUsableIn(slice, parseIpv4('33.240.16.47')));
-  t.notOk(isUsableIn(slice, parseIpv4('33.240.16.48')));
+  const shown = (bridged: boolean): string[] => {
+    const { first, last } = hostRangeOf(slice, bridged);
+    return [formatIpv4(first), formatIpv4(last)];
+  };
+  t.same(shown(false), ['33.240.16.33', '33.240.16.46']);
+  t.same(shown(true), ['33.240.16.32', '33.240.16.47']);
 });

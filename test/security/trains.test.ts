@@ -42,7 +42,7 @@ function kinds(ground: Ground, sequence: number): [end: string, packet: Buffer][
     ['foreign_destination', packet({ destination: 0x08080808 })],
     ['bad_checksum', packet({}, 0x4242)],
     ['malformed', packet({ checksum: 0x4242 })],
-    ['broadcast', packet({ destination: ground.slice + 255 })],
+    ['broadcast', packet({ destination: 0xffffffff })],
     ['delivered', packet({})],
     ['nested', packet({ protocol: 47 })],
   ];

@@ -29,6 +29,8 @@ export function combinations(ground: Ground, wrong: Ground): Probe[] {
     ['the Internet', 0x08080808],
   ];
   const probes: Probe[] = [];
+  // The first and last address of a slice are special on a routed fan only.
+  const isBridged = ground.encap === 'vxlan';
   for (const [from, source] of outers) {
     const own = sliceOfHost(source);
     const another = source === ground.peer ? ground.otherInner : ground.inner;
@@ -54,9 +56,9 @@ export function combinations(ground: Ground, wrong: Ground): Probe[] {
           if (from === 'ourselves') end = 'own_source';
           else if (from === 'a stranger') end = 'stranger';
           else if (mode === 'wrong') end = ofOuter && forUs ? 'mode_mismatch' : 'foreign_source';
-          else if (inside !== 'its own slice') end = 'foreign_source';
+          else if (!ofOuter || (inside !== 'its own slice' && !isBridged)) end = 'foreign_source';
           else if (!forUs) end = 'foreign_destination';
-          else if (to === 'our broadcast') end = 'broadcast';
+          else if (to === 'our broadcast' && !isBridged) end = 'broadcast';
           probes.push({
             name: `${mode} mode: outer ${from}, inner ${inside} to ${to}`,
             end,

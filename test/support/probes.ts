@@ -174,15 +174,24 @@ export function innerProbes(ground: Ground): Probe[] {
   add('fragment that is sound', 'delivered', piece(0x2000, 16));
   add('last fragment that is sound', 'delivered', piece(2, 11));
 
+  // The first and last address of a slice: bridged, they are ordinary addresses of the overlay.
+  const isBridged = ground.encap === 'vxlan';
+  const edge = isBridged ? 'delivered' : 'broadcast';
+
   // Where it says that it comes from.
+  for (const [name, source] of [
+    ['network', (inner & ~0xff) >>> 0],
+    ['broadcast', (inner | 0xff) >>> 0],
+  ] as const) {
+    const end = isBridged ? 'delivered' : 'foreign_source';
+    add(`source the ${name} address of its slice`, end, innerUdp(ground, { source }));
+  }
   const from = (name: string, source: number): void =>
     add(`source ${name}`, 'foreign_source', innerUdp(ground, { source }));
   from("in another peer's slice", ground.otherInner);
   from('in our own slice', slice + 77);
   from('our own gateway', slice + 1);
   from('our own container', container);
-  from('the network address of its slice', (inner & ~0xff) >>> 0);
-  from('the broadcast address of its slice', (inner | 0xff) >>> 0);
   from('127.0.0.1', 0x7f000001);
   from('0.0.0.0', 0);
   from('255.255.255.255', 0xffffffff);
@@ -200,8 +209,8 @@ export function innerProbes(ground: Ground): Probe[] {
   to('0.0.0.0', 'foreign_destination', 0);
   to('of the Internet', 'foreign_destination', 0x08080808);
   to('240.0.0.1', 'foreign_destination', 0xf0000001);
-  to('our network address', 'broadcast', slice);
-  to('our broadcast address', 'broadcast', slice + 255);
+  to('our network address', edge, slice);
+  to('our broadcast address', edge, slice + 255);
   to('255.255.255.255', 'broadcast', 0xffffffff);
   to('multicast', 'multicast', 0xe00000fb);
   to('our container', 'delivered', container);

@@ -66,8 +66,6 @@ const PACKETS: readonly Row[] = [
   ['to 224.0.0.1', { destination: 0xe0000001 }, 'drop.multicast'],
   ['to 239.255.255.250', { destination: 0xeffffffa }, 'drop.multicast'],
   ['to 255.255.255.255', { destination: 0xffffffff }, 'drop.broadcast'],
-  ['to our slice broadcast', { destination: 0xfa001cff }, 'drop.broadcast'],
-  ['to our slice network', { destination: 0xfa001c00 }, 'drop.broadcast'],
   ['to a third slice', { destination: 0xfa001d02 }, 'drop.foreign_destination'],
   ['back to its own slice', { destination: 0xfa001b03 }, 'drop.foreign_destination'],
   ['to our underlay address', { destination: FAN.receiver }, 'drop.foreign_destination'],
@@ -83,8 +81,6 @@ const PACKETS: readonly Row[] = [
   ['from 0.0.0.0', { source: 0 }, 'drop.foreign_source'],
   ['from multicast', { source: 0xe0000001 }, 'drop.foreign_source'],
   ['from 255.255.255.255', { source: 0xffffffff }, 'drop.foreign_source'],
-  ['from its slice network', { source: 0xfa001b00 }, 'drop.foreign_source'],
-  ['from its slice broadcast', { source: 0xfa001bff }, 'drop.foreign_source'],
   ['IPv4 in IPv4 inside', { protocol: 4 }, 'drop.nested'],
   ['IPv6 in IPv4 inside', { protocol: 41 }, 'drop.nested'],
   ['GRE inside', { protocol: 47 }, 'drop.nested'],
@@ -99,6 +95,18 @@ const PACKETS: readonly Row[] = [
     'UDP larger than the MTU',
     { payload: `c000 0035 07d8 0000 ${'00'.repeat(2000)}` },
     'drop.too_big',
+  ],
+];
+
+/** The first and last address of a slice: bridged, the overlay is one network and they are ordinary. */
+const edges = (bridged: boolean): Row[] => [
+  ['to our slice broadcast', { destination: 0xfa001cff }, bridged ? 'delivered' : 'drop.broadcast'],
+  ['to our slice network', { destination: 0xfa001c00 }, bridged ? 'delivered' : 'drop.broadcast'],
+  ['from its slice network', { source: 0xfa001b00 }, bridged ? 'delivered' : 'drop.foreign_source'],
+  [
+    'from its slice broadcast',
+    { source: 0xfa001bff },
+    bridged ? 'delivered' : 'drop.foreign_source',
   ],
 ];
 
@@ -222,7 +230,7 @@ export const VXLAN_REFUSED: readonly Refused[] = [
     bytes: vxlan(frame(packet({ payload: 'c000 12b5 0010 0000 08000000fa000000' }))),
     counter: 'drop.nested',
   },
-  ...PACKETS.map(([what, fields, counter]) => ({
+  ...[...PACKETS, ...edges(true)].map(([what, fields, counter]) => ({
     what,
     bytes: vxlan(frame(packet(fields))),
     counter,
@@ -252,6 +260,10 @@ export const ROUTED_REFUSED: readonly Refused[] = [
     bytes: fromHex(`6000 0000 0000 3b 40 fd00 ${'00'.repeat(13)}01 fd00 ${'00'.repeat(13)}02`),
     counter: 'drop.ipv6',
   },
-  ...PACKETS.map(([what, fields, counter]) => ({ what, bytes: packet(fields), counter })),
+  ...[...PACKETS, ...edges(false)].map(([what, fields, counter]) => ({
+    what,
+    bytes: packet(fields),
+    counter,
+  })),
   ...outer(packet(), packet({ tos: 2 })),
 ];
