@@ -12,11 +12,12 @@ import { Ingress } from '../../src/dataplane/ingress.ts';
 import { DataLink, Endpoint } from '../../src/dataplane/link.ts';
 import { PathMtu } from '../../src/dataplane/path-mtu.ts';
 import { PeerTable } from '../../src/dataplane/peers.ts';
+import { type Device, KernelPorts, type Ports, type Underlay } from '../../src/dataplane/ports.ts';
 import { emitSockaddr, SOCKADDR_BYTES } from '../../src/dataplane/sockaddr.ts';
 import { TooBig } from '../../src/dataplane/too-big.ts';
 import { Trains } from '../../src/dataplane/trains.ts';
 import { EndpointKind, LAYOUT_BYTES, Layout, LinkEncap, Offload } from '../../src/shm/layout.ts';
-import { libc } from '../../src/sys/libc.ts';
+import { EAGAIN } from '../../src/sys/constants.ts';
 import { PeerReader } from '../../src/table/peers.ts';
 import { PrefixReader } from '../../src/table/prefixes.ts';
 import { TABLES_BYTES, TableSegment } from '../../src/table/segment.ts';
@@ -39,12 +40,6 @@ export const OVERLAY = 0xfa000000;
 export type Fan = { overlay: number; overlayLength: number; underlayLength: number };
 export const WIDE_FAN: Fan = { overlay: OVERLAY, overlayLength: 8, underlayLength: 16 };
 
-/** The entries of the table of system calls that are replaced; elsewhere it is read-only. */
-const calls: {
-  sendmmsg: (socket: number, messages: number, count: number, flags: number) => number;
-  writev: (fd: number, iovec: number, count: number) => number;
-} = libc;
-
 export class Rig {
   readonly arena = new Arena(ARENA_BYTES);
   readonly peers = new PeerTable(this.arena);
@@ -62,6 +57,7 @@ export class Rig {
    */
   constructor(local: number, fans: readonly Fan[] = [WIDE_FAN], shared = true) {
     const { arena, peers } = this;
+    const ports = this.#ports();
     const layout = new Layout(new ArrayBuffer(LAYOUT_BYTES));
     layout.initialize();
     const segment = new TableSegment(new ArrayBuffer(TABLES_BYTES));
@@ -70,13 +66,16 @@ export class Rig {
     for (const [id, fan] of fans.entries()) {
       let endpoint = shared ? this.endpoints[0] : undefined;
       if (endpoint === undefined) {
-        endpoint = new Endpoint({
-          kind: EndpointKind.Udp,
-          localAddress: local,
-          localPort: VXLAN_PORT,
-          offloads: Offload.Segment | Offload.Gro,
-          sockets: SOCKETS,
-        });
+        endpoint = new Endpoint(
+          {
+            kind: EndpointKind.Udp,
+            localAddress: local,
+            localPort: VXLAN_PORT,
+            offloads: Offload.Segment | Offload.Gro,
+            sockets: SOCKETS,
+          },
+          ports.underlay,
+        );
         this.endpoints.push(endpoint);
       }
       const record = {
@@ -99,7 +98,7 @@ export class Rig {
         superBytesToPorts: IPV4_PACKET_BYTES_MAX,
         dscpUniform: 0,
       };
-      const link = new DataLink(record, endpoint, { layout, tables, peers });
+      const link = new DataLink(record, endpoint, { layout, tables, peers, ports });
       this.links.push(link);
       endpoint.add(link);
     }
@@ -132,23 +131,33 @@ export class Rig {
     return offset;
   }
 
-  /** From now on system calls of the process end here; each succeeds at once. */
-  attach(): void {
-    calls.sendmmsg = (_socket, address, count) => {
-      if (this.#copies !== undefined) this.#copySends(address - this.arena.base, count);
-      return count;
+  /** Doors that lead nowhere; each call succeeds at once. */
+  #ports(): Ports {
+    const real = new KernelPorts(this.arena);
+    const underlay: Underlay = {
+      send: (_socket, messages, count) => {
+        if (this.#copies !== undefined) this.#copySends(messages, count);
+        return count;
+      },
+      receive: () => 0,
+      readError: () => -EAGAIN,
+      clearError: () => {},
     };
-    calls.writev = (_fd, address, count) => {
-      if (this.#copies !== undefined) this.#copyWrite(address - this.arena.base, count);
-      return 1;
+    const device: Device = {
+      read: () => -EAGAIN,
+      write: (iovec, count) => {
+        if (this.#copies !== undefined) this.#copyWrite(iovec, count);
+        return 1;
+      },
+      writePiece: (_at, bytes) => bytes,
     };
+    return { device: () => device, underlay, waiting: real.waiting };
   }
 
   /** What `work` sends (datagrams, a train cut into its pieces) or writes, in order. */
   record(work: () => void): Uint8Array[] {
     const copies: Uint8Array[] = [];
     this.#copies = copies;
-    this.attach();
     work();
     this.#copies = undefined;
     return copies;

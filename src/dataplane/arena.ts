@@ -6,8 +6,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { MADV_DONTNEED } from '../sys/constants.ts';
-import { addressOf, check, libc } from '../sys/libc.ts';
+import { addressOf } from '../sys/libc.ts';
+import { discard } from '../sys/memory.ts';
 import { distDirectory } from '../sys/paths.ts';
 
 const WASM_PAGE_BYTES = 65536;
@@ -102,7 +102,7 @@ export class Arena {
    * more. Start-up only.
    */
   clear(): void {
-    check('madvise', libc.madvise(this.base, this.bytes.length, MADV_DONTNEED));
+    discard(this.base, this.bytes.length);
     this.#used = 0;
   }
 

@@ -6,7 +6,6 @@
 import type { Layout } from '../shm/layout.ts';
 import { ErrorSite } from '../shm/worker.ts';
 import { EAGAIN, EINTR, EIO, ENOBUFS, ENOMEM, UDP_SEGMENTS_MAX } from '../sys/constants.ts';
-import { errno, libc } from '../sys/libc.ts';
 import { ingressIndex } from '../table/counters.ts';
 import { IPV4_PACKET_BYTES_MAX, PROTOCOL_TCP } from '../wire/ipv4.ts';
 import {
@@ -187,12 +186,13 @@ export class DeviceWriter {
   write(link: DataLink, iovec: number, count: number, packets: number, frameBytes: number): void {
     const { counters } = link;
     for (;;) {
-      if (libc.writev(link.deviceFd, this.#arena.base + iovec, count) >= 0) {
+      const written = link.device.write(iovec, count);
+      if (written >= 0) {
         counters[DELIVERED] = (counters[DELIVERED] as number) + packets;
         counters[DELIVERED_BYTES] = (counters[DELIVERED_BYTES] as number) + frameBytes;
         return;
       }
-      const error = errno();
+      const error = -written;
       if (error === EINTR) continue;
       this.#layout.recordError(ErrorSite.DeviceWrite, error);
       let counter = DEVICE_ERROR;

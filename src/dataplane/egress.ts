@@ -14,7 +14,6 @@
 import type { Layout } from '../shm/layout.ts';
 import { ErrorSite } from '../shm/worker.ts';
 import { EAGAIN, EINTR } from '../sys/constants.ts';
-import { errno, libc } from '../sys/libc.ts';
 import { egressIndex, eventIndex } from '../table/counters.ts';
 import {
   ARP_BYTES,
@@ -149,19 +148,13 @@ export class Egress {
     this.#sourcePorts.nextBurst();
     this.#paths.peers.nextBurst(nowMs);
     const vnetBytes = link.vnetHeader ? VIRTIO_NET_BYTES : 0;
-    const { base } = this.#arena;
     let slot = 0;
     let reads = 0;
     while (reads < BURST_PACKETS) {
       const frame = this.#slots + slot * SLOT_BYTES + HEADROOM_BYTES;
-      const length = libc.read(
-        link.deviceFd,
-        base + frame - vnetBytes,
-        SLOT_BYTES - HEADROOM_BYTES,
-      );
+      const length = link.device.read(frame - vnetBytes, SLOT_BYTES - HEADROOM_BYTES);
       if (length < 0) {
-        const error = errno();
-        if (error !== EAGAIN && error !== EINTR) this.#readFailed(link, error);
+        if (length !== -EAGAIN && length !== -EINTR) this.#readFailed(link, -length);
         break;
       }
       link.readErrors = 0;

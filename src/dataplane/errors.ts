@@ -8,14 +8,9 @@ import {
   EMSGSIZE,
   IP_RECVERR,
   IPPROTO_IP,
-  MSG_DONTWAIT,
-  MSG_ERRQUEUE,
   SO_EE_ORIGIN_ICMP,
   SO_EE_ORIGIN_LOCAL,
-  SO_ERROR,
-  SOL_SOCKET,
 } from '../sys/constants.ts';
-import { libc } from '../sys/libc.ts';
 import { eventIndex } from '../table/counters.ts';
 import { MtuSource } from '../table/paths.ts';
 import { IPV4_SOURCE_OFFSET } from '../wire/ipv4.ts';
@@ -75,14 +70,14 @@ export class ErrorQueue {
    * kernel makes an error the socket's own a moment after it has put it into the queue.
    */
   drain(endpoint: Endpoint, socket: number, nowMs: number): boolean {
-    const { view, base } = this.#arena;
+    const { view } = this.#arena;
     const link = endpoint.links[0];
     if (link === undefined) return false;
     for (let i = 0; i < ERRORS_PER_ROUND; i++) {
       view.setUint32(this.#message + MSGHDR.NAME_LENGTH, SOCKADDR_BYTES, true);
       view.setUint32(this.#message + MSGHDR.CONTROL_LENGTH, CONTROL_BYTES, true);
       view.setUint32(this.#message + MSGHDR.FLAGS, 0, true);
-      const length = libc.recvmsg(socket, base + this.#message, MSG_ERRQUEUE | MSG_DONTWAIT);
+      const length = endpoint.underlay.readError(socket, this.#message);
       if (length < 0) return this.#isIcmpFresh(nowMs);
       const counter = this.#handle(endpoint, length, nowMs);
       link.counters[counter] = (link.counters[counter] as number) + 1;
@@ -90,8 +85,7 @@ export class ErrorQueue {
     // Taking one error makes the next the socket's pending one, which would fail the next send or
     // receive: asking for it clears it, so that a storm of ICMP holds up no packet.
     view.setUint32(this.#pending + 4, 4, true);
-    const value = base + this.#pending;
-    libc.getsockopt(socket, SOL_SOCKET, SO_ERROR, value, value + 4);
+    endpoint.underlay.clearError(socket, this.#pending);
     return this.#isIcmpFresh(nowMs);
   }
 

@@ -20,6 +20,7 @@ import { IPV4_HEADER_BYTES, IPV4_PACKET_BYTES_MAX } from '../wire/ipv4.ts';
 import { UDP_HEADER_BYTES } from '../wire/udp.ts';
 import { type EntryTables, FanRoute } from './fan.ts';
 import { PATH_MTU_FLOOR_BYTES, type PeerTable } from './peers.ts';
+import type { Device, Ports, Underlay } from './ports.ts';
 import type { Route } from './route.ts';
 
 const MACS_FORGOTTEN = eventIndex('local_macs_forgotten');
@@ -29,6 +30,7 @@ export class Endpoint {
   readonly kind: number;
   readonly localPort: number;
   readonly sockets: readonly number[];
+  readonly underlay: Underlay;
   /** The sockets know UDP_SEGMENT; whether a path carries it the peer table says. */
   segment: boolean;
   readonly gro: boolean;
@@ -38,7 +40,9 @@ export class Endpoint {
   /** The same by VNI: with 256 links a search would cost more than all the rest of a packet. */
   readonly #byVni = new Map<number, DataLink[]>();
 
-  constructor(record: EndpointRecord) {
+  /** @param underlay where its sockets are */
+  constructor(record: EndpointRecord, underlay: Underlay) {
+    this.underlay = underlay;
     this.kind = record.kind;
     this.localPort = record.localPort;
     this.sockets = record.sockets;
@@ -93,12 +97,18 @@ export function ownerOf(
 }
 
 /** What links have in common. */
-export type LinkScene = { layout: Layout; tables: EntryTables; peers: PeerTable };
+export type LinkScene = {
+  layout: Layout;
+  tables: EntryTables;
+  peers: PeerTable;
+  ports: Ports;
+};
 
 export class DataLink {
   readonly id: number;
   readonly encap: number;
   readonly deviceFd: number;
+  readonly device: Device;
   readonly endpoint: Endpoint;
   readonly shimBytes: number;
   readonly innerHeaderBytes: number;
@@ -128,11 +138,12 @@ export class DataLink {
   /** Reads from the device that failed since the last that did not. */
   readErrors = 0;
 
-  constructor(record: LinkRecord, endpoint: Endpoint, { layout, tables, peers }: LinkScene) {
+  constructor(record: LinkRecord, endpoint: Endpoint, { layout, tables, peers, ports }: LinkScene) {
     const encap = encapById(record.encap);
     this.id = record.id;
     this.encap = record.encap;
     this.deviceFd = record.deviceFd;
+    this.device = ports.device(record.deviceFd);
     this.endpoint = endpoint;
     this.shimBytes = encap.shimBytes;
     this.innerHeaderBytes = encap.innerHeaderBytes;

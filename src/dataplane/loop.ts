@@ -6,10 +6,8 @@
  */
 import { IDLE_BEAT_MS, type Layout, type Tables } from '../shm/layout.ts';
 import { WorkerState } from '../shm/worker.ts';
-import { AF_INET, POLLERR, POLLHUP, POLLIN, POLLNVAL } from '../sys/constants.ts';
-import { libc } from '../sys/libc.ts';
+import { POLLERR, POLLHUP, POLLIN, POLLNVAL } from '../sys/constants.ts';
 import { isRealtime } from '../sys/priority.ts';
-import { RouteMtu } from '../sys/route-mtu.ts';
 import { eventIndex } from '../table/counters.ts';
 import { PathLimitReader } from '../table/path-limits.ts';
 import { PathRows } from '../table/paths.ts';
@@ -29,6 +27,7 @@ import { Neighbours } from './neighbours.ts';
 import { PathMtu, type RouteOracle } from './path-mtu.ts';
 import { PEERS_KNOWN_MAX } from './peer-index.ts';
 import { PeerTable } from './peers.ts';
+import type { Ports, Waiting } from './ports.ts';
 import { Receiver } from './receive.ts';
 import { SenderWatch } from './sender-watch.ts';
 import { isStale, MONOTONIC_OFFSET_MS, shedStale } from './stale.ts';
@@ -58,16 +57,17 @@ const Role = { Wake: 0, Parent: 1, Device: 2, Receive: 3, Errors: 4 } as const;
 
 /** What a loop supposes beyond its descriptors: a warm-up has another world than a host. */
 export type Outside = {
+  ports: Ports;
   /** Family of the addresses that are sent to. */
   family: number;
   /** Who knows the ways from these local addresses. */
   routes: (locals: readonly number[]) => RouteOracle;
 };
-const HOST: Outside = { family: AF_INET, routes: (locals) => new RouteMtu(locals) };
 
 export class Loop {
   readonly #layout: Layout;
   readonly #arena: Arena;
+  readonly #waiting: Waiting;
   readonly #links: DataLink[] = [];
   readonly #endpoints: Endpoint[] = [];
   readonly #rows: PathRows;
@@ -110,22 +110,25 @@ export class Loop {
     segment: TableSegment,
     wakeFd: number,
     parentFd: number,
-    outside: Outside = HOST,
+    outside: Outside,
   ) {
     if (!layout.isCompatible() || !segment.isCompatible()) {
       throw new Error('the shared segments are of another version');
     }
     const tables = { prefixes: new PrefixReader(segment), peers: new PeerReader(segment) };
+    const { ports } = outside;
     this.#arena = arena;
+    this.#waiting = ports.waiting;
     this.#layout = layout;
     const config = this.#readConfig();
     this.#rows = new PathRows(layout.paths());
     const peers = new PeerTable(this.#arena, this.#rows, PEERS_KNOWN_MAX, outside.family);
-    for (const record of config.endpoints) this.#endpoints.push(new Endpoint(record));
+    for (const record of config.endpoints)
+      this.#endpoints.push(new Endpoint(record, ports.underlay));
     for (const record of config.links) {
       const endpoint = this.#endpoints[record.endpoint];
       if (endpoint === undefined) throw new Error(`link ${record.id} names no endpoint`);
-      const link = new DataLink(record, endpoint, { layout, tables, peers });
+      const link = new DataLink(record, endpoint, { layout, tables, peers, ports });
       this.#links.push(link);
       endpoint.add(link);
     }
@@ -152,7 +155,7 @@ export class Loop {
       const [listener] = endpoint.sockets;
       if (listener !== undefined) this.#watch(Role.Receive, index, listener);
     }
-    this.#senders = new SenderWatch(this.#arena, this.#endpoints);
+    this.#senders = new SenderWatch(this.#arena, this.#endpoints, this.#waiting);
     this.#watch(Role.Errors, 0, this.#senders.descriptor);
     for (const [index, link] of this.#links.entries()) {
       this.#watch(Role.Device, index, link.deviceFd);
@@ -162,11 +165,10 @@ export class Loop {
       this.#arena.view.setInt32(this.#pollfds + i * POLLFD_BYTES, fd, true);
       this.#arena.view.setUint16(this.#pollfds + i * POLLFD_BYTES + 4, POLLIN, true);
     }
-    const pollAddress = this.#arena.base + this.#pollfds;
     const count = this.#descriptors.length;
     this.#linger = new Linger({
-      ready: () => libc.poll(pollAddress, count, 0),
-      giveWay: () => libc.sched_yield(),
+      ready: () => this.#waiting.poll(this.#pollfds, count, 0),
+      giveWay: () => this.#waiting.giveWay(),
       nowMs: () => performance.now(),
     });
   }
@@ -182,7 +184,7 @@ export class Loop {
     for (let attempt = 0; attempt < FIRST_READ_ATTEMPTS; attempt++) {
       const config = this.#layout.read();
       if (config !== undefined) return config;
-      libc.poll(0, 0, FIRST_READ_PAUSE_MS);
+      this.#waiting.poll(0, 0, FIRST_READ_PAUSE_MS);
     }
     throw new Error('control does not finish writing the tables');
   }
@@ -196,7 +198,7 @@ export class Loop {
     const { turn } = layout;
     turn.warmEpoch = epoch;
     const parent = this.#pollfds + POLLFD_BYTES;
-    if (!awaitTurn(this.#arena, turn, epoch, parent)) return;
+    if (!awaitTurn(this.#arena, this.#waiting, turn, epoch, parent)) return;
     // What the predecessor knew went with it.
     this.#rows.clear();
     if (isStale(layout)) {
@@ -224,7 +226,7 @@ export class Loop {
    * Returns what moved, packets and trains.
    */
   tryRound(): number {
-    if (libc.poll(this.#arena.base + this.#pollfds, this.#descriptors.length, 0) <= 0) return 0;
+    if (this.#waiting.poll(this.#pollfds, this.#descriptors.length, 0) <= 0) return 0;
     this.#serveReady(performance.now());
     return this.#movedOut + this.#movedIn;
   }
@@ -242,7 +244,7 @@ export class Loop {
 
   /** Gives back what the loop opened itself. It cannot be used any more. */
   close(): void {
-    libc.close(this.#senders.descriptor);
+    this.#senders.close();
   }
 
   /** Serves what {@link #wait} found ready, and sleeps for a moment where packets stream. */
@@ -267,12 +269,11 @@ export class Loop {
   /** Sleeps until something is ready; after activity it waits awake first, if told to or if it pays. */
   #wait(active: boolean): number {
     const { busyPollUs } = this.#layout;
-    const pollAddress = this.#arena.base + this.#pollfds;
     const count = this.#descriptors.length;
     if (busyPollUs > 0 && active) {
       const until = performance.now() + busyPollUs / 1000;
       do {
-        const ready = libc.poll(pollAddress, count, 0);
+        const ready = this.#waiting.poll(this.#pollfds, count, 0);
         if (ready !== 0) return ready;
       } while (performance.now() < until);
     } else if (active) {
@@ -280,7 +281,11 @@ export class Loop {
       if (ready !== 0) return ready;
     }
     const beganMs = performance.now();
-    const ready = libc.poll(pollAddress, count, this.#resting.length > 0 ? REST_MS : IDLE_BEAT_MS);
+    const ready = this.#waiting.poll(
+      this.#pollfds,
+      count,
+      this.#resting.length > 0 ? REST_MS : IDLE_BEAT_MS,
+    );
     this.#moderation.waited(beganMs, performance.now());
     return ready;
   }
@@ -318,7 +323,7 @@ export class Loop {
           this.#ignore(index);
         } else {
           // The ring that our turn had come, which we saw without it.
-          libc.read(this.#descriptors[index] as number, this.#arena.base + this.#scratch, 8);
+          this.#waiting.takeRing(this.#descriptors[index] as number, this.#scratch);
         }
         break;
       default:
@@ -335,7 +340,7 @@ export class Loop {
 
   #nap(us: number): void {
     this.#arena.view.setUint32(this.#napTime + 8, us * 1000, true);
-    libc.nanosleep(this.#arena.base + this.#napTime, 0);
+    this.#waiting.nap(this.#napTime);
     this.#moderation.waited(0, performance.now());
   }
 
@@ -363,7 +368,7 @@ export class Loop {
 
   /** Control rang: take over what may change while we run. */
   #refresh(): void {
-    libc.read(this.#descriptors[0] as number, this.#arena.base + this.#scratch, 8);
+    this.#waiting.takeRing(this.#descriptors[0] as number, this.#scratch);
     const { forgotten } = this.#layout;
     for (const { link, high, low } of forgotten.after(this.#forgotten)) {
       this.#links.find(({ id }) => id === link)?.forgetMac(high, low);

@@ -9,13 +9,16 @@
 import { writeSync } from 'node:fs';
 import { LAYOUT_BYTES, Layout } from '../shm/layout.ts';
 import { sealProcess, sharpenTimers } from '../sys/capabilities.ts';
-import { libc } from '../sys/libc.ts';
+import { AF_INET } from '../sys/constants.ts';
+import { exitAtOnce } from '../sys/exit.ts';
 import { SharedMemory } from '../sys/memory.ts';
 import { limitRealtime } from '../sys/priority.ts';
+import { RouteMtu } from '../sys/route-mtu.ts';
 import { confineProcess } from '../sys/seccomp.ts';
 import { TABLES_BYTES, TableSegment } from '../table/segment.ts';
 import { Arena } from './arena.ts';
 import { ARENA_BYTES, Loop } from './loop.ts';
+import { KernelPorts } from './ports.ts';
 import { warmUp } from './warm-up.ts';
 
 const SEGMENT_FD = 3;
@@ -32,7 +35,11 @@ const layout = new Layout(memory.buffer);
 const arena = new Arena(ARENA_BYTES);
 const encap = process.argv[3] === 'warm' ? layout.read()?.links[0]?.encap : undefined;
 if (encap !== undefined) warmUp(arena, encap);
-const loop = new Loop(arena, layout, new TableSegment(tables.buffer), WAKE_FD, PARENT_FD);
+const loop = new Loop(arena, layout, new TableSegment(tables.buffer), WAKE_FD, PARENT_FD, {
+  ports: new KernelPorts(arena),
+  family: AF_INET,
+  routes: (locals) => new RouteMtu(locals),
+});
 // Everything is open and loaded: from here on packets of strangers are read, and nothing but the
 // loop's own calls is left. Whether it is in force the kernel itself says (see `fanway status`).
 confineProcess();
@@ -45,4 +52,4 @@ try {
 }
 // Not by way of the runtime's own end: from Node 22 on that turns its event loop once more, which asks
 // io_uring, and that could open whatever the filter is there to keep shut.
-libc._exit(code);
+exitAtOnce(code);

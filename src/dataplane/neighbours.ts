@@ -10,7 +10,6 @@
  * Both are bounded in memory and in time, and counted.
  * @module
  */
-import { libc } from '../sys/libc.ts';
 import { egressIndex, eventIndex } from '../table/counters.ts';
 import { TALKERS_MAX, Talkers } from '../table/talkers.ts';
 import {
@@ -155,7 +154,7 @@ export class Neighbours {
       length += VIRTIO_NET_BYTES;
       emitVirtioNetPlain(view, start);
     }
-    if (libc.write(link.deviceFd, this.#arena.base + start, length) === length) {
+    if (link.device.writePiece(start, length) === length) {
       link.counters[ASKED] = (link.counters[ASKED] as number) + 1;
     }
   }

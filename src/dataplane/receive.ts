@@ -11,12 +11,10 @@ import {
   IP_TOS,
   IPPROTO_IP,
   MSG_CTRUNC,
-  MSG_DONTWAIT,
   MSG_TRUNC,
   SOL_UDP,
   UDP_GRO,
 } from '../sys/constants.ts';
-import { errno, libc } from '../sys/libc.ts';
 import { eventIndex } from '../table/counters.ts';
 import { type Arena, IOVEC_BYTES, MMSGHDR_BYTES, MMSGHDR_LENGTH, MSGHDR } from './arena.ts';
 import type { Ingress } from './ingress.ts';
@@ -82,18 +80,13 @@ export class Receiver {
   /** Moves up to one burst from an endpoint to its links' devices; returns messages received. */
   receiveBurst(endpoint: Endpoint, nowMs: number): number {
     this.#ingress.nowMs = nowMs;
-    const { view, base } = this.#arena;
+    const { view } = this.#arena;
     let count = -1;
     for (let attempt = 0; count < 0; attempt++) {
-      count = libc.recvmmsg(
-        endpoint.sockets[0] as number,
-        base + this.#messages,
-        this.#burst,
-        MSG_DONTWAIT,
-        0,
-      );
+      const socket = endpoint.sockets[0] as number;
+      count = endpoint.underlay.receive(socket, this.#messages, this.#burst);
       if (count >= 0) break;
-      const error = errno();
+      const error = -count;
       if (error === EAGAIN || error === EINTR) return 0;
       const link = endpoint.links[0];
       if (link !== undefined) {

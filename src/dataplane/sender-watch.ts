@@ -4,10 +4,10 @@
  * after a large one and believed. One epoll descriptor stands for all of them in the poll set.
  * @module
  */
-import { EPOLL_CLOEXEC, EPOLL_CTL_ADD } from '../sys/constants.ts';
-import { check, libc } from '../sys/libc.ts';
+import { SystemError } from '../sys/libc.ts';
 import type { Arena } from './arena.ts';
 import type { Endpoint } from './link.ts';
+import type { Waiting } from './ports.ts';
 
 /** `struct epoll_event`: events u32, data u64; packed on x86 only (epoll_ctl(2)). */
 const IS_PACKED = process.arch === 'x64';
@@ -20,36 +20,43 @@ export class SenderWatch {
   /** Readable when one of the sockets has an error waiting. */
   readonly descriptor: number;
   readonly #arena: Arena;
+  readonly #waiting: Waiting;
   readonly #events: number;
   readonly #endpoints: Endpoint[] = [];
   readonly #sockets: number[] = [];
 
   /** @throws SystemError when the kernel refuses */
-  constructor(arena: Arena, endpoints: readonly Endpoint[]) {
+  constructor(arena: Arena, endpoints: readonly Endpoint[], waiting: Waiting) {
     this.#arena = arena;
+    this.#waiting = waiting;
     this.#events = arena.allocate(EVENTS_MAX * EVENT_BYTES);
-    this.descriptor = check('epoll_create1', libc.epoll_create1(EPOLL_CLOEXEC));
+    this.descriptor = waiting.openSet();
     for (const endpoint of endpoints) {
       for (const socket of endpoint.sockets.slice(1)) this.#add(endpoint, socket);
     }
   }
 
   #add(endpoint: Endpoint, socket: number): void {
-    const { view, base } = this.#arena;
+    const { view } = this.#arena;
     // No event is asked for: errors are reported always.
     view.setUint32(this.#events, 0, true);
     view.setUint32(this.#events + DATA_OFFSET, this.#sockets.length, true);
     view.setUint32(this.#events + DATA_OFFSET + 4, 0, true);
-    const address = base + this.#events;
-    check('epoll_ctl', libc.epoll_ctl(this.descriptor, EPOLL_CTL_ADD, socket, address));
+    const result = this.#waiting.watchErrors(this.descriptor, socket, this.#events);
+    if (result < 0) throw new SystemError('epoll_ctl', -result);
     this.#endpoints.push(endpoint);
     this.#sockets.push(socket);
   }
 
+  /** It cannot be used any more. */
+  close(): void {
+    this.#waiting.closeSet(this.descriptor);
+  }
+
   /** Calls `drain` for each socket that has an error waiting. */
   serve(drain: (endpoint: Endpoint, socket: number) => void): void {
-    const { view, base } = this.#arena;
-    const count = libc.epoll_wait(this.descriptor, base + this.#events, EVENTS_MAX, 0);
+    const { view } = this.#arena;
+    const count = this.#waiting.takeEvents(this.descriptor, this.#events, EVENTS_MAX);
     for (let i = 0; i < count; i++) {
       const index = view.getUint32(this.#events + i * EVENT_BYTES + DATA_OFFSET, true);
       drain(this.#endpoints[index] as Endpoint, this.#sockets[index] as number);

@@ -3,7 +3,6 @@
  * @module
  */
 
-import { libc } from '../sys/libc.ts';
 import { eventIndex } from '../table/counters.ts';
 import {
   ETHERTYPE_IPV4,
@@ -76,7 +75,7 @@ export class TooBig {
       emitVirtioNetPlain(view, start);
     }
     const length = packet + packetBytes - start;
-    if (libc.write(link.deviceFd, this.#arena.base + start, length) === length) {
+    if (link.device.writePiece(start, length) === length) {
       link.counters[SENT] = (link.counters[SENT] as number) + 1;
     }
   }

@@ -22,12 +22,11 @@ import {
   ENOMEM,
   EPERM,
 } from '../sys/constants.ts';
-import { errno, libc } from '../sys/libc.ts';
 import { egressIndex, eventIndex } from '../table/counters.ts';
 import { type Arena, IOVEC_BYTES, MMSGHDR_BYTES, MSGHDR } from './arena.ts';
 import type { ErrorQueue } from './errors.ts';
 import type { FullSockets } from './full-sockets.ts';
-import type { DataLink } from './link.ts';
+import type { DataLink, Endpoint } from './link.ts';
 import type { PathMtu } from './path-mtu.ts';
 import {
   CONTROL_BYTES,
@@ -186,12 +185,13 @@ export class TrainSender {
   }
 
   #sendMessages(socket: number, messages: number, nowMs: number): void {
-    const base = this.#arena.base + this.#messages;
     let sent = 0;
     let retriedAt = -1;
     let retries = 0;
     while (sent < messages) {
-      const accepted = libc.sendmmsg(socket, base + sent * MMSGHDR_BYTES, messages - sent, 0);
+      const { underlay } = this.#endpointOf(sent);
+      const at = this.#messages + sent * MMSGHDR_BYTES;
+      const accepted = underlay.send(socket, at, messages - sent);
       if (accepted > 0) {
         for (let i = sent; i < sent + accepted; i++) this.#countDelivered(i);
         sent += accepted;
@@ -200,7 +200,7 @@ export class TrainSender {
         this.#drainErrors(sent, nowMs);
         continue;
       }
-      const error = errno();
+      const error = -accepted;
       if (error === EINTR) continue;
       const sawIcmp = this.#drainErrors(sent, nowMs);
       this.#layout.recordError(ErrorSite.Send, error);
@@ -250,8 +250,12 @@ export class TrainSender {
 
   #drainErrors(message: number, nowMs: number): boolean {
     const train = this.#messageTrain[message] as number;
-    const { endpoint } = this.#columns.link[train] as DataLink;
-    return this.#errors.drain(endpoint, this.#columns.socket[train] as number, nowMs);
+    const socket = this.#columns.socket[train] as number;
+    return this.#errors.drain(this.#endpointOf(message), socket, nowMs);
+  }
+
+  #endpointOf(message: number): Endpoint {
+    return (this.#columns.link[this.#messageTrain[message] as number] as DataLink).endpoint;
   }
 
   #countDelivered(message: number): void {

@@ -5,7 +5,6 @@
  */
 import type { Encap } from '../encap/encap.ts';
 import { AF_UNIX } from '../sys/constants.ts';
-import { libc } from '../sys/libc.ts';
 import { ETHERTYPE_IPV4, emitEthernet } from '../wire/ethernet.ts';
 import { emitIpv4, IPV4_DF, IPV4_HEADER_BYTES, PROTOCOL_TCP, PROTOCOL_UDP } from '../wire/ipv4.ts';
 import { emitTcp, setTcpSequence, TCP_ACK, TCP_HEADER_BYTES } from '../wire/tcp.ts';
@@ -20,6 +19,7 @@ import {
 import { emitVxlan } from '../wire/vxlan.ts';
 import type { Arena } from './arena.ts';
 import type { Loop } from './loop.ts';
+import type { Device } from './ports.ts';
 import { emitSockaddr, SOCKADDR_BYTES } from './sockaddr.ts';
 import { checksumOffset, finishTransport, pseudoSum } from './transport-sum.ts';
 
@@ -82,10 +82,10 @@ export class WarmUpFrames {
   /**
    * Puts one round's frames before the loop.
    * @param round turns through the kinds
-   * @param host descriptor of the device's other end
-   * @param peer descriptor of the underlay's other end
+   * @param host the device's other end
+   * @param peer the underlay's other end
    */
-  feed(round: number, host: number, peer: number, loop: Loop): void {
+  feed(round: number, host: Device, peer: Device, loop: Loop): void {
     const kind = round & 3;
     if (kind < 2) {
       for (let i = 0; i < SMALL_OUT; i++) this.#write(host, this.#smallOut[(round + i) % FLOWS]);
@@ -102,8 +102,8 @@ export class WarmUpFrames {
     }
   }
 
-  #write(fd: number, piece: Piece | undefined): void {
-    if (piece !== undefined) libc.write(fd, this.#arena.base + piece.at, piece.bytes);
+  #write(end: Device, piece: Piece | undefined): void {
+    if (piece !== undefined) end.writePiece(piece.at, piece.bytes);
   }
 
   /** Headers that the device takes in one piece were edited in place: each train is laid anew. */

@@ -12,20 +12,15 @@
 import { randomInt } from 'node:crypto';
 import { type Encap, encapById } from '../encap/encap.ts';
 import { EndpointKind, LAYOUT_BYTES, Layout, Offload } from '../shm/layout.ts';
-import {
-  AF_UNIX,
-  F_DUPFD_CLOEXEC,
-  SOCK_CLOEXEC,
-  SOCK_DGRAM,
-  SOCK_NONBLOCK,
-  SOCK_SEQPACKET,
-} from '../sys/constants.ts';
-import { check, libc } from '../sys/libc.ts';
+import { AF_UNIX, SOCK_DGRAM, SOCK_SEQPACKET } from '../sys/constants.ts';
+import { SystemError } from '../sys/libc.ts';
+import { bindName, closeDescriptor, duplicate, socketPair } from '../sys/local-sockets.ts';
 import { createEventFd } from '../sys/memory.ts';
 import { namedCounters } from '../table/counters.ts';
 import { TABLES_BYTES, TableSegment } from '../table/segment.ts';
 import type { Arena } from './arena.ts';
 import { Loop } from './loop.ts';
+import { type Device, KernelPorts } from './ports.ts';
 import { type Fan, WarmUpFrames } from './warm-up-frames.ts';
 
 /** How much processor time it takes, all threads together, and how much time it may take, ms. */
@@ -49,48 +44,54 @@ const DRAIN_BYTES = 4096;
  * counters of the loop's link, or undefined where the kernel refuses what it takes: then the process
  * begins cold.
  * @param encapId what the links in earnest use
+ * @param makePair makes two connected sockets
  */
-export function warmUp(arena: Arena, encapId: number): Record<string, number> | undefined {
+export function warmUp(
+  arena: Arena,
+  encapId: number,
+  makePair: typeof socketPair = socketPair,
+): Record<string, number> | undefined {
   const descriptors: number[] = [];
   try {
-    const stage = new Stage(arena, encapId, descriptors);
+    const stage = new Stage(arena, encapId, descriptors, makePair);
     return stage.run();
   } catch (error) {
     if (error instanceof RangeError) throw error;
     return undefined;
   } finally {
-    for (const fd of descriptors) libc.close(fd);
+    for (const fd of descriptors) closeDescriptor(fd);
     arena.clear();
   }
 }
 
 /** The loop, both ends of what it stands between, and frames for it. */
 class Stage {
-  readonly #arena: Arena;
   readonly #descriptors: number[];
+  readonly #makePair: typeof socketPair;
   readonly #layout = new Layout(new ArrayBuffer(LAYOUT_BYTES));
   readonly #loop: Loop;
   readonly #frames: WarmUpFrames;
-  readonly #host: number;
-  readonly #peer: number;
+  /** The host's end of the device, and the peer's of the underlay. */
+  readonly #ends: readonly [Device, Device];
   readonly #drain: number;
 
   /** @throws SystemError */
-  constructor(arena: Arena, encapId: number, descriptors: number[]) {
-    this.#arena = arena;
+  constructor(arena: Arena, encapId: number, descriptors: number[], makePair: typeof socketPair) {
+    this.#makePair = makePair;
     this.#descriptors = descriptors;
     const encap = encapById(encapId);
     const [device, host] = this.#pair(SOCK_SEQPACKET);
     const [listener, peer] = this.#pair(SOCK_DGRAM);
     const fan = this.#name(peer, encap.udp);
-    this.#host = host;
-    this.#peer = peer;
+    const ports = new KernelPorts(arena);
+    this.#ends = [ports.device(host), ports.device(peer)];
     this.#publish(encap, fan, device, listener);
     const [parent] = this.#pair(SOCK_DGRAM);
     const tables = new TableSegment(new ArrayBuffer(TABLES_BYTES));
     tables.initialize(1);
     const wake = this.#keep(createEventFd());
     this.#loop = new Loop(arena, this.#layout, tables, wake, parent, {
+      ports,
       family: AF_UNIX,
       routes: () => ({ configured: () => 0, current: () => 0 }),
     });
@@ -104,26 +105,23 @@ class Stage {
   }
 
   #pair(type: number): [number, number] {
-    const at = this.#arena.allocate(8);
-    const flags = type | SOCK_CLOEXEC | SOCK_NONBLOCK;
-    check('socketpair', libc.socketpair(AF_UNIX, flags, 0, this.#arena.base + at));
-    const { view } = this.#arena;
-    return [this.#keep(view.getInt32(at, true)), this.#keep(view.getInt32(at + 4, true))];
+    const [a, b] = this.#makePair(type);
+    return [this.#keep(a), this.#keep(b)];
   }
 
   /** Gives the peer an address that the loop takes for an IPv4 one. @throws SystemError */
   #name(peer: number, hasPort: boolean): Fan {
-    const { view, base } = this.#arena;
-    const name = this.#arena.allocate(16);
+    const name = new Uint8Array(16);
+    const view = new DataView(name.buffer);
     for (let tries = 1; ; tries++) {
       const remote = UNDERLAY + randomInt(2, UNDERLAY_HOSTS);
       const port = hasPort ? randomInt(1, 256) : 0;
-      view.setUint16(name, AF_UNIX, true);
-      view.setUint16(name + 2, port);
-      view.setUint32(name + 4, remote);
-      const bound = libc.bind(peer, base + name, 16);
+      view.setUint16(0, AF_UNIX, true);
+      view.setUint16(2, port);
+      view.setUint32(4, remote);
+      const bound = bindName(peer, name);
       if (bound === 0) return { overlay: OVERLAY, local: UNDERLAY + 1, remote, port };
-      if (tries === BIND_TRIES) check('bind', bound);
+      if (tries === BIND_TRIES) throw new SystemError('bind', -bound);
     }
   }
 
@@ -132,7 +130,7 @@ class Stage {
     const sockets = [listener];
     if (encap.udp) {
       for (let port = 0; port < PORTS; port++) {
-        sockets.push(this.#keep(check('fcntl', libc.fcntl(listener, F_DUPFD_CLOEXEC, 0))));
+        sockets.push(this.#keep(duplicate(listener)));
       }
     }
     const innerMtu = MTU - encap.overheadBytes;
@@ -175,13 +173,13 @@ class Stage {
 
   run(): Record<string, number> {
     const until = performance.now() + WALL_MS_MAX;
+    const [host, peer] = this.#ends;
     try {
       do {
         for (let round = 0; round < ROUNDS_PER_LOOK; round++) {
-          this.#frames.feed(round, this.#host, this.#peer, this.#loop);
+          this.#frames.feed(round, host, peer, this.#loop);
           this.#loop.tryRound();
-          this.#empty(this.#host);
-          this.#empty(this.#peer);
+          for (const device of this.#ends) while (device.read(this.#drain, DRAIN_BYTES) > 0);
         }
       } while (cpuMs() < CPU_MS + this.#startCpuMs && performance.now() < until);
     } finally {
@@ -191,10 +189,6 @@ class Stage {
   }
 
   readonly #startCpuMs = cpuMs();
-
-  #empty(fd: number): void {
-    while (libc.read(fd, this.#arena.base + this.#drain, DRAIN_BYTES) > 0);
-  }
 }
 
 function cpuMs(): number {

@@ -75,11 +75,11 @@ function group(list: readonly { flow: string; wire: string }[]): Record<string, 
 
 for (const encap of ['Vxlan', 'Fou', 'Ipip'] as const) {
   t.test(`${encap}: what is sent is what the oracle would send`, async (t) => {
-    const { arena, layout, peers, link, endpoint } = makeRig(encap, true, RIG.sender);
+    const { arena, layout, peers, ports, link, endpoint } = makeRig(encap, true, RIG.sender);
     link.innerMtu = 1450;
     const egress = makeEgress({ arena, layout, peers });
     const slots = arena.allocate(BURST_MAX * SLOT_BYTES);
-    const sends = new Sends(arena);
+    const sends = new Sends({ arena, ports });
     t.teardown(() => sends.restore());
     const firstSeed = Number(process.env['FANWAY_FUZZ_SEED']) || Date.now() >>> 0;
     const shim = encap === 'Vxlan' ? 8 : 0;

@@ -22,10 +22,10 @@ const OUTSIDE = 0x08080808;
 
 /** Where a frame that leaves `local` goes to: a peer, or the name of the drop. */
 function egressOf(local: number, bytes: Uint8Array, exceptions = EXCEPTIONS): string {
-  const { arena, layout, peers, tables, link, counters } = makeRig('Vxlan', true, local);
+  const { arena, layout, peers, ports, tables, link, counters } = makeRig('Vxlan', true, local);
   tables.add(link.id, exceptions);
   const egress = makeEgress({ arena, layout, peers });
-  const sends = new Sends(arena);
+  const sends = new Sends({ arena, ports });
   try {
     const at = arena.allocate(4096) + HEADROOM_BYTES;
     arena.bytes.fill(0, at - VNET_BYTES, at);

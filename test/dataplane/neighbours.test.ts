@@ -24,8 +24,8 @@ const hex = (value: number): string => value.toString(16).padStart(8, '0');
 t.test('a gratuitous ARP goes to those who asked for the address, as an answer', async (t) => {
   const device = openSync('/dev/null', 'w');
   const rig = makeRig('Vxlan', true, RIG.receiver, device);
-  const { arena, layout, peers, link, endpoint, counters } = rig;
-  const sends = new Sends(arena);
+  const { arena, layout, peers, ports, link, endpoint, counters } = rig;
+  const sends = new Sends({ arena, ports });
   t.teardown(() => {
     sends.restore();
     closeSync(device);

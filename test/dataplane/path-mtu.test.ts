@@ -1,4 +1,5 @@
 import t from 'tap';
+import { Arena } from '../../src/dataplane/arena.ts';
 import { DataLink, Endpoint } from '../../src/dataplane/link.ts';
 import { PathMtu } from '../../src/dataplane/path-mtu.ts';
 import { PATH_MTU_FLOOR_BYTES } from '../../src/dataplane/peers.ts';
@@ -7,6 +8,7 @@ import { PATH_LIMITS_MAX, PathLimitReader, PathLimitWriter } from '../../src/tab
 import { MtuSource, PathRows, readPaths } from '../../src/table/paths.ts';
 import { TABLES_BYTES, TableSegment } from '../../src/table/segment.ts';
 import { makePeers, PEER_PORT } from '../support/peers.ts';
+import { TestPorts } from '../support/ports.ts';
 import { TestTables } from '../support/tables.ts';
 
 const LOCAL = 0xac1e001c;
@@ -18,9 +20,11 @@ const OVERHEAD = 50;
 /** A VXLAN link on a device of 1500 bytes, and a host whose answers the test sets. */
 function scene() {
   const layout = new Layout(new ArrayBuffer(LAYOUT_BYTES));
-  const endpoint = new Endpoint({
-    ...{ kind: EndpointKind.Udp, localAddress: LOCAL, localPort: 4789, offloads: 0, sockets: [] },
-  });
+  const ports = new TestPorts(new Arena(65_536));
+  const endpoint = new Endpoint(
+    { kind: EndpointKind.Udp, localAddress: LOCAL, localPort: 4789, offloads: 0, sockets: [] },
+    ports,
+  );
   const record = {
     ...{ id: 0, encap: LinkEncap.Vxlan, deviceFd: -1, offloads: 0, endpoint: 0 },
     ...{ overlayAddress: 0xfa000000, overlayLength: 8, underlayAddress: 0xac1e0000 },
@@ -31,7 +35,7 @@ function scene() {
   const rows = layout.paths();
   const peers = makePeers(new PathRows(rows));
   for (const address of [PEER_HOST, PEER_HOST + 1]) peers.intern(address, PEER_PORT);
-  const link = new DataLink(record, endpoint, { layout, tables: new TestTables(), peers });
+  const link = new DataLink(record, endpoint, { layout, tables: new TestTables(), peers, ports });
   const host = { route: 1500, current: 1500, asked: 0, askedCurrent: 0 };
   const paths = new PathMtu(peers, {
     configured: () => {

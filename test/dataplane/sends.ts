@@ -1,11 +1,11 @@
 /**
- * Stands between the data path and the kernel: takes `sendmmsg` calls apart and keeps copies of the
+ * Stands between the data path and the kernel: takes what is sent apart and keeps copies of the
  * datagrams that the kernel would have put on the wire.
  * @module
  */
 import { type Arena, MMSGHDR_BYTES, MMSGHDR_LENGTH, MSGHDR } from '../../src/dataplane/arena.ts';
 import { IP_TOS, IPPROTO_IP, SOL_UDP, UDP_SEGMENT } from '../../src/sys/constants.ts';
-import { libc } from '../../src/sys/libc.ts';
+import type { TestPorts } from '../support/ports.ts';
 
 /** One datagram as it would have left. */
 export type Sent = {
@@ -20,29 +20,27 @@ export type Sent = {
 const SEGMENTS_MAX = 128;
 const PAYLOAD_MAX = 65507;
 
-/** The one entry of the table of system calls that is replaced; elsewhere it is read-only. */
-const calls: {
-  sendmmsg: (socket: number, messages: number, count: number, flags: number) => number;
-} = libc;
-
 export class Sends {
   readonly sent: Sent[] = [];
   readonly #arena: Arena;
-  readonly #real = calls.sendmmsg;
+  readonly #ports: TestPorts;
+  readonly #real: TestPorts['send'];
 
-  constructor(arena: Arena) {
+  constructor({ arena, ports }: { arena: Arena; ports: TestPorts }) {
     this.#arena = arena;
-    calls.sendmmsg = (socket, address, count) => {
+    this.#ports = ports;
+    this.#real = ports.send;
+    ports.send = (socket, messages, count) => {
       for (let index = 0; index < count; index++) {
-        this.#take(socket, this.#inside(address + index * MMSGHDR_BYTES, MMSGHDR_BYTES));
+        this.#take(socket, messages + index * MMSGHDR_BYTES);
       }
       return count;
     };
   }
 
-  /** Gives `sendmmsg` back. */
+  /** Leaves sending to the kernel again. */
   restore(): void {
-    calls.sendmmsg = this.#real;
+    this.#ports.send = this.#real;
   }
 
   /** The arena offset of an absolute address; whatever the kernel reads must lie in the arena. */

@@ -4,6 +4,8 @@ import { Arena } from '../../src/dataplane/arena.ts';
 import { ARENA_BYTES } from '../../src/dataplane/loop.ts';
 import { warmUp } from '../../src/dataplane/warm-up.ts';
 import { ENCAPS } from '../../src/encap/encap.ts';
+import { EPERM } from '../../src/sys/constants.ts';
+import { SystemError } from '../../src/sys/libc.ts';
 import { unaccounted } from '../../src/table/counters.ts';
 
 const descriptors = (): string[] => readdirSync('/proc/self/fd').sort();
@@ -33,10 +35,8 @@ for (const { name, id } of Object.values(ENCAPS)) {
 }
 
 t.test('a process that may not make sockets begins cold', async (t) => {
-  const { libc } = await import('../../src/sys/libc.ts');
-  const calls: { socketpair: (...words: never[]) => number } = libc;
-  const real = calls.socketpair;
-  calls.socketpair = () => -1;
-  t.teardown(() => Object.assign(calls, { socketpair: real }));
-  t.equal(warmUp(new Arena(ARENA_BYTES), ENCAPS.vxlan.id), undefined);
+  const refuse = (): never => {
+    throw new SystemError('socketpair', EPERM);
+  };
+  t.equal(warmUp(new Arena(ARENA_BYTES), ENCAPS.vxlan.id, refuse), undefined);
 });

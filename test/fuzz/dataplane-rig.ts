@@ -28,6 +28,7 @@ import {
   namedCounters,
 } from '../../src/table/counters.ts';
 import { IPV4_PACKET_BYTES_MAX } from '../../src/wire/ipv4.ts';
+import { TestPorts } from '../support/ports.ts';
 import { TestTables } from '../support/tables.ts';
 
 /** Not a descriptor of this process. */
@@ -47,6 +48,7 @@ export type Rig = {
   readonly layout: Layout;
   readonly tables: TestTables;
   readonly peers: PeerTable;
+  readonly ports: TestPorts;
   readonly endpoint: Endpoint;
   readonly link: DataLink;
   readonly record: LinkRecord;
@@ -69,13 +71,17 @@ export function makeRig(
   const tables = new TestTables();
   const peers = new PeerTable(arena);
   const { defaultPort, overheadBytes, udp } = encapById(LinkEncap[encap]);
-  const endpoint = new Endpoint({
-    kind: udp ? EndpointKind.Udp : EndpointKind.Ipip,
-    localAddress: local,
-    localPort: defaultPort,
-    offloads: udp ? Offload.Segment | Offload.Gro : 0,
-    sockets: [CLOSED_FD],
-  });
+  const ports = new TestPorts(arena);
+  const endpoint = new Endpoint(
+    {
+      kind: udp ? EndpointKind.Udp : EndpointKind.Ipip,
+      localAddress: local,
+      localPort: defaultPort,
+      offloads: udp ? Offload.Segment | Offload.Gro : 0,
+      sockets: [CLOSED_FD],
+    },
+    ports,
+  );
   const record: LinkRecord = {
     id: 0,
     encap: LinkEncap[encap],
@@ -96,13 +102,14 @@ export function makeRig(
     superBytesToPorts: IPV4_PACKET_BYTES_MAX,
     dscpUniform: 0,
   };
-  const link = new DataLink(record, endpoint, { layout, tables, peers });
+  const link = new DataLink(record, endpoint, { layout, tables, peers, ports });
   endpoint.add(link);
   return {
     arena,
     layout,
     tables,
     peers,
+    ports,
     endpoint,
     link,
     record,
