@@ -98,6 +98,11 @@ export class Frr {
     this.#children.push(this.host.spawn(join(FRR, name), args, { stdio: 'ignore' }));
   }
 
+  /** Of bgpd. */
+  get pid(): number {
+    return this.#children.at(-1)?.pid ?? 0;
+  }
+
   /** What vtysh prints. */
   show(...commands: string[]): Promise<string> {
     const args = ['--vty_socket', this.#folder, '--config_dir', this.#folder];
@@ -157,6 +162,10 @@ export class Gobgp {
     const gobgp = new Gobgp(host, host.spawn('gobgpd', args, { stdio: 'ignore' }));
     await until('gobgpd answers', 5000, () => gobgp.run('neighbor').then(Boolean, () => false));
     return gobgp;
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0;
   }
 
   /** `gobgp WORDS`, as text. */

@@ -1,0 +1,141 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import t, { type Test } from 'tap';
+import { Lab, type LabHost } from '../../../src/demo/lab.ts';
+import { formatIpv4 } from '../../../src/net/ipv4.ts';
+import { neighbourSettings } from '../../bgp/lab.ts';
+import { skipWithoutNamespaces } from '../../netns/privileges.ts';
+import { skipLong } from '../../support/long.ts';
+import { until } from '../../support/patience.ts';
+import { Frr, Gobgp, whyNoFrr, whyNoGobgp } from './routers.ts';
+import { startSpeaker } from './speaker.ts';
+
+const skip = skipWithoutNamespaces() || whyNoGobgp() || whyNoFrr() || skipLong;
+t.setTimeout(900_000);
+
+/** GoBGP 3.10 looks at all it has for each type 2 that comes: more than this takes it minutes. */
+const GOBGP_ROUTES_MAX = 3000;
+const ROUTES = Number(process.env['FANWAY_BGP_SCALE']) || 50_000;
+
+const client = (address: string, more = ''): string => `[[neighbors]]
+[neighbors.config]
+neighbor-address = "${address}"
+peer-as = 65000
+${more}[[neighbors.afi-safis]]
+[neighbors.afi-safis.config]
+afi-safi-name = "l2vpn-evpn"
+`;
+const reflected = (cluster: string): string => `[neighbors.transport.config]
+passive-mode = true
+[neighbors.route-reflector.config]
+route-reflector-client = true
+route-reflector-cluster-id = "${cluster}"
+`;
+
+/** Resident memory of a process, MB. */
+function residentMb(pid: number): number {
+  const text = readFileSync(`/proc/${pid}/status`, 'utf8');
+  return Math.round(Number(/VmRSS:\s+(\d+)/.exec(text)?.[1] ?? 0) / 1024);
+}
+
+/** Times how long a router takes from its first route to `wanted`. */
+async function fill(wanted: number, count: () => Promise<number>): Promise<number> {
+  let firstMs = 0;
+  await until('all routes', 120_000, async () => {
+    const have = await count().catch(() => 0);
+    if (have > 0 && firstMs === 0) firstMs = performance.now();
+    return have >= wanted;
+  });
+  return Math.round(performance.now() - firstMs);
+}
+
+function runReceiver(
+  host: LabHost,
+  reflector: string,
+  routes: number,
+): Promise<Record<string, number>> {
+  const program = fileURLToPath(new URL('./receiver-main.js', import.meta.url));
+  const args = ['--expose-gc', program, formatIpv4(host.address), reflector, String(routes)];
+  const child = host.spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  return new Promise((resolve, reject) => {
+    child.stdout?.once('data', (chunk) => {
+      child.kill('SIGKILL');
+      resolve(JSON.parse(String(chunk)) as Record<string, number>);
+    });
+    child.once('exit', (code) => reject(new Error(`the receiver ended with ${code}`)));
+  });
+}
+
+/** FRR's bgpd, without zebra: a reflector where it has clients. */
+function startFrr(
+  host: LabHost,
+  neighbours: readonly string[],
+  isReflector: boolean,
+): Promise<Frr> {
+  const each = (what: string) => neighbours.map((one) => ` neighbor ${one} ${what}\n`).join('');
+  return Frr.start(
+    host,
+    `router bgp 65000
+ bgp router-id ${formatIpv4(host.address)}
+ no bgp default ipv4-unicast
+${each('remote-as 65000')}${each('timers connect 1')} address-family l2vpn evpn
+ ${each('activate')} ${isReflector ? each('route-reflector-client') : ''} exit-address-family
+`,
+  );
+}
+
+async function frrRoutes(frr: Frr, neighbour: string): Promise<number> {
+  const text = await frr.show('show bgp l2vpn evpn summary');
+  const line = text.split('\n').find((each) => each.startsWith(`${neighbour} `)) ?? '';
+  return Number(line.trim().split(/\s+/)[9]);
+}
+
+async function gobgpRoutes(gobgp: Gobgp): Promise<number> {
+  return Number(/Destination: (\d+)/.exec(await gobgp.run('global rib summary -a evpn'))?.[1]);
+}
+
+async function startSource(t: Test, host: LabHost, reflector: string, routes: number) {
+  const neighbours = [neighbourSettings({ address: reflector, connectRetrySeconds: 1 })];
+  const source = await startSpeaker(host, { neighbours });
+  t.teardown(() => source.close());
+  for (let mac = 1; mac <= routes; mac++) {
+    const route = { kind: 'mac', vni: 100, mac: 0x0200_0000_0000 + mac, ip: null } as const;
+    source.speaker.announce({ ...route, sequence: 0, sticky: false, gateway: false });
+  }
+}
+
+t.test(`${ROUTES} type 2 routes from FRR, beside FRR`, { skip }, async (t) => {
+  const lab = await Lab.create({ hosts: 4, containersPerHost: 0 });
+  t.teardown(() => lab.close());
+  const text = (index: number): string => formatIpv4(lab.host(index).address);
+  const source = await startFrr(lab.host(1), [text(0), text(2), text(3)], true);
+  t.teardown(() => source.close());
+  await startSource(t, lab.host(0), text(1), ROUTES);
+  const tookMs = await fill(ROUTES, () => frrRoutes(source, text(0)));
+  t.comment(`FRR takes them from fanway in ${tookMs} ms`);
+  const fanway = await runReceiver(lab.host(2), text(1), ROUTES);
+  const second = await startFrr(lab.host(3), [text(1)], false);
+  t.teardown(() => second.close());
+  const frrTookMs = await fill(ROUTES, () => frrRoutes(second, text(1)));
+  t.comment(`fanway ${JSON.stringify(fanway)}`);
+  t.comment(`FRR {"tookMs":${frrTookMs},"rssMb":${residentMb(second.pid)}}`);
+  t.equal(fanway['routes'], ROUTES);
+});
+
+const FEW = Math.min(ROUTES, GOBGP_ROUTES_MAX);
+t.test(`${FEW} type 2 routes from GoBGP, beside GoBGP`, { skip }, async (t) => {
+  const lab = await Lab.create({ hosts: 4, containersPerHost: 0 });
+  t.teardown(() => lab.close());
+  const text = (index: number): string => formatIpv4(lab.host(index).address);
+  const clients = [0, 2, 3].map((index) => client(text(index), reflected(text(1))));
+  const global = (index: number) => `[global.config]\nas = 65000\nrouter-id = "${text(index)}"\n`;
+  const source = await Gobgp.start(lab.host(1), global(1) + clients.join(''));
+  await startSource(t, lab.host(0), text(1), FEW);
+  t.comment(`GoBGP takes them from fanway in ${await fill(FEW, () => gobgpRoutes(source))} ms`);
+  const fanway = await runReceiver(lab.host(2), text(1), FEW);
+  const second = await Gobgp.start(lab.host(3), global(3) + client(text(1)));
+  const tookMs = await fill(FEW, () => gobgpRoutes(second));
+  t.comment(`fanway ${JSON.stringify(fanway)}`);
+  t.comment(`GoBGP {"tookMs":${tookMs},"rssMb":${residentMb(second.pid)}}`);
+  t.equal(fanway['routes'], FEW);
+});
