@@ -23,7 +23,7 @@ import { fuzz } from './mutate.ts';
 /** Mutations in all; CI takes 10^7: FANWAY_BGP_FUZZ_RUNS. */
 const RUNS = Number(process.env['FANWAY_BGP_FUZZ_RUNS']) || 150_000;
 /** No run of ours takes longer; one that does has found a loop. */
-const BUDGET_MS = Math.max(200_000, RUNS / 10);
+const BUDGET_MS = Math.max(200_000, RUNS / 5);
 t.setTimeout(3 * BUDGET_MS);
 // Of an error only the class matters here, and a stack costs more than the parser.
 Error.stackTraceLimit = 0;
