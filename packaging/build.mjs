@@ -65,6 +65,14 @@ await build({
   outdir: join(out, 'dist'),
 });
 chmodSync(join(out, 'dist/fanway.js'), 0o755);
+// Manual pages from the verb table; `npm install -g` puts them where man looks.
+execFileSync(
+  process.execPath,
+  [join(out, 'dist/fanway.js'), 'man', '--out', join(out, 'dist/man')],
+  {
+    stdio: 'inherit',
+  },
+);
 
 if (process.argv.includes('--tests')) {
   rmSync(join(out, '.build/test'), { recursive: true, force: true });

@@ -4,46 +4,14 @@
  * @module
  */
 import { writeSync } from 'node:fs';
-import { announce, withdraw } from './cli/announce.ts';
-import { bench } from './cli/bench.ts';
-import { bgp } from './cli/bgp.ts';
-import { capture } from './cli/capture.ts';
-import { check } from './cli/check.ts';
 import { control } from './cli/control.ts';
-import { counters } from './cli/counters.ts';
-import { daemon } from './cli/daemon.ts';
-import { doctor } from './cli/doctor.ts';
-import { down } from './cli/down.ts';
-import { explain } from './cli/explain.ts';
-import { join, leave } from './cli/join.ts';
-import { key } from './cli/key.ts';
-import { keygen } from './cli/keygen.ts';
-import { members } from './cli/members.ts';
-import { peers } from './cli/peers.ts';
-import { plan } from './cli/plan.ts';
-import { show } from './cli/show.ts';
-import { status } from './cli/status.ts';
-import { table } from './cli/table.ts';
-import { up } from './cli/up.ts';
-import { columns, type Io, runVerb, type Verb } from './cli/verb.ts';
+import { ENVIRONMENT, EXIT_CODES, TITLE } from './cli/program-text.ts';
+import { columns, type Io, runVerb } from './cli/verb.ts';
+import { VERB_GROUPS, VERBS } from './cli/verbs.ts';
 import { didYouMean } from './config/closest.ts';
 import { codeOf, ExitCode } from './errors.ts';
 import { keepDescriptorsFromChildren } from './sys/descriptors.ts';
 import { VERSION } from './version.ts';
-
-/** The verbs as the help shows them; `demo` is a program of its own. */
-const GROUPS: readonly (readonly [title: string, verbs: readonly Verb[]])[] = [
-  ["This host's fans", [up, down, show, plan, explain]],
-  ['How they are', [status, counters, doctor, capture, bench]],
-  ['Gossip between hosts', [keygen, join, leave, peers, members, table, announce, withdraw, key]],
-  ['Routers of others', [bgp]],
-  ['As a service', [daemon, check]],
-];
-const VERBS: readonly Verb[] = GROUPS.flatMap(([, verbs]) => verbs);
-const DEMO = [
-  'demo',
-  'three hosts and six containers on this machine, real traffic, one table',
-] as const;
 
 /** One word that nobody writes to: waiting on it is sleeping. */
 const pause = new Int32Array(new SharedArrayBuffer(4));
@@ -76,12 +44,13 @@ const io: Io = {
 
 /** The verbs by group, all in two columns of one width. */
 function groupLines(): string[] {
-  const lines = columns([...VERBS.map(({ name, summary }) => [name, summary] as const), DEMO]);
-  const demo = lines.pop() ?? '';
-  return [
-    ...GROUPS.flatMap(([title, verbs]) => [`${title}:`, ...lines.splice(0, verbs.length), '']),
-    ...['To see it work:', demo, ''],
-  ];
+  const all = VERB_GROUPS.flatMap(({ verbs }) => verbs);
+  const lines = columns(all.map(({ name, summary }) => [name, summary] as const));
+  return VERB_GROUPS.flatMap(({ title, verbs }) => [
+    `${title}:`,
+    ...lines.splice(0, verbs.length),
+    '',
+  ]);
 }
 
 /** What is said of a word that is no verb. */
@@ -94,17 +63,16 @@ function unknownVerb(name: string): ExitCode {
 
 function help(): string {
   return `${[
-    'fanway: containers on several hosts in one network, by arithmetic on their addresses',
+    `fanway: ${TITLE}`,
     '',
     'Usage: fanway VERB [ARGUMENTS]      fanway help VERB      fanway version',
     '',
     ...groupLines(),
-    'Exit codes: 0 done; 1 failed; 2 wrong command line or configuration; 3 refused because of',
-    'what is on this host; 4 not permitted; 5 no router runs.',
+    'Exit codes:',
+    ...columns(EXIT_CODES.map(([code, meaning]) => [String(code), meaning] as const)),
     '',
-    'Environment: FANWAY_RUN_DIR (/run/fanway), FANWAY_STATE_DIR (/var/lib/fanway),',
-    'FANWAY_FAN_FILE (/etc/network/fan), and FANWAY_DEBUG (if set, unexpected errors print where',
-    'they came from).',
+    'Environment:',
+    ...columns(ENVIRONMENT),
   ].join('\n')}\n`;
 }
 

@@ -22,7 +22,7 @@ export const DATA_FLAGS: FlagSpec = {
 /** For the help of verbs that start a router. */
 export const DATA_OPTIONS: [string, string][] = [
   ['--queues N|auto', `data processes of the router (1 to ${QUEUES_MAX}, default 1)`],
-  ['--priority P', 'scheduling of data processes: auto (default), normal, realtime'],
+  [`--priority ${PRIORITY_CHOICES.join('|')}`, 'scheduling of data processes (default auto)'],
   ['--busy-poll µs', 'keep asking this long after traffic (default 0: sleep at once)'],
 ];
 

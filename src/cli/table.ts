@@ -35,7 +35,7 @@ export const table: Verb = {
   summary: 'what the members announce',
   usage: ['table [--kind KIND] [--vni N] [--json]'],
   options: [
-    ['--kind KIND', `only ${KINDS.join(', ')}`],
+    [`--kind ${KINDS.join('|')}`, 'only entries of this kind'],
     ['--vni N', 'only of this network'],
     ['--json', 'as JSON'],
   ],

@@ -15,22 +15,33 @@ export type Io = {
   env: NodeJS.ProcessEnv;
 };
 
-export type Verb = {
+/** What a verb says of itself: help, shell completion and manual page are made from it. */
+export type VerbText = {
   name: string;
   /** One line for `fanway --help`. */
   summary: string;
+  /** Lines of more that a user should know; an empty one between paragraphs. */
+  details?: readonly string[];
+  /** Verb and words: capitals stand for a value, `a|b` for one of several words, `[…]` for what may be left out. */
   usage: string[];
-  /** Flag and what it does. */
+  /** Flag and what it does; names separated by `, `, then its value as in `usage`. */
   options: [flag: string, doc: string][];
   examples: [command: string, doc: string][];
+};
+
+export type Verb = VerbText & {
   /** @throws FanwayError with the exit code to end with. */
   run(args: string[], io: Io): Promise<ExitCode>;
 };
 
+/** Verbs that the help shows together. */
+export type VerbGroup = { title: string; verbs: readonly VerbText[] };
+
 /** The help text of one verb. */
-export function helpOf(verb: Verb): string {
+export function helpOf(verb: VerbText): string {
   const lines = [`fanway ${verb.name}: ${verb.summary}`, '', 'Usage:'];
   lines.push(...verb.usage.map((usage) => `  fanway ${usage}`));
+  if (verb.details !== undefined) lines.push('', ...verb.details);
   if (verb.options.length > 0) lines.push('', 'Options:', ...columns(verb.options));
   lines.push('', 'Examples:');
   for (const [command, doc] of verb.examples) lines.push(`  # ${doc}`, `  ${command}`);

@@ -5,33 +5,14 @@
  * started through `fanway up` as a user would. Nothing outlives the demo, however it ends.
  * @module
  */
+import { demoText } from '../cli/demo-text.ts';
+import { helpOf } from '../cli/verb.ts';
 import { ExitCode } from '../errors.ts';
 import { formatIpv4 } from '../net/ipv4.ts';
 import { parsePrefix } from '../net/prefix.ts';
 import { runInside } from './privileges.ts';
 import { type DemoReport, judge, renderReport } from './report.ts';
 import { Stage } from './stage.ts';
-
-export const help = `Usage: fanway demo [--encap LIST] [--json]
-
-Builds three hosts with two containers each out of network namespaces, joins them
-by a fan (underlay 172.30.0.0/16, overlay 250.0.0.0/8), and sends real traffic:
-echo requests between all containers, 256 MB of TCP with a SHA-256 at both ends,
-and UDP both ways, for each encapsulation. The kernel's own VXLAN is measured
-beside them. Everything is taken down again at the end.
-
-  --encap LIST   comma-separated: vxlan, ipip, fou, kernel (default: all)
-  --json         one JSON document on standard output, progress on standard error
-  --help         this text
-
-Needs Linux, /dev/net/tun and root, or a system that lets users make namespaces.
-Exits 0 when everything arrived as it should, 1 when something did not, 4 when
-the machine or the user's rights do not allow it.
-
-Examples:
-  fanway demo
-  fanway demo --encap fou --json
-`;
 
 const OVERLAYS = ['vxlan', 'ipip', 'fou', 'kernel'] as const;
 export type Overlay = (typeof OVERLAYS)[number];
@@ -53,7 +34,7 @@ class Stopped extends Error {
  */
 export async function runDemo(args: readonly string[]): Promise<number> {
   if (args.includes('--help') || args.includes('-h')) {
-    process.stdout.write(help);
+    process.stdout.write(helpOf(demoText));
     return 0;
   }
   const settings = readSettings(args);

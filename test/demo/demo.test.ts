@@ -164,7 +164,7 @@ t.test('root of a user namespace is enough', options(noUserNamespace), async (t)
 
 t.test('the arguments are checked', async (t) => {
   for (const [args, code, want] of [
-    [['--help'], 0, /Usage: fanway demo/],
+    [['--help'], 0, /Usage:\n {2}fanway demo/],
     [['--encap', 'gre'], 2, /"gre" is not known: use vxlan, ipip, fou/],
     [['--nonsense'], 2, /unknown argument "--nonsense"/],
   ] as const) {
