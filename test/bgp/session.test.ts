@@ -1,6 +1,9 @@
 import t from 'tap';
 import type { ConnectionListener } from '../../src/bgp/api.ts';
 import type { OwnRoute } from '../../src/bgp/own-routes.ts';
+import type { Attributes } from '../../src/wire/bgp/attributes.ts';
+import { emitReach } from '../../src/wire/bgp/emit-update.ts';
+import { ESI_ZERO, type EvpnRoute } from '../../src/wire/bgp/evpn.ts';
 import { MessageType } from '../../src/wire/bgp/iana.ts';
 import { emitMessage, KEEPALIVE, MessageReader } from '../../src/wire/bgp/message.ts';
 import { emitOpen, type Open } from '../../src/wire/bgp/open.ts';
@@ -388,4 +391,48 @@ t.test('a thousand flaps of a route a second are sent, and leave no trace', asyn
   t.equal(b.speaker.table.size, 0);
   t.equal(b.speaker.imports.size, 0);
   t.equal(a.speaker.neighbours[0]?.ribOut.size, 0);
+});
+
+t.test('valid but hostile: long paths, our own routes, more than there may be', async (t) => {
+  const [a] = new Lab().pair({ passive: true, maxPrefixes: 1000 }, {});
+  a.speaker.start();
+  const hand = new Hand(a);
+  hand.say(MessageType.Open, emitOpen(OPEN));
+  hand.say(MessageType.Keepalive, NOTHING);
+  const context = { as4: true, internal: true };
+  const route = (mac: number): EvpnRoute => {
+    const rd = { type: 1, administrator: 9, assigned: 100 };
+    return { type: 2, rd, esi: ESI_ZERO, tag: 0, mac, ip: null, label: 100, label2: null };
+  };
+  const say = (attributes: Attributes, nextHop: number, ...macs: number[]): void => {
+    const all = { origin: 0, asPath: [], localPref: 100, ...attributes };
+    for (const body of emitReach(all, nextHop, macs.map(route), context)) {
+      hand.say(MessageType.Update, body);
+    }
+  };
+  const long = Array.from({ length: 4 }, () => {
+    return { type: 2, numbers: Array.from({ length: 220 }, (_, index) => 70_000 + index) };
+  });
+  say({ asPath: long }, 0x0a000009, 1);
+  t.equal(a.speaker.table.size, 1, 'a path of 3.5 kB');
+  const rows: [string, Attributes, number][] = [
+    ['our own next hop', {}, 0x0a000001],
+    ['our AS in the path', { asPath: [{ type: 2, numbers: [65000] }] }, 0x0a000009],
+    ['we are the originator', { originatorId: 0x0a000001 }, 0x0a000009],
+    ['we are in the cluster list', { clusterList: [5, 0x0a000001] }, 0x0a000009],
+  ];
+  for (const [what, attributes, nextHop] of rows) {
+    say(attributes, nextHop, 2);
+    t.equal(a.speaker.table.size, 1, what);
+  }
+  t.equal(a.speaker.neighbours[0]?.counters.looped, rows.length);
+  say({}, 0x0a000001, 1);
+  t.equal(a.speaker.table.size, 0, 'a refused announcement takes back what was there');
+  for (let first = 1; first < 100_000 && hand.isOpen; first += 100) {
+    say({}, 0x0a000009, ...Array.from({ length: 100 }, (_, index) => first + index));
+  }
+  t.equal(hand.heard.at(-1), '3 0601001946000003e8', 'the maximum ends it');
+  t.equal(a.speaker.table.size, 0);
+  t.equal(a.speaker.imports.size, 0);
+  t.same([...a.speaker.imports.entries()], []);
 });
