@@ -4,8 +4,13 @@
  * @module
  */
 
-/** Overlay prefixes that are told by gossip or otherwise, of all links and members together. */
-export const PREFIXES_MAX = 262_144;
+/**
+ * Entries (prefixes, MACs and addresses that are told by gossip or otherwise), of all links and
+ * members together: some 60 MB of control's memory when it is full.
+ */
+export const ENTRIES_MAX = 262_144;
+/** Those of one member: nobody takes more than a sixteenth of the room. */
+export const ENTRIES_PER_OWNER_MAX = 16_384;
 /** Data processes of a router, each with a queue of every device and sockets of its own. */
 export const QUEUES_MAX = 8;
 /** Fans in one configuration file; each has a device, a bridge and sockets. */

@@ -6,7 +6,7 @@
 import { parseOverlay, parseUnderlay } from '../config/schema.ts';
 import { ValueError } from '../config/value.ts';
 import { callRouter } from '../control/admin-client.ts';
-import type { AnnouncerJson } from '../control/gossip/views.ts';
+import type { AnswerJson } from '../control/entries/views.ts';
 import { isBridged } from '../control/link-spec.ts';
 import type { PathStatus } from '../control/paths.ts';
 import { readSnapshot } from '../control/read-snapshot.ts';
@@ -31,9 +31,12 @@ export type Explanation = {
   host: string;
   local: boolean;
   role: 'container' | 'gateway' | 'network' | 'broadcast' | 'outside';
-  /** Whether the host follows from the address, or from what a member announces. */
-  source: 'arithmetic' | 'announcement';
-  /** Who announces it, null when nobody does or no router was asked. */
+  /**
+   * Whether the host follows from the address, or from what the table has: announced by a member over
+   * gossip, or by BGP, or given here.
+   */
+  source: 'arithmetic' | AnswerJson['source'];
+  /** Who says so, null when nobody does or no router was asked. */
   announced: { prefix: string; owner: string; name: string } | null;
   text: string;
 };
@@ -51,26 +54,39 @@ function fanOf(address: number, fans: readonly Fan[]): Fan | undefined {
     .sort((a, b) => b.map.overlay.length - a.map.overlay.length)[0];
 }
 
-/** The same once a member has announced the address: that is where packets go. */
-export function explainAnnounced(plain: Explanation, by: AnnouncerJson, fan: Fan): Explanation {
-  const { prefix, owner, name, host } = by;
+/** How it is known, in words. */
+function sourceText({ source, owner, name, prefix }: AnswerJson): string {
+  switch (source) {
+    case 'gossip':
+      return `announced (${prefix}) by ${name === '' ? owner : `${name} (${owner})`} over gossip`;
+    case 'bgp':
+      return `announced (${prefix}) by BGP with the tunnel endpoint ${owner}`;
+    case 'static':
+      return `given (${prefix}) by the configuration`;
+    case 'local':
+      return `announced (${prefix}) by this host over BGP`;
+  }
+}
+
+/** The same where the table has an entry: that is where packets go. */
+export function explainAnswer(plain: Explanation, answer: AnswerJson, fan: Fan): Explanation {
+  const { prefix, owner, name, host, source } = answer;
   const local = host === formatIpv4(fan.local);
   return {
     ...plain,
-    ...{ host, local, source: 'announcement', announced: { prefix, owner, name } },
-    text: `${plain.address} is announced (${prefix}) by ${name} (${owner}), ${local ? 'this host' : `host ${host}`}, and goes there; by arithmetic: ${plain.text}`,
+    ...{ host, local, source, announced: { prefix, owner, name } },
+    text: `${plain.address} is ${sourceText(answer)}, ${local ? 'this host' : `host ${host}`}, and goes there; by arithmetic: ${plain.text}`,
   };
 }
 
 /** What the table of the running router has for an address of a fan of its own. */
-async function announcerOf(
+async function answerOf(
   address: number,
   fan: Fan | undefined,
   run: RunDirectory,
-): Promise<AnnouncerJson | null> {
+): Promise<AnswerJson | null> {
   if (fan === undefined || fan.name === '') return null;
-  const body = { address, link: fan.name };
-  return (await callRouter(run, '/v1/gossip/announcer', body)) as AnnouncerJson | null;
+  return (await callRouter(run, '/v1/explain', { address, link: fan.name })) as AnswerJson | null;
 }
 
 /** What a fan says about an address (u32); the longest overlay wins. */
@@ -188,9 +204,9 @@ export const explain: Verb = {
           : [await fanFromWords(overlay, underlay, run)];
       explanation = explainAddress(address, fans);
       const fan = fanOf(address, fans);
-      const announcer = await announcerOf(address, fan, run);
-      if (announcer !== null && fan !== undefined) {
-        explanation = explainAnnounced(explanation, announcer, fan);
+      const answer = await answerOf(address, fan, run);
+      if (answer !== null && fan !== undefined) {
+        explanation = explainAnswer(explanation, answer, fan);
       }
     } catch (error) {
       if (error instanceof ValueError || codeOf(error) === 'ERR_IPV4') {

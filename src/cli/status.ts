@@ -114,10 +114,20 @@ function processText(process: RouterStatus['processes'][number]): string {
   ].join(', ');
 }
 
-function tableText({ entries, peers, waiting }: RouterStatus['table'], color: boolean): string[] {
-  if (entries === 0 && waiting === 0) return [];
-  const full = `${alarm('FULL', color)}: ${waiting} more found no room and are taken for not moved`;
-  return [`table: ${entries} moved prefixes on ${peers} hosts${waiting === 0 ? '' : `; ${full}`}`];
+function tableText(table: RouterStatus['table'], color: boolean): string[] {
+  const { entries, peers, waiting, refused, refusals, held } = table;
+  const missing = waiting + refused;
+  if (entries === 0 && missing === 0) return [];
+  const full = `${alarm('FULL', color)}: ${missing} more found no room and are taken for not moved`;
+  const causes = { share: 'its share is full', table: 'the table is full' };
+  return [
+    `table: ${entries} moved prefixes on ${peers} hosts${missing === 0 ? '' : `; ${full}`}`,
+    ...refusals.map(
+      ({ owner, name, count, cause }) =>
+        `  not taken of ${name === '' ? owner : `${name} (${owner})`}: ${count}, ${causes[cause]}`,
+    ),
+    ...held.map(({ link, entry }) => `  ${entry} of ${link} moves too often: held for now`),
+  ];
 }
 
 function priorityText({ wanted, inForce, reason }: PriorityReport): string[] {

@@ -24,7 +24,7 @@ import type { PathLimit } from '../table/path-limits.ts';
 import type { PathRecord } from '../table/paths.ts';
 import { DataProcess, type ProcessReport } from './data-process.ts';
 import { EndpointSet, type EndpointState, sourcePortsOf } from './endpoint-set.ts';
-import { EntryTable, type EntryTableStatus, type Exception } from './entry-table.ts';
+import { EntryTable } from './entry-table.ts';
 import type { LinkSpec } from './link-spec.ts';
 import { forgetMac, type MacClaim, takeClaims } from './mac-claims.ts';
 import { endOrphans } from './orphans.ts';
@@ -182,16 +182,6 @@ export class DataPlane extends EventEmitter {
       }
       this.#endpoints.release(before.endpoint);
     });
-  }
-
-  /** Replaces the overlay prefixes of a link that are on other hosts than their addresses say. */
-  async setExceptions(name: string, exceptions: readonly Exception[]): Promise<void> {
-    this.entries.replace(name, exceptions);
-  }
-
-  /** How full the table of {@link entries} is. */
-  entryStatus(): EntryTableStatus {
-    return this.entries.status();
   }
 
   /**

@@ -9,15 +9,15 @@
  */
 import { randomInt } from 'node:crypto';
 import { closeSync, openSync } from 'node:fs';
-import { contains, maskOf, networkOf, type Prefix } from '../net/prefix.ts';
+import { maskOf, networkOf, type Prefix } from '../net/prefix.ts';
 import { SharedMemory } from '../sys/memory.ts';
 import { PathLimitWriter } from '../table/path-limits.ts';
 import { ipv4Bytes, PeerWriter } from '../table/peers.ts';
 import { PrefixWriter } from '../table/prefixes.ts';
 import { TABLES_BYTES, TableSegment } from '../table/segment.ts';
 
-/** A prefix of the overlay at another host than its address says; `peer` is the host's u32. */
-export type Exception = { address: number; length: number; peer: number };
+/** A prefix of the overlay and the host, a u32, that it is sent to. */
+export type TableAnswer = { prefix: Prefix; peer: number };
 
 export type EntryTableStatus = {
   /** Entries in the table, and hosts that they name. */
@@ -120,35 +120,22 @@ export class EntryTable {
     this.#forgetEmpty(name, link);
   }
 
-  /** Makes the link's entries these, changing only what differs. Of equal prefixes the last counts. */
-  replace(name: string, exceptions: readonly Exception[]): void {
-    const wanted = new Map(exceptions.map((exception) => [keyOf(exception), exception.peer]));
-    const link = this.#of(name);
-    for (const keys of [link.waiting.keys(), link.installed.keys()]) {
-      for (const key of [...keys]) if (!wanted.has(key)) this.delete(name, prefixOf(key));
-    }
-    for (const [key, peer] of wanted) this.set(name, prefixOf(key), peer);
-    this.#forgetEmpty(name, link);
-  }
-
-  /** The host and the entry that decide about an overlay address; undefined = arithmetic does. */
-  find(name: string, address: number): Exception | undefined {
+  /**
+   * What the memory that the data processes read has for an overlay address: the longest prefix and
+   * its host; undefined = arithmetic decides.
+   */
+  answer(name: string, address: number): TableAnswer | undefined {
     const link = this.#links.get(name);
-    if (link === undefined) return undefined;
+    if (link === undefined || link.id < 0) return undefined;
     for (let length = 32; length > 0; length--) {
-      const peer = link.installed.get(keyOf({ address, length }));
-      if (peer === undefined) continue;
-      return { address: networkOf({ address, length }), length, peer: this.#peers.ipv4(peer) };
+      const peer = this.#prefixes.get(link.id, address, length);
+      if (peer === 0) continue;
+      return {
+        prefix: { address: networkOf({ address, length }), length },
+        peer: this.#peers.ipv4(peer),
+      };
     }
     return undefined;
-  }
-
-  /** Every entry of a link that is in the table and within `prefix`, in no order. */
-  *entries(name: string, prefix: Prefix): Generator<Exception> {
-    for (const [key, peer] of this.#links.get(name)?.installed ?? []) {
-      const { address, length } = prefixOf(key);
-      if (contains(prefix, address)) yield { address, length, peer: this.#peers.ipv4(peer) };
-    }
   }
 
   status(): EntryTableStatus {

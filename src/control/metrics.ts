@@ -61,10 +61,11 @@ export function metricsText(
   for (const [link, values] of Object.entries(counters)) {
     for (const [name, value] of Object.entries(values)) page.add('counter', name, value, { link });
   }
-  const { entries, peers, waiting } = status.table;
+  const { entries, peers, waiting, refused } = status.table;
   page.add('gauge', 'table_entries', entries);
   page.add('gauge', 'table_peers', peers);
   page.add('gauge', 'table_waiting', waiting);
+  page.add('gauge', 'table_refused', refused);
   if (status.gossip !== null) {
     const { state, plaintext, members, conflicts } = status.gossip;
     page.add('gauge', 'gossip_up', state === 'up' ? 1 : 0);

@@ -17,14 +17,16 @@ import { type AdminServer, PlainAnswer, type Route, serveAdmin } from './admin.t
 import { bgpRoutes, bgpStatus } from './bgp/routes.ts';
 import { BgpService } from './bgp/service.ts';
 import { DropMeter } from './drops.ts';
+import { EntryService } from './entries/entry-service.ts';
+import { RoutedEntries } from './entries/routed-entries.ts';
+import { entryRoutes } from './entries/routes.ts';
+import { tableStatus } from './entries/views.ts';
 import { gossipRoutes, gossipStatus } from './gossip/routes.ts';
 import { GossipService } from './gossip/service.ts';
 import type { ManagedLink } from './link.ts';
 import type { LinkSpec } from './link-spec.ts';
 import { METRICS_TYPE, metricsText } from './metrics.ts';
-import { MovedLinks } from './moved-links.ts';
 import { MovedMacs } from './moved-macs.ts';
-import { MovedSources } from './moved-sources.ts';
 import { admitOwn, claimForNamespace } from './namespace.ts';
 import { openDataPlane } from './open-data-plane.ts';
 import { PathWatch } from './path-watch.ts';
@@ -74,6 +76,7 @@ export class Service {
   readonly tunnels: TunnelSet;
   readonly gossip: GossipService;
   readonly bgp: BgpService;
+  readonly entries: EntryService;
   readonly #host: RealHost;
   readonly #movedMacs: MovedMacs;
   readonly #pathWatch: PathWatch;
@@ -84,6 +87,7 @@ export class Service {
   readonly #startedAtMs = performance.now();
   readonly #rates = new RateMeter();
   readonly #drops = new DropMeter();
+  readonly #nameOf = (owner: string): string => this.gossip.nameOf(owner);
   #sampling: NodeJS.Timeout | undefined;
   #admin: AdminServer | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -114,8 +118,13 @@ export class Service {
       return plane;
     });
     this.router = new Router({ run, log, host: this.#host, tunnels: this.tunnels });
+    const specs = (): LinkSpec[] => this.#upSpecs();
+    this.entries = new EntryService({
+      ...{ writer: this.tunnels, log },
+      routes: new RoutedEntries({ host: this.#host, specs, log }),
+    });
     this.gossip = new GossipService({
-      ...{ run, log },
+      ...{ run, log, entries: this.entries },
       specs: () => this.#upSpecs(),
       look: async () => ({
         links: await this.#host.links(),
@@ -124,10 +133,6 @@ export class Service {
       }),
       stateDirectory: process.env['FANWAY_STATE_DIR'] ?? STATE_DIRECTORY_DEFAULT,
       byFile: options.mode === 'daemon',
-    });
-    const moved = new MovedLinks({
-      ...{ host: this.#host, tunnels: this.tunnels, log },
-      specs: () => this.#upSpecs(),
     });
     this.#movedMacs = new MovedMacs({
       ...{ host: this.#host, tunnels: this.tunnels, log },
@@ -139,17 +144,14 @@ export class Service {
       node: () => this.gossip.host?.node,
     });
     this.bgp = new BgpService({
-      ...{ path: run.bgp, log },
+      ...{ path: run.bgp, log, entries: this.entries },
       specs: () => this.#upSpecs(),
       announced: () => this.gossip.announced,
     });
-    const sources = new MovedSources((prefixes) => moved.set(prefixes));
-    this.gossip.exceptions((prefixes) => sources.set('gossip', prefixes));
-    this.bgp.moved((prefixes) => sources.set('bgp', prefixes));
     this.router.on('settled', () => {
       void this.gossip.refresh();
       void this.bgp.refresh();
-      moved.refresh();
+      this.entries.refresh();
     });
     this.#done = new Promise((resolve) => {
       this.#resolveDone = resolve;
@@ -260,6 +262,7 @@ export class Service {
     this.#unwatch?.();
     await this.bgp.stop();
     await this.gossip.stop();
+    this.entries.close();
     await this.router.stop();
     await this.tunnels.close();
     await this.#admin?.close();
@@ -284,7 +287,7 @@ export class Service {
       links: this.router.links.map((link) => this.#linkStatus(link, processes, paths, counters)),
       processes,
       paths: paths.filter(isPathNews),
-      table: this.tunnels.entryStatus(),
+      table: tableStatus(this.tunnels.entryStatus(), this.entries.status(), this.#nameOf),
       gossip: gossipStatus(this.gossip) ?? null,
       bgp: bgpStatus(this.bgp) ?? null,
     };
@@ -317,6 +320,11 @@ export class Service {
     return [
       ...gossipRoutes(this.gossip, () => this.#endIfIdle()),
       ...bgpRoutes(this.bgp),
+      ...entryRoutes(
+        (link, address) => this.tunnels.answer(link, address),
+        this.entries,
+        this.#nameOf,
+      ),
       get('/metrics', () => {
         const text = metricsText(this.status(), this.tunnels.counters(), this.gossip);
         return new PlainAnswer(METRICS_TYPE, text);

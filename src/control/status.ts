@@ -9,7 +9,7 @@ import type { Priority } from '../sys/priority.ts';
 import type { BgpStatus } from './bgp/routes.ts';
 import { namesOf } from './bridge-ports.ts';
 import type { DropStatus } from './drops.ts';
-import type { EntryTableStatus } from './entry-table.ts';
+import type { TableStatus } from './entries/views.ts';
 import type { GossipStatus } from './gossip/views.ts';
 import type { ManagedLink } from './link.ts';
 import { offloadsInForce, type PathStatus } from './paths.ts';
@@ -82,7 +82,7 @@ export type RouterStatus = {
   /** Peers whose path carries less than the underlay's device, or answers with errors. */
   paths: PathStatus[];
   /** The table of prefixes that are elsewhere than arithmetic says. */
-  table: EntryTableStatus;
+  table: TableStatus;
   /** null = nobody asked for gossip. */
   gossip: GossipStatus | null;
   /** null = nobody asked for BGP. */

@@ -5,10 +5,11 @@
  */
 import type { EventEmitter } from 'node:events';
 import { codeOf, FanwayError } from '../errors.ts';
+import type { Prefix } from '../net/prefix.ts';
 import type { PriorityReport } from '../sys/priority.ts';
 import type { PathLimit } from '../table/path-limits.ts';
 import type { PathRecord } from '../table/paths.ts';
-import type { EntryTableStatus, Exception } from './entry-table.ts';
+import type { EntryTable, EntryTableStatus, TableAnswer } from './entry-table.ts';
 import type { Tunnels } from './host.ts';
 import type { LinkSpec } from './link-spec.ts';
 import type { MacClaim } from './mac-claims.ts';
@@ -36,7 +37,6 @@ export type DataPlanePort = Pick<EventEmitter, 'on'> & {
     name: string,
     change: { underlayMtu?: number; innerMtu?: number; local?: number },
   ): Promise<void>;
-  setExceptions(name: string, exceptions: readonly Exception[]): Promise<void>;
   setSuperBytes(name: string, limits: SuperBytes): Promise<void>;
   takeClaims(): MacClaim[];
   forgetMac(claim: MacClaim): void;
@@ -44,7 +44,7 @@ export type DataPlanePort = Pick<EventEmitter, 'on'> & {
   status(): DataProcessStatus[];
   paths(): PathRecord[];
   setPathLimits(limits: readonly PathLimit[]): number;
-  entryStatus(): EntryTableStatus;
+  readonly entries: Pick<EntryTable, 'set' | 'delete' | 'answer' | 'status'>;
   close(options?: { keepDevices?: boolean }): Promise<void>;
 };
 
@@ -52,8 +52,6 @@ export class TunnelSet implements Tunnels {
   readonly #open: () => Promise<DataPlanePort>;
   #plane: DataPlanePort | undefined;
   readonly #names = new Set<string>();
-  /** By link; a link that is made again gets them again. */
-  readonly #exceptions = new Map<string, readonly Exception[]>();
 
   /** `open` is called when there is a link to run. */
   constructor(open: () => Promise<DataPlanePort>) {
@@ -64,10 +62,7 @@ export class TunnelSet implements Tunnels {
     this.#plane ??= await this.#open();
     this.#names.add(spec.name);
     try {
-      const added = await this.#plane.addLink(spec);
-      const exceptions = this.#exceptions.get(spec.name);
-      if (exceptions !== undefined) await this.#plane.setExceptions(spec.name, exceptions);
-      return added;
+      return await this.#plane.addLink(spec);
     } catch (error) {
       this.#names.delete(spec.name);
       throw error;
@@ -92,11 +87,23 @@ export class TunnelSet implements Tunnels {
     await this.#plane?.updateLink(name, change);
   }
 
-  /** Replaces the exceptions to a link's arithmetic; one that does not run gets them when it does. */
-  async setExceptions(name: string, exceptions: readonly Exception[]): Promise<void> {
-    if (exceptions.length === 0) this.#exceptions.delete(name);
-    else this.#exceptions.set(name, exceptions);
-    if (this.#names.has(name)) await this.#plane?.setExceptions(name, exceptions);
+  /**
+   * `prefix` of a link is at the host `peer` (u32) from now on, also when the link's device is made
+   * anew. Nothing to do before there was a link at all: who knows entries tells them for links that
+   * are up.
+   */
+  setEntry(link: string, prefix: Prefix, peer: number): void {
+    this.#plane?.entries.set(link, prefix, peer);
+  }
+
+  /** The prefix is where arithmetic says from now on. */
+  deleteEntry(link: string, prefix: Prefix): void {
+    this.#plane?.entries.delete(link, prefix);
+  }
+
+  /** What the data path's own table says of an overlay address; undefined = arithmetic decides. */
+  answer(link: string, address: number): TableAnswer | undefined {
+    return this.#plane?.entries.answer(link, address);
   }
 
   async setSuperBytes(name: string, limits: SuperBytes): Promise<void> {
@@ -137,7 +144,7 @@ export class TunnelSet implements Tunnels {
 
   /** How full the table of entries is. */
   entryStatus(): EntryTableStatus {
-    return this.#plane?.entryStatus() ?? { entries: 0, peers: 0, waiting: 0 };
+    return this.#plane?.entries.status() ?? { entries: 0, peers: 0, waiting: 0 };
   }
 
   async close(): Promise<void> {

@@ -104,6 +104,8 @@ export type ConflictEvent = ConflictView & { over: boolean };
 export type GossipEvents = {
   member(change: MemberChange): void;
   entry(change: EntryEvent): void;
+  /** What an owner, this node included, says of itself may be another; ask the node after the call. */
+  record?(owner: NodeId): void;
   conflict(change: ConflictEvent): void;
   /** A line for the log that is none of the above. */
   log(line: string): void;

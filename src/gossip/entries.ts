@@ -199,6 +199,12 @@ export class Entries {
     }
   }
 
+  /** What an owner announces, whether it counts or not; nothing may change meanwhile. */
+  *announcedBy(id: NodeId): Generator<Announcement> {
+    const owner = this.#owners.get(id);
+    if (owner !== undefined) yield* this.#announcementsOf(owner);
+  }
+
   #ownerOf(id: NodeId): Owner {
     const known = this.#owners.get(id);
     if (known !== undefined) return known;

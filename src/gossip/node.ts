@@ -53,6 +53,7 @@ import { Outbox } from './outbox.ts';
 import { pickSome } from './prober.ts';
 import { standingOf } from './rivals.ts';
 import { Sync } from './sync.ts';
+import { TableReader } from './table-reader.ts';
 import { Tables } from './tables.ts';
 import { memberView, selfView } from './views.ts';
 import { WakingClock } from './waking-clock.ts';
@@ -65,6 +66,8 @@ const TICK_MS = 100;
 export class GossipNode {
   readonly id: NodeId;
   readonly counters: Counters;
+  /** What is announced. */
+  readonly table: TableReader;
   readonly #options: GossipNodeOptions;
   readonly #config: GossipConfig;
   readonly #clock: WakingClock;
@@ -122,6 +125,7 @@ export class GossipNode {
       spread: (signed) => this.#queue.addBlock(signed),
       dropped: (signed) => this.#queue.dropBlock(signed),
     });
+    this.table = new TableReader(this.#tables.entries, (owner) => this.#members.nameOf(owner));
     this.#directory = new Directory(id, this.#members);
     this.#departed = new Departed(this.#members, () => this.#tables, this.#startMs);
     this.#sync = new Sync({
@@ -244,11 +248,7 @@ export class GossipNode {
 
   /** What holds, of all active nodes, in no order. */
   entries(filter?: EntryFilter): EntryView[] {
-    const views: EntryView[] = [];
-    for (const { item, owner } of this.#tables.entries.list(filter)) {
-      views.push({ item, owner, ownerName: this.#members.nameOf(owner) });
-    }
-    return views;
+    return this.table.views(filter);
   }
 
   /** Over all blocks that hold: equal on two nodes that know the same. 16 hex digits. */

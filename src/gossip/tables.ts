@@ -60,6 +60,7 @@ export class Tables {
       peer: (owner, record) => {
         this.conflicts.peerChanged(owner, record);
         peer(owner, record);
+        options.events.record?.(owner);
       },
     });
     this.author = new Author(options);

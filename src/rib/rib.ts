@@ -66,6 +66,7 @@ export class Rib {
   readonly #flaps = new Flaps<EntryId>();
   #entries = 0;
   #holds = 0;
+  #newlyHeld: EntryId[] = [];
 
   constructor(limits: ShareLimits) {
     this.#shares = new Shares(limits);
@@ -114,6 +115,11 @@ export class Rib {
     return this.#flaps.nextMs;
   }
 
+  /** Something was not taken because there is no room. */
+  get isFull(): boolean {
+    return this.#shares.waiting > 0;
+  }
+
   /** What counts for an entry, as it was told. */
   get(id: EntryId): Best | undefined {
     return this.#slot(id)?.told;
@@ -133,6 +139,13 @@ export class Rib {
     for (const { id, told } of this.#tables.get(`${kind} ${link}`)?.values() ?? []) {
       if (told !== undefined) yield { id, best: told };
     }
+  }
+
+  /** Entries that have come to be held since the last call, the first of them. */
+  takeHeld(): EntryId[] {
+    const held = this.#newlyHeld;
+    if (held.length > 0) this.#newlyHeld = [];
+    return held;
   }
 
   status(): RibStatus {
@@ -230,6 +243,7 @@ export class Rib {
     if (samePlace(slot.told, after)) return false;
     if (!this.#flaps.note(keyOf(slot.id), slot.id, nowMs)) return false;
     this.#holds++;
+    if (this.#newlyHeld.length < LISTED_MAX) this.#newlyHeld.push(slot.id);
     return true;
   }
 

@@ -6,7 +6,7 @@
  * longest first. In practice that is once: workloads move as single addresses.
  * @module
  */
-import { PREFIXES_MAX } from '../limits.ts';
+import { ENTRIES_MAX } from '../limits.ts';
 import { maskOf } from '../net/prefix.ts';
 import { HashReader, HashWriter, TAG_MIN } from '../shm/hash.ts';
 import type { TableSegment } from './segment.ts';
@@ -79,7 +79,7 @@ export class PrefixWriter {
     const tag = tagOf(link, length);
     const network = address & maskOf(length);
     const isNew = this.#hash.find(tag, network) === 0;
-    if (isNew && this.#hash.count >= PREFIXES_MAX) return false;
+    if (isNew && this.#hash.count >= ENTRIES_MAX) return false;
     if (!this.#hash.set(tag, network, peer)) return false;
     if (!isNew) return true;
     const use = link * LENGTHS + length;

@@ -13,7 +13,7 @@
  * Pages that are never touched cost nothing.
  * @module
  */
-import { PREFIXES_MAX } from '../limits.ts';
+import { ENTRIES_MAX } from '../limits.ts';
 import { SLOT_BYTES } from '../shm/hash.ts';
 import { LINKS_MAX } from '../shm/layout.ts';
 
@@ -30,7 +30,7 @@ export const PEERS_MAX = 65_536;
 export const PEER_BYTES = 64;
 const PREFIXES_OFFSET = PEERS_OFFSET + PEERS_MAX * PEER_BYTES;
 /** Twice the entries: a search that finds nothing ends soon. */
-const PREFIX_SLOTS = 2 * PREFIXES_MAX;
+const PREFIX_SLOTS = 2 * ENTRIES_MAX;
 const LIMITS_OFFSET = PREFIXES_OFFSET + PREFIX_SLOTS * SLOT_BYTES;
 const LIMIT_SLOTS = 8192;
 /** Size of the whole segment, bytes. */

@@ -176,7 +176,7 @@ t.test('status shows plaintext and conflicts in red', async (t) => {
       links: [],
       processes: [],
       paths: [],
-      table: { entries: 0, peers: 0, waiting: 0 },
+      table: { entries: 0, peers: 0, waiting: 0, refused: 0, refusals: [], held: [] },
       gossip,
       bgp: null,
     },

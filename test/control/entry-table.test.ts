@@ -1,7 +1,7 @@
 import { readSync } from 'node:fs';
 import t from 'tap';
 import { EntryTable } from '../../src/control/entry-table.ts';
-import { PREFIXES_MAX } from '../../src/limits.ts';
+import { ENTRIES_MAX } from '../../src/limits.ts';
 import { SharedMemory } from '../../src/sys/memory.ts';
 import { PeerReader } from '../../src/table/peers.ts';
 import { PrefixReader } from '../../src/table/prefixes.ts';
@@ -29,8 +29,9 @@ t.test('a change holds at once for whoever reads', async (t) => {
   t.equal(find(4, 0xfa000002), HOST);
   table.set('fan', one(0xfa000002), HOST + 1);
   t.equal(find(4, 0xfa000002), HOST + 1, 'it moved');
-  t.match(table.find('fan', 0xfa000002), { length: 32, peer: HOST + 1 });
-  table.replace('fan', [{ address: 0xfa000100, length: 24, peer: HOST }]);
+  t.match(table.answer('fan', 0xfa000002), { prefix: { length: 32 }, peer: HOST + 1 });
+  table.delete('fan', one(0xfa000002));
+  table.set('fan', { address: 0xfa000100, length: 24 }, HOST);
   t.equal(find(4, 0xfa000002), 0);
   t.equal(find(4, 0xfa0001ff), HOST);
   t.same(table.status(), { entries: 1, peers: 1, waiting: 0 });
@@ -56,16 +57,16 @@ t.test('a full table: the rest waits, is told of, and goes on changing', async (
   table.bind('fan', 0);
   const address = (index: number): number => (0x0a000000 + index) >>> 0;
   const startMs = performance.now();
-  for (let i = 0; i < PREFIXES_MAX + 10; i++) table.set('fan', one(address(i)), HOST + (i % 100));
-  const each = ((performance.now() - startMs) * 1000) / PREFIXES_MAX;
+  for (let i = 0; i < ENTRIES_MAX + 10; i++) table.set('fan', one(address(i)), HOST + (i % 100));
+  const each = ((performance.now() - startMs) * 1000) / ENTRIES_MAX;
   t.comment(`${each.toFixed(2)} us an entry`);
-  t.same(table.status(), { entries: PREFIXES_MAX, peers: 100, waiting: 10 });
-  t.equal(find(0, address(PREFIXES_MAX)), 0);
+  t.same(table.status(), { entries: ENTRIES_MAX, peers: 100, waiting: 10 });
+  t.equal(find(0, address(ENTRIES_MAX)), 0);
   table.set('fan', one(address(5)), HOST + 77);
   t.equal(find(0, address(5)), HOST + 77, 'what is there still moves');
   for (let i = 0; i < 10; i++) table.delete('fan', one(address(i)));
-  t.same(table.status(), { entries: PREFIXES_MAX, peers: 100, waiting: 0 });
-  t.equal(find(0, address(PREFIXES_MAX + 9)), HOST + ((PREFIXES_MAX + 9) % 100));
+  t.same(table.status(), { entries: ENTRIES_MAX, peers: 100, waiting: 0 });
+  t.equal(find(0, address(ENTRIES_MAX + 9)), HOST + ((ENTRIES_MAX + 9) % 100));
 });
 
 t.test('more hosts than there is room for wait too', async (t) => {

@@ -1,30 +1,21 @@
 import { EventEmitter } from 'node:events';
 import t from 'tap';
-import type { Exception } from '../../src/control/entry-table.ts';
+import { EntryTable } from '../../src/control/entry-table.ts';
 import { planFan } from '../../src/control/plan.ts';
 import { type DataPlanePort, TunnelSet } from '../../src/control/tunnel-set.ts';
 import { plainHost, request } from './snapshots.ts';
 
-/** What a data plane was told; its links have no exceptions when they are added. */
+/** Links that run, and a real table of their entries. */
 class Plane extends EventEmitter implements DataPlanePort {
-  readonly exceptions = new Map<string, readonly Exception[]>();
+  readonly entries = new EntryTable();
 
   async addLink({ name }: { name: string }): Promise<{ ifindex: number; offloads: string[] }> {
-    this.exceptions.set(name, []);
+    this.entries.bind(name, 3);
     return { ifindex: 7, offloads: [] };
   }
 
   async removeLink(name: string): Promise<void> {
-    this.exceptions.delete(name);
-  }
-
-  entryStatus() {
-    return { entries: 0, peers: 0, waiting: 0 };
-  }
-
-  async setExceptions(name: string, exceptions: readonly Exception[]): Promise<void> {
-    if (!this.exceptions.has(name)) throw new Error(`no link ${name}`);
-    this.exceptions.set(name, exceptions);
+    this.entries.unbind(name);
   }
 
   async updateLink(): Promise<void> {}
@@ -54,26 +45,29 @@ class Plane extends EventEmitter implements DataPlanePort {
   async close(): Promise<void> {}
 }
 
-t.test('exceptions outlive the device of their link', async (t) => {
+t.test('entries outlive the device of their link', async (t) => {
   const plan = planFan(request('250.0.0.0/8', 'eth0/16'), plainHost());
   if (plan.outcome !== 'changes') throw new Error(`the plan is ${plan.outcome}`);
   const { spec } = plan;
   const plane = new Plane();
+  t.teardown(() => plane.entries.close());
   const tunnels = new TunnelSet(async () => plane);
-  const moved = [{ address: 0xfa001e07, length: 32, peer: 0xac1e001d }];
+  const [prefix, peer] = [{ address: 0xfa001e07, length: 32 }, 0xac1e001d];
+  const answer = () => tunnels.answer(spec.name, prefix.address);
 
-  await tunnels.setExceptions(spec.name, moved);
-  t.notOk(plane.exceptions.has(spec.name), 'nothing runs yet');
+  t.equal(answer(), undefined, 'nothing runs yet');
   await tunnels.addLink(spec);
-  t.same(plane.exceptions.get(spec.name), moved, 'told before the link ran');
+  tunnels.setEntry(spec.name, prefix, peer);
+  t.same(answer(), { prefix, peer });
 
   await tunnels.removeLink(spec.name);
+  t.equal(answer(), undefined);
   await tunnels.addLink(spec);
-  t.same(plane.exceptions.get(spec.name), moved, 'the device was deleted and made anew');
+  t.same(answer(), { prefix, peer }, 'the device was deleted and made anew');
 
-  await tunnels.setExceptions(spec.name, []);
-  t.same(plane.exceptions.get(spec.name), []);
+  tunnels.deleteEntry(spec.name, prefix);
+  t.equal(answer(), undefined);
   await tunnels.removeLink(spec.name);
   await tunnels.addLink(spec);
-  t.same(plane.exceptions.get(spec.name), [], 'what is over stays over');
+  t.equal(answer(), undefined, 'what is over stays over');
 });

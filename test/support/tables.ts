@@ -3,13 +3,15 @@
  * process does.
  * @module
  */
-import type { Exception } from '../../src/control/entry-table.ts';
 import type { EntryTables } from '../../src/dataplane/fan.ts';
 import { ipv4Bytes, PeerReader, PeerWriter } from '../../src/table/peers.ts';
 import { PrefixReader, PrefixWriter } from '../../src/table/prefixes.ts';
 import { TABLES_BYTES, TableSegment } from '../../src/table/segment.ts';
 
 const SEED = 4711;
+
+/** A prefix of the overlay at another host than its address says; `peer` is the host's u32. */
+export type Exception = { address: number; length: number; peer: number };
 
 export class TestTables implements EntryTables {
   readonly segment = new TableSegment(new ArrayBuffer(TABLES_BYTES));

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { PREFIXES_MAX } from '../../src/limits.ts';
+import { ENTRIES_MAX } from '../../src/limits.ts';
 import { Random } from '../fuzz/mutate.ts';
 import { TestTables } from '../support/tables.ts';
 
@@ -76,14 +76,14 @@ t.test(
     const { prefixes, prefixWriter } = new TestTables();
     const address = (index: number): number => (0xfa000000 + 2 * index) >>> 0;
     let refused = 0;
-    for (let i = 0; i < PREFIXES_MAX; i++) {
+    for (let i = 0; i < ENTRIES_MAX; i++) {
       if (!prefixWriter.set(LINK, address(i), 32, 1 + (i % 1000))) refused++;
     }
     t.equal(refused, 0);
     t.notOk(prefixWriter.set(LINK, 0x0a000001, 32, 5), 'one too many');
     t.ok(prefixWriter.set(LINK, address(0), 32, 5), 'a change of one that is there');
     let wrong = 0;
-    for (let i = 1; i < PREFIXES_MAX; i++) {
+    for (let i = 1; i < ENTRIES_MAX; i++) {
       if (prefixes.find(LINK, address(i)) !== 1 + (i % 1000)) wrong++;
       if (prefixes.find(LINK, address(i) + 1) !== 0) wrong++;
     }

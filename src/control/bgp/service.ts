@@ -11,25 +11,24 @@ import { Speaker } from '../../bgp/speaker.ts';
 import type { BgpSettings } from '../../config/bgp.ts';
 import { codeOf, messageOf, refusedError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
-import { peerOf } from '../../net/fan.ts';
 import { contains, type Prefix } from '../../net/prefix.ts';
-import type { Ip } from '../../wire/bgp/address.ts';
+import type { EntrySink } from '../entries/entry-service.ts';
 import type { LinkSpec } from '../link-spec.ts';
-import type { MovedPrefix } from '../moved.ts';
 import { parseHostAddress } from './addresses.ts';
+import { BgpFeed } from './feed.ts';
 import { GivenRoutes } from './given-routes.ts';
 import { speakerSettings } from './settings.ts';
 import { realTimers } from './timers.ts';
 import { BgpTransport } from './transport.ts';
 
 const RETRY_MS = 5000;
-/** Changes come in bursts: the data path is told once they have settled. */
-const SETTLE_MS = 20;
 
 export type BgpServiceOptions = {
   /** Remembers given routes, and that there was no clean end. */
   path: string;
   log: Log;
+  /** Where what is learned of the links' entries goes. */
+  entries: EntrySink;
   /** The links that are up. */
   specs: () => readonly LinkSpec[];
   /** Prefixes that this host announces in its fans. */
@@ -53,14 +52,14 @@ export class BgpService {
   #running: Running | undefined;
   #reason = '';
   #retry: NodeJS.Timeout | undefined;
-  #telling: NodeJS.Timeout | undefined;
-  #listener: (moved: readonly MovedPrefix[]) => void = () => undefined;
+  readonly #feed: BgpFeed;
   /** The tail of the queue of operations: each waits for the one before it. */
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(options: BgpServiceOptions) {
     this.#options = options;
     this.#given = new GivenRoutes(options.path, options.log);
+    this.#feed = new BgpFeed(options.entries, options.specs);
   }
 
   #queue<T>(operation: () => Promise<T>): Promise<T> {
@@ -86,11 +85,6 @@ export class BgpService {
   }
   get strangers(): number {
     return this.#running?.transport.strangers ?? 0;
-  }
-
-  /** Calls `listener` with the prefixes that BGP has elsewhere than the arithmetic, at each change. */
-  moved(listener: (moved: readonly MovedPrefix[]) => void): void {
-    this.#listener = listener;
   }
 
   /** BGP as a configuration wants it: begun, changed (its sessions begin anew) or ended. */
@@ -130,7 +124,7 @@ export class BgpService {
       return this.#try();
     }
     this.#announceOwn(running.speaker);
-    this.#tell();
+    this.#feed.refresh();
   }
 
   #wanted(settings: BgpSettings): SpeakerSettings | undefined {
@@ -172,7 +166,7 @@ export class BgpService {
         log: (level, neighbour, text) =>
           log[level]('bgp', neighbour === '' ? text : `${neighbour}: ${text}`),
       },
-      changed: () => this.#tellSoon(),
+      changed: (change) => this.#feed.changed(change),
     });
     let isListening = true;
     try {
@@ -188,6 +182,7 @@ export class BgpService {
     }
     this.#running = { speaker, transport, settings: wanted, isListening };
     this.#announceOwn(speaker);
+    this.#feed.follow(speaker);
     speaker.start();
     // Only the first sessions after a restart are those of one that came back.
     this.#isRestarting = false;
@@ -242,7 +237,7 @@ export class BgpService {
         this.#routes.set(ownKey(route), route);
       }
       this.#given.changed();
-      this.#tellSoon();
+      this.#feed.ownChanged();
     });
   }
 
@@ -259,7 +254,7 @@ export class BgpService {
         speaker.withdraw(route);
       }
       this.#given.changed();
-      this.#tellSoon();
+      this.#feed.ownChanged();
     });
   }
 
@@ -269,27 +264,13 @@ export class BgpService {
     throw refusedError('no-bgp', `BGP does not run here: ${why}`);
   }
 
-  #tellSoon(): void {
-    this.#telling ??= setTimeout(() => {
-      this.#telling = undefined;
-      this.#tell();
-    }, SETTLE_MS);
-  }
-
-  #tell(): void {
-    const { speaker } = this.#running ?? {};
-    this.#listener(speaker === undefined ? [] : movedOf(speaker, this.#options.specs()));
-  }
-
   async #close(): Promise<void> {
     clearTimeout(this.#retry);
     const running = this.#running;
     this.#running = undefined;
     running?.speaker.stop();
     await running?.transport.close();
-    clearTimeout(this.#telling);
-    this.#telling = undefined;
-    if (running !== undefined) this.#tell();
+    if (running !== undefined) this.#feed.follow(undefined);
   }
 
   #forget(): void {
@@ -307,27 +288,4 @@ export class BgpService {
       if (wasWanted) this.#forget();
     });
   }
-}
-
-/** Prefixes inside a fan that are not where the arithmetic has them: elsewhere, or here. */
-function movedOf(speaker: Speaker, specs: readonly LinkSpec[]): MovedPrefix[] {
-  const moved: MovedPrefix[] = [];
-  const add = (vni: number, address: Ip, length: number, vtep: Ip): void => {
-    if (typeof address !== 'number' || typeof vtep !== 'number') return;
-    const spec = specs.find((each) => each.vni === vni && contains(each.overlay, address));
-    if (spec === undefined) return;
-    const isHome = length >= spec.slice.length && peerOf(spec, address) === vtep;
-    if (isHome) return;
-    const { overlay, underlay } = spec;
-    moved.push({ prefix: { address, length }, vni, fans: [{ overlay, underlay, local: vtep }] });
-  };
-  // What is announced here first: nobody else's word takes it away.
-  for (const route of speaker.own) {
-    if (route.kind !== 'prefix') continue;
-    add(route.vni, route.address, route.length, speaker.settings.vtep);
-  }
-  for (const { entry, place } of speaker.imports.entries()) {
-    if (entry.kind === 'prefix') add(entry.vni, entry.address, entry.length, place.vtep);
-  }
-  return moved;
 }

@@ -17,9 +17,7 @@ import { sameNames } from './names.ts';
 import { nodeName } from './peer-record.ts';
 import type { GossipService } from './service.ts';
 import { StateDirectory } from './state-directory.ts';
-import { announcerOf, takenFrom } from './taken.ts';
 import {
-  type AnnouncerJson,
   conflictJson,
   ENTRY_KINDS,
   type EntryJson,
@@ -145,7 +143,7 @@ export function gossipStatus(service: GossipService): GossipStatus | undefined {
     announced: service.announced.map(formatPrefix),
     hash: host?.node.summaryHash() ?? '',
     conflicts: (host?.node.conflicts() ?? []).map(conflictJson),
-    taken: takenFrom(service).slice(0, SHOWN_MAX),
+    taken: service.taken.slice(0, SHOWN_MAX),
     sameNames: sameNames(members).slice(0, SHOWN_MAX),
     refused: refused.slice(0, SHOWN_MAX).map(({ address, sentence, ...refusal }) => ({
       ...refusal,
@@ -198,19 +196,6 @@ function renewIdentity(service: GossipService): void {
   }
 }
 
-/** Who announces an address on a link; null = nobody, the arithmetic alone counts. */
-function announcerJson(service: GossipService, body: Body): AnnouncerJson | null {
-  const { address } = body;
-  if (typeof address !== 'number' || !Number.isInteger(address) || address < 0) {
-    throw usageError('bad-request', 'address is a number');
-  }
-  const link = textOf(body, 'link');
-  const spec = service.specs.find(({ name }) => name === link);
-  const found = spec && announcerOf(address, spec, service.moved);
-  if (found === undefined) return null;
-  return { ...found, prefix: formatPrefix(found.prefix), host: formatIpv4(found.host) };
-}
-
 /** @param endIfIdle ends a router that has nothing left to do; true when it ends. */
 export function gossipRoutes(service: GossipService, endIfIdle: () => boolean): Route[] {
   const keyChange = (action: string, work: (body: Body) => Promise<void>): Route => ({
@@ -245,11 +230,6 @@ export function gossipRoutes(service: GossipService, endIfIdle: () => boolean): 
       },
     },
     { method: 'POST', path: '/v1/gossip/table', handle: async (body) => tablePage(service, body) },
-    {
-      method: 'POST',
-      path: '/v1/gossip/announcer',
-      handle: async (body) => announcerJson(service, bodyOf(body)),
-    },
     {
       method: 'POST',
       path: '/v1/gossip/join',

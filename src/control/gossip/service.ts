@@ -12,30 +12,17 @@ import type { Log } from '../../log.ts';
 import type { Prefix } from '../../net/prefix.ts';
 import { ItemKind } from '../../wire/gossip/types.ts';
 import type { LinkSpec } from '../link-spec.ts';
-import type { RunDirectory } from '../run-directory.ts';
 import { Again } from './again.ts';
 import { Announced, type Placed, placed } from './announced.ts';
 import { EventRing, logConflict, logMember } from './events.ts';
-import { type ExceptionListener, Exceptions, type OwnedPrefix } from './exceptions.ts';
+import { GossipFeed } from './feed.ts';
 import { KeyFile } from './key-file.ts';
 import { NodeHost } from './node-host.ts';
-import { currentRecord, type HostView } from './peer-record.ts';
+import { currentRecord } from './peer-record.ts';
 import { RecordStore } from './record.ts';
+import type { GossipServiceOptions } from './service-options.ts';
 import { keyPathIn, StateDirectory } from './state-directory.ts';
-import { Losses, requireFree, takenFrom } from './taken.ts';
-
-export type GossipServiceOptions = {
-  run: RunDirectory;
-  log: Log;
-  /** The links that are up. */
-  specs: () => readonly LinkSpec[];
-  /** The host's links, addresses and routes. */
-  look: () => Promise<HostView>;
-  /** Where state is kept unless settings say otherwise. */
-  stateDirectory: string;
-  /** A configuration file says whether there is gossip here. */
-  byFile: boolean;
-};
+import { Losses, requireFree, type Taken } from './taken.ts';
 
 const PLAINTEXT = 'PLAINTEXT: whoever reaches the port is a member';
 /** All that there is while the node runs. */
@@ -46,7 +33,7 @@ export class GossipService {
   readonly #options: GossipServiceOptions;
   readonly #log: Log;
   readonly #store: RecordStore;
-  readonly #exceptions: Exceptions;
+  readonly #feed: GossipFeed;
   readonly #losses: Losses;
   #settings: GossipSettings | undefined;
   #announced = new Announced();
@@ -61,9 +48,13 @@ export class GossipService {
     this.#options = options;
     this.#log = options.log;
     this.#store = new RecordStore(options.run);
-    this.#exceptions = new Exceptions(options.log);
-    this.#losses = new Losses(options.log);
-    this.#exceptions.listen(() => this.#losses.note(takenFrom(this)));
+    this.#feed = new GossipFeed(options.entries, options.specs);
+    this.#losses = new Losses({
+      ...{ log: options.log, specs: options.specs },
+      self: () => this.host?.id,
+      nameOf: (owner) => this.nameOf(owner),
+    });
+    options.entries.listen((changes) => this.#losses.note(changes));
   }
 
   #queue<T>(operation: () => Promise<T>): Promise<T> {
@@ -91,13 +82,13 @@ export class GossipService {
   get specs(): readonly LinkSpec[] {
     return this.#options.specs();
   }
-  /** The prefixes that have moved, with their owners. */
-  get moved(): readonly OwnedPrefix[] {
-    return this.#exceptions.moved;
+  /** What others have of this host. */
+  get taken(): readonly Taken[] {
+    return this.#losses.list();
   }
-  /** Calls `listener` with the prefixes that have moved, now and at each change. */
-  exceptions(listener: ExceptionListener): () => void {
-    return this.#exceptions.listen(listener);
+  /** The name of a member, '' where nobody knows it. */
+  nameOf(owner: string): string {
+    return this.host?.node.table.nameOf(owner) ?? '';
   }
 
   /** Goes on with what a predecessor that was killed had; nothing of it stops the start. */
@@ -231,6 +222,7 @@ export class GossipService {
         events: {
           member: (change) => this.#memberChanged(change),
           entry: (change) => this.#entryChanged(change),
+          record: (owner) => this.#feed.recordChanged(owner),
           conflict: (change) => logConflict(change, this.#log),
           log: (line) => this.#log.info('gossip', line),
         },
@@ -244,7 +236,7 @@ export class GossipService {
     this.#reason = '';
     if (settings.plaintext) this.#log.warn('gossip', PLAINTEXT);
     this.#log.info('gossip', `up as ${host.id}, epoch ${host.epoch}, port ${settings.port}`);
-    this.#exceptions.follow(host.node);
+    this.#feed.follow(host.node);
     this.#announced.tell(host.node, this.specs);
   }
 
@@ -254,7 +246,7 @@ export class GossipService {
     const running = this.#running;
     this.#running = undefined;
     this.#announced.untell();
-    this.#exceptions.follow(undefined);
+    this.#feed.follow(undefined);
     if (running === undefined) return;
     if (options.leave === true) await running.host.leave();
     else await running.host.close();
@@ -280,7 +272,7 @@ export class GossipService {
   /** Leaves because the router ends. */
   async stop(): Promise<void> {
     await this.leave();
-    this.#exceptions.close();
+    this.#feed.close();
   }
 
   /** Links or addresses of this host may be others: tells the members. Never throws. */
@@ -302,6 +294,7 @@ export class GossipService {
       running.host.node.updatePeer(record);
     }
     this.#announced.tell(running.host.node, this.specs);
+    this.#feed.refresh();
   }
 
   /**
@@ -385,12 +378,11 @@ export class GossipService {
   #memberChanged(change: MemberChange): void {
     this.events.add(change);
     logMember(change, this.host?.node.members() ?? [], this.#log);
-    this.#exceptions.changed();
   }
 
   #entryChanged(change: EntryEvent): void {
     if (change.item.kind !== ItemKind.Prefix) return;
-    this.#exceptions.changed();
+    this.#feed.entryChanged(change.item);
     // To announce again what has moved on, after a restart say, would take it back.
     const text = this.#announced.movedOn(change, this.#running?.host.id);
     if (text === undefined || change.type !== 'set') return;

@@ -9,10 +9,11 @@ import type { MemberView } from '../../gossip/api.ts';
 import type { Log } from '../../log.ts';
 import { gatewayOf, peerOf, sliceOf } from '../../net/fan.ts';
 import { contains, equals, formatPrefix, type Prefix } from '../../net/prefix.ts';
+import type { Best, EntryId, RibChange } from '../../rib/entry.ts';
 import type { LinkSpec } from '../link-spec.ts';
-import { exceptionsOf } from '../moved.ts';
 import { linkOf, requireLink } from './announced.ts';
-import type { OwnedPrefix } from './exceptions.ts';
+
+type PrefixId = Extract<EntryId, { kind: 'prefix' }>;
 
 /** Of this host, and in the hands of another one. */
 export type Taken = { prefix: string; link: string; owner: string; name: string };
@@ -65,66 +66,57 @@ export function requireFree(
   );
 }
 
-/** The part of a gossip service that knows of it. */
-type Source = {
-  moved: readonly OwnedPrefix[];
-  specs: readonly LinkSpec[];
-  host: { id: string } | undefined;
+export type LossesOptions = {
+  log: Log;
+  /** The links that are up. */
+  specs: () => readonly LinkSpec[];
+  /** Our own node id, while there is one. */
+  self: () => string | undefined;
+  nameOf: (owner: string) => string;
 };
 
-/** What others have of this host now. */
-export function takenFrom({ moved, specs, host }: Source): Taken[] {
-  return moved.flatMap(({ prefix, vni, owner, ownerName }) => {
-    if (owner === host?.id) return [];
-    const spec = specs.find(
-      (one) => contains(one.slice, prefix.address) && (vni === 0 || vni === one.vni),
-    );
-    if (spec === undefined || !isHostsOwn(prefix, spec.slice)) return [];
-    return [{ prefix: formatPrefix(prefix), link: spec.name, owner, name: ownerName }];
-  });
-}
-
-/** Says once what another host has taken, and once when it is back. */
+/** Keeps what another host has of this one, and says it once; and once when it is back. */
 export class Losses {
-  readonly #log: Log;
-  #told = new Map<string, Taken>();
+  readonly #options: LossesOptions;
+  readonly #taken = new Map<string, Taken>();
 
-  constructor(log: Log) {
-    this.#log = log;
+  constructor(options: LossesOptions) {
+    this.#options = options;
   }
 
-  note(taken: readonly Taken[]): void {
-    const now = new Map(taken.map((one) => [`${one.prefix} ${one.owner}`, one]));
-    for (const [key, { prefix, link, name, owner }] of now) {
-      if (this.#told.has(key)) continue;
-      this.#log.warn(
+  list(): readonly Taken[] {
+    return [...this.#taken.values()];
+  }
+
+  note(changes: readonly RibChange[]): void {
+    const { log } = this.#options;
+    for (const { id, after } of changes) {
+      if (id.kind !== 'prefix') continue;
+      const key = `${formatPrefix(id)} ${id.link}`;
+      const before = this.#taken.get(key);
+      const taken = this.#takenBy(id, after);
+      if (taken === undefined) {
+        if (!this.#taken.delete(key)) continue;
+        log.info('taken', `${formatPrefix(id)} of ${id.link} is this host's again`);
+        continue;
+      }
+      this.#taken.set(key, taken);
+      if (before?.owner === taken.owner) continue;
+      const { prefix, link, name, owner } = taken;
+      log.warn(
         'taken',
         `${prefix} of ${link} is announced by ${name} (${owner}) now: what runs here with such an address is cut off`,
       );
     }
-    for (const [key, { prefix, link }] of this.#told) {
-      if (!now.has(key)) this.#log.info('taken', `${prefix} of ${link} is this host's again`);
-    }
-    this.#told = now;
   }
-}
 
-/** Who has an address although the arithmetic says otherwise. `host` is u32, in the link's fan. */
-export type Announcer = { prefix: Prefix; owner: string; name: string; host: number };
-
-/** The longest announced prefix that sends an address elsewhere on this link, as the data path has it. */
-export function announcerOf(
-  address: number,
-  spec: LinkSpec,
-  moved: readonly OwnedPrefix[],
-): Announcer | undefined {
-  let best: Announcer | undefined;
-  for (const one of moved) {
-    if (!contains(one.prefix, address)) continue;
-    if (best !== undefined && best.prefix.length >= one.prefix.length) continue;
-    const [exception] = exceptionsOf(spec, [one]);
-    if (exception === undefined) continue;
-    best = { prefix: one.prefix, owner: one.owner, name: one.ownerName, host: exception.peer };
+  #takenBy(id: PrefixId, after: Best | undefined): Taken | undefined {
+    const { specs, self, nameOf } = this.#options;
+    if (after?.source !== 'gossip' || after.owner === self()) return undefined;
+    const spec = specs().find(({ name }) => name === id.link);
+    if (spec === undefined || !contains(spec.slice, id.address)) return undefined;
+    if (!isHostsOwn(id, spec.slice)) return undefined;
+    const { owner } = after;
+    return { prefix: formatPrefix(id), link: id.link, owner, name: nameOf(owner) };
   }
-  return best;
 }

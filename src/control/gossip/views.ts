@@ -50,9 +50,6 @@ export type EntryJson = {
   self: boolean;
 };
 
-/** Who announces an address; `host` is where packets to it go. */
-export type AnnouncerJson = { prefix: string; owner: string; name: string; host: string };
-
 /** Two active nodes claim what only one can have; both are named. */
 export type ConflictJson = {
   what: ConflictView['what'];

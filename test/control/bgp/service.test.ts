@@ -17,10 +17,10 @@ import type { Route } from '../../../src/control/admin.ts';
 import { bgpRoutes, bgpStatus, type Page } from '../../../src/control/bgp/routes.ts';
 import { BgpService } from '../../../src/control/bgp/service.ts';
 import type { EntryJson, NeighbourJson, RouteJson } from '../../../src/control/bgp/views.ts';
+import { EntryService } from '../../../src/control/entries/entry-service.ts';
 import type { LinkSpec } from '../../../src/control/link-spec.ts';
-import type { MovedPrefix } from '../../../src/control/moved.ts';
 import { silentLog } from '../../../src/log.ts';
-import { type Prefix, parsePrefix } from '../../../src/net/prefix.ts';
+import { formatPrefix, type Prefix, parsePrefix } from '../../../src/net/prefix.ts';
 import { findRoot } from '../../style/sources.ts';
 import { until } from '../../support/patience.ts';
 import { type ApiDocument, misfits } from './json-schema.ts';
@@ -37,18 +37,24 @@ const FAN: LinkSpec = {
 };
 const FAN_2: LinkSpec = { ...FAN, local: 0x7f000002, slice: parsePrefix('250.0.2.0/24') };
 
-type Side = { service: BgpService; moved: MovedPrefix[]; path: string; announced: Prefix[] };
+type Side = { service: BgpService; moved: Map<string, number>; path: string; announced: Prefix[] };
 
 function make(name: string, specs: LinkSpec[] = []): Side {
-  const moved: MovedPrefix[] = [];
+  const moved = new Map<string, number>();
+  const entries = new EntryService({
+    writer: {
+      setEntry: (_link, prefix, peer) => void moved.set(formatPrefix(prefix), peer),
+      deleteEntry: (_link, prefix) => void moved.delete(formatPrefix(prefix)),
+    },
+    log: silentLog,
+  });
   const announced: Prefix[] = [];
   const path = join(folder, `${name}.json`);
   const service = new BgpService({
-    ...{ path, log: silentLog },
+    ...{ path, log: silentLog, entries },
     specs: () => specs,
     announced: () => announced,
   });
-  service.moved((all) => moved.splice(0, moved.length, ...all));
   return { service, moved, path, announced };
 }
 
@@ -101,17 +107,15 @@ t.test('fans tell their slices, programs their routes, and all of it arrives', a
     { kind: 'flood', entry: '127.0.0.1' },
   ]);
   t.match((await rib(0xfa0000)).entries, [{ kind: 'prefix', entry: '250.0.1.0/24' }]);
-  t.same(b.moved, [], 'a slice is where the arithmetic has it');
+  t.same([...b.moved], [], 'a slice is where the arithmetic has it');
   a.announced.push(parsePrefix('250.0.9.7/32'));
   await a.service.refresh();
-  await until('what moved', 5000, () => b.moved.length === 1);
-  t.match(b.moved, [
-    { prefix: parsePrefix('250.0.9.7/32'), vni: 0xfa0000, fans: [{ local: 0x7f000001 }] },
-  ]);
+  await until('what moved', 5000, () => b.moved.size === 1);
+  t.same([...b.moved], [['250.0.9.7/32', 0x7f000001]]);
   await call(ours, '/v1/bgp/withdraw', { routes: [MAC] });
   await until('withdrawn', 2000, async () => (await rib(100)).entries.length === 1);
   await a.service.stop();
-  await until('a clean stop takes all of it back', 2000, () => b.moved.length === 0);
+  await until('a clean stop takes all of it back', 2000, () => b.moved.size === 0);
   t.equal((await rib(null)).entries.length, 0);
   t.equal(existsSync(a.path), false, 'and leaves nothing');
 });

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { type GossipSettings, gossipSettings } from '../../../src/config/gossip.ts';
 import type { Route } from '../../../src/control/admin.ts';
+import { EntryService } from '../../../src/control/entries/entry-service.ts';
 import {
   gossipRoutes,
   gossipStatus,
@@ -14,7 +15,6 @@ import {
 import { GossipService } from '../../../src/control/gossip/service.ts';
 import type { LinkSpec } from '../../../src/control/link-spec.ts';
 import { metricsText } from '../../../src/control/metrics.ts';
-import type { MovedPrefix } from '../../../src/control/moved.ts';
 import { RunDirectory } from '../../../src/control/run-directory.ts';
 import type { RouterStatus } from '../../../src/control/status.ts';
 import { FanwayError } from '../../../src/errors.ts';
@@ -48,7 +48,15 @@ class Node {
   readonly service: GossipService;
   readonly routes: readonly Route[];
   specs: LinkSpec[];
-  moved: readonly MovedPrefix[] = [];
+  /** Hosts by prefix, as the data path would be told. */
+  readonly moved = new Map<string, number>();
+  readonly entries = new EntryService({
+    writer: {
+      setEntry: (_link, prefix, peer) => void this.moved.set(formatPrefix(prefix), peer),
+      deleteEntry: (_link, prefix) => void this.moved.delete(formatPrefix(prefix)),
+    },
+    log: silentLog,
+  });
 
   constructor(t: Test, spec: LinkSpec, options: { byFile?: boolean; like?: Node } = {}) {
     const path = options.like?.run.path ?? join(folder, String(count++));
@@ -57,13 +65,10 @@ class Node {
     this.state = join(path, 'state');
     this.specs = [spec];
     this.service = new GossipService({
-      ...{ run: this.run, log: silentLog, stateDirectory: this.state },
+      ...{ run: this.run, log: silentLog, stateDirectory: this.state, entries: this.entries },
       specs: () => this.specs,
       look: async () => ({ links: [], addresses: [], routes: [] }),
       byFile: options.byFile ?? false,
-    });
-    this.service.exceptions((moved) => {
-      this.moved = moved;
     });
     this.routes = gossipRoutes(this.service, () => false);
     t.teardown(() => this.service.stop());
@@ -122,21 +127,20 @@ t.test('two services: join, announce, move, leave', async (t) => {
     { prefix: '250.1.27.10/32', link: 'fan-250', from: '' },
     { prefix: '250.7.7.0/26', link: 'fan-250', from: '' },
   ]);
-  await until('b has both', 5000, () => b.moved.length === 2);
-  const mine = b.moved.find(({ prefix }) => prefix.length === 32);
-  t.match(mine, { prefix: moved, vni: 0xfa0000, fans: [{ local: parseIpv4('172.30.0.28') }] });
+  await until('b has both', 5000, () => b.moved.size === 2);
+  t.equal(b.moved.get(formatPrefix(moved)), parseIpv4('172.30.0.28'));
   const page = await b.call('table', { kind: 'prefix', vni: null, from: 0 });
   t.match(page, { next: null, entries: [{ name: 'a', self: false }, { name: 'a' }] });
 
   // The link goes down, and comes back at another address: what is announced follows.
   a.specs = [];
   await a.service.refresh();
-  await until('nothing holds', 5000, () => b.moved.length === 0);
+  await until('nothing holds', 5000, () => b.moved.size === 0);
   t.equal(a.status?.announced.length, 2, 'it is not forgotten');
   a.specs = [specOf('172.30.0.99')];
   await a.service.refresh();
   await until('it holds again', 5000, () => {
-    return b.moved.length === 2 && b.moved[0]?.fans[0]?.local === parseIpv4('172.30.0.99');
+    return b.moved.size === 2 && b.moved.get(formatPrefix(moved)) === parseIpv4('172.30.0.99');
   });
 
   // It moves home. The former owner forgets it, also on disk.
@@ -147,7 +151,7 @@ t.test('two services: join, announce, move, leave', async (t) => {
   t.same(await b.service.withdraw([moved]), [
     { prefix: formatPrefix(moved), link: 'fan-250', from: '' },
   ]);
-  await until('it is gone', 5000, () => a.moved.length === 1);
+  await until('it is gone', 5000, () => a.moved.size === 1);
 
   const { counters } = a.service.host ?? {};
   t.ok(counters !== undefined);
@@ -181,7 +185,7 @@ const emptyStatus: RouterStatus = {
     links: [],
     processes: [],
     paths: [],
-    table: { entries: 0, peers: 0, waiting: 0 },
+    table: { entries: 0, peers: 0, waiting: 0, refused: 0, refusals: [], held: [] },
     gossip: null,
     bgp: null,
   },
@@ -217,11 +221,11 @@ t.test('what belongs to a living host is not taken in silence', async (t) => {
   await until('b is told', 5000, () => b.status?.taken.length === 2);
   t.match(b.status?.taken[0], { link: 'fan-250', name: 'twin' });
   t.same(a.status?.taken, []);
-  const of = (address: string): Promise<unknown> =>
-    b.call('announcer', { address: parseIpv4(address), link: 'fan-250' });
-  t.match(await of('250.1.27.1'), { prefix: '250.1.27.1/32', name: 'twin', host: '172.30.0.28' });
-  t.match(await of('250.1.27.9'), { prefix: '250.1.27.0/24', owner: a.status?.id });
-  t.equal(await of('250.1.28.9'), null);
+  const of = (text: string): { peer: number; owner: string } | undefined =>
+    b.entries.get({ link: 'fan-250', kind: 'prefix', ...parsePrefix(text) });
+  t.match(of('250.1.27.1/32'), { peer: parseIpv4('172.30.0.28'), source: 'gossip' });
+  t.match(of('250.1.27.0/24'), { owner: a.status?.id });
+  t.equal(of('250.1.28.9/32'), undefined);
   // Its own slice a host takes back without a word.
   await b.service.announce([slice]);
   await until('a gives it up', 5000, () => a.status?.announced.join() === '250.1.27.1/32');

@@ -1,0 +1,216 @@
+/**
+ * On a routed link the kernel, not a bridge, decides what goes into the tunnel: an entry needs a route
+ * beside it there. What has moved here is behind the bridge, what has left our slice is behind the
+ * tunnel.
+ *
+ * Each change is one route; the whole of a link is compared with the kernel's only when the link has
+ * changed, or it is time to look whether somebody else touched it.
+ * @module
+ */
+import { messageOf } from '../../errors.ts';
+import type { Log } from '../../log.ts';
+import { contains, equals, type Prefix } from '../../net/prefix.ts';
+import { type Best, type EntryId, slotOfEntry } from '../../rib/entry.ts';
+import type { Host, HostRoute } from '../host.ts';
+import { isBridged, type LinkSpec } from '../link-spec.ts';
+
+/** Entries of a link, by its name. */
+export type EntriesOf = (link: string) => Iterable<{ id: EntryId; best: Best }>;
+
+/** A route that is to be changed: what the kernel has of it, and what it is to have. */
+type Change = { from: HostRoute | undefined; to: HostRoute | undefined };
+
+type LinkRoutes = {
+  spec: LinkSpec;
+  /** What follows from the entries, by the number of the prefix. */
+  wanted: Map<number, HostRoute>;
+  /** How many of them lead into the tunnel. */
+  away: number;
+  changes: Map<number, Change>;
+  /** Everything is to be compared. */
+  isUnsure: boolean;
+};
+
+export type RoutedEntriesOptions = {
+  host: Pick<
+    Host,
+    'links' | 'routesOf' | 'addRoute' | 'deleteRoute' | 'readSysctl' | 'writeSysctl'
+  >;
+  /** The links that are up. */
+  specs: () => readonly LinkSpec[];
+  log: Log;
+};
+
+/** The route that an entry at `peer` (u32) needs on a routed link; undefined = none. */
+export function routeOf(spec: LinkSpec, prefix: Prefix, peer: number): HostRoute | undefined {
+  const { address, length } = prefix;
+  const isHere = peer === spec.local;
+  const wasHere = contains(spec.slice, address);
+  // At home, by an entry or not: the slice's own route leads there.
+  if (isHere === wasHere || equals(prefix, spec.slice)) return undefined;
+  const device = isHere ? spec.name : spec.device;
+  return { destination: { address, length }, device, source: spec.gateway };
+}
+
+function slotOf({ address, length }: Prefix): number {
+  return slotOfEntry({ link: '', kind: 'prefix', address, length });
+}
+
+/** Whether the routes of two specs are the same. */
+function sameRoutes(a: LinkSpec, b: LinkSpec): boolean {
+  return (
+    a.device === b.device &&
+    a.local === b.local &&
+    a.gateway === b.gateway &&
+    equals(a.slice, b.slice) &&
+    equals(a.overlay, b.overlay)
+  );
+}
+
+export class RoutedEntries {
+  readonly #options: RoutedEntriesOptions;
+  readonly #links = new Map<string, LinkRoutes>();
+  #running: Promise<void> | undefined;
+
+  constructor(options: RoutedEntriesOptions) {
+    this.#options = options;
+  }
+
+  /** An entry of a link is at `peer` (u32) from now on; undefined = where arithmetic has it. */
+  change(link: string, prefix: Prefix, peer: number | undefined): void {
+    let routes = this.#links.get(link);
+    if (routes === undefined) {
+      const spec = this.#routedSpecs().find(({ name }) => name === link);
+      if (spec === undefined) return;
+      routes = { spec, wanted: new Map(), away: 0, changes: new Map(), isUnsure: true };
+      this.#links.set(link, routes);
+    }
+    const route = peer === undefined ? undefined : routeOf(routes.spec, prefix, peer);
+    this.#want(routes, slotOf(prefix), route);
+    this.#run();
+  }
+
+  /** Compares the routes of links that have entries, or had some, with what should be. */
+  refresh(entriesOf: EntriesOf): void {
+    const specs = new Map(this.#routedSpecs().map((spec) => [spec.name, spec]));
+    for (const [name, routes] of this.#links) {
+      const spec = specs.get(name);
+      if (spec === undefined) {
+        this.#links.delete(name);
+        continue;
+      }
+      if (!sameRoutes(spec, routes.spec)) {
+        routes.wanted.clear();
+        routes.away = 0;
+        routes.spec = spec;
+        for (const { id, best } of entriesOf(name)) {
+          const route = id.kind === 'prefix' ? routeOf(spec, id, best.peer) : undefined;
+          if (route !== undefined) this.#want(routes, slotOfEntry(id), route);
+        }
+      }
+      routes.isUnsure = true;
+    }
+    this.#run();
+  }
+
+  /** Resolves when all that was told is done. */
+  async settled(): Promise<void> {
+    while (this.#running !== undefined) await this.#running;
+  }
+
+  #routedSpecs(): LinkSpec[] {
+    return this.#options.specs().filter((spec) => !isBridged(spec));
+  }
+
+  #want(routes: LinkRoutes, slot: number, route: HostRoute | undefined): void {
+    const { wanted, changes, spec } = routes;
+    const before = wanted.get(slot);
+    if (before?.device === route?.device) return;
+    if (before?.device === spec.device) routes.away--;
+    if (route?.device === spec.device) routes.away++;
+    if (route === undefined) wanted.delete(slot);
+    else wanted.set(slot, route);
+    const change = changes.get(slot);
+    changes.set(slot, { from: change === undefined ? before : change.from, to: route });
+  }
+
+  #run(): void {
+    this.#running ??= this.#work().finally(() => {
+      this.#running = undefined;
+      if (this.#next() !== undefined) this.#run();
+    });
+  }
+
+  #next(): LinkRoutes | undefined {
+    for (const routes of this.#links.values()) {
+      if (routes.isUnsure || routes.changes.size > 0) return routes;
+    }
+    return undefined;
+  }
+
+  async #work(): Promise<void> {
+    // What comes in at the same time is done at once.
+    await Promise.resolve();
+    for (let routes = this.#next(); routes !== undefined; routes = this.#next()) {
+      const { name } = routes.spec;
+      try {
+        if (routes.isUnsure) await this.#compare(routes);
+        else await this.#carryOut(routes);
+        this.#answerForOthers(routes);
+      } catch (error) {
+        // The next look makes good what is left of it.
+        this.#options.log.error('entries', `${name}: ${messageOf(error)}`);
+      }
+      if (routes.wanted.size === 0 && routes.changes.size === 0 && !routes.isUnsure) {
+        if (this.#links.get(name) === routes) this.#links.delete(name);
+      }
+    }
+  }
+
+  async #carryOut(routes: LinkRoutes): Promise<void> {
+    const { host } = this.#options;
+    const { changes } = routes;
+    routes.changes = new Map();
+    for (const { from, to } of changes.values()) {
+      if (from?.device === to?.device) continue;
+      if (from !== undefined) await host.deleteRoute(from);
+      if (to !== undefined) await host.addRoute(to);
+    }
+  }
+
+  /** The link's own two routes are not touched; all others of its devices in the overlay are ours. */
+  async #compare(routes: LinkRoutes): Promise<void> {
+    const { host } = this.#options;
+    const { spec, wanted } = routes;
+    routes.isUnsure = false;
+    routes.changes.clear();
+    const present = new Set<number>();
+    const over: HostRoute[] = [];
+    for (const { index, name } of await host.links()) {
+      if (name !== spec.name && name !== spec.device) continue;
+      for (const { dst, src } of await host.routesOf(index)) {
+        if (equals(dst, spec.slice) || equals(dst, spec.overlay)) continue;
+        if (!contains(spec.overlay, dst.address) || src !== spec.gateway) continue;
+        if (wanted.get(slotOf(dst))?.device === name) present.add(slotOf(dst));
+        else over.push({ destination: dst, device: name, source: src });
+      }
+    }
+    const missing = [...wanted].filter(([slot]) => !present.has(slot));
+    for (const route of over) await host.deleteRoute(route);
+    for (const [slot, route] of missing) {
+      // It may be over by now; its change is among those that wait then.
+      if (!routes.changes.has(slot)) await host.addRoute(route);
+    }
+    for (const [slot, change] of routes.changes)
+      change.from = present.has(slot) ? change.from : undefined;
+  }
+
+  /** Containers take their old neighbour for near: the host answers ARP for what went away. */
+  #answerForOthers({ spec, away }: LinkRoutes): void {
+    const { host } = this.#options;
+    const key = `net/ipv4/conf/${spec.name}/proxy_arp`;
+    const wanted = away > 0 ? '1' : '0';
+    const now = host.readSysctl(key);
+    if (now !== null && now !== wanted) host.writeSysctl(key, wanted);
+  }
+}
