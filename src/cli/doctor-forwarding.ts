@@ -2,6 +2,7 @@
  * What `fanway doctor` finds about the way of forwarded packets through this host's firewalls.
  * @module
  */
+
 import {
   acceptsDevice,
   forwardObstacles,
@@ -10,6 +11,7 @@ import {
 } from '../control/forwarding.ts';
 import { PacketFilterReader } from '../control/packet-filter.ts';
 import type { PacketFilter } from '../control/snapshot.ts';
+import { carriesFrames } from '../encap/encap.ts';
 import { readLegacyTables } from '../sys/iptables-legacy.ts';
 import { type Link, Netlink } from '../sys/netlink.ts';
 import { hasNft } from '../sys/nft.ts';
@@ -67,7 +69,7 @@ function report(fans: ReturnType<typeof fansOf>, filter: PacketFilter): Forwardi
     for (const { message } of [
       ...forwardObstacles(spec, filter, true),
       ...legacyObstacles(
-        [fan.name, ...(fan.encap === 'vxlan' ? [] : [fan.device])],
+        [fan.name, ...(carriesFrames(fan.encap) ? [] : [fan.device])],
         readLegacyTables().forward,
       ),
     ]) {

@@ -2,10 +2,12 @@
  * `fanway status`: how the router and its links are.
  * @module
  */
+
 import { callRouter } from '../control/admin-client.ts';
 import type { GossipStatus } from '../control/gossip/views.ts';
 import { RunDirectory } from '../control/run-directory.ts';
 import type { LinkStatus, RouterStatus } from '../control/status.ts';
+import { ENCAPS, onTheWire } from '../encap/encap.ts';
 import { ExitCode } from '../errors.ts';
 import type { PriorityReport } from '../sys/priority.ts';
 import { bgpStatusText, isBgpWell } from './bgp-text.ts';
@@ -14,10 +16,8 @@ import { pathsText } from './paths-text.ts';
 import { noMore, printJson, takeFlags, type Verb } from './verb.ts';
 
 function linkText(link: LinkStatus): string[] {
-  const wire =
-    link.encap === 'ipip'
-      ? 'ipip, IP protocol 4'
-      : `${link.encap}, UDP port ${link.port}${link.encap === 'vxlan' ? `, VNI ${link.vni}` : ''}`;
+  const vni = ENCAPS[link.encap].hasVni ? `, VNI ${link.vni}` : '';
+  const wire = `${link.encap}, ${onTheWire(link.encap, link.port)}${vni}`;
   const head = [
     `${link.name}: ${link.state}${link.reason === '' ? '' : ` (${link.reason})`}`,
     `  overlay ${link.overlay} over ${link.underlay} (asked for: ${link.requested})`,

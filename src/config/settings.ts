@@ -2,6 +2,7 @@
  * From settings by name to a {@link FanRequest}, with the rules that no single value can show.
  * @module
  */
+import { ENCAPS } from '../encap/encap.ts';
 import type { Prefix } from '../net/prefix.ts';
 import { type Encap, type FanRequest, fanRequest, type UnderlaySelector } from './request.ts';
 import type { SettingValue } from './schema.ts';
@@ -23,15 +24,18 @@ export function requestOf(values: Values): {
   for (const key of ['overlay', 'underlay']) {
     if (!values.has(key)) problems.push({ key, message: `${key} is missing` });
   }
-  if (encap !== 'vxlan') {
+  if (!ENCAPS[encap].hasVni) {
     for (const key of ['vni', 'compat']) {
       if (values.has(key) && values.get(key) !== 'none') {
         problems.push({ key, message: `${key} belongs to encap vxlan, and this one is ${encap}` });
       }
     }
   }
-  if (encap === 'ipip' && values.has('port')) {
-    problems.push({ key: 'port', message: 'ipip has no ports: leave port out, or use encap fou' });
+  if (!ENCAPS[encap].udp && values.has('port')) {
+    problems.push({
+      key: 'port',
+      message: `${encap} has no ports: leave port out, or use encap fou`,
+    });
   }
   if (problems.length > 0) return { request: undefined, problems };
   return {

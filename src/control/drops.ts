@@ -4,6 +4,7 @@
  * stands. One table says which counter means what; README's table of counters has them all.
  * @module
  */
+import { type EncapName, onTheWire } from '../encap/encap.ts';
 
 type Counters = Readonly<Record<string, number>>;
 type AllCounters = Readonly<Record<string, Counters>>;
@@ -13,7 +14,7 @@ export type DropStatus = { counter: string; count: number; cause: string };
 
 /** What the causes of a link's drops are told with. */
 export type DropContext = {
-  encap: string;
+  encap: EncapName;
   port: number;
   vni: number;
   /** `172.30.0.0/16`. */
@@ -38,8 +39,7 @@ const UNANSWERED_MIN = 10;
  */
 type Rule = { weight: 'failing' | 'silent-side' | 'told'; cause: (of: DropContext) => string };
 
-const wireOf = ({ encap, port }: DropContext): string =>
-  encap === 'ipip' ? 'IP protocol 4' : `UDP port ${port}`;
+const wireOf = ({ encap, port }: DropContext): string => onTheWire(encap, port);
 
 const COMPARE = 'compare fanway status on both hosts';
 

@@ -2,6 +2,7 @@
  * Making, repairing and taking back the changes of one link, with the journal ahead of each step.
  * @module
  */
+import { ENCAPS } from '../encap/encap.ts';
 import { codeOf, FanwayError, messageOf } from '../errors.ts';
 import { dropTables } from './change/chains.ts';
 import { type Change, describeChange, kindOf } from './change/change.ts';
@@ -33,7 +34,7 @@ function hintOf(change: Change, error: unknown): string {
     case 'ENOENT':
       return '; load the tun module (modprobe tun), or pass /dev/net/tun into the container';
     case 'EPERM':
-      return `; it takes CAP_NET_ADMIN${spec.encap === 'ipip' ? ' and CAP_NET_RAW' : ''}`;
+      return `; it takes CAP_NET_ADMIN${ENCAPS[spec.encap].udp ? '' : ' and CAP_NET_RAW'}`;
     default:
       return '';
   }

@@ -4,6 +4,7 @@
  * the picture that packet-filter.ts takes.
  * @module
  */
+import { carriesFrames } from '../encap/encap.ts';
 import { formatIpv4 } from '../net/ipv4.ts';
 import { contains } from '../net/prefix.ts';
 import type { LegacyForward } from '../sys/iptables-legacy.ts';
@@ -55,7 +56,7 @@ export function acceptsDevice(
 
 /** The devices that a fan's forwarded packets come in and go out by. */
 export function forwardingDevices(spec: Pick<LinkSpec, 'name' | 'device' | 'encap'>): string[] {
-  return spec.encap === 'vxlan' ? [spec.name] : [spec.name, spec.device];
+  return carriesFrames(spec.encap) ? [spec.name] : [spec.name, spec.device];
 }
 
 /** A chain of somebody's, as `nft` wants it written. */
@@ -93,7 +94,7 @@ export function forwardObstacles(
     if (isIptables(chain) && hasNft) continue;
     // A bridge's own chain sees ports, and the tunnel is one of them; others see the bridge.
     const isBridge = chain.family === 'bridge';
-    if (isBridge && spec.encap !== 'vxlan') continue;
+    if (isBridge && !carriesFrames(spec.encap)) continue;
     const devices = isBridge ? [spec.device] : forwardingDevices(spec);
     const inChain = filter.rules.filter(
       (rule) =>
@@ -127,7 +128,7 @@ function dockerObstacles(
   spec: Pick<LinkSpec, 'name' | 'device' | 'encap' | 'slice'>,
   { rules }: PacketFilter,
 ): Obstacle[] {
-  if (spec.encap === 'vxlan') return [];
+  if (carriesFrames(spec.encap)) return [];
   const isForSlice = ({ verdict, matches }: NftRule): boolean =>
     verdict === 'drop' &&
     matches.some(

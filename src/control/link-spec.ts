@@ -2,8 +2,9 @@
  * One link as the data plane runs it: everything decided, nothing left to look up.
  * @module
  */
+
 import type { Encap } from '../config/request.ts';
-import { ENCAPS } from '../encap/encap.ts';
+import { carriesFrames, ENCAPS } from '../encap/encap.ts';
 import type { Prefix } from '../net/prefix.ts';
 
 /** Addresses are u32 in host order, MTUs bytes. */
@@ -33,7 +34,7 @@ export type LinkSpec = {
 
 /** Whether containers of all hosts are in one network, that of the overlay. */
 export function isBridged({ encap }: LinkSpec): boolean {
-  return ENCAPS[encap].device === 'tap';
+  return carriesFrames(encap);
 }
 
 /** Outer source ports of a link unless one fixed port was asked for. */
@@ -47,7 +48,7 @@ const TAP_MTU_BYTES = 65_521;
  * port; so a TAP takes every frame, and the data process answers what does not fit (RFC 1191 §4).
  */
 export function deviceMtuOf(spec: LinkSpec): number {
-  return spec.encap === 'vxlan' ? TAP_MTU_BYTES : spec.innerMtu;
+  return isBridged(spec) ? TAP_MTU_BYTES : spec.innerMtu;
 }
 
 const SPEC_FIELDS: Readonly<Record<keyof LinkSpec, string>> = {

@@ -3,6 +3,7 @@
  * `doctor` to tell. What fanway can mend without touching what is others' is a change and no obstacle.
  * @module
  */
+import { carriesFrames } from '../encap/encap.ts';
 import {
   forwardingDevices,
   forwardObstacles,
@@ -47,7 +48,7 @@ export function obstaclesOf(spec: LinkSpec, snapshot: Snapshot, journal?: Journa
     });
   }
   const isStopped = obstacles.some(({ code }) => code === 'forward-drop');
-  if (isStopped && spec.encap === 'vxlan' && sysctls[BRIDGE_NF_CALL_IPTABLES] === '1') {
+  if (isStopped && carriesFrames(spec.encap) && sysctls[BRIDGE_NF_CALL_IPTABLES] === '1') {
     notes.push(
       'net.bridge.bridge-nf-call-iptables is 1, so what only crosses the bridge passes these chains too',
     );

@@ -3,7 +3,9 @@
  * this host is on the underlay, and of what the host is like.
  * @module
  */
+
 import type { FanRequest } from '../config/request.ts';
+import { carriesFrames } from '../encap/encap.ts';
 import { broadcastOf } from '../net/prefix.ts';
 import { type AddressMark, type Adoption, addressLengthOf, isSame } from './adoption.ts';
 import type { Change } from './change/change.ts';
@@ -33,7 +35,7 @@ export function changesOf(
   const { name, device, slice, gateway, overlay, innerMtu: mtu } = spec;
   const alias = aliasOf(name);
   const theirs = adoption?.foreign === true;
-  const bridged = spec.encap === 'vxlan';
+  const bridged = carriesFrames(spec.encap);
   const length = addressLengthOf(spec);
   const conf = (dev: string, key: string): string => `net/ipv4/conf/${dev}/${key}`;
   const changes: Change[] = [
@@ -118,7 +120,7 @@ function filterChanges(request: FanRequest, spec: LinkSpec, snapshot: Snapshot):
       { kind: 'masquerade', link, slice, overlay, bridge },
       {
         ...{ kind: 'inward', link, slice, overlay, gateway },
-        device: encap === 'vxlan' ? bridge : device,
+        device: carriesFrames(encap) ? bridge : device,
       },
     );
   }

@@ -17,7 +17,6 @@ import {
   sliceOf,
 } from '../net/fan.ts';
 import { equals, formatPrefix, type Prefix, usableHosts } from '../net/prefix.ts';
-import { VXLAN_PORT_LINUX } from '../wire/vxlan.ts';
 import { type Adoption, addressLengthOf, findAdoption } from './adoption.ts';
 import type { Change } from './change/change.ts';
 import { findConflicts } from './conflicts.ts';
@@ -164,8 +163,8 @@ export function innerMtuOf(request: FanRequest, underlayMtu: number): number {
 }
 
 function defaultPort(request: FanRequest): number {
-  if (request.encap === 'vxlan' && request.compat === 'lxd') return VXLAN_PORT_LINUX;
-  return ENCAPS[request.encap].defaultPort;
+  const { lxdPort, defaultPort } = ENCAPS[request.encap];
+  return request.compat === 'lxd' ? lxdPort : defaultPort;
 }
 
 /** The overlay has a fan already: the same one, or one in the way. */
@@ -285,7 +284,7 @@ function checkWire(spec: LinkSpec, snapshot: Snapshot): Refusal[] {
         },
       ];
     }
-    if (spec.encap === 'vxlan' && other.vni === spec.vni) {
+    if (ENCAPS[spec.encap].hasVni && other.vni === spec.vni) {
       return [
         {
           code: 'vni-taken',

@@ -2,7 +2,9 @@
  * What a router says about itself, as one value that text and JSON are made from.
  * @module
  */
-import { formatUnderlay } from '../config/request.ts';
+
+import { type Encap, formatUnderlay } from '../config/request.ts';
+import { ENCAPS } from '../encap/encap.ts';
 import { formatIpv4, parseIpv4 } from '../net/ipv4.ts';
 import { contains, formatPrefix } from '../net/prefix.ts';
 import type { Priority } from '../sys/priority.ts';
@@ -39,7 +41,7 @@ export type LinkStatus = {
   lostPorts: string[];
   slice: string;
   gateway: string;
-  encap: string;
+  encap: Encap;
   device: string;
   port: number;
   vni: number;
@@ -141,7 +143,7 @@ export function linkStatus(
     encap: spec.encap,
     device: spec.device,
     port: spec.port,
-    vni: spec.encap === 'vxlan' ? spec.vni : 0,
+    vni: ENCAPS[spec.encap].hasVni ? spec.vni : 0,
     underlayMtu: spec.underlayMtu,
     innerMtu: spec.innerMtu,
     superBytes: link.superBytes,

@@ -57,7 +57,6 @@ import {
   VIRTIO_NEEDS_CSUM,
   VIRTIO_NET_BYTES,
 } from '../wire/virtio-net.ts';
-import { emitVxlan } from '../wire/vxlan.ts';
 import type { Arena } from './arena.ts';
 import type { DataLink } from './link.ts';
 import { Neighbours } from './neighbours.ts';
@@ -305,7 +304,7 @@ export class Egress {
       return this.#drop(link, MALFORMED, segments);
     }
     const start = frame - link.shimBytes;
-    if (link.isVxlan) emitVxlan(view, start, link.vni);
+    link.shim.emitShim(view, start, link.vni);
     this.#trains.ensureRoom(segments, this.#nowMs);
     if (l4Bytes !== 0) {
       this.#segmenter.begin(start, l3, headerBytes, l4Bytes, totalBytes, gsoBytes, protocol);
@@ -360,7 +359,7 @@ export class Egress {
     const peer = route.to(view, arp + ARP_TARGET_ADDRESS_OFFSET);
     if (peer < 0) return this.#drop(link, noPeerCounter(peer), 1);
     const start = frame - link.shimBytes;
-    emitVxlan(view, start, link.vni);
+    link.shim.emitShim(view, start, link.vni);
     this.#trains.ensureRoom(1, this.#nowMs);
     const socket = link.endpoint.sockets[0] as number;
     const bytes = link.shimBytes + ETHERNET_HEADER_BYTES + ARP_BYTES;

@@ -13,8 +13,8 @@ import {
 } from '../sys/constants.ts';
 import { eventIndex } from '../table/counters.ts';
 import { MtuSource } from '../table/paths.ts';
+import { Fault } from '../wire/classify.ts';
 import { IPV4_SOURCE_OFFSET } from '../wire/ipv4.ts';
-import { getVni, getVxlanFlagsWord, VXLAN_FLAGS_WORD } from '../wire/vxlan.ts';
 import { type Arena, IOVEC_BYTES, MSGHDR } from './arena.ts';
 import type { DataLink, Endpoint } from './link.ts';
 import type { PeerTable } from './peers.ts';
@@ -147,11 +147,12 @@ export class ErrorQueue {
   #quoteFits(link: DataLink, quoteBytes: number): boolean {
     const { view } = this.#arena;
     const quote = this.#quote;
-    if (link.isVxlan && quoteBytes >= link.shimBytes) {
-      if (getVxlanFlagsWord(view, quote) !== VXLAN_FLAGS_WORD || getVni(view, quote) !== link.vni) {
-        return false;
-      }
+    const { shim, shimBytes } = link;
+    if (quoteBytes >= shimBytes && shim.checkShim(view, quote, quoteBytes) !== Fault.None) {
+      return false;
     }
+    if (shim.hasVni && quoteBytes >= shimBytes && shim.vniOf(view, quote) !== link.vni)
+      return false;
     // Old routers quote eight bytes only: then the peer table alone decides.
     const l3 = link.shimBytes + link.innerHeaderBytes;
     if (quoteBytes < l3 + 20) return true;

@@ -21,7 +21,6 @@ import {
   checkIpv4Fragment,
   checkIpv4Options,
   checkIpv4Sum,
-  checkVxlan,
   Fault,
   isTunnelProtocol,
 } from '../wire/classify.ts';
@@ -53,7 +52,6 @@ import {
   replaceIpv4Tos,
 } from '../wire/ipv4.ts';
 import { getUdpDestination, UDP_HEADER_BYTES } from '../wire/udp.ts';
-import { getVni, VXLAN_HEADER_BYTES } from '../wire/vxlan.ts';
 import type { Arena } from './arena.ts';
 import type { Coalescer } from './coalesce.ts';
 import { type DataLink, type Endpoint, ownerOf } from './link.ts';
@@ -217,8 +215,8 @@ export class Ingress {
     let counter = -1;
     if (truncated) {
       counter = TRUNCATED;
-    } else if (first.isVxlan) {
-      const fault = checkVxlan(view, at, end - at);
+    } else {
+      const fault = first.shim.checkShim(view, at, end - at);
       if (fault !== Fault.None) counter = fault === Fault.Truncated ? RUNT : BAD_HEADER;
     }
     if (counter >= 0) {
@@ -226,9 +224,9 @@ export class Ingress {
       // A stranger's rubbish counts as a stranger's first of all.
       return this.#drop(first, this.#outsider(first, source, counter));
     }
-    if (first.isVxlan) {
-      const vni = getVni(view, at);
-      at += VXLAN_HEADER_BYTES;
+    const vni = first.shim.vniOf(view, at);
+    at += first.shimBytes;
+    if (first.shim.hasVni) {
       const found = this.#linkByVni(endpoint, vni, at, end);
       if (found === undefined) {
         this.#received(first, length);

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { encapById } from '../encap/encap.ts';
+import { type Encap, encapById } from '../encap/encap.ts';
 import {
   EndpointKind,
   type EndpointRecord,
@@ -113,7 +113,8 @@ export class DataLink {
   readonly shimBytes: number;
   readonly innerHeaderBytes: number;
   readonly overheadBytes: number;
-  readonly isVxlan: boolean;
+  /** Its encapsulation's row: the shim, and what it says. */
+  readonly shim: Pick<Encap, 'hasVni' | 'emitShim' | 'checkShim' | 'vniOf'>;
   readonly vnetHeader: boolean;
   readonly uso: boolean;
   /** Where its peers are. */
@@ -148,7 +149,7 @@ export class DataLink {
     this.shimBytes = encap.shimBytes;
     this.innerHeaderBytes = encap.innerHeaderBytes;
     this.overheadBytes = encap.overheadBytes;
-    this.isVxlan = encap.shimBytes !== 0;
+    this.shim = encap;
     this.vnetHeader = (record.offloads & Offload.VnetHeader) !== 0;
     this.uso = (record.offloads & Offload.Uso) !== 0;
     this.local = record.localAddress;

@@ -30,7 +30,6 @@ import {
   getEthernetSource,
 } from '../wire/ethernet.ts';
 import { emitVirtioNetPlain, VIRTIO_NET_BYTES } from '../wire/virtio-net.ts';
-import { emitVxlan } from '../wire/vxlan.ts';
 import type { Arena } from './arena.ts';
 import type { DataLink } from './link.ts';
 import type { Trains } from './trains.ts';
@@ -103,7 +102,7 @@ export class Neighbours {
       const start = trains.takeScratch(1);
       const copy = start + link.shimBytes;
       const mac = macHigh * TWO_32 + macLow;
-      emitVxlan(view, start, link.vni);
+      link.shim.emitShim(view, start, link.vni);
       emitEthernet(view, copy, mac, getEthernetSource(view, frame), ETHERTYPE_ARP);
       const sender = getArpSenderMac(view, arp);
       emitArp(view, copy + ETHERNET_HEADER_BYTES, ARP_REPLY, sender, address, mac, talker);

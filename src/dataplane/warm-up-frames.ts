@@ -16,7 +16,6 @@ import {
   VIRTIO_NEEDS_CSUM,
   VIRTIO_NET_BYTES,
 } from '../wire/virtio-net.ts';
-import { emitVxlan } from '../wire/vxlan.ts';
 import type { Arena } from './arena.ts';
 import type { Loop } from './loop.ts';
 import type { Device } from './ports.ts';
@@ -158,7 +157,7 @@ export class WarmUpFrames {
       emitIpv4(view, at, this.#fan.remote, this.#fan.local, 4, total, 0, 64, 0, IPV4_DF);
       shim += IPV4_HEADER_BYTES;
     }
-    if (shimBytes !== 0) emitVxlan(view, shim, this.#fan.overlay >>> 8);
+    this.#encap.emitShim(view, shim, this.#fan.overlay >>> 8);
     const l3 = shim + shimBytes + innerHeaderBytes;
     const l4 = l3 + IPV4_HEADER_BYTES;
     this.#emitInner(l3, this.#there, this.#here, protocol, payloadBytes, port);

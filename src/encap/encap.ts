@@ -12,7 +12,9 @@
  * @module
  */
 import { LinkEncap } from '../shm/layout.ts';
-import { VXLAN_PORT } from '../wire/vxlan.ts';
+import { checkVxlan, Fault } from '../wire/classify.ts';
+import { PROTOCOL_IPIP } from '../wire/ipv4.ts';
+import { emitVxlan, getVni, VXLAN_PORT, VXLAN_PORT_LINUX } from '../wire/vxlan.ts';
 
 export type EncapName = 'vxlan' | 'ipip' | 'fou';
 
@@ -32,6 +34,23 @@ export type Encap = {
   readonly udp: boolean;
   /** UDP destination port unless configured; 0 where there is none. */
   readonly defaultPort: number;
+  /** UDP destination port of other implementations' older habit. */
+  readonly lxdPort: number;
+  /** Packets say which network they belong to: a number of 24 bits. */
+  readonly hasVni: boolean;
+  /** Writes the shim at `offset`. */
+  emitShim(view: DataView, offset: number, vni: number): void;
+  /** What is wrong with the shim at `offset`, of which `length` bytes may be read. */
+  checkShim(view: DataView, offset: number, length: number): Fault;
+  /** The network of a packet with this shim; meaningless without {@link hasVni}. */
+  vniOf(view: DataView, offset: number): number;
+};
+
+/** Where nothing stands between UDP (or outer IP) and the inner packet. */
+const NO_SHIM = {
+  emitShim: (): void => {},
+  checkShim: (): Fault => Fault.None,
+  vniOf: (): number => 0,
 };
 
 /** RFC 7348. */
@@ -44,6 +63,11 @@ export const VXLAN: Encap = {
   device: 'tap',
   udp: true,
   defaultPort: VXLAN_PORT,
+  lxdPort: VXLAN_PORT_LINUX,
+  hasVni: true,
+  emitShim: emitVxlan,
+  checkShim: checkVxlan,
+  vniOf: getVni,
 };
 
 /** RFC 2003: IP in IP, protocol 4. */
@@ -56,6 +80,9 @@ export const IPIP: Encap = {
   device: 'tun',
   udp: false,
   defaultPort: 0,
+  lxdPort: 0,
+  hasVni: false,
+  ...NO_SHIM,
 };
 
 /** IP directly in UDP, as Linux's "foo over UDP" does. */
@@ -68,6 +95,9 @@ export const FOU: Encap = {
   device: 'tun',
   udp: true,
   defaultPort: 5555,
+  lxdPort: 5555,
+  hasVni: false,
+  ...NO_SHIM,
 };
 
 export const ENCAPS: Readonly<Record<EncapName, Encap>> = { vxlan: VXLAN, ipip: IPIP, fou: FOU };
@@ -79,4 +109,14 @@ export const ENCAPS: Readonly<Record<EncapName, Encap>> = { vxlan: VXLAN, ipip: 
 export function encapById(id: number): Encap {
   for (const encap of Object.values(ENCAPS)) if (encap.id === id) return encap;
   throw new RangeError(`no encapsulation has the number ${id}`);
+}
+
+/** Whether links of this encapsulation carry frames of a bridge, not routed packets. */
+export function carriesFrames(name: EncapName): boolean {
+  return ENCAPS[name].device === 'tap';
+}
+
+/** What its packets are on the wire, in words: `UDP port 4789`. */
+export function onTheWire(name: EncapName, port: number): string {
+  return ENCAPS[name].udp ? `UDP port ${port}` : `IP protocol ${PROTOCOL_IPIP}`;
 }

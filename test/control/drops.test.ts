@@ -10,7 +10,7 @@ import { fanway, statusOf } from './lab-router.ts';
 t.setTimeout(120_000);
 
 const skip = skipWithoutTun();
-const link = { name: 'a', encap: 'vxlan', port: 4789, vni: 5, underlay: '172.30.0.0/16' };
+const link = { name: 'a', encap: 'vxlan' as const, port: 4789, vni: 5, underlay: '172.30.0.0/16' };
 
 t.test('each counter has its cause; what a healthy fan drops is not told', async (t) => {
   const table: [counters: Record<string, number>, drops: RegExp[], failure: RegExp][] = [

@@ -17,7 +17,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   bgp: ['wire', 'net'],
   sys: ['net'],
   dataplane: ['encap', 'table', 'sys', 'wire', 'shm', 'net'],
-  config: ['net'],
+  config: ['encap', 'net'],
   control: [
     'config',
     'gossip',
@@ -31,7 +31,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'shm',
     'net',
   ],
-  cli: ['measure', 'config', 'control', 'gossip', 'sys', 'wire', 'net'],
+  cli: ['measure', 'encap', 'config', 'control', 'gossip', 'sys', 'wire', 'net'],
   traffic: ['sys', 'wire', 'net'],
   measure: ['traffic', 'sys', 'net'],
   demo: ['measure', 'encap', 'traffic', 'sys', 'net', 'cli', 'config'],
@@ -85,6 +85,21 @@ t.test('imports point one way', { skip }, async (t) => {
     if (source.room !== '' && !(source.room in MAY_IMPORT)) t.fail(`unknown room ${source.room}/`);
     const faults = source.imports.map((specifier) => judge(source, specifier)).filter(Boolean);
     t.same(faults, [], source.path);
+  }
+});
+
+t.test('nobody outside encap/ asks an encapsulation for its name', { skip }, async (t) => {
+  const asks = /[!=]==? '(vxlan|ipip|fou)'|'(vxlan|ipip|fou)' [!=]==?|case '(vxlan|ipip|fou)'/;
+  for (const { path, room, text } of readSources(root, 'src')) {
+    if (room !== 'encap') t.notMatch(text, asks, path);
+  }
+  t.match("if (encap === 'fou') {", asks, 'the gate sees what it should see');
+});
+
+t.test('the data path calls the C library in one file', { skip }, async (t) => {
+  for (const { path, room, text } of readSources(root, 'src')) {
+    if (room === 'dataplane' && !path.endsWith('/ports.ts'))
+      t.notMatch(text, /\blibc\.(?!ts)/, path);
   }
 });
 

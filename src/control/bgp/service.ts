@@ -3,12 +3,14 @@
  * are up and by programs over the admin socket.
  * @module
  */
+
 import { rmSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import type { NetworkSettings, SpeakerSettings } from '../../bgp/api.ts';
 import { type OwnRoute, ownKey } from '../../bgp/own-routes.ts';
 import { Speaker } from '../../bgp/speaker.ts';
 import type { BgpSettings } from '../../config/bgp.ts';
+import { ENCAPS } from '../../encap/encap.ts';
 import { codeOf, messageOf, refusedError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import { contains, type Prefix } from '../../net/prefix.ts';
@@ -193,7 +195,7 @@ export class BgpService {
   /** The fans' networks and those of the configuration. A fan is one where its encap has a VNI. */
   #networks(): NetworkSettings[] {
     const vnis = new Set(this.#settings?.vnis ?? []);
-    for (const { encap, vni } of this.#options.specs()) if (encap === 'vxlan') vnis.add(vni);
+    for (const { encap, vni } of this.#options.specs()) if (ENCAPS[encap].hasVni) vnis.add(vni);
     return [...vnis].map((vni) => {
       return { vni, rdNumber: undefined, importTargets: [], exportTargets: [] };
     });
@@ -203,7 +205,7 @@ export class BgpService {
   #fanRoutes(): OwnRoute[] {
     const announced = this.#options.announced();
     return this.#options.specs().flatMap(({ encap, vni, slice, overlay }) => {
-      if (encap !== 'vxlan') return [];
+      if (!ENCAPS[encap].hasVni) return [];
       const moved = announced.filter(({ address }) => contains(overlay, address));
       return [slice, ...moved].map(({ address, length }): OwnRoute => {
         return { kind: 'prefix', vni, address, length, routerMac: null };

@@ -5,7 +5,9 @@
  * that come later find them settled. Their rules are not touched.
  * @module
  */
+
 import type { Encap } from '../../../config/request.ts';
+import { carriesFrames, ENCAPS } from '../../../encap/encap.ts';
 import { formatIpv4 } from '../../../net/ipv4.ts';
 import { formatPrefix, type Prefix } from '../../../net/prefix.ts';
 import { tableOf } from '../../../sys/nft.ts';
@@ -26,7 +28,7 @@ export type KeepChange = {
 /** The chain that does it; for tests too. */
 export function keepChain(change: KeepChange): OwnChain {
   const { link, encap, local, port, slice, overlay } = change;
-  const outer = encap === 'ipip' ? 'ip protocol 4' : `udp dport ${port}`;
+  const outer = ENCAPS[encap].udp ? `udp dport ${port}` : 'ip protocol 4';
   const address = formatIpv4(local);
   const inner = `ip saddr ${formatPrefix(slice)} ip daddr ${formatPrefix(overlay)} snat to ip saddr`;
   return {
@@ -35,7 +37,7 @@ export function keepChain(change: KeepChange): OwnChain {
     hook: 'type nat hook postrouting priority 99',
     rules: [
       `ip saddr ${address} ${outer} snat to ${address}`,
-      ...(encap === 'vxlan' ? [] : [inner]),
+      ...(carriesFrames(encap) ? [] : [inner]),
     ],
     what: `untranslated sources of ${link}`,
   };
@@ -47,8 +49,9 @@ export const keep: Kind<KeepChange> = {
     ...{ slice: 'object', overlay: 'object' },
   },
   describe({ encap, local, slice, overlay }) {
-    const inner =
-      encap === 'vxlan' ? '' : ` and from ${formatPrefix(slice)} to ${formatPrefix(overlay)}`;
+    const inner = carriesFrames(encap)
+      ? ''
+      : ` and from ${formatPrefix(slice)} to ${formatPrefix(overlay)}`;
     return `keep others from masquerading the tunnel's packets from ${formatIpv4(local)}${inner}`;
   },
   async apply(change, memo, context) {

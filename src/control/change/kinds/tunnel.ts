@@ -2,6 +2,7 @@
  * The TUN or TAP device with its sockets and data processes.
  * @module
  */
+import { ENCAPS, onTheWire } from '../../../encap/encap.ts';
 import { formatIpv4 } from '../../../net/ipv4.ts';
 import { DEVICE_QUEUE_PACKETS } from '../../../sys/tun.ts';
 import { deviceMtuOf, isLinkSpec, type LinkSpec } from '../../link-spec.ts';
@@ -14,13 +15,11 @@ export const tunnel: Kind<TunnelChange> = {
   fields: { spec: 'object', alias: 'string' },
   isWhole: ({ spec }) => isLinkSpec(spec),
   describe({ spec }) {
-    const how =
-      spec.encap === 'vxlan'
-        ? `vxlan, VNI ${spec.vni}, UDP port ${spec.port}`
-        : spec.encap === 'fou'
-          ? `fou, UDP port ${spec.port}`
-          : 'ipip, IP protocol 4';
-    const device = spec.encap === 'vxlan' ? 'TAP' : 'TUN';
+    const { hasVni, device: kind } = ENCAPS[spec.encap];
+    const how = [spec.encap, hasVni ? `VNI ${spec.vni}` : '', onTheWire(spec.encap, spec.port)]
+      .filter(Boolean)
+      .join(', ');
+    const device = kind.toUpperCase();
     return `create ${device} ${spec.device} (${how}) from ${formatIpv4(spec.local)}, MTU ${deviceMtuOf(spec)}`;
   },
   async apply(change, memo, { host, tunnels }) {
