@@ -32,6 +32,8 @@ export type Memo = {
   temporaryName?: string;
   /** A sysctl's value before us; null = the key was not there. */
   previous?: string | null;
+  /** Who could have used it then, for a setting that is shared (reliance.ts). */
+  before?: string[];
   /** A process we started, and the start time the kernel gave it (proc(5), field 22). */
   pid?: number;
   startTime?: string;

@@ -1,6 +1,6 @@
 /**
  * Whether anybody else may have come to rely on a setting of the host that a fan made: nothing
- * records who does, so it is taken back only where nobody can.
+ * records who does, so it is taken back only where nobody can have.
  * @module
  */
 import type { Host } from './host.ts';
@@ -8,20 +8,32 @@ import { isMarked, portsBeside, type SnapshotLink } from './snapshot.ts';
 
 /** Names told in one sentence. */
 const SHOWN_MAX = 4;
+/** Before the name of a table, as an interface's name has no blank. */
+const TABLE = 'table ';
+
+/** What there is on a host between which somebody may forward: interfaces in use, packet filters. */
+export async function forwardersOf(host: Host): Promise<string[]> {
+  const names = (await host.links()).filter(isOther).map(({ name }) => name);
+  return [...names, ...(await host.otherTables()).map((table) => `${TABLE}${table}`)];
+}
 
 /**
- * Who may forward packets on this host besides a fan, as words for a sentence; '' when it is sure
- * that nobody does. With one interface and no packet filter there is nothing to forward between;
- * whatever more there is (a card, a bridge of an engine's, a VPN, rules that translate) may have been
- * set up since, by somebody who found the setting as it should be.
+ * Who may have come to rely on forwarding, as words for a sentence; '' when it is sure that nobody
+ * has. What was there before us, while it was off, did without it: only what has come since counts
+ * (a card, a bridge of an engine's, a VPN, rules that translate), as it found the setting as it
+ * should be. Where nobody noted what was there, one interface is taken for all that was.
+ * @param before what {@link forwardersOf} said when we switched it on
  */
-export async function whoMayForward(host: Host): Promise<string> {
+export async function whoMayForward(host: Host, before?: readonly string[]): Promise<string> {
   const links = await host.links();
   const kept = links.filter((link) => isMarked(link) && portsBeside(link, links).length > 0);
   if (kept.length > 0) return `containers on ${list(kept.map(({ name }) => name))}`;
-  const others = links.filter((link) => isOther(link));
-  if (others.length > 1) return `whoever uses ${list(others.map(({ name }) => name))}`;
-  const tables = await host.otherTables();
+  const now = await forwardersOf(host);
+  const known = before ?? now.filter((name) => !name.startsWith(TABLE)).slice(0, 1);
+  const come = now.filter((name) => !known.includes(name));
+  const cards = come.filter((name) => !name.startsWith(TABLE));
+  if (cards.length > 0) return `whoever uses ${list(cards)}`;
+  const tables = come.map((name) => name.slice(TABLE.length));
   return tables.length > 0 ? `whoever made the packet filter's ${list(tables)}` : '';
 }
 

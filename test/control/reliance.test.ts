@@ -29,7 +29,7 @@ const COMERS: [what: string, come: (host: FakeHost) => void, who: RegExp][] = [
     /docker0/,
   ],
   ['a VPN', (host) => host.state.links.push(link(41, 'wg0', { kind: 'wireguard' })), /wg0/],
-  ['a second card', (host) => host.state.links.push(link(42, 'eth1')), /eth0, eth1/],
+  ['a second card', (host) => host.state.links.push(link(42, 'eth1')), /uses eth1 may/],
   ['a table that translates', (host) => host.others.push('ip nat'), /packet filter's ip nat/],
 ];
 
@@ -59,11 +59,14 @@ t.test('a setting stays when somebody came who may rely on it', async (t) => {
 });
 
 t.test(
-  'it is taken back when nobody can: one card, and what is down counts for none',
+  'it is taken back when nobody can: who was there before did without, what is down counts for none',
   async (t) => {
     const idle = [link(43, 'sit0', { up: false }), link(44, 'veth-c1', { up: false })];
-    const host = new FakeHost(plainHost({ links: [...plainHost().links, ...idle] }));
-    t.equal(await whoMayForward(host), '');
+    const there = [link(45, 'eth1'), link(46, 'br0', { kind: 'bridge' })];
+    const plain = new FakeHost(plainHost({ links: [...plainHost().links, ...idle] }));
+    t.equal(await whoMayForward(plain), '', 'nothing was noted: one card is no reason');
+    const host = new FakeHost(plainHost({ links: [...plainHost().links, ...idle, ...there] }));
+    t.match(await whoMayForward(host), /eth1, br0/, 'nothing was noted: three may be one');
     const router = new Router({ run: makeRun(), host, tunnels: host, log: silentLog });
     await router.want(request('250', 'eth0'));
     t.same((await router.down('fan-250-0-28', { force: false })).notes, []);

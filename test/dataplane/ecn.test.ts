@@ -1,4 +1,5 @@
 import t from 'tap';
+import { ETHERTYPE_ARP } from '../../src/wire/ethernet.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { isTransportSumRight } from '../support/bytes.ts';
 import { groundOf } from '../support/ground.ts';
@@ -64,7 +65,10 @@ for (const encap of ENCAPSULATIONS) {
                 tos: AF31 | outside,
               });
               const before = await target.counters();
-              const { counters, inside } = await target.shoot([frame], 2000);
+              const { counters, inside: all } = await target.shoot([frame], 2000);
+              // Nobody in this container answers, which the data path asks after by ARP.
+              const isArp = (frame: Buffer) => frame.readUInt16BE(12) === ETHERTYPE_ARP;
+              const inside = encap === 'vxlan' ? all.filter((frame) => !isArp(frame)) : all;
               t.strictSame(moved(before, await target.counters(), 'ecn.'), { [cell]: 1 }, cell);
               if (result === DROP) {
                 t.strictSame(counters, {

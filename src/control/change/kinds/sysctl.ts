@@ -3,7 +3,7 @@
  * @module
  */
 import { messageOf } from '../../../errors.ts';
-import { whoMayForward } from '../../reliance.ts';
+import { forwardersOf, whoMayForward } from '../../reliance.ts';
 import type { Kind } from '../kind.ts';
 
 /** `shared` ones belong to the host and are restored with the last fan. */
@@ -21,6 +21,7 @@ export const sysctl: Kind<SysctlChange> = {
       .flatMap((journal) => journal.entries)
       .find((entry) => entry.change.kind === 'sysctl' && entry.change.key === change.key);
     memo.previous ??= shared?.memo.previous ?? host.readSysctl(change.key);
+    if (shared?.memo.before !== undefined) memo.before ??= shared.memo.before;
   },
   async apply(change, memo, { host, log }) {
     delete memo.problem;
@@ -29,6 +30,7 @@ export const sysctl: Kind<SysctlChange> = {
     // A kernel without IPv6 has no IPv6 settings.
     memo.foreign = now === null;
     if (now === null) return;
+    if (change.shared) memo.before ??= await forwardersOf(host);
     try {
       host.writeSysctl(change.key, change.value);
     } catch (error) {
@@ -60,7 +62,7 @@ export const sysctl: Kind<SysctlChange> = {
     const previous = memo.previous;
     if (needed || previous === undefined || previous === null || previous === change.value) return;
     if (host.readSysctl(change.key) !== change.value) return;
-    const who = await whoMayForward(host);
+    const who = await whoMayForward(host, memo.before);
     if (who === '') {
       host.writeSysctl(change.key, previous);
       return;
