@@ -30,6 +30,9 @@ const COLUMNS = ['', 'name', 'state', 'for', 'underlay', 'epoch', 'node id'].map
 
 /** The members as a table; `*` marks this host. */
 export function membersText(members: readonly MemberJson[]): string {
+  if (members.length === 0) {
+    return 'no members: this host is not in the gossip of a cluster; fanway join begins one, fanway join HOST joins that of HOST\n';
+  }
   const rows = members.map((member) => [
     member.self ? '*' : '',
     member.name || '-',

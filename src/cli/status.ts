@@ -8,7 +8,7 @@ import type { GossipStatus } from '../control/gossip/views.ts';
 import { RunDirectory } from '../control/run-directory.ts';
 import type { LinkStatus, RouterStatus } from '../control/status.ts';
 import { ENCAPS, onTheWire } from '../encap/encap.ts';
-import { ExitCode } from '../errors.ts';
+import { ExitCode, FanwayError } from '../errors.ts';
 import type { PriorityReport } from '../sys/priority.ts';
 import { bgpStatusText, isBgpWell } from './bgp-text.ts';
 import { shortList, troubleText } from './gossip-text.ts';
@@ -149,6 +149,23 @@ export function statusText(status: RouterStatus, color = false): string {
   return `${lines.join('\n')}\n`;
 }
 
+/**
+ * The text of what a router said that may be of another build than this command.
+ * @throws FanwayError when this command looks for something that the router does not tell.
+ */
+export function textOrOtherBuild(now: RouterStatus): string {
+  try {
+    return statusText(now, process.stdout.isTTY);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    throw new FanwayError(
+      'other-build',
+      `the router that runs here (version ${now.version}, pid ${now.pid}) is of another build than this command, which misses something in its answer: fanway status --json shows all it says; kill -9 ${now.pid} has it started again as installed now, its fans stay up`,
+      { cause: error },
+    );
+  }
+}
+
 export const status: Verb = {
   name: 'status',
   summary: 'health of the router, its links, data processes, gossip and BGP',
@@ -163,7 +180,7 @@ export const status: Verb = {
     const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
     const now = (await callRouter(run, '/v1/status')) as RouterStatus;
     if (flags.has('--json')) printJson(io, now);
-    else io.out(statusText(now, process.stdout.isTTY));
+    else io.out(textOrOtherBuild(now));
     const well =
       now.links.every((link) => link.state === 'up') &&
       now.processes.every((process) => process.alive) &&

@@ -31,6 +31,7 @@ const ARP_ANSWERS_NOTHING = 8;
 export function obstaclesOf(spec: LinkSpec, snapshot: Snapshot, journal?: Journal): Obstacles {
   const { filter, tools, sysctls } = snapshot;
   const obstacles = [
+    ...underlayObstacles(spec, snapshot),
     ...forwardObstacles(spec, filter, tools.nft),
     ...legacyObstacles(forwardingDevices(spec), snapshot.legacy.forward),
   ];
@@ -60,4 +61,15 @@ export function obstaclesOf(spec: LinkSpec, snapshot: Snapshot, journal?: Journa
     else notes.push(memo.problem);
   }
   return { obstacles, notes };
+}
+
+/** A card that keeps its address and carries nothing: no other piece of the fan is missing. */
+function underlayObstacles({ local }: LinkSpec, { addresses, links }: Snapshot): Obstacle[] {
+  const index = addresses.find(({ address }) => address === local)?.index;
+  const card = links.find((link) => link.index === index);
+  if (card === undefined || (card.up && card.carrier)) return [];
+  const message = card.up
+    ? `underlay device ${card.name} has no carrier: look at its cable or its other end`
+    : `underlay device ${card.name} is down: ip link set ${card.name} up`;
+  return [{ code: 'underlay-down', message }];
 }

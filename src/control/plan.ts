@@ -101,7 +101,6 @@ export function planFan(request: FanRequest, snapshot: Snapshot, keep?: Keep): P
       `${formatHost(local, 32)} is the only address of ${underlayDevice.name}, and may be a floating one: if this host has another at times, name that`,
     );
   }
-  if (!underlayDevice.up) warnings.push(`underlay device ${underlayDevice.name} is down`);
   if (request.masquerade && !snapshot.tools.nft) {
     warnings.push('nft is not here: containers reach the overlay, but nothing beyond it');
   }

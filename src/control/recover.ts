@@ -2,8 +2,10 @@
  * Taking back what routers left that were killed with everything that could have restarted them.
  * @module
  */
+import { formatSeed } from '../config/gossip.ts';
 import { FanwayError, messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
+import { formatPrefix } from '../net/prefix.ts';
 import { PortRecords, tidyBridges } from './bridge-ports.ts';
 import type { Context } from './change/kind.ts';
 import { removeMarked, undoAll } from './execute.ts';
@@ -30,7 +32,7 @@ export async function recover(
 ): Promise<{ name: string; journal: Journal | undefined }[]> {
   // Data processes outlive their control process; they let go of the devices first.
   await endOrphans(run.data);
-  new RecordStore(run).remove();
+  forgetGossip(run, log);
   const store = new JournalStore(run);
   const found = store.readAll();
   const failures: string[] = [];
@@ -64,4 +66,17 @@ export async function recover(
   await tidyBridges(new PortRecords(run), [], host);
   if (failures.length > 0) throw new FanwayError('undo-failed', failures.join('; '));
   return found;
+}
+
+/** Ends what a killed router kept of its gossip, and says how to have it again. */
+function forgetGossip(run: RunDirectory, log: Log): void {
+  const store = new RecordStore(run);
+  const record = store.read(log);
+  store.remove();
+  if (record === undefined) return;
+  const { settings, announced } = record;
+  const join = ['fanway join', ...settings.seeds.map(formatSeed)].join(' ');
+  const entries = announced.map((prefix) => formatPrefix(prefix)).join(', ');
+  const announce = announced.length === 0 ? '' : `, and announce what it had: ${entries}`;
+  log.warn('gossip', `the killed router was in the cluster ${settings.label}: ${join}${announce}`);
 }

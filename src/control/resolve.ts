@@ -61,7 +61,9 @@ export function resolveUnderlay(
   const own = new Set(snapshot.fans.flatMap((fan) => [fan.spec.name, fan.spec.device]));
   const candidates = snapshot.addresses.flatMap((address) => {
     const link = snapshot.links.find((link) => link.index === address.index);
-    return link === undefined || own.has(link.name) ? [] : [{ address, link }];
+    // The mark, too: a fan that is stopped or just going is not among the fans.
+    const isOurs = link?.alias.startsWith('fanway:') === true || own.has(link?.name ?? '');
+    return link === undefined || isOurs ? [] : [{ address, link }];
   });
   const view = { snapshot, candidates, keep };
   switch (selector.kind) {

@@ -7,7 +7,7 @@ import { keysText } from '../../src/cli/key.ts';
 import { eventText, membersText } from '../../src/cli/members.ts';
 import { peersText } from '../../src/cli/peers.ts';
 import { percentText, timeText } from '../../src/cli/quantities.ts';
-import { statusText } from '../../src/cli/status.ts';
+import { statusText, textOrOtherBuild } from '../../src/cli/status.ts';
 import { tableText } from '../../src/cli/table.ts';
 import type { GossipStatus, MemberJson } from '../../src/control/gossip/views.ts';
 import type { RouterStatus } from '../../src/control/status.ts';
@@ -117,6 +117,7 @@ t.test('tables and times as people read them', async (t) => {
   );
   const unknown = { ...member, name: '', underlay: '', rttMs: null, lastHeardMs: null };
   t.match(membersText([{ ...member, self: true }, unknown]), /^\* {2}host-b .*\n {3}- /m);
+  t.match(membersText([]), /^no members: .* not in the gossip .*fanway join HOST/);
   t.equal(
     eventText({ number: 1, id: 'x', name: 'b', from: 'alive', to: 'suspect', why: 'a says so' }),
     'b: alive -> suspect: a says so\n',
@@ -196,6 +197,14 @@ t.test('status shows plaintext and conflicts in red', async (t) => {
   const red = statusText(status, true);
   t.match(red, '\u001b[1;31mPLAINTEXT: whoever reaches the port is a member\u001b[0m');
   t.match(red, '\u001b[1;31mCONFLICT\u001b[0m');
+  t.equal(textOrOtherBuild(status), text);
+  const older: Partial<RouterStatus> = { ...status };
+  delete older.table;
+  t.throws(
+    () => textOrOtherBuild(older as RouterStatus),
+    /version 0, pid 1\) is of another build .*kill -9 1 has it/,
+    'a router from before an upgrade',
+  );
   const stopped = { ...gossip, state: 'stopped' as const, reason: 'no key' };
   t.match(statusText({ ...status, gossip: stopped }), 'gossip: stopped (no key)');
   t.notMatch(statusText({ ...status, gossip: null }), 'gossip');

@@ -1,6 +1,7 @@
 import t from 'tap';
 import type { FanRequest } from '../../src/config/request.ts';
 import { describeChange } from '../../src/control/change/change.ts';
+import { obstaclesOf } from '../../src/control/obstacles.ts';
 import { type Plan, planFan } from '../../src/control/plan.ts';
 import type { Snapshot } from '../../src/control/snapshot.ts';
 import type { NftChain } from '../../src/sys/nf-tables.ts';
@@ -296,7 +297,13 @@ t.test('planFan() warns where something is missing that it can do without', asyn
   const text = plan.warnings.join('\n');
   t.match(text, /no IPv6 inside/);
   t.match(text, /nft is not here/);
-  t.match(text, /eth0 is down/);
+  t.match(text, /eth0 is down: ip link set eth0 up/);
+  const obstacles = (more: object): string[] =>
+    obstaclesOf(plan.spec, plainHost({ links: [link(2, 'eth0', more)] })).obstacles.map(
+      ({ message }) => message,
+    );
+  t.match(obstacles({ carrier: false }), [/^underlay device eth0 has no carrier: /]);
+  t.same(obstacles({}), []);
 });
 
 t.test('--compat lxd changes the port', async (t) => {

@@ -86,6 +86,16 @@ t.test('resolveUnderlay() finds the address that a host is known by', async (t) 
   }
 });
 
+t.test('no device of a fan that is going is offered as underlay', async (t) => {
+  const links = [
+    ...plainHost().links,
+    link(ETH1, 'fan-250-0-28', { alias: 'fanway:fan-250-0-28' }),
+  ];
+  const gateway = address(ETH1, '250.0.28.1/8');
+  t.match(meaning('eth0/16', [gateway], undefined, { links }), /address: .*name another device$/);
+  t.match(meaning('10.0.0.0/8', [gateway], undefined, { links }), /no IPv4 address at all/);
+});
+
 t.test('resolveUnderlay() keeps the address of a fan that runs', async (t) => {
   const local = parseIpv4('172.30.0.28');
   const keep = { local, floating: false };

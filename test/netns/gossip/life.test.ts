@@ -4,6 +4,7 @@ import t from 'tap';
 import type { RouterStatus } from '../../../src/control/status.ts';
 import { formatIpv4 } from '../../../src/net/ipv4.ts';
 import { distDirectory } from '../../../src/sys/paths.ts';
+import { fanway } from '../../control/lab-router.ts';
 import { skipWithoutTun } from '../privileges.ts';
 import {
   allAlive,
@@ -145,7 +146,11 @@ t.test('kill -9 of control, and of everything', { skip }, async (t) => {
   t.match(death?.to, 'dead');
   t.ok((death?.why.length ?? 0) > 3, `why: ${death?.why}`);
   t.ok(existsSync(join(b.runDirectory, 'gossip.json')), 'what a killed router had is written down');
-  await runFanway(b, ['up', '250.0.0.0/8', 'eth0/16']);
+  const { err } = await fanway(b, 'up', '250.0.0.0/8', 'eth0/16');
+  t.match(
+    err,
+    new RegExp(`in the cluster \\S+: fanway join .*announce what it had: ${moved}/32\n`),
+  );
   t.equal(
     ((await ask(b, '/v1/status')) as RouterStatus).gossip,
     null,
