@@ -10,6 +10,7 @@ import { figure, type Spread } from '../../src/measure/statistics.ts';
 import { renderTable } from '../../src/measure/table.ts';
 import { resultsDirectory } from '../keep.ts';
 import { describeMachine } from '../machine.ts';
+import { entryCases } from './entry-cases.ts';
 import { gossipCases } from './gossip-cases.ts';
 import { type Case, type ChartName, type Effort, measure, type Timed } from './harness.ts';
 import { lookupCases } from './lookup-cases.ts';
@@ -95,7 +96,7 @@ function readSettings(args: readonly string[]): Settings {
 /** Times the cases that `only` names (all when it is empty). @throws Error from a check */
 function run(effort: Effort, only: readonly string[]): { chosen: Case[]; timed: Timed[] } {
   const wanted = ({ key }: Case) => only.length === 0 || only.some((one) => key.startsWith(one));
-  const all = [...wireCases(), ...lookupCases(), ...pathCases(), ...gossipCases()];
+  const all = [...wireCases(), ...lookupCases(), ...entryCases(), ...pathCases(), ...gossipCases()];
   const chosen = all.filter(wanted);
   if (chosen.length === 0) throw new UsageError(`--only: there is no ${only.join(', ')}`);
   return { chosen, timed: chosen.map((one) => measure(one, effort)) };

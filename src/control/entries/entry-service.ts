@@ -11,6 +11,7 @@ import { formatPrefix, type Prefix } from '../../net/prefix.ts';
 import type { Best, ClaimSource, ClaimUpdate, EntryId, RibChange } from '../../rib/entry.ts';
 import { HOLD_MS } from '../../rib/flaps.ts';
 import { Rib, type RibStatus } from '../../rib/rib.ts';
+import type { ShareLimits } from '../../rib/shares.ts';
 import type { RoutedEntries } from './routed-entries.ts';
 
 /** Where entries are written for the data path. `peer` is u32. */
@@ -27,7 +28,11 @@ export type EntryServiceOptions = {
   /** undefined where no routes of the host follow from entries. */
   routes?: RoutedEntries;
   log: Log;
+  /** Entries in all and of one member, those of limits.ts unless given. */
+  limits?: ShareLimits;
 };
+
+const LIMITS: ShareLimits = { max: ENTRIES_MAX, ownerMax: ENTRIES_PER_OWNER_MAX };
 
 /** An entry in words. */
 export function entryText(id: EntryId): string {
@@ -44,7 +49,7 @@ export function entryText(id: EntryId): string {
 }
 
 export class EntryService {
-  readonly #rib = new Rib({ max: ENTRIES_MAX, ownerMax: ENTRIES_PER_OWNER_MAX });
+  readonly #rib: Rib;
   readonly #options: EntryServiceOptions;
   readonly #listeners = new Set<(changes: readonly RibChange[]) => void>();
   #timer: NodeJS.Timeout | undefined;
@@ -52,6 +57,7 @@ export class EntryService {
 
   constructor(options: EntryServiceOptions) {
     this.#options = options;
+    this.#rib = new Rib(options.limits ?? LIMITS);
   }
 
   /** What `source` says of these entries is this from now on. */
@@ -118,11 +124,10 @@ export class EntryService {
     if (first === undefined) log.info('entries', 'there is room for all entries again');
     else {
       const { owner, source, cause } = first;
-      const what = cause === 'share' ? `the share of one member (${ENTRIES_PER_OWNER_MAX})` : '';
-      log.warn(
-        'entries',
-        `${what === '' ? `the table (${ENTRIES_MAX})` : what} is full: entries of ${owner} (${source}) are not taken`,
-      );
+      const { max, ownerMax } = this.#options.limits ?? LIMITS;
+      const what =
+        cause === 'share' ? `the share of one member (${ownerMax})` : `the table (${max})`;
+      log.warn('entries', `${what} is full: entries of ${owner} (${source}) are not taken`);
     }
   }
 
