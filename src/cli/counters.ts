@@ -31,7 +31,7 @@ export const counters: Verb = {
   ],
   examples: [
     ['fanway counters', 'received = delivered + the sum of the drops, each direction'],
-    ['fanway counters --all', 'every reason there is; README.md says what each means'],
+    ['fanway counters --all', 'every reason there is; docs/reference.md says what each means'],
   ],
   async run(args, io) {
     const { flags, rest } = takeFlags(args, { '--json': 'switch', '--all': 'switch' });

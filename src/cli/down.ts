@@ -107,6 +107,8 @@ export const down: Verb = {
     'down -e',
   ],
   options: [
+    ['-o, --overlay NET', 'the overlay, as 250.0.0.0/8 or 250'],
+    ['-u, --underlay WHERE', 'address, device or `default`, as up was given it'],
     ['-a', 'those that up -a brought up, or that are marked auto'],
     ['-e', 'every fan of this host'],
     ['--force', 'although containers are attached, or something cannot be undone'],

@@ -1,7 +1,7 @@
 /**
  * What a user suffers, from counters: which packets were dropped in the last minute, what the
  * likely cause is, and whether so many are that the link fails although everything on this host
- * stands. One table says which counter means what; README's table of counters has them all.
+ * stands. One table says which counter means what; docs/reference.md has them all.
  * @module
  */
 import { type EncapName, onTheWire } from '../encap/encap.ts';
