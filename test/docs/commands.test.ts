@@ -38,6 +38,8 @@ function shownIn(document: string): Shown[] {
       ? lines.filter((line) => isTyped || line.startsWith('$ '))
       : [];
   });
+  // A block may also be indented.
+  lines.push(...[...text.matchAll(/^ {4}(fanway .*)$/gm)].map(([, line = '']) => line));
   const inline = quoted(text).filter((words) => words.startsWith('fanway '));
   return [...lines, ...inline].flatMap((line) =>
     commandsIn(line).map((words) => ({ where: `${document}: fanway ${words.join(' ')}`, words })),
