@@ -26,13 +26,14 @@ import { status } from './status.ts';
 import { table } from './table.ts';
 import { up } from './up.ts';
 import type { Verb, VerbGroup } from './verb.ts';
+import { wait } from './wait.ts';
 
 const completion = completionVerb(() => VERB_GROUPS);
 const man = manVerb(() => VERB_GROUPS);
 
 const RUNNABLE: readonly (readonly [title: string, verbs: readonly Verb[]])[] = [
   ["This host's fans", [up, down, show, plan, explain]],
-  ['How they are', [status, counters, doctor, capture, bench]],
+  ['How they are', [status, wait, counters, doctor, capture, bench]],
   ['Gossip between hosts', [keygen, join, leave, peers, members, table, announce, withdraw, key]],
   ['Routers of others', [bgp]],
   ['As a service', [daemon, check]],
