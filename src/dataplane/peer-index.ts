@@ -14,24 +14,37 @@ import { emitSockaddr, getSockaddrIpv4, SOCKADDR_BYTES, SOCKADDR_IN_BYTES } from
 
 /** Hosts that are known at one time: a fan of 65,534 and as many others. */
 export const PEERS_KNOWN_MAX = 131_072;
+/** Room that there is from the start; it doubles while it is too small. */
+const CAPACITY_FIRST = 1024;
 /** Length of a generation, ms. */
 const GENERATION_MS = 60_000;
 /** Numbers that are looked at for one that may be given away. */
 const LOOKS_MAX = 64;
 
+/** `longer` with what `shorter` holds at its beginning. */
+export function lengthened<T extends Uint8Array | Uint16Array | Uint32Array | Float64Array>(
+  shorter: T,
+  longer: T,
+): T {
+  longer.set(shorter);
+  return longer;
+}
+
 export class PeerIndex {
   readonly #view: DataView;
   readonly #names: number;
-  readonly #capacity: number;
+  /** Numbers that there is room for now, and at most. */
+  #capacity: number;
+  readonly #capacityMax: number;
   readonly #family: number;
-  readonly #slots: Int32Array;
-  readonly #mask: number;
-  readonly #shift: number;
-  readonly #address: Uint32Array;
-  readonly #port: Uint16Array;
+  #slots = new Int32Array(0);
+  #mask = 0;
+  #shift = 0;
+  #address = new Uint32Array(0);
+  #port = new Uint16Array(0);
   /** The burst and the generation that used a number last. */
-  readonly #burst: Uint32Array;
-  readonly #generation: Uint32Array;
+  #burst = new Uint32Array(0);
+  #generation = new Uint32Array(0);
   /** Numbers given so far; 0 is nobody's. */
   #given = 0;
   #hand = 0;
@@ -42,23 +55,44 @@ export class PeerIndex {
   readonly #onForget: (index: number) => void;
 
   /**
-   * @param capacity a power of two
+   * @param capacityMax a power of two
    * @param family of the socket addresses
    * @param onForget a number is about to become another host's
    */
-  constructor(arena: Arena, capacity: number, family: number, onForget: (index: number) => void) {
+  constructor(
+    arena: Arena,
+    capacityMax: number,
+    family: number,
+    onForget: (index: number) => void,
+  ) {
     this.#family = family;
     this.#view = arena.view;
-    this.#names = arena.allocate(capacity * SOCKADDR_BYTES);
-    this.#capacity = capacity;
+    this.#names = arena.allocate(capacityMax * SOCKADDR_BYTES);
+    this.#capacityMax = capacityMax;
+    this.#capacity = Math.min(CAPACITY_FIRST, capacityMax);
+    this.#onForget = onForget;
+    this.#makeRoom();
+  }
+
+  /** Numbers that there is room for now: columns of whoever keeps something of them have as many. */
+  get capacity(): number {
+    return this.#capacity;
+  }
+
+  /** Makes the columns as long as the capacity says, and the hash anew. */
+  #makeRoom(): void {
+    const capacity = this.#capacity;
+    this.#address = lengthened(this.#address, new Uint32Array(capacity));
+    this.#port = lengthened(this.#port, new Uint16Array(capacity));
+    this.#burst = lengthened(this.#burst, new Uint32Array(capacity));
+    this.#generation = lengthened(this.#generation, new Uint32Array(capacity));
     this.#slots = new Int32Array(2 * capacity);
     this.#mask = 2 * capacity - 1;
     this.#shift = Math.clz32(capacity);
-    this.#address = new Uint32Array(capacity);
-    this.#port = new Uint16Array(capacity);
-    this.#burst = new Uint32Array(capacity);
-    this.#generation = new Uint32Array(capacity);
-    this.#onForget = onForget;
+    for (let index = 1; index <= this.#given; index++) {
+      const slot = this.#slotOf(this.#address[index] as number, this.#port[index] as number);
+      this.#slots[slot] = index;
+    }
   }
 
   /** Numbers that were ever given, 0 included: columns need not be read beyond. */
@@ -109,6 +143,11 @@ export class PeerIndex {
   }
 
   #give(address: number, port: number): number {
+    if (this.#given + 1 === this.#capacity && this.#capacity < this.#capacityMax) {
+      // Seldom, and a fan of a thousand hosts never comes here: a copy of some kilobytes.
+      this.#capacity *= 2;
+      this.#makeRoom();
+    }
     const index = this.#given + 1 < this.#capacity ? ++this.#given : this.#reclaim();
     this.#address[index] = address;
     this.#port[index] = port;

@@ -8,7 +8,7 @@ import { PATHS_MAX } from '../shm/path-rows.ts';
 import { AF_INET } from '../sys/constants.ts';
 import { MtuSource, type MtuSourceCode, PathRows } from '../table/paths.ts';
 import type { Arena } from './arena.ts';
-import { PEERS_KNOWN_MAX, PeerIndex } from './peer-index.ts';
+import { lengthened, PEERS_KNOWN_MAX, PeerIndex } from './peer-index.ts';
 
 /** An ICMP error speaks of a packet that we sent at most this long ago, ms. */
 const SENT_MEMORY_MS = 60_000;
@@ -24,52 +24,60 @@ const SEGMENT_AGAIN_MS = 10_000;
 export class PeerTable {
   readonly #index: PeerIndex;
   readonly #rows: PathRows;
-  readonly #sentBytes: Uint16Array;
-  readonly #sentAtMs: Float64Array;
-  readonly #pathMtu: Uint16Array;
-  readonly #pathMtuUntilMs: Float64Array;
-  readonly #pathMtuSource: Uint8Array;
+  #sentBytes = new Uint16Array(0);
+  #sentAtMs = new Float64Array(0);
+  #pathMtu = new Uint16Array(0);
+  #pathMtuUntilMs = new Float64Array(0);
+  #pathMtuSource = new Uint8Array(0);
   /** What our own side says that the way there carries; 0 = no less than the device. */
-  readonly #ownMtu: Uint16Array;
-  readonly #ownSource: Uint8Array;
+  #ownMtu = new Uint16Array(0);
+  #ownSource = new Uint8Array(0);
   /** When the route may be asked about again; 0 = never asked. */
-  readonly #askAtMs: Float64Array;
+  #askAtMs = new Float64Array(0);
   /** When a train was last refused, 0 = not, so the clock's first ms counts as 1. */
-  readonly #refusedAtMs: Float64Array;
+  #refusedAtMs = new Float64Array(0);
   /** Trains have gone out to it, and that has been told. */
-  readonly #segmented: Uint8Array;
+  #segmented = new Uint8Array(0);
   /** Peers that the network told us a smaller path MTU of. */
   loweredCount = 0;
   /** Peers that a train was refused to; while zero a send does not look. */
   refusedCount = 0;
 
   /**
-   * @param capacity a power of two; at most so many peers are known at one time
+   * @param capacityMax a power of two; at most so many peers are known at one time
    * @param family of the socket addresses that are sent to
    */
   constructor(
     arena: Arena,
     rows = new PathRows(),
-    capacity = PEERS_KNOWN_MAX,
+    capacityMax = PEERS_KNOWN_MAX,
     family: number = AF_INET,
   ) {
     this.#rows = rows;
-    this.#index = new PeerIndex(arena, capacity, family, (peer) => this.#forget(peer));
-    this.#sentBytes = new Uint16Array(capacity);
-    this.#sentAtMs = new Float64Array(capacity);
-    this.#pathMtu = new Uint16Array(capacity);
-    this.#pathMtuUntilMs = new Float64Array(capacity);
-    this.#pathMtuSource = new Uint8Array(capacity);
-    this.#ownMtu = new Uint16Array(capacity);
-    this.#ownSource = new Uint8Array(capacity);
-    this.#askAtMs = new Float64Array(capacity);
-    this.#refusedAtMs = new Float64Array(capacity);
-    this.#segmented = new Uint8Array(capacity);
+    this.#index = new PeerIndex(arena, capacityMax, family, (peer) => this.#forget(peer));
+    this.#makeRoom();
+  }
+
+  /** Makes the columns as long as there are numbers. */
+  #makeRoom(): void {
+    const { capacity } = this.#index;
+    this.#sentBytes = lengthened(this.#sentBytes, new Uint16Array(capacity));
+    this.#sentAtMs = lengthened(this.#sentAtMs, new Float64Array(capacity));
+    this.#pathMtu = lengthened(this.#pathMtu, new Uint16Array(capacity));
+    this.#pathMtuUntilMs = lengthened(this.#pathMtuUntilMs, new Float64Array(capacity));
+    this.#pathMtuSource = lengthened(this.#pathMtuSource, new Uint8Array(capacity));
+    this.#ownMtu = lengthened(this.#ownMtu, new Uint16Array(capacity));
+    this.#ownSource = lengthened(this.#ownSource, new Uint8Array(capacity));
+    this.#askAtMs = lengthened(this.#askAtMs, new Float64Array(capacity));
+    this.#refusedAtMs = lengthened(this.#refusedAtMs, new Float64Array(capacity));
+    this.#segmented = lengthened(this.#segmented, new Uint8Array(capacity));
   }
 
   /** The number of the host at an IPv4 address (u32) and port; it has one from now on. */
   intern(address: number, port: number): number {
-    return this.#index.intern(address, port);
+    const peer = this.#index.intern(address, port);
+    if (this.#index.capacity !== this.#sentAtMs.length) this.#makeRoom();
+    return peer;
   }
 
   /** The number of the host that a socket address in the arena names, 0 when it has none. */
