@@ -118,6 +118,8 @@ t.test('kill -9 of everything, then up and down', { skip }, async (t) => {
   await runFanway(a, ['up', OVERLAY, 'eth0/16', 'bridge', BRIDGE]);
   await attach(a);
   t.same(withoutIndexes(await picture(a)), whole, 'up: as it was, nothing twice');
+  // With a container on it the bridge would stay.
+  await to.detach();
   await runFanway(b, ['down', OVERLAY, 'eth0/16']);
   t.equal(await b.netlink.findLink(BRIDGE), undefined);
   t.same(

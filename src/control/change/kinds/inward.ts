@@ -29,8 +29,9 @@ export function inwardChain({ link, slice, overlay, device, gateway }: InwardCha
     ...{ family: 'ip', table: tableOf(link), name: 'inward' },
     hook: 'type nat hook postrouting priority 100',
     rules: [
-      // Containers of this host see who it is: nothing has to cross the underlay.
-      `oifname "${checkDevice(device)}" ip saddr != ${inside} ip daddr ${inside} ip daddr != ${formatPrefix(slice)} snat to ${formatIpv4(gateway)}`,
+      // Containers of this host see who it is: nothing has to cross the underlay. And one of them
+      // that sends with a foreign source is no client of ours: it must not pass for the host.
+      `iifname != "${checkDevice(link)}" oifname "${checkDevice(device)}" ip saddr != ${inside} ip daddr ${inside} ip daddr != ${formatPrefix(slice)} snat to ${formatIpv4(gateway)}`,
     ],
     what: `the source ${formatIpv4(gateway)} of what comes from outside`,
   };
