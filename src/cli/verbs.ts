@@ -11,6 +11,7 @@ import { completionVerb } from './completion/verb.ts';
 import { counters } from './counters.ts';
 import { daemon } from './daemon.ts';
 import { demoText } from './demo-text.ts';
+import { docker } from './docker.ts';
 import { doctor } from './doctor.ts';
 import { down } from './down.ts';
 import { explain } from './explain.ts';
@@ -34,6 +35,7 @@ const man = manVerb(() => VERB_GROUPS);
 const RUNNABLE: readonly (readonly [title: string, verbs: readonly Verb[]])[] = [
   ["This host's fans", [up, down, show, plan, explain]],
   ['How they are', [status, wait, counters, doctor, capture, bench]],
+  ['Container engines', [docker]],
   ['Gossip between hosts', [keygen, join, leave, peers, members, table, announce, withdraw, key]],
   ['Routers of others', [bgp]],
   ['As a service', [daemon, check]],

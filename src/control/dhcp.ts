@@ -14,12 +14,13 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { FanwayError } from '../errors.ts';
-import { formatIpv4 } from '../net/ipv4.ts';
+import { formatIpv4, parseIpv4 } from '../net/ipv4.ts';
 import { maskOf } from '../net/prefix.ts';
 import { readResolvers } from '../sys/resolvers.ts';
+import { AddressBook, type AddressRange, freeRanges, stateDirectoryOf } from './address-book.ts';
 import type { DhcpSpec } from './change/kinds/dhcp.ts';
 import type { ProcessMark } from './host.ts';
-import type { RunDirectory } from './run-directory.ts';
+import { type RunDirectory, readIfThere } from './run-directory.ts';
 
 const FOLDERS = ['/usr/sbin', '/usr/bin', '/sbin', '/usr/local/sbin'];
 /** dnsmasq says what is wrong and exits at once, or it runs. */
@@ -61,6 +62,7 @@ export function dnsmasqArguments(
   run: RunDirectory,
   user: string,
   names: Names = 'served',
+  ranges: readonly AddressRange[] = [spec],
 ): string[] {
   const mask = formatIpv4(maskOf(spec.length));
   const leases = Math.min(spec.last - spec.first + 1, LEASES_MAX);
@@ -74,7 +76,9 @@ export function dnsmasqArguments(
     '--except-interface=lo',
     `--interface=${spec.bridge}`,
     `--listen-address=${formatIpv4(spec.gateway)}`,
-    `--dhcp-range=${formatIpv4(spec.first)},${formatIpv4(spec.last)},${mask},1h`,
+    ...ranges.map(
+      ({ first, last }) => `--dhcp-range=${formatIpv4(first)},${formatIpv4(last)},${mask},1h`,
+    ),
     `--dhcp-option-force=${OPTION_MTU},${spec.mtu}`,
     `--dhcp-leasefile=${leaseFile(run, spec.bridge)}`,
     `--dhcp-lease-max=${leases}`,
@@ -85,6 +89,42 @@ export function dnsmasqArguments(
       ? []
       : [`--dhcp-option=${OPTION_DNS},${names.map(formatIpv4).join(',')}`]),
   ];
+}
+
+/**
+ * What of a slice DHCP hands out: all that no container engine has in the slice's address book.
+ * @throws FanwayError `no-dhcp-range` when they have it all.
+ */
+export function dhcpRanges(spec: DhcpSpec, env: NodeJS.ProcessEnv = process.env): AddressRange[] {
+  // From .1 to one before the broadcast address.
+  const size = spec.last + 3 - spec.gateway;
+  const slice = { address: spec.gateway - 1, length: 32 - Math.log2(size) };
+  const book = new AddressBook(stateDirectoryOf(env), slice).read();
+  const ranges = freeRanges(book, { first: spec.first, last: spec.last });
+  if (ranges.length > 0) return ranges;
+  throw new FanwayError(
+    'no-dhcp-range',
+    `container engines have every address of ${formatIpv4(slice.address)}/${slice.length}, so DHCP has none to hand out: leave dhcp out, or give them less (fanway ip show tells who has what)`,
+  );
+}
+
+/** The same as text, to tell whether it has changed. */
+export function dhcpRangesText(spec: DhcpSpec): string {
+  return dhcpRanges(spec)
+    .map(({ first, last }) => `${formatIpv4(first)}-${formatIpv4(last)}`)
+    .join(',');
+}
+
+/** Addresses that DHCP has handed out on a bridge and that have not run out; u32. */
+export function dhcpLeases(run: RunDirectory, bridge: string, nowMs: number): number[] {
+  const text = readIfThere(leaseFile(run, bridge)) ?? '';
+  return text.split('\n').flatMap((line) => {
+    // dnsmasq: end in seconds (0 = never), MAC, address, name, client id.
+    const [end, , address] = line.split(' ');
+    if (end === undefined || address === undefined || !/^[0-9]+$/.test(end)) return [];
+    const isOver = end !== '0' && Number(end) * 1000 < nowMs;
+    return isOver || !/^[0-9.]+$/.test(address) ? [] : [parseIpv4(address)];
+  });
 }
 
 /** Whom dnsmasq becomes once it has its sockets: the first of these that exists. */
@@ -118,7 +158,7 @@ export function isRunning(mark: ProcessMark): boolean {
 }
 
 /** A server that was started, and what it does not do, '' when it does everything. */
-export type StartedDhcp = ProcessMark & { note: string };
+export type StartedDhcp = ProcessMark & { note: string; ranges: string };
 
 /**
  * Starts dnsmasq on a bridge. It outlives this process, so that a restart of the router does not
@@ -128,7 +168,8 @@ export type StartedDhcp = ProcessMark & { note: string };
  */
 export async function startDhcp(spec: DhcpSpec, run: RunDirectory): Promise<StartedDhcp> {
   const first = await tryDhcp(spec, run, 'served');
-  if (typeof first !== 'string') return { ...first, note: '' };
+  const ranges = dhcpRangesText(spec);
+  if (typeof first !== 'string') return { ...first, note: '', ranges };
   let said = first;
   if (DNS_PORT_TAKEN.test(said)) {
     const resolvers = readResolvers();
@@ -138,7 +179,7 @@ export async function startDhcp(spec: DhcpSpec, run: RunDirectory): Promise<Star
         ? 'none, as this host names none that they could ask'
         : `this host's: ${resolvers.map(formatIpv4).join(', ')}`;
     const note = `something else has port 53 of ${formatIpv4(spec.gateway)}, so DHCP runs without DNS; the name servers that containers are told: ${told}`;
-    if (typeof second !== 'string') return { ...second, note };
+    if (typeof second !== 'string') return { ...second, note, ranges };
     said = second;
   }
   if (DHCP_PORT_TAKEN.test(said)) {
@@ -167,7 +208,9 @@ async function tryDhcp(
   const errors = openSync(join(run.dhcp, `${spec.bridge}.log`), 'w', 0o600);
   const uid = process.geteuid?.() ?? 0;
   const user = uid === 0 ? dnsmasqUser() : '';
-  const args = dnsmasqArguments(spec, run, user, names).filter((arg) => arg !== '--user=');
+  const args = dnsmasqArguments(spec, run, user, names, dhcpRanges(spec)).filter(
+    (arg) => arg !== '--user=',
+  );
   const child = spawn(path, args, {
     stdio: ['ignore', errors, errors],
     detached: true,

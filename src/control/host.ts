@@ -62,7 +62,9 @@ export type Host = {
   loadRules(text: string): Promise<void>;
   hasDnsmasq(): boolean;
   /** `note`: what of it cannot be done here, '' when nothing. */
-  startDhcp(spec: DhcpSpec): Promise<ProcessMark & { note: string }>;
+  startDhcp(spec: DhcpSpec): Promise<ProcessMark & { note: string; ranges: string }>;
+  /** What it would hand out now, as text: less than the spec says where engines have a part. */
+  dhcpRanges(spec: DhcpSpec): string;
   isRunning(mark: ProcessMark): boolean;
   /** Ends the dnsmasq of a bridge: the marked one, or the one whose lease file is the bridge's. */
   stopDhcp(bridge: string, mark: ProcessMark | undefined): Promise<void>;

@@ -37,6 +37,8 @@ export type Memo = {
   /** A process we started, and the start time the kernel gave it (proc(5), field 22). */
   pid?: number;
   startTime?: string;
+  /** What dnsmasq hands out, as text. */
+  ranges?: string;
   /** What of it cannot be done on this host, for people; '' when nothing. */
   note?: string;
   /** We made it after all, although something was to be taken over. */

@@ -7,7 +7,7 @@ import { Netlink, type NetlinkEvent, RouteInterest } from '../sys/netlink.ts';
 import { watchNfTables } from '../sys/nf-tables.ts';
 import { hasNft, loadRules, otherTables } from '../sys/nft.ts';
 import { readSysctl, writeSysctl } from '../sys/sysctl.ts';
-import { findDnsmasq, isRunning, startDhcp, stopDhcp } from './dhcp.ts';
+import { dhcpRangesText, findDnsmasq, isRunning, startDhcp, stopDhcp } from './dhcp.ts';
 import type { Host } from './host.ts';
 import { HostRoutes } from './host-routes.ts';
 import { PacketFilterReader } from './packet-filter.ts';
@@ -78,6 +78,7 @@ export function openHost(run: RunDirectory): RealHost {
     otherTables,
     hasDnsmasq: () => findDnsmasq() !== undefined,
     startDhcp: (spec) => startDhcp(spec, run),
+    dhcpRanges: dhcpRangesText,
     isRunning,
     stopDhcp: (bridge, mark) => stopDhcp(run, bridge, mark),
     async bridgeHolds(bridge, mac, but) {

@@ -4,7 +4,6 @@
  * @module
  */
 
-import { STATE_DIRECTORY_DEFAULT } from '../config/gossip.ts';
 import type { FanRequest } from '../config/request.ts';
 import { requestFromJson } from '../config/request-json.ts';
 import { messageOf, usageError } from '../errors.ts';
@@ -13,6 +12,7 @@ import { formatPrefix } from '../net/prefix.ts';
 import { NetworkNamespace } from '../sys/netns.ts';
 import type { Priority } from '../sys/priority.ts';
 import { VERSION } from '../version.ts';
+import { stateDirectoryOf } from './address-book.ts';
 import { type AdminServer, PlainAnswer, type Route, serveAdmin } from './admin.ts';
 import { bgpRoutes, bgpStatus } from './bgp/routes.ts';
 import { BgpService } from './bgp/service.ts';
@@ -131,7 +131,7 @@ export class Service {
         addresses: await this.#host.addresses(),
         routes: await this.#host.defaultRoutes(),
       }),
-      stateDirectory: process.env['FANWAY_STATE_DIR'] ?? STATE_DIRECTORY_DEFAULT,
+      stateDirectory: stateDirectoryOf(process.env),
       byFile: options.mode === 'daemon',
     });
     this.#movedMacs = new MovedMacs({

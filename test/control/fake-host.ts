@@ -283,9 +283,12 @@ export class FakeHost implements Host, Tunnels {
     return true;
   }
   async startDhcp(spec: Parameters<Host['startDhcp']>[0]) {
-    const mark = { pid: this.steps + 1000, startTime: '1', note: '' };
+    const mark = { pid: this.steps + 1000, startTime: '1', note: '', ranges: '' };
     this.#change(() => this.dhcpServers.set(spec.bridge, mark));
     return mark;
+  }
+  dhcpRanges(): string {
+    return '';
   }
   isRunning(mark: ProcessMark): boolean {
     return [...this.dhcpServers.values()].some((one) => one.pid === mark.pid);

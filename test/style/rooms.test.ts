@@ -31,10 +31,22 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'shm',
     'net',
   ],
-  cli: ['measure', 'encap', 'config', 'control', 'gossip', 'sys', 'wire', 'net'],
+  plugins: ['config', 'control', 'sys', 'wire', 'net'],
+  cli: ['plugins', 'measure', 'encap', 'config', 'control', 'gossip', 'sys', 'wire', 'net'],
   traffic: ['sys', 'wire', 'net'],
   measure: ['traffic', 'sys', 'net'],
   demo: ['measure', 'encap', 'traffic', 'sys', 'net', 'cli', 'config'],
+};
+
+/**
+ * Where a room may see only a part of another. Plugins ask the router through its socket like any
+ * other client: of control they know the client, the values that travel, and the address book.
+ */
+const ONLY: Readonly<Record<string, readonly string[]>> = {
+  'plugins>control': [
+    ...['admin-client.ts', 'run-directory.ts', 'address-book.ts', 'namespace.ts'],
+    ...['adoption.ts', 'link-spec.ts', 'snapshot.ts'],
+  ],
 };
 
 /** Files of `src` itself that any room but the pure ones may use; they know nobody. */
@@ -74,7 +86,11 @@ function judge(source: Source, specifier: string): string {
   }
   const room = target[1] ?? '';
   if (source.room === '') return `${source.path} is shared by all and may not import ${room}/`;
-  if (room === source.room || MAY_IMPORT[source.room]?.includes(room)) return '';
+  if (room === source.room) return '';
+  const only = ONLY[`${source.room}>${room}`];
+  const file = target.slice(2).join('/');
+  if (only !== undefined && !only.includes(file)) return `${source.room}/ may not import ${file}`;
+  if (MAY_IMPORT[source.room]?.includes(room)) return '';
   return `${source.room}/ may not import ${room}/`;
 }
 
@@ -139,5 +155,8 @@ t.test('the gate sees what it should see', async (t) => {
   t.match(make('src/cli/a.ts', "import { x } from '../main.ts';"), [/program/]);
   t.match(make('src/cli/a.ts', "import { x } from './up.js';"), [/end in \.ts/]);
   t.match(make('src/cli/a.ts', "import { x } from '../../test/a.ts';"), [/out of src/]);
+  t.match(make('src/plugins/a.ts', "import { x } from '../control/router.ts';"), [
+    /may not import router/,
+  ]);
   t.match(make('src/errors.ts', "import { x } from './net/ipv4.ts';"), [/shared by all/]);
 });

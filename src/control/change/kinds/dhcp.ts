@@ -42,13 +42,17 @@ export const dhcp: Kind<DhcpChange> = {
     const mark = await host.startDhcp(change.dhcp);
     memo.pid = mark.pid;
     memo.startTime = mark.startTime;
+    memo.ranges = mark.ranges;
     if (mark.note !== '' && mark.note !== memo.note) log.warn(change.dhcp.bridge, mark.note);
     memo.note = mark.note;
   },
   async missing({ dhcp }, memo, { host }) {
     const mark = markOf(memo);
     const runs = mark !== undefined && host.isRunning(mark);
-    return runs ? [] : [`dnsmasq on ${dhcp.bridge}`];
+    if (!runs) return [`dnsmasq on ${dhcp.bridge}`];
+    // A container engine has taken a part of the slice, or given one back.
+    const isSame = memo.ranges === undefined || memo.ranges === host.dhcpRanges(dhcp);
+    return isSame ? [] : [`the range of dnsmasq on ${dhcp.bridge}`];
   },
   async undo(change, memo, { host }) {
     await host.stopDhcp(change.dhcp.bridge, markOf(memo));
