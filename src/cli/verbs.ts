@@ -22,6 +22,7 @@ import { manVerb } from './man.ts';
 import { members } from './members.ts';
 import { peers } from './peers.ts';
 import { plan } from './plan.ts';
+import { report } from './report/verb.ts';
 import { show } from './show.ts';
 import { status } from './status.ts';
 import { table } from './table.ts';
@@ -34,7 +35,7 @@ const man = manVerb(() => VERB_GROUPS);
 
 const RUNNABLE: readonly (readonly [title: string, verbs: readonly Verb[]])[] = [
   ["This host's fans", [up, down, show, plan, explain]],
-  ['How they are', [status, wait, counters, doctor, capture, bench]],
+  ['How they are', [status, wait, counters, doctor, report, capture, bench]],
   ['Container engines', [docker]],
   ['Gossip between hosts', [keygen, join, leave, peers, members, table, announce, withdraw, key]],
   ['Routers of others', [bgp]],
