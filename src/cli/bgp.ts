@@ -3,6 +3,7 @@
  * @module
  */
 import { readFileSync } from 'node:fs';
+import { didYouMean } from '../config/closest.ts';
 import { callRouter } from '../control/admin-client.ts';
 import type { Page } from '../control/bgp/routes.ts';
 import type { EntryJson, NeighbourJson, RouteJson } from '../control/bgp/views.ts';
@@ -126,7 +127,11 @@ export const bgp: Verb = {
     const [name = '', ...words] = rest;
     const action = Object.hasOwn(ACTIONS, name) ? ACTIONS[name] : undefined;
     if (action === undefined) {
-      throw usageError('usage', `fanway bgp ${Object.keys(ACTIONS).join('|')}; see --help`);
+      const actions = Object.keys(ACTIONS);
+      throw usageError(
+        'usage',
+        `fanway bgp ${actions.join('|')}; see --help${didYouMean(name, actions)}`,
+      );
     }
     const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
     await action({ run, flags, rest: words, io });

@@ -38,12 +38,16 @@ export const check: Verb = {
       '--example': 'switch',
       '--json': 'switch',
     });
+    const path = flags.get('-c');
+    const [word] = rest;
+    if (path === undefined && word !== undefined && !word.startsWith('-')) {
+      throw usageError('usage', `name the file with -c: fanway check -c ${word}`);
+    }
     noMore(rest, check);
     if (flags.has('--example')) {
       io.out(exampleConfig());
       return ExitCode.Ok;
     }
-    const path = flags.get('-c');
     if (path === undefined) throw usageError('usage', 'name the file: fanway check -c FILE');
     const config = loadConfig(path);
     if (flags.has('--json')) printJson(io, config);

@@ -192,7 +192,10 @@ export const explain: Verb = {
     const { flags, rest } = takeFlags(args, { '--json': 'switch' });
     const [addressText, overlay, underlay] = rest;
     if (addressText === undefined || rest.length === 2 || rest.length > 3) {
-      throw usageError('usage', 'give an address, or an address, an overlay and an underlay');
+      throw usageError(
+        'usage',
+        'give an address (fanway explain 250.1.27.10), or an address, an overlay and an underlay (fanway explain 250.1.27.10 250 172.30.0.0/16)',
+      );
     }
     const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
     let explanation: Explanation;

@@ -28,7 +28,10 @@ async function readStandardInput(): Promise<string> {
 export async function readKeyFile(path: string): Promise<string> {
   const text = path === '-' ? await readStandardInput() : readPrivateFile(path);
   if (text === undefined) {
-    throw refusedError('no-key', `${path} is not there: fanway keygen --out ${path} makes it`);
+    throw refusedError(
+      'no-key',
+      `${path} is not there: copy the file of a member, or for a new key fanway keygen --out ${path} makes it`,
+    );
   }
   Keyring.parse(text, path === '-' ? 'standard input' : path);
   return text;

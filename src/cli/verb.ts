@@ -103,7 +103,7 @@ export function noMore(rest: readonly string[], { name, options }: Verb): void {
   const flags = options.flatMap(([flag]) => flag.match(/--?[a-z][a-z-]*/g) ?? []);
   throw usageError(
     'usage',
-    `${JSON.stringify(first)} is not an option of ${name}; see fanway ${name} --help${didYouMean(first, flags)}`,
+    `${JSON.stringify(first)} ${first.startsWith('-') ? 'is not an option of' : 'is one word too many for'} ${name}; see fanway ${name} --help${didYouMean(first, flags)}`,
   );
 }
 

@@ -25,7 +25,7 @@ export function readConfigFile(path: string): string {
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     if (code === 'ELOOP') throw refuse(path, 'is a symbolic link: name the file itself');
-    if (code === 'ENOENT') throw refuse(path, 'is not there');
+    if (code === 'ENOENT') throw refuse(path, 'is not there: write it first, or name another');
     throw refuse(path, `cannot be read (${messageOf(error)})`);
   }
   try {

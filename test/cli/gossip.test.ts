@@ -74,7 +74,7 @@ t.test('wrong words touch nothing', async (t) => {
     [['key', 'list', 'x'], /key list/],
     [['table', '--kind', 'route'], /--kind is one of/],
     [['table', '--vni', '-1'], /--vni is a number/],
-    [['members', 'x'], /not an option of members/],
+    [['members', 'x'], /one word too many for members/],
   ] as const) {
     const { code, err } = fanway([...args]);
     t.equal(code, 2, args.join(' '));

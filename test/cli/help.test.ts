@@ -42,6 +42,11 @@ t.test('help, version and slips of the fingers', async (t) => {
     ['dwon 250 eth0', /did you mean down\?/],
     ['zebra', /"zebra" is no verb; fanway --help lists them\n$/],
     ['show --jsno', /"--jsno" is not an option of show; .*; did you mean --json\?/],
+    ['show fan-250', /"fan-250" is one word too many for show; see fanway show --help\n$/],
+    ['check my.conf', /name the file with -c: fanway check -c my\.conf\n$/],
+    ['check -c /nonexistent', /is not there: write it first, or name another\n$/],
+    ['explain', /fanway explain 250\.1\.27\.10\)/],
+    ['bgp neighbours', /see --help; did you mean neighbors\?/],
     ['capture --cuont 5', /did you mean --count\?/],
   ] as const) {
     const { code, err } = fanway(...words.split(' '));

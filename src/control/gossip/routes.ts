@@ -219,7 +219,15 @@ export function gossipRoutes(service: GossipService, endIfIdle: () => boolean): 
       path: '/v1/gossip/members',
       handle: async () => (service.host?.node.members() ?? []).map(memberJson),
     },
-    { method: 'GET', path: '/v1/gossip/keys', handle: async () => service.keys() },
+    {
+      method: 'GET',
+      path: '/v1/gossip/keys',
+      handle: async () => {
+        // No keys at all are those of a cluster in plaintext.
+        service.mustRun();
+        return service.keys();
+      },
+    },
     {
       method: 'POST',
       path: '/v1/gossip/events',

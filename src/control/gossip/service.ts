@@ -345,6 +345,11 @@ export class GossipService {
     throw refusedError('plaintext', 'gossip is in plaintext here: there are no keys to change');
   }
 
+  /** @throws FanwayError `no-gossip` when it does not run here. */
+  mustRun(): void {
+    this.#require();
+  }
+
   keys(): { id: string; inUse: boolean }[] {
     return this.#running?.keys?.list() ?? [];
   }
