@@ -65,7 +65,8 @@ await build({
   outdir: join(out, 'dist'),
 });
 chmodSync(join(out, 'dist/fanway.js'), 0o755);
-// Manual pages from the verb table; `npm install -g` puts them where man looks.
+// Manual pages from the verb table; `npm install -g` puts those that package.json
+// names where man looks.
 execFileSync(
   process.execPath,
   [join(out, 'dist/fanway.js'), 'man', '--out', join(out, 'dist/man')],

@@ -2,6 +2,8 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { manualPages } from '../../src/cli/man.ts';
+import { VERB_GROUPS } from '../../src/cli/verbs.ts';
 import { exampleConfig } from '../../src/config/example.ts';
 import { parseConfig } from '../../src/config/parse.ts';
 import { parseFanWords } from '../../src/config/words.ts';
@@ -17,6 +19,13 @@ t.test('the example configuration is the one that the settings make', { skip }, 
   const text = readFileSync(join(root, 'packaging/fanway.conf.example'), 'utf8');
   t.equal(text, exampleConfig(), 'fanway check --example > packaging/fanway.conf.example');
   t.same(parseConfig(text).problems, []);
+});
+
+t.test('npm installs the manual pages of all verbs', { skip }, async (t) => {
+  const { man } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { man: string[] };
+  // npm links only what is named here one by one.
+  const pages = [...manualPages(VERB_GROUPS).keys()].map((name) => `dist/man/${name}`);
+  t.same([...man].sort(), pages.sort(), 'one for each verb; add yours to "man" in package.json');
 });
 
 t.test('the ifupdown example uses words that exist', { skip }, async (t) => {
