@@ -7,6 +7,7 @@ import { bench } from './bench.ts';
 import { bgp } from './bgp.ts';
 import { capture } from './capture.ts';
 import { check } from './check.ts';
+import { cni } from './cni.ts';
 import { completionVerb } from './completion/verb.ts';
 import { counters } from './counters.ts';
 import { daemon } from './daemon.ts';
@@ -15,6 +16,7 @@ import { docker } from './docker.ts';
 import { doctor } from './doctor.ts';
 import { down } from './down.ts';
 import { explain } from './explain.ts';
+import { ip } from './ip.ts';
 import { join, leave } from './join.ts';
 import { key } from './key.ts';
 import { keygen } from './keygen.ts';
@@ -36,7 +38,7 @@ const man = manVerb(() => VERB_GROUPS);
 const RUNNABLE: readonly (readonly [title: string, verbs: readonly Verb[]])[] = [
   ["This host's fans", [up, down, show, plan, explain]],
   ['How they are', [status, wait, counters, doctor, report, capture, bench]],
-  ['Container engines', [docker]],
+  ['Container engines', [docker, cni, ip]],
   ['Gossip between hosts', [keygen, join, leave, peers, members, table, announce, withdraw, key]],
   ['Routers of others', [bgp]],
   ['As a service', [daemon, check]],

@@ -7,16 +7,24 @@
  * that dies in the middle leaves what was before.
  * @module
  */
-import { chownSync, mkdirSync, readFileSync, statSync } from 'node:fs';
+import { chownSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { STATE_DIRECTORY_DEFAULT } from '../config/gossip.ts';
-import { refusedError } from '../errors.ts';
+import { codeOf, refusedError } from '../errors.ts';
 import { formatIpv4 } from '../net/ipv4.ts';
-import { broadcastOf, contains, formatPrefix, networkOf, type Prefix } from '../net/prefix.ts';
+import {
+  broadcastOf,
+  contains,
+  formatPrefix,
+  networkOf,
+  type Prefix,
+  parsePrefix,
+} from '../net/prefix.ts';
 import { hasFields } from './link-spec.ts';
 import { lockFile, putAside, readIfThere, writeAtomically } from './run-directory.ts';
 
 const BOOK_VERSION = 1;
+const BOOK_NAME = /^([0-9]{1,3}(?:\.[0-9]{1,3}){3})-([0-9]{1,2})\.json$/;
 /** A /16 of containers on one host; a runtime that leaks more has to be mended. */
 const LEASES_MAX = 65_536;
 const CLAIMS_MAX = 64;
@@ -59,6 +67,22 @@ export class AddressBook {
     this.#state = stateDirectory;
     this.#directory = join(stateDirectory, 'addresses');
     this.#path = join(this.#directory, `${formatIpv4(networkOf(slice))}-${slice.length}.json`);
+  }
+
+  /** The books of all slices that this host ever had. */
+  static all(stateDirectory: string): AddressBook[] {
+    let files: string[];
+    try {
+      files = readdirSync(join(stateDirectory, 'addresses'));
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT') return [];
+      throw error;
+    }
+    return files.flatMap((file) => {
+      const [, network, length] = BOOK_NAME.exec(file) ?? [];
+      if (network === undefined || length === undefined) return [];
+      return [new AddressBook(stateDirectory, parsePrefix(`${network}/${length}`))];
+    });
   }
 
   /** What is written down; a file that cannot be read as a book is set aside. */

@@ -62,6 +62,16 @@ export class NetworkNamespace {
     return new NetworkNamespace(openSync(`/proc/${pid}/ns/net`, 'r'));
   }
 
+  /**
+   * The namespace that a path names (`/run/netns/x`, `/proc/1/ns/net`).
+   * @throws Error with code ENOENT when nothing is there, SystemError EINVAL when it is entered and is
+   *   no network namespace.
+   */
+  static ofPath(path: string): NetworkNamespace {
+    NetworkNamespace.home();
+    return new NetworkNamespace(openSync(path, 'r'));
+  }
+
   /** The descriptor (close-on-exec), for IFLA_NET_NS_FD; stays owned by this object. */
   get fd(): number {
     if (this.#fd < 0) throw new Error('network namespace was closed');

@@ -1,0 +1,186 @@
+#!/usr/bin/env node
+/**
+ * `fanway-cni`: the program that container runtimes run for each container (CNI 1.1). It asks the
+ * router of this host for the fan, and the address book of the slice for an address.
+ * @module
+ */
+import { readFileSync, writeSync } from 'node:fs';
+import {
+  AddressBook,
+  type Book,
+  bootId,
+  freeLeases,
+  leaseOf,
+  stateDirectoryOf,
+  takeLease,
+} from '../../control/address-book.ts';
+import { RunDirectory } from '../../control/run-directory.ts';
+import { codeOf, messageOf } from '../../errors.ts';
+import { parseIpv4 } from '../../net/ipv4.ts';
+import { type EngineFan, findFan } from '../fan.ts';
+import { attach, detach, differences } from './attach.ts';
+import { CNI_OWNER } from './install.ts';
+import {
+  CniCode,
+  CniError,
+  commandOf,
+  errorJson,
+  type Invocation,
+  NEWEST,
+  parseInput,
+  parseInvocation,
+  resultIn,
+  VERSIONS,
+} from './protocol.ts';
+
+type Place = { fan: EngineFan; book: AddressBook };
+
+/** @throws CniError 11 when no router answers: runtimes try again. */
+async function placeOf({ config }: Invocation, env: NodeJS.ProcessEnv): Promise<Place> {
+  const run = new RunDirectory(env['FANWAY_RUN_DIR']);
+  try {
+    const fan = await findFan(run, config.bridge === '' ? undefined : config.bridge);
+    return { fan, book: new AddressBook(stateDirectoryOf(env), fan.slice) };
+  } catch (error) {
+    const again = ['not-running', 'router-silent', 'fan-stopped', 'no-fan'].includes(codeOf(error));
+    throw new CniError(again ? CniCode.TryAgain : CniCode.Config, messageOf(error));
+  }
+}
+
+const keyOf = ({ config, container, ifname }: Invocation) => {
+  return { network: config.name, container, interface: ifname };
+};
+
+/** The address asked for by `CNI_ARGS` (`IP=`) or the capability `ips`. @throws CniError */
+function wantedAddress({ args, config }: Invocation): number | undefined {
+  const wanted = config.ips[0] ?? args.get('IP');
+  if (wanted === undefined) return undefined;
+  try {
+    return parseIpv4(wanted.split('/')[0] ?? '');
+  } catch (error) {
+    throw new CniError(CniCode.Config, `the address asked for: ${messageOf(error)}`);
+  }
+}
+
+/** Where single addresses may come from: with DHCP beside, only from the part set aside for CNI. */
+function roomsOf(book: Book, fan: EngineFan): { first: number; last: number }[] {
+  const room = { first: fan.first, last: fan.last };
+  if (!fan.dhcp) return [room];
+  const own = book.claims.filter(({ owner }) => owner === CNI_OWNER);
+  if (own.length === 0) {
+    throw new CniError(
+      CniCode.Config,
+      `${fan.bridge} hands out addresses by DHCP: fanway cni install sets a part of the slice aside first`,
+    );
+  }
+  return own.map(({ first, last }) => {
+    return { first: Math.max(first, room.first), last: Math.min(last, room.last) };
+  });
+}
+
+async function add(call: Invocation, env: NodeJS.ProcessEnv): Promise<object> {
+  const { fan, book } = await placeOf(call, env);
+  const key = keyOf(call);
+  const wanted = wantedAddress(call);
+  const had = leaseOf(book.read(), CNI_OWNER, key) !== undefined;
+  const address = book.change((now) => {
+    const wish = { owner: CNI_OWNER, key, boot: bootId(), rooms: roomsOf(now, fan) };
+    return takeLease(now, { ...wish, ...(wanted !== undefined && { address: wanted }) });
+  });
+  try {
+    return resultIn(call.config.cniVersion, await attach(call, fan, address));
+  } catch (error) {
+    // One that an earlier ADD took stays its own.
+    if (!had) book.change((now) => freeLeases(now, CNI_OWNER, (one) => isKey(one, key)));
+    throw error;
+  }
+}
+
+type Key = ReturnType<typeof keyOf>;
+
+const isKey = (one: Key, key: Key): boolean =>
+  one.network === key.network && one.container === key.container && one.interface === key.interface;
+
+/** Succeeds also the second time, without its namespace, and without a router. */
+async function del(call: Invocation, env: NodeJS.ProcessEnv): Promise<undefined> {
+  await detach(call.container, call.ifname);
+  const key = keyOf(call);
+  for (const book of AddressBook.all(stateDirectoryOf(env))) {
+    book.change((now) => freeLeases(now, CNI_OWNER, (one) => isKey(one, key)));
+  }
+}
+
+async function check(call: Invocation, env: NodeJS.ProcessEnv): Promise<undefined> {
+  if (call.config.prevResult === undefined) {
+    throw new CniError(CniCode.Config, 'CHECK needs prevResult, the result of ADD');
+  }
+  const { fan, book } = await placeOf(call, env);
+  const lease = leaseOf(book.read(), CNI_OWNER, keyOf(call));
+  if (lease === undefined) {
+    throw new CniError(
+      CniCode.Different,
+      'its address is not in the address book (fanway ip show)',
+    );
+  }
+  const wrong = await differences(call, fan, lease.address);
+  if (wrong.length > 0) throw new CniError(CniCode.Different, wrong.join('; '));
+}
+
+/** Gives back what no attachment that the runtime names has. */
+async function collect(call: Invocation, env: NodeJS.ProcessEnv): Promise<undefined> {
+  const { validAttachments: valid, name } = call.config;
+  if (valid === undefined) {
+    throw new CniError(CniCode.Config, 'GC needs cni.dev/valid-attachments');
+  }
+  const isValid = (one: Key): boolean =>
+    valid.some(
+      ({ containerID, ifname }) => containerID === one.container && ifname === one.interface,
+    );
+  for (const book of AddressBook.all(stateDirectoryOf(env))) {
+    const gone = book
+      .read()
+      .leases.filter(({ owner, network }) => owner === CNI_OWNER && network === name)
+      .filter((one) => !isValid(one));
+    for (const one of gone) await detach(one.container, one.interface);
+    book.change((now) =>
+      freeLeases(now, CNI_OWNER, (one) => gone.some((lease) => isKey(one, lease))),
+    );
+  }
+}
+
+async function status(call: Invocation, env: NodeJS.ProcessEnv): Promise<undefined> {
+  try {
+    await placeOf(call, env);
+  } catch (error) {
+    throw new CniError(CniCode.NotReady, messageOf(error));
+  }
+}
+
+async function run(env: NodeJS.ProcessEnv, input: () => string): Promise<object | undefined> {
+  if (commandOf(env) === 'VERSION') {
+    const asked = parseInput(input() || '{}') as { cniVersion?: unknown } | null;
+    const version = VERSIONS.find((one) => one === asked?.cniVersion) ?? NEWEST;
+    return { cniVersion: version, supportedVersions: VERSIONS };
+  }
+  const call = parseInvocation(env, parseInput(input()));
+  const commands = { ADD: add, DEL: del, CHECK: check, GC: collect, STATUS: status };
+  if (call.command === 'VERSION') return undefined;
+  return commands[call.command](call, env);
+}
+
+function print(value: object): void {
+  writeSync(1, `${JSON.stringify(value)}\n`);
+}
+
+let asked = '';
+try {
+  const result = await run(process.env, () => {
+    const text = readFileSync(0, 'utf8');
+    asked = /"cniVersion"\s*:\s*"([0-9.]{1,16})"/.exec(text)?.[1] ?? '';
+    return text;
+  });
+  if (result !== undefined) print(result);
+} catch (error) {
+  print(errorJson(error, asked));
+  process.exitCode = 1;
+}
