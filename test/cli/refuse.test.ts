@@ -46,7 +46,7 @@ t.test('what cannot be is refused with its exit code, and nothing happens', { sk
     ['down 251 eth0', 3, /not configured/],
     ['down fan-251-0-28', 3, /not configured/],
     ['frob', 2, /is no verb/],
-    ['show x', 2, /not an option of show/],
+    ['show x', 2, /one word too many for show/],
     ['status', 5, /no router runs/],
     ['counters', 5, /fanway up starts one/],
     ['explain 250.0.0.x', 2, /not an IPv4 address/],
