@@ -2,7 +2,8 @@
  * `fanway counters`: what became of every packet, by reason.
  * @module
  */
-import { callRouter } from '../control/admin-client.ts';
+import { countersCall } from '../api/counters.ts';
+import { ask } from '../control/admin-client.ts';
 import { RunDirectory } from '../control/run-directory.ts';
 import { ExitCode } from '../errors.ts';
 import { noMore, printJson, takeFlags, type Verb } from './verb.ts';
@@ -37,7 +38,7 @@ export const counters: Verb = {
     const { flags, rest } = takeFlags(args, { '--json': 'switch', '--all': 'switch' });
     noMore(rest, counters);
     const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
-    const all = (await callRouter(run, '/v1/counters')) as Counters;
+    const all = await ask(run, countersCall);
     if (flags.has('--json')) printJson(io, all);
     else io.out(countersText(all, flags.has('--all')));
     return ExitCode.Ok;

@@ -3,10 +3,10 @@
  * @module
  */
 
+import { type AnswerJson, explainCall } from '../api/entries.ts';
 import { parseOverlay, parseUnderlay } from '../config/schema.ts';
 import { ValueError } from '../config/value.ts';
-import { callRouter } from '../control/admin-client.ts';
-import type { AnswerJson } from '../control/entries/views.ts';
+import { ask, callRouter } from '../control/admin-client.ts';
 import { isBridged } from '../control/link-spec.ts';
 import type { PathStatus } from '../control/paths.ts';
 import { readSnapshot } from '../control/read-snapshot.ts';
@@ -86,7 +86,7 @@ async function answerOf(
   run: RunDirectory,
 ): Promise<AnswerJson | null> {
   if (fan === undefined || fan.name === '') return null;
-  return (await callRouter(run, '/v1/explain', { address, link: fan.name })) as AnswerJson | null;
+  return await ask(run, explainCall, { address, link: fan.name });
 }
 
 /** What a fan says about an address (u32); the longest overlay wins. */

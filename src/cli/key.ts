@@ -2,8 +2,8 @@
  * `fanway key`: the keys that this host gossips with, changed while it runs.
  * @module
  */
-import { callRouter } from '../control/admin-client.ts';
-import type { KeyJson } from '../control/gossip/views.ts';
+import { addKeysCall, type KeyJson, keysCall, removeKeyCall, useKeyCall } from '../api/keys.ts';
+import { ask } from '../control/admin-client.ts';
 import { RunDirectory } from '../control/run-directory.ts';
 import { ExitCode, usageError } from '../errors.ts';
 import { readKeyFile } from './keys.ts';
@@ -15,16 +15,15 @@ export function keysText(keys: readonly KeyJson[]): string {
   return keys.map(({ id, inUse }) => `${id}${inUse ? '  in use' : '  accepted'}\n`).join('');
 }
 
-async function requestOf(words: readonly string[]): Promise<{ path: string; body?: unknown }> {
+async function carryOut(words: readonly string[], run: RunDirectory): Promise<KeyJson[]> {
   const [action, word, ...rest] = words;
   if (rest.length === 0) {
-    if (action === 'list' && word === undefined) return { path: '/v1/gossip/keys' };
+    if (action === 'list' && word === undefined) return ask(run, keysCall);
     if (action === 'add' && word !== undefined) {
-      return { path: '/v1/gossip/key/add', body: { keys: await readKeyFile(word) } };
+      return ask(run, addKeysCall, { keys: await readKeyFile(word) });
     }
-    if ((action === 'use' || action === 'remove') && word !== undefined) {
-      return { path: `/v1/gossip/key/${action}`, body: { id: word } };
-    }
+    if (action === 'use' && word !== undefined) return ask(run, useKeyCall, { id: word });
+    if (action === 'remove' && word !== undefined) return ask(run, removeKeyCall, { id: word });
   }
   throw usageError('usage', 'fanway key list, or add FILE, use ID or remove ID; see --help');
 }
@@ -42,9 +41,7 @@ export const key: Verb = {
   ],
   async run(args, io) {
     const { flags, rest } = takeFlags(args, { '--json': 'switch' });
-    const { path, body } = await requestOf(rest);
-    const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
-    const keys = (await callRouter(run, path, body)) as KeyJson[];
+    const keys = await carryOut(rest, new RunDirectory(io.env['FANWAY_RUN_DIR']));
     if (flags.has('--json')) printJson(io, keys);
     else io.out(keysText(keys));
     return ExitCode.Ok;

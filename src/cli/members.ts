@@ -2,9 +2,15 @@
  * `fanway members`: everybody who is or was there, and what changes.
  * @module
  */
-import { callRouter } from '../control/admin-client.ts';
+import {
+  type EventsAnswer,
+  type MemberEvent,
+  type MemberJson,
+  memberEventsCall,
+  membersCall,
+} from '../api/members.ts';
+import { ask } from '../control/admin-client.ts';
 import { sameNames } from '../control/gossip/names.ts';
-import type { MemberEvent, MemberJson } from '../control/gossip/views.ts';
 import { RunDirectory } from '../control/run-directory.ts';
 import { ExitCode } from '../errors.ts';
 import { renderTable } from '../measure/table.ts';
@@ -13,16 +19,6 @@ import { timeText } from './quantities.ts';
 import { type Io, noMore, printJson, takeFlags, type Verb } from './verb.ts';
 
 const WATCH_INTERVAL_MS = 500;
-
-/** What the events route answers. */
-export type EventsAnswer = {
-  /** Those after the number that was asked for. */
-  events: MemberEvent[];
-  /** Number of the last event there is. */
-  last: number;
-  /** How many are no longer kept. */
-  lost: number;
-};
 
 const COLUMNS = ['', 'name', 'state', 'for', 'underlay', 'epoch', 'node id'].map((title) => ({
   title,
@@ -53,14 +49,14 @@ export function eventText({ name, id, from, to, why }: MemberEvent): string {
 
 /** Prints what changes until nobody reads it any more, or a signal comes. */
 async function watch(run: RunDirectory, io: Io, json: boolean): Promise<void> {
-  const ask = (after: number | null): Promise<EventsAnswer> =>
-    callRouter(run, '/v1/gossip/events', { after }) as Promise<EventsAnswer>;
-  let { last } = await ask(null);
+  const eventsAfter = (after: number | null): Promise<EventsAnswer> =>
+    ask(run, memberEventsCall, { after });
+  let { last } = await eventsAfter(null);
   for (;;) {
     await new Promise((resolve) => setTimeout(resolve, WATCH_INTERVAL_MS));
-    const answer = await ask(last);
+    const answer = await eventsAfter(last);
     // A router that was started anew counts from the beginning.
-    const { events, lost } = answer.last < last ? await ask(0) : answer;
+    const { events, lost } = answer.last < last ? await eventsAfter(0) : answer;
     last = answer.last;
     if (lost > 0) io.err(`fanway: ${lost} changes came too fast to be shown\n`);
     for (const event of events) {
@@ -86,7 +82,7 @@ export const members: Verb = {
     const { flags, rest } = takeFlags(args, { '--watch': 'switch', '--json': 'switch' });
     noMore(rest, members);
     const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
-    const all = (await callRouter(run, '/v1/gossip/members')) as MemberJson[];
+    const all = await ask(run, membersCall);
     if (flags.has('--json')) printJson(io, all);
     else io.out(membersText(all));
     if (flags.has('--watch')) await watch(run, io, flags.has('--json'));

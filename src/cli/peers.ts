@@ -2,8 +2,9 @@
  * `fanway peers`: the other members, and how each is reached.
  * @module
  */
-import { callRouter } from '../control/admin-client.ts';
-import type { MemberJson, SeedJson } from '../control/gossip/views.ts';
+import { type MemberJson, membersCall } from '../api/members.ts';
+import { ask, callRouter } from '../control/admin-client.ts';
+import type { SeedJson } from '../control/gossip/views.ts';
 import { RunDirectory } from '../control/run-directory.ts';
 import type { RouterStatus } from '../control/status.ts';
 import { ExitCode } from '../errors.ts';
@@ -63,7 +64,7 @@ export const peers: Verb = {
     const { flags, rest } = takeFlags(args, { '--json': 'switch' });
     noMore(rest, peers);
     const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
-    const members = (await callRouter(run, '/v1/gossip/members')) as MemberJson[];
+    const members = await ask(run, membersCall);
     const others = members.filter((member) => !member.self);
     if (flags.has('--json')) printJson(io, others);
     else io.out(peersText(others, await seedsOf(run)));

@@ -2,8 +2,8 @@
  * `fanway table`: what the members announce.
  * @module
  */
-import { callRouter } from '../control/admin-client.ts';
-import type { EntryJson } from '../control/gossip/views.ts';
+import { type EntryJson, type TablePage, tableCall } from '../api/entries.ts';
+import { ask } from '../control/admin-client.ts';
 import { RunDirectory } from '../control/run-directory.ts';
 import { ExitCode, usageError } from '../errors.ts';
 import { renderTable } from '../measure/table.ts';
@@ -12,9 +12,6 @@ import { noMore, printJson, takeFlags, type Verb } from './verb.ts';
 const KINDS: readonly EntryJson['kind'][] = ['mac', 'mac+ip', 'prefix', 'flood'];
 
 const COLUMNS = ['', 'kind', 'VNI', 'entry', 'owner', 'rank'].map((title) => ({ title }));
-
-/** One page of entries, and where the next begins; null = it was the last. */
-export type TablePage = { entries: EntryJson[]; next: number | null };
 
 /** The entries as a table; `*` marks those of this host. */
 export function tableText(entries: readonly EntryJson[]): string {
@@ -50,8 +47,9 @@ export const table: Verb = {
       '--json': 'switch',
     });
     noMore(rest, table);
-    const kind = flags.get('--kind');
-    if (kind !== undefined && !KINDS.some((known) => known === kind)) {
+    const kindText = flags.get('--kind');
+    const kind = KINDS.find((known) => known === kindText);
+    if (kindText !== undefined && kind === undefined) {
       throw usageError('usage', `--kind is one of ${KINDS.join(', ')}`);
     }
     const vni = flags.get('--vni');
@@ -62,8 +60,7 @@ export const table: Verb = {
     const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
     const entries: EntryJson[] = [];
     for (let from: number | null = 0; from !== null; ) {
-      const body = { ...filter, from };
-      const page = (await callRouter(run, '/v1/gossip/table', body)) as TablePage;
+      const page: TablePage = await ask(run, tableCall, { ...filter, from });
       for (const entry of page.entries) entries.push(entry);
       from = page.next;
     }

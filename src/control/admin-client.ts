@@ -3,6 +3,8 @@
  * @module
  */
 import { request } from 'node:http';
+import type { Call } from '../api/call.ts';
+import { ShapeError } from '../api/reader.ts';
 import { codeOf, ExitCode, FanwayError } from '../errors.ts';
 import { printable } from '../log.ts';
 import { NetworkNamespace } from '../sys/netns.ts';
@@ -104,6 +106,28 @@ export function callRouter(
     });
     call.end(text);
   });
+}
+
+/**
+ * One call by its contract.
+ * @throws FanwayError as {@link callRouter} does; `router-answer` when what comes back is something else.
+ */
+export async function ask<Request, Answer>(
+  run: RunDirectory,
+  call: Call<Request, Answer>,
+  ...[body]: undefined extends Request ? [] : [Request]
+): Promise<Answer> {
+  const answer = await callRouter(run, call.path, body);
+  try {
+    return call.answer(answer, '');
+  } catch (error) {
+    if (!(error instanceof ShapeError)) throw error;
+    throw new FanwayError(
+      'router-answer',
+      `the router's answer at ${call.path} is not what this fanway knows: ${error.message}; if it is of another version, restart it`,
+      { cause: error },
+    );
+  }
 }
 
 /** A router may be another program, and what it tells comes from other hosts: no text does anything. */

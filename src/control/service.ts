@@ -4,6 +4,7 @@
  * @module
  */
 
+import { countersCall } from '../api/counters.ts';
 import type { FanRequest } from '../config/request.ts';
 import { requestFromJson } from '../config/request-json.ts';
 import { messageOf, usageError } from '../errors.ts';
@@ -14,6 +15,7 @@ import type { Priority } from '../sys/priority.ts';
 import { VERSION } from '../version.ts';
 import { stateDirectoryOf } from './address-book.ts';
 import { type AdminServer, PlainAnswer, type Route, serveAdmin } from './admin.ts';
+import { answerTo } from './answer-to.ts';
 import { bgpRoutes, bgpStatus } from './bgp/routes.ts';
 import { BgpService } from './bgp/service.ts';
 import { DropMeter } from './drops.ts';
@@ -334,7 +336,7 @@ export class Service {
         networkNamespace: NetworkNamespace.current().inode,
       })),
       get('/v1/status', () => this.status()),
-      get('/v1/counters', () => this.tunnels.counters()),
+      answerTo(countersCall, () => this.tunnels.counters()),
       get('/v1/fans', () => this.router.links.map((link) => link.record)),
       {
         method: 'POST',

@@ -3,13 +3,14 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
+import type { MemberJson } from '../../src/api/members.ts';
 import { keysText } from '../../src/cli/key.ts';
 import { eventText, membersText } from '../../src/cli/members.ts';
 import { peersText } from '../../src/cli/peers.ts';
 import { percentText, timeText } from '../../src/cli/quantities.ts';
 import { statusText, textOrOtherBuild } from '../../src/cli/status.ts';
 import { tableText } from '../../src/cli/table.ts';
-import type { GossipStatus, MemberJson } from '../../src/control/gossip/views.ts';
+import type { GossipStatus } from '../../src/control/gossip/views.ts';
 import type { RouterStatus } from '../../src/control/status.ts';
 import { distDirectory } from '../../src/sys/paths.ts';
 

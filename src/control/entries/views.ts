@@ -2,6 +2,7 @@
  * What entries show of themselves on the admin socket; addresses are text here.
  * @module
  */
+import type { AnswerJson } from '../../api/entries.ts';
 import { formatIpv4 } from '../../net/ipv4.ts';
 import { formatPrefix } from '../../net/prefix.ts';
 import type { ClaimSource } from '../../rib/entry.ts';
@@ -39,17 +40,6 @@ export function tableStatus(
     held: held.map((id) => ({ link: id.link, entry: entryText(id) })),
   };
 }
-
-/** What the table says of an address, and who has told it. */
-export type AnswerJson = {
-  prefix: string;
-  /** Underlay address of the host that it is sent to. */
-  host: string;
-  source: ClaimSource;
-  /** A node id, or a tunnel endpoint. */
-  owner: string;
-  name: string;
-};
 
 /** null = no entry, so arithmetic decides. */
 export function answerJson(

@@ -3,22 +3,13 @@
  * asks later.
  * @module
  */
+import type { EventsAnswer, MemberEvent } from '../../api/members.ts';
 import type { ConflictEvent, MemberChange, MemberView } from '../../gossip/api.ts';
 import type { Log } from '../../log.ts';
 import { sameNames, sameNameText } from './names.ts';
-import type { MemberEvent } from './views.ts';
 
 /** Changes that are kept; older ones are counted as lost. */
 export const EVENTS_MAX = 1024;
-
-export type EventsAnswer = {
-  /** Those after the number that was asked for, oldest first. */
-  events: MemberEvent[];
-  /** Number of the last there was; 0 before the first. */
-  last: number;
-  /** How many of those asked for are no longer kept. */
-  lost: number;
-};
 
 export class EventRing {
   readonly #events: MemberEvent[] = [];

@@ -4,11 +4,11 @@
  * @module
  */
 import { renameSync } from 'node:fs';
+import type { KeyJson } from '../../api/keys.ts';
 import { messageOf, refusedError } from '../../errors.ts';
 import { formatKeyId, Keyring } from '../../gossip/keyring.ts';
 import { writeAtomically } from '../run-directory.ts';
 import { readPrivateFile } from './private-file.ts';
-import type { KeyJson } from './views.ts';
 
 export class KeyFile {
   readonly #path: string;

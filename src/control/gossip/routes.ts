@@ -3,6 +3,9 @@
  * from a client.
  * @module
  */
+import { type EntryJson, type TablePage, type TableRequest, tableCall } from '../../api/entries.ts';
+import { addKeysCall, type KeyJson, keysCall, removeKeyCall, useKeyCall } from '../../api/keys.ts';
+import { type MemberJson, memberEventsCall, membersCall } from '../../api/members.ts';
 import { type GossipSettings, parseAddresses, parseSeed, parseText } from '../../config/gossip.ts';
 import { findSetting, parseValue } from '../../config/schema.ts';
 import { ValueError } from '../../config/value.ts';
@@ -12,6 +15,7 @@ import { SEEDS_MAX } from '../../limits.ts';
 import { formatIpv4 } from '../../net/ipv4.ts';
 import { formatPrefix, type Prefix } from '../../net/prefix.ts';
 import type { Route } from '../admin.ts';
+import { answerTo } from '../answer-to.ts';
 import { ANNOUNCE_CALL_MAX, parseAnnouncement } from './announced.ts';
 import { sameNames } from './names.ts';
 import { nodeName } from './peer-record.ts';
@@ -20,11 +24,9 @@ import { StateDirectory } from './state-directory.ts';
 import {
   conflictJson,
   ENTRY_KINDS,
-  type EntryJson,
   entryJson,
   formatEndpoint,
   type GossipStatus,
-  type MemberJson,
   memberJson,
 } from './views.ts';
 
@@ -154,24 +156,14 @@ export function gossipStatus(service: GossipService): GossipStatus | undefined {
 }
 
 /** A page of the table, from entry `from` on. */
-function tablePage(
-  service: GossipService,
-  body: unknown,
-): { entries: EntryJson[]; next: number | null } {
-  const { kind, vni, from } = bodyOf(body);
-  if (typeof from !== 'number' || !Number.isInteger(from) || from < 0) {
-    throw usageError('bad-request', 'from is a number, 0 to begin with');
-  }
-  const wanted = ENTRY_KINDS[kind as EntryJson['kind']];
-  if (kind !== null && wanted === undefined)
-    throw usageError('bad-request', 'there is no such kind');
+function tablePage(service: GossipService, { kind, vni, from }: TableRequest): TablePage {
   const host = service.host;
   if (host === undefined) return { entries: [], next: null };
   const entries: EntryJson[] = [];
   let number = 0;
   for (const entry of host.node.entries({
-    ...(wanted !== undefined && { kind: wanted }),
-    ...(typeof vni === 'number' && { vni }),
+    ...(kind !== null && { kind: ENTRY_KINDS[kind] }),
+    ...(vni !== null && { vni }),
   })) {
     if (number++ < from) continue;
     if (entries.length >= TABLE_PAGE_MAX) return { entries, next: from + TABLE_PAGE_MAX };
@@ -198,46 +190,29 @@ function renewIdentity(service: GossipService): void {
 
 /** @param endIfIdle ends a router that has nothing left to do; true when it ends. */
 export function gossipRoutes(service: GossipService, endIfIdle: () => boolean): Route[] {
-  const keyChange = (action: string, work: (body: Body) => Promise<void>): Route => ({
-    method: 'POST',
-    path: `/v1/gossip/key/${action}`,
-    handle: async (body) => {
-      await work(bodyOf(body));
-      return service.keys();
-    },
-  });
-  const idOf = (body: Body): number => {
-    const id = parseKeyId(textOf(body, 'id'));
+  const changed = async (work: Promise<void>): Promise<KeyJson[]> => {
+    await work;
+    return service.keys();
+  };
+  const idOf = (text: string): number => {
+    const id = parseKeyId(text);
     if (id === undefined) {
       throw usageError('bad-key-id', 'a key id has eight hex digits: fanway key list shows them');
     }
     return id;
   };
   return [
-    {
-      method: 'GET',
-      path: '/v1/gossip/members',
-      handle: async () => (service.host?.node.members() ?? []).map(memberJson),
-    },
-    {
-      method: 'GET',
-      path: '/v1/gossip/keys',
-      handle: async () => {
-        // No keys at all are those of a cluster in plaintext.
-        service.mustRun();
-        return service.keys();
-      },
-    },
-    {
-      method: 'POST',
-      path: '/v1/gossip/events',
-      handle: async (body) => {
-        const { after } = bodyOf(body);
-        if (typeof after === 'number') return service.events.after(after);
-        return { ...service.events.after(Number.POSITIVE_INFINITY), lost: 0 };
-      },
-    },
-    { method: 'POST', path: '/v1/gossip/table', handle: async (body) => tablePage(service, body) },
+    answerTo(membersCall, () => (service.host?.node.members() ?? []).map(memberJson)),
+    answerTo(keysCall, () => {
+      // No keys at all are those of a cluster in plaintext.
+      service.mustRun();
+      return service.keys();
+    }),
+    answerTo(memberEventsCall, ({ after }) => {
+      if (after !== null) return service.events.after(after);
+      return { ...service.events.after(Number.POSITIVE_INFINITY), lost: 0 };
+    }),
+    answerTo(tableCall, (request) => tablePage(service, request)),
     {
       method: 'POST',
       path: '/v1/gossip/join',
@@ -268,14 +243,14 @@ export function gossipRoutes(service: GossipService, endIfIdle: () => boolean): 
       path: '/v1/gossip/withdraw',
       handle: async (body) => service.withdraw(prefixesOf(body)),
     },
-    keyChange('add', (body) => service.addKeys(textOf(body, 'keys'))),
-    keyChange('use', async (body) => {
-      const id = idOf(body);
-      await service.changeKeys((keyring) => keyring.use(id));
+    answerTo(addKeysCall, ({ keys }) => changed(service.addKeys(keys))),
+    answerTo(useKeyCall, ({ id }) => {
+      const number = idOf(id);
+      return changed(service.changeKeys((keyring) => keyring.use(number)));
     }),
-    keyChange('remove', async (body) => {
-      const id = idOf(body);
-      await service.changeKeys((keyring) => keyring.remove(id));
+    answerTo(removeKeyCall, ({ id }) => {
+      const number = idOf(id);
+      return changed(service.changeKeys((keyring) => keyring.remove(number)));
     }),
   ];
 }

@@ -3,6 +3,9 @@
  * that text is made from. Addresses are text here.
  * @module
  */
+import type { EntryJson } from '../../api/entries.ts';
+import type { KeyJson } from '../../api/keys.ts';
+import type { MemberJson } from '../../api/members.ts';
 import type { ConflictView, EntryView, MemberState, MemberView } from '../../gossip/api.ts';
 import { formatIpv4 } from '../../net/ipv4.ts';
 import { formatMac } from '../../net/mac.ts';
@@ -10,45 +13,6 @@ import { formatPrefix } from '../../net/prefix.ts';
 import { type Announcement, type Endpoint, ItemKind } from '../../wire/gossip/types.ts';
 import type { SameName } from './names.ts';
 import type { Taken } from './taken.ts';
-
-export type FanView = { overlay: string; underlay: string; local: string };
-
-/** One member. Ages are milliseconds on this host's own clock. */
-export type MemberJson = {
-  id: string;
-  name: string;
-  state: MemberState;
-  /** `172.30.0.28:7946`, where it is spoken to now; '' as long as nobody knows. */
-  underlay: string;
-  endpoints: string[];
-  encaps: string[];
-  mtu: number;
-  vnis: number[];
-  fans: FanView[];
-  version: string;
-  rttMs: number | null;
-  /** Share of the last direct probes without a direct answer, 0 to 1. */
-  loss: number;
-  lastHeardMs: number | null;
-  sinceMs: number;
-  epoch: number;
-  sequence: number;
-  self: boolean;
-};
-
-/** One announcement that holds. What its kind does not have is left out. */
-export type EntryJson = {
-  kind: 'mac' | 'mac+ip' | 'prefix' | 'flood';
-  vni: number;
-  mac?: string;
-  address?: string;
-  prefix?: string;
-  /** The owner's node id and name. */
-  owner: string;
-  name: string;
-  rank: number;
-  self: boolean;
-};
 
 /** Two active nodes claim what only one can have; both are named. */
 export type ConflictJson = {
@@ -60,19 +24,6 @@ export type ConflictJson = {
   /** What people can do about it; '' where that depends. */
   advice: string;
 };
-
-/** A change of a member, in the order they happened. */
-export type MemberEvent = {
-  /** From 1 up, without gaps. */
-  number: number;
-  id: string;
-  name: string;
-  from: MemberState | 'unknown';
-  to: MemberState | 'unknown';
-  why: string;
-};
-
-export type KeyJson = { id: string; inUse: boolean };
 
 /** Where this host was told to look for members. */
 export type SeedJson = {

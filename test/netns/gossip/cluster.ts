@@ -7,13 +7,10 @@ import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
+import type { EntryJson } from '../../../src/api/entries.ts';
+import type { MemberEvent, MemberJson } from '../../../src/api/members.ts';
 import { callRouter } from '../../../src/control/admin-client.ts';
-import type {
-  EntryJson,
-  GossipStatus,
-  MemberEvent,
-  MemberJson,
-} from '../../../src/control/gossip/views.ts';
+import type { GossipStatus } from '../../../src/control/gossip/views.ts';
 import { RunDirectory } from '../../../src/control/run-directory.ts';
 import type { RouterStatus } from '../../../src/control/status.ts';
 import { Lab, type LabHost, type LabOptions } from '../../../src/demo/lab.ts';

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import type { KeyJson } from '../../../src/control/gossip/views.ts';
+import type { KeyJson } from '../../../src/api/keys.ts';
 import type { LabHost } from '../../../src/demo/lab.ts';
 import { formatKeyId, Keyring } from '../../../src/gossip/keyring.ts';
 import { skipWithoutTun } from '../privileges.ts';
