@@ -73,16 +73,16 @@ export type EventsAnswer = {
 
 const stateOrUnknown = word(...STATES, 'unknown');
 
+/** One change as it is told. */
+export const memberEvent = fields<MemberEvent>({
+  ...{ number: count, id: text, name: text, from: stateOrUnknown, to: stateOrUnknown, why: text },
+});
+
 export const memberEventsCall = post<{ after: number | null }, EventsAnswer>(
   '/v1/gossip/events',
   fields({ after: nullable(number) }),
   fields({
-    events: list(
-      fields<MemberEvent>({
-        ...{ number: count, id: text, name: text, from: stateOrUnknown, to: stateOrUnknown },
-        why: text,
-      }),
-    ),
+    events: list(memberEvent),
     ...{ last: count, lost: count },
   }),
 );

@@ -14,6 +14,8 @@ export const ADMIN_CLIENTS_MAX = 32;
 /** For a client to send its request, and again to take the answer. */
 export const ADMIN_TIMEOUT_MS = 5000;
 const HEADER_BYTES_MAX = 8 * 1024;
+/** How often a stream with nothing to tell says that it lives, ms: below the time of a silent socket. */
+const STREAM_BEAT_MS = 20_000;
 /** The only Host that is answered, so that no web page can speak to us through a proxy. */
 export const ADMIN_HOST = 'fanway';
 
@@ -35,6 +37,25 @@ export class PlainAnswer {
   constructor(type: string, text: string) {
     this.type = type;
     this.text = text;
+  }
+}
+
+/** Where a stream's lines go. */
+export type LineSink = {
+  line(text: string): void;
+  /** Bytes that the client has not taken yet. */
+  queuedBytes(): number;
+};
+
+/** An answer without end: lines, for as long as the client stays. */
+export class StreamAnswer {
+  readonly type: string;
+  readonly open: (sink: LineSink) => () => void;
+
+  /** @param open begins to write, returns how to end it; may throw a FanwayError */
+  constructor(type: string, open: (sink: LineSink) => () => void) {
+    this.type = type;
+    this.open = open;
   }
 }
 
@@ -121,6 +142,7 @@ async function answer(
     if (namespace !== undefined) admit?.(Number(namespace));
     const body = route.method === 'POST' ? await readBody(request) : undefined;
     result = await route.handle(body);
+    if (result instanceof StreamAnswer) return stream(response, result);
   } catch (error) {
     const known = error instanceof FanwayError;
     status = error instanceof HttpError ? error.status : known ? 409 : 500;
@@ -144,6 +166,25 @@ async function answer(
   const slow = setTimeout(() => response.destroy(), ADMIN_TIMEOUT_MS);
   response.once('close', () => clearTimeout(slow));
   response.end(text);
+}
+
+/** Writes until the client goes. */
+function stream(response: ServerResponse, { type, open }: StreamAnswer): void {
+  const end = open({
+    line: (text) => void response.write(`${text}\n`),
+    queuedBytes: () => response.writableLength,
+  });
+  response.writeHead(200, { 'content-type': type, connection: 'close' });
+  // The header goes out now: who listens knows that nothing is missed from here on.
+  response.write('\n');
+  const beat = setInterval(() => {
+    // One that takes nothing at all is cut off by its socket's time.
+    if (response.writableLength === 0) response.write('\n');
+  }, STREAM_BEAT_MS);
+  response.once('close', () => {
+    clearInterval(beat);
+    end();
+  });
 }
 
 class HttpError extends Error {

@@ -23,6 +23,7 @@ import { EntryService } from './entries/entry-service.ts';
 import { RoutedEntries } from './entries/routed-entries.ts';
 import { entryRoutes } from './entries/routes.ts';
 import { tableStatus } from './entries/views.ts';
+import { EventHub } from './event-hub.ts';
 import { gossipRoutes, gossipStatus } from './gossip/routes.ts';
 import { GossipService } from './gossip/service.ts';
 import type { ManagedLink } from './link.ts';
@@ -79,6 +80,7 @@ export class Service {
   readonly gossip: GossipService;
   readonly bgp: BgpService;
   readonly entries: EntryService;
+  readonly #hub = new EventHub();
   readonly #host: RealHost;
   readonly #movedMacs: MovedMacs;
   readonly #pathWatch: PathWatch;
@@ -145,6 +147,8 @@ export class Service {
       specs: () => this.#upSpecs(),
       node: () => this.gossip.host?.node,
     });
+    this.entries.listen((changes) => this.#hub.entriesChanged(changes));
+    this.gossip.events.listen((member) => this.#hub.publish({ kind: 'member', member }));
     this.bgp = new BgpService({
       ...{ path: run.bgp, log, entries: this.entries },
       specs: () => this.#upSpecs(),
@@ -154,6 +158,7 @@ export class Service {
       void this.gossip.refresh();
       void this.bgp.refresh();
       this.entries.refresh();
+      this.#hub.linksAre(this.#linkStates());
     });
     this.#done = new Promise((resolve) => {
       this.#resolveDone = resolve;
@@ -227,6 +232,10 @@ export class Service {
 
   #upSpecs(): LinkSpec[] {
     return this.router.links.flatMap(({ state, spec }) => (state === 'up' ? [spec] : []));
+  }
+
+  #linkStates(): { name: string; state: string; reason: string }[] {
+    return this.router.links.map(({ spec, state, reason }) => ({ name: spec.name, state, reason }));
   }
 
   get #isIdle(): boolean {
@@ -322,6 +331,7 @@ export class Service {
     return [
       ...gossipRoutes(this.gossip, () => this.#endIfIdle()),
       ...bgpRoutes(this.bgp),
+      this.#hub.route(),
       ...entryRoutes(
         (link, address) => this.tunnels.answer(link, address),
         this.entries,

@@ -14,11 +14,19 @@ export const EVENTS_MAX = 1024;
 export class EventRing {
   readonly #events: MemberEvent[] = [];
   #last = 0;
+  #listener: (event: MemberEvent) => void = () => undefined;
+
+  /** Calls `listener` at each change from now on. */
+  listen(listener: (event: MemberEvent) => void): void {
+    this.#listener = listener;
+  }
 
   add({ node, name, from, to, why }: MemberChange): void {
     this.#last++;
-    this.#events.push({ number: this.#last, id: node, name, from, to, why });
+    const event = { number: this.#last, id: node, name, from, to, why };
+    this.#events.push(event);
     if (this.#events.length > EVENTS_MAX) this.#events.shift();
+    this.#listener(event);
   }
 
   /** What came after event `number`. */
