@@ -2,8 +2,8 @@
  * `fanway announce` and `fanway withdraw`: workloads that are not where the arithmetic has them.
  * @module
  */
-import { callRouter } from '../control/admin-client.ts';
-import type { Placed } from '../control/gossip/announced.ts';
+import { announceCall, type Placed, withdrawCall } from '../api/announce.ts';
+import { ask } from '../control/admin-client.ts';
 import { RunDirectory } from '../control/run-directory.ts';
 import { ExitCode, usageError } from '../errors.ts';
 import { type FlagSpec, printJson, takeFlags, type Verb } from './verb.ts';
@@ -34,7 +34,7 @@ function verb(of: {
       }
       const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
       const body = { prefixes: rest, force: flags.has('--force') };
-      const done = (await callRouter(run, `/v1/gossip/${of.name}`, body)) as Placed[];
+      const done = await ask(run, of.name === 'announce' ? announceCall : withdrawCall, body);
       if (flags.has('--json')) printJson(io, done);
       else for (const placed of done) io.out(`${of.text(placed)}\n`);
       return ExitCode.Ok;

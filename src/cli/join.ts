@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
+import { leaveCall } from '../api/announce.ts';
 import {
   formatSeed,
   type GossipSettings,
@@ -12,7 +13,7 @@ import {
 } from '../config/gossip.ts';
 import { findSetting, parseValue } from '../config/schema.ts';
 import { ValueError } from '../config/value.ts';
-import { callRouter } from '../control/admin-client.ts';
+import { ask, callRouter } from '../control/admin-client.ts';
 import type { GossipStatus } from '../control/gossip/views.ts';
 import { RunDirectory } from '../control/run-directory.ts';
 import type { RouterStatus } from '../control/status.ts';
@@ -216,10 +217,7 @@ export const leave: Verb = {
     const { flags, rest } = takeFlags(args, { '--json': 'switch' });
     noMore(rest, leave);
     const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
-    const answer = (await callRouter(run, '/v1/gossip/leave', {})) as {
-      left: boolean;
-      ending: boolean;
-    };
+    const answer = await ask(run, leaveCall, {});
     if (answer.ending) await waitEnd(run);
     if (flags.has('--json')) printJson(io, { left: answer.left });
     else io.out(answer.left ? 'left\n' : 'not joined: fanway join begins it\n');

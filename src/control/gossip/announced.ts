@@ -3,6 +3,7 @@
  * arithmetic has them elsewhere.
  * @module
  */
+import type { Placed } from '../../api/announce.ts';
 import { refusedError, usageError } from '../../errors.ts';
 import type { EntryEvent } from '../../gossip/api.ts';
 import { ITEMS_PER_OWNER_MAX } from '../../gossip/limits.ts';
@@ -19,12 +20,6 @@ import {
 import { ItemKind, type NodeId } from '../../wire/gossip/types.ts';
 import type { LinkSpec } from '../link-spec.ts';
 
-/**
- * A prefix and the link that it belongs to; '' = none that is up. `from` is the living host that it
- * was taken from by force, '' for none.
- */
-export type Placed = { prefix: string; link: string; from: string };
-
 /** Where a prefix belongs; `from` says whom each was taken from, by its text. */
 export function placed(
   prefix: Prefix,
@@ -34,9 +29,6 @@ export function placed(
   const text = formatPrefix(prefix);
   return { prefix: text, link: linkOf(prefix, specs)?.name ?? '', from: from.get(text) ?? '' };
 }
-
-/** In one call: a body of the admin socket holds no more. */
-export const ANNOUNCE_CALL_MAX = 2048;
 
 /** An address or prefix from the command line. @throws FanwayError (exit code 2). */
 export function parseAnnouncement(text: unknown): Prefix {

@@ -3,6 +3,7 @@
  * from a client.
  * @module
  */
+import { announceCall, leaveCall, withdrawCall } from '../../api/announce.ts';
 import { type EntryJson, type TablePage, type TableRequest, tableCall } from '../../api/entries.ts';
 import { addKeysCall, type KeyJson, keysCall, removeKeyCall, useKeyCall } from '../../api/keys.ts';
 import { type MemberJson, memberEventsCall, membersCall } from '../../api/members.ts';
@@ -13,10 +14,10 @@ import { refusedError, usageError } from '../../errors.ts';
 import { parseKeyId } from '../../gossip/keyring.ts';
 import { SEEDS_MAX } from '../../limits.ts';
 import { formatIpv4 } from '../../net/ipv4.ts';
-import { formatPrefix, type Prefix } from '../../net/prefix.ts';
+import { formatPrefix } from '../../net/prefix.ts';
 import type { Route } from '../admin.ts';
 import { answerTo } from '../answer-to.ts';
-import { ANNOUNCE_CALL_MAX, parseAnnouncement } from './announced.ts';
+import { parseAnnouncement } from './announced.ts';
 import { sameNames } from './names.ts';
 import { nodeName } from './peer-record.ts';
 import type { GossipService } from './service.ts';
@@ -99,14 +100,6 @@ function numberSetting(key: string, value: unknown): number {
   const setting = findSetting('gossip', key);
   if (setting === undefined) throw new RangeError(`${key} is no setting`);
   return parseValue(setting, String(value)) as number;
-}
-
-function prefixesOf(body: unknown): Prefix[] {
-  const { prefixes } = bodyOf(body);
-  if (!Array.isArray(prefixes) || prefixes.length > ANNOUNCE_CALL_MAX) {
-    throw usageError('bad-request', `prefixes is a list of at most ${ANNOUNCE_CALL_MAX}`);
-  }
-  return prefixes.map(parseAnnouncement);
 }
 
 /** How the channel stands; undefined when nobody asked for gossip. */
@@ -224,25 +217,14 @@ export function gossipRoutes(service: GossipService, endIfIdle: () => boolean): 
         return { outcome, status: gossipStatus(service) };
       },
     },
-    {
-      method: 'POST',
-      path: '/v1/gossip/leave',
-      handle: async () => {
-        const left = await service.leave();
-        return { left, ending: endIfIdle() };
-      },
-    },
-    {
-      method: 'POST',
-      path: '/v1/gossip/announce',
-      handle: async (body) =>
-        service.announce(prefixesOf(body), { force: bodyOf(body)['force'] === true }),
-    },
-    {
-      method: 'POST',
-      path: '/v1/gossip/withdraw',
-      handle: async (body) => service.withdraw(prefixesOf(body)),
-    },
+    answerTo(leaveCall, async () => {
+      const left = await service.leave();
+      return { left, ending: endIfIdle() };
+    }),
+    answerTo(announceCall, ({ prefixes, force }) =>
+      service.announce(prefixes.map(parseAnnouncement), { force }),
+    ),
+    answerTo(withdrawCall, ({ prefixes }) => service.withdraw(prefixes.map(parseAnnouncement))),
     answerTo(addKeysCall, ({ keys }) => changed(service.addKeys(keys))),
     answerTo(useKeyCall, ({ id }) => {
       const number = idOf(id);

@@ -3,6 +3,7 @@
  * @module
  */
 import { isDeepStrictEqual } from 'node:util';
+import type { Placed } from '../../api/announce.ts';
 import { extendedSettings, type GossipSettings, gossipSettings } from '../../config/gossip.ts';
 import { messageOf, refusedError } from '../../errors.ts';
 import type { EntryEvent, MemberChange, PeerRecord } from '../../gossip/api.ts';
@@ -13,7 +14,7 @@ import type { Prefix } from '../../net/prefix.ts';
 import { ItemKind } from '../../wire/gossip/types.ts';
 import type { LinkSpec } from '../link-spec.ts';
 import { Again } from './again.ts';
-import { Announced, type Placed, placed } from './announced.ts';
+import { Announced, placed } from './announced.ts';
 import { EventRing, logConflict, logMember } from './events.ts';
 import { GossipFeed } from './feed.ts';
 import { KeyFile } from './key-file.ts';

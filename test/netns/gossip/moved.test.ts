@@ -56,6 +56,11 @@ for (const encap of ['vxlan', 'ipip'] as const) {
     await arrived(third);
     await arrived(home);
 
+    const told = await runFanway(lab.host(2), ['explain', formatIpv4(address)]);
+    const where = formatIpv4(lab.host(1).address);
+    t.match(told, `is announced (${formatIpv4(address)}/32) by host2`);
+    t.match(told, `over gossip, host ${where}, and goes there`);
+
     // The data process of a router that was killed gets them again.
     const { pid } = (await ask(lab.host(2), '/v1/status')) as RouterStatus;
     process.kill(pid, 'SIGKILL');
