@@ -76,7 +76,9 @@ t.test('stock tunnel devices', { skip, timeout: 600_000 }, async (t) => {
       await runEcho(fan.container, [GUEST_OVERLAY], options);
     }
     const asked = ECHO_SIZES_BYTES.length * ECHO_COUNT;
-    t.equal((await echoesTaken(guest)) - before, asked, 'echo requests came out of the tunnel');
+    const taken = (await echoesTaken(guest)) - before;
+    // Control probes the path to a host that answers nothing by gossip: echo requests too, by the side.
+    t.ok(taken >= asked, `echo requests came out of the tunnel: ${taken}, ${asked} asked`);
 
     // Node is on the host's file system, so the guest has it too.
     await guest.run(`${process.execPath} -e "$(cat <<'END'\n${COLLECT}\nEND\n)" \\
