@@ -4,12 +4,13 @@ import t, { type Test } from 'tap';
 import type { LiveReport } from '../../src/measure/live-report.ts';
 import { fanway, type Outcome } from '../control/lab-router.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
+import { skipLong } from '../support/long.ts';
 import { checkBalance, FAR_UNDERLAY, Listening, twoHosts } from './bench-hosts.ts';
 
 // Real processes on a busy machine.
 t.setTimeout(1_200_000);
 
-const skip = skipWithoutTun();
+const skip = skipWithoutTun() || skipLong;
 
 function checkReport(
   t: Test,

@@ -5,12 +5,13 @@ import { Lab, type LabHost } from '../../src/demo/lab.ts';
 import { processesIn } from '../../src/demo/processes.ts';
 import { distDirectory } from '../../src/sys/paths.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
+import { skipLong } from '../support/long.ts';
 import { until } from '../support/patience.ts';
 import { fanway, statusOf } from './lab-router.ts';
 
 t.setTimeout(1_200_000);
 
-const skip = skipWithoutTun();
+const skip = skipWithoutTun() || skipLong;
 const FOU_PORT = 5555;
 
 /** Local UDP ports that anything on the host has bound (proc_net(5)). */

@@ -12,6 +12,7 @@ import { statusOf } from '../control/lab-router.ts';
 import { makeRig, RIG } from '../fuzz/dataplane-rig.ts';
 import { skipWithoutLongPackets } from '../netns/privileges.ts';
 import { ipv4, tcp } from '../support/bytes.ts';
+import { skipLong } from '../support/long.ts';
 import { sleep, until } from '../support/patience.ts';
 import { nameOf } from '../support/peers.ts';
 import { fanwayUp, imbalance, joinFan } from '../support/target.ts';
@@ -22,7 +23,7 @@ import { DeviceFile } from './device-file.ts';
 
 t.setTimeout(1_200_000);
 
-const skip = await skipWithoutLongPackets();
+const skip = (await skipWithoutLongPackets()) || skipLong;
 
 const LONG = 131_072;
 const VNET_BYTES = 10;

@@ -16,8 +16,7 @@ import { BRIDGE, nowMs, OVERLAY, startRig, statusOf } from './rig.ts';
 
 t.setTimeout(300_000);
 
-const skip = skipWithoutTun();
-const long = skip || skipLong;
+const skip = skipWithoutTun() || skipLong;
 /** A container that nobody touched is reached again within this, once the cause has gone. */
 const BACK_MS = 2000;
 
@@ -110,7 +109,7 @@ t.test('no container loses its bridge, whatever happens to the fan', { skip }, a
   pulse.stop();
 });
 
-t.test('a service that is reloaded and restarted under containers', { skip: long }, async (t) => {
+t.test('a service that is reloaded and restarted under containers', { skip }, async (t) => {
   const { a, pulse } = await startRig(t);
   const file = join(a.runDirectory, 'fanway.conf');
   const write = (more: string): void => {

@@ -5,10 +5,11 @@ import t from 'tap';
 import { runFanway } from '../../src/demo/router.ts';
 import { LAYOUT_BYTES, Layout } from '../../src/shm/layout.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
+import { skipLong } from '../support/long.ts';
 import { sleep } from '../support/patience.ts';
 import { checkBalance, countersOf, dataProcess, startFlow, startRig } from './rig.ts';
 
-const skip = skipWithoutTun();
+const skip = skipWithoutTun() || skipLong;
 t.setTimeout(90_000);
 
 const PPS = 2000;

@@ -2,6 +2,7 @@ import { copyFileSync, cpSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { type LabHost, portName } from '../../../src/demo/lab.ts';
+import { skipLong } from '../../support/long.ts';
 import { sleep } from '../../support/patience.ts';
 import { skipWithoutTun } from '../privileges.ts';
 import {
@@ -18,7 +19,7 @@ import {
   until,
 } from './cluster.ts';
 
-const skip = skipWithoutTun();
+const skip = skipWithoutTun() || skipLong;
 
 /** Lines of a router's log about conflicts. */
 function conflictLines(host: LabHost): string[] {

@@ -3,10 +3,11 @@ import type { RouterStatus } from '../../../src/control/status.ts';
 import type { LabContainer } from '../../../src/demo/lab.ts';
 import { formatIpv4 } from '../../../src/net/ipv4.ts';
 import { runEcho } from '../../../src/traffic/run.ts';
+import { skipLong } from '../../support/long.ts';
 import { skipWithoutTun } from '../privileges.ts';
 import { allAlive, ask, joinHost, makeCluster, runFanway, until } from './cluster.ts';
 
-const skip = skipWithoutTun();
+const skip = skipWithoutTun() || skipLong;
 const BRIDGE = 'fan-250';
 
 /** How many of some echo requests are answered. */
