@@ -3,9 +3,10 @@ import { Lab } from '../../src/demo/lab.ts';
 import { formatIpv4 } from '../../src/net/ipv4.ts';
 import { runTcpPair } from '../../src/traffic/run.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
+import { skipLong } from '../support/long.ts';
 import { CONTAINER_NUMBER, countersOf, fanwayUp } from '../support/target.ts';
 
-const skip = skipWithoutTun();
+const skip = skipWithoutTun() || skipLong;
 const BRIDGE = 'fan-test';
 const TCP_BYTES = 1 << 20;
 /** What container engines set when nobody tells them: more than any encapsulation leaves. */

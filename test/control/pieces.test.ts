@@ -5,13 +5,14 @@ import { Lab, type LabHost } from '../../src/demo/lab.ts';
 import { hasNft, nft } from '../../src/sys/nft.ts';
 import { readSysctl, writeSysctl } from '../../src/sys/sysctl.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
+import { skipLong } from '../support/long.ts';
 import { until } from '../support/patience.ts';
 import { fanway, picture, statusOf } from './lab-router.ts';
 
 // Real processes on a busy machine.
 t.setTimeout(1_200_000);
 
-const skip = skipWithoutTun();
+const skip = skipWithoutTun() || skipLong;
 /** Whatever is taken away is back within this. */
 const BACK_MS = 5000;
 

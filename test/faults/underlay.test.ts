@@ -2,6 +2,7 @@ import t from 'tap';
 import type { LabHost } from '../../src/demo/lab.ts';
 import { formatIpv4 } from '../../src/net/ipv4.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
+import { skipLong } from '../support/long.ts';
 import { promised, sleep, until } from '../support/patience.ts';
 import {
   attach,
@@ -16,7 +17,7 @@ import {
   statusOf,
 } from './rig.ts';
 
-const skip = skipWithoutTun();
+const skip = skipWithoutTun() || skipLong;
 const FLAPS = 20;
 const DOWN_MS = 150;
 const BACK_MS = 2000;

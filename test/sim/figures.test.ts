@@ -1,4 +1,5 @@
 import t from 'tap';
+import { skipLong } from '../support/long.ts';
 import {
   convergenceMs,
   deathDelaysMs,
@@ -17,7 +18,7 @@ const size = { seed: SEED, nodes: 64 };
 const MINUTE_MS = 60_000;
 
 /** `npm run bench -- --only gossip` measures the same for longer. */
-t.test('what the gossip channel is held to, in virtual time', async (t) => {
+t.test('what the gossip channel is held to, in virtual time', { skip: skipLong }, async (t) => {
   const below = (what: string, value: number, bar: number) =>
     t.ok(value <= bar, `${what}: ${value.toFixed(1)}, at most ${bar} (seed ${SEED})`);
   below('ms, an entry everywhere, p99', percentile(entryDelaysMs(size, 60), 0.99), 2000);

@@ -4,6 +4,7 @@ import t from 'tap';
 import type { KeyJson } from '../../../src/api/keys.ts';
 import type { LabHost } from '../../../src/demo/lab.ts';
 import { formatKeyId, Keyring } from '../../../src/gossip/keyring.ts';
+import { skipLong } from '../../support/long.ts';
 import { skipWithoutTun } from '../privileges.ts';
 import {
   allAlive,
@@ -20,7 +21,7 @@ import {
   until,
 } from './cluster.ts';
 
-const skip = skipWithoutTun();
+const skip = skipWithoutTun() || skipLong;
 
 /** The same change on several hosts: by the command on the first, by its socket on the others. */
 async function changeKeys(
