@@ -13,7 +13,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { distDirectory } from '../src/sys/paths.ts';
+import { distDirectory } from '../src/sys/host/paths.ts';
 import { renderCharts, renderPage } from './render.ts';
 import type { Results } from './results.ts';
 

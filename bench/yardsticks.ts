@@ -6,7 +6,7 @@
  */
 import { execFileSync } from 'node:child_process';
 import { dirname, join } from 'node:path';
-import { distDirectory } from '../src/sys/paths.ts';
+import { distDirectory } from '../src/sys/host/paths.ts';
 import type { PeerEnd, PeerSetup } from './peer-setups.ts';
 import { findProgram } from './programs.ts';
 

@@ -5,12 +5,12 @@
  */
 import { writeSync } from 'node:fs';
 import { control } from './cli/control.ts';
-import { ENVIRONMENT, EXIT_CODES, TITLE } from './cli/program-text.ts';
-import { columns, type Io, runVerb } from './cli/verb.ts';
+import { ENVIRONMENT, EXIT_CODES, TITLE } from './cli/verb/program-text.ts';
+import { columns, type Io, runVerb } from './cli/verb/verb.ts';
 import { VERB_GROUPS, VERBS } from './cli/verbs.ts';
 import { didYouMean } from './config/closest.ts';
 import { codeOf, ExitCode } from './errors.ts';
-import { keepDescriptorsFromChildren } from './sys/descriptors.ts';
+import { keepDescriptorsFromChildren } from './sys/process/descriptors.ts';
 import { VERSION } from './version.ts';
 
 /** One word that nobody writes to: waiting on it is sleeping. */

@@ -4,11 +4,11 @@
  * @module
  */
 import { createPrivateKey, randomBytes, sign } from 'node:crypto';
-import { deriveSubkeys, open, SEAL_BYTES, seal } from '../../src/gossip/cipher.ts';
-import { Counters } from '../../src/gossip/counters.ts';
-import { Keyring } from '../../src/gossip/keyring.ts';
-import { Secure } from '../../src/gossip/secure.ts';
-import { Ed25519Verifier, ed25519Signer, nodeIdOf } from '../../src/gossip/signer.ts';
+import { Counters } from '../../src/gossip/base/counters.ts';
+import { Keyring } from '../../src/gossip/base/keyring.ts';
+import { Ed25519Verifier, ed25519Signer, nodeIdOf } from '../../src/gossip/base/signer.ts';
+import { deriveSubkeys, open, SEAL_BYTES, seal } from '../../src/gossip/seal/cipher.ts';
+import { Secure } from '../../src/gossip/seal/secure.ts';
 import { encodeBlock } from '../../src/wire/gossip/block.ts';
 import { type Block, type Endpoint, ItemKind, type MacItem } from '../../src/wire/gossip/types.ts';
 import { at, type Case, same } from './harness.ts';
@@ -43,7 +43,7 @@ function sealing(payloadBytes: number): Case[] {
   const sealed = sealWith(keys).slice();
   const forged = sealed.with(20, 255 - (sealed[20] ?? 0));
   const title = `${payloadBytes} bytes`;
-  const common = { mirrors: 'gossip/cipher.ts', packets: 1 };
+  const common = { mirrors: 'gossip/seal/cipher.ts', packets: 1 };
   return [
     {
       ...common,
@@ -115,7 +115,7 @@ function passing(payloadBytes: number): Case {
   };
   return {
     key: `datagram/${payloadBytes}`,
-    mirrors: 'gossip/secure.ts',
+    mirrors: 'gossip/seal/secure.ts',
     title: `seal and open ${payloadBytes} bytes between two nodes, with session and window`,
     packets: 1,
     fast: () => pass(payload).length,
@@ -151,7 +151,7 @@ function signing(): Case[] {
   });
   const fresh = (): number => verify({ ...together, verifier: new Ed25519Verifier() });
   const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);
-  const common = { mirrors: 'gossip/signer.ts', packets: 1 };
+  const common = { mirrors: 'gossip/base/signer.ts', packets: 1 };
   return [
     {
       ...common,

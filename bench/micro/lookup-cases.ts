@@ -48,7 +48,7 @@ function fan(rig: Rig, hosts: number): Case {
   const title = `peer of an address, ${hosts.toLocaleString('en')} host${hosts === 1 ? '' : 's'}`;
   return {
     key: `fan/${hosts}`,
-    mirrors: 'dataplane/fan.ts',
+    mirrors: 'dataplane/ground/fan.ts',
     title,
     packets: LOOK_UPS,
     chart: { name: 'hosts', label: `${hosts.toLocaleString('en')} host${hosts === 1 ? '' : 's'}` },
@@ -212,7 +212,7 @@ function links(count: number): Case {
   const title = `deliver a 64-byte datagram, ${count} link${count === 1 ? '' : 's'} on one endpoint`;
   return {
     key: `links/${count}`,
-    mirrors: 'dataplane/ingress.ts',
+    mirrors: 'dataplane/ingress/ingress.ts',
     title,
     packets: DATAGRAMS,
     chart: { name: 'links', label: `${count} link${count === 1 ? '' : 's'}` },

@@ -51,7 +51,7 @@ function egress(bytes: number): Case {
   const title = `wrap and queue a packet of ${bytes} bytes`;
   return {
     key: `egress/${bytes}`,
-    mirrors: 'dataplane/egress.ts',
+    mirrors: 'dataplane/egress/egress.ts',
     title,
     packets: PACKETS,
     chart: { name: 'size', label: `egress, ${bytes} bytes` },
@@ -77,7 +77,7 @@ function ingress(bytes: number): Case {
   const title = `unwrap and deliver a packet of ${bytes} bytes`;
   return {
     key: `ingress/${bytes}`,
-    mirrors: 'dataplane/ingress.ts',
+    mirrors: 'dataplane/ingress/ingress.ts',
     title,
     packets: PACKETS,
     chart: { name: 'size', label: `ingress, ${bytes} bytes` },
@@ -118,7 +118,7 @@ function segment(gsoBytes: number): Case {
   const title = `cut a super-packet into ${segments} of ${gsoBytes} bytes, a segment`;
   return {
     key: `segment/${gsoBytes}`,
-    mirrors: 'dataplane/segment.ts',
+    mirrors: 'dataplane/ground/segment.ts',
     title,
     packets: segments,
     chart: { name: 'size', label: `segment, ${gsoBytes} bytes` },
@@ -164,7 +164,7 @@ function coalesce(gsoBytes: number): Case {
   const title = `join a train of ${segments} of ${gsoBytes} bytes, a segment`;
   return {
     key: `coalesce/${gsoBytes}`,
-    mirrors: 'dataplane/coalesce.ts',
+    mirrors: 'dataplane/ingress/coalesce.ts',
     title,
     packets: segments,
     chart: { name: 'size', label: `coalesce, ${gsoBytes} bytes` },

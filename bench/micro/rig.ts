@@ -3,21 +3,27 @@
  * while results are compared. System calls are therefore not in the figures.
  * @module
  */
-import { Arena, IOVEC_BYTES, MMSGHDR_BYTES, MSGHDR } from '../../src/dataplane/arena.ts';
-import { Coalescer } from '../../src/dataplane/coalesce.ts';
-import { DeviceWriter } from '../../src/dataplane/device-writer.ts';
-import { Egress } from '../../src/dataplane/egress.ts';
-import { ErrorQueue } from '../../src/dataplane/errors.ts';
-import { Ingress } from '../../src/dataplane/ingress.ts';
-import { DataLink, Endpoint } from '../../src/dataplane/link.ts';
-import { PathMtu } from '../../src/dataplane/path-mtu.ts';
-import { PeerTable } from '../../src/dataplane/peers.ts';
-import { type Device, KernelPorts, type Ports, type Underlay } from '../../src/dataplane/ports.ts';
-import { emitSockaddr, SOCKADDR_BYTES } from '../../src/dataplane/sockaddr.ts';
-import { TooBig } from '../../src/dataplane/too-big.ts';
-import { Trains } from '../../src/dataplane/trains.ts';
+
+import { TooBig } from '../../src/dataplane/answer/too-big.ts';
+import { Egress } from '../../src/dataplane/egress/egress.ts';
+import { Arena, IOVEC_BYTES, MMSGHDR_BYTES, MSGHDR } from '../../src/dataplane/ground/arena.ts';
+import { DataLink, Endpoint } from '../../src/dataplane/ground/link.ts';
+import { PeerTable } from '../../src/dataplane/ground/peers.ts';
+import {
+  type Device,
+  KernelPorts,
+  type Ports,
+  type Underlay,
+} from '../../src/dataplane/ground/ports.ts';
+import { emitSockaddr, SOCKADDR_BYTES } from '../../src/dataplane/ground/sockaddr.ts';
+import { Coalescer } from '../../src/dataplane/ingress/coalesce.ts';
+import { DeviceWriter } from '../../src/dataplane/ingress/device-writer.ts';
+import { Ingress } from '../../src/dataplane/ingress/ingress.ts';
+import { ErrorQueue } from '../../src/dataplane/send/errors.ts';
+import { PathMtu } from '../../src/dataplane/send/path-mtu.ts';
+import { Trains } from '../../src/dataplane/send/trains.ts';
 import { EndpointKind, LAYOUT_BYTES, Layout, LinkEncap, Offload } from '../../src/shm/layout.ts';
-import { EAGAIN } from '../../src/sys/constants.ts';
+import { EAGAIN } from '../../src/sys/libc/constants.ts';
 import { PeerReader } from '../../src/table/peers.ts';
 import { PrefixReader } from '../../src/table/prefixes.ts';
 import { TABLES_BYTES, TableSegment } from '../../src/table/segment.ts';

@@ -1,5 +1,5 @@
 /** Headers, checksums and flow hashes. @module */
-import { Arena } from '../../src/dataplane/arena.ts';
+import { Arena } from '../../src/dataplane/ground/arena.ts';
 import {
   checkIpv4,
   checkIpv4Sum,

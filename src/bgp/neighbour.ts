@@ -19,8 +19,14 @@ import type {
   SpeakerSettings,
   Timers,
   Transport,
-} from './api.ts';
-import { type NeighbourCounters, neighbourCounters } from './counters.ts';
+} from './base/api.ts';
+import { type NeighbourCounters, neighbourCounters } from './base/counters.ts';
+import { Timer } from './base/timer.ts';
+import { mayTell, outgoingAttributes } from './rib/outgoing.ts';
+import type { AttributePool, Path, PathSource } from './rib/path.ts';
+import { RibIn } from './rib/rib-in.ts';
+import { RibOut } from './rib/rib-out.ts';
+import type { Table } from './rib/table.ts';
 import {
   cease,
   isEvpn,
@@ -31,14 +37,8 @@ import {
   refusalOf,
   restartOf,
   survives,
-} from './our-open.ts';
-import { mayTell, outgoingAttributes } from './outgoing.ts';
-import type { AttributePool, Path, PathSource } from './path.ts';
-import { RibIn } from './rib-in.ts';
-import { RibOut } from './rib-out.ts';
-import { Session, type SessionEnd, type State } from './session.ts';
-import type { Table } from './table.ts';
-import { Timer } from './timer.ts';
+} from './session/our-open.ts';
+import { Session, type SessionEnd, type State } from './session/session.ts';
 
 /** Before the first dial after a loss; doubled for each further one. */
 const IDLE_HOLD_MS_MIN = 1000;

@@ -13,14 +13,14 @@ import type {
   SpeakerSettings,
   Timers,
   Transport,
-} from './api.ts';
-import { type EntryChange, Imports } from './imports.ts';
+} from './base/api.ts';
+import { derivedRd, rdNumbers } from './base/targets.ts';
+import { Timer } from './base/timer.ts';
 import { Neighbour } from './neighbour.ts';
-import { announce, type OwnRoute, ownKey } from './own-routes.ts';
-import { AttributePool, keyOf, type PathSource } from './path.ts';
-import { Table } from './table.ts';
-import { derivedRd, rdNumbers } from './targets.ts';
-import { Timer } from './timer.ts';
+import { type EntryChange, Imports } from './rib/imports.ts';
+import { announce, type OwnRoute, ownKey } from './rib/own-routes.ts';
+import { AttributePool, keyOf, type PathSource } from './rib/path.ts';
+import { Table } from './rib/table.ts';
 
 /** Most routes that this host announces. */
 export const OWN_ROUTES_MAX = 100_000;

@@ -4,13 +4,13 @@
  * @module
  */
 import { fstatSync } from 'node:fs';
-import { Lock, RunDirectory } from '../control/run-directory.ts';
 import { Service } from '../control/service.ts';
+import { Lock, RunDirectory } from '../control/store/run-directory.ts';
 import { LOCK_FD } from '../control/supervise.ts';
 import { ExitCode, usageError } from '../errors.ts';
 import { createLog } from '../log.ts';
-import { DATA_FLAGS, DATA_OPTIONS, readDataOptions } from './data-options.ts';
-import { noMore, takeFlags, type Verb } from './verb.ts';
+import { DATA_FLAGS, DATA_OPTIONS, readDataOptions } from './fans/data-options.ts';
+import { noMore, takeFlags, type Verb } from './verb/verb.ts';
 
 /** The router lock that came with us, or a fresh one when started by hand. */
 function holdLock(run: RunDirectory): Lock {

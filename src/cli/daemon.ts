@@ -3,13 +3,13 @@
  * @module
  */
 import { runDaemon } from '../control/daemon.ts';
-import { requireOwnNamespace } from '../control/namespace.ts';
-import { RunDirectory } from '../control/run-directory.ts';
+import { requireOwnNamespace } from '../control/store/namespace.ts';
+import { RunDirectory } from '../control/store/run-directory.ts';
 import { ExitCode, refusedError, usageError } from '../errors.ts';
 import { createLog, type LogLevel } from '../log.ts';
-import { loadConfig } from './check.ts';
-import { requireNetAdmin } from './privilege.ts';
-import { noMore, takeFlags, type Verb } from './verb.ts';
+import { loadConfig } from './fans/check.ts';
+import { requireNetAdmin } from './verb/privilege.ts';
+import { noMore, takeFlags, type Verb } from './verb/verb.ts';
 
 export const daemon: Verb = {
   name: 'daemon',

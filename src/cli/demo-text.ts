@@ -2,7 +2,7 @@
  * What `fanway demo` says of itself; the demo is a program of its own and is loaded only to run.
  * @module
  */
-import type { VerbText } from './verb.ts';
+import type { VerbText } from './verb/verb.ts';
 
 export const demoText: VerbText = {
   name: 'demo',

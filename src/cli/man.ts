@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { didYouMean } from '../config/closest.ts';
 import { ExitCode, FanwayError, messageOf, usageError } from '../errors.ts';
 import { overviewPage, verbPage } from './roff.ts';
-import { noMore, takeFlags, type Verb, type VerbGroup } from './verb.ts';
+import { noMore, takeFlags, type Verb, type VerbGroup } from './verb/verb.ts';
 
 /** Every page by its file name. */
 export function manualPages(groups: readonly VerbGroup[]): Map<string, string> {

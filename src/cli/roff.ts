@@ -3,8 +3,8 @@
  * @module
  */
 import { VERSION } from '../version.ts';
-import { ENVIRONMENT, EXIT_CODES, TITLE } from './program-text.ts';
-import type { VerbGroup, VerbText } from './verb.ts';
+import { ENVIRONMENT, EXIT_CODES, TITLE } from './verb/program-text.ts';
+import type { VerbGroup, VerbText } from './verb/verb.ts';
 
 const SECTION = 8;
 

@@ -2,35 +2,36 @@
  * All verbs, in the order of the help: the one table that help, completion and manual pages are made from.
  * @module
  */
-import { announce, withdraw } from './announce.ts';
-import { bench } from './bench.ts';
-import { bgp } from './bgp.ts';
-import { capture } from './capture.ts';
-import { check } from './check.ts';
-import { cni } from './cni.ts';
+
 import { completionVerb } from './completion/verb.ts';
-import { counters } from './counters.ts';
 import { daemon } from './daemon.ts';
 import { demoText } from './demo-text.ts';
-import { docker } from './docker.ts';
-import { doctor } from './doctor.ts';
-import { down } from './down.ts';
-import { explain } from './explain.ts';
-import { ip } from './ip.ts';
-import { join, leave } from './join.ts';
-import { key } from './key.ts';
-import { keygen } from './keygen.ts';
+import { doctor } from './doctor/doctor.ts';
+import { cni } from './engines/cni.ts';
+import { docker } from './engines/docker.ts';
+import { check } from './fans/check.ts';
+import { down } from './fans/down.ts';
+import { plan } from './fans/plan.ts';
+import { show } from './fans/show.ts';
+import { up } from './fans/up.ts';
+import { bench } from './inspect/bench.ts';
+import { bgp } from './inspect/bgp.ts';
+import { capture } from './inspect/capture.ts';
+import { counters } from './inspect/counters.ts';
+import { explain } from './inspect/explain.ts';
+import { ip } from './inspect/ip.ts';
+import { status } from './inspect/status.ts';
+import { table } from './inspect/table.ts';
+import { wait } from './inspect/wait.ts';
 import { manVerb } from './man.ts';
-import { members } from './members.ts';
-import { peers } from './peers.ts';
-import { plan } from './plan.ts';
+import { announce, withdraw } from './members/announce.ts';
+import { join, leave } from './members/join.ts';
+import { key } from './members/key.ts';
+import { keygen } from './members/keygen.ts';
+import { members } from './members/members.ts';
+import { peers } from './members/peers.ts';
 import { report } from './report/verb.ts';
-import { show } from './show.ts';
-import { status } from './status.ts';
-import { table } from './table.ts';
-import { up } from './up.ts';
-import type { Verb, VerbGroup } from './verb.ts';
-import { wait } from './wait.ts';
+import type { Verb, VerbGroup } from './verb/verb.ts';
 
 const completion = completionVerb(() => VERB_GROUPS);
 const man = manVerb(() => VERB_GROUPS);

@@ -2,8 +2,8 @@
  * Listening on a link's devices, inside or outside of the tunnel, and writing what passes as pcapng.
  * @module
  */
-import { Netlink } from '../sys/netlink.ts';
-import { isTunnelPacket, PacketSocket } from '../sys/packet-socket.ts';
+import { Netlink } from '../sys/netlink/netlink.ts';
+import { isTunnelPacket, PacketSocket } from '../sys/sockets/packet-socket.ts';
 import { VERSION } from '../version.ts';
 import {
   interfaceBlock,
@@ -13,7 +13,7 @@ import {
   packetBlock,
   sectionHeaderBlock,
 } from '../wire/pcapng.ts';
-import type { LinkSpec } from './link-spec.ts';
+import type { LinkSpec } from './store/link-spec.ts';
 
 const WAIT_MS = 100;
 /** Packets taken from one socket before the others get their turn. */

@@ -8,11 +8,11 @@ import type { Config } from '../config/parse.ts';
 import type { FanRequest } from '../config/request.ts';
 import type { Log, LogLevel } from '../log.ts';
 import { IDLE_BEAT_MS } from '../shm/layout.ts';
-import { watchdogIntervalMs } from '../sys/notify.ts';
+import { watchdogIntervalMs } from '../sys/sockets/notify.ts';
 import { Manager } from './manager.ts';
-import type { RunDirectory } from './run-directory.ts';
+import type { DataProcessStatus } from './plane/tunnel-set.ts';
 import { Service } from './service.ts';
-import type { DataProcessStatus } from './tunnel-set.ts';
+import type { RunDirectory } from './store/run-directory.ts';
 
 /** A loop may sleep through its turn for a moment on a busy machine. */
 const IDLE_BEATS_MISSED = 2;

@@ -8,7 +8,7 @@ import { EVENTS_PATH, EVENTS_TYPE } from '../api/events.ts';
 import { refusedError } from '../errors.ts';
 import { formatIpv4 } from '../net/ipv4.ts';
 import type { RibChange } from '../rib/entry.ts';
-import { type LineSink, type Route, StreamAnswer } from './admin.ts';
+import { type LineSink, type Route, StreamAnswer } from './admin/admin.ts';
 import { entryText } from './entries/entry-service.ts';
 
 /** Listeners at one time; each may hold {@link QUEUED_BYTES_MAX}. */

@@ -5,7 +5,7 @@
  */
 import { codeOf, messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { notifyManager } from '../sys/notify.ts';
+import { notifyManager } from '../sys/sockets/notify.ts';
 
 const AGAIN_MS = 100;
 /** A reload makes two; beyond this the oldest is forgotten, as newer ones say more. */

@@ -8,10 +8,10 @@ import { spawn } from 'node:child_process';
 import { closeSync, constants, fstatSync, openSync, readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { codeOf, FanwayError } from '../errors.ts';
-import { distDirectory } from '../sys/paths.ts';
-import { callRouter } from './admin-client.ts';
-import { GLIBC_MALLOC } from './memory.ts';
-import type { Lock, RunDirectory } from './run-directory.ts';
+import { distDirectory } from '../sys/host/paths.ts';
+import { callRouter } from './admin/admin-client.ts';
+import { GLIBC_MALLOC } from './store/memory.ts';
+import type { Lock, RunDirectory } from './store/run-directory.ts';
 
 /**
  * Constant text: the command comes in as arguments. Exit code 0 (done) and 2 (a configuration

@@ -8,17 +8,17 @@
  */
 import { writeSync } from 'node:fs';
 import { LAYOUT_BYTES, Layout } from '../shm/layout.ts';
-import { sealProcess, sharpenTimers } from '../sys/capabilities.ts';
-import { AF_INET } from '../sys/constants.ts';
-import { exitAtOnce } from '../sys/exit.ts';
-import { SharedMemory } from '../sys/memory.ts';
-import { limitRealtime } from '../sys/priority.ts';
-import { RouteMtu } from '../sys/route-mtu.ts';
-import { confineProcess } from '../sys/seccomp.ts';
+import { AF_INET } from '../sys/libc/constants.ts';
+import { SharedMemory } from '../sys/libc/memory.ts';
+import { sealProcess, sharpenTimers } from '../sys/process/capabilities.ts';
+import { exitAtOnce } from '../sys/process/exit.ts';
+import { limitRealtime } from '../sys/process/priority.ts';
+import { confineProcess } from '../sys/process/seccomp.ts';
+import { RouteMtu } from '../sys/sockets/route-mtu.ts';
 import { TABLES_BYTES, TableSegment } from '../table/segment.ts';
-import { Arena } from './arena.ts';
+import { Arena } from './ground/arena.ts';
+import { KernelPorts } from './ground/ports.ts';
 import { ARENA_BYTES, Loop } from './loop.ts';
-import { KernelPorts } from './ports.ts';
 import { warmUp } from './warm-up.ts';
 
 const SEGMENT_FD = 3;

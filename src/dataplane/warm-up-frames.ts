@@ -4,7 +4,7 @@
  * @module
  */
 import type { Encap } from '../encap/encap.ts';
-import { AF_UNIX } from '../sys/constants.ts';
+import { AF_UNIX } from '../sys/libc/constants.ts';
 import { ETHERTYPE_IPV4, emitEthernet } from '../wire/ethernet.ts';
 import { emitIpv4, IPV4_DF, IPV4_HEADER_BYTES, PROTOCOL_TCP, PROTOCOL_UDP } from '../wire/ipv4.ts';
 import { emitTcp, setTcpSequence, TCP_ACK, TCP_HEADER_BYTES } from '../wire/tcp.ts';
@@ -16,11 +16,11 @@ import {
   VIRTIO_NEEDS_CSUM,
   VIRTIO_NET_BYTES,
 } from '../wire/virtio-net.ts';
-import type { Arena } from './arena.ts';
+import type { Arena } from './ground/arena.ts';
+import type { Device } from './ground/ports.ts';
+import { emitSockaddr, SOCKADDR_BYTES } from './ground/sockaddr.ts';
+import { checksumOffset, finishTransport, pseudoSum } from './ground/transport-sum.ts';
 import type { Loop } from './loop.ts';
-import type { Device } from './ports.ts';
-import { emitSockaddr, SOCKADDR_BYTES } from './sockaddr.ts';
-import { checksumOffset, finishTransport, pseudoSum } from './transport-sum.ts';
 
 /** The fan of a warm-up, one /16 of hosts in a /8: addresses are u32, the port is the peer's. */
 export type Fan = { overlay: number; local: number; remote: number; port: number };

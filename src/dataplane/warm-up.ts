@@ -12,15 +12,15 @@
 import { randomInt } from 'node:crypto';
 import { type Encap, encapById } from '../encap/encap.ts';
 import { EndpointKind, LAYOUT_BYTES, Layout, Offload } from '../shm/layout.ts';
-import { AF_UNIX, SOCK_DGRAM, SOCK_SEQPACKET } from '../sys/constants.ts';
-import { SystemError } from '../sys/libc.ts';
-import { bindName, closeDescriptor, duplicate, socketPair } from '../sys/local-sockets.ts';
-import { createEventFd } from '../sys/memory.ts';
+import { AF_UNIX, SOCK_DGRAM, SOCK_SEQPACKET } from '../sys/libc/constants.ts';
+import { SystemError } from '../sys/libc/libc.ts';
+import { createEventFd } from '../sys/libc/memory.ts';
+import { bindName, closeDescriptor, duplicate, socketPair } from '../sys/sockets/local-sockets.ts';
 import { namedCounters } from '../table/counters.ts';
 import { TABLES_BYTES, TableSegment } from '../table/segment.ts';
-import type { Arena } from './arena.ts';
+import type { Arena } from './ground/arena.ts';
+import { type Device, KernelPorts } from './ground/ports.ts';
 import { Loop } from './loop.ts';
-import { type Device, KernelPorts } from './ports.ts';
 import { type Fan, WarmUpFrames } from './warm-up-frames.ts';
 
 /** How much processor time it takes, all threads together, and how much time it may take, ms. */

@@ -6,7 +6,7 @@
  * @module
  */
 import { demoText } from '../cli/demo-text.ts';
-import { helpOf } from '../cli/verb.ts';
+import { helpOf } from '../cli/verb/verb.ts';
 import { ExitCode } from '../errors.ts';
 import { formatIpv4 } from '../net/ipv4.ts';
 import { parsePrefix } from '../net/prefix.ts';

@@ -5,7 +5,7 @@
  * @module
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import type { NetworkNamespace } from '../sys/netns.ts';
+import type { NetworkNamespace } from '../sys/process/netns.ts';
 
 /**
  * Constant text. Arguments: how many namespaces, their inodes, then folders to remove. Whatever

@@ -5,8 +5,8 @@
  * @module
  */
 import { VXLAN } from '../encap/encap.ts';
-import { Netlink, NetlinkError } from '../sys/netlink.ts';
-import type { NetworkNamespace } from '../sys/netns.ts';
+import { Netlink, NetlinkError } from '../sys/netlink/netlink.ts';
+import type { NetworkNamespace } from '../sys/process/netns.ts';
 
 /** Outer IPv4 (20) + UDP (8) + VXLAN (8) + inner Ethernet (14). RFC 7348 §5. */
 

@@ -15,10 +15,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { formatIpv4 } from '../net/ipv4.ts';
 import { hostMaskOf, networkOf, type Prefix, parsePrefix } from '../net/prefix.ts';
-import { setOffloads } from '../sys/ethtool.ts';
-import { Netlink } from '../sys/netlink.ts';
-import { NetworkNamespace } from '../sys/netns.ts';
-import { readSysctl, writeSysctl } from '../sys/sysctl.ts';
+import { setOffloads } from '../sys/host/ethtool.ts';
+import { readSysctl, writeSysctl } from '../sys/host/sysctl.ts';
+import { Netlink } from '../sys/netlink/netlink.ts';
+import { NetworkNamespace } from '../sys/process/netns.ts';
 import { Guard } from './guard.ts';
 
 /** The bridge of the middle namespace, and its ports by host. */

@@ -5,13 +5,13 @@
  */
 import { platform } from 'node:os';
 import { messageOf } from '../errors.ts';
-import { NetworkNamespace } from '../sys/netns.ts';
+import { NetworkNamespace } from '../sys/process/netns.ts';
 import {
   isRootless,
   rerunInUserNamespace,
   rootlessObstacle,
   tunObstacle,
-} from '../sys/rootless.ts';
+} from '../sys/process/rootless.ts';
 
 /** `here`: go on in this process. `done`: a copy of us did it. `unfit`: not on this machine. */
 export type Inside =

@@ -1,5 +1,5 @@
 /** Processes by the network namespace they live in, from /proc. @module */
-import { processesIn } from '../sys/namespace-processes.ts';
+import { processesIn } from '../sys/process/namespace-processes.ts';
 
 export { processesIn };
 

@@ -4,7 +4,7 @@
  */
 import type { ChildProcess, SpawnOptions } from 'node:child_process';
 import { join } from 'node:path';
-import { distDirectory } from '../sys/paths.ts';
+import { distDirectory } from '../sys/host/paths.ts';
 
 /** Where a router runs: a LabHost. */
 export type RouterHost = {

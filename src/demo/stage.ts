@@ -5,7 +5,7 @@
  */
 import { type FanMap, sliceOf } from '../net/fan.ts';
 import { formatPrefix, type Prefix } from '../net/prefix.ts';
-import type { Link } from '../sys/netlink.ts';
+import type { Link } from '../sys/netlink/netlink.ts';
 import { addKernelVxlan, type KernelEnd, removeKernelVxlan } from './kernel-vxlan.ts';
 import { Lab, type LabContainer, type LabHost } from './lab.ts';
 import { type Checkpoint, measureOverlay } from './measure.ts';

@@ -4,9 +4,9 @@
  * @module
  */
 
-import { HEAD_HORIZON_MS } from './limits.ts';
-import { isActive, type Member, type Members } from './members.ts';
-import type { Tables } from './tables.ts';
+import { HEAD_HORIZON_MS } from './base/limits.ts';
+import { isActive, type Member, type Members } from './members/members.ts';
+import type { Tables } from './table/tables.ts';
 
 /** How often it is looked whether somebody has been gone for long. */
 const LOOK_MS = 10_000;

@@ -29,34 +29,34 @@ import {
   type MemberView,
   type PeerRecord,
   type Want,
-} from './api.ts';
-import { BroadcastQueue } from './broadcast.ts';
-import { Counters } from './counters.ts';
-import { Departed } from './departed.ts';
-import { serve } from './digest.ts';
-import { Directory } from './directory.ts';
-import type { EntryFilter } from './entries.ts';
-import { readPayload } from './inbox.ts';
-import type { EntryKey, Unranked } from './keys.ts';
-import { Knocker } from './knocker.ts';
+} from './base/api.ts';
+import { Counters } from './base/counters.ts';
+import type { EntryKey, Unranked } from './base/keys.ts';
 import {
   BROADCASTS_MAX,
   HEAD_HORIZON_MS,
   ITEMS_MAX,
   LEAVE_DIRECT_MAX,
   MEMBERS_MAX,
-} from './limits.ts';
-import { endpointOf, isActive, type Member, type Members } from './members.ts';
-import { Membership } from './membership.ts';
-import { blocksOf, hasPeer, wantOf } from './messages.ts';
-import { Outbox } from './outbox.ts';
-import { pickSome } from './prober.ts';
-import { standingOf } from './rivals.ts';
-import { Sync } from './sync.ts';
-import { TableReader } from './table-reader.ts';
-import { Tables } from './tables.ts';
+} from './base/limits.ts';
+import { WakingClock } from './base/waking-clock.ts';
+import { Departed } from './departed.ts';
+import { Directory } from './members/directory.ts';
+import { Knocker } from './members/knocker.ts';
+import { endpointOf, isActive, type Member, type Members } from './members/members.ts';
+import { Membership } from './members/membership.ts';
+import { pickSome } from './members/prober.ts';
+import { BroadcastQueue } from './post/broadcast.ts';
+import { readPayload } from './post/inbox.ts';
+import { blocksOf, hasPeer, wantOf } from './post/messages.ts';
+import { Outbox } from './post/outbox.ts';
+import { serve } from './sync/digest.ts';
+import { Sync } from './sync/sync.ts';
+import type { EntryFilter } from './table/entries.ts';
+import { standingOf } from './table/rivals.ts';
+import { TableReader } from './table/table-reader.ts';
+import { Tables } from './table/tables.ts';
 import { memberView, selfView } from './views.ts';
-import { WakingClock } from './waking-clock.ts';
 
 /** Members that a gossip tick tells. */
 const FAN_OUT = 3;

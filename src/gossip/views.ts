@@ -4,8 +4,8 @@
  */
 
 import type { NodeId, Version } from '../wire/gossip/types.ts';
-import type { MemberView, PeerRecord } from './api.ts';
-import { endpointOf, type Member } from './members.ts';
+import type { MemberView, PeerRecord } from './base/api.ts';
+import { endpointOf, type Member } from './members/members.ts';
 
 /** Another node; ages as of `nowMs`. */
 export function memberView(member: Member, nowMs: number): MemberView {

@@ -4,10 +4,10 @@
  * @module
  */
 
-import { callRouter } from '../control/admin-client.ts';
-import { addressLengthOf } from '../control/adoption.ts';
-import type { RunDirectory } from '../control/run-directory.ts';
-import type { FanRecord } from '../control/snapshot.ts';
+import { callRouter } from '../control/admin/admin-client.ts';
+import { addressLengthOf } from '../control/host/bridge/adoption.ts';
+import type { FanRecord } from '../control/host/snapshot.ts';
+import type { RunDirectory } from '../control/store/run-directory.ts';
 import { refusedError, usageError } from '../errors.ts';
 import { formatIpv4 } from '../net/ipv4.ts';
 import { broadcastOf, formatPrefix, networkOf, type Prefix } from '../net/prefix.ts';

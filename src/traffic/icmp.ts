@@ -5,7 +5,7 @@
  */
 
 import { formatIpv4 } from '../net/ipv4.ts';
-import { errno, libc, SystemError } from '../sys/libc.ts';
+import { errno, libc, SystemError } from '../sys/libc/libc.ts';
 import { nowNs } from './clock.ts';
 import { Histogram } from './histogram.ts';
 import { Arena, SOCKADDR_IN_BYTES } from './memory.ts';

@@ -4,7 +4,7 @@
  * @module
  */
 import { formatIpv4 } from '../net/ipv4.ts';
-import { libc } from '../sys/libc.ts';
+import { libc } from '../sys/libc/libc.ts';
 import { nowNs } from './clock.ts';
 import { askAll, type Echo, gather, ICMP_HEADER_BYTES, openEcho } from './icmp.ts';
 import type { Options } from './options.ts';

@@ -6,7 +6,7 @@
 import type { ChildProcess, SpawnOptions } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { distDirectory } from '../sys/paths.ts';
+import { distDirectory } from '../sys/host/paths.ts';
 import type { Report } from './report.ts';
 
 /** Anything that starts a program in a place of its own: a NetworkNamespace, or `{ spawn }`. */

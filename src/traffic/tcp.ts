@@ -7,7 +7,7 @@
  * @module
  */
 import { createHash, type Hash } from 'node:crypto';
-import { check, errno, libc, SystemError } from '../sys/libc.ts';
+import { check, errno, libc, SystemError } from '../sys/libc/libc.ts';
 import { nowNs } from './clock.ts';
 import { Arena, SOCKADDR_IN_BYTES } from './memory.ts';
 import type { Options } from './options.ts';

@@ -3,7 +3,7 @@
  * way (one machine: both ends read the same clock).
  * @module
  */
-import { errno, libc, SystemError } from '../sys/libc.ts';
+import { errno, libc, SystemError } from '../sys/libc/libc.ts';
 import { nowNs } from './clock.ts';
 import { Histogram } from './histogram.ts';
 import { Arena, layMessages, MMSGHDR_BYTES, MMSGHDR_LENGTH_OFFSET } from './memory.ts';

@@ -4,7 +4,7 @@
  * flow and the time of sending; flows differ in their source port.
  * @module
  */
-import { errno, libc, SystemError } from '../sys/libc.ts';
+import { errno, libc, SystemError } from '../sys/libc/libc.ts';
 import { nowNs } from './clock.ts';
 import { Arena, layMessages, type MessageBatch } from './memory.ts';
 import type { Options } from './options.ts';

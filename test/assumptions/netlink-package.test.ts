@@ -1,4 +1,4 @@
-// The rough edges of the netlink package that src/sys/netlink-raw.ts works around. When one of
+// The rough edges of the netlink package that src/sys/netlink/raw.ts works around. When one of
 // these is no longer there, the work-around may go.
 import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';

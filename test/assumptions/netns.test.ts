@@ -3,7 +3,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync, readlinkSync } from 'node:fs';
 import { readFile, readlink } from 'node:fs/promises';
 import t from 'tap';
-import { NetworkNamespace } from '../../src/sys/netns.ts';
+import { NetworkNamespace } from '../../src/sys/process/netns.ts';
 import { skipWithoutNamespaces } from '../netns/privileges.ts';
 
 const skip = skipWithoutNamespaces();

@@ -5,8 +5,8 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { errno, errnoName, libc } from '../../src/sys/libc.ts';
-import { createEventFd, SharedMemory, signalEventFd } from '../../src/sys/memory.ts';
+import { errno, errnoName, libc } from '../../src/sys/libc/libc.ts';
+import { createEventFd, SharedMemory, signalEventFd } from '../../src/sys/libc/memory.ts';
 
 const koffi = createRequire(import.meta.url).resolve('koffi');
 const BYTES = 65_536;

@@ -1,13 +1,13 @@
 // What the kernel promises about TUN and TAP devices.
 import { spawn } from 'node:child_process';
 import t, { type Test } from 'tap';
-import { SOL_UDP, UDP_SEGMENT } from '../../src/sys/constants.ts';
-import { addressOf, check, errno, errnoName, libc } from '../../src/sys/libc.ts';
-import { Netlink } from '../../src/sys/netlink.ts';
-import { NetworkNamespace } from '../../src/sys/netns.ts';
-import { openUdp, socketAddress } from '../../src/sys/sockets.ts';
-import { readSysctl, writeSysctl } from '../../src/sys/sysctl.ts';
-import { openTun, setTunPersistent, VNET_HEADER_BYTES } from '../../src/sys/tun.ts';
+import { readSysctl, writeSysctl } from '../../src/sys/host/sysctl.ts';
+import { openTun, setTunPersistent, VNET_HEADER_BYTES } from '../../src/sys/host/tun.ts';
+import { SOL_UDP, UDP_SEGMENT } from '../../src/sys/libc/constants.ts';
+import { addressOf, check, errno, errnoName, libc } from '../../src/sys/libc/libc.ts';
+import { Netlink } from '../../src/sys/netlink/netlink.ts';
+import { NetworkNamespace } from '../../src/sys/process/netns.ts';
+import { openUdp, socketAddress } from '../../src/sys/sockets/sockets.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 
 const skip = skipWithoutTun();

@@ -1,10 +1,10 @@
 // What the kernel promises about UDP trains and raw IPIP sockets.
 import t, { type Test } from 'tap';
-import { SOL_UDP, UDP_PAYLOAD_BYTES_MAX, UDP_SEGMENT } from '../../src/sys/constants.ts';
-import { addressOf, check, errno, errnoName, libc } from '../../src/sys/libc.ts';
-import { Netlink } from '../../src/sys/netlink.ts';
-import { NetworkNamespace } from '../../src/sys/netns.ts';
-import { openIpip, openUdp, socketAddress } from '../../src/sys/sockets.ts';
+import { SOL_UDP, UDP_PAYLOAD_BYTES_MAX, UDP_SEGMENT } from '../../src/sys/libc/constants.ts';
+import { addressOf, check, errno, errnoName, libc } from '../../src/sys/libc/libc.ts';
+import { Netlink } from '../../src/sys/netlink/netlink.ts';
+import { NetworkNamespace } from '../../src/sys/process/netns.ts';
+import { openIpip, openUdp, socketAddress } from '../../src/sys/sockets/sockets.ts';
 import { skipWithoutNamespaces } from '../netns/privileges.ts';
 import { sleep } from '../support/patience.ts';
 

@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { distDirectory } from '../../src/sys/paths.ts';
+import { distDirectory } from '../../src/sys/host/paths.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 
 const skip = skipWithoutTun();

@@ -10,8 +10,8 @@ import type {
   SpeakerSettings,
   Timers,
   Transport,
-} from '../../src/bgp/api.ts';
-import type { EntryChange } from '../../src/bgp/imports.ts';
+} from '../../src/bgp/base/api.ts';
+import type { EntryChange } from '../../src/bgp/rib/imports.ts';
 import { Speaker } from '../../src/bgp/speaker.ts';
 import { parseIpv4 } from '../../src/net/ipv4.ts';
 import { Random } from '../fuzz/mutate.ts';

@@ -1,8 +1,4 @@
 import t from 'tap';
-import { compareClaims, comparePaths } from '../../src/bgp/best-path.ts';
-import { mayTell, outgoingAttributes } from '../../src/bgp/outgoing.ts';
-import { AttributePool, keyOf, type Path, type PathSource } from '../../src/bgp/path.ts';
-import { Table } from '../../src/bgp/table.ts';
 import {
   derivedExport,
   formatRd,
@@ -12,7 +8,11 @@ import {
   rdNumbers,
   targetCommunity,
   targetKey,
-} from '../../src/bgp/targets.ts';
+} from '../../src/bgp/base/targets.ts';
+import { compareClaims, comparePaths } from '../../src/bgp/rib/best-path.ts';
+import { mayTell, outgoingAttributes } from '../../src/bgp/rib/outgoing.ts';
+import { AttributePool, keyOf, type Path, type PathSource } from '../../src/bgp/rib/path.ts';
+import { Table } from '../../src/bgp/rib/table.ts';
 import type { Attributes } from '../../src/wire/bgp/attributes.ts';
 import { encodeCommunity } from '../../src/wire/bgp/communities.ts';
 import { ESI_ZERO, type EvpnRoute } from '../../src/wire/bgp/evpn.ts';

@@ -1,6 +1,6 @@
 import t from 'tap';
-import type { ConnectionListener } from '../../src/bgp/api.ts';
-import type { OwnRoute } from '../../src/bgp/own-routes.ts';
+import type { ConnectionListener } from '../../src/bgp/base/api.ts';
+import type { OwnRoute } from '../../src/bgp/rib/own-routes.ts';
 import type { Attributes } from '../../src/wire/bgp/attributes.ts';
 import { emitReach } from '../../src/wire/bgp/emit-update.ts';
 import { ESI_ZERO, type EvpnRoute } from '../../src/wire/bgp/evpn.ts';

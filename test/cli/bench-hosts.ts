@@ -4,7 +4,7 @@ import type { Test } from 'tap';
 import { Lab, type LabHost } from '../../src/demo/lab.ts';
 import { readCounters } from '../../src/demo/router.ts';
 import { formatIpv4 } from '../../src/net/ipv4.ts';
-import { distDirectory } from '../../src/sys/paths.ts';
+import { distDirectory } from '../../src/sys/host/paths.ts';
 import { fanway } from '../control/lab-router.ts';
 import { sleep, until } from '../support/patience.ts';
 

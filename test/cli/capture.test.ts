@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import t from 'tap';
 import { Lab, type LabHost } from '../../src/demo/lab.ts';
-import { isTunnelPacket } from '../../src/sys/packet-socket.ts';
-import { distDirectory } from '../../src/sys/paths.ts';
+import { distDirectory } from '../../src/sys/host/paths.ts';
+import { isTunnelPacket } from '../../src/sys/sockets/packet-socket.ts';
 import { fanway } from '../control/lab-router.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 

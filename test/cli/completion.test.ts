@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { commandsOf } from '../../src/cli/completion/model.ts';
 import { VERB_GROUPS, VERBS } from '../../src/cli/verbs.ts';
-import { distDirectory } from '../../src/sys/paths.ts';
+import { distDirectory } from '../../src/sys/host/paths.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'fanway-completion-'));
 t.teardown(() => rmSync(directory, { recursive: true, force: true }));

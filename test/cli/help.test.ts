@@ -1,10 +1,10 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import t from 'tap';
-import type { Finding } from '../../src/cli/doctor.ts';
-import { type Io, runVerb, takeFlags } from '../../src/cli/verb.ts';
+import type { Finding } from '../../src/cli/doctor/doctor.ts';
+import { type Io, runVerb, takeFlags } from '../../src/cli/verb/verb.ts';
 import { VERBS } from '../../src/cli/verbs.ts';
-import { distDirectory } from '../../src/sys/paths.ts';
+import { distDirectory } from '../../src/sys/host/paths.ts';
 
 function fanway(...args: string[]): { code: number | null; out: string; err: string } {
   const program = join(distDirectory(), 'fanway.js');

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { BAD_STRETCHES, isWithin, stretchText } from '../../src/cli/kernel-stretches.ts';
+import { BAD_STRETCHES, isWithin, stretchText } from '../../src/cli/doctor/kernel-stretches.ts';
 
 t.test('bad stretches of kernels, by release', async (t) => {
   const [trains, veth] = BAD_STRETCHES;

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { missingOf, type Seen } from '../../src/cli/wait.ts';
+import { missingOf, type Seen } from '../../src/cli/inspect/wait.ts';
 import { Lab } from '../../src/demo/lab.ts';
 import { fanway } from '../control/lab-router.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';

@@ -2,7 +2,7 @@ import t from 'tap';
 import { Lab } from '../../src/demo/lab.ts';
 import { runFanway } from '../../src/demo/router.ts';
 import { formatIpv4 } from '../../src/net/ipv4.ts';
-import { writeSysctl } from '../../src/sys/sysctl.ts';
+import { writeSysctl } from '../../src/sys/host/sysctl.ts';
 import { runEcho } from '../../src/traffic/run.ts';
 import { fanwayWith, statusOf } from '../control/lab-router.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';

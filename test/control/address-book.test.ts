@@ -12,7 +12,7 @@ import {
   freeRanges,
   type LeaseWish,
   takeLease,
-} from '../../src/control/address-book.ts';
+} from '../../src/control/store/address-book.ts';
 import { formatIpv4, parseIpv4 } from '../../src/net/ipv4.ts';
 import { formatPrefix, parsePrefix } from '../../src/net/prefix.ts';
 

@@ -10,12 +10,12 @@ import {
   ADMIN_TIMEOUT_MS,
   type AdminServer,
   serveAdmin,
-} from '../../src/control/admin.ts';
-import { callRouter } from '../../src/control/admin-client.ts';
-import { RunDirectory } from '../../src/control/run-directory.ts';
+} from '../../src/control/admin/admin.ts';
+import { callRouter } from '../../src/control/admin/admin-client.ts';
+import { RunDirectory } from '../../src/control/store/run-directory.ts';
 import { FanwayError } from '../../src/errors.ts';
 import { silentLog } from '../../src/log.ts';
-import { NetworkNamespace } from '../../src/sys/netns.ts';
+import { NetworkNamespace } from '../../src/sys/process/netns.ts';
 import { promised, sleep } from '../support/patience.ts';
 import { request } from './snapshots.ts';
 

@@ -3,12 +3,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import type { FanRequest } from '../../src/config/request.ts';
-import { BridgePorts, comparePorts, PortRecords } from '../../src/control/bridge-ports.ts';
-import { planFan } from '../../src/control/plan.ts';
-import { recover } from '../../src/control/recover.ts';
-import { Router } from '../../src/control/router.ts';
-import { RunDirectory } from '../../src/control/run-directory.ts';
-import type { Snapshot } from '../../src/control/snapshot.ts';
+import {
+  BridgePorts,
+  comparePorts,
+  PortRecords,
+} from '../../src/control/host/bridge/bridge-ports.ts';
+import type { Snapshot } from '../../src/control/host/snapshot.ts';
+import { planFan } from '../../src/control/links/plan.ts';
+import { recover } from '../../src/control/links/recover.ts';
+import { Router } from '../../src/control/links/router.ts';
+import { RunDirectory } from '../../src/control/store/run-directory.ts';
 import { createLog, silentLog } from '../../src/log.ts';
 import { FakeHost } from './fake-host.ts';
 import { address, link, plainHost, request } from './snapshots.ts';

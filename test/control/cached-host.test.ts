@@ -1,5 +1,5 @@
 import t from 'tap';
-import { cached } from '../../src/control/cached-host.ts';
+import { cached } from '../../src/control/host/cached-host.ts';
 import { FakeHost } from './fake-host.ts';
 
 t.test('cached() asks once between two changes', async (t) => {

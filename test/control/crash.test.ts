@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { findDnsmasq } from '../../src/control/dhcp.ts';
+import { findDnsmasq } from '../../src/control/host/dhcp.ts';
 import { Lab, type LabHost } from '../../src/demo/lab.ts';
 import { killAllIn, processesIn } from '../../src/demo/processes.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';

@@ -2,13 +2,18 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { dnsmasqArguments, findDnsmasq, isRunning, startTimeOf } from '../../src/control/dhcp.ts';
-import { RunDirectory } from '../../src/control/run-directory.ts';
+import {
+  dnsmasqArguments,
+  findDnsmasq,
+  isRunning,
+  startTimeOf,
+} from '../../src/control/host/dhcp.ts';
+import { RunDirectory } from '../../src/control/store/run-directory.ts';
 import { Lab, type LabContainer, type LabHost } from '../../src/demo/lab.ts';
 import { parseIpv4 } from '../../src/net/ipv4.ts';
-import { libc } from '../../src/sys/libc.ts';
-import { openUdp } from '../../src/sys/sockets.ts';
-import { writeSysctl } from '../../src/sys/sysctl.ts';
+import { writeSysctl } from '../../src/sys/host/sysctl.ts';
+import { libc } from '../../src/sys/libc/libc.ts';
+import { openUdp } from '../../src/sys/sockets/sockets.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { until } from '../support/patience.ts';
 import { fanway, picture, statusOf } from './lab-router.ts';

@@ -1,9 +1,9 @@
 import t, { type Test } from 'tap';
 import { EntryService } from '../../src/control/entries/entry-service.ts';
 import { tableStatus } from '../../src/control/entries/views.ts';
-import { EntryTable } from '../../src/control/entry-table.ts';
-import { GossipFeed } from '../../src/control/gossip/feed.ts';
-import type { LinkSpec } from '../../src/control/link-spec.ts';
+import { EntryTable } from '../../src/control/plane/entry-table.ts';
+import { GossipFeed } from '../../src/control/speakers/gossip/feed.ts';
+import type { LinkSpec } from '../../src/control/store/link-spec.ts';
 import { ENTRIES_MAX, ENTRIES_PER_OWNER_MAX } from '../../src/limits.ts';
 import { silentLog } from '../../src/log.ts';
 import { parsePrefix } from '../../src/net/prefix.ts';

@@ -1,8 +1,8 @@
 import { readSync } from 'node:fs';
 import t from 'tap';
-import { EntryTable } from '../../src/control/entry-table.ts';
+import { EntryTable } from '../../src/control/plane/entry-table.ts';
 import { ENTRIES_MAX } from '../../src/limits.ts';
-import { SharedMemory } from '../../src/sys/memory.ts';
+import { SharedMemory } from '../../src/sys/libc/memory.ts';
 import { PeerReader } from '../../src/table/peers.ts';
 import { PrefixReader } from '../../src/table/prefixes.ts';
 import { PEERS_MAX, TABLES_BYTES, TableSegment } from '../../src/table/segment.ts';

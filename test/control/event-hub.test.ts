@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import type { RouterEvent } from '../../src/api/events.ts';
-import { ADMIN_HOST, serveAdmin } from '../../src/control/admin.ts';
+import { ADMIN_HOST, serveAdmin } from '../../src/control/admin/admin.ts';
+import { followRouter } from '../../src/control/admin/follow.ts';
 import { EVENT_CLIENTS_MAX, EventHub, QUEUED_BYTES_MAX } from '../../src/control/event-hub.ts';
-import { followRouter } from '../../src/control/follow.ts';
-import { RunDirectory } from '../../src/control/run-directory.ts';
+import { RunDirectory } from '../../src/control/store/run-directory.ts';
 import { silentLog } from '../../src/log.ts';
 import { until } from '../support/patience.ts';
 

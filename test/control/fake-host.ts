@@ -1,7 +1,7 @@
-import type { Host, KernelRoute, ProcessMark, Tunnels } from '../../src/control/host.ts';
-import type { Snapshot } from '../../src/control/snapshot.ts';
+import type { Host, KernelRoute, ProcessMark, Tunnels } from '../../src/control/host/host.ts';
+import type { Snapshot } from '../../src/control/host/snapshot.ts';
 import { broadcastOf, networkOf } from '../../src/net/prefix.ts';
-import type { NftChain, NftRule } from '../../src/sys/nf-tables.ts';
+import type { NftChain, NftRule } from '../../src/sys/netlink/nf-tables.ts';
 import { plainHost } from './snapshots.ts';
 
 /** Thrown by every call after the moment at which the process is "killed". */

@@ -1,8 +1,8 @@
 import t, { type Test } from 'tap';
-import { PacketFilterReader } from '../../src/control/packet-filter.ts';
+import { PacketFilterReader } from '../../src/control/host/packet-filter.ts';
 import { Lab, type LabHost, type LabNode } from '../../src/demo/lab.ts';
 import { formatIpv4 } from '../../src/net/ipv4.ts';
-import { findProgram, hasNft, nft } from '../../src/sys/nft.ts';
+import { findProgram, hasNft, nft } from '../../src/sys/host/nft.ts';
 import { attach, countersOf, nowMs, startRig } from '../faults/rig.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { icmpv6ToAll, Sight, sendFrames } from '../support/frames.ts';

@@ -1,10 +1,10 @@
 import { join } from 'node:path';
-import { HOST_SYSCTLS } from '../../src/control/snapshot.ts';
+import { HOST_SYSCTLS } from '../../src/control/host/snapshot.ts';
 import type { RouterStatus } from '../../src/control/status.ts';
 import type { LabHost } from '../../src/demo/lab.ts';
 import type { RouterHost } from '../../src/demo/router.ts';
-import { distDirectory } from '../../src/sys/paths.ts';
-import { readSysctl } from '../../src/sys/sysctl.ts';
+import { distDirectory } from '../../src/sys/host/paths.ts';
+import { readSysctl } from '../../src/sys/host/sysctl.ts';
 
 export type Outcome = { code: number; out: string; err: string };
 

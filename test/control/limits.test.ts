@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
 import { Lab, type LabHost } from '../../src/demo/lab.ts';
-import { distDirectory } from '../../src/sys/paths.ts';
+import { distDirectory } from '../../src/sys/host/paths.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { sleep, until } from '../support/patience.ts';
 import { fanway, picture, statusOf } from './lab-router.ts';

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import t from 'tap';
 import { runFanway } from '../../src/demo/router.ts';
 import { formatIpv4, parseIpv4 } from '../../src/net/ipv4.ts';
-import { NetworkNamespace } from '../../src/sys/netns.ts';
-import { RouteMtu } from '../../src/sys/route-mtu.ts';
+import { NetworkNamespace } from '../../src/sys/process/netns.ts';
+import { RouteMtu } from '../../src/sys/sockets/route-mtu.ts';
 import { runTcpPair, startTraffic } from '../../src/traffic/run.ts';
 import {
   checkBalance,

@@ -1,7 +1,12 @@
 import t from 'tap';
-import { emitEchoRequest, readEchoToken } from '../../src/control/echo.ts';
-import { ANSWER_MS, BASE_BYTES, PathProber, PROBED_MAX } from '../../src/control/path-prober.ts';
-import { memberMtus } from '../../src/control/path-watch.ts';
+import { emitEchoRequest, readEchoToken } from '../../src/control/plane/paths/echo.ts';
+import {
+  ANSWER_MS,
+  BASE_BYTES,
+  PathProber,
+  PROBED_MAX,
+} from '../../src/control/plane/paths/path-prober.ts';
+import { memberMtus } from '../../src/control/plane/paths/path-watch.ts';
 import { internetChecksum } from '../../src/wire/checksum.ts';
 import { Random } from '../fuzz/mutate.ts';
 

@@ -1,9 +1,9 @@
 import t from 'tap';
-import { findDnsmasq } from '../../src/control/dhcp.ts';
-import { PacketFilterReader } from '../../src/control/packet-filter.ts';
+import { findDnsmasq } from '../../src/control/host/dhcp.ts';
+import { PacketFilterReader } from '../../src/control/host/packet-filter.ts';
 import { Lab, type LabHost } from '../../src/demo/lab.ts';
-import { hasNft, nft } from '../../src/sys/nft.ts';
-import { readSysctl, writeSysctl } from '../../src/sys/sysctl.ts';
+import { hasNft, nft } from '../../src/sys/host/nft.ts';
+import { readSysctl, writeSysctl } from '../../src/sys/host/sysctl.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { skipLong } from '../support/long.ts';
 import { until } from '../support/patience.ts';

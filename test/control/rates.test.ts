@@ -1,5 +1,5 @@
 import t from 'tap';
-import { RateMeter } from '../../src/control/rates.ts';
+import { RateMeter } from '../../src/control/plane/rates.ts';
 
 const counters = (packets: number, bytes: number) => ({
   'egress.delivered': packets,

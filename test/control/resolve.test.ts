@@ -1,7 +1,7 @@
 import t from 'tap';
 import { parseUnderlay } from '../../src/config/schema.ts';
-import { isResolved, type Keep, resolveUnderlay } from '../../src/control/resolve.ts';
-import type { Snapshot } from '../../src/control/snapshot.ts';
+import type { Snapshot } from '../../src/control/host/snapshot.ts';
+import { isResolved, type Keep, resolveUnderlay } from '../../src/control/links/resolve.ts';
 import { formatIpv4, parseIpv4 } from '../../src/net/ipv4.ts';
 import { formatPrefix } from '../../src/net/prefix.ts';
 import { address, link, plainHost, route } from './snapshots.ts';

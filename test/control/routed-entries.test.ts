@@ -1,7 +1,7 @@
 import t from 'tap';
 import { RoutedEntries, routeOf } from '../../src/control/entries/routed-entries.ts';
-import type { LinkSpec } from '../../src/control/link-spec.ts';
-import { planFan } from '../../src/control/plan.ts';
+import { planFan } from '../../src/control/links/plan.ts';
+import type { LinkSpec } from '../../src/control/store/link-spec.ts';
 import { silentLog } from '../../src/log.ts';
 import { parseIpv4 } from '../../src/net/ipv4.ts';
 import { formatPrefix, parsePrefix } from '../../src/net/prefix.ts';

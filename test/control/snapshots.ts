@@ -1,6 +1,6 @@
 import { type FanRequest, fanRequest } from '../../src/config/request.ts';
 import { parseOverlay, parseUnderlay } from '../../src/config/schema.ts';
-import { emptySnapshot, type Snapshot } from '../../src/control/snapshot.ts';
+import { emptySnapshot, type Snapshot } from '../../src/control/host/snapshot.ts';
 import { parsePrefix } from '../../src/net/prefix.ts';
 
 /** A link of a made-up host. */

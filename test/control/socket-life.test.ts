@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { Lab, type LabHost } from '../../src/demo/lab.ts';
 import { processesIn } from '../../src/demo/processes.ts';
-import { distDirectory } from '../../src/sys/paths.ts';
+import { distDirectory } from '../../src/sys/host/paths.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { skipLong } from '../support/long.ts';
 import { until } from '../support/patience.ts';

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { superBytesOf } from '../../src/control/super-bytes.ts';
+import { superBytesOf } from '../../src/control/host/super-bytes.ts';
 import { link } from './snapshots.ts';
 
 const SPEC = { name: 'fan-250', device: 'fan-250-tun' };

@@ -1,8 +1,8 @@
 import { EventEmitter } from 'node:events';
 import t from 'tap';
-import { EntryTable } from '../../src/control/entry-table.ts';
-import { planFan } from '../../src/control/plan.ts';
-import { type DataPlanePort, TunnelSet } from '../../src/control/tunnel-set.ts';
+import { planFan } from '../../src/control/links/plan.ts';
+import { EntryTable } from '../../src/control/plane/entry-table.ts';
+import { type DataPlanePort, TunnelSet } from '../../src/control/plane/tunnel-set.ts';
 import { plainHost, request } from './snapshots.ts';
 
 /** Links that run, and a real table of their entries. */

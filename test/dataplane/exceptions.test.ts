@@ -1,8 +1,8 @@
 import { closeSync, openSync } from 'node:fs';
 import t from 'tap';
-import { Coalescer } from '../../src/dataplane/coalesce.ts';
-import { DeviceWriter } from '../../src/dataplane/device-writer.ts';
-import { Ingress } from '../../src/dataplane/ingress.ts';
+import { Coalescer } from '../../src/dataplane/ingress/coalesce.ts';
+import { DeviceWriter } from '../../src/dataplane/ingress/device-writer.ts';
+import { Ingress } from '../../src/dataplane/ingress/ingress.ts';
 import { balance, makeEgress, makeRig, RIG } from '../fuzz/dataplane-rig.ts';
 import { nameOf } from '../support/peers.ts';
 import { arp, FAN, frame, packet, vxlan } from '../vectors/craft.ts';

@@ -1,10 +1,10 @@
 /** Routers that forward to each other inside one process: the loops in earnest, no kernel anywhere. */
 import t from 'tap';
-import { Arena } from '../../src/dataplane/arena.ts';
+import { Arena } from '../../src/dataplane/ground/arena.ts';
 import { ARENA_BYTES, Loop } from '../../src/dataplane/loop.ts';
 import { ENCAPS, type EncapName } from '../../src/encap/encap.ts';
 import { EndpointKind, LAYOUT_BYTES, Layout, Offload } from '../../src/shm/layout.ts';
-import { AF_INET } from '../../src/sys/constants.ts';
+import { AF_INET } from '../../src/sys/libc/constants.ts';
 import { namedCounters, unaccounted } from '../../src/table/counters.ts';
 import { IPV4_PACKET_BYTES_MAX } from '../../src/wire/ipv4.ts';
 import { Fabric, FabricPorts } from '../support/fabric.ts';

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { Linger, Way } from '../../src/dataplane/linger.ts';
+import { Linger, Way } from '../../src/dataplane/pace/linger.ts';
 
 const LOOK_MS = 0.002;
 const LONE_ROUNDS = 8;

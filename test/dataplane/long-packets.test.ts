@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import { Coalescer } from '../../src/dataplane/coalesce.ts';
-import { DeviceWriter } from '../../src/dataplane/device-writer.ts';
-import { Ingress } from '../../src/dataplane/ingress.ts';
-import { fold } from '../../src/dataplane/transport-sum.ts';
+import { fold } from '../../src/dataplane/ground/transport-sum.ts';
+import { Coalescer } from '../../src/dataplane/ingress/coalesce.ts';
+import { DeviceWriter } from '../../src/dataplane/ingress/device-writer.ts';
+import { Ingress } from '../../src/dataplane/ingress/ingress.ts';
 import { Lab } from '../../src/demo/lab.ts';
 import { formatIpv4 } from '../../src/net/ipv4.ts';
 import { runTcpPair } from '../../src/traffic/run.ts';

@@ -1,5 +1,9 @@
 import t from 'tap';
-import { MODERATION_US, Moderation, REALTIME_REST_US } from '../../src/dataplane/moderation.ts';
+import {
+  MODERATION_US,
+  Moderation,
+  REALTIME_REST_US,
+} from '../../src/dataplane/pace/moderation.ts';
 
 /** Rounds of some packets each way, `gapMs` apart, for `ms`; returns how long each one was to sleep. */
 function run(

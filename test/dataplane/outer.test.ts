@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap';
-import { SOURCE_PORTS_DEFAULT } from '../../src/control/link-spec.ts';
+import { SOURCE_PORTS_DEFAULT } from '../../src/control/store/link-spec.ts';
 import { formatIpv4 } from '../../src/net/ipv4.ts';
 import { unaccounted } from '../../src/table/counters.ts';
 import { runEcho } from '../../src/traffic/run.ts';

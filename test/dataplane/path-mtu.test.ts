@@ -1,8 +1,8 @@
 import t from 'tap';
-import { Arena } from '../../src/dataplane/arena.ts';
-import { DataLink, Endpoint } from '../../src/dataplane/link.ts';
-import { PathMtu } from '../../src/dataplane/path-mtu.ts';
-import { PATH_MTU_FLOOR_BYTES } from '../../src/dataplane/peers.ts';
+import { Arena } from '../../src/dataplane/ground/arena.ts';
+import { DataLink, Endpoint } from '../../src/dataplane/ground/link.ts';
+import { PATH_MTU_FLOOR_BYTES } from '../../src/dataplane/ground/peers.ts';
+import { PathMtu } from '../../src/dataplane/send/path-mtu.ts';
 import { EndpointKind, LAYOUT_BYTES, Layout, LinkEncap } from '../../src/shm/layout.ts';
 import { PATH_LIMITS_MAX, PathLimitReader, PathLimitWriter } from '../../src/table/path-limits.ts';
 import { MtuSource, PathRows, readPaths } from '../../src/table/paths.ts';

@@ -1,7 +1,7 @@
 import t from 'tap';
-import { Arena } from '../../src/dataplane/arena.ts';
-import { PATH_MTU_FLOOR_BYTES, PeerTable } from '../../src/dataplane/peers.ts';
-import { getSockaddrIpv4 } from '../../src/dataplane/sockaddr.ts';
+import { Arena } from '../../src/dataplane/ground/arena.ts';
+import { PATH_MTU_FLOOR_BYTES, PeerTable } from '../../src/dataplane/ground/peers.ts';
+import { getSockaddrIpv4 } from '../../src/dataplane/ground/sockaddr.ts';
 import { Random } from '../fuzz/mutate.ts';
 import { makePeers, PEER_PORT } from '../support/peers.ts';
 

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { Lab, type LabHost } from '../../src/demo/lab.ts';
 import { formatIpv4 } from '../../src/net/ipv4.ts';
-import { distDirectory } from '../../src/sys/paths.ts';
+import { distDirectory } from '../../src/sys/host/paths.ts';
 import { runTcpPair, runUdpPair } from '../../src/traffic/run.ts';
 import { statusOf } from '../control/lab-router.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';

@@ -3,8 +3,13 @@
  * datagrams that the kernel would have put on the wire.
  * @module
  */
-import { type Arena, MMSGHDR_BYTES, MMSGHDR_LENGTH, MSGHDR } from '../../src/dataplane/arena.ts';
-import { IP_TOS, IPPROTO_IP, SOL_UDP, UDP_SEGMENT } from '../../src/sys/constants.ts';
+import {
+  type Arena,
+  MMSGHDR_BYTES,
+  MMSGHDR_LENGTH,
+  MSGHDR,
+} from '../../src/dataplane/ground/arena.ts';
+import { IP_TOS, IPPROTO_IP, SOL_UDP, UDP_SEGMENT } from '../../src/sys/libc/constants.ts';
 import type { TestPorts } from '../support/ports.ts';
 
 /** One datagram as it would have left. */

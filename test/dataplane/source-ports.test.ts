@@ -1,5 +1,5 @@
 import t from 'tap';
-import { SourcePorts } from '../../src/dataplane/source-ports.ts';
+import { SourcePorts } from '../../src/dataplane/ground/source-ports.ts';
 import { Random } from '../fuzz/mutate.ts';
 
 const PORTS = 16;

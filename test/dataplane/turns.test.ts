@@ -4,11 +4,11 @@
  */
 import { closeSync, openSync } from 'node:fs';
 import t from 'tap';
-import { MMSGHDR_BYTES } from '../../src/dataplane/arena.ts';
-import { ErrorQueue } from '../../src/dataplane/errors.ts';
-import { PathMtu } from '../../src/dataplane/path-mtu.ts';
-import { Trains } from '../../src/dataplane/trains.ts';
-import { EAGAIN, ENOBUFS } from '../../src/sys/constants.ts';
+import { MMSGHDR_BYTES } from '../../src/dataplane/ground/arena.ts';
+import { ErrorQueue } from '../../src/dataplane/send/errors.ts';
+import { PathMtu } from '../../src/dataplane/send/path-mtu.ts';
+import { Trains } from '../../src/dataplane/send/trains.ts';
+import { EAGAIN, ENOBUFS } from '../../src/sys/libc/constants.ts';
 import { makeEgress, makeRig, RIG } from '../fuzz/dataplane-rig.ts';
 
 const BURST = 64;

@@ -1,11 +1,11 @@
 import { readdirSync } from 'node:fs';
 import t from 'tap';
-import { Arena } from '../../src/dataplane/arena.ts';
+import { Arena } from '../../src/dataplane/ground/arena.ts';
 import { ARENA_BYTES } from '../../src/dataplane/loop.ts';
 import { warmUp } from '../../src/dataplane/warm-up.ts';
 import { ENCAPS } from '../../src/encap/encap.ts';
-import { EPERM } from '../../src/sys/constants.ts';
-import { SystemError } from '../../src/sys/libc.ts';
+import { EPERM } from '../../src/sys/libc/constants.ts';
+import { SystemError } from '../../src/sys/libc/libc.ts';
 import { unaccounted } from '../../src/table/counters.ts';
 
 const descriptors = (): string[] => readdirSync('/proc/self/fd').sort();

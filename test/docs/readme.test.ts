@@ -1,14 +1,14 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import t from 'tap';
-import { explain } from '../../src/cli/explain.ts';
-import { ENVIRONMENT, EXIT_CODES } from '../../src/cli/program-text.ts';
-import { type Io, runVerb, type Verb } from '../../src/cli/verb.ts';
+import { explain } from '../../src/cli/inspect/explain.ts';
+import { ENVIRONMENT, EXIT_CODES } from '../../src/cli/verb/program-text.ts';
+import { type Io, runVerb, type Verb } from '../../src/cli/verb/verb.ts';
 import { VERB_GROUPS } from '../../src/cli/verbs.ts';
 import { SETTINGS } from '../../src/config/schema.ts';
-import { SOCKET_COUNTERS } from '../../src/control/gossip/socket-counters.ts';
+import { SOCKET_COUNTERS } from '../../src/control/speakers/gossip/transport/socket-counters.ts';
 import { ENCAPS } from '../../src/encap/encap.ts';
-import { GOSSIP_COUNTERS } from '../../src/gossip/counters.ts';
+import { GOSSIP_COUNTERS } from '../../src/gossip/base/counters.ts';
 import { COUNTERS_PER_LINK, namedCounters } from '../../src/table/counters.ts';
 import { DOCUMENTS, inColumn, quoted, read, root, section, skip } from './documents.ts';
 

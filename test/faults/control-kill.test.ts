@@ -4,7 +4,7 @@ import t from 'tap';
 import type { LabHost } from '../../src/demo/lab.ts';
 import { killAllIn, processesIn } from '../../src/demo/processes.ts';
 import { runFanway } from '../../src/demo/router.ts';
-import { readSysctl, writeSysctl } from '../../src/sys/sysctl.ts';
+import { readSysctl, writeSysctl } from '../../src/sys/host/sysctl.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { promised, sleep, until } from '../support/patience.ts';
 import {

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap';
 import type { LabHost } from '../../src/demo/lab.ts';
-import type { Netlink } from '../../src/sys/netlink.ts';
+import type { Netlink } from '../../src/sys/netlink/netlink.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { promised, sleep, until } from '../support/patience.ts';
 import {

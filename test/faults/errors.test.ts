@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import type { LabHost } from '../../src/demo/lab.ts';
-import { findNft } from '../../src/sys/nft.ts';
+import { findNft } from '../../src/sys/host/nft.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { promised, sleep } from '../support/patience.ts';
 import { injectError, skipWithoutStrace } from './inject.ts';

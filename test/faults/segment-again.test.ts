@@ -1,7 +1,7 @@
 import t from 'tap';
-import { offloadsInForce, pathStatus } from '../../src/control/paths.ts';
+import { offloadsInForce, pathStatus } from '../../src/control/plane/paths.ts';
 import { PATH_BYTES, PATHS_MAX } from '../../src/shm/path-rows.ts';
-import { EINVAL, EIO } from '../../src/sys/constants.ts';
+import { EINVAL, EIO } from '../../src/sys/libc/constants.ts';
 import { PathRows, readPaths } from '../../src/table/paths.ts';
 import { makePeers, PEER_PORT } from '../support/peers.ts';
 

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import t from 'tap';
 import { Lab, type LabHost } from '../../src/demo/lab.ts';
 import { processesIn } from '../../src/demo/processes.ts';
-import { findNft } from '../../src/sys/nft.ts';
-import { distDirectory } from '../../src/sys/paths.ts';
+import { findNft } from '../../src/sys/host/nft.ts';
+import { distDirectory } from '../../src/sys/host/paths.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { until } from '../support/patience.ts';
 import {

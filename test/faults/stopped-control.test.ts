@@ -5,7 +5,7 @@
 import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { processesIn } from '../../src/demo/processes.ts';
-import { addressOf, libc } from '../../src/sys/libc.ts';
+import { addressOf, libc } from '../../src/sys/libc/libc.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { sleep, until } from '../support/patience.ts';
 import { countersOf, cpuShares, dataProcess, nowMs, startRig, statusOf } from './rig.ts';

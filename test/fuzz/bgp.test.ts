@@ -1,11 +1,11 @@
 import t from 'tap';
-import { neighbourCounters } from '../../src/bgp/counters.ts';
-import { Imports } from '../../src/bgp/imports.ts';
-import { outgoingAttributes } from '../../src/bgp/outgoing.ts';
-import { AttributePool, type PathSource } from '../../src/bgp/path.ts';
-import { RibIn } from '../../src/bgp/rib-in.ts';
-import { Table } from '../../src/bgp/table.ts';
-import { entryJson, routeJson } from '../../src/control/bgp/views.ts';
+import { neighbourCounters } from '../../src/bgp/base/counters.ts';
+import { Imports } from '../../src/bgp/rib/imports.ts';
+import { outgoingAttributes } from '../../src/bgp/rib/outgoing.ts';
+import { AttributePool, type PathSource } from '../../src/bgp/rib/path.ts';
+import { RibIn } from '../../src/bgp/rib/rib-in.ts';
+import { Table } from '../../src/bgp/rib/table.ts';
+import { entryJson, routeJson } from '../../src/control/speakers/bgp/views.ts';
 import { emitReach, emitUnreach } from '../../src/wire/bgp/emit-update.ts';
 import { SessionReset } from '../../src/wire/bgp/faults.ts';
 import {

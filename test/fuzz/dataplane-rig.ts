@@ -3,14 +3,15 @@
  * whatever passes all checks ends as a named error of the send or the write.
  * @module
  */
-import { Arena } from '../../src/dataplane/arena.ts';
-import { Egress } from '../../src/dataplane/egress.ts';
-import { ErrorQueue } from '../../src/dataplane/errors.ts';
-import { DataLink, Endpoint } from '../../src/dataplane/link.ts';
-import { PathMtu } from '../../src/dataplane/path-mtu.ts';
-import { PeerTable } from '../../src/dataplane/peers.ts';
-import { TooBig } from '../../src/dataplane/too-big.ts';
-import { Trains } from '../../src/dataplane/trains.ts';
+
+import { TooBig } from '../../src/dataplane/answer/too-big.ts';
+import { Egress } from '../../src/dataplane/egress/egress.ts';
+import { Arena } from '../../src/dataplane/ground/arena.ts';
+import { DataLink, Endpoint } from '../../src/dataplane/ground/link.ts';
+import { PeerTable } from '../../src/dataplane/ground/peers.ts';
+import { ErrorQueue } from '../../src/dataplane/send/errors.ts';
+import { PathMtu } from '../../src/dataplane/send/path-mtu.ts';
+import { Trains } from '../../src/dataplane/send/trains.ts';
 import { encapById } from '../../src/encap/encap.ts';
 import {
   EndpointKind,

@@ -1,7 +1,7 @@
 import t from 'tap';
-import { Coalescer } from '../../src/dataplane/coalesce.ts';
-import { DeviceWriter } from '../../src/dataplane/device-writer.ts';
-import { Ingress } from '../../src/dataplane/ingress.ts';
+import { Coalescer } from '../../src/dataplane/ingress/coalesce.ts';
+import { DeviceWriter } from '../../src/dataplane/ingress/device-writer.ts';
+import { Ingress } from '../../src/dataplane/ingress/ingress.ts';
 import type { LinkEncap } from '../../src/shm/layout.ts';
 import { EVENT_BASE, ingressIndex } from '../../src/table/counters.ts';
 import { nameOf } from '../support/peers.ts';

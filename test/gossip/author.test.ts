@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
-import { PEER_BYTES_MAX } from '../../src/gossip/author.ts';
-import { BLOCKS_PER_OWNER_MAX, ITEMS_PER_OWNER_MAX } from '../../src/gossip/limits.ts';
-import { countOf } from '../../src/gossip/ranges.ts';
+import { BLOCKS_PER_OWNER_MAX, ITEMS_PER_OWNER_MAX } from '../../src/gossip/base/limits.ts';
+import { PEER_BYTES_MAX } from '../../src/gossip/table/author.ts';
+import { countOf } from '../../src/gossip/table/ranges.ts';
 import { encodeBlock } from '../../src/wire/gossip/block.ts';
 import { BLOCK_BYTES_MAX, LIVE_RANGES_MAX } from '../../src/wire/gossip/bounds.ts';
 import { type Announcement, ItemKind, type SignedBlock } from '../../src/wire/gossip/types.ts';

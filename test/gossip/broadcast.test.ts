@@ -1,6 +1,6 @@
 import t from 'tap';
-import { BroadcastQueue, Lane, transmitLimit } from '../../src/gossip/broadcast.ts';
-import { Counters } from '../../src/gossip/counters.ts';
+import { Counters } from '../../src/gossip/base/counters.ts';
+import { BroadcastQueue, Lane, transmitLimit } from '../../src/gossip/post/broadcast.ts';
 import { type Message, MessageType } from '../../src/wire/gossip/types.ts';
 
 /** A message that is told from others by its number; its size is a tenth of that. */

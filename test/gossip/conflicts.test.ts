@@ -1,9 +1,9 @@
 import t from 'tap';
-import type { ConflictEvent, PeerRecord } from '../../src/gossip/api.ts';
-import { Conflicts, SHOWN_MS } from '../../src/gossip/conflicts.ts';
-import type { Unranked } from '../../src/gossip/keys.ts';
-import { CONFLICTS_MAX } from '../../src/gossip/limits.ts';
-import { claimsOf, withoutClaims } from '../../src/gossip/peer-claims.ts';
+import type { ConflictEvent, PeerRecord } from '../../src/gossip/base/api.ts';
+import type { Unranked } from '../../src/gossip/base/keys.ts';
+import { CONFLICTS_MAX } from '../../src/gossip/base/limits.ts';
+import { Conflicts, SHOWN_MS } from '../../src/gossip/table/conflicts.ts';
+import { claimsOf, withoutClaims } from '../../src/gossip/table/peer-claims.ts';
 import {
   type FanItem,
   ItemKind,

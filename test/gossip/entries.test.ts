@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
-import type { Entry } from '../../src/gossip/entries.ts';
-import { keyText, slotOf, tableOf } from '../../src/gossip/keys.ts';
+import { keyText, slotOf, tableOf } from '../../src/gossip/base/keys.ts';
+import type { Entry } from '../../src/gossip/table/entries.ts';
 import {
   type Announcement,
   type Item,

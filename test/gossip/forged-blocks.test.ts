@@ -1,5 +1,5 @@
 import t from 'tap';
-import { ed25519Signer } from '../../src/gossip/signer.ts';
+import { ed25519Signer } from '../../src/gossip/base/signer.ts';
 import { encodeBlock } from '../../src/wire/gossip/block.ts';
 import { EPOCH_MAX } from '../../src/wire/gossip/bounds.ts';
 import { encodeMessages } from '../../src/wire/gossip/message.ts';

@@ -1,7 +1,7 @@
 import t from 'tap';
-import { decodeChallenge, encodeResponse, responseBody } from '../../src/gossip/handshake.ts';
-import { pad } from '../../src/gossip/padding.ts';
-import { Label, sessionFields } from '../../src/gossip/sealer.ts';
+import { decodeChallenge, encodeResponse, responseBody } from '../../src/gossip/seal/handshake.ts';
+import { pad } from '../../src/gossip/seal/padding.ts';
+import { Label, sessionFields } from '../../src/gossip/seal/sealer.ts';
 import {
   EnvelopeKind,
   getEnvelopeCounter,

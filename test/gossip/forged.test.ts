@@ -1,7 +1,7 @@
 import t from 'tap';
-import { Counters, type GossipCounter } from '../../src/gossip/counters.ts';
-import { pad } from '../../src/gossip/padding.ts';
-import { PlainChannel } from '../../src/gossip/plain.ts';
+import { Counters, type GossipCounter } from '../../src/gossip/base/counters.ts';
+import { pad } from '../../src/gossip/seal/padding.ts';
+import { PlainChannel } from '../../src/gossip/seal/plain.ts';
 import {
   EnvelopeKind,
   getEnvelopeCounter,

@@ -3,8 +3,8 @@
  * their bounds, become equal, and go on taking what honest nodes say.
  */
 import t, { type Test } from 'tap';
-import { ITEMS_MAX } from '../../src/gossip/limits.ts';
-import { nodeIdOf } from '../../src/gossip/signer.ts';
+import { ITEMS_MAX } from '../../src/gossip/base/limits.ts';
+import { nodeIdOf } from '../../src/gossip/base/signer.ts';
 import { EPOCH_MAX, SEQUENCE_MAX } from '../../src/wire/gossip/bounds.ts';
 import { encodeMessages } from '../../src/wire/gossip/message.ts';
 import {

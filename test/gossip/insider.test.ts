@@ -1,5 +1,5 @@
 import t from 'tap';
-import { BROADCASTS_MAX, MEMBERS_MAX, RELAYS_MAX } from '../../src/gossip/limits.ts';
+import { BROADCASTS_MAX, MEMBERS_MAX, RELAYS_MAX } from '../../src/gossip/base/limits.ts';
 import { EPOCH_MAX, SEQUENCE_MAX } from '../../src/wire/gossip/bounds.ts';
 import { encodeMessages } from '../../src/wire/gossip/message.ts';
 import {

@@ -1,8 +1,7 @@
 import { generateKeyPairSync, sign } from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';
-import { deriveSubkeys, open, SEAL_BYTES, seal } from '../../src/gossip/cipher.ts';
-import { makeIdentity, parseIdentity } from '../../src/gossip/identity.ts';
+import { makeIdentity, parseIdentity } from '../../src/gossip/base/identity.ts';
 import {
   CLUSTER_KEY_BYTES,
   decodeKey,
@@ -11,11 +10,12 @@ import {
   KEYS_MAX,
   Keyring,
   parseKeyId,
-} from '../../src/gossip/keyring.ts';
-import { pad, unpad } from '../../src/gossip/padding.ts';
-import { REPLAY_WINDOW, ReplayWindow, Verdict } from '../../src/gossip/replay.ts';
-import { Ed25519Verifier, ed25519Signer, nodeIdOf } from '../../src/gossip/signer.ts';
-import { STRANGERS_PER_SECOND, Strangers, TokenBuckets } from '../../src/gossip/strangers.ts';
+} from '../../src/gossip/base/keyring.ts';
+import { Ed25519Verifier, ed25519Signer, nodeIdOf } from '../../src/gossip/base/signer.ts';
+import { deriveSubkeys, open, SEAL_BYTES, seal } from '../../src/gossip/seal/cipher.ts';
+import { pad, unpad } from '../../src/gossip/seal/padding.ts';
+import { REPLAY_WINDOW, ReplayWindow, Verdict } from '../../src/gossip/seal/replay.ts';
+import { STRANGERS_PER_SECOND, Strangers, TokenBuckets } from '../../src/gossip/seal/strangers.ts';
 import { holds } from '../support/property.ts';
 import { seededBytes } from './secure-rig.ts';
 

@@ -1,7 +1,7 @@
 import t from 'tap';
-import { AWARENESS_MAX, Awareness } from '../../src/gossip/awareness.ts';
-import { PathQuality } from '../../src/gossip/path-quality.ts';
-import { LATE_MS, WakingClock } from '../../src/gossip/waking-clock.ts';
+import { LATE_MS, WakingClock } from '../../src/gossip/base/waking-clock.ts';
+import { AWARENESS_MAX, Awareness } from '../../src/gossip/members/awareness.ts';
+import { PathQuality } from '../../src/gossip/members/path-quality.ts';
 
 t.test('Awareness stays in its bounds and stretches time-outs', async (t) => {
   const awareness = new Awareness();

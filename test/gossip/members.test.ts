@@ -1,7 +1,7 @@
 import t from 'tap';
-import type { MemberChange } from '../../src/gossip/api.ts';
-import { MEMBERS_MAX } from '../../src/gossip/limits.ts';
-import { isActive, Members } from '../../src/gossip/members.ts';
+import type { MemberChange } from '../../src/gossip/base/api.ts';
+import { MEMBERS_MAX } from '../../src/gossip/base/limits.ts';
+import { isActive, Members } from '../../src/gossip/members/members.ts';
 import type { Version } from '../../src/wire/gossip/types.ts';
 
 const SELF = '00'.repeat(16);

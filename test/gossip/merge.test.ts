@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import type { Author } from '../../src/gossip/author.ts';
+import type { Author } from '../../src/gossip/table/author.ts';
 import {
   type Announcement,
   ItemKind,

@@ -2,9 +2,9 @@
  * A few nodes in one process on a wire without faults, and a clock that is moved by hand.
  * @module
  */
-import type { GossipNodeOptions, MemberChange, PeerRecord } from '../../src/gossip/api.ts';
+import type { GossipNodeOptions, MemberChange, PeerRecord } from '../../src/gossip/base/api.ts';
+import { Ed25519Verifier, ed25519Signer, nodeIdOf } from '../../src/gossip/base/signer.ts';
 import { GossipNode } from '../../src/gossip/node.ts';
-import { Ed25519Verifier, ed25519Signer, nodeIdOf } from '../../src/gossip/signer.ts';
 import type { Endpoint } from '../../src/wire/gossip/types.ts';
 
 const FIRST_ADDRESS = 0x0a000001;

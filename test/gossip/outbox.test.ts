@@ -1,13 +1,13 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { BroadcastQueue, Lane } from '../../src/gossip/broadcast.ts';
-import { Counters } from '../../src/gossip/counters.ts';
-import { Directory } from '../../src/gossip/directory.ts';
-import { readPayload } from '../../src/gossip/inbox.ts';
-import { BROADCASTS_MAX, MEMBERS_MAX, PAYLOAD_BYTES_MAX } from '../../src/gossip/limits.ts';
-import { Members } from '../../src/gossip/members.ts';
-import { Outbox } from '../../src/gossip/outbox.ts';
-import { suspicionTimes } from '../../src/gossip/suspicion.ts';
+import { Counters } from '../../src/gossip/base/counters.ts';
+import { BROADCASTS_MAX, MEMBERS_MAX, PAYLOAD_BYTES_MAX } from '../../src/gossip/base/limits.ts';
+import { Directory } from '../../src/gossip/members/directory.ts';
+import { Members } from '../../src/gossip/members/members.ts';
+import { suspicionTimes } from '../../src/gossip/members/suspicion.ts';
+import { BroadcastQueue, Lane } from '../../src/gossip/post/broadcast.ts';
+import { readPayload } from '../../src/gossip/post/inbox.ts';
+import { Outbox } from '../../src/gossip/post/outbox.ts';
 import { encodeMessages, messageBytes } from '../../src/wire/gossip/message.ts';
 import { type Endpoint, type Message, MessageType } from '../../src/wire/gossip/types.ts';
 

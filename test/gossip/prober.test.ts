@@ -1,11 +1,11 @@
 import t from 'tap';
-import { Awareness } from '../../src/gossip/awareness.ts';
-import { Counters } from '../../src/gossip/counters.ts';
-import { PROBES_MAX, RELAYS_MAX } from '../../src/gossip/limits.ts';
-import { Members } from '../../src/gossip/members.ts';
-import { Prober, pickSome } from '../../src/gossip/prober.ts';
-import { Relays } from '../../src/gossip/relays.ts';
-import { suspicionTimes } from '../../src/gossip/suspicion.ts';
+import { Counters } from '../../src/gossip/base/counters.ts';
+import { PROBES_MAX, RELAYS_MAX } from '../../src/gossip/base/limits.ts';
+import { Awareness } from '../../src/gossip/members/awareness.ts';
+import { Members } from '../../src/gossip/members/members.ts';
+import { Prober, pickSome } from '../../src/gossip/members/prober.ts';
+import { Relays } from '../../src/gossip/members/relays.ts';
+import { suspicionTimes } from '../../src/gossip/members/suspicion.ts';
 import { type Endpoint, ItemKind, type Message, MessageType } from '../../src/wire/gossip/types.ts';
 import { peerRecord } from './node-lab.ts';
 

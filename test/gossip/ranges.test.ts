@@ -8,7 +8,7 @@ import {
   includes,
   type Ranges,
   subtract,
-} from '../../src/gossip/ranges.ts';
+} from '../../src/gossip/table/ranges.ts';
 
 /** Sets of small numbers, as ranges that may touch each other but not overlap. */
 const numbers = fc

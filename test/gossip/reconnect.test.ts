@@ -1,6 +1,6 @@
 import t from 'tap';
-import { RECONNECTS_PER_SECOND_MAX } from '../../src/gossip/limits.ts';
-import { Reconnect } from '../../src/gossip/reconnect.ts';
+import { RECONNECTS_PER_SECOND_MAX } from '../../src/gossip/base/limits.ts';
+import { Reconnect } from '../../src/gossip/members/reconnect.ts';
 
 const middle = (): number => 0.5;
 

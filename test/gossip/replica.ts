@@ -1,11 +1,16 @@
 /** What the tests of the table share: a quick signature, and a store with entries on top. */
 import { createHash } from 'node:crypto';
-import type { PeerRecord } from '../../src/gossip/api.ts';
-import { Author } from '../../src/gossip/author.ts';
-import { type Contest, Entries, type Entry, type EntryEvents } from '../../src/gossip/entries.ts';
-import { keyText } from '../../src/gossip/keys.ts';
-import { nodeIdOf, type Signer, type Verifier } from '../../src/gossip/signer.ts';
-import { type Offer, Store, type StoreLimits } from '../../src/gossip/store.ts';
+import type { PeerRecord } from '../../src/gossip/base/api.ts';
+import { keyText } from '../../src/gossip/base/keys.ts';
+import { nodeIdOf, type Signer, type Verifier } from '../../src/gossip/base/signer.ts';
+import { Author } from '../../src/gossip/table/author.ts';
+import {
+  type Contest,
+  Entries,
+  type Entry,
+  type EntryEvents,
+} from '../../src/gossip/table/entries.ts';
+import { type Offer, Store, type StoreLimits } from '../../src/gossip/table/store.ts';
 import { encodeBlock } from '../../src/wire/gossip/block.ts';
 import type {
   Announcement,

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { Rivals, SETTLED_MS, Standing, standingOf } from '../../src/gossip/rivals.ts';
+import { Rivals, SETTLED_MS, Standing, standingOf } from '../../src/gossip/table/rivals.ts';
 import { type Block, ItemKind } from '../../src/wire/gossip/types.ts';
 import { peerRecord } from './node-lab.ts';
 

@@ -1,5 +1,7 @@
 import { createDecipheriv, hkdfSync } from 'node:crypto';
 import t from 'tap';
+import { decodeKey, encodeKey, Keyring } from '../../src/gossip/base/keyring.ts';
+import { Ed25519Verifier } from '../../src/gossip/base/signer.ts';
 import {
   CHALLENGE_BYTES,
   ChallengeReason,
@@ -7,12 +9,10 @@ import {
   decodeResponse,
   isSignedBy,
   responseBody,
-} from '../../src/gossip/handshake.ts';
-import { decodeKey, encodeKey, Keyring } from '../../src/gossip/keyring.ts';
-import { pad, unpad } from '../../src/gossip/padding.ts';
-import { Label, sessionFields } from '../../src/gossip/sealer.ts';
-import { Ed25519Verifier } from '../../src/gossip/signer.ts';
-import { SecureStream } from '../../src/gossip/stream.ts';
+} from '../../src/gossip/seal/handshake.ts';
+import { pad, unpad } from '../../src/gossip/seal/padding.ts';
+import { Label, sessionFields } from '../../src/gossip/seal/sealer.ts';
+import { SecureStream } from '../../src/gossip/seal/stream.ts';
 import { EnvelopeKind, getEnvelopeCounter } from '../../src/wire/gossip/envelope.ts';
 import {
   CLUSTER_KEY,

@@ -3,8 +3,9 @@
  * moved by hand. All datagrams are recorded.
  * @module
  */
+
+import { Ed25519Verifier, ed25519Signer, nodeIdOf } from '../../src/gossip/base/signer.ts';
 import { GossipNode } from '../../src/gossip/node.ts';
-import { Ed25519Verifier, ed25519Signer, nodeIdOf } from '../../src/gossip/signer.ts';
 import { type Endpoint, ItemKind, type MacItem, type NodeId } from '../../src/wire/gossip/types.ts';
 import { Random } from '../fuzz/mutate.ts';
 import { peerRecord } from './node-lab.ts';

@@ -1,6 +1,6 @@
 import t from 'tap';
-import { pad } from '../../src/gossip/padding.ts';
-import { PLACES_MAX, SESSION_IDLE_MS, Sessions } from '../../src/gossip/sessions.ts';
+import { pad } from '../../src/gossip/seal/padding.ts';
+import { PLACES_MAX, SESSION_IDLE_MS, Sessions } from '../../src/gossip/seal/sessions.ts';
 import { DATAGRAM_BYTES_MAX } from '../../src/wire/gossip/bounds.ts';
 import {
   EnvelopeKind,

@@ -1,7 +1,7 @@
 import t from 'tap';
-import { Counters } from '../../src/gossip/counters.ts';
-import { PAYLOAD_BYTES_MAX } from '../../src/gossip/limits.ts';
-import { PlainChannel } from '../../src/gossip/plain.ts';
+import { Counters } from '../../src/gossip/base/counters.ts';
+import { PAYLOAD_BYTES_MAX } from '../../src/gossip/base/limits.ts';
+import { PlainChannel } from '../../src/gossip/seal/plain.ts';
 import { DATAGRAM_BYTES_MAX } from '../../src/wire/gossip/bounds.ts';
 import { ringOf, seededBytes, viewOf, Wire } from './secure-rig.ts';
 

@@ -3,13 +3,18 @@
  * when the wire is told to run.
  */
 import { createHash } from 'node:crypto';
-import type { Opened } from '../../src/gossip/channel.ts';
-import { SEAL_BYTES, type Subkeys, seal } from '../../src/gossip/cipher.ts';
-import { Counters, type GossipCounter } from '../../src/gossip/counters.ts';
-import { type ClusterKey, Keyring } from '../../src/gossip/keyring.ts';
-import { CLEAR_BYTES, Label, recipientOf, sessionFields } from '../../src/gossip/sealer.ts';
-import { Secure } from '../../src/gossip/secure.ts';
-import { Ed25519Verifier, ed25519Signer, nodeIdOf, type Signer } from '../../src/gossip/signer.ts';
+import { Counters, type GossipCounter } from '../../src/gossip/base/counters.ts';
+import { type ClusterKey, Keyring } from '../../src/gossip/base/keyring.ts';
+import {
+  Ed25519Verifier,
+  ed25519Signer,
+  nodeIdOf,
+  type Signer,
+} from '../../src/gossip/base/signer.ts';
+import type { Opened } from '../../src/gossip/seal/channel.ts';
+import { SEAL_BYTES, type Subkeys, seal } from '../../src/gossip/seal/cipher.ts';
+import { CLEAR_BYTES, Label, recipientOf, sessionFields } from '../../src/gossip/seal/sealer.ts';
+import { Secure } from '../../src/gossip/seal/secure.ts';
 import { type EnvelopeHeader, emitEnvelope, HEADER_BYTES } from '../../src/wire/gossip/envelope.ts';
 import type { Endpoint, NodeId } from '../../src/wire/gossip/types.ts';
 

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { PAYLOAD_BYTES_MAX } from '../../src/gossip/limits.ts';
+import { PAYLOAD_BYTES_MAX } from '../../src/gossip/base/limits.ts';
 import { DATAGRAM_BYTES_MAX } from '../../src/wire/gossip/bounds.ts';
 import { EnvelopeKind, getEnvelopeKind } from '../../src/wire/gossip/envelope.ts';
 import { type Datagram, pair, viewOf, Wire } from './secure-rig.ts';

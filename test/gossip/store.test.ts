@@ -1,6 +1,6 @@
 import t from 'tap';
-import { BLOCKS_PER_OWNER_MAX, MEMBERS_MAX } from '../../src/gossip/limits.ts';
-import { bucketOf } from '../../src/gossip/table-hash.ts';
+import { BLOCKS_PER_OWNER_MAX, MEMBERS_MAX } from '../../src/gossip/base/limits.ts';
+import { bucketOf } from '../../src/gossip/table/table-hash.ts';
 import { type Item, ItemKind, type RawBlock } from '../../src/wire/gossip/types.ts';
 import { idOf, makeAuthor, peerRecord, Replica, signBlock } from './replica.ts';
 

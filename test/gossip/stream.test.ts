@@ -1,8 +1,8 @@
 import t from 'tap';
-import type { ChannelStream } from '../../src/gossip/channel.ts';
-import { Counters } from '../../src/gossip/counters.ts';
-import { PlainChannel } from '../../src/gossip/plain.ts';
-import { STREAM_PAYLOAD_BYTES_MAX } from '../../src/gossip/stream.ts';
+import { Counters } from '../../src/gossip/base/counters.ts';
+import type { ChannelStream } from '../../src/gossip/seal/channel.ts';
+import { PlainChannel } from '../../src/gossip/seal/plain.ts';
+import { STREAM_PAYLOAD_BYTES_MAX } from '../../src/gossip/seal/stream.ts';
 import { ringOf, seededBytes, type TestNode, Wire } from './secure-rig.ts';
 
 type Ends = { client: ChannelStream; server: ChannelStream };

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { Suspicion, suspicionTimes } from '../../src/gossip/suspicion.ts';
+import { Suspicion, suspicionTimes } from '../../src/gossip/members/suspicion.ts';
 
 const VERSION = { epoch: 1, sequence: 1 };
 

@@ -1,7 +1,7 @@
 import t from 'tap';
-import type { Want } from '../../src/gossip/api.ts';
-import { serve } from '../../src/gossip/digest.ts';
-import { Sync, type SyncMessage } from '../../src/gossip/sync.ts';
+import type { Want } from '../../src/gossip/base/api.ts';
+import { serve } from '../../src/gossip/sync/digest.ts';
+import { Sync, type SyncMessage } from '../../src/gossip/sync/sync.ts';
 import { encodeMessages } from '../../src/wire/gossip/message.ts';
 import {
   ItemKind,

@@ -14,9 +14,9 @@ import {
   SOCK_DGRAM,
   SOCK_NONBLOCK,
   SOCK_RAW,
-} from '../../src/sys/constants.ts';
-import { addressOf, check, errno, errnoName, libc, SystemError } from '../../src/sys/libc.ts';
-import { socketAddress } from '../../src/sys/sockets.ts';
+} from '../../src/sys/libc/constants.ts';
+import { addressOf, check, errno, errnoName, libc, SystemError } from '../../src/sys/libc/libc.ts';
+import { socketAddress } from '../../src/sys/sockets/sockets.ts';
 import { internetChecksum } from '../../src/wire/checksum.ts';
 import { icmp, ipv4 } from '../support/bytes.ts';
 import { sleep } from '../support/patience.ts';

@@ -5,7 +5,7 @@
  */
 import type { LabContainer, LabHost } from '../../src/demo/lab.ts';
 import { peerOf, sliceOf } from '../../src/net/fan.ts';
-import { NetlinkError } from '../../src/sys/netlink.ts';
+import { NetlinkError } from '../../src/sys/netlink/netlink.ts';
 import { FAN, workloadOf } from './fan-host.ts';
 
 const BRIDGE = 'kernel-fan';

@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto';
 import t, { type Test } from 'tap';
 import { Lab, type LabContainer } from '../../src/demo/lab.ts';
 import { formatIpv4 } from '../../src/net/ipv4.ts';
-import { PacketSocket } from '../../src/sys/packet-socket.ts';
+import { PacketSocket } from '../../src/sys/sockets/packet-socket.ts';
 import { type Path, runEcho, runTcpPair, runUdpPair } from '../../src/traffic/run.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { sleep } from '../support/patience.ts';

@@ -9,8 +9,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { type Lab, MIDDLE_BRIDGE } from '../../src/demo/lab.ts';
-import { libc } from '../../src/sys/libc.ts';
-import { openTun, setTunPersistent } from '../../src/sys/tun.ts';
+import { openTun, setTunPersistent } from '../../src/sys/host/tun.ts';
+import { libc } from '../../src/sys/libc/libc.ts';
 import { Initramfs } from './initramfs.ts';
 
 const QEMU = '/usr/bin/qemu-system-x86_64';

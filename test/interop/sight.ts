@@ -1,5 +1,5 @@
 /** What the kernel's VXLAN device puts on the wire, read from captured frames. @module */
-import type { SeenPacket } from '../../src/sys/packet-socket.ts';
+import type { SeenPacket } from '../../src/sys/sockets/packet-socket.ts';
 
 /** Ethernet 14, outer IPv4 20, UDP 8, VXLAN 8, inner Ethernet 14. */
 const INNER_OFFSET = 14 + 20 + 8 + 8 + 14;

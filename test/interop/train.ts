@@ -13,9 +13,9 @@ import {
   SOL_SOCKET,
   SOL_UDP,
   UDP_SEGMENT,
-} from '../../src/sys/constants.ts';
-import { addressOf, check, errno, errnoName, libc, SystemError } from '../../src/sys/libc.ts';
-import { socketAddress } from '../../src/sys/sockets.ts';
+} from '../../src/sys/libc/constants.ts';
+import { addressOf, check, errno, errnoName, libc, SystemError } from '../../src/sys/libc/libc.ts';
+import { socketAddress } from '../../src/sys/sockets/sockets.ts';
 
 const BUFFER_BYTES = 65_536;
 const RECEIVE_BUFFER_BYTES = 4 << 20;

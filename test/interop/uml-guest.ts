@@ -18,8 +18,8 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Lab, MIDDLE_BRIDGE } from '../../src/demo/lab.ts';
-import { libc } from '../../src/sys/libc.ts';
-import { openTun, setTunPersistent } from '../../src/sys/tun.ts';
+import { openTun, setTunPersistent } from '../../src/sys/host/tun.ts';
+import { libc } from '../../src/sys/libc/libc.ts';
 import { sleep } from '../support/patience.ts';
 
 const KERNEL = '/usr/bin/linux.uml';

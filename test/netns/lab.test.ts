@@ -2,8 +2,8 @@ import { existsSync, readdirSync, readlinkSync } from 'node:fs';
 import t from 'tap';
 import { Lab, spreadAddresses } from '../../src/demo/lab.ts';
 import { parsePrefix } from '../../src/net/prefix.ts';
-import { readOffloads } from '../../src/sys/ethtool.ts';
-import { Netlink } from '../../src/sys/netlink.ts';
+import { readOffloads } from '../../src/sys/host/ethtool.ts';
+import { Netlink } from '../../src/sys/netlink/netlink.ts';
 import { sleep } from '../support/patience.ts';
 import { skipWithoutNamespaces } from './privileges.ts';
 

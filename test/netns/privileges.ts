@@ -1,7 +1,7 @@
 /** What a test needs from the machine, said as the reason of a skip. @module */
 import { closeSync, openSync } from 'node:fs';
-import { Netlink } from '../../src/sys/netlink.ts';
-import { NetworkNamespace } from '../../src/sys/netns.ts';
+import { Netlink } from '../../src/sys/netlink/netlink.ts';
+import { NetworkNamespace } from '../../src/sys/process/netns.ts';
 
 /** False when namespaces can be made here, else the sentence for `t.test(name, { skip })`. */
 export function skipWithoutNamespaces(): string | false {

@@ -8,7 +8,7 @@
  */
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { createInterface } from 'node:readline';
-import { addressOf, check, errno, errnoName, libc } from '../../src/sys/libc.ts';
+import { addressOf, check, errno, errnoName, libc } from '../../src/sys/libc/libc.ts';
 import { decide, generator, type Impairment, NO_IMPAIRMENT } from './impair.ts';
 import type { RelayChange, RelayStart, RelayStatistics } from './relay.ts';
 

@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { AddressBook } from '../../src/control/address-book.ts';
+import { AddressBook } from '../../src/control/store/address-book.ts';
 import { parseIpv4 } from '../../src/net/ipv4.ts';
 import { parsePrefix } from '../../src/net/prefix.ts';
 import { DockerApi } from '../../src/plugins/docker/api.ts';

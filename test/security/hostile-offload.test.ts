@@ -1,6 +1,6 @@
 import t from 'tap';
 import { formatIpv4 } from '../../src/net/ipv4.ts';
-import { addressOf, check, libc } from '../../src/sys/libc.ts';
+import { addressOf, check, libc } from '../../src/sys/libc/libc.ts';
 import { runEcho } from '../../src/traffic/run.ts';
 import { statusOf } from '../control/lab-router.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';

@@ -1,7 +1,7 @@
 import t from 'tap';
-import { SOL_UDP, UDP_SEGMENT } from '../../src/sys/constants.ts';
-import { addressOf, check, libc } from '../../src/sys/libc.ts';
-import { openUdp, socketAddress } from '../../src/sys/sockets.ts';
+import { SOL_UDP, UDP_SEGMENT } from '../../src/sys/libc/constants.ts';
+import { addressOf, check, libc } from '../../src/sys/libc/libc.ts';
+import { openUdp, socketAddress } from '../../src/sys/sockets/sockets.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { isTransportSumRight } from '../support/bytes.ts';
 import { groundOf } from '../support/ground.ts';

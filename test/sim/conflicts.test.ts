@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap';
-import type { ConflictEvent, ConflictView } from '../../src/gossip/api.ts';
+import type { ConflictEvent, ConflictView } from '../../src/gossip/base/api.ts';
 import { type Announcement, ItemKind } from '../../src/wire/gossip/types.ts';
 import { Fabric, type FabricOptions } from './fabric.ts';
 import type { Host } from './host.ts';

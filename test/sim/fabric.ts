@@ -2,9 +2,9 @@
  * A cluster in virtual time: hosts on an impaired wire, and the acts that a scenario consists of.
  * @module
  */
-import type { GossipConfig } from '../../src/gossip/api.ts';
-import { Keyring } from '../../src/gossip/keyring.ts';
-import { SEALING_BYTES } from '../../src/gossip/limits.ts';
+import type { GossipConfig } from '../../src/gossip/base/api.ts';
+import { Keyring } from '../../src/gossip/base/keyring.ts';
+import { SEALING_BYTES } from '../../src/gossip/base/limits.ts';
 import { HEADER_BYTES, TAG_BYTES } from '../../src/wire/gossip/envelope.ts';
 import type { Endpoint } from '../../src/wire/gossip/types.ts';
 import { Connectivity } from './connectivity.ts';

@@ -2,7 +2,7 @@
  * The figures that the gossip channel is held to, each measured in virtual time from a seed.
  * @module
  */
-import type { EntryEvent, MemberChange } from '../../src/gossip/api.ts';
+import type { EntryEvent, MemberChange } from '../../src/gossip/base/api.ts';
 import { Fabric, type FabricOptions } from './fabric.ts';
 import type { Host, Watcher } from './host.ts';
 import { itemOf, keyOf } from './items.ts';

@@ -10,13 +10,13 @@ import type {
   GossipWire,
   MemberChange,
   PeerRecord,
-} from '../../src/gossip/api.ts';
-import type { Channel } from '../../src/gossip/channel.ts';
-import { Counters } from '../../src/gossip/counters.ts';
-import type { Keyring } from '../../src/gossip/keyring.ts';
+} from '../../src/gossip/base/api.ts';
+import { Counters } from '../../src/gossip/base/counters.ts';
+import type { Keyring } from '../../src/gossip/base/keyring.ts';
+import type { Verifier } from '../../src/gossip/base/signer.ts';
 import { GossipNode } from '../../src/gossip/node.ts';
-import { Secure } from '../../src/gossip/secure.ts';
-import type { Verifier } from '../../src/gossip/signer.ts';
+import type { Channel } from '../../src/gossip/seal/channel.ts';
+import { Secure } from '../../src/gossip/seal/secure.ts';
 import type { Endpoint } from '../../src/wire/gossip/types.ts';
 import type { Identity } from './identity.ts';
 import type { Random } from './random.ts';

@@ -12,7 +12,7 @@ import {
   PUBLIC_KEY_BYTES,
   type Signer,
   type Verifier,
-} from '../../src/gossip/signer.ts';
+} from '../../src/gossip/base/signer.ts';
 import type { NodeId } from '../../src/wire/gossip/types.ts';
 import type { Random } from './random.ts';
 

@@ -9,8 +9,8 @@ import {
   STREAM_IDLE_MS,
   STREAM_REQUEST_MS,
   STREAMS_IN_MAX,
-} from '../../src/control/gossip/streams.ts';
-import type { PullSink, Want } from '../../src/gossip/api.ts';
+} from '../../src/control/speakers/gossip/transport/streams.ts';
+import type { PullSink, Want } from '../../src/gossip/base/api.ts';
 import type { Endpoint, NodeId, RawBlock } from '../../src/wire/gossip/types.ts';
 import { Host } from './host.ts';
 import type { Scheduler } from './scheduler.ts';

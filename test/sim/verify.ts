@@ -2,7 +2,7 @@
  * What must hold on all running nodes once a cluster is quiet, and what must hold at any time.
  * @module
  */
-import type { EntryView } from '../../src/gossip/api.ts';
+import type { EntryView } from '../../src/gossip/base/api.ts';
 import type { Fabric } from './fabric.ts';
 import type { Host } from './host.ts';
 import { isShared, itemOf, keyOf } from './items.ts';

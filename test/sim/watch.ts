@@ -3,7 +3,7 @@
  * something withdrawn that comes back.
  * @module
  */
-import type { ConflictEvent, EntryEvent, MemberChange } from '../../src/gossip/api.ts';
+import type { ConflictEvent, EntryEvent, MemberChange } from '../../src/gossip/base/api.ts';
 import type { NodeId, Version } from '../../src/wire/gossip/types.ts';
 import type { Fabric } from './fabric.ts';
 import type { Host, Watcher } from './host.ts';

@@ -46,8 +46,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
  */
 const ONLY: Readonly<Record<string, readonly string[]>> = {
   'plugins>control': [
-    ...['admin-client.ts', 'run-directory.ts', 'address-book.ts', 'namespace.ts'],
-    ...['adoption.ts', 'link-spec.ts', 'snapshot.ts'],
+    ...['admin/admin-client.ts', 'store/run-directory.ts', 'store/address-book.ts'],
+    ...['store/namespace.ts', 'store/link-spec.ts', 'host/bridge/adoption.ts', 'host/snapshot.ts'],
   ],
 };
 
@@ -132,6 +132,65 @@ t.test('no room can reach itself through others', async (t) => {
   for (const above of ['control', 'cli', 'config', 'demo', 'traffic', 'gossip']) {
     t.notOk(reach('dataplane', new Set()).has(above), `the data process cannot reach ${above}/`);
   }
+});
+
+/** A folder with more files than this holds more than one thing. */
+const FOLDER_FILES_MAX = 15;
+
+t.test(`no folder of src holds more than ${FOLDER_FILES_MAX} files`, { skip }, async (t) => {
+  const counts = new Map<string, number>();
+  for (const { path } of readSources(root, 'src')) {
+    const folder = dirname(path);
+    counts.set(folder, (counts.get(folder) ?? 0) + 1);
+  }
+  for (const [folder, count] of counts) {
+    t.ok(count <= FOLDER_FILES_MAX, `${folder}: ${count} files`);
+  }
+});
+
+/** For each folder, the folders of its own room that its files import from. */
+function waysBetween(sources: readonly Source[]): Map<string, Set<string>> {
+  const ways = new Map<string, Set<string>>();
+  for (const { path, room, imports } of sources) {
+    const from = dirname(path);
+    const to = ways.get(from) ?? new Set();
+    ways.set(from, to);
+    for (const specifier of imports.filter((name) => name.startsWith('.'))) {
+      const target = dirname(normalize(join(from, specifier)));
+      if (target !== from && `${target}/`.startsWith(`src/${room}/`)) to.add(target);
+    }
+  }
+  return ways;
+}
+
+/** A way on which a folder reaches itself through others, or ''. */
+function circleFrom(start: string, ways: ReadonlyMap<string, ReadonlySet<string>>): string {
+  const seen = new Set<string>();
+  const walk = (folder: string): string => {
+    for (const next of ways.get(folder) ?? []) {
+      if (next === start) return `${folder} -> ${next}`;
+      if (seen.has(next)) continue;
+      seen.add(next);
+      const rest = walk(next);
+      if (rest !== '') return `${folder} -> ${rest}`;
+    }
+    return '';
+  };
+  return walk(start);
+}
+
+t.test('the rooms inside a room import one way too', { skip }, async (t) => {
+  const ways = waysBetween(readSources(root, 'src').filter(({ room }) => room !== ''));
+  for (const folder of ways.keys()) t.equal(circleFrom(folder, ways), '', folder);
+  const source = (path: string, text: string): Source => {
+    const room = path.split('/')[1] ?? '';
+    return { path, text, room, imports: importsOf(text) };
+  };
+  const circle = waysBetween([
+    source('src/control/host/a.ts', "import { b } from '../plane/b.ts';"),
+    source('src/control/plane/b.ts', "import { a } from '../host/a.ts';"),
+  ]);
+  t.not(circleFrom('src/control/host', circle), '', 'the gate sees what it should see');
 });
 
 t.test('the gate sees what it should see', async (t) => {

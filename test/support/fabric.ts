@@ -9,10 +9,10 @@ import {
   MMSGHDR_BYTES,
   MMSGHDR_LENGTH,
   MSGHDR,
-} from '../../src/dataplane/arena.ts';
-import type { Device, Ports, Underlay, Waiting } from '../../src/dataplane/ports.ts';
-import { emitSockaddr, getSockaddrIpv4 } from '../../src/dataplane/sockaddr.ts';
-import { EAGAIN, POLLIN, SOL_UDP, UDP_SEGMENT } from '../../src/sys/constants.ts';
+} from '../../src/dataplane/ground/arena.ts';
+import type { Device, Ports, Underlay, Waiting } from '../../src/dataplane/ground/ports.ts';
+import { emitSockaddr, getSockaddrIpv4 } from '../../src/dataplane/ground/sockaddr.ts';
+import { EAGAIN, POLLIN, SOL_UDP, UDP_SEGMENT } from '../../src/sys/libc/constants.ts';
 
 const TWO_32 = 0x1_0000_0000;
 const POLLFD_BYTES = 8;

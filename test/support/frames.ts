@@ -3,8 +3,8 @@
  * stack of the kernel would send.
  * @module
  */
-import { addressOf, check, libc } from '../../src/sys/libc.ts';
-import { PacketSocket } from '../../src/sys/packet-socket.ts';
+import { addressOf, check, libc } from '../../src/sys/libc/libc.ts';
+import { PacketSocket } from '../../src/sys/sockets/packet-socket.ts';
 
 const AF_PACKET = 17;
 const SOCK_RAW = 3;

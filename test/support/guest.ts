@@ -3,7 +3,7 @@
  * makes of them, seen on the underlay.
  * @module
  */
-import { openIpip, openUdp } from '../../src/sys/sockets.ts';
+import { openIpip, openUdp } from '../../src/sys/sockets/sockets.ts';
 import { ethernet, ipv4 } from './bytes.ts';
 import { sleep } from './patience.ts';
 import type { Encapsulation, Target } from './target.ts';

@@ -2,9 +2,9 @@
  * Peers and socket addresses of a test.
  * @module
  */
-import { Arena } from '../../src/dataplane/arena.ts';
-import { PeerTable } from '../../src/dataplane/peers.ts';
-import { emitSockaddr, SOCKADDR_BYTES } from '../../src/dataplane/sockaddr.ts';
+import { Arena } from '../../src/dataplane/ground/arena.ts';
+import { PeerTable } from '../../src/dataplane/ground/peers.ts';
+import { emitSockaddr, SOCKADDR_BYTES } from '../../src/dataplane/ground/sockaddr.ts';
 import type { PathRows } from '../../src/table/paths.ts';
 
 /** The port on which a test's peers listen. */

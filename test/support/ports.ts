@@ -2,14 +2,14 @@
  * Doors of a data path that a test can stand in. Whatever it does not answer itself goes to the kernel.
  * @module
  */
-import type { Arena } from '../../src/dataplane/arena.ts';
+import type { Arena } from '../../src/dataplane/ground/arena.ts';
 import {
   type Device,
   KernelPorts,
   type Ports,
   type Underlay,
   type Waiting,
-} from '../../src/dataplane/ports.ts';
+} from '../../src/dataplane/ground/ports.ts';
 
 export class TestPorts implements Ports, Underlay {
   readonly underlay: Underlay = this;

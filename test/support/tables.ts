@@ -3,7 +3,7 @@
  * process does.
  * @module
  */
-import type { EntryTables } from '../../src/dataplane/fan.ts';
+import type { EntryTables } from '../../src/dataplane/ground/fan.ts';
 import { ipv4Bytes, PeerReader, PeerWriter } from '../../src/table/peers.ts';
 import { PrefixReader, PrefixWriter } from '../../src/table/prefixes.ts';
 import { TABLES_BYTES, TableSegment } from '../../src/table/segment.ts';

@@ -5,8 +5,8 @@
  * @module
  */
 import { readFileSync } from 'node:fs';
-import { callRouter } from '../../src/control/admin-client.ts';
-import { RunDirectory } from '../../src/control/run-directory.ts';
+import { callRouter } from '../../src/control/admin/admin-client.ts';
+import { RunDirectory } from '../../src/control/store/run-directory.ts';
 import {
   Lab,
   type LabContainer,
@@ -16,9 +16,9 @@ import {
 } from '../../src/demo/lab.ts';
 import { type FanMap, sliceOf } from '../../src/net/fan.ts';
 import { parsePrefix } from '../../src/net/prefix.ts';
-import { libc } from '../../src/sys/libc.ts';
-import { openUdp } from '../../src/sys/sockets.ts';
-import { readSysctl, writeSysctl } from '../../src/sys/sysctl.ts';
+import { readSysctl, writeSysctl } from '../../src/sys/host/sysctl.ts';
+import { libc } from '../../src/sys/libc/libc.ts';
+import { openUdp } from '../../src/sys/sockets/sockets.ts';
 import { unaccounted } from '../../src/table/counters.ts';
 import { fanway } from '../control/lab-router.ts';
 import { sleep, until } from './patience.ts';

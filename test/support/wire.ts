@@ -11,9 +11,9 @@ import {
   SOCK_NONBLOCK,
   SOCK_RAW,
   SOL_SOCKET,
-} from '../../src/sys/constants.ts';
-import { addressOf, check, errno, errnoName, libc, SystemError } from '../../src/sys/libc.ts';
-import type { NetworkNamespace } from '../../src/sys/netns.ts';
+} from '../../src/sys/libc/constants.ts';
+import { addressOf, check, errno, errnoName, libc, SystemError } from '../../src/sys/libc/libc.ts';
+import type { NetworkNamespace } from '../../src/sys/process/netns.ts';
 import { sleep } from './patience.ts';
 
 const AF_PACKET = 17;

@@ -7,7 +7,7 @@ import {
   mapsId,
   readCapabilities,
   spawnUnprivileged,
-} from '../../src/sys/capabilities.ts';
+} from '../../src/sys/process/capabilities.ts';
 
 const skip = process.getuid?.() === 0 ? false : 'needs root (or uid 0 of a user namespace)';
 const WAIT = "process.stdout.write('ready'); setTimeout(() => {}, 5000)";

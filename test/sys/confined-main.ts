@@ -4,9 +4,9 @@
  */
 import { writeSync } from 'node:fs';
 import { isMainThread, Worker, workerData } from 'node:worker_threads';
-import { sealProcess } from '../../src/sys/capabilities.ts';
-import { addressOf, errno, errnoName, libc } from '../../src/sys/libc.ts';
-import { confineProcess } from '../../src/sys/seccomp.ts';
+import { addressOf, errno, errnoName, libc } from '../../src/sys/libc/libc.ts';
+import { sealProcess } from '../../src/sys/process/capabilities.ts';
+import { confineProcess } from '../../src/sys/process/seccomp.ts';
 
 const AF_UNIX = 1;
 const AF_INET = 2;

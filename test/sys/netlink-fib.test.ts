@@ -2,9 +2,9 @@
 import { spawnSync } from 'node:child_process';
 import t, { type Test } from 'tap';
 import { parsePrefix } from '../../src/net/prefix.ts';
-import { Netlink, type NetlinkEvent, RouteInterest } from '../../src/sys/netlink.ts';
-import { NetworkNamespace } from '../../src/sys/netns.ts';
-import { writeSysctl } from '../../src/sys/sysctl.ts';
+import { writeSysctl } from '../../src/sys/host/sysctl.ts';
+import { Netlink, type NetlinkEvent, RouteInterest } from '../../src/sys/netlink/netlink.ts';
+import { NetworkNamespace } from '../../src/sys/process/netns.ts';
 import { skipWithoutNamespaces } from '../netns/privileges.ts';
 import { until } from '../support/patience.ts';
 

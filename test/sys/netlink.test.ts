@@ -1,8 +1,8 @@
 // Each netlink call against the real kernel, in namespaces of our own.
 import { readdirSync } from 'node:fs';
 import t, { type Test } from 'tap';
-import { Netlink, NetlinkError, type NetlinkEvent } from '../../src/sys/netlink.ts';
-import { NetworkNamespace } from '../../src/sys/netns.ts';
+import { Netlink, NetlinkError, type NetlinkEvent } from '../../src/sys/netlink/netlink.ts';
+import { NetworkNamespace } from '../../src/sys/process/netns.ts';
 import { skipWithoutNamespaces } from '../netns/privileges.ts';
 import { sleep } from '../support/patience.ts';
 

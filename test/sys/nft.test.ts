@@ -1,14 +1,14 @@
 import t from 'tap';
-import { chainsText } from '../../src/control/change/chains.ts';
+import { chainsText } from '../../src/control/change/kinds/firewall/chains.ts';
 import {
   type MasqueradeChange,
   masqueradeChain,
-} from '../../src/control/change/kinds/masquerade.ts';
-import { PacketFilterReader } from '../../src/control/packet-filter.ts';
+} from '../../src/control/change/kinds/firewall/masquerade.ts';
+import { PacketFilterReader } from '../../src/control/host/packet-filter.ts';
 import { Lab } from '../../src/demo/lab.ts';
 import { parsePrefix } from '../../src/net/prefix.ts';
-import { checkDevice, hasNft, loadRules, NftError, tableOf } from '../../src/sys/nft.ts';
-import { writeSysctl } from '../../src/sys/sysctl.ts';
+import { checkDevice, hasNft, loadRules, NftError, tableOf } from '../../src/sys/host/nft.ts';
+import { writeSysctl } from '../../src/sys/host/sysctl.ts';
 import { skipWithoutNamespaces } from '../netns/privileges.ts';
 import { until } from '../support/patience.ts';
 
@@ -110,6 +110,6 @@ t.test('masquerades what leaves the overlay and nothing else', { skip }, async (
 });
 
 t.test('a refusal carries the words of nft', { skip }, async (t) => {
-  const { nft } = await import('../../src/sys/nft.ts');
+  const { nft } = await import('../../src/sys/host/nft.ts');
   await t.rejects(nft(['-c', '-f', '-'], 'nonsense\n'), NftError);
 });

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
-import { hasCapability } from '../../src/sys/capabilities.ts';
+import { hasCapability } from '../../src/sys/process/capabilities.ts';
 import {
   limitRealtime,
   makeRealtime,
@@ -9,7 +9,7 @@ import {
   ProcessPriority,
   RAISED_NICE,
   realtimeObstacle,
-} from '../../src/sys/priority.ts';
+} from '../../src/sys/process/priority.ts';
 
 const may = hasCapability('SYS_NICE');
 const skip = !may && 'needs CAP_SYS_NICE';

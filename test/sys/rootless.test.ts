@@ -3,7 +3,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { rootlessObstacle, tunObstacle } from '../../src/sys/rootless.ts';
+import { rootlessObstacle, tunObstacle } from '../../src/sys/process/rootless.ts';
 
 t.test('rootlessObstacle() names the setting in the way', async (t) => {
   const only = (path: string, value: string) => (asked: string) =>

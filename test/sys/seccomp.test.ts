@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import { ALLOWED_CALLS } from '../../src/sys/seccomp.ts';
+import { ALLOWED_CALLS } from '../../src/sys/process/seccomp.ts';
 import { testProgram } from '../netns/relay.ts';
 import { findRoot } from '../style/sources.ts';
 

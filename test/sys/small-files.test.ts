@@ -1,7 +1,7 @@
 import t from 'tap';
 import { formatIpv4 } from '../../src/net/ipv4.ts';
-import { countPorts } from '../../src/sys/ephemeral-ports.ts';
-import { parseResolvers } from '../../src/sys/resolvers.ts';
+import { parseResolvers } from '../../src/sys/host/resolvers.ts';
+import { countPorts } from '../../src/sys/sockets/ephemeral-ports.ts';
 
 t.test('countPorts() counts a range without the reserved ones', async (t) => {
   const table: [range: string, reserved: string, count: number][] = [

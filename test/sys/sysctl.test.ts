@@ -1,8 +1,8 @@
 import t from 'tap';
-import { readOffloads, setOffloads } from '../../src/sys/ethtool.ts';
-import { Netlink } from '../../src/sys/netlink.ts';
-import { NetworkNamespace } from '../../src/sys/netns.ts';
-import { readSysctl, SysctlError, writeSysctl } from '../../src/sys/sysctl.ts';
+import { readOffloads, setOffloads } from '../../src/sys/host/ethtool.ts';
+import { readSysctl, SysctlError, writeSysctl } from '../../src/sys/host/sysctl.ts';
+import { Netlink } from '../../src/sys/netlink/netlink.ts';
+import { NetworkNamespace } from '../../src/sys/process/netns.ts';
 import { skipWithoutNamespaces } from '../netns/privileges.ts';
 
 const skip = skipWithoutNamespaces();

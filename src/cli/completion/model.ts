@@ -3,7 +3,7 @@
  * their values, and what its other words stand for.
  * @module
  */
-import type { VerbGroup, VerbText } from '../verb.ts';
+import type { VerbGroup, VerbText } from '../verb/verb.ts';
 
 /** What the shell looks up by itself; the empty one has nothing to offer. */
 export type Source = 'files' | 'directories' | 'devices' | 'bridges' | 'verbs' | '';

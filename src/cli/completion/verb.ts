@@ -3,7 +3,7 @@
  * @module
  */
 import { ExitCode, usageError } from '../../errors.ts';
-import { noMore, takeFlags, type Verb, type VerbGroup } from '../verb.ts';
+import { noMore, takeFlags, type Verb, type VerbGroup } from '../verb/verb.ts';
 import { bashCompletion } from './bash.ts';
 import { fishCompletion } from './fish.ts';
 import { type Command, commandsOf } from './model.ts';

@@ -3,18 +3,18 @@
  * @module
  */
 import { closeSync, fstatSync, openSync, readSync, writeFileSync } from 'node:fs';
-import { RunDirectory } from '../../control/run-directory.ts';
+import { RunDirectory } from '../../control/store/run-directory.ts';
 import { codeOf, ExitCode, FanwayError, messageOf, usageError } from '../../errors.ts';
 import { VERSION } from '../../version.ts';
-import { bgp } from '../bgp.ts';
-import { counters } from '../counters.ts';
-import { doctor } from '../doctor.ts';
-import { members } from '../members.ts';
-import { peers } from '../peers.ts';
-import { show } from '../show.ts';
-import { status } from '../status.ts';
-import { table } from '../table.ts';
-import { type Io, noMore, runVerb, takeFlags, type Verb } from '../verb.ts';
+import { doctor } from '../doctor/doctor.ts';
+import { show } from '../fans/show.ts';
+import { bgp } from '../inspect/bgp.ts';
+import { counters } from '../inspect/counters.ts';
+import { status } from '../inspect/status.ts';
+import { table } from '../inspect/table.ts';
+import { members } from '../members/members.ts';
+import { peers } from '../members/peers.ts';
+import { type Io, noMore, runVerb, takeFlags, type Verb } from '../verb/verb.ts';
 import { withoutSecrets } from './secrets.ts';
 import { type TarFile, tarOf } from './tar.ts';
 

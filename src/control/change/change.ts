@@ -3,16 +3,16 @@
  * them, and each can be undone.
  * @module
  */
-import { hasFields } from '../link-spec.ts';
-import type { Kind } from './kind.ts';
-import { type AcceptChange, accept } from './kinds/accept.ts';
+import { hasFields } from '../store/link-spec.ts';
 import { type AddressChange, address } from './kinds/address.ts';
 import { type BridgeChange, bridge } from './kinds/bridge.ts';
 import { type DhcpChange, dhcp } from './kinds/dhcp.ts';
-import { type GuardChange, guard } from './kinds/guard.ts';
-import { type InwardChange, inward } from './kinds/inward.ts';
-import { type KeepChange, keep } from './kinds/keep.ts';
-import { type MasqueradeChange, masquerade } from './kinds/masquerade.ts';
+import { type AcceptChange, accept } from './kinds/firewall/accept.ts';
+import { type GuardChange, guard } from './kinds/firewall/guard.ts';
+import { type InwardChange, inward } from './kinds/firewall/inward.ts';
+import { type KeepChange, keep } from './kinds/firewall/keep.ts';
+import { type MasqueradeChange, masquerade } from './kinds/firewall/masquerade.ts';
+import type { Kind } from './kinds/kind.ts';
 import { type PortChange, port } from './kinds/port.ts';
 import { type RouteChange, route } from './kinds/route.ts';
 import { type SysctlChange, sysctl } from './kinds/sysctl.ts';

@@ -11,8 +11,8 @@ import { messageOf } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import { contains, equals, type Prefix } from '../../net/prefix.ts';
 import { type Best, type EntryId, slotOfEntry } from '../../rib/entry.ts';
-import type { Host, HostRoute } from '../host.ts';
-import { isBridged, type LinkSpec } from '../link-spec.ts';
+import type { Host, HostRoute } from '../host/host.ts';
+import { isBridged, type LinkSpec } from '../store/link-spec.ts';
 
 /** Entries of a link, by its name. */
 export type EntriesOf = (link: string) => Iterable<{ id: EntryId; best: Best }>;

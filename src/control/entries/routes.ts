@@ -3,9 +3,9 @@
  * @module
  */
 import { explainCall } from '../../api/entries.ts';
-import type { Route } from '../admin.ts';
-import { answerTo } from '../answer-to.ts';
-import type { TableAnswer } from '../entry-table.ts';
+import type { Route } from '../admin/admin.ts';
+import { answerTo } from '../admin/answer-to.ts';
+import type { TableAnswer } from '../plane/entry-table.ts';
 import type { EntryService } from './entry-service.ts';
 import { answerJson } from './views.ts';
 

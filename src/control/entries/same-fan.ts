@@ -3,7 +3,7 @@
  * @module
  */
 import { equals } from '../../net/prefix.ts';
-import type { LinkSpec } from '../link-spec.ts';
+import type { LinkSpec } from '../store/link-spec.ts';
 
 /** Whether the same prefixes of others mean the same on both. */
 export function sameFan(a: LinkSpec, b: LinkSpec): boolean {

@@ -7,7 +7,7 @@ import { formatIpv4 } from '../../net/ipv4.ts';
 import { formatPrefix } from '../../net/prefix.ts';
 import type { ClaimSource } from '../../rib/entry.ts';
 import type { RibStatus } from '../../rib/rib.ts';
-import type { EntryTableStatus, TableAnswer } from '../entry-table.ts';
+import type { EntryTableStatus, TableAnswer } from '../plane/entry-table.ts';
 import { type EntryService, entryText } from './entry-service.ts';
 
 /** Whose claims were not taken: its own share is full, or the table as a whole. */

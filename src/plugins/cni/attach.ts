@@ -5,8 +5,8 @@
  */
 import { codeOf } from '../../errors.ts';
 import { formatMac } from '../../net/mac.ts';
-import { Netlink } from '../../sys/netlink.ts';
-import { NetworkNamespace } from '../../sys/netns.ts';
+import { Netlink } from '../../sys/netlink/netlink.ts';
+import { NetworkNamespace } from '../../sys/process/netns.ts';
 import { type EngineFan, text } from '../fan.ts';
 import { CniCode, CniError, type Invocation, type Result } from './protocol.ts';
 

@@ -13,8 +13,8 @@ import {
   leaseOf,
   stateDirectoryOf,
   takeLease,
-} from '../../control/address-book.ts';
-import { RunDirectory } from '../../control/run-directory.ts';
+} from '../../control/store/address-book.ts';
+import { RunDirectory } from '../../control/store/run-directory.ts';
 import { codeOf, messageOf } from '../../errors.ts';
 import { parseIpv4 } from '../../net/ipv4.ts';
 import { type EngineFan, findFan } from '../fan.ts';

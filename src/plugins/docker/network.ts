@@ -8,7 +8,7 @@ import {
   type BlockWish,
   claimBlock,
   dropClaim,
-} from '../../control/address-book.ts';
+} from '../../control/store/address-book.ts';
 import { FanwayError, refusedError } from '../../errors.ts';
 import { printable } from '../../log.ts';
 import {

@@ -10,15 +10,19 @@ import {
   ribText,
   routesText,
   upDownText,
-} from '../../../src/cli/bgp-text.ts';
+} from '../../../src/cli/inspect/bgp-text.ts';
 import { type BgpSettings, bgpNeighbourOf, bgpSettingsOf } from '../../../src/config/bgp.ts';
 import type { SettingValue } from '../../../src/config/schema.ts';
-import type { Route } from '../../../src/control/admin.ts';
-import { bgpRoutes, bgpStatus, type Page } from '../../../src/control/bgp/routes.ts';
-import { BgpService } from '../../../src/control/bgp/service.ts';
-import type { EntryJson, NeighbourJson, RouteJson } from '../../../src/control/bgp/views.ts';
+import type { Route } from '../../../src/control/admin/admin.ts';
 import { EntryService } from '../../../src/control/entries/entry-service.ts';
-import type { LinkSpec } from '../../../src/control/link-spec.ts';
+import { bgpRoutes, bgpStatus, type Page } from '../../../src/control/speakers/bgp/routes.ts';
+import { BgpService } from '../../../src/control/speakers/bgp/service.ts';
+import type {
+  EntryJson,
+  NeighbourJson,
+  RouteJson,
+} from '../../../src/control/speakers/bgp/views.ts';
+import type { LinkSpec } from '../../../src/control/store/link-spec.ts';
 import { silentLog } from '../../../src/log.ts';
 import { formatPrefix, type Prefix, parsePrefix } from '../../../src/net/prefix.ts';
 import { findRoot } from '../../style/sources.ts';

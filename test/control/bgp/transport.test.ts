@@ -1,8 +1,12 @@
 import { connect } from 'node:net';
 import t, { type Test } from 'tap';
-import type { Connection, ConnectionListener, NeighbourSettings } from '../../../src/bgp/api.ts';
-import { plainAddress } from '../../../src/control/bgp/addresses.ts';
-import { BgpTransport } from '../../../src/control/bgp/transport.ts';
+import type {
+  Connection,
+  ConnectionListener,
+  NeighbourSettings,
+} from '../../../src/bgp/base/api.ts';
+import { plainAddress } from '../../../src/control/speakers/bgp/addresses.ts';
+import { BgpTransport } from '../../../src/control/speakers/bgp/transport.ts';
 import { silentLog } from '../../../src/log.ts';
 import { neighbourSettings } from '../../bgp/lab.ts';
 import { sleep, until } from '../../support/patience.ts';

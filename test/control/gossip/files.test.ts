@@ -12,16 +12,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { gossipSettings } from '../../../src/config/gossip.ts';
-import { KeyFile } from '../../../src/control/gossip/key-file.ts';
+import { KeyFile } from '../../../src/control/speakers/gossip/key-file.ts';
+import { StateDirectory } from '../../../src/control/speakers/gossip/transport/state-directory.ts';
+import { RecordStore } from '../../../src/control/store/gossip-record.ts';
 import {
   createPrivateFile,
   PRIVATE_FILE_BYTES_MAX,
   readPrivateFile,
-} from '../../../src/control/gossip/private-file.ts';
-import { RecordStore } from '../../../src/control/gossip/record.ts';
-import { StateDirectory } from '../../../src/control/gossip/state-directory.ts';
-import { RunDirectory } from '../../../src/control/run-directory.ts';
-import { formatKeyId, Keyring } from '../../../src/gossip/keyring.ts';
+} from '../../../src/control/store/private-file.ts';
+import { RunDirectory } from '../../../src/control/store/run-directory.ts';
+import { formatKeyId, Keyring } from '../../../src/gossip/base/keyring.ts';
 import { silentLog } from '../../../src/log.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'fanway-state-'));

@@ -5,20 +5,20 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { type GossipSettings, gossipSettings } from '../../../src/config/gossip.ts';
-import type { Route } from '../../../src/control/admin.ts';
+import type { Route } from '../../../src/control/admin/admin.ts';
 import { EntryService } from '../../../src/control/entries/entry-service.ts';
+import { metricsText } from '../../../src/control/metrics.ts';
 import {
   gossipRoutes,
   gossipStatus,
   settingsFromJson,
-} from '../../../src/control/gossip/routes.ts';
-import { GossipService } from '../../../src/control/gossip/service.ts';
-import type { LinkSpec } from '../../../src/control/link-spec.ts';
-import { metricsText } from '../../../src/control/metrics.ts';
-import { RunDirectory } from '../../../src/control/run-directory.ts';
+} from '../../../src/control/speakers/gossip/routes.ts';
+import { GossipService } from '../../../src/control/speakers/gossip/service.ts';
 import type { RouterStatus } from '../../../src/control/status.ts';
+import type { LinkSpec } from '../../../src/control/store/link-spec.ts';
+import { RunDirectory } from '../../../src/control/store/run-directory.ts';
 import { FanwayError } from '../../../src/errors.ts';
-import { formatKeyId, Keyring } from '../../../src/gossip/keyring.ts';
+import { formatKeyId, Keyring } from '../../../src/gossip/base/keyring.ts';
 import { silentLog } from '../../../src/log.ts';
 import { parseIpv4 } from '../../../src/net/ipv4.ts';
 import { formatPrefix, parsePrefix } from '../../../src/net/prefix.ts';

@@ -2,14 +2,20 @@ import { randomBytes } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import { parseSeed } from '../../../src/config/gossip.ts';
-import { SeedResolver, SILENT_MS } from '../../../src/control/gossip/seeds.ts';
-import { SocketCounters } from '../../../src/control/gossip/socket-counters.ts';
-import { STREAMS_PER_ADDRESS_MAX, Streams } from '../../../src/control/gossip/streams.ts';
-import { SENDS_IN_FLIGHT_MAX, UdpSocket } from '../../../src/control/gossip/udp.ts';
-import type { Want } from '../../../src/gossip/api.ts';
-import type { Channel } from '../../../src/gossip/channel.ts';
-import { Counters } from '../../../src/gossip/counters.ts';
-import { PlainChannel } from '../../../src/gossip/plain.ts';
+import { SeedResolver, SILENT_MS } from '../../../src/control/speakers/gossip/transport/seeds.ts';
+import { SocketCounters } from '../../../src/control/speakers/gossip/transport/socket-counters.ts';
+import {
+  STREAMS_PER_ADDRESS_MAX,
+  Streams,
+} from '../../../src/control/speakers/gossip/transport/streams.ts';
+import {
+  SENDS_IN_FLIGHT_MAX,
+  UdpSocket,
+} from '../../../src/control/speakers/gossip/transport/udp.ts';
+import type { Want } from '../../../src/gossip/base/api.ts';
+import { Counters } from '../../../src/gossip/base/counters.ts';
+import type { Channel } from '../../../src/gossip/seal/channel.ts';
+import { PlainChannel } from '../../../src/gossip/seal/plain.ts';
 import { SEED_ADDRESSES_MAX } from '../../../src/limits.ts';
 import { silentLog } from '../../../src/log.ts';
 import type { Endpoint, NodeId, RawBlock } from '../../../src/wire/gossip/types.ts';

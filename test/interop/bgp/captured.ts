@@ -3,7 +3,7 @@
  * again.
  * @module
  */
-import type { Connection, ConnectionListener, Transport } from '../../../src/bgp/api.ts';
+import type { Connection, ConnectionListener, Transport } from '../../../src/bgp/base/api.ts';
 import { MessageReader } from '../../../src/wire/bgp/message.ts';
 
 export type Captured = { type: number; body: Uint8Array };

@@ -1,5 +1,5 @@
 import t from 'tap';
-import type { OwnRoute } from '../../../src/bgp/own-routes.ts';
+import type { OwnRoute } from '../../../src/bgp/rib/own-routes.ts';
 import { ATTRIBUTE_ROWS } from '../../../src/wire/bgp/attributes.ts';
 import { emitReach, emitUnreach } from '../../../src/wire/bgp/emit-update.ts';
 import { MessageType } from '../../../src/wire/bgp/iana.ts';

@@ -5,8 +5,8 @@
  * @module
  */
 import { Speaker } from '../../../src/bgp/speaker.ts';
-import { realTimers } from '../../../src/control/bgp/timers.ts';
-import { BgpTransport } from '../../../src/control/bgp/transport.ts';
+import { realTimers } from '../../../src/control/speakers/bgp/timers.ts';
+import { BgpTransport } from '../../../src/control/speakers/bgp/transport.ts';
 import { silentLog } from '../../../src/log.ts';
 import { parseIpv4 } from '../../../src/net/ipv4.ts';
 import { neighbourSettings, network } from '../../bgp/lab.ts';

@@ -2,11 +2,11 @@
  * A fanway speaker with real sockets in a lab host's namespace.
  * @module
  */
-import type { NeighbourSettings, SpeakerSettings } from '../../../src/bgp/api.ts';
-import type { Entry, EntryChange, Place } from '../../../src/bgp/imports.ts';
+import type { NeighbourSettings, SpeakerSettings } from '../../../src/bgp/base/api.ts';
+import type { Entry, EntryChange, Place } from '../../../src/bgp/rib/imports.ts';
 import { Speaker } from '../../../src/bgp/speaker.ts';
-import { realTimers } from '../../../src/control/bgp/timers.ts';
-import { BgpTransport } from '../../../src/control/bgp/transport.ts';
+import { realTimers } from '../../../src/control/speakers/bgp/timers.ts';
+import { BgpTransport } from '../../../src/control/speakers/bgp/transport.ts';
 import type { LabHost } from '../../../src/demo/lab.ts';
 import { silentLog } from '../../../src/log.ts';
 import { network } from '../../bgp/lab.ts';

@@ -1,10 +1,10 @@
 import { chmodSync, chownSync, existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import type { EntryJson } from '../../../src/control/bgp/views.ts';
+import type { EntryJson } from '../../../src/control/speakers/bgp/views.ts';
 import { Lab } from '../../../src/demo/lab.ts';
 import { formatIpv4 } from '../../../src/net/ipv4.ts';
-import { distDirectory } from '../../../src/sys/paths.ts';
+import { distDirectory } from '../../../src/sys/host/paths.ts';
 import { fanway, statusOf } from '../../control/lab-router.ts';
 import { skipWithoutNamespaces } from '../../netns/privileges.ts';
 import { until } from '../../support/patience.ts';

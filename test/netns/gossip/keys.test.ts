@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import type { KeyJson } from '../../../src/api/keys.ts';
 import type { LabHost } from '../../../src/demo/lab.ts';
-import { formatKeyId, Keyring } from '../../../src/gossip/keyring.ts';
+import { formatKeyId, Keyring } from '../../../src/gossip/base/keyring.ts';
 import { skipLong } from '../../support/long.ts';
 import { skipWithoutTun } from '../privileges.ts';
 import {

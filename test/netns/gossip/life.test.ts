@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import type { RouterStatus } from '../../../src/control/status.ts';
 import { formatIpv4 } from '../../../src/net/ipv4.ts';
-import { distDirectory } from '../../../src/sys/paths.ts';
+import { distDirectory } from '../../../src/sys/host/paths.ts';
 import { fanway } from '../../control/lab-router.ts';
 import { skipWithoutTun } from '../privileges.ts';
 import {

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import t from 'tap';
 import type { Lab } from '../../../src/demo/lab.ts';
 import { formatIpv4 } from '../../../src/net/ipv4.ts';
-import { findNft } from '../../../src/sys/nft.ts';
+import { findNft } from '../../../src/sys/host/nft.ts';
 import { sleep } from '../../support/patience.ts';
 import { skipWithoutTun } from '../privileges.ts';
 import { allAlive, equalTables, eventsOf, startCluster } from './cluster.ts';

@@ -6,9 +6,9 @@
  */
 import { formatIpv4 } from '../../../net/ipv4.ts';
 import { broadcastOf, formatPrefix, networkOf } from '../../../net/prefix.ts';
-import type { Host, KernelRoute } from '../../host.ts';
-import { isMarked, portsBeside } from '../../snapshot.ts';
-import { type Kind, unlessGone, unlessThere } from '../kind.ts';
+import type { Host, KernelRoute } from '../../host/host.ts';
+import { isMarked, portsBeside } from '../../host/snapshot.ts';
+import { type Kind, unlessGone, unlessThere } from './kind.ts';
 
 export type AddressChange = {
   kind: 'address';

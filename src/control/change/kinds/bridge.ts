@@ -4,13 +4,13 @@
  */
 import { randomBytes } from 'node:crypto';
 import { formatMac } from '../../../net/mac.ts';
-import { SysctlError } from '../../../sys/sysctl.ts';
-import type { Adoption } from '../../adoption.ts';
-import { namesOf } from '../../bridge-ports.ts';
-import type { Host } from '../../host.ts';
-import type { Memo } from '../../journal.ts';
-import { portsBeside, type SnapshotLink } from '../../snapshot.ts';
-import { type Context, type Kind, rename, unlessGone } from '../kind.ts';
+import { SysctlError } from '../../../sys/host/sysctl.ts';
+import type { Adoption } from '../../host/bridge/adoption.ts';
+import { namesOf } from '../../host/bridge/bridge-ports.ts';
+import type { Host } from '../../host/host.ts';
+import { portsBeside, type SnapshotLink } from '../../host/snapshot.ts';
+import { type Context, type Kind, rename, unlessGone } from './kind.ts';
+import type { Memo } from './memo.ts';
 
 export type BridgeChange = {
   kind: 'bridge';

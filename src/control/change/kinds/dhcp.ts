@@ -3,21 +3,10 @@
  * @module
  */
 import { formatIpv4 } from '../../../net/ipv4.ts';
-import type { Memo } from '../../journal.ts';
-import { hasFields } from '../../link-spec.ts';
-import type { Kind } from '../kind.ts';
-
-/** What dnsmasq hands out. Addresses are u32 in host order. */
-export type DhcpSpec = {
-  bridge: string;
-  gateway: number;
-  first: number;
-  last: number;
-  /** Length of the mask that containers get, bits. */
-  length: number;
-  /** Option 26, bytes. */
-  mtu: number;
-};
+import type { DhcpSpec } from '../../host/host.ts';
+import { hasFields } from '../../store/link-spec.ts';
+import type { Kind } from './kind.ts';
+import type { Memo } from './memo.ts';
 
 const SPEC_FIELDS: Readonly<Record<keyof DhcpSpec, string>> = {
   bridge: 'string',

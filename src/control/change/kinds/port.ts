@@ -2,7 +2,7 @@
  * The tunnel device as a port of the bridge.
  * @module
  */
-import type { Kind } from '../kind.ts';
+import type { Kind } from './kind.ts';
 
 export type PortChange = { kind: 'port'; device: string; bridge: string };
 

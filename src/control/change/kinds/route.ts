@@ -4,7 +4,7 @@
  */
 import { formatIpv4 } from '../../../net/ipv4.ts';
 import { formatPrefix, type Prefix } from '../../../net/prefix.ts';
-import { type Kind, unlessGone, unlessThere } from '../kind.ts';
+import { type Kind, unlessGone, unlessThere } from './kind.ts';
 
 export type RouteChange = { kind: 'route'; destination: Prefix; device: string; source: number };
 

@@ -3,11 +3,15 @@
  * @module
  */
 import { messageOf } from '../../../errors.ts';
-import { forwardersOf, whoMayForward } from '../../reliance.ts';
-import type { Kind } from '../kind.ts';
+import { forwardersOf, whoMayForward } from '../../host/reliance.ts';
+import type { Kind } from './kind.ts';
 
 /** `shared` ones belong to the host and are restored with the last fan. */
 export type SysctlChange = { kind: 'sysctl'; key: string; value: string; shared: boolean };
+
+function isSysctl(change: { readonly kind: string }): change is SysctlChange {
+  return change.kind === 'sysctl';
+}
 
 export const sysctl: Kind<SysctlChange> = {
   fields: { key: 'string', value: 'string', shared: 'boolean' },
@@ -19,7 +23,7 @@ export const sysctl: Kind<SysctlChange> = {
   prepare(change, memo, { host, others }) {
     const shared = others()
       .flatMap((journal) => journal.entries)
-      .find((entry) => entry.change.kind === 'sysctl' && entry.change.key === change.key);
+      .find((entry) => isSysctl(entry.change) && entry.change.key === change.key);
     memo.previous ??= shared?.memo.previous ?? host.readSysctl(change.key);
     if (shared?.memo.before !== undefined) memo.before ??= shared.memo.before;
   },
@@ -54,9 +58,7 @@ export const sysctl: Kind<SysctlChange> = {
     const needed = others().some((journal) =>
       journal.entries.some(
         (entry) =>
-          entry.change.kind === 'sysctl' &&
-          entry.change.key === change.key &&
-          entry.state !== 'planned',
+          isSysctl(entry.change) && entry.change.key === change.key && entry.state !== 'planned',
       ),
     );
     const previous = memo.previous;

@@ -4,9 +4,9 @@
  */
 import { ENCAPS, onTheWire } from '../../../encap/encap.ts';
 import { formatIpv4 } from '../../../net/ipv4.ts';
-import { DEVICE_QUEUE_PACKETS } from '../../../sys/tun.ts';
-import { deviceMtuOf, isLinkSpec, type LinkSpec } from '../../link-spec.ts';
-import { type Kind, rename, unlessGone } from '../kind.ts';
+import { DEVICE_QUEUE_PACKETS } from '../../../sys/host/tun.ts';
+import { deviceMtuOf, isLinkSpec, type LinkSpec } from '../../store/link-spec.ts';
+import { type Kind, rename, unlessGone } from './kind.ts';
 
 /** The device is up and marked with `alias`. */
 export type TunnelChange = { kind: 'tunnel'; spec: LinkSpec; alias: string };

@@ -1,0 +1,141 @@
+/**
+ * What one neighbour told: taken into the table or refused, counted against its maximum, and kept
+ * as stale while the neighbour restarts (RFC 4724 §4.2).
+ * @module
+ */
+import { equalIp, type Ip } from '../../wire/bgp/address.ts';
+import type { EvpnRoute } from '../../wire/bgp/evpn.ts';
+import { TreatAsWithdraw } from '../../wire/bgp/faults.ts';
+import { SegmentType } from '../../wire/bgp/iana.ts';
+import type { Update } from '../../wire/bgp/update.ts';
+import type { NeighbourCounters } from '../base/counters.ts';
+import { type AttributePool, keyOf, type Path, type PathSource } from './path.ts';
+import type { Table } from './table.ts';
+
+export type RibInOptions = {
+  table: Table;
+  pool: AttributePool;
+  source: PathSource;
+  counters: NeighbourCounters;
+  /** Ourselves, to know what came from us. */
+  as: number;
+  routerId: number;
+  vtep: Ip;
+  /** The neighbour's AS. */
+  neighbourAs: number;
+  isOpen: boolean;
+  nowMs: () => number;
+};
+
+export class RibIn {
+  readonly #options: RibInOptions;
+  #size = 0;
+  #stale = 0;
+  /** Why the last route was refused or withdrawn by a fault, for people. */
+  lastFault = '';
+
+  constructor(options: RibInOptions) {
+    this.#options = options;
+  }
+
+  /** Routes from this neighbour, stale ones among them. */
+  get size(): number {
+    return this.#size;
+  }
+  get stale(): number {
+    return this.#stale;
+  }
+
+  take(update: Update): void {
+    const { counters } = this.#options;
+    counters.updatesReceived++;
+    counters.passedBy += update.passedBy;
+    for (const fault of update.faults) {
+      if (fault instanceof TreatAsWithdraw) counters.withdrawnByFault++;
+      else counters.discarded++;
+      this.lastFault = fault.reason;
+    }
+    for (const route of update.unreach) this.#set(keyOf(route), undefined);
+    if (update.reach.length > 0) this.#reach(update);
+  }
+
+  #reach(update: Update): void {
+    const { pool, source, nowMs, counters } = this.#options;
+    const { nextHop, reach } = update;
+    const why = this.#refusal(update);
+    if (why !== '') this.lastFault = why;
+    // Interned only where it is kept: what is refused must not push out what is used.
+    const attributes = why === '' ? pool.intern(update.attributes) : update.attributes;
+    for (const route of reach) {
+      if (why === '' && nextHop !== undefined) {
+        const path = { route, attributes, nextHop, source, sinceMs: nowMs(), isStale: false };
+        this.#set(keyOf(route), path);
+        continue;
+      }
+      if (why.startsWith('policy')) counters.refused++;
+      else counters.looped++;
+      this.#set(keyOf(route), undefined);
+    }
+  }
+
+  /** Why these routes are not taken, '' when they are. */
+  #refusal({ attributes, nextHop }: Update): string {
+    const { as, routerId, vtep, source, neighbourAs, isOpen } = this.#options;
+    if (!isOpen) return 'policy: nothing is imported from this neighbour (RFC 8212)';
+    const path = attributes.asPath ?? [];
+    // RFC 4271 §9.1.2, RFC 4456 §8.
+    if (path.some(({ numbers }) => numbers.includes(as))) return `our AS ${as} is in the path`;
+    if (attributes.originatorId === routerId) return 'we are its originator';
+    if (attributes.clusterList?.includes(routerId) === true) return 'we are in its cluster list';
+    if (nextHop !== undefined && equalIp(nextHop, vtep)) return 'its next hop is ours';
+    const [first] = path;
+    // RFC 4271 §6.3: the neighbour stands first in what it tells another AS.
+    const isFirst = first?.type === SegmentType.Sequence && first.numbers[0] === neighbourAs;
+    if (source.kind === 'external' && !isFirst) return 'policy: the path does not begin there';
+    return '';
+  }
+
+  #set(key: string, path: Path | undefined): void {
+    const { table, source } = this.#options;
+    const before = table.pathOf(key, source);
+    if (before?.isStale === true) this.#stale--;
+    const had = table.set(key, source, path);
+    this.#size += Number(path !== undefined) - Number(had);
+  }
+
+  /** Marks all routes; those that were stale already go (RFC 4724 §4.2: two restarts in a row). */
+  markStale(): void {
+    this.dropStale();
+    for (const [key, path] of this.#own()) {
+      path.isStale = true;
+      this.#stale++;
+      this.#options.table.reorder(key);
+    }
+  }
+
+  dropStale(): number {
+    const dropped = this.#stale;
+    if (dropped === 0) return 0;
+    for (const [key, path] of this.#own()) if (path.isStale) this.#set(key, undefined);
+    return dropped;
+  }
+
+  dropAll(): void {
+    if (this.#size === 0) return;
+    for (const [key] of this.#own()) this.#set(key, undefined);
+  }
+
+  /** A list, as the table changes while it is walked. */
+  #own(): [key: string, path: Path][] {
+    const own: [string, Path][] = [];
+    for (const { key, path } of this.#options.table.paths()) {
+      if (path.source === this.#options.source) own.push([key, path]);
+    }
+    return own;
+  }
+
+  /** Its routes, for people. */
+  routes(): EvpnRoute[] {
+    return this.#own().map(([, path]) => path.route);
+  }
+}

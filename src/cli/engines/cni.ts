@@ -1,0 +1,156 @@
+/**
+ * `fanway cni`: puts the CNI plugin and its configuration where container runtimes look.
+ * @module
+ */
+import {
+  accessSync,
+  chmodSync,
+  constants,
+  mkdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { dhcpLeases } from '../../control/host/dhcp.ts';
+import {
+  AddressBook,
+  claimBlock,
+  dropClaim,
+  stateDirectoryOf,
+} from '../../control/store/address-book.ts';
+import { RunDirectory } from '../../control/store/run-directory.ts';
+import { ExitCode, usageError } from '../../errors.ts';
+import { formatPrefix } from '../../net/prefix.ts';
+import {
+  CNI_NETWORK,
+  CNI_OWNER,
+  CNI_TYPE,
+  conflistOf,
+  wrapperOf,
+} from '../../plugins/cni/install.ts';
+import { type EngineFan, findFan } from '../../plugins/fan.ts';
+import { distDirectory } from '../../sys/host/paths.ts';
+import { type Io, printJson, takeFlags, type Verb } from '../verb/verb.ts';
+import { rangeOf } from './engine-words.ts';
+
+const BIN_DIRECTORY = '/opt/cni/bin';
+const CONF_DIRECTORY = '/etc/cni/net.d';
+const CONF_FILE = '10-fanway.conflist';
+
+type Flags = ReadonlyMap<string, string>;
+type Paths = { plugin: string; conf: string; bin: string };
+
+function pathsOf(flags: Flags): Paths {
+  const bin = flags.get('--bin-dir') ?? BIN_DIRECTORY;
+  const conf = flags.get('--conf-dir') ?? CONF_DIRECTORY;
+  return { bin, plugin: join(bin, CNI_TYPE), conf: join(conf, CONF_FILE) };
+}
+
+/** Whole or not at all: a runtime may read it at any time. */
+function put(path: string, text: string, mode: number): void {
+  const fresh = `${path}.new`;
+  rmSync(fresh, { force: true });
+  writeFileSync(fresh, text, { mode });
+  chmodSync(fresh, mode);
+  renameSync(fresh, path);
+}
+
+function hasPortmap(bin: string): boolean {
+  try {
+    accessSync(join(bin, 'portmap'), constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Sets a part of the slice aside where that was asked for, or DHCP hands out the rest. */
+function claim(fan: EngineFan, run: RunDirectory, flags: Flags, io: Io): string {
+  const block = rangeOf(flags);
+  if (block === undefined && !fan.dhcp) return '';
+  const busy = fan.dhcp ? dhcpLeases(run, fan.bridge, Date.now()) : [];
+  const wish = { owner: CNI_OWNER, busy, shared: fan.dhcp };
+  const book = new AddressBook(stateDirectoryOf(io.env), fan.slice);
+  return book.change((now) => {
+    const had = now.claims.find(({ owner }) => owner === CNI_OWNER);
+    if (had !== undefined && block === undefined) return '';
+    // Its own containers do not stand in its way.
+    const others = { ...now, leases: now.leases.filter(({ owner }) => owner !== CNI_OWNER) };
+    const range = claimBlock(others, fan.slice, { ...wish, ...(block !== undefined && { block }) });
+    now.claims = others.claims;
+    return formatPrefix(range);
+  });
+}
+
+async function install(io: Io, bridge: string | undefined, flags: Flags): Promise<ExitCode> {
+  const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
+  const fan = await findFan(run, bridge);
+  const range = claim(fan, run, flags, io);
+  const paths = pathsOf(flags);
+  for (const folder of [paths.bin, join(paths.conf, '..')]) mkdirSync(folder, { recursive: true });
+  const name = flags.get('--name') ?? CNI_NETWORK;
+  const portmap = hasPortmap(paths.bin);
+  const program = join(distDirectory(), `${CNI_TYPE}.js`);
+  put(paths.plugin, wrapperOf(process.execPath, program, io.env), 0o755);
+  put(paths.conf, conflistOf({ name, bridge, portmap }), 0o644);
+  const done = { plugin: paths.plugin, configuration: paths.conf, network: name, range, portmap };
+  if (flags.has('--json')) printJson(io, done);
+  else {
+    io.out(
+      `${paths.plugin} and ${paths.conf}: network ${name}${range === '' ? '' : `, addresses ${range}`}\n`,
+    );
+    if (!portmap)
+      io.err(`fanway: note: no portmap in ${paths.bin}: published ports are not forwarded\n`);
+  }
+  return ExitCode.Ok;
+}
+
+async function remove(io: Io, bridge: string | undefined, flags: Flags): Promise<ExitCode> {
+  const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
+  const paths = pathsOf(flags);
+  rmSync(paths.conf, { force: true });
+  rmSync(paths.plugin, { force: true });
+  const fan = await findFan(run, bridge);
+  const book = new AddressBook(stateDirectoryOf(io.env), fan.slice);
+  book.change((now) => dropClaim(now, CNI_OWNER));
+  if (flags.has('--json')) printJson(io, { removed: [paths.plugin, paths.conf] });
+  else
+    io.out(`${paths.plugin} and ${paths.conf} removed; containers that run keep their addresses\n`);
+  return ExitCode.Ok;
+}
+
+export const cni: Verb = {
+  name: 'cni',
+  summary: 'the CNI plugin for containerd, CRI-O, podman, nomad and Kubernetes',
+  usage: ['cni install|remove [BRIDGE] [OPTIONS]'],
+  options: [
+    ['--bin-dir DIRECTORY', `where the runtime looks for plugins (${BIN_DIRECTORY})`],
+    ['--conf-dir DIRECTORY', `where it looks for networks (${CONF_DIRECTORY})`],
+    ['--name NETWORK', `the network's name (${CNI_NETWORK})`],
+    [
+      '--range PREFIX',
+      'the part of the slice for CNI alone; needed beside dhcp, made up if left out',
+    ],
+    ['--json', 'what was done, as JSON'],
+  ],
+  examples: [
+    ['fanway cni install', 'for containerd, CRI-O and kubelet'],
+    ['fanway cni install --conf-dir /opt/cni/config', 'for nomad'],
+    ['fanway cni install --bin-dir /usr/lib/cni', "for Debian's podman"],
+  ],
+  async run(args, io) {
+    const { flags, rest } = takeFlags(args, {
+      ...{ '--bin-dir': 'value', '--conf-dir': 'value', '--name': 'value' },
+      ...{ '--range': 'value', '--json': 'switch' },
+    });
+    const [action, bridge, ...more] = rest;
+    if (more.length > 0 || (action !== 'install' && action !== 'remove')) {
+      throw usageError(
+        'usage',
+        'give install or remove, and a bridge where there are several fans',
+      );
+    }
+    return action === 'install' ? install(io, bridge, flags) : remove(io, bridge, flags);
+  },
+};

@@ -1,0 +1,170 @@
+/**
+ * `fanway down`: takes fans down, and removes what killed routers left.
+ * @module
+ */
+
+import type { FanRequest } from '../../config/request.ts';
+import { parseFanWords } from '../../config/words.ts';
+import { callRouter } from '../../control/admin/admin-client.ts';
+import type { FanRecord } from '../../control/host/snapshot.ts';
+import type { RouterStatus } from '../../control/status.ts';
+import { RunDirectory } from '../../control/store/run-directory.ts';
+import { waitReady } from '../../control/supervise.ts';
+import { ExitCode, FanwayError, messageOf, refusedError, usageError } from '../../errors.ts';
+import { contains, equals } from '../../net/prefix.ts';
+import { requireNetAdmin } from '../verb/privilege.ts';
+import { type Io, printJson, takeFlags, type Verb } from '../verb/verb.ts';
+import { cleanUp } from './up.ts';
+
+/** What the router answers. */
+type Down = { notes: string[] };
+
+const ROUTER_END_MS = 10_000;
+
+/** Whether a running fan is the one that the words mean. */
+function isMeant(fan: FanRecord, wanted: FanRequest): boolean {
+  if (!equals(fan.spec.overlay, wanted.overlay)) return false;
+  const { underlay } = wanted;
+  if (underlay.length !== fan.spec.underlay.length) return false;
+  switch (underlay.kind) {
+    case 'address':
+      return contains(fan.spec.underlay, underlay.address);
+    case 'device':
+      return (
+        fan.request.underlay.kind !== 'device' || fan.request.underlay.device === underlay.device
+      );
+    case 'default':
+      return true;
+  }
+}
+
+/** The links to take down: by name, by overlay and underlay, all, or those marked auto. */
+function choose(
+  fans: readonly FanRecord[],
+  rest: readonly string[],
+  flags: ReadonlyMap<string, string>,
+): string[] {
+  if (flags.has('-e')) return fans.map((fan) => fan.spec.name);
+  if (flags.has('-a')) return fans.filter((fan) => fan.request.auto).map((fan) => fan.spec.name);
+  const [only] = rest;
+  if (rest.length === 1 && only !== undefined && fans.some((fan) => fan.spec.name === only)) {
+    return [only];
+  }
+  const { request, problems } = parseFanWords(rest, 'overlay-first', ['--force', '--json']);
+  if (request === undefined) {
+    throw rest.length === 1
+      ? refusedError('not-configured', `${only}: not configured; fanway show lists what is`)
+      : usageError('usage', problems.join('\n'));
+  }
+  const meant = fans.filter((fan) => isMeant(fan, request));
+  if (meant.length === 0) {
+    throw refusedError('not-configured', 'this fan is not configured; fanway show lists what is');
+  }
+  return meant.map((fan) => fan.spec.name);
+}
+
+/** Waits until the router that has nothing left to do is gone. */
+export async function waitEnd(run: RunDirectory): Promise<void> {
+  const deadline = Date.now() + ROUTER_END_MS;
+  for (;;) {
+    const free = run.lock('router.lock', { wait: false });
+    if (free !== undefined) {
+      free.release();
+      return;
+    }
+    if (Date.now() > deadline) {
+      throw new FanwayError(
+        'router-stays',
+        `the router does not end: ${run.log} says what it waits for; kill -9 of its processes is safe, and fanway down -e tidies up`,
+      );
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** After the last fan the router ends, unless something else keeps it: then what, and how to end that. */
+async function afterLast(run: RunDirectory, wasThere: boolean, io: Io): Promise<void> {
+  const status = (await callRouter(run, '/v1/status').catch(() => undefined)) as
+    | RouterStatus
+    | undefined;
+  if (status?.mode === 'daemon') {
+    io.err(
+      'fanway: note: the router stays, as a service: systemctl stop fanway, or SIGTERM, ends it\n',
+    );
+  } else if ((status?.gossip ?? null) !== null) {
+    io.err('fanway: note: the router stays, for gossip: fanway leave ends it\n');
+  } else if (wasThere) await waitEnd(run);
+}
+
+export const down: Verb = {
+  name: 'down',
+  summary: 'take a fan down',
+  usage: [
+    'down OVERLAY UNDERLAY',
+    'down -u UNDERLAY -o OVERLAY',
+    'down BRIDGE',
+    'down -a',
+    'down -e',
+  ],
+  options: [
+    ['-o, --overlay NET', 'the overlay, as 250.0.0.0/8 or 250'],
+    ['-u, --underlay WHERE', 'address, device or `default`, as up was given it'],
+    ['-a', 'those that up -a brought up, or that are marked auto'],
+    ['-e', 'every fan of this host'],
+    ['--force', 'although containers are attached, or something cannot be undone'],
+    ['--json', 'print the links that were taken down'],
+  ],
+  examples: [
+    ['fanway down 250.0.0.0/8 eth0/16', 'as it was brought up'],
+    ['fanway down fan-250-0-28', 'by its bridge'],
+    ['fanway down -e', 'everything'],
+  ],
+  async run(args, io) {
+    const { flags, rest } = takeFlags(args, {
+      '-a': 'switch',
+      '-e': 'switch',
+      '--force': 'switch',
+      '--json': 'switch',
+    });
+    const every = flags.has('-a') || flags.has('-e');
+    if (every ? rest.length > 0 : rest.length === 0) {
+      throw usageError('usage', 'name a fan (OVERLAY UNDERLAY, or its bridge), or give -a or -e');
+    }
+    requireNetAdmin('down');
+    const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
+    run.create();
+    const lock = run.lock('lock', { wait: true });
+    const free = run.lock('router.lock', { wait: false });
+    if (free !== undefined) {
+      // No router: whatever is there was left by one that was killed, and goes now.
+      const names = await cleanUp(run, io, { force: flags.has('--force') });
+      if (flags.has('--json')) printJson(io, { down: names });
+      if (names.length === 0 && !every) choose([], rest, flags);
+      return ExitCode.Ok;
+    }
+    await waitReady(run);
+    const fans = (await callRouter(run, '/v1/fans')) as FanRecord[];
+    const names = choose(fans, rest, flags).reverse();
+    const failures: string[] = [];
+    const done: string[] = [];
+    let exitCode: ExitCode = ExitCode.Ok;
+    for (const name of names) {
+      try {
+        const force = flags.has('--force');
+        const { notes } = (await callRouter(run, '/v1/down', { name, force })) as Down;
+        for (const note of notes) io.err(`fanway: note: ${note}\n`);
+        done.push(name);
+        if (!flags.has('--json')) io.out(`${name}: down\n`);
+      } catch (error) {
+        failures.push(messageOf(error));
+        exitCode = error instanceof FanwayError ? error.exitCode : ExitCode.Failed;
+      }
+    }
+    if (done.length === fans.length) await afterLast(run, done.length > 0, io);
+    if (flags.has('--json')) printJson(io, { down: done, failures });
+    lock?.release();
+    if (failures.length > 0)
+      throw new FanwayError('down-failed', failures.join('\n'), { exitCode });
+    return ExitCode.Ok;
+  },
+};

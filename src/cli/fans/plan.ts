@@ -1,0 +1,61 @@
+/**
+ * `fanway plan`: what `up` would do on this host now, without doing it.
+ * @module
+ */
+import { callRouter } from '../../control/admin/admin-client.ts';
+import { readSnapshot } from '../../control/host/read-snapshot.ts';
+import { openHost } from '../../control/host/real-host.ts';
+import type { FanRecord } from '../../control/host/snapshot.ts';
+import { planFan } from '../../control/links/plan.ts';
+import { RunDirectory } from '../../control/store/run-directory.ts';
+import { codeOf, ExitCode } from '../../errors.ts';
+import { printJson, takeFlags, type Verb } from '../verb/verb.ts';
+import { FAN_OPTIONS, readRequests } from './fan-requests.ts';
+import { planText } from './plan-text.ts';
+
+/** The fans of the running router; none when there is none, or none that we may ask. */
+async function runningFans(run: RunDirectory): Promise<FanRecord[]> {
+  try {
+    return (await callRouter(run, '/v1/fans')) as FanRecord[];
+  } catch (error) {
+    if (['not-running', 'not-permitted'].includes(codeOf(error))) return [];
+    throw error;
+  }
+}
+
+export const plan: Verb = {
+  name: 'plan',
+  summary: 'print every change that up would make, and make none',
+  usage: ['plan OVERLAY UNDERLAY [OPTIONS]', 'plan -u UNDERLAY -o OVERLAY [OPTIONS]', 'plan -a'],
+  options: [...FAN_OPTIONS, ['--json', 'the plan as JSON']],
+  examples: [
+    ['fanway plan 250.0.0.0/8 eth0/16', 'what up would do'],
+    ['fanway plan 250.0.0.0/8 default --encap fou --json', 'for a program'],
+  ],
+  async run(args, io) {
+    const { flags, rest } = takeFlags(args, {
+      '-a': 'switch',
+      '--file': 'value',
+      '--json': 'switch',
+    });
+    const requests = readRequests(rest, flags, io);
+    const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
+    const host = openHost(run);
+    let refused = false;
+    try {
+      const fans = await runningFans(run);
+      for (const { request, where } of requests) {
+        const depth = { overlay: request.overlay, fresh: true };
+        const snapshot = await readSnapshot(host, fans, depth);
+        const result = planFan(request, snapshot);
+        if (result.outcome === 'refused') refused = true;
+        if (result.outcome === 'changes') fans.push({ request, spec: result.spec });
+        if (flags.has('--json')) printJson(io, result);
+        else io.out(`${where === '' ? '' : `${where}\n`}${planText(result, snapshot.sysctls)}`);
+      }
+    } finally {
+      host.close();
+    }
+    return refused ? ExitCode.Refused : ExitCode.Ok;
+  },
+};

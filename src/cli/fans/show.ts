@@ -1,0 +1,52 @@
+/**
+ * `fanway show`: fanctl's table.
+ * @module
+ */
+import { callRouter } from '../../control/admin/admin-client.ts';
+import { flagsOf, type LinkStatus, type RouterStatus } from '../../control/status.ts';
+import { RunDirectory } from '../../control/store/run-directory.ts';
+import { codeOf, ExitCode } from '../../errors.ts';
+import { noMore, printJson, takeFlags, type Verb } from '../verb/verb.ts';
+
+/** fanctl 0.3.0: three columns of 16, 20 and 20, each followed by a blank, then the flags. */
+function row(bridge: string, overlay: string, underlay: string, flags: string): string {
+  return `${bridge.padEnd(16)} ${overlay.padEnd(20)} ${underlay.padEnd(20)} ${flags}\n`;
+}
+
+/** The whole table, header first. */
+export function showText(links: readonly LinkStatus[]): string {
+  const header = row('Bridge', 'Overlay', 'Underlay', 'Flags');
+  return (
+    header +
+    links.map((link) => row(link.name, link.overlay, link.underlay, flagsOf(link))).join('')
+  );
+}
+
+/** The links of the running router; none without one. */
+export async function linksNow(run: RunDirectory): Promise<LinkStatus[]> {
+  try {
+    return ((await callRouter(run, '/v1/status')) as RouterStatus).links;
+  } catch (error) {
+    if (codeOf(error) === 'not-running') return [];
+    throw error;
+  }
+}
+
+export const show: Verb = {
+  name: 'show',
+  summary: "list this host's fans, as fanctl does",
+  usage: ['show [--json]'],
+  options: [['--json', 'more, as JSON']],
+  examples: [
+    ['fanway show', 'the table'],
+    ['fanway show --json', 'with slice, gateway, MTU, device, encapsulation'],
+  ],
+  async run(args, io) {
+    const { flags, rest } = takeFlags(args, { '--json': 'switch' });
+    noMore(rest, show);
+    const links = await linksNow(new RunDirectory(io.env['FANWAY_RUN_DIR']));
+    if (flags.has('--json')) printJson(io, links);
+    else io.out(showText(links));
+    return ExitCode.Ok;
+  },
+};

@@ -1,0 +1,189 @@
+/**
+ * `fanway bench HOST`: what the tunnel to another host gives, beside the bare underlay.
+ * @module
+ */
+import { accessSync, constants, statSync, writeFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { callRouter } from '../../control/admin/admin-client.ts';
+import type { RouterStatus } from '../../control/status.ts';
+import { RunDirectory } from '../../control/store/run-directory.ts';
+import { ExitCode, FanwayError, messageOf, usageError } from '../../errors.ts';
+import { type Fan, findPair } from '../../measure/fans.ts';
+import { FarEnd } from '../../measure/far-end.ts';
+import { listen } from '../../measure/listen.ts';
+import { FULL_EFFORT, measureLive, QUICK_EFFORT } from '../../measure/live.ts';
+import { liveDrawing, liveText, reportOf } from '../../measure/live-report.ts';
+import { CONTROL_PORT_DEFAULT } from '../../measure/protocol.ts';
+import { parseIpv4 } from '../../net/ipv4.ts';
+import { networkOf, type Prefix, parsePrefix } from '../../net/prefix.ts';
+import { hasCapability } from '../../sys/process/capabilities.ts';
+import { type Io, noMore, printJson, takeFlags, type Verb } from '../verb/verb.ts';
+
+const LIFE_SECONDS_DEFAULT = 60;
+const LIFE_SECONDS_MAX = 3600;
+/** The port after it is for data. */
+const PORT_MAX = 65_534;
+
+type Flags = ReadonlyMap<string, string>;
+
+/** The fans of the running router that are up. @throws FanwayError `not-running` */
+async function fansUp(io: Io): Promise<Fan[]> {
+  const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
+  const { links } = (await callRouter(run, '/v1/status')) as RouterStatus;
+  return links
+    .filter((link) => link.state !== 'stopped')
+    .map(({ name, encap, overlay, underlay }) => {
+      const { address, length } = parsePrefix(underlay);
+      const network = { address: networkOf({ address, length }), length };
+      return { name, encap, overlay: parsePrefix(overlay), underlay: network, local: address };
+    });
+}
+
+function wholeFlag(flags: Flags, name: string, most: number, byDefault: number): number {
+  const text = flags.get(name);
+  if (text === undefined) return byDefault;
+  const value = /^[0-9]{1,6}$/.test(text) ? Number(text) : 0;
+  if (value < 1 || value > most) {
+    throw usageError('usage', `${name} is a whole number from 1 to ${most}`);
+  }
+  return value;
+}
+
+function parseWith<T>(parse: (text: string) => T, text: string): T {
+  try {
+    return parse(text);
+  } catch (error) {
+    throw usageError('usage', messageOf(error));
+  }
+}
+
+/** Told before the measurement, which takes half a minute. @throws FanwayError */
+function checkWritable(file: string): void {
+  try {
+    accessSync(dirname(resolve(file)), constants.W_OK);
+    if (statSync(file, { throwIfNoEntry: false })?.isDirectory()) throw new Error('a directory');
+  } catch (error) {
+    throw usageError('svg', `--svg: ${file} cannot be written: ${messageOf(error)}`);
+  }
+}
+
+/** One line that is written over on a terminal; a line each elsewhere. */
+function progress(io: Io): { step(text: string): void; end(): void } {
+  const terminal = process.stderr.isTTY === true;
+  return {
+    step: (text) => io.err(terminal ? `\r\x1b[K${text}` : `${text}\n`),
+    end: () => {
+      if (terminal) io.err('\r\x1b[K');
+    },
+  };
+}
+
+/** Aborts at SIGINT or SIGTERM. */
+function stopSignal(): AbortSignal {
+  const controller = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => controller.abort());
+  }
+  return controller.signal;
+}
+
+async function runListener(flags: Flags, port: number, io: Io): Promise<ExitCode> {
+  for (const name of ['--json', '--svg', '--quick']) {
+    if (flags.has(name)) throw usageError('usage', `${name} has no meaning with --listen`);
+  }
+  const life = wholeFlag(flags, '--life', LIFE_SECONDS_MAX, LIFE_SECONDS_DEFAULT);
+  const allow = (flags.get('--allow') ?? '')
+    .split(',')
+    .filter((word) => word !== '')
+    .map((word): Prefix => parseWith(parsePrefix, word.includes('/') ? word : `${word}/32`));
+  await listen({
+    fans: await fansUp(io),
+    allow,
+    port,
+    lifeMs: life * 1000,
+    say: (line) => io.out(`${line}\n`),
+    stop: stopSignal(),
+  });
+  return ExitCode.Ok;
+}
+
+async function runMeasurement(host: string, flags: Flags, port: number, io: Io): Promise<ExitCode> {
+  for (const name of ['--allow', '--life']) {
+    if (flags.has(name)) throw usageError('usage', `${name} goes with --listen`);
+  }
+  const address = parseWith(parseIpv4, host);
+  const svg = flags.get('--svg');
+  if (svg !== undefined) checkWritable(svg);
+  const pair = findPair(await fansUp(io), address);
+  if (!hasCapability('NET_RAW')) {
+    throw new FanwayError('not-permitted', 'bench needs CAP_NET_RAW: run it as root', {
+      exitCode: ExitCode.NotPermitted,
+    });
+  }
+  const effort = flags.has('--quick') ? QUICK_EFFORT : FULL_EFFORT;
+  const far = await FarEnd.connect(pair.near.underlay, pair.far.underlay, port);
+  const { step, end } = progress(io);
+  try {
+    const result = await measureLive({ pair, far, effort, step });
+    end();
+    const report = reportOf(pair, result, effort.rounds, new Date());
+    if (svg !== undefined) writeFileSync(svg, liveDrawing(report));
+    if (flags.has('--json')) printJson(io, report);
+    else io.out(liveText(report));
+    return ExitCode.Ok;
+  } catch (error) {
+    end();
+    throw error;
+  } finally {
+    far.close();
+  }
+}
+
+export const bench: Verb = {
+  name: 'bench',
+  summary: 'measure the tunnel to another host beside the bare underlay',
+  usage: [
+    'bench HOST [--quick] [--json] [--svg FILE] [--port N]',
+    'bench --listen [--allow PREFIX,...] [--life SECONDS] [--port N]',
+  ],
+  options: [
+    ['HOST', 'any overlay address of the other host, or its underlay address'],
+    ['--quick', 'one round, about 8 s; otherwise three rounds, about 30 s'],
+    ['--json', 'print the figures as JSON'],
+    ['--svg FILE', 'draw them, too'],
+    ['--listen', 'be the other host: one client at a time'],
+    ['--allow PREFIX,...', "who may connect; otherwise the fans' underlays and overlays"],
+    ['--life SECONDS', `how long to wait for clients (${LIFE_SECONDS_DEFAULT})`],
+    ['--port N', `TCP port (${CONTROL_PORT_DEFAULT}); the next is for data, TCP and UDP`],
+  ],
+  examples: [
+    ['fanway bench --listen', 'first, on the other host'],
+    ['fanway bench 250.1.27.1', 'then here: TCP, packets a second, round trips, packet size'],
+    ['fanway bench 172.30.1.27 --svg tunnel.svg', 'the same host by its underlay address'],
+  ],
+  async run(args, io) {
+    const { flags, rest } = takeFlags(args, {
+      '--listen': 'switch',
+      '--allow': 'value',
+      '--life': 'value',
+      '--port': 'value',
+      '--quick': 'switch',
+      '--json': 'switch',
+      '--svg': 'value',
+    });
+    const port = wholeFlag(flags, '--port', PORT_MAX, CONTROL_PORT_DEFAULT);
+    if (flags.has('--listen')) {
+      noMore(rest, bench);
+      return runListener(flags, port, io);
+    }
+    const [host, ...more] = rest;
+    if (host === undefined) {
+      throw usageError(
+        'usage',
+        'name the other host, by its overlay or underlay address, or give --listen to be it',
+      );
+    }
+    noMore(more, bench);
+    return runMeasurement(host, flags, port, io);
+  },
+};

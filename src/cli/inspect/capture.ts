@@ -1,0 +1,80 @@
+/**
+ * `fanway capture`: packets of a link as pcapng on stdout, for Wireshark and tcpdump.
+ * @module
+ */
+import { callRouter } from '../../control/admin/admin-client.ts';
+import { captureLinks } from '../../control/capture.ts';
+import type { FanRecord } from '../../control/host/snapshot.ts';
+import { RunDirectory } from '../../control/store/run-directory.ts';
+import { ExitCode, FanwayError, refusedError, usageError } from '../../errors.ts';
+import { hasCapability } from '../../sys/process/capabilities.ts';
+import { noMore, takeFlags, type Verb } from '../verb/verb.ts';
+
+export const capture: Verb = {
+  name: 'capture',
+  summary: 'write packets as pcapng to stdout',
+  usage: ['capture [--link BRIDGE] [--outer|--inner] [--count N]'],
+  options: [
+    ['--link BRIDGE', 'of this link only; all links otherwise'],
+    ['--inner', 'as they cross the TUN/TAP device (default); super-packets are normal there'],
+    ['--outer', 'as they cross the underlay device, encapsulated'],
+    ['--count N', 'end after N packets'],
+  ],
+  examples: [
+    ['fanway capture | wireshark -k -i -', 'watch what containers send'],
+    ['fanway capture --outer --count 100 > tunnel.pcapng', 'what the network sees'],
+  ],
+  async run(args, io) {
+    const { flags, rest } = takeFlags(args, {
+      '--link': 'value',
+      '--inner': 'switch',
+      '--outer': 'switch',
+      '--count': 'value',
+    });
+    noMore(rest, capture);
+    if (flags.has('--inner') && flags.has('--outer')) {
+      throw usageError('usage', 'choose --inner or --outer; run it twice for both');
+    }
+    const countText = flags.get('--count') ?? '0';
+    if (!/^[0-9]{1,9}$/.test(countText)) {
+      throw usageError('usage', '--count is a number of packets: fanway capture --count 100');
+    }
+    const packetsMax = Number(countText) || Number.POSITIVE_INFINITY;
+    if (process.stdout.isTTY) {
+      throw usageError(
+        'terminal',
+        'packets would come out as rubbish on a terminal: fanway capture > packets.pcapng, or fanway capture | wireshark -k -i -',
+      );
+    }
+    if (!hasCapability('NET_RAW')) {
+      throw new FanwayError('not-permitted', 'capture needs CAP_NET_RAW: run it as root', {
+        exitCode: ExitCode.NotPermitted,
+      });
+    }
+    const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
+    const wanted = flags.get('--link');
+    const records = ((await callRouter(run, '/v1/fans')) as FanRecord[]).filter(
+      ({ spec }) => wanted === undefined || spec.name === wanted,
+    );
+    if (records.length === 0) {
+      throw refusedError(
+        'not-configured',
+        `${wanted ?? 'no link'}: not configured; see fanway show`,
+      );
+    }
+    let stopped = false;
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+      process.once(signal, () => {
+        stopped = true;
+      });
+    }
+    await captureLinks({
+      links: records.map(({ spec }) => spec),
+      side: flags.has('--outer') ? 'outer' : 'inner',
+      packetsMax,
+      write: (bytes) => io.outBytes(bytes),
+      isStopped: () => stopped,
+    });
+    return ExitCode.Ok;
+  },
+};

@@ -1,0 +1,229 @@
+/**
+ * The admin socket: HTTP with JSON on a unix socket that only its owner can open. Everything about
+ * a request is bounded: 64 kB, 5 s, 32 clients; it names no path and no command.
+ * @module
+ */
+import { chmodSync, rmSync } from 'node:fs';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { codeOf, ExitCode, FanwayError, messageOf, usageError } from '../../errors.ts';
+import type { Log } from '../../log.ts';
+
+export const ADMIN_BODY_BYTES_MAX = 64 * 1024;
+export const ADMIN_CLIENTS_MAX = 32;
+/** For a client to send its request, and again to take the answer. */
+export const ADMIN_TIMEOUT_MS = 5000;
+const HEADER_BYTES_MAX = 8 * 1024;
+/** How often a stream with nothing to tell says that it lives, ms: below the time of a silent socket. */
+const STREAM_BEAT_MS = 20_000;
+/** The only Host that is answered, so that no web page can speak to us through a proxy. */
+export const ADMIN_HOST = 'fanway';
+
+/** The header by which a command says which network namespace it means: an inode in nsfs. */
+export const ADMIN_NAMESPACE = 'fanway-network-namespace';
+
+export type Route = {
+  method: 'GET' | 'POST';
+  path: string;
+  /** Takes the parsed body (undefined for GET) and returns what is sent as JSON. */
+  handle(body: unknown): Promise<unknown>;
+};
+
+/** An answer that is text of another type, and not JSON. */
+export class PlainAnswer {
+  readonly type: string;
+  readonly text: string;
+
+  constructor(type: string, text: string) {
+    this.type = type;
+    this.text = text;
+  }
+}
+
+/** Where a stream's lines go. */
+export type LineSink = {
+  line(text: string): void;
+  /** Bytes that the client has not taken yet. */
+  queuedBytes(): number;
+};
+
+/** An answer without end: lines, for as long as the client stays. */
+export class StreamAnswer {
+  readonly type: string;
+  readonly open: (sink: LineSink) => () => void;
+
+  /** @param open begins to write, returns how to end it; may throw a FanwayError */
+  constructor(type: string, open: (sink: LineSink) => () => void) {
+    this.type = type;
+    this.open = open;
+  }
+}
+
+export type AdminOptions = {
+  /**
+   * Looks at a command that names its network namespace (an inode) before it is carried out.
+   * @throws FanwayError when this router is not the one that it means.
+   */
+  admit?: (namespace: number) => void;
+};
+
+export type AdminServer = { close(): Promise<void>; clients(): number };
+
+/**
+ * Serves `routes` on a socket path, replacing a stale one; the caller holds the router lock.
+ * @throws the listening error.
+ */
+export async function serveAdmin(
+  path: string,
+  routes: readonly Route[],
+  log: Log,
+  options: AdminOptions = {},
+): Promise<AdminServer> {
+  const sockets = new Set<Socket>();
+  const server: Server = createServer(
+    {
+      maxHeaderSize: HEADER_BYTES_MAX,
+      requestTimeout: ADMIN_TIMEOUT_MS,
+      headersTimeout: ADMIN_TIMEOUT_MS,
+      connectionsCheckingInterval: 500,
+      keepAlive: false,
+      // One answer a connection: nothing to keep, nothing to smuggle.
+      keepAliveTimeout: 1,
+    },
+    (request, response) => {
+      void answer(request, response, { routes, log, ...options });
+    },
+  );
+  server.maxConnections = ADMIN_CLIENTS_MAX;
+  server.on('connection', (socket) => {
+    sockets.add(socket);
+    socket.setTimeout(ADMIN_TIMEOUT_MS * 12, () => socket.destroy());
+    socket.once('close', () => sockets.delete(socket));
+    socket.on('error', () => undefined);
+  });
+  server.on('drop', () => log.warn('admin', `more than ${ADMIN_CLIENTS_MAX} clients: one refused`));
+  server.on('clientError', (_error, socket) => socket.destroy());
+  rmSync(path, { force: true });
+  const mask = process.umask(0o177);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(path, resolve);
+    });
+  } finally {
+    process.umask(mask);
+  }
+  chmodSync(path, 0o600);
+  server.on('error', (error) => log.error('admin', messageOf(error)));
+  return {
+    clients: () => sockets.size,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        rmSync(path, { force: true });
+        // What is being answered may finish; the rest goes.
+        setTimeout(() => {
+          for (const socket of sockets) socket.destroy();
+        }, 200).unref();
+      }),
+  };
+}
+
+async function answer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { routes, log, admit }: AdminOptions & { routes: readonly Route[]; log: Log },
+): Promise<void> {
+  let status = 200;
+  let result: unknown;
+  try {
+    const route = routeOf(request, routes);
+    const namespace = request.headers[ADMIN_NAMESPACE];
+    if (namespace !== undefined) admit?.(Number(namespace));
+    const body = route.method === 'POST' ? await readBody(request) : undefined;
+    result = await route.handle(body);
+    if (result instanceof StreamAnswer) return stream(response, result);
+  } catch (error) {
+    const known = error instanceof FanwayError;
+    status = error instanceof HttpError ? error.status : known ? 409 : 500;
+    if (!known && !(error instanceof HttpError)) log.error('admin', messageOf(error));
+    result = {
+      error: {
+        code: codeOf(error) || 'internal',
+        message: messageOf(error),
+        exitCode: known ? error.exitCode : ExitCode.Failed,
+      },
+    };
+  }
+  if (response.destroyed) return;
+  const plain = result instanceof PlainAnswer ? result : undefined;
+  const text = plain?.text ?? `${JSON.stringify(result)}\n`;
+  response.writeHead(status, {
+    'content-type': plain?.type ?? 'application/json',
+    'content-length': Buffer.byteLength(text),
+    connection: 'close',
+  });
+  const slow = setTimeout(() => response.destroy(), ADMIN_TIMEOUT_MS);
+  response.once('close', () => clearTimeout(slow));
+  response.end(text);
+}
+
+/** Writes until the client goes. */
+function stream(response: ServerResponse, { type, open }: StreamAnswer): void {
+  const end = open({
+    line: (text) => void response.write(`${text}\n`),
+    queuedBytes: () => response.writableLength,
+  });
+  response.writeHead(200, { 'content-type': type, connection: 'close' });
+  // The header goes out now: who listens knows that nothing is missed from here on.
+  response.write('\n');
+  const beat = setInterval(() => {
+    // One that takes nothing at all is cut off by its socket's time.
+    if (response.writableLength === 0) response.write('\n');
+  }, STREAM_BEAT_MS);
+  response.once('close', () => {
+    clearInterval(beat);
+    end();
+  });
+}
+
+class HttpError extends Error {
+  readonly status: number;
+  readonly code = 'bad-request';
+
+  constructor(status: number, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
+
+function routeOf(request: IncomingMessage, routes: readonly Route[]): Route {
+  if (request.headers.host !== ADMIN_HOST || request.headers.origin !== undefined) {
+    throw new HttpError(403, 'this socket answers the fanway command only');
+  }
+  const route = routes.find((route) => route.path === request.url);
+  if (route === undefined) throw new HttpError(404, 'there is nothing at that path');
+  if (route.method !== request.method) throw new HttpError(405, `only ${route.method} here`);
+  return route;
+}
+
+async function readBody(request: IncomingMessage): Promise<unknown> {
+  if (request.headers['content-type'] !== 'application/json') {
+    throw new HttpError(415, 'a body is application/json');
+  }
+  const announced = Number(request.headers['content-length'] ?? 0);
+  if (announced > ADMIN_BODY_BYTES_MAX) throw new HttpError(413, 'the body is too large');
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of request) {
+    const bytes = chunk as Buffer;
+    length += bytes.length;
+    if (length > ADMIN_BODY_BYTES_MAX) throw new HttpError(413, 'the body is too large');
+    chunks.push(bytes);
+  }
+  try {
+    return JSON.parse(Buffer.concat(chunks).toString('utf8'));
+  } catch {
+    throw usageError('bad-request', 'the body is not JSON');
+  }
+}

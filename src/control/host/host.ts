@@ -1,0 +1,95 @@
+/**
+ * What the control process needs of the machine it runs on. The real one is in `real-host.ts`;
+ * tests put a table in its place and stop it at any step.
+ * @module
+ */
+
+import type { Prefix } from '../../net/prefix.ts';
+import type { LegacyTables } from '../../sys/host/iptables-legacy.ts';
+import type { LinkChange } from '../../sys/netlink/netlink.ts';
+import type { LinkSpec } from '../store/link-spec.ts';
+import type { PacketFilter, SnapshotAddress, SnapshotLink, SnapshotRoute } from './snapshot.ts';
+import type { SuperBytes } from './super-bytes.ts';
+
+/** What dnsmasq hands out. Addresses are u32 in host order. */
+export type DhcpSpec = {
+  bridge: string;
+  gateway: number;
+  first: number;
+  last: number;
+  /** Length of the mask that containers get, bits. */
+  length: number;
+  /** Option 26, bytes. */
+  mtu: number;
+};
+
+/** One route of ours; `device` is a name. */
+export type HostRoute = { destination: Prefix; device: string; source: number };
+
+/** A route as the kernel itself makes one for an address of the device. */
+export type KernelRoute = HostRoute & { type: 'unicast' | 'local' | 'broadcast' };
+
+/** `whole`: the table was walked through to its end. */
+export type MetRoutes = { routes: SnapshotRoute[]; whole: boolean };
+
+/** A process by id and start time, so that a reused id is never mistaken for it. */
+export type ProcessMark = { pid: number; startTime: string };
+
+export type Host = {
+  links(): Promise<SnapshotLink[]>;
+  addresses(): Promise<SnapshotAddress[]>;
+  /** The default routes of table main. */
+  defaultRoutes(): Promise<SnapshotRoute[]>;
+  /**
+   * Routes of any table inside `overlay` or around it. Walks through the whole table; where that is
+   * large, an earlier answer may do unless it must be `fresh`.
+   */
+  routesMeeting(overlay: Prefix, how: { fresh: boolean }): Promise<MetRoutes>;
+  /** Routes of table main out of a device, by ifindex. */
+  routesOf(index: number): Promise<SnapshotRoute[]>;
+  /** Whether there is exactly this route; `source` counts where it is not 0. */
+  hasRoute(route: KernelRoute): Promise<boolean>;
+  createBridge(name: string, mac: number): Promise<void>;
+  setLink(ref: string | number, change: LinkChange): Promise<void>;
+  deleteLink(index: number): Promise<void>;
+  addAddress(device: string, address: number, length: number): Promise<void>;
+  deleteAddress(device: string, address: number, length: number): Promise<void>;
+  addRoute(route: HostRoute): Promise<void>;
+  deleteRoute(route: HostRoute): Promise<void>;
+  addKernelRoute(route: KernelRoute): Promise<void>;
+  /** Whether a bridge knows a MAC, a 48-bit number, as its own; true where the kernel cannot say. */
+  hasOwnMac(bridge: number, mac: number): Promise<boolean>;
+  addOwnMac(bridge: number, mac: number): Promise<void>;
+  /** null where the key does not exist. */
+  readSysctl(key: string): string | null;
+  writeSysctl(key: string, value: string): void;
+  hasNft(): boolean;
+  /** Tables of the packet filter that are not ours (`ip nat`), of nftables and of old iptables. */
+  otherTables(): Promise<string[]>;
+  packetFilter(): Promise<PacketFilter>;
+  /** What of iptables-legacy is in use. */
+  legacyTables(): LegacyTables;
+  /** Loads nftables rules in one transaction. @throws NftError. */
+  loadRules(text: string): Promise<void>;
+  hasDnsmasq(): boolean;
+  /** `note`: what of it cannot be done here, '' when nothing. */
+  startDhcp(spec: DhcpSpec): Promise<ProcessMark & { note: string; ranges: string }>;
+  /** What it would hand out now, as text: less than the spec says where engines have a part. */
+  dhcpRanges(spec: DhcpSpec): string;
+  isRunning(mark: ProcessMark): boolean;
+  /** Ends the dnsmasq of a bridge: the marked one, or the one whose lease file is the bridge's. */
+  stopDhcp(bridge: string, mark: ProcessMark | undefined): Promise<void>;
+};
+
+/** The part of the data plane that changes are made through. */
+/** Deletion of a link that is not there is no error. */
+export type Tunnels = {
+  addLink(spec: LinkSpec): Promise<{ ifindex: number; offloads: string[] }>;
+  removeLink(name: string): Promise<void>;
+  updateLink(
+    name: string,
+    change: { underlayMtu?: number; innerMtu?: number; local?: number },
+  ): Promise<void>;
+  /** How long a TCP packet may be that a link's device is given in one piece. */
+  setSuperBytes(name: string, limits: SuperBytes): Promise<void>;
+};

@@ -1,0 +1,44 @@
+/**
+ * Reads the picture of the host that a plan looks at.
+ * @module
+ */
+import type { Prefix } from '../../net/prefix.ts';
+import type { Host } from './host.ts';
+import { type FanRecord, FOREIGN_SYSCTLS, HOST_SYSCTLS, type Snapshot } from './snapshot.ts';
+
+/** For which overlay routes are looked for that it would hide, and whether an older answer will do. */
+export type SnapshotDepth = { overlay: Prefix; fresh: boolean };
+
+/**
+ * Everything a plan needs, `fans` being what already runs. Of the routes only the default ones,
+ * unless `depth` says what else is of interest: there may be a million.
+ */
+export async function readSnapshot(
+  host: Host,
+  fans: FanRecord[],
+  depth?: SnapshotDepth,
+): Promise<Snapshot> {
+  const [links, addresses, routes, filter] = await Promise.all([
+    host.links(),
+    host.addresses(),
+    host.defaultRoutes(),
+    host.packetFilter(),
+  ]);
+  const met =
+    depth === undefined
+      ? { routes: [], whole: true }
+      : await host.routesMeeting(depth.overlay, { fresh: depth.fresh });
+  return {
+    links,
+    addresses,
+    routes: [...routes, ...met.routes],
+    routesWhole: met.whole,
+    sysctls: Object.fromEntries(
+      [...HOST_SYSCTLS, ...FOREIGN_SYSCTLS].map((key) => [key, host.readSysctl(key)]),
+    ),
+    filter,
+    legacy: host.legacyTables(),
+    fans,
+    tools: { nft: host.hasNft(), dnsmasq: host.hasDnsmasq() },
+  };
+}

@@ -1,0 +1,111 @@
+/**
+ * The machine itself, through rtnetlink, /proc/sys, nft and dnsmasq.
+ * @module
+ */
+import { readLegacyTables } from '../../sys/host/iptables-legacy.ts';
+import { hasNft, loadRules, otherTables } from '../../sys/host/nft.ts';
+import { readSysctl, writeSysctl } from '../../sys/host/sysctl.ts';
+import { Netlink, type NetlinkEvent, RouteInterest } from '../../sys/netlink/netlink.ts';
+import { watchNfTables } from '../../sys/netlink/nf-tables.ts';
+import type { RunDirectory } from '../store/run-directory.ts';
+import { dhcpRangesText, findDnsmasq, isRunning, startDhcp, stopDhcp } from './dhcp.ts';
+import type { Host } from './host.ts';
+import { HostRoutes } from './host-routes.ts';
+import { PacketFilterReader } from './packet-filter.ts';
+import { ROUTE_TABLE_LOCAL, ROUTE_TABLE_MAIN } from './snapshot.ts';
+
+const RTPROT_KERNEL = 2;
+
+export type RealHost = Host & {
+  /** Whether `bridge` knows `mac` behind a port other than `but`. False where there is no such bridge. */
+  bridgeHolds(bridge: string, mac: number, but: string): Promise<boolean>;
+  /** Calls `listener` on every change of links, addresses and routes; returns how to end it. */
+  watch(listener: (event: NetlinkEvent) => void): () => void;
+  /** The same for the nftables ruleset. */
+  watchFilter(listener: () => void): () => void;
+  close(): void;
+};
+
+/** Opens the host of the network namespace that this process is in. */
+export function openHost(run: RunDirectory): RealHost {
+  const netlink = Netlink.open();
+  const interest = new RouteInterest();
+  const routes = new HostRoutes(netlink, async (device) => {
+    return (await netlink.findLink(device))?.index;
+  });
+  const changed = async (change: Promise<void>): Promise<void> => {
+    await change.finally(() => routes.changed());
+  };
+  const filter = new PacketFilterReader();
+  return {
+    async links() {
+      const links = await netlink.links();
+      const ours = links.filter(({ alias }) => alias.startsWith('fanway:'));
+      interest.set(ours.map(({ index }) => index));
+      return links;
+    },
+    addresses: () => netlink.addresses(),
+    defaultRoutes: () => routes.defaultRoutes(),
+    routesMeeting: (overlay, how) => routes.routesMeeting(overlay, how),
+    routesOf: (index) => routes.routesOf(index),
+    hasRoute: (route) => routes.hasRoute(route),
+    createBridge: (name, mac) => netlink.createBridge(name, { address: mac }),
+    setLink: (ref, change) => netlink.setLink(ref, change),
+    deleteLink: (index) => netlink.deleteLink(index),
+    addAddress: (device, address, length) => netlink.addAddress(device, address, length),
+    deleteAddress: (device, address, length) => netlink.deleteAddress(device, address, length),
+    addRoute: ({ destination, device, source }) =>
+      changed(netlink.addRoute({ dst: destination, dev: device, src: source })),
+    deleteRoute: ({ destination, device, source }) =>
+      changed(netlink.deleteRoute({ dst: destination, dev: device, src: source })),
+    addKernelRoute: ({ destination, device, source, type }) =>
+      changed(
+        netlink.addRoute({
+          ...{ dst: destination, dev: device, src: source, type },
+          table: type === 'unicast' ? ROUTE_TABLE_MAIN : ROUTE_TABLE_LOCAL,
+          // The kernel deletes with an address only what bears its own name.
+          protocol: RTPROT_KERNEL,
+        }),
+      ),
+    hasOwnMac: (bridge, mac) => netlink.hasBridgeMac(bridge, mac),
+    addOwnMac: (bridge, mac) => netlink.addBridgeMac(bridge, mac),
+    readSysctl,
+    writeSysctl,
+    hasNft,
+    packetFilter: () => filter.read(),
+    legacyTables: readLegacyTables,
+    loadRules,
+    otherTables,
+    hasDnsmasq: () => findDnsmasq() !== undefined,
+    startDhcp: (spec) => startDhcp(spec, run),
+    dhcpRanges: dhcpRangesText,
+    isRunning,
+    stopDhcp: (bridge, mark) => stopDhcp(run, bridge, mark),
+    async bridgeHolds(bridge, mac, but) {
+      const at = await netlink.findLink(bridge);
+      if (at === undefined) return false;
+      const port = await netlink.bridgePortOf(at.index, mac);
+      return port !== undefined && port !== (await netlink.findLink(but))?.index;
+    },
+    watch: (listener) =>
+      netlink.monitor(
+        (event) => {
+          routes.note(event);
+          listener(event);
+        },
+        { background: true, filter: interest },
+      ),
+    watchFilter(listener) {
+      try {
+        return watchNfTables(listener);
+      } catch {
+        // A kernel without nfnetlink has no rules that could change.
+        return () => undefined;
+      }
+    },
+    close() {
+      netlink.close();
+      filter.close();
+    },
+  };
+}

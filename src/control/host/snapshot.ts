@@ -1,0 +1,120 @@
+/**
+ * What a plan looks at: one consistent enough picture of the host's network, as plain values.
+ * @module
+ */
+import type { FanRequest } from '../../config/request.ts';
+import type { LegacyTables } from '../../sys/host/iptables-legacy.ts';
+import type { InterfaceAddress, Link, Route } from '../../sys/netlink/netlink.ts';
+import type { NftChain, NftRule } from '../../sys/netlink/nf-tables.ts';
+import type { LinkSpec } from '../store/link-spec.ts';
+
+/** A fan that runs here, or whose journal says so. */
+export type FanRecord = { request: FanRequest; spec: LinkSpec };
+
+export type SnapshotLink = Pick<
+  Link,
+  | 'index'
+  | 'name'
+  | 'kind'
+  | 'up'
+  | 'carrier'
+  | 'mtu'
+  | 'master'
+  | 'address'
+  | 'alias'
+  | 'gsoIpv4MaxSize'
+>;
+export type SnapshotAddress = Pick<
+  InterfaceAddress,
+  'index' | 'address' | 'length' | 'scope' | 'secondary'
+> &
+  Partial<Pick<InterfaceAddress, 'peer'>>;
+export type SnapshotRoute = Pick<
+  Route,
+  'dst' | 'via' | 'oif' | 'src' | 'table' | 'metric' | 'type'
+> &
+  Partial<Pick<Route, 'hops'>>;
+
+export type Snapshot = {
+  links: SnapshotLink[];
+  addresses: SnapshotAddress[];
+  /** The default routes and, where a plan needs them, those inside the overlay or around it. */
+  routes: SnapshotRoute[];
+  /** False where the routing table could not be walked through to its end. */
+  routesWhole: boolean;
+  /** Present values by key (`net/ipv4/ip_forward`); null where the key does not exist. */
+  sysctls: Record<string, string | null>;
+  filter: PacketFilter;
+  legacy: LegacyTables;
+  fans: FanRecord[];
+  /** Programs that are there. */
+  tools: { nft: boolean; dnsmasq: boolean };
+};
+
+/** The nftables of the host: all chains, and the rules of those that fanway has to do with. */
+export type PacketFilter = {
+  /** False where we may not or cannot look, with the reason; both lists are empty then. */
+  readable: boolean;
+  why: string;
+  chains: NftChain[];
+  rules: NftRule[];
+};
+
+export const ROUTE_TABLE_MAIN = 254;
+export const ROUTE_TABLE_LOCAL = 255;
+
+/** The sysctls that are not bound to an interface of ours. */
+export const HOST_SYSCTLS = ['net/ipv4/ip_forward', 'net/ipv4/conf/all/send_redirects'] as const;
+
+const MARK = 'fanway:';
+export const BRIDGE_NF_CALL_IPTABLES = 'net/bridge/bridge-nf-call-iptables';
+/** Settings of the host that fanway looks at and leaves alone. */
+export const FOREIGN_SYSCTLS = [BRIDGE_NF_CALL_IPTABLES, 'net/ipv4/conf/all/arp_ignore'] as const;
+
+/** The alias that marks a device as ours. */
+export function aliasOf(linkName: string): string {
+  return `${MARK}${linkName}`;
+}
+
+/** The alias of a bridge that somebody else made and a fan uses: never deleted by it. */
+export function borrowedAliasOf(linkName: string): string {
+  return `${aliasOf(linkName)} (borrowed)`;
+}
+
+/** Whether a device carries the mark of any link of fanway's. */
+export function isMarked(link: Pick<SnapshotLink, 'alias'>): boolean {
+  return link.alias.startsWith(MARK);
+}
+
+/** The ports of a bridge of ours that carry no mark: those of containers. */
+export function portsBeside<L extends Pick<SnapshotLink, 'index' | 'master' | 'alias'>>(
+  bridge: { index: number },
+  links: readonly L[],
+): L[] {
+  return links.filter((link) => link.master === bridge.index && !isMarked(link));
+}
+
+/** The ports of a fan's bridge, which bears the fan's name, other than its own device. */
+export function foreignPorts<L extends Pick<SnapshotLink, 'index' | 'name' | 'master'>>(
+  spec: Pick<LinkSpec, 'name' | 'device'>,
+  links: readonly L[],
+): L[] {
+  const bridge = links.find((link) => link.name === spec.name);
+  if (bridge === undefined) return [];
+  return links.filter((link) => link.master === bridge.index && link.name !== spec.device);
+}
+
+/** An empty host; tests build on it. */
+export function emptySnapshot(): Snapshot {
+  return {
+    links: [],
+    addresses: [],
+    routes: [],
+    routesWhole: true,
+    sysctls: {},
+    filter: { readable: true, why: '', chains: [], rules: [] },
+    legacy: { forward: undefined, nat: false },
+    fans: [],
+    tools: { nft: false, dnsmasq: false },
+  };
+}

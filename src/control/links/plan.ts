@@ -1,0 +1,296 @@
+/**
+ * The plan: from what was asked for and what is on the host to the ordered list of changes, or to
+ * every reason why not. A pure function: it reads nothing and touches nothing, so `fanway plan`
+ * prints exactly what `fanway up` then does.
+ * @module
+ */
+
+import { type FanRequest, MTU_BYTES_MIN } from '../../config/request.ts';
+import { ENCAPS } from '../../encap/encap.ts';
+import { messageOf } from '../../errors.ts';
+import {
+  bridgeNameOf,
+  checkFan,
+  deviceNameOf,
+  gatewayOf,
+  INTERFACE_NAME_CHARS_MAX,
+  sliceOf,
+} from '../../net/fan.ts';
+import { equals, formatPrefix, type Prefix, usableHosts } from '../../net/prefix.ts';
+import type { Change } from '../change/change.ts';
+import { type Adoption, addressLengthOf, findAdoption } from '../host/bridge/adoption.ts';
+import { aliasOf, type FanRecord, type Snapshot } from '../host/snapshot.ts';
+import { type LinkSpec, SOURCE_PORTS_DEFAULT } from '../store/link-spec.ts';
+import { findConflicts } from './conflicts.ts';
+import { obstaclesOf } from './obstacles.ts';
+import { addressesOf, changesOf } from './plan-changes.ts';
+import { formatHost, isResolved, type Keep, type Refusal, resolveUnderlay } from './resolve.ts';
+
+export type Plan =
+  | { outcome: 'changes'; spec: LinkSpec; changes: Change[]; warnings: string[] }
+  /** The same fan runs already. */
+  | { outcome: 'same'; spec: LinkSpec; message: string }
+  | { outcome: 'refused'; refusals: Refusal[] };
+
+/** RFC 8200 §5: below this Linux takes IPv6 off the device. */
+const IPV6_MTU_BYTES_MIN = 1280;
+
+/**
+ * What `up` would do for this request on this host.
+ * @param keep the underlay address that the fan had
+ */
+export function planFan(request: FanRequest, snapshot: Snapshot, keep?: Keep): Plan {
+  const resolved = resolveUnderlay(request.underlay, snapshot, keep);
+  if (!isResolved(resolved)) return { outcome: 'refused', refusals: [resolved] };
+  const { local, underlay, device: underlayDevice } = resolved;
+  const map = { overlay: request.overlay, underlay };
+
+  const refusals: Refusal[] = checkFan(map, local).map((problem) => ({
+    code: problem.code.toLowerCase().replaceAll('_', '-'),
+    message: problem.message,
+  }));
+  if (refusals.length > 0) return { outcome: 'refused', refusals };
+
+  const slice = sliceOf(map, local);
+  const name = nameOf(request, slice);
+  if (typeof name !== 'string') return { outcome: 'refused', refusals: [name] };
+  const spec = specOf(request, { local, underlay, slice, name, underlayMtu: underlayDevice.mtu });
+
+  const running = snapshot.fans.find((fan) => equals(fan.spec.overlay, request.overlay));
+  if (running !== undefined) return planAgainst(running, { request, spec });
+
+  refusals.push(...checkMtu(request, spec, underlayDevice.name));
+  refusals.push(...checkReserve(request, slice));
+  const warnings: string[] = [];
+  const adoption = findAdoption(spec, addressesOf(request, spec), snapshot);
+  const conflicts = findConflicts(request.overlay, snapshot, adoption?.name);
+  if (conflicts.inside.length > 0 && !request.force) {
+    refusals.push({
+      code: 'overlay-in-use',
+      message: `overlay ${formatPrefix(request.overlay)} contains ${conflicts.inside.join(' and ')} of this host, which containers and this host could then no longer reach: take another overlay, or go on with --force`,
+    });
+  } else {
+    warnings.push(
+      ...conflicts.inside.map(
+        (what) => `overlay ${formatPrefix(request.overlay)} contains ${what} (--force)`,
+      ),
+    );
+  }
+  warnings.push(...conflicts.around);
+  if (!snapshot.routesWhole) {
+    warnings.push(
+      `the routing table is too large to look through at once: whether more of it lies inside ${formatPrefix(request.overlay)} is not known`,
+    );
+  }
+  refusals.push(...checkNames(spec, request, snapshot, adoption));
+  refusals.push(...checkWire(spec, snapshot));
+  if (request.dhcp && !snapshot.tools.dnsmasq) {
+    refusals.push({
+      code: 'no-dnsmasq',
+      message:
+        'dhcp needs dnsmasq, which is not on this host: install it (Debian: apt-get install dnsmasq-base), or leave dhcp out and address containers yourself',
+    });
+  }
+  if (refusals.length > 0) return { outcome: 'refused', refusals };
+
+  if (spec.innerMtu < IPV6_MTU_BYTES_MIN) {
+    warnings.push(`MTU ${spec.innerMtu} is under ${IPV6_MTU_BYTES_MIN}: no IPv6 inside (RFC 8200)`);
+  }
+  if (resolved.floating && request.underlay.kind !== 'address') {
+    warnings.push(
+      `${formatHost(local, 32)} is the only address of ${underlayDevice.name}, and may be a floating one: if this host has another at times, name that`,
+    );
+  }
+  if (request.masquerade && !snapshot.tools.nft) {
+    warnings.push('nft is not here: containers reach the overlay, but nothing beyond it');
+  }
+  const { obstacles, notes } = obstaclesOf(spec, snapshot);
+  warnings.push(...obstacles.map(({ message }) => message), ...notes);
+  const changes = changesOf(request, spec, snapshot, adoption);
+  return { outcome: 'changes', spec, changes, warnings };
+}
+
+/**
+ * What stands for a fan that is wanted and cannot be yet, its host address unknown: good for a
+ * line of status, never for the data plane.
+ */
+export function placeholderSpec(request: FanRequest): LinkSpec {
+  const name = request.bridge ?? `fan-${(request.overlay.address >>> 0).toString(16)}`;
+  const nowhere = { address: 0, length: 0 };
+  const { length } = request.underlay;
+  const at = { local: 0, underlay: { ...nowhere, length }, slice: nowhere, name, underlayMtu: 0 };
+  return { ...specOf(request, at), innerMtu: 0 };
+}
+
+/** The bridge's name, which is the link's. */
+function nameOf(request: FanRequest, slice: Prefix): string | Refusal {
+  if (request.bridge !== null) return request.bridge;
+  try {
+    return bridgeNameOf(slice);
+  } catch (error) {
+    return { code: 'name-too-long', message: messageOf(error) };
+  }
+}
+
+function specOf(
+  request: FanRequest,
+  at: { local: number; underlay: Prefix; slice: Prefix; name: string; underlayMtu: number },
+): LinkSpec {
+  return {
+    name: at.name,
+    encap: request.encap,
+    device: deviceNameOf(at.slice),
+    overlay: request.overlay,
+    underlay: at.underlay,
+    local: at.local,
+    slice: at.slice,
+    gateway: gatewayOf(at.slice),
+    vni: request.vni ?? request.overlay.address >>> 8,
+    port: request.port ?? defaultPort(request),
+    underlayMtu: at.underlayMtu,
+    innerMtu: request.mtu ?? innerMtuOf(request, at.underlayMtu),
+    dscp: request.dscp,
+    sourcePorts: request.sourcePort === 'fixed' ? 1 : SOURCE_PORTS_DEFAULT,
+    offload: request.offload,
+  };
+}
+
+/** The inner MTU in bytes over an underlay of `underlayMtu` bytes. */
+export function innerMtuOf(request: FanRequest, underlayMtu: number): number {
+  const computed = Math.min(underlayMtu, 65535) - ENCAPS[request.encap].overheadBytes;
+  return request.mtu === null ? computed : Math.min(request.mtu, computed);
+}
+
+function defaultPort(request: FanRequest): number {
+  const { lxdPort, defaultPort } = ENCAPS[request.encap];
+  return request.compat === 'lxd' ? lxdPort : defaultPort;
+}
+
+/** The overlay has a fan already: the same one, or one in the way. */
+function planAgainst(running: FanRecord, wanted: FanRecord): Plan {
+  const differences: string[] = [];
+  const compare = (what: string, now: unknown, then: unknown): void => {
+    if (now !== then) differences.push(`${what} ${now}, not ${then}`);
+  };
+  const { spec } = running;
+  compare('underlay', hostOf(spec), hostOf(wanted.spec));
+  compare('bridge', spec.name, wanted.spec.name);
+  for (const key of ['encap', 'port', 'vni', 'dscp', 'sourcePorts', 'offload'] as const) {
+    compare(key, spec[key], wanted.spec[key]);
+  }
+  for (const key of ['dhcp', 'hostReserve', 'mtu', 'masquerade'] as const) {
+    compare(key, running.request[key] ?? 'automatic', wanted.request[key] ?? 'automatic');
+  }
+  const overlay = formatPrefix(spec.overlay);
+  if (differences.length === 0) {
+    return {
+      outcome: 'same',
+      spec,
+      message: `${spec.name}: already configured (${overlay} over ${hostOf(spec)}, ${spec.encap})`,
+    };
+  }
+  return {
+    outcome: 'refused',
+    refusals: [
+      {
+        code: 'overlay-has-fan',
+        message: `overlay ${overlay} has a fan already: ${spec.name} with ${differences.join(', ')}; take it down first (fanway down ${overlay} ${hostOf(spec)}), or use another overlay`,
+      },
+    ],
+  };
+}
+
+/** `172.30.0.28/16`: our underlay address with the underlay's length. */
+export function hostOf(spec: LinkSpec): string {
+  return formatHost(spec.local, spec.underlay.length);
+}
+
+function checkMtu(request: FanRequest, spec: LinkSpec, device: string): Refusal[] {
+  const largest = spec.underlayMtu - ENCAPS[spec.encap].overheadBytes;
+  if (request.mtu !== null && request.mtu > largest) {
+    return [
+      {
+        code: 'mtu-too-large',
+        message: `MTU ${request.mtu} does not fit: ${device} carries ${spec.underlayMtu} bytes and ${spec.encap} adds ${ENCAPS[spec.encap].overheadBytes}, which leaves ${largest}`,
+      },
+    ];
+  }
+  if (spec.innerMtu < MTU_BYTES_MIN) {
+    return [
+      {
+        code: 'mtu-too-small',
+        message: `${device} has MTU ${spec.underlayMtu}, which leaves ${spec.innerMtu} bytes inside ${spec.encap}; ${MTU_BYTES_MIN} is the least that works: raise the underlay's MTU`,
+      },
+    ];
+  }
+  return [];
+}
+
+function checkReserve(request: FanRequest, slice: Prefix): Refusal[] {
+  const usable = usableHosts(slice.length);
+  if (request.hostReserve < usable) return [];
+  return [
+    {
+      code: 'reserve-too-large',
+      message: `host-reserve ${request.hostReserve} leaves no address for a container: slice ${formatPrefix(slice)} has ${usable}; use at most ${usable - 1}`,
+    },
+  ];
+}
+
+/** Names that are taken by something that is not ours. */
+function checkNames(
+  spec: LinkSpec,
+  request: FanRequest,
+  snapshot: Snapshot,
+  adoption: Adoption | undefined,
+): Refusal[] {
+  const refusals: Refusal[] = [];
+  for (const [what, name] of [
+    ['bridge', spec.name],
+    ['device', spec.device],
+  ] as const) {
+    if (name.length > INTERFACE_NAME_CHARS_MAX) {
+      refusals.push({ code: 'name-too-long', message: `${name} is over 15 characters` });
+    }
+    const link = snapshot.links.find((link) => link.name === name);
+    if (link === undefined || name === adoption?.name) continue;
+    const kind = link.kind === '' ? 'device' : link.kind;
+    const way =
+      link.alias === aliasOf(spec.name)
+        ? 'it carries our mark but no journal here knows it, so another run directory may own it: take it down there, or delete the device'
+        : what === 'bridge' && request.bridge === null
+          ? 'choose another name with: bridge NAME'
+          : what === 'bridge'
+            ? `choose another name, or give it the address ${formatPrefix({ address: spec.gateway, length: addressLengthOf(spec) })}, with which it is taken over`
+            : 'rename or delete it first';
+    refusals.push({
+      code: 'name-taken',
+      message: `there is a ${kind} called ${name} on this host already: ${way}`,
+    });
+  }
+  return refusals;
+}
+
+/** Another fan whose packets could not be told from this one's. */
+function checkWire(spec: LinkSpec, snapshot: Snapshot): Refusal[] {
+  for (const { spec: other } of snapshot.fans) {
+    if (spec.port === 0 || other.port !== spec.port || other.local !== spec.local) continue;
+    if (other.encap !== spec.encap) {
+      return [
+        {
+          code: 'port-taken',
+          message: `UDP port ${spec.port} carries ${other.encap} for ${other.name} already: choose another --port for ${spec.encap}`,
+        },
+      ];
+    }
+    if (ENCAPS[spec.encap].hasVni && other.vni === spec.vni) {
+      return [
+        {
+          code: 'vni-taken',
+          message: `VNI ${spec.vni} is that of ${other.name} already: choose another with --vni, the same on every host`,
+        },
+      ];
+    }
+  }
+  return [];
+}

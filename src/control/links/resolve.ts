@@ -1,0 +1,250 @@
+/**
+ * From an underlay as it was asked for to the one address of this host that is meant.
+ *
+ * A device may have several addresses, and which stands first says nothing: daemons add floating
+ * addresses (/32, keepalived, kube-vip) at any time. So they are ranked, of the best rank there must
+ * be only one, and a fan that runs keeps the address that it has.
+ * @module
+ */
+import { formatUnderlay, type UnderlaySelector } from '../../config/request.ts';
+import { formatIpv4 } from '../../net/ipv4.ts';
+import { contains, formatPrefix, networkOf, type Prefix } from '../../net/prefix.ts';
+import {
+  ROUTE_TABLE_MAIN,
+  type Snapshot,
+  type SnapshotAddress,
+  type SnapshotLink,
+} from '../host/snapshot.ts';
+
+/** A reason not to go on, for programs (`code`) and for people (a sentence with a way out). */
+export type Refusal = { code: string; message: string };
+
+export type ResolvedUnderlay = {
+  /** Our underlay address, u32. */
+  local: number;
+  underlay: Prefix;
+  /** With the MTU of the way out where the address is on loopback. */
+  device: SnapshotLink;
+  /** It stands for itself alone (/32), as a floating address does. */
+  floating: boolean;
+};
+
+/** The address that a fan had: it keeps it, and gives it up for no floating one if it was none. */
+export type Keep = Pick<ResolvedUnderlay, 'local' | 'floating'>;
+
+const SCOPE_GLOBAL = 0;
+const ADDRESSES_SHOWN_MAX = 6;
+const LOOPBACK = 'lo';
+/** Where nothing says how large packets may be, bytes: Ethernet's. */
+const MTU_BYTES_USUAL = 1500;
+
+function isResolved(value: ResolvedUnderlay | Refusal): value is ResolvedUnderlay {
+  return 'local' in value;
+}
+
+export { isResolved };
+
+type Candidate = { address: SnapshotAddress; link: SnapshotLink };
+
+/** What the candidates are looked at with. */
+type View = { snapshot: Snapshot; candidates: readonly Candidate[]; keep: Keep | undefined };
+
+/**
+ * The address that the selector means on this host, or why there is none.
+ * @param keep the address that the fan has, or had until it went away
+ */
+export function resolveUnderlay(
+  selector: UnderlaySelector,
+  snapshot: Snapshot,
+  keep?: Keep,
+): ResolvedUnderlay | Refusal {
+  const own = new Set(snapshot.fans.flatMap((fan) => [fan.spec.name, fan.spec.device]));
+  const candidates = snapshot.addresses.flatMap((address) => {
+    const link = snapshot.links.find((link) => link.index === address.index);
+    // The mark, too: a fan that is stopped or just going is not among the fans.
+    const isOurs = link?.alias.startsWith('fanway:') === true || own.has(link?.name ?? '');
+    return link === undefined || isOurs ? [] : [{ address, link }];
+  });
+  const view = { snapshot, candidates, keep };
+  switch (selector.kind) {
+    case 'address':
+      return byAddress(selector, view);
+    case 'device':
+      return byDevice(selector.device, selector.length, view);
+    case 'default':
+      return byDefaultRoute(selector.length, view);
+  }
+}
+
+/** A /32 that is no end of a point-to-point link. */
+function isFloating({ length, peer }: SnapshotAddress): boolean {
+  return length === 32 && (peer ?? 0) === 0;
+}
+
+/** The lower the likelier that this is what the host is known by. */
+function rankOf({ address }: Candidate): number {
+  if (isFloating(address)) return 2;
+  return address.secondary ? 1 : 0;
+}
+
+function resolved(candidate: Candidate, length: number, { snapshot }: View): ResolvedUnderlay {
+  const { address, link } = candidate;
+  const local = address.address;
+  return {
+    local,
+    underlay: { address: networkOf({ address: local, length }), length },
+    device: link.name === LOOPBACK ? { ...link, mtu: wayOutMtu(snapshot) } : link,
+    floating: isFloating(address),
+  };
+}
+
+/** The smallest MTU of the devices that packets from an address on loopback leave by, bytes. */
+function wayOutMtu({ links, addresses, routes }: Snapshot): number {
+  const ways = routes
+    .filter(({ dst }) => dst.length === 0)
+    .flatMap(({ oif, hops }) => [oif, ...(hops ?? []).map((hop) => hop.oif)]);
+  const isCard = ({ name, alias, up, master }: SnapshotLink): boolean =>
+    name !== LOOPBACK && up && master === 0 && !alias.startsWith('fanway:');
+  const mtusOf = (indexes: readonly number[]): number[] =>
+    links.filter((link) => isCard(link) && indexes.includes(link.index)).map(({ mtu }) => mtu);
+  const known = mtusOf(ways);
+  const mtus = known.length > 0 ? known : mtusOf(addresses.map(({ index }) => index));
+  return mtus.length > 0 ? Math.min(...mtus) : MTU_BYTES_USUAL;
+}
+
+function textOf({ address, link }: Candidate): string {
+  return `${formatIpv4(address.address)}/${address.length} on ${link.name}`;
+}
+
+function isGlobal({ address }: Candidate): boolean {
+  return address.scope === SCOPE_GLOBAL;
+}
+
+function shown(candidates: readonly Candidate[]): string {
+  const texts = candidates.filter(isGlobal).slice(0, ADDRESSES_SHOWN_MAX).map(textOf);
+  return texts.length === 0 ? 'it has no IPv4 address at all' : `it has ${texts.join(', ')}`;
+}
+
+/**
+ * The one of `found` that is meant: the fan's own, else the only one of the best rank.
+ * @param where what they were looked for by, for messages
+ */
+function oneOf(
+  found: readonly Candidate[],
+  where: string,
+  length: number,
+  view: View,
+): ResolvedUnderlay | Refusal | undefined {
+  const { keep } = view;
+  const kept = found.find(({ address }) => address.address === keep?.local);
+  if (kept !== undefined) return resolved(kept, length, view);
+  const best = Math.min(...found.map(rankOf));
+  const [first, ...others] = found.filter((candidate) => rankOf(candidate) === best);
+  if (first === undefined) return undefined;
+  const name = `${formatIpv4(first.address.address)}/${length}`;
+  if (others.length > 0) {
+    return {
+      code: 'underlay-ambiguous',
+      message: `this host has several addresses ${where} (${[first, ...others].map(textOf).join(', ')}): name the one that the other hosts know it by, for example ${name}`,
+    };
+  }
+  if (keep?.floating === false && isFloating(first.address)) {
+    return {
+      code: 'underlay-gone',
+      message: `${formatIpv4(keep.local)} is gone, and ${textOf(first)} alone may be a floating address: waiting for another; if this host is to go by it, take the fan down and name it: ${name}`,
+    };
+  }
+  return resolved(first, length, view);
+}
+
+function byAddress(
+  selector: { address: number; length: number },
+  view: View,
+): ResolvedUnderlay | Refusal {
+  const { candidates } = view;
+  const exact = candidates.find((candidate) => candidate.address.address === selector.address);
+  if (exact !== undefined) return resolved(exact, selector.length, view);
+  const text = formatUnderlay({ kind: 'address', ...selector });
+  if (networkOf(selector) !== selector.address) {
+    return {
+      code: 'underlay-not-here',
+      message: `${formatIpv4(selector.address)} is not an address of this host: ${shown(candidates)}; use one of them, or a device such as eth0/${selector.length}`,
+    };
+  }
+  // Those on loopback are named one by one.
+  const inside = candidates.filter(
+    (candidate) =>
+      contains(selector, candidate.address.address) &&
+      isGlobal(candidate) &&
+      candidate.link.name !== LOOPBACK,
+  );
+  const found = oneOf(inside, `in ${text}`, selector.length, view);
+  if (found !== undefined) return found;
+  return {
+    code: 'underlay-not-here',
+    message: `this host has no address in the underlay ${text}: ${shown(candidates)}; use a network that holds one of them, or name one`,
+  };
+}
+
+function byDevice(name: string, length: number, view: View): ResolvedUnderlay | Refusal {
+  const { snapshot, candidates } = view;
+  const link = snapshot.links.find((link) => link.name === name);
+  if (link === undefined) {
+    const names = snapshot.links
+      .filter((link) => link.name !== LOOPBACK && !link.alias.startsWith('fanway:'))
+      .map((link) => link.name);
+    return {
+      code: 'underlay-no-device',
+      message: `there is no device ${name} on this host; there are ${names.slice(0, 8).join(', ') || 'none but lo'}`,
+    };
+  }
+  const on = candidates.filter((candidate) => candidate.link.index === link.index);
+  const found = oneOf(on.filter(isGlobal), `on ${name}`, length, view);
+  if (found !== undefined) return found;
+  const elsewhere = candidates.filter((one) => isGlobal(one) && one.link.index !== link.index);
+  const wayOut =
+    elsewhere[0] === undefined
+      ? 'give it one first, or name another device'
+      : `give it one first, or name one of this host's: ${shown(elsewhere)}`;
+  return {
+    code: 'underlay-no-address',
+    message: `device ${name} has no global IPv4 address: ${wayOut}`,
+  };
+}
+
+function byDefaultRoute(length: number, view: View): ResolvedUnderlay | Refusal {
+  const { snapshot, candidates, keep } = view;
+  const route = snapshot.routes
+    .filter(
+      (route) =>
+        route.dst.length === 0 && route.table === ROUTE_TABLE_MAIN && route.type === 'unicast',
+    )
+    .sort((a, b) => a.metric - b.metric)[0];
+  const ways = new Set([route?.oif, ...(route?.hops ?? []).map(({ oif }) => oif)]);
+  const [first, ...others] = snapshot.links.filter((link) => ways.has(link.index));
+  if (route === undefined || first === undefined) {
+    return {
+      code: 'underlay-no-default',
+      message: `this host has no default route, so \`default\` means nothing: name an address or a device; ${shown(candidates)}`,
+    };
+  }
+  const preferred = candidates.find(
+    ({ address }) => route.src !== 0 && address.address === route.src,
+  );
+  if (preferred !== undefined) return resolved(preferred, length, view);
+  if (others.length === 0) return byDevice(first.name, length, view);
+  const kept = candidates.find(
+    ({ address }) => address.address === keep?.local && ways.has(address.index),
+  );
+  if (kept !== undefined) return resolved(kept, length, view);
+  const names = [first, ...others].map(({ name }) => name);
+  return {
+    code: 'underlay-ambiguous',
+    message: `the default route of this host has ways out of several devices (${names.join(', ')}): name the one that the other hosts are behind, for example ${first.name}/${length}`,
+  };
+}
+
+/** An address with the length of its network, for messages. */
+export function formatHost(address: number, length: number): string {
+  return formatPrefix({ address, length });
+}

@@ -1,0 +1,266 @@
+/**
+ * The router: the links of one run directory, one operation at a time, and the watch that keeps
+ * them as they should be.
+ * @module
+ */
+import { EventEmitter } from 'node:events';
+import type { FanRequest } from '../../config/request.ts';
+import { messageOf, refusedError } from '../../errors.ts';
+import type { Log } from '../../log.ts';
+import { removeMarked } from '../change/execute.ts';
+import { damaged, type Journal, JournalStore } from '../change/journal.ts';
+import type { Context } from '../change/kinds/kind.ts';
+import { PortRecords, tidyBridges } from '../host/bridge/bridge-ports.ts';
+import { cached } from '../host/cached-host.ts';
+import type { Host, Tunnels } from '../host/host.ts';
+import { readSnapshot, type SnapshotDepth } from '../host/read-snapshot.ts';
+import { type FanRecord, foreignPorts, type Snapshot } from '../host/snapshot.ts';
+import type { LinkSpec } from '../store/link-spec.ts';
+import type { RunDirectory } from '../store/run-directory.ts';
+import { type Look, ManagedLink } from './link.ts';
+import { type Plan, placeholderSpec, planFan } from './plan.ts';
+
+/** What `up` came to, as the admin socket tells it. */
+export type UpResult = Plan;
+
+export type RouterOptions = {
+  run: RunDirectory;
+  host: Host;
+  tunnels: Tunnels;
+  log: Log;
+  /** Milliseconds on a clock that nobody sets: waits must not end early, or never. */
+  now?: () => number;
+};
+
+/**
+ * Emits `empty` when the last link has been taken down, and `settled` after every operation: a link
+ * may have come, gone or changed.
+ */
+export class Router extends EventEmitter<{ empty: []; settled: [] }> {
+  readonly #store: JournalStore;
+  readonly #ports: PortRecords;
+  readonly #options: RouterOptions;
+  readonly #links: ManagedLink[] = [];
+  readonly #now: () => number;
+  /** The tail of the queue of operations: each waits for the one before it. */
+  #last: Promise<unknown> = Promise.resolve();
+  #reconcileQueued = false;
+  #closed = false;
+
+  constructor(options: RouterOptions) {
+    super();
+    this.#options = options;
+    this.#store = new JournalStore(options.run);
+    this.#ports = new PortRecords(options.run);
+    this.#now = options.now ?? (() => performance.now());
+  }
+
+  get links(): readonly ManagedLink[] {
+    return this.#links;
+  }
+
+  #queue<T>(operation: () => Promise<T>): Promise<T> {
+    const result = this.#last.then(operation, operation);
+    this.#last = result.catch(() => undefined).then(() => void this.emit('settled'));
+    return result;
+  }
+
+  #context(of?: ManagedLink): Context {
+    const { log } = this.#options;
+    const { host, tunnels } = cached(this.#options.host, this.#options.tunnels);
+    const others = (): Journal[] =>
+      this.#links.flatMap((link) =>
+        link === of || link.journal === undefined ? [] : [link.journal],
+      );
+    return { host, tunnels, log, others };
+  }
+
+  #fans(but?: ManagedLink): FanRecord[] {
+    return this.#links.filter((link) => link !== but).map((link) => link.record);
+  }
+
+  #snapshot(but?: ManagedLink, depth?: SnapshotDepth): Promise<Snapshot> {
+    return readSnapshot(this.#options.host, this.#fans(but), depth);
+  }
+
+  /**
+   * Takes over the links of a router that was killed, as far as `wants` says so; what it does not
+   * want is taken back. Nothing that is damaged stops the start.
+   */
+  adopt(wants: (request: FanRequest) => boolean = () => true): Promise<void> {
+    const { log } = this.#options;
+    return this.#queue(async () => {
+      const journals: Journal[] = [];
+      for (const { name, journal, problem } of this.#store.readAll()) {
+        if (journal !== undefined) {
+          journals.push(journal);
+          continue;
+        }
+        log.error('journal', `${damaged(name, problem)}: set aside, its devices removed`);
+        this.#store.setAside(name);
+        await removeMarked(name, this.#context());
+      }
+      const links = journals.map((journal) => {
+        const link = this.#newLink(journal);
+        link.journal = journal;
+        this.#links.push(link);
+        return { link, journal };
+      });
+      for (const { link, journal } of links) {
+        const context = this.#context(link);
+        try {
+          if (!wants(journal.request)) {
+            await link.undo(this.#store, context);
+            this.#forget(link);
+          } else {
+            await link.adopt(journal, this.#store, context);
+            log.info('adopt', `${journal.spec.name}: taken over`);
+          }
+        } catch (error) {
+          link.reason = messageOf(error);
+          log.error('adopt', `${journal.spec.name}: ${link.reason}`);
+        }
+      }
+      this.scheduleReconcile();
+    });
+  }
+
+  #newLink(fan: FanRecord): ManagedLink {
+    return new ManagedLink(fan, this.#ports, this.#now);
+  }
+
+  /** Bridges that were kept for their ports go with the last of these. */
+  async #tidy(): Promise<void> {
+    const { host, log } = this.#options;
+    const claimed = this.#links.map(({ spec }) => spec.name);
+    for (const name of await tidyBridges(this.#ports, claimed, host)) {
+      log.info('bridge', `${name}: its last port has gone, and so has the bridge`);
+    }
+  }
+
+  #forget(link: ManagedLink): void {
+    const index = this.#links.indexOf(link);
+    if (index >= 0) this.#links.splice(index, 1);
+  }
+
+  async #plan(request: FanRequest): Promise<Plan> {
+    const plan = planFan(request, await this.#snapshot());
+    if (plan.outcome !== 'changes') return plan;
+    const depth = { overlay: request.overlay, fresh: true };
+    return planFan(request, await this.#snapshot(undefined, depth));
+  }
+
+  /** What `up` would do now. */
+  plan(request: FanRequest): Promise<Plan> {
+    return this.#queue(() => this.#plan(request));
+  }
+
+  /**
+   * Brings a fan up: the plan's changes, exactly.
+   * @throws FanwayError `change-failed`; what was made is taken back.
+   */
+  up(request: FanRequest): Promise<UpResult> {
+    return this.#queue(async () => {
+      const plan = await this.#plan(request);
+      if (plan.outcome !== 'changes') return plan;
+      const link = this.#newLink({ request, spec: plan.spec });
+      this.#links.push(link);
+      try {
+        await link.make(plan, this.#store, this.#context(link));
+      } catch (error) {
+        this.#forget(link);
+        throw error;
+      }
+      this.#options.log.info(plan.spec.name, 'up');
+      return plan;
+    });
+  }
+
+  /**
+   * A fan that should run from now on: brought up at once or, where the host does not allow it yet,
+   * kept as stopped with the reason and tried again whenever the host changes.
+   */
+  want(request: FanRequest): Promise<void> {
+    return this.#queue(async () => {
+      const link = this.#newLink({ request, spec: placeholderSpec(request) });
+      this.#links.push(link);
+      await this.#reconcile(link);
+    });
+  }
+
+  /**
+   * Takes a fan down by its link name. `notes`: what stays, as sentences for whoever asked.
+   * @throws FanwayError `not-configured`, `in-use` (containers attached, without force), `undo-failed`.
+   */
+  down(name: string, options: { force: boolean }): Promise<LinkSpec & { notes: string[] }> {
+    return this.#queue(async () => {
+      const link = this.#links.find((link) => link.spec.name === name);
+      if (link === undefined) {
+        throw refusedError('not-configured', `${name}: not configured; fanway show lists what is`);
+      }
+      if (!options.force) {
+        const attached = await this.attached(link.spec);
+        if (attached.length > 0) {
+          throw refusedError(
+            'in-use',
+            `${name}: in use by ${attached.slice(0, 8).join(', ')}: stop the containers first, or go on with --force`,
+          );
+        }
+      }
+      const notes: string[] = [];
+      const context = this.#context(link);
+      const { log } = context;
+      const warn = (cause: string, message: string): void => {
+        notes.push(message);
+        log.warn(cause, message);
+      };
+      await link.undo(this.#store, { ...context, log: { ...log, warn } });
+      this.#forget(link);
+      await this.#tidy();
+      this.#options.log.info(name, 'down');
+      if (this.#links.length === 0) this.emit('empty');
+      return { ...link.spec, notes };
+    });
+  }
+
+  /** Names of the ports of a link's bridge that are not ours. */
+  async attached(spec: LinkSpec): Promise<string[]> {
+    return foreignPorts(spec, await this.#options.host.links()).map((link) => link.name);
+  }
+
+  #reconcile(link: ManagedLink): Promise<void> {
+    const look: Look = (depth) => this.#snapshot(link, depth);
+    return link.reconcile(look, this.#store, this.#context(link), this.#now());
+  }
+
+  /** Looks at every link soon; calls before that count once. */
+  scheduleReconcile(): void {
+    if (this.#reconcileQueued || this.#closed) return;
+    this.#reconcileQueued = true;
+    void this.#queue(async () => {
+      this.#reconcileQueued = false;
+      if (this.#closed) return;
+      for (const link of [...this.#links]) {
+        await this.#reconcile(link);
+      }
+      await this.#tidy();
+    }).catch((error: unknown) => {
+      this.#options.log.error('watch', messageOf(error));
+    });
+  }
+
+  /** Takes everything back, last link first. Failures are logged and keep their journal. */
+  stop(): Promise<void> {
+    this.#closed = true;
+    return this.#queue(async () => {
+      for (const link of [...this.#links].reverse()) {
+        try {
+          await link.undo(this.#store, this.#context(link));
+          this.#forget(link);
+        } catch (error) {
+          this.#options.log.error('stop', messageOf(error));
+        }
+      }
+    });
+  }
+}

@@ -1,0 +1,390 @@
+/**
+ * The data plane as control sees it: links with their devices, endpoints with their sockets, and
+ * the data processes that move packets between them.
+ * @module
+ */
+import { EventEmitter } from 'node:events';
+import { isDeepStrictEqual } from 'node:util';
+import { ENCAPS } from '../../encap/encap.ts';
+import { FanwayError } from '../../errors.ts';
+import { QUEUES_MAX } from '../../limits.ts';
+import type { Log } from '../../log.ts';
+import {
+  type EndpointRecord,
+  LINKS_MAX,
+  type LinkRecord,
+  Offload,
+  type Tables,
+} from '../../shm/layout.ts';
+import { openTun, setTunPersistent, type TunDevice } from '../../sys/host/tun.ts';
+import { libc } from '../../sys/libc/libc.ts';
+import type { Priority } from '../../sys/process/priority.ts';
+import { COUNTERS_PER_LINK, namedCounters } from '../../table/counters.ts';
+import type { PathLimit } from '../../table/path-limits.ts';
+import type { PathRecord } from '../../table/paths.ts';
+import { endOrphans } from '../host/orphans.ts';
+import { SUPER_BYTES_PLAIN, type SuperBytes } from '../host/super-bytes.ts';
+import type { LinkSpec } from '../store/link-spec.ts';
+import { DataProcess, type ProcessReport } from './data-process.ts';
+import { EndpointSet, type EndpointState, sourcePortsOf } from './endpoint-set.ts';
+import { EntryTable } from './entry-table.ts';
+import { forgetMac, type MacClaim, takeClaims } from './mac-claims.ts';
+import { joinPaths } from './paths.ts';
+import type { DataProcessStatus } from './tunnel-set.ts';
+
+/** First and longest wait before processes that could not be replaced are tried again, ms. */
+const AGAIN_MS_FIRST = 1000;
+const AGAIN_MS_MAX = 60_000;
+
+export type DataPlaneStatus = ProcessReport & Pick<DataProcessStatus, 'offloads' | 'sourcePorts'>;
+
+export type DataPlaneOptions = {
+  /** Data processes, each with its own device queue and sockets: 1 to 16, 1 unless given. */
+  queues?: number;
+  /** How long a data process spins after traffic before it sleeps, µs. */
+  busyPollUs?: number;
+  /** How they are scheduled; `normal` unless given. */
+  priority?: Priority;
+  log: Log;
+  /** Where running data processes are noted for a successor of this process. */
+  recordDirectory?: string;
+};
+
+type LinkState = {
+  id: number;
+  spec: LinkSpec;
+  endpoint: EndpointState;
+  /** One device queue for each data process. */
+  devices: TunDevice[];
+  superBytes: SuperBytes;
+};
+
+/**
+ * Emits `restarted` (reason) when a data process was replaced after it died.
+ * All methods that change something run one after the other, in call order.
+ */
+export class DataPlane extends EventEmitter {
+  readonly #processes: DataProcess[] = [];
+  readonly #links = new Map<string, LinkState>();
+  readonly #endpoints: EndpointSet;
+  /** Who has which overlay address; a change to it needs no turn and no wake-up. */
+  readonly entries = new EntryTable();
+  #turn: Promise<unknown> = Promise.resolve();
+  #again: NodeJS.Timeout | undefined;
+  #againMs = AGAIN_MS_FIRST;
+  #closed = false;
+
+  private constructor(options: DataPlaneOptions & { queues: number }) {
+    super();
+    this.#endpoints = new EndpointSet(options.queues);
+    for (let i = 0; i < options.queues; i++) {
+      this.#processes.push(
+        new DataProcess({
+          log: options.log,
+          recordDirectory: options.recordDirectory,
+          tablesFd: this.entries.fd,
+          queues: options.queues,
+          busyPollUs: options.busyPollUs ?? 0,
+          priority: options.priority ?? 'normal',
+          onRestart: (reason) => this.emit('restarted', reason),
+        }),
+      );
+    }
+  }
+
+  /** Ends the data processes that a killed predecessor left first. @throws FanwayError */
+  static async open(options: DataPlaneOptions): Promise<DataPlane> {
+    const queues = options.queues ?? 1;
+    if (!Number.isInteger(queues) || queues < 1 || queues > QUEUES_MAX) {
+      throw new FanwayError('queues', `${queues} queues: choose 1 to ${QUEUES_MAX}`);
+    }
+    if (options.recordDirectory !== undefined) await endOrphans(options.recordDirectory);
+    return new DataPlane({ ...options, queues });
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const next = this.#turn.then(work);
+    this.#turn = next.catch(() => {});
+    return next;
+  }
+
+  /**
+   * Opens the link's device (made, or re-attached when it persisted) and sockets, and starts
+   * forwarding.
+   * @throws SystemError when the kernel refuses; FanwayError when the link exists or limits are met.
+   */
+  addLink(spec: LinkSpec): Promise<{ ifindex: number; offloads: string[] }> {
+    return this.#inTurn(async () => {
+      if (this.#links.has(spec.name)) {
+        throw new FanwayError('link-exists', `the link ${spec.name} is running already`);
+      }
+      const link = this.#openLink(spec);
+      this.#links.set(spec.name, link);
+      this.entries.bind(spec.name, link.id);
+      try {
+        await this.#runAll();
+      } catch (error) {
+        this.#links.delete(spec.name);
+        this.entries.unbind(spec.name);
+        this.#runLater();
+        this.#closeLink(link, false);
+        throw error;
+      }
+      return { ifindex: libc.if_nametoindex(spec.device), offloads: this.#offloadsOf(link) };
+    });
+  }
+
+  /** Stops the link and deletes its device. Unknown names are fine. */
+  removeLink(name: string): Promise<void> {
+    return this.#inTurn(async () => {
+      const link = this.#links.get(name);
+      if (link === undefined) return;
+      this.#links.delete(name);
+      try {
+        await this.#runAll();
+      } catch (error) {
+        this.#runLater();
+        throw error;
+      } finally {
+        this.entries.unbind(name);
+        this.#closeLink(link, false);
+      }
+    });
+  }
+
+  /**
+   * Changes MTUs while the link runs; a new local address moves it to new sockets.
+   * @throws FanwayError for an unknown link; SystemError when the address cannot be bound.
+   */
+  updateLink(
+    name: string,
+    change: { underlayMtu?: number; innerMtu?: number; local?: number },
+  ): Promise<void> {
+    return this.#inTurn(async () => {
+      const link = this.#require(name);
+      const spec = { ...link.spec, ...change };
+      if (spec.local === link.spec.local) {
+        link.spec = spec;
+        this.#updateAll();
+        return;
+      }
+      const before = { endpoint: link.endpoint, spec: link.spec };
+      link.endpoint = this.#endpoints.acquire(spec);
+      link.spec = spec;
+      try {
+        await this.#runAll();
+      } catch (error) {
+        this.#endpoints.release(link.endpoint);
+        link.endpoint = before.endpoint;
+        link.spec = before.spec;
+        this.#runLater();
+        throw error;
+      }
+      this.#endpoints.release(before.endpoint);
+    });
+  }
+
+  /**
+   * How long a TCP packet may be that the link's device is given in one piece; told again and again,
+   * the data processes hear of changes only.
+   * @throws FanwayError for an unknown link.
+   */
+  setSuperBytes(name: string, limits: SuperBytes): Promise<void> {
+    return this.#inTurn(async () => {
+      const link = this.#require(name);
+      if (isDeepStrictEqual(link.superBytes, limits)) return;
+      link.superBytes = limits;
+      this.#updateAll();
+    });
+  }
+
+  /** MACs of containers here that somebody claims from outside; each only once. */
+  takeClaims(): MacClaim[] {
+    return takeClaims(this.#processes, this.#links);
+  }
+
+  /** A MAC is not behind the link's own ports any more: others may have it. */
+  forgetMac(claim: MacClaim): void {
+    forgetMac(this.#processes, this.#links, claim);
+  }
+
+  /** Counters by public name, summed over the queues; all zero for an unknown link. */
+  counters(name: string): Record<string, number> {
+    const id = this.#links.get(name)?.id;
+    const sum = new Float64Array(COUNTERS_PER_LINK);
+    if (id !== undefined) {
+      for (const process of this.#processes) {
+        for (const [i, value] of process.counters(id).entries()) sum[i] = (sum[i] ?? 0) + value;
+      }
+    }
+    return namedCounters(sum);
+  }
+
+  status(): DataPlaneStatus[] {
+    const byName = <T>(of: (link: LinkState) => T): Record<string, T> =>
+      Object.fromEntries([...this.#links.values()].map((link) => [link.spec.name, of(link)]));
+    const offloads = byName((link) => this.#offloadsOf(link));
+    const sourcePorts = byName((link) => sourcePortsOf(link.endpoint));
+    return this.#processes.map((process) => ({ ...process.report(), offloads, sourcePorts }));
+  }
+
+  /** Makes these the limits of the paths to peers; returns how many found no room. */
+  setPathLimits(limits: readonly PathLimit[]): number {
+    return this.entries.limits.replace(limits);
+  }
+
+  /** What is known of the paths to peers, where it differs from what the device promises. */
+  paths(): PathRecord[] {
+    return joinPaths(this.#processes.flatMap((process) => process.paths()));
+  }
+
+  /** Ends the data processes; devices go too unless `keepDevices`. */
+  close(options: { keepDevices?: boolean } = {}): Promise<void> {
+    return this.#inTurn(async () => {
+      this.#closed = true;
+      clearTimeout(this.#again);
+      await Promise.all(this.#processes.map((process) => process.close()));
+      for (const link of this.#links.values()) this.#closeLink(link, options.keepDevices === true);
+      this.#links.clear();
+      this.entries.close();
+    });
+  }
+
+  #require(name: string): LinkState {
+    const link = this.#links.get(name);
+    if (link === undefined) throw new FanwayError('no-link', `there is no link ${name}`);
+    return link;
+  }
+
+  #openLink(spec: LinkSpec): LinkState {
+    let id = 0;
+    const taken = new Set([...this.#links.values()].map((link) => link.id));
+    while (taken.has(id)) id++;
+    if (id >= LINKS_MAX) throw new FanwayError('too-many-links', `at most ${LINKS_MAX} links`);
+    const endpoint = this.#endpoints.acquire(spec);
+    const devices: TunDevice[] = [];
+    try {
+      for (let i = 0; i < this.#processes.length; i++) {
+        devices.push(
+          openTun(spec.device, {
+            kind: ENCAPS[spec.encap].device,
+            offload: spec.offload === 'auto',
+            multiQueue: this.#processes.length > 1,
+          }),
+        );
+      }
+      const [first] = devices;
+      if (first !== undefined) setTunPersistent(first.fd, true);
+    } catch (error) {
+      for (const device of devices) libc.close(device.fd);
+      this.#endpoints.release(endpoint);
+      throw error;
+    }
+    for (const process of this.#processes) process.counters(id).fill(0);
+    return { id, spec, endpoint, devices, superBytes: SUPER_BYTES_PLAIN };
+  }
+
+  #closeLink(link: LinkState, keepDevice: boolean): void {
+    for (const device of link.devices) {
+      if (!keepDevice) setTunPersistentQuietly(device.fd);
+      libc.close(device.fd);
+    }
+    this.#endpoints.release(link.endpoint);
+  }
+
+  async #runAll(): Promise<void> {
+    const started = await Promise.allSettled(
+      this.#processes.map((process, queue) => process.run(this.#tables(queue))),
+    );
+    const failed = started.find((result) => result.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
+    clearTimeout(this.#again);
+    this.#againMs = AGAIN_MS_FIRST;
+  }
+
+  /**
+   * For when a successor could not be started: processes that go on may hold sockets of a link that
+   * is gone, and a port stays taken as long as they live. A restart gets only what is still open
+   * here; and they are replaced as soon as that works.
+   */
+  #runLater(): void {
+    this.#updateAll();
+    clearTimeout(this.#again);
+    if (this.#closed) return;
+    this.#again = setTimeout(() => {
+      void this.#inTurn(() => this.#runAll()).catch(() => this.#runLater());
+    }, this.#againMs);
+    this.#againMs = Math.min(this.#againMs * 2, AGAIN_MS_MAX);
+  }
+
+  #updateAll(): void {
+    for (const [queue, process] of this.#processes.entries()) process.update(this.#tables(queue));
+  }
+
+  #tables(queue: number): Tables {
+    // Of its links and no others: one that only a link on its way out has must not be inherited.
+    const used = [...new Set([...this.#links.values()].map((link) => link.endpoint))];
+    const endpoints = used.map((endpoint): EndpointRecord => {
+      const sockets = endpoint.queues[queue] ?? [];
+      const segment = sockets.every((socket) => socket.segment);
+      const gro = sockets[0]?.gro === true;
+      return {
+        kind: endpoint.kind,
+        localAddress: endpoint.local,
+        localPort: endpoint.port,
+        offloads: (segment ? Offload.Segment : 0) | (gro ? Offload.Gro : 0),
+        sockets: sockets.map((socket) => socket.fd),
+      };
+    });
+    const links = [...this.#links.values()].map((link): LinkRecord => {
+      const device = link.devices[queue];
+      if (device === undefined) throw new Error(`link ${link.spec.name} has no queue ${queue}`);
+      const { spec } = link;
+      return {
+        id: link.id,
+        encap: ENCAPS[spec.encap].id,
+        deviceFd: device.fd,
+        offloads:
+          (device.vnetHeader ? Offload.VnetHeader : 0) |
+          (device.tso ? Offload.Tso : 0) |
+          (device.uso ? Offload.Uso : 0),
+        endpoint: used.indexOf(link.endpoint),
+        overlayAddress: spec.overlay.address,
+        overlayLength: spec.overlay.length,
+        underlayAddress: spec.underlay.address,
+        underlayLength: spec.underlay.length,
+        localAddress: spec.local,
+        vni: spec.vni,
+        peerPort: spec.port,
+        innerMtu: spec.innerMtu,
+        underlayMtu: spec.underlayMtu,
+        gateway: spec.gateway,
+        superBytesToHost: link.superBytes.toHost,
+        superBytesToPorts: link.superBytes.toPorts,
+        dscpUniform: spec.dscp === 'uniform' ? 1 : 0,
+      };
+    });
+    return { endpoints, links };
+  }
+
+  #offloadsOf(link: LinkState): string[] {
+    const [device] = link.devices;
+    const [socket] = link.endpoint.queues[0] ?? [];
+    const names: string[] = [];
+    if (device?.vnetHeader === true) names.push('vnet-header');
+    if (device?.tso === true) names.push('tso');
+    if (device?.uso === true) names.push('uso');
+    if (socket?.segment === true) names.push('udp-segment');
+    if (socket?.gro === true) names.push('udp-gro');
+    return names;
+  }
+}
+
+/** A device that somebody deleted cannot be told anything any more, and need not be. */
+function setTunPersistentQuietly(fd: number): void {
+  try {
+    setTunPersistent(fd, false);
+  } catch {
+    // Gone already: what was asked for is true.
+  }
+}

@@ -1,0 +1,200 @@
+/**
+ * What a user suffers, from counters: which packets were dropped in the last minute, what the
+ * likely cause is, and whether so many are that the link fails although everything on this host
+ * stands. One table says which counter means what; docs/reference.md has them all.
+ * @module
+ */
+import { type EncapName, onTheWire } from '../../encap/encap.ts';
+
+type Counters = Readonly<Record<string, number>>;
+type AllCounters = Readonly<Record<string, Counters>>;
+
+/** Dropped packets of one kind in the last minute. */
+export type DropStatus = { counter: string; count: number; cause: string };
+
+/** What the causes of a link's drops are told with. */
+export type DropContext = {
+  encap: EncapName;
+  port: number;
+  vni: number;
+  /** `172.30.0.0/16`. */
+  underlay: string;
+};
+
+/** How far back `status` tells of drops. */
+export const DROPS_SHOWN_MS = 60_000;
+/** What fails is judged by a shorter time, so that it is well again soon after it was mended. */
+export const FAILING_MS = 15_000;
+const SAMPLE_MS = 5000;
+/** Fewer drops than this may be a stray. */
+const FAILING_DROPS_MIN = 3;
+/** Sent without any answer, so many are worth a word; UDP that only goes one way exists. */
+const UNANSWERED_MIN = 10;
+
+/**
+ * - `failing`: when more is dropped for it than gets through, the link fails.
+ * - `silent-side`: it fails when, while we send, nothing at all gets through.
+ * - `told`: worth a word; a stray container or a host that is off does it.
+ * Counters that are not here happen on a healthy fan: containers' IPv6, floods of a bridge.
+ */
+type Rule = { weight: 'failing' | 'silent-side' | 'told'; cause: (of: DropContext) => string };
+
+const wireOf = ({ encap, port }: DropContext): string => onTheWire(encap, port);
+
+const COMPARE = 'compare fanway status on both hosts';
+
+const RULES: Readonly<Record<string, Rule>> = {
+  'ingress.drop.wrong_vni': {
+    weight: 'failing',
+    cause: ({ vni }) => `another --vni or overlay on the other side (here VNI ${vni}): ${COMPARE}`,
+  },
+  'ingress.drop.mode_mismatch': {
+    weight: 'failing',
+    cause: ({ encap }) => `another --encap on the other side (here ${encap}): ${COMPARE}`,
+  },
+  'ingress.drop.bad_header': {
+    weight: 'failing',
+    cause: (of) => `the other side speaks another protocol to ${wireOf(of)}: ${COMPARE}`,
+  },
+  'ingress.drop.foreign_source': {
+    weight: 'failing',
+    cause: () =>
+      `another overlay or other widths on the other side, masquerading between the hosts, or forgery: ${COMPARE}`,
+  },
+  'ingress.drop.foreign_destination': {
+    weight: 'failing',
+    cause: () => `another overlay or other widths on the other side, or forgery: ${COMPARE}`,
+  },
+  'ingress.drop.stranger': {
+    weight: 'silent-side',
+    cause: ({ underlay }) =>
+      `from hosts outside of ${underlay}: another underlay width on the other side, NAT between the hosts, or strangers (fanway capture --outer shows whom)`,
+  },
+  'ingress.drop.own_source': {
+    weight: 'silent-side',
+    cause: () => "another host uses this host's underlay address, or a loop",
+  },
+  'ingress.drop.bad_mac': {
+    weight: 'told',
+    cause: () => 'one MAC on two hosts, or a broken sender',
+  },
+  'ingress.drop.bad_checksum': { weight: 'told', cause: () => 'damage on the way' },
+  'ingress.drop.too_big': { weight: 'told', cause: () => 'larger MTU on the other side' },
+  'ingress.drop.device_full': { weight: 'told', cause: () => 'containers take less than comes' },
+  'ingress.drop.device_error': { weight: 'failing', cause: () => 'see last error below' },
+  'egress.drop.send_denied': {
+    weight: 'failing',
+    cause: (of) => `this host's firewall refuses what we send: allow ${wireOf(of)} in its output`,
+  },
+  'egress.drop.send_error': { weight: 'failing', cause: () => 'see last error below' },
+  'egress.drop.send_unreachable': {
+    weight: 'told',
+    cause: () => 'no route to a host, it is off, or its neighbour entry is missing',
+  },
+  'egress.drop.send_full': {
+    weight: 'told',
+    cause: () => 'the network is slower than the load',
+  },
+  'egress.drop.foreign_source': {
+    weight: 'told',
+    cause: () => 'a source that is not in the slice of this host: fanway show --json has it',
+  },
+  'egress.drop.outside_overlay': {
+    weight: 'told',
+    cause: () => 'a container sends what is not for the overlay: its default route is missing',
+  },
+  'egress.drop.unsupported_offload': {
+    weight: 'told',
+    cause: () => 'a super-packet that cannot be cut here: --offload off avoids it',
+  },
+  'event.port_unreachable': {
+    weight: 'silent-side',
+    cause: (of) =>
+      `a host of the fan answers that nobody listens on ${wireOf(of)}: fanway is not up there, or with another --port or --encap`,
+  },
+};
+
+/** Counters of one link as they grew; one that is new, or began anew, counts from zero. */
+function growth(before: Counters, now: Counters): Counters {
+  return Object.fromEntries(
+    Object.entries(now).map(([name, value]) => {
+      const from = before[name] ?? 0;
+      return [name, value < from ? value : value - from];
+    }),
+  );
+}
+
+/** What was dropped, worst first, with the likely cause of each. */
+export function dropsOf(grown: Counters, context: DropContext): DropStatus[] {
+  const of = (name: string): number => grown[name] ?? 0;
+  const drops = Object.entries(RULES)
+    .map(([counter, { cause }]) => ({ counter, count: of(counter), cause: cause(context) }))
+    .filter(({ count }) => count > 0)
+    .sort((a, b) => b.count - a.count);
+  const sent = of('egress.delivered');
+  if (drops.length > 0 || of('ingress.received') > 0 || sent < UNANSWERED_MIN) return drops;
+  const cause = `nothing came back: is ${wireOf(context)} open between the hosts, and fanway up on the other?`;
+  return [{ counter: 'egress.delivered', count: sent, cause }];
+}
+
+/** Why the link carries nothing although all of it stands on this host; '' when it does. */
+export function failureOf(grown: Counters, context: DropContext): string {
+  const of = (name: string): number => grown[name] ?? 0;
+  for (const { counter, count, cause } of dropsOf(grown, context)) {
+    const rule = RULES[counter];
+    const direction = counter.startsWith('egress.') ? 'egress' : 'ingress';
+    const through = of(`${direction}.delivered`);
+    const fails =
+      rule?.weight === 'failing'
+        ? count >= FAILING_DROPS_MIN && count > through
+        : rule?.weight === 'silent-side' &&
+          through === 0 &&
+          of('egress.delivered') >= FAILING_DROPS_MIN &&
+          // One report of ICMP stands for many datagrams: hosts send few of them.
+          (counter.startsWith('event.') || count >= FAILING_DROPS_MIN);
+    if (fails) return `${counter} ${count} in ${FAILING_MS / 1000} s: ${cause}`;
+  }
+  return '';
+}
+
+/** The counters that any of this needs. */
+const NEEDED = [...Object.keys(RULES), 'egress.delivered', 'ingress.received', 'ingress.delivered'];
+
+/** Remembers counters of the last minute. */
+export class DropMeter {
+  readonly #samples: { atMs: number; counters: AllCounters }[] = [];
+
+  /** Takes the counters as they stand at a monotonic time; may be called more often than needed. */
+  sample(all: AllCounters, atMs: number): void {
+    if (atMs - (this.#samples.at(-1)?.atMs ?? Number.NEGATIVE_INFINITY) < SAMPLE_MS) return;
+    const counters = Object.fromEntries(
+      Object.entries(all).map(([link, of]) => [
+        link,
+        Object.fromEntries(NEEDED.map((name) => [name, of[name] ?? 0])),
+      ]),
+    );
+    this.#samples.push({ atMs, counters });
+    while ((this.#samples[0]?.atMs ?? atMs) < atMs - DROPS_SHOWN_MS - SAMPLE_MS) {
+      this.#samples.shift();
+    }
+  }
+
+  /**
+   * How a link that has these counters now does.
+   * @returns what was dropped in the last minute, and why the link fails, '' when it does not.
+   */
+  judge(
+    link: DropContext & { name: string },
+    now: Counters,
+    nowMs: number,
+  ): { drops: DropStatus[]; failure: string } {
+    const grown = (ms: number): Counters => {
+      const since = this.#samples.find(({ atMs }) => atMs >= nowMs - ms);
+      return growth(since?.counters[link.name] ?? {}, now);
+    };
+    return {
+      drops: dropsOf(grown(DROPS_SHOWN_MS), link),
+      failure: failureOf(grown(FAILING_MS), link),
+    };
+  }
+}

@@ -1,0 +1,127 @@
+/**
+ * The underlay sockets: one set for each local address, port and queue, shared by the links that
+ * use them.
+ * @module
+ */
+import type { Encap } from '../../config/request.ts';
+import { ENCAPS } from '../../encap/encap.ts';
+import { codeOf, FanwayError } from '../../errors.ts';
+import { ENDPOINTS_MAX, EndpointKind } from '../../shm/layout.ts';
+import { libc } from '../../sys/libc/libc.ts';
+import { countEphemeralPorts } from '../../sys/sockets/ephemeral-ports.ts';
+import {
+  openIpip,
+  openSendOnlyUdp,
+  openUdp,
+  type UnderlaySocket,
+} from '../../sys/sockets/sockets.ts';
+import type { LinkSpec } from '../store/link-spec.ts';
+
+/** Sockets on one local address and port, one set for each queue, shared by links. */
+export type EndpointState = {
+  key: string;
+  kind: number;
+  /** What its links speak. */
+  encap: Encap;
+  local: number;
+  port: number;
+  users: number;
+  queues: UnderlaySocket[][];
+};
+
+/** What an endpoint takes of the ephemeral ports at most. */
+const RANGE_SHARE_MAX = 1 / 4;
+
+/** Outer source ports that a link has in each queue, its listening port where there are no others. */
+export function sourcePortsOf(endpoint: EndpointState): number {
+  return Math.min(...endpoint.queues.map(({ length }) => Math.max(1, length - 1)));
+}
+
+function closeSockets(endpoint: EndpointState): void {
+  for (const queue of endpoint.queues) for (const socket of queue) libc.close(socket.fd);
+}
+
+export class EndpointSet {
+  readonly #queues: number;
+  readonly #endpoints = new Map<string, EndpointState>();
+
+  /** @param queues data processes, each of which gets sockets of its own */
+  constructor(queues: number) {
+    this.#queues = queues;
+  }
+
+  /**
+   * The endpoint for a link, opened where it is not there yet.
+   * @throws FanwayError `port-taken`, `too-many-endpoints`; SystemError when the kernel refuses.
+   */
+  acquire(spec: LinkSpec): EndpointState {
+    const kind = ENCAPS[spec.encap].udp ? EndpointKind.Udp : EndpointKind.Ipip;
+    // Links share a listening port; bridged and routed traffic on one port could not be told apart.
+    const key = `${kind}:${spec.local}:${spec.port}`;
+    const known = this.#endpoints.get(key);
+    if (known !== undefined) {
+      if (known.encap !== spec.encap) {
+        throw new FanwayError(
+          'port-taken',
+          `port ${spec.port} carries ${known.encap} already: choose another --port for ${spec.encap}`,
+        );
+      }
+      known.users++;
+      return known;
+    }
+    if (this.#endpoints.size >= ENDPOINTS_MAX) {
+      throw new FanwayError('too-many-endpoints', `at most ${ENDPOINTS_MAX} addresses and ports`);
+    }
+    const endpoint: EndpointState = {
+      key,
+      kind,
+      encap: spec.encap,
+      local: spec.local,
+      port: spec.port,
+      users: 1,
+      queues: [],
+    };
+    try {
+      for (let queue = 0; queue < this.#queues; queue++) this.#open(endpoint, spec, queue);
+    } catch (error) {
+      closeSockets(endpoint);
+      throw error;
+    }
+    this.#endpoints.set(key, endpoint);
+    return endpoint;
+  }
+
+  #open(endpoint: EndpointState, spec: LinkSpec, queue: number): void {
+    const offload = spec.offload === 'auto';
+    const sockets: UnderlaySocket[] = [];
+    endpoint.queues.push(sockets);
+    if (endpoint.kind === EndpointKind.Ipip) {
+      sockets.push(openIpip(spec.local, queue, this.#queues));
+      return;
+    }
+    sockets.push(openUdp(spec.local, spec.port, { offload, reusePort: this.#queues > 1 }));
+    if (spec.sourcePorts <= 1) return;
+    for (let i = this.#sourcePorts(spec); i > 0; i--) {
+      try {
+        sockets.push(openSendOnlyUdp(spec.local, { offload }));
+      } catch (error) {
+        // Others have all the rest: fewer will do, in the end the listening one alone.
+        if (codeOf(error) === 'EADDRINUSE') return;
+        throw error;
+      }
+    }
+  }
+
+  /** How many ports of their own a queue's flows get: others need some of a small range too. */
+  #sourcePorts(spec: LinkSpec): number {
+    const range = countEphemeralPorts() ?? Number.POSITIVE_INFINITY;
+    return Math.min(spec.sourcePorts, Math.floor((range * RANGE_SHARE_MAX) / this.#queues));
+  }
+
+  /** One user less; the last one closes the sockets. */
+  release(endpoint: EndpointState): void {
+    if (--endpoint.users > 0) return;
+    this.#endpoints.delete(endpoint.key);
+    closeSockets(endpoint);
+  }
+}

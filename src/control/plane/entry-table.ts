@@ -1,0 +1,191 @@
+/**
+ * Entries: which host has which overlay prefix of a link, beside what the fan's arithmetic says.
+ * Whoever decides that tells changes here, one at a time; each is one write to the memory that all
+ * data processes read, and holds for the next packet of every one of them.
+ *
+ * Entries belong to a link's name, also while it does not run. What the table has no room for waits
+ * and is counted; everything else goes on changing, and whatever leaves makes room.
+ * @module
+ */
+import { randomInt } from 'node:crypto';
+import { closeSync, openSync } from 'node:fs';
+import { maskOf, networkOf, type Prefix } from '../../net/prefix.ts';
+import { SharedMemory } from '../../sys/libc/memory.ts';
+import { PathLimitWriter } from '../../table/path-limits.ts';
+import { ipv4Bytes, PeerWriter } from '../../table/peers.ts';
+import { PrefixWriter } from '../../table/prefixes.ts';
+import { TABLES_BYTES, TableSegment } from '../../table/segment.ts';
+
+/** A prefix of the overlay and the host, a u32, that it is sent to. */
+export type TableAnswer = { prefix: Prefix; peer: number };
+
+export type EntryTableStatus = {
+  /** Entries in the table, and hosts that they name. */
+  entries: number;
+  peers: number;
+  /** Entries that found no room; the traffic for them goes where arithmetic says. */
+  waiting: number;
+};
+
+type LinkEntries = {
+  /** Number of the running link, −1 while it does not run. */
+  id: number;
+  /** Peers by prefix, as {@link keyOf} writes it. */
+  installed: Map<number, number>;
+  /** Hosts by prefix that are not in the table: no room, or the link does not run. */
+  waiting: Map<number, number>;
+};
+
+/** A prefix as one number: 32 bits of network, then the length. */
+function keyOf({ address, length }: Prefix): number {
+  return ((address & maskOf(length)) >>> 0) * 64 + length;
+}
+
+function prefixOf(key: number): Prefix {
+  return { address: Math.floor(key / 64), length: key % 64 };
+}
+
+export class EntryTable {
+  readonly #memory = SharedMemory.create('fanway-tables', TABLES_BYTES);
+  readonly #readFd = openSync(`/proc/self/fd/${this.#memory.fd}`, 'r');
+  readonly #peers: PeerWriter;
+  readonly #prefixes: PrefixWriter;
+  readonly #links = new Map<string, LinkEntries>();
+  /** What the paths to hosts carry, in the same memory. */
+  readonly limits: PathLimitWriter;
+
+  constructor() {
+    const segment = new TableSegment(this.#memory.buffer);
+    segment.initialize(randomInt(2 ** 32));
+    this.limits = new PathLimitWriter(segment);
+    this.#peers = new PeerWriter(segment);
+    this.#prefixes = new PrefixWriter(segment);
+  }
+
+  /** Descriptor of the memory for data processes: they can only read. */
+  get fd(): number {
+    return this.#readFd;
+  }
+
+  #of(name: string): LinkEntries {
+    let link = this.#links.get(name);
+    if (link === undefined) {
+      link = { id: -1, installed: new Map(), waiting: new Map() };
+      this.#links.set(name, link);
+    }
+    return link;
+  }
+
+  /** The link runs from now on, as number `id`. */
+  bind(name: string, id: number): void {
+    const link = this.#of(name);
+    link.id = id;
+    this.#admit(link);
+  }
+
+  /** The link runs no more; its entries stay known. Call it once no data process reads them. */
+  unbind(name: string): void {
+    const link = this.#of(name);
+    for (const [key, peer] of link.installed) {
+      link.waiting.set(key, this.#peers.ipv4(peer));
+      this.#remove(link, key, peer);
+    }
+    link.id = -1;
+    this.#forgetEmpty(name, link);
+    this.#admitAll();
+  }
+
+  /** `prefix` of the link is at the host `peer` (u32) from now on. */
+  set(name: string, prefix: Prefix, peer: number): void {
+    const link = this.#of(name);
+    const key = keyOf(prefix);
+    const known = link.installed.get(key);
+    if (known !== undefined && this.#peers.ipv4(known) === peer) return;
+    if (this.#install(link, key, peer)) return;
+    if (known !== undefined) this.#remove(link, key, known);
+    link.waiting.set(key, peer);
+  }
+
+  /** The prefix is where arithmetic says from now on. */
+  delete(name: string, prefix: Prefix): void {
+    const link = this.#links.get(name);
+    if (link === undefined) return;
+    const key = keyOf(prefix);
+    link.waiting.delete(key);
+    const peer = link.installed.get(key);
+    if (peer !== undefined) {
+      this.#remove(link, key, peer);
+      this.#admitAll();
+    }
+    this.#forgetEmpty(name, link);
+  }
+
+  /**
+   * What the memory that the data processes read has for an overlay address: the longest prefix and
+   * its host; undefined = arithmetic decides.
+   */
+  answer(name: string, address: number): TableAnswer | undefined {
+    const link = this.#links.get(name);
+    if (link === undefined || link.id < 0) return undefined;
+    for (let length = 32; length > 0; length--) {
+      const peer = this.#prefixes.get(link.id, address, length);
+      if (peer === 0) continue;
+      return {
+        prefix: { address: networkOf({ address, length }), length },
+        peer: this.#peers.ipv4(peer),
+      };
+    }
+    return undefined;
+  }
+
+  status(): EntryTableStatus {
+    let waiting = 0;
+    for (const link of this.#links.values()) if (link.id >= 0) waiting += link.waiting.size;
+    return { entries: this.#prefixes.count, peers: this.#peers.count, waiting };
+  }
+
+  /** Frees the memory; no data process runs any more. */
+  close(): void {
+    closeSync(this.#readFd);
+    this.#memory.close();
+  }
+
+  #install(link: LinkEntries, key: number, host: number): boolean {
+    if (link.id < 0) return false;
+    const peer = this.#peers.intern(ipv4Bytes(host));
+    if (peer === 0) return false;
+    const { address, length } = prefixOf(key);
+    if (!this.#prefixes.set(link.id, address, length, peer)) {
+      this.#peers.release(peer);
+      return false;
+    }
+    const before = link.installed.get(key);
+    link.installed.set(key, peer);
+    link.waiting.delete(key);
+    // Only now: nothing leads to it any more.
+    if (before !== undefined) this.#peers.release(before);
+    return true;
+  }
+
+  #remove(link: LinkEntries, key: number, peer: number): void {
+    const { address, length } = prefixOf(key);
+    this.#prefixes.delete(link.id, address, length);
+    link.installed.delete(key);
+    this.#peers.release(peer);
+  }
+
+  #admit(link: LinkEntries): void {
+    for (const [key, host] of link.waiting) if (!this.#install(link, key, host)) return;
+  }
+
+  /** Something left: what waits may come in. */
+  #admitAll(): void {
+    for (const link of this.#links.values()) {
+      if (link.id >= 0 && link.waiting.size > 0) this.#admit(link);
+    }
+  }
+
+  #forgetEmpty(name: string, link: LinkEntries): void {
+    if (link.id < 0 && link.waiting.size === 0) this.#links.delete(name);
+  }
+}

@@ -1,0 +1,97 @@
+/**
+ * The paths to peers as `status` shows them: what data processes have learned, put together.
+ * @module
+ */
+import { formatIpv4 } from '../../net/ipv4.ts';
+import { errnoName } from '../../sys/libc/libc.ts';
+import { MTU_SOURCE_NAMES, type PathRecord, Segmentation } from '../../table/paths.ts';
+
+/** One peer. Times are ISO 8601, '' = never. */
+export type PathStatus = {
+  /** Underlay address. */
+  peer: string;
+  /** Largest outer packet that gets there, bytes; 0 = as the device says. */
+  mtu: number;
+  /**
+   * Who said so: `icmp`, `route` (or IPsec below it), `send` (the kernel refused one), `member` (the
+   * peer itself, by gossip), `probe` (echo requests); '' = nobody.
+   */
+  mtuFrom: string;
+  mtuSince: string;
+  /** `refused`: datagrams go one by one; `works`; `unknown`: no train yet. */
+  segmentation: 'unknown' | 'works' | 'refused';
+  /** errno name of the refusal. */
+  segmentationError: string;
+  segmentationSince: string;
+  /** ICMP "port unreachable" from there. */
+  portUnreachable: number;
+  portUnreachableAt: string;
+};
+
+const SEGMENTATION_NAMES = ['unknown', 'works', 'refused'] as const;
+
+function timeText(ms: number): string {
+  return ms === 0 ? '' : new Date(ms).toISOString();
+}
+
+/** One row of each peer from those of several processes: the smallest MTU, any refusal, all errors. */
+export function joinPaths(records: readonly PathRecord[]): PathRecord[] {
+  const byPeer = new Map<number, PathRecord>();
+  for (const record of records) {
+    const known = byPeer.get(record.peer);
+    byPeer.set(record.peer, known === undefined ? record : joined(known, record));
+  }
+  return [...byPeer.values()].sort((a, b) => a.peer - b.peer);
+}
+
+function joined(a: PathRecord, b: PathRecord): PathRecord {
+  const mtu = b.mtu !== 0 && (a.mtu === 0 || b.mtu < a.mtu) ? b : a;
+  const segmentation = b.segmentation > a.segmentation ? b : a;
+  return {
+    peer: a.peer,
+    mtu: mtu.mtu,
+    mtuSource: mtu.mtuSource,
+    mtuSinceMs: mtu.mtuSinceMs,
+    segmentation: segmentation.segmentation,
+    segmentErrno: segmentation.segmentErrno,
+    refusedSinceMs: segmentation.refusedSinceMs,
+    portUnreachable: a.portUnreachable + b.portUnreachable,
+    portUnreachableAtMs: Math.max(a.portUnreachableAtMs, b.portUnreachableAtMs),
+    largeAtMs: Math.max(a.largeAtMs, b.largeAtMs),
+  };
+}
+
+/** A row for whoever asks for the status. */
+export function pathStatus(record: PathRecord): PathStatus {
+  const refused = record.segmentation === Segmentation.Refused;
+  return {
+    peer: formatIpv4(record.peer),
+    mtu: record.mtu,
+    mtuFrom: MTU_SOURCE_NAMES[record.mtuSource] ?? '',
+    mtuSince: record.mtu === 0 ? '' : timeText(record.mtuSinceMs),
+    segmentation: SEGMENTATION_NAMES[record.segmentation] ?? 'unknown',
+    segmentationError: refused ? errnoName(record.segmentErrno) : '',
+    segmentationSince: refused ? timeText(record.refusedSinceMs) : '',
+    portUnreachable: record.portUnreachable,
+    portUnreachableAt: timeText(record.portUnreachableAtMs),
+  };
+}
+
+/** Whether a path is another one than its device promises. */
+export function isPathNews({ mtu, segmentation, portUnreachable }: PathStatus): boolean {
+  return mtu !== 0 || segmentation === 'refused' || portUnreachable > 0;
+}
+
+/**
+ * What of a link's offloads is in force: `udp-segment` is not where every path that was tried with
+ * a train refused it.
+ */
+export function offloadsInForce(
+  offloads: readonly string[],
+  paths: readonly PathStatus[],
+): string[] {
+  const refused =
+    paths.some(({ segmentation }) => segmentation === 'refused') &&
+    !paths.some(({ segmentation }) => segmentation === 'works');
+  return [...new Set(offloads)].filter((name) => name !== 'udp-segment' || !refused);
+}

@@ -1,0 +1,182 @@
+/**
+ * What control knows of the paths to peers, for the data processes: the MTU that each member of the
+ * cluster tells of itself, and what echo requests show of those who tell nothing. Looked at twice a
+ * second; a host is probed only while large packets go to it.
+ * @module
+ */
+import { randomBytes } from 'node:crypto';
+import { messageOf } from '../../../errors.ts';
+import type { MemberView } from '../../../gossip/base/api.ts';
+import type { Log } from '../../../log.ts';
+import { formatIpv4 } from '../../../net/ipv4.ts';
+import { contains } from '../../../net/prefix.ts';
+import { EchoSocket } from '../../../sys/sockets/echo-socket.ts';
+import type { PathLimit } from '../../../table/path-limits.ts';
+import { MtuSource, type PathRecord } from '../../../table/paths.ts';
+import type { LinkSpec } from '../../store/link-spec.ts';
+import type { TunnelSet } from '../tunnel-set.ts';
+import { emitEchoRequest, readEchoToken } from './echo.ts';
+import { PathProber } from './path-prober.ts';
+
+const LOOK_MS = 500;
+/** Large packets that went out this long ago still count as going out, ms. */
+const LARGE_MS = 10_000;
+/** Answers that are read at a time; more of them are nobody's we asked. */
+const ANSWERS_MAX = 256;
+
+export type PathWatchOptions = {
+  tunnels: Pick<TunnelSet, 'paths' | 'setPathLimits'>;
+  /** The links that are up. */
+  specs: () => readonly LinkSpec[];
+  /** The gossip node while it runs. */
+  node: () => { members(): readonly MemberView[]; summaryHash(): string } | undefined;
+  log: Log;
+};
+
+export class PathWatch {
+  readonly #options: PathWatchOptions;
+  readonly #prober: PathProber;
+  /** By local address; undefined where none may be opened. */
+  readonly #sockets = new Map<number, EchoSocket | undefined>();
+  #timer: NodeJS.Timeout | undefined;
+  #members = new Map<number, number>();
+  #membersHash = '';
+  #dropped = 0;
+
+  constructor(options: PathWatchOptions) {
+    this.#options = options;
+    this.#prober = new PathProber({
+      send: (peer, bytes, token) => this.#send(peer, bytes, token),
+      token: () => randomBytes(8).toString('hex'),
+    });
+  }
+
+  start(): void {
+    this.#timer ??= setInterval(() => this.look(), LOOK_MS);
+    this.#timer.unref();
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    for (const socket of this.#sockets.values()) socket?.close();
+    this.#sockets.clear();
+  }
+
+  /** Reads answers, sends what is due, tells the data processes. Never throws. */
+  look(): void {
+    const { tunnels, specs, log } = this.#options;
+    try {
+      const links = specs();
+      const nowMs = performance.now();
+      this.#receive(nowMs);
+      this.#lookAtMembers();
+      this.#closeUnused(links);
+      const large = largePeers(tunnels.paths(), links, Date.now());
+      for (const peer of this.#members.keys()) large.delete(peer);
+      this.#prober.step(large, nowMs);
+      const dropped = tunnels.setPathLimits(this.#limits(links));
+      if (dropped > this.#dropped) {
+        log.warn(
+          'paths',
+          `no room for the MTUs of ${dropped} hosts: too large packets may be lost`,
+        );
+      }
+      this.#dropped = dropped;
+    } catch (error) {
+      log.error('paths', messageOf(error));
+    }
+  }
+
+  #limits(links: readonly LinkSpec[]): PathLimit[] {
+    const largest = Math.max(0, ...links.map(({ underlayMtu }) => underlayMtu));
+    const limits: PathLimit[] = [];
+    for (const [peer, mtu] of this.#members) {
+      if (mtu < largest) limits.push({ peer, mtu, source: MtuSource.Member });
+    }
+    for (const [peer, mtu] of this.#prober.limits()) {
+      if (!this.#members.has(peer)) limits.push({ peer, mtu, source: MtuSource.Probe });
+    }
+    return limits;
+  }
+
+  #lookAtMembers(): void {
+    const node = this.#options.node();
+    const hash = node?.summaryHash() ?? '';
+    if (hash === this.#membersHash) return;
+    this.#membersHash = hash;
+    this.#members = memberMtus(node?.members() ?? []);
+  }
+
+  #closeUnused(links: readonly LinkSpec[]): void {
+    for (const [local, socket] of this.#sockets) {
+      if (links.some((link) => link.local === local)) continue;
+      socket?.close();
+      this.#sockets.delete(local);
+    }
+  }
+
+  #send(peer: number, bytes: number, token: string): boolean {
+    const link = this.#options.specs().find(({ underlay }) => contains(underlay, peer));
+    const socket = link === undefined ? undefined : this.#socketOf(link.local);
+    return socket?.send(peer, emitEchoRequest(bytes, token)) ?? false;
+  }
+
+  #socketOf(local: number): EchoSocket | undefined {
+    if (this.#sockets.has(local)) return this.#sockets.get(local);
+    let socket: EchoSocket | undefined;
+    try {
+      socket = EchoSocket.open(local);
+    } catch (error) {
+      const why = messageOf(error);
+      this.#options.log.warn('paths', `${formatIpv4(local)}: paths are not probed: ${why}`);
+    }
+    this.#sockets.set(local, socket);
+    return socket;
+  }
+
+  #receive(nowMs: number): void {
+    for (const socket of this.#sockets.values()) {
+      for (let i = 0; socket !== undefined && i < ANSWERS_MAX; i++) {
+        const message = socket.receive();
+        if (message === undefined) break;
+        const token = readEchoToken(message, socket.isRaw);
+        if (token !== undefined) this.#prober.answered(token, nowMs);
+      }
+    }
+  }
+}
+
+/** The smallest MTU that somebody tells of itself, by each address that it is at. */
+export function memberMtus(members: readonly MemberView[]): Map<number, number> {
+  const mtus = new Map<number, number>();
+  for (const { isSelf, mtu, fans, endpoints, state } of members) {
+    if (isSelf || mtu === 0 || state === 'dead' || state === 'left') continue;
+    const addresses = [
+      ...fans.map(({ local }) => local),
+      ...endpoints.map(({ address }) => address),
+    ];
+    for (const address of addresses) {
+      mtus.set(address, Math.min(mtu, mtus.get(address) ?? mtu));
+    }
+  }
+  return mtus;
+}
+
+/** The hosts that large packets go to, each with the MTU of our device there. */
+export function largePeers(
+  paths: readonly PathRecord[],
+  links: readonly LinkSpec[],
+  nowMs: number,
+): Map<number, number> {
+  const large = new Map<number, number>();
+  for (const { peer, largeAtMs, mtu, mtuSource } of paths) {
+    if (Math.abs(nowMs - largeAtMs) > LARGE_MS) continue;
+    const link = links.find(({ underlay }) => contains(underlay, peer));
+    if (link === undefined) continue;
+    // What the route says is as much as can be asked for.
+    const isOurs = mtu !== 0 && mtuSource === MtuSource.Route;
+    large.set(peer, isOurs ? Math.min(mtu, link.underlayMtu) : link.underlayMtu);
+  }
+  return large;
+}

@@ -1,0 +1,293 @@
+/**
+ * BGP in the life of a router: begun, changed and ended by its configuration, fed by the fans that
+ * are up and by programs over the admin socket.
+ * @module
+ */
+
+import { rmSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
+import type { NetworkSettings, SpeakerSettings } from '../../../bgp/base/api.ts';
+import { type OwnRoute, ownKey } from '../../../bgp/rib/own-routes.ts';
+import { Speaker } from '../../../bgp/speaker.ts';
+import type { BgpSettings } from '../../../config/bgp.ts';
+import { ENCAPS } from '../../../encap/encap.ts';
+import { codeOf, messageOf, refusedError } from '../../../errors.ts';
+import type { Log } from '../../../log.ts';
+import { contains, type Prefix } from '../../../net/prefix.ts';
+import type { EntrySink } from '../../entries/entry-service.ts';
+import type { LinkSpec } from '../../store/link-spec.ts';
+import { parseHostAddress } from './addresses.ts';
+import { BgpFeed } from './feed.ts';
+import { GivenRoutes } from './given-routes.ts';
+import { speakerSettings } from './settings.ts';
+import { realTimers } from './timers.ts';
+import { BgpTransport } from './transport.ts';
+
+const RETRY_MS = 5000;
+
+export type BgpServiceOptions = {
+  /** Remembers given routes, and that there was no clean end. */
+  path: string;
+  log: Log;
+  /** Where what is learned of the links' entries goes. */
+  entries: EntrySink;
+  /** The links that are up. */
+  specs: () => readonly LinkSpec[];
+  /** Prefixes that this host announces in its fans. */
+  announced: () => readonly Prefix[];
+};
+
+type Running = {
+  speaker: Speaker;
+  transport: BgpTransport;
+  settings: SpeakerSettings;
+  isListening: boolean;
+};
+
+export class BgpService {
+  readonly #options: BgpServiceOptions;
+  readonly #given: GivenRoutes;
+  /** Given over the admin socket, by their keys. */
+  #routes = new Map<string, OwnRoute>();
+  #isRestarting = false;
+  #settings: BgpSettings | undefined;
+  #running: Running | undefined;
+  #reason = '';
+  #retry: NodeJS.Timeout | undefined;
+  readonly #feed: BgpFeed;
+  /** The tail of the queue of operations: each waits for the one before it. */
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(options: BgpServiceOptions) {
+    this.#options = options;
+    this.#given = new GivenRoutes(options.path, options.log);
+    this.#feed = new BgpFeed(options.entries, options.specs);
+  }
+
+  #queue<T>(operation: () => Promise<T>): Promise<T> {
+    const result = this.#last.then(operation, operation);
+    this.#last = result.catch(() => undefined);
+    return result;
+  }
+
+  /** As the configuration wants it, whether it runs just now or not. */
+  get settings(): BgpSettings | undefined {
+    return this.#settings;
+  }
+  get speaker(): Speaker | undefined {
+    return this.#running?.speaker;
+  }
+  /** Why it does not run although it should; '' when it runs. */
+  get reason(): string {
+    return this.#reason;
+  }
+  /** Neighbours can connect to us; false where this user may not have the port. */
+  get isListening(): boolean {
+    return this.#running?.isListening ?? false;
+  }
+  get strangers(): number {
+    return this.#running?.transport.strangers ?? 0;
+  }
+
+  /** BGP as a configuration wants it: begun, changed (its sessions begin anew) or ended. */
+  configure(settings: BgpSettings | undefined): Promise<void> {
+    return this.#queue(async () => {
+      if (isDeepStrictEqual(settings, this.#settings)) return this.#refresh();
+      const isFirst = this.#settings === undefined;
+      await this.#close();
+      this.#settings = settings;
+      this.#reason = '';
+      if (settings === undefined) return this.#forget();
+      if (isFirst) {
+        const before = this.#given.load();
+        this.#isRestarting = before !== undefined;
+        this.#routes = new Map((before ?? []).map((route) => [ownKey(route), route]));
+        this.#given.keep(() => [...this.#routes.values()]);
+      }
+      await this.#try();
+    });
+  }
+
+  /** The links are others, or what this host announces is. Never throws. */
+  refresh(): Promise<void> {
+    return this.#queue(() => this.#refresh()).catch((error: unknown) => {
+      this.#options.log.error('bgp', messageOf(error));
+    });
+  }
+
+  async #refresh(): Promise<void> {
+    const settings = this.#settings;
+    if (settings === undefined) return;
+    const wanted = this.#wanted(settings);
+    const running = this.#running;
+    if (running === undefined || !isDeepStrictEqual(wanted, running.settings)) {
+      // Another underlay address is another tunnel endpoint: neighbours must hear it from the start.
+      if (running !== undefined) await this.#close();
+      return this.#try();
+    }
+    this.#announceOwn(running.speaker);
+    this.#feed.refresh();
+  }
+
+  #wanted(settings: BgpSettings): SpeakerSettings | undefined {
+    return speakerSettings(settings, this.#options.specs()[0]?.local, this.#isRestarting);
+  }
+
+  /** Starts, or keeps the reason why not and tries again later. */
+  async #try(): Promise<void> {
+    clearTimeout(this.#retry);
+    const settings = this.#settings;
+    if (settings === undefined || this.#running !== undefined) return;
+    try {
+      const wanted = this.#wanted(settings);
+      if (wanted === undefined) {
+        this.#reason = 'no fan is up, so this host has no tunnel endpoint: set vtep in [bgp]';
+        return;
+      }
+      await this.#start(settings, wanted);
+      this.#reason = '';
+    } catch (error) {
+      const reason = messageOf(error);
+      if (reason !== this.#reason) this.#options.log.error('bgp', `stopped: ${reason}`);
+      this.#reason = reason;
+      this.#retry = setTimeout(() => void this.#queue(() => this.#try()), RETRY_MS);
+      this.#retry.unref();
+    }
+  }
+
+  async #start(settings: BgpSettings, wanted: SpeakerSettings): Promise<void> {
+    const { log } = this.#options;
+    const transport = new BgpTransport({
+      bind: settings.bind === null ? null : parseHostAddress(settings.bind),
+      ...{ port: settings.port, neighbours: wanted.neighbours, log },
+      accept: (address, connection) => speaker.accept(address, connection),
+    });
+    const speaker = new Speaker({
+      ...{ settings: wanted, transport, timers: realTimers, random: Math.random },
+      events: {
+        log: (level, neighbour, text) =>
+          log[level]('bgp', neighbour === '' ? text : `${neighbour}: ${text}`),
+      },
+      changed: (change) => this.#feed.changed(change),
+    });
+    let isListening = true;
+    try {
+      await transport.listen();
+    } catch (error) {
+      await transport.close();
+      const dials = wanted.neighbours.some(({ passive }) => !passive);
+      if (codeOf(error) !== 'EACCES' || !dials) throw error;
+      // An ordinary user may not have port 179, and does not need it to dial.
+      isListening = false;
+      const why = 'neighbours cannot connect to us: that takes CAP_NET_BIND_SERVICE';
+      log.warn('bgp', `port ${settings.port} is not ours (EACCES), ${why}`);
+    }
+    this.#running = { speaker, transport, settings: wanted, isListening };
+    this.#announceOwn(speaker);
+    this.#feed.follow(speaker);
+    speaker.start();
+    // Only the first sessions after a restart are those of one that came back.
+    this.#isRestarting = false;
+    this.#running.settings = { ...wanted, isRestarting: false };
+    log.info('bgp', `up: AS ${wanted.as}, ${wanted.neighbours.length} neighbours`);
+  }
+
+  /** The fans' networks and those of the configuration. A fan is one where its encap has a VNI. */
+  #networks(): NetworkSettings[] {
+    const vnis = new Set(this.#settings?.vnis ?? []);
+    for (const { encap, vni } of this.#options.specs()) if (ENCAPS[encap].hasVni) vnis.add(vni);
+    return [...vnis].map((vni) => {
+      return { vni, rdNumber: undefined, importTargets: [], exportTargets: [] };
+    });
+  }
+
+  /** What the fans say of themselves: their slice, and what has moved here. */
+  #fanRoutes(): OwnRoute[] {
+    const announced = this.#options.announced();
+    return this.#options.specs().flatMap(({ encap, vni, slice, overlay }) => {
+      if (!ENCAPS[encap].hasVni) return [];
+      const moved = announced.filter(({ address }) => contains(overlay, address));
+      return [slice, ...moved].map(({ address, length }): OwnRoute => {
+        return { kind: 'prefix', vni, address, length, routerMac: null };
+      });
+    });
+  }
+
+  #announceOwn(speaker: Speaker): void {
+    speaker.setNetworks(this.#networks());
+    const wanted = new Map(this.#fanRoutes().map((route) => [ownKey(route), route]));
+    for (const [key, route] of this.#routes) wanted.set(key, route);
+    for (const route of speaker.own) if (!wanted.has(ownKey(route))) speaker.withdraw(route);
+    for (const route of wanted.values()) {
+      const problem = speaker.announce(route);
+      if (problem !== '') this.#options.log.warn('bgp', `not announced: ${problem}`);
+    }
+  }
+
+  /** @throws FanwayError when BGP does not run here, or a route has no network; then none is taken. */
+  announce(routes: readonly OwnRoute[]): Promise<void> {
+    return this.#queue(async () => {
+      const { speaker } = this.#require();
+      const vnis = new Set(speaker.networks.map(({ vni }) => vni));
+      for (const { vni } of routes) {
+        if (vnis.has(vni)) continue;
+        throw refusedError('no-network', `VNI ${vni} is no network here: add it to vnis in [bgp]`);
+      }
+      for (const route of routes) {
+        const problem = speaker.announce(route);
+        if (problem !== '') throw refusedError('not-announced', problem);
+        this.#routes.set(ownKey(route), route);
+      }
+      this.#given.changed();
+      this.#feed.ownChanged();
+    });
+  }
+
+  /** @throws FanwayError when one was not given here; then none is withdrawn. */
+  withdraw(routes: readonly OwnRoute[]): Promise<void> {
+    return this.#queue(async () => {
+      const { speaker } = this.#require();
+      for (const route of routes) {
+        if (this.#routes.has(ownKey(route))) continue;
+        throw refusedError('not-announced', 'a route was not given here: nothing was withdrawn');
+      }
+      for (const route of routes) {
+        this.#routes.delete(ownKey(route));
+        speaker.withdraw(route);
+      }
+      this.#given.changed();
+      this.#feed.ownChanged();
+    });
+  }
+
+  #require(): Running {
+    if (this.#running !== undefined) return this.#running;
+    const why = this.#reason === '' ? 'its configuration has no [bgp] section' : this.#reason;
+    throw refusedError('no-bgp', `BGP does not run here: ${why}`);
+  }
+
+  async #close(): Promise<void> {
+    clearTimeout(this.#retry);
+    const running = this.#running;
+    this.#running = undefined;
+    running?.speaker.stop();
+    await running?.transport.close();
+    if (running !== undefined) this.#feed.follow(undefined);
+  }
+
+  #forget(): void {
+    this.#given.stop();
+    this.#routes = new Map();
+    rmSync(this.#options.path, { force: true });
+  }
+
+  /** Says goodbye because the router ends. */
+  stop(): Promise<void> {
+    return this.#queue(async () => {
+      const wasWanted = this.#settings !== undefined;
+      this.#settings = undefined;
+      await this.#close();
+      if (wasWanted) this.#forget();
+    });
+  }
+}

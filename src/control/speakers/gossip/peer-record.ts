@@ -1,0 +1,102 @@
+/**
+ * What this host tells others of itself, from the links that are up and the addresses it has.
+ * @module
+ */
+import { hostname } from 'node:os';
+import { ADVERTISE_MAX, type GossipSettings, NAME_CHARS_MAX } from '../../../config/gossip.ts';
+import type { PeerRecord } from '../../../gossip/base/api.ts';
+import { namespaceName } from '../../../sys/process/namespace-processes.ts';
+import { NetworkNamespace } from '../../../sys/process/netns.ts';
+import { VERSION } from '../../../version.ts';
+import { RECORD_FANS_MAX, VERSION_CHARS_MAX } from '../../../wire/gossip/bounds.ts';
+import type { SnapshotAddress, SnapshotLink, SnapshotRoute } from '../../host/snapshot.ts';
+import type { LinkSpec } from '../../store/link-spec.ts';
+
+const SCOPE_GLOBAL = 0;
+
+export type HostView = {
+  links: readonly SnapshotLink[];
+  addresses: readonly SnapshotAddress[];
+  routes: readonly SnapshotRoute[];
+};
+
+/**
+ * Addresses that others may reach this host at when no fan says which: global ones on devices that
+ * are up and not fanway's own, those of the default route's device first.
+ */
+export function hostAddresses({ links, addresses, routes }: HostView): number[] {
+  const usable = links.filter(
+    ({ name, up, alias }) => up && name !== 'lo' && !alias.startsWith('fanway:'),
+  );
+  const way = routes.find(({ dst }) => dst.length === 0)?.oif;
+  const order = (index: number): number => (index === way ? 0 : 1);
+  return addresses
+    .filter(
+      ({ scope, index }) => scope === SCOPE_GLOBAL && usable.some((link) => link.index === index),
+    )
+    .sort((a, b) => order(a.index) - order(b.index))
+    .map(({ address }) => address)
+    .slice(0, ADVERTISE_MAX);
+}
+
+let machine: string | undefined;
+
+/**
+ * The machine's name, with that of the network namespace where `ip netns` has one: several routers
+ * on one machine are several hosts.
+ */
+function machineName(): string {
+  machine ??= [hostname(), namespaceName(NetworkNamespace.current().inode)]
+    .filter(Boolean)
+    .join('-');
+  return machine;
+}
+
+/** What this host is called: as configured, else the machine's name as far as it is printable. */
+export function nodeName(settings: GossipSettings): string {
+  const name = settings.name ?? machineName().replace(/[^\x21-\x7e]/g, '-');
+  return name.slice(0, NAME_CHARS_MAX) || 'unnamed';
+}
+
+function unique<T>(values: readonly T[]): T[] {
+  const seen = new Map(values.map((value) => [JSON.stringify(value), value]));
+  return [...seen.values()];
+}
+
+/**
+ * The record. `specs` are the links that are up. A fan more than {@link RECORD_FANS_MAX} is left out.
+ * @param fallback the addresses when nothing else says where this host is.
+ */
+export function peerRecordOf(
+  settings: GossipSettings,
+  specs: readonly LinkSpec[],
+  fallback: readonly number[],
+): PeerRecord {
+  const locals = unique(specs.map(({ local }) => local));
+  const bound = settings.bind === null ? [] : [settings.bind];
+  const addresses =
+    [settings.advertise, bound, locals, fallback].find((list) => list.length > 0) ?? [];
+  const shown = specs.slice(0, RECORD_FANS_MAX);
+  return {
+    name: nodeName(settings),
+    endpoints: addresses
+      .slice(0, ADVERTISE_MAX)
+      .map((address) => ({ address, port: settings.port })),
+    encaps: unique(shown.map(({ encap, port }) => ({ encap, port }))),
+    mtu: shown.length === 0 ? 0 : Math.min(...shown.map(({ underlayMtu }) => underlayMtu)),
+    vnis: unique(shown.map(({ vni }) => vni)),
+    fans: shown.map(({ overlay, underlay, local }) => ({ overlay, underlay, local })),
+    version: VERSION.slice(0, VERSION_CHARS_MAX),
+    capabilities: [],
+  };
+}
+
+/** {@link peerRecordOf} of this host as it is now; it is looked at only when it must be. */
+export async function currentRecord(
+  settings: GossipSettings,
+  { specs, look }: { specs: () => readonly LinkSpec[]; look: () => Promise<HostView> },
+): Promise<PeerRecord> {
+  const up = specs();
+  const known = settings.advertise.length > 0 || settings.bind !== null || up.length > 0;
+  return peerRecordOf(settings, up, known ? [] : hostAddresses(await look()));
+}

@@ -1,0 +1,254 @@
+/**
+ * The gossip part of the admin socket. What comes in is checked field by field; no path is taken
+ * from a client.
+ * @module
+ */
+import { announceCall, leaveCall, withdrawCall } from '../../../api/announce.ts';
+import {
+  type EntryJson,
+  type TablePage,
+  type TableRequest,
+  tableCall,
+} from '../../../api/entries.ts';
+import {
+  addKeysCall,
+  type KeyJson,
+  keysCall,
+  removeKeyCall,
+  useKeyCall,
+} from '../../../api/keys.ts';
+import { type MemberJson, memberEventsCall, membersCall } from '../../../api/members.ts';
+import {
+  type GossipSettings,
+  parseAddresses,
+  parseSeed,
+  parseText,
+} from '../../../config/gossip.ts';
+import { findSetting, parseValue } from '../../../config/schema.ts';
+import { ValueError } from '../../../config/value.ts';
+import { refusedError, usageError } from '../../../errors.ts';
+import { parseKeyId } from '../../../gossip/base/keyring.ts';
+import { SEEDS_MAX } from '../../../limits.ts';
+import { formatIpv4 } from '../../../net/ipv4.ts';
+import { formatPrefix } from '../../../net/prefix.ts';
+import type { Route } from '../../admin/admin.ts';
+import { answerTo } from '../../admin/answer-to.ts';
+import { parseAnnouncement } from './announced.ts';
+import { sameNames } from './names.ts';
+import { nodeName } from './peer-record.ts';
+import type { GossipService } from './service.ts';
+import { StateDirectory } from './transport/state-directory.ts';
+import {
+  conflictJson,
+  ENTRY_KINDS,
+  entryJson,
+  formatEndpoint,
+  type GossipStatus,
+  memberJson,
+} from './views.ts';
+
+/** Of what is taken, refused or has one name, so many are shown. */
+const SHOWN_MAX = 16;
+/** Entries in one answer. */
+export const TABLE_PAGE_MAX = 10_000;
+
+type Body = Record<string, unknown>;
+
+function bodyOf(value: unknown): Body {
+  if (typeof value === 'object' && value !== null) return value as Body;
+  throw usageError('bad-request', 'the body is a JSON object');
+}
+
+function textOf(body: Body, key: string): string {
+  const value = body[key];
+  if (typeof value === 'string') return value;
+  throw usageError('bad-request', `${key} is text`);
+}
+
+/** Reads the settings that a client may give. @throws FanwayError (exit code 2). */
+export function settingsFromJson(value: unknown): Partial<GossipSettings> {
+  const given = bodyOf(value);
+  const settings: Partial<GossipSettings> = {};
+  const list = (key: string): unknown[] => {
+    const values = given[key];
+    if (Array.isArray(values) && values.length <= SEEDS_MAX) return values;
+    throw usageError('bad-request', `${key} is a list of at most ${SEEDS_MAX}`);
+  };
+  const address = (value: unknown): number =>
+    parseAddresses('address', typeof value === 'number' ? formatIpv4(value) : '', 1)[0] ?? 0;
+  try {
+    for (const key of Object.keys(given)) {
+      switch (key) {
+        case 'seeds':
+          settings.seeds = list(key).map((seed) => {
+            const { host, port } = bodyOf(seed);
+            return parseSeed(`${host}:${port}`);
+          });
+          break;
+        case 'port':
+          settings.port = numberSetting(key, given[key]);
+          break;
+        case 'bind':
+          settings.bind = address(given[key]);
+          break;
+        case 'advertise':
+          settings.advertise = list(key).map(address);
+          break;
+        case 'name':
+        case 'label':
+          settings[key] = parseText(key, textOf(given, key), 63);
+          break;
+        case 'plaintext':
+          settings.plaintext = given[key] === true;
+          break;
+        default:
+          throw usageError('bad-request', `${JSON.stringify(key.slice(0, 40))} is no setting here`);
+      }
+    }
+  } catch (error) {
+    if (error instanceof ValueError) throw usageError('bad-request', error.message);
+    throw error;
+  }
+  return settings;
+}
+
+function numberSetting(key: string, value: unknown): number {
+  const setting = findSetting('gossip', key);
+  if (setting === undefined) throw new RangeError(`${key} is no setting`);
+  return parseValue(setting, String(value)) as number;
+}
+
+/** How the channel stands; undefined when nobody asked for gossip. */
+export function gossipStatus(service: GossipService): GossipStatus | undefined {
+  const { settings, host, reason } = service;
+  if (settings === undefined) return undefined;
+  const members = host?.node.members() ?? [];
+  const self = members.find(({ isSelf }) => isSelf);
+  const refused = host?.refusals() ?? [];
+  const count = (state: MemberJson['state']): number =>
+    members.filter((member) => member.state === state).length;
+  return {
+    state: host === undefined ? 'stopped' : 'up',
+    reason,
+    id: host?.id ?? '',
+    name: nodeName(settings),
+    label: settings.label,
+    epoch: self?.epoch ?? 0,
+    port: settings.port,
+    endpoints: (self?.endpoints ?? []).map(formatEndpoint),
+    plaintext: settings.plaintext,
+    keys: service.keys(),
+    seeds: (host?.seeds() ?? []).map(({ seed, addresses, error, answered }) => ({
+      ...{ seed, error, answered },
+      addresses: addresses.map(formatIpv4),
+      reason: answered
+        ? ''
+        : (refused.find(({ address }) => addresses.includes(address))?.sentence ?? ''),
+    })),
+    members: {
+      alive: count('alive'),
+      suspect: count('suspect'),
+      dead: count('dead'),
+      left: count('left'),
+    },
+    announced: service.announced.map(formatPrefix),
+    hash: host?.node.summaryHash() ?? '',
+    conflicts: (host?.node.conflicts() ?? []).map(conflictJson),
+    taken: service.taken.slice(0, SHOWN_MAX),
+    sameNames: sameNames(members).slice(0, SHOWN_MAX),
+    refused: refused.slice(0, SHOWN_MAX).map(({ address, sentence, ...refusal }) => ({
+      ...refusal,
+      address: formatIpv4(address),
+      reason: sentence,
+    })),
+  };
+}
+
+/** A page of the table, from entry `from` on. */
+function tablePage(service: GossipService, { kind, vni, from }: TableRequest): TablePage {
+  const host = service.host;
+  if (host === undefined) return { entries: [], next: null };
+  const entries: EntryJson[] = [];
+  let number = 0;
+  for (const entry of host.node.entries({
+    ...(kind !== null && { kind: ENTRY_KINDS[kind] }),
+    ...(vni !== null && { vni }),
+  })) {
+    if (number++ < from) continue;
+    if (entries.length >= TABLE_PAGE_MAX) return { entries, next: from + TABLE_PAGE_MAX };
+    entries.push(entryJson(entry, host.id));
+  }
+  return { entries, next: null };
+}
+
+/** Makes this host another member than it was. @throws FanwayError while it takes part. */
+function renewIdentity(service: GossipService): void {
+  if (service.settings !== undefined) {
+    throw refusedError(
+      'joined',
+      'this host takes part with its old identity: fanway leave first, then fanway join ... --new-identity',
+    );
+  }
+  const state = StateDirectory.open(service.stateDirectory());
+  try {
+    state.renew();
+  } finally {
+    state.close();
+  }
+}
+
+/** @param endIfIdle ends a router that has nothing left to do; true when it ends. */
+export function gossipRoutes(service: GossipService, endIfIdle: () => boolean): Route[] {
+  const changed = async (work: Promise<void>): Promise<KeyJson[]> => {
+    await work;
+    return service.keys();
+  };
+  const idOf = (text: string): number => {
+    const id = parseKeyId(text);
+    if (id === undefined) {
+      throw usageError('bad-key-id', 'a key id has eight hex digits: fanway key list shows them');
+    }
+    return id;
+  };
+  return [
+    answerTo(membersCall, () => (service.host?.node.members() ?? []).map(memberJson)),
+    answerTo(keysCall, () => {
+      // No keys at all are those of a cluster in plaintext.
+      service.mustRun();
+      return service.keys();
+    }),
+    answerTo(memberEventsCall, ({ after }) => {
+      if (after !== null) return service.events.after(after);
+      return { ...service.events.after(Number.POSITIVE_INFINITY), lost: 0 };
+    }),
+    answerTo(tableCall, (request) => tablePage(service, request)),
+    {
+      method: 'POST',
+      path: '/v1/gossip/join',
+      handle: async (body) => {
+        const { settings, keys } = bodyOf(body);
+        const text = keys === null ? undefined : textOf(bodyOf(body), 'keys');
+        if (bodyOf(body)['newIdentity'] === true) renewIdentity(service);
+        const outcome = await service.join(settingsFromJson(settings), text);
+        return { outcome, status: gossipStatus(service) };
+      },
+    },
+    answerTo(leaveCall, async () => {
+      const left = await service.leave();
+      return { left, ending: endIfIdle() };
+    }),
+    answerTo(announceCall, ({ prefixes, force }) =>
+      service.announce(prefixes.map(parseAnnouncement), { force }),
+    ),
+    answerTo(withdrawCall, ({ prefixes }) => service.withdraw(prefixes.map(parseAnnouncement))),
+    answerTo(addKeysCall, ({ keys }) => changed(service.addKeys(keys))),
+    answerTo(useKeyCall, ({ id }) => {
+      const number = idOf(id);
+      return changed(service.changeKeys((keyring) => keyring.use(number)));
+    }),
+    answerTo(removeKeyCall, ({ id }) => {
+      const number = idOf(id);
+      return changed(service.changeKeys((keyring) => keyring.remove(number)));
+    }),
+  ];
+}

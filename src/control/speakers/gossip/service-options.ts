@@ -1,0 +1,24 @@
+/**
+ * What gossip needs of the router that it lives in.
+ * @module
+ */
+import type { Log } from '../../../log.ts';
+import type { EntryService } from '../../entries/entry-service.ts';
+import type { LinkSpec } from '../../store/link-spec.ts';
+import type { RunDirectory } from '../../store/run-directory.ts';
+import type { HostView } from './peer-record.ts';
+
+export type GossipServiceOptions = {
+  run: RunDirectory;
+  log: Log;
+  /** Where what is learned of the links' entries goes. */
+  entries: Pick<EntryService, 'update' | 'withdraw' | 'listen'>;
+  /** The links that are up. */
+  specs: () => readonly LinkSpec[];
+  /** The host's links, addresses and routes. */
+  look: () => Promise<HostView>;
+  /** Where state is kept unless settings say otherwise. */
+  stateDirectory: string;
+  /** A configuration file says whether there is gossip here. */
+  byFile: boolean;
+};

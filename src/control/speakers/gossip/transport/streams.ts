@@ -1,0 +1,284 @@
+/**
+ * Bulk transfer of blocks over TCP: a member that lacks many asks one that has them. The client
+ * sends what it wants and an empty message list; the server sends blocks and an empty message
+ * list. What was cut off is asked for again, and only that, so a transfer goes on where it ended.
+ *
+ * Everything is bounded: connections in all and from one address, time, and bytes a second.
+ * @module
+ */
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { codeOf, messageOf } from '../../../../errors.ts';
+import type { PullSink, Want } from '../../../../gossip/base/api.ts';
+import type { Channel, ChannelStream } from '../../../../gossip/seal/channel.ts';
+import type { Log } from '../../../../log.ts';
+import { formatIpv4, parseIpv4 } from '../../../../net/ipv4.ts';
+import { BLOCKS_PER_MESSAGE_MAX } from '../../../../wire/gossip/bounds.ts';
+import { decodeMessages, encodeMessages } from '../../../../wire/gossip/message.ts';
+import {
+  type Endpoint,
+  type Message,
+  MessageType,
+  type NodeId,
+  type RawBlock,
+} from '../../../../wire/gossip/types.ts';
+import type { SocketCounters } from './socket-counters.ts';
+
+export const STREAMS_IN_MAX = 16;
+export const STREAMS_PER_ADDRESS_MAX = 4;
+export const STREAMS_OUT_MAX = 4;
+/** To prove the key and to say what is wanted. */
+export const STREAM_REQUEST_MS = 5000;
+/** Without a byte in either direction. */
+export const STREAM_IDLE_MS = 10_000;
+export const STREAM_LIFE_MS = 120_000;
+/** What a server sends, all streams together: a receiver verifies a block in about 0.15 ms. */
+export const STREAM_BYTES_PER_SECOND = 2 * 1024 * 1024;
+const WANTS_MAX = 4096;
+/** Blocks in one payload, bytes: fits a frame with room to spare. */
+const BATCH_BYTES = 32 * 1024;
+const PACE_MS = 20;
+
+const END: Uint8Array = encodeMessages([]);
+
+/** Spaces out what is sent so that it stays below a rate, whoever sends it. */
+class Pace {
+  #freeAtMs = 0;
+
+  /** Resolves when `bytes` more may be sent. */
+  async take(bytes: number): Promise<void> {
+    const now = performance.now();
+    const waitMs = this.#freeAtMs - now;
+    this.#freeAtMs = Math.max(this.#freeAtMs, now) + (bytes * 1000) / STREAM_BYTES_PER_SECOND;
+    if (waitMs > PACE_MS) await new Promise((resolve) => setTimeout(resolve, waitMs));
+  }
+}
+
+export type StreamOptions = {
+  bind: number | null;
+  port: number;
+  channel: Channel;
+  /** The blocks that are here of those wanted. */
+  serve: (wants: Want[]) => Iterable<RawBlock[]>;
+  counters: SocketCounters;
+  log: Log;
+};
+
+export class Streams {
+  readonly #options: StreamOptions;
+  readonly #pace = new Pace();
+  readonly #incoming = new Map<Socket, number>();
+  readonly #outgoing = new Set<Socket>();
+  #server: Server | undefined;
+
+  private constructor(options: StreamOptions) {
+    this.#options = options;
+  }
+
+  /** Listens. @throws the binding error. */
+  static async open(options: StreamOptions): Promise<Streams> {
+    const streams = new Streams(options);
+    const { bind, port, counters, log } = options;
+    const server = createServer((socket) => streams.#accept(socket));
+    server.maxConnections = STREAMS_IN_MAX;
+    server.on('drop', () => counters.count('overflow.streams_in'));
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      const host = bind === null ? '0.0.0.0' : formatIpv4(bind);
+      server.listen({ port, host, backlog: STREAMS_IN_MAX }, resolve);
+    });
+    server.removeAllListeners('error');
+    // EMFILE and the like: that connection is lost, the next may not be.
+    server.on('error', (error) => {
+      counters.count('streams.failed');
+      log.warn('gossip', `stream server: ${messageOf(error)}`);
+    });
+    streams.#server = server;
+    return streams;
+  }
+
+  #accept(socket: Socket): void {
+    const { channel, counters } = this.#options;
+    socket.on('error', () => undefined);
+    const { remoteAddress } = socket;
+    const address = remoteAddress === undefined ? undefined : parseIpv4(remoteAddress);
+    const fromThere = [...this.#incoming.values()].filter((other) => other === address).length;
+    if (address === undefined || fromThere >= STREAMS_PER_ADDRESS_MAX || !channel.admit(address)) {
+      counters.count('streams.refused_client');
+      socket.destroy();
+      return;
+    }
+    counters.count('streams.accepted');
+    this.#incoming.set(socket, address);
+    socket.once('close', () => this.#incoming.delete(socket));
+    this.#limit(socket);
+    const wants: Want[] = [];
+    let isAsked = false;
+    const stream = channel.accept();
+    const hurry = setTimeout(() => this.#timeOut(socket), STREAM_REQUEST_MS);
+    socket.once('close', () => clearTimeout(hurry));
+    this.#listen(socket, stream, (messages) => {
+      if (isAsked) throw new Error('something follows the end of the request');
+      if (messages.length === 0) {
+        isAsked = true;
+        clearTimeout(hurry);
+        void this.#serve(socket, stream, wants);
+        return;
+      }
+      for (const message of messages) {
+        if (message.type !== MessageType.Want) continue;
+        const { owner, epoch, ranges } = message;
+        wants.push({ owner, epoch, ranges });
+      }
+      if (wants.length > WANTS_MAX) throw new Error('more is wanted than anybody can lack');
+    });
+  }
+
+  #limit(socket: Socket): void {
+    socket.setNoDelay(true);
+    socket.setTimeout(STREAM_IDLE_MS, () => this.#timeOut(socket));
+    const life = setTimeout(() => this.#timeOut(socket), STREAM_LIFE_MS);
+    socket.once('close', () => clearTimeout(life));
+  }
+
+  #timeOut(socket: Socket): void {
+    this.#options.counters.count('streams.timeouts');
+    socket.destroy();
+  }
+
+  /** Hands each payload that comes to `take`; whatever is wrong ends the connection without a word. */
+  #listen(socket: Socket, stream: ChannelStream, take: (messages: Message[]) => void): void {
+    socket.on('data', (chunk: Uint8Array) => {
+      try {
+        const { write, payloads } = stream.push(chunk);
+        if (write.length > 0) socket.write(write);
+        for (const payload of payloads) take(decodeMessages(payload).messages);
+      } catch (error) {
+        this.#options.counters.count('streams.failed');
+        this.#options.log.debug('gossip', `stream: ${codeOf(error)} ${messageOf(error)}`);
+        socket.destroy();
+      }
+    });
+  }
+
+  async #serve(socket: Socket, stream: ChannelStream, wants: Want[]): Promise<void> {
+    try {
+      for (const blocks of this.#options.serve(wants)) {
+        for (const payload of payloadsOf(blocks)) {
+          await this.#pace.take(payload.length);
+          await this.#write(socket, stream.seal(payload));
+        }
+      }
+      socket.end(stream.seal(END));
+    } catch (error) {
+      this.#options.counters.count('streams.failed');
+      this.#options.log.debug('gossip', `stream: ${messageOf(error)}`);
+      socket.destroy();
+    }
+  }
+
+  /** Resolves when the kernel has room for more. */
+  async #write(socket: Socket, bytes: Uint8Array): Promise<void> {
+    if (socket.destroyed) throw new Error('the client went away');
+    if (socket.write(bytes)) return;
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        socket.off('drain', done);
+        socket.off('close', done);
+        resolve();
+      };
+      socket.on('drain', done);
+      socket.on('close', done);
+    });
+  }
+
+  /** Fetches blocks; `done.end` is called exactly once, and never before this returns. */
+  pull(to: Endpoint, peer: NodeId, wants: Want[], done: PullSink): void {
+    const { bind, channel, counters } = this.#options;
+    if (this.#outgoing.size >= STREAMS_OUT_MAX || this.#server === undefined) {
+      counters.count('overflow.streams_out');
+      setImmediate(() => done.end(false));
+      return;
+    }
+    counters.count('streams.opened');
+    let whole = false;
+    let asked = false;
+    let awaited = wants.reduce((sum, want) => sum + blockCount(want), 0);
+    const stream = channel.connect(to, peer);
+    const socket = connect({
+      host: formatIpv4(to.address),
+      port: to.port,
+      ...(bind !== null && { localAddress: formatIpv4(bind) }),
+    });
+    this.#outgoing.add(socket);
+    this.#limit(socket);
+    socket.on('error', () => counters.count('streams.failed'));
+    socket.once('close', () => {
+      this.#outgoing.delete(socket);
+      done.end(whole);
+    });
+    const ask = (): void => {
+      if (asked || stream.peer === undefined) return;
+      asked = true;
+      for (const payload of requestOf(wants)) socket.write(stream.seal(payload));
+    };
+    socket.once('connect', () => {
+      socket.write(stream.start());
+      ask();
+    });
+    this.#listen(socket, stream, (messages) => {
+      if (messages.length === 0) {
+        whole = true;
+        socket.destroy();
+        return;
+      }
+      for (const message of messages) {
+        if (message.type !== MessageType.Blocks) continue;
+        awaited -= message.blocks.length;
+        if (awaited < 0) throw new Error('more blocks than were asked for');
+        done.blocks(message.blocks);
+      }
+    });
+    // After the listener above: the answer to our greeting is what makes the peer known.
+    socket.on('data', ask);
+  }
+
+  async close(): Promise<void> {
+    const server = this.#server;
+    this.#server = undefined;
+    for (const socket of [...this.#incoming.keys(), ...this.#outgoing]) socket.destroy();
+    await new Promise<void>((resolve) => {
+      if (server === undefined) resolve();
+      else server.close(() => resolve());
+    });
+  }
+}
+
+function blockCount({ ranges }: Want): number {
+  return ranges.reduce((sum, [first, last]) => sum + last - first + 1, 0);
+}
+
+/** What a client sends: all that it wants, then the mark that this was all. */
+function requestOf(wants: readonly Want[]): Uint8Array[] {
+  const payloads = wants.map((want) => encodeMessages([{ type: MessageType.Want, ...want }]));
+  return [...payloads, END];
+}
+
+/** Blocks in payloads of bounded size. */
+function payloadsOf(blocks: readonly RawBlock[]): Uint8Array[] {
+  const payloads: Uint8Array[] = [];
+  let batch: RawBlock[] = [];
+  let bytes = 0;
+  const flush = (): void => {
+    if (batch.length > 0)
+      payloads.push(encodeMessages([{ type: MessageType.Blocks, blocks: batch }]));
+    batch = [];
+    bytes = 0;
+  };
+  for (const block of blocks) {
+    batch.push(block);
+    bytes += block.body.length + block.signature.length;
+    if (bytes >= BATCH_BYTES || batch.length === BLOCKS_PER_MESSAGE_MAX) flush();
+  }
+  flush();
+  return payloads;
+}

@@ -1,0 +1,87 @@
+/**
+ * One link as the data plane runs it: everything decided, nothing left to look up.
+ * @module
+ */
+
+import type { Encap } from '../../config/request.ts';
+import { carriesFrames, ENCAPS } from '../../encap/encap.ts';
+import type { Prefix } from '../../net/prefix.ts';
+
+/** Addresses are u32 in host order, MTUs bytes. */
+export type LinkSpec = {
+  /** Unique id, equal to the bridge's name. */
+  name: string;
+  encap: Encap;
+  /** TUN/TAP name, at most 15 characters. */
+  device: string;
+  overlay: Prefix;
+  underlay: Prefix;
+  /** Our underlay address. */
+  local: number;
+  slice: Prefix;
+  /** The slice's .1. */
+  gateway: number;
+  vni: number;
+  /** UDP destination port, 0 for ipip. */
+  port: number;
+  underlayMtu: number;
+  innerMtu: number;
+  dscp: 'pipe' | 'uniform';
+  /** Outer source ports in use; 1 = fixed. */
+  sourcePorts: number;
+  offload: 'auto' | 'off';
+};
+
+/** Whether containers of all hosts are in one network, that of the overlay. */
+export function isBridged({ encap }: LinkSpec): boolean {
+  return carriesFrames(encap);
+}
+
+/** Outer source ports of a link unless one fixed port was asked for. */
+export const SOURCE_PORTS_DEFAULT = 16;
+
+/** A TAP's largest MTU: 65,535 less its Ethernet header. */
+const TAP_MTU_BYTES = 65_521;
+
+/**
+ * The MTU of the tunnel device, bytes. A bridge drops without a word what is too large for its
+ * port; so a TAP takes every frame, and the data process answers what does not fit (RFC 1191 §4).
+ */
+export function deviceMtuOf(spec: LinkSpec): number {
+  return isBridged(spec) ? TAP_MTU_BYTES : spec.innerMtu;
+}
+
+const SPEC_FIELDS: Readonly<Record<keyof LinkSpec, string>> = {
+  name: 'string',
+  encap: 'string',
+  device: 'string',
+  overlay: 'object',
+  underlay: 'object',
+  local: 'number',
+  slice: 'object',
+  gateway: 'number',
+  vni: 'number',
+  port: 'number',
+  underlayMtu: 'number',
+  innerMtu: 'number',
+  dscp: 'string',
+  sourcePorts: 'number',
+  offload: 'string',
+};
+
+/** Whether a value read from a file has what a link needs, each of its type. */
+export function isLinkSpec(value: unknown): value is LinkSpec {
+  return hasFields(value, SPEC_FIELDS) && Object.hasOwn(ENCAPS, String(fieldOf(value, 'encap')));
+}
+
+function fieldOf(value: unknown, key: string): unknown {
+  return typeof value === 'object' && value !== null ? Reflect.get(value, key) : undefined;
+}
+
+/** Whether a value is an object with these fields, each of the type that `typeof` tells; not null. */
+export function hasFields(value: unknown, fields: Readonly<Record<string, string>>): boolean {
+  return Object.entries(fields).every(([key, type]) => {
+    const field = fieldOf(value, key);
+    return field !== null && typeof field === type;
+  });
+}

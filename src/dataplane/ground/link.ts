@@ -1,0 +1,230 @@
+/**
+ * What the data process keeps of each link and endpoint: plain numbers, read once from shared
+ * memory, so that the loop never looks anything up by name.
+ * @module
+ */
+
+import { type Encap, encapById } from '../../encap/encap.ts';
+import {
+  EndpointKind,
+  type EndpointRecord,
+  type Layout,
+  type LinkRecord,
+  Offload,
+} from '../../shm/layout.ts';
+import type { MacRing } from '../../shm/mac-ring.ts';
+import { eventIndex } from '../../table/counters.ts';
+import { LocalMacs } from '../../table/local-macs.ts';
+import { ETHERNET_SOURCE_OFFSET } from '../../wire/ethernet.ts';
+import { IPV4_HEADER_BYTES, IPV4_PACKET_BYTES_MAX } from '../../wire/ipv4.ts';
+import { UDP_HEADER_BYTES } from '../../wire/udp.ts';
+import { type EntryTables, FanRoute } from './fan.ts';
+import { PATH_MTU_FLOOR_BYTES, type PeerTable } from './peers.ts';
+import type { Device, Ports, Underlay } from './ports.ts';
+import type { Route } from './route.ts';
+
+const MACS_FORGOTTEN = eventIndex('local_macs_forgotten');
+
+/** Underlay sockets on one local address and port, and the links that they serve. */
+export class Endpoint {
+  readonly kind: number;
+  readonly localPort: number;
+  readonly sockets: readonly number[];
+  readonly underlay: Underlay;
+  /** The sockets know UDP_SEGMENT; whether a path carries it the peer table says. */
+  segment: boolean;
+  readonly gro: boolean;
+  /** Receives that failed since the last that did not. */
+  receiveErrors = 0;
+  readonly #links: DataLink[] = [];
+  /** The same by VNI: with 256 links a search would cost more than all the rest of a packet. */
+  readonly #byVni = new Map<number, DataLink[]>();
+
+  /** @param underlay where its sockets are */
+  constructor(record: EndpointRecord, underlay: Underlay) {
+    this.underlay = underlay;
+    this.kind = record.kind;
+    this.localPort = record.localPort;
+    this.sockets = record.sockets;
+    this.segment = (record.offloads & Offload.Segment) !== 0;
+    this.gro = (record.offloads & Offload.Gro) !== 0;
+  }
+
+  /** Links by falling overlay prefix length: the first that contains an address is its longest. */
+  get links(): readonly DataLink[] {
+    return this.#links;
+  }
+
+  /** Those of one VNI in the same order, or undefined; overlays such as 10/8 and 10.0/16 share it. */
+  linksOf(vni: number): readonly DataLink[] | undefined {
+    return this.#byVni.get(vni);
+  }
+
+  /** Serves one more link; start-up only. */
+  add(link: DataLink): void {
+    const known = this.#byVni.get(link.vni) ?? [];
+    this.#byVni.set(link.vni, known);
+    for (const list of [this.#links, known]) {
+      list.push(link);
+      list.sort((a, b) => b.route.overlayLength - a.route.overlayLength);
+    }
+  }
+
+  get isRaw(): boolean {
+    return this.kind === EndpointKind.Ipip;
+  }
+
+  /** What the kernel puts before our datagrams, bytes: an IPv4 header, and UDP's where it is UDP. */
+  get outerHeaderBytes(): number {
+    return this.isRaw ? IPV4_HEADER_BYTES : IPV4_HEADER_BYTES + UDP_HEADER_BYTES;
+  }
+}
+
+/**
+ * The first of `links` whose overlay contains the address at arena offset `address`: the closest, as
+ * an endpoint keeps them by falling prefix length.
+ */
+export function ownerOf(
+  links: readonly DataLink[],
+  view: DataView,
+  address: number,
+): DataLink | undefined {
+  for (let i = 0; i < links.length; i++) {
+    const link = links[i] as DataLink;
+    if (link.route.contains(view, address)) return link;
+  }
+  return undefined;
+}
+
+/** What links have in common. */
+export type LinkScene = {
+  layout: Layout;
+  tables: EntryTables;
+  peers: PeerTable;
+  ports: Ports;
+};
+
+export class DataLink {
+  readonly id: number;
+  readonly encap: number;
+  readonly deviceFd: number;
+  readonly device: Device;
+  readonly endpoint: Endpoint;
+  readonly shimBytes: number;
+  readonly innerHeaderBytes: number;
+  readonly overheadBytes: number;
+  /** Its encapsulation's row: the shim, and what it says. */
+  readonly shim: Pick<Encap, 'hasVni' | 'emitShim' | 'checkShim' | 'vniOf'>;
+  readonly vnetHeader: boolean;
+  readonly uso: boolean;
+  /** Where its peers are. */
+  readonly route: Route;
+  readonly local: number;
+  readonly vni: number;
+  readonly peerPort: number;
+  /** Largest inner IP packet, bytes; control lowers and raises it while we run. */
+  innerMtu = 0;
+  /** MTU of the underlay's device, bytes. */
+  underlayMtu = 0;
+  /** Inner packets up to this length fit every path, bytes. */
+  sureBytes = 0;
+  dscpMode: 0 | 1;
+  readonly counters: Float64Array;
+  readonly #gateway: number;
+  #superBytesToHost: number;
+  #superBytesToPorts: number;
+  /** MACs behind our own bridge's other ports; only bridged links have any. */
+  readonly #localMacs: LocalMacs | undefined;
+  readonly #claims: MacRing;
+  /** Reads from the device that failed since the last that did not. */
+  readErrors = 0;
+
+  constructor(record: LinkRecord, endpoint: Endpoint, { layout, tables, peers, ports }: LinkScene) {
+    const encap = encapById(record.encap);
+    this.id = record.id;
+    this.encap = record.encap;
+    this.deviceFd = record.deviceFd;
+    this.device = ports.device(record.deviceFd);
+    this.endpoint = endpoint;
+    this.shimBytes = encap.shimBytes;
+    this.innerHeaderBytes = encap.innerHeaderBytes;
+    this.overheadBytes = encap.overheadBytes;
+    this.shim = encap;
+    this.vnetHeader = (record.offloads & Offload.VnetHeader) !== 0;
+    this.uso = (record.offloads & Offload.Uso) !== 0;
+    this.local = record.localAddress;
+    this.vni = record.vni;
+    this.peerPort = encap.udp ? record.peerPort : 0;
+    this.route = new FanRoute(record, this.peerPort, tables, peers);
+    this.#setMtu(record);
+    this.#gateway = record.gateway;
+    this.#superBytesToHost = record.superBytesToHost;
+    this.#superBytesToPorts = record.superBytesToPorts;
+    this.dscpMode = record.dscpUniform === 1 ? 1 : 0;
+    this.counters = layout.counters(record.id);
+    this.#claims = layout.claims;
+    this.#localMacs = encap.innerHeaderBytes === 0 ? undefined : new LocalMacs();
+  }
+
+  /** Remembers the Ethernet source of a frame at `frame` that our own slice sent for `address`. */
+  noteSender(view: DataView, frame: number, address: number, nowMs: number): void {
+    const source = frame + ETHERNET_SOURCE_OFFSET;
+    this.#localMacs?.note(view.getUint16(source), view.getUint32(source + 2), address, nowMs);
+  }
+
+  /**
+   * Whether the frame at `frame`, from the underlay, claims the MAC of a port of our own bridge,
+   * which would then believe that the port's owner has moved to the tunnel. Perhaps it has: control
+   * is told, and asks the bridge. Where the owner's address is known to be elsewhere, it has.
+   */
+  claimsLocalMac(view: DataView, frame: number, nowMs: number): boolean {
+    const macs = this.#localMacs;
+    if (macs === undefined) return false;
+    const source = frame + ETHERNET_SOURCE_OFFSET;
+    const high = view.getUint16(source);
+    const low = view.getUint32(source + 2);
+    if (!macs.has(high, low, nowMs) || !this.route.isOurs(macs.addressOf(high, low))) {
+      return false;
+    }
+    if (macs.isClaimNews(high, low, nowMs)) this.#claims.push(this.id, high, low);
+    return true;
+  }
+
+  /** A local port has lost this MAC, says control. */
+  forgetMac(high: number, low: number): void {
+    if (this.#localMacs?.forget(high, low) !== true) return;
+    this.counters[MACS_FORGOTTEN] = (this.counters[MACS_FORGOTTEN] as number) + 1;
+  }
+
+  /** Whether the destination of the frame at `frame`, from the underlay, answers nobody any more. */
+  isUnanswered(view: DataView, frame: number, nowMs: number): boolean {
+    const macs = this.#localMacs;
+    if (macs === undefined) return false;
+    return macs.isUnanswered(view.getUint16(frame), view.getUint32(frame + 2), nowMs);
+  }
+
+  /** Longest TCP packet to `destination` that the device takes in one piece, bytes (IP length). */
+  superBytesMax(destination: number): number {
+    return destination === this.#gateway ? this.#superBytesToHost : this.#superBytesToPorts;
+  }
+
+  /** From now on no packet is longer than IPv4 can say; control may think of others later. */
+  shortenSuperPackets(): void {
+    this.#superBytesToHost = Math.min(this.#superBytesToHost, IPV4_PACKET_BYTES_MAX);
+    this.#superBytesToPorts = Math.min(this.#superBytesToPorts, IPV4_PACKET_BYTES_MAX);
+  }
+
+  /** Takes over what control may change while we run. */
+  update(record: LinkRecord): void {
+    this.#setMtu(record);
+    this.#superBytesToHost = record.superBytesToHost;
+    this.#superBytesToPorts = record.superBytesToPorts;
+    this.dscpMode = record.dscpUniform === 1 ? 1 : 0;
+  }
+
+  #setMtu(record: LinkRecord): void {
+    this.innerMtu = record.innerMtu;
+    this.underlayMtu = record.underlayMtu;
+    this.sureBytes = Math.min(record.innerMtu, PATH_MTU_FLOOR_BYTES - this.overheadBytes);
+  }
+}

@@ -1,0 +1,380 @@
+/**
+ * Coalescing: consecutive segments of one inner flow become one super-packet that a single write
+ * hands to the device (TCP: GSO_TCPV4; UDP datagrams of one size: GSO_UDP_L4). It is what the
+ * kernel's GRO does for a NIC, with the same rules: all headers equal but for what counts up, each
+ * checksum verified before. The headers of the first segment are edited in place, payloads stay in
+ * the receive buffer, and the write gathers them.
+ *
+ * Order within a flow is kept: a flow has one slot, and whatever cannot join what is open there
+ * pushes it out first.
+ * @module
+ */
+import { eventIndex, ingressIndex } from '../../table/counters.ts';
+import { flowHash } from '../../wire/flow-hash.ts';
+import {
+  getIpv4Destination,
+  getIpv4Fragment,
+  getIpv4Identification,
+  IPV4_CHECKSUM_OFFSET,
+  IPV4_DESTINATION_OFFSET,
+  IPV4_DF,
+  IPV4_PACKET_BYTES_MAX,
+  IPV4_SOURCE_OFFSET,
+  PROTOCOL_TCP,
+  PROTOCOL_UDP,
+} from '../../wire/ipv4.ts';
+import {
+  getTcpHeaderBytes,
+  getTcpSequence,
+  TCP_ACK,
+  TCP_ACKNOWLEDGE_OFFSET,
+  TCP_DATA_OFFSET,
+  TCP_FLAGS_OFFSET,
+  TCP_HEADER_BYTES,
+  TCP_PSH,
+} from '../../wire/tcp.ts';
+import { UDP_CHECKSUM_OFFSET, UDP_HEADER_BYTES, UDP_LENGTH_OFFSET } from '../../wire/udp.ts';
+import {
+  emitVirtioNet,
+  emitVirtioNetPlain,
+  VIRTIO_DATA_VALID,
+  VIRTIO_GSO_NONE,
+  VIRTIO_GSO_TCPV4,
+  VIRTIO_GSO_UDP_L4,
+  VIRTIO_NEEDS_CSUM,
+  VIRTIO_NET_BYTES,
+} from '../../wire/virtio-net.ts';
+import { type Arena, IOVEC_BYTES } from '../ground/arena.ts';
+import type { DataLink } from '../ground/link.ts';
+import {
+  Checksum,
+  checksumOffset,
+  fold,
+  prepareSuper,
+  pseudoSum,
+  verifyTransport,
+} from '../ground/transport-sum.ts';
+import type { DeviceWriter } from './device-writer.ts';
+
+/** Flows that may have a super-packet open at once. */
+const FLOW_SLOTS = 32;
+/** Segments in one super-packet; one iovec each, and one for the virtio-net header. */
+const SEGMENTS_MAX = 128;
+const IOVECS_PER_SLOT = SEGMENTS_MAX + 1;
+const VNET_STRIDE_BYTES = 16;
+
+const BAD_CHECKSUM = ingressIndex('drop.bad_checksum');
+const SUPER_PACKETS_OUT = eventIndex('super_packets_out');
+
+export class Coalescer {
+  readonly #arena: Arena;
+  readonly #writer: DeviceWriter;
+  readonly #iovecs: number;
+  readonly #vnets: number;
+
+  readonly #link: (DataLink | undefined)[] = new Array(FLOW_SLOTS).fill(undefined);
+  readonly #frame = new Int32Array(FLOW_SLOTS);
+  readonly #l3 = new Int32Array(FLOW_SLOTS);
+  readonly #l4 = new Int32Array(FLOW_SLOTS);
+  /** Bytes from the frame's start to its payload. */
+  readonly #prefixBytes = new Int32Array(FLOW_SLOTS);
+  readonly #protocol = new Uint8Array(FLOW_SLOTS);
+  readonly #segmentBytes = new Int32Array(FLOW_SLOTS);
+  /** The most that the flow's super-packet may grow to, headers of IP and above included. */
+  readonly #bytesMax = new Int32Array(FLOW_SLOTS);
+  readonly #segments = new Int32Array(FLOW_SLOTS);
+  readonly #payloadBytes = new Int32Array(FLOW_SLOTS);
+  readonly #nextSequence = new Uint32Array(FLOW_SLOTS);
+  readonly #unfinished = new Uint8Array(FLOW_SLOTS);
+  #openSlots = 0;
+  /** Payload of each datagram when what is pushed is a train of inner UDP datagrams, 0 otherwise. */
+  innerSegmentBytes = 0;
+  /** Where the last pushed packet waits as a full segment, so that more may join; −1 if nowhere. */
+  #lastSlot = -1;
+
+  constructor(arena: Arena, writer: DeviceWriter) {
+    this.#arena = arena;
+    this.#writer = writer;
+    this.#iovecs = arena.allocate(FLOW_SLOTS * IOVECS_PER_SLOT * IOVEC_BYTES);
+    this.#vnets = arena.allocate(FLOW_SLOTS * VNET_STRIDE_BYTES);
+  }
+
+  /**
+   * Takes one verified inner frame of `frameBytes` bytes at `frame` with IPv4 header at `l3`; it
+   * reaches the device now or at the next {@link flush}.
+   * `borrowed:` the bytes must stay untouched until then.
+   */
+  push(link: DataLink, frame: number, frameBytes: number, l3: number, headerBytes: number): void {
+    const { view } = this.#arena;
+    this.#lastSlot = -1;
+    const protocol = view.getUint8(l3 + 9);
+    const l4 = l3 + headerBytes;
+    const end = frame + frameBytes;
+    const isTcp = protocol === PROTOCOL_TCP && end - l4 >= TCP_HEADER_BYTES;
+    const isUdp = protocol === PROTOCOL_UDP && end - l4 >= UDP_HEADER_BYTES;
+    if ((getIpv4Fragment(view, l3) & ~IPV4_DF) !== 0) {
+      // Fragments carry no ports to find their flow by: nothing may overtake them.
+      this.flush();
+      return this.#writer.writePlain(link, frame, frameBytes);
+    }
+    const slot = flowHash(view, l3) & (FLOW_SLOTS - 1);
+    if (!isTcp && !isUdp) {
+      // A cut-off TCP header still belongs to a flow that it must not overtake.
+      if (this.#link[slot] !== undefined) this.#flushSlot(slot);
+      return this.#writer.writePlain(link, frame, frameBytes);
+    }
+    const l4Bytes = isTcp ? getTcpHeaderBytes(view, l4) : UDP_HEADER_BYTES;
+    const payloadBytes = end - l4 - l4Bytes;
+    const mayJoin = isTcp
+      ? link.vnetHeader &&
+        l4Bytes >= TCP_HEADER_BYTES &&
+        payloadBytes > 0 &&
+        (view.getUint8(l4 + TCP_FLAGS_OFFSET) & ~TCP_PSH) === TCP_ACK
+      : link.uso &&
+        payloadBytes > 0 &&
+        view.getUint16(l4 + UDP_LENGTH_OFFSET) === end - l4 &&
+        view.getUint16(l4 + UDP_CHECKSUM_OFFSET) !== 0;
+    const state = verifyTransport(this.#arena, l3, l4, end, protocol);
+    if (state === Checksum.Wrong) {
+      link.counters[BAD_CHECKSUM] = (link.counters[BAD_CHECKSUM] as number) + 1;
+      return;
+    }
+    const { innerSegmentBytes } = this;
+    const isTrain = innerSegmentBytes > 0 && payloadBytes > innerSegmentBytes;
+    const isGiant = isTrain || end - l3 > link.innerMtu;
+    if (!mayJoin || isGiant) {
+      if (this.#link[slot] !== undefined) this.#flushSlot(slot);
+      if (isGiant) {
+        return this.#writer.writeGiant(
+          link,
+          frame,
+          frameBytes,
+          l3,
+          l4,
+          l4Bytes,
+          protocol,
+          innerSegmentBytes,
+        );
+      }
+      // SYN, FIN, pure ACK, UDP that must stay as it is.
+      return this.#writer.writeTransport(link, frame, frameBytes, l4, protocol, state);
+    }
+    if (this.#link[slot] !== undefined) {
+      if (this.#joins(slot, link, frame, l3, l4, l4Bytes, payloadBytes, protocol, state)) {
+        this.#append(slot, l4 + l4Bytes, payloadBytes, protocol);
+        if (isTcp && (view.getUint8(l4 + TCP_FLAGS_OFFSET) & TCP_PSH) !== 0) {
+          const first = (this.#l4[slot] as number) + TCP_FLAGS_OFFSET;
+          view.setUint8(first, view.getUint8(first) | TCP_PSH);
+        }
+        if (payloadBytes < (this.#segmentBytes[slot] as number)) this.#flushSlot(slot);
+        else this.#lastSlot = slot;
+        return;
+      }
+      this.#flushSlot(slot);
+    }
+    this.#openSlots++;
+    this.#lastSlot = slot;
+    this.#link[slot] = link;
+    this.#frame[slot] = frame;
+    this.#l3[slot] = l3;
+    this.#l4[slot] = l4;
+    this.#prefixBytes[slot] = l4 + l4Bytes - frame;
+    this.#protocol[slot] = protocol;
+    this.#segmentBytes[slot] = payloadBytes;
+    this.#bytesMax[slot] = isTcp
+      ? link.superBytesMax(getIpv4Destination(view, l3))
+      : IPV4_PACKET_BYTES_MAX;
+    this.#segments[slot] = 1;
+    this.#payloadBytes[slot] = payloadBytes;
+    this.#unfinished[slot] = state === Checksum.Unfinished ? 1 : 0;
+    if (isTcp) this.#nextSequence[slot] = getTcpSequence(view, l4) + payloadBytes;
+    this.#arena.writeIovec(
+      this.#iovecs + (slot * IOVECS_PER_SLOT + 1) * IOVEC_BYTES,
+      frame,
+      frameBytes,
+    );
+  }
+
+  /**
+   * Joins, all in one go, up to `countMax` datagrams of `datagramBytes` (shim included), the first
+   * at `at` and each `stride` bytes behind the one before, to the packet pushed last, as far as they
+   * continue its flow exactly. Returns how many; the caller sends the others the careful way.
+   */
+  joinRun(at: number, datagramBytes: number, stride: number, countMax: number): number {
+    const slot = this.#lastSlot;
+    if (slot < 0 || this.#unfinished[slot] === 1) return 0;
+    const { shimBytes } = this.#link[slot] as DataLink;
+    const payloadBytes = this.#segmentBytes[slot] as number;
+    const prefixBytes = (this.#prefixBytes[slot] as number) + shimBytes;
+    if (prefixBytes + payloadBytes !== datagramBytes) return 0;
+    const { view, kernel } = this.#arena;
+    const first = (this.#frame[slot] as number) - shimBytes;
+    const l3 = this.#l3[slot] as number;
+    const l4 = this.#l4[slot] as number;
+    const segments = this.#segments[slot] as number;
+    const taken = first + prefixBytes - l3 + (this.#payloadBytes[slot] as number);
+    const isTcp = this.#protocol[slot] === PROTOCOL_TCP;
+    const room = Math.floor(((this.#bytesMax[slot] as number) - taken) / payloadBytes);
+    const id = getIpv4Identification(view, l3);
+    const hasDf = (getIpv4Fragment(view, l3) & IPV4_DF) !== 0;
+    const count = kernel.joinRun(
+      first,
+      l3 - first,
+      l4 - first,
+      prefixBytes,
+      isTcp ? 1 : 0,
+      datagramBytes,
+      stride,
+      at,
+      Math.max(0, Math.min(countMax, SEGMENTS_MAX - segments, room)),
+      hasDf ? -1 : (id + segments) & 0xffff,
+      this.#nextSequence[slot] as number,
+      // A right header sums to 0xffff: take out what differs between segments.
+      fold(0xffff + (~id & 0xffff) + (~view.getUint16(l3 + IPV4_CHECKSUM_OFFSET) & 0xffff)),
+      pseudoSum(view, l3, (this.#protocol[slot] as number) + datagramBytes - (l4 - first)),
+      this.#iovecs + (slot * IOVECS_PER_SLOT + 1 + segments) * IOVEC_BYTES,
+    );
+    this.#segments[slot] = segments + count;
+    this.#payloadBytes[slot] = (this.#payloadBytes[slot] as number) + count * payloadBytes;
+    if (isTcp) {
+      this.#nextSequence[slot] = (this.#nextSequence[slot] as number) + count * payloadBytes;
+    }
+    return count;
+  }
+
+  /** Writes one frame that never waits (ARP); for frames without IPv4 inside. */
+  pushPlain(link: DataLink, frame: number, frameBytes: number): void {
+    this.#writer.writePlain(link, frame, frameBytes);
+  }
+
+  /** Writes every open super-packet to its device. */
+  flush(): void {
+    for (let slot = 0; slot < FLOW_SLOTS && this.#openSlots > 0; slot++) {
+      if (this.#link[slot] !== undefined) this.#flushSlot(slot);
+    }
+  }
+
+  #joins(
+    slot: number,
+    link: DataLink,
+    frame: number,
+    l3: number,
+    l4: number,
+    l4Bytes: number,
+    payloadBytes: number,
+    protocol: number,
+    state: number,
+  ): boolean {
+    const { view } = this.#arena;
+    const first = this.#frame[slot] as number;
+    const firstL3 = this.#l3[slot] as number;
+    const firstL4 = this.#l4[slot] as number;
+    const segments = this.#segments[slot] as number;
+    if (
+      this.#link[slot] !== link ||
+      this.#protocol[slot] !== protocol ||
+      l4 + l4Bytes - frame !== this.#prefixBytes[slot] ||
+      l4 - l3 !== firstL4 - firstL3 ||
+      payloadBytes > (this.#segmentBytes[slot] as number) ||
+      segments === SEGMENTS_MAX ||
+      firstL4 - firstL3 + l4Bytes + (this.#payloadBytes[slot] as number) + payloadBytes >
+        (this.#bytesMax[slot] as number) ||
+      (state === Checksum.Unfinished ? 1 : 0) !== this.#unfinished[slot] ||
+      // version, IHL, TOS | TTL, protocol | addresses
+      view.getUint16(l3) !== view.getUint16(firstL3) ||
+      view.getUint16(l3 + 8) !== view.getUint16(firstL3 + 8) ||
+      view.getUint32(l3 + IPV4_SOURCE_OFFSET) !== view.getUint32(firstL3 + IPV4_SOURCE_OFFSET) ||
+      view.getUint32(l3 + IPV4_DESTINATION_OFFSET) !==
+        view.getUint32(firstL3 + IPV4_DESTINATION_OFFSET) ||
+      getIpv4Fragment(view, l3) !== getIpv4Fragment(view, firstL3) ||
+      view.getUint32(l4) !== view.getUint32(firstL4)
+    ) {
+      return false;
+    }
+    if ((getIpv4Fragment(view, l3) & IPV4_DF) === 0) {
+      // Without DF the identification means something, and cutting again will count it up.
+      const expected = (getIpv4Identification(view, firstL3) + segments) & 0xffff;
+      if (getIpv4Identification(view, l3) !== expected) return false;
+    }
+    for (let i = 20; i < l4 - l3; i += 4) {
+      if (view.getUint32(l3 + i) !== view.getUint32(firstL3 + i)) return false;
+    }
+    for (let i = 0; i < link.innerHeaderBytes; i += 2) {
+      if (view.getUint16(frame + i) !== view.getUint16(first + i)) return false;
+    }
+    if (protocol === PROTOCOL_UDP) return true;
+    if (
+      getTcpSequence(view, l4) !== this.#nextSequence[slot] ||
+      view.getUint32(l4 + TCP_ACKNOWLEDGE_OFFSET) !==
+        view.getUint32(firstL4 + TCP_ACKNOWLEDGE_OFFSET) ||
+      ((view.getUint32(l4 + TCP_DATA_OFFSET) ^ view.getUint32(firstL4 + TCP_DATA_OFFSET)) &
+        ~(TCP_PSH << 16)) !==
+        0
+    ) {
+      return false;
+    }
+    for (let i = TCP_HEADER_BYTES; i < l4Bytes; i += 4) {
+      if (view.getUint32(l4 + i) !== view.getUint32(firstL4 + i)) return false;
+    }
+    return true;
+  }
+
+  #append(slot: number, payload: number, payloadBytes: number, protocol: number): void {
+    const segments = this.#segments[slot] as number;
+    this.#arena.writeIovec(
+      this.#iovecs + (slot * IOVECS_PER_SLOT + 1 + segments) * IOVEC_BYTES,
+      payload,
+      payloadBytes,
+    );
+    this.#segments[slot] = segments + 1;
+    this.#payloadBytes[slot] = (this.#payloadBytes[slot] as number) + payloadBytes;
+    if (protocol === PROTOCOL_TCP) {
+      this.#nextSequence[slot] = (this.#nextSequence[slot] as number) + payloadBytes;
+    }
+  }
+
+  #flushSlot(slot: number): void {
+    const link = this.#link[slot] as DataLink;
+    const { view } = this.#arena;
+    const segments = this.#segments[slot] as number;
+    const frame = this.#frame[slot] as number;
+    const l3 = this.#l3[slot] as number;
+    const l4 = this.#l4[slot] as number;
+    const prefixBytes = this.#prefixBytes[slot] as number;
+    const payloadBytes = this.#payloadBytes[slot] as number;
+    const protocol = this.#protocol[slot] as number;
+    const vnet = this.#vnets + slot * VNET_STRIDE_BYTES;
+    const field = checksumOffset(protocol);
+    this.#link[slot] = undefined;
+    this.#openSlots--;
+    if (segments === 1) {
+      if (this.#unfinished[slot] === 1) {
+        emitVirtioNet(view, vnet, VIRTIO_NEEDS_CSUM, VIRTIO_GSO_NONE, 0, 0, l4 - frame, field);
+      } else {
+        emitVirtioNetPlain(view, vnet, VIRTIO_DATA_VALID);
+      }
+    } else {
+      prepareSuper(this.#arena, l3, l4, frame + prefixBytes - l3 + payloadBytes, protocol);
+      emitVirtioNet(
+        view,
+        vnet,
+        VIRTIO_NEEDS_CSUM,
+        protocol === PROTOCOL_TCP ? VIRTIO_GSO_TCPV4 : VIRTIO_GSO_UDP_L4,
+        prefixBytes,
+        this.#segmentBytes[slot] as number,
+        l4 - frame,
+        field,
+      );
+      link.counters[SUPER_PACKETS_OUT] = (link.counters[SUPER_PACKETS_OUT] as number) + 1;
+    }
+    const iovec = this.#iovecs + slot * IOVECS_PER_SLOT * IOVEC_BYTES;
+    const frameBytes = prefixBytes + payloadBytes;
+    // Joining needs the virtio-net header, so a super-packet always has one.
+    if (link.vnetHeader) {
+      this.#arena.writeIovec(iovec, vnet, VIRTIO_NET_BYTES);
+      this.#writer.write(link, iovec, segments + 1, segments, frameBytes);
+    } else {
+      this.#writer.write(link, iovec + IOVEC_BYTES, segments, segments, frameBytes);
+    }
+  }
+}

@@ -1,0 +1,384 @@
+/**
+ * Underlay → overlay. What a datagram meets, in this order:
+ *
+ *   1. received in a batch, perhaps as a train    receive.ts
+ *   2. outer source inside the underlay?          datagram
+ *   3. tunnel header exactly right, which link?   (VNI, longest overlay prefix)
+ *   4. inner header checks, cheapest first        inner
+ *   5. inner source inside the outer source's slice, inner destination inside ours
+ *   6. ECN and DSCP combined (RFC 6040, RFC 2983)
+ *   7. coalesced with its flow, written to the device   coalesce.ts
+ *
+ * Nothing here ever sends to the underlay: what was decapsulated goes to the device or is dropped,
+ * and a stranger hears nothing.
+ * @module
+ */
+import { ECN_BASE, eventIndex, ingressIndex } from '../../table/counters.ts';
+import { ARP_BYTES, ARP_SENDER_ADDRESS_OFFSET, ARP_TARGET_ADDRESS_OFFSET } from '../../wire/arp.ts';
+import {
+  checkArp,
+  checkIpv4,
+  checkIpv4Fragment,
+  checkIpv4Options,
+  checkIpv4Sum,
+  Fault,
+  isTunnelProtocol,
+} from '../../wire/classify.ts';
+import { decapsulateTos, ecnCell, isEcnDrop } from '../../wire/ecn.ts';
+import {
+  ETHERNET_HEADER_BYTES,
+  ETHERTYPE_ARP,
+  ETHERTYPE_IPV4,
+  ETHERTYPE_IPV6,
+  getEtherType,
+  isGroupDestination,
+  isGroupSource,
+} from '../../wire/ethernet.ts';
+import {
+  fillsIpv4,
+  getIpVersion,
+  getIpv4Destination,
+  getIpv4HeaderBytes,
+  getIpv4Protocol,
+  getIpv4Source,
+  getIpv4Tos,
+  getIpv4TotalBytes,
+  IPV4_DESTINATION_OFFSET,
+  IPV4_HEADER_BYTES,
+  IPV4_SOURCE_OFFSET,
+  isIpv4Fragment,
+  PROTOCOL_TCP,
+  PROTOCOL_UDP,
+  replaceIpv4Tos,
+} from '../../wire/ipv4.ts';
+import { getUdpDestination, UDP_HEADER_BYTES } from '../../wire/udp.ts';
+import { Neighbours } from '../answer/neighbours.ts';
+import type { Arena } from '../ground/arena.ts';
+import { type DataLink, type Endpoint, ownerOf } from '../ground/link.ts';
+import { Sender } from '../ground/route.ts';
+import type { Coalescer } from './coalesce.ts';
+
+const RECEIVED = ingressIndex('received');
+const RECEIVED_BYTES = ingressIndex('receivedBytes');
+const TRUNCATED = ingressIndex('drop.truncated');
+const STRANGER = ingressIndex('drop.stranger');
+const OWN_SOURCE = ingressIndex('drop.own_source');
+const BAD_HEADER = ingressIndex('drop.bad_header');
+const WRONG_VNI = ingressIndex('drop.wrong_vni');
+const MODE_MISMATCH = ingressIndex('drop.mode_mismatch');
+const RUNT = ingressIndex('drop.runt');
+const MALFORMED = ingressIndex('drop.malformed');
+const UNKNOWN_ETHERTYPE = ingressIndex('drop.unknown_ethertype');
+const IPV6 = ingressIndex('drop.ipv6');
+const MULTICAST = ingressIndex('drop.multicast');
+const BROADCAST = ingressIndex('drop.broadcast');
+const BAD_MAC = ingressIndex('drop.bad_mac');
+const FOREIGN_SOURCE = ingressIndex('drop.foreign_source');
+const FOREIGN_DESTINATION = ingressIndex('drop.foreign_destination');
+const NESTED = ingressIndex('drop.nested');
+const TOO_BIG = ingressIndex('drop.too_big');
+const ECN_NOT_CAPABLE = ingressIndex('drop.ecn_not_capable');
+const STALE = ingressIndex('drop.stale');
+const TRAINS_RECEIVED = eventIndex('trains_received');
+
+export class Ingress {
+  readonly #arena: Arena;
+  readonly #coalescer: Coalescer;
+  readonly #allLinks: readonly DataLink[];
+  readonly #neighbours: Neighbours;
+  /** Link of the datagram just pushed, where an equal one may follow by the short way. */
+  #joinable: DataLink | undefined;
+  #ecnCell = 0;
+  /** Time of the batch in hand, ms on the loop's clock. */
+  nowMs = 0;
+  /** Drops what it is given: it waited too long (stale.ts). */
+  sheds = false;
+
+  constructor(
+    arena: Arena,
+    coalescer: Coalescer,
+    allLinks: readonly DataLink[],
+    neighbours: Neighbours = new Neighbours(arena),
+  ) {
+    this.#arena = arena;
+    this.#coalescer = coalescer;
+    this.#allLinks = allLinks;
+    this.#neighbours = neighbours;
+  }
+
+  /**
+   * One received message: `length` bytes at `offset` from the socket address at `source`, a train of `segmentBytes`
+   * pieces when that is not zero. {@link flush} delivers what still waits to be joined.
+   */
+  message(
+    endpoint: Endpoint,
+    offset: number,
+    length: number,
+    source: number,
+    tos: number,
+    segmentBytes: number,
+    truncated: boolean,
+  ): void {
+    const first = endpoint.links[0];
+    if (first === undefined) return;
+    this.#joinable = undefined;
+    if (segmentBytes <= 0 || segmentBytes >= length) {
+      this.#datagram(endpoint, first, offset, length, source, tos, truncated);
+      return;
+    }
+    const headBytes = first.shimBytes + first.innerHeaderBytes;
+    if (fillsIpv4(this.#arena.view, offset + headBytes, length - headBytes, PROTOCOL_UDP)) {
+      // One datagram with a train inside: a kernel endpoint on this machine puts the super-packets
+      // of its guests on the wire uncut, and the size that the socket tells is their segments'.
+      this.#coalescer.innerSegmentBytes = segmentBytes;
+      this.#datagram(endpoint, first, offset, length, source, tos, truncated);
+      this.#coalescer.innerSegmentBytes = 0;
+      return;
+    }
+    first.counters[TRAINS_RECEIVED] = (first.counters[TRAINS_RECEIVED] as number) + 1;
+    const end = offset + length;
+    let at = offset;
+    while (at < end) {
+      const bytes = at + segmentBytes < end ? segmentBytes : end - at;
+      this.#joinable = undefined;
+      this.#datagram(endpoint, first, at, bytes, source, tos, truncated);
+      at += bytes;
+      const more = Math.floor((end - at) / segmentBytes);
+      if (more > 0) at += this.#joinRun(at, segmentBytes, segmentBytes, more) * segmentBytes;
+    }
+  }
+
+  /**
+   * Takes more like the datagram of the last {@link message}, as far as they continue its flow: up
+   * to `count` of its `length`, source and TOS, whole, `stride` bytes apart. Returns how many.
+   */
+  more(endpoint: Endpoint, at: number, length: number, stride: number, count: number): number {
+    // A raw socket's have an outer header each, which nobody has looked at yet.
+    return endpoint.isRaw ? 0 : this.#joinRun(at, length, stride, count);
+  }
+
+  /** What follows a checked segment with the same headers has passed the same checks. */
+  #joinRun(at: number, segmentBytes: number, stride: number, more: number): number {
+    const link = this.#joinable;
+    if (link === undefined) return 0;
+    const joined = this.#coalescer.joinRun(at, segmentBytes, stride, more);
+    const { counters } = link;
+    const cell = ECN_BASE + this.#ecnCell;
+    counters[RECEIVED] = (counters[RECEIVED] as number) + joined;
+    counters[RECEIVED_BYTES] = (counters[RECEIVED_BYTES] as number) + joined * segmentBytes;
+    counters[cell] = (counters[cell] as number) + joined;
+    return joined;
+  }
+
+  /** Hands everything that waits to the devices: the batch is over. */
+  flush(): void {
+    this.#coalescer.flush();
+  }
+
+  #drop(link: DataLink, counter: number): void {
+    link.counters[counter] = (link.counters[counter] as number) + 1;
+  }
+
+  #received(link: DataLink, length: number): void {
+    link.counters[RECEIVED] = (link.counters[RECEIVED] as number) + 1;
+    link.counters[RECEIVED_BYTES] = (link.counters[RECEIVED_BYTES] as number) + length;
+  }
+
+  /**
+   * One datagram as it was on the wire. What cannot be told to belong to a link is counted on the
+   * endpoint's first link.
+   */
+  #datagram(
+    endpoint: Endpoint,
+    first: DataLink,
+    offset: number,
+    length: number,
+    source: number,
+    tos: number,
+    truncated: boolean,
+  ): void {
+    const { view } = this.#arena;
+    let at = offset;
+    let end = offset + length;
+    let outerTos = tos;
+    if (endpoint.isRaw && !truncated) {
+      // A raw socket shows the outer header, which the kernel has validated; options are refused.
+      if (length < IPV4_HEADER_BYTES || getIpv4HeaderBytes(view, at) !== IPV4_HEADER_BYTES) {
+        this.#received(first, length);
+        return this.#drop(first, BAD_HEADER);
+      }
+      outerTos = getIpv4Tos(view, at);
+      end = Math.min(end, at + getIpv4TotalBytes(view, at));
+      at += IPV4_HEADER_BYTES;
+    }
+    let link = first;
+    let counter = -1;
+    if (truncated) {
+      counter = TRUNCATED;
+    } else {
+      const fault = first.shim.checkShim(view, at, end - at);
+      if (fault !== Fault.None) counter = fault === Fault.Truncated ? RUNT : BAD_HEADER;
+    }
+    if (counter >= 0) {
+      this.#received(first, length);
+      // A stranger's rubbish counts as a stranger's first of all.
+      return this.#drop(first, this.#outsider(first, source, counter));
+    }
+    const vni = first.shim.vniOf(view, at);
+    at += first.shimBytes;
+    if (first.shim.hasVni) {
+      const found = this.#linkByVni(endpoint, vni, at, end);
+      if (found === undefined) {
+        this.#received(first, length);
+        return this.#drop(first, this.#outsider(first, source, WRONG_VNI));
+      }
+      link = found;
+    } else if (endpoint.links.length > 1) {
+      link = this.#linkByDestination(endpoint, at, end) ?? first;
+    }
+    this.#received(link, length);
+    const outsider = this.#outsider(link, source, this.sheds ? STALE : -1);
+    if (outsider >= 0) return this.#drop(link, outsider);
+    this.#inner(link, at, end - at, source, outerTos);
+  }
+
+  /** STRANGER or OWN_SOURCE where the outer source is no peer of the link, else `otherwise`. */
+  #outsider(link: DataLink, source: number, otherwise: number): number {
+    const sender = link.route.sender(this.#arena.view, source);
+    if (sender === Sender.Peer) return otherwise;
+    return sender === Sender.Ourselves ? OWN_SOURCE : STRANGER;
+  }
+
+  #linkByVni(endpoint: Endpoint, vni: number, frame: number, end: number): DataLink | undefined {
+    const only = endpoint.links[0];
+    if (endpoint.links.length === 1) return only?.vni === vni ? only : undefined;
+    const links = endpoint.linksOf(vni);
+    if (links === undefined || links.length === 1) return links?.[0];
+    // Overlays such as 10.0.0.0/8 and 10.0.0.0/16 share a VNI: the longest prefix decides.
+    const address = this.#frameDestination(frame, end);
+    return (address < 0 ? undefined : ownerOf(links, this.#arena.view, address)) ?? links[0];
+  }
+
+  /** Where in a frame it says where it wants to go: IPv4 destination, ARP target, −1 otherwise. */
+  #frameDestination(frame: number, end: number): number {
+    const { view } = this.#arena;
+    const l3 = frame + ETHERNET_HEADER_BYTES;
+    if (end - l3 < IPV4_HEADER_BYTES) return -1;
+    const etherType = getEtherType(view, frame);
+    if (etherType === ETHERTYPE_IPV4) return l3 + IPV4_DESTINATION_OFFSET;
+    if (etherType === ETHERTYPE_ARP && end - l3 >= ARP_BYTES) {
+      return l3 + ARP_TARGET_ADDRESS_OFFSET;
+    }
+    return -1;
+  }
+
+  #linkByDestination(endpoint: Endpoint, l3: number, end: number): DataLink | undefined {
+    if (end - l3 < IPV4_HEADER_BYTES) return undefined;
+    return ownerOf(endpoint.links, this.#arena.view, l3 + IPV4_DESTINATION_OFFSET);
+  }
+
+  /** The inner frame (bridged) or packet (routed) of a peer: `length` bytes at `frame`. */
+  #inner(link: DataLink, frame: number, length: number, source: number, outerTos: number): void {
+    const { view } = this.#arena;
+    const l3 = frame + link.innerHeaderBytes;
+    const available = length - link.innerHeaderBytes;
+    if (link.innerHeaderBytes !== 0) {
+      if (length < ETHERNET_HEADER_BYTES) return this.#drop(link, RUNT);
+      if (isGroupSource(view, frame) || link.claimsLocalMac(view, frame, this.nowMs)) {
+        return this.#drop(link, BAD_MAC);
+      }
+      const etherType = getEtherType(view, frame);
+      if (etherType !== ETHERTYPE_IPV4) {
+        if (etherType === ETHERTYPE_ARP) return this.#arp(link, frame, available, source);
+        if (etherType === ETHERTYPE_IPV6) return this.#drop(link, IPV6);
+        return this.#drop(link, UNKNOWN_ETHERTYPE);
+      }
+    }
+    if (available < IPV4_HEADER_BYTES) return this.#drop(link, RUNT);
+    if (getIpVersion(view, l3) === 6) return this.#drop(link, IPV6);
+    if (
+      checkIpv4(view, l3, available) !== Fault.None ||
+      checkIpv4Sum(view, l3) !== Fault.None ||
+      (getIpv4HeaderBytes(view, l3) !== IPV4_HEADER_BYTES &&
+        checkIpv4Options(view, l3) !== Fault.None) ||
+      (isIpv4Fragment(view, l3) && checkIpv4Fragment(view, l3) !== Fault.None)
+    ) {
+      return this.#drop(link, MALFORMED);
+    }
+    const destination = getIpv4Destination(view, l3);
+    if (destination >>> 28 === 0xe) return this.#drop(link, MULTICAST);
+    if (destination === 0xffffffff) return this.#drop(link, BROADCAST);
+    if (link.innerHeaderBytes !== 0 && isGroupDestination(view, frame)) {
+      return this.#drop(link, BROADCAST);
+    }
+    const { route } = link;
+    const from = l3 + IPV4_SOURCE_OFFSET;
+    const to = l3 + IPV4_DESTINATION_OFFSET;
+    if (!route.isFrom(view, from, source) || !route.isWorkload(view, from)) {
+      return this.#drop(link, this.#isMismatch(link, source, l3) ? MODE_MISMATCH : FOREIGN_SOURCE);
+    }
+    if (!route.isHere(view, to)) return this.#drop(link, FOREIGN_DESTINATION);
+    if (!route.isWorkload(view, to)) return this.#drop(link, BROADCAST);
+    const headerBytes = getIpv4HeaderBytes(view, l3);
+    const totalBytes = getIpv4TotalBytes(view, l3);
+    const protocol = getIpv4Protocol(view, l3);
+    if (isTunnelProtocol(protocol)) return this.#drop(link, NESTED);
+    if (
+      protocol === PROTOCOL_UDP &&
+      link.peerPort !== 0 &&
+      totalBytes - headerBytes >= UDP_HEADER_BYTES &&
+      !isIpv4Fragment(view, l3) &&
+      getUdpDestination(view, l3 + headerBytes) === link.peerPort
+    ) {
+      return this.#drop(link, NESTED);
+    }
+    // Only TCP and known trains can be cut to size again; a fan of ours never sends more than its MTU.
+    const mayCut = protocol === PROTOCOL_TCP || this.#coalescer.innerSegmentBytes > 0;
+    if (totalBytes > link.innerMtu && (!mayCut || isIpv4Fragment(view, l3))) {
+      return this.#drop(link, TOO_BIG);
+    }
+    const innerTos = getIpv4Tos(view, l3);
+    const cell = ecnCell(innerTos, outerTos);
+    link.counters[ECN_BASE + cell] = (link.counters[ECN_BASE + cell] as number) + 1;
+    if (isEcnDrop(cell)) return this.#drop(link, ECN_NOT_CAPABLE);
+    const tos = decapsulateTos(link.dscpMode, innerTos, outerTos);
+    if (tos !== innerTos) replaceIpv4Tos(view, l3, tos);
+    this.#neighbours.noteFrame(link, frame, getIpv4Source(view, l3), destination, this.nowMs);
+    // Padding behind the packet (short Ethernet frames) is left off.
+    this.#coalescer.push(link, frame, l3 + totalBytes - frame, l3, headerBytes);
+    // With the TOS rewritten, the next header as it arrived will not equal this one.
+    if (tos === innerTos) {
+      this.#joinable = link;
+      this.#ecnCell = cell;
+    }
+  }
+
+  /** Whether the packet at `l3` would be honest on a link of another encapsulation. */
+  #isMismatch(link: DataLink, source: number, l3: number): boolean {
+    const { view } = this.#arena;
+    const links = this.#allLinks;
+    for (let i = 0; i < links.length; i++) {
+      const other = links[i] as DataLink;
+      if (other.encap === link.encap) continue;
+      const [from, to] = [l3 + IPV4_SOURCE_OFFSET, l3 + IPV4_DESTINATION_OFFSET];
+      if (other.route.couldBe(view, from, to, source)) return true;
+    }
+    return false;
+  }
+
+  #arp(link: DataLink, frame: number, available: number, source: number): void {
+    const { view } = this.#arena;
+    const arp = frame + ETHERNET_HEADER_BYTES;
+    if (available < ARP_BYTES) return this.#drop(link, RUNT);
+    if (checkArp(view, arp, available) !== Fault.None) return this.#drop(link, MALFORMED);
+    const { route } = link;
+    if (!route.isFrom(view, arp + ARP_SENDER_ADDRESS_OFFSET, source)) {
+      return this.#drop(link, FOREIGN_SOURCE);
+    }
+    if (!route.isHere(view, arp + ARP_TARGET_ADDRESS_OFFSET)) {
+      return this.#drop(link, FOREIGN_DESTINATION);
+    }
+    this.#neighbours.noteTalker(link, arp, this.nowMs);
+    this.#coalescer.pushPlain(link, frame, ETHERNET_HEADER_BYTES + ARP_BYTES);
+  }
+}

@@ -1,0 +1,110 @@
+/**
+ * TUN and TAP devices (kernel Documentation/networking/tuntap.rst).
+ * @module
+ */
+import {
+  IFF_MULTI_QUEUE,
+  IFF_NO_PI,
+  IFF_TAP,
+  IFF_TUN,
+  IFF_VNET_HDR,
+  O_CLOEXEC,
+  O_NONBLOCK,
+  O_RDWR,
+  TUN_F_CSUM,
+  TUN_F_TSO_ECN,
+  TUN_F_TSO4,
+  TUN_F_USO4,
+  TUN_F_USO6,
+  TUNSETIFF,
+  TUNSETOFFLOAD,
+  TUNSETPERSIST,
+} from '../libc/constants.ts';
+import { addressOf, errno, libc, SystemError } from '../libc/libc.ts';
+
+/** Bytes of the virtio-net header in front of each packet when `vnetHeader` is on. */
+export const VNET_HEADER_BYTES = 10;
+
+const IFREQ_BYTES = 40;
+const IFREQ_FLAGS_OFFSET = 16;
+const INTERFACE_NAME_PATTERN = /^[a-z0-9_.-]{1,15}$/;
+
+export type TunOptions = {
+  /** `tap` carries Ethernet frames, `tun` bare IP packets. */
+  kind: 'tun' | 'tap';
+  /** Ask for the virtio-net header and segmentation offloads; each is dropped where refused. */
+  offload: boolean;
+  multiQueue: boolean;
+};
+
+export type TunDevice = {
+  fd: number;
+  /** Each packet is preceded by {@link VNET_HEADER_BYTES} bytes of virtio-net header. */
+  vnetHeader: boolean;
+  /** The device hands us TCP super-packets (IPv4) and unfinished checksums. */
+  tso: boolean;
+  /** The device takes and hands us UDP super-packets (kernel 6.2 and later). */
+  uso: boolean;
+};
+
+function setInterface(name: string, flags: number): number {
+  const fd = libc.open('/dev/net/tun', O_RDWR | O_CLOEXEC | O_NONBLOCK, 0);
+  if (fd === -1) throw new SystemError('open', errno(), '/dev/net/tun');
+  const request = Buffer.alloc(IFREQ_BYTES);
+  request.write(name, 0, 'latin1');
+  request.writeUInt16LE(flags, IFREQ_FLAGS_OFFSET);
+  if (libc.ioctl(fd, TUNSETIFF, addressOf(request)) === -1) {
+    const failure = new SystemError('ioctl TUNSETIFF', errno(), name);
+    libc.close(fd);
+    throw failure;
+  }
+  return fd;
+}
+
+/**
+ * Opens (and creates, or attaches to the persistent) device `name`, non-blocking.
+ * @throws SystemError EPERM without CAP_NET_ADMIN, EBUSY when another process holds the device,
+ *   EINVAL when a device of that name has another kind, ENOENT without /dev/net/tun.
+ */
+export function openTun(name: string, options: TunOptions): TunDevice {
+  if (!INTERFACE_NAME_PATTERN.test(name)) {
+    throw new RangeError(`'${name}' cannot be an interface name: 1 to 15 of [a-z0-9_.-]`);
+  }
+  const base =
+    (options.kind === 'tap' ? IFF_TAP : IFF_TUN) |
+    IFF_NO_PI |
+    (options.multiQueue ? IFF_MULTI_QUEUE : 0);
+  if (!options.offload) {
+    return { fd: setInterface(name, base), vnetHeader: false, tso: false, uso: false };
+  }
+  let fd: number;
+  try {
+    fd = setInterface(name, base | IFF_VNET_HDR);
+  } catch (error) {
+    // Only EINVAL speaks of the flags; anything else fails without them too.
+    if (!(error instanceof SystemError) || error.code !== 'EINVAL') throw error;
+    return { fd: setInterface(name, base), vnetHeader: false, tso: false, uso: false };
+  }
+  const tsoBits = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO_ECN;
+  // The kernel takes the two USO bits only together (set_offload in drivers/net/tun.c).
+  const usoBits = TUN_F_USO4 | TUN_F_USO6;
+  const uso = libc.ioctl(fd, TUNSETOFFLOAD, tsoBits | usoBits) === 0;
+  const tso = uso || libc.ioctl(fd, TUNSETOFFLOAD, tsoBits) === 0;
+  return { fd, vnetHeader: true, tso, uso };
+}
+
+/**
+ * Makes the device outlive its descriptors (`true`), or vanish with the last of them.
+ * @throws SystemError
+ */
+export function setTunPersistent(fd: number, persistent: boolean): void {
+  if (libc.ioctl(fd, TUNSETPERSIST, persistent ? 1 : 0) === -1) {
+    throw new SystemError('ioctl TUNSETPERSIST', errno());
+  }
+}
+
+/**
+ * Packets that wait in the device while its reader is busy elsewhere, before the kernel drops
+ * (netlink sets it); TUN's own default is 500, which a scheduler's turn outlasts.
+ */
+export const DEVICE_QUEUE_PACKETS = 4096;

@@ -1,0 +1,195 @@
+/**
+ * Links, addresses, routes and neighbours of one network namespace.
+ *
+ * Values are ours (u32 addresses in host order, 48-bit MAC numbers, bytes); attributes and framing
+ * stay in netlink-codec.ts and netlink-socket.ts. Every call is one request that the kernel
+ * acknowledges; a refusal is a {@link NetlinkError} that says what was tried.
+ * @module
+ */
+import type { Prefix } from '../../net/prefix.ts';
+import { NetworkNamespace } from '../process/netns.ts';
+import type { InterfaceAddress, Link, Neighbour, Route } from './codec.ts';
+import * as fib from './fib.ts';
+import * as links from './link.ts';
+import { type NetlinkEvent, watch } from './monitor.ts';
+import * as routes from './route.ts';
+import { type ListenOptions, NetlinkSocket } from './socket.ts';
+
+export type { InterfaceAddress, Link, LinkStatistics, Neighbour, Route } from './codec.ts';
+export type { RouteScan } from './fib.ts';
+export type { BridgeOptions, LinkChange, VethOptions, VxlanOptions } from './link.ts';
+export { type NetlinkEvent, RouteInterest } from './monitor.ts';
+export type { AddressOptions, RouteSpec } from './route.ts';
+export { NetlinkError } from './socket.ts';
+
+/** A name or an ifindex. */
+export type LinkRef = string | number;
+
+/** A handle on the network configuration of the namespace it was opened in. */
+export class Netlink {
+  readonly #socket: NetlinkSocket;
+  readonly #namespace: NetworkNamespace;
+
+  private constructor(namespace: NetworkNamespace) {
+    this.#namespace = namespace;
+    this.#socket = namespace.run(() => new NetlinkSocket());
+  }
+
+  /**
+   * Opens a socket in `namespace` (default: the one the main thread is in). The socket stays there,
+   * whatever the thread does later, and holds the event loop only while a request is under way.
+   */
+  static open(namespace: NetworkNamespace = NetworkNamespace.current()): Netlink {
+    return new Netlink(namespace);
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+
+  links(): Promise<Link[]> {
+    return links.listLinks(this.#socket);
+  }
+  /** One link. @throws NetlinkError ENODEV when there is none of that name or index. */
+  link(ref: LinkRef): Promise<Link> {
+    return links.getLink(this.#socket, ref);
+  }
+  /** As {@link link}, undefined when it does not exist. */
+  findLink(ref: LinkRef): Promise<Link | undefined> {
+    return links.findLink(this.#socket, ref);
+  }
+  /** @throws NetlinkError EEXIST. */
+  createBridge(name: string, options: links.BridgeOptions = {}): Promise<void> {
+    return links.createBridge(this.#socket, name, options);
+  }
+  /** A pair; the second end is born in the namespace `peerNetnsFd` if given. @throws EEXIST. */
+  createVeth(name: string, peerName: string, options: links.VethOptions = {}): Promise<void> {
+    return links.createVeth(this.#socket, name, peerName, options);
+  }
+  /** A kernel VXLAN device. @throws EEXIST (name, or VNI and port in use), EOPNOTSUPP without the module. */
+  createVxlan(name: string, options: links.VxlanOptions): Promise<void> {
+    return links.createVxlan(this.#socket, name, options);
+  }
+  /** Changes what is named in `change`, nothing else; up and down come last and first. */
+  setLink(ref: LinkRef, change: links.LinkChange): Promise<void> {
+    return links.setLink(this.#socket, ref, change);
+  }
+  /** @throws NetlinkError ENODEV. */
+  deleteLink(ref: LinkRef): Promise<void> {
+    return links.deleteLink(this.#socket, ref);
+  }
+
+  /** All IPv4 addresses, or those of one link. */
+  addresses(ref?: LinkRef): Promise<InterfaceAddress[]> {
+    return routes.listAddresses(this.#socket, ref);
+  }
+  /** @throws NetlinkError EEXIST when the same address with the same length is there. */
+  addAddress(
+    ref: LinkRef,
+    address: number,
+    length: number,
+    options: routes.AddressOptions = {},
+  ): Promise<void> {
+    return routes.changeAddress(this.#socket, 'add', ref, address, length, options);
+  }
+  /** @throws NetlinkError EADDRNOTAVAIL. */
+  deleteAddress(ref: LinkRef, address: number, length: number): Promise<void> {
+    return routes.changeAddress(this.#socket, 'delete', ref, address, length, {});
+  }
+
+  /** All IPv4 routes of all tables (255 is local, 254 main), without the cache. */
+  routes(): Promise<Route[]> {
+    return routes.listRoutes(this.#socket);
+  }
+  /** Default routes of a table, with the ways of those that have several; cheap in any table. */
+  async defaultRoutes(table: number): Promise<Route[]> {
+    const found = await fib.defaultRoutes(this.#namespace.run(fib.openScan), table);
+    for (const route of found) {
+      // A kernel that does not spell next-hop objects out (net.ipv4.nexthop_compat_mode = 0).
+      if (route.nextHopId === 0 || route.oif !== 0 || route.hops.length > 0) continue;
+      route.hops = await fib.nextHops(this.#socket, route.nextHopId);
+    }
+    return found;
+  }
+  /** Routes inside `overlay` or around it, of all tables: walks through everything once. */
+  routesMeeting(overlay: Prefix): Promise<fib.RouteScan> {
+    return fib.routesMeeting(this.#namespace.run(fib.openScan), overlay);
+  }
+  /** Routes of a table out of one device: the kernel walks through everything. */
+  routesOut(table: number, oif: number): Promise<Route[]> {
+    return fib.routesOut(this.#namespace.run(fib.openScan), { table, oif });
+  }
+  /** The entry that decides about packets to `address` out of a device; cheap in any table. */
+  routeMatching(address: number, oif: number): Promise<Route | undefined> {
+    return fib.routeMatching(this.#socket, address, oif);
+  }
+  /** The route the kernel takes to `address` now. @throws NetlinkError ENETUNREACH, EHOSTUNREACH. */
+  routeTo(address: number): Promise<Route> {
+    return routes.routeTo(this.#socket, address);
+  }
+  /** @throws NetlinkError EEXIST, ENETUNREACH (gateway not on-link), ENETDOWN (link down). */
+  addRoute(spec: routes.RouteSpec): Promise<void> {
+    return routes.changeRoute(this.#socket, 'add', spec);
+  }
+  /** Adds, or replaces the route of the same destination, table and metric. */
+  replaceRoute(spec: routes.RouteSpec): Promise<void> {
+    return routes.changeRoute(this.#socket, 'replace', spec);
+  }
+  /** Deletes the first route that agrees with every given field. @throws NetlinkError ESRCH. */
+  deleteRoute(spec: routes.RouteSpec): Promise<void> {
+    return routes.changeRoute(this.#socket, 'delete', spec);
+  }
+
+  /** IPv4 neighbours, or with `bridge` the forwarding tables of bridges and VXLAN devices. */
+  neighbours(options: { bridge?: boolean } = {}): Promise<Neighbour[]> {
+    return routes.listNeighbours(this.#socket, options.bridge === true);
+  }
+  /**
+   * ifindex of the port behind which a bridge knows `mac` (the bridge's own for its own address),
+   * undefined where it does not.
+   */
+  bridgePortOf(bridge: number, mac: number): Promise<number | undefined> {
+    return routes.bridgePortOf(this.#socket, bridge, mac);
+  }
+  /** The forwarding entries of one bridge, by ifindex. */
+  bridgeEntries(bridge: number): Promise<Neighbour[]> {
+    return routes.listBridgeEntries(this.#socket, bridge);
+  }
+  /** A permanent IPv4 neighbour; replaces one that is there. */
+  addNeighbour(ref: LinkRef, address: number, mac: number): Promise<void> {
+    return routes.addNeighbour(this.#socket, ref, address, mac);
+  }
+  deleteNeighbour(ref: LinkRef, address: number): Promise<void> {
+    return routes.deleteNeighbour(this.#socket, ref, address);
+  }
+  /**
+   * Static entry of a VXLAN device: frames to `mac` go to the VTEP `dst`. MAC 0 is the entry for
+   * all unknown addresses, and each further one is another copy (`bridge fdb append`).
+   */
+  addFdb(ref: LinkRef, mac: number, dst: number): Promise<void> {
+    return routes.addFdb(this.#socket, ref, mac, dst);
+  }
+  /** Whether a bridge holds `mac` as its own; true where the kernel cannot be asked (before 5.0). */
+  hasBridgeMac(ref: LinkRef, mac: number): Promise<boolean> {
+    return routes.hasBridgeMac(this.#socket, ref, mac);
+  }
+  /** Makes `mac` an address of the bridge itself: frames to it go up to the host. */
+  addBridgeMac(ref: LinkRef, mac: number): Promise<void> {
+    return routes.addBridgeMac(this.#socket, ref, mac);
+  }
+  deleteBridgeMac(ref: LinkRef, mac: number): Promise<void> {
+    return routes.deleteBridgeMac(this.#socket, ref, mac);
+  }
+  deleteFdb(ref: LinkRef, mac: number, dst: number): Promise<void> {
+    return routes.deleteFdb(this.#socket, ref, mac, dst);
+  }
+
+  /**
+   * Calls `listener` for every change of a link, IPv4 address or IPv4 route in the namespace, until
+   * the returned function is called. A `lost` event means that notifications were dropped: read
+   * the tables anew. Keeps the event loop alive unless `background`.
+   */
+  monitor(listener: (event: NetlinkEvent) => void, options: ListenOptions = {}): () => void {
+    return this.#namespace.run(() => watch(listener, options));
+  }
+}

@@ -1,0 +1,171 @@
+/**
+ * How the scheduler treats a process: `auto` raises it above ordinary load, `realtime` runs its first
+ * thread before all ordinary threads, and only where that cannot starve the machine.
+ *
+ * Nothing here is fatal: what the system does not permit is told, and the process runs as it is.
+ * @module
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { codeOf } from '../../errors.ts';
+import { addressOf, check, errno, errnoName, libc } from '../libc/libc.ts';
+
+/** What may be asked for. */
+export type Priority = 'auto' | 'normal' | 'realtime';
+
+/** What a process runs with, and why that is less than was asked for ('' when it is not). */
+export type PriorityReport = { wanted: Priority; inForce: string; reason: string };
+
+/** The nice value of `auto`: nine times the share of an ordinary process (sched(7)). */
+export const RAISED_NICE = -10;
+/** Lowest real-time priority: before ordinary threads, behind whatever else is real-time. */
+const REALTIME_PRIORITY = 1;
+/**
+ * A real-time thread that has not slept for so long is killed (RLIMIT_RTTIME, µs). The loop sleeps many
+ * times more often; one that spins is not ours any more, and control starts another.
+ */
+const REALTIME_AWAKE_US_MAX = 200_000;
+
+const PRIO_PGRP = 1;
+const SCHED_FIFO = 1;
+const SCHED_RR = 2;
+const SCHED_RESET_ON_FORK = 0x40000000;
+const RLIMIT_RTTIME = 15;
+
+const realtimeParameter = new Int32Array([REALTIME_PRIORITY]);
+const awakeLimit = new BigUint64Array([
+  BigInt(REALTIME_AWAKE_US_MAX),
+  BigInt(REALTIME_AWAKE_US_MAX),
+]);
+
+/**
+ * Raises a process group (all threads of its processes), and the autogroup of its session where the
+ * kernel weighs sessions and not processes; returns what is in force, and what was refused.
+ * @param pid leader of the group and of the session
+ */
+export function raiseNice(pid: number): { inForce: string[]; refused: string[] } {
+  const inForce: string[] = [];
+  const refused: string[] = [];
+  const raised = libc.setpriority(PRIO_PGRP, pid, RAISED_NICE) === 0;
+  const why = raised ? '' : errnoName(errno());
+  const nice = niceOf(pid);
+  if (nice <= RAISED_NICE) inForce.push(`nice ${nice}`);
+  else
+    refused.push(
+      `nice ${RAISED_NICE} is not permitted (${why}): it takes CAP_SYS_NICE or RLIMIT_NICE`,
+    );
+  try {
+    writeFileSync(`/proc/${pid}/autogroup`, String(RAISED_NICE), { flag: 'r+' });
+    inForce.push(`autogroup ${RAISED_NICE}`);
+  } catch (error) {
+    // Without the file this kernel has no autogroups, and the nice value alone counts.
+    const code = codeOf(error);
+    if (code !== 'ENOENT') refused.push(`autogroup ${RAISED_NICE} is not permitted (${code})`);
+  }
+  return { inForce, refused };
+}
+
+/** The nice value of a process' first thread; 0 when it is gone. */
+export function niceOf(pid: number): number {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    // Behind the name, which may hold anything, the fields begin with the third (proc_pid_stat(5)).
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16]);
+  } catch {
+    return 0;
+  }
+}
+
+/**
+ * Why a real-time thread could starve this machine, '' when it cannot: the kernel keeps a share of each
+ * period for the others (sched_rt_runtime_us; −1 takes the guard away).
+ */
+export function realtimeObstacle(runtimeUs: number, periodUs: number): string {
+  if (runtimeUs >= 0 && runtimeUs < periodUs) return '';
+  return 'the kernel keeps no time for others beside real-time threads (sched_rt_runtime_us)';
+}
+
+function sysctlNumber(name: string): number {
+  try {
+    return Number(readFileSync(`/proc/sys/kernel/${name}`, 'latin1'));
+  } catch {
+    return -1;
+  }
+}
+
+/**
+ * Bounds how long a real-time thread may run without sleeping, for the calling process (0) or another
+ * of the same user; an ordinary one does not notice. A process does it to itself while it may.
+ */
+export function limitRealtime(pid = 0): void {
+  check('prlimit(RLIMIT_RTTIME)', libc.prlimit(pid, RLIMIT_RTTIME, addressOf(awakeLimit), 0));
+}
+
+/** Whether {@link limitRealtime} holds for a process (proc_pid_limits(5)). */
+function isLimited(pid: number): boolean {
+  try {
+    const limits = readFileSync(`/proc/${pid}/limits`, 'latin1');
+    const hard = Number(/^Max realtime timeout\s+\S+\s+(\S+)/m.exec(limits)?.[1]);
+    return hard <= REALTIME_AWAKE_US_MAX;
+  } catch {
+    return false;
+  }
+}
+
+/** Makes a process' first thread real-time (round robin); returns '' or why not. */
+export function makeRealtime(pid: number): string {
+  const obstacle = realtimeObstacle(
+    sysctlNumber('sched_rt_runtime_us'),
+    sysctlNumber('sched_rt_period_us'),
+  );
+  if (obstacle !== '') return obstacle;
+  if (!isLimited(pid)) return 'nothing bounds a real-time thread of it (RLIMIT_RTTIME)';
+  const policy = SCHED_RR | SCHED_RESET_ON_FORK;
+  if (libc.sched_setscheduler(pid, policy, addressOf(realtimeParameter)) === 0) return '';
+  return `real-time scheduling is not permitted (${errnoName(errno())}): it takes CAP_SYS_NICE or RLIMIT_RTPRIO`;
+}
+
+/** The scheduling of one process that we started, from its start to its turn. */
+export class ProcessPriority {
+  readonly #pid: number;
+  readonly #wanted: Priority;
+  #raised: { inForce: string[]; refused: string[] } | undefined;
+  #realtime: string | undefined;
+
+  /** @param pid of a session leader that we started; what it does not permit is told in the report */
+  constructor(pid: number, wanted: Priority) {
+    this.#pid = pid;
+    this.#wanted = wanted;
+  }
+
+  /** Above ordinary load, unless that is not wanted or has been tried. */
+  raise(): void {
+    // A process that did not start has no number, and 0 would be ourselves.
+    if (this.#pid > 0 && this.#wanted !== 'normal') this.#raised ??= raiseNice(this.#pid);
+  }
+
+  /** All that was asked for: the process is set up and sleeps until its turn comes. */
+  takeTurn(): void {
+    this.raise();
+    if (this.#pid > 0 && this.#wanted === 'realtime') this.#realtime ??= makeRealtime(this.#pid);
+  }
+
+  report(): PriorityReport {
+    const refused = [...(this.#raised?.refused ?? [])];
+    if (this.#realtime === '') {
+      return { wanted: this.#wanted, inForce: `real-time ${REALTIME_PRIORITY}`, reason: '' };
+    }
+    if (this.#realtime !== undefined) refused.unshift(this.#realtime);
+    const inForce = this.#raised?.inForce.join(', ') ?? '';
+    return {
+      wanted: this.#wanted,
+      inForce: inForce === '' ? `nice ${niceOf(this.#pid)}` : inForce,
+      reason: refused.join('; '),
+    };
+  }
+}
+
+/** Whether the calling thread is real-time, however it came to be. */
+export function isRealtime(): boolean {
+  const policy = libc.sched_getscheduler(0) & ~SCHED_RESET_ON_FORK;
+  return policy === SCHED_RR || policy === SCHED_FIFO;
+}
