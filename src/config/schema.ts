@@ -57,7 +57,7 @@ export const SETTINGS: readonly Setting[] = [
     'priority',
     'choice',
     'auto',
-    'How data processes are scheduled: auto raises them, realtime puts them before all ordinary load within a budget.',
+    'How data processes are scheduled: auto raises them while the machine is crowded, realtime puts them before all ordinary load within a budget.',
     { choices: PRIORITY_CHOICES, reloadable: false },
   ),
   setting(

@@ -1,7 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import t, { type Test } from 'tap';
 import { hasCapability } from '../../src/sys/process/capabilities.ts';
+import { CrowdGauge, CrowdWatch, runnableThreads } from '../../src/sys/process/crowd.ts';
 import {
   limitRealtime,
   makeRealtime,
@@ -10,9 +12,13 @@ import {
   RAISED_NICE,
   realtimeObstacle,
 } from '../../src/sys/process/priority.ts';
+import { until } from '../support/patience.ts';
 
 const may = hasCapability('SYS_NICE');
 const skip = !may && 'needs CAP_SYS_NICE';
+const loadSkip =
+  (runnableThreads() === undefined && 'no /proc/loadavg') ||
+  (availableParallelism() > 8 && 'so many cores are not crowded by a test');
 
 function sleeper(t: Test, command: string[]): ChildProcess & { pid: number } {
   const [program = '', ...args] = command;
@@ -29,19 +35,69 @@ function policyOf(pid: number): number {
   return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[38]);
 }
 
-t.test('auto raises the process and its session', { skip }, async (t) => {
+t.test('auto raises the process and its session while it is crowded', { skip }, async (t) => {
   const { pid } = sleeper(t, ['sleep', '60']);
+  const born = niceOf(pid);
+  const path = `/proc/${pid}/autogroup`;
+  const session = () => (existsSync(path) ? readFileSync(path, 'latin1') : 'none');
+  const bornSession = session();
   const priority = new ProcessPriority(pid, 'auto');
+  t.teardown(() => priority.close());
   priority.takeTurn();
+  t.equal(niceOf(pid), born, 'not without need');
+  t.same(priority.report(), { wanted: 'auto', inForce: `nice ${born}`, reason: '' });
+
+  priority.crowded(true);
   t.equal(niceOf(pid), RAISED_NICE);
   const report = priority.report();
   t.match(report, { wanted: 'auto', reason: '', inForce: /^nice -10/ });
-  const path = `/proc/${pid}/autogroup`;
   if (existsSync(path)) {
-    t.match(readFileSync(path, 'latin1'), /nice -10/);
+    t.match(session(), /nice -10/);
     t.match(report.inForce, /autogroup -10/);
   }
   t.equal(policyOf(pid), 0);
+
+  priority.crowded(false);
+  t.equal(niceOf(pid), born);
+  t.equal(session(), bornSession);
+  t.equal(priority.report().inForce, `nice ${born}`);
+});
+
+t.test('crowded is what lasts, and what is over for a while is over', async (t) => {
+  const gauge = new CrowdGauge(2);
+  let nowMs = 0;
+  const look = (threads: number, times: number): boolean[] =>
+    Array.from({ length: times }, () => {
+      nowMs += 200;
+      return gauge.note(threads, nowMs);
+    });
+  look(4, 50);
+  t.equal(gauge.isCrowded, false, 'two threads a core: a stream and its ends');
+  look(12, 1);
+  look(3, 5);
+  t.equal(gauge.isCrowded, true, 'one look at six a core is enough together with what was');
+  look(2, 20);
+  t.equal(gauge.isCrowded, true, 'four calm seconds are not the end of it');
+  look(4.5, 10);
+  look(2, 40);
+  t.equal(gauge.isCrowded, true, 'counted anew after an interruption');
+  t.equal(look(2, 60).filter(Boolean).length, 1);
+  t.equal(gauge.isCrowded, false);
+  t.same(look(20, 3), [true, false, false]);
+});
+
+t.test('the watch sees a machine that becomes crowded', { skip: loadSkip }, async (t) => {
+  const changes: boolean[] = [];
+  const watch = new CrowdWatch((crowded) => changes.push(crowded));
+  t.teardown(() => watch.close());
+  for (let i = 0; i < availableParallelism() * 4; i++) {
+    sleeper(t, [process.execPath, '-e', 'for (;;);']);
+  }
+  await until('crowded', 10_000, async () => watch.isCrowded);
+  t.same(
+    changes.filter((crowded) => !crowded),
+    [],
+  );
 });
 
 t.test('a process that did not start is not taken for ourselves', async (t) => {
@@ -57,7 +113,7 @@ t.test('normal leaves it as it was born', async (t) => {
   const { pid } = sleeper(t, ['sleep', '60']);
   const before = niceOf(pid);
   const priority = new ProcessPriority(pid, 'normal');
-  priority.raise();
+  priority.crowded(true);
   priority.takeTurn();
   t.equal(niceOf(pid), before);
   t.same(priority.report(), { wanted: 'normal', inForce: `nice ${before}`, reason: '' });
@@ -69,7 +125,7 @@ t.test('realtime has a limit; where it is refused, auto is what remains', { skip
   t.match(makeRealtime(pid), /RLIMIT_RTTIME|sched_rt_runtime_us/, 'not without a limit');
   t.equal(policyOf(pid), 0);
   limitRealtime(pid);
-  priority.raise();
+  priority.crowded(true);
   t.equal(policyOf(pid), 0, 'not before its turn');
   priority.takeTurn();
   const report = priority.report();

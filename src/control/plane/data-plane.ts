@@ -18,6 +18,7 @@ import {
 } from '../../shm/layout.ts';
 import { openTun, setTunPersistent, type TunDevice } from '../../sys/host/tun.ts';
 import { libc } from '../../sys/libc/libc.ts';
+import { CrowdWatch } from '../../sys/process/crowd.ts';
 import type { Priority } from '../../sys/process/priority.ts';
 import { COUNTERS_PER_LINK, namedCounters } from '../../table/counters.ts';
 import type { PathLimit } from '../../table/path-limits.ts';
@@ -67,6 +68,7 @@ export class DataPlane extends EventEmitter {
   readonly #processes: DataProcess[] = [];
   readonly #links = new Map<string, LinkState>();
   readonly #endpoints: EndpointSet;
+  readonly #crowd: CrowdWatch | undefined;
   /** Who has which overlay address; a change to it needs no turn and no wake-up. */
   readonly entries = new EntryTable();
   #turn: Promise<unknown> = Promise.resolve();
@@ -77,6 +79,12 @@ export class DataPlane extends EventEmitter {
   private constructor(options: DataPlaneOptions & { queues: number }) {
     super();
     this.#endpoints = new EndpointSet(options.queues);
+    const priority = options.priority ?? 'normal';
+    if (priority !== 'normal') {
+      this.#crowd = new CrowdWatch((crowded) => {
+        for (const process of this.#processes) process.crowded = crowded;
+      });
+    }
     for (let i = 0; i < options.queues; i++) {
       this.#processes.push(
         new DataProcess({
@@ -85,7 +93,8 @@ export class DataPlane extends EventEmitter {
           tablesFd: this.entries.fd,
           queues: options.queues,
           busyPollUs: options.busyPollUs ?? 0,
-          priority: options.priority ?? 'normal',
+          priority,
+          crowded: this.#crowd?.isCrowded ?? false,
           onRestart: (reason) => this.emit('restarted', reason),
         }),
       );
@@ -243,6 +252,7 @@ export class DataPlane extends EventEmitter {
     return this.#inTurn(async () => {
       this.#closed = true;
       clearTimeout(this.#again);
+      this.#crowd?.close();
       await Promise.all(this.#processes.map((process) => process.close()));
       for (const link of this.#links.values()) this.#closeLink(link, options.keepDevices === true);
       this.#links.clear();

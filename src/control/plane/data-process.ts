@@ -91,6 +91,7 @@ export class DataProcess {
   readonly #tablesFd: number;
   #tables: Tables = { endpoints: [], links: [] };
   readonly #priority: Priority;
+  #crowded: boolean;
   #child: Child | undefined;
   #epoch = 0;
   #restarts = 0;
@@ -109,6 +110,7 @@ export class DataProcess {
   /**
    * @param options.tablesFd the memory with the tables that all data processes share
    * @param options.queues how many data processes share the links
+   * @param options.crowded whether the machine is, see {@link crowded}
    * @param options.recordDirectory where running processes are noted for a successor of control
    */
   constructor(options: {
@@ -119,9 +121,11 @@ export class DataProcess {
     queues: number;
     busyPollUs: number;
     priority: Priority;
+    crowded: boolean;
   }) {
     this.#log = options.log;
     this.#priority = options.priority;
+    this.#crowded = options.crowded;
     this.#recordDirectory = options.recordDirectory;
     this.#tablesFd = options.tablesFd;
     this.#onRestart = options.onRestart;
@@ -200,6 +204,12 @@ export class DataProcess {
     signalEventFd(this.#wakeFd);
   }
 
+  /** Tells whether more wants to run on this machine than its cores can carry. */
+  set crowded(crowded: boolean) {
+    this.#crowded = crowded;
+    this.#child?.priority.crowded(crowded);
+  }
+
   report(): ProcessReport {
     const worker = this.#layout.workerStatus();
     const site = ERROR_SITE_NAMES[worker.errorSite] ?? '';
@@ -257,9 +267,7 @@ export class DataProcess {
       },
     );
     const priority = new ProcessPriority(child.pid ?? 0, this.#priority);
-    // Where nobody forwards there is no hurry but ours; and once the child has sealed itself, only
-    // root may still raise it.
-    if (this.#child === undefined || process.geteuid?.() !== 0) priority.raise();
+    priority.crowded(this.#crowded);
     const exited = new Promise<void>((resolve) => {
       child.once('exit', () => resolve());
       child.once('error', () => resolve());
@@ -273,6 +281,7 @@ export class DataProcess {
     let ended = false;
     void exited.then(() => {
       ended = true;
+      priority.close();
       if (pid !== undefined && directory !== undefined) forgetProcess(directory, pid);
     });
     // The parent pipe breaks when the child dies; that is not news.

@@ -1,11 +1,15 @@
 /**
- * How the scheduler treats a process: `auto` raises it above ordinary load, `realtime` runs its first
- * thread before all ordinary threads, and only where that cannot starve the machine.
+ * How the scheduler treats a process: `auto` raises it above ordinary load while the machine is crowded,
+ * `realtime` runs its first thread before all ordinary threads, and only where that cannot starve the
+ * machine.
+ *
+ * Raised on a machine that has room, it only costs: whoever it woke waits behind it on the same core
+ * (one stream at 0.8, `ping -f` at half of the rate).
  *
  * Nothing here is fatal: what the system does not permit is told, and the process runs as it is.
  * @module
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { codeOf } from '../../errors.ts';
 import { addressOf, check, errno, errnoName, libc } from '../libc/libc.ts';
 
@@ -36,33 +40,6 @@ const awakeLimit = new BigUint64Array([
   BigInt(REALTIME_AWAKE_US_MAX),
   BigInt(REALTIME_AWAKE_US_MAX),
 ]);
-
-/**
- * Raises a process group (all threads of its processes), and the autogroup of its session where the
- * kernel weighs sessions and not processes; returns what is in force, and what was refused.
- * @param pid leader of the group and of the session
- */
-export function raiseNice(pid: number): { inForce: string[]; refused: string[] } {
-  const inForce: string[] = [];
-  const refused: string[] = [];
-  const raised = libc.setpriority(PRIO_PGRP, pid, RAISED_NICE) === 0;
-  const why = raised ? '' : errnoName(errno());
-  const nice = niceOf(pid);
-  if (nice <= RAISED_NICE) inForce.push(`nice ${nice}`);
-  else
-    refused.push(
-      `nice ${RAISED_NICE} is not permitted (${why}): it takes CAP_SYS_NICE or RLIMIT_NICE`,
-    );
-  try {
-    writeFileSync(`/proc/${pid}/autogroup`, String(RAISED_NICE), { flag: 'r+' });
-    inForce.push(`autogroup ${RAISED_NICE}`);
-  } catch (error) {
-    // Without the file this kernel has no autogroups, and the nice value alone counts.
-    const code = codeOf(error);
-    if (code !== 'ENOENT') refused.push(`autogroup ${RAISED_NICE} is not permitted (${code})`);
-  }
-  return { inForce, refused };
-}
 
 /** The nice value of a process' first thread; 0 when it is gone. */
 export function niceOf(pid: number): number {
@@ -124,41 +101,103 @@ export function makeRealtime(pid: number): string {
   return `real-time scheduling is not permitted (${errnoName(errno())}): it takes CAP_SYS_NICE or RLIMIT_RTPRIO`;
 }
 
-/** The scheduling of one process that we started, from its start to its turn. */
+/** The scheduling of one process that we started, from its start to its end. */
 export class ProcessPriority {
   readonly #pid: number;
   readonly #wanted: Priority;
-  #raised: { inForce: string[]; refused: string[] } | undefined;
+  /** What it was born with. */
+  readonly #bornNice: number;
+  /**
+   * The weight of its session where the kernel weighs sessions and not processes. Open from the start:
+   * a process that has sealed itself is closed to all but root. undefined where there are none.
+   */
+  readonly #autogroup: number | undefined;
+  #raised = false;
+  /** What was last refused, by what it is. */
+  readonly #refused = new Map<string, string>();
   #realtime: string | undefined;
 
-  /** @param pid of a session leader that we started; what it does not permit is told in the report */
+  /**
+   * @param pid of a session leader that we started and that has not sealed itself yet; what it does not
+   * permit is told in the report
+   */
   constructor(pid: number, wanted: Priority) {
     this.#pid = pid;
     this.#wanted = wanted;
-  }
-
-  /** Above ordinary load, unless that is not wanted or has been tried. */
-  raise(): void {
+    this.#bornNice = niceOf(pid);
     // A process that did not start has no number, and 0 would be ourselves.
-    if (this.#pid > 0 && this.#wanted !== 'normal') this.#raised ??= raiseNice(this.#pid);
+    if (pid <= 0 || wanted === 'normal') return;
+    this.#autogroup = this.#openAutogroup();
+    // Whether it may be raised is told before it has to be. (Of its session only once: a second word
+    // within a tenth of a second is refused to all but root.)
+    this.#setNice(RAISED_NICE);
+    this.#setNice(this.#bornNice);
   }
 
-  /** All that was asked for: the process is set up and sleeps until its turn comes. */
+  #openAutogroup(): number | undefined {
+    try {
+      return openSync(`/proc/${this.#pid}/autogroup`, 'r+');
+    } catch (error) {
+      // Without the file this kernel has no autogroups, and the nice value alone counts.
+      const code = codeOf(error);
+      if (code !== 'ENOENT') this.#refuse('autogroup', code);
+      return undefined;
+    }
+  }
+
+  #refuse(what: string, code: string): void {
+    const need = what === 'nice' ? ': it takes CAP_SYS_NICE or RLIMIT_NICE' : '';
+    const told = what === 'nice' ? `(${code})${need}` : `(${code})`;
+    this.#refused.set(what, `${what} ${RAISED_NICE} is not permitted ${told}`);
+  }
+
+  /** Gives the group, all threads of its processes, a nice value. */
+  #setNice(nice: number): void {
+    if (libc.setpriority(PRIO_PGRP, this.#pid, nice) === 0) this.#refused.delete('nice');
+    else if (nice < niceOf(this.#pid)) this.#refuse('nice', errnoName(errno()));
+  }
+
+  /** The group and its session. */
+  #set(nice: number): void {
+    this.#setNice(nice);
+    if (this.#autogroup === undefined) return;
+    try {
+      writeSync(this.#autogroup, String(nice));
+      this.#refused.delete('autogroup');
+    } catch (error) {
+      this.#refuse('autogroup', codeOf(error));
+    }
+  }
+
+  /** `auto`, and what remains of `realtime` where that is refused: above ordinary load while it is crowded. */
+  crowded(crowded: boolean): void {
+    if (this.#pid <= 0 || this.#wanted === 'normal' || crowded === this.#raised) return;
+    this.#raised = crowded;
+    this.#set(crowded ? RAISED_NICE : this.#bornNice);
+  }
+
+  /** The process is set up and sleeps until its turn comes: all that was asked for. */
   takeTurn(): void {
-    this.raise();
     if (this.#pid > 0 && this.#wanted === 'realtime') this.#realtime ??= makeRealtime(this.#pid);
   }
 
+  /** It has ended. */
+  close(): void {
+    if (this.#autogroup !== undefined) closeSync(this.#autogroup);
+  }
+
   report(): PriorityReport {
-    const refused = [...(this.#raised?.refused ?? [])];
+    const refused = [...this.#refused.values()];
     if (this.#realtime === '') {
       return { wanted: this.#wanted, inForce: `real-time ${REALTIME_PRIORITY}`, reason: '' };
     }
     if (this.#realtime !== undefined) refused.unshift(this.#realtime);
-    const inForce = this.#raised?.inForce.join(', ') ?? '';
+    const nice = `nice ${niceOf(this.#pid)}`;
+    const session =
+      this.#raised && this.#autogroup !== undefined && !this.#refused.has('autogroup');
     return {
       wanted: this.#wanted,
-      inForce: inForce === '' ? `nice ${niceOf(this.#pid)}` : inForce,
+      inForce: session ? `${nice}, autogroup ${RAISED_NICE}` : nice,
       reason: refused.join('; '),
     };
   }
