@@ -6,6 +6,7 @@ import { Lab, type LabHost } from '../../src/demo/lab.ts';
 import { killAllIn, processesIn } from '../../src/demo/processes.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { promised, sleep, until } from '../support/patience.ts';
+import { killIfThere } from '../support/processes.ts';
 import { fanway, picture, statusOf } from './lab-router.ts';
 
 // Real processes on a busy machine.
@@ -92,8 +93,8 @@ t.test(
     t.equal(up.code, 0, up.err);
     const { pid } = await statusOf(host);
     const parent = Number(/^PPid:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
-    process.kill(parent, 'SIGKILL');
-    process.kill(pid, 'SIGKILL');
+    killIfThere(parent);
+    killIfThere(pid);
     await until('both are gone', 3000, async () => !residents(host).includes(pid));
     t.ok(residents(host).length > 0, 'the data process goes on forwarding');
     const down = await fanway(host, 'down', '-e');

@@ -16,6 +16,7 @@ import { libc } from '../../src/sys/libc/libc.ts';
 import { openUdp } from '../../src/sys/sockets/sockets.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { until } from '../support/patience.ts';
+import { killIfThere } from '../support/processes.ts';
 import { fanway, picture, statusOf } from './lab-router.ts';
 
 // Real processes on a busy machine.
@@ -141,7 +142,7 @@ t.test(
             return false;
           }
         });
-      for (const pid of find()) process.kill(pid, 'SIGKILL');
+      for (const pid of find()) killIfThere(pid);
       await until('dnsmasq runs again', 12_000, async () => {
         const repairs = (await statusOf(host)).links[0]?.repairs ?? 0;
         return repairs > servers && find().length === 1;

@@ -7,6 +7,7 @@ import { distDirectory } from '../../src/sys/host/paths.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { skipLong } from '../support/long.ts';
 import { until } from '../support/patience.ts';
+import { killIfThere } from '../support/processes.ts';
 import { fanway, statusOf } from './lab-router.ts';
 
 t.setTimeout(1_200_000);
@@ -63,7 +64,7 @@ t.test('a socket lives as long as the last link that uses it', { skip }, async (
 
   // Both data processes die: what they inherit anew is what is still open.
   const before = await dataPids(host);
-  for (const pid of before) process.kill(pid, 'SIGKILL');
+  for (const pid of before) killIfThere(pid);
   const after = await until('both were replaced', 5000, async () => {
     const { processes } = await statusOf(host);
     const fresh = processes.every(({ pid, alive }) => alive && pid > 0 && !before.includes(pid));

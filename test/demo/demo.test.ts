@@ -7,6 +7,7 @@ import t, { type Test } from 'tap';
 import { distDirectory } from '../../src/sys/host/paths.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { sleep, until } from '../support/patience.ts';
+import { killIfThere } from '../support/processes.ts';
 
 const skip = skipWithoutTun();
 const PROGRAM = join(distDirectory(), 'fanway.js');
@@ -138,11 +139,7 @@ t.test('a failure in the middle leaves nothing and is told', options(skip), asyn
   t.ok(await run.until(/TCP: one stream/), 'it came as far as TCP');
   // Whatever runs besides the demo itself: routers and traffic alike.
   for (const pid of run.descendants()) {
-    try {
-      process.kill(pid, 'SIGKILL');
-    } catch {
-      // ended by itself
-    }
+    killIfThere(pid);
   }
   t.equal(await run.ended, 1, run.output);
   t.match(run.output, /NOT as it should be/);

@@ -7,6 +7,7 @@ import { runFanway } from '../../src/demo/router.ts';
 import { readSysctl, writeSysctl } from '../../src/sys/host/sysctl.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { promised, sleep, until } from '../support/patience.ts';
+import { killIfThere } from '../support/processes.ts';
 import {
   attach,
   BRIDGE,
@@ -100,7 +101,7 @@ t.test('kill -9 of everything, then up and down', { skip }, async (t) => {
   for (const host of [a, b]) {
     const orphan = await dataProcess(host);
     for (const pid of processesIn(host.namespace.inode)) {
-      if (pid !== orphan.pid) process.kill(pid, 'SIGKILL');
+      if (pid !== orphan.pid) killIfThere(pid);
     }
   }
   await sleep(ALONE_MS);

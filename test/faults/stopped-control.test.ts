@@ -8,6 +8,7 @@ import { processesIn } from '../../src/demo/processes.ts';
 import { addressOf, libc } from '../../src/sys/libc/libc.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { sleep, until } from '../support/patience.ts';
+import { killIfThere } from '../support/processes.ts';
 import { countersOf, cpuShares, dataProcess, nowMs, startRig, statusOf } from './rig.ts';
 
 const ALONE_MS = 600;
@@ -76,7 +77,7 @@ t.test('control stops, then dies, while it writes', { skip }, async (t) => {
   process.kill(control, 'SIGSTOP');
   moveGeneration(pid, 1);
   for (const other of processesIn(a.namespace.inode)) {
-    if (other !== pid && other !== process.pid) process.kill(other, 'SIGKILL');
+    if (other !== pid && other !== process.pid) killIfThere(other);
   }
   ring(t, pid);
   const killedMs = nowMs();
