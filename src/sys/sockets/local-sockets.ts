@@ -14,6 +14,32 @@ export function socketPair(type: number): [number, number] {
   return [a, b];
 }
 
+/** sun_path holds 108 bytes, the zero at its end among them. */
+const PATH_BYTES_MAX = 107;
+
+/** Whether a path is short enough for a unix socket. */
+export function isLocalPath(socketPath: string): boolean {
+  return Buffer.byteLength(socketPath) <= PATH_BYTES_MAX;
+}
+
+/**
+ * The address of a unix socket by its path; one that begins with `@` is abstract.
+ * @throws RangeError for a path that is too long to be one.
+ */
+export function localAddress(socketPath: string): Buffer<ArrayBuffer> {
+  const path = Buffer.from(socketPath, 'utf8');
+  if (!isLocalPath(socketPath)) {
+    throw new RangeError(`${socketPath}: the path of a socket has at most ${PATH_BYTES_MAX} bytes`);
+  }
+  // An abstract address begins with a zero byte and has no zero at its end.
+  const isAbstract = socketPath.startsWith('@');
+  const address = Buffer.alloc(2 + path.length + (isAbstract ? 0 : 1));
+  address.writeUInt16LE(AF_UNIX, 0);
+  path.copy(address, 2);
+  if (isAbstract) address[2] = 0;
+  return address;
+}
+
 /** Gives a socket the address that `name` holds, family included; 0, or the negative of its errno. */
 export function bindName(socket: number, name: Uint8Array<ArrayBuffer>): number {
   return libc.bind(socket, addressOf(name), name.length) === 0 ? 0 : -errno();

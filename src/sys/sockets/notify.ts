@@ -4,12 +4,9 @@
  * @module
  */
 
-import { SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK } from '../libc/constants.ts';
+import { AF_UNIX, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK } from '../libc/constants.ts';
 import { addressOf, check, libc } from '../libc/libc.ts';
-
-const AF_UNIX = 1;
-/** sun_path holds 108 bytes. */
-const PATH_BYTES_MAX = 107;
+import { isLocalPath, localAddress } from './local-sockets.ts';
 
 /**
  * Tells the service manager, for example `READY=1`. Does nothing where there is none, and never
@@ -20,18 +17,11 @@ const PATH_BYTES_MAX = 107;
  */
 export function notifyManager(state: string, socketPath = process.env['NOTIFY_SOCKET']): boolean {
   if (socketPath === undefined || socketPath === '') return false;
-  const path = Buffer.from(socketPath, 'utf8');
-  if (path.length > PATH_BYTES_MAX) return false;
-  const address = Buffer.alloc(2 + path.length + 1);
-  address.writeUInt16LE(AF_UNIX, 0);
-  path.copy(address, 2);
-  // An abstract address begins with a zero byte and has no zero at its end.
-  const isAbstract = socketPath.startsWith('@');
-  if (isAbstract) address[2] = 0;
-  const length = isAbstract ? 2 + path.length : address.length;
+  if (!isLocalPath(socketPath)) return false;
+  const address = localAddress(socketPath);
   const fd = check('socket', libc.socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   try {
-    check('connect', libc.connect(fd, addressOf(address), length), socketPath);
+    check('connect', libc.connect(fd, addressOf(address), address.length), socketPath);
     const message = Buffer.from(state, 'utf8');
     check('write', libc.write(fd, addressOf(message), message.length), socketPath);
   } finally {
