@@ -6,9 +6,10 @@
  * 0     header      one writer each: control (generation, counts, epoch), data (worker words)
  * 256   endpoints   32 × 128 bytes, written by control
  * 4352  links       256 × 128 bytes, written by control
- * 37120 counters    256 columns × 128 doubles, written by the data process only
- * 299264 MAC rings   claims, written by the data process, and forgotten, written by control
+ * 37120 counters    256 columns × 192 doubles, written by the data process only
+ * then   MAC rings   claims, written by the data process, and forgotten, written by control
  * then   paths       4096 × 64 bytes, written by the data process only (table/paths.ts)
+ * then   events      what it tells of layer-2 networks, a ring (table/events.ts)
  * ```
  *
  * Records change under a seqlock: control makes `generation` odd, writes, makes it even; the data
@@ -19,11 +20,12 @@
 
 import { MAC_RING_BYTES, MacRing } from './mac-ring.ts';
 import { PATH_ROWS_BYTES } from './path-rows.ts';
+import { RING_BYTES, RingReader, RingWriter } from './ring.ts';
 import { Turn } from './turn.ts';
 import type { WorkerStatus } from './worker.ts';
 
 export const LAYOUT_MAGIC = 0x66616e77; // 'fanw'
-export const LAYOUT_VERSION = 5;
+export const LAYOUT_VERSION = 6;
 
 export const ENDPOINTS_MAX = 32;
 export const LINKS_MAX = 256;
@@ -39,11 +41,12 @@ const LINK_BYTES = 128;
 const ENDPOINTS_OFFSET = HEADER_BYTES;
 const LINKS_OFFSET = ENDPOINTS_OFFSET + ENDPOINTS_MAX * ENDPOINT_BYTES;
 export const COUNTERS_OFFSET = LINKS_OFFSET + LINKS_MAX * LINK_BYTES;
-const COUNTERS_PER_COLUMN = 128;
+const COUNTERS_PER_COLUMN = 192;
 const CLAIMS_OFFSET = COUNTERS_OFFSET + LINKS_MAX * COUNTERS_PER_COLUMN * 8;
 const PATHS_OFFSET = CLAIMS_OFFSET + 2 * MAC_RING_BYTES;
+const EVENTS_OFFSET = PATHS_OFFSET + PATH_ROWS_BYTES;
 /** Size of the whole segment, bytes; pages that are never touched cost nothing. */
-export const LAYOUT_BYTES = PATHS_OFFSET + PATH_ROWS_BYTES;
+export const LAYOUT_BYTES = EVENTS_OFFSET + RING_BYTES;
 
 // Header words, offsets in bytes.
 const MAGIC = 0;
@@ -63,6 +66,27 @@ const WORKER_BEAT_AT_MS = 104;
 
 export const EndpointKind = { Udp: 1, Ipip: 2 } as const;
 export const LinkEncap = { Vxlan: 1, Ipip: 2, Fou: 3 } as const;
+
+/** What a link is: a fan, or a layer-2 network. */
+export const LinkKind = { Fan: 0, Vni: 1 } as const;
+/** What becomes of a network's broadcast, unknown unicast and multicast. */
+export const BumMode = {
+  /** Dropped: every address is known. */
+  None: 0,
+  /** Copied to the flood targets, which are the members. */
+  Replicate: 1,
+  /** Copied to the flood target, which is a node that replicates for others. */
+  ServiceNode: 2,
+  /** As {@link Replicate}, and control is told which peer a MAC comes from. */
+  Learn: 3,
+} as const;
+/** How strictly a network's own port is held to what is known of its senders. */
+export const GuardMode = { Learn: 0, Strict: 1, Off: 2 } as const;
+/** Flags of a network. */
+export const NetworkFlag = {
+  /** We replicate floods for its other members. */
+  Replicator: 1,
+} as const;
 
 /** Offload bits of a link or endpoint. */
 export const Offload = { VnetHeader: 1, Tso: 2, Uso: 4, Segment: 8, Gro: 16 } as const;
@@ -100,6 +124,20 @@ export type LinkRecord = {
   superBytesToPorts: number;
   /** 1 = DSCP uniform model, 0 = pipe (RFC 2983). */
   dscpUniform: number;
+} & Partial<NetworkWords>;
+
+/** What only a layer-2 network has; a fan has zeros. */
+type NetworkWords = {
+  /** One of {@link LinkKind}. */
+  kind: number;
+  /** One of {@link BumMode}. */
+  bum: number;
+  /** One of {@link GuardMode}. */
+  guard: number;
+  /** Some of {@link NetworkFlag}. */
+  networkFlags: number;
+  /** Floods a second that are let pass, each way; 0 = as many as the data path chooses. */
+  floodsPerSecond: number;
 };
 
 const LINK_WORDS = [
@@ -121,6 +159,11 @@ const LINK_WORDS = [
   'superBytesToHost',
   'superBytesToPorts',
   'dscpUniform',
+  'kind',
+  'bum',
+  'guard',
+  'networkFlags',
+  'floodsPerSecond',
 ] as const satisfies readonly (keyof LinkRecord)[];
 
 /** All that control publishes, in one step. */
@@ -241,7 +284,7 @@ export class Layout {
   #writeLink(index: number, link: LinkRecord): void {
     const at = LINKS_OFFSET + index * LINK_BYTES;
     for (const [i, word] of LINK_WORDS.entries()) {
-      this.#view.setUint32(at + i * 4, link[word] >>> 0, true);
+      this.#view.setUint32(at + i * 4, (link[word] ?? 0) >>> 0, true);
     }
   }
 
@@ -268,10 +311,15 @@ export class Layout {
       superBytesToHost: word('superBytesToHost'),
       superBytesToPorts: word('superBytesToPorts'),
       dscpUniform: word('dscpUniform'),
+      kind: word('kind'),
+      bum: word('bum'),
+      guard: word('guard'),
+      networkFlags: word('networkFlags'),
+      floodsPerSecond: word('floodsPerSecond'),
     };
   }
 
-  /** Link `id`'s counter column: 128 doubles, written only by the data process. */
+  /** Link `id`'s counter column: 192 doubles, written only by the data process. */
   counters(id: number): Float64Array {
     if (id < 0 || id >= LINKS_MAX) throw new RangeError(`link ${id}`);
     return new Float64Array(
@@ -279,6 +327,16 @@ export class Layout {
       COUNTERS_OFFSET + id * COUNTERS_PER_COLUMN * 8,
       COUNTERS_PER_COLUMN,
     );
+  }
+
+  /** Data: tells what happens on layer-2 networks. */
+  eventWriter(): RingWriter {
+    return new RingWriter(this.#buffer, EVENTS_OFFSET);
+  }
+
+  /** Control: hears it. */
+  eventReader(): RingReader {
+    return new RingReader(this.#buffer, EVENTS_OFFSET);
   }
 
   /** What the data process knows of its peers' paths: one writer, the process. */

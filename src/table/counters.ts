@@ -31,6 +31,15 @@ export const EGRESS_COUNTERS = [
   'drop.unsupported_offload',
   'drop.send_paused',
   'drop.stale',
+  'drop.bad_mac',
+  'drop.control_protocol',
+  'drop.unknown_unicast',
+  'drop.flood_limited',
+  'drop.answered',
+  'drop.suppressed',
+  'drop.unknown_neighbour',
+  'drop.rogue_router',
+  'drop.rogue_dhcp',
 ] as const;
 
 /** Drops and totals on the way underlay → overlay, in counter order. Append only. */
@@ -62,6 +71,12 @@ export const INGRESS_COUNTERS = [
   'drop.device_down',
   'drop.device_error',
   'drop.stale',
+  'drop.foreign_mac',
+  'drop.control_protocol',
+  'drop.unknown_unicast',
+  'drop.flood_limited',
+  'drop.rogue_router',
+  'drop.rogue_dhcp',
 ] as const;
 
 /** Events beside the packet balance. Append only. */
@@ -86,6 +101,15 @@ export const EVENT_COUNTERS = [
   'local_macs_forgotten',
   'port_unreachable',
   'send_pauses',
+  'events_lost',
+  'events_limited',
+  'arp_answered',
+  'nd_answered',
+  'service_carried',
+  'flooded_unknown',
+  'flooded_broadcast',
+  'flooded_multicast',
+  'replicated',
 ] as const;
 
 export type EgressCounter = (typeof EGRESS_COUNTERS)[number];
@@ -94,13 +118,13 @@ export type EventCounter = (typeof EVENT_COUNTERS)[number];
 
 /** Where each group begins in a link's counter column (unit: counters). */
 export const EGRESS_BASE = 0;
-export const INGRESS_BASE = 32;
-export const EVENT_BASE = 72;
+export const INGRESS_BASE = 48;
+export const EVENT_BASE = 96;
 /** 16 cells of the ECN decapsulation table: base + inner × 4 + outer (RFC 6040 figure 4). */
-export const ECN_BASE = 96;
+export const ECN_BASE = 160;
 const ECN_CELLS = 16;
 /** Counters in one link's column, spare ones included. */
-export const COUNTERS_PER_LINK = 128;
+export const COUNTERS_PER_LINK = 192;
 
 /** Where each group begins, how many counters it has, and where the next one begins. */
 const GROUPS = [

@@ -51,6 +51,16 @@ export class PeerReader {
     return this.view.getUint32(index * PEER_BYTES + ADDRESS_OFFSET);
   }
 
+  /** Whether a peer has the IPv6 address at `at`; plain loads, so a change may be seen a moment late. */
+  isAt(index: number, view: DataView, at: number): boolean {
+    if (this.words[index * ROW_WORDS + FAMILY] !== 6) return false;
+    const row = index * PEER_BYTES + ADDRESS_OFFSET;
+    for (let i = 0; i < ADDRESS_BYTES; i += 4) {
+      if (this.view.getUint32(row + i) !== view.getUint32(at + i)) return false;
+    }
+    return true;
+  }
+
   /** The row as a whole; undefined when it is free, or control did not finish writing it. */
   read(index: number): (PeerRecord & { version: number }) | undefined {
     if (index <= 0 || index >= PEERS_MAX) return undefined;

@@ -8,6 +8,10 @@
  * 4160    peers      65,536 × 64 bytes
  * 4198464 prefixes   524,288 × 16 bytes
  * then    limits     8,192 × 16 bytes
+ * then    fdb        524,288 × 16 bytes: layer-2 networks from here on
+ * then    neighbours 524,288 × 16 bytes, and their rows of 32
+ * then    vteps      131,072 × 16 bytes
+ * then    flood      a block for each link
  * ```
  *
  * Pages that are never touched cost nothing.
@@ -18,7 +22,7 @@ import { SLOT_BYTES } from '../shm/hash.ts';
 import { LINKS_MAX } from '../shm/layout.ts';
 
 const TABLES_MAGIC = 0x66616e74; // 'fant'
-const TABLES_VERSION = 2;
+const TABLES_VERSION = 3;
 
 const MAGIC = 0;
 const VERSION = 4;
@@ -33,8 +37,24 @@ const PREFIXES_OFFSET = PEERS_OFFSET + PEERS_MAX * PEER_BYTES;
 const PREFIX_SLOTS = 2 * ENTRIES_MAX;
 const LIMITS_OFFSET = PREFIXES_OFFSET + PREFIX_SLOTS * SLOT_BYTES;
 const LIMIT_SLOTS = 8192;
+const FDB_OFFSET = LIMITS_OFFSET + LIMIT_SLOTS * SLOT_BYTES;
+const FDB_SLOTS = 2 * ENTRIES_MAX;
+const NEIGHBOURS_OFFSET = FDB_OFFSET + FDB_SLOTS * SLOT_BYTES;
+const NEIGHBOUR_SLOTS = 2 * ENTRIES_MAX;
+const NEIGHBOUR_ROWS_OFFSET = NEIGHBOURS_OFFSET + NEIGHBOUR_SLOTS * SLOT_BYTES;
+export const NEIGHBOUR_ROW_BYTES = 32;
+/** Row 0 is none; the spare ones let a full table still change. */
+export const NEIGHBOUR_ROWS = ENTRIES_MAX + 4096;
+const VTEPS_OFFSET = NEIGHBOUR_ROWS_OFFSET + NEIGHBOUR_ROWS * NEIGHBOUR_ROW_BYTES;
+/** Tunnel endpoints that control may admit, those of each link counted by itself. */
+export const VTEPS_MAX = 65_536;
+const VTEP_SLOTS = 2 * VTEPS_MAX;
+const FLOOD_OFFSET = VTEPS_OFFSET + VTEP_SLOTS * SLOT_BYTES;
+/** Peers that get a copy of each flood of a link. */
+export const FLOOD_TARGETS_MAX = 1024;
+export const FLOOD_BLOCK_BYTES = 32 + FLOOD_TARGETS_MAX * 4;
 /** Size of the whole segment, bytes. */
-export const TABLES_BYTES = LIMITS_OFFSET + LIMIT_SLOTS * SLOT_BYTES;
+export const TABLES_BYTES = FLOOD_OFFSET + LINKS_MAX * FLOOD_BLOCK_BYTES;
 
 /** A place in the segment. */
 export type Region = { buffer: ArrayBuffer; offset: number; seed: number };
@@ -86,5 +106,25 @@ export class TableSegment {
 
   get limits(): Region & { slots: number } {
     return { ...this.#at(LIMITS_OFFSET), slots: LIMIT_SLOTS };
+  }
+
+  get fdb(): Region & { slots: number } {
+    return { ...this.#at(FDB_OFFSET), slots: FDB_SLOTS };
+  }
+
+  get neighbours(): Region & { slots: number } {
+    return { ...this.#at(NEIGHBOURS_OFFSET), slots: NEIGHBOUR_SLOTS };
+  }
+
+  get neighbourRowsOffset(): number {
+    return NEIGHBOUR_ROWS_OFFSET;
+  }
+
+  get vteps(): Region & { slots: number } {
+    return { ...this.#at(VTEPS_OFFSET), slots: VTEP_SLOTS };
+  }
+
+  get flood(): Region & { links: number } {
+    return { ...this.#at(FLOOD_OFFSET), links: LINKS_MAX };
   }
 }

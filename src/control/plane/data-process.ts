@@ -148,7 +148,7 @@ export class DataProcess {
     signalEventFd(this.#wakeFd);
   }
 
-  /** Counter column of a link id: 128 doubles; live. */
+  /** Counter column of a link id: 192 doubles; live. */
   counters(id: number): Float64Array {
     return this.#layout.counters(id);
   }
