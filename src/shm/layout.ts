@@ -19,6 +19,7 @@
  */
 
 import { MAC_RING_BYTES, MacRing } from './mac-ring.ts';
+import type { NetworkWords } from './network.ts';
 import { PATH_ROWS_BYTES } from './path-rows.ts';
 import { RING_BYTES, RingReader, RingWriter } from './ring.ts';
 import { Turn } from './turn.ts';
@@ -67,27 +68,6 @@ const WORKER_BEAT_AT_MS = 104;
 export const EndpointKind = { Udp: 1, Ipip: 2 } as const;
 export const LinkEncap = { Vxlan: 1, Ipip: 2, Fou: 3 } as const;
 
-/** What a link is: a fan, or a layer-2 network. */
-export const LinkKind = { Fan: 0, Vni: 1 } as const;
-/** What becomes of a network's broadcast, unknown unicast and multicast. */
-export const BumMode = {
-  /** Dropped: every address is known. */
-  None: 0,
-  /** Copied to the flood targets, which are the members. */
-  Replicate: 1,
-  /** Copied to the flood target, which is a node that replicates for others. */
-  ServiceNode: 2,
-  /** As {@link Replicate}, and control is told which peer a MAC comes from. */
-  Learn: 3,
-} as const;
-/** How strictly a network's own port is held to what is known of its senders. */
-export const GuardMode = { Learn: 0, Strict: 1, Off: 2 } as const;
-/** Flags of a network. */
-export const NetworkFlag = {
-  /** We replicate floods for its other members. */
-  Replicator: 1,
-} as const;
-
 /** Offload bits of a link or endpoint. */
 export const Offload = { VnetHeader: 1, Tso: 2, Uso: 4, Segment: 8, Gro: 16 } as const;
 
@@ -125,20 +105,6 @@ export type LinkRecord = {
   /** 1 = DSCP uniform model, 0 = pipe (RFC 2983). */
   dscpUniform: number;
 } & Partial<NetworkWords>;
-
-/** What only a layer-2 network has; a fan has zeros. */
-type NetworkWords = {
-  /** One of {@link LinkKind}. */
-  kind: number;
-  /** One of {@link BumMode}. */
-  bum: number;
-  /** One of {@link GuardMode}. */
-  guard: number;
-  /** Some of {@link NetworkFlag}. */
-  networkFlags: number;
-  /** Floods a second that are let pass, each way; 0 = as many as the data path chooses. */
-  floodsPerSecond: number;
-};
 
 const LINK_WORDS = [
   'id',
