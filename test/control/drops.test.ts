@@ -81,6 +81,42 @@ t.test('DropMeter tells a minute, and judges by a quarter of it', async (t) => {
   t.match(meter.judge({ ...link, name: 'b' }, counters(7), 95_000), { drops: [{ count: 7 }] });
 });
 
+t.test(
+  'a link that sends and hears nothing for a minute fails; one answer is enough',
+  async (t) => {
+    const counters = (sent: number, received: number) => ({
+      'egress.delivered': sent,
+      'ingress.received': received,
+      'ingress.delivered': received,
+    });
+    const feed = (received: (ms: number) => number) => {
+      const meter = new DropMeter();
+      for (let ms = 0; ms <= 120_000; ms += 5000) {
+        meter.sample({ a: counters(ms / 100, received(ms)) }, ms);
+      }
+      return meter.judge(link, counters(1200, received(120_000)), 120_001).failure;
+    };
+    t.match(
+      feed(() => 0),
+      /^\d+ packets sent in 60 s, nothing came back/,
+    );
+    t.match(
+      feed((ms) => (ms > 30_000 ? 1 : 0)),
+      /nothing came back/,
+      'what came long ago is past',
+    );
+    t.equal(
+      feed((ms) => (ms > 80_000 ? 1 : 0)),
+      '',
+      'UDP one way, and ARP answered now and then',
+    );
+    const meter = new DropMeter();
+    meter.sample({ a: counters(500, 0) }, 0);
+    meter.sample({ a: counters(509, 0) }, 10_000);
+    t.equal(meter.judge(link, counters(509, 0), 11_000).failure, '', 'nine packets are a stray');
+  },
+);
+
 /** Something for ten addresses of the other host's slice; each begins with a question by ARP. */
 function talk(host: LabHost, to: LabHost): void {
   const slice = `${(to.address >> 8) & 255}.${to.address & 255}`;
@@ -108,12 +144,20 @@ t.test('hosts that do not understand each other say so', { skip }, async (t) => 
     counter: 'ingress.drop.wrong_vni',
     cause: /compare fanway status/,
   });
-  t.match(statusText(await statusOf(a)), /: up$/m, 'a sends, and does not fail itself');
+  // Who sends hears nothing at all, and says so too.
+  await until('a tells of it', 10_000, async () => {
+    const { code, out } = await fanway(a, 'status');
+    return (
+      code === 1 && /degraded \(\d+ packets sent in 60 s, nothing came back: .*--vni/.test(out)
+    );
+  });
 
   // And mended: what is right again is well as soon as it works.
   t.equal((await fanway(b, 'down', '-e')).code, 0);
   t.equal((await fanway(b, 'up', '250', 'eth0')).code, 0);
   talk(a, b);
-  await until('b is well', 10_000, async () => (await fanway(b, 'status')).code === 0);
+  for (const host of [a, b]) {
+    await until('all is well', 10_000, async () => (await fanway(host, 'status')).code === 0);
+  }
   for (const host of [a, b]) t.equal((await fanway(host, 'down', '-e')).code, 0);
 });

@@ -4,7 +4,7 @@
  * stands. One table says which counter means what; docs/reference.md has them all.
  * @module
  */
-import { type EncapName, onTheWire } from '../../encap/encap.ts';
+import { carriesFrames, type EncapName, onTheWire } from '../../encap/encap.ts';
 
 type Counters = Readonly<Record<string, number>>;
 type AllCounters = Readonly<Record<string, Counters>>;
@@ -28,7 +28,11 @@ export const FAILING_MS = 15_000;
 const SAMPLE_MS = 5000;
 /** Fewer drops than this may be a stray. */
 const FAILING_DROPS_MIN = 3;
-/** Sent without any answer, so many are worth a word; UDP that only goes one way exists. */
+/**
+ * Sent without any answer, so many are worth a word. Where frames are carried, something always
+ * comes back from a host that hears us, even of UDP that only goes one way: answers to ARP, at the latest
+ * when the kernel asks again after half a minute. So a minute of that is a link that fails.
+ */
 const UNANSWERED_MIN = 10;
 
 /**
@@ -133,7 +137,7 @@ export function dropsOf(grown: Counters, context: DropContext): DropStatus[] {
     .sort((a, b) => b.count - a.count);
   const sent = of('egress.delivered');
   if (drops.length > 0 || of('ingress.received') > 0 || sent < UNANSWERED_MIN) return drops;
-  const cause = `nothing came back: is ${wireOf(context)} open between the hosts, and fanway up on the other?`;
+  const cause = `nothing came back: is ${wireOf(context)} open between the hosts, and fanway up on the other with the same overlay, --vni and --encap?`;
   return [{ counter: 'egress.delivered', count: sent, cause }];
 }
 
@@ -155,6 +159,18 @@ export function failureOf(grown: Counters, context: DropContext): string {
     if (fails) return `${counter} ${count} in ${FAILING_MS / 1000} s: ${cause}`;
   }
   return '';
+}
+
+/** Why a link fails that sends still and heard nothing at all in the last minute; '' when it did. */
+function silenceOf(lately: Counters, minute: Counters, context: DropContext): string {
+  const sends = (lately['egress.delivered'] ?? 0) >= UNANSWERED_MIN;
+  const mayBeOneWay = !carriesFrames(context.encap);
+  if (mayBeOneWay || !sends || (minute['ingress.received'] ?? 0) > 0) return '';
+  const [{ count, cause } = { count: 0, cause: '' }] = dropsOf(
+    { 'egress.delivered': minute['egress.delivered'] ?? 0 },
+    context,
+  );
+  return `${count} packets sent in ${DROPS_SHOWN_MS / 1000} s, ${cause}`;
 }
 
 /** The counters that any of this needs. */
@@ -192,9 +208,11 @@ export class DropMeter {
       const since = this.#samples.find(({ atMs }) => atMs >= nowMs - ms);
       return growth(since?.counters[link.name] ?? {}, now);
     };
+    const minute = grown(DROPS_SHOWN_MS);
+    const lately = grown(FAILING_MS);
     return {
-      drops: dropsOf(grown(DROPS_SHOWN_MS), link),
-      failure: failureOf(grown(FAILING_MS), link),
+      drops: dropsOf(minute, link),
+      failure: failureOf(lately, link) || silenceOf(lately, minute, link),
     };
   }
 }
