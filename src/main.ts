@@ -4,7 +4,7 @@
  * @module
  */
 import { writeSync } from 'node:fs';
-import { control } from './cli/control.ts';
+import { control, superviseVerb } from './cli/control.ts';
 import { ENVIRONMENT, EXIT_CODES, TITLE } from './cli/verb/program-text.ts';
 import { columns, type Io, runVerb } from './cli/verb/verb.ts';
 import { VERB_GROUPS, VERBS } from './cli/verbs.ts';
@@ -92,10 +92,10 @@ async function main(args: readonly string[]): Promise<number> {
     const { runDemo } = await import('./demo/demo.ts');
     return runDemo(rest);
   }
-  const verb = [...VERBS, control].find((verb) => verb.name === name);
+  const verb = [...VERBS, control, superviseVerb].find((verb) => verb.name === name);
   if (verb === undefined) return unknownVerb(name);
   return runVerb(verb, rest, io);
 }
 
 keepDescriptorsFromChildren();
-process.exit(await main(process.argv.slice(2)));
+void main(process.argv.slice(2)).then((code) => process.exit(code));

@@ -1,12 +1,12 @@
 /**
  * `fanway __control`: the control process in the background, started by `up` through a loop that
- * restarts it. Not for people.
+ * restarts it; and `fanway __supervise COMMAND`, that loop where there is no shell. Not for people.
  * @module
  */
 import { fstatSync } from 'node:fs';
 import { Service } from '../control/service.ts';
 import { Lock, RunDirectory } from '../control/store/run-directory.ts';
-import { LOCK_FD } from '../control/supervise.ts';
+import { LOCK_FD, supervise } from '../control/supervise.ts';
 import { ExitCode, usageError } from '../errors.ts';
 import { createLog } from '../log.ts';
 import { DATA_FLAGS, DATA_OPTIONS, readDataOptions } from './fans/data-options.ts';
@@ -46,5 +46,17 @@ export const control: Verb = {
     await service.done;
     lock.release();
     return ExitCode.Ok;
+  },
+};
+
+export const superviseVerb: Verb = {
+  name: '__supervise',
+  summary: 'start a command again and again (started by up)',
+  usage: ['__supervise COMMAND [WORDS]'],
+  options: [],
+  examples: [['fanway up 250.0.0.0/8 eth0/16', 'starts it where there is no shell']],
+  async run([command, ...words]) {
+    if (command === undefined) throw usageError('usage', 'give the command to supervise');
+    return (await supervise(command, words)) === 0 ? ExitCode.Ok : ExitCode.Usage;
   },
 };

@@ -5,10 +5,18 @@
  * @module
  */
 import { spawn } from 'node:child_process';
-import { closeSync, constants, fstatSync, openSync, readFileSync, renameSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  openSync,
+  readFileSync,
+  renameSync,
+} from 'node:fs';
+import { constants as osConstants } from 'node:os';
 import { codeOf, FanwayError } from '../errors.ts';
-import { distDirectory } from '../sys/host/paths.ts';
+import { programCommand } from '../sys/host/paths.ts';
 import { callRouter } from './admin/admin-client.ts';
 import { GLIBC_MALLOC } from './store/memory.ts';
 import type { Lock, RunDirectory } from './store/run-directory.ts';
@@ -31,6 +39,48 @@ while :; do
   delay=$((delay * 2 + 1))
   if [ $delay -gt 60 ]; then delay=60; fi
 done`;
+
+const SHELL = '/bin/sh';
+/** A life of this length says that the program as such is sound, s. */
+const SOUND_S = 5;
+const DELAY_MAX_S = 60;
+const KILLED = 137;
+
+/** How long {@link SUPERVISE_SCRIPT} waits after an end, s; undefined: it starts nothing again. */
+export function pauseAfter(code: number, livedS: number, delayS: number): number | undefined {
+  if (code === 0 || code === 2) return undefined;
+  if (livedS >= SOUND_S) return 0;
+  return code === KILLED ? Math.min(delayS, 1) : delayS;
+}
+
+/**
+ * Does what {@link SUPERVISE_SCRIPT} does, where there is no shell that could; resolves with the exit
+ * code of the last one.
+ */
+export async function supervise(command: string, words: readonly string[]): Promise<number> {
+  let delayS = 0;
+  for (;;) {
+    const startedMs = performance.now();
+    const code = await new Promise<number>((resolve) => {
+      const child = spawn(command, words, { stdio: ['ignore', 'inherit', 'inherit', LOCK_FD] });
+      child.once('error', () => resolve(127));
+      child.once('exit', (code, signal) => {
+        resolve(code ?? 128 + (signal === null ? 0 : osConstants.signals[signal]));
+      });
+    });
+    const pauseS = pauseAfter(code, (performance.now() - startedMs) / 1000, delayS);
+    if (pauseS === undefined) return code;
+    await new Promise((resolve) => setTimeout(resolve, pauseS * 1000));
+    delayS = Math.min(pauseS * 2 + 1, DELAY_MAX_S);
+  }
+}
+
+/** The command that keeps a router alive. Ours takes some 40 MB, which a shell does not. */
+function superviseCommand(router: readonly string[]): [command: string, words: string[]] {
+  if (existsSync(SHELL)) return [SHELL, ['-c', SUPERVISE_SCRIPT, 'fanway-supervise', ...router]];
+  const [command, ...words] = programCommand('fanway', V8_FLAGS);
+  return [command, [...words, '__supervise', ...router]];
+}
 
 /** Descriptor number under which the shell and the control process inherit the router lock. */
 export const LOCK_FD = 3;
@@ -63,9 +113,8 @@ export async function startRouter(
 ): Promise<void> {
   const log = openLog(run);
   const before = fstatSync(log).size;
-  const program = join(distDirectory(), 'fanway.js');
-  const command = [process.execPath, ...V8_FLAGS, program, '__control', ...words];
-  const child = spawn('/bin/sh', ['-c', SUPERVISE_SCRIPT, 'fanway-supervise', ...command], {
+  const router = [...programCommand('fanway', V8_FLAGS), '__control', ...words];
+  const child = spawn(...superviseCommand(router), {
     stdio: ['ignore', log, log, lock.fd],
     detached: true,
     cwd: '/',

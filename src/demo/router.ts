@@ -3,8 +3,7 @@
  * @module
  */
 import type { ChildProcess, SpawnOptions } from 'node:child_process';
-import { join } from 'node:path';
-import { distDirectory } from '../sys/host/paths.ts';
+import { programCommand } from '../sys/host/paths.ts';
 
 /** Where a router runs: a LabHost. */
 export type RouterHost = {
@@ -41,11 +40,11 @@ const OUTPUT_BYTES_MAX = 4 << 20;
 export function runFanway(
   host: RouterHost,
   args: readonly string[],
-  dist = distDirectory(),
+  dist?: string,
 ): Promise<string> {
   return new Promise((resolve, reject) => {
-    const program = join(dist, 'fanway.js');
-    const child = host.spawn(process.execPath, [program, ...args], {
+    const [command, ...words] = programCommand('fanway', [], dist);
+    const child = host.spawn(command, [...words, ...args], {
       env: host.environment,
       stdio: ['ignore', 'pipe', 'pipe'],
     });

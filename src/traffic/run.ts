@@ -4,9 +4,8 @@
  * @module
  */
 import type { ChildProcess, SpawnOptions } from 'node:child_process';
-import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { distDirectory } from '../sys/host/paths.ts';
+import { programCommand } from '../sys/host/paths.ts';
 import type { Report } from './report.ts';
 
 /** Anything that starts a program in a place of its own: a NetworkNamespace, or `{ spawn }`. */
@@ -111,13 +110,14 @@ export function startTraffic<K extends Kind>(
   options: TrafficOptions,
   timeoutMs = 120_000,
 ): TrafficProcess<K> {
-  const args = [join(distDirectory(), 'traffic.js'), kind];
+  const [command, ...args] = programCommand('traffic');
+  args.push(kind);
   for (const [name, value] of Object.entries(options)) {
     if (value === undefined || value === false) continue;
     args.push(`--${name}`);
     if (value !== true) args.push(String(value));
   }
-  const child = place.spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+  const child = place.spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'] });
   return new TrafficProcess(child, kind, `traffic ${kind}`, timeoutMs);
 }
 

@@ -30,7 +30,7 @@ import {
   wrapperOf,
 } from '../../plugins/cni/install.ts';
 import { type EngineFan, findFan } from '../../plugins/fan.ts';
-import { distDirectory } from '../../sys/host/paths.ts';
+import { programCommand } from '../../sys/host/paths.ts';
 import { type Io, printJson, takeFlags, type Verb } from '../verb/verb.ts';
 import { rangeOf } from './engine-words.ts';
 
@@ -91,8 +91,7 @@ async function install(io: Io, bridge: string | undefined, flags: Flags): Promis
   for (const folder of [paths.bin, join(paths.conf, '..')]) mkdirSync(folder, { recursive: true });
   const name = flags.get('--name') ?? CNI_NETWORK;
   const portmap = hasPortmap(paths.bin);
-  const program = join(distDirectory(), `${CNI_TYPE}.js`);
-  put(paths.plugin, wrapperOf(process.execPath, program, io.env), 0o755);
+  put(paths.plugin, wrapperOf(programCommand(CNI_TYPE), io.env), 0o755);
   put(paths.conf, conflistOf({ name, bridge, portmap }), 0o644);
   const done = { plugin: paths.plugin, configuration: paths.conf, network: name, range, portmap };
   if (flags.has('--json')) printJson(io, done);

@@ -5,14 +5,13 @@
  * @module
  */
 import type { ChildProcess } from 'node:child_process';
-import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { messageOf } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import { LAYOUT_BYTES, Layout, type Tables } from '../../shm/layout.ts';
 import type { LinkMac } from '../../shm/mac-ring.ts';
 import { ERROR_SITE_NAMES } from '../../shm/worker.ts';
-import { distDirectory } from '../../sys/host/paths.ts';
+import { programCommand } from '../../sys/host/paths.ts';
 import { errnoName, libc } from '../../sys/libc/libc.ts';
 import { createEventFd, SharedMemory, signalEventFd } from '../../sys/libc/memory.ts';
 import { confinementGaps, spawnUnprivileged } from '../../sys/process/capabilities.ts';
@@ -244,28 +243,24 @@ export class DataProcess {
     const numbered = renumber(tables);
     this.#layout.publish(numbered.tables);
     const epoch = ++this.#epoch;
-    const program = join(distDirectory(), 'dataplane.js');
+    const [command, ...words] = programCommand('dataplane', V8_FLAGS);
     const startedAtMs = performance.now();
-    const child = spawnUnprivileged(
-      process.execPath,
-      [...V8_FLAGS, program, String(epoch), warm ? 'warm' : 'cold'],
-      {
-        stdio: [
-          'ignore',
-          'ignore',
-          'inherit',
-          this.#memory.fd,
-          this.#wakeFd,
-          'pipe',
-          this.#tablesFd,
-          ...numbered.descriptors,
-        ],
-        // A Ctrl-C at the terminal is for control, which ends it in good order.
-        detached: true,
-        // Nothing of our environment concerns it; NODE_OPTIONS least of all.
-        env: GLIBC_MALLOC,
-      },
-    );
+    const child = spawnUnprivileged(command, [...words, String(epoch), warm ? 'warm' : 'cold'], {
+      stdio: [
+        'ignore',
+        'ignore',
+        'inherit',
+        this.#memory.fd,
+        this.#wakeFd,
+        'pipe',
+        this.#tablesFd,
+        ...numbered.descriptors,
+      ],
+      // A Ctrl-C at the terminal is for control, which ends it in good order.
+      detached: true,
+      // Nothing of our environment concerns it; NODE_OPTIONS least of all.
+      env: GLIBC_MALLOC,
+    });
     const priority = new ProcessPriority(child.pid ?? 0, this.#priority);
     priority.crowded(this.#crowded);
     const exited = new Promise<void>((resolve) => {

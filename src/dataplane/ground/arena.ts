@@ -4,9 +4,7 @@
  * kernel's iovecs point into, and it never moves, so addresses are `base + offset`.
  * @module
  */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { distDirectory } from '../../sys/host/paths.ts';
+import { builtFile } from '../../sys/host/paths.ts';
 import { addressOf } from '../../sys/libc/libc.ts';
 import { discard } from '../../sys/libc/memory.ts';
 
@@ -68,7 +66,7 @@ export class Arena {
   constructor(capacityBytes: number) {
     const pages = Math.ceil(capacityBytes / WASM_PAGE_BYTES);
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
-    const module = new WebAssembly.Module(readFileSync(join(distDirectory(), 'packet.wasm')));
+    const module = new WebAssembly.Module(Uint8Array.from(builtFile('packet.wasm')));
     const instance = new WebAssembly.Instance(module, {
       env: {
         memory,

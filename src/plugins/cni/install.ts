@@ -36,10 +36,10 @@ const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
  * The program that runtimes start: a file of its own, as they take no links, that starts ours. A
  * runtime's environment has none of ours, so what differs from the usual is written down.
  */
-export function wrapperOf(node: string, program: string, env: NodeJS.ProcessEnv): string {
+export function wrapperOf(command: readonly string[], env: NodeJS.ProcessEnv): string {
   const settings = ['FANWAY_RUN_DIR', 'FANWAY_STATE_DIR'].flatMap((name) => {
     const value = env[name];
     return value === undefined ? [] : [`export ${name}=${quote(value)}`];
   });
-  return ['#!/bin/sh', ...settings, `exec ${quote(node)} ${quote(program)}`, ''].join('\n');
+  return ['#!/bin/sh', ...settings, `exec ${command.map(quote).join(' ')}`, ''].join('\n');
 }

@@ -172,15 +172,20 @@ function print(value: object): void {
   writeSync(1, `${JSON.stringify(value)}\n`);
 }
 
-let asked = '';
-try {
-  const result = await run(process.env, () => {
-    const text = readFileSync(0, 'utf8');
-    asked = /"cniVersion"\s*:\s*"([0-9.]{1,16})"/.exec(text)?.[1] ?? '';
-    return text;
-  });
-  if (result !== undefined) print(result);
-} catch (error) {
-  print(errorJson(error, asked));
-  process.exitCode = 1;
+async function main(): Promise<void> {
+  let asked = '';
+  try {
+    const result = await run(process.env, () => {
+      const text = readFileSync(0, 'utf8');
+      asked = /"cniVersion"\s*:\s*"([0-9.]{1,16})"/.exec(text)?.[1] ?? '';
+      return text;
+    });
+    if (result !== undefined) print(result);
+  } catch (error) {
+    print(errorJson(error, asked));
+    process.exitCode = 1;
+  }
 }
+
+// Not awaited at the top: the single file runs it as CommonJS.
+void main();

@@ -9,6 +9,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { accessSync, constants, readFileSync, statSync } from 'node:fs';
 import { constants as osConstants } from 'node:os';
+import { ownCommand } from '../host/paths.ts';
 
 /** Set in the environment of the re-executed command, so that it never re-executes itself. */
 const MARK = 'FANWAY_ROOTLESS';
@@ -81,8 +82,7 @@ export function tunObstacle(path: string = TUN): string | undefined {
 export async function rerunInUserNamespace(): Promise<number> {
   const obstacle = isRootless() ? 'already inside a user namespace.' : rootlessObstacle();
   if (obstacle !== undefined) throw new Error(obstacle);
-  const command = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
-  const child = spawn('unshare', [...UNSHARE, '--', ...command], {
+  const child = spawn('unshare', [...UNSHARE, '--', ...ownCommand()], {
     stdio: 'inherit',
     env: { ...process.env, [MARK]: '1' },
   });
