@@ -90,6 +90,14 @@ export type LinkRecord = {
   endpoint: number;
   overlayAddress: number;
   overlayLength: number;
+  /** An IPv6 overlay beside it, or alone; length 0 = none. The words of its address, the highest first. */
+  overlay6Word0?: number;
+  overlay6Word1?: number;
+  overlay6Word2?: number;
+  overlay6Word3?: number;
+  overlay6Length?: number;
+  /** VXLAN network of the IPv6 overlay. */
+  vni6?: number;
   underlayAddress: number;
   underlayLength: number;
   localAddress: number;
@@ -114,6 +122,12 @@ const LINK_WORDS = [
   'endpoint',
   'overlayAddress',
   'overlayLength',
+  'overlay6Word0',
+  'overlay6Word1',
+  'overlay6Word2',
+  'overlay6Word3',
+  'overlay6Length',
+  'vni6',
   'underlayAddress',
   'underlayLength',
   'localAddress',
@@ -266,6 +280,12 @@ export class Layout {
       endpoint: word('endpoint'),
       overlayAddress: word('overlayAddress'),
       overlayLength: word('overlayLength'),
+      overlay6Word0: word('overlay6Word0'),
+      overlay6Word1: word('overlay6Word1'),
+      overlay6Word2: word('overlay6Word2'),
+      overlay6Word3: word('overlay6Word3'),
+      overlay6Length: word('overlay6Length'),
+      vni6: word('vni6'),
       underlayAddress: word('underlayAddress'),
       underlayLength: word('underlayLength'),
       localAddress: word('localAddress'),

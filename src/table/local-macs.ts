@@ -66,6 +66,13 @@ export class LocalMacs {
     this.#seenMs[victim] = nowMs;
   }
 
+  /** Notes that a local port sent from this MAC, for whichever address: what is known of that stays. */
+  noteMac(high: number, low: number, nowMs: number): void {
+    if (low === this.#lastLow && high === this.#lastHigh && nowMs === this.#lastMs) return;
+    const slot = this.#find(high, low);
+    this.note(high, low, slot < 0 ? 0 : (this.#address[slot] as number), nowMs);
+  }
+
   #find(high: number, low: number): number {
     const home = this.#home(high, low);
     for (let i = 0; i < PROBES_MAX; i++) {

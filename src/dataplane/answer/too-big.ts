@@ -1,21 +1,25 @@
 /**
- * "Packet too big" into the overlay: the inner sender learns the path's MTU (RFC 1191 §4).
+ * "Packet too big" into the overlay: the inner sender learns the path's MTU (RFC 1191 §4, RFC
+ * 8201 §4).
  * @module
  */
 
 import { eventIndex } from '../../table/counters.ts';
 import {
   ETHERTYPE_IPV4,
+  ETHERTYPE_IPV6,
   emitEthernet,
   getEthernetDestination,
   getEthernetSource,
 } from '../../wire/ethernet.ts';
 import {
   emitIcmpFragmentationNeeded,
-  ICMP_ERROR_BYTES_MAX,
+  emitIcmpv6TooBig,
   mayAnswerIpv4,
+  mayAnswerIpv6,
 } from '../../wire/icmp.ts';
-import { IPV4_DESTINATION_OFFSET } from '../../wire/ipv4.ts';
+import { getIpVersion, IPV4_DESTINATION_OFFSET } from '../../wire/ipv4.ts';
+import { IPV6_DESTINATION_OFFSET, IPV6_MTU_MIN } from '../../wire/ipv6.ts';
 import { emitVirtioNetPlain, VIRTIO_NET_BYTES } from '../../wire/virtio-net.ts';
 import type { Arena } from '../ground/arena.ts';
 import type { DataLink } from '../ground/link.ts';
@@ -23,7 +27,8 @@ import type { DataLink } from '../ground/link.ts';
 /** At most this many a second for each link, so that a flood of big packets costs little. */
 const RATE_PER_SECOND = 100;
 const BURST = 100;
-const FRAME_BYTES = VIRTIO_NET_BYTES + 14 + ICMP_ERROR_BYTES_MAX;
+/** An ICMPv6 error is the longer one: up to the least MTU (RFC 4443 §2.4 c). */
+const FRAME_BYTES = VIRTIO_NET_BYTES + 14 + IPV6_MTU_MIN;
 
 const SENT = eventIndex('packet_too_big_sent');
 const LIMITED = eventIndex('packet_too_big_limited');
@@ -31,12 +36,15 @@ const LIMITED = eventIndex('packet_too_big_limited');
 export class TooBig {
   readonly #arena: Arena;
   readonly #buffer: number;
+  /** 16 bytes: the address that an answer comes from. */
+  readonly #source: number;
   #tokens = BURST;
   #refilledAtMs = 0;
 
   constructor(arena: Arena) {
     this.#arena = arena;
     this.#buffer = arena.allocate(FRAME_BYTES);
+    this.#source = arena.allocate(16);
   }
 
   /**
@@ -52,7 +60,11 @@ export class TooBig {
     nowMs: number,
   ): void {
     const { view } = this.#arena;
-    if (!mayAnswerIpv4(view, l3, byteCount)) return;
+    const isSix = getIpVersion(view, l3) === 6;
+    const mayAnswer = isSix
+      ? mayAnswerIpv6(view, l3, byteCount)
+      : mayAnswerIpv4(view, l3, byteCount);
+    if (!mayAnswer) return;
     this.#tokens = Math.min(
       BURST,
       this.#tokens + ((nowMs - this.#refilledAtMs) * RATE_PER_SECOND) / 1000,
@@ -63,16 +75,16 @@ export class TooBig {
       return;
     }
     this.#tokens--;
-    // The far router's address: our own slice's .1 is local to this host, whose stack would take
-    // a packet from outside that carries it for a martian.
-    const source = link.route.farGateway(view, l3 + IPV4_DESTINATION_OFFSET);
     const packet = this.#buffer + VIRTIO_NET_BYTES + link.innerHeaderBytes;
-    const packetBytes = emitIcmpFragmentationNeeded(view, packet, source, mtu, view, l3, byteCount);
+    const packetBytes = isSix
+      ? this.#emit6(link, packet, l3, byteCount, mtu)
+      : this.#emit(link, packet, l3, byteCount, mtu);
     let start = packet;
     if (link.innerHeaderBytes !== 0) {
       start -= link.innerHeaderBytes;
       const sender = getEthernetSource(view, frame);
-      emitEthernet(view, start, sender, getEthernetDestination(view, frame), ETHERTYPE_IPV4);
+      const etherType = isSix ? ETHERTYPE_IPV6 : ETHERTYPE_IPV4;
+      emitEthernet(view, start, sender, getEthernetDestination(view, frame), etherType);
     }
     if (link.vnetHeader) {
       start -= VIRTIO_NET_BYTES;
@@ -82,5 +94,22 @@ export class TooBig {
     if (link.device.writePiece(start, length) === length) {
       link.counters[SENT] = (link.counters[SENT] as number) + 1;
     }
+  }
+
+  /** The message to an IPv4 sender at `packet`; its length. */
+  #emit(link: DataLink, packet: number, l3: number, byteCount: number, mtu: number): number {
+    const { view } = this.#arena;
+    // The far router's address: our own slice's .1 is local to this host, whose stack would take
+    // a packet from outside that carries it for a martian.
+    const source = link.route.farGateway(view, l3 + IPV4_DESTINATION_OFFSET);
+    return emitIcmpFragmentationNeeded(view, packet, source, mtu, view, l3, byteCount);
+  }
+
+  /** The same to an IPv6 sender, who is never told of less than every path must carry. */
+  #emit6(link: DataLink, packet: number, l3: number, byteCount: number, mtu: number): number {
+    const { view } = this.#arena;
+    link.six?.farGateway(view, l3 + IPV6_DESTINATION_OFFSET, this.#source);
+    const least = Math.max(mtu, IPV6_MTU_MIN);
+    return emitIcmpv6TooBig(view, packet, view, this.#source, least, view, l3, byteCount);
   }
 }

@@ -35,6 +35,37 @@ export type PacketKernel = {
     flags: number,
     middle: number,
   ): void;
+  segment6(
+    scratch: number,
+    stride: number,
+    start: number,
+    prefixBytes: number,
+    ip: number,
+    l4: number,
+    isTcp: number,
+    at: number,
+    end: number,
+    gso: number,
+    count: number,
+    iovec: number,
+    l4Sum: number,
+    sequence: number,
+    flags: number,
+    middle: number,
+  ): void;
+  joinRun6(
+    first: number,
+    l4: number,
+    prefixBytes: number,
+    isTcp: number,
+    datagramBytes: number,
+    stride: number,
+    at: number,
+    countMax: number,
+    sequence: number,
+    pseudo: number,
+    iovec: number,
+  ): number;
   joinRun(
     first: number,
     ip: number,

@@ -19,6 +19,7 @@ import { ETHERNET_SOURCE_OFFSET } from '../../wire/ethernet.ts';
 import { IPV4_HEADER_BYTES, IPV4_PACKET_BYTES_MAX } from '../../wire/ipv4.ts';
 import { UDP_HEADER_BYTES } from '../../wire/udp.ts';
 import { type EntryTables, FanRoute } from './fan.ts';
+import { FanRoute6 } from './fan6.ts';
 import { PATH_MTU_FLOOR_BYTES, type PeerTable } from './peers.ts';
 import type { Device, Ports, Underlay } from './ports.ts';
 import type { Route } from './route.ts';
@@ -62,11 +63,20 @@ export class Endpoint {
 
   /** Serves one more link; start-up only. */
   add(link: DataLink): void {
-    const known = this.#byVni.get(link.vni) ?? [];
-    this.#byVni.set(link.vni, known);
-    for (const list of [this.#links, known]) {
-      list.push(link);
-      list.sort((a, b) => b.route.overlayLength - a.route.overlayLength);
+    this.#links.push(link);
+    this.#links.sort((a, b) => b.route.overlayLength - a.route.overlayLength);
+    this.sort();
+  }
+
+  /** A link has another network, or one more: finds them by VNI anew. */
+  sort(): void {
+    this.#byVni.clear();
+    for (const link of this.#links) {
+      for (const vni of new Set(link.six === undefined ? [link.vni] : [link.vni, link.vni6])) {
+        const known = this.#byVni.get(vni) ?? [];
+        this.#byVni.set(vni, known);
+        known.push(link);
+      }
     }
   }
 
@@ -96,6 +106,22 @@ export function ownerOf(
   return undefined;
 }
 
+/** The same for an IPv6 address; the closest of all, in whichever order they are. */
+export function ownerOf6(
+  links: readonly DataLink[],
+  view: DataView,
+  address: number,
+): DataLink | undefined {
+  let owner: DataLink | undefined;
+  for (let i = 0; i < links.length; i++) {
+    const link = links[i] as DataLink;
+    const { six } = link;
+    if (six === undefined || !six.contains(view, address)) continue;
+    if (owner?.six === undefined || six.overlayLength > owner.six.overlayLength) owner = link;
+  }
+  return owner;
+}
+
 /** What links have in common. */
 export type LinkScene = {
   layout: Layout;
@@ -119,8 +145,12 @@ export class DataLink {
   readonly uso: boolean;
   /** Where its peers are. */
   readonly route: Route;
+  /** Where its IPv6 peers are; undefined = it carries no IPv6. */
+  six: FanRoute6 | undefined;
   readonly local: number;
   readonly vni: number;
+  /** Network of its IPv6 overlay; 0 where there is none, or the encapsulation has no networks. */
+  vni6 = 0;
   readonly peerPort: number;
   /** Largest inner IP packet, bytes; control lowers and raises it while we run. */
   innerMtu = 0;
@@ -131,6 +161,7 @@ export class DataLink {
   dscpMode: 0 | 1;
   readonly counters: Float64Array;
   readonly #gateway: number;
+  readonly #peers: PeerTable;
   #superBytesToHost: number;
   #superBytesToPorts: number;
   /** MACs behind our own bridge's other ports; only bridged links have any. */
@@ -139,7 +170,9 @@ export class DataLink {
   /** Reads from the device that failed since the last that did not. */
   readErrors = 0;
 
-  constructor(record: LinkRecord, endpoint: Endpoint, { layout, tables, peers, ports }: LinkScene) {
+  constructor(record: LinkRecord, endpoint: Endpoint, scene: LinkScene) {
+    const { layout, tables, peers, ports } = scene;
+    this.#peers = peers;
     const encap = encapById(record.encap);
     this.id = record.id;
     this.encap = record.encap;
@@ -156,6 +189,7 @@ export class DataLink {
     this.vni = record.vni;
     this.peerPort = encap.udp ? record.peerPort : 0;
     this.route = new FanRoute(record, this.peerPort, tables, peers);
+    this.#setSix(record);
     this.#setMtu(record);
     this.#gateway = record.gateway;
     this.#superBytesToHost = record.superBytesToHost;
@@ -172,6 +206,12 @@ export class DataLink {
     this.#localMacs?.note(view.getUint16(source), view.getUint32(source + 2), address, nowMs);
   }
 
+  /** The same for a frame that says no IPv4 address. */
+  noteMac(view: DataView, frame: number, nowMs: number): void {
+    const source = frame + ETHERNET_SOURCE_OFFSET;
+    this.#localMacs?.noteMac(view.getUint16(source), view.getUint32(source + 2), nowMs);
+  }
+
   /**
    * Whether the frame at `frame`, from the underlay, claims the MAC of a port of our own bridge,
    * which would then believe that the port's owner has moved to the tunnel. Perhaps it has: control
@@ -183,9 +223,10 @@ export class DataLink {
     const source = frame + ETHERNET_SOURCE_OFFSET;
     const high = view.getUint16(source);
     const low = view.getUint32(source + 2);
-    if (!macs.has(high, low, nowMs) || !this.route.isOurs(macs.addressOf(high, low))) {
-      return false;
-    }
+    if (!macs.has(high, low, nowMs)) return false;
+    const address = macs.addressOf(high, low);
+    // Who has spoken IPv6 alone is here until control has asked the bridge.
+    if (address !== 0 && !this.route.isOurs(address)) return false;
     if (macs.isClaimNews(high, low, nowMs)) this.#claims.push(this.id, high, low);
     return true;
   }
@@ -216,10 +257,21 @@ export class DataLink {
 
   /** Takes over what control may change while we run. */
   update(record: LinkRecord): void {
+    this.#setSix(record);
     this.#setMtu(record);
     this.#superBytesToHost = record.superBytesToHost;
     this.#superBytesToPorts = record.superBytesToPorts;
     this.dscpMode = record.dscpUniform === 1 ? 1 : 0;
+  }
+
+  /** An IPv6 overlay that comes or goes, while all else stays as it is. */
+  #setSix(record: LinkRecord): void {
+    const { overlay6Length = 0, vni6 = 0 } = record;
+    const length = this.six?.overlayLength ?? 0;
+    if (length === overlay6Length && this.vni6 === vni6) return;
+    this.vni6 = vni6;
+    this.six = overlay6Length === 0 ? undefined : new FanRoute6(record, this.peerPort, this.#peers);
+    this.endpoint.sort();
   }
 
   #setMtu(record: LinkRecord): void {

@@ -5,7 +5,12 @@
  * @module
  */
 import { updateChecksum16 } from '../../wire/checksum.ts';
-import { ETHERNET_HEADER_BYTES, ETHERTYPE_IPV4, getEtherType } from '../../wire/ethernet.ts';
+import {
+  ETHERNET_HEADER_BYTES,
+  ETHERTYPE_IPV4,
+  ETHERTYPE_IPV6,
+  getEtherType,
+} from '../../wire/ethernet.ts';
 import {
   getIpVersion,
   getIpv4HeaderBytes,
@@ -18,6 +23,7 @@ import {
   PROTOCOL_TCP,
   PROTOCOL_UDP,
 } from '../../wire/ipv4.ts';
+import { getIpv6NextHeader, IPV6_HEADER_BYTES } from '../../wire/ipv6.ts';
 import {
   getTcpHeaderBytes,
   getTcpSequence,
@@ -31,11 +37,13 @@ import {
   TCP_SEQUENCE_OFFSET,
 } from '../../wire/tcp.ts';
 import { UDP_CHECKSUM_OFFSET, UDP_HEADER_BYTES, UDP_LENGTH_OFFSET } from '../../wire/udp.ts';
-import { VIRTIO_GSO_TCPV4, VIRTIO_GSO_UDP_L4 } from '../../wire/virtio-net.ts';
+import { VIRTIO_GSO_TCPV4, VIRTIO_GSO_TCPV6, VIRTIO_GSO_UDP_L4 } from '../../wire/virtio-net.ts';
 import type { Arena } from './arena.ts';
-import { pseudoSum } from './transport-sum.ts';
+import { pseudoSumOf } from './transport-sum.ts';
 
-/** A header buffer, bytes: shim 8, Ethernet 14, IPv4 60, TCP 60, rounded up to 16. */
+/** The longest IP header that a segment may have, bytes: IPv4's with all options. */
+export const IP_HEADER_BYTES_MAX = 60;
+/** A header buffer, bytes: shim 8, Ethernet 14, IP 60, TCP 60, rounded up to 16. */
 export const SCRATCH_BYTES = 144;
 
 /** Transport header length of a super-packet of virtio type `gsoType`, or 0 when we cannot cut it. */
@@ -46,7 +54,8 @@ export function l4HeaderBytes(
   protocol: number,
   gsoType: number,
 ): number {
-  if (gsoType === VIRTIO_GSO_TCPV4 && protocol === PROTOCOL_TCP) {
+  const isTcp = gsoType === VIRTIO_GSO_TCPV4 || gsoType === VIRTIO_GSO_TCPV6;
+  if (isTcp && protocol === PROTOCOL_TCP) {
     if (available < TCP_HEADER_BYTES) return 0;
     const headerBytes = getTcpHeaderBytes(view, l4);
     return headerBytes < TCP_HEADER_BYTES || headerBytes >= available ? 0 : headerBytes;
@@ -69,14 +78,18 @@ export function segmentCount(
   gsoType: number,
   gsoBytes: number,
 ): number {
-  if (gsoBytes === 0 || available < IPV4_HEADER_BYTES || getIpVersion(view, l3) !== 4) return 1;
-  if (innerHeaderBytes !== 0 && getEtherType(view, l3 - ETHERNET_HEADER_BYTES) !== ETHERTYPE_IPV4) {
+  if (gsoBytes === 0 || available < IPV4_HEADER_BYTES) return 1;
+  const isSix = getIpVersion(view, l3) === 6;
+  if (!isSix && getIpVersion(view, l3) !== 4) return 1;
+  const etherType = isSix ? ETHERTYPE_IPV6 : ETHERTYPE_IPV4;
+  if (innerHeaderBytes !== 0 && getEtherType(view, l3 - ETHERNET_HEADER_BYTES) !== etherType) {
     return 1;
   }
-  const headerBytes = getIpv4HeaderBytes(view, l3);
-  if (headerBytes < IPV4_HEADER_BYTES) return 1;
+  // A super-packet behind extension headers counts as one: it is refused.
+  const headerBytes = isSix ? IPV6_HEADER_BYTES : getIpv4HeaderBytes(view, l3);
+  if (headerBytes < IPV4_HEADER_BYTES || headerBytes > available) return 1;
   const l4Available = available - headerBytes;
-  const protocol = getIpv4Protocol(view, l3);
+  const protocol = isSix ? getIpv6NextHeader(view, l3) : getIpv4Protocol(view, l3);
   const l4Bytes = l4HeaderBytes(view, l3 + headerBytes, l4Available, protocol, gsoType);
   return l4Bytes === 0 ? 1 : Math.ceil((l4Available - l4Bytes) / gsoBytes);
 }
@@ -97,6 +110,7 @@ export class Segmenter {
   #l4 = 0;
   #gsoBytes = 0;
   #isTcp = false;
+  #isSix = false;
   #ipSum = 0;
   #l4Sum = 0;
   #identification = 0;
@@ -109,10 +123,10 @@ export class Segmenter {
   }
 
   /**
-   * Takes the super-packet whose headers begin at `start` (shim or frame) with the IPv4 header at
+   * Takes the super-packet whose headers begin at `start` (shim or frame) with the IP header at
    * `l3`; its headers are overwritten.
    * @param l4Bytes transport header length
-   * @param totalBytes the IPv4 packet's real length: its own field is not trusted on super-packets
+   * @param totalBytes the IP packet's real length: its own field is not trusted on super-packets
    */
   begin(
     start: number,
@@ -135,11 +149,14 @@ export class Segmenter {
     this.end = l3 + totalBytes;
     this.prefixBytes = this.at - start;
     // Sums over what all segments share, with the fields that differ set to zero.
-    this.#identification = getIpv4Identification(view, l3);
-    view.setUint16(l3 + IPV4_TOTAL_OFFSET, 0);
-    view.setUint16(l3 + IPV4_IDENTIFICATION_OFFSET, 0);
-    view.setUint16(l3 + IPV4_CHECKSUM_OFFSET, 0);
-    this.#ipSum = kernel.sum(l3, headerBytes, 0);
+    this.#isSix = getIpVersion(view, l3) === 6;
+    if (!this.#isSix) {
+      this.#identification = getIpv4Identification(view, l3);
+      view.setUint16(l3 + IPV4_TOTAL_OFFSET, 0);
+      view.setUint16(l3 + IPV4_IDENTIFICATION_OFFSET, 0);
+      view.setUint16(l3 + IPV4_CHECKSUM_OFFSET, 0);
+      this.#ipSum = kernel.sum(l3, headerBytes, 0);
+    }
     if (this.#isTcp) {
       this.#sequence = getTcpSequence(view, l4);
       this.#flags = view.getUint8(l4 + TCP_FLAGS_OFFSET);
@@ -151,7 +168,7 @@ export class Segmenter {
       view.setUint16(l4 + UDP_LENGTH_OFFSET, 0);
       view.setUint16(l4 + UDP_CHECKSUM_OFFSET, 0);
     }
-    this.#l4Sum = kernel.sum(l4, l4Bytes, pseudoSum(view, l3, protocol));
+    this.#l4Sum = kernel.sum(l4, l4Bytes, pseudoSumOf(this.#arena, l3, protocol));
   }
 
   /** Payload of the next segment, bytes. */
@@ -172,26 +189,49 @@ export class Segmenter {
     // FIN and PSH belong to the last segment; CWR speaks once, on the first (RFC 3168 §6.1.2).
     const last = this.#flags & ~TCP_CWR;
     const runBytes = Math.min(count * this.#gsoBytes, this.end - this.at);
-    this.#arena.kernel.segment(
-      scratch,
-      SCRATCH_BYTES,
-      this.#start,
-      this.prefixBytes,
-      this.#l3 - this.#start,
-      this.#l4 - this.#start,
-      this.#isTcp ? 1 : 0,
-      this.at,
-      this.end,
-      this.#gsoBytes,
-      count,
-      iovec,
-      this.#ipSum,
-      this.#l4Sum,
-      this.#identification + this.#index,
-      (this.#sequence + this.#index * this.#gsoBytes) >>> 0,
-      last,
-      last & ~(TCP_FIN | TCP_PSH),
-    );
+    const sequence = (this.#sequence + this.#index * this.#gsoBytes) >>> 0;
+    const middle = last & ~(TCP_FIN | TCP_PSH);
+    if (this.#isSix) {
+      this.#arena.kernel.segment6(
+        scratch,
+        SCRATCH_BYTES,
+        this.#start,
+        this.prefixBytes,
+        this.#l3 - this.#start,
+        this.#l4 - this.#start,
+        this.#isTcp ? 1 : 0,
+        this.at,
+        this.end,
+        this.#gsoBytes,
+        count,
+        iovec,
+        this.#l4Sum,
+        sequence,
+        last,
+        middle,
+      );
+    } else {
+      this.#arena.kernel.segment(
+        scratch,
+        SCRATCH_BYTES,
+        this.#start,
+        this.prefixBytes,
+        this.#l3 - this.#start,
+        this.#l4 - this.#start,
+        this.#isTcp ? 1 : 0,
+        this.at,
+        this.end,
+        this.#gsoBytes,
+        count,
+        iovec,
+        this.#ipSum,
+        this.#l4Sum,
+        this.#identification + this.#index,
+        sequence,
+        last,
+        middle,
+      );
+    }
     if (this.#index === 0 && (this.#flags & TCP_CWR) !== 0) {
       setCwr(this.#arena.view, scratch + this.#l4 - this.#start);
     }

@@ -3,6 +3,7 @@
  * @module
  */
 import {
+  getIpVersion,
   IPV4_CHECKSUM_OFFSET,
   IPV4_DESTINATION_OFFSET,
   IPV4_PACKET_BYTES_MAX,
@@ -11,6 +12,7 @@ import {
   PROTOCOL_TCP,
   PROTOCOL_UDP,
 } from '../../wire/ipv4.ts';
+import { IPV6_HEADER_BYTES, IPV6_SOURCE_OFFSET, setIpv6PayloadBytes } from '../../wire/ipv6.ts';
 import { TCP_CHECKSUM_OFFSET } from '../../wire/tcp.ts';
 import { UDP_CHECKSUM_OFFSET, UDP_LENGTH_OFFSET } from '../../wire/udp.ts';
 import {
@@ -19,6 +21,9 @@ import {
   VIRTIO_NET_BYTES,
 } from '../../wire/virtio-net.ts';
 import type { Arena } from './arena.ts';
+
+/** Bytes of an IPv6 address; the two of a header stand next to each other. */
+const IPV6_ADDRESS_BYTES = 16;
 
 /** How a transport checksum turned out. */
 export const Checksum = { Wrong: 0, Right: 1, Unfinished: 2 } as const;
@@ -38,6 +43,17 @@ export function pseudoSum(view: DataView, l3: number, rest: number): number {
       view.getUint16(l3 + IPV4_DESTINATION_OFFSET + 2) +
       rest,
   );
+}
+
+/** The same for the IPv6 header at `l3`, whose length may need more than 16 bits. */
+export function pseudoSum6(arena: Arena, l3: number, rest: number): number {
+  return arena.kernel.sum(l3 + IPV6_SOURCE_OFFSET, 2 * IPV6_ADDRESS_BYTES, fold(rest));
+}
+
+/** The same for either family, told by the version at `l3`. */
+export function pseudoSumOf(arena: Arena, l3: number, rest: number): number {
+  const isSix = getIpVersion(arena.view, l3) === 6;
+  return isSix ? pseudoSum6(arena, l3, rest) : pseudoSum(arena.view, l3, rest);
 }
 
 /** Where the checksum lies in a TCP or UDP header. */
@@ -61,9 +77,13 @@ export function verifyTransport(
   const { view, kernel } = arena;
   const length = end - l4;
   const field = l4 + checksumOffset(protocol);
-  // RFC 768: a UDP sender that sends zero has not computed one.
-  if (protocol === PROTOCOL_UDP && view.getUint16(field) === 0) return Checksum.Right;
-  const pseudo = pseudoSum(view, l3, protocol + length);
+  const isSix = getIpVersion(view, l3) === 6;
+  // RFC 768: a UDP sender that sends zero has not computed one. IPv6 has no other sum (RFC 8200 §8.1).
+  if (protocol === PROTOCOL_UDP && view.getUint16(field) === 0) {
+    return isSix ? Checksum.Wrong : Checksum.Right;
+  }
+  const rest = protocol + length;
+  const pseudo = isSix ? pseudoSum6(arena, l3, rest) : pseudoSum(view, l3, rest);
   if (kernel.sum(l4, length, pseudo) === 0xffff) return Checksum.Right;
   return view.getUint16(field) === pseudo ? Checksum.Unfinished : Checksum.Wrong;
 }
@@ -103,10 +123,16 @@ export function prepareSuper(
   protocol: number,
 ): void {
   const { view, kernel } = arena;
+  const l4Total = totalBytes - (l4 - l3);
+  if (protocol === PROTOCOL_UDP) view.setUint16(l4 + UDP_LENGTH_OFFSET, l4Total);
+  const field = l4 + checksumOffset(protocol);
+  if (getIpVersion(view, l3) === 6) {
+    setIpv6PayloadBytes(view, l3, totalBytes - IPV6_HEADER_BYTES);
+    view.setUint16(field, pseudoSum6(arena, l3, protocol + l4Total));
+    return;
+  }
   view.setUint16(l3 + IPV4_TOTAL_OFFSET, totalBytes > IPV4_PACKET_BYTES_MAX ? 0 : totalBytes);
   view.setUint16(l3 + IPV4_CHECKSUM_OFFSET, 0);
   view.setUint16(l3 + IPV4_CHECKSUM_OFFSET, ~kernel.sum(l3, l4 - l3, 0) & 0xffff);
-  const l4Total = totalBytes - (l4 - l3);
-  if (protocol === PROTOCOL_UDP) view.setUint16(l4 + UDP_LENGTH_OFFSET, l4Total);
-  view.setUint16(l4 + checksumOffset(protocol), pseudoSum(view, l3, protocol + l4Total));
+  view.setUint16(field, pseudoSum(view, l3, protocol + l4Total));
 }

@@ -12,17 +12,18 @@
 import { eventIndex, ingressIndex } from '../../table/counters.ts';
 import { flowHash } from '../../wire/flow-hash.ts';
 import {
+  getIpVersion,
   getIpv4Destination,
   getIpv4Fragment,
   getIpv4Identification,
+  getIpv4Protocol,
   IPV4_CHECKSUM_OFFSET,
-  IPV4_DESTINATION_OFFSET,
   IPV4_DF,
   IPV4_PACKET_BYTES_MAX,
-  IPV4_SOURCE_OFFSET,
   PROTOCOL_TCP,
   PROTOCOL_UDP,
 } from '../../wire/ipv4.ts';
+import { getIpv6NextHeader, IPV6_HEADER_BYTES, NEXT_FRAGMENT } from '../../wire/ipv6.ts';
 import {
   getTcpHeaderBytes,
   getTcpSequence,
@@ -39,8 +40,6 @@ import {
   emitVirtioNetPlain,
   VIRTIO_DATA_VALID,
   VIRTIO_GSO_NONE,
-  VIRTIO_GSO_TCPV4,
-  VIRTIO_GSO_UDP_L4,
   VIRTIO_NEEDS_CSUM,
   VIRTIO_NET_BYTES,
 } from '../../wire/virtio-net.ts';
@@ -52,9 +51,11 @@ import {
   fold,
   prepareSuper,
   pseudoSum,
+  pseudoSum6,
   verifyTransport,
 } from '../ground/transport-sum.ts';
-import type { DeviceWriter } from './device-writer.ts';
+import { isSameWay } from './alike.ts';
+import { type DeviceWriter, superTypeOf } from './device-writer.ts';
 
 /** Flows that may have a super-packet open at once. */
 const FLOW_SLOTS = 32;
@@ -100,20 +101,25 @@ export class Coalescer {
   }
 
   /**
-   * Takes one verified inner frame of `frameBytes` bytes at `frame` with IPv4 header at `l3`; it
+   * Takes one verified inner frame of `frameBytes` bytes at `frame` with IP header at `l3`; it
    * reaches the device now or at the next {@link flush}.
    * `borrowed:` the bytes must stay untouched until then.
    */
   push(link: DataLink, frame: number, frameBytes: number, l3: number, headerBytes: number): void {
     const { view } = this.#arena;
     this.#lastSlot = -1;
-    const protocol = view.getUint8(l3 + 9);
+    const isSix = getIpVersion(view, l3) === 6;
+    const protocol = isSix ? getIpv6NextHeader(view, l3) : getIpv4Protocol(view, l3);
     const l4 = l3 + headerBytes;
     const end = frame + frameBytes;
     const isTcp = protocol === PROTOCOL_TCP && end - l4 >= TCP_HEADER_BYTES;
     const isUdp = protocol === PROTOCOL_UDP && end - l4 >= UDP_HEADER_BYTES;
-    if ((getIpv4Fragment(view, l3) & ~IPV4_DF) !== 0) {
-      // Fragments carry no ports to find their flow by: nothing may overtake them.
+    const isPiece = isSix
+      ? headerBytes !== IPV6_HEADER_BYTES || protocol === NEXT_FRAGMENT
+      : (getIpv4Fragment(view, l3) & ~IPV4_DF) !== 0;
+    if (isPiece) {
+      // Fragments, and what stands behind extension headers, show no ports to find their flow by:
+      // nothing may overtake them.
       this.flush();
       return this.#writer.writePlain(link, frame, frameBytes);
     }
@@ -181,9 +187,8 @@ export class Coalescer {
     this.#prefixBytes[slot] = l4 + l4Bytes - frame;
     this.#protocol[slot] = protocol;
     this.#segmentBytes[slot] = payloadBytes;
-    this.#bytesMax[slot] = isTcp
-      ? link.superBytesMax(getIpv4Destination(view, l3))
-      : IPV4_PACKET_BYTES_MAX;
+    this.#bytesMax[slot] =
+      isTcp && !isSix ? link.superBytesMax(getIpv4Destination(view, l3)) : IPV4_PACKET_BYTES_MAX;
     this.#segments[slot] = 1;
     this.#payloadBytes[slot] = payloadBytes;
     this.#unfinished[slot] = state === Checksum.Unfinished ? 1 : 0;
@@ -215,6 +220,25 @@ export class Coalescer {
     const taken = first + prefixBytes - l3 + (this.#payloadBytes[slot] as number);
     const isTcp = this.#protocol[slot] === PROTOCOL_TCP;
     const room = Math.floor(((this.#bytesMax[slot] as number) - taken) / payloadBytes);
+    const most = Math.max(0, Math.min(countMax, SEGMENTS_MAX - segments, room));
+    const rest = (this.#protocol[slot] as number) + datagramBytes - (l4 - first);
+    const iovec = this.#iovecs + (slot * IOVECS_PER_SLOT + 1 + segments) * IOVEC_BYTES;
+    if (getIpVersion(view, l3) === 6) {
+      const count = kernel.joinRun6(
+        first,
+        l4 - first,
+        prefixBytes,
+        isTcp ? 1 : 0,
+        datagramBytes,
+        stride,
+        at,
+        most,
+        this.#nextSequence[slot] as number,
+        pseudoSum6(this.#arena, l3, rest),
+        iovec,
+      );
+      return this.#joined(slot, count);
+    }
     const id = getIpv4Identification(view, l3);
     const hasDf = (getIpv4Fragment(view, l3) & IPV4_DF) !== 0;
     const count = kernel.joinRun(
@@ -226,17 +250,23 @@ export class Coalescer {
       datagramBytes,
       stride,
       at,
-      Math.max(0, Math.min(countMax, SEGMENTS_MAX - segments, room)),
+      most,
       hasDf ? -1 : (id + segments) & 0xffff,
       this.#nextSequence[slot] as number,
       // A right header sums to 0xffff: take out what differs between segments.
       fold(0xffff + (~id & 0xffff) + (~view.getUint16(l3 + IPV4_CHECKSUM_OFFSET) & 0xffff)),
-      pseudoSum(view, l3, (this.#protocol[slot] as number) + datagramBytes - (l4 - first)),
-      this.#iovecs + (slot * IOVECS_PER_SLOT + 1 + segments) * IOVEC_BYTES,
+      pseudoSum(view, l3, rest),
+      iovec,
     );
-    this.#segments[slot] = segments + count;
+    return this.#joined(slot, count);
+  }
+
+  /** `count` segments more are in the flow of `slot`, whose iovecs are written. */
+  #joined(slot: number, count: number): number {
+    const payloadBytes = this.#segmentBytes[slot] as number;
+    this.#segments[slot] = (this.#segments[slot] as number) + count;
     this.#payloadBytes[slot] = (this.#payloadBytes[slot] as number) + count * payloadBytes;
-    if (isTcp) {
+    if (this.#protocol[slot] === PROTOCOL_TCP) {
       this.#nextSequence[slot] = (this.#nextSequence[slot] as number) + count * payloadBytes;
     }
     return count;
@@ -280,24 +310,10 @@ export class Coalescer {
       firstL4 - firstL3 + l4Bytes + (this.#payloadBytes[slot] as number) + payloadBytes >
         (this.#bytesMax[slot] as number) ||
       (state === Checksum.Unfinished ? 1 : 0) !== this.#unfinished[slot] ||
-      // version, IHL, TOS | TTL, protocol | addresses
-      view.getUint16(l3) !== view.getUint16(firstL3) ||
-      view.getUint16(l3 + 8) !== view.getUint16(firstL3 + 8) ||
-      view.getUint32(l3 + IPV4_SOURCE_OFFSET) !== view.getUint32(firstL3 + IPV4_SOURCE_OFFSET) ||
-      view.getUint32(l3 + IPV4_DESTINATION_OFFSET) !==
-        view.getUint32(firstL3 + IPV4_DESTINATION_OFFSET) ||
-      getIpv4Fragment(view, l3) !== getIpv4Fragment(view, firstL3) ||
+      !isSameWay(view, l3, firstL3, l4 - l3, segments) ||
       view.getUint32(l4) !== view.getUint32(firstL4)
     ) {
       return false;
-    }
-    if ((getIpv4Fragment(view, l3) & IPV4_DF) === 0) {
-      // Without DF the identification means something, and cutting again will count it up.
-      const expected = (getIpv4Identification(view, firstL3) + segments) & 0xffff;
-      if (getIpv4Identification(view, l3) !== expected) return false;
-    }
-    for (let i = 20; i < l4 - l3; i += 4) {
-      if (view.getUint32(l3 + i) !== view.getUint32(firstL3 + i)) return false;
     }
     for (let i = 0; i < link.innerHeaderBytes; i += 2) {
       if (view.getUint16(frame + i) !== view.getUint16(first + i)) return false;
@@ -359,7 +375,7 @@ export class Coalescer {
         view,
         vnet,
         VIRTIO_NEEDS_CSUM,
-        protocol === PROTOCOL_TCP ? VIRTIO_GSO_TCPV4 : VIRTIO_GSO_UDP_L4,
+        superTypeOf(view, l3, protocol),
         prefixBytes,
         this.#segmentBytes[slot] as number,
         l4 - frame,

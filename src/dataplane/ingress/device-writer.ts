@@ -7,11 +7,12 @@ import type { Layout } from '../../shm/layout.ts';
 import { ErrorSite } from '../../shm/worker.ts';
 import { EAGAIN, EINTR, EIO, ENOBUFS, ENOMEM, UDP_SEGMENTS_MAX } from '../../sys/libc/constants.ts';
 import { ingressIndex } from '../../table/counters.ts';
-import { IPV4_PACKET_BYTES_MAX, PROTOCOL_TCP } from '../../wire/ipv4.ts';
+import { getIpVersion, IPV4_PACKET_BYTES_MAX, PROTOCOL_TCP } from '../../wire/ipv4.ts';
 import {
   emitVirtioNet,
   VIRTIO_GSO_NONE,
   VIRTIO_GSO_TCPV4,
+  VIRTIO_GSO_TCPV6,
   VIRTIO_GSO_UDP_L4,
   VIRTIO_NEEDS_CSUM,
   VIRTIO_NET_BYTES,
@@ -32,6 +33,12 @@ const DEVICE_FULL = ingressIndex('drop.device_full');
 const DEVICE_DOWN = ingressIndex('drop.device_down');
 const DEVICE_ERROR = ingressIndex('drop.device_error');
 const TOO_BIG = ingressIndex('drop.too_big');
+
+/** The virtio-net GSO type of a super-packet of TCP or UDP with its IP header at `l3`. */
+export function superTypeOf(view: DataView, l3: number, protocol: number): number {
+  if (protocol !== PROTOCOL_TCP) return VIRTIO_GSO_UDP_L4;
+  return getIpVersion(view, l3) === 6 ? VIRTIO_GSO_TCPV6 : VIRTIO_GSO_TCPV4;
+}
 
 export class DeviceWriter {
   readonly #arena: Arena;
@@ -113,7 +120,7 @@ export class DeviceWriter {
       frame,
       frameBytes,
       VIRTIO_NEEDS_CSUM,
-      isTcp ? VIRTIO_GSO_TCPV4 : VIRTIO_GSO_UDP_L4,
+      superTypeOf(this.#arena.view, l3, protocol),
       l4 + l4Bytes - frame,
       gsoBytes,
       l4 - frame,

@@ -51,12 +51,20 @@ import {
   PROTOCOL_UDP,
   replaceIpv4Tos,
 } from '../../wire/ipv4.ts';
+import {
+  getIpv6TrafficClass,
+  IPV6_DESTINATION_OFFSET,
+  IPV6_HEADER_BYTES,
+  replaceIpv6TrafficClass,
+} from '../../wire/ipv6.ts';
 import { getUdpDestination, UDP_HEADER_BYTES } from '../../wire/udp.ts';
+import { NeighbourDiscovery } from '../answer/nd.ts';
 import { Neighbours } from '../answer/neighbours.ts';
 import type { Arena } from '../ground/arena.ts';
-import { type DataLink, type Endpoint, ownerOf } from '../ground/link.ts';
+import { type DataLink, type Endpoint, ownerOf, ownerOf6 } from '../ground/link.ts';
 import { Sender } from '../ground/route.ts';
 import type { Coalescer } from './coalesce.ts';
+import { Fate, SixIngress } from './six.ts';
 
 const RECEIVED = ingressIndex('received');
 const RECEIVED_BYTES = ingressIndex('receivedBytes');
@@ -86,9 +94,12 @@ export class Ingress {
   readonly #coalescer: Coalescer;
   readonly #allLinks: readonly DataLink[];
   readonly #neighbours: Neighbours;
+  readonly #six: SixIngress;
   /** Link of the datagram just pushed, where an equal one may follow by the short way. */
   #joinable: DataLink | undefined;
   #ecnCell = 0;
+  /** The network of the datagram in hand. */
+  #vni = 0;
   /** Time of the batch in hand, ms on the loop's clock. */
   nowMs = 0;
   /** Drops what it is given: it waited too long (stale.ts). */
@@ -99,11 +110,13 @@ export class Ingress {
     coalescer: Coalescer,
     allLinks: readonly DataLink[],
     neighbours: Neighbours = new Neighbours(arena),
+    discovery: NeighbourDiscovery = new NeighbourDiscovery(arena),
   ) {
     this.#arena = arena;
     this.#coalescer = coalescer;
     this.#allLinks = allLinks;
     this.#neighbours = neighbours;
+    this.#six = new SixIngress(arena, discovery, allLinks);
   }
 
   /**
@@ -225,6 +238,7 @@ export class Ingress {
       return this.#drop(first, this.#outsider(first, source, counter));
     }
     const vni = first.shim.vniOf(view, at);
+    this.#vni = vni;
     at += first.shimBytes;
     if (first.shim.hasVni) {
       const found = this.#linkByVni(endpoint, vni, at, end);
@@ -251,12 +265,20 @@ export class Ingress {
 
   #linkByVni(endpoint: Endpoint, vni: number, frame: number, end: number): DataLink | undefined {
     const only = endpoint.links[0];
-    if (endpoint.links.length === 1) return only?.vni === vni ? only : undefined;
+    if (endpoint.links.length === 1) {
+      if (only?.vni === vni) return only;
+      return only?.six !== undefined && only.vni6 === vni ? only : undefined;
+    }
     const links = endpoint.linksOf(vni);
     if (links === undefined || links.length === 1) return links?.[0];
     // Overlays such as 10.0.0.0/8 and 10.0.0.0/16 share a VNI: the longest prefix decides.
+    const { view } = this.#arena;
+    const l3 = frame + ETHERNET_HEADER_BYTES;
+    if (end - l3 >= IPV6_HEADER_BYTES && getEtherType(view, frame) === ETHERTYPE_IPV6) {
+      return ownerOf6(links, view, l3 + IPV6_DESTINATION_OFFSET) ?? links[0];
+    }
     const address = this.#frameDestination(frame, end);
-    return (address < 0 ? undefined : ownerOf(links, this.#arena.view, address)) ?? links[0];
+    return (address < 0 ? undefined : ownerOf(links, view, address)) ?? links[0];
   }
 
   /** Where in a frame it says where it wants to go: IPv4 destination, ARP target, −1 otherwise. */
@@ -273,8 +295,13 @@ export class Ingress {
   }
 
   #linkByDestination(endpoint: Endpoint, l3: number, end: number): DataLink | undefined {
+    const { view } = this.#arena;
     if (end - l3 < IPV4_HEADER_BYTES) return undefined;
-    return ownerOf(endpoint.links, this.#arena.view, l3 + IPV4_DESTINATION_OFFSET);
+    if (getIpVersion(view, l3) === 6) {
+      if (end - l3 < IPV6_HEADER_BYTES) return undefined;
+      return ownerOf6(endpoint.links, view, l3 + IPV6_DESTINATION_OFFSET);
+    }
+    return ownerOf(endpoint.links, view, l3 + IPV4_DESTINATION_OFFSET);
   }
 
   /** The inner frame (bridged) or packet (routed) of a peer: `length` bytes at `frame`. */
@@ -289,13 +316,21 @@ export class Ingress {
       }
       const etherType = getEtherType(view, frame);
       if (etherType !== ETHERTYPE_IPV4) {
+        if (etherType === ETHERTYPE_IPV6) {
+          return this.#inner6(link, frame, l3, available, source, outerTos);
+        }
+        if (link.shim.hasVni && this.#vni !== link.vni) return this.#drop(link, WRONG_VNI);
         if (etherType === ETHERTYPE_ARP) return this.#arp(link, frame, available, source);
-        if (etherType === ETHERTYPE_IPV6) return this.#drop(link, IPV6);
         return this.#drop(link, UNKNOWN_ETHERTYPE);
       }
     }
     if (available < IPV4_HEADER_BYTES) return this.#drop(link, RUNT);
-    if (getIpVersion(view, l3) === 6) return this.#drop(link, IPV6);
+    if (getIpVersion(view, l3) === 6) {
+      // A frame that says IPv4 must not carry it.
+      if (link.innerHeaderBytes !== 0) return this.#drop(link, IPV6);
+      return this.#inner6(link, frame, l3, available, source, outerTos);
+    }
+    if (link.shim.hasVni && this.#vni !== link.vni) return this.#drop(link, WRONG_VNI);
     if (
       checkIpv4(view, l3, available) !== Fault.None ||
       checkIpv4Sum(view, l3) !== Fault.None ||
@@ -347,6 +382,38 @@ export class Ingress {
     // Padding behind the packet (short Ethernet frames) is left off.
     this.#coalescer.push(link, frame, l3 + totalBytes - frame, l3, headerBytes);
     // With the TOS rewritten, the next header as it arrived will not equal this one.
+    if (tos === innerTos) {
+      this.#joinable = link;
+      this.#ecnCell = cell;
+    }
+  }
+
+  /** The same for the IPv6 packet at `l3`. */
+  #inner6(
+    link: DataLink,
+    frame: number,
+    l3: number,
+    available: number,
+    source: number,
+    outerTos: number,
+  ): void {
+    const { view } = this.#arena;
+    const six = this.#six;
+    if (link.six !== undefined && link.shim.hasVni && this.#vni !== link.vni6) {
+      return this.#drop(link, WRONG_VNI);
+    }
+    const mayCut = this.#coalescer.innerSegmentBytes > 0;
+    const fate = six.judge(link, frame, l3, available, source, mayCut, this.nowMs);
+    if (fate >= 0) return this.#drop(link, fate);
+    const end = l3 + six.totalBytes;
+    const innerTos = getIpv6TrafficClass(view, l3);
+    const cell = ecnCell(innerTos, outerTos);
+    link.counters[ECN_BASE + cell] = (link.counters[ECN_BASE + cell] as number) + 1;
+    if (isEcnDrop(cell)) return this.#drop(link, ECN_NOT_CAPABLE);
+    const tos = decapsulateTos(link.dscpMode, innerTos, outerTos);
+    if (tos !== innerTos) replaceIpv6TrafficClass(view, l3, tos);
+    if (fate === Fate.Pass) return this.#coalescer.pushPlain(link, frame, end - frame);
+    this.#coalescer.push(link, frame, end - frame, l3, six.headerBytes);
     if (tos === innerTos) {
       this.#joinable = link;
       this.#ecnCell = cell;

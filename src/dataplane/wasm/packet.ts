@@ -89,6 +89,34 @@ function load16(at: u32): u32 {
   return swap(<u32>load<u16>(at));
 }
 
+/** What differs in the transport headers of segments, and their checksums. */
+// @ts-ignore: decorator
+@inline
+function storeTransport(
+  transport: u32,
+  payload: u32,
+  payloadBytes: u32,
+  l4Bytes: u32,
+  isTcp: bool,
+  l4Sum: u32,
+  sequence: u32,
+  bits: u32,
+): void {
+  const sums = <u64>swap(fold(accumulate(payload, payloadBytes)));
+  const l4Total = l4Bytes + payloadBytes;
+  if (isTcp) {
+    store<u32>(transport + 4, bswap(sequence));
+    store<u8>(transport + 13, <u8>bits);
+    const sum = sums + <u64>(l4Sum + l4Total + (sequence >> 16) + (sequence & 0xffff) + bits);
+    store16(transport + 16, ~fold(sum));
+  } else {
+    store16(transport + 4, l4Total);
+    // The length stands in the header and in the pseudo header; zero means "no checksum".
+    const sum = ~fold(sums + <u64>(l4Sum + 2 * l4Total)) & 0xffff;
+    store16(transport + 6, sum == 0 ? 0xffff : sum);
+  }
+}
+
 /**
  * Writes the headers and iovecs of `count` segments of a super-packet whose headers, with all
  * fields that differ set to zero, are the `prefixBytes` at `start`.
@@ -129,33 +157,102 @@ export function segment(
     }
     const isLast = payload + gso >= end;
     const payloadBytes = isLast ? end - payload : gso;
-    const l4Total = prefixBytes - l4 + payloadBytes;
     const total = prefixBytes - ip + payloadBytes;
     const id = (identification + i) & 0xffff;
     store16(header + ip + 2, total);
     store16(header + ip + 4, id);
     store16(header + ip + 10, ~fold(<u64>(ipSum + total + id)));
-    const sums = <u64>swap(fold(accumulate(payload, payloadBytes)));
-    const transport = header + l4;
-    if (isTcp) {
-      const bits = isLast ? flags : middle;
-      store<u32>(transport + 4, bswap(sequence));
-      store<u8>(transport + 13, <u8>bits);
-      const sum = sums + <u64>(l4Sum + l4Total + (sequence >> 16) + (sequence & 0xffff) + bits);
-      store16(transport + 16, ~fold(sum));
-      sequence += gso;
-    } else {
-      store16(transport + 4, l4Total);
-      // The length stands in the header and in the pseudo header; zero means "no checksum".
-      const sum = ~fold(sums + <u64>(l4Sum + 2 * l4Total)) & 0xffff;
-      store16(transport + 6, sum == 0 ? 0xffff : sum);
-    }
+    const bits = isLast ? flags : middle;
+    storeTransport(header + l4, payload, payloadBytes, prefixBytes - l4, isTcp, l4Sum, sequence, bits);
+    sequence += gso;
     storeIovec(iovec, header, prefixBytes);
     storeIovec(iovec + 16, payload, payloadBytes);
     iovec += 32;
     header += stride;
     payload += payloadBytes;
   }
+}
+
+/**
+ * The same for IPv6, whose header says the payload's length and has no checksum.
+ *
+ * @param l4Sum folded sum of zeroed transport and pseudo header
+ */
+export function segment6(
+  scratch: u32,
+  stride: u32,
+  start: u32,
+  prefixBytes: u32,
+  ip: u32,
+  l4: u32,
+  isTcp: bool,
+  at: u32,
+  end: u32,
+  gso: u32,
+  count: u32,
+  iovec: u32,
+  l4Sum: u32,
+  sequence: u32,
+  flags: u32,
+  middle: u32,
+): void {
+  let header = scratch;
+  let payload = at;
+  for (let i: u32 = 0; i < count; i++) {
+    for (let offset: u32 = 0; offset < prefixBytes; offset += 16) {
+      v128.store(header + offset, v128.load(start + offset));
+    }
+    const isLast = payload + gso >= end;
+    const payloadBytes = isLast ? end - payload : gso;
+    store16(header + ip + 4, prefixBytes - ip - 40 + payloadBytes);
+    const bits = isLast ? flags : middle;
+    storeTransport(header + l4, payload, payloadBytes, prefixBytes - l4, isTcp, l4Sum, sequence, bits);
+    sequence += gso;
+    storeIovec(iovec, header, prefixBytes);
+    storeIovec(iovec + 16, payload, payloadBytes);
+    iovec += 32;
+    header += stride;
+    payload += payloadBytes;
+  }
+}
+
+/**
+ * Whether the transport header and payload of the datagram at `at` continue the one at `first`: equal but
+ * for what counts up, the checksum right. A PSH is passed on to `first`.
+ */
+// @ts-ignore: decorator
+@inline
+function continues(
+  at: u32,
+  first: u32,
+  l4: u32,
+  prefixBytes: u32,
+  isTcp: bool,
+  l4Bytes: u32,
+  sequence: u32,
+  pseudo: u32,
+): bool {
+  const transport = at + l4;
+  const firstTransport = first + l4;
+  let push: u8 = 0;
+  if (isTcp) {
+    if (bswap(load<u32>(transport + 4)) != sequence) return false;
+    if (load<u32>(transport + 8) != load<u32>(firstTransport + 8)) return false;
+    // Data offset, flags and window; PSH (0x08 of the second byte) may differ.
+    const difference = load<u32>(transport + 12) ^ load<u32>(firstTransport + 12);
+    if ((difference & 0xfffff7ff) != 0) return false;
+    push = load<u8>(transport + 13) & 8;
+    for (let i: u32 = l4 + 20; i < prefixBytes; i += 4) {
+      if (load<u32>(at + i) != load<u32>(first + i)) return false;
+    }
+  } else {
+    if (load<u16>(transport + 4) != load<u16>(firstTransport + 4)) return false;
+    if (load<u16>(transport + 6) == 0) return false;
+  }
+  const sum = fold(<u64>swap(fold(accumulate(transport, l4Bytes))) + <u64>pseudo);
+  if (sum != 0xffff) return false;
+  if (push != 0) store<u8>(firstTransport + 13, load<u8>(firstTransport + 13) | 8);
+  return true;
 }
 
 /**
@@ -209,26 +306,39 @@ export function joinRun(
     for (let i = ip + 12; i < l4 + 4; i += 4) {
       if (load<u32>(at + i) != load<u32>(first + i)) return count;
     }
-    const transport = at + l4;
-    const firstTransport = first + l4;
-    let push: u8 = 0;
-    if (isTcp) {
-      if (bswap(load<u32>(transport + 4)) != sequence) return count;
-      if (load<u32>(transport + 8) != load<u32>(firstTransport + 8)) return count;
-      // Data offset, flags and window; PSH (0x08 of the second byte) may differ.
-      const difference = load<u32>(transport + 12) ^ load<u32>(firstTransport + 12);
-      if ((difference & 0xfffff7ff) != 0) return count;
-      push = load<u8>(transport + 13) & 8;
-      for (let i: u32 = l4 + 20; i < prefixBytes; i += 4) {
-        if (load<u32>(at + i) != load<u32>(first + i)) return count;
-      }
-    } else {
-      if (load<u16>(transport + 4) != load<u16>(firstTransport + 4)) return count;
-      if (load<u16>(transport + 6) == 0) return count;
+    if (!continues(at, first, l4, prefixBytes, isTcp, l4Bytes, sequence, pseudo)) return count;
+    storeIovec(iovec, at + prefixBytes, payloadBytes);
+    iovec += 16;
+    sequence += payloadBytes;
+    at += stride;
+    count++;
+  }
+  return count;
+}
+
+/** The same for IPv6: all that stands before the transport header is equal, its length field too. */
+export function joinRun6(
+  first: u32,
+  l4: u32,
+  prefixBytes: u32,
+  isTcp: bool,
+  datagramBytes: u32,
+  stride: u32,
+  at: u32,
+  countMax: u32,
+  sequence: u32,
+  pseudo: u32,
+  iovec: u32,
+): u32 {
+  const payloadBytes = datagramBytes - prefixBytes;
+  const l4Bytes = datagramBytes - l4;
+  let count: u32 = 0;
+  while (count < countMax) {
+    // Shim, Ethernet, the IPv6 header, the ports.
+    for (let i: u32 = 0; i < l4 + 4; i += 2) {
+      if (load<u16>(at + i) != load<u16>(first + i)) return count;
     }
-    const sum = fold(<u64>swap(fold(accumulate(transport, l4Bytes))) + <u64>pseudo);
-    if (sum != 0xffff) return count;
-    if (push != 0) store<u8>(firstTransport + 13, load<u8>(firstTransport + 13) | 8);
+    if (!continues(at, first, l4, prefixBytes, isTcp, l4Bytes, sequence, pseudo)) return count;
     storeIovec(iovec, at + prefixBytes, payloadBytes);
     iovec += 16;
     sequence += payloadBytes;

@@ -1,0 +1,172 @@
+/**
+ * The second half of egress: a packet that may go to a peer is measured against the path, gets its
+ * shim, outer TOS and source port, is cut if it is a super-packet, and joins a train.
+ * @module
+ */
+import { egressIndex } from '../../table/counters.ts';
+import { checkVirtioNet, Fault } from '../../wire/classify.ts';
+import { encapsulateTos } from '../../wire/ecn.ts';
+import { flowHash } from '../../wire/flow-hash.ts';
+import { PROTOCOL_UDP } from '../../wire/ipv4.ts';
+import { getUdpDestination, UDP_HEADER_BYTES } from '../../wire/udp.ts';
+import { VIRTIO_GSO_NONE, VIRTIO_NET_BYTES } from '../../wire/virtio-net.ts';
+import type { TooBig } from '../answer/too-big.ts';
+import type { Arena } from '../ground/arena.ts';
+import type { DataLink } from '../ground/link.ts';
+import { IP_HEADER_BYTES_MAX, l4HeaderBytes, Segmenter } from '../ground/segment.ts';
+import { SourcePorts } from '../ground/source-ports.ts';
+import { finishLeft } from '../ground/transport-sum.ts';
+import type { PathMtu } from '../send/path-mtu.ts';
+import type { Trains } from '../send/trains.ts';
+import type { InHand } from './in-hand.ts';
+
+/** Segments of one super-packet; a guest may ask for one-byte ones, which no buffer would hold. */
+const SEGMENTS_MAX = 2048;
+
+const MALFORMED = egressIndex('drop.malformed');
+const NESTED = egressIndex('drop.nested');
+const TOO_BIG = egressIndex('drop.too_big');
+const SEND_PAUSED = egressIndex('drop.send_paused');
+const UNSUPPORTED_OFFLOAD = egressIndex('drop.unsupported_offload');
+
+export class Wrap {
+  readonly #arena: Arena;
+  readonly #trains: Trains;
+  readonly #paths: PathMtu;
+  readonly #tooBig: TooBig;
+  readonly #segmenter: Segmenter;
+  readonly #sourcePorts: SourcePorts;
+  #nowMs = 0;
+  /** The way that the last large packet took, and what fits it inside; none after each send. */
+  #pathLink: DataLink | undefined;
+  #pathPeer = 0;
+  #pathMtu = 0;
+
+  /** @param isAlone whether no other data process serves the same links */
+  constructor(arena: Arena, trains: Trains, paths: PathMtu, tooBig: TooBig, isAlone: boolean) {
+    this.#arena = arena;
+    this.#trains = trains;
+    this.#paths = paths;
+    this.#tooBig = tooBig;
+    this.#segmenter = new Segmenter(arena);
+    this.#sourcePorts = new SourcePorts(isAlone);
+  }
+
+  nextBurst(nowMs: number): void {
+    this.#nowMs = nowMs;
+    this.#sourcePorts.nextBurst();
+    this.#paths.peers.nextBurst(nowMs);
+  }
+
+  /** Sends what was appended. */
+  flush(): void {
+    this.#trains.flush(this.#nowMs);
+    // A send that is refused tells what fits.
+    this.#pathLink = undefined;
+  }
+
+  #drop(link: DataLink, counter: number, segments: number): void {
+    link.counters[counter] = (link.counters[counter] as number) + segments;
+  }
+
+  /** Whether a packet is one of this very tunnel: a routing loop, or somebody's attempt. */
+  #isOwn(link: DataLink, hand: InHand): boolean {
+    const l4 = hand.l3 + hand.headerBytes;
+    return (
+      hand.protocol === PROTOCOL_UDP &&
+      hand.totalBytes - hand.headerBytes >= UDP_HEADER_BYTES &&
+      link.peerPort !== 0 &&
+      getUdpDestination(this.#arena.view, l4) === link.peerPort &&
+      !hand.isFragment
+    );
+  }
+
+  /** Sends the packet in hand to its peer, all its checks passed; what cannot go is dropped here. */
+  send(link: DataLink, hand: InHand): void {
+    const { view } = this.#arena;
+    const { frame, l3, headerBytes, totalBytes, protocol, gsoType, gsoBytes, segments, peer } =
+      hand;
+    if (this.#isOwn(link, hand)) return this.#drop(link, NESTED, segments);
+    if (
+      link.vnetHeader &&
+      checkVirtioNet(view, frame - VIRTIO_NET_BYTES, hand.byteCount) !== Fault.None
+    ) {
+      return this.#drop(
+        link,
+        gsoType === VIRTIO_GSO_NONE ? MALFORMED : UNSUPPORTED_OFFLOAD,
+        segments,
+      );
+    }
+    let l4Bytes = 0;
+    if (gsoType !== VIRTIO_GSO_NONE) {
+      const l4Available = totalBytes - headerBytes;
+      l4Bytes = l4HeaderBytes(view, l3 + headerBytes, l4Available, protocol, gsoType);
+      if (l4Bytes === 0 || segments > SEGMENTS_MAX || headerBytes > IP_HEADER_BYTES_MAX) {
+        return this.#drop(link, UNSUPPORTED_OFFLOAD, segments);
+      }
+    }
+    const segmentL3Bytes = l4Bytes === 0 ? totalBytes : headerBytes + l4Bytes + gsoBytes;
+    if (segmentL3Bytes > link.sureBytes && totalBytes > link.sureBytes) {
+      if (peer !== this.#pathPeer || link !== this.#pathLink) this.#findPath(link, peer);
+      const mtu = this.#pathMtu;
+      if (segmentL3Bytes > mtu && totalBytes > mtu) {
+        this.#drop(link, TOO_BIG, segments);
+        return this.#tooBig.answer(link, frame, l3, totalBytes, mtu, this.#nowMs);
+      }
+    }
+    const socket = this.#socketFor(link, l3, l4Bytes !== 0);
+    if (this.#trains.isPaused(socket, this.#nowMs)) return this.#drop(link, SEND_PAUSED, segments);
+    const tos = encapsulateTos(link.dscpMode, hand.tos);
+    // The shim takes the virtio-net header's place, so what that says is used first.
+    if (hand.needsChecksum && l4Bytes === 0 && !finishLeft(this.#arena, frame, l3 + totalBytes)) {
+      return this.#drop(link, MALFORMED, segments);
+    }
+    const start = frame - link.shimBytes;
+    link.shim.emitShim(view, start, hand.vni);
+    this.#trains.ensureRoom(segments, this.#nowMs);
+    if (l4Bytes !== 0) {
+      this.#segmenter.begin(start, l3, headerBytes, l4Bytes, totalBytes, gsoBytes, protocol);
+      this.#cut(link, peer, socket, tos);
+      return;
+    }
+    this.#trains.append(link, peer, socket, tos, start, l3 + totalBytes - start);
+  }
+
+  /** Sends a frame of `byteCount` bytes as it is to a peer, from the port that listens. */
+  sendPlain(link: DataLink, frame: number, byteCount: number, peer: number, vni: number): void {
+    const start = frame - link.shimBytes;
+    link.shim.emitShim(this.#arena.view, start, vni);
+    this.#trains.ensureRoom(1, this.#nowMs);
+    const socket = link.endpoint.sockets[0] as number;
+    this.#trains.append(link, peer, socket, 0, start, link.shimBytes + byteCount);
+  }
+
+  /** The first socket listens; the others are the pool of source ports. */
+  #socketFor(link: DataLink, l3: number, isBulk: boolean): number {
+    const { sockets } = link.endpoint;
+    if (sockets.length === 1) return sockets[0] as number;
+    const hash = flowHash(this.#arena.view, l3);
+    const port = this.#sourcePorts.choose(hash, sockets.length - 1, isBulk, this.#nowMs);
+    return sockets[1 + port] as number;
+  }
+
+  /** Appends the super-packet that the segmenter holds; room for all segments was ensured. */
+  #cut(link: DataLink, peer: number, socket: number, tos: number): void {
+    const segmenter = this.#segmenter;
+    const trains = this.#trains;
+    while (segmenter.remaining > 0) {
+      const datagramBytes = segmenter.prefixBytes + segmenter.nextBytes;
+      const room = trains.reserveRun(link, peer, socket, tos, datagramBytes);
+      const count = Math.min(room, segmenter.remaining);
+      const runBytes = segmenter.run(count, trains.takeScratch(count), trains.runIovec);
+      const byteCount = count * segmenter.prefixBytes + runBytes;
+      trains.commitRun(count, byteCount, byteCount < count * datagramBytes);
+    }
+  }
+
+  #findPath(link: DataLink, peer: number): void {
+    this.#pathLink = link;
+    this.#pathPeer = peer;
+    this.#pathMtu = this.#paths.innerMtu(link, peer, this.#nowMs);
+  }
+}
