@@ -137,7 +137,7 @@ export class Loop {
     this.#generation = config.generation;
     const tooBig = new TooBig(this.#arena);
     const neighbours = new Neighbours(this.#arena);
-    const discovery = new NeighbourDiscovery(this.#arena);
+    const nd = new NeighbourDiscovery(this.#arena);
     this.#forgotten = layout.forgotten.count;
     const coalescer = new Coalescer(this.#arena, new DeviceWriter(this.#arena, layout));
     const locals = config.endpoints.map(({ localAddress }) => localAddress);
@@ -145,16 +145,8 @@ export class Loop {
     const paths = new PathMtu(peers, outside.routes(locals), limits);
     this.#errors = new ErrorQueue(this.#arena, peers);
     const trains = new Trains(this.#arena, layout, paths, this.#errors);
-    this.#egress = new Egress(
-      this.#arena,
-      this.#layout,
-      trains,
-      paths,
-      tooBig,
-      neighbours,
-      discovery,
-    );
-    this.#ingress = new Ingress(this.#arena, coalescer, this.#links, neighbours, discovery);
+    this.#egress = new Egress(this.#arena, this.#layout, trains, paths, tooBig, neighbours, nd);
+    this.#ingress = new Ingress(this.#arena, coalescer, this.#links, neighbours, nd);
     this.#receiver = new Receiver(this.#arena, layout, this.#ingress);
     this.#napTime = this.#arena.allocate(16);
     this.#scratch = this.#arena.allocate(8);

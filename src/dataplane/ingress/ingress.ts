@@ -51,20 +51,16 @@ import {
   PROTOCOL_UDP,
   replaceIpv4Tos,
 } from '../../wire/ipv4.ts';
-import {
-  getIpv6TrafficClass,
-  IPV6_DESTINATION_OFFSET,
-  IPV6_HEADER_BYTES,
-  replaceIpv6TrafficClass,
-} from '../../wire/ipv6.ts';
+import { getIpv6TrafficClass, replaceIpv6TrafficClass } from '../../wire/ipv6.ts';
 import { getUdpDestination, UDP_HEADER_BYTES } from '../../wire/udp.ts';
 import { NeighbourDiscovery } from '../answer/nd.ts';
 import { Neighbours } from '../answer/neighbours.ts';
 import type { Arena } from '../ground/arena.ts';
-import { type DataLink, type Endpoint, ownerOf, ownerOf6 } from '../ground/link.ts';
+import type { DataLink, Endpoint } from '../ground/link.ts';
 import { Sender } from '../ground/route.ts';
 import type { Coalescer } from './coalesce.ts';
 import { Fate, SixIngress } from './six.ts';
+import { isMismatch, linkByDestination, linkByVni } from './whose.ts';
 
 const RECEIVED = ingressIndex('received');
 const RECEIVED_BYTES = ingressIndex('receivedBytes');
@@ -241,14 +237,14 @@ export class Ingress {
     this.#vni = vni;
     at += first.shimBytes;
     if (first.shim.hasVni) {
-      const found = this.#linkByVni(endpoint, vni, at, end);
+      const found = linkByVni(endpoint, vni, view, at, end);
       if (found === undefined) {
         this.#received(first, length);
         return this.#drop(first, this.#outsider(first, source, WRONG_VNI));
       }
       link = found;
     } else if (endpoint.links.length > 1) {
-      link = this.#linkByDestination(endpoint, at, end) ?? first;
+      link = linkByDestination(endpoint, view, at, end) ?? first;
     }
     this.#received(link, length);
     const outsider = this.#outsider(link, source, this.sheds ? STALE : -1);
@@ -261,47 +257,6 @@ export class Ingress {
     const sender = link.route.sender(this.#arena.view, source);
     if (sender === Sender.Peer) return otherwise;
     return sender === Sender.Ourselves ? OWN_SOURCE : STRANGER;
-  }
-
-  #linkByVni(endpoint: Endpoint, vni: number, frame: number, end: number): DataLink | undefined {
-    const only = endpoint.links[0];
-    if (endpoint.links.length === 1) {
-      if (only?.vni === vni) return only;
-      return only?.six !== undefined && only.vni6 === vni ? only : undefined;
-    }
-    const links = endpoint.linksOf(vni);
-    if (links === undefined || links.length === 1) return links?.[0];
-    // Overlays such as 10.0.0.0/8 and 10.0.0.0/16 share a VNI: the longest prefix decides.
-    const { view } = this.#arena;
-    const l3 = frame + ETHERNET_HEADER_BYTES;
-    if (end - l3 >= IPV6_HEADER_BYTES && getEtherType(view, frame) === ETHERTYPE_IPV6) {
-      return ownerOf6(links, view, l3 + IPV6_DESTINATION_OFFSET) ?? links[0];
-    }
-    const address = this.#frameDestination(frame, end);
-    return (address < 0 ? undefined : ownerOf(links, view, address)) ?? links[0];
-  }
-
-  /** Where in a frame it says where it wants to go: IPv4 destination, ARP target, −1 otherwise. */
-  #frameDestination(frame: number, end: number): number {
-    const { view } = this.#arena;
-    const l3 = frame + ETHERNET_HEADER_BYTES;
-    if (end - l3 < IPV4_HEADER_BYTES) return -1;
-    const etherType = getEtherType(view, frame);
-    if (etherType === ETHERTYPE_IPV4) return l3 + IPV4_DESTINATION_OFFSET;
-    if (etherType === ETHERTYPE_ARP && end - l3 >= ARP_BYTES) {
-      return l3 + ARP_TARGET_ADDRESS_OFFSET;
-    }
-    return -1;
-  }
-
-  #linkByDestination(endpoint: Endpoint, l3: number, end: number): DataLink | undefined {
-    const { view } = this.#arena;
-    if (end - l3 < IPV4_HEADER_BYTES) return undefined;
-    if (getIpVersion(view, l3) === 6) {
-      if (end - l3 < IPV6_HEADER_BYTES) return undefined;
-      return ownerOf6(endpoint.links, view, l3 + IPV6_DESTINATION_OFFSET);
-    }
-    return ownerOf(endpoint.links, view, l3 + IPV4_DESTINATION_OFFSET);
   }
 
   /** The inner frame (bridged) or packet (routed) of a peer: `length` bytes at `frame`. */
@@ -350,7 +305,10 @@ export class Ingress {
     const from = l3 + IPV4_SOURCE_OFFSET;
     const to = l3 + IPV4_DESTINATION_OFFSET;
     if (!route.isFrom(view, from, source) || !route.isWorkload(view, from)) {
-      return this.#drop(link, this.#isMismatch(link, source, l3) ? MODE_MISMATCH : FOREIGN_SOURCE);
+      return this.#drop(
+        link,
+        isMismatch(link, this.#allLinks, view, l3, source) ? MODE_MISMATCH : FOREIGN_SOURCE,
+      );
     }
     if (!route.isHere(view, to)) return this.#drop(link, FOREIGN_DESTINATION);
     if (!route.isWorkload(view, to)) return this.#drop(link, BROADCAST);
@@ -418,19 +376,6 @@ export class Ingress {
       this.#joinable = link;
       this.#ecnCell = cell;
     }
-  }
-
-  /** Whether the packet at `l3` would be honest on a link of another encapsulation. */
-  #isMismatch(link: DataLink, source: number, l3: number): boolean {
-    const { view } = this.#arena;
-    const links = this.#allLinks;
-    for (let i = 0; i < links.length; i++) {
-      const other = links[i] as DataLink;
-      if (other.encap === link.encap) continue;
-      const [from, to] = [l3 + IPV4_SOURCE_OFFSET, l3 + IPV4_DESTINATION_OFFSET];
-      if (other.route.couldBe(view, from, to, source)) return true;
-    }
-    return false;
   }
 
   #arp(link: DataLink, frame: number, available: number, source: number): void {
