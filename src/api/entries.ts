@@ -6,14 +6,14 @@ import { post } from './call.ts';
 import { count, fields, flag, list, nullable, number, optional, text, word } from './reader.ts';
 
 /** Who said where something is. */
-const sourceWord = word('static', 'local', 'gossip', 'bgp');
+const sourceWord = word('static', 'local', 'gossip', 'bgp', 'learned');
 
 /** What the table says of an address, and who has told it. */
 export type AnswerJson = {
   prefix: string;
   /** Underlay address of the host that it is sent to. */
   host: string;
-  source: 'static' | 'local' | 'gossip' | 'bgp';
+  source: 'static' | 'local' | 'gossip' | 'bgp' | 'learned';
   /** A node id, or a tunnel endpoint. */
   owner: string;
   /** Of the member, '' where nobody knows it. */
@@ -29,11 +29,11 @@ export const explainCall = post<{ link: string; address: number }, AnswerJson | 
   ),
 );
 
-const KINDS = ['mac', 'mac+ip', 'prefix', 'flood'] as const;
+export const ENTRY_KIND_NAMES = ['mac', 'mac+ip', 'prefix', 'flood', 'vtep'] as const;
 
 /** One announcement that holds. What its kind does not have is left out. */
 export type EntryJson = {
-  kind: (typeof KINDS)[number];
+  kind: (typeof ENTRY_KIND_NAMES)[number];
   vni: number;
   mac?: string;
   address?: string;
@@ -50,7 +50,7 @@ type EntryFields = Omit<EntryJson, 'mac' | 'address' | 'prefix'> & {
 };
 
 const readFields = fields<EntryFields>({
-  kind: word(...KINDS),
+  kind: word(...ENTRY_KIND_NAMES),
   vni: number,
   mac: optional(text),
   address: optional(text),
@@ -80,6 +80,6 @@ export type TablePage = { entries: EntryJson[]; next: number | null };
 
 export const tableCall = post<TableRequest, TablePage>(
   '/v1/gossip/table',
-  fields({ kind: nullable(word(...KINDS)), vni: nullable(number), from: count }),
+  fields({ kind: nullable(word(...ENTRY_KIND_NAMES)), vni: nullable(number), from: count }),
   fields({ entries: list(readEntry), next: nullable(count) }),
 );

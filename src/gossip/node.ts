@@ -193,10 +193,11 @@ export class GossipNode {
 
   /**
    * Announces something from now on. A key that another node announces is taken over from it.
+   * @returns its rank, at least `atLeast`
    * @throws FanwayError `too-many-announcements`, GossipFormatError for fields out of bounds
    */
-  announce(item: Unranked): void {
-    this.#tables.conflicts.announce(item);
+  announce(item: Unranked, atLeast = 0): number {
+    return this.#tables.conflicts.announce(item, atLeast);
   }
 
   /** @returns whether this node announced it. */

@@ -2,9 +2,10 @@
  * Which claim to an entry counts. In order:
  *
  * 1. `static` before all others: somebody wrote it down.
- * 2. Of MACs and their addresses the higher sequence: the later of two moves, whoever tells it
- *    (RFC 7432 §15; gossip counts in the same way).
- * 3. The order of {@link CLAIM_SOURCES}: gossip hears of a move in a moment and from the host itself,
+ * 2. What was learned from frames after everything that somebody announced.
+ * 3. Of MACs and their addresses one that is sticky, then the higher sequence: the later of two moves,
+ *    whoever tells it (RFC 7432 §15; gossip counts in the same way), then the lower tunnel endpoint.
+ * 4. The order of {@link CLAIM_SOURCES}: gossip hears of a move in a moment and from the host itself,
  *    BGP by way of others.
  *
  * One source has one voice for each entry; members of gossip or neighbours of BGP that disagree have
@@ -21,11 +22,19 @@ function orderOf(source: ClaimSource): number {
   return CLAIM_SOURCES.indexOf(source);
 }
 
-/** Below 0 when `a` is the better claim to an entry of `kind`. */
+/** Below 0 when `a` is the better claim to an entry of `kind`. Underlay addresses are numbers here. */
 export function compareBest(kind: EntryId['kind'], a: Best, b: Best): number {
   const isWritten = Number(b.source === 'static') - Number(a.source === 'static');
   if (isWritten !== 0) return isWritten;
-  if (isMobile(kind) && a.sequence !== b.sequence) return b.sequence - a.sequence;
+  // Nobody moves by being overheard.
+  const isLearned = Number(a.source === 'learned') - Number(b.source === 'learned');
+  if (isLearned !== 0) return isLearned;
+  if (isMobile(kind)) {
+    const isSticky = Number(b.isSticky === true) - Number(a.isSticky === true);
+    if (isSticky !== 0) return isSticky;
+    if (a.sequence !== b.sequence) return b.sequence - a.sequence;
+    if (a.peer !== b.peer) return a.peer - b.peer;
+  }
   return orderOf(a.source) - orderOf(b.source);
 }
 

@@ -2,13 +2,14 @@
  * An entry: one thing that is at one place on one link, and the claims of those who say where.
  * @module
  */
+import { type IpAddress, ipKey } from '../net/ip.ts';
 import { maskOf } from '../net/prefix.ts';
 
 /**
  * Who may say it, the most trusted first. What nobody claims is where the fan's arithmetic has it, so
  * the fan itself is no source here.
  */
-export const CLAIM_SOURCES = ['static', 'local', 'gossip', 'bgp'] as const;
+export const CLAIM_SOURCES = ['static', 'local', 'gossip', 'bgp', 'learned'] as const;
 export type ClaimSource = (typeof CLAIM_SOURCES)[number];
 
 /**
@@ -18,9 +19,11 @@ export type ClaimSource = (typeof CLAIM_SOURCES)[number];
 export type EntryId =
   | { link: string; kind: 'prefix'; address: number; length: number }
   | { link: string; kind: 'mac'; mac: number }
-  | { link: string; kind: 'mac+ip'; address: number }
+  | { link: string; kind: 'mac+ip'; address: IpAddress }
   /** `member`: underlay address of a host that takes floods; each host is an entry of its own. */
-  | { link: string; kind: 'flood'; member: number };
+  | { link: string; kind: 'flood'; member: number }
+  /** `member`: underlay address of a host that takes part in a network; each is an entry of its own. */
+  | { link: string; kind: 'vtep'; member: number };
 
 /** One source's word on an entry. */
 export type Claim = {
@@ -32,6 +35,10 @@ export type Claim = {
   sequence: number;
   /** The MAC of a `mac+ip` entry, 0 in all others. */
   mac: number;
+  /** It never moves (RFC 7432 §15.2); absent = no. */
+  isSticky?: boolean;
+  /** Of a `vtep`: it copies floods for others; absent = no. */
+  isReplicator?: boolean;
 };
 
 /** A claim that holds from now on; undefined takes back what the source said before. */
@@ -45,21 +52,32 @@ export type RibChange = { id: EntryId; before: Best | undefined; after: Best | u
 
 const LENGTH_FACTOR = 64;
 
-/** The part of an id within its link and kind, as one number. */
-export function slotOfEntry(id: EntryId): number {
+/** A prefix as one number; bits below its length do not count. */
+export function slotOfPrefix({ address, length }: { address: number; length: number }): number {
+  return ((address & maskOf(length)) >>> 0) * LENGTH_FACTOR + length;
+}
+
+/** The part of an id within its link and kind: a number, or the digits of an IPv6 address. */
+export function slotOfEntry(id: EntryId): number | string {
   switch (id.kind) {
     case 'prefix':
-      return ((id.address & maskOf(id.length)) >>> 0) * LENGTH_FACTOR + id.length;
+      return slotOfPrefix(id);
     case 'mac':
       return id.mac;
     case 'mac+ip':
-      return id.address;
+      return ipKey(id.address);
     case 'flood':
+    case 'vtep':
       return id.member;
   }
 }
 
 /** Whether the data path sees a difference between two claims. */
 export function samePlace(a: Best | undefined, b: Best | undefined): boolean {
-  return a?.peer === b?.peer && a?.mac === b?.mac;
+  return (
+    a?.peer === b?.peer &&
+    a?.mac === b?.mac &&
+    a?.isSticky === b?.isSticky &&
+    a?.isReplicator === b?.isReplicator
+  );
 }

@@ -5,7 +5,8 @@
  *
  * 1. A claim that is new to its source asks for room: in the table, and in its owner's share.
  * 2. The best of an entry's claims is compared with what was told last.
- * 3. An entry that moves too often is held (flaps.ts); {@link Rib.release} tells what became of it.
+ * 3. An entry that moves too often is held (flaps.ts, of MACs moves.ts); {@link Rib.release} tells what
+ *    became of it.
  * 4. Whatever left makes room for what waits.
  * @module
  */
@@ -21,6 +22,7 @@ import {
   slotOfEntry,
 } from './entry.ts';
 import { Flaps } from './flaps.ts';
+import { MOVE_LIMITS, type MoveLimits, Moves } from './moves.ts';
 import { type Refusal, type ShareLimits, Shares } from './shares.ts';
 
 type Slot = {
@@ -61,15 +63,17 @@ function sameBest(a: Best | undefined, b: Best | undefined): boolean {
 const LISTED_MAX = 16;
 
 export class Rib {
-  readonly #tables = new Map<string, Map<number, Slot>>();
+  readonly #tables = new Map<string, Map<number | string, Slot>>();
   readonly #shares: Shares;
   readonly #flaps = new Flaps<EntryId>();
+  readonly #moves: Moves<EntryId>;
   #entries = 0;
   #holds = 0;
   #newlyHeld: EntryId[] = [];
 
-  constructor(limits: ShareLimits) {
+  constructor(limits: ShareLimits, moves: MoveLimits = MOVE_LIMITS) {
     this.#shares = new Shares(limits);
+    this.#moves = new Moves(moves);
   }
 
   /**
@@ -103,7 +107,8 @@ export class Rib {
   /** What became of entries that were held for long enough. Call it at {@link nextMs}. */
   release(nowMs: number): RibChange[] {
     const changes: RibChange[] = [];
-    for (const id of this.#flaps.takeReleased(nowMs)) {
+    const released = [...this.#flaps.takeReleased(nowMs), ...this.#moves.takeReleased(nowMs)];
+    for (const id of released) {
       const slot = this.#slot(id);
       if (slot !== undefined) this.#tell(slot, undefined, changes);
     }
@@ -112,12 +117,23 @@ export class Rib {
 
   /** When {@link release} has something to do; undefined = never, as things are. */
   get nextMs(): number | undefined {
-    return this.#flaps.nextMs;
+    const [a = Number.POSITIVE_INFINITY, b = Number.POSITIVE_INFINITY] = [
+      this.#flaps.nextMs,
+      this.#moves.nextMs,
+    ];
+    const nextMs = Math.min(a, b);
+    return Number.isFinite(nextMs) ? nextMs : undefined;
   }
 
   /** Something was not taken because there is no room. */
   get isFull(): boolean {
     return this.#shares.waiting > 0;
+  }
+
+  /** Whether an entry is left where it is because it moved too often. */
+  isHeld(id: EntryId): boolean {
+    const damper = id.kind === 'mac' ? this.#moves : this.#flaps;
+    return damper.heldCount > 0 && damper.isHeld(keyOf(id));
   }
 
   /** What counts for an entry, as it was told. */
@@ -151,7 +167,9 @@ export class Rib {
   status(): RibStatus {
     const { taken, waiting, dropped } = this.#shares;
     const held: EntryId[] = [];
-    for (const id of this.#flaps.held()) if (held.push(id) >= LISTED_MAX) break;
+    for (const damper of [this.#moves, this.#flaps]) {
+      for (const id of damper.held()) if (held.length < LISTED_MAX) held.push(id);
+    }
     return {
       ...{ claims: taken, entries: this.#entries, dropped, refused: waiting + dropped },
       refusals: this.#shares.refusals().slice(0, LISTED_MAX),
@@ -227,11 +245,12 @@ export class Rib {
   /** `nowMs` undefined: whatever it is, it is told. */
   #tell(slot: Slot, nowMs: number | undefined, changes: RibChange[]): void {
     const { id, told: before } = slot;
-    if (this.#flaps.heldCount > 0 && this.#flaps.isHeld(keyOf(id))) return;
+    if (this.isHeld(id)) return;
     const after = bestOf(id.kind, slot.claims);
     if (sameBest(before, after)) slot.told = after;
-    else if (nowMs !== undefined && before !== undefined && this.#moves(slot, after, nowMs)) return;
-    else {
+    else if (nowMs !== undefined && this.#isTooMany(slot, after, nowMs) && before !== undefined) {
+      return;
+    } else {
       slot.told = after;
       changes.push({ id, before, after });
     }
@@ -239,11 +258,16 @@ export class Rib {
   }
 
   /** Whether this is one move too many. Another voice for the same place is none. */
-  #moves(slot: Slot, after: Best | undefined, nowMs: number): boolean {
-    if (samePlace(slot.told, after)) return false;
-    if (!this.#flaps.note(keyOf(slot.id), slot.id, nowMs)) return false;
+  #isTooMany({ id, told }: Slot, after: Best | undefined, nowMs: number): boolean {
+    if (samePlace(told, after)) return false;
+    const key = keyOf(id);
+    const isTooMany =
+      id.kind === 'mac'
+        ? this.#moves.note(key, id, told?.peer, after?.peer, nowMs)
+        : told !== undefined && this.#flaps.note(key, id, nowMs);
+    if (!isTooMany) return false;
     this.#holds++;
-    if (this.#newlyHeld.length < LISTED_MAX) this.#newlyHeld.push(slot.id);
+    if (this.#newlyHeld.length < LISTED_MAX) this.#newlyHeld.push(id);
     return true;
   }
 

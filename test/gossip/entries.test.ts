@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { keyText, slotOf, tableOf } from '../../src/gossip/base/keys.ts';
+import { isOwnKind, keyText, slotOf, tableOf } from '../../src/gossip/base/keys.ts';
 import type { Entry } from '../../src/gossip/table/entries.ts';
 import {
   type Announcement,
@@ -192,13 +192,13 @@ function model(
     const owner = idOf(name);
     if (inactive.has(owner)) continue;
     for (const item of items) {
-      if (item.kind === ItemKind.FloodMember) found.push({ owner, item });
+      if (isOwnKind(item.kind)) found.push({ owner, item });
       const there = best.get(keyText(item));
       const wins =
         there === undefined ||
         item.rank > there.item.rank ||
         (item.rank === there.item.rank && owner < there.owner);
-      if (wins && item.kind !== ItemKind.FloodMember) best.set(keyText(item), { owner, item });
+      if (wins && !isOwnKind(item.kind)) best.set(keyText(item), { owner, item });
     }
   }
   return tableText([...found, ...best.values()]);
@@ -206,14 +206,20 @@ function model(
 
 const item: fc.Arbitrary<Announcement> = fc
   .record({
-    kind: fc.constantFrom(ItemKind.Mac, ItemKind.MacAddress, ItemKind.Prefix, ItemKind.FloodMember),
+    kind: fc.constantFrom(...Object.values(ItemKind).filter((kind) => kind !== ItemKind.Peer)),
     rank: fc.nat(2),
     number: fc.nat(6),
     vni: fc.nat(1),
   })
   .map(({ kind, rank, number, vni }) => {
-    if (kind === ItemKind.Mac) return { kind, vni, rank, mac: number };
+    if (kind === ItemKind.Mac || kind === ItemKind.StickyMac)
+      return { kind, vni, rank, mac: number };
     if (kind === ItemKind.MacAddress) return { kind, vni, rank, mac: rank, address: number };
+    if (kind === ItemKind.MacAddress6) {
+      return { kind, vni, rank, mac: rank, address: new Uint8Array(16).fill(number) };
+    }
+    if (kind === ItemKind.Vtep)
+      return { kind, vni, rank: 0, address: number, port: 4789, roles: 0 };
     if (kind === ItemKind.Prefix) return { kind, vni, rank, address: number, length: 32 };
     return { kind, vni, rank: 0 };
   });
@@ -264,7 +270,7 @@ t.test('the table is what the rule says, and so is what the events tell', async 
 function follow(table: Map<string, string>, replica: Replica): void {
   for (const { before, after } of replica.changes.splice(0)) {
     const key = ({ owner, item }: Entry): string =>
-      `${keyText(item)} ${item.kind === ItemKind.FloodMember ? owner : ''}`;
+      `${keyText(item)} ${isOwnKind(item.kind) ? owner : ''}`;
     if (before !== undefined) {
       if (table.get(key(before)) !== `${before.owner} ${itemText(before.item)}`) {
         throw new Error('an event tells of an entry that did not hold');

@@ -2,6 +2,7 @@ import t from 'tap';
 import type { Best, Claim, ClaimSource, EntryId, RibChange } from '../../src/rib/entry.ts';
 import { CLAIM_SOURCES, slotOfEntry } from '../../src/rib/entry.ts';
 import { FLAPS_MAX, HOLD_MS } from '../../src/rib/flaps.ts';
+import { FREEZE_MS, MOVES_WINDOW_MS } from '../../src/rib/moves.ts';
 import { Rib } from '../../src/rib/rib.ts';
 import { Random } from '../sim/random.ts';
 
@@ -30,8 +31,13 @@ t.test('the best claim by source, and of MACs by sequence', async (t) => {
   const mac: EntryId = { link: 'fan', kind: 'mac', mac: 0x021122334455 };
   t.same(say('gossip', mac, claim(1, { sequence: 1 })), [1]);
   t.same(say('bgp', mac, claim(2, { sequence: 2 })), [2], 'it moved later');
-  t.same(say('gossip', mac, claim(3, { sequence: 2 })), [3], 'equal: by source');
-  t.same(rib.get(mac)?.peer, 3);
+  t.same(say('gossip', mac, claim(3, { sequence: 2 })), [], 'equal: the lower tunnel endpoint');
+  t.same(say('gossip', mac, claim(2, { sequence: 2 })), [2], 'in one place: by source');
+  t.same(say('bgp', mac, claim(4, { sequence: 9 })), [4]);
+  t.same(say('gossip', mac, claim(5, { isSticky: true })), [5], 'it never moves, whoever says so');
+  t.same(say('gossip', mac, claim(2)), [4]);
+  t.same(say('learned', mac, claim(1, { sequence: 99 })), [], 'nobody moves by being overheard');
+  t.same(rib.get(mac)?.peer, 4);
   t.equal(rib.status().entries, 1);
 });
 
@@ -100,14 +106,14 @@ t.test('an entry that moves too often is held, then told as it is', async (t) =>
 
 /** What the rule says of claims that are all known, computed anew. */
 function oracle(said: ReadonlyMap<string, { id: EntryId; best: Best }>): Map<string, Best> {
-  const order = (best: Best, id: EntryId): [number, number, number] => [
-    best.source === 'static' ? 0 : 1,
-    id.kind === 'prefix' || id.kind === 'flood' ? 0 : -best.sequence,
-    CLAIM_SOURCES.indexOf(best.source),
+  const order = ({ source, sequence, peer }: Best, { kind }: EntryId): number[] => [
+    source === 'static' ? 0 : source === 'learned' ? 2 : 1,
+    ...(kind === 'prefix' || kind === 'flood' ? [0, 0] : [-sequence, peer]),
+    CLAIM_SOURCES.indexOf(source),
   ];
   const sorted = [...said.values()].sort((a, b) => {
     const [x, y] = [order(a.best, a.id), order(b.best, b.id)];
-    return x[0] - y[0] || x[1] - y[1] || x[2] - y[2];
+    return x.map((each, i) => each - (y[i] ?? 0)).find((difference) => difference !== 0) ?? 0;
   });
   const result = new Map<string, Best>();
   for (const { id, best } of sorted) {
@@ -167,7 +173,7 @@ t.test('whatever comes in whatever order, what was told is what the rule says', 
       }
       take(rib.release(nowMs));
     }
-    take(rib.release(nowMs + HOLD_MS));
+    take(rib.release(nowMs + Math.max(HOLD_MS, FREEZE_MS)));
     const wanted = oracle(said);
     const places = (map: ReadonlyMap<string, Best>): string[] =>
       [...map].map(([key, { peer, owner, source }]) => `${key}: ${peer} ${owner} ${source}`).sort();
@@ -175,4 +181,46 @@ t.test('whatever comes in whatever order, what was told is what the rule says', 
     t.equal(rib.status().claims, said.size);
     t.equal(rib.status().entries, wanted.size);
   }
+});
+
+t.test(
+  'a MAC that moves for the fifth time in three minutes is frozen, and goes on later',
+  async (t) => {
+    const moves = { max: 5, windowMs: MOVES_WINDOW_MS, freezeMs: 60_000 };
+    const rib = new Rib(ROOM, moves);
+    const id: EntryId = { link: 'net', kind: 'mac', mac: 0x020000000001 };
+    let sequence = 0;
+    const at = (peer: number, nowMs: number): (number | undefined)[] =>
+      peers(rib.update('gossip', [{ id, claim: claim(peer, { sequence: ++sequence }) }], nowMs));
+    t.same(at(1, 0), [1], 'the first place is no move');
+    for (let move = 1; move <= 4; move++) t.same(at((move % 2) + 1, move * 1000), [(move % 2) + 1]);
+    t.notOk(rib.isHeld(id));
+    t.same(at(2, 5000), [], 'the fifth');
+    t.ok(rib.isHeld(id));
+    t.same(rib.takeHeld(), [id]);
+    t.same(rib.status().held, [id]);
+    t.equal(rib.get(id)?.peer, 1, 'it stays where it was');
+    t.same(at(3, 6000), [], 'nothing more is believed');
+    t.equal(rib.nextMs, 65_000);
+    t.same(peers(rib.release(65_000)), [3], 'then whatever is true');
+    t.notOk(rib.isHeld(id));
+    t.same(at(4, 65_100), [4], 'it begins anew');
+  },
+);
+
+t.test('a MAC that vanishes and comes back where it was has not moved', async (t) => {
+  const rib = new Rib(ROOM);
+  const id: EntryId = { link: 'net', kind: 'mac', mac: 0x020000000002 };
+  for (let round = 0; round < 20; round++) {
+    t.same(peers(rib.update('local', [{ id, claim: claim(1) }], round * 1000)), [1]);
+    t.same(peers(rib.update('local', [{ id, claim: undefined }], round * 1000 + 500)), [undefined]);
+  }
+  for (let round = 1; round <= 4; round++) {
+    rib.update('gossip', [{ id, claim: claim(round + 1) }], 30_000 + round);
+    rib.update('gossip', [{ id, claim: undefined }], 30_000 + round);
+  }
+  const last = rib.update('gossip', [{ id, claim: claim(9) }], 31_000);
+  t.same(peers(last), [9], 'one that is nowhere is told its place');
+  t.ok(rib.isHeld(id), 'and stays there: it was the fifth move');
+  t.same(peers(rib.update('gossip', [{ id, claim: claim(8) }], 31_001)), []);
 });

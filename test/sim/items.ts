@@ -2,6 +2,7 @@
  * What the hosts of a scenario announce: to each number belongs one key.
  * @module
  */
+import { isOwnKind, keyText } from '../../src/gossip/base/keys.ts';
 import { type Announcement, ItemKind } from '../../src/wire/gossip/types.ts';
 
 const VNI = 100;
@@ -44,10 +45,12 @@ export function keyOf(item: Announcement): string {
       return `prefix ${item.vni} ${item.address.toString(16)}/${item.length}`;
     case ItemKind.FloodMember:
       return `flood ${item.vni}`;
+    default:
+      return `${item.kind} ${keyText(item)}`;
   }
 }
 
 /** Whether several owners may announce it side by side. */
 export function isShared(item: Announcement): boolean {
-  return item.kind === ItemKind.FloodMember;
+  return isOwnKind(item.kind);
 }

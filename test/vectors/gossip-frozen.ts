@@ -15,7 +15,7 @@ import {
   MessageType,
   type PeerItem,
 } from '../../src/wire/gossip/types.ts';
-import { BLOCK, LAST_BLOCK, MESSAGES, NODE } from './gossip-samples.ts';
+import { BLOCK, LAST_BLOCK, MESSAGES, NETWORK_BLOCK, NODE } from './gossip-samples.ts';
 
 export const FROZEN_BLOCKS: readonly (readonly [Block, string])[] = [
   [
@@ -35,6 +35,15 @@ export const FROZEN_BLOCKS: readonly (readonly [Block, string])[] = [
     LAST_BLOCK,
     `a6 01 5820 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f
      02 1affffffff 03 1affffffff 04 80 05 f5 06 80`,
+  ],
+  [
+    NETWORK_BLOCK,
+    `a5 01 5820 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f 02 01 03 01 04 80
+     06 84
+     a5 00 06 01 1864 04 1aac1e001c 07 1912b5 08 01
+     a4 00 06 01 18c8 04 50 fd000000000000000000000000000001 07 192118
+     a5 00 07 01 1864 02 02 03 46 02420a000005 04 50 fd000000000000000000000000000005
+     a3 00 08 01 1864 03 46 02420a000001`,
   ],
 ];
 

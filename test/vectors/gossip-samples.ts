@@ -113,3 +113,23 @@ export const MESSAGES: readonly Message[] = [
     ],
   },
 ];
+
+/** What a layer-2 network has beside MACs and their IPv4 addresses. */
+export const NETWORK_BLOCK: Block = {
+  ...LAST_BLOCK,
+  epoch: 1,
+  sequence: 1,
+  left: false,
+  items: [
+    { kind: ItemKind.Vtep, vni: 100, rank: 0, address: 0xac1e001c, port: 4789, roles: 1 },
+    {
+      ...{ kind: ItemKind.Vtep, vni: 200, rank: 0, port: 8472, roles: 0 },
+      address: fromHex('fd00 0000 0000 0000 0000 0000 0000 0001'),
+    },
+    {
+      ...{ kind: ItemKind.MacAddress6, vni: 100, rank: 2, mac: 0x02420a000005 },
+      address: fromHex('fd00 0000 0000 0000 0000 0000 0000 0005'),
+    },
+    { kind: ItemKind.StickyMac, vni: 100, rank: 0, mac: 0x02420a000001 },
+  ],
+};

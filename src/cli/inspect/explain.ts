@@ -65,6 +65,8 @@ function sourceText({ source, owner, name, prefix }: AnswerJson): string {
       return `given (${prefix}) by the configuration`;
     case 'local':
       return `announced (${prefix}) by this host over BGP`;
+    case 'learned':
+      return `learned (${prefix}) from frames`;
   }
 }
 

@@ -2,14 +2,12 @@
  * `fanway table`: what the members announce.
  * @module
  */
-import { type EntryJson, type TablePage, tableCall } from '../../api/entries.ts';
+import { ENTRY_KIND_NAMES, type EntryJson, type TablePage, tableCall } from '../../api/entries.ts';
 import { ask } from '../../control/admin/admin-client.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { ExitCode, usageError } from '../../errors.ts';
 import { renderTable } from '../../measure/table.ts';
 import { noMore, printJson, takeFlags, type Verb } from '../verb/verb.ts';
-
-const KINDS: readonly EntryJson['kind'][] = ['mac', 'mac+ip', 'prefix', 'flood'];
 
 const COLUMNS = ['', 'kind', 'VNI', 'entry', 'owner', 'rank'].map((title) => ({ title }));
 
@@ -32,7 +30,7 @@ export const table: Verb = {
   summary: 'what the members announce',
   usage: ['table [--kind KIND] [--vni N] [--json]'],
   options: [
-    [`--kind ${KINDS.join('|')}`, 'only entries of this kind'],
+    [`--kind ${ENTRY_KIND_NAMES.join('|')}`, 'only entries of this kind'],
     ['--vni N', 'only of this network'],
     ['--json', 'as JSON'],
   ],
@@ -48,9 +46,9 @@ export const table: Verb = {
     });
     noMore(rest, table);
     const kindText = flags.get('--kind');
-    const kind = KINDS.find((known) => known === kindText);
+    const kind = ENTRY_KIND_NAMES.find((known) => known === kindText);
     if (kindText !== undefined && kind === undefined) {
-      throw usageError('usage', `--kind is one of ${KINDS.join(', ')}`);
+      throw usageError('usage', `--kind is one of ${ENTRY_KIND_NAMES.join(', ')}`);
     }
     const vni = flags.get('--vni');
     if (vni !== undefined && !/^[0-9]{1,8}$/.test(vni)) {

@@ -5,6 +5,7 @@
  */
 import { ENTRIES_MAX, ENTRIES_PER_OWNER_MAX } from '../../limits.ts';
 import type { Log } from '../../log.ts';
+import { formatIpAddress } from '../../net/ip.ts';
 import { formatIpv4 } from '../../net/ipv4.ts';
 import { formatMac } from '../../net/mac.ts';
 import { formatPrefix, type Prefix } from '../../net/prefix.ts';
@@ -42,9 +43,11 @@ export function entryText(id: EntryId): string {
     case 'mac':
       return formatMac(id.mac);
     case 'mac+ip':
-      return formatIpv4(id.address);
+      return formatIpAddress(id.address);
     case 'flood':
       return `floods to ${formatIpv4(id.member)}`;
+    case 'vtep':
+      return `tunnel endpoint ${formatIpv4(id.member)}`;
   }
 }
 

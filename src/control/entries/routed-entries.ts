@@ -10,7 +10,7 @@
 import { messageOf } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import { contains, equals, type Prefix } from '../../net/prefix.ts';
-import { type Best, type EntryId, slotOfEntry } from '../../rib/entry.ts';
+import { type Best, type EntryId, slotOfPrefix } from '../../rib/entry.ts';
 import type { Host, HostRoute } from '../host/host.ts';
 import { isBridged, type LinkSpec } from '../store/link-spec.ts';
 
@@ -52,10 +52,6 @@ export function routeOf(spec: LinkSpec, prefix: Prefix, peer: number): HostRoute
   return { destination: { address, length }, device, source: spec.gateway };
 }
 
-function slotOf({ address, length }: Prefix): number {
-  return slotOfEntry({ link: '', kind: 'prefix', address, length });
-}
-
 /** Whether the routes of two specs are the same. */
 function sameRoutes(a: LinkSpec, b: LinkSpec): boolean {
   return (
@@ -86,7 +82,7 @@ export class RoutedEntries {
       this.#links.set(link, routes);
     }
     const route = peer === undefined ? undefined : routeOf(routes.spec, prefix, peer);
-    this.#want(routes, slotOf(prefix), route);
+    this.#want(routes, slotOfPrefix(prefix), route);
     this.#run();
   }
 
@@ -104,8 +100,9 @@ export class RoutedEntries {
         routes.away = 0;
         routes.spec = spec;
         for (const { id, best } of entriesOf(name)) {
-          const route = id.kind === 'prefix' ? routeOf(spec, id, best.peer) : undefined;
-          if (route !== undefined) this.#want(routes, slotOfEntry(id), route);
+          if (id.kind !== 'prefix') continue;
+          const route = routeOf(spec, id, best.peer);
+          if (route !== undefined) this.#want(routes, slotOfPrefix(id), route);
         }
       }
       routes.isUnsure = true;
@@ -191,7 +188,7 @@ export class RoutedEntries {
       for (const { dst, src } of await host.routesOf(index)) {
         if (equals(dst, spec.slice) || equals(dst, spec.overlay)) continue;
         if (!contains(spec.overlay, dst.address) || src !== spec.gateway) continue;
-        if (wanted.get(slotOf(dst))?.device === name) present.add(slotOf(dst));
+        if (wanted.get(slotOfPrefix(dst))?.device === name) present.add(slotOfPrefix(dst));
         else over.push({ destination: dst, device: name, source: src });
       }
     }

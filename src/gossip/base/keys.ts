@@ -3,17 +3,28 @@
  * most one owner can be right; only flood members are everybody's own matter.
  * @module
  */
+import { ipKey } from '../../net/ip.ts';
 import { type Announcement, ItemKind } from '../../wire/gossip/types.ts';
 
 const VNIS = 2 ** 24;
 
 /** The part of an announcement that says what it is about. An announcement is its own key. */
 export type EntryKey =
-  | { kind: typeof ItemKind.Mac; vni: number; mac: number }
+  | { kind: typeof ItemKind.Mac | typeof ItemKind.StickyMac; vni: number; mac: number }
   /** A workload's address belongs to one MAC, whoever announces it. */
   | { kind: typeof ItemKind.MacAddress; vni: number; address: number }
   | { kind: typeof ItemKind.Prefix; vni: number; address: number; length: number }
-  | { kind: typeof ItemKind.FloodMember; vni: number };
+  | { kind: typeof ItemKind.MacAddress6; vni: number; address: Uint8Array }
+  | { kind: typeof ItemKind.FloodMember; vni: number }
+  | { kind: typeof ItemKind.Vtep; vni: number };
+
+/** Kinds that every owner has one of its own of, so that nobody's takes another's place. */
+export type OwnKind = typeof ItemKind.FloodMember | typeof ItemKind.Vtep;
+
+/** Whether each owner has its own entry of this kind. */
+export function isOwnKind(kind: ItemKind): kind is OwnKind {
+  return kind === ItemKind.FloodMember || kind === ItemKind.Vtep;
+}
 
 /** Kind and VNI (24 bits) in one number: which table a key belongs to. */
 export function tableOf(key: { kind: ItemKind; vni: number }): number {
@@ -25,16 +36,20 @@ export function kindAndVni(table: number): { kind: number; vni: number } {
   return { kind: Math.floor(table / VNIS), vni: table % VNIS };
 }
 
-/** The rest of a key in one number, unique within its table. */
-export function slotOf(key: EntryKey): number {
+/** The rest of a key, unique within its table: a number, or the digits of an IPv6 address. */
+export function slotOf(key: EntryKey): number | string {
   switch (key.kind) {
     case ItemKind.Mac:
+    case ItemKind.StickyMac:
       return key.mac;
     case ItemKind.MacAddress:
       return key.address;
     case ItemKind.Prefix:
       return key.address * 64 + key.length;
+    case ItemKind.MacAddress6:
+      return String(ipKey(key.address));
     case ItemKind.FloodMember:
+    case ItemKind.Vtep:
       return 0;
   }
 }
@@ -51,8 +66,21 @@ export type Unranked = Announcement extends infer A
     : never
   : never;
 
+/** What an announcement says beside its key and rank, as a value that can be compared. */
+function contentOf(item: Announcement): number | string {
+  switch (item.kind) {
+    case ItemKind.MacAddress:
+    case ItemKind.MacAddress6:
+      return item.mac;
+    case ItemKind.Vtep:
+      return `${ipKey(item.address)} ${item.port} ${item.roles}`;
+    default:
+      return 0;
+  }
+}
+
 /** The same fields, rank included. */
 export function sameAnnouncement(a: Announcement, b: Announcement): boolean {
   if (a.rank !== b.rank || keyText(a) !== keyText(b)) return false;
-  return a.kind !== ItemKind.MacAddress || b.kind !== ItemKind.MacAddress || a.mac === b.mac;
+  return contentOf(a) === contentOf(b);
 }

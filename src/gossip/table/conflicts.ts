@@ -8,6 +8,7 @@
  * over when one of the two is gone or makes another claim, or after {@link SHOWN_MS}.
  * @module
  */
+import { formatIpAddress } from '../../net/ip.ts';
 import { formatIpv4 } from '../../net/ipv4.ts';
 import { formatMac } from '../../net/mac.ts';
 import { formatPrefix } from '../../net/prefix.ts';
@@ -19,7 +20,7 @@ import {
 } from '../../wire/gossip/types.ts';
 import type { ConflictEvent, ConflictView, PeerRecord } from '../base/api.ts';
 import type { GossipCounter } from '../base/counters.ts';
-import { type EntryKey, keyText, type Unranked } from '../base/keys.ts';
+import { type EntryKey, isOwnKind, keyText, type Unranked } from '../base/keys.ts';
 import { CONFLICTS_MAX, RANK_MAX } from '../base/limits.ts';
 import type { Author } from './author.ts';
 import type { Contest, Entries } from './entries.ts';
@@ -96,12 +97,18 @@ export class Conflicts {
     this.#recordMs = nowMs();
   }
 
-  /** Announces a key, taking it over from whoever else announces it. */
-  announce(item: Unranked): void {
+  /**
+   * Announces a key, taking it over from whoever else announces it.
+   * @param atLeast what its rank must not be below: it moved so often by what others say
+   * @returns the rank
+   */
+  announce(item: Unranked, atLeast = 0): number {
     const { author, entries, self } = this.#options;
     const others = entries.highestRank(item, self) ?? -1;
     const own = author.announced(item)?.rank ?? 0;
-    author.announce({ ...item, rank: Math.min(Math.max(own, others + 1), RANK_MAX) });
+    const rank = isOwnKind(item.kind) ? 0 : Math.min(Math.max(own, others + 1, atLeast), RANK_MAX);
+    author.announce({ ...item, rank });
+    return rank;
   }
 
   /** Another owner's peer record changed. */
@@ -279,12 +286,16 @@ function subjectOf(item: Announcement): { what: ConflictView['what']; subject: s
   const vni = item.vni === 0 ? '' : ` in VNI ${item.vni}`;
   switch (item.kind) {
     case ItemKind.Mac:
+    case ItemKind.StickyMac:
       return { what: 'mac', subject: `${formatMac(item.mac)}${vni}` };
     case ItemKind.MacAddress:
       return { what: 'address', subject: `${formatIpv4(item.address)}${vni}` };
     case ItemKind.Prefix:
       return { what: 'prefix', subject: `${formatPrefix(item)}${vni}` };
+    case ItemKind.MacAddress6:
+      return { what: 'address', subject: `${formatIpAddress(item.address)}${vni}` };
     case ItemKind.FloodMember:
-      throw new Error('flood members do not compete');
+    case ItemKind.Vtep:
+      throw new Error('these do not compete');
   }
 }

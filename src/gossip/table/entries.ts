@@ -17,7 +17,14 @@ import {
   type PeerItem,
   type SignedBlock,
 } from '../../wire/gossip/types.ts';
-import { type EntryKey, kindAndVni, sameAnnouncement, slotOf, tableOf } from '../base/keys.ts';
+import {
+  type EntryKey,
+  isOwnKind,
+  kindAndVni,
+  sameAnnouncement,
+  slotOf,
+  tableOf,
+} from '../base/keys.ts';
 
 /** What counts for a key. */
 export type Entry = { readonly owner: NodeId; readonly item: Announcement };
@@ -115,7 +122,7 @@ export class Entries {
   readonly #events: EntryEvents;
   readonly #owners = new Map<NodeId, Owner>();
   /** By table (kind and VNI), then by slot. */
-  readonly #tables = new Map<number, Map<number, Claims>>();
+  readonly #tables = new Map<number, Map<number | string, Claims>>();
   #nextOrdinal = 0;
   #size = 0;
 
@@ -159,7 +166,7 @@ export class Entries {
 
   /** What counts for a key. Flood members have no single one: {@link list} has them all. */
   lookup(key: EntryKey): Entry | undefined {
-    if (key.kind === ItemKind.FloodMember) return undefined;
+    if (isOwnKind(key.kind)) return undefined;
     const winner = winnerOf(this.#tables.get(tableOf(key))?.get(slotOf(key)));
     return winner && toEntry(winner);
   }
@@ -171,7 +178,7 @@ export class Entries {
 
   /** The highest rank that any other owner gave to a key, active or not. */
   highestRank(key: EntryKey, self: NodeId): number | undefined {
-    if (key.kind === ItemKind.FloodMember) return undefined;
+    if (isOwnKind(key.kind)) return undefined;
     let highest: number | undefined;
     for (const { owner, item } of asList(this.#tables.get(tableOf(key))?.get(slotOf(key)))) {
       if (owner.id !== self) highest = Math.max(highest ?? 0, item.rank);
@@ -279,7 +286,7 @@ export class Entries {
   ): void {
     const table = tableOf(item);
     const slot = slotIn(owner, item);
-    const slots = this.#tables.get(table) ?? new Map<number, Claims>();
+    const slots = this.#tables.get(table) ?? new Map<number | string, Claims>();
     const claims = slots.get(slot);
     const before = winnerOf(claims);
     const changed = change(claims);
@@ -319,6 +326,6 @@ function sameEntry(a: Claim | undefined, b: Claim | undefined): boolean {
 }
 
 /** Slot of one owner's item: flood members do not compete, so each has its own. */
-function slotIn(owner: Owner, item: Announcement): number {
-  return item.kind === ItemKind.FloodMember ? owner.ordinal : slotOf(item);
+function slotIn(owner: Owner, item: Announcement): number | string {
+  return isOwnKind(item.kind) ? owner.ordinal : slotOf(item);
 }

@@ -64,10 +64,13 @@ import {
   type FloodMemberItem,
   type Item,
   ItemKind,
+  type MacAddress6Item,
   type MacAddressItem,
   type MacItem,
   type PeerItem,
   type PrefixItem,
+  type StickyMacItem,
+  type VtepItem,
 } from './types.ts';
 
 const vni = uint(VNI_MAX);
@@ -95,6 +98,7 @@ const prefix = withoutHostBits(
 
 const fan: Codec<FanItem> = tuple({ overlay: prefix, underlay: prefix, local: ipv4Address });
 
+const IPV6_BYTES = 16;
 const sixBytes = bytes(6);
 /** MAC addresses as six bytes (RFC 9542 §2.4, without its tag). */
 const mac: Codec<number> = {
@@ -145,6 +149,11 @@ const macItem = record<MacItem>({
   ...announced,
   mac: field(3, mac),
 });
+const stickyMacItem = record<StickyMacItem>({
+  kind: field(0, constant(ItemKind.StickyMac)),
+  ...announced,
+  mac: field(3, mac),
+});
 const macAddressItem = record<MacAddressItem>({
   kind: field(0, constant(ItemKind.MacAddress)),
   ...announced,
@@ -159,9 +168,30 @@ const prefixItem = withoutHostBits(
     length: field(5, prefixLength),
   }),
 );
+const macAddress6Item = record<MacAddress6Item>({
+  kind: field(0, constant(ItemKind.MacAddress6)),
+  ...announced,
+  mac: field(3, mac),
+  address: field(4, bytes(IPV6_BYTES)),
+});
 const floodMemberItem = record<FloodMemberItem>({
   kind: field(0, constant(ItemKind.FloodMember)),
   ...announced,
+});
+const ipv6Address = bytes(IPV6_BYTES);
+/** IPv4 as a number, IPv6 as bytes. */
+const underlayAddress: Codec<number | Uint8Array> = {
+  encode: (value) =>
+    typeof value === 'number' ? ipv4Address.encode(value) : ipv6Address.encode(value),
+  decode: (value) =>
+    typeof value === 'number' ? ipv4Address.decode(value) : ipv6Address.decode(value),
+};
+const vtepItem = record<VtepItem>({
+  kind: field(0, constant(ItemKind.Vtep)),
+  ...announced,
+  address: field(4, underlayAddress),
+  port: field(7, port),
+  roles: field(8, uint(0xffff), 0),
 });
 
 const item: SkippingCodec<Item> = {
@@ -177,6 +207,12 @@ const item: SkippingCodec<Item> = {
         return prefixItem.encode(value);
       case ItemKind.FloodMember:
         return floodMemberItem.encode(value);
+      case ItemKind.Vtep:
+        return vtepItem.encode(value);
+      case ItemKind.MacAddress6:
+        return macAddress6Item.encode(value);
+      case ItemKind.StickyMac:
+        return stickyMacItem.encode(value);
     }
   },
   decode(value) {
@@ -191,6 +227,12 @@ const item: SkippingCodec<Item> = {
         return prefixItem.decode(value);
       case ItemKind.FloodMember:
         return floodMemberItem.decode(value);
+      case ItemKind.Vtep:
+        return vtepItem.decode(value);
+      case ItemKind.MacAddress6:
+        return macAddress6Item.decode(value);
+      case ItemKind.StickyMac:
+        return stickyMacItem.decode(value);
       default:
         return undefined;
     }

@@ -30,7 +30,16 @@ export function compareVersions(a: Version, b: Version): number {
 export type SequenceRange = readonly [first: number, last: number];
 
 /** What is announced. The numbers are the wire's: append only. */
-export const ItemKind = { Peer: 1, Mac: 2, MacAddress: 3, Prefix: 4, FloodMember: 5 } as const;
+export const ItemKind = {
+  Peer: 1,
+  Mac: 2,
+  MacAddress: 3,
+  Prefix: 4,
+  FloodMember: 5,
+  Vtep: 6,
+  MacAddress6: 7,
+  StickyMac: 8,
+} as const;
 export type ItemKind = (typeof ItemKind)[keyof typeof ItemKind];
 
 /** Encapsulations by the wire's number: append only. */
@@ -72,6 +81,8 @@ export type PeerItem = {
  */
 type Announced = { vni: number; rank: number };
 export type MacItem = Announced & { kind: typeof ItemKind.Mac; mac: number };
+/** A MAC that never moves (RFC 7432 §15.2): it counts before every {@link MacItem} of the same MAC. */
+export type StickyMacItem = Announced & { kind: typeof ItemKind.StickyMac; mac: number };
 export type MacAddressItem = Announced & {
   kind: typeof ItemKind.MacAddress;
   mac: number;
@@ -83,10 +94,39 @@ export type PrefixItem = Announced & {
   address: number;
   length: number;
 };
+/** An IPv6 address of a workload, 16 bytes. */
+export type MacAddress6Item = Announced & {
+  kind: typeof ItemKind.MacAddress6;
+  mac: number;
+  address: Uint8Array;
+};
 /** "Send me what is flooded in this VNI." Never contested, so its rank is 0. */
 export type FloodMemberItem = Announced & { kind: typeof ItemKind.FloodMember };
 
-export type Announcement = MacItem | MacAddressItem | PrefixItem | FloodMemberItem;
+/** What a node does for others in a network; bits, append only. */
+export const VtepRole = { Replicator: 1 } as const;
+/**
+ * "I take part in this VNI, and this is my tunnel endpoint there." Each node has its own, so its rank
+ * is 0; without it nothing that a node has in the network can be reached.
+ */
+export type VtepItem = Announced & {
+  kind: typeof ItemKind.Vtep;
+  /** Underlay address: u32, or 16 bytes of IPv6. */
+  address: number | Uint8Array;
+  /** UDP destination port. */
+  port: number;
+  /** Bits of {@link VtepRole}. */
+  roles: number;
+};
+
+export type Announcement =
+  | MacItem
+  | StickyMacItem
+  | MacAddressItem
+  | MacAddress6Item
+  | PrefixItem
+  | FloodMemberItem
+  | VtepItem;
 export type Item = PeerItem | Announcement;
 
 /** The signed part of a block. */

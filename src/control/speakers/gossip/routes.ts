@@ -170,10 +170,9 @@ function tablePage(service: GossipService, { kind, vni, from }: TableRequest): T
   if (host === undefined) return { entries: [], next: null };
   const entries: EntryJson[] = [];
   let number = 0;
-  for (const entry of host.node.entries({
-    ...(kind !== null && { kind: ENTRY_KINDS[kind] }),
-    ...(vni !== null && { vni }),
-  })) {
+  const kinds = kind === null ? undefined : ENTRY_KINDS[kind];
+  for (const entry of host.node.entries(vni === null ? {} : { vni })) {
+    if (kinds?.includes(entry.item.kind) === false) continue;
     if (number++ < from) continue;
     if (entries.length >= TABLE_PAGE_MAX) return { entries, next: from + TABLE_PAGE_MAX };
     entries.push(entryJson(entry, host.id));

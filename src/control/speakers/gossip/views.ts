@@ -7,6 +7,7 @@ import type { EntryJson } from '../../../api/entries.ts';
 import type { KeyJson } from '../../../api/keys.ts';
 import type { MemberJson } from '../../../api/members.ts';
 import type { ConflictView, EntryView, MemberState, MemberView } from '../../../gossip/base/api.ts';
+import { formatIpAddress } from '../../../net/ip.ts';
 import { formatIpv4 } from '../../../net/ipv4.ts';
 import { formatMac } from '../../../net/mac.ts';
 import { formatPrefix } from '../../../net/prefix.ts';
@@ -110,11 +111,12 @@ export function conflictJson(conflict: ConflictView): ConflictJson {
 }
 
 /** Kinds of entries by the word that people use. */
-export const ENTRY_KINDS: Readonly<Record<EntryJson['kind'], Announcement['kind']>> = {
-  mac: ItemKind.Mac,
-  'mac+ip': ItemKind.MacAddress,
-  prefix: ItemKind.Prefix,
-  flood: ItemKind.FloodMember,
+export const ENTRY_KINDS: Readonly<Record<EntryJson['kind'], readonly Announcement['kind'][]>> = {
+  mac: [ItemKind.Mac, ItemKind.StickyMac],
+  'mac+ip': [ItemKind.MacAddress, ItemKind.MacAddress6],
+  prefix: [ItemKind.Prefix],
+  flood: [ItemKind.FloodMember],
+  vtep: [ItemKind.Vtep],
 };
 
 function subjectOf(
@@ -122,13 +124,20 @@ function subjectOf(
 ): Pick<EntryJson, 'kind'> & Partial<Pick<EntryJson, 'mac' | 'address' | 'prefix'>> {
   switch (item.kind) {
     case ItemKind.Mac:
+    case ItemKind.StickyMac:
       return { kind: 'mac', mac: formatMac(item.mac) };
     case ItemKind.MacAddress:
       return { kind: 'mac+ip', mac: formatMac(item.mac), address: formatIpv4(item.address) };
     case ItemKind.Prefix:
       return { kind: 'prefix', prefix: formatPrefix(item) };
+    case ItemKind.MacAddress6: {
+      const address = formatIpAddress(item.address);
+      return { kind: 'mac+ip', mac: formatMac(item.mac), address };
+    }
     case ItemKind.FloodMember:
       return { kind: 'flood' };
+    case ItemKind.Vtep:
+      return { kind: 'vtep', address: formatIpAddress(item.address) };
   }
 }
 
