@@ -4,10 +4,13 @@
  * @module
  */
 import { fstatSync } from 'node:fs';
-import { Service } from '../control/service.ts';
+import { openDistantHost } from '../control/door/distant-host.ts';
+import { Door } from '../control/door/door.ts';
+import { endOrphans } from '../control/host/orphans.ts';
+import { Service, type ServiceOptions } from '../control/service.ts';
 import { Lock, RunDirectory } from '../control/store/run-directory.ts';
 import { LOCK_FD, supervise } from '../control/supervise.ts';
-import { ExitCode, usageError } from '../errors.ts';
+import { codeOf, ExitCode, usageError } from '../errors.ts';
 import { createLog } from '../log.ts';
 import { DATA_FLAGS, DATA_OPTIONS, readDataOptions } from './fans/data-options.ts';
 import { noMore, takeFlags, type Verb } from './verb/verb.ts';
@@ -24,6 +27,30 @@ function holdLock(run: RunDirectory): Lock {
   return lock;
 }
 
+/** The router of a network namespace that is not its own; it ends with that. */
+async function serveBehindDoor(options: ServiceOptions): Promise<void> {
+  const { run, log } = options;
+  let door: Door;
+  try {
+    door = await Door.open(run);
+  } catch (error) {
+    if (codeOf(error) !== 'no-namespace') throw error;
+    log.info('door', 'the namespace is gone');
+    await endOrphans(run.data);
+    return;
+  }
+  const service = await Service.start({
+    ...options,
+    host: openDistantHost(run, door),
+    openDevice: door.openDevice,
+  });
+  void door.gone.then(() => {
+    log.info('door', 'the namespace is gone');
+    void service.stop();
+  });
+  await service.done;
+}
+
 export const control: Verb = {
   name: '__control',
   summary: 'the control process (started by up)',
@@ -31,19 +58,15 @@ export const control: Verb = {
   options: DATA_OPTIONS,
   examples: [['fanway up 250.0.0.0/8 eth0/16', 'starts it']],
   async run(args, io) {
-    const { flags, rest } = takeFlags(args, DATA_FLAGS);
+    const { flags, rest } = takeFlags(args, { ...DATA_FLAGS, '--door': 'switch' });
     noMore(rest, control);
     const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
     run.create();
     const lock = holdLock(run);
     const log = createLog({ timestamps: true, write: (line) => io.err(line) });
-    const service = await Service.start({
-      run,
-      log,
-      mode: 'background',
-      ...readDataOptions(flags),
-    });
-    await service.done;
+    const options = { run, log, mode: 'background', ...readDataOptions(flags) } as const;
+    if (flags.has('--door')) await serveBehindDoor(options);
+    else await (await Service.start(options)).done;
     lock.release();
     return ExitCode.Ok;
   },

@@ -31,6 +31,7 @@ import { keygen } from './members/keygen.ts';
 import { members } from './members/members.ts';
 import { peers } from './members/peers.ts';
 import { report } from './report/verb.ts';
+import { run } from './run/run.ts';
 import type { Verb, VerbGroup } from './verb/verb.ts';
 
 const completion = completionVerb(() => VERB_GROUPS);
@@ -39,6 +40,7 @@ const man = manVerb(() => VERB_GROUPS);
 const RUNNABLE: readonly (readonly [title: string, verbs: readonly Verb[]])[] = [
   ["This host's fans", [up, down, show, plan, explain]],
   ['How they are', [status, wait, counters, doctor, report, capture, bench]],
+  ['Without root', [run]],
   ['Container engines', [docker, cni, ip]],
   ['Gossip between hosts', [keygen, join, leave, peers, members, table, announce, withdraw, key]],
   ['Routers of others', [bgp]],

@@ -20,11 +20,13 @@ import { RoutedEntries } from './entries/routed-entries.ts';
 import { entryRoutes } from './entries/routes.ts';
 import { tableStatus } from './entries/views.ts';
 import { EventHub } from './event-hub.ts';
+import { underlayOf } from './host/host.ts';
 import { openHost, type RealHost } from './host/real-host.ts';
 import type { ManagedLink } from './links/link.ts';
 import type { Plan } from './links/plan.ts';
 import { Router } from './links/router.ts';
 import { METRICS_TYPE, metricsText } from './metrics.ts';
+import type { DeviceOpener } from './plane/devices.ts';
 import { DropMeter } from './plane/drops.ts';
 import { MovedMacs } from './plane/moved-macs.ts';
 import { openDataPlane } from './plane/open-data-plane.ts';
@@ -69,6 +71,10 @@ export type ServiceOptions = DataOptions & {
   mode: ServiceMode;
   /** Which links of a killed predecessor are taken over; all of them unless given. */
   wants?: (request: FanRequest) => boolean;
+  /** Where the fans are made; this process's own network namespace unless given. */
+  host?: RealHost;
+  /** Opens their devices there. */
+  openDevice?: DeviceOpener;
   /** Called by the admin socket's reload. */
   reload?: () => Promise<string>;
 };
@@ -108,14 +114,13 @@ export class Service {
     this.#queues = options.queues ?? 1;
     this.#busyPollUs = options.busyPollUs ?? 0;
     this.#priority = options.priority ?? 'auto';
-    this.#host = openHost(run);
+    this.#host = options.host ?? openHost(run);
     this.tunnels = new TunnelSet(async () => {
       const plane = await openDataPlane({
         queues: this.#queues,
         busyPollUs: this.#busyPollUs,
         priority: this.#priority,
-        log,
-        run,
+        ...{ log, run, openDevice: options.openDevice },
       });
       plane.on('restarted', (reason) => log.warn('data', `data process restarted: ${reason}`));
       plane.on('failed', (reason) => log.error('data', `data process failed: ${reason}`));
@@ -130,11 +135,7 @@ export class Service {
     this.gossip = new GossipService({
       ...{ run, log, entries: this.entries },
       specs: () => this.#upSpecs(),
-      look: async () => ({
-        links: await this.#host.links(),
-        addresses: await this.#host.addresses(),
-        routes: await this.#host.defaultRoutes(),
-      }),
+      look: () => underlayOf(this.#host),
       stateDirectory: stateDirectoryOf(process.env),
       byFile: options.mode === 'daemon',
     });

@@ -55,6 +55,8 @@ function judge(command: Command, words: readonly string[]): { problems: string[]
   const rest: string[] = [];
   for (let at = 0; at < words.length; at++) {
     const word = (words[at] ?? '').replace(/^\[|\]$/g, '');
+    // What follows is another program's.
+    if (word === '--') break;
     if (!/^--?[a-z]/.test(word)) {
       rest.push(word);
       continue;

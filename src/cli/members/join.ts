@@ -79,11 +79,11 @@ type JoinAnswer = { outcome: 'started' | 'extended'; status: GossipStatus };
  * Asks the router; when it has no key and none was given, takes the file where keygen writes, or
  * makes a key.
  */
-async function askRouter(
+export async function askToJoin(
   run: RunDirectory,
   settings: Partial<GossipSettings>,
   file: string | undefined,
-  newIdentity: boolean,
+  newIdentity = false,
 ): Promise<JoinAnswer & { madeKey: string | undefined }> {
   const ask = async (keys: string | null): Promise<JoinAnswer> =>
     (await callRouter(run, '/v1/gossip/join', { settings, keys, newIdentity })) as JoinAnswer;
@@ -181,19 +181,19 @@ export const join: Verb = {
       throw usageError('usage', '--key and --insecure-plaintext contradict each other');
     }
     const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
-    requireNetAdmin('join');
     run.create();
     const lock = run.lock('lock', { wait: true });
     const free = run.lock('router.lock', { wait: false });
     if (free === undefined) {
       await waitReady(run);
     } else {
+      requireNetAdmin('join');
       await cleanUp(run, io);
       await startRouter(run, free);
       free.release();
     }
     try {
-      const answer = await askRouter(run, settings, file, flags.has('--new-identity'));
+      const answer = await askToJoin(run, settings, file, flags.has('--new-identity'));
       answer.status = (await seedsAnswered(run)) ?? answer.status;
       if (flags.has('--json')) printJson(io, answer);
       else io.out(joinedText(answer));

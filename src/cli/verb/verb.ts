@@ -30,8 +30,11 @@ export type VerbText = {
 };
 
 export type Verb = VerbText & {
-  /** @throws FanwayError with the exit code to end with. */
-  run(args: string[], io: Io): Promise<ExitCode>;
+  /**
+   * @returns the exit code: an ExitCode, or that of a program that ran.
+   * @throws FanwayError with the exit code to end with.
+   */
+  run(args: string[], io: Io): Promise<number>;
 };
 
 /** Verbs that the help shows together. */
@@ -113,7 +116,7 @@ export function printJson(io: Io, value: unknown): void {
 }
 
 /** Runs a verb and turns whatever it throws into text and an exit code. */
-export async function runVerb(verb: Verb, args: string[], io: Io): Promise<ExitCode> {
+export async function runVerb(verb: Verb, args: string[], io: Io): Promise<number> {
   const end = args.indexOf('--');
   const own = end < 0 ? args : args.slice(0, end);
   if (own.includes('--help') || own.includes('-h')) {

@@ -5,7 +5,7 @@
  */
 import type { Host, Tunnels } from './host.ts';
 
-const LISTS = ['links', 'addresses', 'defaultRoutes', 'packetFilter'] as const;
+const LISTS = ['links', 'addresses', 'defaultRoutes', 'packetFilter', 'underlay'] as const;
 /** Questions with an argument: asked each time, but nothing changes by them. */
 const QUESTIONS: readonly (keyof Host)[] = ['routesMeeting', 'routesOf', 'hasRoute', 'hasOwnMac'];
 type List = (typeof LISTS)[number];

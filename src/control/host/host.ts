@@ -8,7 +8,13 @@ import type { Prefix } from '../../net/prefix.ts';
 import type { LegacyTables } from '../../sys/host/iptables-legacy.ts';
 import type { LinkChange } from '../../sys/netlink/netlink.ts';
 import type { LinkSpec } from '../store/link-spec.ts';
-import type { PacketFilter, SnapshotAddress, SnapshotLink, SnapshotRoute } from './snapshot.ts';
+import type {
+  PacketFilter,
+  SnapshotAddress,
+  SnapshotLink,
+  SnapshotRoute,
+  UnderlayView,
+} from './snapshot.ts';
 import type { SuperBytes } from './super-bytes.ts';
 
 /** What dnsmasq hands out. Addresses are u32 in host order. */
@@ -23,6 +29,17 @@ export type DhcpSpec = {
   mtu: number;
 };
 
+/** The machine whose underlay a host's fans lie on, most often its own. */
+export async function underlayOf(host: Host): Promise<UnderlayView> {
+  if (host.underlay !== undefined) return host.underlay();
+  const [links, addresses, routes] = await Promise.all([
+    host.links(),
+    host.addresses(),
+    host.defaultRoutes(),
+  ]);
+  return { links, addresses, routes };
+}
+
 /** One route of ours; `device` is a name. */
 export type HostRoute = { destination: Prefix; device: string; source: number };
 
@@ -36,6 +53,8 @@ export type MetRoutes = { routes: SnapshotRoute[]; whole: boolean };
 export type ProcessMark = { pid: number; startTime: string };
 
 export type Host = {
+  /** Where the underlay is, when that is another machine than everything else here is about. */
+  underlay?(): Promise<UnderlayView>;
   links(): Promise<SnapshotLink[]>;
   addresses(): Promise<SnapshotAddress[]>;
   /** The default routes of table main. */

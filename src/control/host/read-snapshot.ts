@@ -39,6 +39,7 @@ export async function readSnapshot(
     filter,
     legacy: host.legacyTables(),
     fans,
+    ...(host.underlay !== undefined && { underlay: await host.underlay() }),
     tools: { nft: host.hasNft(), dnsmasq: host.hasDnsmasq() },
   };
 }

@@ -35,6 +35,9 @@ export type SnapshotRoute = Pick<
 > &
   Partial<Pick<Route, 'hops'>>;
 
+/** What of a machine its underlay is chosen by. */
+export type UnderlayView = Pick<Snapshot, 'links' | 'addresses' | 'routes'>;
+
 export type Snapshot = {
   links: SnapshotLink[];
   addresses: SnapshotAddress[];
@@ -47,6 +50,8 @@ export type Snapshot = {
   filter: PacketFilter;
   legacy: LegacyTables;
   fans: FanRecord[];
+  /** The machine whose underlay it is, where that is another than the one of everything else here. */
+  underlay?: UnderlayView;
   /** Programs that are there. */
   tools: { nft: boolean; dnsmasq: boolean };
 };

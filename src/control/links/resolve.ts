@@ -55,9 +55,10 @@ type View = { snapshot: Snapshot; candidates: readonly Candidate[]; keep: Keep |
  */
 export function resolveUnderlay(
   selector: UnderlaySelector,
-  snapshot: Snapshot,
+  picture: Snapshot,
   keep?: Keep,
 ): ResolvedUnderlay | Refusal {
+  const snapshot = { ...picture, ...picture.underlay };
   const own = new Set(snapshot.fans.flatMap((fan) => [fan.spec.name, fan.spec.device]));
   const candidates = snapshot.addresses.flatMap((address) => {
     const link = snapshot.links.find((link) => link.index === address.index);

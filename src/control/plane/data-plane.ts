@@ -16,8 +16,6 @@ import {
   Offload,
   type Tables,
 } from '../../shm/layout.ts';
-import { openTun, setTunPersistent, type TunDevice } from '../../sys/host/tun.ts';
-import { libc } from '../../sys/libc/libc.ts';
 import { CrowdWatch } from '../../sys/process/crowd.ts';
 import type { Priority } from '../../sys/process/priority.ts';
 import { COUNTERS_PER_LINK, namedCounters } from '../../table/counters.ts';
@@ -27,6 +25,13 @@ import { endOrphans } from '../host/orphans.ts';
 import { SUPER_BYTES_PLAIN, type SuperBytes } from '../host/super-bytes.ts';
 import type { LinkSpec } from '../store/link-spec.ts';
 import { DataProcess, type ProcessReport } from './data-process.ts';
+import {
+  closeDevices,
+  type DeviceOpener,
+  type OpenDevice,
+  openDevices,
+  openHere,
+} from './devices.ts';
 import { EndpointSet, type EndpointState, sourcePortsOf } from './endpoint-set.ts';
 import { EntryTable } from './entry-table.ts';
 import { forgetMac, type MacClaim, takeClaims } from './mac-claims.ts';
@@ -49,6 +54,8 @@ export type DataPlaneOptions = {
   log: Log;
   /** Where running data processes are noted for a successor of this process. */
   recordDirectory?: string;
+  /** Opens the links' devices; in this process's own network namespace unless given. */
+  openDevice?: DeviceOpener;
 };
 
 type LinkState = {
@@ -56,7 +63,7 @@ type LinkState = {
   spec: LinkSpec;
   endpoint: EndpointState;
   /** One device queue for each data process. */
-  devices: TunDevice[];
+  devices: OpenDevice[];
   superBytes: SuperBytes;
 };
 
@@ -69,6 +76,7 @@ export class DataPlane extends EventEmitter {
   readonly #links = new Map<string, LinkState>();
   readonly #endpoints: EndpointSet;
   readonly #crowd: CrowdWatch | undefined;
+  readonly #openDevice: DeviceOpener;
   /** Who has which overlay address; a change to it needs no turn and no wake-up. */
   readonly entries = new EntryTable();
   #turn: Promise<unknown> = Promise.resolve();
@@ -79,6 +87,7 @@ export class DataPlane extends EventEmitter {
   private constructor(options: DataPlaneOptions & { queues: number }) {
     super();
     this.#endpoints = new EndpointSet(options.queues);
+    this.#openDevice = options.openDevice ?? openHere;
     const priority = options.priority ?? 'normal';
     if (priority !== 'normal') {
       this.#crowd = new CrowdWatch((crowded) => {
@@ -139,7 +148,7 @@ export class DataPlane extends EventEmitter {
         this.#closeLink(link, false);
         throw error;
       }
-      return { ifindex: libc.if_nametoindex(spec.device), offloads: this.#offloadsOf(link) };
+      return { ifindex: link.devices[0]?.ifindex ?? 0, offloads: this.#offloadsOf(link) };
     });
   }
 
@@ -272,21 +281,10 @@ export class DataPlane extends EventEmitter {
     while (taken.has(id)) id++;
     if (id >= LINKS_MAX) throw new FanwayError('too-many-links', `at most ${LINKS_MAX} links`);
     const endpoint = this.#endpoints.acquire(spec);
-    const devices: TunDevice[] = [];
+    let devices: OpenDevice[];
     try {
-      for (let i = 0; i < this.#processes.length; i++) {
-        devices.push(
-          openTun(spec.device, {
-            kind: ENCAPS[spec.encap].device,
-            offload: spec.offload === 'auto',
-            multiQueue: this.#processes.length > 1,
-          }),
-        );
-      }
-      const [first] = devices;
-      if (first !== undefined) setTunPersistent(first.fd, true);
+      devices = openDevices(spec, this.#processes.length, this.#openDevice);
     } catch (error) {
-      for (const device of devices) libc.close(device.fd);
       this.#endpoints.release(endpoint);
       throw error;
     }
@@ -295,10 +293,7 @@ export class DataPlane extends EventEmitter {
   }
 
   #closeLink(link: LinkState, keepDevice: boolean): void {
-    for (const device of link.devices) {
-      if (!keepDevice) setTunPersistentQuietly(device.fd);
-      libc.close(device.fd);
-    }
+    closeDevices(link.devices, keepDevice);
     this.#endpoints.release(link.endpoint);
   }
 
@@ -387,14 +382,5 @@ export class DataPlane extends EventEmitter {
     if (socket?.segment === true) names.push('udp-segment');
     if (socket?.gro === true) names.push('udp-gro');
     return names;
-  }
-}
-
-/** A device that somebody deleted cannot be told anything any more, and need not be. */
-function setTunPersistentQuietly(fd: number): void {
-  try {
-    setTunPersistent(fd, false);
-  } catch {
-    // Gone already: what was asked for is true.
   }
 }

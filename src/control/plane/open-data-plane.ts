@@ -6,6 +6,7 @@ import type { Log } from '../../log.ts';
 import type { Priority } from '../../sys/process/priority.ts';
 import type { RunDirectory } from '../store/run-directory.ts';
 import { DataPlane } from './data-plane.ts';
+import type { DeviceOpener } from './devices.ts';
 import type { DataPlanePort } from './tunnel-set.ts';
 
 /** Opens the data plane with its data processes. */
@@ -15,7 +16,11 @@ export function openDataPlane(options: {
   priority: Priority;
   log: Log;
   run: RunDirectory;
+  openDevice?: DeviceOpener | undefined;
 }): Promise<DataPlanePort> {
-  const { queues, busyPollUs, priority, log, run } = options;
-  return DataPlane.open({ queues, busyPollUs, priority, log, recordDirectory: run.data });
+  const { run, openDevice, ...plane } = options;
+  return DataPlane.open({
+    ...{ ...plane, recordDirectory: run.data },
+    ...(openDevice !== undefined && { openDevice }),
+  });
 }

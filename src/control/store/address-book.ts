@@ -51,9 +51,14 @@ const LEASE_FIELDS = {
   ...{ network: 'string', container: 'string', interface: 'string' },
 };
 
-/** Where state is kept unless the environment says otherwise. */
+/** Where state is kept unless the environment says otherwise: an ordinary user's is their own. */
 export function stateDirectoryOf(env: NodeJS.ProcessEnv): string {
-  return env['FANWAY_STATE_DIR'] ?? STATE_DIRECTORY_DEFAULT;
+  const given = env['FANWAY_STATE_DIR'];
+  if (given !== undefined) return given;
+  const { XDG_STATE_HOME: state = '', HOME: home = '' } = env;
+  if (process.geteuid?.() === 0 || !`${state}${home}`.startsWith('/'))
+    return STATE_DIRECTORY_DEFAULT;
+  return state.startsWith('/') ? join(state, 'fanway') : join(home, '.local/state/fanway');
 }
 
 export class AddressBook {

@@ -7,6 +7,7 @@ import {
   chmodSync,
   closeSync,
   constants,
+  existsSync,
   fchmodSync,
   fstatSync,
   fsyncSync,
@@ -33,11 +34,30 @@ const LOCK_SH = 1;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 
+/**
+ * Where `fanway run` keeps its network: a place of the user's own, also for a root that is none outside
+ * of its user namespace.
+ */
+export function userRunDirectory(env: NodeJS.ProcessEnv): string {
+  const uid = process.geteuid?.() ?? 0;
+  const runtime = env['XDG_RUNTIME_DIR'] ?? '';
+  if (env['FANWAY_RUN_DIR'] !== undefined) return env['FANWAY_RUN_DIR'];
+  if (runtime.startsWith('/')) return join(runtime, 'fanway');
+  return uid === 0 ? `${RUN_DIRECTORY_DEFAULT}-run` : `/tmp/fanway-${uid}`;
+}
+
+/** The one that a command means that is told nothing: an ordinary user's own, where there is one. */
+function defaultRunDirectory(): string {
+  const own = userRunDirectory(process.env);
+  const isOwn = process.geteuid?.() !== 0 && existsSync(own);
+  return isOwn ? own : RUN_DIRECTORY_DEFAULT;
+}
+
 /** Paths below one run directory. */
 export class RunDirectory {
   readonly path: string;
 
-  constructor(path: string = process.env['FANWAY_RUN_DIR'] ?? RUN_DIRECTORY_DEFAULT) {
+  constructor(path: string = process.env['FANWAY_RUN_DIR'] ?? defaultRunDirectory()) {
     if (!path.startsWith('/') || Buffer.byteLength(path) > RUN_PATH_BYTES_MAX) {
       throw new FanwayError(
         'run-directory',
@@ -50,6 +70,14 @@ export class RunDirectory {
 
   get socket(): string {
     return join(this.path, 'control.sock');
+  }
+  /** Where the keeper of a network namespace listens; see door/keeper.ts. */
+  get door(): string {
+    return join(this.path, 'door.sock');
+  }
+  /** Where what the keeper opens comes out. */
+  get passage(): string {
+    return join(this.path, 'passage.sock');
   }
   get journals(): string {
     return join(this.path, 'journal');

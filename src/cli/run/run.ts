@@ -1,0 +1,166 @@
+/**
+ * `fanway run`: a command in a network of its own on the overlay, for an ordinary user.
+ *
+ * Three processes stand behind it: the keeper in the namespace, the router outside with the user's own
+ * sockets, its data process. They are there as long as a command is, and go with the last one.
+ * @module
+ */
+import { parseSeed } from '../../config/gossip.ts';
+import type { FanRequest } from '../../config/request.ts';
+import { ValueError } from '../../config/value.ts';
+import { parseFanWords } from '../../config/words.ts';
+import { callRouter } from '../../control/admin/admin-client.ts';
+import type { FanRecord } from '../../control/host/snapshot.ts';
+import type { Plan } from '../../control/links/plan.ts';
+import { RunDirectory, userRunDirectory } from '../../control/store/run-directory.ts';
+import { ENCAPS } from '../../encap/encap.ts';
+import { ExitCode, FanwayError, usageError } from '../../errors.ts';
+import { hasCapability } from '../../sys/process/capabilities.ts';
+import { FAN_OPTIONS } from '../fans/fan-requests.ts';
+import { refusalError } from '../fans/plan-text.ts';
+import { askToJoin } from '../members/join.ts';
+import { type Io, takeFlags, type Verb } from '../verb/verb.ts';
+import { runInside } from './command.ts';
+import { type Held, holdNamespace, leaveNamespace } from './namespace.ts';
+import { ensureRouter, Watch } from './watch.ts';
+
+type Wanted = {
+  request: FanRequest | undefined;
+  flags: ReadonlyMap<string, string>;
+  command: readonly string[];
+};
+
+/** What the words ask for. @throws FanwayError (exit code 2) with every problem. */
+function readWords(args: readonly string[], env: NodeJS.ProcessEnv): Wanted {
+  const end = args.indexOf('--');
+  const own = end < 0 ? args : args.slice(0, end);
+  const given = end < 0 ? [] : args.slice(end + 1);
+  if (end >= 0 && given.length === 0) {
+    throw usageError('usage', 'name the command after --, or leave both out for a shell');
+  }
+  const { flags, rest } = takeFlags(own, {
+    ...{ '--fan': 'switch', '--join': 'value', '--key': 'value', '--name': 'value' },
+    '--no-internet': 'switch',
+  });
+  const command = given.length > 0 ? given : [env['SHELL'] ?? '/bin/sh'];
+  if (!flags.has('--fan')) {
+    const [first] = rest;
+    if (first === undefined) return { request: undefined, flags, command };
+    throw usageError(
+      'usage',
+      `${JSON.stringify(first)}: a command comes after --, a fan after --fan; see fanway run --help`,
+    );
+  }
+  const ours = ['--fan', '--join', '--key', '--name', '--no-internet'];
+  const { request, problems } = parseFanWords(rest, 'overlay-first', ours);
+  if (request === undefined) throw usageError('usage', problems.join('\n'));
+  return { request, flags, command };
+}
+
+/** What no ordinary user can have. @throws FanwayError (exit code 4). */
+function requireAllowed({ encap }: FanRequest): void {
+  if (ENCAPS[encap].udp || hasCapability('NET_RAW')) return;
+  throw new FanwayError(
+    'not-permitted',
+    `${encap} needs raw sockets, which only root may open: take --encap fou, on every host`,
+    { exitCode: ExitCode.NotPermitted },
+  );
+}
+
+/** Brings the fan up where it is not, and tells what is worth knowing. */
+async function bringUp(run: RunDirectory, request: FanRequest, io: Io): Promise<void> {
+  const plan = (await callRouter(run, '/v1/up', { request })) as Plan;
+  if (plan.outcome === 'refused') throw refusalError(plan.refusals);
+  if (plan.outcome === 'same') return;
+  for (const warning of plan.warnings) io.err(`fanway: note: ${warning}\n`);
+}
+
+async function join(run: RunDirectory, flags: ReadonlyMap<string, string>): Promise<void> {
+  const text = flags.get('--join');
+  if (text === undefined) {
+    const alone = ['--key', '--name'].find((flag) => flags.has(flag));
+    if (alone !== undefined) throw usageError('usage', `${alone} belongs to --join`);
+    return;
+  }
+  let settings: Parameters<typeof askToJoin>[1];
+  try {
+    settings = { seeds: [parseSeed(text)] };
+  } catch (error) {
+    if (error instanceof ValueError) throw usageError('usage', error.message);
+    throw error;
+  }
+  const name = flags.get('--name');
+  await askToJoin(run, { ...settings, ...(name !== undefined && { name }) }, flags.get('--key'));
+}
+
+async function prepare(run: RunDirectory, wanted: Wanted, io: Io): Promise<Held> {
+  const { request, flags } = wanted;
+  const held = await holdNamespace(run, { internet: !flags.has('--no-internet') });
+  try {
+    for (const note of held.notes) io.err(`fanway: note: ${note}\n`);
+    await ensureRouter(run);
+    const fans = (await callRouter(run, '/v1/fans')) as FanRecord[];
+    if (request === undefined && fans.length === 0) {
+      throw usageError(
+        'usage',
+        'name the fan: fanway run --fan 250.0.0.0/8 eth0/16 -- COMMAND; later ones in the same network need none',
+      );
+    }
+    if (request !== undefined) await bringUp(run, request, io);
+    await join(run, flags);
+    return held;
+  } catch (error) {
+    await leaveNamespace(run, held.door);
+    throw error;
+  }
+}
+
+export const run: Verb = {
+  name: 'run',
+  summary: 'run a command on the overlay, as an ordinary user',
+  details: [
+    'COMMAND gets a network of its own, as root in it and as nobody else outside: the first address of',
+    "this host's slice, every host of the overlay, and by pasta or slirp4netns, where one of them is",
+    'installed, name servers and the Internet. Without COMMAND it is a shell. Further runs of the same',
+    'user share the network; with the last of them it goes, and whatever still runs in it.',
+    'Its file, for programs that take one, is netns in the run directory ($XDG_RUNTIME_DIR/fanway).',
+  ],
+  usage: ['run --fan OVERLAY UNDERLAY [OPTIONS] [-- COMMAND...]', 'run [-- COMMAND...]'],
+  options: [
+    ['--fan', 'the fan, in the words of up: OVERLAY UNDERLAY and the options below'],
+    ['--join HOST[:PORT]', 'join the gossip of a cluster there: its hosts get names'],
+    ['--key FILE', 'the keys of the cluster; - is standard input'],
+    ['--name NAME', 'what others call this host'],
+    ['--no-internet', 'the overlay and nothing else'],
+    ...FAN_OPTIONS.filter(([flag]) =>
+      /^--(?:encap|port|vni|compat|mtu|offload|dscp|source-port|force)\b/.test(flag),
+    ),
+  ],
+  examples: [
+    ['fanway run --fan 250.0.0.0/8 eth0/16 -- python3 -m http.server', 'on one host ...'],
+    ['fanway run --fan 250.0.0.0/8 eth0/16 -- curl 250.0.28.1:8000', '... and on another'],
+    ['fanway run', 'a shell in the network that is there'],
+    ['fanway run --fan 250.0.0.0/8 eth0/16 --join host-a --key gossip.key', 'with names of hosts'],
+  ],
+  async run(args, io) {
+    const wanted = readWords(args, io.env);
+    if (wanted.request !== undefined) requireAllowed(wanted.request);
+    const run = new RunDirectory(userRunDirectory(io.env));
+    run.create();
+    const lock = run.lock('lock', { wait: true });
+    let held: Held;
+    try {
+      held = await prepare(run, wanted, io);
+    } finally {
+      lock?.release();
+    }
+    const watch = new Watch(run, (text) => io.err(`fanway: ${text}\n`));
+    try {
+      await watch.start();
+      return await runInside(held, wanted.command, io.env);
+    } finally {
+      watch.stop();
+      await leaveNamespace(run, held.door);
+    }
+  },
+};

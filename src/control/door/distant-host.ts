@@ -1,0 +1,97 @@
+/**
+ * A host in two parts: the bridge and all that belongs to it in a network namespace behind a door, the
+ * underlay where this process is. An ordinary user may change the one and not the other.
+ *
+ * Once the namespace is gone it is an empty machine: nothing is there, and to take something back is
+ * done.
+ * @module
+ */
+import { hasNft } from '../../sys/host/nft.ts';
+import { dhcpRangesText, findDnsmasq, isRunning } from '../host/dhcp.ts';
+import type { Host, KernelRoute, ProcessMark } from '../host/host.ts';
+import { openHost, type RealHost } from '../host/real-host.ts';
+import type { RunDirectory } from '../store/run-directory.ts';
+import type { Door } from './door.ts';
+
+type Answers<K extends keyof RealHost> = RealHost[K] extends (...args: never[]) => infer R
+  ? Awaited<R>
+  : never;
+
+/** Opens it. The underlay is this process's own network namespace. */
+export function openDistantHost(run: RunDirectory, door: Door): RealHost {
+  const here = openHost(run);
+  /** What the namespace says; `empty` once it is gone. */
+  const ask = async <K extends keyof RealHost>(
+    name: K,
+    empty: Answers<K>,
+    ...args: unknown[]
+  ): Promise<Answers<K>> => {
+    if (door.isGone) return empty;
+    return (await door.ask(name, ...args)) as Answers<K>;
+  };
+  const askNow = <K extends keyof RealHost>(
+    name: K,
+    empty: Answers<K>,
+    ...args: unknown[]
+  ): Answers<K> => {
+    if (door.isGone) return empty;
+    return door.askNow(name, ...args) as Answers<K>;
+  };
+  const host: Host = {
+    links: () => ask('links', []),
+    addresses: () => ask('addresses', []),
+    defaultRoutes: () => ask('defaultRoutes', []),
+    routesMeeting: (overlay, how) =>
+      ask('routesMeeting', { routes: [], whole: true }, overlay, how),
+    routesOf: (index) => ask('routesOf', [], index),
+    hasRoute: (route: KernelRoute) => ask('hasRoute', true, route),
+    createBridge: (name, mac) => ask('createBridge', undefined, name, mac),
+    setLink: (ref, change) => ask('setLink', undefined, ref, change),
+    deleteLink: (index) => ask('deleteLink', undefined, index),
+    addAddress: (...args) => ask('addAddress', undefined, ...args),
+    deleteAddress: (...args) => ask('deleteAddress', undefined, ...args),
+    addRoute: (route) => ask('addRoute', undefined, route),
+    deleteRoute: (route) => ask('deleteRoute', undefined, route),
+    addKernelRoute: (route) => ask('addKernelRoute', undefined, route),
+    hasOwnMac: (bridge, mac) => ask('hasOwnMac', true, bridge, mac),
+    addOwnMac: (bridge, mac) => ask('addOwnMac', undefined, bridge, mac),
+    readSysctl: (key) => askNow('readSysctl', null, key),
+    writeSysctl: (key, value) => askNow('writeSysctl', undefined, key, value),
+    hasNft: () => !door.isGone && hasNft(),
+    otherTables: () => ask('otherTables', []),
+    packetFilter: () =>
+      ask('packetFilter', { readable: false, why: 'namespace-gone', chains: [], rules: [] }),
+    legacyTables: () => askNow('legacyTables', { forward: undefined, nat: false }),
+    loadRules: (text) => ask('loadRules', undefined, text),
+    hasDnsmasq: () => findDnsmasq() !== undefined,
+    async startDhcp(spec) {
+      return (await door.ask('startDhcp', spec)) as ProcessMark & { note: string; ranges: string };
+    },
+    dhcpRanges: dhcpRangesText,
+    isRunning,
+    stopDhcp: (bridge, mark) => ask('stopDhcp', undefined, bridge, mark),
+  };
+  return {
+    ...host,
+    underlay: async () => ({
+      links: await here.links(),
+      addresses: await here.addresses(),
+      routes: await here.defaultRoutes(),
+    }),
+    bridgeHolds: (bridge, mac, but) => ask('bridgeHolds', false, bridge, mac, but),
+    watch(listener) {
+      const ends = [
+        here.watch(listener),
+        door.on('links', () => listener({ kind: 'lost', code: '' })),
+      ];
+      return () => {
+        for (const end of ends) end();
+      };
+    },
+    watchFilter: (listener) => door.on('filter', listener),
+    close() {
+      here.close();
+      door.close();
+    },
+  };
+}

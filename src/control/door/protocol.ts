@@ -1,0 +1,75 @@
+/**
+ * What passes the door between a router and the network namespace that it serves: one JSON object a
+ * line, a question and its answer, in order. A descriptor comes beside, over a datagram socket of
+ * whoever asks for it.
+ * @module
+ */
+import { FanwayError } from '../../errors.ts';
+import { SysctlError } from '../../sys/host/sysctl.ts';
+import type { TunOptions } from '../../sys/host/tun.ts';
+
+/** Questions that the host of the namespace answers, by the names of its methods. */
+export const HOST_QUESTIONS = [
+  ...['links', 'addresses', 'defaultRoutes', 'routesMeeting', 'routesOf', 'hasRoute'],
+  ...['createBridge', 'setLink', 'deleteLink', 'addAddress', 'deleteAddress'],
+  ...['addRoute', 'deleteRoute', 'addKernelRoute', 'hasOwnMac', 'addOwnMac', 'bridgeHolds'],
+  ...['readSysctl', 'writeSysctl', 'otherTables', 'packetFilter', 'legacyTables', 'loadRules'],
+  ...['startDhcp', 'stopDhcp'],
+] as const;
+
+/** A device that is to be opened, and where its descriptor goes. */
+export type DeviceQuestion = { name: string; options: TunOptions; to: string };
+
+/** What is said of the door itself. */
+/** `holders`: connections that keep the namespace. */
+export type DoorState = { pid: number; namespace: number; holders: number };
+
+/** Happenings that a router watches for. */
+export type DoorEvent = 'links' | 'filter';
+
+/** A line is at most so long: the routing table of a crowded namespace. */
+export const LINE_BYTES_MAX = 4 << 20;
+
+export type Question = { id: number; ask: string; args: unknown[] };
+type Wrong = { name: string; code: string; key: string; message: string };
+export type Answer = { id: number; value?: unknown; wrong?: Wrong };
+
+/** An error as it passes. */
+export function wrongOf(error: unknown): Wrong {
+  const { name, message } = error instanceof Error ? error : new Error(String(error));
+  const text = (key: string): string => {
+    const value: unknown = Reflect.get(Object(error), key);
+    return typeof value === 'string' ? value : '';
+  };
+  return { name, message, code: text('code'), key: text('key') };
+}
+
+/** The same on the other side; those that somebody tells apart by their class keep it. */
+export function errorOf({ name, code, key, message }: Wrong): Error {
+  if (name === 'SysctlError') {
+    const bare = new SysctlError(key, code, '');
+    return new SysctlError(key, code, message.slice(bare.message.length));
+  }
+  return new FanwayError(code, message);
+}
+
+/** Reads one line. @throws Error for what is no question or answer. */
+export function parseLine(line: string): Record<string, unknown> {
+  const value: unknown = JSON.parse(line);
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new TypeError('a line at the door is one object');
+  }
+  return { ...value };
+}
+
+/** Cuts what arrives into lines; `line` is called for each. @throws RangeError for one without end. */
+export class Lines {
+  #rest = '';
+
+  take(text: string, line: (line: string) => void): void {
+    const lines = (this.#rest + text).split('\n');
+    this.#rest = lines.pop() ?? '';
+    if (this.#rest.length > LINE_BYTES_MAX) throw new RangeError('a line without end at the door');
+    for (const one of lines) if (one !== '') line(one);
+  }
+}

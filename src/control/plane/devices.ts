@@ -1,0 +1,59 @@
+/**
+ * The devices of a link as the data plane holds them: one queue for each data process, opened in this
+ * network namespace or, where somebody else opens them, in another one.
+ * @module
+ */
+import { ENCAPS } from '../../encap/encap.ts';
+import { openTun, setTunPersistent, type TunDevice, type TunOptions } from '../../sys/host/tun.ts';
+import { libc } from '../../sys/libc/libc.ts';
+import type { LinkSpec } from '../store/link-spec.ts';
+
+/** A device that is open, and its number where it is. */
+export type OpenDevice = TunDevice & { ifindex: number };
+
+/** Opens (makes, or attaches to the persistent) a device by name. @throws SystemError */
+export type DeviceOpener = (name: string, options: TunOptions) => OpenDevice;
+
+/** In the network namespace that this process is in. */
+export const openHere: DeviceOpener = (name, options) => {
+  const device = openTun(name, options);
+  return { ...device, ifindex: libc.if_nametoindex(name) };
+};
+
+/**
+ * One queue of the link's device for each of `queues` data processes; the device outlives them.
+ * @throws SystemError; none stays open.
+ */
+export function openDevices(spec: LinkSpec, queues: number, open: DeviceOpener): OpenDevice[] {
+  const devices: OpenDevice[] = [];
+  try {
+    for (let i = 0; i < queues; i++) {
+      const kind = ENCAPS[spec.encap].device;
+      const offload = spec.offload === 'auto';
+      devices.push(open(spec.device, { kind, offload, multiQueue: queues > 1 }));
+    }
+    const [first] = devices;
+    if (first !== undefined) setTunPersistent(first.fd, true);
+  } catch (error) {
+    for (const device of devices) libc.close(device.fd);
+    throw error;
+  }
+  return devices;
+}
+
+/** Lets go of them; the device goes with its last queue unless `keep`. */
+export function closeDevices(devices: readonly TunDevice[], keep: boolean): void {
+  for (const { fd } of devices) {
+    if (!keep) forget(fd);
+    libc.close(fd);
+  }
+}
+
+/** A device that somebody deleted cannot be told anything any more, and need not be. */
+function forget(fd: number): void {
+  try {
+    setTunPersistent(fd, false);
+  } catch {
+    // Gone already: what was asked for is true.
+  }
+}

@@ -1,0 +1,175 @@
+import type { ChildProcess, SpawnOptions } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { callRouter } from '../../src/control/admin/admin-client.ts';
+import type { RouterStatus } from '../../src/control/status.ts';
+import { RunDirectory } from '../../src/control/store/run-directory.ts';
+import { Lab } from '../../src/demo/lab.ts';
+import { processesIn } from '../../src/sys/process/namespace-processes.ts';
+import { runTcpPair } from '../../src/traffic/run.ts';
+import type { Outcome } from '../control/lab-router.ts';
+import { skipWithoutTun } from '../netns/privileges.ts';
+import { promised, until } from '../support/patience.ts';
+import { collect, OrdinaryUser } from './user.ts';
+
+t.setTimeout(300_000);
+
+const FAN = ['--fan', '250.0.0.0/8', 'eth0/16', '--no-internet'];
+const [A, B] = ['250.0.28.1', '250.1.27.1'] as const;
+const BYTES = 32 << 20;
+/** Pings go on within this after the router was killed, ms. */
+const BACK_MS = 2000;
+
+/** One user's network with a command that stays in it. */
+class Network {
+  readonly user: OrdinaryUser;
+  #stay: ChildProcess | undefined;
+
+  constructor(user: OrdinaryUser) {
+    this.user = user;
+  }
+
+  async start(...more: string[]): Promise<void> {
+    const words = ['run', ...FAN, ...more, '--', 'sh', '-c', 'echo here; exec sleep 1000'];
+    const child = this.user.fanway(words, { stdio: ['ignore', 'pipe', 'inherit'] });
+    this.#stay = child;
+    let said = '';
+    child.stdout?.on('data', (chunk: Buffer) => {
+      said += chunk.toString();
+    });
+    await until('the command runs', 15_000, () => {
+      if (child.exitCode !== null) throw new Error(`fanway run ended with ${child.exitCode}`);
+      return said !== '';
+    });
+  }
+
+  /** A further run in the network that is there. */
+  spawn(command: string, args: readonly string[], options: SpawnOptions = {}): ChildProcess {
+    return this.user.fanway(['run', '--', command, ...args], options);
+  }
+  does(command: string, ...args: string[]): Promise<Outcome> {
+    return this.user.does('run', '--', command, ...args);
+  }
+
+  async status(): Promise<RouterStatus> {
+    const run = new RunDirectory(this.user.runDirectory);
+    return (await callRouter(run, '/v1/status', undefined, {
+      anyNamespace: true,
+    })) as RouterStatus;
+  }
+
+  /** Ends the command that stays; the network goes with it where it was the last. */
+  async end(signal: NodeJS.Signals): Promise<number | null> {
+    const child = this.#stay;
+    if (child === undefined) return null;
+    const ended = new Promise((resolve) => child.once('exit', resolve));
+    child.kill(signal);
+    await ended;
+    return child.exitCode;
+  }
+
+  /** What of fanway's is left on the host: processes outside of the network, and its door. */
+  async left(): Promise<string[]> {
+    const pids = processesIn(this.user.host.namespace.inode).map((pid) => `process ${pid}`);
+    return [
+      ...pids,
+      ...['door.sock', 'netns', 'control.sock'].filter((name) => {
+        return existsSync(join(this.user.runDirectory, name));
+      }),
+    ];
+  }
+}
+
+const ping = ['ping', '-c', '3', '-i', '0.2', '-W', '2'] as const;
+
+t.test(
+  'fanway run, an ordinary user on each of two hosts',
+  { skip: skipWithoutTun() },
+  async (t) => {
+    const lab = await Lab.create({ hosts: 2, containersPerHost: 0 });
+    t.teardown(() => lab.close());
+    const [a, b] = lab.hosts.map((host) => new Network(new OrdinaryUser(host)));
+    if (a === undefined || b === undefined) throw new Error('two users were asked for');
+    t.teardown(() => {
+      for (const { user } of [a, b]) user.close();
+    });
+
+    await t.test('one command', async (t) => {
+      const script = 'id -u; read word; echo "$word"; exit 7';
+      const child = a.user.fanway(['run', ...FAN, '--', 'sh', '-c', script], { stdio: 'pipe' });
+      child.stdin?.end('typed\n');
+      t.match(
+        await collect(child),
+        { code: 7, out: '0\ntyped\n', err: '' },
+        'its exit code is ours',
+      );
+      t.same(await a.left(), [], 'nothing is left');
+      t.match(await a.user.does('run', '--', 'true'), { code: 2, err: /name the fan/ });
+      t.same(await a.left(), [], 'nor after a refusal');
+      t.match(await a.user.does('run', ...FAN, '--encap', 'ipip', '--', 'true'), {
+        code: 4,
+        err: /raw sockets, which only root may open/,
+      });
+    });
+
+    await a.start();
+    await b.start();
+    const reaches = async (): Promise<boolean> => (await a.does(...ping, B)).code === 0;
+    t.ok(await reaches(), 'from one network to the other');
+
+    await t.test('TCP between them', async (t) => {
+      const path = { from: a, to: b, address: B };
+      const { sent, received } = await runTcpPair(path, { port: 7000, bytes: BYTES, sha256: true });
+      t.equal(received.streams[0]?.bytes, BYTES);
+      t.equal(received.streams[0]?.sha256, sent.streams[0]?.sha256, 'what was sent is what came');
+    });
+
+    await t.test('the router is killed, and its data process', async (t) => {
+      const before = await a.status();
+      process.kill(before.pid, 'SIGKILL');
+      const killedMs = performance.now();
+      const after = await until('another router answers', 10_000, async () => {
+        const now = await a.status().catch(() => undefined);
+        return now !== undefined && now.pid !== before.pid && now.links[0]?.state === 'up' && now;
+      });
+      promised(t, 'it is taken over', performance.now() - killedMs, BACK_MS);
+      t.ok(await reaches());
+      const [data] = after.processes;
+      process.kill(data?.pid ?? 0, 'SIGKILL');
+      await until('another data process', 10_000, async () => {
+        const [now] = (await a.status()).processes;
+        return now?.alive === true && now.pid !== data?.pid;
+      });
+      t.ok(await reaches());
+      t.equal((await a.does(...ping, A)).code, 0, 'its own address');
+    });
+
+    await t.test('somebody takes pieces away inside', async (t) => {
+      t.equal((await a.does('ip', 'link', 'del', 'fw-250-0-28')).code, 0);
+      await until('the device is back', 10_000, reaches);
+      t.equal((await a.does('ip', 'addr', 'flush', 'dev', 'fan-250-0-28')).code, 0);
+      await until('the address is back', 10_000, reaches);
+      t.ok(((await a.status()).links[0]?.repairs ?? 0) >= 2, 'status counts it');
+    });
+
+    await t.test('killed, and ended', async (t) => {
+      t.equal(await b.end('SIGTERM'), 128 + 15, 'a signal reaches the command');
+      t.same(await b.left(), [], 'nothing is left of the one that was ended');
+      await a.end('SIGKILL');
+      await until('nothing is left of the one that was killed', 10_000, async () => {
+        return (await a.left()).length === 0;
+      });
+      t.equal((await a.user.does('run', ...FAN, '--', ...ping, A)).code, 0, 'and it runs again');
+    });
+  },
+);
+
+t.test('fanway run says what is in the way', { skip: skipWithoutTun() }, async (t) => {
+  const lab = await Lab.create({ hosts: 1, containersPerHost: 0 });
+  t.teardown(() => lab.close());
+  const user = new OrdinaryUser(lab.host(0), 0o600);
+  t.teardown(() => user.close());
+  const said = await user.does('run', ...FAN, '--', 'true');
+  t.match(said, { code: 4, err: /\/dev\/net\/tun may not be opened by this user \(mode 0600\)/ });
+});
