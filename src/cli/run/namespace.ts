@@ -11,7 +11,7 @@ import { endOrphans } from '../../control/host/orphans.ts';
 import { RecordStore } from '../../control/store/gossip-record.ts';
 import type { RunDirectory } from '../../control/store/run-directory.ts';
 import { codeOf, ExitCode, FanwayError } from '../../errors.ts';
-import { distDirectory } from '../../sys/host/paths.ts';
+import { programCommand } from '../../sys/host/paths.ts';
 import { isRoot, rootlessObstacle } from '../../sys/process/rootless.ts';
 import { waitEnd } from '../fans/down.ts';
 import {
@@ -72,9 +72,8 @@ function userWords(words: readonly string[]): readonly string[] {
 
 function startKeeper(run: RunDirectory): ChildProcess {
   const log = openSync(join(run.path, 'keeper.log'), 'w', 0o600);
-  const program = join(distDirectory(), 'fanway.js');
   const namespaces = [...userWords(['--user', '--map-root-user']), '--net', '--mount'];
-  const child = spawn('unshare', [...namespaces, '--', process.execPath, program, '__keeper'], {
+  const child = spawn('unshare', [...namespaces, '--', ...programCommand('fanway'), '__keeper'], {
     stdio: ['ignore', log, log],
     detached: true,
     cwd: '/',
