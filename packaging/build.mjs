@@ -2,7 +2,16 @@
 // --out DIR puts both below DIR instead of the checkout, so that builds do not disturb each other.
 // `npm ci` runs it through the `prepare` script, so a fresh clone is ready to use.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
@@ -65,6 +74,33 @@ await build({
   },
   outdir: join(out, 'dist'),
 });
+// The page of `fanway web`: one file with its script and its style in it.
+const page = await build({
+  entryPoints: ['src/web/main.ts'],
+  bundle: true,
+  platform: 'browser',
+  format: 'iife',
+  target: 'es2022',
+  minify: true,
+  charset: 'utf8',
+  legalComments: 'none',
+  logLevel: 'warning',
+  write: false,
+});
+const style = await build({
+  entryPoints: ['src/web/page.css'],
+  minify: true,
+  logLevel: 'warning',
+  write: false,
+});
+const script = page.outputFiles[0].text.trim();
+if (script.includes('</script')) throw new Error('the page would end in the middle of its script');
+writeFileSync(
+  join(out, 'dist/web.html'),
+  readFileSync('src/web/page.html', 'utf8')
+    .replace('/*page.css*/', () => style.outputFiles[0].text.trim())
+    .replace('/*main.js*/', () => script),
+);
 chmodSync(join(out, 'dist/fanway.js'), 0o755);
 // Manual pages from the verb table; `npm install -g` puts those that package.json
 // names where man looks.

@@ -99,7 +99,8 @@ export async function bundle({ out, single }) {
       plugins: [nativePlugin((name) => `require('./${name}.node')`)],
     });
   }
-  copyFileSync(join(root, 'dist/packet.wasm'), join(out, 'packet.wasm'));
+  for (const file of ['packet.wasm', 'web.html'])
+    copyFileSync(join(root, 'dist', file), join(out, file));
 }
 
 /** The binaries of both native packages for `x64` or `arm64` with glibc, by name. */

@@ -60,6 +60,7 @@ try {
         Object.keys(PROGRAMS).map((name) => [`${name}.cjs`, join(scratch, `${name}.cjs`)]),
       ),
       'packet.wasm': join(scratch, 'packet.wasm'),
+      'web.html': join(scratch, 'web.html'),
       'koffi.node': natives.koffi,
       'netlink.node': natives.netlink,
     },

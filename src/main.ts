@@ -5,6 +5,7 @@
  */
 import { writeSync } from 'node:fs';
 import { control, superviseVerb } from './cli/control.ts';
+import { probe } from './cli/paths/probe.ts';
 import { keeper } from './cli/run/keeper.ts';
 import { ENVIRONMENT, EXIT_CODES, TITLE } from './cli/verb/program-text.ts';
 import { columns, type Io, runVerb } from './cli/verb/verb.ts';
@@ -93,7 +94,7 @@ async function main(args: readonly string[]): Promise<number> {
     const { runDemo } = await import('./demo/demo.ts');
     return runDemo(rest);
   }
-  const verb = [...VERBS, control, superviseVerb, keeper].find((verb) => verb.name === name);
+  const verb = [...VERBS, control, superviseVerb, keeper, probe].find((verb) => verb.name === name);
   if (verb === undefined) return unknownVerb(name);
   return runVerb(verb, rest, io);
 }

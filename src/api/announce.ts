@@ -1,9 +1,12 @@
 /**
- * What a host announces and takes back, on the admin socket; and that it leaves the cluster.
+ * A host in the gossip of a cluster, on the admin socket: it joins, announces, takes back, and leaves.
  * @module
  */
+import type { GossipSettings } from '../config/gossip.ts';
+import { gossipSettingsFromJson } from '../config/gossip-json.ts';
 import { post } from './call.ts';
-import { fields, flag, list, text } from './reader.ts';
+import { gossipStatus } from './gossip.ts';
+import { fields, flag, list, nullable, type ReadBy, text, word } from './reader.ts';
 
 /** Prefixes in one call: a body of the admin socket holds no more. */
 export const ANNOUNCE_CALL_MAX = 2048;
@@ -36,4 +39,20 @@ export const leaveCall = post(
   '/v1/gossip/leave',
   (): Record<string, never> => ({}),
   fields<LeaveAnswer>({ left: flag, ending: flag }),
+);
+
+/** `keys` is the text of a key file; null = those that the router has. */
+export type JoinRequest = {
+  settings: Partial<GossipSettings>;
+  keys: string | null;
+  newIdentity: boolean;
+};
+
+const joinAnswer = fields({ outcome: word('started', 'extended'), status: gossipStatus });
+export type JoinAnswer = ReadBy<typeof joinAnswer>;
+
+export const joinCall = post<JoinRequest, JoinAnswer>(
+  '/v1/gossip/join',
+  fields({ settings: gossipSettingsFromJson, keys: nullable(text), newIdentity: flag }),
+  joinAnswer,
 );

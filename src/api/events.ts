@@ -3,8 +3,9 @@
  * empty line says only that the router lives. A reader that is too slow is told how many it missed.
  * @module
  */
+import { type ConflictJson, conflictJson } from './gossip.ts';
 import { type MemberEvent, memberEvent } from './members.ts';
-import { count, fields, nullable, text, word } from './reader.ts';
+import { count, fields, flag, nullable, text, word } from './reader.ts';
 
 export const EVENTS_PATH = '/v1/events';
 export const EVENTS_TYPE = 'application/x-ndjson';
@@ -22,10 +23,12 @@ export type RouterEvent =
       source: string;
       owner: string;
     }
+  /** Two active members claim what only one can have; `over`: no longer. */
+  | { kind: 'conflict'; over: boolean; conflict: ConflictJson }
   | { kind: 'lost'; count: number };
 
 const kindOf = fields<{ kind: RouterEvent['kind'] }>({
-  kind: word('member', 'link', 'entry', 'lost'),
+  kind: word('member', 'link', 'entry', 'conflict', 'lost'),
 });
 const kind = <K extends RouterEvent['kind']>(name: K) => word<K>(name);
 const readers = {
@@ -39,6 +42,9 @@ const readers = {
   entry: fields<Extract<RouterEvent, { kind: 'entry' }>>({
     ...{ kind: kind('entry'), link: text, entry: text, host: nullable(text) },
     ...{ source: text, owner: text },
+  }),
+  conflict: fields<Extract<RouterEvent, { kind: 'conflict' }>>({
+    ...{ kind: kind('conflict'), over: flag, conflict: conflictJson },
   }),
   lost: fields<Extract<RouterEvent, { kind: 'lost' }>>({ kind: kind('lost'), count }),
 };

@@ -7,7 +7,8 @@ import { fields, flag, list, text } from './reader.ts';
 
 export type KeyJson = { id: string; inUse: boolean };
 
-const keys = list(fields<KeyJson>({ id: text, inUse: flag }));
+export const keyJson = fields<KeyJson>({ id: text, inUse: flag });
+const keys = list(keyJson);
 
 export const keysCall = get('/v1/gossip/keys', keys);
 /** `keys` is the text of a key file. */

@@ -23,6 +23,7 @@ import { ip } from './inspect/ip.ts';
 import { status } from './inspect/status.ts';
 import { table } from './inspect/table.ts';
 import { wait } from './inspect/wait.ts';
+import { web } from './inspect/web.ts';
 import { manVerb } from './man.ts';
 import { announce, withdraw } from './members/announce.ts';
 import { join, leave } from './members/join.ts';
@@ -30,6 +31,7 @@ import { key } from './members/key.ts';
 import { keygen } from './members/keygen.ts';
 import { members } from './members/members.ts';
 import { peers } from './members/peers.ts';
+import { test } from './paths/test.ts';
 import { report } from './report/verb.ts';
 import { run } from './run/run.ts';
 import type { Verb, VerbGroup } from './verb/verb.ts';
@@ -39,7 +41,7 @@ const man = manVerb(() => VERB_GROUPS);
 
 const RUNNABLE: readonly (readonly [title: string, verbs: readonly Verb[]])[] = [
   ["This host's fans", [up, down, show, plan, explain]],
-  ['How they are', [status, wait, counters, doctor, report, capture, bench]],
+  ['How they are', [status, wait, counters, doctor, report, test, capture, web, bench]],
   ['Without root', [run]],
   ['Container engines', [docker, cni, ip]],
   ['Gossip between hosts', [keygen, join, leave, peers, members, table, announce, withdraw, key]],

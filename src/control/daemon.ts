@@ -3,14 +3,15 @@
  * manager told when it is ready and that the data loops still move.
  * @module
  */
+
 import { isDeepStrictEqual } from 'node:util';
+import type { DataProcessStatus } from '../api/status.ts';
 import type { Config } from '../config/parse.ts';
 import type { FanRequest } from '../config/request.ts';
 import type { Log, LogLevel } from '../log.ts';
 import { IDLE_BEAT_MS } from '../shm/layout.ts';
 import { watchdogIntervalMs } from '../sys/sockets/notify.ts';
 import { Manager } from './manager.ts';
-import type { DataProcessStatus } from './plane/tunnel-set.ts';
 import { Service } from './service.ts';
 import type { RunDirectory } from './store/run-directory.ts';
 

@@ -6,10 +6,12 @@
 import type { RouterEvent } from '../api/events.ts';
 import { EVENTS_PATH, EVENTS_TYPE } from '../api/events.ts';
 import { refusedError } from '../errors.ts';
+import type { ConflictEvent } from '../gossip/base/api.ts';
 import { formatIpv4 } from '../net/ipv4.ts';
 import type { RibChange } from '../rib/entry.ts';
 import { type LineSink, type Route, StreamAnswer } from './admin/admin.ts';
 import { entryText } from './entries/entry-service.ts';
+import { conflictJson } from './speakers/gossip/views.ts';
 
 /** Listeners at one time; each may hold {@link QUEUED_BYTES_MAX}. */
 export const EVENT_CLIENTS_MAX = 8;
@@ -66,6 +68,11 @@ export class EventHub {
         ...{ source: after?.source ?? '', owner: after?.owner ?? '' },
       });
     }
+  }
+
+  /** Two members claim one thing, or no longer. */
+  conflict({ over, ...conflict }: ConflictEvent): void {
+    this.publish({ kind: 'conflict', over, conflict: conflictJson(conflict) });
   }
 
   /** The links as they are now: what is another than the last time is told. */

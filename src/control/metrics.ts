@@ -3,8 +3,8 @@
  * that `fanway counters` has: `egress.drop.runt` is `fanway_egress_drop_runt`.
  * @module
  */
+import type { RouterStatus } from '../api/status.ts';
 import type { GossipService } from './speakers/gossip/service.ts';
-import type { RouterStatus } from './status.ts';
 
 export const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 

@@ -5,8 +5,16 @@
  */
 
 import { countersCall } from '../api/counters.ts';
+import { downCall, endIfIdleCall, fansCall, upCall } from '../api/fans.ts';
+import {
+  type DataProcessStatus,
+  type LinkStatus,
+  type PathStatus,
+  type RouterStatus,
+  statusCall,
+} from '../api/status.ts';
+import { webCall } from '../api/web.ts';
 import type { FanRequest } from '../config/request.ts';
-import { requestFromJson } from '../config/request-json.ts';
 import { messageOf, usageError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { formatPrefix } from '../net/prefix.ts';
@@ -19,11 +27,11 @@ import { EntryService } from './entries/entry-service.ts';
 import { RoutedEntries } from './entries/routed-entries.ts';
 import { entryRoutes } from './entries/routes.ts';
 import { tableStatus } from './entries/views.ts';
+import { workloadsOf } from './entries/workloads.ts';
 import { EventHub } from './event-hub.ts';
 import { underlayOf } from './host/host.ts';
 import { openHost, type RealHost } from './host/real-host.ts';
 import type { ManagedLink } from './links/link.ts';
-import type { Plan } from './links/plan.ts';
 import { Router } from './links/router.ts';
 import { METRICS_TYPE, metricsText } from './metrics.ts';
 import type { DeviceOpener } from './plane/devices.ts';
@@ -31,18 +39,23 @@ import { DropMeter } from './plane/drops.ts';
 import { MovedMacs } from './plane/moved-macs.ts';
 import { openDataPlane } from './plane/open-data-plane.ts';
 import { PathWatch } from './plane/paths/path-watch.ts';
-import { isPathNews, type PathStatus, pathStatus } from './plane/paths.ts';
+import { isPathNews, pathStatus } from './plane/paths.ts';
 import { RateMeter, SAMPLE_INTERVAL_MS } from './plane/rates.ts';
-import { type DataProcessStatus, TunnelSet } from './plane/tunnel-set.ts';
+import { TunnelSet } from './plane/tunnel-set.ts';
+import { measureApart } from './probe/child.ts';
+import { PathTest } from './probe/path-test.ts';
+import { probeRoutes } from './probe/routes.ts';
 import { bgpRoutes, bgpStatus } from './speakers/bgp/routes.ts';
 import { BgpService } from './speakers/bgp/service.ts';
 import { gossipRoutes, gossipStatus } from './speakers/gossip/routes.ts';
 import { GossipService } from './speakers/gossip/service.ts';
-import { type LinkStatus, linkStatus, type RouterStatus } from './status.ts';
+import { memberJson } from './speakers/gossip/views.ts';
+import { linkStatus } from './status.ts';
 import { stateDirectoryOf } from './store/address-book.ts';
 import type { LinkSpec } from './store/link-spec.ts';
 import { admitOwn, claimForNamespace } from './store/namespace.ts';
 import type { RunDirectory } from './store/run-directory.ts';
+import { PageServer } from './web/page-server.ts';
 
 /** A router in the background that nobody gave a link ends after this. */
 const IDLE_MS = 60_000;
@@ -97,6 +110,8 @@ export class Service {
   readonly #startedAtMs = performance.now();
   readonly #rates = new RateMeter();
   readonly #drops = new DropMeter();
+  readonly #page: PageServer;
+  readonly #pathTest: PathTest;
   readonly #nameOf = (owner: string): string => this.gossip.nameOf(owner);
   #sampling: NodeJS.Timeout | undefined;
   #admin: AdminServer | undefined;
@@ -132,8 +147,16 @@ export class Service {
       ...{ writer: this.tunnels, log },
       routes: new RoutedEntries({ host: this.#host, specs, log }),
     });
+    this.#pathTest = new PathTest({
+      ...{ specs, measure: measureApart },
+      members: () => this.gossip.host?.node.members() ?? [],
+      counters: () => this.tunnels.counters(),
+      paths: () => this.tunnels.paths(),
+      offloads: (link) => this.tunnels.status().flatMap(({ offloads }) => offloads[link] ?? []),
+      ask: async (member, question) => this.gossip.mustRun().ask(member, question),
+    });
     this.gossip = new GossipService({
-      ...{ run, log, entries: this.entries },
+      ...{ run, log, entries: this.entries, answer: (asked) => this.#pathTest.answer(asked) },
       specs: () => this.#upSpecs(),
       look: () => underlayOf(this.#host),
       stateDirectory: stateDirectoryOf(process.env),
@@ -150,11 +173,13 @@ export class Service {
     });
     this.entries.listen((changes) => this.#hub.entriesChanged(changes));
     this.gossip.events.listen((member) => this.#hub.publish({ kind: 'member', member }));
+    this.gossip.events.listenConflicts((change) => this.#hub.conflict(change));
     this.bgp = new BgpService({
       ...{ path: run.bgp, log, entries: this.entries },
       specs: () => this.#upSpecs(),
       announced: () => this.gossip.announced,
     });
+    this.#page = new PageServer({ routes: () => this.#routes(), log });
     this.router.on('settled', () => {
       void this.gossip.refresh();
       void this.bgp.refresh();
@@ -277,6 +302,7 @@ export class Service {
     this.entries.close();
     await this.router.stop();
     await this.tunnels.close();
+    await this.#page.set({ on: false, port: null });
     await this.#admin?.close();
     this.#host.close();
     this.#resolveDone();
@@ -333,11 +359,14 @@ export class Service {
       ...gossipRoutes(this.gossip, () => this.#endIfIdle()),
       ...bgpRoutes(this.bgp),
       this.#hub.route(),
-      ...entryRoutes(
-        (link, address) => this.tunnels.answer(link, address),
-        this.entries,
-        this.#nameOf,
-      ),
+      ...entryRoutes({
+        ...{ entries: this.entries, nameOf: this.#nameOf, specs: () => this.#upSpecs() },
+        answer: (link, address) => this.tunnels.answer(link, address),
+        members: () => (this.gossip.host?.node.members() ?? []).map(memberJson),
+        workloads: () => workloadsOf(this.router.links, this.#options.run),
+      }),
+      ...probeRoutes(this.#pathTest, this.#options.log),
+      answerTo(webCall, (request) => this.#page.set(request)),
       get('/metrics', () => {
         const text = metricsText(this.status(), this.tunnels.counters(), this.gossip);
         return new PlainAnswer(METRICS_TYPE, text);
@@ -346,30 +375,16 @@ export class Service {
         pid: process.pid,
         networkNamespace: NetworkNamespace.current().inode,
       })),
-      get('/v1/status', () => this.status()),
+      answerTo(statusCall, () => this.status()),
       answerTo(countersCall, () => this.tunnels.counters()),
-      get('/v1/fans', () => this.router.links.map((link) => link.record)),
-      {
-        method: 'POST',
-        path: '/v1/up',
-        handle: (body): Promise<Plan> => this.router.up(requestFromJson(fieldOf(body, 'request'))),
-      },
-      {
-        method: 'POST',
-        path: '/v1/down',
-        handle: async (body) => {
-          const name = fieldOf(body, 'name');
-          if (typeof name !== 'string') throw usageError('bad-request', 'name is a link name');
-          const spec = await this.router.down(name, { force: fieldOf(body, 'force') === true });
-          this.#endIfIdle();
-          return spec;
-        },
-      },
-      {
-        method: 'POST',
-        path: '/v1/end-if-idle',
-        handle: async () => ({ ending: this.#endIfIdle() }),
-      },
+      answerTo(fansCall, () => this.router.links.map((link) => link.record)),
+      answerTo(upCall, ({ request }) => this.router.up(request)),
+      answerTo(downCall, async ({ name, force }) => {
+        const down = await this.router.down(name, { force });
+        this.#endIfIdle();
+        return down;
+      }),
+      answerTo(endIfIdleCall, () => ({ ending: this.#endIfIdle() })),
       {
         method: 'POST',
         path: '/v1/reload',
@@ -382,11 +397,4 @@ export class Service {
       },
     ];
   }
-}
-
-function fieldOf(body: unknown, key: string): unknown {
-  if (typeof body !== 'object' || body === null) {
-    throw usageError('bad-request', 'the body is a JSON object');
-  }
-  return (body as Record<string, unknown>)[key];
 }

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { callRouter } from '../control/admin/admin-client.ts';
+import { fansCall } from '../api/fans.ts';
+import { ask } from '../control/admin/admin-client.ts';
 import { addressLengthOf } from '../control/host/bridge/adoption.ts';
 import type { FanRecord } from '../control/host/snapshot.ts';
 import type { RunDirectory } from '../control/store/run-directory.ts';
@@ -55,7 +56,7 @@ export function engineFanOf({ request, spec }: FanRecord): EngineFan {
  * @throws FanwayError when no router runs, or none or several fans could be meant.
  */
 export async function findFan(run: RunDirectory, bridge?: string): Promise<EngineFan> {
-  const records = (await callRouter(run, '/v1/fans')) as FanRecord[];
+  const records = await ask(run, fansCall);
   const names = records.map(({ spec }) => `${spec.name} (${formatPrefix(spec.overlay)})`);
   const meant = records.filter(({ spec }) => bridge === undefined || spec.name === bridge);
   const [found, ...others] = meant;

@@ -157,6 +157,13 @@ export class Rib {
     }
   }
 
+  /** Every entry as it was told, in no order. */
+  *all(): Generator<{ id: EntryId; best: Best }> {
+    for (const table of this.#tables.values()) {
+      for (const { id, told } of table.values()) if (told !== undefined) yield { id, best: told };
+    }
+  }
+
   /** Entries that have come to be held since the last call, the first of them. */
   takeHeld(): EntryId[] {
     const held = this.#newlyHeld;

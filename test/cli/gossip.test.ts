@@ -3,15 +3,15 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
+import type { GossipStatus } from '../../src/api/gossip.ts';
 import type { MemberJson } from '../../src/api/members.ts';
-import { statusText, textOrOtherBuild } from '../../src/cli/inspect/status.ts';
+import type { RouterStatus } from '../../src/api/status.ts';
+import { statusOrOtherBuild, statusText } from '../../src/cli/inspect/status.ts';
 import { tableText } from '../../src/cli/inspect/table.ts';
 import { keysText } from '../../src/cli/members/key.ts';
 import { eventText, membersText } from '../../src/cli/members/members.ts';
 import { peersText } from '../../src/cli/members/peers.ts';
 import { percentText, timeText } from '../../src/cli/verb/quantities.ts';
-import type { GossipStatus } from '../../src/control/speakers/gossip/views.ts';
-import type { RouterStatus } from '../../src/control/status.ts';
 import { distDirectory } from '../../src/sys/host/paths.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'fanway-cli-'));
@@ -198,11 +198,11 @@ t.test('status shows plaintext and conflicts in red', async (t) => {
   const red = statusText(status, true);
   t.match(red, '\u001b[1;31mPLAINTEXT: whoever reaches the port is a member\u001b[0m');
   t.match(red, '\u001b[1;31mCONFLICT\u001b[0m');
-  t.equal(textOrOtherBuild(status), text);
+  t.same(statusOrOtherBuild(status), status);
   const older: Partial<RouterStatus> = { ...status };
   delete older.table;
   t.throws(
-    () => textOrOtherBuild(older as RouterStatus),
+    () => statusOrOtherBuild(older),
     /version 0, pid 1\) is of another build .*kill -9 1 has it/,
     'a router from before an upgrade',
   );

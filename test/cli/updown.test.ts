@@ -1,9 +1,9 @@
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import type { LinkStatus } from '../../src/api/status.ts';
 import { describeChange } from '../../src/control/change/change.ts';
 import type { Plan } from '../../src/control/links/plan.ts';
-import type { LinkStatus } from '../../src/control/status.ts';
 import { Lab, type LabHost } from '../../src/demo/lab.ts';
 import { processesIn } from '../../src/demo/processes.ts';
 import { distDirectory } from '../../src/sys/host/paths.ts';

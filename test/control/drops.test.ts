@@ -1,5 +1,4 @@
 import t from 'tap';
-import { statusText } from '../../src/cli/inspect/status.ts';
 import { DropMeter, dropsOf, FAILING_MS, failureOf } from '../../src/control/plane/drops.ts';
 import { Lab, type LabHost } from '../../src/demo/lab.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
+import type { RouterStatus } from '../../src/api/status.ts';
 import { HOST_SYSCTLS } from '../../src/control/host/snapshot.ts';
-import type { RouterStatus } from '../../src/control/status.ts';
 import type { LabHost } from '../../src/demo/lab.ts';
 import type { RouterHost } from '../../src/demo/router.ts';
 import { distDirectory } from '../../src/sys/host/paths.ts';

@@ -4,12 +4,13 @@
  * the host's network, the packet balance.
  * @module
  */
+
 import type { ChildProcess } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { Test } from 'tap';
+import type { RouterStatus } from '../../src/api/status.ts';
 import { callRouter } from '../../src/control/admin/admin-client.ts';
-import type { RouterStatus } from '../../src/control/status.ts';
 import { RunDirectory } from '../../src/control/store/run-directory.ts';
 import { Lab, type LabContainer, type LabHost, type LabOptions } from '../../src/demo/lab.ts';
 import { runFanway } from '../../src/demo/router.ts';

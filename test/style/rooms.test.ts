@@ -20,6 +20,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   dataplane: ['encap', 'table', 'sys', 'wire', 'shm', 'net'],
   config: ['encap', 'net'],
   api: ['config', 'net'],
+  web: ['api', 'config'],
   control: [
     'api',
     'config',

@@ -68,6 +68,8 @@ export const FROZEN_MESSAGES: readonly (readonly [Message | undefined, string])[
    85 50 ${NODE_HEX} 07 19012c 190113 1adeadbeef
    85 50 ${OTHER_HEX} 01 01 00 00`,
   `81 a4 00 0b 01 50 ${NODE_HEX} 02 07 03 84 01 00 01 1819`,
+  '81 a2 00 0c 01 02',
+  '81 a2 00 0d 01 42 7b7d',
 ].map((hex, at) => [MESSAGES[at], hex] as const);
 
 /** A ping, an ack and a ping request among messages that nobody knows. */

@@ -112,6 +112,8 @@ export const MESSAGES: readonly Message[] = [
       [4, 29],
     ],
   },
+  { type: MessageType.Ask, question: 2 },
+  { type: MessageType.Told, part: Uint8Array.of(0x7b, 0x7d) },
 ];
 
 /** What a layer-2 network has beside MACs and their IPv4 addresses. */

@@ -133,6 +133,8 @@ const message: fc.Arbitrary<Message> = fc.oneof(
     owners: fc.array(summary, { maxLength: 20 }),
   }),
   fc.record({ type: is(MessageType.Want), owner: nodeId, epoch: u32, ranges }),
+  fc.record({ type: is(MessageType.Ask), question: fc.integer({ min: 1, max: 255 }) }),
+  fc.record({ type: is(MessageType.Told), part: fc.uint8Array({ maxLength: 200 }) }),
 );
 
 t.test('blocks: encode and decode are inverse, and the size is foretold', async (t) => {

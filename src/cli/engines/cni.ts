@@ -69,7 +69,9 @@ function hasPortmap(bin: string): boolean {
 function claim(fan: EngineFan, run: RunDirectory, flags: Flags, io: Io): string {
   const block = rangeOf(flags);
   if (block === undefined && !fan.dhcp) return '';
-  const busy = fan.dhcp ? dhcpLeases(run, fan.bridge, Date.now()) : [];
+  const busy = fan.dhcp
+    ? dhcpLeases(run, fan.bridge, Date.now()).map(({ address }) => address)
+    : [];
   const wish = { owner: CNI_OWNER, busy, shared: fan.dhcp };
   const book = new AddressBook(stateDirectoryOf(io.env), fan.slice);
   return book.change((now) => {

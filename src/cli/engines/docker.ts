@@ -39,7 +39,7 @@ async function enable(io: Io, bridge: string | undefined, flags: Flags): Promise
   const now = await enableDocker(api, fan, book, {
     name: nameOf(flags),
     range: rangeOf(flags),
-    busy: fan.dhcp ? dhcpLeases(run, fan.bridge, Date.now()) : [],
+    busy: fan.dhcp ? dhcpLeases(run, fan.bridge, Date.now()).map(({ address }) => address) : [],
   });
   if (flags.has('--json')) printJson(io, now);
   else io.out(`${enabledText(now)}\n`);

@@ -3,11 +3,12 @@
  * a fan, so whoever starts it decides, and one that runs cannot change them.
  * @module
  */
+
 import { availableParallelism } from 'node:os';
+import { statusCall } from '../../api/status.ts';
 import { BUSY_POLL_US_MAX, PRIORITY_CHOICES } from '../../config/schema.ts';
-import { callRouter } from '../../control/admin/admin-client.ts';
+import { ask } from '../../control/admin/admin-client.ts';
 import type { DataOptions } from '../../control/service.ts';
-import type { RouterStatus } from '../../control/status.ts';
 import type { RunDirectory } from '../../control/store/run-directory.ts';
 import { refusedError, usageError } from '../../errors.ts';
 import { QUEUES_MAX } from '../../limits.ts';
@@ -84,7 +85,7 @@ export function dataArguments({ queues, busyPollUs, priority }: DataOptions): st
  */
 export async function requireSame(run: RunDirectory, wanted: DataOptions): Promise<void> {
   if (Object.keys(wanted).length === 0) return;
-  const { queues, busyPollUs, priority } = (await callRouter(run, '/v1/status')) as RouterStatus;
+  const { queues, busyPollUs, priority } = await ask(run, statusCall);
   const differences: string[] = [];
   if (wanted.queues !== undefined && wanted.queues !== queues) {
     differences.push(`${queues} queues, not ${wanted.queues}`);

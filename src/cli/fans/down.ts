@@ -3,11 +3,12 @@
  * @module
  */
 
+import { downCall, fansCall } from '../../api/fans.ts';
+import { statusCall } from '../../api/status.ts';
 import type { FanRequest } from '../../config/request.ts';
 import { parseFanWords } from '../../config/words.ts';
-import { callRouter } from '../../control/admin/admin-client.ts';
+import { ask } from '../../control/admin/admin-client.ts';
 import type { FanRecord } from '../../control/host/snapshot.ts';
-import type { RouterStatus } from '../../control/status.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { waitReady } from '../../control/supervise.ts';
 import { ExitCode, FanwayError, messageOf, refusedError, usageError } from '../../errors.ts';
@@ -15,9 +16,6 @@ import { contains, equals } from '../../net/prefix.ts';
 import { requireNetAdmin } from '../verb/privilege.ts';
 import { type Io, printJson, takeFlags, type Verb } from '../verb/verb.ts';
 import { cleanUp } from './up.ts';
-
-/** What the router answers. */
-type Down = { notes: string[] };
 
 const ROUTER_END_MS = 10_000;
 
@@ -84,9 +82,7 @@ export async function waitEnd(run: RunDirectory): Promise<void> {
 
 /** After the last fan the router ends, unless something else keeps it: then what, and how to end that. */
 async function afterLast(run: RunDirectory, wasThere: boolean, io: Io): Promise<void> {
-  const status = (await callRouter(run, '/v1/status').catch(() => undefined)) as
-    | RouterStatus
-    | undefined;
+  const status = await ask(run, statusCall).catch(() => undefined);
   if (status?.mode === 'daemon') {
     io.err(
       'fanway: note: the router stays, as a service: systemctl stop fanway, or SIGTERM, ends it\n',
@@ -143,7 +139,7 @@ export const down: Verb = {
       return ExitCode.Ok;
     }
     await waitReady(run);
-    const fans = (await callRouter(run, '/v1/fans')) as FanRecord[];
+    const fans = await ask(run, fansCall);
     const names = choose(fans, rest, flags).reverse();
     const failures: string[] = [];
     const done: string[] = [];
@@ -151,7 +147,7 @@ export const down: Verb = {
     for (const name of names) {
       try {
         const force = flags.has('--force');
-        const { notes } = (await callRouter(run, '/v1/down', { name, force })) as Down;
+        const { notes } = await ask(run, downCall, { name, force });
         for (const note of notes) io.err(`fanway: note: ${note}\n`);
         done.push(name);
         if (!flags.has('--json')) io.out(`${name}: down\n`);

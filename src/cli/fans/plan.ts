@@ -2,7 +2,8 @@
  * `fanway plan`: what `up` would do on this host now, without doing it.
  * @module
  */
-import { callRouter } from '../../control/admin/admin-client.ts';
+import { fansCall } from '../../api/fans.ts';
+import { ask } from '../../control/admin/admin-client.ts';
 import { readSnapshot } from '../../control/host/read-snapshot.ts';
 import { openHost } from '../../control/host/real-host.ts';
 import type { FanRecord } from '../../control/host/snapshot.ts';
@@ -16,7 +17,7 @@ import { planText } from './plan-text.ts';
 /** The fans of the running router; none when there is none, or none that we may ask. */
 async function runningFans(run: RunDirectory): Promise<FanRecord[]> {
   try {
-    return (await callRouter(run, '/v1/fans')) as FanRecord[];
+    return await ask(run, fansCall);
   } catch (error) {
     if (['not-running', 'not-permitted'].includes(codeOf(error))) return [];
     throw error;

@@ -2,8 +2,9 @@
  * `fanway show`: fanctl's table.
  * @module
  */
-import { callRouter } from '../../control/admin/admin-client.ts';
-import { flagsOf, type LinkStatus, type RouterStatus } from '../../control/status.ts';
+import { type LinkStatus, statusCall } from '../../api/status.ts';
+import { ask } from '../../control/admin/admin-client.ts';
+import { flagsOf } from '../../control/status.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { codeOf, ExitCode } from '../../errors.ts';
 import { noMore, printJson, takeFlags, type Verb } from '../verb/verb.ts';
@@ -25,7 +26,7 @@ export function showText(links: readonly LinkStatus[]): string {
 /** The links of the running router; none without one. */
 export async function linksNow(run: RunDirectory): Promise<LinkStatus[]> {
   try {
-    return ((await callRouter(run, '/v1/status')) as RouterStatus).links;
+    return (await ask(run, statusCall)).links;
   } catch (error) {
     if (codeOf(error) === 'not-running') return [];
     throw error;

@@ -2,11 +2,12 @@
  * `fanway up`: brings a fan up, starting a router where none runs.
  * @module
  */
-import { callRouter } from '../../control/admin/admin-client.ts';
+import { downCall, endIfIdleCall, type UpAnswer, upCall } from '../../api/fans.ts';
+import { ask } from '../../control/admin/admin-client.ts';
 import { readSnapshot } from '../../control/host/read-snapshot.ts';
 import { openHost } from '../../control/host/real-host.ts';
 import type { FanRecord } from '../../control/host/snapshot.ts';
-import { type Plan, planFan } from '../../control/links/plan.ts';
+import { planFan } from '../../control/links/plan.ts';
 import { recover } from '../../control/links/recover.ts';
 import { type DataOptions, Service } from '../../control/service.ts';
 import { requireOwnNamespace } from '../../control/store/namespace.ts';
@@ -75,7 +76,7 @@ export async function cleanUp(
   }
 }
 
-function report(plan: Plan, where: string, flags: ReadonlyMap<string, string>, io: Io): void {
+function report(plan: UpAnswer, where: string, flags: ReadonlyMap<string, string>, io: Io): void {
   if (plan.outcome === 'refused') throw refusalError(plan.refusals, where);
   if (flags.has('--json')) {
     printJson(io, plan);
@@ -97,7 +98,7 @@ async function askRouter(
 ): Promise<string[]> {
   const names: string[] = [];
   for (const { request, where } of requests) {
-    const plan = (await callRouter(run, '/v1/up', { request })) as Plan;
+    const plan = await ask(run, upCall, { request });
     report(plan, where, flags, io);
     if (plan.outcome === 'changes') names.push(plan.spec.name);
   }
@@ -198,14 +199,14 @@ export const up: Verb = {
       names = await askRouter(run, requests, flags, io);
     } catch (error) {
       // One that was started for nothing need not stay.
-      await callRouter(run, '/v1/end-if-idle', {}).catch(() => undefined);
+      await ask(run, endIfIdleCall, {}).catch(() => undefined);
       throw error;
     }
     lock.release();
     if (!flags.has('--foreground')) return ExitCode.Ok;
     // Another router carries the links; this process only stands for their life.
     await nextSignal();
-    for (const name of names.reverse()) await callRouter(run, '/v1/down', { name, force: true });
+    for (const name of names.reverse()) await ask(run, downCall, { name, force: true });
     return ExitCode.Ok;
   },
 };

@@ -2,10 +2,11 @@
  * `fanway bench HOST`: what the tunnel to another host gives, beside the bare underlay.
  * @module
  */
+
 import { accessSync, constants, statSync, writeFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { callRouter } from '../../control/admin/admin-client.ts';
-import type { RouterStatus } from '../../control/status.ts';
+import { statusCall } from '../../api/status.ts';
+import { ask } from '../../control/admin/admin-client.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { ExitCode, FanwayError, messageOf, usageError } from '../../errors.ts';
 import { type Fan, findPair } from '../../measure/fans.ts';
@@ -17,6 +18,7 @@ import { CONTROL_PORT_DEFAULT } from '../../measure/protocol.ts';
 import { parseIpv4 } from '../../net/ipv4.ts';
 import { networkOf, type Prefix, parsePrefix } from '../../net/prefix.ts';
 import { hasCapability } from '../../sys/process/capabilities.ts';
+import { progressTo } from '../verb/progress.ts';
 import { type Io, noMore, printJson, takeFlags, type Verb } from '../verb/verb.ts';
 
 const LIFE_SECONDS_DEFAULT = 60;
@@ -29,7 +31,7 @@ type Flags = ReadonlyMap<string, string>;
 /** The fans of the running router that are up. @throws FanwayError `not-running` */
 async function fansUp(io: Io): Promise<Fan[]> {
   const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
-  const { links } = (await callRouter(run, '/v1/status')) as RouterStatus;
+  const { links } = await ask(run, statusCall);
   return links
     .filter((link) => link.state !== 'stopped')
     .map(({ name, encap, overlay, underlay }) => {
@@ -65,17 +67,6 @@ function checkWritable(file: string): void {
   } catch (error) {
     throw usageError('svg', `--svg: ${file} cannot be written: ${messageOf(error)}`);
   }
-}
-
-/** One line that is written over on a terminal; a line each elsewhere. */
-function progress(io: Io): { step(text: string): void; end(): void } {
-  const terminal = process.stderr.isTTY === true;
-  return {
-    step: (text) => io.err(terminal ? `\r\x1b[K${text}` : `${text}\n`),
-    end: () => {
-      if (terminal) io.err('\r\x1b[K');
-    },
-  };
 }
 
 /** Aborts at SIGINT or SIGTERM. */
@@ -122,7 +113,7 @@ async function runMeasurement(host: string, flags: Flags, port: number, io: Io):
   }
   const effort = flags.has('--quick') ? QUICK_EFFORT : FULL_EFFORT;
   const far = await FarEnd.connect(pair.near.underlay, pair.far.underlay, port);
-  const { step, end } = progress(io);
+  const { step, end } = progressTo(io);
   try {
     const result = await measureLive({ pair, far, effort, step });
     end();

@@ -2,8 +2,7 @@
  * What BGP has to show, as text in the columns that users of FRR and GoBGP know.
  * @module
  */
-import type { BgpStatus } from '../../control/speakers/bgp/routes.ts';
-import type { EntryJson, NeighbourJson, RouteJson } from '../../control/speakers/bgp/views.ts';
+import type { BgpEntryJson, BgpStatus, NeighbourJson, RouteJson } from '../../api/bgp.ts';
 import { renderTable } from '../../measure/table.ts';
 
 /** `00:01:30`, `2d03h`, `1w2d`: as FRR writes how long a session is up. */
@@ -80,7 +79,7 @@ const ENTRY_COLUMNS = ['VNI', 'kind', 'entry', 'VTEP', 'label', 'MAC', 'seq', 'f
 );
 
 /** What holds in our networks. */
-export function ribText(entries: readonly EntryJson[]): string {
+export function ribText(entries: readonly BgpEntryJson[]): string {
   if (entries.length === 0) return 'nothing in our networks\n';
   const rows = entries.map((entry) => [
     String(entry.vni),

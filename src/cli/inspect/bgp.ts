@@ -2,11 +2,20 @@
  * `fanway bgp`: neighbours, routes and what they amount to; routes given and taken back.
  * @module
  */
+
 import { readFileSync } from 'node:fs';
+import {
+  bgpAnnounceCall,
+  bgpNeighborsCall,
+  bgpRefreshCall,
+  bgpResetCall,
+  bgpRibCall,
+  bgpRoutesCall,
+  bgpWithdrawCall,
+  type Page,
+} from '../../api/bgp.ts';
 import { didYouMean } from '../../config/closest.ts';
-import { callRouter } from '../../control/admin/admin-client.ts';
-import type { Page } from '../../control/speakers/bgp/routes.ts';
-import type { EntryJson, NeighbourJson, RouteJson } from '../../control/speakers/bgp/views.ts';
+import { ask } from '../../control/admin/admin-client.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { ExitCode, messageOf, usageError } from '../../errors.ts';
 import { type Io, noMore, printJson, takeFlags, type Verb } from '../verb/verb.ts';
@@ -22,10 +31,10 @@ function numberFlag(flags: Map<string, string>, name: string): number | null {
 }
 
 /** All pages of a list. */
-async function all<T>(run: RunDirectory, path: string, filter: object): Promise<T[]> {
+async function all<T>(ask: (from: number) => Promise<Page<T>>): Promise<T[]> {
   const list: T[] = [];
   for (let from: number | null = 0; from !== null; ) {
-    const page = (await callRouter(run, path, { ...filter, from })) as Page<T>;
+    const page: Page<T> = await ask(from);
     for (const entry of page.entries) list.push(entry);
     from = page.next;
   }
@@ -34,7 +43,7 @@ async function all<T>(run: RunDirectory, path: string, filter: object): Promise<
 
 async function neighbors({ run, flags, rest, io }: Call): Promise<void> {
   noMore(rest, bgp);
-  const list = (await callRouter(run, '/v1/bgp/neighbors')) as NeighbourJson[];
+  const list = await ask(run, bgpNeighborsCall);
   if (flags.has('--json')) printJson(io, list);
   else io.out(neighboursText(list));
 }
@@ -42,14 +51,15 @@ async function neighbors({ run, flags, rest, io }: Call): Promise<void> {
 async function routes({ run, flags, rest, io }: Call): Promise<void> {
   noMore(rest, bgp);
   const filter = { type: numberFlag(flags, '--type'), neighbor: flags.get('--neighbor') ?? null };
-  const list = await all<RouteJson>(run, '/v1/bgp/routes', filter);
+  const list = await all((from) => ask(run, bgpRoutesCall, { ...filter, from }));
   if (flags.has('--json')) printJson(io, list);
   else io.out(routesText(list));
 }
 
 async function rib({ run, flags, rest, io }: Call): Promise<void> {
   noMore(rest, bgp);
-  const list = await all<EntryJson>(run, '/v1/bgp/rib', { vni: numberFlag(flags, '--vni') });
+  const vni = numberFlag(flags, '--vni');
+  const list = await all((from) => ask(run, bgpRibCall, { vni, from }));
   if (flags.has('--json')) printJson(io, list);
   else io.out(ribText(list));
 }
@@ -75,7 +85,7 @@ function give(action: 'announce' | 'withdraw') {
     const given = readGiven(path);
     for (let at = 0; at < given.length; at += ROUTES_PER_CALL) {
       const routes = given.slice(at, at + ROUTES_PER_CALL);
-      await callRouter(run, `/v1/bgp/${action}`, { routes });
+      await ask(run, action === 'announce' ? bgpAnnounceCall : bgpWithdrawCall, { routes });
     }
     if (flags.has('--json')) printJson(io, { done: given.length });
     else io.out(`${given.length} routes: ${action === 'announce' ? 'announced' : 'withdrawn'}\n`);
@@ -87,7 +97,7 @@ function act(action: 'reset' | 'refresh') {
     const [neighbor, ...more] = rest;
     noMore(more, bgp);
     if (neighbor === undefined) throw usageError('usage', `fanway bgp ${action} ADDRESS`);
-    const answer = (await callRouter(run, `/v1/bgp/${action}`, { neighbor })) as { done: boolean };
+    const answer = await ask(run, action === 'reset' ? bgpResetCall : bgpRefreshCall, { neighbor });
     if (flags.has('--json')) printJson(io, answer);
     else
       io.out(answer.done ? `${neighbor}: ${action} done\n` : `${neighbor} cannot be asked now\n`);

@@ -2,9 +2,9 @@
  * `fanway capture`: packets of a link as pcapng on stdout, for Wireshark and tcpdump.
  * @module
  */
-import { callRouter } from '../../control/admin/admin-client.ts';
-import { captureLinks } from '../../control/capture.ts';
-import type { FanRecord } from '../../control/host/snapshot.ts';
+import { fansCall } from '../../api/fans.ts';
+import { ask } from '../../control/admin/admin-client.ts';
+import { captureLinks } from '../../control/capture/capture.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { ExitCode, FanwayError, refusedError, usageError } from '../../errors.ts';
 import { hasCapability } from '../../sys/process/capabilities.ts';
@@ -53,7 +53,7 @@ export const capture: Verb = {
     }
     const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
     const wanted = flags.get('--link');
-    const records = ((await callRouter(run, '/v1/fans')) as FanRecord[]).filter(
+    const records = (await ask(run, fansCall)).filter(
       ({ spec }) => wanted === undefined || spec.name === wanted,
     );
     if (records.length === 0) {

@@ -3,9 +3,9 @@
  * @module
  */
 
-import { callRouter } from '../../control/admin/admin-client.ts';
+import { fansCall } from '../../api/fans.ts';
+import { ask } from '../../control/admin/admin-client.ts';
 import { dhcpLeases } from '../../control/host/dhcp.ts';
-import type { FanRecord } from '../../control/host/snapshot.ts';
 import { AddressBook, stateDirectoryOf } from '../../control/store/address-book.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { ExitCode, usageError } from '../../errors.ts';
@@ -34,8 +34,8 @@ function sliceOf(fan: EngineFan, run: RunDirectory, env: NodeJS.ProcessEnv): Sli
       const what = `${network} ${container} ${ifname}`;
       return { addresses: formatIpv4(address), owner, what };
     }),
-    ...(fan.dhcp ? dhcpLeases(run, fan.bridge, Date.now()) : []).map((address) => {
-      return { addresses: formatIpv4(address), owner: 'dhcp', what: 'lease' };
+    ...(fan.dhcp ? dhcpLeases(run, fan.bridge, Date.now()) : []).map(({ address, name }) => {
+      return { addresses: formatIpv4(address), owner: 'dhcp', what: `lease ${name}`.trim() };
     }),
   ];
   return { bridge: fan.bridge, slice: formatPrefix(fan.slice), rows };
@@ -52,7 +52,7 @@ export const ip: Verb = {
     const [action, bridge, ...more] = rest;
     if (action !== 'show' || more.length > 0) throw usageError('usage', 'give show, and a bridge');
     const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
-    const records = (await callRouter(run, '/v1/fans')) as FanRecord[];
+    const records = await ask(run, fansCall);
     const slices = records
       .filter(({ spec }) => spec.local !== 0 && (bridge === undefined || spec.name === bridge))
       .map((record) => sliceOf(engineFanOf(record), run, io.env));

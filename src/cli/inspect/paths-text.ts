@@ -2,7 +2,7 @@
  * The paths to peers as text: what is different about the way there, since when, and who says so.
  * @module
  */
-import type { PathStatus } from '../../control/plane/paths.ts';
+import type { PathStatus } from '../../api/status.ts';
 
 const PATHS_SHOWN_MAX = 8;
 

@@ -3,9 +3,10 @@
  * @module
  */
 
+import type { GossipStatus } from '../../api/gossip.ts';
+import { fields, number, ShapeError, text } from '../../api/reader.ts';
+import { type LinkStatus, type RouterStatus, statusCall } from '../../api/status.ts';
 import { callRouter } from '../../control/admin/admin-client.ts';
-import type { GossipStatus } from '../../control/speakers/gossip/views.ts';
-import type { LinkStatus, RouterStatus } from '../../control/status.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { ENCAPS, onTheWire } from '../../encap/encap.ts';
 import { ExitCode, FanwayError } from '../../errors.ts';
@@ -149,18 +150,21 @@ export function statusText(status: RouterStatus, color = false): string {
   return `${lines.join('\n')}\n`;
 }
 
+const build = fields({ version: text, pid: number });
+
 /**
- * The text of what a router said that may be of another build than this command.
- * @throws FanwayError when this command looks for something that the router does not tell.
+ * What a router said that may be of another build than this command.
+ * @throws FanwayError when it is not what this command knows.
  */
-export function textOrOtherBuild(now: RouterStatus): string {
+export function statusOrOtherBuild(answer: unknown): RouterStatus {
   try {
-    return statusText(now, process.stdout.isTTY);
+    return statusCall.answer(answer, '');
   } catch (error) {
-    if (!(error instanceof TypeError)) throw error;
+    if (!(error instanceof ShapeError)) throw error;
+    const { version, pid } = build(answer, '');
     throw new FanwayError(
       'other-build',
-      `the router that runs here (version ${now.version}, pid ${now.pid}) is of another build than this command, which misses something in its answer: fanway status --json shows all it says; kill -9 ${now.pid} has it started again as installed now, its fans stay up`,
+      `the router that runs here (version ${version}, pid ${pid}) is of another build than this command (${error.message}): fanway status --json shows all it says; kill -9 ${pid} has it started again as installed now, its fans stay up`,
       { cause: error },
     );
   }
@@ -178,9 +182,10 @@ export const status: Verb = {
     const { flags, rest } = takeFlags(args, { '--json': 'switch' });
     noMore(rest, status);
     const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
-    const now = (await callRouter(run, '/v1/status')) as RouterStatus;
-    if (flags.has('--json')) printJson(io, now);
-    else io.out(textOrOtherBuild(now));
+    const answer = await callRouter(run, statusCall.path);
+    if (flags.has('--json')) printJson(io, answer);
+    const now = statusOrOtherBuild(answer);
+    if (!flags.has('--json')) io.out(statusText(now, process.stdout.isTTY));
     const well =
       now.links.every((link) => link.state === 'up') &&
       now.processes.every((process) => process.alive) &&

@@ -2,10 +2,11 @@
  * `fanway wait`: returns once the links of this host are up, for scripts and units that come after it.
  * @module
  */
+
 import { setTimeout as sleep } from 'node:timers/promises';
-import { callRouter } from '../../control/admin/admin-client.ts';
-import type { GossipStatus } from '../../control/speakers/gossip/views.ts';
-import type { LinkStatus, RouterStatus } from '../../control/status.ts';
+import type { GossipStatus } from '../../api/gossip.ts';
+import { type LinkStatus, statusCall } from '../../api/status.ts';
+import { ask } from '../../control/admin/admin-client.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { codeOf, ExitCode, FanwayError, messageOf, usageError } from '../../errors.ts';
 import { printJson, takeFlags, type Verb } from '../verb/verb.ts';
@@ -63,7 +64,7 @@ function wholeFlag(flags: ReadonlyMap<string, string>, name: string, most: numbe
 /** One look. A router that is not there is waited for like the rest. @throws FanwayError */
 async function look(run: RunDirectory, wanted: Wanted): Promise<FanwayError | undefined> {
   try {
-    const missing = missingOf((await callRouter(run, '/v1/status')) as RouterStatus, wanted);
+    const missing = missingOf(await ask(run, statusCall), wanted);
     return missing.length === 0 ? undefined : new FanwayError('not-up', missing.join('\n'));
   } catch (error) {
     if (error instanceof FanwayError && error.code !== 'not-running') throw error;

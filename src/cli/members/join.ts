@@ -2,9 +2,13 @@
  * `fanway join` and `fanway leave`: this host in the gossip of a cluster, and out of it.
  * @module
  */
+
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { leaveCall } from '../../api/announce.ts';
+import { type JoinAnswer, joinCall, leaveCall } from '../../api/announce.ts';
+import { endIfIdleCall } from '../../api/fans.ts';
+import type { GossipStatus } from '../../api/gossip.ts';
+import { statusCall } from '../../api/status.ts';
 import {
   formatSeed,
   type GossipSettings,
@@ -13,9 +17,7 @@ import {
 } from '../../config/gossip.ts';
 import { findSetting, parseValue } from '../../config/schema.ts';
 import { ValueError } from '../../config/value.ts';
-import { ask, callRouter } from '../../control/admin/admin-client.ts';
-import type { GossipStatus } from '../../control/speakers/gossip/views.ts';
-import type { RouterStatus } from '../../control/status.ts';
+import { ask } from '../../control/admin/admin-client.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { startRouter, waitReady } from '../../control/supervise.ts';
 import { codeOf, ExitCode, refusedError, usageError } from '../../errors.ts';
@@ -73,8 +75,6 @@ function settingsOf(
   return settings as Partial<GossipSettings>;
 }
 
-type JoinAnswer = { outcome: 'started' | 'extended'; status: GossipStatus };
-
 /**
  * Asks the router; when it has no key and none was given, takes the file where keygen writes, or
  * makes a key.
@@ -85,16 +85,16 @@ export async function askToJoin(
   file: string | undefined,
   newIdentity = false,
 ): Promise<JoinAnswer & { madeKey: string | undefined }> {
-  const ask = async (keys: string | null): Promise<JoinAnswer> =>
-    (await callRouter(run, '/v1/gossip/join', { settings, keys, newIdentity })) as JoinAnswer;
+  const join = (keys: string | null): Promise<JoinAnswer> =>
+    ask(run, joinCall, { settings, keys, newIdentity });
   try {
     const keys = file === undefined ? null : await readKeyFile(file);
-    return { ...(await ask(keys)), madeKey: undefined };
+    return { ...(await join(keys)), madeKey: undefined };
   } catch (error) {
     if (file !== undefined || codeOf(error) !== 'no-key') throw error;
   }
   if (existsSync(KEY_FILE_DEFAULT)) {
-    return { ...(await ask(await readKeyFile(KEY_FILE_DEFAULT))), madeKey: undefined };
+    return { ...(await join(await readKeyFile(KEY_FILE_DEFAULT))), madeKey: undefined };
   }
   const [seed] = settings.seeds ?? [];
   if (seed !== undefined) {
@@ -104,14 +104,14 @@ export async function askToJoin(
     );
   }
   const keys = Keyring.generate(randomBytes).format();
-  return { ...(await ask(keys)), madeKey: keys };
+  return { ...(await join(keys)), madeKey: keys };
 }
 
 /** How gossip stands once every seed has answered, or had time to. */
 async function seedsAnswered(run: RunDirectory): Promise<GossipStatus | null> {
   const deadline = performance.now() + ANSWER_MS;
   for (;;) {
-    const { gossip } = (await callRouter(run, '/v1/status')) as RouterStatus;
+    const { gossip } = await ask(run, statusCall);
     if (gossip?.seeds.some(({ answered }) => !answered) !== true) return gossip;
     if (performance.now() > deadline) return gossip;
     await new Promise((resolve) => setTimeout(resolve, ANSWER_POLL_MS));
@@ -199,7 +199,7 @@ export const join: Verb = {
       else io.out(joinedText(answer));
     } catch (error) {
       // One that was started for nothing need not stay.
-      await callRouter(run, '/v1/end-if-idle', {}).catch(() => undefined);
+      await ask(run, endIfIdleCall, {}).catch(() => undefined);
       throw error;
     }
     lock?.release();

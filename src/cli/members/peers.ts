@@ -2,10 +2,10 @@
  * `fanway peers`: the other members, and how each is reached.
  * @module
  */
+import type { SeedJson } from '../../api/gossip.ts';
 import { type MemberJson, membersCall } from '../../api/members.ts';
-import { ask, callRouter } from '../../control/admin/admin-client.ts';
-import type { SeedJson } from '../../control/speakers/gossip/views.ts';
-import type { RouterStatus } from '../../control/status.ts';
+import { statusCall } from '../../api/status.ts';
+import { ask } from '../../control/admin/admin-client.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { ExitCode } from '../../errors.ts';
 import { type Column, renderTable } from '../../measure/table.ts';
@@ -48,7 +48,7 @@ export function peersText(peers: readonly MemberJson[], seeds: readonly SeedJson
 
 /** Where this host was told to look for members; none without gossip. */
 async function seedsOf(run: RunDirectory): Promise<SeedJson[]> {
-  return ((await callRouter(run, '/v1/status')) as RouterStatus).gossip?.seeds ?? [];
+  return (await ask(run, statusCall)).gossip?.seeds ?? [];
 }
 
 export const peers: Verb = {

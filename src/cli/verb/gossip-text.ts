@@ -2,9 +2,9 @@
  * What `status`, `peers`, `members` and `join` say of the gossip channel, a line each.
  * @module
  */
-import { type SameName, sameNameText } from '../../control/speakers/gossip/names.ts';
+import type { GossipStatus, SameName, SeedJson } from '../../api/gossip.ts';
+import { sameNameText } from '../../control/speakers/gossip/names.ts';
 import { silenceText } from '../../control/speakers/gossip/transport/seeds.ts';
-import type { GossipStatus, SeedJson } from '../../control/speakers/gossip/views.ts';
 import { counted, timeText } from './quantities.ts';
 
 const LIST_SHOWN_MAX = 8;

@@ -33,10 +33,12 @@ export type Route = {
 export class PlainAnswer {
   readonly type: string;
   readonly text: string;
+  readonly headers: Readonly<Record<string, string>>;
 
-  constructor(type: string, text: string) {
+  constructor(type: string, text: string, headers: Readonly<Record<string, string>> = {}) {
     this.type = type;
     this.text = text;
+    this.headers = headers;
   }
 }
 
@@ -45,9 +47,11 @@ export type LineSink = {
   line(text: string): void;
   /** Bytes that the client has not taken yet. */
   queuedBytes(): number;
+  /** There is nothing more. */
+  end(): void;
 };
 
-/** An answer without end: lines, for as long as the client stays. */
+/** An answer of lines, for as long as the client stays or there is something to tell. */
 export class StreamAnswer {
   readonly type: string;
   readonly open: (sink: LineSink) => () => void;
@@ -79,30 +83,8 @@ export async function serveAdmin(
   log: Log,
   options: AdminOptions = {},
 ): Promise<AdminServer> {
-  const sockets = new Set<Socket>();
-  const server: Server = createServer(
-    {
-      maxHeaderSize: HEADER_BYTES_MAX,
-      requestTimeout: ADMIN_TIMEOUT_MS,
-      headersTimeout: ADMIN_TIMEOUT_MS,
-      connectionsCheckingInterval: 500,
-      keepAlive: false,
-      // One answer a connection: nothing to keep, nothing to smuggle.
-      keepAliveTimeout: 1,
-    },
-    (request, response) => {
-      void answer(request, response, { routes, log, ...options });
-    },
-  );
-  server.maxConnections = ADMIN_CLIENTS_MAX;
-  server.on('connection', (socket) => {
-    sockets.add(socket);
-    socket.setTimeout(ADMIN_TIMEOUT_MS * 12, () => socket.destroy());
-    socket.once('close', () => sockets.delete(socket));
-    socket.on('error', () => undefined);
-  });
-  server.on('drop', () => log.warn('admin', `more than ${ADMIN_CLIENTS_MAX} clients: one refused`));
-  server.on('clientError', (_error, socket) => socket.destroy());
+  const service = { routes, log, admit: only(options) };
+  const { server, clients, close } = boundedServer(service, ADMIN_CLIENTS_MAX);
   rmSync(path, { force: true });
   const mask = process.umask(0o177);
   try {
@@ -116,11 +98,58 @@ export async function serveAdmin(
   chmodSync(path, 0o600);
   server.on('error', (error) => log.error('admin', messageOf(error)));
   return {
+    clients,
+    close: () => {
+      rmSync(path, { force: true });
+      return close();
+    },
+  };
+}
+
+/** What a server answers, and what it looks at before. */
+export type HttpService = {
+  routes: readonly Route[];
+  log: Log;
+  /** Looks at the head of a request. @throws HttpError, FanwayError when it is not to be answered. */
+  admit(request: IncomingMessage): void;
+};
+
+/** A server of small answers, not listening yet: at most `clientsMax` at a time, each in its time. */
+export function boundedServer(
+  service: HttpService,
+  clientsMax: number,
+): { server: Server; clients(): number; close(): Promise<void> } {
+  const { log } = service;
+  const sockets = new Set<Socket>();
+  const server: Server = createServer(
+    {
+      maxHeaderSize: HEADER_BYTES_MAX,
+      requestTimeout: ADMIN_TIMEOUT_MS,
+      headersTimeout: ADMIN_TIMEOUT_MS,
+      connectionsCheckingInterval: 500,
+      keepAlive: false,
+      // One answer a connection: nothing to keep, nothing to smuggle.
+      keepAliveTimeout: 1,
+    },
+    (request, response) => {
+      void answer(request, response, service);
+    },
+  );
+  server.maxConnections = clientsMax;
+  server.on('connection', (socket) => {
+    sockets.add(socket);
+    socket.setTimeout(ADMIN_TIMEOUT_MS * 12, () => socket.destroy());
+    socket.once('close', () => sockets.delete(socket));
+    socket.on('error', () => undefined);
+  });
+  server.on('drop', () => log.warn('admin', `more than ${clientsMax} clients: one refused`));
+  server.on('clientError', (_error, socket) => socket.destroy());
+  return {
+    server,
     clients: () => sockets.size,
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
-        rmSync(path, { force: true });
         // What is being answered may finish; the rest goes.
         setTimeout(() => {
           for (const socket of sockets) socket.destroy();
@@ -129,17 +158,27 @@ export async function serveAdmin(
   };
 }
 
+/** The fanway command, and nobody else. */
+function only({ admit }: AdminOptions): HttpService['admit'] {
+  return ({ headers }) => {
+    if (headers.host !== ADMIN_HOST || headers.origin !== undefined) {
+      throw new HttpError(403, 'this socket answers the fanway command only');
+    }
+    const namespace = headers[ADMIN_NAMESPACE];
+    if (namespace !== undefined) admit?.(Number(namespace));
+  };
+}
+
 async function answer(
   request: IncomingMessage,
   response: ServerResponse,
-  { routes, log, admit }: AdminOptions & { routes: readonly Route[]; log: Log },
+  { routes, log, admit }: HttpService,
 ): Promise<void> {
   let status = 200;
   let result: unknown;
   try {
+    admit(request);
     const route = routeOf(request, routes);
-    const namespace = request.headers[ADMIN_NAMESPACE];
-    if (namespace !== undefined) admit?.(Number(namespace));
     const body = route.method === 'POST' ? await readBody(request) : undefined;
     result = await route.handle(body);
     if (result instanceof StreamAnswer) return stream(response, result);
@@ -162,6 +201,7 @@ async function answer(
     'content-type': plain?.type ?? 'application/json',
     'content-length': Buffer.byteLength(text),
     connection: 'close',
+    ...plain?.headers,
   });
   const slow = setTimeout(() => response.destroy(), ADMIN_TIMEOUT_MS);
   response.once('close', () => clearTimeout(slow));
@@ -173,6 +213,7 @@ function stream(response: ServerResponse, { type, open }: StreamAnswer): void {
   const end = open({
     line: (text) => void response.write(`${text}\n`),
     queuedBytes: () => response.writableLength,
+    end: () => void response.end(),
   });
   response.writeHead(200, { 'content-type': type, connection: 'close' });
   // The header goes out now: who listens knows that nothing is missed from here on.
@@ -187,7 +228,8 @@ function stream(response: ServerResponse, { type, open }: StreamAnswer): void {
   });
 }
 
-class HttpError extends Error {
+/** Told with an HTTP status of its own. */
+export class HttpError extends Error {
   readonly status: number;
   readonly code = 'bad-request';
 
@@ -198,9 +240,6 @@ class HttpError extends Error {
 }
 
 function routeOf(request: IncomingMessage, routes: readonly Route[]): Route {
-  if (request.headers.host !== ADMIN_HOST || request.headers.origin !== undefined) {
-    throw new HttpError(403, 'this socket answers the fanway command only');
-  }
   const route = routes.find((route) => route.path === request.url);
   if (route === undefined) throw new HttpError(404, 'there is nothing at that path');
   if (route.method !== request.method) throw new HttpError(405, `only ${route.method} here`);

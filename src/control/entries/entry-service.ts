@@ -89,6 +89,11 @@ export class EntryService {
     return this.#rib.get(id);
   }
 
+  /** Every entry, and the claim that counts. */
+  all(): Iterable<{ id: EntryId; best: Best }> {
+    return this.#rib.all();
+  }
+
   status(): RibStatus {
     return this.#rib.status();
   }

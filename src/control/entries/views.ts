@@ -2,31 +2,15 @@
  * What entries show of themselves on the admin socket; addresses are text here.
  * @module
  */
-import type { AnswerJson } from '../../api/entries.ts';
+
+import type { AnswerJson, PlacedEntry } from '../../api/entries.ts';
+import type { TableStatus } from '../../api/status.ts';
 import { formatIpv4 } from '../../net/ipv4.ts';
 import { formatPrefix } from '../../net/prefix.ts';
-import type { ClaimSource } from '../../rib/entry.ts';
+import type { Best, EntryId } from '../../rib/entry.ts';
 import type { RibStatus } from '../../rib/rib.ts';
 import type { EntryTableStatus, TableAnswer } from '../plane/entry-table.ts';
 import { type EntryService, entryText } from './entry-service.ts';
-
-/** Whose claims were not taken: its own share is full, or the table as a whole. */
-export type RefusalJson = {
-  source: ClaimSource;
-  owner: string;
-  /** Of the member, '' where nobody knows it. */
-  name: string;
-  count: number;
-  cause: 'share' | 'table';
-};
-
-export type TableStatus = EntryTableStatus & {
-  /** Claims of others, or of ours, that found no room; what counts more than a few owners is cut. */
-  refused: number;
-  refusals: RefusalJson[];
-  /** Entries that move too often and are left where they are for a while. */
-  held: { link: string; entry: string }[];
-};
 
 /** How full the table is, and what was not taken into it. */
 export function tableStatus(
@@ -38,6 +22,14 @@ export function tableStatus(
     ...{ ...table, refused },
     refusals: refusals.map((refusal) => ({ ...refusal, name: nameOf(refusal.owner) })),
     held: held.map((id) => ({ link: id.link, entry: entryText(id) })),
+  };
+}
+
+/** One entry, whoever told it. */
+export function placedEntry(id: EntryId, best: Best, name: string): PlacedEntry {
+  return {
+    ...{ link: id.link, kind: id.kind, entry: entryText(id), host: formatIpv4(best.peer) },
+    ...{ source: best.source, owner: best.owner, name },
   };
 }
 

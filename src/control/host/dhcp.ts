@@ -119,15 +119,19 @@ export function dhcpRangesText(spec: DhcpSpec): string {
     .join(',');
 }
 
-/** Addresses that DHCP has handed out on a bridge and that have not run out; u32. */
-export function dhcpLeases(run: RunDirectory, bridge: string, nowMs: number): number[] {
+/** An address that DHCP has handed out, u32, and what its holder calls itself; '' = nothing. */
+export type DhcpLease = { address: number; name: string };
+
+/** What DHCP has handed out on a bridge and that has not run out. */
+export function dhcpLeases(run: RunDirectory, bridge: string, nowMs: number): DhcpLease[] {
   const text = readIfThere(leaseFile(run, bridge)) ?? '';
   return text.split('\n').flatMap((line) => {
     // dnsmasq: end in seconds (0 = never), MAC, address, name, client id.
-    const [end, , address] = line.split(' ');
+    const [end, , address, name = '*'] = line.split(' ');
     if (end === undefined || address === undefined || !/^[0-9]+$/.test(end)) return [];
     const isOver = end !== '0' && Number(end) * 1000 < nowMs;
-    return isOver || !/^[0-9.]+$/.test(address) ? [] : [parseIpv4(address)];
+    if (isOver || !/^[0-9.]+$/.test(address)) return [];
+    return [{ address: parseIpv4(address), name: name === '*' ? '' : name }];
   });
 }
 

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { SuperBytes } from '../../api/status.ts';
 import type { Prefix } from '../../net/prefix.ts';
 import type { LegacyTables } from '../../sys/host/iptables-legacy.ts';
 import type { LinkChange } from '../../sys/netlink/netlink.ts';
@@ -15,7 +16,6 @@ import type {
   SnapshotRoute,
   UnderlayView,
 } from './snapshot.ts';
-import type { SuperBytes } from './super-bytes.ts';
 
 /** What dnsmasq hands out. Addresses are u32 in host order. */
 export type DhcpSpec = {

@@ -6,13 +6,11 @@
  * address the ports of the fan's bridge decide.
  * @module
  */
+import type { SuperBytes } from '../../api/status.ts';
 import { ETHERNET_HEADER_BYTES } from '../../wire/ethernet.ts';
 import { IPV4_PACKET_BYTES_MAX } from '../../wire/ipv4.ts';
 import type { LinkSpec } from '../store/link-spec.ts';
 import { foreignPorts, type SnapshotLink } from './snapshot.ts';
-
-/** Bytes, IP length: to the host's own address in the overlay, and to any other of its slice. */
-export type SuperBytes = { toHost: number; toPorts: number };
 
 /** What IPv4 can say, which every kernel takes. */
 export const SUPER_BYTES_PLAIN: SuperBytes = {

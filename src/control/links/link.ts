@@ -3,6 +3,7 @@
  * address, stopped with a reason, taken down.
  * @module
  */
+import type { SuperBytes } from '../../api/status.ts';
 import { type FanRequest, MTU_BYTES_MIN } from '../../config/request.ts';
 import { messageOf } from '../../errors.ts';
 import { formatPrefix } from '../../net/prefix.ts';
@@ -14,7 +15,7 @@ import type { Context } from '../change/kinds/kind.ts';
 import { BridgePorts, type PortMark, type PortRecords } from '../host/bridge/bridge-ports.ts';
 import type { SnapshotDepth } from '../host/read-snapshot.ts';
 import type { FanRecord, Snapshot } from '../host/snapshot.ts';
-import { SUPER_BYTES_PLAIN, type SuperBytes, superBytesOf } from '../host/super-bytes.ts';
+import { SUPER_BYTES_PLAIN, superBytesOf } from '../host/super-bytes.ts';
 import type { LinkSpec } from '../store/link-spec.ts';
 import { type Obstacles, obstaclesOf } from './obstacles.ts';
 import { hostOf, innerMtuOf, planFan } from './plan.ts';

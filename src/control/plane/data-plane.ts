@@ -3,8 +3,10 @@
  * the data processes that move packets between them.
  * @module
  */
+
 import { EventEmitter } from 'node:events';
 import { isDeepStrictEqual } from 'node:util';
+import type { DataProcessStatus, SuperBytes } from '../../api/status.ts';
 import { ENCAPS } from '../../encap/encap.ts';
 import { FanwayError } from '../../errors.ts';
 import { QUEUES_MAX } from '../../limits.ts';
@@ -22,7 +24,7 @@ import { COUNTERS_PER_LINK, namedCounters } from '../../table/counters.ts';
 import type { PathLimit } from '../../table/path-limits.ts';
 import type { PathRecord } from '../../table/paths.ts';
 import { endOrphans } from '../host/orphans.ts';
-import { SUPER_BYTES_PLAIN, type SuperBytes } from '../host/super-bytes.ts';
+import { SUPER_BYTES_PLAIN } from '../host/super-bytes.ts';
 import type { LinkSpec } from '../store/link-spec.ts';
 import { DataProcess, type ProcessReport } from './data-process.ts';
 import {
@@ -36,7 +38,6 @@ import { EndpointSet, type EndpointState, sourcePortsOf } from './endpoint-set.t
 import { EntryTable } from './entry-table.ts';
 import { forgetMac, type MacClaim, takeClaims } from './mac-claims.ts';
 import { joinPaths } from './paths.ts';
-import type { DataProcessStatus } from './tunnel-set.ts';
 
 /** First and longest wait before processes that could not be replaced are tried again, ms. */
 const AGAIN_MS_FIRST = 1000;

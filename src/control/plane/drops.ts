@@ -4,13 +4,11 @@
  * stands. One table says which counter means what; docs/reference.md has them all.
  * @module
  */
+import type { DropStatus } from '../../api/status.ts';
 import { carriesFrames, type EncapName, onTheWire } from '../../encap/encap.ts';
 
 type Counters = Readonly<Record<string, number>>;
 type AllCounters = Readonly<Record<string, Counters>>;
-
-/** Dropped packets of one kind in the last minute. */
-export type DropStatus = { counter: string; count: number; cause: string };
 
 /** What the causes of a link's drops are told with. */
 export type DropContext = {
@@ -119,7 +117,7 @@ const RULES: Readonly<Record<string, Rule>> = {
 };
 
 /** Counters of one link as they grew; one that is new, or began anew, counts from zero. */
-function growth(before: Counters, now: Counters): Counters {
+export function growth(before: Counters, now: Counters): Counters {
   return Object.fromEntries(
     Object.entries(now).map(([name, value]) => {
       const from = before[name] ?? 0;

@@ -2,31 +2,10 @@
  * The paths to peers as `status` shows them: what data processes have learned, put together.
  * @module
  */
+import type { PathStatus } from '../../api/status.ts';
 import { formatIpv4 } from '../../net/ipv4.ts';
 import { errnoName } from '../../sys/libc/libc.ts';
 import { MTU_SOURCE_NAMES, type PathRecord, Segmentation } from '../../table/paths.ts';
-
-/** One peer. Times are ISO 8601, '' = never. */
-export type PathStatus = {
-  /** Underlay address. */
-  peer: string;
-  /** Largest outer packet that gets there, bytes; 0 = as the device says. */
-  mtu: number;
-  /**
-   * Who said so: `icmp`, `route` (or IPsec below it), `send` (the kernel refused one), `member` (the
-   * peer itself, by gossip), `probe` (echo requests); '' = nobody.
-   */
-  mtuFrom: string;
-  mtuSince: string;
-  /** `refused`: datagrams go one by one; `works`; `unknown`: no train yet. */
-  segmentation: 'unknown' | 'works' | 'refused';
-  /** errno name of the refusal. */
-  segmentationError: string;
-  segmentationSince: string;
-  /** ICMP "port unreachable" from there. */
-  portUnreachable: number;
-  portUnreachableAt: string;
-};
 
 const SEGMENTATION_NAMES = ['unknown', 'works', 'refused'] as const;
 

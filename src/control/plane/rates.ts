@@ -2,14 +2,7 @@
  * Packets and bits a second of each link, from counters sampled once a second.
  * @module
  */
-
-/** Delivered packets and bits per second over the last few seconds, each direction. */
-export type Rates = {
-  egressPackets: number;
-  egressBits: number;
-  ingressPackets: number;
-  ingressBits: number;
-};
+import type { Rates } from '../../api/status.ts';
 
 type Counters = Readonly<Record<string, Readonly<Record<string, number>>>>;
 type Sample = { timeMs: number; counters: Counters };

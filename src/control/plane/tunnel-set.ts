@@ -3,31 +3,17 @@
  * forgiving about links it does not have.
  * @module
  */
+
 import type { EventEmitter } from 'node:events';
+import type { DataProcessStatus, SuperBytes } from '../../api/status.ts';
 import { codeOf, FanwayError } from '../../errors.ts';
 import type { Prefix } from '../../net/prefix.ts';
-import type { PriorityReport } from '../../sys/process/priority.ts';
 import type { PathLimit } from '../../table/path-limits.ts';
 import type { PathRecord } from '../../table/paths.ts';
 import type { Tunnels } from '../host/host.ts';
-import type { SuperBytes } from '../host/super-bytes.ts';
 import type { LinkSpec } from '../store/link-spec.ts';
 import type { EntryTable, EntryTableStatus, TableAnswer } from './entry-table.ts';
 import type { MacClaim } from './mac-claims.ts';
-
-export type DataProcessStatus = {
-  pid: number;
-  restarts: number;
-  heartbeat: number;
-  alive: boolean;
-  offloads: Record<string, string[]>;
-  /** Outer source ports in use, by link. */
-  sourcePorts: Record<string, number>;
-  lastError: string;
-  /** What its confinement lacks on this machine; empty = nothing. */
-  confinementGaps: string[];
-  priority: PriorityReport;
-};
 
 /** What data-plane.ts provides. */
 export type DataPlanePort = Pick<EventEmitter, 'on'> & {

@@ -9,6 +9,7 @@ import {
   IP_MTU_DISCOVER,
   IP_PMTUDISC_PROBE,
   IPPROTO_IP,
+  POLLIN,
   SOCK_CLOEXEC,
   SOCK_DGRAM,
   SOCK_NONBLOCK,
@@ -70,6 +71,16 @@ export class EchoSocket {
   receive(): Buffer | undefined {
     const length = libc.read(this.fd, addressOf(this.#answer), ANSWER_BYTES);
     return length < 0 ? undefined : this.#answer.subarray(0, length);
+  }
+
+  /** Waits until one of the sockets has something to read, at most `timeoutMs`. */
+  static wait(sockets: readonly EchoSocket[], timeoutMs: number): void {
+    const polls = Buffer.alloc(8 * sockets.length);
+    for (const [index, { fd }] of sockets.entries()) {
+      polls.writeInt32LE(fd, index * 8);
+      polls.writeInt16LE(POLLIN, index * 8 + 4);
+    }
+    libc.poll(addressOf(polls), sockets.length, timeoutMs);
   }
 
   close(): void {

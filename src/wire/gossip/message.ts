@@ -17,6 +17,7 @@ import {
   SEQUENCE_MAX,
   SIGNATURE_BYTES,
   TABLE_HASH_BYTES,
+  TOLD_BYTES_MAX,
 } from './bounds.ts';
 import { constant, endpoint, fromBytes, kindOf, ranges, toBytes } from './common.ts';
 import { bytes, type Codec, field, flag, list, record, refuse, tuple, uint } from './fields.ts';
@@ -111,6 +112,14 @@ const CODECS: { readonly [T in Message['type']]: Codec<Of<T>> } = {
     owner: field(1, nodeId),
     epoch: field(2, epoch),
     ranges: field(3, ranges),
+  }),
+  [MessageType.Ask]: record({
+    type: field(0, constant(MessageType.Ask)),
+    question: field(1, uint(255, 1)),
+  }),
+  [MessageType.Told]: record({
+    type: field(0, constant(MessageType.Told)),
+    part: field(1, bytes(TOLD_BYTES_MAX, 0)),
   }),
 };
 

@@ -174,6 +174,8 @@ export const MessageType = {
   Buckets: 9,
   Owners: 10,
   Want: 11,
+  Ask: 12,
+  Told: 13,
 } as const;
 
 export type Message =
@@ -206,4 +208,12 @@ export type Message =
       owner: NodeId;
       epoch: number;
       ranges: readonly SequenceRange[];
-    };
+    }
+  /** "Tell me this of yourself", on a stream; who does not know the question tells nothing. */
+  | { type: typeof MessageType.Ask; question: number }
+  /** A part of the answer: UTF-8 JSON, cut anywhere. An empty one says only that it is being made. */
+  | { type: typeof MessageType.Told; part: Uint8Array };
+
+/** What may be asked. The numbers are the wire's: append only. */
+export const Question = { Counters: 1, Paths: 2 } as const;
+export type Question = (typeof Question)[keyof typeof Question];

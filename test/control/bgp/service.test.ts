@@ -3,6 +3,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import type { BgpEntryJson, NeighbourJson, Page, RouteJson } from '../../../src/api/bgp.ts';
 import {
   bgpStatusText,
   isBgpWell,
@@ -15,13 +16,8 @@ import { type BgpSettings, bgpNeighbourOf, bgpSettingsOf } from '../../../src/co
 import type { SettingValue } from '../../../src/config/schema.ts';
 import type { Route } from '../../../src/control/admin/admin.ts';
 import { EntryService } from '../../../src/control/entries/entry-service.ts';
-import { bgpRoutes, bgpStatus, type Page } from '../../../src/control/speakers/bgp/routes.ts';
+import { bgpRoutes, bgpStatus } from '../../../src/control/speakers/bgp/routes.ts';
 import { BgpService } from '../../../src/control/speakers/bgp/service.ts';
-import type {
-  EntryJson,
-  NeighbourJson,
-  RouteJson,
-} from '../../../src/control/speakers/bgp/views.ts';
 import type { LinkSpec } from '../../../src/control/store/link-spec.ts';
 import { silentLog } from '../../../src/log.ts';
 import { formatPrefix, type Prefix, parsePrefix } from '../../../src/net/prefix.ts';
@@ -102,7 +98,7 @@ t.test('fans tell their slices, programs their routes, and all of it arrives', a
   const [a, b] = await pair(t);
   const [ours, theirs] = [bgpRoutes(a.service), bgpRoutes(b.service)];
   await call(ours, '/v1/bgp/announce', { routes: [MAC, { kind: 'flood', vni: 100 }] });
-  const rib = (vni: number | null): Promise<Page<EntryJson>> =>
+  const rib = (vni: number | null): Promise<Page<BgpEntryJson>> =>
     call(theirs, '/v1/bgp/rib', { vni });
   await until('all there', 5000, async () => (await rib(null)).entries.length === 4);
   t.match((await rib(100)).entries, [
@@ -191,7 +187,7 @@ t.test('wrong routes are refused with a sentence, and none of the call is taken'
   const stranger = call(routes, '/v1/bgp/reset', { neighbor: '10.9.9.9' });
   await t.rejects(stranger, { message: /no neighbour here/ });
   const page = call(routes, '/v1/bgp/routes', { from: -1 });
-  await t.rejects(page, { message: /from is a number/ });
+  await t.rejects(page, { message: /from is not a whole number/ });
   t.equal(a.service.speaker?.own.length, 1, 'only the slice');
 });
 
@@ -251,7 +247,7 @@ t.test('text in the columns that others have', async (t) => {
   const network = '\\[rd:127.0.0.2:100\\]:\\[2\\]:\\[0\\]:\\[48\\]:\\[02:00:00:00:00:01\\]';
   const rest = ' +100 +127.0.0.2 +i .*LocPrf:100 RT:65000:100 ET:8 \\(VXLAN\\) MM:2';
   t.match(routesText(page.entries), new RegExp(`\\*> +${network}:\\[32\\]:\\[10.0.0.1\\]${rest}`));
-  const rib = await call<Page<EntryJson>>(routes, '/v1/bgp/rib', {});
+  const rib = await call<Page<BgpEntryJson>>(routes, '/v1/bgp/rib', {});
   const entry = /100 +address +10\.0\.0\.1 +127\.0\.0\.2 +100 +02:00:00:00:00:01 +2/;
   t.match(ribText(rib.entries), entry);
   const status = bgpStatus(a.service);

@@ -4,17 +4,14 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import type { RouterStatus } from '../../../src/api/status.ts';
 import { type GossipSettings, gossipSettings } from '../../../src/config/gossip.ts';
+import { gossipSettingsFromJson } from '../../../src/config/gossip-json.ts';
 import type { Route } from '../../../src/control/admin/admin.ts';
 import { EntryService } from '../../../src/control/entries/entry-service.ts';
 import { metricsText } from '../../../src/control/metrics.ts';
-import {
-  gossipRoutes,
-  gossipStatus,
-  settingsFromJson,
-} from '../../../src/control/speakers/gossip/routes.ts';
+import { gossipRoutes, gossipStatus } from '../../../src/control/speakers/gossip/routes.ts';
 import { GossipService } from '../../../src/control/speakers/gossip/service.ts';
-import type { RouterStatus } from '../../../src/control/status.ts';
 import type { LinkSpec } from '../../../src/control/store/link-spec.ts';
 import { RunDirectory } from '../../../src/control/store/run-directory.ts';
 import { FanwayError } from '../../../src/errors.ts';
@@ -68,6 +65,7 @@ class Node {
       ...{ run: this.run, log: silentLog, stateDirectory: this.state, entries: this.entries },
       specs: () => this.specs,
       look: async () => ({ links: [], addresses: [], routes: [] }),
+      answer: () => undefined,
       byFile: options.byFile ?? false,
     });
     this.routes = gossipRoutes(this.service, () => false);
@@ -332,5 +330,5 @@ t.test('the admin routes take what they know, and nothing else', async (t) => {
   }
   t.ok(refused > 150, `${refused} refused`);
   t.equal(JSON.stringify({ ...node.status, seeds: [] }), before, 'nothing has changed');
-  t.throws(() => settingsFromJson({ __proto__: null, constructor: 1 }), FanwayError);
+  t.throws(() => gossipSettingsFromJson({ __proto__: null, constructor: 1 }), FanwayError);
 });

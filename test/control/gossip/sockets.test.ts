@@ -5,6 +5,7 @@ import { parseSeed } from '../../../src/config/gossip.ts';
 import { SeedResolver, SILENT_MS } from '../../../src/control/speakers/gossip/transport/seeds.ts';
 import { SocketCounters } from '../../../src/control/speakers/gossip/transport/socket-counters.ts';
 import {
+  QUESTIONS_MAX,
   STREAMS_PER_ADDRESS_MAX,
   Streams,
 } from '../../../src/control/speakers/gossip/transport/streams.ts';
@@ -12,13 +13,19 @@ import {
   SENDS_IN_FLIGHT_MAX,
   UdpSocket,
 } from '../../../src/control/speakers/gossip/transport/udp.ts';
+import { messageOf } from '../../../src/errors.ts';
 import type { Want } from '../../../src/gossip/base/api.ts';
 import { Counters } from '../../../src/gossip/base/counters.ts';
 import type { Channel } from '../../../src/gossip/seal/channel.ts';
 import { PlainChannel } from '../../../src/gossip/seal/plain.ts';
 import { SEED_ADDRESSES_MAX } from '../../../src/limits.ts';
 import { silentLog } from '../../../src/log.ts';
-import type { Endpoint, NodeId, RawBlock } from '../../../src/wire/gossip/types.ts';
+import {
+  type Endpoint,
+  type NodeId,
+  Question,
+  type RawBlock,
+} from '../../../src/wire/gossip/types.ts';
 import { until } from '../../support/patience.ts';
 import { freePort } from './loopback.ts';
 
@@ -123,6 +130,15 @@ t.test('SeedResolver looks names up again, and keeps what it knew', async (t) =>
   seeds.close();
 });
 
+/** Longer than one part. */
+const LONG_ANSWER = JSON.stringify('x'.repeat(100_000));
+
+/** 1 is answered; 2 fails; no other question is known. */
+function answers(question: number): Promise<string> | undefined {
+  if (question === 1) return Promise.resolve(LONG_ANSWER);
+  return question === 2 ? Promise.reject(new Error('a mistake')) : undefined;
+}
+
 type Pulled = { blocks: RawBlock[]; ok: boolean };
 
 function pull(streams: Streams, port: number, wants: Want[], peer = ID_A): Promise<Pulled> {
@@ -154,6 +170,7 @@ async function pair(
     const streams = await Streams.open({
       ...{ bind: LOOPBACK, port, counters, log: silentLog },
       channel: channel(self),
+      answer: (question) => answers(question),
       serve:
         serve ??
         ((wants) => {
@@ -205,6 +222,27 @@ t.test('a stream that is cut, lies or is refused ends, and only once', async (t)
   });
   t.match(await pull(failing.client, failing.port, want(1)), { ok: false, blocks: [] });
   t.match(await pull(short.client, short.port, want(10)), { ok: true }, 'and the next one works');
+});
+
+t.test('a member is asked, and what it does not know it does not tell', async (t) => {
+  const { client, port, counters } = await pair(t, 1);
+  const to = { address: LOOPBACK, port };
+  t.equal(await client.ask(to, ID_A, Question.Counters), LONG_ANSWER);
+  t.equal(counters.all()['streams.questions'], 1);
+  await t.rejects(client.ask(to, ID_A, Question.Paths), /hung up/, 'the answer failed');
+  await t.rejects(client.ask(to, ID_B, Question.Counters), 'another node than was meant');
+  await t.rejects(
+    client.ask({ ...to, port: await freePort() }, ID_A, Question.Counters),
+    /REFUSED/,
+  );
+  const many = Array.from({ length: QUESTIONS_MAX + 1 }, () =>
+    client.ask(to, ID_A, Question.Counters).then(
+      () => '',
+      (error: unknown) => messageOf(error),
+    ),
+  );
+  t.equal((await Promise.all(many)).at(-1), 'too many questions at once');
+  t.match(await pull(client, port, want(1)), { ok: true }, 'and blocks come as before');
 });
 
 t.test('strangers on the stream port: no byte in answer, and a bound', async (t) => {

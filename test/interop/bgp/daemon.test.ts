@@ -2,7 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import type { EntryJson, NeighbourJson } from '../../../src/control/speakers/bgp/views.ts';
+import type { BgpEntryJson, NeighbourJson } from '../../../src/api/bgp.ts';
 import { Lab, type LabHost } from '../../../src/demo/lab.ts';
 import { formatIpv4 } from '../../../src/net/ipv4.ts';
 import { distDirectory } from '../../../src/sys/host/paths.ts';
@@ -100,7 +100,7 @@ t.test('two daemons and a reflector: what moved is found, and stays found', { sk
   };
 
   await t.test('slices are told, and where they should be', async (t) => {
-    const rib = (): Promise<EntryJson[]> => json(home, 'rib', '--vni', String(FAN_VNI));
+    const rib = (): Promise<BgpEntryJson[]> => json(home, 'rib', '--vni', String(FAN_VNI));
     await until('the slice of the other', 5000, async () => (await rib()).length === 1);
     t.match(await rib(), [{ kind: 'prefix', entry: '250.1.27.0/24', vtep: awayText }]);
     t.match(await gobgp.run('global rib -a evpn'), /type:Prefix.*prefix:250\.0\.28\.0\/24/);

@@ -1,7 +1,7 @@
 import { chmodSync, chownSync, existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import type { EntryJson } from '../../../src/control/speakers/bgp/views.ts';
+import type { BgpEntryJson } from '../../../src/api/bgp.ts';
 import { Lab } from '../../../src/demo/lab.ts';
 import { formatIpv4 } from '../../../src/net/ipv4.ts';
 import { distDirectory } from '../../../src/sys/host/paths.ts';
@@ -56,8 +56,8 @@ afi-safi-name = "l2vpn-evpn"
   await until('GoBGP has it', 10_000, async () => (await gobgp.paths()).length === 1);
   const words = `etag 0 label 100 rd ${them}:7 rt 65000:100 encap vxlan`;
   await gobgp.run(`global rib add -a evpn macadv 02:00:00:00:00:09 10.0.0.9 ${words}`);
-  const rib = async (): Promise<EntryJson[]> =>
-    JSON.parse((await fanway(host, 'bgp', 'rib', '--json')).out) as EntryJson[];
+  const rib = async (): Promise<BgpEntryJson[]> =>
+    JSON.parse((await fanway(host, 'bgp', 'rib', '--json')).out) as BgpEntryJson[];
   await until('we have its', 5000, async () => (await rib()).length === 2);
   t.match(await rib(), [{ entry: '02:00:00:00:00:09' }, { entry: '10.0.0.9', vtep: them }]);
   const { bgp } = await statusOf(host);

@@ -1,5 +1,5 @@
 import t from 'tap';
-import type { RouterStatus } from '../../../src/control/status.ts';
+import type { RouterStatus } from '../../../src/api/status.ts';
 import { formatIpv4 } from '../../../src/net/ipv4.ts';
 import { skipWithoutTun } from '../privileges.ts';
 import {

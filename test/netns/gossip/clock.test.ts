@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import type { RouterStatus } from '../../../src/control/status.ts';
+import type { RouterStatus } from '../../../src/api/status.ts';
 import type { LabHost } from '../../../src/demo/lab.ts';
 import type { RouterHost } from '../../../src/demo/router.ts';
 import { formatIpv4 } from '../../../src/net/ipv4.ts';

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import type { RouterStatus } from '../../../src/control/status.ts';
+import type { RouterStatus } from '../../../src/api/status.ts';
 import { formatIpv4 } from '../../../src/net/ipv4.ts';
 import { distDirectory } from '../../../src/sys/host/paths.ts';
 import { fanway } from '../../control/lab-router.ts';

@@ -1,5 +1,5 @@
 import t from 'tap';
-import type { RouterStatus } from '../../../src/control/status.ts';
+import type { RouterStatus } from '../../../src/api/status.ts';
 import type { LabContainer } from '../../../src/demo/lab.ts';
 import { formatIpv4 } from '../../../src/net/ipv4.ts';
 import { runEcho } from '../../../src/traffic/run.ts';

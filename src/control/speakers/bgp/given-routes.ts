@@ -3,6 +3,7 @@
  * restart of the control process, whose data process goes on meanwhile.
  * @module
  */
+import type { OwnRouteJson } from '../../../api/bgp.ts';
 import type { OwnRoute } from '../../../bgp/rib/own-routes.ts';
 import { codeOf, messageOf, usageError } from '../../../errors.ts';
 import type { Log } from '../../../log.ts';
@@ -17,20 +18,6 @@ export const ROUTES_PER_CALL_MAX = 256;
 const SEQUENCE_MAX = 0xffff_ffff;
 const VNI_MAX = 0xff_ffff;
 const SAVE_DELAY_MS = 100;
-
-/** A route as JSON has it. */
-export type OwnRouteJson =
-  | {
-      kind: 'mac';
-      vni: number;
-      mac: string;
-      ip: string | null;
-      sequence: number;
-      sticky: boolean;
-      gateway: boolean;
-    }
-  | { kind: 'flood'; vni: number }
-  | { kind: 'prefix'; vni: number; prefix: string; routerMac: string | null };
 
 export function ownRouteJson(route: OwnRoute): OwnRouteJson {
   switch (route.kind) {

@@ -3,7 +3,7 @@
  * @module
  */
 
-import type { NeighbourCounters } from '../../../bgp/base/counters.ts';
+import type { BgpEntryJson, NeighbourJson, RouteJson } from '../../../api/bgp.ts';
 import { formatRd, formatTarget } from '../../../bgp/base/targets.ts';
 import type { Neighbour } from '../../../bgp/neighbour.ts';
 import type { Entry, Place } from '../../../bgp/rib/imports.ts';
@@ -14,28 +14,6 @@ import { decodeCommunity, type RawCommunity } from '../../../wire/bgp/communitie
 import type { EvpnRoute } from '../../../wire/bgp/evpn.ts';
 import { EvpnType, SegmentType, TunnelType } from '../../../wire/bgp/iana.ts';
 import { formatIp } from './addresses.ts';
-
-export type NeighbourJson = {
-  address: string;
-  description: string;
-  as: number;
-  state: string;
-  /** Since it is up, or down, ms. */
-  sinceMs: number;
-  /** `Hold Timer Expired` and the like; '' when it never ended. */
-  lastEnd: string;
-  lastFault: string;
-  identifier: string;
-  holdTime: number;
-  received: number;
-  stale: number;
-  sent: number;
-  pending: number;
-  messagesReceived: number;
-  messagesSent: number;
-  queuedBytes: number;
-  counters: NeighbourCounters;
-};
 
 export function neighbourJson(neighbour: Neighbour, nowMs: number): NeighbourJson {
   const { settings, session, ribIn, ribOut } = neighbour;
@@ -128,27 +106,6 @@ function hex(word: number): string {
   return word.toString(16).padStart(8, '0');
 }
 
-export type RouteJson = {
-  best: boolean;
-  /** Kept for a neighbour that restarts. */
-  stale: boolean;
-  /** EVPN route type; 1 and 4 are shown and not acted on. */
-  type: number;
-  rd: string;
-  network: string;
-  labels: number[];
-  nextHop: string;
-  /** '' = inside our AS. */
-  asPath: string;
-  /** The neighbour that told it, '' for our own. */
-  from: string;
-  ageMs: number;
-  localPref: number | null;
-  med: number | null;
-  originator: string | null;
-  communities: string[];
-};
-
 const ORIGINS = ['i', 'e', '?'];
 
 export function routeJson(path: Path, isBest: boolean, nowMs: number): RouteJson {
@@ -174,20 +131,6 @@ export function routeJson(path: Path, isBest: boolean, nowMs: number): RouteJson
   };
 }
 
-export type EntryJson = {
-  vni: number;
-  kind: Entry['kind'];
-  /** MAC, address, tunnel endpoint or prefix. */
-  entry: string;
-  vtep: string;
-  /** VNI on the wire. */
-  label: number;
-  mac: string | null;
-  sequence: number;
-  sticky: boolean;
-  gateway: boolean;
-};
-
 function entryText(entry: Entry): string {
   switch (entry.kind) {
     case 'mac':
@@ -201,7 +144,7 @@ function entryText(entry: Entry): string {
   }
 }
 
-export function entryJson(entry: Entry, place: Place): EntryJson {
+export function entryJson(entry: Entry, place: Place): BgpEntryJson {
   const { vtep, label, mac, sequence, sticky, gateway } = place;
   return {
     ...{ vni: entry.vni, kind: entry.kind, entry: entryText(entry), vtep: formatIp(vtep), label },

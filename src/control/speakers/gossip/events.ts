@@ -15,10 +15,21 @@ export class EventRing {
   readonly #events: MemberEvent[] = [];
   #last = 0;
   #listener: (event: MemberEvent) => void = () => undefined;
+  #conflictListener: (event: ConflictEvent) => void = () => undefined;
 
   /** Calls `listener` at each change from now on. */
   listen(listener: (event: MemberEvent) => void): void {
     this.#listener = listener;
+  }
+
+  /** Calls `listener` when a conflict begins, and when it is over. */
+  listenConflicts(listener: (event: ConflictEvent) => void): void {
+    this.#conflictListener = listener;
+  }
+
+  conflict(event: ConflictEvent, log: Log): void {
+    logConflict(event, log);
+    this.#conflictListener(event);
   }
 
   add({ node, name, from, to, why }: MemberChange): void {

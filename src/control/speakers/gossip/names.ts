@@ -2,9 +2,8 @@
  * Members that people cannot tell apart: two of one name.
  * @module
  */
+import type { SameName } from '../../../api/gossip.ts';
 import type { MemberState } from '../../../gossip/base/api.ts';
-
-export type SameName = { name: string; ids: string[] };
 
 /** Names that more than one present member has, each with the ids of all who have it. */
 export function sameNames(

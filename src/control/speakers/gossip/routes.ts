@@ -3,13 +3,15 @@
  * from a client.
  * @module
  */
-import { announceCall, leaveCall, withdrawCall } from '../../../api/announce.ts';
+
+import { announceCall, joinCall, leaveCall, withdrawCall } from '../../../api/announce.ts';
 import {
   type EntryJson,
   type TablePage,
   type TableRequest,
   tableCall,
 } from '../../../api/entries.ts';
+import type { GossipStatus } from '../../../api/gossip.ts';
 import {
   addKeysCall,
   type KeyJson,
@@ -18,17 +20,8 @@ import {
   useKeyCall,
 } from '../../../api/keys.ts';
 import { type MemberJson, memberEventsCall, membersCall } from '../../../api/members.ts';
-import {
-  type GossipSettings,
-  parseAddresses,
-  parseSeed,
-  parseText,
-} from '../../../config/gossip.ts';
-import { findSetting, parseValue } from '../../../config/schema.ts';
-import { ValueError } from '../../../config/value.ts';
 import { refusedError, usageError } from '../../../errors.ts';
 import { parseKeyId } from '../../../gossip/base/keyring.ts';
-import { SEEDS_MAX } from '../../../limits.ts';
 import { formatIpv4 } from '../../../net/ipv4.ts';
 import { formatPrefix } from '../../../net/prefix.ts';
 import type { Route } from '../../admin/admin.ts';
@@ -38,85 +31,12 @@ import { sameNames } from './names.ts';
 import { nodeName } from './peer-record.ts';
 import type { GossipService } from './service.ts';
 import { StateDirectory } from './transport/state-directory.ts';
-import {
-  conflictJson,
-  ENTRY_KINDS,
-  entryJson,
-  formatEndpoint,
-  type GossipStatus,
-  memberJson,
-} from './views.ts';
+import { conflictJson, ENTRY_KINDS, entryJson, formatEndpoint, memberJson } from './views.ts';
 
 /** Of what is taken, refused or has one name, so many are shown. */
 const SHOWN_MAX = 16;
 /** Entries in one answer. */
 export const TABLE_PAGE_MAX = 10_000;
-
-type Body = Record<string, unknown>;
-
-function bodyOf(value: unknown): Body {
-  if (typeof value === 'object' && value !== null) return value as Body;
-  throw usageError('bad-request', 'the body is a JSON object');
-}
-
-function textOf(body: Body, key: string): string {
-  const value = body[key];
-  if (typeof value === 'string') return value;
-  throw usageError('bad-request', `${key} is text`);
-}
-
-/** Reads the settings that a client may give. @throws FanwayError (exit code 2). */
-export function settingsFromJson(value: unknown): Partial<GossipSettings> {
-  const given = bodyOf(value);
-  const settings: Partial<GossipSettings> = {};
-  const list = (key: string): unknown[] => {
-    const values = given[key];
-    if (Array.isArray(values) && values.length <= SEEDS_MAX) return values;
-    throw usageError('bad-request', `${key} is a list of at most ${SEEDS_MAX}`);
-  };
-  const address = (value: unknown): number =>
-    parseAddresses('address', typeof value === 'number' ? formatIpv4(value) : '', 1)[0] ?? 0;
-  try {
-    for (const key of Object.keys(given)) {
-      switch (key) {
-        case 'seeds':
-          settings.seeds = list(key).map((seed) => {
-            const { host, port } = bodyOf(seed);
-            return parseSeed(`${host}:${port}`);
-          });
-          break;
-        case 'port':
-          settings.port = numberSetting(key, given[key]);
-          break;
-        case 'bind':
-          settings.bind = address(given[key]);
-          break;
-        case 'advertise':
-          settings.advertise = list(key).map(address);
-          break;
-        case 'name':
-        case 'label':
-          settings[key] = parseText(key, textOf(given, key), 63);
-          break;
-        case 'plaintext':
-          settings.plaintext = given[key] === true;
-          break;
-        default:
-          throw usageError('bad-request', `${JSON.stringify(key.slice(0, 40))} is no setting here`);
-      }
-    }
-  } catch (error) {
-    if (error instanceof ValueError) throw usageError('bad-request', error.message);
-    throw error;
-  }
-  return settings;
-}
-
-function numberSetting(key: string, value: unknown): number {
-  const setting = findSetting('gossip', key);
-  if (setting === undefined) throw new RangeError(`${key} is no setting`);
-  return parseValue(setting, String(value)) as number;
-}
 
 /** How the channel stands; undefined when nobody asked for gossip. */
 export function gossipStatus(service: GossipService): GossipStatus | undefined {
@@ -221,17 +141,14 @@ export function gossipRoutes(service: GossipService, endIfIdle: () => boolean): 
       return { ...service.events.after(Number.POSITIVE_INFINITY), lost: 0 };
     }),
     answerTo(tableCall, (request) => tablePage(service, request)),
-    {
-      method: 'POST',
-      path: '/v1/gossip/join',
-      handle: async (body) => {
-        const { settings, keys } = bodyOf(body);
-        const text = keys === null ? undefined : textOf(bodyOf(body), 'keys');
-        if (bodyOf(body)['newIdentity'] === true) renewIdentity(service);
-        const outcome = await service.join(settingsFromJson(settings), text);
-        return { outcome, status: gossipStatus(service) };
-      },
-    },
+    answerTo(joinCall, async ({ settings, keys, newIdentity }) => {
+      if (newIdentity) renewIdentity(service);
+      const outcome = await service.join(settings, keys ?? undefined);
+      const status = gossipStatus(service);
+      if (status === undefined)
+        throw refusedError('left', 'another command has ended gossip again');
+      return { outcome, status };
+    }),
     answerTo(leaveCall, async () => {
       const left = await service.leave();
       return { left, ending: endIfIdle() };

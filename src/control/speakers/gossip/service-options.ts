@@ -19,6 +19,8 @@ export type GossipServiceOptions = {
   look: () => Promise<HostView>;
   /** Where state is kept unless settings say otherwise. */
   stateDirectory: string;
+  /** Our answer to a member's question; undefined when it is none that we know. */
+  answer: (question: number) => Promise<string> | undefined;
   /** A configuration file says whether there is gossip here. */
   byFile: boolean;
 };

@@ -2,8 +2,10 @@
  * Gossip in the life of a router: joined, gone on with after a restart, extended, left.
  * @module
  */
+
 import { isDeepStrictEqual } from 'node:util';
 import type { Placed } from '../../../api/announce.ts';
+import type { Taken } from '../../../api/gossip.ts';
 import { extendedSettings, type GossipSettings, gossipSettings } from '../../../config/gossip.ts';
 import { messageOf, refusedError } from '../../../errors.ts';
 import type { EntryEvent, MemberChange, PeerRecord } from '../../../gossip/base/api.ts';
@@ -16,12 +18,12 @@ import { RecordStore } from '../../store/gossip-record.ts';
 import type { LinkSpec } from '../../store/link-spec.ts';
 import { Again } from './again.ts';
 import { Announced, placed } from './announced.ts';
-import { EventRing, logConflict, logMember } from './events.ts';
+import { EventRing, logMember } from './events.ts';
 import { GossipFeed } from './feed.ts';
 import { KeyFile } from './key-file.ts';
 import { currentRecord } from './peer-record.ts';
 import type { GossipServiceOptions } from './service-options.ts';
-import { Losses, requireFree, type Taken } from './taken.ts';
+import { Losses, requireFree } from './taken.ts';
 import { NodeHost } from './transport/node-host.ts';
 import { keyPathIn, StateDirectory } from './transport/state-directory.ts';
 
@@ -217,14 +219,14 @@ export class GossipService {
         : KeyFile.open(settings.keyFile ?? keyPathIn(state.path), newKeys);
       this.#record = await currentRecord(settings, this.#options);
       const host = await NodeHost.open({
-        ...{ settings, state, log: this.#log },
+        ...{ settings, state, log: this.#log, answer: this.#options.answer },
         keyring: keys?.keyring,
         record: this.#record,
         events: {
           member: (change) => this.#memberChanged(change),
           entry: (change) => this.#entryChanged(change),
           record: (owner) => this.#feed.recordChanged(owner),
-          conflict: (change) => logConflict(change, this.#log),
+          conflict: (change) => this.events.conflict(change, this.#log),
           log: (line) => this.#log.info('gossip', line),
         },
       });
@@ -347,8 +349,8 @@ export class GossipService {
   }
 
   /** @throws FanwayError `no-gossip` when it does not run here. */
-  mustRun(): void {
-    this.#require();
+  mustRun(): NodeHost {
+    return this.#require().host;
   }
 
   keys(): { id: string; inUse: boolean }[] {

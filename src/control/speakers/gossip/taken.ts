@@ -4,6 +4,7 @@
  * cuts off what runs there, so that is refused first and told at both ends.
  * @module
  */
+import type { Taken } from '../../../api/gossip.ts';
 import { refusedError } from '../../../errors.ts';
 import type { MemberView } from '../../../gossip/base/api.ts';
 import type { Log } from '../../../log.ts';
@@ -14,9 +15,6 @@ import type { LinkSpec } from '../../store/link-spec.ts';
 import { linkOf, requireLink } from './announced.ts';
 
 type PrefixId = Extract<EntryId, { kind: 'prefix' }>;
-
-/** Of this host, and in the hands of another one. */
-export type Taken = { prefix: string; link: string; owner: string; name: string };
 
 /** Whether a prefix is more of a slice than one workload: its gateway, or several addresses. */
 function isHostsOwn(prefix: Prefix, slice: Prefix): boolean {

@@ -3,68 +3,16 @@
  * that text is made from. Addresses are text here.
  * @module
  */
+
 import type { EntryJson } from '../../../api/entries.ts';
-import type { KeyJson } from '../../../api/keys.ts';
+import type { ConflictJson } from '../../../api/gossip.ts';
 import type { MemberJson } from '../../../api/members.ts';
-import type { ConflictView, EntryView, MemberState, MemberView } from '../../../gossip/base/api.ts';
+import type { ConflictView, EntryView, MemberView } from '../../../gossip/base/api.ts';
 import { formatIpAddress } from '../../../net/ip.ts';
 import { formatIpv4 } from '../../../net/ipv4.ts';
 import { formatMac } from '../../../net/mac.ts';
 import { formatPrefix } from '../../../net/prefix.ts';
 import { type Announcement, type Endpoint, ItemKind } from '../../../wire/gossip/types.ts';
-import type { SameName } from './names.ts';
-import type { Taken } from './taken.ts';
-
-/** Two active nodes claim what only one can have; both are named. */
-export type ConflictJson = {
-  what: ConflictView['what'];
-  /** What both claim, as text. */
-  subject: string;
-  winner: { id: string; name: string };
-  loser: { id: string; name: string };
-  /** What people can do about it; '' where that depends. */
-  advice: string;
-};
-
-/** Where this host was told to look for members. */
-export type SeedJson = {
-  seed: string;
-  addresses: string[];
-  /** What is wrong with its name; '' when nothing is. */
-  error: string;
-  /** A member was heard there. */
-  answered: boolean;
-  /** Why not, as far as this host can tell. */
-  reason: string;
-};
-
-export type GossipStatus = {
-  state: 'up' | 'stopped';
-  /** Why it is stopped; '' when it runs. */
-  reason: string;
-  id: string;
-  name: string;
-  label: string;
-  epoch: number;
-  port: number;
-  endpoints: string[];
-  /** No keys: nobody is authenticated. */
-  plaintext: boolean;
-  keys: KeyJson[];
-  seeds: SeedJson[];
-  members: Record<MemberState, number>;
-  /** What this host was asked to announce. */
-  announced: string[];
-  /** Over the whole table: equal on two nodes that know the same. */
-  hash: string;
-  conflicts: ConflictJson[];
-  /** What another host announces of this one's slices. */
-  taken: Taken[];
-  /** Present members that have one name. */
-  sameNames: SameName[];
-  /** Whose datagrams were refused in the last minute, and why. */
-  refused: { address: string; cause: string; reason: string; count: number; ageMs: number }[];
-};
 
 export function formatEndpoint({ address, port }: Endpoint): string {
   return `${formatIpv4(address)}:${port}`;

@@ -18,7 +18,7 @@ import { PlainChannel } from '../../../../gossip/seal/plain.ts';
 import { Secure } from '../../../../gossip/seal/secure.ts';
 import type { Log } from '../../../../log.ts';
 import { INSTANCE_BYTES } from '../../../../wire/gossip/bounds.ts';
-import type { Endpoint, NodeId } from '../../../../wire/gossip/types.ts';
+import type { Endpoint, NodeId, Question } from '../../../../wire/gossip/types.ts';
 import { SeedResolver, type SeedStatus } from './seeds.ts';
 import { SocketCounters } from './socket-counters.ts';
 import type { StateDirectory } from './state-directory.ts';
@@ -40,6 +40,8 @@ export type NodeHostOptions = {
   keyring: Keyring | undefined;
   record: PeerRecord;
   events: GossipEvents;
+  /** Our answer to a member's question; undefined when it is none that we know. */
+  answer: (question: number) => Promise<string> | undefined;
   log: Log;
 };
 
@@ -124,6 +126,7 @@ export class NodeHost {
         ...{ bind, port, channel, log },
         counters: sockets,
         serve: (wants) => node?.serve(wants) ?? [],
+        answer: options.answer,
       }).catch((error: unknown) => {
         throw bindError(error, port);
       });
@@ -184,6 +187,15 @@ export class NodeHost {
 
   setSeeds(seeds: GossipSettings['seeds']): void {
     this.#seeds.set(seeds);
+  }
+
+  /** Asks a member that is there. @throws Error when it cannot be reached, or tells nothing. */
+  async ask(member: NodeId, question: Question): Promise<string> {
+    const endpoint = this.node.members().find(({ id }) => id === member)?.endpoint;
+    if (endpoint === undefined) throw new Error('nobody knows where it is');
+    const told = await this.#streams.ask(endpoint, member, question);
+    if (told === '') throw new Error('its fanway does not know this question: it is older');
+    return told;
   }
 
   seeds(): SeedStatus[] {

@@ -15,6 +15,7 @@ export const SOCKET_COUNTERS = [
   'streams.failed',
   'streams.refused_client',
   'streams.timeouts',
+  'streams.questions',
   'overflow.streams_in',
   'overflow.streams_out',
   'seeds.looked_up',

@@ -12,13 +12,14 @@ import type { PullSink, Want } from '../../../../gossip/base/api.ts';
 import type { Channel, ChannelStream } from '../../../../gossip/seal/channel.ts';
 import type { Log } from '../../../../log.ts';
 import { formatIpv4, parseIpv4 } from '../../../../net/ipv4.ts';
-import { BLOCKS_PER_MESSAGE_MAX } from '../../../../wire/gossip/bounds.ts';
+import { BLOCKS_PER_MESSAGE_MAX, TOLD_BYTES_MAX } from '../../../../wire/gossip/bounds.ts';
 import { decodeMessages, encodeMessages } from '../../../../wire/gossip/message.ts';
 import {
   type Endpoint,
   type Message,
   MessageType,
   type NodeId,
+  type Question,
   type RawBlock,
 } from '../../../../wire/gossip/types.ts';
 import type { SocketCounters } from './socket-counters.ts';
@@ -34,6 +35,12 @@ export const STREAM_LIFE_MS = 120_000;
 /** What a server sends, all streams together: a receiver verifies a block in about 0.15 ms. */
 export const STREAM_BYTES_PER_SECOND = 2 * 1024 * 1024;
 const WANTS_MAX = 4096;
+/** Questions of ours that wait for their answers. */
+export const QUESTIONS_MAX = 8;
+/** An answer, bytes. */
+export const ANSWER_BYTES_MAX = 512 * 1024;
+/** While an answer is made, the other side hears this often that it is. */
+const BEAT_MS = 3000;
 /** Blocks in one payload, bytes: fits a frame with room to spare. */
 const BATCH_BYTES = 32 * 1024;
 const PACE_MS = 20;
@@ -59,6 +66,8 @@ export type StreamOptions = {
   channel: Channel;
   /** The blocks that are here of those wanted. */
   serve: (wants: Want[]) => Iterable<RawBlock[]>;
+  /** Our answer to a question; undefined when it is none that we know. */
+  answer: (question: number) => Promise<string> | undefined;
   counters: SocketCounters;
   log: Log;
 };
@@ -68,6 +77,7 @@ export class Streams {
   readonly #pace = new Pace();
   readonly #incoming = new Map<Socket, number>();
   readonly #outgoing = new Set<Socket>();
+  readonly #questions = new Set<Socket>();
   #server: Server | undefined;
 
   private constructor(options: StreamOptions) {
@@ -112,6 +122,7 @@ export class Streams {
     socket.once('close', () => this.#incoming.delete(socket));
     this.#limit(socket);
     const wants: Want[] = [];
+    let question = 0;
     let isAsked = false;
     const stream = channel.accept();
     const hurry = setTimeout(() => this.#timeOut(socket), STREAM_REQUEST_MS);
@@ -121,10 +132,11 @@ export class Streams {
       if (messages.length === 0) {
         isAsked = true;
         clearTimeout(hurry);
-        void this.#serve(socket, stream, wants);
+        void this.#serve(socket, stream, wants, question);
         return;
       }
       for (const message of messages) {
+        if (message.type === MessageType.Ask) question = message.question;
         if (message.type !== MessageType.Want) continue;
         const { owner, epoch, ranges } = message;
         wants.push({ owner, epoch, ranges });
@@ -160,7 +172,12 @@ export class Streams {
     });
   }
 
-  async #serve(socket: Socket, stream: ChannelStream, wants: Want[]): Promise<void> {
+  async #serve(
+    socket: Socket,
+    stream: ChannelStream,
+    wants: Want[],
+    question: number,
+  ): Promise<void> {
     try {
       for (const blocks of this.#options.serve(wants)) {
         for (const payload of payloadsOf(blocks)) {
@@ -168,12 +185,88 @@ export class Streams {
           await this.#write(socket, stream.seal(payload));
         }
       }
+      if (question !== 0) await this.#tell(socket, stream, question);
       socket.end(stream.seal(END));
     } catch (error) {
       this.#options.counters.count('streams.failed');
       this.#options.log.debug('gossip', `stream: ${messageOf(error)}`);
       socket.destroy();
     }
+  }
+
+  /** Tells our answer in parts, and while it is made that it is. */
+  async #tell(socket: Socket, stream: ChannelStream, question: number): Promise<void> {
+    const answer = this.#options.answer(question);
+    if (answer === undefined) return;
+    this.#options.counters.count('streams.questions');
+    const told = (part: Uint8Array): Uint8Array =>
+      stream.seal(encodeMessages([{ type: MessageType.Told, part }]));
+    const beat = setInterval(() => {
+      if (!socket.destroyed) socket.write(told(new Uint8Array(0)));
+    }, BEAT_MS);
+    try {
+      const bytes = Buffer.from(await answer);
+      for (let at = 0; at < bytes.length; at += TOLD_BYTES_MAX) {
+        const part = bytes.subarray(at, at + TOLD_BYTES_MAX);
+        await this.#pace.take(part.length);
+        await this.#write(socket, told(part));
+      }
+    } finally {
+      clearInterval(beat);
+    }
+  }
+
+  /**
+   * Asks a member; what it told, '' when it does not know the question.
+   * @throws Error when it cannot be reached, hangs up, or tells too much.
+   */
+  ask(to: Endpoint, peer: NodeId, question: Question): Promise<string> {
+    const { bind, channel, counters } = this.#options;
+    if (this.#questions.size >= QUESTIONS_MAX || this.#server === undefined) {
+      counters.count('overflow.streams_out');
+      return Promise.reject(new Error('too many questions at once'));
+    }
+    return new Promise((resolve, reject) => {
+      const parts: Uint8Array[] = [];
+      let [asked, whole, byteCount] = [false, false, 0];
+      const stream = channel.connect(to, peer);
+      const socket = connect({
+        host: formatIpv4(to.address),
+        port: to.port,
+        ...(bind !== null && { localAddress: formatIpv4(bind) }),
+      });
+      this.#questions.add(socket);
+      this.#limit(socket);
+      let why = 'it hung up';
+      socket.on('error', (error) => {
+        why = messageOf(error);
+      });
+      socket.once('close', () => {
+        this.#questions.delete(socket);
+        if (whole) resolve(Buffer.concat(parts).toString('utf8'));
+        else reject(new Error(why));
+      });
+      socket.once('connect', () => socket.write(stream.start()));
+      this.#listen(socket, stream, (messages) => {
+        if (messages.length === 0) {
+          whole = true;
+          socket.destroy();
+        }
+        for (const message of messages) {
+          if (message.type !== MessageType.Told) continue;
+          byteCount += message.part.length;
+          if (byteCount > ANSWER_BYTES_MAX) throw new Error('an answer without end');
+          parts.push(message.part);
+        }
+      });
+      // After the listener above: the answer to our greeting is what makes the peer known.
+      socket.on('data', () => {
+        if (asked || stream.peer === undefined || socket.destroyed) return;
+        asked = true;
+        socket.write(stream.seal(encodeMessages([{ type: MessageType.Ask, question }])));
+        socket.write(stream.seal(END));
+      });
+    });
   }
 
   /** Resolves when the kernel has room for more. */
@@ -245,7 +338,9 @@ export class Streams {
   async close(): Promise<void> {
     const server = this.#server;
     this.#server = undefined;
-    for (const socket of [...this.#incoming.keys(), ...this.#outgoing]) socket.destroy();
+    for (const socket of [...this.#incoming.keys(), ...this.#outgoing, ...this.#questions]) {
+      socket.destroy();
+    }
     await new Promise<void>((resolve) => {
       if (server === undefined) resolve();
       else server.close(() => resolve());

@@ -2,9 +2,9 @@
  * Listening on a link's devices, inside or outside of the tunnel, and writing what passes as pcapng.
  * @module
  */
-import { Netlink } from '../sys/netlink/netlink.ts';
-import { isTunnelPacket, PacketSocket } from '../sys/sockets/packet-socket.ts';
-import { VERSION } from '../version.ts';
+import { Netlink } from '../../sys/netlink/netlink.ts';
+import { isTunnelPacket, PacketSocket } from '../../sys/sockets/packet-socket.ts';
+import { VERSION } from '../../version.ts';
 import {
   interfaceBlock,
   LINKTYPE_ETHERNET,
@@ -12,8 +12,8 @@ import {
   PcapngDirection,
   packetBlock,
   sectionHeaderBlock,
-} from '../wire/pcapng.ts';
-import type { LinkSpec } from './store/link-spec.ts';
+} from '../../wire/pcapng.ts';
+import type { LinkSpec } from '../store/link-spec.ts';
 
 const WAIT_MS = 100;
 /** Packets taken from one socket before the others get their turn. */

@@ -1,0 +1,102 @@
+/**
+ * Fans on the admin socket: those that are here, one that is to come up, one that is to go.
+ * @module
+ */
+import { ENCAPS, type FanRequest } from '../config/request.ts';
+import { requestFromJson } from '../config/request-json.ts';
+import { messageOf } from '../errors.ts';
+import type { Prefix } from '../net/prefix.ts';
+import { get, post } from './call.ts';
+import {
+  count,
+  fields,
+  flag,
+  list,
+  number,
+  type ReadBy,
+  type Reader,
+  ShapeError,
+  text,
+  word,
+} from './reader.ts';
+
+const prefix = fields<Prefix>({ address: count, length: count });
+
+/** One link as the data plane runs it. Addresses are u32 in host order, MTUs bytes. */
+const linkSpec = fields({
+  /** Unique id, equal to the bridge's name. */
+  name: text,
+  encap: word(...ENCAPS),
+  /** TUN/TAP name, at most 15 characters. */
+  device: text,
+  overlay: prefix,
+  underlay: prefix,
+  /** Our underlay address. */
+  local: count,
+  slice: prefix,
+  /** The slice's .1. */
+  gateway: count,
+  vni: number,
+  /** UDP destination port, 0 for ipip. */
+  port: number,
+  underlayMtu: number,
+  innerMtu: number,
+  dscp: word('pipe', 'uniform'),
+  /** Outer source ports in use; 1 = fixed. */
+  sourcePorts: number,
+  offload: word('auto', 'off'),
+});
+export type LinkSpec = ReadBy<typeof linkSpec>;
+
+/** A fan as it was asked for. */
+const request: Reader<FanRequest> = (value, at) => {
+  try {
+    return requestFromJson(value);
+  } catch (error) {
+    throw new ShapeError(`${at}: ${messageOf(error)}`);
+  }
+};
+
+/** A fan that runs here, or whose journal says so. */
+export type FanRecord = { request: FanRequest; spec: LinkSpec };
+
+export const fansCall = get('/v1/fans', list(fields<FanRecord>({ request, spec: linkSpec })));
+
+/** What came of it; `changes` are those that were made, each as its kind has it. */
+export type UpAnswer =
+  | { outcome: 'changes'; spec: LinkSpec; changes: object[]; warnings: string[] }
+  | { outcome: 'same'; spec: LinkSpec; message: string }
+  | { outcome: 'refused'; refusals: { code: string; message: string }[] };
+
+const outcomeOf = fields({ outcome: word('changes', 'same', 'refused') });
+const upAnswers = {
+  changes: fields<Extract<UpAnswer, { outcome: 'changes' }>>({
+    ...{ outcome: word<'changes'>('changes'), spec: linkSpec },
+    ...{ changes: list(fields({})), warnings: list(text) },
+  }),
+  same: fields<Extract<UpAnswer, { outcome: 'same' }>>({
+    ...{ outcome: word<'same'>('same'), spec: linkSpec, message: text },
+  }),
+  refused: fields<Extract<UpAnswer, { outcome: 'refused' }>>({
+    outcome: word<'refused'>('refused'),
+    refusals: list(fields({ code: text, message: text })),
+  }),
+};
+
+export const upCall = post<{ request: FanRequest }, UpAnswer>(
+  '/v1/up',
+  fields({ request: requestFromJson }),
+  (value, at) => upAnswers[outcomeOf(value, at).outcome](value, at),
+);
+
+/** `force`: although containers are attached. */
+export type DownRequest = { name: string; force: boolean };
+
+export const downCall = post<DownRequest, { notes: string[] }>(
+  '/v1/down',
+  fields({ name: text, force: flag }),
+  fields({ notes: list(text) }),
+);
+
+/** Ends a router that has nothing left to do. */
+export const endIfIdleCall = post('/v1/end-if-idle', fields({}), fields({ ending: flag }));

@@ -1,0 +1,170 @@
+/**
+ * What a router says about itself: one value that `status` prints as JSON, and that its text and the
+ * page are made from.
+ * @module
+ */
+import { ENCAPS } from '../config/request.ts';
+import { bgpStatus } from './bgp.ts';
+import { get } from './call.ts';
+import { sourceWord } from './entries.ts';
+import { gossipStatus } from './gossip.ts';
+import { fields, flag, list, nullable, number, type ReadBy, record, text, word } from './reader.ts';
+
+/** Delivered packets and bits per second over the last few seconds, each direction. */
+const rates = fields({
+  egressPackets: number,
+  egressBits: number,
+  ingressPackets: number,
+  ingressBits: number,
+});
+export type Rates = ReadBy<typeof rates>;
+
+/** Dropped packets of one kind in the last minute, with the likely cause. */
+const dropStatus = fields({ counter: text, count: number, cause: text });
+export type DropStatus = ReadBy<typeof dropStatus>;
+
+/** Bytes, IP length: to the host's own address in the overlay, and to any other of its slice. */
+const superBytes = fields({ toHost: number, toPorts: number });
+export type SuperBytes = ReadBy<typeof superBytes>;
+
+const linkStatus = fields({
+  name: text,
+  /**
+   * `degraded`: up, but something of it cannot be made whole just now, or more is dropped than gets
+   * through.
+   */
+  state: word('up', 'degraded', 'stopped'),
+  /** Why it is stopped, or what is wrong; '' when all is well. */
+  reason: text,
+  /** Router advertisements between containers that were stopped; null where nothing counts them. */
+  stoppedAdverts: nullable(number),
+  /** Ports that have lost the bridge, and with it everything. */
+  lostPorts: list(text),
+  /** `250.0.0.0/8`. */
+  overlay: text,
+  /** Our address with the underlay's width, `172.30.0.28/16`. */
+  underlay: text,
+  /** The underlay as it was asked for. */
+  requested: text,
+  slice: text,
+  gateway: text,
+  encap: word(...ENCAPS),
+  device: text,
+  port: number,
+  vni: number,
+  /** Bytes. */
+  underlayMtu: number,
+  innerMtu: number,
+  /** Longest TCP packets that the device is given in one piece. */
+  superBytes,
+  dhcp: flag,
+  hostReserve: number,
+  auto: flag,
+  bridgeGiven: flag,
+  offloads: list(text),
+  /** What is less here than it could be, each in a sentence. */
+  notes: list(text),
+  rates,
+  /** What was dropped in the last minute and is worth a word, most first. */
+  drops: list(dropStatus),
+  /** Pieces of it that others took away and that were made again, ever. */
+  repairs: number,
+  /** The latest of them by name, oldest first. */
+  repaired: list(fields({ what: text, agoMs: number })),
+});
+export type LinkStatus = ReadBy<typeof linkStatus>;
+
+const priorityWord = word('auto', 'normal', 'realtime');
+
+const dataProcessStatus = fields({
+  pid: number,
+  restarts: number,
+  heartbeat: number,
+  alive: flag,
+  /** By link. */
+  offloads: record(list(text)),
+  /** Outer source ports in use, by link. */
+  sourcePorts: record(number),
+  lastError: text,
+  /** What its confinement lacks on this machine; empty = nothing. */
+  confinementGaps: list(text),
+  /** What it runs with, and why that is less than was asked for ('' when it is not). */
+  priority: fields({ wanted: priorityWord, inForce: text, reason: text }),
+});
+export type DataProcessStatus = ReadBy<typeof dataProcessStatus>;
+
+/** One peer. Times are ISO 8601, '' = never. */
+const pathStatus = fields({
+  /** Underlay address. */
+  peer: text,
+  /** Largest outer packet that gets there, bytes; 0 = as the device says. */
+  mtu: number,
+  /**
+   * Who said so: `icmp`, `route` (or IPsec below it), `send` (the kernel refused one), `member` (the
+   * peer itself, by gossip), `probe` (echo requests); '' = nobody.
+   */
+  mtuFrom: text,
+  mtuSince: text,
+  /** `refused`: datagrams go one by one; `works`; `unknown`: no train yet. */
+  segmentation: word('unknown', 'works', 'refused'),
+  /** errno name of the refusal. */
+  segmentationError: text,
+  segmentationSince: text,
+  /** ICMP "port unreachable" from there. */
+  portUnreachable: number,
+  portUnreachableAt: text,
+});
+export type PathStatus = ReadBy<typeof pathStatus>;
+
+/** Whose claims were not taken: its own share is full, or the table as a whole. */
+const refusal = fields({
+  source: sourceWord,
+  owner: text,
+  /** Of the member, '' where nobody knows it. */
+  name: text,
+  count: number,
+  cause: word('share', 'table'),
+});
+export type RefusalJson = ReadBy<typeof refusal>;
+
+const tableStatus = fields({
+  /** Entries in the table, and hosts that they name. */
+  entries: number,
+  peers: number,
+  /** Entries that found no room; the traffic for them goes where arithmetic says. */
+  waiting: number,
+  /** Claims of others, or of ours, that found no room; what counts more than a few owners is cut. */
+  refused: number,
+  refusals: list(refusal),
+  /** Entries that move too often and are left where they are for a while. */
+  held: list(fields({ link: text, entry: text })),
+});
+export type TableStatus = ReadBy<typeof tableStatus>;
+
+const routerStatus = fields({
+  version: text,
+  pid: number,
+  runDirectory: text,
+  /** Inode (in nsfs) of the network namespace that it serves. */
+  networkNamespace: number,
+  mode: text,
+  /** Data processes, and how long each spins before it sleeps, µs. */
+  queues: number,
+  busyPollUs: number,
+  /** How they were asked to be scheduled; each process tells what is in force. */
+  priority: priorityWord,
+  uptimeMs: number,
+  links: list(linkStatus),
+  processes: list(dataProcessStatus),
+  /** Peers whose path carries less than the underlay's device, or answers with errors. */
+  paths: list(pathStatus),
+  /** The table of prefixes that are elsewhere than arithmetic says. */
+  table: tableStatus,
+  /** null = nobody asked for gossip. */
+  gossip: nullable(gossipStatus),
+  /** null = nobody asked for BGP. */
+  bgp: nullable(bgpStatus),
+});
+export type RouterStatus = ReadBy<typeof routerStatus>;
+
+export const statusCall = get('/v1/status', routerStatus);
