@@ -88,13 +88,21 @@ t.test(
       'ingress.received': received,
       'ingress.delivered': received,
     });
-    const feed = (received: (ms: number) => number) => {
+    const feed = (
+      received: (ms: number) => number,
+      of: Parameters<DropMeter['judge']>[0] = link,
+    ) => {
       const meter = new DropMeter();
       for (let ms = 0; ms <= 120_000; ms += 5000) {
         meter.sample({ a: counters(ms / 100, received(ms)) }, ms);
       }
-      return meter.judge(link, counters(1200, received(120_000)), 120_001).failure;
+      return meter.judge(of, counters(1200, received(120_000)), 120_001).failure;
     };
+    t.equal(
+      feed(() => 0, { ...link, encap: 'fou' }),
+      '',
+      'no ARP there: UDP may go one way',
+    );
     t.match(
       feed(() => 0),
       /^\d+ packets sent in 60 s, nothing came back/,
