@@ -4,12 +4,13 @@
  * handed to it through a shared folder.
  * @module
  */
-import type { ChildProcess } from 'node:child_process';
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import {
   accessSync,
   constants,
   existsSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -31,15 +32,9 @@ const POLL_MS = 10;
 const KILL_MS = 1000;
 const CONSOLE_CHARS_MAX = 4000;
 
-/** In the order in which they need each other. */
-const TUNNEL_MODULES = [
-  'ipv4/tunnel4',
-  'ipv4/ip_tunnel',
-  'ipv4/ipip',
-  'ipv4/udp_tunnel',
-  'ipv6/ip6_udp_tunnel',
-  'ipv4/fou',
-];
+const TUNNEL_MODULES = ['ipip', 'fou'];
+/** Of whatever starts a Node process or more. */
+const MEMORY_FOR_NODE = '1500M';
 
 // The root is the host's, so /proc has to be covered before any program is started by name: it
 // still shows the host's. A script is complete when it has its final name, an answer likewise.
@@ -83,6 +78,41 @@ export function skipWithoutUml(): string | false {
   }
 }
 
+function bootArguments(folder: string, init: string, memory: string): string[] {
+  return [
+    ...[`mem=${memory}`, 'rootfstype=hostfs', 'rootflags=/', 'ro', `init=${init}`],
+    ...[`FANWAY_SHARE=${folder}`, 'con=null', 'con0=null,fd:1', 'quiet', `uml_dir=${folder}`],
+  ];
+}
+
+function bootOptions(folder: string): SpawnOptions {
+  const env = { ...process.env, TMPDIR: folder, HOME: folder };
+  return { stdio: ['ignore', 'pipe', 'pipe'], env };
+}
+
+/** Shell lines that load these modules and what they need, each once. @throws Error for an unknown one. */
+function insmodLines(names: readonly string[]): string[] {
+  const [release = ''] = readdirSync(MODULES);
+  const folder = join(MODULES, release);
+  const needs = new Map<string, string[]>();
+  for (const line of readFileSync(join(folder, 'modules.dep'), 'utf8').split('\n')) {
+    const [module = '', rest = ''] = line.split(':');
+    needs.set(module, rest.split(' ').filter(Boolean));
+  }
+  const order: string[] = [];
+  const add = (module: string): void => {
+    if (order.includes(module)) return;
+    for (const needed of needs.get(module) ?? []) add(needed);
+    order.push(module);
+  };
+  for (const name of names) {
+    const module = [...needs.keys()].find((path) => path.endsWith(`/${name}.ko`));
+    if (module === undefined) throw new Error(`${folder} has no module ${name}`);
+    add(module);
+  }
+  return order.map((module) => `busybox insmod ${join(folder, module)} || exit 1`);
+}
+
 export class UmlGuest {
   readonly #child: ChildProcess;
   readonly #folder: string;
@@ -120,40 +150,48 @@ export class UmlGuest {
     writeFileSync(init, INIT, { mode: 0o755 });
     const child = lab.middle.spawn(
       KERNEL,
-      [
-        `mem=${MEMORY}`,
-        'rootfstype=hostfs',
-        'rootflags=/',
-        'ro',
-        `init=${init}`,
-        `FANWAY_SHARE=${folder}`,
-        `eth0=tuntap,${TAP}`,
-        'con=null',
-        'con0=null,fd:1',
-        'quiet',
-        `uml_dir=${folder}`,
-      ],
-      { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, TMPDIR: folder, HOME: folder } },
+      [...bootArguments(folder, init, MEMORY), `eth0=tuntap,${TAP}`],
+      bootOptions(folder),
     );
     const guest = new UmlGuest(child, folder);
+    return guest.#prepare([
+      ...insmodLines(TUNNEL_MODULES),
+      'ip link set lo up',
+      `ip addr add ${address}/${length} dev eth0`,
+      'ip link set eth0 up',
+    ]);
+  }
+
+  /**
+   * Boots a guest without a network, with memory for Node processes, in which `checkout` can be read:
+   * a machine of its own for whole tests.
+   * @param modules what the kernel loads, by name
+   * @throws Error with the end of its console when it does not come up in 30 s.
+   */
+  static async bootAlone(checkout: string, modules: readonly string[]): Promise<UmlGuest> {
+    const folder = mkdtempSync(join(tmpdir(), 'fanway-uml-'));
+    const init = join(folder, 'init');
+    writeFileSync(init, INIT, { mode: 0o755 });
+    const child = spawn(KERNEL, bootArguments(folder, init, MEMORY_FOR_NODE), bootOptions(folder));
+    const guest = new UmlGuest(child, folder);
+    return guest.#prepare([
+      ...insmodLines(modules),
+      'ip link set lo up',
+      'mount -t tmpfs run /run',
+      '[ -e /dev/net/tun ] || { mkdir -p /dev/net && mknod /dev/net/tun c 10 200; }',
+      // It may lie below /tmp, which is covered.
+      `mkdir -p '${checkout}' && mount -t hostfs -o '${checkout}' none '${checkout}'`,
+    ]);
+  }
+
+  async #prepare(lines: readonly string[]): Promise<this> {
     try {
-      const modules = TUNNEL_MODULES.map(
-        (name) => `busybox insmod ${MODULES}/$(uname -r)/kernel/net/${name}.ko || exit 1`,
-      );
-      await guest.run(
-        [
-          ...modules,
-          'ip link set lo up',
-          `ip addr add ${address}/${length} dev eth0`,
-          'ip link set eth0 up',
-        ].join('\n'),
-        BOOT_MS_MAX,
-      );
+      await this.run(lines.join('\n'), BOOT_MS_MAX);
     } catch (error) {
-      guest.close();
+      this.close();
       throw error;
     }
-    return guest;
+    return this;
   }
 
   /**

@@ -86,6 +86,7 @@ export async function tryChains(
   cost: string,
 ): Promise<void> {
   delete memo.problem;
+  delete memo.foreign;
   try {
     await loadChains(chains, memo, host);
   } catch (error) {
@@ -128,7 +129,7 @@ export async function unloadChains(chains: readonly OwnChain[], host: Host): Pro
   const isOurs = (name: string): boolean => chains.some((chain) => chain.name === name);
   const inTable = filter.chains.filter((one) => one.family === family && one.table === table);
   if (inTable.every(({ name }) => isOurs(name))) {
-    await dropTable(family, table, host);
+    await dropTable(family, table, host, filter);
     return;
   }
   const lines = chains.map((chain) => `add chain ${keyOf(chain)}\nflush chain ${keyOf(chain)}`);
@@ -136,8 +137,19 @@ export async function unloadChains(chains: readonly OwnChain[], host: Host): Pro
   await host.loadRules(`${[...lines, ...deletions].join('\n')}\n`);
 }
 
-async function dropTable(family: 'ip' | 'bridge', table: string, host: Host): Promise<void> {
-  await host.loadRules(`add table ${family} ${table}\ndelete table ${family} ${table}\n`);
+/** @param filter what there was; where nothing of the table was seen, a kernel without such tables has none */
+async function dropTable(
+  family: 'ip' | 'bridge',
+  table: string,
+  host: Host,
+  filter: PacketFilter,
+): Promise<void> {
+  try {
+    await host.loadRules(`add table ${family} ${table}\ndelete table ${family} ${table}\n`);
+  } catch (error) {
+    const isSeen = filter.chains.some((one) => one.family === family && one.table === table);
+    if (isSeen || !filter.readable || codeOf(error) !== 'EREFUSED') throw error;
+  }
 }
 
 /** The table of a link's rules for ports of its bridge. */
@@ -149,15 +161,15 @@ export function portsTableOf(link: string): string {
 export async function dropPorts(link: string, host: Host): Promise<void> {
   if (!host.hasNft()) return;
   const table = portsTableOf(link);
-  const { chains } = await host.packetFilter();
-  if (chains.some((one) => one.family === 'bridge' && one.table === table)) {
-    await dropTable('bridge', table, host);
+  const filter = await host.packetFilter();
+  if (filter.chains.some((one) => one.family === 'bridge' && one.table === table)) {
+    await dropTable('bridge', table, host, filter);
   }
 }
 
 /** Takes back every table of a link, also of one whose journal cannot be read. */
 export async function dropTables(link: string, host: Host): Promise<void> {
   if (!host.hasNft()) return;
-  await dropTable('ip', tableOf(link), host);
+  await dropTable('ip', tableOf(link), host, await host.packetFilter());
   await dropPorts(link, host);
 }

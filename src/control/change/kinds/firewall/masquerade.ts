@@ -5,7 +5,7 @@
 import { formatPrefix, type Prefix } from '../../../../net/prefix.ts';
 import { checkDevice, tableOf } from '../../../../sys/host/nft.ts';
 import type { Kind } from '../kind.ts';
-import { loadChains, lostChains, type OwnChain, unloadChains } from './chains.ts';
+import { lostChains, type OwnChain, tryChains, unloadChains } from './chains.ts';
 
 export type MasqueradeChange = {
   kind: 'masquerade';
@@ -33,8 +33,9 @@ export const masquerade: Kind<MasqueradeChange> = {
   describe({ slice, overlay }) {
     return `masquerade ${formatPrefix(slice)} to everywhere but ${formatPrefix(overlay)}`;
   },
-  async apply(change, memo, { host }) {
-    await loadChains([masqueradeChain(change)], memo, host);
+  async apply(change, memo, context) {
+    const cost = `containers of ${formatPrefix(change.slice)} reach nothing outside of the overlay`;
+    await tryChains([masqueradeChain(change)], memo, context, cost);
   },
   async missing(change, memo, { host }) {
     return lostChains([masqueradeChain(change)], memo, host);
