@@ -7,7 +7,7 @@
 import { TooBig } from '../../src/dataplane/answer/too-big.ts';
 import { Egress } from '../../src/dataplane/egress/egress.ts';
 import { Arena, IOVEC_BYTES, MMSGHDR_BYTES, MSGHDR } from '../../src/dataplane/ground/arena.ts';
-import { DataLink, Endpoint } from '../../src/dataplane/ground/link.ts';
+import { DataLink, Endpoint, readTables } from '../../src/dataplane/ground/link.ts';
 import { PeerTable } from '../../src/dataplane/ground/peers.ts';
 import {
   type Device,
@@ -24,8 +24,6 @@ import { PathMtu } from '../../src/dataplane/send/path-mtu.ts';
 import { Trains } from '../../src/dataplane/send/trains.ts';
 import { EndpointKind, LAYOUT_BYTES, Layout, LinkEncap, Offload } from '../../src/shm/layout.ts';
 import { EAGAIN } from '../../src/sys/libc/constants.ts';
-import { PeerReader } from '../../src/table/peers.ts';
-import { PrefixReader } from '../../src/table/prefixes.ts';
 import { TABLES_BYTES, TableSegment } from '../../src/table/segment.ts';
 import { IPV4_PACKET_BYTES_MAX } from '../../src/wire/ipv4.ts';
 import { VIRTIO_NET_BYTES } from '../../src/wire/virtio-net.ts';
@@ -68,7 +66,7 @@ export class Rig {
     layout.initialize();
     const segment = new TableSegment(new ArrayBuffer(TABLES_BYTES));
     segment.initialize(1);
-    const tables = { prefixes: new PrefixReader(segment), peers: new PeerReader(segment) };
+    const tables = readTables(segment);
     for (const [id, fan] of fans.entries()) {
       let endpoint = shared ? this.endpoints[0] : undefined;
       if (endpoint === undefined) {

@@ -9,17 +9,16 @@ import { WorkerState } from '../shm/worker.ts';
 import { POLLERR, POLLHUP, POLLIN, POLLNVAL } from '../sys/libc/constants.ts';
 import { isRealtime } from '../sys/process/priority.ts';
 import { eventIndex } from '../table/counters.ts';
+import type { EventWriter } from '../table/events.ts';
 import { PathLimitReader } from '../table/path-limits.ts';
 import { PathRows } from '../table/paths.ts';
-import { PeerReader } from '../table/peers.ts';
-import { PrefixReader } from '../table/prefixes.ts';
 import type { TableSegment } from '../table/segment.ts';
 import { NeighbourDiscovery } from './answer/nd.ts';
 import { Neighbours } from './answer/neighbours.ts';
 import { TooBig } from './answer/too-big.ts';
 import { Egress } from './egress/egress.ts';
 import type { Arena } from './ground/arena.ts';
-import { DataLink, Endpoint } from './ground/link.ts';
+import { DataLink, Endpoint, readTables } from './ground/link.ts';
 import { PEERS_KNOWN_MAX } from './ground/peer-index.ts';
 import { PeerTable } from './ground/peers.ts';
 import type { Ports, Waiting } from './ground/ports.ts';
@@ -27,6 +26,7 @@ import { Coalescer } from './ingress/coalesce.ts';
 import { DeviceWriter } from './ingress/device-writer.ts';
 import { Ingress } from './ingress/ingress.ts';
 import { Receiver } from './ingress/receive.ts';
+import { serveNetworks } from './networks.ts';
 import { Linger, Way } from './pace/linger.ts';
 import { Moderation } from './pace/moderation.ts';
 import { isStale, MONOTONIC_OFFSET_MS, shedStale } from './pace/stale.ts';
@@ -84,6 +84,7 @@ export class Loop {
   readonly #scratch: number;
   readonly #moderation = new Moderation(isRealtime);
   readonly #ingress: Ingress;
+  readonly #events: EventWriter;
   /** Arena offset of a `struct timespec`: how long a nap takes. */
   readonly #napTime: number;
   /** Packets and trains that the round in hand has moved each way, and which way the last one went. */
@@ -116,7 +117,7 @@ export class Loop {
     if (!layout.isCompatible() || !segment.isCompatible()) {
       throw new Error('the shared segments are of another version');
     }
-    const tables = { prefixes: new PrefixReader(segment), peers: new PeerReader(segment) };
+    const tables = readTables(segment);
     const { ports } = outside;
     this.#arena = arena;
     this.#waiting = ports.waiting;
@@ -135,18 +136,17 @@ export class Loop {
     }
     this.#update(config);
     this.#generation = config.generation;
-    const tooBig = new TooBig(this.#arena);
-    const neighbours = new Neighbours(this.#arena);
-    const nd = new NeighbourDiscovery(this.#arena);
+    const [tooBig, neighbours] = [new TooBig(arena), new Neighbours(arena)];
+    const nd = new NeighbourDiscovery(arena);
     this.#forgotten = layout.forgotten.count;
     const coalescer = new Coalescer(this.#arena, new DeviceWriter(this.#arena, layout));
     const locals = config.endpoints.map(({ localAddress }) => localAddress);
-    const limits = new PathLimitReader(segment);
-    const paths = new PathMtu(peers, outside.routes(locals), limits);
+    const paths = new PathMtu(peers, outside.routes(locals), new PathLimitReader(segment));
     this.#errors = new ErrorQueue(this.#arena, peers);
     const trains = new Trains(this.#arena, layout, paths, this.#errors);
     this.#egress = new Egress(this.#arena, this.#layout, trains, paths, tooBig, neighbours, nd);
     this.#ingress = new Ingress(this.#arena, coalescer, this.#links, neighbours, nd);
+    this.#events = serveNetworks(this.#egress, this.#ingress, { arena, layout, trains, coalescer });
     this.#receiver = new Receiver(this.#arena, layout, this.#ingress);
     this.#napTime = this.#arena.allocate(16);
     this.#scratch = this.#arena.allocate(8);
@@ -266,6 +266,7 @@ export class Loop {
       const revents = view.getUint16(this.#pollfds + i * POLLFD_BYTES + 6, true);
       if (revents !== 0) this.#serve(i, revents, nowMs);
     }
+    if (this.#events.takeAsleep()) this.#waiting.ring(this.#descriptors[1] as number);
   }
 
   /** Sleeps until something is ready; after activity it waits awake first, if told to or if it pays. */

@@ -67,6 +67,11 @@ export function isGroupDestination(view: DataView, offset: number): boolean {
   return (view.getUint8(offset) & 1) === 1;
 }
 
+/** True for ff:ff:ff:ff:ff:ff as destination. */
+export function isBroadcastDestination(view: DataView, offset: number): boolean {
+  return view.getUint32(offset) === 0xffffffff && view.getUint16(offset + 4) === 0xffff;
+}
+
 /** True when the *source* has the group bit: never valid (IEEE 802.3 §3.2.3). */
 export function isGroupSource(view: DataView, offset: number): boolean {
   return (view.getUint8(offset + ETHERNET_SOURCE_OFFSET) & 1) === 1;

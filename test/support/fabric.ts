@@ -17,6 +17,9 @@ import { EAGAIN, POLLIN, SOL_UDP, UDP_SEGMENT } from '../../src/sys/libc/constan
 const TWO_32 = 0x1_0000_0000;
 const POLLFD_BYTES = 8;
 
+/** Frames of one device, each way. */
+type Lists = { toRouter: Uint8Array[]; toHost: Uint8Array[] };
+
 type Datagram = { bytes: Uint8Array; from: number; port: number };
 
 /** The underlay: who has which address. Ports are all alike. */
@@ -42,22 +45,26 @@ export class FabricPorts implements Ports, Underlay {
   /** What the host gives to its device, and what it gets from it. */
   readonly toRouter: Uint8Array[] = [];
   readonly toHost: Uint8Array[] = [];
+  /** All devices by descriptor, the one above among them. */
+  readonly devices = new Map<number, Lists>();
+  /** How often control was woken. */
+  rings = 0;
   readonly #arena: Arena;
   readonly #fabric: Fabric;
   readonly #address: number;
-  readonly #deviceFd: number;
   readonly #listener: number;
 
   constructor(
     arena: Arena,
     fabric: Fabric,
     address: number,
-    descriptors: { device: number; listener: number },
+    descriptors: { device: number; listener: number; more?: readonly number[] },
   ) {
     this.#arena = arena;
     this.#fabric = fabric;
     this.#address = address;
-    this.#deviceFd = descriptors.device;
+    this.devices.set(descriptors.device, this);
+    for (const fd of descriptors.more ?? []) this.devices.set(fd, { toRouter: [], toHost: [] });
     this.#listener = descriptors.listener;
     fabric.join(address, this);
     this.waiting = {
@@ -67,6 +74,9 @@ export class FabricPorts implements Ports, Underlay {
       watchErrors: () => 0,
       takeEvents: () => 0,
       takeRing: () => {},
+      ring: () => {
+        this.rings++;
+      },
       nap: () => {},
       giveWay: () => {},
     };
@@ -78,7 +88,7 @@ export class FabricPorts implements Ports, Underlay {
     for (let at = pollfds; at < pollfds + count * POLLFD_BYTES; at += POLLFD_BYTES) {
       const fd = view.getInt32(at, true);
       const isReady =
-        (fd === this.#deviceFd && this.toRouter.length > 0) ||
+        (this.devices.get(fd)?.toRouter.length ?? 0) > 0 ||
         (fd === this.#listener && this.inbox.length > 0);
       view.setUint16(at + 6, isReady ? POLLIN : 0, true);
       if (isReady) ready++;
@@ -101,18 +111,19 @@ export class FabricPorts implements Ports, Underlay {
     return Uint8Array.from(Buffer.concat(pieces));
   }
 
-  device(): Device {
+  device(descriptor: number): Device {
     const { bytes } = this.#arena;
+    const { toRouter, toHost } = this.devices.get(descriptor) ?? this;
     return {
       read: (at) => {
-        const frame = this.toRouter.shift();
+        const frame = toRouter.shift();
         if (frame === undefined) return -EAGAIN;
         bytes.set(frame, at);
         return frame.length;
       },
-      write: (iovec, count) => this.toHost.push(this.#gather(iovec, count)),
+      write: (iovec, count) => toHost.push(this.#gather(iovec, count)),
       writePiece: (at, length) => {
-        this.toHost.push(bytes.slice(at, at + length));
+        toHost.push(bytes.slice(at, at + length));
         return length;
       },
     };

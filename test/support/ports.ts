@@ -36,6 +36,7 @@ export class TestPorts implements Ports, Underlay {
       watchErrors: (set, descriptor, event) => waiting.watchErrors(set, descriptor, event),
       takeEvents: (set, events, count) => waiting.takeEvents(set, events, count),
       takeRing: (descriptor, scratch) => waiting.takeRing(descriptor, scratch),
+      ring: (descriptor) => waiting.ring(descriptor),
       nap: (time) => waiting.nap(time),
       giveWay: () => waiting.giveWay(),
     };

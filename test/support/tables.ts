@@ -4,21 +4,35 @@
  * @module
  */
 import type { EntryTables } from '../../src/dataplane/ground/fan.ts';
+import { readTables } from '../../src/dataplane/ground/link.ts';
+import type { NetworkTables } from '../../src/dataplane/ground/network.ts';
+import { type FdbReader, FdbWriter } from '../../src/table/fdb.ts';
+import { type FloodReader, FloodWriter } from '../../src/table/flood.ts';
+import { type NeighbourReader, NeighbourWriter } from '../../src/table/neighbours.ts';
 import { ipv4Bytes, PeerReader, PeerWriter } from '../../src/table/peers.ts';
 import { PrefixReader, PrefixWriter } from '../../src/table/prefixes.ts';
 import { TABLES_BYTES, TableSegment } from '../../src/table/segment.ts';
+import { type VtepReader, VtepWriter } from '../../src/table/vteps.ts';
 
 const SEED = 4711;
 
 /** A prefix of the overlay at another host than its address says; `peer` is the host's u32. */
 export type Exception = { address: number; length: number; peer: number };
 
-export class TestTables implements EntryTables {
+export class TestTables implements EntryTables, NetworkTables {
   readonly segment = new TableSegment(new ArrayBuffer(TABLES_BYTES));
   readonly prefixes: PrefixReader;
   readonly peers: PeerReader;
   readonly prefixWriter: PrefixWriter;
   readonly peerWriter: PeerWriter;
+  readonly fdb: FdbReader;
+  readonly neighbours: NeighbourReader;
+  readonly vteps: VtepReader;
+  readonly floods: FloodReader;
+  readonly fdbWriter: FdbWriter;
+  readonly neighbourWriter: NeighbourWriter;
+  readonly vtepWriter: VtepWriter;
+  readonly floodWriter: FloodWriter;
 
   constructor() {
     this.segment.initialize(SEED);
@@ -26,6 +40,15 @@ export class TestTables implements EntryTables {
     this.peers = new PeerReader(this.segment);
     this.prefixWriter = new PrefixWriter(this.segment);
     this.peerWriter = new PeerWriter(this.segment);
+    const { fdb, neighbours, vteps, floods } = readTables(this.segment);
+    this.fdb = fdb;
+    this.neighbours = neighbours;
+    this.vteps = vteps;
+    this.floods = floods;
+    this.fdbWriter = new FdbWriter(this.segment);
+    this.neighbourWriter = new NeighbourWriter(this.segment);
+    this.vtepWriter = new VtepWriter(this.segment, this.peerWriter);
+    this.floodWriter = new FloodWriter(this.segment);
   }
 
   /** Puts entries of the link with the number `link` into the table. */

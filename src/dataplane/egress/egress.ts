@@ -53,6 +53,7 @@ import {
   VIRTIO_NEEDS_CSUM,
   VIRTIO_NET_BYTES,
 } from '../../wire/virtio-net.ts';
+import { BindingAnswers } from '../answer/bindings.ts';
 import { NeighbourDiscovery } from '../answer/nd.ts';
 import { Neighbours } from '../answer/neighbours.ts';
 import type { TooBig } from '../answer/too-big.ts';
@@ -60,10 +61,15 @@ import type { Arena } from '../ground/arena.ts';
 import type { DataLink } from '../ground/link.ts';
 import { NoPeer } from '../ground/route.ts';
 import { segmentCount } from '../ground/segment.ts';
+import type { Claims } from '../learn/claims.ts';
+import type { News } from '../learn/news.ts';
 import type { PathMtu } from '../send/path-mtu.ts';
 import type { Trains } from '../send/trains.ts';
+import { Forward } from './forward.ts';
 import { InHand } from './in-hand.ts';
+import { Questions } from './questions.ts';
 import { Fate, SixEgress } from './six.ts';
+import { VniEgress } from './vni.ts';
 import { Wrap } from './wrap.ts';
 
 /** Packets that one burst takes from a device before the other direction has its turn. */
@@ -106,6 +112,9 @@ export class Egress {
   readonly #six: SixEgress;
   readonly #wrap: Wrap;
   readonly #hand = new InHand();
+  /** For links that are layer-2 networks. */
+  #vni: VniEgress | undefined;
+  #news: News | undefined;
   readonly #slots: number;
   #nowMs = 0;
   /** Drops what it reads: it waited too long (stale.ts). */
@@ -129,10 +138,21 @@ export class Egress {
     this.#slots = arena.allocate(BURST_PACKETS * SLOT_BYTES);
   }
 
+  /** Serves links that are layer-2 networks too, and tells what happens there. */
+  serveNetworks(claims: Claims, news: News): void {
+    const [arena, hand] = [this.#arena, this.#hand];
+    const forward = new Forward(arena, hand, this.#wrap, news);
+    const answers = new BindingAnswers(arena);
+    const questions = new Questions({ arena, hand, forward, claims, news, answers });
+    this.#news = news;
+    this.#vni = new VniEgress(arena, hand, claims, forward, questions);
+  }
+
   /** Moves up to one burst from the link's device to the underlay; returns packets read. */
   readBurst(link: DataLink, nowMs: number): number {
     this.#nowMs = nowMs;
     this.#wrap.nextBurst(nowMs);
+    if (this.#news !== undefined) this.#news.nowMs = nowMs;
     const vnetBytes = link.vnetHeader ? VIRTIO_NET_BYTES : 0;
     let slot = 0;
     let reads = 0;
@@ -200,6 +220,10 @@ export class Egress {
     hand.l3 = l3;
     hand.gsoType = gsoType;
     hand.segments = segments;
+    hand.begin();
+    if (link.network !== undefined && this.#vni !== undefined) {
+      return this.#vni.packet(link, link.network);
+    }
 
     if (link.innerHeaderBytes !== 0) {
       if (byteCount < ETHERNET_HEADER_BYTES) return this.#drop(link, RUNT, segments);

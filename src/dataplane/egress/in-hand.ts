@@ -3,6 +3,8 @@
  * all packets, so that nothing is allocated. Offsets are the arena's.
  * @module
  */
+import type { DataLink } from '../ground/link.ts';
+
 export class InHand {
   /** The frame (bridged) or packet (routed), and how much of it was read, bytes. */
   frame = 0;
@@ -26,4 +28,22 @@ export class InHand {
   /** Where it goes, and the network that it is of. */
   peer = 0;
   vni = 0;
+  /** Set where it goes as it is, without a look at an IP header: its length, bytes; 0 otherwise. */
+  plainBytes = 0;
+  /** It may go to more than one peer. */
+  toSeveral = false;
+  /** It went to one: the shim stands in front, and what its device left to us is done. */
+  isWrapped = false;
+
+  /** The packet that was read is this one: what is found out about it comes now. */
+  begin(): void {
+    this.plainBytes = 0;
+    this.toSeveral = false;
+    this.isWrapped = false;
+  }
+
+  /** Ends it at a drop counter. */
+  drop(link: Pick<DataLink, 'counters'>, counter: number): void {
+    link.counters[counter] = (link.counters[counter] as number) + this.segments;
+  }
 }

@@ -13,7 +13,7 @@ import { VIRTIO_GSO_NONE, VIRTIO_NET_BYTES } from '../../wire/virtio-net.ts';
 import type { TooBig } from '../answer/too-big.ts';
 import type { Arena } from '../ground/arena.ts';
 import type { DataLink } from '../ground/link.ts';
-import { IP_HEADER_BYTES_MAX, l4HeaderBytes, Segmenter } from '../ground/segment.ts';
+import { IP_HEADER_BYTES_MAX, l4HeaderBytes, SCRATCH_BYTES, Segmenter } from '../ground/segment.ts';
 import { SourcePorts } from '../ground/source-ports.ts';
 import { finishLeft } from '../ground/transport-sum.ts';
 import type { PathMtu } from '../send/path-mtu.ts';
@@ -36,6 +36,8 @@ export class Wrap {
   readonly #tooBig: TooBig;
   readonly #segmenter: Segmenter;
   readonly #sourcePorts: SourcePorts;
+  /** Headers of IP and above of a super-packet that goes to several peers. */
+  readonly #headers: number;
   #nowMs = 0;
   /** The way that the last large packet took, and what fits it inside; none after each send. */
   #pathLink: DataLink | undefined;
@@ -50,6 +52,7 @@ export class Wrap {
     this.#tooBig = tooBig;
     this.#segmenter = new Segmenter(arena);
     this.#sourcePorts = new SourcePorts(isAlone);
+    this.#headers = arena.allocate(SCRATCH_BYTES);
   }
 
   nextBurst(nowMs: number): void {
@@ -89,6 +92,7 @@ export class Wrap {
     if (this.#isOwn(link, hand)) return this.#drop(link, NESTED, segments);
     if (
       link.vnetHeader &&
+      !hand.isWrapped &&
       checkVirtioNet(view, frame - VIRTIO_NET_BYTES, hand.byteCount) !== Fault.None
     ) {
       return this.#drop(
@@ -118,18 +122,30 @@ export class Wrap {
     if (this.#trains.isPaused(socket, this.#nowMs)) return this.#drop(link, SEND_PAUSED, segments);
     const tos = encapsulateTos(link.dscpMode, hand.tos);
     // The shim takes the virtio-net header's place, so what that says is used first.
-    if (hand.needsChecksum && l4Bytes === 0 && !finishLeft(this.#arena, frame, l3 + totalBytes)) {
+    const isLeft = hand.needsChecksum && l4Bytes === 0 && !hand.isWrapped;
+    if (isLeft && !finishLeft(this.#arena, frame, l3 + totalBytes)) {
       return this.#drop(link, MALFORMED, segments);
     }
     const start = frame - link.shimBytes;
     link.shim.emitShim(view, start, hand.vni);
     this.#trains.ensureRoom(segments, this.#nowMs);
     if (l4Bytes !== 0) {
+      if (hand.toSeveral) this.#keepHeaders(hand, headerBytes + l4Bytes);
       this.#segmenter.begin(start, l3, headerBytes, l4Bytes, totalBytes, gsoBytes, protocol);
       this.#cut(link, peer, socket, tos);
       return;
     }
+    hand.isWrapped = true;
     this.#trains.append(link, peer, socket, tos, start, l3 + totalBytes - start);
+  }
+
+  /** Cutting overwrites headers: keeps them for the next peer, or puts them back for this one. */
+  #keepHeaders(hand: InHand, bytes: number): void {
+    const memory = this.#arena.bytes;
+    const kept = this.#headers;
+    if (hand.isWrapped) memory.copyWithin(hand.l3, kept, kept + bytes);
+    else memory.copyWithin(kept, hand.l3, hand.l3 + bytes);
+    hand.isWrapped = true;
   }
 
   /** Sends a frame of `byteCount` bytes as it is to a peer, from the port that listens. */

@@ -13,13 +13,22 @@ import {
   Offload,
 } from '../../shm/layout.ts';
 import type { MacRing } from '../../shm/mac-ring.ts';
+import { LinkKind } from '../../shm/network.ts';
 import { eventIndex } from '../../table/counters.ts';
+import { FdbReader } from '../../table/fdb.ts';
+import { FloodReader } from '../../table/flood.ts';
 import { LocalMacs } from '../../table/local-macs.ts';
+import { NeighbourReader } from '../../table/neighbours.ts';
+import { PeerReader } from '../../table/peers.ts';
+import { PrefixReader } from '../../table/prefixes.ts';
+import type { TableSegment } from '../../table/segment.ts';
+import { VtepReader } from '../../table/vteps.ts';
 import { ETHERNET_SOURCE_OFFSET } from '../../wire/ethernet.ts';
 import { IPV4_HEADER_BYTES, IPV4_PACKET_BYTES_MAX } from '../../wire/ipv4.ts';
 import { UDP_HEADER_BYTES } from '../../wire/udp.ts';
 import { type EntryTables, FanRoute } from './fan.ts';
 import { FanRoute6 } from './fan6.ts';
+import { Network, type NetworkTables } from './network.ts';
 import { PATH_MTU_FLOOR_BYTES, type PeerTable } from './peers.ts';
 import type { Device, Ports, Underlay } from './ports.ts';
 import type { Route } from './route.ts';
@@ -122,10 +131,23 @@ export function ownerOf6(
   return owner;
 }
 
+/** What control has said of who is where, as the loop looks it up. */
+export function readTables(segment: TableSegment): EntryTables & NetworkTables {
+  const peers = new PeerReader(segment);
+  return {
+    peers,
+    prefixes: new PrefixReader(segment),
+    fdb: new FdbReader(segment),
+    neighbours: new NeighbourReader(segment),
+    vteps: new VtepReader(segment, peers),
+    floods: new FloodReader(segment),
+  };
+}
+
 /** What links have in common. */
 export type LinkScene = {
   layout: Layout;
-  tables: EntryTables;
+  tables: EntryTables & NetworkTables;
   peers: PeerTable;
   ports: Ports;
 };
@@ -145,6 +167,8 @@ export class DataLink {
   readonly uso: boolean;
   /** Where its peers are. */
   readonly route: Route;
+  /** What it knows as a layer-2 network; undefined = it is a fan. */
+  readonly network: Network | undefined;
   /** Where its IPv6 peers are; undefined = it carries no IPv6. */
   six: FanRoute6 | undefined;
   readonly local: number;
@@ -188,7 +212,9 @@ export class DataLink {
     this.local = record.localAddress;
     this.vni = record.vni;
     this.peerPort = encap.udp ? record.peerPort : 0;
-    this.route = new FanRoute(record, this.peerPort, tables, peers);
+    this.network =
+      record.kind === LinkKind.Vni ? new Network(record, this.peerPort, tables, peers) : undefined;
+    this.route = this.network ?? new FanRoute(record, this.peerPort, tables, peers);
     this.#setSix(record);
     this.#setMtu(record);
     this.#gateway = record.gateway;
@@ -197,7 +223,9 @@ export class DataLink {
     this.dscpMode = record.dscpUniform === 1 ? 1 : 0;
     this.counters = layout.counters(record.id);
     this.#claims = layout.claims;
-    this.#localMacs = encap.innerHeaderBytes === 0 ? undefined : new LocalMacs();
+    // What a network knows of MACs stands in the tables.
+    const keepsMacs = encap.innerHeaderBytes !== 0 && this.network === undefined;
+    this.#localMacs = keepsMacs ? new LocalMacs() : undefined;
   }
 
   /** Remembers the Ethernet source of a frame at `frame` that our own slice sent for `address`. */
@@ -257,6 +285,7 @@ export class DataLink {
 
   /** Takes over what control may change while we run. */
   update(record: LinkRecord): void {
+    this.network?.update(record);
     this.#setSix(record);
     this.#setMtu(record);
     this.#superBytesToHost = record.superBytesToHost;

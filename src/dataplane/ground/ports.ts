@@ -52,6 +52,8 @@ export type Waiting = {
   takeEvents(set: number, events: number, count: number): number;
   /** Takes what somebody rang with. `scratch`: 8 bytes. */
   takeRing(descriptor: number, scratch: number): void;
+  /** Rings at the other end of a pair of sockets: one byte, whichever. There is room for it. */
+  ring(descriptor: number): void;
   /** Sleeps for the `struct timespec` at `time`. */
   nap(time: number): void;
   /** Lets others have the core, if any want it. */
@@ -148,6 +150,10 @@ class KernelWaiting implements Waiting {
 
   takeRing(descriptor: number, scratch: number): void {
     libc.read(descriptor, this.#base + scratch, 8);
+  }
+
+  ring(descriptor: number): void {
+    libc.write(descriptor, this.#base, 1);
   }
 
   nap(time: number): void {

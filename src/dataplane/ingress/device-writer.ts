@@ -7,7 +7,18 @@ import type { Layout } from '../../shm/layout.ts';
 import { ErrorSite } from '../../shm/worker.ts';
 import { EAGAIN, EINTR, EIO, ENOBUFS, ENOMEM, UDP_SEGMENTS_MAX } from '../../sys/libc/constants.ts';
 import { ingressIndex } from '../../table/counters.ts';
-import { getIpVersion, IPV4_PACKET_BYTES_MAX, PROTOCOL_TCP } from '../../wire/ipv4.ts';
+import {
+  getIpVersion,
+  getIpv4Fragment,
+  getIpv4Protocol,
+  IPV4_DF,
+  IPV4_PACKET_BYTES_MAX,
+  PROTOCOL_TCP,
+  PROTOCOL_UDP,
+} from '../../wire/ipv4.ts';
+import { getIpv6NextHeader, IPV6_HEADER_BYTES } from '../../wire/ipv6.ts';
+import { TCP_HEADER_BYTES } from '../../wire/tcp.ts';
+import { UDP_HEADER_BYTES } from '../../wire/udp.ts';
 import {
   emitVirtioNet,
   VIRTIO_GSO_NONE,
@@ -25,6 +36,7 @@ import {
   checksumOffset,
   finishTransport,
   prepareSuper,
+  verifyTransport,
 } from '../ground/transport-sum.ts';
 
 const DELIVERED = ingressIndex('delivered');
@@ -33,6 +45,7 @@ const DEVICE_FULL = ingressIndex('drop.device_full');
 const DEVICE_DOWN = ingressIndex('drop.device_down');
 const DEVICE_ERROR = ingressIndex('drop.device_error');
 const TOO_BIG = ingressIndex('drop.too_big');
+const BAD_CHECKSUM = ingressIndex('drop.bad_checksum');
 
 /** The virtio-net GSO type of a super-packet of TCP or UDP with its IP header at `l3`. */
 export function superTypeOf(view: DataView, l3: number, protocol: number): number {
@@ -83,6 +96,37 @@ export class DeviceWriter {
       finishTransport(this.#arena, l4, frame + frameBytes, protocol);
       this.writePlain(link, frame, frameBytes);
     }
+  }
+
+  /**
+   * Writes one IP frame with its header at `l3`, which nothing is joined to. Its transport checksum
+   * is verified like any other's, and nothing of its bytes changes but an unfinished one.
+   */
+  writeAlone(
+    link: DataLink,
+    frame: number,
+    frameBytes: number,
+    l3: number,
+    headerBytes: number,
+  ): void {
+    const { view } = this.#arena;
+    const isSix = getIpVersion(view, l3) === 6;
+    const protocol = isSix ? getIpv6NextHeader(view, l3) : getIpv4Protocol(view, l3);
+    const l4 = l3 + headerBytes;
+    const end = frame + frameBytes;
+    const isWhole = isSix
+      ? headerBytes === IPV6_HEADER_BYTES
+      : (getIpv4Fragment(view, l3) & ~IPV4_DF) === 0;
+    const hasSum =
+      (protocol === PROTOCOL_TCP && end - l4 >= TCP_HEADER_BYTES) ||
+      (protocol === PROTOCOL_UDP && end - l4 >= UDP_HEADER_BYTES);
+    if (!isWhole || !hasSum) return this.writePlain(link, frame, frameBytes);
+    const state = verifyTransport(this.#arena, l3, l4, end, protocol);
+    if (state === Checksum.Wrong) {
+      link.counters[BAD_CHECKSUM] = (link.counters[BAD_CHECKSUM] as number) + 1;
+      return;
+    }
+    this.writeTransport(link, frame, frameBytes, l4, protocol, state);
   }
 
   /**

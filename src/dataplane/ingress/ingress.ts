@@ -10,7 +10,7 @@
  *   7. coalesced with its flow, written to the device   coalesce.ts
  *
  * Nothing here ever sends to the underlay: what was decapsulated goes to the device or is dropped,
- * and a stranger hears nothing.
+ * and a stranger hears nothing. The one exception is a layer-2 network's service node (replicator.ts).
  * @module
  */
 import { ECN_BASE, eventIndex, ingressIndex } from '../../table/counters.ts';
@@ -57,16 +57,14 @@ import { NeighbourDiscovery } from '../answer/nd.ts';
 import { Neighbours } from '../answer/neighbours.ts';
 import type { Arena } from '../ground/arena.ts';
 import type { DataLink, Endpoint } from '../ground/link.ts';
-import { Sender } from '../ground/route.ts';
 import type { Coalescer } from './coalesce.ts';
 import { Fate, SixIngress } from './six.ts';
-import { isMismatch, linkByDestination, linkByVni } from './whose.ts';
+import type { VniIngress } from './vni.ts';
+import { isMismatch, linkByDestination, linkByVni, outsider } from './whose.ts';
 
 const RECEIVED = ingressIndex('received');
 const RECEIVED_BYTES = ingressIndex('receivedBytes');
 const TRUNCATED = ingressIndex('drop.truncated');
-const STRANGER = ingressIndex('drop.stranger');
-const OWN_SOURCE = ingressIndex('drop.own_source');
 const BAD_HEADER = ingressIndex('drop.bad_header');
 const WRONG_VNI = ingressIndex('drop.wrong_vni');
 const MODE_MISMATCH = ingressIndex('drop.mode_mismatch');
@@ -96,6 +94,8 @@ export class Ingress {
   #ecnCell = 0;
   /** The network of the datagram in hand. */
   #vni = 0;
+  /** For links that are layer-2 networks. */
+  networks: VniIngress | undefined;
   /** Time of the batch in hand, ms on the loop's clock. */
   nowMs = 0;
   /** Drops what it is given: it waited too long (stale.ts). */
@@ -181,6 +181,8 @@ export class Ingress {
 
   /** Hands everything that waits to the devices: the batch is over. */
   flush(): void {
+    // First: what the device gets may be written over.
+    this.networks?.flush(this.nowMs);
     this.#coalescer.flush();
   }
 
@@ -231,7 +233,7 @@ export class Ingress {
     if (counter >= 0) {
       this.#received(first, length);
       // A stranger's rubbish counts as a stranger's first of all.
-      return this.#drop(first, this.#outsider(first, source, counter));
+      return this.#drop(first, outsider(first, view, source, counter));
     }
     const vni = first.shim.vniOf(view, at);
     this.#vni = vni;
@@ -240,23 +242,16 @@ export class Ingress {
       const found = linkByVni(endpoint, vni, view, at, end);
       if (found === undefined) {
         this.#received(first, length);
-        return this.#drop(first, this.#outsider(first, source, WRONG_VNI));
+        return this.#drop(first, outsider(first, view, source, WRONG_VNI));
       }
       link = found;
     } else if (endpoint.links.length > 1) {
       link = linkByDestination(endpoint, view, at, end) ?? first;
     }
     this.#received(link, length);
-    const outsider = this.#outsider(link, source, this.sheds ? STALE : -1);
-    if (outsider >= 0) return this.#drop(link, outsider);
+    const refused = outsider(link, view, source, this.sheds ? STALE : -1);
+    if (refused >= 0) return this.#drop(link, refused);
     this.#inner(link, at, end - at, source, outerTos);
-  }
-
-  /** STRANGER or OWN_SOURCE where the outer source is no peer of the link, else `otherwise`. */
-  #outsider(link: DataLink, source: number, otherwise: number): number {
-    const sender = link.route.sender(this.#arena.view, source);
-    if (sender === Sender.Peer) return otherwise;
-    return sender === Sender.Ourselves ? OWN_SOURCE : STRANGER;
   }
 
   /** The inner frame (bridged) or packet (routed) of a peer: `length` bytes at `frame`. */
@@ -264,6 +259,11 @@ export class Ingress {
     const { view } = this.#arena;
     const l3 = frame + link.innerHeaderBytes;
     const available = length - link.innerHeaderBytes;
+    if (link.network !== undefined && this.networks !== undefined) {
+      this.#ecnCell = this.networks.frame(link, frame, length, outerTos, this.nowMs);
+      this.#joinable = this.#ecnCell < 0 ? undefined : link;
+      return;
+    }
     if (link.innerHeaderBytes !== 0) {
       if (length < ETHERNET_HEADER_BYTES) return this.#drop(link, RUNT);
       if (isGroupSource(view, frame) || link.claimsLocalMac(view, frame, this.nowMs)) {

@@ -1,8 +1,9 @@
 /**
- * Whose a datagram is: the link that it belongs to, by the network that its shim names or by where the
+ * Whose a datagram is: of a peer or an outsider, and the link that it belongs to, by the network that its shim names or by where the
  * packet inside wants to go.
  * @module
  */
+import { ingressIndex } from '../../table/counters.ts';
 import { ARP_BYTES, ARP_TARGET_ADDRESS_OFFSET } from '../../wire/arp.ts';
 import {
   ETHERNET_HEADER_BYTES,
@@ -19,6 +20,17 @@ import {
 } from '../../wire/ipv4.ts';
 import { IPV6_DESTINATION_OFFSET, IPV6_HEADER_BYTES } from '../../wire/ipv6.ts';
 import { type DataLink, type Endpoint, ownerOf, ownerOf6 } from '../ground/link.ts';
+import { Sender } from '../ground/route.ts';
+
+const STRANGER = ingressIndex('drop.stranger');
+const OWN_SOURCE = ingressIndex('drop.own_source');
+
+/** The counter of a datagram whose outer source, at `name`, is no peer of the link; else `otherwise`. */
+export function outsider(link: DataLink, view: DataView, name: number, otherwise: number): number {
+  const sender = link.route.sender(view, name);
+  if (sender === Sender.Peer) return otherwise;
+  return sender === Sender.Ourselves ? OWN_SOURCE : STRANGER;
+}
 
 /** The link of a frame at `frame` in the network `vni`, undefined when no link has it. */
 export function linkByVni(

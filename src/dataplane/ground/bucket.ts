@@ -1,0 +1,34 @@
+/**
+ * A token bucket: so many a second, and a burst of as many as it holds. Time that goes back earns
+ * nothing, and costs nothing.
+ * @module
+ */
+export class Bucket {
+  #perSecond: number;
+  #burst: number;
+  #tokens: number;
+  #refilledAtMs = 0;
+
+  constructor(perSecond: number, burst = perSecond) {
+    this.#perSecond = perSecond;
+    this.#burst = burst;
+    this.#tokens = burst;
+  }
+
+  /** Changes how many a second come; the burst is as many. */
+  setRate(perSecond: number): void {
+    this.#perSecond = perSecond;
+    this.#burst = perSecond;
+    this.#tokens = Math.min(this.#tokens, perSecond);
+  }
+
+  /** Takes one, if there is one. */
+  take(nowMs: number): boolean {
+    const earned = ((nowMs - this.#refilledAtMs) * this.#perSecond) / 1000;
+    this.#refilledAtMs = nowMs;
+    if (earned > 0) this.#tokens = Math.min(this.#burst, this.#tokens + earned);
+    if (this.#tokens < 1) return false;
+    this.#tokens--;
+    return true;
+  }
+}

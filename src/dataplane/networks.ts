@@ -1,0 +1,43 @@
+/**
+ * Puts together what links need that are layer-2 networks: the way out, the way in, and what control is
+ * told.
+ * @module
+ */
+import type { Layout } from '../shm/layout.ts';
+import { EventWriter } from '../table/events.ts';
+import type { Egress } from './egress/egress.ts';
+import type { Arena } from './ground/arena.ts';
+import type { Coalescer } from './ingress/coalesce.ts';
+import { DeviceWriter } from './ingress/device-writer.ts';
+import type { Ingress } from './ingress/ingress.ts';
+import { Replicator } from './ingress/replicator.ts';
+import { VniIngress } from './ingress/vni.ts';
+import { Claims } from './learn/claims.ts';
+import { News } from './learn/news.ts';
+import type { Trains } from './send/trains.ts';
+
+/** What there is of a loop without them. */
+export type NetworkParts = {
+  arena: Arena;
+  layout: Layout;
+  trains: Trains;
+  coalescer: Coalescer;
+};
+
+/** Lets both ways serve networks too; the events of what happens there come by what this returns. */
+export function serveNetworks(
+  egress: Egress,
+  ingress: Ingress,
+  { arena, layout, trains, coalescer }: NetworkParts,
+): EventWriter {
+  const writer = new DeviceWriter(arena, layout);
+  const events = new EventWriter(layout.eventWriter());
+  const news = new News(arena, events);
+  const claims = new Claims(arena, news);
+  const replicator = new Replicator(trains);
+  egress.serveNetworks(claims, news);
+  ingress.networks = new VniIngress({
+    ...{ arena, coalescer, writer, claims, news, replicator },
+  });
+  return events;
+}
