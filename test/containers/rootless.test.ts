@@ -1,8 +1,9 @@
 import type { ChildProcess, SpawnOptions } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { chownSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import type { RouterStatus } from '../../src/api/status.ts';
+import { findWay } from '../../src/cli/run/internet.ts';
 import { callRouter } from '../../src/control/admin/admin-client.ts';
 import { RunDirectory } from '../../src/control/store/run-directory.ts';
 import { Lab } from '../../src/demo/lab.ts';
@@ -10,6 +11,7 @@ import { processesIn } from '../../src/sys/process/namespace-processes.ts';
 import { runTcpPair } from '../../src/traffic/run.ts';
 import type { Outcome } from '../control/lab-router.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
+import { skipLong } from '../support/long.ts';
 import { promised, until } from '../support/patience.ts';
 import { collect, OrdinaryUser } from './user.ts';
 
@@ -70,7 +72,7 @@ class Network {
   }
 
   /** What of fanway's is left on the host: processes outside of the network, and its door. */
-  async left(): Promise<string[]> {
+  left(): string[] {
     const pids = processesIn(this.user.host.namespace.inode).map((pid) => `process ${pid}`);
     return [
       ...pids,
@@ -104,9 +106,9 @@ t.test(
         { code: 7, out: '0\ntyped\n', err: '' },
         'its exit code is ours',
       );
-      t.same(await a.left(), [], 'nothing is left');
+      t.same(a.left(), [], 'nothing is left');
       t.match(await a.user.does('run', '--', 'true'), { code: 2, err: /name the fan/ });
-      t.same(await a.left(), [], 'nor after a refusal');
+      t.same(a.left(), [], 'nor after a refusal');
       t.match(await a.user.does('run', ...FAN, '--encap', 'ipip', '--', 'true'), {
         code: 4,
         err: /raw sockets, which only root may open/,
@@ -145,7 +147,7 @@ t.test(
       t.equal((await a.does(...ping, A)).code, 0, 'its own address');
     });
 
-    await t.test('somebody takes pieces away inside', async (t) => {
+    await t.test('somebody takes pieces away inside', { skip: skipLong }, async (t) => {
       t.equal((await a.does('ip', 'link', 'del', 'fw-250-0-28')).code, 0);
       await until('the device is back', 10_000, reaches);
       t.equal((await a.does('ip', 'addr', 'flush', 'dev', 'fan-250-0-28')).code, 0);
@@ -153,14 +155,49 @@ t.test(
       t.ok(((await a.status()).links[0]?.repairs ?? 0) >= 2, 'status counts it');
     });
 
+    await t.test('names of hosts', { skip: skipLong }, async (t) => {
+      const { out, err } = await a.user.does('join', '--name', 'alpha');
+      const key = join(b.user.home, 'key');
+      writeFileSync(key, /^\S+ use$/m.exec(out)?.[0] ?? err, { mode: 0o600 });
+      chownSync(key, b.user.uid, b.user.uid);
+      // Also where the network is there already.
+      const joined = ['--join', '172.30.0.28', '--key', key, '--name', 'beta'];
+      const script = 'until grep " alpha$" /etc/hosts; do sleep 0.1; done; ping -c 1 -W 2 alpha';
+      const said = await b.user.does('run', ...joined, '--', 'timeout', '20', 'sh', '-c', script);
+      t.match(said, { code: 0, out: /^250\.0\.28\.1 alpha$/m, err: '' });
+      const machine = readFileSync('/etc/hosts', 'utf8');
+      t.notMatch(machine, /alpha/, "in the command's own list");
+    });
+
     await t.test('killed, and ended', async (t) => {
       t.equal(await b.end('SIGTERM'), 128 + 15, 'a signal reaches the command');
-      t.same(await b.left(), [], 'nothing is left of the one that was ended');
+      t.same(b.left(), [], 'nothing is left of the one that was ended');
       await a.end('SIGKILL');
-      await until('nothing is left of the one that was killed', 10_000, async () => {
-        return (await a.left()).length === 0;
-      });
+      await until(
+        'nothing is left of the one that was killed',
+        10_000,
+        () => a.left().length === 0,
+      );
       t.equal((await a.user.does('run', ...FAN, '--', ...ping, A)).code, 0, 'and it runs again');
+    });
+
+    await t.test('beyond the overlay', { skip: skipLong }, async (t) => {
+      const way = findWay();
+      if (way === undefined) return void t.plan(0, 'neither pasta nor slirp4netns is installed');
+      const [hostA, hostB] = [lab.host(0), lab.host(1)];
+      const [from, to] = ['172.30.0.28', '172.30.1.27'];
+      // Whoever speaks for the network looks for the machine's own way out.
+      await hostA.netlink.addRoute({ dst: { address: 0, length: 0 }, via: hostB.address });
+      const serve = `require('http').createServer((q, r) => r.end(q.socket.remoteAddress)).listen(8000, '${to}', () => console.log('here'))`;
+      const server = hostB.spawn(process.execPath, ['-e', serve], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      await new Promise((resolve) => server.stdout?.once('data', resolve));
+      const look = `fetch('http://${to}:8000/').then((answer) => answer.text()).then(console.log)`;
+      const fan = FAN.filter((word) => word !== '--no-internet');
+      const said = await a.user.does('run', ...fan, '--', process.execPath, '-e', look);
+      t.match(said, { code: 0, out: `${from}\n`, err: '' }, `by ${way.program}`);
+      t.same(a.left(), [], 'and it is gone');
     });
   },
 );

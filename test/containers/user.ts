@@ -16,6 +16,7 @@ const ENTER = 'mount --bind "$1" /dev/net/tun && shift && exec setpriv "$@"';
 
 export class OrdinaryUser {
   readonly host: LabHost;
+  readonly uid = UID;
   /** Home, and where the runtime directory is. */
   readonly home: string;
   readonly #tun: string;

@@ -3,7 +3,11 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { rootlessObstacle, tunObstacle } from '../../src/sys/process/rootless.ts';
+import {
+  obstaclesForUsers,
+  rootlessObstacle,
+  tunObstacle,
+} from '../../src/sys/process/rootless.ts';
 
 t.test('rootlessObstacle() names the setting in the way', async (t) => {
   const only = (path: string, value: string) => (asked: string) =>
@@ -13,6 +17,29 @@ t.test('rootlessObstacle() names the setting in the way', async (t) => {
     rootlessObstacle(only('kernel/unprivileged_userns_clone', '0')),
     /unprivileged_userns_clone = 0/,
   );
+});
+
+t.test('obstaclesForUsers() names all of them, with what mends each', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'fanway-test-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const tun = join(folder, 'tun');
+  const values: Record<string, string> = {
+    'user/max_user_namespaces': '0',
+    'kernel/unprivileged_userns_clone': '0',
+    'kernel/apparmor_restrict_unprivileged_userns': '1',
+  };
+  const shut = obstaclesForUsers((path) => values[path], tun);
+  t.equal(shut.length, 4);
+  t.match(
+    shut.join('\n'),
+    /raise it\n.*set it to 1\n.*packaging\/apparmor\/fanway.*\n.*modprobe tun/,
+  );
+  writeFileSync(tun, '');
+  chmodSync(tun, 0o660);
+  const open = (path: string): string => (path.endsWith('apparmor_restrict') ? '0' : '1000');
+  t.match(obstaclesForUsers(open, tun), [/mode 0660: make it 0666/]);
+  chmodSync(tun, 0o666);
+  t.same(obstaclesForUsers(open, tun), []);
 });
 
 t.test('rootlessObstacle() names a missing unshare', async (t) => {

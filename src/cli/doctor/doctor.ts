@@ -13,8 +13,9 @@ import { libc } from '../../sys/libc/libc.ts';
 import { Netlink } from '../../sys/netlink/netlink.ts';
 import { hasCapability } from '../../sys/process/capabilities.ts';
 import { NetworkNamespace } from '../../sys/process/netns.ts';
-import { tunObstacle } from '../../sys/process/rootless.ts';
+import { obstaclesForUsers, tunObstacle } from '../../sys/process/rootless.ts';
 import { openIpip, openUdp } from '../../sys/sockets/sockets.ts';
+import { findWay } from '../run/internet.ts';
 import { columns, noMore, printJson, takeFlags, type Verb } from '../verb/verb.ts';
 import { forwardingReport } from './doctor-forwarding.ts';
 import { BAD_STRETCHES, isWithin, stretchText } from './kernel-stretches.ts';
@@ -179,11 +180,16 @@ const PROBES: readonly Probe[] = [
   },
   {
     name: 'user namespaces',
-    cost: 'an ordinary user cannot run the demo',
+    cost: 'an ordinary user can use neither fanway run nor the demo',
     run: () => {
-      const most = Number(readFileSync('/proc/sys/user/max_user_namespaces', 'latin1'));
-      return require(most > 0, `at most ${most}`);
+      const obstacles = obstaclesForUsers();
+      return require(obstacles.length === 0, obstacles.join('; ') || 'fanway run needs no root');
     },
+  },
+  {
+    name: 'way out without root',
+    cost: 'commands of fanway run reach the overlay and nothing else (Debian: apt-get install passt)',
+    run: () => findWay()?.path ?? require(false, 'neither pasta nor slirp4netns'),
   },
   {
     name: 'kernel VXLAN',

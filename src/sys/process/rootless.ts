@@ -34,27 +34,72 @@ function setting(path: string): string | undefined {
   }
 }
 
+/** Reads a setting below /proc/sys; undefined where there is none of that name. */
+type ReadSetting = (path: string) => string | undefined;
+
+/** Settings that keep ordinary users from user namespaces: the value that does, what it does, what helps. */
+const SETTINGS: readonly (readonly [path: string, value: string, what: string, help: string])[] = [
+  ['user/max_user_namespaces', '0', 'user namespaces are switched off', 'raise it'],
+  [
+    'kernel/unprivileged_userns_clone',
+    '0',
+    'ordinary users may not make user namespaces',
+    'set it to 1',
+  ],
+  [
+    'kernel/apparmor_restrict_unprivileged_userns',
+    '1',
+    'AppArmor keeps ordinary users from using user namespaces',
+    "load the profile packaging/apparmor/fanway of fanway's package, or set it to 0",
+  ],
+];
+
+function wordsOf([path, value, what]: (typeof SETTINGS)[number]): string {
+  return `${what} (sysctl ${path.replaceAll('/', '.')} = ${value})`;
+}
+
+/**
+ * Everything that keeps an ordinary user, whoever looks, from a network of their own here: each with
+ * what mends it. Empty when nothing is known to be in the way.
+ */
+export function obstaclesForUsers(read: ReadSetting = setting, tun = TUN): string[] {
+  const found = SETTINGS.filter(([path, value]) => read(path) === value).map(
+    (one) => `${wordsOf(one)}: ${one[3]}`,
+  );
+  let mode: number | undefined;
+  try {
+    mode = statSync(tun).mode & 0o777;
+  } catch {
+    found.push(`${tun} is not there: modprobe tun`);
+  }
+  if (mode !== undefined && (mode & 0o006) !== 0o006) {
+    found.push(`${tun} has mode 0${mode.toString(8)}: make it 0666, which is safe`);
+  }
+  for (const program of ['unshare', 'nsenter']) {
+    if (spawnSync(program, ['--version'], { stdio: 'ignore' }).error !== undefined) {
+      found.push(`the command ${program} (package util-linux) is not installed`);
+    }
+  }
+  return found;
+}
+
 /**
  * Why an ordinary user cannot have a network of its own here, as one sentence that says what would
- * help; undefined when nothing is in the way. `read` gives a setting below /proc/sys.
+ * help; undefined when nothing is in the way.
  */
-export function rootlessObstacle(
-  read: (path: string) => string | undefined = setting,
-): string | undefined {
-  if (read('user/max_user_namespaces') === '0') {
-    return 'user namespaces are switched off (sysctl user.max_user_namespaces = 0): run as root, or raise it.';
-  }
-  if (read('kernel/unprivileged_userns_clone') === '0') {
-    return 'ordinary users may not make user namespaces (sysctl kernel.unprivileged_userns_clone = 0): run as root, or set it to 1.';
-  }
+export function rootlessObstacle(read: ReadSetting = setting): string | undefined {
+  const isSet = ([path, value]: (typeof SETTINGS)[number]): boolean => read(path) === value;
+  // With AppArmor's a profile may allow it all the same: the trial tells.
+  const shut = SETTINGS.slice(0, 2).find(isSet);
+  if (shut !== undefined) return `${wordsOf(shut)}: run as root, or ${shut[3]}.`;
   const trial = spawnSync('unshare', [...UNSHARE, 'true'], { encoding: 'utf8', timeout: 10_000 });
   if (trial.error !== undefined) {
     return 'the command unshare (package util-linux) is not installed: run as root, or install it.';
   }
   if (trial.status !== 0) {
-    if (read('kernel/apparmor_restrict_unprivileged_userns') === '1') {
-      return 'AppArmor keeps ordinary users from using user namespaces (sysctl kernel.apparmor_restrict_unprivileged_userns = 1): run as root, or set it to 0.';
-    }
+    const restricted = SETTINGS.slice(2).find(isSet);
+    if (restricted !== undefined)
+      return `${wordsOf(restricted)}: run as root, or ${restricted[3]}.`;
     return `user namespaces are refused (${trial.stderr.trim().split('\n')[0] ?? ''}): run as root.`;
   }
   return tunObstacle();
