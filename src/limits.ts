@@ -15,6 +15,8 @@ export const ENTRIES_PER_OWNER_MAX = 16_384;
 export const QUEUES_MAX = 8;
 /** Fans in one configuration file; each has a device, a bridge and sockets. */
 export const FANS_MAX = 64;
+/** Links of a router, whoever asked for them: each has a device, and a row in the shared tables. */
+export const LINKS_MAX = 256;
 /** Seeds of a host, as they are written. One that answers is enough; the rest is in case it is down. */
 export const SEEDS_MAX = 32;
 /** Addresses that are taken from the name of one seed. */

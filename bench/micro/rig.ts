@@ -22,8 +22,10 @@ import { Ingress } from '../../src/dataplane/ingress/ingress.ts';
 import { ErrorQueue } from '../../src/dataplane/send/errors.ts';
 import { PathMtu } from '../../src/dataplane/send/path-mtu.ts';
 import { Trains } from '../../src/dataplane/send/trains.ts';
-import { EndpointKind, LAYOUT_BYTES, Layout, LinkEncap, Offload } from '../../src/shm/layout.ts';
+import { LinkEncap } from '../../src/encap/encap.ts';
+import { LAYOUT_BYTES, Layout } from '../../src/shm/layout.ts';
 import { EAGAIN } from '../../src/sys/libc/constants.ts';
+import { EndpointKind, Offload } from '../../src/table/links/links.ts';
 import { TABLES_BYTES, TableSegment } from '../../src/table/segment.ts';
 import { IPV4_PACKET_BYTES_MAX } from '../../src/wire/ipv4.ts';
 import { VIRTIO_NET_BYTES } from '../../src/wire/virtio-net.ts';
@@ -155,7 +157,7 @@ export class Rig {
       },
       writePiece: (_at, bytes) => bytes,
     };
-    return { device: () => device, underlay, waiting: real.waiting };
+    return { device: () => device, close: () => {}, underlay, waiting: real.waiting };
   }
 
   /** What `work` sends (datagrams, a train cut into its pieces) or writes, in order. */

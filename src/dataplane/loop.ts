@@ -4,21 +4,25 @@
  * event loop; control wakes it by the eventfd and reads its progress from shared memory.
  * @module
  */
-import { IDLE_BEAT_MS, type Layout, type Tables } from '../shm/layout.ts';
+import { LINKS_MAX } from '../limits.ts';
+import { IDLE_BEAT_MS, type Layout } from '../shm/layout.ts';
 import { WorkerState } from '../shm/worker.ts';
 import { POLLERR, POLLHUP, POLLIN, POLLNVAL } from '../sys/libc/constants.ts';
 import { isRealtime } from '../sys/process/priority.ts';
 import { eventIndex } from '../table/counters.ts';
 import type { EventWriter } from '../table/events.ts';
+import type { LinkChange } from '../table/links/link-change.ts';
+import { LinkReader } from '../table/links/links.ts';
 import { PathLimitReader } from '../table/path-limits.ts';
 import { PathRows } from '../table/paths.ts';
-import type { TableSegment } from '../table/segment.ts';
+import { ENDPOINTS_MAX, type TableSegment } from '../table/segment.ts';
 import { NeighbourDiscovery } from './answer/nd.ts';
 import { Neighbours } from './answer/neighbours.ts';
 import { TooBig } from './answer/too-big.ts';
+import type { Changes } from './changes.ts';
 import { Egress } from './egress/egress.ts';
 import type { Arena } from './ground/arena.ts';
-import { DataLink, Endpoint, readTables } from './ground/link.ts';
+import { readTables } from './ground/link.ts';
 import { PEERS_KNOWN_MAX } from './ground/peer-index.ts';
 import { PeerTable } from './ground/peers.ts';
 import type { Ports, Waiting } from './ground/ports.ts';
@@ -26,9 +30,11 @@ import { Coalescer } from './ingress/coalesce.ts';
 import { DeviceWriter } from './ingress/device-writer.ts';
 import { Ingress } from './ingress/ingress.ts';
 import { Receiver } from './ingress/receive.ts';
+import { LinkSet, type Probes } from './link-set.ts';
 import { serveNetworks } from './networks.ts';
 import { Linger, Way } from './pace/linger.ts';
 import { Moderation } from './pace/moderation.ts';
+import { PollSet, REST_MS } from './pace/poll-set.ts';
 import { isStale, MONOTONIC_OFFSET_MS, shedStale } from './pace/stale.ts';
 import { awaitTurn } from './pace/turn.ts';
 import { ErrorQueue } from './send/errors.ts';
@@ -38,49 +44,46 @@ import { Trains } from './send/trains.ts';
 
 /** Everything the arena holds fits: receive and read slots and peers 4 MB each, headers and iovecs 3 MB. */
 export const ARENA_BYTES = 20 << 20;
-const POLLFD_BYTES = 8;
-/** Consecutive failing calls after which a descriptor is left alone for {@link REST_MS}. */
+/** Consecutive failing calls after which a descriptor is left alone for a while. */
 const FAILURES_MAX = 16;
-/** A deleted device fails for ever, and poll never waits for it: ask it ten times a second. */
-const REST_MS = 100;
 /** How long the process forwards on after control has vanished, ms, before it ends itself. */
 const ORPHAN_LIFETIME_MS = 120_000;
-
-/** A new process meets control in the middle of a change at worst: looks, and ms between them. */
-const FIRST_READ_ATTEMPTS = 100;
-const FIRST_READ_PAUSE_MS = 2;
 
 const ROUNDS = eventIndex('rounds');
 const UNREADABLE = eventIndex('tables_unreadable');
 
 /** What a descriptor in the poll set is for. */
-const Role = { Wake: 0, Parent: 1, Device: 2, Receive: 3, Errors: 4 } as const;
+const Role = { Wake: 0, Parent: 1, Changes: 2, Device: 3, Receive: 4, Errors: 5 } as const;
+/** The first two are there from the start, in this order. */
+const WAKE_PLACE = 0;
+const PARENT_PLACE = 1;
+/** Wake-up, parent, changes, errors; then a listening socket for each endpoint and every device. */
+const DESCRIPTORS_MAX = 4 + ENDPOINTS_MAX + LINKS_MAX;
 
 /** What a loop supposes beyond its descriptors: a warm-up has another world than a host. */
 export type Outside = {
   ports: Ports;
   /** Family of the addresses that are sent to. */
   family: number;
-  /** Who knows the ways from these local addresses. */
-  routes: (locals: readonly number[]) => RouteOracle;
+  /** Who knows the ways from our addresses. */
+  routes: RouteOracle & Probes;
+  /** Where changes of the links come from while it runs. */
+  changes?: Changes;
 };
 
 export class Loop {
   readonly #layout: Layout;
   readonly #arena: Arena;
   readonly #waiting: Waiting;
-  readonly #links: DataLink[] = [];
-  readonly #endpoints: Endpoint[] = [];
+  readonly #links: LinkSet;
+  readonly #changes: Changes | undefined;
   readonly #rows: PathRows;
   readonly #egress: Egress;
   readonly #receiver: Receiver;
   readonly #errors: ErrorQueue;
   readonly #senders: SenderWatch;
-  readonly #pollfds: number;
+  readonly #poll: PollSet;
   readonly #linger: Linger;
-  readonly #roles: number[] = [];
-  readonly #owners: number[] = [];
-  readonly #descriptors: number[] = [];
   readonly #scratch: number;
   readonly #moderation = new Moderation(isRealtime);
   readonly #ingress: Ingress;
@@ -91,15 +94,14 @@ export class Loop {
   #movedOut = 0;
   #movedIn = 0;
   #way: number = Way.Out;
-  #generation = -1;
   /** How many forgotten MACs control had told when we looked last. */
   #forgotten: number;
   #orphanedAtMs = 0;
-  /** Descriptors, by index, that are left out of the poll set for a while. */
-  readonly #resting: number[] = [];
-  #restingSinceMs = 0;
+  /** Changes wait: they are served once everybody who is ready has had its turn. */
+  #isChangeDue = false;
 
   /**
+   * A loop without links; {@link apply} brings them.
    * @param arena nothing but this loop uses it
    * @param wakeFd eventfd by which control asks us to look at shared memory again
    * @param parentFd a pipe whose other end control holds: it hangs up when control dies
@@ -117,78 +119,52 @@ export class Loop {
     if (!layout.isCompatible() || !segment.isCompatible()) {
       throw new Error('the shared segments are of another version');
     }
-    const tables = readTables(segment);
-    const { ports } = outside;
+    const { ports, routes } = outside;
     this.#arena = arena;
     this.#waiting = ports.waiting;
     this.#layout = layout;
-    const config = this.#readConfig();
     this.#rows = new PathRows(layout.paths());
     const peers = new PeerTable(this.#arena, this.#rows, PEERS_KNOWN_MAX, outside.family);
-    for (const record of config.endpoints)
-      this.#endpoints.push(new Endpoint(record, ports.underlay));
-    for (const record of config.links) {
-      const endpoint = this.#endpoints[record.endpoint];
-      if (endpoint === undefined) throw new Error(`link ${record.id} names no endpoint`);
-      const link = new DataLink(record, endpoint, { layout, tables, peers, ports });
-      this.#links.push(link);
-      endpoint.add(link);
-    }
-    this.#update(config);
-    this.#generation = config.generation;
     const [tooBig, neighbours] = [new TooBig(arena), new Neighbours(arena)];
     const nd = new NeighbourDiscovery(arena);
     this.#forgotten = layout.forgotten.count;
+    this.#poll = new PollSet(this.#arena, this.#waiting, DESCRIPTORS_MAX);
+    this.#senders = new SenderWatch(this.#arena, this.#waiting);
+    this.#poll.add(Role.Wake, 0, wakeFd);
+    this.#poll.add(Role.Parent, 0, parentFd);
+    this.#changes = outside.changes;
+    if (this.#changes !== undefined) this.#poll.add(Role.Changes, 0, this.#changes.descriptor);
+    this.#poll.add(Role.Errors, 0, this.#senders.descriptor);
+    const tables = readTables(segment);
+    this.#links = new LinkSet({
+      ...{ scene: { layout, tables, peers, ports }, rows: new LinkReader(segment) },
+      ...{ poll: this.#poll, senders: this.#senders, probes: routes },
+      roles: { device: Role.Device, receive: Role.Receive },
+      forgetLink: (id) => {
+        neighbours.forgetLink(id);
+        nd.forgetLink(id);
+      },
+    });
     const coalescer = new Coalescer(this.#arena, new DeviceWriter(this.#arena, layout));
-    const locals = config.endpoints.map(({ localAddress }) => localAddress);
-    const paths = new PathMtu(peers, outside.routes(locals), new PathLimitReader(segment));
+    const paths = new PathMtu(peers, routes, new PathLimitReader(segment));
     this.#errors = new ErrorQueue(this.#arena, peers);
     const trains = new Trains(this.#arena, layout, paths, this.#errors);
     this.#egress = new Egress(this.#arena, this.#layout, trains, paths, tooBig, neighbours, nd);
-    this.#ingress = new Ingress(this.#arena, coalescer, this.#links, neighbours, nd);
+    this.#ingress = new Ingress(this.#arena, coalescer, this.#links.links, neighbours, nd);
     this.#events = serveNetworks(this.#egress, this.#ingress, { arena, layout, trains, coalescer });
     this.#receiver = new Receiver(this.#arena, layout, this.#ingress);
     this.#napTime = this.#arena.allocate(16);
     this.#scratch = this.#arena.allocate(8);
-
-    this.#watch(Role.Wake, 0, wakeFd);
-    this.#watch(Role.Parent, 0, parentFd);
-    for (const [index, endpoint] of this.#endpoints.entries()) {
-      const [listener] = endpoint.sockets;
-      if (listener !== undefined) this.#watch(Role.Receive, index, listener);
-    }
-    this.#senders = new SenderWatch(this.#arena, this.#endpoints, this.#waiting);
-    this.#watch(Role.Errors, 0, this.#senders.descriptor);
-    for (const [index, link] of this.#links.entries()) {
-      this.#watch(Role.Device, index, link.deviceFd);
-    }
-    this.#pollfds = this.#arena.allocate(this.#descriptors.length * POLLFD_BYTES);
-    for (const [i, fd] of this.#descriptors.entries()) {
-      this.#arena.view.setInt32(this.#pollfds + i * POLLFD_BYTES, fd, true);
-      this.#arena.view.setUint16(this.#pollfds + i * POLLFD_BYTES + 4, POLLIN, true);
-    }
-    const count = this.#descriptors.length;
     this.#linger = new Linger({
-      ready: () => this.#waiting.poll(this.#pollfds, count, 0),
+      ready: () => this.#poll.wait(0),
       giveWay: () => this.#waiting.giveWay(),
       nowMs: () => performance.now(),
     });
   }
 
-  #watch(role: number, owner: number, fd: number): void {
-    this.#roles.push(role);
-    this.#owners.push(owner);
-    this.#descriptors.push(fd);
-  }
-
-  /** The first tables; without any there is nothing to do. @throws Error when control never finishes */
-  #readConfig(): NonNullable<ReturnType<Layout['read']>> {
-    for (let attempt = 0; attempt < FIRST_READ_ATTEMPTS; attempt++) {
-      const config = this.#layout.read();
-      if (config !== undefined) return config;
-      this.#waiting.poll(0, 0, FIRST_READ_PAUSE_MS);
-    }
-    throw new Error('control does not finish writing the tables');
+  /** Takes links in and drops others, between two rounds; 0, or the errno for which it was refused. */
+  apply(change: LinkChange): number {
+    return this.#links.apply(change);
   }
 
   /**
@@ -199,12 +175,13 @@ export class Loop {
     const layout = this.#layout;
     const { turn } = layout;
     turn.warmEpoch = epoch;
-    const parent = this.#pollfds + POLLFD_BYTES;
+    const parent = this.#poll.offsetOf(PARENT_PLACE);
     if (!awaitTurn(this.#arena, this.#waiting, turn, epoch, parent)) return;
     // What the predecessor knew went with it.
     this.#rows.clear();
     if (isStale(layout)) {
-      shedStale(this.#egress, this.#links, this.#ingress, this.#receiver, this.#endpoints);
+      const { links, endpoints } = this.#links;
+      shedStale(this.#egress, links, this.#ingress, this.#receiver, endpoints);
     }
     layout.setWorkerState(WorkerState.Ready);
     let active = false;
@@ -216,7 +193,7 @@ export class Loop {
       nowMs = performance.now();
       active = ready > 0;
       if (this.#orphanedAtMs !== 0 && nowMs - this.#orphanedAtMs > ORPHAN_LIFETIME_MS) break;
-      if (this.#resting.length > 0) this.#resume(nowMs);
+      if (this.#poll.isResting) this.#poll.resume(nowMs);
       if (ready > 0) this.#round(nowMs);
     }
     layout.setWorkerState(WorkerState.Stopped);
@@ -228,17 +205,17 @@ export class Loop {
    * Returns what moved, packets and trains.
    */
   tryRound(): number {
-    if (this.#waiting.poll(this.#pollfds, this.#descriptors.length, 0) <= 0) return 0;
+    if (this.#poll.wait(0) <= 0) return 0;
     this.#serveReady(performance.now());
     return this.#movedOut + this.#movedIn;
   }
 
   /**
    * Takes a received train of `segmentBytes` pieces, `length` bytes at `offset` from the socket
-   * address at `source`, as the first endpoint would have brought it: the sockets of a warm-up bring none.
+   * address at `source`, as the first link's endpoint would have brought it: the sockets of a warm-up bring none.
    */
   takeTrain(offset: number, length: number, source: number, segmentBytes: number): void {
-    const [endpoint] = this.#endpoints;
+    const endpoint = this.#links.links[0]?.endpoint;
     if (endpoint === undefined) return;
     this.#ingress.message(endpoint, offset, length, source, 0, segmentBytes, false);
     this.#ingress.flush();
@@ -258,25 +235,34 @@ export class Loop {
   }
 
   #serveReady(nowMs: number): void {
-    const { view } = this.#arena;
     this.#count(ROUNDS);
     this.#movedOut = 0;
     this.#movedIn = 0;
-    for (let i = 0; i < this.#descriptors.length; i++) {
-      const revents = view.getUint16(this.#pollfds + i * POLLFD_BYTES + 6, true);
-      if (revents !== 0) this.#serve(i, revents, nowMs);
+    const { size } = this.#poll;
+    for (let place = 0; place < size; place++) {
+      const revents = this.#poll.reventsOf(place);
+      if (revents !== 0) this.#serve(place, revents, nowMs);
     }
-    if (this.#events.takeAsleep()) this.#waiting.ring(this.#descriptors[1] as number);
+    if (this.#events.takeAsleep()) this.#waiting.ring(this.#poll.descriptorOf(PARENT_PLACE));
+    if (this.#isChangeDue) this.#serveChanges();
+  }
+
+  /** Control has sent something: links come, or go. */
+  #serveChanges(): void {
+    this.#isChangeDue = false;
+    for (let came = this.#changes?.take(); came !== undefined; came = this.#changes?.take()) {
+      const { sequence, change } = came;
+      this.#layout.answerChange(sequence, change === undefined ? came.errno : this.apply(change));
+    }
   }
 
   /** Sleeps until something is ready; after activity it waits awake first, if told to or if it pays. */
   #wait(active: boolean): number {
     const { busyPollUs } = this.#layout;
-    const count = this.#descriptors.length;
     if (busyPollUs > 0 && active) {
       const until = performance.now() + busyPollUs / 1000;
       do {
-        const ready = this.#waiting.poll(this.#pollfds, count, 0);
+        const ready = this.#poll.wait(0);
         if (ready !== 0) return ready;
       } while (performance.now() < until);
     } else if (active) {
@@ -284,49 +270,50 @@ export class Loop {
       if (ready !== 0) return ready;
     }
     const beganMs = performance.now();
-    const ready = this.#waiting.poll(
-      this.#pollfds,
-      count,
-      this.#resting.length > 0 ? REST_MS : IDLE_BEAT_MS,
-    );
+    const ready = this.#poll.wait(this.#poll.isResting ? REST_MS : IDLE_BEAT_MS);
     this.#moderation.waited(beganMs, performance.now());
     return ready;
   }
 
-  #serve(index: number, revents: number, nowMs: number): void {
-    const owner = this.#owners[index] as number;
-    switch (this.#roles[index]) {
+  #serve(place: number, revents: number, nowMs: number): void {
+    const poll = this.#poll;
+    switch (poll.roleOf(place)) {
       case Role.Device: {
-        const link = this.#links[owner] as DataLink;
+        const link = this.#links.link(poll.ownerOf(place));
         this.#noteMoved(this.#egress.readBurst(link, nowMs), Way.Out);
-        if ((revents & POLLNVAL) !== 0) this.#ignore(index);
-        else if (link.readErrors >= FAILURES_MAX) this.#rest(index, nowMs);
+        if ((revents & POLLNVAL) !== 0) poll.ignore(place);
+        else if (link.readErrors >= FAILURES_MAX) poll.rest(place, nowMs);
         break;
       }
       case Role.Receive: {
-        const endpoint = this.#endpoints[owner] as Endpoint;
+        const endpoint = this.#links.endpoint(poll.ownerOf(place));
         if ((revents & POLLERR) !== 0) {
-          this.#errors.drain(endpoint, this.#descriptors[index] as number, nowMs);
+          this.#errors.drain(endpoint, poll.descriptorOf(place), nowMs);
         }
         // On an error too: receiving is what clears one that has no text in the error queue.
         if ((revents & (POLLIN | POLLERR)) !== 0) {
           this.#noteMoved(this.#receiver.receiveBurst(endpoint, nowMs), Way.In);
         }
-        if ((revents & POLLNVAL) !== 0) this.#ignore(index);
-        else if (endpoint.receiveErrors >= FAILURES_MAX) this.#rest(index, nowMs);
+        if ((revents & POLLNVAL) !== 0) poll.ignore(place);
+        else if (endpoint.receiveErrors >= FAILURES_MAX) poll.rest(place, nowMs);
         break;
       }
       case Role.Errors:
         this.#senders.serve((endpoint, socket) => this.#errors.drain(endpoint, socket, nowMs));
         break;
+      case Role.Changes:
+        this.#isChangeDue = true;
+        // Control is gone, which the parent pipe tells; what it has sent before is there still.
+        if ((revents & (POLLHUP | POLLERR | POLLNVAL)) !== 0) poll.ignore(place);
+        break;
       case Role.Parent:
         if ((revents & (POLLHUP | POLLERR)) !== 0) {
           // Control died: keep forwarding by the last good table until the next one takes over.
           this.#orphanedAtMs = nowMs;
-          this.#ignore(index);
+          poll.ignore(place);
         } else {
           // The ring that our turn had come, which we saw without it.
-          this.#waiting.takeRing(this.#descriptors[index] as number, this.#scratch);
+          this.#waiting.takeRing(poll.descriptorOf(place), this.#scratch);
         }
         break;
       default:
@@ -347,54 +334,20 @@ export class Loop {
     this.#moderation.waited(0, performance.now());
   }
 
-  /** Takes a descriptor out of the poll set (a negative one is skipped by poll). */
-  #ignore(index: number): void {
-    this.#arena.view.setInt32(this.#pollfds + index * POLLFD_BYTES, -1, true);
-  }
-
-  /** Leaves a descriptor that only fails out of the poll set until {@link #resume}. */
-  #rest(index: number, nowMs: number): void {
-    this.#ignore(index);
-    if (this.#resting.push(index) === 1) this.#restingSinceMs = nowMs;
-  }
-
-  /** Puts the resting descriptors back once their time is over, also when the clock was set back. */
-  #resume(nowMs: number): void {
-    const restedMs = nowMs - this.#restingSinceMs;
-    if (restedMs >= 0 && restedMs < REST_MS) return;
-    const { view } = this.#arena;
-    for (const index of this.#resting.splice(0)) {
-      const fd = this.#descriptors[index] as number;
-      view.setInt32(this.#pollfds + index * POLLFD_BYTES, fd, true);
-    }
-  }
-
   /** Control rang: take over what may change while we run. */
   #refresh(): void {
-    this.#waiting.takeRing(this.#descriptors[0] as number, this.#scratch);
+    this.#waiting.takeRing(this.#poll.descriptorOf(WAKE_PLACE), this.#scratch);
     const { forgotten } = this.#layout;
     for (const { link, high, low } of forgotten.after(this.#forgotten)) {
-      this.#links.find(({ id }) => id === link)?.forgetMac(high, low);
+      this.#links.find(link)?.forgetMac(high, low);
     }
     this.#forgotten = forgotten.count;
-    if (this.#layout.generation() === this.#generation) return;
-    const config = this.#layout.read();
-    if (config === undefined) {
-      // Control was stopped or died while it wrote: what we have holds until somebody rings again.
-      this.#count(UNREADABLE);
-      return;
-    }
-    this.#generation = config.generation;
-    this.#update(config);
+    this.#count(UNREADABLE, this.#links.refresh());
   }
 
-  /** Counts an event that belongs to no link on the first one. */
-  #count(counter: number): void {
-    const first = this.#links[0];
-    if (first !== undefined) first.counters[counter] = (first.counters[counter] as number) + 1;
-  }
-
-  #update({ links }: Tables): void {
-    for (const record of links) this.#links.find(({ id }) => id === record.id)?.update(record);
+  /** Counts events that belong to no link on the first one. */
+  #count(counter: number, events = 1): void {
+    const first = this.#links.links[0];
+    if (first !== undefined) first.counters[counter] = (first.counters[counter] as number) + events;
   }
 }

@@ -1,9 +1,9 @@
 /**
  * The data process. Control starts it with descriptors 3 (its own segment), 4 (wake-up eventfd),
- * 5 (parent pipe), 6 (the tables of all), and the devices and sockets that its segment names; it opens
- * nothing of the host's, holds no capability, is left with the system calls of its loop, and reads no
- * configuration but the two segments. Its arguments are its epoch, and `warm` where it has the time to
- * warm up first.
+ * 5 (parent pipe), 6 (the tables of all), 7 (changes of its links), and the devices and sockets that the
+ * first of those changes names; it opens nothing of the host's, holds no capability, is left with the
+ * system calls of its loop, and reads no configuration but the two segments. Its arguments are its epoch,
+ * and `warm` where it has the time to warm up first.
  * @module
  */
 import { writeSync } from 'node:fs';
@@ -15,9 +15,12 @@ import { exitAtOnce } from '../sys/process/exit.ts';
 import { limitRealtime } from '../sys/process/priority.ts';
 import { confineProcess } from '../sys/process/seccomp.ts';
 import { RouteMtu } from '../sys/sockets/route-mtu.ts';
+import type { LinkChange } from '../table/links/link-change.ts';
+import { LinkReader } from '../table/links/links.ts';
 import { TABLES_BYTES, TableSegment } from '../table/segment.ts';
+import { ChangeChannel } from './changes.ts';
 import { Arena } from './ground/arena.ts';
-import { KernelPorts } from './ground/ports.ts';
+import { KernelPorts, type Waiting } from './ground/ports.ts';
 import { ARENA_BYTES, Loop } from './loop.ts';
 import { warmUp } from './warm-up.ts';
 
@@ -25,6 +28,24 @@ const SEGMENT_FD = 3;
 const WAKE_FD = 4;
 const PARENT_FD = 5;
 const TABLES_FD = 6;
+const CHANGES_FD = 7;
+/** A new process meets control in the middle of writing at worst: looks, and ms between them. */
+const LOOKS_MAX = 100;
+const LOOK_PAUSE_MS = 2;
+
+/** What this process was born with. @throws Error when control has not said so, or does not finish */
+function readBirth(changes: ChangeChannel, rows: LinkReader, waiting: Waiting): LinkChange {
+  const birth = changes.take()?.change;
+  if (birth === undefined) throw new Error('control has not said which links there are');
+  const isWritten = (): boolean =>
+    birth.endpoints.every(({ index }) => rows.endpoint(index) !== undefined) &&
+    birth.links.every(({ id }) => rows.link(id) !== undefined);
+  for (let look = 0; !isWritten(); look++) {
+    if (look === LOOKS_MAX) throw new Error('control does not finish writing the tables');
+    waiting.poll(0, 0, LOOK_PAUSE_MS);
+  }
+  return birth;
+}
 
 sealProcess();
 sharpenTimers();
@@ -32,14 +53,23 @@ limitRealtime();
 const memory = SharedMemory.open(SEGMENT_FD, LAYOUT_BYTES);
 const tables = SharedMemory.openReadOnly(TABLES_FD, TABLES_BYTES);
 const layout = new Layout(memory.buffer);
+const segment = new TableSegment(tables.buffer);
 const arena = new Arena(ARENA_BYTES);
-const encap = process.argv[3] === 'warm' ? layout.read()?.links[0]?.encap : undefined;
-if (encap !== undefined) warmUp(arena, encap);
-const loop = new Loop(arena, layout, new TableSegment(tables.buffer), WAKE_FD, PARENT_FD, {
-  ports: new KernelPorts(arena),
+const ports = new KernelPorts(arena);
+const rows = new LinkReader(segment);
+const changes = new ChangeChannel(CHANGES_FD);
+const birth = readBirth(changes, rows, ports.waiting);
+const [first] = birth.links;
+const encap = first === undefined ? undefined : rows.link(first.id)?.row.encap;
+if (process.argv[3] === 'warm' && encap !== undefined) warmUp(arena, encap);
+const loop = new Loop(arena, layout, segment, WAKE_FD, PARENT_FD, {
+  ports,
   family: AF_INET,
-  routes: (locals) => new RouteMtu(locals),
+  routes: new RouteMtu(),
+  changes,
 });
+const refused = loop.apply(birth);
+if (refused !== 0) throw new Error(`the links cannot be taken in: errno ${refused}`);
 // Everything is open and loaded: from here on packets of strangers are read, and nothing but the
 // loop's own calls is left. Whether it is in force the kernel itself says (see `fanway status`).
 confineProcess();

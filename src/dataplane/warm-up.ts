@@ -11,12 +11,13 @@
  */
 import { randomInt } from 'node:crypto';
 import { type Encap, encapById } from '../encap/encap.ts';
-import { EndpointKind, LAYOUT_BYTES, Layout, Offload } from '../shm/layout.ts';
+import { LAYOUT_BYTES, Layout } from '../shm/layout.ts';
 import { AF_UNIX, SOCK_DGRAM, SOCK_SEQPACKET } from '../sys/libc/constants.ts';
 import { SystemError } from '../sys/libc/libc.ts';
 import { createEventFd } from '../sys/libc/memory.ts';
 import { bindName, closeDescriptor, duplicate, socketPair } from '../sys/sockets/local-sockets.ts';
 import { namedCounters } from '../table/counters.ts';
+import { EndpointKind, LinkWriter, Offload } from '../table/links/links.ts';
 import { TABLES_BYTES, TableSegment } from '../table/segment.ts';
 import type { Arena } from './ground/arena.ts';
 import { type Device, KernelPorts } from './ground/ports.ts';
@@ -85,16 +86,28 @@ class Stage {
     const fan = this.#name(peer, encap.udp);
     const ports = new KernelPorts(arena);
     this.#ends = [ports.device(host), ports.device(peer)];
-    this.#publish(encap, fan, device, listener);
     const [parent] = this.#pair(SOCK_DGRAM);
     const tables = new TableSegment(new ArrayBuffer(TABLES_BYTES));
     tables.initialize(1);
     const wake = this.#keep(createEventFd());
+    this.#layout.initialize();
+    this.#layout.queues = 1;
     this.#loop = new Loop(arena, this.#layout, tables, wake, parent, {
       ports,
       family: AF_UNIX,
-      routes: () => ({ configured: () => 0, current: () => 0 }),
+      routes: {
+        ...{ configured: () => 0, current: () => 0 },
+        ...{ addProbe: () => {}, removeProbe: () => {} },
+      },
     });
+    writeRows(tables, encap, fan);
+    const sockets = this.#sockets(encap, listener);
+    const refused = this.#loop.apply({
+      ...{ sequence: 0, left: [] },
+      endpoints: [{ index: 0, incarnation: 1, sockets, probe: -1 }],
+      links: [{ id: 0, incarnation: 1, device }],
+    });
+    if (refused !== 0) throw new RangeError(`the link of the warm-up was refused: ${refused}`);
     this.#frames = new WarmUpFrames(arena, encap, fan, MTU - encap.overheadBytes);
     this.#drain = arena.allocate(DRAIN_BYTES);
   }
@@ -125,50 +138,10 @@ class Stage {
     }
   }
 
-  #publish(encap: Encap, fan: Fan, device: number, listener: number): void {
-    const offloads = Offload.Segment | Offload.Gro;
-    const sockets = [listener];
-    if (encap.udp) {
-      for (let port = 0; port < PORTS; port++) {
-        sockets.push(this.#keep(duplicate(listener)));
-      }
-    }
-    const innerMtu = MTU - encap.overheadBytes;
-    this.#layout.initialize();
-    this.#layout.queues = 1;
-    this.#layout.publish({
-      endpoints: [
-        {
-          kind: encap.udp ? EndpointKind.Udp : EndpointKind.Ipip,
-          localAddress: fan.local,
-          localPort: fan.port,
-          offloads: encap.udp ? offloads : 0,
-          sockets,
-        },
-      ],
-      links: [
-        {
-          id: 0,
-          encap: encap.id,
-          deviceFd: device,
-          offloads: Offload.VnetHeader | Offload.Tso | Offload.Uso,
-          endpoint: 0,
-          overlayAddress: fan.overlay,
-          overlayLength: 8,
-          underlayAddress: UNDERLAY,
-          underlayLength: 16,
-          localAddress: fan.local,
-          vni: fan.overlay >>> 8,
-          peerPort: fan.port,
-          innerMtu,
-          underlayMtu: MTU,
-          gateway: 0,
-          superBytesToHost: 65_535,
-          superBytesToPorts: 65_535,
-          dscpUniform: 0,
-        },
-      ],
-    });
+  /** The listening socket, and as many that send as flows are spread over. */
+  #sockets(encap: Encap, listener: number): number[] {
+    const senders = encap.udp ? PORTS : 0;
+    return [listener, ...Array.from({ length: senders }, () => this.#keep(duplicate(listener)))];
   }
 
   run(): Record<string, number> {
@@ -189,6 +162,35 @@ class Stage {
   }
 
   readonly #startCpuMs = cpuMs();
+}
+
+/** The one link and its endpoint, as control would write them. */
+function writeRows(tables: TableSegment, encap: Encap, fan: Fan): void {
+  const writer = new LinkWriter(tables);
+  writer.setEndpoint(0, 1, {
+    kind: encap.udp ? EndpointKind.Udp : EndpointKind.Ipip,
+    localAddress: fan.local,
+    localPort: fan.port,
+    offloads: encap.udp ? Offload.Segment | Offload.Gro : 0,
+  });
+  writer.setLink(0, 1, {
+    encap: encap.id,
+    offloads: Offload.VnetHeader | Offload.Tso | Offload.Uso,
+    endpoint: 0,
+    overlayAddress: fan.overlay,
+    overlayLength: 8,
+    underlayAddress: UNDERLAY,
+    underlayLength: 16,
+    localAddress: fan.local,
+    vni: fan.overlay >>> 8,
+    peerPort: fan.port,
+    innerMtu: MTU - encap.overheadBytes,
+    underlayMtu: MTU,
+    gateway: 0,
+    superBytesToHost: 65_535,
+    superBytesToPorts: 65_535,
+    dscpUniform: 0,
+  });
 }
 
 function cpuMs(): number {

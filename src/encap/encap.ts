@@ -11,10 +11,12 @@
  * `innerMtu = underlayMtu - overheadBytes`, so nothing we emit is ever fragmented.
  * @module
  */
-import { LinkEncap } from '../shm/layout.ts';
 import { checkVxlan, Fault } from '../wire/classify.ts';
 import { PROTOCOL_IPIP } from '../wire/ipv4.ts';
 import { emitVxlan, getVni, VXLAN_PORT, VXLAN_PORT_LINUX } from '../wire/vxlan.ts';
+
+/** Numbers that stand for encapsulations in shared memory. */
+export const LinkEncap = { Vxlan: 1, Ipip: 2, Fou: 3 } as const;
 
 export type EncapName = 'vxlan' | 'ipip' | 'fou';
 

@@ -12,6 +12,8 @@ const SLOTS = 4096;
 /** Most hosts of one address, fewer where others have their places near by. */
 export const HOMES_MAX = 32;
 const KEY_WORDS = 4;
+/** No link's number. */
+const NO_LINK = 0xffff;
 /** How long a host is remembered: longer than a neighbour's entry stays fresh (RFC 4861 §10), ms. */
 const LIFETIME_MS = 60_000;
 /** One host is told at most so often of one address, ms. */
@@ -78,6 +80,13 @@ export class Homes6 {
     this.#put(this.#homes, victim, view, home);
     this.#seenMs[victim] = nowMs;
     this.#toldMs[victim] = 0;
+  }
+
+  /** A link has gone, and its number may become another's; its places stay taken. */
+  forgetLink(link: number): void {
+    for (let slot = 0; slot < SLOTS; slot++) {
+      if (this.#link[slot] === link) this.#link[slot] = NO_LINK;
+    }
   }
 
   /**

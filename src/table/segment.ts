@@ -12,14 +12,15 @@
  * then    neighbours 524,288 × 16 bytes, and their rows of 32
  * then    vteps      131,072 × 16 bytes
  * then    flood      a block for each link
+ * then    links      256 × 256 bytes
+ * then    endpoints  32 × 64 bytes
  * ```
  *
  * Pages that are never touched cost nothing.
  * @module
  */
-import { ENTRIES_MAX } from '../limits.ts';
+import { ENTRIES_MAX, LINKS_MAX } from '../limits.ts';
 import { SLOT_BYTES } from '../shm/hash.ts';
-import { LINKS_MAX } from '../shm/layout.ts';
 
 const TABLES_MAGIC = 0x66616e74; // 'fant'
 const TABLES_VERSION = 3;
@@ -53,8 +54,15 @@ const FLOOD_OFFSET = VTEPS_OFFSET + VTEP_SLOTS * SLOT_BYTES;
 /** Peers that get a copy of each flood of a link. */
 export const FLOOD_TARGETS_MAX = 1024;
 export const FLOOD_BLOCK_BYTES = 32 + FLOOD_TARGETS_MAX * 4;
+const LINKS_OFFSET = FLOOD_OFFSET + LINKS_MAX * FLOOD_BLOCK_BYTES;
+/** One row of a link, bytes. */
+export const LINK_ROW_BYTES = 256;
+const ENDPOINTS_OFFSET = LINKS_OFFSET + LINKS_MAX * LINK_ROW_BYTES;
+/** Sets of underlay sockets, each on an address and port of its own. */
+export const ENDPOINTS_MAX = 32;
+export const ENDPOINT_ROW_BYTES = 64;
 /** Size of the whole segment, bytes. */
-export const TABLES_BYTES = FLOOD_OFFSET + LINKS_MAX * FLOOD_BLOCK_BYTES;
+export const TABLES_BYTES = ENDPOINTS_OFFSET + ENDPOINTS_MAX * ENDPOINT_ROW_BYTES;
 
 /** A place in the segment. */
 export type Region = { buffer: ArrayBuffer; offset: number; seed: number };
@@ -126,5 +134,13 @@ export class TableSegment {
 
   get flood(): Region & { links: number } {
     return { ...this.#at(FLOOD_OFFSET), links: LINKS_MAX };
+  }
+
+  get links(): Region {
+    return this.#at(LINKS_OFFSET);
+  }
+
+  get endpoints(): Region {
+    return this.#at(ENDPOINTS_OFFSET);
   }
 }

@@ -8,6 +8,8 @@
  */
 
 const SLOTS = 8192;
+/** No link's number. */
+const NO_LINK = 0xffff;
 /** Most talkers of one address, fewer where others have their places near by. */
 export const TALKERS_MAX = 64;
 /** One talker is told at most so often of one address, ms. */
@@ -82,6 +84,14 @@ export class Talkers {
       return i;
     }
     return -1;
+  }
+
+  /** A link has gone, and its number may become another's. */
+  forgetLink(link: number): void {
+    for (let slot = 0; slot < SLOTS; slot++) {
+      // The place stays taken, so that searches go on past it.
+      if (this.#link[slot] === link) this.#link[slot] = NO_LINK;
+    }
   }
 
   #taken = 0;

@@ -5,6 +5,7 @@ import { runFanway } from '../../src/demo/router.ts';
 import { formatIpv4, parseIpv4 } from '../../src/net/ipv4.ts';
 import { NetworkNamespace } from '../../src/sys/process/netns.ts';
 import { RouteMtu } from '../../src/sys/sockets/route-mtu.ts';
+import { openSendOnlyUdp } from '../../src/sys/sockets/sockets.ts';
 import { runTcpPair, startTraffic } from '../../src/traffic/run.ts';
 import {
   checkBalance,
@@ -60,7 +61,8 @@ t.test('a route with an MTU of its own, then a peer that is gone', { skip, timeo
   await a.netlink.addRoute({ ...route, mtu: 1400 });
   t.same(
     a.run(() => {
-      const oracle = new RouteMtu([a.address]);
+      const oracle = new RouteMtu();
+      oracle.addProbe(a.address, openSendOnlyUdp(a.address, { offload: false }).fd);
       return [
         oracle.configured(a.address, b.address, 4789, 1500),
         oracle.configured(a.address, b.address + 1, 4789, 1500),

@@ -3,11 +3,13 @@ import t from 'tap';
 import { Arena } from '../../src/dataplane/ground/arena.ts';
 import { ARENA_BYTES, Loop } from '../../src/dataplane/loop.ts';
 import { ENCAPS, type EncapName } from '../../src/encap/encap.ts';
-import { EndpointKind, LAYOUT_BYTES, Layout, Offload } from '../../src/shm/layout.ts';
+import { LAYOUT_BYTES, Layout } from '../../src/shm/layout.ts';
 import { AF_INET } from '../../src/sys/libc/constants.ts';
 import { namedCounters, unaccounted } from '../../src/table/counters.ts';
+import { EndpointKind, Offload } from '../../src/table/links/links.ts';
 import { IPV4_PACKET_BYTES_MAX } from '../../src/wire/ipv4.ts';
 import { Fabric, FabricPorts } from '../support/fabric.ts';
+import { NO_ROUTES } from '../support/peers.ts';
 import { TestTables } from '../support/tables.ts';
 import { arp, FAN, frame, packet } from '../vectors/craft.ts';
 
@@ -25,8 +27,14 @@ function makeRouter(fabric: Fabric, local: number, encapName: EncapName) {
   const ports = new FabricPorts(arena, fabric, local, { device: DEVICE, listener: LISTENER });
   layout.initialize();
   layout.queues = 1;
-  layout.publish({
-    endpoints: [
+  const loop = new Loop(arena, layout, tables.segment, 300, 301, {
+    ports,
+    family: AF_INET,
+    routes: NO_ROUTES,
+  });
+  tables.give(
+    loop,
+    [
       {
         kind: EndpointKind.Udp,
         localAddress: local,
@@ -35,7 +43,7 @@ function makeRouter(fabric: Fabric, local: number, encapName: EncapName) {
         sockets: [LISTENER, SENDER],
       },
     ],
-    links: [
+    [
       {
         ...{ id: 0, encap: encap.id, deviceFd: DEVICE, offloads: 0, endpoint: 0 },
         ...{ overlayAddress: 0xfa000000, overlayLength: 8 },
@@ -46,12 +54,7 @@ function makeRouter(fabric: Fabric, local: number, encapName: EncapName) {
         superBytesToPorts: IPV4_PACKET_BYTES_MAX,
       },
     ],
-  });
-  const loop = new Loop(arena, layout, tables.segment, 300, 301, {
-    ports,
-    family: AF_INET,
-    routes: () => ({ configured: () => 0, current: () => 0 }),
-  });
+  );
   const counters = () => namedCounters(layout.counters(0));
   return { loop, ports, tables, counters };
 }

@@ -3,7 +3,7 @@ import t from 'tap';
 import { Coalescer } from '../../src/dataplane/ingress/coalesce.ts';
 import { DeviceWriter } from '../../src/dataplane/ingress/device-writer.ts';
 import { Ingress } from '../../src/dataplane/ingress/ingress.ts';
-import type { LinkEncap } from '../../src/shm/layout.ts';
+import type { LinkEncap } from '../../src/encap/encap.ts';
 import { balance, makeRig, RIG, type Rig } from '../fuzz/dataplane-rig.ts';
 import { nameOf } from '../support/peers.ts';
 import { FAN, frame, packet, vxlan } from '../vectors/craft.ts';

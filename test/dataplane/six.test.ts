@@ -5,9 +5,10 @@ import { ARENA_BYTES, Loop } from '../../src/dataplane/loop.ts';
 import { ENCAPS, type EncapName } from '../../src/encap/encap.ts';
 import { vniOf6 } from '../../src/net/fan6.ts';
 import { parsePrefix6 } from '../../src/net/prefix6.ts';
-import { EndpointKind, LAYOUT_BYTES, Layout, Offload } from '../../src/shm/layout.ts';
+import { LAYOUT_BYTES, Layout } from '../../src/shm/layout.ts';
 import { AF_INET } from '../../src/sys/libc/constants.ts';
 import { namedCounters, unaccounted } from '../../src/table/counters.ts';
+import { EndpointKind, Offload } from '../../src/table/links/links.ts';
 import {
   emitVirtioNet,
   VIRTIO_GSO_TCPV6,
@@ -29,6 +30,7 @@ import {
   udp6,
 } from '../support/bytes6.ts';
 import { Fabric, FabricPorts } from '../support/fabric.ts';
+import { NO_ROUTES } from '../support/peers.ts';
 import { TestTables } from '../support/tables.ts';
 
 const [DEVICE, LISTENER, SENDER] = [100, 200, 201];
@@ -47,8 +49,14 @@ function makeRouter(fabric: Fabric, local: number, encapName: EncapName, offload
   layout.initialize();
   layout.queues = 1;
   const [overlay6Word0, overlay6Word1, overlay6Word2, overlay6Word3] = OVERLAY.address;
-  layout.publish({
-    endpoints: [
+  const loop = new Loop(arena, layout, tables.segment, 300, 301, {
+    ports,
+    family: AF_INET,
+    routes: NO_ROUTES,
+  });
+  tables.give(
+    loop,
+    [
       {
         kind: EndpointKind.Udp,
         localAddress: local,
@@ -57,7 +65,7 @@ function makeRouter(fabric: Fabric, local: number, encapName: EncapName, offload
         sockets: [LISTENER, SENDER],
       },
     ],
-    links: [
+    [
       {
         ...{ id: 0, encap: encap.id, deviceFd: DEVICE, offloads, endpoint: 0 },
         ...NO_IPV4,
@@ -69,12 +77,7 @@ function makeRouter(fabric: Fabric, local: number, encapName: EncapName, offload
         ...{ superBytesToHost: 65_535, superBytesToPorts: 65_535 },
       },
     ],
-  });
-  const loop = new Loop(arena, layout, tables.segment, 300, 301, {
-    ports,
-    family: AF_INET,
-    routes: () => ({ configured: () => 0, current: () => 0 }),
-  });
+  );
   const counters = () => namedCounters(layout.counters(0));
   return { loop, ports, tables, counters };
 }

@@ -6,27 +6,28 @@ import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { processesIn } from '../../src/demo/processes.ts';
 import { addressOf, libc } from '../../src/sys/libc/libc.ts';
+import { TABLES_BYTES, TableSegment } from '../../src/table/segment.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { sleep, until } from '../support/patience.ts';
 import { killIfThere } from '../support/processes.ts';
 import { countersOf, cpuShares, dataProcess, nowMs, startRig, statusOf } from './rig.ts';
 
 const ALONE_MS = 600;
-/** Descriptors of a data process, and the word of the first that is odd while control writes. */
-const SEGMENT_FD = 3;
+/** Descriptors of a data process, and the word of the second that is odd while control writes a link's row. */
 const WAKE_FD = 4;
-const GENERATION_OFFSET = 8;
+const TABLES_FD = 6;
+const VERSION_OFFSET = new TableSegment(new ArrayBuffer(TABLES_BYTES)).links.offset;
 /** pidfd_open(2), pidfd_getfd(2): the same number on every machine. */
 const PIDFD_OPEN = 434;
 const PIDFD_GETFD = 438;
 
 /** Adds `step` to the word that says whether control writes. */
-function moveGeneration(pid: number, step: number): void {
-  const file = openSync(`/proc/${pid}/fd/${SEGMENT_FD}`, 'r+');
+function moveVersion(pid: number, step: number): void {
+  const file = openSync(`/proc/${pid}/fd/${TABLES_FD}`, 'r+');
   const word = new Int32Array(1);
-  readSync(file, word, 0, 4, GENERATION_OFFSET);
+  readSync(file, word, 0, 4, VERSION_OFFSET);
   word[0] = (word[0] ?? 0) + step;
-  writeSync(file, word, 0, 4, GENERATION_OFFSET);
+  writeSync(file, word, 0, 4, VERSION_OFFSET);
   closeSync(file);
 }
 
@@ -61,13 +62,13 @@ t.test('control stops, then dies, while it writes', { skip }, async (t) => {
   const { pid } = await dataProcess(a);
   process.kill(control, 'SIGSTOP');
   try {
-    moveGeneration(pid, 1);
+    moveVersion(pid, 1);
     ring(t, pid);
     const stoppedMs = nowMs();
     const [share = 1] = await cpuShares([pid], ALONE_MS);
     t.ok(share < 0.6, `the data process does not spin: ${share.toFixed(2)} of a core`);
     t.ok((await pulse.back(stoppedMs, 2000)) < 2000, 'traffic goes on while control is stopped');
-    moveGeneration(pid, -1);
+    moveVersion(pid, -1);
   } finally {
     process.kill(control, 'SIGCONT');
   }
@@ -75,7 +76,7 @@ t.test('control stops, then dies, while it writes', { skip }, async (t) => {
   t.equal(counters['event.tables_unreadable'], 1);
 
   process.kill(control, 'SIGSTOP');
-  moveGeneration(pid, 1);
+  moveVersion(pid, 1);
   for (const other of processesIn(a.namespace.inode)) {
     if (other !== pid && other !== process.pid) killIfThere(other);
   }

@@ -12,15 +12,8 @@ import { PeerTable } from '../../src/dataplane/ground/peers.ts';
 import { ErrorQueue } from '../../src/dataplane/send/errors.ts';
 import { PathMtu } from '../../src/dataplane/send/path-mtu.ts';
 import { Trains } from '../../src/dataplane/send/trains.ts';
-import { encapById } from '../../src/encap/encap.ts';
-import {
-  EndpointKind,
-  LAYOUT_BYTES,
-  Layout,
-  LinkEncap,
-  type LinkRecord,
-  Offload,
-} from '../../src/shm/layout.ts';
+import { encapById, LinkEncap } from '../../src/encap/encap.ts';
+import { LAYOUT_BYTES, Layout } from '../../src/shm/layout.ts';
 import {
   EGRESS_BASE,
   EGRESS_COUNTERS,
@@ -28,6 +21,7 @@ import {
   INGRESS_COUNTERS,
   namedCounters,
 } from '../../src/table/counters.ts';
+import { EndpointKind, type LinkRecord, Offload } from '../../src/table/links/links.ts';
 import { IPV4_PACKET_BYTES_MAX } from '../../src/wire/ipv4.ts';
 import { TestPorts } from '../support/ports.ts';
 import { TestTables } from '../support/tables.ts';

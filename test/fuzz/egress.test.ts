@@ -1,5 +1,5 @@
 import t from 'tap';
-import type { LinkEncap } from '../../src/shm/layout.ts';
+import type { LinkEncap } from '../../src/encap/encap.ts';
 import { EVENT_BASE, unaccounted } from '../../src/table/counters.ts';
 import { emitIpv4 } from '../../src/wire/ipv4.ts';
 import { emitTcp } from '../../src/wire/tcp.ts';

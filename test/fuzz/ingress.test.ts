@@ -2,7 +2,7 @@ import t from 'tap';
 import { Coalescer } from '../../src/dataplane/ingress/coalesce.ts';
 import { DeviceWriter } from '../../src/dataplane/ingress/device-writer.ts';
 import { Ingress } from '../../src/dataplane/ingress/ingress.ts';
-import type { LinkEncap } from '../../src/shm/layout.ts';
+import type { LinkEncap } from '../../src/encap/encap.ts';
 import { EVENT_BASE, ingressIndex } from '../../src/table/counters.ts';
 import { nameOf } from '../support/peers.ts';
 import { balance, makeRig, RIG, received } from './dataplane-rig.ts';

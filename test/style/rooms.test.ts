@@ -14,7 +14,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   gossip: ['wire', 'net'],
   table: ['shm', 'net'],
   rib: ['net'],
-  encap: ['wire', 'shm'],
+  encap: ['wire'],
   bgp: ['wire', 'net'],
   sys: ['net'],
   dataplane: ['encap', 'table', 'sys', 'wire', 'shm', 'net'],

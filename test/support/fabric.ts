@@ -72,6 +72,7 @@ export class FabricPorts implements Ports, Underlay {
       openSet: () => 999,
       closeSet: () => {},
       watchErrors: () => 0,
+      unwatchErrors: () => {},
       takeEvents: () => 0,
       takeRing: () => {},
       ring: () => {
@@ -81,6 +82,8 @@ export class FabricPorts implements Ports, Underlay {
       giveWay: () => {},
     };
   }
+
+  close(): void {}
 
   #poll(pollfds: number, count: number): number {
     const { view } = this.#arena;

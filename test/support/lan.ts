@@ -6,20 +6,16 @@
 import { Arena } from '../../src/dataplane/ground/arena.ts';
 import { ARENA_BYTES, Loop } from '../../src/dataplane/loop.ts';
 import { VXLAN } from '../../src/encap/encap.ts';
-import {
-  EndpointKind,
-  LAYOUT_BYTES,
-  Layout,
-  type LinkRecord,
-  Offload,
-} from '../../src/shm/layout.ts';
+import { LAYOUT_BYTES, Layout } from '../../src/shm/layout.ts';
 import { LinkKind, type NetworkWords } from '../../src/shm/network.ts';
 import { AF_INET } from '../../src/sys/libc/constants.ts';
 import { namedCounters, unaccounted } from '../../src/table/counters.ts';
 import { EventReader, type NetEvent } from '../../src/table/events.ts';
+import { EndpointKind, type LinkRecord, Offload } from '../../src/table/links/links.ts';
 import { ipv4Bytes } from '../../src/table/peers.ts';
 import { IPV4_PACKET_BYTES_MAX } from '../../src/wire/ipv4.ts';
 import { type Fabric, FabricPorts } from './fabric.ts';
+import { NO_ROUTES } from './peers.ts';
 import { TestTables } from './tables.ts';
 
 const [DEVICE, LISTENER, SENDER] = [100, 200, 201];
@@ -36,7 +32,6 @@ export class LanRouter {
   readonly loop: Loop;
   readonly #events: EventReader;
   readonly #peers = new Map<number, number>();
-  readonly #records: LinkRecord[];
 
   /** @param networks whose links have the numbers 0, 1 and so on */
   constructor(fabric: Fabric, local: number, networks: readonly TestNetwork[], mtu = 1500) {
@@ -51,34 +46,28 @@ export class LanRouter {
     this.layout.initialize();
     this.layout.queues = 1;
     this.#events = new EventReader(this.layout.eventReader());
-    this.#records = networks.map((network, id) => ({
-      ...{ id, encap: VXLAN.id, deviceFd: DEVICE + id, offloads: 0, endpoint: 0 },
-      ...{ overlayAddress: 0, overlayLength: 0, underlayAddress: 0, underlayLength: 0 },
-      ...{ localAddress: local, peerPort: VXLAN.defaultPort, underlayMtu: mtu },
-      ...{ innerMtu: mtu - VXLAN.overheadBytes, gateway: 0, dscpUniform: 0 },
-      superBytesToHost: IPV4_PACKET_BYTES_MAX,
-      superBytesToPorts: IPV4_PACKET_BYTES_MAX,
-      ...network,
-      kind: LinkKind.Vni,
-    }));
-    this.#publish();
+    const records = networks.map(
+      (network, id): LinkRecord => ({
+        ...{ id, encap: VXLAN.id, deviceFd: DEVICE + id, offloads: 0, endpoint: 0 },
+        ...{ overlayAddress: 0, overlayLength: 0, underlayAddress: 0, underlayLength: 0 },
+        ...{ localAddress: local, peerPort: VXLAN.defaultPort, underlayMtu: mtu },
+        ...{ innerMtu: mtu - VXLAN.overheadBytes, gateway: 0, dscpUniform: 0 },
+        superBytesToHost: IPV4_PACKET_BYTES_MAX,
+        superBytesToPorts: IPV4_PACKET_BYTES_MAX,
+        ...network,
+        kind: LinkKind.Vni,
+      }),
+    );
     this.loop = new Loop(arena, this.layout, this.tables.segment, 300, 301, {
       ports: this.ports,
       family: AF_INET,
-      routes: () => ({ configured: () => 0, current: () => 0 }),
+      routes: NO_ROUTES,
     });
-  }
-
-  #publish(): void {
-    this.layout.publish({
-      endpoints: [
-        {
-          ...{ kind: EndpointKind.Udp, localAddress: this.local, localPort: VXLAN.defaultPort },
-          ...{ offloads: Offload.Segment, sockets: [LISTENER, SENDER] },
-        },
-      ],
-      links: this.#records,
-    });
+    const endpoint = {
+      ...{ kind: EndpointKind.Udp, localAddress: local, localPort: VXLAN.defaultPort },
+      ...{ offloads: Offload.Segment, sockets: [LISTENER, SENDER] },
+    };
+    this.tables.give(this.loop, [endpoint], records);
   }
 
   /** The number of another router in the tables. */

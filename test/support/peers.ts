@@ -11,6 +11,14 @@ import type { PathRows } from '../../src/table/paths.ts';
 export const PEER_PORT = 4789;
 const CAPACITY = 4096;
 
+/** A host that knows nothing of the ways to others. */
+export const NO_ROUTES = {
+  configured: () => 0,
+  current: () => 0,
+  addProbe: () => {},
+  removeProbe: () => {},
+};
+
 /** A table of peers in an arena of its own. */
 export function makePeers(rows?: PathRows, capacity = CAPACITY): PeerTable {
   return new PeerTable(new Arena(capacity * SOCKADDR_BYTES + 65_536), rows, capacity);

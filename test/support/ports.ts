@@ -34,6 +34,7 @@ export class TestPorts implements Ports, Underlay {
       openSet: () => waiting.openSet(),
       closeSet: (set) => waiting.closeSet(set),
       watchErrors: (set, descriptor, event) => waiting.watchErrors(set, descriptor, event),
+      unwatchErrors: (set, descriptor) => waiting.unwatchErrors(set, descriptor),
       takeEvents: (set, events, count) => waiting.takeEvents(set, events, count),
       takeRing: (descriptor, scratch) => waiting.takeRing(descriptor, scratch),
       ring: (descriptor) => waiting.ring(descriptor),
@@ -52,6 +53,10 @@ export class TestPorts implements Ports, Underlay {
 
   clearError(socket: number, scratch: number): void {
     this.#kernel.underlay.clearError(socket, scratch);
+  }
+
+  close(descriptor: number): void {
+    this.#kernel.close(descriptor);
   }
 
   device(descriptor: number): Device {

@@ -6,8 +6,10 @@
 import type { EntryTables } from '../../src/dataplane/ground/fan.ts';
 import { readTables } from '../../src/dataplane/ground/link.ts';
 import type { NetworkTables } from '../../src/dataplane/ground/network.ts';
+import type { Loop } from '../../src/dataplane/loop.ts';
 import { type FdbReader, FdbWriter } from '../../src/table/fdb.ts';
 import { type FloodReader, FloodWriter } from '../../src/table/flood.ts';
+import { type EndpointRecord, type LinkRecord, LinkWriter } from '../../src/table/links/links.ts';
 import { type NeighbourReader, NeighbourWriter } from '../../src/table/neighbours.ts';
 import { ipv4Bytes, PeerReader, PeerWriter } from '../../src/table/peers.ts';
 import { PrefixReader, PrefixWriter } from '../../src/table/prefixes.ts';
@@ -33,6 +35,7 @@ export class TestTables implements EntryTables, NetworkTables {
   readonly neighbourWriter: NeighbourWriter;
   readonly vtepWriter: VtepWriter;
   readonly floodWriter: FloodWriter;
+  readonly linkWriter: LinkWriter;
 
   constructor() {
     this.segment.initialize(SEED);
@@ -49,6 +52,30 @@ export class TestTables implements EntryTables, NetworkTables {
     this.neighbourWriter = new NeighbourWriter(this.segment);
     this.vtepWriter = new VtepWriter(this.segment, this.peerWriter);
     this.floodWriter = new FloodWriter(this.segment);
+    this.linkWriter = new LinkWriter(this.segment);
+  }
+
+  /**
+   * Gives a loop its links, the sockets and devices of which are the records' own: an endpoint's number is
+   * its place in the list.
+   */
+  give(
+    loop: Pick<Loop, 'apply'>,
+    endpoints: readonly EndpointRecord[],
+    links: readonly LinkRecord[],
+  ): void {
+    for (const [index, endpoint] of endpoints.entries()) {
+      this.linkWriter.setEndpoint(index, 1, endpoint);
+    }
+    for (const link of links) this.linkWriter.setLink(link.id, 1, link);
+    const refused = loop.apply({
+      ...{ sequence: 1, left: [] },
+      endpoints: endpoints.map(({ sockets }, index) => ({
+        ...{ index, incarnation: 1, sockets, probe: -1 },
+      })),
+      links: links.map(({ id, deviceFd }) => ({ id, incarnation: 1, device: deviceFd })),
+    });
+    if (refused !== 0) throw new Error(`the links were refused: errno ${refused}`);
   }
 
   /** Puts entries of the link with the number `link` into the table. */

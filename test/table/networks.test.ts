@@ -1,6 +1,6 @@
 /** The tables of layer-2 networks: what control writes, a data process finds; each has a maximum. */
 import t from 'tap';
-import { LINKS_MAX } from '../../src/shm/layout.ts';
+import { LINKS_MAX } from '../../src/limits.ts';
 import { FDB_MAX, FdbFlag, FdbReader, FdbWriter, fdbFlags, fdbPeer } from '../../src/table/fdb.ts';
 import { FloodReader, FloodWriter, SERVICE_HERE, Service } from '../../src/table/flood.ts';
 import {

@@ -7,17 +7,9 @@
 import { EventEmitter } from 'node:events';
 import { isDeepStrictEqual } from 'node:util';
 import type { DataProcessStatus, SuperBytes } from '../../api/status.ts';
-import { ENCAPS } from '../../encap/encap.ts';
 import { FanwayError } from '../../errors.ts';
-import { QUEUES_MAX } from '../../limits.ts';
+import { LINKS_MAX, QUEUES_MAX } from '../../limits.ts';
 import type { Log } from '../../log.ts';
-import {
-  type EndpointRecord,
-  LINKS_MAX,
-  type LinkRecord,
-  Offload,
-  type Tables,
-} from '../../shm/layout.ts';
 import { CrowdWatch } from '../../sys/process/crowd.ts';
 import type { Priority } from '../../sys/process/priority.ts';
 import { COUNTERS_PER_LINK, namedCounters } from '../../table/counters.ts';
@@ -26,7 +18,6 @@ import type { PathRecord } from '../../table/paths.ts';
 import { endOrphans } from '../host/orphans.ts';
 import { SUPER_BYTES_PLAIN } from '../host/super-bytes.ts';
 import type { LinkSpec } from '../store/link-spec.ts';
-import { DataProcess, type ProcessReport } from './data-process.ts';
 import {
   closeDevices,
   type DeviceOpener,
@@ -36,8 +27,11 @@ import {
 } from './devices.ts';
 import { EndpointSet, type EndpointState, sourcePortsOf } from './endpoint-set.ts';
 import { EntryTable } from './entry-table.ts';
+import { endpointRow, type LinkState, linkRow } from './link-state.ts';
 import { forgetMac, type MacClaim, takeClaims } from './mac-claims.ts';
 import { joinPaths } from './paths.ts';
+import { DataProcess, type ProcessReport } from './process/data-process.ts';
+import type { Holding } from './process/link-passing.ts';
 
 /** First and longest wait before processes that could not be replaced are tried again, ms. */
 const AGAIN_MS_FIRST = 1000;
@@ -59,15 +53,6 @@ export type DataPlaneOptions = {
   openDevice?: DeviceOpener;
 };
 
-type LinkState = {
-  id: number;
-  spec: LinkSpec;
-  endpoint: EndpointState;
-  /** One device queue for each data process. */
-  devices: OpenDevice[];
-  superBytes: SuperBytes;
-};
-
 /**
  * Emits `restarted` (reason) when a data process was replaced after it died.
  * All methods that change something run one after the other, in call order.
@@ -83,6 +68,7 @@ export class DataPlane extends EventEmitter {
   #turn: Promise<unknown> = Promise.resolve();
   #again: NodeJS.Timeout | undefined;
   #againMs = AGAIN_MS_FIRST;
+  #incarnations = 0;
   #closed = false;
 
   private constructor(options: DataPlaneOptions & { queues: number }) {
@@ -144,8 +130,9 @@ export class DataPlane extends EventEmitter {
         await this.#runAll();
       } catch (error) {
         this.#links.delete(spec.name);
+        // Some may have it already.
+        await this.#runAll().catch(() => this.#runLater());
         this.entries.unbind(spec.name);
-        this.#runLater();
         this.#closeLink(link, false);
         throw error;
       }
@@ -187,19 +174,21 @@ export class DataPlane extends EventEmitter {
         this.#updateAll();
         return;
       }
-      const before = { endpoint: link.endpoint, spec: link.spec };
+      const { endpoint, incarnation } = link;
+      const before = { endpoint, incarnation, spec: link.spec };
       link.endpoint = this.#endpoints.acquire(spec);
       link.spec = spec;
+      // For the data processes it is another link, at another place in the fan.
+      link.incarnation = ++this.#incarnations;
       try {
         await this.#runAll();
       } catch (error) {
-        this.#endpoints.release(link.endpoint);
-        link.endpoint = before.endpoint;
-        link.spec = before.spec;
-        this.#runLater();
+        this.#release(link.endpoint);
+        Object.assign(link, before);
+        await this.#runAll().catch(() => this.#runLater());
         throw error;
       }
-      this.#endpoints.release(before.endpoint);
+      this.#release(before.endpoint);
     });
   }
 
@@ -286,21 +275,28 @@ export class DataPlane extends EventEmitter {
     try {
       devices = openDevices(spec, this.#processes.length, this.#openDevice);
     } catch (error) {
-      this.#endpoints.release(endpoint);
+      this.#release(endpoint);
       throw error;
     }
     for (const process of this.#processes) process.counters(id).fill(0);
-    return { id, spec, endpoint, devices, superBytes: SUPER_BYTES_PLAIN };
+    const incarnation = ++this.#incarnations;
+    return { id, incarnation, spec, endpoint, devices, superBytes: SUPER_BYTES_PLAIN };
   }
 
   #closeLink(link: LinkState, keepDevice: boolean): void {
     closeDevices(link.devices, keepDevice);
-    this.#endpoints.release(link.endpoint);
+    this.entries.links.clearLink(link.id);
+    this.#release(link.endpoint);
+  }
+
+  #release(endpoint: EndpointState): void {
+    if (this.#endpoints.release(endpoint)) this.entries.links.clearEndpoint(endpoint.index);
   }
 
   async #runAll(): Promise<void> {
+    this.#writeRows();
     const started = await Promise.allSettled(
-      this.#processes.map((process, queue) => process.run(this.#tables(queue))),
+      this.#processes.map((process, queue) => process.run(this.#holding(queue))),
     );
     const failed = started.find((result) => result.status === 'rejected');
     if (failed !== undefined) throw failed.reason;
@@ -324,53 +320,38 @@ export class DataPlane extends EventEmitter {
   }
 
   #updateAll(): void {
-    for (const [queue, process] of this.#processes.entries()) process.update(this.#tables(queue));
+    this.#writeRows();
+    for (const [queue, process] of this.#processes.entries()) process.update(this.#holding(queue));
   }
 
-  #tables(queue: number): Tables {
-    // Of its links and no others: one that only a link on its way out has must not be inherited.
-    const used = [...new Set([...this.#links.values()].map((link) => link.endpoint))];
-    const endpoints = used.map((endpoint): EndpointRecord => {
-      const sockets = endpoint.queues[queue] ?? [];
-      const segment = sockets.every((socket) => socket.segment);
-      const gro = sockets[0]?.gro === true;
-      return {
-        kind: endpoint.kind,
-        localAddress: endpoint.local,
-        localPort: endpoint.port,
-        offloads: (segment ? Offload.Segment : 0) | (gro ? Offload.Gro : 0),
-        sockets: sockets.map((socket) => socket.fd),
-      };
-    });
-    const links = [...this.#links.values()].map((link): LinkRecord => {
-      const device = link.devices[queue];
-      if (device === undefined) throw new Error(`link ${link.spec.name} has no queue ${queue}`);
-      const { spec } = link;
-      return {
-        id: link.id,
-        encap: ENCAPS[spec.encap].id,
-        deviceFd: device.fd,
-        offloads:
-          (device.vnetHeader ? Offload.VnetHeader : 0) |
-          (device.tso ? Offload.Tso : 0) |
-          (device.uso ? Offload.Uso : 0),
-        endpoint: used.indexOf(link.endpoint),
-        overlayAddress: spec.overlay.address,
-        overlayLength: spec.overlay.length,
-        underlayAddress: spec.underlay.address,
-        underlayLength: spec.underlay.length,
-        localAddress: spec.local,
-        vni: spec.vni,
-        peerPort: spec.port,
-        innerMtu: spec.innerMtu,
-        underlayMtu: spec.underlayMtu,
-        gateway: spec.gateway,
-        superBytesToHost: link.superBytes.toHost,
-        superBytesToPorts: link.superBytes.toPorts,
-        dscpUniform: spec.dscp === 'uniform' ? 1 : 0,
-      };
+  /** Endpoints of its links and no others: one that only a link on its way out has must not be inherited. */
+  get #used(): EndpointState[] {
+    return [...new Set([...this.#links.values()].map((link) => link.endpoint))];
+  }
+
+  /** What a data process is to have. */
+  #holding(queue: number): Holding {
+    const endpoints = this.#used.map(({ index, incarnation, queues, probes }) => ({
+      ...{ index, incarnation, probe: probes[queue] ?? -1 },
+      sockets: (queues[queue] ?? []).map(({ fd }) => fd),
+    }));
+    const links = [...this.#links.values()].map(({ id, incarnation, devices, spec }) => {
+      const device = devices[queue];
+      if (device === undefined) throw new Error(`link ${spec.name} has no queue ${queue}`);
+      return { id, incarnation, device: device.fd };
     });
     return { endpoints, links };
+  }
+
+  /** What is different from the row that is there. */
+  #writeRows(): void {
+    const { links } = this.entries;
+    for (const endpoint of this.#used) {
+      links.setEndpoint(endpoint.index, endpoint.incarnation, endpointRow(endpoint));
+    }
+    for (const link of this.#links.values()) {
+      links.setLink(link.id, link.incarnation, linkRow(link));
+    }
   }
 
   #offloadsOf(link: LinkState): string[] {

@@ -6,8 +6,7 @@
 import type { Encap } from '../../config/request.ts';
 import { ENCAPS } from '../../encap/encap.ts';
 import { codeOf, FanwayError } from '../../errors.ts';
-import { ENDPOINTS_MAX, EndpointKind } from '../../shm/layout.ts';
-import { libc } from '../../sys/libc/libc.ts';
+import { libc, SystemError } from '../../sys/libc/libc.ts';
 import { countEphemeralPorts } from '../../sys/sockets/ephemeral-ports.ts';
 import {
   openIpip,
@@ -15,11 +14,16 @@ import {
   openUdp,
   type UnderlaySocket,
 } from '../../sys/sockets/sockets.ts';
+import { EndpointKind } from '../../table/links/links.ts';
+import { ENDPOINTS_MAX } from '../../table/segment.ts';
 import type { LinkSpec } from '../store/link-spec.ts';
 
 /** Sockets on one local address and port, one set for each queue, shared by links. */
 export type EndpointState = {
   key: string;
+  /** Its number in the tables, and which of those that ever had it. */
+  index: number;
+  incarnation: number;
   kind: number;
   /** What its links speak. */
   encap: Encap;
@@ -27,6 +31,8 @@ export type EndpointState = {
   port: number;
   users: number;
   queues: UnderlaySocket[][];
+  /** For each queue a socket that asks what the ways from the address carry; −1 = none was to be had. */
+  probes: number[];
 };
 
 /** What an endpoint takes of the ephemeral ports at most. */
@@ -37,13 +43,25 @@ export function sourcePortsOf(endpoint: EndpointState): number {
   return Math.min(...endpoint.queues.map(({ length }) => Math.max(1, length - 1)));
 }
 
-function closeSockets(endpoint: EndpointState): void {
-  for (const queue of endpoint.queues) for (const socket of queue) libc.close(socket.fd);
+function closeSockets({ queues, probes }: EndpointState): void {
+  for (const queue of queues) for (const socket of queue) libc.close(socket.fd);
+  for (const probe of probes) if (probe >= 0) libc.close(probe);
+}
+
+/** No port or descriptor is left for it: then the first send that is refused tells what fits. */
+function openProbe(local: number): number {
+  try {
+    return openSendOnlyUdp(local, { offload: false }).fd;
+  } catch (error) {
+    if (error instanceof SystemError) return -1;
+    throw error;
+  }
 }
 
 export class EndpointSet {
   readonly #queues: number;
   readonly #endpoints = new Map<string, EndpointState>();
+  #incarnations = 0;
 
   /** @param queues data processes, each of which gets sockets of its own */
   constructor(queues: number) {
@@ -69,11 +87,9 @@ export class EndpointSet {
       known.users++;
       return known;
     }
-    if (this.#endpoints.size >= ENDPOINTS_MAX) {
-      throw new FanwayError('too-many-endpoints', `at most ${ENDPOINTS_MAX} addresses and ports`);
-    }
+    const index = this.#freeIndex();
     const endpoint: EndpointState = {
-      key,
+      ...{ key, index, incarnation: ++this.#incarnations, probes: [] },
       kind,
       encap: spec.encap,
       local: spec.local,
@@ -82,13 +98,25 @@ export class EndpointSet {
       queues: [],
     };
     try {
-      for (let queue = 0; queue < this.#queues; queue++) this.#open(endpoint, spec, queue);
+      for (let queue = 0; queue < this.#queues; queue++) {
+        this.#open(endpoint, spec, queue);
+        // After those that have a port of their own to ask for.
+        endpoint.probes.push(openProbe(spec.local));
+      }
     } catch (error) {
       closeSockets(endpoint);
       throw error;
     }
     this.#endpoints.set(key, endpoint);
     return endpoint;
+  }
+
+  #freeIndex(): number {
+    const taken = new Set([...this.#endpoints.values()].map(({ index }) => index));
+    let index = 0;
+    while (taken.has(index)) index++;
+    if (index < ENDPOINTS_MAX) return index;
+    throw new FanwayError('too-many-endpoints', `at most ${ENDPOINTS_MAX} addresses and ports`);
   }
 
   #open(endpoint: EndpointState, spec: LinkSpec, queue: number): void {
@@ -118,10 +146,11 @@ export class EndpointSet {
     return Math.min(spec.sourcePorts, Math.floor((range * RANGE_SHARE_MAX) / this.#queues));
   }
 
-  /** One user less; the last one closes the sockets. */
-  release(endpoint: EndpointState): void {
-    if (--endpoint.users > 0) return;
+  /** One user less; the last one closes the sockets, and then it returns true. */
+  release(endpoint: EndpointState): boolean {
+    if (--endpoint.users > 0) return false;
     this.#endpoints.delete(endpoint.key);
     closeSockets(endpoint);
+    return true;
   }
 }

@@ -11,6 +11,7 @@ import { randomInt } from 'node:crypto';
 import { closeSync, openSync } from 'node:fs';
 import { maskOf, networkOf, type Prefix } from '../../net/prefix.ts';
 import { SharedMemory } from '../../sys/libc/memory.ts';
+import { LinkWriter } from '../../table/links/links.ts';
 import { PathLimitWriter } from '../../table/path-limits.ts';
 import { ipv4Bytes, PeerWriter } from '../../table/peers.ts';
 import { PrefixWriter } from '../../table/prefixes.ts';
@@ -53,11 +54,14 @@ export class EntryTable {
   readonly #links = new Map<string, LinkEntries>();
   /** What the paths to hosts carry, in the same memory. */
   readonly limits: PathLimitWriter;
+  /** What each link is, likewise. */
+  readonly links: LinkWriter;
 
   constructor() {
     const segment = new TableSegment(this.#memory.buffer);
     segment.initialize(randomInt(2 ** 32));
     this.limits = new PathLimitWriter(segment);
+    this.links = new LinkWriter(segment);
     this.#peers = new PeerWriter(segment);
     this.#prefixes = new PrefixWriter(segment);
   }

@@ -93,6 +93,11 @@ export class NeighbourDiscovery {
     this.#home = arena.allocate(16);
   }
 
+  /** A link has gone, and its number may become another's. */
+  forgetLink(id: number): void {
+    this.#homes.forgetLink(id);
+  }
+
   /**
    * A message of `bytes` bytes at `message` that our own device has read, in the frame at `frame` with its
    * IPv6 header at `l3`.

@@ -71,6 +71,11 @@ export class Neighbours {
     return true;
   }
 
+  /** A link has gone, and its number may become another's. */
+  forgetLink(id: number): void {
+    this.#talkers.forgetLink(id);
+  }
+
   /** An ARP message, at `arp`, of a peer's container for one of ours: it knows that one's MAC now. */
   noteTalker(link: DataLink, arp: number, nowMs: number): void {
     const { view } = this.#arena;

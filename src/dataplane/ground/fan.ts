@@ -7,7 +7,7 @@
  */
 import { encapById } from '../../encap/encap.ts';
 import { maskOf } from '../../net/prefix.ts';
-import type { LinkRecord } from '../../shm/layout.ts';
+import type { LinkRecord } from '../../table/links/links.ts';
 import type { PeerReader } from '../../table/peers.ts';
 import type { PrefixReader } from '../../table/prefixes.ts';
 import type { PeerTable } from './peers.ts';

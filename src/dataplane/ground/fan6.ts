@@ -9,7 +9,7 @@
  */
 import { maskOf } from '../../net/prefix.ts';
 import { maskOf6 } from '../../net/prefix6.ts';
-import type { LinkRecord } from '../../shm/layout.ts';
+import type { LinkRecord } from '../../table/links/links.ts';
 import type { PeerTable } from './peers.ts';
 import { NoPeer } from './route.ts';
 import { getSockaddrIpv4 } from './sockaddr.ts';

@@ -5,18 +5,18 @@
  */
 
 import { type Encap, encapById } from '../../encap/encap.ts';
-import {
-  EndpointKind,
-  type EndpointRecord,
-  type Layout,
-  type LinkRecord,
-  Offload,
-} from '../../shm/layout.ts';
+import type { Layout } from '../../shm/layout.ts';
 import type { MacRing } from '../../shm/mac-ring.ts';
 import { LinkKind } from '../../shm/network.ts';
 import { eventIndex } from '../../table/counters.ts';
 import { FdbReader } from '../../table/fdb.ts';
 import { FloodReader } from '../../table/flood.ts';
+import {
+  EndpointKind,
+  type EndpointRecord,
+  type LinkRecord,
+  Offload,
+} from '../../table/links/links.ts';
 import { LocalMacs } from '../../table/local-macs.ts';
 import { NeighbourReader } from '../../table/neighbours.ts';
 import { PeerReader } from '../../table/peers.ts';
@@ -70,7 +70,7 @@ export class Endpoint {
     return this.#byVni.get(vni);
   }
 
-  /** Serves one more link; start-up only. */
+  /** Serves one more link. */
   add(link: DataLink): void {
     this.#links.push(link);
     this.#links.sort((a, b) => b.route.overlayLength - a.route.overlayLength);
@@ -87,6 +87,13 @@ export class Endpoint {
         known.push(link);
       }
     }
+  }
+
+  /** Serves one link less. */
+  remove(link: DataLink): void {
+    const index = this.#links.indexOf(link);
+    if (index >= 0) this.#links.splice(index, 1);
+    this.sort();
   }
 
   get isRaw(): boolean {

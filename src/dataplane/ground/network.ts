@@ -4,10 +4,10 @@
  * what a fan asks of IPv4 addresses has no meaning here).
  * @module
  */
-import type { LinkRecord } from '../../shm/layout.ts';
 import { BumMode, GuardMode, NetworkFlag } from '../../shm/network.ts';
 import type { FdbReader } from '../../table/fdb.ts';
 import type { FloodReader } from '../../table/flood.ts';
+import type { LinkRecord } from '../../table/links/links.ts';
 import type { NeighbourReader } from '../../table/neighbours.ts';
 import type { PeerReader } from '../../table/peers.ts';
 import type { VtepReader } from '../../table/vteps.ts';

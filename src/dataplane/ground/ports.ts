@@ -9,6 +9,7 @@
 import {
   EPOLL_CLOEXEC,
   EPOLL_CTL_ADD,
+  EPOLL_CTL_DEL,
   MSG_DONTWAIT,
   MSG_ERRQUEUE,
   SO_ERROR,
@@ -48,6 +49,8 @@ export type Waiting = {
   closeSet(set: number): void;
   /** Adds a descriptor, for its errors alone, to an epoll set; `event` is a `struct epoll_event`. */
   watchErrors(set: number, descriptor: number, event: number): number;
+  /** Takes it out again. */
+  unwatchErrors(set: number, descriptor: number): void;
   /** Asks an epoll set for up to `count` events that have come; how many. */
   takeEvents(set: number, events: number, count: number): number;
   /** Takes what somebody rang with. `scratch`: 8 bytes. */
@@ -63,6 +66,8 @@ export type Waiting = {
 /** What a loop stands between. */
 export type Ports = {
   device(descriptor: number): Device;
+  /** A device or socket has gone from the loop: nobody uses its descriptor any more. */
+  close(descriptor: number): void;
   readonly underlay: Underlay;
   readonly waiting: Waiting;
 };
@@ -144,6 +149,10 @@ class KernelWaiting implements Waiting {
     return result < 0 ? -errno() : result;
   }
 
+  unwatchErrors(set: number, descriptor: number): void {
+    libc.epoll_ctl(set, EPOLL_CTL_DEL, descriptor, 0);
+  }
+
   takeEvents(set: number, events: number, count: number): number {
     return libc.epoll_wait(set, this.#base + events, count, 0);
   }
@@ -180,5 +189,9 @@ export class KernelPorts implements Ports {
 
   device(descriptor: number): Device {
     return new KernelDevice(descriptor, this.#base);
+  }
+
+  close(descriptor: number): void {
+    libc.close(descriptor);
   }
 }

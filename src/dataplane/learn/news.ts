@@ -4,7 +4,7 @@
  * anybody's time but its own.
  * @module
  */
-import { LINKS_MAX } from '../../shm/layout.ts';
+import { LINKS_MAX } from '../../limits.ts';
 import { eventIndex } from '../../table/counters.ts';
 import { EventKind, type EventWriter } from '../../table/events.ts';
 import type { Arena } from '../ground/arena.ts';

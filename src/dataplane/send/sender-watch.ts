@@ -22,30 +22,44 @@ export class SenderWatch {
   readonly #arena: Arena;
   readonly #waiting: Waiting;
   readonly #events: number;
-  readonly #endpoints: Endpoint[] = [];
+  /** By the number that the events of a socket bear; a place whose socket has gone is used again. */
+  readonly #endpoints: (Endpoint | undefined)[] = [];
   readonly #sockets: number[] = [];
 
   /** @throws SystemError when the kernel refuses */
-  constructor(arena: Arena, endpoints: readonly Endpoint[], waiting: Waiting) {
+  constructor(arena: Arena, waiting: Waiting) {
     this.#arena = arena;
     this.#waiting = waiting;
     this.#events = arena.allocate(EVENTS_MAX * EVENT_BYTES);
     this.descriptor = waiting.openSet();
-    for (const endpoint of endpoints) {
-      for (const socket of endpoint.sockets.slice(1)) this.#add(endpoint, socket);
+  }
+
+  /** Watches the sockets of an endpoint that only send. @throws SystemError when the kernel refuses */
+  add(endpoint: Endpoint): void {
+    for (const socket of endpoint.sockets.slice(1)) this.#add(endpoint, socket);
+  }
+
+  /** Before they are closed: control may hold them still, and the set goes by what they are. */
+  remove(endpoint: Endpoint): void {
+    for (const [place, held] of this.#endpoints.entries()) {
+      if (held !== endpoint) continue;
+      this.#endpoints[place] = undefined;
+      this.#waiting.unwatchErrors(this.descriptor, this.#sockets[place] as number);
     }
   }
 
   #add(endpoint: Endpoint, socket: number): void {
     const { view } = this.#arena;
+    const free = this.#endpoints.indexOf(undefined);
+    const place = free < 0 ? this.#endpoints.length : free;
     // No event is asked for: errors are reported always.
     view.setUint32(this.#events, 0, true);
-    view.setUint32(this.#events + DATA_OFFSET, this.#sockets.length, true);
+    view.setUint32(this.#events + DATA_OFFSET, place, true);
     view.setUint32(this.#events + DATA_OFFSET + 4, 0, true);
     const result = this.#waiting.watchErrors(this.descriptor, socket, this.#events);
     if (result < 0) throw new SystemError('epoll_ctl', -result);
-    this.#endpoints.push(endpoint);
-    this.#sockets.push(socket);
+    this.#endpoints[place] = endpoint;
+    this.#sockets[place] = socket;
   }
 
   /** It cannot be used any more. */
@@ -59,7 +73,8 @@ export class SenderWatch {
     const count = this.#waiting.takeEvents(this.descriptor, this.#events, EVENTS_MAX);
     for (let i = 0; i < count; i++) {
       const index = view.getUint32(this.#events + i * EVENT_BYTES + DATA_OFFSET, true);
-      drain(this.#endpoints[index] as Endpoint, this.#sockets[index] as number);
+      const endpoint = this.#endpoints[index];
+      if (endpoint !== undefined) drain(endpoint, this.#sockets[index] as number);
     }
   }
 }

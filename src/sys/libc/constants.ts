@@ -19,13 +19,16 @@ export const MADV_DONTNEED = 4;
 export const EFD_NONBLOCK_CLOEXEC = O_NONBLOCK | O_CLOEXEC;
 
 // errno values the data path decides by
+export const ENOENT = 2;
 export const EINTR = 4;
 export const EIO = 5;
 export const EAGAIN = 11;
 export const ENOMEM = 12;
 export const EACCES = 13;
 export const EPERM = 1;
+export const EEXIST = 17;
 export const EINVAL = 22;
+export const EMFILE = 24;
 export const EBADFD = 77;
 export const EMSGSIZE = 90;
 export const EOPNOTSUPP = 95;
@@ -34,6 +37,7 @@ export const ENETUNREACH = 101;
 export const ENOBUFS = 105;
 export const ECONNREFUSED = 111;
 export const EINPROGRESS = 115;
+export const ESTALE = 116;
 export const EHOSTDOWN = 112;
 export const EHOSTUNREACH = 113;
 
@@ -67,6 +71,7 @@ export const POLLHUP = 16;
 export const POLLNVAL = 32;
 export const EPOLL_CLOEXEC = 0x80000;
 export const EPOLL_CTL_ADD = 1;
+export const EPOLL_CTL_DEL = 2;
 
 // in.h, in6.h, tcp.h, udp.h
 export const IPPROTO_IP = 0;

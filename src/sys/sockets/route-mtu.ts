@@ -4,8 +4,8 @@
  * routes with an MTU of their own (locked or not), other devices and IPsec (ip(7)); whether the
  * number was learned from ICMP an rtnetlink question tells (rtnetlink(7)).
  *
- * Descriptors live as long as the process, which may not open any once it reads packets. The numbers of
- * rtnetlink stand here again because netlink-codec.ts brings the event loop's socket along.
+ * The process that asks may not open a socket once it reads packets: the rtnetlink one lives as long as
+ * it, the others come with the endpoints (see addProbe). The numbers of rtnetlink stand here again because netlink-codec.ts brings the event loop's socket along.
  * @module
  */
 import {
@@ -17,8 +17,7 @@ import {
   SOCK_NONBLOCK,
   SOCK_RAW,
 } from '../libc/constants.ts';
-import { addressOf, errno, libc, SystemError } from '../libc/libc.ts';
-import { openSendOnlyUdp } from './sockets.ts';
+import { addressOf, errno, libc } from '../libc/libc.ts';
 
 const AF_NETLINK = 16;
 const NETLINK_ROUTE = 0;
@@ -44,8 +43,8 @@ const ANSWERS_MAX = 4;
 type RouteAnswer = { mtu: number; isLearned: boolean };
 
 export class RouteMtu {
-  /** By local address. */
-  readonly #sockets = new Map<number, number>();
+  /** By local address; several endpoints may bring one for the same. */
+  readonly #probes = new Map<number, number[]>();
   readonly #netlink: number;
   readonly #name = Buffer.alloc(16);
   readonly #value = new Int32Array(2);
@@ -53,20 +52,25 @@ export class RouteMtu {
   readonly #answer = Buffer.alloc(ANSWER_BYTES);
   #sequence = 0;
 
-  /**
-   * @param locals our own addresses that will be asked about, u32; one for which no socket can be had
-   *   (no port or descriptor left) is not known, and the first send that is refused tells
-   */
-  constructor(locals: readonly number[]) {
-    for (const local of new Set(locals)) {
-      try {
-        this.#sockets.set(local, openSendOnlyUdp(local, { offload: false }).fd);
-      } catch (error) {
-        if (!(error instanceof SystemError)) throw error;
-      }
-    }
+  constructor() {
     const type = SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK;
     this.#netlink = libc.socket(AF_NETLINK, type, NETLINK_ROUTE);
+  }
+
+  /**
+   * From now on the ways from `local` (u32) can be asked about, by a UDP socket that is bound to it. An
+   * address without one (no port or descriptor was left) is not known, and the first send that is
+   * refused tells.
+   */
+  addProbe(local: number, socket: number): void {
+    this.#probes.set(local, [...(this.#probes.get(local) ?? []), socket]);
+  }
+
+  /** The socket is about to be closed. */
+  removeProbe(local: number, socket: number): void {
+    const rest = (this.#probes.get(local) ?? []).filter((probe) => probe !== socket);
+    if (rest.length === 0) this.#probes.delete(local);
+    else this.#probes.set(local, rest);
   }
 
   /** See RouteOracle of dataplane/send/path-mtu.ts. A value of the kernel's, `enough` or more, is believed. */
@@ -82,7 +86,7 @@ export class RouteMtu {
 
   /** IP_MTU of a socket that is connected from `local` to `peer`; 0 = not known. */
   current(local: number, peer: number, port: number): number {
-    const socket = this.#sockets.get(local);
+    const socket = this.#probes.get(local)?.[0];
     if (socket === undefined) return 0;
     this.#name.writeUInt16LE(AF_INET, 0);
     this.#name.writeUInt16BE(port, 2);

@@ -4,21 +4,18 @@
  * touches neither devices nor addresses nor counters.
  * @module
  */
-import type { ChildProcess } from 'node:child_process';
-import { Writable } from 'node:stream';
-import { messageOf } from '../../errors.ts';
-import type { Log } from '../../log.ts';
-import { LAYOUT_BYTES, Layout, type Tables } from '../../shm/layout.ts';
-import type { LinkMac } from '../../shm/mac-ring.ts';
-import { ERROR_SITE_NAMES } from '../../shm/worker.ts';
-import { programCommand } from '../../sys/host/paths.ts';
-import { errnoName, libc } from '../../sys/libc/libc.ts';
-import { createEventFd, SharedMemory, signalEventFd } from '../../sys/libc/memory.ts';
-import { confinementGaps, spawnUnprivileged } from '../../sys/process/capabilities.ts';
-import { type Priority, type PriorityReport, ProcessPriority } from '../../sys/process/priority.ts';
-import { type PathRecord, readPaths } from '../../table/paths.ts';
-import { forgetProcess, recordProcess } from '../host/orphans.ts';
-import { GLIBC_MALLOC } from '../store/memory.ts';
+import { messageOf } from '../../../errors.ts';
+import type { Log } from '../../../log.ts';
+import { LAYOUT_BYTES, Layout } from '../../../shm/layout.ts';
+import type { LinkMac } from '../../../shm/mac-ring.ts';
+import { ERROR_SITE_NAMES } from '../../../shm/worker.ts';
+import { errnoName, libc } from '../../../sys/libc/libc.ts';
+import { createEventFd, SharedMemory, signalEventFd } from '../../../sys/libc/memory.ts';
+import { confinementGaps } from '../../../sys/process/capabilities.ts';
+import type { Priority, PriorityReport } from '../../../sys/process/priority.ts';
+import { type PathRecord, readPaths } from '../../../table/paths.ts';
+import { type Child, startChild } from './child.ts';
+import { changeBetween, type Holding, NOTHING_HELD } from './link-passing.ts';
 
 /** How often the heartbeat is looked at, ms. */
 const WATCH_INTERVAL_MS = 500;
@@ -27,21 +24,11 @@ const WATCH_INTERVAL_MS = 500;
  * not time: a machine that slept, or a clock that jumped, is nobody's hang.
  */
 const STUCK_AFTER_LOOKS = 10;
-/** Longest start, set-up included, before a new process is given up, ms. */
-const START_TIMEOUT_MS = 10_000;
 /** A process that lived this long starts again at once; a shorter life waits first. */
 const STABLE_LIFE_MS = 5000;
 const BACKOFF_FIRST_MS = 50;
 const BACKOFF_MAX_MS = 60_000;
 const STOP_TIMEOUT_MS = 1000;
-/**
- * The first packets after start or idleness meet compiled code, not the interpreter (a third off an
- * idle echo's time); the loop allocates nothing, so a small young generation is enough.
- */
-const V8_FLAGS = ['--always-sparkplug', '--max-semi-space-size=1'];
-/** Descriptors 0 to 6: stdio, segment, eventfd, parent pipe, tables. */
-const FIRST_FREE_FD = 7;
-
 export type ProcessReport = {
   pid: number;
   restarts: number;
@@ -54,32 +41,6 @@ export type ProcessReport = {
   priority: PriorityReport;
 };
 
-type Child = {
-  process: ChildProcess;
-  epoch: number;
-  startedAtMs: number;
-  exited: Promise<void>;
-  priority: ProcessPriority;
-  /** Wakes it, so that it sees at once that its turn has come. */
-  ring: () => void;
-};
-
-/** Renumbers this process's descriptors to what the child will see; returns its stdio list too. */
-export function renumber(tables: Tables): { tables: Tables; descriptors: number[] } {
-  const descriptors: number[] = [];
-  const childFd = (fd: number): number => {
-    const known = descriptors.indexOf(fd);
-    return FIRST_FREE_FD + (known >= 0 ? known : descriptors.push(fd) - 1);
-  };
-  return {
-    tables: {
-      endpoints: tables.endpoints.map((e) => ({ ...e, sockets: e.sockets.map(childFd) })),
-      links: tables.links.map((link) => ({ ...link, deviceFd: childFd(link.deviceFd) })),
-    },
-    descriptors,
-  };
-}
-
 export class DataProcess {
   readonly #memory = SharedMemory.create('fanway-process', LAYOUT_BYTES);
   readonly #layout: Layout;
@@ -88,7 +49,12 @@ export class DataProcess {
   readonly #onRestart: (reason: string) => void;
   readonly #recordDirectory: string | undefined;
   readonly #tablesFd: number;
-  #tables: Tables = { endpoints: [], links: [] };
+  /** What the next process gets, should this one end. */
+  #wanted = NOTHING_HELD;
+  /** What the running one has; undefined when a change of it failed half-way, perhaps. */
+  #held: Holding | undefined;
+  /** Counts the changes that were passed. */
+  #changes = 0;
   readonly #priority: Priority;
   #crowded: boolean;
   #child: Child | undefined;
@@ -158,13 +124,14 @@ export class DataProcess {
   }
 
   /**
-   * Runs these tables from now on. The successor sets itself up while its predecessor still
-   * forwards; then the turn passes at the predecessor's word, and the kernel's queues hold what
-   * arrives in between.
+   * Runs these links from now on. A process that runs is told what comes and goes, and misses no packet
+   * of the others. Where that fails, or none runs, a successor is started: it sets itself up while its
+   * predecessor still forwards; then the turn passes at the predecessor's word, and the kernel's queues
+   * hold what arrives in between.
    * @throws Error when no process could be started; the predecessor then goes on.
    */
-  run(tables: Tables): Promise<void> {
-    return this.#inTurn(() => this.#run(tables));
+  run(wanted: Holding): Promise<void> {
+    return this.#inTurn(() => this.#run(wanted));
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -173,33 +140,54 @@ export class DataProcess {
     return next;
   }
 
-  async #run(tables: Tables): Promise<void> {
+  async #run(wanted: Holding): Promise<void> {
     if (this.#restartTimer !== undefined) clearTimeout(this.#restartTimer);
     this.#restartTimer = undefined;
-    if (tables.links.length === 0) {
-      this.#tables = tables;
+    if (wanted.links.length === 0) {
+      this.#wanted = wanted;
       await this.#stopChild();
       return;
     }
+    if (await this.#pass(wanted)) return;
     let successor: Child;
     try {
-      successor = await this.#start(tables, true);
+      successor = await this.#start(wanted, true);
     } catch (error) {
       // Without a predecessor nobody would forward for the links that are there.
       if (this.#child === undefined) this.#restartLater(error, 'it did not start');
       throw error;
     }
-    this.#tables = tables;
+    this.#wanted = wanted;
     const predecessor = this.#child;
     this.#handOver(successor, predecessor);
     // The caller may close what the predecessor still holds, and open it again.
     if (predecessor !== undefined) await this.#gone(predecessor);
   }
 
-  /** Changes values of running links (MTU, DSCP) without a restart. */
-  update(tables: Tables): void {
-    this.#tables = tables;
-    this.#layout.publish(renumber(tables).tables);
+  /** Tells the running process what comes and goes; false where only a successor can have it. */
+  async #pass(wanted: Holding): Promise<boolean> {
+    const child = this.#child;
+    if (child === undefined || this.#held === undefined) return false;
+    const change = changeBetween(this.#held, wanted);
+    if (change !== undefined) {
+      // Until it has answered nobody knows.
+      this.#held = undefined;
+      const numbered = { ...change, sequence: ++this.#changes };
+      const reason = await child.channel.pass(numbered, this.#layout, child.hasEnded);
+      if (reason !== '') {
+        const what = `data process ${child.process.pid} did not take the change of links`;
+        this.#log.warn('data-process', `${what} (${reason}): starting a successor with them`);
+        return false;
+      }
+    }
+    this.#wanted = wanted;
+    this.#held = wanted;
+    return true;
+  }
+
+  /** Has the process look at its links' rows again (MTU, DSCP), and a restart get no more than these. */
+  update(wanted: Holding): void {
+    this.#wanted = wanted;
     signalEventFd(this.#wakeFd);
   }
 
@@ -236,69 +224,27 @@ export class DataProcess {
   }
 
   /**
-   * Starts a process for `tables` and waits until it only lacks its turn.
+   * Starts a process with these links and waits until it only lacks its turn.
    * @param warm it warms up first; not where somebody waits for whoever comes
    */
-  async #start(tables: Tables, warm: boolean): Promise<Child> {
-    const numbered = renumber(tables);
-    this.#layout.publish(numbered.tables);
-    const epoch = ++this.#epoch;
-    const [command, ...words] = programCommand('dataplane', V8_FLAGS);
-    const startedAtMs = performance.now();
-    const child = spawnUnprivileged(command, [...words, String(epoch), warm ? 'warm' : 'cold'], {
-      stdio: [
-        'ignore',
-        'ignore',
-        'inherit',
-        this.#memory.fd,
-        this.#wakeFd,
-        'pipe',
-        this.#tablesFd,
-        ...numbered.descriptors,
-      ],
-      // A Ctrl-C at the terminal is for control, which ends it in good order.
-      detached: true,
-      // Nothing of our environment concerns it; NODE_OPTIONS least of all.
-      env: GLIBC_MALLOC,
+  #start(wanted: Holding, warm: boolean): Promise<Child> {
+    return startChild({
+      ...{ wanted, warm, epoch: ++this.#epoch, sequence: this.#changes, layout: this.#layout },
+      descriptors: { segment: this.#memory.fd, wake: this.#wakeFd, tables: this.#tablesFd },
+      recordDirectory: this.#recordDirectory,
+      priority: this.#priority,
+      isCrowded: this.#crowded,
+      isClosed: () => this.#closed,
+      onError: (message) => {
+        this.#lastError = message;
+      },
     });
-    const priority = new ProcessPriority(child.pid ?? 0, this.#priority);
-    priority.crowded(this.#crowded);
-    const exited = new Promise<void>((resolve) => {
-      child.once('exit', () => resolve());
-      child.once('error', () => resolve());
-    });
-    child.on('error', (error) => {
-      this.#lastError = error.message;
-    });
-    const { pid } = child;
-    const directory = this.#recordDirectory;
-    if (pid !== undefined && directory !== undefined) recordProcess(directory, pid);
-    let ended = false;
-    void exited.then(() => {
-      ended = true;
-      priority.close();
-      if (pid !== undefined && directory !== undefined) forgetProcess(directory, pid);
-    });
-    // The parent pipe breaks when the child dies; that is not news.
-    // (There are none when no more descriptors could be had.)
-    const pipes: readonly unknown[] = child.stdio ?? [];
-    const pipe = pipes[5] instanceof Writable ? pipes[5] : undefined;
-    pipe?.on('error', () => {});
-    while (this.#layout.turn.warmEpoch !== epoch) {
-      if (ended || this.#closed || performance.now() - startedAtMs > START_TIMEOUT_MS) {
-        child.kill('SIGKILL');
-        throw new Error(
-          `the data process ${ended ? 'ended while it started' : 'did not start in time'}`,
-        );
-      }
-      await new Promise((resolve) => setTimeout(resolve, 2));
-    }
-    return { process: child, epoch, startedAtMs, exited, priority, ring: () => pipe?.write('!') };
   }
 
   /** Passes the turn: `child` begins when its predecessor, if there is one, says that it has stopped. */
   #handOver(child: Child, predecessor: Child | undefined): void {
     this.#child = child;
+    this.#held = child.born;
     this.#lastBeat = this.#layout.workerStatus().heartbeat;
     this.#stillLooks = 0;
     child.priority.takeTurn();
@@ -375,7 +321,7 @@ export class DataProcess {
   /** The start itself failed: waits longer each time. */
   #restartLater(error: unknown, reason: string): void {
     this.#lastError = messageOf(error);
-    if (this.#closed || this.#tables.links.length === 0) return;
+    if (this.#closed || this.#wanted.links.length === 0) return;
     this.#shortLives++;
     const delay = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** this.#shortLives);
     this.#log.error('data-process', `${this.#lastError}; trying again in ${delay} ms`);
@@ -384,9 +330,9 @@ export class DataProcess {
 
   async #restart(reason: string): Promise<void> {
     this.#restartTimer = undefined;
-    if (this.#closed || this.#child !== undefined || this.#tables.links.length === 0) return;
+    if (this.#closed || this.#child !== undefined || this.#wanted.links.length === 0) return;
     try {
-      this.#handOver(await this.#start(this.#tables, false), undefined);
+      this.#handOver(await this.#start(this.#wanted, false), undefined);
       this.#onRestart(reason);
     } catch (error) {
       this.#restartLater(error, reason);

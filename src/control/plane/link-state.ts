@@ -1,0 +1,58 @@
+/**
+ * A link that runs, and what of it the data processes read in the tables.
+ * @module
+ */
+
+import type { SuperBytes } from '../../api/status.ts';
+import { ENCAPS } from '../../encap/encap.ts';
+import { type EndpointRow, type LinkRow, Offload } from '../../table/links/links.ts';
+import type { LinkSpec } from '../store/link-spec.ts';
+import type { OpenDevice } from './devices.ts';
+import type { EndpointState } from './endpoint-set.ts';
+
+export type LinkState = {
+  id: number;
+  /** Which of the links that ever had this number. */
+  incarnation: number;
+  spec: LinkSpec;
+  endpoint: EndpointState;
+  /** One device queue for each data process. */
+  devices: OpenDevice[];
+  superBytes: SuperBytes;
+};
+
+/** The row of an endpoint; its sockets are alike in all queues. */
+export function endpointRow({ kind, local, port, queues }: EndpointState): EndpointRow {
+  const all = queues.flat();
+  const gro = queues.every(([listener]) => listener?.gro === true);
+  const segment = all.every((socket) => socket.segment);
+  const offloads = (segment ? Offload.Segment : 0) | (gro ? Offload.Gro : 0);
+  return { kind, localAddress: local, localPort: port, offloads };
+}
+
+/** The row of a link; its devices are alike in all queues. */
+export function linkRow({ spec, endpoint, devices, superBytes }: LinkState): LinkRow {
+  const has = (offload: 'vnetHeader' | 'tso' | 'uso'): boolean =>
+    devices.every((device) => device[offload]);
+  return {
+    encap: ENCAPS[spec.encap].id,
+    offloads:
+      (has('vnetHeader') ? Offload.VnetHeader : 0) |
+      (has('tso') ? Offload.Tso : 0) |
+      (has('uso') ? Offload.Uso : 0),
+    endpoint: endpoint.index,
+    overlayAddress: spec.overlay.address,
+    overlayLength: spec.overlay.length,
+    underlayAddress: spec.underlay.address,
+    underlayLength: spec.underlay.length,
+    localAddress: spec.local,
+    vni: spec.vni,
+    peerPort: spec.port,
+    innerMtu: spec.innerMtu,
+    underlayMtu: spec.underlayMtu,
+    gateway: spec.gateway,
+    superBytesToHost: superBytes.toHost,
+    superBytesToPorts: superBytes.toPorts,
+    dscpUniform: spec.dscp === 'uniform' ? 1 : 0,
+  };
+}

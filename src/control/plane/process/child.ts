@@ -1,0 +1,132 @@
+/**
+ * Starting one data process: without capabilities, with the descriptors of its links inherited, and
+ * waited for until it has set itself up and only lacks its turn.
+ * @module
+ */
+import type { ChildProcess } from 'node:child_process';
+import { Writable } from 'node:stream';
+import type { Layout } from '../../../shm/layout.ts';
+import { programCommand } from '../../../sys/host/paths.ts';
+import { spawnUnprivileged } from '../../../sys/process/capabilities.ts';
+import { type Priority, ProcessPriority } from '../../../sys/process/priority.ts';
+import { forgetProcess, recordProcess } from '../../host/orphans.ts';
+import { GLIBC_MALLOC } from '../../store/memory.ts';
+import { type Holding, LinkChannel } from './link-passing.ts';
+
+/** Longest start, set-up included, before a new process is given up, ms. */
+const START_TIMEOUT_MS = 10_000;
+/**
+ * The first packets after start or idleness meet compiled code, not the interpreter (a third off an
+ * idle echo's time); the loop allocates nothing, so a small young generation is enough.
+ */
+const V8_FLAGS = ['--always-sparkplug', '--max-semi-space-size=1'];
+/** Place of the parent pipe in the child's descriptors. */
+const PARENT_PIPE = 5;
+/** Descriptors 0 to 7: stdio, segment, eventfd, parent pipe, tables, changes of the links. */
+const FIRST_FREE_FD = 8;
+
+export type Child = {
+  process: ChildProcess;
+  epoch: number;
+  startedAtMs: number;
+  exited: Promise<void>;
+  hasEnded: () => boolean;
+  /** The links that it began with. */
+  born: Holding;
+  /** By which others come to it and go. */
+  channel: LinkChannel;
+  priority: ProcessPriority;
+  /** Wakes it, so that it sees at once that its turn has come. */
+  ring: () => void;
+};
+
+export type ChildOptions = {
+  /** The links that it is born with. */
+  wanted: Holding;
+  /** It warms up first; not where somebody waits for whoever comes. */
+  warm: boolean;
+  epoch: number;
+  /** Number of the last change of links that was passed to a predecessor. */
+  sequence: number;
+  layout: Layout;
+  descriptors: { segment: number; wake: number; tables: number };
+  /** Where running processes are noted for a successor of control. */
+  recordDirectory: string | undefined;
+  priority: Priority;
+  /** More wants to run on this machine than its cores can carry. */
+  isCrowded: boolean;
+  /** Whether nobody wants it any more. */
+  isClosed: () => boolean;
+  onError: (message: string) => void;
+};
+
+/** Resolves when the process has set itself up. @throws Error when it ends or takes too long. */
+export async function startChild(options: ChildOptions): Promise<Child> {
+  const channel = new LinkChannel();
+  try {
+    return await startWith(channel, options);
+  } catch (error) {
+    channel.close();
+    throw error;
+  }
+}
+
+async function startWith(channel: LinkChannel, options: ChildOptions): Promise<Child> {
+  const { epoch, layout, recordDirectory: directory } = options;
+  const startedAtMs = performance.now();
+  const child = spawnChild(channel, options);
+  const priority = new ProcessPriority(child.pid ?? 0, options.priority);
+  priority.crowded(options.isCrowded);
+  const exited = new Promise<void>((resolve) => {
+    child.once('exit', () => resolve());
+    child.once('error', () => resolve());
+  });
+  child.on('error', (error) => options.onError(error.message));
+  const { pid } = child;
+  if (pid !== undefined && directory !== undefined) recordProcess(directory, pid);
+  let ended = false;
+  void exited.then(() => {
+    ended = true;
+    channel.close();
+    priority.close();
+    if (pid !== undefined && directory !== undefined) forgetProcess(directory, pid);
+  });
+  // The parent pipe breaks when the child dies; that is not news.
+  // (There are none when no more descriptors could be had.)
+  const pipes: readonly unknown[] = child.stdio ?? [];
+  const pipe = pipes[PARENT_PIPE] instanceof Writable ? pipes[PARENT_PIPE] : undefined;
+  pipe?.on('error', () => {});
+  while (layout.turn.warmEpoch !== epoch) {
+    if (ended || options.isClosed() || performance.now() - startedAtMs > START_TIMEOUT_MS) {
+      child.kill('SIGKILL');
+      throw new Error(
+        `the data process ${ended ? 'ended while it started' : 'did not start in time'}`,
+      );
+    }
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+  return {
+    ...{ process: child, epoch, startedAtMs, exited, channel, priority, born: options.wanted },
+    hasEnded: () => ended,
+    ring: () => pipe?.write('!'),
+  };
+}
+
+function spawnChild(channel: LinkChannel, options: ChildOptions): ChildProcess {
+  const { wanted, epoch, warm, descriptors } = options;
+  const inherited = channel.prepareBirth(wanted, FIRST_FREE_FD, options.sequence);
+  const [command, ...words] = programCommand('dataplane', V8_FLAGS);
+  const child = spawnUnprivileged(command, [...words, String(epoch), warm ? 'warm' : 'cold'], {
+    stdio: [
+      ...(['ignore', 'ignore', 'inherit'] as const),
+      ...([descriptors.segment, descriptors.wake, 'pipe', descriptors.tables] as const),
+      ...[channel.childEnd, ...inherited],
+    ],
+    // A Ctrl-C at the terminal is for control, which ends it in good order.
+    detached: true,
+    // Nothing of our environment concerns it; NODE_OPTIONS least of all.
+    env: GLIBC_MALLOC,
+  });
+  channel.childIsBorn();
+  return child;
+}

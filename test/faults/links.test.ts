@@ -1,0 +1,165 @@
+/**
+ * Links come and go beside traffic: the data processes stay, and nobody else's packet is lost. Where that
+ * way fails a successor is started, as ever.
+ */
+import { spawnSync } from 'node:child_process';
+import t, { type Test } from 'tap';
+import type { LabHost } from '../../src/demo/lab.ts';
+import { runFanway } from '../../src/demo/router.ts';
+import { skipWithoutTun } from '../netns/privileges.ts';
+import { skipLong } from '../support/long.ts';
+import { promised, sleep, until } from '../support/patience.ts';
+import {
+  checkBalance,
+  countersOf,
+  descriptorCount,
+  nowMs,
+  type Rig,
+  startFlow,
+  startRig,
+  statusOf,
+} from './rig.ts';
+
+const skip = skipWithoutTun();
+const PPS = 1000;
+/** A fan with sockets of its own, and one that shares those of the first. */
+const APART = ['251.0.0.0/8', 'eth0/16', 'bridge', 'fan-251', '--port', '4790'];
+const BESIDE = ['252.0.0.0/8', 'eth0/16', 'bridge', 'fan-252'];
+
+async function pidsOf(host: LabHost): Promise<number[]> {
+  return (await statusOf(host)).processes.map(({ pid }) => pid);
+}
+
+const up = (host: LabHost, fan: string[]) => runFanway(host, ['up', ...fan, '--no-masquerade']);
+const down = (host: LabHost, [overlay = '', underlay = '']: string[]) =>
+  runFanway(host, ['down', overlay, underlay]);
+
+/** Runs `work` while datagrams go both ways; not one of them may be missing. */
+async function besideTraffic(
+  t: Test,
+  { from, to }: Rig,
+  seconds: number,
+  work: () => Promise<void>,
+) {
+  const flows = [
+    await startFlow(from, to, { rate: PPS, seconds, flows: 8 }),
+    await startFlow(to, from, { rate: PPS, seconds, flows: 8, port: 7101 }),
+  ];
+  t.teardown(() => {
+    for (const flow of flows) flow.kill();
+  });
+  await work();
+  for (const flow of flows) {
+    const { sent, received } = await flow.finish();
+    t.equal(sent.sent - received.received, 0, `none of ${sent.sent} lost`);
+    t.equal(received.late, 0, 'order is kept');
+    t.equal(received.duplicates, 0);
+  }
+}
+
+t.test('fans come and go, and the data processes stay', { skip }, async (t) => {
+  const rig = await startRig(t, { up: ['--queues', '2'] });
+  const { a, b, pulse } = rig;
+  const pids = await pidsOf(a);
+  t.equal(pids.length, 2);
+  const before = pids.map(descriptorCount);
+  await besideTraffic(t, rig, 5, async () => {
+    for (const fan of [APART, BESIDE]) {
+      await up(a, fan);
+      t.same(await pidsOf(a), pids, 'the same processes');
+      t.ok(
+        pids.every((pid, i) => descriptorCount(pid) > (before[i] ?? 0)),
+        'which hold more',
+      );
+    }
+    t.equal((await statusOf(a)).links.filter(({ state }) => state === 'up').length, 3);
+    for (const fan of [BESIDE, APART]) await down(a, fan);
+    t.same(pids.map(descriptorCount), before, 'what has gone is closed in each');
+  });
+  t.same(await pidsOf(a), pids);
+  t.ok((await statusOf(a)).processes.every(({ restarts }) => restarts === 0));
+  pulse.stop();
+  await sleep(200);
+  for (const host of [a, b]) await checkBalance(t, host);
+});
+
+t.test('where passing fails a successor takes over', { skip: skip || skipLong }, async (t) => {
+  const rig = await startRig(t, { up: ['--queues', '2'] });
+  const { a, b, pulse } = rig;
+  const linkCount = async () =>
+    (await statusOf(a)).links.filter(({ state }) => state === 'up').length;
+
+  await t.test('a process may open no more files', { skip: skipWithoutPrlimit() }, async (t) => {
+    const [first = 0, second = 0] = await pidsOf(a);
+    spawnSync('prlimit', ['--pid', String(first), `--nofile=${descriptorCount(first)}:`]);
+    await besideTraffic(t, rig, 8, () => up(a, APART).then(() => undefined));
+    const pids = await pidsOf(a);
+    t.not(pids[0], first, 'it has a successor');
+    t.equal(pids[1], second, 'the other one took the link in');
+    t.equal(await linkCount(), 2);
+    await down(a, APART);
+    t.same(await pidsOf(a), pids, 'the successor lets it go');
+  });
+
+  await t.test('a process does not answer', async (t) => {
+    const [first = 0, second = 0] = await pidsOf(a);
+    process.kill(second, 'SIGSTOP');
+    await up(a, APART);
+    const pids = await pidsOf(a);
+    t.equal(pids[0], first);
+    t.not(pids[1], second);
+    t.equal(await linkCount(), 2);
+    await pulse.back(nowMs(), 5000);
+  });
+
+  await t.test('a process is killed in the middle', async (t) => {
+    const [first = 0, second = 0] = await pidsOf(a);
+    await down(a, APART);
+    process.kill(first, 'SIGSTOP');
+    const command = up(a, APART);
+    await until('control has begun', 5000, async () => {
+      return (await a.netlink.links()).filter(({ name }) => name.startsWith('fw-')).length === 2;
+    });
+    await sleep(100);
+    process.kill(first, 'SIGKILL');
+    await command;
+    const pids = await pidsOf(a);
+    t.not(pids[0], first);
+    t.equal(pids[1], second);
+    t.equal(await linkCount(), 2);
+    await pulse.back(nowMs(), 5000);
+    await down(a, APART);
+  });
+
+  await t.test('control is killed in the middle', async (t) => {
+    const { pid: control } = await statusOf(a);
+    const pids = await pidsOf(a);
+    const [first = 0] = pids;
+    process.kill(first, 'SIGSTOP');
+    const command = up(a, APART).catch((error: Error) => error);
+    await sleep(700);
+    process.kill(control, 'SIGKILL');
+    const killedMs = nowMs();
+    process.kill(first, 'SIGCONT');
+    promised(t, 'the process forwards on', await pulse.back(killedMs, 5000), 1000);
+    await command;
+    await until('another control', 10_000, async () => {
+      const status = await statusOf(a).catch(() => undefined);
+      return status !== undefined && status.pid !== control;
+    });
+    await pulse.back(nowMs(), 10_000);
+    await down(a, APART).catch(() => undefined);
+    t.equal(await linkCount(), 1);
+    await up(a, APART);
+    t.equal(await linkCount(), 2);
+  });
+  pulse.stop();
+  await sleep(200);
+  await checkBalance(t, b);
+  t.ok((await countersOf(a))['egress.received']);
+});
+
+function skipWithoutPrlimit(): string | false {
+  const { error } = spawnSync('prlimit', ['--version'], { stdio: 'ignore' });
+  return error !== undefined && 'needs prlimit (util-linux) to lower a limit of a running process';
+}

@@ -1,0 +1,92 @@
+/**
+ * A router of the build before, made anew from its commit, and one of this build talk to each other over
+ * each encapsulation.
+ */
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { Lab } from '../../src/demo/lab.ts';
+import { runFanway } from '../../src/demo/router.ts';
+import { formatIpv4 } from '../../src/net/ipv4.ts';
+import { runEcho, runTcpPair, runUdpPair } from '../../src/traffic/run.ts';
+import { attach, BRIDGE, checkBalance, OVERLAY } from '../faults/rig.ts';
+import { skipWithoutTun } from '../netns/privileges.ts';
+import { findRoot } from '../style/sources.ts';
+import { skipLong } from '../support/long.ts';
+
+/** The last build before data processes took links in while they run. */
+const BEFORE = 'a630c49';
+const TCP_BYTES = 4 << 20;
+t.setTimeout(600_000);
+
+const root = findRoot();
+
+function git(...args: string[]) {
+  return spawnSync('git', ['-C', root, ...args], { encoding: 'utf8' });
+}
+
+function skipWithoutHistory(): string | false {
+  if (root === '') return 'the sources are not beside the tests';
+  const { status, error } = git('cat-file', '-e', `${BEFORE}^{commit}`);
+  if (error !== undefined) return 'git is not installed';
+  return status !== 0 && `the history of commit ${BEFORE} is not here`;
+}
+
+const skip = skipWithoutTun() || skipLong || skipWithoutHistory();
+
+/** Builds the commit in a folder of its own; returns its `dist`. */
+function buildBefore(t: Test): string {
+  const folder = mkdtempSync(join(tmpdir(), 'fanway-before-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const script = 'git -C "$1" archive "$2" | tar -x -C "$3"';
+  const unpacked = spawnSync('sh', ['-c', script, 'sh', root, BEFORE, folder], {
+    encoding: 'utf8',
+  });
+  if (unpacked.status !== 0) throw new Error(`git archive: ${unpacked.stderr}`);
+  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
+  const built = spawnSync(process.execPath, ['packaging/build.mjs'], {
+    cwd: folder,
+    encoding: 'utf8',
+  });
+  if (built.status !== 0) throw new Error(`the build before: ${built.stderr}`);
+  return join(folder, 'dist');
+}
+
+t.test(`this build and ${BEFORE}`, { skip }, async (t) => {
+  const dist = buildBefore(t);
+  const lab = await Lab.create({ hosts: 2 });
+  t.teardown(() => lab.close());
+  const [a, b] = [lab.host(0), lab.host(1)];
+  const [from, to] = [lab.container(0), lab.container(1)];
+  for (const encap of ['vxlan', 'fou', 'ipip'] as const) {
+    await t.test(encap, async (t) => {
+      const fan = [OVERLAY, 'eth0/16'];
+      const words = ['up', ...fan, 'bridge', BRIDGE, '--encap', encap];
+      await runFanway(a, words);
+      await runFanway(b, words, dist);
+      for (const host of [a, b]) await attach(host);
+      const [here, there] = [formatIpv4(from.address), formatIpv4(to.address)];
+      const echo = await runEcho(from, [there], { count: 20, interval: 20, timeout: 5000 });
+      t.equal(echo.targets[0]?.received, 20, 'echo');
+      for (const path of [
+        { from, to, address: there },
+        { from: to, to: from, address: here },
+      ]) {
+        const tcp = await runTcpPair(path, { port: 7100, bytes: TCP_BYTES, sha256: true });
+        t.equal(tcp.received.bytes, TCP_BYTES, 'a stream arrives whole');
+        t.equal(tcp.received.streams[0]?.sha256, tcp.sent.streams[0]?.sha256);
+        const udp = await runUdpPair(path, { port: 7101, rate: 2000, seconds: 1, size: 300 });
+        t.equal(udp.received.received, udp.sent.sent, 'every datagram');
+      }
+      await checkBalance(t, a);
+      for (const [host, program] of [
+        [a, undefined],
+        [b, dist],
+      ] as const) {
+        await runFanway(host, ['down', ...fan, '--force'], program);
+      }
+    });
+  }
+});
