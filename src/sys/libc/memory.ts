@@ -59,7 +59,6 @@ export function discard(address: number, bytes: number): void {
 }
 
 const one = new BigUint64Array([1n]);
-const oneAddress = addressOf(one);
 
 /** An eventfd: the control process wakes a data process's poll with it. */
 export function createEventFd(): number {
@@ -68,5 +67,6 @@ export function createEventFd(): number {
 
 /** Adds one to an eventfd. A full counter (EAGAIN) means that a wake-up is already pending. */
 export function signalEventFd(fd: number): void {
-  libc.write(fd, oneAddress, 8);
+  // Its address each time: an array that only its address stands for would be collected.
+  libc.write(fd, addressOf(one), 8);
 }
