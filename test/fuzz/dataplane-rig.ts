@@ -14,6 +14,7 @@ import { PathMtu } from '../../src/dataplane/send/path-mtu.ts';
 import { Trains } from '../../src/dataplane/send/trains.ts';
 import { encapById, LinkEncap } from '../../src/encap/encap.ts';
 import { LAYOUT_BYTES, Layout } from '../../src/shm/layout.ts';
+import type { NetworkWords } from '../../src/shm/network.ts';
 import {
   EGRESS_BASE,
   EGRESS_COUNTERS,
@@ -53,12 +54,16 @@ export type Rig = {
 /** Egress' or ingress' own buffers, one slot of a test's, and slack. */
 const ARENA_BYTES = 36 * 1024 * 1024;
 
-/** One link on the host `local`, with a virtio-net header where `vnet` says so. */
+/**
+ * One link on the host `local`, with a virtio-net header where `vnet` says so.
+ * @param network what makes it a layer-2 network, nothing for a fan
+ */
 export function makeRig(
   encap: keyof typeof LinkEncap,
   vnet: boolean,
   local: number,
   deviceFd = CLOSED_FD,
+  network: Partial<NetworkWords> = {},
 ): Rig {
   const arena = new Arena(ARENA_BYTES);
   const layout = new Layout(new ArrayBuffer(LAYOUT_BYTES));
@@ -96,6 +101,7 @@ export function makeRig(
     superBytesToHost: IPV4_PACKET_BYTES_MAX,
     superBytesToPorts: IPV4_PACKET_BYTES_MAX,
     dscpUniform: 0,
+    ...network,
   };
   const link = new DataLink(record, endpoint, { layout, tables, peers, ports });
   endpoint.add(link);
@@ -112,15 +118,21 @@ export function makeRig(
   };
 }
 
+type EgressParts = Pick<Rig, 'arena' | 'layout' | 'peers'>;
+
 /** The way out, as the loop puts it together. */
-export function makeEgress({
-  arena,
-  layout,
-  peers,
-}: Pick<Rig, 'arena' | 'layout' | 'peers'>): Egress {
+export function makeEgress(parts: EgressParts): Egress {
+  return makeWayOut(parts).egress;
+}
+
+/** The same with its trains, which others may use too. */
+export function makeWayOut({ arena, layout, peers }: EgressParts): {
+  egress: Egress;
+  trains: Trains;
+} {
   const paths = new PathMtu(peers, { configured: () => 0, current: () => 0 });
   const trains = new Trains(arena, layout, paths, new ErrorQueue(arena, peers));
-  return new Egress(arena, layout, trains, paths, new TooBig(arena));
+  return { egress: new Egress(arena, layout, trains, paths, new TooBig(arena)), trains };
 }
 
 /** Totals come before the drops in each group: received, delivered, and both in bytes. */

@@ -15,11 +15,11 @@ export class Bucket {
     this.#tokens = burst;
   }
 
-  /** Changes how many a second come; the burst is as many. */
+  /** Changes how many a second come; the burst is as many. What it holds more it has at once. */
   setRate(perSecond: number): void {
+    this.#tokens = Math.max(0, this.#tokens + perSecond - this.#burst);
     this.#perSecond = perSecond;
     this.#burst = perSecond;
-    this.#tokens = Math.min(this.#tokens, perSecond);
   }
 
   /** Takes one, if there is one. */
