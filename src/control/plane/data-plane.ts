@@ -29,6 +29,7 @@ import { EndpointSet, type EndpointState, sourcePortsOf } from './endpoint-set.t
 import { EntryTable } from './entry-table.ts';
 import { endpointRow, type LinkState, linkRow } from './link-state.ts';
 import { forgetMac, type MacClaim, takeClaims } from './mac-claims.ts';
+import { NetworkEvents } from './network-events.ts';
 import { joinPaths } from './paths.ts';
 import { DataProcess, type ProcessReport } from './process/data-process.ts';
 import type { Holding } from './process/link-passing.ts';
@@ -54,7 +55,8 @@ export type DataPlaneOptions = {
 };
 
 /**
- * Emits `restarted` (reason) when a data process was replaced after it died.
+ * Emits `restarted` (reason) when a data process was replaced after it died, and `events` (LinkEvent[],
+ * see network-events.ts) when something happens on layer-2 networks.
  * All methods that change something run one after the other, in call order.
  */
 export class DataPlane extends EventEmitter {
@@ -62,6 +64,11 @@ export class DataPlane extends EventEmitter {
   readonly #links = new Map<string, LinkState>();
   readonly #endpoints: EndpointSet;
   readonly #crowd: CrowdWatch | undefined;
+  readonly #events = new NetworkEvents(
+    () => this.#processes.map(({ events }) => events),
+    (id) => [...this.#links.values()].find((link) => link.id === id)?.spec.name,
+    (events) => this.emit('events', events),
+  );
   readonly #openDevice: DeviceOpener;
   /** Who has which overlay address; a change to it needs no turn and no wake-up. */
   readonly entries = new EntryTable();
@@ -92,6 +99,7 @@ export class DataPlane extends EventEmitter {
           priority,
           crowded: this.#crowd?.isCrowded ?? false,
           onRestart: (reason) => this.emit('restarted', reason),
+          onEvents: () => this.#events.look(),
         }),
       );
     }
@@ -251,6 +259,7 @@ export class DataPlane extends EventEmitter {
     return this.#inTurn(async () => {
       this.#closed = true;
       clearTimeout(this.#again);
+      this.#events.close();
       this.#crowd?.close();
       await Promise.all(this.#processes.map((process) => process.close()));
       for (const link of this.#links.values()) this.#closeLink(link, options.keepDevices === true);

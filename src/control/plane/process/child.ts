@@ -4,7 +4,7 @@
  * @module
  */
 import type { ChildProcess } from 'node:child_process';
-import { Writable } from 'node:stream';
+import { Duplex } from 'node:stream';
 import type { Layout } from '../../../shm/layout.ts';
 import { programCommand } from '../../../sys/host/paths.ts';
 import { spawnUnprivileged } from '../../../sys/process/capabilities.ts';
@@ -58,6 +58,8 @@ export type ChildOptions = {
   /** Whether nobody wants it any more. */
   isClosed: () => boolean;
   onError: (message: string) => void;
+  /** It rings: it has told something that was waited for. */
+  onRing: () => void;
 };
 
 /** Resolves when the process has set itself up. @throws Error when it ends or takes too long. */
@@ -94,8 +96,9 @@ async function startWith(channel: LinkChannel, options: ChildOptions): Promise<C
   // The parent pipe breaks when the child dies; that is not news.
   // (There are none when no more descriptors could be had.)
   const pipes: readonly unknown[] = child.stdio ?? [];
-  const pipe = pipes[PARENT_PIPE] instanceof Writable ? pipes[PARENT_PIPE] : undefined;
+  const pipe = pipes[PARENT_PIPE] instanceof Duplex ? pipes[PARENT_PIPE] : undefined;
   pipe?.on('error', () => {});
+  pipe?.on('data', () => options.onRing());
   while (layout.turn.warmEpoch !== epoch) {
     if (ended || options.isClosed() || performance.now() - startedAtMs > START_TIMEOUT_MS) {
       child.kill('SIGKILL');

@@ -13,6 +13,7 @@ import { errnoName, libc } from '../../../sys/libc/libc.ts';
 import { createEventFd, SharedMemory, signalEventFd } from '../../../sys/libc/memory.ts';
 import { confinementGaps } from '../../../sys/process/capabilities.ts';
 import type { Priority, PriorityReport } from '../../../sys/process/priority.ts';
+import { EventReader } from '../../../table/events.ts';
 import { type PathRecord, readPaths } from '../../../table/paths.ts';
 import { type Child, startChild } from './child.ts';
 import { changeBetween, type Holding, NOTHING_HELD } from './link-passing.ts';
@@ -47,6 +48,9 @@ export class DataProcess {
   readonly #wakeFd = createEventFd();
   readonly #log: Log;
   readonly #onRestart: (reason: string) => void;
+  readonly #onEvents: () => void;
+  /** What the process tells of layer-2 networks. */
+  readonly events: EventReader;
   readonly #recordDirectory: string | undefined;
   readonly #tablesFd: number;
   /** What the next process gets, should this one end. */
@@ -76,6 +80,7 @@ export class DataProcess {
    * @param options.tablesFd the memory with the tables that all data processes share
    * @param options.queues how many data processes share the links
    * @param options.crowded whether the machine is, see {@link crowded}
+   * @param options.onEvents there may be events of layer-2 networks: see {@link events}
    * @param options.recordDirectory where running processes are noted for a successor of control
    */
   constructor(options: {
@@ -87,6 +92,7 @@ export class DataProcess {
     busyPollUs: number;
     priority: Priority;
     crowded: boolean;
+    onEvents: () => void;
   }) {
     this.#log = options.log;
     this.#priority = options.priority;
@@ -94,8 +100,10 @@ export class DataProcess {
     this.#recordDirectory = options.recordDirectory;
     this.#tablesFd = options.tablesFd;
     this.#onRestart = options.onRestart;
+    this.#onEvents = options.onEvents;
     this.#layout = new Layout(this.#memory.buffer);
     this.#layout.initialize();
+    this.events = new EventReader(this.#layout.eventReader());
     this.#layout.queues = options.queues;
     this.#layout.busyPollUs = options.busyPollUs;
   }
@@ -238,6 +246,7 @@ export class DataProcess {
       onError: (message) => {
         this.#lastError = message;
       },
+      onRing: this.#onEvents,
     });
   }
 
@@ -284,6 +293,8 @@ export class DataProcess {
   #lookAtHeart(): void {
     const child = this.#child;
     if (child === undefined) return;
+    // A process that was killed may have told something, and not rung.
+    this.#onEvents();
     const { heartbeat } = this.#layout.workerStatus();
     if (heartbeat !== this.#lastBeat) {
       this.#lastBeat = heartbeat;
