@@ -6,6 +6,7 @@
 import { battery } from './battery.ts';
 import { gossip } from './gossip.ts';
 import type { ExtraTable } from './results.ts';
+import { rootless } from './rootless.ts';
 import { star } from './star.ts';
 
 export type Note = (row: string, variant: string, value: number) => void;
@@ -22,4 +23,4 @@ export type Extra = {
   run(note: Note): Promise<ExtraTable | string | undefined>;
 };
 
-export const extras: readonly Extra[] = [star, battery, gossip];
+export const extras: readonly Extra[] = [star, battery, gossip, rootless];
