@@ -61,7 +61,7 @@ class ByChanges {
     const id: EntryId = { link: 'fan-250', kind: 'prefix', address, length: 32 };
     const claim = { peer: host, owner: `host ${host}`, sequence: 1, mac: 0 };
     for (const { after } of this.#rib.update('gossip', [{ id, claim }], this.#nowMs)) {
-      if (after !== undefined) this.table.set(address, after.peer);
+      if (after !== undefined) this.table.set(address, Number(after.peer));
     }
   }
 }

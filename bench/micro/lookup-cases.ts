@@ -1,4 +1,5 @@
 /** Where a packet goes: hosts of a fan by arithmetic or entry, links of an endpoint. @module */
+import { getSockaddrIpv4 } from '../../src/dataplane/ground/sockaddr.ts';
 import { peerOf as mapPeerOf } from '../../src/net/fan.ts';
 import { PrefixReader, PrefixWriter } from '../../src/table/prefixes.ts';
 import { TABLES_BYTES, TableSegment } from '../../src/table/segment.ts';
@@ -65,7 +66,7 @@ function fan(rig: Rig, hosts: number): Case {
     check: () => {
       const met = [...inner].map((address) => {
         const peer = fast(address);
-        return peer < 0 ? -1 : rig.peers.ipv4(peer);
+        return peer < 0 ? -1 : getSockaddrIpv4(rig.peers.view, rig.peers.nameOf(peer));
       });
       // 65,535 is the underlay's broadcast address and nobody's host; the sender itself is no peer.
       const isHost = (peer: number): boolean => (peer & 0xffff) !== 0xffff && peer !== SENDER;

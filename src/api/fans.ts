@@ -6,6 +6,11 @@ import { ENCAPS, type FanRequest } from '../config/request.ts';
 import { requestFromJson } from '../config/request-json.ts';
 import { messageOf } from '../errors.ts';
 import type { Prefix } from '../net/prefix.ts';
+import {
+  isUnderlayAddress,
+  type UnderlayAddress,
+  type UnderlayPrefix,
+} from '../net/underlay-address.ts';
 import { get, post } from './call.ts';
 import {
   count,
@@ -22,7 +27,13 @@ import {
 
 const prefix = fields<Prefix>({ address: count, length: count });
 
-/** One link as the data plane runs it. Addresses are u32 in host order, MTUs bytes. */
+/** An underlay address, as control itself keeps it. */
+const host: Reader<UnderlayAddress> = (value, at) => {
+  if (isUnderlayAddress(value)) return value;
+  throw new ShapeError(`${at} is not the address of a host`);
+};
+
+/** One link as the data plane runs it. Overlay addresses are u32 in host order, MTUs bytes. */
 const linkSpec = fields({
   /** Unique id, equal to the bridge's name. */
   name: text,
@@ -30,9 +41,9 @@ const linkSpec = fields({
   /** TUN/TAP name, at most 15 characters. */
   device: text,
   overlay: prefix,
-  underlay: prefix,
+  underlay: fields<UnderlayPrefix>({ address: host, length: count }),
   /** Our underlay address. */
-  local: count,
+  local: host,
   slice: prefix,
   /** The slice's .1. */
   gateway: count,

@@ -5,7 +5,11 @@
  */
 import { usageError } from '../errors.ts';
 import { SEEDS_MAX } from '../limits.ts';
-import { formatIpv4 } from '../net/ipv4.ts';
+import {
+  formatHostAddress,
+  isUnderlayAddress,
+  type UnderlayAddress,
+} from '../net/underlay-address.ts';
 import { type GossipSettings, parseAddresses, parseSeed, parseText } from './gossip.ts';
 import { findSetting, parseValue } from './schema.ts';
 import { ValueError } from './value.ts';
@@ -29,8 +33,9 @@ function listOf(fields: Fields, key: string): unknown[] {
   throw usageError('bad-request', `${key} is a list of at most ${SEEDS_MAX}`);
 }
 
-function addressOf(value: unknown): number {
-  return parseAddresses('address', typeof value === 'number' ? formatIpv4(value) : '', 1)[0] ?? 0;
+function addressOf(value: unknown): UnderlayAddress {
+  const text = isUnderlayAddress(value) ? formatHostAddress(value) : '';
+  return parseAddresses('address', text, 1)[0] ?? 0;
 }
 
 function portOf(value: unknown): number {
@@ -47,7 +52,7 @@ function setting(fields: Fields, key: string): Partial<GossipSettings> {
       return {
         seeds: listOf(fields, key).map((seed) => {
           const { host, port } = fieldsOf(seed);
-          return parseSeed(`${host}:${port}`);
+          return parseSeed(String(host).includes(':') ? `[${host}]:${port}` : `${host}:${port}`);
         }),
       };
     case 'port':

@@ -6,7 +6,14 @@
 import { isDeepStrictEqual } from 'node:util';
 import { refusedError } from '../errors.ts';
 import { SEEDS_MAX } from '../limits.ts';
-import { formatIpv4, isMartianIpv4, parseIpv4 } from '../net/ipv4.ts';
+import {
+  formatHostAddress,
+  isLinkLocal,
+  isLoopback,
+  isMartianHost,
+  parseHostAddress,
+  type UnderlayAddress,
+} from '../net/underlay-address.ts';
 import type { SettingValue } from './schema.ts';
 import { quote, ValueError } from './value.ts';
 
@@ -19,17 +26,17 @@ export const NAME_CHARS_MAX = 63;
 export const LABEL_CHARS_MAX = 63;
 const PATH_BYTES_MAX = 4096;
 
-/** A member to begin with: a host name or IPv4 address, and the UDP port it gossips on. */
+/** A member to begin with: a host name, an IPv4 or IPv6 address, and the UDP port it gossips on. */
 export type Seed = { host: string; port: number };
 
 export type GossipSettings = {
   seeds: readonly Seed[];
   /** UDP and TCP. */
   port: number;
-  /** u32; null = every address of this host. */
-  bind: number | null;
-  /** u32s, the preferred one first; empty = the underlay addresses of the fans. */
-  advertise: readonly number[];
+  /** null = every address of this host. */
+  bind: UnderlayAddress | null;
+  /** The preferred one first; empty = the underlay addresses of the fans. */
+  advertise: readonly UnderlayAddress[];
   /** null = the machine's name. */
   name: string | null;
   label: string;
@@ -63,8 +70,8 @@ export function gossipSettingsOf(values: ReadonlyMap<string, SettingValue>): Gos
   return gossipSettings({
     seeds: value<readonly Seed[]>('seeds') ?? [],
     port: value<number>('port') ?? GOSSIP_PORT_DEFAULT,
-    bind: value<readonly number[]>('bind')?.[0] ?? null,
-    advertise: value<readonly number[]>('advertise') ?? [],
+    bind: value<readonly UnderlayAddress[]>('bind')?.[0] ?? null,
+    advertise: value<readonly UnderlayAddress[]>('advertise') ?? [],
     name: value<string>('name') ?? null,
     label: value<string>('label') ?? LABEL_DEFAULT,
     keyFile: value<string>('key-file') ?? null,
@@ -76,17 +83,26 @@ export function gossipSettingsOf(values: ReadonlyMap<string, SettingValue>): Gos
 const HOST =
   /^(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*$/;
 
+/** `fd00::28`, `[fd00::28]`, `[fd00::28]:7946`: the address, and what follows it. */
+const IPV6_SEED =
+  /^(?:\[([0-9A-Fa-f:.]+)\](?::(.*))?|([0-9A-Fa-f:.]*::[0-9A-Fa-f:.]*|(?:[0-9A-Fa-f]+:){7}[0-9A-Fa-f]+))$/;
+
 /**
- * One seed, `HOST` or `HOST:PORT`.
+ * One seed, `HOST`, `HOST:PORT` or `[IPV6]:PORT`.
  * @throws ValueError
  */
 export function parseSeed(text: string): Seed {
+  const ipv6 = IPV6_SEED.exec(text);
+  if (ipv6 !== null) {
+    const host = formatHostAddress(parseReachable(ipv6[1] ?? ipv6[3] ?? ''));
+    return { host, port: parseSeed(ipv6[2] === undefined ? 'host' : `host:${ipv6[2]}`).port };
+  }
   const [host = '', portText, ...rest] = text.split(':');
   const port = portText === undefined ? GOSSIP_PORT_DEFAULT : Number(portText);
   const portFits = portText === undefined || /^[1-9][0-9]{0,4}$/.test(portText);
   if (rest.length > 0 || !portFits || port > 65535 || !HOST.test(host)) {
     throw new ValueError(
-      `${quote(text)} is no seed: write HOST or HOST:PORT, with a name or an IPv4 address`,
+      `${quote(text)} is no seed: write HOST, HOST:PORT or [IPV6]:PORT, with a name or an address`,
     );
   }
   // What looks like an address and is none would go to the resolver as a name.
@@ -96,7 +112,8 @@ export function parseSeed(text: string): Seed {
 
 /** A seed as it is written; the default port is left out. */
 export function formatSeed(seed: Seed): string {
-  return seed.port === GOSSIP_PORT_DEFAULT ? seed.host : `${seed.host}:${seed.port}`;
+  if (seed.port === GOSSIP_PORT_DEFAULT) return seed.host;
+  return seed.host.includes(':') ? `[${seed.host}]:${seed.port}` : `${seed.host}:${seed.port}`;
 }
 
 /** Both lists, no seed twice. @throws FanwayError `too-many`, over {@link SEEDS_MAX} */
@@ -121,21 +138,26 @@ export function parseSeeds(text: string): Seed[] {
 }
 
 /** An address that a packet between hosts can have. @throws ValueError */
-function parseReachable(text: string): number {
-  let address: number;
+function parseReachable(text: string): UnderlayAddress {
+  let address: UnderlayAddress;
   try {
-    address = parseIpv4(text);
+    address = parseHostAddress(text);
   } catch {
-    throw new ValueError(`${quote(text)} is not an IPv4 address like 172.30.0.28`);
+    throw new ValueError(`${quote(text)} is not an address like 172.30.0.28 or fd00::28`);
   }
-  if (isMartianIpv4(address) && address >>> 24 !== 127) {
-    throw new ValueError(`${formatIpv4(address)} is not the address of a host`);
+  if (isLinkLocal(address)) {
+    throw new ValueError(
+      `${quote(text)} is link-local, which means something on one link only: name an address that all hosts reach`,
+    );
+  }
+  if (isMartianHost(address) && !isLoopback(address)) {
+    throw new ValueError(`${formatHostAddress(address)} is not the address of a host`);
   }
   return address;
 }
 
-/** Up to `max` IPv4 addresses with commas or blanks between. @throws ValueError */
-export function parseAddresses(key: string, text: string, max: number): number[] {
+/** Up to `max` addresses with commas or blanks between. @throws ValueError */
+export function parseAddresses(key: string, text: string, max: number): UnderlayAddress[] {
   return listOf(key, text, max).map(parseReachable);
 }
 

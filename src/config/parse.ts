@@ -6,11 +6,12 @@
 import { FANS_MAX } from '../limits.ts';
 import type { LogLevel } from '../log.ts';
 import { checkFan } from '../net/fan.ts';
-import { networkOf, overlaps } from '../net/prefix.ts';
+import { overlaps } from '../net/prefix.ts';
+import { hostNetworkOf, parseHostAddress } from '../net/underlay-address.ts';
 import { type BgpSettings, bgpNeighbourOf, bgpProblems, bgpSettingsOf } from './bgp.ts';
 import type { FileProblem } from './fan-file.ts';
 import { type GossipSettings, gossipSettingsOf } from './gossip.ts';
-import type { FanRequest } from './request.ts';
+import { type FanRequest, underlayFamily } from './request.ts';
 import { findSetting, type PriorityChoice, parseValue, SETTINGS, type Setting } from './schema.ts';
 import { requestOf, type Values } from './settings.ts';
 import { quote, ValueError } from './value.ts';
@@ -183,15 +184,19 @@ function finishBgp(sections: readonly Section[], problems: FileProblem[]): BgpSe
   return settings;
 }
 
+const ANY_IPV6_HOST = parseHostAddress('fd00::1');
+
 /** What no host could make right: reserved overlays, widths that leave no container. */
 function arithmeticProblems(request: FanRequest): string[] {
   const { overlay, underlay: selector } = request;
   const { length } = selector;
   const known = selector.kind === 'address';
   // Any address stands for one that only the host knows; what is said about it is left out.
-  const address = known ? selector.address : overlay.address ^ 0x8000_0000;
-  const underlay = { address: networkOf({ address, length }), length };
-  return checkFan({ overlay, underlay }, address >>> 0)
+  const any =
+    underlayFamily(selector) === 6 ? ANY_IPV6_HOST : (overlay.address ^ 0x8000_0000) >>> 0;
+  const address = known ? selector.address : any;
+  const underlay = { address: hostNetworkOf({ address, length }), length };
+  return checkFan({ overlay, underlay }, address)
     .filter(({ code }) => known || !/UNDERLAY_|SELF|OUTSIDE/.test(code))
     .map(({ message }) => message);
 }

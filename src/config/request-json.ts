@@ -4,6 +4,7 @@
  */
 import { usageError } from '../errors.ts';
 import { isNetwork, type Prefix } from '../net/prefix.ts';
+import { ADDRESS_BITS, familyOf, isUnderlayAddress } from '../net/underlay-address.ts';
 import {
   ENCAPS,
   type FanRequest,
@@ -61,14 +62,15 @@ function prefix(value: unknown, field: string): Prefix {
 
 function selector(value: unknown): UnderlaySelector {
   const fields = fieldsOf(value, ['kind', 'address', 'device', 'length'], 'underlay');
-  const length = integer(fields['length'], 0, 32, 'underlay');
+  const length = integer(fields['length'], 0, ADDRESS_BITS[6], 'underlay');
   switch (fields['kind']) {
-    case 'address':
-      return {
-        kind: 'address',
-        address: integer(fields['address'], 0, 0xffff_ffff, 'underlay'),
-        length,
-      };
+    case 'address': {
+      const address = fields['address'];
+      if (!isUnderlayAddress(address) || length > ADDRESS_BITS[familyOf(address)]) {
+        return bad('underlay');
+      }
+      return { kind: 'address', address, length };
+    }
     case 'device': {
       const device = fields['device'];
       if (typeof device !== 'string') return bad('underlay');

@@ -3,16 +3,25 @@
  * /etc/network/fan and a `[fan]` section of a configuration file all become.
  * @module
  */
-import { formatIpv4 } from '../net/ipv4.ts';
 import type { Prefix } from '../net/prefix.ts';
+import {
+  ADDRESS_BITS,
+  type Family,
+  familyOf,
+  formatHostAddress,
+  type UnderlayAddress,
+} from '../net/underlay-address.ts';
 
 export const ENCAPS = ['vxlan', 'ipip', 'fou'] as const;
 export type Encap = (typeof ENCAPS)[number];
 
-/** Where the underlay address comes from. `length` is the underlay's prefix length in bits. */
+/**
+ * Where the underlay address comes from. `length` is the underlay's prefix length in bits; above 32 it
+ * says that an IPv6 address is meant ({@link underlayFamily}).
+ */
 export type UnderlaySelector =
   /** One address of this host, or a network one of its addresses lies in (no host bits set). */
-  | { kind: 'address'; address: number; length: number }
+  | { kind: 'address'; address: UnderlayAddress; length: number }
   /** The first global address of a device. */
   | { kind: 'device'; device: string; length: number }
   /** The first global address of the device that holds the default route. */
@@ -48,6 +57,14 @@ export type FanRequest = {
 };
 
 export const UNDERLAY_LENGTH_DEFAULT = 16;
+/** The same where an IPv6 address is written: as many hosts. */
+export const UNDERLAY_LENGTH_IPV6_DEFAULT = 112;
+
+/** The family that a selector means: that of its address, else what has room for its length. */
+export function underlayFamily(selector: UnderlaySelector): Family {
+  if (selector.kind === 'address') return familyOf(selector.address);
+  return selector.length > ADDRESS_BITS[4] ? 6 : 4;
+}
 export const HOST_RESERVE_DEFAULT = 1;
 export const HOST_RESERVE_MAX = 64;
 /** RFC 791 §3.1: every host must take 576 bytes; below it nothing useful runs. */
@@ -82,7 +99,7 @@ export function fanRequest(
 export function formatUnderlay(selector: UnderlaySelector): string {
   switch (selector.kind) {
     case 'address':
-      return `${formatIpv4(selector.address)}/${selector.length}`;
+      return `${formatHostAddress(selector.address)}/${selector.length}`;
     case 'device':
       return `${selector.device}/${selector.length}`;
     case 'default':

@@ -8,6 +8,12 @@ import { QUEUES_MAX } from '../limits.ts';
 import { INTERFACE_NAME_CHARS_MAX } from '../net/fan.ts';
 import { formatIpv4, parseIpv4 } from '../net/ipv4.ts';
 import { maskOf, type Prefix } from '../net/prefix.ts';
+import {
+  ADDRESS_BITS,
+  isLinkLocal,
+  parseHostAddress,
+  type UnderlayAddress,
+} from '../net/underlay-address.ts';
 import { BGP_SETTINGS, parseIp, parseRanges, parseVnis } from './bgp.ts';
 import {
   ADVERTISE_MAX,
@@ -29,6 +35,7 @@ import {
   MTU_BYTES_MAX,
   MTU_BYTES_MIN,
   UNDERLAY_LENGTH_DEFAULT,
+  UNDERLAY_LENGTH_IPV6_DEFAULT,
   type UnderlaySelector,
 } from './request.ts';
 import { type Setting, setting } from './setting.ts';
@@ -217,7 +224,7 @@ export type SettingValue =
   | Prefix
   | UnderlaySelector
   | readonly Seed[]
-  | readonly number[]
+  | readonly UnderlayAddress[]
   | readonly string[];
 
 /**
@@ -294,14 +301,15 @@ export function parseInterfaceName(text: string): string {
 }
 
 const ADDRESS = /^[0-9]+\.[0-9.]*$/;
+const IPV6_ADDRESS = /^[0-9A-Fa-f]*:[0-9A-Fa-f:.]*$/;
 
-/** Splits `TEXT/WIDTH`; a width that is no number from 0 to 32 throws. */
-function splitWidth(text: string, defaultLength: number): [string, number] {
+/** Splits `TEXT/WIDTH`; a width that is no number from 0 to `max` throws. */
+function splitWidth(text: string, defaultLength: number, max = 32): [string, number] {
   const slash = text.indexOf('/');
   if (slash < 0) return [text, defaultLength];
   const width = text.slice(slash + 1);
-  if (!/^(0|[1-9]|[12][0-9]|3[0-2])$/.test(width)) {
-    throw new ValueError(`${quote(text)}: the width after the slash is a number from 0 to 32`);
+  if (!/^(0|[1-9][0-9]{0,2})$/.test(width) || Number(width) > max) {
+    throw new ValueError(`${quote(text)}: the width after the slash is a number from 0 to ${max}`);
   }
   return [text.slice(0, slash), Number(width)];
 }
@@ -337,19 +345,41 @@ export function parseOverlay(text: string): Prefix {
   return { address, length };
 }
 
+/** An IPv6 address that a host can have on an underlay. @throws ValueError */
+function parseIpv6Underlay(text: string): UnderlaySelector {
+  const [name, length] = splitWidth(text, UNDERLAY_LENGTH_IPV6_DEFAULT, ADDRESS_BITS[6]);
+  let address: UnderlayAddress;
+  try {
+    address = parseHostAddress(name);
+  } catch {
+    throw new ValueError(`${quote(text)}: ${quote(name)} is not an IPv6 address like fd00::28`);
+  }
+  if (isLinkLocal(address)) {
+    throw new ValueError(
+      `${quote(text)} is link-local, which means something on one link only: give the hosts addresses of a prefix of their own, such as fd00::/112`,
+    );
+  }
+  return { kind: 'address', address, length };
+}
+
 /**
  * An underlay: address, address/width, device, device/width, `default`, `default/width`.
- * The width is 16 when it is left out, as fanctl has it.
+ * The width is 16 when it is left out, as fanctl has it, and 112 after an IPv6 address; a width over
+ * 32 after a device means its IPv6 address.
  * @throws ValueError
  */
 export function parseUnderlay(text: string): UnderlaySelector {
-  const [name, length] = splitWidth(text, UNDERLAY_LENGTH_DEFAULT);
+  if (IPV6_ADDRESS.test(text.split('/')[0] ?? '')) return parseIpv6Underlay(text);
+  const [name, length] = splitWidth(text, UNDERLAY_LENGTH_DEFAULT, ADDRESS_BITS[6]);
   if (name === 'default') return { kind: 'default', length };
-  if (ADDRESS.test(name)) return { kind: 'address', address: parseAddress(name, text), length };
+  if (ADDRESS.test(name)) {
+    splitWidth(text, UNDERLAY_LENGTH_DEFAULT);
+    return { kind: 'address', address: parseAddress(name, text), length };
+  }
   // Unlike the names we give, one that exists may hold capitals (enP2p1s0) or a colon.
   if (!/^[A-Za-z0-9_][A-Za-z0-9_.:@-]{0,14}$/.test(name)) {
     throw new ValueError(
-      `${quote(text)} is no underlay: write an address (172.30.0.28/16), a device (eth0/16) or default`,
+      `${quote(text)} is no underlay: write an address (172.30.0.28/16, fd00::28/112), a device (eth0/16) or default`,
     );
   }
   return { kind: 'device', device: name, length };

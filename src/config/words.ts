@@ -193,11 +193,14 @@ function place(
 /** Whether the first of two bare words of a file line is the underlay. */
 function underlayFirst(bare: readonly string[], order: WordOrder, isLater: boolean): boolean {
   if (order === 'overlay-first' || bare.length !== 2) return false;
-  const looksLikeNetwork = (word: string): boolean => /^[0-9][0-9.]*(\/|$)/.test(word);
+  const looksLikeNetwork = (word: string): boolean =>
+    /^([0-9][0-9.]*|[0-9a-f]*:[0-9a-f:.]*)(\/|$)/i.test(word);
   const [first = '', second = ''] = bare;
   if (!looksLikeNetwork(first)) return true;
   if (!looksLikeNetwork(second)) return false;
   if (isLater) return true;
+  // Only the underlay may be IPv6.
+  if (first.includes(':') !== second.includes(':')) return first.includes(':');
   const length = (word: string): number => Number(word.split('/')[1] ?? Number.NaN);
   // A fan's overlay is never the longer prefix, so two lengths that differ tell the sides apart.
   return length(first) > length(second);

@@ -7,7 +7,7 @@ import type { RouterEvent } from '../api/events.ts';
 import { EVENTS_PATH, EVENTS_TYPE } from '../api/events.ts';
 import { refusedError } from '../errors.ts';
 import type { ConflictEvent } from '../gossip/base/api.ts';
-import { formatIpv4 } from '../net/ipv4.ts';
+import { formatHostAddress } from '../net/underlay-address.ts';
 import type { RibChange } from '../rib/entry.ts';
 import { type LineSink, type Route, StreamAnswer } from './admin/admin.ts';
 import { entryText } from './entries/entry-service.ts';
@@ -64,7 +64,7 @@ export class EventHub {
     for (const { id, after } of changes) {
       this.publish({
         ...{ kind: 'entry', link: id.link, entry: entryText(id) },
-        host: after === undefined ? null : formatIpv4(after.peer),
+        host: after === undefined ? null : formatHostAddress(after.peer),
         ...{ source: after?.source ?? '', owner: after?.owner ?? '' },
       });
     }

@@ -17,7 +17,7 @@ import { webCall } from '../api/web.ts';
 import type { FanRequest } from '../config/request.ts';
 import { messageOf, usageError } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { formatPrefix } from '../net/prefix.ts';
+import { formatHostPrefix } from '../net/underlay-address.ts';
 import { NetworkNamespace } from '../sys/process/netns.ts';
 import type { Priority } from '../sys/process/priority.ts';
 import { VERSION } from '../version.ts';
@@ -341,7 +341,7 @@ export class Service {
     const nowMs = performance.now();
     const status = linkStatus(link, processes, this.#rates.of(spec.name), nowMs, paths);
     const { drops, failure } = this.#drops.judge(
-      { ...status, underlay: formatPrefix(spec.underlay) },
+      { ...status, underlay: formatHostPrefix(spec.underlay) },
       counters[spec.name] ?? {},
       nowMs,
     );

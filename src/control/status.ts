@@ -6,8 +6,9 @@
 import type { DataProcessStatus, LinkStatus, PathStatus, Rates } from '../api/status.ts';
 import { formatUnderlay } from '../config/request.ts';
 import { ENCAPS } from '../encap/encap.ts';
-import { formatIpv4, parseIpv4 } from '../net/ipv4.ts';
-import { contains, formatPrefix } from '../net/prefix.ts';
+import { formatIpv4 } from '../net/ipv4.ts';
+import { formatPrefix } from '../net/prefix.ts';
+import { holdsHost, parseHostAddress } from '../net/underlay-address.ts';
 import { namesOf } from './host/bridge/bridge-ports.ts';
 import type { ManagedLink } from './links/link.ts';
 import { hostOf } from './links/plan.ts';
@@ -47,7 +48,7 @@ export function linkStatus(
   const reason = reasonOf(link);
   const offloads = offloadsInForce(
     processes.flatMap((process) => process.offloads[spec.name] ?? []),
-    paths.filter(({ peer }) => contains(spec.underlay, parseIpv4(peer))),
+    paths.filter(({ peer }) => holdsHost(spec.underlay, parseHostAddress(peer))),
   );
   const { obstacles, notes } = link.obstacles;
   const reasons = [reason, ...obstacles.map(({ message }) => message)].filter(Boolean);

@@ -19,10 +19,10 @@ import { DataLink, Endpoint, type LinkScene } from './ground/link.ts';
 import type { PollSet } from './pace/poll-set.ts';
 import type { SenderWatch } from './send/sender-watch.ts';
 
-/** Who is to be told which sockets ask about the ways from an address of ours. */
+/** Who is to be told which socket asks about the ways from an endpoint. */
 export type Probes = {
-  addProbe(local: number, socket: number): void;
-  removeProbe(local: number, socket: number): void;
+  addProbe(endpoint: number, local: EndpointRow, socket: number): void;
+  removeProbe(endpoint: number): void;
 };
 
 /** What the roles of a device and of a listening socket are in the poll set. */
@@ -40,7 +40,7 @@ type Surroundings = {
 };
 
 type Held<T> = { it: T; incarnation: number };
-type HeldEndpoint = Held<Endpoint> & { index: number; local: number; probe: number };
+type HeldEndpoint = Held<Endpoint> & { index: number; probe: number };
 type HeldLink = Held<DataLink> & { version: number };
 
 type RowsOfChange = { endpoints: Numbered<EndpointRow>[]; links: Numbered<LinkRow>[] };
@@ -137,9 +137,9 @@ export class LinkSet {
     const { index, sockets, probe } = grant;
     const before = this.#endpoints[index];
     if (before !== undefined) this.#dropEndpoint(before);
-    const it = new Endpoint({ ...row, sockets }, scene.ports.underlay);
-    this.#endpoints[index] = { it, incarnation, index, local: row.localAddress, probe };
-    if (probe >= 0) probes.addProbe(row.localAddress, probe);
+    const it = new Endpoint({ ...row, sockets }, scene.ports.underlay, index);
+    this.#endpoints[index] = { it, incarnation, index, probe };
+    if (probe >= 0) probes.addProbe(index, row, probe);
     senders.add(it);
     poll.add(roles.receive, index, sockets[0] as number);
   }
@@ -167,12 +167,12 @@ export class LinkSet {
     forgetLink(id);
   }
 
-  #dropEndpoint({ it, index, local, probe }: HeldEndpoint): void {
+  #dropEndpoint({ it, index, probe }: HeldEndpoint): void {
     const { poll, senders, probes } = this.#around;
     this.#endpoints[index] = undefined;
     senders.remove(it);
     poll.remove(it.sockets[0] as number);
-    if (probe >= 0) probes.removeProbe(local, probe);
+    if (probe >= 0) probes.removeProbe(index);
     this.#closeAll(probe < 0 ? it.sockets : [...it.sockets, probe]);
   }
 

@@ -63,7 +63,7 @@ const DESCRIPTORS_MAX = 4 + ENDPOINTS_MAX + LINKS_MAX;
 /** What a loop supposes beyond its descriptors: a warm-up has another world than a host. */
 export type Outside = {
   ports: Ports;
-  /** Family of the addresses that are sent to. */
+  /** Family of the IPv4 addresses that are sent to. */
   family: number;
   /** Who knows the ways from our addresses. */
   routes: RouteOracle & Probes;

@@ -2,13 +2,13 @@
  * The encapsulations, and what each costs. Bytes on the wire, outermost first:
  *
  * ```
- *          outer IPv4   UDP   VXLAN   inner Ethernet   inner IP packet
- *   vxlan      20        8      8           14          <= innerMtu
- *   fou        20        8      -            -          <= innerMtu
- *   ipip       20        -      -            -          <= innerMtu
+ *          outer IPv4 or IPv6   UDP   VXLAN   inner Ethernet   inner IP packet
+ *   vxlan      20    40          8      8           14          <= innerMtu
+ *   fou        20    40          8      -            -          <= innerMtu
+ *   ipip       20    40          -      -            -          <= innerMtu
  * ```
  *
- * `innerMtu = underlayMtu - overheadBytes`, so nothing we emit is ever fragmented.
+ * `innerMtu = underlayMtu - overheadOf(...)`, so nothing we emit is ever fragmented.
  * @module
  */
 import { checkVxlan, Fault } from '../wire/classify.ts';
@@ -24,8 +24,10 @@ export type Encap = {
   readonly name: EncapName;
   /** The number that stands for it in shared memory. */
   readonly id: number;
-  /** Everything between the underlay MTU and the inner IP packet, bytes. */
+  /** Everything between the MTU of an IPv4 underlay and the inner IP packet, bytes. */
   readonly overheadBytes: number;
+  /** The same over IPv6. */
+  readonly overheadIpv6Bytes: number;
   /** Header between UDP (or outer IP) and the inner frame or packet, bytes. */
   readonly shimBytes: number;
   /** Inner link-layer header, bytes: 14 where frames are carried, 0 where packets are. */
@@ -60,6 +62,7 @@ export const VXLAN: Encap = {
   name: 'vxlan',
   id: LinkEncap.Vxlan,
   overheadBytes: 50,
+  overheadIpv6Bytes: 70,
   shimBytes: 8,
   innerHeaderBytes: 14,
   device: 'tap',
@@ -77,6 +80,7 @@ export const IPIP: Encap = {
   name: 'ipip',
   id: LinkEncap.Ipip,
   overheadBytes: 20,
+  overheadIpv6Bytes: 40,
   shimBytes: 0,
   innerHeaderBytes: 0,
   device: 'tun',
@@ -92,6 +96,7 @@ export const FOU: Encap = {
   name: 'fou',
   id: LinkEncap.Fou,
   overheadBytes: 28,
+  overheadIpv6Bytes: 48,
   shimBytes: 0,
   innerHeaderBytes: 0,
   device: 'tun',
@@ -111,6 +116,14 @@ export const ENCAPS: Readonly<Record<EncapName, Encap>> = { vxlan: VXLAN, ipip: 
 export function encapById(id: number): Encap {
   for (const encap of Object.values(ENCAPS)) if (encap.id === id) return encap;
   throw new RangeError(`no encapsulation has the number ${id}`);
+}
+
+/** Everything between the MTU of an underlay of this family and the inner IP packet, bytes. */
+export function overheadOf(
+  encap: Pick<Encap, 'overheadBytes' | 'overheadIpv6Bytes'>,
+  underlay: 4 | 6,
+): number {
+  return underlay === 6 ? encap.overheadIpv6Bytes : encap.overheadBytes;
 }
 
 /** Whether links of this encapsulation carry frames of a bridge, not routed packets. */

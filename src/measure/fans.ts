@@ -4,12 +4,12 @@
  * @module
  */
 import { FanwayError, usageError } from '../errors.ts';
-import { type FanMap, peerOf, sliceOf } from '../net/fan.ts';
+import { type FanMap, type Ipv4FanMap, peerOf, sliceOf } from '../net/fan.ts';
 import { formatIpv4 } from '../net/ipv4.ts';
 import { contains, formatPrefix } from '../net/prefix.ts';
 
-/** One fan that runs on this host; addresses are u32. */
-export type Fan = FanMap & {
+/** One fan over IPv4 that runs on this host; addresses are u32. */
+export type Fan = Ipv4FanMap & {
   /** Its bridge. */
   name: string;
   encap: string;

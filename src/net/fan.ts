@@ -1,7 +1,8 @@
 /**
  * The fan: arithmetic between an underlay host and its slice of the overlay, for any widths.
  *
- * With `ow`, `uw` the overlay and underlay prefix lengths:
+ * With `ow`, `uw` the overlay and underlay prefix lengths, that of an IPv6 underlay less 96, for the
+ * rule sees the last 32 bits of its addresses:
  *   forward  slice = overlay | hostbits << (uw - ow),  slice length = ow + 32 - uw
  *   reverse  peer  = underlay | (inner & ~overlay mask) >>> (uw - ow)
  * The workload's own bits fall off the right in the reverse rule, so every address of a slice
@@ -12,7 +13,6 @@ import { AddressError } from './address-error.ts';
 import { formatIpv4 } from './ipv4.ts';
 import {
   broadcastOf,
-  contains,
   formatPrefix,
   isNetwork,
   maskOf,
@@ -20,9 +20,25 @@ import {
   overlaps,
   type Prefix,
 } from './prefix.ts';
+import {
+  ADDRESS_BITS,
+  familyOf,
+  formatHostAddress,
+  formatHostPrefix,
+  holdsHost,
+  hostNetworkOf,
+  isLinkLocal,
+  isMartianHost,
+  lastWordOf,
+  type UnderlayAddress,
+  type UnderlayPrefix,
+  withLastWord,
+} from './underlay-address.ts';
 
 /** One fan. Bits below either mask are ignored by the arithmetic and refused by `checkFan`. */
-export type FanMap = { readonly overlay: Prefix; readonly underlay: Prefix };
+export type FanMap = { readonly overlay: Prefix; readonly underlay: UnderlayPrefix };
+/** A fan over IPv4. */
+export type Ipv4FanMap = FanMap & { readonly underlay: Prefix };
 
 /** Why a fan is refused. `message` says what is wrong and what would work. */
 export type FanProblem = { readonly code: FanProblemCode; readonly message: string };
@@ -40,19 +56,30 @@ export type FanProblemCode =
 /** Linux holds 16 bytes for an interface name, one of them the final NUL (IFNAMSIZ). */
 export const INTERFACE_NAME_CHARS_MAX = 15;
 
+/** Bits of an underlay's addresses that the rule sees, its prefix's among them: all 32 of IPv4. */
+const RULE_BITS = 32;
+
+/** The part of an underlay's prefix that the rule sees. A wide IPv6 one is `checkFan`'s matter. */
+export function rulePrefixOf({ address, length }: UnderlayPrefix): Prefix {
+  return {
+    address: lastWordOf(address),
+    length: length - ADDRESS_BITS[familyOf(address)] + RULE_BITS,
+  };
+}
+
 /** How far host bits move to the left on the way into the overlay: 0 to 32 for a sound map. */
 export function shiftOf(map: FanMap): number {
-  return map.underlay.length - map.overlay.length;
+  return rulePrefixOf(map.underlay).length - map.overlay.length;
 }
 
 /** The length of every slice of this map, in bits. Above 30 there is no usable host. */
 export function sliceLengthOf(map: FanMap): number {
-  return map.overlay.length + 32 - map.underlay.length;
+  return map.overlay.length + RULE_BITS - rulePrefixOf(map.underlay).length;
 }
 
-/** The slice of the host with this underlay address (u32). The map must have passed `checkFan`. */
-export function sliceOf(map: FanMap, hostAddress: number): Prefix {
-  const hostBits = (hostAddress & ~maskOf(map.underlay.length)) >>> 0;
+/** The slice of the host with this underlay address. The map must have passed `checkFan`. */
+export function sliceOf(map: FanMap, hostAddress: UnderlayAddress): Prefix {
+  const hostBits = (lastWordOf(hostAddress) & ~maskOf(rulePrefixOf(map.underlay).length)) >>> 0;
   // A shift of 32 is only possible under a /32, where there are no host bits, so `<<` is safe.
   return {
     address: (networkOf(map.overlay) | (hostBits << shiftOf(map))) >>> 0,
@@ -61,15 +88,22 @@ export function sliceOf(map: FanMap, hostAddress: number): Prefix {
 }
 
 /**
- * The underlay address (u32) of the host whose slice holds `innerAddress` (u32).
+ * The underlay address of the host whose slice holds `innerAddress` (u32).
  * The caller has made sure that the address lies in the overlay.
  */
-export function peerOf(map: FanMap, innerAddress: number): number {
+export function peerOf(map: Ipv4FanMap, innerAddress: number): number;
+export function peerOf(map: FanMap, innerAddress: number): UnderlayAddress;
+export function peerOf(map: FanMap, innerAddress: number): UnderlayAddress {
   const shift = shiftOf(map);
   const inside = (innerAddress & ~maskOf(map.overlay.length)) >>> 0;
   // `>>> 32` would be `>>> 0`: a /0 overlay over a /32 has one host and no host bits.
   const hostBits = shift >= 32 ? 0 : inside >>> shift;
-  return (networkOf(map.underlay) | hostBits) >>> 0;
+  const network = networkOf(rulePrefixOf(map.underlay));
+  return withLastWord(map.underlay.address, network | hostBits);
+}
+
+function isIpv4Map(map: FanMap): map is Ipv4FanMap {
+  return familyOf(map.underlay.address) === 4;
 }
 
 /** Networks that can never be an overlay, and why. */
@@ -108,17 +142,47 @@ function checkSide(side: 'overlay' | 'underlay', prefix: Prefix): FanProblem[] {
   return problems;
 }
 
+/** The same of an underlay of IPv6. */
+function checkIpv6Underlay(underlay: UnderlayPrefix): FanProblem[] {
+  const { address, length } = underlay;
+  if (!Number.isInteger(length) || length < 0 || length > ADDRESS_BITS[6]) {
+    return [{ code: 'LENGTH', message: `underlay length ${length} is not a length; use 0 to 128` }];
+  }
+  const problems: FanProblem[] = [];
+  const network = hostNetworkOf(underlay);
+  if (network !== address) {
+    problems.push({
+      code: 'UNDERLAY_BITS',
+      message: `underlay ${formatHostPrefix(underlay)} has bits set below its mask; write ${formatHostPrefix({ address: network, length })}`,
+    });
+  }
+  if (isLinkLocal(address)) {
+    problems.push({
+      code: 'UNDERLAY_RESERVED',
+      message: `underlay ${formatHostPrefix(underlay)} is not possible: link-local addresses mean something on one link only; give the hosts addresses of a prefix of their own, such as fd00::/112`,
+    });
+  } else if (isMartianHost(address)) {
+    problems.push({
+      code: 'UNDERLAY_RESERVED',
+      message: `underlay ${formatHostPrefix(underlay)} is not possible: no host has such addresses; name the network your hosts are really on`,
+    });
+  }
+  return problems;
+}
+
 /** Problems of the two lengths together. */
 function checkLengths({ overlay, underlay }: FanMap): FanProblem[] {
-  const sliceLength = overlay.length + 32 - underlay.length;
+  const bits = ADDRESS_BITS[familyOf(underlay.address)];
+  const sliceLength = overlay.length + bits - underlay.length;
   if (sliceLength <= 30) return [];
   // Two ways out: a shorter overlay (a /0 or /1 always covers a reserved range), or a longer underlay.
-  const widest = underlay.length - 2;
+  const widest = underlay.length - (bits - RULE_BITS) - 2;
+  const longest = overlay.length + 2;
   const ways = [
     ...(widest >= 2 ? [`an overlay of /${widest} or shorter`] : []),
-    ...(overlay.length + 2 <= 32 ? [`an underlay of /${overlay.length + 2} or longer`] : []),
+    ...(longest <= 32 ? [`an underlay of /${longest + bits - RULE_BITS} or longer`] : []),
   ].join(', or ');
-  const pair = `overlay ${formatPrefix(overlay)} over underlay ${formatPrefix(underlay)}`;
+  const pair = `overlay ${formatPrefix(overlay)} over underlay ${formatHostPrefix(underlay)}`;
   if (sliceLength > 32) {
     return [
       {
@@ -138,32 +202,32 @@ function checkLengths({ overlay, underlay }: FanMap): FanProblem[] {
 }
 
 /**
- * Everything that makes this map useless or dangerous on the host with `hostAddress` (u32);
- * an empty list means that it is sound. All problems are told at once.
+ * Everything that makes this map useless or dangerous on the host with `hostAddress`; an empty list
+ * means that it is sound. All problems are told at once.
  */
-export function checkFan(map: FanMap, hostAddress: number): FanProblem[] {
+export function checkFan(map: FanMap, hostAddress: UnderlayAddress): FanProblem[] {
   const { overlay, underlay } = map;
-  const problems = [...checkSide('overlay', overlay), ...checkSide('underlay', underlay)];
+  const problems = checkSide('overlay', overlay);
+  if (isIpv4Map(map)) problems.push(...checkSide('underlay', map.underlay));
+  else problems.push(...checkIpv6Underlay(underlay));
   if (problems.some((problem) => problem.code === 'LENGTH')) return problems;
   problems.push(...checkLengths(map));
-  if (overlaps(overlay, underlay)) {
+  if (isIpv4Map(map) && overlaps(overlay, map.underlay)) {
     problems.push({
       code: 'SELF_CONTAINED',
       message:
-        `overlay ${formatPrefix(overlay)} and underlay ${formatPrefix(underlay)} overlap, ` +
+        `overlay ${formatPrefix(overlay)} and underlay ${formatHostPrefix(underlay)} overlap, ` +
         `so the hosts could no longer reach each other; ${TRY_OVERLAY}`,
     });
   }
-  if (!contains(underlay, hostAddress)) {
-    const network = {
-      address: networkOf({ ...underlay, address: hostAddress }),
-      length: underlay.length,
-    };
+  if (!holdsHost(underlay, hostAddress)) {
+    const { length } = underlay;
+    const network = { address: hostNetworkOf({ address: hostAddress, length }), length };
     problems.push({
       code: 'HOST_OUTSIDE_UNDERLAY',
       message:
-        `this host's address ${formatIpv4(hostAddress)} is not in the underlay ` +
-        `${formatPrefix(underlay)}; use ${formatPrefix(network)}, or the host's address inside it`,
+        `this host's address ${formatHostAddress(hostAddress)} is not in the underlay ` +
+        `${formatHostPrefix(underlay)}; use ${formatHostPrefix(network)}, or the host's address inside it`,
     });
   }
   return problems;

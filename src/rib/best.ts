@@ -12,6 +12,7 @@
  * been judged there. So two claims never tie, and equal knowledge gives equal answers.
  * @module
  */
+import { compareHosts } from '../net/underlay-address.ts';
 import { type Best, CLAIM_SOURCES, type ClaimSource, type EntryId } from './entry.ts';
 
 function isMobile(kind: EntryId['kind']): boolean {
@@ -22,7 +23,7 @@ function orderOf(source: ClaimSource): number {
   return CLAIM_SOURCES.indexOf(source);
 }
 
-/** Below 0 when `a` is the better claim to an entry of `kind`. Underlay addresses are numbers here. */
+/** Below 0 when `a` is the better claim to an entry of `kind`. */
 export function compareBest(kind: EntryId['kind'], a: Best, b: Best): number {
   const isWritten = Number(b.source === 'static') - Number(a.source === 'static');
   if (isWritten !== 0) return isWritten;
@@ -33,7 +34,7 @@ export function compareBest(kind: EntryId['kind'], a: Best, b: Best): number {
     const isSticky = Number(b.isSticky === true) - Number(a.isSticky === true);
     if (isSticky !== 0) return isSticky;
     if (a.sequence !== b.sequence) return b.sequence - a.sequence;
-    if (a.peer !== b.peer) return a.peer - b.peer;
+    if (a.peer !== b.peer) return compareHosts(a.peer, b.peer);
   }
   return orderOf(a.source) - orderOf(b.source);
 }

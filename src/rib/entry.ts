@@ -4,6 +4,7 @@
  */
 import { type IpAddress, ipKey } from '../net/ip.ts';
 import { maskOf } from '../net/prefix.ts';
+import type { UnderlayAddress } from '../net/underlay-address.ts';
 
 /**
  * Who may say it, the most trusted first. What nobody claims is where the fan's arithmetic has it, so
@@ -27,8 +28,8 @@ export type EntryId =
 
 /** One source's word on an entry. */
 export type Claim = {
-  /** Underlay address of the host that has it, u32. */
-  peer: number;
+  /** Underlay address of the host that has it. */
+  peer: UnderlayAddress;
   /** Who announces it: a node id, a tunnel endpoint. The share of the table goes by it. */
   owner: string;
   /** Moves so far: gossip's rank, BGP's mobility sequence. The higher one is newer. */

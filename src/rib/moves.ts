@@ -7,6 +7,7 @@
  * forgotten because others moved since begins anew.
  * @module
  */
+import type { UnderlayAddress } from '../net/underlay-address.ts';
 
 /** N of RFC 7432 §15.1. */
 export const MOVES_MAX = 5;
@@ -26,7 +27,7 @@ export const MOVE_LIMITS: MoveLimits = {
 };
 
 /** Where a MAC was last, and when it moved. */
-type Past = { place: number; timesMs: number[] };
+type Past = { place: UnderlayAddress; timesMs: number[] };
 
 export class Moves<Id> {
   readonly #limits: MoveLimits;
@@ -64,8 +65,8 @@ export class Moves<Id> {
   note(
     key: string,
     id: Id,
-    from: number | undefined,
-    to: number | undefined,
+    from: UnderlayAddress | undefined,
+    to: UnderlayAddress | undefined,
     nowMs: number,
   ): boolean {
     const { max, windowMs, freezeMs } = this.#limits;

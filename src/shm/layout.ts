@@ -21,7 +21,7 @@ import { Turn } from './turn.ts';
 import type { WorkerStatus } from './worker.ts';
 
 export const LAYOUT_MAGIC = 0x66616e77; // 'fanw'
-export const LAYOUT_VERSION = 6;
+export const LAYOUT_VERSION = 7;
 
 const HEADER_BYTES = 256;
 export const COUNTERS_OFFSET = HEADER_BYTES;

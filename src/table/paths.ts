@@ -4,18 +4,19 @@
  * that is forgotten there frees its row here.
  *
  * ```
- * 0   u32 peer, 0 = nobody     8   i32 errno of the refused segmentation
+ * 0   u32 family, 0 = nobody   8   i32 errno of the refused segmentation
  * 4   u16 path MTU, 0 = none   12  u32 ICMP "port unreachable" from the peer
  * 6   u8  where the MTU is from   16  f64 when the MTU was lowered, ms since 1970
  * 7   u8  segmentation         24  f64 when segmentation was first refused
  * 40  f64 when a large packet    32  f64 when the last port unreachable came
- *         was on its way to it
+ *         was on its way to it   48  16 bytes of address, IPv4 in the first four
  * ```
  *
  * Each field is one store. A reader may see one field of a change before another, which a status
  * can bear; nothing is decided by these rows.
  * @module
  */
+import { hostOfBytes, type UnderlayAddress } from '../net/underlay-address.ts';
 import { PATH_BYTES, PATHS_MAX } from '../shm/path-rows.ts';
 
 /** Who says what a path's MTU is. Append only. */
@@ -30,7 +31,7 @@ export const MTU_SOURCE_NAMES = ['', 'icmp', 'route', 'send', 'member', 'probe']
 /** Whether trains to a peer go out as one send. */
 export const Segmentation = { Unknown: 0, Works: 1, Refused: 2 } as const;
 
-const PEER = 0;
+const FAMILY = 0;
 const MTU = 4;
 const MTU_SOURCE = 6;
 const SEGMENTATION = 7;
@@ -40,6 +41,7 @@ const MTU_SINCE = 16;
 const REFUSED_SINCE = 24;
 const UNREACHABLE_AT = 32;
 const LARGE_AT = 40;
+const ADDRESS = 48;
 
 /** The data process's side. Times are ms since 1970, 0 = never. */
 export class PathRows {
@@ -53,7 +55,7 @@ export class PathRows {
   /** Empties every row: a successor begins with no knowledge. */
   clear(): void {
     for (let row = 0; row < PATHS_MAX; row++) {
-      if (this.#view.getUint32(row * PATH_BYTES + PEER, true) !== 0) this.forget(row);
+      if (this.#view.getUint32(row * PATH_BYTES + FAMILY, true) !== 0) this.forget(row);
     }
   }
 
@@ -63,52 +65,57 @@ export class PathRows {
     }
   }
 
-  setMtu(row: number, peer: number, mtu: number, source: MtuSourceCode, sinceMs: number): void {
+  /** The row is about the host of the address at `from` in `bytes`, of 4 or 16 bytes, from now on. */
+  own(row: number, bytes: DataView, from: number, length: 4 | 16): void {
+    const at = row * PATH_BYTES;
+    if (this.#view.getUint32(at + FAMILY, true) !== 0) return;
+    for (let i = 0; i < length; i += 4) {
+      this.#view.setUint32(at + ADDRESS + i, bytes.getUint32(from + i));
+    }
+    this.#view.setUint32(at + FAMILY, length === 16 ? 6 : 4, true);
+  }
+
+  setMtu(row: number, mtu: number, source: MtuSourceCode, sinceMs: number): void {
     const at = row * PATH_BYTES;
     const isNews = this.#view.getUint16(at + MTU, true) !== mtu;
     this.#view.setUint16(at + MTU, mtu, true);
     this.#view.setUint8(at + MTU_SOURCE, source);
     if (isNews) this.#view.setFloat64(at + MTU_SINCE, sinceMs, true);
-    this.#view.setUint32(at + PEER, peer, true);
   }
 
   /** Large packets go to the peer; told now and then while they do. */
-  setLarge(row: number, peer: number, nowMs: number): void {
+  setLarge(row: number, nowMs: number): void {
     const at = row * PATH_BYTES;
     this.#view.setFloat64(at + LARGE_AT, nowMs, true);
-    this.#view.setUint32(at + PEER, peer, true);
   }
 
-  setSegmentationWorks(row: number, peer: number): void {
+  setSegmentationWorks(row: number): void {
     const at = row * PATH_BYTES;
     this.#view.setUint8(at + SEGMENTATION, Segmentation.Works);
     this.#view.setInt32(at + SEGMENT_ERRNO, 0, true);
-    this.#view.setUint32(at + PEER, peer, true);
   }
 
   /** A refusal after another one keeps the first one's time. */
-  setSegmentationRefused(row: number, peer: number, errno: number, nowMs: number): void {
+  setSegmentationRefused(row: number, errno: number, nowMs: number): void {
     const at = row * PATH_BYTES;
     if (this.#view.getUint8(at + SEGMENTATION) !== Segmentation.Refused) {
       this.#view.setFloat64(at + REFUSED_SINCE, nowMs, true);
     }
     this.#view.setUint8(at + SEGMENTATION, Segmentation.Refused);
     this.#view.setInt32(at + SEGMENT_ERRNO, errno, true);
-    this.#view.setUint32(at + PEER, peer, true);
   }
 
-  addPortUnreachable(row: number, peer: number, nowMs: number): void {
+  addPortUnreachable(row: number, nowMs: number): void {
     const at = row * PATH_BYTES;
     const count = this.#view.getUint32(at + UNREACHABLE_COUNT, true);
     if (count < 0xffffffff) this.#view.setUint32(at + UNREACHABLE_COUNT, count + 1, true);
     this.#view.setFloat64(at + UNREACHABLE_AT, nowMs, true);
-    this.#view.setUint32(at + PEER, peer, true);
   }
 }
 
-/** One peer's row. `peer` is a host-order u32, MTUs are outer IP packets in bytes. */
+/** One peer's row. MTUs are outer IP packets in bytes. */
 export type PathRecord = {
-  peer: number;
+  peer: UnderlayAddress;
   /** 0 = nothing lowers it. */
   mtu: number;
   mtuSource: number;
@@ -127,10 +134,16 @@ export type PathRecord = {
 export function readPaths(view: DataView): PathRecord[] {
   const records: PathRecord[] = [];
   for (let at = 0; at < PATHS_MAX * PATH_BYTES; at += PATH_BYTES) {
-    const peer = view.getUint32(at + PEER, true);
-    if (peer === 0) continue;
+    const family = view.getUint32(at + FAMILY, true);
+    if (family === 0) continue;
+    const bytes = new Uint8Array(
+      view.buffer,
+      view.byteOffset + at + ADDRESS,
+      family === 6 ? 16 : 4,
+    );
     records.push({
-      peer,
+      // A copy: the row may be another's in the next moment.
+      peer: hostOfBytes(Uint8Array.from(bytes)),
       mtu: view.getUint16(at + MTU, true),
       mtuSource: view.getUint8(at + MTU_SOURCE),
       mtuSinceMs: view.getFloat64(at + MTU_SINCE, true),

@@ -12,6 +12,7 @@
  * be, another host.
  * @module
  */
+import { hostBytes, hostOfBytes, type UnderlayAddress } from '../net/underlay-address.ts';
 import { PEER_BYTES, PEERS_MAX, type TableSegment } from './segment.ts';
 
 const ROW_WORDS = PEER_BYTES / 4;
@@ -27,7 +28,7 @@ export type PeerRecord = { address: Uint8Array; port: number };
 
 /** The IPv4 address of a u32, as a peer has it. */
 export function ipv4Bytes(address: number): Uint8Array {
-  return Uint8Array.of(address >>> 24, address >>> 16, address >>> 8, address);
+  return hostBytes(address);
 }
 
 export class PeerReader {
@@ -59,6 +60,17 @@ export class PeerReader {
       if (this.view.getUint32(row + i) !== view.getUint32(at + i)) return false;
     }
     return true;
+  }
+
+  /** The last 32 bits, u32, of an IPv6 peer whose first 96 are `high`; 0 for any other. */
+  lastWord(index: number, [a, b, c]: readonly [number, number, number]): number {
+    if (this.words[index * ROW_WORDS + FAMILY] !== 6) return 0;
+    const at = index * PEER_BYTES + ADDRESS_OFFSET;
+    const { view } = this;
+    if (view.getUint32(at) !== a || view.getUint32(at + 4) !== b || view.getUint32(at + 8) !== c) {
+      return 0;
+    }
+    return view.getUint32(at + 12);
   }
 
   /** The row as a whole; undefined when it is free, or control did not finish writing it. */
@@ -111,6 +123,12 @@ export class PeerWriter extends PeerReader {
     }
     this.#users.set(index, (this.#users.get(index) ?? 0) + 1);
     return index;
+  }
+
+  /** The host of a number that is in use. */
+  hostOf(index: number): UnderlayAddress | undefined {
+    const row = this.read(index);
+    return row === undefined ? undefined : hostOfBytes(row.address);
   }
 
   /** One user less; after the last one the number may become another host's. */

@@ -23,7 +23,7 @@ import { ENTRIES_MAX, LINKS_MAX } from '../limits.ts';
 import { SLOT_BYTES } from '../shm/hash.ts';
 
 const TABLES_MAGIC = 0x66616e74; // 'fant'
-const TABLES_VERSION = 3;
+const TABLES_VERSION = 4;
 
 const MAGIC = 0;
 const VERSION = 4;

@@ -63,9 +63,9 @@ t.test('a key file that others can read is refused, with what to do', async (t) 
 t.test('wrong words touch nothing', async (t) => {
   for (const [args, said] of [
     [['join', 'a:b:c'], /no seed/],
-    [['join', '1.2.3'], /not an IPv4 address/],
+    [['join', '1.2.3'], /not an address/],
     [['join', '--port', '0'], /from 1 to 65535/],
-    [['join', '--bind', 'eth0'], /not an IPv4 address/],
+    [['join', '--bind', 'eth0'], /not an address/],
     [['join', '--name', 'two words'], /without blanks/],
     [['join', '--frob'], /not an option of join/],
     [['join', '--key', '/k', '--insecure-plaintext'], /contradict/],

@@ -102,7 +102,7 @@ t.test('parseFanWords() says what is wrong, all of it', async (t) => {
     t.equal(request, undefined, words);
     t.match(problems.join('\n'), expected, words);
   }
-  const many = parseFanWords('250.1.0.0/8 eth0/99 --port 0 bridge A'.split(' '), 'overlay-first');
+  const many = parseFanWords('250.1.0.0/8 eth0/199 --port 0 bridge A'.split(' '), 'overlay-first');
   t.equal(many.problems.length, 4, 'four problems are four sentences');
 });
 

@@ -184,6 +184,14 @@ export class FakeHost implements Host, Tunnels {
       this.state.routes = routes.filter((one) => one.oif !== index || one.src !== address);
     });
   }
+  async ipv6Addresses(): Promise<Snapshot['ipv6Addresses']> {
+    this.#check();
+    return structuredClone(this.state.ipv6Addresses);
+  }
+  async ipv6WayOut(): Promise<number> {
+    this.#check();
+    return this.state.ipv6WayOut;
+  }
   async addRoute(route: Parameters<Host['addRoute']>[0]): Promise<void> {
     this.#change(() => {
       const oif = this.#find(route.device).index;

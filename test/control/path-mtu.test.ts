@@ -5,7 +5,7 @@ import { runFanway } from '../../src/demo/router.ts';
 import { formatIpv4, parseIpv4 } from '../../src/net/ipv4.ts';
 import { NetworkNamespace } from '../../src/sys/process/netns.ts';
 import { RouteMtu } from '../../src/sys/sockets/route-mtu.ts';
-import { openSendOnlyUdp } from '../../src/sys/sockets/sockets.ts';
+import { openSendOnlyUdp, socketAddress } from '../../src/sys/sockets/sockets.ts';
 import { runTcpPair, startTraffic } from '../../src/traffic/run.ts';
 import {
   checkBalance,
@@ -62,12 +62,12 @@ t.test('a route with an MTU of its own, then a peer that is gone', { skip, timeo
   t.same(
     a.run(() => {
       const oracle = new RouteMtu();
-      oracle.addProbe(a.address, openSendOnlyUdp(a.address, { offload: false }).fd);
-      return [
-        oracle.configured(a.address, b.address, 4789, 1500),
-        oracle.configured(a.address, b.address + 1, 4789, 1500),
-        oracle.configured(a.address, parseIpv4('8.8.8.8'), 4789, 1500),
-      ];
+      const socket = openSendOnlyUdp(a.address, { offload: false }).fd;
+      oracle.addProbe(0, { localAddress: a.address }, socket);
+      return [b.address, b.address + 1, parseIpv4('8.8.8.8')].map((peer) => {
+        const { buffer, byteOffset, length } = socketAddress(peer, 4789);
+        return oracle.configured(0, new DataView(buffer, byteOffset, length), 0, 1500);
+      });
     }),
     [1400, 1500, 0],
     'what the kernel knows: that route, the device, nothing',

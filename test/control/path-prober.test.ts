@@ -27,7 +27,7 @@ class Network {
     token: () => String(++this.#token),
     send: (peer, bytes, token) => {
       this.sent++;
-      const reaches = bytes <= (this.carries.get(peer) ?? 0);
+      const reaches = bytes <= (this.carries.get(Number(peer)) ?? 0);
       if (reaches && this.#random.below(1000) >= this.loss * 1000) this.#answers.push(token);
       return true;
     },
@@ -123,19 +123,23 @@ t.test('an answer that nobody can have seen the question of is none', async (t) 
   for (let i = 100; i < 1000; i++) network.prober.answered(String(i), network.nowMs);
   t.equal(network.prober.state(PEER), 'searching');
   const token = '0123456789abcdef';
-  const request = emitEchoRequest(1500, token);
+  const request = emitEchoRequest(4, 1500, token);
   t.equal(request.length, 1480);
   const view = new DataView(request.buffer, request.byteOffset, request.length);
   t.equal(internetChecksum(view, 0, request.length), 0);
-  t.equal(readEchoToken(request, false), undefined, 'a request is no answer');
+  t.equal(readEchoToken(request, 4, false), undefined, 'a request is no answer');
   request.writeUInt8(0, 0);
-  t.equal(readEchoToken(request, false), token);
+  t.equal(readEchoToken(request, 4, false), token);
   const header = Buffer.alloc(24);
   header.writeUInt8(0x46, 0);
-  t.equal(readEchoToken(Buffer.concat([header, request]), true), token, 'with options before it');
+  t.equal(
+    readEchoToken(Buffer.concat([header, request]), 4, true),
+    token,
+    'with options before it',
+  );
   for (let length = 0; length < 40; length++) {
-    readEchoToken(Buffer.concat([header, request]).subarray(0, length), true);
-    readEchoToken(Buffer.alloc(length, 0xff), true);
+    readEchoToken(Buffer.concat([header, request]).subarray(0, length), 4, true);
+    readEchoToken(Buffer.alloc(length, 0xff), 4, true);
   }
 });
 

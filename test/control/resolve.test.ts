@@ -2,8 +2,8 @@ import t from 'tap';
 import { parseUnderlay } from '../../src/config/schema.ts';
 import type { Snapshot } from '../../src/control/host/snapshot.ts';
 import { isResolved, type Keep, resolveUnderlay } from '../../src/control/links/resolve.ts';
-import { formatIpv4, parseIpv4 } from '../../src/net/ipv4.ts';
-import { formatPrefix } from '../../src/net/prefix.ts';
+import { parseIpv4 } from '../../src/net/ipv4.ts';
+import { formatHostAddress, formatHostPrefix } from '../../src/net/underlay-address.ts';
 import { address, link, plainHost, route } from './snapshots.ts';
 
 const ETH0 = 2;
@@ -30,7 +30,7 @@ function meaning(underlay: string, addresses: Addresses, keep?: Keep, more = {})
   const found = resolveUnderlay(parseUnderlay(underlay), host, keep);
   if (!isResolved(found)) return `${found.code}: ${found.message}`;
   const { local, underlay: at, device } = found;
-  return `${formatIpv4(local)} of ${formatPrefix(at)}, MTU ${device.mtu}`;
+  return `${formatHostAddress(local)} of ${formatHostPrefix(at)}, MTU ${device.mtu}`;
 }
 
 const HOME = '172.30.0.28 of 172.30.0.0/16, MTU 1500';

@@ -70,9 +70,9 @@ class Stage {
       family: AF_INET,
       routes: {
         ...NO_ROUTES,
-        addProbe: (local, socket) => void this.probes.push([local, socket]),
-        removeProbe: (local, socket) => {
-          const index = this.probes.findIndex(([a, b]) => a === local && b === socket);
+        addProbe: (endpoint, { localAddress }) => void this.probes.push([localAddress, endpoint]),
+        removeProbe: (endpoint) => {
+          const index = this.probes.findIndex(([, number]) => number === endpoint);
           this.probes.splice(index, 1);
         },
       },

@@ -18,6 +18,7 @@ import { formatIpv4 } from '../../src/net/ipv4.ts';
 import { unaccounted } from '../../src/table/counters.ts';
 import { startTraffic } from '../../src/traffic/run.ts';
 import { testProgram } from '../netns/relay.ts';
+import { IPV6_LENGTH, moveToIpv6 } from '../support/ipv6-underlay.ts';
 import { sleep, until } from '../support/patience.ts';
 
 export const OVERLAY = '250.0.0.0/8';
@@ -123,13 +124,15 @@ export type Rig = {
 /** A lab with fanway up on both hosts, containers attached and the pulse beating. */
 export async function startRig(
   t: Test,
-  options: LabOptions & { encap?: Encap; up?: string[]; pulse?: boolean } = {},
+  options: LabOptions & { encap?: Encap; up?: string[]; pulse?: boolean; ipv6?: boolean } = {},
 ): Promise<Rig> {
   const lab = await Lab.create({ hosts: 2, ...options });
   t.teardown(() => lab.close());
   const { encap = 'vxlan', up = [] } = options;
+  if (options.ipv6 === true) await moveToIpv6(lab);
+  const underlay = options.ipv6 === true ? `eth0/${IPV6_LENGTH}` : 'eth0/16';
   for (const host of lab.hosts) {
-    await runFanway(host, ['up', OVERLAY, 'eth0/16', 'bridge', BRIDGE, '--encap', encap, ...up]);
+    await runFanway(host, ['up', OVERLAY, underlay, 'bridge', BRIDGE, '--encap', encap, ...up]);
     await attach(host);
   }
   const [from, to] = [lab.container(0), lab.container(1)];

@@ -120,7 +120,7 @@ t.test('helpers that say no clear us of suspicion', async (t) => {
   prober.tick(500, 500);
   for (const { to, message } of sent) {
     if (message.type !== MessageType.PingRequest) continue;
-    prober.nack(message.number, idOf(to.address - peerRecordAddress(0)));
+    prober.nack(message.number, idOf(Number(to.address) - peerRecordAddress(0)));
   }
   prober.tick(1500, 1500);
   t.same(failed, [member.id]);
@@ -139,7 +139,7 @@ t.test('an answer through a helper counts, one from anybody else does not', asyn
   prober.tick(1500, 1500);
   const helper = sent.find(({ message }) => message.type === MessageType.PingRequest);
   t.ok(helper, 'time-outs are three times as long');
-  prober.ack(number, idOf((helper?.to.address ?? 0) - peerRecordAddress(0)), 1600);
+  prober.ack(number, idOf(Number(helper?.to.address ?? 0) - peerRecordAddress(0)), 1600);
   prober.tick(3000, 3000);
   t.same(failed, []);
   t.equal(awareness.score, 1);
@@ -221,5 +221,5 @@ t.test('Relays ask for others, and say no in time to be heard', async (t) => {
 });
 
 function peerRecordAddress(index: number): number {
-  return peerRecord(index).endpoints[0]?.address ?? 0;
+  return Number(peerRecord(index).endpoints[0]?.address ?? 0);
 }

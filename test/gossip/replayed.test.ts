@@ -60,7 +60,7 @@ function replay(t: Test, what: string, { lab, recorded }: History): void {
     for (const reply of wire.recorded.splice(0)) {
       if (reply.bytes.length > datagram.bytes.length) longer += 1;
       if (reply.to.address !== datagram.from.address) elsewhere += 1;
-      replies.set(reply.to.address, (replies.get(reply.to.address) ?? 0) + 1);
+      replies.set(Number(reply.to.address), (replies.get(Number(reply.to.address)) ?? 0) + 1);
     }
     // What came of it arrives at who is said to have sent it, and ends there.
     wire.run();

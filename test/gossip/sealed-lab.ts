@@ -39,7 +39,7 @@ export class SealedLab {
     const id = nodeIdOf(signer.publicKey);
     const [at] = peerRecord(index).endpoints;
     const before = this.nodes[index];
-    const outer = wire.start(`n${index}`, at?.address ?? 0, {
+    const outer = wire.start(`n${index}`, Number(at?.address ?? 0), {
       ...{ signer, epoch },
       ...(before !== undefined && { ring: before.outer.ring }),
     });

@@ -135,7 +135,7 @@ export class Wire {
 
   /** Hands a datagram to whoever is there. */
   deliver({ from, to, bytes }: Datagram): boolean {
-    const node = this.#nodes.get(to.address);
+    const node = this.#nodes.get(Number(to.address));
     const opened = node?.secure.open(from, bytes);
     if (node === undefined || opened === undefined) return false;
     this.opened(node, from, opened);

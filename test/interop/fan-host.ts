@@ -2,11 +2,11 @@
 import type { Test } from 'tap';
 import type { Lab, LabContainer, LabHost } from '../../src/demo/lab.ts';
 import { runFanway } from '../../src/demo/router.ts';
-import { type FanMap, sliceOf } from '../../src/net/fan.ts';
+import { type Ipv4FanMap, sliceOf } from '../../src/net/fan.ts';
 import { formatPrefix, parsePrefix } from '../../src/net/prefix.ts';
 import { unaccounted } from '../../src/table/counters.ts';
 
-export const FAN: FanMap = {
+export const FAN: Ipv4FanMap = {
   overlay: parsePrefix('250.0.0.0/8'),
   underlay: parsePrefix('172.30.0.0/16'),
 };

@@ -5,9 +5,9 @@ import {
   bridgeNameOf,
   checkFan,
   deviceNameOf,
-  type FanMap,
   gatewayOf,
   hostRangeOf,
+  type Ipv4FanMap,
   peerOf,
   sliceLengthOf,
   sliceOf,
@@ -25,7 +25,7 @@ import {
 } from '../../src/net/prefix.ts';
 
 /** Map and host from text; the underlay's host bits name the host. */
-function fan(overlay: string, underlay: string): { map: FanMap; host: number } {
+function fan(overlay: string, underlay: string): { map: Ipv4FanMap; host: number } {
   const written = parsePrefix(underlay);
   const network = { address: networkOf(written), length: written.length };
   return { map: { overlay: parsePrefix(overlay), underlay: network }, host: written.address };
@@ -80,7 +80,7 @@ const anyFan = fc
   })
   .map(({ overlayLength, extra, overlay, host, workload }) => {
     const length = Math.min(32, overlayLength + extra);
-    const map: FanMap = {
+    const map: Ipv4FanMap = {
       overlay: { address: (overlay & maskOf(overlayLength)) >>> 0, length: overlayLength },
       underlay: { address: (host & maskOf(length)) >>> 0, length },
     };

@@ -1,4 +1,5 @@
 import t from 'tap';
+import type { UnderlayAddress } from '../../src/net/underlay-address.ts';
 import type { Best, Claim, ClaimSource, EntryId, RibChange } from '../../src/rib/entry.ts';
 import { CLAIM_SOURCES, slotOfEntry } from '../../src/rib/entry.ts';
 import { FLAPS_MAX, HOLD_MS } from '../../src/rib/flaps.ts';
@@ -13,12 +14,12 @@ const prefix = (address: number, length = 32, link = 'fan'): EntryId => {
 const claim = (peer: number, more: Partial<Claim> = {}): Claim => {
   return { peer, owner: `host${peer}`, sequence: 0, mac: 0, ...more };
 };
-const peers = (changes: readonly RibChange[]): (number | undefined)[] =>
+const peers = (changes: readonly RibChange[]): (UnderlayAddress | undefined)[] =>
   changes.map(({ after }) => after?.peer);
 
 t.test('the best claim by source, and of MACs by sequence', async (t) => {
   const rib = new Rib(ROOM);
-  const say = (source: ClaimSource, id: EntryId, one?: Claim): (number | undefined)[] =>
+  const say = (source: ClaimSource, id: EntryId, one?: Claim): (UnderlayAddress | undefined)[] =>
     peers(rib.update(source, [{ id, claim: one }], 0));
   t.same(say('bgp', prefix(7), claim(1, { sequence: 9 })), [1]);
   t.same(say('gossip', prefix(7), claim(2)), [2], 'gossip before BGP, whatever its sequence');
@@ -108,7 +109,7 @@ t.test('an entry that moves too often is held, then told as it is', async (t) =>
 function oracle(said: ReadonlyMap<string, { id: EntryId; best: Best }>): Map<string, Best> {
   const order = ({ source, sequence, peer }: Best, { kind }: EntryId): number[] => [
     source === 'static' ? 0 : source === 'learned' ? 2 : 1,
-    ...(kind === 'prefix' || kind === 'flood' ? [0, 0] : [-sequence, peer]),
+    ...(kind === 'prefix' || kind === 'flood' ? [0, 0] : [-sequence, Number(peer)]),
     CLAIM_SOURCES.indexOf(source),
   ];
   const sorted = [...said.values()].sort((a, b) => {
@@ -190,7 +191,7 @@ t.test(
     const rib = new Rib(ROOM, moves);
     const id: EntryId = { link: 'net', kind: 'mac', mac: 0x020000000001 };
     let sequence = 0;
-    const at = (peer: number, nowMs: number): (number | undefined)[] =>
+    const at = (peer: number, nowMs: number): (UnderlayAddress | undefined)[] =>
       peers(rib.update('gossip', [{ id, claim: claim(peer, { sequence: ++sequence }) }], nowMs));
     t.same(at(1, 0), [1], 'the first place is no move');
     for (let move = 1; move <= 4; move++) t.same(at((move % 2) + 1, move * 1000), [(move % 2) + 1]);

@@ -4,8 +4,8 @@
  * gone.
  * @module
  */
+import { STREAM_BYTES_PER_SECOND } from '../../src/control/speakers/gossip/transport/pace.ts';
 import {
-  STREAM_BYTES_PER_SECOND,
   STREAM_IDLE_MS,
   STREAM_REQUEST_MS,
   STREAMS_IN_MAX,
@@ -64,7 +64,7 @@ export class Streams {
         if (!client.isAwake) return end(ok, LOOK_MS);
         sink.end(ok);
       });
-    const host = wire.stationAt(to.address);
+    const host = wire.stationAt(Number(to.address));
     const isOpen = () =>
       host !== undefined &&
       wire.isOpen(client.index, host.index) &&

@@ -121,7 +121,7 @@ export class ImpairedWire {
   send(from: Endpoint, sender: Station, to: Endpoint, payload: Uint8Array): void {
     const { lossShare, duplicateShare, lateShare, lateMs } = this.conditions;
     this.count(sender.index, payload.length + this.#overheadBytes);
-    const station = this.stationAt(to.address);
+    const station = this.stationAt(Number(to.address));
     if (station === undefined || !this.isOpen(sender.index, station.index)) {
       this.stopped += 1;
       return;

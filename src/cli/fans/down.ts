@@ -12,7 +12,8 @@ import type { FanRecord } from '../../control/host/snapshot.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { waitReady } from '../../control/supervise.ts';
 import { ExitCode, FanwayError, messageOf, refusedError, usageError } from '../../errors.ts';
-import { contains, equals } from '../../net/prefix.ts';
+import { equals } from '../../net/prefix.ts';
+import { holdsHost } from '../../net/underlay-address.ts';
 import { requireNetAdmin } from '../verb/privilege.ts';
 import { type Io, printJson, takeFlags, type Verb } from '../verb/verb.ts';
 import { cleanUp } from './up.ts';
@@ -26,7 +27,7 @@ function isMeant(fan: FanRecord, wanted: FanRequest): boolean {
   if (underlay.length !== fan.spec.underlay.length) return false;
   switch (underlay.kind) {
     case 'address':
-      return contains(fan.spec.underlay, underlay.address);
+      return holdsHost(fan.spec.underlay, underlay.address);
     case 'device':
       return (
         fan.request.underlay.kind !== 'device' || fan.request.underlay.device === underlay.device

@@ -159,6 +159,7 @@ export const up: Verb = {
     ['fanway up 250.0.0.0/8 eth0/16', 'this host joins the fan 250.0.0.0/8'],
     ['fanway up 250.0.0.0/8 default/16 dhcp host-reserve 4', 'with DHCP, .1 to .4 kept'],
     ['fanway up -u 172.30.0.28/16 -o 250.0.0.0/8 --encap ipip', "fanctl's later form"],
+    ['fanway up 250.0.0.0/8 eth0/112', 'over the IPv6 address of eth0'],
     ['fanway up 240.0.0.0/8 eth0/24 --compat lxd', "beside hosts that run LXD's fan"],
   ],
   async run(args, io) {

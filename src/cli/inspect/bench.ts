@@ -28,12 +28,12 @@ const PORT_MAX = 65_534;
 
 type Flags = ReadonlyMap<string, string>;
 
-/** The fans of the running router that are up. @throws FanwayError `not-running` */
+/** The fans over IPv4 of the running router that are up. @throws FanwayError `not-running` */
 async function fansUp(io: Io): Promise<Fan[]> {
   const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
   const { links } = await ask(run, statusCall);
   return links
-    .filter((link) => link.state !== 'stopped')
+    .filter((link) => link.state !== 'stopped' && !link.underlay.includes(':'))
     .map(({ name, encap, overlay, underlay }) => {
       const { address, length } = parsePrefix(underlay);
       const network = { address: networkOf({ address, length }), length };

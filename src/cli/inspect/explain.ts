@@ -23,7 +23,7 @@ import { isBridged } from '../../control/store/link-spec.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { codeOf, ExitCode, messageOf, usageError } from '../../errors.ts';
 import { parseIpv4 } from '../../net/ipv4.ts';
-import { networkOf } from '../../net/prefix.ts';
+import { hostNetworkOf } from '../../net/underlay-address.ts';
 import { printJson, takeFlags, type Verb } from '../verb/verb.ts';
 import { pathText } from './paths-text.ts';
 
@@ -67,7 +67,7 @@ async function fanFromWords(
   const selector = parseUnderlay(underlay);
   const map = { overlay: parseOverlay(overlay) };
   if (selector.kind === 'address') {
-    const network = networkOf(selector);
+    const network = hostNetworkOf(selector);
     const prefix = { address: network, length: selector.length };
     // Arithmetic alone: the address need not be one of this host.
     return { map: { ...map, underlay: prefix }, local: -1, name: '' };

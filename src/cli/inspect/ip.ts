@@ -11,6 +11,7 @@ import { RunDirectory } from '../../control/store/run-directory.ts';
 import { ExitCode, usageError } from '../../errors.ts';
 import { formatIpv4 } from '../../net/ipv4.ts';
 import { formatPrefix } from '../../net/prefix.ts';
+import { isNoHost } from '../../net/underlay-address.ts';
 import { type EngineFan, engineFanOf } from '../../plugins/fan.ts';
 import { printJson, takeFlags, type Verb } from '../verb/verb.ts';
 
@@ -54,7 +55,7 @@ export const ip: Verb = {
     const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
     const records = await ask(run, fansCall);
     const slices = records
-      .filter(({ spec }) => spec.local !== 0 && (bridge === undefined || spec.name === bridge))
+      .filter(({ spec }) => !isNoHost(spec.local) && (bridge === undefined || spec.name === bridge))
       .map((record) => sliceOf(engineFanOf(record), run, io.env));
     if (flags.has('--json')) printJson(io, slices);
     else {

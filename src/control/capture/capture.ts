@@ -47,7 +47,7 @@ async function openTaps(links: readonly LinkSpec[], side: 'inner' | 'outer'): Pr
     for (const spec of links) {
       let name = spec.device;
       if (side === 'outer') {
-        const addresses = await netlink.addresses();
+        const addresses = [...(await netlink.addresses()), ...(await netlink.ipv6Addresses())];
         const index = addresses.find((address) => address.address === spec.local)?.index;
         if (index === undefined) continue;
         name = (await netlink.link(index)).name;

@@ -40,6 +40,8 @@ export function openDistantHost(run: RunDirectory, door: Door): RealHost {
   const host: Host = {
     links: () => ask('links', []),
     addresses: () => ask('addresses', []),
+    ipv6Addresses: () => ask('ipv6Addresses', []),
+    ipv6WayOut: () => ask('ipv6WayOut', 0),
     defaultRoutes: () => ask('defaultRoutes', []),
     routesMeeting: (overlay, how) =>
       ask('routesMeeting', { routes: [], whole: true }, overlay, how),
@@ -76,6 +78,8 @@ export function openDistantHost(run: RunDirectory, door: Door): RealHost {
     underlay: async () => ({
       links: await here.links(),
       addresses: await here.addresses(),
+      ipv6Addresses: await here.ipv6Addresses(),
+      ipv6WayOut: await here.ipv6WayOut(),
       routes: await here.defaultRoutes(),
     }),
     bridgeHolds: (bridge, mac, but) => ask('bridgeHolds', false, bridge, mac, but),

@@ -9,15 +9,16 @@ import { formatIpAddress } from '../../net/ip.ts';
 import { formatIpv4 } from '../../net/ipv4.ts';
 import { formatMac } from '../../net/mac.ts';
 import { formatPrefix, type Prefix } from '../../net/prefix.ts';
+import type { UnderlayAddress } from '../../net/underlay-address.ts';
 import type { Best, ClaimSource, ClaimUpdate, EntryId, RibChange } from '../../rib/entry.ts';
 import { HOLD_MS } from '../../rib/flaps.ts';
 import { Rib, type RibStatus } from '../../rib/rib.ts';
 import type { ShareLimits } from '../../rib/shares.ts';
 import type { RoutedEntries } from './routed-entries.ts';
 
-/** Where entries are written for the data path. `peer` is u32. */
+/** Where entries are written for the data path. */
 export type EntryWriter = {
-  setEntry(link: string, prefix: Prefix, peer: number): void;
+  setEntry(link: string, prefix: Prefix, peer: UnderlayAddress): void;
   deleteEntry(link: string, prefix: Prefix): void;
 };
 

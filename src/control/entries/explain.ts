@@ -2,10 +2,12 @@
  * Where an overlay address is, and why: by the fan's arithmetic, or by what the table has.
  * @module
  */
+
 import type { AnswerJson } from '../../api/entries.ts';
 import { type FanMap, hostRangeOf, peerOf, sliceOf } from '../../net/fan.ts';
 import { formatIpv4 } from '../../net/ipv4.ts';
 import { contains, formatPrefix, networkOf, type Prefix } from '../../net/prefix.ts';
+import { formatHostAddress, type UnderlayAddress } from '../../net/underlay-address.ts';
 
 export type Explanation = {
   address: string;
@@ -30,7 +32,7 @@ export type Explanation = {
  * `local` is −1 where no address of this host is meant, `name` '' where no fan runs; `bridged`
  * undefined: not known, as no fan of it runs here.
  */
-export type ExplainedFan = { map: FanMap; local: number; name: string; bridged?: boolean };
+export type ExplainedFan = { map: FanMap; local: UnderlayAddress; name: string; bridged?: boolean };
 
 const PLAIN = { source: 'arithmetic', announced: null } as const;
 
@@ -64,7 +66,7 @@ export function explainAnswer(
   fan: ExplainedFan,
 ): Explanation {
   const { prefix, owner, name, host, source } = answer;
-  const local = host === formatIpv4(fan.local);
+  const local = host === formatHostAddress(fan.local);
   return {
     ...plain,
     ...{ host, local, source, announced: { prefix, owner, name } },
@@ -89,8 +91,8 @@ export function explainAddress(address: number, fans: readonly ExplainedFan[]): 
   const role = roleOf(slice, address, fan.bridged ?? false);
   const local = peer === fan.local;
   const where = local
-    ? `this host (${formatIpv4(peer)})${fan.name === '' ? '' : `, bridge ${fan.name}`}`
-    : `host ${formatIpv4(peer)}`;
+    ? `this host (${formatHostAddress(peer)})${fan.name === '' ? '' : `, bridge ${fan.name}`}`
+    : `host ${formatHostAddress(peer)}`;
   const nobody =
     fan.bridged === undefined
       ? 'nobody has on a routed fan; on a bridged one (vxlan) it is an address for a container'
@@ -106,7 +108,7 @@ export function explainAddress(address: number, fans: readonly ExplainedFan[]): 
     address: shown,
     overlay: formatPrefix(fan.map.overlay),
     slice: formatPrefix(slice),
-    host: formatIpv4(peer),
+    host: formatHostAddress(peer),
     local,
     role,
     ...PLAIN,

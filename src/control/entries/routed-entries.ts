@@ -10,6 +10,7 @@
 import { messageOf } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import { contains, equals, type Prefix } from '../../net/prefix.ts';
+import type { UnderlayAddress } from '../../net/underlay-address.ts';
 import { type Best, type EntryId, slotOfPrefix } from '../../rib/entry.ts';
 import type { Host, HostRoute } from '../host/host.ts';
 import { isBridged, type LinkSpec } from '../store/link-spec.ts';
@@ -41,8 +42,12 @@ export type RoutedEntriesOptions = {
   log: Log;
 };
 
-/** The route that an entry at `peer` (u32) needs on a routed link; undefined = none. */
-export function routeOf(spec: LinkSpec, prefix: Prefix, peer: number): HostRoute | undefined {
+/** The route that an entry at `peer` needs on a routed link; undefined = none. */
+export function routeOf(
+  spec: LinkSpec,
+  prefix: Prefix,
+  peer: UnderlayAddress,
+): HostRoute | undefined {
   const { address, length } = prefix;
   const isHere = peer === spec.local;
   const wasHere = contains(spec.slice, address);
@@ -72,8 +77,8 @@ export class RoutedEntries {
     this.#options = options;
   }
 
-  /** An entry of a link is at `peer` (u32) from now on; undefined = where arithmetic has it. */
-  change(link: string, prefix: Prefix, peer: number | undefined): void {
+  /** An entry of a link is at `peer` from now on; undefined = where arithmetic has it. */
+  change(link: string, prefix: Prefix, peer: UnderlayAddress | undefined): void {
     let routes = this.#links.get(link);
     if (routes === undefined) {
       const spec = this.#routedSpecs().find(({ name }) => name === link);

@@ -3,6 +3,7 @@
  * @module
  */
 import { equals } from '../../net/prefix.ts';
+import { sameHostPrefix } from '../../net/underlay-address.ts';
 import type { LinkSpec } from '../store/link-spec.ts';
 
 /** Whether the same prefixes of others mean the same on both. */
@@ -10,7 +11,7 @@ export function sameFan(a: LinkSpec, b: LinkSpec): boolean {
   return (
     a.vni === b.vni &&
     equals(a.overlay, b.overlay) &&
-    equals(a.underlay, b.underlay) &&
+    sameHostPrefix(a.underlay, b.underlay) &&
     a.slice.length === b.slice.length
   );
 }

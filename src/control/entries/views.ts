@@ -5,8 +5,8 @@
 
 import type { AnswerJson, PlacedEntry } from '../../api/entries.ts';
 import type { TableStatus } from '../../api/status.ts';
-import { formatIpv4 } from '../../net/ipv4.ts';
 import { formatPrefix } from '../../net/prefix.ts';
+import { formatHostAddress } from '../../net/underlay-address.ts';
 import type { Best, EntryId } from '../../rib/entry.ts';
 import type { RibStatus } from '../../rib/rib.ts';
 import type { EntryTableStatus, TableAnswer } from '../plane/entry-table.ts';
@@ -28,7 +28,7 @@ export function tableStatus(
 /** One entry, whoever told it. */
 export function placedEntry(id: EntryId, best: Best, name: string): PlacedEntry {
   return {
-    ...{ link: id.link, kind: id.kind, entry: entryText(id), host: formatIpv4(best.peer) },
+    ...{ link: id.link, kind: id.kind, entry: entryText(id), host: formatHostAddress(best.peer) },
     ...{ source: best.source, owner: best.owner, name },
   };
 }
@@ -45,7 +45,7 @@ export function answerJson(
   const owner = best?.owner ?? '';
   return {
     prefix: formatPrefix(answer.prefix),
-    host: formatIpv4(answer.peer),
+    host: formatHostAddress(answer.peer),
     source: best?.source ?? 'local',
     ...{ owner, name: nameOf(owner) },
   };

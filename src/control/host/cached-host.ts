@@ -5,7 +5,10 @@
  */
 import type { Host, Tunnels } from './host.ts';
 
-const LISTS = ['links', 'addresses', 'defaultRoutes', 'packetFilter', 'underlay'] as const;
+const LISTS = [
+  ...(['links', 'addresses', 'ipv6Addresses', 'ipv6WayOut'] as const),
+  ...(['defaultRoutes', 'packetFilter', 'underlay'] as const),
+] as const;
 /** Questions with an argument: asked each time, but nothing changes by them. */
 const QUESTIONS: readonly (keyof Host)[] = ['routesMeeting', 'routesOf', 'hasRoute', 'hasOwnMac'];
 type List = (typeof LISTS)[number];

@@ -5,8 +5,8 @@
  * @module
  */
 import { carriesFrames } from '../../encap/encap.ts';
-import { formatIpv4 } from '../../net/ipv4.ts';
 import { contains } from '../../net/prefix.ts';
+import { formatHostAddress } from '../../net/underlay-address.ts';
 import type { LegacyForward } from '../../sys/host/iptables-legacy.ts';
 import type { NftChain, NftRule } from '../../sys/netlink/nf-tables.ts';
 import type { LinkSpec } from '../store/link-spec.ts';
@@ -196,7 +196,7 @@ export function translationObstacles(spec: LinkSpec, filter: PacketFilter): Obst
   return [
     {
       code: 'outer-translated',
-      message: `chain ${rewriting.name} of nftables table ${rewriting.family} ${rewriting.table} masquerades, perhaps also the tunnel's packets from ${formatIpv4(spec.local)}; other hosts then count them as ingress.drop.foreign_source: install nftables (fanway prevents it by a rule of its own), or leave them out there`,
+      message: `chain ${rewriting.name} of nftables table ${rewriting.family} ${rewriting.table} masquerades, perhaps also the tunnel's packets from ${formatHostAddress(spec.local)}; other hosts then count them as ingress.drop.foreign_source: install nftables (fanway prevents it by a rule of its own), or leave them out there`,
     },
   ];
 }

@@ -6,8 +6,9 @@
 
 import type { SuperBytes } from '../../api/status.ts';
 import type { Prefix } from '../../net/prefix.ts';
+import type { UnderlayAddress } from '../../net/underlay-address.ts';
 import type { LegacyTables } from '../../sys/host/iptables-legacy.ts';
-import type { LinkChange } from '../../sys/netlink/netlink.ts';
+import type { Ipv6Address, LinkChange } from '../../sys/netlink/netlink.ts';
 import type { LinkSpec } from '../store/link-spec.ts';
 import type {
   PacketFilter,
@@ -32,12 +33,14 @@ export type DhcpSpec = {
 /** The machine whose underlay a host's fans lie on, most often its own. */
 export async function underlayOf(host: Host): Promise<UnderlayView> {
   if (host.underlay !== undefined) return host.underlay();
-  const [links, addresses, routes] = await Promise.all([
+  const [links, addresses, ipv6Addresses, ipv6WayOut, routes] = await Promise.all([
     host.links(),
     host.addresses(),
+    host.ipv6Addresses(),
+    host.ipv6WayOut(),
     host.defaultRoutes(),
   ]);
-  return { links, addresses, routes };
+  return { links, addresses, ipv6Addresses, ipv6WayOut, routes };
 }
 
 /** One route of ours; `device` is a name. */
@@ -57,6 +60,10 @@ export type Host = {
   underlay?(): Promise<UnderlayView>;
   links(): Promise<SnapshotLink[]>;
   addresses(): Promise<SnapshotAddress[]>;
+  /** Those of IPv6 that are ready for use. */
+  ipv6Addresses(): Promise<Ipv6Address[]>;
+  /** Index of the device that leads to the rest of the IPv6 world, 0 where none does. */
+  ipv6WayOut(): Promise<number>;
   /** The default routes of table main. */
   defaultRoutes(): Promise<SnapshotRoute[]>;
   /**
@@ -107,7 +114,7 @@ export type Tunnels = {
   removeLink(name: string): Promise<void>;
   updateLink(
     name: string,
-    change: { underlayMtu?: number; innerMtu?: number; local?: number },
+    change: { underlayMtu?: number; innerMtu?: number; local?: UnderlayAddress },
   ): Promise<void>;
   /** How long a TCP packet may be that a link's device is given in one piece. */
   setSuperBytes(name: string, limits: SuperBytes): Promise<void>;

@@ -18,9 +18,11 @@ export async function readSnapshot(
   fans: FanRecord[],
   depth?: SnapshotDepth,
 ): Promise<Snapshot> {
-  const [links, addresses, routes, filter] = await Promise.all([
+  const [links, addresses, ipv6Addresses, ipv6WayOut, routes, filter] = await Promise.all([
     host.links(),
     host.addresses(),
+    host.ipv6Addresses(),
+    host.ipv6WayOut(),
     host.defaultRoutes(),
     host.packetFilter(),
   ]);
@@ -31,6 +33,8 @@ export async function readSnapshot(
   return {
     links,
     addresses,
+    ipv6Addresses,
+    ipv6WayOut,
     routes: [...routes, ...met.routes],
     routesWhole: met.whole,
     sysctls: Object.fromEntries(

@@ -45,6 +45,8 @@ export function openHost(run: RunDirectory): RealHost {
       return links;
     },
     addresses: () => netlink.addresses(),
+    ipv6Addresses: () => netlink.ipv6Addresses(),
+    ipv6WayOut: () => netlink.ipv6WayOut(),
     defaultRoutes: () => routes.defaultRoutes(),
     routesMeeting: (overlay, how) => routes.routesMeeting(overlay, how),
     routesOf: (index) => routes.routesOf(index),

@@ -4,7 +4,7 @@
  */
 import type { FanRequest } from '../../config/request.ts';
 import type { LegacyTables } from '../../sys/host/iptables-legacy.ts';
-import type { InterfaceAddress, Link, Route } from '../../sys/netlink/netlink.ts';
+import type { InterfaceAddress, Ipv6Address, Link, Route } from '../../sys/netlink/netlink.ts';
 import type { NftChain, NftRule } from '../../sys/netlink/nf-tables.ts';
 import type { LinkSpec } from '../store/link-spec.ts';
 
@@ -36,11 +36,18 @@ export type SnapshotRoute = Pick<
   Partial<Pick<Route, 'hops'>>;
 
 /** What of a machine its underlay is chosen by. */
-export type UnderlayView = Pick<Snapshot, 'links' | 'addresses' | 'routes'>;
+export type UnderlayView = Pick<
+  Snapshot,
+  'links' | 'addresses' | 'ipv6Addresses' | 'ipv6WayOut' | 'routes'
+>;
 
 export type Snapshot = {
   links: SnapshotLink[];
   addresses: SnapshotAddress[];
+  /** Those of IPv6 that are ready for use. */
+  ipv6Addresses: Ipv6Address[];
+  /** Index of the device that leads to the rest of the IPv6 world, 0 where none does. */
+  ipv6WayOut: number;
   /** The default routes and, where a plan needs them, those inside the overlay or around it. */
   routes: SnapshotRoute[];
   /** False where the routing table could not be walked through to its end. */
@@ -114,6 +121,8 @@ export function emptySnapshot(): Snapshot {
   return {
     links: [],
     addresses: [],
+    ipv6Addresses: [],
+    ipv6WayOut: 0,
     routes: [],
     routesWhole: true,
     sysctls: {},

@@ -7,6 +7,7 @@ import type { SuperBytes } from '../../api/status.ts';
 import { type FanRequest, MTU_BYTES_MIN } from '../../config/request.ts';
 import { messageOf } from '../../errors.ts';
 import { formatPrefix } from '../../net/prefix.ts';
+import { familyOf } from '../../net/underlay-address.ts';
 import { type Change, describeChange } from '../change/change.ts';
 import { makeAll, newJournal, repair, undoAll } from '../change/execute.ts';
 import type { Journal, JournalStore } from '../change/journal.ts';
@@ -191,7 +192,7 @@ export class ManagedLink {
       return;
     }
     if (at.device.mtu !== this.spec.underlayMtu) {
-      const innerMtu = innerMtuOf(this.request, at.device.mtu);
+      const innerMtu = innerMtuOf(this.request, at.device.mtu, familyOf(at.local));
       if (innerMtu < MTU_BYTES_MIN) {
         await this.undo(store, context);
         this.reason = `${at.device.name} has MTU ${at.device.mtu} now, which leaves ${innerMtu} bytes inside: raise it`;

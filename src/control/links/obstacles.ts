@@ -65,8 +65,9 @@ export function obstaclesOf(spec: LinkSpec, snapshot: Snapshot, journal?: Journa
 
 /** A card that keeps its address and carries nothing: no other piece of the fan is missing. */
 function underlayObstacles({ local }: LinkSpec, snapshot: Snapshot): Obstacle[] {
-  const { addresses, links } = snapshot.underlay ?? snapshot;
-  const index = addresses.find(({ address }) => address === local)?.index;
+  const { links, addresses, ipv6Addresses } = snapshot.underlay ?? snapshot;
+  const own = [...addresses, ...ipv6Addresses];
+  const index = own.find(({ address }) => address === local)?.index;
   const card = links.find((link) => link.index === index);
   if (card === undefined || (card.up && card.carrier)) return [];
   const message = card.up

@@ -5,8 +5,8 @@
  * @module
  */
 
-import { type FanRequest, MTU_BYTES_MIN } from '../../config/request.ts';
-import { ENCAPS } from '../../encap/encap.ts';
+import { type FanRequest, MTU_BYTES_MIN, underlayFamily } from '../../config/request.ts';
+import { ENCAPS, overheadOf } from '../../encap/encap.ts';
 import { messageOf } from '../../errors.ts';
 import {
   bridgeNameOf,
@@ -17,10 +17,18 @@ import {
   sliceOf,
 } from '../../net/fan.ts';
 import { equals, formatPrefix, type Prefix, usableHosts } from '../../net/prefix.ts';
+import {
+  ADDRESS_BITS,
+  type Family,
+  familyOf,
+  noHost,
+  type UnderlayAddress,
+  type UnderlayPrefix,
+} from '../../net/underlay-address.ts';
 import type { Change } from '../change/change.ts';
 import { type Adoption, addressLengthOf, findAdoption } from '../host/bridge/adoption.ts';
 import { aliasOf, type FanRecord, type Snapshot } from '../host/snapshot.ts';
-import { type LinkSpec, SOURCE_PORTS_DEFAULT } from '../store/link-spec.ts';
+import { type LinkSpec, overheadOfLink, SOURCE_PORTS_DEFAULT } from '../store/link-spec.ts';
 import { findConflicts } from './conflicts.ts';
 import { obstaclesOf } from './obstacles.ts';
 import { addressesOf, changesOf } from './plan-changes.ts';
@@ -98,7 +106,7 @@ export function planFan(request: FanRequest, snapshot: Snapshot, keep?: Keep): P
   }
   if (resolved.floating && request.underlay.kind !== 'address') {
     warnings.push(
-      `${formatHost(local, 32)} is the only address of ${underlayDevice.name}, and may be a floating one: if this host has another at times, name that`,
+      `${formatHost(local, ADDRESS_BITS[familyOf(local)])} is the only address of ${underlayDevice.name}, and may be a floating one: if this host has another at times, name that`,
     );
   }
   if (request.masquerade && !snapshot.tools.nft) {
@@ -118,7 +126,9 @@ export function placeholderSpec(request: FanRequest): LinkSpec {
   const name = request.bridge ?? `fan-${(request.overlay.address >>> 0).toString(16)}`;
   const nowhere = { address: 0, length: 0 };
   const { length } = request.underlay;
-  const at = { local: 0, underlay: { ...nowhere, length }, slice: nowhere, name, underlayMtu: 0 };
+  const local = noHost(underlayFamily(request.underlay));
+  const underlay = { address: local, length };
+  const at = { local, underlay, slice: nowhere, name, underlayMtu: 0 };
   return { ...specOf(request, at), innerMtu: 0 };
 }
 
@@ -134,7 +144,13 @@ function nameOf(request: FanRequest, slice: Prefix): string | Refusal {
 
 function specOf(
   request: FanRequest,
-  at: { local: number; underlay: Prefix; slice: Prefix; name: string; underlayMtu: number },
+  at: {
+    local: UnderlayAddress;
+    underlay: UnderlayPrefix;
+    slice: Prefix;
+    name: string;
+    underlayMtu: number;
+  },
 ): LinkSpec {
   return {
     name: at.name,
@@ -148,7 +164,7 @@ function specOf(
     vni: request.vni ?? request.overlay.address >>> 8,
     port: request.port ?? defaultPort(request),
     underlayMtu: at.underlayMtu,
-    innerMtu: request.mtu ?? innerMtuOf(request, at.underlayMtu),
+    innerMtu: request.mtu ?? innerMtuOf(request, at.underlayMtu, familyOf(at.local)),
     dscp: request.dscp,
     sourcePorts: request.sourcePort === 'fixed' ? 1 : SOURCE_PORTS_DEFAULT,
     offload: request.offload,
@@ -156,8 +172,13 @@ function specOf(
 }
 
 /** The inner MTU in bytes over an underlay of `underlayMtu` bytes. */
-export function innerMtuOf(request: FanRequest, underlayMtu: number): number {
-  const computed = Math.min(underlayMtu, 65535) - ENCAPS[request.encap].overheadBytes;
+export function innerMtuOf(
+  request: Pick<FanRequest, 'encap' | 'mtu'>,
+  underlayMtu: number,
+  underlay: Family,
+): number {
+  const overhead = overheadOf(ENCAPS[request.encap], underlay);
+  const computed = Math.min(underlayMtu, 65535) - overhead;
   return request.mtu === null ? computed : Math.min(request.mtu, computed);
 }
 
@@ -206,12 +227,13 @@ export function hostOf(spec: LinkSpec): string {
 }
 
 function checkMtu(request: FanRequest, spec: LinkSpec, device: string): Refusal[] {
-  const largest = spec.underlayMtu - ENCAPS[spec.encap].overheadBytes;
+  const overhead = overheadOfLink(spec);
+  const largest = spec.underlayMtu - overhead;
   if (request.mtu !== null && request.mtu > largest) {
     return [
       {
         code: 'mtu-too-large',
-        message: `MTU ${request.mtu} does not fit: ${device} carries ${spec.underlayMtu} bytes and ${spec.encap} adds ${ENCAPS[spec.encap].overheadBytes}, which leaves ${largest}`,
+        message: `MTU ${request.mtu} does not fit: ${device} carries ${spec.underlayMtu} bytes and ${spec.encap} adds ${overhead}, which leaves ${largest}`,
       },
     ];
   }

@@ -6,26 +6,30 @@
  * be only one, and a fan that runs keeps the address that it has.
  * @module
  */
-import { formatUnderlay, type UnderlaySelector } from '../../config/request.ts';
-import { formatIpv4 } from '../../net/ipv4.ts';
-import { contains, formatPrefix, networkOf, type Prefix } from '../../net/prefix.ts';
+import { formatUnderlay, type UnderlaySelector, underlayFamily } from '../../config/request.ts';
 import {
-  ROUTE_TABLE_MAIN,
-  type Snapshot,
-  type SnapshotAddress,
-  type SnapshotLink,
-} from '../host/snapshot.ts';
+  ADDRESS_BITS,
+  type Family,
+  familyOf,
+  formatHostAddress,
+  formatHostPrefix,
+  holdsHost,
+  hostNetworkOf,
+  type UnderlayAddress,
+  type UnderlayPrefix,
+} from '../../net/underlay-address.ts';
+import { ROUTE_TABLE_MAIN, type Snapshot, type SnapshotLink } from '../host/snapshot.ts';
 
 /** A reason not to go on, for programs (`code`) and for people (a sentence with a way out). */
 export type Refusal = { code: string; message: string };
 
 export type ResolvedUnderlay = {
-  /** Our underlay address, u32. */
-  local: number;
-  underlay: Prefix;
+  /** Our underlay address. */
+  local: UnderlayAddress;
+  underlay: UnderlayPrefix;
   /** With the MTU of the way out where the address is on loopback. */
   device: SnapshotLink;
-  /** It stands for itself alone (/32), as a floating address does. */
+  /** It stands for itself alone (/32, /128), as a floating address does. */
   floating: boolean;
 };
 
@@ -44,10 +48,25 @@ function isResolved(value: ResolvedUnderlay | Refusal): value is ResolvedUnderla
 
 export { isResolved };
 
-type Candidate = { address: SnapshotAddress; link: SnapshotLink };
+/** An address of this host, of either family. */
+type OwnAddress = {
+  index: number;
+  address: UnderlayAddress;
+  length: number;
+  scope: number;
+  secondary: boolean;
+  peer?: number;
+};
+
+type Candidate = { address: OwnAddress; link: SnapshotLink };
 
 /** What the candidates are looked at with. */
-type View = { snapshot: Snapshot; candidates: readonly Candidate[]; keep: Keep | undefined };
+type View = {
+  snapshot: Snapshot;
+  family: Family;
+  candidates: readonly Candidate[];
+  keep: Keep | undefined;
+};
 
 /**
  * The address that the selector means on this host, or why there is none.
@@ -60,13 +79,16 @@ export function resolveUnderlay(
 ): ResolvedUnderlay | Refusal {
   const snapshot = { ...picture, ...picture.underlay };
   const own = new Set(snapshot.fans.flatMap((fan) => [fan.spec.name, fan.spec.device]));
-  const candidates = snapshot.addresses.flatMap((address) => {
+  const family = underlayFamily(selector);
+  const addresses: readonly OwnAddress[] =
+    family === 6 ? snapshot.ipv6Addresses : snapshot.addresses;
+  const candidates = addresses.flatMap((address) => {
     const link = snapshot.links.find((link) => link.index === address.index);
     // The mark, too: a fan that is stopped or just going is not among the fans.
     const isOurs = link?.alias.startsWith('fanway:') === true || own.has(link?.name ?? '');
     return link === undefined || isOurs ? [] : [{ address, link }];
   });
-  const view = { snapshot, candidates, keep };
+  const view = { snapshot, family, candidates, keep };
   switch (selector.kind) {
     case 'address':
       return byAddress(selector, view);
@@ -77,9 +99,9 @@ export function resolveUnderlay(
   }
 }
 
-/** A /32 that is no end of a point-to-point link. */
-function isFloating({ length, peer }: SnapshotAddress): boolean {
-  return length === 32 && (peer ?? 0) === 0;
+/** A /32 or /128 that is no end of a point-to-point link. */
+function isFloating({ address, length, peer }: OwnAddress): boolean {
+  return length === ADDRESS_BITS[familyOf(address)] && (peer ?? 0) === 0;
 }
 
 /** The lower the likelier that this is what the host is known by. */
@@ -93,7 +115,7 @@ function resolved(candidate: Candidate, length: number, { snapshot }: View): Res
   const local = address.address;
   return {
     local,
-    underlay: { address: networkOf({ address: local, length }), length },
+    underlay: { address: hostNetworkOf({ address: local, length }), length },
     device: link.name === LOOPBACK ? { ...link, mtu: wayOutMtu(snapshot) } : link,
     floating: isFloating(address),
   };
@@ -114,16 +136,18 @@ function wayOutMtu({ links, addresses, routes }: Snapshot): number {
 }
 
 function textOf({ address, link }: Candidate): string {
-  return `${formatIpv4(address.address)}/${address.length} on ${link.name}`;
+  return `${formatHostPrefix(address)} on ${link.name}`;
 }
 
 function isGlobal({ address }: Candidate): boolean {
   return address.scope === SCOPE_GLOBAL;
 }
 
-function shown(candidates: readonly Candidate[]): string {
+function shown({ candidates, family }: View): string {
   const texts = candidates.filter(isGlobal).slice(0, ADDRESSES_SHOWN_MAX).map(textOf);
-  return texts.length === 0 ? 'it has no IPv4 address at all' : `it has ${texts.join(', ')}`;
+  return texts.length === 0
+    ? `it has no IPv${family} address at all`
+    : `it has ${texts.join(', ')}`;
 }
 
 /**
@@ -142,7 +166,7 @@ function oneOf(
   const best = Math.min(...found.map(rankOf));
   const [first, ...others] = found.filter((candidate) => rankOf(candidate) === best);
   if (first === undefined) return undefined;
-  const name = `${formatIpv4(first.address.address)}/${length}`;
+  const name = formatHostPrefix({ address: first.address.address, length });
   if (others.length > 0) {
     return {
       code: 'underlay-ambiguous',
@@ -152,30 +176,27 @@ function oneOf(
   if (keep?.floating === false && isFloating(first.address)) {
     return {
       code: 'underlay-gone',
-      message: `${formatIpv4(keep.local)} is gone, and ${textOf(first)} alone may be a floating address: waiting for another; if this host is to go by it, take the fan down and name it: ${name}`,
+      message: `${formatHostAddress(keep.local)} is gone, and ${textOf(first)} alone may be a floating address: waiting for another; if this host is to go by it, take the fan down and name it: ${name}`,
     };
   }
   return resolved(first, length, view);
 }
 
-function byAddress(
-  selector: { address: number; length: number },
-  view: View,
-): ResolvedUnderlay | Refusal {
+function byAddress(selector: UnderlayPrefix, view: View): ResolvedUnderlay | Refusal {
   const { candidates } = view;
   const exact = candidates.find((candidate) => candidate.address.address === selector.address);
   if (exact !== undefined) return resolved(exact, selector.length, view);
   const text = formatUnderlay({ kind: 'address', ...selector });
-  if (networkOf(selector) !== selector.address) {
+  if (hostNetworkOf(selector) !== selector.address) {
     return {
       code: 'underlay-not-here',
-      message: `${formatIpv4(selector.address)} is not an address of this host: ${shown(candidates)}; use one of them, or a device such as eth0/${selector.length}`,
+      message: `${formatHostAddress(selector.address)} is not an address of this host: ${shown(view)}; use one of them, or a device such as eth0/${selector.length}`,
     };
   }
   // Those on loopback are named one by one.
   const inside = candidates.filter(
     (candidate) =>
-      contains(selector, candidate.address.address) &&
+      holdsHost(selector, candidate.address.address) &&
       isGlobal(candidate) &&
       candidate.link.name !== LOOPBACK,
   );
@@ -183,7 +204,7 @@ function byAddress(
   if (found !== undefined) return found;
   return {
     code: 'underlay-not-here',
-    message: `this host has no address in the underlay ${text}: ${shown(candidates)}; use a network that holds one of them, or name one`,
+    message: `this host has no address in the underlay ${text}: ${shown(view)}; use a network that holds one of them, or name one`,
   };
 }
 
@@ -206,14 +227,26 @@ function byDevice(name: string, length: number, view: View): ResolvedUnderlay | 
   const wayOut =
     elsewhere[0] === undefined
       ? 'give it one first, or name another device'
-      : `give it one first, or name one of this host's: ${shown(elsewhere)}`;
+      : `give it one first, or name one of this host's: ${shown({ ...view, candidates: elsewhere })}`;
   return {
     code: 'underlay-no-address',
-    message: `device ${name} has no global IPv4 address: ${wayOut}`,
+    message: `device ${name} has no global IPv${view.family} address: ${wayOut}`,
+  };
+}
+
+/** The way out over IPv6, where the kernel itself knows which of several routes counts. */
+function byIpv6WayOut(length: number, view: View): ResolvedUnderlay | Refusal {
+  const { links, ipv6WayOut } = view.snapshot;
+  const link = links.find(({ index }) => index === ipv6WayOut);
+  if (link !== undefined) return byDevice(link.name, length, view);
+  return {
+    code: 'underlay-no-default',
+    message: `this host has no IPv6 default route, so \`default/${length}\` means nothing: name an address or a device; ${shown(view)}`,
   };
 }
 
 function byDefaultRoute(length: number, view: View): ResolvedUnderlay | Refusal {
+  if (view.family === 6) return byIpv6WayOut(length, view);
   const { snapshot, candidates, keep } = view;
   const route = snapshot.routes
     .filter(
@@ -226,7 +259,7 @@ function byDefaultRoute(length: number, view: View): ResolvedUnderlay | Refusal 
   if (route === undefined || first === undefined) {
     return {
       code: 'underlay-no-default',
-      message: `this host has no default route, so \`default\` means nothing: name an address or a device; ${shown(candidates)}`,
+      message: `this host has no default route, so \`default\` means nothing: name an address or a device; ${shown(view)}`,
     };
   }
   const preferred = candidates.find(
@@ -246,6 +279,6 @@ function byDefaultRoute(length: number, view: View): ResolvedUnderlay | Refusal 
 }
 
 /** An address with the length of its network, for messages. */
-export function formatHost(address: number, length: number): string {
-  return formatPrefix({ address, length });
+export function formatHost(address: UnderlayAddress, length: number): string {
+  return formatHostPrefix({ address, length });
 }

@@ -10,6 +10,7 @@ import type { DataProcessStatus, SuperBytes } from '../../api/status.ts';
 import { FanwayError } from '../../errors.ts';
 import { LINKS_MAX, QUEUES_MAX } from '../../limits.ts';
 import type { Log } from '../../log.ts';
+import type { UnderlayAddress } from '../../net/underlay-address.ts';
 import { CrowdWatch } from '../../sys/process/crowd.ts';
 import type { Priority } from '../../sys/process/priority.ts';
 import { COUNTERS_PER_LINK, namedCounters } from '../../table/counters.ts';
@@ -172,7 +173,7 @@ export class DataPlane extends EventEmitter {
    */
   updateLink(
     name: string,
-    change: { underlayMtu?: number; innerMtu?: number; local?: number },
+    change: { underlayMtu?: number; innerMtu?: number; local?: UnderlayAddress },
   ): Promise<void> {
     return this.#inTurn(async () => {
       const link = this.#require(name);

@@ -6,6 +6,7 @@
 import type { Encap } from '../../config/request.ts';
 import { ENCAPS } from '../../encap/encap.ts';
 import { codeOf, FanwayError } from '../../errors.ts';
+import type { UnderlayAddress } from '../../net/underlay-address.ts';
 import { libc, SystemError } from '../../sys/libc/libc.ts';
 import { countEphemeralPorts } from '../../sys/sockets/ephemeral-ports.ts';
 import {
@@ -27,7 +28,7 @@ export type EndpointState = {
   kind: number;
   /** What its links speak. */
   encap: Encap;
-  local: number;
+  local: UnderlayAddress;
   port: number;
   users: number;
   queues: UnderlaySocket[][];
@@ -49,7 +50,7 @@ function closeSockets({ queues, probes }: EndpointState): void {
 }
 
 /** No port or descriptor is left for it: then the first send that is refused tells what fits. */
-function openProbe(local: number): number {
+function openProbe(local: UnderlayAddress): number {
   try {
     return openSendOnlyUdp(local, { offload: false }).fd;
   } catch (error) {

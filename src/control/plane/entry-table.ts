@@ -10,15 +10,16 @@
 import { randomInt } from 'node:crypto';
 import { closeSync, openSync } from 'node:fs';
 import { maskOf, networkOf, type Prefix } from '../../net/prefix.ts';
+import { hostBytes, type UnderlayAddress } from '../../net/underlay-address.ts';
 import { SharedMemory } from '../../sys/libc/memory.ts';
 import { LinkWriter } from '../../table/links/links.ts';
 import { PathLimitWriter } from '../../table/path-limits.ts';
-import { ipv4Bytes, PeerWriter } from '../../table/peers.ts';
+import { PeerWriter } from '../../table/peers.ts';
 import { PrefixWriter } from '../../table/prefixes.ts';
 import { TABLES_BYTES, TableSegment } from '../../table/segment.ts';
 
-/** A prefix of the overlay and the host, a u32, that it is sent to. */
-export type TableAnswer = { prefix: Prefix; peer: number };
+/** A prefix of the overlay and the host that it is sent to. */
+export type TableAnswer = { prefix: Prefix; peer: UnderlayAddress };
 
 export type EntryTableStatus = {
   /** Entries in the table, and hosts that they name. */
@@ -34,7 +35,7 @@ type LinkEntries = {
   /** Peers by prefix, as {@link keyOf} writes it. */
   installed: Map<number, number>;
   /** Hosts by prefix that are not in the table: no room, or the link does not run. */
-  waiting: Map<number, number>;
+  waiting: Map<number, UnderlayAddress>;
 };
 
 /** A prefix as one number: 32 bits of network, then the length. */
@@ -91,7 +92,8 @@ export class EntryTable {
   unbind(name: string): void {
     const link = this.#of(name);
     for (const [key, peer] of link.installed) {
-      link.waiting.set(key, this.#peers.ipv4(peer));
+      const host = this.#peers.hostOf(peer);
+      if (host !== undefined) link.waiting.set(key, host);
       this.#remove(link, key, peer);
     }
     link.id = -1;
@@ -99,12 +101,12 @@ export class EntryTable {
     this.#admitAll();
   }
 
-  /** `prefix` of the link is at the host `peer` (u32) from now on. */
-  set(name: string, prefix: Prefix, peer: number): void {
+  /** `prefix` of the link is at the host `peer` from now on. */
+  set(name: string, prefix: Prefix, peer: UnderlayAddress): void {
     const link = this.#of(name);
     const key = keyOf(prefix);
     const known = link.installed.get(key);
-    if (known !== undefined && this.#peers.ipv4(known) === peer) return;
+    if (known !== undefined && this.#peers.hostOf(known) === peer) return;
     if (this.#install(link, key, peer)) return;
     if (known !== undefined) this.#remove(link, key, known);
     link.waiting.set(key, peer);
@@ -134,10 +136,9 @@ export class EntryTable {
     for (let length = 32; length > 0; length--) {
       const peer = this.#prefixes.get(link.id, address, length);
       if (peer === 0) continue;
-      return {
-        prefix: { address: networkOf({ address, length }), length },
-        peer: this.#peers.ipv4(peer),
-      };
+      const host = this.#peers.hostOf(peer);
+      if (host === undefined) continue;
+      return { prefix: { address: networkOf({ address, length }), length }, peer: host };
     }
     return undefined;
   }
@@ -154,9 +155,9 @@ export class EntryTable {
     this.#memory.close();
   }
 
-  #install(link: LinkEntries, key: number, host: number): boolean {
+  #install(link: LinkEntries, key: number, host: UnderlayAddress): boolean {
     if (link.id < 0) return false;
-    const peer = this.#peers.intern(ipv4Bytes(host));
+    const peer = this.#peers.intern(hostBytes(host));
     if (peer === 0) return false;
     const { address, length } = prefixOf(key);
     if (!this.#prefixes.set(link.id, address, length, peer)) {

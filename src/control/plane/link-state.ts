@@ -5,6 +5,13 @@
 
 import type { SuperBytes } from '../../api/status.ts';
 import { ENCAPS } from '../../encap/encap.ts';
+import { rulePrefixOf } from '../../net/fan.ts';
+import {
+  familyOf,
+  hostBytes,
+  lastWordOf,
+  type UnderlayAddress,
+} from '../../net/underlay-address.ts';
 import { type EndpointRow, type LinkRow, Offload } from '../../table/links/links.ts';
 import type { LinkSpec } from '../store/link-spec.ts';
 import type { OpenDevice } from './devices.ts';
@@ -27,13 +34,25 @@ export function endpointRow({ kind, local, port, queues }: EndpointState): Endpo
   const gro = queues.every(([listener]) => listener?.gro === true);
   const segment = all.every((socket) => socket.segment);
   const offloads = (segment ? Offload.Segment : 0) | (gro ? Offload.Gro : 0);
-  return { kind, localAddress: local, localPort: port, offloads };
+  return { kind, ...localWords(local), localPort: port, offloads };
+}
+
+/** Our own address as the row has it. */
+function localWords(local: UnderlayAddress): Partial<EndpointRow> & { localAddress: number } {
+  const localAddress = lastWordOf(local);
+  if (familyOf(local) === 4) return { localAddress };
+  const view = new DataView(hostBytes(local).buffer);
+  return {
+    ...{ localAddress, isIpv6: 1, localWord0: view.getUint32(0) },
+    ...{ localWord1: view.getUint32(4), localWord2: view.getUint32(8) },
+  };
 }
 
 /** The row of a link; its devices are alike in all queues. */
 export function linkRow({ spec, endpoint, devices, superBytes }: LinkState): LinkRow {
   const has = (offload: 'vnetHeader' | 'tso' | 'uso'): boolean =>
     devices.every((device) => device[offload]);
+  const underlay = rulePrefixOf(spec.underlay);
   return {
     encap: ENCAPS[spec.encap].id,
     offloads:
@@ -43,9 +62,9 @@ export function linkRow({ spec, endpoint, devices, superBytes }: LinkState): Lin
     endpoint: endpoint.index,
     overlayAddress: spec.overlay.address,
     overlayLength: spec.overlay.length,
-    underlayAddress: spec.underlay.address,
-    underlayLength: spec.underlay.length,
-    localAddress: spec.local,
+    underlayAddress: underlay.address,
+    underlayLength: underlay.length,
+    localAddress: lastWordOf(spec.local),
     vni: spec.vni,
     peerPort: spec.port,
     innerMtu: spec.innerMtu,

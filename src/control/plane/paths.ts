@@ -3,7 +3,11 @@
  * @module
  */
 import type { PathStatus } from '../../api/status.ts';
-import { formatIpv4 } from '../../net/ipv4.ts';
+import {
+  compareHosts,
+  formatHostAddress,
+  type UnderlayAddress,
+} from '../../net/underlay-address.ts';
 import { errnoName } from '../../sys/libc/libc.ts';
 import { MTU_SOURCE_NAMES, type PathRecord, Segmentation } from '../../table/paths.ts';
 
@@ -15,12 +19,12 @@ function timeText(ms: number): string {
 
 /** One row of each peer from those of several processes: the smallest MTU, any refusal, all errors. */
 export function joinPaths(records: readonly PathRecord[]): PathRecord[] {
-  const byPeer = new Map<number, PathRecord>();
+  const byPeer = new Map<UnderlayAddress, PathRecord>();
   for (const record of records) {
     const known = byPeer.get(record.peer);
     byPeer.set(record.peer, known === undefined ? record : joined(known, record));
   }
-  return [...byPeer.values()].sort((a, b) => a.peer - b.peer);
+  return [...byPeer.values()].sort((a, b) => compareHosts(a.peer, b.peer));
 }
 
 function joined(a: PathRecord, b: PathRecord): PathRecord {
@@ -44,7 +48,7 @@ function joined(a: PathRecord, b: PathRecord): PathRecord {
 export function pathStatus(record: PathRecord): PathStatus {
   const refused = record.segmentation === Segmentation.Refused;
   return {
-    peer: formatIpv4(record.peer),
+    peer: formatHostAddress(record.peer),
     mtu: record.mtu,
     mtuFrom: MTU_SOURCE_NAMES[record.mtuSource] ?? '',
     mtuSince: record.mtu === 0 ? '' : timeText(record.mtuSinceMs),

@@ -8,6 +8,7 @@ import type { EventEmitter } from 'node:events';
 import type { DataProcessStatus, SuperBytes } from '../../api/status.ts';
 import { codeOf, FanwayError } from '../../errors.ts';
 import type { Prefix } from '../../net/prefix.ts';
+import type { UnderlayAddress } from '../../net/underlay-address.ts';
 import type { PathLimit } from '../../table/path-limits.ts';
 import type { PathRecord } from '../../table/paths.ts';
 import type { Tunnels } from '../host/host.ts';
@@ -21,7 +22,7 @@ export type DataPlanePort = Pick<EventEmitter, 'on'> & {
   removeLink(name: string): Promise<void>;
   updateLink(
     name: string,
-    change: { underlayMtu?: number; innerMtu?: number; local?: number },
+    change: { underlayMtu?: number; innerMtu?: number; local?: UnderlayAddress },
   ): Promise<void>;
   setSuperBytes(name: string, limits: SuperBytes): Promise<void>;
   takeClaims(): MacClaim[];
@@ -68,7 +69,7 @@ export class TunnelSet implements Tunnels {
 
   async updateLink(
     name: string,
-    change: { underlayMtu?: number; innerMtu?: number; local?: number },
+    change: { underlayMtu?: number; innerMtu?: number; local?: UnderlayAddress },
   ): Promise<void> {
     await this.#plane?.updateLink(name, change);
   }

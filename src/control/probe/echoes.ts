@@ -4,7 +4,9 @@
  * in poll(2).
  * @module
  */
+
 import { randomBytes } from 'node:crypto';
+import { familyOf, type UnderlayAddress } from '../../net/underlay-address.ts';
 import { EchoSocket } from '../../sys/sockets/echo-socket.ts';
 import { emitEchoRequest, readEchoToken } from '../plane/paths/echo.ts';
 
@@ -12,7 +14,7 @@ import { emitEchoRequest, readEchoToken } from '../plane/paths/echo.ts';
 const ANSWERS_MAX = 1024;
 const TOKEN_BYTES = 8;
 
-type Asked = { to: number; number: number; atMs: number; counts: boolean };
+type Asked = { to: UnderlayAddress; number: number; atMs: number; counts: boolean };
 
 /** What became of the requests to one address. */
 export type Echoed = {
@@ -27,12 +29,12 @@ export type Echoed = {
 export class Echoes {
   readonly #socket: EchoSocket;
   readonly #asked = new Map<string, Asked>();
-  readonly #echoed = new Map<number, Echoed & { highest: number }>();
+  readonly #echoed = new Map<UnderlayAddress, Echoed & { highest: number }>();
   /** Called with the token of each answer that was not counted. */
   onAnswer: (token: string) => void = () => undefined;
 
-  /** @param from our address, u32. @throws SystemError when no socket for it may be opened. */
-  constructor(from: number) {
+  /** @param from our address. @throws SystemError when no socket for it may be opened. */
+  constructor(from: UnderlayAddress) {
     this.#socket = EchoSocket.open(from);
   }
 
@@ -41,30 +43,31 @@ export class Echoes {
   }
 
   /** A counted request of `packetBytes`, IP length; false when this host refuses it. */
-  ask(to: number, packetBytes: number): boolean {
+  ask(to: UnderlayAddress, packetBytes: number): boolean {
     const echoed = this.#of(to);
     const token = randomBytes(TOKEN_BYTES).toString('hex');
     const number = echoed.sent++;
     this.#asked.set(token, { to, number, atMs: performance.now(), counts: true });
-    if (this.#socket.send(to, emitEchoRequest(packetBytes, token))) return true;
+    if (this.#socket.send(to, emitEchoRequest(familyOf(to), packetBytes, token))) return true;
     this.#asked.delete(token);
     return false;
   }
 
   /** One that is not counted, for a search of its own. */
-  send(to: number, packetBytes: number, token: string): boolean {
+  send(to: UnderlayAddress, packetBytes: number, token: string): boolean {
     this.#asked.set(token, { to, number: 0, atMs: 0, counts: false });
-    if (this.#socket.send(to, emitEchoRequest(packetBytes, token))) return true;
+    if (this.#socket.send(to, emitEchoRequest(familyOf(to), packetBytes, token))) return true;
     this.#asked.delete(token);
     return false;
   }
 
   /** Reads what has come. */
   read(): void {
+    const { family, showsOuterHeader } = this.#socket;
     for (let taken = 0; taken < ANSWERS_MAX; taken++) {
       const message = this.#socket.receive();
       if (message === undefined) return;
-      const token = readEchoToken(message, this.#socket.isRaw);
+      const token = readEchoToken(message, family, showsOuterHeader);
       const asked = token === undefined ? undefined : this.#asked.get(token);
       if (token === undefined || asked === undefined) continue;
       this.#asked.delete(token);
@@ -87,12 +90,12 @@ export class Echoes {
     return waiting;
   }
 
-  echoed(to: number): Echoed {
+  echoed(to: UnderlayAddress): Echoed {
     const { sent, received, rttsMs, reordered } = this.#of(to);
     return { sent, received, rttsMs, reordered };
   }
 
-  #of(to: number): Echoed & { highest: number } {
+  #of(to: UnderlayAddress): Echoed & { highest: number } {
     let echoed = this.#echoed.get(to);
     if (echoed === undefined) {
       echoed = { sent: 0, received: 0, rttsMs: [], reordered: 0, highest: -1 };

@@ -13,6 +13,7 @@ import type { MemberView } from '../../gossip/base/api.ts';
 import { gatewayOf, sliceOf } from '../../net/fan.ts';
 import { formatIpv4 } from '../../net/ipv4.ts';
 import { equals, formatPrefix } from '../../net/prefix.ts';
+import { formatHostAddress, formatHostPrefix } from '../../net/underlay-address.ts';
 import { type PathRecord, Segmentation } from '../../table/paths.ts';
 import { Question } from '../../wire/gossip/types.ts';
 import { dropsOf, growth } from '../plane/drops.ts';
@@ -214,7 +215,7 @@ function dropsBetween(
   after: Readonly<Record<string, number>>,
 ): DropStatus[] {
   const { encap, port, vni, underlay } = spec;
-  return dropsOf(growth(before, after), { encap, port, vni, underlay: formatPrefix(underlay) });
+  return dropsOf(growth(before, after), { encap, port, vni, underlay: formatHostPrefix(underlay) });
 }
 
 function pathReport(
@@ -225,7 +226,7 @@ function pathReport(
   const path = records.find(({ peer }) => peer === target.host);
   return {
     ...{ to: member.id, name: member.name, overlay: formatPrefix(spec.overlay) },
-    ...{ host: formatIpv4(target.host), gateway: formatIpv4(target.inside), ...measured },
+    ...{ host: formatHostAddress(target.host), gateway: formatIpv4(target.inside), ...measured },
     segmentation: SEGMENTATION_WORDS[path?.segmentation ?? Segmentation.Unknown] ?? 'unknown',
   };
 }

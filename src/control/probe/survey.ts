@@ -3,8 +3,10 @@
  * For a process of its own.
  * @module
  */
+
 import { randomBytes } from 'node:crypto';
 import type { LayerReport } from '../../api/test.ts';
+import type { UnderlayAddress } from '../../net/underlay-address.ts';
 import { EchoSocket } from '../../sys/sockets/echo-socket.ts';
 import { PathProber } from '../plane/paths/path-prober.ts';
 import { type Echoed, Echoes } from './echoes.ts';
@@ -12,8 +14,8 @@ import { type Echoed, Echoes } from './echoes.ts';
 /** One host. Addresses are u32, MTUs bytes. */
 export type Target = {
   /** Underlay addresses: ours, and the host's. */
-  local: number;
-  host: number;
+  local: UnderlayAddress;
+  host: UnderlayAddress;
   /** Overlay addresses: our gateway, and the one to ask there. */
   gateway: number;
   inside: number;
@@ -54,7 +56,10 @@ const MTU_MS_MAX = 14_000;
 type Layer = 'underlay' | 'tunnel';
 const LAYERS: readonly Layer[] = ['underlay', 'tunnel'];
 
-function ends(target: Target, layer: Layer): { from: number; to: number; mtuMax: number } {
+function ends(
+  target: Target,
+  layer: Layer,
+): { from: UnderlayAddress; to: UnderlayAddress; mtuMax: number } {
   return layer === 'underlay'
     ? { from: target.local, to: target.host, mtuMax: target.underlayMtu }
     : { from: target.gateway, to: target.inside, mtuMax: target.innerMtu };
@@ -63,7 +68,7 @@ function ends(target: Target, layer: Layer): { from: number; to: number; mtuMax:
 export class Survey {
   readonly #targets: readonly Target[];
   readonly #options: SurveyOptions;
-  readonly #echoes = new Map<number, Echoes>();
+  readonly #echoes = new Map<UnderlayAddress, Echoes>();
 
   /** @throws SystemError when no echo socket may be opened */
   constructor(targets: readonly Target[], options: SurveyOptions) {
@@ -161,11 +166,11 @@ export class Survey {
   }
 
   /** The largest packets that are answered, by layer and address. */
-  async #sizes(isStopped: () => boolean): Promise<Record<Layer, Map<number, number>>> {
+  async #sizes(isStopped: () => boolean): Promise<Record<Layer, Map<UnderlayAddress, number>>> {
     this.#options.step?.('largest packets', this.#options.rounds);
     const probers = LAYERS.map((layer) => {
-      const wanted = new Map<number, number>();
-      const from = new Map<number, number>();
+      const wanted = new Map<UnderlayAddress, number>();
+      const from = new Map<UnderlayAddress, UnderlayAddress>();
       for (const target of this.#targets) {
         const { from: our, to, mtuMax } = ends(target, layer);
         if (this.#echoed(target, layer).received === 0) continue;
@@ -194,7 +199,7 @@ export class Survey {
       for (const { wanted, prober } of probers) prober.step(wanted, performance.now());
       await this.#waitUntil(() => false, performance.now() + POLL_MS / 4);
     } while (!isDone() && performance.now() < deadlineMs);
-    const found = (layer: Layer): Map<number, number> => {
+    const found = (layer: Layer): Map<UnderlayAddress, number> => {
       const one = probers.find((each) => each.layer === layer);
       const limits = one?.prober.limits();
       return new Map(

@@ -4,10 +4,16 @@
  */
 
 import type { Encap } from '../../config/request.ts';
-import { carriesFrames, ENCAPS } from '../../encap/encap.ts';
+import { carriesFrames, ENCAPS, overheadOf } from '../../encap/encap.ts';
 import type { Prefix } from '../../net/prefix.ts';
+import {
+  familyOf,
+  isUnderlayAddress,
+  type UnderlayAddress,
+  type UnderlayPrefix,
+} from '../../net/underlay-address.ts';
 
-/** Addresses are u32 in host order, MTUs bytes. */
+/** Overlay addresses are u32 in host order, MTUs bytes. */
 export type LinkSpec = {
   /** Unique id, equal to the bridge's name. */
   name: string;
@@ -15,9 +21,9 @@ export type LinkSpec = {
   /** TUN/TAP name, at most 15 characters. */
   device: string;
   overlay: Prefix;
-  underlay: Prefix;
+  underlay: UnderlayPrefix;
   /** Our underlay address. */
-  local: number;
+  local: UnderlayAddress;
   slice: Prefix;
   /** The slice's .1. */
   gateway: number;
@@ -37,6 +43,11 @@ export function isBridged({ encap }: LinkSpec): boolean {
   return carriesFrames(encap);
 }
 
+/** What the link's encapsulation takes of the underlay's MTU, bytes. */
+export function overheadOfLink({ encap, local }: Pick<LinkSpec, 'encap' | 'local'>): number {
+  return overheadOf(ENCAPS[encap], familyOf(local));
+}
+
 /** Outer source ports of a link unless one fixed port was asked for. */
 export const SOURCE_PORTS_DEFAULT = 16;
 
@@ -51,13 +62,12 @@ export function deviceMtuOf(spec: LinkSpec): number {
   return isBridged(spec) ? TAP_MTU_BYTES : spec.innerMtu;
 }
 
-const SPEC_FIELDS: Readonly<Record<keyof LinkSpec, string>> = {
+const SPEC_FIELDS: Readonly<Record<Exclude<keyof LinkSpec, 'local'>, string>> = {
   name: 'string',
   encap: 'string',
   device: 'string',
   overlay: 'object',
   underlay: 'object',
-  local: 'number',
   slice: 'object',
   gateway: 'number',
   vni: 'number',
@@ -71,7 +81,8 @@ const SPEC_FIELDS: Readonly<Record<keyof LinkSpec, string>> = {
 
 /** Whether a value read from a file has what a link needs, each of its type. */
 export function isLinkSpec(value: unknown): value is LinkSpec {
-  return hasFields(value, SPEC_FIELDS) && Object.hasOwn(ENCAPS, String(fieldOf(value, 'encap')));
+  const hasAll = hasFields(value, SPEC_FIELDS) && isUnderlayAddress(fieldOf(value, 'local'));
+  return hasAll && Object.hasOwn(ENCAPS, String(fieldOf(value, 'encap')));
 }
 
 function fieldOf(value: unknown, key: string): unknown {

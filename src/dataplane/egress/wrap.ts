@@ -17,6 +17,7 @@ import { IP_HEADER_BYTES_MAX, l4HeaderBytes, SCRATCH_BYTES, Segmenter } from '..
 import { SourcePorts } from '../ground/source-ports.ts';
 import { finishLeft } from '../ground/transport-sum.ts';
 import type { PathMtu } from '../send/path-mtu.ts';
+import { marksOf } from '../send/train-columns.ts';
 import type { Trains } from '../send/trains.ts';
 import type { InHand } from './in-hand.ts';
 
@@ -121,6 +122,7 @@ export class Wrap {
     const socket = this.#socketFor(link, l3, l4Bytes !== 0);
     if (this.#trains.isPaused(socket, this.#nowMs)) return this.#drop(link, SEND_PAUSED, segments);
     const tos = encapsulateTos(link.dscpMode, hand.tos);
+    const marks = link.endpoint.saysFlowLabel ? marksOf(tos, flowHash(view, l3) >>> 12) : tos;
     // The shim takes the virtio-net header's place, so what that says is used first.
     const isLeft = hand.needsChecksum && l4Bytes === 0 && !hand.isWrapped;
     if (isLeft && !finishLeft(this.#arena, frame, l3 + totalBytes)) {
@@ -132,11 +134,11 @@ export class Wrap {
     if (l4Bytes !== 0) {
       if (hand.toSeveral) this.#keepHeaders(hand, headerBytes + l4Bytes);
       this.#segmenter.begin(start, l3, headerBytes, l4Bytes, totalBytes, gsoBytes, protocol);
-      this.#cut(link, peer, socket, tos);
+      this.#cut(link, peer, socket, marks);
       return;
     }
     hand.isWrapped = true;
-    this.#trains.append(link, peer, socket, tos, start, l3 + totalBytes - start);
+    this.#trains.append(link, peer, socket, marks, start, l3 + totalBytes - start);
   }
 
   /** Cutting overwrites headers: keeps them for the next peer, or puts them back for this one. */
@@ -167,12 +169,12 @@ export class Wrap {
   }
 
   /** Appends the super-packet that the segmenter holds; room for all segments was ensured. */
-  #cut(link: DataLink, peer: number, socket: number, tos: number): void {
+  #cut(link: DataLink, peer: number, socket: number, marks: number): void {
     const segmenter = this.#segmenter;
     const trains = this.#trains;
     while (segmenter.remaining > 0) {
       const datagramBytes = segmenter.prefixBytes + segmenter.nextBytes;
-      const room = trains.reserveRun(link, peer, socket, tos, datagramBytes);
+      const room = trains.reserveRun(link, peer, socket, marks, datagramBytes);
       const count = Math.min(room, segmenter.remaining);
       const runBytes = segmenter.run(count, trains.takeScratch(count), trains.runIovec);
       const byteCount = count * segmenter.prefixBytes + runBytes;

@@ -2,6 +2,8 @@
  * The fan as a way to find peers: an overlay address says its host, by arithmetic (net/fan.ts tells
  * how), except where an entry of control's says otherwise.
  *
+ * A host is a number of 32 bits here (hosts.ts); an overlay of IPv4 has no room for more.
+ *
  * This is the only place of the data path that knows how a fan works.
  * @module
  */
@@ -10,9 +12,8 @@ import { maskOf } from '../../net/prefix.ts';
 import type { LinkRecord } from '../../table/links/links.ts';
 import type { PeerReader } from '../../table/peers.ts';
 import type { PrefixReader } from '../../table/prefixes.ts';
-import type { PeerTable } from './peers.ts';
+import type { UnderlayHosts } from './hosts.ts';
 import { NoPeer, type Route, Sender } from './route.ts';
-import { getSockaddrIpv4 } from './sockaddr.ts';
 
 /** Who is where, as far as control has said so. */
 export type EntryTables = { prefixes: PrefixReader; peers: PeerReader };
@@ -32,16 +33,14 @@ export class FanRoute implements Route {
   readonly #segmentHostMask: number;
   readonly #local: number;
   readonly #localSlice: number;
-  readonly #port: number;
   readonly #tables: EntryTables;
-  readonly #peers: PeerTable;
+  readonly #hosts: UnderlayHosts;
 
-  /** @param port that the link's peers listen on, 0 where there is none */
-  constructor(record: LinkRecord, port: number, tables: EntryTables, peers: PeerTable) {
+  /** @param hosts of the underlay that it lies on */
+  constructor(record: LinkRecord, tables: EntryTables, hosts: UnderlayHosts) {
+    this.#hosts = hosts;
     this.#id = record.id;
     this.#tables = tables;
-    this.#peers = peers;
-    this.#port = port;
     this.overlayLength = record.overlayLength;
     this.#overlayMask = maskOf(record.overlayLength);
     this.#overlayBase = (record.overlayAddress & this.#overlayMask) >>> 0;
@@ -72,7 +71,8 @@ export class FanRoute implements Route {
   #hostOf(inner: number): number {
     const { prefixes, peers } = this.#tables;
     const entry = prefixes.find(this.#id, inner);
-    return entry === 0 ? this.#hostBySlice(inner) : peers.ipv4(entry);
+    if (entry === 0) return this.#hostBySlice(inner);
+    return this.#hosts.ofRow(peers, entry);
   }
 
   /** Not the network or broadcast address of the underlay (a /31 has neither, RFC 3021). */
@@ -95,7 +95,7 @@ export class FanRoute implements Route {
     const host = this.#hostOf(inner);
     if (host === this.#local) return NoPeer.Here;
     if (!this.#isHost(host)) return NoPeer.Nobody;
-    return this.#peers.intern(host, this.#port);
+    return this.#hosts.intern(host);
   }
 
   isWorkload(view: DataView, address: number): boolean {
@@ -113,21 +113,23 @@ export class FanRoute implements Route {
 
   isFrom(view: DataView, address: number, name: number): boolean {
     const inner = view.getUint32(address);
-    return this.#isInside(inner) && this.#hostOf(inner) === getSockaddrIpv4(view, name);
+    return this.#isInside(inner) && this.#hostOf(inner) === this.#hosts.at(view, name);
   }
 
   sender(view: DataView, name: number): Sender {
-    const host = getSockaddrIpv4(view, name);
+    const host = this.#hosts.at(view, name);
     if (host === this.#local) return Sender.Ourselves;
-    if ((host & this.#underlayMask) >>> 0 !== this.#underlayBase) return Sender.Stranger;
+    if (host < 0 || (host & this.#underlayMask) >>> 0 !== this.#underlayBase)
+      return Sender.Stranger;
     // The underlay's network and broadcast address are nobody's, so no slice belongs to them.
     return this.#isHost(host) ? Sender.Peer : Sender.Stranger;
   }
 
   couldBe(view: DataView, source: number, destination: number, name: number): boolean {
+    const host = this.#hosts.at(view, name);
     return (
-      (view.getUint32(source) & this.#sliceMask) >>> 0 ===
-        this.#sliceOf(getSockaddrIpv4(view, name)) &&
+      host >= 0 &&
+      (view.getUint32(source) & this.#sliceMask) >>> 0 === this.#sliceOf(host) &&
       (view.getUint32(destination) & this.#sliceMask) >>> 0 === this.#localSlice
     );
   }

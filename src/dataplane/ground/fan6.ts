@@ -10,17 +10,15 @@
 import { maskOf } from '../../net/prefix.ts';
 import { maskOf6 } from '../../net/prefix6.ts';
 import type { LinkRecord } from '../../table/links/links.ts';
-import type { PeerTable } from './peers.ts';
+import type { UnderlayHosts } from './hosts.ts';
 import { NoPeer } from './route.ts';
-import { getSockaddrIpv4 } from './sockaddr.ts';
 
 /** Bits of the longest overlay: shorter slices than /126 have no room. */
 const WORD_BITS = 32;
 
 export class FanRoute6 {
   readonly overlayLength: number;
-  readonly #peers: PeerTable;
-  readonly #port: number;
+  readonly #hosts: UnderlayHosts;
   readonly #base: readonly [number, number, number, number];
   readonly #mask: readonly [number, number, number, number];
   /** The word that the host part begins in, and how far from its first bit. */
@@ -31,10 +29,9 @@ export class FanRoute6 {
   readonly #underlayHostMask: number;
   readonly #local: number;
 
-  /** @param port that the link's peers listen on, 0 where there is none */
-  constructor(record: LinkRecord, port: number, peers: PeerTable) {
-    this.#peers = peers;
-    this.#port = port;
+  /** @param hosts of the underlay that it lies on */
+  constructor(record: LinkRecord, hosts: UnderlayHosts) {
+    this.#hosts = hosts;
     const length = record.overlay6Length ?? 0;
     this.overlayLength = length;
     this.#mask = maskOf6(length);
@@ -94,7 +91,7 @@ export class FanRoute6 {
     const host = this.#hostOf(view, address);
     if (host === this.#local) return NoPeer.Here;
     if (!this.#isHost(host)) return NoPeer.Nobody;
-    return this.#peers.intern(host, this.#port);
+    return this.#hosts.intern(host);
   }
 
   /** Whether an address is at this host. */
@@ -105,7 +102,7 @@ export class FanRoute6 {
   /** Whether an address is at the host that sent. */
   isFrom(view: DataView, address: number, name: number): boolean {
     return (
-      this.#isInside(view, address) && this.#hostOf(view, address) === getSockaddrIpv4(view, name)
+      this.#isInside(view, address) && this.#hostOf(view, address) === this.#hosts.at(view, name)
     );
   }
 
@@ -131,7 +128,7 @@ export class FanRoute6 {
 
   /** Writes the overlay address of the router that a datagram came from to `out`. */
   homeOf(view: DataView, name: number, out: number): void {
-    this.#emitGateway(view, getSockaddrIpv4(view, name), out);
+    this.#emitGateway(view, this.#hosts.at(view, name), out);
   }
 
   /** Writes the overlay address of the router at the far end of the way to an address to `out`. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type Encap, encapById } from '../../encap/encap.ts';
+import { type Encap, encapById, overheadOf } from '../../encap/encap.ts';
 import type { Layout } from '../../shm/layout.ts';
 import type { MacRing } from '../../shm/mac-ring.ts';
 import { LinkKind } from '../../shm/network.ts';
@@ -25,11 +25,13 @@ import type { TableSegment } from '../../table/segment.ts';
 import { VtepReader } from '../../table/vteps.ts';
 import { ETHERNET_SOURCE_OFFSET } from '../../wire/ethernet.ts';
 import { IPV4_HEADER_BYTES, IPV4_PACKET_BYTES_MAX } from '../../wire/ipv4.ts';
+import { IPV6_HEADER_BYTES } from '../../wire/ipv6.ts';
 import { UDP_HEADER_BYTES } from '../../wire/udp.ts';
 import { type EntryTables, FanRoute } from './fan.ts';
 import { FanRoute6 } from './fan6.ts';
+import { UnderlayHosts } from './hosts.ts';
 import { Network, type NetworkTables } from './network.ts';
-import { PATH_MTU_FLOOR_BYTES, type PeerTable } from './peers.ts';
+import { PATH_MTU_FLOOR_BYTES, PATH_MTU_FLOOR_IPV6_BYTES, type PeerTable } from './peers.ts';
 import type { Device, Ports, Underlay } from './ports.ts';
 import type { Route } from './route.ts';
 
@@ -37,13 +39,23 @@ const MACS_FORGOTTEN = eventIndex('local_macs_forgotten');
 
 /** Underlay sockets on one local address and port, and the links that they serve. */
 export class Endpoint {
+  /** Its number among the endpoints. */
+  readonly index: number;
   readonly kind: number;
+  /** Its sockets are of IPv6. */
+  readonly isIpv6: boolean;
+  readonly record: EndpointRecord;
   readonly localPort: number;
   readonly sockets: readonly number[];
   readonly underlay: Underlay;
   /** The sockets know UDP_SEGMENT; whether a path carries it the peer table says. */
   segment: boolean;
   readonly gro: boolean;
+  /**
+   * We tell the flow label of each packet, by its inner flow: where no source port tells flows apart.
+   * Over UDP the kernel makes the label of the ports, among others.
+   */
+  saysFlowLabel: boolean;
   /** Receives that failed since the last that did not. */
   receiveErrors = 0;
   readonly #links: DataLink[] = [];
@@ -51,11 +63,15 @@ export class Endpoint {
   readonly #byVni = new Map<number, DataLink[]>();
 
   /** @param underlay where its sockets are */
-  constructor(record: EndpointRecord, underlay: Underlay) {
+  constructor(record: EndpointRecord, underlay: Underlay, index = 0) {
+    this.index = index;
+    this.record = record;
     this.underlay = underlay;
     this.kind = record.kind;
+    this.isIpv6 = record.isIpv6 === 1;
     this.localPort = record.localPort;
     this.sockets = record.sockets;
+    this.saysFlowLabel = this.isIpv6 && record.sockets.length <= 1;
     this.segment = (record.offloads & Offload.Segment) !== 0;
     this.gro = (record.offloads & Offload.Gro) !== 0;
   }
@@ -100,9 +116,20 @@ export class Endpoint {
     return this.kind === EndpointKind.Ipip;
   }
 
-  /** What the kernel puts before our datagrams, bytes: an IPv4 header, and UDP's where it is UDP. */
+  /** What is received begins with the outer header: raw sockets of IPv4 alone give it (raw(7)). */
+  get showsOuterHeader(): boolean {
+    return this.isRaw && !this.isIpv6;
+  }
+
+  /** What the kernel puts before our datagrams, bytes: an IP header, and UDP's where it is UDP. */
   get outerHeaderBytes(): number {
-    return this.isRaw ? IPV4_HEADER_BYTES : IPV4_HEADER_BYTES + UDP_HEADER_BYTES;
+    const ip = this.isIpv6 ? IPV6_HEADER_BYTES : IPV4_HEADER_BYTES;
+    return this.isRaw ? ip : ip + UDP_HEADER_BYTES;
+  }
+
+  /** Every path carries packets of this length at least, bytes. */
+  get pathMtuFloorBytes(): number {
+    return this.isIpv6 ? PATH_MTU_FLOOR_IPV6_BYTES : PATH_MTU_FLOOR_BYTES;
   }
 }
 
@@ -172,13 +199,14 @@ export class DataLink {
   readonly shim: Pick<Encap, 'hasVni' | 'emitShim' | 'checkShim' | 'vniOf'>;
   readonly vnetHeader: boolean;
   readonly uso: boolean;
+  /** Those that may be its peers. */
+  readonly hosts: UnderlayHosts;
   /** Where its peers are. */
   readonly route: Route;
   /** What it knows as a layer-2 network; undefined = it is a fan. */
   readonly network: Network | undefined;
   /** Where its IPv6 peers are; undefined = it carries no IPv6. */
   six: FanRoute6 | undefined;
-  readonly local: number;
   readonly vni: number;
   /** Network of its IPv6 overlay; 0 where there is none, or the encapsulation has no networks. */
   vni6 = 0;
@@ -192,7 +220,6 @@ export class DataLink {
   dscpMode: 0 | 1;
   readonly counters: Float64Array;
   readonly #gateway: number;
-  readonly #peers: PeerTable;
   #superBytesToHost: number;
   #superBytesToPorts: number;
   /** MACs behind our own bridge's other ports; only bridged links have any. */
@@ -203,7 +230,6 @@ export class DataLink {
 
   constructor(record: LinkRecord, endpoint: Endpoint, scene: LinkScene) {
     const { layout, tables, peers, ports } = scene;
-    this.#peers = peers;
     const encap = encapById(record.encap);
     this.id = record.id;
     this.encap = record.encap;
@@ -212,16 +238,16 @@ export class DataLink {
     this.endpoint = endpoint;
     this.shimBytes = encap.shimBytes;
     this.innerHeaderBytes = encap.innerHeaderBytes;
-    this.overheadBytes = encap.overheadBytes;
+    this.overheadBytes = overheadOf(encap, endpoint.isIpv6 ? 6 : 4);
     this.shim = encap;
     this.vnetHeader = (record.offloads & Offload.VnetHeader) !== 0;
     this.uso = (record.offloads & Offload.Uso) !== 0;
-    this.local = record.localAddress;
     this.vni = record.vni;
     this.peerPort = encap.udp ? record.peerPort : 0;
+    this.hosts = new UnderlayHosts(endpoint.record, this.peerPort, peers);
     this.network =
       record.kind === LinkKind.Vni ? new Network(record, this.peerPort, tables, peers) : undefined;
-    this.route = this.network ?? new FanRoute(record, this.peerPort, tables, peers);
+    this.route = this.network ?? new FanRoute(record, tables, this.hosts);
     this.#setSix(record);
     this.#setMtu(record);
     this.#gateway = record.gateway;
@@ -306,13 +332,16 @@ export class DataLink {
     const length = this.six?.overlayLength ?? 0;
     if (length === overlay6Length && this.vni6 === vni6) return;
     this.vni6 = vni6;
-    this.six = overlay6Length === 0 ? undefined : new FanRoute6(record, this.peerPort, this.#peers);
+    this.six = overlay6Length === 0 ? undefined : new FanRoute6(record, this.hosts);
     this.endpoint.sort();
   }
 
   #setMtu(record: LinkRecord): void {
     this.innerMtu = record.innerMtu;
     this.underlayMtu = record.underlayMtu;
-    this.sureBytes = Math.min(record.innerMtu, PATH_MTU_FLOOR_BYTES - this.overheadBytes);
+    this.sureBytes = Math.min(
+      record.innerMtu,
+      this.endpoint.pathMtuFloorBytes - this.overheadBytes,
+    );
   }
 }

@@ -10,7 +10,16 @@
  * @module
  */
 import type { Arena } from './arena.ts';
-import { emitSockaddr, getSockaddrIpv4, SOCKADDR_BYTES, SOCKADDR_IN_BYTES } from './sockaddr.ts';
+import {
+  addressHash,
+  emitSockaddr,
+  getSockaddrIpv4,
+  isSameHost,
+  isSockaddrIpv6,
+  SOCKADDR_BYTES,
+  SOCKADDR_IN_BYTES,
+  SOCKADDR_IN6_BYTES,
+} from './sockaddr.ts';
 
 /** Hosts that are known at one time: a fan of 65,534 and as many others. */
 export const PEERS_KNOWN_MAX = 131_072;
@@ -40,8 +49,10 @@ export class PeerIndex {
   #slots = new Int32Array(0);
   #mask = 0;
   #shift = 0;
+  /** IPv4 address, or what {@link addressHash} makes of an IPv6 one, which stands in the arena. */
   #address = new Uint32Array(0);
   #port = new Uint16Array(0);
+  #isIpv6 = new Uint8Array(0);
   /** The burst and the generation that used a number last. */
   #burst = new Uint32Array(0);
   #generation = new Uint32Array(0);
@@ -56,7 +67,7 @@ export class PeerIndex {
 
   /**
    * @param capacityMax a power of two
-   * @param family of the socket addresses
+   * @param family of the socket addresses of IPv4 hosts
    * @param onForget a number is about to become another host's
    */
   constructor(
@@ -84,14 +95,14 @@ export class PeerIndex {
     const capacity = this.#capacity;
     this.#address = lengthened(this.#address, new Uint32Array(capacity));
     this.#port = lengthened(this.#port, new Uint16Array(capacity));
+    this.#isIpv6 = lengthened(this.#isIpv6, new Uint8Array(capacity));
     this.#burst = lengthened(this.#burst, new Uint32Array(capacity));
     this.#generation = lengthened(this.#generation, new Uint32Array(capacity));
     this.#slots = new Int32Array(2 * capacity);
     this.#mask = 2 * capacity - 1;
     this.#shift = Math.clz32(capacity);
     for (let index = 1; index <= this.#given; index++) {
-      const slot = this.#slotOf(this.#address[index] as number, this.#port[index] as number);
-      this.#slots[slot] = index;
+      this.#slots[this.#slotOfIndex(index)] = index;
     }
   }
 
@@ -113,21 +124,59 @@ export class PeerIndex {
     return mixed >>> this.#shift;
   }
 
-  /** The slot that holds this host, or the empty one where it would go. */
+  /** The slot that holds this IPv4 host, or the empty one where it would go. */
   #slotOf(address: number, port: number): number {
     let slot = this.#home(address, port);
     for (;;) {
       const index = this.#slots[slot] as number;
       if (index === 0) return slot;
-      if (this.#address[index] === address && this.#port[index] === port) return slot;
+      if (
+        this.#address[index] === address &&
+        this.#port[index] === port &&
+        this.#isIpv6[index] === 0
+      ) {
+        return slot;
+      }
       slot = (slot + 1) & this.#mask;
     }
+  }
+
+  /** The same for the IPv6 host that the socket address at `name` names, its port aside. */
+  #slotOfName(name: number, port: number): number {
+    const hash = addressHash(this.#view, name);
+    let slot = this.#home(hash, port);
+    for (;;) {
+      const index = this.#slots[slot] as number;
+      if (index === 0 || this.#isNamed(index, hash, name, port)) return slot;
+      slot = (slot + 1) & this.#mask;
+    }
+  }
+
+  #slotOfIndex(index: number): number {
+    const port = this.#port[index] as number;
+    return this.#isIpv6[index] === 0
+      ? this.#slotOf(this.#address[index] as number, port)
+      : this.#slotOfName(this.nameOf(index), port);
+  }
+
+  #isNamed(index: number, hash: number, name: number, port: number): boolean {
+    return (
+      this.#address[index] === hash &&
+      this.#port[index] === port &&
+      this.#isIpv6[index] === 1 &&
+      isSameHost(this.#view, this.nameOf(index), name)
+    );
   }
 
   /** The number of the host at an IPv4 address (u32) and port; it has one from now on. */
   intern(address: number, port: number): number {
     let index = this.#last;
-    if (this.#address[index] !== address || this.#port[index] !== port || index === 0) {
+    if (
+      this.#address[index] !== address ||
+      this.#port[index] !== port ||
+      this.#isIpv6[index] !== 0 ||
+      index === 0
+    ) {
       index = this.#slots[this.#slotOf(address, port)] as number;
       if (index === 0) index = this.#give(address, port);
       this.#last = index;
@@ -137,23 +186,59 @@ export class PeerIndex {
     return index;
   }
 
+  /** The same for the IPv6 socket address at `name`, and the port in it. */
+  internName(name: number): number {
+    const port = this.#view.getUint16(name + 2);
+    let index = this.#last;
+    if (index === 0 || !this.#isNamed(index, addressHash(this.#view, name), name, port)) {
+      index = this.#slots[this.#slotOfName(name, port)] as number;
+      if (index === 0) index = this.#giveName(name, port);
+      this.#last = index;
+    }
+    this.#burst[index] = this.#thisBurst;
+    this.#generation[index] = this.#thisGeneration;
+    return index;
+  }
+
   /** The number of the host that the socket address at `name` names, 0 when it has none. */
   find(name: number, port: number): number {
-    return this.#slots[this.#slotOf(getSockaddrIpv4(this.#view, name), port)] as number;
+    const slot = isSockaddrIpv6(this.#view, name)
+      ? this.#slotOfName(name, port)
+      : this.#slotOf(getSockaddrIpv4(this.#view, name), port);
+    return this.#slots[slot] as number;
   }
 
   #give(address: number, port: number): number {
+    const index = this.#take();
+    this.#address[index] = address;
+    this.#port[index] = port;
+    this.#isIpv6[index] = 0;
+    emitSockaddr(this.#view, this.nameOf(index), address, port, this.#family);
+    this.#slots[this.#slotOf(address, port)] = index;
+    return index;
+  }
+
+  #giveName(name: number, port: number): number {
+    const index = this.#take();
+    const to = this.nameOf(index);
+    for (let at = 0; at < SOCKADDR_BYTES; at += 4) {
+      this.#view.setUint32(to + at, this.#view.getUint32(name + at));
+    }
+    this.#address[index] = addressHash(this.#view, name);
+    this.#port[index] = port;
+    this.#isIpv6[index] = 1;
+    this.#slots[this.#slotOfName(name, port)] = index;
+    return index;
+  }
+
+  /** A number that is nobody's. */
+  #take(): number {
     if (this.#given + 1 === this.#capacity && this.#capacity < this.#capacityMax) {
       // Seldom, and a fan of a thousand hosts never comes here: a copy of some kilobytes.
       this.#capacity *= 2;
       this.#makeRoom();
     }
-    const index = this.#given + 1 < this.#capacity ? ++this.#given : this.#reclaim();
-    this.#address[index] = address;
-    this.#port[index] = port;
-    emitSockaddr(this.#view, this.nameOf(index), address, port, this.#family);
-    this.#slots[this.#slotOf(address, port)] = index;
-    return index;
+    return this.#given + 1 < this.#capacity ? ++this.#given : this.#reclaim();
   }
 
   /** A number that may become another host's. */
@@ -180,7 +265,7 @@ export class PeerIndex {
 
   /** Takes a number out of the hash and closes the gap. */
   #remove(index: number): void {
-    let gap = this.#slotOf(this.#address[index] as number, this.#port[index] as number);
+    let gap = this.#slotOfIndex(index);
     let slot = gap;
     for (;;) {
       slot = (slot + 1) & this.#mask;
@@ -199,13 +284,12 @@ export class PeerIndex {
     return this.#names + index * SOCKADDR_BYTES;
   }
 
-  nameBytes(_index: number): number {
-    return SOCKADDR_IN_BYTES;
+  nameBytes(index: number): number {
+    return this.#isIpv6[index] === 0 ? SOCKADDR_IN_BYTES : SOCKADDR_IN6_BYTES;
   }
 
-  /** IPv4 address, u32. */
-  ipv4(index: number): number {
-    return this.#address[index] as number;
+  isIpv6(index: number): boolean {
+    return this.#isIpv6[index] !== 0;
   }
 
   port(index: number): number {

@@ -7,21 +7,33 @@
 import { PATHS_MAX } from '../../shm/path-rows.ts';
 import { AF_INET } from '../../sys/libc/constants.ts';
 import { MtuSource, type MtuSourceCode, PathRows } from '../../table/paths.ts';
+import { IPV6_MTU_MIN } from '../../wire/ipv6.ts';
 import type { Arena } from './arena.ts';
 import { lengthened, PEERS_KNOWN_MAX, PeerIndex } from './peer-index.ts';
+import {
+  addressBytes,
+  addressOffset,
+  emitSockaddrIpv6,
+  SOCKADDR_BYTES,
+  setSockaddrPort,
+} from './sockaddr.ts';
 
 /** An ICMP error speaks of a packet that we sent at most this long ago, ms. */
 const SENT_MEMORY_MS = 60_000;
 /** How long a lowered path MTU is believed, ms (RFC 1191 §6.3 suggests ten minutes). */
 const PMTU_LIFETIME_MS = 600_000;
-/** Nothing takes the path MTU below this, bytes: RFC 791 hosts must accept 576. */
+/** Nothing takes the path MTU below this, bytes: RFC 791 hosts must accept 576, IPv6 links 1280. */
 export const PATH_MTU_FLOOR_BYTES = 576;
+export const PATH_MTU_FLOOR_IPV6_BYTES = IPV6_MTU_MIN;
 /** A path MTU that limits nothing: the longest IP packet there is, bytes. */
 export const PATH_MTU_UNLIMITED = 65535;
 /** How long a refused UDP_SEGMENT is left alone, ms. */
 const SEGMENT_AGAIN_MS = 10_000;
 
 export class PeerTable {
+  readonly #arena: Arena;
+  /** Where a socket address is put together. */
+  readonly #scratch: number;
   readonly #index: PeerIndex;
   readonly #rows: PathRows;
   #sentBytes = new Uint16Array(0);
@@ -45,7 +57,7 @@ export class PeerTable {
 
   /**
    * @param capacityMax a power of two; at most so many peers are known at one time
-   * @param family of the socket addresses that are sent to
+   * @param family of the socket addresses of IPv4 hosts that are sent to
    */
   constructor(
     arena: Arena,
@@ -53,6 +65,8 @@ export class PeerTable {
     capacityMax = PEERS_KNOWN_MAX,
     family: number = AF_INET,
   ) {
+    this.#arena = arena;
+    this.#scratch = arena.allocate(SOCKADDR_BYTES);
     this.#rows = rows;
     this.#index = new PeerIndex(arena, capacityMax, family, (peer) => this.#forget(peer));
     this.#makeRoom();
@@ -80,6 +94,26 @@ export class PeerTable {
     return peer;
   }
 
+  /** The same for an IPv6 socket address in the arena, and the port in it. */
+  internName(name: number): number {
+    const peer = this.#index.internName(name);
+    if (this.#index.capacity !== this.#sentAtMs.length) this.#makeRoom();
+    return peer;
+  }
+
+  /** The same for an IPv6 address of four words, u32 each. */
+  internIpv6(first: number, second: number, third: number, last: number, port: number): number {
+    const name = this.#scratch;
+    emitSockaddrIpv6(this.#arena.view, name, first, second, third, last);
+    setSockaddrPort(this.#arena.view, name, port);
+    return this.internName(name);
+  }
+
+  /** The arena, where all names lie. */
+  get view(): DataView {
+    return this.#arena.view;
+  }
+
   /** The number of the host that a socket address in the arena names, 0 when it has none. */
   find(name: number, port: number): number {
     return this.#index.find(name, port);
@@ -99,9 +133,17 @@ export class PeerTable {
     return this.#index.nameBytes(peer);
   }
 
-  /** IPv4 address, u32. */
-  ipv4(peer: number): number {
-    return this.#index.ipv4(peer);
+  #floor(peer: number): number {
+    return this.#index.isIpv6(peer) ? PATH_MTU_FLOOR_IPV6_BYTES : PATH_MTU_FLOOR_BYTES;
+  }
+
+  /** The peer's row, with its address in it; those beyond the first few thousand have none. */
+  #row(peer: number): number {
+    if (peer <= 0 || peer >= PATHS_MAX) return 0;
+    const { view } = this.#arena;
+    const name = this.nameOf(peer);
+    this.#rows.own(peer, view, name + addressOffset(view, name), addressBytes(view, name));
+    return peer;
   }
 
   /** Numbers in use, the one that is nobody's included. */
@@ -135,7 +177,7 @@ export class PeerTable {
    */
   lower(peer: number, mtu: number, nowMs: number, source: MtuSourceCode = MtuSource.Icmp): boolean {
     if (peer === 0 || nowMs - (this.#sentAtMs[peer] ?? 0) > SENT_MEMORY_MS) return false;
-    const floored = Math.max(mtu, PATH_MTU_FLOOR_BYTES);
+    const floored = Math.max(mtu, this.#floor(peer));
     if ((this.#sentBytes[peer] ?? 0) <= floored) return false;
     const known = this.#pathMtu[peer] ?? 0;
     if (known !== 0 && known <= floored) return false;
@@ -174,8 +216,9 @@ export class PeerTable {
    */
   setOwnMtu(peer: number, mtu: number, source: MtuSourceCode, askAgainAtMs: number): void {
     this.#askAtMs[peer] = askAgainAtMs;
-    if (peer < PATHS_MAX) this.#rows.setLarge(peer, this.ipv4(peer), Date.now());
-    const floored = mtu === 0 ? 0 : Math.max(mtu, PATH_MTU_FLOOR_BYTES);
+    const row = this.#row(peer);
+    if (row !== 0) this.#rows.setLarge(row, Date.now());
+    const floored = mtu === 0 ? 0 : Math.max(mtu, this.#floor(peer));
     if (this.#ownMtu[peer] === floored && this.#ownSource[peer] === source) return;
     this.#ownMtu[peer] = floored;
     this.#ownSource[peer] = source;
@@ -190,7 +233,8 @@ export class PeerTable {
     if (isOwn) source = this.#ownSource[peer] as MtuSourceCode;
     else if (told === 0) source = MtuSource.None;
     const mtu = isOwn ? own : told;
-    if (peer < PATHS_MAX) this.#rows.setMtu(peer, this.ipv4(peer), mtu, source, Date.now());
+    const row = this.#row(peer);
+    if (row !== 0) this.#rows.setMtu(row, mtu, source, Date.now());
   }
 
   /** A send says that segmentation does not work on the way to `peer`: without it for a while. */
@@ -198,9 +242,8 @@ export class PeerTable {
     if (this.#refusedAtMs[peer] === 0) this.refusedCount++;
     this.#refusedAtMs[peer] = Math.max(nowMs, 1);
     this.#segmented[peer] = 0;
-    if (peer < PATHS_MAX) {
-      this.#rows.setSegmentationRefused(peer, this.ipv4(peer), errno, Date.now());
-    }
+    const row = this.#row(peer);
+    if (row !== 0) this.#rows.setSegmentationRefused(row, errno, Date.now());
   }
 
   /**
@@ -220,13 +263,13 @@ export class PeerTable {
     if (this.#refusedAtMs[peer] !== 0) this.refusedCount--;
     this.#refusedAtMs[peer] = 0;
     this.#segmented[peer] = 1;
-    if (peer < PATHS_MAX) this.#rows.setSegmentationWorks(peer, this.ipv4(peer));
+    const row = this.#row(peer);
+    if (row !== 0) this.#rows.setSegmentationWorks(row);
   }
 
   /** The host of a peer says that nobody listens on the port there. */
   notePortUnreachable(peer: number): void {
-    if (peer > 0 && peer < PATHS_MAX) {
-      this.#rows.addPortUnreachable(peer, this.ipv4(peer), Date.now());
-    }
+    const row = this.#row(peer);
+    if (row !== 0) this.#rows.addPortUnreachable(row, Date.now());
   }
 }

@@ -162,8 +162,8 @@ export class Ingress {
    * to `count` of its `length`, source and TOS, whole, `stride` bytes apart. Returns how many.
    */
   more(endpoint: Endpoint, at: number, length: number, stride: number, count: number): number {
-    // A raw socket's have an outer header each, which nobody has looked at yet.
-    return endpoint.isRaw ? 0 : this.#joinRun(at, length, stride, count);
+    // Some have an outer header each, which nobody has looked at yet.
+    return endpoint.showsOuterHeader ? 0 : this.#joinRun(at, length, stride, count);
   }
 
   /** What follows a checked segment with the same headers has passed the same checks. */
@@ -212,8 +212,8 @@ export class Ingress {
     let at = offset;
     let end = offset + length;
     let outerTos = tos;
-    if (endpoint.isRaw && !truncated) {
-      // A raw socket shows the outer header, which the kernel has validated; options are refused.
+    if (endpoint.showsOuterHeader && !truncated) {
+      // A raw socket of IPv4 shows the outer header, which the kernel has validated; options are refused.
       if (length < IPV4_HEADER_BYTES || getIpv4HeaderBytes(view, at) !== IPV4_HEADER_BYTES) {
         this.#received(first, length);
         return this.#drop(first, BAD_HEADER);

@@ -10,6 +10,8 @@ import {
   EINTR,
   IP_TOS,
   IPPROTO_IP,
+  IPPROTO_IPV6,
+  IPV6_TCLASS,
   MSG_CTRUNC,
   MSG_TRUNC,
   SOL_UDP,
@@ -191,7 +193,11 @@ export class Receiver {
       const type = view.getInt32(entry + 12, true);
       if (level === SOL_UDP && type === UDP_GRO) {
         this.#segmentBytes = view.getInt32(entry + 16, true);
-      } else if (level === IPPROTO_IP && type === IP_TOS) {
+      } else if (
+        (level === IPPROTO_IP && type === IP_TOS) ||
+        (level === IPPROTO_IPV6 && type === IPV6_TCLASS)
+      ) {
+        // A byte in the one, an int in the other, whose first byte it is.
         this.#tos = view.getUint8(entry + 16);
       }
       entry += (entryBytes + 7) & ~7;

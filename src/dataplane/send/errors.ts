@@ -1,5 +1,6 @@
 /**
- * ICMP errors about what we sent, read from the sockets' error queues (`IP_RECVERR`). The kernel
+ * ICMP errors about what we sent, read from the sockets' error queues (`IP_RECVERR` and
+ * `IPV6_RECVERR`). The kernel
  * has matched addresses and ports; we believe "fragmentation needed" only about a datagram that we
  * did send, and never below the floor (RFC 5927 §4, RFC 1191 §3).
  * @module
@@ -8,7 +9,10 @@ import {
   EMSGSIZE,
   IP_RECVERR,
   IPPROTO_IP,
+  IPPROTO_IPV6,
+  IPV6_RECVERR,
   SO_EE_ORIGIN_ICMP,
+  SO_EE_ORIGIN_ICMP6,
   SO_EE_ORIGIN_LOCAL,
 } from '../../sys/libc/constants.ts';
 import { eventIndex } from '../../table/counters.ts';
@@ -33,9 +37,17 @@ const EXTENDED_ERROR_BYTES = 16;
 const LOWERED = eventIndex('pmtu_lowered');
 const IGNORED = eventIndex('icmp_ignored');
 const PORT_UNREACHABLE = eventIndex('port_unreachable');
-/** ICMP type and code of "port unreachable" (RFC 792). */
-const ICMP_UNREACHABLE = 3;
-const ICMP_PORT = 3;
+/** ICMP type and code of "port unreachable" in one number (RFC 792, RFC 4443 §3.1). */
+const ICMP_PORT_UNREACHABLE = (3 << 8) | 3;
+const ICMPV6_PORT_UNREACHABLE = (1 << 8) | 4;
+
+/** Whether a control message of this level and type holds an error. */
+function isError(level: number, type: number): boolean {
+  return (
+    (level === IPPROTO_IP && type === IP_RECVERR) ||
+    (level === IPPROTO_IPV6 && type === IPV6_RECVERR)
+  );
+}
 
 export class ErrorQueue {
   readonly #arena: Arena;
@@ -101,30 +113,24 @@ export class ErrorQueue {
     while (entry + 16 + EXTENDED_ERROR_BYTES <= end) {
       const entryBytes = view.getUint32(entry, true);
       if (entryBytes <= 16) return IGNORED;
-      if (
-        view.getInt32(entry + 8, true) === IPPROTO_IP &&
-        view.getInt32(entry + 12, true) === IP_RECVERR
-      ) {
+      if (isError(view.getInt32(entry + 8, true), view.getInt32(entry + 12, true))) {
         const error = entry + 16;
         const origin = view.getUint8(error + 4);
-        if (origin === SO_EE_ORIGIN_ICMP) this.#icmpAtMs = nowMs;
-        if (origin === SO_EE_ORIGIN_ICMP && !this.#quoteIsOurs(endpoint, quoteBytes)) {
-          return IGNORED;
-        }
+        const isIcmp = origin === SO_EE_ORIGIN_ICMP || origin === SO_EE_ORIGIN_ICMP6;
+        if (isIcmp) this.#icmpAtMs = nowMs;
+        if (isIcmp && !this.#quoteIsOurs(endpoint, quoteBytes)) return IGNORED;
         const peer = this.#peers.find(this.#name, endpoint.links[0]?.peerPort ?? 0);
         if (view.getUint32(error, true) === EMSGSIZE) {
-          if (origin !== SO_EE_ORIGIN_ICMP && origin !== SO_EE_ORIGIN_LOCAL) return IGNORED;
-          const source = origin === SO_EE_ORIGIN_ICMP ? MtuSource.Icmp : MtuSource.Send;
+          if (!isIcmp && origin !== SO_EE_ORIGIN_LOCAL) return IGNORED;
+          const source = isIcmp ? MtuSource.Icmp : MtuSource.Send;
           const mtu = view.getUint32(error + 8, true);
           return this.#peers.lower(peer, mtu, nowMs, source) ? LOWERED : IGNORED;
         }
-        if (
-          origin !== SO_EE_ORIGIN_ICMP ||
-          view.getUint8(error + 5) !== ICMP_UNREACHABLE ||
-          view.getUint8(error + 6) !== ICMP_PORT
-        ) {
-          return IGNORED;
-        }
+        const isUnreachable =
+          isIcmp &&
+          view.getUint16(error + 5) ===
+            (origin === SO_EE_ORIGIN_ICMP ? ICMP_PORT_UNREACHABLE : ICMPV6_PORT_UNREACHABLE);
+        if (!isUnreachable) return IGNORED;
         this.#peers.notePortUnreachable(peer);
         return PORT_UNREACHABLE;
       }

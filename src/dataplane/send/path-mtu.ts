@@ -11,22 +11,26 @@
 import { limitMtu, limitSource, type PathLimitReader } from '../../table/path-limits.ts';
 import { MtuSource, type MtuSourceCode } from '../../table/paths.ts';
 import type { DataLink } from '../ground/link.ts';
-import { PATH_MTU_FLOOR_BYTES, type PeerTable } from '../ground/peers.ts';
+import type { PeerTable } from '../ground/peers.ts';
+import { addressBytes, addressOffset } from '../ground/sockaddr.ts';
 
 /** So often the route to a peer is asked about while large packets go there, ms. */
 const ASK_AGAIN_MS = 2000;
 /** Questions a second, two system calls each: who sends to ever new peers must not hold us up. */
 const ASKS_PER_SECOND = 1000;
 
-/** Our own host's knowledge of the ways to others. All MTUs are of outer IP packets, bytes. */
+/**
+ * Our own host's knowledge of the ways to others. All MTUs are of outer IP packets, bytes; `local` is
+ * the number of an endpoint, the peer the socket address at `name` of `view`.
+ */
 export type RouteOracle = {
   /**
-   * What the way from `local` to `peer` carries by configuration, at most `enough`; whatever ICMP
+   * What the way from `local` to the peer carries by configuration, at most `enough`; whatever ICMP
    * made the kernel believe left aside. 0 = not known.
    */
-  configured(local: number, peer: number, port: number, enough: number): number;
+  configured(local: number, view: DataView, name: number, enough: number): number;
   /** What the kernel goes by now, whoever told it. 0 = not known. */
-  current(local: number, peer: number, port: number): number;
+  current(local: number, view: DataView, name: number): number;
 };
 
 export class PathMtu {
@@ -57,11 +61,13 @@ export class PathMtu {
   #ask(link: DataLink, peer: number, nowMs: number): void {
     if (!this.#mayAsk(nowMs)) return;
     const { underlayMtu } = link;
-    const host = this.peers.ipv4(peer);
-    const route = this.#oracle.configured(link.local, host, link.peerPort, underlayMtu);
+    const { view } = this.peers;
+    const name = this.peers.nameOf(peer);
+    const route = this.#oracle.configured(link.endpoint.index, view, name, underlayMtu);
     let mtu = route < underlayMtu ? route : 0;
     let source: MtuSourceCode = mtu === 0 ? MtuSource.None : MtuSource.Route;
-    const limit = this.#limits.find(host);
+    const at = name + addressOffset(view, name);
+    const limit = this.#limits.find(view, at, addressBytes(view, name));
     const limited = limitMtu(limit);
     if (limited !== 0 && limited < (mtu === 0 ? underlayMtu : mtu)) {
       mtu = limited;
@@ -84,11 +90,11 @@ export class PathMtu {
    * feels its way down by a sixteenth where it has none. Returns whether the path MTU changed.
    */
   refused(link: DataLink, peer: number, outerBytes: number, nowMs: number): boolean {
-    if (outerBytes <= PATH_MTU_FLOOR_BYTES) return false;
+    if (outerBytes <= link.endpoint.pathMtuFloorBytes) return false;
     // The error queue has told the number, or an earlier packet of this burst: it is obeyed already.
     if (this.peers.pathMtu(peer, nowMs) < outerBytes) return false;
     const known = this.#mayAsk(nowMs)
-      ? this.#oracle.current(link.local, this.peers.ipv4(peer), link.peerPort)
+      ? this.#oracle.current(link.endpoint.index, this.peers.view, this.peers.nameOf(peer))
       : 0;
     const mtu = known !== 0 && known < outerBytes ? known : outerBytes - (outerBytes >> 4);
     // It was sent, or rather would have been: so much may be said about it.

@@ -32,8 +32,10 @@ import {
   CONTROL_BYTES,
   CONTROL_ENTRY_BYTES,
   IOVECS_PER_TRAIN,
+  labelOf,
   type TrainColumns,
   TrainState,
+  tosOf,
 } from './train-columns.ts';
 
 /** Messages in one sendmmsg. */
@@ -169,11 +171,13 @@ export class TrainSender {
       this.#columns.iovecs + (train * IOVECS_PER_TRAIN + segment * perSegment) * IOVEC_BYTES;
     const { peers } = this.#paths;
     const peer = this.#columns.peer[train] as number;
-    this.#arena.writePointer(at + MSGHDR.NAME, peers.nameOf(peer));
+    const marks = this.#columns.marks[train] as number;
+    const name = labelOf(marks) === 0 ? peers.nameOf(peer) : this.#columns.nameOf(train);
+    this.#arena.writePointer(at + MSGHDR.NAME, name);
     view.setUint32(at + MSGHDR.NAME_LENGTH, peers.nameBytes(peer), true);
     this.#arena.writePointer(at + MSGHDR.IOV, iovec);
     view.setUint32(at + MSGHDR.IOV_LENGTH, segments * perSegment, true);
-    const tos = this.#columns.tos[train] !== 0;
+    const tos = tosOf(marks) !== 0;
     const isTrain = segments > 1;
     const control =
       this.#columns.controls + train * CONTROL_BYTES + (isTrain ? 0 : CONTROL_ENTRY_BYTES);
@@ -212,6 +216,12 @@ export class TrainSender {
         if (this.#full.pause(socket, nowMs)) add(link.counters, SEND_PAUSES, 1);
         for (; sent < messages; sent++) this.#countFull(sent);
         return;
+      }
+      if (error === EINVAL && link.endpoint.saysFlowLabel) {
+        // Somebody in this namespace has flow labels of his own, and then only leased ones may be sent.
+        link.endpoint.saysFlowLabel = false;
+        this.#columns.clearLabels();
+        continue;
       }
       const segments = this.#messageSegments[sent] as number;
       if ((error === EIO || error === EINVAL) && segments > 1) {

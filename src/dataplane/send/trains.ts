@@ -1,5 +1,5 @@
 /**
- * Trains: consecutive datagrams of one size and TOS to one peer and port, handed to the kernel in one
+ * Trains: consecutive datagrams of one size and marks to one peer and port, handed to the kernel in one
  * send (UDP_SEGMENT). Where the socket cannot, each datagram is a message of its own in one
  * `sendmmsg`. Nothing is copied: a datagram is one or two iovecs into the arena.
  *
@@ -21,9 +21,11 @@ import {
   CONTROL_BYTES,
   CONTROL_ENTRY_BYTES,
   IOVECS_PER_TRAIN,
+  labelOf,
   TRAINS_MAX,
   TrainColumns,
   TrainState,
+  tosOf,
 } from './train-columns.ts';
 import { TrainSender } from './train-sender.ts';
 
@@ -76,18 +78,19 @@ export class Trains {
   }
 
   /**
-   * Appends one datagram: `byteCount` bytes at arena offset `start`.
+   * Appends one datagram: `byteCount` bytes at arena offset `start`. `marks` are those of its outer
+   * header (train-columns.ts).
    * `borrowed:` the range must stay untouched until {@link flush}.
    */
   append(
     link: DataLink,
     peer: number,
     socket: number,
-    tos: number,
+    marks: number,
     start: number,
     byteCount: number,
   ): void {
-    const train = this.#find(link, peer, socket, tos, byteCount, 1);
+    const train = this.#find(link, peer, socket, marks, byteCount, 1);
     const segments = this.#columns.segments[train] as number;
     const iovec = this.#columns.iovecs + (train * IOVECS_PER_TRAIN + segments) * IOVEC_BYTES;
     this.#arena.writeIovec(iovec, start, byteCount);
@@ -103,10 +106,10 @@ export class Trains {
     link: DataLink,
     peer: number,
     socket: number,
-    tos: number,
+    marks: number,
     datagramBytes: number,
   ): number {
-    const train = this.#find(link, peer, socket, tos, datagramBytes, 2);
+    const train = this.#find(link, peer, socket, marks, datagramBytes, 2);
     const segments = this.#columns.segments[train] as number;
     this.#runTrain = train;
     this.runIovec = this.#columns.iovecs + (train * IOVECS_PER_TRAIN + segments * 2) * IOVEC_BYTES;
@@ -131,11 +134,11 @@ export class Trains {
     link: DataLink,
     peer: number,
     socket: number,
-    tos: number,
+    marks: number,
     byteCount: number,
     iovecsPerSegment: number,
   ): number {
-    // Not by TOS: a flow whose ECN changes on the way must still not overtake itself.
+    // Not by the marks: a flow whose ECN changes on the way must still not overtake itself.
     const slot =
       (Math.imul(peer ^ Math.imul(socket, 0x85ebca6b), 0x9e3779b1) >>> 24) & (KEY_SLOTS - 1);
     const train = this.#bySlot[slot] as number;
@@ -145,7 +148,7 @@ export class Trains {
       this.#columns.peer[train] !== peer ||
       this.#columns.socket[train] !== socket ||
       this.#columns.link[train] !== link ||
-      this.#columns.tos[train] !== tos ||
+      this.#columns.marks[train] !== marks ||
       this.#columns.iovecsPerSegment[train] !== iovecsPerSegment ||
       byteCount > (this.#columns.segmentBytes[train] as number) ||
       // A shorter datagram ends a train, so a run of several needs one of its own size.
@@ -153,7 +156,7 @@ export class Trains {
       this.#columns.segments[train] === UDP_SEGMENTS_MAX ||
       (this.#columns.bytes[train] as number) + byteCount > UDP_PAYLOAD_BYTES_MAX
     ) {
-      return this.#open(link, peer, socket, tos, byteCount, iovecsPerSegment, slot);
+      return this.#open(link, peer, socket, marks, byteCount, iovecsPerSegment, slot);
     }
     return train;
   }
@@ -162,7 +165,7 @@ export class Trains {
     link: DataLink,
     peer: number,
     socket: number,
-    tos: number,
+    marks: number,
     segmentBytes: number,
     iovecsPerSegment: number,
     slot: number,
@@ -172,7 +175,7 @@ export class Trains {
     this.#columns.link[train] = link;
     this.#columns.peer[train] = peer;
     this.#columns.socket[train] = socket;
-    this.#columns.tos[train] = tos;
+    this.#columns.marks[train] = marks;
     this.#columns.segmentBytes[train] = segmentBytes;
     this.#columns.segments[train] = 0;
     this.#columns.bytes[train] = 0;
@@ -181,9 +184,11 @@ export class Trains {
     this.#columns.asOne[train] = 0;
     this.#columns.slotOf[train] = slot;
     this.#bySlot[slot] = train;
+    this.#columns.setFamily(train, link.endpoint.isIpv6);
     const control = this.#columns.controls + train * CONTROL_BYTES;
     view.setUint16(control + CMSG_HEADER_BYTES, segmentBytes, true);
-    view.setInt32(control + CONTROL_ENTRY_BYTES + CMSG_HEADER_BYTES, tos, true);
+    view.setInt32(control + CONTROL_ENTRY_BYTES + CMSG_HEADER_BYTES, tosOf(marks), true);
+    if (labelOf(marks) !== 0) this.#columns.nameWithLabel(train, this.#paths.peers.nameOf(peer));
     return train;
   }
 

@@ -3,6 +3,7 @@
  * plaintext mode. Both kinds are used in the same way.
  * @module
  */
+import type { UnderlayAddress } from '../../net/underlay-address.ts';
 import { EnvelopeFault } from '../../wire/gossip/envelope.ts';
 import type { Endpoint, NodeId } from '../../wire/gossip/types.ts';
 import type { GossipCounter } from '../base/counters.ts';
@@ -21,8 +22,8 @@ export type Channel = {
   seal(to: Endpoint, payload: Uint8Array): Uint8Array;
   /** The payload of a datagram that is to be believed; anything else is counted. Never throws. */
   open(from: Endpoint, datagram: Uint8Array): Opened | undefined;
-  /** Whether a connection from this IPv4 address may be looked at now. */
-  admit(address: number): boolean;
+  /** Whether a connection from this address may be looked at now. */
+  admit(address: UnderlayAddress): boolean;
   /** Whose datagrams are refused lately, and why. */
   refusals(): Refusal[];
   /** Our end of a connection that we opened, to a node that must be `peer`. */

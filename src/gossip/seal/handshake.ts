@@ -12,6 +12,7 @@
  * @module
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
+import { hostBytes } from '../../net/underlay-address.ts';
 import { PUBLIC_KEY_BYTES, SIGNATURE_BYTES } from '../../wire/gossip/bounds.ts';
 import { SESSION_NONCE_BYTES } from '../../wire/gossip/envelope.ts';
 import { nodeIdBytes } from '../../wire/gossip/node-id.ts';
@@ -170,12 +171,12 @@ export class Tokens {
   }
 
   #inSlot(session: Uint8Array, { address, port }: Endpoint, slot: number): Uint8Array {
-    const rest = new Uint8Array(14);
+    const rest = new Uint8Array(10);
     const view = new DataView(rest.buffer);
-    view.setUint32(0, address);
-    view.setUint16(4, port);
-    view.setFloat64(6, slot);
-    const hmac = createHmac('sha256', this.#secret).update(session).update(rest);
+    view.setUint16(0, port);
+    view.setFloat64(2, slot);
+    const hmac = createHmac('sha256', this.#secret).update(session).update(hostBytes(address));
+    hmac.update(rest);
     return hmac.digest().subarray(0, TOKEN_BYTES);
   }
 }

@@ -3,7 +3,7 @@
  * cause at most once in ten seconds.
  * @module
  */
-import { formatIpv4 } from '../../net/ipv4.ts';
+import { formatHostAddress, type UnderlayAddress } from '../../net/underlay-address.ts';
 import type { NodeId } from '../../wire/gossip/types.ts';
 import { formatKeyId, type Keyring } from '../base/keyring.ts';
 
@@ -16,8 +16,8 @@ export const REFUSALS_MAX = 64;
 /** Somebody whose datagrams are refused. */
 export type Refusal = {
   cause: string;
-  /** IPv4 source address, u32; nobody has proved that it is theirs. */
-  address: number;
+  /** Source address; nobody has proved that it is theirs. */
+  address: UnderlayAddress;
   /** What is wrong and how it may be mended. */
   sentence: string;
   count: number;
@@ -38,28 +38,28 @@ export class Notices {
     this.#tell = tell;
   }
 
-  plaintext(address: number, nowMs: number): void {
+  plaintext(address: UnderlayAddress, nowMs: number): void {
     this.#refused('plaintext', address, nowMs, () => {
-      return `${formatIpv4(address)} gossips in plaintext, which is refused: give that host a key of this cluster`;
+      return `${formatHostAddress(address)} gossips in plaintext, which is refused: give that host a key of this cluster`;
     });
   }
 
-  unknownKey(address: number, keyId: number, { keys }: Keyring, nowMs: number): void {
+  unknownKey(address: UnderlayAddress, keyId: number, { keys }: Keyring, nowMs: number): void {
     this.#refused('unknown-key', address, nowMs, () => {
       const have = keys.map(({ id }) => formatKeyId(id)).join(', ');
-      return `${formatIpv4(address)} seals with key ${formatKeyId(keyId)}, and the keys here are ${have}: if that host is a member, bring whichever is behind up to date with fanway key add`;
+      return `${formatHostAddress(address)} seals with key ${formatKeyId(keyId)}, and the keys here are ${have}: if that host is a member, bring whichever is behind up to date with fanway key add`;
     });
   }
 
-  tag(address: number, keyId: number, label: string, nowMs: number): void {
+  tag(address: UnderlayAddress, keyId: number, label: string, nowMs: number): void {
     this.#refused('tag', address, nowMs, () => {
-      return `${formatIpv4(address)} names key ${formatKeyId(keyId)} but sent what it does not open: damaged or forged, or that host has another label than ${label}`;
+      return `${formatHostAddress(address)} names key ${formatKeyId(keyId)} but sent what it does not open: damaged or forged, or that host has another label than ${label}`;
     });
   }
 
-  imposter(address: number, sender: NodeId, nowMs: number): void {
+  imposter(address: UnderlayAddress, sender: NodeId, nowMs: number): void {
     this.#refused('imposter', address, nowMs, () => {
-      return `${formatIpv4(address)} has a key of this cluster and claims to be ${sender}, but cannot sign for it: find out who runs that host, and change the key`;
+      return `${formatHostAddress(address)} has a key of this cluster and claims to be ${sender}, but cannot sign for it: find out who runs that host, and change the key`;
     });
   }
 
@@ -69,15 +69,15 @@ export class Notices {
     });
   }
 
-  sealed(address: number, nowMs: number): void {
+  sealed(address: UnderlayAddress, nowMs: number): void {
     this.#refused('sealed', address, nowMs, () => {
-      return `${formatIpv4(address)} seals its gossip and this node has no key: give it one, or the two will never meet`;
+      return `${formatHostAddress(address)} seals its gossip and this node has no key: give it one, or the two will never meet`;
     });
   }
 
-  label(address: number, label: string, nowMs: number): void {
+  label(address: UnderlayAddress, label: string, nowMs: number): void {
     this.#refused('label', address, nowMs, () => {
-      return `${formatIpv4(address)} has another cluster label than ${label}`;
+      return `${formatHostAddress(address)} has another cluster label than ${label}`;
     });
   }
 
@@ -89,7 +89,7 @@ export class Notices {
       .reverse();
   }
 
-  #refused(cause: string, address: number, nowMs: number, sentence: () => string): void {
+  #refused(cause: string, address: UnderlayAddress, nowMs: number, sentence: () => string): void {
     const key = `${cause} ${address}`;
     const known = this.#refusals.get(key);
     if (known !== undefined || this.#hasRoom(nowMs)) {

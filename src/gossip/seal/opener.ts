@@ -3,6 +3,7 @@
  * whole, and not our own. Cheap checks come first, and strangers get few of the others.
  * @module
  */
+import type { UnderlayAddress } from '../../net/underlay-address.ts';
 import {
   checkEnvelope,
   EnvelopeFault,
@@ -61,8 +62,8 @@ export class Opener {
     this.#parts = parts;
   }
 
-  /** Whether anything is to be done for this IPv4 address now. */
-  admit(address: number, nowMs: number): boolean {
+  /** Whether anything is to be done for this address now. */
+  admit(address: UnderlayAddress, nowMs: number): boolean {
     const { sessions, strangers } = this.#parts;
     if (sessions.isKnown(address) || strangers.admit(address, nowMs)) return true;
     this.#refuse('sealed.limited.strangers');

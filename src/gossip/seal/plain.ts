@@ -6,6 +6,7 @@
  * @module
  */
 import { createHash } from 'node:crypto';
+import type { UnderlayAddress } from '../../net/underlay-address.ts';
 import { FRAME_BYTES_MAX } from '../../wire/gossip/bounds.ts';
 import {
   checkEnvelope,
@@ -108,7 +109,7 @@ export class PlainChannel implements Channel {
     return { sender: getEnvelopeSender(view), payload };
   }
 
-  admit(address: number): boolean {
+  admit(address: UnderlayAddress): boolean {
     if (this.#strangers.admit(address, this.#options.nowMs())) return true;
     this.#refuse('sealed.limited.strangers');
     return false;

@@ -10,6 +10,7 @@
  * alive or silent), never what that member announces: that is signed.
  * @module
  */
+import type { UnderlayAddress } from '../../net/underlay-address.ts';
 import { EnvelopeKind, getEnvelopeKind, SESSION_NONCE_BYTES } from '../../wire/gossip/envelope.ts';
 import type { Endpoint, NodeId } from '../../wire/gossip/types.ts';
 import type { Counters, GossipCounter } from '../base/counters.ts';
@@ -36,7 +37,7 @@ import { pad, unpad } from './padding.ts';
 import { Verdict } from './replay.ts';
 import { ANYBODY, CLEAR_BYTES, Label, recipientOf, Sealer, sessionFields } from './sealer.ts';
 import { SentPayloads } from './sent.ts';
-import { placeOf, SESSION_IDLE_MS, type Session, Sessions } from './sessions.ts';
+import { type Place, placeOf, SESSION_IDLE_MS, type Session, Sessions } from './sessions.ts';
 import { ChallengeBudget, Strangers } from './strangers.ts';
 import { SecureStream } from './stream.ts';
 
@@ -86,7 +87,7 @@ export class Secure implements Channel {
   readonly #proofs = new ChallengeBudget();
   readonly #tokens: Tokens;
   /** Who is at an endpoint; the one that was heard longest ago comes first. */
-  readonly #peers = new Map<number, NodeId>();
+  readonly #peers = new Map<Place, NodeId>();
   readonly #notices: Notices;
   #renewedMs = Number.NEGATIVE_INFINITY;
 
@@ -153,7 +154,7 @@ export class Secure implements Channel {
     return this.#response(authentic);
   }
 
-  admit(address: number): boolean {
+  admit(address: UnderlayAddress): boolean {
     return this.#opener.admit(address, this.#options.nowMs());
   }
 
@@ -319,7 +320,7 @@ export class Secure implements Channel {
     return session;
   }
 
-  #learnPeer(place: number, node: NodeId): void {
+  #learnPeer(place: Place, node: NodeId): void {
     this.#peers.delete(place);
     this.#peers.set(place, node);
     if (this.#peers.size <= PEERS_MAX) return;

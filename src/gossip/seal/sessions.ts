@@ -6,6 +6,7 @@
  * was heard within {@link SESSION_IDLE_MS}; a sender's own third session replaces its first.
  * @module
  */
+import type { UnderlayAddress } from '../../net/underlay-address.ts';
 import type { Endpoint, NodeId } from '../../wire/gossip/types.ts';
 import { MEMBERS_MAX } from '../base/limits.ts';
 import type { Subkeys } from './cipher.ts';
@@ -20,9 +21,17 @@ export const PLACES_MAX = 4;
 /** Longer than a proof of life is good for: whoever sends one again still meets its session. */
 export const SESSION_IDLE_MS = 10_000;
 
-/** An endpoint as a number below 2^48, for tables. */
-export function placeOf({ address, port }: Endpoint): number {
-  return address * 65_536 + port;
+/** An endpoint in one value, for tables: a number below 2^48, or text for IPv6. */
+export type Place = number | string;
+
+export function placeOf({ address, port }: Endpoint): Place {
+  return typeof address === 'number' ? address * 65_536 + port : `${address}:${port}`;
+}
+
+function addressOf(place: Place): UnderlayAddress {
+  return typeof place === 'number'
+    ? Math.floor(place / 65_536)
+    : place.slice(0, place.indexOf(':'));
 }
 
 export class Session {
@@ -40,7 +49,7 @@ export class Session {
   /** When the sender was told of it. */
   toldMs = Number.NEGATIVE_INFINITY;
   /** Where it was proved to be, the last one last. */
-  readonly places: number[] = [];
+  readonly places: Place[] = [];
 
   constructor(id: string, sender: NodeId, counter: number, nowMs: number) {
     this.id = id;
@@ -61,8 +70,8 @@ export class Sessions {
   /** The one that was used longest ago comes first. */
   readonly #byId = new Map<string, Session>();
   readonly #bySender = new Map<NodeId, Session[]>();
-  /** How many places of sessions are at each IPv4 address. */
-  readonly #addresses = new Map<number, number>();
+  /** How many places of sessions are at each address. */
+  readonly #addresses = new Map<UnderlayAddress, number>();
   readonly #max: number;
 
   constructor(max = SESSIONS_MAX) {
@@ -82,8 +91,8 @@ export class Sessions {
     return this.#bySender.get(sender)?.at(-1);
   }
 
-  /** Whether somebody has proved to be at this IPv4 address. */
-  isKnown(address: number): boolean {
+  /** Whether somebody has proved to be at this address. */
+  isKnown(address: UnderlayAddress): boolean {
     return this.#addresses.has(address);
   }
 
@@ -136,9 +145,9 @@ export class Sessions {
     for (const place of session.places) this.#dropPlace(place);
   }
 
-  #dropPlace(place: number | undefined): void {
+  #dropPlace(place: Place | undefined): void {
     if (place === undefined) return;
-    const address = Math.floor(place / 65_536);
+    const address = addressOf(place);
     const left = (this.#addresses.get(address) ?? 1) - 1;
     if (left === 0) this.#addresses.delete(address);
     else this.#addresses.set(address, left);

@@ -5,7 +5,9 @@
  * @module
  */
 
-/** Datagrams of one unknown source address. */
+import type { UnderlayAddress } from '../../net/underlay-address.ts';
+
+/** Datagrams of one unknown source address, or of one /64 of IPv6. */
 export const STRANGER_PER_SECOND = 20;
 export const STRANGER_BURST = 5;
 /** Datagrams of one source address that we wrote to within {@link EXPECTED_MS}. */
@@ -18,6 +20,14 @@ export const CHALLENGES_PER_SECOND = 5;
 export const CHALLENGES_PER_ADDRESS = 200;
 /** Source addresses (and sessions) that are remembered; a bucket that is full again needs no memory. */
 export const STRANGERS_MAX = 4096;
+
+/** Digits of an IPv6 address that name its network: whoever has one /64 has all addresses in it. */
+const NETWORK_DIGITS = 16;
+
+/** What one stranger has at least, an IPv4 address or an IPv6 network. */
+export function strangerOf(address: UnderlayAddress): UnderlayAddress {
+  return typeof address === 'number' ? address : address.slice(0, NETWORK_DIGITS);
+}
 
 type Bucket = { tokens: number; atMs: number };
 
@@ -68,11 +78,11 @@ export class TokenBuckets<Key extends number | string> {
 
 /** Admits the datagrams (or connections) of unknown source addresses. */
 export class Strangers {
-  readonly #each: TokenBuckets<number>;
+  readonly #each: TokenBuckets<UnderlayAddress>;
   readonly #all: TokenBuckets<number>;
-  readonly #expected: TokenBuckets<number>;
-  /** When we wrote to an IPv4 address, the one that we wrote to longest ago first. */
-  readonly #wroteMs = new Map<number, number>();
+  readonly #expected: TokenBuckets<UnderlayAddress>;
+  /** When we wrote to an address, the one that we wrote to longest ago first. */
+  readonly #wroteMs = new Map<UnderlayAddress, number>();
 
   constructor() {
     this.#each = new TokenBuckets(STRANGER_PER_SECOND, STRANGER_BURST, STRANGERS_MAX);
@@ -80,8 +90,8 @@ export class Strangers {
     this.#expected = new TokenBuckets(EXPECTED_PER_SECOND, EXPECTED_PER_SECOND, STRANGERS_MAX);
   }
 
-  /** Notes that something was sent to this IPv4 address. */
-  expect(address: number, nowMs: number): void {
+  /** Notes that something was sent to this address. */
+  expect(address: UnderlayAddress, nowMs: number): void {
     this.#wroteMs.delete(address);
     this.#wroteMs.set(address, nowMs);
     if (this.#wroteMs.size <= STRANGERS_MAX) return;
@@ -91,20 +101,20 @@ export class Strangers {
     }
   }
 
-  /** Whether anything is to be done for this IPv4 address now. */
-  admit(address: number, nowMs: number): boolean {
+  /** Whether anything is to be done for this address now. */
+  admit(address: UnderlayAddress, nowMs: number): boolean {
     const wroteMs = this.#wroteMs.get(address);
     if (wroteMs !== undefined && nowMs - wroteMs <= EXPECTED_MS) {
       return this.#expected.take(address, nowMs);
     }
-    return this.#each.take(address, nowMs) && this.#all.take(0, nowMs);
+    return this.#each.take(strangerOf(address), nowMs) && this.#all.take(0, nowMs);
   }
 }
 
 /** How many challenges are sent, to whomever, or their answers checked. */
 export class ChallengeBudget {
   readonly #ofSession: TokenBuckets<string>;
-  readonly #toAddress: TokenBuckets<number>;
+  readonly #toAddress: TokenBuckets<UnderlayAddress>;
 
   constructor() {
     const [of, to] = [CHALLENGES_PER_SECOND, CHALLENGES_PER_ADDRESS];
@@ -113,7 +123,7 @@ export class ChallengeBudget {
   }
 
   /** Each session has its own: a recording of an old one takes nothing from one that lives. */
-  take(session: string, address: number, nowMs: number): boolean {
-    return this.#ofSession.take(session, nowMs) && this.#toAddress.take(address, nowMs);
+  take(session: string, address: UnderlayAddress, nowMs: number): boolean {
+    return this.#ofSession.take(session, nowMs) && this.#toAddress.take(strangerOf(address), nowMs);
   }
 }

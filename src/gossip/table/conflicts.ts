@@ -12,6 +12,7 @@ import { formatIpAddress } from '../../net/ip.ts';
 import { formatIpv4 } from '../../net/ipv4.ts';
 import { formatMac } from '../../net/mac.ts';
 import { formatPrefix } from '../../net/prefix.ts';
+import { formatHostAddress } from '../../net/underlay-address.ts';
 import {
   type Announcement,
   ItemKind,
@@ -279,7 +280,7 @@ export class Conflicts {
 /** A name with the first address of its node. */
 function placed(name: string, endpoints: PeerItem['endpoints']): string {
   const [first] = endpoints;
-  return first === undefined ? name : `${name} at ${formatIpv4(first.address)}`;
+  return first === undefined ? name : `${name} at ${formatHostAddress(first.address)}`;
 }
 
 function subjectOf(item: Announcement): { what: ConflictView['what']; subject: string } {

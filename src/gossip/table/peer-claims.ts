@@ -3,9 +3,9 @@
  * encapsulation, and its slices of the overlays.
  * @module
  */
-import { sliceOf } from '../../net/fan.ts';
-import { formatIpv4 } from '../../net/ipv4.ts';
+import { rulePrefixOf, sliceOf } from '../../net/fan.ts';
 import { formatPrefix } from '../../net/prefix.ts';
+import { formatHostAddress, formatHostPort } from '../../net/underlay-address.ts';
 import type { Endpoint, FanItem, NodeId } from '../../wire/gossip/types.ts';
 import type { PeerRecord } from '../base/api.ts';
 
@@ -16,16 +16,16 @@ export type PeerClaim = {
 };
 
 function endpointClaim({ address, port }: Endpoint): PeerClaim {
-  return { what: 'endpoint', subject: `${formatIpv4(address)}:${port}` };
+  return { what: 'endpoint', subject: formatHostPort(address, port) };
 }
 
 /** Two fans that reach one slice by different underlays claim the same. */
 function fanClaims(fan: FanItem, { encaps }: PeerRecord): PeerClaim[] {
   const claims: PeerClaim[] = encaps.map(({ encap, port }) => ({
     what: 'underlay-address',
-    subject: `${formatIpv4(fan.local)} ${encap}${port === 0 ? '' : ` port ${port}`}`,
+    subject: `${formatHostAddress(fan.local)} ${encap}${port === 0 ? '' : ` port ${port}`}`,
   }));
-  const hasSlice = fan.overlay.length <= fan.underlay.length;
+  const hasSlice = fan.overlay.length <= rulePrefixOf(fan.underlay).length;
   if (hasSlice) claims.push({ what: 'fan-slice', subject: formatPrefix(sliceOf(fan, fan.local)) });
   return claims;
 }

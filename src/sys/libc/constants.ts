@@ -88,7 +88,16 @@ export const IPPROTO_TCP = 6;
 export const TCP_MD5SIG = 14;
 export const IPPROTO_IPV6 = 41;
 export const IPV6_UNICAST_HOPS = 16;
+export const IPV6_MTU_DISCOVER = 23;
+export const IPV6_MTU = 24;
+export const IPV6_RECVERR = 25;
 export const IPV6_V6ONLY = 26;
+export const IPV6_FLOWINFO_SEND = 33;
+export const IPV6_DONTFRAG = 62;
+export const IPV6_RECVTCLASS = 66;
+export const IPV6_TCLASS = 67;
+export const IPV6_AUTOFLOWLABEL = 70;
+export const IPPROTO_ICMPV6 = 58;
 export const IPV6_MINHOPCOUNT = 73;
 export const SOL_UDP = 17;
 export const UDP_SEGMENT = 103;
@@ -101,6 +110,7 @@ export const UDP_PAYLOAD_BYTES_MAX = 65507;
 // errqueue.h
 export const SO_EE_ORIGIN_LOCAL = 1;
 export const SO_EE_ORIGIN_ICMP = 2;
+export const SO_EE_ORIGIN_ICMP6 = 3;
 
 // sockios.h
 

@@ -212,7 +212,7 @@ export function readAttributes(bytes: Buffer, start: number): Map<number, Buffer
   return attributes;
 }
 
-function readU32(bytes: Buffer | undefined, offset = 0): number {
+export function readU32(bytes: Buffer | undefined, offset = 0): number {
   if (bytes === undefined || bytes.length < offset + 4) return 0;
   return LITTLE ? bytes.readUInt32LE(offset) : bytes.readUInt32BE(offset);
 }

@@ -1,4 +1,5 @@
-/** Typed change notifications of links, IPv4 addresses, IPv4 routes and IPv4 settings. @module */
+/** Typed change notifications of links, addresses, IPv4 routes and IPv4 settings. @module */
+
 import { BPF, BPF_ACCEPT, BPF_NETLINK_ATTRIBUTE, type BpfInstruction } from '../sockets/bpf.ts';
 import {
   type InterfaceAddress,
@@ -11,6 +12,7 @@ import {
   readNetconfIndex,
   readRoute,
 } from './codec.ts';
+import { readIpv6Address } from './ipv6.ts';
 import { LITTLE, type ListenOptions, listen, type NetlinkMessage } from './socket.ts';
 
 /** Devices that one filter can name: each takes two of BPF's 4,096 instructions. */
@@ -21,12 +23,16 @@ const RTMSG_BYTES = 12;
 const RTNLGRP_LINK = 1;
 const RTNLGRP_IPV4_IFADDR = 5;
 const RTNLGRP_IPV4_ROUTE = 7;
+const RTNLGRP_IPV6_IFADDR = 9;
 const RTNLGRP_IPV4_NETCONF = 24;
+const RT_SCOPE_GLOBAL = 0;
 
 /** What changed. `new` also reports a change of something that was there before. */
 export type NetlinkEvent =
   | { kind: 'link'; action: 'new' | 'deleted'; link: Link }
   | { kind: 'address'; action: 'new' | 'deleted'; address: InterfaceAddress }
+  /** A global one, once it may be used; while it may not, it counts as gone. */
+  | { kind: 'ipv6-address'; index: number }
   | { kind: 'route'; action: 'new' | 'deleted'; route: Route }
   /** Forwarding, rp_filter or proxy_arp of a device, or of `all` (index −1) and `default` (−2). */
   | { kind: 'setting'; index: number }
@@ -43,7 +49,11 @@ export function readEvent(message: NetlinkMessage): NetlinkEvent | undefined {
   if (type === RTM.NEWADDR || type === RTM.DELADDR) {
     const address = readAddress(payload);
     const action = type === RTM.NEWADDR ? 'new' : 'deleted';
-    return address === undefined ? undefined : { kind: 'address', action, address };
+    if (address !== undefined) return { kind: 'address', action, address };
+    const ipv6 = readIpv6Address(payload);
+    // Every device that comes up gets link-local ones.
+    const isOfInterest = ipv6?.scope === RT_SCOPE_GLOBAL;
+    return isOfInterest ? { kind: 'ipv6-address', index: ipv6.index } : undefined;
   }
   if (type === RTM.NEWROUTE || type === RTM.DELROUTE) {
     const route = readRoute(payload);
@@ -116,7 +126,10 @@ export function routeFilter(devices: readonly number[]): BpfInstruction[] {
 /** Subscribes in the namespace the main thread is in. Returns the function that ends it. */
 export function watch(listener: (event: NetlinkEvent) => void, options: ListenOptions): () => void {
   return listen(
-    [RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV4_NETCONF],
+    [
+      ...[RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR],
+      ...[RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV4_NETCONF],
+    ],
     (message) => {
       const event = readEvent(message);
       if (event !== undefined) listener(event);

@@ -10,6 +10,7 @@ import type { Prefix } from '../../net/prefix.ts';
 import { NetworkNamespace } from '../process/netns.ts';
 import type { InterfaceAddress, Link, Neighbour, Route } from './codec.ts';
 import * as fib from './fib.ts';
+import * as ipv6 from './ipv6.ts';
 import * as links from './link.ts';
 import { type NetlinkEvent, watch } from './monitor.ts';
 import * as routes from './route.ts';
@@ -17,6 +18,7 @@ import { type ListenOptions, NetlinkSocket } from './socket.ts';
 
 export type { InterfaceAddress, Link, LinkStatistics, Neighbour, Route } from './codec.ts';
 export type { RouteScan } from './fib.ts';
+export type { Ipv6Address } from './ipv6.ts';
 export type { BridgeOptions, LinkChange, VethOptions, VxlanOptions } from './link.ts';
 export { type NetlinkEvent, RouteInterest } from './monitor.ts';
 export type { AddressOptions, RouteSpec } from './route.ts';
@@ -82,6 +84,14 @@ export class Netlink {
   /** All IPv4 addresses, or those of one link. */
   addresses(ref?: LinkRef): Promise<InterfaceAddress[]> {
     return routes.listAddresses(this.#socket, ref);
+  }
+  /** All IPv6 addresses that are ready for use. */
+  ipv6Addresses(): Promise<ipv6.Ipv6Address[]> {
+    return ipv6.listIpv6Addresses(this.#socket);
+  }
+  /** Index of the device that the IPv6 default route leads out of, 0 where there is none. */
+  ipv6WayOut(): Promise<number> {
+    return ipv6.ipv6WayOut(this.#socket);
   }
   /** @throws NetlinkError EEXIST when the same address with the same length is there. */
   addAddress(

@@ -4,11 +4,17 @@
  * header of what it reads and must number its requests itself.
  * @module
  */
+import { type Family, familyOf, type UnderlayAddress } from '../../net/underlay-address.ts';
 import {
   AF_INET,
+  AF_INET6,
   IP_MTU_DISCOVER,
   IP_PMTUDISC_PROBE,
+  IPPROTO_ICMPV6,
   IPPROTO_IP,
+  IPPROTO_IPV6,
+  IPV6_DONTFRAG,
+  IPV6_MTU_DISCOVER,
   POLLIN,
   SOCK_CLOEXEC,
   SOCK_DGRAM,
@@ -21,50 +27,71 @@ import { socketAddress } from './sockets.ts';
 const IPPROTO_ICMP = 1;
 const SOL_RAW = 255;
 const ICMP_FILTER = 1;
-/** Bits of the messages that are kept out: all but echo replies, type 0. */
+/** Bits of the messages that are kept out: all but echo replies, type 0, and type 129 of ICMPv6. */
 const ALL_BUT_REPLIES = ~1;
+const ALL_BUT_REPLIES_IPV6 = Int32Array.of(-1, -1, -1, -1, ~(1 << (129 - 128)), -1, -1, -1);
+const ICMP6_FILTER = 1;
 /** Bytes of an answer that are looked at. */
 const ANSWER_BYTES = 128;
 
+function set(fd: number, level: number, name: number, value: Int32Array<ArrayBuffer>): void {
+  check('setsockopt', libc.setsockopt(fd, level, name, addressOf(value), value.byteLength));
+}
+
+function prepareIpv4(fd: number, isRaw: boolean): void {
+  set(fd, IPPROTO_IP, IP_MTU_DISCOVER, Int32Array.of(IP_PMTUDISC_PROBE));
+  if (isRaw) set(fd, SOL_RAW, ICMP_FILTER, Int32Array.of(ALL_BUT_REPLIES));
+}
+
+function prepareIpv6(fd: number, isRaw: boolean): void {
+  set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, Int32Array.of(IP_PMTUDISC_PROBE));
+  set(fd, IPPROTO_IPV6, IPV6_DONTFRAG, Int32Array.of(1));
+  if (isRaw) set(fd, IPPROTO_ICMPV6, ICMP6_FILTER, ALL_BUT_REPLIES_IPV6);
+}
+
 export class EchoSocket {
   readonly fd: number;
-  /** What is read begins with the outer IPv4 header. */
-  readonly isRaw: boolean;
+  readonly family: Family;
+  /** What is read begins with the outer header: that of raw sockets of IPv4. */
+  readonly showsOuterHeader: boolean;
   readonly #answer = Buffer.alloc(ANSWER_BYTES);
 
-  private constructor(fd: number, isRaw: boolean) {
+  private constructor(fd: number, family: Family, isRaw: boolean) {
     this.fd = fd;
-    this.isRaw = isRaw;
+    this.family = family;
+    this.showsOuterHeader = isRaw && family === 4;
   }
 
   /**
-   * @param local our address, u32, from which requests go out
+   * @param local our address, from which requests go out
    * @throws SystemError when neither kind may be opened, or the address is not ours
    */
-  static open(local: number): EchoSocket {
+  static open(local: UnderlayAddress): EchoSocket {
     const flags = SOCK_CLOEXEC | SOCK_NONBLOCK;
-    let fd = libc.socket(AF_INET, SOCK_DGRAM | flags, IPPROTO_ICMP);
+    const family = familyOf(local);
+    const [domain, protocol] = family === 6 ? [AF_INET6, IPPROTO_ICMPV6] : [AF_INET, IPPROTO_ICMP];
+    let fd = libc.socket(domain, SOCK_DGRAM | flags, protocol);
     const isRaw = fd < 0;
-    if (isRaw) fd = check('socket', libc.socket(AF_INET, SOCK_RAW | flags, IPPROTO_ICMP));
+    if (isRaw) fd = check('socket', libc.socket(domain, SOCK_RAW | flags, protocol));
     try {
-      const value = Int32Array.of(IP_PMTUDISC_PROBE, ALL_BUT_REPLIES);
-      const at = addressOf(value);
-      check('setsockopt', libc.setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, at, 4));
-      if (isRaw) check('setsockopt', libc.setsockopt(fd, SOL_RAW, ICMP_FILTER, at + 4, 4));
+      if (family === 6) prepareIpv6(fd, isRaw);
+      else prepareIpv4(fd, isRaw);
       const name = socketAddress(local, 0);
       check('bind', libc.bind(fd, addressOf(name), name.length));
     } catch (error) {
       libc.close(fd);
       throw error;
     }
-    return new EchoSocket(fd, isRaw);
+    return new EchoSocket(fd, family, isRaw);
   }
 
   /** Sends one ICMP message; false when the host refuses it. */
-  send(peer: number, message: Uint8Array): boolean {
+  send(peer: UnderlayAddress, message: Uint8Array): boolean {
     const name = socketAddress(peer, 0);
     const length = message.length;
-    return libc.sendto(this.fd, addressOf(message), length, 0, addressOf(name), 16) === length;
+    return (
+      libc.sendto(this.fd, addressOf(message), length, 0, addressOf(name), name.length) === length
+    );
   }
 
   /** The beginning of the next message that came, undefined when none waits. `borrowed:` until the next. */

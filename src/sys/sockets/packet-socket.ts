@@ -2,6 +2,7 @@
  * Packet sockets (packet(7)): everything that passes a device, for `fanway capture`.
  * @module
  */
+import { hostBytes, type UnderlayAddress } from '../../net/underlay-address.ts';
 import {
   MSG_DONTWAIT,
   MSG_TRUNC,
@@ -98,17 +99,18 @@ export class PacketSocket {
 
 /**
  * Whether a packet belongs to a tunnel: UDP to or from `port` (0 = IP protocol 4 instead) with
- * `local` (u32) at one end. `ipOffset` is where its IPv4 header begins. Fragments after the first
- * have no ports and belong to nobody: we never make them.
+ * `local` at one end. `ipOffset` is where its IP header begins. Fragments after the first have no ports
+ * and belong to nobody: we never make them.
  */
 export function isTunnelPacket(
   bytes: Uint8Array,
   ipOffset: number,
-  local: number,
+  local: UnderlayAddress,
   port: number,
 ): boolean {
   if (bytes.length < ipOffset + 28) return false;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (typeof local === 'string') return isIpv6TunnelPacket(view, ipOffset, local, port);
   if (view.getUint8(ipOffset) >>> 4 !== 4) return false;
   const isOurs = view.getUint32(ipOffset + 12) === local || view.getUint32(ipOffset + 16) === local;
   const protocol = view.getUint8(ipOffset + 9);
@@ -117,4 +119,19 @@ export function isTunnelPacket(
   if (protocol !== 17 || (view.getUint16(ipOffset + 6) & 0x1fff) !== 0) return false;
   const udp = ipOffset + (view.getUint8(ipOffset) & 15) * 4;
   return bytes.length >= udp + 4 && view.getUint16(udp + 2) === port;
+}
+
+/** The same over IPv6; extension headers before the tunnel's own are not looked behind. */
+function isIpv6TunnelPacket(
+  view: DataView,
+  ip: number,
+  local: UnderlayAddress,
+  port: number,
+): boolean {
+  if (view.byteLength < ip + 48 || view.getUint8(ip) >>> 4 !== 6) return false;
+  const own = hostBytes(local);
+  const isAt = (at: number): boolean => own.every((byte, i) => view.getUint8(at + i) === byte);
+  if (!isAt(ip + 8) && !isAt(ip + 24)) return false;
+  const protocol = view.getUint8(ip + 6);
+  return port === 0 ? protocol === 4 : protocol === 17 && view.getUint16(ip + 42) === port;
 }

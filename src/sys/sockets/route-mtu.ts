@@ -10,9 +10,12 @@
  */
 import {
   AF_INET,
+  AF_INET6,
   EINTR,
   IP_MTU,
   IPPROTO_IP,
+  IPPROTO_IPV6,
+  IPV6_MTU,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
   SOCK_RAW,
@@ -33,7 +36,10 @@ const RTA_CACHEINFO = 12;
 const RTAX_MTU = 2;
 const NLMSG_HEADER_BYTES = 16;
 const RTMSG_BYTES = 12;
-const REQUEST_BYTES = NLMSG_HEADER_BYTES + RTMSG_BYTES + 8 + 8;
+/** With two addresses of 16 bytes. */
+const REQUEST_BYTES = NLMSG_HEADER_BYTES + RTMSG_BYTES + 20 + 20;
+const SOCKADDR_IN_BYTES = 16;
+const SOCKADDR_IN6_BYTES = 28;
 /** Offset of `rta_expires` in `struct rta_cacheinfo`. */
 const EXPIRES_OFFSET = 8;
 const ANSWER_BYTES = 4096;
@@ -42,11 +48,33 @@ const ANSWERS_MAX = 4;
 
 type RouteAnswer = { mtu: number; isLearned: boolean };
 
+/** A socket that is bound to one of our addresses, and that address: a word, or four of IPv6. */
+type Probe = { socket: number; address: Uint8Array; isIpv6: boolean };
+
+/** Our own address as the tables have it. */
+type LocalWords = {
+  localAddress: number;
+  isIpv6?: number;
+  localWord0?: number;
+  localWord1?: number;
+  localWord2?: number;
+};
+
+const NO_PROBE: Probe = { socket: -1, address: new Uint8Array(0), isIpv6: false };
+
+function probeOf(local: LocalWords, socket: number): Probe {
+  const { localAddress, isIpv6 = 0, localWord0 = 0, localWord1 = 0, localWord2 = 0 } = local;
+  const high = isIpv6 === 1 ? [localWord0, localWord1, localWord2] : [];
+  const address = Buffer.alloc(4 * (high.length + 1));
+  for (const [i, word] of [...high, localAddress].entries()) address.writeUInt32BE(word, 4 * i);
+  return { socket, address, isIpv6: isIpv6 === 1 };
+}
+
 export class RouteMtu {
-  /** By local address; several endpoints may bring one for the same. */
-  readonly #probes = new Map<number, number[]>();
+  /** By number of the endpoint. */
+  readonly #probes = new Map<number, Probe>();
   readonly #netlink: number;
-  readonly #name = Buffer.alloc(16);
+  readonly #name = Buffer.alloc(SOCKADDR_IN6_BYTES);
   readonly #value = new Int32Array(2);
   readonly #request = Buffer.alloc(REQUEST_BYTES);
   readonly #answer = Buffer.alloc(ANSWER_BYTES);
@@ -58,66 +86,75 @@ export class RouteMtu {
   }
 
   /**
-   * From now on the ways from `local` (u32) can be asked about, by a UDP socket that is bound to it. An
-   * address without one (no port or descriptor was left) is not known, and the first send that is
-   * refused tells.
+   * From now on the ways from an endpoint at `local` can be asked about, by a UDP socket that is bound
+   * to it. One without (no port or descriptor was left) is not known, and the first send that is refused
+   * tells.
    */
-  addProbe(local: number, socket: number): void {
-    this.#probes.set(local, [...(this.#probes.get(local) ?? []), socket]);
+  addProbe(endpoint: number, local: LocalWords, socket: number): void {
+    this.#probes.set(endpoint, probeOf(local, socket));
   }
 
   /** The socket is about to be closed. */
-  removeProbe(local: number, socket: number): void {
-    const rest = (this.#probes.get(local) ?? []).filter((probe) => probe !== socket);
-    if (rest.length === 0) this.#probes.delete(local);
-    else this.#probes.set(local, rest);
+  removeProbe(endpoint: number): void {
+    this.#probes.delete(endpoint);
   }
 
   /** See RouteOracle of dataplane/send/path-mtu.ts. A value of the kernel's, `enough` or more, is believed. */
-  configured(local: number, peer: number, port: number, enough: number): number {
-    const mtu = this.current(local, peer, port);
+  configured(local: number, view: DataView, name: number, enough: number): number {
+    const mtu = this.current(local, view, name);
     if (mtu === 0 || mtu >= enough) return mtu;
-    const route = this.#route(local, peer, 0);
+    const route = this.#route(local, 0);
     if (route === undefined) return 0;
     if (!route.isLearned) return mtu;
     // What ICMP made the kernel believe we judge ourselves; the route's own number stays true.
-    return this.#route(local, peer, RTM_F_FIB_MATCH)?.mtu ?? 0;
+    return this.#route(local, RTM_F_FIB_MATCH)?.mtu ?? 0;
   }
 
-  /** IP_MTU of a socket that is connected from `local` to `peer`; 0 = not known. */
-  current(local: number, peer: number, port: number): number {
-    const socket = this.#probes.get(local)?.[0];
-    if (socket === undefined) return 0;
-    this.#name.writeUInt16LE(AF_INET, 0);
-    this.#name.writeUInt16BE(port, 2);
-    this.#name.writeUInt32BE(peer, 4);
-    if (libc.connect(socket, addressOf(this.#name), this.#name.length) < 0) return 0;
+  /** The MTU of a socket that is connected from an endpoint to the peer; 0 = not known. */
+  current(local: number, view: DataView, name: number): number {
+    const { socket, isIpv6 } = this.#probes.get(local) ?? NO_PROBE;
+    if (socket < 0) return 0;
+    const bytes = isIpv6 ? SOCKADDR_IN6_BYTES : SOCKADDR_IN_BYTES;
+    for (let at = 0; at < bytes; at += 4) {
+      this.#name.writeUInt32BE(view.getUint32(name + at), at);
+    }
+    if (libc.connect(socket, addressOf(this.#name), bytes) < 0) return 0;
     this.#value[1] = 4;
     const value = addressOf(this.#value);
-    if (libc.getsockopt(socket, IPPROTO_IP, IP_MTU, value, value + 4) < 0) return 0;
+    const [level, option] = isIpv6 ? [IPPROTO_IPV6, IPV6_MTU] : [IPPROTO_IP, IP_MTU];
+    if (libc.getsockopt(socket, level, option, value, value + 4) < 0) return 0;
     return this.#value[0] ?? 0;
   }
 
-  #route(local: number, peer: number, flags: number): RouteAnswer | undefined {
+  /** Asks for the route to the peer that was asked about last. */
+  #route(local: number, flags: number): RouteAnswer | undefined {
+    const { address, isIpv6 } = this.#probes.get(local) ?? NO_PROBE;
     if (this.#netlink < 0) return undefined;
+    const addressAt = isIpv6 ? 8 : 4;
+    const peer = this.#name.subarray(addressAt, addressAt + address.length);
     const request = this.#request;
     const sequence = ++this.#sequence >>> 0;
+    const bytes = NLMSG_HEADER_BYTES + RTMSG_BYTES + 2 * (4 + address.length);
     request.fill(0);
-    request.writeUInt32LE(REQUEST_BYTES, 0);
+    request.writeUInt32LE(bytes, 0);
     request.writeUInt16LE(RTM_GETROUTE, 4);
     request.writeUInt16LE(NLM_F_REQUEST, 6);
     request.writeUInt32LE(sequence, 8);
-    request.writeUInt8(AF_INET, 16);
-    request.writeUInt8(32, 17);
-    request.writeUInt8(32, 18);
+    request.writeUInt8(isIpv6 ? AF_INET6 : AF_INET, 16);
+    request.writeUInt8(address.length * 8, 17);
+    request.writeUInt8(address.length * 8, 18);
     request.writeUInt32LE(flags, 24);
-    request.writeUInt16LE(8, 28);
-    request.writeUInt16LE(RTA_DST, 30);
-    request.writeUInt32BE(peer, 32);
-    request.writeUInt16LE(8, 36);
-    request.writeUInt16LE(RTA_SRC, 38);
-    request.writeUInt32BE(local, 40);
-    if (libc.write(this.#netlink, addressOf(request), REQUEST_BYTES) < 0) return undefined;
+    let at = NLMSG_HEADER_BYTES + RTMSG_BYTES;
+    for (const [type, value] of [
+      [RTA_DST, peer],
+      [RTA_SRC, address],
+    ] as const) {
+      request.writeUInt16LE(4 + value.length, at);
+      request.writeUInt16LE(type, at + 2);
+      request.set(value, at + 4);
+      at += 4 + value.length;
+    }
+    if (libc.write(this.#netlink, addressOf(request), bytes) < 0) return undefined;
     // The kernel has answered by the time the write returns.
     for (let i = 0; i < ANSWERS_MAX; i++) {
       const length = libc.read(this.#netlink, addressOf(this.#answer), ANSWER_BYTES);

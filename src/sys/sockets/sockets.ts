@@ -1,10 +1,11 @@
 /**
- * The sockets that face the underlay: UDP (VXLAN, FOU) and raw IPv4 (IPIP).
+ * The sockets that face the underlay: UDP (VXLAN, FOU) and raw IP (IPIP), over IPv4 and IPv6.
  * @module
  */
-
+import { familyOf, hostBytes, type UnderlayAddress } from '../../net/underlay-address.ts';
 import {
   AF_INET,
+  AF_INET6,
   IP_MTU_DISCOVER,
   IP_PMTUDISC_PROBE,
   IP_RECVERR,
@@ -12,6 +13,15 @@ import {
   IP_TTL,
   IPPROTO_IP,
   IPPROTO_IPIP,
+  IPPROTO_IPV6,
+  IPV6_AUTOFLOWLABEL,
+  IPV6_DONTFRAG,
+  IPV6_FLOWINFO_SEND,
+  IPV6_MTU_DISCOVER,
+  IPV6_RECVERR,
+  IPV6_RECVTCLASS,
+  IPV6_UNICAST_HOPS,
+  IPV6_V6ONLY,
   SO_RCVBUF,
   SO_RCVBUFFORCE,
   SO_REUSEPORT,
@@ -39,6 +49,9 @@ const SOCKET_BUFFER_BYTES = 4 << 20;
  */
 const SEND_ONLY_RECEIVE_BYTES = 32 << 10;
 
+/** Of an IPv4 header without options; also the least that steering looks at of an inner one. */
+const IPV4_HEADER_BYTES = 20;
+
 export type UnderlaySocket = {
   fd: number;
   /** UDP_SEGMENT is understood: one send may carry a train of equal datagrams. */
@@ -47,12 +60,16 @@ export type UnderlaySocket = {
   gro: boolean;
 };
 
-/** A `sockaddr_in`, 16 bytes: family little endian, port and address big endian. */
-export function socketAddress(address: number, port: number): Buffer {
-  const bytes = Buffer.alloc(16);
-  bytes.writeUInt16LE(AF_INET, 0);
+/**
+ * A `sockaddr_in` of 16 bytes or a `sockaddr_in6` of 28: family little endian, port and address big
+ * endian. The scope of IPv6 is left to the routing table.
+ */
+export function socketAddress(address: UnderlayAddress, port: number): Buffer {
+  const isIpv6 = typeof address === 'string';
+  const bytes = Buffer.alloc(isIpv6 ? 28 : 16);
+  bytes.writeUInt16LE(isIpv6 ? AF_INET6 : AF_INET, 0);
   bytes.writeUInt16BE(port, 2);
-  bytes.writeUInt32BE(address >>> 0, 4);
+  bytes.set(hostBytes(address), isIpv6 ? 8 : 4);
   return bytes;
 }
 
@@ -78,7 +95,8 @@ function setBuffers(fd: number, receiveBytes: number): void {
   }
 }
 
-function setOuterHeader(fd: number): void {
+function setOuterHeader(fd: number, family: 4 | 6): void {
+  if (family === 6) return setOuterIpv6(fd);
   requireOption(fd, IPPROTO_IP, IP_TTL, OUTER_TTL, 'IP_TTL');
   // PROBE sets DF and leaves path MTU decisions to us: the kernel's own cache believes ICMP that
   // we can check against what we sent (RFC 1191 §3, RFC 8899 §4.6.1).
@@ -87,7 +105,27 @@ function setOuterHeader(fd: number): void {
   requireOption(fd, IPPROTO_IP, IP_RECVTOS, 1, 'IP_RECVTOS');
 }
 
-function bindTo(fd: number, address: number, port: number): void {
+/** The same for IPv6, whose senders alone may fragment: `DONTFRAG` keeps the kernel from doing so. */
+function setOuterIpv6(fd: number): void {
+  const set = (name: number, value: number, what: string): void =>
+    requireOption(fd, IPPROTO_IPV6, name, value, what);
+  set(IPV6_UNICAST_HOPS, OUTER_TTL, 'IPV6_UNICAST_HOPS');
+  set(IPV6_MTU_DISCOVER, IP_PMTUDISC_PROBE, 'IPV6_MTU_DISCOVER');
+  set(IPV6_DONTFRAG, 1, 'IPV6_DONTFRAG');
+  set(IPV6_RECVERR, 1, 'IPV6_RECVERR');
+  set(IPV6_RECVTCLASS, 1, 'IPV6_RECVTCLASS');
+  // The flow label (RFC 6438): the kernel's own hash of addresses and ports, so that flows which
+  // differ by their source port differ by their label too, and what we say where there is no port.
+  set(IPV6_AUTOFLOWLABEL, 1, 'IPV6_AUTOFLOWLABEL');
+  set(IPV6_FLOWINFO_SEND, 1, 'IPV6_FLOWINFO_SEND');
+}
+
+/** Domain of a socket for an address. */
+function domainOf(address: UnderlayAddress): number {
+  return familyOf(address) === 6 ? AF_INET6 : AF_INET;
+}
+
+function bindTo(fd: number, address: UnderlayAddress, port: number): void {
   const name = socketAddress(address, port);
   check('bind', libc.bind(fd, addressOf(name), name.length));
 }
@@ -108,16 +146,18 @@ function prepared(fd: number, prepare: () => void): void {
  * @throws SystemError EADDRINUSE when the port is taken, EADDRNOTAVAIL when the address is not ours.
  */
 export function openUdp(
-  address: number,
+  address: UnderlayAddress,
   port: number,
   options: { offload: boolean; reusePort: boolean },
 ): UnderlaySocket {
-  const fd = check('socket', libc.socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  const type = SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
+  const fd = check('socket', libc.socket(domainOf(address), type, 0));
   let segment = false;
   let gro = false;
   prepared(fd, () => {
     setBuffers(fd, SOCKET_BUFFER_BYTES);
-    setOuterHeader(fd);
+    if (familyOf(address) === 6) requireOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1, 'IPV6_V6ONLY');
+    setOuterHeader(fd, familyOf(address));
     if (options.reusePort) requireOption(fd, SOL_SOCKET, SO_REUSEPORT, 1, 'SO_REUSEPORT');
     bindTo(fd, address, port);
     if (options.offload) {
@@ -133,7 +173,10 @@ export function openUdp(
  * network. A filter drops whatever arrives before it takes memory; ICMP errors still come.
  * @throws SystemError
  */
-export function openSendOnlyUdp(address: number, options: { offload: boolean }): UnderlaySocket {
+export function openSendOnlyUdp(
+  address: UnderlayAddress,
+  options: { offload: boolean },
+): UnderlaySocket {
   const socket = openUdp(address, 0, { offload: false, reusePort: false });
   prepared(socket.fd, () => {
     setOption(socket.fd, SOL_SOCKET, SO_RCVBUF, SEND_ONLY_RECEIVE_BYTES);
@@ -145,34 +188,39 @@ export function openSendOnlyUdp(address: number, options: { offload: boolean }):
 
 /**
  * A raw socket for IP protocol 4, bound to one underlay address. The kernel writes the outer
- * header; what is received starts with it.
+ * header; what is received starts with it on IPv4, and with the inner packet on IPv6.
  *
  * The kernel gives every raw socket a copy of each packet; where there are several `queues`, a
  * filter leaves to each one the flows whose inner addresses fall to it, and what is too short to
  * have any to the first.
  * @throws SystemError EPERM without CAP_NET_RAW.
  */
-export function openIpip(address: number, queue = 0, queues = 1): UnderlaySocket {
+export function openIpip(address: UnderlayAddress, queue = 0, queues = 1): UnderlaySocket {
   const type = SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK;
-  const fd = check('socket', libc.socket(AF_INET, type, IPPROTO_IPIP));
+  const domain = domainOf(address);
+  const fd = check('socket', libc.socket(domain, type, IPPROTO_IPIP));
   prepared(fd, () => {
     setBuffers(fd, SOCKET_BUFFER_BYTES);
-    setOuterHeader(fd);
-    if (queues > 1) attachFilter(fd, steering(queue, queues));
+    setOuterHeader(fd, familyOf(address));
+    const innerAt = domain === AF_INET6 ? 0 : IPV4_HEADER_BYTES;
+    if (queues > 1) attachFilter(fd, steering(queue, queues, innerAt));
     bindTo(fd, address, 0);
   });
   return { fd, segment: false, gro: false };
 }
 
-/** Accepts (inner source XOR inner destination) mod `queues` = `queue`, with a plain outer header. */
-function steering(queue: number, queues: number): BpfInstruction[] {
+/**
+ * Accepts (inner source XOR inner destination) mod `queues` = `queue`, with a plain outer header or
+ * none before the inner packet at `innerAt`.
+ */
+function steering(queue: number, queues: number, innerAt: number): BpfInstruction[] {
   return [
     [BPF.LOAD_LENGTH, 0, 0, 0],
-    [BPF.JUMP_GREATER_EQUAL, 1, 0, 40],
+    [BPF.JUMP_GREATER_EQUAL, 1, 0, innerAt + IPV4_HEADER_BYTES],
     [BPF.RETURN, 0, 0, queue === 0 ? BPF_ACCEPT : 0],
-    [BPF.LOAD_WORD, 0, 0, 32],
+    [BPF.LOAD_WORD, 0, 0, innerAt + 12],
     [BPF.COPY_TO_X, 0, 0, 0],
-    [BPF.LOAD_WORD, 0, 0, 36],
+    [BPF.LOAD_WORD, 0, 0, innerAt + 16],
     [BPF.XOR_X, 0, 0, 0],
     [BPF.MODULO, 0, 0, queues],
     [BPF.JUMP_EQUAL, 0, 1, queue],

@@ -36,7 +36,16 @@ export const EndpointKind = { Udp: 1, Ipip: 2 } as const;
 /** Offload bits of a link or endpoint. */
 export const Offload = { VnetHeader: 1, Tso: 2, Uso: 4, Segment: 8, Gro: 16 } as const;
 
-const ENDPOINT_FIELDS = ['kind', 'localAddress', 'localPort', 'offloads'] as const;
+const ENDPOINT_FIELDS = [
+  'kind',
+  'localAddress',
+  'localPort',
+  'offloads',
+  'isIpv6',
+  'localWord0',
+  'localWord1',
+  'localWord2',
+] as const;
 const LINK_FIELDS = [
   'encap',
   'offloads',
@@ -70,12 +79,22 @@ const LINK_FIELDS = [
 /** A set of underlay sockets on one local address. */
 export type EndpointRow = {
   kind: number;
+  /** An IPv4 address, or the last word of an IPv6 one. */
   localAddress: number;
+  /** 1 = of IPv6: the first three words of our address, the highest first. */
+  isIpv6?: number;
+  localWord0?: number;
+  localWord1?: number;
+  localWord2?: number;
   localPort: number;
   offloads: number;
 };
 
-/** One overlay link. Addresses are host-order u32, sizes bytes. */
+/**
+ * One overlay link. Addresses are host-order u32, sizes bytes. Over IPv6 the underlay's are the last 32
+ * bits of its addresses, and the length is what goes beyond 96: the bits before are those of the
+ * endpoint's own address.
+ */
 export type LinkRow = {
   encap: number;
   offloads: number;

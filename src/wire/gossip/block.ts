@@ -35,9 +35,13 @@ import {
 } from './bounds.ts';
 import {
   constant,
-  endpoint,
   fromBytes,
+  type Ipv4Endpoint,
+  type Ipv6Endpoint,
   ipv4Address,
+  ipv4Endpoint,
+  ipv6Endpoint,
+  ipv6Host,
   kindOf,
   port,
   ranges,
@@ -60,6 +64,7 @@ import {
   type Block,
   type EncapName,
   EncapNumber,
+  type Endpoint,
   type FanItem,
   type FloodMemberItem,
   type Item,
@@ -96,7 +101,19 @@ const prefix = withoutHostBits(
   tuple<{ address: number; length: number }>({ address: ipv4Address, length: prefixLength }),
 );
 
-const fan: Codec<FanItem> = tuple({ overlay: prefix, underlay: prefix, local: ipv4Address });
+type Ipv4Fan = FanItem & { underlay: { address: number; length: number }; local: number };
+type Ipv6Fan = FanItem & { underlay: { address: string; length: number }; local: string };
+const fan: Codec<Ipv4Fan> = tuple({ overlay: prefix, underlay: prefix, local: ipv4Address });
+
+/** [address, length] of IPv6 without bits behind the length. */
+const ipv6Prefix = withoutIpv6HostBits(
+  tuple<{ address: string; length: number }>({ address: ipv6Host, length: uint(128) }),
+);
+const ipv6Fan: Codec<Ipv6Fan> = tuple({
+  overlay: prefix,
+  underlay: ipv6Prefix,
+  local: ipv6Host,
+});
 
 const IPV6_BYTES = 16;
 const sixBytes = bytes(6);
@@ -117,6 +134,24 @@ const mac: Codec<number> = {
     return view.getUint16(0) * 0x1_0000_0000 + view.getUint32(2);
   },
 };
+function withoutIpv6HostBits<T extends { address: string; length: number }>(
+  codec: Codec<T>,
+): Codec<T> {
+  const check = (value: T): T => {
+    for (let bit = value.length; bit < 128; bit++) {
+      const digit = Number.parseInt(value.address[bit >> 2] ?? '0', 16);
+      if ((digit & (8 >> (bit & 3))) !== 0) {
+        refuse('host-bits', `${value.address} has bits behind the first ${value.length}`);
+      }
+    }
+    return value;
+  };
+  return {
+    encode: (value) => codec.encode(check(value)),
+    decode: (value) => check(codec.decode(value)),
+  };
+}
+
 function withoutHostBits<T extends { address: number; length: number }>(codec: Codec<T>): Codec<T> {
   const check = (value: T): T => {
     if (value.address % 2 ** (32 - value.length) !== 0) {
@@ -130,10 +165,23 @@ function withoutHostBits<T extends { address: number; length: number }>(codec: C
   };
 }
 
-const peerItem = record<PeerItem>({
+/**
+ * A peer as it is written: what is of IPv6 has fields of its own, which a reader that knows only IPv4
+ * skips, and which are not there where there is none of it.
+ */
+type WrittenPeer = Omit<PeerItem, 'endpoints' | 'fans'> & {
+  endpoints: Ipv4Endpoint[];
+  fans: Ipv4Fan[];
+  ipv6Endpoints: Ipv6Endpoint[];
+  ipv6Fans: Ipv6Fan[];
+};
+const NO_ENDPOINTS: Ipv6Endpoint[] = [];
+const NO_FANS: Ipv6Fan[] = [];
+
+const writtenPeer = record<WrittenPeer>({
   kind: field(0, constant(ItemKind.Peer)),
   name: field(1, text(NAME_CHARS_MAX)),
-  endpoints: field(2, list(endpoint, ENDPOINTS_MAX)),
+  endpoints: field(2, list(ipv4Endpoint, ENDPOINTS_MAX)),
   encaps: field(3, list(encap, ENCAPS_MAX)),
   mtu: field(4, uint(0xffff)),
   vnis: field(5, list(vni, VNIS_MAX)),
@@ -141,7 +189,52 @@ const peerItem = record<PeerItem>({
   version: field(7, text(VERSION_CHARS_MAX)),
   capabilities: field(8, list(uint(0xffff), CAPABILITIES_MAX)),
   instance: field(9, bytes(INSTANCE_BYTES)),
+  ipv6Endpoints: field(16, list(ipv6Endpoint, ENDPOINTS_MAX), NO_ENDPOINTS),
+  ipv6Fans: field(17, list(ipv6Fan, RECORD_FANS_MAX), NO_FANS),
 });
+
+const isIpv4Endpoint = (value: Endpoint): value is Ipv4Endpoint =>
+  typeof value.address === 'number';
+const isIpv6Endpoint = (value: Endpoint): value is Ipv6Endpoint =>
+  typeof value.address === 'string';
+const isIpv4Fan = ({ underlay, local }: FanItem): boolean =>
+  typeof underlay.address === 'number' && typeof local === 'number';
+const isIpv6Fan = ({ underlay, local }: FanItem): boolean =>
+  typeof underlay.address === 'string' && typeof local === 'string';
+
+/** At most `max` in all, whatever their families. */
+function atMost<T>(values: T[], max: number): T[] {
+  if (values.length > max) refuse('bound', `a list of ${values.length}`);
+  return values;
+}
+
+const peerItem: Codec<PeerItem> = {
+  encode({ endpoints, fans, ...others }) {
+    const ipv6Endpoints = endpoints.filter(isIpv6Endpoint);
+    const ipv4Fans = fans.filter((each): each is Ipv4Fan => isIpv4Fan(each));
+    const ipv6Fans = fans.filter((each): each is Ipv6Fan => isIpv6Fan(each));
+    atMost(endpoints, ENDPOINTS_MAX);
+    atMost(fans, RECORD_FANS_MAX);
+    if (ipv4Fans.length + ipv6Fans.length < fans.length) {
+      refuse('field-type', 'a fan whose host is of another family than its underlay');
+    }
+    return writtenPeer.encode({
+      ...others,
+      endpoints: endpoints.filter(isIpv4Endpoint),
+      fans: ipv4Fans,
+      ipv6Endpoints: ipv6Endpoints.length === 0 ? NO_ENDPOINTS : ipv6Endpoints,
+      ipv6Fans: ipv6Fans.length === 0 ? NO_FANS : ipv6Fans,
+    });
+  },
+  decode(value) {
+    const { endpoints, fans, ipv6Endpoints, ipv6Fans, ...others } = writtenPeer.decode(value);
+    return {
+      ...others,
+      endpoints: atMost<Endpoint>([...endpoints, ...ipv6Endpoints], ENDPOINTS_MAX),
+      fans: atMost<FanItem>([...fans, ...ipv6Fans], RECORD_FANS_MAX),
+    };
+  },
+};
 // What announcements have in common has the same numbers in all of them.
 const announced = { vni: field(1, vni), rank: field(2, rank, 0) };
 const macItem = record<MacItem>({

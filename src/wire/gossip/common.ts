@@ -4,14 +4,49 @@
  */
 import { CborError, type CborValue, decodeCbor, encodeCbor } from '../cbor.ts';
 import { LIVE_RANGES_MAX, SEQUENCE_MAX } from './bounds.ts';
-import { type Codec, GossipFormatError, list, refuse, tuple, uint } from './fields.ts';
+import { bytes, type Codec, GossipFormatError, list, refuse, tuple, uint } from './fields.ts';
 import type { Endpoint, SequenceRange } from './types.ts';
 
 export const ipv4Address = uint(0xffff_ffff);
 export const port = uint(0xffff);
 
-/** [address, port]; a port of 0 hears nothing. */
-export const endpoint: Codec<Endpoint> = tuple({ address: ipv4Address, port: uint(0xffff, 1) });
+const sixteenBytes = bytes(16);
+/** 16 bytes of IPv6 as 32 hex digits. */
+export const ipv6Host: Codec<string> = {
+  encode(value) {
+    if (!/^[0-9a-f]{32}$/.test(value)) refuse('bound', 'no IPv6 address');
+    return Uint8Array.from({ length: 16 }, (_, at) =>
+      Number.parseInt(value.slice(2 * at, 2 * at + 2), 16),
+    );
+  },
+  decode: (value) =>
+    Array.from(sixteenBytes.decode(value), (byte) => byte.toString(16).padStart(2, '0')).join(''),
+};
+
+const hearingPort = uint(0xffff, 1);
+export type Ipv4Endpoint = { address: number; port: number };
+export type Ipv6Endpoint = { address: string; port: number };
+export const ipv4Endpoint = tuple<Ipv4Endpoint>({
+  address: ipv4Address,
+  port: hearingPort,
+});
+export const ipv6Endpoint = tuple<Ipv6Endpoint>({
+  address: ipv6Host,
+  port: hearingPort,
+});
+
+/** [address, port], the address a number or 16 bytes; a port of 0 hears nothing. */
+export const endpoint: Codec<Endpoint> = {
+  encode({ address, port }) {
+    return typeof address === 'number'
+      ? ipv4Endpoint.encode({ address, port })
+      : ipv6Endpoint.encode({ address, port });
+  },
+  decode(value) {
+    const isIpv6 = Array.isArray(value) && value[0] instanceof Uint8Array;
+    return isIpv6 ? ipv6Endpoint.decode(value) : ipv4Endpoint.decode(value);
+  },
+};
 
 /** A number that never changes, such as a record's kind. */
 export function constant<N extends number>(number: N): Codec<N> {

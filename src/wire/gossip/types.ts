@@ -11,8 +11,11 @@
 /** First 16 bytes of the SHA-256 of a node's Ed25519 public key, as 32 lower-case hex digits. */
 export type NodeId = string;
 
-/** Where a node hears gossip: IPv4 address in host order, UDP and TCP port. */
-export type Endpoint = { address: number; port: number };
+/** Address of a host: a u32 in host order for IPv4, 32 lower-case hex digits for IPv6. */
+export type GossipAddress = number | string;
+
+/** Where a node hears gossip: its address, UDP and TCP port. */
+export type Endpoint = { address: GossipAddress; port: number };
 
 /**
  * Which life of a node (it adds one to its epoch at each start), and which of its blocks. A later
@@ -49,9 +52,9 @@ export type EncapName = keyof typeof EncapNumber;
 /** One fan of a node: the overlay and the underlay's prefix, so that slices can be compared. */
 export type FanItem = {
   overlay: { address: number; length: number };
-  underlay: { address: number; length: number };
-  /** The node's own underlay address in this fan. */
-  local: number;
+  underlay: { address: GossipAddress; length: number };
+  /** The node's own underlay address in this fan, of the same family. */
+  local: GossipAddress;
 };
 
 /** What a node says of itself. Exactly one in the blocks that hold. */
@@ -59,7 +62,7 @@ export type PeerItem = {
   kind: typeof ItemKind.Peer;
   /** Up to 63 characters, printable ASCII. */
   name: string;
-  /** Where it hears gossip, the preferred one first. */
+  /** Where it hears gossip, the preferred one first; on the wire those of IPv4 come first. */
   endpoints: Endpoint[];
   /** Encapsulations and their UDP destination ports (0 for ipip). */
   encaps: { encap: EncapName; port: number }[];

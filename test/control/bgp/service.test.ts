@@ -43,7 +43,7 @@ function make(name: string, specs: LinkSpec[] = []): Side {
   const moved = new Map<string, number>();
   const entries = new EntryService({
     writer: {
-      setEntry: (_link, prefix, peer) => void moved.set(formatPrefix(prefix), peer),
+      setEntry: (_link, prefix, peer) => void moved.set(formatPrefix(prefix), Number(peer)),
       deleteEntry: (_link, prefix) => void moved.delete(formatPrefix(prefix)),
     },
     log: silentLog,

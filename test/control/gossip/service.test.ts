@@ -49,7 +49,7 @@ class Node {
   readonly moved = new Map<string, number>();
   readonly entries = new EntryService({
     writer: {
-      setEntry: (_link, prefix, peer) => void this.moved.set(formatPrefix(prefix), peer),
+      setEntry: (_link, prefix, peer) => void this.moved.set(formatPrefix(prefix), Number(peer)),
       deleteEntry: (_link, prefix) => void this.moved.delete(formatPrefix(prefix)),
     },
     log: silentLog,
@@ -64,7 +64,7 @@ class Node {
     this.service = new GossipService({
       ...{ run: this.run, log: silentLog, stateDirectory: this.state, entries: this.entries },
       specs: () => this.specs,
-      look: async () => ({ links: [], addresses: [], routes: [] }),
+      look: async () => ({ links: [], addresses: [], ipv6Addresses: [], routes: [] }),
       answer: () => undefined,
       byFile: options.byFile ?? false,
     });
@@ -219,7 +219,7 @@ t.test('what belongs to a living host is not taken in silence', async (t) => {
   await until('b is told', 5000, () => b.status?.taken.length === 2);
   t.match(b.status?.taken[0], { link: 'fan-250', name: 'twin' });
   t.same(a.status?.taken, []);
-  const of = (text: string): { peer: number; owner: string } | undefined =>
+  const of = (text: string) =>
     b.entries.get({ link: 'fan-250', kind: 'prefix', ...parsePrefix(text) });
   t.match(of('250.1.27.1/32'), { peer: parseIpv4('172.30.0.28'), source: 'gossip' });
   t.match(of('250.1.27.0/24'), { owner: a.status?.id });

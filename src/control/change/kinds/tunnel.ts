@@ -3,7 +3,7 @@
  * @module
  */
 import { ENCAPS, onTheWire } from '../../../encap/encap.ts';
-import { formatIpv4 } from '../../../net/ipv4.ts';
+import { formatHostAddress } from '../../../net/underlay-address.ts';
 import { DEVICE_QUEUE_PACKETS } from '../../../sys/host/tun.ts';
 import { deviceMtuOf, isLinkSpec, type LinkSpec } from '../../store/link-spec.ts';
 import { type Kind, rename, unlessGone } from './kind.ts';
@@ -20,7 +20,7 @@ export const tunnel: Kind<TunnelChange> = {
       .filter(Boolean)
       .join(', ');
     const device = kind.toUpperCase();
-    return `create ${device} ${spec.device} (${how}) from ${formatIpv4(spec.local)}, MTU ${deviceMtuOf(spec)}`;
+    return `create ${device} ${spec.device} (${how}) from ${formatHostAddress(spec.local)}, MTU ${deviceMtuOf(spec)}`;
   },
   async apply(change, memo, { host, tunnels }) {
     const { spec, alias } = change;

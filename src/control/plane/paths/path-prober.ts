@@ -7,6 +7,7 @@
  * Pure: time, randomness and the way out come in.
  * @module
  */
+import type { UnderlayAddress } from '../../../net/underlay-address.ts';
 
 /** Every path that is worth a tunnel carries this, bytes (RFC 8899 §5.1.2: BASE_PLPMTU). */
 export const BASE_BYTES = 1200;
@@ -46,7 +47,7 @@ const COMMON = [
 ];
 
 /** Sends an echo request of `bytes` (IP length) that carries `token`; false: the host refuses it. */
-export type SendProbe = (peer: number, bytes: number, token: string) => boolean;
+export type SendProbe = (peer: UnderlayAddress, bytes: number, token: string) => boolean;
 
 export type ProbeState = 'searching' | 'full' | 'limited' | 'silent';
 
@@ -73,8 +74,8 @@ type Probed = {
 export class PathProber {
   readonly #send: SendProbe;
   readonly #token: () => string;
-  readonly #probed = new Map<number, Probed>();
-  readonly #byToken = new Map<string, number>();
+  readonly #probed = new Map<UnderlayAddress, Probed>();
+  readonly #byToken = new Map<string, UnderlayAddress>();
 
   /** @param token a new secret for each request, so that nobody but who sees it can answer */
   constructor(options: { send: SendProbe; token: () => string }) {
@@ -83,17 +84,17 @@ export class PathProber {
   }
 
   /** Largest packets of the hosts whose path carries less than their device. */
-  limits(): Map<number, number> {
+  limits(): Map<UnderlayAddress, number> {
     const limited = [...this.#probed].filter(([, { limit }]) => limit !== 0);
     return new Map(limited.map(([peer, { limit }]) => [peer, limit]));
   }
 
-  state(peer: number): ProbeState | undefined {
+  state(peer: UnderlayAddress): ProbeState | undefined {
     return this.#probed.get(peer)?.state;
   }
 
   /** Hosts that large packets go to now, each with the MTU of our device; sends what is due. */
-  step(wanted: ReadonlyMap<number, number>, nowMs: number): void {
+  step(wanted: ReadonlyMap<UnderlayAddress, number>, nowMs: number): void {
     for (const [peer, deviceMtu] of wanted) this.#want(peer, deviceMtu, nowMs);
     let sends = 0;
     for (const [peer, probed] of this.#probed) {
@@ -107,7 +108,7 @@ export class PathProber {
     }
   }
 
-  #want(peer: number, deviceMtu: number, nowMs: number): void {
+  #want(peer: UnderlayAddress, deviceMtu: number, nowMs: number): void {
     const known = this.#probed.get(peer);
     if (known !== undefined && known.deviceMtu === deviceMtu) {
       known.wantedAtMs = nowMs;
@@ -128,7 +129,7 @@ export class PathProber {
   }
 
   /** A search begins, goes on, or its last request was not answered. */
-  #next(peer: number, probed: Probed, nowMs: number): void {
+  #next(peer: UnderlayAddress, probed: Probed, nowMs: number): void {
     if (probed.size === 0) {
       Object.assign(probed, { low: 0, high: probed.deviceMtu + 1, size: BASE_BYTES, tries: 0 });
       probed.confirming = false;

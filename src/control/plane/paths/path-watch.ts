@@ -8,8 +8,12 @@ import { randomBytes } from 'node:crypto';
 import { messageOf } from '../../../errors.ts';
 import type { MemberView } from '../../../gossip/base/api.ts';
 import type { Log } from '../../../log.ts';
-import { formatIpv4 } from '../../../net/ipv4.ts';
-import { contains } from '../../../net/prefix.ts';
+import {
+  familyOf,
+  formatHostAddress,
+  holdsHost,
+  type UnderlayAddress,
+} from '../../../net/underlay-address.ts';
 import { EchoSocket } from '../../../sys/sockets/echo-socket.ts';
 import type { PathLimit } from '../../../table/path-limits.ts';
 import { MtuSource, type PathRecord } from '../../../table/paths.ts';
@@ -37,9 +41,9 @@ export class PathWatch {
   readonly #options: PathWatchOptions;
   readonly #prober: PathProber;
   /** By local address; undefined where none may be opened. */
-  readonly #sockets = new Map<number, EchoSocket | undefined>();
+  readonly #sockets = new Map<UnderlayAddress, EchoSocket | undefined>();
   #timer: NodeJS.Timeout | undefined;
-  #members = new Map<number, number>();
+  #members = new Map<UnderlayAddress, number>();
   #membersHash = '';
   #dropped = 0;
 
@@ -116,20 +120,20 @@ export class PathWatch {
     }
   }
 
-  #send(peer: number, bytes: number, token: string): boolean {
-    const link = this.#options.specs().find(({ underlay }) => contains(underlay, peer));
+  #send(peer: UnderlayAddress, bytes: number, token: string): boolean {
+    const link = this.#options.specs().find(({ underlay }) => holdsHost(underlay, peer));
     const socket = link === undefined ? undefined : this.#socketOf(link.local);
-    return socket?.send(peer, emitEchoRequest(bytes, token)) ?? false;
+    return socket?.send(peer, emitEchoRequest(familyOf(peer), bytes, token)) ?? false;
   }
 
-  #socketOf(local: number): EchoSocket | undefined {
+  #socketOf(local: UnderlayAddress): EchoSocket | undefined {
     if (this.#sockets.has(local)) return this.#sockets.get(local);
     let socket: EchoSocket | undefined;
     try {
       socket = EchoSocket.open(local);
     } catch (error) {
       const why = messageOf(error);
-      this.#options.log.warn('paths', `${formatIpv4(local)}: paths are not probed: ${why}`);
+      this.#options.log.warn('paths', `${formatHostAddress(local)}: paths are not probed: ${why}`);
     }
     this.#sockets.set(local, socket);
     return socket;
@@ -140,7 +144,7 @@ export class PathWatch {
       for (let i = 0; socket !== undefined && i < ANSWERS_MAX; i++) {
         const message = socket.receive();
         if (message === undefined) break;
-        const token = readEchoToken(message, socket.isRaw);
+        const token = readEchoToken(message, socket.family, socket.showsOuterHeader);
         if (token !== undefined) this.#prober.answered(token, nowMs);
       }
     }
@@ -148,8 +152,8 @@ export class PathWatch {
 }
 
 /** The smallest MTU that somebody tells of itself, by each address that it is at. */
-export function memberMtus(members: readonly MemberView[]): Map<number, number> {
-  const mtus = new Map<number, number>();
+export function memberMtus(members: readonly MemberView[]): Map<UnderlayAddress, number> {
+  const mtus = new Map<UnderlayAddress, number>();
   for (const { isSelf, mtu, fans, endpoints, state } of members) {
     if (isSelf || mtu === 0 || state === 'dead' || state === 'left') continue;
     const addresses = [
@@ -168,11 +172,11 @@ export function largePeers(
   paths: readonly PathRecord[],
   links: readonly LinkSpec[],
   nowMs: number,
-): Map<number, number> {
-  const large = new Map<number, number>();
+): Map<UnderlayAddress, number> {
+  const large = new Map<UnderlayAddress, number>();
   for (const { peer, largeAtMs, mtu, mtuSource } of paths) {
     if (Math.abs(nowMs - largeAtMs) > LARGE_MS) continue;
-    const link = links.find(({ underlay }) => contains(underlay, peer));
+    const link = links.find(({ underlay }) => holdsHost(underlay, peer));
     if (link === undefined) continue;
     // What the route says is as much as can be asked for.
     const isOurs = mtu !== 0 && mtuSource === MtuSource.Route;

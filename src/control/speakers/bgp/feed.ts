@@ -8,8 +8,8 @@ import type { Entry, EntryChange, Place } from '../../../bgp/rib/imports.ts';
 import type { OwnRoute } from '../../../bgp/rib/own-routes.ts';
 import type { Speaker } from '../../../bgp/speaker.ts';
 import { peerOf } from '../../../net/fan.ts';
-import { formatIpv4 } from '../../../net/ipv4.ts';
 import { contains } from '../../../net/prefix.ts';
+import { formatHostAddress, holdsHost, hostOfBytes } from '../../../net/underlay-address.ts';
 import { type Claim, type ClaimUpdate, slotOfEntry } from '../../../rib/entry.ts';
 import type { EntrySink } from '../../entries/entry-service.ts';
 import { sameFan } from '../../entries/same-fan.ts';
@@ -105,8 +105,9 @@ function claimOf(
   length: number,
   vtep: Place['vtep'] | undefined,
 ): Claim | undefined {
-  // Only IPv4 hosts of this very fan: the link has no way to others.
-  if (typeof vtep !== 'number' || !contains(spec.underlay, vtep)) return undefined;
-  if (length < spec.slice.length || peerOf(spec, address) === vtep) return undefined;
-  return { peer: vtep, owner: formatIpv4(vtep), sequence: 0, mac: 0 };
+  const peer = vtep instanceof Uint8Array ? hostOfBytes(vtep) : vtep;
+  // Only hosts of this very fan: the link has no way to others.
+  if (peer === undefined || !holdsHost(spec.underlay, peer)) return undefined;
+  if (length < spec.slice.length || peerOf(spec, address) === peer) return undefined;
+  return { peer, owner: formatHostAddress(peer), sequence: 0, mac: 0 };
 }

@@ -5,10 +5,15 @@
 import type { AddressRange, NeighbourSettings, SpeakerSettings } from '../../../bgp/base/api.ts';
 import type { BgpNeighbourSettings, BgpSettings } from '../../../config/bgp.ts';
 import { refusedError } from '../../../errors.ts';
+import { hostBytes, type UnderlayAddress } from '../../../net/underlay-address.ts';
 import { MD5_KEY_BYTES_MAX } from '../../../sys/sockets/tcp.ts';
 import type { Ip } from '../../../wire/bgp/address.ts';
 import { readPrivateFile } from '../../store/private-file.ts';
 import { formatIp, parseHostAddress } from './addresses.ts';
+
+function ipOf(host: UnderlayAddress | undefined): Ip | undefined {
+  return typeof host === 'string' ? hostBytes(host) : host;
+}
 
 function rangeOf(text: string): AddressRange {
   const [address = '', length = ''] = text.split('/');
@@ -43,10 +48,11 @@ function neighbourOf(settings: BgpNeighbourSettings): NeighbourSettings {
  */
 export function speakerSettings(
   settings: BgpSettings,
-  local: number | undefined,
+  local: UnderlayAddress | undefined,
   isRestarting: boolean,
 ): SpeakerSettings | undefined {
-  const vtep: Ip | undefined = settings.vtep === null ? local : parseHostAddress(settings.vtep);
+  const vtep: Ip | undefined =
+    settings.vtep === null ? ipOf(local) : parseHostAddress(settings.vtep);
   if (vtep === undefined) return undefined;
   const routerId = parseHostAddress(settings.routerId ?? formatIp(vtep));
   if (typeof routerId !== 'number') return undefined;

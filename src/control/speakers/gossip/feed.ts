@@ -9,6 +9,7 @@
  */
 import type { GossipNode } from '../../../gossip/node.ts';
 import { contains, equals } from '../../../net/prefix.ts';
+import { holdsHost, sameHostPrefix } from '../../../net/underlay-address.ts';
 import type { Claim, ClaimUpdate, EntryId } from '../../../rib/entry.ts';
 import { type Announcement, ItemKind, type NodeId } from '../../../wire/gossip/types.ts';
 import type { EntrySink } from '../../entries/entry-service.ts';
@@ -131,9 +132,10 @@ function claimOf(
     const fan = node.table
       .record(entry.owner)
       ?.fans.find(
-        ({ overlay, underlay }) => equals(overlay, spec.overlay) && equals(underlay, spec.underlay),
+        ({ overlay, underlay }) =>
+          equals(overlay, spec.overlay) && sameHostPrefix(underlay, spec.underlay),
       );
-    if (fan === undefined || !contains(spec.underlay, fan.local)) continue;
+    if (fan === undefined || !holdsHost(spec.underlay, fan.local)) continue;
     return { peer: fan.local, owner: entry.owner, sequence: entry.item.rank, mac: 0 };
   }
   return undefined;

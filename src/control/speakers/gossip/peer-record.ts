@@ -5,6 +5,8 @@
 import { hostname } from 'node:os';
 import { ADVERTISE_MAX, type GossipSettings, NAME_CHARS_MAX } from '../../../config/gossip.ts';
 import type { PeerRecord } from '../../../gossip/base/api.ts';
+import type { UnderlayAddress } from '../../../net/underlay-address.ts';
+import type { Ipv6Address } from '../../../sys/netlink/netlink.ts';
 import { namespaceName } from '../../../sys/process/namespace-processes.ts';
 import { NetworkNamespace } from '../../../sys/process/netns.ts';
 import { VERSION } from '../../../version.ts';
@@ -17,6 +19,7 @@ const SCOPE_GLOBAL = 0;
 export type HostView = {
   links: readonly SnapshotLink[];
   addresses: readonly SnapshotAddress[];
+  ipv6Addresses: readonly Ipv6Address[];
   routes: readonly SnapshotRoute[];
 };
 
@@ -24,13 +27,16 @@ export type HostView = {
  * Addresses that others may reach this host at when no fan says which: global ones on devices that
  * are up and not fanway's own, those of the default route's device first.
  */
-export function hostAddresses({ links, addresses, routes }: HostView): number[] {
+export function hostAddresses(view: HostView): UnderlayAddress[] {
+  const { links, addresses, ipv6Addresses, routes } = view;
   const usable = links.filter(
     ({ name, up, alias }) => up && name !== 'lo' && !alias.startsWith('fanway:'),
   );
   const way = routes.find(({ dst }) => dst.length === 0)?.oif;
   const order = (index: number): number => (index === way ? 0 : 1);
-  return addresses
+  // Those that stay, IPv4 first: a stable sort keeps the order.
+  const own = [...addresses, ...ipv6Addresses.filter(({ secondary }) => !secondary)];
+  return own
     .filter(
       ({ scope, index }) => scope === SCOPE_GLOBAL && usable.some((link) => link.index === index),
     )
@@ -70,7 +76,7 @@ function unique<T>(values: readonly T[]): T[] {
 export function peerRecordOf(
   settings: GossipSettings,
   specs: readonly LinkSpec[],
-  fallback: readonly number[],
+  fallback: readonly UnderlayAddress[],
 ): PeerRecord {
   const locals = unique(specs.map(({ local }) => local));
   const bound = settings.bind === null ? [] : [settings.bind];

@@ -22,8 +22,8 @@ import {
 import { type MemberJson, memberEventsCall, membersCall } from '../../../api/members.ts';
 import { refusedError, usageError } from '../../../errors.ts';
 import { parseKeyId } from '../../../gossip/base/keyring.ts';
-import { formatIpv4 } from '../../../net/ipv4.ts';
 import { formatPrefix } from '../../../net/prefix.ts';
+import { formatHostAddress } from '../../../net/underlay-address.ts';
 import type { Route } from '../../admin/admin.ts';
 import { answerTo } from '../../admin/answer-to.ts';
 import { parseAnnouncement } from './announced.ts';
@@ -60,7 +60,7 @@ export function gossipStatus(service: GossipService): GossipStatus | undefined {
     keys: service.keys(),
     seeds: (host?.seeds() ?? []).map(({ seed, addresses, error, answered }) => ({
       ...{ seed, error, answered },
-      addresses: addresses.map(formatIpv4),
+      addresses: addresses.map(formatHostAddress),
       reason: answered
         ? ''
         : (refused.find(({ address }) => addresses.includes(address))?.sentence ?? ''),
@@ -78,7 +78,7 @@ export function gossipStatus(service: GossipService): GossipStatus | undefined {
     sameNames: sameNames(members).slice(0, SHOWN_MAX),
     refused: refused.slice(0, SHOWN_MAX).map(({ address, sentence, ...refusal }) => ({
       ...refusal,
-      address: formatIpv4(address),
+      address: formatHostAddress(address),
       reason: sentence,
     })),
   };

@@ -12,10 +12,15 @@ import { formatIpAddress } from '../../../net/ip.ts';
 import { formatIpv4 } from '../../../net/ipv4.ts';
 import { formatMac } from '../../../net/mac.ts';
 import { formatPrefix } from '../../../net/prefix.ts';
+import {
+  formatHostAddress,
+  formatHostPort,
+  formatHostPrefix,
+} from '../../../net/underlay-address.ts';
 import { type Announcement, type Endpoint, ItemKind } from '../../../wire/gossip/types.ts';
 
 export function formatEndpoint({ address, port }: Endpoint): string {
-  return `${formatIpv4(address)}:${port}`;
+  return formatHostPort(address, port);
 }
 
 /** A member as JSON. */
@@ -32,8 +37,8 @@ export function memberJson(member: MemberView): MemberJson {
     vnis: member.vnis,
     fans: member.fans.map(({ overlay, underlay, local }) => ({
       overlay: formatPrefix(overlay),
-      underlay: formatPrefix(underlay),
-      local: formatIpv4(local),
+      underlay: formatHostPrefix(underlay),
+      local: formatHostAddress(local),
     })),
     version: member.version,
     rttMs: member.rttMs ?? null,

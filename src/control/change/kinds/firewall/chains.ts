@@ -14,7 +14,7 @@ import type { Context } from '../kind.ts';
 import type { Memo } from '../memo.ts';
 
 export type OwnChain = {
-  family: 'ip' | 'bridge';
+  family: 'ip' | 'ip6' | 'bridge';
   table: string;
   name: string;
   /** `type nat hook postrouting priority 100`; '' for a chain that rules jump to. */
@@ -120,8 +120,17 @@ export async function lostChains(
   });
 }
 
-/** Takes chains back, and their table with the last of them. Nothing happens without `nft`. */
+/** Takes chains back, and their tables with the last of them. Nothing happens without `nft`. */
 export async function unloadChains(chains: readonly OwnChain[], host: Host): Promise<void> {
+  for (const family of new Set(chains.map((chain) => chain.family))) {
+    await unloadFamily(
+      chains.filter((chain) => chain.family === family),
+      host,
+    );
+  }
+}
+
+async function unloadFamily(chains: readonly OwnChain[], host: Host): Promise<void> {
   const [first] = chains;
   if (first === undefined || !host.hasNft()) return;
   const { family, table } = first;
@@ -139,7 +148,7 @@ export async function unloadChains(chains: readonly OwnChain[], host: Host): Pro
 
 /** @param filter what there was; where nothing of the table was seen, a kernel without such tables has none */
 async function dropTable(
-  family: 'ip' | 'bridge',
+  family: OwnChain['family'],
   table: string,
   host: Host,
   filter: PacketFilter,
@@ -170,6 +179,10 @@ export async function dropPorts(link: string, host: Host): Promise<void> {
 /** Takes back every table of a link, also of one whose journal cannot be read. */
 export async function dropTables(link: string, host: Host): Promise<void> {
   if (!host.hasNft()) return;
-  await dropTable('ip', tableOf(link), host, await host.packetFilter());
+  const filter = await host.packetFilter();
+  await dropTable('ip', tableOf(link), host, filter);
+  if (filter.chains.some((one) => one.family === 'ip6' && one.table === tableOf(link))) {
+    await dropTable('ip6', tableOf(link), host, filter);
+  }
   await dropPorts(link, host);
 }

@@ -8,8 +8,13 @@
 
 import type { Encap } from '../../../../config/request.ts';
 import { carriesFrames, ENCAPS } from '../../../../encap/encap.ts';
-import { formatIpv4 } from '../../../../net/ipv4.ts';
 import { formatPrefix, type Prefix } from '../../../../net/prefix.ts';
+import {
+  familyOf,
+  formatHostAddress,
+  isUnderlayAddress,
+  type UnderlayAddress,
+} from '../../../../net/underlay-address.ts';
 import { tableOf } from '../../../../sys/host/nft.ts';
 import type { Kind } from '../kind.ts';
 import { lostChains, type OwnChain, tryChains, unloadChains } from './chains.ts';
@@ -18,50 +23,56 @@ export type KeepChange = {
   kind: 'keep';
   link: string;
   encap: Encap;
-  /** Our underlay address, u32, and the UDP port of the tunnel, 0 for ipip. */
-  local: number;
+  /** Our underlay address, and the UDP port of the tunnel, 0 for ipip. */
+  local: UnderlayAddress;
   port: number;
   slice: Prefix;
   overlay: Prefix;
 };
 
-/** The chain that does it; for tests too. */
-export function keepChain(change: KeepChange): OwnChain {
+/** The chains that do it, one for each family; for tests too. */
+export function keepChains(change: KeepChange): OwnChain[] {
   const { link, encap, local, port, slice, overlay } = change;
-  const outer = ENCAPS[encap].udp ? `udp dport ${port}` : 'ip protocol 4';
-  const address = formatIpv4(local);
-  const inner = `ip saddr ${formatPrefix(slice)} ip daddr ${formatPrefix(overlay)} snat to ip saddr`;
-  return {
-    ...{ family: 'ip', table: tableOf(link), name: 'keep' },
+  const address = formatHostAddress(local);
+  const outer = ENCAPS[encap].udp ? `udp dport ${port}` : 'meta l4proto 4';
+  const inner = carriesFrames(encap)
+    ? []
+    : [`ip saddr ${formatPrefix(slice)} ip daddr ${formatPrefix(overlay)} snat to ip saddr`];
+  const chain = (family: 'ip' | 'ip6', rules: string[]): OwnChain => ({
+    ...{ family, table: tableOf(link), name: 'keep' },
     // NF_IP_PRI_NAT_SRC is 100, and everybody's masquerading is there.
     hook: 'type nat hook postrouting priority 99',
-    rules: [
-      `ip saddr ${address} ${outer} snat to ${address}`,
-      ...(carriesFrames(encap) ? [] : [inner]),
-    ],
+    rules,
     what: `untranslated sources of ${link}`,
-  };
+  });
+  if (familyOf(local) === 4) {
+    const protocol = ENCAPS[encap].udp ? outer : 'ip protocol 4';
+    return [chain('ip', [`ip saddr ${address} ${protocol} snat to ${address}`, ...inner])];
+  }
+  const ipv6 = chain('ip6', [`ip6 saddr ${address} ${outer} snat to ${address}`]);
+  return inner.length === 0 ? [ipv6] : [ipv6, chain('ip', inner)];
 }
 
 export const keep: Kind<KeepChange> = {
   fields: {
-    ...{ link: 'string', encap: 'string', local: 'number', port: 'number' },
+    ...{ link: 'string', encap: 'string', port: 'number' },
     ...{ slice: 'object', overlay: 'object' },
   },
+  isWhole: ({ local }) => isUnderlayAddress(local),
   describe({ encap, local, slice, overlay }) {
     const inner = carriesFrames(encap)
       ? ''
       : ` and from ${formatPrefix(slice)} to ${formatPrefix(overlay)}`;
-    return `keep others from masquerading the tunnel's packets from ${formatIpv4(local)}${inner}`;
+    return `keep others from masquerading the tunnel's packets from ${formatHostAddress(local)}${inner}`;
   },
   async apply(change, memo, context) {
     const cost = `masquerading of others may rewrite the tunnel's packets`;
-    await tryChains([keepChain(change)], memo, context, cost);
+    await tryChains(keepChains(change), memo, context, cost);
   },
   async missing(change, memo, { host }) {
-    return lostChains([keepChain(change)], memo, host);
+    return lostChains(keepChains(change), memo, host);
   },
   async undo(change, _memo, { host }) {
-    await unloadChains([keepChain(change)], host);
+    await unloadChains(keepChains(change), host);
   },
 };

@@ -17,19 +17,18 @@ import type { Refusal } from '../../../../gossip/seal/notices.ts';
 import { PlainChannel } from '../../../../gossip/seal/plain.ts';
 import { Secure } from '../../../../gossip/seal/secure.ts';
 import type { Log } from '../../../../log.ts';
+import { isLoopback, type UnderlayAddress } from '../../../../net/underlay-address.ts';
 import { INSTANCE_BYTES } from '../../../../wire/gossip/bounds.ts';
 import type { Endpoint, NodeId, Question } from '../../../../wire/gossip/types.ts';
+import { UdpPorts } from './ports.ts';
 import { SeedResolver, type SeedStatus } from './seeds.ts';
 import { SocketCounters } from './socket-counters.ts';
 import type { StateDirectory } from './state-directory.ts';
 import { Streams } from './streams.ts';
-import { UdpSocket } from './udp.ts';
 
 /** Should a tick throw, which is a mistake of ours, the next comes after this. */
 const TICK_AGAIN_MS = 1000;
 const SEEDS_REVIEW_MS = 1000;
-/** First byte of 127.0.0.0/8. */
-const LOOPBACK = 127;
 /** How long a node that leaves goes on telling so. */
 const LEAVE_MS = 300;
 
@@ -51,7 +50,7 @@ export class NodeHost {
   readonly node: GossipNode;
   readonly #channel: Channel;
   readonly #sockets: SocketCounters;
-  readonly #udp: UdpSocket;
+  readonly #udp: UdpPorts;
   readonly #streams: Streams;
   readonly #seeds: SeedResolver;
   readonly #log: Log;
@@ -64,7 +63,7 @@ export class NodeHost {
     node: GossipNode;
     channel: Channel;
     sockets: SocketCounters;
-    udp: UdpSocket;
+    udp: UdpPorts;
     streams: Streams;
   }) {
     this.id = of.node.id;
@@ -100,7 +99,7 @@ export class NodeHost {
       state.identityPath,
     );
     let receive = (_from: Endpoint, _datagram: Uint8Array): void => undefined;
-    const udp = await UdpSocket.open({
+    const udp = await UdpPorts.open({
       bind,
       port,
       receive: (from, datagram) => receive(from, datagram),
@@ -123,7 +122,7 @@ export class NodeHost {
           : new Secure({ ...common, keyring, signer, verifier, send });
       let node: GossipNode | undefined;
       const streams = await Streams.open({
-        ...{ bind, port, channel, log },
+        ...{ bind, port, channel, log, families: udp.families },
         counters: sockets,
         serve: (wants) => node?.serve(wants) ?? [],
         answer: options.answer,
@@ -209,7 +208,7 @@ export class NodeHost {
 
   /** Whether a member that was heard says that it is at an endpoint, or this host itself is. */
   #isKnown({ address, port }: Endpoint, own: GossipSettings): boolean {
-    if (own.bind === null && port === own.port && address >>> 24 === LOOPBACK) return true;
+    if (own.bind === null && port === own.port && isLoopback(address)) return true;
     return this.node
       .members()
       .some(
@@ -219,7 +218,7 @@ export class NodeHost {
       );
   }
 
-  #reasonFor(address: number): string {
+  #reasonFor(address: UnderlayAddress): string {
     return this.refusals().find((refusal) => refusal.address === address)?.sentence ?? '';
   }
 

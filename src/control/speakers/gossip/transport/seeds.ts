@@ -8,7 +8,7 @@ import { formatSeed, type Seed } from '../../../../config/gossip.ts';
 import { messageOf } from '../../../../errors.ts';
 import { SEED_ADDRESSES_MAX } from '../../../../limits.ts';
 import type { Log } from '../../../../log.ts';
-import { parseIpv4 } from '../../../../net/ipv4.ts';
+import { parseHostAddress, type UnderlayAddress } from '../../../../net/underlay-address.ts';
 import type { Endpoint } from '../../../../wire/gossip/types.ts';
 import type { SocketCounters } from './socket-counters.ts';
 
@@ -21,7 +21,7 @@ export const SILENT_MS = 10_000;
 
 export type SeedStatus = {
   seed: string;
-  addresses: number[];
+  addresses: UnderlayAddress[];
   error: string;
   /** A member has been heard there, or it is this host itself. */
   answered: boolean;
@@ -35,15 +35,15 @@ export type SeedOptions = {
   /** Whether a member that was heard is there, or this host is. */
   isKnown: (endpoint: Endpoint) => boolean;
   /** Why nothing may come from an address, '' when nobody can tell. */
-  reasonFor: (address: number) => string;
-  /** All IPv4 addresses of a name; the system's resolver by default. */
+  reasonFor: (address: UnderlayAddress) => string;
+  /** All addresses of a name; the system's resolver by default. */
   resolve?: (host: string) => Promise<string[]>;
 };
 
-type Known = { addresses: number[]; error: string };
+type Known = { addresses: UnderlayAddress[]; error: string };
 
 async function resolveBySystem(host: string): Promise<string[]> {
-  return (await lookup(host, { family: 4, all: true })).map(({ address }) => address);
+  return (await lookup(host, { all: true })).map(({ address }) => address);
 }
 
 function keyOf({ address, port }: Endpoint): string {
@@ -117,8 +117,10 @@ export class SeedResolver {
       const before = this.#known.get(host);
       counters.count('seeds.looked_up');
       try {
-        const found = (await resolve(host)).map(parseIpv4);
-        if (found.length === 0) throw new Error('the name has no IPv4 address');
+        const found = (await resolve(host))
+          .filter((text) => !text.includes('%'))
+          .map(parseHostAddress);
+        if (found.length === 0) throw new Error('the name has no address');
         if (found.length > SEED_ADDRESSES_MAX) counters.count('overflow.seed_addresses');
         this.#known.set(host, { addresses: found.slice(0, SEED_ADDRESSES_MAX), error: '' });
       } catch (error) {

@@ -8,6 +8,8 @@ export const SOCKET_COUNTERS = [
   'udp.send_errors',
   'udp.send_closed',
   'udp.broken',
+  'udp.link_local',
+  'udp.no_family',
   'node.failed',
   'overflow.udp_sends',
   'streams.accepted',

@@ -10,8 +10,15 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { codeOf, messageOf } from '../../../../errors.ts';
 import type { PullSink, Want } from '../../../../gossip/base/api.ts';
 import type { Channel, ChannelStream } from '../../../../gossip/seal/channel.ts';
+import { strangerOf } from '../../../../gossip/seal/strangers.ts';
 import type { Log } from '../../../../log.ts';
-import { formatIpv4, parseIpv4 } from '../../../../net/ipv4.ts';
+import {
+  type Family,
+  familyOf,
+  formatHostAddress,
+  parseHostAddress,
+  type UnderlayAddress,
+} from '../../../../net/underlay-address.ts';
 import { BLOCKS_PER_MESSAGE_MAX, TOLD_BYTES_MAX } from '../../../../wire/gossip/bounds.ts';
 import { decodeMessages, encodeMessages } from '../../../../wire/gossip/message.ts';
 import {
@@ -22,6 +29,7 @@ import {
   type Question,
   type RawBlock,
 } from '../../../../wire/gossip/types.ts';
+import { Pace } from './pace.ts';
 import type { SocketCounters } from './socket-counters.ts';
 
 export const STREAMS_IN_MAX = 16;
@@ -32,8 +40,6 @@ export const STREAM_REQUEST_MS = 5000;
 /** Without a byte in either direction. */
 export const STREAM_IDLE_MS = 10_000;
 export const STREAM_LIFE_MS = 120_000;
-/** What a server sends, all streams together: a receiver verifies a block in about 0.15 ms. */
-export const STREAM_BYTES_PER_SECOND = 2 * 1024 * 1024;
 const WANTS_MAX = 4096;
 /** Questions of ours that wait for their answers. */
 export const QUESTIONS_MAX = 8;
@@ -43,25 +49,14 @@ export const ANSWER_BYTES_MAX = 512 * 1024;
 const BEAT_MS = 3000;
 /** Blocks in one payload, bytes: fits a frame with room to spare. */
 const BATCH_BYTES = 32 * 1024;
-const PACE_MS = 20;
 
 const END: Uint8Array = encodeMessages([]);
 
-/** Spaces out what is sent so that it stays below a rate, whoever sends it. */
-class Pace {
-  #freeAtMs = 0;
-
-  /** Resolves when `bytes` more may be sent. */
-  async take(bytes: number): Promise<void> {
-    const now = performance.now();
-    const waitMs = this.#freeAtMs - now;
-    this.#freeAtMs = Math.max(this.#freeAtMs, now) + (bytes * 1000) / STREAM_BYTES_PER_SECOND;
-    if (waitMs > PACE_MS) await new Promise((resolve) => setTimeout(resolve, waitMs));
-  }
-}
-
 export type StreamOptions = {
-  bind: number | null;
+  /** null = every address of the families. */
+  bind: UnderlayAddress | null;
+  /** Families that there are sockets of, IPv4 alone unless given. */
+  families?: readonly Family[];
   port: number;
   channel: Channel;
   /** The blocks that are here of those wanted. */
@@ -75,10 +70,11 @@ export type StreamOptions = {
 export class Streams {
   readonly #options: StreamOptions;
   readonly #pace = new Pace();
-  readonly #incoming = new Map<Socket, number>();
+  readonly #incoming = new Map<Socket, UnderlayAddress>();
   readonly #outgoing = new Set<Socket>();
   readonly #questions = new Set<Socket>();
-  #server: Server | undefined;
+  readonly #servers: Server[] = [];
+  #isOpen = false;
 
   private constructor(options: StreamOptions) {
     this.#options = options;
@@ -87,14 +83,26 @@ export class Streams {
   /** Listens. @throws the binding error. */
   static async open(options: StreamOptions): Promise<Streams> {
     const streams = new Streams(options);
-    const { bind, port, counters, log } = options;
-    const server = createServer((socket) => streams.#accept(socket));
+    try {
+      for (const family of options.families ?? ([4] as const)) await streams.#openServer(family);
+    } catch (error) {
+      await streams.close();
+      throw error;
+    }
+    streams.#isOpen = true;
+    return streams;
+  }
+
+  async #openServer(family: Family): Promise<void> {
+    const { bind, port, counters, log } = this.#options;
+    const server = createServer((socket) => this.#accept(socket));
     server.maxConnections = STREAMS_IN_MAX;
     server.on('drop', () => counters.count('overflow.streams_in'));
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
-      const host = bind === null ? '0.0.0.0' : formatIpv4(bind);
-      server.listen({ port, host, backlog: STREAMS_IN_MAX }, resolve);
+      const every = family === 6 ? '::' : '0.0.0.0';
+      const host = bind === null ? every : formatHostAddress(bind);
+      server.listen({ port, host, ipv6Only: true, backlog: STREAMS_IN_MAX }, resolve);
     });
     server.removeAllListeners('error');
     // EMFILE and the like: that connection is lost, the next may not be.
@@ -102,23 +110,27 @@ export class Streams {
       counters.count('streams.failed');
       log.warn('gossip', `stream server: ${messageOf(error)}`);
     });
-    streams.#server = server;
-    return streams;
+    this.#servers.push(server);
   }
 
   #accept(socket: Socket): void {
     const { channel, counters } = this.#options;
     socket.on('error', () => undefined);
     const { remoteAddress } = socket;
-    const address = remoteAddress === undefined ? undefined : parseIpv4(remoteAddress);
-    const fromThere = [...this.#incoming.values()].filter((other) => other === address).length;
+    // A link-local client (`fe80::1%eth0`) is refused like one that is gone already.
+    const address =
+      remoteAddress === undefined || remoteAddress.includes('%')
+        ? undefined
+        : parseHostAddress(remoteAddress);
+    const stranger = address === undefined ? undefined : strangerOf(address);
+    const fromThere = [...this.#incoming.values()].filter((other) => other === stranger).length;
     if (address === undefined || fromThere >= STREAMS_PER_ADDRESS_MAX || !channel.admit(address)) {
       counters.count('streams.refused_client');
       socket.destroy();
       return;
     }
     counters.count('streams.accepted');
-    this.#incoming.set(socket, address);
+    this.#incoming.set(socket, strangerOf(address));
     socket.once('close', () => this.#incoming.delete(socket));
     this.#limit(socket);
     const wants: Want[] = [];
@@ -221,8 +233,8 @@ export class Streams {
    * @throws Error when it cannot be reached, hangs up, or tells too much.
    */
   ask(to: Endpoint, peer: NodeId, question: Question): Promise<string> {
-    const { bind, channel, counters } = this.#options;
-    if (this.#questions.size >= QUESTIONS_MAX || this.#server === undefined) {
+    const { channel, counters } = this.#options;
+    if (this.#questions.size >= QUESTIONS_MAX || !this.#isOpen) {
       counters.count('overflow.streams_out');
       return Promise.reject(new Error('too many questions at once'));
     }
@@ -231,9 +243,9 @@ export class Streams {
       let [asked, whole, byteCount] = [false, false, 0];
       const stream = channel.connect(to, peer);
       const socket = connect({
-        host: formatIpv4(to.address),
+        host: formatHostAddress(to.address),
         port: to.port,
-        ...(bind !== null && { localAddress: formatIpv4(bind) }),
+        ...this.#from(to),
       });
       this.#questions.add(socket);
       this.#limit(socket);
@@ -284,10 +296,17 @@ export class Streams {
     });
   }
 
+  /** The address that we go out from, where there is one. */
+  #from({ address }: Endpoint): { localAddress?: string } {
+    const { bind } = this.#options;
+    if (bind === null || familyOf(bind) !== familyOf(address)) return {};
+    return { localAddress: formatHostAddress(bind) };
+  }
+
   /** Fetches blocks; `done.end` is called exactly once, and never before this returns. */
   pull(to: Endpoint, peer: NodeId, wants: Want[], done: PullSink): void {
-    const { bind, channel, counters } = this.#options;
-    if (this.#outgoing.size >= STREAMS_OUT_MAX || this.#server === undefined) {
+    const { channel, counters } = this.#options;
+    if (this.#outgoing.size >= STREAMS_OUT_MAX || !this.#isOpen) {
       counters.count('overflow.streams_out');
       setImmediate(() => done.end(false));
       return;
@@ -298,9 +317,9 @@ export class Streams {
     let awaited = wants.reduce((sum, want) => sum + blockCount(want), 0);
     const stream = channel.connect(to, peer);
     const socket = connect({
-      host: formatIpv4(to.address),
+      host: formatHostAddress(to.address),
       port: to.port,
-      ...(bind !== null && { localAddress: formatIpv4(bind) }),
+      ...this.#from(to),
     });
     this.#outgoing.add(socket);
     this.#limit(socket);
@@ -336,15 +355,14 @@ export class Streams {
   }
 
   async close(): Promise<void> {
-    const server = this.#server;
-    this.#server = undefined;
+    this.#isOpen = false;
     for (const socket of [...this.#incoming.keys(), ...this.#outgoing, ...this.#questions]) {
       socket.destroy();
     }
-    await new Promise<void>((resolve) => {
-      if (server === undefined) resolve();
-      else server.close(() => resolve());
-    });
+    const closed = this.#servers
+      .splice(0)
+      .map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
+    await Promise.all(closed);
   }
 }
 

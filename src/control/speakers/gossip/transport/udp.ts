@@ -1,5 +1,5 @@
 /**
- * The one UDP socket of the gossip channel. No error ends it: a failed send is a lost datagram,
+ * A UDP socket of the gossip channel, of one family (ports.ts puts two together). No error ends it: a failed send is a lost datagram,
  * a broken socket is opened anew, and what the kernel does not take at once is not queued without
  * end.
  * @module
@@ -7,7 +7,12 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { messageOf } from '../../../../errors.ts';
 import type { Log } from '../../../../log.ts';
-import { formatIpv4, parseIpv4 } from '../../../../net/ipv4.ts';
+import {
+  type Family,
+  formatHostAddress,
+  parseHostAddress,
+  type UnderlayAddress,
+} from '../../../../net/underlay-address.ts';
 import type { Endpoint } from '../../../../wire/gossip/types.ts';
 import type { SocketCounters } from './socket-counters.ts';
 
@@ -19,8 +24,10 @@ const REOPEN_MS_MIN = 250;
 const REOPEN_MS_MAX = 30_000;
 
 export type UdpOptions = {
-  /** u32; null = every address. */
-  bind: number | null;
+  /** null = every address of the family. */
+  bind: UnderlayAddress | null;
+  /** 4 unless given. */
+  family?: Family;
   port: number;
   receive: (from: Endpoint, datagram: Uint8Array) => void;
   counters: SocketCounters;
@@ -47,14 +54,16 @@ export class UdpSocket {
   }
 
   async #open(): Promise<void> {
-    const { bind, port, counters, log } = this.#options;
-    const socket = createSocket({ type: 'udp4' });
+    const { bind, port, counters, log, family } = this.#options;
+    // Each family has a socket of its own: what comes over IPv4 shall not look like IPv6.
+    const socket =
+      family === 6 ? createSocket({ type: 'udp6', ipv6Only: true }) : createSocket('udp4');
     await new Promise<void>((resolve, reject) => {
       socket.once('error', (error) => {
         socket.close();
         reject(error);
       });
-      socket.bind({ port, ...(bind !== null && { address: formatIpv4(bind) }) }, () => {
+      socket.bind({ port, ...(bind !== null && { address: formatHostAddress(bind) }) }, () => {
         socket.removeAllListeners('error');
         resolve();
       });
@@ -71,7 +80,9 @@ export class UdpSocket {
       log.debug('gossip', `receive buffer: ${messageOf(error)}`);
     }
     socket.on('message', (datagram, { address, port }) => {
-      this.#options.receive({ address: parseIpv4(address), port }, datagram);
+      // A link-local sender has a zone (`fe80::1%eth0`), and no answer would find the way back.
+      if (address.includes('%')) counters.count('udp.link_local');
+      else this.#options.receive({ address: parseHostAddress(address), port }, datagram);
     });
     socket.on('error', (error) => {
       counters.count('udp.broken');
@@ -112,7 +123,7 @@ export class UdpSocket {
       if (error !== null) counters.count('udp.send_errors');
     };
     try {
-      socket.send(datagram, to.port, formatIpv4(to.address), sent);
+      socket.send(datagram, to.port, formatHostAddress(to.address), sent);
     } catch (error) {
       sent(error as Error);
     }
