@@ -25,6 +25,9 @@ export const PROGRAMS = {
   'fanway-cni': 'src/plugins/cni/main.ts',
 };
 
+/** What lies beside the programs in dist/ and is read by them (builtFile() in sys/host/paths.ts). */
+export const FILES = ['packet.wasm', 'web.html'];
+
 const NETLINK_REQUIRE = "createRequire(import.meta.url)('netlink')";
 
 /** Both native packages look for their binary below node_modules; here they are told where it is. */
@@ -99,8 +102,7 @@ export async function bundle({ out, single }) {
       plugins: [nativePlugin((name) => `require('./${name}.node')`)],
     });
   }
-  for (const file of ['packet.wasm', 'web.html'])
-    copyFileSync(join(root, 'dist', file), join(out, file));
+  for (const name of FILES) copyFileSync(join(root, 'dist', name), join(out, name));
 }
 
 /** The binaries of both native packages for `x64` or `arm64` with glibc, by name. */

@@ -16,8 +16,17 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
-import { bundle, fetchPackage, manifest, nativeFiles, option, PROGRAMS, root } from './bundle.mjs';
-import { addNote, machineOf, setFuse } from './elf-note.mjs';
+import {
+  bundle,
+  FILES,
+  fetchPackage,
+  manifest,
+  nativeFiles,
+  option,
+  PROGRAMS,
+  root,
+} from './bundle.mjs';
+import { addNote, machineOf, setFuse } from './elf.mjs';
 import { noticesOf } from './notices.mjs';
 
 /** The note that Node looks for. */
@@ -59,8 +68,7 @@ try {
       ...Object.fromEntries(
         Object.keys(PROGRAMS).map((name) => [`${name}.cjs`, join(scratch, `${name}.cjs`)]),
       ),
-      'packet.wasm': join(scratch, 'packet.wasm'),
-      'web.html': join(scratch, 'web.html'),
+      ...Object.fromEntries(FILES.map((name) => [name, join(scratch, name)])),
       'koffi.node': natives.koffi,
       'netlink.node': natives.netlink,
     },

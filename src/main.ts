@@ -12,6 +12,7 @@ import { columns, type Io, runVerb } from './cli/verb/verb.ts';
 import { VERB_GROUPS, VERBS } from './cli/verbs.ts';
 import { didYouMean } from './config/closest.ts';
 import { codeOf, ExitCode } from './errors.ts';
+import { SINGLE } from './single-file.ts';
 import { keepDescriptorsFromChildren } from './sys/process/descriptors.ts';
 import { VERSION } from './version.ts';
 
@@ -67,7 +68,7 @@ function help(): string {
   return `${[
     `fanway: ${TITLE}`,
     '',
-    'Usage: fanway VERB [ARGUMENTS]      fanway help VERB      fanway version',
+    'Usage: fanway VERB [ARGUMENTS]      fanway help VERB      fanway version [--json]',
     '',
     ...groupLines(),
     'Exit codes:',
@@ -76,6 +77,22 @@ function help(): string {
     'Environment:',
     ...columns(ENVIRONMENT),
   ].join('\n')}\n`;
+}
+
+/** `fanway version [--json]`: what to name in a report of a fault. */
+function version(words: readonly string[]): ExitCode {
+  const [word, ...more] = words;
+  if (more.length > 0 || (word !== undefined && word !== '--json')) {
+    io.err('fanway: version takes no word but --json\n');
+    return ExitCode.Usage;
+  }
+  if (word === undefined) io.out(`fanway ${VERSION}\n`);
+  else {
+    const { arch, platform, versions } = process;
+    const form = SINGLE === undefined ? 'files' : 'single';
+    io.out(`${JSON.stringify({ version: VERSION, form, node: versions.node, platform, arch })}\n`);
+  }
+  return ExitCode.Ok;
 }
 
 async function main(args: readonly string[]): Promise<number> {
@@ -87,8 +104,7 @@ async function main(args: readonly string[]): Promise<number> {
     return name === undefined ? ExitCode.Usage : ExitCode.Ok;
   }
   if (name === 'version' || name === '--version' || name === '-V') {
-    io.out(`fanway ${VERSION}\n`);
-    return ExitCode.Ok;
+    return version(rest);
   }
   if (name === 'demo') {
     const { runDemo } = await import('./demo/demo.ts');

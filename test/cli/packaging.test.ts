@@ -7,7 +7,7 @@ import { VERB_GROUPS } from '../../src/cli/verbs.ts';
 import { exampleConfig } from '../../src/config/example.ts';
 import { parseConfig } from '../../src/config/parse.ts';
 import { parseFanWords } from '../../src/config/words.ts';
-import { findRoot } from '../style/sources.ts';
+import { findRoot, readSources } from '../style/sources.ts';
 
 const root = findRoot();
 const skip = root === '' && 'the sources are not beside the tests';
@@ -60,4 +60,31 @@ t.test('the systemd unit asks for little', { skip }, async (t) => {
     if (score === undefined) return void t.plan(0, `no score: ${analysis.stderr.trim()}`);
     t.ok(Number(score) <= EXPOSURE_MAX, `exposure ${score}`);
   });
+});
+
+t.test('what programs read beside them goes into every form', { skip }, async (t) => {
+  const text = readFileSync(join(root, 'packaging/bundle.mjs'), 'utf8');
+  const carried = [...(/FILES = \[(.*)\]/.exec(text)?.[1] ?? '').matchAll(/'(.*?)'/g)];
+  const read = readSources(root, 'src').flatMap(({ text }) => [
+    ...text.matchAll(/\bbuiltFile\('([^']+)'\)/g),
+  ]);
+  t.ok(read.length > 0);
+  const names = (matches: RegExpMatchArray[]) => [...new Set(matches.map((m) => m[1]))].sort();
+  t.same(names(carried), names(read), 'add it to FILES in packaging/bundle.mjs');
+});
+
+t.test('version --json says what a report of a fault needs', { skip }, async (t) => {
+  const run = (...words: string[]) =>
+    spawnSync(process.execPath, [join(root, 'dist/fanway.js'), 'version', ...words], {
+      encoding: 'utf8',
+    });
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  t.strictSame(JSON.parse(run('--json').stdout), {
+    version,
+    form: 'files',
+    node: process.versions.node,
+    platform: 'linux',
+    arch: process.arch,
+  });
+  t.equal(run('--jsn').status, 2);
 });

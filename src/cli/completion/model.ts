@@ -98,7 +98,13 @@ function commandOf({ name, summary, usage, options }: VerbText): Command {
 /** `help` and `version` are no verbs of the table, and are typed like ones. */
 const EXTRA: readonly VerbText[] = [
   { name: 'help', summary: 'help of a verb', usage: ['help VERB'], options: [], examples: [] },
-  { name: 'version', summary: 'print the version', usage: ['version'], options: [], examples: [] },
+  {
+    name: 'version',
+    summary: 'print the version',
+    usage: ['version [--json]'],
+    options: [['--json', 'with the form that is installed, Node and the machine, as JSON']],
+    examples: [],
+  },
 ];
 
 /** Everything that can follow `fanway`. */

@@ -1,12 +1,16 @@
-// Adds a note to a 64-bit little-endian ELF program, where it finds it again in its own memory.
+// What we do to 64-bit little-endian ELF files: take the symbols out of a library, and add a note to a
+// program, where it finds it again in its own memory.
 //
-// This is what Node's single-executable applications are: a blob in a note of the name NODE_SEA_BLOB,
+// The note is what Node's single-executable applications are: a blob in a note of the name NODE_SEA_BLOB,
 // which the program looks for once its "fuse" is set (https://nodejs.org/api/single-executable-applications.html).
 // Two program headers more do not fit where the table lies, so it moves to the end of the file, together
 // with the note, into a segment of its own. There the distance between offset and address is that of the
 // first segment: kernels before 5.18 reckon the table's address from that.
 
-const HEADER = { class: 4, data: 5, machine: 18, tableOffset: 32, entrySize: 54, entries: 56 };
+const HEADER = {
+  ...{ class: 4, data: 5, machine: 18, tableOffset: 32, sectionsOffset: 40 },
+  ...{ entrySize: 54, entries: 56, sections: 60, sectionNames: 62 },
+};
 const ENTRY_BYTES = 56;
 const PT_LOAD = 1;
 const PT_NOTE = 4;
@@ -67,21 +71,39 @@ function noteOf(name, content) {
   return Buffer.concat([head, content, Buffer.alloc(align(content.length, 4) - content.length)]);
 }
 
-/** The program with the note in it. */
-export function addNote(elf, name, content) {
+/** Every program header. */
+function readEntries(elf) {
   machineOf(elf);
-  const count = elf.readUInt16LE(HEADER.entries);
-  const table = Number(elf.readBigUInt64LE(HEADER.tableOffset));
   if (elf.readUInt16LE(HEADER.entrySize) !== ENTRY_BYTES)
     throw new Error('unknown program headers');
-  const entries = Array.from({ length: count }, (_, i) => readEntry(elf, table + i * ENTRY_BYTES));
+  const table = Number(elf.readBigUInt64LE(HEADER.tableOffset));
+  const count = elf.readUInt16LE(HEADER.entries);
+  return Array.from({ length: count }, (_, i) => readEntry(elf, table + i * ENTRY_BYTES));
+}
+
+/**
+ * The file without what no program needs that runs it: all that lies behind its segments (symbols,
+ * their names, debugging) and the table of sections. strip(1) does as much, of its own machine's files.
+ */
+export function strip(elf) {
+  const end = Math.max(...readEntries(elf).map(({ offset, fileBytes }) => offset + fileBytes));
+  const rest = Buffer.from(elf.subarray(0, end));
+  rest.writeBigUInt64LE(0n, HEADER.sectionsOffset);
+  rest.writeUInt16LE(0, HEADER.sections);
+  rest.writeUInt16LE(0, HEADER.sectionNames);
+  return rest;
+}
+
+/** The program with the note in it. */
+export function addNote(elf, name, content) {
+  const entries = readEntries(elf);
   const loads = entries.filter(({ type }) => type === PT_LOAD);
   const [first] = loads;
   const last = loads.at(-1);
   if (first === undefined || last === undefined) throw new Error('a program without segments');
   const base = first.address - first.offset;
   const offset = align(Math.max(elf.length, last.address + last.memoryBytes - base), PAGE_BYTES);
-  const tableBytes = (count + 2) * ENTRY_BYTES;
+  const tableBytes = (entries.length + 2) * ENTRY_BYTES;
   const note = noteOf(name, content);
   const segment = (type, from, bytes, alignment) => ({
     ...{ type, flags: READABLE, offset: offset + from, address: base + offset + from },
