@@ -10,6 +10,7 @@ import { TABLES_BYTES, TableSegment } from '../../src/table/segment.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { sleep, until } from '../support/patience.ts';
 import { killIfThere } from '../support/processes.ts';
+import { skipWithoutTaking, take } from '../support/take.ts';
 import { countersOf, cpuShares, dataProcess, nowMs, startRig, statusOf } from './rig.ts';
 
 const ALONE_MS = 600;
@@ -17,10 +18,6 @@ const ALONE_MS = 600;
 const WAKE_FD = 4;
 const TABLES_FD = 6;
 const VERSION_OFFSET = new TableSegment(new ArrayBuffer(TABLES_BYTES)).links.offset;
-/** pidfd_open(2), pidfd_getfd(2): the same number on every machine. */
-const PIDFD_OPEN = 434;
-const PIDFD_GETFD = 438;
-
 /** Adds `step` to the word that says whether control writes. */
 function moveVersion(pid: number, step: number): void {
   const file = openSync(`/proc/${pid}/fd/${TABLES_FD}`, 'r+');
@@ -31,27 +28,11 @@ function moveVersion(pid: number, step: number): void {
   closeSync(file);
 }
 
-/** A copy of a descriptor of another process; −1 where this machine does not let us. */
-function take(pid: number, fd: number): number {
-  const process = libc.syscall(PIDFD_OPEN, pid, 0, 0, 0, 0);
-  if (process < 0) return -1;
-  const copy = libc.syscall(PIDFD_GETFD, process, fd, 0, 0, 0);
-  libc.close(process);
-  return copy;
-}
-
 /** Wakes the data process as control does. */
 function ring(t: Test, pid: number): void {
   const event = take(pid, WAKE_FD);
   t.equal(libc.write(event, addressOf(new BigUint64Array([1n])), 8), 8, 'the data process is rung');
   libc.close(event);
-}
-
-function skipWithoutTaking(): string | false {
-  const copy = take(process.pid, 1);
-  if (copy < 0) return 'pidfd_getfd(2) is refused here';
-  libc.close(copy);
-  return false;
 }
 
 const skip = skipWithoutTun() || skipWithoutTaking();
