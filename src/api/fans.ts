@@ -6,6 +6,7 @@ import { ENCAPS, type FanRequest } from '../config/request.ts';
 import { requestFromJson } from '../config/request-json.ts';
 import { messageOf } from '../errors.ts';
 import type { Prefix } from '../net/prefix.ts';
+import type { Ipv6, Prefix6 } from '../net/prefix6.ts';
 import {
   isUnderlayAddress,
   type UnderlayAddress,
@@ -18,6 +19,7 @@ import {
   flag,
   list,
   number,
+  optional,
   type ReadBy,
   type Reader,
   ShapeError,
@@ -33,8 +35,27 @@ const host: Reader<UnderlayAddress> = (value, at) => {
   throw new ShapeError(`${at} is not the address of a host`);
 };
 
+/** Four words of 32 bits, the highest first. */
+const ipv6: Reader<Ipv6> = (value, at) => {
+  const [a, b, c, d, more] = list(count)(value, at);
+  if (
+    a === undefined ||
+    b === undefined ||
+    c === undefined ||
+    d === undefined ||
+    more !== undefined
+  ) {
+    throw new ShapeError(`${at}: an IPv6 address has four words`);
+  }
+  return [a, b, c, d];
+};
+const prefix6 = fields<Prefix6>({ address: ipv6, length: count });
+
+/** The IPv6 side of a link. */
+const sixSpec = fields({ overlay: prefix6, slice: prefix6, gateway: ipv6, vni: number });
+
 /** One link as the data plane runs it. Overlay addresses are u32 in host order, MTUs bytes. */
-const linkSpec = fields({
+const plainSpec = fields({
   /** Unique id, equal to the bridge's name. */
   name: text,
   encap: word(...ENCAPS),
@@ -57,7 +78,12 @@ const linkSpec = fields({
   sourcePorts: number,
   offload: word('auto', 'off'),
 });
-export type LinkSpec = ReadBy<typeof linkSpec>;
+export type LinkSpec = ReadBy<typeof plainSpec> & { six?: ReadBy<typeof sixSpec> };
+const mayHaveSix = fields({ six: optional(sixSpec) });
+const linkSpec: Reader<LinkSpec> = (value, at) => {
+  const { six, ...plain } = { ...plainSpec(value, at), ...mayHaveSix(value, at) };
+  return six === undefined ? plain : { ...plain, six };
+};
 
 /** A fan as it was asked for. */
 const request: Reader<FanRequest> = (value, at) => {
@@ -100,12 +126,19 @@ export const upCall = post<{ request: FanRequest }, UpAnswer>(
   (value, at) => upAnswers[outcomeOf(value, at).outcome](value, at),
 );
 
-/** `force`: although containers are attached. */
-export type DownRequest = { name: string; force: boolean };
+/** `force`: although containers are attached. `part`: of a fan of both families one alone. */
+export type DownRequest = { name: string; force: boolean; part?: 'ipv4' | 'ipv6' };
+
+const mayHavePart = fields({ part: optional(word('ipv4', 'ipv6')) });
+const downRequest: Reader<DownRequest> = (value, at) => {
+  const { part } = mayHavePart(value, at);
+  const whole = fields({ name: text, force: flag })(value, at);
+  return { name: whole.name, force: whole.force, ...(part !== undefined && { part }) };
+};
 
 export const downCall = post<DownRequest, { notes: string[] }>(
   '/v1/down',
-  fields({ name: text, force: flag }),
+  downRequest,
   fields({ notes: list(text) }),
 );
 

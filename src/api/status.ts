@@ -48,6 +48,8 @@ const linkStatus = fields({
   requested: text,
   slice: text,
   gateway: text,
+  /** The IPv6 side; null = none. */
+  six: nullable(fields({ overlay: text, slice: text, gateway: text, vni: number })),
   encap: word(...ENCAPS),
   device: text,
   port: number,

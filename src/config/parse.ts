@@ -5,9 +5,11 @@
  */
 import { FANS_MAX } from '../limits.ts';
 import type { LogLevel } from '../log.ts';
-import { checkFan } from '../net/fan.ts';
+import { checkFan, hasIpv4 } from '../net/fan.ts';
+import { checkFan6 } from '../net/fan6.ts';
 import { overlaps } from '../net/prefix.ts';
-import { hostNetworkOf, parseHostAddress } from '../net/underlay-address.ts';
+import { overlaps6 } from '../net/prefix6.ts';
+import { ADDRESS_BITS, hostNetworkOf, parseHostAddress } from '../net/underlay-address.ts';
 import { type BgpSettings, bgpNeighbourOf, bgpProblems, bgpSettingsOf } from './bgp.ts';
 import type { FileProblem } from './fan-file.ts';
 import { type GossipSettings, gossipSettingsOf } from './gossip.ts';
@@ -188,8 +190,12 @@ const ANY_IPV6_HOST = parseHostAddress('fd00::1');
 
 /** What no host could make right: reserved overlays, widths that leave no container. */
 function arithmeticProblems(request: FanRequest): string[] {
-  const { overlay, underlay: selector } = request;
+  const { overlay, overlay6, underlay: selector } = request;
   const { length } = selector;
+  if (overlay6 !== undefined) {
+    const hostBits = ADDRESS_BITS[underlayFamily(selector)] - length;
+    return checkFan6(overlay6, hostBits).map(({ message }) => message);
+  }
   const known = selector.kind === 'address';
   // Any address stands for one that only the host knows; what is said about it is left out.
   const any =
@@ -201,19 +207,30 @@ function arithmeticProblems(request: FanRequest): string[] {
     .map(({ message }) => message);
 }
 
-/** Two fans of one file must not share an overlay or a bridge. */
+/** Whether two fans have one overlay. */
+function isSameOverlay(one: FanRequest, other: FanRequest): boolean {
+  const [a, b] = [one.overlay6, other.overlay6];
+  if (a !== undefined && b !== undefined) return a.length === b.length && overlaps6(a, b);
+  const [c, d] = [one.overlay, other.overlay];
+  return hasIpv4(c) && hasIpv4(d) && c.length === d.length && overlaps(c, d);
+}
+
+/** Two fans of one file must not share an overlay, nor a bridge unless one is of IPv6. */
 function checkPairs(fans: { request: FanRequest; line: number }[], problems: FileProblem[]): void {
   for (const [index, fan] of fans.entries()) {
     for (const other of fans.slice(0, index)) {
-      const a = fan.request.overlay;
-      const b = other.request.overlay;
-      if (a.length === b.length && overlaps(a, b)) {
+      if (isSameOverlay(fan.request, other.request)) {
         problems.push({
           line: fan.line,
           message: `this fan has the overlay of the one on line ${other.line}`,
         });
       }
-      if (fan.request.bridge !== null && fan.request.bridge === other.request.bridge) {
+      const areBeside = hasIpv4(fan.request.overlay) !== hasIpv4(other.request.overlay);
+      if (
+        !areBeside &&
+        fan.request.bridge !== null &&
+        fan.request.bridge === other.request.bridge
+      ) {
         problems.push({
           line: fan.line,
           message: `this fan has the bridge name of the one on line ${other.line}`,

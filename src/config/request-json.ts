@@ -4,6 +4,7 @@
  */
 import { usageError } from '../errors.ts';
 import { isNetwork, type Prefix } from '../net/prefix.ts';
+import { isNetwork6, type Prefix6 } from '../net/prefix6.ts';
 import { ADDRESS_BITS, familyOf, isUnderlayAddress } from '../net/underlay-address.ts';
 import {
   ENCAPS,
@@ -84,18 +85,35 @@ function selector(value: unknown): UnderlaySelector {
   }
 }
 
+/** Of an IPv6 overlay: four words of 32 bits, and a length. */
+function prefix6(value: unknown, field: string): Prefix6 {
+  const fields = fieldsOf(value, ['address', 'length'], field);
+  const { address } = fields;
+  if (!Array.isArray(address) || address.length !== 4) return bad(field);
+  const word = (at: number): number => integer(address[at], 0, 0xffff_ffff, field);
+  const result: Prefix6 = {
+    address: [word(0), word(1), word(2), word(3)],
+    length: integer(fields['length'], 0, 128, field),
+  };
+  return isNetwork6(result) ? result : bad(field);
+}
+
 const FIELDS = Object.keys(
   fanRequest({ overlay: { address: 0, length: 0 }, underlay: { kind: 'default', length: 0 } }),
 );
+/** Fields that need not be there. */
+const OPTIONAL_FIELDS = ['overlay6'];
 
 /**
  * Reads a whole request; every field must be there.
  * @throws FanwayError (exit code 2) naming the field, ValueError for a name.
  */
 export function requestFromJson(value: unknown): FanRequest {
-  const fields = fieldsOf(value, FIELDS, 'request');
+  const fields = fieldsOf(value, [...FIELDS, ...OPTIONAL_FIELDS], 'request');
+  const overlay6 = fields['overlay6'];
   return {
     overlay: prefix(fields['overlay'], 'overlay'),
+    ...(overlay6 !== undefined && { overlay6: prefix6(overlay6, 'overlay6') }),
     underlay: selector(fields['underlay']),
     encap: choice(fields['encap'], ENCAPS, 'encap'),
     port: nullable(fields['port'], (port) => integer(port, 1, 65535, 'port')),

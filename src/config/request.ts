@@ -4,6 +4,7 @@
  * @module
  */
 import type { Prefix } from '../net/prefix.ts';
+import type { Prefix6 } from '../net/prefix6.ts';
 import {
   ADDRESS_BITS,
   type Family,
@@ -28,7 +29,10 @@ export type UnderlaySelector =
   | { kind: 'default'; length: number };
 
 export type FanRequest = {
+  /** `NO_OVERLAY` where the fan has IPv6 alone. */
   overlay: Prefix;
+  /** Its IPv6 overlay, alone or beside the other one. */
+  overlay6?: Prefix6;
   underlay: UnderlaySelector;
   encap: Encap;
   /** UDP destination port; null = the encapsulation's own. */

@@ -9,6 +9,13 @@ import { INTERFACE_NAME_CHARS_MAX } from '../net/fan.ts';
 import { formatIpv4, parseIpv4 } from '../net/ipv4.ts';
 import { maskOf, type Prefix } from '../net/prefix.ts';
 import {
+  formatPrefix6,
+  isNetwork6,
+  networkOf6,
+  type Prefix6,
+  parsePrefix6,
+} from '../net/prefix6.ts';
+import {
   ADDRESS_BITS,
   isLinkLocal,
   parseHostAddress,
@@ -137,9 +144,16 @@ export const SETTINGS: readonly Setting[] = [
     { reloadable: false },
   ),
   ...BGP_SETTINGS,
-  setting('fan', 'overlay', 'overlay', '', 'The network all containers share, as 250.0.0.0/8.', {
-    required: true,
-  }),
+  setting(
+    'fan',
+    'overlay',
+    'overlay',
+    '',
+    'The network all containers share, as 250.0.0.0/8 or fd00:fa::/32.',
+    {
+      required: true,
+    },
+  ),
   setting(
     'fan',
     'underlay',
@@ -222,6 +236,7 @@ export type SettingValue =
   | number
   | boolean
   | Prefix
+  | Prefix6
   | UnderlaySelector
   | readonly Seed[]
   | readonly UnderlayAddress[]
@@ -234,7 +249,7 @@ export type SettingValue =
 export function parseValue(setting: Setting, text: string): SettingValue {
   switch (setting.type) {
     case 'overlay':
-      return parseOverlay(text);
+      return parseAnyOverlay(text);
     case 'underlay':
       return parseUnderlay(text);
     case 'choice':
@@ -322,8 +337,31 @@ function parseAddress(text: string, whole: string): number {
   }
 }
 
+/** An IPv6 overlay: `fd00:fa::/32`. @throws ValueError also for bits below the mask. */
+function parseOverlay6(text: string): Prefix6 {
+  let prefix: Prefix6;
+  try {
+    prefix = parsePrefix6(text);
+  } catch {
+    throw new ValueError(`${quote(text)} is no overlay: write an IPv6 one as fd00:fa::/32`);
+  }
+  if (isNetwork6(prefix)) return prefix;
+  const network = formatPrefix6({ ...prefix, address: networkOf6(prefix) });
+  throw new ValueError(`${quote(text)} has bits below its mask: the network is ${network}`);
+}
+
+/** Whether an overlay as {@link parseAnyOverlay} read it is an IPv6 one. */
+export function isPrefix6(overlay: Prefix | Prefix6): overlay is Prefix6 {
+  return typeof overlay.address !== 'number';
+}
+
+/** An overlay of either family: `250.0.0.0/8` or `fd00:fa::/32`. @throws ValueError */
+export function parseAnyOverlay(text: string): Prefix | Prefix6 {
+  return text.includes(':') ? parseOverlay6(text) : parseOverlay(text);
+}
+
 /**
- * An overlay: `250.0.0.0/8`, or its first octet alone as fanctl has it (`15` = 15.0.0.0/8).
+ * An IPv4 overlay: `250.0.0.0/8`, or its first octet alone as fanctl has it (`15` = 15.0.0.0/8).
  * @throws ValueError also for bits below the mask.
  */
 export function parseOverlay(text: string): Prefix {

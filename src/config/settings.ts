@@ -3,9 +3,16 @@
  * @module
  */
 import { ENCAPS } from '../encap/encap.ts';
+import { NO_OVERLAY } from '../net/fan.ts';
 import type { Prefix } from '../net/prefix.ts';
+import type { Prefix6 } from '../net/prefix6.ts';
 import { type Encap, type FanRequest, fanRequest, type UnderlaySelector } from './request.ts';
-import type { SettingValue } from './schema.ts';
+import { isPrefix6, type SettingValue } from './schema.ts';
+
+/** The overlay of a request, which is of one family. */
+function overlaysOf(overlay: Prefix | Prefix6): Pick<FanRequest, 'overlay' | 'overlay6'> {
+  return isPrefix6(overlay) ? { overlay: NO_OVERLAY, overlay6: overlay } : { overlay };
+}
 
 /** Values by setting key, as {@link parseValue} returned them. */
 export type Values = Map<string, SettingValue>;
@@ -37,10 +44,15 @@ export function requestOf(values: Values): {
       message: `${encap} has no ports: leave port out, or use encap fou`,
     });
   }
+  const isSix = problems.length === 0 && isPrefix6(values.get('overlay') as Prefix | Prefix6);
+  if (isSix && values.get('masquerade') === true) {
+    const message = 'masquerade is for IPv4: what leaves an IPv6 overlay keeps its address';
+    problems.push({ key: 'masquerade', message });
+  }
   if (problems.length > 0) return { request: undefined, problems };
   return {
     request: fanRequest({
-      overlay: values.get('overlay') as Prefix,
+      ...overlaysOf(values.get('overlay') as Prefix | Prefix6),
       underlay: values.get('underlay') as UnderlaySelector,
       encap,
       compat,
@@ -53,7 +65,8 @@ export function requestOf(values: Values): {
       offload: (values.get('offload') as FanRequest['offload'] | undefined) ?? 'auto',
       dscp: (values.get('dscp') as FanRequest['dscp'] | undefined) ?? 'pipe',
       sourcePort: (values.get('source-port') as FanRequest['sourcePort'] | undefined) ?? 'pool',
-      masquerade: values.get('masquerade') !== false,
+      // IPv6 has addresses enough: what leaves an IPv6 overlay keeps its own.
+      masquerade: !isSix && values.get('masquerade') !== false,
       off: values.get('enabled') === false,
       force: values.get('force') === true,
     }),

@@ -6,7 +6,7 @@
  */
 import { didYouMean } from './closest.ts';
 import type { FanRequest } from './request.ts';
-import { findSetting, parseOverlay, parseUnderlay, parseValue } from './schema.ts';
+import { findSetting, parseAnyOverlay, parseUnderlay, parseValue } from './schema.ts';
 import { requestOf, type Values } from './settings.ts';
 import { quote, ValueError } from './value.ts';
 
@@ -149,7 +149,7 @@ export function parseFanWords(
   place(bare, named, underlayFirst(bare, order, flags && !bareWords), problems);
   for (const [side, text] of named) {
     try {
-      values.set(side, side === 'overlay' ? parseOverlay(text) : parseUnderlay(text));
+      values.set(side, side === 'overlay' ? parseAnyOverlay(text) : parseUnderlay(text));
     } catch (error) {
       if (!(error instanceof ValueError)) throw error;
       problems.push(error.message);

@@ -6,6 +6,7 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import type { DataProcessStatus } from '../api/status.ts';
+import { joinFans } from '../config/beside.ts';
 import type { Config } from '../config/parse.ts';
 import type { FanRequest } from '../config/request.ts';
 import type { Log, LogLevel } from '../log.ts';
@@ -69,7 +70,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
 }
 
 function wanted(config: Config): FanRequest[] {
-  return config.fans.filter((fan) => !fan.off);
+  return joinFans(config.fans.filter((fan) => !fan.off));
 }
 
 /** Makes the links those of the configuration; what did not change is not touched. */

@@ -17,6 +17,7 @@ import { webCall } from '../api/web.ts';
 import type { FanRequest } from '../config/request.ts';
 import { messageOf, usageError } from '../errors.ts';
 import type { Log } from '../log.ts';
+import { hasIpv4 } from '../net/fan.ts';
 import { formatHostPrefix } from '../net/underlay-address.ts';
 import { NetworkNamespace } from '../sys/process/netns.ts';
 import type { Priority } from '../sys/process/priority.ts';
@@ -142,7 +143,8 @@ export class Service {
       return plane;
     });
     this.router = new Router({ run, log, host: this.#host, tunnels: this.tunnels });
-    const specs = (): LinkSpec[] => this.#upSpecs();
+    // Entries, gossip and BGP are about addresses of IPv4.
+    const specs = (): LinkSpec[] => this.#upSpecs().filter(({ overlay }) => hasIpv4(overlay));
     this.entries = new EntryService({
       ...{ writer: this.tunnels, log },
       routes: new RoutedEntries({ host: this.#host, specs, log }),
@@ -157,7 +159,7 @@ export class Service {
     });
     this.gossip = new GossipService({
       ...{ run, log, entries: this.entries, answer: (asked) => this.#pathTest.answer(asked) },
-      specs: () => this.#upSpecs(),
+      specs,
       look: () => underlayOf(this.#host),
       stateDirectory: stateDirectoryOf(process.env),
       byFile: options.mode === 'daemon',
@@ -175,8 +177,7 @@ export class Service {
     this.gossip.events.listen((member) => this.#hub.publish({ kind: 'member', member }));
     this.gossip.events.listenConflicts((change) => this.#hub.conflict(change));
     this.bgp = new BgpService({
-      ...{ path: run.bgp, log, entries: this.entries },
-      specs: () => this.#upSpecs(),
+      ...{ path: run.bgp, log, entries: this.entries, specs },
       announced: () => this.gossip.announced,
     });
     this.#page = new PageServer({ routes: () => this.#routes(), log });
@@ -379,8 +380,11 @@ export class Service {
       answerTo(countersCall, () => this.tunnels.counters()),
       answerTo(fansCall, () => this.router.links.map((link) => link.record)),
       answerTo(upCall, ({ request }) => this.router.up(request)),
-      answerTo(downCall, async ({ name, force }) => {
-        const down = await this.router.down(name, { force });
+      answerTo(downCall, async ({ name, force, part }) => {
+        const down =
+          part === undefined
+            ? await this.router.down(name, { force })
+            : await this.router.downPart(name, part);
         this.#endIfIdle();
         return down;
       }),

@@ -6,13 +6,15 @@
 import type { DataProcessStatus, LinkStatus, PathStatus, Rates } from '../api/status.ts';
 import { formatUnderlay } from '../config/request.ts';
 import { ENCAPS } from '../encap/encap.ts';
+import { hasIpv4 } from '../net/fan.ts';
 import { formatIpv4 } from '../net/ipv4.ts';
-import { formatPrefix } from '../net/prefix.ts';
+import { formatAddress6, formatPrefix6 } from '../net/prefix6.ts';
 import { holdsHost, parseHostAddress } from '../net/underlay-address.ts';
 import { namesOf } from './host/bridge/bridge-ports.ts';
 import type { ManagedLink } from './links/link.ts';
 import { hostOf } from './links/plan.ts';
 import { offloadsInForce } from './plane/paths.ts';
+import { type LinkSpec, overlaysOf, slicesOf } from './store/link-spec.ts';
 
 /** What is wrong with a link, in one sentence. */
 function reasonOf({ reason, lostPorts, spec }: ManagedLink): string {
@@ -34,6 +36,16 @@ function notesOf(
     );
   }
   return notes;
+}
+
+function sixStatus({ six, encap }: LinkSpec): LinkStatus['six'] {
+  if (six === undefined) return null;
+  return {
+    overlay: formatPrefix6(six.overlay),
+    slice: formatPrefix6(six.slice),
+    gateway: formatAddress6(six.gateway),
+    vni: ENCAPS[encap].hasVni ? six.vni : 0,
+  };
 }
 
 /** One link as it stands. */
@@ -58,11 +70,15 @@ export function linkStatus(
     reason: link.state === 'up' ? reasons.join('; ') : reason,
     stoppedAdverts: link.stoppedAdverts,
     lostPorts: link.lostPorts.map(({ name }) => name),
-    overlay: formatPrefix(spec.overlay),
+    overlay: overlaysOf(spec),
     underlay: hostOf(spec),
     requested: formatUnderlay(request.underlay),
-    slice: formatPrefix(spec.slice),
-    gateway: formatIpv4(spec.gateway),
+    slice: slicesOf(spec),
+    gateway: [
+      ...(hasIpv4(spec.overlay) ? [formatIpv4(spec.gateway)] : []),
+      ...(spec.six === undefined ? [] : [formatAddress6(spec.six.gateway)]),
+    ].join(' and '),
+    six: sixStatus(spec),
     encap: spec.encap,
     device: spec.device,
     port: spec.port,

@@ -44,6 +44,8 @@ export type LabOptions = {
    * relay that copies frames between them.
    */
   middle?: 'switch' | 'routed' | 'wired';
+  /** True: hosts and containers keep the IPv6 that the kernel gives them. */
+  ipv6?: boolean;
 };
 
 /** How a container is joined to its host; addresses are u32, `mtu` in bytes. */
@@ -67,11 +69,16 @@ export class LabNode {
     this.#children = children;
     this.namespace = NetworkNamespace.create();
     this.netlink = Netlink.open(this.namespace);
+    // Router solicitations and the like would only be noise in packet counts.
+    this.setIpv6(false);
+  }
+
+  /** Whether devices here speak IPv6; those that come later do the same. */
+  setIpv6(on: boolean): void {
     this.namespace.run(() => {
-      // Router solicitations and the like would only be noise in packet counts.
       for (const scope of ['all', 'default']) {
         const key = `net/ipv6/conf/${scope}/disable_ipv6`;
-        if (readSysctl(key) !== null) writeSysctl(key, '1');
+        if (readSysctl(key) !== null) writeSysctl(key, on ? '0' : '1');
       }
     });
   }
@@ -263,6 +270,7 @@ export class Lab {
       const length = middle === 'routed' ? 24 : this.underlay.length;
       const host = new LabHost(index, address, length, this.#children);
       this.hosts.push(host);
+      if (options.ipv6 === true) host.setIpv6(true);
       await this.#connect(host, middle, mtu);
       if (options.underlayOffloads === false) {
         const off = { txChecksum: false, tso: false, gso: false };
@@ -272,6 +280,7 @@ export class Lab {
       for (let i = 0; i < (options.containersPerHost ?? 1); i++) {
         const container = new LabContainer(host, i + 1, this.#children);
         host.containers.push(container);
+        if (options.ipv6 === true) container.setIpv6(true);
         await container.netlink.setLink('lo', { up: true });
         await host.netlink.createVeth(container.hostEnd, 'eth0', {
           peerNetnsFd: container.namespace.fd,

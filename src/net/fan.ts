@@ -67,6 +67,14 @@ export function rulePrefixOf({ address, length }: UnderlayPrefix): Prefix {
   };
 }
 
+/** What a fan without IPv4 has in the place of an overlay: an address that no workload can have. */
+export const NO_OVERLAY: Prefix = { address: 0xffffffff, length: 32 };
+
+/** Whether there is IPv4 in an overlay. */
+export function hasIpv4(overlay: Prefix): boolean {
+  return overlay.length !== NO_OVERLAY.length || overlay.address !== NO_OVERLAY.address;
+}
+
 /** How far host bits move to the left on the way into the overlay: 0 to 32 for a sound map. */
 export function shiftOf(map: FanMap): number {
   return rulePrefixOf(map.underlay).length - map.overlay.length;

@@ -102,6 +102,12 @@ export function networkOf6({ address, length }: Prefix6): Ipv6 {
   return and6(address, maskOf6(length));
 }
 
+/** The last address: all host bits one. */
+export function lastOf6({ address, length }: Prefix6): Ipv6 {
+  const mask = maskOf6(length);
+  return combine(address, mask, (bits, kept) => bits | ~kept);
+}
+
 /** True when `address` lies inside the prefix. */
 export function contains6(prefix: Prefix6, address: Ipv6): boolean {
   const network = networkOf6({ address, length: prefix.length });

@@ -10,6 +10,7 @@ import { addressLengthOf } from '../control/host/bridge/adoption.ts';
 import type { FanRecord } from '../control/host/snapshot.ts';
 import type { RunDirectory } from '../control/store/run-directory.ts';
 import { refusedError, usageError } from '../errors.ts';
+import { hasIpv4 } from '../net/fan.ts';
 import { formatIpv4 } from '../net/ipv4.ts';
 import { broadcastOf, formatPrefix, networkOf, type Prefix } from '../net/prefix.ts';
 
@@ -56,7 +57,8 @@ export function engineFanOf({ request, spec }: FanRecord): EngineFan {
  * @throws FanwayError when no router runs, or none or several fans could be meant.
  */
 export async function findFan(run: RunDirectory, bridge?: string): Promise<EngineFan> {
-  const records = await ask(run, fansCall);
+  // Engines give their containers IPv4 addresses; those of IPv6 are announced on the bridge.
+  const records = (await ask(run, fansCall)).filter(({ spec }) => hasIpv4(spec.overlay));
   const names = records.map(({ spec }) => `${spec.name} (${formatPrefix(spec.overlay)})`);
   const meant = records.filter(({ spec }) => bridge === undefined || spec.name === bridge);
   const [found, ...others] = meant;

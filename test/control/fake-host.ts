@@ -1,6 +1,15 @@
-import type { Host, KernelRoute, ProcessMark, Tunnels } from '../../src/control/host/host.ts';
+import type {
+  AdvertSpec,
+  Host,
+  HostRoute6,
+  KernelRoute,
+  ProcessMark,
+  Tunnels,
+} from '../../src/control/host/host.ts';
 import type { Snapshot } from '../../src/control/host/snapshot.ts';
 import { broadcastOf, networkOf } from '../../src/net/prefix.ts';
+import { equals6, type Ipv6, isSameAddress6, type Prefix6 } from '../../src/net/prefix6.ts';
+import type { InterfaceAddress6 } from '../../src/sys/netlink/netlink.ts';
 import type { NftChain, NftRule } from '../../src/sys/netlink/nf-tables.ts';
 import { plainHost } from './snapshots.ts';
 
@@ -16,6 +25,9 @@ function failure(code: string): Error {
  * right before or right after the step given to {@link killAt}.
  */
 export class FakeHost implements Host, Tunnels {
+  readonly addresses6Now: InterfaceAddress6[] = [];
+  readonly routes6Now: HostRoute6[] = [];
+  readonly adverts = new Map<string, AdvertSpec>();
   state: Snapshot;
   /** Tables of others (`ip nat`). */
   others: string[] = [];
@@ -98,6 +110,48 @@ export class FakeHost implements Host, Tunnels {
     state.addresses = state.addresses.filter((address) => address.index !== index);
     state.routes = state.routes.filter(
       (route) => route.oif !== index && !(route.src !== 0 && sources.has(route.src)),
+    );
+  }
+
+  async addresses6() {
+    return structuredClone(this.addresses6Now);
+  }
+  async routes6() {
+    return [];
+  }
+  async addAddress6(device: string, address: Ipv6, length: number) {
+    const { index } = this.#find(device);
+    this.#change(() => this.addresses6Now.push({ index, address, length }));
+  }
+  async deleteAddress6(_device: string, address: Ipv6) {
+    const at = this.addresses6Now.findIndex((one) => isSameAddress6(one.address, address));
+    if (at < 0) throw failure('EADDRNOTAVAIL');
+    this.#change(() => this.addresses6Now.splice(at, 1));
+  }
+  async addRoute6(route: HostRoute6) {
+    this.#change(() => this.routes6Now.push(route));
+  }
+  async deleteRoute6({ destination, device }: HostRoute6) {
+    const at = this.#route6(destination, device);
+    if (at < 0) throw failure('ESRCH');
+    this.#change(() => this.routes6Now.splice(at, 1));
+  }
+  async hasRoute6({ destination, device }: HostRoute6) {
+    return this.#route6(destination, device) >= 0;
+  }
+  announce(spec: AdvertSpec) {
+    this.#change(() => this.adverts.set(spec.bridge, spec));
+  }
+  isAnnouncing({ bridge }: AdvertSpec) {
+    return this.adverts.has(bridge);
+  }
+  withdraw(bridge: string) {
+    this.#change(() => this.adverts.delete(bridge));
+  }
+
+  #route6(destination: Prefix6, device: string): number {
+    return this.routes6Now.findIndex(
+      (one) => one.device === device && equals6(one.destination, destination),
     );
   }
 

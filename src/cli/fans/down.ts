@@ -9,10 +9,13 @@ import type { FanRequest } from '../../config/request.ts';
 import { parseFanWords } from '../../config/words.ts';
 import { ask } from '../../control/admin/admin-client.ts';
 import type { FanRecord } from '../../control/host/snapshot.ts';
+import type { LinkSpec } from '../../control/store/link-spec.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { waitReady } from '../../control/supervise.ts';
 import { ExitCode, FanwayError, messageOf, refusedError, usageError } from '../../errors.ts';
+import { hasIpv4 } from '../../net/fan.ts';
 import { equals } from '../../net/prefix.ts';
+import { equals6 } from '../../net/prefix6.ts';
 import { holdsHost } from '../../net/underlay-address.ts';
 import { requireNetAdmin } from '../verb/privilege.ts';
 import { type Io, printJson, takeFlags, type Verb } from '../verb/verb.ts';
@@ -20,9 +23,25 @@ import { cleanUp } from './up.ts';
 
 const ROUTER_END_MS = 10_000;
 
+/** Whether a fan has the overlay that the words name, alone or beside another one. */
+function hasOverlay({ overlay, six }: LinkSpec, wanted: FanRequest): boolean {
+  const { overlay6 } = wanted;
+  if (overlay6 === undefined) return equals(overlay, wanted.overlay);
+  return six !== undefined && equals6(six.overlay, overlay6);
+}
+
+/** Which family of a fan with both the words mean; undefined = the whole fan. */
+function partOf({ spec }: FanRecord, wanted: FanRequest): 'ipv4' | 'ipv6' | undefined {
+  if (spec.six === undefined || !hasIpv4(spec.overlay)) return undefined;
+  return wanted.overlay6 === undefined ? 'ipv4' : 'ipv6';
+}
+
+/** A link to take down, or one family of it. */
+type Target = { name: string; part?: 'ipv4' | 'ipv6' };
+
 /** Whether a running fan is the one that the words mean. */
 function isMeant(fan: FanRecord, wanted: FanRequest): boolean {
-  if (!equals(fan.spec.overlay, wanted.overlay)) return false;
+  if (!hasOverlay(fan.spec, wanted)) return false;
   const { underlay } = wanted;
   if (underlay.length !== fan.spec.underlay.length) return false;
   switch (underlay.kind) {
@@ -42,12 +61,13 @@ function choose(
   fans: readonly FanRecord[],
   rest: readonly string[],
   flags: ReadonlyMap<string, string>,
-): string[] {
-  if (flags.has('-e')) return fans.map((fan) => fan.spec.name);
-  if (flags.has('-a')) return fans.filter((fan) => fan.request.auto).map((fan) => fan.spec.name);
+): Target[] {
+  const whole = ({ spec: { name } }: FanRecord): Target => ({ name });
+  if (flags.has('-e')) return fans.map(whole);
+  if (flags.has('-a')) return fans.filter((fan) => fan.request.auto).map(whole);
   const [only] = rest;
   if (rest.length === 1 && only !== undefined && fans.some((fan) => fan.spec.name === only)) {
-    return [only];
+    return [{ name: only }];
   }
   const { request, problems } = parseFanWords(rest, 'overlay-first', ['--force', '--json']);
   if (request === undefined) {
@@ -59,7 +79,10 @@ function choose(
   if (meant.length === 0) {
     throw refusedError('not-configured', 'this fan is not configured; fanway show lists what is');
   }
-  return meant.map((fan) => fan.spec.name);
+  return meant.map((fan) => {
+    const part = partOf(fan, request);
+    return { name: fan.spec.name, ...(part !== undefined && { part }) };
+  });
 }
 
 /** Waits until the router that has nothing left to do is gone. */
@@ -104,7 +127,7 @@ export const down: Verb = {
     'down -e',
   ],
   options: [
-    ['-o, --overlay NET', 'the overlay, as 250.0.0.0/8 or 250'],
+    ['-o, --overlay NET', 'the overlay, as 250.0.0.0/8, 250 or fd00:fa::/32'],
     ['-u, --underlay WHERE', 'address, device or `default`, as up was given it'],
     ['-a', 'those that up -a brought up, or that are marked auto'],
     ['-e', 'every fan of this host'],
@@ -141,23 +164,26 @@ export const down: Verb = {
     }
     await waitReady(run);
     const fans = await ask(run, fansCall);
-    const names = choose(fans, rest, flags).reverse();
+    const targets = choose(fans, rest, flags).reverse();
     const failures: string[] = [];
     const done: string[] = [];
+    let gone = 0;
     let exitCode: ExitCode = ExitCode.Ok;
-    for (const name of names) {
+    for (const { name, part } of targets) {
       try {
         const force = flags.has('--force');
-        const { notes } = await ask(run, downCall, { name, force });
+        const { notes } = await ask(run, downCall, { name, force, ...(part && { part }) });
         for (const note of notes) io.err(`fanway: note: ${note}\n`);
+        if (part === undefined) gone++;
         done.push(name);
-        if (!flags.has('--json')) io.out(`${name}: down\n`);
+        const what = part === undefined ? '' : part === 'ipv4' ? ' IPv4' : ' IPv6';
+        if (!flags.has('--json')) io.out(`${name}:${what} down\n`);
       } catch (error) {
         failures.push(messageOf(error));
         exitCode = error instanceof FanwayError ? error.exitCode : ExitCode.Failed;
       }
     }
-    if (done.length === fans.length) await afterLast(run, done.length > 0, io);
+    if (gone === fans.length) await afterLast(run, gone > 0, io);
     if (flags.has('--json')) printJson(io, { down: done, failures });
     lock?.release();
     if (failures.length > 0)

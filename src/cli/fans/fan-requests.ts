@@ -3,6 +3,7 @@
  * @module
  */
 
+import { ipv4First } from '../../config/beside.ts';
 import { FAN_FILE_DEFAULT, parseFanFile } from '../../config/fan-file.ts';
 import { readConfigFile } from '../../config/file.ts';
 import type { FanRequest } from '../../config/request.ts';
@@ -15,7 +16,7 @@ export type NamedRequest = { request: FanRequest; where: string };
 
 /** The options that `up` and `plan` share, for their help. */
 export const FAN_OPTIONS: [string, string][] = [
-  ['-o, --overlay NET', 'the overlay, as 250.0.0.0/8 or 250'],
+  ['-o, --overlay NET', 'the overlay, as 250.0.0.0/8, 250 or fd00:fa::/32'],
   ['-u, --underlay WHERE', 'address, device or `default`; a /width may follow (default 16)'],
   ['--encap vxlan|ipip|fou', 'how packets travel (default vxlan)'],
   ['--port N', 'UDP destination port (default vxlan 4789, fou 5555)'],
@@ -67,7 +68,7 @@ export function readRequests(
       { exitCode: ExitCode.Usage },
     );
   }
-  return fans
+  return ipv4First(fans)
     .filter(({ request }) => !request.off)
     .map(({ line, request }) => ({ request, where: `${path}:${line}: ` }));
 }

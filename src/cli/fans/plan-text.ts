@@ -4,8 +4,8 @@
  */
 import { describeChange } from '../../control/change/change.ts';
 import { hostOf, type Plan } from '../../control/links/plan.ts';
+import { overlaysOf, slicesOf } from '../../control/store/link-spec.ts';
 import { ExitCode, FanwayError } from '../../errors.ts';
-import { formatPrefix } from '../../net/prefix.ts';
 
 /** The plan as `fanway plan` prints it; `sysctls` are the values now. */
 export function planText(plan: Plan, sysctls: Record<string, string | null>): string {
@@ -15,7 +15,7 @@ export function planText(plan: Plan, sysctls: Record<string, string | null>): st
   }
   const { spec, changes, warnings } = plan;
   const lines = [
-    `${spec.name}: ${formatPrefix(spec.overlay)} over ${hostOf(spec)}, ${spec.encap}, slice ${formatPrefix(spec.slice)}; ${changes.length} changes`,
+    `${spec.name}: ${overlaysOf(spec)} over ${hostOf(spec)}, ${spec.encap}, slice ${slicesOf(spec)}; ${changes.length} changes`,
     ...changes.map((change, index) => {
       const now = change.kind === 'sysctl' ? sysctls[change.key] : undefined;
       return `  ${String(index + 1).padStart(2)}. ${describeChange(change, now)}`;

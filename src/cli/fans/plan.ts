@@ -4,10 +4,10 @@
  */
 import { fansCall } from '../../api/fans.ts';
 import { ask } from '../../control/admin/admin-client.ts';
-import { readSnapshot } from '../../control/host/read-snapshot.ts';
+import { depthOf, readSnapshot } from '../../control/host/read-snapshot.ts';
 import { openHost } from '../../control/host/real-host.ts';
 import type { FanRecord } from '../../control/host/snapshot.ts';
-import { planFan } from '../../control/links/plan.ts';
+import { noteFan, planFan } from '../../control/links/plan.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { codeOf, ExitCode } from '../../errors.ts';
 import { printJson, takeFlags, type Verb } from '../verb/verb.ts';
@@ -46,11 +46,11 @@ export const plan: Verb = {
     try {
       const fans = await runningFans(run);
       for (const { request, where } of requests) {
-        const depth = { overlay: request.overlay, fresh: true };
+        const depth = depthOf(request);
         const snapshot = await readSnapshot(host, fans, depth);
         const result = planFan(request, snapshot);
         if (result.outcome === 'refused') refused = true;
-        if (result.outcome === 'changes') fans.push({ request, spec: result.spec });
+        if (result.outcome === 'changes') noteFan(fans, request, result);
         if (flags.has('--json')) printJson(io, result);
         else io.out(`${where === '' ? '' : `${where}\n`}${planText(result, snapshot.sysctls)}`);
       }

@@ -19,7 +19,14 @@ export function showText(links: readonly LinkStatus[]): string {
   const header = row('Bridge', 'Overlay', 'Underlay', 'Flags');
   return (
     header +
-    links.map((link) => row(link.name, link.overlay, link.underlay, flagsOf(link))).join('')
+    links
+      .flatMap((link) =>
+        // A fan of each family has a row of its own.
+        link.overlay
+          .split(' and ')
+          .map((overlay) => row(link.name, overlay, link.underlay, flagsOf(link))),
+      )
+      .join('')
   );
 }
 

@@ -4,10 +4,10 @@
  */
 import { downCall, endIfIdleCall, type UpAnswer, upCall } from '../../api/fans.ts';
 import { ask } from '../../control/admin/admin-client.ts';
-import { readSnapshot } from '../../control/host/read-snapshot.ts';
+import { depthOf, readSnapshot } from '../../control/host/read-snapshot.ts';
 import { openHost } from '../../control/host/real-host.ts';
 import type { FanRecord } from '../../control/host/snapshot.ts';
-import { planFan } from '../../control/links/plan.ts';
+import { noteFan, planFan } from '../../control/links/plan.ts';
 import { recover } from '../../control/links/recover.ts';
 import { type DataOptions, Service } from '../../control/service.ts';
 import { requireOwnNamespace } from '../../control/store/namespace.ts';
@@ -42,9 +42,9 @@ async function checkAll(run: RunDirectory, requests: readonly NamedRequest[]): P
     const fans: FanRecord[] = [];
     const refusals: { code: string; message: string }[] = [];
     for (const { request, where } of requests) {
-      const depth = { overlay: request.overlay, fresh: true };
+      const depth = depthOf(request);
       const plan = planFan(request, await readSnapshot(host, fans, depth));
-      if (plan.outcome === 'changes') fans.push({ request, spec: plan.spec });
+      if (plan.outcome === 'changes') noteFan(fans, request, plan);
       if (plan.outcome !== 'refused') continue;
       for (const { code, message } of plan.refusals) {
         refusals.push({ code, message: `${where}${message}` });

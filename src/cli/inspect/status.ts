@@ -17,7 +17,8 @@ import { bgpStatusText, isBgpWell } from './bgp-text.ts';
 import { pathsText } from './paths-text.ts';
 
 function linkText(link: LinkStatus): string[] {
-  const vni = ENCAPS[link.encap].hasVni ? `, VNI ${link.vni}` : '';
+  const vnis = [link.vni, ...(link.six === null ? [] : [link.six.vni])];
+  const vni = ENCAPS[link.encap].hasVni ? `, VNI ${[...new Set(vnis)].join(' and ')}` : '';
   const wire = `${link.encap}, ${onTheWire(link.encap, link.port)}${vni}`;
   const head = [
     `${link.name}: ${link.state}${link.reason === '' ? '' : ` (${link.reason})`}`,

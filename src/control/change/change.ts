@@ -5,6 +5,8 @@
  */
 import { hasFields } from '../store/link-spec.ts';
 import { type AddressChange, address } from './kinds/address.ts';
+import { type Address6Change, address6 } from './kinds/address6.ts';
+import { type AdvertsChange, adverts } from './kinds/adverts.ts';
 import { type BridgeChange, bridge } from './kinds/bridge.ts';
 import { type DhcpChange, dhcp } from './kinds/dhcp.ts';
 import { type AcceptChange, accept } from './kinds/firewall/accept.ts';
@@ -15,6 +17,7 @@ import { type MasqueradeChange, masquerade } from './kinds/firewall/masquerade.t
 import type { Kind } from './kinds/kind.ts';
 import { type PortChange, port } from './kinds/port.ts';
 import { type RouteChange, route } from './kinds/route.ts';
+import { type Route6Change, route6 } from './kinds/route6.ts';
 import { type SysctlChange, sysctl } from './kinds/sysctl.ts';
 import { type TunnelChange, tunnel } from './kinds/tunnel.ts';
 
@@ -30,11 +33,14 @@ export type Change =
   | InwardChange
   | AcceptChange
   | GuardChange
-  | DhcpChange;
+  | DhcpChange
+  | Address6Change
+  | Route6Change
+  | AdvertsChange;
 
 const kinds: { [K in Change['kind']]: Kind<Extract<Change, { kind: K }>> } = {
   ...{ sysctl, bridge, address, tunnel, port, route, masquerade, dhcp },
-  ...{ keep, inward, accept, guard },
+  ...{ keep, inward, accept, guard, address6, route6, adverts },
 };
 
 /** The kind of a change, typed so that it takes that change. */

@@ -121,6 +121,33 @@ export async function undoAll(
 }
 
 /**
+ * Takes back some changes of a link that goes on, the last one first.
+ * @throws FanwayError `undo-failed` naming what is left, which stays in the journal
+ */
+export async function undoSome(
+  journal: Journal,
+  which: (entry: Entry) => boolean,
+  store: JournalStore,
+  context: Context,
+): Promise<void> {
+  const failures: string[] = [];
+  for (const entry of journal.entries.filter(which).reverse()) {
+    try {
+      if (entry.state !== 'planned') {
+        await kindOf(entry.change).undo(entry.change, entry.memo, context);
+      }
+      journal.entries = journal.entries.filter((one) => one !== entry);
+      store.write(journal);
+    } catch (error) {
+      failures.push(`${describeChange(entry.change)} (${messageOf(error)})`);
+    }
+  }
+  if (failures.length === 0) return;
+  const left = failures.join('; ');
+  throw new FanwayError('undo-failed', `${journal.spec.name}: could not take back: ${left}`);
+}
+
+/**
  * Makes again what is missing of a link that should be up.
  * `adopt`: the process that made it is gone, so sockets and data processes are missing for sure.
  * @returns one line for each piece that had to be made again.

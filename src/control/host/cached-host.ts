@@ -10,7 +10,16 @@ const LISTS = [
   ...(['defaultRoutes', 'packetFilter', 'underlay'] as const),
 ] as const;
 /** Questions with an argument: asked each time, but nothing changes by them. */
-const QUESTIONS: readonly (keyof Host)[] = ['routesMeeting', 'routesOf', 'hasRoute', 'hasOwnMac'];
+const QUESTIONS: readonly (keyof Host)[] = [
+  'routesMeeting',
+  'routesOf',
+  'hasRoute',
+  'hasOwnMac',
+  'addresses6',
+  'routes6',
+  'hasRoute6',
+  'isAnnouncing',
+];
 type List = (typeof LISTS)[number];
 
 /** Both ways to change the host, sharing one memory of what was read; good for one operation. */

@@ -6,10 +6,16 @@
 
 import type { SuperBytes } from '../../api/status.ts';
 import type { Prefix } from '../../net/prefix.ts';
+import type { Ipv6, Prefix6 } from '../../net/prefix6.ts';
 import type { UnderlayAddress } from '../../net/underlay-address.ts';
 import type { LegacyTables } from '../../sys/host/iptables-legacy.ts';
-import type { Ipv6Address, LinkChange } from '../../sys/netlink/netlink.ts';
-import type { LinkSpec } from '../store/link-spec.ts';
+import type {
+  InterfaceAddress6,
+  Ipv6Address,
+  LinkChange,
+  Route6,
+} from '../../sys/netlink/netlink.ts';
+import type { LinkSpec, SixSpec } from '../store/link-spec.ts';
 import type {
   PacketFilter,
   SnapshotAddress,
@@ -43,6 +49,40 @@ export async function underlayOf(host: Host): Promise<UnderlayView> {
   return { links, addresses, ipv6Addresses, ipv6WayOut, routes };
 }
 
+/** What a fan announces to its containers as their router. */
+export type AdvertSpec = {
+  bridge: string;
+  /** The bridge's MAC, a 48-bit number: its link-local address follows from it. */
+  mac: number;
+  /** The network that containers make addresses in, and the overlay around it. */
+  lan: Prefix6;
+  overlay: Prefix6;
+  /** This host is the way to the overlay; otherwise it is on-link. */
+  routed: boolean;
+  /** Bytes. */
+  mtu: number;
+};
+
+/** One IPv6 route of ours, without a gateway; `device` is a name. */
+export type HostRoute6 = { destination: Prefix6; device: string };
+
+/** What of the machine has to do with IPv6. */
+export type Host6 = {
+  addresses6(): Promise<InterfaceAddress6[]>;
+  routes6(): Promise<Route6[]>;
+  addAddress6(device: string, address: Ipv6, length: number): Promise<void>;
+  deleteAddress6(device: string, address: Ipv6, length: number): Promise<void>;
+  addRoute6(route: HostRoute6): Promise<void>;
+  deleteRoute6(route: HostRoute6): Promise<void>;
+  /** Whether there is exactly this route. */
+  hasRoute6(route: HostRoute6): Promise<boolean>;
+  /** Sends router advertisements on a bridge from now on. @throws SystemError */
+  announce(spec: AdvertSpec): void;
+  isAnnouncing(spec: AdvertSpec): boolean;
+  /** Takes back what was announced on a bridge. */
+  withdraw(bridge: string): void;
+};
+
 /** One route of ours; `device` is a name. */
 export type HostRoute = { destination: Prefix; device: string; source: number };
 
@@ -55,7 +95,7 @@ export type MetRoutes = { routes: SnapshotRoute[]; whole: boolean };
 /** A process by id and start time, so that a reused id is never mistaken for it. */
 export type ProcessMark = { pid: number; startTime: string };
 
-export type Host = {
+export type Host = Host6 & {
   /** Where the underlay is, when that is another machine than everything else here is about. */
   underlay?(): Promise<UnderlayView>;
   links(): Promise<SnapshotLink[]>;
@@ -107,15 +147,20 @@ export type Host = {
   stopDhcp(bridge: string, mark: ProcessMark | undefined): Promise<void>;
 };
 
+/** What of a running link may change: its MTUs, its underlay address, its IPv6 side (undefined = none). */
+export type LinkUpdate = {
+  underlayMtu?: number;
+  innerMtu?: number;
+  local?: UnderlayAddress;
+  six?: SixSpec | undefined;
+};
+
 /** The part of the data plane that changes are made through. */
 /** Deletion of a link that is not there is no error. */
 export type Tunnels = {
   addLink(spec: LinkSpec): Promise<{ ifindex: number; offloads: string[] }>;
   removeLink(name: string): Promise<void>;
-  updateLink(
-    name: string,
-    change: { underlayMtu?: number; innerMtu?: number; local?: UnderlayAddress },
-  ): Promise<void>;
+  updateLink(name: string, change: LinkUpdate): Promise<void>;
   /** How long a TCP packet may be that a link's device is given in one piece. */
   setSuperBytes(name: string, limits: SuperBytes): Promise<void>;
 };

@@ -2,12 +2,21 @@
  * Reads the picture of the host that a plan looks at.
  * @module
  */
+import type { FanRequest } from '../../config/request.ts';
+import { hasIpv4 } from '../../net/fan.ts';
 import type { Prefix } from '../../net/prefix.ts';
+import type { Prefix6 } from '../../net/prefix6.ts';
 import type { Host } from './host.ts';
 import { type FanRecord, FOREIGN_SYSCTLS, HOST_SYSCTLS, type Snapshot } from './snapshot.ts';
 
 /** For which overlay routes are looked for that it would hide, and whether an older answer will do. */
-export type SnapshotDepth = { overlay: Prefix; fresh: boolean };
+export type SnapshotDepth = { overlay: Prefix; overlay6?: Prefix6; fresh: boolean };
+
+/** What a plan for a request looks for. */
+export function depthOf(request: FanRequest, fresh = true): SnapshotDepth {
+  const { overlay, overlay6 } = request;
+  return { overlay, ...(overlay6 !== undefined && { overlay6 }), fresh };
+}
 
 /**
  * Everything a plan needs, `fans` being what already runs. Of the routes only the default ones,
@@ -27,10 +36,15 @@ export async function readSnapshot(
     host.packetFilter(),
   ]);
   const met =
-    depth === undefined
+    depth === undefined || !hasIpv4(depth.overlay)
       ? { routes: [], whole: true }
       : await host.routesMeeting(depth.overlay, { fresh: depth.fresh });
+  const six =
+    depth?.overlay6 === undefined
+      ? undefined
+      : { addresses: await host.addresses6(), routes: await host.routes6() };
   return {
+    ...(six !== undefined && { six }),
     links,
     addresses,
     ipv6Addresses,

@@ -8,10 +8,12 @@ import { readSysctl, writeSysctl } from '../../sys/host/sysctl.ts';
 import { Netlink, type NetlinkEvent, RouteInterest } from '../../sys/netlink/netlink.ts';
 import { watchNfTables } from '../../sys/netlink/nf-tables.ts';
 import type { RunDirectory } from '../store/run-directory.ts';
+import { Announcements } from './adverts.ts';
 import { dhcpRangesText, findDnsmasq, isRunning, startDhcp, stopDhcp } from './dhcp.ts';
 import type { Host } from './host.ts';
 import { HostRoutes } from './host-routes.ts';
 import { PacketFilterReader } from './packet-filter.ts';
+import { sixOfHost } from './six.ts';
 import { ROUTE_TABLE_LOCAL, ROUTE_TABLE_MAIN } from './snapshot.ts';
 
 const RTPROT_KERNEL = 2;
@@ -37,7 +39,9 @@ export function openHost(run: RunDirectory): RealHost {
     await change.finally(() => routes.changed());
   };
   const filter = new PacketFilterReader();
+  const announcements = new Announcements();
   return {
+    ...sixOfHost(netlink, announcements),
     async links() {
       const links = await netlink.links();
       const ours = links.filter(({ alias }) => alias.startsWith('fanway:'));
@@ -106,6 +110,7 @@ export function openHost(run: RunDirectory): RealHost {
       }
     },
     close() {
+      announcements.close();
       netlink.close();
       filter.close();
     },

@@ -4,7 +4,14 @@
  */
 import type { FanRequest } from '../../config/request.ts';
 import type { LegacyTables } from '../../sys/host/iptables-legacy.ts';
-import type { InterfaceAddress, Ipv6Address, Link, Route } from '../../sys/netlink/netlink.ts';
+import type {
+  InterfaceAddress,
+  InterfaceAddress6,
+  Ipv6Address,
+  Link,
+  Route,
+  Route6,
+} from '../../sys/netlink/netlink.ts';
 import type { NftChain, NftRule } from '../../sys/netlink/nf-tables.ts';
 import type { LinkSpec } from '../store/link-spec.ts';
 
@@ -59,6 +66,8 @@ export type Snapshot = {
   fans: FanRecord[];
   /** The machine whose underlay it is, where that is another than the one of everything else here. */
   underlay?: UnderlayView;
+  /** IPv6 addresses and routes, where a plan needs them. */
+  six?: { addresses: InterfaceAddress6[]; routes: Route6[] };
   /** Programs that are there. */
   tools: { nft: boolean; dnsmasq: boolean };
 };
@@ -79,9 +88,21 @@ export const ROUTE_TABLE_LOCAL = 255;
 export const HOST_SYSCTLS = ['net/ipv4/ip_forward', 'net/ipv4/conf/all/send_redirects'] as const;
 
 const MARK = 'fanway:';
+/** Present wherever the kernel knows IPv6. */
+export const IPV6_DISABLED = 'net/ipv6/conf/all/disable_ipv6';
+/** Whether IPv6 packets cross this host from any device to any. */
+export const IPV6_FORWARDING = 'net/ipv6/conf/all/forwarding';
+/** Forwarding of one device whatever the host does otherwise; absent before Linux 6.17. */
+export const IPV6_FORCE = 'net/ipv6/conf/default/force_forwarding';
 export const BRIDGE_NF_CALL_IPTABLES = 'net/bridge/bridge-nf-call-iptables';
 /** Settings of the host that fanway looks at and leaves alone. */
-export const FOREIGN_SYSCTLS = [BRIDGE_NF_CALL_IPTABLES, 'net/ipv4/conf/all/arp_ignore'] as const;
+export const FOREIGN_SYSCTLS = [
+  BRIDGE_NF_CALL_IPTABLES,
+  'net/ipv4/conf/all/arp_ignore',
+  IPV6_DISABLED,
+  IPV6_FORWARDING,
+  IPV6_FORCE,
+] as const;
 
 /** The alias that marks a device as ours. */
 export function aliasOf(linkName: string): string {

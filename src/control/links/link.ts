@@ -9,12 +9,12 @@ import { messageOf } from '../../errors.ts';
 import { formatPrefix } from '../../net/prefix.ts';
 import { familyOf } from '../../net/underlay-address.ts';
 import { type Change, describeChange } from '../change/change.ts';
-import { makeAll, newJournal, repair, undoAll } from '../change/execute.ts';
+import { makeAll, newJournal, repair, undoAll, undoSome } from '../change/execute.ts';
 import type { Journal, JournalStore } from '../change/journal.ts';
 import { stoppedAdverts } from '../change/kinds/firewall/guard.ts';
 import type { Context } from '../change/kinds/kind.ts';
 import { BridgePorts, type PortMark, type PortRecords } from '../host/bridge/bridge-ports.ts';
-import type { SnapshotDepth } from '../host/read-snapshot.ts';
+import { depthOf, type SnapshotDepth } from '../host/read-snapshot.ts';
 import type { FanRecord, Snapshot } from '../host/snapshot.ts';
 import { SUPER_BYTES_PLAIN, superBytesOf } from '../host/super-bytes.ts';
 import type { LinkSpec } from '../store/link-spec.ts';
@@ -22,6 +22,7 @@ import { type Obstacles, obstaclesOf } from './obstacles.ts';
 import { hostOf, innerMtuOf, planFan } from './plan.ts';
 import { changesOf, isSameThing } from './plan-changes.ts';
 import { isResolved, type Keep, type ResolvedUnderlay, resolveUnderlay } from './resolve.ts';
+import { isOfSix } from './six.ts';
 
 const RETRY_MS_MIN = 250;
 const RETRY_MS_MAX = 30_000;
@@ -35,7 +36,7 @@ export type LinkState = 'up' | 'stopped';
 export type Look = (depth?: SnapshotDepth) => Promise<Snapshot>;
 
 export class ManagedLink {
-  readonly request: FanRequest;
+  request: FanRequest;
   journal: Journal | undefined;
   spec: LinkSpec;
   state: LinkState = 'stopped';
@@ -121,6 +122,72 @@ export class ManagedLink {
     return this.#ports.mend(this.spec.name, host, log, this.#now());
   }
 
+  /** Takes over another request and spec, of the same device, sockets and bridge. */
+  async #become(fan: FanRecord, store: JournalStore, { tunnels }: Context): Promise<void> {
+    const { journal } = this;
+    if (journal === undefined) return;
+    const { six } = fan.spec;
+    this.request = fan.request;
+    this.spec = { ...fan.spec, innerMtu: this.spec.innerMtu, underlayMtu: this.spec.underlayMtu };
+    journal.request = fan.request;
+    setJournalMtu(journal, this.spec);
+    store.write(journal);
+    await tunnels.updateLink(this.spec.name, { six });
+  }
+
+  /**
+   * Gets an IPv6 side while it runs.
+   * @throws FanwayError; then it is as it was before
+   */
+  async extend(
+    fan: FanRecord,
+    store: JournalStore,
+    context: Context,
+    look: () => Promise<Snapshot>,
+  ): Promise<void> {
+    const { journal } = this;
+    if (journal === undefined) return;
+    const before = this.record;
+    const snapshot = await look();
+    try {
+      await this.#become(fan, store, context);
+      for (const change of changesOf(this.request, this.spec, snapshot)) {
+        const known = journal.entries.find((entry) => isSameThing(entry.change, change));
+        if (known === undefined) journal.entries.push({ change, state: 'planned', memo: {} });
+        else if (change.kind === 'sysctl') known.change = change;
+      }
+      await repair(journal, store, context, { adopt: false });
+    } catch (error) {
+      await this.reduce(before, store, context, look);
+      throw error;
+    }
+  }
+
+  /** Loses its IPv6 side while it runs. @throws FanwayError `undo-failed` */
+  async reduce(
+    fan: FanRecord,
+    store: JournalStore,
+    context: Context,
+    look: () => Promise<Snapshot>,
+  ): Promise<void> {
+    const { journal } = this;
+    if (journal === undefined) return;
+    const wanted = changesOf(fan.request, fan.spec, await look());
+    await undoSome(
+      journal,
+      ({ change }) => isOfSix(change) && !wanted.some((one) => isSameThing(one, change)),
+      store,
+      context,
+    );
+    for (const entry of journal.entries) {
+      const { change } = entry;
+      const now = change.kind === 'sysctl' && wanted.find((one) => isSameThing(one, change));
+      if (now) entry.change = now;
+    }
+    await this.#become(fan, store, context);
+    await repair(journal, store, context, { adopt: false });
+  }
+
   /** Takes everything back. @throws FanwayError `undo-failed`. */
   async undo(store: JournalStore, context: Context): Promise<void> {
     const journal = this.journal;
@@ -162,14 +229,15 @@ export class ManagedLink {
     let plan = planFan(this.request, await look(), this.#keep);
     // Only for a fan that could be is the routing table looked through.
     if (plan.outcome === 'changes') {
-      const depth = { overlay: this.request.overlay, fresh: false };
-      plan = planFan(this.request, await look(depth), this.#keep);
+      plan = planFan(this.request, await look(depthOf(this.request, false)), this.#keep);
     }
-    if (plan.outcome !== 'changes') {
+    if (plan.outcome !== 'changes' || plan.joined !== undefined) {
       const reason =
-        plan.outcome === 'same'
-          ? plan.message
-          : plan.refusals.map((refusal) => refusal.message).join('; ');
+        plan.outcome === 'changes'
+          ? `bridge ${plan.spec.name} has a fan that was not brought up with this one: take that down first`
+          : plan.outcome === 'same'
+            ? plan.message
+            : plan.refusals.map((refusal) => refusal.message).join('; ');
       if (reason !== this.reason) context.log.warn(this.spec.name, `stopped: ${reason}`);
       this.reason = reason;
       return;
@@ -260,5 +328,6 @@ function setJournalMtu(journal: Journal, spec: LinkSpec): void {
     if (change.kind === 'bridge') change.mtu = spec.innerMtu;
     else if (change.kind === 'tunnel') change.spec = spec;
     else if (change.kind === 'dhcp') change.dhcp.mtu = spec.innerMtu;
+    else if (change.kind === 'adverts') change.adverts.mtu = spec.innerMtu;
   }
 }

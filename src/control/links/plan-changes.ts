@@ -6,7 +6,10 @@
 
 import type { FanRequest } from '../../config/request.ts';
 import { carriesFrames } from '../../encap/encap.ts';
+import { hasIpv4 } from '../../net/fan.ts';
 import { broadcastOf } from '../../net/prefix.ts';
+import { isSameAddress6 } from '../../net/prefix6.ts';
+import { lastWordOf } from '../../net/underlay-address.ts';
 import type { Change } from '../change/change.ts';
 import { ipv6Closed } from '../change/kinds/bridge.ts';
 import {
@@ -19,11 +22,15 @@ import { forwardingDevices, isForwardDropping, isTranslating } from '../host/for
 import { aliasOf, borrowedAliasOf, type Snapshot } from '../host/snapshot.ts';
 import type { LinkSpec } from '../store/link-spec.ts';
 
+import { borrowedMacOf } from './beside.ts';
+import { changesOf6 } from './six.ts';
+
 /** Locally administered, then a mark, then the gateway's four bytes: one for each host. */
 const BRIDGE_MAC_PREFIX = 0x02fa_0000_0000;
 
 /** This host's own addresses on the bridge. */
 export function addressesOf(request: FanRequest, spec: LinkSpec): AddressMark[] {
+  if (!hasIpv4(spec.overlay)) return [];
   const length = addressLengthOf(spec);
   return Array.from({ length: request.hostReserve }, (_, index) => {
     return { address: (spec.gateway + index) >>> 0, length };
@@ -38,6 +45,8 @@ export function changesOf(
   adoption?: Adoption,
 ): Change[] {
   const { name, device, slice, gateway, overlay, innerMtu: mtu } = spec;
+  // Without IPv4 there is no gateway to make it of: the underlay address is as much our own.
+  const ownMac = BRIDGE_MAC_PREFIX + (hasIpv4(overlay) ? gateway : lastWordOf(spec.local));
   const alias = aliasOf(name);
   const theirs = adoption?.foreign === true;
   const bridged = carriesFrames(spec.encap);
@@ -48,7 +57,7 @@ export function changesOf(
     {
       ...{ kind: 'bridge', name, mtu },
       // What containers know of somebody else's is fixed; ours follows the slice.
-      mac: theirs ? adoption.mac : BRIDGE_MAC_PREFIX + gateway,
+      mac: theirs ? adoption.mac : ownMac,
       alias: theirs ? borrowedAliasOf(name) : alias,
       ...(adoption !== undefined && { adopt: adoption }),
     },
@@ -78,11 +87,12 @@ export function changesOf(
   });
   // A route may name the gateway as its source only once the address is there.
   if (!bridged) changes.push(...addresses);
-  changes.push(
-    { kind: 'tunnel', spec, alias },
+  changes.push({ kind: 'tunnel', spec, alias });
+  if (bridged || spec.six === undefined) {
     // Nothing that the device itself would say in IPv6 could arrive anywhere.
-    { kind: 'sysctl', key: `net/ipv6/conf/${device}/disable_ipv6`, value: '1', shared: false },
-  );
+    const key = `net/ipv6/conf/${device}/disable_ipv6`;
+    changes.push({ kind: 'sysctl', key, value: '1', shared: false });
+  }
   if (bridged) {
     // The overlay is on-link from the address on. Were the port not there yet, an ARP request
     // would be lost and the next come a second later.
@@ -91,9 +101,13 @@ export function changesOf(
     changes.push(
       { kind: 'sysctl', key: conf(device, 'rp_filter'), value: '2', shared: false },
       { kind: 'sysctl', key: conf(device, 'forwarding'), value: '1', shared: false },
-      { kind: 'route', destination: overlay, device, source: gateway },
+      ...(hasIpv4(overlay)
+        ? [{ kind: 'route', destination: overlay, device, source: gateway } as const]
+        : []),
     );
   }
+  const theirMac = theirs ? adoption.mac : borrowedMacOf(spec, snapshot);
+  changes.push(...changesOf6(spec, theirMac ?? ownMac));
   changes.push(...filterChanges(request, spec, snapshot));
   if (request.dhcp) {
     changes.push({
@@ -117,10 +131,11 @@ function filterChanges(request: FanRequest, spec: LinkSpec, snapshot: Snapshot):
   const { name: link, name: bridge, device, encap, slice, overlay, local, port, gateway } = spec;
   const changes: Change[] = [];
   // Without any translation here the kernel need not track packets, which is faster.
-  if (request.masquerade || isTranslating(snapshot)) {
+  const masquerade = request.masquerade && hasIpv4(overlay);
+  if (hasIpv4(overlay) && (masquerade || isTranslating(snapshot))) {
     changes.push({ kind: 'keep', link, encap, local, port, slice, overlay });
   }
-  if (request.masquerade) {
+  if (masquerade) {
     changes.push(
       { kind: 'masquerade', link, slice, overlay, bridge },
       {
@@ -140,5 +155,9 @@ function filterChanges(request: FanRequest, spec: LinkSpec, snapshot: Snapshot):
 export function isSameThing(a: Change, b: Change): boolean {
   if (a.kind === 'sysctl') return b.kind === 'sysctl' && a.key === b.key;
   if (a.kind === 'address') return b.kind === 'address' && a.address === b.address;
+  if (a.kind === 'address6') {
+    return b.kind === 'address6' && isSameAddress6(a.address, b.address);
+  }
+  if (a.kind === 'route6') return b.kind === 'route6' && a.device === b.device;
   return a.kind === b.kind;
 }

@@ -12,11 +12,16 @@ import {
   bridgeNameOf,
   checkFan,
   deviceNameOf,
+  type FanMap,
   gatewayOf,
+  hasIpv4,
   INTERFACE_NAME_CHARS_MAX,
+  NO_OVERLAY,
   sliceOf,
 } from '../../net/fan.ts';
+import { bridgeNameOf6, deviceNameOf6 } from '../../net/fan6.ts';
 import { equals, formatPrefix, type Prefix, usableHosts } from '../../net/prefix.ts';
+import { equals6 } from '../../net/prefix6.ts';
 import {
   ADDRESS_BITS,
   type Family,
@@ -25,23 +30,36 @@ import {
   type UnderlayAddress,
   type UnderlayPrefix,
 } from '../../net/underlay-address.ts';
+import { IPV6_MTU_MIN } from '../../wire/ipv6.ts';
 import type { Change } from '../change/change.ts';
 import { type Adoption, addressLengthOf, findAdoption } from '../host/bridge/adoption.ts';
 import { aliasOf, type FanRecord, type Snapshot } from '../host/snapshot.ts';
-import { type LinkSpec, overheadOfLink, SOURCE_PORTS_DEFAULT } from '../store/link-spec.ts';
+import {
+  type LinkSpec,
+  overheadOfLink,
+  overlaysOf,
+  type SixSpec,
+  SOURCE_PORTS_DEFAULT,
+} from '../store/link-spec.ts';
+import { besideOf, planBeside } from './beside.ts';
 import { findConflicts } from './conflicts.ts';
 import { obstaclesOf } from './obstacles.ts';
 import { addressesOf, changesOf } from './plan-changes.ts';
 import { formatHost, isResolved, type Keep, type Refusal, resolveUnderlay } from './resolve.ts';
+import { checkOverlay6, checkSix, notesOfSix, sixOf } from './six.ts';
 
 export type Plan =
-  | { outcome: 'changes'; spec: LinkSpec; changes: Change[]; warnings: string[] }
+  | {
+      outcome: 'changes';
+      spec: LinkSpec;
+      changes: Change[];
+      warnings: string[];
+      /** The changes are to a link that runs: what that is asked for from then on. */
+      joined?: FanRequest;
+    }
   /** The same fan runs already. */
   | { outcome: 'same'; spec: LinkSpec; message: string }
   | { outcome: 'refused'; refusals: Refusal[] };
-
-/** RFC 8200 §5: below this Linux takes IPv6 off the device. */
-const IPV6_MTU_BYTES_MIN = 1280;
 
 /**
  * What `up` would do for this request on this host.
@@ -53,25 +71,37 @@ export function planFan(request: FanRequest, snapshot: Snapshot, keep?: Keep): P
   const { local, underlay, device: underlayDevice } = resolved;
   const map = { overlay: request.overlay, underlay };
 
-  const refusals: Refusal[] = checkFan(map, local).map((problem) => ({
-    code: problem.code.toLowerCase().replaceAll('_', '-'),
-    message: problem.message,
-  }));
+  const refusals: Refusal[] = [
+    ...(hasIpv4(request.overlay) ? checkOverlay(map, local) : []),
+    ...(request.overlay6 === undefined ? [] : checkOverlay6(request.overlay6, underlay)),
+  ];
   if (refusals.length > 0) return { outcome: 'refused', refusals };
 
-  const slice = sliceOf(map, local);
-  const name = nameOf(request, slice);
-  if (typeof name !== 'string') return { outcome: 'refused', refusals: [name] };
-  const spec = specOf(request, { local, underlay, slice, name, underlayMtu: underlayDevice.mtu });
+  const { overlay6 } = request;
+  const beside = besideOf(request, snapshot.fans);
+  if (overlay6 !== undefined && beside !== undefined) {
+    return planBeside({ ...request, overlay6 }, beside, resolved, snapshot);
+  }
 
-  const running = snapshot.fans.find((fan) => equals(fan.spec.overlay, request.overlay));
+  const slice = hasIpv4(request.overlay) ? sliceOf(map, local) : NO_OVERLAY;
+  const six = overlay6 && sixOf(overlay6, underlay, local);
+  const name = nameOf(request, slice, six);
+  if (typeof name !== 'string') return { outcome: 'refused', refusals: [name] };
+  const underlayMtu = underlayDevice.mtu;
+  const at = { local, underlay, slice, name, underlayMtu, ...(six !== undefined && { six }) };
+  const spec = specOf(request, at);
+
+  const running = snapshot.fans.find((fan) => isSameOverlay(fan.request, request));
   if (running !== undefined) return planAgainst(running, { request, spec });
 
+  refusals.push(...checkBridge(request, spec, snapshot));
   refusals.push(...checkMtu(request, spec, underlayDevice.name));
-  refusals.push(...checkReserve(request, slice));
+  refusals.push(...checkReserve(request, slice), ...checkSix(request, spec, snapshot));
   const warnings: string[] = [];
   const adoption = findAdoption(spec, addressesOf(request, spec), snapshot);
-  const conflicts = findConflicts(request.overlay, snapshot, adoption?.name);
+  const conflicts = hasIpv4(request.overlay)
+    ? findConflicts(request.overlay, snapshot, adoption?.name)
+    : { inside: [], around: [] };
   if (conflicts.inside.length > 0 && !request.force) {
     refusals.push({
       code: 'overlay-in-use',
@@ -101,15 +131,16 @@ export function planFan(request: FanRequest, snapshot: Snapshot, keep?: Keep): P
   }
   if (refusals.length > 0) return { outcome: 'refused', refusals };
 
-  if (spec.innerMtu < IPV6_MTU_BYTES_MIN) {
-    warnings.push(`MTU ${spec.innerMtu} is under ${IPV6_MTU_BYTES_MIN}: no IPv6 inside (RFC 8200)`);
+  if (spec.innerMtu < IPV6_MTU_MIN) {
+    warnings.push(`MTU ${spec.innerMtu} is under ${IPV6_MTU_MIN}: no IPv6 inside (RFC 8200)`);
   }
+  warnings.push(...notesOfSix(spec, snapshot));
   if (resolved.floating && request.underlay.kind !== 'address') {
     warnings.push(
       `${formatHost(local, ADDRESS_BITS[familyOf(local)])} is the only address of ${underlayDevice.name}, and may be a floating one: if this host has another at times, name that`,
     );
   }
-  if (request.masquerade && !snapshot.tools.nft) {
+  if (request.masquerade && hasIpv4(request.overlay) && !snapshot.tools.nft) {
     warnings.push('nft is not here: containers reach the overlay, but nothing beyond it');
   }
   const { obstacles, notes } = obstaclesOf(spec, snapshot);
@@ -118,12 +149,29 @@ export function planFan(request: FanRequest, snapshot: Snapshot, keep?: Keep): P
   return { outcome: 'changes', spec, changes, warnings };
 }
 
+/** Counts what a plan makes among the fans that the next one looks at. */
+export function noteFan(
+  fans: FanRecord[],
+  request: FanRequest,
+  { spec, joined }: Extract<Plan, { outcome: 'changes' }>,
+): void {
+  if (joined === undefined) fans.push({ request, spec });
+  else
+    fans.splice(
+      0,
+      fans.length,
+      ...fans.map((fan) => (fan.spec.name === spec.name ? { request: joined, spec } : fan)),
+    );
+}
+
 /**
  * What stands for a fan that is wanted and cannot be yet, its host address unknown: good for a
  * line of status, never for the data plane.
  */
 export function placeholderSpec(request: FanRequest): LinkSpec {
-  const name = request.bridge ?? `fan-${(request.overlay.address >>> 0).toString(16)}`;
+  const { overlay6 } = request;
+  const first = hasIpv4(request.overlay) ? request.overlay.address : (overlay6?.address[0] ?? 0);
+  const name = request.bridge ?? `fan-${(first >>> 0).toString(16)}`;
   const nowhere = { address: 0, length: 0 };
   const { length } = request.underlay;
   const local = noHost(underlayFamily(request.underlay));
@@ -133,8 +181,9 @@ export function placeholderSpec(request: FanRequest): LinkSpec {
 }
 
 /** The bridge's name, which is the link's. */
-function nameOf(request: FanRequest, slice: Prefix): string | Refusal {
+function nameOf(request: FanRequest, slice: Prefix, six?: SixSpec): string | Refusal {
   if (request.bridge !== null) return request.bridge;
+  if (six !== undefined && !hasIpv4(request.overlay)) return bridgeNameOf6(six.slice);
   try {
     return bridgeNameOf(slice);
   } catch (error) {
@@ -150,24 +199,31 @@ function specOf(
     slice: Prefix;
     name: string;
     underlayMtu: number;
+    six?: SixSpec;
   },
 ): LinkSpec {
+  const { six } = at;
+  const isSixAlone = six !== undefined && !hasIpv4(request.overlay);
   return {
     name: at.name,
     encap: request.encap,
-    device: deviceNameOf(at.slice),
+    device: isSixAlone ? deviceNameOf6(six.slice) : deviceNameOf(at.slice),
     overlay: request.overlay,
     underlay: at.underlay,
     local: at.local,
     slice: at.slice,
     gateway: gatewayOf(at.slice),
-    vni: request.vni ?? request.overlay.address >>> 8,
+    // Nothing is sent in this network where there is no IPv4; the IPv6 one is its own.
+    vni: isSixAlone ? six.vni : (request.vni ?? request.overlay.address >>> 8),
     port: request.port ?? defaultPort(request),
     underlayMtu: at.underlayMtu,
     innerMtu: request.mtu ?? innerMtuOf(request, at.underlayMtu, familyOf(at.local)),
     dscp: request.dscp,
     sourcePorts: request.sourcePort === 'fixed' ? 1 : SOURCE_PORTS_DEFAULT,
     offload: request.offload,
+    ...(six !== undefined && {
+      six: { ...six, vni: (isSixAlone ? request.vni : null) ?? six.vni },
+    }),
   };
 }
 
@@ -202,7 +258,8 @@ function planAgainst(running: FanRecord, wanted: FanRecord): Plan {
   for (const key of ['dhcp', 'hostReserve', 'mtu', 'masquerade'] as const) {
     compare(key, running.request[key] ?? 'automatic', wanted.request[key] ?? 'automatic');
   }
-  const overlay = formatPrefix(spec.overlay);
+  if (wanted.spec.six !== undefined) compare('overlay', overlaysOf(spec), overlaysOf(wanted.spec));
+  const overlay = overlaysOf(spec);
   if (differences.length === 0) {
     return {
       outcome: 'same',
@@ -219,6 +276,34 @@ function planAgainst(running: FanRecord, wanted: FanRecord): Plan {
       },
     ],
   };
+}
+
+/** Whether two requests are for the same fan: of the same IPv4 overlay, or the same IPv6 one alone. */
+function isSameOverlay(a: FanRequest, b: FanRequest): boolean {
+  if (hasIpv4(a.overlay) || hasIpv4(b.overlay)) return equals(a.overlay, b.overlay);
+  const [one, other] = [a.overlay6, b.overlay6];
+  return one !== undefined && other !== undefined && equals6(one, other);
+}
+
+/** A fan of IPv6 alone has the bridge that an IPv4 one wants. */
+function checkBridge(request: FanRequest, spec: LinkSpec, { fans }: Snapshot): Refusal[] {
+  const there = fans.find((fan) => fan.spec.name === spec.name && !hasIpv4(fan.spec.overlay));
+  if (there === undefined || !hasIpv4(request.overlay)) return [];
+  const overlay = overlaysOf(there.spec);
+  return [
+    {
+      code: 'bridge-has-fan',
+      message: `bridge ${spec.name} is that of the fan ${overlay}, which came first: take it down (fanway down ${spec.name}), bring the IPv4 fan up, then ${overlay} beside it`,
+    },
+  ];
+}
+
+/** What is wrong with an IPv4 overlay on this host. */
+function checkOverlay(map: FanMap, local: UnderlayAddress): Refusal[] {
+  return checkFan(map, local).map((problem) => ({
+    code: problem.code.toLowerCase().replaceAll('_', '-'),
+    message: problem.message,
+  }));
 }
 
 /** `172.30.0.28/16`: our underlay address with the underlay's length. */
@@ -249,6 +334,7 @@ function checkMtu(request: FanRequest, spec: LinkSpec, device: string): Refusal[
 }
 
 function checkReserve(request: FanRequest, slice: Prefix): Refusal[] {
+  if (!hasIpv4(request.overlay)) return [];
   const usable = usableHosts(slice.length);
   if (request.hostReserve < usable) return [];
   return [

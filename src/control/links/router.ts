@@ -7,13 +7,14 @@ import { EventEmitter } from 'node:events';
 import type { FanRequest } from '../../config/request.ts';
 import { messageOf, refusedError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
+import { hasIpv4, NO_OVERLAY } from '../../net/fan.ts';
 import { removeMarked } from '../change/execute.ts';
 import { damaged, type Journal, JournalStore } from '../change/journal.ts';
 import type { Context } from '../change/kinds/kind.ts';
 import { PortRecords, tidyBridges } from '../host/bridge/bridge-ports.ts';
 import { cached } from '../host/cached-host.ts';
 import type { Host, Tunnels } from '../host/host.ts';
-import { readSnapshot, type SnapshotDepth } from '../host/read-snapshot.ts';
+import { depthOf, readSnapshot, type SnapshotDepth } from '../host/read-snapshot.ts';
 import { type FanRecord, foreignPorts, type Snapshot } from '../host/snapshot.ts';
 import type { LinkSpec } from '../store/link-spec.ts';
 import type { RunDirectory } from '../store/run-directory.ts';
@@ -146,8 +147,7 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
   async #plan(request: FanRequest): Promise<Plan> {
     const plan = planFan(request, await this.#snapshot());
     if (plan.outcome !== 'changes') return plan;
-    const depth = { overlay: request.overlay, fresh: true };
-    return planFan(request, await this.#snapshot(undefined, depth));
+    return planFan(request, await this.#snapshot(undefined, depthOf(request)));
   }
 
   /** What `up` would do now. */
@@ -163,6 +163,10 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
     return this.#queue(async () => {
       const plan = await this.#plan(request);
       if (plan.outcome !== 'changes') return plan;
+      if (plan.joined !== undefined) {
+        await this.#join(plan);
+        return plan;
+      }
       const link = this.#newLink({ request, spec: plan.spec });
       this.#links.push(link);
       try {
@@ -173,6 +177,54 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
       }
       this.#options.log.info(plan.spec.name, 'up');
       return plan;
+    });
+  }
+
+  /** Gives a link that runs its IPv6 side. @throws FanwayError; it goes on without. */
+  async #join({ spec, joined }: Extract<Plan, { outcome: 'changes' }>): Promise<void> {
+    const link = this.#links.find((one) => one.spec.name === spec.name);
+    if (link === undefined || joined === undefined) return;
+    await link.extend({ request: joined, spec }, this.#store, this.#context(link), () =>
+      this.#snapshot(link),
+    );
+    this.#options.log.info(spec.name, 'IPv6 is up');
+  }
+
+  /**
+   * Takes one family of a link that has both away; the other one goes on.
+   * @throws FanwayError `not-configured`
+   */
+  downPart(name: string, part: 'ipv4' | 'ipv6'): Promise<LinkSpec & { notes: string[] }> {
+    return this.#queue(async () => {
+      const link = this.#links.find((link) => link.spec.name === name);
+      const overlay6 = link?.request.overlay6;
+      if (link === undefined || overlay6 === undefined || !hasIpv4(link.request.overlay)) {
+        throw refusedError('not-configured', `${name}: has not both IPv4 and IPv6`);
+      }
+      const { spec } = link;
+      const look = (): Promise<Snapshot> => this.#snapshot(link);
+      const context = this.#context(link);
+      const { overlay6: _, ...ipv4 } = link.request;
+      if (part === 'ipv6') {
+        const { six: __, ...rest } = spec;
+        await link.reduce({ request: ipv4, spec: rest }, this.#store, context, look);
+      } else {
+        // Whatever IPv4 is of the link goes with it: what stays is another link on the same bridge.
+        await link.undo(this.#store, context);
+        this.#forget(link);
+        const request = {
+          ...link.request,
+          overlay: NO_OVERLAY,
+          bridge: name,
+          masquerade: false,
+          dhcp: false,
+        };
+        const next = this.#newLink({ request, spec: placeholderSpec(request) });
+        this.#links.push(next);
+        await this.#reconcile(next);
+      }
+      this.#options.log.info(name, `${part} is down`);
+      return { ...spec, notes: [] };
     });
   }
 

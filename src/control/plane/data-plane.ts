@@ -16,6 +16,7 @@ import type { Priority } from '../../sys/process/priority.ts';
 import { COUNTERS_PER_LINK, namedCounters } from '../../table/counters.ts';
 import type { PathLimit } from '../../table/path-limits.ts';
 import type { PathRecord } from '../../table/paths.ts';
+import type { LinkUpdate } from '../host/host.ts';
 import { endOrphans } from '../host/orphans.ts';
 import { SUPER_BYTES_PLAIN } from '../host/super-bytes.ts';
 import type { LinkSpec } from '../store/link-spec.ts';
@@ -31,6 +32,7 @@ import { EntryTable } from './entry-table.ts';
 import { endpointRow, type LinkState, linkRow } from './link-state.ts';
 import { forgetMac, type MacClaim, takeClaims } from './mac-claims.ts';
 import { NetworkEvents } from './network-events.ts';
+import { updatedSpec } from './overlay-words.ts';
 import { joinPaths } from './paths.ts';
 import { DataProcess, type ProcessReport } from './process/data-process.ts';
 import type { Holding } from './process/link-passing.ts';
@@ -171,13 +173,10 @@ export class DataPlane extends EventEmitter {
    * Changes MTUs while the link runs; a new local address moves it to new sockets.
    * @throws FanwayError for an unknown link; SystemError when the address cannot be bound.
    */
-  updateLink(
-    name: string,
-    change: { underlayMtu?: number; innerMtu?: number; local?: UnderlayAddress },
-  ): Promise<void> {
+  updateLink(name: string, change: LinkUpdate): Promise<void> {
     return this.#inTurn(async () => {
       const link = this.#require(name);
-      const spec = { ...link.spec, ...change };
+      const spec = updatedSpec(link.spec, change);
       if (spec.local === link.spec.local) {
         link.spec = spec;
         this.#updateAll();

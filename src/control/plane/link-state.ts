@@ -16,6 +16,7 @@ import { type EndpointRow, type LinkRow, Offload } from '../../table/links/links
 import type { LinkSpec } from '../store/link-spec.ts';
 import type { OpenDevice } from './devices.ts';
 import type { EndpointState } from './endpoint-set.ts';
+import { overlayWords } from './overlay-words.ts';
 
 export type LinkState = {
   id: number;
@@ -60,8 +61,7 @@ export function linkRow({ spec, endpoint, devices, superBytes }: LinkState): Lin
       (has('tso') ? Offload.Tso : 0) |
       (has('uso') ? Offload.Uso : 0),
     endpoint: endpoint.index,
-    overlayAddress: spec.overlay.address,
-    overlayLength: spec.overlay.length,
+    ...overlayWords(spec),
     underlayAddress: underlay.address,
     underlayLength: underlay.length,
     localAddress: lastWordOf(spec.local),

@@ -11,7 +11,7 @@ import type { Prefix } from '../../net/prefix.ts';
 import type { UnderlayAddress } from '../../net/underlay-address.ts';
 import type { PathLimit } from '../../table/path-limits.ts';
 import type { PathRecord } from '../../table/paths.ts';
-import type { Tunnels } from '../host/host.ts';
+import type { LinkUpdate, Tunnels } from '../host/host.ts';
 import type { LinkSpec } from '../store/link-spec.ts';
 import type { EntryTable, EntryTableStatus, TableAnswer } from './entry-table.ts';
 import type { MacClaim } from './mac-claims.ts';
@@ -20,10 +20,7 @@ import type { MacClaim } from './mac-claims.ts';
 export type DataPlanePort = Pick<EventEmitter, 'on'> & {
   addLink(spec: LinkSpec): Promise<{ ifindex: number; offloads: string[] }>;
   removeLink(name: string): Promise<void>;
-  updateLink(
-    name: string,
-    change: { underlayMtu?: number; innerMtu?: number; local?: UnderlayAddress },
-  ): Promise<void>;
+  updateLink(name: string, change: LinkUpdate): Promise<void>;
   setSuperBytes(name: string, limits: SuperBytes): Promise<void>;
   takeClaims(): MacClaim[];
   forgetMac(claim: MacClaim): void;
@@ -67,10 +64,7 @@ export class TunnelSet implements Tunnels {
     this.#names.delete(name);
   }
 
-  async updateLink(
-    name: string,
-    change: { underlayMtu?: number; innerMtu?: number; local?: UnderlayAddress },
-  ): Promise<void> {
+  async updateLink(name: string, change: LinkUpdate): Promise<void> {
     await this.#plane?.updateLink(name, change);
   }
 

@@ -5,13 +5,25 @@
 
 import type { Encap } from '../../config/request.ts';
 import { carriesFrames, ENCAPS, overheadOf } from '../../encap/encap.ts';
-import type { Prefix } from '../../net/prefix.ts';
+import { hasIpv4 } from '../../net/fan.ts';
+import { formatPrefix, type Prefix } from '../../net/prefix.ts';
+import { formatPrefix6, type Ipv6, type Prefix6 } from '../../net/prefix6.ts';
 import {
   familyOf,
   isUnderlayAddress,
   type UnderlayAddress,
   type UnderlayPrefix,
 } from '../../net/underlay-address.ts';
+
+/** The IPv6 side of a link. */
+export type SixSpec = {
+  overlay: Prefix6;
+  slice: Prefix6;
+  /** The slice's ::1. */
+  gateway: Ipv6;
+  /** The VXLAN network of what is IPv6; means nothing where there are no networks. */
+  vni: number;
+};
 
 /** Overlay addresses are u32 in host order, MTUs bytes. */
 export type LinkSpec = {
@@ -20,6 +32,7 @@ export type LinkSpec = {
   encap: Encap;
   /** TUN/TAP name, at most 15 characters. */
   device: string;
+  /** `NO_OVERLAY` where there is no IPv4 inside; slice and gateway are of it then. */
   overlay: Prefix;
   underlay: UnderlayPrefix;
   /** Our underlay address. */
@@ -36,7 +49,25 @@ export type LinkSpec = {
   /** Outer source ports in use; 1 = fixed. */
   sourcePorts: number;
   offload: 'auto' | 'off';
+  /** Absent where there is no IPv6 inside. */
+  six?: SixSpec;
 };
+
+/** The overlays of a link as text: `250.0.0.0/8`, `fd00:fa::/32`, or both. */
+export function overlaysOf({ overlay, six }: Pick<LinkSpec, 'overlay' | 'six'>): string {
+  return [
+    ...(hasIpv4(overlay) ? [formatPrefix(overlay)] : []),
+    ...(six === undefined ? [] : [formatPrefix6(six.overlay)]),
+  ].join(' and ');
+}
+
+/** The slices of this host as text, in the same way. */
+export function slicesOf({ overlay, slice, six }: LinkSpec): string {
+  return [
+    ...(hasIpv4(overlay) ? [formatPrefix(slice)] : []),
+    ...(six === undefined ? [] : [formatPrefix6(six.slice)]),
+  ].join(' and ');
+}
 
 /** Whether containers of all hosts are in one network, that of the overlay. */
 export function isBridged({ encap }: LinkSpec): boolean {
@@ -62,7 +93,7 @@ export function deviceMtuOf(spec: LinkSpec): number {
   return isBridged(spec) ? TAP_MTU_BYTES : spec.innerMtu;
 }
 
-const SPEC_FIELDS: Readonly<Record<Exclude<keyof LinkSpec, 'local'>, string>> = {
+const SPEC_FIELDS: Readonly<Record<Exclude<keyof LinkSpec, 'local' | 'six'>, string>> = {
   name: 'string',
   encap: 'string',
   device: 'string',

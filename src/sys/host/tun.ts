@@ -14,6 +14,7 @@ import {
   TUN_F_CSUM,
   TUN_F_TSO_ECN,
   TUN_F_TSO4,
+  TUN_F_TSO6,
   TUN_F_USO4,
   TUN_F_USO6,
   TUNSETIFF,
@@ -41,7 +42,7 @@ export type TunDevice = {
   fd: number;
   /** Each packet is preceded by {@link VNET_HEADER_BYTES} bytes of virtio-net header. */
   vnetHeader: boolean;
-  /** The device hands us TCP super-packets (IPv4) and unfinished checksums. */
+  /** The device hands us TCP super-packets and unfinished checksums. */
   tso: boolean;
   /** The device takes and hands us UDP super-packets (kernel 6.2 and later). */
   uso: boolean;
@@ -85,7 +86,7 @@ export function openTun(name: string, options: TunOptions): TunDevice {
     if (!(error instanceof SystemError) || error.code !== 'EINVAL') throw error;
     return { fd: setInterface(name, base), vnetHeader: false, tso: false, uso: false };
   }
-  const tsoBits = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO_ECN;
+  const tsoBits = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
   // The kernel takes the two USO bits only together (set_offload in drivers/net/tun.c).
   const usoBits = TUN_F_USO4 | TUN_F_USO6;
   const uso = libc.ioctl(fd, TUNSETOFFLOAD, tsoBits | usoBits) === 0;

@@ -7,6 +7,7 @@
  * @module
  */
 import type { Prefix } from '../../net/prefix.ts';
+import type { Ipv6 } from '../../net/prefix6.ts';
 import { NetworkNamespace } from '../process/netns.ts';
 import type { InterfaceAddress, Link, Neighbour, Route } from './codec.ts';
 import * as fib from './fib.ts';
@@ -14,6 +15,7 @@ import * as ipv6 from './ipv6.ts';
 import * as links from './link.ts';
 import { type NetlinkEvent, watch } from './monitor.ts';
 import * as routes from './route.ts';
+import * as six from './six.ts';
 import { type ListenOptions, NetlinkSocket } from './socket.ts';
 
 export type { InterfaceAddress, Link, LinkStatistics, Neighbour, Route } from './codec.ts';
@@ -22,6 +24,7 @@ export type { Ipv6Address } from './ipv6.ts';
 export type { BridgeOptions, LinkChange, VethOptions, VxlanOptions } from './link.ts';
 export { type NetlinkEvent, RouteInterest } from './monitor.ts';
 export type { AddressOptions, RouteSpec } from './route.ts';
+export type { InterfaceAddress6, Route6, RouteSpec6 } from './six.ts';
 export { NetlinkError } from './socket.ts';
 
 /** A name or an ifindex. */
@@ -148,6 +151,35 @@ export class Netlink {
   /** Deletes the first route that agrees with every given field. @throws NetlinkError ESRCH. */
   deleteRoute(spec: routes.RouteSpec): Promise<void> {
     return routes.changeRoute(this.#socket, 'delete', spec);
+  }
+
+  /** All IPv6 addresses. */
+  addresses6(): Promise<six.InterfaceAddress6[]> {
+    return six.listAddresses6(this.#socket);
+  }
+  /** Without duplicate address detection and without a route. @throws NetlinkError EEXIST. */
+  addAddress6(ref: LinkRef, address: Ipv6, length: number): Promise<void> {
+    return six.changeAddress6(this.#socket, 'add', ref, address, length);
+  }
+  /** @throws NetlinkError EADDRNOTAVAIL. */
+  deleteAddress6(ref: LinkRef, address: Ipv6, length: number): Promise<void> {
+    return six.changeAddress6(this.#socket, 'delete', ref, address, length);
+  }
+  /** All IPv6 routes of all tables. */
+  routes6(): Promise<six.Route6[]> {
+    return six.listRoutes6(this.#socket);
+  }
+  /** @throws NetlinkError EEXIST, ENETDOWN. */
+  addRoute6(spec: six.RouteSpec6): Promise<void> {
+    return six.changeRoute6(this.#socket, 'add', spec);
+  }
+  /** @throws NetlinkError ESRCH. */
+  deleteRoute6(spec: six.RouteSpec6): Promise<void> {
+    return six.changeRoute6(this.#socket, 'delete', spec);
+  }
+  /** The entry that decides about packets to an IPv6 address out of a device. */
+  routeMatching6(address: Ipv6, oif: number): Promise<six.Route6 | undefined> {
+    return six.routeMatching6(this.#socket, address, oif);
   }
 
   /** IPv4 neighbours, or with `bridge` the forwarding tables of bridges and VXLAN devices. */

@@ -1,5 +1,5 @@
 /**
- * Packet sockets (packet(7)): everything that passes a device, for `fanway capture`.
+ * Packet sockets (packet(7)): everything that passes a device, for `fanway capture`, and frames out of it.
  * @module
  */
 import { hostBytes, type UnderlayAddress } from '../../net/underlay-address.ts';
@@ -14,6 +14,7 @@ import {
   SOL_SOCKET,
 } from '../libc/constants.ts';
 import { addressOf, check, errno, errnoName, libc, SystemError } from '../libc/libc.ts';
+import { attachFilter, type BpfInstruction } from './bpf.ts';
 
 const AF_PACKET = 17;
 const ETH_P_ALL = 0x0003;
@@ -42,11 +43,15 @@ export class PacketSocket {
   /** `struct msghdr` of 64-bit Linux, 56 bytes. */
   readonly #message = Buffer.alloc(56);
 
-  /** @throws SystemError EPERM without CAP_NET_RAW, ENODEV when the device is gone. */
-  constructor(ifindex: number) {
+  /**
+   * @param filter what of it is of interest; all, unless given
+   * @throws SystemError EPERM without CAP_NET_RAW, ENODEV when the device is gone.
+   */
+  constructor(ifindex: number, filter?: readonly BpfInstruction[]) {
     const type = SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK;
     // Protocol 0: nothing arrives before the socket is bound to its device.
     this.#fd = check('socket(AF_PACKET)', libc.socket(AF_PACKET, type, 0));
+    if (filter !== undefined) attachFilter(this.#fd, filter);
     const size = Int32Array.of(RECEIVE_BUFFER_BYTES);
     libc.setsockopt(this.#fd, SOL_SOCKET, SO_RCVBUF, addressOf(size), 4);
     const name = Buffer.alloc(ADDRESS_BYTES);
@@ -80,6 +85,11 @@ export class PacketSocket {
       originalBytes: length,
       outgoing: this.#address[ADDRESS_TYPE_OFFSET] === PACKET_OUTGOING,
     };
+  }
+
+  /** Sends a whole Ethernet frame out of the device. @throws SystemError */
+  send(frame: Uint8Array): void {
+    check('write(AF_PACKET)', libc.write(this.#fd, addressOf(frame), frame.length));
   }
 
   close(): void {
