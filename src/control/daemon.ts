@@ -6,9 +6,8 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import type { DataProcessStatus } from '../api/status.ts';
-import { joinFans } from '../config/beside.ts';
 import type { Config } from '../config/parse.ts';
-import type { FanRequest } from '../config/request.ts';
+import { type FanRequest, joinFans } from '../config/request.ts';
 import type { Log, LogLevel } from '../log.ts';
 import { IDLE_BEAT_MS } from '../shm/layout.ts';
 import { watchdogIntervalMs } from '../sys/sockets/notify.ts';

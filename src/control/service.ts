@@ -143,8 +143,8 @@ export class Service {
       return plane;
     });
     this.router = new Router({ run, log, host: this.#host, tunnels: this.tunnels });
-    // Entries, gossip and BGP are about addresses of IPv4.
-    const specs = (): LinkSpec[] => this.#upSpecs().filter(({ overlay }) => hasIpv4(overlay));
+    // Entries, gossip and BGP are about IPv4.
+    const specs = () => this.#upSpecs().filter(({ overlay }) => hasIpv4(overlay));
     this.entries = new EntryService({
       ...{ writer: this.tunnels, log },
       routes: new RoutedEntries({ host: this.#host, specs, log }),
@@ -380,11 +380,8 @@ export class Service {
       answerTo(countersCall, () => this.tunnels.counters()),
       answerTo(fansCall, () => this.router.links.map((link) => link.record)),
       answerTo(upCall, ({ request }) => this.router.up(request)),
-      answerTo(downCall, async ({ name, force, part }) => {
-        const down =
-          part === undefined
-            ? await this.router.down(name, { force })
-            : await this.router.downPart(name, part);
+      answerTo(downCall, async ({ name, ...how }) => {
+        const down = await this.router.down(name, how);
         this.#endIfIdle();
         return down;
       }),

@@ -263,7 +263,7 @@ t.test('what leaves is checked as strictly as what comes', async (t) => {
         { source: 'fe80::1', destination: 'ff02::1', protocol: 58, hopLimit: 255 },
         icmp6({ source: 'fe80::1', destination: 'ff02::1' }, 134, Buffer.alloc(8)),
       ),
-      'rogue_router',
+      'multicast',
       0x333300000001,
     ],
     [

@@ -3,10 +3,9 @@
  * @module
  */
 
-import { ipv4First } from '../../config/beside.ts';
 import { FAN_FILE_DEFAULT, parseFanFile } from '../../config/fan-file.ts';
 import { readConfigFile } from '../../config/file.ts';
-import type { FanRequest } from '../../config/request.ts';
+import { type FanRequest, ipv4First } from '../../config/request.ts';
 import { parseFanWords } from '../../config/words.ts';
 import { ExitCode, FanwayError, usageError } from '../../errors.ts';
 import type { Io } from '../verb/verb.ts';

@@ -194,7 +194,7 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
    * Takes one family of a link that has both away; the other one goes on.
    * @throws FanwayError `not-configured`
    */
-  downPart(name: string, part: 'ipv4' | 'ipv6'): Promise<LinkSpec & { notes: string[] }> {
+  #downPart(name: string, part: 'ipv4' | 'ipv6'): Promise<LinkSpec & { notes: string[] }> {
     return this.#queue(async () => {
       const link = this.#links.find((link) => link.spec.name === name);
       const overlay6 = link?.request.overlay6;
@@ -241,10 +241,14 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
   }
 
   /**
-   * Takes a fan down by its link name. `notes`: what stays, as sentences for whoever asked.
+   * Takes a fan down by its link name, or one family of it by `part`. `notes`: what stays, as sentences for whoever asked.
    * @throws FanwayError `not-configured`, `in-use` (containers attached, without force), `undo-failed`.
    */
-  down(name: string, options: { force: boolean }): Promise<LinkSpec & { notes: string[] }> {
+  down(
+    name: string,
+    options: { force: boolean; part?: 'ipv4' | 'ipv6' },
+  ): Promise<LinkSpec & { notes: string[] }> {
+    if (options.part !== undefined) return this.#downPart(name, options.part);
     return this.#queue(async () => {
       const link = this.#links.find((link) => link.spec.name === name);
       if (link === undefined) {

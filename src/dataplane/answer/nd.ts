@@ -30,7 +30,7 @@ import {
   isSolicitedNode,
   ND_NEIGHBOUR_ADVERT,
   ND_NEIGHBOUR_SOLICIT,
-  ND_ROUTER_SOLICIT,
+  ND_REDIRECT,
   ndTarget,
 } from '../../wire/six/nd.ts';
 import type { Arena } from '../ground/arena.ts';
@@ -115,8 +115,10 @@ export class NeighbourDiscovery {
     const type = getIcmpType(view, message);
     const isQuestion = type === ND_NEIGHBOUR_SOLICIT;
     if (!isQuestion && type !== ND_NEIGHBOUR_ADVERT) {
-      // What only a router says; a host's call for routers is answered on its own bridge.
-      return type === ND_ROUTER_SOLICIT ? OUT.multicast : OUT.rogueRouter;
+      // A call for routers is answered on its own bridge, and what the host says there to all, as their
+      // router, ends at this port; the bridge's guard keeps others from saying it.
+      const isToAll = isMulticast6(view, l3 + IPV6_DESTINATION_OFFSET) && type !== ND_REDIRECT;
+      return isToAll ? OUT.multicast : OUT.rogueRouter;
     }
     if (checkNeighbour(view, l3, message, bytes) !== Fault.None) return OUT.malformed;
     const source = l3 + IPV6_SOURCE_OFFSET;
