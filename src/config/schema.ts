@@ -8,13 +8,7 @@ import { QUEUES_MAX } from '../limits.ts';
 import { INTERFACE_NAME_CHARS_MAX } from '../net/fan.ts';
 import { formatIpv4, parseIpv4 } from '../net/ipv4.ts';
 import { maskOf, type Prefix } from '../net/prefix.ts';
-import {
-  formatPrefix6,
-  isNetwork6,
-  networkOf6,
-  type Prefix6,
-  parsePrefix6,
-} from '../net/prefix6.ts';
+import type { Prefix6 } from '../net/prefix6.ts';
 import {
   ADDRESS_BITS,
   isLinkLocal,
@@ -46,7 +40,7 @@ import {
   type UnderlaySelector,
 } from './request.ts';
 import { type Setting, setting } from './setting.ts';
-import { quote, ValueError } from './value.ts';
+import { parseOverlay6, quote, ValueError } from './value.ts';
 
 export type { Setting } from './setting.ts';
 
@@ -335,24 +329,6 @@ function parseAddress(text: string, whole: string): number {
   } catch {
     throw new ValueError(`${quote(whole)}: ${quote(text)} is not an IPv4 address like 172.30.0.28`);
   }
-}
-
-/** An IPv6 overlay: `fd00:fa::/32`. @throws ValueError also for bits below the mask. */
-function parseOverlay6(text: string): Prefix6 {
-  let prefix: Prefix6;
-  try {
-    prefix = parsePrefix6(text);
-  } catch {
-    throw new ValueError(`${quote(text)} is no overlay: write an IPv6 one as fd00:fa::/32`);
-  }
-  if (isNetwork6(prefix)) return prefix;
-  const network = formatPrefix6({ ...prefix, address: networkOf6(prefix) });
-  throw new ValueError(`${quote(text)} has bits below its mask: the network is ${network}`);
-}
-
-/** Whether an overlay as {@link parseAnyOverlay} read it is an IPv6 one. */
-export function isPrefix6(overlay: Prefix | Prefix6): overlay is Prefix6 {
-  return typeof overlay.address !== 'number';
 }
 
 /** An overlay of either family: `250.0.0.0/8` or `fd00:fa::/32`. @throws ValueError */

@@ -143,8 +143,7 @@ export class Service {
       return plane;
     });
     this.router = new Router({ run, log, host: this.#host, tunnels: this.tunnels });
-    // Entries, gossip and BGP are about IPv4.
-    const specs = () => this.#upSpecs().filter(({ overlay }) => hasIpv4(overlay));
+    const specs = () => this.#upSpecs().filter(({ overlay }) => hasIpv4(overlay)); // IPv4 alone
     this.entries = new EntryService({
       ...{ writer: this.tunnels, log },
       routes: new RoutedEntries({ host: this.#host, specs, log }),

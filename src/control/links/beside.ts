@@ -10,6 +10,7 @@ import { sameHostPrefix } from '../../net/underlay-address.ts';
 import type { Change } from '../change/change.ts';
 import { borrowedAliasOf, type FanRecord, type Snapshot } from '../host/snapshot.ts';
 import type { LinkSpec } from '../store/link-spec.ts';
+import type { Plan } from './plan.ts';
 import type { Refusal, ResolvedUnderlay } from './resolve.ts';
 import { changesOf6, checkSix, notesOfSix, sixOf } from './six.ts';
 
@@ -97,4 +98,19 @@ function macOf({ name }: LinkSpec, { links }: Snapshot): number {
 export function borrowedMacOf({ name }: LinkSpec, { links }: Snapshot): number | undefined {
   const alias = borrowedAliasOf(name);
   return links.find((link) => link.name === name && link.alias === alias)?.address;
+}
+
+/** Counts what a plan makes among the fans that the next one looks at. */
+export function noteFan(
+  fans: FanRecord[],
+  request: FanRequest,
+  { spec, joined }: Extract<Plan, { outcome: 'changes' }>,
+): void {
+  if (joined === undefined) fans.push({ request, spec });
+  else
+    fans.splice(
+      0,
+      fans.length,
+      ...fans.map((fan) => (fan.spec.name === spec.name ? { request: joined, spec } : fan)),
+    );
 }

@@ -149,21 +149,6 @@ export function planFan(request: FanRequest, snapshot: Snapshot, keep?: Keep): P
   return { outcome: 'changes', spec, changes, warnings };
 }
 
-/** Counts what a plan makes among the fans that the next one looks at. */
-export function noteFan(
-  fans: FanRecord[],
-  request: FanRequest,
-  { spec, joined }: Extract<Plan, { outcome: 'changes' }>,
-): void {
-  if (joined === undefined) fans.push({ request, spec });
-  else
-    fans.splice(
-      0,
-      fans.length,
-      ...fans.map((fan) => (fan.spec.name === spec.name ? { request: joined, spec } : fan)),
-    );
-}
-
 /**
  * What stands for a fan that is wanted and cannot be yet, its host address unknown: good for a
  * line of status, never for the data plane.

@@ -10,7 +10,6 @@ import type { DataProcessStatus, SuperBytes } from '../../api/status.ts';
 import { FanwayError } from '../../errors.ts';
 import { LINKS_MAX, QUEUES_MAX } from '../../limits.ts';
 import type { Log } from '../../log.ts';
-import type { UnderlayAddress } from '../../net/underlay-address.ts';
 import { CrowdWatch } from '../../sys/process/crowd.ts';
 import type { Priority } from '../../sys/process/priority.ts';
 import { COUNTERS_PER_LINK, namedCounters } from '../../table/counters.ts';

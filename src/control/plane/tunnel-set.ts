@@ -8,7 +8,6 @@ import type { EventEmitter } from 'node:events';
 import type { DataProcessStatus, SuperBytes } from '../../api/status.ts';
 import { codeOf, FanwayError } from '../../errors.ts';
 import type { Prefix } from '../../net/prefix.ts';
-import type { UnderlayAddress } from '../../net/underlay-address.ts';
 import type { PathLimit } from '../../table/path-limits.ts';
 import type { PathRecord } from '../../table/paths.ts';
 import type { LinkUpdate, Tunnels } from '../host/host.ts';
