@@ -24,18 +24,61 @@ const ROUNDS_MAX = 16;
 /** A layer-2 network, the same on each router of a lab. */
 export type TestNetwork = { vni: number } & Partial<NetworkWords>;
 
+/** What control would write of the router `local` and the others. */
+export class LanTables extends TestTables {
+  readonly local: number;
+  readonly #peers = new Map<number, number>();
+
+  constructor(local: number) {
+    super();
+    this.local = local;
+  }
+
+  /** The number of another router in the tables. */
+  peer(address: number): number {
+    let peer = this.#peers.get(address);
+    if (peer === undefined) {
+      peer = this.peerWriter.intern(ipv4Bytes(address));
+      this.#peers.set(address, peer);
+    }
+    return peer;
+  }
+
+  /** The router at `at` may send on a link, with what it is. */
+  admit(link: number, at: number, flags = 0): void {
+    this.vtepWriter.set(link, this.peer(at), flags);
+  }
+
+  /** A station is at the router `at`: its MAC, and its addresses (4 or 16 bytes) with it. */
+  station(
+    link: number,
+    at: number,
+    mac: number,
+    addresses: readonly Uint8Array[] = [],
+    flags: { fdb?: number; neighbour?: number } = {},
+  ): void {
+    const isHere = at === this.local;
+    const peer = isHere ? 0 : this.peer(at);
+    this.fdbWriter.set(link, mac, { peer, flags: flags.fdb ?? 0 });
+    for (const address of addresses) {
+      const own = isHere ? 1 : 0;
+      this.neighbourWriter.set(link, address, { mac, flags: (flags.neighbour ?? 0) | own });
+    }
+  }
+}
+
 export class LanRouter {
   readonly local: number;
   readonly ports: FabricPorts;
-  readonly tables = new TestTables();
+  readonly tables: LanTables;
   readonly layout = new Layout(new ArrayBuffer(LAYOUT_BYTES));
   readonly loop: Loop;
   readonly #events: EventReader;
-  readonly #peers = new Map<number, number>();
 
   /** @param networks whose links have the numbers 0, 1 and so on */
   constructor(fabric: Fabric, local: number, networks: readonly TestNetwork[], mtu = 1500) {
     this.local = local;
+    this.tables = new LanTables(local);
     const arena = new Arena(ARENA_BYTES);
     const more = networks.slice(1).map((_, i) => DEVICE + 1 + i);
     this.ports = new FabricPorts(arena, fabric, local, {
@@ -70,36 +113,16 @@ export class LanRouter {
     this.tables.give(this.loop, [endpoint], records);
   }
 
-  /** The number of another router in the tables. */
   peer(address: number): number {
-    let peer = this.#peers.get(address);
-    if (peer === undefined) {
-      peer = this.tables.peerWriter.intern(ipv4Bytes(address));
-      this.#peers.set(address, peer);
-    }
-    return peer;
+    return this.tables.peer(address);
   }
 
-  /** The router at `at` may send on a link, with what it is. */
   admit(link: number, at: number, flags = 0): void {
-    this.tables.vtepWriter.set(link, this.peer(at), flags);
+    this.tables.admit(link, at, flags);
   }
 
-  /** A station is at the router `at`: its MAC, and its addresses (4 or 16 bytes) with it. */
-  station(
-    link: number,
-    at: number,
-    mac: number,
-    addresses: readonly Uint8Array[] = [],
-    flags: { fdb?: number; neighbour?: number } = {},
-  ): void {
-    const isHere = at === this.local;
-    const peer = isHere ? 0 : this.peer(at);
-    this.tables.fdbWriter.set(link, mac, { peer, flags: flags.fdb ?? 0 });
-    for (const address of addresses) {
-      const own = isHere ? 1 : 0;
-      this.tables.neighbourWriter.set(link, address, { mac, flags: (flags.neighbour ?? 0) | own });
-    }
+  station(...put: Parameters<LanTables['station']>): void {
+    this.tables.station(...put);
   }
 
   /** The host gives a frame to its device of a link. */
