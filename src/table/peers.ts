@@ -52,6 +52,15 @@ export class PeerReader {
     return this.view.getUint32(index * PEER_BYTES + ADDRESS_OFFSET);
   }
 
+  isIpv6(index: number): boolean {
+    return this.words[index * ROW_WORDS + FAMILY] === 6;
+  }
+
+  /** A word of a peer's address, u32: 0 to 3 of IPv6's, the highest first. */
+  word(index: number, word: number): number {
+    return this.view.getUint32(index * PEER_BYTES + ADDRESS_OFFSET + word * 4);
+  }
+
   /** Whether a peer has the IPv6 address at `at`; plain loads, so a change may be seen a moment late. */
   isAt(index: number, view: DataView, at: number): boolean {
     if (this.words[index * ROW_WORDS + FAMILY] !== 6) return false;

@@ -246,7 +246,9 @@ export class DataLink {
     this.peerPort = encap.udp ? record.peerPort : 0;
     this.hosts = new UnderlayHosts(endpoint.record, this.peerPort, peers);
     this.network =
-      record.kind === LinkKind.Vni ? new Network(record, this.peerPort, tables, peers) : undefined;
+      record.kind === LinkKind.Vni
+        ? new Network(record, endpoint.record, this.peerPort, tables, peers)
+        : undefined;
     this.route = this.network ?? new FanRoute(record, tables, this.hosts);
     this.#setSix(record);
     this.#setMtu(record);

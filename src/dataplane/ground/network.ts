@@ -7,14 +7,20 @@
 import { BumMode, GuardMode, NetworkFlag } from '../../shm/network.ts';
 import type { FdbReader } from '../../table/fdb.ts';
 import type { FloodReader } from '../../table/flood.ts';
-import type { LinkRecord } from '../../table/links/links.ts';
+import type { EndpointRecord, LinkRecord } from '../../table/links/links.ts';
 import type { NeighbourReader } from '../../table/neighbours.ts';
 import type { PeerReader } from '../../table/peers.ts';
 import type { VtepReader } from '../../table/vteps.ts';
 import { Bucket } from './bucket.ts';
 import type { PeerTable } from './peers.ts';
 import { NoPeer, type Route, Sender } from './route.ts';
-import { getSockaddrIpv4 } from './sockaddr.ts';
+import {
+  addressOffset,
+  getSockaddrIpv4,
+  getSockaddrLastWord,
+  hasPrefix96,
+  isSockaddrIpv6,
+} from './sockaddr.ts';
 
 /** Who is where on layer-2 networks, as control has said so. */
 export type NetworkTables = {
@@ -34,7 +40,9 @@ export class Network implements Route {
   readonly tables: NetworkTables;
   readonly #peers: PeerTable;
   readonly #port: number;
+  /** Our own underlay address: the last word, and over IPv6 the three before it. */
   readonly #local: number;
+  readonly #localHigh: readonly [number, number, number] | undefined;
   bum: number = BumMode.None;
   guard: number = GuardMode.Learn;
   /** Floods of members go on to the other members from here. */
@@ -44,13 +52,24 @@ export class Network implements Route {
   /** What is known of whoever {@link sender} was asked about last (table/vteps.ts). */
   vtep = 0;
 
-  /** @param port that the link's peers listen on */
-  constructor(record: LinkRecord, port: number, tables: NetworkTables, peers: PeerTable) {
+  /**
+   * @param endpoint whose sockets it uses
+   * @param port that the link's peers listen on
+   */
+  constructor(
+    record: LinkRecord,
+    endpoint: EndpointRecord,
+    port: number,
+    tables: NetworkTables,
+    peers: PeerTable,
+  ) {
     this.id = record.id;
     this.tables = tables;
     this.#peers = peers;
     this.#port = port;
-    this.#local = record.localAddress;
+    const { isIpv6 = 0, localWord0 = 0, localWord1 = 0, localWord2 = 0 } = endpoint;
+    this.#local = endpoint.localAddress >>> 0;
+    this.#localHigh = isIpv6 === 0 ? undefined : [localWord0, localWord1, localWord2];
     this.update(record);
   }
 
@@ -66,15 +85,34 @@ export class Network implements Route {
 
   /** The data path's number of the peer with this index in control's table; 0 when it has no row. */
   peerOf(index: number): number {
-    const host = this.tables.peers.ipv4(index);
-    return host === 0 ? 0 : this.#peers.intern(host, this.#port);
+    const { peers } = this.tables;
+    const host = peers.ipv4(index);
+    if (host !== 0) return this.#peers.intern(host, this.#port);
+    if (!peers.isIpv6(index)) return 0;
+    const [first, second] = [peers.word(index, 0), peers.word(index, 1)];
+    const [third, last] = [peers.word(index, 2), peers.word(index, 3)];
+    return this.#peers.internIpv6(first, second, third, last, this.#port);
   }
 
   sender(view: DataView, name: number): Sender {
-    const host = getSockaddrIpv4(view, name);
-    if (host === this.#local) return Sender.Ourselves;
-    this.vtep = this.tables.vteps.findIpv4(this.id, host);
+    const { vteps } = this.tables;
+    if (this.#localHigh === undefined) {
+      const host = getSockaddrIpv4(view, name);
+      if (host === this.#local) return Sender.Ourselves;
+      this.vtep = vteps.findIpv4(this.id, host);
+    } else {
+      if (this.#isOurselves(view, name)) return Sender.Ourselves;
+      this.vtep = isSockaddrIpv6(view, name)
+        ? vteps.findIpv6(this.id, view, name + addressOffset(view, name))
+        : 0;
+    }
     return this.vtep === 0 ? Sender.Stranger : Sender.Peer;
+  }
+
+  #isOurselves(view: DataView, name: number): boolean {
+    const [a, b, c] = this.#localHigh ?? [0, 0, 0];
+    if (getSockaddrLastWord(view, name) !== this.#local) return false;
+    return isSockaddrIpv6(view, name) && hasPrefix96(view, name, a, b, c);
   }
 
   /** Any address may be used here. */
