@@ -9,6 +9,8 @@ import { demoText } from './demo-text.ts';
 import { doctor } from './doctor/doctor.ts';
 import { cni } from './engines/cni.ts';
 import { docker } from './engines/docker.ts';
+import { podman } from './engines/podman.ts';
+import { lxc, nspawn } from './engines/snippets.ts';
 import { check } from './fans/check.ts';
 import { down } from './fans/down.ts';
 import { plan } from './fans/plan.ts';
@@ -43,7 +45,7 @@ const RUNNABLE: readonly (readonly [title: string, verbs: readonly Verb[]])[] = 
   ["This host's fans", [up, down, show, plan, explain]],
   ['How they are', [status, wait, counters, doctor, report, test, capture, web, bench]],
   ['Without root', [run]],
-  ['Container engines', [docker, cni, ip]],
+  ['Container engines', [docker, podman, cni, lxc, nspawn, ip]],
   ['Gossip between hosts', [keygen, join, leave, peers, members, table, announce, withdraw, key]],
   ['Routers of others', [bgp]],
   ['As a service', [daemon, check]],

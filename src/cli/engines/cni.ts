@@ -2,16 +2,8 @@
  * `fanway cni`: puts the CNI plugin and its configuration where container runtimes look.
  * @module
  */
-import {
-  accessSync,
-  chmodSync,
-  constants,
-  mkdirSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
-import { join } from 'node:path';
+import { accessSync, constants, mkdirSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { dhcpLeases } from '../../control/host/dhcp.ts';
 import {
   AddressBook,
@@ -20,7 +12,7 @@ import {
   stateDirectoryOf,
 } from '../../control/store/address-book.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
-import { ExitCode, usageError } from '../../errors.ts';
+import { ExitCode } from '../../errors.ts';
 import { formatPrefix } from '../../net/prefix.ts';
 import {
   CNI_NETWORK,
@@ -30,13 +22,15 @@ import {
   wrapperOf,
 } from '../../plugins/cni/install.ts';
 import { type EngineFan, findFan } from '../../plugins/fan.ts';
+import { subnetEnv } from '../../plugins/snippets.ts';
 import { programCommand } from '../../sys/host/paths.ts';
 import { type Io, printJson, takeFlags, type Verb } from '../verb/verb.ts';
-import { rangeOf } from './engine-words.ts';
+import { actionOf, putFile, rangeOf } from './engine-words.ts';
 
 const BIN_DIRECTORY = '/opt/cni/bin';
 const CONF_DIRECTORY = '/etc/cni/net.d';
 const CONF_FILE = '10-fanway.conflist';
+const SUBNET_FILE = '/run/flannel/subnet.env';
 
 type Flags = ReadonlyMap<string, string>;
 type Paths = { plugin: string; conf: string; bin: string };
@@ -45,15 +39,6 @@ function pathsOf(flags: Flags): Paths {
   const bin = flags.get('--bin-dir') ?? BIN_DIRECTORY;
   const conf = flags.get('--conf-dir') ?? CONF_DIRECTORY;
   return { bin, plugin: join(bin, CNI_TYPE), conf: join(conf, CONF_FILE) };
-}
-
-/** Whole or not at all: a runtime may read it at any time. */
-function put(path: string, text: string, mode: number): void {
-  const fresh = `${path}.new`;
-  rmSync(fresh, { force: true });
-  writeFileSync(fresh, text, { mode });
-  chmodSync(fresh, mode);
-  renameSync(fresh, path);
 }
 
 function hasPortmap(bin: string): boolean {
@@ -93,8 +78,8 @@ async function install(io: Io, bridge: string | undefined, flags: Flags): Promis
   for (const folder of [paths.bin, join(paths.conf, '..')]) mkdirSync(folder, { recursive: true });
   const name = flags.get('--name') ?? CNI_NETWORK;
   const portmap = hasPortmap(paths.bin);
-  put(paths.plugin, wrapperOf(programCommand(CNI_TYPE), io.env), 0o755);
-  put(paths.conf, conflistOf({ name, bridge, portmap }), 0o644);
+  putFile(paths.plugin, wrapperOf(programCommand(CNI_TYPE), io.env), 0o755);
+  putFile(paths.conf, conflistOf({ name, bridge, portmap }), 0o644);
   const done = { plugin: paths.plugin, configuration: paths.conf, network: name, range, portmap };
   if (flags.has('--json')) printJson(io, done);
   else {
@@ -121,10 +106,26 @@ async function remove(io: Io, bridge: string | undefined, flags: Flags): Promise
   return ExitCode.Ok;
 }
 
+/** The file that flannel's own agent would write. */
+async function writeSubnetEnv(io: Io, bridge: string | undefined, flags: Flags): Promise<ExitCode> {
+  const fan = await findFan(new RunDirectory(io.env['FANWAY_RUN_DIR']), bridge);
+  const text = subnetEnv(fan);
+  const path = flags.get('--file') ?? SUBNET_FILE;
+  if (path === '-') {
+    io.out(text);
+    return ExitCode.Ok;
+  }
+  mkdirSync(dirname(path), { recursive: true });
+  putFile(path, text, 0o644);
+  if (flags.has('--json')) printJson(io, { file: path });
+  else io.out(`${path} written\n`);
+  return ExitCode.Ok;
+}
+
 export const cni: Verb = {
   name: 'cni',
   summary: 'the CNI plugin for containerd, CRI-O, podman, nomad and Kubernetes',
-  usage: ['cni install|remove [BRIDGE] [OPTIONS]'],
+  usage: ['cni install|remove [BRIDGE] [OPTIONS]', 'cni subnet-env [BRIDGE] [--file FILE]'],
   options: [
     ['--bin-dir DIRECTORY', `where the runtime looks for plugins (${BIN_DIRECTORY})`],
     ['--conf-dir DIRECTORY', `where it looks for networks (${CONF_DIRECTORY})`],
@@ -133,25 +134,22 @@ export const cni: Verb = {
       '--range PREFIX',
       'the part of the slice for CNI alone; needed beside dhcp, made up if left out',
     ],
+    ['--file FILE', `what flannel's plugin reads (${SUBNET_FILE}); - prints it`],
     ['--json', 'what was done, as JSON'],
   ],
   examples: [
     ['fanway cni install', 'for containerd, CRI-O and kubelet'],
     ['fanway cni install --conf-dir /opt/cni/config', 'for nomad'],
     ['fanway cni install --bin-dir /usr/lib/cni', "for Debian's podman"],
+    ['fanway cni subnet-env', "a routed fan for flannel's CNI plugin"],
   ],
   async run(args, io) {
     const { flags, rest } = takeFlags(args, {
       ...{ '--bin-dir': 'value', '--conf-dir': 'value', '--name': 'value' },
-      ...{ '--range': 'value', '--json': 'switch' },
+      ...{ '--range': 'value', '--file': 'value', '--json': 'switch' },
     });
-    const [action, bridge, ...more] = rest;
-    if (more.length > 0 || (action !== 'install' && action !== 'remove')) {
-      throw usageError(
-        'usage',
-        'give install or remove, and a bridge where there are several fans',
-      );
-    }
+    const { action, bridge } = actionOf(rest, ['install', 'remove', 'subnet-env']);
+    if (action === 'subnet-env') return writeSubnetEnv(io, bridge, flags);
     return action === 'install' ? install(io, bridge, flags) : remove(io, bridge, flags);
   },
 };

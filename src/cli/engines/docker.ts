@@ -17,7 +17,7 @@ import {
 } from '../../plugins/docker/network.ts';
 import { type EngineFan, findFan } from '../../plugins/fan.ts';
 import { type Io, printJson, takeFlags, type Verb } from '../verb/verb.ts';
-import { rangeOf } from './engine-words.ts';
+import { actionOf, rangeOf } from './engine-words.ts';
 
 type Flags = ReadonlyMap<string, string>;
 
@@ -94,13 +94,7 @@ export const docker: Verb = {
     const { flags, rest } = takeFlags(args, {
       ...{ '--name': 'value', '--range': 'value', '--json': 'switch' },
     });
-    const [action, bridge, ...more] = rest;
-    if (more.length > 0 || (action !== 'enable' && action !== 'disable')) {
-      throw usageError(
-        'usage',
-        'give enable or disable, and a bridge where there are several fans',
-      );
-    }
+    const { action, bridge } = actionOf(rest, ['enable', 'disable']);
     return action === 'enable' ? enable(io, bridge, flags) : disable(io, bridge, flags);
   },
 };

@@ -219,6 +219,13 @@ export function claimBlock(book: Book, slice: Prefix, wish: BlockWish): Prefix {
   );
 }
 
+/** The block that an engine has, undefined where it has none. */
+export function claimedBlock({ claims }: Book, owner: string): Prefix | undefined {
+  const claim = claims.find((one) => one.owner === owner);
+  if (claim === undefined) return undefined;
+  return { address: claim.first, length: 32 - Math.log2(claim.last - claim.first + 1) };
+}
+
 /** Lets go of what an engine handed out. @returns whether it had anything. */
 export function dropClaim(book: Book, owner: string): boolean {
   const before = book.claims.length;
