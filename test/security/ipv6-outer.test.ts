@@ -2,7 +2,15 @@ import t, { type Test } from 'tap';
 import type { LabContainer, LabHost } from '../../src/demo/lab.ts';
 import { addressOf, libc } from '../../src/sys/libc/libc.ts';
 import { openUdp, socketAddress } from '../../src/sys/sockets/sockets.ts';
-import { checkBalance, countersOf, growth, type Rig, startRig, statusOf } from '../faults/rig.ts';
+import {
+  checkBalance,
+  countersOf,
+  growth,
+  know,
+  type Rig,
+  startRig,
+  statusOf,
+} from '../faults/rig.ts';
 import { ethernet, ipv4, udp, vxlan } from '../support/bytes.ts';
 import { type Ends6, icmp6, ipv6, udp6 } from '../support/bytes6.ts';
 import { skipWithoutIpv6 } from '../support/ipv6-underlay.ts';
@@ -43,6 +51,8 @@ class Scene {
   static async make(t: Test, encap: Encapsulation): Promise<Scene> {
     const rig = await startRig(t, { encap, ipv6: true });
     rig.pulse.stop();
+    // Answers of the containers shall not make them ask each other in between.
+    await know(rig.from, rig.to);
     await sleep(100);
     const wire = Wire.open(rig.lab.middle, 'p0');
     t.teardown(() => wire.close());
