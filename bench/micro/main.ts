@@ -14,6 +14,7 @@ import { entryCases } from './entry-cases.ts';
 import { gossipCases } from './gossip-cases.ts';
 import { type Case, type ChartName, type Effort, measure, type Timed } from './harness.ts';
 import { lookupCases } from './lookup-cases.ts';
+import { networkCases } from './network-cases.ts';
 import { pathCases } from './path-cases.ts';
 import { wireCases } from './wire-cases.ts';
 
@@ -96,7 +97,14 @@ function readSettings(args: readonly string[]): Settings {
 /** Times the cases that `only` names (all when it is empty). @throws Error from a check */
 function run(effort: Effort, only: readonly string[]): { chosen: Case[]; timed: Timed[] } {
   const wanted = ({ key }: Case) => only.length === 0 || only.some((one) => key.startsWith(one));
-  const all = [...wireCases(), ...lookupCases(), ...entryCases(), ...pathCases(), ...gossipCases()];
+  const all = [
+    ...wireCases(),
+    ...lookupCases(),
+    ...networkCases(),
+    ...entryCases(),
+    ...pathCases(),
+    ...gossipCases(),
+  ];
   const chosen = all.filter(wanted);
   if (chosen.length === 0) throw new UsageError(`--only: there is no ${only.join(', ')}`);
   return { chosen, timed: chosen.map((one) => measure(one, effort)) };

@@ -80,6 +80,19 @@ const RULES: Readonly<Record<string, Rule>> = {
     weight: 'told',
     cause: () => 'one MAC on two hosts, or a broken sender',
   },
+  'ingress.drop.foreign_mac': {
+    weight: 'told',
+    cause: () =>
+      'a MAC that is not known to be at that host: news of it is late, or somebody forges',
+  },
+  'ingress.drop.rogue_dhcp': {
+    weight: 'told',
+    cause: () => 'a DHCP server at another host that was not announced as one',
+  },
+  'ingress.drop.flood_limited': {
+    weight: 'told',
+    cause: () => 'another host floods more than the network lets pass',
+  },
   'ingress.drop.bad_checksum': { weight: 'told', cause: () => 'damage on the way' },
   'ingress.drop.too_big': { weight: 'told', cause: () => 'larger MTU on the other side' },
   'ingress.drop.device_full': { weight: 'told', cause: () => 'containers take less than comes' },
@@ -104,6 +117,18 @@ const RULES: Readonly<Record<string, Rule>> = {
   'egress.drop.outside_overlay': {
     weight: 'told',
     cause: () => 'a container sends what is not for the overlay: its default route is missing',
+  },
+  'egress.drop.bad_mac': {
+    weight: 'told',
+    cause: () => 'a container sends from a MAC that belongs elsewhere',
+  },
+  'egress.drop.rogue_dhcp': {
+    weight: 'told',
+    cause: () => 'a container answers DHCP clients and was not announced as a server',
+  },
+  'egress.drop.flood_limited': {
+    weight: 'told',
+    cause: () => 'containers broadcast more than the network lets pass',
   },
   'egress.drop.unsupported_offload': {
     weight: 'told',
