@@ -4,7 +4,7 @@
  * @module
  */
 import type { MemberJson } from '../api/members.ts';
-import { List, s, say, set } from './dom.ts';
+import { List, part, s, say, set } from './dom.ts';
 import { percentText, rttText } from './words.ts';
 
 /** Radii of the picture's units: of the shortest round trip shown, and what each power of ten adds. */
@@ -12,6 +12,10 @@ const NEAREST = 80;
 const DECADE = 55;
 const SHORTEST_MS = 0.1;
 const RINGS_MS = [0.1, 1, 10, 100];
+/** Where the first of the others is: not on a line with the names of the rings. */
+const FIRST_ANGLE = -1.2;
+/** The rings have their names down here. */
+const NAMES_ANGLE = 0.95;
 /** Where those are that no round trip is known of. */
 const OUTSIDE = 285;
 /** More than so many have their names only when they are looked at, and smaller marks. */
@@ -35,7 +39,7 @@ export function placesOf(members: readonly MemberJson[]): Place[] {
   const isMany = others.length > NAMED_MAX;
   return [...others, ...members.filter(({ self }) => self)].map((member, index) => {
     const radius = radiusOf(member);
-    const angle = (2 * Math.PI * index) / Math.max(1, others.length) - Math.PI / 2;
+    const angle = (2 * Math.PI * index) / Math.max(1, others.length) + FIRST_ANGLE;
     return { member, x: radius * Math.cos(angle), y: radius * Math.sin(angle), isMany };
   });
 }
@@ -124,19 +128,21 @@ export class HostMap {
       make: makeHost,
       update: (element, place) => updateHost(element, place, this.#chosen),
     });
+    // Some browsers put a stop for the Tab key at an svg element that listens for focus itself.
+    const around: HTMLElement = part('map-card', HTMLElement);
     const idOf = ({ target }: Event): string | undefined =>
       target instanceof Element
-        ? (target.closest('[data-id]')?.getAttribute('data-id') ?? undefined)
+        ? (target.closest('#map [data-id]')?.getAttribute('data-id') ?? undefined)
         : undefined;
-    svg.addEventListener('click', (event) => {
+    around.addEventListener('click', (event) => {
       const id = idOf(event);
       if (id !== undefined) choose(id);
     });
-    svg.addEventListener('focusin', (event) => {
+    around.addEventListener('focusin', (event) => {
       this.#focused = idOf(event) ?? this.#focused;
       this.#tabStops();
     });
-    svg.addEventListener('keydown', (event) => this.#key(event, choose));
+    around.addEventListener('keydown', (event) => this.#key(event, choose));
   }
 
   show(members: readonly MemberJson[], chosen: string): void {
@@ -175,18 +181,17 @@ export class HostMap {
   }
 }
 
+function ringName(radius: number, name: string): SVGTextElement {
+  const [x, y] = [radius * Math.cos(NAMES_ANGLE), radius * Math.sin(NAMES_ANGLE)];
+  return s('text', { class: 'ring-name', x: x.toFixed(1), y: (y + 4).toFixed(1) }, name);
+}
+
 function rings(): SVGGElement {
   const group = s('g', { 'aria-hidden': 'true' });
   for (const ms of RINGS_MS) {
     const radius = NEAREST + DECADE * Math.log10(ms / SHORTEST_MS);
-    group.append(
-      s('circle', { class: 'ring', r: radius }),
-      s('text', { class: 'ring-name', x: 0, y: radius + 4 }, `${ms} ms`),
-    );
+    group.append(s('circle', { class: 'ring', r: radius }), ringName(radius, `${ms} ms`));
   }
-  group.append(
-    s('circle', { class: 'ring out', r: OUTSIDE }),
-    s('text', { class: 'ring-name', x: 0, y: OUTSIDE + 16 }, 'no answer'),
-  );
+  group.append(s('circle', { class: 'ring out', r: OUTSIDE }), ringName(OUTSIDE, 'no answer'));
   return group;
 }

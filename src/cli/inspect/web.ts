@@ -36,7 +36,8 @@ export const web: Verb = {
     noMore(rest, web);
     const portText = flags.get('--port');
     const isOff = flags.has('--off');
-    if (portText !== undefined && (isOff || !/^[0-9]{1,5}$/.test(portText))) {
+    const isPort = /^[0-9]{1,5}$/.test(portText ?? '') && Number(portText) <= 65_535;
+    if (portText !== undefined && (isOff || !isPort)) {
       throw usageError('usage', 'a port is a number: fanway web --port 8080; --off takes none');
     }
     const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
