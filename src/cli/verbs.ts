@@ -33,6 +33,7 @@ import { key } from './members/key.ts';
 import { keygen } from './members/keygen.ts';
 import { members } from './members/members.ts';
 import { peers } from './members/peers.ts';
+import { pingVerb } from './paths/ping.ts';
 import { test } from './paths/test.ts';
 import { report } from './report/verb.ts';
 import { run } from './run/run.ts';
@@ -43,7 +44,7 @@ const man = manVerb(() => VERB_GROUPS);
 
 const RUNNABLE: readonly (readonly [title: string, verbs: readonly Verb[]])[] = [
   ["This host's fans", [up, down, show, plan, explain]],
-  ['How they are', [status, wait, counters, doctor, report, test, capture, web, bench]],
+  ['How they are', [status, wait, counters, doctor, report, pingVerb, test, capture, web, bench]],
   ['Without root', [run]],
   ['Container engines', [docker, podman, cni, lxc, nspawn, ip]],
   ['Gossip between hosts', [keygen, join, leave, peers, members, table, announce, withdraw, key]],

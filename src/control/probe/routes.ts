@@ -19,6 +19,8 @@ export function probeRoutes(test: PathTest, log: Log): Route[] {
   let running = 0;
   const run = async (only: string[], sink: LineSink, isOver: () => boolean): Promise<void> => {
     const tell = (line: TestLine): void => sink.line(JSON.stringify(line));
+    // The answer's head goes out first.
+    await Promise.resolve();
     const { names, reports } = test.start(only);
     tell({ kind: 'hosts', names });
     for await (const report of reports) {
