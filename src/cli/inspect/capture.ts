@@ -5,6 +5,7 @@
 import { fansCall } from '../../api/fans.ts';
 import { ask } from '../../control/admin/admin-client.ts';
 import { captureLinks } from '../../control/capture/capture.ts';
+import { parseFilter } from '../../control/capture/filter.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { ExitCode, FanwayError, refusedError, usageError } from '../../errors.ts';
 import { hasCapability } from '../../sys/process/capabilities.ts';
@@ -13,7 +14,12 @@ import { noMore, takeFlags, type Verb } from '../verb/verb.ts';
 export const capture: Verb = {
   name: 'capture',
   summary: 'write packets as pcapng to stdout',
-  usage: ['capture [--link BRIDGE] [--outer|--inner] [--count N]'],
+  details: [
+    'FILTER is in the words of tcpdump: host ADDRESS, net PREFIX, port N, proto NAME or icmp, tcp, udp,',
+    'arp, ip, ip6, vni N, with src and dst, not, and, or, and parentheses. What it says is about the',
+    'packets of the overlay, also with --outer; about those of the underlay where outer stands before.',
+  ],
+  usage: ['capture [FILTER...] [--link BRIDGE] [--outer|--inner] [--count N]'],
   options: [
     ['--link BRIDGE', 'of this link only; all links otherwise'],
     ['--inner', 'as they cross the TUN/TAP device (default); super-packets are normal there'],
@@ -23,6 +29,8 @@ export const capture: Verb = {
   examples: [
     ['fanway capture | wireshark -k -i -', 'watch what containers send'],
     ['fanway capture --outer --count 100 > tunnel.pcapng', 'what the network sees'],
+    ["fanway capture 'host 250.1.27.10 and not port 22' > some.pcapng", 'of one workload'],
+    ["fanway capture --outer 'outer host 172.30.1.27 and icmp' > pings.pcapng", 'of one host'],
   ],
   async run(args, io) {
     const { flags, rest } = takeFlags(args, {
@@ -31,7 +39,6 @@ export const capture: Verb = {
       '--outer': 'switch',
       '--count': 'value',
     });
-    noMore(rest, capture);
     if (flags.has('--inner') && flags.has('--outer')) {
       throw usageError('usage', 'choose --inner or --outer; run it twice for both');
     }
@@ -39,6 +46,12 @@ export const capture: Verb = {
     if (!/^[0-9]{1,9}$/.test(countText)) {
       throw usageError('usage', '--count is a number of packets: fanway capture --count 100');
     }
+    const side = flags.has('--outer') ? 'outer' : 'inner';
+    noMore(
+      rest.filter((word) => word.startsWith('-')),
+      capture,
+    );
+    const filter = rest.length === 0 ? undefined : parseFilter(rest.join(' '), side);
     const packetsMax = Number(countText) || Number.POSITIVE_INFINITY;
     if (process.stdout.isTTY) {
       throw usageError(
@@ -70,7 +83,7 @@ export const capture: Verb = {
     }
     await captureLinks({
       links: records.map(({ spec }) => spec),
-      side: flags.has('--outer') ? 'outer' : 'inner',
+      ...{ side, filter },
       packetsMax,
       write: (bytes) => io.outBytes(bytes),
       isStopped: () => stopped,

@@ -86,12 +86,14 @@ export function resultOf(
 }
 
 function timeText(ms: number | null): string {
-  if (ms === null) return '-';
+  if (ms === null) return 'none';
   return ms < 10 ? ms.toFixed(2) : ms.toFixed(0);
 }
 
 function lossText({ sent, received }: { sent: number; received: number }): string {
-  return sent === received ? '' : ` -${Math.round((100 * (sent - received)) / Math.max(1, sent))}%`;
+  return sent === received || received === 0
+    ? ''
+    : ` -${Math.round((100 * (sent - received)) / Math.max(1, sent))}%`;
 }
 
 /** `0.31|0.52`: round trips by the underlay and by the tunnel, `!` where something is wrong. */
@@ -122,7 +124,7 @@ export function testText({ hosts, pairs, problems, isWell }: TestResult): string
   const lines = [
     renderTable(columns, rows),
     '',
-    'round trips in ms, underlay|tunnel; -N% is loss, ! is explained below, ? was not measured',
+    'round trips in ms, underlay|tunnel; -N% is loss, ! is explained below, ? is not measured',
     `largest packets answered, underlay|tunnel: ${mtus.join(', ') || 'none'}`,
     ...pairs
       .filter(({ verdict }) => !verdict.isWell)

@@ -14,6 +14,8 @@ import {
   sectionHeaderBlock,
 } from '../../wire/pcapng.ts';
 import type { LinkSpec } from '../store/link-spec.ts';
+import type { PacketFilter } from './filter.ts';
+import { innerSight, outerSight, type Sight } from './sight.ts';
 
 const WAIT_MS = 100;
 /** Packets taken from one socket before the others get their turn. */
@@ -26,12 +28,15 @@ type Tap = {
   linkType: number;
   name: string;
   accepts(bytes: Uint8Array): boolean;
+  sight(bytes: Uint8Array): Sight;
 };
 
 export type CaptureOptions = {
   links: readonly LinkSpec[];
   /** `inner`: as packets cross the TUN/TAP device; `outer`: encapsulated, on the underlay device. */
   side: 'inner' | 'outer';
+  /** Which packets are wanted; all unless given. */
+  filter?: PacketFilter | undefined;
   /** End after this many packets. */
   packetsMax: number;
   /** Takes whole pcapng blocks; false when nobody reads any more. */
@@ -61,6 +66,8 @@ async function openTaps(links: readonly LinkSpec[], side: 'inner' | 'outer'): Pr
         name: side === 'inner' ? name : `${name} (${spec.name})`,
         accepts: (bytes) =>
           side === 'inner' || isTunnelPacket(bytes, ipOffset, spec.local, spec.port),
+        sight: (bytes) =>
+          side === 'inner' ? innerSight(bytes, ethernet) : outerSight(bytes, ethernet, spec),
       });
     }
     return taps;
@@ -75,7 +82,7 @@ async function openTaps(links: readonly LinkSpec[], side: 'inner' | 'outer'): Pr
  * @throws SystemError EPERM without CAP_NET_RAW, ENETDOWN when a device went away.
  */
 export async function captureLinks(options: CaptureOptions): Promise<number> {
-  const { write, packetsMax } = options;
+  const { write, packetsMax, filter } = options;
   const taps = await openTaps(options.links, options.side);
   const sockets = taps.map((tap) => tap.socket);
   let going = write(sectionHeaderBlock(`fanway ${VERSION}`));
@@ -89,6 +96,7 @@ export async function captureLinks(options: CaptureOptions): Promise<number> {
           const packet = tap.socket.read();
           if (packet === undefined) break;
           if (!tap.accepts(packet.bytes)) continue;
+          if (filter !== undefined && !filter(tap.sight(packet.bytes))) continue;
           seen++;
           going = write(
             packetBlock({

@@ -192,9 +192,9 @@ class Parser {
     }
   }
 
-  #test(): PacketFilter {
+  #test(given: Side = 'inner'): PacketFilter {
     let word = this.#next('a test');
-    let side: Side = 'inner';
+    let side = given;
     let ends: readonly End[] = ENDS;
     if (isOneOf(SIDES, word)) {
       side = word;
@@ -203,7 +203,7 @@ class Parser {
     }
     // tcpdump's habit: the protocol may stand before the port.
     const protocol = PROTOCOLS[word];
-    if (protocol !== undefined) return this.#protocol(side, protocol);
+    if (protocol !== undefined) return this.#protocolAndMore(side, protocol);
     if (isOneOf(ENDS, word)) {
       ends = [word];
       word = this.#next(`host or port after ${word}`);
@@ -232,6 +232,15 @@ class Parser {
           `${JSON.stringify(word)} is no test${didYouMean(word, [...NOUNS, ...Object.keys(PROTOCOLS)])}`,
         );
     }
+  }
+
+  /** `outer udp port 53` is all about the outside. */
+  #protocolAndMore(side: Side, protocol: number): PacketFilter {
+    const isIt = this.#protocol(side, protocol);
+    const goesOn = [...ENDS, 'host', 'net', 'port'].includes(this.#words[this.#at] ?? '');
+    if (side === 'inner' || !goesOn) return isIt;
+    const rest = this.#test(side);
+    return (sight) => isIt(sight) && rest(sight);
   }
 
   #protocol(side: Side, protocol: number): PacketFilter {

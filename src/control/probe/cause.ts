@@ -61,15 +61,16 @@ function silentTunnel(evidence: Evidence): string {
     return `the far side refuses: nobody listens on ${wire} there: fanway is not up there, or with another --port or --encap`;
   }
   if (left === 0) return 'this side: nothing left this host, and nothing was counted as dropped';
+  const farIngress = (farDrops ?? []).filter(({ counter }) => counter.startsWith('ingress.drop.'));
+  if (ingress[0] !== undefined && ingress[0].counter === farIngress[0]?.counter) {
+    return `both sides drop: ${ingress[0].counter}: ${ingress[0].cause}`;
+  }
   const inward = dropText('this side', ingress);
   if (inward !== undefined) return inward;
   if (back !== undefined && back > 0) {
     return "this side: answers came to this host and ended in it: its firewall (input, or the bridge), or the address is another host's";
   }
-  const there = dropText(
-    'the far side',
-    farDrops?.filter(({ counter }) => counter.startsWith('ingress.drop.')) ?? [],
-  );
+  const there = dropText('the far side', farIngress);
   if (there !== undefined) return there;
   if (farReceived === 0) {
     return `lost on the way there: the far side got nothing: let ${wire} through between the hosts, and in at its firewall`;
