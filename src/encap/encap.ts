@@ -42,6 +42,8 @@ export type Encap = {
   readonly lxdPort: number;
   /** Packets say which network they belong to: a number of 24 bits. */
   readonly hasVni: boolean;
+  /** IPv6 may be inside: of raw IP it would be another protocol (41), on a socket of its own. */
+  readonly carriesIpv6: boolean;
   /** Writes the shim at `offset`. */
   emitShim(view: DataView, offset: number, vni: number): void;
   /** What is wrong with the shim at `offset`, of which `length` bytes may be read. */
@@ -70,6 +72,7 @@ export const VXLAN: Encap = {
   defaultPort: VXLAN_PORT,
   lxdPort: VXLAN_PORT_LINUX,
   hasVni: true,
+  carriesIpv6: true,
   emitShim: emitVxlan,
   checkShim: checkVxlan,
   vniOf: getVni,
@@ -88,6 +91,7 @@ export const IPIP: Encap = {
   defaultPort: 0,
   lxdPort: 0,
   hasVni: false,
+  carriesIpv6: false,
   ...NO_SHIM,
 };
 
@@ -104,6 +108,7 @@ export const FOU: Encap = {
   defaultPort: 5555,
   lxdPort: 5555,
   hasVni: false,
+  carriesIpv6: true,
   ...NO_SHIM,
 };
 

@@ -69,9 +69,11 @@ function collect(ground: Ground6, what: string) {
     name: string,
     end: End,
     packet: Uint8Array,
-    header: Parameters<typeof carry6>[2] = {},
+    header: Parameters<typeof carry6>[2] & { answered?: boolean } = {},
   ): void => {
-    probes.push({ name: `${what} ${name}`, end, frames: [carry6(ground, packet, header)] });
+    const { answered = false } = header;
+    const frames = [carry6(ground, packet, header)];
+    probes.push({ name: `${what} ${name}`, end, frames, answered });
   };
   return { probes, add };
 }
@@ -89,7 +91,9 @@ function headerProbes(ground: Ground6): Probe[] {
   const options = Buffer.from([0, 0, 1, 4, 0, 0, 0, 0]);
   const jumbo = honest(ground, { payloadBytes: 0, extensions: [[0, options]] });
   add('jumbogram', 'malformed', jumbo);
-  add('hop limit 1', 'delivered', honest(ground, { hopLimit: 1 }));
+  // A routed fan's host has to forward it, and says that it cannot.
+  const answered = ground.encap !== 'vxlan';
+  add('hop limit 1', 'delivered', honest(ground, { hopLimit: 1 }), { answered });
   add('flow label', 'delivered', honest(ground, { flowLabel: 0xabcde }));
   add('congestion told to who cannot hear it', 'ecn_not_capable', honest(ground), { tos: 3 });
   add('congestion', 'delivered', honest(ground, { trafficClass: 2 }), { tos: 3 });
@@ -269,10 +273,8 @@ function neighbourProbes(ground: Ground6): Probe[] {
   const ask = (name: string, end: End, fields: Partial<NdFields & { source: string }>): void => {
     const whole = { source: inner6, target: container6, ...fields };
     const packet = solicit({ options: linkOption(1, INNER_MAC), ...whole });
-    const group = whole.destination;
-    add(`question ${name}`, end, packet, {
-      destination: group === undefined ? toMac(packet) : toMac(packet),
-    });
+    const answered = fields.target === gateway6;
+    add(`question ${name}`, end, packet, { destination: toMac(packet), answered });
   };
   /** The MAC that an IPv6 destination has on the wire. */
   const toMac = (packet: Buffer): number => {

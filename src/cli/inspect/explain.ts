@@ -4,10 +4,10 @@
  */
 
 import { type AnswerJson, explainCall } from '../../api/entries.ts';
-import { fansCall } from '../../api/fans.ts';
+import { type FanRecord, fansCall } from '../../api/fans.ts';
 import { type PathStatus, statusCall } from '../../api/status.ts';
 import { parseOverlay, parseUnderlay } from '../../config/schema.ts';
-import { ValueError } from '../../config/value.ts';
+import { parseOverlay6, ValueError } from '../../config/value.ts';
 import { ask } from '../../control/admin/admin-client.ts';
 import {
   type ExplainedFan,
@@ -16,6 +16,7 @@ import {
   explainAnswer,
   fanOf,
 } from '../../control/entries/explain.ts';
+import { explainAddress6 } from '../../control/entries/explain6.ts';
 import { readSnapshot } from '../../control/host/read-snapshot.ts';
 import { openHost } from '../../control/host/real-host.ts';
 import { isResolved, resolveUnderlay } from '../../control/links/resolve.ts';
@@ -23,7 +24,12 @@ import { isBridged } from '../../control/store/link-spec.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { codeOf, ExitCode, messageOf, usageError } from '../../errors.ts';
 import { parseIpv4 } from '../../net/ipv4.ts';
-import { hostNetworkOf } from '../../net/underlay-address.ts';
+import { parseAddress6 } from '../../net/prefix6.ts';
+import {
+  hostNetworkOf,
+  type UnderlayAddress,
+  type UnderlayPrefix,
+} from '../../net/underlay-address.ts';
 import { printJson, takeFlags, type Verb } from '../verb/verb.ts';
 import { pathText } from './paths-text.ts';
 
@@ -37,11 +43,15 @@ async function answerOf(
   return await ask(run, explainCall, { address, link: fan.name });
 }
 
-async function fansNow(run: RunDirectory): Promise<ExplainedFan[]> {
-  const records = await ask(run, fansCall).catch((error: unknown) => {
+async function recordsNow(run: RunDirectory): Promise<FanRecord[]> {
+  return await ask(run, fansCall).catch((error: unknown) => {
     if (codeOf(error) === 'not-running') return [];
     throw error;
   });
+}
+
+async function fansNow(run: RunDirectory): Promise<ExplainedFan[]> {
+  const records = await recordsNow(run);
   return records.map(({ spec }) => ({
     ...{ map: spec, local: spec.local, name: spec.name },
     bridged: isBridged(spec),
@@ -58,28 +68,54 @@ async function pathOf(host: string, run: RunDirectory): Promise<PathStatus | nul
   return status?.paths.find(({ peer }) => peer === host) ?? null;
 }
 
-/** A fan that need not run: from its overlay and underlay as they would be given to `up`. */
-async function fanFromWords(
-  overlay: string,
-  underlay: string,
+/** An underlay as it would be given to `up`, and where this host is on it. */
+async function underlayFromWords(
+  words: string,
   run: RunDirectory,
-): Promise<ExplainedFan> {
-  const selector = parseUnderlay(underlay);
-  const map = { overlay: parseOverlay(overlay) };
+): Promise<{ underlay: UnderlayPrefix; local: UnderlayAddress }> {
+  const selector = parseUnderlay(words);
   if (selector.kind === 'address') {
     const network = hostNetworkOf(selector);
-    const prefix = { address: network, length: selector.length };
     // Arithmetic alone: the address need not be one of this host.
-    return { map: { ...map, underlay: prefix }, local: -1, name: '' };
+    return { underlay: { address: network, length: selector.length }, local: -1 };
   }
   const host = openHost(run);
   try {
     const resolved = resolveUnderlay(selector, await readSnapshot(host, []));
     if (!isResolved(resolved)) throw usageError(resolved.code, resolved.message);
-    return { map: { ...map, underlay: resolved.underlay }, local: resolved.local, name: '' };
+    return resolved;
   } finally {
     host.close();
   }
+}
+
+/** A fan that need not run: from its overlay and underlay as they would be given to `up`. */
+async function fanFromWords(
+  overlay: string,
+  words: string,
+  run: RunDirectory,
+): Promise<ExplainedFan> {
+  const { underlay, local } = await underlayFromWords(words, run);
+  return { map: { overlay: parseOverlay(overlay), underlay }, local, name: '' };
+}
+
+/** The same for an IPv6 address. */
+async function explainSix(
+  text: string,
+  overlay: string | undefined,
+  words: string | undefined,
+  run: RunDirectory,
+): Promise<Explanation> {
+  const address = parseAddress6(text);
+  if (overlay !== undefined && words !== undefined) {
+    const at = await underlayFromWords(words, run);
+    return explainAddress6(address, [{ overlay: parseOverlay6(overlay), ...at, name: '' }]);
+  }
+  const records = await recordsNow(run);
+  const fans = records.flatMap(({ spec: { six, underlay, local, name } }) =>
+    six === undefined ? [] : [{ overlay: six.overlay, underlay, local, name }],
+  );
+  return explainAddress6(address, fans);
 }
 
 export const explain: Verb = {
@@ -89,6 +125,7 @@ export const explain: Verb = {
   options: [['--json', 'the same as JSON']],
   examples: [
     ['fanway explain 250.0.28.7', 'among the fans that run here'],
+    ['fanway explain fd00:fa:1c::7', 'the same for IPv6'],
     ['fanway explain 250.0.28.7 250.0.0.0/8 172.30.0.0/16', 'plain arithmetic, needs no fan'],
   ],
   async run(args, io) {
@@ -101,8 +138,16 @@ export const explain: Verb = {
       );
     }
     const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
+    const tell = async (found: Explanation): Promise<ExitCode> => {
+      const path = overlay === undefined ? await pathOf(found.host, run) : null;
+      if (flags.has('--json')) printJson(io, { ...found, path });
+      else io.out(`${found.text}${path === null ? '' : `; ${pathText(path, Date.now())}`}\n`);
+      return found.role === 'outside' ? ExitCode.Failed : ExitCode.Ok;
+    };
     let explanation: Explanation;
     try {
+      const isSix = addressText.includes(':');
+      if (isSix) return await tell(await explainSix(addressText, overlay, underlay, run));
       const address = parseIpv4(addressText);
       const fans =
         overlay === undefined || underlay === undefined
@@ -115,14 +160,11 @@ export const explain: Verb = {
         explanation = explainAnswer(explanation, answer, fan);
       }
     } catch (error) {
-      if (error instanceof ValueError || codeOf(error) === 'ERR_IPV4') {
+      if (error instanceof ValueError || ['ERR_IPV4', 'ERR_IPV6'].includes(codeOf(error))) {
         throw usageError('usage', messageOf(error));
       }
       throw error;
     }
-    const path = overlay === undefined ? await pathOf(explanation.host, run) : null;
-    if (flags.has('--json')) printJson(io, { ...explanation, path });
-    else io.out(`${explanation.text}${path === null ? '' : `; ${pathText(path, Date.now())}`}\n`);
-    return explanation.role === 'outside' ? ExitCode.Failed : ExitCode.Ok;
+    return tell(explanation);
   },
 };

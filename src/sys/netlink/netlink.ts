@@ -165,6 +165,10 @@ export class Netlink {
   deleteAddress6(ref: LinkRef, address: Ipv6, length: number): Promise<void> {
     return six.changeAddress6(this.#socket, 'delete', ref, address, length);
   }
+  /** A permanent IPv6 neighbour; replaces one that is there. */
+  addNeighbour6(ref: LinkRef, address: Ipv6, mac: number): Promise<void> {
+    return six.addNeighbour6(this.#socket, ref, address, mac);
+  }
   /** All IPv6 routes of all tables. */
   routes6(): Promise<six.Route6[]> {
     return six.listRoutes6(this.#socket);

@@ -11,9 +11,18 @@ import {
   type Prefix6,
   wordsOfIpv6,
 } from '../../net/prefix6.ts';
-import { IFA, MessageWriter, RouteType, RTA, RTM, readAttributes } from './codec.ts';
+import {
+  IFA,
+  MessageWriter,
+  NDA,
+  neighbourHeader,
+  RouteType,
+  RTA,
+  RTM,
+  readAttributes,
+} from './codec.ts';
 import { indexOf } from './link.ts';
-import { LITTLE, type NetlinkSocket, NLM_F_CREATE, NLM_F_EXCL } from './socket.ts';
+import { LITTLE, type NetlinkSocket, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } from './socket.ts';
 import { u32Bytes } from './writer.ts';
 
 const AF_INET6 = 10;
@@ -22,6 +31,7 @@ const IFA_FLAGS = 8;
 const IFA_F_NODAD = 0x02;
 const IFA_F_PERMANENT = 0x80;
 const IFA_F_NOPREFIXROUTE = 0x200;
+const NUD_PERMANENT = 0x80;
 const RT_TABLE_MAIN = 254;
 const RTPROT_STATIC = 4;
 const RT_SCOPE_GLOBAL = 0;
@@ -93,6 +103,22 @@ export async function changeAddress6(
   const flags = IFA_F_PERMANENT | IFA_F_NODAD | (isLocal ? 0 : IFA_F_NOPREFIXROUTE);
   const body = writer.u32(IFA_FLAGS, flags).build();
   await socket.request(operation, RTM.NEWADDR, NLM_F_CREATE | NLM_F_EXCL, body);
+}
+
+/** A permanent neighbour on a device; `mac` is a 48-bit number. */
+export async function addNeighbour6(
+  socket: NetlinkSocket,
+  ref: string | number,
+  address: Ipv6,
+  mac: number,
+): Promise<void> {
+  const operation = `add neighbour ${formatPrefix6({ address, length: 128 })} on '${ref}'`;
+  const header = neighbourHeader(AF_INET6, await indexOf(socket, ref), NUD_PERMANENT, 0);
+  const body = new MessageWriter(header)
+    .bytes(NDA.DST, Buffer.from(bytesOfIpv6(address)))
+    .mac(NDA.LLADDR, mac)
+    .build();
+  await socket.request(operation, RTM.NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, body);
 }
 
 function readRoute6(payload: Buffer): Route6 | undefined {
