@@ -3,7 +3,7 @@
  * `/run` of its own: to install a package in, and to see what is left of it.
  * @module
  */
-import { type ChildProcess, execFileSync } from 'node:child_process';
+import { type ChildProcess, execFileSync, type SpawnOptions } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -14,12 +14,19 @@ import type { LabHost } from '../../src/demo/lab.ts';
 // The upper folder must not lie on an overlay itself, as /tmp may: a tmpfs carries it.
 const MOUNT = `set -e
 mount -t tmpfs -o mode=755 none "$0"
-mkdir "$0/upper" "$0/work" "$0/root"
+mkdir "$0/upper" "$0/work" "$0/root" "$0/bare"
 mount -t overlay -o "lowerdir=/,upperdir=$0/upper,workdir=$0/work" none "$0/root"
+mount --bind "$0/root" "$0/bare"
 for name in proc sys dev; do mount --rbind /$name "$0/root/$name"; done
 mount -t tmpfs -o mode=755 none "$0/root/run"
 echo ready
 read -r end`;
+
+/** How programs in it are started: heard, with a plain environment. */
+export const SPAWN: SpawnOptions = {
+  stdio: ['ignore', 'pipe', 'pipe'],
+  env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C', DEBIAN_FRONTEND: 'noninteractive' },
+};
 
 /** What a program in the root said and how it ended. */
 export type Ended = { code: number | null; output: string };
@@ -57,26 +64,23 @@ export class CopiedRoot {
     return join(`/proc/${this.#holder.pid}/root`, this.#folder, 'root', inside);
   }
 
-  /** Runs a program in the root, in the network of the lab's host. */
-  async run(command: string, ...words: string[]): Promise<Ended> {
+  /**
+   * The same files without the kernel's file systems, as processes beside it name them: for a
+   * container that brings its own.
+   */
+  get bare(): string {
+    return join(this.#folder, 'bare');
+  }
+
+  /** Starts a program beside the root, in the network of the lab's host. */
+  spawn(command: string, words: readonly string[]): ChildProcess {
     const mounts = `--mount=/proc/${this.#holder.pid}/ns/mnt`;
-    const enter = [mounts, 'chroot', join(this.#folder, 'root'), command, ...words];
-    const child = this.#host.spawn('nsenter', enter, {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: {
-        PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
-        LC_ALL: 'C',
-        DEBIAN_FRONTEND: 'noninteractive',
-      },
-    });
-    let output = '';
-    for (const pipe of [child.stdout, child.stderr]) {
-      pipe?.on('data', (chunk: Buffer) => {
-        output += chunk.toString();
-      });
-    }
-    const [code] = await once(child, 'exit');
-    return { code: code as number | null, output };
+    return this.#host.spawn('nsenter', [mounts, command, ...words], SPAWN);
+  }
+
+  /** Runs a program in the root, in the network of the lab's host. */
+  run(command: string, ...words: string[]): Promise<Ended> {
+    return ended(this.spawn('chroot', [join(this.#folder, 'root'), command, ...words]));
   }
 
   /** What was written, files and folders, relative to the root; deletions are in it too. */
@@ -93,6 +97,18 @@ export class CopiedRoot {
     this.#holder.kill('SIGKILL');
     rmSync(this.#folder, { recursive: true, force: true });
   }
+}
+
+/** Waits for the end of a program that was started with {@link SPAWN}. */
+export async function ended(child: ChildProcess): Promise<Ended> {
+  let output = '';
+  for (const pipe of [child.stdout, child.stderr]) {
+    pipe?.on('data', (chunk: Buffer) => {
+      output += chunk.toString();
+    });
+  }
+  const [code] = await once(child, 'exit');
+  return { code: code as number | null, output };
 }
 
 /** Builds packages with packaging/debian.mjs and returns their paths. */

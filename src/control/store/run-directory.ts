@@ -17,6 +17,8 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  type Stats,
+  statSync,
   writeSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -112,7 +114,7 @@ export class RunDirectory {
   create(): void {
     try {
       mkdirSync(this.path, { recursive: true, mode: 0o700 });
-      const stat = lstatSync(this.path);
+      const stat = statOwn(this.path);
       const uid = process.geteuid?.() ?? 0;
       if (!stat.isDirectory() || stat.uid !== uid) {
         throw new FanwayError(
@@ -145,6 +147,17 @@ export class RunDirectory {
   ): Lock | undefined {
     return lockFile(join(this.path, name), options);
   }
+}
+
+/**
+ * What a directory of ours is; a link counts as what it leads to only if root or we made it. systemd makes
+ * such links where a unit with a user of its own keeps its directories (`/run/fanway` leads to
+ * `/run/private/fanway`).
+ */
+export function statOwn(path: string): Stats {
+  const own = lstatSync(path);
+  const isOurs = own.uid === 0 || own.uid === process.geteuid?.();
+  return own.isSymbolicLink() && isOurs ? statSync(path) : own;
 }
 
 /**

@@ -71,7 +71,8 @@ export function readCapabilities(pid: number | 'self' = 'self', thread?: number)
 /**
  * What keeps another process of ours from being confined as it should be, as the kernel tells it of
  * every thread: capabilities that are left, a bounding set, new privileges, no filter of system calls.
- * Empty when nothing is missing, and for a process that is gone.
+ * Empty when nothing is missing, and for a process that is gone. Where /proc hides it from us (hidepid),
+ * that is what is missing.
  */
 export function confinementGaps(pid: number): string[] {
   const gaps = new Set<string>();
@@ -85,9 +86,17 @@ export function confinementGaps(pid: number): string[] {
       if (!/^Seccomp:\s*2$/m.test(status)) gaps.add('no filter of system calls');
     }
   } catch {
-    return [];
+    return isAlive(pid) ? ['hidden by /proc (hidepid), so not checked'] : [];
   }
   return [...gaps];
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
 }
 
 /** Whether this process may use a capability now. */

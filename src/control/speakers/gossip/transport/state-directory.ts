@@ -4,11 +4,17 @@
  * would not be told apart.
  * @module
  */
-import { existsSync, lstatSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { codeOf, ExitCode, FanwayError, messageOf, refusedError } from '../../../../errors.ts';
 import { readPrivateFile } from '../../../store/private-file.ts';
-import { type Lock, lockFile, readIfThere, writeAtomically } from '../../../store/run-directory.ts';
+import {
+  type Lock,
+  lockFile,
+  readIfThere,
+  statOwn,
+  writeAtomically,
+} from '../../../store/run-directory.ts';
 
 /** As the wire has it (u32). */
 const EPOCH_MAX = 2 ** 32 - 1;
@@ -35,7 +41,7 @@ export class StateDirectory {
   static open(path: string): StateDirectory {
     try {
       mkdirSync(path, { recursive: true, mode: 0o700 });
-      const stat = lstatSync(path);
+      const stat = statOwn(path);
       const uid = process.geteuid?.() ?? 0;
       if (!stat.isDirectory() || stat.uid !== uid || (stat.mode & 0o022) !== 0) {
         throw refusedError(
