@@ -10,7 +10,7 @@ import { SERVICE_HERE, Service } from '../../src/table/flood.ts';
 import { NeighbourFlag } from '../../src/table/neighbours.ts';
 import { ipv4Bytes } from '../../src/table/peers.ts';
 import { VtepFlag } from '../../src/table/vteps.ts';
-import { arp, ethernet, ipv4, tcp, udp, vxlan } from '../support/bytes.ts';
+import { arp, ethernet, ipv4, mac, tcp, udp, vxlan } from '../support/bytes.ts';
 import {
   address6,
   advertise,
@@ -715,5 +715,38 @@ t.test('segments of a stream are joined behind one check', async (t) => {
   settle(lan.routers);
   t.same(lan.b.received(0).map(hex).sort(), [...segments, ...six].map(hex).sort());
   t.same(solicitedNode(SIX_A), 'ff02::1:ff00:a');
+  isBalanced(t, lan);
+});
+
+t.test('who sends what is too big hears it from where it was going', async (t) => {
+  const lan = makeLan();
+  const { a } = lan;
+  const big = ethernet(
+    MAC_B,
+    MAC_A,
+    IPV4,
+    ipv4(ENDS, udp(ENDS, { destinationPort: 9 }, Buffer.alloc(1430))),
+  );
+  t.same(sendFrom(lan, big), { 'egress.drop.too_big': 1 });
+  const [answer] = a.received(0).map((bytes) => Buffer.from(bytes));
+  // From the MAC and the address that the packet was for: ICMP 3/4 with the MTU that fits.
+  t.equal(answer?.subarray(0, 14).toString('hex'), `${hex(mac(MAC_A))}${hex(mac(MAC_B))}0800`);
+  t.equal(answer?.readUInt32BE(14 + 12), IP_B);
+  t.equal(answer?.readUInt32BE(14 + 16), IP_A);
+  t.equal(answer?.readUInt16BE(14 + 20), 0x0304);
+  t.equal(answer?.readUInt16BE(14 + 26), 1450);
+  const big6 = ethernet(
+    MAC_B,
+    MAC_A,
+    IPV6,
+    ipv6(ENDS6, udp6(ENDS6, { destinationPort: 9 }, Buffer.alloc(1410))),
+  );
+  t.same(sendFrom(lan, big6), { 'egress.drop.too_big': 1 });
+  const [answer6] = a.received(0).map((bytes) => Buffer.from(bytes));
+  t.equal(answer6?.subarray(0, 14).toString('hex'), `${hex(mac(MAC_A))}${hex(mac(MAC_B))}86dd`);
+  t.same(answer6?.subarray(14 + 8, 14 + 24), address6(SIX_B));
+  t.same(answer6?.subarray(14 + 24, 14 + 40), address6(SIX_A));
+  t.equal(answer6?.readUInt16BE(14 + 40), 0x0200);
+  t.equal(answer6?.readUInt32BE(14 + 44), 1450);
   isBalanced(t, lan);
 });

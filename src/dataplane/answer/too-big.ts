@@ -108,8 +108,11 @@ export class TooBig {
   /** The same to an IPv6 sender, who is never told of less than every path must carry. */
   #emit6(link: DataLink, packet: number, l3: number, byteCount: number, mtu: number): number {
     const { view } = this.#arena;
-    link.six?.farGateway(view, l3 + IPV6_DESTINATION_OFFSET, this.#source);
+    const destination = l3 + IPV6_DESTINATION_OFFSET;
+    link.six?.farGateway(view, destination, this.#source);
+    // On a layer-2 network no router stands between: it is told in the name of where it was going.
+    const source = link.six === undefined ? destination : this.#source;
     const least = Math.max(mtu, IPV6_MTU_MIN);
-    return emitIcmpv6TooBig(view, packet, view, this.#source, least, view, l3, byteCount);
+    return emitIcmpv6TooBig(view, packet, view, source, least, view, l3, byteCount);
   }
 }
