@@ -37,12 +37,12 @@ import { Router } from './links/router.ts';
 import { METRICS_TYPE, metricsText } from './metrics.ts';
 import type { DeviceOpener } from './plane/devices.ts';
 import { DropMeter } from './plane/drops.ts';
-import { MovedMacs } from './plane/moved-macs.ts';
 import { openDataPlane } from './plane/open-data-plane.ts';
 import { PathWatch } from './plane/paths/path-watch.ts';
 import { isPathNews, pathStatus } from './plane/paths.ts';
 import { RateMeter, SAMPLE_INTERVAL_MS } from './plane/rates.ts';
 import { TunnelSet } from './plane/tunnel-set.ts';
+import { BridgeWatch } from './plane/watch/bridge-watch.ts';
 import { measureApart } from './probe/child.ts';
 import { PathTest } from './probe/path-test.ts';
 import { probeRoutes } from './probe/routes.ts';
@@ -102,7 +102,7 @@ export class Service {
   readonly entries: EntryService;
   readonly #hub = new EventHub();
   readonly #host: RealHost;
-  readonly #movedMacs: MovedMacs;
+  readonly #bridges: BridgeWatch;
   readonly #pathWatch: PathWatch;
   readonly #options: ServiceOptions;
   readonly #queues: number;
@@ -163,7 +163,7 @@ export class Service {
       stateDirectory: stateDirectoryOf(process.env),
       byFile: options.mode === 'daemon',
     });
-    this.#movedMacs = new MovedMacs({
+    this.#bridges = new BridgeWatch({
       ...{ host: this.#host, tunnels: this.tunnels, log },
       specs: () => this.#upSpecs(),
     });
@@ -240,7 +240,7 @@ export class Service {
     this.#unwatch = () => {
       for (const end of ends) end();
     };
-    this.#movedMacs.start();
+    this.#bridges.start();
     this.#pathWatch.start();
     // What a predecessor counted is no news.
     this.#drops.sample(this.tunnels.counters(), performance.now());
@@ -293,7 +293,7 @@ export class Service {
   async #stop(): Promise<void> {
     clearInterval(this.#timer);
     clearInterval(this.#sampling);
-    this.#movedMacs.stop();
+    this.#bridges.stop();
     this.#pathWatch.stop();
     clearTimeout(this.#settle);
     this.#unwatch?.();
@@ -337,11 +337,11 @@ export class Service {
     paths: readonly PathStatus[],
     counters: Readonly<Record<string, Record<string, number>>>,
   ): LinkStatus {
-    const { spec } = link;
-    const nowMs = performance.now();
+    const [{ spec }, nowMs] = [link, performance.now()];
     const status = linkStatus(link, processes, this.#rates.of(spec.name), nowMs, paths);
+    const underlay = formatHostPrefix(spec.underlay);
     const { drops, failure } = this.#drops.judge(
-      { ...status, underlay: formatHostPrefix(spec.underlay) },
+      { ...status, underlay, foreign: this.#bridges.foreignOn(spec) },
       counters[spec.name] ?? {},
       nowMs,
     );

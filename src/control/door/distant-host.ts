@@ -93,6 +93,7 @@ export function openDistantHost(run: RunDirectory, door: Door): RealHost {
       routes: await here.defaultRoutes(),
     }),
     bridgeHolds: (bridge, mac, but) => ask('bridgeHolds', false, bridge, mac, but),
+    bridgePort: (bridge, mac) => ask('bridgePort', '', bridge, mac),
     watch(listener) {
       const ends = [
         here.watch(listener),

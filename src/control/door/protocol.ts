@@ -13,6 +13,7 @@ export const HOST_QUESTIONS = [
   ...['links', 'addresses', 'defaultRoutes', 'routesMeeting', 'routesOf', 'hasRoute'],
   ...['createBridge', 'setLink', 'deleteLink', 'addAddress', 'deleteAddress'],
   ...['addRoute', 'deleteRoute', 'addKernelRoute', 'hasOwnMac', 'addOwnMac', 'bridgeHolds'],
+  'bridgePort',
   ...['readSysctl', 'writeSysctl', 'otherTables', 'packetFilter', 'legacyTables', 'loadRules'],
   ...['startDhcp', 'stopDhcp'],
 ] as const;

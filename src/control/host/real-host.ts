@@ -21,6 +21,8 @@ const RTPROT_KERNEL = 2;
 export type RealHost = Host & {
   /** Whether `bridge` knows `mac` behind a port other than `but`. False where there is no such bridge. */
   bridgeHolds(bridge: string, mac: number, but: string): Promise<boolean>;
+  /** The port of `bridge` behind which it knows `mac`, '' where it does not. */
+  bridgePort(bridge: string, mac: number): Promise<string>;
   /** Calls `listener` on every change of links, addresses and routes; returns how to end it. */
   watch(listener: (event: NetlinkEvent) => void): () => void;
   /** The same for the nftables ruleset. */
@@ -92,6 +94,11 @@ export function openHost(run: RunDirectory): RealHost {
       if (at === undefined) return false;
       const port = await netlink.bridgePortOf(at.index, mac);
       return port !== undefined && port !== (await netlink.findLink(but))?.index;
+    },
+    async bridgePort(bridge, mac) {
+      const at = await netlink.findLink(bridge);
+      const port = at === undefined ? undefined : await netlink.bridgePortOf(at.index, mac);
+      return port === undefined ? '' : ((await netlink.findLink(port))?.name ?? '');
     },
     watch: (listener) =>
       netlink.monitor(

@@ -17,6 +17,8 @@ export type DropContext = {
   vni: number;
   /** `172.30.0.0/16`. */
   underlay: string;
+  /** Who sends with a foreign source, as a sentence; '' or absent when nobody is known. */
+  foreign?: string;
 };
 
 /** How far back `status` tells of drops. */
@@ -112,7 +114,8 @@ const RULES: Readonly<Record<string, Rule>> = {
   },
   'egress.drop.foreign_source': {
     weight: 'told',
-    cause: () => 'a source that is not in the slice of this host: fanway show --json has it',
+    cause: ({ foreign = '' }) =>
+      foreign || 'a source that is not in the slice of this host: fanway show --json has it',
   },
   'egress.drop.outside_overlay': {
     weight: 'told',
