@@ -169,6 +169,14 @@ t.test(
       t.notMatch(machine, /alpha/, "in the command's own list");
     });
 
+    await t.test('IPv6', { skip: skipLong }, async (t) => {
+      for (const { user } of [a, b]) {
+        const six = ['--fan', 'fd00:fa::/32', 'eth0/16', '--vni', '77'];
+        t.equal((await user.does('run', ...six, '--', 'true')).code, 0, 'a second fan in it');
+      }
+      t.equal((await a.does(...ping, 'fd00:fa:11b::1')).code, 0, 'from one network to the other');
+    });
+
     await t.test('killed, and ended', async (t) => {
       t.equal(await b.end('SIGTERM'), 128 + 15, 'a signal reaches the command');
       t.same(b.left(), [], 'nothing is left of the one that was ended');

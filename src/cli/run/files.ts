@@ -8,8 +8,8 @@ import { join } from 'node:path';
 import type { RunDirectory } from '../../control/store/run-directory.ts';
 import { formatIpv4 } from '../../net/ipv4.ts';
 
-/** A host of the overlay by name. `address`: u32. */
-export type NamedHost = { name: string; address: number };
+/** A host of the overlay by name; its address as text, of either family. */
+export type NamedHost = { name: string; address: string };
 
 const NAME = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$/;
 /** Hosts of the largest cluster. */
@@ -28,7 +28,7 @@ export function hostsText(machine: string, hosts: readonly NamedHost[]): string 
   const lines = hosts
     .filter(({ name }) => NAME.test(name))
     .slice(0, NAMES_MAX)
-    .map(({ name, address }) => `${formatIpv4(address)} ${name}`);
+    .map(({ name, address }) => `${address} ${name}`);
   const own = machine === '' || machine.endsWith('\n') ? machine : `${machine}\n`;
   return `${own}${[HEAD, ...lines].join('\n')}\n`;
 }

@@ -10,9 +10,10 @@ import type { FanRecord } from '../../control/host/snapshot.ts';
 import type { RunDirectory } from '../../control/store/run-directory.ts';
 import { startRouter, waitReady } from '../../control/supervise.ts';
 import { messageOf } from '../../errors.ts';
-import { gatewayOf, sliceOf } from '../../net/fan.ts';
-import { parseIpv4 } from '../../net/ipv4.ts';
+import { gatewayOf, hasIpv4, sliceOf } from '../../net/fan.ts';
+import { formatIpv4, parseIpv4 } from '../../net/ipv4.ts';
 import { formatPrefix, parsePrefix } from '../../net/prefix.ts';
+import { formatAddress6 } from '../../net/prefix6.ts';
 import { hostsFile, hostsText, machineText, type NamedHost, writeInPlace } from './files.ts';
 
 /** A member that has joined has its name by then, ms. */
@@ -28,11 +29,17 @@ export async function ensureRouter(run: RunDirectory): Promise<void> {
   free.release();
 }
 
-/** Every named host of the overlays that this one is on; this one where gossip does not name it. */
+/**
+ * Every named host of the overlays that this one is on; this one where gossip does not name it. Others
+ * are named by their IPv4 addresses only.
+ */
 async function namedHosts(run: RunDirectory): Promise<NamedHost[]> {
   const fans = (await callRouter(run, '/v1/fans')) as FanRecord[];
   const overlays = fans.map(({ spec }) => formatPrefix(spec.overlay));
-  const own = fans.map(({ spec }) => ({ name: hostname(), address: spec.gateway }));
+  const own = fans.flatMap(({ spec: { overlay, gateway, six } }) => [
+    ...(hasIpv4(overlay) ? [{ name: hostname(), address: formatIpv4(gateway) }] : []),
+    ...(six === undefined ? [] : [{ name: hostname(), address: formatAddress6(six.gateway) }]),
+  ]);
   // Without gossip nobody has a name but us.
   const members = await ask(run, membersCall).catch(() => []);
   const named = members.flatMap(({ name, state, fans: theirs }) =>
@@ -42,7 +49,7 @@ async function namedHosts(run: RunDirectory): Promise<NamedHost[]> {
           .filter(({ overlay }) => overlays.includes(overlay))
           .map(({ overlay, underlay, local }) => {
             const map = { overlay: parsePrefix(overlay), underlay: parsePrefix(underlay) };
-            return { name, address: gatewayOf(sliceOf(map, parseIpv4(local))) };
+            return { name, address: formatIpv4(gatewayOf(sliceOf(map, parseIpv4(local)))) };
           }),
   );
   const known = new Set(named.map(({ name }) => name));

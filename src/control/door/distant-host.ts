@@ -12,6 +12,7 @@ import type { Host, KernelRoute, ProcessMark } from '../host/host.ts';
 import { openHost, type RealHost } from '../host/real-host.ts';
 import type { RunDirectory } from '../store/run-directory.ts';
 import type { Door } from './door.ts';
+import type { HostQuestion } from './protocol.ts';
 
 type Answers<K extends keyof RealHost> = RealHost[K] extends (...args: never[]) => infer R
   ? Awaited<R>
@@ -21,7 +22,7 @@ type Answers<K extends keyof RealHost> = RealHost[K] extends (...args: never[]) 
 export function openDistantHost(run: RunDirectory, door: Door): RealHost {
   const here = openHost(run);
   /** What the namespace says; `empty` once it is gone. */
-  const ask = async <K extends keyof RealHost>(
+  const ask = async <K extends HostQuestion>(
     name: K,
     empty: Answers<K>,
     ...args: unknown[]
@@ -29,7 +30,7 @@ export function openDistantHost(run: RunDirectory, door: Door): RealHost {
     if (door.isGone) return empty;
     return (await door.ask(name, ...args)) as Answers<K>;
   };
-  const askNow = <K extends keyof RealHost>(
+  const askNow = <K extends HostQuestion>(
     name: K,
     empty: Answers<K>,
     ...args: unknown[]
