@@ -21,6 +21,7 @@ import { bgp } from './inspect/bgp.ts';
 import { capture } from './inspect/capture.ts';
 import { counters } from './inspect/counters.ts';
 import { explain } from './inspect/explain.ts';
+import { flowsVerb } from './inspect/flows.ts';
 import { ip } from './inspect/ip.ts';
 import { status } from './inspect/status.ts';
 import { table } from './inspect/table.ts';
@@ -44,7 +45,10 @@ const man = manVerb(() => VERB_GROUPS);
 
 const RUNNABLE: readonly (readonly [title: string, verbs: readonly Verb[]])[] = [
   ["This host's fans", [up, down, show, plan, explain]],
-  ['How they are', [status, wait, counters, doctor, report, pingVerb, test, capture, web, bench]],
+  [
+    'How they are',
+    [status, wait, counters, doctor, report, pingVerb, test, flowsVerb, capture, web, bench],
+  ],
   ['Without root', [run]],
   ['Container engines', [docker, podman, cni, lxc, nspawn, ip]],
   ['Gossip between hosts', [keygen, join, leave, peers, members, table, announce, withdraw, key]],

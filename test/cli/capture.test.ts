@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import t from 'tap';
+import type { FlowsReport } from '../../src/cli/inspect/flows.ts';
 import { Lab, type LabHost } from '../../src/demo/lab.ts';
 import { distDirectory } from '../../src/sys/host/paths.ts';
 import { isTunnelPacket } from '../../src/sys/sockets/packet-socket.ts';
@@ -55,7 +56,9 @@ async function capture(host: LabHost, args: string[], traffic: () => void): Prom
 /** Sends datagrams from a container to an address of another host's slice. */
 const SENDER = `
 const socket = require('node:dgram').createSocket('udp4');
-const timer = setInterval(() => socket.send('fanway capture test', 9, process.argv[1]), 100);
+const timer = setInterval(() => {
+  for (const to of process.argv.slice(1)) socket.send('fanway capture test', 9, to);
+}, 100);
 setTimeout(() => { clearInterval(timer); socket.close(); }, 4000);
 `;
 
@@ -76,11 +79,12 @@ for (const encap of ['vxlan', 'fou', 'ipip'] as const) {
       length: encap === 'vxlan' ? 8 : 24,
       gateway,
     });
-    const send = (): void => {
-      container.spawn(process.execPath, ['-e', SENDER, '250.1.27.1'], { stdio: 'ignore' });
+    const send = (...more: string[]): void => {
+      const words = ['-e', SENDER, '250.1.27.1', ...more];
+      container.spawn(process.execPath, words, { stdio: 'ignore' });
     };
     const text = 'fanway capture test';
-    const inner = await capture(host, ['--inner', '--count', '3'], send);
+    const inner = await capture(host, ['--inner', '--count', '3'], () => send());
     t.equal(blocksOf(inner)[0]?.type, 0x0a0d0d0a);
     t.equal(blocksOf(inner)[1]?.body.readUInt16LE(0), encap === 'vxlan' ? 1 : 101, 'link type');
     t.equal(framesOf(inner).length, 3);
@@ -89,13 +93,28 @@ for (const encap of ['vxlan', 'fou', 'ipip'] as const) {
       'what the container sent',
     );
 
-    const outer = await capture(host, ['--link', 'fan-250-0-28', '--outer', '--count', '3'], send);
+    const words = ['--link', 'fan-250-0-28', '--outer', '--count', '3'];
+    const outer = await capture(host, [...words, 'outer host 172.30.1.27 and udp'], () => send());
     const frames = framesOf(outer);
     t.equal(frames.length, 3);
     const carrying = frames.find((frame) => frame.includes(text));
     t.ok(carrying, 'inside of the tunnel');
     t.equal(carrying?.readUInt8(14 + 9), encap === 'ipip' ? 4 : 17, 'outer protocol');
     t.equal(carrying?.readUInt32BE(14 + 12), host.address, 'from this host');
+    // Nobody carries it on a fan: it goes into the router, and ends there.
+    if (encap === 'vxlan') send('224.0.0.9');
+    else send();
+    const flows = await fanway(host, 'flows', '--seconds', '3', '--json', 'udp');
+    const [report] = JSON.parse(flows.out) as FlowsReport[];
+    t.match(report, { missed: 0, untold: 0 }, flows.err);
+    const to = (there: string) => report?.flows.find((flow) => flow.there === there);
+    t.match(to('250.1.27.1:9'), { protocol: 'udp', outLost: 0, inLost: 0 });
+    t.ok((to('250.1.27.1:9')?.outPackets ?? 0) > 3, 'as many as were sent');
+    if (encap === 'vxlan') {
+      t.match(to('224.0.0.9:9'), { outLost: 1 });
+      const names = report?.drops.map(({ counter }) => counter);
+      t.ok(names?.includes('egress.drop.multicast'), `${names}`);
+    }
     t.match(await fanway(host, 'capture', '--link', 'nope'), { code: 3, err: /nope: not config/ });
   });
 }

@@ -12,6 +12,7 @@ import { ENCAPS, onTheWire } from '../../encap/encap.ts';
 import { ExitCode, FanwayError } from '../../errors.ts';
 import type { PriorityReport } from '../../sys/process/priority.ts';
 import { shortList, troubleText } from '../verb/gossip-text.ts';
+import { bitsText } from '../verb/quantities.ts';
 import { noMore, printJson, takeFlags, type Verb } from '../verb/verb.ts';
 import { bgpStatusText, isBgpWell } from './bgp-text.ts';
 import { pathsText } from './paths-text.ts';
@@ -65,15 +66,7 @@ function repairsText({ repairs, repaired }: LinkStatus): string[] {
 }
 
 function rateText(packets: number, bits: number): string {
-  const scale = ([unit, size]: readonly [string, number]): string =>
-    `${(bits / size).toFixed(bits >= size * 100 ? 0 : 1)} ${unit}`;
-  const units = [
-    ['Gb/s', 1e9],
-    ['Mb/s', 1e6],
-    ['kb/s', 1e3],
-  ] as const;
-  const unit = units.find(([, size]) => bits >= size);
-  return `${packets} packets/s, ${unit === undefined ? `${bits} b/s` : scale(unit)}`;
+  return `${packets} packets/s, ${bitsText(bits)}`;
 }
 
 /** Red where a terminal reads it; without a terminal the capitals must do. */

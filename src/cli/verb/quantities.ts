@@ -1,5 +1,5 @@
 /**
- * Times and shares as text.
+ * Times, shares and rates as text.
  * @module
  */
 
@@ -26,4 +26,17 @@ export function percentText(share: number): string {
 /** How many of something: `1 seed`, `2 seeds`. */
 export function counted(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+const BIT_UNITS = [
+  [1e9, 'Gb/s'],
+  [1e6, 'Mb/s'],
+  [1e3, 'kb/s'],
+] as const;
+
+/** Bits a second: `2.3 Gb/s`, `640 b/s`. */
+export function bitsText(bits: number): string {
+  const unit = BIT_UNITS.find(([size]) => bits >= size);
+  if (unit === undefined) return `${bits} b/s`;
+  return `${(bits / unit[0]).toFixed(bits >= unit[0] * 100 ? 0 : 1)} ${unit[1]}`;
 }

@@ -3,7 +3,7 @@
  * @module
  */
 import { Netlink } from '../../sys/netlink/netlink.ts';
-import { isTunnelPacket, PacketSocket } from '../../sys/sockets/packet-socket.ts';
+import { isTunnelPacket, PacketSocket, type SeenPacket } from '../../sys/sockets/packet-socket.ts';
 import { VERSION } from '../../version.ts';
 import {
   interfaceBlock,
@@ -23,7 +23,9 @@ const BATCH_PACKETS = 256;
 const ARPHRD_ETHERNET = 1;
 const ETHERNET_HEADER_BYTES = 14;
 
-type Tap = {
+/** A place where packets of a link are seen. */
+export type Tap = {
+  spec: LinkSpec;
   socket: PacketSocket;
   linkType: number;
   name: string;
@@ -45,7 +47,11 @@ export type CaptureOptions = {
   isStopped(): boolean;
 };
 
-async function openTaps(links: readonly LinkSpec[], side: 'inner' | 'outer'): Promise<Tap[]> {
+/** @throws SystemError EPERM without CAP_NET_RAW, ENODEV when a device is gone. */
+export async function openTaps(
+  links: readonly LinkSpec[],
+  side: 'inner' | 'outer',
+): Promise<Tap[]> {
   const netlink = Netlink.open();
   try {
     const taps: Tap[] = [];
@@ -61,6 +67,7 @@ async function openTaps(links: readonly LinkSpec[], side: 'inner' | 'outer'): Pr
       const ethernet = link.hardwareType === ARPHRD_ETHERNET;
       const ipOffset = ethernet ? ETHERNET_HEADER_BYTES : 0;
       taps.push({
+        spec,
         socket: new PacketSocket(link.index),
         linkType: ethernet ? LINKTYPE_ETHERNET : LINKTYPE_RAW,
         name: side === 'inner' ? name : `${name} (${spec.name})`,
@@ -84,29 +91,42 @@ async function openTaps(links: readonly LinkSpec[], side: 'inner' | 'outer'): Pr
 export async function captureLinks(options: CaptureOptions): Promise<number> {
   const { write, packetsMax, filter } = options;
   const taps = await openTaps(options.links, options.side);
-  const sockets = taps.map((tap) => tap.socket);
   let going = write(sectionHeaderBlock(`fanway ${VERSION}`));
   for (const tap of taps) going &&= write(interfaceBlock(tap.linkType, 0, tap.name));
   let seen = 0;
+  const isOver = (): boolean => !going || seen >= packetsMax || options.isStopped();
+  await readTaps(taps, isOver, (tap, packet) => {
+    if (!tap.accepts(packet.bytes)) return;
+    if (filter !== undefined && !filter(tap.sight(packet.bytes))) return;
+    seen++;
+    going = write(
+      packetBlock({
+        interfaceIndex: taps.indexOf(tap),
+        timeUs: (performance.timeOrigin + performance.now()) * 1000,
+        bytes: packet.bytes,
+        originalBytes: packet.originalBytes,
+        direction: packet.outgoing ? PcapngDirection.Outbound : PcapngDirection.Inbound,
+      }),
+    );
+  });
+  return seen;
+}
+
+/** Hands over every packet that is seen until it is over, and closes the taps. */
+export async function readTaps(
+  taps: readonly Tap[],
+  isOver: () => boolean,
+  take: (tap: Tap, packet: SeenPacket) => void,
+): Promise<void> {
+  const sockets = taps.map((tap) => tap.socket);
   try {
-    while (going && seen < packetsMax && !options.isStopped()) {
+    while (!isOver()) {
       PacketSocket.wait(sockets, WAIT_MS);
-      for (const [interfaceIndex, tap] of taps.entries()) {
-        for (let taken = 0; taken < BATCH_PACKETS && going && seen < packetsMax; taken++) {
+      for (const tap of taps) {
+        for (let taken = 0; taken < BATCH_PACKETS && !isOver(); taken++) {
           const packet = tap.socket.read();
           if (packet === undefined) break;
-          if (!tap.accepts(packet.bytes)) continue;
-          if (filter !== undefined && !filter(tap.sight(packet.bytes))) continue;
-          seen++;
-          going = write(
-            packetBlock({
-              interfaceIndex,
-              timeUs: (performance.timeOrigin + performance.now()) * 1000,
-              bytes: packet.bytes,
-              originalBytes: packet.originalBytes,
-              direction: packet.outgoing ? PcapngDirection.Outbound : PcapngDirection.Inbound,
-            }),
-          );
+          take(tap, packet);
         }
       }
       // Signals are handled between turns of the event loop only.
@@ -115,5 +135,4 @@ export async function captureLinks(options: CaptureOptions): Promise<number> {
   } finally {
     for (const socket of sockets) socket.close();
   }
-  return seen;
 }

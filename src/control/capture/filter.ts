@@ -50,7 +50,7 @@ const versionAt = ({ view }: Sight, at: number): number =>
   at < 0 || at >= view.byteLength ? 0 : view.getUint8(at) >>> 4;
 
 /** Protocol and offset of the transport header; −1 for the offset where there is none to read. */
-function transportOf(sight: Sight, at: number): { protocol: number; offset: number } {
+export function transportOf(sight: Sight, at: number): { protocol: number; offset: number } {
   const { view } = sight;
   const length = view.byteLength - at;
   const none = { protocol: -1, offset: -1 };

@@ -22,6 +22,8 @@ const ETH_P_ALL = 0x0003;
 const ADDRESS_BYTES = 20;
 const ADDRESS_TYPE_OFFSET = 10;
 const PACKET_OUTGOING = 4;
+const SOL_PACKET = 263;
+const PACKET_STATISTICS = 6;
 /** A super-packet of the largest kind with its headers. */
 const FRAME_BYTES_MAX = 65_536 + 64;
 const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
@@ -90,6 +92,15 @@ export class PacketSocket {
   /** Sends a whole Ethernet frame out of the device. @throws SystemError */
   send(frame: Uint8Array): void {
     check('write(AF_PACKET)', libc.write(this.#fd, addressOf(frame), frame.length));
+  }
+
+  /** Packets that found no room in the socket since the last call. */
+  missed(): number {
+    // `struct tpacket_stats`, and its length.
+    const words = Uint32Array.of(0, 0, 8);
+    const at = addressOf(words);
+    const status = libc.getsockopt(this.#fd, SOL_PACKET, PACKET_STATISTICS, at, at + 8);
+    return status < 0 ? 0 : (words[1] ?? 0);
   }
 
   close(): void {
