@@ -141,7 +141,7 @@ export class LinkSet {
     this.#endpoints[index] = { it, incarnation, index, probe };
     if (probe >= 0) probes.addProbe(index, row, probe);
     senders.add(it);
-    poll.add(roles.receive, index, sockets[0] as number);
+    for (const listener of it.listeners) poll.add(roles.receive, index, listener);
   }
 
   #addLink({ id, device }: LinkGrant, { row, incarnation, version }: Numbered<LinkRow>): void {
@@ -171,7 +171,7 @@ export class LinkSet {
     const { poll, senders, probes } = this.#around;
     this.#endpoints[index] = undefined;
     senders.remove(it);
-    poll.remove(it.sockets[0] as number);
+    for (const listener of it.listeners) poll.remove(listener);
     if (probe >= 0) probes.removeProbe(index);
     this.#closeAll(probe < 0 ? it.sockets : [...it.sockets, probe]);
   }

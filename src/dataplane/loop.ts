@@ -287,12 +287,13 @@ export class Loop {
       }
       case Role.Receive: {
         const endpoint = this.#links.endpoint(poll.ownerOf(place));
+        const socket = poll.descriptorOf(place);
         if ((revents & POLLERR) !== 0) {
-          this.#errors.drain(endpoint, poll.descriptorOf(place), nowMs);
+          this.#errors.drain(endpoint, socket, nowMs);
         }
         // On an error too: receiving is what clears one that has no text in the error queue.
         if ((revents & (POLLIN | POLLERR)) !== 0) {
-          this.#noteMoved(this.#receiver.receiveBurst(endpoint, nowMs), Way.In);
+          this.#noteMoved(this.#receiver.receiveBurst(endpoint, socket, nowMs), Way.In);
         }
         if ((revents & POLLNVAL) !== 0) poll.ignore(place);
         else if (endpoint.receiveErrors >= FAILURES_MAX) poll.rest(place, nowMs);

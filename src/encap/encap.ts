@@ -12,7 +12,7 @@
  * @module
  */
 import { checkVxlan, Fault } from '../wire/classify.ts';
-import { PROTOCOL_IPIP } from '../wire/ipv4.ts';
+import { PROTOCOL_IPIP, PROTOCOL_IPV6 } from '../wire/ipv4.ts';
 import { emitVxlan, getVni, VXLAN_PORT, VXLAN_PORT_LINUX } from '../wire/vxlan.ts';
 
 /** Numbers that stand for encapsulations in shared memory. */
@@ -42,8 +42,6 @@ export type Encap = {
   readonly lxdPort: number;
   /** Packets say which network they belong to: a number of 24 bits. */
   readonly hasVni: boolean;
-  /** IPv6 may be inside: of raw IP it would be another protocol (41), on a socket of its own. */
-  readonly carriesIpv6: boolean;
   /** Writes the shim at `offset`. */
   emitShim(view: DataView, offset: number, vni: number): void;
   /** What is wrong with the shim at `offset`, of which `length` bytes may be read. */
@@ -72,13 +70,12 @@ export const VXLAN: Encap = {
   defaultPort: VXLAN_PORT,
   lxdPort: VXLAN_PORT_LINUX,
   hasVni: true,
-  carriesIpv6: true,
   emitShim: emitVxlan,
   checkShim: checkVxlan,
   vniOf: getVni,
 };
 
-/** RFC 2003: IP in IP, protocol 4. */
+/** RFC 2003, RFC 2473: IP in IP, protocol 4; IPv6 inside (RFC 4213) is protocol 41, on a socket of its own. */
 export const IPIP: Encap = {
   name: 'ipip',
   id: LinkEncap.Ipip,
@@ -91,7 +88,6 @@ export const IPIP: Encap = {
   defaultPort: 0,
   lxdPort: 0,
   hasVni: false,
-  carriesIpv6: false,
   ...NO_SHIM,
 };
 
@@ -108,7 +104,6 @@ export const FOU: Encap = {
   defaultPort: 5555,
   lxdPort: 5555,
   hasVni: false,
-  carriesIpv6: true,
   ...NO_SHIM,
 };
 
@@ -138,5 +133,7 @@ export function carriesFrames(name: EncapName): boolean {
 
 /** What its packets are on the wire, in words: `UDP port 4789`. */
 export function onTheWire(name: EncapName, port: number): string {
-  return ENCAPS[name].udp ? `UDP port ${port}` : `IP protocol ${PROTOCOL_IPIP}`;
+  return ENCAPS[name].udp
+    ? `UDP port ${port}`
+    : `IP protocols ${PROTOCOL_IPIP} and ${PROTOCOL_IPV6}`;
 }

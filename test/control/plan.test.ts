@@ -50,7 +50,7 @@ t.test('planFan() makes the bridged layout for vxlan', async (t) => {
 
 t.test('planFan() makes the routed layout for ipip and fou', async (t) => {
   for (const [encap, device, mtu] of [
-    ['ipip', 'ipip, IP protocol 4', 1480],
+    ['ipip', 'ipip, IP protocols 4 and 41', 1480],
     ['fou', 'fou, UDP port 5555', 1472],
   ] as const) {
     const plan = planFan(request('250', 'eth0', { encap, masquerade: false }), plainHost());

@@ -207,7 +207,6 @@ t.test('a fan of IPv6 alone, and what it refuses', { skip }, async (t) => {
   await refused(/IPv6 needs 1280/, 'fd00:fa::/32', 'eth0/16', '--mtu', '1200');
   await refused(/ff00::\/8 is multicast/, 'ff00::/16', 'eth0/16');
   await refused(/use an overlay of \/110 or shorter/, 'fd00:fa::/120', 'eth0/16');
-  await refused(/ipip carries IPv4 alone/, 'fd00:fa::/32', 'eth0/16', '--encap', 'ipip');
   await refused(/dhcp hands out IPv4/, 'fd00:fa::/32', 'eth0/16', 'dhcp');
   t.equal((await fanway(host, 'up', 'fd00:fa::/32', 'eth0/16')).code, 0);
   t.match((await fanway(host, 'show')).out, /fan-fd00-fa-1c +fd00:fa::\/32/);

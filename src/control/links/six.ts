@@ -4,7 +4,7 @@
  * @module
  */
 import type { FanRequest } from '../../config/request.ts';
-import { carriesFrames, ENCAPS } from '../../encap/encap.ts';
+import { carriesFrames } from '../../encap/encap.ts';
 import { hasIpv4, rulePrefixOf } from '../../net/fan.ts';
 import {
   checkFan6,
@@ -65,12 +65,6 @@ export function checkSix(request: FanRequest, spec: LinkSpec, snapshot: Snapshot
     refusals.push({
       code: 'mtu-too-small-for-ipv6',
       message: `overlay ${overlay}: inside this fan packets have ${spec.innerMtu} bytes at most, and IPv6 needs ${IPV6_MTU_MIN} (RFC 8200 §5): raise the MTU of the underlay or --mtu, or leave IPv6 out`,
-    });
-  }
-  if (!ENCAPS[spec.encap].carriesIpv6) {
-    refusals.push({
-      code: 'encap-without-ipv6',
-      message: `encap ${spec.encap} carries IPv4 alone: take vxlan, or fou, for ${overlay}`,
     });
   }
   if (request.dhcp && request.overlay6 !== undefined && !hasIpv4(spec.overlay)) {

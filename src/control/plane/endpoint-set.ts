@@ -125,7 +125,9 @@ export class EndpointSet {
     const sockets: UnderlaySocket[] = [];
     endpoint.queues.push(sockets);
     if (endpoint.kind === EndpointKind.Ipip) {
-      sockets.push(openIpip(spec.local, queue, this.#queues));
+      for (const inside of [4, 6] as const) {
+        sockets.push(openIpip(spec.local, queue, this.#queues, inside));
+      }
       return;
     }
     sockets.push(openUdp(spec.local, spec.port, { offload, reusePort: this.#queues > 1 }));

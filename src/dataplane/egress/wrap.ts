@@ -7,7 +7,7 @@ import { egressIndex } from '../../table/counters.ts';
 import { checkVirtioNet, Fault } from '../../wire/classify.ts';
 import { encapsulateTos } from '../../wire/ecn.ts';
 import { flowHash } from '../../wire/flow-hash.ts';
-import { PROTOCOL_UDP } from '../../wire/ipv4.ts';
+import { getIpVersion, PROTOCOL_UDP } from '../../wire/ipv4.ts';
 import { getUdpDestination, UDP_HEADER_BYTES } from '../../wire/udp.ts';
 import { VIRTIO_GSO_NONE, VIRTIO_NET_BYTES } from '../../wire/virtio-net.ts';
 import type { TooBig } from '../answer/too-big.ts';
@@ -159,10 +159,13 @@ export class Wrap {
     this.#trains.append(link, peer, socket, 0, start, link.shimBytes + byteCount);
   }
 
-  /** The first socket listens; the others are the pool of source ports. */
+  /** The first socket listens; the others are the pool of source ports, or the raw one of IPv6. */
   #socketFor(link: DataLink, l3: number, isBulk: boolean): number {
     const { sockets } = link.endpoint;
     if (sockets.length === 1) return sockets[0] as number;
+    if (link.endpoint.isRaw) {
+      return sockets[getIpVersion(this.#arena.view, l3) === 6 ? 1 : 0] as number;
+    }
     const hash = flowHash(this.#arena.view, l3);
     const port = this.#sourcePorts.choose(hash, sockets.length - 1, isBulk, this.#nowMs);
     return sockets[1 + port] as number;

@@ -47,6 +47,8 @@ export class Endpoint {
   readonly record: EndpointRecord;
   readonly localPort: number;
   readonly sockets: readonly number[];
+  /** Those of them that datagrams come by: the first, and of raw ones also that of IPv6 inside. */
+  readonly listeners: readonly number[];
   readonly underlay: Underlay;
   /** The sockets know UDP_SEGMENT; whether a path carries it the peer table says. */
   segment: boolean;
@@ -71,7 +73,8 @@ export class Endpoint {
     this.isIpv6 = record.isIpv6 === 1;
     this.localPort = record.localPort;
     this.sockets = record.sockets;
-    this.saysFlowLabel = this.isIpv6 && record.sockets.length <= 1;
+    this.listeners = this.isRaw ? record.sockets : record.sockets.slice(0, 1);
+    this.saysFlowLabel = this.isIpv6 && (this.isRaw || record.sockets.length <= 1);
     this.segment = (record.offloads & Offload.Segment) !== 0;
     this.gro = (record.offloads & Offload.Gro) !== 0;
   }
@@ -114,6 +117,12 @@ export class Endpoint {
 
   get isRaw(): boolean {
     return this.kind === EndpointKind.Ipip;
+  }
+
+  /** The IP version that the protocol of a raw socket says of what is inside; 0 where none does. */
+  versionInside(socket: number): number {
+    if (!this.isRaw) return 0;
+    return socket === this.sockets[1] ? 6 : 4;
   }
 
   /** What is received begins with the outer header: raw sockets of IPv4 alone give it (raw(7)). */

@@ -98,6 +98,8 @@ export class Ingress {
   networks: VniIngress | undefined;
   /** Time of the batch in hand, ms on the loop's clock. */
   nowMs = 0;
+  /** Of raw sockets: what the outer protocol says that is inside, 4 or 6; 0 = it says nothing. */
+  versionInside = 0;
   /** Drops what it is given: it waited too long (stale.ts). */
   sheds = false;
 
@@ -281,10 +283,11 @@ export class Ingress {
     }
     if (available < IPV4_HEADER_BYTES) return this.#drop(link, RUNT);
     if (getIpVersion(view, l3) === 6) {
-      // A frame that says IPv4 must not carry it.
-      if (link.innerHeaderBytes !== 0) return this.#drop(link, IPV6);
+      // What says that it is IPv4 must not carry it.
+      if (link.innerHeaderBytes !== 0 || this.versionInside === 4) return this.#drop(link, IPV6);
       return this.#inner6(link, frame, l3, available, source, outerTos);
     }
+    if (this.versionInside === 6) return this.#drop(link, BAD_HEADER);
     if (link.shim.hasVni && this.#vni !== link.vni) return this.#drop(link, WRONG_VNI);
     if (
       checkIpv4(view, l3, available) !== Fault.None ||

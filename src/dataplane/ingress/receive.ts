@@ -80,12 +80,12 @@ export class Receiver {
   }
 
   /** Moves up to one burst from an endpoint to its links' devices; returns messages received. */
-  receiveBurst(endpoint: Endpoint, nowMs: number): number {
+  receiveBurst(endpoint: Endpoint, socket: number, nowMs: number): number {
     this.#ingress.nowMs = nowMs;
+    this.#ingress.versionInside = endpoint.versionInside(socket);
     const { view } = this.#arena;
     let count = -1;
     for (let attempt = 0; count < 0; attempt++) {
-      const socket = endpoint.sockets[0] as number;
       count = endpoint.underlay.receive(socket, this.#messages, this.#burst);
       if (count >= 0) break;
       const error = -count;

@@ -39,7 +39,9 @@ export function shedStale(
   egress.sheds = false;
   ingress.sheds = true;
   for (const endpoint of endpoints) {
-    for (let i = 0; i < BURSTS_MAX && receiver.receiveBurst(endpoint, nowMs) > 0; i++);
+    for (const socket of endpoint.listeners) {
+      for (let i = 0; i < BURSTS_MAX && receiver.receiveBurst(endpoint, socket, nowMs) > 0; i++);
+    }
   }
   ingress.sheds = false;
 }

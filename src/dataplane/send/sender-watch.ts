@@ -36,7 +36,8 @@ export class SenderWatch {
 
   /** Watches the sockets of an endpoint that only send. @throws SystemError when the kernel refuses */
   add(endpoint: Endpoint): void {
-    for (const socket of endpoint.sockets.slice(1)) this.#add(endpoint, socket);
+    for (const socket of endpoint.sockets.slice(endpoint.listeners.length))
+      this.#add(endpoint, socket);
   }
 
   /** Before they are closed: control may hold them still, and the set goes by what they are. */

@@ -119,7 +119,7 @@ export class PacketSocket {
 }
 
 /**
- * Whether a packet belongs to a tunnel: UDP to or from `port` (0 = IP protocol 4 instead) with
+ * Whether a packet belongs to a tunnel: UDP to or from `port` (0 = IP protocol 4 or 41 instead) with
  * `local` at one end. `ipOffset` is where its IP header begins. Fragments after the first have no ports
  * and belong to nobody: we never make them.
  */
@@ -136,7 +136,7 @@ export function isTunnelPacket(
   const isOurs = view.getUint32(ipOffset + 12) === local || view.getUint32(ipOffset + 16) === local;
   const protocol = view.getUint8(ipOffset + 9);
   if (!isOurs) return false;
-  if (port === 0) return protocol === 4;
+  if (port === 0) return protocol === 4 || protocol === 41;
   if (protocol !== 17 || (view.getUint16(ipOffset + 6) & 0x1fff) !== 0) return false;
   const udp = ipOffset + (view.getUint8(ipOffset) & 15) * 4;
   return bytes.length >= udp + 4 && view.getUint16(udp + 2) === port;
@@ -154,5 +154,6 @@ function isIpv6TunnelPacket(
   const isAt = (at: number): boolean => own.every((byte, i) => view.getUint8(at + i) === byte);
   if (!isAt(ip + 8) && !isAt(ip + 24)) return false;
   const protocol = view.getUint8(ip + 6);
-  return port === 0 ? protocol === 4 : protocol === 17 && view.getUint16(ip + 42) === port;
+  if (port === 0) return protocol === 4 || protocol === 41;
+  return protocol === 17 && view.getUint16(ip + 42) === port;
 }

@@ -2,7 +2,12 @@
  * The sockets that face the underlay: UDP (VXLAN, FOU) and raw IP (IPIP), over IPv4 and IPv6.
  * @module
  */
-import { familyOf, hostBytes, type UnderlayAddress } from '../../net/underlay-address.ts';
+import {
+  type Family,
+  familyOf,
+  hostBytes,
+  type UnderlayAddress,
+} from '../../net/underlay-address.ts';
 import {
   AF_INET,
   AF_INET6,
@@ -186,24 +191,32 @@ export function openSendOnlyUdp(
   return { fd: socket.fd, segment, gro: false };
 }
 
+/** IP protocols of a packet that is right behind the outer header, by its version (IANA). */
+const PROTOCOL_INSIDE = { 4: IPPROTO_IPIP, 6: IPPROTO_IPV6 } as const;
+
 /**
- * A raw socket for IP protocol 4, bound to one underlay address. The kernel writes the outer
- * header; what is received starts with it on IPv4, and with the inner packet on IPv6.
+ * A raw socket for IP protocol 4 or 41, as `inside` says, bound to one underlay address. The kernel
+ * writes the outer header; what is received starts with it on IPv4, and with the inner packet on IPv6.
  *
  * The kernel gives every raw socket a copy of each packet; where there are several `queues`, a
  * filter leaves to each one the flows whose inner addresses fall to it, and what is too short to
  * have any to the first.
  * @throws SystemError EPERM without CAP_NET_RAW.
  */
-export function openIpip(address: UnderlayAddress, queue = 0, queues = 1): UnderlaySocket {
+export function openIpip(
+  address: UnderlayAddress,
+  queue = 0,
+  queues = 1,
+  inside: Family = 4,
+): UnderlaySocket {
   const type = SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK;
   const domain = domainOf(address);
-  const fd = check('socket', libc.socket(domain, type, IPPROTO_IPIP));
+  const fd = check('socket', libc.socket(domain, type, PROTOCOL_INSIDE[inside]));
   prepared(fd, () => {
     setBuffers(fd, SOCKET_BUFFER_BYTES);
     setOuterHeader(fd, familyOf(address));
     const innerAt = domain === AF_INET6 ? 0 : IPV4_HEADER_BYTES;
-    if (queues > 1) attachFilter(fd, steering(queue, queues, innerAt));
+    if (queues > 1) attachFilter(fd, steering(queue, queues, innerAt, inside));
     bindTo(fd, address, 0);
   });
   return { fd, segment: false, gro: false };
@@ -213,14 +226,21 @@ export function openIpip(address: UnderlayAddress, queue = 0, queues = 1): Under
  * Accepts (inner source XOR inner destination) mod `queues` = `queue`, with a plain outer header or
  * none before the inner packet at `innerAt`.
  */
-function steering(queue: number, queues: number, innerAt: number): BpfInstruction[] {
+function steering(
+  queue: number,
+  queues: number,
+  innerAt: number,
+  inside: Family,
+): BpfInstruction[] {
+  // Of IPv6 the last words of both addresses: those before are alike in a whole slice.
+  const [headerBytes, source, destination] = inside === 6 ? [40, 20, 36] : [20, 12, 16];
   return [
     [BPF.LOAD_LENGTH, 0, 0, 0],
-    [BPF.JUMP_GREATER_EQUAL, 1, 0, innerAt + IPV4_HEADER_BYTES],
+    [BPF.JUMP_GREATER_EQUAL, 1, 0, innerAt + headerBytes],
     [BPF.RETURN, 0, 0, queue === 0 ? BPF_ACCEPT : 0],
-    [BPF.LOAD_WORD, 0, 0, innerAt + 12],
+    [BPF.LOAD_WORD, 0, 0, innerAt + source],
     [BPF.COPY_TO_X, 0, 0, 0],
-    [BPF.LOAD_WORD, 0, 0, innerAt + 16],
+    [BPF.LOAD_WORD, 0, 0, innerAt + destination],
     [BPF.XOR_X, 0, 0, 0],
     [BPF.MODULO, 0, 0, queues],
     [BPF.JUMP_EQUAL, 0, 1, queue],

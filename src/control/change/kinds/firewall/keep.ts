@@ -34,7 +34,7 @@ export type KeepChange = {
 export function keepChains(change: KeepChange): OwnChain[] {
   const { link, encap, local, port, slice, overlay } = change;
   const address = formatHostAddress(local);
-  const outer = ENCAPS[encap].udp ? `udp dport ${port}` : 'meta l4proto 4';
+  const outer = ENCAPS[encap].udp ? `udp dport ${port}` : 'meta l4proto { 4, 41 }';
   const inner = carriesFrames(encap)
     ? []
     : [`ip saddr ${formatPrefix(slice)} ip daddr ${formatPrefix(overlay)} snat to ip saddr`];
@@ -46,7 +46,7 @@ export function keepChains(change: KeepChange): OwnChain[] {
     what: `untranslated sources of ${link}`,
   });
   if (familyOf(local) === 4) {
-    const protocol = ENCAPS[encap].udp ? outer : 'ip protocol 4';
+    const protocol = ENCAPS[encap].udp ? outer : 'ip protocol { 4, 41 }';
     return [chain('ip', [`ip saddr ${address} ${protocol} snat to ${address}`, ...inner])];
   }
   const ipv6 = chain('ip6', [`ip6 saddr ${address} ${outer} snat to ${address}`]);
