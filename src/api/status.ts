@@ -8,6 +8,7 @@ import { bgpStatus } from './bgp.ts';
 import { get } from './call.ts';
 import { sourceWord } from './entries.ts';
 import { gossipStatus } from './gossip.ts';
+import { networkJson } from './networks.ts';
 import { fields, flag, list, nullable, number, type ReadBy, record, text, word } from './reader.ts';
 
 /** Delivered packets and bits per second over the last few seconds, each direction. */
@@ -157,6 +158,8 @@ const routerStatus = fields({
   priority: priorityWord,
   uptimeMs: number,
   links: list(linkStatus),
+  /** Layer-2 networks. */
+  networks: list(networkJson),
   processes: list(dataProcessStatus),
   /** Peers whose path carries less than the underlay's device, or answers with errors. */
   paths: list(pathStatus),

@@ -34,6 +34,8 @@ import { key } from './members/key.ts';
 import { keygen } from './members/keygen.ts';
 import { members } from './members/members.ts';
 import { peers } from './members/peers.ts';
+import { arp, mac } from './networks/mac.ts';
+import { net } from './networks/net.ts';
 import { pingVerb } from './paths/ping.ts';
 import { test } from './paths/test.ts';
 import { report } from './report/verb.ts';
@@ -45,6 +47,7 @@ const man = manVerb(() => VERB_GROUPS);
 
 const RUNNABLE: readonly (readonly [title: string, verbs: readonly Verb[]])[] = [
   ["This host's fans", [up, down, show, plan, explain]],
+  ['Layer-2 networks', [net, mac, arp]],
   [
     'How they are',
     [status, wait, counters, doctor, report, pingVerb, test, flowsVerb, capture, web, bench],

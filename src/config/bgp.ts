@@ -6,8 +6,7 @@
 import { formatIpv4, parseIpv4 } from '../net/ipv4.ts';
 import { formatIpv6, parseIpv6 } from '../net/ipv6.ts';
 import type { SettingValue } from './schema.ts';
-import { type Setting, setting } from './setting.ts';
-import { quote, ValueError } from './value.ts';
+import { quote, type Setting, setting, ValueError } from './setting.ts';
 
 export const BGP_PORT = 179;
 export const AS_MAX = 0xffff_ffff;

@@ -11,7 +11,7 @@ export function exampleConfig(): string {
     '# Lines that begin with # show the default. Check a file with `fanway check -c FILE`.',
     '',
   ];
-  for (const section of ['router', 'gossip', 'bgp', 'bgp-neighbor', 'fan'] as const) {
+  for (const section of ['router', 'gossip', 'bgp', 'bgp-neighbor', 'network', 'fan'] as const) {
     const why = OPTIONAL.get(section);
     if (why !== undefined) lines.push(`# ${why}`, `#[${section}]`);
     else lines.push(`[${section}]`);
@@ -29,9 +29,15 @@ const OPTIONAL = new Map<Setting['section'], string>([
   ['gossip', 'Without this line there is no gossip.'],
   ['bgp', 'Without this line there is no BGP.'],
   ['bgp-neighbor', 'One section for each neighbour.'],
+  ['network', 'One section for each layer-2 network.'],
 ]);
 
 const EXAMPLES = new Map([
+  ['network name', 'blue'],
+  ['network vni', '100'],
+  ['network bridge', 'br-blue'],
+  ['network underlay', 'default'],
+  ['service-nodes', '172.30.0.28, 172.30.1.27'],
   ['overlay', '250.0.0.0/8'],
   ['underlay', 'default/16'],
   ['bridge', 'fan-250-0-28'],
@@ -63,7 +69,8 @@ function describe(setting: Setting, isOff: boolean): string[] {
     setting.unit,
     setting.reloadable ? '' : 'needs a restart',
   ].filter(Boolean);
-  const value = setting.default === '' ? (EXAMPLES.get(setting.key) ?? '') : setting.default;
+  const example = EXAMPLES.get(`${setting.section} ${setting.key}`) ?? EXAMPLES.get(setting.key);
+  const value = setting.default === '' ? (example ?? '') : setting.default;
   return [
     `# ${setting.doc}${facts.length === 0 ? '' : ` (${facts.join('; ')})`}`,
     `${setting.required && !isOff ? '' : '#'}${setting.key} = ${value}`,

@@ -12,7 +12,7 @@ import {
 } from '../net/underlay-address.ts';
 import { type GossipSettings, parseAddresses, parseSeed, parseText } from './gossip.ts';
 import { findSetting, parseValue } from './schema.ts';
-import { ValueError } from './value.ts';
+import { ValueError } from './setting.ts';
 
 type Fields = Record<string, unknown>;
 

@@ -15,7 +15,7 @@ import {
   type UnderlayAddress,
 } from '../net/underlay-address.ts';
 import type { SettingValue } from './schema.ts';
-import { quote, ValueError } from './value.ts';
+import { quote, ValueError } from './setting.ts';
 
 export const GOSSIP_PORT_DEFAULT = 7946;
 export const LABEL_DEFAULT = 'fanway';

@@ -1,9 +1,9 @@
 /**
  * The configuration file of `fanway daemon`: sections `[router]`, `[gossip]` and `[bgp]` (once each),
- * `[bgp-neighbor]` (one a neighbour) and `[fan]` (one a fan) with `key = value` lines. Every problem is told at once with its line; an unknown key is one.
+ * `[bgp-neighbor]` (one a neighbour), `[fan]` and `[network]` (one each) with `key = value` lines. Every problem is told at once with its line; an unknown key is one.
  * @module
  */
-import { FANS_MAX } from '../limits.ts';
+import { FANS_MAX, NETWORKS_MAX } from '../limits.ts';
 import type { LogLevel } from '../log.ts';
 import { checkFan, hasIpv4 } from '../net/fan.ts';
 import { checkFan6 } from '../net/fan6.ts';
@@ -13,10 +13,11 @@ import { ADDRESS_BITS, hostNetworkOf, parseHostAddress } from '../net/underlay-a
 import { type BgpSettings, bgpNeighbourOf, bgpProblems, bgpSettingsOf } from './bgp.ts';
 import type { FileProblem } from './fan-file.ts';
 import { type GossipSettings, gossipSettingsOf } from './gossip.ts';
+import { type NetworkRequest, networkClashes, networkRequestOf } from './network.ts';
 import { type FanRequest, underlayFamily } from './request.ts';
 import { findSetting, type PriorityChoice, parseValue, SETTINGS, type Setting } from './schema.ts';
+import { quote, ValueError } from './setting.ts';
 import { requestOf, type Values } from './settings.ts';
-import { quote, ValueError } from './value.ts';
 
 export type Config = {
   logLevel: LogLevel;
@@ -29,13 +30,14 @@ export type Config = {
   /** undefined = no BGP. */
   bgp: BgpSettings | undefined;
   fans: FanRequest[];
+  networks: NetworkRequest[];
 };
 
 /** More problems than this are not read by anybody. */
 const PROBLEMS_MAX = 100;
 
 /** Sections that may be there more than once. */
-const REPEATED: readonly Setting['section'][] = ['fan', 'bgp-neighbor'];
+const REPEATED: readonly Setting['section'][] = ['fan', 'network', 'bgp-neighbor'];
 
 type Section = {
   kind: Setting['section'];
@@ -67,14 +69,14 @@ export function parseConfig(text: string): { config: Config | undefined; problem
       .trim();
     if (content === '') continue;
     if (content.startsWith('[')) {
-      const kind = /^\[(router|gossip|bgp|bgp-neighbor|fan)\]$/.exec(content)?.[1] as
+      const kind = /^\[(router|gossip|bgp|bgp-neighbor|fan|network)\]$/.exec(content)?.[1] as
         | Setting['section']
         | undefined;
       skipping = kind === undefined;
       if (kind === undefined) {
         problems.push({
           line,
-          message: `${quote(content)}: a section is [router], [gossip], [bgp], [bgp-neighbor] or [fan]`,
+          message: `${quote(content)}: a section is [router], [gossip], [bgp], [bgp-neighbor], [fan] or [network]`,
         });
         continue;
       }
@@ -154,7 +156,37 @@ function finish(sections: readonly Section[], problems: FileProblem[]): Config {
     gossip: gossip === undefined ? undefined : gossipSettingsOf(gossip.values),
     bgp: finishBgp(sections, problems),
     fans: fans.map((fan) => fan.request),
+    networks: finishNetworks(sections, problems),
   };
+}
+
+/** The `[network]` sections; what two of them share that they must not is a problem of the second. */
+function finishNetworks(sections: readonly Section[], problems: FileProblem[]): NetworkRequest[] {
+  const networks: { request: NetworkRequest; line: number }[] = [];
+  const own = sections.filter(({ kind }) => kind === 'network');
+  if (own.length > NETWORKS_MAX) {
+    problems.push({ line: 1, message: `more than ${NETWORKS_MAX} [network] sections` });
+    return [];
+  }
+  for (const { values, lines, line } of own) {
+    const { request, problems: found } = networkRequestOf(values);
+    for (const { key, message } of found) {
+      // A key with a wrong value is not "missing" as well.
+      if (lines.has(key) && !values.has(key)) continue;
+      problems.push({ line: lines.get(key) ?? line, message });
+    }
+    if (request === undefined) continue;
+    for (const other of networks) {
+      for (const what of networkClashes(request, other.request)) {
+        problems.push({
+          line,
+          message: `this network has ${what} of the one on line ${other.line}`,
+        });
+      }
+    }
+    networks.push({ request, line });
+  }
+  return networks.map(({ request }) => request);
 }
 
 /** The `[bgp]` section with its neighbours; undefined without it. */

@@ -1,7 +1,6 @@
 /**
- * Every setting of fanway in one table: its type, unit, bounds, default, documentation, and
- * whether a running daemon takes a new value on SIGHUP. The command line, the configuration file,
- * `fanway check`, the example file and the documentation all read this table.
+ * Every setting in one table: type, unit, bounds, default, documentation, and whether SIGHUP sets
+ * it anew. Command line, configuration file, `fanway check` and the documentation read it.
  * @module
  */
 import { QUEUES_MAX } from '../limits.ts';
@@ -29,6 +28,7 @@ import {
   type Seed,
   STATE_DIRECTORY_DEFAULT,
 } from './gossip.ts';
+import { NETWORK_SETTINGS } from './network.ts';
 import {
   ENCAPS,
   HOST_RESERVE_DEFAULT,
@@ -39,8 +39,7 @@ import {
   UNDERLAY_LENGTH_IPV6_DEFAULT,
   type UnderlaySelector,
 } from './request.ts';
-import { type Setting, setting } from './setting.ts';
-import { parseOverlay6, quote, ValueError } from './value.ts';
+import { parseOverlay6, quote, type Setting, setting, ValueError } from './setting.ts';
 
 export type { Setting } from './setting.ts';
 
@@ -218,6 +217,7 @@ export const SETTINGS: readonly Setting[] = [
     'no',
     'Go on although the overlay contains a route or an address of this host.',
   ),
+  ...NETWORK_SETTINGS,
 ];
 
 /** The setting of that name, undefined when there is none. */

@@ -8,7 +8,7 @@ import type { Prefix } from '../net/prefix.ts';
 import type { Prefix6 } from '../net/prefix6.ts';
 import { type Encap, type FanRequest, fanRequest, type UnderlaySelector } from './request.ts';
 import type { SettingValue } from './schema.ts';
-import { isPrefix6 } from './value.ts';
+import { isPrefix6 } from './setting.ts';
 
 /** The overlay of a request, which is of one family. */
 function overlaysOf(overlay: Prefix | Prefix6): Pick<FanRequest, 'overlay' | 'overlay6'> {

@@ -7,8 +7,8 @@
 import { didYouMean } from './closest.ts';
 import type { FanRequest } from './request.ts';
 import { findSetting, parseAnyOverlay, parseUnderlay, parseValue } from './schema.ts';
+import { quote, ValueError } from './setting.ts';
 import { requestOf, type Values } from './settings.ts';
-import { quote, ValueError } from './value.ts';
 
 /** A line or command line longer than this is not meant seriously. */
 export const WORDS_MAX = 64;

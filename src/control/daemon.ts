@@ -7,10 +7,11 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { DataProcessStatus } from '../api/status.ts';
 import type { Config } from '../config/parse.ts';
-import { type FanRequest, joinFans } from '../config/request.ts';
+import { joinFans } from '../config/request.ts';
 import type { Log, LogLevel } from '../log.ts';
 import { IDLE_BEAT_MS } from '../shm/layout.ts';
 import { watchdogIntervalMs } from '../sys/sockets/notify.ts';
+import type { AnyRequest } from './host/snapshot.ts';
 import { Manager } from './manager.ts';
 import { Service } from './service.ts';
 import type { RunDirectory } from './store/run-directory.ts';
@@ -41,7 +42,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     queues: config.queues,
     busyPollUs: config.busyPollUs,
     priority: config.priority,
-    wants: (request) => wanted(config).some((fan) => isDeepStrictEqual(fan, request)),
+    wants: (request) => wanted(config).some((link) => isDeepStrictEqual(link, request)),
     reload: async () => {
       manager.tell('RELOADING=1');
       try {
@@ -68,21 +69,23 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   manager.close();
 }
 
-function wanted(config: Config): FanRequest[] {
-  return joinFans(config.fans.filter((fan) => !fan.off));
+/** Fans first: a network is where they are. */
+function wanted(config: Config): AnyRequest[] {
+  const networks = config.networks.filter(({ off }) => !off);
+  return [...joinFans(config.fans.filter(({ off }) => !off)), ...networks];
 }
 
 /** Makes the links those of the configuration; what did not change is not touched. */
 async function apply(service: Service, config: Config): Promise<string> {
   const { router } = service;
-  const fans = wanted(config);
-  const has = (list: readonly FanRequest[], fan: FanRequest): boolean =>
-    list.some((other) => isDeepStrictEqual(other, fan));
-  const gone = router.links.filter((link) => !has(fans, link.request));
+  const links = wanted(config);
+  const has = (list: readonly AnyRequest[], link: AnyRequest): boolean =>
+    list.some((other) => isDeepStrictEqual(other, link));
+  const gone = router.links.filter((link) => !has(links, link.request));
   const running = router.links.map((link) => link.request);
-  const fresh = fans.filter((fan) => !has(running, fan));
+  const fresh = links.filter((link) => !has(running, link));
   for (const link of gone) await router.down(link.spec.name, { force: true });
-  for (const fan of fresh) await router.want(fan);
+  for (const link of fresh) await router.want(link);
   await service.gossip.configure(config.gossip);
   await service.bgp.configure(config.bgp);
   return `${gone.length} links taken down, ${fresh.length} brought up`;

@@ -5,7 +5,6 @@
  */
 
 import { countersCall } from '../api/counters.ts';
-import { downCall, endIfIdleCall, fansCall, upCall } from '../api/fans.ts';
 import {
   type DataProcessStatus,
   type LinkStatus,
@@ -14,8 +13,6 @@ import {
   statusCall,
 } from '../api/status.ts';
 import { webCall } from '../api/web.ts';
-import type { FanRequest } from '../config/request.ts';
-import { messageOf, usageError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { hasIpv4 } from '../net/fan.ts';
 import { formatHostPrefix } from '../net/underlay-address.ts';
@@ -32,9 +29,12 @@ import { workloadsOf } from './entries/workloads.ts';
 import { EventHub } from './event-hub.ts';
 import { underlayOf } from './host/host.ts';
 import { openHost, type RealHost } from './host/real-host.ts';
+import { type AnyRequest, type FanRecord, isFanRecord } from './host/snapshot.ts';
+import { linkRoutes } from './link-routes.ts';
 import type { ManagedLink } from './links/link.ts';
 import { Router } from './links/router.ts';
 import { METRICS_TYPE, metricsText } from './metrics.ts';
+import { NetworkPart } from './network-part.ts';
 import type { DeviceOpener } from './plane/devices.ts';
 import { DropMeter } from './plane/drops.ts';
 import { openDataPlane } from './plane/open-data-plane.ts';
@@ -46,6 +46,7 @@ import { BridgeWatch } from './plane/watch/bridge-watch.ts';
 import { measureApart } from './probe/child.ts';
 import { PathTest } from './probe/path-test.ts';
 import { probeRoutes } from './probe/routes.ts';
+import { obeySignals } from './signals.ts';
 import { bgpRoutes, bgpStatus } from './speakers/bgp/routes.ts';
 import { BgpService } from './speakers/bgp/service.ts';
 import { gossipRoutes, gossipStatus } from './speakers/gossip/routes.ts';
@@ -53,7 +54,7 @@ import { GossipService } from './speakers/gossip/service.ts';
 import { memberJson } from './speakers/gossip/views.ts';
 import { linkStatus } from './status.ts';
 import { stateDirectoryOf } from './store/address-book.ts';
-import type { LinkSpec } from './store/link-spec.ts';
+import { isFan, type LinkSpec } from './store/link-spec.ts';
 import { admitOwn, claimForNamespace } from './store/namespace.ts';
 import type { RunDirectory } from './store/run-directory.ts';
 import { PageServer } from './web/page-server.ts';
@@ -66,6 +67,9 @@ const RECONCILE_INTERVAL_MS = 5000;
 const SETTLE_MS = 200;
 /** Some hosts change firewall rules all the time (fail2ban, kube-proxy): once a second is enough. */
 const FILTER_SETTLE_MS = 1000;
+
+/** What is wrong with a network while nobody tells of others. */
+const ALONE = 'nobody tells this host where others are: fanway join begins that';
 
 export type ServiceMode = 'background' | 'foreground' | 'daemon';
 
@@ -84,7 +88,7 @@ export type ServiceOptions = DataOptions & {
   log: Log;
   mode: ServiceMode;
   /** Which links of a killed predecessor are taken over; all of them unless given. */
-  wants?: (request: FanRequest) => boolean;
+  wants?: (request: AnyRequest) => boolean;
   /** Where the fans are made; this process's own network namespace unless given. */
   host?: RealHost;
   /** Opens their devices there. */
@@ -100,6 +104,7 @@ export class Service {
   readonly gossip: GossipService;
   readonly bgp: BgpService;
   readonly entries: EntryService;
+  readonly networks: NetworkPart;
   readonly #hub = new EventHub();
   readonly #host: RealHost;
   readonly #bridges: BridgeWatch;
@@ -140,6 +145,7 @@ export class Service {
       });
       plane.on('restarted', (reason) => log.warn('data', `data process restarted: ${reason}`));
       plane.on('failed', (reason) => log.error('data', `data process failed: ${reason}`));
+      plane.on('events', (events) => this.networks.service.events(events));
       return plane;
     });
     this.router = new Router({ run, log, host: this.#host, tunnels: this.tunnels });
@@ -156,9 +162,15 @@ export class Service {
       offloads: (link) => this.tunnels.status().flatMap(({ offloads }) => offloads[link] ?? []),
       ask: async (member, question) => this.gossip.mustRun().ask(member, question),
     });
+    this.networks = new NetworkPart({
+      ...{ host: this.#host.networks, tunnels: this.tunnels, entries: this.entries },
+      router: this.router,
+      ...{ run, log, drops: this.#drops, rates: this.#rates, nameOf: this.#nameOf },
+      alone: () => (this.gossip.host === undefined && this.bgp.speaker === undefined ? ALONE : ''),
+    });
     this.gossip = new GossipService({
       ...{ run, log, entries: this.entries, answer: (asked) => this.#pathTest.answer(asked) },
-      specs,
+      ...{ specs, followers: [this.networks.gossip], networks: () => this.networks.specs() },
       look: () => underlayOf(this.#host),
       stateDirectory: stateDirectoryOf(process.env),
       byFile: options.mode === 'daemon',
@@ -184,6 +196,7 @@ export class Service {
       void this.gossip.refresh();
       void this.bgp.refresh();
       this.entries.refresh();
+      void this.networks.service.refresh();
       this.#hub.linksAre(this.#linkStates());
     });
     this.#done = new Promise((resolve) => {
@@ -198,25 +211,14 @@ export class Service {
   static async start(options: ServiceOptions): Promise<Service> {
     const service = new Service(options);
     // The signals are ours before there is anything to undo.
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-      process.on(signal, () => {
-        options.log.info('signal', `${signal}: taking everything down`);
-        void service.stop();
-      });
-    }
-    process.on('SIGHUP', () => {
-      if (options.reload === undefined) {
-        // The terminal of a router in the foreground was closed; one in the background has none.
-        if (options.mode === 'foreground') void service.stop();
-        return;
-      }
-      options.reload().then(
-        (text) => options.log.info('reload', text),
-        (error: unknown) => options.log.error('reload', messageOf(error)),
-      );
+    obeySignals({
+      ...{ log: options.log, stop: () => service.stop(), reload: options.reload },
+      isForeground: options.mode === 'foreground',
     });
     claimForNamespace(options.run);
     await service.router.adopt(options.wants);
+    // What is here is known before the first word to others: nothing of it is missing for a moment.
+    await service.networks.service.refresh();
     await service.gossip.resume();
     service.#watch();
     service.#admin = await serveAdmin(options.run.socket, service.#routes(), options.log, {
@@ -257,7 +259,9 @@ export class Service {
   }
 
   #upSpecs(): LinkSpec[] {
-    return this.router.links.flatMap(({ state, spec }) => (state === 'up' ? [spec] : []));
+    return this.router.links.flatMap(({ state, spec }) =>
+      state === 'up' && isFan(spec) ? [spec] : [],
+    );
   }
 
   #linkStates(): { name: string; state: string; reason: string }[] {
@@ -299,6 +303,7 @@ export class Service {
     this.#unwatch?.();
     await this.bgp.stop();
     await this.gossip.stop();
+    this.networks.service.close();
     this.entries.close();
     await this.router.stop();
     await this.tunnels.close();
@@ -322,7 +327,13 @@ export class Service {
       busyPollUs: this.#busyPollUs,
       priority: this.#priority,
       uptimeMs: Math.round(performance.now() - this.#startedAtMs),
-      links: this.router.links.map((link) => this.#linkStatus(link, processes, paths, counters)),
+      links: this.router.links.flatMap((link) => {
+        const { record } = link;
+        return isFanRecord(record)
+          ? [this.#linkStatus(link, record, processes, paths, counters)]
+          : [];
+      }),
+      networks: this.networks.status(),
       processes,
       paths: paths.filter(isPathNews),
       table: tableStatus(this.tunnels.entryStatus(), this.entries.status(), this.#nameOf),
@@ -333,12 +344,13 @@ export class Service {
 
   #linkStatus(
     link: ManagedLink,
+    fan: FanRecord,
     processes: readonly DataProcessStatus[],
     paths: readonly PathStatus[],
     counters: Readonly<Record<string, Record<string, number>>>,
   ): LinkStatus {
-    const [{ spec }, nowMs] = [link, performance.now()];
-    const status = linkStatus(link, processes, this.#rates.of(spec.name), nowMs, paths);
+    const [{ spec }, nowMs] = [fan, performance.now()];
+    const status = linkStatus(link, fan, processes, this.#rates.of(spec.name), nowMs, paths);
     const underlay = formatHostPrefix(spec.underlay);
     const { drops, failure } = this.#drops.judge(
       { ...status, underlay, foreign: this.#bridges.foreignOn(spec) },
@@ -363,7 +375,7 @@ export class Service {
         ...{ entries: this.entries, nameOf: this.#nameOf, specs: () => this.#upSpecs() },
         answer: (link, address) => this.tunnels.answer(link, address),
         members: () => (this.gossip.host?.node.members() ?? []).map(memberJson),
-        workloads: () => workloadsOf(this.router.links, this.#options.run),
+        workloads: () => workloadsOf(this.router.fans, this.#options.run),
       }),
       ...probeRoutes(this.#pathTest, this.#options.log),
       answerTo(webCall, (request) => this.#page.set(request)),
@@ -377,24 +389,8 @@ export class Service {
       })),
       answerTo(statusCall, () => this.status()),
       answerTo(countersCall, () => this.tunnels.counters()),
-      answerTo(fansCall, () => this.router.links.map((link) => link.record)),
-      answerTo(upCall, ({ request }) => this.router.up(request)),
-      answerTo(downCall, async ({ name, ...how }) => {
-        const down = await this.router.down(name, how);
-        this.#endIfIdle();
-        return down;
-      }),
-      answerTo(endIfIdleCall, () => ({ ending: this.#endIfIdle() })),
-      {
-        method: 'POST',
-        path: '/v1/reload',
-        handle: async () => {
-          if (this.#options.reload === undefined) {
-            throw usageError('no-config', 'this router has no configuration file to read again');
-          }
-          return { message: await this.#options.reload() };
-        },
-      },
+      ...linkRoutes(this.router, () => this.#endIfIdle(), this.#options.reload),
+      ...this.networks.routes(() => this.#endIfIdle()),
     ];
   }
 }

@@ -11,6 +11,7 @@ import { formatIpv4 } from '../net/ipv4.ts';
 import { formatAddress6, formatPrefix6 } from '../net/prefix6.ts';
 import { holdsHost, parseHostAddress } from '../net/underlay-address.ts';
 import { namesOf } from './host/bridge/bridge-ports.ts';
+import type { FanRecord } from './host/snapshot.ts';
 import type { ManagedLink } from './links/link.ts';
 import { hostOf } from './links/plan.ts';
 import { offloadsInForce } from './plane/paths.ts';
@@ -48,15 +49,15 @@ function sixStatus({ six, encap }: LinkSpec): LinkStatus['six'] {
   };
 }
 
-/** One link as it stands. */
+/** One fan as it stands. */
 export function linkStatus(
   link: ManagedLink,
+  { spec, request }: FanRecord,
   processes: readonly DataProcessStatus[],
   rates: Rates,
   nowMs: number,
   paths: readonly PathStatus[],
 ): LinkStatus {
-  const { spec, request } = link;
   const reason = reasonOf(link);
   const offloads = offloadsInForce(
     processes.flatMap((process) => process.offloads[spec.name] ?? []),

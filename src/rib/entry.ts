@@ -2,7 +2,7 @@
  * An entry: one thing that is at one place on one link, and the claims of those who say where.
  * @module
  */
-import { type IpAddress, ipKey } from '../net/ip.ts';
+
 import { maskOf } from '../net/prefix.ts';
 import type { UnderlayAddress } from '../net/underlay-address.ts';
 
@@ -20,11 +20,11 @@ export type ClaimSource = (typeof CLAIM_SOURCES)[number];
 export type EntryId =
   | { link: string; kind: 'prefix'; address: number; length: number }
   | { link: string; kind: 'mac'; mac: number }
-  | { link: string; kind: 'mac+ip'; address: IpAddress }
+  | { link: string; kind: 'mac+ip'; address: UnderlayAddress }
   /** `member`: underlay address of a host that takes floods; each host is an entry of its own. */
-  | { link: string; kind: 'flood'; member: number }
+  | { link: string; kind: 'flood'; member: UnderlayAddress }
   /** `member`: underlay address of a host that takes part in a network; each is an entry of its own. */
-  | { link: string; kind: 'vtep'; member: number };
+  | { link: string; kind: 'vtep'; member: UnderlayAddress };
 
 /** One source's word on an entry. */
 export type Claim = {
@@ -66,7 +66,7 @@ export function slotOfEntry(id: EntryId): number | string {
     case 'mac':
       return id.mac;
     case 'mac+ip':
-      return ipKey(id.address);
+      return id.address;
     case 'flood':
     case 'vtep':
       return id.member;

@@ -176,6 +176,7 @@ t.test('status shows plaintext and conflicts in red', async (t) => {
       queues: 1,
       busyPollUs: 0,
       links: [],
+      networks: [],
       processes: [],
       paths: [],
       table: { entries: 0, peers: 0, waiting: 0, refused: 0, refusals: [], held: [] },

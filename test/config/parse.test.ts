@@ -54,7 +54,8 @@ t.test('the example names every setting and is right', async (t) => {
   const text = example
     .replace('#[gossip]', '[gossip]')
     .replace('#[bgp]', '[bgp]\nas = 65000')
-    .replace('#[bgp-neighbor]', '[bgp-neighbor]\naddress = 172.30.255.1\nas = 65000');
+    .replace('#[bgp-neighbor]', '[bgp-neighbor]\naddress = 172.30.255.1\nas = 65000')
+    .replace('#[network]', '[network]\nname = blue\nvni = 100');
   t.same(parseConfig(text).config?.gossip, gossipSettings());
   // With every default written out it says the same.
   const explicit = text.replace(
@@ -338,4 +339,25 @@ t.test('parseConfig() reads BGP, and tells what is wrong with it', async (t) => 
   for (const [text, message] of wrong) {
     t.match(parseConfig(text).problems[0]?.message, message, JSON.stringify(text));
   }
+});
+
+t.test('[network] sections, and what two of them must not share', async (t) => {
+  const one = '[network]\nname = blue\nvni = 100\nbum = service-node\nservice-nodes = 172.30.0.9\n';
+  const two = '[network]\nname = red\nvni = 200\nbridge = docker0\nmtu = 1400\nguard = strict\n';
+  t.match(parseConfig(`${one}${two}`).config?.networks, [
+    {
+      network: 'blue',
+      vni: 100,
+      bridge: 'br-blue',
+      bum: 'service-node',
+      serviceNodes: [0xac1e0009],
+    },
+    { network: 'red', vni: 200, bridge: 'docker0', mtu: 1400, guard: 'strict', underlay: null },
+  ]);
+  const told = (text: string): string[] => parseConfig(text).problems.map(({ message }) => message);
+  t.match(told(`${one}${one}`), [/the name blue/, /the bridge br-blue/, /VNI 100/]);
+  t.match(told('[network]\nname = blue\n'), [/vni is missing/]);
+  t.match(told('[network]\nname = blue\nvni = 0\n'), [/1 to 16777215/]);
+  t.match(told('[network]\nname = a-long-name-1\nvni = 1\n'), [/br-a-long-name-1/]);
+  t.match(told('[network]\nname = blue\nvni = 1\nbum = service-node\n'), [/service-nodes/]);
 });

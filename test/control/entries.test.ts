@@ -60,7 +60,7 @@ t.test(
       peer: { ...peerRecord(0), fans: fans(FIRST) },
       events: {
         member: () => {},
-        entry: ({ item }) => feed.entryChanged(item),
+        entry: (change) => feed.entryChanged(change),
         record: (owner) => feed.recordChanged(owner),
         conflict: () => {},
         log: () => {},

@@ -7,6 +7,7 @@ import { makeAll, newJournal, repair, undoAll } from '../../src/control/change/e
 import { type Journal, JournalStore, parseJournal } from '../../src/control/change/journal.ts';
 import type { Context } from '../../src/control/change/kinds/kind.ts';
 import { readSnapshot } from '../../src/control/host/read-snapshot.ts';
+import { isFanRecord } from '../../src/control/host/snapshot.ts';
 import { planFan } from '../../src/control/links/plan.ts';
 import { recover } from '../../src/control/links/recover.ts';
 import { RunDirectory, writeAtomically } from '../../src/control/store/run-directory.ts';
@@ -165,7 +166,10 @@ t.test('a setting that two fans need is restored with the second', async (t) => 
     const store = new JournalStore(makeRun());
     const journals: Journal[] = [];
     for (const overlay of ['250', '251']) {
-      const fans = journals.map(({ request, spec }) => ({ request, spec }));
+      const fans = journals.flatMap(({ request, spec }) => {
+        const record = { request, spec };
+        return isFanRecord(record) ? [record] : [];
+      });
       const wanted = request(overlay, 'eth0');
       const plan = planFan(wanted, await readSnapshot(host, fans));
       if (plan.outcome !== 'changes') throw new Error(JSON.stringify(plan));

@@ -216,7 +216,7 @@ const item: fc.Arbitrary<Announcement> = fc
       return { kind, vni, rank, mac: number };
     if (kind === ItemKind.MacAddress) return { kind, vni, rank, mac: rank, address: number };
     if (kind === ItemKind.MacAddress6) {
-      return { kind, vni, rank, mac: rank, address: new Uint8Array(16).fill(number) };
+      return { kind, vni, rank, mac: rank, address: number.toString(16).padStart(32, '0') };
     }
     if (kind === ItemKind.Vtep)
       return { kind, vni, rank: 0, address: number, port: 4789, roles: 0 };

@@ -126,11 +126,11 @@ export const NETWORK_BLOCK: Block = {
     { kind: ItemKind.Vtep, vni: 100, rank: 0, address: 0xac1e001c, port: 4789, roles: 1 },
     {
       ...{ kind: ItemKind.Vtep, vni: 200, rank: 0, port: 8472, roles: 0 },
-      address: fromHex('fd00 0000 0000 0000 0000 0000 0000 0001'),
+      address: 'fd000000000000000000000000000001',
     },
     {
       ...{ kind: ItemKind.MacAddress6, vni: 100, rank: 2, mac: 0x02420a000005 },
-      address: fromHex('fd00 0000 0000 0000 0000 0000 0000 0005'),
+      address: 'fd000000000000000000000000000005',
     },
     { kind: ItemKind.StickyMac, vni: 100, rank: 0, mac: 0x02420a000001 },
   ],

@@ -7,7 +7,7 @@ import { type AnswerJson, explainCall } from '../../api/entries.ts';
 import { type FanRecord, fansCall } from '../../api/fans.ts';
 import { type PathStatus, statusCall } from '../../api/status.ts';
 import { parseOverlay, parseUnderlay } from '../../config/schema.ts';
-import { parseOverlay6, ValueError } from '../../config/value.ts';
+import { parseOverlay6, ValueError } from '../../config/setting.ts';
 import { ask } from '../../control/admin/admin-client.ts';
 import {
   type ExplainedFan,

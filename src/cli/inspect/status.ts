@@ -11,6 +11,7 @@ import { RunDirectory } from '../../control/store/run-directory.ts';
 import { ENCAPS, onTheWire } from '../../encap/encap.ts';
 import { ExitCode, FanwayError } from '../../errors.ts';
 import type { PriorityReport } from '../../sys/process/priority.ts';
+import { networkText } from '../networks/network-text.ts';
 import { shortList, troubleText } from '../verb/gossip-text.ts';
 import { bitsText } from '../verb/quantities.ts';
 import { noMore, printJson, takeFlags, type Verb } from '../verb/verb.ts';
@@ -135,6 +136,7 @@ export function statusText(status: RouterStatus, color = false): string {
   const lines = [
     `fanway ${status.version}, pid ${status.pid}, ${status.mode}, up ${Math.floor(status.uptimeMs / 1000)} s`,
     ...status.links.flatMap(linkText),
+    ...status.networks.flatMap(networkText),
     ...pathsText(status.paths),
     ...tableText(status.table, color),
     ...(status.gossip === null ? [] : gossipText(status.gossip, color)),
@@ -166,7 +168,7 @@ export function statusOrOtherBuild(answer: unknown): RouterStatus {
 
 export const status: Verb = {
   name: 'status',
-  summary: 'health of the router, its links, data processes, gossip and BGP',
+  summary: 'health of the router, its links, networks, data processes, gossip and BGP',
   usage: ['status [--json]'],
   options: [['--json', 'the same as JSON']],
   examples: [
@@ -182,6 +184,7 @@ export const status: Verb = {
     if (!flags.has('--json')) io.out(statusText(now, process.stdout.isTTY));
     const well =
       now.links.every((link) => link.state === 'up') &&
+      now.networks.every((network) => network.state === 'up') &&
       now.processes.every((process) => process.alive) &&
       now.table.waiting === 0 &&
       (now.gossip === null || (now.gossip.state === 'up' && now.gossip.conflicts.length === 0)) &&

@@ -16,7 +16,7 @@ import {
   STATE_DIRECTORY_DEFAULT,
 } from '../../config/gossip.ts';
 import { findSetting, parseValue } from '../../config/schema.ts';
-import { ValueError } from '../../config/value.ts';
+import { ValueError } from '../../config/setting.ts';
 import { ask } from '../../control/admin/admin-client.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { startRouter, waitReady } from '../../control/supervise.ts';

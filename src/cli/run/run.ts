@@ -7,7 +7,7 @@
  */
 import { parseSeed } from '../../config/gossip.ts';
 import type { FanRequest } from '../../config/request.ts';
-import { ValueError } from '../../config/value.ts';
+import { ValueError } from '../../config/setting.ts';
 import { parseFanWords } from '../../config/words.ts';
 import { callRouter } from '../../control/admin/admin-client.ts';
 import type { FanRecord } from '../../control/host/snapshot.ts';

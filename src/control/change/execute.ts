@@ -4,18 +4,18 @@
  */
 import { ENCAPS } from '../../encap/encap.ts';
 import { codeOf, FanwayError, messageOf } from '../../errors.ts';
-import { aliasOf, type FanRecord, portsBeside } from '../host/snapshot.ts';
+import { type AnyRecord, aliasOf, portsBeside } from '../host/snapshot.ts';
 import { type Change, describeChange, kindOf } from './change.ts';
 import { type Entry, JOURNAL_VERSION, type Journal, type JournalStore } from './journal.ts';
 import { dropTables } from './kinds/firewall/chains.ts';
 import type { Context } from './kinds/kind.ts';
 
 /** A journal in which nothing has been done yet. */
-export function newJournal(fan: FanRecord, changes: readonly Change[]): Journal {
+export function newJournal(link: AnyRecord, changes: readonly Change[]): Journal {
   return {
     version: JOURNAL_VERSION,
-    request: fan.request,
-    spec: fan.spec,
+    request: link.request,
+    spec: link.spec,
     entries: changes.map((change) => ({ change, state: 'planned', memo: {} })),
   };
 }

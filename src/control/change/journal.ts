@@ -9,9 +9,9 @@
  */
 import { lstatSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type { FanRequest } from '../../config/request.ts';
 import { messageOf } from '../../errors.ts';
-import { isLinkSpec, type LinkSpec } from '../store/link-spec.ts';
+import type { AnyRequest } from '../host/snapshot.ts';
+import { type AnySpec, isAnySpec } from '../store/link-spec.ts';
 import {
   putAside,
   type RunDirectory,
@@ -34,8 +34,8 @@ export type Entry = {
 
 export type Journal = {
   version: typeof JOURNAL_VERSION;
-  request: FanRequest;
-  spec: LinkSpec;
+  request: AnyRequest;
+  spec: AnySpec;
   entries: Entry[];
 };
 
@@ -140,7 +140,7 @@ function isJournal(value: unknown): value is Journal {
     journal.version === JOURNAL_VERSION &&
     typeof journal.request === 'object' &&
     journal.request !== null &&
-    isLinkSpec(journal.spec) &&
+    isAnySpec(journal.spec) &&
     Array.isArray(journal.entries) &&
     journal.entries.every(
       (entry) =>

@@ -3,24 +3,36 @@
  * the table of the data path, to the routes of this machine and to whoever listens.
  * @module
  */
+
 import { ENTRIES_MAX, ENTRIES_PER_OWNER_MAX } from '../../limits.ts';
 import type { Log } from '../../log.ts';
-import { formatIpAddress } from '../../net/ip.ts';
-import { formatIpv4 } from '../../net/ipv4.ts';
 import { formatMac } from '../../net/mac.ts';
 import { formatPrefix, type Prefix } from '../../net/prefix.ts';
-import type { UnderlayAddress } from '../../net/underlay-address.ts';
+import { formatHostAddress, type UnderlayAddress } from '../../net/underlay-address.ts';
 import type { Best, ClaimSource, ClaimUpdate, EntryId, RibChange } from '../../rib/entry.ts';
 import { HOLD_MS } from '../../rib/flaps.ts';
+import { FREEZE_MS } from '../../rib/moves.ts';
 import { Rib, type RibStatus } from '../../rib/rib.ts';
 import type { ShareLimits } from '../../rib/shares.ts';
+import { FdbFlag } from '../../table/fdb.ts';
+import { NeighbourFlag } from '../../table/neighbours.ts';
+import { VtepFlag } from '../../table/vteps.ts';
+import type { NetworkTable } from '../plane/network-table.ts';
 import type { RoutedEntries } from './routed-entries.ts';
 
 /** Where entries are written for the data path. */
 export type EntryWriter = {
   setEntry(link: string, prefix: Prefix, peer: UnderlayAddress): void;
   deleteEntry(link: string, prefix: Prefix): void;
+  /** The tables of layer-2 networks; undefined while no link runs. */
+  networks?(): NetworkWriter | undefined;
 };
+
+/** Where entries of layer-2 networks are written. */
+export type NetworkWriter = Pick<
+  NetworkTable,
+  'setMac' | 'deleteMac' | 'setNeighbour' | 'deleteNeighbour' | 'setVtep' | 'deleteVtep'
+>;
 
 /** What a source of entries needs: it tells changes, and takes back what it said. */
 export type EntrySink = Pick<EntryService, 'update' | 'withdraw'>;
@@ -44,11 +56,38 @@ export function entryText(id: EntryId): string {
     case 'mac':
       return formatMac(id.mac);
     case 'mac+ip':
-      return formatIpAddress(id.address);
+      return formatHostAddress(id.address);
     case 'flood':
-      return `floods to ${formatIpv4(id.member)}`;
+      return `floods to ${formatHostAddress(id.member)}`;
     case 'vtep':
-      return `tunnel endpoint ${formatIpv4(id.member)}`;
+      return `tunnel endpoint ${formatHostAddress(id.member)}`;
+  }
+}
+
+/** What the data path is told of an entry of a network. Floods go by the network's mode. */
+function writeNetwork(writer: NetworkWriter, id: EntryId, after: Best | undefined): void {
+  const isHere = after?.source === 'local';
+  switch (id.kind) {
+    case 'mac': {
+      if (after === undefined) return writer.deleteMac(id.link, id.mac);
+      const sticky = after.isSticky === true ? FdbFlag.Sticky : 0;
+      const learned = after.source === 'learned' ? FdbFlag.Learned : 0;
+      const host = isHere ? 'here' : after.peer;
+      return writer.setMac(id.link, id.mac, { host, flags: sticky | learned });
+    }
+    case 'mac+ip': {
+      if (after === undefined) return writer.deleteNeighbour(id.link, id.address);
+      const flags =
+        (isHere ? NeighbourFlag.Local : 0) | (after.isSticky === true ? NeighbourFlag.Static : 0);
+      return writer.setNeighbour(id.link, id.address, { mac: after.mac, flags });
+    }
+    case 'vtep': {
+      if (after === undefined) return writer.deleteVtep(id.link, id.member);
+      const flags = after.isReplicator === true ? VtepFlag.Replicator : 0;
+      return writer.setVtep(id.link, id.member, flags);
+    }
+    default:
+      return;
   }
 }
 
@@ -85,6 +124,16 @@ export class EntryService {
     this.#options.routes?.refresh((link) => this.#rib.entries(link, 'prefix'));
   }
 
+  /** Whether an entry is left where it is because it moves too often. */
+  isHeld(id: EntryId): boolean {
+    return this.#rib.isHeld(id);
+  }
+
+  /** Entries of a link, in no order. */
+  entries(link: string, kind: EntryId['kind']): Iterable<{ id: EntryId; best: Best }> {
+    return this.#rib.entries(link, kind);
+  }
+
   /** The claim that counts for an entry. */
   get(id: EntryId): Best | undefined {
     return this.#rib.get(id);
@@ -107,8 +156,11 @@ export class EntryService {
   #apply(changes: readonly RibChange[]): void {
     const { writer, routes } = this.#options;
     for (const { id, after } of changes) {
-      // The data path has no other entries yet.
-      if (id.kind !== 'prefix') continue;
+      if (id.kind !== 'prefix') {
+        const networks = writer.networks?.();
+        if (networks !== undefined) writeNetwork(networks, id, after);
+        continue;
+      }
       if (after === undefined) writer.deleteEntry(id.link, id);
       else writer.setEntry(id.link, id, after.peer);
       routes?.change(id.link, id, after?.peer);
@@ -123,7 +175,7 @@ export class EntryService {
     for (const id of this.#rib.takeHeld()) {
       log.warn(
         'entries',
-        `${entryText(id)} of ${id.link} moves too often: left where it is for ${HOLD_MS / 1000} s`,
+        `${entryText(id)} of ${id.link} moves too often${id.kind === 'mac' ? ', two hosts may have it' : ''}: left where it is for ${(id.kind === 'mac' ? FREEZE_MS : HOLD_MS) / 1000} s`,
       );
     }
     const { isFull } = this.#rib;

@@ -10,12 +10,9 @@ import type { RunDirectory } from '../store/run-directory.ts';
 import type { Workload } from './find.ts';
 
 /** Everything that was handed out here and is not given back. */
-export function workloadsOf(
-  links: readonly { record: FanRecord }[],
-  run: RunDirectory,
-): Workload[] {
+export function workloadsOf(fans: readonly FanRecord[], run: RunDirectory): Workload[] {
   const state = stateDirectoryOf(process.env);
-  return links.flatMap(({ record: { request, spec } }) => {
+  return fans.flatMap(({ request, spec }) => {
     if (spec.local === 0) return [];
     const { leases } = new AddressBook(state, spec.slice).read();
     const dhcp = request.dhcp ? dhcpLeases(run, spec.name, Date.now()) : [];

@@ -9,7 +9,7 @@ import { contains } from '../../net/prefix.ts';
 import { formatHostAddress } from '../../net/underlay-address.ts';
 import type { LegacyForward } from '../../sys/host/iptables-legacy.ts';
 import type { NftChain, NftRule } from '../../sys/netlink/nf-tables.ts';
-import type { LinkSpec } from '../store/link-spec.ts';
+import type { LinkSpec, WireSpec } from '../store/link-spec.ts';
 import { HOOK_FORWARD, HOOK_POSTROUTING } from './packet-filter.ts';
 import type { PacketFilter, Snapshot } from './snapshot.ts';
 
@@ -55,7 +55,7 @@ export function acceptsDevice(
 }
 
 /** The devices that a fan's forwarded packets come in and go out by. */
-export function forwardingDevices(spec: Pick<LinkSpec, 'name' | 'device' | 'encap'>): string[] {
+export function forwardingDevices(spec: Pick<WireSpec, 'name' | 'device' | 'encap'>): string[] {
   return carriesFrames(spec.encap) ? [spec.name] : [spec.name, spec.device];
 }
 
@@ -77,14 +77,14 @@ export function legacyObstacles(
   return [
     {
       code: 'forward-drop',
-      message: `chain FORWARD of iptables-legacy has policy drop (Docker sets it so) and does not let this fan through; fanway cannot change it: ${typed}`,
+      message: `chain FORWARD of iptables-legacy has policy drop (Docker sets it so) and does not let this link through; fanway cannot change it: ${typed}`,
     },
   ];
 }
 
 /** Everything in nftables that stops what a fan forwards, and that fanway does not mend itself. */
 export function forwardObstacles(
-  spec: Pick<LinkSpec, 'name' | 'device' | 'encap' | 'slice'>,
+  spec: Pick<WireSpec, 'name' | 'device' | 'encap'> & Partial<Pick<LinkSpec, 'slice'>>,
   filter: PacketFilter,
   hasNft: boolean,
 ): Obstacle[] {
@@ -113,7 +113,7 @@ export function forwardObstacles(
     );
     obstacles.push({
       code: 'forward-drop',
-      message: `chain ${chain.name} of nftables table ${chain.family} ${chain.table} has policy drop and does not let this fan through; if that is not meant: ${lines.join('; ')}`,
+      message: `chain ${chain.name} of nftables table ${chain.family} ${chain.table} has policy drop and does not let this link through; if that is not meant: ${lines.join('; ')}`,
     });
   }
   return [...obstacles, ...dockerObstacles(spec, filter)];
@@ -125,15 +125,15 @@ export function forwardObstacles(
  * in tables of its own.
  */
 function dockerObstacles(
-  spec: Pick<LinkSpec, 'name' | 'device' | 'encap' | 'slice'>,
+  spec: Pick<WireSpec, 'name' | 'device' | 'encap'> & Partial<Pick<LinkSpec, 'slice'>>,
   { rules }: PacketFilter,
 ): Obstacle[] {
-  if (carriesFrames(spec.encap)) return [];
+  const { slice } = spec;
+  if (carriesFrames(spec.encap) || slice === undefined) return [];
   const isForSlice = ({ verdict, matches }: NftRule): boolean =>
     verdict === 'drop' &&
     matches.some(
-      ({ equal, value }) =>
-        equal && value.length === 4 && contains(spec.slice, value.readUInt32BE(0)),
+      ({ equal, value }) => equal && value.length === 4 && contains(slice, value.readUInt32BE(0)),
     );
   const bridgeName = Buffer.from(spec.name).toString('hex');
   const isRaw = rules.some(

@@ -15,7 +15,7 @@ import type {
   LinkChange,
   Route6,
 } from '../../sys/netlink/netlink.ts';
-import type { LinkSpec, SixSpec } from '../store/link-spec.ts';
+import type { AnySpec, SixSpec } from '../store/link-spec.ts';
 import type {
   PacketFilter,
   SnapshotAddress,
@@ -158,9 +158,41 @@ export type LinkUpdate = {
 /** The part of the data plane that changes are made through. */
 /** Deletion of a link that is not there is no error. */
 export type Tunnels = {
-  addLink(spec: LinkSpec): Promise<{ ifindex: number; offloads: string[] }>;
+  addLink(spec: AnySpec): Promise<{ ifindex: number; offloads: string[] }>;
   removeLink(name: string): Promise<void>;
   updateLink(name: string, change: LinkUpdate): Promise<void>;
   /** How long a TCP packet may be that a link's device is given in one piece. */
   setSuperBytes(name: string, limits: SuperBytes): Promise<void>;
+};
+
+/** An entry of a bridge's forwarding table; `bridge` and `port` are ifindexes, `mac` u48. */
+export type ForwardingEntry = {
+  bridge: number;
+  port: number;
+  mac: number;
+  /** A port's own address, or the bridge's. */
+  isOwn: boolean;
+  /** Somebody wrote it down: it does not move. */
+  isStatic: boolean;
+};
+
+/** What happened to bridges and their ports. */
+export type BridgeEvent =
+  | { kind: 'forwarding'; action: 'new' | 'deleted'; entry: ForwardingEntry }
+  | { kind: 'link'; action: 'new' | 'deleted'; link: SnapshotLink }
+  /** Notifications were dropped: what is true must be read. */
+  | { kind: 'lost' };
+
+/** What layer-2 networks need of the machine. */
+export type NetworkHost = {
+  links(): Promise<SnapshotLink[]>;
+  link(index: number): Promise<SnapshotLink | undefined>;
+  /** The port behind which a bridge knows a MAC; its own ifindex for its own addresses. */
+  bridgePortOf(bridge: number, mac: number): Promise<number | undefined>;
+  bridgeEntries(bridge: number): Promise<ForwardingEntry[]>;
+  /** Says that a MAC is behind a port of a bridge, until it speaks from elsewhere. */
+  pointBridge(mac: number, port: number): Promise<void>;
+  watchBridges(listener: (event: BridgeEvent) => void): () => void;
+  /** Sends a frame out of a device; false when it could not be sent. */
+  sendFrame(ifindex: number, frame: Uint8Array): boolean;
 };

@@ -7,7 +7,13 @@ import { hasIpv4 } from '../../net/fan.ts';
 import type { Prefix } from '../../net/prefix.ts';
 import type { Prefix6 } from '../../net/prefix6.ts';
 import type { Host } from './host.ts';
-import { type FanRecord, FOREIGN_SYSCTLS, HOST_SYSCTLS, type Snapshot } from './snapshot.ts';
+import {
+  type FanRecord,
+  FOREIGN_SYSCTLS,
+  HOST_SYSCTLS,
+  type NetworkRecord,
+  type Snapshot,
+} from './snapshot.ts';
 
 /** For which overlay routes are looked for that it would hide, and whether an older answer will do. */
 export type SnapshotDepth = { overlay: Prefix; overlay6?: Prefix6; fresh: boolean };
@@ -19,13 +25,14 @@ export function depthOf(request: FanRequest, fresh = true): SnapshotDepth {
 }
 
 /**
- * Everything a plan needs, `fans` being what already runs. Of the routes only the default ones,
+ * Everything a plan needs, `fans` and `networks` being what already runs. Of the routes only the default ones,
  * unless `depth` says what else is of interest: there may be a million.
  */
 export async function readSnapshot(
   host: Host,
   fans: FanRecord[],
   depth?: SnapshotDepth,
+  networks: NetworkRecord[] = [],
 ): Promise<Snapshot> {
   const [links, addresses, ipv6Addresses, ipv6WayOut, routes, filter] = await Promise.all([
     host.links(),
@@ -58,6 +65,7 @@ export async function readSnapshot(
     legacy: host.legacyTables(),
     fans,
     ...(host.underlay !== undefined && { underlay: await host.underlay() }),
+    networks,
     tools: { nft: host.hasNft(), dnsmasq: host.hasDnsmasq() },
   };
 }

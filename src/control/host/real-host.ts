@@ -5,20 +5,37 @@
 import { readLegacyTables } from '../../sys/host/iptables-legacy.ts';
 import { hasNft, loadRules, otherTables } from '../../sys/host/nft.ts';
 import { readSysctl, writeSysctl } from '../../sys/host/sysctl.ts';
-import { Netlink, type NetlinkEvent, RouteInterest } from '../../sys/netlink/netlink.ts';
+import {
+  type Neighbour,
+  Netlink,
+  type NetlinkEvent,
+  RouteInterest,
+} from '../../sys/netlink/netlink.ts';
 import { watchNfTables } from '../../sys/netlink/nf-tables.ts';
+import { FrameSender } from '../../sys/sockets/frame-sender.ts';
 import type { RunDirectory } from '../store/run-directory.ts';
 import { Announcements } from './adverts.ts';
 import { dhcpRangesText, findDnsmasq, isRunning, startDhcp, stopDhcp } from './dhcp.ts';
-import type { Host } from './host.ts';
+import type { ForwardingEntry, Host, NetworkHost } from './host.ts';
 import { HostRoutes } from './host-routes.ts';
 import { PacketFilterReader } from './packet-filter.ts';
 import { sixOfHost } from './six.ts';
 import { ROUTE_TABLE_LOCAL, ROUTE_TABLE_MAIN } from './snapshot.ts';
 
 const RTPROT_KERNEL = 2;
+const NUD_NOARP = 0x40;
+const NUD_PERMANENT = 0x80;
+/** Room for a burst of some ten thousand MACs. */
+const BRIDGE_BUFFER_BYTES = 4 << 20;
+
+function forwardingEntry({ master, index, mac, state }: Neighbour): ForwardingEntry {
+  const isOwn = (state & NUD_PERMANENT) !== 0;
+  return { bridge: master, port: index, mac, isOwn, isStatic: (state & NUD_NOARP) !== 0 };
+}
 
 export type RealHost = Host & {
+  /** What layer-2 networks need; undefined where there can be none. */
+  networks?: NetworkHost;
   /** Whether `bridge` knows `mac` behind a port other than `but`. False where there is no such bridge. */
   bridgeHolds(bridge: string, mac: number, but: string): Promise<boolean>;
   /** The port of `bridge` behind which it knows `mac`, '' where it does not. */
@@ -29,6 +46,26 @@ export type RealHost = Host & {
   watchFilter(listener: () => void): () => void;
   close(): void;
 };
+
+/** @param sender opened with the first frame: it takes a capability that not everybody has */
+function networkHost(netlink: Netlink, sender: () => FrameSender): NetworkHost {
+  return {
+    links: () => netlink.links(),
+    link: (index) => netlink.findLink(index),
+    bridgePortOf: (bridge, mac) => netlink.bridgePortOf(bridge, mac),
+    bridgeEntries: async (bridge) => (await netlink.bridgeEntries(bridge)).map(forwardingEntry),
+    pointBridge: (mac, port) => netlink.pointBridge(port, mac),
+    watchBridges: (listener) =>
+      netlink.watchBridges(
+        (news) => {
+          if (news.kind !== 'forwarding') listener(news);
+          else listener({ ...news, entry: forwardingEntry(news.entry) });
+        },
+        { background: true, bufferBytes: BRIDGE_BUFFER_BYTES },
+      ),
+    sendFrame: (ifindex, frame) => sender().send(ifindex, frame),
+  };
+}
 
 /** Opens the host of the network namespace that this process is in. */
 export function openHost(run: RunDirectory): RealHost {
@@ -42,6 +79,7 @@ export function openHost(run: RunDirectory): RealHost {
   };
   const filter = new PacketFilterReader();
   const announcements = new Announcements();
+  let sender: FrameSender | undefined;
   return {
     ...sixOfHost(netlink, announcements),
     async links() {
@@ -100,6 +138,10 @@ export function openHost(run: RunDirectory): RealHost {
       const port = at === undefined ? undefined : await netlink.bridgePortOf(at.index, mac);
       return port === undefined ? '' : ((await netlink.findLink(port))?.name ?? '');
     },
+    networks: networkHost(netlink, () => {
+      sender ??= new FrameSender();
+      return sender;
+    }),
     watch: (listener) =>
       netlink.monitor(
         (event) => {
@@ -120,6 +162,7 @@ export function openHost(run: RunDirectory): RealHost {
       announcements.close();
       netlink.close();
       filter.close();
+      sender?.close();
     },
   };
 }

@@ -2,6 +2,7 @@
  * What a plan looks at: one consistent enough picture of the host's network, as plain values.
  * @module
  */
+import type { NetworkRequest } from '../../config/network.ts';
 import type { FanRequest } from '../../config/request.ts';
 import type { LegacyTables } from '../../sys/host/iptables-legacy.ts';
 import type {
@@ -13,10 +14,32 @@ import type {
   Route6,
 } from '../../sys/netlink/netlink.ts';
 import type { NftChain, NftRule } from '../../sys/netlink/nf-tables.ts';
-import type { LinkSpec } from '../store/link-spec.ts';
+import {
+  type AnySpec,
+  isFan,
+  isNetwork,
+  type LinkSpec,
+  type NetworkSpec,
+  type WireSpec,
+} from '../store/link-spec.ts';
 
 /** A fan that runs here, or whose journal says so. */
 export type FanRecord = { request: FanRequest; spec: LinkSpec };
+
+/** A layer-2 network that runs here, or whose journal says so. */
+export type NetworkRecord = { request: NetworkRequest; spec: NetworkSpec };
+
+/** A link of either kind, as it was asked for and as it is. */
+export type AnyRequest = FanRequest | NetworkRequest;
+export type AnyRecord = { request: AnyRequest; spec: AnySpec };
+
+export function isFanRecord(record: AnyRecord): record is FanRecord {
+  return isFan(record.spec);
+}
+
+export function isNetworkRecord(record: AnyRecord): record is NetworkRecord {
+  return isNetwork(record.spec);
+}
 
 export type SnapshotLink = Pick<
   Link,
@@ -64,6 +87,7 @@ export type Snapshot = {
   filter: PacketFilter;
   legacy: LegacyTables;
   fans: FanRecord[];
+  networks: NetworkRecord[];
   /** The machine whose underlay it is, where that is another than the one of everything else here. */
   underlay?: UnderlayView;
   /** IPv6 addresses and routes, where a plan needs them. */
@@ -129,7 +153,7 @@ export function portsBeside<L extends Pick<SnapshotLink, 'index' | 'master' | 'a
 
 /** The ports of a fan's bridge, which bears the fan's name, other than its own device. */
 export function foreignPorts<L extends Pick<SnapshotLink, 'index' | 'name' | 'master'>>(
-  spec: Pick<LinkSpec, 'name' | 'device'>,
+  spec: Pick<WireSpec, 'name' | 'device'>,
   links: readonly L[],
 ): L[] {
   const bridge = links.find((link) => link.name === spec.name);
@@ -150,6 +174,7 @@ export function emptySnapshot(): Snapshot {
     filter: { readable: true, why: '', chains: [], rules: [] },
     legacy: { forward: undefined, nat: false },
     fans: [],
+    networks: [],
     tools: { nft: false, dnsmasq: false },
   };
 }

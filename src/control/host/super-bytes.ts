@@ -9,7 +9,7 @@
 import type { SuperBytes } from '../../api/status.ts';
 import { ETHERNET_HEADER_BYTES } from '../../wire/ethernet.ts';
 import { IPV4_PACKET_BYTES_MAX } from '../../wire/ipv4.ts';
-import type { LinkSpec } from '../store/link-spec.ts';
+import type { WireSpec } from '../store/link-spec.ts';
 import { foreignPorts, type SnapshotLink } from './snapshot.ts';
 
 /** What IPv4 can say, which every kernel takes. */
@@ -24,7 +24,7 @@ const SUPER_BYTES_MAX = 131_072;
 const FRAME_EXTRA_BYTES = ETHERNET_HEADER_BYTES + 1;
 
 export function superBytesOf(
-  spec: Pick<LinkSpec, 'name' | 'device'>,
+  spec: Pick<WireSpec, 'name' | 'device'>,
   links: readonly SnapshotLink[],
 ): SuperBytes {
   const device = links.find((link) => link.name === spec.device);

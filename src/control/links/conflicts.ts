@@ -20,7 +20,8 @@ export type Conflicts = {
  * to be taken over, which counts as ours.
  */
 export function findConflicts(overlay: Prefix, snapshot: Snapshot, taken?: string): Conflicts {
-  const own = new Set(snapshot.fans.flatMap((fan) => [fan.spec.name, fan.spec.device]));
+  const links = [...snapshot.fans, ...snapshot.networks];
+  const own = new Set(links.flatMap(({ spec }) => [spec.name, spec.device]));
   if (taken !== undefined) own.add(taken);
   const nameOf = (index: number): string =>
     snapshot.links.find((link) => link.index === index)?.name ?? `link ${index}`;

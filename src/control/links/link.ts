@@ -1,10 +1,10 @@
 /**
- * One fan of a router through its life: made, watched, repaired, moved to another underlay
+ * One link of a router through its life: made, watched, repaired, moved to another underlay
  * address, stopped with a reason, taken down.
  * @module
  */
 import type { SuperBytes } from '../../api/status.ts';
-import { type FanRequest, MTU_BYTES_MIN } from '../../config/request.ts';
+import { MTU_BYTES_MIN } from '../../config/request.ts';
 import { messageOf } from '../../errors.ts';
 import { formatPrefix } from '../../net/prefix.ts';
 import { familyOf } from '../../net/underlay-address.ts';
@@ -14,13 +14,14 @@ import type { Journal, JournalStore } from '../change/journal.ts';
 import { stoppedAdverts } from '../change/kinds/firewall/guard.ts';
 import type { Context } from '../change/kinds/kind.ts';
 import { BridgePorts, type PortMark, type PortRecords } from '../host/bridge/bridge-ports.ts';
-import { depthOf, type SnapshotDepth } from '../host/read-snapshot.ts';
-import type { FanRecord, Snapshot } from '../host/snapshot.ts';
+import type { SnapshotDepth } from '../host/read-snapshot.ts';
+import type { AnyRecord, AnyRequest, Snapshot } from '../host/snapshot.ts';
 import { SUPER_BYTES_PLAIN, superBytesOf } from '../host/super-bytes.ts';
-import type { LinkSpec } from '../store/link-spec.ts';
-import { type Obstacles, obstaclesOf } from './obstacles.ts';
-import { hostOf, innerMtuOf, planFan } from './plan.ts';
-import { changesOf, isSameThing } from './plan-changes.ts';
+import { type AnySpec, isFan } from '../store/link-spec.ts';
+import { type LinkKind, linkKind } from './kinds.ts';
+import type { Obstacles } from './obstacles.ts';
+import { hostOf } from './plan.ts';
+import { isSameThing } from './plan-changes.ts';
 import { isResolved, type Keep, type ResolvedUnderlay, resolveUnderlay } from './resolve.ts';
 import { isOfSix } from './six.ts';
 
@@ -36,9 +37,9 @@ export type LinkState = 'up' | 'stopped';
 export type Look = (depth?: SnapshotDepth) => Promise<Snapshot>;
 
 export class ManagedLink {
-  request: FanRequest;
+  request: AnyRequest;
   journal: Journal | undefined;
-  spec: LinkSpec;
+  spec: AnySpec;
   state: LinkState = 'stopped';
   /** Why it is stopped, or what was last wrong; '' when nothing ever was. */
   reason = '';
@@ -61,9 +62,9 @@ export class ManagedLink {
   #keep: Keep | undefined;
 
   /** @param now milliseconds on the router's clock */
-  constructor(fan: FanRecord, records: PortRecords, now: () => number) {
-    this.request = fan.request;
-    this.spec = fan.spec;
+  constructor(link: AnyRecord, records: PortRecords, now: () => number) {
+    this.request = link.request;
+    this.spec = link.spec;
     this.#ports = new BridgePorts(records);
     this.#now = now;
   }
@@ -73,13 +74,17 @@ export class ManagedLink {
     return this.#ports.lost;
   }
 
-  get record(): FanRecord {
+  get #kind(): LinkKind {
+    return linkKind(this.request);
+  }
+
+  get record(): AnyRecord {
     return { request: this.request, spec: this.spec };
   }
 
   /** Makes everything of a plan. @throws FanwayError; what was made is taken back. */
   async make(
-    plan: { spec: LinkSpec; changes: Parameters<typeof newJournal>[1] },
+    plan: { spec: AnySpec; changes: Parameters<typeof newJournal>[1] },
     store: JournalStore,
     context: Context,
   ): Promise<void> {
@@ -87,9 +92,11 @@ export class ManagedLink {
     for (const { name, was } of adopted(plan.changes)) {
       if (was === name) continue;
       this.#ports.renamed(was, name);
+      if (!isFan(plan.spec)) continue;
+      const slice = formatPrefix(plan.spec.slice);
       context.log.warn(
         name,
-        `bridge ${was} goes on as ${name}, with its ports: containers with an address of the former slice need one of ${formatPrefix(plan.spec.slice)}`,
+        `bridge ${was} goes on as ${name}, with its ports: containers with an address of the former slice need one of ${slice}`,
       );
     }
     const journal = newJournal(this.record, plan.changes);
@@ -123,13 +130,13 @@ export class ManagedLink {
   }
 
   /** Takes over another request and spec, of the same device, sockets and bridge. */
-  async #become(fan: FanRecord, store: JournalStore, { tunnels }: Context): Promise<void> {
+  async #become(link: AnyRecord, store: JournalStore, { tunnels }: Context): Promise<void> {
     const { journal } = this;
     if (journal === undefined) return;
-    const { six } = fan.spec;
-    this.request = fan.request;
-    this.spec = { ...fan.spec, innerMtu: this.spec.innerMtu, underlayMtu: this.spec.underlayMtu };
-    journal.request = fan.request;
+    const six = isFan(link.spec) ? link.spec.six : undefined;
+    this.request = link.request;
+    this.spec = { ...link.spec, innerMtu: this.spec.innerMtu, underlayMtu: this.spec.underlayMtu };
+    journal.request = link.request;
     setJournalMtu(journal, this.spec);
     store.write(journal);
     await tunnels.updateLink(this.spec.name, { six });
@@ -140,7 +147,7 @@ export class ManagedLink {
    * @throws FanwayError; then it is as it was before
    */
   async extend(
-    fan: FanRecord,
+    link: AnyRecord,
     store: JournalStore,
     context: Context,
     look: () => Promise<Snapshot>,
@@ -150,8 +157,8 @@ export class ManagedLink {
     const before = this.record;
     const snapshot = await look();
     try {
-      await this.#become(fan, store, context);
-      for (const change of changesOf(this.request, this.spec, snapshot)) {
+      await this.#become(link, store, context);
+      for (const change of this.#kind.changes(this.spec, snapshot)) {
         const known = journal.entries.find((entry) => isSameThing(entry.change, change));
         if (known === undefined) journal.entries.push({ change, state: 'planned', memo: {} });
         else if (change.kind === 'sysctl') known.change = change;
@@ -165,14 +172,14 @@ export class ManagedLink {
 
   /** Loses its IPv6 side while it runs. @throws FanwayError `undo-failed` */
   async reduce(
-    fan: FanRecord,
+    link: AnyRecord,
     store: JournalStore,
     context: Context,
     look: () => Promise<Snapshot>,
   ): Promise<void> {
     const { journal } = this;
     if (journal === undefined) return;
-    const wanted = changesOf(fan.request, fan.spec, await look());
+    const wanted = linkKind(link.request).changes(link.spec, await look());
     await undoSome(
       journal,
       ({ change }) => isOfSix(change) && !wanted.some((one) => isSameThing(one, change)),
@@ -184,7 +191,7 @@ export class ManagedLink {
       const now = change.kind === 'sysctl' && wanted.find((one) => isSameThing(one, change));
       if (now) entry.change = now;
     }
-    await this.#become(fan, store, context);
+    await this.#become(link, store, context);
     await repair(journal, store, context, { adopt: false });
   }
 
@@ -226,10 +233,11 @@ export class ManagedLink {
   async #start(look: Look, store: JournalStore, context: Context): Promise<void> {
     // Something may be left that could not be taken back when it was stopped.
     await this.undo(store, context);
-    let plan = planFan(this.request, await look(), this.#keep);
+    let plan = this.#kind.plan(await look(), this.#keep);
+    const { depth } = this.#kind;
     // Only for a fan that could be is the routing table looked through.
-    if (plan.outcome === 'changes') {
-      plan = planFan(this.request, await look(depthOf(this.request, false)), this.#keep);
+    if (plan.outcome === 'changes' && depth !== undefined) {
+      plan = this.#kind.plan(await look(depth), this.#keep);
     }
     if (plan.outcome !== 'changes' || plan.joined !== undefined) {
       const reason =
@@ -253,14 +261,14 @@ export class ManagedLink {
     const at = this.#whereNow(snapshot);
     if (typeof at === 'string' || at.local !== this.spec.local) {
       const why = typeof at === 'string' ? at : `the underlay address is another one now`;
-      context.log.warn(this.spec.name, `slice given up: ${why}`);
+      context.log.warn(this.spec.name, `given up: ${why}`);
       await this.undo(store, context);
       this.reason = why;
       if (typeof at !== 'string') await this.#start(look, store, context);
       return;
     }
     if (at.device.mtu !== this.spec.underlayMtu) {
-      const innerMtu = innerMtuOf(this.request, at.device.mtu, familyOf(at.local));
+      const innerMtu = this.#kind.innerMtu(at.device.mtu, familyOf(at.local));
       if (innerMtu < MTU_BYTES_MIN) {
         await this.undo(store, context);
         this.reason = `${at.device.name} has MTU ${at.device.mtu} now, which leaves ${innerMtu} bytes inside: raise it`;
@@ -278,7 +286,7 @@ export class ManagedLink {
     await context.tunnels.setSuperBytes(this.spec.name, this.superBytes);
     this.#complete(journal, snapshot, context);
     const repaired = await repair(journal, store, context, { adopt: false });
-    this.obstacles = obstaclesOf(this.spec, snapshot, journal);
+    this.obstacles = this.#kind.obstacles(this.spec, snapshot, journal);
     this.stoppedAdverts = stoppedAdverts(this.spec.name, snapshot.filter) ?? null;
     if (repaired.length > 0) {
       this.repairs += repaired.length;
@@ -293,9 +301,9 @@ export class ManagedLink {
     this.#succeeded();
   }
 
-  /** What the fan needs since the host has changed, or since another version made it. */
+  /** What the link needs since the host has changed, or since another version made it. */
   #complete(journal: Journal, snapshot: Snapshot, context: Context): void {
-    for (const change of changesOf(this.request, this.spec, snapshot)) {
+    for (const change of this.#kind.changes(this.spec, snapshot)) {
       if (journal.entries.some((entry) => isSameThing(entry.change, change))) continue;
       journal.entries.push({ change, state: 'planned', memo: {} });
       context.log.info(this.spec.name, `also needed now: ${describeChange(change)}`);
@@ -305,7 +313,7 @@ export class ManagedLink {
   /** Where this host is on the underlay now, or the reason why it is nowhere. */
   #whereNow(snapshot: Snapshot): ResolvedUnderlay | string {
     const keep = this.#keep ?? { local: this.spec.local, floating: false };
-    const now = resolveUnderlay(this.request.underlay, snapshot, keep);
+    const now = resolveUnderlay(this.#kind.selector(snapshot), snapshot, keep);
     if (!isResolved(now)) return now.message;
     if (now.local === this.spec.local) this.#keep = { local: now.local, floating: now.floating };
     return now;
@@ -322,7 +330,7 @@ function adopted(changes: readonly Change[]): { name: string; was: string }[] {
 }
 
 /** Puts a new MTU into every change that carries one, so that the repair makes it so. */
-function setJournalMtu(journal: Journal, spec: LinkSpec): void {
+function setJournalMtu(journal: Journal, spec: AnySpec): void {
   journal.spec = spec;
   for (const { change } of journal.entries) {
     if (change.kind === 'bridge') change.mtu = spec.innerMtu;

@@ -14,7 +14,7 @@ import {
   translationObstacles,
 } from '../host/forwarding.ts';
 import { BRIDGE_NF_CALL_IPTABLES, type Snapshot } from '../host/snapshot.ts';
-import type { LinkSpec } from '../store/link-spec.ts';
+import type { LinkSpec, WireSpec } from '../store/link-spec.ts';
 
 export type Obstacles = {
   /** The fan, or a part of its traffic, stands still. */
@@ -54,17 +54,42 @@ export function obstaclesOf(spec: LinkSpec, snapshot: Snapshot, journal?: Journa
       'net.bridge.bridge-nf-call-iptables is 1, so what only crosses the bridge passes these chains too',
     );
   }
+  const made = problemsOf(journal);
+  return { obstacles: [...obstacles, ...made.obstacles], notes: [...notes, ...made.notes] };
+}
+
+/** What could not be made of a link. */
+function problemsOf(journal: Journal | undefined): Obstacles {
+  const found: Obstacles = { obstacles: [], notes: [] };
   for (const { change, memo } of journal?.entries ?? []) {
     if (memo.problem === undefined) continue;
     const stops = change.kind === 'sysctl' && /forward/.test(change.key);
-    if (stops) obstacles.push({ code: 'not-forwarding', message: memo.problem });
-    else notes.push(memo.problem);
+    if (stops) found.obstacles.push({ code: 'not-forwarding', message: memo.problem });
+    else found.notes.push(memo.problem);
   }
-  return { obstacles, notes };
+  return found;
+}
+
+/**
+ * The same for a layer-2 network, in which this host routes nothing: only what frames meet counts.
+ */
+export function wireObstacles(spec: WireSpec, snapshot: Snapshot, journal?: Journal): Obstacles {
+  const { filter, tools, sysctls, legacy } = snapshot;
+  const made = problemsOf(journal);
+  // Frames that only cross a bridge pass the chains of routed packets where this setting says so.
+  const passAll = sysctls[BRIDGE_NF_CALL_IPTABLES] === '1';
+  const chains = filter.chains.filter(({ family }) => passAll || family === 'bridge');
+  const obstacles = [
+    ...underlayObstacles(spec, snapshot),
+    ...forwardObstacles(spec, { ...filter, chains }, tools.nft),
+    ...(passAll ? legacyObstacles(forwardingDevices(spec), legacy.forward) : []),
+    ...made.obstacles,
+  ];
+  return { obstacles, notes: made.notes };
 }
 
 /** A card that keeps its address and carries nothing: no other piece of the fan is missing. */
-function underlayObstacles({ local }: LinkSpec, snapshot: Snapshot): Obstacle[] {
+function underlayObstacles({ local }: WireSpec, snapshot: Snapshot): Obstacle[] {
   const { links, addresses, ipv6Addresses } = snapshot.underlay ?? snapshot;
   const own = [...addresses, ...ipv6Addresses];
   const index = own.find(({ address }) => address === local)?.index;

@@ -35,11 +35,13 @@ import type { Change } from '../change/change.ts';
 import { type Adoption, addressLengthOf, findAdoption } from '../host/bridge/adoption.ts';
 import { aliasOf, type FanRecord, type Snapshot } from '../host/snapshot.ts';
 import {
+  type AnySpec,
   type LinkSpec,
   overheadOfLink,
   overlaysOf,
   type SixSpec,
   SOURCE_PORTS_DEFAULT,
+  type WireSpec,
 } from '../store/link-spec.ts';
 import { besideOf, planBeside } from './beside.ts';
 import { findConflicts } from './conflicts.ts';
@@ -48,17 +50,17 @@ import { addressesOf, changesOf } from './plan-changes.ts';
 import { formatHost, isResolved, type Keep, type Refusal, resolveUnderlay } from './resolve.ts';
 import { checkOverlay6, checkSix, notesOfSix, sixOf } from './six.ts';
 
-export type Plan =
+export type Plan<Spec extends AnySpec = LinkSpec> =
   | {
       outcome: 'changes';
-      spec: LinkSpec;
+      spec: Spec;
       changes: Change[];
       warnings: string[];
       /** The changes are to a link that runs: what that is asked for from then on. */
       joined?: FanRequest;
     }
-  /** The same fan runs already. */
-  | { outcome: 'same'; spec: LinkSpec; message: string }
+  /** The same link runs already. */
+  | { outcome: 'same'; spec: Spec; message: string }
   | { outcome: 'refused'; refusals: Refusal[] };
 
 /**
@@ -292,7 +294,7 @@ function checkOverlay(map: FanMap, local: UnderlayAddress): Refusal[] {
 }
 
 /** `172.30.0.28/16`: our underlay address with the underlay's length. */
-export function hostOf(spec: LinkSpec): string {
+export function hostOf(spec: WireSpec): string {
   return formatHost(spec.local, spec.underlay.length);
 }
 
@@ -364,9 +366,9 @@ function checkNames(
   return refusals;
 }
 
-/** Another fan whose packets could not be told from this one's. */
-function checkWire(spec: LinkSpec, snapshot: Snapshot): Refusal[] {
-  for (const { spec: other } of snapshot.fans) {
+/** Another link whose packets could not be told from this one's. */
+export function checkWire(spec: WireSpec, { fans, networks }: Snapshot): Refusal[] {
+  for (const { spec: other } of [...fans, ...networks]) {
     if (spec.port === 0 || other.port !== spec.port || other.local !== spec.local) continue;
     if (other.encap !== spec.encap) {
       return [

@@ -78,7 +78,8 @@ export function resolveUnderlay(
   keep?: Keep,
 ): ResolvedUnderlay | Refusal {
   const snapshot = { ...picture, ...picture.underlay };
-  const own = new Set(snapshot.fans.flatMap((fan) => [fan.spec.name, fan.spec.device]));
+  const running = [...snapshot.fans, ...snapshot.networks];
+  const own = new Set(running.flatMap(({ spec }) => [spec.name, spec.device]));
   const family = underlayFamily(selector);
   const addresses: readonly OwnAddress[] =
     family === 6 ? snapshot.ipv6Addresses : snapshot.addresses;

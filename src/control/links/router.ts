@@ -4,6 +4,7 @@
  * @module
  */
 import { EventEmitter } from 'node:events';
+import type { NetworkRequest } from '../../config/network.ts';
 import type { FanRequest } from '../../config/request.ts';
 import { messageOf, refusedError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
@@ -15,11 +16,22 @@ import { PortRecords, tidyBridges } from '../host/bridge/bridge-ports.ts';
 import { cached } from '../host/cached-host.ts';
 import type { Host, Tunnels } from '../host/host.ts';
 import { depthOf, readSnapshot, type SnapshotDepth } from '../host/read-snapshot.ts';
-import { type FanRecord, foreignPorts, type Snapshot } from '../host/snapshot.ts';
-import type { LinkSpec } from '../store/link-spec.ts';
+import {
+  type AnyRecord,
+  type AnyRequest,
+  type FanRecord,
+  foreignPorts,
+  isFanRecord,
+  isNetworkRecord,
+  type NetworkRecord,
+  type Snapshot,
+} from '../host/snapshot.ts';
+import type { AnySpec, NetworkSpec } from '../store/link-spec.ts';
 import type { RunDirectory } from '../store/run-directory.ts';
+import { linkKind } from './kinds.ts';
 import { type Look, ManagedLink } from './link.ts';
-import { type Plan, placeholderSpec, planFan } from './plan.ts';
+import { type Plan, planFan } from './plan.ts';
+import { planNetwork } from './plan-network.ts';
 
 /** What `up` came to, as the admin socket tells it. */
 export type UpResult = Plan;
@@ -60,6 +72,11 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
     return this.#links;
   }
 
+  /** The fans among them, as they were asked for and are. */
+  get fans(): FanRecord[] {
+    return this.#running().fans;
+  }
+
   #queue<T>(operation: () => Promise<T>): Promise<T> {
     const result = this.#last.then(operation, operation);
     this.#last = result.catch(() => undefined).then(() => void this.emit('settled'));
@@ -76,19 +93,29 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
     return { host, tunnels, log, others };
   }
 
-  #fans(but?: ManagedLink): FanRecord[] {
-    return this.#links.filter((link) => link !== but).map((link) => link.record);
+  /** What runs, by kind. */
+  #running(but?: ManagedLink): { fans: FanRecord[]; networks: NetworkRecord[] } {
+    const fans: FanRecord[] = [];
+    const networks: NetworkRecord[] = [];
+    for (const link of this.#links) {
+      if (link === but) continue;
+      const { record } = link;
+      if (isNetworkRecord(record)) networks.push(record);
+      else if (isFanRecord(record)) fans.push(record);
+    }
+    return { fans, networks };
   }
 
   #snapshot(but?: ManagedLink, depth?: SnapshotDepth): Promise<Snapshot> {
-    return readSnapshot(this.#options.host, this.#fans(but), depth);
+    const { fans, networks } = this.#running(but);
+    return readSnapshot(this.#options.host, fans, depth, networks);
   }
 
   /**
    * Takes over the links of a router that was killed, as far as `wants` says so; what it does not
    * want is taken back. Nothing that is damaged stops the start.
    */
-  adopt(wants: (request: FanRequest) => boolean = () => true): Promise<void> {
+  adopt(wants: (request: AnyRequest) => boolean = () => true): Promise<void> {
     const { log } = this.#options;
     return this.#queue(async () => {
       const journals: Journal[] = [];
@@ -126,8 +153,8 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
     });
   }
 
-  #newLink(fan: FanRecord): ManagedLink {
-    return new ManagedLink(fan, this.#ports, this.#now);
+  #newLink(link: AnyRecord): ManagedLink {
+    return new ManagedLink(link, this.#ports, this.#now);
   }
 
   /** Bridges that were kept for their ports go with the last of these. */
@@ -162,20 +189,8 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
   up(request: FanRequest): Promise<UpResult> {
     return this.#queue(async () => {
       const plan = await this.#plan(request);
-      if (plan.outcome !== 'changes') return plan;
-      if (plan.joined !== undefined) {
-        await this.#join(plan);
-        return plan;
-      }
-      const link = this.#newLink({ request, spec: plan.spec });
-      this.#links.push(link);
-      try {
-        await link.make(plan, this.#store, this.#context(link));
-      } catch (error) {
-        this.#forget(link);
-        throw error;
-      }
-      this.#options.log.info(plan.spec.name, 'up');
+      if (plan.outcome === 'changes' && plan.joined !== undefined) await this.#join(plan);
+      else if (plan.outcome === 'changes') await this.#make(request, plan);
       return plan;
     });
   }
@@ -194,17 +209,22 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
    * Takes one family of a link that has both away; the other one goes on.
    * @throws FanwayError `not-configured`
    */
-  #downPart(name: string, part: 'ipv4' | 'ipv6'): Promise<LinkSpec & { notes: string[] }> {
+  #downPart(name: string, part: 'ipv4' | 'ipv6'): Promise<AnySpec & { notes: string[] }> {
     return this.#queue(async () => {
       const link = this.#links.find((link) => link.spec.name === name);
-      const overlay6 = link?.request.overlay6;
-      if (link === undefined || overlay6 === undefined || !hasIpv4(link.request.overlay)) {
+      const record = link?.record;
+      const hasBoth =
+        record !== undefined &&
+        isFanRecord(record) &&
+        record.request.overlay6 !== undefined &&
+        hasIpv4(record.request.overlay);
+      if (link === undefined || !hasBoth) {
         throw refusedError('not-configured', `${name}: has not both IPv4 and IPv6`);
       }
-      const { spec } = link;
+      const { spec } = record;
       const look = (): Promise<Snapshot> => this.#snapshot(link);
       const context = this.#context(link);
-      const { overlay6: _, ...ipv4 } = link.request;
+      const { overlay6: _, ...ipv4 } = record.request;
       if (part === 'ipv6') {
         const { six: __, ...rest } = spec;
         await link.reduce({ request: ipv4, spec: rest }, this.#store, context, look);
@@ -213,13 +233,13 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
         await link.undo(this.#store, context);
         this.#forget(link);
         const request = {
-          ...link.request,
+          ...record.request,
           overlay: NO_OVERLAY,
           bridge: name,
           masquerade: false,
           dhcp: false,
         };
-        const next = this.#newLink({ request, spec: placeholderSpec(request) });
+        const next = this.#newLink({ request, spec: linkKind(request).placeholder() });
         this.#links.push(next);
         await this.#reconcile(next);
       }
@@ -228,26 +248,50 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
     });
   }
 
+  /** Makes a network as {@link up} makes a fan. @throws FanwayError `change-failed` */
+  addNetwork(request: NetworkRequest): Promise<Plan<NetworkSpec>> {
+    return this.#queue(async () => {
+      const plan = planNetwork(request, await this.#snapshot());
+      if (plan.outcome === 'changes') await this.#make(request, plan);
+      return plan;
+    });
+  }
+
+  async #make(
+    request: AnyRequest,
+    plan: Extract<Plan<AnySpec>, { outcome: 'changes' }>,
+  ): Promise<void> {
+    const link = this.#newLink({ request, spec: plan.spec });
+    this.#links.push(link);
+    try {
+      await link.make(plan, this.#store, this.#context(link));
+    } catch (error) {
+      this.#forget(link);
+      throw error;
+    }
+    this.#options.log.info(plan.spec.name, 'up');
+  }
+
   /**
-   * A fan that should run from now on: brought up at once or, where the host does not allow it yet,
+   * A link that should run from now on: brought up at once or, where the host does not allow it yet,
    * kept as stopped with the reason and tried again whenever the host changes.
    */
-  want(request: FanRequest): Promise<void> {
+  want(request: AnyRequest): Promise<void> {
     return this.#queue(async () => {
-      const link = this.#newLink({ request, spec: placeholderSpec(request) });
+      const link = this.#newLink({ request, spec: linkKind(request).placeholder() });
       this.#links.push(link);
       await this.#reconcile(link);
     });
   }
 
   /**
-   * Takes a fan down by its link name, or one family of it by `part`. `notes`: what stays, as sentences for whoever asked.
+   * Takes a link down by its name, or one family of it by `part`. `notes`: what stays, as sentences for whoever asked.
    * @throws FanwayError `not-configured`, `in-use` (containers attached, without force), `undo-failed`.
    */
   down(
     name: string,
     options: { force: boolean; part?: 'ipv4' | 'ipv6' },
-  ): Promise<LinkSpec & { notes: string[] }> {
+  ): Promise<AnySpec & { notes: string[] }> {
     if (options.part !== undefined) return this.#downPart(name, options.part);
     return this.#queue(async () => {
       const link = this.#links.find((link) => link.spec.name === name);
@@ -280,7 +324,7 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
   }
 
   /** Names of the ports of a link's bridge that are not ours. */
-  async attached(spec: LinkSpec): Promise<string[]> {
+  async attached(spec: AnySpec): Promise<string[]> {
     return foreignPorts(spec, await this.#options.host.links()).map((link) => link.name);
   }
 

@@ -18,7 +18,7 @@ import type { PathRecord } from '../../table/paths.ts';
 import type { LinkUpdate } from '../host/host.ts';
 import { endOrphans } from '../host/orphans.ts';
 import { SUPER_BYTES_PLAIN } from '../host/super-bytes.ts';
-import type { LinkSpec } from '../store/link-spec.ts';
+import type { AnySpec } from '../store/link-spec.ts';
 import {
   closeDevices,
   type DeviceOpener,
@@ -128,7 +128,7 @@ export class DataPlane extends EventEmitter {
    * forwarding.
    * @throws SystemError when the kernel refuses; FanwayError when the link exists or limits are met.
    */
-  addLink(spec: LinkSpec): Promise<{ ifindex: number; offloads: string[] }> {
+  addLink(spec: AnySpec): Promise<{ ifindex: number; offloads: string[] }> {
     return this.#inTurn(async () => {
       if (this.#links.has(spec.name)) {
         throw new FanwayError('link-exists', `the link ${spec.name} is running already`);
@@ -273,7 +273,7 @@ export class DataPlane extends EventEmitter {
     return link;
   }
 
-  #openLink(spec: LinkSpec): LinkState {
+  #openLink(spec: AnySpec): LinkState {
     let id = 0;
     const taken = new Set([...this.#links.values()].map((link) => link.id));
     while (taken.has(id)) id++;

@@ -6,7 +6,7 @@
 import { ENCAPS } from '../../encap/encap.ts';
 import { openTun, setTunPersistent, type TunDevice, type TunOptions } from '../../sys/host/tun.ts';
 import { libc } from '../../sys/libc/libc.ts';
-import type { LinkSpec } from '../store/link-spec.ts';
+import type { WireSpec } from '../store/link-spec.ts';
 
 /** A device that is open, and its number where it is. */
 export type OpenDevice = TunDevice & { ifindex: number };
@@ -24,7 +24,7 @@ export const openHere: DeviceOpener = (name, options) => {
  * One queue of the link's device for each of `queues` data processes; the device outlives them.
  * @throws SystemError; none stays open.
  */
-export function openDevices(spec: LinkSpec, queues: number, open: DeviceOpener): OpenDevice[] {
+export function openDevices(spec: WireSpec, queues: number, open: DeviceOpener): OpenDevice[] {
   const devices: OpenDevice[] = [];
   try {
     for (let i = 0; i < queues; i++) {

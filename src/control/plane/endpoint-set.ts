@@ -17,7 +17,7 @@ import {
 } from '../../sys/sockets/sockets.ts';
 import { EndpointKind } from '../../table/links/links.ts';
 import { ENDPOINTS_MAX } from '../../table/segment.ts';
-import type { LinkSpec } from '../store/link-spec.ts';
+import type { WireSpec } from '../store/link-spec.ts';
 
 /** Sockets on one local address and port, one set for each queue, shared by links. */
 export type EndpointState = {
@@ -73,7 +73,7 @@ export class EndpointSet {
    * The endpoint for a link, opened where it is not there yet.
    * @throws FanwayError `port-taken`, `too-many-endpoints`; SystemError when the kernel refuses.
    */
-  acquire(spec: LinkSpec): EndpointState {
+  acquire(spec: WireSpec): EndpointState {
     const kind = ENCAPS[spec.encap].udp ? EndpointKind.Udp : EndpointKind.Ipip;
     // Links share a listening port; bridged and routed traffic on one port could not be told apart.
     const key = `${kind}:${spec.local}:${spec.port}`;
@@ -120,7 +120,7 @@ export class EndpointSet {
     throw new FanwayError('too-many-endpoints', `at most ${ENDPOINTS_MAX} addresses and ports`);
   }
 
-  #open(endpoint: EndpointState, spec: LinkSpec, queue: number): void {
+  #open(endpoint: EndpointState, spec: WireSpec, queue: number): void {
     const offload = spec.offload === 'auto';
     const sockets: UnderlaySocket[] = [];
     endpoint.queues.push(sockets);
@@ -144,7 +144,7 @@ export class EndpointSet {
   }
 
   /** How many ports of their own a queue's flows get: others need some of a small range too. */
-  #sourcePorts(spec: LinkSpec): number {
+  #sourcePorts(spec: WireSpec): number {
     const range = countEphemeralPorts() ?? Number.POSITIVE_INFINITY;
     return Math.min(spec.sourcePorts, Math.floor((range * RANGE_SHARE_MAX) / this.#queues));
   }

@@ -17,6 +17,7 @@ import { PathLimitWriter } from '../../table/path-limits.ts';
 import { PeerWriter } from '../../table/peers.ts';
 import { PrefixWriter } from '../../table/prefixes.ts';
 import { TABLES_BYTES, TableSegment } from '../../table/segment.ts';
+import { NetworkTable } from './network-table.ts';
 
 /** A prefix of the overlay and the host that it is sent to. */
 export type TableAnswer = { prefix: Prefix; peer: UnderlayAddress };
@@ -57,6 +58,8 @@ export class EntryTable {
   readonly limits: PathLimitWriter;
   /** What each link is, likewise. */
   readonly links: LinkWriter;
+  /** Who is where in layer-2 networks, in the same memory. */
+  readonly networks: NetworkTable;
 
   constructor() {
     const segment = new TableSegment(this.#memory.buffer);
@@ -65,11 +68,17 @@ export class EntryTable {
     this.links = new LinkWriter(segment);
     this.#peers = new PeerWriter(segment);
     this.#prefixes = new PrefixWriter(segment);
+    this.networks = new NetworkTable(segment, this.#peers);
   }
 
   /** Descriptor of the memory for data processes: they can only read. */
   get fd(): number {
     return this.#readFd;
+  }
+
+  /** Underlay address of a host by its number; undefined = nobody's. */
+  hostOf(peer: number): UnderlayAddress | undefined {
+    return this.#peers.hostOf(peer);
   }
 
   #of(name: string): LinkEntries {
@@ -86,6 +95,7 @@ export class EntryTable {
     const link = this.#of(name);
     link.id = id;
     this.#admit(link);
+    this.networks.bind(name, id);
   }
 
   /** The link runs no more; its entries stay known. Call it once no data process reads them. */
@@ -97,6 +107,7 @@ export class EntryTable {
       this.#remove(link, key, peer);
     }
     link.id = -1;
+    this.networks.unbind(name);
     this.#forgetEmpty(name, link);
     this.#admitAll();
   }

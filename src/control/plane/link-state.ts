@@ -5,7 +5,6 @@
 
 import type { SuperBytes } from '../../api/status.ts';
 import { ENCAPS } from '../../encap/encap.ts';
-import { rulePrefixOf } from '../../net/fan.ts';
 import {
   familyOf,
   hostBytes,
@@ -13,16 +12,16 @@ import {
   type UnderlayAddress,
 } from '../../net/underlay-address.ts';
 import { type EndpointRow, type LinkRow, Offload } from '../../table/links/links.ts';
-import type { LinkSpec } from '../store/link-spec.ts';
+import type { AnySpec } from '../store/link-spec.ts';
 import type { OpenDevice } from './devices.ts';
 import type { EndpointState } from './endpoint-set.ts';
-import { overlayWords } from './overlay-words.ts';
+import { kindWords } from './overlay-words.ts';
 
 export type LinkState = {
   id: number;
   /** Which of the links that ever had this number. */
   incarnation: number;
-  spec: LinkSpec;
+  spec: AnySpec;
   endpoint: EndpointState;
   /** One device queue for each data process. */
   devices: OpenDevice[];
@@ -53,7 +52,6 @@ function localWords(local: UnderlayAddress): Partial<EndpointRow> & { localAddre
 export function linkRow({ spec, endpoint, devices, superBytes }: LinkState): LinkRow {
   const has = (offload: 'vnetHeader' | 'tso' | 'uso'): boolean =>
     devices.every((device) => device[offload]);
-  const underlay = rulePrefixOf(spec.underlay);
   return {
     encap: ENCAPS[spec.encap].id,
     offloads:
@@ -61,15 +59,12 @@ export function linkRow({ spec, endpoint, devices, superBytes }: LinkState): Lin
       (has('tso') ? Offload.Tso : 0) |
       (has('uso') ? Offload.Uso : 0),
     endpoint: endpoint.index,
-    ...overlayWords(spec),
-    underlayAddress: underlay.address,
-    underlayLength: underlay.length,
+    ...kindWords(spec),
     localAddress: lastWordOf(spec.local),
     vni: spec.vni,
     peerPort: spec.port,
     innerMtu: spec.innerMtu,
     underlayMtu: spec.underlayMtu,
-    gateway: spec.gateway,
     superBytesToHost: superBytes.toHost,
     superBytesToPorts: superBytes.toPorts,
     dscpUniform: spec.dscp === 'uniform' ? 1 : 0,

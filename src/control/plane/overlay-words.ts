@@ -1,11 +1,15 @@
 /**
- * What a link's record in shared memory says of its overlays.
+ * What a link's record in shared memory says of its kind: of a fan its overlays, of a layer-2 network how
+ * it treats floods and ports.
  * @module
  */
+import type { BumModeName, GuardName } from '../../config/network.ts';
 import { ENCAPS } from '../../encap/encap.ts';
+import { rulePrefixOf } from '../../net/fan.ts';
+import { BumMode, GuardMode, LinkKind, NetworkFlag } from '../../shm/network.ts';
 import type { LinkRow } from '../../table/links/links.ts';
 import type { LinkUpdate } from '../host/host.ts';
-import type { LinkSpec } from '../store/link-spec.ts';
+import { type AnySpec, isNetwork, type LinkSpec } from '../store/link-spec.ts';
 
 type Words =
   | 'overlay6Word0'
@@ -15,8 +19,14 @@ type Words =
   | 'overlay6Length'
   | 'vni6';
 
+/** What of a change any link can follow. */
+function changeOfAny({ six: _, ...change }: LinkUpdate): Omit<LinkUpdate, 'six'> {
+  return change;
+}
+
 /** A link's spec after a change; an IPv6 side that is undefined is there no more. */
-export function updatedSpec(spec: LinkSpec, change: LinkUpdate): LinkSpec {
+export function updatedSpec(spec: AnySpec, change: LinkUpdate): AnySpec {
+  if (isNetwork(spec)) return { ...spec, ...changeOfAny(change) };
   const { six: before, ...plain } = spec;
   const { six: after, ...rest } = change;
   const six = 'six' in change ? after : before;
@@ -36,5 +46,42 @@ export function overlayWords({
     ...{ overlay6Word0, overlay6Word1, overlay6Word2, overlay6Word3 },
     overlay6Length: six.overlay.length,
     vni6: ENCAPS[encap].hasVni ? six.vni : 0,
+  };
+}
+
+const BUM: Readonly<Record<BumModeName, number>> = {
+  none: BumMode.None,
+  replicate: BumMode.Replicate,
+  'service-node': BumMode.ServiceNode,
+  learn: BumMode.Learn,
+};
+const GUARD: Readonly<Record<GuardName, number>> = {
+  learn: GuardMode.Learn,
+  strict: GuardMode.Strict,
+  off: GuardMode.Off,
+};
+
+/** The words of a link's record that say what kind of link it is, and what only that kind has. */
+export function kindWords(
+  spec: AnySpec,
+): ReturnType<typeof overlayWords> &
+  Pick<
+    LinkRow,
+    'underlayAddress' | 'underlayLength' | 'gateway' | 'kind' | 'bum' | 'guard' | 'networkFlags'
+  > {
+  if (isNetwork(spec)) {
+    return {
+      ...{ overlayAddress: 0, overlayLength: 0, underlayAddress: 0, underlayLength: 0, gateway: 0 },
+      ...{ kind: LinkKind.Vni, bum: BUM[spec.bum], guard: GUARD[spec.guard] },
+      networkFlags: spec.replicator ? NetworkFlag.Replicator : 0,
+    };
+  }
+  const { gateway } = spec;
+  const underlay = rulePrefixOf(spec.underlay);
+  return {
+    ...overlayWords(spec),
+    gateway,
+    ...{ underlayAddress: underlay.address, underlayLength: underlay.length },
+    ...{ kind: LinkKind.Fan, bum: 0, guard: 0, networkFlags: 0 },
   };
 }

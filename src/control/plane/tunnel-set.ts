@@ -8,16 +8,18 @@ import type { EventEmitter } from 'node:events';
 import type { DataProcessStatus, SuperBytes } from '../../api/status.ts';
 import { codeOf, FanwayError } from '../../errors.ts';
 import type { Prefix } from '../../net/prefix.ts';
+import type { UnderlayAddress } from '../../net/underlay-address.ts';
 import type { PathLimit } from '../../table/path-limits.ts';
 import type { PathRecord } from '../../table/paths.ts';
 import type { LinkUpdate, Tunnels } from '../host/host.ts';
-import type { LinkSpec } from '../store/link-spec.ts';
+import type { AnySpec } from '../store/link-spec.ts';
 import type { EntryTable, EntryTableStatus, TableAnswer } from './entry-table.ts';
 import type { MacClaim } from './mac-claims.ts';
+import type { NetworkTable } from './network-table.ts';
 
 /** What data-plane.ts provides. */
 export type DataPlanePort = Pick<EventEmitter, 'on'> & {
-  addLink(spec: LinkSpec): Promise<{ ifindex: number; offloads: string[] }>;
+  addLink(spec: AnySpec): Promise<{ ifindex: number; offloads: string[] }>;
   removeLink(name: string): Promise<void>;
   updateLink(name: string, change: LinkUpdate): Promise<void>;
   setSuperBytes(name: string, limits: SuperBytes): Promise<void>;
@@ -27,7 +29,10 @@ export type DataPlanePort = Pick<EventEmitter, 'on'> & {
   status(): DataProcessStatus[];
   paths(): PathRecord[];
   setPathLimits(limits: readonly PathLimit[]): number;
-  readonly entries: Pick<EntryTable, 'set' | 'delete' | 'answer' | 'status'>;
+  readonly entries: Pick<
+    EntryTable,
+    'set' | 'delete' | 'answer' | 'status' | 'networks' | 'hostOf'
+  >;
   close(options?: { keepDevices?: boolean }): Promise<void>;
 };
 
@@ -41,7 +46,7 @@ export class TunnelSet implements Tunnels {
     this.#open = open;
   }
 
-  async addLink(spec: LinkSpec): Promise<{ ifindex: number; offloads: string[] }> {
+  async addLink(spec: AnySpec): Promise<{ ifindex: number; offloads: string[] }> {
     this.#plane ??= await this.#open();
     this.#names.add(spec.name);
     try {
@@ -79,6 +84,16 @@ export class TunnelSet implements Tunnels {
   /** The prefix is where arithmetic says from now on. */
   deleteEntry(link: string, prefix: Prefix): void {
     this.#plane?.entries.delete(link, prefix);
+  }
+
+  /** The tables of layer-2 networks; undefined before there was a link. */
+  networks(): NetworkTable | undefined {
+    return this.#plane?.entries.networks;
+  }
+
+  /** Underlay address of a host by its number in the tables; undefined = nobody's. */
+  hostOf(peer: number): UnderlayAddress | undefined {
+    return this.#plane?.entries.hostOf(peer);
   }
 
   /** What the data path's own table says of an overlay address; undefined = arithmetic decides. */

@@ -3,6 +3,7 @@
  * @module
  */
 
+import type { BumModeName, GuardName } from '../../config/network.ts';
 import type { Encap } from '../../config/request.ts';
 import { carriesFrames, ENCAPS, overheadOf } from '../../encap/encap.ts';
 import { hasIpv4 } from '../../net/fan.ts';
@@ -25,21 +26,16 @@ export type SixSpec = {
   vni: number;
 };
 
-/** Overlay addresses are u32 in host order, MTUs bytes. */
-export type LinkSpec = {
+/** What every link has. Overlay addresses are u32 in host order, MTUs bytes. */
+export type WireSpec = {
   /** Unique id, equal to the bridge's name. */
   name: string;
   encap: Encap;
   /** TUN/TAP name, at most 15 characters. */
   device: string;
-  /** `NO_OVERLAY` where there is no IPv4 inside; slice and gateway are of it then. */
-  overlay: Prefix;
   underlay: UnderlayPrefix;
   /** Our underlay address. */
   local: UnderlayAddress;
-  slice: Prefix;
-  /** The slice's .1. */
-  gateway: number;
   vni: number;
   /** UDP destination port, 0 for ipip. */
   port: number;
@@ -49,8 +45,6 @@ export type LinkSpec = {
   /** Outer source ports in use; 1 = fixed. */
   sourcePorts: number;
   offload: 'auto' | 'off';
-  /** Absent where there is no IPv6 inside. */
-  six?: SixSpec;
 };
 
 /** The overlays of a link as text: `250.0.0.0/8`, `fd00:fa::/32`, or both. */
@@ -69,8 +63,44 @@ export function slicesOf({ overlay, slice, six }: LinkSpec): string {
   ].join(' and ');
 }
 
+/** A fan: the overlay address says the host. */
+export type LinkSpec = WireSpec & {
+  /** `NO_OVERLAY` where there is no IPv4 inside; slice and gateway are of it then. */
+  overlay: Prefix;
+  slice: Prefix;
+  /** The slice's .1. */
+  gateway: number;
+  /** Absent where there is no IPv6 inside. */
+  six?: SixSpec;
+};
+
+/** A layer-2 network: who is where is told. */
+export type NetworkSpec = WireSpec & {
+  /** What people call it. */
+  network: string;
+  /** Of its bridge, u48. */
+  mac: number;
+  bum: BumModeName;
+  /** Underlay addresses, the preferred one first. */
+  serviceNodes: UnderlayAddress[];
+  guard: GuardName;
+  /** This host copies floods for others. */
+  replicator: boolean;
+};
+
+/** A link of either kind. */
+export type AnySpec = LinkSpec | NetworkSpec;
+
+export function isNetwork(spec: AnySpec): spec is NetworkSpec {
+  return 'network' in spec;
+}
+
+export function isFan(spec: AnySpec): spec is LinkSpec {
+  return !isNetwork(spec);
+}
+
 /** Whether containers of all hosts are in one network, that of the overlay. */
-export function isBridged({ encap }: LinkSpec): boolean {
+export function isBridged({ encap }: Pick<WireSpec, 'encap'>): boolean {
   return carriesFrames(encap);
 }
 
@@ -89,18 +119,15 @@ const TAP_MTU_BYTES = 65_521;
  * The MTU of the tunnel device, bytes. A bridge drops without a word what is too large for its
  * port; so a TAP takes every frame, and the data process answers what does not fit (RFC 1191 §4).
  */
-export function deviceMtuOf(spec: LinkSpec): number {
+export function deviceMtuOf(spec: WireSpec): number {
   return isBridged(spec) ? TAP_MTU_BYTES : spec.innerMtu;
 }
 
-const SPEC_FIELDS: Readonly<Record<Exclude<keyof LinkSpec, 'local' | 'six'>, string>> = {
+const WIRE_FIELDS: Readonly<Record<Exclude<keyof WireSpec, 'local'>, string>> = {
   name: 'string',
   encap: 'string',
   device: 'string',
-  overlay: 'object',
   underlay: 'object',
-  slice: 'object',
-  gateway: 'number',
   vni: 'number',
   port: 'number',
   underlayMtu: 'number',
@@ -110,10 +137,29 @@ const SPEC_FIELDS: Readonly<Record<Exclude<keyof LinkSpec, 'local' | 'six'>, str
   offload: 'string',
 };
 
-/** Whether a value read from a file has what a link needs, each of its type. */
-export function isLinkSpec(value: unknown): value is LinkSpec {
-  const hasAll = hasFields(value, SPEC_FIELDS) && isUnderlayAddress(fieldOf(value, 'local'));
-  return hasAll && Object.hasOwn(ENCAPS, String(fieldOf(value, 'encap')));
+const FAN_FIELDS: Readonly<Record<Exclude<keyof LinkSpec, keyof WireSpec | 'six'>, string>> = {
+  overlay: 'object',
+  slice: 'object',
+  gateway: 'number',
+};
+
+const NETWORK_FIELDS: Readonly<Record<Exclude<keyof NetworkSpec, keyof WireSpec>, string>> = {
+  network: 'string',
+  mac: 'number',
+  bum: 'string',
+  serviceNodes: 'object',
+  guard: 'string',
+  replicator: 'boolean',
+};
+
+/** Whether a value read from a file has what a link of its kind needs, each of its type. */
+export function isAnySpec(value: unknown): value is AnySpec {
+  const own = fieldOf(value, 'network') === undefined ? FAN_FIELDS : NETWORK_FIELDS;
+  return (
+    hasFields(value, { ...WIRE_FIELDS, ...own }) &&
+    isUnderlayAddress(fieldOf(value, 'local')) &&
+    Object.hasOwn(ENCAPS, String(fieldOf(value, 'encap')))
+  );
 }
 
 function fieldOf(value: unknown, key: string): unknown {

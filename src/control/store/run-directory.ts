@@ -103,6 +103,10 @@ export class RunDirectory {
   get bgp(): string {
     return join(this.path, 'bgp.json');
   }
+  /** Stations of layer-2 networks; see networks/station-file.ts. */
+  get networks(): string {
+    return join(this.path, 'networks');
+  }
   get dhcp(): string {
     return join(this.path, 'dhcp');
   }

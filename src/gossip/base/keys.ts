@@ -3,7 +3,6 @@
  * most one owner can be right; only flood members are everybody's own matter.
  * @module
  */
-import { ipKey } from '../../net/ip.ts';
 import { type Announcement, ItemKind } from '../../wire/gossip/types.ts';
 
 const VNIS = 2 ** 24;
@@ -14,7 +13,7 @@ export type EntryKey =
   /** A workload's address belongs to one MAC, whoever announces it. */
   | { kind: typeof ItemKind.MacAddress; vni: number; address: number }
   | { kind: typeof ItemKind.Prefix; vni: number; address: number; length: number }
-  | { kind: typeof ItemKind.MacAddress6; vni: number; address: Uint8Array }
+  | { kind: typeof ItemKind.MacAddress6; vni: number; address: string }
   | { kind: typeof ItemKind.FloodMember; vni: number }
   | { kind: typeof ItemKind.Vtep; vni: number };
 
@@ -47,7 +46,7 @@ export function slotOf(key: EntryKey): number | string {
     case ItemKind.Prefix:
       return key.address * 64 + key.length;
     case ItemKind.MacAddress6:
-      return String(ipKey(key.address));
+      return key.address;
     case ItemKind.FloodMember:
     case ItemKind.Vtep:
       return 0;
@@ -73,7 +72,7 @@ function contentOf(item: Announcement): number | string {
     case ItemKind.MacAddress6:
       return item.mac;
     case ItemKind.Vtep:
-      return `${ipKey(item.address)} ${item.port} ${item.roles}`;
+      return `${item.address} ${item.port} ${item.roles}`;
     default:
       return 0;
   }

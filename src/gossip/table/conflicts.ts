@@ -8,7 +8,7 @@
  * over when one of the two is gone or makes another claim, or after {@link SHOWN_MS}.
  * @module
  */
-import { formatIpAddress } from '../../net/ip.ts';
+
 import { formatIpv4 } from '../../net/ipv4.ts';
 import { formatMac } from '../../net/mac.ts';
 import { formatPrefix } from '../../net/prefix.ts';
@@ -294,7 +294,7 @@ function subjectOf(item: Announcement): { what: ConflictView['what']; subject: s
     case ItemKind.Prefix:
       return { what: 'prefix', subject: `${formatPrefix(item)}${vni}` };
     case ItemKind.MacAddress6:
-      return { what: 'address', subject: `${formatIpAddress(item.address)}${vni}` };
+      return { what: 'address', subject: `${formatHostAddress(item.address)}${vni}` };
     case ItemKind.FloodMember:
     case ItemKind.Vtep:
       throw new Error('these do not compete');

@@ -88,7 +88,7 @@ export class RouteInterest {
 }
 
 /** A number as BPF, which reads the other way round, sees the kernel's own. */
-function asLoaded(value: number, bytes: 2 | 4): number {
+export function asLoaded(value: number, bytes: 2 | 4): number {
   const buffer = Buffer.alloc(bytes);
   if (LITTLE) buffer.writeUIntLE(value, 0, bytes);
   else buffer.writeUIntBE(value, 0, bytes);

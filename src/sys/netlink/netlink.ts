@@ -9,6 +9,7 @@
 import type { Prefix } from '../../net/prefix.ts';
 import type { Ipv6 } from '../../net/prefix6.ts';
 import { NetworkNamespace } from '../process/netns.ts';
+import { type BridgeNews, watchBridges } from './bridge-monitor.ts';
 import type { InterfaceAddress, Link, Neighbour, Route } from './codec.ts';
 import * as fib from './fib.ts';
 import * as ipv6 from './ipv6.ts';
@@ -18,6 +19,7 @@ import * as routes from './route.ts';
 import * as six from './six.ts';
 import { type ListenOptions, NetlinkSocket } from './socket.ts';
 
+export type { BridgeNews } from './bridge-monitor.ts';
 export type { InterfaceAddress, Link, LinkStatistics, Neighbour, Route } from './codec.ts';
 export type { RouteScan } from './fib.ts';
 export type { Ipv6Address } from './ipv6.ts';
@@ -201,6 +203,10 @@ export class Netlink {
   bridgeEntries(bridge: number): Promise<Neighbour[]> {
     return routes.listBridgeEntries(this.#socket, bridge);
   }
+  /** Says that a bridge has `mac` behind its port of that ifindex, until it learns it elsewhere. */
+  pointBridge(port: number, mac: number): Promise<void> {
+    return routes.pointBridge(this.#socket, port, mac);
+  }
   /** A permanent IPv4 neighbour; replaces one that is there. */
   addNeighbour(ref: LinkRef, address: number, mac: number): Promise<void> {
     return routes.addNeighbour(this.#socket, ref, address, mac);
@@ -237,5 +243,13 @@ export class Netlink {
    */
   monitor(listener: (event: NetlinkEvent) => void, options: ListenOptions = {}): () => void {
     return this.#namespace.run(() => watch(listener, options));
+  }
+
+  /**
+   * Calls `listener` for what bridges learn and forget, and for links that come, change and go, in the
+   * kernel's order, until the returned function is called.
+   */
+  watchBridges(listener: (news: BridgeNews) => void, options: ListenOptions = {}): () => void {
+    return this.#namespace.run(() => watchBridges(listener, options));
   }
 }

@@ -41,9 +41,11 @@ const RT_SCOPE_GLOBAL = 0;
 const RT_SCOPE_LINK = 253;
 const RT_SCOPE_HOST = 254;
 const RT_SCOPE_NOWHERE = 255;
+const NUD_REACHABLE = 0x02;
 const NUD_NOARP = 0x40;
 const NUD_PERMANENT = 0x80;
 const NTF_SELF = 2;
+const NTF_MASTER = 4;
 
 export type AddressOptions = {
   /** u32; absent = none. */
@@ -308,4 +310,12 @@ export async function deleteBridgeMac(
   const header = neighbourHeader(AF_BRIDGE, index, 0, NTF_SELF);
   const body = new MessageWriter(header).mac(NDA.LLADDR, mac).build();
   await socket.request(`delete its own MAC of bridge '${ref}'`, RTM.DELNEIGH, 0, body);
+}
+
+/** Says that a bridge has a MAC behind a port, until it is learned elsewhere or grows old. */
+export async function pointBridge(socket: NetlinkSocket, port: number, mac: number): Promise<void> {
+  const header = neighbourHeader(AF_BRIDGE, port, NUD_REACHABLE, NTF_MASTER);
+  const body = new MessageWriter(header).mac(NDA.LLADDR, mac).build();
+  const flags = NLM_F_CREATE | NLM_F_REPLACE;
+  await socket.request(`point ${formatMac(mac)} to a port`, RTM.NEWNEIGH, flags, body);
 }

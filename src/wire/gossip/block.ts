@@ -115,7 +115,6 @@ const ipv6Fan: Codec<Ipv6Fan> = tuple({
   local: ipv6Host,
 });
 
-const IPV6_BYTES = 16;
 const sixBytes = bytes(6);
 /** MAC addresses as six bytes (RFC 9542 §2.4, without its tag). */
 const mac: Codec<number> = {
@@ -265,19 +264,17 @@ const macAddress6Item = record<MacAddress6Item>({
   kind: field(0, constant(ItemKind.MacAddress6)),
   ...announced,
   mac: field(3, mac),
-  address: field(4, bytes(IPV6_BYTES)),
+  address: field(4, ipv6Host),
 });
 const floodMemberItem = record<FloodMemberItem>({
   kind: field(0, constant(ItemKind.FloodMember)),
   ...announced,
 });
-const ipv6Address = bytes(IPV6_BYTES);
 /** IPv4 as a number, IPv6 as bytes. */
-const underlayAddress: Codec<number | Uint8Array> = {
+const underlayAddress: Codec<number | string> = {
   encode: (value) =>
-    typeof value === 'number' ? ipv4Address.encode(value) : ipv6Address.encode(value),
-  decode: (value) =>
-    typeof value === 'number' ? ipv4Address.decode(value) : ipv6Address.decode(value),
+    typeof value === 'number' ? ipv4Address.encode(value) : ipv6Host.encode(value),
+  decode: (value) => (typeof value === 'number' ? ipv4Address : ipv6Host).decode(value),
 };
 const vtepItem = record<VtepItem>({
   kind: field(0, constant(ItemKind.Vtep)),

@@ -97,11 +97,11 @@ export type PrefixItem = Announced & {
   address: number;
   length: number;
 };
-/** An IPv6 address of a workload, 16 bytes. */
+/** An IPv6 address of a workload, 32 hexadecimal digits. */
 export type MacAddress6Item = Announced & {
   kind: typeof ItemKind.MacAddress6;
   mac: number;
-  address: Uint8Array;
+  address: string;
 };
 /** "Send me what is flooded in this VNI." Never contested, so its rank is 0. */
 export type FloodMemberItem = Announced & { kind: typeof ItemKind.FloodMember };
@@ -114,8 +114,8 @@ export const VtepRole = { Replicator: 1 } as const;
  */
 export type VtepItem = Announced & {
   kind: typeof ItemKind.Vtep;
-  /** Underlay address: u32, or 16 bytes of IPv6. */
-  address: number | Uint8Array;
+  /** Underlay address: u32, or the 32 hexadecimal digits of an IPv6 one. */
+  address: number | string;
   /** UDP destination port. */
   port: number;
   /** Bits of {@link VtepRole}. */

@@ -181,6 +181,7 @@ const emptyStatus: RouterStatus = {
     queues: 1,
     busyPollUs: 0,
     links: [],
+    networks: [],
     processes: [],
     paths: [],
     table: { entries: 0, peers: 0, waiting: 0, refused: 0, refusals: [], held: [] },

@@ -5,15 +5,15 @@
 import { ENCAPS, onTheWire } from '../../../encap/encap.ts';
 import { formatHostAddress } from '../../../net/underlay-address.ts';
 import { DEVICE_QUEUE_PACKETS } from '../../../sys/host/tun.ts';
-import { deviceMtuOf, isLinkSpec, type LinkSpec } from '../../store/link-spec.ts';
+import { type AnySpec, deviceMtuOf, isAnySpec } from '../../store/link-spec.ts';
 import { type Kind, rename, unlessGone } from './kind.ts';
 
 /** The device is up and marked with `alias`. */
-export type TunnelChange = { kind: 'tunnel'; spec: LinkSpec; alias: string };
+export type TunnelChange = { kind: 'tunnel'; spec: AnySpec; alias: string };
 
 export const tunnel: Kind<TunnelChange> = {
   fields: { spec: 'object', alias: 'string' },
-  isWhole: ({ spec }) => isLinkSpec(spec),
+  isWhole: ({ spec }) => isAnySpec(spec),
   describe({ spec }) {
     const { hasVni, device: kind } = ENCAPS[spec.encap];
     const how = [spec.encap, hasVni ? `VNI ${spec.vni}` : '', onTheWire(spec.encap, spec.port)]

@@ -71,15 +71,15 @@ function addressesOf(link: SnapshotLink, spec: LinkSpec, { addresses }: Snapshot
 }
 
 /**
- * Our bridge without a fan: it carries a mark, and neither a fan that runs here nor a tunnel device
+ * Our bridge without a link: it carries a mark, and neither a link that runs here nor a tunnel device
  * of the same mark (a router with another run directory) goes with it.
  */
-function isKept(link: SnapshotLink, { links, fans }: Snapshot): boolean {
+export function isKept(link: SnapshotLink, { links, fans, networks }: Snapshot): boolean {
   return (
     link.kind === 'bridge' &&
     isMarked(link) &&
     link.alias !== borrowedAliasOf(link.name) &&
-    !fans.some(({ spec }) => aliasOf(spec.name) === link.alias) &&
+    ![...fans, ...networks].some(({ spec }) => aliasOf(spec.name) === link.alias) &&
     !links.some((other) => other.index !== link.index && other.alias === link.alias)
   );
 }

@@ -7,6 +7,7 @@
  * order of events can lead to another answer than the table's.
  * @module
  */
+import type { EntryEvent } from '../../../gossip/base/api.ts';
 import type { GossipNode } from '../../../gossip/node.ts';
 import { contains, equals } from '../../../net/prefix.ts';
 import { holdsHost, sameHostPrefix } from '../../../net/underlay-address.ts';
@@ -15,12 +16,13 @@ import { type Announcement, ItemKind, type NodeId } from '../../../wire/gossip/t
 import type { EntrySink } from '../../entries/entry-service.ts';
 import { sameFan } from '../../entries/same-fan.ts';
 import type { LinkSpec } from '../../store/link-spec.ts';
+import type { NodeFollower } from './followers.ts';
 
 /** Prefixes that are looked up in one go, so that a large table holds nothing else up: some ms. */
 const PER_TURN = 1024;
 const LENGTH_FACTOR = 64;
 
-export class GossipFeed {
+export class GossipFeed implements NodeFollower {
   readonly #sink: EntrySink;
   readonly #specs: () => readonly LinkSpec[];
   #node: GossipNode | undefined;
@@ -47,8 +49,11 @@ export class GossipFeed {
     this.refresh();
   }
 
-  /** Something else counts for the key of an announcement, or nothing. */
-  entryChanged(item: Announcement): void {
+  entryChanged({ item }: EntryEvent): void {
+    this.#note(item);
+  }
+
+  #note(item: Announcement): void {
     if (item.kind !== ItemKind.Prefix) return;
     this.#prefixes.add(item.address * LENGTH_FACTOR + item.length);
     this.#soon();
@@ -75,8 +80,7 @@ export class GossipFeed {
     }
     for (const name of before.keys()) this.#sink.withdraw('gossip', name);
     if (!isNew) return;
-    for (const { item } of this.#node.table.list({ kind: ItemKind.Prefix }))
-      this.entryChanged(item);
+    for (const { item } of this.#node.table.list({ kind: ItemKind.Prefix })) this.#note(item);
   }
 
   close(): void {
@@ -97,7 +101,7 @@ export class GossipFeed {
     const node = this.#node;
     if (node === undefined) return;
     for (const owner of this.#owners) {
-      for (const item of node.table.announcedBy(owner)) this.entryChanged(item);
+      for (const item of node.table.announcedBy(owner)) this.#note(item);
     }
     this.#owners.clear();
     const updates: ClaimUpdate[] = [];

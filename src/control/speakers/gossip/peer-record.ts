@@ -10,11 +10,19 @@ import type { Ipv6Address } from '../../../sys/netlink/netlink.ts';
 import { namespaceName } from '../../../sys/process/namespace-processes.ts';
 import { NetworkNamespace } from '../../../sys/process/netns.ts';
 import { VERSION } from '../../../version.ts';
-import { RECORD_FANS_MAX, VERSION_CHARS_MAX } from '../../../wire/gossip/bounds.ts';
+import { ENCAPS_MAX, RECORD_FANS_MAX, VERSION_CHARS_MAX } from '../../../wire/gossip/bounds.ts';
 import type { SnapshotAddress, SnapshotLink, SnapshotRoute } from '../../host/snapshot.ts';
-import type { LinkSpec } from '../../store/link-spec.ts';
+import {
+  type AnySpec,
+  isFan,
+  isNetwork,
+  type LinkSpec,
+  type NetworkSpec,
+} from '../../store/link-spec.ts';
 
 const SCOPE_GLOBAL = 0;
+/** VNIs of networks that people see of a host; who takes part in a network says so by an entry. */
+const NETWORKS_SHOWN_MAX = 16;
 
 export type HostView = {
   links: readonly SnapshotLink[];
@@ -75,22 +83,24 @@ function unique<T>(values: readonly T[]): T[] {
  */
 export function peerRecordOf(
   settings: GossipSettings,
-  specs: readonly LinkSpec[],
+  specs: readonly AnySpec[],
   fallback: readonly UnderlayAddress[],
 ): PeerRecord {
   const locals = unique(specs.map(({ local }) => local));
   const bound = settings.bind === null ? [] : [settings.bind];
   const addresses =
     [settings.advertise, bound, locals, fallback].find((list) => list.length > 0) ?? [];
-  const shown = specs.slice(0, RECORD_FANS_MAX);
+  const shown = specs.filter(isFan).slice(0, RECORD_FANS_MAX);
+  const networks = specs.filter(isNetwork).slice(0, NETWORKS_SHOWN_MAX);
+  const links = [...shown, ...networks];
   return {
     name: nodeName(settings),
     endpoints: addresses
       .slice(0, ADVERTISE_MAX)
       .map((address) => ({ address, port: settings.port })),
-    encaps: unique(shown.map(({ encap, port }) => ({ encap, port }))),
-    mtu: shown.length === 0 ? 0 : Math.min(...shown.map(({ underlayMtu }) => underlayMtu)),
-    vnis: unique(shown.map(({ vni }) => vni)),
+    encaps: unique(links.map(({ encap, port }) => ({ encap, port }))).slice(0, ENCAPS_MAX),
+    mtu: links.length === 0 ? 0 : Math.min(...links.map(({ underlayMtu }) => underlayMtu)),
+    vnis: unique(links.map(({ vni }) => vni)),
     fans: shown.map(({ overlay, underlay, local }) => ({ overlay, underlay, local })),
     version: VERSION.slice(0, VERSION_CHARS_MAX),
     capabilities: [],
@@ -100,9 +110,17 @@ export function peerRecordOf(
 /** {@link peerRecordOf} of this host as it is now; it is looked at only when it must be. */
 export async function currentRecord(
   settings: GossipSettings,
-  { specs, look }: { specs: () => readonly LinkSpec[]; look: () => Promise<HostView> },
+  {
+    specs,
+    networks,
+    look,
+  }: {
+    specs: () => readonly LinkSpec[];
+    networks?: () => readonly NetworkSpec[];
+    look: () => Promise<HostView>;
+  },
 ): Promise<PeerRecord> {
-  const up = specs();
+  const up = [...specs(), ...(networks?.() ?? [])];
   const known = settings.advertise.length > 0 || settings.bind !== null || up.length > 0;
   return peerRecordOf(settings, up, known ? [] : hostAddresses(await look()));
 }

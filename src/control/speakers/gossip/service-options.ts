@@ -4,8 +4,9 @@
  */
 import type { Log } from '../../../log.ts';
 import type { EntryService } from '../../entries/entry-service.ts';
-import type { LinkSpec } from '../../store/link-spec.ts';
+import type { LinkSpec, NetworkSpec } from '../../store/link-spec.ts';
 import type { RunDirectory } from '../../store/run-directory.ts';
+import type { NodeFollower } from './followers.ts';
 import type { HostView } from './peer-record.ts';
 
 export type GossipServiceOptions = {
@@ -15,6 +16,10 @@ export type GossipServiceOptions = {
   entries: Pick<EntryService, 'update' | 'withdraw' | 'listen'>;
   /** The links that are up. */
   specs: () => readonly LinkSpec[];
+  /** The layer-2 networks that are up. */
+  networks?: () => readonly NetworkSpec[];
+  /** Who makes claims of what is announced, beside the fans' feed. */
+  followers?: readonly NodeFollower[];
   /** The host's links, addresses and routes. */
   look: () => Promise<HostView>;
   /** Where state is kept unless settings say otherwise. */

@@ -13,13 +13,13 @@ import { Keyring } from '../../../gossip/base/keyring.ts';
 import type { GossipNode } from '../../../gossip/node.ts';
 import type { Log } from '../../../log.ts';
 import type { Prefix } from '../../../net/prefix.ts';
-import { ItemKind } from '../../../wire/gossip/types.ts';
 import { RecordStore } from '../../store/gossip-record.ts';
 import type { LinkSpec } from '../../store/link-spec.ts';
 import { Again } from './again.ts';
 import { Announced, placed } from './announced.ts';
 import { EventRing, logMember } from './events.ts';
 import { GossipFeed } from './feed.ts';
+import { allFollowers, type NodeFollower } from './followers.ts';
 import { KeyFile } from './key-file.ts';
 import { currentRecord } from './peer-record.ts';
 import type { GossipServiceOptions } from './service-options.ts';
@@ -36,7 +36,7 @@ export class GossipService {
   readonly #options: GossipServiceOptions;
   readonly #log: Log;
   readonly #store: RecordStore;
-  readonly #feed: GossipFeed;
+  readonly #feed: Required<NodeFollower>;
   readonly #losses: Losses;
   #settings: GossipSettings | undefined;
   #announced = new Announced();
@@ -51,7 +51,8 @@ export class GossipService {
     this.#options = options;
     this.#log = options.log;
     this.#store = new RecordStore(options.run);
-    this.#feed = new GossipFeed(options.entries, options.specs);
+    const feed = new GossipFeed(options.entries, options.specs);
+    this.#feed = allFollowers([feed, ...(options.followers ?? [])]);
     this.#losses = new Losses({
       ...{ log: options.log, specs: options.specs },
       self: () => this.host?.id,
@@ -222,6 +223,7 @@ export class GossipService {
         ...{ settings, state, log: this.#log, answer: this.#options.answer },
         keyring: keys?.keyring,
         record: this.#record,
+        begin: (node) => this.#feed.follow(node),
         events: {
           member: (change) => this.#memberChanged(change),
           entry: (change) => this.#entryChanged(change),
@@ -239,7 +241,6 @@ export class GossipService {
     this.#reason = '';
     if (settings.plaintext) this.#log.warn('gossip', PLAINTEXT);
     this.#log.info('gossip', `up as ${host.id}, epoch ${host.epoch}, port ${settings.port}`);
-    this.#feed.follow(host.node);
     this.#announced.tell(host.node, this.specs);
   }
 
@@ -389,8 +390,7 @@ export class GossipService {
   }
 
   #entryChanged(change: EntryEvent): void {
-    if (change.item.kind !== ItemKind.Prefix) return;
-    this.#feed.entryChanged(change.item);
+    this.#feed.entryChanged(change);
     // To announce again what has moved on, after a restart say, would take it back.
     const text = this.#announced.movedOn(change, this.#running?.host.id);
     if (text === undefined || change.type !== 'set') return;

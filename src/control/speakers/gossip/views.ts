@@ -8,7 +8,6 @@ import type { EntryJson } from '../../../api/entries.ts';
 import type { ConflictJson } from '../../../api/gossip.ts';
 import type { MemberJson } from '../../../api/members.ts';
 import type { ConflictView, EntryView, MemberView } from '../../../gossip/base/api.ts';
-import { formatIpAddress } from '../../../net/ip.ts';
 import { formatIpv4 } from '../../../net/ipv4.ts';
 import { formatMac } from '../../../net/mac.ts';
 import { formatPrefix } from '../../../net/prefix.ts';
@@ -84,13 +83,13 @@ function subjectOf(
     case ItemKind.Prefix:
       return { kind: 'prefix', prefix: formatPrefix(item) };
     case ItemKind.MacAddress6: {
-      const address = formatIpAddress(item.address);
+      const address = formatHostAddress(item.address);
       return { kind: 'mac+ip', mac: formatMac(item.mac), address };
     }
     case ItemKind.FloodMember:
       return { kind: 'flood' };
     case ItemKind.Vtep:
-      return { kind: 'vtep', address: formatIpAddress(item.address) };
+      return { kind: 'vtep', address: formatHostAddress(item.address) };
   }
 }
 

@@ -42,6 +42,8 @@ export type NodeHostOptions = {
   /** Our answer to a member's question; undefined when it is none that we know. */
   answer: (question: number) => Promise<string> | undefined;
   log: Log;
+  /** Called before the node says its first word. */
+  begin?: (node: GossipNode) => void;
 };
 
 export class NodeHost {
@@ -143,6 +145,7 @@ export class NodeHost {
       });
       const host = new NodeHost({ options, epoch, node, channel, sockets, udp, streams });
       receive = (from, datagram) => host.#receive(from, datagram, channel);
+      options.begin?.(node);
       node.start();
       host.#tick();
       return host;

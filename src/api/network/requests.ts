@@ -1,0 +1,95 @@
+/**
+ * Layer-2 networks on the admin socket: one that is to come, one that is to go.
+ * @module
+ */
+import {
+  BUM_MODES,
+  GUARD_MODES,
+  NETWORK_VNI_MAX,
+  type NetworkRequest,
+  SERVICE_NODES_MAX,
+} from '../../config/network.ts';
+import { MTU_BYTES_MAX, MTU_BYTES_MIN, type UnderlaySelector } from '../../config/request.ts';
+import { parseInterfaceName, parseUnderlay } from '../../config/schema.ts';
+import { ValueError } from '../../config/setting.ts';
+import { post } from '../call.ts';
+import {
+  count,
+  fields,
+  flag,
+  list,
+  nullable,
+  type Reader,
+  ShapeError,
+  text,
+  word,
+} from '../reader.ts';
+
+function range(min: number, max: number): Reader<number> {
+  return (value, at) => {
+    const read = count(value, at);
+    if (read >= min && read <= max) return read;
+    throw new ShapeError(`${at} is not ${min} to ${max}`);
+  };
+}
+
+/** A text that `parse` takes. */
+function parsed<T>(parse: (text: string) => T): Reader<T> {
+  return (value, at) => {
+    try {
+      return parse(text(value, at));
+    } catch (error) {
+      if (error instanceof ValueError) throw new ShapeError(`${at}: ${error.message}`);
+      throw error;
+    }
+  };
+}
+
+const name = parsed(parseInterfaceName);
+const u32 = range(0, 0xffff_ffff);
+
+/** An underlay as it is written, `eth0/16`. */
+const underlay: Reader<UnderlaySelector> = parsed(parseUnderlay);
+
+/** What travels of a request: the underlay as text. */
+export type NetworkRequestJson = Omit<NetworkRequest, 'underlay'> & { underlay: string | null };
+
+const requestFields = {
+  ...{ network: name, vni: range(1, NETWORK_VNI_MAX), bridge: name },
+  ...{ port: nullable(range(1, 65535)), mtu: nullable(range(MTU_BYTES_MIN, MTU_BYTES_MAX)) },
+  ...{ bum: word(...BUM_MODES), serviceNodes: list(u32, SERVICE_NODES_MAX) },
+  ...{ guard: word(...GUARD_MODES), replicator: flag, offload: word('auto', 'off'), off: flag },
+};
+
+/** Reads a whole request; every field must be there. */
+export const readNetworkRequest: Reader<NetworkRequest> = fields<NetworkRequest>({
+  ...requestFields,
+  underlay: nullable(underlay),
+});
+
+export type NetworkAnswer = {
+  outcome: 'up' | 'same' | 'refused';
+  network: string;
+  bridge: string;
+  /** What to know, or why not. */
+  messages: string[];
+};
+
+export const addNetworkCall = post<{ request: unknown }, NetworkAnswer>(
+  '/v1/networks/add',
+  fields({ request: (value) => value }),
+  fields<NetworkAnswer>({
+    ...{ outcome: word('up', 'same', 'refused'), network: text, bridge: text },
+    messages: list(text),
+  }),
+);
+
+/** `network`: its name, or that of its bridge. `notes`: what stays. `ending`: the router has nothing left to do. */
+export const removeNetworkCall = post<
+  { network: string; force: boolean },
+  { bridge: string; notes: string[]; ending: boolean }
+>(
+  '/v1/networks/rm',
+  fields({ network: text, force: flag }),
+  fields({ bridge: text, notes: list(text), ending: flag }),
+);

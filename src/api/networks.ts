@@ -1,0 +1,201 @@
+/**
+ * Layer-2 networks on the admin socket: how they are, and who is in them. A page of the router reads it
+ * too, so nothing here needs more than a browser has.
+ * @module
+ */
+import { BUM_MODES, GUARD_MODES, type NetworkRequest } from '../config/network.ts';
+import { get, post } from './call.ts';
+import { count, fields, flag, list, nullable, number, record, text, word } from './reader.ts';
+
+/** A host that takes part in a network. */
+export type NetworkMember = {
+  /** Its tunnel endpoint. */
+  host: string;
+  /** A node id, or a tunnel endpoint. */
+  owner: string;
+  /** '' where nobody knows it. */
+  name: string;
+  source: string;
+  /** It wants what is flooded. */
+  floods: boolean;
+  /** It copies floods for others. */
+  replicator: boolean;
+};
+
+const member = fields<NetworkMember>({
+  ...{ host: text, owner: text, name: text, source: text, floods: flag, replicator: flag },
+});
+
+const drop = fields({ counter: text, count: number, cause: text });
+
+/** How a network is on this host. */
+export type NetworkJson = {
+  network: string;
+  bridge: string;
+  vni: number;
+  state: 'up' | 'degraded' | 'stopped';
+  /** Why it is stopped, or what is wrong; '' when all is well. */
+  reason: string;
+  bum: NetworkRequest['bum'];
+  guard: NetworkRequest['guard'];
+  device: string;
+  /** Our address with the underlay's width, `172.30.0.28/16`. */
+  underlay: string;
+  port: number;
+  /** Bytes. */
+  innerMtu: number;
+  underlayMtu: number;
+  offloads: string[];
+  /** The first of them. */
+  members: NetworkMember[];
+  memberCount: number;
+  macs: { local: number; remote: number; silent: number; frozen: number; refused: number };
+  addresses: number;
+  /** Entries that found no room in the tables. */
+  waiting: number;
+  /** Frames that went to more than one host, by cause; all 0 = floodless. */
+  floods: Record<string, number>;
+  /** What was dropped in the last minute and is worth a word, most first. */
+  drops: { counter: string; count: number; cause: string }[];
+  rates: { egressPackets: number; egressBits: number; ingressPackets: number; ingressBits: number };
+  lostPorts: string[];
+  notes: string[];
+  repairs: number;
+  repaired: { what: string; agoMs: number }[];
+};
+
+export const networkJson = fields<NetworkJson>({
+  ...{ network: text, bridge: text, vni: number, state: word('up', 'degraded', 'stopped') },
+  ...{ reason: text, bum: word(...BUM_MODES), guard: word(...GUARD_MODES), device: text },
+  ...{ underlay: text, port: number, innerMtu: number, underlayMtu: number },
+  ...{ offloads: list(text), members: list(member), memberCount: count },
+  macs: fields({
+    ...{ local: count, remote: count, silent: count, frozen: count, refused: count },
+  }),
+  ...{ addresses: count, waiting: count, floods: record(number), drops: list(drop) },
+  rates: fields({
+    ...{ egressPackets: number, egressBits: number },
+    ...{ ingressPackets: number, ingressBits: number },
+  }),
+  ...{ lostPorts: list(text), notes: list(text), repairs: count },
+  repaired: list(fields({ what: text, agoMs: number })),
+});
+
+export const networksCall = get('/v1/networks', list(networkJson));
+
+/** Rows of one page. */
+export const NETWORK_PAGE_MAX = 1000;
+
+/** Which network, by name, null = all; and from which row on. */
+export type NetworkPageRequest = { network: string | null; from: number };
+const pageRequest = fields<NetworkPageRequest>({ network: nullable(text), from: count });
+
+/** One MAC, where it is, and who says so. */
+export type MacJson = {
+  network: string;
+  mac: string;
+  /** Underlay address; '' = here. */
+  host: string;
+  source: string;
+  owner: string;
+  /** Of the owner, '' where nobody knows it. */
+  name: string;
+  /** How often it moved. */
+  sequence: number;
+  sticky: boolean;
+  /** It moved too often: it is left where it is. */
+  frozen: boolean;
+  /** Here, and silent: it is asked. */
+  silent: boolean;
+  addresses: string[];
+};
+
+export const macsCall = post<NetworkPageRequest, { macs: MacJson[]; next: number | null }>(
+  '/v1/networks/macs',
+  pageRequest,
+  fields({
+    macs: list(
+      fields<MacJson>({
+        ...{ network: text, mac: text, host: text, source: text, owner: text, name: text },
+        ...{ sequence: number, sticky: flag, frozen: flag, silent: flag, addresses: list(text) },
+      }),
+    ),
+    next: nullable(count),
+  }),
+);
+
+/** One address, whose it is and where. */
+export type BindingJson = {
+  network: string;
+  address: string;
+  mac: string;
+  /** Underlay address; '' = here. */
+  host: string;
+  source: string;
+  name: string;
+};
+
+export const arpCall = post<NetworkPageRequest, { bindings: BindingJson[]; next: number | null }>(
+  '/v1/networks/arp',
+  pageRequest,
+  fields({
+    bindings: list(
+      fields<BindingJson>({
+        ...{ network: text, address: text, mac: text, host: text, source: text, name: text },
+      }),
+    ),
+    next: nullable(count),
+  }),
+);
+
+/** From when on a MAC was where; `host` null = nowhere. */
+export type PastJson = {
+  network: string;
+  /** Wall clock, ms since 1970. */
+  atMs: number;
+  /** Underlay address; '' = here. */
+  host: string | null;
+  source: string;
+  name: string;
+  sequence: number;
+};
+
+export const macHistoryCall = post<{ mac: string }, PastJson[]>(
+  '/v1/networks/mac-history',
+  fields({ mac: text }),
+  list(
+    fields<PastJson>({
+      ...{ network: text, atMs: number, host: nullable(text), source: text, name: text },
+      sequence: number,
+    }),
+  ),
+);
+
+/** What one network knows of a MAC or an address. */
+export type NetworkExplanation = {
+  network: string;
+  bridge: string;
+  vni: number;
+  mac: string;
+  address: string;
+  /** Underlay address, '' = here. */
+  host: string;
+  source: string;
+  owner: string;
+  name: string;
+  sequence: number;
+  /** What the tables of the data path themselves have. */
+  inTable: boolean;
+  text: string;
+};
+
+export const explainNetworkCall = post<{ what: string }, NetworkExplanation[]>(
+  '/v1/networks/explain',
+  fields({ what: text }),
+  list(
+    fields<NetworkExplanation>({
+      ...{ network: text, bridge: text, vni: number, mac: text, address: text, host: text },
+      ...{ source: text, owner: text, name: text, sequence: number, inTable: flag, text },
+    }),
+  ),
+);

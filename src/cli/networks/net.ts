@@ -1,0 +1,184 @@
+/**
+ * `fanway net`: layer-2 networks of this host, one VNI each.
+ * @module
+ */
+
+import {
+  addNetworkCall,
+  type NetworkRequestJson,
+  removeNetworkCall,
+} from '../../api/network/requests.ts';
+import { type NetworkJson, networksCall } from '../../api/networks.ts';
+import {
+  BUM_MODES,
+  GUARD_MODES,
+  type NetworkRequest,
+  networkRequestOf,
+} from '../../config/network.ts';
+import { formatUnderlay } from '../../config/request.ts';
+import { findSetting, parseValue } from '../../config/schema.ts';
+import { ValueError } from '../../config/setting.ts';
+import { ask } from '../../control/admin/admin-client.ts';
+import { RunDirectory } from '../../control/store/run-directory.ts';
+import { ExitCode, refusedError, usageError } from '../../errors.ts';
+import { waitEnd } from '../fans/down.ts';
+import { withRouter } from '../fans/with-router.ts';
+import { requireNetAdmin } from '../verb/privilege.ts';
+import { type FlagSpec, type Io, noMore, printJson, takeFlags, type Verb } from '../verb/verb.ts';
+import { floodsText, networkText } from './network-text.ts';
+
+/** Flags of `net add` and the setting that each is. */
+const ADD_FLAGS: Readonly<Record<string, string>> = {
+  '--vni': 'vni',
+  '--bridge': 'bridge',
+  '--bum': 'bum',
+  '--service-node': 'service-nodes',
+  '--mtu': 'mtu',
+  '--underlay': 'underlay',
+  '--port': 'port',
+  '--guard': 'guard',
+  '--offload': 'offload',
+};
+const FLAGS: FlagSpec = {
+  ...Object.fromEntries(Object.keys(ADD_FLAGS).map((flag) => [flag, 'value' as const])),
+  '--replicator': 'switch',
+  '--force': 'switch',
+  '--assert-floodless': 'switch',
+  '--json': 'switch',
+};
+
+/** The request of `net add`. @throws FanwayError (exit code 2) with every problem. */
+export function requestOfWords(name: string, flags: ReadonlyMap<string, string>): NetworkRequest {
+  const problems: string[] = [];
+  const values = new Map<string, unknown>();
+  const assign = (key: string, text: string): void => {
+    const setting = findSetting('network', key);
+    if (setting === undefined) return;
+    try {
+      values.set(key, parseValue(setting, text));
+    } catch (error) {
+      if (!(error instanceof ValueError)) throw error;
+      problems.push(error.message);
+    }
+  };
+  assign('name', name);
+  for (const [flag, key] of Object.entries(ADD_FLAGS)) {
+    const text = flags.get(flag);
+    if (text !== undefined) assign(key, text);
+  }
+  if (flags.has('--replicator')) values.set('replicator', true);
+  const { request, problems: more } = networkRequestOf(values);
+  // A value that was wrong is not missing as well.
+  if (problems.length === 0) problems.push(...more.map(({ message }) => message));
+  if (request === undefined || problems.length > 0) {
+    throw usageError('usage', [...new Set(problems)].join('\n'));
+  }
+  return request;
+}
+
+function requestJson(request: NetworkRequest): NetworkRequestJson {
+  const { underlay } = request;
+  return { ...request, underlay: underlay === null ? null : formatUnderlay(underlay) };
+}
+
+async function add(name: string, flags: ReadonlyMap<string, string>, io: Io): Promise<ExitCode> {
+  const request = requestOfWords(name, flags);
+  requireNetAdmin('net');
+  const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
+  const answer = await withRouter(run, io, () =>
+    ask(run, addNetworkCall, { request: requestJson(request) }),
+  );
+  const { outcome, bridge, messages } = answer;
+  if (outcome === 'refused') throw refusedError('refused', messages.join('\n'));
+  if (flags.has('--json')) printJson(io, answer);
+  else if (outcome === 'same') io.out(`${messages.join('; ')}\n`);
+  else {
+    for (const message of messages) io.err(`fanway: note: ${message}\n`);
+    io.out(`${name}: up on bridge ${bridge}\n`);
+  }
+  return ExitCode.Ok;
+}
+
+async function remove(name: string, flags: ReadonlyMap<string, string>, io: Io): Promise<ExitCode> {
+  requireNetAdmin('net');
+  const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
+  const answer = await ask(run, removeNetworkCall, { network: name, force: flags.has('--force') });
+  if (answer.ending) await waitEnd(run);
+  if (flags.has('--json')) printJson(io, answer);
+  else {
+    for (const note of answer.notes) io.err(`fanway: note: ${note}\n`);
+    io.out(`${name}: removed\n`);
+  }
+  return ExitCode.Ok;
+}
+
+/** What `--assert-floodless` finds: the networks that flooded something. */
+export function flooded(networks: readonly NetworkJson[]): string[] {
+  return networks
+    .filter(({ floods }) => Object.values(floods).some((count) => count > 0))
+    .map(({ network, floods }) => `${network} ${floodsText(floods)}`);
+}
+
+async function show(
+  name: string | undefined,
+  flags: ReadonlyMap<string, string>,
+  io: Io,
+): Promise<ExitCode> {
+  const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
+  const all = await ask(run, networksCall);
+  const networks = all.filter(
+    ({ network, bridge }) => name === undefined || network === name || bridge === name,
+  );
+  if (name !== undefined && networks.length === 0) {
+    throw refusedError(
+      'no-network',
+      `there is no network ${name} here; fanway net show lists them`,
+    );
+  }
+  if (flags.has('--json')) printJson(io, networks);
+  else if (networks.length === 0) io.out('no networks: fanway net add NAME --vni N makes one\n');
+  else io.out(`${networks.flatMap(networkText).join('\n')}\n`);
+  const floods = flags.has('--assert-floodless') ? flooded(networks) : [];
+  for (const line of floods) io.err(`fanway: ${line}\n`);
+  return floods.length === 0 ? ExitCode.Ok : ExitCode.Failed;
+}
+
+export const net: Verb = {
+  name: 'net',
+  summary: 'layer-2 networks: containers of many hosts on one Ethernet',
+  usage: [
+    'net add NAME --vni N [--bridge NAME] [OPTIONS]',
+    'net rm NAME [--force]',
+    'net show [NAME] [--assert-floodless] [--json]',
+  ],
+  options: [
+    ['--vni N', 'VXLAN network identifier, the same on every host'],
+    ['--bridge NAME', 'its bridge; one that is there is used (br- and the name)'],
+    [`--bum ${BUM_MODES.join('|')}`, 'broadcast, unknown, multicast (default none: dropped)'],
+    ['--service-node ADDRESS,...', 'who copies floods for us, the preferred one first'],
+    ['--replicator', 'this host copies floods for others'],
+    [`--guard ${GUARD_MODES.join('|')}`, 'what a port may say (default learn)'],
+    ['--mtu BYTES', "largest inner packet (default from the underlay's MTU)"],
+    ['--underlay WHERE', 'address or device (where the fans are)'],
+    ['--port N', 'UDP destination port (default 4789)'],
+    ['--offload auto|off', 'use what offloads there are, or none'],
+    ['--force', 'remove it although containers are on its bridge'],
+    ['--assert-floodless', 'fail when any frame was flooded since the network came up'],
+    ['--json', 'as JSON'],
+  ],
+  examples: [
+    ['fanway net add blue --vni 100', 'this host takes part in VNI 100, on bridge br-blue'],
+    ['fanway net add red --vni 200 --bridge docker0', 'a bridge that is there already'],
+    ['fanway net show', 'members, MACs, drops, floods by cause'],
+    ['fanway net rm blue', 'and everything of it is taken back'],
+  ],
+  async run(args, io) {
+    const { flags, rest } = takeFlags(args, FLAGS);
+    const [action, name, ...more] = rest;
+    noMore(more, net);
+    if (action === 'show') return show(name, flags, io);
+    if (name !== undefined && action === 'add') return add(name, flags, io);
+    if (name !== undefined && action === 'rm') return remove(name, flags, io);
+    throw usageError('usage', 'give add NAME --vni N, rm NAME or show; see fanway net --help');
+  },
+};

@@ -1,0 +1,62 @@
+/**
+ * Layer-2 networks as text.
+ * @module
+ */
+import type { NetworkJson } from '../../api/networks.ts';
+import { counted } from '../verb/quantities.ts';
+
+const MEMBERS_SHOWN_MAX = 8;
+const DROPS_SHOWN_MAX = 4;
+const REPAIRS_SHOWN_MAX = 3;
+
+/** Frames that went to more than one host, by cause; `floodless` when there were none. */
+export function floodsText(floods: Readonly<Record<string, number>>): string {
+  const causes = Object.entries(floods).filter(([, count]) => count > 0);
+  if (causes.length === 0) return 'floodless';
+  return `flooded: ${causes.map(([cause, count]) => `${count} ${cause}`).join(', ')}`;
+}
+
+function membersText({ members, memberCount }: NetworkJson): string {
+  if (memberCount === 0) return '  no other host takes part';
+  const shown = members
+    .slice(0, MEMBERS_SHOWN_MAX)
+    .map(({ host, name }) => (name === '' ? host : `${name} (${host})`));
+  const more = memberCount - shown.length;
+  return `  with ${shown.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+}
+
+/** One network, a few lines. */
+export function networkText(network: NetworkJson): string[] {
+  const { reason, macs, drops } = network;
+  const head = [
+    `network ${network.network}: ${network.state}${reason === '' ? '' : ` (${reason})`}`,
+    `  VNI ${network.vni} on bridge ${network.bridge}, from ${network.underlay}, UDP port ${network.port}`,
+  ];
+  // Not resolved yet: the rest would be zeros.
+  if (network.underlayMtu === 0) return head;
+  const asked = macs.silent > 0 ? `, ${macs.silent} of them silent and asked` : '';
+  const moreDrops = drops.length - DROPS_SHOWN_MAX;
+  return [
+    ...head,
+    `  device ${network.device}, MTU ${network.innerMtu} (underlay ${network.underlayMtu}), offloads: ${network.offloads.join(', ') || 'none'}`,
+    membersText(network),
+    `  ${counted(macs.local, 'MAC')} here${asked}, ${macs.remote} elsewhere; ${network.addresses} addresses`,
+    `  bum ${network.bum}, guard ${network.guard}; ${floodsText(network.floods)}`,
+    ...drops
+      .slice(0, DROPS_SHOWN_MAX)
+      .map(({ counter, count, cause }) => `  last minute: ${counter} ${count}: ${cause}`),
+    ...(moreDrops > 0
+      ? [`  last minute: ${moreDrops} more kinds of drops; see fanway counters`]
+      : []),
+    ...network.notes.map((note) => `  note: ${note}`),
+    ...repairsText(network),
+  ];
+}
+
+function repairsText({ repairs, repaired }: NetworkJson): string[] {
+  if (repairs === 0) return [];
+  const shown = repaired
+    .slice(-REPAIRS_SHOWN_MAX)
+    .map(({ what, agoMs }) => `${what}, ${Math.round(agoMs / 1000)} s ago`);
+  return [`  others took away and fanway put back ${repairs} pieces; last: ${shown.join('; ')}`];
+}

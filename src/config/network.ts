@@ -1,0 +1,177 @@
+/**
+ * One layer-2 network as somebody asked for it: what `fanway net add` and a `[network]` section of a
+ * configuration file become.
+ * @module
+ */
+import { INTERFACE_NAME_CHARS_MAX } from '../net/fan.ts';
+import type { UnderlayAddress } from '../net/underlay-address.ts';
+import { MTU_BYTES_MAX, MTU_BYTES_MIN, type UnderlaySelector } from './request.ts';
+import { type Setting, setting } from './setting.ts';
+
+/** What becomes of broadcast, unknown unicast and multicast. */
+export const BUM_MODES = ['none', 'replicate', 'service-node', 'learn'] as const;
+export type BumModeName = (typeof BUM_MODES)[number];
+
+/** How strictly the ports of a network are watched. */
+export const GUARD_MODES = ['learn', 'strict', 'off'] as const;
+export type GuardName = (typeof GUARD_MODES)[number];
+
+/** RFC 7348 §5: 24 bits; 0 is left to those who mean "any". */
+export const NETWORK_VNI_MAX = 0xff_ffff;
+/** Service nodes of a network, the preferred one first. */
+export const SERVICE_NODES_MAX = 8;
+const BRIDGE_PREFIX = 'br-';
+
+export type NetworkRequest = {
+  /** What people call it; unique on a host. */
+  network: string;
+  vni: number;
+  /** Its bridge, which is also the name of the link. */
+  bridge: string;
+  /** Where this host is; null = where its fans are, else where its default route leads. */
+  underlay: UnderlaySelector | null;
+  /** UDP destination port; null = VXLAN's own. */
+  port: number | null;
+  /** Bytes of an inner packet; null = from the underlay's MTU. */
+  mtu: number | null;
+  bum: BumModeName;
+  /** Underlay addresses, for `bum` service-node. */
+  serviceNodes: readonly UnderlayAddress[];
+  guard: GuardName;
+  /** This host copies floods for others (`fanway service-node`). */
+  replicator: boolean;
+  offload: 'auto' | 'off';
+  /** Known, not to be started. */
+  off: boolean;
+};
+
+/** The bridge of a network that names none. */
+export function bridgeOfNetwork(network: string): string {
+  return `${BRIDGE_PREFIX}${network}`;
+}
+
+/** A request with every default filled in. */
+export function networkRequest(
+  required: Pick<NetworkRequest, 'network' | 'vni'> & Partial<NetworkRequest>,
+): NetworkRequest {
+  return {
+    bridge: bridgeOfNetwork(required.network),
+    underlay: null,
+    port: null,
+    mtu: null,
+    bum: 'none',
+    serviceNodes: [],
+    guard: 'learn',
+    replicator: false,
+    offload: 'auto',
+    off: false,
+    ...required,
+  };
+}
+
+export const NETWORK_SETTINGS: readonly Setting[] = [
+  setting('network', 'name', 'interface-name', '', 'What the network is called on this host.', {
+    required: true,
+  }),
+  setting('network', 'vni', 'integer', '', 'VXLAN network identifier, the same on every host.', {
+    ...{ required: true, min: 1, max: NETWORK_VNI_MAX },
+  }),
+  setting('network', 'bridge', 'interface-name', '', 'Its bridge; br- and the name.'),
+  setting(
+    'network',
+    'underlay',
+    'underlay',
+    '',
+    'Where this host is: an address, a device or `default`; where its fans are, else the default route.',
+  ),
+  setting('network', 'port', 'integer', '4789', 'UDP destination port.', {
+    ...{ unit: 'UDP port', min: 1, max: 65535 },
+  }),
+  setting('network', 'mtu', 'integer', '', "Largest inner packet; from the underlay's MTU.", {
+    ...{ unit: 'bytes', min: MTU_BYTES_MIN, max: MTU_BYTES_MAX },
+  }),
+  setting(
+    'network',
+    'bum',
+    'choice',
+    'none',
+    'Broadcast, unknown and multicast frames: dropped and counted, copied to every member, handed to a service node, or flooded to learn from.',
+    { choices: BUM_MODES },
+  ),
+  setting(
+    'network',
+    'service-nodes',
+    'addresses',
+    '',
+    'Underlay addresses of hosts that copy floods for others, the preferred one first.',
+    { max: SERVICE_NODES_MAX },
+  ),
+  setting(
+    'network',
+    'guard',
+    'choice',
+    'learn',
+    'What a port may say: any MAC and address that it shows first, only those that are bound to it, or anything.',
+    { choices: GUARD_MODES },
+  ),
+  setting('network', 'replicator', 'boolean', 'no', 'This host copies floods for others.'),
+  setting('network', 'offload', 'choice', 'auto', 'Use the offloads this machine has, or none.', {
+    choices: ['auto', 'off'],
+  }),
+  setting(
+    'network',
+    'enabled',
+    'boolean',
+    'yes',
+    'One that is not enabled is checked, not started.',
+  ),
+];
+
+type Value = unknown;
+
+/** What the values of one section or command line say together; a request only without problems. */
+export function networkRequestOf(values: ReadonlyMap<string, Value>): {
+  request: NetworkRequest | undefined;
+  problems: { key: string; message: string }[];
+} {
+  const problems: { key: string; message: string }[] = [];
+  const value = <T>(key: string): T | undefined => values.get(key) as T | undefined;
+  for (const key of ['name', 'vni']) {
+    if (!values.has(key)) problems.push({ key, message: `${key} is missing` });
+  }
+  const network = value<string>('name') ?? '';
+  const bum = value<BumModeName>('bum') ?? 'none';
+  const serviceNodes = value<readonly UnderlayAddress[]>('service-nodes') ?? [];
+  if (bum === 'service-node' && serviceNodes.length === 0) {
+    problems.push({ key: 'bum', message: 'bum service-node needs service-nodes ADDRESS,…' });
+  }
+  const bridge = value<string>('bridge') ?? bridgeOfNetwork(network);
+  if (bridge.length > INTERFACE_NAME_CHARS_MAX) {
+    problems.push({
+      key: 'name',
+      message: `the bridge would be called ${bridge}, and Linux takes ${INTERFACE_NAME_CHARS_MAX} characters: give it a name with bridge`,
+    });
+  }
+  if (problems.length > 0) return { request: undefined, problems };
+  const request = networkRequest({
+    ...{ network, bridge, bum, serviceNodes },
+    vni: value<number>('vni') ?? 0,
+    underlay: value<UnderlaySelector>('underlay') ?? null,
+    port: value<number>('port') ?? null,
+    mtu: value<number>('mtu') ?? null,
+    guard: value<GuardName>('guard') ?? 'learn',
+    replicator: values.get('replicator') === true,
+    offload: value<NetworkRequest['offload']>('offload') ?? 'auto',
+    off: values.get('enabled') === false,
+  });
+  return { request, problems };
+}
+
+/** What two networks of one host must not share, as sentences about the second. */
+export function networkClashes(request: NetworkRequest, other: NetworkRequest): string[] {
+  const clashes: string[] = [];
+  if (request.network === other.network) clashes.push(`the name ${other.network}`);
+  if (request.bridge === other.bridge) clashes.push(`the bridge ${other.bridge}`);
+  if (request.vni === other.vni && request.port === other.port) clashes.push(`VNI ${other.vni}`);
+  return clashes;
+}

@@ -1,0 +1,224 @@
+/**
+ * The plan of a layer-2 network: from what was asked for and what is on the host to the changes that make
+ * it, or to every reason why not. Pure, as the plan of a fan is.
+ * @module
+ */
+import type { NetworkRequest } from '../../config/network.ts';
+import { MTU_BYTES_MIN, type UnderlaySelector } from '../../config/request.ts';
+import { parseInterfaceName } from '../../config/schema.ts';
+import { VXLAN } from '../../encap/encap.ts';
+import {
+  type Family,
+  familyOf,
+  formatHostAddress,
+  lastWordOf,
+  type UnderlayAddress,
+} from '../../net/underlay-address.ts';
+import type { Change } from '../change/change.ts';
+import { ipv6Closed } from '../change/kinds/bridge.ts';
+import { type Adoption, isKept } from '../host/bridge/adoption.ts';
+import { forwardingDevices, isForwardDropping } from '../host/forwarding.ts';
+import { type AnyRecord, aliasOf, borrowedAliasOf, type Snapshot } from '../host/snapshot.ts';
+import { type NetworkSpec, SOURCE_PORTS_DEFAULT } from '../store/link-spec.ts';
+import { checkWire, innerMtuOf, type Plan } from './plan.ts';
+import { isResolved, type Keep, type Refusal, resolveUnderlay } from './resolve.ts';
+
+/** Locally administered, then a mark, then the host's four bytes: one for each host. */
+const BRIDGE_MAC_PREFIX = 0x02fb_0000_0000;
+/** RFC 8200 §5: below this Linux takes IPv6 off the device. */
+const IPV6_MTU_BYTES_MIN = 1280;
+
+/** The tunnel device of a network. */
+export function networkDeviceOf(vni: number): string {
+  return parseInterfaceName(`fwn-${vni}`);
+}
+
+/** Where this host is: as asked for, else where its first fan is, else where its default route leads. */
+export function networkSelector(request: NetworkRequest, { fans }: Snapshot): UnderlaySelector {
+  if (request.underlay !== null) return request.underlay;
+  const [first] = fans;
+  if (first === undefined) return { kind: 'default', length: 16 };
+  const { local, underlay } = first.spec;
+  return { kind: 'address', address: local, length: underlay.length };
+}
+
+/** The inner MTU in bytes over an underlay of `underlayMtu` bytes. */
+export function networkMtuOf(
+  { mtu }: Pick<NetworkRequest, 'mtu'>,
+  underlayMtu: number,
+  family: Family,
+): number {
+  return innerMtuOf({ encap: VXLAN.name, mtu }, underlayMtu, family);
+}
+
+function specOf(
+  request: NetworkRequest,
+  at: { local: UnderlayAddress; underlay: NetworkSpec['underlay']; underlayMtu: number },
+  mac = BRIDGE_MAC_PREFIX + lastWordOf(at.local),
+): NetworkSpec {
+  const { network, bridge: name, vni, bum, serviceNodes, guard, replicator, offload } = request;
+  return {
+    ...{ name, network, encap: VXLAN.name, device: networkDeviceOf(vni), mac },
+    ...{ local: at.local, underlay: at.underlay, vni, port: request.port ?? VXLAN.defaultPort },
+    ...{
+      underlayMtu: at.underlayMtu,
+      innerMtu: networkMtuOf(request, at.underlayMtu, familyOf(at.local)),
+    },
+    ...{ dscp: 'pipe', sourcePorts: SOURCE_PORTS_DEFAULT, offload },
+    ...{ bum, serviceNodes: [...serviceNodes], guard, replicator },
+  };
+}
+
+/** What stands for a network that is wanted and cannot be yet, its host address unknown. */
+export function placeholderNetwork(request: NetworkRequest): NetworkSpec {
+  const at = { local: 0, underlay: { address: 0, length: 0 }, underlayMtu: 0 };
+  return { ...specOf(request, at), innerMtu: 0 };
+}
+
+/** What `net add` would do for this request on this host. @param keep the address that it had */
+export function planNetwork(
+  request: NetworkRequest,
+  snapshot: Snapshot,
+  keep?: Keep,
+): Plan<NetworkSpec> {
+  const resolved = resolveUnderlay(networkSelector(request, snapshot), snapshot, keep);
+  if (!isResolved(resolved)) return { outcome: 'refused', refusals: [resolved] };
+  const { local, underlay, device } = resolved;
+  const adoption = adoptionOf(request.bridge, snapshot);
+  const mac = adoption?.foreign === true ? adoption.mac : undefined;
+  const spec = specOf(request, { local, underlay, underlayMtu: device.mtu }, mac);
+
+  const running = snapshot.networks.find((one) => one.spec.network === request.network);
+  if (running !== undefined) return planAgainst(running.spec, spec);
+  const refusals = [
+    ...checkNames(spec, snapshot, adoption),
+    ...checkWire(spec, snapshot),
+    ...checkMtu(request, spec, device.name),
+  ];
+  if (refusals.length > 0) return { outcome: 'refused', refusals };
+  const warnings: string[] = [];
+  if (spec.innerMtu < IPV6_MTU_BYTES_MIN) {
+    warnings.push(`MTU ${spec.innerMtu} is under ${IPV6_MTU_BYTES_MIN}: no IPv6 inside (RFC 8200)`);
+  }
+  return { outcome: 'changes', spec, changes: networkChanges(spec, snapshot, adoption), warnings };
+}
+
+/** The changes in the order they are made; undone in reverse. */
+export function networkChanges(
+  spec: NetworkSpec,
+  snapshot: Snapshot,
+  adoption?: Adoption,
+): Change[] {
+  const { name, device, innerMtu: mtu, mac } = spec;
+  const alias = aliasOf(name);
+  const theirs = adoption?.foreign === true;
+  const own = theirs
+    ? []
+    : ipv6Closed(name).map(([key, value]): Change => {
+        return { kind: 'sysctl', key, value, shared: false };
+      });
+  return [
+    {
+      ...{ kind: 'bridge', name, mtu, mac, alias: theirs ? borrowedAliasOf(name) : alias },
+      ...(adoption !== undefined && { adopt: adoption }),
+    },
+    ...own,
+    { kind: 'tunnel', spec, alias },
+    // Nothing that the device itself would say in IPv6 could arrive anywhere.
+    { kind: 'sysctl', key: `net/ipv6/conf/${device}/disable_ipv6`, value: '1', shared: false },
+    { kind: 'port', device, bridge: name },
+    ...(snapshot.tools.nft && isForwardDropping(snapshot.filter)
+      ? [{ kind: 'accept', devices: forwardingDevices(spec) } as const]
+      : []),
+  ];
+}
+
+/** A bridge that is there: one that was kept for its ports, or somebody else's, which stays theirs. */
+function adoptionOf(bridge: string, snapshot: Snapshot): Adoption | undefined {
+  const found = snapshot.links.find((link) => link.name === bridge);
+  if (found?.kind !== 'bridge' || ownerOf(bridge, snapshot) !== undefined) return undefined;
+  const { name, address: mac } = found;
+  const none = { stale: [], there: [] };
+  if (isKept(found, snapshot)) return { name, foreign: false, mac, ...none };
+  if (['', borrowedAliasOf(name)].includes(found.alias)) {
+    return { name, foreign: true, mac, ...none };
+  }
+  return undefined;
+}
+
+/** The link that a bridge belongs to. */
+function ownerOf(bridge: string, { fans, networks }: Snapshot): AnyRecord | undefined {
+  return [...fans, ...networks].find(({ spec }) => spec.name === bridge);
+}
+
+/** What of a network cannot change while it runs, in words. */
+function facts({ name, vni, port, local, innerMtu, bum, guard, ...more }: NetworkSpec): string[] {
+  const nodes = more.serviceNodes.map((node) => formatHostAddress(node)).join(' ');
+  return [
+    ...[`bridge ${name}`, `VNI ${vni}`, `port ${port}`, `underlay ${formatHostAddress(local)}`],
+    ...[`MTU ${innerMtu}`, `bum ${bum}`, `guard ${guard}`, `service nodes ${nodes || 'none'}`],
+    more.replicator ? 'replicator' : 'no replicator',
+  ];
+}
+
+function planAgainst(running: NetworkSpec, wanted: NetworkSpec): Plan<NetworkSpec> {
+  const then = facts(wanted);
+  const differences = facts(running).filter((fact) => !then.includes(fact));
+  const { network, name, vni } = running;
+  if (differences.length === 0) {
+    const message = `${network}: already there (VNI ${vni}, bridge ${name})`;
+    return { outcome: 'same', spec: running, message };
+  }
+  return {
+    outcome: 'refused',
+    refusals: [
+      {
+        code: 'network-differs',
+        message: `there is a network ${network} with ${differences.join(', ')} already: remove it first (fanway net rm ${network}), or take another name`,
+      },
+    ],
+  };
+}
+
+/** Names that are taken by something that is not ours. */
+function checkNames(
+  spec: NetworkSpec,
+  snapshot: Snapshot,
+  adoption: Adoption | undefined,
+): Refusal[] {
+  const refusals: Refusal[] = [];
+  const owner = ownerOf(spec.name, snapshot);
+  if (owner !== undefined) {
+    const message = `bridge ${spec.name} is that of another network or fan: choose another with --bridge`;
+    refusals.push({ code: 'name-taken', message });
+  }
+  for (const [what, name] of [
+    ['bridge', spec.name],
+    ['device', spec.device],
+  ] as const) {
+    const link = snapshot.links.find((link) => link.name === name);
+    if (link === undefined || name === adoption?.name || owner !== undefined) continue;
+    const way =
+      link.alias === aliasOf(spec.name)
+        ? 'it carries our mark but no journal here knows it, so another run directory may own it: take it down there, or delete the device'
+        : what === 'bridge'
+          ? 'choose another name with --bridge, or the name of a bridge'
+          : 'rename or delete it first';
+    refusals.push({
+      code: 'name-taken',
+      message: `there is a ${link.kind || 'device'} called ${name} on this host already: ${way}`,
+    });
+  }
+  return refusals;
+}
+
+function checkMtu(request: NetworkRequest, spec: NetworkSpec, device: string): Refusal[] {
+  const largest = networkMtuOf({ mtu: null }, spec.underlayMtu, familyOf(spec.local));
+  if (request.mtu !== null && request.mtu > largest) {
+    const message = `MTU ${request.mtu} does not fit: ${device} carries ${spec.underlayMtu} bytes and VXLAN adds ${spec.underlayMtu - largest}, which leaves ${largest}`;
+    return [{ code: 'mtu-too-large', message }];
+  }
+  if (spec.innerMtu >= MTU_BYTES_MIN) return [];
+  const message = `${device} has MTU ${spec.underlayMtu}, which leaves ${spec.innerMtu} bytes inside; ${MTU_BYTES_MIN} is the least that works: raise the underlay's MTU`;
+  return [{ code: 'mtu-too-small', message }];
+}

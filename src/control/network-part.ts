@@ -1,0 +1,80 @@
+/**
+ * Layer-2 networks put together: what is here, what others tell, how it is shown.
+ * @module
+ */
+import type { NetworkJson } from '../api/networks.ts';
+import type { Log } from '../log.ts';
+import type { Route } from './admin/admin.ts';
+import type { EntryService } from './entries/entry-service.ts';
+import type { NetworkHost } from './host/host.ts';
+import type { Router } from './links/router.ts';
+import { NetworkStatus, networkRoutes } from './network-status.ts';
+import { NetworkService } from './networks/network-service.ts';
+import { NetworkViews } from './networks/views.ts';
+import type { DropMeter } from './plane/drops.ts';
+import type { RateMeter } from './plane/rates.ts';
+import type { TunnelSet } from './plane/tunnel-set.ts';
+import { NetworkGossip } from './speakers/gossip/network-gossip.ts';
+import { isNetwork, type NetworkSpec } from './store/link-spec.ts';
+import type { RunDirectory } from './store/run-directory.ts';
+
+export type NetworkPartOptions = {
+  /** undefined where there can be no networks. */
+  host: NetworkHost | undefined;
+  tunnels: TunnelSet;
+  entries: EntryService;
+  router: Router;
+  run: RunDirectory;
+  log: Log;
+  drops: DropMeter;
+  rates: RateMeter;
+  /** The name of a member, '' where nobody knows it. */
+  nameOf: (owner: string) => string;
+  /** Why nobody tells this host of others; '' when somebody does. */
+  alone: () => string;
+};
+
+export class NetworkPart {
+  readonly service: NetworkService;
+  readonly gossip: NetworkGossip;
+  readonly #options: NetworkPartOptions;
+  readonly #views: NetworkViews;
+  readonly #status: NetworkStatus;
+
+  constructor(options: NetworkPartOptions) {
+    const { host, tunnels, entries, run, log } = options;
+    this.#options = options;
+    const specs = (): NetworkSpec[] => this.specs();
+    const table = () => tunnels.networks();
+    const plane = { networks: table, hostOf: (peer: number) => tunnels.hostOf(peer) };
+    this.service = new NetworkService({ host, plane, entries, run, log, specs });
+    const { own } = this.service;
+    this.gossip = new NetworkGossip({ sink: entries, own, networks: specs });
+    const { nameOf, drops, rates, alone } = options;
+    this.#views = new NetworkViews({ networks: this.service, entries, table, specs, nameOf });
+    this.#status = new NetworkStatus({
+      ...{ networks: this.service, views: this.#views, table, drops, rates, alone },
+      counters: () => tunnels.counters(),
+      offloads: (link) => tunnels.status()[0]?.offloads[link] ?? [],
+    });
+  }
+
+  /** The networks that are up. */
+  specs(): NetworkSpec[] {
+    return this.#options.router.links.flatMap(({ state, spec }) =>
+      state === 'up' && isNetwork(spec) ? [spec] : [],
+    );
+  }
+
+  status(): NetworkJson[] {
+    return this.#status.all(this.#options.router);
+  }
+
+  routes(endIfIdle: () => boolean): Route[] {
+    const { router, host } = this.#options;
+    return networkRoutes({
+      ...{ router, endIfIdle, status: this.#status, views: this.#views },
+      canBe: host !== undefined,
+    });
+  }
+}

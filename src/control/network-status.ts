@@ -1,0 +1,197 @@
+/**
+ * How the layer-2 networks of a router are, and the part of the admin socket that tells it and lets them
+ * come and go.
+ * @module
+ */
+
+import { addNetworkCall, readNetworkRequest, removeNetworkCall } from '../api/network/requests.ts';
+import {
+  arpCall,
+  explainNetworkCall,
+  macHistoryCall,
+  macsCall,
+  type NetworkJson,
+  networksCall,
+} from '../api/networks.ts';
+import { ShapeError } from '../api/reader.ts';
+import { codeOf, messageOf, refusedError, usageError } from '../errors.ts';
+import { parseMac } from '../net/mac.ts';
+import { formatHostPrefix } from '../net/underlay-address.ts';
+import type { Route } from './admin/admin.ts';
+import { answerTo } from './admin/answer-to.ts';
+import { namesOf } from './host/bridge/bridge-ports.ts';
+import type { ManagedLink } from './links/link.ts';
+import type { Router } from './links/router.ts';
+import type { NetworkService } from './networks/network-service.ts';
+import type { NetworkViews } from './networks/views.ts';
+import type { DropMeter } from './plane/drops.ts';
+import type { NetworkTable } from './plane/network-table.ts';
+import type { RateMeter } from './plane/rates.ts';
+import { isNetwork, type NetworkSpec } from './store/link-spec.ts';
+
+/** Counters of frames that went to more than one host, by the word that people use. */
+export const FLOOD_COUNTERS: Readonly<Record<string, string>> = {
+  unknown: 'event.flooded_unknown',
+  broadcast: 'event.flooded_broadcast',
+  multicast: 'event.flooded_multicast',
+};
+
+export type NetworkStatusOptions = {
+  networks: NetworkService;
+  views: NetworkViews;
+  drops: DropMeter;
+  rates: RateMeter;
+  table: () => NetworkTable | undefined;
+  counters: () => Readonly<Record<string, Readonly<Record<string, number>>>>;
+  /** Offloads that a link has. */
+  offloads: (link: string) => string[];
+  /** Why nobody tells this host of others; '' when somebody does. */
+  alone: () => string;
+};
+
+export class NetworkStatus {
+  readonly #options: NetworkStatusOptions;
+
+  constructor(options: NetworkStatusOptions) {
+    this.#options = options;
+  }
+
+  /** Every network of the router. */
+  all(router: Router): NetworkJson[] {
+    const counters = this.#options.counters();
+    return router.links.flatMap((link) => {
+      const { spec } = link;
+      return isNetwork(spec) ? [this.#of(link, spec, counters[spec.name] ?? {})] : [];
+    });
+  }
+
+  #of(
+    link: ManagedLink,
+    spec: NetworkSpec,
+    counters: Readonly<Record<string, number>>,
+  ): NetworkJson {
+    const { networks, views, drops: meter, rates, table, offloads } = this.#options;
+    const nowMs = performance.now();
+    const { name, network, vni, bum, guard, device, port, innerMtu, underlayMtu } = spec;
+    const underlay = formatHostPrefix({ address: spec.local, length: spec.underlay.length });
+    const { members, memberCount } = views.firstMembers(name);
+    const inTable = table()?.status(name);
+    const { drops, failure } = meter.judge(
+      { name, encap: spec.encap, port, vni, underlay: formatHostPrefix(spec.underlay) },
+      counters,
+      nowMs,
+    );
+    const isUp = link.state === 'up';
+    const troubles = [
+      link.reason,
+      ...(isUp ? this.#troubles(link, name, failure, inTable?.waiting ?? 0) : []),
+    ].filter(Boolean);
+    const { egressPackets, egressBits, ingressPackets, ingressBits } = rates.of(name);
+    return {
+      ...{ network, bridge: name, vni, bum, guard, device, underlay, port, innerMtu, underlayMtu },
+      state: isUp && troubles.length > 0 ? 'degraded' : link.state,
+      reason: troubles.join('; '),
+      ...{ offloads: isUp ? offloads(name) : [], members, memberCount },
+      macs: views.macCounts(name),
+      ...{ addresses: inTable?.addresses ?? 0, waiting: inTable?.waiting ?? 0 },
+      floods: Object.fromEntries(
+        Object.entries(FLOOD_COUNTERS).map(([cause, counter]) => [cause, counters[counter] ?? 0]),
+      ),
+      ...{ drops, rates: { egressPackets, egressBits, ingressPackets, ingressBits } },
+      lostPorts: link.lostPorts.map(({ name: lost }) => lost),
+      notes: isUp ? this.#notes(name, networks) : [],
+      repairs: link.repairs,
+      repaired: link.repaired.map(({ what, atMs }) => ({ what, agoMs: Math.round(nowMs - atMs) })),
+    };
+  }
+
+  /** What is wrong although everything of it stands on this host. */
+  #troubles(link: ManagedLink, name: string, failure: string, waiting: number): string[] {
+    const { networks, alone } = this.#options;
+    const lost = link.lostPorts;
+    return [
+      lost.length > 0 ? `no more on ${name}, and cut off: ${namesOf(lost)}` : '',
+      ...link.obstacles.obstacles.map(({ message }) => message),
+      alone(),
+      networks.floodProblem(name),
+      waiting > 0 ? `${waiting} MACs and addresses found no room in the tables` : '',
+      failure,
+    ];
+  }
+
+  #notes(name: string, networks: NetworkService): string[] {
+    const local = networks.local(name);
+    const refused = local?.stations.refused ?? 0;
+    const notes: string[] = [];
+    if (refused > 0) notes.push(`${refused} MACs were more than a port or the network may have`);
+    if (local !== undefined && local.duplicates > 0) {
+      notes.push(`${local.duplicates} addresses were claimed twice, last: ${local.lastDuplicate}`);
+    }
+    return notes;
+  }
+}
+
+export function networkRoutes(of: {
+  router: Router;
+  status: NetworkStatus;
+  views: NetworkViews;
+  /** Ends a router that has nothing left to do; true when it ends. */
+  endIfIdle: () => boolean;
+  /** Whether this host can have networks at all. */
+  canBe: boolean;
+}): Route[] {
+  const { router, status, views, endIfIdle, canBe } = of;
+  const find = (network: string): string => {
+    for (const { spec } of router.links) {
+      if (isNetwork(spec) && (spec.network === network || spec.name === network)) return spec.name;
+    }
+    throw refusedError('no-network', `there is no network ${network}; fanway net show lists them`);
+  };
+  return [
+    answerTo(networksCall, () => status.all(router)),
+    answerTo(addNetworkCall, async ({ request }) => {
+      if (!canBe) throw refusedError('rootless', 'a router without root has fans and no networks');
+      const wanted = readRequest(request);
+      const plan = await router.addNetwork(wanted);
+      const { network, bridge } = wanted;
+      switch (plan.outcome) {
+        case 'changes':
+          return { outcome: 'up', network, bridge, messages: plan.warnings };
+        case 'same':
+          return { outcome: 'same', network, bridge, messages: [plan.message] };
+        case 'refused': {
+          const messages = plan.refusals.map(({ message }) => message);
+          return { outcome: 'refused', network, bridge, messages };
+        }
+      }
+    }),
+    answerTo(removeNetworkCall, async ({ network, force }) => {
+      const bridge = find(network);
+      const { notes } = await router.down(bridge, { force });
+      return { bridge, notes, ending: endIfIdle() };
+    }),
+    answerTo(macsCall, ({ network, from }) => views.macs(network, from)),
+    answerTo(arpCall, ({ network, from }) => views.bindings(network, from)),
+    answerTo(macHistoryCall, ({ mac }) => views.history(asked(() => parseMac(mac)))),
+    answerTo(explainNetworkCall, ({ what }) => asked(() => views.explain(what))),
+  ];
+}
+
+function readRequest(value: unknown): ReturnType<typeof readNetworkRequest> {
+  try {
+    return readNetworkRequest(value, 'request');
+  } catch (error) {
+    if (error instanceof ShapeError) throw usageError('bad-request', error.message);
+    throw error;
+  }
+}
+
+/** What reads a text of the client's. @throws FanwayError (exit code 2) */
+function asked<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (codeOf(error).startsWith('ERR_')) throw usageError('bad-request', messageOf(error));
+    throw error;
+  }
+}

@@ -1,0 +1,374 @@
+/**
+ * Layer-2 networks in the life of a router: the stations of this host in each, what is announced of
+ * them, and what follows from what others announce.
+ *
+ * 1. The bridges' notifications and the data path's events say who is here (local-network.ts).
+ * 2. That is claimed and announced (own-entries.ts); the rib says who is where.
+ * 3. A station that another host has now is given up here, and the bridge is told the way to it.
+ * 4. Silent stations are asked; floods go where the network's mode sends them.
+ * @module
+ */
+
+import { messageOf } from '../../errors.ts';
+import type { Log } from '../../log.ts';
+import { formatMac } from '../../net/mac.ts';
+import {
+  formatHostAddress,
+  hostOfBytes,
+  type UnderlayAddress,
+} from '../../net/underlay-address.ts';
+import type { EntryId, RibChange } from '../../rib/entry.ts';
+import { EventKind, MovedTo, Snooped } from '../../table/events.ts';
+import type { EntryService } from '../entries/entry-service.ts';
+import type { BridgeEvent, NetworkHost } from '../host/host.ts';
+import type { LinkEvent } from '../plane/network-events.ts';
+import type { NetworkTable } from '../plane/network-table.ts';
+import type { NetworkSpec } from '../store/link-spec.ts';
+import type { RunDirectory } from '../store/run-directory.ts';
+import { AddressIndex } from './address-index.ts';
+import { floodTargets } from './floods.ts';
+import { MacHistory } from './history.ts';
+import { Learned } from './learned.ts';
+import { LocalNetwork, type PortState } from './local-network.ts';
+import { OwnEntries } from './own-entries.ts';
+import { announcementOf, questionFor } from './questions.ts';
+import { StationFile } from './station-file.ts';
+import type { Station } from './stations.ts';
+
+/** How often silent stations and what was frozen are looked at, ms. */
+const ROUND_MS = 500;
+/** Addresses of a silent station that it is asked for. */
+const QUESTIONS_PER_STATION = 4;
+/** Caches that are told of another MAC of an address, in one round. */
+const TOLD_MAX = 256;
+
+/** The data path as networks see it. */
+export type NetworkPlane = {
+  networks(): NetworkTable | undefined;
+  /** Underlay address of a peer by its number; undefined = nobody's. */
+  hostOf(peer: number): UnderlayAddress | undefined;
+};
+
+export type NetworkServiceOptions = {
+  host: NetworkHost | undefined;
+  plane: NetworkPlane;
+  entries: EntryService;
+  run: RunDirectory;
+  log: Log;
+  /** The networks that are up. */
+  specs: () => readonly NetworkSpec[];
+};
+
+type Running = { local: LocalNetwork; file: StationFile };
+
+export class NetworkService {
+  readonly own: OwnEntries;
+  readonly history = new MacHistory();
+  readonly addresses = new AddressIndex();
+  readonly #options: NetworkServiceOptions;
+  readonly #networks = new Map<string, Running>();
+  readonly #learned: Learned;
+  /** Names of ports, by ifindex, as last seen. */
+  #portNames = new Map<number, string>();
+  /** Frames that tell stations of another MAC of an address, by link and address. */
+  readonly #told = new Map<string, { local: LocalNetwork; frame: Uint8Array }>();
+  readonly #flooding = new Set<string>();
+  readonly #floodProblems = new Map<string, string>();
+  #unwatch: (() => void) | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(options: NetworkServiceOptions) {
+    const { entries } = options;
+    this.#options = options;
+    this.own = new OwnEntries({
+      best: (id) => entries.get(id),
+      isHeld: (id) => entries.isHeld(id),
+      update: (updates) => entries.update('local', updates),
+    });
+    this.#learned = new Learned(entries);
+    entries.listen((changes) => this.#entriesChanged(changes));
+  }
+
+  get #host(): NetworkHost {
+    const { host } = this.#options;
+    if (host === undefined) throw new Error('networks where there can be none');
+    return host;
+  }
+
+  /** What is known of a network's stations; undefined while it does not run. */
+  local(link: string): LocalNetwork | undefined {
+    return this.#networks.get(link)?.local;
+  }
+
+  /** Why floods of a network go nowhere; '' when all is well. */
+  floodProblem(link: string): string {
+    return this.#floodProblems.get(link) ?? '';
+  }
+
+  #queue(work: () => Promise<void>): Promise<void> {
+    const result = this.#last.then(work, work);
+    this.#last = result.catch((error: unknown) => {
+      this.#options.log.error('networks', messageOf(error));
+    });
+    return result.catch(() => undefined);
+  }
+
+  /** Networks may have come, gone or changed, or their bridges may be others. Never throws. */
+  refresh(): Promise<void> {
+    return this.#queue(() => this.#refresh());
+  }
+
+  async #refresh(): Promise<void> {
+    const { specs } = this.#options;
+    const wanted = new Map(specs().map((spec) => [spec.name, spec]));
+    if (wanted.size === 0 && this.#networks.size === 0) return;
+    const host = this.#host;
+    const links = await host.links();
+    this.#portNames = new Map(links.map(({ index, name }) => [index, name]));
+    const indexOf = (name: string): number | undefined =>
+      links.find((link) => link.name === name)?.index;
+    for (const [name, { local, file }] of [...this.#networks]) {
+      const spec = wanted.get(name);
+      const isSame =
+        spec?.local === local.spec.local &&
+        spec.vni === local.spec.vni &&
+        indexOf(name) === local.bridge &&
+        indexOf(spec.device) === local.device;
+      if (isSame) continue;
+      this.#networks.delete(name);
+      local.close();
+      this.own.removeLink(name);
+      if (spec === undefined) file.forget();
+      else file.stop();
+    }
+    for (const spec of wanted.values()) {
+      const [bridge, device] = [indexOf(spec.name), indexOf(spec.device)];
+      if (bridge === undefined || device === undefined) continue;
+      if (!this.#networks.has(spec.name)) await this.#begin(spec, bridge, device);
+      this.#flooding.add(spec.name);
+    }
+    if (this.#networks.size > 0) this.#watch();
+    this.#applyFloods();
+  }
+
+  async #begin(spec: NetworkSpec, bridge: number, device: number): Promise<void> {
+    const { log, run } = this.#options;
+    const host = this.#host;
+    const file = new StationFile(run, spec.name, log);
+    const local = new LocalNetwork({
+      ...{ spec, bridge, device, log, own: this.own },
+      nowMs: () => performance.now(),
+      portOf: (mac) => host.bridgePortOf(bridge, mac),
+      port: (index) => this.#portState(index, bridge),
+      addressesOf: (mac) => this.addresses.of(spec.name, mac),
+      changed: () =>
+        file.changed(
+          () => local.stations.all(),
+          (port) => this.#portNames.get(port) ?? '',
+        ),
+    });
+    this.#networks.set(spec.name, { local, file });
+    // Before the table is read, so that nothing that changes meanwhile is missed.
+    this.#watch();
+    await this.#readBridge(local);
+    for (const { mac, port, name, addresses } of file.load()) {
+      if (this.#portNames.get(port) !== name) continue;
+      const state = await this.#portState(port, bridge);
+      if (state.isPort) local.stations.restore(mac, port, addresses, performance.now());
+    }
+  }
+
+  async #readBridge(local: LocalNetwork): Promise<void> {
+    for (const entry of await this.#host.bridgeEntries(local.bridge)) {
+      local.forwarding('new', entry);
+    }
+  }
+
+  async #portState(index: number, bridge: number): Promise<PortState> {
+    if (index === bridge) return { index, isPort: true, hasCarrier: true };
+    const link = await this.#host.link(index);
+    if (link === undefined) return { index, isPort: false, hasCarrier: false };
+    this.#portNames.set(index, link.name);
+    return { index, isPort: link.master === bridge, hasCarrier: link.up && link.carrier };
+  }
+
+  #watch(): void {
+    this.#unwatch ??= this.#host.watchBridges((event) => this.#bridgeEvent(event));
+    this.#timer ??= setInterval(() => this.#round(), ROUND_MS);
+    this.#timer.unref();
+  }
+
+  #bridgeEvent(event: BridgeEvent): void {
+    switch (event.kind) {
+      case 'forwarding':
+        return this.#byBridge(event.entry.bridge)?.forwarding(event.action, event.entry);
+      case 'link': {
+        const { index, name, master, up, carrier } = event.link;
+        const isGone = event.action === 'deleted';
+        if (!isGone) this.#portNames.set(index, name);
+        for (const { local } of this.#networks.values()) {
+          if (index === local.device || index === local.bridge) continue;
+          const isPort = !isGone && master === local.bridge;
+          if (!isPort && !local.stations.hasPort(index)) continue;
+          local.portIs({ index, isPort, hasCarrier: up && carrier });
+        }
+        return;
+      }
+      case 'lost':
+        // Notifications were dropped: the tables say what is true.
+        void this.#queue(async () => {
+          for (const { local } of this.#networks.values()) {
+            for (const port of local.stations.ports()) {
+              local.portIs(await this.#portState(port, local.bridge));
+            }
+            await this.#readBridge(local);
+          }
+        });
+    }
+  }
+
+  #byBridge(index: number): LocalNetwork | undefined {
+    for (const { local } of this.#networks.values()) if (local.bridge === index) return local;
+    return undefined;
+  }
+
+  /** What the data processes saw. */
+  events(events: readonly LinkEvent[]): void {
+    for (const event of events) {
+      const local = this.#networks.get(event.name)?.local;
+      if (local !== undefined) this.#event(local, event);
+    }
+  }
+
+  #event(local: LocalNetwork, event: LinkEvent): void {
+    const { mac, peer, detail } = event;
+    const address = event.address.length === 0 ? undefined : hostOfBytes(event.address);
+    switch (event.kind) {
+      case EventKind.LocalMac:
+        return local.seen(mac, undefined);
+      case EventKind.Binding:
+        return local.seen(mac, address);
+      case EventKind.Moved:
+        if (detail === MovedTo.Here) return local.seen(mac, undefined);
+        local.claimed(mac).catch((error: unknown) => {
+          this.#options.log.warn(local.spec.name, messageOf(error));
+        });
+        return;
+      case EventKind.Duplicate: {
+        // Somebody only asks whether it is free: whoever has it answers.
+        if (address === undefined || detail === Snooped.Tentative) return;
+        const host =
+          peer === 0
+            ? 'another MAC here'
+            : formatHostAddress(this.#options.plane.hostOf(peer) ?? 0);
+        return local.duplicate(mac, address, host);
+      }
+      case EventKind.RemoteMac: {
+        const host = this.#options.plane.hostOf(peer);
+        if (host !== undefined) this.#learned.seen(local.spec.name, mac, host, performance.now());
+        return;
+      }
+      default:
+        return;
+    }
+  }
+
+  #entriesChanged(changes: readonly RibChange[]): void {
+    this.history.note(changes, Date.now());
+    this.addresses.note(changes);
+    for (const change of changes) {
+      const { id, after } = change;
+      const local = this.#networks.get(id.link)?.local;
+      if (local === undefined) continue;
+      if (id.kind === 'flood' || id.kind === 'vtep') this.#flooding.add(id.link);
+      else if (id.kind === 'mac' && after !== undefined && after.source !== 'local') {
+        this.#isElsewhere(local, id.mac);
+      } else if (id.kind === 'mac+ip') this.#bindingChanged(local, change);
+    }
+    if (this.#flooding.size > 0) setImmediate(() => this.#applyFloods());
+  }
+
+  /** Another host has a MAC that may have been here. */
+  #isElsewhere(local: LocalNetwork, mac: number): void {
+    const { log } = this.#options;
+    const station = local.stations.get(mac);
+    if (station === undefined) return;
+    const { port } = station;
+    local.stations.forget(mac);
+    log.info(local.spec.name, `${formatMac(mac)} is on another host now`);
+    // What is sent to it here goes there at once; and if it speaks here again, the bridge says so.
+    this.#host.pointBridge(mac, local.device).catch((error: unknown) => {
+      log.warn(local.spec.name, `${formatMac(mac)} behind port ${port}: ${messageOf(error)}`);
+    });
+  }
+
+  /** An address is another MAC's now: what local stations remember is wrong. */
+  #bindingChanged(local: LocalNetwork, { id, before, after }: RibChange): void {
+    if (id.kind !== 'mac+ip' || before === undefined || after === undefined) return;
+    if (before.mac === after.mac || typeof id.address !== 'number') return;
+    if (this.#told.size >= TOLD_MAX) return;
+    const frame = announcementOf(after.mac, id.address, local.spec.mac);
+    this.#told.set(`${id.address} ${id.link}`, { local, frame });
+  }
+
+  #round(): void {
+    const nowMs = performance.now();
+    this.own.review();
+    this.#learned.age(nowMs);
+    for (const { local } of this.#networks.values()) {
+      for (const station of local.stations.due(nowMs)) this.#ask(local, station);
+    }
+    for (const { local, frame } of this.#told.values()) {
+      for (const port of local.stations.ports()) {
+        if (port !== local.bridge) this.#host.sendFrame(port, frame);
+      }
+    }
+    this.#told.clear();
+  }
+
+  #ask({ bridge, spec }: LocalNetwork, { mac, port, addresses }: Station): void {
+    if (port === bridge) return;
+    const asked = [...addresses.values()].slice(-QUESTIONS_PER_STATION);
+    for (const address of asked) {
+      this.#host.sendFrame(port, questionFor(mac, address, spec.mac));
+    }
+  }
+
+  #applyFloods(): void {
+    const { entries, plane, log } = this.#options;
+    const table = plane.networks();
+    for (const name of this.#flooding) {
+      const spec = this.#networks.get(name)?.local.spec;
+      if (spec === undefined || table === undefined) continue;
+      const hosts = (kind: EntryId['kind']) => [...entries.entries(name, kind)];
+      const vteps = hosts('vtep');
+      const { hosts: targets, problem } = floodTargets(spec, {
+        members: hosts('flood').map(({ best }) => best.peer),
+        vteps: vteps.map(({ best }) => best.peer),
+        replicators: vteps.flatMap(({ best }) => (best.isReplicator === true ? [best.peer] : [])),
+      });
+      table.setFloods(name, targets);
+      if (problem !== '' && problem !== this.floodProblem(name)) log.warn(name, problem);
+      this.#floodProblems.set(name, problem);
+    }
+    this.#flooding.clear();
+  }
+
+  /** The router ends; what is written down goes too. */
+  close(): void {
+    this.#stop();
+    for (const { local, file } of this.#networks.values()) {
+      local.close();
+      file.forget();
+    }
+    this.#networks.clear();
+  }
+
+  #stop(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    this.#unwatch?.();
+    this.#unwatch = undefined;
+  }
+}

@@ -1,0 +1,149 @@
+/**
+ * What this host has in its layer-2 networks: told to the rib as claims of the source `local`, and to
+ * every speaker (gossip, BGP) as announcements, with sequence numbers by RFC 7432 §15.
+ *
+ * 1. Whoever shows up here while another host has it was moved: one more than the number it had there.
+ * 2. What a host with a higher number claims is given up here, until it is seen here again.
+ * 3. What moves too often is frozen by the rib: nothing is announced of it meanwhile.
+ * @module
+ */
+import type { UnderlayAddress } from '../../net/underlay-address.ts';
+import { type Best, type ClaimUpdate, type EntryId, slotOfEntry } from '../../rib/entry.ts';
+import type { NetworkSpec } from '../store/link-spec.ts';
+
+/** A MAC, or one of its addresses, that is at this host. */
+export type OwnEntry = {
+  readonly spec: NetworkSpec;
+  /** u48 */
+  readonly mac: number;
+  /** undefined: the MAC itself. */
+  readonly address: UnderlayAddress | undefined;
+  readonly isSticky: boolean;
+  /** How often it moved. */
+  sequence: number;
+};
+
+/** Whoever tells others. */
+export type NetworkSpeaker = {
+  /**
+   * Announces an entry from now on, with its sequence number or a higher one that the speaker needs to
+   * be believed; returns that.
+   */
+  announce(entry: OwnEntry): number;
+  withdraw(entry: OwnEntry): void;
+};
+
+export type OwnEntriesOptions = {
+  /** What counts for an entry. */
+  best: (id: EntryId) => Best | undefined;
+  isHeld: (id: EntryId) => boolean;
+  update: (updates: readonly ClaimUpdate[]) => void;
+};
+
+export function idOfOwn({ spec, mac, address }: OwnEntry): EntryId {
+  const link = spec.name;
+  return address === undefined ? { link, kind: 'mac', mac } : { link, kind: 'mac+ip', address };
+}
+
+function keyOf(id: EntryId): string {
+  return `${id.kind} ${slotOfEntry(id)} ${id.link}`;
+}
+
+export class OwnEntries {
+  readonly #options: OwnEntriesOptions;
+  readonly #speakers: NetworkSpeaker[] = [];
+  readonly #entries = new Map<string, OwnEntry>();
+  /** Not announced while they are frozen. */
+  readonly #frozen = new Map<string, OwnEntry>();
+
+  constructor(options: OwnEntriesOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** A speaker that is told everything from now on. */
+  addSpeaker(speaker: NetworkSpeaker): void {
+    this.#speakers.push(speaker);
+  }
+
+  /** Everything that is announced, for a speaker that begins. */
+  all(): IterableIterator<OwnEntry> {
+    return this.#entries.values();
+  }
+
+  has(id: EntryId): boolean {
+    return this.#entries.has(keyOf(id));
+  }
+
+  /** The entry is here: seen now, wherever it was before. */
+  add(entry: Omit<OwnEntry, 'sequence'>): void {
+    const own: OwnEntry = { ...entry, sequence: 0 };
+    const id = idOfOwn(own);
+    const key = keyOf(id);
+    if (this.#options.isHeld(id)) {
+      this.#frozen.set(key, own);
+      return;
+    }
+    const best = this.#options.best(id);
+    const isElsewhere = best !== undefined && best.source !== 'local';
+    const known = this.#entries.get(key);
+    own.sequence = isElsewhere ? best.sequence + 1 : (known?.sequence ?? 0);
+    this.#entries.set(key, own);
+    this.#claim(own);
+    // One move too many: what the rib says counts, and others are told nothing.
+    if (this.#options.isHeld(id)) {
+      this.#entries.delete(key);
+      this.#frozen.set(key, own);
+      return;
+    }
+    this.announce(own, this.#speakers);
+  }
+
+  /** Tells speakers an entry; what they need to be believed becomes its number. */
+  announce(own: OwnEntry, speakers: readonly NetworkSpeaker[]): void {
+    const before = own.sequence;
+    for (const speaker of speakers) {
+      own.sequence = Math.max(own.sequence, speaker.announce(own));
+    }
+    if (own.sequence !== before) this.#claim(own);
+  }
+
+  #claim(own: OwnEntry): void {
+    const { spec, mac, address, isSticky, sequence } = own;
+    const claim = {
+      ...{ peer: spec.local, owner: 'here', sequence },
+      mac: address === undefined ? 0 : mac,
+      ...(isSticky && { isSticky }),
+    };
+    this.#options.update([{ id: idOfOwn(own), claim }]);
+  }
+
+  /** The entry is here no more. */
+  remove(id: EntryId): void {
+    const key = keyOf(id);
+    const wasFrozen = this.#frozen.delete(key);
+    const own = this.#entries.get(key);
+    if (own === undefined && !wasFrozen) return;
+    this.#entries.delete(key);
+    if (own !== undefined) for (const speaker of this.#speakers) speaker.withdraw(own);
+    this.#options.update([{ id, claim: undefined }]);
+  }
+
+  /** Nothing of a link is here any more. */
+  removeLink(link: string): void {
+    const ids = [...this.#entries.values(), ...this.#frozen.values()].map(idOfOwn);
+    for (const id of ids) if (id.link === link) this.remove(id);
+  }
+
+  /** Announces what was frozen and no longer is. */
+  review(): void {
+    for (const [key, own] of [...this.#frozen]) {
+      if (this.#options.isHeld(idOfOwn(own))) continue;
+      this.#frozen.delete(key);
+      this.add(own);
+    }
+  }
+}

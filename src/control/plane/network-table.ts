@@ -1,0 +1,295 @@
+/**
+ * Who is where in layer-2 networks, as the data path reads it: MACs, their addresses, tunnel endpoints
+ * and flood targets, each change one write to the memory that all data processes share.
+ *
+ * What is told belongs to a link's name, also while the link does not run. What the tables have no room
+ * for waits, and comes in when something leaves.
+ * @module
+ */
+import { hostBytes, type UnderlayAddress } from '../../net/underlay-address.ts';
+import { FdbWriter } from '../../table/fdb.ts';
+import { FloodWriter, SERVICE_HERE, type Service } from '../../table/flood.ts';
+import { NeighbourWriter } from '../../table/neighbours.ts';
+import type { PeerWriter } from '../../table/peers.ts';
+import type { TableSegment } from '../../table/segment.ts';
+import { VtepWriter } from '../../table/vteps.ts';
+
+/** Where a MAC is: an underlay address, or here. `flags` are those of table/fdb.ts. */
+export type MacPlace = { host: UnderlayAddress | 'here'; flags: number };
+/** Whose an address is. `flags` are those of table/neighbours.ts. */
+export type Binding = { mac: number; flags: number };
+/** What of a network is in the tables. */
+export type NetworkTableStatus = { macs: number; addresses: number; waiting: number };
+
+/** The peer of a row that is not in the table. */
+const ABSENT = -1;
+
+type MacRow = MacPlace & { peer: number };
+type NeighbourRow = Binding & { address: Uint8Array; isIn: boolean };
+
+type LinkTables = {
+  /** Number of the running link, −1 while it does not run. */
+  id: number;
+  macs: Map<number, MacRow>;
+  neighbours: Map<UnderlayAddress, NeighbourRow>;
+  /** Flags and peer by underlay address. */
+  vteps: Map<UnderlayAddress, { flags: number; peer: number }>;
+  floods: Map<UnderlayAddress, number>;
+  services: Map<Service, { host: UnderlayAddress | 'here'; peer: number }>;
+  waitingMacs: Set<number>;
+  waitingNeighbours: Set<UnderlayAddress>;
+};
+
+function emptyTables(): LinkTables {
+  return {
+    ...{ id: -1, macs: new Map(), neighbours: new Map(), vteps: new Map(), floods: new Map() },
+    ...{ services: new Map(), waitingMacs: new Set(), waitingNeighbours: new Set() },
+  };
+}
+
+export class NetworkTable {
+  readonly #peers: PeerWriter;
+  readonly #fdb: FdbWriter;
+  readonly #neighbours: NeighbourWriter;
+  readonly #vteps: VtepWriter;
+  readonly #flood: FloodWriter;
+  readonly #links = new Map<string, LinkTables>();
+
+  constructor(segment: TableSegment, peers: PeerWriter) {
+    this.#peers = peers;
+    this.#fdb = new FdbWriter(segment);
+    this.#neighbours = new NeighbourWriter(segment);
+    this.#vteps = new VtepWriter(segment, peers);
+    this.#flood = new FloodWriter(segment);
+  }
+
+  #of(name: string): LinkTables {
+    let link = this.#links.get(name);
+    if (link === undefined) {
+      link = emptyTables();
+      this.#links.set(name, link);
+    }
+    return link;
+  }
+
+  /** The link runs from now on, as number `id`: what is known of it goes into the tables. */
+  bind(name: string, id: number): void {
+    const link = this.#of(name);
+    link.id = id;
+    for (const [host, { flags }] of link.vteps) this.setVtep(name, host, flags);
+    for (const [mac, row] of link.macs) this.#putMac(link, mac, row);
+    for (const [key, row] of link.neighbours) this.#putNeighbour(link, key, row);
+    this.setFloods(name, [...link.floods.keys()]);
+    for (const [service, { host }] of link.services) this.setService(name, service, host);
+  }
+
+  /** The link runs no more; what is known stays. Call it once no data process reads it. */
+  unbind(name: string): void {
+    const link = this.#links.get(name);
+    if (link === undefined || link.id < 0) return;
+    this.#neighbours.clear(link.id);
+    this.#fdb.clear(link.id);
+    this.#flood.clear(link.id);
+    this.#vteps.clear(link.id);
+    for (const row of link.neighbours.values()) row.isIn = false;
+    for (const row of link.macs.values()) row.peer = this.#let(row.peer);
+    for (const row of link.vteps.values()) row.peer = this.#let(row.peer);
+    for (const row of link.services.values()) row.peer = this.#let(row.peer);
+    for (const [host, peer] of link.floods) link.floods.set(host, this.#let(peer));
+    link.id = -1;
+    link.waitingMacs.clear();
+    link.waitingNeighbours.clear();
+    this.#forgetEmpty(name, link);
+    this.#admit();
+  }
+
+  /** A row's peer is used by it no more. */
+  #let(peer: number): number {
+    if (peer > 0) this.#peers.release(peer);
+    return ABSENT;
+  }
+
+  /** The MAC (u48) is there from now on. */
+  setMac(name: string, mac: number, place: MacPlace): void {
+    const link = this.#of(name);
+    const known = link.macs.get(mac);
+    const row: MacRow = { ...place, peer: known?.peer ?? ABSENT };
+    link.macs.set(mac, row);
+    this.#putMac(link, mac, row);
+  }
+
+  deleteMac(name: string, mac: number): void {
+    const link = this.#links.get(name);
+    const row = link?.macs.get(mac);
+    if (link === undefined || row === undefined) return;
+    link.macs.delete(mac);
+    link.waitingMacs.delete(mac);
+    if (row.peer !== ABSENT) {
+      this.#fdb.delete(link.id, mac);
+      this.#let(row.peer);
+      this.#admit();
+    }
+    this.#forgetEmpty(name, link);
+  }
+
+  #putMac(link: LinkTables, mac: number, row: MacRow): void {
+    if (link.id < 0) return;
+    const { host, flags, peer: before } = row;
+    const peer = host === 'here' ? 0 : this.#peers.intern(hostBytes(host));
+    const isKnown = host === 'here' || peer !== 0;
+    if (isKnown && this.#fdb.set(link.id, mac, { peer, flags })) {
+      row.peer = peer;
+      this.#let(before);
+      link.waitingMacs.delete(mac);
+      return;
+    }
+    if (peer > 0) this.#peers.release(peer);
+    if (before !== ABSENT) this.#fdb.delete(link.id, mac);
+    row.peer = this.#let(before);
+    link.waitingMacs.add(mac);
+  }
+
+  /** The address is that of this MAC from now on. */
+  setNeighbour(name: string, address: UnderlayAddress, { mac, flags }: Binding): void {
+    const link = this.#of(name);
+    const key = address;
+    const isIn = link.neighbours.get(key)?.isIn ?? false;
+    const row: NeighbourRow = { mac, flags, address: hostBytes(address), isIn };
+    link.neighbours.set(key, row);
+    this.#putNeighbour(link, key, row);
+  }
+
+  deleteNeighbour(name: string, address: UnderlayAddress): void {
+    const link = this.#links.get(name);
+    const key = address;
+    const row = link?.neighbours.get(key);
+    if (link === undefined || row === undefined) return;
+    link.neighbours.delete(key);
+    link.waitingNeighbours.delete(key);
+    if (row.isIn) {
+      this.#neighbours.delete(link.id, row.address);
+      this.#admit();
+    }
+    this.#forgetEmpty(name, link);
+  }
+
+  #putNeighbour(link: LinkTables, key: UnderlayAddress, row: NeighbourRow): void {
+    if (link.id < 0) return;
+    const { address, mac, flags } = row;
+    if (this.#neighbours.set(link.id, address, { mac, flags })) {
+      row.isIn = true;
+      link.waitingNeighbours.delete(key);
+      return;
+    }
+    if (row.isIn) this.#neighbours.delete(link.id, address);
+    row.isIn = false;
+    link.waitingNeighbours.add(key);
+  }
+
+  /** A host may send on the link from now on; `flags` are those of table/vteps.ts. */
+  setVtep(name: string, host: UnderlayAddress, flags: number): void {
+    const link = this.#of(name);
+    const row = { flags, peer: link.vteps.get(host)?.peer ?? ABSENT };
+    link.vteps.set(host, row);
+    if (link.id < 0) return;
+    if (row.peer === ABSENT) {
+      const peer = this.#peers.intern(hostBytes(host));
+      if (peer === 0) return;
+      row.peer = peer;
+    }
+    if (!this.#vteps.set(link.id, row.peer, flags)) row.peer = this.#let(row.peer);
+  }
+
+  deleteVtep(name: string, host: UnderlayAddress): void {
+    const link = this.#links.get(name);
+    const row = link?.vteps.get(host);
+    if (link === undefined || row === undefined) return;
+    link.vteps.delete(host);
+    if (row.peer !== ABSENT) this.#vteps.delete(link.id, row.peer);
+    this.#let(row.peer);
+    this.#forgetEmpty(name, link);
+  }
+
+  /** These hosts get a copy of each flooded frame from now on, and no others. */
+  setFloods(name: string, hosts: readonly UnderlayAddress[]): void {
+    const link = this.#of(name);
+    for (const [host, peer] of [...link.floods]) {
+      if (hosts.includes(host)) continue;
+      link.floods.delete(host);
+      if (peer !== ABSENT) this.#flood.delete(link.id, peer);
+      this.#let(peer);
+    }
+    for (const host of hosts) {
+      if ((link.floods.get(host) ?? ABSENT) !== ABSENT) continue;
+      link.floods.set(host, ABSENT);
+      if (link.id < 0) continue;
+      const peer = this.#peers.intern(hostBytes(host));
+      if (peer === 0) continue;
+      if (this.#flood.add(link.id, peer)) link.floods.set(host, peer);
+      else this.#let(peer);
+    }
+    this.#forgetEmpty(name, link);
+  }
+
+  /** Where messages to a service of the network go; undefined = nowhere. */
+  setService(name: string, service: Service, host: UnderlayAddress | 'here' | undefined): void {
+    const link = this.#of(name);
+    const before = link.services.get(service)?.peer ?? ABSENT;
+    if (host === undefined) link.services.delete(service);
+    else link.services.set(service, { host, peer: ABSENT });
+    const row = link.services.get(service);
+    if (link.id >= 0) {
+      const peer = host === undefined || host === 'here' ? 0 : this.#peers.intern(hostBytes(host));
+      this.#flood.setService(link.id, service, host === 'here' ? SERVICE_HERE : peer);
+      if (row !== undefined && peer > 0) row.peer = peer;
+    }
+    this.#let(before);
+    this.#forgetEmpty(name, link);
+  }
+
+  /** What the memory that the data processes read has for a MAC; undefined = nothing. */
+  place(name: string, mac: number): MacPlace | undefined {
+    const link = this.#links.get(name);
+    if (link === undefined || link.id < 0) return undefined;
+    const entry = this.#fdb.get(link.id, mac);
+    if (entry === undefined) return undefined;
+    const host = entry.peer === 0 ? 'here' : this.#peers.hostOf(entry.peer);
+    return host === undefined ? undefined : { host, flags: entry.flags };
+  }
+
+  /** The same for an address. */
+  binding(name: string, address: UnderlayAddress): Binding | undefined {
+    const link = this.#links.get(name);
+    if (link === undefined || link.id < 0) return undefined;
+    return this.#neighbours.get(link.id, hostBytes(address));
+  }
+
+  status(name: string): NetworkTableStatus {
+    const link = this.#links.get(name) ?? emptyTables();
+    const waiting = link.waitingMacs.size + link.waitingNeighbours.size;
+    return { macs: link.macs.size, addresses: link.neighbours.size, waiting };
+  }
+
+  /** Something left: what waits may come in. */
+  #admit(): void {
+    for (const link of this.#links.values()) {
+      for (const mac of link.waitingMacs) {
+        const row = link.macs.get(mac);
+        if (row !== undefined) this.#putMac(link, mac, row);
+        if (link.waitingMacs.has(mac)) return;
+      }
+      for (const key of link.waitingNeighbours) {
+        const row = link.neighbours.get(key);
+        if (row !== undefined) this.#putNeighbour(link, key, row);
+        if (link.waitingNeighbours.has(key)) return;
+      }
+    }
+  }
+
+  #forgetEmpty(name: string, link: LinkTables): void {
+    const { id, macs, neighbours, vteps, floods, services } = link;
+    if (id >= 0) return;
+    if (macs.size + neighbours.size + vteps.size + floods.size + services.size > 0) return;
+    this.#links.delete(name);
+  }
+}

@@ -1,0 +1,258 @@
+/**
+ * Layer-2 networks over gossip, both ways: what this host has in each is announced, and what others
+ * announce becomes claims, each at the tunnel endpoint that its owner names for the network.
+ *
+ * Who takes part in a network says so by one entry of its own (its tunnel endpoint); without it nothing
+ * of that owner counts there. Events only name what may be another; what is true is asked of the table.
+ * @module
+ */
+
+import type { EntryEvent } from '../../../gossip/base/api.ts';
+import type { EntryKey, Unranked } from '../../../gossip/base/keys.ts';
+import { keyText } from '../../../gossip/base/keys.ts';
+import type { GossipNode } from '../../../gossip/node.ts';
+import type { UnderlayAddress } from '../../../net/underlay-address.ts';
+import type { Claim, ClaimUpdate, EntryId } from '../../../rib/entry.ts';
+import { type Announcement, ItemKind, type NodeId, VtepRole } from '../../../wire/gossip/types.ts';
+import type { EntrySink } from '../../entries/entry-service.ts';
+import type { NetworkSpeaker, OwnEntries, OwnEntry } from '../../networks/own-entries.ts';
+import type { NetworkSpec } from '../../store/link-spec.ts';
+import type { NodeFollower } from './followers.ts';
+
+/** Keys that are looked up in one go, so that a large table holds nothing else up: some ms. */
+const PER_TURN = 1024;
+
+/** What is said of a host that is not the owner's alone: one owner's tunnel endpoint in a network. */
+type Endpoint = { owner: NodeId; vni: number; address: UnderlayAddress; roles: number };
+
+function endpointKey(vni: number, owner: NodeId): string {
+  return `${vni} ${owner}`;
+}
+
+/** The part of an own entry that gossip announces. */
+function itemOf({ spec, mac, address, isSticky }: OwnEntry): Unranked {
+  const { vni } = spec;
+  if (address === undefined) {
+    return { kind: isSticky ? ItemKind.StickyMac : ItemKind.Mac, vni, mac };
+  }
+  return typeof address === 'number'
+    ? { kind: ItemKind.MacAddress, vni, mac, address }
+    : { kind: ItemKind.MacAddress6, vni, mac, address };
+}
+
+function rolesOf(spec: NetworkSpec): number {
+  return spec.replicator ? VtepRole.Replicator : 0;
+}
+
+export type NetworkGossipOptions = {
+  sink: EntrySink;
+  own: OwnEntries;
+  /** The networks that are up. */
+  networks: () => readonly NetworkSpec[];
+};
+
+export class NetworkGossip implements NodeFollower, NetworkSpeaker {
+  readonly #options: NetworkGossipOptions;
+  #node: GossipNode | undefined;
+  /** Networks as claims were made for them, by VNI. */
+  readonly #links = new Map<number, NetworkSpec>();
+  /** By VNI and owner. */
+  readonly #endpoints = new Map<string, Endpoint>();
+  readonly #dirty = new Map<string, EntryKey>();
+  #timer: NodeJS.Immediate | undefined;
+
+  constructor(options: NetworkGossipOptions) {
+    this.#options = options;
+    options.own.addSpeaker(this);
+  }
+
+  /** The node whose table counts from now on; it has not begun yet. undefined = gossip says nothing. */
+  follow(node: GossipNode | undefined): void {
+    if (this.#node === node) return;
+    this.#node = node;
+    this.#dirty.clear();
+    this.#endpoints.clear();
+    for (const { name } of this.#links.values()) this.#options.sink.withdraw('gossip', name);
+    this.#links.clear();
+    if (node === undefined) return;
+    this.refresh();
+    for (const own of this.#options.own.all()) this.#options.own.announce(own, [this]);
+  }
+
+  announce(own: OwnEntry): number {
+    return this.#node?.announce(itemOf(own), own.sequence) ?? 0;
+  }
+
+  withdraw(own: OwnEntry): void {
+    this.#node?.withdraw(itemOf(own));
+  }
+
+  /** Networks may have come, gone or changed. */
+  refresh(): void {
+    const node = this.#node;
+    if (node === undefined) return;
+    const wanted = new Map(this.#options.networks().map((spec) => [spec.vni, spec]));
+    for (const [vni, spec] of [...this.#links]) {
+      const now = wanted.get(vni);
+      if (now?.name === spec.name && now.local === spec.local) continue;
+      this.#links.delete(vni);
+      this.#options.sink.withdraw('gossip', spec.name);
+      node.withdraw({ kind: ItemKind.Vtep, vni });
+      node.withdraw({ kind: ItemKind.FloodMember, vni });
+      for (const [key, endpoint] of this.#endpoints) {
+        if (endpoint.vni === vni) this.#endpoints.delete(key);
+      }
+    }
+    for (const spec of wanted.values()) {
+      const known = this.#links.has(spec.vni);
+      this.#links.set(spec.vni, spec);
+      this.#announceOurselves(node, spec);
+      if (!known) this.#readAll(node, spec.vni);
+    }
+  }
+
+  #announceOurselves(node: GossipNode, spec: NetworkSpec): void {
+    const { vni, local: address, port, bum } = spec;
+    node.announce({ kind: ItemKind.Vtep, vni, address, port, roles: rolesOf(spec) });
+    const flood = { kind: ItemKind.FloodMember, vni } as const;
+    if (bum !== 'none') node.announce(flood);
+    else node.withdraw(flood);
+  }
+
+  #readAll(node: GossipNode, vni: number): void {
+    for (const { item, owner } of node.table.list({ kind: ItemKind.Vtep, vni })) {
+      this.#endpointIs(vni, owner, item);
+    }
+    for (const { item, owner } of node.table.list({ vni })) this.#noteItem(item, owner, true);
+  }
+
+  entryChanged(change: EntryEvent): void {
+    const { item, owner } = change;
+    if (!this.#links.has(item.vni)) return;
+    const isThere = change.type === 'set';
+    if (item.kind === ItemKind.Vtep) {
+      this.#endpointIs(item.vni, owner, isThere ? item : undefined);
+    } else this.#noteItem(item, owner, isThere);
+  }
+
+  #noteItem(item: Announcement, owner: NodeId, isThere: boolean): void {
+    if (item.kind === ItemKind.FloodMember) this.#floodIs(item.vni, owner, isThere);
+    else if (item.kind !== ItemKind.Vtep && item.kind !== ItemKind.Prefix) {
+      this.#dirty.set(keyText(item), item);
+      this.#soon();
+    }
+  }
+
+  close(): void {
+    if (this.#timer !== undefined) clearImmediate(this.#timer);
+    this.#timer = undefined;
+    this.#node = undefined;
+  }
+
+  /** An owner takes part in a network at this endpoint, or no more: all that it has there is to be read anew. */
+  #endpointIs(vni: number, owner: NodeId, item: Announcement | undefined): void {
+    const node = this.#node;
+    const spec = this.#links.get(vni);
+    if (node === undefined || spec === undefined || owner === node.id) return;
+    const key = endpointKey(vni, owner);
+    const before = this.#endpoints.get(key);
+    if (item?.kind === ItemKind.Vtep) {
+      const { address, roles } = item;
+      this.#endpoints.set(key, { owner, vni, address, roles });
+    } else this.#endpoints.delete(key);
+    const updates: ClaimUpdate[] = [];
+    const addresses = new Set([before?.address, this.#endpoints.get(key)?.address]);
+    for (const member of addresses) {
+      if (member === undefined) continue;
+      const id: EntryId = { link: spec.name, kind: 'vtep', member };
+      updates.push({ id, claim: this.#vtepAt(vni, member) });
+    }
+    const old = before?.address;
+    if (old !== undefined && old !== this.#endpoints.get(key)?.address) {
+      updates.push({ id: { link: spec.name, kind: 'flood', member: old }, claim: undefined });
+    }
+    this.#options.sink.update('gossip', updates);
+    for (const each of [...node.table.announcedBy(owner)]) {
+      if (each.vni === vni) this.#noteItem(each, owner, item !== undefined);
+    }
+  }
+
+  /** Who takes part at an underlay address, undefined when nobody does. Of several the lowest id. */
+  #vtepAt(vni: number, member: UnderlayAddress): Claim | undefined {
+    let first: Endpoint | undefined;
+    for (const endpoint of this.#endpoints.values()) {
+      if (endpoint.vni !== vni || endpoint.address !== member) continue;
+      if (first === undefined || endpoint.owner < first.owner) first = endpoint;
+    }
+    if (first === undefined) return undefined;
+    const isReplicator = (first.roles & VtepRole.Replicator) !== 0;
+    return { peer: member, owner: first.owner, sequence: 0, mac: 0, isReplicator };
+  }
+
+  #floodIs(vni: number, owner: NodeId, isThere: boolean): void {
+    const spec = this.#links.get(vni);
+    const member = this.#endpoints.get(endpointKey(vni, owner))?.address;
+    if (spec === undefined || member === undefined) return;
+    const id: EntryId = { link: spec.name, kind: 'flood', member };
+    const claim: Claim = { peer: member, owner, sequence: 0, mac: 0 };
+    this.#options.sink.update('gossip', [{ id, claim: isThere ? claim : undefined }]);
+  }
+
+  #soon(): void {
+    if (this.#node === undefined) return;
+    this.#timer ??= setImmediate(() => {
+      this.#timer = undefined;
+      this.#tell();
+    });
+  }
+
+  #tell(): void {
+    const node = this.#node;
+    if (node === undefined) return;
+    const updates: ClaimUpdate[] = [];
+    let count = 0;
+    for (const [text, key] of this.#dirty) {
+      if (count++ >= PER_TURN) break;
+      this.#dirty.delete(text);
+      const update = this.#updateOf(node, key);
+      if (update !== undefined) updates.push(update);
+    }
+    this.#options.sink.update('gossip', updates);
+    if (this.#dirty.size > 0) this.#soon();
+  }
+
+  #updateOf(node: GossipNode, key: EntryKey): ClaimUpdate | undefined {
+    const spec = this.#links.get(key.vni);
+    const id = spec && idOf(spec.name, key);
+    if (id === undefined) return undefined;
+    const isMac = key.kind === ItemKind.Mac || key.kind === ItemKind.StickyMac;
+    const sticky = isMac && node.table.lookup({ ...key, kind: ItemKind.StickyMac });
+    const entry = sticky || node.table.lookup(isMac ? { ...key, kind: ItemKind.Mac } : key);
+    // What we announce ourselves is a claim of its own.
+    if (entry === undefined || entry.owner === node.id) return { id, claim: undefined };
+    const { item, owner } = entry;
+    const peer = this.#endpoints.get(endpointKey(key.vni, owner))?.address;
+    if (peer === undefined) return { id, claim: undefined };
+    const claim: Claim = { peer, owner, sequence: item.rank, mac: macOf(item) };
+    if (item.kind === ItemKind.StickyMac) claim.isSticky = true;
+    return { id, claim };
+  }
+}
+
+function macOf(item: Announcement): number {
+  const hasAddress = item.kind === ItemKind.MacAddress || item.kind === ItemKind.MacAddress6;
+  return hasAddress ? item.mac : 0;
+}
+
+function idOf(link: string, key: EntryKey): EntryId | undefined {
+  switch (key.kind) {
+    case ItemKind.Mac:
+    case ItemKind.StickyMac:
+      return { link, kind: 'mac', mac: key.mac };
+    case ItemKind.MacAddress:
+    case ItemKind.MacAddress6:
+      return { link, kind: 'mac+ip', address: key.address };
+    default:
+      return undefined;
+  }
+}

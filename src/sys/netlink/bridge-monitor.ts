@@ -1,0 +1,69 @@
+/**
+ * Notifications of bridges: what they learn and forget, and their ports that come and go. The kernel
+ * filters out neighbours of IP, which change all the time.
+ * @module
+ */
+import { BPF, BPF_ACCEPT, type BpfInstruction } from '../sockets/bpf.ts';
+import { AF_BRIDGE, type Link, type Neighbour, RTM, readLink, readNeighbour } from './codec.ts';
+import { asLoaded } from './monitor.ts';
+import { type ListenOptions, listen, type NetlinkMessage } from './socket.ts';
+
+const RTNLGRP_LINK = 1;
+const RTNLGRP_NEIGH = 3;
+/** Behind the netlink header: the family of a neighbour message. */
+const FAMILY_OFFSET = 16;
+
+/** What happened, in the kernel's order. `new` also reports a change of what was there before. */
+export type BridgeNews =
+  | { kind: 'forwarding'; action: 'new' | 'deleted'; entry: Neighbour }
+  | { kind: 'link'; action: 'new' | 'deleted'; link: Link }
+  /** Notifications were dropped: read the tables anew. */
+  | { kind: 'lost'; code: string };
+
+/** Keeps messages of links, and of neighbours those of bridges. */
+export const BRIDGE_FILTER: readonly BpfInstruction[] = [
+  [BPF.LOAD_HALF, 0, 0, 4],
+  [BPF.JUMP_EQUAL, 2, 0, asLoaded(RTM.NEWNEIGH, 2)],
+  [BPF.JUMP_EQUAL, 1, 0, asLoaded(RTM.DELNEIGH, 2)],
+  [BPF.RETURN, 0, 0, BPF_ACCEPT],
+  [BPF.LOAD_BYTE, 0, 0, FAMILY_OFFSET],
+  [BPF.JUMP_EQUAL, 0, 1, AF_BRIDGE],
+  [BPF.RETURN, 0, 0, BPF_ACCEPT],
+  [BPF.RETURN, 0, 0, 0],
+];
+
+function readNews({ type, payload }: NetlinkMessage): BridgeNews | undefined {
+  if (type === RTM.NEWNEIGH || type === RTM.DELNEIGH) {
+    const entry = readNeighbour(payload);
+    const action = type === RTM.NEWNEIGH ? 'new' : 'deleted';
+    return entry?.bridge === true ? { kind: 'forwarding', action, entry } : undefined;
+  }
+  if (type === RTM.NEWLINK || type === RTM.DELLINK) {
+    const link = readLink(payload);
+    const action = type === RTM.NEWLINK ? 'new' : 'deleted';
+    return link === undefined ? undefined : { kind: 'link', action, link };
+  }
+  return undefined;
+}
+
+/** Subscribes in the namespace the main thread is in. Returns the function that ends it. */
+export function watchBridges(
+  listener: (news: BridgeNews) => void,
+  options: ListenOptions,
+): () => void {
+  const filter: ListenOptions['filter'] = {
+    follow(attach) {
+      attach(BRIDGE_FILTER);
+      return () => undefined;
+    },
+  };
+  return listen(
+    [RTNLGRP_LINK, RTNLGRP_NEIGH],
+    (message) => {
+      const news = readNews(message);
+      if (news !== undefined) listener(news);
+    },
+    (code) => listener({ kind: 'lost', code }),
+    { ...options, filter },
+  );
+}
