@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import t from 'tap';
 import { Lab } from '../../src/demo/lab.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
@@ -33,6 +33,16 @@ t.test(
         t.match(text, /^CapBnd:\s*0+$/m, 'bounding set empty');
         t.match(text, /^NoNewPrivs:\s*1$/m, 'no new privileges');
       }
+      const users = readFileSync(`/proc/${pid}/status`, 'utf8').match(/^[UG]id:.*$/gm) ?? [];
+      for (const line of users) {
+        const [, ...ids] = line.split(/\s+/).map(Number);
+        t.ok(
+          ids.every((id) => id > 2_000_000_000),
+          `a user of its own: ${line}`,
+        );
+      }
+      t.same(readdirSync(`/proc/${pid}/root`), [], 'it sees no file');
+      t.equal(readlinkSync(`/proc/${pid}/cwd`), '/', 'nor does its working directory lead to one');
       last = pid;
       process.kill(pid, 'SIGKILL');
     }

@@ -97,8 +97,10 @@ t.test('one file routes on a machine with no Node, no shell, nothing', { skip },
   await until('the other host answers', 10_000, isReached);
 
   const first = (await status()).processes[0];
+  // No setpriv here, and a chroot cannot be emptied: both are told, and nothing else is missing.
+  const told = /^(bounding set not empty|sees the host's files)/;
   t.same(
-    first?.confinementGaps.filter((gap) => gap !== 'bounding set not empty'),
+    first?.confinementGaps.filter((gap) => !told.test(gap)),
     [],
   );
   process.kill(first?.pid ?? 0, 'SIGKILL');

@@ -105,6 +105,9 @@ export const libc = {
   mount: declare<[string, string, string, number, Pointer], number>(
     'int mount(str source, str target, str type, ulong flags, uintptr_t data)',
   ),
+  chdir: declare<[string], number>('int chdir(str path)'),
+  fchdir: declare<[Fd], number>('int fchdir(int fd)'),
+  chroot: declare<[string], number>('int chroot(str path)'),
   umount2: declare<[string, number], number>('int umount2(str target, int flags)'),
   /** Ends the process at once: nothing is flushed, nobody is asked. */
   _exit: declare<[number], void>('void _exit(int code)'),

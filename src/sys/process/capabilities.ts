@@ -125,21 +125,27 @@ export function sharpenTimers(): void {
 }
 
 const NOBODY = 65_534;
+/**
+ * Users that no system hands out (systemd's list of ranges ends below, domain controllers' too), one for
+ * each process of ours that starts children: whoever runs as nobody has no say over these.
+ */
+const OWN_USERS = 2_100_000_000;
 const TRIAL_MS_MAX = 5000;
 
 /** The user for a child, or why it keeps ours. */
 export type UnprivilegedUser = { uid: number; gid: number } | { reason: string };
 
 /**
- * Chooses `nobody` where that works: we are root, the id exists in this user namespace, and
+ * Chooses a user of our children's own, or `nobody` where only few ids exist: we are root, the id exists
+ * in this user namespace, and
  * others may read every path that the child needs (absolute paths of files or folders).
  */
 export function chooseUser(paths: readonly string[]): UnprivilegedUser {
   if (process.geteuid?.() !== 0) return { reason: 'not root: the child runs as this user' };
-  for (const map of ['uid_map', 'gid_map']) {
-    if (!mapsId(readFileSync(`/proc/self/${map}`, 'utf8'), NOBODY)) {
-      return { reason: 'the user nobody does not exist in this user namespace' };
-    }
+  const maps = ['uid_map', 'gid_map'].map((map) => readFileSync(`/proc/self/${map}`, 'utf8'));
+  const id = [OWN_USERS + process.pid, NOBODY].find((one) => maps.every((map) => mapsId(map, one)));
+  if (id === undefined) {
+    return { reason: 'the user nobody does not exist in this user namespace' };
   }
   if (readFileSync('/proc/self/setgroups', 'utf8').trim() !== 'allow') {
     return { reason: 'this user namespace does not allow setgroups' };
@@ -149,9 +155,10 @@ export function chooseUser(paths: readonly string[]): UnprivilegedUser {
   }
   for (const path of paths) {
     const obstacle = unreadableToOthers(path);
-    if (obstacle !== undefined) return { reason: `the user nobody may not read ${obstacle}` };
+    if (obstacle !== undefined)
+      return { reason: `another user, like nobody, may not read ${obstacle}` };
   }
-  return { uid: NOBODY, gid: NOBODY };
+  return { uid: id, gid: id };
 }
 
 /** Whether an id lies in a uid_map or gid_map (lines of: first inside, first outside, count). */
@@ -177,7 +184,7 @@ function unreadableToOthers(path: string): string | undefined {
 
 /**
  * Starts a program that holds no capability in any thread, though we may hold all of them; as root
- * also under the user nobody unless `uid`/`gid` say otherwise or {@link chooseUser} objects
+ * also under a user of its own unless `uid`/`gid` say otherwise or {@link chooseUser} objects
  * (absolute paths among command and arguments are what it must be able to read).
  *
  * Where `setpriv` (util-linux) is there, the program also begins with an empty bounding set and with

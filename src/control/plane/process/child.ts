@@ -5,9 +5,11 @@
  */
 import type { ChildProcess } from 'node:child_process';
 import { Duplex } from 'node:stream';
+import { messageOf } from '../../../errors.ts';
 import type { Layout } from '../../../shm/layout.ts';
 import { programCommand } from '../../../sys/host/paths.ts';
 import { spawnUnprivileged } from '../../../sys/process/capabilities.ts';
+import { startInOwnMounts } from '../../../sys/process/mounts.ts';
 import { type Priority, ProcessPriority } from '../../../sys/process/priority.ts';
 import { forgetProcess, recordProcess } from '../../host/orphans.ts';
 import { GLIBC_MALLOC } from '../../store/memory.ts';
@@ -33,6 +35,8 @@ export type Child = {
   hasEnded: () => boolean;
   /** The links that it began with. */
   born: Holding;
+  /** Why it still sees the host's files; '' = it sees none. */
+  mountGap: string;
   /** By which others come to it and go. */
   channel: LinkChannel;
   priority: ProcessPriority;
@@ -76,7 +80,8 @@ export async function startChild(options: ChildOptions): Promise<Child> {
 async function startWith(channel: LinkChannel, options: ChildOptions): Promise<Child> {
   const { epoch, layout, recordDirectory: directory } = options;
   const startedAtMs = performance.now();
-  const child = spawnChild(channel, options);
+  const { child, mounts, reason } = spawnChild(channel, options);
+  let mountGap = reason;
   const priority = new ProcessPriority(child.pid ?? 0, options.priority);
   priority.crowded(options.isCrowded);
   const exited = new Promise<void>((resolve) => {
@@ -89,6 +94,7 @@ async function startWith(channel: LinkChannel, options: ChildOptions): Promise<C
   let ended = false;
   void exited.then(() => {
     ended = true;
+    mounts?.close();
     channel.close();
     priority.close();
     if (pid !== undefined && directory !== undefined) forgetProcess(directory, pid);
@@ -108,18 +114,38 @@ async function startWith(channel: LinkChannel, options: ChildOptions): Promise<C
     }
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
+  // All that it needs is loaded.
+  try {
+    mounts?.empty();
+  } catch (error) {
+    mountGap = messageOf(error);
+  }
+  mounts?.close();
   return {
-    ...{ process: child, epoch, startedAtMs, exited, channel, priority, born: options.wanted },
+    ...{
+      process: child,
+      epoch,
+      startedAtMs,
+      exited,
+      channel,
+      priority,
+      mountGap,
+      born: options.wanted,
+    },
     hasEnded: () => ended,
     ring: () => pipe?.write('!'),
   };
 }
 
-function spawnChild(channel: LinkChannel, options: ChildOptions): ChildProcess {
+function spawnChild(
+  channel: LinkChannel,
+  options: ChildOptions,
+): ReturnType<typeof startInOwnMounts> {
   const { wanted, epoch, warm, descriptors } = options;
   const inherited = channel.prepareBirth(wanted, FIRST_FREE_FD, options.sequence);
   const [command, ...words] = programCommand('dataplane', V8_FLAGS);
-  const child = spawnUnprivileged(command, [...words, String(epoch), warm ? 'warm' : 'cold'], {
+  const all = [...words, String(epoch), warm ? 'warm' : 'cold'];
+  const spawnOptions = {
     stdio: [
       ...(['ignore', 'ignore', 'inherit'] as const),
       ...([descriptors.segment, descriptors.wake, 'pipe', descriptors.tables] as const),
@@ -129,7 +155,9 @@ function spawnChild(channel: LinkChannel, options: ChildOptions): ChildProcess {
     detached: true,
     // Nothing of our environment concerns it; NODE_OPTIONS least of all.
     env: GLIBC_MALLOC,
-  });
+    cwd: '/',
+  };
+  const started = startInOwnMounts(() => spawnUnprivileged(command, all, spawnOptions));
   channel.childIsBorn();
-  return child;
+  return started;
 }

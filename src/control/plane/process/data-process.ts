@@ -42,6 +42,14 @@ export type ProcessReport = {
   priority: PriorityReport;
 };
 
+/** What the kernel says that a process' confinement lacks, and what we could not take from it. */
+function gapsOf({ process: { pid = 0 }, mountGap }: Child): string[] {
+  return [
+    ...confinementGaps(pid),
+    ...(mountGap === '' ? [] : [`sees the host's files (${mountGap})`]),
+  ];
+}
+
 export class DataProcess {
   readonly #memory = SharedMemory.create('fanway-process', LAYOUT_BYTES);
   readonly #layout: Layout;
@@ -216,7 +224,7 @@ export class DataProcess {
       heartbeat: worker.heartbeat,
       alive: child !== undefined && this.#stillLooks < STUCK_AFTER_LOOKS,
       lastError: this.#lastError || workerError,
-      confinementGaps: child?.process.pid === undefined ? [] : confinementGaps(child.process.pid),
+      confinementGaps: child === undefined ? [] : gapsOf(child),
       priority: child?.priority.report() ?? { wanted: this.#priority, inForce: '', reason: '' },
     };
   }
