@@ -4,6 +4,7 @@
  */
 
 import { type Column, grouped, renderTable } from '../measure/table.ts';
+import type { SixResult } from './dual-stack.ts';
 import { type OverlayResult, UDP_LOSS_MAX } from './measure.ts';
 import type { RouterCounters } from './router.ts';
 
@@ -19,6 +20,8 @@ export type OverlayReport = {
   upMs?: number;
   result?: OverlayResult;
   counted?: CountedHost[];
+  /** What went by IPv6, where the fan has both. */
+  six?: SixResult;
 };
 
 export type DemoReport = {
@@ -30,7 +33,7 @@ export type DemoReport = {
 /** What did not arrive as it should, as sentences; fanway only, the kernel is a yardstick. */
 export function judge(report: DemoReport): string[] {
   const problems: string[] = [];
-  for (const { overlay, by, result, counted = [] } of report.overlays) {
+  for (const { overlay, by, result, counted = [], six } of report.overlays) {
     if (by === 'kernel' || result === undefined) continue;
     const { echo, tcp, udp } = result;
     if (echo.answered < echo.pairs) {
@@ -38,6 +41,7 @@ export function judge(report: DemoReport): string[] {
         `${overlay}: ${echo.pairs - echo.answered} of ${echo.pairs} pairs got no answer`,
       );
     }
+    if (six?.equal === false) problems.push(`${overlay}: IPv6 data arrived changed or incomplete`);
     if (!tcp.equal) problems.push(`${overlay}: TCP data arrived changed or incomplete`);
     for (const { sent, lost } of udp) {
       if (lost > sent * UDP_LOSS_MAX) problems.push(`${overlay}: UDP lost ${lost} of ${sent}`);
@@ -83,13 +87,26 @@ export function renderReport(report: DemoReport): string {
       ...udp.map(({ sent, lost }) => `${percent(lost, sent)} of ${grouped(sent)}`),
     ];
   });
-  const parts = rows.length > 0 ? [renderTable(columns, rows), '', ...renderCounts(report)] : [];
+  const parts =
+    rows.length > 0
+      ? [renderTable(columns, rows), '', ...renderSix(report), ...renderCounts(report)]
+      : [];
   if (report.problems.length === 0) {
     parts.push(`Everything arrived; everything was taken down (${report.seconds.toFixed(0)} s).`);
   } else {
     parts.push('NOT as it should be:', ...report.problems.map((problem) => `  ${problem}`));
   }
   return parts.join('\n');
+}
+
+function renderSix({ overlays }: DemoReport): string[] {
+  const lines = overlays.flatMap(({ overlay, six }) => {
+    if (six === undefined) return [];
+    const { from, to, bytes, sha256, equal } = six;
+    const verdict = equal ? `SHA-256 equal ${sha256.slice(0, 8)}` : 'DIFFERENT';
+    return [`IPv6 on the same ${overlay} fan: ${bytes >>> 20} MB ${from} -> ${to}, ${verdict}`];
+  });
+  return lines.length === 0 ? [] : [...lines, ''];
 }
 
 function renderCounts({ overlays }: DemoReport): string[] {

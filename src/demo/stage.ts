@@ -3,9 +3,11 @@
  * and taken down.
  * @module
  */
+import { carriesFrames } from '../encap/encap.ts';
 import { type FanMap, sliceOf } from '../net/fan.ts';
 import { formatPrefix, type Prefix } from '../net/prefix.ts';
 import type { Link } from '../sys/netlink/netlink.ts';
+import { hasIpv6, measureSix, OVERLAY6, upBeside } from './dual-stack.ts';
 import { addKernelVxlan, type KernelEnd, removeKernelVxlan } from './kernel-vxlan.ts';
 import { Lab, type LabContainer, type LabHost } from './lab.ts';
 import { type Checkpoint, measureOverlay } from './measure.ts';
@@ -73,14 +75,24 @@ export class Stage {
       hosts.map((host) => runFanway(host, ['up', ...fan, 'bridge', FAN_BRIDGE, '--encap', encap])),
     );
     const upMs = performance.now() - started;
+    // Containers of a bridged fan have IPv6 as well.
+    const isDual = carriesFrames(encap) && hasIpv6();
+    if (isDual) {
+      for (const container of this.lab.containers) container.setIpv6(true);
+      await upBeside(hosts, FAN_BRIDGE, `eth0/${this.#map.underlay.length}`);
+    }
     await this.#attachAll(FAN_BRIDGE);
-    say(`fanway is up on ${hosts.length} hosts (${Math.round(upMs)} ms)`);
+    const also = isDual ? `, with ${OVERLAY6} beside` : '';
+    say(`fanway is up on ${hosts.length} hosts (${Math.round(upMs)} ms)${also}`);
     const result = await measureOverlay(this.lab, say);
+    if (isDual) say('TCP over IPv6, between addresses that containers made themselves');
+    const six = isDual ? await measureSix(this.lab) : undefined;
     const counted: CountedHost[] = [];
     for (const host of hosts) counted.push({ host: host.name, ...(await readCounters(host)) });
     await this.#detachAll();
-    await Promise.all(hosts.map((host) => runFanway(host, ['down', ...fan])));
-    return { overlay: encap, by: 'fanway', upMs, result, counted };
+    await Promise.all(hosts.map((host) => runFanway(host, ['down', FAN_BRIDGE])));
+    if (isDual) for (const container of this.lab.containers) container.setIpv6(false);
+    return { overlay: encap, by: 'fanway', upMs, result, counted, ...(six && { six }) };
   }
 
   async #runKernel(say: Checkpoint): Promise<OverlayReport> {

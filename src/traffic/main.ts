@@ -8,6 +8,7 @@ import { runEcho } from './icmp.ts';
 import { Options } from './options.ts';
 import { runPathMtu } from './path-mtu.ts';
 import { report } from './report.ts';
+import { runSix } from './six.ts';
 import { runTcp } from './tcp.ts';
 import { runUdpSend } from './udp.ts';
 import { runUdpReceive } from './udp-receive.ts';
@@ -18,6 +19,7 @@ const programs: Record<string, (options: Options) => void> = {
   'udp-receive': runUdpReceive,
   echo: runEcho,
   'path-mtu': runPathMtu,
+  six: runSix,
 };
 
 const [name = '', ...args] = process.argv.slice(2);

@@ -23,6 +23,15 @@ export type TcpReport = {
   streams: { bytes: number; sha256: string | undefined }[];
 };
 
+/** Result of a sender of TCP over IPv6: whether the other end has got the same. */
+export type SixReport = {
+  event: 'six';
+  bytes: number;
+  seconds: number;
+  sha256: string;
+  equal: boolean;
+};
+
 /** Result of a UDP sender. `refused`: datagrams that the local kernel did not take (ENOBUFS). */
 export type UdpSendReport = {
   event: 'udp-send';
@@ -70,7 +79,8 @@ export type Report =
   | UdpSendReport
   | UdpReceiveReport
   | EchoReport
-  | PathMtuReport;
+  | PathMtuReport
+  | SixReport;
 
 /** Writes one report as a line. */
 export function report(value: Report): void {

@@ -1,0 +1,65 @@
+/**
+ * TCP over IPv6 with its SHA-256 at both ends: one connection, some megabytes, by Node's own sockets. For
+ * showing that it works; how fast it is the other programs measure better.
+ * @module
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import { connect, createServer } from 'node:net';
+import { OptionError, type Options } from './options.ts';
+import { report } from './report.ts';
+
+const CHUNK_BYTES = 256 * 1024;
+const BYTES_MAX = 1 << 30;
+const DIGEST_CHARS = 64;
+
+/** `--listen ADDRESS` answers with what it got; `--connect ADDRESS --bytes N` sends and compares. */
+export function runSix(options: Options): void {
+  const [listen] = options.words('listen');
+  const [to] = options.words('connect');
+  const port = options.integer('port', { min: 1, max: 65_535 });
+  const bytes = options.integer('bytes', { min: 1, max: BYTES_MAX, default: CHUNK_BYTES });
+  options.done();
+  // Whoever started us is gone: so are we.
+  process.stdin.on('end', () => process.exit()).resume();
+  if (listen !== undefined) serve(listen, port);
+  else if (to !== undefined) send(to, port, bytes);
+  else throw new OptionError('--listen or --connect is missing');
+}
+
+function serve(address: string, port: number): void {
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    const hash = createHash('sha256');
+    socket.on('data', (chunk) => hash.update(chunk));
+    socket.on('end', () => socket.end(hash.digest('hex')));
+    socket.on('error', () => socket.destroy());
+  });
+  server.listen(port, address, () => report({ event: 'ready' }));
+}
+
+function send(address: string, port: number, bytes: number): void {
+  const hash = createHash('sha256');
+  const startMs = performance.now();
+  let answer = '';
+  const socket = connect(port, address);
+  socket.on('error', (error) => report({ event: 'error', message: error.message }));
+  socket.on('data', (chunk) => {
+    answer = `${answer}${chunk.toString()}`.slice(0, DIGEST_CHARS);
+  });
+  socket.on('end', () => {
+    const seconds = (performance.now() - startMs) / 1000;
+    const sha256 = hash.digest('hex');
+    report({ event: 'six', bytes, seconds, sha256, equal: answer === sha256 });
+    process.exit();
+  });
+  const more = (left: number): void => {
+    if (left <= 0) {
+      socket.end();
+      return;
+    }
+    const chunk = randomBytes(Math.min(left, CHUNK_BYTES));
+    hash.update(chunk);
+    if (socket.write(chunk)) setImmediate(more, left - chunk.length);
+    else socket.once('drain', () => more(left - chunk.length));
+  };
+  socket.on('connect', () => more(bytes));
+}
