@@ -1,5 +1,4 @@
 /** A fan of both families in namespaces: containers that make their IPv6 addresses themselves. */
-import type { ChildProcess } from 'node:child_process';
 import t, { type Test } from 'tap';
 import { Lab, type LabContainer, type LabHost, type LabNode } from '../../src/demo/lab.ts';
 import { rulePrefixOf } from '../../src/net/fan.ts';
@@ -12,6 +11,7 @@ import { craftedSix } from '../support/crafted-six.ts';
 import { groundOf, runBattery } from '../support/ground.ts';
 import { skipLong } from '../support/long.ts';
 import { until } from '../support/patience.ts';
+import { say, talk6 } from '../support/talk6.ts';
 import { Target } from '../support/target.ts';
 import { fanway, statusOf } from './lab-router.ts';
 
@@ -19,21 +19,6 @@ const skip = skipWithoutTun();
 const OVERLAY = parsePrefix6('fd00:fa::/32');
 const BRIDGE = 'fan-250';
 const LONG_MS = 30_000;
-
-/** What a program says in a namespace, and its exit code. */
-function say(node: LabNode, command: string, ...args: string[]): Promise<[string, number]> {
-  return new Promise((resolve) => {
-    const child: ChildProcess = node.spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
-    let text = '';
-    for (const stream of [child.stdout, child.stderr]) {
-      stream?.on('data', (chunk: Buffer) => {
-        text += chunk.toString();
-      });
-    }
-    child.on('error', (error) => resolve([error.message, -1]));
-    child.on('close', (code) => resolve([text, code ?? -1]));
-  });
-}
 
 /** The address that a container has made for itself, once it has one. */
 function addressOf(container: LabContainer): Promise<string> {
@@ -61,56 +46,8 @@ async function upBoth(host: LabHost, encap = 'vxlan'): Promise<void> {
   }
 }
 
-/** Sends `megabytes` by TCP, and says whether the same came. */
-const SERVER = `
-const { createHash } = require('node:crypto');
-require('node:net').createServer({ allowHalfOpen: true }, (socket) => {
-  const hash = createHash('sha256');
-  socket.on('data', (chunk) => hash.update(chunk));
-  socket.on('end', () => socket.end(hash.digest('hex')));
-}).listen(7000, process.argv[1], () => console.log('ready'));
-require('node:dgram').createSocket('udp6').on('message', function (message, from) {
-  this.send(message, from.port, from.address);
-}).bind(7001, process.argv[1]);
-`;
-const CLIENT = `
-const { createHash, randomBytes } = require('node:crypto');
-const [address, megabytes] = process.argv.slice(1);
-const hash = createHash('sha256');
-const socket = require('node:net').connect(7000, address, async () => {
-  for (let i = 0; i < Number(megabytes) * 4; i++) {
-    const chunk = randomBytes(262144);
-    hash.update(chunk);
-    if (!socket.write(chunk)) await new Promise((done) => socket.once('drain', done));
-  }
-  socket.end();
-});
-let said = '';
-socket.on('data', (chunk) => { said += chunk; });
-socket.on('end', () => {
-  if (said !== hash.digest('hex')) throw new Error('another hash');
-  const udp = require('node:dgram').createSocket('udp6');
-  const question = randomBytes(4000);
-  const again = setInterval(() => udp.send(question, 7001, address), 200);
-  udp.on('message', (answer) => {
-    if (!answer.equals(question)) throw new Error('another datagram');
-    clearInterval(again);
-    udp.close();
-    console.log('same');
-  });
-});
-`;
-
 async function carries(t: Test, from: LabContainer, to: LabContainer): Promise<void> {
-  const address = await addressOf(to);
-  const server = to.spawn(process.execPath, ['-e', SERVER, address], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  await new Promise((resolve) => server.stdout?.once('data', resolve));
-  const [said, code] = await say(from, process.execPath, '-e', CLIENT, address, '24');
-  server.kill('SIGKILL');
-  t.equal(said.trim(), 'same', 'TCP with its SHA-256, and UDP in pieces');
-  t.equal(code, 0);
+  await talk6(t, from, to, await addressOf(to), 24);
 }
 
 t.test('a fan of both families', { skip }, async (t) => {

@@ -8,6 +8,7 @@ import { Arena } from '../../../src/dataplane/ground/arena.ts';
 import { KernelPorts } from '../../../src/dataplane/ground/ports.ts';
 import { ARENA_BYTES, Loop } from '../../../src/dataplane/loop.ts';
 import { VXLAN } from '../../../src/encap/encap.ts';
+import { hostBytes, parseHostAddress } from '../../../src/net/underlay-address.ts';
 import { LAYOUT_BYTES, Layout } from '../../../src/shm/layout.ts';
 import { BumMode, LinkKind } from '../../../src/shm/network.ts';
 import { openTun } from '../../../src/sys/host/tun.ts';
@@ -18,7 +19,6 @@ import { namedCounters } from '../../../src/table/counters.ts';
 import { EventKind, EventReader, type NetEvent } from '../../../src/table/events.ts';
 import { FdbFlag } from '../../../src/table/fdb.ts';
 import { EndpointKind, Offload } from '../../../src/table/links/links.ts';
-import { ipv4Bytes } from '../../../src/table/peers.ts';
 import { LanTables } from '../../support/lan.ts';
 import { NO_ROUTES } from '../../support/peers.ts';
 
@@ -35,7 +35,7 @@ export type NetworkStart = {
 /** What it is told; each line is answered by one. */
 export type NetworkOrder =
   | { do: 'admit'; peer: number }
-  | { do: 'station'; at: number; mac: number; address: number }
+  | { do: 'station'; at: number; mac: number; addresses: readonly string[] }
   | { do: 'counters' };
 
 const IDLE_MS = 1;
@@ -111,7 +111,12 @@ function obey(order: NetworkOrder): unknown {
       tables.floodWriter.add(0, tables.peer(order.peer));
       return {};
     case 'station':
-      tables.station(0, order.at, order.mac, [ipv4Bytes(order.address)]);
+      tables.station(
+        0,
+        order.at,
+        order.mac,
+        order.addresses.map((text) => hostBytes(parseHostAddress(text))),
+      );
       return {};
     default:
       return namedCounters(layout.counters(0));
