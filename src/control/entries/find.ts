@@ -8,7 +8,9 @@ import type { AnswerJson, PlacedEntry } from '../../api/entries.ts';
 import { FOUND_MAX, type FoundJson } from '../../api/entries.ts';
 import type { MemberJson } from '../../api/members.ts';
 import { parseIpv4 } from '../../net/ipv4.ts';
+import { type Ipv6, parseAddress6 } from '../../net/prefix6.ts';
 import { type ExplainedFan, explainAddress, explainAnswer, fanOf } from './explain.ts';
+import { type ExplainedFan6, explainAddress6 } from './explain6.ts';
 
 /** An address that was handed out on this host, and what it was handed out for, in words. */
 export type Workload = { address: number; name: string };
@@ -16,6 +18,8 @@ export type Workload = { address: number; name: string };
 /** Where is looked. */
 export type FindSources = {
   fans: readonly ExplainedFan[];
+  /** The IPv6 overlays. */
+  fans6: readonly ExplainedFan6[];
   members: readonly MemberJson[];
   workloads: readonly Workload[];
   entries: Iterable<PlacedEntry>;
@@ -31,12 +35,30 @@ function addressOf(text: string): number | undefined {
   }
 }
 
+function address6Of(text: string): Ipv6 | undefined {
+  try {
+    return text.includes(':') ? parseAddress6(text) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 function memberAt(host: string, members: readonly MemberJson[]): MemberJson | undefined {
   if (host === '') return undefined;
   return members.find(
     ({ fans, underlay }) =>
       fans.some(({ local }) => local === host) || underlay.startsWith(`${host}:`),
   );
+}
+
+/** The same for an IPv6 overlay, of which nothing is announced. */
+function* foundSix(wanted: string, { fans6, members }: FindSources): Generator<FoundJson> {
+  const address = address6Of(wanted);
+  if (address === undefined) return;
+  const { role, host, text, address: name } = explainAddress6(address, fans6);
+  if (role === 'outside') return;
+  const member = memberAt(host, members)?.id ?? '';
+  yield { kind: 'address', name, address: name, host, member, text: `${text}.` };
 }
 
 function foundAddress(address: number, sources: FindSources): FoundJson {
@@ -94,6 +116,7 @@ function* findAll(wanted: string, sources: FindSources): Generator<FoundJson> {
     else yield* hosts;
     return;
   }
+  yield* foundSix(wanted, sources);
   const lower = wanted.toLowerCase();
   const has = (text: string): boolean => text.toLowerCase().includes(lower);
   yield* foundHosts(has, sources.members);

@@ -10,6 +10,7 @@ import type { TableAnswer } from '../plane/entry-table.ts';
 import { isBridged, type LinkSpec } from '../store/link-spec.ts';
 import type { EntryService } from './entry-service.ts';
 import type { ExplainedFan } from './explain.ts';
+import type { ExplainedFan6 } from './explain6.ts';
 import { findThings, type Workload } from './find.ts';
 import { answerJson, placedEntry } from './views.ts';
 
@@ -35,6 +36,10 @@ function explainedFan(spec: LinkSpec): ExplainedFan {
   return { map: spec, local: spec.local, name: spec.name, bridged: isBridged(spec) };
 }
 
+function explainedFan6({ six, underlay, local, name }: LinkSpec): ExplainedFan6[] {
+  return six === undefined ? [] : [{ overlay: six.overlay, underlay, local, name }];
+}
+
 export function entryRoutes(options: EntryRoutesOptions): Route[] {
   const { entries, nameOf } = options;
   const answer = (link: string, address: number) =>
@@ -56,6 +61,7 @@ export function entryRoutes(options: EntryRoutesOptions): Route[] {
     answerTo(findCall, ({ wanted }) =>
       findThings(wanted, {
         fans: options.specs().map(explainedFan),
+        fans6: options.specs().flatMap(explainedFan6),
         members: options.members(),
         workloads: options.workloads(),
         entries: placed(0, SEARCHED_MAX),
