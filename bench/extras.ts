@@ -5,6 +5,7 @@
  */
 import { battery } from './battery.ts';
 import { gossip } from './gossip.ts';
+import { links } from './links.ts';
 import type { ExtraTable } from './results.ts';
 import { rootless } from './rootless.ts';
 import { star } from './star.ts';
@@ -23,4 +24,4 @@ export type Extra = {
   run(note: Note): Promise<ExtraTable | string | undefined>;
 };
 
-export const extras: readonly Extra[] = [star, battery, gossip, rootless];
+export const extras: readonly Extra[] = [star, battery, gossip, links, rootless];
