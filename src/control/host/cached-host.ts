@@ -1,6 +1,7 @@
 /**
  * A host that is asked for its links, addresses and routes once, until something is changed. A
- * look at one link asks a dozen times, and containers that come and go cause many looks.
+ * look at one link asks a dozen times, a router may have hundreds of links, and containers that come
+ * and go cause many looks.
  * @module
  */
 import type { Host, Tunnels } from './host.ts';
@@ -20,12 +21,22 @@ const QUESTIONS: readonly (keyof Host)[] = [
   'hasRoute6',
   'isAnnouncing',
 ];
+/** What only the data processes are told: nothing of the host changes by it. */
+const WORDS: readonly (keyof Tunnels)[] = ['updateLink', 'setSuperBytes'];
+/** Answers that come at once. */
+const AT_ONCE: readonly (keyof Host)[] = ['legacyTables', 'hasNft', 'hasDnsmasq'];
 type List = (typeof LISTS)[number];
 
 /** Both ways to change the host, sharing one memory of what was read; good for one operation. */
 export function cached(host: Host, tunnels: Tunnels): { host: Host; tunnels: Tunnels } {
   const known = new Map<List, Promise<unknown>>();
+  const answers = new Map<string | symbol, unknown>();
   const isList = (key: string | symbol): key is List => LISTS.some((list) => list === key);
+
+  function forget(): void {
+    known.clear();
+    answers.clear();
+  }
 
   function wrap<T extends object>(target: T): T {
     return new Proxy(target, {
@@ -39,13 +50,19 @@ export function cached(host: Host, tunnels: Tunnels): { host: Host; tunnels: Tun
             return answer;
           };
         }
-        if (QUESTIONS.some((question) => question === key)) return method.bind(object);
+        if ([...QUESTIONS, ...WORDS].some((name) => name === key)) return method.bind(object);
+        if (AT_ONCE.some((name) => name === key)) {
+          return () => {
+            if (!answers.has(key)) answers.set(key, method.call(object));
+            return answers.get(key);
+          };
+        }
         return (...args: unknown[]) => {
           const result: unknown = method.apply(object, args);
           if (!(result instanceof Promise)) return result;
           // Forgotten before and after: what was read meanwhile may be either state.
-          known.clear();
-          return result.finally(() => known.clear());
+          forget();
+          return result.finally(forget);
         };
       },
     });

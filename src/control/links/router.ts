@@ -32,6 +32,10 @@ import { linkKind } from './kinds.ts';
 import { type Look, ManagedLink } from './link.ts';
 import { type Plan, planFan } from './plan.ts';
 import { planNetwork } from './plan-network.ts';
+import { Rounds } from './rounds.ts';
+
+/** Both ways to change the host, with what was read of it. */
+type World = ReturnType<typeof cached>;
 
 /** What `up` came to, as the admin socket tells it. */
 export type UpResult = Plan;
@@ -57,7 +61,9 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
   readonly #now: () => number;
   /** The tail of the queue of operations: each waits for the one before it. */
   #last: Promise<unknown> = Promise.resolve();
-  #reconcileQueued = false;
+  readonly #rounds = new Rounds(() => this.#lookAround());
+  /** Operations that were asked for; what was read of the host before one may not be so after it. */
+  #operations = 0;
   #closed = false;
 
   constructor(options: RouterOptions) {
@@ -78,14 +84,25 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
   }
 
   #queue<T>(operation: () => Promise<T>): Promise<T> {
-    const result = this.#last.then(operation, operation);
-    this.#last = result.catch(() => undefined).then(() => void this.emit('settled'));
+    this.#operations++;
+    const result = this.#after(operation);
+    this.#last = this.#last.then(() => void this.emit('settled'));
     return result;
   }
 
-  #context(of?: ManagedLink): Context {
+  /** Waits for what was asked for before, and lets nobody know that it is done. */
+  #after<T>(operation: () => Promise<T>): Promise<T> {
+    const result = this.#last.then(operation, operation);
+    this.#last = result.catch(() => undefined);
+    return result;
+  }
+
+  #world(): World {
+    return cached(this.#options.host, this.#options.tunnels);
+  }
+
+  #context(of?: ManagedLink, { host, tunnels }: World = this.#world()): Context {
     const { log } = this.#options;
-    const { host, tunnels } = cached(this.#options.host, this.#options.tunnels);
     const others = (): Journal[] =>
       this.#links.flatMap((link) =>
         link === of || link.journal === undefined ? [] : [link.journal],
@@ -106,9 +123,13 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
     return { fans, networks };
   }
 
-  #snapshot(but?: ManagedLink, depth?: SnapshotDepth): Promise<Snapshot> {
+  #snapshot(
+    but?: ManagedLink,
+    depth?: SnapshotDepth,
+    host: Host = this.#options.host,
+  ): Promise<Snapshot> {
     const { fans, networks } = this.#running(but);
-    return readSnapshot(this.#options.host, fans, depth, networks);
+    return readSnapshot(host, fans, depth, networks);
   }
 
   /**
@@ -328,30 +349,42 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
     return foreignPorts(spec, await this.#options.host.links()).map((link) => link.name);
   }
 
-  #reconcile(link: ManagedLink): Promise<void> {
-    const look: Look = (depth) => this.#snapshot(link, depth);
-    return link.reconcile(look, this.#store, this.#context(link), this.#now());
+  #reconcile(link: ManagedLink, world: World = this.#world()): Promise<void> {
+    const look: Look = (depth) => this.#snapshot(link, depth, world.host);
+    return link.reconcile(look, this.#store, this.#context(link, world), this.#now());
   }
 
   /** Looks at every link soon; calls before that count once. */
   scheduleReconcile(): void {
-    if (this.#reconcileQueued || this.#closed) return;
-    this.#reconcileQueued = true;
-    void this.#queue(async () => {
-      this.#reconcileQueued = false;
-      if (this.#closed) return;
-      for (const link of [...this.#links]) {
-        await this.#reconcile(link);
-      }
-      await this.#tidy();
-    }).catch((error: unknown) => {
+    this.#rounds.schedule();
+  }
+
+  /**
+   * Looks at every link. Each look is an operation of its own, so that a command waits for one of them
+   * at most; what they read of the host they share.
+   */
+  async #lookAround(): Promise<void> {
+    let world = this.#world();
+    let seen = -1;
+    for (const link of [...this.#links]) {
+      await this.#after(async () => {
+        if (this.#closed || !this.#links.includes(link)) return;
+        if (seen !== this.#operations) world = this.#world();
+        seen = this.#operations;
+        await this.#reconcile(link, world);
+      });
+    }
+    try {
+      if (!this.#closed) await this.#queue(() => this.#tidy());
+    } catch (error) {
       this.#options.log.error('watch', messageOf(error));
-    });
+    }
   }
 
   /** Takes everything back, last link first. Failures are logged and keep their journal. */
   stop(): Promise<void> {
     this.#closed = true;
+    this.#rounds.close();
     return this.#queue(async () => {
       for (const link of [...this.#links].reverse()) {
         try {

@@ -174,11 +174,19 @@ export function check(syscall: string, result: number, detail = ''): number {
   return result;
 }
 
+/** How many addresses are asked for before a call that uses the first of them, at most. */
+const LATELY = 64;
+const lately: (ArrayBuffer | ArrayBufferView)[] = [];
+let asked = 0;
+
 /**
- * The address of a buffer's first byte. The caller keeps the buffer alive and never resizes or
- * transfers it while the kernel may use the address. `borrowed:` nothing is copied.
+ * The address of a buffer's first byte. The caller never resizes or transfers it while the kernel may use
+ * the address. `borrowed:` nothing is copied. The buffer stays alive until {@link LATELY} other addresses
+ * were asked for, which is longer than any call takes, since the garbage collector sees no number as a use
+ * of it; who keeps an address for longer keeps the buffer too.
  */
 export function addressOf(buffer: ArrayBuffer | ArrayBufferView): number {
+  lately[asked++ % LATELY] = buffer;
   if (ArrayBuffer.isView(buffer)) {
     return Number(koffi.address(buffer.buffer)) + buffer.byteOffset;
   }
