@@ -7,16 +7,13 @@ import { requestFromJson } from '../config/request-json.ts';
 import { messageOf } from '../errors.ts';
 import type { Prefix } from '../net/prefix.ts';
 import type { Ipv6, Prefix6 } from '../net/prefix6.ts';
-import {
-  isUnderlayAddress,
-  type UnderlayAddress,
-  type UnderlayPrefix,
-} from '../net/underlay-address.ts';
+import type { UnderlayPrefix } from '../net/underlay-address.ts';
 import { get, post } from './call.ts';
 import {
   count,
   fields,
   flag,
+  host,
   list,
   number,
   optional,
@@ -28,12 +25,6 @@ import {
 } from './reader.ts';
 
 const prefix = fields<Prefix>({ address: count, length: count });
-
-/** An underlay address, as control itself keeps it. */
-const host: Reader<UnderlayAddress> = (value, at) => {
-  if (isUnderlayAddress(value)) return value;
-  throw new ShapeError(`${at} is not the address of a host`);
-};
 
 /** Four words of 32 bits, the highest first. */
 const ipv6: Reader<Ipv6> = (value, at) => {

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { isUnderlayAddress, type UnderlayAddress } from '../net/underlay-address.ts';
+
 /** A value is not what it should be; the message says where. */
 export class ShapeError extends Error {
   override name = 'ShapeError';
@@ -33,6 +35,10 @@ export const count: Reader<number> = (value, at) =>
   typeof value === 'number' && Number.isInteger(value) && value >= 0
     ? value
     : refuse(at, 'a whole number from 0 up');
+
+/** An underlay address, as control itself keeps it. */
+export const host: Reader<UnderlayAddress> = (value, at) =>
+  isUnderlayAddress(value) ? value : refuse(at, 'the address of a host');
 
 export const flag: Reader<boolean> = (value, at) =>
   typeof value === 'boolean' ? value : refuse(at, 'true or false');

@@ -31,7 +31,7 @@ function notesOf(
 ): string[] {
   const notes = (journal?.entries ?? []).flatMap(({ memo }) => memo.note ?? []).filter(Boolean);
   const ports = Math.min(...processes.map((one) => one.sourcePorts[spec.name] ?? spec.sourcePorts));
-  if (ports < spec.sourcePorts) {
+  if (ENCAPS[spec.encap].udp && ports < spec.sourcePorts) {
     notes.push(
       `outer source ports: ${ports} of ${spec.sourcePorts}, more flows share one; the ephemeral range (net.ipv4.ip_local_port_range less ip_local_reserved_ports) has no more free ones to spare`,
     );

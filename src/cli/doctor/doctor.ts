@@ -7,6 +7,7 @@ import { accessSync, constants, readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { findDnsmasq } from '../../control/host/dhcp.ts';
 import { ExitCode, messageOf } from '../../errors.ts';
+import { parseHostAddress } from '../../net/underlay-address.ts';
 import { findNft } from '../../sys/host/nft.ts';
 import { openTun } from '../../sys/host/tun.ts';
 import { libc } from '../../sys/libc/libc.ts';
@@ -36,6 +37,7 @@ type Probe = { name: string; cost: string; needed?: boolean; run(): Promise<stri
 class Unknown extends Error {}
 
 const LOOPBACK = 0x7f000001;
+const LOOPBACK_IPV6 = parseHostAddress('::1');
 
 /** Runs in a namespace of its own, so that probing leaves no trace on the host. */
 function aside<T>(fn: () => T): T {
@@ -127,8 +129,16 @@ const PROBES: readonly Probe[] = [
     cost: 'no --encap ipip and no capture; vxlan and fou work',
     run: () => {
       require(hasCapability('NET_RAW'), 'CAP_NET_RAW is not held');
-      libc.close(openIpip(LOOPBACK).fd);
-      return 'IP protocol 4';
+      for (const inside of [4, 6] as const) libc.close(openIpip(LOOPBACK, 0, 1, inside).fd);
+      return 'IP protocols 4 and 41';
+    },
+  },
+  {
+    name: 'IPv6 underlay',
+    cost: 'no fan over IPv6, and gossip over IPv4 only: set net.ipv6.conf.all.disable_ipv6=0, or boot without ipv6.disable=1',
+    run: () => {
+      libc.close(openUdp(LOOPBACK_IPV6, 0, { offload: true, reusePort: false }).fd);
+      return 'UDP over IPv6';
     },
   },
   {

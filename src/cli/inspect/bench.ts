@@ -102,6 +102,12 @@ async function runMeasurement(host: string, flags: Flags, port: number, io: Io):
   for (const name of ['--allow', '--life']) {
     if (flags.has(name)) throw usageError('usage', `${name} goes with --listen`);
   }
+  if (host.includes(':')) {
+    throw usageError(
+      'usage',
+      `${host} is IPv6, and bench measures fans over IPv4 only: fanway ping and fanway test measure the paths of this one`,
+    );
+  }
   const address = parseWith(parseIpv4, host);
   const svg = flags.get('--svg');
   if (svg !== undefined) checkWritable(svg);

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { formatIpv4 } from '../../../src/net/ipv4.ts';
 import { runEcho } from '../../../src/traffic/run.ts';
+import { fanway } from '../../control/lab-router.ts';
 import { attach, BRIDGE, OVERLAY } from '../../faults/rig.ts';
 import { moveToIpv6, skipWithoutIpv6 } from '../../support/ipv6-underlay.ts';
 import { skipLong } from '../../support/long.ts';
@@ -54,6 +55,10 @@ t.test('gossip over an underlay of IPv6 alone', { skip }, async (t) => {
   t.match(await runFanway(a, ['explain', formatIpv4(address)]), /host3.*fd00:30::21a|fd00:30::21a/);
   const { targets } = await runEcho(from, [formatIpv4(address)], { count: 5 });
   t.match(targets, [{ received: 5 }], 'and it answers from there');
+
+  const tested = await fanway(a, 'test');
+  t.match(tested.out, /host2/);
+  t.notMatch(tested.out, /failed/, 'paths over IPv6 are measured');
 
   // The announcing router starts anew: same member, next life, and the entry is there again.
   const { id } = await gossipOf(c);
