@@ -34,6 +34,7 @@ import { key } from './members/key.ts';
 import { keygen } from './members/keygen.ts';
 import { members } from './members/members.ts';
 import { peers } from './members/peers.ts';
+import { migrate } from './migrate/verb.ts';
 import { arp, mac } from './networks/mac.ts';
 import { net } from './networks/net.ts';
 import { pingVerb } from './paths/ping.ts';
@@ -46,7 +47,7 @@ const completion = completionVerb(() => VERB_GROUPS);
 const man = manVerb(() => VERB_GROUPS);
 
 const RUNNABLE: readonly (readonly [title: string, verbs: readonly Verb[]])[] = [
-  ["This host's fans", [up, down, show, plan, explain]],
+  ["This host's fans", [up, down, show, plan, explain, migrate]],
   ['Layer-2 networks', [net, mac, arp]],
   [
     'How they are',

@@ -11,8 +11,8 @@ import { noteFan } from '../../control/links/beside.ts';
 import { planFan } from '../../control/links/plan.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { codeOf, ExitCode } from '../../errors.ts';
-import { printJson, takeFlags, type Verb } from '../verb/verb.ts';
-import { FAN_OPTIONS, readRequests } from './fan-requests.ts';
+import { type Io, printJson, takeFlags, type Verb } from '../verb/verb.ts';
+import { FAN_OPTIONS, type NamedRequest, readRequests } from './fan-requests.ts';
 import { planText } from './plan-text.ts';
 
 /** The fans of the running router; none when there is none, or none that we may ask. */
@@ -23,6 +23,34 @@ async function runningFans(run: RunDirectory): Promise<FanRecord[]> {
     if (['not-running', 'not-permitted'].includes(codeOf(error))) return [];
     throw error;
   }
+}
+
+/**
+ * Prints what `up` would do for each of the fans, each beside those before it.
+ * @returns whether one of them was refused.
+ */
+export async function printPlans(
+  requests: readonly NamedRequest[],
+  io: Io,
+  json: boolean,
+): Promise<boolean> {
+  const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
+  const host = openHost(run);
+  let refused = false;
+  try {
+    const fans = await runningFans(run);
+    for (const { request, where } of requests) {
+      const snapshot = await readSnapshot(host, fans, depthOf(request));
+      const result = planFan(request, snapshot);
+      if (result.outcome === 'refused') refused = true;
+      if (result.outcome === 'changes') noteFan(fans, request, result);
+      if (json) printJson(io, result);
+      else io.out(`${where === '' ? '' : `${where}\n`}${planText(result, snapshot.sysctls)}`);
+    }
+  } finally {
+    host.close();
+  }
+  return refused;
 }
 
 export const plan: Verb = {
@@ -41,23 +69,7 @@ export const plan: Verb = {
       '--json': 'switch',
     });
     const requests = readRequests(rest, flags, io);
-    const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
-    const host = openHost(run);
-    let refused = false;
-    try {
-      const fans = await runningFans(run);
-      for (const { request, where } of requests) {
-        const depth = depthOf(request);
-        const snapshot = await readSnapshot(host, fans, depth);
-        const result = planFan(request, snapshot);
-        if (result.outcome === 'refused') refused = true;
-        if (result.outcome === 'changes') noteFan(fans, request, result);
-        if (flags.has('--json')) printJson(io, result);
-        else io.out(`${where === '' ? '' : `${where}\n`}${planText(result, snapshot.sysctls)}`);
-      }
-    } finally {
-      host.close();
-    }
+    const refused = await printPlans(requests, io, flags.has('--json'));
     return refused ? ExitCode.Refused : ExitCode.Ok;
   },
 };
