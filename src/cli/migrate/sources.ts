@@ -7,9 +7,12 @@
 /** The words of `fanway up`, or what is wrong. */
 export type Found = { words: string[]; notes: string[] } | { problem: string };
 
-/** Of a file that somebody else's program printed. */
-export const SOURCE_BYTES_MAX = 256 * 1024;
 const AUTO = 'auto';
+/** What `fan.type` is to `up`. */
+const WORDS_BY_TYPE: Readonly<Record<string, readonly string[]>> = {
+  vxlan: ['--compat', 'lxd'],
+  ipip: ['--encap', 'ipip'],
+};
 const LXD_OVERLAY = '240.0.0.0/8';
 const PREFIX = /^\d{1,3}(?:\.\d{1,3}){3}\/\d{1,2}$/;
 
@@ -40,8 +43,7 @@ export function readLxdNetwork(text: string): Found {
       "LXD's `auto` is the network of the default route with its own length: compare /16 with it",
     );
   } else words.push(underlay);
-  if (type === 'ipip') words.push('--encap', 'ipip');
-  else words.push('--compat', 'lxd');
+  words.push(...(WORDS_BY_TYPE[type] ?? WORDS_BY_TYPE['vxlan'] ?? []));
   const mtu = keys.get('bridge.mtu');
   if (mtu !== undefined && /^\d+$/.test(mtu)) words.push('--mtu', mtu);
   if (keys.get('ipv4.nat') === 'false') words.push('--no-masquerade');
