@@ -1,10 +1,11 @@
 /**
- * `fanway explain ADDRESS`: where a packet to that address goes, and why.
+ * `fanway explain ADDRESS|MAC`: where a packet to that address goes, and why.
  * @module
  */
 
 import { type AnswerJson, explainCall } from '../../api/entries.ts';
 import { type FanRecord, fansCall } from '../../api/fans.ts';
+import { explainNetworkCall, type NetworkExplanation } from '../../api/networks.ts';
 import { type PathStatus, statusCall } from '../../api/status.ts';
 import { parseOverlay, parseUnderlay } from '../../config/schema.ts';
 import { parseOverlay6, ValueError } from '../../config/setting.ts';
@@ -30,7 +31,7 @@ import {
   type UnderlayAddress,
   type UnderlayPrefix,
 } from '../../net/underlay-address.ts';
-import { printJson, takeFlags, type Verb } from '../verb/verb.ts';
+import { type Io, printJson, takeFlags, type Verb } from '../verb/verb.ts';
 import { pathText } from './paths-text.ts';
 
 /** What the table of the running router has for an address of a fan of its own. */
@@ -118,14 +119,33 @@ async function explainSix(
   return explainAddress6(address, fans);
 }
 
+const MAC = /^[0-9a-f]{2}([:-][0-9a-f]{2}){5}$/i;
+
+/** What the layer-2 networks of the running router know of a MAC or an address. */
+async function inNetworks(what: string, run: RunDirectory): Promise<NetworkExplanation[]> {
+  return await ask(run, explainNetworkCall, { what }).catch((error: unknown) => {
+    if (codeOf(error) === 'not-running') return [];
+    throw error;
+  });
+}
+
+/** A MAC is in networks only. */
+function tellMac(io: Io, mac: string, networks: NetworkExplanation[], isJson: boolean): ExitCode {
+  if (isJson) printJson(io, { mac, networks });
+  else if (networks.length === 0) io.out(`no network of this host knows ${mac}\n`);
+  else for (const { text } of networks) io.out(`${text}\n`);
+  return networks.length === 0 ? ExitCode.Failed : ExitCode.Ok;
+}
+
 export const explain: Verb = {
   name: 'explain',
-  summary: 'which host has an overlay address',
-  usage: ['explain ADDRESS [--json]', 'explain ADDRESS OVERLAY UNDERLAY [--json]'],
+  summary: 'which host has an overlay address or a MAC',
+  usage: ['explain ADDRESS|MAC [--json]', 'explain ADDRESS OVERLAY UNDERLAY [--json]'],
   options: [['--json', 'the same as JSON']],
   examples: [
     ['fanway explain 250.0.28.7', 'among the fans that run here'],
     ['fanway explain fd00:fa:1c::7', 'the same for IPv6'],
+    ['fanway explain 02:42:0a:01:00:05', 'a MAC in the layer-2 networks here'],
     ['fanway explain 250.0.28.7 250.0.0.0/8 172.30.0.0/16', 'plain arithmetic, needs no fan'],
   ],
   async run(args, io) {
@@ -140,10 +160,18 @@ export const explain: Verb = {
     const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
     const tell = async (found: Explanation): Promise<ExitCode> => {
       const path = overlay === undefined ? await pathOf(found.host, run) : null;
-      if (flags.has('--json')) printJson(io, { ...found, path });
-      else io.out(`${found.text}${path === null ? '' : `; ${pathText(path, Date.now())}`}\n`);
-      return found.role === 'outside' ? ExitCode.Failed : ExitCode.Ok;
+      const networks = overlay === undefined ? await inNetworks(addressText, run) : [];
+      const isOutside = found.role === 'outside';
+      const words = `${found.text}${path === null ? '' : `; ${pathText(path, Date.now())}`}`;
+      // What no fan has and a network does is there.
+      const lines = isOutside && networks.length > 0 ? [] : [words];
+      if (flags.has('--json')) printJson(io, { ...found, path, networks });
+      else io.out(`${[...lines, ...networks.map(({ text }) => text)].join('\n')}\n`);
+      return isOutside && networks.length === 0 ? ExitCode.Failed : ExitCode.Ok;
     };
+    if (MAC.test(addressText)) {
+      return tellMac(io, addressText, await inNetworks(addressText, run), flags.has('--json'));
+    }
     let explanation: Explanation;
     try {
       const isSix = addressText.includes(':');

@@ -1,0 +1,255 @@
+/**
+ * Two tenants on three hosts, with the same addresses and the same MACs in both networks.
+ * @module
+ */
+import { execFileSync } from 'node:child_process';
+import t, { type Test } from 'tap';
+import type { NetworkJson } from '../../../src/api/networks.ts';
+import { type LabContainer, type LabHost, portName } from '../../../src/demo/lab.ts';
+import { runTcpPair } from '../../../src/traffic/run.ts';
+import { Sight } from '../../support/frames.ts';
+import { skipLong } from '../../support/long.ts';
+import { PATIENCE, promised, until } from '../../support/patience.ts';
+import { picture, statusOf } from '../lab-router.ts';
+import { type NetworkLab, plug, run, startHosts } from './lab.ts';
+
+const NETWORKS = [
+  ['blue', '100'],
+  ['red', '200'],
+] as const;
+const MOVER = { mac: '02:00:00:00:00:09', address: 0x0a010009, text: '10.1.0.9' };
+const macOf = (host: number): string => `02:00:00:00:00:0${host + 1}`;
+const addressOf = (host: number): string => `10.1.0.${host + 1}`;
+
+/** In a frame of the underlay: the VXLAN port, the inner destination, the inner EtherType. */
+const [PORT_AT, INNER_AT, INNER_TYPE] = [36, 50, 62];
+const ETHERTYPE_ARP = 0x0806;
+const isVxlan = (frame: Buffer): boolean =>
+  frame.length > INNER_TYPE + 2 && frame.readUInt16BE(PORT_AT) === 4789;
+const isToMany = (frame: Buffer): boolean => (frame.readUInt8(INNER_AT) & 1) === 1;
+
+/** How many of `count` echo requests are answered. */
+function ping(from: LabContainer, to: string, count = 1, ...words: string[]): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const args = ['-n', '-q', '-c', String(count), '-i', '0.2', '-W', '1', ...words, to];
+    const child = from.spawn('ping', args, { stdio: ['ignore', 'pipe', 'ignore'] });
+    let out = '';
+    child.stdout?.on('data', (chunk: Buffer) => {
+      out += chunk.toString();
+    });
+    child.on('error', reject);
+    child.on('close', () => resolve(Number(/(\d+) received/.exec(out)?.[1] ?? 0)));
+  });
+}
+
+function isThere(tool: string): boolean {
+  try {
+    execFileSync('sh', ['-c', `command -v ${tool}`]);
+    return true;
+  } catch {
+    return false;
+  }
+}
+const skip = !isThere('ping') && 'there is no ping here';
+
+/** All containers of one network but the spare ones, one a host. */
+function tenants({ lab, hosts }: NetworkLab, network: number): LabContainer[] {
+  return hosts.map((_, host) => lab.container(host, network));
+}
+
+async function networksOf(host: LabHost): Promise<NetworkJson[]> {
+  return JSON.parse(await run(host, 'net', 'show', '--json')) as NetworkJson[];
+}
+
+/** Waits until `host` knows so many MACs of each network, the mover not counted. */
+async function untilKnown(host: LabHost, macs: number): Promise<void> {
+  await until(`${macs} MACs known on ${host.name}`, 5000, async () =>
+    (await networksOf(host)).every(({ macs: { local, remote } }) => local + remote >= macs),
+  );
+}
+
+async function controlPid(host: LabHost): Promise<number> {
+  const { pid } = await statusOf(host);
+  return pid;
+}
+
+/** Everybody in a network reaches everybody, and each network only its own. */
+async function meet(t: Test, at: NetworkLab, family: 4 | 6): Promise<void> {
+  for (const [index, [name]] of NETWORKS.entries()) {
+    const all = tenants(at, index);
+    const pings = all.flatMap((from, i) =>
+      all.flatMap((_, j) => {
+        if (i === j) return [];
+        const to = family === 4 ? addressOf(j) : `fd00:1::${j + 1}`;
+        return [ping(from, to, 3, `-${family}`)];
+      }),
+    );
+    const answered = await Promise.all(pings);
+    t.strictSame(
+      answered,
+      answered.map(() => 3),
+      `${name}: everybody answers, IPv${family}`,
+    );
+  }
+}
+
+t.test('two tenants with the same addresses and MACs on three hosts', { skip }, async (t) => {
+  const at = await startHosts(t, { hosts: 3, containersPerHost: 3, ipv6: true });
+  const { lab, hosts } = at;
+  const before = await Promise.all(hosts.map(picture));
+  const addAll = async (host: LabHost): Promise<void> => {
+    for (const [name, vni] of NETWORKS) {
+      await run(host, 'net', 'add', name, '--vni', vni, '--underlay', 'eth0/16');
+    }
+  };
+  await Promise.all(hosts.map(addAll));
+  for (const [index, [name]] of NETWORKS.entries()) {
+    for (const [i, container] of tenants(at, index).entries()) {
+      await plug(container, `br-${name}`, macOf(i), 0x0a010001 + i);
+      container.run(() =>
+        execFileSync('ip', ['address', 'add', `fd00:1::${i + 1}/64`, 'dev', 'eth0', 'nodad']),
+      );
+    }
+  }
+  // Everybody has said a word once: a gratuitous packet is what a bridge learns from.
+  await Promise.all(
+    NETWORKS.flatMap((_, index) =>
+      tenants(at, index).flatMap((from) => [
+        ping(from, '10.1.0.200', 1, '-4'),
+        ping(from, 'fd00:1::200', 1, '-6'),
+      ]),
+    ),
+  );
+  for (const host of hosts) await untilKnown(host, 3);
+
+  await t.test('everybody reaches everybody', async (t) => {
+    const port = (await lab.middle.netlink.link(portName(0))).index;
+    const sight = lab.middle.run(() => new Sight(port));
+    await meet(t, at, 4);
+    await meet(t, at, 6);
+    const carried = sight.received().filter(isVxlan);
+    sight.close();
+    t.ok(carried.length > 0, 'the underlay carried packets');
+    const isQuestion = (frame: Buffer): boolean => frame.readUInt16BE(INNER_TYPE) === ETHERTYPE_ARP;
+    t.equal(carried.filter(isQuestion).length, 0, 'and no ARP');
+    t.equal(carried.filter(isToMany).length, 0, 'and nothing to a group');
+    const [from, to] = [lab.container(0, 0), lab.container(1, 0)];
+    const { received } = await runTcpPair(
+      { from, to, address: addressOf(1) },
+      { port: 5001, bytes: 8 << 20, sha256: true },
+    );
+    t.equal(received.bytes, 8 << 20, 'TCP');
+  });
+
+  await t.test('nothing was flooded', async (t) => {
+    for (const host of hosts) {
+      t.ok(await run(host, 'net', 'show', '--assert-floodless'), host.name);
+      for (const { network, members, reason, notes } of await networksOf(host)) {
+        t.equal(members.length, 2, `${network}: two other members`);
+        t.strictSame([reason, notes], ['', []], `${network}: all is well on ${host.name}`);
+      }
+    }
+  });
+
+  await t.test('questions are answered', async (t) => {
+    const [, second] = hosts;
+    if (second === undefined) return;
+    t.match(await run(second, 'mac', 'show', 'blue'), macOf(0));
+    t.match(await run(second, 'arp', 'red'), addressOf(2));
+    const told = await run(second, 'explain', addressOf(0));
+    t.match(told, /network blue: 10\.1\.0\.1 is 02:00:00:00:00:01, which is/);
+    t.match(told, /network red: /);
+    t.match(await run(second, 'explain', macOf(1)), /behind a port of this host/);
+    t.match(await run(second, 'mac', 'history', macOf(0)), /blue/);
+  });
+
+  await t.test('a container moves with its MAC and address', (t) => move(t, at));
+  await t.test('the bridge port is taken away and comes back', { skip: skipLong }, (t) =>
+    mend(t, at),
+  );
+  await t.test('control is killed under traffic', { skip: skipLong }, (t) => restart(t, at));
+
+  await t.test('net rm takes everything back', async (t) => {
+    for (const container of lab.containers) await container.detach();
+    const removeAll = async (host: LabHost): Promise<void> => {
+      for (const [name] of NETWORKS) await run(host, 'net', 'rm', name);
+    };
+    await Promise.all(hosts.map(removeAll));
+    const after = await Promise.all(hosts.map(picture));
+    const plain = (lines: string[]) => lines.filter((line) => !line.includes('veth-c'));
+    t.strictSame(after.map(plain), before.map(plain));
+  });
+});
+
+async function move(t: Test, { lab, hosts }: NetworkLab): Promise<void> {
+  const [asker, old, young] = [lab.container(1, 0), lab.container(0, 2), lab.container(2, 2)];
+  await plug(old, 'br-blue', MOVER.mac, MOVER.address);
+  await until('the container is reached where it began', 5000, async () => {
+    await ping(old, addressOf(1));
+    return (await ping(asker, MOVER.text)) === 1;
+  });
+  await old.detach();
+  const startMs = performance.now();
+  await plug(young, 'br-blue', MOVER.mac, MOVER.address);
+  // A container says who it is when it comes up, as engines and their guests do.
+  void ping(young, addressOf(0));
+  const stream = until(
+    'the container is reached where it went',
+    1000,
+    async () => (await ping(asker, MOVER.text, 1, '-W', '0.1')) === 1,
+  );
+  await stream;
+  promised(t, 'reached again', performance.now() - startMs, 1000);
+  t.equal(await ping(lab.container(1, 1), MOVER.text), 0, 'the other tenant has no such address');
+  const [, second] = hosts;
+  if (second !== undefined) {
+    t.match(await run(second, 'mac', 'history', MOVER.mac), /host3/, 'its history says where');
+  }
+}
+
+async function mend(t: Test, { lab, hosts }: NetworkLab): Promise<void> {
+  const [first] = hosts;
+  if (first === undefined) return;
+  const blue = (await networksOf(first)).find(({ network }) => network === 'blue');
+  if (blue === undefined) throw new Error('there is no blue network');
+  await first.netlink.setLink(blue.device, { master: 0 });
+  await until('the port is back', 10_000, async () => {
+    const [port, bridge] = await Promise.all([
+      first.netlink.link(blue.device),
+      first.netlink.link('br-blue'),
+    ]);
+    return port.master === bridge.index;
+  });
+  await until(
+    'packets flow',
+    5000,
+    async () => (await ping(lab.container(0, 0), addressOf(1))) > 0,
+  );
+  const { networks } = await statusOf(first);
+  const after = networks.find(({ network }) => network === 'blue');
+  t.ok((after?.repairs ?? 0) > 0, 'and named in status');
+}
+
+async function restart(t: Test, { lab, hosts }: NetworkLab): Promise<void> {
+  const [first] = hosts;
+  if (first === undefined) return;
+  const [from, back] = [lab.container(0, 0), lab.container(1, 1)];
+  const pid = await controlPid(first);
+  const streams = [ping(from, addressOf(1), 20), ping(back, addressOf(0), 20)];
+  process.kill(pid, 'SIGKILL');
+  const lost = (await Promise.all(streams)).map((received) => 20 - received);
+  t.comment(`of 20 packets each way ${lost.join(' and ')} were lost`);
+  t.ok(
+    lost.every((count) => count <= 5 * PATIENCE),
+    'traffic goes on while control is killed',
+  );
+  await until(
+    'control is there again',
+    10_000,
+    async () => (await controlPid(first).catch(() => pid)) !== pid,
+  );
+  await untilKnown(first, 3);
+  for (const host of hosts) await untilKnown(host, 3);
+  t.equal(await ping(from, addressOf(2), 2), 2, 'and everybody is known as before');
+  t.equal(await ping(lab.container(2, 1), addressOf(0), 2), 2, 'from the other side too');
+}
