@@ -144,18 +144,23 @@ export class Stage {
     for (const container of this.lab.containers) await container.detach();
   }
 
-  /**
-   * Ends every process in the lab and lets the namespaces go.
-   * @returns what is still there, as sentences; nothing should be.
-   */
+  /** See {@link closeLab}. */
   close(): string[] {
-    const nodes = [...this.lab.hosts, ...this.lab.containers, this.lab.middle];
-    const inodes = nodes.map((node) => node.namespace.inode);
-    for (const inode of inodes) killAllIn(inode);
-    this.lab.close();
-    const left = inodes.flatMap((inode) => processesIn(inode));
-    return left.length === 0 ? [] : [`processes left behind: ${left.join(', ')}`];
+    return closeLab(this.lab);
   }
+}
+
+/**
+ * Ends every process in the lab and lets the namespaces go.
+ * @returns what is still there, as sentences; nothing should be.
+ */
+export function closeLab(lab: Lab): string[] {
+  const nodes = [...lab.hosts, ...lab.containers, lab.middle];
+  const inodes = nodes.map((node) => node.namespace.inode);
+  for (const inode of inodes) killAllIn(inode);
+  lab.close();
+  const left = inodes.flatMap((inode) => processesIn(inode));
+  return left.length === 0 ? [] : [`processes left behind: ${left.join(', ')}`];
 }
 
 async function macOf(container: LabContainer): Promise<number> {

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { distDirectory } from '../../src/sys/host/paths.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
+import { skipLong } from '../support/long.ts';
 import { sleep, until } from '../support/patience.ts';
 import { killIfThere } from '../support/processes.ts';
 
@@ -112,6 +113,20 @@ t.test('--json prints one document', options(skip), async (t) => {
   const report = JSON.parse(run.output.slice(run.output.indexOf('{\n')));
   t.equal(report.overlays[0].overlay, 'fou');
   t.equal(report.overlays[0].result.tcp.equal, true);
+  t.same(run.leftovers(), []);
+});
+
+t.test('two tenants and a move', options(skipLong || skip), async (t) => {
+  const run = start(t, ['--l2', '--json']);
+  t.equal(await run.ended, 0, run.output);
+  const report = JSON.parse(run.output.slice(run.output.indexOf('{\n')));
+  const all = { pairs: 6, answered: 6 };
+  t.match(report.tenants, [
+    { network: 'blue', ...all },
+    { network: 'red', ...all },
+  ]);
+  t.equal(report.move.isThere, true, `away for ${report.move.awayMs} ms`);
+  t.same(report.flooded, []);
   t.same(run.leftovers(), []);
 });
 
