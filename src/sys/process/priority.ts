@@ -153,8 +153,12 @@ export class ProcessPriority {
 
   /** Gives the group, all threads of its processes, a nice value. */
   #setNice(nice: number): void {
-    if (libc.setpriority(PRIO_PGRP, this.#pid, nice) === 0) this.#refused.delete('nice');
-    else if (nice < niceOf(this.#pid)) this.#refuse('nice', errnoName(errno()));
+    if (libc.setpriority(PRIO_PGRP, this.#pid, nice) === 0) {
+      this.#refused.delete('nice');
+      return;
+    }
+    const code = errnoName(errno());
+    if (nice < niceOf(this.#pid)) this.#refuse('nice', code);
   }
 
   /** The group and its session. */
