@@ -16,6 +16,7 @@ import { webCall } from '../api/web.ts';
 import type { Log } from '../log.ts';
 import { hasIpv4 } from '../net/fan.ts';
 import { formatHostPrefix } from '../net/underlay-address.ts';
+import { releaseProgramPages } from '../sys/libc/memory.ts';
 import { NetworkNamespace } from '../sys/process/netns.ts';
 import type { Priority } from '../sys/process/priority.ts';
 import { VERSION } from '../version.ts';
@@ -63,6 +64,8 @@ import { PageServer } from './web/page-server.ts';
 const IDLE_MS = 60_000;
 /** Changes that the kernel does not tell (dnsmasq, most sysctls, forwarding entries) are looked for this often. */
 const RECONCILE_INTERVAL_MS = 5000;
+/** When what only the start needs of the program is let go of, ms. */
+const START_MS = 5000;
 /** Events come in bursts: look once they have settled. */
 const SETTLE_MS = 200;
 /** Some hosts change firewall rules all the time (fail2ban, kube-proxy): once a second is enough. */
@@ -246,6 +249,7 @@ export class Service {
     this.#pathWatch.start();
     // What a predecessor counted is no news.
     this.#drops.sample(this.tunnels.counters(), performance.now());
+    setTimeout(releaseProgramPages, START_MS).unref();
     this.#sampling = setInterval(() => {
       const counters = this.tunnels.counters();
       this.#rates.sample(counters, performance.now());

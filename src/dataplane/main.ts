@@ -9,7 +9,7 @@
 import { writeSync } from 'node:fs';
 import { LAYOUT_BYTES, Layout } from '../shm/layout.ts';
 import { AF_INET } from '../sys/libc/constants.ts';
-import { SharedMemory } from '../sys/libc/memory.ts';
+import { releaseProgramPages, SharedMemory } from '../sys/libc/memory.ts';
 import { sealProcess, sharpenTimers } from '../sys/process/capabilities.ts';
 import { exitAtOnce } from '../sys/process/exit.ts';
 import { limitRealtime } from '../sys/process/priority.ts';
@@ -59,6 +59,7 @@ const ports = new KernelPorts(arena);
 const rows = new LinkReader(segment);
 const changes = new ChangeChannel(CHANGES_FD);
 const birth = readBirth(changes, rows, ports.waiting);
+releaseProgramPages();
 const [first] = birth.links;
 const encap = first === undefined ? undefined : rows.link(first.id)?.row.encap;
 if (process.argv[3] === 'warm' && encap !== undefined) warmUp(arena, encap);
