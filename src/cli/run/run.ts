@@ -5,13 +5,12 @@
  * sockets, its data process. They are there as long as a command is, and go with the last one.
  * @module
  */
+import { fansCall, upCall } from '../../api/fans.ts';
 import { parseSeed } from '../../config/gossip.ts';
 import type { FanRequest } from '../../config/request.ts';
 import { ValueError } from '../../config/setting.ts';
 import { parseFanWords } from '../../config/words.ts';
-import { callRouter } from '../../control/admin/admin-client.ts';
-import type { FanRecord } from '../../control/host/snapshot.ts';
-import type { Plan } from '../../control/links/plan.ts';
+import { ask } from '../../control/admin/admin-client.ts';
 import { RunDirectory, userRunDirectory } from '../../control/store/run-directory.ts';
 import { ENCAPS } from '../../encap/encap.ts';
 import { ExitCode, FanwayError, usageError } from '../../errors.ts';
@@ -69,7 +68,7 @@ function requireAllowed({ encap }: FanRequest): void {
 
 /** Brings the fan up where it is not, and tells what is worth knowing. */
 async function bringUp(run: RunDirectory, request: FanRequest, io: Io): Promise<void> {
-  const plan = (await callRouter(run, '/v1/up', { request })) as Plan;
+  const plan = await ask(run, upCall, { request });
   if (plan.outcome === 'refused') throw refusalError(plan.refusals);
   if (plan.outcome === 'same') return;
   for (const warning of plan.warnings) io.err(`fanway: note: ${warning}\n`);
@@ -99,7 +98,7 @@ async function prepare(run: RunDirectory, wanted: Wanted, io: Io): Promise<Held>
   try {
     for (const note of held.notes) io.err(`fanway: note: ${note}\n`);
     await ensureRouter(run);
-    const fans = (await callRouter(run, '/v1/fans')) as FanRecord[];
+    const fans = await ask(run, fansCall);
     if (request === undefined && fans.length === 0) {
       throw usageError(
         'usage',

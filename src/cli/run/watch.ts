@@ -4,9 +4,9 @@
  * @module
  */
 import { hostname } from 'node:os';
+import { fansCall } from '../../api/fans.ts';
 import { membersCall } from '../../api/members.ts';
-import { ask, callRouter } from '../../control/admin/admin-client.ts';
-import type { FanRecord } from '../../control/host/snapshot.ts';
+import { ask } from '../../control/admin/admin-client.ts';
 import type { RunDirectory } from '../../control/store/run-directory.ts';
 import { startRouter, waitReady } from '../../control/supervise.ts';
 import { messageOf } from '../../errors.ts';
@@ -34,7 +34,7 @@ export async function ensureRouter(run: RunDirectory): Promise<void> {
  * are named by their IPv4 addresses only.
  */
 async function namedHosts(run: RunDirectory): Promise<NamedHost[]> {
-  const fans = (await callRouter(run, '/v1/fans')) as FanRecord[];
+  const fans = await ask(run, fansCall);
   const overlays = fans.map(({ spec }) => formatPrefix(spec.overlay));
   const own = fans.flatMap(({ spec: { overlay, gateway, six } }) => [
     ...(hasIpv4(overlay) ? [{ name: hostname(), address: formatIpv4(gateway) }] : []),
