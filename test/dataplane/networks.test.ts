@@ -382,6 +382,11 @@ t.test('the guard at our own port', async (t) => {
       end(guard !== GuardMode.Off, 'foreign_source'),
       `${name}: a written address`,
     );
+    t.same(
+      sendFrom(lan, ask(IP_C, IP_B)),
+      { [`egress.drop.${guard === GuardMode.Off ? 'answered' : 'foreign_source'}`]: 1 },
+      `${name}: ARP for a written address`,
+    );
     isBalanced(t, lan);
   }
   const lan = makeLan();

@@ -111,6 +111,7 @@ export class Claims {
     const isStatic = (neighbours.flags & NeighbourFlag.Static) !== 0;
     const where = fdbPeer(fdb.find(network.id, neighbours.macHigh, neighbours.macLow));
     this.#news.tellAddress(link, EventKind.Duplicate, mac, address, bytes, where);
+    if (network.guard === GuardMode.Off) return true;
     return network.guard !== GuardMode.Strict && !isStatic;
   }
 
