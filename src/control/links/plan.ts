@@ -366,6 +366,11 @@ function checkNames(
   return refusals;
 }
 
+/** The networks that a link's packets are in on the wire. */
+function vnisOf({ vni, six }: { vni: number; six?: SixSpec }): number[] {
+  return six === undefined ? [vni] : [vni, six.vni];
+}
+
 /** Another link whose packets could not be told from this one's. */
 export function checkWire(spec: WireSpec, { fans, networks }: Snapshot): Refusal[] {
   for (const { spec: other } of [...fans, ...networks]) {
@@ -378,11 +383,12 @@ export function checkWire(spec: WireSpec, { fans, networks }: Snapshot): Refusal
         },
       ];
     }
-    if (ENCAPS[spec.encap].hasVni && other.vni === spec.vni) {
+    const taken = vnisOf(other).find((vni) => vnisOf(spec).includes(vni));
+    if (ENCAPS[spec.encap].hasVni && taken !== undefined) {
       return [
         {
           code: 'vni-taken',
-          message: `VNI ${spec.vni} is that of ${other.name} already: choose another with --vni, the same on every host`,
+          message: `VNI ${taken} is that of ${other.name} already: choose another with --vni, the same on every host`,
         },
       ];
     }

@@ -36,7 +36,7 @@ import {
 import type { Arena } from '../ground/arena.ts';
 import type { FanRoute6 } from '../ground/fan6.ts';
 import type { DataLink } from '../ground/link.ts';
-import { NoPeer } from '../ground/route.ts';
+import { noPeerCounter } from '../ground/route.ts';
 
 /** What becomes of a message: the number of a drop counter, or one of these. */
 export const Carry = {
@@ -54,7 +54,6 @@ const OUT = {
   malformed: egressIndex('drop.malformed'),
   broadcast: egressIndex('drop.broadcast'),
   foreignSource: egressIndex('drop.foreign_source'),
-  outside: egressIndex('drop.outside_overlay'),
   here: egressIndex('drop.local_destination'),
   rogueRouter: egressIndex('drop.rogue_router'),
   multicast: egressIndex('drop.multicast'),
@@ -68,12 +67,6 @@ const IN = {
   rogueRouter: ingressIndex('drop.rogue_router'),
 };
 const LIMITED = eventIndex('neighbour_limited');
-
-/** The drop counter of an address that leads to no peer. */
-function counterOf(reason: number): number {
-  if (reason === NoPeer.Outside) return OUT.outside;
-  return reason === NoPeer.Here ? OUT.here : OUT.broadcast;
-}
 
 export class NeighbourDiscovery {
   readonly #arena: Arena;
@@ -149,7 +142,7 @@ export class NeighbourDiscovery {
 
   #toward(six: FanRoute6, address: number): number {
     const peer = six.to(this.#arena.view, address);
-    if (peer < 0) return counterOf(peer);
+    if (peer < 0) return noPeerCounter(peer);
     this.peer = peer;
     return Carry.On;
   }

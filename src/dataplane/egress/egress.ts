@@ -59,7 +59,7 @@ import { Neighbours } from '../answer/neighbours.ts';
 import type { TooBig } from '../answer/too-big.ts';
 import type { Arena } from '../ground/arena.ts';
 import type { DataLink } from '../ground/link.ts';
-import { NoPeer } from '../ground/route.ts';
+import { noPeerCounter } from '../ground/route.ts';
 import { segmentCount } from '../ground/segment.ts';
 import type { Claims } from '../learn/claims.ts';
 import type { News } from '../learn/news.ts';
@@ -90,19 +90,13 @@ const IPV6 = egressIndex('drop.ipv6');
 const MULTICAST = egressIndex('drop.multicast');
 const BROADCAST = egressIndex('drop.broadcast');
 const FOREIGN_SOURCE = egressIndex('drop.foreign_source');
-const OUTSIDE_OVERLAY = egressIndex('drop.outside_overlay');
+const _OUTSIDE_OVERLAY = egressIndex('drop.outside_overlay');
 const LOCAL_DESTINATION = egressIndex('drop.local_destination');
 const NESTED = egressIndex('drop.nested');
 const STALE = egressIndex('drop.stale');
 const READ_ERRORS = eventIndex('device_read_errors');
 const SUPER_PACKETS_IN = eventIndex('super_packets_in');
 const NEIGHBOUR_TOLD = eventIndex('neighbour_told');
-
-/** The drop counter of a packet that goes to no peer. */
-function noPeerCounter(reason: number): number {
-  if (reason === NoPeer.Outside) return OUTSIDE_OVERLAY;
-  return reason === NoPeer.Here ? LOCAL_DESTINATION : BROADCAST;
-}
 
 export class Egress {
   readonly #arena: Arena;

@@ -24,7 +24,7 @@ import { VIRTIO_GSO_NONE } from '../../wire/virtio-net.ts';
 import { Carry, type NeighbourDiscovery } from '../answer/nd.ts';
 import type { Arena } from '../ground/arena.ts';
 import type { DataLink } from '../ground/link.ts';
-import { NoPeer } from '../ground/route.ts';
+import { noPeerCounter } from '../ground/route.ts';
 import type { InHand } from './in-hand.ts';
 
 /** What becomes of a packet: the number of a drop counter, or one of these. */
@@ -41,15 +41,9 @@ const IPV6 = egressIndex('drop.ipv6');
 const MULTICAST = egressIndex('drop.multicast');
 const BROADCAST = egressIndex('drop.broadcast');
 const FOREIGN_SOURCE = egressIndex('drop.foreign_source');
-const OUTSIDE_OVERLAY = egressIndex('drop.outside_overlay');
-const LOCAL_DESTINATION = egressIndex('drop.local_destination');
+const _OUTSIDE_OVERLAY = egressIndex('drop.outside_overlay');
+const _LOCAL_DESTINATION = egressIndex('drop.local_destination');
 const NESTED = egressIndex('drop.nested');
-
-/** The drop counter of a packet that goes to no peer. */
-function noPeerCounter(reason: number): number {
-  if (reason === NoPeer.Outside) return OUTSIDE_OVERLAY;
-  return reason === NoPeer.Here ? LOCAL_DESTINATION : BROADCAST;
-}
 
 export class SixEgress {
   readonly #arena: Arena;

@@ -7,6 +7,7 @@
  * `name` that of the socket address that a datagram came from.
  * @module
  */
+import { egressIndex } from '../../table/counters.ts';
 
 /** Instead of a peer's number, which is above 0: where a packet goes otherwise. */
 export const NoPeer = {
@@ -17,6 +18,16 @@ export const NoPeer = {
   /** No host can have it. */
   Nobody: -3,
 } as const;
+
+const OUTSIDE_OVERLAY = egressIndex('drop.outside_overlay');
+const LOCAL_DESTINATION = egressIndex('drop.local_destination');
+const BROADCAST = egressIndex('drop.broadcast');
+
+/** The drop counter of a packet that goes to no peer, by one of {@link NoPeer}. */
+export function noPeerCounter(reason: number): number {
+  if (reason === NoPeer.Outside) return OUTSIDE_OVERLAY;
+  return reason === NoPeer.Here ? LOCAL_DESTINATION : BROADCAST;
+}
 
 /** Who sent a datagram. */
 export const Sender = { Peer: 0, Ourselves: 1, Stranger: 2 } as const;
