@@ -165,6 +165,6 @@ async function giveUp(
   }
   log.warn(
     'kept',
-    `bridge ${link.name} stays for its ports ${namesOf(ports)}: cut off from the overlay until the fan is up again`,
+    `bridge ${link.name} stays for its ports ${namesOf(ports)}: cut off from other hosts until it is used again`,
   );
 }

@@ -1,0 +1,37 @@
+import t from 'tap';
+import { floodTargets } from '../../../src/control/networks/floods.ts';
+import { HISTORIES_MAX, MacHistory, PLACES_MAX } from '../../../src/control/networks/history.ts';
+import type { Best, EntryId } from '../../../src/rib/entry.ts';
+
+const [LOCAL, B, C] = [0xac1e001c, 0xac1e011b, 0xac1e021a];
+
+t.test('whom floods go to', async (t) => {
+  const view = { members: [C, LOCAL, B], replicators: [C], vteps: [B, C] };
+  const to = (bum: 'none' | 'replicate' | 'learn' | 'service-node', serviceNodes: number[] = []) =>
+    floodTargets({ bum, serviceNodes, local: LOCAL }, view);
+  t.strictSame(to('none').hosts, [], 'nobody unless asked for');
+  t.strictSame(to('replicate').hosts, [B, C], 'all others');
+  t.strictSame(to('learn').hosts, [B, C]);
+  t.strictSame(to('service-node', [B, C]).hosts, [C], 'the one that says it copies');
+  t.strictSame(to('service-node', [B]).hosts, [B], 'else one that is there');
+  const lost = to('service-node', [0xac1e0909]);
+  t.strictSame(lost.hosts, []);
+  t.match(lost.problem, /no service node is there/);
+});
+
+t.test('the past of a MAC has an end, and so have MACs', async (t) => {
+  const history = new MacHistory();
+  const best: Best = { source: 'local', peer: LOCAL, owner: 'here', sequence: 0, mac: 0 };
+  const note = (mac: number, atMs: number, after: Best | undefined): void => {
+    const id: EntryId = { link: 'br-blue', kind: 'mac', mac };
+    history.note([{ id, before: undefined, after }], atMs);
+  };
+  for (let i = 0; i < PLACES_MAX + 3; i++) note(1, i, i % 2 === 0 ? best : undefined);
+  const past = history.of('br-blue', 1);
+  t.equal(past.length, PLACES_MAX);
+  t.equal(past[0]?.atMs, 3, 'the oldest went');
+  t.equal(past.at(-1)?.best?.owner, 'here');
+  for (let mac = 2; mac < HISTORIES_MAX + 2; mac++) note(mac, mac, best);
+  t.equal(history.of('br-blue', 1).length, 0, 'the one that changed longest ago went');
+  t.equal(history.of('br-red', 2).length, 0, 'another network knows nothing');
+});

@@ -1,0 +1,50 @@
+import t from 'tap';
+import { type NetworkRequest, networkRequest } from '../../../src/config/network.ts';
+import { parseUnderlay } from '../../../src/config/schema.ts';
+import { planNetwork } from '../../../src/control/links/plan-network.ts';
+import { link, plainHost } from '../snapshots.ts';
+
+const UNDERLAY = parseUnderlay('eth0/16');
+
+function request(more: Partial<NetworkRequest> = {}): NetworkRequest {
+  return networkRequest({ network: 'blue', vni: 100, underlay: UNDERLAY, ...more });
+}
+
+/** The words of every reason why not. */
+function refused(more: Partial<NetworkRequest>, host = plainHost()): string[] {
+  const plan = planNetwork(request(more), host);
+  return plan.outcome === 'refused' ? plan.refusals.map(({ code }) => code) : [plan.outcome];
+}
+
+t.test('a network is a bridge, a device and its port', async (t) => {
+  const plan = planNetwork(request(), plainHost());
+  if (plan.outcome !== 'changes') throw new Error(JSON.stringify(plan));
+  const { spec, changes } = plan;
+  t.match(spec, { name: 'br-blue', device: 'fwn-100', vni: 100, port: 4789, innerMtu: 1450 });
+  t.strictSame(
+    changes.map(({ kind }) => kind).filter((kind) => kind !== 'sysctl'),
+    ['bridge', 'tunnel', 'port'],
+  );
+  const running = plainHost({ networks: [{ request: request(), spec }] });
+  t.equal(planNetwork(request(), running).outcome, 'same', 'asked for again');
+  t.strictSame(refused({ vni: 101 }, running), ['network-differs']);
+});
+
+t.test("somebody's bridge is used, and keeps its MAC", async (t) => {
+  const bridge = link(5, 'br-lan', { kind: 'bridge', address: 0x02_00_00_00_00_77 });
+  const host = plainHost();
+  host.links.push(bridge);
+  const plan = planNetwork(request({ bridge: 'br-lan' }), host);
+  if (plan.outcome !== 'changes') throw new Error(JSON.stringify(plan));
+  t.equal(plan.spec.mac, bridge.address);
+  const [first] = plan.changes;
+  t.match(first, { kind: 'bridge', adopt: { foreign: true } });
+});
+
+t.test('what cannot be is said', async (t) => {
+  const host = plainHost();
+  host.links.push(link(5, 'br-blue', { kind: 'dummy' }));
+  t.strictSame(refused({}, host), ['name-taken']);
+  t.strictSame(refused({ mtu: 9000 }), ['mtu-too-large']);
+  t.equal(refused({ underlay: parseUnderlay('eth7/16') }).length, 1, 'no such device');
+});
