@@ -5,9 +5,13 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { connect, createServer } from 'node:net';
+import { codeOf } from '../errors.ts';
 import { OptionError, type Options } from './options.ts';
 import { report } from './report.ts';
 
+/** How long an address may take to become usable, and how often it is tried, ms. */
+const ADDRESS_MS_MAX = 20_000;
+const ADDRESS_RETRY_MS = 50;
 const CHUNK_BYTES = 256 * 1024;
 const BYTES_MAX = 1 << 30;
 const DIGEST_CHARS = 64;
@@ -33,7 +37,19 @@ function serve(address: string, port: number): void {
     socket.on('end', () => socket.end(hash.digest('hex')));
     socket.on('error', () => socket.destroy());
   });
-  server.listen(port, address, () => report({ event: 'ready' }));
+  const deadlineMs = performance.now() + ADDRESS_MS_MAX;
+  const listen = (): void => void server.listen(port, address);
+  server.on('listening', () => report({ event: 'ready' }));
+  server.on('error', (error) => {
+    // An address that was just made is tentative until nobody else has claimed it (RFC 4862 §5.4).
+    if (codeOf(error) === 'EADDRNOTAVAIL' && performance.now() < deadlineMs) {
+      setTimeout(listen, ADDRESS_RETRY_MS);
+    } else {
+      report({ event: 'error', message: error.message });
+      process.exit(1);
+    }
+  });
+  listen();
 }
 
 function send(address: string, port: number, bytes: number): void {
