@@ -12,6 +12,8 @@
  */
 
 const SLOTS = 4096;
+/** Four times of 8 bytes, two words, half a word. */
+const ROW_BYTES = 42;
 const PROBES_MAX = 8;
 /** A MAC that was silent for this long may be somewhere else: the kernel bridge's ageing time, ms. */
 export const LOCAL_MAC_LIFETIME_MS = 300_000;
@@ -23,16 +25,18 @@ const AGAIN_MS = 500;
 const NEVER_MS = Number.NEGATIVE_INFINITY;
 
 export class LocalMacs {
-  readonly #high = new Uint16Array(SLOTS);
-  readonly #low = new Uint32Array(SLOTS);
-  /** The overlay address that it spoke for last, u32. */
-  readonly #address = new Uint32Array(SLOTS);
+  /** All columns: one block, large enough that the system gives it page by page as it is used. */
+  readonly #block = new ArrayBuffer(SLOTS * ROW_BYTES);
   /** 0 = empty. */
-  readonly #seenMs = new Float64Array(SLOTS);
+  readonly #seenMs = new Float64Array(this.#block, 0, SLOTS);
   /** When the first of those frames came that it has not said a word to. */
-  readonly #waitingMs = new Float64Array(SLOTS);
-  readonly #askedMs = new Float64Array(SLOTS);
-  readonly #claimedMs = new Float64Array(SLOTS);
+  readonly #waitingMs = new Float64Array(this.#block, SLOTS * 8, SLOTS);
+  readonly #askedMs = new Float64Array(this.#block, SLOTS * 16, SLOTS);
+  readonly #claimedMs = new Float64Array(this.#block, SLOTS * 24, SLOTS);
+  readonly #low = new Uint32Array(this.#block, SLOTS * 32, SLOTS);
+  /** The overlay address that it spoke for last, u32. */
+  readonly #address = new Uint32Array(this.#block, SLOTS * 36, SLOTS);
+  readonly #high = new Uint16Array(this.#block, SLOTS * 40, SLOTS);
   // Consecutive frames mostly come from one sender, and go to one.
   #lastHigh = -1;
   #lastLow = 0;
