@@ -3,7 +3,9 @@
  * too, so nothing here needs more than a browser has.
  * @module
  */
-import { BUM_MODES, GUARD_MODES, type NetworkRequest } from '../config/network.ts';
+
+import { BUM_MODES, GUARD_MODES } from '../config/network/modes.ts';
+import type { NetworkRequest } from '../config/network.ts';
 import { get, post } from './call.ts';
 import { count, fields, flag, list, nullable, number, record, text, word } from './reader.ts';
 

@@ -5,16 +5,9 @@
  */
 import { INTERFACE_NAME_CHARS_MAX } from '../net/fan.ts';
 import type { UnderlayAddress } from '../net/underlay-address.ts';
+import { BUM_MODES, type BumModeName, GUARD_MODES, type GuardName } from './network/modes.ts';
 import { MTU_BYTES_MAX, MTU_BYTES_MIN, type UnderlaySelector } from './request.ts';
 import { type Setting, setting } from './setting.ts';
-
-/** What becomes of broadcast, unknown unicast and multicast. */
-export const BUM_MODES = ['none', 'replicate', 'service-node', 'learn'] as const;
-export type BumModeName = (typeof BUM_MODES)[number];
-
-/** How strictly the ports of a network are watched. */
-export const GUARD_MODES = ['learn', 'strict', 'off'] as const;
-export type GuardName = (typeof GUARD_MODES)[number];
 
 /** RFC 7348 §5: 24 bits; 0 is left to those who mean "any". */
 export const NETWORK_VNI_MAX = 0xff_ffff;

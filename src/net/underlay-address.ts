@@ -143,14 +143,15 @@ export function parseHostPrefix(text: string): UnderlayPrefix {
   return { address, length };
 }
 
-const LINK_LOCAL = parseHostPrefix('fe80::/10');
+// Pure: a bundle that asks nothing of addresses, like that of the page, goes without all this.
+const LINK_LOCAL = /* @__PURE__ */ parseHostPrefix('fe80::/10');
 
 /** fe80::/10 (RFC 4291 §2.5.6): means something on one link only. */
 export function isLinkLocal(address: UnderlayAddress): boolean {
   return holdsHost(LINK_LOCAL, address);
 }
 
-const LOOPBACKS = ['127.0.0.0/8', '::1/128'].map(parseHostPrefix);
+const LOOPBACKS = /* @__PURE__ */ ['127.0.0.0/8', '::1/128'].map(parseHostPrefix);
 
 /** Whether it means this very host (RFC 1122 §3.2.1.3, RFC 4291 §2.5.3). */
 export function isLoopback(address: UnderlayAddress): boolean {
@@ -158,7 +159,9 @@ export function isLoopback(address: UnderlayAddress): boolean {
 }
 
 /** RFC 4291 §2.5.2, 2.5.3, 2.7, 2.5.5.2: nobody, loopback, groups, IPv4 in other clothes. */
-const NO_HOSTS = ['::/128', '::1/128', 'ff00::/8', '::ffff:0:0/96'].map(parseHostPrefix);
+const NO_HOSTS = /* @__PURE__ */ ['::/128', '::1/128', 'ff00::/8', '::ffff:0:0/96'].map(
+  parseHostPrefix,
+);
 
 /** Whether it can never be the source of a packet between hosts, link-local ones left aside. */
 export function isMartianHost(address: UnderlayAddress): boolean {

@@ -1,8 +1,9 @@
 /**
- * The links of this host: what goes through each now and in the last minutes, and what was dropped.
+ * The links of this host, fans and networks: what goes through each now and in the last minutes, and
+ * what was dropped.
  * @module
  */
-import type { LinkStatus } from '../api/status.ts';
+import type { RouterStatus } from '../api/status.ts';
 import { h, List, part, s, say, set } from './dom.ts';
 import { bitsText, countText } from './words.ts';
 
@@ -15,6 +16,26 @@ const WAYS: readonly [Way, string][] = [
   ['egress', 'out'],
   ['ingress', 'in'],
 ];
+
+/** What a fan and a network have in common. */
+type Shown = Pick<
+  RouterStatus['links'][number],
+  'name' | 'state' | 'reason' | 'rates' | 'drops'
+> & { about: string };
+
+function shownOf({ links, networks }: Pick<RouterStatus, 'links' | 'networks'>): Shown[] {
+  return [
+    ...links.map(({ overlay, underlay, encap, innerMtu, ...link }) => ({
+      ...link,
+      about: `${overlay} over ${underlay}, ${encap}, MTU ${innerMtu}`,
+    })),
+    ...networks.map(({ network, vni, memberCount, macs, underlay, innerMtu, ...link }) => ({
+      ...link,
+      name: network,
+      about: `network, VNI ${vni} over ${underlay}, ${memberCount} hosts, ${macs.local} MACs here and ${macs.remote} elsewhere, MTU ${innerMtu}`,
+    })),
+  ];
+}
 
 /** The last rates of one link, bits a second, oldest first. */
 type History = Record<Way, number[]>;
@@ -48,7 +69,7 @@ function makeRate(title: string): HTMLDivElement {
   );
 }
 
-function makeLink({ name }: LinkStatus): HTMLElement {
+function makeLink({ name }: Shown): HTMLElement {
   return h(
     'article',
     { class: 'link', 'aria-label': `Link ${name}` },
@@ -81,7 +102,7 @@ function updateRate(
 
 export class LinkList {
   readonly #history = new Map<string, History>();
-  readonly #list: List<LinkStatus, HTMLElement>;
+  readonly #list: List<Shown, HTMLElement>;
 
   constructor() {
     this.#list = new List(part('links', HTMLElement), {
@@ -91,7 +112,8 @@ export class LinkList {
     });
   }
 
-  show(links: readonly LinkStatus[]): void {
+  show(status: Pick<RouterStatus, 'links' | 'networks'>): void {
+    const links = shownOf(status);
     for (const name of this.#history.keys()) {
       if (!links.some((link) => link.name === name)) this.#history.delete(name);
     }
@@ -106,8 +128,8 @@ export class LinkList {
     part('links-none', HTMLElement).hidden = links.length > 0;
   }
 
-  #update(element: HTMLElement, link: LinkStatus): void {
-    const { name, state, reason, overlay, underlay, encap, rates, drops } = link;
+  #update(element: HTMLElement, link: Shown): void {
+    const { name, state, reason, about: what, rates, drops } = link;
     const history = this.#history.get(name);
     const [pill] = element.querySelectorAll('h3 .pill');
     const about = element.querySelector('p');
@@ -116,7 +138,7 @@ export class LinkList {
     set(pill, { class: `pill ${STATE_CLASSES[state]}` });
     say(pill, state);
     const why = reason === '' ? '' : `. ${reason}`;
-    say(about, `${overlay} over ${underlay}, ${encap}, MTU ${link.innerMtu}${why}`);
+    say(about, `${what}${why}`);
     const [out, into] = element.querySelectorAll('.rate');
     if (out) updateRate(out, history.egress, rates.egressBits, rates.egressPackets);
     if (into) updateRate(into, history.ingress, rates.ingressBits, rates.ingressPackets);

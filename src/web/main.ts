@@ -111,7 +111,7 @@ class Page {
     document.querySelector('main')?.classList.remove('old');
     this.#members = members;
     this.#showMembers();
-    this.#links.show(status.links);
+    this.#links.show(status);
     this.#troubles.show(troublesOf(status, members));
     const name = status.gossip?.name ?? members.find(({ self }) => self)?.name ?? '';
     say(part('here', HTMLElement), name === '' ? '' : `on ${name}`);

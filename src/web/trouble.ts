@@ -38,10 +38,13 @@ function ofGossip(gossip: RouterStatus['gossip']): Trouble[] {
 
 /** Everything that is worth a word. */
 export function troublesOf(status: RouterStatus, members: readonly MemberJson[]): Trouble[] {
-  const { links, processes, table, paths, gossip } = status;
+  const { links, networks, processes, table, paths, gossip } = status;
   return [
     ...ofGossip(gossip),
-    ...links
+    ...[
+      ...links,
+      ...networks.map(({ network, state, reason }) => ({ name: network, state, reason })),
+    ]
       .filter(({ state }) => state !== 'up')
       .map(({ name, state, reason }) => bad(`${name} is ${state}: ${reason}`)),
     ...processes

@@ -69,7 +69,11 @@ export class Browser {
         ...['--disable-component-update', '--disable-extensions', '--no-proxy-server'],
         ...['--disable-dev-shm-usage', `--user-data-dir=${profile}`, 'about:blank'],
       ],
-      { stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'] },
+      // What it leaves lying about lies in its profile.
+      {
+        stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'],
+        env: { ...process.env, TMPDIR: profile },
+      },
     );
     const [, , , commands, answers] = child.stdio;
     const browser = new Browser(child, commands as Writable, answers as Readable, profile);

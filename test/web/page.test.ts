@@ -2,7 +2,7 @@ import t, { type Test } from 'tap';
 import { WEB_CLIENTS_MAX } from '../../src/control/web/page-server.ts';
 import type { LabHost } from '../../src/demo/lab.ts';
 import { formatIpv4 } from '../../src/net/ipv4.ts';
-import { fanway } from '../control/lab-router.ts';
+import { fanway, statusOf } from '../control/lab-router.ts';
 import { powerCut, runFanway, startCluster } from '../netns/gossip/cluster.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { testProgram } from '../netns/relay.ts';
@@ -172,6 +172,15 @@ t.test('the page shows what happens, and answers to nobody else', { skip }, asyn
       'nothing was asked of anybody else',
     );
     t.same(browser.complaints, [], 'no policy was broken, no script failed');
+
+    // A router that is killed comes back by itself; its page does when somebody wants it again.
+    process.kill((await statusOf(a)).pid, 'SIGKILL');
+    await browser.sees('#alarm', /does not answer: it has ended/);
+    await runFanway(a, ['wait', '--timeout', '60']);
+    await browser.open('about:blank');
+    await browser.open((await openPage(a)).href);
+    await browser.sees('#state', /to look at|all is well/);
+    await browser.sees('#entries-card', /250\.0\.28\.77/);
 
     await runFanway(a, ['web', '--off']);
     await browser.sees('#alarm', /does not answer/);

@@ -2,13 +2,9 @@
  * Layer-2 networks on the admin socket: one that is to come, one that is to go.
  * @module
  */
-import {
-  BUM_MODES,
-  GUARD_MODES,
-  NETWORK_VNI_MAX,
-  type NetworkRequest,
-  SERVICE_NODES_MAX,
-} from '../../config/network.ts';
+
+import { BUM_MODES, GUARD_MODES } from '../../config/network/modes.ts';
+import { NETWORK_VNI_MAX, type NetworkRequest, SERVICE_NODES_MAX } from '../../config/network.ts';
 import { MTU_BYTES_MAX, MTU_BYTES_MIN, type UnderlaySelector } from '../../config/request.ts';
 import { parseInterfaceName, parseUnderlay } from '../../config/schema.ts';
 import { ValueError } from '../../config/setting.ts';

@@ -9,12 +9,8 @@ import {
   removeNetworkCall,
 } from '../../api/network/requests.ts';
 import { type NetworkJson, networksCall } from '../../api/networks.ts';
-import {
-  BUM_MODES,
-  GUARD_MODES,
-  type NetworkRequest,
-  networkRequestOf,
-} from '../../config/network.ts';
+import { BUM_MODES, GUARD_MODES } from '../../config/network/modes.ts';
+import { type NetworkRequest, networkRequestOf } from '../../config/network.ts';
 import { formatUnderlay } from '../../config/request.ts';
 import { findSetting, parseValue } from '../../config/schema.ts';
 import { ValueError } from '../../config/setting.ts';

@@ -3,7 +3,7 @@
  * it treats floods and ports.
  * @module
  */
-import type { BumModeName, GuardName } from '../../config/network.ts';
+import type { BumModeName, GuardName } from '../../config/network/modes.ts';
 import { ENCAPS } from '../../encap/encap.ts';
 import { rulePrefixOf } from '../../net/fan.ts';
 import { BumMode, GuardMode, LinkKind, NetworkFlag } from '../../shm/network.ts';

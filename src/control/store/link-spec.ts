@@ -3,7 +3,7 @@
  * @module
  */
 
-import type { BumModeName, GuardName } from '../../config/network.ts';
+import type { BumModeName, GuardName } from '../../config/network/modes.ts';
 import type { Encap } from '../../config/request.ts';
 import { carriesFrames, ENCAPS, overheadOf } from '../../encap/encap.ts';
 import { hasIpv4 } from '../../net/fan.ts';
