@@ -1,6 +1,8 @@
+import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import t from 'tap';
 import type { FanRequest } from '../../src/config/request.ts';
 import {
@@ -54,9 +56,11 @@ async function withPort(wanted: FanRequest = request('250', 'eth0')) {
 
 /** One look at everything, as an event of the kernel causes it. */
 async function look(router: Router): Promise<void> {
+  // What was done before has settled by then.
+  await setImmediate();
+  const settled = once(router, 'settled');
   router.scheduleReconcile();
-  // One operation at a time: this one's turn comes after the look.
-  await router.plan(request('9', 'eth0'));
+  await settled;
 }
 
 /** The bridge that the port is on, '' for none. */
