@@ -3,19 +3,27 @@
  * first, and one that was begun for nothing ends again.
  * @module
  */
-import { callRouter } from '../../control/admin/admin-client.ts';
+import { endIfIdleCall } from '../../api/fans.ts';
+import { ask } from '../../control/admin/admin-client.ts';
 import type { RunDirectory } from '../../control/store/run-directory.ts';
 import { startRouter, waitReady } from '../../control/supervise.ts';
+import { requireNetAdmin } from '../verb/privilege.ts';
 import type { Io } from '../verb/verb.ts';
 import { cleanUp } from './up.ts';
 
-/** Runs `work` with a router that answers. */
-export async function withRouter<T>(run: RunDirectory, io: Io, work: () => Promise<T>): Promise<T> {
+/** Runs `work` with a router that answers. @param what the verb, told when this user may not begin one */
+export async function withRouter<T>(
+  run: RunDirectory,
+  io: Io,
+  what: string,
+  work: () => Promise<T>,
+): Promise<T> {
   run.create();
   const lock = run.lock('lock', { wait: true });
   const free = run.lock('router.lock', { wait: false });
   if (free === undefined) await waitReady(run);
   else {
+    requireNetAdmin(what);
     await cleanUp(run, io);
     await startRouter(run, free);
     free.release();
@@ -24,7 +32,7 @@ export async function withRouter<T>(run: RunDirectory, io: Io, work: () => Promi
     return await work();
   } catch (error) {
     // One that was started for nothing need not stay.
-    await callRouter(run, '/v1/end-if-idle', {}).catch(() => undefined);
+    await ask(run, endIfIdleCall, {}).catch(() => undefined);
     throw error;
   } finally {
     lock?.release();

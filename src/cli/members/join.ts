@@ -6,7 +6,6 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { type JoinAnswer, joinCall, leaveCall } from '../../api/announce.ts';
-import { endIfIdleCall } from '../../api/fans.ts';
 import type { GossipStatus } from '../../api/gossip.ts';
 import { statusCall } from '../../api/status.ts';
 import {
@@ -19,14 +18,12 @@ import { findSetting, parseValue } from '../../config/schema.ts';
 import { ValueError } from '../../config/setting.ts';
 import { ask } from '../../control/admin/admin-client.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
-import { startRouter, waitReady } from '../../control/supervise.ts';
 import { codeOf, ExitCode, refusedError, usageError } from '../../errors.ts';
 import { Keyring } from '../../gossip/base/keyring.ts';
 import { SEEDS_MAX } from '../../limits.ts';
 import { waitEnd } from '../fans/down.ts';
-import { cleanUp } from '../fans/up.ts';
+import { withRouter } from '../fans/with-router.ts';
 import { sameNamesText, silentSeedsText } from '../verb/gossip-text.ts';
-import { requireNetAdmin } from '../verb/privilege.ts';
 import { counted } from '../verb/quantities.ts';
 import { noMore, printJson, takeFlags, type Verb } from '../verb/verb.ts';
 import { KEY_FILE_DEFAULT, readKeyFile } from './keys.ts';
@@ -181,28 +178,12 @@ export const join: Verb = {
       throw usageError('usage', '--key and --insecure-plaintext contradict each other');
     }
     const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
-    run.create();
-    const lock = run.lock('lock', { wait: true });
-    const free = run.lock('router.lock', { wait: false });
-    if (free === undefined) {
-      await waitReady(run);
-    } else {
-      requireNetAdmin('join');
-      await cleanUp(run, io);
-      await startRouter(run, free);
-      free.release();
-    }
-    try {
+    await withRouter(run, io, 'join', async () => {
       const answer = await askToJoin(run, settings, file, flags.has('--new-identity'));
       answer.status = (await seedsAnswered(run)) ?? answer.status;
       if (flags.has('--json')) printJson(io, answer);
       else io.out(joinedText(answer));
-    } catch (error) {
-      // One that was started for nothing need not stay.
-      await ask(run, endIfIdleCall, {}).catch(() => undefined);
-      throw error;
-    }
-    lock?.release();
+    });
     return ExitCode.Ok;
   },
 };

@@ -81,7 +81,7 @@ async function add(name: string, flags: ReadonlyMap<string, string>, io: Io): Pr
   const request = requestOfWords(name, flags);
   requireNetAdmin('net');
   const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
-  const answer = await withRouter(run, io, () =>
+  const answer = await withRouter(run, io, 'net', () =>
     ask(run, addNetworkCall, { request: requestJson(request) }),
   );
   const { outcome, bridge, messages } = answer;
