@@ -53,7 +53,7 @@ function tunnels(ground: Ground, packet: Buffer): [name: string, end: string, fr
   return [
     ['VXLAN', 'stranger', outer(ground, vxlan(ground.vni, frame), { source })],
     ['IPIP', 'stranger', bare(4, packet)],
-    ['6in4', 'kernel', bare(41, packet)],
+    ['6in4', 'stranger', bare(41, packet)],
     ['GRE', 'kernel', bare(47, gre)],
   ];
 }

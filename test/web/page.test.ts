@@ -88,10 +88,13 @@ async function byKeyboard(t: Test, browser: Browser): Promise<void> {
   await browser.press('ArrowRight');
   t.not(await label(), first, 'arrows go from host to host');
   await browser.press('Home');
+  const pressed = () => browser.evaluate("document.activeElement.getAttribute('aria-pressed')");
+  // The nearest host comes first, and it may be the one that is chosen already.
+  if ((await pressed()) === 'true') await browser.press('ArrowRight');
   await browser.press('Enter');
   const name = String(await label()).split(',')[0] ?? '';
   await browser.sees('#detail', new RegExp(name));
-  t.equal(await browser.evaluate("document.activeElement.getAttribute('aria-pressed')"), 'true');
+  t.equal(await pressed(), 'true');
   await browser.press('Enter');
 }
 
