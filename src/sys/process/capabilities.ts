@@ -68,9 +68,13 @@ export function readCapabilities(pid: number | 'self' = 'self', thread?: number)
   };
 }
 
+/** Said of a data process of root's that could have a user of its own, see {@link chooseUser}. */
+const ROOT_BY_NUMBER =
+  'its user is root, without capabilities (node or fanway lie where other users may not read)';
+
 /**
  * What keeps another process of ours from being confined as it should be, as the kernel tells it of
- * every thread: capabilities that are left, a bounding set, new privileges, no filter of system calls.
+ * every thread: capabilities that are left, a bounding set, new privileges, no filter of system calls, root's number.
  * Empty when nothing is missing, and for a process that is gone. Where /proc hides it from us (hidepid),
  * that is what is missing.
  */
@@ -86,6 +90,7 @@ export function confinementGaps(pid: number): string[] {
       if (sets.bounding !== 0n && !isOrdinary) gaps.add('bounding set not empty');
       if (!sets.noNewPrivileges) gaps.add('may gain privileges');
       if (!/^Seccomp:\s*2$/m.test(status)) gaps.add('no filter of system calls');
+      if (/^Uid:\s*0\b/m.test(status) && hasManyUsers()) gaps.add(ROOT_BY_NUMBER);
     }
   } catch {
     return isAlive(pid) ? ['hidden by /proc (hidepid), so not checked'] : [];
@@ -159,6 +164,11 @@ export function chooseUser(paths: readonly string[]): UnprivilegedUser {
       return { reason: `another user, like nobody, may not read ${obstacle}` };
   }
   return { uid: id, gid: id };
+}
+
+/** Whether this user namespace has ids for users of our children's own. */
+function hasManyUsers(): boolean {
+  return mapsId(readFileSync('/proc/self/uid_map', 'utf8'), OWN_USERS);
 }
 
 /** Whether an id lies in a uid_map or gid_map (lines of: first inside, first outside, count). */
