@@ -10,9 +10,9 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 
 /** How often to look, ms. */
-const LOOK_MS = 200;
-/** What one look counts for: half of the average is of the last 400 ms. */
-const LOOK_SHARE = 0.3;
+const LOOK_MS = 500;
+/** What one look counts for: half of the average is of the last 700 ms. */
+const LOOK_SHARE = 0.4;
 /** Threads for each core from which on it is crowded, and below which it may be over. */
 const CROWDED_PER_CORE = 2.5;
 const CALM_PER_CORE = 2;
