@@ -5,6 +5,7 @@ import { findDnsmasq } from '../../src/control/host/dhcp.ts';
 import { Lab, type LabHost } from '../../src/demo/lab.ts';
 import { killAllIn, processesIn } from '../../src/demo/processes.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
+import { skipLong } from '../support/long.ts';
 import { promised, sleep, until } from '../support/patience.ts';
 import { killIfThere } from '../support/processes.ts';
 import { fanway, picture, statusOf } from './lab-router.ts';
@@ -105,44 +106,52 @@ t.test(
   },
 );
 
-t.test('kill -9 of everything: up removes the leftovers and starts anew', { skip }, async (t) => {
-  const lab = await Lab.create({ hosts: 1 });
-  t.teardown(() => lab.close());
-  const host = lab.host(0);
-  const before = await picture(host);
-  await fanway(host, 'up', '250', 'eth0/16');
-  const whole = await picture(host);
-  for (let round = 0; round < 2; round++) {
+t.test(
+  'kill -9 of everything: up removes the leftovers and starts anew',
+  { skip: skipLong || skip },
+  async (t) => {
+    const lab = await Lab.create({ hosts: 1 });
+    t.teardown(() => lab.close());
+    const host = lab.host(0);
+    const before = await picture(host);
+    await fanway(host, 'up', '250', 'eth0/16');
+    const whole = await picture(host);
+    for (let round = 0; round < 2; round++) {
+      await killEverything(host);
+      const up = await fanway(host, 'up', '250', 'eth0/16');
+      t.equal(up.code, 0, up.err);
+      t.same(await picture(host), whole, 'the same as after the first');
+    }
     await killEverything(host);
-    const up = await fanway(host, 'up', '250', 'eth0/16');
-    t.equal(up.code, 0, up.err);
-    t.same(await picture(host), whole, 'the same as after the first');
-  }
-  await killEverything(host);
-  t.equal((await fanway(host, 'up', '252', 'eth0/16', '--encap', 'ipip')).code, 0);
-  t.notOk(
-    (await picture(host)).some((line) => line.includes('fan-250')),
-    'the other one is gone',
-  );
-  t.equal((await fanway(host, 'down', '252', 'eth0/16')).code, 0);
-  t.same(await picture(host), before);
-});
+    t.equal((await fanway(host, 'up', '252', 'eth0/16', '--encap', 'ipip')).code, 0);
+    t.notOk(
+      (await picture(host)).some((line) => line.includes('fan-250')),
+      'the other one is gone',
+    );
+    t.equal((await fanway(host, 'down', '252', 'eth0/16')).code, 0);
+    t.same(await picture(host), before);
+  },
+);
 
-t.test('killed while it works: the next command finds it all', { skip }, async (t) => {
-  const lab = await Lab.create({ hosts: 1 });
-  t.teardown(() => lab.close());
-  const host = lab.host(0);
-  const before = await picture(host);
-  for (const delayMs of [250, 320, 380, 430, 480, 530, 600]) {
-    const working = fanway(host, 'up', '250', 'eth0/16');
-    await sleep(delayMs);
-    killAllIn(host.namespace.inode);
-    await working;
-    await killEverything(host);
-    await fanway(host, 'down', '-e');
-    t.same(await picture(host), before, `killed ${delayMs} ms after the start`);
-  }
-});
+t.test(
+  'killed while it works: the next command finds it all',
+  { skip: skipLong || skip },
+  async (t) => {
+    const lab = await Lab.create({ hosts: 1 });
+    t.teardown(() => lab.close());
+    const host = lab.host(0);
+    const before = await picture(host);
+    for (const delayMs of [250, 320, 380, 430, 480, 530, 600]) {
+      const working = fanway(host, 'up', '250', 'eth0/16');
+      await sleep(delayMs);
+      killAllIn(host.namespace.inode);
+      await working;
+      await killEverything(host);
+      await fanway(host, 'down', '-e');
+      t.same(await picture(host), before, `killed ${delayMs} ms after the start`);
+    }
+  },
+);
 
 t.test('SIGTERM to control takes everything back', { skip }, async (t) => {
   const lab = await Lab.create({ hosts: 1 });

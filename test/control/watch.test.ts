@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap';
 import { Lab, type LabHost } from '../../src/demo/lab.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
+import { skipLong } from '../support/long.ts';
 import { sleep, until } from '../support/patience.ts';
 import { fanway, picture, statusOf } from './lab-router.ts';
 
@@ -151,7 +152,7 @@ t.test('another underlay MTU changes every MTU inside', { skip }, async (t) => {
   t.pass('an underlay that leaves too little stops the link with the reason');
 });
 
-t.test('the underlay link goes down and up 20 times', { skip }, async (t) => {
+t.test('the underlay link goes down and up 20 times', { skip: skipLong || skip }, async (t) => {
   const lab = await Lab.create({ hosts: 1 });
   t.teardown(() => lab.close());
   const host = lab.host(0);

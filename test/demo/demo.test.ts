@@ -106,7 +106,7 @@ t.test('the demo carries everything and leaves nothing', options(skip), async (t
   t.same(run.leftovers(), []);
 });
 
-t.test('--json prints one document', options(skip), async (t) => {
+t.test('--json prints one document', options(skipLong || skip), async (t) => {
   const run = new Run(['--json', '--encap', 'fou']);
   t.teardown(() => run.close());
   t.equal(await run.ended, 0, run.output);
@@ -139,7 +139,7 @@ t.test('Ctrl-C in the middle leaves nothing', options(skip), async (t) => {
   t.same(run.leftovers(), []);
 });
 
-t.test('kill -9 of the demo leaves nothing either', options(skip), async (t) => {
+t.test('kill -9 of the demo leaves nothing either', options(skipLong || skip), async (t) => {
   const run = start(t, ['--encap', 'vxlan']);
   t.ok(await run.until(/fanway is up on 3 hosts/), 'routers run');
   t.ok(run.descendants().length > 6);
@@ -149,17 +149,21 @@ t.test('kill -9 of the demo leaves nothing either', options(skip), async (t) => 
   t.same(run.leftovers(), []);
 });
 
-t.test('a failure in the middle leaves nothing and is told', options(skip), async (t) => {
-  const run = start(t, ['--encap', 'fou']);
-  t.ok(await run.until(/TCP: one stream/), 'it came as far as TCP');
-  // Whatever runs besides the demo itself: routers and traffic alike.
-  for (const pid of run.descendants()) {
-    killIfThere(pid);
-  }
-  t.equal(await run.ended, 1, run.output);
-  t.match(run.output, /NOT as it should be/);
-  t.same(run.leftovers(), []);
-});
+t.test(
+  'a failure in the middle leaves nothing and is told',
+  options(skipLong || skip),
+  async (t) => {
+    const run = start(t, ['--encap', 'fou']);
+    t.ok(await run.until(/TCP: one stream/), 'it came as far as TCP');
+    // Whatever runs besides the demo itself: routers and traffic alike.
+    for (const pid of run.descendants()) {
+      killIfThere(pid);
+    }
+    t.equal(await run.ended, 1, run.output);
+    t.match(run.output, /NOT as it should be/);
+    t.same(run.leftovers(), []);
+  },
+);
 
 const unshare = ['unshare', '--user', '--map-root-user', '--net'];
 const noUserNamespace =
@@ -167,7 +171,7 @@ const noUserNamespace =
     ? 'needs unshare (util-linux) and user namespaces'
     : skip;
 
-t.test('root of a user namespace is enough', options(noUserNamespace), async (t) => {
+t.test('root of a user namespace is enough', options(skipLong || noUserNamespace), async (t) => {
   const run = new Run(['--encap', 'ipip'], unshare);
   t.teardown(() => run.close());
   t.equal(await run.ended, 0, run.output);

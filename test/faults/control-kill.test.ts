@@ -6,6 +6,7 @@ import { killAllIn, processesIn } from '../../src/demo/processes.ts';
 import { runFanway } from '../../src/demo/router.ts';
 import { readSysctl, writeSysctl } from '../../src/sys/host/sysctl.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
+import { skipLong } from '../support/long.ts';
 import { promised, sleep, until } from '../support/patience.ts';
 import { killIfThere } from '../support/processes.ts';
 import {
@@ -81,7 +82,7 @@ t.test('kill -9 of control, six times under traffic', { skip }, async (t) => {
   for (const host of [a, b]) await checkBalance(t, host);
 });
 
-t.test('kill -9 of everything, then up and down', { skip }, async (t) => {
+t.test('kill -9 of everything, then up and down', { skip: skipLong || skip }, async (t) => {
   const { lab, a, b, from, to, pulse } = await startRig(t);
   // Somebody else's bridge, address, route and setting on either host.
   const foreign = new Map<LabHost, string[]>();

@@ -1,5 +1,6 @@
 import t from 'tap';
 import { skipWithoutTun } from '../netns/privileges.ts';
+import { skipLong } from '../support/long.ts';
 import { promised, sleep, until } from '../support/patience.ts';
 import {
   checkBalance,
@@ -67,7 +68,7 @@ t.test('control and data paused together: nothing is killed on waking', { skip }
   for (const host of [a, b]) await checkBalance(t, host);
 });
 
-t.test('a crash loop backs off, and is never given up', { skip }, async (t) => {
+t.test('a crash loop backs off, and is never given up', { skip: skipLong || skip }, async (t) => {
   const { a, b, pulse } = await startRig(t);
   const { pid: control } = await statusOf(a);
   const deaths: number[] = [];
