@@ -1,5 +1,6 @@
 import { type ChildProcess, execFileSync, spawnSync } from 'node:child_process';
 import {
+  chmodSync,
   copyFileSync,
   mkdirSync,
   mkdtempSync,
@@ -28,6 +29,8 @@ const skip = skipWithoutTun() || skipLong || (root === '' && 'needs the sources'
 
 /** A root with the C and C++ libraries that Node asks for, the single file, and nothing else. */
 function emptyRoot(folder: string): void {
+  // Data processes run as users of their own, and mkdtemp makes what only its owner may enter.
+  chmodSync(folder, 0o755);
   execFileSync(
     process.execPath,
     [join(root, 'packaging/single.mjs'), '--out', join(folder, 'fanway')],
