@@ -8,7 +8,16 @@ const ALIAS_BYTES_MAX = 255;
 const VETH_INFO_PEER = 1;
 // linux/if_link.h, IFLA_BR_* and IFLA_VXLAN_*.
 const BR = { FORWARD_DELAY: 1, AGEING_TIME: 4, STP_STATE: 5, MCAST_SNOOPING: 23 } as const;
-const VXLAN = { ID: 1, LINK: 3, LOCAL: 4, TTL: 5, LEARNING: 7, PORT: 15, UDP_CSUM: 18 } as const;
+const VXLAN = {
+  ID: 1,
+  LINK: 3,
+  LOCAL: 4,
+  TTL: 5,
+  LEARNING: 7,
+  PORT: 15,
+  UDP_CSUM: 18,
+  COLLECT_METADATA: 25,
+} as const;
 
 export type BridgeOptions = {
   address?: number;
@@ -172,6 +181,21 @@ export async function createVxlan(
     if (options.udpChecksum !== undefined) writer.u8(VXLAN.UDP_CSUM, options.udpChecksum ? 1 : 0);
   };
   await create(socket, name, 'vxlan', data, options);
+}
+
+/**
+ * A VXLAN device of all networks of a port, for programs that say with each packet where it goes and
+ * judge where it came from (`external`). There is at most one for each port.
+ */
+export async function createExternalVxlan(
+  socket: NetlinkSocket,
+  name: string,
+  options: { port: number; mtu: number },
+): Promise<void> {
+  const data = (writer: MessageWriter) => {
+    writer.be16(VXLAN.PORT, options.port).u8(VXLAN.LEARNING, 0).u8(VXLAN.COLLECT_METADATA, 1);
+  };
+  await create(socket, name, 'vxlan', data, { mtu: options.mtu });
 }
 
 export async function setLink(

@@ -18,6 +18,7 @@ import { type NetlinkEvent, watch } from './monitor.ts';
 import * as routes from './route.ts';
 import * as six from './six.ts';
 import { type ListenOptions, NetlinkSocket } from './socket.ts';
+import * as tc from './tc.ts';
 
 export type { BridgeNews } from './bridge-monitor.ts';
 export type { InterfaceAddress, Link, LinkStatistics, Neighbour, Route } from './codec.ts';
@@ -76,6 +77,26 @@ export class Netlink {
   /** A kernel VXLAN device. @throws EEXIST (name, or VNI and port in use), EOPNOTSUPP without the module. */
   createVxlan(name: string, options: links.VxlanOptions): Promise<void> {
     return links.createVxlan(this.#socket, name, options);
+  }
+  /** A VXLAN device of all networks of a port. @throws EEXIST where the port has one already. */
+  createExternalVxlan(name: string, options: { port: number; mtu: number }): Promise<void> {
+    return links.createExternalVxlan(this.#socket, name, options);
+  }
+  /** Gives a device the hooks of tc (clsact), unless it has them. */
+  addHooks(index: number): Promise<void> {
+    return tc.addHooks(this.#socket, index);
+  }
+  /** Attaches a program of ours to a hook, in place of the one that is there. */
+  attachProgram(
+    index: number,
+    hook: tc.Hook,
+    program: { fd: number; name: string },
+  ): Promise<void> {
+    return tc.attachProgram(this.#socket, index, hook, program);
+  }
+  /** Number of our program at a hook, 0 where there is none. */
+  attachedProgram(index: number, hook: tc.Hook): Promise<number> {
+    return tc.attachedProgram(this.#socket, index, hook);
   }
   /** Changes what is named in `change`, nothing else; up and down come last and first. */
   setLink(ref: LinkRef, change: links.LinkChange): Promise<void> {

@@ -1,0 +1,250 @@
+/**
+ * Underlay → overlay: a frame from another host goes to the bridge if its outer source and what is
+ * inside belong together, and is dropped for a reason otherwise. The order of the checks is that of
+ * dataplane/ingress/ingress.ts.
+ *
+ * Before it the kernel has judged the outer headers and the VXLAN header, and has put the outer ECN
+ * mark into the packet or dropped it (RFC 6040 §4.2).
+ * @module
+ */
+import { ingressIndex } from '../table/counters.ts';
+import { reg } from './assembler.ts';
+import { TUNNEL_PROTOCOLS } from './fan-egress.ts';
+import type { FanMaps, FanPath } from './fan-path.ts';
+import { ARP, ETHERNET_BYTES, FRAGMENT_MASK, FrameProgram, IPV4, STACK } from './frame-program.ts';
+import { Register, SKB, TC_OK, TUNNEL_KEY, TUNNEL_KEY_BYTES } from './instructions.ts';
+
+const { R0, R1, R2, R3, R4, R5, R6, R9, FP } = Register;
+
+const IPV4_BYTES = 20;
+const IPV4_BYTES_MAX = 60;
+const PACKET_BYTES_MAX = 65_535;
+const FRAGMENT_OFFSET_MASK = 0x1fff;
+const MORE_FRAGMENTS = 0x2000;
+const PROTOCOL_TCP = 6;
+const TCP_HEADER_BYTES = 20;
+const OPTION = { end: 0, nop: 1, looseRoute: 131, strictRoute: 137 } as const;
+/**
+ * A MAC that was silent for this long may be somewhere else: 300 s, the ageing time of bridges, in
+ * units of 2^30 ns.
+ */
+const LOCAL_MAC_LIFETIME = 279;
+const LIFETIME_SHIFT = 30;
+const DSCP_MASK = 0xfc;
+const ECN_MASK = 3;
+
+/** Who sent it must be a peer, on this network, and have meant this host; R9 becomes its address. */
+function checkOuter(program: FrameProgram): void {
+  const { asm, path } = program;
+  const at = STACK.tunnelKey;
+  asm.move(R1, reg(R6)).move(R2, reg(FP)).alu('add', R2, at).move(R3, TUNNEL_KEY_BYTES);
+  asm.move(R4, 0).call('getTunnelKey');
+  asm.jumpIf(R0, 'notEqual', 0, program.dropAt(ingressIndex('drop.bad_header')));
+  asm.load(4, R9, FP, at + TUNNEL_KEY.remoteIpv4);
+  asm.jumpIf32(R9, 'equal', path.local, program.dropAt(ingressIndex('drop.own_source')));
+  const stranger = program.dropAt(ingressIndex('drop.stranger'));
+  asm.move(R1, reg(R9)).alu32('and', R1, program.underlayMask);
+  asm.jumpIf32(R1, 'notEqual', program.underlayBase, stranger).move(R1, reg(R9));
+  program.mustBeStation(R1, program.underlayMask, stranger);
+  asm.load(4, R1, FP, at + TUNNEL_KEY.vni);
+  asm.jumpIf32(R1, 'notEqual', path.vni, program.dropAt(ingressIndex('drop.wrong_vni')));
+  asm.load(4, R1, FP, at + TUNNEL_KEY.localIpv4);
+  asm.jumpIf32(
+    R1,
+    'notEqual',
+    path.local,
+    program.dropAt(ingressIndex('drop.foreign_destination')),
+  );
+}
+
+/** Nobody outside may have a MAC of ours; that somebody claimed one is noted for control. */
+function checkMac(program: FrameProgram): void {
+  const { asm, maps } = program;
+  const bad = program.drop('drop.bad_mac');
+  const free = asm.fresh('free');
+  asm.load(1, R1, FP, STACK.sourceMac).jumpIf(R1, 'anyBit', 1, bad);
+  program.takeMac();
+  program.findMac(maps.localMacs);
+  asm.jumpIf(R0, 'equal', 0, free);
+  asm.load(8, R1, R0, 0).store(8, FP, STACK.time, reg(R1)).call('ktimeNs');
+  asm.load(8, R1, FP, STACK.time).store(8, FP, STACK.time, reg(R0));
+  // Another processor may have written the time after this one read the clock.
+  const ours = asm.fresh('ours');
+  asm.jumpIf(R1, 'above', reg(R0), ours);
+  asm.move(R2, reg(R0)).alu('sub', R2, reg(R1)).alu('shiftRight', R2, LIFETIME_SHIFT);
+  asm.jumpIf(R2, 'above', LOCAL_MAC_LIFETIME, free);
+  asm.label(ours);
+  program.setMac(maps.claims);
+  asm.jump(bad);
+  asm.label(free);
+}
+
+/** The header's checksum, and its options where it has any (RFC 791 §3.1, RFC 7126 §4.3). */
+function checkHeader(program: FrameProgram): void {
+  const { asm } = program;
+  const malformed = program.drop('drop.malformed');
+  const plain = asm.fresh('plain');
+  const summed = asm.fresh('summed');
+  asm.load(4, R4, FP, STACK.headerBytes).jumpIf(R4, 'equal', IPV4_BYTES, plain);
+  for (let i = 0; i < IPV4_BYTES_MAX; i += 4) asm.store(4, FP, STACK.longHeader + i, 0);
+  // Bounds that the kernel's checker follows.
+  asm.jumpIf(R4, 'above', IPV4_BYTES_MAX, malformed).jumpIf(R4, 'below', IPV4_BYTES, malformed);
+  asm.move(R1, reg(R6)).move(R2, ETHERNET_BYTES);
+  asm.move(R3, reg(FP)).alu('add', R3, STACK.longHeader);
+  asm.call('skbLoadBytes').jumpIf(R0, 'notEqual', 0, malformed);
+  checkOptions(program);
+  asm.move(R3, reg(FP)).alu('add', R3, STACK.longHeader).move(R4, IPV4_BYTES_MAX).jump(summed);
+  asm.label(plain);
+  asm.move(R3, reg(FP)).alu('add', R3, STACK.l3).move(R4, IPV4_BYTES);
+  asm.label(summed);
+  asm.move(R1, 0).move(R2, 0).move(R5, 0).call('checksumDifference');
+  for (let i = 0; i < 2; i++) {
+    asm.move(R1, reg(R0)).alu32('and', R1, 0xffff);
+    asm.alu32('shiftRight', R0, 16).alu32('add', R0, reg(R1));
+  }
+  asm.jumpIf32(R0, 'notEqual', 0xffff, malformed);
+}
+
+/** Options whose lengths add up, and no source route. */
+function checkOptions(program: FrameProgram): void {
+  const { asm } = program;
+  const malformed = program.drop('drop.malformed');
+  const next = asm.fresh('option');
+  const one = asm.fresh('nop');
+  const done = asm.fresh('options');
+  // R2 where we are, R4 the end.
+  asm.move(R2, IPV4_BYTES).load(4, R4, FP, STACK.headerBytes);
+  asm.label(next).jumpIf(R2, 'aboveOrEqual', reg(R4), done);
+  asm.jumpIf(R2, 'above', IPV4_BYTES_MAX - 1, done);
+  asm.move(R3, reg(FP)).alu('add', R3, reg(R2)).load(1, R1, R3, STACK.longHeader);
+  asm.jumpIf(R1, 'equal', OPTION.end, done).jumpIf(R1, 'equal', OPTION.nop, one);
+  asm.jumpIf(R1, 'equal', OPTION.looseRoute, malformed);
+  asm.jumpIf(R1, 'equal', OPTION.strictRoute, malformed);
+  asm.move(R5, reg(R2)).alu('add', R5, 1).jumpIf(R5, 'aboveOrEqual', reg(R4), malformed);
+  asm.jumpIf(R5, 'above', IPV4_BYTES_MAX - 1, malformed);
+  asm.move(R3, reg(FP)).alu('add', R3, reg(R5)).load(1, R1, R3, STACK.longHeader);
+  asm.jumpIf(R1, 'below', 2, malformed).alu('add', R2, reg(R1));
+  asm.jumpIf(R2, 'above', reg(R4), malformed).jump(next);
+  asm.label(one).alu('add', R2, 1).jump(next);
+  asm.label(done);
+}
+
+/** Fragments that only an attacker cuts so (wire/classify.ts, checkIpv4Fragment). */
+function checkFragment(program: FrameProgram): void {
+  const { asm } = program;
+  const malformed = program.drop('drop.malformed');
+  const sound = asm.fresh('sound');
+  const last = asm.fresh('last');
+  asm
+    .load(2, R1, FP, STACK.l3 + IPV4.fragment)
+    .fromNetwork(R1, 16)
+    .move(R2, reg(R1));
+  asm.alu32('and', R2, FRAGMENT_MASK).jumpIf(R2, 'equal', 0, sound);
+  // R2 where its payload begins, R3 how long that is.
+  asm.load(4, R3, FP, STACK.totalBytes).load(4, R4, FP, STACK.headerBytes);
+  asm.alu('sub', R3, reg(R4)).jumpIf(R3, 'equal', 0, malformed);
+  asm.move(R2, reg(R1)).alu32('and', R2, FRAGMENT_OFFSET_MASK).alu32('shiftLeft', R2, 3);
+  asm.alu32('and', R1, MORE_FRAGMENTS).jumpIf(R1, 'equal', 0, last);
+  asm.jumpIf(R3, 'anyBit', 7, malformed);
+  asm.label(last).move(R4, reg(R2)).alu('add', R4, reg(R3));
+  asm.jumpIf(R4, 'above', PACKET_BYTES_MAX - IPV4_BYTES, malformed);
+  asm.load(1, R1, FP, STACK.l3 + IPV4.protocol).jumpIf(R1, 'notEqual', PROTOCOL_TCP, sound);
+  asm.jumpIf(R2, 'equal', 8, malformed).jumpIf(R2, 'notEqual', 0, sound);
+  asm.jumpIf(R3, 'below', TCP_HEADER_BYTES, malformed);
+  asm.label(sound);
+}
+
+/** The address at a place of the stack must be the sender's. */
+function mustBeFromPeer(program: FrameProgram, at: number): void {
+  const foreign = program.drop('drop.foreign_source');
+  program.takeAddress(at);
+  program.mustBeInside(foreign);
+  program.hostOf();
+  program.asm.jumpIf32(R0, 'notEqual', reg(R9), foreign);
+}
+
+/** The address at a place of the stack must be at this host. */
+function mustBeForUs(program: FrameProgram, at: number): void {
+  const foreign = program.dropAt(ingressIndex('drop.foreign_destination'));
+  program.takeAddress(at);
+  program.mustBeInside(foreign);
+  program.hostOf();
+  program.mustBeHere(foreign);
+}
+
+/** Nothing of a fan is larger than its MTU; only TCP can be cut to size again. */
+function checkSize(program: FrameProgram): void {
+  const { asm, path } = program;
+  const tooBig = program.drop('drop.too_big');
+  const fits = asm.fresh('fits');
+  asm.load(4, R1, R6, SKB.gsoSize).jumpIf(R1, 'notEqual', 0, fits);
+  asm.load(4, R1, FP, STACK.totalBytes).jumpIf(R1, 'belowOrEqual', path.innerMtu, fits);
+  asm.load(1, R1, FP, STACK.l3 + IPV4.protocol).jumpIf(R1, 'notEqual', PROTOCOL_TCP, tooBig);
+  asm.load(2, R1, FP, STACK.l3 + IPV4.fragment).fromNetwork(R1, 16);
+  asm.jumpIf(R1, 'anyBit', FRAGMENT_MASK, tooBig);
+  asm.label(fits);
+}
+
+/** RFC 2983, uniform: the outer DSCP becomes the packet's. */
+function takeDscp(program: FrameProgram): void {
+  const { asm } = program;
+  const same = asm.fresh('same');
+  asm.load(2, R3, FP, STACK.l3);
+  asm.load(1, R1, FP, STACK.tunnelKey + TUNNEL_KEY.tos).alu32('and', R1, DSCP_MASK);
+  asm
+    .load(1, R2, FP, STACK.l3 + IPV4.tos)
+    .move(R4, reg(R2))
+    .alu32('and', R4, ECN_MASK);
+  asm.alu32('or', R1, reg(R4)).jumpIf(R1, 'equal', reg(R2), same);
+  // The checksum first, from the two bytes that hold it as they are to those that they become.
+  asm.store(1, FP, STACK.l3 + IPV4.tos, reg(R1)).load(2, R4, FP, STACK.l3);
+  asm
+    .move(R1, reg(R6))
+    .move(R2, ETHERNET_BYTES + IPV4.checksum)
+    .move(R5, 2);
+  asm.call('l3ChecksumReplace');
+  asm.move(R1, reg(R6)).move(R2, ETHERNET_BYTES + IPV4.tos);
+  asm
+    .move(R3, reg(FP))
+    .alu('add', R3, STACK.l3 + IPV4.tos)
+    .move(R4, 1)
+    .move(R5, 0);
+  asm.call('skbStoreBytes');
+  asm.label(same);
+}
+
+function ipv4(program: FrameProgram): void {
+  const [source, destination] = [STACK.l3 + IPV4.source, STACK.l3 + IPV4.destination];
+  program.ipv4Lengths();
+  checkHeader(program);
+  checkFragment(program);
+  program.unicastOnly();
+  mustBeFromPeer(program, source);
+  program.mustBeWorkload(source, program.drop('drop.foreign_source'));
+  mustBeForUs(program, destination);
+  program.mustBeWorkload(destination, program.drop('drop.broadcast'));
+  program.noTunnels(TUNNEL_PROTOCOLS);
+  checkSize(program);
+  if (program.path.dscp === 'uniform') takeDscp(program);
+  program.deliver(TC_OK);
+}
+
+function arp(program: FrameProgram): void {
+  program.arp();
+  mustBeFromPeer(program, STACK.l3 + ARP.sender);
+  mustBeForUs(program, STACK.l3 + ARP.target);
+  program.deliver(TC_OK);
+}
+
+/** The program for what comes in by the device, as the kernel takes it. */
+export function fanIngress(path: FanPath, maps: FanMaps): Uint8Array<ArrayBuffer> {
+  const program = new FrameProgram('ingress', path, maps);
+  program.begin();
+  checkOuter(program);
+  // Above all else: a frame with a MAC of ours would make the bridge believe that it has moved.
+  program.frame('arp', () => checkMac(program));
+  ipv4(program);
+  program.asm.label('arp');
+  arp(program);
+  return program.build();
+}

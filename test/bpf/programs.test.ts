@@ -1,0 +1,53 @@
+import t from 'tap';
+import { fanEgress } from '../../src/bpf/fan-egress.ts';
+import { fanIngress } from '../../src/bpf/fan-ingress.ts';
+import { FAN_MAPS, type FanMaps, type FanPath } from '../../src/bpf/fan-path.ts';
+import { parsePrefix } from '../../src/net/prefix.ts';
+import { createMap, loadClassifier } from '../../src/sys/bpf/bpf.ts';
+import { libc } from '../../src/sys/libc/libc.ts';
+import { skipWithoutTun } from '../netns/privileges.ts';
+
+const path = (overlay: string, underlay: string, more: Partial<FanPath> = {}): FanPath => ({
+  overlay: parsePrefix(overlay),
+  underlay: parsePrefix(underlay),
+  local: parsePrefix(underlay).address + 5,
+  vni: 0xfa0000,
+  port: 4789,
+  innerMtu: 1450,
+  dscp: 'pipe',
+  ...more,
+});
+
+t.test(
+  'the kernel takes the programs of fans of all widths',
+  { skip: skipWithoutTun() },
+  async (t) => {
+    const maps: FanMaps = {
+      counters: createMap(FAN_MAPS.counters),
+      entries: createMap(FAN_MAPS.entries),
+      localMacs: createMap(FAN_MAPS.localMacs),
+      claims: createMap(FAN_MAPS.claims),
+    };
+    t.teardown(() => {
+      for (const fd of Object.values(maps)) libc.close(fd);
+    });
+    for (const one of [
+      path('250.0.0.0/8', '172.16.0.0/16'),
+      path('250.0.0.0/8', '172.16.0.0/16', { dscp: 'uniform' }),
+      path('240.0.0.0/4', '10.0.0.0/8'),
+      path('250.0.0.0/8', '192.0.2.0/24'),
+      path('250.16.0.0/16', '192.0.2.0/24'),
+      path('250.16.0.0/16', '192.0.2.4/31'),
+      path('250.16.0.0/12', '192.0.2.4/32'),
+    ]) {
+      for (const [name, program] of [
+        ['egress', fanEgress(one, maps)],
+        ['ingress', fanIngress(one, maps)],
+      ] as const) {
+        const fd = loadClassifier(`fanway_${name}`, program);
+        t.ok(fd >= 0, `${name}: ${program.length / 8} instructions`);
+        libc.close(fd);
+      }
+    }
+  },
+);
