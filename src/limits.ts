@@ -17,6 +17,8 @@ export const QUEUES_MAX = 8;
 export const FANS_MAX = 64;
 /** Links of a router, whoever asked for them: each has a device, and a row in the shared tables. */
 export const LINKS_MAX = 256;
+/** Rules of one layer-2 network, whoever gave them: each packet that opens a connection is held against them. */
+export const RULES_PER_LINK_MAX = 256;
 /** Layer-2 networks in one configuration file; with the fans they are fewer than links. */
 export const NETWORKS_MAX = 128;
 /** Seeds of a host, as they are written. One that answers is enough; the rest is in case it is down. */

@@ -5,6 +5,7 @@
  * @module
  */
 import { LINKS_MAX } from '../limits.ts';
+import type { FlowSet } from '../shm/flow-set.ts';
 import { IDLE_BEAT_MS, type Layout } from '../shm/layout.ts';
 import { WorkerState } from '../shm/worker.ts';
 import { POLLERR, POLLHUP, POLLIN, POLLNVAL } from '../sys/libc/constants.ts';
@@ -69,6 +70,8 @@ export type Outside = {
   routes: RouteOracle & Probes;
   /** Where changes of the links come from while it runs. */
   changes?: Changes;
+  /** Connections that all data processes know. */
+  flows?: FlowSet;
 };
 
 export class Loop {
@@ -151,7 +154,9 @@ export class Loop {
     const trains = new Trains(this.#arena, layout, paths, this.#errors);
     this.#egress = new Egress(this.#arena, this.#layout, trains, paths, tooBig, neighbours, nd);
     this.#ingress = new Ingress(this.#arena, coalescer, this.#links.links, neighbours, nd);
-    this.#events = serveNetworks(this.#egress, this.#ingress, { arena, layout, trains, coalescer });
+    this.#events = serveNetworks(this.#egress, this.#ingress, {
+      ...{ arena, layout, trains, coalescer, segment, flows: outside.flows },
+    });
     this.#receiver = new Receiver(this.#arena, layout, this.#ingress);
     this.#napTime = this.#arena.allocate(16);
     this.#scratch = this.#arena.allocate(8);

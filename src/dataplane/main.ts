@@ -1,12 +1,14 @@
 /**
  * The data process. Control starts it with descriptors 3 (its own segment), 4 (wake-up eventfd),
- * 5 (parent pipe), 6 (the tables of all), 7 (changes of its links), and the devices and sockets that the
+ * 5 (parent pipe), 6 (the tables of all), 7 (changes of its links), 8 (the connections that all know), and
+ * the devices and sockets that the
  * first of those changes names; it opens nothing of the host's, holds no capability, is left with the
  * system calls of its loop, and reads no configuration but the two segments. Its arguments are its epoch,
  * and `warm` where it has the time to warm up first.
  * @module
  */
 import { writeSync } from 'node:fs';
+import { FLOW_SET_BYTES, FlowSet } from '../shm/flow-set.ts';
 import { LAYOUT_BYTES, Layout } from '../shm/layout.ts';
 import { AF_INET } from '../sys/libc/constants.ts';
 import { releaseProgramPages, SharedMemory } from '../sys/libc/memory.ts';
@@ -29,6 +31,7 @@ const WAKE_FD = 4;
 const PARENT_FD = 5;
 const TABLES_FD = 6;
 const CHANGES_FD = 7;
+const FLOWS_FD = 8;
 /** A new process meets control in the middle of writing at worst: looks, and ms between them. */
 const LOOKS_MAX = 100;
 const LOOK_PAUSE_MS = 2;
@@ -52,6 +55,7 @@ sharpenTimers();
 limitRealtime();
 const memory = SharedMemory.open(SEGMENT_FD, LAYOUT_BYTES);
 const tables = SharedMemory.openReadOnly(TABLES_FD, TABLES_BYTES);
+const flows = SharedMemory.open(FLOWS_FD, FLOW_SET_BYTES);
 const layout = new Layout(memory.buffer);
 const segment = new TableSegment(tables.buffer);
 const arena = new Arena(ARENA_BYTES);
@@ -68,6 +72,7 @@ const loop = new Loop(arena, layout, segment, WAKE_FD, PARENT_FD, {
   family: AF_INET,
   routes: new RouteMtu(),
   changes,
+  flows: new FlowSet(flows.buffer),
 });
 const refused = loop.apply(birth);
 if (refused !== 0) throw new Error(`the links cannot be taken in: errno ${refused}`);

@@ -88,6 +88,12 @@ export class Moves<Id> {
     return false;
   }
 
+  /** Whether a MAC was at another place within the window. */
+  hasMoved(key: string, nowMs: number): boolean {
+    const times = this.#past.get(key)?.timesMs ?? [];
+    return times.some((at) => nowMs - at < this.#limits.windowMs);
+  }
+
   /** Takes out those whose time is over. */
   takeReleased(nowMs: number): Id[] {
     const released: Id[] = [];

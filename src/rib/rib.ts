@@ -136,6 +136,11 @@ export class Rib {
     return damper.heldCount > 0 && damper.isHeld(keyOf(id));
   }
 
+  /** Whether a MAC was at another place a short while ago. */
+  hasMoved(id: EntryId, nowMs: number): boolean {
+    return id.kind === 'mac' && this.#moves.hasMoved(keyOf(id), nowMs);
+  }
+
   /** What counts for an entry, as it was told. */
   get(id: EntryId): Best | undefined {
     return this.#slot(id)?.told;

@@ -8,12 +8,13 @@
  * then   MAC rings  claims, written by the data process, and forgotten, written by control
  * then   paths      4096 × 64 bytes, written by the data process only (table/paths.ts)
  * then   events     what it tells of layer-2 networks, a ring (table/events.ts)
+ * then   hits       256 × 256 doubles: how often each rule of a network decided, written by the process
  * ```
  *
  * Words are little endian (every machine that Node supports here is).
  * @module
  */
-import { LINKS_MAX } from '../limits.ts';
+import { LINKS_MAX, RULES_PER_LINK_MAX } from '../limits.ts';
 import { MAC_RING_BYTES, MacRing } from './mac-ring.ts';
 import { PATH_ROWS_BYTES } from './path-rows.ts';
 import { RING_BYTES, RingReader, RingWriter } from './ring.ts';
@@ -21,7 +22,7 @@ import { Turn } from './turn.ts';
 import type { WorkerStatus } from './worker.ts';
 
 export const LAYOUT_MAGIC = 0x66616e77; // 'fanw'
-export const LAYOUT_VERSION = 7;
+export const LAYOUT_VERSION = 8;
 
 const HEADER_BYTES = 256;
 export const COUNTERS_OFFSET = HEADER_BYTES;
@@ -29,8 +30,10 @@ const COUNTERS_PER_COLUMN = 192;
 const CLAIMS_OFFSET = COUNTERS_OFFSET + LINKS_MAX * COUNTERS_PER_COLUMN * 8;
 const PATHS_OFFSET = CLAIMS_OFFSET + 2 * MAC_RING_BYTES;
 const EVENTS_OFFSET = PATHS_OFFSET + PATH_ROWS_BYTES;
+const RULE_HITS_OFFSET = EVENTS_OFFSET + RING_BYTES;
+const RULE_HITS = LINKS_MAX * RULES_PER_LINK_MAX;
 /** Size of the whole segment, bytes; pages that are never touched cost nothing. */
-export const LAYOUT_BYTES = EVENTS_OFFSET + RING_BYTES;
+export const LAYOUT_BYTES = RULE_HITS_OFFSET + RULE_HITS * 8;
 
 // Header words, offsets in bytes.
 const MAGIC = 0;
@@ -93,6 +96,11 @@ export class Layout {
       COUNTERS_OFFSET + id * COUNTERS_PER_COLUMN * 8,
       COUNTERS_PER_COLUMN,
     );
+  }
+
+  /** How often the rules of networks decided, those of all links one after the other; live. */
+  ruleHits(): Float64Array {
+    return new Float64Array(this.#buffer, RULE_HITS_OFFSET, RULE_HITS);
   }
 
   /** Data: tells what happens on layer-2 networks. */

@@ -40,6 +40,7 @@ export const EGRESS_COUNTERS = [
   'drop.unknown_neighbour',
   'drop.rogue_router',
   'drop.rogue_dhcp',
+  'drop.policy',
 ] as const;
 
 /** Drops and totals on the way underlay → overlay, in counter order. Append only. */
@@ -77,6 +78,7 @@ export const INGRESS_COUNTERS = [
   'drop.flood_limited',
   'drop.rogue_router',
   'drop.rogue_dhcp',
+  'drop.policy',
 ] as const;
 
 /** Events beside the packet balance. Append only. */

@@ -23,6 +23,8 @@ export const FdbFlag = {
   DhcpServer: 4,
   /** Known from frames of the peer alone, on a network that learns. */
   Learned: 8,
+  /** It was at another host before: its connections go on, whoever had seen them begin. */
+  Moved: 16,
 } as const;
 
 /** Where a MAC is: `peer` 0 = at our own bridge. */

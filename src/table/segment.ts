@@ -14,16 +14,18 @@
  * then    flood      a block for each link
  * then    links      256 × 256 bytes
  * then    endpoints  32 × 64 bytes
+ * then    policy     a block for each link (table/policy.ts)
+ * then    labels     131,072 × 16 bytes
  * ```
  *
  * Pages that are never touched cost nothing.
  * @module
  */
-import { ENTRIES_MAX, LINKS_MAX } from '../limits.ts';
+import { ENTRIES_MAX, LINKS_MAX, RULES_PER_LINK_MAX } from '../limits.ts';
 import { SLOT_BYTES } from '../shm/hash.ts';
 
 const TABLES_MAGIC = 0x66616e74; // 'fant'
-const TABLES_VERSION = 4;
+const TABLES_VERSION = 5;
 
 const MAGIC = 0;
 const VERSION = 4;
@@ -61,8 +63,13 @@ const ENDPOINTS_OFFSET = LINKS_OFFSET + LINKS_MAX * LINK_ROW_BYTES;
 /** Sets of underlay sockets, each on an address and port of its own. */
 export const ENDPOINTS_MAX = 32;
 export const ENDPOINT_ROW_BYTES = 64;
+const POLICY_OFFSET = ENDPOINTS_OFFSET + ENDPOINTS_MAX * ENDPOINT_ROW_BYTES;
+/** Two banks of rows of 64 bytes, and what says which one counts. */
+export const POLICY_BLOCK_BYTES = 64 + 2 * RULES_PER_LINK_MAX * 64;
+const LABELS_OFFSET = POLICY_OFFSET + LINKS_MAX * POLICY_BLOCK_BYTES;
+const LABEL_SLOTS = 131_072;
 /** Size of the whole segment, bytes. */
-export const TABLES_BYTES = ENDPOINTS_OFFSET + ENDPOINTS_MAX * ENDPOINT_ROW_BYTES;
+export const TABLES_BYTES = LABELS_OFFSET + LABEL_SLOTS * SLOT_BYTES;
 
 /** A place in the segment. */
 export type Region = { buffer: ArrayBuffer; offset: number; seed: number };
@@ -138,6 +145,14 @@ export class TableSegment {
 
   get links(): Region {
     return this.#at(LINKS_OFFSET);
+  }
+
+  get policy(): Region {
+    return this.#at(POLICY_OFFSET);
+  }
+
+  get labels(): Region & { slots: number } {
+    return { ...this.#at(LABELS_OFFSET), slots: LABEL_SLOTS };
   }
 
   get endpoints(): Region {

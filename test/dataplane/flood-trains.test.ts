@@ -61,7 +61,7 @@ t.test('every member gets the same packets, as the oracle cuts them', async (t) 
   const { egress, trains } = makeWayOut(rig);
   const coalescer = new Coalescer(arena, new DeviceWriter(arena, layout));
   const ingress = new Ingress(arena, coalescer, [link]);
-  serveNetworks(egress, ingress, { arena, layout, trains, coalescer });
+  serveNetworks(egress, ingress, { arena, layout, trains, coalescer, segment: tables.segment });
   for (const host of MEMBERS) {
     tables.floodWriter.add(0, tables.peerWriter.intern(ipv4Bytes(host)));
   }

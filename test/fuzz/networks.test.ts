@@ -124,11 +124,12 @@ function makeNetwork(policy: (typeof POLICIES)[number], local: number) {
 
 /** Both ways of a network, as the loop puts them together. */
 function makeWays(rig: Rig) {
-  const { arena, layout, link } = rig;
+  const { arena, layout, link, tables } = rig;
+  const { segment } = tables;
   const { egress, trains } = makeWayOut(rig);
   const coalescer = new Coalescer(arena, new DeviceWriter(arena, layout));
   const ingress = new Ingress(arena, coalescer, [link]);
-  serveNetworks(egress, ingress, { arena, layout, trains, coalescer });
+  serveNetworks(egress, ingress, { arena, layout, trains, coalescer, segment });
   return { egress, ingress };
 }
 

@@ -65,15 +65,21 @@ export function entryText(id: EntryId): string {
 }
 
 /** What the data path is told of an entry of a network. Floods go by the network's mode. */
-function writeNetwork(writer: NetworkWriter, id: EntryId, after: Best | undefined): void {
+function writeNetwork(
+  writer: NetworkWriter,
+  id: EntryId,
+  after: Best | undefined,
+  hasMoved: boolean,
+): void {
   const isHere = after?.source === 'local';
   switch (id.kind) {
     case 'mac': {
       if (after === undefined) return writer.deleteMac(id.link, id.mac);
       const sticky = after.isSticky === true ? FdbFlag.Sticky : 0;
       const learned = after.source === 'learned' ? FdbFlag.Learned : 0;
+      const moved = hasMoved || after.sequence > 0 ? FdbFlag.Moved : 0;
       const host = isHere ? 'here' : after.peer;
-      return writer.setMac(id.link, id.mac, { host, flags: sticky | learned });
+      return writer.setMac(id.link, id.mac, { host, flags: sticky | learned | moved });
     }
     case 'mac+ip': {
       if (after === undefined) return writer.deleteNeighbour(id.link, id.address);
@@ -158,7 +164,8 @@ export class EntryService {
     for (const { id, after } of changes) {
       if (id.kind !== 'prefix') {
         const networks = writer.networks?.();
-        if (networks !== undefined) writeNetwork(networks, id, after);
+        const hasMoved = this.#rib.hasMoved(id, performance.now());
+        if (networks !== undefined) writeNetwork(networks, id, after, hasMoved);
         continue;
       }
       if (after === undefined) writer.deleteEntry(id.link, id);

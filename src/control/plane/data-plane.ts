@@ -90,12 +90,15 @@ export class DataPlane extends EventEmitter {
         for (const process of this.#processes) process.crowded = crowded;
       });
     }
+    this.entries.policy.readHits = (index) =>
+      this.#processes.reduce((sum, process) => sum + process.ruleHits(index), 0);
     for (let i = 0; i < options.queues; i++) {
       this.#processes.push(
         new DataProcess({
           log: options.log,
           recordDirectory: options.recordDirectory,
           tablesFd: this.entries.fd,
+          flowsFd: this.entries.policy.flowsFd,
           queues: options.queues,
           busyPollUs: options.busyPollUs ?? 0,
           priority,
@@ -286,7 +289,7 @@ export class DataPlane extends EventEmitter {
       this.#release(endpoint);
       throw error;
     }
-    for (const process of this.#processes) process.counters(id).fill(0);
+    for (const process of this.#processes) process.clearCounters(id);
     const incarnation = ++this.#incarnations;
     return { id, incarnation, spec, endpoint, devices, superBytes: SUPER_BYTES_PLAIN };
   }

@@ -18,6 +18,7 @@ import { PeerWriter } from '../../table/peers.ts';
 import { PrefixWriter } from '../../table/prefixes.ts';
 import { TABLES_BYTES, TableSegment } from '../../table/segment.ts';
 import { NetworkTable } from './network-table.ts';
+import { PolicyTable } from './tables/policy-table.ts';
 
 /** A prefix of the overlay and the host that it is sent to. */
 export type TableAnswer = { prefix: Prefix; peer: UnderlayAddress };
@@ -60,6 +61,8 @@ export class EntryTable {
   readonly links: LinkWriter;
   /** Who is where in layer-2 networks, in the same memory. */
   readonly networks: NetworkTable;
+  /** What rules those have, likewise. */
+  readonly policy: PolicyTable;
 
   constructor() {
     const segment = new TableSegment(this.#memory.buffer);
@@ -69,6 +72,7 @@ export class EntryTable {
     this.#peers = new PeerWriter(segment);
     this.#prefixes = new PrefixWriter(segment);
     this.networks = new NetworkTable(segment, this.#peers);
+    this.policy = new PolicyTable(segment);
   }
 
   /** Descriptor of the memory for data processes: they can only read. */
@@ -96,6 +100,7 @@ export class EntryTable {
     link.id = id;
     this.#admit(link);
     this.networks.bind(name, id);
+    this.policy.bind(name, id);
   }
 
   /** The link runs no more; its entries stay known. Call it once no data process reads them. */
@@ -108,6 +113,7 @@ export class EntryTable {
     }
     link.id = -1;
     this.networks.unbind(name);
+    this.policy.unbind(name);
     this.#forgetEmpty(name, link);
     this.#admitAll();
   }
@@ -163,6 +169,7 @@ export class EntryTable {
   /** Frees the memory; no data process runs any more. */
   close(): void {
     closeSync(this.#readFd);
+    this.policy.close();
     this.#memory.close();
   }
 

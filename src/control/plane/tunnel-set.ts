@@ -16,6 +16,7 @@ import type { AnySpec } from '../store/link-spec.ts';
 import type { EntryTable, EntryTableStatus, TableAnswer } from './entry-table.ts';
 import type { MacClaim } from './mac-claims.ts';
 import type { NetworkTable } from './network-table.ts';
+import type { PolicyTable } from './tables/policy-table.ts';
 
 /** What data-plane.ts provides. */
 export type DataPlanePort = Pick<EventEmitter, 'on'> & {
@@ -31,7 +32,7 @@ export type DataPlanePort = Pick<EventEmitter, 'on'> & {
   setPathLimits(limits: readonly PathLimit[]): number;
   readonly entries: Pick<
     EntryTable,
-    'set' | 'delete' | 'answer' | 'status' | 'networks' | 'hostOf'
+    'set' | 'delete' | 'answer' | 'status' | 'networks' | 'policy' | 'hostOf'
   >;
   close(options?: { keepDevices?: boolean }): Promise<void>;
 };
@@ -89,6 +90,11 @@ export class TunnelSet implements Tunnels {
   /** The tables of layer-2 networks; undefined before there was a link. */
   networks(): NetworkTable | undefined {
     return this.#plane?.entries.networks;
+  }
+
+  /** The rules of layer-2 networks; undefined before there was a link. */
+  policy(): PolicyTable | undefined {
+    return this.#plane?.entries.policy;
   }
 
   /** Underlay address of a host by its number in the tables; undefined = nobody's. */

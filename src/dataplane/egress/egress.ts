@@ -63,6 +63,7 @@ import { noPeerCounter } from '../ground/route.ts';
 import { segmentCount } from '../ground/segment.ts';
 import type { Claims } from '../learn/claims.ts';
 import type { News } from '../learn/news.ts';
+import type { Policy } from '../policy/policy.ts';
 import type { PathMtu } from '../send/path-mtu.ts';
 import type { Trains } from '../send/trains.ts';
 import { Forward } from './forward.ts';
@@ -133,13 +134,13 @@ export class Egress {
   }
 
   /** Serves links that are layer-2 networks too, and tells what happens there. */
-  serveNetworks(claims: Claims, news: News): void {
+  serveNetworks(claims: Claims, news: News, policy: Policy): void {
     const [arena, hand] = [this.#arena, this.#hand];
     const forward = new Forward(arena, hand, this.#wrap, news);
     const answers = new BindingAnswers(arena);
     const questions = new Questions({ arena, hand, forward, claims, news, answers });
     this.#news = news;
-    this.#vni = new VniEgress(arena, hand, claims, forward, questions);
+    this.#vni = new VniEgress(arena, hand, { claims, policy, forward, questions });
   }
 
   /** Moves up to one burst from the link's device to the underlay; returns packets read. */

@@ -5,8 +5,9 @@
  *   2. what speaks to the next switch only               wire/lan/control-frames.ts
  *   3. ARP and Neighbour Discovery: heard, and answered  questions.ts
  *   4. IP: honest headers, a source of this port's       #ip
- *   5. services that clients look for by broadcast       #byUdp
- *   6. the FDB, or the network's policy for floods       forward.ts
+ *   5. the network's rules                               policy/policy.ts
+ *   6. services that clients look for by broadcast       #udp
+ *   7. the FDB, or the network's policy for floods       forward.ts
  *
  * @module
  */
@@ -58,6 +59,7 @@ import type { Arena } from '../ground/arena.ts';
 import type { DataLink } from '../ground/link.ts';
 import type { Network } from '../ground/network.ts';
 import type { Claims } from '../learn/claims.ts';
+import type { Policy } from '../policy/policy.ts';
 import type { Forward } from './forward.ts';
 import type { InHand } from './in-hand.ts';
 import type { Questions } from './questions.ts';
@@ -71,23 +73,33 @@ const FOREIGN_SOURCE = egressIndex('drop.foreign_source');
 const ROGUE_DHCP = egressIndex('drop.rogue_dhcp');
 const NESTED = egressIndex('drop.nested');
 const TOO_BIG = egressIndex('drop.too_big');
+const POLICY = egressIndex('drop.policy');
 const UNSUPPORTED_OFFLOAD = egressIndex('drop.unsupported_offload');
+
+export type VniEgressParts = {
+  claims: Claims;
+  policy: Policy;
+  forward: Forward;
+  questions: Questions;
+};
 
 export class VniEgress {
   readonly #arena: Arena;
   readonly #hand: InHand;
   readonly #claims: Claims;
+  readonly #policy: Policy;
   readonly #forward: Forward;
   readonly #questions: Questions;
   /** What the FDB has of the sender of the frame in hand. */
   #source = 0;
 
-  constructor(arena: Arena, hand: InHand, claims: Claims, forward: Forward, questions: Questions) {
+  constructor(arena: Arena, hand: InHand, parts: VniEgressParts) {
     this.#arena = arena;
     this.#hand = hand;
-    this.#claims = claims;
-    this.#forward = forward;
-    this.#questions = questions;
+    this.#claims = parts.claims;
+    this.#policy = parts.policy;
+    this.#forward = parts.forward;
+    this.#questions = parts.questions;
   }
 
   /** Decides about the frame in hand. */
@@ -190,6 +202,11 @@ export class VniEgress {
       return hand.drop(link, FOREIGN_SOURCE);
     }
     if (isTunnelProtocol(hand.protocol)) return hand.drop(link, NESTED);
+    const { frame, headerBytes, totalBytes, protocol, isFragment } = hand;
+    const policy = this.#policy;
+    if (!policy.mayPass(network, frame, headerBytes, totalBytes, protocol, isFragment)) {
+      return hand.drop(link, POLICY);
+    }
     const l4Bytes = hand.totalBytes - hand.headerBytes;
     if (hand.protocol === PROTOCOL_UDP && !hand.isFragment && l4Bytes >= UDP_HEADER_BYTES) {
       return this.#udp(link, network, bytes === 4 ? DHCP_SERVER_PORT : DHCPV6_SERVER_PORT);

@@ -8,7 +8,8 @@
  *   4. routers and DHCP servers that may be such
  *   5. its destination is here, or the network carries
  *      what is for everybody                             #judgeDestination
- *   6. ECN and DSCP combined, to the device
+ *   6. the network's rules                             policy/policy.ts
+ *   7. ECN and DSCP combined, to the device
  *
  * Frames from peers teach nothing, except on a network that learns: there control is told who sends what.
  * @module
@@ -65,6 +66,7 @@ import type { DataLink } from '../ground/link.ts';
 import type { Network } from '../ground/network.ts';
 import type { Claims } from '../learn/claims.ts';
 import type { News } from '../learn/news.ts';
+import type { Policy } from '../policy/policy.ts';
 import type { Coalescer } from './coalesce.ts';
 import type { DeviceWriter } from './device-writer.ts';
 import type { Replicator } from './replicator.ts';
@@ -86,6 +88,7 @@ const BROADCAST = ingressIndex('drop.broadcast');
 const MULTICAST = ingressIndex('drop.multicast');
 const FLOOD_LIMITED = ingressIndex('drop.flood_limited');
 const TOO_BIG = ingressIndex('drop.too_big');
+const POLICY = ingressIndex('drop.policy');
 const ECN_NOT_CAPABLE = ingressIndex('drop.ecn_not_capable');
 
 export type VniIngressParts = {
@@ -95,6 +98,7 @@ export type VniIngressParts = {
   claims: Claims;
   news: News;
   replicator: Replicator;
+  policy: Policy;
 };
 
 export class VniIngress {
@@ -209,6 +213,13 @@ export class VniIngress {
     return PASS;
   }
 
+  /** Whether the network's rules let the IP packet in hand pass. */
+  #isAllowed(network: Network, protocol: number): boolean {
+    const { headerBytes, totalBytes, isFragment } = this.#judge;
+    const { policy } = this.#parts;
+    return policy.mayPass(network, this.#frame, headerBytes, totalBytes, protocol, isFragment);
+  }
+
   /** A frame that is neither ARP nor IP. */
   #plain(link: DataLink, network: Network, length: number): number {
     if (length - ETHERNET_HEADER_BYTES > link.innerMtu) return this.#drop(link, TOO_BIG);
@@ -267,6 +278,7 @@ export class VniIngress {
     if (isEcnDrop(cell)) return this.#drop(link, ECN_NOT_CAPABLE);
     const destination = this.#judgeDestination(link, network);
     if (destination !== PASS) return this.#drop(link, destination);
+    if (!this.#isAllowed(network, protocol)) return this.#drop(link, POLICY);
     const tos = decapsulateTos(link.dscpMode, innerTos, this.#outerTos);
     if (tos !== innerTos) replaceIpv4Tos(view, l3, tos);
     const frameBytes = l3 + totalBytes - this.#frame;
@@ -311,6 +323,7 @@ export class VniIngress {
     if (isEcnDrop(cell)) return this.#drop(link, ECN_NOT_CAPABLE);
     const destination = this.#judgeDestination(link, network);
     if (destination !== PASS) return this.#drop(link, destination);
+    if (!this.#isAllowed(network, protocol)) return this.#drop(link, POLICY);
     const tos = decapsulateTos(link.dscpMode, inner, this.#outerTos);
     if (tos !== inner) replaceIpv6TrafficClass(view, l3, tos);
     const frameBytes = l3 + totalBytes - this.#frame;

@@ -24,8 +24,8 @@ const START_TIMEOUT_MS = 10_000;
 const V8_FLAGS = ['--always-sparkplug', '--max-semi-space-size=1'];
 /** Place of the parent pipe in the child's descriptors. */
 const PARENT_PIPE = 5;
-/** Descriptors 0 to 7: stdio, segment, eventfd, parent pipe, tables, changes of the links. */
-const FIRST_FREE_FD = 8;
+/** Descriptors 0 to 8: stdio, segment, eventfd, parent pipe, tables, changes of the links, connections. */
+const FIRST_FREE_FD = 9;
 
 export type Child = {
   process: ChildProcess;
@@ -53,7 +53,7 @@ export type ChildOptions = {
   /** Number of the last change of links that was passed to a predecessor. */
   sequence: number;
   layout: Layout;
-  descriptors: { segment: number; wake: number; tables: number };
+  descriptors: { segment: number; wake: number; tables: number; flows: number };
   /** Where running processes are noted for a successor of control. */
   recordDirectory: string | undefined;
   priority: Priority;
@@ -149,7 +149,7 @@ function spawnChild(
     stdio: [
       ...(['ignore', 'ignore', 'inherit'] as const),
       ...([descriptors.segment, descriptors.wake, 'pipe', descriptors.tables] as const),
-      ...[channel.childEnd, ...inherited],
+      ...[channel.childEnd, descriptors.flows, ...inherited],
     ],
     // A Ctrl-C at the terminal is for control, which ends it in good order.
     detached: true,

@@ -5,6 +5,7 @@
  * @module
  */
 import { messageOf } from '../../../errors.ts';
+import { RULES_PER_LINK_MAX } from '../../../limits.ts';
 import type { Log } from '../../../log.ts';
 import { LAYOUT_BYTES, Layout } from '../../../shm/layout.ts';
 import type { LinkMac } from '../../../shm/mac-ring.ts';
@@ -53,6 +54,7 @@ function gapsOf({ process: { pid = 0 }, mountGap }: Child): string[] {
 export class DataProcess {
   readonly #memory = SharedMemory.create('fanway-process', LAYOUT_BYTES);
   readonly #layout: Layout;
+  readonly #ruleHits: Float64Array;
   readonly #wakeFd = createEventFd();
   readonly #log: Log;
   readonly #onRestart: (reason: string) => void;
@@ -61,6 +63,7 @@ export class DataProcess {
   readonly events: EventReader;
   readonly #recordDirectory: string | undefined;
   readonly #tablesFd: number;
+  readonly #flowsFd: number;
   /** What the next process gets, should this one end. */
   #wanted = NOTHING_HELD;
   /** What the running one has; undefined when a change of it failed half-way, perhaps. */
@@ -86,6 +89,7 @@ export class DataProcess {
 
   /**
    * @param options.tablesFd the memory with the tables that all data processes share
+   * @param options.flowsFd the memory with the connections that they all know
    * @param options.queues how many data processes share the links
    * @param options.crowded whether the machine is, see {@link crowded}
    * @param options.onEvents there may be events of layer-2 networks: see {@link events}
@@ -96,6 +100,7 @@ export class DataProcess {
     onRestart: (reason: string) => void;
     recordDirectory: string | undefined;
     tablesFd: number;
+    flowsFd: number;
     queues: number;
     busyPollUs: number;
     priority: Priority;
@@ -107,10 +112,12 @@ export class DataProcess {
     this.#crowded = options.crowded;
     this.#recordDirectory = options.recordDirectory;
     this.#tablesFd = options.tablesFd;
+    this.#flowsFd = options.flowsFd;
     this.#onRestart = options.onRestart;
     this.#onEvents = options.onEvents;
     this.#layout = new Layout(this.#memory.buffer);
     this.#layout.initialize();
+    this.#ruleHits = this.#layout.ruleHits();
     this.events = new EventReader(this.#layout.eventReader());
     this.#layout.queues = options.queues;
     this.#layout.busyPollUs = options.busyPollUs;
@@ -127,6 +134,17 @@ export class DataProcess {
   forgetMac({ link, high, low }: LinkMac): void {
     this.#layout.forgotten.push(link, high, low);
     signalEventFd(this.#wakeFd);
+  }
+
+  /** How often the rule decided whose hits are at `index`. */
+  ruleHits(index: number): number {
+    return this.#ruleHits[index] ?? 0;
+  }
+
+  /** A link id is another link's from now on: nothing has been counted. */
+  clearCounters(id: number): void {
+    this.#layout.counters(id).fill(0);
+    this.#ruleHits.fill(0, id * RULES_PER_LINK_MAX, (id + 1) * RULES_PER_LINK_MAX);
   }
 
   /** Counter column of a link id: 192 doubles; live. */
@@ -246,7 +264,10 @@ export class DataProcess {
   #start(wanted: Holding, warm: boolean): Promise<Child> {
     return startChild({
       ...{ wanted, warm, epoch: ++this.#epoch, sequence: this.#changes, layout: this.#layout },
-      descriptors: { segment: this.#memory.fd, wake: this.#wakeFd, tables: this.#tablesFd },
+      descriptors: {
+        ...{ segment: this.#memory.fd, wake: this.#wakeFd },
+        ...{ tables: this.#tablesFd, flows: this.#flowsFd },
+      },
       recordDirectory: this.#recordDirectory,
       priority: this.#priority,
       isCrowded: this.#crowded,
