@@ -7,8 +7,8 @@ import { chmodSync, chownSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { LabHost } from '../../src/demo/lab.ts';
-import { distDirectory } from '../../src/sys/host/paths.ts';
 import type { Outcome } from '../control/lab-router.ts';
+import { readableProgram } from '../support/readable.ts';
 
 /** The user nobody, whom every system has. */
 const UID = 65_534;
@@ -50,7 +50,7 @@ export class OrdinaryUser {
 
   /** Starts `fanway WORDS`. */
   fanway(words: readonly string[], options: SpawnOptions = {}): ChildProcess {
-    return this.spawn(process.execPath, [join(distDirectory(), 'fanway.js'), ...words], options);
+    return this.spawn(process.execPath, [readableProgram(), ...words], options);
   }
 
   /** Runs it to its end. */

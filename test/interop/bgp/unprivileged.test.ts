@@ -4,10 +4,10 @@ import t from 'tap';
 import type { BgpEntryJson } from '../../../src/api/bgp.ts';
 import { Lab } from '../../../src/demo/lab.ts';
 import { formatIpv4 } from '../../../src/net/ipv4.ts';
-import { distDirectory } from '../../../src/sys/host/paths.ts';
 import { fanway, statusOf } from '../../control/lab-router.ts';
 import { skipWithoutNamespaces } from '../../netns/privileges.ts';
 import { until } from '../../support/patience.ts';
+import { readableProgram } from '../../support/readable.ts';
 import { Gobgp, whyNoGobgp } from './routers.ts';
 
 const SETPRIV = '/usr/bin/setpriv';
@@ -41,10 +41,9 @@ afi-safi-name = "l2vpn-evpn"
   writeFileSync(file, `[bgp]\n${own}[bgp-neighbor]\naddress = ${them}\nas = 65000\n`);
   chmodSync(file, 0o644);
   chownSync(host.runDirectory, NOBODY, NOBODY);
-  const program = join(distDirectory(), 'fanway.js');
   const drop = [`--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups'];
   const none = ['--inh-caps=-all', '--ambient-caps=-all', '--bounding-set=-all'];
-  const command = [process.execPath, program, 'daemon', '-c', file];
+  const command = [process.execPath, readableProgram(), 'daemon', '-c', file];
   const { environment: env } = host;
   host.spawn(SETPRIV, [...drop, ...none, ...command], { env, stdio: 'ignore' });
 
