@@ -1,5 +1,4 @@
 import { spawn } from 'node:child_process';
-import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { Lab, type LabHost } from '../../src/demo/lab.ts';
 import { killAllIn, processesIn } from '../../src/demo/processes.ts';

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { LabHost } from '../../src/demo/lab.ts';
 import type { Outcome } from '../control/lab-router.ts';
-import { readableProgram } from '../support/readable.ts';
+import { readable, readableProgram } from '../support/readable.ts';
 
 /** The user nobody, whom every system has. */
 const UID = 65_534;
@@ -41,7 +41,7 @@ export class OrdinaryUser {
   /** Starts a program as this user on its host. */
   spawn(command: string, args: readonly string[], options: SpawnOptions = {}): ChildProcess {
     const user = [`--reuid=${UID}`, `--regid=${UID}`, '--clear-groups', '--inh-caps=-all', '--'];
-    const script = ['sh', '-c', ENTER, 'sh', this.#tun, ...user, command, ...args];
+    const script = ['sh', '-c', ENTER, 'sh', this.#tun, ...user, command, ...args.map(readable)];
     return this.host.spawn('unshare', ['--mount', '--', ...script], {
       ...options,
       env: { ...this.environment, ...options.env },

@@ -1,19 +1,25 @@
 /** The built programs where every user may read them. @module */
 import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { distDirectory } from '../../src/sys/host/paths.ts';
 
 let found: string | undefined;
 
 /**
- * `fanway.js` for an ordinary user: the build itself, or, where the checkout lies in a folder that only
- * its owner may enter (as `mktemp -d` makes them), a copy with what it needs, for as long as the test runs.
+ * A built file for an ordinary user: the file itself, or, where the checkout lies in a folder that only
+ * its owner may enter (as `mktemp -d` makes them), its copy in a copy of the build, for as long as the
+ * test runs. Any other path stays what it is.
  */
-export function readableProgram(): string {
-  found ??= join(othersMayEnter(distDirectory()) ? distDirectory() : copyOfBuild(), 'fanway.js');
-  return found;
+export function readable(path: string): string {
+  const dist = distDirectory();
+  if (!path.startsWith(`${dist}/`)) return path;
+  found ??= othersMayEnter(dist) ? dist : copyOfBuild();
+  return join(found, relative(dist, path));
 }
+
+/** `fanway.js` for an ordinary user, see {@link readable}. */
+export const readableProgram = (): string => readable(join(distDirectory(), 'fanway.js'));
 
 function othersMayEnter(folder: string): boolean {
   const isOpen = (statSync(folder).mode & 0o5) === 0o5;

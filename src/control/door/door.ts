@@ -67,7 +67,8 @@ export class Door {
     await new Promise<void>((resolve, reject) => {
       socket.once('connect', resolve);
       socket.once('error', (error) => {
-        const isNone = ['ENOENT', 'ECONNREFUSED'].includes(codeOf(error));
+        // ECONNRESET: it was ending when we came.
+        const isNone = ['ENOENT', 'ECONNREFUSED', 'ECONNRESET'].includes(codeOf(error));
         const none = new FanwayError('no-namespace', `there is no namespace behind ${run.path}`);
         reject(isNone ? none : error);
       });
