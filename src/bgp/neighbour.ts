@@ -104,14 +104,17 @@ export class Neighbour {
       nowMs: () => timers.nowMs(),
     });
     const mayExport = (settings.export ?? fallback) === 'all' && !isZeroIp(speaker.vtep);
+    const mayBeTold = (path: Path): boolean =>
+      mayExport && mayTell(path, this.source, speaker.transit);
     this.ribOut = new RibOut({
       timers,
       pathOf: (key) => {
-        const path = mayExport ? table.best(key) : undefined;
-        return path && mayTell(path, this.source, speaker.transit) ? path : undefined;
+        const path = table.best(key);
+        return path && mayBeTold(path) ? path : undefined;
       },
+      mayTell: mayBeTold,
       attributesOf: (path) => this.#attributesOf(path),
-      context: () => this.#current?.context() ?? { as4: true, internal: kind === 'internal' },
+      context: () => this.#current?.context ?? { as4: true, internal: kind === 'internal' },
       send: (body) => this.#current?.sendUpdate(body),
       queuedBytes: () => this.#current?.queuedBytes ?? 0,
     });
@@ -267,7 +270,7 @@ export class Neighbour {
     if (!keepsForwarding(this.#restart)) this.#dropStale('after a restart that kept nothing');
     // Also where nothing is stale: a neighbour that never says that it is done is not waited for.
     this.#staleTimer.start(speaker.staleSeconds * SECOND);
-    this.ribOut.open(table.keys());
+    this.ribOut.open(table.bests());
     events.log('info', this.settings.address, `established, hold time ${session.holdSeconds} s`);
   }
 
@@ -343,7 +346,7 @@ export class Neighbour {
 
   #refreshed({ afi, safi, subtype }: RouteRefresh): void {
     if (!isEvpn({ afi, safi }) || subtype !== 0) return;
-    this.ribOut.again(this.#options.table.keys());
+    this.ribOut.again(this.#options.table.bests());
   }
 
   #attributesOf(path: Path): ReturnType<typeof outgoingAttributes> {

@@ -18,6 +18,7 @@ import { derivedRd, rdNumbers } from './base/targets.ts';
 import { Timer } from './base/timer.ts';
 import { Neighbour } from './neighbour.ts';
 import { type EntryChange, Imports } from './rib/imports.ts';
+import { meaningOf } from './rib/meaning.ts';
 import { announce, type OwnRoute, ownKey } from './rib/own-routes.ts';
 import { AttributePool, keyOf, type PathSource } from './rib/path.ts';
 import { Table } from './rib/table.ts';
@@ -58,7 +59,7 @@ export class Speaker {
     this.imports = new Imports(settings.vteps, options.changed);
     this.table.listen((change) => {
       this.imports.change(change);
-      for (const neighbour of this.#neighbours.values()) neighbour.ribOut.mark(change.key);
+      for (const { ribOut } of this.#neighbours.values()) ribOut.mark(change.key, change.best);
     });
     this.#settling = new Timer(timers, () => this.#settle());
     const pool = new AttributePool();
@@ -133,15 +134,15 @@ export class Speaker {
       this.imports.removeNetwork(vni);
       this.#networks.delete(vni);
     }
+    const added = new Set<number>();
     for (const [vni, network] of wanted) {
       if (this.#networks.has(vni)) continue;
       this.#networks.set(vni, network);
       this.imports.addNetwork(network);
+      added.add(vni);
     }
     this.#rdNumbers = rdNumbers(networks);
-    for (const { key, path, isBest } of this.table.paths()) {
-      if (isBest) this.imports.change({ key, best: path, before: undefined });
-    }
+    if (added.size > 0) for (const path of this.table.bests()) this.imports.admit(path, added);
     for (const { route } of [...this.#own.values()]) {
       if (this.#networks.has(route.vni)) this.announce(route);
       else this.withdraw(route);
@@ -169,8 +170,9 @@ export class Speaker {
     if (known !== undefined && known.key !== key) this.table.set(known.key, this.#local, undefined);
     if (this.table.pathOf(key, this.#local)?.attributes === attributes) return '';
     this.table.set(key, this.#local, {
-      ...{ route: made.route, attributes, nextHop: vtep, source: this.#local },
-      ...{ sinceMs: this.#options.timers.nowMs(), isStale: false },
+      ...{ key, route: made.route, attributes, meaning: meaningOf(attributes) },
+      ...{ nextHop: vtep, source: this.#local },
+      ...{ sinceMs: Math.trunc(this.#options.timers.nowMs()), isStale: false },
     });
     return '';
   }

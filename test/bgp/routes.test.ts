@@ -10,6 +10,8 @@ import {
   targetKey,
 } from '../../src/bgp/base/targets.ts';
 import { compareClaims, comparePaths } from '../../src/bgp/rib/best-path.ts';
+import { Imports } from '../../src/bgp/rib/imports.ts';
+import { meaningOf } from '../../src/bgp/rib/meaning.ts';
 import { mayTell, outgoingAttributes } from '../../src/bgp/rib/outgoing.ts';
 import { AttributePool, keyOf, type Path, type PathSource } from '../../src/bgp/rib/path.ts';
 import { Table } from '../../src/bgp/rib/table.ts';
@@ -28,8 +30,9 @@ function source(kind: PathSource['kind'], address = '10.0.0.2', identifier = 2):
 }
 
 function path(attributes: Attributes, from = source('internal'), more: Partial<Path> = {}): Path {
-  const base = { route: ROUTE, nextHop: 0x0a000001, sinceMs: 0, isStale: false };
-  return { ...base, attributes: { origin: 0, asPath: [], ...attributes }, source: from, ...more };
+  const base = { key: '', route: ROUTE, nextHop: 0x0a000001, sinceMs: 0, isStale: false };
+  const all = { origin: 0, asPath: [], ...attributes };
+  return { ...base, attributes: all, meaning: meaningOf(all), source: from, ...more };
 }
 
 const sequence = (...numbers: number[]) => [{ type: 2, numbers }];
@@ -263,6 +266,34 @@ t.test('routes pass through an AS that lets them, with the next hop they had', a
   }
 });
 
+t.test('several claims to one entry, in any order, and each taken back', async (t) => {
+  const changes: string[] = [];
+  const imports = new Imports([{ address: 0, length: 0 }], ({ to }) =>
+    changes.push(to === undefined ? 'none' : `${to.vtep} ${to.sequence}`),
+  );
+  imports.addNetwork(network(100));
+  const target = targetCommunity(derivedExport(65000, 100));
+  const claim = (rd: number, sequence: number): Path => {
+    const extended = [target, encodeCommunity({ kind: 'mac-mobility', sequence, sticky: false })];
+    const route = { ...ROUTE, rd: { ...RD, assigned: rd } };
+    return path({ extended }, source('internal'), { route, key: keyOf(route), nextHop: rd });
+  };
+  const tell = (best: Path | undefined, before: Path | undefined) =>
+    imports.change({ key: best?.key ?? before?.key ?? '', best, before });
+  const [one, two, three] = [claim(1, 5), claim(2, 6), claim(3, 4)];
+  for (const each of [one, two, three]) tell(each, undefined);
+  t.equal(imports.size, 1);
+  const weaker = claim(2, 1);
+  tell(weaker, two);
+  tell(undefined, one);
+  tell(undefined, three);
+  tell(undefined, weaker);
+  tell(undefined, weaker);
+  t.same(changes, ['1 5', '2 6', '1 5', '3 4', '2 1', 'none']);
+  t.equal(imports.size, 0);
+  t.same([...imports.entries()], []);
+});
+
 t.test('two claims to one MAC: the one that moved last, then the other again', async (t) => {
   const lab = new Lab();
   const near = (address: string) => neighbourSettings({ address });
@@ -314,6 +345,10 @@ t.test('networks come and go while routes stay', async (t) => {
     'the label decides what is sent',
   );
   t.equal(b.changes.length, 3);
+  const { noNetwork } = b.speaker.imports.counters;
+  b.speaker.setNetworks(b.speaker.networks);
+  t.equal(b.changes.length, 3, 'the same networks change nothing');
+  t.equal(b.speaker.imports.counters.noNetwork, noNetwork, 'and nothing is counted twice');
   a.speaker.setNetworks([]);
   lab.run(100);
   t.match(

@@ -239,6 +239,21 @@ t.test('routes asked for once more are sent once more', async (t) => {
   t.equal(b.changes.length, 1, 'and are what they were');
 });
 
+t.test('what is withdrawn while it is asked for once more is withdrawn', async (t) => {
+  const lab = new Lab();
+  const [a, b] = lab.pair();
+  a.speaker.announce(MAC);
+  start(a, b);
+  lab.run(5000);
+  t.equal(b.speaker.imports.size, 1);
+  const neighbour = a.speaker.neighbours[0];
+  neighbour?.ribOut.again(a.speaker.table.bests());
+  a.speaker.withdraw(MAC);
+  lab.run(100);
+  t.equal(b.speaker.table.size, 0);
+  t.equal(neighbour?.ribOut.size, 0);
+});
+
 t.test(
   'a neighbour that takes nothing costs a set of keys, and is sent the last state',
   async (t) => {

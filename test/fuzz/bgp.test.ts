@@ -6,6 +6,7 @@ import { AttributePool, type PathSource } from '../../src/bgp/rib/path.ts';
 import { RibIn } from '../../src/bgp/rib/rib-in.ts';
 import { Table } from '../../src/bgp/rib/table.ts';
 import { entryJson, routeJson } from '../../src/control/speakers/bgp/views.ts';
+import { AttributeCache } from '../../src/wire/bgp/attribute-cache.ts';
 import { emitReach, emitUnreach } from '../../src/wire/bgp/emit-update.ts';
 import { SessionReset } from '../../src/wire/bgp/faults.ts';
 import {
@@ -84,16 +85,23 @@ class Rig {
   }
 }
 
+const CONTEXTS = [INTERNAL, { as4: false, internal: false }].map((context) => {
+  return { context, cache: new AttributeCache() };
+});
 const ROUTES_MAX = 200;
 let rig = new Rig();
 let taken = 0;
 
 function walkUpdate(bytes: Uint8Array): boolean {
-  for (const context of [INTERNAL, { as4: false, internal: false }]) {
-    const update = orReset(() => parseUpdate(bytes, context));
+  for (const { context, cache } of CONTEXTS) {
+    const update = orReset(() => parseUpdate(bytes, context, cache));
     if (update === undefined) continue;
-    // Reading is what is tried here: of what passes, one in eight is also written and read again.
-    if (taken % 8 === 0 && !isFaithful(update, context)) return false;
+    // Reading is what is tried here: of what passes, one in eight is also written and read again,
+    // and read by somebody who has not seen its like before.
+    if (taken % 8 === 0) {
+      if (!isFaithful(update, context)) return false;
+      if (JSON.stringify(parseUpdate(bytes, context)) !== JSON.stringify(update)) return false;
+    }
     rig.ribIn.take(update);
     taken++;
   }

@@ -4,7 +4,6 @@
  * @module
  */
 import { asPathLength } from '../../wire/bgp/as-path.ts';
-import { decodeCommunity } from '../../wire/bgp/communities.ts';
 import type { Path, PathSource } from './path.ts';
 
 export const LOCAL_PREF_DEFAULT = 100;
@@ -52,17 +51,6 @@ export function comparePaths(a: Path, b: Path): number {
   return compareText(a.source.address, b.source.address);
 }
 
-/** What the extended communities say of a MAC's moves; 0 where they say nothing. */
-export type Mobility = { sticky: boolean; sequence: number };
-
-export function mobilityOf({ attributes }: Path): Mobility {
-  for (const raw of attributes.extended ?? []) {
-    const community = decodeCommunity(raw);
-    if (community.kind === 'mac-mobility') return community;
-  }
-  return { sticky: false, sequence: 0 };
-}
-
 /** Below 0 when address `a` is the lower one; IPv4 before IPv6. */
 export function compareIp(a: Path['nextHop'], b: Path['nextHop']): number {
   if (typeof a === 'number') return typeof b === 'number' ? a - b : -1;
@@ -74,7 +62,7 @@ export function compareIp(a: Path['nextHop'], b: Path['nextHop']): number {
  * address: sticky, then the higher sequence, then the lower tunnel endpoint (RFC 7432 §15.1).
  */
 export function compareClaims(a: Path, b: Path): number {
-  const [x, y] = [mobilityOf(a), mobilityOf(b)];
+  const [x, y] = [a.meaning, b.meaning];
   if (x.sticky !== y.sticky) return x.sticky ? -1 : 1;
   const moves = y.sequence - x.sequence;
   if (moves !== 0) return moves;

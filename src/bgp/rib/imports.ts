@@ -5,11 +5,11 @@
  * @module
  */
 import { equalIp, type Ip, isZeroIp, maskIp } from '../../wire/bgp/address.ts';
-import { decodeCommunity } from '../../wire/bgp/communities.ts';
-import { EvpnType, PmsiType, TunnelType } from '../../wire/bgp/iana.ts';
+import { EvpnType } from '../../wire/bgp/iana.ts';
 import type { AddressRange, NetworkSettings } from '../base/api.ts';
-import { derivedImport, importKeys, targetKey } from '../base/targets.ts';
-import { compareClaims, mobilityOf } from './best-path.ts';
+import { derivedImport, targetKey } from '../base/targets.ts';
+import { compareClaims } from './best-path.ts';
+import type { Meaning } from './meaning.ts';
 import type { Path } from './path.ts';
 import type { BestChange } from './table.ts';
 
@@ -38,9 +38,12 @@ export type Place = {
 /** `to` undefined = it is nowhere that BGP knows. */
 export type EntryChange = { entry: Entry; to: Place | undefined };
 
-/** Claims by the key of the route that makes them; most entries have one. */
-type Claims = Map<string, Path>;
-type Slot = { entry: Entry; claims: Claims; best: Path };
+/** Names an entry in its network: a MAC as its number, all others as text. */
+type Name = number | string;
+/** Claims by the key of the route that makes them, and the one that counts. */
+type Contest = { claims: Map<string, Path>; best: Path };
+/** Most entries have one claim, and then take no more than their place in the map. */
+type Slot = Path | Contest;
 
 /** Why a route that came is not used. */
 export type ImportCounters = {
@@ -55,15 +58,15 @@ export type ImportCounters = {
 };
 
 function ipText(ip: Ip): string {
-  return typeof ip === 'number' ? String(ip) : Buffer.from(ip).toString('latin1');
+  return typeof ip === 'number' ? String(ip) : String.fromCharCode(...ip);
 }
 
 /** The entries a route claims in network `vni`. Types 1 and 4 claim none: they are shown only. */
-export function entriesOf({ route }: Path, vni: number): [slot: string, entry: Entry][] {
+export function entriesOf({ route }: Path, vni: number): [name: Name, entry: Entry][] {
   switch (route.type) {
     case EvpnType.MacIp: {
       const { mac, ip } = route;
-      const own: [string, Entry][] = [[`m${mac}`, { kind: 'mac', vni, mac }]];
+      const own: [Name, Entry][] = [[mac, { kind: 'mac', vni, mac }]];
       if (ip !== null) own.push([`a${ipText(ip)}`, { kind: 'address', vni, ip }]);
       return own;
     }
@@ -80,23 +83,19 @@ export function entriesOf({ route }: Path, vni: number): [slot: string, entry: E
   }
 }
 
-function placeOf(path: Path): Place {
-  const { route, attributes, nextHop } = path;
-  let mac = route.type === EvpnType.MacIp ? route.mac : null;
-  const { sticky, sequence } = mobilityOf(path);
-  let gateway = false;
-  for (const raw of attributes.extended ?? []) {
-    const community = decodeCommunity(raw);
-    if (community.kind === 'default-gateway') gateway = true;
-    if (community.kind === 'router-mac' && route.type === EvpnType.IpPrefix) mac = community.mac;
+function placeOf({ route, meaning, nextHop: vtep }: Path): Place {
+  const { sequence, sticky, gateway, routerMac, floodLabel } = meaning;
+  const common = { vtep, sequence, sticky, gateway };
+  switch (route.type) {
+    case EvpnType.MacIp:
+      return { ...common, label: route.label, mac: route.mac };
+    case EvpnType.InclusiveMulticast:
+      return { ...common, label: floodLabel, mac: null };
+    case EvpnType.IpPrefix:
+      return { ...common, label: route.label, mac: routerMac };
+    default:
+      return { ...common, label: 0, mac: null };
   }
-  const label =
-    route.type === EvpnType.InclusiveMulticast
-      ? (attributes.pmsi?.label ?? 0)
-      : 'label' in route
-        ? route.label
-        : 0;
-  return { vtep: nextHop, label, mac, gateway, sticky, sequence };
 }
 
 function samePlace(a: Place, b: Place): boolean {
@@ -113,14 +112,10 @@ function samePlace(a: Place, b: Place): boolean {
 const GROUP_BIT = 0x10000000000;
 
 /** Why nothing can be sent by this route, or ''. */
-function flawOf({ route, attributes }: Path): keyof ImportCounters | '' {
-  const tunnels = (attributes.extended ?? [])
-    .map(decodeCommunity)
-    .flatMap((each) => (each.kind === 'encapsulation' ? [each.tunnelType] : []));
-  if (tunnels.length > 0 && !tunnels.includes(TunnelType.Vxlan)) return 'encapsulation';
-  if (route.type === EvpnType.InclusiveMulticast) {
-    return attributes.pmsi?.type === PmsiType.IngressReplication ? '' : 'unusable';
-  }
+function flawOf({ route, meaning }: Path): keyof ImportCounters | '' {
+  const { isVxlan, isIngressReplication } = meaning;
+  if (!isVxlan) return 'encapsulation';
+  if (route.type === EvpnType.InclusiveMulticast) return isIngressReplication ? '' : 'unusable';
   if (route.type === EvpnType.MacIp) {
     if (Math.floor(route.mac / GROUP_BIT) % 2 === 1 || route.mac === 0) return 'unusable';
     if (route.ip !== null && isZeroIp(route.ip)) return 'unusable';
@@ -129,12 +124,52 @@ function flawOf({ route, attributes }: Path): keyof ImportCounters | '' {
   return '';
 }
 
+const NOWHERE: readonly number[] = [];
+
+function bestOf(slot: Slot): Path {
+  return 'best' in slot ? slot.best : slot;
+}
+
+/** The claim that counts among several. */
+function strongest(claims: Iterable<Path>): Path | undefined {
+  let best: Path | undefined;
+  for (const path of claims) {
+    if (best === undefined || compareClaims(path, best) < 0) best = path;
+  }
+  return best;
+}
+
+/** The slot with `claim` in it, in the place of what the same route claimed before. */
+function withClaim(slot: Slot | undefined, claim: Path): Slot {
+  if (slot === undefined) return claim;
+  if (!('best' in slot)) {
+    if (slot.key === claim.key) return claim;
+    const claims = new Map([slot, claim].map((path) => [path.key, path]));
+    return { claims, best: strongest(claims.values()) ?? claim };
+  }
+  slot.claims.set(claim.key, claim);
+  slot.best = strongest(slot.claims.values()) ?? claim;
+  return slot;
+}
+
+/** The slot without the claim of the route with this key; undefined = nobody claims it any more. */
+function withoutClaim(slot: Slot, key: string): Slot | undefined {
+  if (!('best' in slot)) return slot.key === key ? undefined : slot;
+  slot.claims.delete(key);
+  const best = strongest(slot.claims.values());
+  if (best === undefined || slot.claims.size === 1) return best;
+  slot.best = best;
+  return slot;
+}
+
 export class Imports {
   readonly #vteps: readonly AddressRange[];
   readonly #listener: (change: EntryChange) => void;
-  readonly #slots = new Map<number, Map<string, Slot>>();
+  readonly #slots = new Map<number, Map<Name, Slot>>();
   /** Networks by the key of a target that they import. */
   readonly #byTarget = new Map<string, Set<number>>();
+  /** The networks as they are: another object where they are others. */
+  #state: object = {};
   readonly counters: ImportCounters = {
     notAdmitted: 0,
     encapsulation: 0,
@@ -148,6 +183,7 @@ export class Imports {
   }
 
   addNetwork({ vni, importTargets }: NetworkSettings): void {
+    this.#state = {};
     this.#slots.set(vni, new Map());
     for (const target of importTargets.length > 0 ? importTargets : [derivedImport(vni)]) {
       const key = targetKey(target);
@@ -157,21 +193,26 @@ export class Imports {
 
   /** Forgets a network; what it had is nowhere now. */
   removeNetwork(vni: number): void {
-    const slots = this.#slots.get(vni);
+    const entries = [...this.entries(vni)];
+    this.#state = {};
     this.#slots.delete(vni);
     for (const [key, vnis] of this.#byTarget) {
       vnis.delete(vni);
       if (vnis.size === 0) this.#byTarget.delete(key);
     }
-    for (const { entry } of slots?.values() ?? []) this.#listener({ entry, to: undefined });
+    for (const { entry } of entries) this.#listener({ entry, to: undefined });
   }
 
   /** Entries that hold, of one network or of all. */
   *entries(vni?: number): Generator<{ entry: Entry; place: Place; path: Path }> {
     for (const [number, slots] of this.#slots) {
       if (vni !== undefined && vni !== number) continue;
-      for (const { entry, best } of slots.values())
-        yield { entry, place: placeOf(best), path: best };
+      for (const [name, slot] of slots) {
+        const path = bestOf(slot);
+        for (const [own, entry] of entriesOf(path, number)) {
+          if (own === name) yield { entry, place: placeOf(path), path };
+        }
+      }
     }
   }
 
@@ -189,29 +230,40 @@ export class Imports {
     });
   }
 
-  /** The networks that take a path: by target, and only if it can be used. */
-  #networksOf(path: Path | undefined, counts: boolean): ReadonlySet<number> {
-    const vnis = new Set<number>();
-    if (path === undefined || path.source.kind === 'local') return vnis;
-    for (const raw of path.attributes.extended ?? []) {
-      for (const key of importKeys(raw)) {
-        for (const vni of this.#byTarget.get(key) ?? []) vnis.add(vni);
-      }
+  /** The networks that import one of its targets. */
+  #importers(meaning: Meaning): readonly number[] {
+    if (meaning.importers?.of !== this.#state) {
+      const found = meaning.targets.flatMap((key) => [...(this.#byTarget.get(key) ?? [])]);
+      meaning.importers = { of: this.#state, vnis: [...new Set(found)] };
     }
+    return meaning.importers.vnis;
+  }
+
+  /** The networks that take a path: by target, and only if it can be used. */
+  #networksOf(path: Path | undefined, counts: boolean): readonly number[] {
+    if (path === undefined || path.source.kind === 'local') return NOWHERE;
+    const vnis = this.#importers(path.meaning);
     const flaw = flawOf(path);
-    const why = vnis.size === 0 ? 'noNetwork' : !this.admits(path.nextHop) ? 'notAdmitted' : flaw;
+    const why = vnis.length === 0 ? 'noNetwork' : !this.admits(path.nextHop) ? 'notAdmitted' : flaw;
     if (why === '') return vnis;
     if (counts) this.counters[why]++;
-    return new Set();
+    return NOWHERE;
   }
 
   /** The best path of a route is another one: its claims follow. */
   change({ key, best, before }: BestChange): void {
     const now = this.#networksOf(best, true);
     for (const vni of this.#networksOf(before, false)) {
-      if (before !== undefined && !now.has(vni)) this.#claim(vni, key, before, undefined);
+      if (before !== undefined && !now.includes(vni)) this.#claim(vni, key, before, undefined);
     }
     for (const vni of now) if (best !== undefined) this.#claim(vni, key, best, best);
+  }
+
+  /** Networks came: `path`, known before, is looked at for those alone. */
+  admit(path: Path, added: ReadonlySet<number>): void {
+    for (const vni of this.#networksOf(path, false)) {
+      if (added.has(vni)) this.#claim(vni, path.key, path, path);
+    }
   }
 
   /** `path` says which entries, `claim` whether they are claimed from now on or not any more. */
@@ -220,32 +272,16 @@ export class Imports {
     if (slots === undefined) return;
     for (const [name, entry] of entriesOf(path, vni)) {
       const slot = slots.get(name);
-      if (slot === undefined) {
-        if (claim === undefined) continue;
-        slots.set(name, { entry, claims: new Map([[key, claim]]), best: claim });
-        this.#listener({ entry, to: placeOf(claim) });
-        continue;
+      const before = slot && bestOf(slot);
+      const after = claim === undefined ? slot && withoutClaim(slot, key) : withClaim(slot, claim);
+      if (after !== undefined && after !== slot) slots.set(name, after);
+      else if (after === undefined && slot !== undefined) slots.delete(name);
+      const best = after && bestOf(after);
+      if (best === before) continue;
+      const to = best && placeOf(best);
+      if (before === undefined || to === undefined || !samePlace(placeOf(before), to)) {
+        this.#listener({ entry, to });
       }
-      const before = placeOf(slot.best);
-      if (claim === undefined) slot.claims.delete(key);
-      else slot.claims.set(key, claim);
-      const best = bestOf(slot.claims);
-      if (best === undefined) {
-        slots.delete(name);
-        this.#listener({ entry, to: undefined });
-        continue;
-      }
-      slot.best = best;
-      const to = placeOf(best);
-      if (!samePlace(before, to)) this.#listener({ entry, to });
     }
   }
-}
-
-function bestOf(claims: Claims): Path | undefined {
-  let best: Path | undefined;
-  for (const path of claims.values()) {
-    if (best === undefined || compareClaims(path, best) < 0) best = path;
-  }
-  return best;
 }

@@ -9,6 +9,7 @@ import { TreatAsWithdraw } from '../../wire/bgp/faults.ts';
 import { SegmentType } from '../../wire/bgp/iana.ts';
 import type { Update } from '../../wire/bgp/update.ts';
 import type { NeighbourCounters } from '../base/counters.ts';
+import { meaningOf } from './meaning.ts';
 import { type AttributePool, keyOf, type Path, type PathSource } from './path.ts';
 import type { Table } from './table.ts';
 
@@ -66,10 +67,24 @@ export class RibIn {
     if (why !== '') this.lastFault = why;
     // Interned only where it is kept: what is refused must not push out what is used.
     const attributes = why === '' ? pool.intern(update.attributes) : update.attributes;
+    const meaning = meaningOf(attributes);
+    const sinceMs = Math.trunc(nowMs());
     for (const route of reach) {
       if (why === '' && nextHop !== undefined) {
-        const path = { route, attributes, nextHop, source, sinceMs: nowMs(), isStale: false };
-        this.#set(keyOf(route), path);
+        const key = keyOf(route);
+        const isStale = false;
+        // Written out field by field: a spread would make each of half a million twice as large.
+        const path: Path = {
+          key,
+          route,
+          attributes,
+          meaning,
+          nextHop,
+          source,
+          sinceMs,
+          isStale,
+        };
+        this.#set(key, path);
         continue;
       }
       if (why.startsWith('policy')) counters.refused++;

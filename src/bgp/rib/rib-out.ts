@@ -22,6 +22,8 @@ export type RibOutOptions = {
   timers: Timers;
   /** The path to tell, undefined for none. */
   pathOf(key: string): Path | undefined;
+  /** May the neighbour be told of this path? */
+  mayTell(path: Path): boolean;
   attributesOf(path: Path): Attributes;
   context(): { as4: boolean; internal: boolean };
   /** The body of an UPDATE. */
@@ -52,20 +54,24 @@ export class RibOut {
     return this.#pending.size;
   }
 
-  /** A session began: everything is told, then that it was all (RFC 4724 §3). */
-  open(keys: Iterable<string>): void {
+  /** A session began: all of `bests` is told, then that it was all (RFC 4724 §3). */
+  open(bests: Iterable<Path>): void {
     this.#isOpen = true;
     this.#owesEnd = true;
     this.#told.clear();
-    this.again(keys);
+    this.again(bests);
   }
 
-  /** Tells everything once more: somebody asked for it (RFC 2918). */
-  again(keys: Iterable<string>): void {
+  /** Tells all of `bests` once more: somebody asked for it (RFC 2918). */
+  again(bests: Iterable<Path>): void {
     // Withdrawals that wait stay among the pending ones.
-    for (const key of keys) {
-      this.#told.delete(key);
-      this.#pending.add(key);
+    for (const path of bests) {
+      if (!this.#options.mayTell(path)) continue;
+      // A copy is another path, and so is told again; that the neighbour has it stays known, or a
+      // withdrawal that comes before that would not be sent.
+      const told = this.#told.get(path.key);
+      if (told !== undefined) this.#told.set(path.key, { ...told });
+      this.#pending.add(path.key);
     }
     this.#timer.start(0);
   }
@@ -77,9 +83,11 @@ export class RibOut {
     this.#told.clear();
   }
 
-  /** The best path of `key` changed. */
-  mark(key: string): void {
+  /** The best path of `key` is `best` now. Most of what others tell is no news for this neighbour. */
+  mark(key: string, best: Path | undefined): void {
     if (!this.#isOpen) return;
+    const isNews = this.#told.has(key) || (best !== undefined && this.#options.mayTell(best));
+    if (!isNews) return;
     this.#pending.add(key);
     if (!this.#timer.isRunning) this.#timer.start(GATHER_MS);
   }

@@ -4,6 +4,7 @@
  * accepted ends for good. Which of two connections stays, and what routes do, is the neighbour's.
  * @module
  */
+import { AttributeCache } from '../../wire/bgp/attribute-cache.ts';
 import { type Notification, SessionReset } from '../../wire/bgp/faults.ts';
 import { ErrorCode, MessageType, OpenError, StateMachineError } from '../../wire/bgp/iana.ts';
 import {
@@ -28,6 +29,7 @@ import type {
 } from '../base/api.ts';
 import { Timer } from '../base/timer.ts';
 import { HoldTimer } from './hold-timer.ts';
+import { expired, unexpected } from './resets.ts';
 
 export type State = 'Idle' | 'Connect' | 'Active' | 'OpenSent' | 'OpenConfirm' | 'Established';
 
@@ -86,6 +88,8 @@ export class Session {
   #connection: Connection | undefined;
   #cancelDial: (() => void) | undefined;
   #open: Open | undefined;
+  #context = { as4: false, internal: false };
+  #cache = new AttributeCache();
   readonly dials: boolean;
   readonly messages = { received: 0, sent: 0 };
 
@@ -251,7 +255,7 @@ export class Session {
     const { listener } = this.#options;
     switch (type) {
       case MessageType.Update:
-        listener.update(this, parseUpdate(body, this.context()));
+        listener.update(this, parseUpdate(body, this.#context, this.#cache));
         break;
       case MessageType.RouteRefresh:
         listener.refresh(this, parseRouteRefresh(body));
@@ -334,6 +338,9 @@ export class Session {
       throw new SessionReset(ErrorCode.Open, OpenError.BadPeerAs, reason);
     }
     this.#open = open;
+    const as4 = open.capabilities.some(({ kind }) => kind === 'four-octet-as');
+    this.#context = { as4, internal: neighbour.as === this.#options.as };
+    this.#cache = new AttributeCache();
     const refused = listener.opened(this, open);
     if (refused !== undefined) {
       const { code, subcode, data } = refused;
@@ -344,10 +351,9 @@ export class Session {
     return this.#sendKeepalive('OpenConfirm');
   }
 
-  /** Ours always says that it knows AS numbers of four octets. */
-  context(): { as4: boolean; internal: boolean } {
-    const as4 = this.#open?.capabilities.some(({ kind }) => kind === 'four-octet-as') ?? false;
-    return { as4, internal: this.#options.neighbour.as === this.#options.as };
+  /** Agreed: ours always says that it knows AS numbers of four octets. */
+  get context(): { as4: boolean; internal: boolean } {
+    return this.#context;
   }
 
   #sendKeepalive(state: State = this.#state): State {
@@ -388,13 +394,4 @@ export class Session {
     connection?.close();
     this.#options.listener.ended(this, { ...end, wasEstablished });
   }
-}
-
-function unexpected(subcode: number, type: number): SessionReset {
-  const reason = `a message of type ${type} at the wrong time`;
-  return new SessionReset(ErrorCode.StateMachine, subcode, reason);
-}
-
-function expired(ms: number): SessionReset {
-  return new SessionReset(ErrorCode.HoldTimer, 0, `nothing heard for ${ms / SECOND} s`);
 }

@@ -16,9 +16,15 @@ export class Reader {
   offset: number;
   readonly end: number;
 
-  constructor(bytes: Uint8Array, offset = 0, end = bytes.length) {
+  /** `view` is that of all of `bytes`, where somebody has one. */
+  constructor(
+    bytes: Uint8Array,
+    offset = 0,
+    end = bytes.length,
+    view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length),
+  ) {
     this.bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.#view = view;
     this.offset = offset;
     this.end = end;
   }
@@ -62,7 +68,21 @@ export class Reader {
   /** A reader of the next `count` bytes; this one goes on behind them. */
   sub(count: number): Reader {
     const at = this.#advance(count);
-    return new Reader(this.bytes, at, at + count);
+    return this.window(at, at + count);
+  }
+
+  /** A reader of what lies from `offset` up to `end`, which the caller knows to be there. */
+  window(offset: number, end: number): Reader {
+    return new Reader(this.bytes, offset, end, this.#view);
+  }
+
+  /** Steps over the next `count` bytes; true when all of them are 0. */
+  skipZeros(count: number): boolean {
+    const at = this.#advance(count);
+    for (let index = at; index < at + count; index++) {
+      if (this.bytes[index] !== 0) return false;
+    }
+    return true;
   }
 
   /** A copy of all that is left. */

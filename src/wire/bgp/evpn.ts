@@ -99,8 +99,9 @@ export function writeRd(writer: Writer, rd: RouteDistinguisher): void {
 }
 
 function readEsi(reader: Reader): Uint8Array {
-  const esi = reader.take(ESI_BYTES);
-  return esi.every((byte) => byte === 0) ? ESI_ZERO : esi;
+  const start = reader.offset;
+  if (reader.skipZeros(ESI_BYTES)) return ESI_ZERO;
+  return reader.bytes.slice(start, start + ESI_BYTES);
 }
 
 function readMacIp(reader: Reader): EvpnRoute {

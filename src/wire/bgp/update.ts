@@ -6,6 +6,7 @@
  */
 import { type Ip, isZeroIp, readIp } from './address.ts';
 import { mergeAsPaths } from './as-path.ts';
+import { type AttributeCache, type KnownAttributes, splitAttributes } from './attribute-cache.ts';
 import {
   ATTRIBUTE_ROWS,
   type AttributeContext,
@@ -40,7 +41,8 @@ export type Update = {
 
 /** Where a read is: what later checks need to know beside the result. */
 type State = Update & {
-  seen: Set<number>;
+  /** Codes of the attributes beside those with routes. */
+  seen: ReadonlySet<number>;
   hasReach: boolean;
   hasUnreach: boolean;
   /** IPv4 unicast routes announced. */
@@ -51,6 +53,7 @@ type State = Update & {
   subcode: number;
 };
 
+const NONE: ReadonlySet<number> = new Set();
 const KIND_BITS = AttributeFlag.Optional | AttributeFlag.Transitive;
 
 /** Counts IPv4 prefixes. @throws SessionReset RFC 7606 §5.3 */
@@ -67,6 +70,15 @@ function countPrefixes(reader: Reader): number {
     throw error;
   }
   return count;
+}
+
+/** Bytes behind a length of 16 bits. @throws SessionReset where it says more than there is */
+function section(reader: Reader, what: string): Reader {
+  const length = reader.left >= 2 ? reader.u16() : 0x10000;
+  if (length > reader.left) {
+    throw resetUpdate(UpdateError.MalformedAttributeList, `the ${what} overrun the message`);
+  }
+  return reader.sub(length);
 }
 
 /** Runs what reads one of the two attributes that hold routes: a mistake there ends the session. */
@@ -167,11 +179,11 @@ function readUnknown(code: number, flags: number, value: Reader, state: State): 
 
 function readRoutes(code: number, flags: number, reader: Reader, state: State): void {
   const whole = reader.bytes.subarray(reader.offset, reader.end);
-  if (state.seen.has(code)) {
+  const isReach = code === AttributeCode.MpReach;
+  if (isReach ? state.hasReach : state.hasUnreach) {
     // RFC 7606 §3 (g).
     throw resetUpdate(UpdateError.MalformedAttributeList, 'routes in two attributes of one kind');
   }
-  const isReach = code === AttributeCode.MpReach;
   if (isReach) state.hasReach = true;
   else state.hasUnreach = true;
   orReset(whole, () => (isReach ? readReach(reader, state) : readUnreach(reader, state)));
@@ -198,6 +210,8 @@ function isRouteAttribute(code: number): boolean {
 }
 
 function readAttributes(reader: Reader, state: State, context: AttributeContext): void {
+  const seen = new Set<number>();
+  state.seen = seen;
   while (reader.left > 0) {
     const next = nextAttribute(reader);
     if (typeof next === 'number') {
@@ -211,15 +225,38 @@ function readAttributes(reader: Reader, state: State, context: AttributeContext)
     const { flags, code, value } = next;
     if (isRouteAttribute(code)) {
       readRoutes(code, flags, value, state);
-    } else if (state.seen.has(code)) {
+      continue;
+    }
+    if (seen.has(code)) {
       state.faults.push(new AttributeDiscard(code, `attribute ${code} is there twice`));
     } else {
       const row = ATTRIBUTE_ROWS.get(code);
       if (row === undefined) readUnknown(code, flags, value, state);
       else readKnown(row, code, flags, value, state, context);
     }
-    state.seen.add(code);
+    seen.add(code);
   }
+}
+
+/** The same, where all but the routes may have been read before. */
+function readAttributesOnce(
+  reader: Reader,
+  state: State,
+  context: AttributeContext,
+  cache: AttributeCache | undefined,
+): void {
+  const split = cache && splitAttributes(reader.bytes, reader.offset, reader.end);
+  const known: KnownAttributes | undefined = split && cache?.find(split);
+  if (split !== undefined && known !== undefined) {
+    state.attributes = known.attributes;
+    state.seen = known.seen;
+    const { code, flags, valueAt, next } = split;
+    readRoutes(code, flags, reader.window(valueAt, next), state);
+    return;
+  }
+  readAttributes(reader, state, context);
+  mergeAs4(state.attributes, context.as4);
+  if (split !== undefined && state.faults.length === 0) cache?.keep(split, state);
 }
 
 /** RFC 7606 §3 (d): what every announcement must have. */
@@ -259,8 +296,7 @@ function mergeAs4(attributes: Attributes, as4: boolean): void {
 function applyFaults(state: State): void {
   const isWithdrawn = state.faults.some((fault) => fault instanceof TreatAsWithdraw);
   const hasRoutes = state.hasReach || state.plainRoutes > 0;
-  const hasAttributes = state.seen.size > (state.hasUnreach ? 1 : 0);
-  if (isWithdrawn && !hasRoutes && (hasAttributes || state.isCut)) {
+  if (isWithdrawn && !hasRoutes && (state.seen.size > 0 || state.isCut)) {
     // RFC 7606 §5.2: routes may have been meant that could not be found.
     const reason = state.faults.map(({ reason }) => reason).join('; ');
     throw resetUpdate(state.subcode, `${reason}, and no routes are there to withdraw`);
@@ -285,32 +321,40 @@ function applyFaults(state: State): void {
 
 /**
  * Reads the body of an UPDATE.
+ * @param cache of this session; what is found there is the same object each time
  * @throws SessionReset where RFC 7606 leaves nothing else.
  */
-export function parseUpdate(body: Uint8Array, context: AttributeContext): Update {
+export function parseUpdate(
+  body: Uint8Array,
+  context: AttributeContext,
+  cache?: AttributeCache,
+): Update {
   const state: State = {
-    ...{ attributes: {}, nextHop: undefined, reach: [], unreach: [], faults: [], passedBy: 0 },
-    ...{ isEndOfRib: false, seen: new Set<number>(), hasReach: false, hasUnreach: false },
-    ...{ plainRoutes: 0, isCut: false, subcode: 0 },
+    attributes: {},
+    nextHop: undefined,
+    reach: [],
+    unreach: [],
+    isEndOfRib: false,
+    faults: [],
+    passedBy: 0,
+    seen: NONE,
+    hasReach: false,
+    hasUnreach: false,
+    plainRoutes: 0,
+    isCut: false,
+    subcode: 0,
   };
   const reader = new Reader(body);
-  const section = (what: string): Reader => {
-    const length = reader.left >= 2 ? reader.u16() : 0x10000;
-    if (length > reader.left) {
-      throw resetUpdate(UpdateError.MalformedAttributeList, `the ${what} overrun the message`);
-    }
-    return reader.sub(length);
-  };
-  const withdrawn = section('withdrawn routes');
-  const attributes = section('attributes');
+  const withdrawn = section(reader, 'withdrawn routes');
+  const attributes = section(reader, 'attributes');
   state.passedBy += countPrefixes(withdrawn);
   state.plainRoutes = countPrefixes(reader);
   state.passedBy += state.plainRoutes;
-  readAttributes(attributes, state, context);
-  mergeAs4(state.attributes, context.as4);
+  readAttributesOnce(attributes, state, context, cache);
   requireMandatory(state, context);
   applyFaults(state);
   const { nextHop, reach, unreach, faults, passedBy } = state;
-  const isEndOfRib = state.isEndOfRib && state.seen.size === 1 && unreach.length === 0;
+  const isAlone = state.seen.size === 0 && !state.hasReach && unreach.length === 0;
+  const isEndOfRib = state.isEndOfRib && isAlone;
   return { attributes: state.attributes, nextHop, reach, unreach, faults, passedBy, isEndOfRib };
 }
