@@ -1,6 +1,7 @@
 /**
  * The state machine of one connection, RFC 4271 §8.2.2: one method per state, each takes an event
- * and returns the next state. A session that dials begins again after it ended; one that was
+ * and returns the next state; what all states with a connection do alike is one step before theirs.
+ * A session that dials begins again after it ended; one that was
  * accepted ends for good. Which of two connections stays, and what routes do, is the neighbour's.
  * @module
  */
@@ -165,12 +166,34 @@ export class Session {
         return this.#inConnect(event);
       case 'Active':
         return this.#inActive(event);
+      default:
+        return this.#onConnection(event, this.#state);
+    }
+  }
+
+  /** What every state with a connection does alike; other messages are for the state itself. */
+  #onConnection(event: Event, state: 'OpenSent' | 'OpenConfirm' | 'Established'): State {
+    switch (event.type) {
+      case 'lost':
+        return this.#lost(event.reason);
+      case 'hold':
+        throw expired(event.silentMs);
+      case 'keepalive':
+        return this.#sendKeepalive();
+      case 'message':
+        break;
+      default:
+        return state;
+    }
+    const { message } = event;
+    if (message.type === MessageType.Notification) return this.#notified(message.body);
+    switch (state) {
       case 'OpenSent':
-        return this.#inOpenSent(event);
+        return this.#inOpenSent(message);
       case 'OpenConfirm':
-        return this.#inOpenConfirm(event);
+        return this.#inOpenConfirm(message);
       case 'Established':
-        return this.#inEstablished(event);
+        return this.#inEstablished(message);
     }
   }
 
@@ -200,58 +223,17 @@ export class Session {
     return 'Active';
   }
 
-  #inOpenSent(event: Event): State {
-    switch (event.type) {
-      case 'lost':
-        return this.#lost(event.reason);
-      case 'hold':
-        throw expired(event.silentMs);
-      case 'message': {
-        const { type, body } = event.message;
-        if (type === MessageType.Notification) return this.#notified(body);
-        if (type !== MessageType.Open) throw unexpected(StateMachineError.OpenSent, type);
-        return this.#takeOpen(parseOpen(body));
-      }
-      default:
-        return 'OpenSent';
-    }
+  #inOpenSent({ type, body }: RawMessage): State {
+    if (type !== MessageType.Open) throw unexpected(StateMachineError.OpenSent, type);
+    return this.#takeOpen(parseOpen(body));
   }
 
-  #inOpenConfirm(event: Event): State {
-    switch (event.type) {
-      case 'lost':
-        return this.#lost(event.reason);
-      case 'hold':
-        throw expired(event.silentMs);
-      case 'keepalive':
-        return this.#sendKeepalive();
-      case 'message': {
-        const { type, body } = event.message;
-        if (type === MessageType.Notification) return this.#notified(body);
-        if (type !== MessageType.Keepalive) throw unexpected(StateMachineError.OpenConfirm, type);
-        return 'Established';
-      }
-      default:
-        return 'OpenConfirm';
-    }
+  #inOpenConfirm({ type }: RawMessage): State {
+    if (type !== MessageType.Keepalive) throw unexpected(StateMachineError.OpenConfirm, type);
+    return 'Established';
   }
 
-  #inEstablished(event: Event): State {
-    switch (event.type) {
-      case 'lost':
-        return this.#lost(event.reason);
-      case 'hold':
-        throw expired(event.silentMs);
-      case 'keepalive':
-        return this.#sendKeepalive();
-      case 'message':
-        return this.#takeMessage(event.message);
-      default:
-        return 'Established';
-    }
-  }
-
-  #takeMessage({ type, body }: RawMessage): State {
+  #inEstablished({ type, body }: RawMessage): State {
     const { listener } = this.#options;
     switch (type) {
       case MessageType.Update:
@@ -260,8 +242,6 @@ export class Session {
       case MessageType.RouteRefresh:
         listener.refresh(this, parseRouteRefresh(body));
         break;
-      case MessageType.Notification:
-        return this.#notified(body);
       case MessageType.Keepalive:
         break;
       default:
