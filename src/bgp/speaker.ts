@@ -4,6 +4,7 @@
  * @module
  */
 import { isDeepStrictEqual } from 'node:util';
+import { equalIp } from '../wire/bgp/address.ts';
 import { CeaseError } from '../wire/bgp/iana.ts';
 import type {
   Connection,
@@ -129,6 +130,7 @@ export class Speaker {
   /** The networks of this host, all of them; routes and entries follow, and only where they must. */
   setNetworks(networks: readonly NetworkSettings[]): void {
     const wanted = new Map(networks.map((network) => [network.vni, network]));
+    if (isDeepStrictEqual(wanted, this.#networks)) return;
     for (const [vni, network] of this.#networks) {
       if (isDeepStrictEqual(wanted.get(vni), network)) continue;
       this.imports.removeNetwork(vni);
@@ -168,10 +170,12 @@ export class Speaker {
     const attributes = this.#pool.intern(made.attributes);
     this.#own.set(ownKey(route), { route, key });
     if (known !== undefined && known.key !== key) this.table.set(known.key, this.#local, undefined);
-    if (this.table.pathOf(key, this.#local)?.attributes === attributes) return '';
+    const before = this.table.pathOf(key, this.#local);
+    const isSameHop = before !== undefined && equalIp(before.nextHop, made.nextHop);
+    if (isSameHop && before.attributes === attributes) return '';
     this.table.set(key, this.#local, {
       ...{ key, route: made.route, attributes, meaning: meaningOf(attributes) },
-      ...{ nextHop: vtep, source: this.#local },
+      ...{ nextHop: made.nextHop, source: this.#local },
       ...{ sinceMs: Math.trunc(this.#options.timers.nowMs()), isStale: false },
     });
     return '';

@@ -14,6 +14,7 @@ import { NetworkViews } from './networks/views.ts';
 import type { DropMeter } from './plane/drops.ts';
 import type { RateMeter } from './plane/rates.ts';
 import type { TunnelSet } from './plane/tunnel-set.ts';
+import { NetworkBgp } from './speakers/bgp/network-bgp.ts';
 import { NetworkGossip } from './speakers/gossip/network-gossip.ts';
 import { isNetwork, type NetworkSpec } from './store/link-spec.ts';
 import type { RunDirectory } from './store/run-directory.ts';
@@ -37,6 +38,7 @@ export type NetworkPartOptions = {
 export class NetworkPart {
   readonly service: NetworkService;
   readonly gossip: NetworkGossip;
+  readonly bgp: NetworkBgp;
   readonly #options: NetworkPartOptions;
   readonly #views: NetworkViews;
   readonly #status: NetworkStatus;
@@ -50,6 +52,7 @@ export class NetworkPart {
     this.service = new NetworkService({ host, plane, entries, run, log, specs });
     const { own } = this.service;
     this.gossip = new NetworkGossip({ sink: entries, own, networks: specs });
+    this.bgp = new NetworkBgp({ sink: entries, own, networks: specs, log });
     const { nameOf, drops, rates, alone } = options;
     this.#views = new NetworkViews({ networks: this.service, entries, table, specs, nameOf });
     this.#status = new NetworkStatus({

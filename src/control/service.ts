@@ -191,8 +191,8 @@ export class Service {
     this.gossip.events.listen((member) => this.#hub.publish({ kind: 'member', member }));
     this.gossip.events.listenConflicts((change) => this.#hub.conflict(change));
     this.bgp = new BgpService({
-      ...{ path: run.bgp, log, entries: this.entries, specs },
-      announced: () => this.gossip.announced,
+      ...{ path: run.bgp, log, entries: this.entries, specs, followers: [this.networks.bgp] },
+      ...{ networks: () => this.networks.specs(), announced: () => this.gossip.announced },
     });
     this.#page = new PageServer({ routes: () => this.#routes(), log });
     this.router.on('settled', () => {

@@ -40,6 +40,8 @@ export type Claim = {
   isSticky?: boolean;
   /** Of a `vtep`: it copies floods for others; absent = no. */
   isReplicator?: boolean;
+  /** It routes: the network's gateway (RFC 7432 §10.1), or a router (RFC 9047); absent = no. */
+  isRouter?: boolean;
 };
 
 /** A claim that holds from now on; undefined takes back what the source said before. */
@@ -73,12 +75,18 @@ export function slotOfEntry(id: EntryId): number | string {
   }
 }
 
+/** Names one entry, unique among all. */
+export function keyOfEntry(id: EntryId): string {
+  return `${slotOfEntry(id)} ${id.kind} ${id.link}`;
+}
+
 /** Whether the data path sees a difference between two claims. */
 export function samePlace(a: Best | undefined, b: Best | undefined): boolean {
   return (
     a?.peer === b?.peer &&
     a?.mac === b?.mac &&
     a?.isSticky === b?.isSticky &&
-    a?.isReplicator === b?.isReplicator
+    a?.isReplicator === b?.isReplicator &&
+    a?.isRouter === b?.isRouter
   );
 }

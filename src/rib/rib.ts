@@ -17,6 +17,7 @@ import {
   type ClaimSource,
   type ClaimUpdate,
   type EntryId,
+  keyOfEntry,
   type RibChange,
   samePlace,
   slotOfEntry,
@@ -49,10 +50,6 @@ export type RibStatus = {
 /** Names one link's entries of one kind. */
 function tableName({ link, kind }: EntryId): string {
   return `${kind} ${link}`;
-}
-
-function keyOf(id: EntryId): string {
-  return `${slotOfEntry(id)} ${tableName(id)}`;
 }
 
 function sameBest(a: Best | undefined, b: Best | undefined): boolean {
@@ -133,12 +130,12 @@ export class Rib {
   /** Whether an entry is left where it is because it moved too often. */
   isHeld(id: EntryId): boolean {
     const damper = id.kind === 'mac' ? this.#moves : this.#flaps;
-    return damper.heldCount > 0 && damper.isHeld(keyOf(id));
+    return damper.heldCount > 0 && damper.isHeld(keyOfEntry(id));
   }
 
   /** Whether a MAC was at another place a short while ago. */
   hasMoved(id: EntryId, nowMs: number): boolean {
-    return id.kind === 'mac' && this.#moves.hasMoved(keyOf(id), nowMs);
+    return id.kind === 'mac' && this.#moves.hasMoved(keyOfEntry(id), nowMs);
   }
 
   /** What counts for an entry, as it was told. */
@@ -233,14 +230,14 @@ export class Rib {
   }
 
   #take(source: ClaimSource, id: EntryId, claim: Claim): boolean {
-    if (this.#shares.waiting > 0) this.#shares.unwait(source, keyOf(id));
+    if (this.#shares.waiting > 0) this.#shares.unwait(source, keyOfEntry(id));
     if (this.#shares.take(source, claim.owner)) return true;
-    this.#shares.wait(source, keyOf(id), { id, claim });
+    this.#shares.wait(source, keyOfEntry(id), { id, claim });
     return false;
   }
 
   #drop(source: ClaimSource, id: EntryId, nowMs: number, changes: RibChange[]): boolean {
-    if (this.#shares.waiting > 0) this.#shares.unwait(source, keyOf(id));
+    if (this.#shares.waiting > 0) this.#shares.unwait(source, keyOfEntry(id));
     const slot = this.#slot(id);
     const claim = slot?.claims.find((each) => each.source === source);
     if (slot === undefined || claim === undefined) return false;
@@ -272,7 +269,7 @@ export class Rib {
   /** Whether this is one move too many. Another voice for the same place is none. */
   #isTooMany({ id, told }: Slot, after: Best | undefined, nowMs: number): boolean {
     if (samePlace(told, after)) return false;
-    const key = keyOf(id);
+    const key = keyOfEntry(id);
     const isTooMany =
       id.kind === 'mac'
         ? this.#moves.note(key, id, told?.peer, after?.peer, nowMs)

@@ -89,8 +89,10 @@ t.test('routes go over and come back as our own values', async (t) => {
     sequence: 0,
     sticky: false,
     gateway: false,
+    router: false,
   };
-  t.same(b.changes, [{ entry: { kind: 'mac', vni: 100, mac: MAC.mac }, to }]);
+  const entry = { kind: 'mac', vni: 100, mac: MAC.mac };
+  t.same(b.changes, [{ entry, from: undefined, to }]);
   a.speaker.announce({ ...MAC, ip: 0xfa001c02, sequence: 3 });
   a.speaker.announce({ kind: 'flood', vni: 100 });
   a.speaker.announce({
@@ -109,7 +111,8 @@ t.test('routes go over and come back as our own values', async (t) => {
   t.equal(a.speaker.withdraw({ kind: 'flood', vni: 100 }), true);
   t.equal(a.speaker.withdraw({ kind: 'flood', vni: 100 }), false);
   lab.run(100);
-  t.match(b.changes, [{ entry: { kind: 'flood' }, to: undefined }]);
+  const from = { label: 100, vtep: 0x0a000001 };
+  t.match(b.changes, [{ entry: { kind: 'flood' }, from, to: undefined }]);
   b.changes.length = 0;
   a.speaker.stop();
   lab.run(100);

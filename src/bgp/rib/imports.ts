@@ -33,10 +33,12 @@ export type Place = {
   sticky: boolean;
   /** It is the network's router. */
   gateway: boolean;
+  /** It routes: the R bit of its neighbour advertisements (RFC 9047 §2.1), or the gateway itself. */
+  router: boolean;
 };
 
-/** `to` undefined = it is nowhere that BGP knows. */
-export type EntryChange = { entry: Entry; to: Place | undefined };
+/** Undefined = it is, or was, nowhere that BGP knows. */
+export type EntryChange = { entry: Entry; from: Place | undefined; to: Place | undefined };
 
 /** Names an entry in its network: a MAC as its number, all others as text. */
 type Name = number | string;
@@ -84,8 +86,8 @@ export function entriesOf({ route }: Path, vni: number): [name: Name, entry: Ent
 }
 
 function placeOf({ route, meaning, nextHop: vtep }: Path): Place {
-  const { sequence, sticky, gateway, routerMac, floodLabel } = meaning;
-  const common = { vtep, sequence, sticky, gateway };
+  const { sequence, sticky, gateway, router, routerMac, floodLabel } = meaning;
+  const common = { vtep, sequence, sticky, gateway, router: router || gateway };
   switch (route.type) {
     case EvpnType.MacIp:
       return { ...common, label: route.label, mac: route.mac };
@@ -105,7 +107,8 @@ function samePlace(a: Place, b: Place): boolean {
     a.mac === b.mac &&
     a.sequence === b.sequence &&
     a.sticky === b.sticky &&
-    a.gateway === b.gateway
+    a.gateway === b.gateway &&
+    a.router === b.router
   );
 }
 
@@ -200,7 +203,7 @@ export class Imports {
       vnis.delete(vni);
       if (vnis.size === 0) this.#byTarget.delete(key);
     }
-    for (const { entry } of entries) this.#listener({ entry, to: undefined });
+    for (const { entry, place } of entries) this.#listener({ entry, from: place, to: undefined });
   }
 
   /** Entries that hold, of one network or of all. */
@@ -278,9 +281,9 @@ export class Imports {
       else if (after === undefined && slot !== undefined) slots.delete(name);
       const best = after && bestOf(after);
       if (best === before) continue;
-      const to = best && placeOf(best);
-      if (before === undefined || to === undefined || !samePlace(placeOf(before), to)) {
-        this.#listener({ entry, to });
+      const [from, to] = [before && placeOf(before), best && placeOf(best)];
+      if (from === undefined || to === undefined || !samePlace(from, to)) {
+        this.#listener({ entry, from, to });
       }
     }
   }

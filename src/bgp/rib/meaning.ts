@@ -15,6 +15,8 @@ export type Meaning = {
   readonly sticky: boolean;
   /** The network's router (RFC 7432 §10.1). */
   readonly gateway: boolean;
+  /** It routes: the R bit of its neighbour advertisements (RFC 9047 §2.1). */
+  readonly router: boolean;
   /** u48, null where none is told (RFC 9135 §9). */
   readonly routerMac: number | null;
   /** VXLAN, or nothing said of it. */
@@ -29,8 +31,11 @@ export type Meaning = {
   importers: { readonly of: object; readonly vnis: readonly number[] } | undefined;
 };
 
+/** RFC 9047 §2.1. */
+const ND_ROUTER = 1;
+
 function read({ extended = [], pmsi }: Attributes): Meaning {
-  let [sequence, sticky, gateway] = [0, false, false];
+  let [sequence, sticky, gateway, router] = [0, false, false, false];
   let hasMobility = false;
   let routerMac: number | null = null;
   const tunnels: number[] = [];
@@ -46,6 +51,9 @@ function read({ extended = [], pmsi }: Attributes): Meaning {
       case 'default-gateway':
         gateway = true;
         break;
+      case 'arp-nd':
+        router = (community.flags & ND_ROUTER) !== 0;
+        break;
       case 'router-mac':
         routerMac = community.mac;
         break;
@@ -59,7 +67,7 @@ function read({ extended = [], pmsi }: Attributes): Meaning {
     }
   }
   return {
-    ...{ sequence, sticky, gateway, routerMac, targets },
+    ...{ sequence, sticky, gateway, router, routerMac, targets },
     isVxlan: tunnels.length === 0 || tunnels.includes(TunnelType.Vxlan),
     isIngressReplication: pmsi?.type === PmsiType.IngressReplication,
     floodLabel: pmsi?.label ?? 0,

@@ -10,8 +10,8 @@ import { ESI_ZERO, type EvpnRoute, type RouteDistinguisher } from '../../wire/bg
 import { EvpnType, Origin, PmsiType, TunnelType } from '../../wire/bgp/iana.ts';
 import { derivedExport, type RouteTarget, targetCommunity } from '../base/targets.ts';
 
-/** What this host has. `vni` names the network. */
-export type OwnRoute =
+/** What this host has. `vni` names the network; `vtep`: the tunnel endpoint, unless the speaker's own. */
+export type OwnRoute = { vtep?: Ip } & (
   | {
       kind: 'mac';
       vni: number;
@@ -35,7 +35,8 @@ export type OwnRoute =
       length: number;
       /** Of the router behind the tunnel, u48 (RFC 9135 §9); null where none is needed. */
       routerMac: number | null;
-    };
+    }
+);
 
 /** One of our own routes has this key, whatever else it says. */
 export function ownKey(route: OwnRoute): string {
@@ -98,8 +99,9 @@ export function announce(
   route: OwnRoute,
   network: NetworkMarks,
   speaker: SpeakerMarks,
-): { route: EvpnRoute; attributes: Attributes } {
-  const { as, vtep } = speaker;
+): { route: EvpnRoute; attributes: Attributes; nextHop: Ip } {
+  const { as } = speaker;
+  const vtep = route.vtep ?? speaker.vtep;
   const derived = [derivedExport(as, network.vni)];
   const targets = network.exportTargets.length > 0 ? network.exportTargets : derived;
   const extended = [...targets.map(targetCommunity), ...communitiesOf(route).map(encodeCommunity)];
@@ -108,5 +110,5 @@ export function announce(
     const type = PmsiType.IngressReplication;
     attributes.pmsi = { flags: 0, type, label: network.vni, id: vtep };
   }
-  return { route: nlriOf(route, network, vtep), attributes };
+  return { route: nlriOf(route, network, vtep), attributes, nextHop: vtep };
 }

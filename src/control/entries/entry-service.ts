@@ -78,13 +78,16 @@ function writeNetwork(
       const sticky = after.isSticky === true ? FdbFlag.Sticky : 0;
       const learned = after.source === 'learned' ? FdbFlag.Learned : 0;
       const moved = hasMoved || after.sequence > 0 ? FdbFlag.Moved : 0;
+      const router = after.isRouter === true ? FdbFlag.Router : 0;
       const host = isHere ? 'here' : after.peer;
-      return writer.setMac(id.link, id.mac, { host, flags: sticky | learned | moved });
+      return writer.setMac(id.link, id.mac, { host, flags: sticky | learned | moved | router });
     }
     case 'mac+ip': {
       if (after === undefined) return writer.deleteNeighbour(id.link, id.address);
       const flags =
-        (isHere ? NeighbourFlag.Local : 0) | (after.isSticky === true ? NeighbourFlag.Static : 0);
+        (isHere ? NeighbourFlag.Local : 0) |
+        (after.isSticky === true ? NeighbourFlag.Static : 0) |
+        (after.isRouter === true ? NeighbourFlag.Router : 0);
       return writer.setNeighbour(id.link, id.address, { mac: after.mac, flags });
     }
     case 'vtep': {

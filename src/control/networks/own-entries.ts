@@ -8,7 +8,7 @@
  * @module
  */
 import type { UnderlayAddress } from '../../net/underlay-address.ts';
-import { type Best, type ClaimUpdate, type EntryId, slotOfEntry } from '../../rib/entry.ts';
+import { type Best, type ClaimUpdate, type EntryId, keyOfEntry } from '../../rib/entry.ts';
 import type { NetworkSpec } from '../store/link-spec.ts';
 
 /** A MAC, or one of its addresses, that is at this host. */
@@ -45,10 +45,6 @@ export function idOfOwn({ spec, mac, address }: OwnEntry): EntryId {
   return address === undefined ? { link, kind: 'mac', mac } : { link, kind: 'mac+ip', address };
 }
 
-function keyOf(id: EntryId): string {
-  return `${id.kind} ${slotOfEntry(id)} ${id.link}`;
-}
-
 export class OwnEntries {
   readonly #options: OwnEntriesOptions;
   readonly #speakers: NetworkSpeaker[] = [];
@@ -75,14 +71,14 @@ export class OwnEntries {
   }
 
   has(id: EntryId): boolean {
-    return this.#entries.has(keyOf(id));
+    return this.#entries.has(keyOfEntry(id));
   }
 
   /** The entry is here: seen now, wherever it was before. */
   add(entry: Omit<OwnEntry, 'sequence'>): void {
     const own: OwnEntry = { ...entry, sequence: 0 };
     const id = idOfOwn(own);
-    const key = keyOf(id);
+    const key = keyOfEntry(id);
     if (this.#options.isHeld(id)) {
       this.#frozen.set(key, own);
       return;
@@ -105,10 +101,17 @@ export class OwnEntries {
   /** Tells speakers an entry; what they need to be believed becomes its number. */
   announce(own: OwnEntry, speakers: readonly NetworkSpeaker[]): void {
     const before = own.sequence;
+    const told = new Map<NetworkSpeaker, number>();
     for (const speaker of speakers) {
       own.sequence = Math.max(own.sequence, speaker.announce(own));
+      told.set(speaker, own.sequence);
     }
-    if (own.sequence !== before) this.#claim(own);
+    if (own.sequence === before) return;
+    // What one of them needs, all others say too: there is one number for each entry.
+    for (const speaker of this.#speakers) {
+      if ((told.get(speaker) ?? before) < own.sequence) speaker.announce(own);
+    }
+    this.#claim(own);
   }
 
   #claim(own: OwnEntry): void {
@@ -123,7 +126,7 @@ export class OwnEntries {
 
   /** The entry is here no more. */
   remove(id: EntryId): void {
-    const key = keyOf(id);
+    const key = keyOfEntry(id);
     const wasFrozen = this.#frozen.delete(key);
     const own = this.#entries.get(key);
     if (own === undefined && !wasFrozen) return;

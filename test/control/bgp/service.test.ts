@@ -54,6 +54,7 @@ function make(name: string, specs: LinkSpec[] = []): Side {
     ...{ path, log: silentLog, entries },
     specs: () => specs,
     announced: () => announced,
+    ...{ networks: () => [], followers: [] },
   });
   return { service, moved, path, announced };
 }
@@ -215,7 +216,7 @@ t.test('what keeps it from running is said, and tried again', async (t) => {
   t.equal(bgpStatus(side.service), undefined);
   await t.rejects(side.service.announce([]), { message: /no \[bgp\] section/ });
   await side.service.configure(settings(3, 4));
-  t.match(bgpStatus(side.service), { state: 'stopped', reason: /no fan is up/ });
+  t.match(bgpStatus(side.service), { state: 'stopped', reason: /no fan or network is up/ });
   const server = createServer().listen(PORT, '127.0.0.3');
   await new Promise((resolve) => server.once('listening', resolve));
   const vtep = '127.0.0.3';

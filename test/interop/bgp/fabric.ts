@@ -48,11 +48,17 @@ restart-time = 20
 ${EVPN.replace('\n[neighbors.afi-safis.config]', '\n[neighbors.afi-safis.mp-graceful-restart.config]\nenabled = true\n[neighbors.afi-safis.config]')}`;
 }
 
-async function startVtep(host: LabHost, address: string, reflectors: string[]): Promise<Frr> {
+/** FRR with a kernel bridge and kernel VXLAN, whose bridge answers for those that it knows. */
+export async function startVtep(
+  host: LabHost,
+  address: string,
+  reflectors: readonly string[],
+): Promise<Frr> {
   for (const words of [
     'link add br100 type bridge',
     `link add vxlan100 type vxlan id 100 local ${address} dstport 4789 nolearning`,
     'link set vxlan100 master br100',
+    'link set dev vxlan100 type bridge_slave neigh_suppress on learning off',
     'link set br100 up',
     'link set vxlan100 up',
   ]) {
@@ -69,6 +75,25 @@ ${lines('remote-as 65000')}${lines('timers connect 3')} address-family l2vpn evp
   return Frr.start(host, config, true);
 }
 
+/** GoBGP as route reflector of these clients. */
+export function gobgpReflector(own: string, clients: readonly string[]): string {
+  return `[global.config]
+as = 65000
+router-id = "${own}"
+${clients.map((client) => gobgpClient(client, own)).join('')}`;
+}
+
+/** FRR as theirs. */
+export function frrReflector(own: string, clients: readonly string[]): string {
+  const each = (what: string) => clients.map((client) => ` neighbor ${client} ${what}\n`).join('');
+  return `router bgp 65000
+ bgp router-id ${own}
+ no bgp default ipv4-unicast
+${each('remote-as 65000')}${each('timers connect 3')} address-family l2vpn evpn
+ ${each('activate')} ${each('route-reflector-client')} exit-address-family
+`;
+}
+
 export async function buildFabric(): Promise<Fabric> {
   const lab = await Lab.create({ hosts: 5, containersPerHost: 1 });
   const text = (index: number): string => formatIpv4(lab.host(index).address);
@@ -76,17 +101,8 @@ export async function buildFabric(): Promise<Fabric> {
     (index) => text(index),
   ) as [string, string, string, string, string];
   const clients = [host, vtep];
-  const gobgpConfig = `[global.config]
-as = 65000
-router-id = "${gobgp}"
-${clients.map((client) => gobgpClient(client, gobgp)).join('')}`;
-  const each = (what: string) => clients.map((client) => ` neighbor ${client} ${what}\n`).join('');
-  const reflectorConfig = `router bgp 65000
- bgp router-id ${reflector}
- no bgp default ipv4-unicast
-${each('remote-as 65000')}${each('timers connect 3')} address-family l2vpn evpn
- ${each('activate')} ${each('route-reflector-client')} exit-address-family
-`;
+  const gobgpConfig = gobgpReflector(gobgp, clients);
+  const reflectorConfig = frrReflector(reflector, clients);
   const outsideConfig = `[global.config]
 as = ${OUTSIDE_AS}
 router-id = "${outside}"

@@ -14,8 +14,9 @@ import { type Claim, type ClaimUpdate, slotOfEntry } from '../../../rib/entry.ts
 import type { EntrySink } from '../../entries/entry-service.ts';
 import { sameFan } from '../../entries/same-fan.ts';
 import type { LinkSpec } from '../../store/link-spec.ts';
+import type { SpeakerFollower } from './followers.ts';
 
-export class BgpFeed {
+export class BgpFeed implements SpeakerFollower {
   readonly #sink: EntrySink;
   readonly #specs: () => readonly LinkSpec[];
   #speaker: Speaker | undefined;
@@ -28,7 +29,6 @@ export class BgpFeed {
     this.#specs = specs;
   }
 
-  /** The speaker whose table counts from now on; undefined = BGP says nothing. */
   follow(speaker: Speaker | undefined): void {
     this.#speaker = speaker;
     this.#links = [];
@@ -37,13 +37,11 @@ export class BgpFeed {
     else this.refresh();
   }
 
-  /** Something is elsewhere now, or nowhere. */
   changed({ entry, to }: EntryChange): void {
     const updates = this.#links.flatMap((spec) => updateOf(spec, entry, to?.vtep) ?? []);
     if (updates.length > 0) this.#sink.update('bgp', updates);
   }
 
-  /** Links may have come, gone or changed. */
   refresh(): void {
     if (this.#speaker === undefined) return;
     const before = new Map(this.#links.map((spec) => [spec.name, spec]));

@@ -22,11 +22,12 @@ const SAVE_DELAY_MS = 100;
 export function ownRouteJson(route: OwnRoute): OwnRouteJson {
   switch (route.kind) {
     case 'mac': {
+      const { kind, vni, sequence, sticky, gateway } = route;
       const ip = route.ip === null ? null : formatIp(route.ip);
-      return { ...route, mac: formatMac(route.mac), ip };
+      return { kind, vni, mac: formatMac(route.mac), ip, sequence, sticky, gateway };
     }
     case 'flood':
-      return { ...route };
+      return { kind: 'flood', vni: route.vni };
     case 'prefix': {
       const { kind, vni, address, length, routerMac } = route;
       const mac = routerMac === null ? null : formatMac(routerMac);

@@ -1,6 +1,6 @@
 /**
- * BGP in the life of a router: begun, changed and ended by its configuration, fed by the fans that
- * are up and by programs over the admin socket.
+ * BGP in the life of a router: begun, changed and ended by its configuration, fed by the fans and
+ * networks that are up and by programs over the admin socket.
  * @module
  */
 
@@ -15,9 +15,10 @@ import { codeOf, messageOf, refusedError } from '../../../errors.ts';
 import type { Log } from '../../../log.ts';
 import { contains, type Prefix } from '../../../net/prefix.ts';
 import type { EntrySink } from '../../entries/entry-service.ts';
-import type { LinkSpec } from '../../store/link-spec.ts';
+import type { LinkSpec, NetworkSpec } from '../../store/link-spec.ts';
 import { parseHostAddress } from './addresses.ts';
 import { BgpFeed } from './feed.ts';
+import type { SpeakerFollower } from './followers.ts';
 import { GivenRoutes } from './given-routes.ts';
 import { speakerSettings } from './settings.ts';
 import { realTimers } from './timers.ts';
@@ -31,8 +32,12 @@ export type BgpServiceOptions = {
   log: Log;
   /** Where what is learned of the links' entries goes. */
   entries: EntrySink;
-  /** The links that are up. */
+  /** The fans that are up. */
   specs: () => readonly LinkSpec[];
+  /** The layer-2 networks that are up. */
+  networks: () => readonly NetworkSpec[];
+  /** Who else makes claims and routes; the fans are seen to here. */
+  followers: readonly SpeakerFollower[];
   /** Prefixes that this host announces in its fans. */
   announced: () => readonly Prefix[];
 };
@@ -55,6 +60,9 @@ export class BgpService {
   #reason = '';
   #retry: NodeJS.Timeout | undefined;
   readonly #feed: BgpFeed;
+  readonly #followers: readonly SpeakerFollower[];
+  /** Of ours: those of the fans and the given ones, as they are announced, by their keys. */
+  #told = new Map<string, OwnRoute>();
   /** The tail of the queue of operations: each waits for the one before it. */
   #last: Promise<unknown> = Promise.resolve();
 
@@ -62,6 +70,7 @@ export class BgpService {
     this.#options = options;
     this.#given = new GivenRoutes(options.path, options.log);
     this.#feed = new BgpFeed(options.entries, options.specs);
+    this.#followers = [this.#feed, ...options.followers];
   }
 
   #queue<T>(operation: () => Promise<T>): Promise<T> {
@@ -126,11 +135,13 @@ export class BgpService {
       return this.#try();
     }
     this.#announceOwn(running.speaker);
-    this.#feed.refresh();
+    for (const follower of this.#followers) follower.refresh();
   }
 
   #wanted(settings: BgpSettings): SpeakerSettings | undefined {
-    return speakerSettings(settings, this.#options.specs()[0]?.local, this.#isRestarting);
+    const { specs, networks } = this.#options;
+    const local = specs()[0]?.local ?? networks()[0]?.local;
+    return speakerSettings(settings, local, this.#isRestarting);
   }
 
   /** Starts, or keeps the reason why not and tries again later. */
@@ -141,7 +152,8 @@ export class BgpService {
     try {
       const wanted = this.#wanted(settings);
       if (wanted === undefined) {
-        this.#reason = 'no fan is up, so this host has no tunnel endpoint: set vtep in [bgp]';
+        this.#reason =
+          'no fan or network is up, so this host has no tunnel endpoint: set vtep in [bgp]';
         return;
       }
       await this.#start(settings, wanted);
@@ -168,7 +180,9 @@ export class BgpService {
         log: (level, neighbour, text) =>
           log[level]('bgp', neighbour === '' ? text : `${neighbour}: ${text}`),
       },
-      changed: (change) => this.#feed.changed(change),
+      changed: (change) => {
+        for (const follower of this.#followers) follower.changed(change);
+      },
     });
     let isListening = true;
     try {
@@ -184,7 +198,7 @@ export class BgpService {
     }
     this.#running = { speaker, transport, settings: wanted, isListening };
     this.#announceOwn(speaker);
-    this.#feed.follow(speaker);
+    for (const follower of this.#followers) follower.follow(speaker);
     speaker.start();
     // Only the first sessions after a restart are those of one that came back.
     this.#isRestarting = false;
@@ -196,6 +210,7 @@ export class BgpService {
   #networks(): NetworkSettings[] {
     const vnis = new Set(this.#settings?.vnis ?? []);
     for (const { encap, vni } of this.#options.specs()) if (ENCAPS[encap].hasVni) vnis.add(vni);
+    for (const { vni } of this.#options.networks()) vnis.add(vni);
     return [...vnis].map((vni) => {
       return { vni, rdNumber: undefined, importTargets: [], exportTargets: [] };
     });
@@ -217,7 +232,8 @@ export class BgpService {
     speaker.setNetworks(this.#networks());
     const wanted = new Map(this.#fanRoutes().map((route) => [ownKey(route), route]));
     for (const [key, route] of this.#routes) wanted.set(key, route);
-    for (const route of speaker.own) if (!wanted.has(ownKey(route))) speaker.withdraw(route);
+    for (const [key, route] of this.#told) if (!wanted.has(key)) speaker.withdraw(route);
+    this.#told = wanted;
     for (const route of wanted.values()) {
       const problem = speaker.announce(route);
       if (problem !== '') this.#options.log.warn('bgp', `not announced: ${problem}`);
@@ -237,6 +253,7 @@ export class BgpService {
         const problem = speaker.announce(route);
         if (problem !== '') throw refusedError('not-announced', problem);
         this.#routes.set(ownKey(route), route);
+        this.#told.set(ownKey(route), route);
       }
       this.#given.changed();
       this.#feed.ownChanged();
@@ -253,6 +270,7 @@ export class BgpService {
       }
       for (const route of routes) {
         this.#routes.delete(ownKey(route));
+        this.#told.delete(ownKey(route));
         speaker.withdraw(route);
       }
       this.#given.changed();
@@ -272,7 +290,9 @@ export class BgpService {
     this.#running = undefined;
     running?.speaker.stop();
     await running?.transport.close();
-    if (running !== undefined) this.#feed.follow(undefined);
+    if (running === undefined) return;
+    this.#told.clear();
+    for (const follower of this.#followers) follower.follow(undefined);
   }
 
   #forget(): void {

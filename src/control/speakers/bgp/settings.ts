@@ -5,15 +5,11 @@
 import type { AddressRange, NeighbourSettings, SpeakerSettings } from '../../../bgp/base/api.ts';
 import type { BgpNeighbourSettings, BgpSettings } from '../../../config/bgp.ts';
 import { refusedError } from '../../../errors.ts';
-import { hostBytes, type UnderlayAddress } from '../../../net/underlay-address.ts';
+import type { UnderlayAddress } from '../../../net/underlay-address.ts';
 import { MD5_KEY_BYTES_MAX } from '../../../sys/sockets/tcp.ts';
 import type { Ip } from '../../../wire/bgp/address.ts';
 import { readPrivateFile } from '../../store/private-file.ts';
-import { formatIp, parseHostAddress } from './addresses.ts';
-
-function ipOf(host: UnderlayAddress | undefined): Ip | undefined {
-  return typeof host === 'string' ? hostBytes(host) : host;
-}
+import { formatIp, ipOf, parseHostAddress } from './addresses.ts';
 
 function rangeOf(text: string): AddressRange {
   const [address = '', length = ''] = text.split('/');
@@ -42,7 +38,7 @@ function neighbourOf(settings: BgpNeighbourSettings): NeighbourSettings {
 }
 
 /**
- * @param local the first fan's underlay address, undefined where no fan is up
+ * @param local the underlay address of the first fan, else network; undefined where none is up
  * @returns undefined while nobody knows where this host is
  * @throws FanwayError for a key file that cannot be read
  */
@@ -51,8 +47,8 @@ export function speakerSettings(
   local: UnderlayAddress | undefined,
   isRestarting: boolean,
 ): SpeakerSettings | undefined {
-  const vtep: Ip | undefined =
-    settings.vtep === null ? ipOf(local) : parseHostAddress(settings.vtep);
+  const own = local === undefined ? undefined : ipOf(local);
+  const vtep: Ip | undefined = settings.vtep === null ? own : parseHostAddress(settings.vtep);
   if (vtep === undefined) return undefined;
   const routerId = parseHostAddress(settings.routerId ?? formatIp(vtep));
   if (typeof routerId !== 'number') return undefined;

@@ -1,0 +1,227 @@
+/**
+ * Layer-2 networks over BGP EVPN, both ways: what this host has in each is announced (types 2 and 3,
+ * RFC 7432 §7, RFC 8365 §5), and what others announce becomes claims.
+ *
+ * - A MAC and its addresses go out with one sequence number, the highest of theirs: a receiver takes each
+ *   of these routes for a word about the MAC (RFC 7432 §15) and believes no lower one.
+ * - Whoever tells anything of a network takes part in it: its tunnel endpoint may send there. Next hops
+ *   that `vteps` does not admit have been left out before.
+ * @module
+ */
+import type { Entry, EntryChange, Place } from '../../../bgp/rib/imports.ts';
+import type { OwnRoute } from '../../../bgp/rib/own-routes.ts';
+import type { Speaker } from '../../../bgp/speaker.ts';
+import type { Log } from '../../../log.ts';
+import {
+  familyOf,
+  formatHostAddress,
+  hostOfBytes,
+  type UnderlayAddress,
+} from '../../../net/underlay-address.ts';
+import { type Claim, type ClaimUpdate, type EntryId, keyOfEntry } from '../../../rib/entry.ts';
+import type { Ip } from '../../../wire/bgp/address.ts';
+import type { EntrySink } from '../../entries/entry-service.ts';
+import type { NetworkSpeaker, OwnEntries, OwnEntry } from '../../networks/own-entries.ts';
+import type { NetworkSpec } from '../../store/link-spec.ts';
+import { ipOf } from './addresses.ts';
+import type { SpeakerFollower } from './followers.ts';
+
+/** Claims that are told in one go, so that a large table holds nothing else up: some ms. */
+const PER_TURN = 1024;
+
+export type NetworkBgpOptions = {
+  sink: EntrySink;
+  own: OwnEntries;
+  /** The networks that are up. */
+  networks: () => readonly NetworkSpec[];
+  log: Log;
+};
+
+/** A MAC of this host as it is announced, with its addresses. */
+type Station = { sequence: number; readonly entries: Map<UnderlayAddress | undefined, OwnEntry> };
+
+export class NetworkBgp implements SpeakerFollower, NetworkSpeaker {
+  readonly #options: NetworkBgpOptions;
+  #speaker: Speaker | undefined;
+  /** Networks as claims were made for them, by VNI. */
+  readonly #links = new Map<number, NetworkSpec>();
+  /** What is announced, by VNI and MAC. */
+  readonly #stations = new Map<string, Station>();
+  /** How many entries of a network are at a tunnel endpoint, by VNI and endpoint. */
+  readonly #uses = new Map<string, number>();
+  /** What is to be told, the last word on each entry. */
+  readonly #updates = new Map<string, ClaimUpdate>();
+  #timer: NodeJS.Immediate | undefined;
+  #problem = '';
+  /** Entries at an endpoint of the other family, or under another VNI than ours: no way leads there. */
+  unreachable = 0;
+
+  constructor(options: NetworkBgpOptions) {
+    this.#options = options;
+    options.own.addSpeaker(this);
+  }
+
+  follow(speaker: Speaker | undefined): void {
+    for (const spec of [...this.#links.values()]) this.#leave(spec);
+    this.#speaker = speaker;
+    this.refresh();
+  }
+
+  refresh(): void {
+    if (this.#speaker === undefined) return;
+    const wanted = new Map(this.#options.networks().map((spec) => [spec.vni, spec]));
+    for (const spec of [...this.#links.values()]) {
+      const now = wanted.get(spec.vni);
+      const isSame = now?.name === spec.name && now.local === spec.local && now.bum === spec.bum;
+      if (!isSame) this.#leave(spec);
+    }
+    for (const spec of wanted.values()) if (!this.#links.has(spec.vni)) this.#enter(spec);
+  }
+
+  /** A network is here from now on. */
+  #enter(spec: NetworkSpec): void {
+    const { own } = this.#options;
+    this.#links.set(spec.vni, spec);
+    for (const { entry, place } of this.#speaker?.imports.entries(spec.vni) ?? []) {
+      this.changed({ entry, from: undefined, to: place });
+    }
+    if (spec.bum !== 'none') this.#tell(floodOf(spec));
+    for (const entry of own.all()) if (entry.spec.name === spec.name) own.announce(entry, [this]);
+  }
+
+  /** It is no more, or another one. */
+  #leave(spec: NetworkSpec): void {
+    const { vni, name } = spec;
+    this.#links.delete(vni);
+    this.#speaker?.withdraw(floodOf(spec));
+    for (const [key, { entries, sequence }] of this.#stations) {
+      const [first] = entries.values();
+      if (first?.spec.vni !== vni) continue;
+      for (const own of entries.values()) this.#speaker?.withdraw(routeOf(own, sequence));
+      this.#stations.delete(key);
+    }
+    for (const key of this.#uses.keys()) if (key.startsWith(`${vni} `)) this.#uses.delete(key);
+    for (const [key, { id }] of this.#updates) if (id.link === name) this.#updates.delete(key);
+    this.#options.sink.withdraw('bgp', name);
+  }
+
+  announce(own: OwnEntry): number {
+    const { spec, mac, address, sequence } = own;
+    // A network that has just come is announced as a whole once it is known here.
+    if (this.#links.get(spec.vni)?.name !== spec.name) return sequence;
+    const key = `${spec.vni} ${mac}`;
+    const station = this.#stations.get(key) ?? { sequence: 0, entries: new Map() };
+    this.#stations.set(key, station);
+    station.entries.set(address, own);
+    const told = sequence > station.sequence ? station.entries.values() : [own];
+    station.sequence = Math.max(station.sequence, sequence);
+    for (const each of told) this.#tell(routeOf(each, station.sequence));
+    return sequence;
+  }
+
+  withdraw(own: OwnEntry): void {
+    const key = `${own.spec.vni} ${own.mac}`;
+    const station = this.#stations.get(key);
+    if (station?.entries.delete(own.address) !== true) return;
+    if (station.entries.size === 0) this.#stations.delete(key);
+    this.#speaker?.withdraw(routeOf(own, station.sequence));
+  }
+
+  #tell(route: OwnRoute): void {
+    const problem = this.#speaker?.announce(route) ?? '';
+    if (problem !== '' && problem !== this.#problem) {
+      this.#options.log.warn('bgp', `not announced: ${problem}`);
+    }
+    this.#problem = problem;
+  }
+
+  changed({ entry, from, to }: EntryChange): void {
+    const spec = this.#links.get(entry.vni);
+    if (spec === undefined || entry.kind === 'prefix') return;
+    const before = from && hostOf(spec, from);
+    const host = to && hostOf(spec, to);
+    if (to !== undefined && host === undefined) this.unreachable++;
+    if (host !== undefined && host !== before) this.#use(spec, host, 1);
+    const id = idOf(spec.name, entry);
+    const claim = to && host !== undefined ? claimOf(entry, to, host) : undefined;
+    this.#note({ id, claim });
+    if (before !== undefined && host !== before) this.#use(spec, before, -1);
+  }
+
+  /** One entry more or less is at an endpoint. */
+  #use({ vni, name }: NetworkSpec, host: UnderlayAddress, by: 1 | -1): void {
+    const key = `${vni} ${host}`;
+    const before = this.#uses.get(key) ?? 0;
+    const uses = before + by;
+    if (uses > 0) this.#uses.set(key, uses);
+    else this.#uses.delete(key);
+    if (before > 0 && uses > 0) return;
+    const claim = { peer: host, owner: formatHostAddress(host), sequence: 0, mac: 0 };
+    this.#note({
+      id: { link: name, kind: 'vtep', member: host },
+      claim: uses > 0 ? claim : undefined,
+    });
+  }
+
+  #note(update: ClaimUpdate): void {
+    this.#updates.set(keyOfEntry(update.id), update);
+    this.#timer ??= setImmediate(() => this.#flush());
+  }
+
+  #flush(): void {
+    const updates: ClaimUpdate[] = [];
+    for (const [key, update] of this.#updates) {
+      if (updates.length >= PER_TURN) break;
+      this.#updates.delete(key);
+      updates.push(update);
+    }
+    this.#timer = this.#updates.size > 0 ? setImmediate(() => this.#flush()) : undefined;
+    this.#options.sink.update('bgp', updates);
+  }
+}
+
+function hostOfIp(ip: Ip): UnderlayAddress {
+  return typeof ip === 'number' ? ip : hostOfBytes(ip);
+}
+
+/** The host to send to, undefined where no way leads to it. */
+function hostOf({ local, vni }: NetworkSpec, { vtep, label }: Place): UnderlayAddress | undefined {
+  const host = hostOfIp(vtep);
+  const isFar = host === local || familyOf(host) !== familyOf(local) || label !== vni;
+  return isFar ? undefined : host;
+}
+
+function idOf(link: string, entry: Exclude<Entry, { kind: 'prefix' }>): EntryId {
+  switch (entry.kind) {
+    case 'mac':
+      return { link, kind: 'mac', mac: entry.mac };
+    case 'address':
+      return { link, kind: 'mac+ip', address: hostOfIp(entry.ip) };
+    case 'flood':
+      return { link, kind: 'flood', member: hostOfIp(entry.member) };
+  }
+}
+
+function claimOf(entry: Entry, place: Place, peer: UnderlayAddress): Claim {
+  const { mac, sequence, sticky, gateway, router } = place;
+  const isBinding = entry.kind === 'address';
+  return {
+    ...{ peer, owner: formatHostAddress(peer), sequence, mac: isBinding ? (mac ?? 0) : 0 },
+    ...(sticky && { isSticky: true }),
+    // Only the gateway's MAC may advertise itself as a router; an address tells what it is.
+    ...((isBinding ? router : gateway) && { isRouter: true }),
+  };
+}
+
+function routeOf({ spec, mac, address, isSticky }: OwnEntry, sequence: number): OwnRoute {
+  return {
+    ...{ kind: 'mac', vni: spec.vni, mac, sequence, sticky: isSticky, gateway: false },
+    ip: address === undefined ? null : ipOf(address),
+    vtep: ipOf(spec.local),
+  };
+}
+
+/** "Send me what is flooded." */
+function floodOf({ vni, local }: NetworkSpec): OwnRoute {
+  return { kind: 'flood', vni, vtep: ipOf(local) };
+}
