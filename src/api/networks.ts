@@ -30,6 +30,22 @@ const member = fields<NetworkMember>({
 
 const drop = fields({ counter: text, count: number, cause: text });
 
+/** Addresses that nobody was known to have: asked of other hosts, and looked for when others asked. */
+export type NetworkSearch = {
+  /** Addresses that other hosts were asked for, each time counted. */
+  asked: number;
+  /** Those of them that turned up. */
+  found: number;
+  /** Not asked for, since it was asked for a moment ago. */
+  damped: number;
+  /** Not asked for, since more were than anybody may. */
+  limited: number;
+  /** Looked for behind the ports of our own bridge. */
+  looked: number;
+  /** Not looked for, since a host asked for too many. */
+  refused: number;
+};
+
 /** How a network is on this host. */
 export type NetworkJson = {
   network: string;
@@ -55,6 +71,8 @@ export type NetworkJson = {
   addresses: number;
   /** Entries that found no room in the tables. */
   waiting: number;
+  /** The search for workloads that never said a word. */
+  search: NetworkSearch;
   /** Frames that went to more than one host, by cause; all 0 = floodless. */
   floods: Record<string, number>;
   /** What was dropped in the last minute and is worth a word, most first. */
@@ -73,6 +91,10 @@ export const networkJson = fields<NetworkJson>({
   ...{ offloads: list(text), members: list(member), memberCount: count },
   macs: fields({
     ...{ local: count, remote: count, silent: count, frozen: count, refused: count },
+  }),
+  search: fields({
+    ...{ asked: count, found: count, damped: count, limited: count, looked: count },
+    refused: count,
   }),
   ...{ addresses: count, waiting: count, floods: record(number), drops: list(drop) },
   rates: fields({

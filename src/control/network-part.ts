@@ -50,8 +50,12 @@ export class NetworkPart {
     const table = () => tunnels.networks();
     const plane = { networks: table, hostOf: (peer: number) => tunnels.hostOf(peer) };
     this.service = new NetworkService({ host, plane, entries, run, log, specs });
-    const { own } = this.service;
-    this.gossip = new NetworkGossip({ sink: entries, own, networks: specs });
+    const { own, search } = this.service;
+    this.gossip = new NetworkGossip({
+      ...{ sink: entries, own, networks: specs },
+      sought: (link, from, addresses) => search.asked(link, from, addresses),
+    });
+    search.by(this.gossip);
     this.bgp = new NetworkBgp({ sink: entries, own, networks: specs, log });
     const { nameOf, drops, rates, alone } = options;
     this.#views = new NetworkViews({ networks: this.service, entries, table, specs, nameOf });

@@ -94,6 +94,7 @@ export class NetworkStatus {
       ...{ offloads: isUp ? offloads(name) : [], members, memberCount },
       macs: views.macCounts(name),
       ...{ addresses: inTable?.addresses ?? 0, waiting: inTable?.waiting ?? 0 },
+      search: networks.search.counts(name),
       floods: Object.fromEntries(
         Object.entries(FLOOD_COUNTERS).map(([cause, counter]) => [cause, counters[counter] ?? 0]),
       ),

@@ -32,13 +32,7 @@ import {
 } from './base/api.ts';
 import { Counters } from './base/counters.ts';
 import type { EntryKey, Unranked } from './base/keys.ts';
-import {
-  BROADCASTS_MAX,
-  HEAD_HORIZON_MS,
-  ITEMS_MAX,
-  LEAVE_DIRECT_MAX,
-  MEMBERS_MAX,
-} from './base/limits.ts';
+import { BROADCASTS_MAX, ITEMS_MAX, LEAVE_DIRECT_MAX, MEMBERS_MAX } from './base/limits.ts';
 import { WakingClock } from './base/waking-clock.ts';
 import { Departed } from './departed.ts';
 import { Directory } from './members/directory.ts';
@@ -48,8 +42,9 @@ import { Membership } from './members/membership.ts';
 import { pickSome } from './members/prober.ts';
 import { BroadcastQueue } from './post/broadcast.ts';
 import { readPayload } from './post/inbox.ts';
-import { blocksOf, hasPeer, wantOf } from './post/messages.ts';
+import { blocksOf, hasPeer, longDead, wantOf } from './post/messages.ts';
 import { Outbox } from './post/outbox.ts';
+import { Seeks } from './seeks.ts';
 import { serve } from './sync/digest.ts';
 import { Sync } from './sync/sync.ts';
 import type { EntryFilter } from './table/entries.ts';
@@ -68,6 +63,8 @@ export class GossipNode {
   readonly counters: Counters;
   /** What is announced. */
   readonly table: TableReader;
+  /** Workloads that are looked for. */
+  readonly seeks: Seeks;
   readonly #options: GossipNodeOptions;
   readonly #config: GossipConfig;
   readonly #clock: WakingClock;
@@ -127,6 +124,9 @@ export class GossipNode {
     });
     this.table = new TableReader(this.#tables.entries, (owner) => this.#members.nameOf(owner));
     this.#directory = new Directory(id, this.#members);
+    const endpointOf = (member: NodeId) => this.#directory.endpointOf(member);
+    const table = (): TableReader => this.table;
+    this.seeks = new Seeks({ self: id, table, counters, events, endpointOf, send });
     this.#departed = new Departed(this.#members, () => this.#tables, this.#startMs);
     this.#sync = new Sync({
       self: id,
@@ -308,6 +308,8 @@ export class GossipNode {
       case MessageType.Blocks:
         for (const raw of message.blocks) this.#takeBlock(raw, sender);
         return;
+      case MessageType.Seek:
+        return this.seeks.received(message, sender);
       case MessageType.Digest:
       case MessageType.Buckets:
       case MessageType.Owners:
@@ -349,11 +351,7 @@ export class GossipNode {
     const head = this.#tables.store.isRetired(sender) && this.#tables.store.head(sender);
     // It was away for so long that it is forgotten; told that it is dead, it comes back.
     if (!head) return;
-    const { epoch, sequence } = head.block;
-    const version = { epoch, sequence };
-    const ageSeconds = HEAD_HORIZON_MS / 1000;
-    const dead = { type: MessageType.Dead, node: sender, version, accuser: this.id, ageSeconds };
-    this.#outbox.send(from, [dead]);
+    this.#outbox.send(from, [longDead(sender, head.block, this.id)]);
   }
 
   /** Somebody accuses us: a newer head is the answer, or the one that is out if it is newer. */

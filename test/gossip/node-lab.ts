@@ -17,6 +17,8 @@ export type LabNode = {
   /** Members as this node told of them. */
   changes: MemberChange[];
   log: string[];
+  /** Addresses of workloads that it was asked for. */
+  sought: (number | string)[][];
   /** It is there: it gets ticks and datagrams. */
   running: boolean;
 };
@@ -63,6 +65,7 @@ export class NodeLab {
     const endpoint = { address: FIRST_ADDRESS + index, port: PORT };
     const changes: MemberChange[] = [];
     const log: string[] = [];
+    const sought: (number | string)[][] = [];
     const node = new GossipNode({
       id: nodeIdOf(signer.publicKey),
       signer,
@@ -87,11 +90,12 @@ export class NodeLab {
         entry: () => {},
         conflict: () => {},
         log: (line) => log.push(line),
+        sought: ({ addresses }) => sought.push([...addresses]),
       },
       ...options,
     });
     const { publicKey } = options.signer ?? signer;
-    const made: LabNode = { node, publicKey, endpoint, changes, log, running: true };
+    const made: LabNode = { node, publicKey, endpoint, changes, log, sought, running: true };
     this.nodes.push(made);
     node.start();
     return made;

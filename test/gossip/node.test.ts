@@ -180,3 +180,23 @@ t.test('who left is forgotten by all at the same time, by newcomers too', async 
   for (const { node } of there) t.equal(node.member(id), undefined);
   t.equal(new Set(there.map(({ node }) => node.summaryHash())).size, 1);
 });
+
+t.test('workloads are looked for with those that take part in their network', async (t) => {
+  const lab = cluster(4);
+  const vtep = { kind: ItemKind.Vtep, vni: 100, port: 4789, roles: 0 } as const;
+  for (const index of [0, 1, 2]) nodeOf(lab, index).node.announce({ ...vtep, address: index + 1 });
+  lab.run(1000);
+  const [asker, ...others] = lab.nodes;
+  if (asker === undefined) throw new RangeError('there is no first node');
+  t.equal(asker.node.seeks.members(100), 2);
+  t.equal(asker.node.seeks.members(200), 0);
+  const addresses = Array.from({ length: 40 }, (_, i) => 0x0a01_0000 + i);
+  asker.node.seeks.ask(100, addresses);
+  lab.run(100);
+  for (const [index, { sought, node }] of others.entries()) {
+    const isAsked = index < 2;
+    t.same(sought.flat(), isAsked ? addresses : [], `${index + 1}`);
+    t.equal(node.counters.value('seeks.received'), isAsked ? 2 : 0, 'in messages of 32');
+  }
+  t.equal(asker.node.counters.value('seeks.sent'), 4);
+});

@@ -114,6 +114,11 @@ export const MESSAGES: readonly Message[] = [
   },
   { type: MessageType.Ask, question: 2 },
   { type: MessageType.Told, part: Uint8Array.of(0x7b, 0x7d) },
+  {
+    type: MessageType.Seek,
+    vni: 100,
+    addresses: [0x0a010009, 'fd000000000000000000000000000005'],
+  },
 ];
 
 /** What a layer-2 network has beside MACs and their IPv4 addresses. */

@@ -142,6 +142,11 @@ const message: fc.Arbitrary<Message> = fc.oneof(
   fc.record({ type: is(MessageType.Want), owner: nodeId, epoch: u32, ranges }),
   fc.record({ type: is(MessageType.Ask), question: fc.integer({ min: 1, max: 255 }) }),
   fc.record({ type: is(MessageType.Told), part: fc.uint8Array({ maxLength: 200 }) }),
+  fc.record({
+    type: is(MessageType.Seek),
+    vni: fc.nat(0xff_ffff),
+    addresses: fc.array(fc.oneof(u32, nodeId), { maxLength: 32 }),
+  }),
 );
 
 t.test('blocks: encode and decode are inverse, and the size is foretold', async (t) => {

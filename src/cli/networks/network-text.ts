@@ -2,7 +2,7 @@
  * Layer-2 networks as text.
  * @module
  */
-import type { NetworkJson } from '../../api/networks.ts';
+import type { NetworkJson, NetworkSearch } from '../../api/networks.ts';
 import { counted } from '../verb/quantities.ts';
 
 const MEMBERS_SHOWN_MAX = 8;
@@ -41,6 +41,7 @@ export function networkText(network: NetworkJson): string[] {
     `  device ${network.device}, MTU ${network.innerMtu} (underlay ${network.underlayMtu}), offloads: ${network.offloads.join(', ') || 'none'}`,
     membersText(network),
     `  ${counted(macs.local, 'MAC')} here${asked}, ${macs.remote} elsewhere; ${network.addresses} addresses`,
+    ...searchText(network.search),
     `  bum ${network.bum}, guard ${network.guard}; ${floodsText(network.floods)}`,
     ...drops
       .slice(0, DROPS_SHOWN_MAX)
@@ -51,6 +52,23 @@ export function networkText(network: NetworkJson): string[] {
     ...network.notes.map((note) => `  note: ${note}`),
     ...repairsText(network),
   ];
+}
+
+/** What was looked for because nobody was known to have it; nothing when nothing was. */
+function searchText({ asked, found, damped, limited, looked, refused }: NetworkSearch): string[] {
+  const lines: string[] = [];
+  if (asked + limited > 0) {
+    const more = [damped > 0 && `${damped} not again`, limited > 0 && `${limited} too many`];
+    const left = more.filter(Boolean).join(', ');
+    lines.push(
+      `  asked of others: ${asked} addresses that nobody has, ${found} found${left && ` (left out: ${left})`}`,
+    );
+  }
+  if (looked + refused > 0) {
+    const left = refused > 0 ? ` (${refused} more were too many)` : '';
+    lines.push(`  looked for here: ${looked} addresses that others asked for${left}`);
+  }
+  return lines;
 }
 
 function repairsText({ repairs, repaired }: NetworkJson): string[] {

@@ -190,6 +190,8 @@ export type NetworkHost = {
   /** The port behind which a bridge knows a MAC; its own ifindex for its own addresses. */
   bridgePortOf(bridge: number, mac: number): Promise<number | undefined>;
   bridgeEntries(bridge: number): Promise<ForwardingEntry[]>;
+  /** Addresses of a device, of both families. */
+  addressesOf(index: number): Promise<UnderlayAddress[]>;
   /** Says that a MAC is behind a port of a bridge, until it speaks from elsewhere. */
   pointBridge(mac: number, port: number): Promise<void>;
   watchBridges(listener: (event: BridgeEvent) => void): () => void;

@@ -2,6 +2,8 @@
  * The machine itself, through rtnetlink, /proc/sys, nft and dnsmasq.
  * @module
  */
+import { bytesOfIpv6 } from '../../net/prefix6.ts';
+import { hostOfBytes } from '../../net/underlay-address.ts';
 import { readLegacyTables } from '../../sys/host/iptables-legacy.ts';
 import { hasNft, loadRules, otherTables } from '../../sys/host/nft.ts';
 import { readSysctl, writeSysctl } from '../../sys/host/sysctl.ts';
@@ -54,6 +56,12 @@ function networkHost(netlink: Netlink, sender: () => FrameSender): NetworkHost {
     link: (index) => netlink.findLink(index),
     bridgePortOf: (bridge, mac) => netlink.bridgePortOf(bridge, mac),
     bridgeEntries: async (bridge) => (await netlink.bridgeEntries(bridge)).map(forwardingEntry),
+    addressesOf: async (index) => [
+      ...(await netlink.addresses(index)).map(({ address }) => address),
+      ...(await netlink.addresses6())
+        .filter((each) => each.index === index)
+        .map(({ address }) => hostOfBytes(bytesOfIpv6(address))),
+    ],
     pointBridge: (mac, port) => netlink.pointBridge(port, mac),
     watchBridges: (listener) =>
       netlink.watchBridges(

@@ -32,6 +32,7 @@ import { Learned } from './learned.ts';
 import { LocalNetwork, type PortState } from './local-network.ts';
 import { OwnEntries } from './own-entries.ts';
 import { announcementOf, questionFor } from './questions.ts';
+import { Search } from './search/search.ts';
 import { StationFile } from './station-file.ts';
 import type { Station } from './stations.ts';
 
@@ -65,6 +66,7 @@ export class NetworkService {
   readonly own: OwnEntries;
   readonly history = new MacHistory();
   readonly addresses = new AddressIndex();
+  readonly search: Search;
   readonly #options: NetworkServiceOptions;
   readonly #networks = new Map<string, Running>();
   readonly #learned: Learned;
@@ -87,6 +89,10 @@ export class NetworkService {
       update: (updates) => entries.update('local', updates),
     });
     this.#learned = new Learned(entries);
+    this.search = new Search({
+      ...{ host: () => this.#host, log: options.log, local: (link) => this.local(link) },
+      isKnown: (link, address) => entries.get({ link, kind: 'mac+ip', address }) !== undefined,
+    });
     entries.listen((changes) => this.#entriesChanged(changes));
   }
 
@@ -137,6 +143,7 @@ export class NetworkService {
         indexOf(spec.device) === local.device;
       if (isSame) continue;
       this.#networks.delete(name);
+      this.search.forget(name);
       local.close();
       this.own.removeLink(name);
       if (spec === undefined) file.forget();
@@ -249,6 +256,9 @@ export class NetworkService {
         return local.seen(mac, undefined);
       case EventKind.Binding:
         return local.seen(mac, address);
+      case EventKind.Miss:
+        if (address !== undefined) this.search.missed(local, mac, address);
+        return;
       case EventKind.Moved:
         if (detail === MovedTo.Here) return local.seen(mac, undefined);
         local.claimed(mac).catch((error: unknown) => {
@@ -277,6 +287,7 @@ export class NetworkService {
   #entriesChanged(changes: readonly RibChange[]): void {
     this.history.note(changes, Date.now());
     this.addresses.note(changes);
+    this.search.note(changes);
     for (const change of changes) {
       const { id, after } = change;
       const local = this.#networks.get(id.link)?.local;
@@ -316,8 +327,10 @@ export class NetworkService {
     const nowMs = performance.now();
     this.own.review();
     this.#learned.age(nowMs);
+    this.search.round(nowMs);
     for (const { local } of this.#networks.values()) {
-      for (const station of local.stations.due(nowMs)) this.#ask(local, station);
+      const due = local.stations.due(nowMs);
+      if (due.length > 0) void this.#ask(local, due);
     }
     for (const { local, frame } of this.#told.values()) {
       for (const port of local.stations.ports()) {
@@ -327,11 +340,17 @@ export class NetworkService {
     this.#told.clear();
   }
 
-  #ask({ bridge, spec }: LocalNetwork, { mac, port, addresses }: Station): void {
-    if (port === bridge) return;
-    const asked = [...addresses.values()].slice(-QUESTIONS_PER_STATION);
-    for (const address of asked) {
-      this.#host.sendFrame(port, questionFor(mac, address, spec.mac));
+  /** Asks silent stations whether they are there. */
+  async #ask(local: LocalNetwork, due: readonly Station[]): Promise<void> {
+    try {
+      await this.search.point(local);
+      for (const { mac, port, addresses } of due) {
+        if (port === local.bridge) continue;
+        const asked = [...addresses.values()].slice(-QUESTIONS_PER_STATION);
+        for (const address of asked) this.#host.sendFrame(port, questionFor(mac, address));
+      }
+    } catch (error) {
+      this.#options.log.warn(local.spec.name, `ask silent stations: ${messageOf(error)}`);
     }
   }
 

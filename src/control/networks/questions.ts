@@ -1,46 +1,63 @@
 /**
- * Frames that control itself says to the ports of a network: whether a silent station is still there,
- * and that an address belongs to another MAC now.
+ * Frames that control itself says to the ports of a network: whether a silent station is still there, who
+ * has an address, and that an address belongs to another MAC now.
  *
- * A question goes out of the station's own port and to its own MAC, so that nobody else hears it; its
- * sender is nobody (RFC 5227 §2.1.1; RFC 4862 §5.4.2), so that nobody learns anything from it. The
- * answer is not read: the bridge learns its sender, and that is all that was asked.
+ * A question to a station goes out of its own port and to its own MAC, so that nobody else hears it; one
+ * for an address that nobody is known to have goes to everybody behind a port. In ARP its sender is
+ * nobody (RFC 5227 §2.1.1), so that nobody learns anything from it. In Neighbour Discovery it has an
+ * address: the same question from nobody is duplicate address detection (RFC 4862 §5.4.3), and would
+ * take its address from a station that is about to have it.
+ *
+ * Answers go to {@link SEARCHER_MAC}, which the bridge has behind our own device: there the data path
+ * hears them like any other word of a station.
  * @module
  */
+import { linkLocalOf } from '../../net/fan6.ts';
+import { bytesOfIpv6 } from '../../net/prefix6.ts';
 import { hostBytes, type UnderlayAddress } from '../../net/underlay-address.ts';
 import { ARP_BYTES, ARP_REPLY, ARP_REQUEST, emitArp } from '../../wire/arp.ts';
-import { addToSum, finishSum } from '../../wire/checksum.ts';
 import {
   ETHERNET_HEADER_BYTES,
   ETHERTYPE_ARP,
   ETHERTYPE_IPV6,
   emitEthernet,
 } from '../../wire/ethernet.ts';
-import { ICMP_CHECKSUM_OFFSET } from '../../wire/icmp.ts';
-import { emitIpv6, IPV6_DESTINATION_OFFSET, IPV6_HEADER_BYTES } from '../../wire/ipv6.ts';
+import { emitNeighbourSolicit, NEIGHBOUR_SOLICIT_PACKET_BYTES } from '../../wire/six/nd-link.ts';
 
 /** IEEE 802.3: shorter frames are padded. */
 const FRAME_BYTES_MIN = 60;
 const MAC_BROADCAST = 0xffff_ffff_ffff;
-/** RFC 4861 §4.3: neighbour solicitation without options. */
-const SOLICITATION_BYTES = 24;
-const ICMPV6_SOLICITATION = 135;
-const NEXT_HEADER_ICMPV6 = 58;
-/** RFC 4861 §7.1.1: anything less was forwarded by a router. */
-const HOP_LIMIT = 255;
-const TARGET_OFFSET = 8;
+/** Groups of IPv6 on Ethernet (RFC 2464 §7): 33:33 and the last four bytes. */
+const MAC_GROUP6 = 0x3333_0000_0000;
+/** Solicited-node groups (RFC 4291 §2.7.1) end in ff and the last three bytes of the address. */
+const SOLICITED_NODE = 0xff00_0000;
+const THREE_BYTES = 2 ** 24;
 
-/** "Are you there?" to one station; `from` is the MAC that the answer goes to. */
-export function questionFor(mac: number, address: UnderlayAddress, from: number): Uint8Array {
-  return typeof address === 'number'
-    ? arpFrame(mac, from, ARP_REQUEST, { mac: from, address: 0 }, { mac: 0, address })
-    : solicitation(mac, hostBytes(address), from);
+/** Who asks: locally administered, the same on every host and network, never on the underlay. */
+export const SEARCHER_MAC = 0x02fb_ff5e_a4c4;
+const SEARCHER_ADDRESS = bytesOfIpv6(linkLocalOf(SEARCHER_MAC));
+
+/** "Are you there?" to one station. */
+export function questionFor(mac: number, address: UnderlayAddress): Uint8Array {
+  return typeof address === 'number' ? arpQuestion(mac, address) : ndQuestion(mac, address);
+}
+
+/** "Who has this address?" to everybody. */
+export function searchFor(address: UnderlayAddress): Uint8Array {
+  if (typeof address === 'number') return arpQuestion(MAC_BROADCAST, address);
+  const last = Number.parseInt(address.slice(-6), 16);
+  return ndQuestion(MAC_GROUP6 + SOLICITED_NODE + (last % THREE_BYTES), address);
 }
 
 /** "This address is at this MAC", to everybody (RFC 5227 §3): caches follow. */
 export function announcementOf(mac: number, address: number, from: number): Uint8Array {
   const subject = { mac, address };
   return arpFrame(MAC_BROADCAST, from, ARP_REPLY, subject, { mac: MAC_BROADCAST, address });
+}
+
+function arpQuestion(to: number, address: number): Uint8Array {
+  const nobody = { mac: SEARCHER_MAC, address: 0 };
+  return arpFrame(to, SEARCHER_MAC, ARP_REQUEST, nobody, { mac: 0, address });
 }
 
 type Side = { mac: number; address: number };
@@ -67,24 +84,11 @@ function arpFrame(
   return frame;
 }
 
-/**
- * Neighbour solicitation from nobody, as duplicate address detection sends it, but to one station: it
- * answers to all nodes that the address is its own.
- */
-function solicitation(to: number, address: Uint8Array, from: number): Uint8Array {
-  const frame = new Uint8Array(ETHERNET_HEADER_BYTES + IPV6_HEADER_BYTES + SOLICITATION_BYTES);
+function ndQuestion(to: number, address: string): Uint8Array {
+  const frame = new Uint8Array(ETHERNET_HEADER_BYTES + NEIGHBOUR_SOLICIT_PACKET_BYTES);
   const view = new DataView(frame.buffer);
-  const ip = ETHERNET_HEADER_BYTES;
-  const icmp = ip + IPV6_HEADER_BYTES;
-  emitEthernet(view, 0, to, from, ETHERTYPE_IPV6);
-  emitIpv6(view, ip, 0, 0, SOLICITATION_BYTES, NEXT_HEADER_ICMPV6, HOP_LIMIT);
-  // The solicited-node address (RFC 4291 §2.7.1): ff02::1:ff and the last three bytes.
-  frame.set([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff], ip + IPV6_DESTINATION_OFFSET);
-  frame.set(address.subarray(13), ip + IPV6_DESTINATION_OFFSET + 13);
-  view.setUint8(icmp, ICMPV6_SOLICITATION);
-  frame.set(address, icmp + TARGET_OFFSET);
-  const pseudo = addToSum(view, ip + 8, 32, NEXT_HEADER_ICMPV6 + SOLICITATION_BYTES);
-  const sum = finishSum(addToSum(view, icmp, SOLICITATION_BYTES, pseudo));
-  view.setUint16(icmp + ICMP_CHECKSUM_OFFSET, sum);
+  emitEthernet(view, 0, to, SEARCHER_MAC, ETHERTYPE_IPV6);
+  const target = hostBytes(address);
+  emitNeighbourSolicit(view, ETHERNET_HEADER_BYTES, SEARCHER_ADDRESS, target, SEARCHER_MAC);
   return frame;
 }

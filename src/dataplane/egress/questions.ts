@@ -154,7 +154,10 @@ export class Questions {
     if (!claims.claim(link, network, mac, ndTarget(l4), 16, Snooped.Nd)) {
       return hand.drop(link, FOREIGN_SOURCE);
     }
-    if (isGroupDestination(arena.view, hand.frame)) return this.#hush(link, network);
+    // An answer to a question of control's own comes here too: it was heard.
+    if (isGroupDestination(arena.view, hand.frame) || !this.#isElsewhere(network, hand.frame)) {
+      return this.#hush(link, network);
+    }
     this.#parts.forward.byDestination(link, network);
   }
 

@@ -22,13 +22,13 @@ export class Bucket {
     this.#burst = perSecond;
   }
 
-  /** Takes one, if there is one. */
-  take(nowMs: number): boolean {
+  /** Takes one, or `count` at once, if there are so many. */
+  take(nowMs: number, count = 1): boolean {
     const earned = ((nowMs - this.#refilledAtMs) * this.#perSecond) / 1000;
     this.#refilledAtMs = nowMs;
     if (earned > 0) this.#tokens = Math.min(this.#burst, this.#tokens + earned);
-    if (this.#tokens < 1) return false;
-    this.#tokens--;
+    if (this.#tokens < count) return false;
+    this.#tokens -= count;
     return true;
   }
 }

@@ -7,6 +7,7 @@
 import type {
   Announcement,
   Endpoint,
+  GossipAddress,
   NodeId,
   PeerItem,
   RawBlock,
@@ -101,11 +102,16 @@ export type ConflictView = {
 };
 export type ConflictEvent = ConflictView & { over: boolean };
 
+/** Addresses of workloads that the member `from` looks for in network `vni`. */
+export type SoughtEvent = { from: NodeId; vni: number; addresses: readonly GossipAddress[] };
+
 export type GossipEvents = {
   member(change: MemberChange): void;
   entry(change: EntryEvent): void;
   /** What an owner, this node included, says of itself may be another; ask the node after the call. */
   record?(owner: NodeId): void;
+  /** A member looks for workloads of a network. */
+  sought?(question: SoughtEvent): void;
   conflict(change: ConflictEvent): void;
   /** A line for the log that is none of the above. */
   log(line: string): void;

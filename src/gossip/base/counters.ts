@@ -65,6 +65,9 @@ export const GOSSIP_COUNTERS = [
   'sync.pulls_started',
   'sync.pulls_failed',
   'sync.limited',
+  // Workloads that are looked for.
+  'seeks.sent',
+  'seeks.received',
   // Conflicts.
   'conflicts.seen',
   'conflicts.lost',

@@ -36,6 +36,7 @@ import {
 import {
   constant,
   fromBytes,
+  hostAddress,
   type Ipv4Endpoint,
   type Ipv6Endpoint,
   ipv4Address,
@@ -270,16 +271,10 @@ const floodMemberItem = record<FloodMemberItem>({
   kind: field(0, constant(ItemKind.FloodMember)),
   ...announced,
 });
-/** IPv4 as a number, IPv6 as bytes. */
-const underlayAddress: Codec<number | string> = {
-  encode: (value) =>
-    typeof value === 'number' ? ipv4Address.encode(value) : ipv6Host.encode(value),
-  decode: (value) => (typeof value === 'number' ? ipv4Address : ipv6Host).decode(value),
-};
 const vtepItem = record<VtepItem>({
   kind: field(0, constant(ItemKind.Vtep)),
   ...announced,
-  address: field(4, underlayAddress),
+  address: field(4, hostAddress),
   port: field(7, port),
   roles: field(8, uint(0xffff), 0),
 });

@@ -18,6 +18,8 @@ export const ITEMS_PER_BLOCK_MAX = 64;
 export const LIVE_RANGES_MAX = 96;
 /** Blocks in one message. */
 export const BLOCKS_PER_MESSAGE_MAX = 64;
+/** Addresses in one question for workloads. */
+export const SEEK_ADDRESSES_MAX = 32;
 /** A part of an answer, bytes: fits a frame with room to spare. */
 export const TOLD_BYTES_MAX = 32_768;
 /** Owners in one message: a datagram has room for fewer. */

@@ -23,6 +23,13 @@ export const ipv6Host: Codec<string> = {
     Array.from(sixteenBytes.decode(value), (byte) => byte.toString(16).padStart(2, '0')).join(''),
 };
 
+/** IPv4 as a number, IPv6 as bytes. */
+export const hostAddress: Codec<number | string> = {
+  encode: (value) =>
+    typeof value === 'number' ? ipv4Address.encode(value) : ipv6Host.encode(value),
+  decode: (value) => (typeof value === 'number' ? ipv4Address : ipv6Host).decode(value),
+};
+
 const hearingPort = uint(0xffff, 1);
 export type Ipv4Endpoint = { address: number; port: number };
 export type Ipv6Endpoint = { address: string; port: number };

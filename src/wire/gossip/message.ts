@@ -5,6 +5,7 @@
  * @module
  */
 import { type CborValue, cborBytes } from '../cbor.ts';
+import { VNI_MAX } from '../vxlan.ts';
 import { decodeBlock } from './block.ts';
 import {
   BLOCK_BYTES_MAX,
@@ -14,12 +15,13 @@ import {
   EPOCH_MAX,
   MESSAGES_MAX,
   OWNERS_PER_MESSAGE_MAX,
+  SEEK_ADDRESSES_MAX,
   SEQUENCE_MAX,
   SIGNATURE_BYTES,
   TABLE_HASH_BYTES,
   TOLD_BYTES_MAX,
 } from './bounds.ts';
-import { constant, endpoint, fromBytes, kindOf, ranges, toBytes } from './common.ts';
+import { constant, endpoint, fromBytes, hostAddress, kindOf, ranges, toBytes } from './common.ts';
 import { bytes, type Codec, field, flag, list, record, refuse, tuple, uint } from './fields.ts';
 import { nodeId } from './node-id.ts';
 import {
@@ -120,6 +122,11 @@ const CODECS: { readonly [T in Message['type']]: Codec<Of<T>> } = {
   [MessageType.Told]: record({
     type: field(0, constant(MessageType.Told)),
     part: field(1, bytes(TOLD_BYTES_MAX, 0)),
+  }),
+  [MessageType.Seek]: record({
+    type: field(0, constant(MessageType.Seek)),
+    vni: field(1, uint(VNI_MAX)),
+    addresses: field(2, list(hostAddress, SEEK_ADDRESSES_MAX)),
   }),
 };
 

@@ -179,6 +179,7 @@ export const MessageType = {
   Want: 11,
   Ask: 12,
   Told: 13,
+  Seek: 14,
 } as const;
 
 export type Message =
@@ -215,7 +216,11 @@ export type Message =
   /** "Tell me this of yourself", on a stream; who does not know the question tells nothing. */
   | { type: typeof MessageType.Ask; question: number }
   /** A part of the answer: UTF-8 JSON, cut anywhere. An empty one says only that it is being made. */
-  | { type: typeof MessageType.Told; part: Uint8Array };
+  | { type: typeof MessageType.Told; part: Uint8Array }
+  /**
+   * "Is one of these workload addresses of network `vni` with you?" No answer: who finds one announces it.
+   */
+  | { type: typeof MessageType.Seek; vni: number; addresses: GossipAddress[] };
 
 /** What may be asked. The numbers are the wire's: append only. */
 export const Question = { Counters: 1, Paths: 2 } as const;

@@ -42,6 +42,8 @@ const OPTION_TARGET = 2;
 /** IPv6 header, advertisement, one option: what {@link emitNeighbourAdvert} writes. */
 export const NEIGHBOUR_ADVERT_PACKET_BYTES =
   IPV6_HEADER_BYTES + ND_NEIGHBOUR_BYTES + OPTION_UNIT_BYTES;
+/** IPv6 header, solicitation, one option: what {@link emitNeighbourSolicit} writes. */
+export const NEIGHBOUR_SOLICIT_PACKET_BYTES = NEIGHBOUR_ADVERT_PACKET_BYTES;
 /** ff02::1, all nodes, in its first and last word. */
 const ALL_NODES_FIRST = 0xff02_0000;
 const ALL_NODES_LAST = 1;
@@ -126,4 +128,41 @@ export function emitNeighbourAdvert(
   setMac(view, answer + ND_NEIGHBOUR_BYTES + 2, mac);
   const sum = addToSum(view, answer, bytes, pseudoSumIpv6(view, at, PROTOCOL_ICMPV6, bytes));
   view.setUint16(answer + ICMP_CHECKSUM_OFFSET, finishSum(sum));
+}
+
+/**
+ * Writes the IPv6 packet, {@link NEIGHBOUR_SOLICIT_PACKET_BYTES} long, by which `source` with the MAC `mac`
+ * (u48) asks who has `target`. Addresses are 16 bytes; it goes to the group of those that may have it
+ * (RFC 4861 §4.3).
+ */
+export function emitNeighbourSolicit(
+  view: DataView,
+  at: number,
+  source: Uint8Array,
+  target: Uint8Array,
+  mac: number,
+): void {
+  const message = at + IPV6_HEADER_BYTES;
+  const to = at + IPV6_DESTINATION_OFFSET;
+  const bytes = NEIGHBOUR_SOLICIT_PACKET_BYTES - IPV6_HEADER_BYTES;
+  emitIpv6(view, at, 0, 0, bytes, PROTOCOL_ICMPV6, ND_HOP_LIMIT);
+  for (let i = 0; i < 16; i++) {
+    view.setUint8(at + IPV6_SOURCE_OFFSET + i, source[i] ?? 0);
+    view.setUint8(ndTarget(message) + i, target[i] ?? 0);
+  }
+  // RFC 4291 §2.7.1: ff02::1:ff and the last three bytes of the target.
+  view.setUint32(to, ALL_NODES_FIRST);
+  view.setUint32(to + 4, 0);
+  view.setUint32(to + 8, 1);
+  view.setUint32(
+    to + 12,
+    (0xff00_0000 | (view.getUint32(ndTarget(message) + 12) & 0xff_ffff)) >>> 0,
+  );
+  view.setUint32(message, (ND_NEIGHBOUR_SOLICIT << 24) >>> 0);
+  view.setUint32(message + FLAGS_OFFSET, 0);
+  view.setUint8(message + ND_NEIGHBOUR_BYTES, OPTION_SOURCE);
+  view.setUint8(message + ND_NEIGHBOUR_BYTES + 1, 1);
+  setMac(view, message + ND_NEIGHBOUR_BYTES + 2, mac);
+  const sum = addToSum(view, message, bytes, pseudoSumIpv6(view, at, PROTOCOL_ICMPV6, bytes));
+  view.setUint16(message + ICMP_CHECKSUM_OFFSET, finishSum(sum));
 }

@@ -3,10 +3,12 @@
  * test wants it in.
  * @module
  */
+import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
+import type { NetworkJson } from '../../../src/api/networks.ts';
 import { Lab, type LabContainer, type LabHost, type LabOptions } from '../../../src/demo/lab.ts';
 import { Keyring } from '../../../src/gossip/base/keyring.ts';
 import { formatIpv4 } from '../../../src/net/ipv4.ts';
@@ -48,4 +50,44 @@ export async function plug(
   await container.netlink.setLink('eth0', { up: false });
   await container.netlink.setLink('eth0', { address: parseMac(mac) });
   await container.attach({ bridge, address, length });
+}
+
+/** How many of `count` echo requests are answered. */
+export function ping(
+  from: LabContainer,
+  to: string,
+  count = 1,
+  ...words: string[]
+): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const args = ['-n', '-q', '-c', String(count), '-i', '0.2', '-W', '1', ...words, to];
+    const child = from.spawn('ping', args, { stdio: ['ignore', 'pipe', 'ignore'] });
+    let out = '';
+    child.stdout?.on('data', (chunk: Buffer) => {
+      out += chunk.toString();
+    });
+    child.on('error', reject);
+    child.on('close', () => resolve(Number(/(\d+) received/.exec(out)?.[1] ?? 0)));
+  });
+}
+
+function isThere(tool: string): boolean {
+  try {
+    execFileSync('sh', ['-c', `command -v ${tool}`]);
+    return true;
+  } catch {
+    return false;
+  }
+}
+/** Why there is no test without ping, or false. */
+export const skipWithoutPing = !isThere('ping') && 'there is no ping here';
+
+export async function networksOf(host: LabHost): Promise<NetworkJson[]> {
+  return JSON.parse(await run(host, 'net', 'show', '--json')) as NetworkJson[];
+}
+
+export async function networkOf(host: LabHost, name: string): Promise<NetworkJson> {
+  const found = (await networksOf(host)).find(({ network }) => network === name);
+  if (found === undefined) throw new Error(`there is no network ${name} on ${host.name}`);
+  return found;
 }

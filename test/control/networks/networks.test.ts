@@ -4,14 +4,21 @@
  */
 import { execFileSync } from 'node:child_process';
 import t, { type Test } from 'tap';
-import type { NetworkJson } from '../../../src/api/networks.ts';
 import { type LabContainer, type LabHost, portName } from '../../../src/demo/lab.ts';
 import { runTcpPair } from '../../../src/traffic/run.ts';
 import { Sight } from '../../support/frames.ts';
 import { skipLong } from '../../support/long.ts';
 import { PATIENCE, promised, until } from '../../support/patience.ts';
 import { picture, statusOf } from '../lab-router.ts';
-import { type NetworkLab, plug, run, startHosts } from './lab.ts';
+import {
+  type NetworkLab,
+  networksOf,
+  ping,
+  plug,
+  run,
+  skipWithoutPing as skip,
+  startHosts,
+} from './lab.ts';
 
 const NETWORKS = [
   ['blue', '100'],
@@ -28,37 +35,9 @@ const isVxlan = (frame: Buffer): boolean =>
   frame.length > INNER_TYPE + 2 && frame.readUInt16BE(PORT_AT) === 4789;
 const isToMany = (frame: Buffer): boolean => (frame.readUInt8(INNER_AT) & 1) === 1;
 
-/** How many of `count` echo requests are answered. */
-function ping(from: LabContainer, to: string, count = 1, ...words: string[]): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const args = ['-n', '-q', '-c', String(count), '-i', '0.2', '-W', '1', ...words, to];
-    const child = from.spawn('ping', args, { stdio: ['ignore', 'pipe', 'ignore'] });
-    let out = '';
-    child.stdout?.on('data', (chunk: Buffer) => {
-      out += chunk.toString();
-    });
-    child.on('error', reject);
-    child.on('close', () => resolve(Number(/(\d+) received/.exec(out)?.[1] ?? 0)));
-  });
-}
-
-function isThere(tool: string): boolean {
-  try {
-    execFileSync('sh', ['-c', `command -v ${tool}`]);
-    return true;
-  } catch {
-    return false;
-  }
-}
-const skip = !isThere('ping') && 'there is no ping here';
-
 /** All containers of one network but the spare ones, one a host. */
 function tenants({ lab, hosts }: NetworkLab, network: number): LabContainer[] {
   return hosts.map((_, host) => lab.container(host, network));
-}
-
-async function networksOf(host: LabHost): Promise<NetworkJson[]> {
-  return JSON.parse(await run(host, 'net', 'show', '--json')) as NetworkJson[];
 }
 
 /** Waits until `host` knows so many MACs of each network, the mover not counted. */

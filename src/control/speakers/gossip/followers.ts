@@ -2,7 +2,7 @@
  * Who follows a gossip node: whatever makes claims of what members announce.
  * @module
  */
-import type { EntryEvent } from '../../../gossip/base/api.ts';
+import type { EntryEvent, SoughtEvent } from '../../../gossip/base/api.ts';
 import type { GossipNode } from '../../../gossip/node.ts';
 import type { NodeId } from '../../../wire/gossip/types.ts';
 
@@ -13,6 +13,8 @@ export type NodeFollower = {
   entryChanged(change: EntryEvent): void;
   /** What an owner says of itself may be another. */
   recordChanged?(owner: NodeId): void;
+  /** A member looks for workloads of a network. */
+  sought?(question: SoughtEvent): void;
   /** Links may have come, gone or changed. */
   refresh(): void;
   close(): void;
@@ -27,6 +29,7 @@ export function allFollowers(followers: readonly NodeFollower[]): Required<NodeF
     follow: (node) => each((one) => one.follow(node)),
     entryChanged: (change) => each((one) => one.entryChanged(change)),
     recordChanged: (owner) => each((one) => one.recordChanged?.(owner)),
+    sought: (question) => each((one) => one.sought?.(question)),
     refresh: () => each((one) => one.refresh()),
     close: () => each((one) => one.close()),
   };

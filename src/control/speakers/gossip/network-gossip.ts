@@ -7,7 +7,7 @@
  * @module
  */
 
-import type { EntryEvent } from '../../../gossip/base/api.ts';
+import type { EntryEvent, SoughtEvent } from '../../../gossip/base/api.ts';
 import type { EntryKey, Unranked } from '../../../gossip/base/keys.ts';
 import { keyText } from '../../../gossip/base/keys.ts';
 import type { GossipNode } from '../../../gossip/node.ts';
@@ -16,6 +16,7 @@ import type { Claim, ClaimUpdate, EntryId } from '../../../rib/entry.ts';
 import { type Announcement, ItemKind, type NodeId, VtepRole } from '../../../wire/gossip/types.ts';
 import type { EntrySink } from '../../entries/entry-service.ts';
 import type { NetworkSpeaker, OwnEntries, OwnEntry } from '../../networks/own-entries.ts';
+import type { SearchSpeaker } from '../../networks/search/search.ts';
 import type { NetworkSpec } from '../../store/link-spec.ts';
 import type { NodeFollower } from './followers.ts';
 
@@ -49,9 +50,11 @@ export type NetworkGossipOptions = {
   own: OwnEntries;
   /** The networks that are up. */
   networks: () => readonly NetworkSpec[];
+  /** The member `from`, which takes part in a network, looks for these addresses there. */
+  sought: (link: string, from: NodeId, addresses: readonly UnderlayAddress[]) => void;
 };
 
-export class NetworkGossip implements NodeFollower, NetworkSpeaker {
+export class NetworkGossip implements NodeFollower, NetworkSpeaker, SearchSpeaker {
   readonly #options: NetworkGossipOptions;
   #node: GossipNode | undefined;
   /** Networks as claims were made for them, by VNI. */
@@ -141,6 +144,22 @@ export class NetworkGossip implements NodeFollower, NetworkSpeaker {
       this.#dirty.set(keyText(item), item);
       this.#soon();
     }
+  }
+
+  /** How many members would be asked for addresses of a network. */
+  members(vni: number): number {
+    return this.#node?.seeks.members(vni) ?? 0;
+  }
+
+  /** Asks the members of a network for addresses. */
+  ask(vni: number, addresses: readonly UnderlayAddress[]): void {
+    this.#node?.seeks.ask(vni, addresses);
+  }
+
+  sought({ from, vni, addresses }: SoughtEvent): void {
+    const spec = this.#links.get(vni);
+    if (spec === undefined || !this.#endpoints.has(endpointKey(vni, from))) return;
+    this.#options.sought(spec.name, from, addresses);
   }
 
   close(): void {

@@ -2,7 +2,6 @@
  * Gossip in the life of a router: joined, gone on with after a restart, extended, left.
  * @module
  */
-
 import { isDeepStrictEqual } from 'node:util';
 import type { Placed } from '../../../api/announce.ts';
 import type { Taken } from '../../../api/gossip.ts';
@@ -228,6 +227,7 @@ export class GossipService {
           member: (change) => this.#memberChanged(change),
           entry: (change) => this.#entryChanged(change),
           record: (owner) => this.#feed.recordChanged(owner),
+          sought: (question) => this.#feed.sought(question),
           conflict: (change) => this.events.conflict(change, this.#log),
           log: (line) => this.#log.info('gossip', line),
         },
