@@ -3,6 +3,7 @@
  * told, and that every end of a packet has its counter.
  */
 import t, { type Test } from 'tap';
+import { SEARCHER_MAC } from '../../src/control/networks/questions.ts';
 import { BumMode, GuardMode, NetworkFlag } from '../../src/shm/network.ts';
 import { EventKind, MovedTo, Snooped } from '../../src/table/events.ts';
 import { FdbFlag } from '../../src/table/fdb.ts';
@@ -246,6 +247,13 @@ t.test('Neighbour Discovery likewise, with its flags', async (t) => {
   t.match(a.events(), [
     { kind: EventKind.Binding, mac: MAC_A, detail: Snooped.Nd, address: address6('fd00::77') },
   ]);
+  const toSearcher = advertise({
+    ...{ target: 'fd00::78', destination: 'fe80::fb:ffff:fe5e:a4c4' },
+    ...{ options: linkOption(2, MAC_A), word: 0x6000_0000 },
+  });
+  const heard = ethernet(SEARCHER_MAC, MAC_A, IPV6, toSearcher);
+  t.same(sendFrom(lan, heard), { 'egress.drop.suppressed': 1 }, 'an answer to control');
+  t.match(a.events(), [{ kind: EventKind.Binding, mac: MAC_A, address: address6('fd00::78') }]);
   const direct = solicit({ source: SIX_A, destination: SIX_B, target: SIX_B });
   t.same(sendFrom(lan, nd(direct)), { 'egress.delivered': 1 }, 'are you there?');
   const refused: [string, Buffer, string][] = [
