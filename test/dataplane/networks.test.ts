@@ -3,7 +3,7 @@
  * told, and that every end of a packet has its counter.
  */
 import t, { type Test } from 'tap';
-import { SEARCHER_MAC } from '../../src/control/networks/questions.ts';
+import { SEARCHER_MAC } from '../../src/control/networks/search/questions.ts';
 import { BumMode, GuardMode, NetworkFlag } from '../../src/shm/network.ts';
 import { EventKind, MovedTo, Snooped } from '../../src/table/events.ts';
 import { FdbFlag } from '../../src/table/fdb.ts';

@@ -31,7 +31,7 @@ import { MacHistory } from './history.ts';
 import { Learned } from './learned.ts';
 import { LocalNetwork, type PortState } from './local-network.ts';
 import { OwnEntries } from './own-entries.ts';
-import { announcementOf, questionFor } from './questions.ts';
+import { announcementOf, questionFor } from './search/questions.ts';
 import { Search } from './search/search.ts';
 import { StationFile } from './station-file.ts';
 import type { Station } from './stations.ts';

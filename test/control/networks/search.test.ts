@@ -3,8 +3,12 @@
  * for others.
  */
 import t from 'tap';
-import { questionFor, SEARCHER_MAC, searchFor } from '../../../src/control/networks/questions.ts';
 import { Finder, type FinderNetwork } from '../../../src/control/networks/search/finder.ts';
+import {
+  questionFor,
+  SEARCHER_MAC,
+  searchFor,
+} from '../../../src/control/networks/search/questions.ts';
 import { Seeker, SOUGHT_MAX } from '../../../src/control/networks/search/seeker.ts';
 import type { UnderlayAddress } from '../../../src/net/underlay-address.ts';
 import { getArpSenderAddress, getArpTargetAddress } from '../../../src/wire/arp.ts';

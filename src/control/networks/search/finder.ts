@@ -10,7 +10,7 @@
  */
 import { Bucket } from '../../../dataplane/ground/bucket.ts';
 import type { UnderlayAddress } from '../../../net/underlay-address.ts';
-import { searchFor } from '../questions.ts';
+import { searchFor } from './questions.ts';
 
 /** Addresses a second, and at once, that one host may ask for. */
 const PER_HOST = 64;

@@ -9,15 +9,25 @@ import type { Log } from '../../../log.ts';
 import type { UnderlayAddress } from '../../../net/underlay-address.ts';
 import type { RibChange } from '../../../rib/entry.ts';
 import type { NetworkHost } from '../../host/host.ts';
-import type { LocalNetwork } from '../local-network.ts';
-import { SEARCHER_MAC } from '../questions.ts';
+import type { NetworkSpec } from '../../store/link-spec.ts';
 import { Finder, type FinderCounts } from './finder.ts';
+import { SEARCHER_MAC } from './questions.ts';
 import { Seeker, type SeekerCounts } from './seeker.ts';
 
 /** The ports of a bridge are read again after this, ms. */
 const PORTS_MS = 1000;
 /** The bridge is told again where answers go after this, ms: it forgets in five minutes. */
 const POINT_MS = 60_000;
+
+/** One network on this host. */
+export type SearchedNetwork = {
+  spec: NetworkSpec;
+  /** ifindexes of the bridge and of our own device. */
+  bridge: number;
+  device: number;
+  /** A MAC is here, with an address. */
+  seen(mac: number, address: UnderlayAddress): void;
+};
 
 /** Whoever can ask the other hosts of a network. */
 export type SearchSpeaker = {
@@ -32,7 +42,7 @@ export type SearchCounts = SeekerCounts & FinderCounts;
 export type SearchOptions = {
   host: () => NetworkHost;
   log: Log;
-  local: (link: string) => LocalNetwork | undefined;
+  local: (link: string) => SearchedNetwork | undefined;
   /** Whether somebody is known to have an address in a network. */
   isKnown: (link: string, address: UnderlayAddress) => boolean;
 };
@@ -67,7 +77,7 @@ export class Search {
    * The MAC `asker` here asks for an address that nobody is known to have. Where questions are flooded
    * whoever has it hears that already.
    */
-  missed({ spec }: LocalNetwork, asker: number, address: UnderlayAddress): void {
+  missed({ spec }: SearchedNetwork, asker: number, address: UnderlayAddress): void {
     if (spec.bum === 'none') this.#seeker.wanted(spec, asker, address, performance.now());
   }
 
@@ -97,14 +107,14 @@ export class Search {
    * What is answered to control's questions goes to our device, where the data path hears it, and to
    * nobody else, for a while.
    */
-  async point({ spec: { name }, device }: LocalNetwork): Promise<void> {
+  async point({ spec: { name }, device }: SearchedNetwork): Promise<void> {
     const nowMs = performance.now();
     if (nowMs - (this.#pointedMs.get(name) ?? Number.NEGATIVE_INFINITY) < POINT_MS) return;
     this.#pointedMs.set(name, nowMs);
     await this.#options.host().pointBridge(SEARCHER_MAC, device);
   }
 
-  async #bridge(local: LocalNetwork) {
+  async #bridge(local: SearchedNetwork) {
     const { spec, bridge, device } = local;
     const { name } = spec;
     const known = this.#ports.get(name);

@@ -32,9 +32,6 @@ const PER_NETWORK_BURST = 64;
 const DATAGRAMS = 256;
 const DATAGRAMS_BURST = 1024;
 
-/** A network that is searched: its link's name and its number. */
-export type SearchedNetwork = { name: string; vni: number };
-
 export type SeekerOptions = {
   /** How many other hosts take part in a network, as far as they can be asked. */
   members: (vni: number) => number;
@@ -95,7 +92,7 @@ export class Seeker {
 
   /** The MAC `asker` asks for an address that nobody is known to have. */
   wanted(
-    { name: link, vni }: SearchedNetwork,
+    { name: link, vni }: { name: string; vni: number },
     asker: number,
     address: UnderlayAddress,
     nowMs: number,

@@ -12,17 +12,17 @@
  * hears them like any other word of a station.
  * @module
  */
-import { linkLocalOf } from '../../net/fan6.ts';
-import { bytesOfIpv6 } from '../../net/prefix6.ts';
-import { hostBytes, type UnderlayAddress } from '../../net/underlay-address.ts';
-import { ARP_BYTES, ARP_REPLY, ARP_REQUEST, emitArp } from '../../wire/arp.ts';
+import { linkLocalOf } from '../../../net/fan6.ts';
+import { bytesOfIpv6 } from '../../../net/prefix6.ts';
+import { hostBytes, type UnderlayAddress } from '../../../net/underlay-address.ts';
+import { ARP_BYTES, ARP_REPLY, ARP_REQUEST, emitArp } from '../../../wire/arp.ts';
 import {
   ETHERNET_HEADER_BYTES,
   ETHERTYPE_ARP,
   ETHERTYPE_IPV6,
   emitEthernet,
-} from '../../wire/ethernet.ts';
-import { emitNeighbourSolicit, NEIGHBOUR_SOLICIT_PACKET_BYTES } from '../../wire/six/nd-link.ts';
+} from '../../../wire/ethernet.ts';
+import { emitNeighbourSolicit, NEIGHBOUR_SOLICIT_PACKET_BYTES } from '../../../wire/six/nd-link.ts';
 
 /** IEEE 802.3: shorter frames are padded. */
 const FRAME_BYTES_MIN = 60;
