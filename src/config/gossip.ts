@@ -15,7 +15,7 @@ import {
   type UnderlayAddress,
 } from '../net/underlay-address.ts';
 import type { SettingValue } from './schema.ts';
-import { quote, ValueError } from './setting.ts';
+import { quote, type Setting, setting, ValueError } from './setting.ts';
 
 export const GOSSIP_PORT_DEFAULT = 7946;
 export const LABEL_DEFAULT = 'fanway';
@@ -123,7 +123,7 @@ export function joinSeeds(seeds: readonly Seed[], more: readonly Seed[]): Seed[]
   return [...all.values()];
 }
 
-function listOf(key: string, text: string, max: number): string[] {
+export function listOf(key: string, text: string, max: number): string[] {
   const words = text.split(/[\s,]+/).filter(Boolean);
   if (words.length === 0) throw new ValueError(`${key} is empty: leave the line out`);
   if (words.length > max) {
@@ -193,3 +193,68 @@ export function extendedSettings(
   const all = joinSeeds(now.seeds, seeds);
   return { ...now, seeds: all };
 }
+
+/** The settings of a `[gossip]` section. */
+export const GOSSIP_SETTINGS: readonly Setting[] = [
+  setting(
+    'gossip',
+    'seeds',
+    'seeds',
+    '',
+    'Members to begin with, as HOST or HOST:PORT, with commas between; names are looked up again and again.',
+  ),
+  setting('gossip', 'port', 'integer', String(GOSSIP_PORT_DEFAULT), 'Gossip: UDP and TCP port.', {
+    unit: 'UDP and TCP port',
+    min: 1,
+    max: 65535,
+    reloadable: false,
+  }),
+  setting('gossip', 'bind', 'addresses', '', 'The one address to listen on; all of this host.', {
+    max: 1,
+    reloadable: false,
+  }),
+  setting(
+    'gossip',
+    'advertise',
+    'addresses',
+    '',
+    "Where others reach this host, the best first; its fans' underlay addresses.",
+    { max: ADVERTISE_MAX },
+  ),
+  setting('gossip', 'name', 'text', '', "What others call this host; the machine's name.", {
+    max: NAME_CHARS_MAX,
+    reloadable: false,
+  }),
+  setting(
+    'gossip',
+    'label',
+    'text',
+    LABEL_DEFAULT,
+    'Which cluster this is: members with another label are not heard.',
+    { max: LABEL_CHARS_MAX, reloadable: false },
+  ),
+  setting(
+    'gossip',
+    'key-file',
+    'path',
+    '',
+    'The keys of the cluster, mode 0600 (`fanway keygen`); gossip.key in the state directory.',
+    { reloadable: false },
+  ),
+  setting(
+    'gossip',
+    'state-dir',
+    'path',
+    STATE_DIRECTORY_DEFAULT,
+    'Where the identity of this host and its epoch are kept.',
+    { reloadable: false },
+  ),
+  setting(
+    'gossip',
+    'insecure-plaintext',
+    'boolean',
+    'no',
+    'Without keys: anybody who reaches the port is a member.',
+    { reloadable: false },
+  ),
+];

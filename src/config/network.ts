@@ -4,15 +4,24 @@
  * @module
  */
 import { INTERFACE_NAME_CHARS_MAX } from '../net/fan.ts';
-import type { UnderlayAddress } from '../net/underlay-address.ts';
+import {
+  isLinkLocal,
+  isMartianHost,
+  parseHostPrefix,
+  type UnderlayAddress,
+  type UnderlayPrefix,
+} from '../net/underlay-address.ts';
+import { listOf } from './gossip.ts';
 import { BUM_MODES, type BumModeName, GUARD_MODES, type GuardName } from './network/modes.ts';
 import { MTU_BYTES_MAX, MTU_BYTES_MIN, type UnderlaySelector } from './request.ts';
-import { type Setting, setting } from './setting.ts';
+import { quote, type Setting, setting, ValueError } from './setting.ts';
 
 /** RFC 7348 §5: 24 bits; 0 is left to those who mean "any". */
 export const NETWORK_VNI_MAX = 0xff_ffff;
 /** Service nodes of a network, the preferred one first. */
 export const SERVICE_NODES_MAX = 8;
+/** Addresses of this host in one network. */
+export const HOST_ADDRESSES_MAX = 16;
 const BRIDGE_PREFIX = 'br-';
 
 export type NetworkRequest = {
@@ -34,6 +43,8 @@ export type NetworkRequest = {
   /** This host copies floods for others (`fanway service-node`). */
   replicator: boolean;
   offload: 'auto' | 'off';
+  /** This host's own addresses in it, on the bridge, with the width of their networks; absent = none. */
+  addresses?: readonly UnderlayPrefix[] | undefined;
   /** Known, not to be started. */
   off: boolean;
 };
@@ -108,6 +119,14 @@ export const NETWORK_SETTINGS: readonly Setting[] = [
     { choices: GUARD_MODES },
   ),
   setting('network', 'replicator', 'boolean', 'no', 'This host copies floods for others.'),
+  setting(
+    'network',
+    'address',
+    'host-prefixes',
+    '',
+    "This host's own addresses in it, on the bridge, each with the width of its network; none.",
+    { max: HOST_ADDRESSES_MAX },
+  ),
   setting('network', 'offload', 'choice', 'auto', 'Use the offloads this machine has, or none.', {
     choices: ['auto', 'off'],
   }),
@@ -119,6 +138,25 @@ export const NETWORK_SETTINGS: readonly Setting[] = [
     'One that is not enabled is checked, not started.',
   ),
 ];
+
+/** Addresses with the width of their networks, commas or blanks between. @throws ValueError */
+export function parseHostPrefixes(key: string, text: string, max: number): UnderlayPrefix[] {
+  return listOf(key, text, max).map(parseInside);
+}
+
+/** An address that a host has in a network: `10.9.0.2/24`, `fd00:9::2/64`. @throws ValueError */
+export function parseInside(text: string): UnderlayPrefix {
+  let prefix: UnderlayPrefix;
+  try {
+    prefix = parseHostPrefix(text);
+  } catch {
+    throw new ValueError(
+      `${quote(text)} is no address with its width: write 10.9.0.2/24 or fd00:9::2/64`,
+    );
+  }
+  if (!isMartianHost(prefix.address) && !isLinkLocal(prefix.address)) return prefix;
+  throw new ValueError(`${quote(text)} cannot be the address of a host in a network`);
+}
 
 type Value = unknown;
 
@@ -146,6 +184,7 @@ export function networkRequestOf(values: ReadonlyMap<string, Value>): {
     });
   }
   if (problems.length > 0) return { request: undefined, problems };
+  const addresses = value<readonly UnderlayPrefix[]>('address');
   const request = networkRequest({
     ...{ network, bridge, bum, serviceNodes },
     vni: value<number>('vni') ?? 0,
@@ -156,6 +195,7 @@ export function networkRequestOf(values: ReadonlyMap<string, Value>): {
     replicator: values.get('replicator') === true,
     offload: value<NetworkRequest['offload']>('offload') ?? 'auto',
     off: values.get('enabled') === false,
+    ...(addresses !== undefined && { addresses }),
   });
   return { request, problems };
 }

@@ -52,6 +52,10 @@ function flag(value: unknown, field: string): boolean {
   return typeof value === 'boolean' ? value : bad(field);
 }
 
+function name(value: unknown, field: string): string {
+  return typeof value === 'string' ? parseInterfaceName(value) : bad(field);
+}
+
 function prefix(value: unknown, field: string): Prefix {
   const fields = fieldsOf(value, ['address', 'length'], field);
   const result = {
@@ -102,7 +106,7 @@ const FIELDS = Object.keys(
   fanRequest({ overlay: { address: 0, length: 0 }, underlay: { kind: 'default', length: 0 } }),
 );
 /** Fields that need not be there. */
-const OPTIONAL_FIELDS = ['overlay6'];
+const OPTIONAL_FIELDS = ['overlay6', 'device'];
 
 /**
  * Reads a whole request; every field must be there.
@@ -110,10 +114,11 @@ const OPTIONAL_FIELDS = ['overlay6'];
  */
 export function requestFromJson(value: unknown): FanRequest {
   const fields = fieldsOf(value, [...FIELDS, ...OPTIONAL_FIELDS], 'request');
-  const overlay6 = fields['overlay6'];
+  const { overlay6, device } = fields;
   return {
     overlay: prefix(fields['overlay'], 'overlay'),
     ...(overlay6 !== undefined && { overlay6: prefix6(overlay6, 'overlay6') }),
+    ...(device !== undefined && { device: name(device, 'device') }),
     underlay: selector(fields['underlay']),
     encap: choice(fields['encap'], ENCAPS, 'encap'),
     port: nullable(fields['port'], (port) => integer(port, 1, 65535, 'port')),
@@ -122,9 +127,7 @@ export function requestFromJson(value: unknown): FanRequest {
     mtu: nullable(fields['mtu'], (mtu) => integer(mtu, MTU_BYTES_MIN, MTU_BYTES_MAX, 'mtu')),
     dhcp: flag(fields['dhcp'], 'dhcp'),
     hostReserve: integer(fields['hostReserve'], 1, HOST_RESERVE_MAX, 'hostReserve'),
-    bridge: nullable(fields['bridge'], (name) =>
-      typeof name === 'string' ? parseInterfaceName(name) : bad('bridge'),
-    ),
+    bridge: nullable(fields['bridge'], (bridge) => name(bridge, 'bridge')),
     offload: choice(fields['offload'], ['auto', 'off'], 'offload'),
     dscp: choice(fields['dscp'], ['pipe', 'uniform'], 'dscp'),
     sourcePort: choice(fields['sourcePort'], ['pool', 'fixed'], 'sourcePort'),

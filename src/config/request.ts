@@ -48,6 +48,11 @@ export type FanRequest = {
   hostReserve: number;
   /** Bridge name; null = from the slice. */
   bridge: string | null;
+  /**
+   * A TUN or TAP that is there already and belongs to this user; absent = fanway makes one, and all that
+   * is around it.
+   */
+  device?: string;
   offload: 'auto' | 'off';
   dscp: 'pipe' | 'uniform';
   sourcePort: 'pool' | 'fixed';

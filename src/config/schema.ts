@@ -13,22 +13,18 @@ import {
   isLinkLocal,
   parseHostAddress,
   type UnderlayAddress,
+  type UnderlayPrefix,
 } from '../net/underlay-address.ts';
 import { BGP_SETTINGS, parseIp, parseRanges, parseVnis } from './bgp.ts';
 import {
-  ADVERTISE_MAX,
-  GOSSIP_PORT_DEFAULT,
-  LABEL_CHARS_MAX,
-  LABEL_DEFAULT,
-  NAME_CHARS_MAX,
+  GOSSIP_SETTINGS,
   parseAddresses,
   parsePath,
   parseSeeds,
   parseText,
   type Seed,
-  STATE_DIRECTORY_DEFAULT,
 } from './gossip.ts';
-import { NETWORK_SETTINGS } from './network.ts';
+import { NETWORK_SETTINGS, parseHostPrefixes } from './network.ts';
 import {
   ENCAPS,
   HOST_RESERVE_DEFAULT,
@@ -75,67 +71,7 @@ export const SETTINGS: readonly Setting[] = [
     'Keep asking this long after traffic before sleeping; lower latency for a busy core.',
     { unit: 'microseconds', min: 0, max: BUSY_POLL_US_MAX, reloadable: false },
   ),
-  setting(
-    'gossip',
-    'seeds',
-    'seeds',
-    '',
-    'Members to begin with, as HOST or HOST:PORT, with commas between; names are looked up again and again.',
-  ),
-  setting('gossip', 'port', 'integer', String(GOSSIP_PORT_DEFAULT), 'Gossip: UDP and TCP port.', {
-    unit: 'UDP and TCP port',
-    min: 1,
-    max: 65535,
-    reloadable: false,
-  }),
-  setting('gossip', 'bind', 'addresses', '', 'The one address to listen on; all of this host.', {
-    max: 1,
-    reloadable: false,
-  }),
-  setting(
-    'gossip',
-    'advertise',
-    'addresses',
-    '',
-    "Where others reach this host, the best first; its fans' underlay addresses.",
-    { max: ADVERTISE_MAX },
-  ),
-  setting('gossip', 'name', 'text', '', "What others call this host; the machine's name.", {
-    max: NAME_CHARS_MAX,
-    reloadable: false,
-  }),
-  setting(
-    'gossip',
-    'label',
-    'text',
-    LABEL_DEFAULT,
-    'Which cluster this is: members with another label are not heard.',
-    { max: LABEL_CHARS_MAX, reloadable: false },
-  ),
-  setting(
-    'gossip',
-    'key-file',
-    'path',
-    '',
-    'The keys of the cluster, mode 0600 (`fanway keygen`); gossip.key in the state directory.',
-    { reloadable: false },
-  ),
-  setting(
-    'gossip',
-    'state-dir',
-    'path',
-    STATE_DIRECTORY_DEFAULT,
-    'Where the identity of this host and its epoch are kept.',
-    { reloadable: false },
-  ),
-  setting(
-    'gossip',
-    'insecure-plaintext',
-    'boolean',
-    'no',
-    'Without keys: anybody who reaches the port is a member.',
-    { reloadable: false },
-  ),
+  ...GOSSIP_SETTINGS,
   ...BGP_SETTINGS,
   setting(
     'fan',
@@ -188,6 +124,13 @@ export const SETTINGS: readonly Setting[] = [
     { unit: 'addresses', min: 1, max: HOST_RESERVE_MAX },
   ),
   setting('fan', 'bridge', 'interface-name', '', 'Name of the bridge; fan- and the slice.'),
+  setting(
+    'fan',
+    'device',
+    'interface-name',
+    '',
+    'A TUN or TAP that root made for this user: it is taken as it is, and nothing else of the host is touched.',
+  ),
   setting('fan', 'offload', 'choice', 'auto', 'Use the offloads this machine has, or none.', {
     choices: ['auto', 'off'],
   }),
@@ -234,6 +177,7 @@ export type SettingValue =
   | UnderlaySelector
   | readonly Seed[]
   | readonly UnderlayAddress[]
+  | readonly UnderlayPrefix[]
   | readonly string[];
 
 /**
@@ -263,6 +207,8 @@ export function parseValue(setting: Setting, text: string): SettingValue {
       return parseSeeds(text);
     case 'addresses':
       return parseAddresses(setting.key, text, setting.max ?? 1);
+    case 'host-prefixes':
+      return parseHostPrefixes(setting.key, text, setting.max ?? 1);
     case 'text':
       return parseText(setting.key, text, setting.max ?? 1);
     case 'path':

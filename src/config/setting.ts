@@ -21,6 +21,7 @@ export type SettingType =
   | 'interface-name'
   | 'seeds'
   | 'addresses'
+  | 'host-prefixes'
   | 'text'
   | 'ip'
   | 'ranges'

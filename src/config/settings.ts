@@ -50,9 +50,18 @@ export function requestOf(values: Values): {
     const message = 'masquerade is for IPv4: what leaves an IPv6 overlay keeps its address';
     problems.push({ key: 'masquerade', message });
   }
+  const device = values.get('device') as string | undefined;
+  if (device !== undefined) {
+    for (const key of ['dhcp', 'masquerade', 'bridge']) {
+      if (values.get(key) === true || typeof values.get(key) === 'string') {
+        problems.push({ key, message: `${key} is root's to make: it does not go with device` });
+      }
+    }
+  }
   if (problems.length > 0) return { request: undefined, problems };
   return {
     request: fanRequest({
+      ...(device !== undefined && { device }),
       ...overlaysOf(values.get('overlay') as Prefix | Prefix6),
       underlay: values.get('underlay') as UnderlaySelector,
       encap,
@@ -67,7 +76,7 @@ export function requestOf(values: Values): {
       dscp: (values.get('dscp') as FanRequest['dscp'] | undefined) ?? 'pipe',
       sourcePort: (values.get('source-port') as FanRequest['sourcePort'] | undefined) ?? 'pool',
       // IPv6 has addresses enough: what leaves an IPv6 overlay keeps its own.
-      masquerade: !isSix && values.get('masquerade') !== false,
+      masquerade: !isSix && device === undefined && values.get('masquerade') !== false,
       off: values.get('enabled') === false,
       force: values.get('force') === true,
     }),

@@ -41,6 +41,7 @@ export const VALUE_FLAGS: readonly string[] = [
   'mtu',
   'host-reserve',
   'bridge',
+  'device',
   'offload',
   'dscp',
   'source-port',

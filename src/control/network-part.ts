@@ -20,8 +20,7 @@ import { isNetwork, type NetworkSpec } from './store/link-spec.ts';
 import type { RunDirectory } from './store/run-directory.ts';
 
 export type NetworkPartOptions = {
-  /** undefined where there can be no networks. */
-  host: NetworkHost | undefined;
+  host: NetworkHost;
   tunnels: TunnelSet;
   entries: EntryService;
   router: Router;
@@ -78,10 +77,7 @@ export class NetworkPart {
   }
 
   routes(endIfIdle: () => boolean): Route[] {
-    const { router, host } = this.#options;
-    return networkRoutes({
-      ...{ router, endIfIdle, status: this.#status, views: this.#views },
-      canBe: host !== undefined,
-    });
+    const { router } = this.#options;
+    return networkRoutes({ router, endIfIdle, status: this.#status, views: this.#views });
   }
 }

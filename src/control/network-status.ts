@@ -138,10 +138,8 @@ export function networkRoutes(of: {
   views: NetworkViews;
   /** Ends a router that has nothing left to do; true when it ends. */
   endIfIdle: () => boolean;
-  /** Whether this host can have networks at all. */
-  canBe: boolean;
 }): Route[] {
-  const { router, status, views, endIfIdle, canBe } = of;
+  const { router, status, views, endIfIdle } = of;
   const find = (network: string): string => {
     for (const { spec } of router.links) {
       if (isNetwork(spec) && (spec.network === network || spec.name === network)) return spec.name;
@@ -151,7 +149,6 @@ export function networkRoutes(of: {
   return [
     answerTo(networksCall, () => status.all(router)),
     answerTo(addNetworkCall, async ({ request }) => {
-      if (!canBe) throw refusedError('rootless', 'a router without root has fans and no networks');
       const wanted = readRequest(request);
       const plan = await router.addNetwork(wanted);
       const { network, bridge } = wanted;

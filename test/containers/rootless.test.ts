@@ -177,6 +177,38 @@ t.test(
       t.equal((await a.does(...ping, 'fd00:fa:11b::1')).code, 0, 'from one network to the other');
     });
 
+    await t.test('a layer-2 network beside them', { skip: skipLong }, async (t) => {
+      const net = (address: string): string[] => [
+        ...['run', '--net', 'blue', '--vni', '100', '--address', address, '--no-internet'],
+        ...['--', 'true'],
+      ];
+      t.match(await a.user.does('run', '--net', 'blue', '--', 'true'), { code: 2, err: /--vni N/ });
+      for (const [{ user }, host] of [
+        [a, '1'],
+        [b, '2'],
+      ] as const) {
+        t.match(await user.does(...net(`10.9.0.${host}/24,fd00:9::${host}/64`)), { code: 0 });
+      }
+      const meets = async (): Promise<boolean> => {
+        const four = await a.does('ping', '-c', '1', '-W', '1', '10.9.0.2');
+        const six = await a.does('ping', '-c', '1', '-W', '1', 'fd00:9::2');
+        return four.code === 0 && six.code === 0;
+      };
+      await until('IPv4 and IPv6 from one to the other', 10_000, meets);
+      const { networks } = await a.status();
+      t.match(networks, [{ network: 'blue', state: 'up', memberCount: 1 }]);
+
+      const before = await b.status();
+      process.kill(before.pid, 'SIGKILL');
+      await until('another router', 10_000, async () => {
+        return ((await b.status().catch(() => before)) ?? before).pid !== before.pid;
+      });
+      await until('what the killed one knew is announced again', 10_000, meets);
+      t.equal((await b.does('ip', 'addr', 'flush', 'dev', 'br-blue')).code, 0);
+      await until('somebody took the addresses away: they are back', 10_000, meets);
+      t.match(await a.user.does(...net('10.9.0.1/24')), { code: 3, err: /addresses 10\.9\.0\.1/ });
+    });
+
     await t.test('killed, and ended', async (t) => {
       t.equal(await b.end('SIGTERM'), 128 + 15, 'a signal reaches the command');
       t.same(b.left(), [], 'nothing is left of the one that was ended');
@@ -187,6 +219,41 @@ t.test(
         () => a.left().length === 0,
       );
       t.equal((await a.user.does('run', ...FAN, '--', ...ping, A)).code, 0, 'and it runs again');
+    });
+
+    await t.test('a device that root made for the user', { skip: skipLong }, async (t) => {
+      const { user } = b;
+      const { host } = user;
+      const up = ['up', '250.0.0.0/8', 'eth0/16', '--device', 'tap0'];
+      const ip = async (...words: string[]): Promise<void> => {
+        t.equal((await collect(host.spawn('ip', words))).code, 0, `ip ${words.join(' ')}`);
+      };
+      t.match(await user.does(...up), { code: 3, err: /ip tuntap add dev tap0 mode tap user/ });
+      await ip('tuntap', 'add', 'dev', 'tap0', 'mode', 'tap', 'user', '0');
+      t.match(await user.does(...up), { code: 1, err: /TUNSETIFF|tap0/ }, 'of another user');
+      await ip('link', 'del', 'tap0');
+      await ip('tuntap', 'add', 'dev', 'tap0', 'mode', 'tap', 'user', String(user.uid));
+      t.match(await user.does(...up), { code: 0, err: /ip address add 250\.1\.27\.1\/8 dev tap0/ });
+      await ip('address', 'add', `${B}/8`, 'dev', 'tap0');
+      await ip('link', 'set', 'tap0', 'mtu', '1450', 'up');
+      const across = async (): Promise<boolean> => {
+        return (await a.user.does('run', ...FAN, '--', ...ping, B)).code === 0;
+      };
+      t.ok(await across(), 'a network of its own at the other end');
+      const before = await b.status();
+      process.kill(before.pid, 'SIGKILL');
+      await until('another router', 10_000, async () => {
+        return ((await b.status().catch(() => before)) ?? before).pid !== before.pid;
+      });
+      t.ok(await across(), 'after a crash');
+      await ip('address', 'flush', 'dev', 'tap0');
+      await until('status says what is missing', 10_000, async () => {
+        const [link] = (await b.status()).links;
+        return link?.reason.includes('no address in the overlay');
+      });
+      t.match(await user.does('down', '-e'), { code: 0 });
+      t.equal((await host.netlink.link('tap0')).kind, 'tun', 'the device stays');
+      await ip('link', 'del', 'tap0');
     });
 
     await t.test('beyond the overlay', { skip: skipLong }, async (t) => {

@@ -4,7 +4,13 @@
  */
 
 import { BUM_MODES, GUARD_MODES } from '../../config/network/modes.ts';
-import { NETWORK_VNI_MAX, type NetworkRequest, SERVICE_NODES_MAX } from '../../config/network.ts';
+import {
+  HOST_ADDRESSES_MAX,
+  NETWORK_VNI_MAX,
+  type NetworkRequest,
+  parseInside,
+  SERVICE_NODES_MAX,
+} from '../../config/network.ts';
 import { MTU_BYTES_MAX, MTU_BYTES_MIN, type UnderlaySelector } from '../../config/request.ts';
 import { parseInterfaceName, parseUnderlay } from '../../config/schema.ts';
 import { ValueError } from '../../config/setting.ts';
@@ -15,6 +21,7 @@ import {
   flag,
   list,
   nullable,
+  optional,
   type Reader,
   ShapeError,
   text,
@@ -47,8 +54,11 @@ const u32 = range(0, 0xffff_ffff);
 /** An underlay as it is written, `eth0/16`. */
 const underlay: Reader<UnderlaySelector> = parsed(parseUnderlay);
 
-/** What travels of a request: the underlay as text. */
-export type NetworkRequestJson = Omit<NetworkRequest, 'underlay'> & { underlay: string | null };
+/** What travels of a request: the underlay and this host's own addresses as text. */
+export type NetworkRequestJson = Omit<NetworkRequest, 'underlay' | 'addresses'> & {
+  underlay: string | null;
+  addresses: string[] | undefined;
+};
 
 const requestFields = {
   ...{ network: name, vni: range(1, NETWORK_VNI_MAX), bridge: name },
@@ -61,6 +71,7 @@ const requestFields = {
 export const readNetworkRequest: Reader<NetworkRequest> = fields<NetworkRequest>({
   ...requestFields,
   underlay: nullable(underlay),
+  addresses: optional(list(parsed(parseInside), HOST_ADDRESSES_MAX)),
 });
 
 export type NetworkAnswer = {

@@ -10,7 +10,7 @@ import { parseFanWords } from '../../config/words.ts';
 import { ask } from '../../control/admin/admin-client.ts';
 import type { FanRecord } from '../../control/host/snapshot.ts';
 import type { LinkSpec } from '../../control/store/link-spec.ts';
-import { RunDirectory } from '../../control/store/run-directory.ts';
+import { RunDirectory, userRunDirectory } from '../../control/store/run-directory.ts';
 import { waitReady } from '../../control/supervise.ts';
 import { ExitCode, FanwayError, messageOf, refusedError, usageError } from '../../errors.ts';
 import { hasIpv4 } from '../../net/fan.ts';
@@ -150,8 +150,9 @@ export const down: Verb = {
     if (every ? rest.length > 0 : rest.length === 0) {
       throw usageError('usage', 'name a fan (OVERLAY UNDERLAY, or its bridge), or give -a or -e');
     }
-    requireNetAdmin('down');
     const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
+    // What an ordinary user's router has taken, it lets go of by itself.
+    if (run.path !== userRunDirectory(io.env)) requireNetAdmin('down');
     run.create();
     const lock = run.lock('lock', { wait: true });
     const free = run.lock('router.lock', { wait: false });

@@ -28,6 +28,7 @@ export const FAN_OPTIONS: [string, string][] = [
     'bridge NAME, --bridge NAME',
     'name of the bridge (default fan- and the slice, as fan-250-0-28)',
   ],
+  ['--device NAME', 'a TUN or TAP that root made for this user'],
   ['off, --off', 'keep the line, but do not bring this fan up'],
   ['auto, --auto', 'down -a takes it down again; fans of -a are all auto'],
   ['--offload auto|off', 'use what offloads this machine has, or none (default auto)'],

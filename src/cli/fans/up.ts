@@ -12,10 +12,11 @@ import { planFan } from '../../control/links/plan.ts';
 import { recover } from '../../control/links/recover.ts';
 import { type DataOptions, Service } from '../../control/service.ts';
 import { requireOwnNamespace } from '../../control/store/namespace.ts';
-import { type Lock, RunDirectory } from '../../control/store/run-directory.ts';
+import { type Lock, RunDirectory, userRunDirectory } from '../../control/store/run-directory.ts';
 import { startRouter, waitReady } from '../../control/supervise.ts';
 import { ExitCode } from '../../errors.ts';
 import { createLog, type Log } from '../../log.ts';
+import { hasCapability } from '../../sys/process/capabilities.ts';
 import { requireNetAdmin } from '../verb/privilege.ts';
 import { type Io, printJson, takeFlags, type Verb } from '../verb/verb.ts';
 import {
@@ -161,6 +162,10 @@ export const up: Verb = {
     ['fanway up 250.0.0.0/8 default/16 dhcp host-reserve 4', 'with DHCP, .1 to .4 kept'],
     ['fanway up -u 172.30.0.28/16 -o 250.0.0.0/8 --encap ipip', "fanctl's later form"],
     ['fanway up 250.0.0.0/8 eth0/112', 'over the IPv6 address of eth0'],
+    [
+      'fanway up 250.0.0.0/8 eth0/16 --device tap0',
+      "an ordinary user's, on a device that root made",
+    ],
     ['fanway up 240.0.0.0/8 eth0/24 --compat lxd', "beside hosts that run LXD's fan"],
   ],
   async run(args, io) {
@@ -177,8 +182,10 @@ export const up: Verb = {
       return !request.off;
     });
     if (requests.length === 0) return ExitCode.Ok;
-    requireNetAdmin('up');
-    const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
+    // Root has made the device for whoever this is, and nothing else is changed.
+    if (requests.some(({ request }) => request.device === undefined)) requireNetAdmin('up');
+    const isOwn = !hasCapability('NET_ADMIN');
+    const run = new RunDirectory(isOwn ? userRunDirectory(io.env) : io.env['FANWAY_RUN_DIR']);
     run.create();
     const lock = run.lock('lock', { wait: true });
     if (lock === undefined) return ExitCode.Failed;

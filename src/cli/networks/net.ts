@@ -17,6 +17,7 @@ import { ValueError } from '../../config/setting.ts';
 import { ask } from '../../control/admin/admin-client.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { ExitCode, refusedError, usageError } from '../../errors.ts';
+import { formatHostPrefix } from '../../net/underlay-address.ts';
 import { waitEnd } from '../fans/down.ts';
 import { withRouter } from '../fans/with-router.ts';
 import { requireNetAdmin } from '../verb/privilege.ts';
@@ -24,12 +25,13 @@ import { type FlagSpec, type Io, noMore, printJson, takeFlags, type Verb } from 
 import { floodsText, networkText } from './network-text.ts';
 
 /** Flags of `net add` and the setting that each is. */
-const ADD_FLAGS: Readonly<Record<string, string>> = {
+export const ADD_FLAGS: Readonly<Record<string, string>> = {
   '--vni': 'vni',
   '--bridge': 'bridge',
   '--bum': 'bum',
   '--service-node': 'service-nodes',
   '--mtu': 'mtu',
+  '--address': 'address',
   '--underlay': 'underlay',
   '--port': 'port',
   '--guard': 'guard',
@@ -72,9 +74,14 @@ export function requestOfWords(name: string, flags: ReadonlyMap<string, string>)
   return request;
 }
 
-function requestJson(request: NetworkRequest): NetworkRequestJson {
-  const { underlay } = request;
-  return { ...request, underlay: underlay === null ? null : formatUnderlay(underlay) };
+/** A request as it travels. */
+export function networkRequestJson(request: NetworkRequest): NetworkRequestJson {
+  const { underlay, addresses } = request;
+  return {
+    ...request,
+    underlay: underlay === null ? null : formatUnderlay(underlay),
+    addresses: addresses?.map(formatHostPrefix),
+  };
 }
 
 async function add(name: string, flags: ReadonlyMap<string, string>, io: Io): Promise<ExitCode> {
@@ -82,7 +89,7 @@ async function add(name: string, flags: ReadonlyMap<string, string>, io: Io): Pr
   requireNetAdmin('net');
   const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
   const answer = await withRouter(run, io, 'net', () =>
-    ask(run, addNetworkCall, { request: requestJson(request) }),
+    ask(run, addNetworkCall, { request: networkRequestJson(request) }),
   );
   const { outcome, bridge, messages } = answer;
   if (outcome === 'refused') throw refusedError('refused', messages.join('\n'));
@@ -155,6 +162,7 @@ export const net: Verb = {
     ['--replicator', 'this host copies floods for others'],
     [`--guard ${GUARD_MODES.join('|')}`, 'what a port may say (default learn)'],
     ['--mtu BYTES', "largest inner packet (default from the underlay's MTU)"],
+    ['--address ADDRESS/N,...', "this host's own addresses in it, on the bridge (none)"],
     ['--underlay WHERE', 'address or device (where the fans are)'],
     ['--port N', 'UDP destination port (default 4789)'],
     ['--offload auto|off', 'use what offloads there are, or none'],

@@ -1,32 +1,48 @@
 /**
- * `fanway run`: a command in a network of its own on the overlay, for an ordinary user.
+ * `fanway run`: a command in a network of its own on the overlay, a fan or a layer-2 network, for an
+ * ordinary user.
  *
  * Three processes stand behind it: the keeper in the namespace, the router outside with the user's own
  * sockets, its data process. They are there as long as a command is, and go with the last one.
  * @module
  */
 import { fansCall, upCall } from '../../api/fans.ts';
+import { addNetworkCall } from '../../api/network/requests.ts';
+import { networksCall } from '../../api/networks.ts';
 import { parseSeed } from '../../config/gossip.ts';
+import type { NetworkRequest } from '../../config/network.ts';
 import type { FanRequest } from '../../config/request.ts';
 import { ValueError } from '../../config/setting.ts';
 import { parseFanWords } from '../../config/words.ts';
 import { ask } from '../../control/admin/admin-client.ts';
 import { RunDirectory, userRunDirectory } from '../../control/store/run-directory.ts';
 import { ENCAPS } from '../../encap/encap.ts';
-import { ExitCode, FanwayError, usageError } from '../../errors.ts';
+import { ExitCode, FanwayError, refusedError, usageError } from '../../errors.ts';
 import { hasCapability } from '../../sys/process/capabilities.ts';
 import { FAN_OPTIONS } from '../fans/fan-requests.ts';
 import { refusalError } from '../fans/plan-text.ts';
 import { askToJoin } from '../members/join.ts';
-import { type Io, takeFlags, type Verb } from '../verb/verb.ts';
+import { ADD_FLAGS, networkRequestJson, requestOfWords } from '../networks/net.ts';
+import { type FlagSpec, type Io, takeFlags, type Verb } from '../verb/verb.ts';
 import { runInside } from './command.ts';
 import { type Held, holdNamespace, leaveNamespace } from './namespace.ts';
 import { ensureRouter, Watch } from './watch.ts';
 
 type Wanted = {
   request: FanRequest | undefined;
+  /** A network that is to be made; one that is only named is there already. */
+  network: NetworkRequest | undefined;
   flags: ReadonlyMap<string, string>;
   command: readonly string[];
+};
+
+const OWN_FLAGS: FlagSpec = {
+  ...{ '--fan': 'switch', '--join': 'value', '--key': 'value', '--name': 'value' },
+  '--no-internet': 'switch',
+};
+const NET_FLAGS: FlagSpec = {
+  '--net': 'value',
+  ...Object.fromEntries(Object.keys(ADD_FLAGS).map((flag) => [flag, 'value' as const])),
 };
 
 /** What the words ask for. @throws FanwayError (exit code 2) with every problem. */
@@ -37,23 +53,32 @@ function readWords(args: readonly string[], env: NodeJS.ProcessEnv): Wanted {
   if (end >= 0 && given.length === 0) {
     throw usageError('usage', 'name the command after --, or leave both out for a shell');
   }
-  const { flags, rest } = takeFlags(own, {
-    ...{ '--fan': 'switch', '--join': 'value', '--key': 'value', '--name': 'value' },
-    '--no-internet': 'switch',
-  });
+  const isNet = own.some((word) => word === '--net' || word.startsWith('--net='));
+  const { flags, rest } = takeFlags(own, isNet ? { ...OWN_FLAGS, ...NET_FLAGS } : OWN_FLAGS);
   const command = given.length > 0 ? given : [env['SHELL'] ?? '/bin/sh'];
   if (!flags.has('--fan')) {
     const [first] = rest;
-    if (first === undefined) return { request: undefined, flags, command };
+    if (first === undefined) {
+      return { request: undefined, network: networkOf(flags), flags, command };
+    }
     throw usageError(
       'usage',
       `${JSON.stringify(first)}: a command comes after --, a fan after --fan; see fanway run --help`,
     );
   }
-  const ours = ['--fan', '--join', '--key', '--name', '--no-internet'];
-  const { request, problems } = parseFanWords(rest, 'overlay-first', ours);
+  if (isNet) {
+    throw usageError('usage', '--fan and --net: one at a time; a further run adds the other one');
+  }
+  const { request, problems } = parseFanWords(rest, 'overlay-first', Object.keys(OWN_FLAGS));
   if (request === undefined) throw usageError('usage', problems.join('\n'));
-  return { request, flags, command };
+  return { request, network: undefined, flags, command };
+}
+
+/** The network that is asked for; undefined where there is none, or only its name. */
+function networkOf(flags: ReadonlyMap<string, string>): NetworkRequest | undefined {
+  const name = flags.get('--net');
+  const isNamed = !Object.keys(ADD_FLAGS).some((flag) => flags.has(flag));
+  return name === undefined || isNamed ? undefined : requestOfWords(name, flags);
 }
 
 /** What no ordinary user can have. @throws FanwayError (exit code 4). */
@@ -72,6 +97,36 @@ async function bringUp(run: RunDirectory, request: FanRequest, io: Io): Promise<
   if (plan.outcome === 'refused') throw refusalError(plan.refusals);
   if (plan.outcome === 'same') return;
   for (const warning of plan.warnings) io.err(`fanway: note: ${warning}\n`);
+}
+
+/** Makes the network where it is not there. */
+async function addNetwork(run: RunDirectory, request: NetworkRequest, io: Io): Promise<void> {
+  const { outcome, messages } = await ask(run, addNetworkCall, {
+    request: networkRequestJson(request),
+  });
+  if (outcome === 'refused') throw refusedError('refused', messages.join('\n'));
+  if (outcome === 'same') return;
+  for (const message of messages) io.err(`fanway: note: ${message}\n`);
+}
+
+/** That there is something to run on, and what is wrong with a network that was just named. */
+async function requireLink(run: RunDirectory, { flags }: Wanted, io: Io): Promise<void> {
+  const networks = await ask(run, networksCall);
+  const name = flags.get('--net');
+  const named = networks.find(({ network }) => network === name);
+  if (name !== undefined && named === undefined) {
+    throw usageError(
+      'usage',
+      `there is no network ${name} here yet: fanway run --net ${name} --vni N --address ADDRESS/WIDTH -- COMMAND`,
+    );
+  }
+  if (named !== undefined && named.reason !== '')
+    io.err(`fanway: note: ${name}: ${named.reason}\n`);
+  if (networks.length > 0 || (await ask(run, fansCall)).length > 0) return;
+  throw usageError(
+    'usage',
+    'name the fan: fanway run --fan 250.0.0.0/8 eth0/16 -- COMMAND; later ones in the same network need none',
+  );
 }
 
 async function join(run: RunDirectory, flags: ReadonlyMap<string, string>): Promise<void> {
@@ -93,20 +148,15 @@ async function join(run: RunDirectory, flags: ReadonlyMap<string, string>): Prom
 }
 
 async function prepare(run: RunDirectory, wanted: Wanted, io: Io): Promise<Held> {
-  const { request, flags } = wanted;
+  const { request, network, flags } = wanted;
   const held = await holdNamespace(run, { internet: !flags.has('--no-internet') });
   try {
     for (const note of held.notes) io.err(`fanway: note: ${note}\n`);
     await ensureRouter(run);
-    const fans = await ask(run, fansCall);
-    if (request === undefined && fans.length === 0) {
-      throw usageError(
-        'usage',
-        'name the fan: fanway run --fan 250.0.0.0/8 eth0/16 -- COMMAND; later ones in the same network need none',
-      );
-    }
     if (request !== undefined) await bringUp(run, request, io);
+    if (network !== undefined) await addNetwork(run, network, io);
     await join(run, flags);
+    await requireLink(run, wanted, io);
     return held;
   } catch (error) {
     await leaveNamespace(run, held.door);
@@ -124,9 +174,16 @@ export const run: Verb = {
     'user share the network; with the last of them it goes, and whatever still runs in it.',
     'Its file, for programs that take one, is netns in the run directory ($XDG_RUNTIME_DIR/fanway).',
   ],
-  usage: ['run --fan OVERLAY UNDERLAY [OPTIONS] [-- COMMAND...]', 'run [-- COMMAND...]'],
+  usage: [
+    'run --fan OVERLAY UNDERLAY [OPTIONS] [-- COMMAND...]',
+    'run --net NAME --vni N --address ADDRESS/N [OPTIONS] [-- COMMAND...]',
+    'run [-- COMMAND...]',
+  ],
   options: [
     ['--fan', 'the fan, in the words of up: OVERLAY UNDERLAY and the options below'],
+    ['--net NAME', 'a layer-2 network, in the words of net add'],
+    ['--vni N', 'its VXLAN network identifier'],
+    ['--address ADDRESS/N,...', 'the addresses that COMMAND has in it'],
     ['--join HOST[:PORT]', 'join the gossip of a cluster there: its hosts get names'],
     ['--key FILE', 'the keys of the cluster; - is standard input'],
     ['--name NAME', 'what others call this host'],
@@ -138,6 +195,10 @@ export const run: Verb = {
   examples: [
     ['fanway run --fan 250.0.0.0/8 eth0/16 -- python3 -m http.server', 'on one host ...'],
     ['fanway run --fan 250.0.0.0/8 eth0/16 -- curl 250.0.28.1:8000', '... and on another'],
+    [
+      'fanway run --net blue --vni 100 --address 10.9.0.2/24 --join host-a --key gossip.key',
+      'a member of a layer-2 network',
+    ],
     ['fanway run', 'a shell in the network that is there'],
     ['fanway run --fan 250.0.0.0/8 eth0/16 --join host-a --key gossip.key', 'with names of hosts'],
   ],

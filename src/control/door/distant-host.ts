@@ -8,15 +8,42 @@
  */
 import { hasNft } from '../../sys/host/nft.ts';
 import { dhcpRangesText, findDnsmasq, isRunning } from '../host/dhcp.ts';
-import type { Host, KernelRoute, ProcessMark } from '../host/host.ts';
+import type { BridgeEvent, Host, KernelRoute, NetworkHost, ProcessMark } from '../host/host.ts';
 import { openHost, type RealHost } from '../host/real-host.ts';
 import type { RunDirectory } from '../store/run-directory.ts';
 import type { Door } from './door.ts';
-import type { HostQuestion } from './protocol.ts';
+import type { FrameQuestion, HostQuestion, NetworkQuestion } from './protocol.ts';
 
 type Answers<K extends keyof RealHost> = RealHost[K] extends (...args: never[]) => infer R
   ? Awaited<R>
   : never;
+
+/** What layer-2 networks need, of the bridges behind the door. */
+function distantNetworks(door: Door): NetworkHost {
+  const ask = async <T>(
+    name: NetworkQuestion | 'links',
+    empty: T,
+    ...args: unknown[]
+  ): Promise<T> => {
+    if (door.isGone) return empty;
+    return ((await door.ask(name, ...args)) ?? empty) as T;
+  };
+  return {
+    links: () => ask('links', []),
+    link: (index) => ask('link', undefined, index),
+    bridgePortOf: (bridge, mac) => ask('bridgePortOf', undefined, bridge, mac),
+    bridgeEntries: (bridge) => ask('bridgeEntries', [], bridge),
+    pointBridge: (mac, port) => ask('pointBridge', undefined, mac, port),
+    watchBridges: (listener) => door.on('bridges', (news) => listener(news as BridgeEvent)),
+    sendFrame(ifindex, frame) {
+      if (door.isGone) return false;
+      const question: FrameQuestion = { ifindex, frame: Buffer.from(frame).toString('base64') };
+      // A frame that is lost is asked for again, as on every wire.
+      void door.ask('frame', question).catch(() => undefined);
+      return true;
+    },
+  };
+}
 
 /** Opens it. The underlay is this process's own network namespace. */
 export function openDistantHost(run: RunDirectory, door: Door): RealHost {
@@ -105,6 +132,7 @@ export function openDistantHost(run: RunDirectory, door: Door): RealHost {
       };
     },
     watchFilter: (listener) => door.on('filter', listener),
+    networks: distantNetworks(door),
     close() {
       here.close();
       door.close();

@@ -14,6 +14,7 @@ import type { DeviceOpener, OpenDevice } from '../plane/devices.ts';
 import type { RunDirectory } from '../store/run-directory.ts';
 import {
   type Answer,
+  DOOR_EVENTS,
   type DoorEvent,
   type DoorState,
   errorOf,
@@ -34,7 +35,7 @@ export class Door {
   readonly #run: RunDirectory;
   readonly #socket: Socket;
   readonly #waiting = new Map<number, (answer: Answer | undefined) => void>();
-  readonly #listeners = new Map<DoorEvent, Set<() => void>>();
+  readonly #listeners = new Map<DoorEvent, Set<(news: unknown) => void>>();
   #stream: LocalStream | undefined;
   #lastId = 0;
   #isGone = false;
@@ -82,9 +83,9 @@ export class Door {
   }
 
   #heard(line: Record<string, unknown>): void {
-    const { event } = line;
-    if (event === 'links' || event === 'filter') {
-      for (const listener of this.#listeners.get(event) ?? []) listener();
+    const event = DOOR_EVENTS.find((name) => name === line['event']);
+    if (event !== undefined) {
+      for (const listener of this.#listeners.get(event) ?? []) listener(line['news']);
       return;
     }
     const answer = line as Answer;
@@ -143,10 +144,11 @@ export class Door {
   }
 
   /** Calls `listener` on every such event; returns how to end it. */
-  on(event: DoorEvent, listener: () => void): () => void {
+  on(event: DoorEvent, listener: (news: unknown) => void): () => void {
     const listeners = this.#listeners.get(event) ?? new Set();
     this.#listeners.set(event, listeners.add(listener));
-    if (!this.#isGone) void this.ask('watch').catch(() => undefined);
+    const question = event === 'bridges' ? 'watch-bridges' : 'watch';
+    if (!this.#isGone) void this.ask(question).catch(() => undefined);
     return () => listeners.delete(listener);
   }
 

@@ -15,14 +15,17 @@ import { processesIn } from '../../sys/process/namespace-processes.ts';
 import { NetworkNamespace } from '../../sys/process/netns.ts';
 import { sendDescriptors } from '../../sys/sockets/fdpass.ts';
 import { localAddress } from '../../sys/sockets/local-sockets.ts';
+import type { BridgeEvent } from '../host/host.ts';
 import { openHost, type RealHost } from '../host/real-host.ts';
 import type { RunDirectory } from '../store/run-directory.ts';
 import {
   type Answer,
   type DeviceQuestion,
   type DoorState,
+  type FrameQuestion,
   HOST_QUESTIONS,
   Lines,
+  NETWORK_QUESTIONS,
   parseLine,
   wrongOf,
 } from './protocol.ts';
@@ -34,6 +37,8 @@ const CONNECTIONS_MAX = 64;
 /** What still runs in the namespace is asked to end, and after this made to. */
 const END_MS = 1000;
 const END_POLL_MS = 20;
+/** What a router has not read yet, bytes; past it bridges' news are left out, and it is told so. */
+const NEWS_BYTES_MAX = 1 << 20;
 
 /** A device, its descriptor sent to the socket that the question names. */
 function openFor({ name, options, to }: DeviceQuestion): object {
@@ -52,6 +57,10 @@ function openFor({ name, options, to }: DeviceQuestion): object {
   return { ...device, ifindex: libc.if_nametoindex(name) };
 }
 
+function tellBridges(socket: Socket, news: BridgeEvent): void {
+  if (!socket.destroyed) socket.write(`${JSON.stringify({ event: 'bridges', news })}\n`);
+}
+
 export class Keeper {
   readonly #host: RealHost;
   readonly #log: Log;
@@ -59,6 +68,9 @@ export class Keeper {
   readonly #connections = new Set<Socket>();
   readonly #watchers = new Set<Socket>();
   readonly #holders = new Set<Socket>();
+  /** Who watches the bridges, and whether news were left out for it. */
+  readonly #bridgeWatchers = new Map<Socket, { lost: boolean }>();
+  #unwatchBridges: (() => void) | undefined;
   #server: Server | undefined;
   #ending: Promise<void> | undefined;
   #resolveDone: () => void = () => undefined;
@@ -122,6 +134,8 @@ export class Keeper {
     socket.on('close', () => {
       this.#connections.delete(socket);
       this.#watchers.delete(socket);
+      this.#bridgeWatchers.delete(socket);
+      if (this.#bridgeWatchers.size === 0) this.#endWatchingBridges();
       if (this.#holders.delete(socket) && this.#holders.size === 0)
         this.end('its last command ended');
     });
@@ -154,13 +168,48 @@ export class Keeper {
       case 'watch':
         this.#watchers.add(socket);
         return null;
+      case 'watch-bridges':
+        this.#watchBridges(socket);
+        return null;
+      case 'frame': {
+        const { ifindex, frame } = args[0] as FrameQuestion;
+        return this.#host.networks.sendFrame(ifindex, Buffer.from(frame, 'base64'));
+      }
       case 'device':
         return openFor(args[0] as DeviceQuestion);
     }
-    const known = HOST_QUESTIONS.find((name) => name === ask);
-    const method: unknown = known === undefined ? undefined : Reflect.get(this.#host, known);
-    if (typeof method !== 'function') throw new Error(`nobody here answers ${ask}`);
-    return Reflect.apply(method, this.#host, args);
+    for (const [names, answers] of [
+      [HOST_QUESTIONS, this.#host],
+      [NETWORK_QUESTIONS, this.#host.networks],
+    ] as const) {
+      const known = names.find((name) => name === ask);
+      const method: unknown = known === undefined ? undefined : Reflect.get(answers, known);
+      if (typeof method === 'function') return Reflect.apply(method, answers, args);
+    }
+    throw new Error(`nobody here answers ${ask}`);
+  }
+
+  /** What happens to bridges is told to a router that reads it; one that is behind reads the tables. */
+  #watchBridges(socket: Socket): void {
+    this.#bridgeWatchers.set(socket, { lost: false });
+    this.#unwatchBridges ??= this.#host.networks.watchBridges((news) => {
+      for (const [watcher, state] of this.#bridgeWatchers) {
+        const isBehind = watcher.writableLength > NEWS_BYTES_MAX;
+        if (isBehind && !state.lost) {
+          state.lost = true;
+          watcher.once('drain', () => {
+            state.lost = false;
+            tellBridges(watcher, { kind: 'lost' });
+          });
+        }
+        if (!state.lost) tellBridges(watcher, news);
+      }
+    });
+  }
+
+  #endWatchingBridges(): void {
+    this.#unwatchBridges?.();
+    this.#unwatchBridges = undefined;
   }
 
   /** Ends everything that runs in the namespace, then the keeper. */
@@ -188,6 +237,7 @@ export class Keeper {
     }
     for (const socket of this.#connections) socket.destroy();
     rmSync(this.#run.door, { force: true });
+    this.#endWatchingBridges();
     this.#host.close();
     this.#resolveDone();
   }

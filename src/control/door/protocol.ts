@@ -51,6 +51,13 @@ export const HOST_QUESTIONS = [
 ] as const;
 export type HostQuestion = (typeof HOST_QUESTIONS)[number];
 
+/** Questions of layer-2 networks, by the names of the methods of `NetworkHost`. */
+export const NETWORK_QUESTIONS = ['link', 'bridgePortOf', 'bridgeEntries', 'pointBridge'] as const;
+export type NetworkQuestion = (typeof NETWORK_QUESTIONS)[number];
+
+/** A frame that is to go out of a device of the namespace, in base64. */
+export type FrameQuestion = { ifindex: number; frame: string };
+
 /** A device that is to be opened, and where its descriptor goes. */
 export type DeviceQuestion = { name: string; options: TunOptions; to: string };
 
@@ -58,8 +65,9 @@ export type DeviceQuestion = { name: string; options: TunOptions; to: string };
 /** `holders`: connections that keep the namespace. */
 export type DoorState = { pid: number; namespace: number; holders: number };
 
-/** Happenings that a router watches for. */
-export type DoorEvent = 'links' | 'filter';
+/** Happenings that a router watches for; `bridges` says what happened as `news`. */
+export const DOOR_EVENTS = ['links', 'filter', 'bridges'] as const;
+export type DoorEvent = (typeof DOOR_EVENTS)[number];
 
 /** A line is at most so long: the routing table of a crowded namespace. */
 export const LINE_BYTES_MAX = 4 << 20;

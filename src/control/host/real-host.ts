@@ -36,8 +36,8 @@ function forwardingEntry({ master, index, mac, state }: Neighbour): ForwardingEn
 }
 
 export type RealHost = Host & {
-  /** What layer-2 networks need; undefined where there can be none. */
-  networks?: NetworkHost;
+  /** What layer-2 networks need. */
+  networks: NetworkHost;
   /** Whether `bridge` knows `mac` behind a port other than `but`. False where there is no such bridge. */
   bridgeHolds(bridge: string, mac: number, but: string): Promise<boolean>;
   /** The port of `bridge` behind which it knows `mac`, '' where it does not. */

@@ -1,10 +1,13 @@
 /**
- * What on this host an overlay would hide.
+ * What on this host an overlay would hide, and whose packets it could be taken for.
  * @module
  */
+import { ENCAPS } from '../../encap/encap.ts';
 import { formatIpv4 } from '../../net/ipv4.ts';
 import { contains, formatPrefix, type Prefix } from '../../net/prefix.ts';
 import { ROUTE_TABLE_LOCAL, type Snapshot } from '../host/snapshot.ts';
+import type { SixSpec, WireSpec } from '../store/link-spec.ts';
+import type { Refusal } from './resolve.ts';
 
 const SHOWN_MAX = 4;
 
@@ -50,4 +53,34 @@ function shorten(texts: string[]): string[] {
   const unique = [...new Set(texts)];
   if (unique.length <= SHOWN_MAX) return unique;
   return [...unique.slice(0, SHOWN_MAX), `${unique.length - SHOWN_MAX} more`];
+}
+
+/** The networks that a link's packets are in on the wire. */
+function vnisOf({ vni, six }: { vni: number; six?: SixSpec }): number[] {
+  return six === undefined ? [vni] : [vni, six.vni];
+}
+
+/** Another link whose packets could not be told from this one's. */
+export function checkWire(spec: WireSpec, { fans, networks }: Snapshot): Refusal[] {
+  for (const { spec: other } of [...fans, ...networks]) {
+    if (spec.port === 0 || other.port !== spec.port || other.local !== spec.local) continue;
+    if (other.encap !== spec.encap) {
+      return [
+        {
+          code: 'port-taken',
+          message: `UDP port ${spec.port} carries ${other.encap} for ${other.name} already: choose another --port for ${spec.encap}`,
+        },
+      ];
+    }
+    const taken = vnisOf(other).find((vni) => vnisOf(spec).includes(vni));
+    if (ENCAPS[spec.encap].hasVni && taken !== undefined) {
+      return [
+        {
+          code: 'vni-taken',
+          message: `VNI ${taken} is that of ${other.name} already: choose another with --vni, the same on every host`,
+        },
+      ];
+    }
+  }
+  return [];
 }

@@ -15,6 +15,7 @@ import {
 } from '../host/forwarding.ts';
 import { BRIDGE_NF_CALL_IPTABLES, type Snapshot } from '../host/snapshot.ts';
 import type { LinkSpec, WireSpec } from '../store/link-spec.ts';
+import { ownedObstacles } from './plan-owned.ts';
 
 export type Obstacles = {
   /** The fan, or a part of its traffic, stands still. */
@@ -32,6 +33,7 @@ export function obstaclesOf(spec: LinkSpec, snapshot: Snapshot, journal?: Journa
   const { filter, tools, sysctls } = snapshot;
   const obstacles = [
     ...underlayObstacles(spec, snapshot),
+    ...ownedObstacles(spec, snapshot),
     ...forwardObstacles(spec, filter, tools.nft),
     ...legacyObstacles(forwardingDevices(spec), snapshot.legacy.forward),
   ];

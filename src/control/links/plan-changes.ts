@@ -8,7 +8,7 @@ import type { FanRequest } from '../../config/request.ts';
 import { carriesFrames } from '../../encap/encap.ts';
 import { hasIpv4 } from '../../net/fan.ts';
 import { broadcastOf } from '../../net/prefix.ts';
-import { isSameAddress6 } from '../../net/prefix6.ts';
+import { equals6, isSameAddress6 } from '../../net/prefix6.ts';
 import { lastWordOf } from '../../net/underlay-address.ts';
 import type { Change } from '../change/change.ts';
 import { ipv6Closed } from '../change/kinds/bridge.ts';
@@ -48,6 +48,7 @@ export function changesOf(
   // Without IPv4 there is no gateway to make it of: the underlay address is as much our own.
   const ownMac = BRIDGE_MAC_PREFIX + (hasIpv4(overlay) ? gateway : lastWordOf(spec.local));
   const alias = aliasOf(name);
+  if (spec.owned === true) return [{ kind: 'tunnel', spec, alias }];
   const theirs = adoption?.foreign === true;
   const bridged = carriesFrames(spec.encap);
   const length = addressLengthOf(spec);
@@ -158,6 +159,9 @@ export function isSameThing(a: Change, b: Change): boolean {
   if (a.kind === 'address6') {
     return b.kind === 'address6' && isSameAddress6(a.address, b.address);
   }
-  if (a.kind === 'route6') return b.kind === 'route6' && a.device === b.device;
+  if (a.kind === 'route6') {
+    const isSame = b.kind === 'route6' && a.device === b.device;
+    return isSame && equals6(a.destination, b.destination);
+  }
   return a.kind === b.kind;
 }

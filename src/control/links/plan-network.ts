@@ -7,10 +7,13 @@ import type { NetworkRequest } from '../../config/network.ts';
 import { MTU_BYTES_MIN, type UnderlaySelector } from '../../config/request.ts';
 import { parseInterfaceName } from '../../config/schema.ts';
 import { VXLAN } from '../../encap/encap.ts';
+import { IPV6_BITS, networkOf6, wordsOfIpv6 } from '../../net/prefix6.ts';
 import {
   type Family,
   familyOf,
   formatHostAddress,
+  formatHostPrefix,
+  hostBytes,
   lastWordOf,
   type UnderlayAddress,
 } from '../../net/underlay-address.ts';
@@ -20,7 +23,8 @@ import { type Adoption, isKept } from '../host/bridge/adoption.ts';
 import { forwardingDevices, isForwardDropping } from '../host/forwarding.ts';
 import { type AnyRecord, aliasOf, borrowedAliasOf, type Snapshot } from '../host/snapshot.ts';
 import { type NetworkSpec, SOURCE_PORTS_DEFAULT } from '../store/link-spec.ts';
-import { checkWire, innerMtuOf, type Plan } from './plan.ts';
+import { checkWire } from './conflicts.ts';
+import { innerMtuOf, type Plan } from './plan.ts';
 import { isResolved, type Keep, type Refusal, resolveUnderlay } from './resolve.ts';
 
 /** Locally administered, then a mark, then the host's four bytes: one for each host. */
@@ -57,6 +61,7 @@ function specOf(
   mac = BRIDGE_MAC_PREFIX + lastWordOf(at.local),
 ): NetworkSpec {
   const { network, bridge: name, vni, bum, serviceNodes, guard, replicator, offload } = request;
+  const { addresses } = request;
   return {
     ...{ name, network, encap: VXLAN.name, device: networkDeviceOf(vni), mac },
     ...{ local: at.local, underlay: at.underlay, vni, port: request.port ?? VXLAN.defaultPort },
@@ -66,6 +71,7 @@ function specOf(
     },
     ...{ dscp: 'pipe', sourcePorts: SOURCE_PORTS_DEFAULT, offload },
     ...{ bum, serviceNodes: [...serviceNodes], guard, replicator },
+    ...(addresses !== undefined && { addresses }),
   };
 }
 
@@ -94,6 +100,7 @@ export function planNetwork(
     ...checkNames(spec, snapshot, adoption),
     ...checkWire(spec, snapshot),
     ...checkMtu(request, spec, device.name),
+    ...checkAddresses(spec, snapshot),
   ];
   if (refusals.length > 0) return { outcome: 'refused', refusals };
   const warnings: string[] = [];
@@ -127,10 +134,30 @@ export function networkChanges(
     // Nothing that the device itself would say in IPv6 could arrive anywhere.
     { kind: 'sysctl', key: `net/ipv6/conf/${device}/disable_ipv6`, value: '1', shared: false },
     { kind: 'port', device, bridge: name },
+    ...addressChanges(spec, theirs),
     ...(snapshot.tools.nft && isForwardDropping(snapshot.filter)
       ? [{ kind: 'accept', devices: forwardingDevices(spec) } as const]
       : []),
   ];
+}
+
+/**
+ * This host's own addresses, with a route to the network of each: one of IPv6 brings none.
+ * @param theirs the bridge is somebody else's
+ */
+function addressChanges({ name: device, addresses = [] }: NetworkSpec, theirs: boolean): Change[] {
+  return addresses.flatMap(({ address, length }): Change[] => {
+    if (typeof address === 'number') {
+      const change = { kind: 'address', device, address, length } as const;
+      return [theirs ? { ...change, borrowed: 'device' } : change];
+    }
+    const words = wordsOfIpv6(hostBytes(address));
+    const destination = { address: networkOf6({ address: words, length }), length };
+    return [
+      { kind: 'address6', device, address: words, length },
+      ...(length < IPV6_BITS ? [{ kind: 'route6', destination, device } as const] : []),
+    ];
+  });
 }
 
 /** A bridge that is there: one that was kept for its ports, or somebody else's, which stays theirs. */
@@ -158,6 +185,7 @@ function facts({ name, vni, port, local, innerMtu, bum, guard, ...more }: Networ
     ...[`bridge ${name}`, `VNI ${vni}`, `port ${port}`, `underlay ${formatHostAddress(local)}`],
     ...[`MTU ${innerMtu}`, `bum ${bum}`, `guard ${guard}`, `service nodes ${nodes || 'none'}`],
     more.replicator ? 'replicator' : 'no replicator',
+    `addresses ${(more.addresses ?? []).map(formatHostPrefix).join(' ') || 'none'}`,
   ];
 }
 
@@ -210,6 +238,28 @@ function checkNames(
     });
   }
   return refusals;
+}
+
+/** Own addresses that another device of this host has, or that need what is not there. */
+function checkAddresses(
+  spec: NetworkSpec,
+  { links, addresses, ipv6Addresses }: Snapshot,
+): Refusal[] {
+  const own = links.find(({ name }) => name === spec.name)?.index;
+  return (spec.addresses ?? []).flatMap(({ address, length }): Refusal[] => {
+    const text = formatHostPrefix({ address, length });
+    const holder = [...addresses, ...ipv6Addresses].find(
+      (one) => one.address === address && one.index !== own,
+    );
+    if (holder !== undefined) {
+      const device = links.find(({ index }) => index === holder.index)?.name ?? 'another device';
+      const message = `${text} is an address of ${device} already: take another one`;
+      return [{ code: 'address-taken', message }];
+    }
+    if (typeof address === 'number' || spec.innerMtu >= IPV6_MTU_BYTES_MIN) return [];
+    const message = `${text}: IPv6 needs an MTU of ${IPV6_MTU_BYTES_MIN}, and ${spec.innerMtu} is left`;
+    return [{ code: 'mtu-too-small', message }];
+  });
 }
 
 function checkMtu(request: NetworkRequest, spec: NetworkSpec, device: string): Refusal[] {

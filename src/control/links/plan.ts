@@ -44,9 +44,10 @@ import {
   type WireSpec,
 } from '../store/link-spec.ts';
 import { besideOf, planBeside } from './beside.ts';
-import { findConflicts } from './conflicts.ts';
+import { checkWire, findConflicts } from './conflicts.ts';
 import { obstaclesOf } from './obstacles.ts';
 import { addressesOf, changesOf } from './plan-changes.ts';
+import { planOwned } from './plan-owned.ts';
 import { formatHost, isResolved, type Keep, type Refusal, resolveUnderlay } from './resolve.ts';
 import { checkOverlay6, checkSix, notesOfSix, sixOf } from './six.ts';
 
@@ -68,6 +69,13 @@ export type Plan<Spec extends AnySpec = LinkSpec> =
  * @param keep the underlay address that the fan had
  */
 export function planFan(request: FanRequest, snapshot: Snapshot, keep?: Keep): Plan {
+  const { device } = request;
+  if (device === undefined) return planPlain(request, snapshot, keep);
+  return planOwned({ ...request, device }, snapshot, planPlain, keep);
+}
+
+/** The same for a fan that makes its own device, and all that is around it. */
+function planPlain(request: FanRequest, snapshot: Snapshot, keep?: Keep): Plan {
   const resolved = resolveUnderlay(request.underlay, snapshot, keep);
   if (!isResolved(resolved)) return { outcome: 'refused', refusals: [resolved] };
   const { local, underlay, device: underlayDevice } = resolved;
@@ -364,34 +372,4 @@ function checkNames(
     });
   }
   return refusals;
-}
-
-/** The networks that a link's packets are in on the wire. */
-function vnisOf({ vni, six }: { vni: number; six?: SixSpec }): number[] {
-  return six === undefined ? [vni] : [vni, six.vni];
-}
-
-/** Another link whose packets could not be told from this one's. */
-export function checkWire(spec: WireSpec, { fans, networks }: Snapshot): Refusal[] {
-  for (const { spec: other } of [...fans, ...networks]) {
-    if (spec.port === 0 || other.port !== spec.port || other.local !== spec.local) continue;
-    if (other.encap !== spec.encap) {
-      return [
-        {
-          code: 'port-taken',
-          message: `UDP port ${spec.port} carries ${other.encap} for ${other.name} already: choose another --port for ${spec.encap}`,
-        },
-      ];
-    }
-    const taken = vnisOf(other).find((vni) => vnisOf(spec).includes(vni));
-    if (ENCAPS[spec.encap].hasVni && taken !== undefined) {
-      return [
-        {
-          code: 'vni-taken',
-          message: `VNI ${taken} is that of ${other.name} already: choose another with --vni, the same on every host`,
-        },
-      ];
-    }
-  }
-  return [];
 }

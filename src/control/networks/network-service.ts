@@ -51,7 +51,7 @@ export type NetworkPlane = {
 };
 
 export type NetworkServiceOptions = {
-  host: NetworkHost | undefined;
+  host: NetworkHost;
   plane: NetworkPlane;
   entries: EntryService;
   run: RunDirectory;
@@ -97,9 +97,7 @@ export class NetworkService {
   }
 
   get #host(): NetworkHost {
-    const { host } = this.#options;
-    if (host === undefined) throw new Error('networks where there can be none');
-    return host;
+    return this.#options.host;
   }
 
   /** What is known of a network's stations; undefined while it does not run. */
@@ -179,6 +177,8 @@ export class NetworkService {
     // Before the table is read, so that nothing that changes meanwhile is missed.
     this.#watch();
     await this.#readBridge(local);
+    // What this host has itself nobody has to hear of first.
+    for (const { address } of spec.addresses ?? []) local.seen(spec.mac, address);
     for (const { mac, port, name, addresses } of file.load()) {
       if (this.#portNames.get(port) !== name) continue;
       const state = await this.#portState(port, bridge);

@@ -295,7 +295,7 @@ export class DataPlane extends EventEmitter {
   }
 
   #closeLink(link: LinkState, keepDevice: boolean): void {
-    closeDevices(link.devices, keepDevice);
+    closeDevices(link.devices, keepDevice || link.spec.owned === true);
     this.entries.links.clearLink(link.id);
     this.#release(link.endpoint);
   }

@@ -33,7 +33,7 @@ export function openDevices(spec: WireSpec, queues: number, open: DeviceOpener):
       devices.push(open(spec.device, { kind, offload, multiQueue: queues > 1 }));
     }
     const [first] = devices;
-    if (first !== undefined) setTunPersistent(first.fd, true);
+    if (first !== undefined && spec.owned !== true) setTunPersistent(first.fd, true);
   } catch (error) {
     for (const device of devices) libc.close(device.fd);
     throw error;

@@ -45,6 +45,8 @@ export type WireSpec = {
   /** Outer source ports in use; 1 = fixed. */
   sourcePorts: number;
   offload: 'auto' | 'off';
+  /** The device is root's work for this user: opened, and otherwise left as it is. */
+  owned?: true;
 };
 
 /** The overlays of a link as text: `250.0.0.0/8`, `fd00:fa::/32`, or both. */
@@ -86,6 +88,8 @@ export type NetworkSpec = WireSpec & {
   guard: GuardName;
   /** This host copies floods for others. */
   replicator: boolean;
+  /** This host's own addresses on its bridge; absent = none. */
+  addresses?: readonly UnderlayPrefix[];
 };
 
 /** A link of either kind. */
@@ -123,7 +127,7 @@ export function deviceMtuOf(spec: WireSpec): number {
   return isBridged(spec) ? TAP_MTU_BYTES : spec.innerMtu;
 }
 
-const WIRE_FIELDS: Readonly<Record<Exclude<keyof WireSpec, 'local'>, string>> = {
+const WIRE_FIELDS: Readonly<Record<Exclude<keyof WireSpec, 'local' | 'owned'>, string>> = {
   name: 'string',
   encap: 'string',
   device: 'string',
@@ -143,7 +147,9 @@ const FAN_FIELDS: Readonly<Record<Exclude<keyof LinkSpec, keyof WireSpec | 'six'
   gateway: 'number',
 };
 
-const NETWORK_FIELDS: Readonly<Record<Exclude<keyof NetworkSpec, keyof WireSpec>, string>> = {
+const NETWORK_FIELDS: Readonly<
+  Record<Exclude<keyof NetworkSpec, keyof WireSpec | 'addresses'>, string>
+> = {
   network: 'string',
   mac: 'number',
   bum: 'string',

@@ -15,6 +15,8 @@ export const tunnel: Kind<TunnelChange> = {
   fields: { spec: 'object', alias: 'string' },
   isWhole: ({ spec }) => isAnySpec(spec),
   describe({ spec }) {
+    if (spec.owned === true)
+      return `use ${spec.device}, which is this user's, from ${formatHostAddress(spec.local)}`;
     const { hasVni, device: kind } = ENCAPS[spec.encap];
     const how = [spec.encap, hasVni ? `VNI ${spec.vni}` : '', onTheWire(spec.encap, spec.port)]
       .filter(Boolean)
@@ -29,9 +31,10 @@ export const tunnel: Kind<TunnelChange> = {
       // New, re-attached after a restart, or deleted by somebody while its sockets stayed.
       await tunnels.removeLink(spec.name);
       memo.index = (await tunnels.addLink(spec)).ifindex;
-    } else {
+    } else if (spec.owned !== true) {
       await rename(host, known, spec.device);
     }
+    if (spec.owned === true) return;
     const index = memo.index ?? spec.device;
     const txQueueLen = DEVICE_QUEUE_PACKETS;
     await host.setLink(index, { alias, mtu: deviceMtuOf(spec), txQueueLen });
@@ -42,6 +45,7 @@ export const tunnel: Kind<TunnelChange> = {
     const mtu = deviceMtuOf(spec);
     const link = (await host.links()).find((link) => link.index === memo.index);
     if (link === undefined) return [`device ${device}`];
+    if (spec.owned === true) return [];
     const lost: string[] = [];
     if (link.name !== device) lost.push(`name of ${device} (was ${link.name})`);
     if (link.alias !== alias) lost.push(`mark of ${device}`);
@@ -52,6 +56,7 @@ export const tunnel: Kind<TunnelChange> = {
   async undo(change, memo, { host, tunnels }) {
     const { spec, alias } = change;
     await tunnels.removeLink(spec.name);
+    if (spec.owned === true) return;
     for (const link of await host.links()) {
       if (link.kind !== 'tun' || (link.name !== spec.device && link.index !== memo.index)) continue;
       // Killed between its making and its marking, the device has no alias and no known index.
