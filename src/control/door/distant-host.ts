@@ -33,6 +33,7 @@ function distantNetworks(door: Door): NetworkHost {
     link: (index) => ask('link', undefined, index),
     bridgePortOf: (bridge, mac) => ask('bridgePortOf', undefined, bridge, mac),
     bridgeEntries: (bridge) => ask('bridgeEntries', [], bridge),
+    addressesOf: (index) => ask('addressesOf', [], index),
     pointBridge: (mac, port) => ask('pointBridge', undefined, mac, port),
     watchBridges: (listener) => door.on('bridges', (news) => listener(news as BridgeEvent)),
     sendFrame(ifindex, frame) {

@@ -52,7 +52,13 @@ export const HOST_QUESTIONS = [
 export type HostQuestion = (typeof HOST_QUESTIONS)[number];
 
 /** Questions of layer-2 networks, by the names of the methods of `NetworkHost`. */
-export const NETWORK_QUESTIONS = ['link', 'bridgePortOf', 'bridgeEntries', 'pointBridge'] as const;
+export const NETWORK_QUESTIONS = [
+  'link',
+  'bridgePortOf',
+  'bridgeEntries',
+  'addressesOf',
+  'pointBridge',
+] as const;
 export type NetworkQuestion = (typeof NETWORK_QUESTIONS)[number];
 
 /** A frame that is to go out of a device of the namespace, in base64. */
