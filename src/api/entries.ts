@@ -20,14 +20,14 @@ import {
 } from './reader.ts';
 
 /** Who said where something is. */
-export const sourceWord = word('static', 'local', 'gossip', 'bgp', 'learned');
+export const sourceWord = word('static', 'local', 'gossip', 'bgp', 'learned', 'kept');
 
 /** What the table says of an address, and who has told it. */
 export type AnswerJson = {
   prefix: string;
   /** Underlay address of the host that it is sent to. */
   host: string;
-  source: 'static' | 'local' | 'gossip' | 'bgp' | 'learned';
+  source: 'static' | 'local' | 'gossip' | 'bgp' | 'learned' | 'kept';
   /** A node id, or a tunnel endpoint. */
   owner: string;
   /** Of the member, '' where nobody knows it. */

@@ -9,6 +9,7 @@ import type { EntryService } from './entries/entry-service.ts';
 import type { NetworkHost } from './host/host.ts';
 import type { Router } from './links/router.ts';
 import { NetworkStatus, networkRoutes } from './network-status.ts';
+import { Kept } from './networks/kept.ts';
 import { NetworkService } from './networks/network-service.ts';
 import { NetworkViews } from './networks/views.ts';
 import type { DropMeter } from './plane/drops.ts';
@@ -39,6 +40,7 @@ export class NetworkPart {
   readonly gossip: NetworkGossip;
   readonly bgp: NetworkBgp;
   readonly #options: NetworkPartOptions;
+  readonly #kept: Kept;
   readonly #views: NetworkViews;
   readonly #status: NetworkStatus;
 
@@ -56,6 +58,11 @@ export class NetworkPart {
     });
     search.by(this.gossip);
     this.bgp = new NetworkBgp({ sink: entries, own, networks: specs, log });
+    this.#kept = new Kept(entries, () => this.bgp.isSettled);
+    tunnels.whenOpened((kept) => {
+      const known = options.router.links.flatMap(({ spec }) => (isNetwork(spec) ? [spec] : []));
+      this.#kept.take(kept, known, performance.now());
+    });
     const { nameOf, drops, rates, alone } = options;
     this.#views = new NetworkViews({ networks: this.service, entries, table, specs, nameOf });
     this.#status = new NetworkStatus({

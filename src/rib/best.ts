@@ -2,7 +2,8 @@
  * Which claim to an entry counts. In order:
  *
  * 1. `static` before all others: somebody wrote it down.
- * 2. What was learned from frames after everything that somebody announced.
+ * 2. What was learned from frames after everything that somebody announced, and what was only kept over a
+ *    restart after that.
  * 3. Of MACs and their addresses one that is sticky, then the higher sequence: the later of two moves,
  *    whoever tells it (RFC 7432 §15; gossip counts in the same way), then the lower tunnel endpoint.
  * 4. The order of {@link CLAIM_SOURCES}: gossip hears of a move in a moment and from the host itself,
@@ -23,13 +24,18 @@ function orderOf(source: ClaimSource): number {
   return CLAIM_SOURCES.indexOf(source);
 }
 
+/** How much less a source counts than those who announce. */
+function doubtOf(source: ClaimSource): number {
+  return source === 'kept' ? 2 : source === 'learned' ? 1 : 0;
+}
+
 /** Below 0 when `a` is the better claim to an entry of `kind`. */
 export function compareBest(kind: EntryId['kind'], a: Best, b: Best): number {
   const isWritten = Number(b.source === 'static') - Number(a.source === 'static');
   if (isWritten !== 0) return isWritten;
-  // Nobody moves by being overheard.
-  const isLearned = Number(a.source === 'learned') - Number(b.source === 'learned');
-  if (isLearned !== 0) return isLearned;
+  // Nobody moves by being overheard, or remembered.
+  const doubt = doubtOf(a.source) - doubtOf(b.source);
+  if (doubt !== 0) return doubt;
   if (isMobile(kind)) {
     const isSticky = Number(b.isSticky === true) - Number(a.isSticky === true);
     if (isSticky !== 0) return isSticky;

@@ -8,9 +8,10 @@ import type { UnderlayAddress } from '../net/underlay-address.ts';
 
 /**
  * Who may say it, the most trusted first. What nobody claims is where the fan's arithmetic has it, so
- * the fan itself is no source here.
+ * the fan itself is no source here. `kept`: the data path had it when a control process took over, and
+ * nobody has said yet whether it is still so.
  */
-export const CLAIM_SOURCES = ['static', 'local', 'gossip', 'bgp', 'learned'] as const;
+export const CLAIM_SOURCES = ['static', 'local', 'gossip', 'bgp', 'learned', 'kept'] as const;
 export type ClaimSource = (typeof CLAIM_SOURCES)[number];
 
 /**

@@ -103,6 +103,15 @@ export class HashReader {
     }
     return 0;
   }
+
+  /** Every entry, in no order; changes meanwhile may be seen or not. */
+  *entries(): Generator<{ tag: number; key: number; value: number }> {
+    for (let at = 0; at < this.words.length; at += SLOT_WORDS) {
+      const tag = this.words[at] as number;
+      if (tag < TAG_MIN) continue;
+      yield { tag, key: (this.words[at + 1] as number) >>> 0, value: this.words[at + 2] as number };
+    }
+  }
 }
 
 /** The one writer of a table. */
@@ -195,14 +204,5 @@ export class HashWriter extends HashReader {
       if (((at / SLOT_WORDS - home) & this.mask) >= distance) return true;
     }
     return false;
-  }
-
-  /** Every entry, in no order; changes meanwhile may be seen or not. */
-  *entries(): Generator<{ tag: number; key: number; value: number }> {
-    for (let at = 0; at < this.words.length; at += SLOT_WORDS) {
-      const tag = this.words[at] as number;
-      if (tag < TAG_MIN) continue;
-      yield { tag, key: (this.words[at + 1] as number) >>> 0, value: this.words[at + 2] as number };
-    }
   }
 }

@@ -64,6 +64,14 @@ export class FdbReader {
     this.#hash = new HashReader(buffer, offset, slots, seed);
   }
 
+  /** Every MAC of a link (u48) with its entry, in no order. */
+  *entries(link: number): Generator<[mac: number, packed: number]> {
+    for (const { tag, key, value } of this.#hash.entries()) {
+      const bits = tag - TAG_MIN;
+      if (bits >>> LINK_SHIFT === link) yield [(bits & 0xffff) * TWO_32 + key, value];
+    }
+  }
+
   /** The entry of a MAC, given as its first 16 and last 32 bits; 0 = unknown. */
   find(link: number, macHigh: number, macLow: number): number {
     return this.#hash.find(tagOf(link, macHigh), macLow);

@@ -48,6 +48,14 @@ export class FloodReader {
     return this.words[link * BLOCK_WORDS + TARGETS + place] as number;
   }
 
+  /** Every target of a link. */
+  *targets(link: number): Generator<number> {
+    for (let place = this.high(link) - 1; place >= 0; place--) {
+      const peer = this.target(link, place);
+      if (peer !== 0) yield peer;
+    }
+  }
+
   /** The peer that has a service, {@link SERVICE_HERE}, or 0 when nobody is known to have it. */
   service(link: number, service: Service): number {
     return this.words[link * BLOCK_WORDS + SERVICES + service] as number;

@@ -76,6 +76,23 @@ export class NeighbourReader {
     this.seed = seed;
   }
 
+  /** Every binding of a link, in no order; addresses are 4 or 16 bytes. */
+  *entries(link: number): Generator<Neighbour & { address: Uint8Array }> {
+    for (const { tag, value } of this.#hash.entries()) {
+      if (Math.floor((tag - TAG_MIN) / TAGS_PER_LINK) !== link) continue;
+      const at = value * ROW_WORDS;
+      const isIpv4 = this.rows[at + OWNER] === (link | (4 << FAMILY_SHIFT));
+      const words = [0, 1, 2, 3].map((i) => this.rows[at + ADDRESS + i] as number);
+      const [a = 0, b = 0, c = 0, d = 0] = words;
+      const owner = link | ((isIpv4 ? 4 : 6) << FAMILY_SHIFT);
+      if (!this.#read(value, owner, a, b, c, d)) continue;
+      const bytes = new DataView(new ArrayBuffer(isIpv4 ? 4 : 16));
+      for (let i = 0; i * 4 < bytes.byteLength; i++) bytes.setInt32(i * 4, words[i] as number);
+      const mac = this.macHigh * TWO_32 + this.macLow;
+      yield { address: new Uint8Array(bytes.buffer), mac, flags: this.flags };
+    }
+  }
+
   /** Finds the MAC of an IPv4 address (u32): {@link macHigh} and the others tell. */
   findIpv4(link: number, address: number): boolean {
     const row = this.#hash.find(tagOf(link, 0), address);

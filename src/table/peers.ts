@@ -100,6 +100,12 @@ export class PeerReader {
     }
     return undefined;
   }
+
+  /** The host of a number that is in use. */
+  hostOf(index: number): UnderlayAddress | undefined {
+    const row = this.read(index);
+    return row === undefined ? undefined : hostOfBytes(row.address);
+  }
 }
 
 function keyOf(address: Uint8Array, port: number): string {
@@ -132,12 +138,6 @@ export class PeerWriter extends PeerReader {
     }
     this.#users.set(index, (this.#users.get(index) ?? 0) + 1);
     return index;
-  }
-
-  /** The host of a number that is in use. */
-  hostOf(index: number): UnderlayAddress | undefined {
-    const row = this.read(index);
-    return row === undefined ? undefined : hostOfBytes(row.address);
   }
 
   /** One user less; after the last one the number may become another host's. */

@@ -24,6 +24,8 @@
 import { ENTRIES_MAX, LINKS_MAX, RULES_PER_LINK_MAX } from '../limits.ts';
 import { SLOT_BYTES } from '../shm/hash.ts';
 
+/** What the memory is called in /proc. */
+export const TABLES_NAME = 'fanway-tables';
 const TABLES_MAGIC = 0x66616e74; // 'fant'
 const TABLES_VERSION = 5;
 

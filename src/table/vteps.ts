@@ -46,6 +46,13 @@ export class VtepReader {
     this.peers = peers;
   }
 
+  /** Every endpoint of a link, packed, in no order. */
+  *entries(link: number): Generator<number> {
+    for (const { tag, value } of this.hash.entries()) {
+      if (Math.floor((tag - TAG_MIN) / TAGS_PER_LINK) === link) yield value;
+    }
+  }
+
   /** What is known of the one at an IPv4 address (u32), 0 = a stranger. */
   findIpv4(link: number, address: number): number {
     return this.hash.find(tagOf(link, 0), address);

@@ -108,7 +108,7 @@ t.test('an entry that moves too often is held, then told as it is', async (t) =>
 /** What the rule says of claims that are all known, computed anew. */
 function oracle(said: ReadonlyMap<string, { id: EntryId; best: Best }>): Map<string, Best> {
   const order = ({ source, sequence, peer }: Best, { kind }: EntryId): number[] => [
-    source === 'static' ? 0 : source === 'learned' ? 2 : 1,
+    { static: 0, local: 1, gossip: 1, bgp: 1, learned: 2, kept: 3 }[source],
     ...(kind === 'prefix' || kind === 'flood' ? [0, 0] : [-sequence, Number(peer)]),
     CLAIM_SOURCES.indexOf(source),
   ];

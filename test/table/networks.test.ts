@@ -53,6 +53,39 @@ t.test('fdb: a MAC is at one place a link, with flags, and changes in one step',
   t.equal(writer.delete(4, MAC), false);
 });
 
+t.test('all of a link is read back, and nothing of another', async (t) => {
+  const segment = makeSegment();
+  const peers = new PeerWriter(segment);
+  const near = peers.intern(ipv4Bytes(0xac1e_011b));
+  const far = peers.intern(ipv6(9));
+  const [fdb, neighbours] = [new FdbWriter(segment), new NeighbourWriter(segment)];
+  const [vteps, flood] = [new VtepWriter(segment, peers), new FloodWriter(segment)];
+  for (const link of [3, 4]) {
+    fdb.set(link, MAC + link, { peer: near, flags: FdbFlag.Sticky });
+    neighbours.set(link, ipv4Bytes(link), { mac: MAC, flags: 0 });
+    neighbours.set(link, ipv6(link), { mac: MAC, flags: NeighbourFlag.Router });
+    vteps.set(link, link === 3 ? near : far, VtepFlag.Replicator);
+    flood.add(link, link === 3 ? far : near);
+  }
+  const macs = [...new FdbReader(segment).entries(3)];
+  t.same(
+    macs.map(([mac, packed]) => [mac, fdbPeer(packed), fdbFlags(packed)]),
+    [[MAC + 3, near, FdbFlag.Sticky]],
+  );
+  const bindings = [...new NeighbourReader(segment).entries(3)];
+  t.same(
+    bindings.sort((a, b) => a.address.length - b.address.length),
+    [
+      { address: ipv4Bytes(3), mac: MAC, flags: 0 },
+      { address: ipv6(3), mac: MAC, flags: NeighbourFlag.Router },
+    ],
+  );
+  const [packed = 0, ...others] = new VtepReader(segment, peers).entries(3);
+  t.same([vtepPeer(packed), vtepFlags(packed), others], [near, VtepFlag.Replicator, []]);
+  t.same([...new FloodReader(segment).targets(3)], [far]);
+  t.equal(new PeerReader(segment).hostOf(near), 0xac1e_011b);
+});
+
 t.test('fdb: full, it refuses what is new and still changes what is there', async (t) => {
   const segment = makeSegment();
   const writer = new FdbWriter(segment);

@@ -56,6 +56,8 @@ function sourceText({ source, owner, name, prefix }: AnswerJson): string {
       return `announced (${prefix}) by this host over BGP`;
     case 'learned':
       return `learned (${prefix}) from frames`;
+    case 'kept':
+      return `kept (${prefix}) from before a restart of the router`;
   }
 }
 

@@ -36,11 +36,30 @@ function isGone(pid: number, recorded: string): boolean {
   }
 }
 
+/** The recorded data processes that still run. */
+export function runningOrphans(directory: string): number[] {
+  let names: string[];
+  try {
+    names = readdirSync(directory);
+  } catch {
+    return []; // No directory: no control process ran here before.
+  }
+  return names.map(Number).filter((pid) => {
+    if (!Number.isInteger(pid) || pid <= 1) return false;
+    try {
+      const recorded = readIfThere(join(directory, String(pid)));
+      return recorded !== undefined && startTimeOf(pid) === recorded;
+    } catch {
+      return false; // Not a file, so it stands for no process.
+    }
+  });
+}
+
 /**
- * Ends every recorded data process that still is the one that was recorded; returns how many.
- * Resolves when they are gone and their descriptors closed.
+ * Ends every recorded data process that still is the one that was recorded, but for those of `ours`;
+ * returns how many. Resolves when they are gone and their descriptors closed.
  */
-export async function endOrphans(directory: string): Promise<number> {
+export async function endOrphans(directory: string, ours: readonly number[] = []): Promise<number> {
   let names: string[];
   try {
     names = readdirSync(directory);
@@ -50,7 +69,7 @@ export async function endOrphans(directory: string): Promise<number> {
   let ended = 0;
   for (const name of names) {
     const pid = Number(name);
-    if (!Number.isInteger(pid) || pid <= 1) continue;
+    if (!Number.isInteger(pid) || pid <= 1 || ours.includes(pid)) continue;
     const path = join(directory, name);
     let recorded: string | undefined;
     try {

@@ -204,8 +204,14 @@ export class NetworkViews {
       gossip: 'told',
       bgp: 'told',
       learned: 'learned',
+      kept: 'kept',
     };
-    const by = best.source === 'learned' ? 'from its frames' : `by ${who} over ${best.source}`;
+    const by =
+      best.source === 'learned'
+        ? 'from its frames'
+        : best.source === 'kept'
+          ? 'from before a restart of the router: nobody has told it again yet'
+          : `by ${who} over ${best.source}`;
     return `at host ${formatHostAddress(best.peer)}, ${how[best.source]} ${by}${moves}`;
   }
 }

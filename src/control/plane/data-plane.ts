@@ -7,7 +7,7 @@
 import { EventEmitter } from 'node:events';
 import { isDeepStrictEqual } from 'node:util';
 import type { DataProcessStatus, SuperBytes } from '../../api/status.ts';
-import { FanwayError } from '../../errors.ts';
+import { FanwayError, messageOf } from '../../errors.ts';
 import { LINKS_MAX, QUEUES_MAX } from '../../limits.ts';
 import type { Log } from '../../log.ts';
 import { CrowdWatch } from '../../sys/process/crowd.ts';
@@ -16,7 +16,7 @@ import { COUNTERS_PER_LINK, namedCounters } from '../../table/counters.ts';
 import type { PathLimit } from '../../table/path-limits.ts';
 import type { PathRecord } from '../../table/paths.ts';
 import type { LinkUpdate } from '../host/host.ts';
-import { endOrphans } from '../host/orphans.ts';
+import { endOrphans, runningOrphans } from '../host/orphans.ts';
 import { SUPER_BYTES_PLAIN } from '../host/super-bytes.ts';
 import type { AnySpec } from '../store/link-spec.ts';
 import {
@@ -35,6 +35,7 @@ import { updatedSpec } from './overlay-words.ts';
 import { joinPaths } from './paths.ts';
 import { DataProcess, type ProcessReport } from './process/data-process.ts';
 import type { Holding } from './process/link-passing.ts';
+import { type KeptNetwork, readPredecessor } from './tables/predecessor.ts';
 
 /** First and longest wait before processes that could not be replaced are tried again, ms. */
 const AGAIN_MS_FIRST = 1000;
@@ -72,6 +73,8 @@ export class DataPlane extends EventEmitter {
     (events) => this.emit('events', events),
   );
   readonly #openDevice: DeviceOpener;
+  /** What a killed predecessor had of layer-2 networks. */
+  readonly kept: readonly KeptNetwork[];
   /** Who has which overlay address; a change to it needs no turn and no wake-up. */
   readonly entries = new EntryTable();
   #turn: Promise<unknown> = Promise.resolve();
@@ -80,8 +83,9 @@ export class DataPlane extends EventEmitter {
   #incarnations = 0;
   #closed = false;
 
-  private constructor(options: DataPlaneOptions & { queues: number }) {
+  private constructor(options: DataPlaneOptions & { queues: number }, kept: KeptNetwork[]) {
     super();
+    this.kept = kept;
     this.#endpoints = new EndpointSet(options.queues);
     this.#openDevice = options.openDevice ?? openHere;
     const priority = options.priority ?? 'normal';
@@ -116,8 +120,24 @@ export class DataPlane extends EventEmitter {
     if (!Number.isInteger(queues) || queues < 1 || queues > QUEUES_MAX) {
       throw new FanwayError('queues', `${queues} queues: choose 1 to ${QUEUES_MAX}`);
     }
-    if (options.recordDirectory !== undefined) await endOrphans(options.recordDirectory);
-    return new DataPlane({ ...options, queues });
+    const { recordDirectory } = options;
+    const kept = recordDirectory === undefined ? [] : readPredecessor(recordDirectory);
+    const plane = new DataPlane({ ...options, queues }, kept);
+    if (recordDirectory !== undefined) await plane.#succeed(recordDirectory, options.log);
+    return plane;
+  }
+
+  /** Ends a predecessor's processes, which forward on until ours lack nothing but the links. */
+  async #succeed(directory: string, log: Log): Promise<void> {
+    if (runningOrphans(directory).length > 0) {
+      await Promise.all(this.#processes.map((process) => process.prepare())).catch(
+        (error: unknown) => log.warn('data', `not ready ahead of time: ${messageOf(error)}`),
+      );
+    }
+    await endOrphans(
+      directory,
+      this.#processes.map((process) => process.report().pid),
+    );
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {

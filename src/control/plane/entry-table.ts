@@ -16,7 +16,7 @@ import { LinkWriter } from '../../table/links/links.ts';
 import { PathLimitWriter } from '../../table/path-limits.ts';
 import { PeerWriter } from '../../table/peers.ts';
 import { PrefixWriter } from '../../table/prefixes.ts';
-import { TABLES_BYTES, TableSegment } from '../../table/segment.ts';
+import { TABLES_BYTES, TABLES_NAME, TableSegment } from '../../table/segment.ts';
 import { NetworkTable } from './network-table.ts';
 import { PolicyTable } from './tables/policy-table.ts';
 
@@ -50,7 +50,7 @@ function prefixOf(key: number): Prefix {
 }
 
 export class EntryTable {
-  readonly #memory = SharedMemory.create('fanway-tables', TABLES_BYTES);
+  readonly #memory = SharedMemory.create(TABLES_NAME, TABLES_BYTES);
   readonly #readFd = openSync(`/proc/self/fd/${this.#memory.fd}`, 'r');
   readonly #peers: PeerWriter;
   readonly #prefixes: PrefixWriter;

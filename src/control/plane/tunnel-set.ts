@@ -17,6 +17,7 @@ import type { EntryTable, EntryTableStatus, TableAnswer } from './entry-table.ts
 import type { MacClaim } from './mac-claims.ts';
 import type { NetworkTable } from './network-table.ts';
 import type { PolicyTable } from './tables/policy-table.ts';
+import type { KeptNetwork } from './tables/predecessor.ts';
 
 /** What data-plane.ts provides. */
 export type DataPlanePort = Pick<EventEmitter, 'on'> & {
@@ -34,6 +35,7 @@ export type DataPlanePort = Pick<EventEmitter, 'on'> & {
     EntryTable,
     'set' | 'delete' | 'answer' | 'status' | 'networks' | 'policy' | 'hostOf'
   >;
+  readonly kept?: readonly KeptNetwork[];
   close(options?: { keepDevices?: boolean }): Promise<void>;
 };
 
@@ -41,6 +43,12 @@ export class TunnelSet implements Tunnels {
   readonly #open: () => Promise<DataPlanePort>;
   #plane: DataPlanePort | undefined;
   readonly #names = new Set<string>();
+  #opened: (kept: readonly KeptNetwork[]) => void = () => undefined;
+
+  /** Calls `listener` with what a predecessor had, when there is a data plane and before its first link. */
+  whenOpened(listener: (kept: readonly KeptNetwork[]) => void): void {
+    this.#opened = listener;
+  }
 
   /** `open` is called when there is a link to run. */
   constructor(open: () => Promise<DataPlanePort>) {
@@ -48,7 +56,10 @@ export class TunnelSet implements Tunnels {
   }
 
   async addLink(spec: AnySpec): Promise<{ ifindex: number; offloads: string[] }> {
-    this.#plane ??= await this.#open();
+    if (this.#plane === undefined) {
+      this.#plane = await this.#open();
+      this.#opened(this.#plane.kept ?? []);
+    }
     this.#names.add(spec.name);
     try {
       return await this.#plane.addLink(spec);

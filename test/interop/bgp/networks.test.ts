@@ -18,7 +18,7 @@ import { skipWithoutTun } from '../../netns/privileges.ts';
 import { Sight } from '../../support/frames.ts';
 import { giveIpv6, turnOnIpv6 } from '../../support/ipv6-underlay.ts';
 import { skipLong } from '../../support/long.ts';
-import { promised, sleep, until } from '../../support/patience.ts';
+import { PATIENCE, promised, sleep, until } from '../../support/patience.ts';
 import { say } from '../../support/talk6.ts';
 import { frrReflector, gobgpReflector, startVtep } from './fabric.ts';
 import { Frr, Gobgp, whyNoFrr, whyNoGobgp } from './routers.ts';
@@ -304,7 +304,7 @@ async function kill(t: Test, fabric: Fabric): Promise<void> {
   const lost = (await over).map((received) => 100 - received);
   t.comment(`of 100 packets each way ${lost.join(' and ')} were lost at the handover`);
   t.ok(
-    lost.every((count) => count <= 20),
+    lost.every((count) => count <= 5 * PATIENCE),
     'nor while the next one takes over, but for the moment itself',
   );
   await fabric.untilUp(2);

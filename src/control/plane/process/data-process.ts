@@ -168,6 +168,14 @@ export class DataProcess {
     return this.#inTurn(() => this.#run(wanted));
   }
 
+  /** Has a process ready, where none runs, that lacks nothing but links: it takes those in at once. */
+  prepare(): Promise<void> {
+    return this.#inTurn(async () => {
+      if (this.#child !== undefined) return;
+      this.#handOver(await this.#start(NOTHING_HELD, true), undefined);
+    });
+  }
+
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
     const next = this.#turn.then(work);
     this.#turn = next.catch(() => {});

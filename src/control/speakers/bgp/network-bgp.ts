@@ -61,6 +61,11 @@ export class NetworkBgp implements SpeakerFollower, NetworkSpeaker {
     options.own.addSpeaker(this);
   }
 
+  /** All neighbours have told all, or are not waited for; also where there are none. */
+  get isSettled(): boolean {
+    return this.#speaker?.isSettled ?? true;
+  }
+
   follow(speaker: Speaker | undefined): void {
     for (const spec of [...this.#links.values()]) this.#leave(spec);
     this.#speaker = speaker;
