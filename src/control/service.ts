@@ -231,16 +231,21 @@ export class Service {
   }
 
   #watch(): void {
-    const look = (): void => this.router.scheduleReconcile();
-    const settled = (ms: number) => (): void => {
+    const settled = (ms: number): void => {
       this.#settle ??= setTimeout(() => {
         this.#settle = undefined;
-        look();
+        this.router.scheduleReconcile('noted');
       }, ms);
     };
     const ends = [
-      this.#host.watch(settled(SETTLE_MS)),
-      this.#host.watchFilter(settled(FILTER_SETTLE_MS)),
+      this.#host.watch((event) => {
+        this.router.note(event);
+        settled(SETTLE_MS);
+      }),
+      this.#host.watchFilter(() => {
+        this.router.note({ kind: 'lost', code: '' });
+        settled(FILTER_SETTLE_MS);
+      }),
     ];
     this.#unwatch = () => {
       for (const end of ends) end();
@@ -256,7 +261,7 @@ export class Service {
       this.#drops.sample(counters, performance.now());
     }, SAMPLE_INTERVAL_MS);
     this.#timer = setInterval(() => {
-      look();
+      this.router.scheduleReconcile();
       if (!this.#isIdle) this.#idleSinceMs = performance.now();
       else if (performance.now() - this.#idleSinceMs > IDLE_MS) this.#endIfIdle();
     }, RECONCILE_INTERVAL_MS);

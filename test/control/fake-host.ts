@@ -159,6 +159,12 @@ export class FakeHost implements Host, Tunnels {
     this.#check();
     return structuredClone(this.state.links);
   }
+  async link(ref: string | number) {
+    this.#check();
+    return structuredClone(
+      this.state.links.find(({ index, name }) => index === ref || name === ref),
+    );
+  }
   async addresses() {
     this.#check();
     return structuredClone(this.state.addresses);

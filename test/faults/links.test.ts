@@ -3,6 +3,10 @@
  * way fails a successor is started, as ever.
  */
 import t, { type Test } from 'tap';
+import { upCall } from '../../src/api/fans.ts';
+import { fanRequest } from '../../src/config/request.ts';
+import { callRouter } from '../../src/control/admin/admin-client.ts';
+import { RunDirectory } from '../../src/control/store/run-directory.ts';
 import type { LabHost } from '../../src/demo/lab.ts';
 import { runFanway } from '../../src/demo/router.ts';
 import { receiveDescriptors } from '../../src/sys/sockets/fdpass.ts';
@@ -85,6 +89,38 @@ t.test('fans come and go, and the data processes stay', { skip }, async (t) => {
   pulse.stop();
   await sleep(200);
   for (const host of [a, b]) await checkBalance(t, host);
+});
+
+/** Asks for a fan as a program would that stays, and says how long the answer took, ms. */
+async function timedUp(host: LabHost, index: number): Promise<number> {
+  const request = fanRequest({
+    overlay: { address: 0x0a00_0000 + index * 0x1_0000, length: 16 },
+    underlay: { kind: 'device', device: 'eth0', length: 24 },
+  });
+  const run = new RunDirectory(host.runDirectory);
+  const options = { anyNamespace: true };
+  const beganMs = performance.now();
+  const answer = upCall.answer(await callRouter(run, upCall.path, { request }, options), '');
+  if (answer.outcome !== 'changes') throw new Error(JSON.stringify(answer));
+  return performance.now() - beganMs;
+}
+
+t.test('one more beside 50 others is soon there', { skip: skip || skipLong }, async (t) => {
+  const rig = await startRig(t);
+  const { a, pulse } = rig;
+  const pids = await pidsOf(a);
+  let index = 1;
+  for (; index < 50; index++) await timedUp(a, index);
+  await besideTraffic(t, rig, 4, async () => {
+    const tookMs: number[] = [];
+    for (let count = 0; count < 10; count++) tookMs.push(await timedUp(a, index++));
+    const [, , , , , median = 0] = tookMs.sort((one, other) => one - other);
+    promised(t, 'a fan with its rules', median, 50);
+  });
+  t.same(await pidsOf(a), pids, 'by the same processes');
+  pulse.stop();
+  await sleep(200);
+  await checkBalance(t, a);
 });
 
 t.test('where passing fails a successor takes over', { skip: skip || skipLong }, async (t) => {

@@ -78,11 +78,10 @@ t.test('masquerades what leaves the overlay and nothing else', { skip }, async (
     });
     return promise ?? Promise.reject(new Error('not started'));
   };
-  const load = () => inHost(() => loadRules(chainsText([masqueradeChain(rule)])));
-  await load();
-  await load();
   const reader = host.run(() => new PacketFilterReader());
   t.teardown(() => reader.close());
+  await reader.load(chainsText([masqueradeChain(rule)]));
+  await reader.load(chainsText([masqueradeChain(rule)]));
   const table = tableOf(rule.link);
   const filter = await reader.read();
   t.match(filter, { readable: true, chains: [{ family: 'ip', table, name: 'postrouting' }] });

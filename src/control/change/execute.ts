@@ -40,26 +40,35 @@ function hintOf(change: Change, error: unknown): string {
   }
 }
 
+/**
+ * Makes changes in order. The journal names all of them before the first one is made, and what came of
+ * them after the last: a crash in between leaves entries that may or may not be there, which whoever
+ * makes or takes them back expects of any entry that is `doing`.
+ * @throws FanwayError `change-failed`; those that were not begun are `planned` again.
+ */
 async function make(
-  entry: Entry,
+  entries: readonly Entry[],
   journal: Journal,
   store: JournalStore,
   context: Context,
 ): Promise<void> {
-  const kind = kindOf(entry.change);
-  kind.prepare?.(entry.change, entry.memo, context);
-  entry.state = 'doing';
+  if (entries.length === 0) return;
+  for (const { change, memo } of entries) kindOf(change).prepare?.(change, memo, context);
+  for (const entry of entries) entry.state = 'doing';
   store.write(journal);
-  try {
-    await kind.apply(entry.change, entry.memo, context);
-  } catch (error) {
-    throw new FanwayError(
-      'change-failed',
-      `could not ${describeChange(entry.change)}: ${messageOf(error)}${hintOf(entry.change, error)}`,
-      { cause: error },
-    );
+  for (const [i, entry] of entries.entries()) {
+    try {
+      await kindOf(entry.change).apply(entry.change, entry.memo, context);
+    } catch (error) {
+      for (const later of entries.slice(i + 1)) later.state = 'planned';
+      throw new FanwayError(
+        'change-failed',
+        `could not ${describeChange(entry.change)}: ${messageOf(error)}${hintOf(entry.change, error)}`,
+        { cause: error },
+      );
+    }
+    entry.state = 'done';
   }
-  entry.state = 'done';
   store.write(journal);
 }
 
@@ -73,10 +82,9 @@ export async function makeAll(
   store: JournalStore,
   context: Context,
 ): Promise<void> {
+  const missing = journal.entries.filter(({ state }) => state !== 'done');
   try {
-    for (const entry of journal.entries) {
-      if (entry.state !== 'done') await make(entry, journal, store, context);
-    }
+    await make(missing, journal, store, context);
   } catch (error) {
     try {
       await undoAll(journal, store, context);
@@ -178,7 +186,7 @@ export async function repair(
     // What was never there was taken away by nobody.
     else if (entry.state !== 'planned') repaired.push(...lost);
     const before = entry.memo.index;
-    await make(entry, journal, store, context);
+    await make([entry], journal, store, context);
     if (kind === 'bridge' && before !== entry.memo.index) bridgeIndex = entry.memo.index;
   }
   return repaired;

@@ -16,8 +16,8 @@ import {
   putAside,
   type RunDirectory,
   readIfThere,
+  replaceFile,
   syncDirectory,
-  writeAtomically,
 } from '../store/run-directory.ts';
 import { type Change, isChange } from './change.ts';
 import type { Memo } from './kinds/memo.ts';
@@ -63,11 +63,12 @@ export class JournalStore {
     return join(this.#directory, `${name}.${suffix}`);
   }
 
-  /** Writes both copies, durably. */
+  /** Writes both copies, durably. Each is whole at any moment, the old one or the new one. */
   write(journal: Journal): void {
     const text = `${JSON.stringify(journal)}\n`;
-    writeAtomically(this.#path(journal.spec.name, 'json'), text);
-    writeAtomically(this.#path(journal.spec.name, 'copy'), text);
+    replaceFile(this.#path(journal.spec.name, 'json'), text);
+    replaceFile(this.#path(journal.spec.name, 'copy'), text);
+    syncDirectory(this.#directory);
   }
 
   /** Forgets a link whose changes were all undone. */

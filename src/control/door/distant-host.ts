@@ -68,6 +68,7 @@ export function openDistantHost(run: RunDirectory, door: Door): RealHost {
   };
   const host: Host = {
     links: () => ask('links', []),
+    link: (ref) => ask('link', undefined, ref),
     addresses: () => ask('addresses', []),
     ipv6Addresses: () => ask('ipv6Addresses', []),
     ipv6WayOut: () => ask('ipv6WayOut', 0),

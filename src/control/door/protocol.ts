@@ -11,6 +11,7 @@ import type { TunOptions } from '../../sys/host/tun.ts';
 /** Questions that the host of the namespace answers, by the names of its methods. */
 export const HOST_QUESTIONS = [
   'links',
+  'link',
   'addresses',
   'defaultRoutes',
   'routesMeeting',

@@ -99,6 +99,8 @@ export type Host = Host6 & {
   /** Where the underlay is, when that is another machine than everything else here is about. */
   underlay?(): Promise<UnderlayView>;
   links(): Promise<SnapshotLink[]>;
+  /** One of them, by name or ifindex; undefined when there is none. */
+  link(ref: string | number): Promise<SnapshotLink | undefined>;
   addresses(): Promise<SnapshotAddress[]>;
   /** Those of IPv6 that are ready for use. */
   ipv6Addresses(): Promise<Ipv6Address[]>;

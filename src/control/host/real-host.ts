@@ -5,7 +5,7 @@
 import { bytesOfIpv6 } from '../../net/prefix6.ts';
 import { hostOfBytes } from '../../net/underlay-address.ts';
 import { readLegacyTables } from '../../sys/host/iptables-legacy.ts';
-import { hasNft, loadRules, otherTables } from '../../sys/host/nft.ts';
+import { hasNft, otherTables } from '../../sys/host/nft.ts';
 import { readSysctl, writeSysctl } from '../../sys/host/sysctl.ts';
 import {
   type Neighbour,
@@ -27,6 +27,8 @@ import { ROUTE_TABLE_LOCAL, ROUTE_TABLE_MAIN } from './snapshot.ts';
 const RTPROT_KERNEL = 2;
 const NUD_NOARP = 0x40;
 const NUD_PERMANENT = 0x80;
+/** After this a change of the ruleset that we made ourselves is known for ours. */
+const OWN_CHANGE_MS = 50;
 /** Room for a burst of some ten thousand MACs. */
 const BRIDGE_BUFFER_BYTES = 4 << 20;
 
@@ -96,6 +98,7 @@ export function openHost(run: RunDirectory): RealHost {
       interest.set(ours.map(({ index }) => index));
       return links;
     },
+    link: (ref) => netlink.findLink(ref),
     addresses: () => netlink.addresses(),
     ipv6Addresses: () => netlink.ipv6Addresses(),
     ipv6WayOut: () => netlink.ipv6WayOut(),
@@ -128,7 +131,7 @@ export function openHost(run: RunDirectory): RealHost {
     hasNft,
     packetFilter: () => filter.read(),
     legacyTables: readLegacyTables,
-    loadRules,
+    loadRules: (text) => filter.load(text),
     otherTables,
     hasDnsmasq: () => findDnsmasq() !== undefined,
     startDhcp: (spec) => startDhcp(spec, run),
@@ -160,7 +163,12 @@ export function openHost(run: RunDirectory): RealHost {
       ),
     watchFilter(listener) {
       try {
-        return watchNfTables(listener);
+        return watchNfTables((generation) => {
+          // It comes before the answer that says that the change was ours.
+          setTimeout(() => {
+            if (!filter.isOwn(generation)) listener();
+          }, OWN_CHANGE_MS).unref();
+        });
       } catch {
         // A kernel without nfnetlink has no rules that could change.
         return () => undefined;

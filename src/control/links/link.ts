@@ -78,6 +78,12 @@ export class ManagedLink {
     return linkKind(this.request);
   }
 
+  /** Whether a device is one of the link's own, by ifindex or name. */
+  has(index: number, name?: string): boolean {
+    if (name !== undefined && (name === this.spec.name || name === this.spec.device)) return true;
+    return index > 0 && (this.journal?.entries ?? []).some(({ memo }) => memo.index === index);
+  }
+
   get record(): AnyRecord {
     return { request: this.request, spec: this.spec };
   }

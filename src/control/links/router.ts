@@ -9,6 +9,7 @@ import type { FanRequest } from '../../config/request.ts';
 import { messageOf, refusedError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import { hasIpv4, NO_OVERLAY } from '../../net/fan.ts';
+import type { NetlinkEvent } from '../../sys/netlink/netlink.ts';
 import { removeMarked } from '../change/execute.ts';
 import { damaged, type Journal, JournalStore } from '../change/journal.ts';
 import type { Context } from '../change/kinds/kind.ts';
@@ -49,6 +50,23 @@ export type RouterOptions = {
   now?: () => number;
 };
 
+/** Whether what has changed on the host is a device of this link, or a port of one. */
+function isAbout(event: NetlinkEvent, link: ManagedLink): boolean {
+  switch (event.kind) {
+    case 'link':
+      return link.has(event.link.index, event.link.name) || link.has(event.link.master);
+    case 'address':
+      return link.has(event.address.index);
+    case 'route':
+      return link.has(event.route.oif);
+    case 'ipv6-address':
+    case 'setting':
+      return link.has(event.index);
+    case 'lost':
+      return false;
+  }
+}
+
 /**
  * Emits `empty` when the last link has been taken down, and `settled` after every operation: a link
  * may have come, gone or changed.
@@ -62,6 +80,8 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
   /** The tail of the queue of operations: each waits for the one before it. */
   #last: Promise<unknown> = Promise.resolve();
   readonly #rounds = new Rounds(() => this.#lookAround());
+  /** What the next round looks at. */
+  #due: 'all' | Set<ManagedLink> = new Set();
   /** Operations that were asked for; what was read of the host before one may not be so after it. */
   #operations = 0;
   #closed = false;
@@ -192,15 +212,15 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
     if (index >= 0) this.#links.splice(index, 1);
   }
 
-  async #plan(request: FanRequest): Promise<Plan> {
-    const plan = planFan(request, await this.#snapshot());
+  async #plan(request: FanRequest, { host }: World): Promise<Plan> {
+    const plan = planFan(request, await this.#snapshot(undefined, undefined, host));
     if (plan.outcome !== 'changes') return plan;
-    return planFan(request, await this.#snapshot(undefined, depthOf(request)));
+    return planFan(request, await this.#snapshot(undefined, depthOf(request), host));
   }
 
   /** What `up` would do now. */
   plan(request: FanRequest): Promise<Plan> {
-    return this.#queue(() => this.#plan(request));
+    return this.#queue(() => this.#plan(request, this.#world()));
   }
 
   /**
@@ -209,9 +229,10 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
    */
   up(request: FanRequest): Promise<UpResult> {
     return this.#queue(async () => {
-      const plan = await this.#plan(request);
+      const world = this.#world();
+      const plan = await this.#plan(request, world);
       if (plan.outcome === 'changes' && plan.joined !== undefined) await this.#join(plan);
-      else if (plan.outcome === 'changes') await this.#make(request, plan);
+      else if (plan.outcome === 'changes') await this.#make(request, plan, world);
       return plan;
     });
   }
@@ -272,8 +293,9 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
   /** Makes a network as {@link up} makes a fan. @throws FanwayError `change-failed` */
   addNetwork(request: NetworkRequest): Promise<Plan<NetworkSpec>> {
     return this.#queue(async () => {
-      const plan = planNetwork(request, await this.#snapshot());
-      if (plan.outcome === 'changes') await this.#make(request, plan);
+      const world = this.#world();
+      const plan = planNetwork(request, await this.#snapshot(undefined, undefined, world.host));
+      if (plan.outcome === 'changes') await this.#make(request, plan, world);
       return plan;
     });
   }
@@ -281,11 +303,12 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
   async #make(
     request: AnyRequest,
     plan: Extract<Plan<AnySpec>, { outcome: 'changes' }>,
+    world: World,
   ): Promise<void> {
     const link = this.#newLink({ request, spec: plan.spec });
     this.#links.push(link);
     try {
-      await link.make(plan, this.#store, this.#context(link));
+      await link.make(plan, this.#store, this.#context(link, world));
     } catch (error) {
       this.#forget(link);
       throw error;
@@ -354,19 +377,33 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
     return link.reconcile(look, this.#store, this.#context(link, world), this.#now());
   }
 
-  /** Looks at every link soon; calls before that count once. */
-  scheduleReconcile(): void {
+  /** Looks soon at every link, or at those that were {@link note noted}; calls before that count once. */
+  scheduleReconcile(which: 'all' | 'noted' = 'all'): void {
+    if (which === 'all') this.#due = 'all';
     this.#rounds.schedule();
   }
 
   /**
-   * Looks at every link. Each look is an operation of its own, so that a command waits for one of them
+   * Something has changed on the host: the link that it is about is looked at with the next round. What
+   * is about none of ours may be about any of them.
+   */
+  note(event: NetlinkEvent): void {
+    if (this.#due === 'all') return;
+    const about = this.#links.find((link) => isAbout(event, link));
+    if (about === undefined) this.#due = 'all';
+    else this.#due.add(about);
+  }
+
+  /**
+   * Looks at links. Each look is an operation of its own, so that a command waits for one of them
    * at most; what they read of the host they share.
    */
   async #lookAround(): Promise<void> {
     let world = this.#world();
     let seen = -1;
-    for (const link of [...this.#links]) {
+    const due = this.#due;
+    this.#due = new Set();
+    for (const link of due === 'all' ? [...this.#links] : due) {
       await this.#after(async () => {
         if (this.#closed || !this.#links.includes(link)) return;
         if (seen !== this.#operations) world = this.#world();

@@ -205,6 +205,12 @@ export class Lock {
  * the new one. Mode 0600.
  */
 export function writeAtomically(path: string, content: string): void {
+  replaceFile(path, content);
+  syncDirectory(dirname(path));
+}
+
+/** The same, but which of both a machine that lost power sees is open until {@link syncDirectory}. */
+export function replaceFile(path: string, content: string): void {
   const temporary = `${path}.new`;
   rmSync(temporary, { force: true, recursive: true });
   const fd = openSync(temporary, 'wx', 0o600);
@@ -225,7 +231,6 @@ export function writeAtomically(path: string, content: string): void {
     putAside(path);
     renameSync(temporary, path);
   }
-  syncDirectory(dirname(path));
 }
 
 /** Renames whatever is there to `to`, `PATH.damaged` unless given; what was put there before goes. */

@@ -18,6 +18,7 @@ import {
   readRoute,
   routeHeader,
 } from './codec.ts';
+import { AF_NETLINK, NETLINK_ROUTE } from './raw.ts';
 import {
   HEADER_BYTES,
   LITTLE,
@@ -27,8 +28,6 @@ import {
   NLM_F_REQUEST,
 } from './socket.ts';
 
-const AF_NETLINK = 16;
-const NETLINK_ROUTE = 0;
 const SOL_NETLINK = 270;
 const NETLINK_GET_STRICT_CHK = 12;
 const NLMSG_ERROR = 2;

@@ -3,6 +3,8 @@ import { IFLA, INFO, type Link, linkHeader, MessageWriter, RTM, readLink } from 
 import { NetlinkError, type NetlinkSocket, NLM_F_CREATE, NLM_F_EXCL } from './socket.ts';
 
 const IFF_UP = 1;
+/** Counters are half of what the kernel says of a link. */
+const RTEXT_FILTER_SKIP_STATS = 8;
 const INTERFACE_NAME_BYTES_MAX = 15;
 const ALIAS_BYTES_MAX = 255;
 const VETH_INFO_PEER = 1;
@@ -79,8 +81,10 @@ function described(ref: string | number): string {
   return typeof ref === 'number' ? `link ${ref}` : `link '${ref}'`;
 }
 
+/** All links, without their statistics. */
 export async function listLinks(socket: NetlinkSocket): Promise<Link[]> {
-  const messages = await socket.dump('list links', RTM.GETLINK, linkHeader(0));
+  const body = new MessageWriter(linkHeader(0)).u32(IFLA.EXT_MASK, RTEXT_FILTER_SKIP_STATS).build();
+  const messages = await socket.dump('list links', RTM.GETLINK, body);
   return messages.flatMap((message) => readLink(message.payload) ?? []);
 }
 

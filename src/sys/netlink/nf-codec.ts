@@ -9,11 +9,19 @@ import { LITTLE } from './socket.ts';
 const NFNL_SUBSYS_NFTABLES = 10;
 const of = (message: number): number => (NFNL_SUBSYS_NFTABLES << 8) | message;
 /** Message types with their subsystem. */
-export const NFT_MSG = { GETCHAIN: of(4), GETRULE: of(7), NEWGEN: of(15), GETGEN: of(16) } as const;
+export const NFT_MSG = {
+  ...{ NEWTABLE: of(0), DELTABLE: of(2), NEWCHAIN: of(3), GETCHAIN: of(4), DELCHAIN: of(5) },
+  ...{ NEWRULE: of(6), GETRULE: of(7), DELRULE: of(8), NEWSET: of(9), NEWSETELEM: of(12) },
+  ...{ NEWGEN: of(15), GETGEN: of(16) },
+} as const;
+/** What a transaction begins and ends with (linux/netfilter/nfnetlink.h). */
+export const BATCH = { BEGIN: 16, END: 17 } as const;
 
 const NFTA_GEN_ID = 1;
-const CHAIN = { TABLE: 1, NAME: 3, HOOK: 4, POLICY: 5, TYPE: 7 } as const;
-const HOOK = { NUM: 1, PRIORITY: 2 } as const;
+/** Attributes of tables, chains, their hooks, and rules. */
+export const TABLE_NAME = 1;
+export const CHAIN = { TABLE: 1, NAME: 3, HOOK: 4, POLICY: 5, TYPE: 7 } as const;
+export const HOOK = { NUM: 1, PRIORITY: 2 } as const;
 export const RULE = { TABLE: 1, CHAIN: 2, HANDLE: 3, EXPRESSIONS: 4, USERDATA: 7 } as const;
 const EXPR = { NAME: 1, DATA: 2 } as const;
 const NFTA_IMMEDIATE_DATA = 2;
@@ -26,7 +34,8 @@ const NFTA_DATA_VALUE = 1;
 const NFTA_META_KEY = 2;
 const META_NAMES: Readonly<Record<number, 'iifname' | 'oifname'>> = { 6: 'iifname', 7: 'oifname' };
 const NFTA_COUNTER_PACKETS = 2;
-const UDATA_COMMENT = 0;
+/** Kind of user data that nft keeps a rule's comment as. */
+export const UDATA_COMMENT = 0;
 
 /** NFPROTO_*, the number that a table's family has. */
 const FAMILIES: Readonly<Record<number, NftFamily>> = {
@@ -64,10 +73,23 @@ export type NftRule = {
   text: string;
 };
 
+/** NFPROTO_* of a family, 0 for all of them. */
+export function familyNumber(family: NftFamily | undefined): number {
+  return Number(Object.keys(FAMILIES).find((key) => FAMILIES[Number(key)] === family) ?? 0);
+}
+
+export function isNftFamily(text: string): text is NftFamily {
+  return Object.values(FAMILIES).some((family) => family === text);
+}
+
 /** struct nfgenmsg: family, version, resource id. */
 export function nfHeader(family: NftFamily | undefined): Buffer {
-  const number = Object.keys(FAMILIES).find((key) => FAMILIES[Number(key)] === family) ?? '0';
-  return Buffer.of(Number(number), 0, 0, 0);
+  return Buffer.of(familyNumber(family), 0, 0, 0);
+}
+
+/** The same for the two ends of a transaction, whose resource is the subsystem (network order). */
+export function batchHeader(): Buffer {
+  return Buffer.of(0, 0, 0, NFNL_SUBSYS_NFTABLES);
 }
 
 /** Attribute by attribute, repeated ones too. */

@@ -1,11 +1,14 @@
 /**
- * Reading the nftables ruleset through nfnetlink: cheap enough to look at every few seconds, where
- * running `nft` is not, and possible where `nft` is not installed. Rules are written by nft.ts.
+ * The nftables ruleset through nfnetlink: cheap enough to read every few seconds and to change for each
+ * link, where running `nft` is not. What is to be changed comes as messages (nf-text.ts).
  * @module
  */
-
+import { codeOf } from '../../errors.ts';
 import { MessageWriter } from './codec.ts';
 import {
+  BATCH,
+  batchHeader,
+  CHAIN,
   NFT_MSG,
   type NftChain,
   type NftRule,
@@ -16,11 +19,20 @@ import {
   readRule,
 } from './nf-codec.ts';
 import { NETLINK_NETFILTER } from './raw.ts';
-import { listen, NetlinkSocket } from './socket.ts';
+import { listen, type NetlinkMessage, type NetlinkRequest, NetlinkSocket } from './socket.ts';
+
+function generationIn(answer: readonly NetlinkMessage[]): number {
+  const message = answer.find(({ type }) => type === NFT_MSG.NEWGEN);
+  return message === undefined ? 0 : readGeneration(message.payload);
+}
 
 export type { NftChain, NftFamily, NftMatch, NftRule } from './nf-codec.ts';
 
 const NFNLGRP_NFTABLES = 7;
+
+/** Which chain. */
+export type ChainName = Pick<NftChain, 'family' | 'table' | 'name'>;
+type RuleFilter = Pick<NftChain, 'family'> & { table?: string; name?: string };
 
 /** The ruleset of the network namespace that it was opened in. */
 export class NfTables {
@@ -38,8 +50,7 @@ export class NfTables {
   async generation(): Promise<number> {
     const body = nfHeader(undefined);
     const answer = await this.#socket.request('ask nf_tables', NFT_MSG.GETGEN, 0, body);
-    const message = answer.find(({ type }) => type === NFT_MSG.NEWGEN);
-    return message === undefined ? 0 : readGeneration(message.payload);
+    return generationIn(answer);
   }
 
   /** All chains of all tables. @throws NetlinkError as {@link generation}. */
@@ -49,17 +60,56 @@ export class NfTables {
     return messages.flatMap(({ payload }) => readChain(payload) ?? []);
   }
 
-  /** The rules of one chain, in order. @throws NetlinkError ENOENT when its table is gone. */
-  async rules({ family, table, name }: NftChain): Promise<NftRule[]> {
+  /** One chain, undefined where there is none. @throws NetlinkError as {@link generation}. */
+  async chain({ family, table, name }: ChainName): Promise<NftChain | undefined> {
     const writer = new MessageWriter(nfHeader(family));
-    const body = writer.text(RULE.TABLE, table).text(RULE.CHAIN, name).build();
-    const messages = await this.#socket.dump('list rules', NFT_MSG.GETRULE, body);
+    const body = writer.text(CHAIN.TABLE, table).text(CHAIN.NAME, name).build();
+    try {
+      const messages = await this.#socket.request('find a chain', NFT_MSG.GETCHAIN, 0, body);
+      return messages.flatMap(({ payload }) => readChain(payload) ?? [])[0];
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT') return undefined;
+      throw error;
+    }
+  }
+
+  /**
+   * Rules, those of a chain in order: of one chain, of a table without `name`, of a family without
+   * `table`.
+   * @throws NetlinkError ENOENT when the table is gone.
+   */
+  async rules({ family, table, name }: RuleFilter): Promise<NftRule[]> {
+    const writer = new MessageWriter(nfHeader(family));
+    if (table !== undefined) writer.text(RULE.TABLE, table);
+    if (name !== undefined) writer.text(RULE.CHAIN, name);
+    const messages = await this.#socket.dump('list rules', NFT_MSG.GETRULE, writer.build());
     return (
       messages
         .flatMap(({ payload }) => readRule(payload) ?? [])
         // Kernels before 4.6 ignore what was asked for and list everything.
-        .filter((rule) => rule.family === family && rule.table === table && rule.chain === name)
+        .filter(
+          (rule) =>
+            rule.family === family &&
+            (table === undefined || rule.table === table) &&
+            (name === undefined || rule.chain === name),
+        )
     );
+  }
+
+  /**
+   * Makes all of these changes or none.
+   * @returns the generation that they made
+   * @throws NetlinkError whose operation is that of the first message refused.
+   */
+  async change(requests: readonly NetlinkRequest[]): Promise<number> {
+    const end = (type: number): NetlinkRequest => {
+      return { operation: 'change the ruleset', type, flags: 0, body: batchHeader() };
+    };
+    const body = nfHeader(undefined);
+    const answer = await this.#socket.batch([end(BATCH.BEGIN), ...requests, end(BATCH.END)], {
+      ...{ operation: 'ask nf_tables', type: NFT_MSG.GETGEN, flags: 0, body },
+    });
+    return generationIn(answer);
   }
 
   close(): void {
@@ -67,15 +117,18 @@ export class NfTables {
   }
 }
 
-/** Calls `listener` after each change of the ruleset; returns how to end it. Does not keep the loop. */
-export function watchNfTables(listener: () => void): () => void {
+/**
+ * Calls `listener` after each change of the ruleset with its generation, 0 where changes were missed;
+ * returns how to end it. Does not keep the loop.
+ */
+export function watchNfTables(listener: (generation: number) => void): () => void {
   return listen(
     [NFNLGRP_NFTABLES],
     // Each change of the ruleset ends with one of these.
     (message) => {
-      if (message.type === NFT_MSG.NEWGEN) listener();
+      if (message.type === NFT_MSG.NEWGEN) listener(readGeneration(message.payload));
     },
-    () => listener(),
+    () => listener(0),
     { background: true, protocol: NETLINK_NETFILTER },
   );
 }

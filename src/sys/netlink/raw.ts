@@ -15,7 +15,7 @@ import { attachFilter, type BpfInstruction } from '../sockets/bpf.ts';
 /** Netlink families (linux/netlink.h). */
 export const NETLINK_ROUTE = 0;
 export const NETLINK_NETFILTER = 12;
-const AF_NETLINK = 16;
+export const AF_NETLINK = 16;
 const SOL_SOCKET = 1;
 const SO_PROTOCOL = 38;
 const SO_MEMINFO = 55;
@@ -43,6 +43,14 @@ type NetlinkPackage = { RawNetlinkSocket: new (protocol: number) => PackageSocke
 
 const netlinkPackage = createRequire(import.meta.url)('netlink') as NetlinkPackage;
 
+/** No error for a full receive buffer, acknowledgements without the request, and the kernel's own words. */
+export function setNetlinkOptions(fd: number): void {
+  const on = new Uint32Array([1]);
+  for (const name of [NETLINK_NO_ENOBUFS, NETLINK_CAP_ACK, NETLINK_EXT_ACK]) {
+    check('setsockopt', libc.setsockopt(fd, SOL_NETLINK, name, addressOf(on), 4));
+  }
+}
+
 /** Descriptors of open sockets of ours: two in different namespaces may share a port number. */
 const claimed = new Set<number>();
 
@@ -66,10 +74,7 @@ export class RawNetlink {
     this.#socket = new netlinkPackage.RawNetlinkSocket(protocol);
     this.#fd = findDescriptor(this.#socket.address().port, protocol);
     claimed.add(this.#fd);
-    const on = new Uint32Array([1]);
-    for (const name of [NETLINK_NO_ENOBUFS, NETLINK_CAP_ACK, NETLINK_EXT_ACK]) {
-      check('setsockopt', libc.setsockopt(this.#fd, SOL_NETLINK, name, addressOf(on), 4));
-    }
+    setNetlinkOptions(this.#fd);
     this.#socket.on('message', guarded(onMessage));
     this.#socket.on(
       'error',

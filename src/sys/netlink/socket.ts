@@ -1,16 +1,17 @@
 /**
- * One rtnetlink socket: requests, acknowledgements and dumps.
+ * Netlink sockets: requests, acknowledgements and dumps on one, notifications on another kind.
  *
- * The `netlink` package gives the socket a place in the event loop (raw.ts); framing is
- * ours, because its own layer drops the error number of a refusal, the error in a dump's end and
- * the mark of an interrupted dump. Requests go one at a time: the kernel answers a second dump on the same socket
- * with EBUSY.
+ * A request needs no place in the event loop. The `netlink` package gives one to who listens (raw.ts);
+ * its own framing is not used, because it drops the error number of a refusal, the error in a dump's end
+ * and the mark of an interrupted dump. Requests go one at a time: the kernel answers a second dump on the
+ * same socket with EBUSY.
  * @module
  */
 import { endianness } from 'node:os';
-import { errnoName } from '../libc/libc.ts';
+import { EAGAIN, EINTR, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_RAW } from '../libc/constants.ts';
+import { addressOf, check, errno, errnoName, libc } from '../libc/libc.ts';
 import type { BpfInstruction } from '../sockets/bpf.ts';
-import { NETLINK_ROUTE, RawNetlink } from './raw.ts';
+import { AF_NETLINK, NETLINK_ROUTE, RawNetlink, setNetlinkOptions } from './raw.ts';
 
 export const LITTLE = endianness() === 'LE';
 
@@ -31,6 +32,10 @@ export const HEADER_BYTES = 16;
 
 /** Tries of a dump that changed under our hands; each is a full table, so few are enough. */
 const DUMP_TRIES_MAX = 5;
+/** Longer than any datagram: the kernel makes them of up to 32 kB, or as long as one link needs. */
+const ARRIVAL_BYTES = 1 << 18;
+/** Datagrams that are read before others of this process have their turn. */
+const READ_BURST = 16;
 /** The kernel answers within microseconds unless rtnl is held by a slow driver. */
 const ANSWER_TIMEOUT_MS = 10_000;
 
@@ -50,14 +55,19 @@ export class NetlinkError extends Error {
 /** A received message: `payload` is what follows the netlink header. `borrowed:` from the receive buffer. */
 export type NetlinkMessage = { type: number; flags: number; sequence: number; payload: Buffer };
 
+/** A message to the kernel; `operation` is what an error says was tried. */
+export type NetlinkRequest = { operation: string; type: number; flags: number; body: Buffer };
+
+/** Messages that go ahead of a request, and the first refusal among them. */
+type Batch = { requests: readonly NetlinkRequest[]; bytes: Buffer; first: number; refusal?: Error };
+
+/** What has come so far of the answer that is waited for. */
 type Waiting = {
   sequence: number;
-  dump: boolean;
   operation: string;
+  batch: Batch | undefined;
   messages: NetlinkMessage[];
   interrupted: boolean;
-  resolve: (answer: { messages: NetlinkMessage[]; interrupted: boolean }) => void;
-  reject: (error: Error) => void;
 };
 
 /** Splits a datagram into messages; a cut-off tail is ignored, as the kernel never sends one. */
@@ -78,22 +88,24 @@ export function splitMessages(bytes: Buffer): NetlinkMessage[] {
   return messages;
 }
 
-/** A request socket, bound in the namespace the main thread is in when it is made. */
+/** Where datagrams arrive, whichever socket they come by: nothing is left here across a wait. */
+let arrivals: Buffer | undefined;
+
+/**
+ * A request socket, bound in the namespace the main thread is in when it is made. The kernel answers while
+ * it is told, so what it says is read at once, without a turn of the event loop for each datagram.
+ */
 export class NetlinkSocket {
-  readonly #socket: RawNetlink;
+  readonly #fd: number;
   #sequence = 0;
-  #waiting: Waiting | undefined;
   #tail: Promise<unknown> = Promise.resolve();
   #closed = false;
 
   /** @throws Error with code EPROTONOSUPPORT when the kernel has no such netlink family. */
   constructor(protocol: number = NETLINK_ROUTE) {
-    this.#socket = new RawNetlink(
-      (bytes) => this.#receive(bytes),
-      (code) => this.#waiting?.reject(new NetlinkError(this.#waiting.operation, code)),
-      protocol,
-    );
-    this.#socket.unref();
+    const type = SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK;
+    this.#fd = check('socket', libc.socket(AF_NETLINK, type, protocol));
+    setNetlinkOptions(this.#fd);
   }
 
   /**
@@ -101,7 +113,23 @@ export class NetlinkSocket {
    * @throws NetlinkError with the kernel's errno name.
    */
   async request(operation: string, type: number, flags: number, body: Buffer) {
-    const send = () => this.#exchange(operation, type, flags | NLM_F_ACK, body, false);
+    const send = () => this.#exchange({ operation, type, flags: flags | NLM_F_ACK, body });
+    return (await this.#inTurn(send)).messages;
+  }
+
+  /**
+   * Sends messages of which the kernel takes all or none, then a request whose answer it gives only when
+   * it is through with them.
+   * @returns the answer to `last`
+   * @throws NetlinkError the first refusal.
+   */
+  async batch(requests: readonly NetlinkRequest[], last: NetlinkRequest) {
+    const send = () => {
+      const first = (this.#sequence + 1) >>> 0;
+      const bytes = Buffer.concat(requests.map((request) => this.#framed(request)));
+      const batch = { requests, bytes, first };
+      return this.#exchange({ ...last, flags: last.flags | NLM_F_ACK }, batch);
+    };
     return (await this.#inTurn(send)).messages;
   }
 
@@ -112,18 +140,18 @@ export class NetlinkSocket {
   async dump(operation: string, type: number, body: Buffer): Promise<NetlinkMessage[]> {
     return this.#inTurn(async () => {
       for (let tries = 0; tries < DUMP_TRIES_MAX; tries++) {
-        const answer = await this.#exchange(operation, type, NLM_F_DUMP, body, true);
+        const answer = await this.#exchange({ operation, type, flags: NLM_F_DUMP, body });
         if (!answer.interrupted) return answer.messages;
       }
       throw new NetlinkError(operation, 'EINTR', 'the table kept changing while it was read');
     });
   }
 
+  /** Idempotent; what is under way is refused. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#socket.close();
-    this.#waiting?.reject(new NetlinkError(this.#waiting.operation, 'ECLOSED', 'socket closed'));
+    libc.close(this.#fd);
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -132,63 +160,102 @@ export class NetlinkSocket {
     return turn;
   }
 
-  #exchange(operation: string, type: number, flags: number, body: Buffer, dump: boolean) {
-    if (this.#closed) throw new NetlinkError(operation, 'ECLOSED', 'socket closed');
+  /** A message as it is sent, under the next number. */
+  #framed({ type, flags, body }: NetlinkRequest): Buffer {
     this.#sequence = (this.#sequence + 1) >>> 0;
-    const sequence = this.#sequence;
-    const bytes = Buffer.alloc(HEADER_BYTES + body.length);
+    const bytes = Buffer.alloc((HEADER_BYTES + body.length + 3) & ~3);
     const view = new DataView(bytes.buffer, bytes.byteOffset);
-    view.setUint32(0, bytes.length, LITTLE);
+    view.setUint32(0, HEADER_BYTES + body.length, LITTLE);
     view.setUint16(4, type, LITTLE);
     view.setUint16(6, flags | NLM_F_REQUEST, LITTLE);
-    view.setUint32(8, sequence, LITTLE);
+    view.setUint32(8, this.#sequence, LITTLE);
     body.copy(bytes, HEADER_BYTES);
-    this.#socket.ref();
-    let timer: NodeJS.Timeout | undefined;
-    const answer = new Promise<{ messages: NetlinkMessage[]; interrupted: boolean }>(
-      (resolve, reject) => {
-        const messages: NetlinkMessage[] = [];
-        this.#waiting = {
-          sequence,
-          dump,
-          operation,
-          messages,
-          interrupted: false,
-          resolve,
-          reject,
-        };
-        timer = setTimeout(
-          () => reject(new NetlinkError(operation, 'ETIMEDOUT', 'the kernel did not answer')),
-          ANSWER_TIMEOUT_MS,
-        );
-        this.#socket.send(bytes, (code) => reject(new NetlinkError(operation, code)));
-      },
-    );
-    return answer.finally(() => {
-      clearTimeout(timer);
-      this.#waiting = undefined;
-      this.#socket.unref();
-    });
+    return bytes;
   }
 
-  #receive(bytes: Buffer): void {
-    for (const message of splitMessages(bytes)) {
-      const waiting = this.#waiting;
-      // A late acknowledgement of an earlier GET carries an older sequence number.
-      if (waiting === undefined || message.sequence !== waiting.sequence) continue;
-      if ((message.flags & NLM_F_DUMP_INTR) !== 0) waiting.interrupted = true;
-      if (message.type === NLMSG_ERROR || message.type === NLMSG_DONE) {
-        const view = new DataView(message.payload.buffer, message.payload.byteOffset);
-        const error = message.payload.length >= 4 ? -view.getInt32(0, LITTLE) : 0;
-        const refused = () =>
-          new NetlinkError(waiting.operation, errnoName(error), explanation(message));
-        if (error > 0) waiting.reject(refused());
-        else waiting.resolve(waiting);
-      } else {
-        waiting.messages.push(message);
+  async #exchange(request: NetlinkRequest, batch?: Batch): Promise<Waiting> {
+    const { operation } = request;
+    if (this.#closed) throw new NetlinkError(operation, 'ECLOSED', 'socket closed');
+    const bytes = this.#framed(request);
+    const waiting: Waiting = {
+      ...{ sequence: this.#sequence, operation, batch, messages: [], interrupted: false },
+    };
+    const deadlineMs = performance.now() + ANSWER_TIMEOUT_MS;
+    if (batch !== undefined) await this.#send(batch.bytes, operation, deadlineMs);
+    await this.#send(bytes, operation, deadlineMs);
+    arrivals ??= Buffer.alloc(ARRIVAL_BYTES);
+    for (let reads = 1; ; reads++) {
+      const length = libc.read(this.#fd, addressOf(arrivals), arrivals.length);
+      if (length < 0) await this.#later(operation, deadlineMs);
+      else {
+        if (length === arrivals.length) throw new NetlinkError(operation, 'EMSGSIZE');
+        // A copy of its own: what is read of it may be kept for a while.
+        if (take(waiting, Buffer.from(arrivals.subarray(0, length)))) return waiting;
+        if (reads % READ_BURST === 0) await this.#turn(operation);
       }
     }
   }
+
+  async #send(bytes: Buffer, operation: string, deadlineMs: number): Promise<void> {
+    while (libc.write(this.#fd, addressOf(bytes), bytes.length) < 0) {
+      await this.#later(operation, deadlineMs);
+    }
+  }
+
+  /** After a call that failed: waits where it may be tried again. @throws NetlinkError */
+  async #later(operation: string, deadlineMs: number): Promise<void> {
+    const number = errno();
+    if (number !== EAGAIN && number !== EINTR) throw new NetlinkError(operation, errnoName(number));
+    if (performance.now() > deadlineMs) {
+      throw new NetlinkError(operation, 'ETIMEDOUT', 'the kernel did not answer');
+    }
+    await this.#turn(operation);
+  }
+
+  /** Lets others of this process have a turn. @throws NetlinkError when the socket was closed meanwhile */
+  async #turn(operation: string): Promise<void> {
+    await new Promise(setImmediate);
+    if (this.#closed) throw new NetlinkError(operation, 'ECLOSED', 'socket closed');
+  }
+}
+
+/** Takes in a datagram; whether the answer is complete. @throws NetlinkError the kernel's refusal */
+function take(waiting: Waiting, bytes: Buffer): boolean {
+  for (const message of splitMessages(bytes)) {
+    if (message.sequence !== waiting.sequence) {
+      // A late acknowledgement of an earlier GET carries an older sequence number.
+      if (waiting.batch !== undefined) noteRefusal(waiting.batch, message);
+      continue;
+    }
+    if ((message.flags & NLM_F_DUMP_INTR) !== 0) waiting.interrupted = true;
+    if (message.type !== NLMSG_ERROR && message.type !== NLMSG_DONE) {
+      waiting.messages.push(message);
+      continue;
+    }
+    const error = errorIn(message);
+    if (waiting.batch?.refusal !== undefined) throw waiting.batch.refusal;
+    if (error > 0) throw refused(waiting.operation, error, message);
+    return true;
+  }
+  return false;
+}
+
+/** The error number in an acknowledgement or at the end of a dump, 0 = none. */
+function errorIn({ payload }: NetlinkMessage): number {
+  const view = new DataView(payload.buffer, payload.byteOffset);
+  return payload.length >= 4 ? -view.getInt32(0, LITTLE) : 0;
+}
+
+function refused(operation: string, error: number, message: NetlinkMessage): NetlinkError {
+  return new NetlinkError(operation, errnoName(error), explanation(message));
+}
+
+/** Keeps the first refusal of a batch: what comes later may only follow from it. */
+function noteRefusal(batch: Batch, message: NetlinkMessage): void {
+  const request = batch.requests[(message.sequence - batch.first) >>> 0];
+  if (request === undefined || message.type !== NLMSG_ERROR) return;
+  const error = errorIn(message);
+  if (error > 0) batch.refusal ??= refused(request.operation, error, message);
 }
 
 /** Gives a socket another BPF program whenever it likes, until the returned function is called. */
