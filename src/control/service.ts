@@ -32,6 +32,7 @@ import { underlayOf } from './host/host.ts';
 import { openHost, type RealHost } from './host/real-host.ts';
 import { type AnyRequest, type FanRecord, isFanRecord } from './host/snapshot.ts';
 import { linkRoutes } from './link-routes.ts';
+import { HostWatch } from './links/host-watch.ts';
 import type { ManagedLink } from './links/link.ts';
 import { Router } from './links/router.ts';
 import { METRICS_TYPE, metricsText } from './metrics.ts';
@@ -66,10 +67,6 @@ const IDLE_MS = 60_000;
 const RECONCILE_INTERVAL_MS = 5000;
 /** When what only the start needs of the program is let go of, ms. */
 const START_MS = 5000;
-/** Events come in bursts: look once they have settled. */
-const SETTLE_MS = 200;
-/** Some hosts change firewall rules all the time (fail2ban, kube-proxy): once a second is enough. */
-const FILTER_SETTLE_MS = 1000;
 
 /** What is wrong with a network while nobody tells of others. */
 const ALONE = 'nobody tells this host where others are: fanway join begins that';
@@ -125,8 +122,7 @@ export class Service {
   #sampling: NodeJS.Timeout | undefined;
   #admin: AdminServer | undefined;
   #timer: NodeJS.Timeout | undefined;
-  #settle: NodeJS.Timeout | undefined;
-  #unwatch: (() => void) | undefined;
+  #hostWatch: HostWatch | undefined;
   #idleSinceMs = performance.now();
   #stopping: Promise<void> | undefined;
   readonly #done: Promise<void>;
@@ -231,25 +227,7 @@ export class Service {
   }
 
   #watch(): void {
-    const settled = (ms: number): void => {
-      this.#settle ??= setTimeout(() => {
-        this.#settle = undefined;
-        this.router.scheduleReconcile('noted');
-      }, ms);
-    };
-    const ends = [
-      this.#host.watch((event) => {
-        this.router.note(event);
-        settled(SETTLE_MS);
-      }),
-      this.#host.watchFilter(() => {
-        this.router.note({ kind: 'lost', code: '' });
-        settled(FILTER_SETTLE_MS);
-      }),
-    ];
-    this.#unwatch = () => {
-      for (const end of ends) end();
-    };
+    this.#hostWatch = new HostWatch(this.#host, this.router);
     this.#bridges.start();
     this.#pathWatch.start();
     // What a predecessor counted is no news.
@@ -308,8 +286,7 @@ export class Service {
     clearInterval(this.#sampling);
     this.#bridges.stop();
     this.#pathWatch.stop();
-    clearTimeout(this.#settle);
-    this.#unwatch?.();
+    this.#hostWatch?.stop();
     await this.bgp.stop();
     await this.gossip.stop();
     this.networks.service.close();

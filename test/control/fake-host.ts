@@ -10,7 +10,7 @@ import type { Snapshot } from '../../src/control/host/snapshot.ts';
 import { broadcastOf, networkOf } from '../../src/net/prefix.ts';
 import { equals6, type Ipv6, isSameAddress6, type Prefix6 } from '../../src/net/prefix6.ts';
 import type { InterfaceAddress6 } from '../../src/sys/netlink/netlink.ts';
-import type { NftChain, NftRule } from '../../src/sys/netlink/nf-tables.ts';
+import type { NftChain, NftRule } from '../../src/sys/netlink/nf/tables.ts';
 import { plainHost } from './snapshots.ts';
 
 /** Thrown by every call after the moment at which the process is "killed". */

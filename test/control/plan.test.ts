@@ -4,7 +4,7 @@ import { describeChange } from '../../src/control/change/change.ts';
 import type { Snapshot } from '../../src/control/host/snapshot.ts';
 import { obstaclesOf } from '../../src/control/links/obstacles.ts';
 import { type Plan, planFan } from '../../src/control/links/plan.ts';
-import type { NftChain } from '../../src/sys/netlink/nf-tables.ts';
+import type { NftChain } from '../../src/sys/netlink/nf/tables.ts';
 import { address, link, plainHost, request, route } from './snapshots.ts';
 
 const lines = (plan: Plan): string[] =>

@@ -10,7 +10,7 @@ import { Lab, type LabHost } from '../../src/demo/lab.ts';
 import { parsePrefix } from '../../src/net/prefix.ts';
 import { parseHostAddress } from '../../src/net/underlay-address.ts';
 import { findNft, hasNft } from '../../src/sys/host/nft.ts';
-import { nfTransaction } from '../../src/sys/netlink/nf-text.ts';
+import { nfTransaction } from '../../src/sys/netlink/nf/text.ts';
 import { skipWithoutNamespaces } from '../netns/privileges.ts';
 
 const link = 'fan-250-0-28';

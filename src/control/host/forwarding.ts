@@ -8,7 +8,7 @@ import { carriesFrames } from '../../encap/encap.ts';
 import { contains } from '../../net/prefix.ts';
 import { formatHostAddress } from '../../net/underlay-address.ts';
 import type { LegacyForward } from '../../sys/host/iptables-legacy.ts';
-import type { NftChain, NftRule } from '../../sys/netlink/nf-tables.ts';
+import type { NftChain, NftRule } from '../../sys/netlink/nf/tables.ts';
 import type { LinkSpec, WireSpec } from '../store/link-spec.ts';
 import { HOOK_FORWARD, HOOK_POSTROUTING } from './packet-filter.ts';
 import type { PacketFilter, Snapshot } from './snapshot.ts';

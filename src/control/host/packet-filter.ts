@@ -6,8 +6,8 @@
  */
 import { codeOf, messageOf } from '../../errors.ts';
 import { loadRules, NftError } from '../../sys/host/nft.ts';
-import { NfTables, type NftChain, type NftRule } from '../../sys/netlink/nf-tables.ts';
-import { type NfTransaction, nfTransaction } from '../../sys/netlink/nf-text.ts';
+import { NfTables, type NftChain, type NftRule } from '../../sys/netlink/nf/tables.ts';
+import { type NfTransaction, nfTransaction } from '../../sys/netlink/nf/text.ts';
 import type { PacketFilter } from './snapshot.ts';
 
 /** Hooks of netfilter (NF_INET_*, and the same numbers for bridges). */

@@ -13,7 +13,7 @@ import {
   type NetlinkEvent,
   RouteInterest,
 } from '../../sys/netlink/netlink.ts';
-import { watchNfTables } from '../../sys/netlink/nf-tables.ts';
+import { watchNfTables } from '../../sys/netlink/nf/tables.ts';
 import { FrameSender } from '../../sys/sockets/frame-sender.ts';
 import type { RunDirectory } from '../store/run-directory.ts';
 import { Announcements } from './adverts.ts';

@@ -13,7 +13,7 @@ import type {
   Route,
   Route6,
 } from '../../sys/netlink/netlink.ts';
-import type { NftChain, NftRule } from '../../sys/netlink/nf-tables.ts';
+import type { NftChain, NftRule } from '../../sys/netlink/nf/tables.ts';
 import {
   type AnySpec,
   isFan,

@@ -29,6 +29,7 @@ import {
 } from '../host/snapshot.ts';
 import type { AnySpec, NetworkSpec } from '../store/link-spec.ts';
 import type { RunDirectory } from '../store/run-directory.ts';
+import { Attention } from './attention.ts';
 import { linkKind } from './kinds.ts';
 import { type Look, ManagedLink } from './link.ts';
 import { type Plan, planFan } from './plan.ts';
@@ -50,23 +51,6 @@ export type RouterOptions = {
   now?: () => number;
 };
 
-/** Whether what has changed on the host is a device of this link, or a port of one. */
-function isAbout(event: NetlinkEvent, link: ManagedLink): boolean {
-  switch (event.kind) {
-    case 'link':
-      return link.has(event.link.index, event.link.name) || link.has(event.link.master);
-    case 'address':
-      return link.has(event.address.index);
-    case 'route':
-      return link.has(event.route.oif);
-    case 'ipv6-address':
-    case 'setting':
-      return link.has(event.index);
-    case 'lost':
-      return false;
-  }
-}
-
 /**
  * Emits `empty` when the last link has been taken down, and `settled` after every operation: a link
  * may have come, gone or changed.
@@ -80,8 +64,7 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
   /** The tail of the queue of operations: each waits for the one before it. */
   #last: Promise<unknown> = Promise.resolve();
   readonly #rounds = new Rounds(() => this.#lookAround());
-  /** What the next round looks at. */
-  #due: 'all' | Set<ManagedLink> = new Set();
+  readonly #attention = new Attention();
   /** Operations that were asked for; what was read of the host before one may not be so after it. */
   #operations = 0;
   #closed = false;
@@ -379,19 +362,13 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
 
   /** Looks soon at every link, or at those that were {@link note noted}; calls before that count once. */
   scheduleReconcile(which: 'all' | 'noted' = 'all'): void {
-    if (which === 'all') this.#due = 'all';
+    if (which === 'all') this.#attention.all();
     this.#rounds.schedule();
   }
 
-  /**
-   * Something has changed on the host: the link that it is about is looked at with the next round. What
-   * is about none of ours may be about any of them.
-   */
+  /** Something has changed on the host: the next round looks at the link that it is about. */
   note(event: NetlinkEvent): void {
-    if (this.#due === 'all') return;
-    const about = this.#links.find((link) => isAbout(event, link));
-    if (about === undefined) this.#due = 'all';
-    else this.#due.add(about);
+    this.#attention.note(event, this.#links);
   }
 
   /**
@@ -401,9 +378,7 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
   async #lookAround(): Promise<void> {
     let world = this.#world();
     let seen = -1;
-    const due = this.#due;
-    this.#due = new Set();
-    for (const link of due === 'all' ? [...this.#links] : due) {
+    for (const link of this.#attention.take(this.#links)) {
       await this.#after(async () => {
         if (this.#closed || !this.#links.includes(link)) return;
         if (seen !== this.#operations) world = this.#world();

@@ -1,6 +1,6 @@
 /**
- * Writing nftables rules by `nft`, if it is there. They go to `nft -f -` on stdin and are made of
- * checked numbers and names only; no shell sees them. Reading is nf-tables.ts's.
+ * The program `nft`, for what netlink/nf does not know how to say. Rules go to `nft -f -` on stdin and are
+ * made of checked numbers and names only; no shell sees them.
  * @module
  */
 import { spawn } from 'node:child_process';

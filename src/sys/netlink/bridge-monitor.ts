@@ -4,7 +4,8 @@
  * @module
  */
 import { BPF, BPF_ACCEPT, type BpfInstruction } from '../sockets/bpf.ts';
-import { AF_BRIDGE, type Link, type Neighbour, RTM, readLink, readNeighbour } from './codec.ts';
+import { AF_BRIDGE, type Link, type Neighbour, RTM, readNeighbour } from './codec.ts';
+import { readLink } from './link-codec.ts';
 import { asLoaded } from './monitor.ts';
 import { type ListenOptions, listen, type NetlinkMessage } from './socket.ts';
 

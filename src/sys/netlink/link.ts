@@ -1,5 +1,6 @@
 /** Network devices: list, make, change, delete. @module */
-import { IFLA, INFO, type Link, linkHeader, MessageWriter, RTM, readLink } from './codec.ts';
+import { IFLA, INFO, type Link, linkHeader, MessageWriter, RTM } from './codec.ts';
+import { readLink } from './link-codec.ts';
 import { NetlinkError, type NetlinkSocket, NLM_F_CREATE, NLM_F_EXCL } from './socket.ts';
 
 const IFF_UP = 1;

@@ -8,11 +8,11 @@ import {
   RTA,
   RTM,
   readAddress,
-  readLink,
   readNetconfIndex,
   readRoute,
 } from './codec.ts';
 import { readIpv6Address } from './ipv6.ts';
+import { readLink } from './link-codec.ts';
 import { LITTLE, type ListenOptions, listen, type NetlinkMessage } from './socket.ts';
 
 /** Devices that one filter can name: each takes two of BPF's 4,096 instructions. */

@@ -4,10 +4,12 @@
  * @module
  */
 import { isIPv4, isIPv6 } from 'node:net';
-import { parseIpv4 } from '../../net/ipv4.ts';
-import { parseIpv6 } from '../../net/ipv6.ts';
-import { maskOf } from '../../net/prefix.ts';
-import { MessageWriter } from './codec.ts';
+import { parseIpv4 } from '../../../net/ipv4.ts';
+import { parseIpv6 } from '../../../net/ipv6.ts';
+import { maskOf } from '../../../net/prefix.ts';
+import { MessageWriter } from '../codec.ts';
+import { type NetlinkRequest, NLM_F_APPEND, NLM_F_CREATE } from '../socket.ts';
+import { u32Bytes } from '../writer.ts';
 import {
   CHAIN,
   familyNumber,
@@ -19,10 +21,8 @@ import {
   RULE,
   TABLE_NAME,
   UDATA_COMMENT,
-} from './nf-codec.ts';
-import * as nf from './nf-expressions.ts';
-import { type NetlinkRequest, NLM_F_APPEND, NLM_F_CREATE } from './socket.ts';
-import { u32Bytes } from './writer.ts';
+} from './codec.ts';
+import * as nf from './expressions.ts';
 
 /** A chain that a transaction changes; '' as its name stands for all of its table. */
 export type TouchedChain = { family: NftFamily; table: string; name: string };

@@ -1,10 +1,12 @@
 /**
  * The nftables ruleset through nfnetlink: cheap enough to read every few seconds and to change for each
- * link, where running `nft` is not. What is to be changed comes as messages (nf-text.ts).
+ * link, where running `nft` is not. What is to be changed comes as messages (text.ts).
  * @module
  */
-import { codeOf } from '../../errors.ts';
-import { MessageWriter } from './codec.ts';
+import { codeOf } from '../../../errors.ts';
+import { MessageWriter } from '../codec.ts';
+import { NETLINK_NETFILTER } from '../raw.ts';
+import { listen, type NetlinkMessage, type NetlinkRequest, NetlinkSocket } from '../socket.ts';
 import {
   BATCH,
   batchHeader,
@@ -17,16 +19,14 @@ import {
   readChain,
   readGeneration,
   readRule,
-} from './nf-codec.ts';
-import { NETLINK_NETFILTER } from './raw.ts';
-import { listen, type NetlinkMessage, type NetlinkRequest, NetlinkSocket } from './socket.ts';
+} from './codec.ts';
 
 function generationIn(answer: readonly NetlinkMessage[]): number {
   const message = answer.find(({ type }) => type === NFT_MSG.NEWGEN);
   return message === undefined ? 0 : readGeneration(message.payload);
 }
 
-export type { NftChain, NftFamily, NftMatch, NftRule } from './nf-codec.ts';
+export type { NftChain, NftFamily, NftMatch, NftRule } from './codec.ts';
 
 const NFNLGRP_NFTABLES = 7;
 

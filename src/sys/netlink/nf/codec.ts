@@ -3,8 +3,8 @@
  * (linux/netfilter/nf_tables.h). Attributes are in network byte order; nothing here is IPv4 only.
  * @module
  */
-import { readAttributes } from './codec.ts';
-import { LITTLE } from './socket.ts';
+import { readAttributes } from '../codec.ts';
+import { LITTLE } from '../socket.ts';
 
 const NFNL_SUBSYS_NFTABLES = 10;
 const of = (message: number): number => (NFNL_SUBSYS_NFTABLES << 8) | message;

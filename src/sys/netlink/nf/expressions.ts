@@ -3,7 +3,7 @@
  * something of the packet into register 1, compares what is there, or does something with the packet.
  * @module
  */
-import { MessageWriter } from './codec.ts';
+import { MessageWriter } from '../codec.ts';
 
 const NFTA_LIST_ELEM = 1;
 const EXPR = { NAME: 1, DATA: 2 } as const;
