@@ -8,7 +8,6 @@ import type { NetworkRequest } from '../../config/network.ts';
 import type { FanRequest } from '../../config/request.ts';
 import { messageOf, refusedError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
-import { hasIpv4, NO_OVERLAY } from '../../net/fan.ts';
 import type { NetlinkEvent } from '../../sys/netlink/netlink.ts';
 import { removeMarked } from '../change/execute.ts';
 import { damaged, type Journal, JournalStore } from '../change/journal.ts';
@@ -35,6 +34,7 @@ import { type Look, ManagedLink } from './link.ts';
 import { type Plan, planFan } from './plan.ts';
 import { planNetwork } from './plan-network.ts';
 import { Rounds } from './rounds.ts';
+import { isDual, sixAlone } from './six.ts';
 
 /** Both ways to change the host, with what was read of it. */
 type World = ReturnType<typeof cached>;
@@ -238,12 +238,7 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
     return this.#queue(async () => {
       const link = this.#links.find((link) => link.spec.name === name);
       const record = link?.record;
-      const hasBoth =
-        record !== undefined &&
-        isFanRecord(record) &&
-        record.request.overlay6 !== undefined &&
-        hasIpv4(record.request.overlay);
-      if (link === undefined || !hasBoth) {
+      if (link === undefined || record === undefined || !isDual(record)) {
         throw refusedError('not-configured', `${name}: has not both IPv4 and IPv6`);
       }
       const { spec } = record;
@@ -257,13 +252,7 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
         // Whatever IPv4 is of the link goes with it: what stays is another link on the same bridge.
         await link.undo(this.#store, context);
         this.#forget(link);
-        const request = {
-          ...record.request,
-          overlay: NO_OVERLAY,
-          bridge: name,
-          masquerade: false,
-          dhcp: false,
-        };
+        const request = sixAlone(record.request, name);
         const next = this.#newLink({ request, spec: linkKind(request).placeholder() });
         this.#links.push(next);
         await this.#reconcile(next);

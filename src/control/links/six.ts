@@ -5,7 +5,7 @@
  */
 import type { FanRequest } from '../../config/request.ts';
 import { carriesFrames } from '../../encap/encap.ts';
-import { hasIpv4, rulePrefixOf } from '../../net/fan.ts';
+import { hasIpv4, NO_OVERLAY, rulePrefixOf } from '../../net/fan.ts';
 import {
   checkFan6,
   gatewayOf6,
@@ -25,7 +25,15 @@ import {
 } from '../../net/underlay-address.ts';
 import { IPV6_MTU_MIN } from '../../wire/ipv6.ts';
 import type { Change } from '../change/change.ts';
-import { IPV6_DISABLED, IPV6_FORCE, IPV6_FORWARDING, type Snapshot } from '../host/snapshot.ts';
+import {
+  type AnyRecord,
+  type FanRecord,
+  IPV6_DISABLED,
+  IPV6_FORCE,
+  IPV6_FORWARDING,
+  isFanRecord,
+  type Snapshot,
+} from '../host/snapshot.ts';
 import type { LinkSpec, SixSpec } from '../store/link-spec.ts';
 import type { Refusal } from './resolve.ts';
 
@@ -189,4 +197,16 @@ export function isOfSix(change: Change): boolean {
     default:
       return false;
   }
+}
+
+/** Whether a link is a fan of both families. */
+export function isDual(record: AnyRecord): record is FanRecord {
+  return (
+    isFanRecord(record) && record.request.overlay6 !== undefined && hasIpv4(record.request.overlay)
+  );
+}
+
+/** What is left of a fan of both families on bridge `bridge` without its IPv4 side. */
+export function sixAlone(request: FanRequest, bridge: string): FanRequest {
+  return { ...request, overlay: NO_OVERLAY, bridge, masquerade: false, dhcp: false };
 }

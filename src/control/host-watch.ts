@@ -2,8 +2,8 @@
  * The kernel's news of the host, gathered until they have settled, for the router to look at its links.
  * @module
  */
-import type { RealHost } from '../host/real-host.ts';
-import type { Router } from './router.ts';
+import type { RealHost } from './host/real-host.ts';
+import type { Router } from './links/router.ts';
 
 /** Events come in bursts: look once they have settled. */
 const SETTLE_MS = 200;
