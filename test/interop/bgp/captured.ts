@@ -11,8 +11,10 @@ export type Captured = { type: number; body: Uint8Array };
 /** Copies what comes in on connections. */
 export class Capture {
   readonly messages: Captured[] = [];
+  readonly connections: Connection[] = [];
 
-  listen(listener: ConnectionListener): ConnectionListener {
+  listen(connection: Connection, listener: ConnectionListener): ConnectionListener {
+    this.connections.push(connection);
     const reader = new MessageReader();
     return {
       ...listener,
@@ -29,7 +31,8 @@ export class Capture {
     return {
       dial: (neighbour, listener) =>
         inner.dial(neighbour, {
-          connected: (connection: Connection) => this.listen(listener.connected(connection)),
+          connected: (connection: Connection) =>
+            this.listen(connection, listener.connected(connection)),
           failed: (reason) => listener.failed(reason),
         }),
     };

@@ -1,16 +1,21 @@
 /**
  * BGP routers that no one here wrote, each in the namespace of a lab's host: FRR's bgpd (alone, or
- * with zebra and a kernel VXLAN device) and GoBGP.
+ * with zebra and a kernel VXLAN device), GoBGP and BIRD. They are those that are installed, or newer
+ * ones that .ci/newer-routers unpacked, which run with libraries and a loader of their own.
  * @module
  */
 import { type ChildProcess, execFileSync } from 'node:child_process';
-import { chownSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { LabHost } from '../../../src/demo/lab.ts';
 import { until } from '../../support/patience.ts';
 
 const FRR = '/usr/lib/frr';
+/** Where .ci/newer-routers unpacked them. */
+const NEWER = process.env['FANWAY_NEWER_ROUTERS'] ?? '';
+/** Which programs: those of this system, or the newer ones. */
+export type Release = 'installed' | 'newer';
 /** Anything these programs are asked is answered in a moment; more is a fault of the test. */
 const ASK_MS = 20_000;
 
@@ -33,6 +38,38 @@ function idOfFrr(flag: '-u' | '-g'): number {
 export function whyNoGobgp(): string | false {
   const has = isThere('gobgpd', '/usr/bin', '/usr/sbin') && isThere('gobgp', '/usr/bin');
   return !has && 'needs GoBGP: apt-get install gobgpd';
+}
+
+/** Why there are no newer routers, or false. */
+export function whyNoNewer(): string | false {
+  const has = NEWER !== '' && existsSync(join(NEWER, 'usr/bin/gobgpd'));
+  return !has && 'needs .ci/newer-routers FOLDER, and FANWAY_NEWER_ROUTERS=FOLDER';
+}
+
+function entryOf(folder: string, pattern: RegExp): string {
+  const name = readdirSync(folder).find((each) => pattern.test(each));
+  if (name === undefined) throw new Error(`${folder} has no ${pattern}`);
+  return join(folder, name);
+}
+
+/** Their YANG modules are where FRR's daemons look for them, in a mount namespace of its own. */
+const WITH_SHARE = ['-c', 'mount --bind "$0/usr/share" /usr/share && exec "$@"', NEWER];
+
+/** The words that start a program. */
+function programOf(release: Release, path: string): [string, ...string[]] {
+  if (release === 'installed') return [path];
+  if (path.startsWith(FRR)) {
+    return ['/usr/bin/unshare', '--mount', '--', '/bin/sh', ...WITH_SHARE, ...loaded(path)];
+  }
+  return loaded(path);
+}
+
+/** With its own loader and libraries. */
+function loaded(path: string): [string, ...string[]] {
+  const libraries = entryOf(join(NEWER, 'usr/lib'), /-linux-gnu$/);
+  const loader = entryOf(libraries, /^ld-linux-.*\.so\.\d$/);
+  const found = `${libraries}:${join(libraries, 'frr')}`;
+  return [loader, '--library-path', found, join(NEWER, path)];
 }
 
 /** Runs a program in a host's namespace and returns what it wrote; its failure is an error. */
@@ -65,19 +102,26 @@ function gone(child: ChildProcess): Promise<void> {
 
 export class Frr {
   readonly host: LabHost;
+  readonly #release: Release;
   readonly #folder: string;
   readonly #children: ChildProcess[] = [];
 
-  private constructor(host: LabHost) {
+  private constructor(host: LabHost, release: Release) {
     this.host = host;
+    this.#release = release;
     // FRR's programs give up root at once, and its folder must be theirs.
     this.#folder = mkdtempSync(join(tmpdir(), 'fanway-frr-'));
     chownSync(this.#folder, idOfFrr('-u'), idOfFrr('-g'));
   }
 
   /** Starts bgpd, and zebra where routes are to reach the kernel; answers when vtysh does. */
-  static async start(host: LabHost, config: string, kernel = false): Promise<Frr> {
-    const frr = new Frr(host);
+  static async start(
+    host: LabHost,
+    config: string,
+    kernel = false,
+    release: Release = 'installed',
+  ): Promise<Frr> {
+    const frr = new Frr(host, release);
     writeFileSync(join(frr.#folder, 'vtysh.conf'), '');
     if (kernel) frr.#spawn('zebra', '', []);
     await frr.startBgpd(config, kernel);
@@ -95,7 +139,8 @@ export class Frr {
     const own = join(this.#folder, name);
     const args = ['-f', file, '-i', `${own}.pid`, '-z', join(this.#folder, 'zserv')];
     args.push('--vty_socket', this.#folder, '-P', '0', ...more);
-    this.#children.push(this.host.spawn(join(FRR, name), args, { stdio: 'ignore' }));
+    const [command, ...words] = programOf(this.#release, join(FRR, name));
+    this.#children.push(this.host.spawn(command, [...words, ...args], { stdio: 'ignore' }));
   }
 
   /** Of bgpd. */
@@ -107,7 +152,8 @@ export class Frr {
   show(...commands: string[]): Promise<string> {
     const args = ['--vty_socket', this.#folder, '--config_dir', this.#folder];
     for (const command of commands) args.push('-c', command);
-    return ask(this.host, '/usr/bin/vtysh', args);
+    const [command, ...words] = programOf(this.#release, '/usr/bin/vtysh');
+    return ask(this.host, command, [...words, ...args]);
   }
 
   async json(command: string): Promise<unknown> {
@@ -131,6 +177,11 @@ export class Frr {
   }
 }
 
+/** GoBGP's programs are found by name where they are installed. */
+function programPath(name: string, release: Release): string {
+  return release === 'installed' ? name : join('usr/bin', name);
+}
+
 /** One path as `gobgp global rib -j` prints it; the rest of it is not looked at. */
 export type GobgpPath = {
   nlri: { type: number; value: Record<string, unknown> };
@@ -140,13 +191,20 @@ export type GobgpPath = {
 export class Gobgp {
   readonly host: LabHost;
   readonly #child: ChildProcess;
+  readonly #release: Release;
 
-  private constructor(host: LabHost, child: ChildProcess) {
+  private constructor(host: LabHost, child: ChildProcess, release: Release) {
     this.host = host;
     this.#child = child;
+    this.#release = release;
   }
 
-  static async start(host: LabHost, config: string, flags: readonly string[] = []): Promise<Gobgp> {
+  static async start(
+    host: LabHost,
+    config: string,
+    flags: readonly string[] = [],
+    release: Release = 'installed',
+  ): Promise<Gobgp> {
     const file = join(host.runDirectory, 'gobgpd.toml');
     writeFileSync(file, config);
     const args = [
@@ -159,7 +217,9 @@ export class Gobgp {
       'error',
       ...flags,
     ];
-    const gobgp = new Gobgp(host, host.spawn('gobgpd', args, { stdio: 'ignore' }));
+    const [command, ...words] = programOf(release, programPath('gobgpd', release));
+    const child = host.spawn(command, [...words, ...args], { stdio: 'ignore' });
+    const gobgp = new Gobgp(host, child, release);
     await until('gobgpd answers', 5000, () => gobgp.run('neighbor').then(Boolean, () => false));
     return gobgp;
   }
@@ -170,7 +230,9 @@ export class Gobgp {
 
   /** `gobgp WORDS`, as text. */
   run(words: string): Promise<string> {
-    return ask(this.host, 'gobgp', words.split(' '));
+    const program = programOf(this.#release, programPath('gobgp', this.#release));
+    const [command, ...before] = program;
+    return ask(this.host, command, [...before, ...words.split(' ')]);
   }
 
   /** All paths of its EVPN table. */
@@ -180,6 +242,42 @@ export class Gobgp {
       GobgpPath[]
     >;
     return Object.values(table).flat();
+  }
+
+  async end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+    this.#child.kill(signal);
+    await gone(this.#child);
+  }
+}
+
+/** BIRD; only the newer ones know EVPN. */
+export class Bird {
+  readonly host: LabHost;
+  readonly #child: ChildProcess;
+  readonly #socket: string;
+
+  private constructor(host: LabHost, child: ChildProcess, socket: string) {
+    this.host = host;
+    this.#child = child;
+    this.#socket = socket;
+  }
+
+  static async start(host: LabHost, config: string): Promise<Bird> {
+    const file = join(host.runDirectory, 'bird.conf');
+    const socket = join(host.runDirectory, 'bird.ctl');
+    writeFileSync(file, config);
+    const [command, ...words] = programOf('newer', 'usr/sbin/bird');
+    const args = ['-f', '-c', file, '-s', socket, '-P', join(host.runDirectory, 'bird.pid')];
+    const child = host.spawn(command, [...words, ...args], { stdio: 'ignore' });
+    const bird = new Bird(host, child, socket);
+    await until('bird answers', 5000, () => bird.show('status').then(Boolean, () => false));
+    return bird;
+  }
+
+  /** What `birdc show WORDS` prints. */
+  show(words: string): Promise<string> {
+    const [command, ...before] = programOf('newer', 'usr/sbin/birdcl');
+    return ask(this.host, command, [...before, '-s', this.#socket, 'show', ...words.split(' ')]);
   }
 
   async end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {

@@ -21,6 +21,8 @@ export type RealSpeaker = {
   /** Entries that hold now, as `kind what -> vtep`. */
   entries(): string[];
   close(): Promise<void>;
+  /** All connections end without a word, as they do where a process is killed. */
+  cut(): void;
 };
 
 /** Makes and starts it. */
@@ -41,7 +43,7 @@ export async function startSpeaker(
     ...{ bind: host.address, port: 179, neighbours: settings.neighbours, log: silentLog },
     accept: (address, connection) => {
       const listener = speaker.accept(address, connection);
-      return listener && capture.listen(listener);
+      return listener && capture.listen(connection, listener);
     },
     enter: (work) => host.run(work),
   });
@@ -58,6 +60,9 @@ export async function startSpeaker(
     ...{ speaker, changes, log, captured: capture.messages },
     entries: () =>
       [...speaker.imports.entries()].map(({ entry, place }) => text(entry, place)).sort(),
+    cut: () => {
+      for (const connection of capture.connections) connection.close();
+    },
     close: async () => {
       speaker.stop();
       await transport.close();
