@@ -4,6 +4,7 @@
  * @module
  */
 import { battery } from './battery.ts';
+import { bottleneck } from './bottleneck.ts';
 import { gossip } from './gossip.ts';
 import { links } from './links.ts';
 import type { ExtraTable } from './results.ts';
@@ -24,4 +25,4 @@ export type Extra = {
   run(note: Note): Promise<ExtraTable | string | undefined>;
 };
 
-export const extras: readonly Extra[] = [star, battery, gossip, links, rootless];
+export const extras: readonly Extra[] = [star, battery, gossip, links, rootless, bottleneck];

@@ -5,17 +5,18 @@
  *     hop      a ── veth ── router ── veth ── b     checksum and segmentation offload off, so that
  *                                                   super-packets are really cut, as on a plain card
  *     lossy    as hop, and the router loses 1 % (nft)
+ *     narrow   as hop, and the router passes 100 Mb/s towards b, with a long queue (tbf)
  *
  * Each host has a container, plugged into whatever bridge the variant makes.
  * @module
  */
 import type { ChildProcess } from 'node:child_process';
 import { spawnSync } from 'node:child_process';
-import { Lab, LabContainer, LabHost } from '../src/demo/lab.ts';
+import { Lab, LabContainer, LabHost, portName } from '../src/demo/lab.ts';
 import { killAllIn } from '../src/demo/processes.ts';
 import { parseIpv4 } from '../src/net/ipv4.ts';
 
-export type SceneName = 'direct' | 'hop' | 'lossy';
+export type SceneName = 'direct' | 'hop' | 'lossy' | 'narrow';
 
 /** Two hosts joined by an underlay. */
 export type Scene = {
@@ -28,6 +29,8 @@ export type Scene = {
 export const UNDERLAY_MTU = 1500;
 export const UNDERLAY = '172.30.0.0/16';
 const UNDERLAY_LENGTH = 16;
+/** The bottleneck of the narrow scene: Mb/s, and a queue as home routers have it. */
+export const NARROW = { rate: 100, burst: '16kb', latency: '400ms' } as const;
 
 /**
  * Builds a scene.
@@ -65,6 +68,16 @@ export async function buildScene(name: SceneName): Promise<Scene | string> {
     if (result.status !== 0) {
       close();
       return `nft refused the rule: ${result.stderr.toString().trim().split('\n')[0] ?? ''}`;
+    }
+  }
+  if (name === 'narrow') {
+    const { rate, burst, latency } = NARROW;
+    const how = ['tbf', 'rate', `${rate}mbit`, 'burst', burst, 'latency', latency];
+    const args = ['qdisc', 'add', 'dev', portName(1), 'root', ...how];
+    const result = lab.middle.run(() => spawnSync('tc', args));
+    if (result.status !== 0) {
+      close();
+      return `tc refused a tbf: ${result.stderr?.toString().trim() ?? 'it is not installed'}`;
     }
   }
   return { name, a: lab.host(0), b: lab.host(1), close };

@@ -156,15 +156,27 @@ async function unplug({ a, b }: Scene): Promise<void> {
   for (const container of [...a.containers, ...b.containers]) await container.detach();
 }
 
+/** Fanway vxlan with more words for `up`. */
+export function fanwayWith(key: string, title: string, more: readonly string[]): Variant {
+  return {
+    ...{ key, title, ours: true, full: true },
+    start: (scene) => startFanway(scene, 'vxlan', 'auto', { more }),
+  };
+}
+
 async function startFanway(
   scene: Scene,
   encap: string,
   offload: string,
-  { priority, dist }: { priority?: string; dist?: string } = {},
+  {
+    priority,
+    dist,
+    more = [],
+  }: { priority?: string; dist?: string; more?: readonly string[] } = {},
 ): Promise<Tunnel> {
   const fan = [OVERLAY, `eth0/${MAP.underlay.length}`];
   // The kernel's variant has no NAT either, which would have every packet tracked.
-  const options = ['--encap', encap, '--offload', offload, '--no-masquerade'];
+  const options = ['--encap', encap, '--offload', offload, '--no-masquerade', ...more];
   if (priority !== undefined) options.push('--priority', priority);
   const up = [...fan, 'bridge', BRIDGE, ...options];
   const { a, b } = scene;

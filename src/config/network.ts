@@ -12,9 +12,10 @@ import {
   type UnderlayPrefix,
 } from '../net/underlay-address.ts';
 import { listOf } from './gossip.ts';
+import { type RateRequest, rateOf } from './link/rate.ts';
 import { BUM_MODES, type BumModeName, GUARD_MODES, type GuardName } from './network/modes.ts';
 import { MTU_BYTES_MAX, MTU_BYTES_MIN, type UnderlaySelector } from './request.ts';
-import { quote, type Setting, setting, ValueError } from './setting.ts';
+import { quote, rateSettings, type Setting, setting, ValueError } from './setting.ts';
 
 /** RFC 7348 §5: 24 bits; 0 is left to those who mean "any". */
 export const NETWORK_VNI_MAX = 0xff_ffff;
@@ -24,7 +25,7 @@ export const SERVICE_NODES_MAX = 8;
 export const HOST_ADDRESSES_MAX = 16;
 const BRIDGE_PREFIX = 'br-';
 
-export type NetworkRequest = {
+export type NetworkRequest = RateRequest & {
   /** What people call it; unique on a host. */
   network: string;
   vni: number;
@@ -127,6 +128,7 @@ export const NETWORK_SETTINGS: readonly Setting[] = [
     "This host's own addresses in it, on the bridge, each with the width of its network; none.",
     { max: HOST_ADDRESSES_MAX },
   ),
+  ...rateSettings('network'),
   setting('network', 'offload', 'choice', 'auto', 'Use the offloads this machine has, or none.', {
     choices: ['auto', 'off'],
   }),
@@ -196,6 +198,7 @@ export function networkRequestOf(values: ReadonlyMap<string, Value>): {
     offload: value<NetworkRequest['offload']>('offload') ?? 'auto',
     off: values.get('enabled') === false,
     ...(addresses !== undefined && { addresses }),
+    ...rateOf(values),
   });
   return { request, problems };
 }

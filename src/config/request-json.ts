@@ -6,6 +6,7 @@ import { usageError } from '../errors.ts';
 import { isNetwork, type Prefix } from '../net/prefix.ts';
 import { isNetwork6, type Prefix6 } from '../net/prefix6.ts';
 import { ADDRESS_BITS, familyOf, isUnderlayAddress } from '../net/underlay-address.ts';
+import { areFlowKeys, isRate } from './link/rate.ts';
 import {
   ENCAPS,
   type FanRequest,
@@ -106,7 +107,7 @@ const FIELDS = Object.keys(
   fanRequest({ overlay: { address: 0, length: 0 }, underlay: { kind: 'default', length: 0 } }),
 );
 /** Fields that need not be there. */
-const OPTIONAL_FIELDS = ['overlay6', 'device'];
+const OPTIONAL_FIELDS = ['overlay6', 'device', 'rate', 'flowKeys'];
 
 /**
  * Reads a whole request; every field must be there.
@@ -114,7 +115,7 @@ const OPTIONAL_FIELDS = ['overlay6', 'device'];
  */
 export function requestFromJson(value: unknown): FanRequest {
   const fields = fieldsOf(value, [...FIELDS, ...OPTIONAL_FIELDS], 'request');
-  const { overlay6, device } = fields;
+  const { overlay6, device, rate, flowKeys } = fields;
   return {
     overlay: prefix(fields['overlay'], 'overlay'),
     ...(overlay6 !== undefined && { overlay6: prefix6(overlay6, 'overlay6') }),
@@ -132,6 +133,8 @@ export function requestFromJson(value: unknown): FanRequest {
     dscp: choice(fields['dscp'], ['pipe', 'uniform'], 'dscp'),
     sourcePort: choice(fields['sourcePort'], ['pool', 'fixed'], 'sourcePort'),
     masquerade: flag(fields['masquerade'], 'masquerade'),
+    ...(rate !== undefined && { rate: isRate(rate) ? rate : bad('rate') }),
+    ...(flowKeys !== undefined && { flowKeys: areFlowKeys(flowKeys) ? flowKeys : bad('flowKeys') }),
     auto: flag(fields['auto'], 'auto'),
     off: flag(fields['off'], 'off'),
     force: flag(fields['force'], 'force'),

@@ -14,6 +14,8 @@ import {
   type UnderlayAddress,
 } from '../net/underlay-address.ts';
 
+import type { RateRequest } from './link/rate.ts';
+
 export const ENCAPS = ['vxlan', 'ipip', 'fou'] as const;
 export type Encap = (typeof ENCAPS)[number];
 
@@ -29,7 +31,7 @@ export type UnderlaySelector =
   /** The first global address of the device that holds the default route. */
   | { kind: 'default'; length: number };
 
-export type FanRequest = {
+export type FanRequest = RateRequest & {
   /** `NO_OVERLAY` where the fan has IPv6 alone. */
   overlay: Prefix;
   /** Its IPv6 overlay, alone or beside the other one. */

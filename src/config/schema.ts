@@ -35,7 +35,16 @@ import {
   UNDERLAY_LENGTH_IPV6_DEFAULT,
   type UnderlaySelector,
 } from './request.ts';
-import { parseOverlay6, quote, type Setting, setting, ValueError } from './setting.ts';
+import {
+  parseFlowKeys,
+  parseOverlay6,
+  parseRate,
+  quote,
+  rateSettings,
+  type Setting,
+  setting,
+  ValueError,
+} from './setting.ts';
 
 export type { Setting } from './setting.ts';
 
@@ -145,6 +154,7 @@ export const SETTINGS: readonly Setting[] = [
     'Outer UDP source port: from a small pool by inner flow, or one fixed port.',
     { choices: ['pool', 'fixed'] },
   ),
+  ...rateSettings('fan'),
   setting(
     'fan',
     'masquerade',
@@ -219,6 +229,10 @@ export function parseValue(setting: Setting, text: string): SettingValue {
       return parseRanges(setting.key, text);
     case 'vnis':
       return parseVnis(setting.key, text);
+    case 'rate':
+      return parseRate(setting.key, text);
+    case 'flow-keys':
+      return parseFlowKeys(setting.key, text);
   }
 }
 

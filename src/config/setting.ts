@@ -3,6 +3,7 @@
  * print.
  * @module
  */
+import { FLOW_KEY_NAMES, type FlowKeyName } from '../net/flow-keys.ts';
 import type { Prefix } from '../net/prefix.ts';
 import {
   formatPrefix6,
@@ -11,6 +12,7 @@ import {
   type Prefix6,
   parsePrefix6,
 } from '../net/prefix6.ts';
+import { type Rate, readFlowKeys, readRate } from './link/rate.ts';
 
 export type SettingType =
   | 'overlay'
@@ -26,6 +28,8 @@ export type SettingType =
   | 'ip'
   | 'ranges'
   | 'vnis'
+  | 'rate'
+  | 'flow-keys'
   | 'path';
 
 export type Setting = {
@@ -97,4 +101,42 @@ export function parseOverlay6(text: string): Prefix6 {
 /** Whether an overlay is an IPv6 one. */
 export function isPrefix6(overlay: Prefix | Prefix6): overlay is Prefix6 {
   return typeof overlay.address !== 'number';
+}
+
+/** The rate of a link, `95M`. @throws ValueError */
+export function parseRate(key: string, text: string): Rate {
+  const rate = readRate(text);
+  if (rate !== undefined) return rate;
+  throw new ValueError(
+    `${key} is bits a second from 64k to 34G, such as 95M, or auto, not ${quote(text)}`,
+  );
+}
+
+/** The fields by which a link's flows are told apart, `tunnel-src,tunnel-dst`. @throws ValueError */
+export function parseFlowKeys(key: string, text: string): readonly FlowKeyName[] {
+  const keys = readFlowKeys(text);
+  if (keys !== undefined) return keys;
+  throw new ValueError(
+    `${key} takes each of ${FLOW_KEY_NAMES.join(', ')} at most once, with commas between, not ${quote(text)}`,
+  );
+}
+
+/** The settings of both, the same for fans and networks. */
+export function rateSettings(section: 'fan' | 'network'): readonly Setting[] {
+  return [
+    setting(
+      section,
+      'rate',
+      'rate',
+      '',
+      'Most that goes out, as 95M bits a second, just below the bottleneck: what is too much waits here, in queues by flow. auto follows the bottleneck.',
+    ),
+    setting(
+      section,
+      'flow-keys',
+      'flow-keys',
+      '',
+      `By which fields of packets inside flows are told apart where they wait: ${FLOW_KEY_NAMES.join(', ')}; all of them.`,
+    ),
+  ];
 }

@@ -6,6 +6,7 @@ import { ENCAPS } from '../encap/encap.ts';
 import { NO_OVERLAY } from '../net/fan.ts';
 import type { Prefix } from '../net/prefix.ts';
 import type { Prefix6 } from '../net/prefix6.ts';
+import { rateOf } from './link/rate.ts';
 import { type Encap, type FanRequest, fanRequest, type UnderlaySelector } from './request.ts';
 import type { SettingValue } from './schema.ts';
 import { isPrefix6 } from './setting.ts';
@@ -75,6 +76,7 @@ export function requestOf(values: Values): {
       offload: (values.get('offload') as FanRequest['offload'] | undefined) ?? 'auto',
       dscp: (values.get('dscp') as FanRequest['dscp'] | undefined) ?? 'pipe',
       sourcePort: (values.get('source-port') as FanRequest['sourcePort'] | undefined) ?? 'pool',
+      ...rateOf(values),
       // IPv6 has addresses enough: what leaves an IPv6 overlay keeps its own.
       masquerade: !isSix && device === undefined && values.get('masquerade') !== false,
       off: values.get('enabled') === false,

@@ -45,6 +45,8 @@ export const VALUE_FLAGS: readonly string[] = [
   'offload',
   'dscp',
   'source-port',
+  'rate',
+  'flow-keys',
 ];
 
 /** All flags that {@link parseFanWords} knows. */

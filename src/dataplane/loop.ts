@@ -38,13 +38,17 @@ import { Moderation } from './pace/moderation.ts';
 import { PollSet, REST_MS } from './pace/poll-set.ts';
 import { isStale, MONOTONIC_OFFSET_MS, shedStale } from './pace/stale.ts';
 import { awaitTurn } from './pace/turn.ts';
+import { CELLS_BYTES } from './queue/cells.ts';
 import { ErrorQueue } from './send/errors.ts';
 import { PathMtu, type RouteOracle } from './send/path-mtu.ts';
 import { SenderWatch } from './send/sender-watch.ts';
 import { Trains } from './send/trains.ts';
 
-/** Everything the arena holds fits: receive and read slots and peers 4 MB each, headers and iovecs 3 MB. */
-export const ARENA_BYTES = 20 << 20;
+/**
+ * Everything the arena holds fits: receive and read slots and peers 4 MB each, headers and iovecs 3 MB; and
+ * what may wait for a rate, which takes memory as it is used.
+ */
+export const ARENA_BYTES = (20 << 20) + CELLS_BYTES;
 /** Consecutive failing calls after which a descriptor is left alone for a while. */
 const FAILURES_MAX = 16;
 /** How long the process forwards on after control has vanished, ms, before it ends itself. */
@@ -146,6 +150,7 @@ export class Loop {
       forgetLink: (id) => {
         neighbours.forgetLink(id);
         nd.forgetLink(id);
+        this.#egress.queues.forget(id);
       },
     });
     const coalescer = new Coalescer(this.#arena, new DeviceWriter(this.#arena, layout));
@@ -200,6 +205,7 @@ export class Loop {
       if (this.#orphanedAtMs !== 0 && nowMs - this.#orphanedAtMs > ORPHAN_LIFETIME_MS) break;
       if (this.#poll.isResting) this.#poll.resume(nowMs);
       if (ready > 0) this.#round(nowMs);
+      else if (this.#egress.queues.waiting > 0) this.#egress.queues.release(nowMs);
     }
     layout.setWorkerState(WorkerState.Stopped);
     turn.stopped(epoch);
@@ -248,6 +254,8 @@ export class Loop {
       const revents = this.#poll.reventsOf(place);
       if (revents !== 0) this.#serve(place, revents, nowMs);
     }
+    const { queues } = this.#egress;
+    if (queues.waiting > 0) this.#noteMoved(queues.release(performance.now()), Way.Out);
     if (this.#events.takeAsleep()) this.#waiting.ring(this.#poll.descriptorOf(PARENT_PLACE));
     if (this.#isChangeDue) this.#serveChanges();
   }
@@ -264,18 +272,23 @@ export class Loop {
   /** Sleeps until something is ready; after activity it waits awake first, if told to or if it pays. */
   #wait(active: boolean): number {
     const { busyPollUs } = this.#layout;
-    if (busyPollUs > 0 && active) {
+    const { queues } = this.#egress;
+    const areQueued = queues.waiting > 0;
+    // What waits for a rate has a time: nobody stays awake beside it.
+    if (busyPollUs > 0 && active && !areQueued) {
       const until = performance.now() + busyPollUs / 1000;
       do {
         const ready = this.#poll.wait(0);
         if (ready !== 0) return ready;
       } while (performance.now() < until);
-    } else if (active) {
+    } else if (active && !areQueued) {
       const ready = this.#linger.wait();
       if (ready !== 0) return ready;
     }
     const beganMs = performance.now();
-    const ready = this.#poll.wait(this.#poll.isResting ? REST_MS : IDLE_BEAT_MS);
+    const ready = areQueued
+      ? this.#poll.waitUs(queues.dueUs)
+      : this.#poll.wait(this.#poll.isResting ? REST_MS : IDLE_BEAT_MS);
     this.#moderation.waited(beganMs, performance.now());
     return ready;
   }

@@ -41,6 +41,8 @@ export const EGRESS_COUNTERS = [
   'drop.rogue_router',
   'drop.rogue_dhcp',
   'drop.policy',
+  'drop.queue_full',
+  'drop.queue_delay',
 ] as const;
 
 /** Drops and totals on the way underlay → overlay, in counter order. Append only. */
@@ -114,6 +116,10 @@ export const EVENT_COUNTERS = [
   'replicated',
 ] as const;
 
+/** What waited for a link's rate: those in the queue now are `entered` less `left`. Append only. */
+export const QUEUE_COUNTERS = ['entered', 'left', 'marked'] as const;
+
+export type QueueCounter = (typeof QUEUE_COUNTERS)[number];
 export type EgressCounter = (typeof EGRESS_COUNTERS)[number];
 export type IngressCounter = (typeof INGRESS_COUNTERS)[number];
 export type EventCounter = (typeof EVENT_COUNTERS)[number];
@@ -125,6 +131,7 @@ export const EVENT_BASE = 96;
 /** 16 cells of the ECN decapsulation table: base + inner × 4 + outer (RFC 6040 figure 4). */
 export const ECN_BASE = 160;
 const ECN_CELLS = 16;
+export const QUEUE_BASE = 176;
 /** Counters in one link's column, spare ones included. */
 export const COUNTERS_PER_LINK = 192;
 
@@ -134,6 +141,7 @@ const GROUPS = [
   ['ingress', INGRESS_BASE, INGRESS_COUNTERS.length],
   ['event', EVENT_BASE, EVENT_COUNTERS.length],
   ['ecn', ECN_BASE, ECN_CELLS],
+  ['queue', QUEUE_BASE, QUEUE_COUNTERS.length],
 ] as const;
 
 for (const [i, [name, base, count]] of GROUPS.entries()) {
@@ -156,6 +164,11 @@ export function eventIndex(name: EventCounter): number {
   return EVENT_BASE + EVENT_COUNTERS.indexOf(name);
 }
 
+/** Index of a queue counter in the column. */
+export function queueIndex(name: QueueCounter): number {
+  return QUEUE_BASE + QUEUE_COUNTERS.indexOf(name);
+}
+
 const ECN_NAMES = ['not_ect', 'ect1', 'ect0', 'ce'] as const;
 
 /** All counters of a column by their public names (`egress.drop.ipv6`, `ecn.ect0_ce`, …). */
@@ -167,6 +180,7 @@ export function namedCounters(column: Float64Array): Record<string, number> {
   put('egress.', EGRESS_BASE, EGRESS_COUNTERS);
   put('ingress.', INGRESS_BASE, INGRESS_COUNTERS);
   put('event.', EVENT_BASE, EVENT_COUNTERS);
+  put('queue.', QUEUE_BASE, QUEUE_COUNTERS);
   for (const [inner, innerName] of ECN_NAMES.entries()) {
     for (const [outer, outerName] of ECN_NAMES.entries()) {
       result[`ecn.${innerName}_${outerName}`] = column[ECN_BASE + inner * 4 + outer] ?? 0;
@@ -176,8 +190,8 @@ export function namedCounters(column: Float64Array): Record<string, number> {
 }
 
 /**
- * The conservation law: packets received less delivered less all named drops, for one direction.
- * Zero whenever the data process is between two batches.
+ * The conservation law: packets received less delivered less all named drops, for one direction, and
+ * less those that wait on their way out. Zero whenever the data process is between two batches.
  */
 export function unaccounted(
   counters: Readonly<Record<string, number>>,
@@ -187,5 +201,7 @@ export function unaccounted(
   for (const [name, value] of Object.entries(counters)) {
     if (name.startsWith(`${direction}.drop.`)) rest -= value;
   }
+  if (direction === 'egress')
+    rest -= (counters['queue.entered'] ?? 0) - (counters['queue.left'] ?? 0);
   return rest;
 }

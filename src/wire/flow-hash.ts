@@ -32,7 +32,7 @@ export const DYNAMIC_PORT_MIN = 49152;
 export const DYNAMIC_PORT_COUNT = 16384;
 
 /** Murmur3's 32-bit round: one word into the state. */
-function absorb(state: number, word: number): number {
+export function absorb(state: number, word: number): number {
   const scrambled = Math.imul(word, 0xcc9e2d51);
   const turned = Math.imul((scrambled << 15) | (scrambled >>> 17), 0x1b873593);
   const mixed = state ^ turned;
@@ -40,14 +40,15 @@ function absorb(state: number, word: number): number {
 }
 
 /** Murmur3's finalizer: every input bit reaches every output bit. Returns a u32. */
-function finish(state: number): number {
+export function finish(state: number): number {
   let hash = state;
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
   return (hash ^ (hash >>> 16)) >>> 0;
 }
 
-function hasPorts(protocol: number): boolean {
+/** Whether a transport begins with two ports. */
+export function hasPorts(protocol: number): boolean {
   return (
     protocol === PROTOCOL_TCP ||
     protocol === PROTOCOL_UDP ||

@@ -22,6 +22,8 @@ const BURST_MAX = 8;
 const SLOT_BYTES = 70_000;
 const HEADROOM_BYTES = 64;
 const VNET_BYTES = 10;
+/** A burst takes some milliseconds at it: too short for CoDel, or for a mark. */
+const RATE_BYTES = 100_000_000;
 
 /** A super-packet with random sizes, options and flags, its transport checksum unfinished. */
 function superPacket(random: Random, flow: number): { bytes: Uint8Array; gsoBytes: number } {
@@ -85,6 +87,8 @@ for (const encap of ['Vxlan', 'Fou', 'Ipip'] as const) {
     const shim = encap === 'Vxlan' ? 8 : 0;
     const innerAt = shim + (encap === 'Vxlan' ? 14 : 0);
     let datagrams = 0;
+    let waited = 0;
+    let nowMs = 0;
     for (let round = 0; round < ROUNDS; round++) {
       const seed = (firstSeed + round) >>> 0;
       const random = new Random(seed);
@@ -93,6 +97,9 @@ for (const encap of ['Vxlan', 'Fou', 'Ipip'] as const) {
       sends.sent.length = 0;
       link.counters.fill(0);
       endpoint.segment = encap !== 'Ipip' && random.below(4) > 0;
+      // With a rate most of it waits, and leaves as the same.
+      link.rateBytes = random.below(2) === 0 ? 0 : RATE_BYTES;
+      egress.queues.nextBurst(nowMs);
       for (let index = 0; index < 1 + random.below(BURST_MAX); index++) {
         const isSuper = random.below(3) > 0;
         const one = isSuper ? superPacket(random, index) : { bytes: traffic.next(), gsoBytes: 0 };
@@ -123,6 +130,8 @@ for (const encap of ['Vxlan', 'Fou', 'Ipip'] as const) {
         }
       }
       egress.flush();
+      waited += egress.queues.waiting;
+      for (; egress.queues.waiting > 0; nowMs += 0.5) egress.queues.release(nowMs);
       const met = sends.sent.map(({ bytes }) => {
         return { flow: flowOf(bytes.subarray(innerAt)), wire: bytes.toString('hex') };
       });
@@ -146,6 +155,7 @@ for (const encap of ['Vxlan', 'Fou', 'Ipip'] as const) {
       if (balance(link.counters, 'egress') !== 0) t.fail(`balance, seed ${seed}`);
     }
     t.ok(datagrams > ROUNDS * 10, `${datagrams} datagrams`);
+    t.ok(waited > ROUNDS * 5, `${waited} of them waited for the rate`);
   });
 }
 

@@ -9,6 +9,7 @@ import { Egress } from '../../src/dataplane/egress/egress.ts';
 import { Arena } from '../../src/dataplane/ground/arena.ts';
 import { DataLink, Endpoint } from '../../src/dataplane/ground/link.ts';
 import { PeerTable } from '../../src/dataplane/ground/peers.ts';
+import { CELLS_BYTES } from '../../src/dataplane/queue/cells.ts';
 import { ErrorQueue } from '../../src/dataplane/send/errors.ts';
 import { PathMtu } from '../../src/dataplane/send/path-mtu.ts';
 import { Trains } from '../../src/dataplane/send/trains.ts';
@@ -52,7 +53,7 @@ export type Rig = {
 };
 
 /** Egress' or ingress' own buffers, one slot of a test's, and slack. */
-const ARENA_BYTES = 36 * 1024 * 1024;
+const ARENA_BYTES = 36 * 1024 * 1024 + CELLS_BYTES;
 
 /**
  * One link on the host `local`, with a virtio-net header where `vnet` says so.

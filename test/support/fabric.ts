@@ -69,6 +69,7 @@ export class FabricPorts implements Ports, Underlay {
     fabric.join(address, this);
     this.waiting = {
       poll: (pollfds, count) => this.#poll(pollfds, count),
+      pollUntil: (pollfds, count) => this.#poll(pollfds, count),
       openSet: () => 999,
       closeSet: () => {},
       watchErrors: () => 0,

@@ -31,6 +31,7 @@ export class TestPorts implements Ports, Underlay {
         this.polls++;
         return waiting.poll(pollfds, count, timeoutMs);
       },
+      pollUntil: (pollfds, count, time) => waiting.pollUntil(pollfds, count, time),
       openSet: () => waiting.openSet(),
       closeSet: (set) => waiting.closeSet(set),
       watchErrors: (set, descriptor, event) => waiting.watchErrors(set, descriptor, event),

@@ -27,6 +27,7 @@ import {
   text,
   word,
 } from '../reader.ts';
+import { rateFields } from './rate.ts';
 
 function range(min: number, max: number): Reader<number> {
   return (value, at) => {
@@ -65,6 +66,7 @@ const requestFields = {
   ...{ port: nullable(range(1, 65535)), mtu: nullable(range(MTU_BYTES_MIN, MTU_BYTES_MAX)) },
   ...{ bum: word(...BUM_MODES), serviceNodes: list(u32, SERVICE_NODES_MAX) },
   ...{ guard: word(...GUARD_MODES), replicator: flag, offload: word('auto', 'off'), off: flag },
+  ...rateFields,
 };
 
 /** Reads a whole request; every field must be there. */

@@ -34,6 +34,8 @@ export const FAN_OPTIONS: [string, string][] = [
   ['--offload auto|off', 'use what offloads this machine has, or none (default auto)'],
   ['--dscp pipe|uniform', 'leave the inner DSCP alone, or copy it both ways (default pipe)'],
   ['--source-port pool|fixed', 'outer source ports by inner flow, or a single one (default pool)'],
+  ['--rate RATE|auto', 'most that goes out, as 95M bit/s; more waits in fair queues'],
+  ['--flow-keys KEYS', 'which fields tell flows apart there, as tunnel-src'],
   ['--no-masquerade', 'do not masquerade what leaves the overlay (done where nft is)'],
   ['--force', 'although the overlay hides routes or addresses of this host'],
   ['-a', 'every fan of /etc/network/fan that is not off'],

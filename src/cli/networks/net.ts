@@ -36,6 +36,8 @@ export const ADD_FLAGS: Readonly<Record<string, string>> = {
   '--port': 'port',
   '--guard': 'guard',
   '--offload': 'offload',
+  '--rate': 'rate',
+  '--flow-keys': 'flow-keys',
 };
 const FLAGS: FlagSpec = {
   ...Object.fromEntries(Object.keys(ADD_FLAGS).map((flag) => [flag, 'value' as const])),
@@ -166,6 +168,8 @@ export const net: Verb = {
     ['--underlay WHERE', 'address or device (where the fans are)'],
     ['--port N', 'UDP destination port (default 4789)'],
     ['--offload auto|off', 'use what offloads there are, or none'],
+    ['--rate RATE|auto', 'most that goes out, as 95M bits a second'],
+    ['--flow-keys KEYS', 'which fields tell flows apart, as tunnel-src'],
     ['--force', 'remove it although containers are on its bridge'],
     ['--assert-floodless', 'fail when any frame was flooded since the network came up'],
     ['--json', 'as JSON'],

@@ -3,6 +3,8 @@
  * it, or to every reason why not. Pure, as the plan of a fan is.
  * @module
  */
+
+import { flowKeysText, pickRate, rateText } from '../../config/link/rate.ts';
 import type { NetworkRequest } from '../../config/network.ts';
 import { MTU_BYTES_MIN, type UnderlaySelector } from '../../config/request.ts';
 import { parseInterfaceName } from '../../config/schema.ts';
@@ -70,6 +72,7 @@ function specOf(
       innerMtu: networkMtuOf(request, at.underlayMtu, familyOf(at.local)),
     },
     ...{ dscp: 'pipe', sourcePorts: SOURCE_PORTS_DEFAULT, offload },
+    ...pickRate(request),
     ...{ bum, serviceNodes: [...serviceNodes], guard, replicator },
     ...(addresses !== undefined && { addresses }),
   };
@@ -186,6 +189,7 @@ function facts({ name, vni, port, local, innerMtu, bum, guard, ...more }: Networ
     ...[`MTU ${innerMtu}`, `bum ${bum}`, `guard ${guard}`, `service nodes ${nodes || 'none'}`],
     more.replicator ? 'replicator' : 'no replicator',
     `addresses ${(more.addresses ?? []).map(formatHostPrefix).join(' ') || 'none'}`,
+    ...[`rate ${rateText(more)}`, `flow-keys ${flowKeysText(more)}`],
   ];
 }
 

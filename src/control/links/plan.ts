@@ -5,6 +5,7 @@
  * @module
  */
 
+import { flowKeysText, pickRate, rateText } from '../../config/link/rate.ts';
 import { type FanRequest, MTU_BYTES_MIN, underlayFamily } from '../../config/request.ts';
 import { ENCAPS, overheadOf } from '../../encap/encap.ts';
 import { messageOf } from '../../errors.ts';
@@ -216,6 +217,7 @@ function specOf(
     dscp: request.dscp,
     sourcePorts: request.sourcePort === 'fixed' ? 1 : SOURCE_PORTS_DEFAULT,
     offload: request.offload,
+    ...pickRate(request),
     ...(six !== undefined && {
       six: { ...six, vni: (isSixAlone ? request.vni : null) ?? six.vni },
     }),
@@ -250,6 +252,8 @@ function planAgainst(running: FanRecord, wanted: FanRecord): Plan {
   for (const key of ['encap', 'port', 'vni', 'dscp', 'sourcePorts', 'offload'] as const) {
     compare(key, spec[key], wanted.spec[key]);
   }
+  compare('rate', rateText(spec), rateText(wanted.spec));
+  compare('flow-keys', flowKeysText(spec), flowKeysText(wanted.spec));
   for (const key of ['dhcp', 'hostReserve', 'mtu', 'masquerade'] as const) {
     compare(key, running.request[key] ?? 'automatic', wanted.request[key] ?? 'automatic');
   }

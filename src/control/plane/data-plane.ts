@@ -28,7 +28,7 @@ import {
 } from './devices.ts';
 import { EndpointSet, type EndpointState, sourcePortsOf } from './endpoint-set.ts';
 import { EntryTable } from './entry-table.ts';
-import { endpointRow, type LinkState, linkRow } from './link-state.ts';
+import { endpointRow, type LinkState, linkRow, offloadsOf } from './link-state.ts';
 import { forgetMac, type MacClaim, takeClaims } from './mac-claims.ts';
 import { NetworkEvents } from './network-events.ts';
 import { updatedSpec } from './overlay-words.ts';
@@ -169,7 +169,7 @@ export class DataPlane extends EventEmitter {
         this.#closeLink(link, false);
         throw error;
       }
-      return { ifindex: link.devices[0]?.ifindex ?? 0, offloads: this.#offloadsOf(link) };
+      return { ifindex: link.devices[0]?.ifindex ?? 0, offloads: offloadsOf(link) };
     });
   }
 
@@ -236,6 +236,14 @@ export class DataPlane extends EventEmitter {
     });
   }
 
+  /** What a link with `rate auto` may send in a second from now on, bytes; 0 = no limit yet. */
+  setAutoRate(name: string, bytes: number): void {
+    const link = this.#links.get(name);
+    if (link === undefined || link.autoRate === bytes) return;
+    link.autoRate = bytes;
+    this.#updateAll();
+  }
+
   /** MACs of containers here that somebody claims from outside; each only once. */
   takeClaims(): MacClaim[] {
     return takeClaims(this.#processes, this.#links);
@@ -261,7 +269,7 @@ export class DataPlane extends EventEmitter {
   status(): DataPlaneStatus[] {
     const byName = <T>(of: (link: LinkState) => T): Record<string, T> =>
       Object.fromEntries([...this.#links.values()].map((link) => [link.spec.name, of(link)]));
-    const offloads = byName((link) => this.#offloadsOf(link));
+    const offloads = byName((link) => offloadsOf(link));
     const sourcePorts = byName((link) => sourcePortsOf(link.endpoint));
     return this.#processes.map((process) => ({ ...process.report(), offloads, sourcePorts }));
   }
@@ -311,7 +319,7 @@ export class DataPlane extends EventEmitter {
     }
     for (const process of this.#processes) process.clearCounters(id);
     const incarnation = ++this.#incarnations;
-    return { id, incarnation, spec, endpoint, devices, superBytes: SUPER_BYTES_PLAIN };
+    return { id, incarnation, spec, endpoint, devices, superBytes: SUPER_BYTES_PLAIN, autoRate: 0 };
   }
 
   #closeLink(link: LinkState, keepDevice: boolean): void {
@@ -383,17 +391,5 @@ export class DataPlane extends EventEmitter {
     for (const link of this.#links.values()) {
       links.setLink(link.id, link.incarnation, linkRow(link));
     }
-  }
-
-  #offloadsOf(link: LinkState): string[] {
-    const [device] = link.devices;
-    const [socket] = link.endpoint.queues[0] ?? [];
-    const names: string[] = [];
-    if (device?.vnetHeader === true) names.push('vnet-header');
-    if (device?.tso === true) names.push('tso');
-    if (device?.uso === true) names.push('uso');
-    if (socket?.segment === true) names.push('udp-segment');
-    if (socket?.gro === true) names.push('udp-gro');
-    return names;
   }
 }

@@ -5,6 +5,7 @@
 
 import type { SuperBytes } from '../../api/status.ts';
 import { ENCAPS } from '../../encap/encap.ts';
+import { flowKeyBits } from '../../net/flow-keys.ts';
 import {
   familyOf,
   hostBytes,
@@ -26,6 +27,8 @@ export type LinkState = {
   /** One device queue for each data process. */
   devices: OpenDevice[];
   superBytes: SuperBytes;
+  /** What `rate auto` has found, bytes a second; 0 = nothing yet. */
+  autoRate: number;
 };
 
 /** The row of an endpoint; its sockets are alike in all queues. */
@@ -48,8 +51,14 @@ function localWords(local: UnderlayAddress): Partial<EndpointRow> & { localAddre
   };
 }
 
+/** What a link may send in a second, bytes; 0 = no limit. */
+function rateBytesOf({ rate }: AnySpec, autoRate: number): number {
+  if (rate === undefined) return 0;
+  return rate === 'auto' ? autoRate : Math.round(rate / 8);
+}
+
 /** The row of a link; its devices are alike in all queues. */
-export function linkRow({ spec, endpoint, devices, superBytes }: LinkState): LinkRow {
+export function linkRow({ spec, endpoint, devices, superBytes, autoRate }: LinkState): LinkRow {
   const has = (offload: 'vnetHeader' | 'tso' | 'uso'): boolean =>
     devices.every((device) => device[offload]);
   return {
@@ -68,5 +77,20 @@ export function linkRow({ spec, endpoint, devices, superBytes }: LinkState): Lin
     superBytesToHost: superBytes.toHost,
     superBytesToPorts: superBytes.toPorts,
     dscpUniform: spec.dscp === 'uniform' ? 1 : 0,
+    rateBytes: rateBytesOf(spec, autoRate),
+    flowKeys: flowKeyBits(spec.flowKeys ?? []),
   };
+}
+
+/** The offloads that a link's device and sockets have, by name. */
+export function offloadsOf(link: LinkState): string[] {
+  const [device] = link.devices;
+  const [socket] = link.endpoint.queues[0] ?? [];
+  const names: string[] = [];
+  if (device?.vnetHeader === true) names.push('vnet-header');
+  if (device?.tso === true) names.push('tso');
+  if (device?.uso === true) names.push('uso');
+  if (socket?.segment === true) names.push('udp-segment');
+  if (socket?.gro === true) names.push('udp-gro');
+  return names;
 }

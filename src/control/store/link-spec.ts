@@ -3,6 +3,7 @@
  * @module
  */
 
+import type { RateRequest } from '../../config/link/rate.ts';
 import type { BumModeName, GuardName } from '../../config/network/modes.ts';
 import type { Encap } from '../../config/request.ts';
 import { carriesFrames, ENCAPS, overheadOf } from '../../encap/encap.ts';
@@ -27,7 +28,7 @@ export type SixSpec = {
 };
 
 /** What every link has. Overlay addresses are u32 in host order, MTUs bytes. */
-export type WireSpec = {
+export type WireSpec = RateRequest & {
   /** Unique id, equal to the bridge's name. */
   name: string;
   encap: Encap;
@@ -127,7 +128,9 @@ export function deviceMtuOf(spec: WireSpec): number {
   return isBridged(spec) ? TAP_MTU_BYTES : spec.innerMtu;
 }
 
-const WIRE_FIELDS: Readonly<Record<Exclude<keyof WireSpec, 'local' | 'owned'>, string>> = {
+const WIRE_FIELDS: Readonly<
+  Record<Exclude<keyof WireSpec, 'local' | 'owned' | keyof RateRequest>, string>
+> = {
   name: 'string',
   encap: 'string',
   device: 'string',

@@ -6,7 +6,8 @@
  *   3. source check, destination → peer          (arithmetic on the address)
  *   4. MTU check, "too big" answered             wrap.ts
  *   5. shim, TOS, source port; super-packets cut  wrap.ts, source-ports.ts, segment.ts
- *   6. appended to a train, sent with the burst   trains.ts
+ *   6. waits its turn, where the link has a rate   queue/stage.ts
+ *   7. appended to a train, sent with the burst   trains.ts
  *
  * No packet throws, none allocates; each that ends here adds to exactly one drop counter.
  * @module
@@ -64,6 +65,7 @@ import { segmentCount } from '../ground/segment.ts';
 import type { Claims } from '../learn/claims.ts';
 import type { News } from '../learn/news.ts';
 import type { Policy } from '../policy/policy.ts';
+import { QueueStage } from '../queue/stage.ts';
 import type { PathMtu } from '../send/path-mtu.ts';
 import type { Trains } from '../send/trains.ts';
 import { Forward } from './forward.ts';
@@ -106,6 +108,8 @@ export class Egress {
   readonly #neighbours: Neighbours;
   readonly #six: SixEgress;
   readonly #wrap: Wrap;
+  /** What waits for its link's rate. */
+  readonly queues: QueueStage;
   readonly #hand = new InHand();
   /** For links that are layer-2 networks. */
   #vni: VniEgress | undefined;
@@ -129,7 +133,8 @@ export class Egress {
     this.#trains = trains;
     this.#neighbours = neighbours;
     this.#six = new SixEgress(arena, discovery);
-    this.#wrap = new Wrap(arena, trains, paths, tooBig, layout.queues <= 1);
+    this.queues = new QueueStage(arena, trains, paths.peers, Math.max(1, layout.queues));
+    this.#wrap = new Wrap(arena, trains, paths, tooBig, this.queues, layout.queues <= 1);
     this.#slots = arena.allocate(BURST_PACKETS * SLOT_BYTES);
   }
 

@@ -16,6 +16,7 @@ import type { DataLink } from '../ground/link.ts';
 import { IP_HEADER_BYTES_MAX, l4HeaderBytes, SCRATCH_BYTES, Segmenter } from '../ground/segment.ts';
 import { SourcePorts } from '../ground/source-ports.ts';
 import { finishLeft } from '../ground/transport-sum.ts';
+import type { QueueStage, Way } from '../queue/stage.ts';
 import type { PathMtu } from '../send/path-mtu.ts';
 import { marksOf } from '../send/train-columns.ts';
 import type { Trains } from '../send/trains.ts';
@@ -35,6 +36,8 @@ export class Wrap {
   readonly #trains: Trains;
   readonly #paths: PathMtu;
   readonly #tooBig: TooBig;
+  readonly #queues: QueueStage;
+  readonly #way: Way = { peer: 0, socket: 0, marks: 0 };
   readonly #segmenter: Segmenter;
   readonly #sourcePorts: SourcePorts;
   /** Headers of IP and above of a super-packet that goes to several peers. */
@@ -46,7 +49,15 @@ export class Wrap {
   #pathMtu = 0;
 
   /** @param isAlone whether no other data process serves the same links */
-  constructor(arena: Arena, trains: Trains, paths: PathMtu, tooBig: TooBig, isAlone: boolean) {
+  constructor(
+    arena: Arena,
+    trains: Trains,
+    paths: PathMtu,
+    tooBig: TooBig,
+    queues: QueueStage,
+    isAlone: boolean,
+  ) {
+    this.#queues = queues;
     this.#arena = arena;
     this.#trains = trains;
     this.#paths = paths;
@@ -59,6 +70,7 @@ export class Wrap {
   nextBurst(nowMs: number): void {
     this.#nowMs = nowMs;
     this.#sourcePorts.nextBurst();
+    this.#queues.nextBurst(nowMs);
     this.#paths.peers.nextBurst(nowMs);
   }
 
@@ -130,15 +142,30 @@ export class Wrap {
     }
     const start = frame - link.shimBytes;
     link.shim.emitShim(view, start, hand.vni);
-    this.#trains.ensureRoom(segments, this.#nowMs);
+    const end = l3 + totalBytes;
+    const prefixBytes = l4Bytes === 0 ? 0 : l3 + headerBytes + l4Bytes - start;
+    const mustWait =
+      link.rateBytes !== 0 &&
+      !this.#queues.passes(link, end - start + (segments - 1) * prefixBytes, segments);
+    if (mustWait) this.#setWay(peer, socket, marks);
+    else this.#trains.ensureRoom(segments, this.#nowMs);
     if (l4Bytes !== 0) {
+      const hash = mustWait ? this.#queues.hashOf(link, hand) : 0;
       if (hand.toSeveral) this.#keepHeaders(hand, headerBytes + l4Bytes);
       this.#segmenter.begin(start, l3, headerBytes, l4Bytes, totalBytes, gsoBytes, protocol);
-      this.#cut(link, peer, socket, marks);
+      if (mustWait) this.#queues.putCut(link, hand, this.#way, this.#segmenter, hash);
+      else this.#cut(link, peer, socket, marks);
       return;
     }
     hand.isWrapped = true;
-    this.#trains.append(link, peer, socket, marks, start, l3 + totalBytes - start);
+    if (mustWait) this.#queues.put(link, hand, this.#way, start, end - start);
+    else this.#trains.append(link, peer, socket, marks, start, end - start);
+  }
+
+  #setWay(peer: number, socket: number, marks: number): void {
+    this.#way.peer = peer;
+    this.#way.socket = socket;
+    this.#way.marks = marks;
   }
 
   /** Cutting overwrites headers: keeps them for the next peer, or puts them back for this one. */
@@ -154,9 +181,14 @@ export class Wrap {
   sendPlain(link: DataLink, frame: number, byteCount: number, peer: number, vni: number): void {
     const start = frame - link.shimBytes;
     link.shim.emitShim(this.#arena.view, start, vni);
-    this.#trains.ensureRoom(1, this.#nowMs);
     const socket = link.endpoint.sockets[0] as number;
-    this.#trains.append(link, peer, socket, 0, start, link.shimBytes + byteCount);
+    const length = link.shimBytes + byteCount;
+    if (link.rateBytes !== 0 && !this.#queues.passes(link, length, 1)) {
+      this.#setWay(peer, socket, 0);
+      return this.#queues.putPlain(link, this.#way, start, length);
+    }
+    this.#trains.ensureRoom(1, this.#nowMs);
+    this.#trains.append(link, peer, socket, 0, start, length);
   }
 
   /** The first socket listens; the others are the pool of source ports, or the raw one of IPv6. */

@@ -227,6 +227,10 @@ export class DataLink {
   /** Inner packets up to this length fit every path, bytes. */
   sureBytes = 0;
   dscpMode: 0 | 1;
+  /** What it may send in a second, bytes; 0 = no limit. */
+  rateBytes: number;
+  /** Fields by which its flows are told apart (net/flow-keys.ts). */
+  flowKeys: number;
   readonly counters: Float64Array;
   readonly #gateway: number;
   #superBytesToHost: number;
@@ -265,6 +269,8 @@ export class DataLink {
     this.#superBytesToHost = record.superBytesToHost;
     this.#superBytesToPorts = record.superBytesToPorts;
     this.dscpMode = record.dscpUniform === 1 ? 1 : 0;
+    this.rateBytes = record.rateBytes ?? 0;
+    this.flowKeys = record.flowKeys ?? 0;
     this.counters = layout.counters(record.id);
     this.#claims = layout.claims;
     // What a network knows of MACs stands in the tables.
@@ -335,6 +341,8 @@ export class DataLink {
     this.#superBytesToHost = record.superBytesToHost;
     this.#superBytesToPorts = record.superBytesToPorts;
     this.dscpMode = record.dscpUniform === 1 ? 1 : 0;
+    this.rateBytes = record.rateBytes ?? 0;
+    this.flowKeys = record.flowKeys ?? 0;
   }
 
   /** An IPv6 overlay that comes or goes, while all else stays as it is. */

@@ -6,7 +6,7 @@
  * table is as large as the largest fan and ages in two generations: a number that was used in neither
  * this one nor the one before may become another host's once there are no new ones. Where all are
  * in use, the one that was silent for longest among a few gives way, but never one of the burst in hand,
- * whose trains hold it.
+ * whose trains hold it, nor one that packets wait for.
  * @module
  */
 import type { Arena } from './arena.ts';
@@ -56,6 +56,8 @@ export class PeerIndex {
   /** The burst and the generation that used a number last. */
   #burst = new Uint32Array(0);
   #generation = new Uint32Array(0);
+  /** How many packets wait that go to it. */
+  #held = new Uint16Array(0);
   /** Numbers given so far; 0 is nobody's. */
   #given = 0;
   #hand = 0;
@@ -98,6 +100,7 @@ export class PeerIndex {
     this.#isIpv6 = lengthened(this.#isIpv6, new Uint8Array(capacity));
     this.#burst = lengthened(this.#burst, new Uint32Array(capacity));
     this.#generation = lengthened(this.#generation, new Uint32Array(capacity));
+    this.#held = lengthened(this.#held, new Uint16Array(capacity));
     this.#slots = new Int32Array(2 * capacity);
     this.#mask = 2 * capacity - 1;
     this.#shift = Math.clz32(capacity);
@@ -231,6 +234,15 @@ export class PeerIndex {
     return index;
   }
 
+  /** A packet for this number waits: it stays whose it is until {@link letGo}. */
+  hold(index: number): void {
+    this.#held[index] = (this.#held[index] as number) + 1;
+  }
+
+  letGo(index: number): void {
+    this.#held[index] = (this.#held[index] as number) - 1;
+  }
+
   /** A number that is nobody's. */
   #take(): number {
     if (this.#given + 1 === this.#capacity && this.#capacity < this.#capacityMax) {
@@ -249,7 +261,7 @@ export class PeerIndex {
     for (let look = 0; look < LOOKS_MAX || best === 0; look++) {
       this.#hand = (this.#hand % this.#given) + 1;
       const index = this.#hand;
-      if (this.#burst[index] === this.#thisBurst) continue;
+      if (this.#burst[index] === this.#thisBurst || this.#held[index] !== 0) continue;
       const age = this.#thisGeneration - (this.#generation[index] as number);
       if (age > bestAge) {
         best = index;

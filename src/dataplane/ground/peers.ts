@@ -124,6 +124,15 @@ export class PeerTable {
     this.#index.nextBurst(nowMs);
   }
 
+  /** A packet for a peer waits: its number stays its own until {@link letGo}. */
+  hold(peer: number): void {
+    this.#index.hold(peer);
+  }
+
+  letGo(peer: number): void {
+    this.#index.letGo(peer);
+  }
+
   /** Arena offset of a peer's socket address, and its length in bytes. */
   nameOf(peer: number): number {
     return this.#index.nameOf(peer);

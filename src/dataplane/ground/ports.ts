@@ -44,6 +44,8 @@ export type Underlay = {
 export type Waiting = {
   /** Waits for any of the `struct pollfd`s; how many are ready. */
   poll(pollfds: number, count: number, timeoutMs: number): number;
+  /** The same, with the `struct timespec` at `time` as its end. */
+  pollUntil(pollfds: number, count: number, time: number): number;
   /** A new epoll set. @throws SystemError when the kernel refuses */
   openSet(): number;
   closeSet(set: number): void;
@@ -134,6 +136,10 @@ class KernelWaiting implements Waiting {
 
   poll(pollfds: number, count: number, timeoutMs: number): number {
     return libc.poll(this.#base + pollfds, count, timeoutMs);
+  }
+
+  pollUntil(pollfds: number, count: number, time: number): number {
+    return libc.ppoll(this.#base + pollfds, count, this.#base + time, 0);
   }
 
   openSet(): number {

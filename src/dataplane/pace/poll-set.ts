@@ -16,6 +16,8 @@ export class PollSet {
   readonly #view: DataView;
   readonly #waiting: Waiting;
   readonly #at: number;
+  /** Arena offset of a `struct timespec`. */
+  readonly #time: number;
   readonly #capacity: number;
   readonly #roles: number[] = [];
   readonly #owners: number[] = [];
@@ -30,6 +32,7 @@ export class PollSet {
     this.#waiting = waiting;
     this.#capacity = capacity;
     this.#at = arena.allocate(capacity * POLLFD_BYTES);
+    this.#time = arena.allocate(16);
   }
 
   /** Descriptors in the set; their places are 0 to one less. */
@@ -93,6 +96,12 @@ export class PollSet {
   /** Waits until something is ready; how many are. */
   wait(timeoutMs: number): number {
     return this.#waiting.poll(this.#at, this.#descriptors.length, timeoutMs);
+  }
+
+  /** The same for less than a second, told in µs. */
+  waitUs(us: number): number {
+    this.#view.setUint32(this.#time + 8, us * 1000, true);
+    return this.#waiting.pollUntil(this.#at, this.#descriptors.length, this.#time);
   }
 
   /** Takes a descriptor out of the set (a negative one is skipped by poll). */

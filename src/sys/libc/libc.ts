@@ -30,6 +30,9 @@ export const libc = {
   poll: declare<[Pointer, number, number], number>(
     'int poll(uintptr_t fds, unsigned long n, int timeoutMs)',
   ),
+  ppoll: declare<[Pointer, number, Pointer, Pointer], number>(
+    'int ppoll(uintptr_t fds, unsigned long n, uintptr_t timeout, uintptr_t mask)',
+  ),
   epoll_create1: declare<[number], Fd>('int epoll_create1(int flags)'),
   epoll_ctl: declare<[Fd, number, Fd, Pointer], number>(
     'int epoll_ctl(int epfd, int op, int fd, uintptr_t event)',

@@ -74,6 +74,8 @@ const LINK_FIELDS = [
   'guard',
   'networkFlags',
   'floodsPerSecond',
+  'rateBytes',
+  'flowKeys',
 ] as const;
 
 /** A set of underlay sockets on one local address. */
@@ -124,6 +126,10 @@ export type LinkRow = {
   superBytesToPorts: number;
   /** 1 = DSCP uniform model, 0 = pipe (RFC 2983). */
   dscpUniform: number;
+  /** What it may send in a second, bytes as the underlay's device counts them; 0 = no limit. */
+  rateBytes?: number;
+  /** By which fields of inner packets its flows are told apart, bits (net/flow-keys.ts). */
+  flowKeys?: number;
 } & Partial<NetworkWords>;
 
 /** An endpoint as a data process has it. */

@@ -1,0 +1,87 @@
+/**
+ * The rate of a link as it is written: `95M`, `1.5G`, `640k`, bits a second as network people count, or
+ * `auto`; and the fields of inner packets by which flows are told apart.
+ * @module
+ */
+import { type FlowKeyName, isFlowKeyName } from '../../net/flow-keys.ts';
+
+/** Bits a second, or found out by the delay that the path adds. */
+export type Rate = number | 'auto';
+
+/** Slower, one packet would take a quarter of a second; faster, nothing here shapes any more. */
+export const RATE_BITS_MIN = 64_000;
+export const RATE_BITS_MAX = 34_000_000_000;
+
+const UNIT_BITS: Readonly<Record<string, number>> = { '': 1, k: 1e3, m: 1e6, g: 1e9 };
+
+/** What a text says, undefined where it is no rate. */
+export function readRate(text: string): Rate | undefined {
+  if (text === 'auto') return 'auto';
+  const [, number = '', unit = ''] =
+    /^([0-9]{1,11}(?:\.[0-9]{1,6})?)([kmg]?)(?:bit(?:\/s)?)?$/i.exec(text) ?? [];
+  const bits = Math.round(Number(number) * (UNIT_BITS[unit.toLowerCase()] ?? 1));
+  return number !== '' && isRate(bits) ? bits : undefined;
+}
+
+/** Whether a value from outside is a rate. */
+export function isRate(value: unknown): value is Rate {
+  return (
+    value === 'auto' ||
+    (typeof value === 'number' &&
+      Number.isInteger(value) &&
+      value >= RATE_BITS_MIN &&
+      value <= RATE_BITS_MAX)
+  );
+}
+
+/** A rate as it would be written: `95M`. */
+export function formatRate(rate: Rate): string {
+  if (rate === 'auto') return rate;
+  for (const [unit, bits] of [
+    ['G', 1e9],
+    ['M', 1e6],
+    ['k', 1e3],
+  ] as const) {
+    if (rate % (bits / 10) === 0 && rate >= bits) return `${rate / bits}${unit}`;
+  }
+  return String(rate);
+}
+
+/** What `tunnel-src,tunnel-dst` says, undefined where it is no such list. */
+export function readFlowKeys(text: string): readonly FlowKeyName[] | undefined {
+  const names = text.split(',').map((name) => name.trim());
+  return areFlowKeys(names) ? names : undefined;
+}
+
+/** Whether a value from outside is a list of fields, none twice. */
+export function areFlowKeys(value: unknown): value is readonly FlowKeyName[] {
+  return (
+    Array.isArray(value) &&
+    value.length > 0 &&
+    value.every((name) => typeof name === 'string' && isFlowKeyName(name)) &&
+    new Set(value).size === value.length
+  );
+}
+
+/** What a link of either kind is asked for; what is absent is not limited, or told apart by all fields. */
+export type RateRequest = { rate?: Rate; flowKeys?: readonly FlowKeyName[] };
+
+/** What the values of settings say of it. */
+export function rateOf(values: ReadonlyMap<string, unknown>): RateRequest {
+  return pickRate({ rate: values.get('rate'), flowKeys: values.get('flow-keys') });
+}
+
+/** What of an object is about the rate, and is what it should be. */
+export function pickRate(of: { rate?: unknown; flowKeys?: unknown }): RateRequest {
+  const { rate, flowKeys } = of;
+  return { ...(isRate(rate) && { rate }), ...(areFlowKeys(flowKeys) && { flowKeys }) };
+}
+
+/** The same in words, `none` and `all` for what is absent. */
+export function rateText({ rate }: RateRequest): string {
+  return rate === undefined ? 'none' : formatRate(rate);
+}
+
+export function flowKeysText({ flowKeys }: RateRequest): string {
+  return flowKeys === undefined ? 'all' : flowKeys.join(',');
+}

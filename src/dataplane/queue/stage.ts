@@ -1,0 +1,316 @@
+/**
+ * The queue stage of egress: what a link's rate does not let through at once waits here, as finished
+ * datagrams, each in a cell of its own, and leaves by trains when its turn comes. Links without a rate
+ * never come here.
+ *
+ * A super-packet that has to wait is cut first, so that no packet behind it waits for more than one; and
+ * so that one of it can be marked, or lost, alone. Senders that know ECN are told by a mark, inside and,
+ * as encapsulation copies it, outside (RFC 6040 §4.1); the others by a loss.
+ * @module
+ */
+import { randomInt } from 'node:crypto';
+import { egressIndex, queueIndex } from '../../table/counters.ts';
+import { ECN_CE, ECN_ECT1, ECN_MASK, ECN_NOT_ECT } from '../../wire/ecn.ts';
+import { getIpVersion, getIpv4Tos, replaceIpv4Tos } from '../../wire/ipv4.ts';
+import { getIpv6TrafficClass, replaceIpv6TrafficClass } from '../../wire/ipv6.ts';
+import { type Arena, IOVEC_BYTES } from '../ground/arena.ts';
+import type { DataLink } from '../ground/link.ts';
+import type { PeerTable } from '../ground/peers.ts';
+import { SCRATCH_BYTES, type Segmenter } from '../ground/segment.ts';
+import type { Trains } from '../send/trains.ts';
+import { Cells, NONE } from './cells.ts';
+import { flowKeyHash, type Sorted } from './flow-key.ts';
+import { Class, classOf, type Signals } from './flow-queues.ts';
+import { Shaper } from './shaper.ts';
+
+/** Segments of a super-packet that are cut in one go. */
+const CUT_MAX = 16;
+/** Packets that leave in one round: the other direction has its turn between. */
+const RELEASE_MAX = 256;
+/** Packets that are given up at a time when there is no room (RFC 8290 §5.3). */
+const GIVE_UP_MAX = 64;
+/** Nothing waits longer than this without a look at it, µs. */
+const LOOK_US = 500_000;
+/** Releases are no closer than this, µs: a few packets each, and a core left for others. */
+const RELEASE_GAP_US = 200;
+
+const QUEUE_FULL = egressIndex('drop.queue_full');
+const QUEUE_DELAY = egressIndex('drop.queue_delay');
+const STALE = egressIndex('drop.stale');
+const ENTERED = queueIndex('entered');
+const LEFT = queueIndex('left');
+const MARKED = queueIndex('marked');
+
+/** Where a packet goes that is about to wait. */
+export type Way = { peer: number; socket: number; marks: number };
+
+function add(column: Float64Array, index: number, amount: number): void {
+  column[index] = (column[index] as number) + amount;
+}
+
+export class QueueStage {
+  readonly #arena: Arena;
+  readonly #trains: Trains;
+  readonly #peers: PeerTable;
+  readonly #cells: Cells;
+  /** How many data processes share a link's rate. */
+  readonly #share: number;
+  readonly #seed = randomInt(0x1_0000_0000) | 0;
+  readonly #byLink: (Shaper | undefined)[] = [];
+  readonly #shapers: Shaper[] = [];
+  readonly #scratch: number;
+  readonly #iovec: number;
+  /** Cells whose datagrams are on trains, until those are sent. */
+  readonly #sent = new Int32Array(RELEASE_MAX);
+  #nowMs = 0;
+  /** The shaper that a packet is taken from. */
+  #serving: Shaper | undefined;
+  /** Packets that wait, of all links. */
+  waiting = 0;
+
+  constructor(arena: Arena, trains: Trains, peers: PeerTable, share: number) {
+    this.#arena = arena;
+    this.#trains = trains;
+    this.#peers = peers;
+    this.#share = share;
+    this.#cells = new Cells(arena);
+    this.#scratch = arena.allocate(CUT_MAX * SCRATCH_BYTES);
+    this.#iovec = arena.allocate(CUT_MAX * 2 * IOVEC_BYTES);
+  }
+
+  /** A new burst begins. */
+  nextBurst(nowMs: number): void {
+    this.#nowMs = nowMs;
+  }
+
+  /** Whether `count` datagrams of `bytes` together may go at once; then they are paid for. */
+  passes(link: DataLink, bytes: number, count: number): boolean {
+    const shaper = this.#byLink[link.id];
+    const own = shaper !== undefined && shaper.link === link ? shaper : this.#begin(link);
+    own.refill(this.#nowUs, this.#share);
+    return own.passes(bytes, count);
+  }
+
+  get #nowUs(): number {
+    return (this.#nowMs * 1000) | 0;
+  }
+
+  /** A link has a rate for the first time. */
+  #begin(link: DataLink): Shaper {
+    this.forget(link.id);
+    const shaper = new Shaper(link, this.#cells, this.#signals);
+    this.#byLink[link.id] = shaper;
+    this.#shapers.push(shaper);
+    return shaper;
+  }
+
+  readonly #signals: Signals = {
+    isShallow: (cell) => (this.#tos(cell) & ECN_MASK) === ECN_ECT1,
+    mark: (cell) => this.#mark(cell),
+    giveUp: (cell) => this.#giveUp(cell, QUEUE_DELAY),
+  };
+
+  /** TOS byte or traffic class of the packet in a cell; 0 where it has none. */
+  #tos(cell: number): number {
+    const { view } = this.#arena;
+    const offset = this.#cells.l3[cell] as number;
+    if (offset === 0xff) return 0;
+    const l3 = (this.#cells.start[cell] as number) + offset;
+    return getIpVersion(view, l3) === 6 ? getIpv6TrafficClass(view, l3) : getIpv4Tos(view, l3);
+  }
+
+  #mark(cell: number): boolean {
+    const tos = this.#tos(cell);
+    if ((tos & ECN_MASK) === ECN_NOT_ECT) return false;
+    const { view } = this.#arena;
+    const cells = this.#cells;
+    const l3 = (cells.start[cell] as number) + (cells.l3[cell] as number);
+    if (getIpVersion(view, l3) === 6) replaceIpv6TrafficClass(view, l3, tos | ECN_CE);
+    else replaceIpv4Tos(view, l3, tos | ECN_CE);
+    cells.marks[cell] = ((cells.marks[cell] as number) | ECN_CE) >>> 0;
+    const counters = this.#serving?.link.counters;
+    if (counters !== undefined) add(counters, MARKED, 1);
+    return true;
+  }
+
+  /** A packet of the shaper in hand ends here. */
+  #giveUp(cell: number, counter: number): void {
+    const counters = this.#serving?.link.counters;
+    if (counters !== undefined) {
+      add(counters, counter, 1);
+      add(counters, LEFT, 1);
+    }
+    this.#free(cell);
+  }
+
+  #free(cell: number): void {
+    this.#peers.letGo(this.#cells.peer[cell] as number);
+    this.#cells.give(cell);
+    this.waiting--;
+  }
+
+  /** Has the packet in hand wait: `byteCount` bytes at arena offset `start`, its shim in front. */
+  put(link: DataLink, hand: Sorted, way: Way, start: number, byteCount: number): void {
+    const cell = this.#enter(link, way, byteCount);
+    if (cell === NONE) return;
+    const at = this.#cells.start[cell] as number;
+    this.#arena.bytes.copyWithin(at, start, start + byteCount);
+    this.#cells.l3[cell] = hand.l3 - start;
+    this.#push(link, hand, cell, this.#hashOf(link, hand));
+  }
+
+  /** The same for one without an IP header that anybody has looked at. */
+  putPlain(link: DataLink, way: Way, start: number, byteCount: number): void {
+    const cell = this.#enter(link, way, byteCount);
+    if (cell === NONE) return;
+    const at = this.#cells.start[cell] as number;
+    this.#arena.bytes.copyWithin(at, start, start + byteCount);
+    this.#cells.l3[cell] = 0xff;
+    this.#byLink[link.id]?.queues.push(cell, this.#seed, Class.Usual);
+  }
+
+  /** Flow of the packet in hand; before it is cut, because that overwrites what it goes by. */
+  hashOf(link: DataLink, hand: Sorted): number {
+    return this.#hashOf(link, hand);
+  }
+
+  #hashOf(link: DataLink, hand: Sorted): number {
+    return flowKeyHash(this.#arena.view, hand, link.flowKeys, this.#seed);
+  }
+
+  #push(link: DataLink, hand: Sorted, cell: number, hash: number): void {
+    this.#byLink[link.id]?.queues.push(cell, hash, classOf(hand.tos));
+  }
+
+  /** Cuts the super-packet that the segmenter holds, and has the pieces wait. @param hash see {@link hashOf} */
+  putCut(link: DataLink, hand: Sorted, way: Way, segmenter: Segmenter, hash: number): void {
+    const { bytes } = this.#arena;
+    const { prefixBytes } = segmenter;
+    const l3 = hand.l3 - (hand.frame - link.shimBytes);
+    while (segmenter.remaining > 0) {
+      const count = Math.min(CUT_MAX, segmenter.remaining);
+      let from = segmenter.at;
+      const pieceBytes = segmenter.nextBytes;
+      const end = Math.min(segmenter.end, from + count * pieceBytes);
+      segmenter.run(count, this.#scratch, this.#iovec);
+      for (let header = this.#scratch; from < end; header += SCRATCH_BYTES) {
+        const payload = Math.min(pieceBytes, end - from);
+        const cell = this.#enter(link, way, prefixBytes + payload);
+        if (cell !== NONE) {
+          const at = this.#cells.start[cell] as number;
+          bytes.copyWithin(at, header, header + prefixBytes);
+          bytes.copyWithin(at + prefixBytes, from, from + payload);
+          this.#cells.l3[cell] = l3;
+          this.#push(link, hand, cell, hash);
+        }
+        from += payload;
+      }
+    }
+  }
+
+  /** A cell for a datagram that begins to wait; NONE: it is dropped, and counted. */
+  #enter(link: DataLink, { peer, socket, marks }: Way, byteCount: number): number {
+    const shaper = this.#byLink[link.id];
+    if (shaper === undefined) return NONE;
+    if (shaper.queues.bytes + byteCount > shaper.backlogMax) this.#makeRoom(shaper);
+    const cells = this.#cells;
+    let cell = cells.take(byteCount);
+    if (cell === NONE) {
+      this.#makeRoom(this.#fullest());
+      cell = cells.take(byteCount);
+      if (cell === NONE) {
+        add(link.counters, QUEUE_FULL, 1);
+        return NONE;
+      }
+    }
+    add(link.counters, ENTERED, 1);
+    this.waiting++;
+    this.#peers.hold(peer);
+    cells.length[cell] = byteCount;
+    cells.enteredUs[cell] = this.#nowUs;
+    cells.peer[cell] = peer;
+    cells.socket[cell] = socket;
+    cells.marks[cell] = marks;
+    return cell;
+  }
+
+  #fullest(): Shaper | undefined {
+    let fullest = this.#shapers[0];
+    for (let i = 1; i < this.#shapers.length; i++) {
+      const shaper = this.#shapers[i] as Shaper;
+      if (fullest === undefined || shaper.queues.bytes > fullest.queues.bytes) fullest = shaper;
+    }
+    return fullest;
+  }
+
+  /** Gives up packets at the heads of the longest queues: whoever fills the room pays for it. */
+  #makeRoom(shaper: Shaper | undefined): void {
+    if (shaper === undefined) return;
+    const { queues } = shaper;
+    this.#serving = shaper;
+    const enough = queues.bytes >> 1;
+    for (let i = 0; i < GIVE_UP_MAX && queues.bytes > enough; i++) {
+      this.#giveUp(queues.pullFattest(), QUEUE_FULL);
+    }
+  }
+
+  /** Sends what may leave now; how many packets. */
+  release(nowMs: number): number {
+    this.#nowMs = nowMs;
+    const nowUs = this.#nowUs;
+    let count = 0;
+    for (let i = 0; i < this.#shapers.length && count < RELEASE_MAX; i++) {
+      const shaper = this.#shapers[i] as Shaper;
+      if (shaper.queues.packets === 0) continue;
+      shaper.refill(nowUs, this.#share);
+      this.#serving = shaper;
+      while (count < RELEASE_MAX && shaper.mayRelease) {
+        const cell = shaper.queues.pull(nowUs);
+        if (cell === NONE) break;
+        this.#send(shaper, cell, nowMs);
+        this.#sent[count++] = cell;
+      }
+    }
+    if (count === 0) return 0;
+    this.#trains.flush(nowMs);
+    for (let i = 0; i < count; i++) this.#free(this.#sent[i] as number);
+    return count;
+  }
+
+  #send(shaper: Shaper, cell: number, nowMs: number): void {
+    const { link } = shaper;
+    const cells = this.#cells;
+    const byteCount = cells.length[cell] as number;
+    this.#trains.ensureRoom(1, nowMs);
+    this.#trains.append(
+      link,
+      cells.peer[cell] as number,
+      cells.socket[cell] as number,
+      cells.marks[cell] as number,
+      cells.start[cell] as number,
+      byteCount,
+    );
+    shaper.pay(byteCount);
+    add(link.counters, LEFT, 1);
+  }
+
+  /** How long until the next packet may leave, µs; only where some wait. */
+  get dueUs(): number {
+    let due = Number.MAX_SAFE_INTEGER;
+    for (let i = 0; i < this.#shapers.length; i++) {
+      const shaper = this.#shapers[i] as Shaper;
+      if (shaper.queues.packets > 0) due = Math.min(due, shaper.dueUs);
+    }
+    return due <= 0 ? 0 : Math.min(Math.max(due, RELEASE_GAP_US), LOOK_US);
+  }
+
+  /** A link leaves, or has no rate any more: what waits for it ends. */
+  forget(id: number): void {
+    const shaper = this.#byLink[id];
+    if (shaper === undefined) return;
+    this.#serving = shaper;
+    while (shaper.queues.packets > 0) this.#giveUp(shaper.queues.pullFattest(), STALE);
+    this.#byLink[id] = undefined;
+    this.#shapers.splice(this.#shapers.indexOf(shaper), 1);
+  }
+}

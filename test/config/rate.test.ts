@@ -1,0 +1,46 @@
+import t from 'tap';
+import { areFlowKeys, formatRate, isRate } from '../../src/config/link/rate.ts';
+import { parseFlowKeys, parseRate } from '../../src/config/setting.ts';
+import { parseFanWords } from '../../src/config/words.ts';
+
+t.test('a rate is bits a second in powers of ten', async (t) => {
+  for (const [text, bits] of [
+    ['95M', 95_000_000],
+    ['95mbit', 95_000_000],
+    ['1.5G', 1_500_000_000],
+    ['640k', 640_000],
+    ['100000', 100_000],
+    ['10Mbit/s', 10_000_000],
+    ['auto', 'auto'],
+  ] as const) {
+    t.equal(parseRate('rate', text), bits, text);
+    t.ok(isRate(bits));
+  }
+  for (const text of ['', '0', '10', '63k', '35G', '-1M', '1e9', 'fast', '95 M', '95MB', 'M']) {
+    t.throws(() => parseRate('rate', text), /64k to 34G/, text);
+  }
+  for (const value of [null, 0, 1.5e6 + 0.5, 1e12, 'never', {}]) t.notOk(isRate(value));
+  for (const text of ['95M', '1.5G', '640k', 'auto']) {
+    t.equal(formatRate(parseRate('rate', text)), text, 'and back');
+  }
+});
+
+t.test('flow keys are names of the documents, each once', async (t) => {
+  t.same(parseFlowKeys('flow-keys', 'tunnel-src, tunnel-proto'), ['tunnel-src', 'tunnel-proto']);
+  for (const text of ['', 'src', 'tunnel-src,tunnel-src', 'tunnel-src,']) {
+    t.throws(() => parseFlowKeys('flow-keys', text), /tunnel-proto-dst/, text);
+  }
+  t.notOk(areFlowKeys([]));
+  t.notOk(areFlowKeys(['tunnel-src', 1]));
+});
+
+t.test('both are words of a fan', async (t) => {
+  const words = ['250.0.0.0/8', 'eth0/16', '--rate', '95M', '--flow-keys=tunnel-src'];
+  const { request } = parseFanWords(words, 'overlay-first');
+  t.match(request, { rate: 95_000_000, flowKeys: ['tunnel-src'] });
+  const plain = parseFanWords(words.slice(0, 2), 'overlay-first').request;
+  t.notOk(
+    plain !== undefined && ('rate' in plain || 'flowKeys' in plain),
+    'nothing where none is said',
+  );
+});
