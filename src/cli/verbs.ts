@@ -37,6 +37,7 @@ import { peers } from './members/peers.ts';
 import { migrate } from './migrate/verb.ts';
 import { arp, mac } from './networks/mac.ts';
 import { net } from './networks/net.ts';
+import { latency } from './paths/latency.ts';
 import { pingVerb } from './paths/ping.ts';
 import { test } from './paths/test.ts';
 import { report } from './report/verb.ts';
@@ -51,7 +52,20 @@ const RUNNABLE: readonly (readonly [title: string, verbs: readonly Verb[]])[] = 
   ['Layer-2 networks', [net, mac, arp]],
   [
     'How they are',
-    [status, wait, counters, doctor, report, pingVerb, test, flowsVerb, capture, web, bench],
+    [
+      status,
+      wait,
+      counters,
+      doctor,
+      report,
+      pingVerb,
+      test,
+      flowsVerb,
+      capture,
+      web,
+      bench,
+      latency,
+    ],
   ],
   ['Without root', [run]],
   ['Container engines', [docker, podman, cni, lxc, nspawn, ip]],

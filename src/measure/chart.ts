@@ -3,8 +3,8 @@
  * end. Colours are legible on white and on black.
  * @module
  */
-import type { Spread } from './statistics.ts';
-import { figure } from './statistics.ts';
+import { figure, type Spread } from './statistics.ts';
+import { round, svgDocument, text } from './svg.ts';
 
 export type Bar = { label: string; value: Spread; ours: boolean };
 export type Chart = {
@@ -40,12 +40,7 @@ export function renderCharts(title: string, charts: readonly Chart[]): string {
     height += heightOf(chart);
     return group;
   });
-  return `${[
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" font-family="system-ui, sans-serif" font-size="13" role="img">`,
-    `<title>${escapeXml(title)}</title>`,
-    `<rect width="${WIDTH}" height="${height}" fill="#ffffff"/>`,
-    ...groups,
-  ].join('\n')}\n</svg>\n`;
+  return svgDocument(title, { width: WIDTH, height }, groups);
 }
 
 function heightOf(chart: Chart): number {
@@ -87,19 +82,4 @@ function whisker(from: number, to: number, y: number): string {
   const [a, b] = [round(from), round(to)];
   const path = `M${a} ${y - 4}V${y + 4}M${a} ${y}H${b}M${b} ${y - 4}V${y + 4}`;
   return `<path d="${path}" stroke="#1d2330" stroke-width="1" fill="none"/>`;
-}
-
-type TextStyle = { anchor?: string; size?: number; weight?: number; colour?: string };
-
-function text(x: number, y: number, content: string, style: TextStyle = {}): string {
-  const { anchor = 'start', size = 13, weight = 400, colour = '#1d2330' } = style;
-  return `<text x="${round(x)}" y="${round(y)}" text-anchor="${anchor}" font-size="${size}" font-weight="${weight}" fill="${colour}">${escapeXml(content)}</text>`;
-}
-
-function escapeXml(content: string): string {
-  return content.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
-}
-
-function round(value: number): number {
-  return Math.round(value * 10) / 10;
 }

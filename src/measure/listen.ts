@@ -2,16 +2,16 @@
  * The far end of a measurement. It waits on the underlay addresses of this host's fans for one
  * client at a time, and starts a traffic program for each thing it is asked to do.
  *
- * It cannot be turned against others: who is not allowed gets no byte, data is sent over TCP only,
- * on a connection from the client's own address that the client opened, for seconds in all.
+ * It cannot be turned against others: who is not allowed gets no byte; data is sent on a TCP connection
+ * from the client's own address that the client opened, for seconds in all, and probes go back, no larger,
+ * to that address. While its probes run, the client may connect twice more, for data both ways beside them.
  * @module
  */
-import { spawn } from 'node:child_process';
 import { createServer, type Server, type Socket } from 'node:net';
 import { codeOf, FanwayError, messageOf, refusedError } from '../errors.ts';
 import { formatIpv4, parseIpv4 } from '../net/ipv4.ts';
 import { contains, formatPrefix, type Prefix } from '../net/prefix.ts';
-import { type Place, startTraffic, type TrafficProcess } from '../traffic/run.ts';
+import { startTraffic, type TrafficProcess } from '../traffic/run.ts';
 import { addressesOf, type Fan, fanOf } from './fans.ts';
 import {
   type Answer,
@@ -21,12 +21,15 @@ import {
   LineReader,
   parseCommand,
 } from './protocol.ts';
+import { here } from './reach.ts';
 
 /** Longest stay of one client, also past the end of the listener's own life. */
 const SESSION_MS_MAX = 120_000;
 /** The client measures something of its own for at most this long before it asks again. */
 const SILENCE_MS_MAX = 30_000;
-/** All the time together in which one client may have data moved. */
+/** Connections of one client whose probes run. */
+const SESSIONS_MAX = 3;
+/** All the time together in which one connection may have data moved. */
 const SESSION_MOVE_MS_MAX = 60_000;
 /** For the client's program to start and connect, and for the last data to arrive. */
 const GRACE_MS = 8000;
@@ -44,8 +47,6 @@ export type ListenOptions = {
   /** Ends it at once. */
   stop: AbortSignal;
 };
-
-const here: Place = { spawn: (command, args, options) => spawn(command, args, options) };
 
 /**
  * Listens until its life is over or it is stopped; a client that is being served then may finish.
@@ -108,7 +109,8 @@ function until(ms: number, stop: AbortSignal): Promise<void> {
 class Listener {
   readonly #options: ListenOptions;
   readonly #allowed: readonly Prefix[];
-  #session: Session | undefined;
+  /** By place; a place has a port for data of its own. */
+  readonly #sessions: (Session | undefined)[] = Array.from({ length: SESSIONS_MAX });
 
   constructor(options: ListenOptions) {
     this.#options = options;
@@ -128,41 +130,54 @@ class Listener {
       socket.destroy();
       return;
     }
-    if (this.#session !== undefined) {
+    const place = this.#placeFor(remote);
+    if (place === undefined) {
       socket.end(`${formatAnswer({ kind: 'error', text: 'somebody else is measuring' })}\n`);
       setTimeout(() => socket.destroy(), 1000).unref();
       return;
     }
-    say(`${shown} measures`);
-    const session = new Session(socket, remote, fans, port + 1);
-    this.#session = session;
+    if (place === 0) say(`${shown} measures`);
+    const session = new Session(socket, remote, fans, port + 1 + place);
+    this.#sessions[place] = session;
     void session.done.then((why) => {
-      this.#session = undefined;
-      say(`${shown} is done${why === '' ? '' : `: ${why}`}`);
+      this.#sessions[place] = undefined;
+      if (place === 0) say(`${shown} is done${why === '' ? '' : `: ${why}`}`);
     });
   }
 
-  /** Ends the present client's session. */
+  /** The first place, or one beside the probes of the same client. */
+  #placeFor(remote: number): number | undefined {
+    const [first] = this.#sessions;
+    const isIdle = this.#sessions.every((session) => session === undefined);
+    if (isIdle) return 0;
+    if (first?.remote !== remote || !first.isReflecting) return undefined;
+    const free = this.#sessions.indexOf(undefined);
+    return free === -1 ? undefined : free;
+  }
+
+  /** Ends the present client's sessions. */
   end(): void {
-    this.#session?.hangUp('stopped');
+    for (const session of this.#sessions) session?.hangUp('stopped');
   }
 
   /** Settles when no client is being served. */
   async idle(): Promise<void> {
-    await this.#session?.done;
+    await Promise.all(this.#sessions.map((session) => session?.done));
   }
 }
 
 type Moving =
   | { kind: 'tcp'; program: TrafficProcess<'tcp'> }
-  | { kind: 'udp-receive' | 'udp-ending'; program: TrafficProcess<'udp-receive'> };
+  | { kind: 'udp-receive' | 'udp-ending'; program: TrafficProcess<'udp-receive'> }
+  | { kind: 'reflect' | 'reflect-ending'; program: TrafficProcess<'reflect'> };
 
 /** One client from its greeting to its end. */
 class Session {
   /** Settles with why it ended, '' when the client said bye. */
   readonly done: Promise<string>;
   readonly #socket: Socket;
-  readonly #remote: number;
+  /** The client's address (u32). */
+  readonly remote: number;
   readonly #fans: readonly Fan[];
   readonly #port: number;
   readonly #reader = new LineReader();
@@ -175,7 +190,7 @@ class Session {
 
   constructor(socket: Socket, remote: number, fans: readonly Fan[], port: number) {
     this.#socket = socket;
-    this.#remote = remote;
+    this.remote = remote;
     this.#fans = fans;
     this.#port = port;
     this.done = new Promise((resolve) => {
@@ -189,6 +204,11 @@ class Session {
       this.#finish('it hung up');
     });
     this.#answer({ kind: 'greeting' });
+  }
+
+  /** Its probes are sent back now. */
+  get isReflecting(): boolean {
+    return this.#moving?.kind === 'reflect';
   }
 
   /** Tells the client why, ends its program and the connection. */
@@ -244,6 +264,10 @@ class Session {
   #stopMoving(): void {
     const moving = this.#moving;
     if (moving?.kind === 'tcp') moving.program.kill();
+    if (moving?.kind === 'reflect') {
+      this.#moving = { ...moving, kind: 'reflect-ending' };
+      moving.program.finish();
+    }
     if (moving?.kind !== 'udp-receive') return;
     this.#moving = { ...moving, kind: 'udp-ending' };
     void this.#report(
@@ -253,9 +277,9 @@ class Session {
 
   #choose(overlay: string): void {
     const fan = fanOf(this.#fans, overlay);
-    if (!contains(fan.underlay, this.#remote)) {
+    if (!contains(fan.underlay, this.remote)) {
       const network = formatPrefix(fan.underlay);
-      throw new FanwayError('outside', `${formatIpv4(this.#remote)} is not in ${network}`);
+      throw new FanwayError('outside', `${formatIpv4(this.remote)} is not in ${network}`);
     }
     this.#fan = fan;
     this.#answer({ kind: 'ok' });
@@ -266,8 +290,13 @@ class Session {
     if (fan === undefined) throw new FanwayError('order', 'name the fan first');
     this.#movedMs += command.moveMs;
     if (this.#movedMs > SESSION_MOVE_MS_MAX) throw new FanwayError('limit', 'moved data enough');
+    this.#socket.setTimeout(SILENCE_MS_MAX + command.moveMs);
+    if (command.verb === 'reflect') {
+      this.#reflect(fan, command.moveMs);
+      return;
+    }
     const listen = formatIpv4(addressesOf(fan, fan.local)[command.way]);
-    const peer = formatIpv4(addressesOf(fan, this.#remote)[command.way]);
+    const peer = formatIpv4(addressesOf(fan, this.remote)[command.way]);
     const port = this.#port;
     const boundMs = command.moveMs + GRACE_MS;
     if (command.verb === 'udp-receive') {
@@ -284,6 +313,19 @@ class Session {
     this.#moving = { kind: 'tcp', program };
     void this.#ready(program.ready);
     void this.#report(program.result.then((report) => ({ ...report, amount: report.bytes })));
+  }
+
+  #reflect(fan: Fan, moveMs: number): void {
+    const both = (underlay: number): string => {
+      const addresses = addressesOf(fan, underlay);
+      return `${formatIpv4(addresses.tunnel)},${formatIpv4(addresses.underlay)}`;
+    };
+    const seconds = (moveMs + GRACE_MS) / 1000;
+    const where = { listen: both(fan.local), peer: both(this.remote), port: this.#port };
+    const program = startTraffic(here, 'reflect', { ...where, seconds }, moveMs + 2 * GRACE_MS);
+    this.#moving = { kind: 'reflect', program };
+    void this.#ready(program.ready);
+    void this.#report(program.result.then((report) => ({ ...report, amount: report.reflected })));
   }
 
   async #ready(ready: Promise<void>): Promise<void> {

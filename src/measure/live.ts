@@ -3,15 +3,15 @@
  * underlay addresses, round by round, so that both ways meet the same weather.
  * @module
  */
-import { spawn } from 'node:child_process';
-import { FanwayError, messageOf } from '../errors.ts';
+import { messageOf } from '../errors.ts';
 import { formatIpv4 } from '../net/ipv4.ts';
-import { type Place, runEcho, startTraffic, TrafficError } from '../traffic/run.ts';
+import { runEcho, startTraffic, TrafficError } from '../traffic/run.ts';
 import type { Pair } from './fans.ts';
 import { type FarEnd, FarFailure } from './far-end.ts';
 import { Samples } from './figures.ts';
 import type { Way } from './protocol.ts';
 import { type Offered, searchRate } from './rate.ts';
+import { checkReach, ECHO_TIMEOUT_MS, here } from './reach.ts';
 
 /** How long things take. */
 export type Effort = {
@@ -42,15 +42,12 @@ export type LiveResult = {
 export const UDP_PAYLOAD_BYTES = 64;
 const UDP_LOSS_MAX = 0.01;
 const ECHO_INTERVAL_MS = 5;
-const ECHO_TIMEOUT_MS = 1000;
 /** A lost answer is given up after this many of the longest round trips seen. */
 const MTU_TIMEOUT_TRIPS = 5;
 const MTU_TIMEOUT_MS_MIN = 100;
 const MTU_TIMEOUT_MS_MAX = 500;
 /** For the far end to take what is still on its way. */
 const DRAIN_MS = 15_000;
-
-const here: Place = { spawn: (command, args, options) => spawn(command, args, options) };
 
 /**
  * What does not work on one way becomes a note.
@@ -86,7 +83,8 @@ class Live {
     const { far, pair, effort } = this.#options;
     far.tell({ verb: 'fan', overlay: pair.fan.overlay });
     await far.expect('ok');
-    await this.#checkEcho();
+    this.#options.step('is the other host there');
+    await checkReach(pair);
     for (let round = 1; round <= effort.rounds; round += 1) {
       // Who is first changes from round to round.
       const ways: Way[] = round % 2 === 1 ? ['underlay', 'tunnel'] : ['tunnel', 'underlay'];
@@ -116,25 +114,6 @@ class Live {
       },
       { title: '64-byte UDP', kind: 'udp', run: (way) => this.#udp(way) },
     ];
-  }
-
-  /** A tunnel that carries nothing is told at once, and not after a row of timeouts. */
-  async #checkEcho(): Promise<void> {
-    this.#options.step('is the other host there');
-    const { pair } = this.#options;
-    const answered = async (way: Way) => {
-      const count = { count: 3, interval: 20, timeout: ECHO_TIMEOUT_MS };
-      const { targets } = await runEcho(here, [formatIpv4(pair.far[way])], count);
-      return (targets[0]?.received ?? 0) > 0;
-    };
-    const underlay = await answered('underlay');
-    if (!(await answered('tunnel')) && underlay) {
-      const { tunnel } = pair.far;
-      throw new FanwayError(
-        'tunnel-silent',
-        `${formatIpv4(pair.far.underlay)} answers echo requests, but nothing comes back through the tunnel from ${formatIpv4(tunnel)}: compare fanway status on both hosts (encapsulation, port, VNI), see fanway counters, and whether a firewall lets the tunnel in`,
-      );
-    }
   }
 
   /** What does not work is noted, and neither it nor its like is tried again on that way. */

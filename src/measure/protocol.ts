@@ -11,12 +11,16 @@
  *     far end:  ready 5271
  *     near end: finish                               all was sent
  *     far end:  result 51234 0.199000                datagrams, seconds
+ *     near end: reflect 20000                        milliseconds; probes on both ways come back
+ *     far end:  ready 5271                           and the same client may connect twice more
+ *     near end: finish
+ *     far end:  result 2345 19.100000                probes, seconds
  *     near end: bye
  *
  * Instead of any answer the far end may say `failed TEXT`, when what it was asked did not work, or
  * `error TEXT`, and then hangs up. `finish` also ends a `tcp-` command that goes nowhere. It never connects to
- * anybody and never sends a datagram: `tcp-send` data goes only to the address that asked, and only
- * through a connection which that address opened.
+ * anybody: `tcp-send` data goes only to the address that asked, and only through a connection which that
+ * address opened; a datagram is sent only as the answer to a probe of that address, no larger than it.
  * @module
  */
 import { formatPrefix, type Prefix, parsePrefix } from '../net/prefix.ts';
@@ -31,7 +35,9 @@ export const LINE_BYTES_MAX = 256;
 export const COMMANDS_MAX = 300;
 export const STREAMS_MAX = 4;
 /** How long one command may move data. */
-export const MOVE_MS_MAX = 3000;
+export const MOVE_MS_MAX = 15_000;
+/** How long one command may send probes back. */
+export const REFLECT_MS_MAX = 60_000;
 const MOVE_MS_MIN = 50;
 const PAYLOAD_BYTES_MIN = 16;
 const PAYLOAD_BYTES_MAX = 1472;
@@ -43,6 +49,7 @@ export type Command =
   | { verb: 'fan'; overlay: Prefix }
   | { verb: 'tcp-receive' | 'tcp-send'; way: Way; streams: number; moveMs: number }
   | { verb: 'udp-receive'; way: Way; payloadBytes: number; moveMs: number }
+  | { verb: 'reflect'; moveMs: number }
   | { verb: 'finish' }
   | { verb: 'bye' };
 
@@ -69,6 +76,8 @@ export function formatCommand(command: Command): string {
       return `${command.verb} ${command.way} ${command.streams} ${command.moveMs}`;
     case 'udp-receive':
       return `udp-receive ${command.way} ${command.payloadBytes} ${command.moveMs}`;
+    case 'reflect':
+      return `reflect ${command.moveMs}`;
     case 'finish':
     case 'bye':
       return command.verb;
@@ -102,6 +111,9 @@ export function parseCommand(line: string): Command {
         payloadBytes: parseWhole('payload', words[1], PAYLOAD_BYTES_MIN, PAYLOAD_BYTES_MAX),
         moveMs: parseWhole('milliseconds', words[2], MOVE_MS_MIN, MOVE_MS_MAX),
       };
+    case 'reflect':
+      expect(1);
+      return { verb, moveMs: parseWhole('milliseconds', words[0], MOVE_MS_MIN, REFLECT_MS_MAX) };
     case 'finish':
     case 'bye':
       expect(0);

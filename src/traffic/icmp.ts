@@ -23,10 +23,10 @@ import {
 } from './socket.ts';
 
 const IPPROTO_ICMP = 1;
-const SOL_RAW = 255;
-const ICMP_FILTER = 1;
-const ECHO_REPLY = 0;
-const ECHO_REQUEST = 8;
+export const SOL_RAW = 255;
+export const ICMP_FILTER = 1;
+export const ECHO_REPLY = 0;
+export const ECHO_REQUEST = 8;
 export const ICMP_HEADER_BYTES = 8;
 /** Index of the target (u32), then the time of sending (f64), then filler. */
 const TIME_OFFSET = ICMP_HEADER_BYTES + 8;
@@ -143,7 +143,7 @@ export function askAll(echo: Echo, sequence: number): number {
     view.setUint32(packet + ICMP_HEADER_BYTES, index, true);
     view.setFloat64(packet + TIME_OFFSET, nowNs(), true);
     view.setUint16(packet + 2, 0, false);
-    view.setUint16(packet + 2, checksum(view, packet, echo.packetBytes), false);
+    view.setUint16(packet + 2, internetChecksum(view, packet, echo.packetBytes), false);
     arena.setSocketAddress(echo.name, echo.targets[index] ?? 0, 0);
     echo.sent[index] = (echo.sent[index] ?? 0) + 1;
     const done = libc.sendto(
@@ -206,7 +206,7 @@ function takeAnswer(echo: Echo, length: number, now: number): number {
 }
 
 /** Internet checksum, RFC 1071. */
-function checksum(view: DataView, offset: number, length: number): number {
+export function internetChecksum(view: DataView, offset: number, length: number): number {
   let sum = 0;
   for (let i = 0; i + 1 < length; i += 2) sum += view.getUint16(offset + i, false);
   if (length % 2 === 1) sum += view.getUint8(offset + length - 1) << 8;

@@ -7,6 +7,8 @@
 import { runEcho } from './icmp.ts';
 import { Options } from './options.ts';
 import { runPathMtu } from './path-mtu.ts';
+import { runProbe } from './probes/probe.ts';
+import { runReflect } from './probes/reflect.ts';
 import { report } from './report.ts';
 import { runSix } from './six.ts';
 import { runTcp } from './tcp.ts';
@@ -20,6 +22,8 @@ const programs: Record<string, (options: Options) => void> = {
   echo: runEcho,
   'path-mtu': runPathMtu,
   six: runSix,
+  probe: runProbe,
+  reflect: runReflect,
 };
 
 const [name = '', ...args] = process.argv.slice(2);

@@ -72,7 +72,36 @@ export type EchoReport = { event: 'echo'; seconds: number; targets: EchoTarget[]
 /** Result of looking for the largest packet that gets through; 0 when not even the least does. */
 export type PathMtuReport = { event: 'path-mtu'; target: string; mtuBytes: number };
 
+/**
+ * One probe: its stream, when it left (CLOCK_MONOTONIC, ns), its round trip in µs (-1 = lost), the TOS
+ * byte with which it arrived there (-1 = not known) and with which its answer came back.
+ */
+export type ProbeSample = [
+  stream: number,
+  sentNs: number,
+  rttUs: number,
+  tosThere: number,
+  tosBack: number,
+];
+/** What probes met since the last time. */
+export type ProbeSamplesReport = { event: 'probe-samples'; samples: ProbeSample[] };
+/** All probes were sent and waited for. */
+export type ProbeReport = { event: 'probe'; startNs: number; seconds: number };
+/** Result of who sends probes back. `foreign`: not a probe, not from a peer, or too many. */
+export type ReflectReport = {
+  event: 'reflect';
+  reflected: number;
+  foreign: number;
+  seconds: number;
+};
+/** How far a TCP endpoint has come: bytes that arrived there (sender: were acknowledged). */
+export type TcpProgressReport = { event: 'tcp-progress'; atNs: number; bytes: number };
+
 export type Report =
+  | ProbeSamplesReport
+  | ProbeReport
+  | ReflectReport
+  | TcpProgressReport
   | ReadyReport
   | ErrorReport
   | TcpReport

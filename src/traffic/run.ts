@@ -13,7 +13,9 @@ export type Place = {
   spawn(command: string, args: readonly string[], options: SpawnOptions): ChildProcess;
 };
 
-type Kind = Exclude<Report['event'], 'ready' | 'error'>;
+/** Told while a program goes on, beside its result. */
+export type Interim = Extract<Report, { event: 'tcp-progress' | 'probe-samples' }>;
+type Kind = Exclude<Report['event'], 'ready' | 'error' | Interim['event']>;
 type ReportOf<K extends Kind> = Extract<Report, { event: K }>;
 
 /** A traffic program failed, or said nothing in time; `message` is its own sentence. */
@@ -27,6 +29,8 @@ export class TrafficProcess<K extends Kind> {
   readonly ready: Promise<void>;
   /** The program's result; rejects with {@link TrafficError}. */
   readonly result: Promise<ReportOf<K>>;
+  /** Called with what is told meanwhile. */
+  onInterim: (report: Interim) => void = () => {};
   readonly #child: ChildProcess;
 
   constructor(child: ChildProcess, kind: K, title: string, timeoutMs: number) {
@@ -67,7 +71,9 @@ export class TrafficProcess<K extends Kind> {
       if (report === undefined) return;
       if (report.event === 'ready') isReady();
       else if (report.event === 'error') fail(report.message);
-      else if (report.event === kind) isDone(report as ReportOf<K>);
+      else if (report.event === 'tcp-progress' || report.event === 'probe-samples') {
+        this.onInterim(report);
+      } else if (report.event === kind) isDone(report as ReportOf<K>);
     });
     child.on('error', (error) => fail(error.message));
     child.on('close', (code, signal) => {

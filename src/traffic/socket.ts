@@ -28,7 +28,9 @@ const SK_MEMINFO_WORDS = 9;
 export const IPPROTO_TCP = 6;
 const TCP_INFO = 11;
 const TCP_CONGESTION = 13;
-const TCP_INFO_BYTES = 104;
+const TCP_INFO_BYTES = 136;
+/** What {@link tcpInfo} needs: the structure, and its length. */
+export const TCP_INFO_ROOM = TCP_INFO_BYTES + 8;
 
 export const POLLIN = 0x001;
 export const POLLOUT = 0x004;
@@ -118,15 +120,32 @@ export function setCongestion(arena: Arena, fd: number, name: string): void {
 }
 
 /** What the kernel knows about a TCP connection: `struct tcp_info`, linux/tcp.h. */
-export type TcpInfo = { retransmits: number; mssBytes: number; rttUs: number; pmtuBytes: number };
+export type TcpInfo = {
+  retransmits: number;
+  mssBytes: number;
+  rttUs: number;
+  pmtuBytes: number;
+  /** Bytes that the other end has acknowledged. */
+  ackedBytes: number;
+};
 
-/** Reads TCP_INFO of a connected socket; zeros when the kernel refuses. */
-export function tcpInfo(arena: Arena, fd: number): TcpInfo {
-  const info = arena.take(TCP_INFO_BYTES);
-  const length = arena.int(TCP_INFO_BYTES);
-  libc.getsockopt(fd, IPPROTO_TCP, TCP_INFO, arena.base + info, arena.base + length);
-  const word = (offset: number) => arena.view.getUint32(info + offset, true);
-  return { mssBytes: word(16), pmtuBytes: word(60), rttUs: word(68), retransmits: word(100) };
+/**
+ * Reads TCP_INFO of a connected socket; zeros when the kernel refuses.
+ * @param room {@link TCP_INFO_ROOM} bytes to use, for who asks often
+ */
+export function tcpInfo(arena: Arena, fd: number, room = arena.take(TCP_INFO_ROOM)): TcpInfo {
+  const { view, base } = arena;
+  const length = room + TCP_INFO_BYTES;
+  view.setInt32(length, TCP_INFO_BYTES, true);
+  libc.getsockopt(fd, IPPROTO_TCP, TCP_INFO, base + room, base + length);
+  const word = (offset: number) => view.getUint32(room + offset, true);
+  return {
+    mssBytes: word(16),
+    pmtuBytes: word(60),
+    rttUs: word(68),
+    retransmits: word(100),
+    ackedBytes: word(120) + word(124) * 2 ** 32,
+  };
 }
 
 /** Datagrams that the kernel dropped because this socket's buffer was full. */

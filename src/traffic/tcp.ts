@@ -28,6 +28,7 @@ import {
   setCongestion,
   setOption,
   setTimeouts,
+  TCP_INFO_ROOM,
   tcpInfo,
 } from './socket.ts';
 
@@ -57,12 +58,42 @@ type Settings = {
   seconds: number;
   timeoutMs: number;
   streams: Stream[];
+  progress: Progress;
 };
+
+/** Tells every so often how far the streams have come. */
+class Progress {
+  readonly #arena: Arena;
+  readonly #everyNs: number;
+  readonly #room: number;
+  #nextNs = 0;
+
+  /** @param everyMs 0 = never */
+  constructor(arena: Arena, everyMs: number) {
+    this.#arena = arena;
+    this.#everyNs = everyMs === 0 ? Number.POSITIVE_INFINITY : everyMs * 1e6;
+    this.#nextNs = everyMs === 0 ? Number.POSITIVE_INFINITY : 0;
+    this.#room = arena.take(TCP_INFO_ROOM);
+  }
+
+  /** @param bytesOf what has arrived of one stream */
+  tell(now: number, streams: readonly Stream[], bytesOf: (stream: Stream) => number): void {
+    if (now < this.#nextNs) return;
+    this.#nextNs = now + this.#everyNs;
+    const bytes = streams.reduce((sum, stream) => sum + bytesOf(stream), 0);
+    report({ event: 'tcp-progress', atNs: now, bytes });
+  }
+
+  /** As {@link tell}, of a sender: what it wrote may still stand in its own buffer. */
+  tellSent(now: number, streams: readonly Stream[]): void {
+    this.tell(now, streams, ({ fd }) => tcpInfo(this.#arena, fd, this.#room).ackedBytes);
+  }
+}
 
 /**
  * `tcp --listen ADDRESS | --connect ADDRESS --port N [--streams N] [--bytes N | --seconds S]
- * [--sha256] [--reverse] [--congestion NAME] [--timeout S] [--peer ADDRESS]`: the connecting side
- * sends unless `--reverse` is given to both. `--bytes` counts all streams together. A listener with
+ * [--sha256] [--reverse] [--congestion NAME] [--timeout S] [--peer ADDRESS] [--progress MS]`: the
+ * connecting side sends unless `--reverse` is given to both. `--bytes` counts all streams together. A listener with
  * `--peer` hangs up on whoever else connects.
  * @throws SystemError, OptionError
  */
@@ -78,6 +109,7 @@ export function runTcp(options: Options): void {
   const reverse = options.flag('reverse');
   const [congestion] = options.words('congestion');
   const peer = options.address('peer', true);
+  const progressMs = options.number('progress', { min: 0, max: 60_000, default: 0 });
   options.done();
 
   const arena = new Arena(BLOCK_BYTES * ((sha256 ? streamCount : 1) + 1));
@@ -105,7 +137,7 @@ export function runTcp(options: Options): void {
     };
   });
   const send = (connect !== 0) !== reverse;
-  run(arena, { send, seconds, timeoutMs, streams });
+  run(arena, { send, seconds, timeoutMs, streams, progress: new Progress(arena, progressMs) });
 }
 
 /** Where to connect to or listen, and for how many streams. */
@@ -203,7 +235,7 @@ function run(arena: Arena, settings: Settings): void {
 
 type Moved = { firstNs: number; lastNs: number };
 
-function sendAll(arena: Arena, { seconds, timeoutMs, streams }: Settings): Moved {
+function sendAll(arena: Arena, { seconds, timeoutMs, streams, progress }: Settings): Moved {
   const poller = streams.length > 1 ? pollerFor(arena, streams, POLLOUT) : undefined;
   const firstNs = nowNs();
   const endNs = firstNs + seconds * 1e9;
@@ -225,6 +257,7 @@ function sendAll(arena: Arena, { seconds, timeoutMs, streams }: Settings): Moved
       }
     }
     now = nowNs();
+    progress.tellSent(now, streams);
     if (now > failNs) throw new Error('time ran out while sending');
   }
   // The receiver closes after it read everything: only then did the bytes arrive.
@@ -273,7 +306,7 @@ function waitForEnd(arena: Arena, fd: number, failNs: number): void {
   }
 }
 
-function receiveAll(arena: Arena, { timeoutMs, streams }: Settings): Moved {
+function receiveAll(arena: Arena, { timeoutMs, streams, progress }: Settings): Moved {
   const poller = streams.length > 1 ? pollerFor(arena, streams, POLLIN) : undefined;
   const failNs = nowNs() + timeoutMs * 1e6;
   let firstNs = 0;
@@ -301,6 +334,7 @@ function receiveAll(arena: Arena, { timeoutMs, streams }: Settings): Moved {
       }
     }
     lastNs = nowNs();
+    progress.tell(lastNs, streams, ({ bytes }) => bytes);
     if (lastNs > failNs) throw new Error('time ran out while receiving');
   }
   return { firstNs, lastNs };

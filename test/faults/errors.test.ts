@@ -1,9 +1,9 @@
-import { existsSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import type { LabHost } from '../../src/demo/lab.ts';
 import { findNft } from '../../src/sys/host/nft.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { promised, sleep } from '../support/patience.ts';
+import { noTc } from '../support/tools.ts';
 import { injectError, skipWithoutStrace } from './inject.ts';
 import {
   checkBalance,
@@ -195,9 +195,4 @@ t.test('a send buffer that is full holds up nobody else', { skip: skip || noTc()
 
 function noNft(): string | false {
   return findNft() === undefined && 'needs nft';
-}
-
-function noTc(): string | false {
-  const folders = ['/usr/sbin', '/sbin', '/usr/bin'];
-  return !folders.some((folder) => existsSync(`${folder}/tc`)) && 'needs tc';
 }

@@ -25,6 +25,7 @@ t.test('commands: parse and format are inverse', async (t) => {
       'udp-receive tunnel 64 200',
       { verb: 'udp-receive', way: 'tunnel', payloadBytes: 64, moveMs: 200 },
     ],
+    ['reflect 60000', { verb: 'reflect', moveMs: 60_000 }],
     ['finish', { verb: 'finish' }],
     ['bye', { verb: 'bye' }],
   ];
@@ -43,7 +44,7 @@ t.test('parseCommand() refuses everything else', async (t) => {
       'tcp-receive 172.30.0.1 1 500',
       'TCP-SEND tunnel 1 1',
     ],
-    ...['tcp-send tunnel 0 500', 'tcp-send tunnel 5 500', 'tcp-send tunnel 1 3001'],
+    ...['tcp-send tunnel 0 500', 'tcp-send tunnel 5 500', 'tcp-send tunnel 1 15001'],
     ...['tcp-send tunnel 1 1', 'tcp-send tunnel 1 1e3', 'tcp-send tunnel 1 -500'],
     ...[
       'tcp-send tunnel 1 500.5',
@@ -56,6 +57,7 @@ t.test('parseCommand() refuses everything else', async (t) => {
       'udp-send tunnel 64 200',
     ],
     ...['udp-receive tunnel 15 200', 'udp-receive tunnel 1473 200', 'udp-receive tunnel 64'],
+    ...['reflect', 'reflect 60001', 'reflect tunnel 500', 'reflect 1'],
     ...['finish now', 'bye bye', 'constructor', '__proto__', 'toString', 'fan constructor'],
   ]) {
     t.throws(() => parseCommand(line), ProtocolError, JSON.stringify(line));

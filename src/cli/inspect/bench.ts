@@ -3,21 +3,18 @@
  * @module
  */
 
-import { accessSync, constants, statSync, writeFileSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
-import { statusCall } from '../../api/status.ts';
-import { ask } from '../../control/admin/admin-client.ts';
-import { RunDirectory } from '../../control/store/run-directory.ts';
-import { ExitCode, FanwayError, messageOf, usageError } from '../../errors.ts';
-import { type Fan, findPair } from '../../measure/fans.ts';
+import { writeFileSync } from 'node:fs';
+import { ExitCode, FanwayError, usageError } from '../../errors.ts';
+import { findPair } from '../../measure/fans.ts';
 import { FarEnd } from '../../measure/far-end.ts';
 import { listen } from '../../measure/listen.ts';
 import { FULL_EFFORT, measureLive, QUICK_EFFORT } from '../../measure/live.ts';
 import { liveDrawing, liveText, reportOf } from '../../measure/live-report.ts';
 import { CONTROL_PORT_DEFAULT } from '../../measure/protocol.ts';
 import { parseIpv4 } from '../../net/ipv4.ts';
-import { networkOf, type Prefix, parsePrefix } from '../../net/prefix.ts';
+import { type Prefix, parsePrefix } from '../../net/prefix.ts';
 import { hasCapability } from '../../sys/process/capabilities.ts';
+import { checkWritable, fansUp, parseWith, wholeFlag } from '../paths/measured.ts';
 import { progressTo } from '../verb/progress.ts';
 import { type Io, noMore, printJson, takeFlags, type Verb } from '../verb/verb.ts';
 
@@ -27,47 +24,6 @@ const LIFE_SECONDS_MAX = 3600;
 const PORT_MAX = 65_534;
 
 type Flags = ReadonlyMap<string, string>;
-
-/** The fans over IPv4 of the running router that are up. @throws FanwayError `not-running` */
-async function fansUp(io: Io): Promise<Fan[]> {
-  const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
-  const { links } = await ask(run, statusCall);
-  return links
-    .filter((link) => link.state !== 'stopped' && !link.underlay.includes(':'))
-    .map(({ name, encap, overlay, underlay }) => {
-      const { address, length } = parsePrefix(underlay);
-      const network = { address: networkOf({ address, length }), length };
-      return { name, encap, overlay: parsePrefix(overlay), underlay: network, local: address };
-    });
-}
-
-function wholeFlag(flags: Flags, name: string, most: number, byDefault: number): number {
-  const text = flags.get(name);
-  if (text === undefined) return byDefault;
-  const value = /^[0-9]{1,6}$/.test(text) ? Number(text) : 0;
-  if (value < 1 || value > most) {
-    throw usageError('usage', `${name} is a whole number from 1 to ${most}`);
-  }
-  return value;
-}
-
-function parseWith<T>(parse: (text: string) => T, text: string): T {
-  try {
-    return parse(text);
-  } catch (error) {
-    throw usageError('usage', messageOf(error));
-  }
-}
-
-/** Told before the measurement, which takes half a minute. @throws FanwayError */
-function checkWritable(file: string): void {
-  try {
-    accessSync(dirname(resolve(file)), constants.W_OK);
-    if (statSync(file, { throwIfNoEntry: false })?.isDirectory()) throw new Error('a directory');
-  } catch (error) {
-    throw usageError('svg', `--svg: ${file} cannot be written: ${messageOf(error)}`);
-  }
-}
 
 /** Aborts at SIGINT or SIGTERM. */
 function stopSignal(): AbortSignal {
@@ -110,7 +66,7 @@ async function runMeasurement(host: string, flags: Flags, port: number, io: Io):
   }
   const address = parseWith(parseIpv4, host);
   const svg = flags.get('--svg');
-  if (svg !== undefined) checkWritable(svg);
+  checkWritable('--svg', svg);
   const pair = findPair(await fansUp(io), address);
   if (!hasCapability('NET_RAW')) {
     throw new FanwayError('not-permitted', 'bench needs CAP_NET_RAW: run it as root', {
