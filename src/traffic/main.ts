@@ -4,12 +4,13 @@
  * synchronous loop, are bounded in time, and end when their standard input closes.
  * @module
  */
-import { runEcho } from './icmp.ts';
-import { Options } from './options.ts';
-import { runPathMtu } from './path-mtu.ts';
+
+import { Options } from './base/options.ts';
+import { report } from './base/report.ts';
+import { runEcho } from './probes/icmp.ts';
+import { runPathMtu } from './probes/path-mtu.ts';
 import { runProbe } from './probes/probe.ts';
 import { runReflect } from './probes/reflect.ts';
-import { report } from './report.ts';
 import { runSix } from './six.ts';
 import { runTcp } from './tcp.ts';
 import { runUdpSend } from './udp.ts';

@@ -6,7 +6,7 @@
 import type { ChildProcess, SpawnOptions } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { programCommand } from '../sys/host/paths.ts';
-import type { Report } from './report.ts';
+import type { Report } from './base/report.ts';
 
 /** Anything that starts a program in a place of its own: a NetworkNamespace, or `{ spawn }`. */
 export type Place = {

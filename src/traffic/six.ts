@@ -6,8 +6,8 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { connect, createServer } from 'node:net';
 import { codeOf } from '../errors.ts';
-import { OptionError, type Options } from './options.ts';
-import { report } from './report.ts';
+import { OptionError, type Options } from './base/options.ts';
+import { report } from './base/report.ts';
 
 /** How long an address may take to become usable, and how often it is tried, ms. */
 const ADDRESS_MS_MAX = 20_000;

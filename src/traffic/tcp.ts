@@ -8,10 +8,10 @@
  */
 import { createHash, type Hash } from 'node:crypto';
 import { check, errno, libc, SystemError } from '../sys/libc/libc.ts';
-import { nowNs } from './clock.ts';
-import { Arena, SOCKADDR_IN_BYTES } from './memory.ts';
-import type { Options } from './options.ts';
-import { report } from './report.ts';
+import { nowNs } from './base/clock.ts';
+import { Arena, SOCKADDR_IN_BYTES } from './base/memory.ts';
+import type { Options } from './base/options.ts';
+import { report } from './base/report.ts';
 import {
   bindTo,
   connectTo,
@@ -30,7 +30,7 @@ import {
   setTimeouts,
   TCP_INFO_ROOM,
   tcpInfo,
-} from './socket.ts';
+} from './base/socket.ts';
 
 /** Large enough to make calls cheap, small enough to stay in a core's cache. */
 const BLOCK_BYTES = 1 << 18;

@@ -4,11 +4,11 @@
  * @module
  */
 import { errno, libc, SystemError } from '../sys/libc/libc.ts';
-import { nowNs } from './clock.ts';
-import { Histogram } from './histogram.ts';
-import { Arena, layMessages, MMSGHDR_BYTES, MMSGHDR_LENGTH_OFFSET } from './memory.ts';
-import type { Options } from './options.ts';
-import { report } from './report.ts';
+import { nowNs } from './base/clock.ts';
+import { Histogram } from './base/histogram.ts';
+import { Arena, layMessages, MMSGHDR_BYTES, MMSGHDR_LENGTH_OFFSET } from './base/memory.ts';
+import type { Options } from './base/options.ts';
+import { report } from './base/report.ts';
 import {
   bindTo,
   EAGAIN,
@@ -21,7 +21,7 @@ import {
   SOCK_DGRAM,
   setBuffer,
   socketDrops,
-} from './socket.ts';
+} from './base/socket.ts';
 import {
   BATCH,
   FILLER,

@@ -5,10 +5,10 @@
  * @module
  */
 import { errno, libc, SystemError } from '../sys/libc/libc.ts';
-import { nowNs } from './clock.ts';
-import { Arena, layMessages, type MessageBatch } from './memory.ts';
-import type { Options } from './options.ts';
-import { report } from './report.ts';
+import { nowNs } from './base/clock.ts';
+import { Arena, layMessages, type MessageBatch } from './base/memory.ts';
+import type { Options } from './base/options.ts';
+import { report } from './base/report.ts';
 import {
   bindTo,
   connectTo,
@@ -22,7 +22,7 @@ import {
   SOCK_DGRAM,
   setBuffer,
   setTimeouts,
-} from './socket.ts';
+} from './base/socket.ts';
 
 /** Payload layout: sequence u32, flow u32, time f64 in ns; little-endian, then a fixed filler. */
 export const FLOW_OFFSET = 4;

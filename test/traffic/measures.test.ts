@@ -1,6 +1,6 @@
 import t from 'tap';
-import { Histogram } from '../../src/traffic/histogram.ts';
-import { Options } from '../../src/traffic/options.ts';
+import { Histogram } from '../../src/traffic/base/histogram.ts';
+import { Options } from '../../src/traffic/base/options.ts';
 import { Tally } from '../../src/traffic/udp-receive.ts';
 
 t.test('Histogram keeps quantiles within its bucket width', async (t) => {

@@ -5,7 +5,7 @@
  */
 import { FanwayError, messageOf } from '../../errors.ts';
 import { formatIpv4 } from '../../net/ipv4.ts';
-import { nowNs } from '../../traffic/clock.ts';
+import { nowNs } from '../../traffic/base/clock.ts';
 import { type Interim, startTraffic, TrafficError } from '../../traffic/run.ts';
 import type { Pair } from '../fans.ts';
 import { type FarEnd, FarFailure } from '../far-end.ts';

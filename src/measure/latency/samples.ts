@@ -3,7 +3,7 @@
  * @module
  */
 import { dscpName, ecnName } from '../../net/dscp.ts';
-import type { ProbeSample } from '../../traffic/report.ts';
+import type { ProbeSample } from '../../traffic/base/report.ts';
 import type { Way } from '../protocol.ts';
 
 /** What went on: nothing, data to the far end, data from it, both. */

@@ -4,11 +4,10 @@
  * @module
  */
 import { errno, libc, SystemError } from '../../sys/libc/libc.ts';
-import { nowNs } from '../clock.ts';
-import { ECHO_REPLY, ECHO_REQUEST, ICMP_FILTER, internetChecksum, SOL_RAW } from '../icmp.ts';
-import { Arena, MMSGHDR_BYTES, MMSGHDR_LENGTH_OFFSET } from '../memory.ts';
-import type { Options } from '../options.ts';
-import { type ProbeSample, report } from '../report.ts';
+import { nowNs } from '../base/clock.ts';
+import { Arena, MMSGHDR_BYTES, MMSGHDR_LENGTH_OFFSET } from '../base/memory.ts';
+import type { Options } from '../base/options.ts';
+import { type ProbeSample, report } from '../base/report.ts';
 import {
   connectTo,
   EAGAIN,
@@ -20,7 +19,8 @@ import {
   SOCK_NONBLOCK,
   SOCK_RAW,
   setOption,
-} from '../socket.ts';
+} from '../base/socket.ts';
+import { ECHO_REPLY, ECHO_REQUEST, ICMP_FILTER, internetChecksum, SOL_RAW } from './icmp.ts';
 import {
   type ControlBatch,
   ECT0,

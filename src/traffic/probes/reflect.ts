@@ -4,10 +4,10 @@
  * @module
  */
 import { errno, libc, SystemError } from '../../sys/libc/libc.ts';
-import { nowNs } from '../clock.ts';
-import { Arena, layMessages, MMSGHDR_BYTES, MMSGHDR_LENGTH_OFFSET } from '../memory.ts';
-import type { Options } from '../options.ts';
-import { report } from '../report.ts';
+import { nowNs } from '../base/clock.ts';
+import { Arena, layMessages, MMSGHDR_BYTES, MMSGHDR_LENGTH_OFFSET } from '../base/memory.ts';
+import type { Options } from '../base/options.ts';
+import { report } from '../base/report.ts';
 import {
   bindTo,
   EAGAIN,
@@ -18,7 +18,7 @@ import {
   SOCK_DGRAM,
   SOCK_NONBLOCK,
   setOption,
-} from '../socket.ts';
+} from '../base/socket.ts';
 
 export const IPPROTO_IP = 0;
 export const IP_TOS = 1;

@@ -4,13 +4,13 @@
  * @module
  */
 
-import { formatIpv4 } from '../net/ipv4.ts';
-import { errno, libc, SystemError } from '../sys/libc/libc.ts';
-import { nowNs } from './clock.ts';
-import { Histogram } from './histogram.ts';
-import { Arena, SOCKADDR_IN_BYTES } from './memory.ts';
-import type { Options } from './options.ts';
-import { type EchoTarget, report } from './report.ts';
+import { formatIpv4 } from '../../net/ipv4.ts';
+import { errno, libc, SystemError } from '../../sys/libc/libc.ts';
+import { nowNs } from '../base/clock.ts';
+import { Histogram } from '../base/histogram.ts';
+import { Arena, SOCKADDR_IN_BYTES } from '../base/memory.ts';
+import type { Options } from '../base/options.ts';
+import { type EchoTarget, report } from '../base/report.ts';
 import {
   EAGAIN,
   EINTR,
@@ -20,7 +20,7 @@ import {
   Poller,
   SOCK_NONBLOCK,
   SOCK_RAW,
-} from './socket.ts';
+} from '../base/socket.ts';
 
 const IPPROTO_ICMP = 1;
 export const SOL_RAW = 255;

@@ -3,7 +3,7 @@
  * bound. Numbers are Linux's, the same on x86-64 and arm64.
  * @module
  */
-import { check, errno, libc, SystemError } from '../sys/libc/libc.ts';
+import { check, errno, libc, SystemError } from '../../sys/libc/libc.ts';
 import { type Arena, POLLFD_BYTES, SOCKADDR_IN_BYTES } from './memory.ts';
 
 export const SOCK_STREAM = 1;

@@ -3,7 +3,7 @@
  * before a socket is opened.
  * @module
  */
-import { parseIpv4 } from '../net/ipv4.ts';
+import { parseIpv4 } from '../../net/ipv4.ts';
 
 /** A wrong or missing option; the message names it and says what would be right. */
 export class OptionError extends Error {

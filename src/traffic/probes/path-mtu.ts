@@ -3,13 +3,13 @@
  * What this host remembers of the path is left aside, so a path that grew again is seen. RFC 1191.
  * @module
  */
-import { formatIpv4 } from '../net/ipv4.ts';
-import { libc } from '../sys/libc/libc.ts';
-import { nowNs } from './clock.ts';
+import { formatIpv4 } from '../../net/ipv4.ts';
+import { libc } from '../../sys/libc/libc.ts';
+import { nowNs } from '../base/clock.ts';
+import type { Options } from '../base/options.ts';
+import { report } from '../base/report.ts';
+import { setOption } from '../base/socket.ts';
 import { askAll, type Echo, gather, ICMP_HEADER_BYTES, openEcho } from './icmp.ts';
-import type { Options } from './options.ts';
-import { report } from './report.ts';
-import { setOption } from './socket.ts';
 
 const IPPROTO_IP = 0;
 const IP_MTU_DISCOVER = 10;

@@ -3,7 +3,7 @@
  * Little-endian LP64 Linux (x86-64, arm64): pointers and sizes are 8 bytes.
  * @module
  */
-import { addressOf } from '../sys/libc/libc.ts';
+import { addressOf } from '../../sys/libc/libc.ts';
 
 export const SOCKADDR_IN_BYTES = 16;
 export const IOVEC_BYTES = 16;
