@@ -43,7 +43,16 @@ export const explainCall = post<{ link: string; address: number }, AnswerJson | 
   ),
 );
 
-export const ENTRY_KIND_NAMES = ['mac', 'mac+ip', 'prefix', 'flood', 'vtep'] as const;
+export const ENTRY_KIND_NAMES = [
+  'mac',
+  'mac+ip',
+  'prefix',
+  'flood',
+  'vtep',
+  'rule',
+  'labels',
+  'slice',
+] as const;
 
 /** One announcement that holds. What its kind does not have is left out. */
 export type EntryJson = {
@@ -52,6 +61,8 @@ export type EntryJson = {
   mac?: string;
   address?: string;
   prefix?: string;
+  /** A rule, or labels. */
+  text?: string;
   /** The owner's node id and name. */
   owner: string;
   name: string;
@@ -59,8 +70,8 @@ export type EntryJson = {
   self: boolean;
 };
 
-type EntryFields = Omit<EntryJson, 'mac' | 'address' | 'prefix'> & {
-  [K in 'mac' | 'address' | 'prefix']: string | undefined;
+type EntryFields = Omit<EntryJson, 'mac' | 'address' | 'prefix' | 'text'> & {
+  [K in 'mac' | 'address' | 'prefix' | 'text']: string | undefined;
 };
 
 const readFields = fields<EntryFields>({
@@ -69,6 +80,7 @@ const readFields = fields<EntryFields>({
   mac: optional(text),
   address: optional(text),
   prefix: optional(text),
+  text: optional(text),
   owner: text,
   name: text,
   rank: number,
@@ -77,12 +89,13 @@ const readFields = fields<EntryFields>({
 
 /** A field that is left out stays so. */
 function readEntry(value: unknown, at: string): EntryJson {
-  const { mac, address, prefix, ...rest } = readFields(value, at);
+  const { mac, address, prefix, text: words, ...rest } = readFields(value, at);
   return {
     ...rest,
     ...(mac === undefined ? {} : { mac }),
     ...(address === undefined ? {} : { address }),
     ...(prefix === undefined ? {} : { prefix }),
+    ...(words === undefined ? {} : { text: words }),
   };
 }
 

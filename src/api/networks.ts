@@ -73,6 +73,8 @@ export type NetworkJson = {
   waiting: number;
   /** The search for workloads that never said a word. */
   search: NetworkSearch;
+  /** Rules that are in force. */
+  rules: number;
   /** Frames that went to more than one host, by cause; all 0 = floodless. */
   floods: Record<string, number>;
   /** What was dropped in the last minute and is worth a word, most first. */
@@ -96,7 +98,7 @@ export const networkJson = fields<NetworkJson>({
     ...{ asked: count, found: count, damped: count, limited: count, looked: count },
     refused: count,
   }),
-  ...{ addresses: count, waiting: count, floods: record(number), drops: list(drop) },
+  ...{ addresses: count, waiting: count, rules: count, floods: record(number), drops: list(drop) },
   rates: fields({
     ...{ egressPackets: number, egressBits: number },
     ...{ ingressPackets: number, ingressBits: number },

@@ -14,6 +14,7 @@ import {
 import { listOf } from './gossip.ts';
 import { type RateRequest, rateOf } from './link/rate.ts';
 import { BUM_MODES, type BumModeName, GUARD_MODES, type GuardName } from './network/modes.ts';
+import { POLICY_SETTINGS } from './network-policy.ts';
 import { MTU_BYTES_MAX, MTU_BYTES_MIN, type UnderlaySelector } from './request.ts';
 import { quote, rateSettings, type Setting, setting, ValueError } from './setting.ts';
 
@@ -139,6 +140,7 @@ export const NETWORK_SETTINGS: readonly Setting[] = [
     'yes',
     'One that is not enabled is checked, not started.',
   ),
+  ...POLICY_SETTINGS,
 ];
 
 /** Addresses with the width of their networks, commas or blanks between. @throws ValueError */

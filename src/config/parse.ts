@@ -14,6 +14,7 @@ import { type BgpSettings, bgpNeighbourOf, bgpProblems, bgpSettingsOf } from './
 import type { FileProblem } from './fan-file.ts';
 import { type GossipSettings, gossipSettingsOf } from './gossip.ts';
 import { type NetworkRequest, networkClashes, networkRequestOf } from './network.ts';
+import { type NetworkPolicy, networkPolicyOf } from './network-policy.ts';
 import { type FanRequest, underlayFamily } from './request.ts';
 import { findSetting, type PriorityChoice, parseValue, SETTINGS, type Setting } from './schema.ts';
 import { quote, ValueError } from './setting.ts';
@@ -31,6 +32,8 @@ export type Config = {
   bgp: BgpSettings | undefined;
   fans: FanRequest[];
   networks: NetworkRequest[];
+  /** Rules and labels of each of them. */
+  policies: NetworkPolicy[];
 };
 
 /** More problems than this are not read by anybody. */
@@ -156,21 +159,27 @@ function finish(sections: readonly Section[], problems: FileProblem[]): Config {
     gossip: gossip === undefined ? undefined : gossipSettingsOf(gossip.values),
     bgp: finishBgp(sections, problems),
     fans: fans.map((fan) => fan.request),
-    networks: finishNetworks(sections, problems),
+    ...finishNetworks(sections, problems),
   };
 }
 
 /** The `[network]` sections; what two of them share that they must not is a problem of the second. */
-function finishNetworks(sections: readonly Section[], problems: FileProblem[]): NetworkRequest[] {
+function finishNetworks(
+  sections: readonly Section[],
+  problems: FileProblem[],
+): Pick<Config, 'networks' | 'policies'> {
   const networks: { request: NetworkRequest; line: number }[] = [];
+  const policies: NetworkPolicy[] = [];
   const own = sections.filter(({ kind }) => kind === 'network');
   if (own.length > NETWORKS_MAX) {
     problems.push({ line: 1, message: `more than ${NETWORKS_MAX} [network] sections` });
-    return [];
+    return { networks: [], policies };
   }
   for (const { values, lines, line } of own) {
     const { request, problems: found } = networkRequestOf(values);
-    for (const { key, message } of found) {
+    const { policy, problems: wrong } = networkPolicyOf(values);
+    policies.push(policy);
+    for (const { key, message } of [...found, ...wrong]) {
       // A key with a wrong value is not "missing" as well.
       if (lines.has(key) && !values.has(key)) continue;
       problems.push({ line: lines.get(key) ?? line, message });
@@ -186,7 +195,7 @@ function finishNetworks(sections: readonly Section[], problems: FileProblem[]): 
     }
     networks.push({ request, line });
   }
-  return networks.map(({ request }) => request);
+  return { networks: networks.map(({ request }) => request), policies };
 }
 
 /** The `[bgp]` section with its neighbours; undefined without it. */

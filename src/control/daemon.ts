@@ -84,6 +84,7 @@ async function apply(service: Service, config: Config): Promise<string> {
   const gone = router.links.filter((link) => !has(links, link.request));
   const running = router.links.map((link) => link.request);
   const fresh = links.filter((link) => !has(running, link));
+  service.networks.policy.configure(config.policies);
   for (const link of gone) await router.down(link.spec.name, { force: true });
   for (const link of fresh) await router.want(link);
   await service.gossip.configure(config.gossip);

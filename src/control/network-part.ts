@@ -8,14 +8,18 @@ import type { Route } from './admin/admin.ts';
 import type { EntryService } from './entries/entry-service.ts';
 import type { NetworkHost } from './host/host.ts';
 import type { Router } from './links/router.ts';
-import { NetworkStatus, networkRoutes } from './network-status.ts';
+import { findNetwork, NetworkStatus, networkRoutes } from './network-status.ts';
 import { Kept } from './networks/kept.ts';
 import { NetworkService } from './networks/network-service.ts';
+import { policyRoutes } from './networks/policy/policy-routes.ts';
+import { PolicyService } from './networks/policy/policy-service.ts';
 import { NetworkViews } from './networks/views.ts';
 import type { DropMeter } from './plane/drops.ts';
 import type { RateMeter } from './plane/rates.ts';
+import type { PolicyTable } from './plane/tables/policy-table.ts';
 import type { TunnelSet } from './plane/tunnel-set.ts';
 import { NetworkBgp } from './speakers/bgp/network-bgp.ts';
+import type { NodeFollower } from './speakers/gossip/followers.ts';
 import { NetworkGossip } from './speakers/gossip/network-gossip.ts';
 import { isNetwork, type NetworkSpec } from './store/link-spec.ts';
 import type { RunDirectory } from './store/run-directory.ts';
@@ -39,6 +43,7 @@ export class NetworkPart {
   readonly service: NetworkService;
   readonly gossip: NetworkGossip;
   readonly bgp: NetworkBgp;
+  readonly policy: PolicyService;
   readonly #options: NetworkPartOptions;
   readonly #kept: Kept;
   readonly #views: NetworkViews;
@@ -63,13 +68,32 @@ export class NetworkPart {
       const known = options.router.links.flatMap(({ spec }) => (isNetwork(spec) ? [spec] : []));
       this.#kept.take(kept, known, performance.now());
     });
+    const policy = (): PolicyTable | undefined => tunnels.policy();
+    this.policy = new PolicyService({ entries, table: policy, run, log, specs });
     const { nameOf, drops, rates, alone } = options;
     this.#views = new NetworkViews({ networks: this.service, entries, table, specs, nameOf });
     this.#status = new NetworkStatus({
       ...{ networks: this.service, views: this.#views, table, drops, rates, alone },
+      policy: this.policy,
       counters: () => tunnels.counters(),
       offloads: (link) => tunnels.status()[0]?.offloads[link] ?? [],
     });
+  }
+
+  /** Whoever follows the gossip node. */
+  get followers(): NodeFollower[] {
+    return [this.gossip, this.policy];
+  }
+
+  /** Networks may have come, gone or changed. Never throws. */
+  refresh(): Promise<void> {
+    this.policy.refresh();
+    return this.service.refresh();
+  }
+
+  close(): void {
+    this.service.close();
+    this.policy.close();
   }
 
   /** The networks that are up. */
@@ -84,7 +108,15 @@ export class NetworkPart {
   }
 
   routes(endIfIdle: () => boolean): Route[] {
-    const { router } = this.#options;
-    return networkRoutes({ router, endIfIdle, status: this.#status, views: this.#views });
+    const { router, nameOf, entries, tunnels } = this.#options;
+    const find = (network: string): string => findNetwork(router, network);
+    return [
+      ...networkRoutes({ router, endIfIdle, status: this.#status, views: this.#views }),
+      ...policyRoutes({
+        ...{ policy: this.policy, find, nameOf, entries },
+        table: () => tunnels.policy(),
+        specs: () => this.specs(),
+      }),
+    ];
   }
 }

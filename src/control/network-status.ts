@@ -23,6 +23,7 @@ import { namesOf } from './host/bridge/bridge-ports.ts';
 import type { ManagedLink } from './links/link.ts';
 import type { Router } from './links/router.ts';
 import type { NetworkService } from './networks/network-service.ts';
+import type { PolicyService } from './networks/policy/policy-service.ts';
 import type { NetworkViews } from './networks/views.ts';
 import type { DropMeter } from './plane/drops.ts';
 import type { NetworkTable } from './plane/network-table.ts';
@@ -38,6 +39,7 @@ export const FLOOD_COUNTERS: Readonly<Record<string, string>> = {
 
 export type NetworkStatusOptions = {
   networks: NetworkService;
+  policy: PolicyService;
   views: NetworkViews;
   drops: DropMeter;
   rates: RateMeter;
@@ -95,6 +97,7 @@ export class NetworkStatus {
       macs: views.macCounts(name),
       ...{ addresses: inTable?.addresses ?? 0, waiting: inTable?.waiting ?? 0 },
       search: networks.search.counts(name),
+      rules: this.#options.policy.network(name)?.compiled.rules.length ?? 0,
       floods: Object.fromEntries(
         Object.entries(FLOOD_COUNTERS).map(([cause, counter]) => [cause, counters[counter] ?? 0]),
       ),
@@ -123,13 +126,21 @@ export class NetworkStatus {
   #notes(name: string, networks: NetworkService): string[] {
     const local = networks.local(name);
     const refused = local?.stations.refused ?? 0;
-    const notes: string[] = [];
+    const notes = [...(this.#options.policy.network(name)?.compiled.problems ?? [])];
     if (refused > 0) notes.push(`${refused} MACs were more than a port or the network may have`);
     if (local !== undefined && local.duplicates > 0) {
       notes.push(`${local.duplicates} addresses were claimed twice, last: ${local.lastDuplicate}`);
     }
     return notes;
   }
+}
+
+/** The link of a network, by its name or that of its bridge. @throws FanwayError */
+export function findNetwork(router: Router, network: string): string {
+  for (const { spec } of router.links) {
+    if (isNetwork(spec) && (spec.network === network || spec.name === network)) return spec.name;
+  }
+  throw refusedError('no-network', `there is no network ${network}; fanway net show lists them`);
 }
 
 export function networkRoutes(of: {
@@ -140,12 +151,6 @@ export function networkRoutes(of: {
   endIfIdle: () => boolean;
 }): Route[] {
   const { router, status, views, endIfIdle } = of;
-  const find = (network: string): string => {
-    for (const { spec } of router.links) {
-      if (isNetwork(spec) && (spec.network === network || spec.name === network)) return spec.name;
-    }
-    throw refusedError('no-network', `there is no network ${network}; fanway net show lists them`);
-  };
   return [
     answerTo(networksCall, () => status.all(router)),
     answerTo(addNetworkCall, async ({ request }) => {
@@ -164,7 +169,7 @@ export function networkRoutes(of: {
       }
     }),
     answerTo(removeNetworkCall, async ({ network, force }) => {
-      const bridge = find(network);
+      const bridge = findNetwork(router, network);
       const { notes } = await router.down(bridge, { force });
       return { bridge, notes, ending: endIfIdle() };
     }),

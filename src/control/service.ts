@@ -169,7 +169,7 @@ export class Service {
     });
     this.gossip = new GossipService({
       ...{ run, log, entries: this.entries, answer: (asked) => this.#pathTest.answer(asked) },
-      ...{ specs, followers: [this.networks.gossip], networks: () => this.networks.specs() },
+      ...{ specs, followers: this.networks.followers, networks: () => this.networks.specs() },
       look: () => underlayOf(this.#host),
       stateDirectory: stateDirectoryOf(process.env),
       byFile: options.mode === 'daemon',
@@ -195,7 +195,7 @@ export class Service {
       void this.gossip.refresh();
       void this.bgp.refresh();
       this.entries.refresh();
-      void this.networks.service.refresh();
+      void this.networks.refresh();
       this.#hub.linksAre(this.#linkStates());
     });
     this.#done = new Promise((resolve) => {
@@ -217,7 +217,7 @@ export class Service {
     claimForNamespace(options.run);
     await service.router.adopt(options.wants);
     // What is here is known before the first word to others: nothing of it is missing for a moment.
-    await service.networks.service.refresh();
+    await service.networks.refresh();
     await service.gossip.resume();
     service.#watch();
     service.#admin = await serveAdmin(options.run.socket, service.#routes(), options.log, {
@@ -289,7 +289,7 @@ export class Service {
     this.#hostWatch?.stop();
     await this.bgp.stop();
     await this.gossip.stop();
-    this.networks.service.close();
+    this.networks.close();
     this.entries.close();
     await this.router.stop();
     await this.tunnels.close();

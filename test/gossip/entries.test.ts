@@ -212,6 +212,9 @@ const item: fc.Arbitrary<Announcement> = fc
     vni: fc.nat(1),
   })
   .map(({ kind, rank, number, vni }) => {
+    if (kind === ItemKind.Rule) return { kind, vni, rank: 0, rule: `deny ${number}` };
+    if (kind === ItemKind.Labels) return { kind, vni, rank, mac: number, labels: `l${rank}` };
+    if (kind === ItemKind.Slice) return { kind, vni, rank: 0, address: number, length: 32 };
     if (kind === ItemKind.Mac || kind === ItemKind.StickyMac)
       return { kind, vni, rank, mac: number };
     if (kind === ItemKind.MacAddress) return { kind, vni, rank, mac: rank, address: number };

@@ -15,7 +15,7 @@ import {
   MessageType,
   type PeerItem,
 } from '../../src/wire/gossip/types.ts';
-import { BLOCK, LAST_BLOCK, MESSAGES, NETWORK_BLOCK, NODE } from './gossip-samples.ts';
+import { BLOCK, LAST_BLOCK, MESSAGES, NETWORK_BLOCK, NODE, RULES_BLOCK } from './gossip-samples.ts';
 
 export const FROZEN_BLOCKS: readonly (readonly [Block, string])[] = [
   [
@@ -44,6 +44,15 @@ export const FROZEN_BLOCKS: readonly (readonly [Block, string])[] = [
      a4 00 06 01 18c8 04 50 fd000000000000000000000000000001 07 192118
      a5 00 07 01 1864 02 02 03 46 02420a000005 04 50 fd000000000000000000000000000005
      a3 00 08 01 1864 03 46 02420a000001`,
+  ],
+  [
+    RULES_BLOCK,
+    `a5 01 5820 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f 02 01 03 02 04 80
+     06 83
+     a3 00 09 01 1864
+        09 782b 64656e792066726f6d206c6162656c3a77656220746f2031302e312e302e392074637020706f7274203232
+     a5 00 0a 01 1864 02 01 03 46 02420a000005 09 66 64622c776562
+     a4 00 0b 01 1864 04 1a0a011c00 05 1818`,
   ],
 ];
 
@@ -114,12 +123,12 @@ const laterPeer: PeerItem = {
   instance: new Uint8Array(8),
 };
 
-/** A peer and a MAC among items of kind 9 and 65,536, with fields behind theirs. */
+/** A peer and a MAC among items of kind 23 and 65,536, with fields behind theirs. */
 export const LATER_BLOCK = {
   // The peer: a third element of its endpoint, encapsulation 4, a fourth element of its fan,
   // field 10. The MAC: field 6. The block: fields 7 and 1,000.
   hex: `a7 01 5820 ${'00'.repeat(32)} 02 01 03 0a 04 82 00 08 06 84
-    a2 00 09 01 63 626770
+    a2 00 17 01 63 626770
     ab 00 01 01 63 6e6577 02 81 83 1a0a000001 191f0a f5 03 82 82 01 1912b5 82 04 1917c1
        04 192328 05 80 06 81 84 82 1afa000000 08 82 1a0a000000 08 1a0a000001 07
        07 63 392e39 08 81 19ffff 09 48 0000000000000000 0a a0

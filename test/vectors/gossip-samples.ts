@@ -140,3 +140,14 @@ export const NETWORK_BLOCK: Block = {
     { kind: ItemKind.StickyMac, vni: 100, rank: 0, mac: 0x02420a000001 },
   ],
 };
+
+/** What there is of its rules and of addresses that hosts hand out. */
+export const RULES_BLOCK: Block = {
+  ...NETWORK_BLOCK,
+  sequence: 2,
+  items: [
+    { kind: ItemKind.Rule, vni: 100, rank: 0, rule: 'deny from label:web to 10.1.0.9 tcp port 22' },
+    { kind: ItemKind.Labels, vni: 100, rank: 1, mac: 0x02420a000005, labels: 'db,web' },
+    { kind: ItemKind.Slice, vni: 100, rank: 0, address: 0x0a011c00, length: 24 },
+  ],
+};

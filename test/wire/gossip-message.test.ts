@@ -28,6 +28,7 @@ import {
   NETWORK_BLOCK,
   NODE,
   PEER,
+  RULES_BLOCK,
 } from '../vectors/gossip-samples.ts';
 
 const u16 = fc.nat(0xffff);
@@ -199,7 +200,9 @@ t.test('every number has its codec', async (t) => {
     Object.values(MessageType),
     'one sample of each message, in order',
   );
-  const kinds = [...BLOCK.items, ...NETWORK_BLOCK.items].map(({ kind }) => kind);
+  const kinds = [...BLOCK.items, ...NETWORK_BLOCK.items, ...RULES_BLOCK.items].map(
+    ({ kind }) => kind,
+  );
   t.same([...new Set(kinds)], Object.values(ItemKind));
 });
 

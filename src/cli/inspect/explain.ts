@@ -32,6 +32,7 @@ import {
   type UnderlayPrefix,
 } from '../../net/underlay-address.ts';
 import { type Io, printJson, takeFlags, type Verb } from '../verb/verb.ts';
+import { explainFlow, isFlow } from './explain-flow.ts';
 import { pathText } from './paths-text.ts';
 
 /** What the table of the running router has for an address of a fan of its own. */
@@ -140,16 +141,25 @@ function tellMac(io: Io, mac: string, networks: NetworkExplanation[], isJson: bo
 export const explain: Verb = {
   name: 'explain',
   summary: 'which host has an overlay address or a MAC',
-  usage: ['explain ADDRESS|MAC [--json]', 'explain ADDRESS OVERLAY UNDERLAY [--json]'],
+  usage: [
+    'explain ADDRESS|MAC [--json]',
+    'explain ADDRESS OVERLAY UNDERLAY [--json]',
+    'explain FROM to TO [PROTOCOL [port N]] [--json]',
+  ],
   options: [['--json', 'the same as JSON']],
   examples: [
     ['fanway explain 250.0.28.7', 'among the fans that run here'],
     ['fanway explain fd00:fa:1c::7', 'the same for IPv6'],
     ['fanway explain 02:42:0a:01:00:05', 'a MAC in the layer-2 networks here'],
     ['fanway explain 250.0.28.7 250.0.0.0/8 172.30.0.0/16', 'plain arithmetic, needs no fan'],
+    ['fanway explain 10.1.0.5 to 10.1.0.9 tcp port 443', 'on a network: by which rule it passes'],
   ],
   async run(args, io) {
     const { flags, rest } = takeFlags(args, { '--json': 'switch' });
+    if (isFlow(rest)) {
+      const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
+      return explainFlow(rest, run, flags.has('--json'), io);
+    }
     const [addressText, overlay, underlay] = rest;
     if (addressText === undefined || rest.length === 2 || rest.length > 3) {
       throw usageError(

@@ -18,7 +18,7 @@ export function tableText(entries: readonly EntryJson[]): string {
     entry.self ? '*' : '',
     entry.kind,
     String(entry.vni),
-    entry.prefix ?? ([entry.mac, entry.address].filter(Boolean).join(' ') || '-'),
+    entry.prefix ?? ([entry.mac, entry.address, entry.text].filter(Boolean).join(' ') || '-'),
     entry.name || entry.owner,
     String(entry.rank),
   ]);

@@ -23,6 +23,7 @@ import { withRouter } from '../fans/with-router.ts';
 import { requireNetAdmin } from '../verb/privilege.ts';
 import { type FlagSpec, type Io, noMore, printJson, takeFlags, type Verb } from '../verb/verb.ts';
 import { floodsText, networkText } from './network-text.ts';
+import { policyAction } from './policy.ts';
 
 /** Flags of `net add` and the setting that each is. */
 export const ADD_FLAGS: Readonly<Record<string, string>> = {
@@ -155,6 +156,10 @@ export const net: Verb = {
     'net add NAME --vni N [--bridge NAME] [OPTIONS]',
     'net rm NAME [--force]',
     'net show [NAME] [--assert-floodless] [--json]',
+    'net allow|deny NAME [from WHO] [to WHO] [PROTOCOL [port N[-M]]] [order N]',
+    'net revoke NAME allow|deny …',
+    'net rules NAME [--json]',
+    'net label NAME MAC|ADDRESS [LABEL …]',
   ],
   options: [
     ['--vni N', 'VXLAN network identifier, the same on every host'],
@@ -179,14 +184,23 @@ export const net: Verb = {
     ['fanway net add red --vni 200 --bridge docker0', 'a bridge that is there already'],
     ['fanway net show', 'members, MACs, drops, floods by cause'],
     ['fanway net rm blue', 'and everything of it is taken back'],
+    ['fanway net deny blue to label:db', 'nobody may open a connection to what has that label'],
+    ['fanway net allow blue from label:web to label:db tcp port 5432', 'but these may'],
+    ['fanway net label blue 10.1.0.5 web', 'the workload that has that address now'],
+    ['fanway net rules blue', 'in the order in which they are asked, and how often each decided'],
   ],
   async run(args, io) {
     const { flags, rest } = takeFlags(args, FLAGS);
+    const done = await policyAction(rest, flags, io);
+    if (done !== undefined) return done;
     const [action, name, ...more] = rest;
     noMore(more, net);
     if (action === 'show') return show(name, flags, io);
     if (name !== undefined && action === 'add') return add(name, flags, io);
     if (name !== undefined && action === 'rm') return remove(name, flags, io);
-    throw usageError('usage', 'give add NAME --vni N, rm NAME or show; see fanway net --help');
+    throw usageError(
+      'usage',
+      'give add NAME --vni N, rm NAME, show, or a rule; see fanway net --help',
+    );
   },
 };

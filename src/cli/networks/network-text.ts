@@ -42,7 +42,7 @@ export function networkText(network: NetworkJson): string[] {
     membersText(network),
     `  ${counted(macs.local, 'MAC')} here${asked}, ${macs.remote} elsewhere; ${network.addresses} addresses`,
     ...searchText(network.search),
-    `  bum ${network.bum}, guard ${network.guard}; ${floodsText(network.floods)}`,
+    `  bum ${network.bum}, guard ${network.guard}, ${counted(network.rules, 'rule')}; ${floodsText(network.floods)}`,
     ...drops
       .slice(0, DROPS_SHOWN_MAX)
       .map(({ counter, count, cause }) => `  last minute: ${counter} ${count}: ${cause}`),

@@ -15,14 +15,18 @@ export type EntryKey =
   | { kind: typeof ItemKind.Prefix; vni: number; address: number; length: number }
   | { kind: typeof ItemKind.MacAddress6; vni: number; address: string }
   | { kind: typeof ItemKind.FloodMember; vni: number }
-  | { kind: typeof ItemKind.Vtep; vni: number };
+  | { kind: typeof ItemKind.Vtep; vni: number }
+  | { kind: typeof ItemKind.Rule; vni: number; rule: string }
+  | { kind: typeof ItemKind.Labels; vni: number; mac: number }
+  | { kind: typeof ItemKind.Slice; vni: number; address: number; length: number };
 
-/** Kinds that every owner has one of its own of, so that nobody's takes another's place. */
-export type OwnKind = typeof ItemKind.FloodMember | typeof ItemKind.Vtep;
+/** Kinds that every owner has its own of, so that nobody's takes another's place. */
+export type OwnKind = (typeof OWN_KINDS)[number];
+const OWN_KINDS = [ItemKind.FloodMember, ItemKind.Vtep, ItemKind.Rule, ItemKind.Slice] as const;
 
 /** Whether each owner has its own entry of this kind. */
 export function isOwnKind(kind: ItemKind): kind is OwnKind {
-  return kind === ItemKind.FloodMember || kind === ItemKind.Vtep;
+  return OWN_KINDS.some((own) => own === kind);
 }
 
 /** Kind and VNI (24 bits) in one number: which table a key belongs to. */
@@ -35,15 +39,19 @@ export function kindAndVni(table: number): { kind: number; vni: number } {
   return { kind: Math.floor(table / VNIS), vni: table % VNIS };
 }
 
-/** The rest of a key, unique within its table: a number, or the digits of an IPv6 address. */
+/** The rest of a key, unique within its table: a number, the digits of an IPv6 address, or a text. */
 export function slotOf(key: EntryKey): number | string {
   switch (key.kind) {
     case ItemKind.Mac:
     case ItemKind.StickyMac:
+    case ItemKind.Labels:
       return key.mac;
+    case ItemKind.Rule:
+      return key.rule;
     case ItemKind.MacAddress:
       return key.address;
     case ItemKind.Prefix:
+    case ItemKind.Slice:
       return key.address * 64 + key.length;
     case ItemKind.MacAddress6:
       return key.address;
@@ -71,6 +79,8 @@ function contentOf(item: Announcement): number | string {
     case ItemKind.MacAddress:
     case ItemKind.MacAddress6:
       return item.mac;
+    case ItemKind.Labels:
+      return item.labels;
     case ItemKind.Vtep:
       return `${item.address} ${item.port} ${item.roles}`;
     default:

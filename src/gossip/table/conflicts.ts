@@ -295,8 +295,12 @@ function subjectOf(item: Announcement): { what: ConflictView['what']; subject: s
       return { what: 'prefix', subject: `${formatPrefix(item)}${vni}` };
     case ItemKind.MacAddress6:
       return { what: 'address', subject: `${formatHostAddress(item.address)}${vni}` };
+    case ItemKind.Labels:
+      return { what: 'mac', subject: `labels of ${formatMac(item.mac)}${vni}` };
     case ItemKind.FloodMember:
     case ItemKind.Vtep:
+    case ItemKind.Rule:
+    case ItemKind.Slice:
       throw new Error('these do not compete');
   }
 }

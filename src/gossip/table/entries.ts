@@ -325,7 +325,9 @@ function sameEntry(a: Claim | undefined, b: Claim | undefined): boolean {
   return a?.owner === b?.owner && a && b ? sameAnnouncement(a.item, b.item) : false;
 }
 
-/** Slot of one owner's item: flood members do not compete, so each has its own. */
+/** Slot of one owner's item: of kinds that do not compete each owner has its own. */
 function slotIn(owner: Owner, item: Announcement): number | string {
-  return isOwnKind(item.kind) ? owner.ordinal : slotOf(item);
+  const slot = slotOf(item);
+  if (!isOwnKind(item.kind)) return slot;
+  return slot === 0 ? owner.ordinal : `${owner.ordinal} ${slot}`;
 }

@@ -25,10 +25,12 @@ import {
   EPOCH_MAX,
   INSTANCE_BYTES,
   ITEMS_PER_BLOCK_MAX,
+  LABELS_TEXT_CHARS_MAX,
   NAME_CHARS_MAX,
   PUBLIC_KEY_BYTES,
   RANK_MAX,
   RECORD_FANS_MAX,
+  RULE_TEXT_CHARS_MAX,
   SEQUENCE_MAX,
   VERSION_CHARS_MAX,
   VNIS_MAX,
@@ -70,11 +72,14 @@ import {
   type FloodMemberItem,
   type Item,
   ItemKind,
+  type LabelsItem,
   type MacAddress6Item,
   type MacAddressItem,
   type MacItem,
   type PeerItem,
   type PrefixItem,
+  type RuleItem,
+  type SliceItem,
   type StickyMacItem,
   type VtepItem,
 } from './types.ts';
@@ -278,6 +283,25 @@ const vtepItem = record<VtepItem>({
   port: field(7, port),
   roles: field(8, uint(0xffff), 0),
 });
+const ruleItem = record<RuleItem>({
+  kind: field(0, constant(ItemKind.Rule)),
+  ...announced,
+  rule: field(9, text(RULE_TEXT_CHARS_MAX, 1)),
+});
+const labelsItem = record<LabelsItem>({
+  kind: field(0, constant(ItemKind.Labels)),
+  ...announced,
+  mac: field(3, mac),
+  labels: field(9, text(LABELS_TEXT_CHARS_MAX, 1)),
+});
+const sliceItem = withoutHostBits(
+  record<SliceItem>({
+    kind: field(0, constant(ItemKind.Slice)),
+    ...announced,
+    address: field(4, ipv4Address),
+    length: field(5, prefixLength),
+  }),
+);
 
 const item: SkippingCodec<Item> = {
   encode(value) {
@@ -298,6 +322,12 @@ const item: SkippingCodec<Item> = {
         return macAddress6Item.encode(value);
       case ItemKind.StickyMac:
         return stickyMacItem.encode(value);
+      case ItemKind.Rule:
+        return ruleItem.encode(value);
+      case ItemKind.Labels:
+        return labelsItem.encode(value);
+      case ItemKind.Slice:
+        return sliceItem.encode(value);
     }
   },
   decode(value) {
@@ -318,6 +348,12 @@ const item: SkippingCodec<Item> = {
         return macAddress6Item.decode(value);
       case ItemKind.StickyMac:
         return stickyMacItem.decode(value);
+      case ItemKind.Rule:
+        return ruleItem.decode(value);
+      case ItemKind.Labels:
+        return labelsItem.decode(value);
+      case ItemKind.Slice:
+        return sliceItem.decode(value);
       default:
         return undefined;
     }

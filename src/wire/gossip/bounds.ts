@@ -33,6 +33,9 @@ export const SEQUENCE_MAX = 2 ** 32 - 1;
 /** Name and version in a peer record, characters. */
 export const NAME_CHARS_MAX = 63;
 export const VERSION_CHARS_MAX = 32;
+/** A rule and the labels of a workload as text, characters. */
+export const RULE_TEXT_CHARS_MAX = 240;
+export const LABELS_TEXT_CHARS_MAX = 300;
 export const ENDPOINTS_MAX = 8;
 export const ENCAPS_MAX = 8;
 export const VNIS_MAX = 64;

@@ -42,6 +42,9 @@ export const ItemKind = {
   Vtep: 6,
   MacAddress6: 7,
   StickyMac: 8,
+  Rule: 9,
+  Labels: 10,
+  Slice: 11,
 } as const;
 export type ItemKind = (typeof ItemKind)[keyof typeof ItemKind];
 
@@ -122,6 +125,21 @@ export type VtepItem = Announced & {
   roles: number;
 };
 
+/** A rule of a network as text. Whoever has workloads that it is about tells it; each its own, so its rank is 0. */
+export type RuleItem = Announced & { kind: typeof ItemKind.Rule; rule: string };
+/** Labels of a workload, by its MAC: names with commas between them. */
+export type LabelsItem = Announced & {
+  kind: typeof ItemKind.Labels;
+  mac: number;
+  labels: string;
+};
+/** The addresses of a network that this node hands out. Never contested, so its rank is 0. */
+export type SliceItem = Announced & {
+  kind: typeof ItemKind.Slice;
+  address: number;
+  length: number;
+};
+
 export type Announcement =
   | MacItem
   | StickyMacItem
@@ -129,7 +147,10 @@ export type Announcement =
   | MacAddress6Item
   | PrefixItem
   | FloodMemberItem
-  | VtepItem;
+  | VtepItem
+  | RuleItem
+  | LabelsItem
+  | SliceItem;
 export type Item = PeerItem | Announcement;
 
 /** The signed part of a block. */

@@ -69,11 +69,14 @@ export const ENTRY_KINDS: Readonly<Record<EntryJson['kind'], readonly Announceme
   prefix: [ItemKind.Prefix],
   flood: [ItemKind.FloodMember],
   vtep: [ItemKind.Vtep],
+  rule: [ItemKind.Rule],
+  labels: [ItemKind.Labels],
+  slice: [ItemKind.Slice],
 };
 
 function subjectOf(
   item: Announcement,
-): Pick<EntryJson, 'kind'> & Partial<Pick<EntryJson, 'mac' | 'address' | 'prefix'>> {
+): Pick<EntryJson, 'kind'> & Partial<Pick<EntryJson, 'mac' | 'address' | 'prefix' | 'text'>> {
   switch (item.kind) {
     case ItemKind.Mac:
     case ItemKind.StickyMac:
@@ -90,6 +93,12 @@ function subjectOf(
       return { kind: 'flood' };
     case ItemKind.Vtep:
       return { kind: 'vtep', address: formatHostAddress(item.address) };
+    case ItemKind.Rule:
+      return { kind: 'rule', text: item.rule };
+    case ItemKind.Labels:
+      return { kind: 'labels', mac: formatMac(item.mac), text: item.labels };
+    case ItemKind.Slice:
+      return { kind: 'slice', prefix: formatPrefix(item) };
   }
 }
 

@@ -1,0 +1,168 @@
+/**
+ * Rules and labels of layer-2 networks on the admin socket.
+ * @module
+ */
+import {
+  explainFlowCall,
+  type FlowRequest,
+  type FlowVerdict,
+  type PolicyJson,
+  rulesCall,
+  type SetRuleAnswer,
+  setLabelsCall,
+  setRuleCall,
+} from '../../../api/network/policy.ts';
+import { readLabels } from '../../../config/network-policy.ts';
+import { codeOf, messageOf, refusedError, usageError } from '../../../errors.ts';
+import { formatMac, parseMac } from '../../../net/mac.ts';
+import { decidingRule, type End } from '../../../net/policy/decide.ts';
+import { formatRule, parseRule } from '../../../net/policy/rule.ts';
+import { wordsOfIpv6 } from '../../../net/prefix6.ts';
+import {
+  formatHostAddress,
+  hostBytes,
+  parseHostAddress,
+  type UnderlayAddress,
+} from '../../../net/underlay-address.ts';
+import type { Route } from '../../admin/admin.ts';
+import { answerTo } from '../../admin/answer-to.ts';
+import type { EntryService } from '../../entries/entry-service.ts';
+import type { PolicyTable } from '../../plane/tables/policy-table.ts';
+import type { NetworkSpec } from '../../store/link-spec.ts';
+import type { PolicyService } from './policy-service.ts';
+
+export type PolicyRoutesOptions = {
+  policy: PolicyService;
+  entries: Pick<EntryService, 'get'>;
+  table: () => PolicyTable | undefined;
+  specs: () => readonly NetworkSpec[];
+  /** The link of a network, by its name or that of its bridge. @throws FanwayError */
+  find: (network: string) => string;
+  /** The name of a member, '' where nobody knows it. */
+  nameOf: (owner: string) => string;
+};
+
+/** What reads a text of the client's. @throws FanwayError (exit code 2) */
+function asked<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (codeOf(error).startsWith('ERR_')) throw usageError('bad-request', messageOf(error));
+    throw error;
+  }
+}
+
+export function policyRoutes(options: PolicyRoutesOptions): Route[] {
+  const { policy, find } = options;
+  return [
+    answerTo(rulesCall, ({ network }) => rulesOf(options, find(network), network)),
+    answerTo(setRuleCall, ({ network, rule: words, isRevoked }): SetRuleAnswer => {
+      const link = find(network);
+      const rule = asked(() => formatRule(parseRule(words)));
+      if (!isRevoked) return { rule, isNew: policy.give(link, rule) };
+      if (policy.network(link)?.book.own.get(rule) === 'file') {
+        throw refusedError('in-file', `${rule} is in the configuration file: take it out there`);
+      }
+      if (!policy.revoke(link, rule)) {
+        throw refusedError(
+          'no-rule',
+          `${network} has no rule ${rule}; fanway net rules lists them`,
+        );
+      }
+      return { rule, isNew: false };
+    }),
+    answerTo(setLabelsCall, ({ network, what, labels: words }) => {
+      const link = find(network);
+      const labels = asked(() => readLabels(words));
+      const mac = asked(() => macOf(options, link, what));
+      policy.label(link, mac, labels);
+      return { mac: formatMac(mac), labels };
+    }),
+    answerTo(explainFlowCall, (flow) => asked(() => explainFlow(options, flow))),
+  ];
+}
+
+function rulesOf(options: PolicyRoutesOptions, link: string, network: string): PolicyJson {
+  const { policy, table, nameOf } = options;
+  const found = policy.network(link);
+  if (found === undefined) return { rules: [], labels: [], problems: [] };
+  const { book, compiled } = found;
+  const hits = table()?.hits(link);
+  const rules = compiled.rules.map(({ text }) => {
+    const tellers = [...(book.told.get(text) ?? [])];
+    const named = (isGone: boolean): string[] =>
+      tellers
+        .filter(([, { goneMs }]) => (goneMs !== undefined) === isGone)
+        .map(([owner]) => nameOf(owner) || owner);
+    return {
+      ...{ network, rule: text, here: book.own.get(text) ?? '' },
+      ...{ by: named(false), vanished: named(true), hits: hits?.get(text) ?? 0 },
+    };
+  });
+  const labels = [...book.labels()].map(([mac, own]) => {
+    return { network, mac: formatMac(mac), labels: [...own] };
+  });
+  return { rules, labels, problems: compiled.problems };
+}
+
+/** The MAC that is meant by itself, or by an address that it has. @throws FanwayError */
+function macOf({ entries }: PolicyRoutesOptions, link: string, what: string): number {
+  if (/^[0-9a-f]{2}([:-][0-9a-f]{2}){5}$/i.test(what)) return parseMac(what);
+  const binding = entries.get({ link, kind: 'mac+ip', address: parseHostAddress(what) });
+  if (binding !== undefined) return binding.mac;
+  throw refusedError('no-workload', `nobody is known to have ${what}: name its MAC instead`);
+}
+
+/** What the rules of each network that knows both ends, or one, say of a connection. */
+function explainFlow(options: PolicyRoutesOptions, flow: FlowRequest): FlowVerdict[] {
+  const [from, to] = [parseHostAddress(flow.from), parseHostAddress(flow.to)];
+  return options.specs().flatMap((spec) => {
+    const source = endIn(options, spec, from);
+    const target = endIn(options, spec, to);
+    if (source.host === undefined && target.host === undefined) return [];
+    return [verdictIn(options, spec, flow, source, target)];
+  });
+}
+
+type Placed = End & { text: string; host: string | undefined };
+
+function endIn(
+  { entries, policy }: PolicyRoutesOptions,
+  spec: NetworkSpec,
+  address: UnderlayAddress,
+): Placed {
+  const link = spec.name;
+  const binding = entries.get({ link, kind: 'mac+ip', address });
+  const place = binding && entries.get({ link, kind: 'mac', mac: binding.mac });
+  const labels = new Map(policy.network(link)?.book.labels());
+  const host = place?.source === 'local' ? '' : place && formatHostAddress(place.peer);
+  return {
+    address: typeof address === 'number' ? address : wordsOfIpv6(hostBytes(address)),
+    labels: (binding && labels.get(binding.mac)) ?? [],
+    ...{ text: formatHostAddress(address), host },
+  };
+}
+
+function verdictIn(
+  { policy }: PolicyRoutesOptions,
+  { name, network, vni, local }: NetworkSpec,
+  { protocol, port }: FlowRequest,
+  from: Placed,
+  to: Placed,
+): FlowVerdict {
+  const rules = policy.network(name)?.compiled.rules.map(({ rule }) => rule) ?? [];
+  const rule = decidingRule(rules, { from, to, protocol, port });
+  const allowed = rule?.action !== 'deny';
+  const here = formatHostAddress(local);
+  const where = ({ text, host }: Placed): string =>
+    host === undefined ? `${text} (nobody has it)` : `${text} at ${host || `this host, ${here}`}`;
+  const how = `VXLAN, VNI ${vni}`;
+  const outer = from.host === to.host ? 'over the bridge, not the tunnel' : how;
+  const why = rule === undefined ? 'no rule speaks of it' : `by the rule "${formatRule(rule)}"`;
+  const end = allowed ? 'passes' : 'is dropped as it leaves, and again where it would arrive';
+  return {
+    ...{ network, allowed, rule: rule === undefined ? '' : formatRule(rule) },
+    ...{ fromHost: from.host ?? '', toHost: to.host ?? '' },
+    text: `network ${network}: ${where(from)} to ${where(to)}, ${outer}: ${end}, ${why}`,
+  };
+}
