@@ -87,6 +87,10 @@ const RULES: Readonly<Record<string, Rule>> = {
     cause: () =>
       'a MAC that is not known to be at that host: news of it is late, or somebody forges',
   },
+  'ingress.drop.policy': {
+    weight: 'told',
+    cause: () => 'a rule denies it that the other host does not know: fanway net rules on both',
+  },
   'ingress.drop.rogue_dhcp': {
     weight: 'told',
     cause: () => 'a DHCP server at another host that was not announced as one',
@@ -124,6 +128,10 @@ const RULES: Readonly<Record<string, Rule>> = {
   'egress.drop.bad_mac': {
     weight: 'told',
     cause: () => 'a container sends from a MAC that belongs elsewhere',
+  },
+  'egress.drop.policy': {
+    weight: 'told',
+    cause: () => 'a rule denies it: fanway net rules',
   },
   'egress.drop.rogue_dhcp': {
     weight: 'told',
