@@ -49,6 +49,8 @@ import {
   port,
   ranges,
   toBytes,
+  withoutHostBits,
+  withoutIpv6HostBits,
 } from './common.ts';
 import {
   bytes,
@@ -139,37 +141,6 @@ const mac: Codec<number> = {
     return view.getUint16(0) * 0x1_0000_0000 + view.getUint32(2);
   },
 };
-function withoutIpv6HostBits<T extends { address: string; length: number }>(
-  codec: Codec<T>,
-): Codec<T> {
-  const check = (value: T): T => {
-    for (let bit = value.length; bit < 128; bit++) {
-      const digit = Number.parseInt(value.address[bit >> 2] ?? '0', 16);
-      if ((digit & (8 >> (bit & 3))) !== 0) {
-        refuse('host-bits', `${value.address} has bits behind the first ${value.length}`);
-      }
-    }
-    return value;
-  };
-  return {
-    encode: (value) => codec.encode(check(value)),
-    decode: (value) => check(codec.decode(value)),
-  };
-}
-
-function withoutHostBits<T extends { address: number; length: number }>(codec: Codec<T>): Codec<T> {
-  const check = (value: T): T => {
-    if (value.address % 2 ** (32 - value.length) !== 0) {
-      refuse('host-bits', `${value.address} has bits behind the first ${value.length}`);
-    }
-    return value;
-  };
-  return {
-    encode: (value) => codec.encode(check(value)),
-    decode: (value) => check(codec.decode(value)),
-  };
-}
-
 /**
  * A peer as it is written: what is of IPv6 has fields of its own, which a reader that knows only IPv4
  * skips, and which are not there where there is none of it.

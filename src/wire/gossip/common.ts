@@ -125,3 +125,38 @@ function inFormat(error: unknown): unknown {
   if (!(error instanceof CborError)) return error;
   return new GossipFormatError('cbor', error.message, { cause: error });
 }
+
+/** A prefix of IPv6 that has no bits set behind its length. */
+export function withoutIpv6HostBits<T extends { address: string; length: number }>(
+  codec: Codec<T>,
+): Codec<T> {
+  const check = (value: T): T => {
+    for (let bit = value.length; bit < 128; bit++) {
+      const digit = Number.parseInt(value.address[bit >> 2] ?? '0', 16);
+      if ((digit & (8 >> (bit & 3))) !== 0) {
+        refuse('host-bits', `${value.address} has bits behind the first ${value.length}`);
+      }
+    }
+    return value;
+  };
+  return {
+    encode: (value) => codec.encode(check(value)),
+    decode: (value) => check(codec.decode(value)),
+  };
+}
+
+/** The same of IPv4. */
+export function withoutHostBits<T extends { address: number; length: number }>(
+  codec: Codec<T>,
+): Codec<T> {
+  const check = (value: T): T => {
+    if (value.address % 2 ** (32 - value.length) !== 0) {
+      refuse('host-bits', `${value.address} has bits behind the first ${value.length}`);
+    }
+    return value;
+  };
+  return {
+    encode: (value) => codec.encode(check(value)),
+    decode: (value) => check(codec.decode(value)),
+  };
+}
