@@ -14,7 +14,6 @@ import {
 import { listOf } from './gossip.ts';
 import { type RateRequest, rateOf } from './link/rate.ts';
 import { BUM_MODES, type BumModeName, GUARD_MODES, type GuardName } from './network/modes.ts';
-import { POLICY_SETTINGS } from './network-policy.ts';
 import { MTU_BYTES_MAX, MTU_BYTES_MIN, type UnderlaySelector } from './request.ts';
 import { quote, rateSettings, type Setting, setting, ValueError } from './setting.ts';
 
@@ -74,6 +73,30 @@ export function networkRequest(
     ...required,
   };
 }
+
+/** Characters of all rules of a section, and of its labels. */
+const RULES_CHARS_MAX = 8000;
+const text = { max: RULES_CHARS_MAX };
+
+const POLICY_SETTINGS: readonly Setting[] = [
+  setting(
+    'network',
+    'allow',
+    'text',
+    '',
+    'Connections that are allowed whatever `deny` says: [from WHO] [to WHO] [PROTOCOL [port N[-M]]] [order N], with commas between rules; WHO is any, an address, a prefix or label:NAME.',
+    text,
+  ),
+  setting('network', 'deny', 'text', '', 'Connections that are not, in the same way.', text),
+  setting(
+    'network',
+    'labels',
+    'text',
+    '',
+    'Labels of workloads: a MAC and its labels, with commas between workloads.',
+    text,
+  ),
+];
 
 export const NETWORK_SETTINGS: readonly Setting[] = [
   setting('network', 'name', 'interface-name', '', 'What the network is called on this host.', {

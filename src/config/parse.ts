@@ -13,8 +13,8 @@ import { ADDRESS_BITS, hostNetworkOf, parseHostAddress } from '../net/underlay-a
 import { type BgpSettings, bgpNeighbourOf, bgpProblems, bgpSettingsOf } from './bgp.ts';
 import type { FileProblem } from './fan-file.ts';
 import { type GossipSettings, gossipSettingsOf } from './gossip.ts';
+import { type NetworkPolicy, networkPolicyOf } from './network/policy.ts';
 import { type NetworkRequest, networkClashes, networkRequestOf } from './network.ts';
-import { type NetworkPolicy, networkPolicyOf } from './network-policy.ts';
 import { type FanRequest, underlayFamily } from './request.ts';
 import { findSetting, type PriorityChoice, parseValue, SETTINGS, type Setting } from './schema.ts';
 import { quote, ValueError } from './setting.ts';

@@ -12,7 +12,7 @@ import {
   setLabelsCall,
   setRuleCall,
 } from '../../../api/network/policy.ts';
-import { readLabels } from '../../../config/network-policy.ts';
+import { readLabels } from '../../../config/network/policy.ts';
 import { codeOf, messageOf, refusedError, usageError } from '../../../errors.ts';
 import { formatMac, parseMac } from '../../../net/mac.ts';
 import { decidingRule, type End } from '../../../net/policy/decide.ts';

@@ -10,7 +10,7 @@
  * @module
  */
 import { isDeepStrictEqual } from 'node:util';
-import type { NetworkPolicy } from '../../../config/network-policy.ts';
+import type { NetworkPolicy } from '../../../config/network/policy.ts';
 import { messageOf } from '../../../errors.ts';
 import type { EntryEvent } from '../../../gossip/base/api.ts';
 import type { GossipNode } from '../../../gossip/node.ts';

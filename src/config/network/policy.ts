@@ -3,14 +3,14 @@
  * a MAC and its labels each (`02:42:0a:01:00:05 web db, …`).
  * @module
  */
-import { parseMac } from '../net/mac.ts';
+import { parseMac } from '../../net/mac.ts';
 import {
   formatRule,
   LABELS_PER_STATION_MAX,
   parseLabel,
   parseRule,
   RuleError,
-} from '../net/policy/rule.ts';
+} from '../../net/policy/rule.ts';
 import { type Setting, setting } from './setting.ts';
 
 /** What a network's section says beside the network itself. */
@@ -21,29 +21,6 @@ export type NetworkPolicy = {
   /** By MAC (u48). */
   labels: [mac: number, labels: string[]][];
 };
-
-const TEXT_CHARS_MAX = 8000;
-const text = { max: TEXT_CHARS_MAX };
-
-export const POLICY_SETTINGS: readonly Setting[] = [
-  setting(
-    'network',
-    'allow',
-    'text',
-    '',
-    'Connections that are allowed whatever `deny` says: [from WHO] [to WHO] [PROTOCOL [port N[-M]]] [order N], with commas between rules; WHO is any, an address, a prefix or label:NAME.',
-    text,
-  ),
-  setting('network', 'deny', 'text', '', 'Connections that are not, in the same way.', text),
-  setting(
-    'network',
-    'labels',
-    'text',
-    '',
-    'Labels of workloads: a MAC and its labels, with commas between workloads.',
-    text,
-  ),
-];
 
 function parts(value: unknown): string[] {
   return String(value ?? '')
