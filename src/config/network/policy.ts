@@ -11,7 +11,6 @@ import {
   parseRule,
   RuleError,
 } from '../../net/policy/rule.ts';
-import { type Setting, setting } from './setting.ts';
 
 /** What a network's section says beside the network itself. */
 export type NetworkPolicy = {
