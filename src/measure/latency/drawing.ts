@@ -4,7 +4,6 @@
  * @module
  */
 import { dscpName } from '../../net/dscp.ts';
-import { figure } from '../statistics.ts';
 import { round, svgDocument, text } from '../svg.ts';
 import { type LatencyReport, rateText } from './report.ts';
 import type { Point, Stream } from './samples.ts';
@@ -24,14 +23,14 @@ const FAINT = '#5b616b';
 const GRID = '#dfe2e6';
 const UNDERLAY_COLOUR = '#b4b8bf';
 /** Told apart by people who cannot tell red from green. */
-const CLASS_COLOURS = ['#2f7ed8', '#d9822b', '#7b4fb5', '#1b998b', '#c2385a', '#8a6d00'];
-const UP_COLOUR = '#2f7ed8';
-const DOWN_COLOUR = '#d9822b';
-const CE_COLOUR = '#7b4fb5';
+const CLASS_COLOURS = ['#2f7ed8', '#d9822b', '#7b4fb5', '#5aa02c', '#e377c2', '#17a2b8'];
+const UP_COLOUR = '#33475b';
+const DOWN_COLOUR = '#9a6700';
+const CE_COLOUR = '#1b998b';
 const LOSS_COLOUR = '#c2385a';
 
 /** One panel's place and scales. */
-type Panel = { top: number; most: number; x(ms: number): number; y(value: number): number };
+type Panel = { top: number; endMs: number; x(ms: number): number; y(value: number): number };
 
 /** Before, where it is given, stands to the left, on the same scales. */
 export function latencyDrawing(report: LatencyReport, before?: LatencyReport): string {
@@ -72,11 +71,11 @@ function scalesOf(reports: readonly LatencyReport[]): Scales {
   };
 }
 
-function panelAt(index: number, endMs: number, most: number, scale: (v: number) => number): Panel {
+function panelAt(index: number, endMs: number, scale: (value: number) => number): Panel {
   const top = TOP + index * (PANEL_HEIGHT + PANEL_GAP);
   return {
     top,
-    most,
+    endMs,
     x: (ms) => round(LEFT + (ms / endMs) * PLOT_WIDTH),
     y: (value) => round(top + PANEL_HEIGHT * (1 - Math.min(1, Math.max(0, scale(value))))),
   };
@@ -85,9 +84,9 @@ function panelAt(index: number, endMs: number, most: number, scale: (v: number) 
 function drawColumn(report: LatencyReport, heading: string, scales: Scales): string[] {
   const { endMs, bps, leastMs, mostMs } = scales;
   const decades = Math.log10(mostMs / leastMs) || 1;
-  const goodput = panelAt(0, endMs, bps, (value) => value / bps);
-  const trips = panelAt(1, endMs, mostMs, (value) => Math.log10(value / leastMs) / decades);
-  const shares = panelAt(2, endMs, 100, (value) => value / 100);
+  const goodput = panelAt(0, endMs, (value) => value / bps);
+  const trips = panelAt(1, endMs, (value) => Math.log10(value / leastMs) / decades);
+  const shares = panelAt(2, endMs, (value) => value / 100);
   const rows = Array.from({ length: Math.round(decades) + 1 }, (_, n) => leastMs * 10 ** n);
   return [
     text(LEFT, 24, `${heading}${report.encap}, ${report.date.slice(0, 16).replace('T', ' ')}`, {
@@ -139,7 +138,8 @@ function phaseBands({ seen }: LatencyReport, panels: readonly Panel[]): string[]
 /** Gaps of more than a second are gaps. */
 function line(panel: Panel, points: readonly [number, number][], colour: string): string {
   let last = Number.NEGATIVE_INFINITY;
-  const path = points.map(([at, value]) => {
+  const shown = points.filter(([at]) => at <= panel.endMs);
+  const path = shown.map(([at, value]) => {
     const word = at - last > 1000 ? 'M' : 'L';
     last = at;
     return `${word}${panel.x(at)} ${panel.y(value)}`;
@@ -159,7 +159,7 @@ function drawTrips(panel: Panel, report: LatencyReport): string[] {
   const order = [...udp].sort((a, b) => Number(a.way === 'tunnel') - Number(b.way === 'tunnel'));
   return order.map((stream) => {
     const dots = stream.points
-      .filter(([, us]) => us >= 0)
+      .filter(([at, us]) => us >= 0 && at <= panel.endMs)
       .map(([at, us]) => `M${panel.x(at)} ${panel.y(us / 1000)}h0`);
     return `<path d="${dots.join('')}" stroke="${colourOf(report, stream)}" stroke-width="2.4" stroke-linecap="round" stroke-opacity="0.7" fill="none"/>`;
   });
@@ -202,7 +202,7 @@ function timeAxis(panel: Panel, endMs: number): string[] {
   const ticks = Array.from({ length: Math.floor(endMs / step) + 1 }, (_, n) => n * step);
   const y = panel.top + PANEL_HEIGHT + 16;
   return ticks.map((at) =>
-    text(panel.x(at), y, `${figure(at / 1000)} s`, { anchor: 'middle', size: 10, colour: FAINT }),
+    text(panel.x(at), y, `${at / 1000} s`, { anchor: 'middle', size: 10, colour: FAINT }),
   );
 }
 
