@@ -5,6 +5,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { equalIp } from '../wire/bgp/address.ts';
+import type { RouteDistinguisher } from '../wire/bgp/evpn.ts';
 import { CeaseError } from '../wire/bgp/iana.ts';
 import type {
   Connection,
@@ -15,7 +16,7 @@ import type {
   Timers,
   Transport,
 } from './base/api.ts';
-import { derivedRd, rdNumbers } from './base/targets.ts';
+import { derivedRd, rdsOf } from './base/targets.ts';
 import { Timer } from './base/timer.ts';
 import { Neighbour } from './neighbour.ts';
 import { type EntryChange, Imports } from './rib/imports.ts';
@@ -49,7 +50,7 @@ export class Speaker {
   readonly #networks = new Map<number, NetworkSettings>();
   readonly #own = new Map<string, { route: OwnRoute; key: string }>();
   readonly #settling: Timer;
-  #rdNumbers: ReadonlyMap<number, number> = new Map();
+  #rds: ReadonlyMap<number, RouteDistinguisher> = new Map();
   #isSettled = false;
   #strangers = 0;
 
@@ -143,7 +144,7 @@ export class Speaker {
       this.imports.addNetwork(network);
       added.add(vni);
     }
-    this.#rdNumbers = rdNumbers(networks);
+    this.#rds = rdsOf(networks, this.settings.routerId);
     if (added.size > 0) for (const path of this.table.bests()) this.imports.admit(path, added);
     for (const { route } of [...this.#own.values()]) {
       if (this.#networks.has(route.vni)) this.announce(route);
@@ -163,7 +164,7 @@ export class Speaker {
       return `more than ${OWN_ROUTES_MAX} routes of our own`;
     }
     const { as, routerId, vtep } = this.settings;
-    const rd = derivedRd(routerId, this.#rdNumbers.get(route.vni) ?? 0);
+    const rd = this.#rds.get(route.vni) ?? derivedRd(routerId, 0);
     const { vni, exportTargets } = network;
     const made = announce(route, { vni, rd, exportTargets }, { as, vtep });
     const key = keyOf(made.route);

@@ -1,8 +1,9 @@
 /**
- * BGP as somebody asked for it: the values of a `[bgp]` section and its `[bgp-neighbor]` sections,
+ * BGP as somebody asked for it: the values of a `[bgp]` section, its `[bgp-neighbor]` and `[bgp-network]` sections,
  * before they meet a host. Addresses are text here, as net/ prints them.
  * @module
  */
+import { parseAdministered } from '../net/administered.ts';
 import { formatIpv4, parseIpv4 } from '../net/ipv4.ts';
 import { formatIpv6, parseIpv6 } from '../net/ipv6.ts';
 import type { SettingValue } from './schema.ts';
@@ -16,6 +17,7 @@ export const NEIGHBOURS_MAX = 64;
 export const BGP_VNIS_MAX = 4096;
 const VNI_MAX = 0xff_ffff;
 const RANGES_MAX = 64;
+const TARGETS_MAX = 32;
 const DESCRIPTION_CHARS_MAX = 80;
 
 export type BgpNeighbourSettings = {
@@ -38,6 +40,17 @@ export type BgpNeighbourSettings = {
   description: string;
 };
 
+/** How one network is marked; without it by its VNI. */
+export type BgpNetworkSettings = {
+  vni: number;
+  /** As text, null = derived. */
+  rd: string | null;
+  /** Route targets as text; empty = derived. */
+  importTargets: readonly string[];
+  exportTargets: readonly string[];
+  gateway: boolean;
+};
+
 export type BgpSettings = {
   as: number;
   /** null = the tunnel endpoint's. */
@@ -54,6 +67,8 @@ export type BgpSettings = {
   staleTime: number;
   transit: boolean;
   neighbours: readonly BgpNeighbourSettings[];
+  /** Networks that are marked otherwise than by their VNI. */
+  networks: readonly BgpNetworkSettings[];
 };
 
 const seconds = { unit: 'seconds', reloadable: true };
@@ -172,6 +187,31 @@ export const BGP_SETTINGS: readonly Setting[] = [
     { unit: 'hops', min: 0, max: 254 },
   ),
   setting('bgp-neighbor', 'description', 'text', '', 'For people.', { max: DESCRIPTION_CHARS_MAX }),
+  setting('bgp-network', 'vni', 'integer', '', 'Which network; the label of our routes.', {
+    ...{ required: true, min: 1, max: VNI_MAX },
+  }),
+  setting('bgp-network', 'rd', 'rd', '', 'Its route distinguisher; the router id and the VNI.'),
+  setting(
+    'bgp-network',
+    'import-targets',
+    'targets',
+    '',
+    'Routes with one of these targets are its own, * = any AS; the VNI of any AS.',
+  ),
+  setting(
+    'bgp-network',
+    'export-targets',
+    'targets',
+    '',
+    'What its own routes are marked with; our AS and the VNI.',
+  ),
+  setting(
+    'bgp-network',
+    'gateway',
+    'boolean',
+    'no',
+    'The addresses of our own bridge are its default gateway (RFC 7432 §10.1).',
+  ),
 ];
 
 /** Values that fit together; problems name the key they are about. */
@@ -197,6 +237,7 @@ export function bgpNeighbourOf(values: ReadonlyMap<string, SettingValue>): BgpNe
 export function bgpSettingsOf(
   values: ReadonlyMap<string, SettingValue>,
   neighbours: readonly BgpNeighbourSettings[],
+  networks: readonly BgpNetworkSettings[] = [],
 ): BgpSettings {
   const value = <T>(key: string): T | undefined => values.get(key) as T | undefined;
   return {
@@ -210,7 +251,7 @@ export function bgpSettingsOf(
     restartTime: value<number>('restart-time') ?? 120,
     staleTime: value<number>('stale-time') ?? 180,
     transit: value<boolean>('transit') ?? false,
-    neighbours,
+    ...{ neighbours, networks },
   };
 }
 
@@ -276,4 +317,37 @@ export function parseVnis(key: string, text: string): number[] {
     if (vni <= VNI_MAX) return vni;
     throw new ValueError(`${key}: ${quote(word)} is no VNI; one is 1 to ${VNI_MAX}`);
   });
+}
+
+/** A route distinguisher: `65000:100`, `172.30.0.28:100`. @throws ValueError */
+export function parseRd(key: string, text: string): string {
+  if ((parseAdministered(text)?.administrator ?? null) !== null) return text;
+  throw new ValueError(`${key} is 65000:100, or 172.30.0.28:100, not ${quote(text)}`);
+}
+
+/** Route targets with commas or blanks between. @throws ValueError */
+export function parseTargets(key: string, text: string): string[] {
+  const list = words(key, text, TARGETS_MAX);
+  for (const word of list) {
+    const target = parseAdministered(word);
+    if (target === undefined) {
+      throw new ValueError(`${key}: ${quote(word)} is no route target; write it as 65000:100`);
+    }
+    if (target.administrator === null && key === 'export-targets') {
+      throw new ValueError(`${key}: ${quote(word)} cannot be sent: * is for import`);
+    }
+  }
+  return list;
+}
+
+/** From the values of a `[bgp-network]` section. */
+export function bgpNetworkOf(values: ReadonlyMap<string, SettingValue>): BgpNetworkSettings {
+  const value = <T>(key: string): T | undefined => values.get(key) as T | undefined;
+  return {
+    vni: value<number>('vni') ?? 0,
+    rd: value<string>('rd') ?? null,
+    importTargets: value<readonly string[]>('import-targets') ?? [],
+    exportTargets: value<readonly string[]>('export-targets') ?? [],
+    gateway: value<boolean>('gateway') ?? false,
+  };
 }

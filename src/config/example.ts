@@ -11,7 +11,15 @@ export function exampleConfig(): string {
     '# Lines that begin with # show the default. Check a file with `fanway check -c FILE`.',
     '',
   ];
-  for (const section of ['router', 'gossip', 'bgp', 'bgp-neighbor', 'network', 'fan'] as const) {
+  for (const section of [
+    'router',
+    'gossip',
+    'bgp',
+    'bgp-neighbor',
+    'bgp-network',
+    'network',
+    'fan',
+  ] as const) {
     const why = OPTIONAL.get(section);
     if (why !== undefined) lines.push(`# ${why}`, `#[${section}]`);
     else lines.push(`[${section}]`);
@@ -29,6 +37,7 @@ const OPTIONAL = new Map<Setting['section'], string>([
   ['gossip', 'Without this line there is no gossip.'],
   ['bgp', 'Without this line there is no BGP.'],
   ['bgp-neighbor', 'One section for each neighbour.'],
+  ['bgp-network', 'One section for each network that is not marked by its VNI alone.'],
   ['network', 'One section for each layer-2 network.'],
 ]);
 
@@ -57,6 +66,10 @@ const EXAMPLES = new Map([
   ['vtep', '172.30.0.28'],
   ['vteps', '172.30.0.0/16'],
   ['vnis', '100, 200'],
+  ['bgp-network vni', '100'],
+  ['rd', '172.30.0.28:100'],
+  ['import-targets', '*:100'],
+  ['export-targets', '65000:100'],
   ['address', '172.30.255.1'],
   ['import', 'all'],
   ['export', 'all'],

@@ -1,6 +1,7 @@
 /**
  * The configuration file of `fanway daemon`: sections `[router]`, `[gossip]` and `[bgp]` (once each),
- * `[bgp-neighbor]` (one a neighbour), `[fan]` and `[network]` (one each) with `key = value` lines. Every problem is told at once with its line; an unknown key is one.
+ * `[bgp-neighbor]` and `[bgp-network]` (one a neighbour, one a network), `[fan]` and `[network]` (one each)
+ * with `key = value` lines. Every problem is told at once with its line; an unknown key is one.
  * @module
  */
 import { FANS_MAX, NETWORKS_MAX } from '../limits.ts';
@@ -10,7 +11,13 @@ import { checkFan6 } from '../net/fan6.ts';
 import { overlaps } from '../net/prefix.ts';
 import { overlaps6 } from '../net/prefix6.ts';
 import { ADDRESS_BITS, hostNetworkOf, parseHostAddress } from '../net/underlay-address.ts';
-import { type BgpSettings, bgpNeighbourOf, bgpProblems, bgpSettingsOf } from './bgp.ts';
+import {
+  type BgpSettings,
+  bgpNeighbourOf,
+  bgpNetworkOf,
+  bgpProblems,
+  bgpSettingsOf,
+} from './bgp.ts';
 import type { FileProblem } from './fan-file.ts';
 import { type GossipSettings, gossipSettingsOf } from './gossip.ts';
 import { type NetworkPolicy, networkPolicyOf } from './network/policy.ts';
@@ -40,7 +47,7 @@ export type Config = {
 const PROBLEMS_MAX = 100;
 
 /** Sections that may be there more than once. */
-const REPEATED: readonly Setting['section'][] = ['fan', 'network', 'bgp-neighbor'];
+const REPEATED: readonly Setting['section'][] = ['fan', 'network', 'bgp-neighbor', 'bgp-network'];
 
 type Section = {
   kind: Setting['section'];
@@ -72,14 +79,14 @@ export function parseConfig(text: string): { config: Config | undefined; problem
       .trim();
     if (content === '') continue;
     if (content.startsWith('[')) {
-      const kind = /^\[(router|gossip|bgp|bgp-neighbor|fan|network)\]$/.exec(content)?.[1] as
-        | Setting['section']
-        | undefined;
+      const kind = /^\[(router|gossip|bgp|bgp-neighbor|bgp-network|fan|network)\]$/.exec(
+        content,
+      )?.[1] as Setting['section'] | undefined;
       skipping = kind === undefined;
       if (kind === undefined) {
         problems.push({
           line,
-          message: `${quote(content)}: a section is [router], [gossip], [bgp], [bgp-neighbor], [fan] or [network]`,
+          message: `${quote(content)}: a section is [router], [gossip], [bgp], [bgp-neighbor], [bgp-network], [fan] or [network]`,
         });
         continue;
       }
@@ -202,14 +209,15 @@ function finishNetworks(
 function finishBgp(sections: readonly Section[], problems: FileProblem[]): BgpSettings | undefined {
   const bgp = sections.find((section) => section.kind === 'bgp');
   const near = sections.filter((section) => section.kind === 'bgp-neighbor');
-  const [first] = near;
+  const marked = sections.filter((section) => section.kind === 'bgp-network');
+  const [first] = [...near, ...marked];
   if (bgp === undefined) {
     if (first !== undefined) {
-      problems.push({ line: first.line, message: '[bgp-neighbor] without a [bgp] section' });
+      problems.push({ line: first.line, message: `[${first.kind}] without a [bgp] section` });
     }
     return undefined;
   }
-  for (const section of [bgp, ...near]) {
+  for (const section of [bgp, ...near, ...marked]) {
     for (const { key } of SETTINGS.filter(
       (each) => each.required && each.section === section.kind,
     )) {
@@ -220,7 +228,13 @@ function finishBgp(sections: readonly Section[], problems: FileProblem[]): BgpSe
   const settings = bgpSettingsOf(
     bgp.values,
     near.map(({ values }) => bgpNeighbourOf(values)),
+    marked.map(({ values }) => bgpNetworkOf(values)),
   );
+  for (const [index, { vni }] of settings.networks.entries()) {
+    const before = settings.networks.findIndex((other) => other.vni === vni);
+    const line = marked[index]?.line ?? bgp.line;
+    if (before < index) problems.push({ line, message: `VNI ${vni} is there twice` });
+  }
   for (const { neighbour, message } of bgpProblems(settings)) {
     problems.push({ line: near[neighbour ?? -1]?.line ?? bgp.line, message });
   }

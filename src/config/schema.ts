@@ -15,7 +15,7 @@ import {
   type UnderlayAddress,
   type UnderlayPrefix,
 } from '../net/underlay-address.ts';
-import { BGP_SETTINGS, parseIp, parseRanges, parseVnis } from './bgp.ts';
+import { BGP_SETTINGS, parseIp, parseRanges, parseRd, parseTargets, parseVnis } from './bgp.ts';
 import {
   GOSSIP_SETTINGS,
   parseAddresses,
@@ -233,6 +233,10 @@ export function parseValue(setting: Setting, text: string): SettingValue {
       return parseRate(setting.key, text);
     case 'flow-keys':
       return parseFlowKeys(setting.key, text);
+    case 'rd':
+      return parseRd(setting.key, text);
+    case 'targets':
+      return parseTargets(setting.key, text);
   }
 }
 

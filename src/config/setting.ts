@@ -30,11 +30,13 @@ export type SettingType =
   | 'vnis'
   | 'rate'
   | 'flow-keys'
+  | 'rd'
+  | 'targets'
   | 'path';
 
 export type Setting = {
   key: string;
-  section: 'router' | 'gossip' | 'bgp' | 'bgp-neighbor' | 'fan' | 'network';
+  section: 'router' | 'gossip' | 'bgp' | 'bgp-neighbor' | 'bgp-network' | 'fan' | 'network';
   type: SettingType;
   /** What the number counts, '' when it is not a quantity. */
   unit: string;

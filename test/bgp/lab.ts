@@ -191,7 +191,7 @@ export class Lab {
 }
 
 export function network(vni: number) {
-  return { vni, rdNumber: undefined, importTargets: [], exportTargets: [] };
+  return { vni, rd: undefined, importTargets: [], exportTargets: [], isGateway: false };
 }
 
 /** The state of the only neighbour. */

@@ -4,8 +4,7 @@ import {
   formatRd,
   formatTarget,
   importKeys,
-  parseTarget,
-  rdNumbers,
+  rdsOf,
   targetCommunity,
   targetKey,
 } from '../../src/bgp/base/targets.ts';
@@ -15,6 +14,7 @@ import { meaningOf } from '../../src/bgp/rib/meaning.ts';
 import { mayTell, outgoingAttributes } from '../../src/bgp/rib/outgoing.ts';
 import { AttributePool, keyOf, type Path, type PathSource } from '../../src/bgp/rib/path.ts';
 import { Table } from '../../src/bgp/rib/table.ts';
+import { parseAdministered } from '../../src/net/administered.ts';
 import type { Attributes } from '../../src/wire/bgp/attributes.ts';
 import { encodeCommunity } from '../../src/wire/bgp/communities.ts';
 import { ESI_ZERO, type EvpnRoute } from '../../src/wire/bgp/evpn.ts';
@@ -189,7 +189,7 @@ t.test('route targets, written and compared', async (t) => {
     '10.0.0.1:7',
     '*:16777215',
   ]) {
-    const target = parseTarget(text);
+    const target = parseAdministered(text);
     t.equal(target && formatTarget(target), text);
   }
   for (const text of [
@@ -206,32 +206,37 @@ t.test('route targets, written and compared', async (t) => {
     '01:1',
     '4294967296:1',
   ]) {
-    t.equal(parseTarget(text), undefined, JSON.stringify(text));
+    t.equal(parseAdministered(text), undefined, JSON.stringify(text));
   }
   const community = targetCommunity(derivedExport(4200000001, 100));
   t.same(community, { high: 0x0002_ea01, low: 100 }, 'the lower half of the AS, as FRR has it');
-  const wild = parseTarget('*:100');
+  const wild = parseAdministered('*:100');
   t.ok(wild && importKeys(community).includes(targetKey(wild)));
   t.ok(
     wild && importKeys({ high: 0x0002_0001, low: 0x1000_0064 }).includes(targetKey(wild)),
     'RFC 8365 §5.1.2.1',
   );
   t.same(importKeys({ high: 0x030c_0000, low: 8 }), []);
-  const numbers = rdNumbers([
-    { vni: 70000, rdNumber: undefined },
-    { vni: 100, rdNumber: undefined },
-    { vni: 65535, rdNumber: undefined },
-    { vni: 9, rdNumber: 100 },
-  ]);
-  t.same(
-    [...numbers].sort(),
+  const routerId = 0x0a000001;
+  const given = { type: 1, administrator: routerId, assigned: 100 };
+  const others = { type: 0, administrator: 65000, assigned: 65534 };
+  const rds = rdsOf(
     [
-      [100, 65535],
-      [65535, 65534],
-      [70000, 65533],
-      [9, 100],
-    ].sort(),
+      { vni: 70000, rd: undefined },
+      { vni: 100, rd: undefined },
+      { vni: 65535, rd: undefined },
+      { vni: 9, rd: given },
+      { vni: 10, rd: others },
+    ],
+    routerId,
   );
+  t.same([...rds].map(([vni, rd]) => `${vni} ${formatRd(rd)}`).sort(), [
+    '10 65000:65534',
+    '100 10.0.0.1:65535',
+    '65535 10.0.0.1:65534',
+    '70000 10.0.0.1:65533',
+    '9 10.0.0.1:100',
+  ]);
   t.equal(formatRd(RD), '10.0.0.1:2');
   t.equal(formatRd({ type: 0, administrator: 65000, assigned: 70000 }), '65000:70000');
 });
@@ -331,7 +336,7 @@ t.test('two claims to one MAC: the one that moved last, then the other again', a
 t.test('networks come and go while routes stay', async (t) => {
   const lab = new Lab();
   const [a, b] = lab.pair();
-  const target = parseTarget('65000:100');
+  const target = parseAdministered('65000:100');
   for (const { speaker } of [a, b]) speaker.start();
   a.speaker.announce({ kind: 'flood', vni: 100 });
   lab.run(5000);

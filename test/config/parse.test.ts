@@ -55,6 +55,7 @@ t.test('the example names every setting and is right', async (t) => {
     .replace('#[gossip]', '[gossip]')
     .replace('#[bgp]', '[bgp]\nas = 65000')
     .replace('#[bgp-neighbor]', '[bgp-neighbor]\naddress = 172.30.255.1\nas = 65000')
+    .replace('#[bgp-network]', '[bgp-network]\nvni = 100')
     .replace('#[network]', '[network]\nname = blue\nvni = 100');
   t.same(parseConfig(text).config?.gossip, gossipSettings());
   // With every default written out it says the same.
@@ -330,6 +331,12 @@ t.test('parseConfig() reads BGP, and tells what is wrong with it', async (t) => 
     [`${bgp}${near}hold-time = 2\n`, /^hold-time is 0, or 3 and more/],
     [`${bgp}router-id = fd00::1\n`, /^router-id is an IPv4 address/],
     [`${bgp}vtep = fd00::1\n`, /^with a vtep of IPv6 router-id must be given/],
+    ['[bgp-network]\nvni = 1\n', /^\[bgp-network\] without a \[bgp\] section/],
+    [`${bgp}[bgp-network]\nrd = 1:1\n`, /^vni is missing/],
+    [`${bgp}[bgp-network]\nvni = 1\n[bgp-network]\nvni = 1\n`, /^VNI 1 is there twice/],
+    [`${bgp}[bgp-network]\nvni = 1\nrd = *:1\n`, /^rd is 65000:100/],
+    [`${bgp}[bgp-network]\nvni = 1\nimport-targets = 1:2, 3\n`, /"3" is no route target/],
+    [`${bgp}[bgp-network]\nvni = 1\nexport-targets = *:1\n`, /cannot be sent/],
     ['[bgp]\nas = 0\n', /^as is a number from 1 to 4294967295/],
     ['[bgp]\nas = 1\nvteps = 10.0.0.0/33\n', /is no prefix/],
     ['[bgp]\nas = 1\nvteps = \n', /^vteps is empty/],

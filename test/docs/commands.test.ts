@@ -119,7 +119,7 @@ t.test('every configuration in the documents is one that fanway takes', { skip }
     for (const { language, lines } of blocks(read(document))) {
       if (
         language === 'ini' &&
-        /^\[(?:router|gossip|fan|bgp|bgp-neighbor)\]$/m.test(lines.join('\n'))
+        /^\[(?:router|gossip|fan|network|bgp|bgp-neighbor|bgp-network)\]$/m.test(lines.join('\n'))
       ) {
         count += 1;
         t.same(parseConfig(`${lines.join('\n')}\n`).problems, [], `${document}: ${lines[0]}`);

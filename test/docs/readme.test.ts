@@ -84,7 +84,7 @@ t.test('every dependency has its reason, and no other', { skip }, async (t) => {
 t.test('every setting of the configuration file is there', { skip }, async (t) => {
   const rows = `${section(REFERENCE, 'Configuration file')}\n${read('docs/evpn.md')}`
     .split('\n')
-    .filter((line) => /^\| (router|gossip|fan|network|bgp|bgp-neighbor) \|/.test(line))
+    .filter((line) => /^\| (router|gossip|fan|network|bgp|bgp-neighbor|bgp-network) \|/.test(line))
     .map((line) => line.split('|').map((cell) => cell.trim()));
   t.same(
     rows.map((cells) => `${cells[1]} ${cells[2]?.replaceAll('`', '')}`).sort(),

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Ip } from '../../wire/bgp/address.ts';
+import type { RouteDistinguisher } from '../../wire/bgp/evpn.ts';
 import type { RouteTarget } from './targets.ts';
 
 /** Time, ms; monotonic, from any start. */
@@ -97,12 +98,14 @@ export type AddressRange = { address: Ip; length: number };
 export type NetworkSettings = {
   /** The VNI on the wire of what is sent to us. */
   vni: number;
-  /** Number behind the router id in the route distinguisher, 0 to 65535; undefined = derived. */
-  rdNumber: number | undefined;
+  /** Of its routes; undefined = derived from the router id and the VNI. */
+  rd: RouteDistinguisher | undefined;
   /** Empty = derived: any AS and the VNI. */
   importTargets: readonly RouteTarget[];
   /** Empty = derived: our AS and the VNI. */
   exportTargets: readonly RouteTarget[];
+  /** The addresses of our own bridge are its default gateway (RFC 7432 §10.1). */
+  isGateway: boolean;
 };
 
 export type SpeakerEvents = {

@@ -2,7 +2,7 @@
  * Route distinguishers and route targets: derived, given, written and compared.
  * @module
  */
-import { formatIpv4, parseIpv4 } from '../../net/ipv4.ts';
+import { formatIpv4 } from '../../net/ipv4.ts';
 import {
   type Administered,
   decodeCommunity,
@@ -57,60 +57,34 @@ export function formatTarget({ form, administrator, assigned }: RouteTarget): st
   return `${form === 1 ? formatIpv4(administrator) : administrator}:${assigned}`;
 }
 
-function numberIn(text: string, max: number): number {
-  const value = /^(0|[1-9][0-9]{0,9})$/.test(text) ? Number(text) : Number.NaN;
-  return value <= max ? value : Number.NaN;
-}
-
-/** `65000:100`, `4200000001:100`, `10.0.0.1:100`, `*:100`; undefined for anything else. */
-export function parseTarget(text: string): RouteTarget | undefined {
-  const [left = '', right = '', ...rest] = text.split(':');
-  if (rest.length > 0) return undefined;
-  if (left === '*') {
-    const assigned = numberIn(right, VNI_MAX);
-    return Number.isNaN(assigned) ? undefined : derivedImport(assigned);
-  }
-  const isAddress = left.includes('.');
-  if (isAddress && !/^\d{1,3}(\.\d{1,3}){3}$/.test(left)) return undefined;
-  let administrator: number;
-  try {
-    administrator = isAddress ? parseIpv4(left) : numberIn(left, 0xffff_ffff);
-  } catch {
-    return undefined;
-  }
-  const form = isAddress ? 1 : administrator <= AS2_MAX ? 0 : 2;
-  const assigned = numberIn(right, form === 0 ? 0xffff_ffff : NUMBER_MAX);
-  if (Number.isNaN(administrator) || Number.isNaN(assigned)) return undefined;
-  return { form, administrator, assigned };
-}
-
 /** The router id and a number of the network (RFC 7432 §7.9). */
 export function derivedRd(routerId: number, number: number): RouteDistinguisher {
   return { type: 1, administrator: routerId, assigned: number };
 }
 
 /**
- * Numbers for the distinguishers of networks that have none given: the VNI where it fits, else the
- * highest that is free. The same networks get the same numbers, whatever their order.
+ * The distinguishers of networks. One that has none given gets the router id and its VNI where that fits,
+ * else the highest number that is free. The same networks get the same, whatever their order.
  */
-export function rdNumbers(
-  networks: readonly { vni: number; rdNumber: number | undefined }[],
-): Map<number, number> {
-  const numbers = new Map<number, number>();
+export function rdsOf(
+  networks: readonly { vni: number; rd: RouteDistinguisher | undefined }[],
+  routerId: number,
+): Map<number, RouteDistinguisher> {
+  const rds = new Map<number, RouteDistinguisher>();
   const taken = new Set<number>();
-  const give = (vni: number, number: number): void => {
-    numbers.set(vni, number);
-    taken.add(number);
+  const give = (vni: number, rd: RouteDistinguisher): void => {
+    rds.set(vni, rd);
+    if (rd.type === 1 && rd.administrator === routerId) taken.add(rd.assigned);
   };
   const sorted = [...networks].sort((a, b) => a.vni - b.vni);
-  for (const { vni, rdNumber } of sorted) if (rdNumber !== undefined) give(vni, rdNumber);
+  for (const { vni, rd } of sorted) if (rd !== undefined) give(vni, rd);
   let free = NUMBER_MAX;
   for (const { vni } of sorted) {
-    if (numbers.has(vni)) continue;
+    if (rds.has(vni)) continue;
     while (taken.has(free)) free--;
-    give(vni, vni <= NUMBER_MAX && !taken.has(vni) ? vni : free);
+    give(vni, derivedRd(routerId, vni <= NUMBER_MAX && !taken.has(vni) ? vni : free));
   }
-  return numbers;
+  return rds;
 }
 
 /** As FRR and GoBGP print it: `10.0.0.1:2`, `65000:100`. */

@@ -132,6 +132,23 @@ t.test('what others tell are claims, and their endpoints take part', async (t) =
   t.same([...rib.all()], []);
 });
 
+t.test('our own bridge is the default gateway where it is said so', async (t) => {
+  const { here, there, own, bgp, settle } = make();
+  bgp.follow(here.speaker);
+  own.add({ ...station(ADDRESS), mac: SPEC.mac });
+  own.add(station(ADDRESS + 1));
+  const gateways = (): number[] =>
+    [...there.speaker.imports.entries(100)].flatMap(({ entry, place }) =>
+      entry.kind === 'address' && place.gateway ? [Number(entry.ip)] : [],
+    );
+  await settle();
+  t.same(gateways(), []);
+  here.speaker.setNetworks([{ ...network(100), isGateway: true }]);
+  bgp.refresh();
+  await settle();
+  t.same(gateways(), [ADDRESS]);
+});
+
 t.test('where no way leads nothing is sent, and it is counted', async (t) => {
   const { here, there, rib, bgp, settle } = make();
   bgp.follow(here.speaker);

@@ -162,6 +162,26 @@ t.test(
   },
 );
 
+t.test('a network is marked as its section says, and sessions go on when it changes', async (t) => {
+  const [a, b] = await pair(t);
+  await call(bgpRoutes(a.service), '/v1/bgp/announce', { routes: [MAC] });
+  const rib = (): number => [...(b.service.speaker?.imports.entries(100) ?? [])].length;
+  await until('there', 5000, () => rib() === 2);
+  const marks = { vni: 100, rd: '65000:7', importTargets: ['*:7'], exportTargets: ['65000:9'] };
+  const networks = [{ ...marks, gateway: false }];
+  await a.service.configure(settings(1, 2, { networks }));
+  await until('another target is another network', 5000, () => rib() === 0);
+  const page = (): Promise<Page<RouteJson>> =>
+    call(bgpRoutes(b.service), '/v1/bgp/routes', { type: 2 });
+  t.match((await page()).entries, [{ rd: '65000:7', labels: [100] }]);
+  t.match((await page()).entries[0]?.communities, ['RT:65000:9']);
+  const [other] = networks;
+  const wanted = other && [{ ...other, importTargets: ['10.0.0.1:5', '65000:9'] }];
+  await b.service.configure(settings(2, 1, { networks: wanted ?? [] }));
+  t.equal(rib(), 2, 'who imports that target has it');
+  t.equal(a.service.speaker?.neighbours[0]?.counters.established, 1, 'one session all the while');
+});
+
 t.test('wrong routes are refused with a sentence, and none of the call is taken', async (t) => {
   const [a] = await pair(t);
   const routes = bgpRoutes(a.service);

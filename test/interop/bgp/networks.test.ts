@@ -52,6 +52,11 @@ ${near.join('')}[network]
 name = blue
 vni = 100
 underlay = eth0/16
+[bgp-network]
+vni = 100
+rd = 65000:4242
+import-targets = *:100
+export-targets = 65000:100, 65000:4242
 `;
 }
 
@@ -194,7 +199,9 @@ t.test('a network between fanway and FRR', { skip }, async (t) => {
     );
     t.match(await run(host, 'explain', FAR.text), /told by 172\.30\.2\.\d+ over bgp/);
     const routes = await run(host, 'bgp', 'routes', '--type', '2');
-    t.match(routes, /\[02:00:00:00:00:01\]:\[32\]:\[10\.100\.0\.1\].*RT:65000:100 ET:8 \(VXLAN\)/);
+    const own =
+      /\[rd:65000:4242\].*\[02:00:00:00:00:01\]:\[32\]:\[10\.100\.0\.1\].*RT:65000:100 RT:65000:4242 ET:8/;
+    t.match(routes, own);
     const [blue] = await fabric.json<NetworkJson[]>('net', 'show');
     t.match(blue, { state: 'up', reason: '', members: [{ host: there, source: 'bgp' }] });
   });

@@ -45,6 +45,8 @@ export class NetworkBgp implements SpeakerFollower, NetworkSpeaker {
   #speaker: Speaker | undefined;
   /** Networks as claims were made for them, by VNI. */
   readonly #links = new Map<number, NetworkSpec>();
+  /** VNIs whose default gateway our own bridges are. */
+  #gateways: ReadonlySet<number> = new Set();
   /** What is announced, by VNI and MAC. */
   readonly #stations = new Map<string, Station>();
   /** How many entries of a network are at a tunnel endpoint, by VNI and endpoint. */
@@ -75,12 +77,26 @@ export class NetworkBgp implements SpeakerFollower, NetworkSpeaker {
   refresh(): void {
     if (this.#speaker === undefined) return;
     const wanted = new Map(this.#options.networks().map((spec) => [spec.vni, spec]));
+    this.#lookForGateways();
     for (const spec of [...this.#links.values()]) {
       const now = wanted.get(spec.vni);
       const isSame = now?.name === spec.name && now.local === spec.local && now.bum === spec.bum;
       if (!isSame) this.#leave(spec);
     }
     for (const spec of wanted.values()) if (!this.#links.has(spec.vni)) this.#enter(spec);
+  }
+
+  /** Our own bridge's addresses may be, or be no more, the default gateway of networks. */
+  #lookForGateways(): void {
+    const marks = this.#speaker?.networks ?? [];
+    const before = this.#gateways;
+    this.#gateways = new Set(marks.flatMap(({ vni, isGateway }) => (isGateway ? [vni] : [])));
+    for (const { entries, sequence } of this.#stations.values()) {
+      for (const own of entries.values()) {
+        const { vni } = own.spec;
+        if (before.has(vni) !== this.#gateways.has(vni)) this.#tell(this.#routeOf(own, sequence));
+      }
+    }
   }
 
   /** A network is here from now on. */
@@ -102,7 +118,7 @@ export class NetworkBgp implements SpeakerFollower, NetworkSpeaker {
     for (const [key, { entries, sequence }] of this.#stations) {
       const [first] = entries.values();
       if (first?.spec.vni !== vni) continue;
-      for (const own of entries.values()) this.#speaker?.withdraw(routeOf(own, sequence));
+      for (const own of entries.values()) this.#speaker?.withdraw(this.#routeOf(own, sequence));
       this.#stations.delete(key);
     }
     for (const key of this.#uses.keys()) if (key.startsWith(`${vni} `)) this.#uses.delete(key);
@@ -120,7 +136,7 @@ export class NetworkBgp implements SpeakerFollower, NetworkSpeaker {
     station.entries.set(address, own);
     const told = sequence > station.sequence ? station.entries.values() : [own];
     station.sequence = Math.max(station.sequence, sequence);
-    for (const each of told) this.#tell(routeOf(each, station.sequence));
+    for (const each of told) this.#tell(this.#routeOf(each, station.sequence));
     return sequence;
   }
 
@@ -129,7 +145,14 @@ export class NetworkBgp implements SpeakerFollower, NetworkSpeaker {
     const station = this.#stations.get(key);
     if (station?.entries.delete(own.address) !== true) return;
     if (station.entries.size === 0) this.#stations.delete(key);
-    this.#speaker?.withdraw(routeOf(own, station.sequence));
+    this.#speaker?.withdraw(this.#routeOf(own, station.sequence));
+  }
+
+  #routeOf({ spec, mac, address, isSticky }: OwnEntry, sequence: number): OwnRoute {
+    const { vni, local } = spec;
+    const gateway = mac === spec.mac && address !== undefined && this.#gateways.has(vni);
+    const ip = address === undefined ? null : ipOf(address);
+    return { kind: 'mac', vni, mac, ip, sequence, sticky: isSticky, gateway, vtep: ipOf(local) };
   }
 
   #tell(route: OwnRoute): void {
@@ -215,14 +238,6 @@ function claimOf(entry: Entry, place: Place, peer: UnderlayAddress): Claim {
     ...(sticky && { isSticky: true }),
     // Only the gateway's MAC may advertise itself as a router; an address tells what it is.
     ...((isBinding ? router : gateway) && { isRouter: true }),
-  };
-}
-
-function routeOf({ spec, mac, address, isSticky }: OwnEntry, sequence: number): OwnRoute {
-  return {
-    ...{ kind: 'mac', vni: spec.vni, mac, sequence, sticky: isSticky, gateway: false },
-    ip: address === undefined ? null : ipOf(address),
-    vtep: ipOf(spec.local),
   };
 }
 

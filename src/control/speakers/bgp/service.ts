@@ -20,7 +20,7 @@ import { parseHostAddress } from './addresses.ts';
 import { BgpFeed } from './feed.ts';
 import type { SpeakerFollower } from './followers.ts';
 import { GivenRoutes } from './given-routes.ts';
-import { speakerSettings } from './settings.ts';
+import { networkMarks, speakerSettings } from './settings.ts';
 import { realTimers } from './timers.ts';
 import { BgpTransport } from './transport.ts';
 
@@ -101,7 +101,10 @@ export class BgpService {
   /** BGP as a configuration wants it: begun, changed (its sessions begin anew) or ended. */
   configure(settings: BgpSettings | undefined): Promise<void> {
     return this.#queue(async () => {
-      if (isDeepStrictEqual(settings, this.#settings)) return this.#refresh();
+      if (sameSessions(settings, this.#settings)) {
+        this.#settings = settings;
+        return this.#refresh();
+      }
       const isFirst = this.#settings === undefined;
       await this.#close();
       this.#settings = settings;
@@ -208,12 +211,11 @@ export class BgpService {
 
   /** The fans' networks and those of the configuration. A fan is one where its encap has a VNI. */
   #networks(): NetworkSettings[] {
-    const vnis = new Set(this.#settings?.vnis ?? []);
+    const settings = this.#settings;
+    const vnis = new Set(settings?.vnis ?? []);
     for (const { encap, vni } of this.#options.specs()) if (ENCAPS[encap].hasVni) vnis.add(vni);
     for (const { vni } of this.#options.networks()) vnis.add(vni);
-    return [...vnis].map((vni) => {
-      return { vni, rdNumber: undefined, importTargets: [], exportTargets: [] };
-    });
+    return settings === undefined ? [] : [...vnis].map((vni) => networkMarks(vni, settings));
   }
 
   /** What the fans say of themselves: their slice, and what has moved here. */
@@ -310,4 +312,10 @@ export class BgpService {
       if (wasWanted) this.#forget();
     });
   }
+}
+
+/** Whether two configurations differ in the networks at most: sessions go on. */
+function sameSessions(a: BgpSettings | undefined, b: BgpSettings | undefined): boolean {
+  const networks: BgpSettings['networks'] = [];
+  return isDeepStrictEqual(a && { ...a, networks }, b && { ...b, networks });
 }

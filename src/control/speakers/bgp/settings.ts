@@ -2,18 +2,44 @@
  * From the configuration to what the speaker is given.
  * @module
  */
-import type { AddressRange, NeighbourSettings, SpeakerSettings } from '../../../bgp/base/api.ts';
+import type {
+  AddressRange,
+  NeighbourSettings,
+  NetworkSettings,
+  SpeakerSettings,
+} from '../../../bgp/base/api.ts';
 import type { BgpNeighbourSettings, BgpSettings } from '../../../config/bgp.ts';
 import { refusedError } from '../../../errors.ts';
+import { parseAdministered } from '../../../net/administered.ts';
 import type { UnderlayAddress } from '../../../net/underlay-address.ts';
 import { MD5_KEY_BYTES_MAX } from '../../../sys/sockets/tcp.ts';
 import type { Ip } from '../../../wire/bgp/address.ts';
+import type { RouteDistinguisher } from '../../../wire/bgp/evpn.ts';
 import { readPrivateFile } from '../../store/private-file.ts';
 import { formatIp, ipOf, parseHostAddress } from './addresses.ts';
 
 function rangeOf(text: string): AddressRange {
   const [address = '', length = ''] = text.split('/');
   return { address: parseHostAddress(address), length: Number(length) };
+}
+
+/** How a network is marked: by its own section, else by its VNI. */
+export function networkMarks(vni: number, settings: BgpSettings): NetworkSettings {
+  const own = settings.networks.find((network) => network.vni === vni);
+  const targets = (texts: readonly string[] = []) =>
+    texts.flatMap((text) => parseAdministered(text) ?? []);
+  return {
+    ...{ vni, rd: rdOf(own?.rd ?? null), isGateway: own?.gateway ?? false },
+    importTargets: targets(own?.importTargets),
+    exportTargets: targets(own?.exportTargets),
+  };
+}
+
+function rdOf(text: string | null): RouteDistinguisher | undefined {
+  const read = text === null ? undefined : parseAdministered(text);
+  if (read === undefined || read.administrator === null) return undefined;
+  const { form: type, administrator, assigned } = read;
+  return { type, administrator, assigned };
 }
 
 /** The key in a private file; a line end behind it is not part of it. @throws FanwayError */
