@@ -9,7 +9,18 @@ import { get } from './call.ts';
 import { sourceWord } from './entries.ts';
 import { gossipStatus } from './gossip.ts';
 import { networkJson } from './networks.ts';
-import { fields, flag, list, nullable, number, type ReadBy, record, text, word } from './reader.ts';
+import {
+  fields,
+  flag,
+  list,
+  nullable,
+  number,
+  optional,
+  type ReadBy,
+  record,
+  text,
+  word,
+} from './reader.ts';
 
 /** Delivered packets and bits per second over the last few seconds, each direction. */
 const rates = fields({
@@ -64,6 +75,8 @@ const linkStatus = fields({
   hostReserve: number,
   auto: flag,
   bridgeGiven: flag,
+  /** Who forwards: processes of fanway, or the kernel. A router of an older version does not say. */
+  datapath: optional(word('userspace', 'kernel')),
   offloads: list(text),
   /** What is less here than it could be, each in a sentence. */
   notes: list(text),

@@ -16,7 +16,8 @@ import {
   MTU_BYTES_MIN,
   type UnderlaySelector,
 } from './request.ts';
-import { parseInterfaceName, parseUnderlay } from './schema.ts';
+import { parseUnderlay } from './schema.ts';
+import { parseInterfaceName } from './setting.ts';
 
 type Fields = Record<string, unknown>;
 
@@ -107,7 +108,7 @@ const FIELDS = Object.keys(
   fanRequest({ overlay: { address: 0, length: 0 }, underlay: { kind: 'default', length: 0 } }),
 );
 /** Fields that need not be there. */
-const OPTIONAL_FIELDS = ['overlay6', 'device', 'rate', 'flowKeys'];
+const OPTIONAL_FIELDS = ['overlay6', 'device', 'rate', 'flowKeys', 'datapath'];
 
 /**
  * Reads a whole request; every field must be there.
@@ -115,7 +116,7 @@ const OPTIONAL_FIELDS = ['overlay6', 'device', 'rate', 'flowKeys'];
  */
 export function requestFromJson(value: unknown): FanRequest {
   const fields = fieldsOf(value, [...FIELDS, ...OPTIONAL_FIELDS], 'request');
-  const { overlay6, device, rate, flowKeys } = fields;
+  const { overlay6, device, rate, flowKeys, datapath } = fields;
   return {
     overlay: prefix(fields['overlay'], 'overlay'),
     ...(overlay6 !== undefined && { overlay6: prefix6(overlay6, 'overlay6') }),
@@ -132,6 +133,7 @@ export function requestFromJson(value: unknown): FanRequest {
     offload: choice(fields['offload'], ['auto', 'off'], 'offload'),
     dscp: choice(fields['dscp'], ['pipe', 'uniform'], 'dscp'),
     sourcePort: choice(fields['sourcePort'], ['pool', 'fixed'], 'sourcePort'),
+    ...(datapath !== undefined && { datapath: choice(datapath, ['kernel', 'auto'], 'datapath') }),
     masquerade: flag(fields['masquerade'], 'masquerade'),
     ...(rate !== undefined && { rate: isRate(rate) ? rate : bad('rate') }),
     ...(flowKeys !== undefined && { flowKeys: areFlowKeys(flowKeys) ? flowKeys : bad('flowKeys') }),

@@ -31,6 +31,10 @@ export type UnderlaySelector =
   /** The first global address of the device that holds the default route. */
   | { kind: 'default'; length: number };
 
+/** Who forwards: data processes of ours, the kernel, or the kernel where it can. */
+export const DATAPATHS = ['userspace', 'kernel', 'auto'] as const;
+export type Datapath = (typeof DATAPATHS)[number];
+
 export type FanRequest = RateRequest & {
   /** `NO_OVERLAY` where the fan has IPv6 alone. */
   overlay: Prefix;
@@ -58,6 +62,8 @@ export type FanRequest = RateRequest & {
   offload: 'auto' | 'off';
   dscp: 'pipe' | 'uniform';
   sourcePort: 'pool' | 'fixed';
+  /** Absent = userspace. */
+  datapath?: Exclude<Datapath, 'userspace'>;
   /** Masquerade overlay traffic that leaves the overlay, where nft is there. */
   masquerade: boolean;
   /** Brought up from /etc/network/fan or marked `auto`: `down -a` takes it down again. */

@@ -4,7 +4,6 @@
  * @module
  */
 import { QUEUES_MAX } from '../limits.ts';
-import { INTERFACE_NAME_CHARS_MAX } from '../net/fan.ts';
 import { formatIpv4, parseIpv4 } from '../net/ipv4.ts';
 import { maskOf, type Prefix } from '../net/prefix.ts';
 import type { Prefix6 } from '../net/prefix6.ts';
@@ -26,6 +25,7 @@ import {
 } from './gossip.ts';
 import { NETWORK_SETTINGS, parseHostPrefixes } from './network.ts';
 import {
+  DATAPATHS,
   ENCAPS,
   HOST_RESERVE_DEFAULT,
   HOST_RESERVE_MAX,
@@ -37,6 +37,7 @@ import {
 } from './request.ts';
 import {
   parseFlowKeys,
+  parseInterfaceName,
   parseOverlay6,
   parseRate,
   quote,
@@ -157,6 +158,14 @@ export const SETTINGS: readonly Setting[] = [
   ...rateSettings('fan'),
   setting(
     'fan',
+    'datapath',
+    'choice',
+    'userspace',
+    'Who forwards: processes of fanway, the kernel (vxlan over IPv4), or the kernel where it can.',
+    { choices: DATAPATHS },
+  ),
+  setting(
+    'fan',
     'masquerade',
     'boolean',
     'yes',
@@ -249,28 +258,6 @@ function parseInteger(setting: Setting, text: string): number {
   throw new ValueError(
     `${setting.key} is a number from ${min} to ${max}${unit}, not ${quote(text)}`,
   );
-}
-
-/** Names the kernel keeps for itself below /proc/sys/net/ipv4/conf. */
-const RESERVED_NAMES = new Set(['all', 'default', 'lo']);
-
-/**
- * A name for an interface that fanway creates: `[a-z0-9_.-]{1,15}`, which no shell, sysctl path or
- * option parser can read as anything else.
- * @throws ValueError
- */
-export function parseInterfaceName(text: string): string {
-  if (text.length > INTERFACE_NAME_CHARS_MAX) {
-    throw new ValueError(
-      `${quote(text)} has ${text.length} characters and Linux takes ${INTERFACE_NAME_CHARS_MAX} in an interface name: choose a shorter one`,
-    );
-  }
-  if (!/^[a-z0-9_][a-z0-9_.-]*$/.test(text) || RESERVED_NAMES.has(text)) {
-    throw new ValueError(
-      `${quote(text)} cannot name an interface: use a-z, 0-9, _, . and -, beginning with a letter or digit, and not all, default or lo`,
-    );
-  }
-  return text;
 }
 
 const ADDRESS = /^[0-9]+\.[0-9.]*$/;

@@ -3,6 +3,7 @@
  * print.
  * @module
  */
+import { INTERFACE_NAME_CHARS_MAX } from '../net/fan.ts';
 import { FLOW_KEY_NAMES, type FlowKeyName } from '../net/flow-keys.ts';
 import type { Prefix } from '../net/prefix.ts';
 import {
@@ -141,4 +142,26 @@ export function rateSettings(section: 'fan' | 'network'): readonly Setting[] {
       `By which fields of packets inside flows are told apart where they wait: ${FLOW_KEY_NAMES.join(', ')}; all of them.`,
     ),
   ];
+}
+
+/** Names the kernel keeps for itself below /proc/sys/net/ipv4/conf. */
+const RESERVED_NAMES = new Set(['all', 'default', 'lo']);
+
+/**
+ * A name for an interface that fanway creates: `[a-z0-9_.-]{1,15}`, which no shell, sysctl path or
+ * option parser can read as anything else.
+ * @throws ValueError
+ */
+export function parseInterfaceName(text: string): string {
+  if (text.length > INTERFACE_NAME_CHARS_MAX) {
+    throw new ValueError(
+      `${quote(text)} has ${text.length} characters and Linux takes ${INTERFACE_NAME_CHARS_MAX} in an interface name: choose a shorter one`,
+    );
+  }
+  if (!/^[a-z0-9_][a-z0-9_.-]*$/.test(text) || RESERVED_NAMES.has(text)) {
+    throw new ValueError(
+      `${quote(text)} cannot name an interface: use a-z, 0-9, _, . and -, beginning with a letter or digit, and not all, default or lo`,
+    );
+  }
+  return text;
 }

@@ -7,13 +7,23 @@ import { NO_OVERLAY } from '../net/fan.ts';
 import type { Prefix } from '../net/prefix.ts';
 import type { Prefix6 } from '../net/prefix6.ts';
 import { rateOf } from './link/rate.ts';
-import { type Encap, type FanRequest, fanRequest, type UnderlaySelector } from './request.ts';
+import {
+  type Datapath,
+  type Encap,
+  type FanRequest,
+  fanRequest,
+  type UnderlaySelector,
+} from './request.ts';
 import type { SettingValue } from './schema.ts';
 import { isPrefix6 } from './setting.ts';
 
 /** The overlay of a request, which is of one family. */
 function overlaysOf(overlay: Prefix | Prefix6): Pick<FanRequest, 'overlay' | 'overlay6'> {
   return isPrefix6(overlay) ? { overlay: NO_OVERLAY, overlay6: overlay } : { overlay };
+}
+
+function datapathOf(datapath: Datapath = 'userspace'): Pick<FanRequest, 'datapath'> {
+  return datapath === 'userspace' ? {} : { datapath };
 }
 
 /** Values by setting key, as {@link parseValue} returned them. */
@@ -77,6 +87,7 @@ export function requestOf(values: Values): {
       dscp: (values.get('dscp') as FanRequest['dscp'] | undefined) ?? 'pipe',
       sourcePort: (values.get('source-port') as FanRequest['sourcePort'] | undefined) ?? 'pool',
       ...rateOf(values),
+      ...datapathOf(values.get('datapath') as Datapath | undefined),
       // IPv6 has addresses enough: what leaves an IPv6 overlay keeps its own.
       masquerade: !isSix && device === undefined && values.get('masquerade') !== false,
       off: values.get('enabled') === false,

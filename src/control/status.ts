@@ -12,10 +12,11 @@ import { formatAddress6, formatPrefix6 } from '../net/prefix6.ts';
 import { holdsHost, parseHostAddress } from '../net/underlay-address.ts';
 import { namesOf } from './host/bridge/bridge-ports.ts';
 import type { FanRecord } from './host/snapshot.ts';
+import { notesOfDatapath } from './links/datapath/choose.ts';
 import type { ManagedLink } from './links/link.ts';
 import { hostOf } from './links/plan.ts';
 import { offloadsInForce } from './plane/paths.ts';
-import { type LinkSpec, overlaysOf, slicesOf } from './store/link-spec.ts';
+import { isKernels, type LinkSpec, overlaysOf, slicesOf } from './store/link-spec.ts';
 
 /** What is wrong with a link, in one sentence. */
 function reasonOf({ reason, lostPorts, spec }: ManagedLink): string {
@@ -91,8 +92,13 @@ export function linkStatus(
     hostReserve: request.hostReserve,
     auto: request.auto,
     bridgeGiven: request.bridge !== null,
+    datapath: isKernels(spec) ? 'kernel' : 'userspace',
     offloads,
-    notes: [...(link.state === 'up' ? notes : []), ...notesOf(link, processes)],
+    notes: [
+      ...notesOfDatapath(spec),
+      ...(link.state === 'up' ? notes : []),
+      ...notesOf(link, processes),
+    ],
     rates,
     drops: [],
     repairs: link.repairs,

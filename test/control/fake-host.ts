@@ -7,6 +7,7 @@ import type {
   Tunnels,
 } from '../../src/control/host/host.ts';
 import type { Snapshot } from '../../src/control/host/snapshot.ts';
+import type { AnySpec } from '../../src/control/store/link-spec.ts';
 import { broadcastOf, networkOf } from '../../src/net/prefix.ts';
 import { equals6, type Ipv6, isSameAddress6, type Prefix6 } from '../../src/net/prefix6.ts';
 import type { InterfaceAddress6 } from '../../src/sys/netlink/netlink.ts';
@@ -383,5 +384,12 @@ export class FakeHost implements Host, Tunnels {
   }
   async setSuperBytes(): Promise<void> {
     this.#check();
+  }
+  async missing(): Promise<string[]> {
+    return [];
+  }
+  async moveLink(_from: AnySpec, spec: AnySpec): Promise<number> {
+    await this.removeLink();
+    return (await this.addLink(spec)).ifindex;
   }
 }

@@ -22,6 +22,8 @@ class Plane extends EventEmitter implements DataPlanePort {
 
   async setSuperBytes(): Promise<void> {}
 
+  async keep(): Promise<void> {}
+
   takeClaims(): [] {
     return [];
   }

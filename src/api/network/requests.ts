@@ -12,8 +12,8 @@ import {
   SERVICE_NODES_MAX,
 } from '../../config/network.ts';
 import { MTU_BYTES_MAX, MTU_BYTES_MIN, type UnderlaySelector } from '../../config/request.ts';
-import { parseInterfaceName, parseUnderlay } from '../../config/schema.ts';
-import { ValueError } from '../../config/setting.ts';
+import { parseUnderlay } from '../../config/schema.ts';
+import { parseInterfaceName, ValueError } from '../../config/setting.ts';
 import { post } from '../call.ts';
 import {
   count,

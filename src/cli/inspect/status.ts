@@ -32,7 +32,9 @@ function linkText(link: LinkStatus): string[] {
     ...head,
     `  slice ${link.slice}, gateway ${link.gateway}`,
     `  ${wire}; device ${link.device}, MTU ${link.innerMtu} (underlay ${link.underlayMtu})`,
-    `  offloads: ${link.offloads.join(', ') || 'none'}`,
+    link.datapath === 'kernel'
+      ? '  forwarded by the kernel'
+      : `  offloads: ${link.offloads.join(', ') || 'none'}`,
     `  out ${rateText(link.rates.egressPackets, link.rates.egressBits)}, in ${rateText(link.rates.ingressPackets, link.rates.ingressBits)}`,
     ...dropsText(link),
     ...link.notes.map((note) => `  note: ${note}`),

@@ -24,9 +24,10 @@ const QUESTIONS: readonly (keyof Host)[] = [
   'isAnnouncing',
   'isRunning',
   'dhcpRanges',
+  'kernelPath',
 ];
 /** What only the data processes are told: nothing of the host changes by it. */
-const WORDS: readonly (keyof Tunnels)[] = ['updateLink', 'setSuperBytes'];
+const WORDS: readonly (keyof Tunnels)[] = ['updateLink', 'setSuperBytes', 'missing'];
 /** Answers that come at once. */
 const AT_ONCE: readonly (keyof Host)[] = ['legacyTables', 'hasNft', 'hasDnsmasq'];
 type List = (typeof LISTS)[number];

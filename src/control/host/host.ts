@@ -128,6 +128,8 @@ export type Host = Host6 & {
   /** Whether a bridge knows a MAC, a 48-bit number, as its own; true where the kernel cannot say. */
   hasOwnMac(bridge: number, mac: number): Promise<boolean>;
   addOwnMac(bridge: number, mac: number): Promise<void>;
+  /** Why the kernel cannot forward for fans here, '' where it can; absent where it never can. */
+  kernelPath?(): Promise<string>;
   /** null where the key does not exist. */
   readSysctl(key: string): string | null;
   writeSysctl(key: string, value: string): void;
@@ -165,6 +167,13 @@ export type Tunnels = {
   updateLink(name: string, change: LinkUpdate): Promise<void>;
   /** How long a TCP packet may be that a link's device is given in one piece. */
   setSuperBytes(name: string, limits: SuperBytes): Promise<void>;
+  /** What hangs on a link's device and was taken away by somebody, a line for each piece. */
+  missing(name: string): Promise<string[]>;
+  /**
+   * Has a link that runs forwarded by the other data path, with a device of the same name; returns its
+   * ifindex. What cannot be leaves the link as it is. @throws what the kernel refused
+   */
+  moveLink(from: AnySpec, to: AnySpec): Promise<number>;
 };
 
 /** An entry of a bridge's forwarding table; `bridge` and `port` are ifindexes, `mac` u48. */

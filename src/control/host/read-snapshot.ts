@@ -16,12 +16,25 @@ import {
 } from './snapshot.ts';
 
 /** For which overlay routes are looked for that it would hide, and whether an older answer will do. */
-export type SnapshotDepth = { overlay: Prefix; overlay6?: Prefix6; fresh: boolean };
+export type SnapshotDepth = {
+  overlay: Prefix;
+  overlay6?: Prefix6;
+  fresh: boolean;
+  /** Whether it matters what the kernel can do. */
+  kernelPath: boolean;
+};
 
 /** What a plan for a request looks for. */
 export function depthOf(request: FanRequest, fresh = true): SnapshotDepth {
-  const { overlay, overlay6 } = request;
-  return { overlay, ...(overlay6 !== undefined && { overlay6 }), fresh };
+  const { overlay, overlay6, datapath } = request;
+  const kernelPath = datapath !== undefined;
+  return { overlay, ...(overlay6 !== undefined && { overlay6 }), fresh, kernelPath };
+}
+
+/** Why the kernel cannot forward for a fan of this host, '' where it can. */
+async function kernelPathOf(host: Host): Promise<string> {
+  if (host.kernelPath !== undefined) return host.kernelPath();
+  return 'its underlay is outside of this network namespace, as without root';
 }
 
 /**
@@ -50,8 +63,10 @@ export async function readSnapshot(
     depth?.overlay6 === undefined
       ? undefined
       : { addresses: await host.addresses6(), routes: await host.routes6() };
+  const kernelPath = depth?.kernelPath === true ? await kernelPathOf(host) : undefined;
   return {
     ...(six !== undefined && { six }),
+    ...(kernelPath !== undefined && { kernelPath }),
     links,
     addresses,
     ipv6Addresses,

@@ -4,6 +4,7 @@
  */
 import { bytesOfIpv6 } from '../../net/prefix6.ts';
 import { hostOfBytes } from '../../net/underlay-address.ts';
+import { whyNoKernelPath } from '../../sys/bpf/kernel-path.ts';
 import { readLegacyTables } from '../../sys/host/iptables-legacy.ts';
 import { hasNft, otherTables } from '../../sys/host/nft.ts';
 import { readSysctl, writeSysctl } from '../../sys/host/sysctl.ts';
@@ -90,6 +91,7 @@ export function openHost(run: RunDirectory): RealHost {
   const filter = new PacketFilterReader();
   const announcements = new Announcements();
   let sender: FrameSender | undefined;
+  let kernelPath: Promise<string> | undefined;
   return {
     ...sixOfHost(netlink, announcements),
     async links() {
@@ -107,6 +109,10 @@ export function openHost(run: RunDirectory): RealHost {
     routesOf: (index) => routes.routesOf(index),
     hasRoute: (route) => routes.hasRoute(route),
     createBridge: (name, mac) => netlink.createBridge(name, { address: mac }),
+    kernelPath() {
+      kernelPath ??= whyNoKernelPath(netlink);
+      return kernelPath;
+    },
     setLink: (ref, change) => netlink.setLink(ref, change),
     deleteLink: (index) => netlink.deleteLink(index),
     addAddress: (device, address, length) => netlink.addAddress(device, address, length),

@@ -53,7 +53,8 @@ export type SnapshotLink = Pick<
   | 'address'
   | 'alias'
   | 'gsoIpv4MaxSize'
->;
+> &
+  Partial<Pick<Link, 'vxlan'>>;
 export type SnapshotAddress = Pick<
   InterfaceAddress,
   'index' | 'address' | 'length' | 'scope' | 'secondary'
@@ -92,6 +93,8 @@ export type Snapshot = {
   underlay?: UnderlayView;
   /** IPv6 addresses and routes, where a plan needs them. */
   six?: { addresses: InterfaceAddress6[]; routes: Route6[] };
+  /** Why the kernel cannot forward for a fan here, '' where it can; where a plan needs to know. */
+  kernelPath?: string;
   /** Programs that are there. */
   tools: { nft: boolean; dnsmasq: boolean };
 };

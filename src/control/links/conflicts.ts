@@ -7,6 +7,7 @@ import { formatIpv4 } from '../../net/ipv4.ts';
 import { contains, formatPrefix, type Prefix } from '../../net/prefix.ts';
 import { ROUTE_TABLE_LOCAL, type Snapshot } from '../host/snapshot.ts';
 import type { SixSpec, WireSpec } from '../store/link-spec.ts';
+import { checkKernelPort } from './datapath/choose.ts';
 import type { Refusal } from './resolve.ts';
 
 const SHOWN_MAX = 4;
@@ -62,6 +63,8 @@ function vnisOf({ vni, six }: { vni: number; six?: SixSpec }): number[] {
 
 /** Another link whose packets could not be told from this one's. */
 export function checkWire(spec: WireSpec, { fans, networks }: Snapshot): Refusal[] {
+  const kernels = checkKernelPort(spec, fans);
+  if (kernels.length > 0) return kernels;
   for (const { spec: other } of [...fans, ...networks]) {
     if (spec.port === 0 || other.port !== spec.port || other.local !== spec.local) continue;
     if (other.encap !== spec.encap) {

@@ -7,7 +7,7 @@
 import { flowKeysText, pickRate, rateText } from '../../config/link/rate.ts';
 import type { NetworkRequest } from '../../config/network.ts';
 import { MTU_BYTES_MIN, type UnderlaySelector } from '../../config/request.ts';
-import { parseInterfaceName } from '../../config/schema.ts';
+import { parseInterfaceName } from '../../config/setting.ts';
 import { VXLAN } from '../../encap/encap.ts';
 import { IPV6_BITS, networkOf6, wordsOfIpv6 } from '../../net/prefix6.ts';
 import {

@@ -46,6 +46,7 @@ import {
 } from '../store/link-spec.ts';
 import { besideOf, planBeside } from './beside.ts';
 import { checkWire, findConflicts } from './conflicts.ts';
+import { movedSpec, notesOfDatapath, withDatapath } from './datapath/choose.ts';
 import { obstaclesOf } from './obstacles.ts';
 import { addressesOf, changesOf } from './plan-changes.ts';
 import { planOwned } from './plan-owned.ts';
@@ -100,7 +101,8 @@ function planPlain(request: FanRequest, snapshot: Snapshot, keep?: Keep): Plan {
   if (typeof name !== 'string') return { outcome: 'refused', refusals: [name] };
   const underlayMtu = underlayDevice.mtu;
   const at = { local, underlay, slice, name, underlayMtu, ...(six !== undefined && { six }) };
-  const spec = specOf(request, at);
+  const spec = withDatapath(request, specOf(request, at), snapshot);
+  if ('code' in spec) return { outcome: 'refused', refusals: [spec] };
 
   const running = snapshot.fans.find((fan) => isSameOverlay(fan.request, request));
   if (running !== undefined) return planAgainst(running, { request, spec });
@@ -154,6 +156,7 @@ function planPlain(request: FanRequest, snapshot: Snapshot, keep?: Keep): Plan {
   if (request.masquerade && hasIpv4(request.overlay) && !snapshot.tools.nft) {
     warnings.push('nft is not here: containers reach the overlay, but nothing beyond it');
   }
+  warnings.push(...notesOfDatapath(spec));
   const { obstacles, notes } = obstaclesOf(spec, snapshot);
   warnings.push(...obstacles.map(({ message }) => message), ...notes);
   const changes = changesOf(request, spec, snapshot, adoption);
@@ -259,6 +262,13 @@ function planAgainst(running: FanRecord, wanted: FanRecord): Plan {
   }
   if (wanted.spec.six !== undefined) compare('overlay', overlaysOf(spec), overlaysOf(wanted.spec));
   const overlay = overlaysOf(spec);
+  if (differences.length === 0 && spec.datapath !== wanted.spec.datapath) {
+    return {
+      ...{ outcome: 'changes', spec: movedSpec(spec, wanted.spec), joined: wanted.request },
+      changes: [{ kind: 'tunnel', spec: wanted.spec, alias: aliasOf(spec.name) }],
+      warnings: notesOfDatapath(wanted.spec),
+    };
+  }
   if (differences.length === 0) {
     return {
       outcome: 'same',

@@ -29,6 +29,7 @@ import {
 import type { AnySpec, NetworkSpec } from '../store/link-spec.ts';
 import type { RunDirectory } from '../store/run-directory.ts';
 import { Attention } from './attention.ts';
+import { becomeOther } from './datapath/move.ts';
 import { linkKind } from './kinds.ts';
 import { type Look, ManagedLink } from './link.ts';
 import { type Plan, planFan } from './plan.ts';
@@ -220,14 +221,13 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
     });
   }
 
-  /** Gives a link that runs its IPv6 side. @throws FanwayError; it goes on without. */
+  /** Gives a link that runs its IPv6 side, or another data path. @throws FanwayError; it goes on without. */
   async #join({ spec, joined }: Extract<Plan, { outcome: 'changes' }>): Promise<void> {
     const link = this.#links.find((one) => one.spec.name === spec.name);
     if (link === undefined || joined === undefined) return;
-    await link.extend({ request: joined, spec }, this.#store, this.#context(link), () =>
+    await becomeOther(link, { request: joined, spec }, this.#store, this.#context(link), () =>
       this.#snapshot(link),
     );
-    this.#options.log.info(spec.name, 'IPv6 is up');
   }
 
   /**

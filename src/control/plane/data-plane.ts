@@ -3,7 +3,6 @@
  * the data processes that move packets between them.
  * @module
  */
-
 import { EventEmitter } from 'node:events';
 import { isDeepStrictEqual } from 'node:util';
 import type { DataProcessStatus, SuperBytes } from '../../api/status.ts';
@@ -173,8 +172,14 @@ export class DataPlane extends EventEmitter {
     });
   }
 
-  /** Stops the link and deletes its device. Unknown names are fine. */
-  removeLink(name: string): Promise<void> {
+  /** Has data processes run without links too, or no longer. */
+  async keep(isKept: boolean): Promise<void> {
+    const keep = (one: DataProcess) => (isKept ? one.prepare(true) : one.rest());
+    await this.#inTurn(() => Promise.all(this.#processes.map(keep)));
+  }
+
+  /** Stops the link and deletes its device unless that is kept. Unknown names are fine. */
+  removeLink(name: string, { keepDevice = false } = {}): Promise<void> {
     return this.#inTurn(async () => {
       const link = this.#links.get(name);
       if (link === undefined) return;
@@ -186,7 +191,7 @@ export class DataPlane extends EventEmitter {
         throw error;
       } finally {
         this.entries.unbind(name);
-        this.#closeLink(link, false);
+        this.#closeLink(link, keepDevice);
       }
     });
   }

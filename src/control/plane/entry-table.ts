@@ -160,6 +160,18 @@ export class EntryTable {
     return undefined;
   }
 
+  /** Every entry of a link, in the table or not. */
+  all(name: string): TableAnswer[] {
+    const link = this.#links.get(name);
+    if (link === undefined) return [];
+    const known = [...link.installed].map(
+      ([key, peer]) => [key, this.#peers.hostOf(peer)] as const,
+    );
+    return [...known, ...link.waiting].flatMap(([key, peer]) =>
+      peer === undefined ? [] : [{ prefix: prefixOf(key), peer }],
+    );
+  }
+
   status(): EntryTableStatus {
     let waiting = 0;
     for (const link of this.#links.values()) if (link.id >= 0) waiting += link.waiting.size;

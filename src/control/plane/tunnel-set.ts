@@ -9,11 +9,13 @@ import type { DataProcessStatus, SuperBytes } from '../../api/status.ts';
 import { codeOf, FanwayError } from '../../errors.ts';
 import type { Prefix } from '../../net/prefix.ts';
 import type { UnderlayAddress } from '../../net/underlay-address.ts';
+import { DEVICE_QUEUE_PACKETS } from '../../sys/host/tun.ts';
 import type { PathLimit } from '../../table/path-limits.ts';
 import type { PathRecord } from '../../table/paths.ts';
 import type { LinkUpdate, Tunnels } from '../host/host.ts';
-import type { AnySpec } from '../store/link-spec.ts';
+import { type AnySpec, isKernels, type LinkSpec } from '../store/link-spec.ts';
 import type { EntryTable, EntryTableStatus, TableAnswer } from './entry-table.ts';
+import { KernelPlane } from './kernel/kernel-plane.ts';
 import type { MacClaim } from './mac-claims.ts';
 import type { NetworkTable } from './network-table.ts';
 import type { PolicyTable } from './tables/policy-table.ts';
@@ -22,7 +24,7 @@ import type { KeptNetwork } from './tables/predecessor.ts';
 /** What data-plane.ts provides. */
 export type DataPlanePort = Pick<EventEmitter, 'on'> & {
   addLink(spec: AnySpec): Promise<{ ifindex: number; offloads: string[] }>;
-  removeLink(name: string): Promise<void>;
+  removeLink(name: string, options?: { keepDevice?: boolean }): Promise<void>;
   updateLink(name: string, change: LinkUpdate): Promise<void>;
   setSuperBytes(name: string, limits: SuperBytes): Promise<void>;
   takeClaims(): MacClaim[];
@@ -33,15 +35,21 @@ export type DataPlanePort = Pick<EventEmitter, 'on'> & {
   setPathLimits(limits: readonly PathLimit[]): number;
   readonly entries: Pick<
     EntryTable,
-    'set' | 'delete' | 'answer' | 'status' | 'networks' | 'policy' | 'hostOf'
+    'set' | 'delete' | 'all' | 'answer' | 'status' | 'networks' | 'policy' | 'hostOf'
   >;
   readonly kept?: readonly KeptNetwork[];
+  /** Has data processes run, with links or without, or no longer without any. */
+  keep(isKept: boolean): Promise<void>;
   close(options?: { keepDevices?: boolean }): Promise<void>;
 };
 
+/** Links whichever data path they are on: data processes of ours, or the kernel. */
 export class TunnelSet implements Tunnels {
   readonly #open: () => Promise<DataPlanePort>;
+  readonly #openKernel: () => KernelPlane;
   #plane: DataPlanePort | undefined;
+  #kernel: KernelPlane | undefined;
+  /** Links of data processes. */
   readonly #names = new Set<string>();
   #opened: (kept: readonly KeptNetwork[]) => void = () => undefined;
 
@@ -50,29 +58,99 @@ export class TunnelSet implements Tunnels {
     this.#opened = listener;
   }
 
-  /** `open` is called when there is a link to run. */
-  constructor(open: () => Promise<DataPlanePort>) {
+  /** `open` is called when there is a link to run, and so is `openKernel`. */
+  constructor(open: () => Promise<DataPlanePort>, openKernel = () => new KernelPlane()) {
     this.#open = open;
+    this.#openKernel = openKernel;
   }
 
   async addLink(spec: AnySpec): Promise<{ ifindex: number; offloads: string[] }> {
-    if (this.#plane === undefined) {
-      this.#plane = await this.#open();
-      this.#opened(this.#plane.kept ?? []);
-    }
+    if (isKernels(spec)) return this.#kernelPlane().add(spec);
+    const plane = await this.#dataPlane();
     this.#names.add(spec.name);
     try {
-      return await this.#plane.addLink(spec);
+      return await plane.addLink(spec);
     } catch (error) {
       this.#names.delete(spec.name);
       throw error;
     }
   }
 
+  async #dataPlane(): Promise<DataPlanePort> {
+    if (this.#plane === undefined) {
+      this.#plane = await this.#open();
+      this.#opened(this.#plane.kept ?? []);
+    }
+    return this.#plane;
+  }
+
+  #kernelPlane(): KernelPlane {
+    this.#kernel ??= this.#openKernel();
+    return this.#kernel;
+  }
+
+  /** What the kernel's data path lacks of a link; nothing of one that it does not forward. */
+  async missing(name: string): Promise<string[]> {
+    return (await this.#kernel?.missing(name)) ?? [];
+  }
+
+  async moveLink(from: AnySpec, to: AnySpec): Promise<number> {
+    const plane = await this.#dataPlane();
+    // Starting and ending them would take longer than all the rest.
+    await plane.keep(true);
+    try {
+      return await (isKernels(to) ? this.#toKernel(from, to) : this.#toProcesses(to, plane));
+    } finally {
+      await plane.keep(false);
+    }
+  }
+
+  async #toKernel(from: AnySpec, to: LinkSpec): Promise<number> {
+    const kernel = this.#kernelPlane();
+    const { name } = to;
+    for (const { prefix, peer } of this.#plane?.entries.all(name) ?? []) {
+      if (typeof peer === 'number') kernel.setEntry(name, prefix, peer);
+    }
+    const index = await kernel.prepare(to);
+    try {
+      await this.#leaveProcesses(name, true);
+      await kernel.commit(name);
+    } catch (error) {
+      await kernel.remove(name);
+      if (!this.#names.has(name)) await this.addLink(from);
+      throw error;
+    }
+    return index;
+  }
+
+  async #toProcesses(to: AnySpec, plane: DataPlanePort): Promise<number> {
+    const kernel = this.#kernelPlane();
+    const { name } = to;
+    for (const { prefix, peer } of kernel.entries(name)) plane.entries.set(name, prefix, peer);
+    await kernel.stepAside(name);
+    let index: number;
+    try {
+      index = (await this.addLink(to)).ifindex;
+      await kernel.settle(index, to, DEVICE_QUEUE_PACKETS);
+    } catch (error) {
+      await this.#leaveProcesses(name, false);
+      await kernel.commit(name);
+      throw error;
+    }
+    await kernel.remove(name);
+    return index;
+  }
+
   async removeLink(name: string): Promise<void> {
+    if (this.#kernel?.has(name)) await this.#kernel.remove(name);
+    else await this.#leaveProcesses(name, false);
+  }
+
+  /** @param keepDevice leaves the device, which nobody reads any more: deleting it takes its time */
+  async #leaveProcesses(name: string, keepDevice: boolean): Promise<void> {
     if (this.#plane === undefined || !this.#names.has(name)) return;
     try {
-      await this.#plane.removeLink(name);
+      await this.#plane.removeLink(name, { keepDevice });
     } catch (error) {
       // Somebody deleted the device under its sockets: what should go is gone.
       if (!['EBADFD', 'EBADF', 'ENODEV', 'ENXIO'].includes(codeOf(error))) throw error;
@@ -81,6 +159,7 @@ export class TunnelSet implements Tunnels {
   }
 
   async updateLink(name: string, change: LinkUpdate): Promise<void> {
+    if (this.#kernel?.has(name)) return this.#kernel.update(name, change);
     await this.#plane?.updateLink(name, change);
   }
 
@@ -90,11 +169,13 @@ export class TunnelSet implements Tunnels {
    * are up.
    */
   setEntry(link: string, prefix: Prefix, peer: number): void {
+    if (typeof peer === 'number') this.#kernel?.setEntry(link, prefix, peer);
     this.#plane?.entries.set(link, prefix, peer);
   }
 
   /** The prefix is where arithmetic says from now on. */
   deleteEntry(link: string, prefix: Prefix): void {
+    this.#kernel?.deleteEntry(link, prefix);
     this.#plane?.entries.delete(link, prefix);
   }
 
@@ -115,7 +196,7 @@ export class TunnelSet implements Tunnels {
 
   /** What the data path's own table says of an overlay address; undefined = arithmetic decides. */
   answer(link: string, address: number): TableAnswer | undefined {
-    return this.#plane?.entries.answer(link, address);
+    return this.#kernel?.answer(link, address) ?? this.#plane?.entries.answer(link, address);
   }
 
   async setSuperBytes(name: string, limits: SuperBytes): Promise<void> {
@@ -124,19 +205,22 @@ export class TunnelSet implements Tunnels {
 
   /** MACs of containers here that somebody claims from outside. */
   takeClaims(): MacClaim[] {
-    return this.#plane?.takeClaims() ?? [];
+    return [...(this.#plane?.takeClaims() ?? []), ...(this.#kernel?.takeClaims() ?? [])];
   }
 
   /** A MAC has left this host: others may have it. */
   forgetMac(claim: MacClaim): void {
+    this.#kernel?.forgetMac(claim);
     this.#plane?.forgetMac(claim);
   }
 
   /** Counters of every link that runs, by link and counter name. */
   counters(): Record<string, Record<string, number>> {
-    const plane = this.#plane;
-    if (plane === undefined) return {};
-    return Object.fromEntries([...this.#names].map((name) => [name, plane.counters(name)]));
+    const [plane, kernel] = [this.#plane, this.#kernel];
+    return Object.fromEntries([
+      ...[...this.#names].map((name) => [name, plane?.counters(name) ?? {}]),
+      ...(kernel?.names ?? []).map((name) => [name, kernel?.counters(name) ?? {}]),
+    ]);
   }
 
   status(): DataProcessStatus[] {
@@ -156,12 +240,20 @@ export class TunnelSet implements Tunnels {
 
   /** How full the table of entries is. */
   entryStatus(): EntryTableStatus {
-    return this.#plane?.entries.status() ?? { entries: 0, peers: 0, waiting: 0 };
+    const own = this.#plane?.entries.status() ?? { entries: 0, peers: 0, waiting: 0 };
+    const kernels = this.#kernel?.status() ?? { entries: 0, waiting: 0 };
+    return {
+      entries: own.entries + kernels.entries,
+      peers: own.peers,
+      waiting: own.waiting + kernels.waiting,
+    };
   }
 
   async close(): Promise<void> {
     await this.#plane?.close();
     this.#plane = undefined;
+    this.#kernel?.close();
+    this.#kernel = undefined;
     this.#names.clear();
   }
 }
@@ -174,4 +266,10 @@ export const noTunnels: Tunnels = {
   async removeLink() {},
   async updateLink() {},
   async setSuperBytes() {},
+  async missing() {
+    return [];
+  },
+  async moveLink() {
+    throw new FanwayError('no-data-plane', 'no data plane runs in this process');
+  },
 };

@@ -48,6 +48,10 @@ export type WireSpec = RateRequest & {
   offload: 'auto' | 'off';
   /** The device is root's work for this user: opened, and otherwise left as it is. */
   owned?: true;
+  /** Present where the kernel forwards; otherwise data processes of ours do. */
+  datapath?: 'kernel';
+  /** Why it is not the kernel, where that was left to this host. */
+  notKernel?: string;
 };
 
 /** The overlays of a link as text: `250.0.0.0/8`, `fd00:fa::/32`, or both. */
@@ -104,6 +108,11 @@ export function isFan(spec: AnySpec): spec is LinkSpec {
   return !isNetwork(spec);
 }
 
+/** Whether the kernel forwards for a link, which is a fan then. */
+export function isKernels(spec: AnySpec): spec is LinkSpec {
+  return isFan(spec) && spec.datapath === 'kernel';
+}
+
 /** Whether containers of all hosts are in one network, that of the overlay. */
 export function isBridged({ encap }: Pick<WireSpec, 'encap'>): boolean {
   return carriesFrames(encap);
@@ -129,7 +138,10 @@ export function deviceMtuOf(spec: WireSpec): number {
 }
 
 const WIRE_FIELDS: Readonly<
-  Record<Exclude<keyof WireSpec, 'local' | 'owned' | keyof RateRequest>, string>
+  Record<
+    Exclude<keyof WireSpec, 'local' | 'owned' | 'datapath' | 'notKernel' | keyof RateRequest>,
+    string
+  >
 > = {
   name: 'string',
   encap: 'string',

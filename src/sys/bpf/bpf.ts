@@ -2,6 +2,7 @@
  * The system call bpf(2): maps and programs of the kernel, by descriptor.
  * @module
  */
+import { readFileSync } from 'node:fs';
 import { ENOENT } from '../libc/constants.ts';
 import { addressOf, errno, libc, SystemError } from '../libc/libc.ts';
 
@@ -201,4 +202,11 @@ function shapeOf(fd: number): MapShape {
     entriesMax: info.readUInt32LE(16),
     flags: info.readUInt32LE(20),
   };
+}
+
+/** How many processors a value of a map is kept for: those that this machine could ever have. */
+export function possibleProcessors(): number {
+  // `0-3`, `0,2-5`: the highest number counts (cputopology.rst).
+  const numbers = readFileSync('/sys/devices/system/cpu/possible', 'utf8').match(/\d+/g) ?? ['0'];
+  return Math.max(...numbers.map(Number)) + 1;
 }

@@ -91,6 +91,8 @@ export type Link = {
   hardwareType: number;
   /** All zero in a list of links. */
   statistics: LinkStatistics;
+  /** Of a VXLAN device: its UDP port, and whether it is of all networks of that port. */
+  vxlan?: { port: number; external: boolean };
 };
 export type LinkStatistics = {
   rxPackets: number;

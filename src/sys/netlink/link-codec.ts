@@ -21,6 +21,9 @@ const IFF_UP = 1;
 const IFF_LOOPBACK = 8;
 const IFF_LOWER_UP = 1 << 16;
 
+const KIND_VXLAN = 'vxlan';
+const VXLAN = { PORT: 15, COLLECT_METADATA: 25 } as const;
+
 /** The statistics of a link whose message has none. */
 const NO_STATISTICS: LinkStatistics = {
   ...{ rxPackets: 0, txPackets: 0, rxBytes: 0, txBytes: 0 },
@@ -101,9 +104,20 @@ function readLinkAttribute(
       link.address = readMac(payload.subarray(start, end));
       return;
     case IFLA.LINKINFO:
-      link.kind = readText(readAttributes(payload.subarray(start, end), 0).get(INFO.KIND));
+      readInfo(link, readAttributes(payload.subarray(start, end), 0));
       return;
     case IFLA.STATS64:
       link.statistics = readStatistics(payload.subarray(start, end));
   }
+}
+
+function readInfo(link: Link, info: Map<number, Buffer>): void {
+  link.kind = readText(info.get(INFO.KIND));
+  const data = info.get(INFO.DATA);
+  if (link.kind !== KIND_VXLAN || data === undefined) return;
+  const attributes = readAttributes(data, 0);
+  link.vxlan = {
+    port: attributes.get(VXLAN.PORT)?.readUInt16BE(0) ?? 0,
+    external: attributes.get(VXLAN.COLLECT_METADATA)?.readUInt8(0) === 1,
+  };
 }

@@ -1,11 +1,11 @@
 /**
- * The TUN or TAP device with its sockets and data processes.
+ * The TUN or TAP device with its sockets and data processes, or the device that the kernel forwards by.
  * @module
  */
 import { ENCAPS, onTheWire } from '../../../encap/encap.ts';
 import { formatHostAddress } from '../../../net/underlay-address.ts';
 import { DEVICE_QUEUE_PACKETS } from '../../../sys/host/tun.ts';
-import { type AnySpec, deviceMtuOf, isAnySpec } from '../../store/link-spec.ts';
+import { type AnySpec, deviceMtuOf, isAnySpec, isKernels } from '../../store/link-spec.ts';
 import { type Kind, rename, unlessGone } from './kind.ts';
 
 /** The device is up and marked with `alias`. */
@@ -21,7 +21,7 @@ export const tunnel: Kind<TunnelChange> = {
     const how = [spec.encap, hasVni ? `VNI ${spec.vni}` : '', onTheWire(spec.encap, spec.port)]
       .filter(Boolean)
       .join(', ');
-    const device = kind.toUpperCase();
+    const device = isKernels(spec) ? "the kernel's VXLAN" : kind.toUpperCase();
     return `create ${device} ${spec.device} (${how}) from ${formatHostAddress(spec.local)}, MTU ${deviceMtuOf(spec)}`;
   },
   async apply(change, memo, { host, tunnels }) {
@@ -33,6 +33,8 @@ export const tunnel: Kind<TunnelChange> = {
       memo.index = (await tunnels.addLink(spec)).ifindex;
     } else if (spec.owned !== true) {
       await rename(host, known, spec.device);
+      // What hangs on the device may be what is missing.
+      if (isKernels(spec)) await tunnels.addLink(spec);
     }
     if (spec.owned === true) return;
     const index = memo.index ?? spec.device;
@@ -40,7 +42,7 @@ export const tunnel: Kind<TunnelChange> = {
     await host.setLink(index, { alias, mtu: deviceMtuOf(spec), txQueueLen });
     await host.setLink(index, { up: true });
   },
-  async missing({ spec, alias }, memo, { host }) {
+  async missing({ spec, alias }, memo, { host, tunnels }) {
     const { device } = spec;
     const mtu = deviceMtuOf(spec);
     const link = (await host.links()).find((link) => link.index === memo.index);
@@ -51,16 +53,18 @@ export const tunnel: Kind<TunnelChange> = {
     if (link.alias !== alias) lost.push(`mark of ${device}`);
     if (!link.up) lost.push(`${device} being up`);
     if (link.mtu !== mtu) lost.push(`MTU ${mtu} of ${device} (was ${link.mtu})`);
-    return lost;
+    return [...lost, ...(await tunnels.missing(spec.name))];
   },
   async undo(change, memo, { host, tunnels }) {
     const { spec, alias } = change;
     await tunnels.removeLink(spec.name);
     if (spec.owned === true) return;
     for (const link of await host.links()) {
-      if (link.kind !== 'tun' || (link.name !== spec.device && link.index !== memo.index)) continue;
+      // Of either data path: it may have been killed while it went from one to the other.
+      if (!['tun', 'vxlan'].includes(link.kind)) continue;
+      const isNew = memo.index === undefined && link.name === spec.device;
       // Killed between its making and its marking, the device has no alias and no known index.
-      const ours = link.alias === alias || (link.alias === '' && memo.index === undefined);
+      const ours = link.alias === alias || (link.alias === '' && isNew);
       if (ours) await unlessGone(host.deleteLink(link.index));
     }
   },

@@ -84,6 +84,8 @@ export class DataProcess {
   #lastBeat = 0;
   #stillLooks = 0;
   #closed = false;
+  /** It is worth having without links: some are about to come. */
+  #isKept = false;
   /** The tail of starts and stops: each waits for the one before it. */
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -168,11 +170,19 @@ export class DataProcess {
     return this.#inTurn(() => this.#run(wanted));
   }
 
-  /** Has a process ready, where none runs, that lacks nothing but links: it takes those in at once. */
-  prepare(): Promise<void> {
+  /** Has a process ready that lacks nothing but links. `isKept`: it stays without them until {@link rest}. */
+  prepare(isKept = false): Promise<void> {
     return this.#inTurn(async () => {
-      if (this.#child !== undefined) return;
-      this.#handOver(await this.#start(NOTHING_HELD, true), undefined);
+      this.#isKept = isKept;
+      if (!this.#child) this.#handOver(await this.#start(NOTHING_HELD, true), undefined);
+    });
+  }
+
+  /** One that was prepared to be kept ends where it has no links. */
+  rest(): Promise<void> {
+    return this.#inTurn(async () => {
+      this.#isKept = false;
+      if (this.#wanted.links.length === 0) await this.#stopChild();
     });
   }
 
@@ -186,6 +196,7 @@ export class DataProcess {
     if (this.#restartTimer !== undefined) clearTimeout(this.#restartTimer);
     this.#restartTimer = undefined;
     if (wanted.links.length === 0) {
+      if (this.#isKept && (await this.#pass(wanted))) return;
       this.#wanted = wanted;
       await this.#stopChild();
       return;

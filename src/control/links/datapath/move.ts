@@ -1,0 +1,102 @@
+/**
+ * A fan that runs goes from one data path to the other: its device is replaced, and nothing else.
+ * @module
+ */
+import { FanwayError, messageOf } from '../../../errors.ts';
+import { repair } from '../../change/execute.ts';
+import type { Journal, JournalStore } from '../../change/journal.ts';
+import type { Context } from '../../change/kinds/kind.ts';
+import {
+  type AnyRecord,
+  type AnyRequest,
+  type FanRecord,
+  isFanRecord,
+  type Snapshot,
+} from '../../host/snapshot.ts';
+import { type AnySpec, isKernels } from '../../store/link-spec.ts';
+
+/** A link that runs, as far as it is changed here. */
+type Running = {
+  request: AnyRequest;
+  spec: AnySpec;
+  readonly journal: Journal | undefined;
+  readonly record: AnyRecord;
+  extend(
+    to: AnyRecord,
+    store: JournalStore,
+    context: Context,
+    look: () => Promise<Snapshot>,
+  ): Promise<void>;
+};
+
+/** What the journal says of the link's device. */
+function tunnelOf(journal: Journal): Journal['entries'][number] | undefined {
+  return journal.entries.find(({ change }) => change.kind === 'tunnel');
+}
+
+/** Writes down that the link is, or is about to be, another one. */
+function note(link: Running, to: FanRecord, store: JournalStore, index: number | undefined): void {
+  const { journal } = link;
+  const entry = journal && tunnelOf(journal);
+  if (journal === undefined || entry?.change.kind !== 'tunnel') return;
+  link.request = to.request;
+  link.spec = to.spec;
+  journal.request = to.request;
+  journal.spec = to.spec;
+  entry.change.spec = to.spec;
+  entry.state = index === undefined ? 'doing' : 'done';
+  if (index === undefined) delete entry.memo.index;
+  else entry.memo.index = index;
+  store.write(journal);
+}
+
+/**
+ * Has a link that runs become what is asked for now: on the other data path, or with an IPv6 side.
+ * @throws FanwayError; it goes on as it was
+ */
+export async function becomeOther(
+  link: Running,
+  to: FanRecord,
+  store: JournalStore,
+  context: Context,
+  look: () => Promise<Snapshot>,
+): Promise<void> {
+  const { record } = link;
+  if (isFanRecord(record) && record.spec.datapath !== to.spec.datapath) {
+    return moveDatapath(link, record, to, store, context);
+  }
+  await link.extend(to, store, context, look);
+  context.log.info(to.spec.name, 'IPv6 is up');
+}
+
+/**
+ * Replaces the device while traffic flows; only frames within some milliseconds are lost.
+ * @throws FanwayError `change-failed`; the link goes on as it was
+ */
+async function moveDatapath(
+  link: Running,
+  before: FanRecord,
+  to: FanRecord,
+  store: JournalStore,
+  context: Context,
+): Promise<void> {
+  const { journal } = link;
+  if (journal === undefined) return;
+  const index = tunnelOf(journal)?.memo.index;
+  // Killed from here on, a successor makes the new device and deletes what else bears our mark.
+  note(link, to, store, undefined);
+  try {
+    note(link, to, store, await context.tunnels.moveLink(before.spec, to.spec));
+  } catch (error) {
+    note(link, before, store, index);
+    const where = isKernels(to.spec) ? 'the kernel' : 'fanway';
+    throw new FanwayError(
+      'change-failed',
+      `${to.spec.name} could not go over to ${where}: ${messageOf(error)}; it goes on as it was`,
+      { cause: error },
+    );
+  }
+  await repair(journal, store, context, { adopt: false });
+  const by = isKernels(to.spec) ? 'the kernel' : "fanway's own processes";
+  context.log.info(to.spec.name, `forwarded by ${by} from now on`);
+}

@@ -1,0 +1,188 @@
+/**
+ * One fan that the kernel forwards: a VXLAN device of all networks of its port, and on it two programs
+ * that say where each packet goes and judge where it came from.
+ *
+ * The device keeps the programs, and the programs keep their maps: all of it stays as it is when this
+ * process is killed, and goes with the device.
+ * @module
+ */
+import { fanEgress } from '../../../bpf/fan-egress.ts';
+import { fanIngress } from '../../../bpf/fan-ingress.ts';
+import type { FanPath } from '../../../bpf/fan-path.ts';
+import { FanwayError } from '../../../errors.ts';
+import type { Prefix } from '../../../net/prefix.ts';
+import { loadClassifier, programId } from '../../../sys/bpf/bpf.ts';
+import { libc } from '../../../sys/libc/libc.ts';
+import type { Netlink } from '../../../sys/netlink/netlink.ts';
+import { egressIndex, ingressIndex, namedCounters } from '../../../table/counters.ts';
+import { deviceMtuOf, type LinkSpec } from '../../store/link-spec.ts';
+import { type DeviceErrors, deviceErrors } from './device-errors.ts';
+import { LinkMaps } from './maps.ts';
+
+const HOOKS = ['egress', 'ingress'] as const;
+type Hook = (typeof HOOKS)[number];
+type Programs = Record<Hook, number>;
+
+/** Entries of a predecessor that nobody has confirmed go after this, ms: gossip has told all by then. */
+const UNCONFIRMED_MS = 30_000;
+
+/** What the programs need to know of a fan. @throws FanwayError for one that they cannot carry */
+function pathOf(spec: LinkSpec): FanPath {
+  const { overlay, underlay, local, vni, port, innerMtu, dscp } = spec;
+  if (typeof local !== 'number' || typeof underlay.address !== 'number') {
+    throw new FanwayError('no-kernel-datapath', `${spec.name}: its underlay is IPv6`);
+  }
+  const { address, length } = underlay;
+  return { overlay, underlay: { address, length }, local, vni, port, innerMtu, dscp };
+}
+
+export class KernelLink {
+  spec: LinkSpec;
+  readonly index: number;
+  readonly #netlink: Netlink;
+  readonly #maps: LinkMaps;
+  /** What the device counted before the maps began to. */
+  readonly #before: DeviceErrors;
+  #programs: Programs = { egress: 0, ingress: 0 };
+  #unconfirmed = new Set<string>();
+  #timer: NodeJS.Timeout | undefined;
+
+  private constructor(
+    netlink: Netlink,
+    spec: LinkSpec,
+    index: number,
+    maps: LinkMaps,
+    before: DeviceErrors,
+  ) {
+    this.#netlink = netlink;
+    this.spec = spec;
+    this.index = index;
+    this.#maps = maps;
+    this.#before = before;
+    if (!maps.inherited) return;
+    this.#unconfirmed = new Set(maps.entries().map(keyOf));
+    this.#timer = setTimeout(() => this.#dropUnconfirmed(), UNCONFIRMED_MS);
+    this.#timer.unref();
+  }
+
+  /**
+   * Makes the device under this name, down, or takes over the one that is there, and attaches the
+   * programs before anything can pass.
+   * @throws NetlinkError EEXIST where the port has such a device already; SystemError where the kernel
+   * refuses programs; FanwayError where the name is taken
+   */
+  static async open(netlink: Netlink, spec: LinkSpec, device = spec.device): Promise<KernelLink> {
+    const path = pathOf(spec);
+    const found = await netlink.findLink(device);
+    if (found !== undefined && !(found.vxlan?.external && found.vxlan.port === spec.port)) {
+      throw new FanwayError('name-taken', `there is another device ${device}: delete it`);
+    }
+    if (found === undefined) {
+      await netlink.createExternalVxlan(device, { port: spec.port, mtu: deviceMtuOf(spec) });
+    }
+    const { index } = found ?? (await netlink.link(device));
+    let maps: LinkMaps | undefined;
+    try {
+      await netlink.addHooks(index);
+      const attached = await netlink.attachedProgram(index, 'ingress');
+      maps = (attached === 0 ? undefined : LinkMaps.of(attached)) ?? LinkMaps.create();
+      const isFresh = found === undefined || maps.inherited;
+      const before = isFresh ? { received: 0, sent: 0 } : deviceErrors(device);
+      const link = new KernelLink(netlink, spec, index, maps, before);
+      await link.#attach(path);
+      return link;
+    } catch (error) {
+      maps?.close();
+      if (found === undefined) await netlink.deleteLink(index);
+      throw error;
+    }
+  }
+
+  async #attach(path: FanPath): Promise<void> {
+    const made = { egress: fanEgress, ingress: fanIngress };
+    for (const hook of HOOKS) {
+      const name = `fanway_${hook}`;
+      const fd = loadClassifier(name, made[hook](path, this.#maps.fds));
+      try {
+        this.#programs[hook] = programId(fd);
+        await this.#netlink.attachProgram(this.index, hook, { fd, name });
+      } finally {
+        libc.close(fd);
+      }
+    }
+  }
+
+  /** Attaches programs for what the link is now; no packet passes without any. */
+  async become(spec: LinkSpec): Promise<void> {
+    await this.#netlink.addHooks(this.index);
+    await this.#attach(pathOf(spec));
+    this.spec = spec;
+  }
+
+  /** Which of our programs somebody took away, a line for each. */
+  async missing(): Promise<string[]> {
+    const lost: string[] = [];
+    for (const hook of HOOKS) {
+      const attached = await this.#netlink.attachedProgram(this.index, hook);
+      if (attached !== this.#programs[hook]) {
+        lost.push(`program at the ${hook} of ${this.spec.device}`);
+      }
+    }
+    return lost;
+  }
+
+  /**
+   * Counters by public name. What the device refused before our program saw it (a VXLAN header with
+   * other bits set, congestion told to who cannot hear it) and what it could not send is among them.
+   */
+  counters(): Record<string, number> {
+    const column = this.#maps.counters();
+    const add = (index: number, by: number): void => {
+      column[index] = (column[index] ?? 0) + by;
+    };
+    const errors = deviceErrors(this.spec.device);
+    const received = Math.max(0, errors.received - this.#before.received);
+    add(ingressIndex('received'), received);
+    add(ingressIndex('drop.bad_header'), received);
+    const delivered = egressIndex('delivered');
+    const sent = Math.min(Math.max(0, errors.sent - this.#before.sent), column[delivered] ?? 0);
+    add(delivered, -sent);
+    add(egressIndex('drop.send_error'), sent);
+    return namedCounters(column);
+  }
+
+  setEntry(prefix: Prefix, host: number): boolean {
+    this.#unconfirmed.delete(keyOf(prefix));
+    return this.#maps.setEntry(prefix, host);
+  }
+
+  deleteEntry(prefix: Prefix): void {
+    this.#unconfirmed.delete(keyOf(prefix));
+    this.#maps.deleteEntry(prefix);
+  }
+
+  #dropUnconfirmed(): void {
+    for (const prefix of this.#maps.entries()) {
+      if (this.#unconfirmed.has(keyOf(prefix))) this.#maps.deleteEntry(prefix);
+    }
+    this.#unconfirmed.clear();
+  }
+
+  takeClaims(): number[] {
+    return this.#maps.takeClaims();
+  }
+
+  forgetMac(mac: number): void {
+    this.#maps.forgetMac(mac);
+  }
+
+  /** Lets go of the maps; the device goes on as it is. */
+  close(): void {
+    clearTimeout(this.#timer);
+    this.#maps.close();
+  }
+}
+
+function keyOf({ address, length }: Prefix): string {
+  return `${address}/${length}`;
+}

@@ -1,0 +1,239 @@
+/**
+ * The kernel's data path as control sees it: fans that the kernel forwards, each by a device and
+ * programs of its own, and who has which address of them.
+ *
+ * Entries belong to a link's name, also while it does not run.
+ * @module
+ */
+import { randomBytes } from 'node:crypto';
+import { codeOf } from '../../../errors.ts';
+import { maskOf, networkOf, type Prefix } from '../../../net/prefix.ts';
+import { Netlink } from '../../../sys/netlink/netlink.ts';
+import type { LinkUpdate } from '../../host/host.ts';
+import { aliasOf } from '../../host/snapshot.ts';
+import { deviceMtuOf, type LinkSpec, type WireSpec } from '../../store/link-spec.ts';
+import { KernelLink } from './kernel-link.ts';
+
+/** How long a port may stay taken by who has just let go of it, and between two tries, ms. */
+const TAKEN_MS_MAX = 500;
+const AGAIN_MS = 2;
+
+type Entry = { prefix: Prefix; host: number };
+
+function keyOf({ address, length }: Prefix): number {
+  return ((address & maskOf(length)) >>> 0) * 64 + length;
+}
+
+export class KernelPlane {
+  readonly #netlink: Netlink;
+  readonly #links = new Map<string, KernelLink>();
+  readonly #entries = new Map<string, Map<number, Entry>>();
+  /** Entries that found no room. */
+  #waiting = 0;
+
+  constructor(netlink: Netlink = Netlink.open()) {
+    this.#netlink = netlink;
+  }
+
+  get names(): string[] {
+    return [...this.#links.keys()];
+  }
+
+  has(name: string): boolean {
+    return this.#links.has(name);
+  }
+
+  /**
+   * Makes a link's device and programs, or what is missing of them; the device is left down where it
+   * was made. @throws NetlinkError, SystemError, FanwayError
+   */
+  async add(spec: LinkSpec): Promise<{ ifindex: number; offloads: string[] }> {
+    const known = this.#links.get(spec.name);
+    const there = known && (await this.#netlink.findLink(known.index));
+    if (known !== undefined && there !== undefined) {
+      await known.become(spec);
+      return { ifindex: known.index, offloads: [] };
+    }
+    this.#forget(spec.name);
+    await this.#removeStray(spec);
+    return { ifindex: this.#take(await KernelLink.open(this.#netlink, spec)), offloads: [] };
+  }
+
+  /** What a predecessor left of this link that is not as it should be: killed while it changed over. */
+  async #removeStray({ name, device, port }: LinkSpec): Promise<void> {
+    for (const link of await this.#netlink.links()) {
+      if (link.alias !== aliasOf(name) || !['vxlan', 'tun'].includes(link.kind)) continue;
+      const isIt = link.name === device && link.vxlan?.external && link.vxlan.port === port;
+      if (!isIt) await this.#netlink.deleteLink(link.index);
+    }
+  }
+
+  #take(link: KernelLink): number {
+    this.#links.set(link.spec.name, link);
+    for (const { prefix, host } of this.#entries.get(link.spec.name)?.values() ?? []) {
+      if (!link.setEntry(prefix, host)) this.#waiting++;
+    }
+    return link.index;
+  }
+
+  #forget(name: string): void {
+    this.#links.get(name)?.close();
+    this.#links.delete(name);
+  }
+
+  /** Deletes the link's device, and with it all that hangs on it. */
+  async remove(name: string): Promise<void> {
+    const link = this.#links.get(name);
+    if (link === undefined) return;
+    try {
+      await this.#netlink.deleteLink(link.index);
+    } catch (error) {
+      if (codeOf(error) !== 'ENODEV') throw error;
+    }
+    this.#forget(name);
+  }
+
+  /** Changes what may change of a running link. */
+  async update(name: string, { six: _, ...change }: LinkUpdate): Promise<void> {
+    const link = this.#links.get(name);
+    await link?.become({ ...link.spec, ...change });
+  }
+
+  /** What somebody took away of a link, a line for each piece. */
+  async missing(name: string): Promise<string[]> {
+    return (await this.#links.get(name)?.missing()) ?? [];
+  }
+
+  /**
+   * Has a link's device ready beside another one that has its name and its port: on the bridge, with
+   * programs, down. {@link commit} lets it take their place, {@link remove} takes it away.
+   */
+  async prepare(spec: LinkSpec): Promise<number> {
+    const link = await KernelLink.open(this.#netlink, spec, temporaryName());
+    try {
+      await this.#netlink.setLink(link.index, {
+        ...{ alias: aliasOf(spec.name), mtu: deviceMtuOf(spec), master: spec.name },
+      });
+    } catch (error) {
+      link.close();
+      await this.#netlink.deleteLink(link.index);
+      throw error;
+    }
+    return this.#take(link);
+  }
+
+  /** The other one has just let go of the port: takes it, and then the name. @throws NetlinkError */
+  async commit(name: string): Promise<void> {
+    const link = this.#links.get(name);
+    if (link === undefined) return;
+    const { index } = link;
+    const { device } = link.spec;
+    await patiently(() => this.#netlink.setLink(index, { up: true }));
+    const other = await this.#netlink.findLink(device);
+    if (other?.index === index) return;
+    if (other !== undefined) await this.#netlink.deleteLink(other.index);
+    try {
+      await this.#netlink.setLink(index, { name: device });
+    } catch (error) {
+      // Linux before 6.2 renames only what is down.
+      if (codeOf(error) !== 'EBUSY') throw error;
+      await this.#netlink.setLink(index, { name: device, up: false });
+      await this.#netlink.setLink(index, { up: true });
+    }
+  }
+
+  /** Gives up name and port for another device; {@link commit} takes them back. */
+  async stepAside(name: string): Promise<void> {
+    const link = this.#links.get(name);
+    if (link === undefined) return;
+    await this.#netlink.setLink(link.index, { name: temporaryName(), up: false });
+  }
+
+  /** The device of another kind that has taken a link's place: on the bridge, and up. */
+  async settle(index: number, spec: WireSpec, txQueueLen: number): Promise<void> {
+    await this.#netlink.setLink(index, {
+      ...{ alias: aliasOf(spec.name), mtu: deviceMtuOf(spec), txQueueLen, master: spec.name },
+      up: true,
+    });
+  }
+
+  counters(name: string): Record<string, number> {
+    return this.#links.get(name)?.counters() ?? {};
+  }
+
+  /** `prefix` of a link is at the host `host` (u32) from now on, also once it runs. */
+  setEntry(name: string, prefix: Prefix, host: number): void {
+    const entries = this.#entries.get(name) ?? new Map<number, Entry>();
+    this.#entries.set(name, entries);
+    entries.set(keyOf(prefix), { prefix, host });
+    if (this.#links.get(name)?.setEntry(prefix, host) === false) this.#waiting++;
+  }
+
+  /** The prefix is where arithmetic says from now on. */
+  deleteEntry(name: string, prefix: Prefix): void {
+    const entries = this.#entries.get(name);
+    if (entries?.delete(keyOf(prefix)) !== true) return;
+    if (entries.size === 0) this.#entries.delete(name);
+    this.#links.get(name)?.deleteEntry(prefix);
+  }
+
+  /** All entries of a link. */
+  entries(name: string): { prefix: Prefix; peer: number }[] {
+    const entries = [...(this.#entries.get(name)?.values() ?? [])];
+    return entries.map(({ prefix, host }) => ({ prefix, peer: host }));
+  }
+
+  /** The longest entry that has an address of a link that runs; undefined = arithmetic decides. */
+  answer(name: string, address: number): { prefix: Prefix; peer: number } | undefined {
+    if (!this.#links.has(name)) return undefined;
+    const entries = this.#entries.get(name);
+    for (let length = 32; length > 0 && entries !== undefined; length--) {
+      const prefix = { address: networkOf({ address, length }), length };
+      const entry = entries.get(keyOf(prefix));
+      if (entry !== undefined) return { prefix, peer: entry.host };
+    }
+    return undefined;
+  }
+
+  /** How many entries links that run have, and how many of all found no room. */
+  status(): { entries: number; waiting: number } {
+    let entries = 0;
+    for (const name of this.#links.keys()) entries += this.#entries.get(name)?.size ?? 0;
+    return { entries, waiting: this.#waiting };
+  }
+
+  /** MACs (u48) of containers here that somebody claims from outside; each only once. */
+  takeClaims(): { name: string; mac: number }[] {
+    return [...this.#links].flatMap(([name, link]) =>
+      link.takeClaims().map((mac) => ({ name, mac })),
+    );
+  }
+
+  forgetMac({ name, mac }: { name: string; mac: number }): void {
+    this.#links.get(name)?.forgetMac(mac);
+  }
+
+  /** Lets go of all; what the kernel forwards goes on. */
+  close(): void {
+    for (const name of this.names) this.#forget(name);
+    this.#netlink.close();
+  }
+}
+
+/** A name that nobody has: who takes over a device does so by its alias. */
+function temporaryName(): string {
+  return `fw-${randomBytes(5).toString('hex')}`;
+}
+
+/** Tries again while what somebody has just let go of is still taken. @throws the last error */
+async function patiently(work: () => Promise<void>): Promise<void> {
+  const deadline = performance.now() + TAKEN_MS_MAX;
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      if (codeOf(error) !== 'EADDRINUSE' || performance.now() > deadline) throw error;
+      await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+    }
+  }
+}

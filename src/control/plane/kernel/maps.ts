@@ -1,0 +1,166 @@
+/**
+ * The maps of one link of the kernel's data path, as control reads and writes them: counters, entries,
+ * MACs.
+ * @module
+ */
+import { FAN_MAPS, type FanMaps, MAC_KEY_BYTES, PREFIX_KEY_BYTES } from '../../../bpf/fan-path.ts';
+import type { Prefix } from '../../../net/prefix.ts';
+import {
+  createMap,
+  deleteFromMap,
+  type MapShape,
+  mapsOfProgram,
+  nextKey,
+  possibleProcessors,
+  readMap,
+  writeMap,
+} from '../../../sys/bpf/bpf.ts';
+import { libc, SystemError } from '../../../sys/libc/libc.ts';
+import { COUNTERS_PER_LINK } from '../../../table/counters.ts';
+
+type MapName = keyof FanMaps;
+const NAMES: readonly MapName[] = ['counters', 'entries', 'localMacs', 'claims'];
+const COUNTER_BYTES = 8;
+const TWO_32 = 2 ** 32;
+/** Claims taken at a time; others are claimed again while they matter. */
+const CLAIMS_MAX = 64;
+
+function isSame(a: MapShape, b: MapShape): boolean {
+  return (
+    a.type === b.type &&
+    a.keyBytes === b.keyBytes &&
+    a.valueBytes === b.valueBytes &&
+    a.entriesMax === b.entriesMax
+  );
+}
+
+function prefixKey({ address, length }: Prefix): Buffer<ArrayBuffer> {
+  const key = Buffer.alloc(PREFIX_KEY_BYTES);
+  key.writeUInt32LE(length, 0);
+  key.writeUInt32BE(address, 4);
+  return key;
+}
+
+function macKey(mac: number): Buffer<ArrayBuffer> {
+  const key = Buffer.alloc(MAC_KEY_BYTES);
+  key.writeUIntBE(mac, 0, 6);
+  return key;
+}
+
+export class LinkMaps {
+  readonly fds: FanMaps;
+  /** They were another process' before, with all that is in them. */
+  readonly inherited: boolean;
+  readonly #column = Buffer.alloc(possibleProcessors() * FAN_MAPS.counters.valueBytes);
+
+  private constructor(fds: FanMaps, inherited: boolean) {
+    this.fds = fds;
+    this.inherited = inherited;
+  }
+
+  /** New and empty. @throws SystemError */
+  static create(): LinkMaps {
+    const fds: Partial<Record<MapName, number>> = {};
+    try {
+      for (const name of NAMES) fds[name] = createMap(FAN_MAPS[name]);
+    } catch (error) {
+      for (const fd of Object.values(fds)) libc.close(fd);
+      throw error;
+    }
+    const { counters = -1, entries = -1, localMacs = -1, claims = -1 } = fds;
+    return new LinkMaps({ counters, entries, localMacs, claims }, false);
+  }
+
+  /**
+   * Those of a program that is attached already, so that counters and entries outlive a control
+   * process that was killed; undefined where they cannot be had (which takes CAP_SYS_ADMIN) or are of
+   * another version.
+   */
+  static of(program: number): LinkMaps | undefined {
+    let found: ReturnType<typeof mapsOfProgram>;
+    try {
+      found = mapsOfProgram(program);
+    } catch (error) {
+      if (error instanceof SystemError) return undefined;
+      throw error;
+    }
+    const fdOf = (name: MapName): number => {
+      const map = found.get(FAN_MAPS[name].name);
+      return map !== undefined && isSame(map.shape, FAN_MAPS[name]) ? map.fd : -1;
+    };
+    const fds: FanMaps = {
+      counters: fdOf('counters'),
+      entries: fdOf('entries'),
+      localMacs: fdOf('localMacs'),
+      claims: fdOf('claims'),
+    };
+    if (NAMES.every((name) => fds[name] >= 0)) return new LinkMaps(fds, true);
+    for (const { fd } of found.values()) libc.close(fd);
+    return undefined;
+  }
+
+  /** Counters in the order of table/counters.ts, all processors together. @throws SystemError */
+  counters(): Float64Array {
+    const sum = new Float64Array(COUNTERS_PER_LINK);
+    readMap(this.fds.counters, Buffer.alloc(4), this.#column);
+    for (let at = 0; at < this.#column.length; at += COUNTER_BYTES) {
+      const value = this.#column.readUInt32LE(at) + this.#column.readUInt32LE(at + 4) * TWO_32;
+      const index = (at / COUNTER_BYTES) % COUNTERS_PER_LINK;
+      sum[index] = (sum[index] ?? 0) + value;
+    }
+    return sum;
+  }
+
+  /** False where there is no room for it. @throws SystemError */
+  setEntry(prefix: Prefix, host: number): boolean {
+    const value = Buffer.alloc(4);
+    value.writeUInt32LE(host);
+    try {
+      writeMap(this.fds.entries, prefixKey(prefix), value);
+      return true;
+    } catch (error) {
+      if (error instanceof SystemError && ['ENOSPC', 'ENOMEM', 'E2BIG'].includes(error.code)) {
+        return false;
+      }
+      throw error;
+    }
+  }
+
+  deleteEntry(prefix: Prefix): void {
+    deleteFromMap(this.fds.entries, prefixKey(prefix));
+  }
+
+  /** Every prefix that has an entry. */
+  entries(): Prefix[] {
+    const prefixes: Prefix[] = [];
+    let key: Buffer<ArrayBuffer> | undefined;
+    while (prefixes.length < FAN_MAPS.entries.entriesMax) {
+      key = nextKey(this.fds.entries, key, PREFIX_KEY_BYTES);
+      if (key === undefined) break;
+      prefixes.push({ address: key.readUInt32BE(4), length: key.readUInt32LE(0) });
+    }
+    return prefixes;
+  }
+
+  /** MACs of containers here (u48) that somebody claimed from outside, each once. */
+  takeClaims(): number[] {
+    const macs: number[] = [];
+    while (macs.length < CLAIMS_MAX) {
+      const key = nextKey(this.fds.claims, undefined, MAC_KEY_BYTES);
+      if (key === undefined) break;
+      deleteFromMap(this.fds.claims, key);
+      macs.push(key.readUIntBE(0, 6));
+    }
+    return macs;
+  }
+
+  /** A MAC is not behind a port of this host any more. */
+  forgetMac(mac: number): void {
+    deleteFromMap(this.fds.localMacs, macKey(mac));
+  }
+
+  /** Lets go of them; programs that are attached keep them. */
+  close(): void {
+    for (const name of NAMES) libc.close(this.fds[name]);
+  }
+}
