@@ -9,6 +9,8 @@ import { demoText } from './demo-text.ts';
 import { doctor } from './doctor/doctor.ts';
 import { cni } from './engines/cni.ts';
 import { docker } from './engines/docker.ts';
+import { fanatic } from './engines/fanatic.ts';
+import { incus, lxd } from './engines/lxd.ts';
 import { podman } from './engines/podman.ts';
 import { lxc, nspawn } from './engines/snippets.ts';
 import { check } from './fans/check.ts';
@@ -68,7 +70,7 @@ const RUNNABLE: readonly (readonly [title: string, verbs: readonly Verb[]])[] = 
     ],
   ],
   ['Without root', [run]],
-  ['Container engines', [docker, podman, cni, lxc, nspawn, ip]],
+  ['Container engines', [docker, podman, cni, lxd, incus, lxc, nspawn, fanatic, ip]],
   ['Gossip between hosts', [keygen, join, leave, peers, members, table, announce, withdraw, key]],
   ['Routers of others', [bgp]],
   ['As a service', [daemon, check]],

@@ -71,6 +71,17 @@ t.test('Docker on two hosts of a fan', { skip }, async (t) => {
   );
   t.match(published, { code: 0, out: 'page of host1' }, '-p');
 
+  t.match(
+    await a.docker('run', '--rm', '--network', 'fan', IMAGE, ...ask('web')),
+    { code: 0, out: 'page of host1' },
+    'by its name',
+  );
+  const local = await fanwayWith(hostA, a.environment, 'fanatic', 'test', 'local-docker');
+  t.match(local, { code: 0, out: /starts: PASS\n.*address: PASS\n.*name: PASS/ }, local.err);
+  t.match(await fanwayWith(hostA, a.environment, 'fanatic', 'show'), {
+    out: /^172\.30\.0\.28\/16 +250\.0\.0\.0\/8 +up +enabled +-$/m,
+  });
+
   await b.does(
     'run',
     '-d',
@@ -104,6 +115,30 @@ t.test('Docker on two hosts of a fan', { skip }, async (t) => {
   });
   await back();
   t.pass('dockerd restarted under fanway');
+  const asked = ask(`${formatIpv4(hostA.address)}:8080`).slice(1);
+  t.equal((await runOn(hostB, 'busybox', asked)).out, 'page of host1', '-p as well');
+
+  // One that fails again and again is on the fan each time that its policy starts it.
+  const fails = '/bin/busybox wget -q -O - http://web/; exit 1';
+  await a.does(
+    ...['run', '-d', '--name', 'fails', '--restart', 'on-failure:2', '--network', 'fan'],
+    ...[IMAGE, '/bin/busybox', 'sh', '-c', fails],
+  );
+  await until('started again by its policy', 10_000, async () => {
+    return (await a.docker('logs', 'fails')).out === 'page of host1'.repeat(3);
+  });
+  await a.does('rm', '-f', 'fails');
+
+  // Both at once, fanway first.
+  await runFanway(hostA, ['down', '-e', '--force']);
+  await a.kill();
+  await runFanway(hostA, UP);
+  await a.start();
+  await until('fanway, then Docker', 10_000, async () => {
+    return (await a.docker('inspect', '-f', '{{.State.Running}}', 'web')).out.trim() === 'true';
+  });
+  await back();
+  t.equal(await a.addressOf('web', 'fan'), web, 'it has its address');
 
   // Docker first at boot: nothing of the fan is there, and forwarding is off.
   await b.kill();

@@ -40,7 +40,7 @@ function partOf({ spec }: FanRecord, wanted: FanRequest): 'ipv4' | 'ipv6' | unde
 type Target = { name: string; part?: 'ipv4' | 'ipv6' };
 
 /** Whether a running fan is the one that the words mean. */
-function isMeant(fan: FanRecord, wanted: FanRequest): boolean {
+export function isMeant(fan: FanRecord, wanted: FanRequest): boolean {
   if (!hasOverlay(fan.spec, wanted)) return false;
   const { underlay } = wanted;
   if (underlay.length !== fan.spec.underlay.length) return false;

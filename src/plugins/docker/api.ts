@@ -3,17 +3,11 @@
  * dockerd 20.10 to 29 and by what imitates it.
  * @module
  */
-import { request } from 'node:http';
 import { codeOf, ExitCode, FanwayError, messageOf, usageError } from '../../errors.ts';
 import { printable } from '../../log.ts';
+import { type Answer, callSocket, fieldOf } from '../unix-http.ts';
 
 const SOCKET_DEFAULT = '/var/run/docker.sock';
-const ANSWER_BYTES_MAX = 8 << 20;
-/** A daemon that starts answers only once it has restored its containers. */
-const ANSWER_TIMEOUT_MS = 30_000;
-
-/** `body` is the parsed JSON; undefined where there is none. */
-export type Answer = { status: number; body: unknown };
 
 /**
  * Where the daemon listens, as `docker` itself finds it.
@@ -69,53 +63,18 @@ export class DockerApi {
   }
 }
 
-/** A field of whatever came over the socket. */
-export function fieldOf(value: unknown, key: string): unknown {
-  return typeof value === 'object' && value !== null ? Reflect.get(value, key) : undefined;
-}
-
 /** What the daemon says of a call that it refused, one line. */
 export function complaintOf({ status, body }: Answer): string {
   const message = fieldOf(body, 'message');
   return typeof message === 'string' ? printable(message.replace(/\s+/g, ' ')) : `HTTP ${status}`;
 }
 
-function call(socketPath: string, method: string, path: string, body?: unknown): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const text = body === undefined ? '' : JSON.stringify(body);
-    const headers = {
-      host: 'docker',
-      ...(body === undefined
-        ? {}
-        : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
-    };
-    const fail = (error: unknown): void => reject(unreachable(socketPath, error));
-    const outgoing = request(
-      { socketPath, path, method, headers, agent: false, timeout: ANSWER_TIMEOUT_MS },
-      (response) => {
-        const chunks: Buffer[] = [];
-        let length = 0;
-        response.on('data', (chunk: Buffer) => {
-          length += chunk.length;
-          if (length > ANSWER_BYTES_MAX) outgoing.destroy(new Error('its answer is too large'));
-          else chunks.push(chunk);
-        });
-        response.on('end', () => {
-          const answer = Buffer.concat(chunks).toString('utf8');
-          try {
-            const value: unknown = answer.trim() === '' ? undefined : JSON.parse(answer);
-            resolve({ status: response.statusCode ?? 0, body: value });
-          } catch {
-            fail(new Error('its answer is no JSON'));
-          }
-        });
-        response.on('error', fail);
-      },
-    );
-    outgoing.on('timeout', () => outgoing.destroy(new Error('it does not answer')));
-    outgoing.on('error', fail);
-    outgoing.end(text);
-  });
+async function call(socket: string, method: string, path: string, body?: unknown): Promise<Answer> {
+  try {
+    return await callSocket(socket, { method, path, body, host: 'docker' });
+  } catch (error) {
+    throw unreachable(socket, error);
+  }
 }
 
 function unreachable(socket: string, error: unknown): FanwayError {

@@ -21,7 +21,8 @@ import {
   parsePrefix,
 } from '../../net/prefix.ts';
 import { type EngineFan, text } from '../fan.ts';
-import { complaintOf, type DockerApi, fieldOf } from './api.ts';
+import { fieldOf } from '../unix-http.ts';
+import { complaintOf, type DockerApi } from './api.ts';
 
 /** The label by which a network of ours is known; its value is the bridge. */
 const LABEL = 'fanway';
@@ -235,6 +236,26 @@ async function refusal(
     );
   }
   return new FanwayError('docker-refused', `Docker does not make the network: ${said}`);
+}
+
+async function networksOfFans(api: DockerApi): Promise<{ name: string; bridge: string }[]> {
+  const { status, body } = await api.call('GET', '/networks');
+  if (status !== 200 || !Array.isArray(body)) return [];
+  return body.flatMap((network: unknown) => {
+    const bridge = fieldOf(fieldOf(network, 'Labels'), LABEL);
+    const name = fieldOf(network, 'Name');
+    return typeof bridge === 'string' && typeof name === 'string' ? [{ name, bridge }] : [];
+  });
+}
+
+/** The bridges that Docker has networks of ours on. */
+export async function networkBridges(api: DockerApi): Promise<string[]> {
+  return (await networksOfFans(api)).map(({ bridge }) => bridge);
+}
+
+/** Names of the networks of ours on a bridge. */
+export async function networksOfBridge(api: DockerApi, bridge: string): Promise<string[]> {
+  return (await networksOfFans(api)).flatMap((one) => (one.bridge === bridge ? [one.name] : []));
 }
 
 /** Names of Docker's networks that share addresses with a prefix. */
