@@ -1,23 +1,35 @@
-import { type ChildProcess, execFileSync, spawnSync } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import {
   chmodSync,
+  closeSync,
   copyFileSync,
+  existsSync,
+  linkSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import type { LabHost } from '../../src/demo/lab.ts';
 import { Lab } from '../../src/demo/lab.ts';
 import { runFanway } from '../../src/demo/router.ts';
+import { hasCapability } from '../../src/sys/process/capabilities.ts';
 import { runEcho } from '../../src/traffic/run.ts';
 import { statusOf } from '../faults/rig.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
+import {
+  type PodContainer,
+  type PodSpec,
+  readManifest,
+  skipWithoutKubectl,
+} from '../packaging/manifest.ts';
 import { findRoot } from '../style/sources.ts';
 import { skipLong } from '../support/long.ts';
 import { until } from '../support/patience.ts';
@@ -122,6 +134,14 @@ t.test('one file routes on a machine with no Node, no shell, nothing', { skip },
   await run(a, folder, 'down', ...fan);
   t.equal(await a.netlink.findLink('fan-250'), undefined, 'down takes everything back');
 
+  const noPod =
+    skipWithoutKubectl() ||
+    (['runc', '/bin/busybox'].some((name) => spawnSync(name, ['--help']).error !== undefined) &&
+      'no runc, or no busybox-static');
+  await t.test("the Kubernetes manifest's containers, by runc", { skip: noPod }, (t) =>
+    inPod(t, folder, lab),
+  );
+
   t.test('it is the CNI plugin too', async (t) => {
     const result = spawnSync(...enter(folder, ['__fanway-cni', '--']), {
       encoding: 'utf8',
@@ -131,6 +151,153 @@ t.test('one file routes on a machine with no Node, no shell, nothing', { skip },
     t.equal(JSON.parse(result.stdout).cniVersion, '1.1.0');
   });
 });
+
+/** A program's words, in the mount namespace of a node whose own folders are below `node`. */
+const ON_NODE = `for folder in opt run var; do mount -t tmpfs tmpfs "/$folder" || exit 99; done
+mkdir -p /opt/cni/bin /run/fanway /var/lib/fanway
+for folder in opt/cni/bin run/fanway var/lib/fanway; do mount --bind "$0/$folder" "/$folder" || exit 99; done
+exec "$@"`;
+
+/** What runc is told of a container of the manifest's; `network`: the namespace that is the node's. */
+function bundleOf(
+  container: PodContainer,
+  pod: PodSpec,
+  rootfs: string,
+  node: string,
+  network: string,
+): object {
+  const privileged = container.securityContext?.privileged === true;
+  const all = privileged ? ownCapabilities() : [];
+  const capabilities = { bounding: all, effective: all, permitted: all };
+  const volumes = new Map(pod.volumes.map(({ name, hostPath }) => [name, hostPath?.path]));
+  const bind = (source: string, destination: string): object => {
+    return { type: 'none', source, destination, options: ['rbind', 'rw'] };
+  };
+  return {
+    ociVersion: '1.0.2',
+    process: {
+      ...{ user: { uid: 0, gid: 0 }, cwd: '/', capabilities },
+      args: [...(container.command ?? ['/usr/local/bin/fanway']), ...(container.args ?? [])],
+      env: ['PATH=/usr/local/bin:/bin'],
+    },
+    root: { path: rootfs },
+    mounts: [
+      { type: 'proc', source: 'proc', destination: '/proc' },
+      ...(privileged ? [bind('/dev', '/dev')] : []),
+      ...container.volumeMounts.map(({ name, mountPath }) =>
+        bind(join(node, volumes.get(name) ?? '/config'), mountPath),
+      ),
+    ],
+    linux: {
+      cgroupsPath: `/fanway-test-${process.pid}-${container.name}`,
+      namespaces: [
+        ...['pid', 'mount', 'ipc', 'uts'].map((type) => ({ type })),
+        { type: 'network', path: network },
+      ],
+    },
+  };
+}
+
+/** What a privileged container has here: nobody can give more than there is. */
+function ownCapabilities(): string[] {
+  const more = [
+    'NET_ADMIN',
+    'NET_RAW',
+    'SETUID',
+    'SETGID',
+    'SETPCAP',
+    'SYS_ADMIN',
+    'SYS_NICE',
+  ] as const;
+  const names: string[] = more.filter((name) => hasCapability(name));
+  // What every runtime gives by itself.
+  names.push('CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'KILL', 'SYS_CHROOT');
+  return names.map((name) => `CAP_${name}`);
+}
+
+async function inPod(t: Test, folder: string, lab: Lab): Promise<void> {
+  const [a, b] = [lab.host(0), lab.host(1)];
+  const objects = readManifest();
+  const pod = objects.find(({ kind }) => kind === 'DaemonSet')?.spec?.template.spec;
+  const config = objects.find(({ kind }) => kind === 'ConfigMap')?.data?.['fanway.conf'];
+  if (pod === undefined || config === undefined) throw new Error('no pod, or no configuration');
+  const node = mkdtempSync(join(tmpdir(), 'fanway-node-'));
+  t.teardown(() => rmSync(node, { recursive: true, force: true }));
+  for (const path of ['config', ...pod.volumes.map(({ hostPath }) => hostPath?.path ?? '')]) {
+    mkdirSync(join(node, path), { recursive: true });
+  }
+  writeFileSync(join(node, 'config/fanway.conf'), config.replace('default/16', 'eth0/16'));
+  for (const path of ['usr/local/bin', 'bin', 'tmp'])
+    mkdirSync(join(folder, path), { recursive: true });
+  linkSync(join(folder, 'fanway'), join(folder, 'usr/local/bin/fanway'));
+  copyFileSync('/bin/busybox', join(folder, 'bin/busybox'));
+  for (const name of ['sh', 'sleep']) symlinkSync('busybox', join(folder, 'bin', name));
+
+  const running: { id: string; child: ChildProcess }[] = [];
+  const state = join(node, 'runc');
+  t.teardown(async () => {
+    for (const { id, child } of running) {
+      const ended = new Promise((resolve) => child.once('exit', resolve));
+      const isOver = child.exitCode !== null || child.signalCode !== null;
+      spawnSync('runc', ['--root', state, 'kill', id, 'KILL']);
+      if (!isOver) await ended;
+      spawnSync('runc', ['--root', state, 'delete', '--force', id]);
+    }
+  });
+  const network = `/proc/${process.pid}/fd/${a.namespace.fd}`;
+  for (const container of pod.containers) {
+    const bundle = join(node, container.name);
+    mkdirSync(bundle);
+    const file = bundleOf(container, pod, folder, node, network);
+    writeFileSync(join(bundle, 'config.json'), JSON.stringify(file));
+    const id = `fanway-${process.pid}-${container.name}`;
+    const words = ['--root', state, 'run', '--bundle', bundle, id];
+    const log = openSync(join(node, `${container.name}.log`), 'w');
+    running.push({ id, child: spawn('runc', words, { stdio: ['ignore', log, log] }) });
+    closeSync(log);
+  }
+  const plugin = join(node, 'opt/cni/bin/fanway-cni');
+  await until('the plugin is on the node', 20_000, () => {
+    const gone = running.find(({ child }) => child.exitCode !== null);
+    if (gone !== undefined) {
+      const said = pod.containers.map(({ name }) =>
+        readFileSync(join(node, `${name}.log`), 'utf8'),
+      );
+      throw new Error(`${gone.id} ended: ${said.join('\n')}`);
+    }
+    return existsSync(plugin);
+  });
+  const conflist: unknown = JSON.parse(
+    readFileSync(join(node, 'etc/cni/net.d/10-fanway.conflist'), 'utf8'),
+  );
+  t.match(conflist, { name: 'fan', plugins: [{ type: 'fanway-cni' }] });
+
+  // As the node's own runtime calls it, which sees nothing of the pod.
+  const workload = lab.container(0);
+  const call = (command: string): { code: number | null; out: string } => {
+    const words = ['--mount', 'sh', '-c', ON_NODE, node, '/opt/cni/bin/fanway-cni'];
+    const { status, stdout } = a.run(() =>
+      spawnSync('unshare', words, {
+        encoding: 'utf8',
+        input: JSON.stringify({ cniVersion: '1.0.0', name: 'fan', type: 'fanway-cni' }),
+        env: {
+          ...{ PATH: process.env['PATH'], CNI_COMMAND: command, CNI_CONTAINERID: 'pod-1' },
+          ...{ CNI_NETNS: `/proc/${process.pid}/fd/${workload.namespace.fd}`, CNI_IFNAME: 'net1' },
+        },
+      }),
+    );
+    return { code: status, out: stdout };
+  };
+  const added = call('ADD');
+  t.equal(added.code, 0, added.out);
+  t.match(JSON.parse(added.out), { ips: [{ address: /^250\.0\.28\.\d+\/8$/ }] }, 'of the slice');
+  const gateway = (await statusOf(b)).links[0]?.gateway ?? '';
+  await until('a pod reaches the other node', 10_000, async () => {
+    const [target] = (await runEcho(workload, [gateway], { count: 1 })).targets;
+    return target?.received === 1;
+  });
+  t.equal(call('DEL').code, 0);
+}
 
 t.test('a Node that cannot carry it is named, with what can', { skip }, async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'fanway-single-'));

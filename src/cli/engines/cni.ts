@@ -2,7 +2,15 @@
  * `fanway cni`: puts the CNI plugin and its configuration where container runtimes look.
  * @module
  */
-import { accessSync, constants, mkdirSync, rmSync } from 'node:fs';
+import {
+  accessSync,
+  chmodSync,
+  constants,
+  copyFileSync,
+  mkdirSync,
+  renameSync,
+  rmSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { dhcpLeases } from '../../control/host/dhcp.ts';
 import {
@@ -12,7 +20,7 @@ import {
   stateDirectoryOf,
 } from '../../control/store/address-book.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
-import { ExitCode } from '../../errors.ts';
+import { ExitCode, usageError } from '../../errors.ts';
 import { formatPrefix } from '../../net/prefix.ts';
 import {
   CNI_NETWORK,
@@ -23,6 +31,7 @@ import {
 } from '../../plugins/cni/install.ts';
 import { type EngineFan, findFan } from '../../plugins/fan.ts';
 import { subnetEnv } from '../../plugins/snippets.ts';
+import { SINGLE } from '../../single-file.ts';
 import { programCommand } from '../../sys/host/paths.ts';
 import { type Io, printJson, takeFlags, type Verb } from '../verb/verb.ts';
 import { actionOf, putFile, rangeOf } from './engine-words.ts';
@@ -33,12 +42,16 @@ const CONF_FILE = '10-fanway.conflist';
 const SUBNET_FILE = '/run/flannel/subnet.env';
 
 type Flags = ReadonlyMap<string, string>;
-type Paths = { plugin: string; conf: string; bin: string };
+/** `root`: where the file system is mounted that they are for, '' for our own. */
+type Paths = { root: string; plugin: string; conf: string; bin: string };
+/** The program itself on a host that has no other, beside the plugin. */
+const PROGRAM = 'fanway';
 
 function pathsOf(flags: Flags): Paths {
-  const bin = flags.get('--bin-dir') ?? BIN_DIRECTORY;
-  const conf = flags.get('--conf-dir') ?? CONF_DIRECTORY;
-  return { bin, plugin: join(bin, CNI_TYPE), conf: join(conf, CONF_FILE) };
+  const root = flags.get('--host-root') ?? '';
+  const bin = join(root, flags.get('--bin-dir') ?? BIN_DIRECTORY);
+  const conf = join(root, flags.get('--conf-dir') ?? CONF_DIRECTORY);
+  return { root, bin, plugin: join(bin, CNI_TYPE), conf: join(conf, CONF_FILE) };
 }
 
 function hasPortmap(bin: string): boolean {
@@ -48,6 +61,28 @@ function hasPortmap(bin: string): boolean {
   } catch {
     return false;
   }
+}
+
+/**
+ * The command that the plugin's file starts. On a host that sees us only as a container, it is a copy of
+ * this program that lies beside it.
+ * @throws FanwayError (exit code 2) where this program is more than one file
+ */
+function commandFor({ root, bin }: Paths, flags: Flags): string[] {
+  if (root === '') return programCommand(CNI_TYPE);
+  if (SINGLE === undefined) {
+    throw usageError(
+      'usage',
+      '--host-root copies this program to the host, and only the single file (npm run single) is whole without others',
+    );
+  }
+  const path = join(bin, PROGRAM);
+  // Whole or not at all, and also while the old one runs.
+  copyFileSync(process.execPath, `${path}.new`);
+  chmodSync(`${path}.new`, 0o755);
+  renameSync(`${path}.new`, path);
+  const [, ...words] = programCommand(CNI_TYPE);
+  return [join(flags.get('--bin-dir') ?? BIN_DIRECTORY, PROGRAM), ...words];
 }
 
 /** Sets a part of the slice aside where that was asked for, or DHCP hands out the rest. */
@@ -78,7 +113,7 @@ async function install(io: Io, bridge: string | undefined, flags: Flags): Promis
   for (const folder of [paths.bin, join(paths.conf, '..')]) mkdirSync(folder, { recursive: true });
   const name = flags.get('--name') ?? CNI_NETWORK;
   const portmap = hasPortmap(paths.bin);
-  putFile(paths.plugin, wrapperOf(programCommand(CNI_TYPE), io.env), 0o755);
+  putFile(paths.plugin, wrapperOf(commandFor(paths, flags), io.env), 0o755);
   putFile(paths.conf, conflistOf({ name, bridge, portmap }), 0o644);
   const done = { plugin: paths.plugin, configuration: paths.conf, network: name, range, portmap };
   if (flags.has('--json')) printJson(io, done);
@@ -97,6 +132,7 @@ async function remove(io: Io, bridge: string | undefined, flags: Flags): Promise
   const paths = pathsOf(flags);
   rmSync(paths.conf, { force: true });
   rmSync(paths.plugin, { force: true });
+  if (paths.root !== '') rmSync(join(paths.bin, PROGRAM), { force: true });
   const fan = await findFan(run, bridge);
   const book = new AddressBook(stateDirectoryOf(io.env), fan.slice);
   book.change((now) => dropClaim(now, CNI_OWNER));
@@ -129,6 +165,10 @@ export const cni: Verb = {
   options: [
     ['--bin-dir DIRECTORY', `where the runtime looks for plugins (${BIN_DIRECTORY})`],
     ['--conf-dir DIRECTORY', `where it looks for networks (${CONF_DIRECTORY})`],
+    [
+      '--host-root DIRECTORY',
+      'where the file system of the host is, seen from a container; copies fanway',
+    ],
     ['--name NETWORK', `the network's name (${CNI_NETWORK})`],
     [
       '--range PREFIX',
@@ -145,7 +185,7 @@ export const cni: Verb = {
   ],
   async run(args, io) {
     const { flags, rest } = takeFlags(args, {
-      ...{ '--bin-dir': 'value', '--conf-dir': 'value', '--name': 'value' },
+      ...{ '--bin-dir': 'value', '--conf-dir': 'value', '--name': 'value', '--host-root': 'value' },
       ...{ '--range': 'value', '--file': 'value', '--json': 'switch' },
     });
     const { action, bridge } = actionOf(rest, ['install', 'remove', 'subnet-env']);
