@@ -170,10 +170,7 @@ export const cni: Verb = {
       'where the file system of the host is, seen from a container; copies fanway',
     ],
     ['--name NETWORK', `the network's name (${CNI_NETWORK})`],
-    [
-      '--range PREFIX',
-      'the part of the slice for CNI alone; needed beside dhcp, made up if left out',
-    ],
+    ['--range PREFIX', 'the part of the slice for CNI alone; beside dhcp, made up if left out'],
     ['--file FILE', `what flannel's plugin reads (${SUBNET_FILE}); - prints it`],
     ['--json', 'what was done, as JSON'],
   ],
