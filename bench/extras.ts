@@ -5,6 +5,7 @@
  */
 import { battery } from './battery.ts';
 import { bottleneck } from './bottleneck.ts';
+import { evpn } from './evpn.ts';
 import { gossip } from './gossip.ts';
 import { links } from './links.ts';
 import type { ExtraTable } from './results.ts';
@@ -25,4 +26,6 @@ export type Extra = {
   run(note: Note): Promise<ExtraTable | string | undefined>;
 };
 
-export const extras: readonly Extra[] = [star, battery, gossip, links, rootless, bottleneck];
+export const extras: readonly Extra[] = [
+  ...[star, battery, gossip, links, evpn, rootless, bottleneck],
+];

@@ -6,8 +6,8 @@ import { formatIpv4 } from '../../../src/net/ipv4.ts';
 import { neighbourSettings } from '../../bgp/lab.ts';
 import { skipWithoutNamespaces } from '../../netns/privileges.ts';
 import { skipLong } from '../../support/long.ts';
-import { until } from '../../support/patience.ts';
-import { Frr, Gobgp, whyNoFrr, whyNoGobgp } from './routers.ts';
+import { Gobgp, whyNoFrr, whyNoGobgp } from './routers.ts';
+import { client, fill, frrRoutes, gobgpRoutes, reflected, startFrr } from './scale.ts';
 import { startSpeaker } from './speaker.ts';
 
 const skip = skipWithoutNamespaces() || whyNoGobgp() || whyNoFrr() || skipLong;
@@ -17,36 +17,10 @@ t.setTimeout(900_000);
 const GOBGP_ROUTES_MAX = 3000;
 const ROUTES = Number(process.env['FANWAY_BGP_SCALE']) || 50_000;
 
-const client = (address: string, more = ''): string => `[[neighbors]]
-[neighbors.config]
-neighbor-address = "${address}"
-peer-as = 65000
-${more}[[neighbors.afi-safis]]
-[neighbors.afi-safis.config]
-afi-safi-name = "l2vpn-evpn"
-`;
-const reflected = (cluster: string): string => `[neighbors.transport.config]
-passive-mode = true
-[neighbors.route-reflector.config]
-route-reflector-client = true
-route-reflector-cluster-id = "${cluster}"
-`;
-
 /** Resident memory of a process, MB. */
 function residentMb(pid: number): number {
   const text = readFileSync(`/proc/${pid}/status`, 'utf8');
   return Math.round(Number(/VmRSS:\s+(\d+)/.exec(text)?.[1] ?? 0) / 1024);
-}
-
-/** Times how long a router takes from its first route to `wanted`. */
-async function fill(wanted: number, count: () => Promise<number>): Promise<number> {
-  let firstMs = 0;
-  await until('all routes', 120_000, async () => {
-    const have = await count().catch(() => 0);
-    if (have > 0 && firstMs === 0) firstMs = performance.now();
-    return have >= wanted;
-  });
-  return Math.round(performance.now() - firstMs);
 }
 
 function runReceiver(
@@ -64,34 +38,6 @@ function runReceiver(
     });
     child.once('exit', (code) => reject(new Error(`the receiver ended with ${code}`)));
   });
-}
-
-/** FRR's bgpd, without zebra: a reflector where it has clients. */
-function startFrr(
-  host: LabHost,
-  neighbours: readonly string[],
-  isReflector: boolean,
-): Promise<Frr> {
-  const each = (what: string) => neighbours.map((one) => ` neighbor ${one} ${what}\n`).join('');
-  return Frr.start(
-    host,
-    `router bgp 65000
- bgp router-id ${formatIpv4(host.address)}
- no bgp default ipv4-unicast
-${each('remote-as 65000')}${each('timers connect 1')} address-family l2vpn evpn
- ${each('activate')} ${isReflector ? each('route-reflector-client') : ''} exit-address-family
-`,
-  );
-}
-
-async function frrRoutes(frr: Frr, neighbour: string): Promise<number> {
-  const text = await frr.show('show bgp l2vpn evpn summary');
-  const line = text.split('\n').find((each) => each.startsWith(`${neighbour} `)) ?? '';
-  return Number(line.trim().split(/\s+/)[9]);
-}
-
-async function gobgpRoutes(gobgp: Gobgp): Promise<number> {
-  return Number(/Destination: (\d+)/.exec(await gobgp.run('global rib summary -a evpn'))?.[1]);
 }
 
 async function startSource(t: Test, host: LabHost, reflector: string, routes: number) {
