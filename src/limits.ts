@@ -5,11 +5,12 @@
  */
 
 /**
- * Entries (prefixes, MACs and addresses that are told by gossip or otherwise), of all links and
- * members together: some 60 MB of control's memory when it is full.
+ * Entries (prefixes, MACs and addresses that are told by gossip, BGP or otherwise), of all links and
+ * members together: some 120 MB of control's memory when it is full. Half a million MACs is what
+ * reflectors of a large fabric tell.
  */
-export const ENTRIES_MAX = 262_144;
-/** Those of one member: nobody takes more than a sixteenth of the room. */
+export const ENTRIES_MAX = 524_288;
+/** Those of one member: nobody takes more than a thirty-second of the room. */
 export const ENTRIES_PER_OWNER_MAX = 16_384;
 /** Data processes of a router, each with a queue of every device and sockets of its own. */
 export const QUEUES_MAX = 8;

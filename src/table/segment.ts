@@ -6,10 +6,10 @@
  * 0       header     magic, version, seed of the hashes
  * 64      lengths    for each link the prefix lengths in use: bit 31 = /32 … bit 0 = /1
  * 4160    peers      65,536 × 64 bytes
- * 4198464 prefixes   524,288 × 16 bytes
+ * 4198464 prefixes   1,048,576 × 16 bytes
  * then    limits     8,192 × 16 bytes
- * then    fdb        524,288 × 16 bytes: layer-2 networks from here on
- * then    neighbours 524,288 × 16 bytes, and their rows of 32
+ * then    fdb        1,048,576 × 16 bytes: layer-2 networks from here on
+ * then    neighbours 1,048,576 × 16 bytes, and their rows of 32
  * then    vteps      131,072 × 16 bytes
  * then    flood      a block for each link
  * then    links      256 × 256 bytes
@@ -27,7 +27,7 @@ import { SLOT_BYTES } from '../shm/hash.ts';
 /** What the memory is called in /proc. */
 export const TABLES_NAME = 'fanway-tables';
 const TABLES_MAGIC = 0x66616e74; // 'fant'
-const TABLES_VERSION = 5;
+const TABLES_VERSION = 6;
 
 const MAGIC = 0;
 const VERSION = 4;

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { ENTRIES_MAX, ENTRIES_PER_OWNER_MAX, SEED_ADDRESSES_MAX, SEEDS_MAX } from '../../limits.ts';
+import { ENTRIES_PER_OWNER_MAX, SEED_ADDRESSES_MAX, SEEDS_MAX } from '../../limits.ts';
 import { DATAGRAM_BYTES_MAX } from '../../wire/gossip/bounds.ts';
 import { HEADER_BYTES, TAG_BYTES } from '../../wire/gossip/envelope.ts';
 
@@ -20,7 +20,7 @@ export {
 export const MEMBERS_MAX = 1024;
 /** Announcements of one owner, and of all together. */
 export const ITEMS_PER_OWNER_MAX = ENTRIES_PER_OWNER_MAX;
-export const ITEMS_MAX = ENTRIES_MAX;
+export const ITEMS_MAX = 262_144;
 /** Blocks of one owner that hold at one time; an author joins its small ones before. */
 export const BLOCKS_PER_OWNER_MAX = 2048;
 /** Conflicts that are shown at one time. */
