@@ -71,6 +71,8 @@ export type NetworkJson = {
   addresses: number;
   /** Entries that found no room in the tables. */
   waiting: number;
+  /** Where DHCP clients and router solicitations are led, an underlay address; '' = here, null = nowhere. */
+  servers: { dhcp: string | null; router: string | null };
   /** The search for workloads that never said a word. */
   search: NetworkSearch;
   /** Rules that are in force. */
@@ -94,6 +96,7 @@ export const networkJson = fields<NetworkJson>({
   macs: fields({
     ...{ local: count, remote: count, silent: count, frozen: count, refused: count },
   }),
+  servers: fields({ dhcp: nullable(text), router: nullable(text) }),
   search: fields({
     ...{ asked: count, found: count, damped: count, limited: count, looked: count },
     refused: count,

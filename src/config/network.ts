@@ -3,7 +3,9 @@
  * configuration file become.
  * @module
  */
+import { AddressError } from '../net/address-error.ts';
 import { INTERFACE_NAME_CHARS_MAX } from '../net/fan.ts';
+import { isGroupMac, parseMac } from '../net/mac.ts';
 import {
   isLinkLocal,
   isMartianHost,
@@ -23,6 +25,10 @@ export const NETWORK_VNI_MAX = 0xff_ffff;
 export const SERVICE_NODES_MAX = 8;
 /** Addresses of this host in one network. */
 export const HOST_ADDRESSES_MAX = 16;
+/** Servers of one kind that a host declares in a network. */
+export const SERVERS_MAX = 8;
+/** In place of a server's MAC: this host itself, by the MAC of the bridge. */
+export const SERVER_IS_HOST = 0;
 const BRIDGE_PREFIX = 'br-';
 
 export type NetworkRequest = RateRequest & {
@@ -43,6 +49,12 @@ export type NetworkRequest = RateRequest & {
   guard: GuardName;
   /** This host copies floods for others (`fanway service-node`). */
   replicator: boolean;
+  /**
+   * MACs that may answer DHCP clients, and that may speak as routers, when they are on this host;
+   * {@link SERVER_IS_HOST} = the host itself. Absent = none.
+   */
+  dhcpServers?: readonly number[];
+  routers?: readonly number[];
   offload: 'auto' | 'off';
   /** This host's own addresses in it, on the bridge, with the width of their networks; absent = none. */
   addresses?: readonly UnderlayPrefix[] | undefined;
@@ -153,6 +165,22 @@ export const NETWORK_SETTINGS: readonly Setting[] = [
     { max: HOST_ADDRESSES_MAX },
   ),
   ...rateSettings('network'),
+  setting(
+    'network',
+    'dhcp-server',
+    'macs',
+    '',
+    'MACs on this host that may answer DHCP clients of all hosts; `auto`: this host itself.',
+    { max: SERVERS_MAX },
+  ),
+  setting(
+    'network',
+    'router',
+    'macs',
+    '',
+    'MACs on this host that may send router advertisements to all hosts; `auto`: this host itself.',
+    { max: SERVERS_MAX },
+  ),
   setting('network', 'offload', 'choice', 'auto', 'Use the offloads this machine has, or none.', {
     choices: ['auto', 'off'],
   }),
@@ -183,6 +211,25 @@ export function parseInside(text: string): UnderlayPrefix {
   }
   if (!isMartianHost(prefix.address) && !isLinkLocal(prefix.address)) return prefix;
   throw new ValueError(`${quote(text)} cannot be the address of a host in a network`);
+}
+
+/**
+ * Reads MACs with commas between, or `auto`: {@link SERVER_IS_HOST}.
+ * @throws ValueError
+ */
+export function parseServers(key: string, text: string, max: number): number[] {
+  return listOf(key, text, max).map((word) => {
+    if (word === 'auto') return SERVER_IS_HOST;
+    try {
+      const mac = parseMac(word);
+      if (mac !== 0 && !isGroupMac(mac)) return mac;
+    } catch (error) {
+      if (!(error instanceof AddressError)) throw error;
+    }
+    throw new ValueError(
+      `${key} is MACs of servers, 02:42:0a:01:00:05, or auto for this host itself, not ${quote(word)}`,
+    );
+  });
 }
 
 type Value = unknown;
@@ -220,6 +267,10 @@ export function networkRequestOf(values: ReadonlyMap<string, Value>): {
     mtu: value<number>('mtu') ?? null,
     guard: value<GuardName>('guard') ?? 'learn',
     replicator: values.get('replicator') === true,
+    ...(values.has('dhcp-server') && {
+      dhcpServers: value<readonly number[]>('dhcp-server') ?? [],
+    }),
+    ...(values.has('router') && { routers: value<readonly number[]>('router') ?? [] }),
     offload: value<NetworkRequest['offload']>('offload') ?? 'auto',
     off: values.get('enabled') === false,
     ...(addresses !== undefined && { addresses }),

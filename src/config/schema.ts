@@ -23,7 +23,7 @@ import {
   parseText,
   type Seed,
 } from './gossip.ts';
-import { NETWORK_SETTINGS, parseHostPrefixes } from './network.ts';
+import { NETWORK_SETTINGS, parseHostPrefixes, parseServers } from './network.ts';
 import {
   DATAPATHS,
   ENCAPS,
@@ -60,10 +60,7 @@ export const SETTINGS: readonly Setting[] = [
     choices: ['error', 'warn', 'info', 'debug'],
   }),
   setting('router', 'queues', 'integer', '1', 'Data processes (and device queues) per link.', {
-    unit: 'processes',
-    min: 1,
-    max: QUEUES_MAX,
-    reloadable: false,
+    ...{ unit: 'processes', min: 1, max: QUEUES_MAX, reloadable: false },
   }),
   setting(
     'router',
@@ -246,6 +243,8 @@ export function parseValue(setting: Setting, text: string): SettingValue {
       return parseRd(setting.key, text);
     case 'targets':
       return parseTargets(setting.key, text);
+    case 'macs':
+      return parseServers(setting.key, text, setting.max ?? 1);
   }
 }
 

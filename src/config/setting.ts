@@ -33,6 +33,7 @@ export type SettingType =
   | 'flow-keys'
   | 'rd'
   | 'targets'
+  | 'macs'
   | 'path';
 
 export type Setting = {

@@ -15,8 +15,9 @@ import {
 } from '../api/networks.ts';
 import { ShapeError } from '../api/reader.ts';
 import { codeOf, messageOf, refusedError, usageError } from '../errors.ts';
-import { parseMac } from '../net/mac.ts';
-import { formatHostPrefix } from '../net/underlay-address.ts';
+import { formatMac, parseMac } from '../net/mac.ts';
+import { formatHostAddress, formatHostPrefix } from '../net/underlay-address.ts';
+import { Service } from '../table/flood.ts';
 import type { Route } from './admin/admin.ts';
 import { answerTo } from './admin/answer-to.ts';
 import { namesOf } from './host/bridge/bridge-ports.ts';
@@ -96,6 +97,10 @@ export class NetworkStatus {
       ...{ offloads: isUp ? offloads(name) : [], members, memberCount },
       macs: views.macCounts(name),
       ...{ addresses: inTable?.addresses ?? 0, waiting: inTable?.waiting ?? 0 },
+      servers: {
+        dhcp: this.#server(name, Service.Dhcp),
+        router: this.#server(name, Service.Router),
+      },
       search: networks.search.counts(name),
       rules: this.#options.policy.network(name)?.compiled.rules.length ?? 0,
       floods: Object.fromEntries(
@@ -103,10 +108,16 @@ export class NetworkStatus {
       ),
       ...{ drops, rates: { egressPackets, egressBits, ingressPackets, ingressBits } },
       lostPorts: link.lostPorts.map(({ name: lost }) => lost),
-      notes: isUp ? this.#notes(name, networks) : [],
+      notes: isUp ? this.#notes(spec, networks) : [],
       repairs: link.repairs,
       repaired: link.repaired.map(({ what, atMs }) => ({ what, agoMs: Math.round(nowMs - atMs) })),
     };
+  }
+
+  #server(name: string, service: Service): string | null {
+    const host = this.#options.networks.serverOf(name, service);
+    if (host === undefined) return null;
+    return host === 'here' ? '' : formatHostAddress(host);
   }
 
   /** What is wrong although everything of it stands on this host. */
@@ -123,13 +134,21 @@ export class NetworkStatus {
     ];
   }
 
-  #notes(name: string, networks: NetworkService): string[] {
+  #notes({ name, dhcpServers, routers }: NetworkSpec, networks: NetworkService): string[] {
     const local = networks.local(name);
     const refused = local?.stations.refused ?? 0;
     const notes = [...(this.#options.policy.network(name)?.compiled.problems ?? [])];
     if (refused > 0) notes.push(`${refused} MACs were more than a port or the network may have`);
     if (local !== undefined && local.duplicates > 0) {
       notes.push(`${local.duplicates} addresses were claimed twice, last: ${local.lastDuplicate}`);
+    }
+    for (const [what, macs, service] of [
+      ['DHCP server', dhcpServers, Service.Dhcp],
+      ['router', routers, Service.Router],
+    ] as const) {
+      if (macs === undefined || macs.length === 0) continue;
+      if (networks.serverOf(name, service) !== undefined) continue;
+      notes.push(`the ${what} ${macs.map(formatMac).join(', ')} is on no host: clients find none`);
     }
     return notes;
   }

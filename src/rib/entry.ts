@@ -43,6 +43,8 @@ export type Claim = {
   isReplicator?: boolean;
   /** It routes: the network's gateway (RFC 7432 §10.1), or a router (RFC 9047); absent = no. */
   isRouter?: boolean;
+  /** Of a `mac`: it may answer DHCP clients; absent = no. */
+  isDhcpServer?: boolean;
 };
 
 /** A claim that holds from now on; undefined takes back what the source said before. */
@@ -88,6 +90,7 @@ export function samePlace(a: Best | undefined, b: Best | undefined): boolean {
     a?.mac === b?.mac &&
     a?.isSticky === b?.isSticky &&
     a?.isReplicator === b?.isReplicator &&
-    a?.isRouter === b?.isRouter
+    a?.isRouter === b?.isRouter &&
+    a?.isDhcpServer === b?.isDhcpServer
   );
 }

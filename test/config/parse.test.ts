@@ -363,6 +363,12 @@ t.test('[network] sections, and what two of them must not share', async (t) => {
   ]);
   const told = (text: string): string[] => parseConfig(text).problems.map(({ message }) => message);
   t.match(told(`${one}${one}`), [/the name blue/, /the bridge br-blue/, /VNI 100/]);
+  const servers = 'dhcp-server = auto, 02:42:0a:01:00:35\nrouter = 02:42:0a:01:00:01\n';
+  t.match(parseConfig(`${two}${servers}`).config?.networks, [
+    { dhcpServers: [0, 0x02420a010035], routers: [0x02420a010001] },
+  ]);
+  t.match(told(`${two}router = 01:00:5e:00:00:01\n`), [/router is MACs of servers/]);
+  t.match(told(`${two}router = 00:00:00:00:00:00\n`), [/router is MACs of servers/]);
   t.match(told('[network]\nname = blue\n'), [/vni is missing/]);
   t.match(told('[network]\nname = blue\nvni = 0\n'), [/1 to 16777215/]);
   t.match(told('[network]\nname = a-long-name-1\nvni = 1\n'), [/br-a-long-name-1/]);

@@ -675,6 +675,30 @@ t.test('what clients look for by broadcast is carried to the one that has it', a
   settle(routers);
   t.same(b.ends(), { 'egress.delivered': 1 }, 'of a router');
   t.same(a.received(0).map(hex), [hex(ra)]);
+  // What it says to all goes to all that take part, although nothing is flooded.
+  const toAll = { source: SIX_B, destination: 'ff02::1' };
+  const advert = icmp6(toAll, 134, Buffer.alloc(8));
+  const told = ethernet(
+    groupMac('ff02::1'),
+    MAC_B,
+    IPV6,
+    ipv6({ ...toAll, protocol: 58, hopLimit: 255 }, advert),
+  );
+  for (const router of routers) router.clear();
+  b.send(0, told);
+  settle(routers);
+  t.same(b.ends(), { 'egress.delivered': 2 });
+  t.equal(b.counters()['event.flooded_multicast'], 0);
+  for (const router of [a, c]) t.same(router.received(0).map(hex), [hex(told)]);
+  // The same from who is no router.
+  const rogue = { source: SIX_A, destination: 'ff02::1' };
+  const forged = ipv6(
+    { ...rogue, protocol: 58, hopLimit: 255 },
+    icmp6(rogue, 134, Buffer.alloc(8)),
+  );
+  t.same(sendFrom(lan, ethernet(groupMac('ff02::1'), MAC_A, IPV6, forged)), {
+    'egress.drop.rogue_router': 1,
+  });
   isBalanced(t, lan);
 });
 

@@ -206,6 +206,21 @@ t.test('every number has its codec', async (t) => {
   t.same([...new Set(kinds)], Object.values(ItemKind));
 });
 
+t.test('a tunnel endpoint names its servers, in fields that older readers skip', async (t) => {
+  const plain: Item = {
+    ...{ kind: ItemKind.Vtep, vni: 300, rank: 0, address: 0xac1e001d, port: 4789, roles: 0 },
+  };
+  const servers = { dhcpServers: [0x02420a000001], routers: [0x02420a000001, 0x02420a000002] };
+  const of = (item: Item): Block => ({ ...NETWORK_BLOCK, items: [item] });
+  for (const item of [plain, { ...plain, ...servers }]) {
+    t.strictSame(decodeBlock(encodeBlock(of(item))), of(item));
+  }
+  const none = { ...plain, dhcpServers: [], routers: [] };
+  t.same(encodeBlock(of(none)), encodeBlock(of(plain)), 'none are not written');
+  const many = { ...plain, routers: Array.from({ length: 9 }, (_, i) => i + 1) };
+  t.throws(() => encodeBlock(of(many)), { code: 'bound' });
+});
+
 t.test('a full peer record fits into a block with a few ranges', async (t) => {
   const full: PeerItem = {
     ...PEER,

@@ -9,6 +9,7 @@ import {
   NETWORK_VNI_MAX,
   type NetworkRequest,
   parseInside,
+  SERVERS_MAX,
   SERVICE_NODES_MAX,
 } from '../../config/network.ts';
 import { MTU_BYTES_MAX, MTU_BYTES_MIN, type UnderlaySelector } from '../../config/request.ts';
@@ -51,6 +52,8 @@ function parsed<T>(parse: (text: string) => T): Reader<T> {
 
 const name = parsed(parseInterfaceName);
 const u32 = range(0, 0xffff_ffff);
+/** A MAC; SERVER_IS_HOST is one too. */
+const serverMac = range(0, 0xffff_ffff_ffff);
 
 /** An underlay as it is written, `eth0/16`. */
 const underlay: Reader<UnderlaySelector> = parsed(parseUnderlay);
@@ -65,6 +68,10 @@ const requestFields = {
   ...{ network: name, vni: range(1, NETWORK_VNI_MAX), bridge: name },
   ...{ port: nullable(range(1, 65535)), mtu: nullable(range(MTU_BYTES_MIN, MTU_BYTES_MAX)) },
   ...{ bum: word(...BUM_MODES), serviceNodes: list(u32, SERVICE_NODES_MAX) },
+  ...{
+    dhcpServers: optional(list(serverMac, SERVERS_MAX)),
+    routers: optional(list(serverMac, SERVERS_MAX)),
+  },
   ...{ guard: word(...GUARD_MODES), replicator: flag, offload: word('auto', 'off'), off: flag },
   ...rateFields,
 };

@@ -41,6 +41,7 @@ export function networkText(network: NetworkJson): string[] {
     `  device ${network.device}, MTU ${network.innerMtu} (underlay ${network.underlayMtu}), offloads: ${network.offloads.join(', ') || 'none'}`,
     membersText(network),
     `  ${counted(macs.local, 'MAC')} here${asked}, ${macs.remote} elsewhere; ${network.addresses} addresses`,
+    ...serversText(network.servers),
     ...searchText(network.search),
     `  bum ${network.bum}, guard ${network.guard}, ${counted(network.rules, 'rule')}; ${floodsText(network.floods)}`,
     ...drops
@@ -52,6 +53,16 @@ export function networkText(network: NetworkJson): string[] {
     ...network.notes.map((note) => `  note: ${note}`),
     ...repairsText(network),
   ];
+}
+
+function serversText({ dhcp, router }: NetworkJson['servers']): string[] {
+  const shown = [
+    ['DHCP server', dhcp],
+    ['router', router],
+  ].flatMap(([what, host]) =>
+    host === null ? [] : `${what} ${host === '' ? 'here' : `at ${host}`}`,
+  );
+  return shown.length === 0 ? [] : [`  ${shown.join(', ')}`];
 }
 
 /** What was looked for because nobody was known to have it; nothing when nothing was. */

@@ -79,8 +79,10 @@ function writeNetwork(
       const learned = after.source === 'learned' ? FdbFlag.Learned : 0;
       const moved = hasMoved || after.sequence > 0 ? FdbFlag.Moved : 0;
       const router = after.isRouter === true ? FdbFlag.Router : 0;
+      const server = after.isDhcpServer === true ? FdbFlag.DhcpServer : 0;
       const host = isHere ? 'here' : after.peer;
-      return writer.setMac(id.link, id.mac, { host, flags: sticky | learned | moved | router });
+      const flags = sticky | learned | moved | router | server;
+      return writer.setMac(id.link, id.mac, { host, flags });
     }
     case 'mac+ip': {
       if (after === undefined) return writer.deleteNeighbour(id.link, id.address);

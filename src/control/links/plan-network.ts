@@ -5,10 +5,11 @@
  */
 
 import { flowKeysText, pickRate, rateText } from '../../config/link/rate.ts';
-import type { NetworkRequest } from '../../config/network.ts';
+import { type NetworkRequest, SERVER_IS_HOST } from '../../config/network.ts';
 import { MTU_BYTES_MIN, type UnderlaySelector } from '../../config/request.ts';
 import { parseInterfaceName } from '../../config/setting.ts';
 import { VXLAN } from '../../encap/encap.ts';
+import { formatMac } from '../../net/mac.ts';
 import { IPV6_BITS, networkOf6, wordsOfIpv6 } from '../../net/prefix6.ts';
 import {
   type Family,
@@ -75,7 +76,13 @@ function specOf(
     ...pickRate(request),
     ...{ bum, serviceNodes: [...serviceNodes], guard, replicator },
     ...(addresses !== undefined && { addresses }),
+    ...(request.dhcpServers && { dhcpServers: serverMacs(request.dhcpServers, mac) }),
+    ...(request.routers && { routers: serverMacs(request.routers, mac) }),
   };
+}
+
+function serverMacs(servers: readonly number[], bridge: number): number[] {
+  return servers.map((server) => (server === SERVER_IS_HOST ? bridge : server));
 }
 
 /** What stands for a network that is wanted and cannot be yet, its host address unknown. */
@@ -190,7 +197,13 @@ function facts({ name, vni, port, local, innerMtu, bum, guard, ...more }: Networ
     more.replicator ? 'replicator' : 'no replicator',
     `addresses ${(more.addresses ?? []).map(formatHostPrefix).join(' ') || 'none'}`,
     ...[`rate ${rateText(more)}`, `flow-keys ${flowKeysText(more)}`],
+    `DHCP servers ${macsText(more.dhcpServers)}`,
+    `routers ${macsText(more.routers)}`,
   ];
+}
+
+function macsText(macs: readonly number[] = []): string {
+  return macs.map(formatMac).join(' ') || 'none';
 }
 
 function planAgainst(running: NetworkSpec, wanted: NetworkSpec): Plan<NetworkSpec> {

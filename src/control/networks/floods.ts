@@ -14,24 +14,29 @@ export type FloodView = {
   replicators: readonly UnderlayAddress[];
   /** Hosts that take part at all. */
   vteps: readonly UnderlayAddress[];
+  /** A router is here: what it says to all goes to all, also where nothing is flooded. */
+  hasRouter: boolean;
 };
 
 /** Copies of one frame at most (table/flood.ts has room for as many). */
 export const FLOOD_COPIES_MAX = 1024;
 
-/** Hosts that get a copy of what is flooded here; `problem`: why nobody does, '' when all is well. */
+/** Hosts that get a copy of what is flooded here, or of what a router here says; `problem`: why nobody does, '' when all is well. */
 export function floodTargets(
   { bum, serviceNodes, local }: Pick<NetworkSpec, 'bum' | 'serviceNodes' | 'local'>,
-  { members, replicators, vteps }: FloodView,
+  { members, replicators, vteps, hasRouter }: FloodView,
 ): { hosts: UnderlayAddress[]; problem: string } {
+  const others = (hosts: readonly UnderlayAddress[]): UnderlayAddress[] =>
+    hosts
+      .filter((host) => host !== local)
+      .sort(compareHosts)
+      .slice(0, FLOOD_COPIES_MAX);
   switch (bum) {
     case 'none':
-      return { hosts: [], problem: '' };
+      return { hosts: hasRouter ? others(vteps) : [], problem: '' };
     case 'replicate':
-    case 'learn': {
-      const others = members.filter((host) => host !== local).sort(compareHosts);
-      return { hosts: others.slice(0, FLOOD_COPIES_MAX), problem: '' };
-    }
+    case 'learn':
+      return { hosts: others(members), problem: '' };
     case 'service-node': {
       // One that says it replicates before one that only takes part: it may be about to say so.
       const alive =

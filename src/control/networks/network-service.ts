@@ -19,6 +19,7 @@ import {
 } from '../../net/underlay-address.ts';
 import type { EntryId, RibChange } from '../../rib/entry.ts';
 import { EventKind, MovedTo, Snooped } from '../../table/events.ts';
+import { Service } from '../../table/flood.ts';
 import type { EntryService } from '../entries/entry-service.ts';
 import type { BridgeEvent, NetworkHost } from '../host/host.ts';
 import type { LinkEvent } from '../plane/network-events.ts';
@@ -31,15 +32,13 @@ import { MacHistory } from './history.ts';
 import { Learned } from './learned.ts';
 import { LocalNetwork, type PortState } from './local-network.ts';
 import { OwnEntries } from './own-entries.ts';
-import { announcementOf, questionFor } from './search/questions.ts';
+import { announcementOf } from './search/questions.ts';
 import { Search } from './search/search.ts';
+import { ServerIndex } from './servers.ts';
 import { StationFile } from './station-file.ts';
-import type { Station } from './stations.ts';
 
 /** How often silent stations and what was frozen are looked at, ms. */
 const ROUND_MS = 500;
-/** Addresses of a silent station that it is asked for. */
-const QUESTIONS_PER_STATION = 4;
 /** Caches that are told of another MAC of an address, in one round. */
 const TOLD_MAX = 256;
 
@@ -67,6 +66,7 @@ export class NetworkService {
   readonly history = new MacHistory();
   readonly addresses = new AddressIndex();
   readonly search: Search;
+  readonly #servers = new ServerIndex();
   readonly #options: NetworkServiceOptions;
   readonly #networks = new Map<string, Running>();
   readonly #learned: Learned;
@@ -108,6 +108,11 @@ export class NetworkService {
   /** Why floods of a network go nowhere; '' when all is well. */
   floodProblem(link: string): string {
     return this.#floodProblems.get(link) ?? '';
+  }
+
+  /** The host that clients of a service are led to; undefined = there is none. */
+  serverOf(link: string, service: Service): UnderlayAddress | 'here' | undefined {
+    return this.#servers.hostOf(link, service);
   }
 
   #queue(work: () => Promise<void>): Promise<void> {
@@ -288,6 +293,7 @@ export class NetworkService {
     this.history.note(changes, Date.now());
     this.addresses.note(changes);
     this.search.note(changes);
+    for (const link of this.#servers.note(changes)) this.#flooding.add(link);
     for (const change of changes) {
       const { id, after } = change;
       const local = this.#networks.get(id.link)?.local;
@@ -330,7 +336,7 @@ export class NetworkService {
     this.search.round(nowMs);
     for (const { local } of this.#networks.values()) {
       const due = local.stations.due(nowMs);
-      if (due.length > 0) void this.#ask(local, due);
+      if (due.length > 0) void this.search.askSilent(local, due);
     }
     for (const { local, frame } of this.#told.values()) {
       for (const port of local.stations.ports()) {
@@ -338,20 +344,6 @@ export class NetworkService {
       }
     }
     this.#told.clear();
-  }
-
-  /** Asks silent stations whether they are there. */
-  async #ask(local: LocalNetwork, due: readonly Station[]): Promise<void> {
-    try {
-      await this.search.point(local);
-      for (const { mac, port, addresses } of due) {
-        if (port === local.bridge) continue;
-        const asked = [...addresses.values()].slice(-QUESTIONS_PER_STATION);
-        for (const address of asked) this.#host.sendFrame(port, questionFor(mac, address));
-      }
-    } catch (error) {
-      this.#options.log.warn(local.spec.name, `ask silent stations: ${messageOf(error)}`);
-    }
   }
 
   #applyFloods(): void {
@@ -366,8 +358,12 @@ export class NetworkService {
         members: hosts('flood').map(({ best }) => best.peer),
         vteps: vteps.map(({ best }) => best.peer),
         replicators: vteps.flatMap(({ best }) => (best.isReplicator === true ? [best.peer] : [])),
+        hasRouter: this.#servers.hostOf(name, Service.Router) === 'here',
       });
       table.setFloods(name, targets);
+      for (const service of Object.values(Service)) {
+        table.setService(name, service, this.#servers.hostOf(name, service));
+      }
       if (problem !== '' && problem !== this.floodProblem(name)) log.warn(name, problem);
       this.#floodProblems.set(name, problem);
     }

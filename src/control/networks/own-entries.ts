@@ -116,10 +116,12 @@ export class OwnEntries {
 
   #claim(own: OwnEntry): void {
     const { spec, mac, address, isSticky, sequence } = own;
+    const isMac = address === undefined;
     const claim = {
-      ...{ peer: spec.local, owner: 'here', sequence },
-      mac: address === undefined ? 0 : mac,
+      ...{ peer: spec.local, owner: 'here', sequence, mac: isMac ? 0 : mac },
       ...(isSticky && { isSticky }),
+      ...(spec.routers?.includes(mac) === true && { isRouter: true }),
+      ...(isMac && spec.dhcpServers?.includes(mac) === true && { isDhcpServer: true }),
     };
     this.#options.update([{ id: idOfOwn(own), claim }]);
   }

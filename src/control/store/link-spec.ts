@@ -95,6 +95,9 @@ export type NetworkSpec = WireSpec & {
   replicator: boolean;
   /** This host's own addresses on its bridge; absent = none. */
   addresses?: readonly UnderlayPrefix[];
+  /** MACs that may answer DHCP clients, and that may speak as routers, while they are here; absent = none. */
+  dhcpServers?: readonly number[];
+  routers?: readonly number[];
 };
 
 /** A link of either kind. */
@@ -163,7 +166,10 @@ const FAN_FIELDS: Readonly<Record<Exclude<keyof LinkSpec, keyof WireSpec | 'six'
 };
 
 const NETWORK_FIELDS: Readonly<
-  Record<Exclude<keyof NetworkSpec, keyof WireSpec | 'addresses'>, string>
+  Record<
+    Exclude<keyof NetworkSpec, keyof WireSpec | 'addresses' | 'dhcpServers' | 'routers'>,
+    string
+  >
 > = {
   network: 'string',
   mac: 'number',

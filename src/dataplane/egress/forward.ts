@@ -74,6 +74,16 @@ export class Forward {
     this.#toPeer(link, network, peer);
   }
 
+  /**
+   * Sends the frame in hand, of a router that may speak as one: what it says to all goes to all that take
+   * part, also where nothing is flooded.
+   */
+  ofRouter(link: DataLink, network: Network): void {
+    const isForAll = isGroupDestination(this.#arena.view, this.#hand.frame);
+    if (network.bum !== BumMode.None || !isForAll) return this.byDestination(link, network);
+    this.#copy(link, network, MULTICAST, SERVICE_CARRIED);
+  }
+
   /** Sends the frame in hand, which is for everybody, as the network's policy has it. */
   byPolicy(link: DataLink, network: Network): void {
     if (isBroadcastDestination(this.#arena.view, this.#hand.frame)) {
@@ -101,9 +111,15 @@ export class Forward {
 
   /** @param drop the counter of a frame that nobody gets, `flooded` that of one that is carried */
   #flood(link: DataLink, network: Network, drop: number, flooded: number): void {
+    if (network.bum === BumMode.None) return this.#hand.drop(link, drop);
+    this.#copy(link, network, drop, flooded);
+  }
+
+  /** Sends the frame in hand to every flood target. */
+  #copy(link: DataLink, network: Network, drop: number, carried: number): void {
     const hand = this.#hand;
     const { floods } = network.tables;
-    const high = network.bum === BumMode.None ? 0 : floods.high(network.id);
+    const high = floods.high(network.id);
     if (high === 0) return hand.drop(link, drop);
     if (!network.floodsOut.take(this.#news.nowMs)) return hand.drop(link, FLOOD_LIMITED);
     let copies = 0;
@@ -119,6 +135,6 @@ export class Forward {
     const { counters } = link;
     // Each copy ends by itself, and counts as a packet of its own.
     counters[RECEIVED] = (counters[RECEIVED] as number) + (copies - 1) * hand.segments;
-    counters[flooded] = (counters[flooded] as number) + hand.segments;
+    counters[carried] = (counters[carried] as number) + hand.segments;
   }
 }

@@ -122,7 +122,7 @@ export class Questions {
       case ND_ROUTER_ADVERT:
       case ND_REDIRECT:
         if ((fdbFlags(source) & FdbFlag.Router) === 0) return hand.drop(link, ROGUE_ROUTER);
-        return forward.byDestination(link, network);
+        return forward.ofRouter(link, network);
       case ND_NEIGHBOUR_SOLICIT:
         return this.#solicitation(link, network, l3, l4);
       case ND_NEIGHBOUR_ADVERT:

@@ -3,6 +3,7 @@
  * have, no tunnel in the tunnel; answers of DHCP servers and word of routers from those that may be such.
  * @module
  */
+import { BumMode } from '../../shm/network.ts';
 import { ingressIndex } from '../../table/counters.ts';
 import { FdbFlag, fdbFlags, fdbPeer } from '../../table/fdb.ts';
 import { SERVICE_HERE, Service } from '../../table/flood.ts';
@@ -119,7 +120,10 @@ export class VniJudge {
     switch (view.getUint8(l4)) {
       case ND_ROUTER_ADVERT:
       case ND_REDIRECT:
-        return (fdbFlags(this.source) & FdbFlag.Router) === 0 ? ROGUE_ROUTER : PASS;
+        if ((fdbFlags(this.source) & FdbFlag.Router) === 0) return ROGUE_ROUTER;
+        // Where nothing is flooded it came to us alone, and is for all of ours.
+        this.isService = network.bum === BumMode.None;
+        return PASS;
       case ND_NEIGHBOUR_ADVERT: {
         const isFree = this.#claims.isFree(network, mac, ndTarget(l4), 16);
         return isFree ? PASS : FOREIGN_SOURCE;

@@ -82,7 +82,7 @@ function contentOf(item: Announcement): number | string {
     case ItemKind.Labels:
       return item.labels;
     case ItemKind.Vtep:
-      return `${item.address} ${item.port} ${item.roles}`;
+      return `${item.address} ${item.port} ${item.roles} ${item.dhcpServers ?? ''} ${item.routers ?? ''}`;
     default:
       return 0;
   }

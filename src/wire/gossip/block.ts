@@ -32,6 +32,7 @@ import {
   RECORD_FANS_MAX,
   RULE_TEXT_CHARS_MAX,
   SEQUENCE_MAX,
+  SERVERS_MAX,
   VERSION_CHARS_MAX,
   VNIS_MAX,
 } from './bounds.ts';
@@ -247,12 +248,17 @@ const floodMemberItem = record<FloodMemberItem>({
   kind: field(0, constant(ItemKind.FloodMember)),
   ...announced,
 });
-const vtepItem = record<VtepItem>({
+/** A tunnel endpoint as it is written: what is not there has no field. */
+type WrittenVtep = Required<VtepItem>;
+const NO_MACS: readonly number[] = [];
+const writtenVtep = record<WrittenVtep>({
   kind: field(0, constant(ItemKind.Vtep)),
   ...announced,
   address: field(4, hostAddress),
   port: field(7, port),
   roles: field(8, uint(0xffff), 0),
+  dhcpServers: field<readonly number[]>(9, list(mac, SERVERS_MAX), NO_MACS),
+  routers: field<readonly number[]>(10, list(mac, SERVERS_MAX), NO_MACS),
 });
 const ruleItem = record<RuleItem>({
   kind: field(0, constant(ItemKind.Rule)),
@@ -273,6 +279,23 @@ const sliceItem = withoutHostBits(
     length: field(5, prefixLength),
   }),
 );
+const vtepItem: Codec<VtepItem> = {
+  encode({ dhcpServers = NO_MACS, routers = NO_MACS, ...others }) {
+    return writtenVtep.encode({
+      ...others,
+      dhcpServers: dhcpServers.length === 0 ? NO_MACS : dhcpServers,
+      routers: routers.length === 0 ? NO_MACS : routers,
+    });
+  },
+  decode(value) {
+    const { dhcpServers, routers, ...others } = writtenVtep.decode(value);
+    return {
+      ...others,
+      ...(dhcpServers.length > 0 && { dhcpServers }),
+      ...(routers.length > 0 && { routers }),
+    };
+  },
+};
 
 const item: SkippingCodec<Item> = {
   encode(value) {

@@ -20,6 +20,8 @@ export const LIVE_RANGES_MAX = 96;
 export const BLOCKS_PER_MESSAGE_MAX = 64;
 /** Addresses in one question for workloads. */
 export const SEEK_ADDRESSES_MAX = 32;
+/** Servers of one kind that a tunnel endpoint names. */
+export const SERVERS_MAX = 8;
 /** A part of an answer, bytes: fits a frame with room to spare. */
 export const TOLD_BYTES_MAX = 32_768;
 /** Owners in one message: a datagram has room for fewer. */

@@ -123,6 +123,9 @@ export type VtepItem = Announced & {
   port: number;
   /** Bits of {@link VtepRole}. */
   roles: number;
+  /** MACs that may answer DHCP clients, and MACs that may speak as routers, as far as they are here. */
+  dhcpServers?: readonly number[];
+  routers?: readonly number[];
 };
 
 /** A rule of a network as text. Whoever has workloads that it is about tells it; each its own, so its rank is 0. */

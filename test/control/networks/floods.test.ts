@@ -6,10 +6,15 @@ import type { Best, EntryId } from '../../../src/rib/entry.ts';
 const [LOCAL, B, C] = [0xac1e001c, 0xac1e011b, 0xac1e021a];
 
 t.test('whom floods go to', async (t) => {
-  const view = { members: [C, LOCAL, B], replicators: [C], vteps: [B, C] };
+  const view = { members: [C, LOCAL, B], replicators: [C], vteps: [B, C], hasRouter: false };
   const to = (bum: 'none' | 'replicate' | 'learn' | 'service-node', serviceNodes: number[] = []) =>
     floodTargets({ bum, serviceNodes, local: LOCAL }, view);
   t.strictSame(to('none').hosts, [], 'nobody unless asked for');
+  const ofRouter = floodTargets(
+    { bum: 'none', serviceNodes: [], local: LOCAL },
+    { ...view, vteps: [C, LOCAL, B], hasRouter: true },
+  );
+  t.strictSame(ofRouter.hosts, [B, C], 'what a router here says goes to all');
   t.strictSame(to('replicate').hosts, [B, C], 'all others');
   t.strictSame(to('learn').hosts, [B, C]);
   t.strictSame(to('service-node', [B, C]).hosts, [C], 'the one that says it copies');

@@ -41,6 +41,15 @@ t.test("somebody's bridge is used, and keeps its MAC", async (t) => {
   t.match(first, { kind: 'bridge', adopt: { foreign: true } });
 });
 
+t.test('a server is named by its MAC, or is the host itself', async (t) => {
+  const plan = planNetwork(request({ dhcpServers: [0, 5], routers: [0] }), plainHost());
+  if (plan.outcome !== 'changes') throw new Error(JSON.stringify(plan));
+  const { spec } = plan;
+  t.match(spec, { dhcpServers: [spec.mac, 5], routers: [spec.mac] });
+  const running = plainHost({ networks: [{ request: request(), spec }] });
+  t.strictSame(refused({}, running), ['network-differs']);
+});
+
 t.test('what cannot be is said', async (t) => {
   const host = plainHost();
   host.links.push(link(5, 'br-blue', { kind: 'dummy' }));

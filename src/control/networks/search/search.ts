@@ -11,11 +11,13 @@ import type { RibChange } from '../../../rib/entry.ts';
 import type { NetworkHost } from '../../host/host.ts';
 import type { NetworkSpec } from '../../store/link-spec.ts';
 import { Finder, type FinderCounts } from './finder.ts';
-import { SEARCHER_MAC } from './questions.ts';
+import { questionFor, SEARCHER_MAC } from './questions.ts';
 import { Seeker, type SeekerCounts } from './seeker.ts';
 
 /** The ports of a bridge are read again after this, ms. */
 const PORTS_MS = 1000;
+/** Addresses of a silent station that it is asked for. */
+const QUESTIONS_PER_STATION = 4;
 /** The bridge is told again where answers go after this, ms: it forgets in five minutes. */
 const POINT_MS = 60_000;
 
@@ -27,6 +29,14 @@ export type SearchedNetwork = {
   device: number;
   /** A MAC is here, with an address. */
   seen(mac: number, address: UnderlayAddress): void;
+};
+
+/** One that is known to be here, and says nothing. */
+export type SilentStation = {
+  mac: number;
+  /** ifindex */
+  port: number;
+  addresses: ReadonlyMap<number | string, UnderlayAddress>;
 };
 
 /** Whoever can ask the other hosts of a network. */
@@ -107,11 +117,26 @@ export class Search {
    * What is answered to control's questions goes to our device, where the data path hears it, and to
    * nobody else, for a while.
    */
-  async point({ spec: { name }, device }: SearchedNetwork): Promise<void> {
+  async #point({ spec: { name }, device }: SearchedNetwork): Promise<void> {
     const nowMs = performance.now();
     if (nowMs - (this.#pointedMs.get(name) ?? Number.NEGATIVE_INFINITY) < POINT_MS) return;
     this.#pointedMs.set(name, nowMs);
     await this.#options.host().pointBridge(SEARCHER_MAC, device);
+  }
+
+  /** Asks silent stations whether they are there, each behind its own port. Never throws. */
+  async askSilent(local: SearchedNetwork, stations: readonly SilentStation[]): Promise<void> {
+    const { host, log } = this.#options;
+    try {
+      await this.#point(local);
+      for (const { mac, port, addresses } of stations) {
+        if (port === local.bridge) continue;
+        const asked = [...addresses.values()].slice(-QUESTIONS_PER_STATION);
+        for (const address of asked) host().sendFrame(port, questionFor(mac, address));
+      }
+    } catch (error) {
+      log.warn(local.spec.name, `ask silent stations: ${messageOf(error)}`);
+    }
   }
 
   async #bridge(local: SearchedNetwork) {
@@ -125,7 +150,7 @@ export class Search {
     const ports = links
       .filter(({ master, index, up }) => master === bridge && index !== device && up)
       .map(({ index }) => index);
-    await this.point(local);
+    await this.#point(local);
     const read = { ports, own: await host.addressesOf(bridge), atMs };
     this.#ports.set(name, read);
     return read;

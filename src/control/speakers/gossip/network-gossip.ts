@@ -13,7 +13,13 @@ import { keyText } from '../../../gossip/base/keys.ts';
 import type { GossipNode } from '../../../gossip/node.ts';
 import type { UnderlayAddress } from '../../../net/underlay-address.ts';
 import type { Claim, ClaimUpdate, EntryId } from '../../../rib/entry.ts';
-import { type Announcement, ItemKind, type NodeId, VtepRole } from '../../../wire/gossip/types.ts';
+import {
+  type Announcement,
+  ItemKind,
+  type NodeId,
+  type VtepItem,
+  VtepRole,
+} from '../../../wire/gossip/types.ts';
 import type { EntrySink } from '../../entries/entry-service.ts';
 import type { NetworkSpeaker, OwnEntries, OwnEntry } from '../../networks/own-entries.ts';
 import type { SearchSpeaker } from '../../networks/search/search.ts';
@@ -24,7 +30,9 @@ import type { NodeFollower } from './followers.ts';
 const PER_TURN = 1024;
 
 /** What is said of a host that is not the owner's alone: one owner's tunnel endpoint in a network. */
-type Endpoint = { owner: NodeId; vni: number; address: UnderlayAddress; roles: number };
+type Endpoint = Pick<VtepItem, 'vni' | 'address' | 'roles' | 'dhcpServers' | 'routers'> & {
+  owner: NodeId;
+};
 
 function endpointKey(vni: number, owner: NodeId): string {
   return `${vni} ${owner}`;
@@ -116,7 +124,9 @@ export class NetworkGossip implements NodeFollower, NetworkSpeaker, SearchSpeake
 
   #announceOurselves(node: GossipNode, spec: NetworkSpec): void {
     const { vni, local: address, port, bum } = spec;
-    node.announce({ kind: ItemKind.Vtep, vni, address, port, roles: rolesOf(spec) });
+    const { dhcpServers = [], routers = [] } = spec;
+    const servers = { dhcpServers, routers };
+    node.announce({ kind: ItemKind.Vtep, vni, address, port, roles: rolesOf(spec), ...servers });
     const flood = { kind: ItemKind.FloodMember, vni } as const;
     if (bum !== 'none') node.announce(flood);
     else node.withdraw(flood);
@@ -176,8 +186,7 @@ export class NetworkGossip implements NodeFollower, NetworkSpeaker, SearchSpeake
     const key = endpointKey(vni, owner);
     const before = this.#endpoints.get(key);
     if (item?.kind === ItemKind.Vtep) {
-      const { address, roles } = item;
-      this.#endpoints.set(key, { owner, vni, address, roles });
+      this.#endpoints.set(key, { ...item, owner });
     } else this.#endpoints.delete(key);
     const updates: ClaimUpdate[] = [];
     const addresses = new Set([before?.address, this.#endpoints.get(key)?.address]);
@@ -250,10 +259,14 @@ export class NetworkGossip implements NodeFollower, NetworkSpeaker, SearchSpeake
     // What we announce ourselves is a claim of its own.
     if (entry === undefined || entry.owner === node.id) return { id, claim: undefined };
     const { item, owner } = entry;
-    const peer = this.#endpoints.get(endpointKey(key.vni, owner))?.address;
-    if (peer === undefined) return { id, claim: undefined };
+    const endpoint = this.#endpoints.get(endpointKey(key.vni, owner));
+    if (endpoint === undefined) return { id, claim: undefined };
+    const { address: peer, dhcpServers = [], routers = [] } = endpoint;
     const claim: Claim = { peer, owner, sequence: item.rank, mac: macOf(item) };
     if (item.kind === ItemKind.StickyMac) claim.isSticky = true;
+    // What its host says of a server counts while the server is there.
+    if ('mac' in item && routers.includes(item.mac)) claim.isRouter = true;
+    if ('mac' in item && isMac && dhcpServers.includes(item.mac)) claim.isDhcpServer = true;
     return { id, claim };
   }
 }
