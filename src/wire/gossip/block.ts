@@ -47,6 +47,7 @@ import {
   ipv6Endpoint,
   ipv6Host,
   kindOf,
+  mac,
   port,
   ranges,
   toBytes,
@@ -124,24 +125,6 @@ const ipv6Fan: Codec<Ipv6Fan> = tuple({
   local: ipv6Host,
 });
 
-const sixBytes = bytes(6);
-/** MAC addresses as six bytes (RFC 9542 §2.4, without its tag). */
-const mac: Codec<number> = {
-  encode(value) {
-    if (!Number.isInteger(value) || value < 0 || value > 0xffff_ffff_ffff) {
-      refuse('bound', `${value} is no MAC`);
-    }
-    const encoded = new DataView(new ArrayBuffer(6));
-    encoded.setUint16(0, Math.floor(value / 0x1_0000_0000));
-    encoded.setUint32(2, value % 0x1_0000_0000);
-    return new Uint8Array(encoded.buffer);
-  },
-  decode(value) {
-    const six = sixBytes.decode(value);
-    const view = new DataView(six.buffer, six.byteOffset);
-    return view.getUint16(0) * 0x1_0000_0000 + view.getUint32(2);
-  },
-};
 /**
  * A peer as it is written: what is of IPv6 has fields of its own, which a reader that knows only IPv4
  * skips, and which are not there where there is none of it.
@@ -260,6 +243,23 @@ const writtenVtep = record<WrittenVtep>({
   dhcpServers: field<readonly number[]>(9, list(mac, SERVERS_MAX), NO_MACS),
   routers: field<readonly number[]>(10, list(mac, SERVERS_MAX), NO_MACS),
 });
+const vtepItem: Codec<VtepItem> = {
+  encode({ dhcpServers = NO_MACS, routers = NO_MACS, ...others }) {
+    return writtenVtep.encode({
+      ...others,
+      dhcpServers: dhcpServers.length === 0 ? NO_MACS : dhcpServers,
+      routers: routers.length === 0 ? NO_MACS : routers,
+    });
+  },
+  decode(value) {
+    const { dhcpServers, routers, ...others } = writtenVtep.decode(value);
+    return {
+      ...others,
+      ...(dhcpServers.length > 0 && { dhcpServers }),
+      ...(routers.length > 0 && { routers }),
+    };
+  },
+};
 const ruleItem = record<RuleItem>({
   kind: field(0, constant(ItemKind.Rule)),
   ...announced,
@@ -279,24 +279,6 @@ const sliceItem = withoutHostBits(
     length: field(5, prefixLength),
   }),
 );
-const vtepItem: Codec<VtepItem> = {
-  encode({ dhcpServers = NO_MACS, routers = NO_MACS, ...others }) {
-    return writtenVtep.encode({
-      ...others,
-      dhcpServers: dhcpServers.length === 0 ? NO_MACS : dhcpServers,
-      routers: routers.length === 0 ? NO_MACS : routers,
-    });
-  },
-  decode(value) {
-    const { dhcpServers, routers, ...others } = writtenVtep.decode(value);
-    return {
-      ...others,
-      ...(dhcpServers.length > 0 && { dhcpServers }),
-      ...(routers.length > 0 && { routers }),
-    };
-  },
-};
-
 const item: SkippingCodec<Item> = {
   encode(value) {
     switch (value.kind) {

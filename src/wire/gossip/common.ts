@@ -30,6 +30,25 @@ export const hostAddress: Codec<number | string> = {
   decode: (value) => (typeof value === 'number' ? ipv4Address : ipv6Host).decode(value),
 };
 
+const sixBytes = bytes(6);
+/** MAC addresses as six bytes (RFC 9542 §2.4, without its tag). */
+export const mac: Codec<number> = {
+  encode(value) {
+    if (!Number.isInteger(value) || value < 0 || value > 0xffff_ffff_ffff) {
+      refuse('bound', `${value} is no MAC`);
+    }
+    const encoded = new DataView(new ArrayBuffer(6));
+    encoded.setUint16(0, Math.floor(value / 0x1_0000_0000));
+    encoded.setUint32(2, value % 0x1_0000_0000);
+    return new Uint8Array(encoded.buffer);
+  },
+  decode(value) {
+    const six = sixBytes.decode(value);
+    const view = new DataView(six.buffer, six.byteOffset);
+    return view.getUint16(0) * 0x1_0000_0000 + view.getUint32(2);
+  },
+};
+
 const hearingPort = uint(0xffff, 1);
 export type Ipv4Endpoint = { address: number; port: number };
 export type Ipv6Endpoint = { address: string; port: number };
