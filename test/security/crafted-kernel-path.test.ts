@@ -1,0 +1,69 @@
+import t from 'tap';
+import { LinkMaps } from '../../src/control/plane/kernel/maps.ts';
+import { skipWithoutTun } from '../netns/privileges.ts';
+import { craftedVxlan } from '../support/crafted-vxlan.ts';
+import { groundOf, judge, runBattery } from '../support/ground.ts';
+import { carry, innerUdp, type Probe } from '../support/probes.ts';
+import { Target } from '../support/target.ts';
+
+const skip = skipWithoutTun();
+/** How long a datagram may take to reach a counter, ms. */
+const REACH_MS = 2000;
+
+/** What ends earlier, or later, than in a data process: the device and the receiver have their say. */
+const OTHER_ENDS: readonly [RegExp, Probe['end']][] = [
+  // The device wants a whole VXLAN header with its I flag before it asks whose it is, and a whole frame.
+  [/^VXLAN (of \d bytes|header alone|without the I flag)$/, 'kernel'],
+  [/^VXLAN (rubbish of a stranger|stranger's flags|our own flags)$/, 'kernel'],
+  [/^frame of 13 bytes$/, 'kernel'],
+  [/^frame of (14 bytes|IPv6)$|^inner of 19 bytes$/, 'bad_header'],
+  [/^congestion told to who cannot hear it$/, 'bad_header'],
+  // Its socket is bound to no address of its own.
+  [/^outer destination the underlay broadcast$/, 'foreign_destination'],
+  [/checksum wrong|wrong checksum/, 'delivered'],
+];
+
+function kernelProbe(probe: Probe): Probe {
+  const isSum = probe.end === 'bad_checksum';
+  const other = OTHER_ENDS.find(([name, end]) => {
+    return name.test(probe.name) && (end === 'delivered') === isSum;
+  });
+  return other === undefined ? probe : { ...probe, end: other[1] };
+}
+
+t.test('crafted VXLAN datagrams, forwarded by the kernel', { skip }, async (t) => {
+  const target = await Target.create({ encap: 'vxlan', flags: ['--datapath', 'kernel'] });
+  t.teardown(() => target.close());
+  // On the device itself what our program drops is seen too: so, where it arrives.
+  target.devices.push(target.wire(target.lab.container(0), 'eth0'));
+  const ground = groundOf(target, 'vxlan');
+  const probes = craftedVxlan(ground).map(kernelProbe);
+  t.ok(probes.filter(({ end }) => end !== 'delivered').length >= 80, `${probes.length} probes`);
+  await runBattery(t, target, probes);
+
+  const { victim } = target;
+  const device = (await victim.netlink.links()).find(({ kind }) => kind === 'vxlan');
+  const program = await victim.netlink.attachedProgram(device?.index ?? 0, 'ingress');
+  const maps = LinkMaps.of(program);
+  if (maps === undefined) throw new Error(`program ${program} has no maps`);
+  t.teardown(() => maps.close());
+  const end = async (name: string, expected: Probe['end'], packet: Buffer): Promise<void> => {
+    const probe = { name, end: expected, frames: [carry(ground, packet)] };
+    t.equal(judge(probe, await target.shoot(probe.frames, REACH_MS)), '', `${name}: ${expected}`);
+  };
+  const moved = innerUdp(ground, { source: ground.otherInner });
+  const own = innerUdp(ground);
+  await end('an address of another slice', 'foreign_source', moved);
+  maps.setEntry({ address: ground.otherInner, length: 32 }, ground.peer);
+  await end('the same, announced by the peer', 'delivered', moved);
+  maps.setEntry({ address: ground.inner, length: 24 }, ground.otherPeer);
+  await end('an address of its own slice that is elsewhere', 'foreign_source', own);
+  maps.setEntry({ address: ground.inner, length: 32 }, ground.peer);
+  await end('but for this one: the longest prefix wins', 'delivered', own);
+  maps.setEntry({ address: ground.container, length: 32 }, ground.otherPeer);
+  await end('our container is elsewhere', 'foreign_destination', own);
+  t.same(maps.entries().length, 4);
+  for (const prefix of maps.entries()) maps.deleteEntry(prefix);
+  await end('arithmetic again', 'delivered', own);
+  await end('for all', 'foreign_source', moved);
+});
