@@ -39,6 +39,8 @@ export const bgpStatus = fields({
     encapsulation: number,
     noNetwork: number,
     unusable: number,
+    /** Tunnel endpoints of the other address family, or another VNI than the network's. */
+    unreachable: number,
   }),
   /** Connections from strangers. */
   strangers: number,

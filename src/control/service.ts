@@ -68,9 +68,6 @@ const RECONCILE_INTERVAL_MS = 5000;
 /** When what only the start needs of the program is let go of, ms. */
 const START_MS = 5000;
 
-/** What is wrong with a network while nobody tells of others. */
-const ALONE = 'nobody tells this host where others are: fanway join begins that';
-
 export type ServiceMode = 'background' | 'foreground' | 'daemon';
 
 /** How the data processes of a router work; decided when it starts. */
@@ -165,7 +162,7 @@ export class Service {
       ...{ host: this.#host.networks, tunnels: this.tunnels, entries: this.entries },
       router: this.router,
       ...{ run, log, drops: this.#drops, rates: this.#rates, nameOf: this.#nameOf },
-      alone: () => (this.gossip.host === undefined && this.bgp.speaker === undefined ? ALONE : ''),
+      alone: () => (this.gossip.host === undefined ? this.bgp.silence : ''),
     });
     this.gossip = new GossipService({
       ...{ run, log, entries: this.entries, answer: (asked) => this.#pathTest.answer(asked) },

@@ -18,6 +18,7 @@ import { obstaclesForUsers, tunObstacle } from '../../sys/process/rootless.ts';
 import { openIpip, openUdp } from '../../sys/sockets/sockets.ts';
 import { findWay } from '../run/internet.ts';
 import { columns, noMore, printJson, takeFlags, type Verb } from '../verb/verb.ts';
+import { guardReport, portReport } from './doctor-bgp.ts';
 import { forwardingReport } from './doctor-forwarding.ts';
 import { BAD_STRETCHES, isWithin, stretchText } from './kernel-stretches.ts';
 
@@ -213,6 +214,19 @@ const PROBES: readonly Probe[] = [
         netlink.close();
       }
     },
+  },
+  {
+    name: 'BGP port',
+    cost: 'BGP neighbours cannot connect here, and are dialled: run as root, or with CAP_NET_BIND_SERVICE',
+    run: () => {
+      const { isThere, text } = portReport();
+      return require(isThere, text);
+    },
+  },
+  {
+    name: 'BGP guards',
+    cost: 'no md5-file and ttl-security for BGP neighbours (kernel option TCP_MD5SIG)',
+    run: guardReport,
   },
   ...BAD_STRETCHES.map(
     (stretch): Probe => ({

@@ -117,5 +117,9 @@ export function bgpStatusText(bgp: BgpStatus): string[] {
     const count = unused.notAdmitted;
     lines.push(`  ${count} times a route was not used: its next hop is in no prefix of vteps`);
   }
+  if (unused.unreachable > 0) {
+    const why = 'its tunnel endpoint is of the other address family, or its VNI another one';
+    lines.push(`  ${unused.unreachable} times an entry was not used: ${why}`);
+  }
   return lines;
 }

@@ -10,6 +10,8 @@ export type SpeakerFollower = {
   follow(speaker: Speaker | undefined): void;
   /** Something is elsewhere now, or nowhere. */
   changed(change: EntryChange): void;
+  /** Entries that were not used because no way leads to their tunnel endpoint, counted. */
+  readonly unreachable?: number;
   /** Links may have come, gone or changed; the speaker knows its networks already. */
   refresh(): void;
 };

@@ -55,6 +55,7 @@ export function bgpStatus(service: BgpService): BgpStatus | undefined {
       ...(speaker?.imports.counters ?? {
         ...{ notAdmitted: 0, encapsulation: 0, noNetwork: 0, unusable: 0 },
       }),
+      unreachable: service.unreachable,
     },
     strangers: service.strangers,
   };

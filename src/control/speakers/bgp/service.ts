@@ -25,6 +25,10 @@ import { realTimers } from './timers.ts';
 import { BgpTransport } from './transport.ts';
 
 const RETRY_MS = 5000;
+/** What is wrong with a network while nobody tells of others. */
+const ALONE = 'nobody tells this host where others are: fanway join begins that';
+const UNHEARD =
+  'no BGP neighbour is there (fanway bgp neighbors says why), so nobody tells where others are';
 
 export type BgpServiceOptions = {
   /** Remembers given routes, and that there was no clean end. */
@@ -96,6 +100,17 @@ export class BgpService {
   }
   get strangers(): number {
     return this.#running?.transport.strangers ?? 0;
+  }
+
+  /** Entries to which no way leads, counted. */
+  get unreachable(): number {
+    return this.#followers.reduce((sum, { unreachable = 0 }) => sum + unreachable, 0);
+  }
+  /** Why BGP tells nothing of other hosts; '' when a neighbour does. */
+  get silence(): string {
+    const speaker = this.#running?.speaker;
+    if (speaker === undefined) return ALONE;
+    return speaker.neighbours.some(({ state }) => state === 'Established') ? '' : UNHEARD;
   }
 
   /** BGP as a configuration wants it: begun, changed (its sessions begin anew) or ended. */
