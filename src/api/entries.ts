@@ -3,11 +3,13 @@
  * are searched for.
  * @module
  */
+import type { UnderlayAddress } from '../net/underlay-address.ts';
 import { post } from './call.ts';
 import {
   count,
   fields,
   flag,
+  host,
   list,
   nullable,
   number,
@@ -34,10 +36,10 @@ export type AnswerJson = {
   name: string;
 };
 
-/** What the data path's own table has for an address (u32) of a link; null = arithmetic decides. */
-export const explainCall = post<{ link: string; address: number }, AnswerJson | null>(
+/** What the data path's own table has for an address of a link; null = arithmetic decides. */
+export const explainCall = post<{ link: string; address: UnderlayAddress }, AnswerJson | null>(
   '/v1/explain',
-  fields({ link: text, address: count }),
+  fields({ link: text, address: host }),
   nullable(
     fields<AnswerJson>({ prefix: text, host: text, source: sourceWord, owner: text, name: text }),
   ),

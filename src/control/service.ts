@@ -38,11 +38,11 @@ import { Router } from './links/router.ts';
 import { METRICS_TYPE, metricsText } from './metrics.ts';
 import { NetworkPart } from './network-part.ts';
 import type { DeviceOpener } from './plane/devices.ts';
-import { DropMeter } from './plane/drops.ts';
+import { DROP_COUNTERS, DropMeter } from './plane/drops.ts';
 import { openDataPlane } from './plane/open-data-plane.ts';
 import { PathWatch } from './plane/paths/path-watch.ts';
 import { isPathNews, pathStatus } from './plane/paths.ts';
-import { RateMeter, SAMPLE_INTERVAL_MS } from './plane/rates.ts';
+import { RATE_COUNTERS, RateMeter, SAMPLE_INTERVAL_MS } from './plane/rates.ts';
 import { TunnelSet } from './plane/tunnel-set.ts';
 import { BridgeWatch } from './plane/watch/bridge-watch.ts';
 import { measureApart } from './probe/child.ts';
@@ -148,7 +148,7 @@ export class Service {
     const specs = () => this.#upSpecs().filter(({ overlay }) => hasIpv4(overlay)); // IPv4 alone
     this.entries = new EntryService({
       ...{ writer: this.tunnels, log },
-      routes: new RoutedEntries({ host: this.#host, specs, log }),
+      routes: new RoutedEntries({ host: this.#host, specs: () => this.#upSpecs(), log }),
     });
     this.#pathTest = new PathTest({
       ...{ specs, measure: measureApart },
@@ -166,7 +166,8 @@ export class Service {
     });
     this.gossip = new GossipService({
       ...{ run, log, entries: this.entries, answer: (asked) => this.#pathTest.answer(asked) },
-      ...{ specs, followers: this.networks.followers, networks: () => this.networks.specs() },
+      ...{ specs: () => this.#upSpecs(), followers: this.networks.followers },
+      networks: () => this.networks.specs(),
       look: () => underlayOf(this.#host),
       stateDirectory: stateDirectoryOf(process.env),
       byFile: options.mode === 'daemon',
@@ -228,12 +229,12 @@ export class Service {
     this.#bridges.start();
     this.#pathWatch.start();
     // What a predecessor counted is no news.
-    this.#drops.sample(this.tunnels.counters(), performance.now());
+    this.#drops.sample(this.tunnels.values(DROP_COUNTERS), performance.now());
     setTimeout(releaseProgramPages, START_MS).unref();
     this.#sampling = setInterval(() => {
-      const counters = this.tunnels.counters();
-      this.#rates.sample(counters, performance.now());
-      this.#drops.sample(counters, performance.now());
+      const nowMs = performance.now();
+      this.#rates.sample(this.tunnels.values(RATE_COUNTERS), nowMs);
+      if (this.#drops.isDue(nowMs)) this.#drops.sample(this.tunnels.values(DROP_COUNTERS), nowMs);
     }, SAMPLE_INTERVAL_MS);
     this.#timer = setInterval(() => {
       this.router.scheduleReconcile();

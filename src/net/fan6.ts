@@ -11,7 +11,7 @@
  * slice itself where that is smaller.
  * @module
  */
-import { type FanProblem, INTERFACE_NAME_CHARS_MAX } from './fan.ts';
+import { type FanProblem, INTERFACE_NAME_CHARS_MAX, rulePrefixOf } from './fan.ts';
 import { hostMaskOf, type Prefix } from './prefix.ts';
 import {
   formatAddress6,
@@ -29,6 +29,13 @@ import {
   shiftRight6,
   without6,
 } from './prefix6.ts';
+import {
+  hostNetworkOf,
+  lastWordOf,
+  type UnderlayAddress,
+  type UnderlayPrefix,
+  withLastWord,
+} from './underlay-address.ts';
 
 /** What tells a host from the others of its underlay: `bits` at the end of the words, `length` of them. */
 export type HostPart = { readonly bits: Ipv6; readonly length: number };
@@ -71,6 +78,17 @@ export function hostPartIn(overlay: Prefix6, hostLength: number, address: Ipv6):
     bits: shiftRight6(inside, IPV6_BITS - overlay.length - hostLength),
     length: hostLength,
   };
+}
+
+/** Underlay address of the host that an address of the overlay stands for. */
+export function peerOf6(
+  overlay: Prefix6,
+  underlay: UnderlayPrefix,
+  address: Ipv6,
+): UnderlayAddress {
+  const part = hostPartIn(overlay, 32 - rulePrefixOf(underlay).length, address);
+  const network = hostNetworkOf(underlay);
+  return withLastWord(network, lastWordOf(network) | part.bits[3]);
 }
 
 /** The network that a host's containers are in. */

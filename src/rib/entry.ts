@@ -4,7 +4,11 @@
  */
 
 import { maskOf } from '../net/prefix.ts';
-import type { UnderlayAddress } from '../net/underlay-address.ts';
+import {
+  hostNetworkOf,
+  type UnderlayAddress,
+  type UnderlayPrefix,
+} from '../net/underlay-address.ts';
 
 /**
  * Who may say it, the most trusted first. What nobody claims is where the fan's arithmetic has it, so
@@ -15,11 +19,11 @@ export const CLAIM_SOURCES = ['static', 'local', 'gossip', 'bgp', 'learned', 'ke
 export type ClaimSource = (typeof CLAIM_SOURCES)[number];
 
 /**
- * What an entry is about. `link` is the name of the link or network. Addresses are u32, MACs u48; bits
- * of `address` below `length` do not count.
+ * What an entry is about. `link` is the name of the link or network. Addresses are of either family, MACs
+ * u48; bits of `address` below `length` do not count.
  */
 export type EntryId =
-  | { link: string; kind: 'prefix'; address: number; length: number }
+  | { link: string; kind: 'prefix'; address: UnderlayAddress; length: number }
   | { link: string; kind: 'mac'; mac: number }
   | { link: string; kind: 'mac+ip'; address: UnderlayAddress }
   /** `member`: underlay address of a host that takes floods; each host is an entry of its own. */
@@ -58,9 +62,20 @@ export type RibChange = { id: EntryId; before: Best | undefined; after: Best | u
 
 const LENGTH_FACTOR = 64;
 
-/** A prefix as one number; bits below its length do not count. */
-export function slotOfPrefix({ address, length }: { address: number; length: number }): number {
-  return ((address & maskOf(length)) >>> 0) * LENGTH_FACTOR + length;
+/** A prefix as one number, or text for IPv6; bits below its length do not count. */
+export function slotOfPrefix({ address, length }: UnderlayPrefix): number | string {
+  if (typeof address === 'number')
+    return ((address & maskOf(length)) >>> 0) * LENGTH_FACTOR + length;
+  return `${hostNetworkOf({ address, length })}/${length}`;
+}
+
+/** What {@link slotOfPrefix} has put together. */
+export function prefixOfSlot(slot: number | string): UnderlayPrefix {
+  if (typeof slot === 'number') {
+    return { address: Math.floor(slot / LENGTH_FACTOR), length: slot % LENGTH_FACTOR };
+  }
+  const [address = '', length = ''] = slot.split('/');
+  return { address, length: Number(length) };
 }
 
 /** The part of an id within its link and kind: a number, or the digits of an IPv6 address. */

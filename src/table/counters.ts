@@ -171,21 +171,33 @@ export function queueIndex(name: QueueCounter): number {
 
 const ECN_NAMES = ['not_ect', 'ect1', 'ect0', 'ce'] as const;
 
-/** All counters of a column by their public names (`egress.drop.ipv6`, `ecn.ect0_ce`, …). */
+const grouped = (group: string, base: number, names: readonly string[]): [string, number][] =>
+  names.map((name, i) => [`${group}.${name}`, base + i]);
+
+/** Where each counter is in a column, by its public name (`egress.drop.ipv6`, `ecn.ect0_ce`, …). */
+const PLACES: ReadonlyMap<string, number> = new Map([
+  ...grouped('egress', EGRESS_BASE, EGRESS_COUNTERS),
+  ...grouped('ingress', INGRESS_BASE, INGRESS_COUNTERS),
+  ...grouped('event', EVENT_BASE, EVENT_COUNTERS),
+  ...grouped('queue', QUEUE_BASE, QUEUE_COUNTERS),
+  ...grouped(
+    'ecn',
+    ECN_BASE,
+    ECN_NAMES.flatMap((inner) => ECN_NAMES.map((outer) => `${inner}_${outer}`)),
+  ),
+]);
+
+/** Where a counter is in a column, by its public name. @throws RangeError for one that is none */
+export function counterPlace(name: string): number {
+  const place = PLACES.get(name);
+  if (place === undefined) throw new RangeError(`there is no counter ${name}`);
+  return place;
+}
+
+/** All counters of a column by their public names. */
 export function namedCounters(column: Float64Array): Record<string, number> {
   const result: Record<string, number> = {};
-  const put = (prefix: string, base: number, names: readonly string[]): void => {
-    for (const [i, name] of names.entries()) result[prefix + name] = column[base + i] ?? 0;
-  };
-  put('egress.', EGRESS_BASE, EGRESS_COUNTERS);
-  put('ingress.', INGRESS_BASE, INGRESS_COUNTERS);
-  put('event.', EVENT_BASE, EVENT_COUNTERS);
-  put('queue.', QUEUE_BASE, QUEUE_COUNTERS);
-  for (const [inner, innerName] of ECN_NAMES.entries()) {
-    for (const [outer, outerName] of ECN_NAMES.entries()) {
-      result[`ecn.${innerName}_${outerName}`] = column[ECN_BASE + inner * 4 + outer] ?? 0;
-    }
-  }
+  for (const [name, place] of PLACES) result[name] = column[place] ?? 0;
   return result;
 }
 

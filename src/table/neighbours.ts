@@ -20,6 +20,7 @@
 import { ENTRIES_MAX } from '../limits.ts';
 import { FOLD_TRIES, fold128 } from '../shm/fold.ts';
 import { HashReader, HashWriter, TAG_MIN } from '../shm/hash.ts';
+import { RowPool } from '../shm/row-pool.ts';
 import { NEIGHBOUR_ROW_BYTES, NEIGHBOUR_ROWS, type TableSegment } from './segment.ts';
 
 /** Bindings of all links together. */
@@ -145,10 +146,7 @@ export class NeighbourReader {
 /** Control: the one writer. Addresses are 4 or 16 bytes in network order. */
 export class NeighbourWriter extends NeighbourReader {
   readonly #table: HashWriter;
-  /** Rows that nothing leads to, the one that was left last at the end. */
-  #free: number[] = [];
-  #freeFrom = 0;
-  #next = 1;
+  readonly #pool = new RowPool(NEIGHBOUR_ROWS);
   /** Bindings that found no room so far. */
   overflows = 0;
 
@@ -173,19 +171,19 @@ export class NeighbourWriter extends NeighbourReader {
   set(link: number, address: Uint8Array, { mac, flags }: Neighbour): boolean {
     const place = this.#place(link, address);
     const known = place === undefined ? 0 : this.#table.find(place.tag, place.key);
-    const row = known === 0 && this.count >= NEIGHBOURS_MAX ? 0 : this.#takeRow();
+    const row = known === 0 && this.count >= NEIGHBOURS_MAX ? 0 : this.#pool.take();
     if (place === undefined || row === 0) {
-      if (row !== 0) this.#free.push(row);
+      if (row !== 0) this.#pool.give(row);
       this.overflows++;
       return false;
     }
     this.#write(row, link, address, { mac, flags });
     if (!this.#table.set(place.tag, place.key, row)) {
-      this.#free.push(row);
+      this.#pool.give(row);
       this.overflows++;
       return false;
     }
-    if (known !== 0) this.#free.push(known);
+    if (known !== 0) this.#pool.give(known);
     return true;
   }
 
@@ -195,7 +193,7 @@ export class NeighbourWriter extends NeighbourReader {
     const row = place === undefined ? 0 : this.#table.find(place.tag, place.key);
     if (place === undefined || row === 0) return false;
     this.#table.delete(place.tag, place.key);
-    this.#free.push(row);
+    this.#pool.give(row);
     return true;
   }
 
@@ -204,7 +202,7 @@ export class NeighbourWriter extends NeighbourReader {
     for (const { tag, key, value } of this.#table.entries()) {
       if (Math.floor((tag - TAG_MIN) / TAGS_PER_LINK) !== link) continue;
       this.#table.delete(tag, key);
-      this.#free.push(value);
+      this.#pool.give(value);
     }
   }
 
@@ -226,18 +224,6 @@ export class NeighbourWriter extends NeighbourReader {
   #holds(row: number, words: readonly number[]): boolean {
     const at = row * ROW_WORDS + ADDRESS;
     return words.every((word, i) => this.rows[at + i] === word);
-  }
-
-  /** A row to write, 0 when all are in use. */
-  #takeRow(): number {
-    if (this.#next < NEIGHBOUR_ROWS) return this.#next++;
-    if (this.#freeFrom === this.#free.length) return 0;
-    const row = this.#free[this.#freeFrom++] as number;
-    if (this.#freeFrom > 1024 && this.#freeFrom * 2 > this.#free.length) {
-      this.#free = this.#free.slice(this.#freeFrom);
-      this.#freeFrom = 0;
-    }
-    return row;
   }
 
   #write(row: number, link: number, address: Uint8Array, { mac, flags }: Neighbour): void {

@@ -16,6 +16,8 @@
  * then    endpoints  32 × 64 bytes
  * then    policy     a block for each link (table/policy.ts)
  * then    labels     131,072 × 16 bytes
+ * then    lengths6   for each link a bit for each length of IPv6 in use: bit 0 of the first word = /1
+ * then    prefixes6  524,288 × 16 bytes, and their rows of 32
  * ```
  *
  * Pages that are never touched cost nothing.
@@ -70,8 +72,19 @@ const POLICY_OFFSET = ENDPOINTS_OFFSET + ENDPOINTS_MAX * ENDPOINT_ROW_BYTES;
 export const POLICY_BLOCK_BYTES = 64 + 2 * RULES_PER_LINK_MAX * 64;
 const LABELS_OFFSET = POLICY_OFFSET + LINKS_MAX * POLICY_BLOCK_BYTES;
 const LABEL_SLOTS = 131_072;
+const LENGTHS6_OFFSET = LABELS_OFFSET + LABEL_SLOTS * SLOT_BYTES;
+/** A bit for each length, 1 to 128. */
+const LENGTHS6_BYTES = 16;
+/** IPv6 prefixes of all links together. */
+export const PREFIXES6_MAX = ENTRIES_MAX;
+const PREFIXES6_OFFSET = LENGTHS6_OFFSET + LINKS_MAX * LENGTHS6_BYTES;
+const PREFIX6_SLOTS = 2 * PREFIXES6_MAX;
+const PREFIX6_ROWS_OFFSET = PREFIXES6_OFFSET + PREFIX6_SLOTS * SLOT_BYTES;
+export const PREFIX6_ROW_BYTES = 32;
+/** Row 0 is none; the spare ones let a full table still change. */
+export const PREFIX6_ROWS = PREFIXES6_MAX + 4096;
 /** Size of the whole segment, bytes. */
-export const TABLES_BYTES = LABELS_OFFSET + LABEL_SLOTS * SLOT_BYTES;
+export const TABLES_BYTES = PREFIX6_ROWS_OFFSET + PREFIX6_ROWS * PREFIX6_ROW_BYTES;
 
 /** A place in the segment. */
 export type Region = { buffer: ArrayBuffer; offset: number; seed: number };
@@ -119,6 +132,19 @@ export class TableSegment {
 
   get prefixes(): Region & { slots: number } {
     return { ...this.#at(PREFIXES_OFFSET), slots: PREFIX_SLOTS };
+  }
+
+  /** Four words for each link. */
+  get lengths6(): Int32Array {
+    return new Int32Array(this.buffer, LENGTHS6_OFFSET, (LINKS_MAX * LENGTHS6_BYTES) / 4);
+  }
+
+  get prefixes6(): Region & { slots: number } {
+    return { ...this.#at(PREFIXES6_OFFSET), slots: PREFIX6_SLOTS };
+  }
+
+  get prefix6RowsOffset(): number {
+    return PREFIX6_ROWS_OFFSET;
   }
 
   get limits(): Region & { slots: number } {

@@ -224,6 +224,9 @@ const item: fc.Arbitrary<Announcement> = fc
     if (kind === ItemKind.Vtep)
       return { kind, vni, rank: 0, address: number, port: 4789, roles: 0 };
     if (kind === ItemKind.Prefix) return { kind, vni, rank, address: number, length: 32 };
+    if (kind === ItemKind.Prefix6) {
+      return { kind, vni, rank, address: number.toString(16).padStart(32, '0'), length: 128 };
+    }
     return { kind, vni, rank: 0 };
   });
 const step = fc.record({

@@ -14,6 +14,7 @@ import { type NeighbourReader, NeighbourWriter } from '../../src/table/neighbour
 import { ipv4Bytes, PeerReader, PeerWriter } from '../../src/table/peers.ts';
 import { PrefixReader, PrefixWriter } from '../../src/table/prefixes.ts';
 import { TABLES_BYTES, TableSegment } from '../../src/table/segment.ts';
+import { Prefix6Reader, Prefix6Writer } from '../../src/table/six/prefixes.ts';
 import { type VtepReader, VtepWriter } from '../../src/table/vteps.ts';
 
 const SEED = 4711;
@@ -24,8 +25,10 @@ export type Exception = { address: number; length: number; peer: number };
 export class TestTables implements EntryTables, NetworkTables {
   readonly segment = new TableSegment(new ArrayBuffer(TABLES_BYTES));
   readonly prefixes: PrefixReader;
+  readonly prefixes6: Prefix6Reader;
   readonly peers: PeerReader;
   readonly prefixWriter: PrefixWriter;
+  readonly prefix6Writer: Prefix6Writer;
   readonly peerWriter: PeerWriter;
   readonly fdb: FdbReader;
   readonly neighbours: NeighbourReader;
@@ -40,8 +43,10 @@ export class TestTables implements EntryTables, NetworkTables {
   constructor() {
     this.segment.initialize(SEED);
     this.prefixes = new PrefixReader(this.segment);
+    this.prefixes6 = new Prefix6Reader(this.segment);
     this.peers = new PeerReader(this.segment);
     this.prefixWriter = new PrefixWriter(this.segment);
+    this.prefix6Writer = new Prefix6Writer(this.segment);
     this.peerWriter = new PeerWriter(this.segment);
     const { fdb, neighbours, vteps, floods } = readTables(this.segment);
     this.fdb = fdb;

@@ -17,7 +17,7 @@ import {
   explainAnswer,
   fanOf,
 } from '../../control/entries/explain.ts';
-import { explainAddress6 } from '../../control/entries/explain6.ts';
+import { explainAddress6, fanOf6 } from '../../control/entries/explain6.ts';
 import { readSnapshot } from '../../control/host/read-snapshot.ts';
 import { openHost } from '../../control/host/real-host.ts';
 import { isResolved, resolveUnderlay } from '../../control/links/resolve.ts';
@@ -25,9 +25,10 @@ import { isBridged } from '../../control/store/link-spec.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { codeOf, ExitCode, messageOf, usageError } from '../../errors.ts';
 import { parseIpv4 } from '../../net/ipv4.ts';
-import { parseAddress6 } from '../../net/prefix6.ts';
+import { bytesOfIpv6, parseAddress6 } from '../../net/prefix6.ts';
 import {
   hostNetworkOf,
+  hostOfBytes,
   type UnderlayAddress,
   type UnderlayPrefix,
 } from '../../net/underlay-address.ts';
@@ -37,8 +38,8 @@ import { pathText } from './paths-text.ts';
 
 /** What the table of the running router has for an address of a fan of its own. */
 async function answerOf(
-  address: number,
-  fan: ExplainedFan | undefined,
+  address: UnderlayAddress,
+  fan: { name: string } | undefined,
   run: RunDirectory,
 ): Promise<AnswerJson | null> {
   if (fan === undefined || fan.name === '') return null;
@@ -117,7 +118,10 @@ async function explainSix(
   const fans = records.flatMap(({ spec: { six, underlay, local, name } }) =>
     six === undefined ? [] : [{ overlay: six.overlay, underlay, local, name }],
   );
-  return explainAddress6(address, fans);
+  const plain = explainAddress6(address, fans);
+  const fan = fanOf6(address, fans);
+  const answer = await answerOf(hostOfBytes(bytesOfIpv6(address)), fan, run);
+  return answer === null || fan === undefined ? plain : explainAnswer(plain, answer, fan);
 }
 
 const MAC = /^[0-9a-f]{2}([:-][0-9a-f]{2}){5}$/i;

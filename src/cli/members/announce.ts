@@ -47,6 +47,7 @@ export const announce: Verb = verb({
   summary: 'tell all hosts that an overlay address is here now',
   examples: [
     ['fanway announce 250.1.27.10', 'a workload that moved here, with its address'],
+    ['fanway announce fd00:fa:1b::10', 'the same for IPv6'],
     ['fanway announce 250.1.27.64/26', 'all of a prefix; the longest match wins'],
   ],
   force: 'although it is a slice, a part of one or a gateway of a host that lives',

@@ -7,8 +7,12 @@
 import { ENTRIES_MAX, ENTRIES_PER_OWNER_MAX } from '../../limits.ts';
 import type { Log } from '../../log.ts';
 import { formatMac } from '../../net/mac.ts';
-import { formatPrefix, type Prefix } from '../../net/prefix.ts';
-import { formatHostAddress, type UnderlayAddress } from '../../net/underlay-address.ts';
+import {
+  formatHostAddress,
+  formatHostPrefix,
+  type UnderlayAddress,
+  type UnderlayPrefix,
+} from '../../net/underlay-address.ts';
 import type { Best, ClaimSource, ClaimUpdate, EntryId, RibChange } from '../../rib/entry.ts';
 import { HOLD_MS } from '../../rib/flaps.ts';
 import { FREEZE_MS } from '../../rib/moves.ts';
@@ -22,8 +26,8 @@ import type { RoutedEntries } from './routed-entries.ts';
 
 /** Where entries are written for the data path. */
 export type EntryWriter = {
-  setEntry(link: string, prefix: Prefix, peer: UnderlayAddress): void;
-  deleteEntry(link: string, prefix: Prefix): void;
+  setEntry(link: string, prefix: UnderlayPrefix, peer: UnderlayAddress): void;
+  deleteEntry(link: string, prefix: UnderlayPrefix): void;
   /** The tables of layer-2 networks; undefined while no link runs. */
   networks?(): NetworkWriter | undefined;
 };
@@ -52,7 +56,7 @@ const LIMITS: ShareLimits = { max: ENTRIES_MAX, ownerMax: ENTRIES_PER_OWNER_MAX 
 export function entryText(id: EntryId): string {
   switch (id.kind) {
     case 'prefix':
-      return formatPrefix(id);
+      return formatHostPrefix(id);
     case 'mac':
       return formatMac(id.mac);
     case 'mac+ip':

@@ -65,7 +65,7 @@ function sourceText({ source, owner, name, prefix }: AnswerJson): string {
 export function explainAnswer(
   plain: Explanation,
   answer: AnswerJson,
-  fan: ExplainedFan,
+  fan: { local: UnderlayAddress },
 ): Explanation {
   const { prefix, owner, name, host, source } = answer;
   const local = host === formatHostAddress(fan.local);

@@ -1,10 +1,9 @@
 /**
- * Where an address of an IPv6 overlay is: by the fan's arithmetic alone, since nothing of IPv6 is
- * announced elsewhere.
+ * Where an address of an IPv6 overlay is by the fan's arithmetic.
  * @module
  */
 import { rulePrefixOf } from '../../net/fan.ts';
-import { gatewayOf6, hostPartIn, sliceOf6 } from '../../net/fan6.ts';
+import { gatewayOf6, hostPartIn, peerOf6, sliceOf6 } from '../../net/fan6.ts';
 import {
   contains6,
   formatAddress6,
@@ -15,11 +14,8 @@ import {
 } from '../../net/prefix6.ts';
 import {
   formatHostAddress,
-  hostNetworkOf,
-  lastWordOf,
   type UnderlayAddress,
   type UnderlayPrefix,
-  withLastWord,
 } from '../../net/underlay-address.ts';
 import type { Explanation } from './explain.ts';
 
@@ -31,13 +27,18 @@ export type ExplainedFan6 = {
   name: string;
 };
 
+/** The fan that an IPv6 address is in: the longest overlay wins. */
+export function fanOf6(address: Ipv6, fans: readonly ExplainedFan6[]): ExplainedFan6 | undefined {
+  return fans
+    .filter(({ overlay }) => contains6(overlay, address))
+    .sort((a, b) => b.overlay.length - a.overlay.length)[0];
+}
+
 /** What a fan says about an IPv6 address; the longest overlay wins. */
 export function explainAddress6(address: Ipv6, fans: readonly ExplainedFan6[]): Explanation {
   const shown = formatAddress6(address);
   const plain = { address: shown, source: 'arithmetic', announced: null } as const;
-  const fan = fans
-    .filter(({ overlay }) => contains6(overlay, address))
-    .sort((a, b) => b.overlay.length - a.overlay.length)[0];
+  const fan = fanOf6(address, fans);
   if (fan === undefined) {
     return {
       ...plain,
@@ -47,8 +48,7 @@ export function explainAddress6(address: Ipv6, fans: readonly ExplainedFan6[]): 
   }
   const { overlay, underlay, name } = fan;
   const part = hostPartIn(overlay, 32 - rulePrefixOf(underlay).length, address);
-  const network = hostNetworkOf(underlay);
-  const peer = withLastWord(network, lastWordOf(network) | part.bits[3]);
+  const peer = peerOf6(overlay, underlay, address);
   const slice = sliceOf6(overlay, part);
   const isGateway = isSameAddress6(address, gatewayOf6(slice));
   const local = peer === fan.local;

@@ -8,9 +8,10 @@ import type { AnswerJson, PlacedEntry } from '../../api/entries.ts';
 import { FOUND_MAX, type FoundJson } from '../../api/entries.ts';
 import type { MemberJson } from '../../api/members.ts';
 import { parseIpv4 } from '../../net/ipv4.ts';
-import { type Ipv6, parseAddress6 } from '../../net/prefix6.ts';
+import { bytesOfIpv6, type Ipv6, parseAddress6 } from '../../net/prefix6.ts';
+import { hostOfBytes, type UnderlayAddress } from '../../net/underlay-address.ts';
 import { type ExplainedFan, explainAddress, explainAnswer, fanOf } from './explain.ts';
-import { type ExplainedFan6, explainAddress6 } from './explain6.ts';
+import { type ExplainedFan6, explainAddress6, fanOf6 } from './explain6.ts';
 
 /** An address that was handed out on this host, and what it was handed out for, in words. */
 export type Workload = { address: number; name: string };
@@ -23,7 +24,7 @@ export type FindSources = {
   members: readonly MemberJson[];
   workloads: readonly Workload[];
   entries: Iterable<PlacedEntry>;
-  answer(link: string, address: number): AnswerJson | null;
+  answer(link: string, address: UnderlayAddress): AnswerJson | null;
 };
 
 /** The address that a text is, undefined when it is none. */
@@ -51,12 +52,15 @@ function memberAt(host: string, members: readonly MemberJson[]): MemberJson | un
   );
 }
 
-/** The same for an IPv6 overlay, of which nothing is announced. */
-function* foundSix(wanted: string, { fans6, members }: FindSources): Generator<FoundJson> {
+/** The same for an IPv6 overlay. */
+function* foundSix(wanted: string, sources: FindSources): Generator<FoundJson> {
+  const { fans6, members } = sources;
   const address = address6Of(wanted);
-  if (address === undefined) return;
-  const { role, host, text, address: name } = explainAddress6(address, fans6);
-  if (role === 'outside') return;
+  const fan = address && fanOf6(address, fans6);
+  if (address === undefined || fan === undefined) return;
+  const plain = explainAddress6(address, fans6);
+  const answer = sources.answer(fan.name, hostOfBytes(bytesOfIpv6(address)));
+  const { host, text, address: name } = answer === null ? plain : explainAnswer(plain, answer, fan);
   const member = memberAt(host, members)?.id ?? '';
   yield { kind: 'address', name, address: name, host, member, text: `${text}.` };
 }

@@ -7,27 +7,43 @@
  * changed, or it is time to look whether somebody else touched it.
  * @module
  */
+import { isDeepStrictEqual } from 'node:util';
 import { messageOf } from '../../errors.ts';
 import type { Log } from '../../log.ts';
-import { contains, equals, type Prefix } from '../../net/prefix.ts';
-import type { UnderlayAddress } from '../../net/underlay-address.ts';
+import { lanOf6 } from '../../net/fan6.ts';
+import { contains, equals } from '../../net/prefix.ts';
+import { bytesOfIpv6, contains6, equals6, type Ipv6, wordsOfIpv6 } from '../../net/prefix6.ts';
+import {
+  holdsHost,
+  hostBytes,
+  hostOfBytes,
+  sameHostPrefix,
+  type UnderlayAddress,
+  type UnderlayPrefix,
+} from '../../net/underlay-address.ts';
 import { type Best, type EntryId, slotOfPrefix } from '../../rib/entry.ts';
-import type { Host, HostRoute } from '../host/host.ts';
-import { isBridged, type LinkSpec } from '../store/link-spec.ts';
+import type { Host } from '../host/host.ts';
+import { ROUTE_TABLE_MAIN } from '../host/snapshot.ts';
+import { isBridged, type LinkSpec, sideOf } from '../store/link-spec.ts';
+
+const wordsOf = (address: string): Ipv6 => wordsOfIpv6(hostBytes(address));
 
 /** Entries of a link, by its name. */
 export type EntriesOf = (link: string) => Iterable<{ id: EntryId; best: Best }>;
 
+/** The route of an entry, of either family. */
+export type EntryRoute = { destination: UnderlayPrefix; device: string };
+
 /** A route that is to be changed: what the kernel has of it, and what it is to have. */
-type Change = { from: HostRoute | undefined; to: HostRoute | undefined };
+type Change = { from: EntryRoute | undefined; to: EntryRoute | undefined };
 
 type LinkRoutes = {
   spec: LinkSpec;
   /** What follows from the entries, by the number of the prefix. */
-  wanted: Map<number, HostRoute>;
+  wanted: Map<number | string, EntryRoute>;
   /** How many of them lead into the tunnel. */
   away: number;
-  changes: Map<number, Change>;
+  changes: Map<number | string, Change>;
   /** Everything is to be compared. */
   isUnsure: boolean;
 };
@@ -35,7 +51,15 @@ type LinkRoutes = {
 export type RoutedEntriesOptions = {
   host: Pick<
     Host,
-    'links' | 'routesOf' | 'addRoute' | 'deleteRoute' | 'readSysctl' | 'writeSysctl'
+    | 'link'
+    | 'routesOf'
+    | 'addRoute'
+    | 'deleteRoute'
+    | 'routes6'
+    | 'addRoute6'
+    | 'deleteRoute6'
+    | 'readSysctl'
+    | 'writeSysctl'
   >;
   /** The links that are up. */
   specs: () => readonly LinkSpec[];
@@ -45,16 +69,17 @@ export type RoutedEntriesOptions = {
 /** The route that an entry at `peer` needs on a routed link; undefined = none. */
 export function routeOf(
   spec: LinkSpec,
-  prefix: Prefix,
+  prefix: UnderlayPrefix,
   peer: UnderlayAddress,
-): HostRoute | undefined {
+): EntryRoute | undefined {
   const { address, length } = prefix;
+  const side = sideOf(spec, address);
+  if (side === undefined) return undefined;
   const isHere = peer === spec.local;
-  const wasHere = contains(spec.slice, address);
+  const wasHere = holdsHost(side.slice, address);
   // At home, by an entry or not: the slice's own route leads there.
-  if (isHere === wasHere || equals(prefix, spec.slice)) return undefined;
-  const device = isHere ? spec.name : spec.device;
-  return { destination: { address, length }, device, source: spec.gateway };
+  if (isHere === wasHere || sameHostPrefix(prefix, side.slice)) return undefined;
+  return { destination: { address, length }, device: isHere ? spec.name : spec.device };
 }
 
 /** Whether the routes of two specs are the same. */
@@ -64,7 +89,8 @@ function sameRoutes(a: LinkSpec, b: LinkSpec): boolean {
     a.local === b.local &&
     a.gateway === b.gateway &&
     equals(a.slice, b.slice) &&
-    equals(a.overlay, b.overlay)
+    equals(a.overlay, b.overlay) &&
+    isDeepStrictEqual(a.six, b.six)
   );
 }
 
@@ -78,7 +104,7 @@ export class RoutedEntries {
   }
 
   /** An entry of a link is at `peer` from now on; undefined = where arithmetic has it. */
-  change(link: string, prefix: Prefix, peer: UnderlayAddress | undefined): void {
+  change(link: string, prefix: UnderlayPrefix, peer: UnderlayAddress | undefined): void {
     let routes = this.#links.get(link);
     if (routes === undefined) {
       const spec = this.#routedSpecs().find(({ name }) => name === link);
@@ -124,7 +150,7 @@ export class RoutedEntries {
     return this.#options.specs().filter((spec) => !isBridged(spec));
   }
 
-  #want(routes: LinkRoutes, slot: number, route: HostRoute | undefined): void {
+  #want(routes: LinkRoutes, slot: number | string, route: EntryRoute | undefined): void {
     const { wanted, changes, spec } = routes;
     const before = wanted.get(slot);
     if (before?.device === route?.device) return;
@@ -170,41 +196,77 @@ export class RoutedEntries {
   }
 
   async #carryOut(routes: LinkRoutes): Promise<void> {
-    const { host } = this.#options;
     const { changes } = routes;
     routes.changes = new Map();
     for (const { from, to } of changes.values()) {
       if (from?.device === to?.device) continue;
-      if (from !== undefined) await host.deleteRoute(from);
-      if (to !== undefined) await host.addRoute(to);
+      if (from !== undefined) await this.#delete(from, routes.spec);
+      if (to !== undefined) await this.#add(to, routes.spec);
     }
   }
 
-  /** The link's own two routes are not touched; all others of its devices in the overlay are ours. */
-  async #compare(routes: LinkRoutes): Promise<void> {
+  async #add({ destination: { address, length }, device }: EntryRoute, spec: LinkSpec) {
     const { host } = this.#options;
+    if (typeof address === 'string') {
+      await host.addRoute6({ destination: { address: wordsOf(address), length }, device });
+    } else await host.addRoute({ destination: { address, length }, device, source: spec.gateway });
+  }
+
+  async #delete({ destination: { address, length }, device }: EntryRoute, spec: LinkSpec) {
+    const { host } = this.#options;
+    if (typeof address === 'string') {
+      await host.deleteRoute6({ destination: { address: wordsOf(address), length }, device });
+    } else {
+      await host.deleteRoute({ destination: { address, length }, device, source: spec.gateway });
+    }
+  }
+
+  /** The link's own routes are not touched; all others of its devices in the overlay are ours. */
+  async #compare(routes: LinkRoutes): Promise<void> {
     const { spec, wanted } = routes;
     routes.isUnsure = false;
     routes.changes.clear();
-    const present = new Set<number>();
-    const over: HostRoute[] = [];
-    for (const { index, name } of await host.links()) {
-      if (name !== spec.name && name !== spec.device) continue;
-      for (const { dst, src } of await host.routesOf(index)) {
-        if (equals(dst, spec.slice) || equals(dst, spec.overlay)) continue;
-        if (!contains(spec.overlay, dst.address) || src !== spec.gateway) continue;
-        if (wanted.get(slotOfPrefix(dst))?.device === name) present.add(slotOfPrefix(dst));
-        else over.push({ destination: dst, device: name, source: src });
-      }
+    const present = new Set<number | string>();
+    const over: EntryRoute[] = [];
+    for (const route of await this.#present(spec)) {
+      const slot = slotOfPrefix(route.destination);
+      if (wanted.get(slot)?.device === route.device) present.add(slot);
+      else over.push(route);
     }
     const missing = [...wanted].filter(([slot]) => !present.has(slot));
-    for (const route of over) await host.deleteRoute(route);
+    for (const route of over) await this.#delete(route, spec);
     for (const [slot, route] of missing) {
       // It may be over by now; its change is among those that wait then.
-      if (!routes.changes.has(slot)) await host.addRoute(route);
+      if (!routes.changes.has(slot)) await this.#add(route, spec);
     }
     for (const [slot, change] of routes.changes)
       change.from = present.has(slot) ? change.from : undefined;
+  }
+
+  /** The routes of a link's devices inside its overlays, but for those that the link itself has. */
+  async #present(spec: LinkSpec): Promise<EntryRoute[]> {
+    const { host } = this.#options;
+    const { six } = spec;
+    const found: EntryRoute[] = [];
+    const routes6 = six === undefined ? [] : await host.routes6();
+    for (const device of [spec.name, spec.device]) {
+      const index = (await host.link(device))?.index;
+      if (index === undefined) continue;
+      for (const { dst, src } of await host.routesOf(index)) {
+        if (equals(dst, spec.slice) || equals(dst, spec.overlay)) continue;
+        if (!contains(spec.overlay, dst.address) || src !== spec.gateway) continue;
+        found.push({ destination: dst, device });
+      }
+      for (const { dst, oif, table, isUnicast } of routes6) {
+        if (six === undefined || oif !== index || table !== ROUTE_TABLE_MAIN || !isUnicast)
+          continue;
+        const isOwn = [six.slice, six.overlay, lanOf6(six.slice)].some((own) => equals6(dst, own));
+        if (isOwn || !contains6(six.overlay, dst.address)) continue;
+        const address = hostOfBytes(bytesOfIpv6(dst.address));
+        found.push({ destination: { address, length: dst.length }, device });
+      }
+    }
+    return found;
   }
 
   /** Containers take their old neighbour for near: the host answers ARP for what went away. */

@@ -4,6 +4,7 @@
  */
 import { explainCall, findCall, type PlacedEntry, placedEntriesCall } from '../../api/entries.ts';
 import type { MemberJson } from '../../api/members.ts';
+import type { UnderlayAddress } from '../../net/underlay-address.ts';
 import type { Route } from '../admin/admin.ts';
 import { answerTo } from '../admin/answer-to.ts';
 import type { TableAnswer } from '../plane/entry-table.ts';
@@ -22,7 +23,7 @@ const SEARCHED_MAX = 20_000;
 export type EntryRoutesOptions = {
   entries: EntryService;
   /** What the data path's table has for an address of a link. */
-  answer(link: string, address: number): TableAnswer | undefined;
+  answer(link: string, address: UnderlayAddress): TableAnswer | undefined;
   /** The name of a member, '' where nobody knows it. */
   nameOf(owner: string): string;
   /** The links that are up. */
@@ -42,7 +43,7 @@ function explainedFan6({ six, underlay, local, name }: LinkSpec): ExplainedFan6[
 
 export function entryRoutes(options: EntryRoutesOptions): Route[] {
   const { entries, nameOf } = options;
-  const answer = (link: string, address: number) =>
+  const answer = (link: string, address: UnderlayAddress) =>
     answerJson(options.answer(link, address), entries, link, nameOf);
   function* placed(from: number, most: number): Generator<PlacedEntry> {
     let number = 0;

@@ -5,8 +5,7 @@
 
 import type { AnswerJson, PlacedEntry } from '../../api/entries.ts';
 import type { TableStatus } from '../../api/status.ts';
-import { formatPrefix } from '../../net/prefix.ts';
-import { formatHostAddress } from '../../net/underlay-address.ts';
+import { formatHostAddress, formatHostPrefix } from '../../net/underlay-address.ts';
 import type { Best, EntryId } from '../../rib/entry.ts';
 import type { RibStatus } from '../../rib/rib.ts';
 import type { EntryTableStatus, TableAnswer } from '../plane/entry-table.ts';
@@ -44,7 +43,7 @@ export function answerJson(
   const best = entries.get({ link, kind: 'prefix', ...answer.prefix });
   const owner = best?.owner ?? '';
   return {
-    prefix: formatPrefix(answer.prefix),
+    prefix: formatHostPrefix(answer.prefix),
     host: formatHostAddress(answer.peer),
     source: best?.source ?? 'local',
     ...{ owner, name: nameOf(owner) },

@@ -16,6 +16,7 @@ function isAbout(event: NetlinkEvent, link: ManagedLink): boolean {
     case 'route':
       return link.has(event.route.oif);
     case 'ipv6-address':
+    case 'ipv6-route':
     case 'setting':
       return link.has(event.index);
     case 'lost':

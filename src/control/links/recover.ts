@@ -5,7 +5,7 @@
 import { formatSeed } from '../../config/gossip.ts';
 import { FanwayError, messageOf } from '../../errors.ts';
 import type { Log } from '../../log.ts';
-import { formatPrefix } from '../../net/prefix.ts';
+import { formatHostPrefix } from '../../net/underlay-address.ts';
 import { removeMarked, undoAll } from '../change/execute.ts';
 import { damaged, type Journal, JournalStore } from '../change/journal.ts';
 import type { Context } from '../change/kinds/kind.ts';
@@ -76,7 +76,7 @@ function forgetGossip(run: RunDirectory, log: Log): void {
   if (record === undefined) return;
   const { settings, announced } = record;
   const join = ['fanway join', ...settings.seeds.map(formatSeed)].join(' ');
-  const entries = announced.map((prefix) => formatPrefix(prefix)).join(', ');
+  const entries = announced.map(formatHostPrefix).join(', ');
   const announce = announced.length === 0 ? '' : `, and announce what it had: ${entries}`;
   log.warn('gossip', `the killed router was in the cluster ${settings.label}: ${join}${announce}`);
 }

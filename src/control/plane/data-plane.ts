@@ -271,6 +271,18 @@ export class DataPlane extends EventEmitter {
     return namedCounters(sum);
   }
 
+  /** The counters at these places of a link's column, summed over the queues. */
+  values(name: string, places: readonly number[]): Float64Array {
+    const sum = new Float64Array(places.length);
+    const id = this.#links.get(name)?.id;
+    if (id === undefined) return sum;
+    for (const process of this.#processes) {
+      const column = process.counters(id);
+      for (const [i, place] of places.entries()) sum[i] = (sum[i] ?? 0) + (column[place] ?? 0);
+    }
+    return sum;
+  }
+
   status(): DataPlaneStatus[] {
     const byName = <T>(of: (link: LinkState) => T): Record<string, T> =>
       Object.fromEntries([...this.#links.values()].map((link) => [link.spec.name, of(link)]));

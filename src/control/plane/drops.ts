@@ -6,9 +6,9 @@
  */
 import type { DropStatus } from '../../api/status.ts';
 import { carriesFrames, type EncapName, onTheWire } from '../../encap/encap.ts';
+import type { CounterValues } from './tunnel-set.ts';
 
 type Counters = Readonly<Record<string, number>>;
-type AllCounters = Readonly<Record<string, Counters>>;
 
 /** What the causes of a link's drops are told with. */
 export type DropContext = {
@@ -207,22 +207,31 @@ function silenceOf(lately: Counters, minute: Counters, context: DropContext): st
   return `${count} packets sent in ${DROPS_SHOWN_MS / 1000} s, ${cause}`;
 }
 
-/** The counters that any of this needs. */
-const NEEDED = [...Object.keys(RULES), 'egress.delivered', 'ingress.received', 'ingress.delivered'];
+/** The counters that any of this needs: their values in this order are what is sampled. */
+export const DROP_COUNTERS: readonly string[] = [
+  ...Object.keys(RULES),
+  ...['egress.delivered', 'ingress.received', 'ingress.delivered'],
+];
+
+function named(values: Float64Array): Counters {
+  return Object.fromEntries(DROP_COUNTERS.map((name, i) => [name, values[i] ?? 0]));
+}
 
 /** Remembers counters of the last minute. */
 export class DropMeter {
-  readonly #samples: { atMs: number; counters: AllCounters }[] = [];
+  readonly #samples: { atMs: number; counters: CounterValues }[] = [];
 
-  /** Takes the counters as they stand at a monotonic time; may be called more often than needed. */
-  sample(all: AllCounters, atMs: number): void {
-    if (atMs - (this.#samples.at(-1)?.atMs ?? Number.NEGATIVE_INFINITY) < SAMPLE_MS) return;
-    const counters = Object.fromEntries(
-      Object.entries(all).map(([link, of]) => [
-        link,
-        Object.fromEntries(NEEDED.map((name) => [name, of[name] ?? 0])),
-      ]),
-    );
+  /** Whether {@link sample} would take one at a monotonic time. */
+  isDue(atMs: number): boolean {
+    return atMs - (this.#samples.at(-1)?.atMs ?? Number.NEGATIVE_INFINITY) >= SAMPLE_MS;
+  }
+
+  /**
+   * Takes the values of {@link DROP_COUNTERS} as they stand at a monotonic time; may be called more often
+   * than needed.
+   */
+  sample(counters: CounterValues, atMs: number): void {
+    if (!this.isDue(atMs)) return;
     this.#samples.push({ atMs, counters });
     while ((this.#samples[0]?.atMs ?? atMs) < atMs - DROPS_SHOWN_MS - SAMPLE_MS) {
       this.#samples.shift();
@@ -240,7 +249,8 @@ export class DropMeter {
   ): { drops: DropStatus[]; failure: string } {
     const grown = (ms: number): Counters => {
       const since = this.#samples.find(({ atMs }) => atMs >= nowMs - ms);
-      return growth(since?.counters[link.name] ?? {}, now);
+      const values = since?.counters.get(link.name);
+      return growth(values === undefined ? {} : named(values), now);
     };
     const minute = grown(DROPS_SHOWN_MS);
     const lately = grown(FAILING_MS);

@@ -9,19 +9,28 @@
  */
 import { randomInt } from 'node:crypto';
 import { closeSync, openSync } from 'node:fs';
-import { maskOf, networkOf, type Prefix } from '../../net/prefix.ts';
-import { hostBytes, type UnderlayAddress } from '../../net/underlay-address.ts';
+import { type Ipv6, wordsOfIpv6 } from '../../net/prefix6.ts';
+import {
+  ADDRESS_BITS,
+  familyOf,
+  hostBytes,
+  hostNetworkOf,
+  type UnderlayAddress,
+  type UnderlayPrefix,
+} from '../../net/underlay-address.ts';
+import { prefixOfSlot, slotOfPrefix } from '../../rib/entry.ts';
 import { SharedMemory } from '../../sys/libc/memory.ts';
 import { LinkWriter } from '../../table/links/links.ts';
 import { PathLimitWriter } from '../../table/path-limits.ts';
 import { PeerWriter } from '../../table/peers.ts';
 import { PrefixWriter } from '../../table/prefixes.ts';
 import { TABLES_BYTES, TABLES_NAME, TableSegment } from '../../table/segment.ts';
+import { Prefix6Writer } from '../../table/six/prefixes.ts';
 import { NetworkTable } from './network-table.ts';
 import { PolicyTable } from './tables/policy-table.ts';
 
 /** A prefix of the overlay and the host that it is sent to. */
-export type TableAnswer = { prefix: Prefix; peer: UnderlayAddress };
+export type TableAnswer = { prefix: UnderlayPrefix; peer: UnderlayAddress };
 
 export type EntryTableStatus = {
   /** Entries in the table, and hosts that they name. */
@@ -34,26 +43,51 @@ export type EntryTableStatus = {
 type LinkEntries = {
   /** Number of the running link, −1 while it does not run. */
   id: number;
-  /** Peers by prefix, as {@link keyOf} writes it. */
-  installed: Map<number, number>;
+  /** Peers by prefix, as {@link slotOfPrefix} writes it. */
+  installed: Map<number | string, number>;
   /** Hosts by prefix that are not in the table: no room, or the link does not run. */
-  waiting: Map<number, UnderlayAddress>;
+  waiting: Map<number | string, UnderlayAddress>;
 };
 
-/** A prefix as one number: 32 bits of network, then the length. */
-function keyOf({ address, length }: Prefix): number {
-  return ((address & maskOf(length)) >>> 0) * 64 + length;
-}
+const wordsOf = (address: string): Ipv6 => wordsOfIpv6(hostBytes(address));
 
-function prefixOf(key: number): Prefix {
-  return { address: Math.floor(key / 64), length: key % 64 };
+/** The prefixes of both families in the shared memory. */
+class PrefixTables {
+  readonly #ipv4: PrefixWriter;
+  readonly #ipv6: Prefix6Writer;
+
+  constructor(segment: TableSegment) {
+    this.#ipv4 = new PrefixWriter(segment);
+    this.#ipv6 = new Prefix6Writer(segment);
+  }
+
+  get count(): number {
+    return this.#ipv4.count + this.#ipv6.count;
+  }
+
+  /** The peer of exactly this prefix, 0 when it has none. */
+  get(link: number, { address, length }: UnderlayPrefix): number {
+    if (typeof address === 'number') return this.#ipv4.get(link, address, length);
+    return this.#ipv6.get(link, wordsOf(address), length);
+  }
+
+  /** False, and nothing has changed, when there is no room. */
+  set(link: number, { address, length }: UnderlayPrefix, peer: number): boolean {
+    if (typeof address === 'number') return this.#ipv4.set(link, address, length, peer);
+    return this.#ipv6.set(link, wordsOf(address), length, peer);
+  }
+
+  delete(link: number, { address, length }: UnderlayPrefix): void {
+    if (typeof address === 'number') this.#ipv4.delete(link, address, length);
+    else this.#ipv6.delete(link, wordsOf(address), length);
+  }
 }
 
 export class EntryTable {
   readonly #memory = SharedMemory.create(TABLES_NAME, TABLES_BYTES);
   readonly #readFd = openSync(`/proc/self/fd/${this.#memory.fd}`, 'r');
   readonly #peers: PeerWriter;
-  readonly #prefixes: PrefixWriter;
+  readonly #prefixes: PrefixTables;
   readonly #links = new Map<string, LinkEntries>();
   /** What the paths to hosts carry, in the same memory. */
   readonly limits: PathLimitWriter;
@@ -70,7 +104,7 @@ export class EntryTable {
     this.limits = new PathLimitWriter(segment);
     this.links = new LinkWriter(segment);
     this.#peers = new PeerWriter(segment);
-    this.#prefixes = new PrefixWriter(segment);
+    this.#prefixes = new PrefixTables(segment);
     this.networks = new NetworkTable(segment, this.#peers);
     this.policy = new PolicyTable(segment);
   }
@@ -119,9 +153,9 @@ export class EntryTable {
   }
 
   /** `prefix` of the link is at the host `peer` from now on. */
-  set(name: string, prefix: Prefix, peer: UnderlayAddress): void {
+  set(name: string, prefix: UnderlayPrefix, peer: UnderlayAddress): void {
     const link = this.#of(name);
-    const key = keyOf(prefix);
+    const key = slotOfPrefix(prefix);
     const known = link.installed.get(key);
     if (known !== undefined && this.#peers.hostOf(known) === peer) return;
     if (this.#install(link, key, peer)) return;
@@ -130,10 +164,10 @@ export class EntryTable {
   }
 
   /** The prefix is where arithmetic says from now on. */
-  delete(name: string, prefix: Prefix): void {
+  delete(name: string, prefix: UnderlayPrefix): void {
     const link = this.#links.get(name);
     if (link === undefined) return;
-    const key = keyOf(prefix);
+    const key = slotOfPrefix(prefix);
     link.waiting.delete(key);
     const peer = link.installed.get(key);
     if (peer !== undefined) {
@@ -147,15 +181,14 @@ export class EntryTable {
    * What the memory that the data processes read has for an overlay address: the longest prefix and
    * its host; undefined = arithmetic decides.
    */
-  answer(name: string, address: number): TableAnswer | undefined {
+  answer(name: string, address: UnderlayAddress): TableAnswer | undefined {
     const link = this.#links.get(name);
     if (link === undefined || link.id < 0) return undefined;
-    for (let length = 32; length > 0; length--) {
-      const peer = this.#prefixes.get(link.id, address, length);
-      if (peer === 0) continue;
-      const host = this.#peers.hostOf(peer);
-      if (host === undefined) continue;
-      return { prefix: { address: networkOf({ address, length }), length }, peer: host };
+    for (let length: number = ADDRESS_BITS[familyOf(address)]; length > 0; length--) {
+      const prefix = { address: hostNetworkOf({ address, length }), length };
+      const peer = this.#prefixes.get(link.id, prefix);
+      const host = peer === 0 ? undefined : this.#peers.hostOf(peer);
+      if (host !== undefined) return { prefix, peer: host };
     }
     return undefined;
   }
@@ -168,7 +201,7 @@ export class EntryTable {
       ([key, peer]) => [key, this.#peers.hostOf(peer)] as const,
     );
     return [...known, ...link.waiting].flatMap(([key, peer]) =>
-      peer === undefined ? [] : [{ prefix: prefixOf(key), peer }],
+      peer === undefined ? [] : [{ prefix: prefixOfSlot(key), peer }],
     );
   }
 
@@ -185,12 +218,11 @@ export class EntryTable {
     this.#memory.close();
   }
 
-  #install(link: LinkEntries, key: number, host: UnderlayAddress): boolean {
+  #install(link: LinkEntries, key: number | string, host: UnderlayAddress): boolean {
     if (link.id < 0) return false;
     const peer = this.#peers.intern(hostBytes(host));
     if (peer === 0) return false;
-    const { address, length } = prefixOf(key);
-    if (!this.#prefixes.set(link.id, address, length, peer)) {
+    if (!this.#prefixes.set(link.id, prefixOfSlot(key), peer)) {
       this.#peers.release(peer);
       return false;
     }
@@ -202,9 +234,8 @@ export class EntryTable {
     return true;
   }
 
-  #remove(link: LinkEntries, key: number, peer: number): void {
-    const { address, length } = prefixOf(key);
-    this.#prefixes.delete(link.id, address, length);
+  #remove(link: LinkEntries, key: number | string, peer: number): void {
+    this.#prefixes.delete(link.id, prefixOfSlot(key));
     link.installed.delete(key);
     this.#peers.release(peer);
   }

@@ -8,8 +8,9 @@ import type { EventEmitter } from 'node:events';
 import type { DataProcessStatus, SuperBytes } from '../../api/status.ts';
 import { codeOf, FanwayError } from '../../errors.ts';
 import type { Prefix } from '../../net/prefix.ts';
-import type { UnderlayAddress } from '../../net/underlay-address.ts';
+import type { UnderlayAddress, UnderlayPrefix } from '../../net/underlay-address.ts';
 import { DEVICE_QUEUE_PACKETS } from '../../sys/host/tun.ts';
+import { counterPlace } from '../../table/counters.ts';
 import type { PathLimit } from '../../table/path-limits.ts';
 import type { PathRecord } from '../../table/paths.ts';
 import type { LinkUpdate, Tunnels } from '../host/host.ts';
@@ -21,6 +22,9 @@ import type { NetworkTable } from './network-table.ts';
 import type { PolicyTable } from './tables/policy-table.ts';
 import type { KeptNetwork } from './tables/predecessor.ts';
 
+/** Values of counters, in an order that both sides know, by link. */
+export type CounterValues = ReadonlyMap<string, Float64Array>;
+
 /** What data-plane.ts provides. */
 export type DataPlanePort = Pick<EventEmitter, 'on'> & {
   addLink(spec: AnySpec): Promise<{ ifindex: number; offloads: string[] }>;
@@ -30,6 +34,7 @@ export type DataPlanePort = Pick<EventEmitter, 'on'> & {
   takeClaims(): MacClaim[];
   forgetMac(claim: MacClaim): void;
   counters(name: string): Record<string, number>;
+  values(name: string, places: readonly number[]): Float64Array;
   status(): DataProcessStatus[];
   paths(): PathRecord[];
   setPathLimits(limits: readonly PathLimit[]): number;
@@ -44,6 +49,11 @@ export type DataPlanePort = Pick<EventEmitter, 'on'> & {
 };
 
 /** Links whichever data path they are on: data processes of ours, or the kernel. */
+/** A prefix as the kernel's data path knows it: it carries IPv4. */
+function ipv4Of({ address, length }: UnderlayPrefix): Prefix | undefined {
+  return typeof address === 'number' ? { address, length } : undefined;
+}
+
 export class TunnelSet implements Tunnels {
   readonly #open: () => Promise<DataPlanePort>;
   readonly #openKernel: () => KernelPlane;
@@ -109,7 +119,8 @@ export class TunnelSet implements Tunnels {
     const kernel = this.#kernelPlane();
     const { name } = to;
     for (const { prefix, peer } of this.#plane?.entries.all(name) ?? []) {
-      if (typeof peer === 'number') kernel.setEntry(name, prefix, peer);
+      const ipv4 = ipv4Of(prefix);
+      if (ipv4 !== undefined && typeof peer === 'number') kernel.setEntry(name, ipv4, peer);
     }
     const index = await kernel.prepare(to);
     try {
@@ -164,18 +175,20 @@ export class TunnelSet implements Tunnels {
   }
 
   /**
-   * `prefix` of a link is at the host `peer` (u32) from now on, also when the link's device is made
+   * `prefix` of a link is at the host `peer` from now on, also when the link's device is made
    * anew. Nothing to do before there was a link at all: who knows entries tells them for links that
    * are up.
    */
-  setEntry(link: string, prefix: Prefix, peer: number): void {
-    if (typeof peer === 'number') this.#kernel?.setEntry(link, prefix, peer);
+  setEntry(link: string, prefix: UnderlayPrefix, peer: UnderlayAddress): void {
+    const ipv4 = ipv4Of(prefix);
+    if (ipv4 !== undefined && typeof peer === 'number') this.#kernel?.setEntry(link, ipv4, peer);
     this.#plane?.entries.set(link, prefix, peer);
   }
 
   /** The prefix is where arithmetic says from now on. */
-  deleteEntry(link: string, prefix: Prefix): void {
-    this.#kernel?.deleteEntry(link, prefix);
+  deleteEntry(link: string, prefix: UnderlayPrefix): void {
+    const ipv4 = ipv4Of(prefix);
+    if (ipv4 !== undefined) this.#kernel?.deleteEntry(link, ipv4);
     this.#plane?.entries.delete(link, prefix);
   }
 
@@ -195,8 +208,9 @@ export class TunnelSet implements Tunnels {
   }
 
   /** What the data path's own table says of an overlay address; undefined = arithmetic decides. */
-  answer(link: string, address: number): TableAnswer | undefined {
-    return this.#kernel?.answer(link, address) ?? this.#plane?.entries.answer(link, address);
+  answer(link: string, address: UnderlayAddress): TableAnswer | undefined {
+    const kernel = typeof address === 'number' ? this.#kernel?.answer(link, address) : undefined;
+    return kernel ?? this.#plane?.entries.answer(link, address);
   }
 
   async setSuperBytes(name: string, limits: SuperBytes): Promise<void> {
@@ -221,6 +235,21 @@ export class TunnelSet implements Tunnels {
       ...[...this.#names].map((name) => [name, plane?.counters(name) ?? {}]),
       ...(kernel?.names ?? []).map((name) => [name, kernel?.counters(name) ?? {}]),
     ]);
+  }
+
+  /** The values of some counters of every link that runs: far less than all of them. */
+  values(names: readonly string[]): CounterValues {
+    const [plane, kernel] = [this.#plane, this.#kernel];
+    const places = names.map(counterPlace);
+    const values = new Map<string, Float64Array>();
+    for (const link of this.#names) {
+      values.set(link, plane?.values(link, places) ?? new Float64Array(places.length));
+    }
+    for (const link of kernel?.names ?? []) {
+      const counters = kernel?.counters(link) ?? {};
+      values.set(link, Float64Array.from(names, (name) => counters[name] ?? 0));
+    }
+    return values;
   }
 
   status(): DataProcessStatus[] {

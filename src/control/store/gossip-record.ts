@@ -7,15 +7,15 @@ import { renameSync, rmSync } from 'node:fs';
 import type { GossipSettings } from '../../config/gossip.ts';
 import { messageOf } from '../../errors.ts';
 import type { Log } from '../../log.ts';
-import type { Prefix } from '../../net/prefix.ts';
+import type { UnderlayPrefix } from '../../net/underlay-address.ts';
 import { type RunDirectory, readIfThere, syncDirectory, writeAtomically } from './run-directory.ts';
 
 const RECORD_VERSION = 1;
 
 export type GossipRecord = {
   settings: GossipSettings;
-  /** Addresses (length 32) and prefixes, in the order they were announced. */
-  announced: Prefix[];
+  /** Addresses (length 32 or 128) and prefixes, in the order they were announced. */
+  announced: UnderlayPrefix[];
 };
 
 export class RecordStore {

@@ -7,11 +7,21 @@ import type { RateRequest } from '../../config/link/rate.ts';
 import type { BumModeName, GuardName } from '../../config/network/modes.ts';
 import type { Encap } from '../../config/request.ts';
 import { carriesFrames, ENCAPS, overheadOf } from '../../encap/encap.ts';
-import { hasIpv4 } from '../../net/fan.ts';
+import { hasIpv4, peerOf, sliceOf } from '../../net/fan.ts';
+import { peerOf6 } from '../../net/fan6.ts';
 import { formatPrefix, type Prefix } from '../../net/prefix.ts';
-import { formatPrefix6, type Ipv6, type Prefix6 } from '../../net/prefix6.ts';
+import {
+  bytesOfIpv6,
+  formatPrefix6,
+  type Ipv6,
+  type Prefix6,
+  wordsOfIpv6,
+} from '../../net/prefix6.ts';
 import {
   familyOf,
+  hostBytes,
+  hostNetworkOf,
+  hostOfBytes,
   isUnderlayAddress,
   type UnderlayAddress,
   type UnderlayPrefix,
@@ -26,6 +36,45 @@ export type SixSpec = {
   /** The VXLAN network of what is IPv6; means nothing where there are no networks. */
   vni: number;
 };
+
+/** A fan in one of its families. */
+export type FanSide = { overlay: UnderlayPrefix; slice: UnderlayPrefix; gateway: UnderlayAddress };
+
+const hostOfWords = (address: Ipv6): UnderlayAddress => hostOfBytes(bytesOfIpv6(address));
+
+/** The side of a fan that is of the family of an address; undefined where it has none. */
+export function sideOf(spec: LinkSpec, address: UnderlayAddress): FanSide | undefined {
+  const { overlay, slice, gateway, six } = spec;
+  if (familyOf(address) === 4) return hasIpv4(overlay) ? { overlay, slice, gateway } : undefined;
+  if (six === undefined) return undefined;
+  const prefix = (one: Prefix6): UnderlayPrefix => {
+    return { address: hostOfWords(one.address), length: one.length };
+  };
+  return {
+    ...{ overlay: prefix(six.overlay), slice: prefix(six.slice) },
+    gateway: hostOfWords(six.gateway),
+  };
+}
+
+/** Which host has an address of a fan by arithmetic, and the slice that it is in. */
+export function placeOf(
+  spec: LinkSpec,
+  address: UnderlayAddress,
+): { peer: UnderlayAddress; slice: UnderlayPrefix } | undefined {
+  const { six, underlay } = spec;
+  if (typeof address === 'number') {
+    if (!hasIpv4(spec.overlay)) return undefined;
+    const peer = peerOf(spec, address);
+    return { peer, slice: sliceOf(spec, peer) };
+  }
+  if (six === undefined) return undefined;
+  const words = wordsOfIpv6(hostBytes(address));
+  const slice = {
+    address: hostNetworkOf({ address, length: six.slice.length }),
+    length: six.slice.length,
+  };
+  return { peer: peerOf6(six.overlay, underlay, words), slice };
+}
 
 /** What every link has. Overlay addresses are u32 in host order, MTUs bytes. */
 export type WireSpec = RateRequest & {

@@ -12,11 +12,12 @@ import { maskOf } from '../../net/prefix.ts';
 import type { LinkRecord } from '../../table/links/links.ts';
 import type { PeerReader } from '../../table/peers.ts';
 import type { PrefixReader } from '../../table/prefixes.ts';
+import type { Prefix6Reader } from '../../table/six/prefixes.ts';
 import type { UnderlayHosts } from './hosts.ts';
 import { NoPeer, type Route, Sender } from './route.ts';
 
 /** Who is where, as far as control has said so. */
-export type EntryTables = { prefixes: PrefixReader; peers: PeerReader };
+export type EntryTables = { prefixes: PrefixReader; prefixes6: Prefix6Reader; peers: PeerReader };
 
 export class FanRoute implements Route {
   readonly overlayLength: number;

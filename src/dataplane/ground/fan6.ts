@@ -1,6 +1,6 @@
 /**
  * The IPv6 fan as a way to find peers: the bits behind the overlay's prefix are the host part of the
- * underlay address, whole (net/fan6.ts tells how).
+ * underlay address, whole (net/fan6.ts tells how), except where an entry of control's says otherwise.
  * Beside fan.ts this is the only place of the data path that knows how a fan works.
  *
  * `address` is the arena offset of the 16 bytes in question, `name` that of the socket address that a
@@ -10,6 +10,7 @@
 import { maskOf } from '../../net/prefix.ts';
 import { maskOf6 } from '../../net/prefix6.ts';
 import type { LinkRecord } from '../../table/links/links.ts';
+import type { EntryTables } from './fan.ts';
 import type { UnderlayHosts } from './hosts.ts';
 import { NoPeer } from './route.ts';
 
@@ -18,6 +19,8 @@ const WORD_BITS = 32;
 
 export class FanRoute6 {
   readonly overlayLength: number;
+  readonly #id: number;
+  readonly #tables: EntryTables;
   readonly #hosts: UnderlayHosts;
   readonly #base: readonly [number, number, number, number];
   readonly #mask: readonly [number, number, number, number];
@@ -30,7 +33,9 @@ export class FanRoute6 {
   readonly #local: number;
 
   /** @param hosts of the underlay that it lies on */
-  constructor(record: LinkRecord, hosts: UnderlayHosts) {
+  constructor(record: LinkRecord, tables: EntryTables, hosts: UnderlayHosts) {
+    this.#id = record.id;
+    this.#tables = tables;
     this.#hosts = hosts;
     const length = record.overlay6Length ?? 0;
     this.overlayLength = length;
@@ -61,8 +66,15 @@ export class FanRoute6 {
     );
   }
 
-  /** Underlay address of the host that an address of the overlay stands for. */
+  /** The host that has an address of the overlay, by entry, else by arithmetic. */
   #hostOf(view: DataView, address: number): number {
+    const { prefixes6, peers } = this.#tables;
+    const entry = prefixes6.find(this.#id, view, address);
+    return entry === 0 ? this.#hostBySlice(view, address) : this.#hosts.ofRow(peers, entry);
+  }
+
+  /** Underlay address of the host that an address of the overlay stands for. */
+  #hostBySlice(view: DataView, address: number): number {
     if (this.#hostLength === 0) return this.#underlayBase;
     const at = address + 4 * this.#word;
     let bits = view.getUint32(at);
@@ -133,7 +145,7 @@ export class FanRoute6 {
 
   /** Writes the overlay address of the router at the far end of the way to an address to `out`. */
   farGateway(view: DataView, address: number, out: number): void {
-    this.#emitGateway(view, this.#hostOf(view, address), out);
+    this.#emitGateway(view, this.#hostBySlice(view, address), out);
   }
 }
 

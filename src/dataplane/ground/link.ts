@@ -22,6 +22,7 @@ import { NeighbourReader } from '../../table/neighbours.ts';
 import { PeerReader } from '../../table/peers.ts';
 import { PrefixReader } from '../../table/prefixes.ts';
 import type { TableSegment } from '../../table/segment.ts';
+import { Prefix6Reader } from '../../table/six/prefixes.ts';
 import { VtepReader } from '../../table/vteps.ts';
 import { ETHERNET_SOURCE_OFFSET } from '../../wire/ethernet.ts';
 import { IPV4_HEADER_BYTES, IPV4_PACKET_BYTES_MAX } from '../../wire/ipv4.ts';
@@ -180,6 +181,7 @@ export function readTables(segment: TableSegment): EntryTables & NetworkTables {
   return {
     peers,
     prefixes: new PrefixReader(segment),
+    prefixes6: new Prefix6Reader(segment),
     fdb: new FdbReader(segment),
     neighbours: new NeighbourReader(segment),
     vteps: new VtepReader(segment, peers),
@@ -208,6 +210,7 @@ export class DataLink {
   readonly shim: Pick<Encap, 'hasVni' | 'emitShim' | 'checkShim' | 'vniOf'>;
   readonly vnetHeader: boolean;
   readonly uso: boolean;
+  readonly #tables: EntryTables;
   /** Those that may be its peers. */
   readonly hosts: UnderlayHosts;
   /** Where its peers are. */
@@ -243,6 +246,7 @@ export class DataLink {
 
   constructor(record: LinkRecord, endpoint: Endpoint, scene: LinkScene) {
     const { layout, tables, peers, ports } = scene;
+    this.#tables = tables;
     const encap = encapById(record.encap);
     this.id = record.id;
     this.encap = record.encap;
@@ -351,7 +355,7 @@ export class DataLink {
     const length = this.six?.overlayLength ?? 0;
     if (length === overlay6Length && this.vni6 === vni6) return;
     this.vni6 = vni6;
-    this.six = overlay6Length === 0 ? undefined : new FanRoute6(record, this.hosts);
+    this.six = overlay6Length === 0 ? undefined : new FanRoute6(record, this.#tables, this.hosts);
     this.endpoint.sort();
   }
 

@@ -13,6 +13,7 @@ export type EntryKey =
   /** A workload's address belongs to one MAC, whoever announces it. */
   | { kind: typeof ItemKind.MacAddress; vni: number; address: number }
   | { kind: typeof ItemKind.Prefix; vni: number; address: number; length: number }
+  | { kind: typeof ItemKind.Prefix6; vni: number; address: string; length: number }
   | { kind: typeof ItemKind.MacAddress6; vni: number; address: string }
   | { kind: typeof ItemKind.FloodMember; vni: number }
   | { kind: typeof ItemKind.Vtep; vni: number }
@@ -53,6 +54,8 @@ export function slotOf(key: EntryKey): number | string {
     case ItemKind.Prefix:
     case ItemKind.Slice:
       return key.address * 64 + key.length;
+    case ItemKind.Prefix6:
+      return `${key.address}/${key.length}`;
     case ItemKind.MacAddress6:
       return key.address;
     case ItemKind.FloodMember:

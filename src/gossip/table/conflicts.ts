@@ -11,8 +11,7 @@
 
 import { formatIpv4 } from '../../net/ipv4.ts';
 import { formatMac } from '../../net/mac.ts';
-import { formatPrefix } from '../../net/prefix.ts';
-import { formatHostAddress } from '../../net/underlay-address.ts';
+import { formatHostAddress, formatHostPrefix } from '../../net/underlay-address.ts';
 import {
   type Announcement,
   ItemKind,
@@ -292,7 +291,8 @@ function subjectOf(item: Announcement): { what: ConflictView['what']; subject: s
     case ItemKind.MacAddress:
       return { what: 'address', subject: `${formatIpv4(item.address)}${vni}` };
     case ItemKind.Prefix:
-      return { what: 'prefix', subject: `${formatPrefix(item)}${vni}` };
+    case ItemKind.Prefix6:
+      return { what: 'prefix', subject: `${formatHostPrefix(item)}${vni}` };
     case ItemKind.MacAddress6:
       return { what: 'address', subject: `${formatHostAddress(item.address)}${vni}` };
     case ItemKind.Labels:

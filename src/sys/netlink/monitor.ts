@@ -1,4 +1,4 @@
-/** Typed change notifications of links, addresses, IPv4 routes and IPv4 settings. @module */
+/** Typed change notifications of links, addresses, routes and IPv4 settings. @module */
 
 import { BPF, BPF_ACCEPT, BPF_NETLINK_ATTRIBUTE, type BpfInstruction } from '../sockets/bpf.ts';
 import {
@@ -13,6 +13,7 @@ import {
 } from './codec.ts';
 import { readIpv6Address } from './ipv6.ts';
 import { readLink } from './link-codec.ts';
+import { readRoute6 } from './six.ts';
 import { LITTLE, type ListenOptions, listen, type NetlinkMessage } from './socket.ts';
 
 /** Devices that one filter can name: each takes two of BPF's 4,096 instructions. */
@@ -24,6 +25,7 @@ const RTNLGRP_LINK = 1;
 const RTNLGRP_IPV4_IFADDR = 5;
 const RTNLGRP_IPV4_ROUTE = 7;
 const RTNLGRP_IPV6_IFADDR = 9;
+const RTNLGRP_IPV6_ROUTE = 11;
 const RTNLGRP_IPV4_NETCONF = 24;
 const RT_SCOPE_GLOBAL = 0;
 
@@ -34,6 +36,8 @@ export type NetlinkEvent =
   /** A global one, once it may be used; while it may not, it counts as gone. */
   | { kind: 'ipv6-address'; index: number }
   | { kind: 'route'; action: 'new' | 'deleted'; route: Route }
+  /** A route of IPv6, out of a device by its ifindex; 0 where it leads out of none. */
+  | { kind: 'ipv6-route'; index: number }
   /** Forwarding, rp_filter or proxy_arp of a device, or of `all` (index −1) and `default` (−2). */
   | { kind: 'setting'; index: number }
   | { kind: 'lost'; code: string };
@@ -58,7 +62,11 @@ export function readEvent(message: NetlinkMessage): NetlinkEvent | undefined {
   if (type === RTM.NEWROUTE || type === RTM.DELROUTE) {
     const route = readRoute(payload);
     const action = type === RTM.NEWROUTE ? 'new' : 'deleted';
-    return route === undefined ? undefined : { kind: 'route', action, route };
+    if (route !== undefined) return { kind: 'route', action, route };
+    const ipv6 = readRoute6(payload);
+    // Those of table local come with an address, and with groups that somebody joins.
+    const isOfInterest = ipv6?.isUnicast === true;
+    return isOfInterest ? { kind: 'ipv6-route', index: ipv6.oif } : undefined;
   }
   if (type === RTM.NEWNETCONF) return { kind: 'setting', index: readNetconfIndex(payload) };
   return undefined;
@@ -128,7 +136,7 @@ export function watch(listener: (event: NetlinkEvent) => void, options: ListenOp
   return listen(
     [
       ...[RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR],
-      ...[RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV4_NETCONF],
+      ...[RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV4_NETCONF],
     ],
     (message) => {
       const event = readEvent(message);

@@ -121,7 +121,8 @@ export async function addNeighbour6(
   await socket.request(operation, RTM.NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, body);
 }
 
-function readRoute6(payload: Buffer): Route6 | undefined {
+/** RTM_NEWROUTE / RTM_DELROUTE → route; undefined for other families. */
+export function readRoute6(payload: Buffer): Route6 | undefined {
   if (payload.length < ROUTE_HEADER_BYTES || payload.readUInt8(0) !== AF_INET6) return undefined;
   const attributes = readAttributes(payload, ROUTE_HEADER_BYTES);
   const word = (bytes: Buffer | undefined): number => {

@@ -81,6 +81,7 @@ import {
   type MacAddressItem,
   type MacItem,
   type PeerItem,
+  type Prefix6Item,
   type PrefixItem,
   type RuleItem,
   type SliceItem,
@@ -221,6 +222,14 @@ const prefixItem = withoutHostBits(
     length: field(5, prefixLength),
   }),
 );
+const prefix6Item = withoutIpv6HostBits(
+  record<Prefix6Item>({
+    kind: field(0, constant(ItemKind.Prefix6)),
+    ...announced,
+    address: field(4, ipv6Host),
+    length: field(5, uint(128)),
+  }),
+);
 const macAddress6Item = record<MacAddress6Item>({
   kind: field(0, constant(ItemKind.MacAddress6)),
   ...announced,
@@ -290,6 +299,8 @@ const item: SkippingCodec<Item> = {
         return macAddressItem.encode(value);
       case ItemKind.Prefix:
         return prefixItem.encode(value);
+      case ItemKind.Prefix6:
+        return prefix6Item.encode(value);
       case ItemKind.FloodMember:
         return floodMemberItem.encode(value);
       case ItemKind.Vtep:
@@ -316,6 +327,8 @@ const item: SkippingCodec<Item> = {
         return macAddressItem.decode(value);
       case ItemKind.Prefix:
         return prefixItem.decode(value);
+      case ItemKind.Prefix6:
+        return prefix6Item.decode(value);
       case ItemKind.FloodMember:
         return floodMemberItem.decode(value);
       case ItemKind.Vtep:

@@ -45,6 +45,7 @@ export const ItemKind = {
   Rule: 9,
   Labels: 10,
   Slice: 11,
+  Prefix6: 12,
 } as const;
 export type ItemKind = (typeof ItemKind)[keyof typeof ItemKind];
 
@@ -100,6 +101,12 @@ export type PrefixItem = Announced & {
   address: number;
   length: number;
 };
+/** The same of IPv6: 32 hexadecimal digits, and up to 128 bits. */
+export type Prefix6Item = Announced & {
+  kind: typeof ItemKind.Prefix6;
+  address: string;
+  length: number;
+};
 /** An IPv6 address of a workload, 32 hexadecimal digits. */
 export type MacAddress6Item = Announced & {
   kind: typeof ItemKind.MacAddress6;
@@ -149,6 +156,7 @@ export type Announcement =
   | MacAddressItem
   | MacAddress6Item
   | PrefixItem
+  | Prefix6Item
   | FloodMemberItem
   | VtepItem
   | RuleItem

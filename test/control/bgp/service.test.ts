@@ -20,7 +20,8 @@ import { bgpRoutes, bgpStatus } from '../../../src/control/speakers/bgp/routes.t
 import { BgpService } from '../../../src/control/speakers/bgp/service.ts';
 import type { LinkSpec } from '../../../src/control/store/link-spec.ts';
 import { silentLog } from '../../../src/log.ts';
-import { formatPrefix, type Prefix, parsePrefix } from '../../../src/net/prefix.ts';
+import { type Prefix, parsePrefix } from '../../../src/net/prefix.ts';
+import { formatHostPrefix } from '../../../src/net/underlay-address.ts';
 import { findRoot } from '../../style/sources.ts';
 import { until } from '../../support/patience.ts';
 import { type ApiDocument, misfits } from './json-schema.ts';
@@ -43,8 +44,8 @@ function make(name: string, specs: LinkSpec[] = []): Side {
   const moved = new Map<string, number>();
   const entries = new EntryService({
     writer: {
-      setEntry: (_link, prefix, peer) => void moved.set(formatPrefix(prefix), Number(peer)),
-      deleteEntry: (_link, prefix) => void moved.delete(formatPrefix(prefix)),
+      setEntry: (_link, prefix, peer) => void moved.set(formatHostPrefix(prefix), Number(peer)),
+      deleteEntry: (_link, prefix) => void moved.delete(formatHostPrefix(prefix)),
     },
     log: silentLog,
   });

@@ -19,6 +19,7 @@ import { formatKeyId, Keyring } from '../../../src/gossip/base/keyring.ts';
 import { silentLog } from '../../../src/log.ts';
 import { parseIpv4 } from '../../../src/net/ipv4.ts';
 import { formatPrefix, parsePrefix } from '../../../src/net/prefix.ts';
+import { formatHostPrefix } from '../../../src/net/underlay-address.ts';
 import { until } from '../../support/patience.ts';
 import { freePort } from './loopback.ts';
 
@@ -49,8 +50,9 @@ class Node {
   readonly moved = new Map<string, number>();
   readonly entries = new EntryService({
     writer: {
-      setEntry: (_link, prefix, peer) => void this.moved.set(formatPrefix(prefix), Number(peer)),
-      deleteEntry: (_link, prefix) => void this.moved.delete(formatPrefix(prefix)),
+      setEntry: (_link, prefix, peer) =>
+        void this.moved.set(formatHostPrefix(prefix), Number(peer)),
+      deleteEntry: (_link, prefix) => void this.moved.delete(formatHostPrefix(prefix)),
     },
     log: silentLog,
   });

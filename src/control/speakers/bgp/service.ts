@@ -13,7 +13,7 @@ import type { BgpSettings } from '../../../config/bgp.ts';
 import { ENCAPS } from '../../../encap/encap.ts';
 import { codeOf, messageOf, refusedError } from '../../../errors.ts';
 import type { Log } from '../../../log.ts';
-import { contains, type Prefix } from '../../../net/prefix.ts';
+import { holdsHost, type UnderlayPrefix } from '../../../net/underlay-address.ts';
 import type { EntrySink } from '../../entries/entry-service.ts';
 import type { LinkSpec, NetworkSpec } from '../../store/link-spec.ts';
 import { parseHostAddress } from './addresses.ts';
@@ -43,7 +43,7 @@ export type BgpServiceOptions = {
   /** Who else makes claims and routes; the fans are seen to here. */
   followers: readonly SpeakerFollower[];
   /** Prefixes that this host announces in its fans. */
-  announced: () => readonly Prefix[];
+  announced: () => readonly UnderlayPrefix[];
 };
 
 type Running = {
@@ -238,9 +238,11 @@ export class BgpService {
     const announced = this.#options.announced();
     return this.#options.specs().flatMap(({ encap, vni, slice, overlay }) => {
       if (!ENCAPS[encap].hasVni) return [];
-      const moved = announced.filter(({ address }) => contains(overlay, address));
-      return [slice, ...moved].map(({ address, length }): OwnRoute => {
-        return { kind: 'prefix', vni, address, length, routerMac: null };
+      const moved = announced.filter(({ address }) => holdsHost(overlay, address));
+      return [slice, ...moved].flatMap(({ address, length }): OwnRoute[] => {
+        // What is inside an IPv4 overlay is IPv4.
+        if (typeof address !== 'number') return [];
+        return [{ kind: 'prefix', vni, address, length, routerMac: null }];
       });
     });
   }

@@ -9,18 +9,23 @@
  */
 import type { EntryEvent } from '../../../gossip/base/api.ts';
 import type { GossipNode } from '../../../gossip/node.ts';
-import { contains, equals } from '../../../net/prefix.ts';
-import { holdsHost, sameHostPrefix } from '../../../net/underlay-address.ts';
-import type { Claim, ClaimUpdate, EntryId } from '../../../rib/entry.ts';
+import { equals } from '../../../net/prefix.ts';
+import {
+  holdsHost,
+  sameHostPrefix,
+  type UnderlayAddress,
+  type UnderlayPrefix,
+} from '../../../net/underlay-address.ts';
+import { type Claim, type ClaimUpdate, prefixOfSlot, slotOfPrefix } from '../../../rib/entry.ts';
 import { type Announcement, ItemKind, type NodeId } from '../../../wire/gossip/types.ts';
 import type { EntrySink } from '../../entries/entry-service.ts';
 import { sameFan } from '../../entries/same-fan.ts';
-import type { LinkSpec } from '../../store/link-spec.ts';
+import { type LinkSpec, sideOf } from '../../store/link-spec.ts';
+import { isPrefixItem, prefixItemOf } from './announced.ts';
 import type { NodeFollower } from './followers.ts';
 
 /** Prefixes that are looked up in one go, so that a large table holds nothing else up: some ms. */
 const PER_TURN = 1024;
-const LENGTH_FACTOR = 64;
 
 export class GossipFeed implements NodeFollower {
   readonly #sink: EntrySink;
@@ -28,8 +33,8 @@ export class GossipFeed implements NodeFollower {
   #node: GossipNode | undefined;
   /** The links as claims were made for them. */
   #links: readonly LinkSpec[] = [];
-  /** Prefixes that may be elsewhere now, as numbers. */
-  readonly #prefixes = new Set<number>();
+  /** Prefixes that may be elsewhere now, as {@link slotOfPrefix} writes them. */
+  readonly #prefixes = new Set<number | string>();
   /** Owners whose record may be another. */
   readonly #owners = new Set<NodeId>();
   #timer: NodeJS.Immediate | undefined;
@@ -54,8 +59,8 @@ export class GossipFeed implements NodeFollower {
   }
 
   #note(item: Announcement): void {
-    if (item.kind !== ItemKind.Prefix) return;
-    this.#prefixes.add(item.address * LENGTH_FACTOR + item.length);
+    if (!isPrefixItem(item)) return;
+    this.#prefixes.add(slotOfPrefix(item));
     this.#soon();
   }
 
@@ -80,7 +85,9 @@ export class GossipFeed implements NodeFollower {
     }
     for (const name of before.keys()) this.#sink.withdraw('gossip', name);
     if (!isNew) return;
-    for (const { item } of this.#node.table.list({ kind: ItemKind.Prefix })) this.#note(item);
+    for (const kind of [ItemKind.Prefix, ItemKind.Prefix6]) {
+      for (const { item } of this.#node.table.list({ kind })) this.#note(item);
+    }
   }
 
   close(): void {
@@ -106,15 +113,15 @@ export class GossipFeed implements NodeFollower {
     this.#owners.clear();
     const updates: ClaimUpdate[] = [];
     let count = 0;
-    for (const number of this.#prefixes) {
+    for (const slot of this.#prefixes) {
       if (count++ >= PER_TURN) break;
-      this.#prefixes.delete(number);
-      const address = Math.floor(number / LENGTH_FACTOR);
-      const length = number % LENGTH_FACTOR;
+      this.#prefixes.delete(slot);
+      const prefix = prefixOfSlot(slot);
       for (const spec of this.#links) {
-        if (!contains(spec.overlay, address)) continue;
-        const id: EntryId = { link: spec.name, kind: 'prefix', address, length };
-        updates.push({ id, claim: claimOf(node, spec, address, length) });
+        const side = sideOf(spec, prefix.address);
+        if (side === undefined || !holdsHost(side.overlay, prefix.address)) continue;
+        const claim = prefix.length < side.slice.length ? undefined : claimOf(node, spec, prefix);
+        updates.push({ id: { link: spec.name, kind: 'prefix', ...prefix }, claim });
       }
     }
     this.#sink.update('gossip', updates);
@@ -123,24 +130,33 @@ export class GossipFeed implements NodeFollower {
 }
 
 /** Who has a prefix on a link by the table. One that names the link's VNI counts before one for any. */
-function claimOf(
-  node: GossipNode,
-  spec: LinkSpec,
-  address: number,
-  length: number,
-): Claim | undefined {
-  if (length < spec.slice.length) return undefined;
-  for (const vni of [spec.vni, 0]) {
-    const entry = node.table.lookup({ kind: ItemKind.Prefix, vni, address, length });
+function claimOf(node: GossipNode, spec: LinkSpec, prefix: UnderlayPrefix): Claim | undefined {
+  for (const item of [prefixItemOf(prefix, spec), prefixItemOf(prefix, undefined)]) {
+    const entry = node.table.lookup(item);
     if (entry === undefined) continue;
-    const fan = node.table
-      .record(entry.owner)
-      ?.fans.find(
-        ({ overlay, underlay }) =>
-          equals(overlay, spec.overlay) && sameHostPrefix(underlay, spec.underlay),
-      );
-    if (fan === undefined || !holdsHost(spec.underlay, fan.local)) continue;
-    return { peer: fan.local, owner: entry.owner, sequence: entry.item.rank, mac: 0 };
+    const peer = hostOf(node, entry.owner, spec, prefix.address);
+    if (peer === undefined) continue;
+    return { peer, owner: entry.owner, sequence: entry.item.rank, mac: 0 };
   }
   return undefined;
+}
+
+/**
+ * Underlay address of an owner on a link. Records tell fans by their IPv4 overlay; of IPv6 any fan over the
+ * same underlay will do, or an address there that it hears gossip at.
+ */
+function hostOf(
+  node: GossipNode,
+  owner: NodeId,
+  { overlay, underlay }: LinkSpec,
+  address: UnderlayAddress,
+): UnderlayAddress | undefined {
+  const record = node.table.record(owner);
+  const isIpv4 = typeof address === 'number';
+  const fan = record?.fans.find(
+    (one) => (!isIpv4 || equals(one.overlay, overlay)) && sameHostPrefix(one.underlay, underlay),
+  );
+  const told = isIpv4 ? [] : (record?.endpoints ?? []).map((endpoint) => endpoint.address);
+  const locals = fan === undefined ? told : [fan.local];
+  return locals.find((local) => holdsHost(underlay, local));
 }

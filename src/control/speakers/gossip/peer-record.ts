@@ -5,6 +5,7 @@
 import { hostname } from 'node:os';
 import { ADVERTISE_MAX, type GossipSettings, NAME_CHARS_MAX } from '../../../config/gossip.ts';
 import type { PeerRecord } from '../../../gossip/base/api.ts';
+import { hasIpv4 } from '../../../net/fan.ts';
 import type { UnderlayAddress } from '../../../net/underlay-address.ts';
 import type { Ipv6Address } from '../../../sys/netlink/netlink.ts';
 import { namespaceName } from '../../../sys/process/namespace-processes.ts';
@@ -90,7 +91,11 @@ export function peerRecordOf(
   const bound = settings.bind === null ? [] : [settings.bind];
   const addresses =
     [settings.advertise, bound, locals, fallback].find((list) => list.length > 0) ?? [];
-  const shown = specs.filter(isFan).slice(0, RECORD_FANS_MAX);
+  // A fan of IPv6 alone is told by its addresses' host, not by its overlay.
+  const shown = specs
+    .filter(isFan)
+    .filter(({ overlay }) => hasIpv4(overlay))
+    .slice(0, RECORD_FANS_MAX);
   const networks = specs.filter(isNetwork).slice(0, NETWORKS_SHOWN_MAX);
   const links = [...shown, ...networks];
   return {

@@ -22,8 +22,7 @@ import {
 import { type MemberJson, memberEventsCall, membersCall } from '../../../api/members.ts';
 import { refusedError, usageError } from '../../../errors.ts';
 import { parseKeyId } from '../../../gossip/base/keyring.ts';
-import { formatPrefix } from '../../../net/prefix.ts';
-import { formatHostAddress } from '../../../net/underlay-address.ts';
+import { formatHostAddress, formatHostPrefix } from '../../../net/underlay-address.ts';
 import type { Route } from '../../admin/admin.ts';
 import { answerTo } from '../../admin/answer-to.ts';
 import { parseAnnouncement } from './announced.ts';
@@ -71,7 +70,7 @@ export function gossipStatus(service: GossipService): GossipStatus | undefined {
       dead: count('dead'),
       left: count('left'),
     },
-    announced: service.announced.map(formatPrefix),
+    announced: service.announced.map(formatHostPrefix),
     hash: host?.node.summaryHash() ?? '',
     conflicts: (host?.node.conflicts() ?? []).map(conflictJson),
     taken: service.taken.slice(0, SHOWN_MAX),

@@ -11,7 +11,8 @@ import type { EntryEvent, MemberChange, PeerRecord } from '../../../gossip/base/
 import { Keyring } from '../../../gossip/base/keyring.ts';
 import type { GossipNode } from '../../../gossip/node.ts';
 import type { Log } from '../../../log.ts';
-import type { Prefix } from '../../../net/prefix.ts';
+import { hasIpv4 } from '../../../net/fan.ts';
+import type { UnderlayPrefix } from '../../../net/underlay-address.ts';
 import { RecordStore } from '../../store/gossip-record.ts';
 import type { LinkSpec } from '../../store/link-spec.ts';
 import { Again } from './again.ts';
@@ -77,7 +78,7 @@ export class GossipService {
   get reason(): string {
     return this.#reason;
   }
-  get announced(): Prefix[] {
+  get announced(): UnderlayPrefix[] {
     return this.#announced.list();
   }
 
@@ -292,7 +293,8 @@ export class GossipService {
     if (settings === undefined || running === undefined) return;
     const record = await currentRecord(settings, this.#options);
     if (!isDeepStrictEqual(record, this.#record)) {
-      const leftOut = this.specs.length - record.fans.length;
+      const leftOut =
+        this.specs.filter(({ overlay }) => hasIpv4(overlay)).length - record.fans.length;
       if (leftOut > 0) this.#log.warn('gossip', `${leftOut} fans are too many to be told of`);
       this.#record = record;
       running.host.node.updatePeer(record);
@@ -306,7 +308,10 @@ export class GossipService {
    * @throws FanwayError when gossip does not run, or a prefix is in no fan or belongs to another
    *   host; then none is announced.
    */
-  announce(prefixes: readonly Prefix[], options: { force?: boolean } = {}): Promise<Placed[]> {
+  announce(
+    prefixes: readonly UnderlayPrefix[],
+    options: { force?: boolean } = {},
+  ): Promise<Placed[]> {
     return this.#changeAnnounced(prefixes, (node, specs) => {
       const from = requireFree(prefixes, specs, node.members(), options.force === true);
       this.#announced.add(prefixes);
@@ -316,7 +321,7 @@ export class GossipService {
   }
 
   /** @throws FanwayError when one was not announced here; then none is withdrawn. */
-  withdraw(prefixes: readonly Prefix[]): Promise<Placed[]> {
+  withdraw(prefixes: readonly UnderlayPrefix[]): Promise<Placed[]> {
     return this.#changeAnnounced(prefixes, () => {
       this.#announced.remove(prefixes);
       return new Map();
@@ -325,7 +330,7 @@ export class GossipService {
 
   /** `change` returns whom each prefix was taken from, by its text. */
   #changeAnnounced(
-    prefixes: readonly Prefix[],
+    prefixes: readonly UnderlayPrefix[],
     change: (node: GossipNode, specs: readonly LinkSpec[]) => ReadonlyMap<string, string>,
   ): Promise<Placed[]> {
     return this.#queue(async () => {

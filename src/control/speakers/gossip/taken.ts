@@ -8,34 +8,58 @@ import type { Taken } from '../../../api/gossip.ts';
 import { refusedError } from '../../../errors.ts';
 import type { MemberView } from '../../../gossip/base/api.ts';
 import type { Log } from '../../../log.ts';
-import { gatewayOf, peerOf, sliceOf } from '../../../net/fan.ts';
-import { contains, equals, formatPrefix, type Prefix } from '../../../net/prefix.ts';
+import { equals } from '../../../net/prefix.ts';
+import {
+  ADDRESS_BITS,
+  familyOf,
+  formatHostPrefix,
+  holdsHost,
+  hostNetworkOf,
+  lastWordOf,
+  sameHostPrefix,
+  type UnderlayAddress,
+  type UnderlayPrefix,
+  withLastWord,
+} from '../../../net/underlay-address.ts';
 import type { Best, EntryId, RibChange } from '../../../rib/entry.ts';
-import type { LinkSpec } from '../../store/link-spec.ts';
+import { type LinkSpec, placeOf, sideOf } from '../../store/link-spec.ts';
 import { linkOf, requireLink } from './announced.ts';
 
 type PrefixId = Extract<EntryId, { kind: 'prefix' }>;
 
 /** Whether a prefix is more of a slice than one workload: its gateway, or several addresses. */
-function isHostsOwn(prefix: Prefix, slice: Prefix): boolean {
-  return prefix.length < 32 || equals(prefix, slice) || prefix.address === gatewayOf(slice);
+function isHostsOwn(prefix: UnderlayPrefix, slice: UnderlayPrefix): boolean {
+  const isWide = prefix.length < ADDRESS_BITS[familyOf(prefix.address)];
+  return isWide || sameHostPrefix(prefix, slice) || prefix.address === gatewayIn(slice);
+}
+
+/** The first address of a slice behind its own, which is the host's. */
+function gatewayIn(slice: UnderlayPrefix): UnderlayAddress {
+  const network = hostNetworkOf(slice);
+  return withLastWord(network, (lastWordOf(network) | 1) >>> 0);
 }
 
 /** The living member that has a prefix by arithmetic, if it is more than a workload of it. */
 function holderOf(
-  prefix: Prefix,
+  prefix: UnderlayPrefix,
   specs: readonly LinkSpec[],
   members: readonly MemberView[],
 ): MemberView | undefined {
+  const { address } = prefix;
   const spec = linkOf(prefix, specs);
-  if (spec === undefined || contains(spec.slice, prefix.address)) return undefined;
-  const peer = peerOf(spec, prefix.address);
-  if (!isHostsOwn(prefix, sliceOf(spec, peer))) return undefined;
+  const side = spec && sideOf(spec, address);
+  const place = spec && placeOf(spec, address);
+  if (spec === undefined || side === undefined || place === undefined) return undefined;
+  if (holdsHost(side.slice, address) || !isHostsOwn(prefix, place.slice)) return undefined;
+  const isIpv4 = typeof address === 'number';
   return members.find(
-    ({ isSelf, state, fans }) =>
+    ({ isSelf, state, fans, endpoints }) =>
       !isSelf &&
       (state === 'alive' || state === 'suspect') &&
-      fans.some((fan) => fan.local === peer && equals(fan.overlay, spec.overlay)),
+      (fans.some(
+        (fan) => fan.local === place.peer && (!isIpv4 || equals(fan.overlay, spec.overlay)),
+      ) ||
+        (!isIpv4 && endpoints.some((endpoint) => endpoint.address === place.peer))),
   );
 }
 
@@ -45,7 +69,7 @@ function holderOf(
  *   said `force`.
  */
 export function requireFree(
-  prefixes: readonly Prefix[],
+  prefixes: readonly UnderlayPrefix[],
   specs: readonly LinkSpec[],
   members: readonly MemberView[],
   force: boolean,
@@ -54,7 +78,7 @@ export function requireFree(
   for (const prefix of prefixes) {
     requireLink(prefix, specs);
     const holder = holderOf(prefix, specs, members);
-    if (holder !== undefined) from.set(formatPrefix(prefix), holder.name || holder.id);
+    if (holder !== undefined) from.set(formatHostPrefix(prefix), holder.name || holder.id);
   }
   const [first] = from;
   if (first === undefined || force) return from;
@@ -90,12 +114,12 @@ export class Losses {
     const { log } = this.#options;
     for (const { id, after } of changes) {
       if (id.kind !== 'prefix') continue;
-      const key = `${formatPrefix(id)} ${id.link}`;
+      const key = `${formatHostPrefix(id)} ${id.link}`;
       const before = this.#taken.get(key);
       const taken = this.#takenBy(id, after);
       if (taken === undefined) {
         if (!this.#taken.delete(key)) continue;
-        log.info('taken', `${formatPrefix(id)} of ${id.link} is this host's again`);
+        log.info('taken', `${formatHostPrefix(id)} of ${id.link} is this host's again`);
         continue;
       }
       this.#taken.set(key, taken);
@@ -112,9 +136,10 @@ export class Losses {
     const { specs, self, nameOf } = this.#options;
     if (after?.source !== 'gossip' || after.owner === self()) return undefined;
     const spec = specs().find(({ name }) => name === id.link);
-    if (spec === undefined || !contains(spec.slice, id.address)) return undefined;
-    if (!isHostsOwn(id, spec.slice)) return undefined;
+    const slice = spec && sideOf(spec, id.address)?.slice;
+    if (slice === undefined || !holdsHost(slice, id.address)) return undefined;
+    if (!isHostsOwn(id, slice)) return undefined;
     const { owner } = after;
-    return { prefix: formatPrefix(id), link: id.link, owner, name: nameOf(owner) };
+    return { prefix: formatHostPrefix(id), link: id.link, owner, name: nameOf(owner) };
   }
 }

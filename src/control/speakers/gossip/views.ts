@@ -66,7 +66,7 @@ export function conflictJson(conflict: ConflictView): ConflictJson {
 export const ENTRY_KINDS: Readonly<Record<EntryJson['kind'], readonly Announcement['kind'][]>> = {
   mac: [ItemKind.Mac, ItemKind.StickyMac],
   'mac+ip': [ItemKind.MacAddress, ItemKind.MacAddress6],
-  prefix: [ItemKind.Prefix],
+  prefix: [ItemKind.Prefix, ItemKind.Prefix6],
   flood: [ItemKind.FloodMember],
   vtep: [ItemKind.Vtep],
   rule: [ItemKind.Rule],
@@ -84,7 +84,8 @@ function subjectOf(
     case ItemKind.MacAddress:
       return { kind: 'mac+ip', mac: formatMac(item.mac), address: formatIpv4(item.address) };
     case ItemKind.Prefix:
-      return { kind: 'prefix', prefix: formatPrefix(item) };
+    case ItemKind.Prefix6:
+      return { kind: 'prefix', prefix: formatHostPrefix(item) };
     case ItemKind.MacAddress6: {
       const address = formatHostAddress(item.address);
       return { kind: 'mac+ip', mac: formatMac(item.mac), address };
