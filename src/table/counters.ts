@@ -194,6 +194,21 @@ export function counterPlace(name: string): number {
   return place;
 }
 
+/** Every place of a column. */
+export const EVERY_PLACE: readonly number[] = Array.from(
+  { length: COUNTERS_PER_LINK },
+  (_, i) => i,
+);
+
+/** The counters at these places, summed over columns. */
+export function sumOf(columns: readonly Float64Array[], places: readonly number[]): Float64Array {
+  const sum = new Float64Array(places.length);
+  for (const column of columns) {
+    for (const [i, place] of places.entries()) sum[i] = (sum[i] ?? 0) + (column[place] ?? 0);
+  }
+  return sum;
+}
+
 /** All counters of a column by their public names. */
 export function namedCounters(column: Float64Array): Record<string, number> {
   const result: Record<string, number> = {};

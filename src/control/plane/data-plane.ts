@@ -11,7 +11,7 @@ import { LINKS_MAX, QUEUES_MAX } from '../../limits.ts';
 import type { Log } from '../../log.ts';
 import { CrowdWatch } from '../../sys/process/crowd.ts';
 import type { Priority } from '../../sys/process/priority.ts';
-import { COUNTERS_PER_LINK, namedCounters } from '../../table/counters.ts';
+import { EVERY_PLACE, namedCounters, sumOf } from '../../table/counters.ts';
 import type { PathLimit } from '../../table/path-limits.ts';
 import type { PathRecord } from '../../table/paths.ts';
 import type { LinkUpdate } from '../host/host.ts';
@@ -261,26 +261,14 @@ export class DataPlane extends EventEmitter {
 
   /** Counters by public name, summed over the queues; all zero for an unknown link. */
   counters(name: string): Record<string, number> {
-    const id = this.#links.get(name)?.id;
-    const sum = new Float64Array(COUNTERS_PER_LINK);
-    if (id !== undefined) {
-      for (const process of this.#processes) {
-        for (const [i, value] of process.counters(id).entries()) sum[i] = (sum[i] ?? 0) + value;
-      }
-    }
-    return namedCounters(sum);
+    return namedCounters(this.values(name, EVERY_PLACE));
   }
 
   /** The counters at these places of a link's column, summed over the queues. */
   values(name: string, places: readonly number[]): Float64Array {
-    const sum = new Float64Array(places.length);
     const id = this.#links.get(name)?.id;
-    if (id === undefined) return sum;
-    for (const process of this.#processes) {
-      const column = process.counters(id);
-      for (const [i, place] of places.entries()) sum[i] = (sum[i] ?? 0) + (column[place] ?? 0);
-    }
-    return sum;
+    const columns = id === undefined ? [] : this.#processes.map((process) => process.counters(id));
+    return sumOf(columns, places);
   }
 
   status(): DataPlaneStatus[] {

@@ -247,7 +247,10 @@ export class TunnelSet implements Tunnels {
     }
     for (const link of kernel?.names ?? []) {
       const counters = kernel?.counters(link) ?? {};
-      values.set(link, Float64Array.from(names, (name) => counters[name] ?? 0));
+      values.set(
+        link,
+        Float64Array.from(names, (name) => counters[name] ?? 0),
+      );
     }
     return values;
   }

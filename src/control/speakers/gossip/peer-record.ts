@@ -5,6 +5,7 @@
 import { hostname } from 'node:os';
 import { ADVERTISE_MAX, type GossipSettings, NAME_CHARS_MAX } from '../../../config/gossip.ts';
 import type { PeerRecord } from '../../../gossip/base/api.ts';
+import type { Log } from '../../../log.ts';
 import { hasIpv4 } from '../../../net/fan.ts';
 import type { UnderlayAddress } from '../../../net/underlay-address.ts';
 import type { Ipv6Address } from '../../../sys/netlink/netlink.ts';
@@ -128,4 +129,10 @@ export async function currentRecord(
   const up = [...specs(), ...(networks?.() ?? [])];
   const known = settings.advertise.length > 0 || settings.bind !== null || up.length > 0;
   return peerRecordOf(settings, up, known ? [] : hostAddresses(await look()));
+}
+
+/** Says how many fans the record has no room for. */
+export function warnOfLeftOut(specs: readonly LinkSpec[], record: PeerRecord, log: Log): void {
+  const leftOut = specs.filter(({ overlay }) => hasIpv4(overlay)).length - record.fans.length;
+  if (leftOut > 0) log.warn('gossip', `${leftOut} fans are too many to be told of`);
 }

@@ -11,7 +11,6 @@ import type { EntryEvent, MemberChange, PeerRecord } from '../../../gossip/base/
 import { Keyring } from '../../../gossip/base/keyring.ts';
 import type { GossipNode } from '../../../gossip/node.ts';
 import type { Log } from '../../../log.ts';
-import { hasIpv4 } from '../../../net/fan.ts';
 import type { UnderlayPrefix } from '../../../net/underlay-address.ts';
 import { RecordStore } from '../../store/gossip-record.ts';
 import type { LinkSpec } from '../../store/link-spec.ts';
@@ -21,7 +20,7 @@ import { EventRing, logMember } from './events.ts';
 import { GossipFeed } from './feed.ts';
 import { allFollowers, type NodeFollower } from './followers.ts';
 import { KeyFile } from './key-file.ts';
-import { currentRecord } from './peer-record.ts';
+import { currentRecord, warnOfLeftOut } from './peer-record.ts';
 import type { GossipServiceOptions } from './service-options.ts';
 import { Losses, requireFree } from './taken.ts';
 import { NodeHost } from './transport/node-host.ts';
@@ -66,7 +65,6 @@ export class GossipService {
     this.#last = result.catch(() => undefined);
     return result;
   }
-
   /** As somebody wants it here, whether it runs just now or not. */
   get settings(): GossipSettings | undefined {
     return this.#settings;
@@ -81,7 +79,6 @@ export class GossipService {
   get announced(): UnderlayPrefix[] {
     return this.#announced.list();
   }
-
   /** The links that are up. */
   get specs(): readonly LinkSpec[] {
     return this.#options.specs();
@@ -293,9 +290,7 @@ export class GossipService {
     if (settings === undefined || running === undefined) return;
     const record = await currentRecord(settings, this.#options);
     if (!isDeepStrictEqual(record, this.#record)) {
-      const leftOut =
-        this.specs.filter(({ overlay }) => hasIpv4(overlay)).length - record.fans.length;
-      if (leftOut > 0) this.#log.warn('gossip', `${leftOut} fans are too many to be told of`);
+      warnOfLeftOut(this.specs, record, this.#log);
       this.#record = record;
       running.host.node.updatePeer(record);
     }
