@@ -14,10 +14,14 @@ import { meaningOf } from '../../src/bgp/rib/meaning.ts';
 import { mayTell, outgoingAttributes } from '../../src/bgp/rib/outgoing.ts';
 import { AttributePool, keyOf, type Path, type PathSource } from '../../src/bgp/rib/path.ts';
 import { Table } from '../../src/bgp/rib/table.ts';
+import { routeJson } from '../../src/control/speakers/bgp/views.ts';
 import { parseAdministered } from '../../src/net/administered.ts';
 import type { Attributes } from '../../src/wire/bgp/attributes.ts';
 import { encodeCommunity } from '../../src/wire/bgp/communities.ts';
+import { emitReach } from '../../src/wire/bgp/emit-update.ts';
 import { ESI_ZERO, type EvpnRoute } from '../../src/wire/bgp/evpn.ts';
+import { parseUpdate } from '../../src/wire/bgp/update.ts';
+import { fromHex, toHex } from '../vectors/hex.ts';
 import { type Host, Lab, neighbourSettings, network } from './lab.ts';
 
 const RD = { type: 1, administrator: 0x0a000001, assigned: 2 };
@@ -179,6 +183,63 @@ t.test('what goes out is what may, and says who passed it on', async (t) => {
   t.equal(mayTell(path({ communities: [0xffffff02] }, outside), inside, true), false);
   t.equal(mayTell(path({ communities: [0xffffff01] }, outside), inside, true), true);
   t.equal(mayTell(path({ communities: [0xffffff01] }, inside), outside, true), false);
+});
+
+t.test('newer RFCs: read without harm, shown, passed on', async (t) => {
+  const rd = '0001 0a000001 0064';
+  const extended = [
+    ['0002 fde8 00000064', 'RT:65000:100'],
+    // RFC 9746: the type of split horizon stands in the flags.
+    ['0601 42 0000 0003e8', 'ESI-label:1000'],
+    // RFC 9785: DF election by the highest preference.
+    ['0606 0200 0000 7fff', 'UNK:0606020000007fff'],
+    // RFC 9251: IGMP and MLD are proxied.
+    ['0609 0003 00000000', 'UNK:0609000300000000'],
+  ] as const;
+  const communities = extended.map(([hex]) => hex.replaceAll(' ', '')).join('');
+  // RFC 9574: assisted replication, its role in the flags, tunnel type 10.
+  const pmsi = '08 0a 000064 0a000009';
+  const nlri = [
+    `03 11 ${rd} 00000000 20 0a000001`,
+    // RFC 9574's Leaf A-D (type 11) and RFC 9251's SMET (type 6).
+    `0b 08 ${'11'.repeat(8)}`,
+    `06 09 ${'22'.repeat(9)}`,
+  ].join(' ');
+  const reach = `0019 46 04 0a000001 00 ${nlri}`.replaceAll(' ', '');
+  const attribute = (flags: string, code: number, value: string): string => {
+    const bytes = value.replaceAll(' ', '');
+    const hex = (number: number) => number.toString(16).padStart(2, '0');
+    return `${flags}${hex(code)}${hex(bytes.length / 2)}${bytes}`;
+  };
+  const list = [
+    ...[attribute('80', 14, reach), attribute('40', 1, '00')],
+    ...[attribute('40', 2, '02 01 0000fde9'), attribute('c0', 16, communities)],
+    ...[attribute('c0', 22, pmsi), attribute('c0', 200, '0102')],
+  ].join('');
+  const length = (list.length / 2).toString(16).padStart(4, '0');
+  const external = { as4: true, internal: false };
+  const update = parseUpdate(fromHex(`0000 ${length} ${list}`), external);
+  t.same([update.faults, update.reach.length, update.passedBy], [[], 1, 2]);
+
+  const [route = ROUTE] = update.reach;
+  const from = source('external');
+  const learned = path(update.attributes, from, { route, key: keyOf(route) });
+  const shown = routeJson(learned, true, 0).communities;
+  t.same(
+    shown,
+    extended.map(([, text]) => text),
+  );
+  const imports = new Imports([{ address: 0, length: 0 }], () => t.fail('it is of no use here'));
+  imports.addNetwork(network(100));
+  imports.change({ key: learned.key, best: learned, before: undefined });
+  t.equal(imports.counters.unusable, 1, 'whoever floods otherwise is not flooded to');
+
+  const out = outgoingAttributes(learned, 'external', 65002);
+  const [body = new Uint8Array()] = emitReach(out, 0x0a000001, [route], external);
+  const hex = toHex(body);
+  t.match(hex, attribute('c0', 16, communities), 'communities as they came');
+  t.match(hex, attribute('c0', 22, pmsi), 'and the tunnel');
+  t.match(hex, attribute('e0', 200, '0102'), 'what nobody here knows is marked as partial');
 });
 
 t.test('route targets, written and compared', async (t) => {
