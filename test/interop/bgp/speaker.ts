@@ -9,6 +9,7 @@ import { realTimers } from '../../../src/control/speakers/bgp/timers.ts';
 import { BgpTransport } from '../../../src/control/speakers/bgp/transport.ts';
 import type { LabHost } from '../../../src/demo/lab.ts';
 import { silentLog } from '../../../src/log.ts';
+import type { Ip } from '../../../src/wire/bgp/address.ts';
 import { network } from '../../bgp/lab.ts';
 import { Capture, type Captured } from './captured.ts';
 
@@ -25,10 +26,11 @@ export type RealSpeaker = {
   cut(): void;
 };
 
-/** Makes and starts it. */
+/** Makes and starts it; `bind` is where its sockets are. */
 export async function startSpeaker(
   host: LabHost,
   given: Partial<SpeakerSettings> & { neighbours: readonly NeighbourSettings[] },
+  bind: Ip = host.address,
 ): Promise<RealSpeaker> {
   const capture = new Capture();
   const changes: EntryChange[] = [];
@@ -40,7 +42,7 @@ export async function startSpeaker(
     ...given,
   };
   const transport = new BgpTransport({
-    ...{ bind: host.address, port: 179, neighbours: settings.neighbours, log: silentLog },
+    ...{ bind, port: 179, neighbours: settings.neighbours, log: silentLog },
     accept: (address, connection) => {
       const listener = speaker.accept(address, connection);
       return listener && capture.listen(connection, listener);
