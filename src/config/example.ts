@@ -46,6 +46,7 @@ const EXAMPLES = new Map([
   ['network vni', '100'],
   ['network bridge', 'br-blue'],
   ['network underlay', 'default'],
+  ['ipam', '10.1.0.0/16'],
   ['allow', 'from label:web to label:db tcp port 5432'],
   ['deny', 'to label:db'],
   ['labels', '02:42:0a:01:00:05 web, 02:42:0a:01:00:09 db'],

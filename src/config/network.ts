@@ -6,6 +6,8 @@
 import { AddressError } from '../net/address-error.ts';
 import { INTERFACE_NAME_CHARS_MAX } from '../net/fan.ts';
 import { isGroupMac, parseMac } from '../net/mac.ts';
+import type { Prefix } from '../net/prefix.ts';
+import type { Prefix6 } from '../net/prefix6.ts';
 import {
   isLinkLocal,
   isMartianHost,
@@ -17,7 +19,7 @@ import { listOf } from './gossip.ts';
 import { type RateRequest, rateOf } from './link/rate.ts';
 import { BUM_MODES, type BumModeName, GUARD_MODES, type GuardName } from './network/modes.ts';
 import { MTU_BYTES_MAX, MTU_BYTES_MIN, type UnderlaySelector } from './request.ts';
-import { quote, rateSettings, type Setting, setting, ValueError } from './setting.ts';
+import { isPrefix6, quote, rateSettings, type Setting, setting, ValueError } from './setting.ts';
 
 /** RFC 7348 §5: 24 bits; 0 is left to those who mean "any". */
 export const NETWORK_VNI_MAX = 0xff_ffff;
@@ -58,6 +60,8 @@ export type NetworkRequest = RateRequest & {
   offload: 'auto' | 'off';
   /** This host's own addresses in it, on the bridge, with the width of their networks; absent = none. */
   addresses?: readonly UnderlayPrefix[] | undefined;
+  /** Hosts hand out addresses of this prefix, each those of a slice of its own; absent = nobody does. */
+  ipam?: Prefix | undefined;
   /** Known, not to be started. */
   off: boolean;
 };
@@ -186,6 +190,13 @@ export const NETWORK_SETTINGS: readonly Setting[] = [
   }),
   setting(
     'network',
+    'ipam',
+    'overlay',
+    '',
+    'IPv4 prefix of which hosts hand out addresses (`fanway ip lease`, CNI), each those of a slice of its own that follows from its underlay address; none.',
+  ),
+  setting(
+    'network',
     'enabled',
     'boolean',
     'yes',
@@ -259,6 +270,11 @@ export function networkRequestOf(values: ReadonlyMap<string, Value>): {
   }
   if (problems.length > 0) return { request: undefined, problems };
   const addresses = value<readonly UnderlayPrefix[]>('address');
+  const ipam = value<Prefix | Prefix6>('ipam');
+  if (ipam !== undefined && isPrefix6(ipam)) {
+    const message = 'ipam is an IPv4 prefix: of IPv6 containers make their addresses themselves';
+    return { request: undefined, problems: [{ key: 'ipam', message }] };
+  }
   const request = networkRequest({
     ...{ network, bridge, bum, serviceNodes },
     vni: value<number>('vni') ?? 0,
@@ -274,6 +290,7 @@ export function networkRequestOf(values: ReadonlyMap<string, Value>): {
     offload: value<NetworkRequest['offload']>('offload') ?? 'auto',
     off: values.get('enabled') === false,
     ...(addresses !== undefined && { addresses }),
+    ...(ipam !== undefined && { ipam }),
     ...rateOf(values),
   });
   return { request, problems };

@@ -2,13 +2,16 @@
  * Layer-2 networks put together: what is here, what others tell, how it is shown.
  * @module
  */
+import { ipamCall } from '../api/network/ipam.ts';
 import type { NetworkJson } from '../api/networks.ts';
 import type { Log } from '../log.ts';
 import type { Route } from './admin/admin.ts';
+import { answerTo } from './admin/answer-to.ts';
 import type { EntryService } from './entries/entry-service.ts';
 import type { NetworkHost } from './host/host.ts';
 import type { Router } from './links/router.ts';
 import { findNetwork, NetworkStatus, networkRoutes } from './network-status.ts';
+import { type IpamOptions, ipamConflicts, ipamViews } from './networks/ipam.ts';
 import { Kept } from './networks/kept.ts';
 import { NetworkService } from './networks/network-service.ts';
 import { policyRoutes } from './networks/policy/policy-routes.ts';
@@ -46,6 +49,7 @@ export class NetworkPart {
   readonly policy: PolicyService;
   readonly #options: NetworkPartOptions;
   readonly #kept: Kept;
+  readonly #ipam: IpamOptions;
   readonly #views: NetworkViews;
   readonly #status: NetworkStatus;
 
@@ -71,10 +75,12 @@ export class NetworkPart {
     const policy = (): PolicyTable | undefined => tunnels.policy();
     this.policy = new PolicyService({ entries, table: policy, run, log, specs });
     const { nameOf, drops, rates, alone } = options;
+    this.#ipam = { entries, specs, nameOf, rivals: (spec) => this.gossip.sliceRivals(spec) };
     this.#views = new NetworkViews({ networks: this.service, entries, table, specs, nameOf });
     this.#status = new NetworkStatus({
       ...{ networks: this.service, views: this.#views, table, drops, rates, alone },
       policy: this.policy,
+      conflicts: (spec) => ipamConflicts(this.#ipam, spec),
       counters: () => tunnels.counters(),
       offloads: (link) => tunnels.status()[0]?.offloads[link] ?? [],
     });
@@ -112,6 +118,7 @@ export class NetworkPart {
     const find = (network: string): string => findNetwork(router, network);
     return [
       ...networkRoutes({ router, endIfIdle, status: this.#status, views: this.#views }),
+      answerTo(ipamCall, ({ network }) => ipamViews(this.#ipam, network)),
       ...policyRoutes({
         ...{ policy: this.policy, find, nameOf, entries },
         table: () => tunnels.policy(),

@@ -41,6 +41,8 @@ export const FLOOD_COUNTERS: Readonly<Record<string, string>> = {
 export type NetworkStatusOptions = {
   networks: NetworkService;
   policy: PolicyService;
+  /** Who else hands out this host's addresses, a sentence each. */
+  conflicts: (spec: NetworkSpec) => string[];
   views: NetworkViews;
   drops: DropMeter;
   rates: RateMeter;
@@ -131,6 +133,7 @@ export class NetworkStatus {
       networks.floodProblem(name),
       waiting > 0 ? `${waiting} MACs and addresses found no room in the tables` : '',
       failure,
+      ...(isNetwork(link.spec) ? this.#options.conflicts(link.spec) : []),
     ];
   }
 

@@ -5,11 +5,12 @@
  */
 
 import { fansCall } from '../api/fans.ts';
+import { type IpamJson, ipamCall } from '../api/network/ipam.ts';
 import { ask } from '../control/admin/admin-client.ts';
 import { addressLengthOf } from '../control/host/bridge/adoption.ts';
 import type { FanRecord } from '../control/host/snapshot.ts';
 import type { RunDirectory } from '../control/store/run-directory.ts';
-import { refusedError, usageError } from '../errors.ts';
+import { codeOf, refusedError, usageError } from '../errors.ts';
 import { hasIpv4 } from '../net/fan.ts';
 import { formatIpv4 } from '../net/ipv4.ts';
 import { broadcastOf, formatPrefix, networkOf, type Prefix } from '../net/prefix.ts';
@@ -25,6 +26,7 @@ export type EngineFan = {
   /** The network that a container's address is in: the overlay where it is bridged, else the slice. */
   network: Prefix;
   bridged: boolean;
+  /** 0 = there is none: a layer-2 network leads nowhere else by itself. */
   gateway: number;
   /** The host's own addresses, the gateway first. */
   reserved: number[];
@@ -34,6 +36,8 @@ export type EngineFan = {
   /** Bytes. */
   mtu: number;
   dhcp: boolean;
+  /** Addresses that somebody is known to have, wherever. */
+  busy: readonly number[];
 };
 
 /** What a fan record says to engines. */
@@ -49,7 +53,47 @@ export function engineFanOf({ request, spec }: FanRecord): EngineFan {
     last: broadcastOf(slice) - 1,
     mtu: spec.innerMtu,
     dhcp: request.dhcp,
+    busy: [],
   };
+}
+
+/** What a layer-2 network that hands out addresses is to engines. @throws FanwayError when others do the same */
+export function engineNetworkOf({ prefix, slice, conflicts, ...network }: IpamJson): EngineFan {
+  const [conflict] = conflicts;
+  if (conflict !== undefined) throw refusedError('ipam-conflict', conflict);
+  const { bridge, device, mtu, gateway, inUse } = network;
+  return {
+    ...{ bridge, device, overlay: prefix, slice, network: prefix, bridged: true, gateway },
+    ...{ reserved: [], mtu, dhcp: false, busy: inUse },
+    // The first and the last address of the whole prefix are nobody's.
+    first: Math.max(networkOf(slice), networkOf(prefix) + 1),
+    last: Math.min(broadcastOf(slice), broadcastOf(prefix) - 1),
+  };
+}
+
+/**
+ * The layer-2 network of this name, or with this bridge.
+ * @throws FanwayError when there is none that hands out addresses
+ */
+export async function findNetwork(run: RunDirectory, network: string): Promise<EngineFan> {
+  const [found] = await ask(run, ipamCall, { network });
+  if (found !== undefined) return engineNetworkOf(found);
+  throw refusedError(
+    'no-ipam',
+    `no network ${network} hands out addresses here: fanway net add --ipam PREFIX makes one that does`,
+  );
+}
+
+/** The fan with a bridge of this name or the network, or the only fan. @throws FanwayError as both */
+export async function findPlace(run: RunDirectory, name?: string): Promise<EngineFan> {
+  try {
+    return await findFan(run, name);
+  } catch (error) {
+    if (codeOf(error) !== 'no-fan' || name === undefined) throw error;
+    const [found] = await ask(run, ipamCall, { network: name });
+    if (found === undefined) throw error;
+    return engineNetworkOf(found);
+  }
 }
 
 /**

@@ -12,7 +12,14 @@ import type { EngineFan } from '../../src/plugins/fan.ts';
 
 const SLICE = parsePrefix('250.0.28.0/24');
 const BRIDGED: EngineFan = {
-  ...{ bridge: 'fan-250-0-28', device: 'fw-250-0-28', bridged: true, mtu: 1450, dhcp: false },
+  ...{
+    bridge: 'fan-250-0-28',
+    device: 'fw-250-0-28',
+    bridged: true,
+    mtu: 1450,
+    dhcp: false,
+    busy: [],
+  },
   ...{ overlay: parsePrefix('250.0.0.0/8'), slice: SLICE, network: parsePrefix('250.0.0.0/8') },
   gateway: parseIpv4('250.0.28.1'),
   reserved: ['250.0.28.1', '250.0.28.2', '250.0.28.3'].map(parseIpv4),

@@ -13,7 +13,7 @@ import {
   SERVICE_NODES_MAX,
 } from '../../config/network.ts';
 import { MTU_BYTES_MAX, MTU_BYTES_MIN, type UnderlaySelector } from '../../config/request.ts';
-import { parseUnderlay } from '../../config/schema.ts';
+import { parseOverlay, parseUnderlay } from '../../config/schema.ts';
 import { parseInterfaceName, ValueError } from '../../config/setting.ts';
 import { post } from '../call.ts';
 import {
@@ -59,7 +59,8 @@ const serverMac = range(0, 0xffff_ffff_ffff);
 const underlay: Reader<UnderlaySelector> = parsed(parseUnderlay);
 
 /** What travels of a request: the underlay and this host's own addresses as text. */
-export type NetworkRequestJson = Omit<NetworkRequest, 'underlay' | 'addresses'> & {
+export type NetworkRequestJson = Omit<NetworkRequest, 'underlay' | 'addresses' | 'ipam'> & {
+  ipam: string | undefined;
   underlay: string | null;
   addresses: string[] | undefined;
 };
@@ -81,6 +82,7 @@ export const readNetworkRequest: Reader<NetworkRequest> = fields<NetworkRequest>
   ...requestFields,
   underlay: nullable(underlay),
   addresses: optional(list(parsed(parseInside), HOST_ADDRESSES_MAX)),
+  ipam: optional(parsed(parseOverlay)),
 });
 
 export type NetworkAnswer = {

@@ -29,7 +29,7 @@ import {
   conflistOf,
   wrapperOf,
 } from '../../plugins/cni/install.ts';
-import { type EngineFan, findFan } from '../../plugins/fan.ts';
+import { type EngineFan, findFan, findPlace } from '../../plugins/fan.ts';
 import { subnetEnv } from '../../plugins/snippets.ts';
 import { SINGLE } from '../../single-file.ts';
 import { programCommand } from '../../sys/host/paths.ts';
@@ -107,7 +107,7 @@ function claim(fan: EngineFan, run: RunDirectory, flags: Flags, io: Io): string 
 
 async function install(io: Io, bridge: string | undefined, flags: Flags): Promise<ExitCode> {
   const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
-  const fan = await findFan(run, bridge);
+  const fan = await findPlace(run, bridge);
   const range = claim(fan, run, flags, io);
   const paths = pathsOf(flags);
   for (const folder of [paths.bin, join(paths.conf, '..')]) mkdirSync(folder, { recursive: true });
@@ -133,7 +133,7 @@ async function remove(io: Io, bridge: string | undefined, flags: Flags): Promise
   rmSync(paths.conf, { force: true });
   rmSync(paths.plugin, { force: true });
   if (paths.root !== '') rmSync(join(paths.bin, PROGRAM), { force: true });
-  const fan = await findFan(run, bridge);
+  const fan = await findPlace(run, bridge);
   const book = new AddressBook(stateDirectoryOf(io.env), fan.slice);
   book.change((now) => dropClaim(now, CNI_OWNER));
   if (flags.has('--json')) printJson(io, { removed: [paths.plugin, paths.conf] });

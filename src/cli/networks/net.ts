@@ -17,6 +17,7 @@ import { ValueError } from '../../config/setting.ts';
 import { ask } from '../../control/admin/admin-client.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { ExitCode, refusedError, usageError } from '../../errors.ts';
+import { formatPrefix } from '../../net/prefix.ts';
 import { formatHostPrefix } from '../../net/underlay-address.ts';
 import { waitEnd } from '../fans/down.ts';
 import { withRouter } from '../fans/with-router.ts';
@@ -33,6 +34,7 @@ export const ADD_FLAGS: Readonly<Record<string, string>> = {
   '--service-node': 'service-nodes',
   '--mtu': 'mtu',
   '--address': 'address',
+  '--ipam': 'ipam',
   '--underlay': 'underlay',
   '--port': 'port',
   '--guard': 'guard',
@@ -81,11 +83,12 @@ export function requestOfWords(name: string, flags: ReadonlyMap<string, string>)
 
 /** A request as it travels. */
 export function networkRequestJson(request: NetworkRequest): NetworkRequestJson {
-  const { underlay, addresses } = request;
+  const { underlay, addresses, ipam } = request;
   return {
     ...request,
     underlay: underlay === null ? null : formatUnderlay(underlay),
     addresses: addresses?.map(formatHostPrefix),
+    ipam: ipam && formatPrefix(ipam),
   };
 }
 
@@ -174,6 +177,7 @@ export const net: Verb = {
     ['--router MAC|auto', 'who here sends router advertisements to all hosts'],
     ['--mtu BYTES', "largest inner packet (default from the underlay's MTU)"],
     ['--address ADDRESS/N,...', "this host's own addresses in it, on the bridge (none)"],
+    ['--ipam PREFIX', 'hand out addresses of it, each host those of its own slice (none)'],
     ['--underlay WHERE', 'address or device (where the fans are)'],
     ['--port N', 'UDP destination port (default 4789)'],
     ['--offload auto|off', 'use what offloads there are, or none'],

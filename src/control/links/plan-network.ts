@@ -9,7 +9,9 @@ import { type NetworkRequest, SERVER_IS_HOST } from '../../config/network.ts';
 import { MTU_BYTES_MIN, type UnderlaySelector } from '../../config/request.ts';
 import { parseInterfaceName } from '../../config/setting.ts';
 import { VXLAN } from '../../encap/encap.ts';
+import { ipamLengthMax, ipamOf } from '../../net/ipam.ts';
 import { formatMac } from '../../net/mac.ts';
+import { formatPrefix } from '../../net/prefix.ts';
 import { IPV6_BITS, networkOf6, wordsOfIpv6 } from '../../net/prefix6.ts';
 import {
   type Family,
@@ -65,6 +67,7 @@ function specOf(
 ): NetworkSpec {
   const { network, bridge: name, vni, bum, serviceNodes, guard, replicator, offload } = request;
   const { addresses } = request;
+  const ipam = request.ipam && ipamOf(request.ipam, at.underlay, at.local);
   return {
     ...{ name, network, encap: VXLAN.name, device: networkDeviceOf(vni), mac },
     ...{ local: at.local, underlay: at.underlay, vni, port: request.port ?? VXLAN.defaultPort },
@@ -78,6 +81,7 @@ function specOf(
     ...(addresses !== undefined && { addresses }),
     ...(request.dhcpServers && { dhcpServers: serverMacs(request.dhcpServers, mac) }),
     ...(request.routers && { routers: serverMacs(request.routers, mac) }),
+    ...(ipam !== undefined && { ipam }),
   };
 }
 
@@ -111,6 +115,7 @@ export function planNetwork(
     ...checkWire(spec, snapshot),
     ...checkMtu(request, spec, device.name),
     ...checkAddresses(spec, snapshot),
+    ...checkIpam(request, spec),
   ];
   if (refusals.length > 0) return { outcome: 'refused', refusals };
   const warnings: string[] = [];
@@ -195,6 +200,7 @@ function facts({ name, vni, port, local, innerMtu, bum, guard, ...more }: Networ
     ...[`bridge ${name}`, `VNI ${vni}`, `port ${port}`, `underlay ${formatHostAddress(local)}`],
     ...[`MTU ${innerMtu}`, `bum ${bum}`, `guard ${guard}`, `service nodes ${nodes || 'none'}`],
     more.replicator ? 'replicator' : 'no replicator',
+    `ipam ${more.ipam === undefined ? 'none' : formatPrefix(more.ipam.prefix)}`,
     `addresses ${(more.addresses ?? []).map(formatHostPrefix).join(' ') || 'none'}`,
     ...[`rate ${rateText(more)}`, `flow-keys ${flowKeysText(more)}`],
     `DHCP servers ${macsText(more.dhcpServers)}`,
@@ -255,6 +261,19 @@ function checkNames(
     });
   }
   return refusals;
+}
+
+/** A prefix that has no addresses for all hosts that there may be. */
+function checkIpam({ ipam }: NetworkRequest, { underlay, ...spec }: NetworkSpec): Refusal[] {
+  if (ipam === undefined || spec.ipam !== undefined) return [];
+  const longest = ipamLengthMax(underlay);
+  const wider = longest >= 1 ? `a prefix of /${longest} or shorter, or ` : '';
+  return [
+    {
+      code: 'ipam-too-small',
+      message: `${formatPrefix(ipam)} has too few addresses for every host that ${formatHostPrefix(underlay)} may have: give ${wider}the underlay with the width that tells the hosts apart, as --underlay eth0/24`,
+    },
+  ];
 }
 
 /** Own addresses that another device of this host has, or that need what is not there. */

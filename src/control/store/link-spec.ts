@@ -9,6 +9,7 @@ import type { Encap } from '../../config/request.ts';
 import { carriesFrames, ENCAPS, overheadOf } from '../../encap/encap.ts';
 import { hasIpv4, peerOf, sliceOf } from '../../net/fan.ts';
 import { peerOf6 } from '../../net/fan6.ts';
+import type { Ipam } from '../../net/ipam.ts';
 import { formatPrefix, type Prefix } from '../../net/prefix.ts';
 import {
   bytesOfIpv6,
@@ -147,6 +148,8 @@ export type NetworkSpec = WireSpec & {
   /** MACs that may answer DHCP clients, and that may speak as routers, while they are here; absent = none. */
   dhcpServers?: readonly number[];
   routers?: readonly number[];
+  /** Which addresses this host hands out; absent = none. */
+  ipam?: Ipam;
 };
 
 /** A link of either kind. */
@@ -216,7 +219,7 @@ const FAN_FIELDS: Readonly<Record<Exclude<keyof LinkSpec, keyof WireSpec | 'six'
 
 const NETWORK_FIELDS: Readonly<
   Record<
-    Exclude<keyof NetworkSpec, keyof WireSpec | 'addresses' | 'dhcpServers' | 'routers'>,
+    Exclude<keyof NetworkSpec, keyof WireSpec | 'addresses' | 'dhcpServers' | 'routers' | 'ipam'>,
     string
   >
 > = {

@@ -54,7 +54,7 @@ export async function attach(call: Invocation, fan: EngineFan, address: number):
       await host.setLink(hostEnd, { mtu: fan.mtu, master: fan.bridge, up: true });
       await inside.setLink(call.ifname, { mtu: fan.mtu, up: true });
       await inside.addAddress(call.ifname, address, fan.network.length);
-      if (call.config.isDefaultGateway) {
+      if (call.config.isDefaultGateway && fan.gateway !== 0) {
         await inside.addRoute({ dst: NOWHERE, via: fan.gateway, dev: call.ifname });
       }
       const [bridge, outer, inner] = [
@@ -100,13 +100,15 @@ function resultOf(
       ...(before?.ips ?? []),
       {
         address: `${text(address)}/${fan.network.length}`,
-        gateway: text(fan.gateway),
+        ...(fan.gateway !== 0 && { gateway: text(fan.gateway) }),
         interface: at + 2,
       },
     ],
     routes: [
       ...(before?.routes ?? []),
-      ...(config.isDefaultGateway ? [{ dst: '0.0.0.0/0', gw: text(fan.gateway) }] : []),
+      ...(config.isDefaultGateway && fan.gateway !== 0
+        ? [{ dst: '0.0.0.0/0', gw: text(fan.gateway) }]
+        : []),
     ],
     dns: before?.dns ?? {},
   };
@@ -149,7 +151,7 @@ export async function differences(
     }
     const routes = await inside.routes();
     const isOut = routes.some(({ dst, via }) => dst.length === 0 && via === fan.gateway);
-    if (call.config.isDefaultGateway && !isOut)
+    if (call.config.isDefaultGateway && fan.gateway !== 0 && !isOut)
       wrong.push(`no default route by ${text(fan.gateway)}`);
     return wrong;
   } finally {

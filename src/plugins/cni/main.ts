@@ -10,6 +10,7 @@ import {
   type Book,
   bootId,
   freeLeases,
+  freeRanges,
   leaseOf,
   stateDirectoryOf,
   takeLease,
@@ -17,7 +18,7 @@ import {
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { codeOf, messageOf } from '../../errors.ts';
 import { parseIpv4 } from '../../net/ipv4.ts';
-import { type EngineFan, findFan } from '../fan.ts';
+import { type EngineFan, findPlace } from '../fan.ts';
 import { attach, detach, differences } from './attach.ts';
 import { CNI_OWNER } from './install.ts';
 import {
@@ -39,7 +40,7 @@ type Place = { fan: EngineFan; book: AddressBook };
 async function placeOf({ config }: Invocation, env: NodeJS.ProcessEnv): Promise<Place> {
   const run = new RunDirectory(env['FANWAY_RUN_DIR']);
   try {
-    const fan = await findFan(run, config.bridge === '' ? undefined : config.bridge);
+    const fan = await findPlace(run, config.bridge === '' ? undefined : config.bridge);
     return { fan, book: new AddressBook(stateDirectoryOf(env), fan.slice) };
   } catch (error) {
     const again = ['not-running', 'router-silent', 'fan-stopped', 'no-fan'].includes(codeOf(error));
@@ -65,7 +66,10 @@ function wantedAddress({ args, config }: Invocation): number | undefined {
 /** Where single addresses may come from: with DHCP beside, only from the part set aside for CNI. */
 function roomsOf(book: Book, fan: EngineFan): { first: number; last: number }[] {
   const room = { first: fan.first, last: fan.last };
-  if (!fan.dhcp) return [room];
+  if (!fan.dhcp) {
+    const busy = fan.busy.map((address) => ({ owner: '', first: address, last: address }));
+    return freeRanges({ claims: busy, leases: [], latest: 0 }, room);
+  }
   const own = book.claims.filter(({ owner }) => owner === CNI_OWNER);
   if (own.length === 0) {
     throw new CniError(

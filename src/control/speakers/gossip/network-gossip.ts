@@ -11,6 +11,7 @@ import type { EntryEvent, SoughtEvent } from '../../../gossip/base/api.ts';
 import type { EntryKey, Unranked } from '../../../gossip/base/keys.ts';
 import { keyText } from '../../../gossip/base/keys.ts';
 import type { GossipNode } from '../../../gossip/node.ts';
+import { overlaps, type Prefix } from '../../../net/prefix.ts';
 import type { UnderlayAddress } from '../../../net/underlay-address.ts';
 import type { Claim, ClaimUpdate, EntryId } from '../../../rib/entry.ts';
 import {
@@ -90,6 +91,18 @@ export class NetworkGossip implements NodeFollower, NetworkSpeaker, SearchSpeake
     for (const own of this.#options.own.all()) this.#options.own.announce(own, [this]);
   }
 
+  /** Who else hands out addresses of this host's slice of a network: their slices and node ids. */
+  sliceRivals({ vni, ipam }: NetworkSpec): { slice: Prefix; owner: NodeId }[] {
+    const node = this.#node;
+    if (node === undefined || ipam === undefined) return [];
+    const rivals: { slice: Prefix; owner: NodeId }[] = [];
+    for (const { item, owner } of node.table.list({ kind: ItemKind.Slice, vni })) {
+      if (item.kind !== ItemKind.Slice || owner === node.id) continue;
+      if (overlaps(item, ipam.slice)) rivals.push({ slice: item, owner });
+    }
+    return rivals;
+  }
+
   announce(own: OwnEntry): number {
     return this.#node?.announce(itemOf(own), own.sequence) ?? 0;
   }
@@ -110,6 +123,7 @@ export class NetworkGossip implements NodeFollower, NetworkSpeaker, SearchSpeake
       this.#options.sink.withdraw('gossip', spec.name);
       node.withdraw({ kind: ItemKind.Vtep, vni });
       node.withdraw({ kind: ItemKind.FloodMember, vni });
+      if (spec.ipam !== undefined) node.withdraw({ kind: ItemKind.Slice, vni, ...spec.ipam.slice });
       for (const [key, endpoint] of this.#endpoints) {
         if (endpoint.vni === vni) this.#endpoints.delete(key);
       }
@@ -123,11 +137,12 @@ export class NetworkGossip implements NodeFollower, NetworkSpeaker, SearchSpeake
   }
 
   #announceOurselves(node: GossipNode, spec: NetworkSpec): void {
-    const { vni, local: address, port, bum } = spec;
+    const { vni, local: address, port, bum, ipam } = spec;
     const { dhcpServers = [], routers = [] } = spec;
     const servers = { dhcpServers, routers };
     node.announce({ kind: ItemKind.Vtep, vni, address, port, roles: rolesOf(spec), ...servers });
     const flood = { kind: ItemKind.FloodMember, vni } as const;
+    if (ipam !== undefined) node.announce({ kind: ItemKind.Slice, vni, ...ipam.slice });
     if (bum !== 'none') node.announce(flood);
     else node.withdraw(flood);
   }
