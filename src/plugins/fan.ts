@@ -36,8 +36,8 @@ export type EngineFan = {
   /** Bytes. */
   mtu: number;
   dhcp: boolean;
-  /** Addresses that somebody is known to have, wherever. */
-  busy: readonly number[];
+  /** Addresses that somebody is known to have, wherever; absent = nobody knows. */
+  busy?: readonly number[];
 };
 
 /** What a fan record says to engines. */
@@ -53,7 +53,6 @@ export function engineFanOf({ request, spec }: FanRecord): EngineFan {
     last: broadcastOf(slice) - 1,
     mtu: spec.innerMtu,
     dhcp: request.dhcp,
-    busy: [],
   };
 }
 

@@ -18,7 +18,6 @@ const BRIDGED: EngineFan = {
     bridged: true,
     mtu: 1450,
     dhcp: false,
-    busy: [],
   },
   ...{ overlay: parsePrefix('250.0.0.0/8'), slice: SLICE, network: parsePrefix('250.0.0.0/8') },
   gateway: parseIpv4('250.0.28.1'),
@@ -61,7 +60,7 @@ async function engine(
   return { api, calls, book: new AddressBook(join(folder, 'state'), SLICE) };
 }
 
-const WISH = { name: 'fan', range: undefined, busy: [] };
+const WISH = { name: 'fan', range: undefined };
 const fresh = ({ method }: Call): Reply => (method === 'GET' ? [404] : [201, { Id: 'x' }]);
 
 t.test('one call makes the network', async (t) => {

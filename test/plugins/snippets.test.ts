@@ -13,7 +13,6 @@ const BRIDGED: EngineFan = {
     device: 'fw-250-0-28',
     bridged: true,
     dhcp: false,
-    busy: [],
     mtu: 1450,
   },
   overlay: { address: 0xfa000000, length: 8 },

@@ -57,7 +57,7 @@ function sliceOf(fan: EngineFan, run: RunDirectory, env: NodeJS.ProcessEnv): Sli
     ...(fan.dhcp ? dhcpLeases(run, fan.bridge, Date.now()) : []).map(({ address, name }) => {
       return { addresses: formatIpv4(address), owner: 'dhcp', what: `lease ${name}`.trim() };
     }),
-    ...fan.busy
+    ...(fan.busy ?? [])
       .filter((address) => !leased.has(address))
       .map((address) => ({ addresses: formatIpv4(address), owner: '-', what: 'in use' })),
   ];
@@ -106,7 +106,7 @@ async function lease(
   const place = await findNetwork(new RunDirectory(io.env['FANWAY_RUN_DIR']), network);
   const book = new AddressBook(stateDirectoryOf(io.env), place.slice);
   const wanted = flags.get('--address');
-  const busy = place.busy.map((address) => ({ owner: '', first: address, last: address }));
+  const busy = (place.busy ?? []).map((address) => ({ owner: '', first: address, last: address }));
   const room = { first: place.first, last: place.last };
   const boot = bootId();
   const address = book.change((now) =>

@@ -67,7 +67,7 @@ function wantedAddress({ args, config }: Invocation): number | undefined {
 function roomsOf(book: Book, fan: EngineFan): { first: number; last: number }[] {
   const room = { first: fan.first, last: fan.last };
   if (!fan.dhcp) {
-    const busy = fan.busy.map((address) => ({ owner: '', first: address, last: address }));
+    const busy = (fan.busy ?? []).map((address) => ({ owner: '', first: address, last: address }));
     return freeRanges({ claims: busy, leases: [], latest: 0 }, room);
   }
   const own = book.claims.filter(({ owner }) => owner === CNI_OWNER);
