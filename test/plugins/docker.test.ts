@@ -12,13 +12,7 @@ import type { EngineFan } from '../../src/plugins/fan.ts';
 
 const SLICE = parsePrefix('250.0.28.0/24');
 const BRIDGED: EngineFan = {
-  ...{
-    bridge: 'fan-250-0-28',
-    device: 'fw-250-0-28',
-    bridged: true,
-    mtu: 1450,
-    dhcp: false,
-  },
+  ...{ bridge: 'fan-250-0-28', device: 'fw-250-0-28', bridged: true, mtu: 1450, dhcp: false },
   ...{ overlay: parsePrefix('250.0.0.0/8'), slice: SLICE, network: parsePrefix('250.0.0.0/8') },
   gateway: parseIpv4('250.0.28.1'),
   reserved: ['250.0.28.1', '250.0.28.2', '250.0.28.3'].map(parseIpv4),
@@ -60,7 +54,7 @@ async function engine(
   return { api, calls, book: new AddressBook(join(folder, 'state'), SLICE) };
 }
 
-const WISH = { name: 'fan', range: undefined };
+const WISH = { name: 'fan', range: undefined, busy: [] };
 const fresh = ({ method }: Call): Reply => (method === 'GET' ? [404] : [201, { Id: 'x' }]);
 
 t.test('one call makes the network', async (t) => {

@@ -8,13 +8,7 @@ import {
 import { lxcConfig, nspawnConfig, subnetEnv } from '../../src/plugins/snippets.ts';
 
 const BRIDGED: EngineFan = {
-  ...{
-    bridge: 'fan-250-0-28',
-    device: 'fw-250-0-28',
-    bridged: true,
-    dhcp: false,
-    mtu: 1450,
-  },
+  ...{ bridge: 'fan-250-0-28', device: 'fw-250-0-28', bridged: true, dhcp: false, mtu: 1450 },
   overlay: { address: 0xfa000000, length: 8 },
   slice: { address: 0xfa001c00, length: 24 },
   network: { address: 0xfa000000, length: 8 },
