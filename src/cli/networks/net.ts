@@ -177,7 +177,7 @@ export const net: Verb = {
     ['--router MAC|auto', 'who here sends router advertisements to all hosts'],
     ['--mtu BYTES', "largest inner packet (default from the underlay's MTU)"],
     ['--address ADDRESS/N,...', "this host's own addresses in it, on the bridge (none)"],
-    ['--ipam PREFIX', 'hand out its addresses, each host a slice of its own (none)'],
+    ['--ipam PREFIX', 'hand out its addresses, each host its own slice (none)'],
     ['--underlay WHERE', 'address or device (where the fans are)'],
     ['--port N', 'UDP destination port (default 4789)'],
     ['--offload auto|off', 'use what offloads there are, or none'],
