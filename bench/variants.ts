@@ -65,6 +65,10 @@ export const variants: readonly Variant[] = [
     onRequest: true,
     start: (scene) => startFanway(scene, 'vxlan', 'auto', { priority: 'realtime' }),
   },
+  {
+    ...fanwayWith('kernel-path', 'fanway, forwarded by the kernel', ['--datapath', 'kernel']),
+    onRequest: true,
+  },
 ];
 
 /** The same of another build, to be measured beside this one. @param dist its `dist` folder */

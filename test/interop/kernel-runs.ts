@@ -9,6 +9,7 @@ import { formatIpv4 } from '../../src/net/ipv4.ts';
 import { PacketSocket } from '../../src/sys/sockets/packet-socket.ts';
 import { type Path, runEcho, runTcpPair, runUdpPair } from '../../src/traffic/run.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
+import { skipLong } from '../support/long.ts';
 import { sleep } from '../support/patience.ts';
 import { FanHost } from './fan-host.ts';
 import {
@@ -119,7 +120,14 @@ export type Variant = {
   port: 4789 | 8472;
   offload: 'auto' | 'off';
   resolve: 'static' | 'flood';
+  /** Who forwards at our end; fanway unless given. */
+  datapath?: 'kernel';
 };
+
+/** Both ends are the kernel's, one with programs of ours; where there is time. */
+export const forwardedByKernel: readonly Variant[] = skipLong
+  ? []
+  : [{ port: 4789, offload: 'auto', resolve: 'flood', datapath: 'kernel' }];
 
 async function run(t: Test, lab: Lab, variant: Variant): Promise<{ sight: Sight } | undefined> {
   const { port, offload, resolve } = variant;
@@ -130,7 +138,9 @@ async function run(t: Test, lab: Lab, variant: Variant): Promise<{ sight: Sight 
     return undefined;
   }
   const compat = port === 8472 ? ['--compat', 'lxd'] : [];
-  const fan = await FanHost.up(lab, 0, ['--encap', 'vxlan', '--offload', offload, ...compat]);
+  const by = variant.datapath === undefined ? [] : ['--datapath', variant.datapath];
+  const words = ['--encap', 'vxlan', '--offload', offload, ...compat, ...by];
+  const fan = await FanHost.up(lab, 0, words);
   const near = fan.container;
   await attachToKernelFan(far);
   const mac = (await near.netlink.link('eth0')).address;
@@ -182,7 +192,8 @@ export function testAgainstKernel(underlayOffloads: boolean, variants: readonly 
     const lab = await Lab.create({ hosts: 2, underlayOffloads });
     t.teardown(() => lab.close());
     for (const variant of variants) {
-      const name = `port ${variant.port}, --offload ${variant.offload}, ARP ${variant.resolve}`;
+      const by = variant.datapath === undefined ? '' : ', forwarded by the kernel';
+      const name = `port ${variant.port}, --offload ${variant.offload}, ARP ${variant.resolve}${by}`;
       await t.test(name, { timeout: TIMEOUT_MS }, async (t) => {
         const result = await run(t, lab, variant);
         if (result === undefined) return;
