@@ -75,6 +75,11 @@ function wanted(config: Config): AnyRequest[] {
   return [...joinFans(config.fans.filter(({ off }) => !off)), ...networks];
 }
 
+/** Whether two requests are for the same link, perhaps forwarded by somebody else. */
+function isSameButDatapath(a: AnyRequest, b: AnyRequest): boolean {
+  return isDeepStrictEqual({ ...a, datapath: undefined }, { ...b, datapath: undefined });
+}
+
 /** Makes the links those of the configuration; what did not change is not touched. */
 async function apply(service: Service, config: Config): Promise<string> {
   const { router } = service;
@@ -85,11 +90,23 @@ async function apply(service: Service, config: Config): Promise<string> {
   const running = router.links.map((link) => link.request);
   const fresh = links.filter((link) => !has(running, link));
   service.networks.policy.configure(config.policies);
-  for (const link of gone) await router.down(link.spec.name, { force: true });
+  const asked = fresh.length;
+  for (const link of gone) {
+    const moved = fresh.findIndex((other) => isSameButDatapath(other, link.request));
+    const to = fresh[moved];
+    // Its bridge, addresses and ports stay as they are.
+    if (to !== undefined && 'overlay' in to && (await router.up(to)).outcome === 'changes') {
+      fresh.splice(moved, 1);
+    } else {
+      await router.down(link.spec.name, { force: true });
+    }
+  }
   for (const link of fresh) await router.want(link);
   await service.gossip.configure(config.gossip);
   await service.bgp.configure(config.bgp);
-  return `${gone.length} links taken down, ${fresh.length} brought up`;
+  const moved = asked - fresh.length;
+  const also = moved === 0 ? '' : `, ${moved} on another data path`;
+  return `${gone.length - moved} links taken down, ${fresh.length} brought up${also}`;
 }
 
 /**

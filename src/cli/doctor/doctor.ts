@@ -8,6 +8,7 @@ import { release } from 'node:os';
 import { findDnsmasq } from '../../control/host/dhcp.ts';
 import { ExitCode, messageOf } from '../../errors.ts';
 import { parseHostAddress } from '../../net/underlay-address.ts';
+import { whyNoKernelPath } from '../../sys/bpf/kernel-path.ts';
 import { findNft } from '../../sys/host/nft.ts';
 import { openTun } from '../../sys/host/tun.ts';
 import { libc } from '../../sys/libc/libc.ts';
@@ -227,6 +228,19 @@ const PROBES: readonly Probe[] = [
     name: 'BGP guards',
     cost: 'no md5-file and ttl-security for BGP neighbours (kernel option TCP_MD5SIG)',
     run: guardReport,
+  },
+  {
+    name: 'kernel data path',
+    cost: '--datapath kernel is refused, and auto takes userspace',
+    run: async () => {
+      const netlink = aside(() => Netlink.open());
+      try {
+        const why = await whyNoKernelPath(netlink);
+        return require(why === '', why || 'its programs can be loaded and attached');
+      } finally {
+        netlink.close();
+      }
+    },
   },
   ...BAD_STRETCHES.map(
     (stretch): Probe => ({
