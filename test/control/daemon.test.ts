@@ -198,6 +198,15 @@ t.test(
     write(fan('250'));
     daemon.child.kill('SIGHUP');
     await until('one fan', 8000, async () => (await statusOf(host)).links.length === 1);
+    write(fan('250', 'datapath = auto'));
+    daemon.child.kill('SIGHUP');
+    const took = await until('the other data path', 8000, async () => {
+      const [link] = (await statusOf(host)).links;
+      if (link?.datapath === 'kernel' && link.state === 'up') return 'kernel';
+      return link?.notes.find((note) => note.includes('not by the kernel'));
+    });
+    t.comment(took);
+    t.equal(await indexOf('fan-250-0-28'), index, 'the bridge stays, whoever forwards');
     daemon.child.kill('SIGTERM');
     t.equal(await daemon.ended, 0);
     t.same(await picture(host), before);

@@ -262,10 +262,12 @@ function planAgainst(running: FanRecord, wanted: FanRecord): Plan {
   }
   if (wanted.spec.six !== undefined) compare('overlay', overlaysOf(spec), overlaysOf(wanted.spec));
   const overlay = overlaysOf(spec);
-  if (differences.length === 0 && spec.datapath !== wanted.spec.datapath) {
+  if (differences.length === 0 && running.request.datapath !== wanted.request.datapath) {
+    const isMoved = spec.datapath !== wanted.spec.datapath;
+    const alias = aliasOf(spec.name);
     return {
       ...{ outcome: 'changes', spec: movedSpec(spec, wanted.spec), joined: wanted.request },
-      changes: [{ kind: 'tunnel', spec: wanted.spec, alias: aliasOf(spec.name) }],
+      changes: isMoved ? [{ kind: 'tunnel', spec: wanted.spec, alias }] : [],
       warnings: notesOfDatapath(wanted.spec),
     };
   }

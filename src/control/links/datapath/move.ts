@@ -65,6 +65,10 @@ export async function becomeOther(
   if (isFanRecord(record) && record.spec.datapath !== to.spec.datapath) {
     return moveDatapath(link, record, to, store, context);
   }
+  if (isFanRecord(record) && record.request.datapath !== to.request.datapath) {
+    // Asked for in another way, and there already.
+    return note(link, to, store, link.journal && tunnelOf(link.journal)?.memo.index);
+  }
   await link.extend(to, store, context, look);
   context.log.info(to.spec.name, 'IPv6 is up');
 }
