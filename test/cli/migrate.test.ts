@@ -4,8 +4,13 @@ import { join } from 'node:path';
 import t from 'tap';
 import { kindOfSource, readJujuConfig, readLxdNetwork } from '../../src/cli/migrate/sources.ts';
 import { Lab } from '../../src/demo/lab.ts';
-import { fanway } from '../control/lab-router.ts';
+import { formatIpv4 } from '../../src/net/ipv4.ts';
+import { runEcho } from '../../src/traffic/run.ts';
+import { fanway, statusOf } from '../control/lab-router.ts';
+import { countersOf } from '../faults/rig.ts';
+import { addFarAddresses, addKernelFan, attachToKernelFan } from '../interop/kernel-peer.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
+import { until } from '../support/patience.ts';
 
 const LXD = `config:
   bridge.mode: fan
@@ -88,5 +93,65 @@ t.test(
     t.match(await fanway(host, 'migrate', file('none', '# nothing\n')), { code: 3, err: /no fan/ });
     t.match(await fanway(host, 'migrate', '--zebra'), { code: 2, err: /is not an option/ });
     t.equal((await host.netlink.links()).length, before);
+  },
+);
+
+t.test(
+  'one host of a running fan is taken over, and given back',
+  { skip: skipWithoutTun() },
+  async (t) => {
+    const lab = await Lab.create({ hosts: 2 });
+    t.teardown(() => lab.close());
+    const [a, b] = [lab.host(0), lab.host(1)];
+    // What stands for the other's fan: the kernel's VXLAN device with the same wire.
+    for (const host of lab.hosts) {
+      const problem = await addKernelFan(host, 4789);
+      if (problem !== undefined) return void t.plan(0, problem);
+      await attachToKernelFan(lab.container(host.index));
+    }
+    const [ca, cb] = [lab.container(0), lab.container(1)];
+    const macOf = async (container: typeof ca): Promise<number> => {
+      return (await container.netlink.link('eth0')).address;
+    };
+    await addFarAddresses(ca, [{ address: cb.address, mac: await macOf(cb) }], 'flood');
+    await addFarAddresses(cb, [{ address: ca.address, mac: await macOf(ca) }], 'flood');
+    const meet = (what: string): Promise<unknown> =>
+      until(what, 10_000, async () => {
+        const there = await runEcho(ca, [formatIpv4(cb.address)], { count: 2 });
+        const back = await runEcho(cb, [formatIpv4(ca.address)], { count: 2 });
+        return there.targets[0]?.received === 2 && back.targets[0]?.received === 2;
+      });
+    await meet('the old fan');
+    const folder = mkdtempSync(join(tmpdir(), 'fanway-migrate-'));
+    t.teardown(() => rmSync(folder, { recursive: true }));
+    const file = join(folder, 'fan');
+    writeFileSync(file, '250.0.0.0/8 eth0/16\n');
+    t.match(await fanway(a, 'migrate', '--give-back'), { code: 3, err: /nothing here was taken/ });
+
+    const taken = await fanway(a, 'migrate', '--take-over', file);
+    t.match(taken, { code: 0, out: /^kernel-fan: taken over from fanctl; kernel-vxlan is down/ });
+    await meet('one host is ours, the other is not');
+    const { links } = await statusOf(a);
+    t.match(links, [{ name: 'kernel-fan', state: 'up' }]);
+    t.ok(((await countersOf(a))['egress.delivered'] ?? 0) > 0, 'through ours');
+    t.match(await fanway(a, 'migrate', '--take-over', file), { code: 3, err: /fanway's already/ });
+
+    process.kill((await statusOf(a)).pid, 'SIGKILL');
+    await until('another router', 10_000, async () => {
+      return (await statusOf(a).catch(() => undefined))?.links[0]?.state === 'up';
+    });
+    await meet('after a crash');
+
+    const given = await fanway(a, 'migrate', '--give-back');
+    t.match(given, { code: 0, out: /^kernel-fan: given back; kernel-vxlan is up/ });
+    await meet('the old fan again');
+    t.equal((await a.netlink.link('kernel-fan')).alias, '', 'nobody calls the bridge ours');
+
+    // Something in the way of ours: the old one goes on.
+    writeFileSync(file, '250.0.0.0/8 eth0/16 --mtu 9000\n');
+    const refused = await fanway(a, 'migrate', '--take-over', file);
+    t.match(refused, { code: 3, err: /as before, for .*MTU 9000 does not fit/ });
+    await meet('nothing was lost');
+    t.match(await fanway(b, 'migrate', '--give-back', 'kernel-fan'), { code: 3 });
   },
 );
