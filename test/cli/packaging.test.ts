@@ -62,6 +62,17 @@ t.test('the systemd unit asks for little', { skip }, async (t) => {
   });
 });
 
+t.test("AppArmor's own parser takes the profile", { skip }, async (t) => {
+  const version = spawnSync('apparmor_parser', ['--version'], { encoding: 'utf8' });
+  const [, major] = /version (\d+)\./.exec(version.stdout ?? '') ?? [];
+  if (major === undefined) return void t.plan(0, 'apparmor_parser is not here (package apparmor)');
+  if (Number(major) < 4)
+    return void t.plan(0, `AppArmor ${major} knows no rule for user namespaces`);
+  const path = join(root, 'packaging/apparmor/fanway');
+  const { status, stderr } = spawnSync('apparmor_parser', ['-Q', '-K', path], { encoding: 'utf8' });
+  t.equal(status, 0, stderr);
+});
+
 t.test('what programs read beside them goes into every form', { skip }, async (t) => {
   const text = readFileSync(join(root, 'packaging/bundle.mjs'), 'utf8');
   const carried = [...(/FILES = \[(.*)\]/.exec(text)?.[1] ?? '').matchAll(/'(.*?)'/g)];
