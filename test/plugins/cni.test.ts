@@ -127,6 +127,13 @@ t.test('CNI from ADD to GC, with packets between two hosts', { skip }, async (t)
   t.match(await call(hostA, pluginA, env('DEL', 'a1'), {}), { code: 0, out: {} }, 'without netns');
   t.match(await call(hostA, pluginA, env('DEL', 'a1', c(0, 0)), {}), { code: 0 }, 'twice');
   t.equal(await c(0, 0).netlink.findLink('net1'), undefined);
+  // One book for all: what an LXC container was given CNI does not hand out, and the other way round.
+  const lxc = (verb: string, address: string): ReturnType<typeof fanway> =>
+    fanway(hostA, 'lxc', verb, '--address', address);
+  const taken = addressOf(1).split('/')[0] ?? '';
+  t.match(await lxc('config', taken), { code: 3, out: '', err: /is not free.*fanway ip show/ });
+  t.match(await lxc('config', '250.0.28.6'), { code: 0, out: /ipv4\.address = 250\.0\.28\.6\/8/ });
+  t.equal((await lxc('config', '250.0.28.6')).code, 0, 'asked for again');
   const chained = await call(hostA, pluginA, env('ADD', 'a3', c(0, 0)), {
     ...{ cniVersion: '0.4.0' },
     prevResult: { interfaces: [{ name: 'lo' }], ips: [], routes: [], dns: {} },
@@ -135,9 +142,11 @@ t.test('CNI from ADD to GC, with packets between two hosts', { skip }, async (t)
     code: 0,
     out: {
       ...{ cniVersion: '0.4.0', interfaces: [{ name: 'lo' }, {}, {}, { name: 'net1' }] },
-      ips: [{ version: '4', interface: 3 }],
+      ips: [{ version: '4', interface: 3, address: '250.0.28.7/8' }],
     },
   });
+  t.match(await lxc('release', '250.0.28.6'), { code: 0, out: /250\.0\.28\.6: free again/ });
+  t.match(await lxc('release', '250.0.28.6'), { code: 3, err: /was not given out/ });
 
   const gone = await call(
     hostA,
