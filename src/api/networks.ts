@@ -77,6 +77,8 @@ export type NetworkJson = {
   search: NetworkSearch;
   /** Rules that are in force. */
   rules: number;
+  /** Things that the last audit found to differ from what was decided. */
+  drift: number;
   /** Frames that went to more than one host, by cause; all 0 = floodless. */
   floods: Record<string, number>;
   /** What was dropped in the last minute and is worth a word, most first. */
@@ -101,7 +103,14 @@ export const networkJson = fields<NetworkJson>({
     ...{ asked: count, found: count, damped: count, limited: count, looked: count },
     refused: count,
   }),
-  ...{ addresses: count, waiting: count, rules: count, floods: record(number), drops: list(drop) },
+  ...{
+    addresses: count,
+    waiting: count,
+    rules: count,
+    drift: count,
+    floods: record(number),
+    drops: list(drop),
+  },
   rates: fields({
     ...{ egressPackets: number, egressBits: number },
     ...{ ingressPackets: number, ingressBits: number },

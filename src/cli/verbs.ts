@@ -37,6 +37,7 @@ import { keygen } from './members/keygen.ts';
 import { members } from './members/members.ts';
 import { peers } from './members/peers.ts';
 import { migrate } from './migrate/verb.ts';
+import { audit } from './networks/audit.ts';
 import { arp, mac } from './networks/mac.ts';
 import { net } from './networks/net.ts';
 import { latency } from './paths/latency.ts';
@@ -51,7 +52,7 @@ const man = manVerb(() => VERB_GROUPS);
 
 const RUNNABLE: readonly (readonly [title: string, verbs: readonly Verb[]])[] = [
   ["This host's fans", [up, down, show, plan, explain, migrate]],
-  ['Layer-2 networks', [net, mac, arp]],
+  ['Layer-2 networks', [net, mac, arp, audit]],
   [
     'How they are',
     [

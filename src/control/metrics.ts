@@ -53,6 +53,23 @@ export function metricsText(
     page.add('gauge', 'link_up', link.state === 'stopped' ? 0 : 1, { link: link.name });
     page.add('counter', 'link_repairs', link.repairs, { link: link.name });
   }
+  for (const network of status.networks) {
+    const labels = { network: network.network, vni: String(network.vni) };
+    const { macs, rules, drift, memberCount } = network;
+    page.add('gauge', 'network_up', network.state === 'stopped' ? 0 : 1, labels);
+    page.add('gauge', 'network_members', memberCount, labels);
+    for (const [state, count] of Object.entries(macs)) {
+      page.add('gauge', 'network_macs', count, { ...labels, state });
+    }
+    page.add('gauge', 'network_addresses', network.addresses, labels);
+    page.add('gauge', 'network_waiting', network.waiting, labels);
+    page.add('gauge', 'network_rules', rules, labels);
+    page.add('gauge', 'network_drift', drift, labels);
+    for (const [cause, count] of Object.entries(network.floods)) {
+      page.add('counter', 'network_floods', count, { ...labels, cause });
+    }
+    page.add('counter', 'network_repairs', network.repairs, labels);
+  }
   for (const process of status.processes) {
     const labels = { pid: String(process.pid) };
     page.add('gauge', 'data_process_alive', process.alive ? 1 : 0, labels);

@@ -2,6 +2,7 @@
  * Layer-2 networks put together: what is here, what others tell, how it is shown.
  * @module
  */
+import { auditCall } from '../api/network/audit.ts';
 import { ipamCall } from '../api/network/ipam.ts';
 import type { NetworkJson } from '../api/networks.ts';
 import type { Log } from '../log.ts';
@@ -11,6 +12,7 @@ import type { EntryService } from './entries/entry-service.ts';
 import type { NetworkHost } from './host/host.ts';
 import type { Router } from './links/router.ts';
 import { findNetwork, NetworkStatus, networkRoutes } from './network-status.ts';
+import { Audits } from './networks/audits.ts';
 import { type IpamOptions, ipamConflicts, ipamViews } from './networks/ipam.ts';
 import { Kept } from './networks/kept.ts';
 import { NetworkService } from './networks/network-service.ts';
@@ -50,6 +52,7 @@ export class NetworkPart {
   readonly #options: NetworkPartOptions;
   readonly #kept: Kept;
   readonly #ipam: IpamOptions;
+  readonly audits: Audits;
   readonly #views: NetworkViews;
   readonly #status: NetworkStatus;
 
@@ -76,10 +79,12 @@ export class NetworkPart {
     this.policy = new PolicyService({ entries, table: policy, run, log, specs });
     const { nameOf, drops, rates, alone } = options;
     this.#ipam = { entries, specs, nameOf, rivals: (spec) => this.gossip.sliceRivals(spec) };
+    this.audits = new Audits({ host, networks: this.service, entries, table, specs, log });
     this.#views = new NetworkViews({ networks: this.service, entries, table, specs, nameOf });
     this.#status = new NetworkStatus({
       ...{ networks: this.service, views: this.#views, table, drops, rates, alone },
       policy: this.policy,
+      drift: (link) => this.audits.drift.get(link) ?? 0,
       conflicts: (spec) => ipamConflicts(this.#ipam, spec),
       counters: () => tunnels.counters(),
       offloads: (link) => tunnels.status()[0]?.offloads[link] ?? [],
@@ -100,6 +105,7 @@ export class NetworkPart {
   close(): void {
     this.service.close();
     this.policy.close();
+    this.audits.close();
   }
 
   /** The networks that are up. */
@@ -118,6 +124,7 @@ export class NetworkPart {
     const find = (network: string): string => findNetwork(router, network);
     return [
       ...networkRoutes({ router, endIfIdle, status: this.#status, views: this.#views }),
+      answerTo(auditCall, ({ repair }) => this.audits.all(repair)),
       answerTo(ipamCall, ({ network }) => ipamViews(this.#ipam, network)),
       ...policyRoutes({
         ...{ policy: this.policy, find, nameOf, entries },

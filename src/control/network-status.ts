@@ -41,6 +41,8 @@ export const FLOOD_COUNTERS: Readonly<Record<string, string>> = {
 export type NetworkStatusOptions = {
   networks: NetworkService;
   policy: PolicyService;
+  /** What the last audit found to differ, by link. */
+  drift: (link: string) => number;
   /** Who else hands out this host's addresses, a sentence each. */
   conflicts: (spec: NetworkSpec) => string[];
   views: NetworkViews;
@@ -105,6 +107,7 @@ export class NetworkStatus {
       },
       search: networks.search.counts(name),
       rules: this.#options.policy.network(name)?.compiled.rules.length ?? 0,
+      drift: this.#options.drift(name),
       floods: Object.fromEntries(
         Object.entries(FLOOD_COUNTERS).map(([cause, counter]) => [cause, counters[counter] ?? 0]),
       ),
@@ -140,7 +143,9 @@ export class NetworkStatus {
   #notes({ name, dhcpServers, routers }: NetworkSpec, networks: NetworkService): string[] {
     const local = networks.local(name);
     const refused = local?.stations.refused ?? 0;
+    const drift = this.#options.drift(name);
     const notes = [...(this.#options.policy.network(name)?.compiled.problems ?? [])];
+    if (drift > 0) notes.push(`${drift} things differ from what was decided: fanway audit`);
     if (refused > 0) notes.push(`${refused} MACs were more than a port or the network may have`);
     if (local !== undefined && local.duplicates > 0) {
       notes.push(`${local.duplicates} addresses were claimed twice, last: ${local.lastDuplicate}`);

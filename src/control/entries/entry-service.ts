@@ -159,6 +159,13 @@ export class EntryService {
     return this.#rib.all();
   }
 
+  /** Writes an entry of a network for the data path again, as it was decided. */
+  rewrite(id: EntryId): void {
+    const networks = this.#options.writer.networks?.();
+    const hasMoved = this.#rib.hasMoved(id, performance.now());
+    if (networks !== undefined) writeNetwork(networks, id, this.#rib.get(id), hasMoved);
+  }
+
   status(): RibStatus {
     return this.#rib.status();
   }

@@ -44,6 +44,7 @@ t.test('no address twice, through a partition too', { skip: skipLong }, async (t
   t.equal(new Set(taken).size, 6, `${taken.join(' ')} are six`);
 
   t.equal((await fanway(first, 'ip', 'lease', 'blue', '--address', '10.1.2.9')).code, 3);
+  t.match(await run(first, 'audit'), /network blue: [0-9]+ compared, 0 differ/);
   t.match(await run(first, 'ip', 'release', 'blue', 'c1'), /given back/);
   t.equal((await fanway(first, 'ip', 'release', 'blue', 'c1')).code, 3, 'only once');
 

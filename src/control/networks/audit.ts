@@ -1,0 +1,73 @@
+/**
+ * What a network's parts have of one another: what is decided (the rib), what the data path reads (shared
+ * memory) and what the kernel's bridge forwards by. Where they differ, packets go where nobody decided.
+ * @module
+ */
+import { formatMac, isGroupMac } from '../../net/mac.ts';
+import { formatHostAddress, type UnderlayAddress } from '../../net/underlay-address.ts';
+import type { Best, EntryId } from '../../rib/entry.ts';
+import type { ForwardingEntry } from '../host/host.ts';
+import type { Binding, MacPlace } from '../plane/network-table.ts';
+
+/** One difference, and what to do about it. */
+export type Drift =
+  /** The data path has another thing than was decided: it is written again. */
+  | { kind: 'table'; id: EntryId; text: string }
+  /** The bridge has another thing: its entry is looked at again. */
+  | { kind: 'bridge'; entry: ForwardingEntry; text: string };
+
+/** What is compared, of one network. */
+export type AuditParts = {
+  macs: Iterable<{ id: EntryId; best: Best }>;
+  bindings: Iterable<{ id: EntryId; best: Best }>;
+  place: (mac: number) => MacPlace | undefined;
+  binding: (address: UnderlayAddress) => Binding | undefined;
+  /** The bridge's own table; `device` is our port of it, `bridge` its own ifindex. */
+  bridgeEntries: readonly ForwardingEntry[];
+  device: number;
+  bridge: number;
+  /** Whether a MAC is known to be behind a port of this host. */
+  isStation: (mac: number) => boolean;
+};
+
+function whereText(host: MacPlace['host'] | undefined): string {
+  if (host === undefined) return 'nowhere';
+  return host === 'here' ? 'here' : `at ${formatHostAddress(host)}`;
+}
+
+/** Everything that differs, and how many things were compared. */
+export function auditNetwork(parts: AuditParts): { checked: number; drifts: Drift[] } {
+  const drifts: Drift[] = [];
+  let checked = 0;
+  for (const { id, best } of parts.macs) {
+    if (id.kind !== 'mac') continue;
+    checked++;
+    const wanted = best.source === 'local' ? 'here' : best.peer;
+    const has = parts.place(id.mac)?.host;
+    if (has === wanted) continue;
+    const text = `${formatMac(id.mac)} is ${whereText(wanted)}, the data path has it ${whereText(has)}`;
+    drifts.push({ kind: 'table', id, text });
+  }
+  for (const { id, best } of parts.bindings) {
+    if (id.kind !== 'mac+ip') continue;
+    checked++;
+    const has = parts.binding(id.address)?.mac;
+    if (has === best.mac) continue;
+    const other = has === undefined ? 'nobody' : formatMac(has);
+    const text = `${formatHostAddress(id.address)} is ${formatMac(best.mac)}, the data path has it as ${other}`;
+    drifts.push({ kind: 'table', id, text });
+  }
+  for (const entry of parts.bridgeEntries) {
+    const { mac, port, isOwn } = entry;
+    if (isGroupMac(mac) || isOwn || port === parts.bridge) continue;
+    checked++;
+    const isHere = port !== parts.device;
+    if (isHere === parts.isStation(mac)) continue;
+    const text = isHere
+      ? `the bridge has ${formatMac(mac)} behind a port of this host, and nobody knows it there`
+      : `${formatMac(mac)} is here, and the bridge sends it into the tunnel`;
+    // What the tunnel brings in is nobody's of ours: only a station of ours there is wrong.
+    if (isHere || parts.isStation(mac)) drifts.push({ kind: 'bridge', entry, text });
+  }
+  return { checked, drifts };
+}
