@@ -51,6 +51,7 @@ const EXAMPLES = new Map([
   ['deny', 'to label:db'],
   ['labels', '02:42:0a:01:00:05 web, 02:42:0a:01:00:09 db'],
   ['service-nodes', '172.30.0.28, 172.30.1.27'],
+  ['peers', '172.30.9.9'],
   ['dhcp-server', '02:42:0a:01:00:35'],
   ['router', '02:42:0a:01:00:01'],
   ['overlay', '250.0.0.0/8'],

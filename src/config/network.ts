@@ -27,6 +27,8 @@ export const NETWORK_VNI_MAX = 0xff_ffff;
 export const SERVICE_NODES_MAX = 8;
 /** Addresses of this host in one network. */
 export const HOST_ADDRESSES_MAX = 16;
+/** Hosts without a control plane that are named. */
+export const PEERS_MAX = 64;
 /** Servers of one kind that a host declares in a network. */
 export const SERVERS_MAX = 8;
 /** In place of a server's MAC: this host itself, by the MAC of the bridge. */
@@ -57,6 +59,8 @@ export type NetworkRequest = RateRequest & {
    */
   dhcpServers?: readonly number[];
   routers?: readonly number[];
+  /** Underlay addresses of hosts that take part and that nobody tells of; absent = none. */
+  peers?: readonly UnderlayAddress[];
   offload: 'auto' | 'off';
   /** This host's own addresses in it, on the bridge, with the width of their networks; absent = none. */
   addresses?: readonly UnderlayPrefix[] | undefined;
@@ -169,6 +173,14 @@ export const NETWORK_SETTINGS: readonly Setting[] = [
     { max: HOST_ADDRESSES_MAX },
   ),
   ...rateSettings('network'),
+  setting(
+    'network',
+    'peers',
+    'addresses',
+    '',
+    'Underlay addresses of hosts without a control plane that take part: they may send, and get floods.',
+    { max: PEERS_MAX },
+  ),
   setting(
     'network',
     'dhcp-server',
@@ -286,6 +298,7 @@ export function networkRequestOf(values: ReadonlyMap<string, Value>): {
     ...(values.has('dhcp-server') && {
       dhcpServers: value<readonly number[]>('dhcp-server') ?? [],
     }),
+    ...(values.has('peers') && { peers: value<readonly UnderlayAddress[]>('peers') ?? [] }),
     ...(values.has('router') && { routers: value<readonly number[]>('router') ?? [] }),
     offload: value<NetworkRequest['offload']>('offload') ?? 'auto',
     off: values.get('enabled') === false,

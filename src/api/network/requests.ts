@@ -8,6 +8,7 @@ import {
   HOST_ADDRESSES_MAX,
   NETWORK_VNI_MAX,
   type NetworkRequest,
+  PEERS_MAX,
   parseInside,
   SERVERS_MAX,
   SERVICE_NODES_MAX,
@@ -69,6 +70,7 @@ const requestFields = {
   ...{ network: name, vni: range(1, NETWORK_VNI_MAX), bridge: name },
   ...{ port: nullable(range(1, 65535)), mtu: nullable(range(MTU_BYTES_MIN, MTU_BYTES_MAX)) },
   ...{ bum: word(...BUM_MODES), serviceNodes: list(u32, SERVICE_NODES_MAX) },
+  peers: optional(list(u32, PEERS_MAX)),
   ...{
     dhcpServers: optional(list(serverMac, SERVERS_MAX)),
     routers: optional(list(serverMac, SERVERS_MAX)),

@@ -80,6 +80,7 @@ function specOf(
     ...{ bum, serviceNodes: [...serviceNodes], guard, replicator },
     ...(addresses !== undefined && { addresses }),
     ...(request.dhcpServers && { dhcpServers: serverMacs(request.dhcpServers, mac) }),
+    ...(request.peers && { peers: [...request.peers] }),
     ...(request.routers && { routers: serverMacs(request.routers, mac) }),
     ...(ipam !== undefined && { ipam }),
   };
@@ -205,6 +206,7 @@ function facts({ name, vni, port, local, innerMtu, bum, guard, ...more }: Networ
     ...[`rate ${rateText(more)}`, `flow-keys ${flowKeysText(more)}`],
     `DHCP servers ${macsText(more.dhcpServers)}`,
     `routers ${macsText(more.routers)}`,
+    `peers ${(more.peers ?? []).map(formatHostAddress).join(' ') || 'none'}`,
   ];
 }
 

@@ -3,7 +3,12 @@
  * node that is there. A pure function of what the rib has.
  * @module
  */
-import { compareHosts, type UnderlayAddress } from '../../net/underlay-address.ts';
+import {
+  compareHosts,
+  formatHostAddress,
+  type UnderlayAddress,
+} from '../../net/underlay-address.ts';
+import type { ClaimUpdate } from '../../rib/entry.ts';
 import type { NetworkSpec } from '../store/link-spec.ts';
 
 /** A host that takes part, by underlay address. */
@@ -23,7 +28,12 @@ export const FLOOD_COPIES_MAX = 1024;
 
 /** Hosts that get a copy of what is flooded here, or of what a router here says; `problem`: why nobody does, '' when all is well. */
 export function floodTargets(
-  { bum, serviceNodes, local }: Pick<NetworkSpec, 'bum' | 'serviceNodes' | 'local'>,
+  {
+    bum,
+    serviceNodes,
+    replicator,
+    local,
+  }: Pick<NetworkSpec, 'bum' | 'serviceNodes' | 'replicator' | 'local'>,
   { members, replicators, vteps, hasRouter }: FloodView,
 ): { hosts: UnderlayAddress[]; problem: string } {
   const others = (hosts: readonly UnderlayAddress[]): UnderlayAddress[] =>
@@ -38,6 +48,8 @@ export function floodTargets(
     case 'learn':
       return { hosts: others(members), problem: '' };
     case 'service-node': {
+      // A service node itself copies to everybody; what is already copied the others leave alone.
+      if (replicator) return { hosts: others(members), problem: '' };
       // One that says it replicates before one that only takes part: it may be about to say so.
       const alive =
         serviceNodes.find((host) => replicators.includes(host)) ??
@@ -46,4 +58,15 @@ export function floodTargets(
       return { hosts: [], problem: 'no service node is there: what is flooded is lost' };
     }
   }
+}
+
+/** What is claimed of hosts that somebody named and nobody tells of: they take part, and want floods. */
+export function peerClaims({ name, peers = [] }: NetworkSpec): ClaimUpdate[] {
+  return peers.flatMap((peer): ClaimUpdate[] => {
+    const claim = { peer, owner: formatHostAddress(peer), sequence: 0, mac: 0 };
+    return [
+      { id: { link: name, kind: 'vtep', member: peer }, claim },
+      { id: { link: name, kind: 'flood', member: peer }, claim },
+    ];
+  });
 }

@@ -167,13 +167,16 @@ export class LocalNetwork {
     if (port === undefined || port === this.device) this.stations.forget(mac);
   }
 
-  /** A MAC claims an address that another one has: the later one counts, and people are told. */
+  /**
+   * A MAC claims an address that another one has: people are told, and the later one counts. Behind strict
+   * ports the one that has it keeps it while it is there: else a word of ARP would be enough to take it.
+   */
   duplicate(mac: number, address: UnderlayAddress, at: string): void {
     this.duplicates++;
     const text = `${formatHostAddress(address)} is claimed by ${formatMac(mac)} here and by ${at}`;
     if (text !== this.lastDuplicate) this.#options.log.warn(this.spec.name, text);
     this.lastDuplicate = text;
-    this.seen(mac, address);
+    if (this.spec.guard !== 'strict') this.seen(mac, address);
   }
 
   async #look(): Promise<void> {

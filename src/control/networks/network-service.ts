@@ -27,7 +27,7 @@ import type { NetworkTable } from '../plane/network-table.ts';
 import type { NetworkSpec } from '../store/link-spec.ts';
 import type { RunDirectory } from '../store/run-directory.ts';
 import { AddressIndex } from './address-index.ts';
-import { floodTargets } from './floods.ts';
+import { floodTargets, peerClaims } from './floods.ts';
 import { MacHistory } from './history.ts';
 import { Learned } from './learned.ts';
 import { LocalNetwork, type PortState } from './local-network.ts';
@@ -149,6 +149,7 @@ export class NetworkService {
       this.search.forget(name);
       local.close();
       this.own.removeLink(name);
+      this.#options.entries.withdraw('static', name);
       if (spec === undefined) file.forget();
       else file.stop();
     }
@@ -179,6 +180,7 @@ export class NetworkService {
         ),
     });
     this.#networks.set(spec.name, { local, file });
+    this.#options.entries.update('static', peerClaims(spec));
     // Before the table is read, so that nothing that changes meanwhile is missed.
     this.#watch();
     await this.#readBridge(local);

@@ -150,6 +150,8 @@ export type NetworkSpec = WireSpec & {
   routers?: readonly number[];
   /** Which addresses this host hands out; absent = none. */
   ipam?: Ipam;
+  /** Hosts that take part and that nobody tells of, by underlay address; absent = none. */
+  peers?: readonly UnderlayAddress[];
 };
 
 /** A link of either kind. */
@@ -219,7 +221,10 @@ const FAN_FIELDS: Readonly<Record<Exclude<keyof LinkSpec, keyof WireSpec | 'six'
 
 const NETWORK_FIELDS: Readonly<
   Record<
-    Exclude<keyof NetworkSpec, keyof WireSpec | 'addresses' | 'dhcpServers' | 'routers' | 'ipam'>,
+    Exclude<
+      keyof NetworkSpec,
+      keyof WireSpec | 'addresses' | 'dhcpServers' | 'ipam' | 'peers' | 'routers'
+    >,
     string
   >
 > = {

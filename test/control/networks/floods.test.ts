@@ -8,10 +8,10 @@ const [LOCAL, B, C] = [0xac1e001c, 0xac1e011b, 0xac1e021a];
 t.test('whom floods go to', async (t) => {
   const view = { members: [C, LOCAL, B], replicators: [C], vteps: [B, C], hasRouter: false };
   const to = (bum: 'none' | 'replicate' | 'learn' | 'service-node', serviceNodes: number[] = []) =>
-    floodTargets({ bum, serviceNodes, local: LOCAL }, view);
+    floodTargets({ bum, serviceNodes, replicator: false, local: LOCAL }, view);
   t.strictSame(to('none').hosts, [], 'nobody unless asked for');
   const ofRouter = floodTargets(
-    { bum: 'none', serviceNodes: [], local: LOCAL },
+    { bum: 'none', serviceNodes: [], replicator: false, local: LOCAL },
     { ...view, vteps: [C, LOCAL, B], hasRouter: true },
   );
   t.strictSame(ofRouter.hosts, [B, C], 'what a router here says goes to all');
@@ -19,6 +19,9 @@ t.test('whom floods go to', async (t) => {
   t.strictSame(to('learn').hosts, [B, C]);
   t.strictSame(to('service-node', [B, C]).hosts, [C], 'the one that says it copies');
   t.strictSame(to('service-node', [B]).hosts, [B], 'else one that is there');
+  const node = { serviceNodes: [LOCAL, C], replicator: true, local: LOCAL };
+  const ofNode = floodTargets({ bum: 'service-node', ...node }, view);
+  t.strictSame(ofNode.hosts, [B, C], 'a node copies to all');
   const lost = to('service-node', [0xac1e0909]);
   t.strictSame(lost.hosts, []);
   t.match(lost.problem, /no service node is there/);

@@ -10,6 +10,7 @@ import t, { type Test } from 'tap';
 import { findDnsmasq } from '../../../src/control/host/dhcp.ts';
 import type { LabContainer } from '../../../src/demo/lab.ts';
 import { parseMac } from '../../../src/net/mac.ts';
+import { skipLong } from '../../support/long.ts';
 import { PATIENCE, promised, until } from '../../support/patience.ts';
 import { killIfThere } from '../../support/processes.ts';
 import { statusOf } from '../lab-router.ts';
@@ -31,7 +32,8 @@ function hasUdhcpc(): boolean {
 const dnsmasq = findDnsmasq();
 const skip =
   (dnsmasq === undefined && 'dnsmasq is not installed (dnsmasq-base)') ||
-  (!hasUdhcpc() && 'busybox with udhcpc is not installed (busybox-static)');
+  (!hasUdhcpc() && 'busybox with udhcpc is not installed (busybox-static)') ||
+  skipLong;
 
 /** Plugs a container in with a MAC and without an IPv4 address. */
 async function plugBare(container: LabContainer, mac: string): Promise<void> {

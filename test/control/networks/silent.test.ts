@@ -10,6 +10,7 @@ import { RunDirectory } from '../../../src/control/store/run-directory.ts';
 import { type LabContainer, portName } from '../../../src/demo/lab.ts';
 import { arp, ethernet } from '../../support/bytes.ts';
 import { Sight, sendFrames } from '../../support/frames.ts';
+import { skipLong } from '../../support/long.ts';
 import { PATIENCE, promised, until } from '../../support/patience.ts';
 import { killIfThere } from '../../support/processes.ts';
 import { statusOf } from '../lab-router.ts';
@@ -134,8 +135,10 @@ t.test('containers that never said a word', { skip: skipWithoutPing }, async (t)
     t.match(await run(lab.host(0), 'net', 'show', 'blue'), /asked of others: \d+ addresses/);
   });
 
-  await t.test('also when control was killed, and its piece of the bridge taken away', (t) =>
-    again(t, at),
+  await t.test(
+    'also when control was killed, and its piece of the bridge taken away',
+    { skip: skipLong },
+    (t) => again(t, at),
   );
 
   const carried = sight.received().filter(isVxlan);

@@ -1,0 +1,147 @@
+/**
+ * What a port of a network may say, with whole routers: a hostile container beside an honest one.
+ */
+import { execFileSync } from 'node:child_process';
+import t, { type Test } from 'tap';
+import type { LabContainer } from '../../../src/demo/lab.ts';
+import { arp, ethernet, ipv4, udp } from '../../support/bytes.ts';
+import { icmpv6ToAll, sendFrames } from '../../support/frames.ts';
+import { skipLong } from '../../support/long.ts';
+import { until } from '../../support/patience.ts';
+import { type NetworkLab, networkOf, ping, plug, run, skipWithoutPing, startHosts } from './lab.ts';
+
+const [HOSTILE, HONEST, FAR] = [0x0200_0000_0001, 0x0200_0000_0002, 0x0200_0000_0003];
+const textOf = (mac: number): string => `02:00:00:00:00:0${mac & 15}`;
+const [IP_HOSTILE, IP_HONEST, IP_FAR] = [0x0a01_0001, 0x0a01_0002, 0x0a01_0003];
+const BROADCAST = 0xffff_ffff_ffff;
+const BRIDGE = 'br-blue';
+const PORT_MACS = 1024;
+
+type Counters = Record<string, number>;
+
+async function dropsOf({ lab }: NetworkLab, host = 0): Promise<Counters> {
+  const text = await run(lab.host(host), 'counters', '--json');
+  return (JSON.parse(text) as Record<string, Counters>)[BRIDGE] ?? {};
+}
+
+async function say(from: LabContainer, frames: readonly Buffer[]): Promise<void> {
+  const { index } = await from.netlink.link('eth0');
+  from.run(() => sendFrames(index, frames));
+}
+
+const toFar = (source: number, mac: number): Buffer => {
+  const ends = { source, destination: IP_FAR };
+  return ethernet(FAR, mac, 0x0800, ipv4(ends, udp(ends, { destinationPort: 9 })));
+};
+const anyone = { source: IP_HOSTILE, destination: 0xffff_ffff };
+const offer = ethernet(
+  BROADCAST,
+  HOSTILE,
+  0x0800,
+  ipv4(anyone, udp(anyone, { sourcePort: 67, destinationPort: 68 }, Buffer.alloc(244, 2))),
+);
+const spoof = ethernet(
+  BROADCAST,
+  HOSTILE,
+  0x0806,
+  arp({ operation: 2, senderMac: HOSTILE, sender: IP_FAR, target: IP_FAR }),
+);
+/** To a group that the next switch keeps for itself (IEEE 802.1D §7.12.6): its bridge passes it on. */
+const bpdu = Buffer.concat([
+  Buffer.from('0180c2000000', 'hex'),
+  Buffer.from('020000000001', 'hex'),
+  Buffer.from('0026424203000000', 'hex'),
+  Buffer.alloc(46),
+]);
+
+/** What is said, and where it ends. */
+const REFUSED: readonly [string, readonly Buffer[], string][] = [
+  ['the address of another one', [toFar(IP_FAR + 0x50, HOSTILE)], 'egress.drop.foreign_source'],
+  ['ARP for the address of another one', [spoof], 'egress.drop.foreign_source'],
+  ['a BPDU', [bpdu], 'egress.drop.control_protocol'],
+  ['a router advertisement', [icmpv6ToAll(134, HOSTILE)], 'egress.drop.rogue_router'],
+  ['a DHCP offer', [offer], 'egress.drop.rogue_dhcp'],
+];
+
+t.test(
+  'a hostile container behind a strict port',
+  { skip: skipWithoutPing || skipLong },
+  async (t) => {
+    const at = await startHosts(t, { hosts: 2, containersPerHost: 2, ipv6: true });
+    const { lab, hosts } = at;
+    const words = ['--guard', 'strict', '--bum', 'replicate'];
+    for (const host of hosts) {
+      await run(host, 'net', 'add', 'blue', '--vni', '100', '--underlay', 'eth0/16', ...words);
+    }
+    const [hostile, honest, far] = [lab.container(0, 0), lab.container(0, 1), lab.container(1, 0)];
+    for (const [container, mac, address] of [
+      [hostile, HOSTILE, IP_HOSTILE],
+      [honest, HONEST, IP_HONEST],
+      [far, FAR, IP_FAR],
+    ] as const) {
+      container.setIpv6(false);
+      await plug(container, BRIDGE, textOf(mac), address);
+    }
+    for (const from of [hostile, honest]) {
+      await until('it is known', 5000, async () => (await ping(from, '10.1.0.3')) === 1);
+    }
+    await until('everybody is known', 5000, async () => {
+      const { macs, addresses } = await networkOf(lab.host(1), 'blue');
+      return macs.remote >= 2 && addresses >= 3;
+    });
+    for (const [what, frames, counter] of REFUSED)
+      await isRefused(t, at, { what, frames, counter });
+    t.match(await run(lab.host(1), 'arp', 'blue'), new RegExp(`10\\.1\\.0\\.3 +${textOf(FAR)}`));
+    // Behind one bridge the bridge alone decides: what was said there is in the caches of its containers.
+    honest.run(() => execFileSync('ip', ['neigh', 'flush', 'dev', 'eth0']));
+    await floods(t, at);
+  },
+);
+
+async function isRefused(
+  t: Test,
+  at: NetworkLab,
+  { what, frames, counter }: { what: string; frames: readonly Buffer[]; counter: string },
+): Promise<void> {
+  const hostile = at.lab.container(0, 0);
+  const before = await dropsOf(at);
+  await say(hostile, frames);
+  await until(`${what} ends at ${counter}`, 5000, async () => {
+    return ((await dropsOf(at))[counter] ?? 0) > (before[counter] ?? 0);
+  });
+  t.pass(`${what}: ${counter}`);
+}
+
+/** Floods of broadcasts and of MACs stay the container's own trouble. */
+async function floods(t: Test, at: NetworkLab): Promise<void> {
+  const { lab } = at;
+  const [hostile, honest] = [lab.container(0, 0), lab.container(0, 1)];
+  const any = { source: IP_HOSTILE, destination: 0xffff_ffff };
+  const broadcast = ethernet(
+    ...([BROADCAST, HOSTILE, 0x0800] as const),
+    ipv4(any, udp(any, { destinationPort: 9 })),
+  );
+  const before = await dropsOf(at);
+  const answered = ping(honest, '10.1.0.3', 10);
+  await say(
+    hostile,
+    Array.from({ length: 6000 }, () => broadcast),
+  );
+  t.equal(await answered, 10, 'nobody else loses anything by a flood of broadcasts');
+  await until('broadcasts are limited', 5000, async () => {
+    return (
+      ((await dropsOf(at))['egress.drop.flood_limited'] ?? 0) >
+      (before['egress.drop.flood_limited'] ?? 0)
+    );
+  });
+  const macs = Array.from({ length: 3000 }, (_, i) => toFar(IP_HOSTILE, 0x0600_0000_0000 + i));
+  const meanwhile = ping(honest, '10.1.0.3', 10);
+  await say(hostile, macs);
+  t.equal(await meanwhile, 10, 'nor by a flood of MACs');
+  await until('the port has its end', 10_000, async () => {
+    return (await networkOf(lab.host(0), 'blue')).macs.refused > 0;
+  });
+  const { macs: counts, notes } = await networkOf(lab.host(0), 'blue');
+  t.ok(counts.local <= PORT_MACS + 3, `${counts.local} MACs are known here`);
+  t.match(notes, [/MACs were more than a port or the network may have/]);
+}
