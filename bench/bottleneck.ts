@@ -33,6 +33,7 @@ const compared: readonly Variant[] = [
 
 const COLUMNS = [
   'idle ping p50, ms',
+  'p99',
   'p50 beside 1 stream',
   'p99',
   'goodput, Mb/s',
@@ -99,7 +100,13 @@ async function measure(tunnel: Tunnel): Promise<Figures> {
   const eight = await bulk(tunnel, BULK, () => call(tunnel));
   const equal = await bulk(tunnel, EQUAL, async () => {});
   return [
-    ...[idle.p50Us / 1000, one.besides.p50Us / 1000, one.besides.p99Us / 1000, one.tcp.gbps * 1000],
+    ...[
+      idle.p50Us / 1000,
+      idle.p99Us / 1000,
+      one.besides.p50Us / 1000,
+      one.besides.p99Us / 1000,
+      one.tcp.gbps * 1000,
+    ],
     ...[eight.besides.p99Ms, eight.besides.lost],
     jainsIndex(equal.tcp.streams.map(({ bytes }) => bytes)),
   ];

@@ -34,6 +34,7 @@ import { updatedSpec } from './overlay-words.ts';
 import { joinPaths } from './paths.ts';
 import { DataProcess, type ProcessReport } from './process/data-process.ts';
 import type { Holding } from './process/link-passing.ts';
+import { RateWatch } from './rate/rate-watch.ts';
 import { type KeptNetwork, readPredecessor } from './tables/predecessor.ts';
 
 /** First and longest wait before processes that could not be replaced are tried again, ms. */
@@ -71,6 +72,7 @@ export class DataPlane extends EventEmitter {
     (id) => [...this.#links.values()].find((link) => link.id === id)?.spec.name,
     (events) => this.emit('events', events),
   );
+  readonly #rates: RateWatch;
   readonly #openDevice: DeviceOpener;
   /** What a killed predecessor had of layer-2 networks. */
   readonly kept: readonly KeptNetwork[];
@@ -87,6 +89,11 @@ export class DataPlane extends EventEmitter {
     this.kept = kept;
     this.#endpoints = new EndpointSet(options.queues);
     this.#openDevice = options.openDevice ?? openHere;
+    const [links, processes] = [this.#links, this.#processes];
+    this.#rates = new RateWatch({
+      ...{ links, processes, paths: () => this.paths(), log: options.log },
+      changed: () => this.#updateAll(),
+    });
     const priority = options.priority ?? 'normal';
     if (priority !== 'normal') {
       this.#crowd = new CrowdWatch((crowded) => {
@@ -241,14 +248,6 @@ export class DataPlane extends EventEmitter {
     });
   }
 
-  /** What a link with `rate auto` may send in a second from now on, bytes; 0 = no limit yet. */
-  setAutoRate(name: string, bytes: number): void {
-    const link = this.#links.get(name);
-    if (link === undefined || link.autoRate === bytes) return;
-    link.autoRate = bytes;
-    this.#updateAll();
-  }
-
   /** MACs of containers here that somebody claims from outside; each only once. */
   takeClaims(): MacClaim[] {
     return takeClaims(this.#processes, this.#links);
@@ -294,6 +293,7 @@ export class DataPlane extends EventEmitter {
     return this.#inTurn(async () => {
       this.#closed = true;
       clearTimeout(this.#again);
+      this.#rates.stop();
       this.#events.close();
       this.#crowd?.close();
       await Promise.all(this.#processes.map((process) => process.close()));
@@ -346,6 +346,7 @@ export class DataPlane extends EventEmitter {
     if (failed !== undefined) throw failed.reason;
     clearTimeout(this.#again);
     this.#againMs = AGAIN_MS_FIRST;
+    this.#rates.start();
   }
 
   /**

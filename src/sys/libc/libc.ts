@@ -95,6 +95,7 @@ export const libc = {
   memfd_create: declare<[string, number], Fd>('int memfd_create(str name, uint flags)'),
   eventfd: declare<[number, number], Fd>('int eventfd(uint initial, int flags)'),
   flock: declare<[Fd, number], number>('int flock(int fd, int operation)'),
+  clock_gettime: declare<[number, Pointer], number>('int clock_gettime(int clock, uintptr_t time)'),
   nanosleep: declare<[Pointer, Pointer], number>(
     'int nanosleep(uintptr_t request, uintptr_t remaining)',
   ),

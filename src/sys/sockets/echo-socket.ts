@@ -16,10 +16,12 @@ import {
   IPV6_DONTFRAG,
   IPV6_MTU_DISCOVER,
   POLLIN,
+  SO_TIMESTAMPNS,
   SOCK_CLOEXEC,
   SOCK_DGRAM,
   SOCK_NONBLOCK,
   SOCK_RAW,
+  SOL_SOCKET,
 } from '../libc/constants.ts';
 import { addressOf, check, libc } from '../libc/libc.ts';
 import { socketAddress } from './sockets.ts';
@@ -31,6 +33,8 @@ const ICMP_FILTER = 1;
 const ALL_BUT_REPLIES = ~1;
 const ALL_BUT_REPLIES_IPV6 = Int32Array.of(-1, -1, -1, -1, ~(1 << (129 - 128)), -1, -1, -1);
 const ICMP6_FILTER = 1;
+const TWO_32 = 0x1_0000_0000n;
+const clock = new BigInt64Array(2);
 /** Bytes of an answer that are looked at. */
 const ANSWER_BYTES = 128;
 
@@ -55,6 +59,12 @@ export class EchoSocket {
   /** What is read begins with the outer header: that of raw sockets of IPv4. */
   readonly showsOuterHeader: boolean;
   readonly #answer = Buffer.alloc(ANSWER_BYTES);
+  /** `struct msghdr`, `struct iovec` and room for one control message. */
+  readonly #stamped = {
+    header: new BigUint64Array(7),
+    iovec: new BigUint64Array(2),
+    control: new BigUint64Array(8),
+  };
 
   private constructor(fd: number, family: Family, isRaw: boolean) {
     this.fd = fd;
@@ -98,6 +108,37 @@ export class EchoSocket {
   receive(): Buffer | undefined {
     const length = libc.read(this.fd, addressOf(this.#answer), ANSWER_BYTES);
     return length < 0 ? undefined : this.#answer.subarray(0, length);
+  }
+
+  /** Has the kernel say of each message when it came; {@link receiveStamped} tells. */
+  stampArrivals(): void {
+    set(this.fd, SOL_SOCKET, SO_TIMESTAMPNS, Int32Array.of(1));
+  }
+
+  /** The beginning of the next message and when it came, on the clock of {@link nowMs}. `borrowed:` until the next. */
+  receiveStamped(): { message: Buffer; atMs: number } | undefined {
+    const { header, iovec, control } = this.#stamped;
+    iovec.set([BigInt(addressOf(this.#answer)), BigInt(ANSWER_BYTES)]);
+    control.fill(0n);
+    header.fill(0n);
+    header.set(
+      [BigInt(addressOf(iovec)), 1n, BigInt(addressOf(control)), BigInt(control.byteLength)],
+      2,
+    );
+    const length = libc.recvmsg(this.fd, addressOf(header), 0);
+    if (length < 0) return undefined;
+    // struct cmsghdr {length u64, level i32, type i32}, then struct timespec: all words of 64 bits.
+    const isStamp = control[1] === BigInt(SO_TIMESTAMPNS) * TWO_32 + BigInt(SOL_SOCKET);
+    const atMs = isStamp
+      ? Number(control[2]) * 1000 + Number(control[3]) / 1e6
+      : EchoSocket.nowMs();
+    return { message: this.#answer.subarray(0, length), atMs };
+  }
+
+  /** The time of day in ms, as the kernel stamps messages with. */
+  static nowMs(): number {
+    libc.clock_gettime(0, addressOf(clock));
+    return Number(clock[0]) * 1000 + Number(clock[1]) / 1e6;
   }
 
   /** Waits until one of the sockets has something to read, at most `timeoutMs`. */

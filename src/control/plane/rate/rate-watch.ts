@@ -1,0 +1,191 @@
+/**
+ * `rate auto`: while a link of that kind sends, looks a hundred times a second how long the way to the hosts
+ * is that it sends most to, and has its rate follow (auto-rate.ts). Without traffic it looks twice a second
+ * whether there is any.
+ * @module
+ */
+import { messageOf } from '../../../errors.ts';
+import type { Log } from '../../../log.ts';
+import { familyOf, type UnderlayAddress } from '../../../net/underlay-address.ts';
+import type { PathRecord } from '../../../table/paths.ts';
+import type { AnySpec } from '../../store/link-spec.ts';
+import type { LinkState } from '../link-state.ts';
+import { AutoRate } from './auto-rate.ts';
+import { RoundTrips } from './round-trips.ts';
+import { type Traffic, trafficOf } from './traffic.ts';
+
+/** Between two looks while there is traffic, and while there is none, ms. */
+const BUSY_MS = 10;
+const IDLE_MS = 500;
+/** What is sent at least for it to count as traffic, bytes a second. */
+const TRAFFIC_BYTES = 64_000;
+/** Traffic that stopped so long ago still counts, ms. */
+const TRAFFIC_MS = 2000;
+/** How often to look which hosts large packets go to, ms; and how long ago they may have gone. */
+const PEERS_MS = 250;
+const LARGE_MS = 5000;
+/** Hosts that are asked. */
+const PEERS_MAX = 4;
+/** Requests take no more of the rate than this; one takes so many bytes on the wire. */
+const PROBE_SHARE = 0.01;
+const PROBE_WIRE_BYTES = 78;
+/** While there is no traffic the idle path is looked at so often, ms. */
+const BASE_MS = 1000;
+
+export type RateWatchOptions = {
+  /** The links that run, whose rates this writes. */
+  links: ReadonlyMap<string, LinkState>;
+  processes: readonly { counters(id: number): Float64Array }[];
+  paths: () => readonly PathRecord[];
+  /** Has the data processes take a rate over that was written. */
+  changed: () => void;
+  log: Log;
+};
+
+type Watched = {
+  auto: AutoRate;
+  /** undefined: no socket may be opened here, and nothing can be found out. */
+  trips: RoundTrips | undefined;
+  local: UnderlayAddress;
+  peers: readonly UnderlayAddress[];
+  peersAtMs: number;
+  askedAtMs: number;
+  before: Traffic;
+  beforeMs: number;
+  trafficAtMs: number;
+};
+
+export class RateWatch {
+  readonly #options: RateWatchOptions;
+  readonly #watched = new Map<string, Watched>();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: RateWatchOptions) {
+    this.#options = options;
+  }
+
+  /** Looks from now on, if there is a link that asks for it. */
+  start(): void {
+    if (this.#timer !== undefined || this.#autoLinks().length === 0) return;
+    this.#again(0);
+  }
+
+  #autoLinks(): LinkState[] {
+    return [...this.#options.links.values()].filter(({ spec }) => spec.rate === 'auto');
+  }
+
+  #again(ms: number): void {
+    this.#timer = setTimeout(() => this.#look(), ms);
+    this.#timer.unref();
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    for (const { trips } of this.#watched.values()) trips?.close();
+    this.#watched.clear();
+  }
+
+  #look(): void {
+    const links = this.#autoLinks();
+    if (links.length === 0) return this.stop();
+    let isBusy = false;
+    try {
+      this.#forgetOthers(links.map(({ spec }) => spec));
+      for (const link of links) if (this.#lookAt(link, performance.now())) isBusy = true;
+    } catch (error) {
+      this.#options.log.error('rate', messageOf(error));
+    }
+    this.#again(isBusy ? BUSY_MS : IDLE_MS);
+  }
+
+  #forgetOthers(specs: readonly AnySpec[]): void {
+    for (const [name, watched] of this.#watched) {
+      if (specs.some((spec) => spec.name === name && spec.local === watched.local)) continue;
+      watched.trips?.close();
+      this.#watched.delete(name);
+    }
+  }
+
+  #begin(spec: AnySpec, nowMs: number): Watched {
+    let trips: RoundTrips | undefined;
+    try {
+      trips = new RoundTrips(spec.local);
+    } catch (error) {
+      const why = messageOf(error);
+      this.#options.log.warn(
+        'rate',
+        `${spec.name}: rate auto has no limit: no echo requests (${why})`,
+      );
+    }
+    const watched: Watched = {
+      ...{ auto: new AutoRate(), trips, local: spec.local, peers: [], peersAtMs: 0, askedAtMs: 0 },
+      ...{ before: { bytes: 0, waited: 0 }, beforeMs: nowMs, trafficAtMs: 0 },
+    };
+    this.#watched.set(spec.name, watched);
+    return watched;
+  }
+
+  /** Returns whether the link sends. */
+  #lookAt(link: LinkState, nowMs: number): boolean {
+    const { processes, changed, log } = this.#options;
+    const { spec } = link;
+    const watched = this.#watched.get(spec.name) ?? this.#begin(spec, nowMs);
+    const { auto, trips, before } = watched;
+    if (trips === undefined) return false;
+    const now = trafficOf(link, processes);
+    const seconds = (nowMs - watched.beforeMs) / 1000;
+    if (now.bytes - before.bytes > TRAFFIC_BYTES * seconds) watched.trafficAtMs = nowMs;
+    watched.before = now;
+    watched.beforeMs = nowMs;
+    const isBusy = nowMs - watched.trafficAtMs < TRAFFIC_MS && watched.trafficAtMs !== 0;
+    this.#choosePeers(spec, watched, nowMs);
+    const delayMs = trips.take();
+    const gapMs = isBusy ? probeGapMs(auto.rate, watched.peers.length) : BASE_MS;
+    if (nowMs - watched.askedAtMs >= gapMs) {
+      watched.askedAtMs = nowMs;
+      for (const peer of watched.peers) trips.ask(peer);
+    }
+    if (!isBusy) return false;
+    const wasOpen = auto.rate === 0;
+    const isLimited = now.waited > before.waited;
+    const rate = auto.look({ nowMs, delayMs, sentBytes: now.bytes, isLimited });
+    if (rate !== link.autoRate) {
+      link.autoRate = rate;
+      changed();
+    }
+    if (auto.isNewPath) trips.forgetLeast();
+    if (wasOpen && auto.rate !== 0) {
+      log.info('rate', `${spec.name}: a bottleneck of about ${mbits(auto.rate)} Mb/s on the way`);
+    }
+    return true;
+  }
+
+  /** The hosts that large packets went to last. */
+  #choosePeers(spec: AnySpec, watched: Watched, nowMs: number): void {
+    if (nowMs - watched.peersAtMs < PEERS_MS) return;
+    watched.peersAtMs = nowMs;
+    const epochMs = Date.now();
+    const peers = this.#options
+      .paths()
+      .filter(({ peer, largeAtMs }) => {
+        return familyOf(peer) === familyOf(spec.local) && Math.abs(epochMs - largeAtMs) < LARGE_MS;
+      })
+      .sort((a, b) => b.largeAtMs - a.largeAtMs)
+      .slice(0, PEERS_MAX)
+      .map(({ peer }) => peer);
+    // Nobody now: the idle path to those of before is still worth knowing.
+    if (peers.length === 0) return;
+    watched.peers = peers;
+    watched.trips?.keep(peers);
+  }
+}
+
+/** Between two requests to each host, ms. */
+function probeGapMs(rate: number, peers: number): number {
+  return rate === 0 ? 0 : (peers * PROBE_WIRE_BYTES * 1000) / (rate * PROBE_SHARE);
+}
+
+function mbits(bytes: number): string {
+  return ((bytes * 8) / 1e6).toFixed(1);
+}
