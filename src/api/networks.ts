@@ -7,7 +7,18 @@
 import { BUM_MODES, GUARD_MODES } from '../config/network/modes.ts';
 import type { NetworkRequest } from '../config/network.ts';
 import { get, post } from './call.ts';
-import { count, fields, flag, list, nullable, number, record, text, word } from './reader.ts';
+import {
+  count,
+  fields,
+  flag,
+  list,
+  nullable,
+  number,
+  type ReadBy,
+  record,
+  text,
+  word,
+} from './reader.ts';
 
 /** A host that takes part in a network. */
 export type NetworkMember = {
@@ -46,6 +57,21 @@ export type NetworkSearch = {
   refused: number;
 };
 
+/** A link's rate, of a fan or a network. Packets are those since the link came up. */
+export const readRateStatus = fields({
+  /** `95M` or `auto`. */
+  asked: text,
+  /** In force, bits a second; 0 = `auto` has found no bottleneck yet. */
+  bits: number,
+  /** What tells flows apart; `all`, or names with commas between. */
+  flowKeys: text,
+  /** In the queues now. */
+  waiting: number,
+  marked: number,
+  dropped: number,
+});
+export type RateStatus = ReadBy<typeof readRateStatus>;
+
 /** How a network is on this host. */
 export type NetworkJson = {
   network: string;
@@ -63,6 +89,8 @@ export type NetworkJson = {
   /** Bytes. */
   innerMtu: number;
   underlayMtu: number;
+  /** null = it has none. */
+  rate: RateStatus | null;
   offloads: string[];
   /** The first of them. */
   members: NetworkMember[];
@@ -93,6 +121,7 @@ export type NetworkJson = {
 export const networkJson = fields<NetworkJson>({
   ...{ network: text, bridge: text, vni: number, state: word('up', 'degraded', 'stopped') },
   ...{ reason: text, bum: word(...BUM_MODES), guard: word(...GUARD_MODES), device: text },
+  rate: nullable(readRateStatus),
   ...{ underlay: text, port: number, innerMtu: number, underlayMtu: number },
   ...{ offloads: list(text), members: list(member), memberCount: count },
   macs: fields({

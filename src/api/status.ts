@@ -8,7 +8,7 @@ import { bgpStatus } from './bgp.ts';
 import { get } from './call.ts';
 import { sourceWord } from './entries.ts';
 import { gossipStatus } from './gossip.ts';
-import { networkJson } from './networks.ts';
+import { networkJson, readRateStatus } from './networks.ts';
 import {
   fields,
   flag,
@@ -81,6 +81,8 @@ const linkStatus = fields({
   /** What is less here than it could be, each in a sentence. */
   notes: list(text),
   rates,
+  /** null = it has none. */
+  rate: nullable(readRateStatus),
   /** What was dropped in the last minute and is worth a word, most first. */
   drops: list(dropStatus),
   /** Pieces of it that others took away and that were made again, ever. */

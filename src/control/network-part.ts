@@ -87,6 +87,7 @@ export class NetworkPart {
       drift: (link) => this.audits.drift.get(link) ?? 0,
       conflicts: (spec) => ipamConflicts(this.#ipam, spec),
       counters: () => tunnels.counters(),
+      rateOf: (link) => tunnels.rateOf(link),
       offloads: (link) => tunnels.status()[0]?.offloads[link] ?? [],
     });
   }

@@ -29,6 +29,7 @@ import type { NetworkViews } from './networks/views.ts';
 import type { DropMeter } from './plane/drops.ts';
 import type { NetworkTable } from './plane/network-table.ts';
 import type { RateMeter } from './plane/rates.ts';
+import { rateStatus } from './rate-status.ts';
 import { isNetwork, type NetworkSpec } from './store/link-spec.ts';
 
 /** Counters of frames that went to more than one host, by the word that people use. */
@@ -48,6 +49,8 @@ export type NetworkStatusOptions = {
   views: NetworkViews;
   drops: DropMeter;
   rates: RateMeter;
+  /** What a link may send in a second, bytes; 0 = no limit. */
+  rateOf: (link: string) => number;
   table: () => NetworkTable | undefined;
   counters: () => Readonly<Record<string, Readonly<Record<string, number>>>>;
   /** Offloads that a link has. */
@@ -112,6 +115,7 @@ export class NetworkStatus {
         Object.entries(FLOOD_COUNTERS).map(([cause, counter]) => [cause, counters[counter] ?? 0]),
       ),
       ...{ drops, rates: { egressPackets, egressBits, ingressPackets, ingressBits } },
+      rate: rateStatus(spec, this.#options.rateOf(name), counters),
       lostPorts: link.lostPorts.map(({ name: lost }) => lost),
       notes: isUp ? this.#notes(spec, networks) : [],
       repairs: link.repairs,

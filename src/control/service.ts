@@ -48,6 +48,7 @@ import { BridgeWatch } from './plane/watch/bridge-watch.ts';
 import { measureApart } from './probe/child.ts';
 import { PathTest } from './probe/path-test.ts';
 import { probeRoutes } from './probe/routes.ts';
+import { rateStatus } from './rate-status.ts';
 import { obeySignals } from './signals.ts';
 import { bgpRoutes, bgpStatus } from './speakers/bgp/routes.ts';
 import { BgpService } from './speakers/bgp/service.ts';
@@ -334,7 +335,9 @@ export class Service {
     counters: Readonly<Record<string, Record<string, number>>>,
   ): LinkStatus {
     const [{ spec }, nowMs] = [fan, performance.now()];
-    const status = linkStatus(link, fan, processes, this.#rates.of(spec.name), nowMs, paths);
+    const rates = this.#rates.of(spec.name);
+    const rate = rateStatus(spec, this.tunnels.rateOf(spec.name), counters[spec.name] ?? {});
+    const status = { ...linkStatus(link, fan, processes, rates, nowMs, paths), rate };
     const underlay = formatHostPrefix(spec.underlay);
     const { drops, failure } = this.#drops.judge(
       { ...status, underlay, foreign: this.#bridges.foreignOn(spec) },

@@ -100,6 +100,7 @@ export function linkStatus(
       ...notesOf(link, processes),
     ],
     rates,
+    rate: null,
     drops: [],
     repairs: link.repairs,
     repaired: link.repaired.map(({ what, atMs }) => ({ what, agoMs: Math.round(nowMs - atMs) })),

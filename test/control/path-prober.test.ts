@@ -1,5 +1,5 @@
 import t from 'tap';
-import { emitEchoRequest, readEchoToken } from '../../src/control/plane/paths/echo.ts';
+import { emitEchoRequest, readEchoToken } from '../../src/control/plane/echo/echo.ts';
 import {
   ANSWER_MS,
   BASE_BYTES,

@@ -35,6 +35,10 @@ class Plane extends EventEmitter implements DataPlanePort {
     return new Float64Array(places.length);
   }
 
+  rateOf(): number {
+    return 0;
+  }
+
   status(): [] {
     return [];
   }

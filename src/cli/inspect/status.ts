@@ -13,7 +13,7 @@ import { ExitCode, FanwayError } from '../../errors.ts';
 import type { PriorityReport } from '../../sys/process/priority.ts';
 import { networkText } from '../networks/network-text.ts';
 import { shortList, troubleText } from '../verb/gossip-text.ts';
-import { bitsText } from '../verb/quantities.ts';
+import { bitsText, rateLine } from '../verb/quantities.ts';
 import { noMore, printJson, takeFlags, type Verb } from '../verb/verb.ts';
 import { bgpStatusText, isBgpWell } from './bgp-text.ts';
 import { pathsText } from './paths-text.ts';
@@ -36,6 +36,7 @@ function linkText(link: LinkStatus): string[] {
       ? '  forwarded by the kernel'
       : `  offloads: ${link.offloads.join(', ') || 'none'}`,
     `  out ${rateText(link.rates.egressPackets, link.rates.egressBits)}, in ${rateText(link.rates.ingressPackets, link.rates.ingressBits)}`,
+    ...rateLine(link.rate),
     ...dropsText(link),
     ...link.notes.map((note) => `  note: ${note}`),
     ...(link.stoppedAdverts

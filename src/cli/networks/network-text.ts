@@ -3,7 +3,7 @@
  * @module
  */
 import type { NetworkJson, NetworkSearch } from '../../api/networks.ts';
-import { counted } from '../verb/quantities.ts';
+import { counted, rateLine } from '../verb/quantities.ts';
 
 const MEMBERS_SHOWN_MAX = 8;
 const DROPS_SHOWN_MAX = 4;
@@ -44,6 +44,7 @@ export function networkText(network: NetworkJson): string[] {
     ...serversText(network.servers),
     ...searchText(network.search),
     `  bum ${network.bum}, guard ${network.guard}, ${counted(network.rules, 'rule')}; ${floodsText(network.floods)}`,
+    ...rateLine(network.rate),
     ...drops
       .slice(0, DROPS_SHOWN_MAX)
       .map(({ counter, count, cause }) => `  last minute: ${counter} ${count}: ${cause}`),

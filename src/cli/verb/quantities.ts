@@ -2,6 +2,7 @@
  * Times, shares and rates as text.
  * @module
  */
+import type { RateStatus } from '../../api/networks.ts';
 
 const UNITS = [
   [24 * 3600 * 1000, 'd'],
@@ -33,6 +34,18 @@ const BIT_UNITS = [
   [1e6, 'Mb/s'],
   [1e3, 'kb/s'],
 ] as const;
+
+/** What a link's rate does; nothing for one without. */
+export function rateLine(rate: RateStatus | null): string[] {
+  if (rate === null) return [];
+  const { asked, bits, flowKeys, waiting, marked, dropped } = rate;
+  const found = bits === 0 ? 'no bottleneck seen yet' : `${bitsText(bits)} now`;
+  const force = asked === 'auto' ? `auto, ${found}` : asked;
+  const keys = flowKeys === 'all' ? '' : ` by ${flowKeys}`;
+  return [
+    `  rate ${force}: ${counted(waiting, 'packet')} waiting${keys}; ${marked} marked and ${dropped} given up so far`,
+  ];
+}
 
 /** Bits a second: `2.3 Gb/s`, `640 b/s`. */
 export function bitsText(bits: number): string {

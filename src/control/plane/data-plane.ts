@@ -10,7 +10,6 @@ import { FanwayError, messageOf } from '../../errors.ts';
 import { LINKS_MAX, QUEUES_MAX } from '../../limits.ts';
 import type { Log } from '../../log.ts';
 import { CrowdWatch } from '../../sys/process/crowd.ts';
-import type { Priority } from '../../sys/process/priority.ts';
 import { EVERY_PLACE, namedCounters, sumOf } from '../../table/counters.ts';
 import type { PathLimit } from '../../table/path-limits.ts';
 import type { PathRecord } from '../../table/paths.ts';
@@ -27,9 +26,10 @@ import {
 } from './devices.ts';
 import { EndpointSet, type EndpointState, sourcePortsOf } from './endpoint-set.ts';
 import { EntryTable } from './entry-table.ts';
-import { endpointRow, type LinkState, linkRow, offloadsOf } from './link-state.ts';
+import { endpointRow, type LinkState, linkRow, offloadsOf, rateBytesOf } from './link-state.ts';
 import { forgetMac, type MacClaim, takeClaims } from './mac-claims.ts';
 import { NetworkEvents } from './network-events.ts';
+import type { DataPlaneOptions } from './open-data-plane.ts';
 import { updatedSpec } from './overlay-words.ts';
 import { joinPaths } from './paths.ts';
 import { DataProcess, type ProcessReport } from './process/data-process.ts';
@@ -42,20 +42,6 @@ const AGAIN_MS_FIRST = 1000;
 const AGAIN_MS_MAX = 60_000;
 
 export type DataPlaneStatus = ProcessReport & Pick<DataProcessStatus, 'offloads' | 'sourcePorts'>;
-
-export type DataPlaneOptions = {
-  /** Data processes, each with its own device queue and sockets: 1 to 16, 1 unless given. */
-  queues?: number;
-  /** How long a data process spins after traffic before it sleeps, µs. */
-  busyPollUs?: number;
-  /** How they are scheduled; `normal` unless given. */
-  priority?: Priority;
-  log: Log;
-  /** Where running data processes are noted for a successor of this process. */
-  recordDirectory?: string;
-  /** Opens the links' devices; in this process's own network namespace unless given. */
-  openDevice?: DeviceOpener;
-};
 
 /**
  * Emits `restarted` (reason) when a data process was replaced after it died, and `events` (LinkEvent[],
@@ -89,10 +75,9 @@ export class DataPlane extends EventEmitter {
     this.kept = kept;
     this.#endpoints = new EndpointSet(options.queues);
     this.#openDevice = options.openDevice ?? openHere;
-    const [links, processes] = [this.#links, this.#processes];
     this.#rates = new RateWatch({
-      ...{ links, processes, paths: () => this.paths(), log: options.log },
-      changed: () => this.#updateAll(),
+      ...{ links: this.#links, processes: this.#processes, log: options.log },
+      ...{ paths: () => this.paths(), changed: () => this.#updateAll() },
     });
     const priority = options.priority ?? 'normal';
     if (priority !== 'normal') {
@@ -246,6 +231,11 @@ export class DataPlane extends EventEmitter {
       link.superBytes = limits;
       this.#updateAll();
     });
+  }
+
+  /** What a link may send in a second, bytes; 0 = no limit. */
+  rateOf(name: string): number {
+    return rateBytesOf(this.#links.get(name));
   }
 
   /** MACs of containers here that somebody claims from outside; each only once. */

@@ -52,9 +52,10 @@ function localWords(local: UnderlayAddress): Partial<EndpointRow> & { localAddre
 }
 
 /** What a link may send in a second, bytes; 0 = no limit. */
-function rateBytesOf({ rate }: AnySpec, autoRate: number): number {
-  if (rate === undefined) return 0;
-  return rate === 'auto' ? autoRate : Math.round(rate / 8);
+export function rateBytesOf(link: Pick<LinkState, 'spec' | 'autoRate'> | undefined): number {
+  const rate = link?.spec.rate;
+  if (link === undefined || rate === undefined) return 0;
+  return rate === 'auto' ? link.autoRate : Math.round(rate / 8);
 }
 
 /** The row of a link; its devices are alike in all queues. */
@@ -77,7 +78,7 @@ export function linkRow({ spec, endpoint, devices, superBytes, autoRate }: LinkS
     superBytesToHost: superBytes.toHost,
     superBytesToPorts: superBytes.toPorts,
     dscpUniform: spec.dscp === 'uniform' ? 1 : 0,
-    rateBytes: rateBytesOf(spec, autoRate),
+    rateBytes: rateBytesOf({ spec, autoRate }),
     flowKeys: flowKeyBits(spec.flowKeys ?? []),
   };
 }

@@ -35,6 +35,7 @@ export type DataPlanePort = Pick<EventEmitter, 'on'> & {
   forgetMac(claim: MacClaim): void;
   counters(name: string): Record<string, number>;
   values(name: string, places: readonly number[]): Float64Array;
+  rateOf(name: string): number;
   status(): DataProcessStatus[];
   paths(): PathRecord[];
   setPathLimits(limits: readonly PathLimit[]): number;
@@ -253,6 +254,11 @@ export class TunnelSet implements Tunnels {
       );
     }
     return values;
+  }
+
+  /** What a link may send in a second, bytes; 0 = no limit. */
+  rateOf(name: string): number {
+    return this.#plane?.rateOf(name) ?? 0;
   }
 
   status(): DataProcessStatus[] {

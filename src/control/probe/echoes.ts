@@ -8,7 +8,7 @@
 import { randomBytes } from 'node:crypto';
 import { familyOf, type UnderlayAddress } from '../../net/underlay-address.ts';
 import { EchoSocket } from '../../sys/sockets/echo-socket.ts';
-import { emitEchoRequest, readEchoToken } from '../plane/paths/echo.ts';
+import { emitEchoRequest, readEchoToken } from '../plane/echo/echo.ts';
 
 /** Answers that are read at a time. */
 const ANSWERS_MAX = 1024;

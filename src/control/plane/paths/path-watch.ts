@@ -18,8 +18,8 @@ import { EchoSocket } from '../../../sys/sockets/echo-socket.ts';
 import type { PathLimit } from '../../../table/path-limits.ts';
 import { MtuSource, type PathRecord } from '../../../table/paths.ts';
 import type { LinkSpec } from '../../store/link-spec.ts';
+import { emitEchoRequest, readEchoToken } from '../echo/echo.ts';
 import type { TunnelSet } from '../tunnel-set.ts';
-import { emitEchoRequest, readEchoToken } from './echo.ts';
 import { PathProber } from './path-prober.ts';
 
 const LOOK_MS = 500;

@@ -9,10 +9,9 @@ import type { Log } from '../../../log.ts';
 import { familyOf, type UnderlayAddress } from '../../../net/underlay-address.ts';
 import type { PathRecord } from '../../../table/paths.ts';
 import type { AnySpec } from '../../store/link-spec.ts';
-import type { LinkState } from '../link-state.ts';
 import { AutoRate } from './auto-rate.ts';
 import { RoundTrips } from './round-trips.ts';
-import { type Traffic, trafficOf } from './traffic.ts';
+import { type RatedLink, type Traffic, trafficOf } from './traffic.ts';
 
 /** Between two looks while there is traffic, and while there is none, ms. */
 const BUSY_MS = 10;
@@ -34,7 +33,7 @@ const BASE_MS = 1000;
 
 export type RateWatchOptions = {
   /** The links that run, whose rates this writes. */
-  links: ReadonlyMap<string, LinkState>;
+  links: ReadonlyMap<string, RatedLink>;
   processes: readonly { counters(id: number): Float64Array }[];
   paths: () => readonly PathRecord[];
   /** Has the data processes take a rate over that was written. */
@@ -70,7 +69,7 @@ export class RateWatch {
     this.#again(0);
   }
 
-  #autoLinks(): LinkState[] {
+  #autoLinks(): RatedLink[] {
     return [...this.#options.links.values()].filter(({ spec }) => spec.rate === 'auto');
   }
 
@@ -127,7 +126,7 @@ export class RateWatch {
   }
 
   /** Returns whether the link sends. */
-  #lookAt(link: LinkState, nowMs: number): boolean {
+  #lookAt(link: RatedLink, nowMs: number): boolean {
     const { processes, changed, log } = this.#options;
     const { spec } = link;
     const watched = this.#watched.get(spec.name) ?? this.#begin(spec, nowMs);

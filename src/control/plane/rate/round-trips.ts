@@ -6,7 +6,7 @@
 import { randomBytes } from 'node:crypto';
 import { familyOf, type UnderlayAddress } from '../../../net/underlay-address.ts';
 import { EchoSocket } from '../../../sys/sockets/echo-socket.ts';
-import { emitEchoRequest, readEchoToken } from '../paths/echo.ts';
+import { emitEchoRequest, readEchoToken } from '../echo/echo.ts';
 
 /** Length of a request, as an IP packet of either family, bytes. */
 const PROBE_BYTES = 64;

@@ -4,33 +4,29 @@
  */
 import { ENCAPS } from '../../../encap/encap.ts';
 import { familyOf } from '../../../net/underlay-address.ts';
-import { egressIndex, queueIndex } from '../../../table/counters.ts';
+import { egressIndex, queueIndex, sumOf } from '../../../table/counters.ts';
 import { IPV4_HEADER_BYTES } from '../../../wire/ipv4.ts';
 import { IPV6_HEADER_BYTES } from '../../../wire/ipv6.ts';
 import { UDP_HEADER_BYTES } from '../../../wire/udp.ts';
-import type { LinkState } from '../link-state.ts';
+import type { AnySpec } from '../../store/link-spec.ts';
 
-const DELIVERED = egressIndex('delivered');
-const DELIVERED_BYTES = egressIndex('deliveredBytes');
-const ENTERED = queueIndex('entered');
+const PLACES = [egressIndex('deliveredBytes'), egressIndex('delivered'), queueIndex('entered')];
 const ETHERNET_BYTES = 14;
 
 /** What a link has sent ever: bytes on the wire, and packets that had to wait. */
 export type Traffic = { bytes: number; waited: number };
 
-/** Adds up the columns of the link. */
-export function trafficOf(
-  link: LinkState,
-  processes: readonly { counters(id: number): Float64Array }[],
-): Traffic {
-  const sum: Traffic = { bytes: 0, waited: 0 };
-  const { encap, local } = link.spec;
+/** A link that runs, as far as its rate goes; `autoRate` is what `auto` has found, bytes a second. */
+export type RatedLink = { readonly id: number; readonly spec: AnySpec; autoRate: number };
+
+type Processes = readonly { counters(id: number): Float64Array }[];
+
+/** What a link has sent. */
+export function trafficOf({ id, spec }: RatedLink, processes: Processes): Traffic {
+  const { encap, local } = spec;
   const ip = familyOf(local) === 4 ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES;
   const headers = ip + (ENCAPS[encap].udp ? UDP_HEADER_BYTES : 0) + ETHERNET_BYTES;
-  for (const process of processes) {
-    const column = process.counters(link.id);
-    sum.bytes += (column[DELIVERED_BYTES] ?? 0) + (column[DELIVERED] ?? 0) * headers;
-    sum.waited += column[ENTERED] ?? 0;
-  }
-  return sum;
+  const columns = processes.map((process) => process.counters(id));
+  const [bytes = 0, packets = 0, waited = 0] = sumOf(columns, PLACES);
+  return { bytes: bytes + packets * headers, waited };
 }

@@ -1,0 +1,98 @@
+import { spawnSync } from 'node:child_process';
+import t from 'tap';
+import { portName } from '../../../src/demo/lab.ts';
+import { runFanway } from '../../../src/demo/router.ts';
+import { formatIpv4 } from '../../../src/net/ipv4.ts';
+import { runEcho, runTcpPair, runUdpPair } from '../../../src/traffic/run.ts';
+import { checkBalance, countersOf, dataProcess, startRig, statusOf } from '../../faults/rig.ts';
+import { skipWithoutTun } from '../../netns/privileges.ts';
+import { skipLong } from '../../support/long.ts';
+import { until } from '../../support/patience.ts';
+
+const skip = skipWithoutTun();
+const timeout = 400_000;
+t.setTimeout(2 * timeout);
+
+const MBITS = 20;
+const PORT = 7200;
+
+t.test(
+  'a rate shapes, outlives its data process and its device, and is told',
+  { skip, timeout },
+  async (t) => {
+    const rig = await startRig(t, {
+      up: ['--rate', `${MBITS}M`, '--flow-keys', 'tunnel-src,tunnel-proto'],
+    });
+    const { a, from, to } = rig;
+    const path = { from, to, address: formatIpv4(to.address) };
+    /** Twice the rate for half a second; how much of it arrived, Mb/s. */
+    const flood = async (): Promise<number> => {
+      const options = { port: PORT, size: 1200, seconds: 0.5, rate: (2 * MBITS * 1e6) / 8 / 1200 };
+      const { received } = await runUdpPair(path, options);
+      return (received.bytes * 8) / Math.max(received.seconds, 0.5) / 1e6;
+    };
+    const beside = runEcho(from, [formatIpv4(to.address)], {
+      interval: 50,
+      seconds: 0.5,
+      timeout: 5000,
+    });
+    const arrived = await flood();
+    t.ok(arrived < MBITS * 1.4, `${arrived.toFixed(1)} Mb/s of ${2 * MBITS}, the rate is ${MBITS}`);
+    t.equal(
+      (await beside).targets.map(({ sent, received }) => sent - received).join(),
+      '0',
+      'no ping beside it is lost',
+    );
+    const first = await countersOf(a);
+    t.ok((first['queue.entered'] ?? 0) > 100, 'it waited');
+    t.match((await statusOf(a)).links[0]?.rate, {
+      ...{ asked: `${MBITS}M`, bits: MBITS * 1e6, flowKeys: 'tunnel-src,tunnel-proto' },
+    });
+    const text = await runFanway(a, ['status']);
+    t.match(text, new RegExp(`rate ${MBITS}M: .* waiting by tunnel-src,tunnel-proto; `));
+    const again = await runFanway(a, [
+      'plan',
+      '250.0.0.0/8',
+      'eth0/16',
+      'bridge',
+      'fan-250',
+      '--rate',
+      '30M',
+    ]).catch((error: Error) => error.message);
+    t.match(again, /rate 20M, not 30M/, 'another rate is another fan');
+
+    const { pid } = await dataProcess(a);
+    process.kill(pid, 'SIGKILL');
+    await until('another data process', 3000, async () => {
+      const now = await dataProcess(a);
+      return now.alive && now.pid !== pid && now.pid !== 0;
+    });
+    const before = await countersOf(a);
+    await until('its successor shapes too', 5000, async () => {
+      await flood();
+      return ((await countersOf(a))['queue.entered'] ?? 0) > (before['queue.entered'] ?? 0) + 100;
+    });
+    await checkBalance(t, a);
+  },
+);
+
+const noTc = spawnSync('tc', ['-V']).status !== 0 && 'tc (iproute2) is not installed';
+
+t.test('rate auto finds a bottleneck', { skip: skip || skipLong || noTc, timeout }, async (t) => {
+  const rig = await startRig(t, { up: ['--rate', 'auto'] });
+  const { lab, a, from, to } = rig;
+  const how = ['tbf', 'rate', '30mbit', 'burst', '16kb', 'latency', '300ms'];
+  const { status } = lab.middle.run(() =>
+    spawnSync('tc', ['qdisc', 'add', 'dev', portName(1), 'root', ...how]),
+  );
+  t.equal(status, 0, 'tc makes a tbf');
+  const rate = async (): Promise<number> => (await statusOf(a)).links[0]?.rate?.bits ?? -1;
+  t.equal(await rate(), 0, 'none before there is traffic');
+  const tcp = runTcpPair({ from, to, address: formatIpv4(to.address) }, { port: PORT, seconds: 8 });
+  await until('a rate near the bottleneck', 8000, async () => {
+    const bits = await rate();
+    return bits > 20e6 && bits < 33e6;
+  });
+  await tcp;
+  await checkBalance(t, a);
+});
