@@ -107,13 +107,10 @@ async function startFanway(host: LabHost, reflector: string): Promise<Receiver> 
       const entries = (await ask(bgpCall))?.entries ?? 0;
       return entries < wanted ? entries : macs();
     },
+    // Not asked to end: taking half a million entries back is not what is measured here.
     end: async () => {
-      child.kill('SIGTERM');
-      await until(
-        'the daemon ended',
-        20_000,
-        () => child.exitCode !== null || child.signalCode !== null,
-      );
+      const ended = new Promise((resolve) => child.once('exit', resolve));
+      if (child.kill('SIGKILL')) await ended;
     },
   };
 }

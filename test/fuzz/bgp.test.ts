@@ -1,13 +1,22 @@
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { neighbourCounters } from '../../src/bgp/base/counters.ts';
+import { derivedExport, targetCommunity } from '../../src/bgp/base/targets.ts';
 import { Imports } from '../../src/bgp/rib/imports.ts';
 import { outgoingAttributes } from '../../src/bgp/rib/outgoing.ts';
 import { AttributePool, type PathSource } from '../../src/bgp/rib/path.ts';
 import { RibIn } from '../../src/bgp/rib/rib-in.ts';
 import { Table } from '../../src/bgp/rib/table.ts';
+import { Speaker } from '../../src/bgp/speaker.ts';
+import { EntryService, entryText } from '../../src/control/entries/entry-service.ts';
+import { OwnEntries } from '../../src/control/networks/own-entries.ts';
+import { EntryTable } from '../../src/control/plane/entry-table.ts';
+import { NetworkBgp } from '../../src/control/speakers/bgp/network-bgp.ts';
 import { entryJson, routeJson } from '../../src/control/speakers/bgp/views.ts';
+import type { NetworkSpec } from '../../src/control/store/link-spec.ts';
+import { silentLog } from '../../src/log.ts';
 import { AttributeCache } from '../../src/wire/bgp/attribute-cache.ts';
 import { emitReach, emitUnreach } from '../../src/wire/bgp/emit-update.ts';
+import { ESI_ZERO, type EvpnRoute } from '../../src/wire/bgp/evpn.ts';
 import { SessionReset } from '../../src/wire/bgp/faults.ts';
 import {
   emitMessage,
@@ -17,7 +26,8 @@ import {
 } from '../../src/wire/bgp/message.ts';
 import { emitOpen, parseOpen } from '../../src/wire/bgp/open.ts';
 import { parseUpdate, type Update } from '../../src/wire/bgp/update.ts';
-import { network } from '../bgp/lab.ts';
+import { neighbourSettings, network } from '../bgp/lab.ts';
+import { until } from '../support/patience.ts';
 import { BAD_OPENS, BAD_UPDATES } from '../vectors/bgp-malformed.ts';
 import { fuzz } from './mutate.ts';
 
@@ -29,6 +39,13 @@ t.setTimeout(3 * BUDGET_MS);
 // Of an error only the class matters here, and a stack costs more than the parser.
 Error.stackTraceLimit = 0;
 
+const HERE = 0x0a00_00fe;
+const NETWORK: NetworkSpec = {
+  ...{ name: 'br-blue', network: 'blue', encap: 'vxlan', device: 'fwn-100', vni: 100, port: 4789 },
+  ...{ underlay: { address: 0x0a000000, length: 8 }, local: HERE, mac: 2 },
+  ...{ underlayMtu: 1500, innerMtu: 1450, dscp: 'pipe', sourcePorts: 16, offload: 'auto' },
+  ...{ bum: 'replicate', serviceNodes: [], guard: 'learn', replicator: false },
+};
 const INTERNAL = { as4: true, internal: true };
 
 /** What `read` returns, or undefined when it refuses with the one error that may leave it. */
@@ -162,3 +179,89 @@ for (const [what, share, seeds, walk] of [
     if (walk === walkUpdate) t.ok(taken > runs / 20, `${taken} were taken into the table`);
   });
 }
+
+/** A network with tables that a data process would read, and the speaker that fills them. */
+async function tables(t: Test) {
+  const table = new EntryTable();
+  const entries = new EntryService({
+    writer: {
+      setEntry: () => undefined,
+      deleteEntry: () => undefined,
+      networks: () => table.networks,
+    },
+    log: silentLog,
+    limits: { max: 100_000, ownerMax: 100_000 },
+  });
+  const own = new OwnEntries({
+    best: (id) => entries.get(id),
+    isHeld: (id) => entries.isHeld(id),
+    update: (updates) => entries.update('local', updates),
+  });
+  const bgp = new NetworkBgp({ sink: entries, own, networks: () => [NETWORK], log: silentLog });
+  const neighbours = [neighbourSettings({ maxPrefixes: 1_000_000 })];
+  const any = [0, new Uint8Array(16)].map((address) => ({ address, length: 0 }));
+  const speaker = new Speaker({
+    settings: {
+      ...{ as: 65000, routerId: 1, vtep: HERE, restartSeconds: 0, staleSeconds: 60 },
+      ...{ isRestarting: false, transit: false, vteps: any, neighbours },
+    },
+    timers: { nowMs: () => 0, after: () => () => undefined },
+    ...{ random: () => 0, transport: { dial: () => () => undefined } },
+    ...{ events: { log: () => undefined }, changed: (change) => bgp.changed(change) },
+  });
+  speaker.setNetworks([network(NETWORK.vni)]);
+  table.networks.bind(NETWORK.name, 1);
+  bgp.follow(speaker);
+  t.teardown(() => {
+    entries.close();
+    table.close();
+  });
+  return { table, entries, ribIn: speaker.neighbours[0]?.ribIn, speaker };
+}
+
+/** Sound UPDATEs of MACs and addresses, in {@link NETWORK}: mutations of them are half of what comes. */
+const SOUND = [null, 0x0a64_0001, new Uint8Array(16).fill(0xfd)].map((ip, index): Uint8Array => {
+  const rd = { type: 1, administrator: 9, assigned: 100 };
+  const own = { rd, esi: ESI_ZERO, tag: 0, ip, label: NETWORK.vni, label2: null };
+  const routes = [1, 2].map((mac): EvpnRoute => {
+    return { type: 2, mac: 0x0200_0000_0000 + 16 * index + mac, ...own };
+  });
+  const extended = [targetCommunity(derivedExport(65000, NETWORK.vni))];
+  const attributes = { origin: 0, asPath: [], localPref: 100, extended };
+  return emitReach(attributes, 0x0a00_0001 + index, routes, INTERNAL)[0] ?? new Uint8Array(4);
+});
+
+const SLICES = 20;
+t.test('what passes reaches the tables of the data path, and leaves them again', async (t) => {
+  const { table, entries, ribIn, speaker } = await tables(t);
+  const runs = Math.ceil(RUNS / 150 / SLICES);
+  let most = 0;
+  for (let slice = 0; slice < SLICES; slice++) {
+    const seeds = slice % 2 === 0 ? SOUND : [...SOUND, ...UPDATES];
+    const report = fuzz(
+      seeds,
+      ({ buffer }, length) => {
+        const bytes = new Uint8Array(buffer as ArrayBuffer, 0, length);
+        const update = orReset(() => parseUpdate(bytes, INTERNAL));
+        if (update !== undefined) ribIn?.take(update);
+        return true;
+      },
+      { runs, budgetMs: BUDGET_MS },
+    );
+    t.equal(report.failure, '');
+    // What the speaker told is written in turns of their own.
+    const settle = (what: string, wanted: () => boolean) => until(what, 5000, wanted);
+    const macs = (): number => [...entries.entries(NETWORK.name, 'mac')].length;
+    const told = [...speaker.imports.entries(NETWORK.vni)].filter(
+      ({ entry, place }) => entry.kind === 'mac' && place.label === NETWORK.vni,
+    );
+    const here = told.filter(({ place }) => typeof place.vtep === 'number');
+    await settle('all MACs', () => macs() === here.length);
+    most = Math.max(most, macs());
+    for (const { id, best } of entries.all()) JSON.stringify([entryText(id), best]);
+    ribIn?.dropAll();
+    await settle('nothing', () => entries.status().entries === 0);
+    t.equal(table.networks.status(NETWORK.name).waiting, 0);
+  }
+  t.ok(most > 0, `${most} MACs at once`);
+});
