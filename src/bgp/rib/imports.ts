@@ -86,18 +86,13 @@ export function entriesOf({ route }: Path, vni: number): [name: Name, entry: Ent
 }
 
 function placeOf({ route, meaning, nextHop: vtep }: Path): Place {
-  const { sequence, sticky, gateway, router, routerMac, floodLabel } = meaning;
-  const common = { vtep, sequence, sticky, gateway, router: router || gateway };
-  switch (route.type) {
-    case EvpnType.MacIp:
-      return { ...common, label: route.label, mac: route.mac };
-    case EvpnType.InclusiveMulticast:
-      return { ...common, label: floodLabel, mac: null };
-    case EvpnType.IpPrefix:
-      return { ...common, label: route.label, mac: routerMac };
-    default:
-      return { ...common, label: 0, mac: null };
-  }
+  const { sequence, sticky, gateway, routerMac, floodLabel } = meaning;
+  const router = meaning.router || gateway;
+  let label = 'label' in route ? route.label : 0;
+  let mac = routerMac;
+  if (route.type === EvpnType.InclusiveMulticast) label = floodLabel;
+  if (route.type !== EvpnType.IpPrefix) mac = route.type === EvpnType.MacIp ? route.mac : null;
+  return { vtep, label, mac, sequence, sticky, gateway, router };
 }
 
 function samePlace(a: Place, b: Place): boolean {

@@ -113,7 +113,8 @@ export class NetworkTable {
   setMac(name: string, mac: number, place: MacPlace): void {
     const link = this.#of(name);
     const known = link.macs.get(mac);
-    const row: MacRow = { ...place, peer: known?.peer ?? ABSENT };
+    // Field by field: what a spread makes is twice as large, and there may be half a million.
+    const row: MacRow = { host: place.host, flags: place.flags, peer: known?.peer ?? ABSENT };
     link.macs.set(mac, row);
     this.#putMac(link, mac, row);
   }
