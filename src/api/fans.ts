@@ -135,3 +135,6 @@ export const downCall = post<DownRequest, { notes: string[] }>(
 
 /** Ends a router that has nothing left to do. */
 export const endIfIdleCall = post('/v1/end-if-idle', fields({}), fields({ ending: flag }));
+
+/** Reads the configuration file again, where there is one; `message`: what became of it. */
+export const reloadCall = post('/v1/reload', fields({}), fields({ message: text }));

@@ -15,7 +15,7 @@ import {
   type UnderlayAddress,
 } from '../net/underlay-address.ts';
 import type { SettingValue } from './schema.ts';
-import { quote, type Setting, setting, ValueError } from './setting.ts';
+import { listOf, quote, type Setting, setting, ValueError } from './setting.ts';
 
 export const GOSSIP_PORT_DEFAULT = 7946;
 export const LABEL_DEFAULT = 'fanway';
@@ -121,15 +121,6 @@ export function joinSeeds(seeds: readonly Seed[], more: readonly Seed[]): Seed[]
   const all = new Map([...seeds, ...more].map((seed) => [formatSeed(seed), seed]));
   if (all.size > SEEDS_MAX) throw refusedError('too-many', `at most ${SEEDS_MAX} seeds`);
   return [...all.values()];
-}
-
-export function listOf(key: string, text: string, max: number): string[] {
-  const words = text.split(/[\s,]+/).filter(Boolean);
-  if (words.length === 0) throw new ValueError(`${key} is empty: leave the line out`);
-  if (words.length > max) {
-    throw new ValueError(`${key} has ${words.length} entries; at most ${max} are taken`);
-  }
-  return words;
 }
 
 /** Several seeds with commas or blanks between. @throws ValueError */

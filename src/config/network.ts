@@ -15,11 +15,18 @@ import {
   type UnderlayAddress,
   type UnderlayPrefix,
 } from '../net/underlay-address.ts';
-import { listOf } from './gossip.ts';
 import { type RateRequest, rateOf } from './link/rate.ts';
 import { BUM_MODES, type BumModeName, GUARD_MODES, type GuardName } from './network/modes.ts';
 import { MTU_BYTES_MAX, MTU_BYTES_MIN, type UnderlaySelector } from './request.ts';
-import { isPrefix6, quote, rateSettings, type Setting, setting, ValueError } from './setting.ts';
+import {
+  isPrefix6,
+  listOf,
+  quote,
+  rateSettings,
+  type Setting,
+  setting,
+  ValueError,
+} from './setting.ts';
 
 /** RFC 7348 §5: 24 bits; 0 is left to those who mean "any". */
 export const NETWORK_VNI_MAX = 0xff_ffff;

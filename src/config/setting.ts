@@ -166,3 +166,13 @@ export function parseInterfaceName(text: string): string {
   }
   return text;
 }
+
+/** Words with commas or blanks between, at most `max`. @throws ValueError */
+export function listOf(key: string, text: string, max: number): string[] {
+  const words = text.split(/[\s,]+/).filter(Boolean);
+  if (words.length === 0) throw new ValueError(`${key} is empty: leave the line out`);
+  if (words.length > max) {
+    throw new ValueError(`${key} has ${words.length} entries; at most ${max} are taken`);
+  }
+  return words;
+}

@@ -2,7 +2,7 @@
  * The admin socket's part for links: which fans there are, and how they come and go.
  * @module
  */
-import { downCall, endIfIdleCall, fansCall, upCall } from '../api/fans.ts';
+import { downCall, endIfIdleCall, fansCall, reloadCall, upCall } from '../api/fans.ts';
 import { usageError } from '../errors.ts';
 import type { Route } from './admin/admin.ts';
 import { answerTo } from './admin/answer-to.ts';
@@ -26,15 +26,11 @@ export function linkRoutes(
       return down;
     }),
     answerTo(endIfIdleCall, () => ({ ending: endIfIdle() })),
-    {
-      method: 'POST',
-      path: '/v1/reload',
-      handle: async () => {
-        if (reload === undefined) {
-          throw usageError('no-config', 'this router has no configuration file to read again');
-        }
-        return { message: await reload() };
-      },
-    },
+    answerTo(reloadCall, async () => {
+      if (reload === undefined) {
+        throw usageError('no-config', 'this router has no configuration file to read again');
+      }
+      return { message: await reload() };
+    }),
   ];
 }

@@ -35,6 +35,7 @@ import { HostWatch } from './host-watch.ts';
 import { linkRoutes } from './link-routes.ts';
 import type { ManagedLink } from './links/link.ts';
 import { Router } from './links/router.ts';
+import { MemoryTidy } from './memory-tidy.ts';
 import { METRICS_TYPE, metricsText } from './metrics.ts';
 import { NetworkPart } from './network-part.ts';
 import type { DeviceOpener } from './plane/devices.ts';
@@ -237,8 +238,10 @@ export class Service {
       this.#rates.sample(this.tunnels.values(RATE_COUNTERS), nowMs);
       if (this.#drops.isDue(nowMs)) this.#drops.sample(this.tunnels.values(DROP_COUNTERS), nowMs);
     }, SAMPLE_INTERVAL_MS);
+    const tidy = new MemoryTidy(() => this.router.links.length);
     this.#timer = setInterval(() => {
       this.router.scheduleReconcile();
+      tidy.look();
       if (!this.#isIdle) this.#idleSinceMs = performance.now();
       else if (performance.now() - this.#idleSinceMs > IDLE_MS) this.#endIfIdle();
     }, RECONCILE_INTERVAL_MS);

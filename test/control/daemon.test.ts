@@ -3,9 +3,12 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
+import { reloadCall } from '../../src/api/fans.ts';
 import type { GossipStatus } from '../../src/api/gossip.ts';
+import { callRouter } from '../../src/control/admin/admin-client.ts';
 import { LoopWatch } from '../../src/control/daemon.ts';
 import { Manager as ServiceManager } from '../../src/control/manager.ts';
+import { RunDirectory } from '../../src/control/store/run-directory.ts';
 import { Lab, type LabHost } from '../../src/demo/lab.ts';
 import { silentLog } from '../../src/log.ts';
 import { formatIpv4 } from '../../src/net/ipv4.ts';
@@ -196,7 +199,9 @@ t.test(
     t.same(await picture(host), good, 'a wrong file changes nothing');
 
     write(fan('250'));
-    daemon.child.kill('SIGHUP');
+    const run = new RunDirectory(host.runDirectory);
+    const told = await callRouter(run, reloadCall.path, {}, { anyNamespace: true });
+    t.match(reloadCall.answer(told, '').message, /1 links taken down, 0 brought up/);
     await until('one fan', 8000, async () => (await statusOf(host)).links.length === 1);
     write(fan('250', 'datapath = auto'));
     daemon.child.kill('SIGHUP');

@@ -1,0 +1,28 @@
+import t from 'tap';
+import { MemoryTidy } from '../../src/control/memory-tidy.ts';
+import { collectGarbage } from '../../src/sys/libc/memory.ts';
+
+t.test('a burst is tidied up after once, when it is over', async (t) => {
+  let [links, collected] = [0, 0];
+  const tidy = new MemoryTidy(
+    () => links,
+    () => {
+      collected++;
+    },
+  );
+  const counts = [0, 4, 4, 60, 120, 120, 120, 120, 118, 118, 0, 0, 0].map((count) => {
+    links = count;
+    tidy.look();
+    return collected;
+  });
+  t.same(counts, [0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 2, 2]);
+});
+
+t.test('collectGarbage() gives back what nobody holds', async (t) => {
+  const holder: { all: number[][] } = { all: Array.from({ length: 20_000 }, () => [1, 2, 3, 4]) };
+  t.equal(holder.all.length, 20_000);
+  const before = process.memoryUsage().heapUsed;
+  holder.all = [];
+  collectGarbage();
+  t.ok(process.memoryUsage().heapUsed < before);
+});
