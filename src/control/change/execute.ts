@@ -171,7 +171,7 @@ export async function repair(
   let bridgeIndex: number | undefined;
   for (const entry of journal.entries) {
     const { kind } = entry.change;
-    let lost = [describeChange(entry.change)];
+    let lost: string[] | undefined;
     const adopting = options.adopt && kind === 'tunnel';
     // dnsmasq holds sockets on the bridge by its index: a new bridge needs a new dnsmasq.
     const moved = kind === 'dhcp' && bridgeIndex !== undefined;
@@ -184,7 +184,7 @@ export async function repair(
     // Forgetting the index makes the tunnel attach anew instead of trusting what it finds.
     if (adopting) delete entry.memo.index;
     // What was never there was taken away by nobody.
-    else if (entry.state !== 'planned') repaired.push(...lost);
+    else if (entry.state !== 'planned') repaired.push(...(lost ?? [describeChange(entry.change)]));
     const before = entry.memo.index;
     await make([entry], journal, store, context);
     if (kind === 'bridge' && before !== entry.memo.index) bridgeIndex = entry.memo.index;

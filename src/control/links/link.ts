@@ -56,6 +56,7 @@ export class ManagedLink {
   /** When it may next be tried, ms on the router's clock. */
   retryAtMs = 0;
   #retryDelayMs = RETRY_MS_MIN;
+  #record: AnyRecord | undefined;
   readonly #ports: BridgePorts;
   readonly #now: () => number;
   /** The underlay address that it has, or had when it was up last; unknown until seen. */
@@ -84,8 +85,13 @@ export class ManagedLink {
     return index > 0 && (this.journal?.entries ?? []).some(({ memo }) => memo.index === index);
   }
 
+  /** One object for as long as it says the same: every look at any link asks all links for theirs. */
   get record(): AnyRecord {
-    return { request: this.request, spec: this.spec };
+    const { request, spec } = this;
+    if (this.#record?.request !== request || this.#record.spec !== spec) {
+      this.#record = { request, spec };
+    }
+    return this.#record;
   }
 
   /** Makes everything of a plan. @throws FanwayError; what was made is taken back. */
