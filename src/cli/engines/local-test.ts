@@ -21,8 +21,15 @@ export type Tried = { name: string; problem: string };
 /** A whole test takes at most this long for one step, ms: an image may have to be fetched. */
 const STEP_MS_MAX = 60_000;
 const IMAGE_PATH = '/bin/busybox';
-/** How long the server in the first container is waited for, s. */
-const ANSWER_S = 5;
+/** Constant text, what is asked for comes in as an argument: five seconds for the server to answer. */
+const ASK = `tries=0
+until ${IMAGE_PATH} wget -q -O - "http://$1/" | ${IMAGE_PATH} grep -q fanway; do
+  tries=$((tries + 1))
+  [ $tries -lt 25 ] || exit 1
+  ${IMAGE_PATH} usleep 200000
+done`;
+const SERVE = `${IMAGE_PATH} mkdir -p /page && echo fanway >/page/index.html &&
+exec ${IMAGE_PATH} httpd -f -p 80 -h /page`;
 
 async function docker(env: NodeJS.ProcessEnv, ...args: string[]): Promise<string> {
   const { stdout } = await run('docker', args, { env, timeout: STEP_MS_MAX });
@@ -78,15 +85,12 @@ export async function testLocal(
     }
   };
   const on = ['--network', network] as const;
-  const ask = (target: string): Promise<string> => {
-    const script = `i=0; until ${IMAGE_PATH} wget -q -O - http://${target}/ | ${IMAGE_PATH} grep -q fanway; do i=$((i+1)); [ $i -lt ${ANSWER_S * 5} ] || exit 1; ${IMAGE_PATH} usleep 200000; done`;
-    return docker(env, 'run', '--rm', ...on, used, IMAGE_PATH, 'sh', '-c', script);
-  };
+  const ask = (target: string): Promise<string> =>
+    docker(env, 'run', '--rm', ...on, used, IMAGE_PATH, 'sh', '-c', ASK, 'sh', target);
   try {
     if (image === undefined) await makeImage(name, env);
-    const serve = `${IMAGE_PATH} mkdir -p /page && echo fanway > /page/index.html && exec ${IMAGE_PATH} httpd -f -p 80 -h /page`;
     await attempt('a container starts', () =>
-      docker(env, 'run', '-d', '--name', name, ...on, used, IMAGE_PATH, 'sh', '-c', serve),
+      docker(env, 'run', '-d', '--name', name, ...on, used, IMAGE_PATH, 'sh', '-c', SERVE),
     );
     const format = `{{(index .NetworkSettings.Networks "${network}").IPAddress}}`;
     const address = await docker(env, 'inspect', '-f', format, name).catch(() => '');
