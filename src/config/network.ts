@@ -73,6 +73,8 @@ export type NetworkRequest = RateRequest & {
   addresses?: readonly UnderlayPrefix[] | undefined;
   /** Hosts hand out addresses of this prefix, each those of a slice of its own; absent = nobody does. */
   ipam?: Prefix | undefined;
+  /** Where others reach this host, behind a 1:1 address translation; absent = at its own address. */
+  outer?: UnderlayAddress | undefined;
   /** Known, not to be started. */
   off: boolean;
 };
@@ -204,6 +206,14 @@ export const NETWORK_SETTINGS: readonly Setting[] = [
     'MACs on this host that may send router advertisements to all hosts; `auto`: this host itself.',
     { max: SERVERS_MAX },
   ),
+  setting(
+    'network',
+    'outer',
+    'addresses',
+    '',
+    'Where others reach this host, where its address is translated 1:1 on the way; its own address.',
+    { max: 1 },
+  ),
   setting('network', 'offload', 'choice', 'auto', 'Use the offloads this machine has, or none.', {
     choices: ['auto', 'off'],
   }),
@@ -294,6 +304,7 @@ export function networkRequestOf(values: ReadonlyMap<string, Value>): {
     const message = 'ipam is an IPv4 prefix: of IPv6 containers make their addresses themselves';
     return { request: undefined, problems: [{ key: 'ipam', message }] };
   }
+  const [outer] = value<readonly UnderlayAddress[]>('outer') ?? [];
   const request = networkRequest({
     ...{ network, bridge, bum, serviceNodes },
     vni: value<number>('vni') ?? 0,
@@ -311,6 +322,7 @@ export function networkRequestOf(values: ReadonlyMap<string, Value>): {
     off: values.get('enabled') === false,
     ...(addresses !== undefined && { addresses }),
     ...(ipam !== undefined && { ipam }),
+    ...(outer !== undefined && { outer }),
     ...rateOf(values),
   });
   return { request, problems };

@@ -21,6 +21,7 @@ import {
   count,
   fields,
   flag,
+  host,
   list,
   nullable,
   optional,
@@ -85,6 +86,7 @@ export const readNetworkRequest: Reader<NetworkRequest> = fields<NetworkRequest>
   underlay: nullable(underlay),
   addresses: optional(list(parsed(parseInside), HOST_ADDRESSES_MAX)),
   ipam: optional(parsed(parseOverlay)),
+  outer: optional(host),
 });
 
 export type NetworkAnswer = {

@@ -66,7 +66,7 @@ function specOf(
   mac = BRIDGE_MAC_PREFIX + lastWordOf(at.local),
 ): NetworkSpec {
   const { network, bridge: name, vni, bum, serviceNodes, guard, replicator, offload } = request;
-  const { addresses } = request;
+  const { addresses, outer } = request;
   const ipam = request.ipam && ipamOf(request.ipam, at.underlay, at.local);
   return {
     ...{ name, network, encap: VXLAN.name, device: networkDeviceOf(vni), mac },
@@ -83,6 +83,7 @@ function specOf(
     ...(request.peers && { peers: [...request.peers] }),
     ...(request.routers && { routers: serverMacs(request.routers, mac) }),
     ...(ipam !== undefined && { ipam }),
+    ...(outer !== undefined && { outer }),
   };
 }
 
@@ -117,6 +118,7 @@ export function planNetwork(
     ...checkMtu(request, spec, device.name),
     ...checkAddresses(spec, snapshot),
     ...checkIpam(request, spec),
+    ...checkOuter(spec),
   ];
   if (refusals.length > 0) return { outcome: 'refused', refusals };
   const warnings: string[] = [];
@@ -202,6 +204,7 @@ function facts({ name, vni, port, local, innerMtu, bum, guard, ...more }: Networ
     ...[`MTU ${innerMtu}`, `bum ${bum}`, `guard ${guard}`, `service nodes ${nodes || 'none'}`],
     more.replicator ? 'replicator' : 'no replicator',
     `ipam ${more.ipam === undefined ? 'none' : formatPrefix(more.ipam.prefix)}`,
+    more.outer === undefined ? 'no outer address' : `outer ${formatHostAddress(more.outer)}`,
     `addresses ${(more.addresses ?? []).map(formatHostPrefix).join(' ') || 'none'}`,
     ...[`rate ${rateText(more)}`, `flow-keys ${flowKeysText(more)}`],
     `DHCP servers ${macsText(more.dhcpServers)}`,
@@ -298,6 +301,12 @@ function checkAddresses(
     const message = `${text}: IPv6 needs an MTU of ${IPV6_MTU_BYTES_MIN}, and ${spec.innerMtu} is left`;
     return [{ code: 'mtu-too-small', message }];
   });
+}
+
+function checkOuter({ outer, local }: NetworkSpec): Refusal[] {
+  if (outer === undefined || familyOf(outer) === familyOf(local)) return [];
+  const message = `outer address ${formatHostAddress(outer)} and this host's ${formatHostAddress(local)} are of different families`;
+  return [{ code: 'outer-family', message }];
 }
 
 function checkMtu(request: NetworkRequest, spec: NetworkSpec, device: string): Refusal[] {

@@ -152,6 +152,8 @@ export type NetworkSpec = WireSpec & {
   ipam?: Ipam;
   /** Hosts that take part and that nobody tells of, by underlay address; absent = none. */
   peers?: readonly UnderlayAddress[];
+  /** Where others reach this host, when that is not `local`. */
+  outer?: UnderlayAddress;
 };
 
 /** A link of either kind. */
@@ -223,7 +225,7 @@ const NETWORK_FIELDS: Readonly<
   Record<
     Exclude<
       keyof NetworkSpec,
-      keyof WireSpec | 'addresses' | 'dhcpServers' | 'ipam' | 'peers' | 'routers'
+      keyof WireSpec | 'addresses' | 'dhcpServers' | 'ipam' | 'outer' | 'peers' | 'routers'
     >,
     string
   >

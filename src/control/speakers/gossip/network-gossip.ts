@@ -137,7 +137,7 @@ export class NetworkGossip implements NodeFollower, NetworkSpeaker, SearchSpeake
   }
 
   #announceOurselves(node: GossipNode, spec: NetworkSpec): void {
-    const { vni, local: address, port, bum, ipam } = spec;
+    const { vni, local, outer: address = local, port, bum, ipam } = spec;
     const { dhcpServers = [], routers = [] } = spec;
     const servers = { dhcpServers, routers };
     node.announce({ kind: ItemKind.Vtep, vni, address, port, roles: rolesOf(spec), ...servers });

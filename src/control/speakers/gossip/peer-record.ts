@@ -79,6 +79,11 @@ function unique<T>(values: readonly T[]): T[] {
   return [...seen.values()];
 }
 
+/** Where others reach this host for a link. */
+function reachedAt(spec: AnySpec): UnderlayAddress {
+  return (isNetwork(spec) ? spec.outer : undefined) ?? spec.local;
+}
+
 /**
  * The record. `specs` are the links that are up. A fan more than {@link RECORD_FANS_MAX} is left out.
  * @param fallback the addresses when nothing else says where this host is.
@@ -88,7 +93,7 @@ export function peerRecordOf(
   specs: readonly AnySpec[],
   fallback: readonly UnderlayAddress[],
 ): PeerRecord {
-  const locals = unique(specs.map(({ local }) => local));
+  const locals = unique(specs.map(reachedAt));
   const bound = settings.bind === null ? [] : [settings.bind];
   const addresses =
     [settings.advertise, bound, locals, fallback].find((list) => list.length > 0) ?? [];
