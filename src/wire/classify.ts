@@ -41,7 +41,7 @@ import {
   getVirtioFlags,
   getVirtioGsoBytes,
   getVirtioGsoType,
-  VIRTIO_GSO_ECN,
+  VIRTIO_GSO_ECN_BITS,
   VIRTIO_GSO_NONE,
   VIRTIO_GSO_TCPV4,
   VIRTIO_GSO_TCPV6,
@@ -299,7 +299,7 @@ export function checkVirtioNet(view: DataView, offset: number, packetBytes: numb
     const field = getVirtioCsumStart(view, offset) + getVirtioCsumOffset(view, offset);
     if (field + 2 > packetBytes) return Fault.Virtio;
   }
-  const type = getVirtioGsoType(view, offset) & ~VIRTIO_GSO_ECN;
+  const type = getVirtioGsoType(view, offset) & ~VIRTIO_GSO_ECN_BITS;
   if (type === VIRTIO_GSO_NONE) return Fault.None;
   const known =
     type === VIRTIO_GSO_TCPV4 || type === VIRTIO_GSO_TCPV6 || type === VIRTIO_GSO_UDP_L4;

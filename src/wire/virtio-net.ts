@@ -31,14 +31,18 @@ export const VIRTIO_GSO_UDP = 3;
 export const VIRTIO_GSO_TCPV6 = 4;
 /** UDP segmentation (USO): equal datagrams. */
 export const VIRTIO_GSO_UDP_L4 = 5;
-/** Or-ed to a TCP type when the segment carries CWR. */
+/** Or-ed to a TCP type when the segment carries CWR, which then belongs to its first piece (RFC 3168). */
 export const VIRTIO_GSO_ECN = 0x80;
+/** Or-ed to a TCP type whose CWR is a bit of a counter that every piece repeats (RFC 9768, AccECN). */
+export const VIRTIO_GSO_ACCECN = 0x10;
+/** What may be or-ed to a type. */
+export const VIRTIO_GSO_ECN_BITS: number = VIRTIO_GSO_ECN | VIRTIO_GSO_ACCECN;
 
 export function getVirtioFlags(view: DataView, offset: number): number {
   return view.getUint8(offset + VIRTIO_FLAGS_OFFSET);
 }
 
-/** The GSO type as it stands, {@link VIRTIO_GSO_ECN} included. */
+/** The GSO type as it stands, {@link VIRTIO_GSO_ECN_BITS} included. */
 export function getVirtioGsoType(view: DataView, offset: number): number {
   return view.getUint8(offset + VIRTIO_GSO_TYPE_OFFSET);
 }

@@ -103,6 +103,8 @@ for (const encap of ['Vxlan', 'Fou', 'Ipip'] as const) {
       for (let index = 0; index < 1 + random.below(BURST_MAX); index++) {
         const isSuper = random.below(3) > 0;
         const one = isSuper ? superPacket(random, index) : { bytes: traffic.next(), gsoBytes: 0 };
+        // Who asks to hear of a short wait (ECT(1)) would be told of this one by a mark.
+        if (link.rateBytes !== 0 && ((one.bytes[1] ?? 0) & 3) === 1) continue;
         const inner = encap === 'Vxlan' ? frame(one.bytes) : one.bytes;
         const at = slots + index * SLOT_BYTES + HEADROOM_BYTES;
         const l4 = innerAt - shim + ((one.bytes[0] ?? 0) & 15) * 4;

@@ -10,7 +10,7 @@ import { ExitCode, messageOf } from '../../errors.ts';
 import { parseHostAddress } from '../../net/underlay-address.ts';
 import { whyNoKernelPath } from '../../sys/bpf/kernel-path.ts';
 import { findNft } from '../../sys/host/nft.ts';
-import { openTun } from '../../sys/host/tun.ts';
+import { hasBackpressure, openTun } from '../../sys/host/tun.ts';
 import { libc } from '../../sys/libc/libc.ts';
 import { Netlink } from '../../sys/netlink/netlink.ts';
 import { hasCapability } from '../../sys/process/capabilities.ts';
@@ -115,6 +115,11 @@ const PROBES: readonly Probe[] = [
     name: 'UDP segmentation',
     cost: 'UDP super-packets are cut by the kernel (Linux 6.2 has it)',
     run: () => require(tun('tap').uso, 'TUN_F_USO4'),
+  },
+  {
+    name: 'queue on the tunnel device',
+    cost: 'its ring drops at the tail when this host is the bottleneck, and no qdisc on it works: give the link a --rate (Linux 7.3 has IFF_BACKPRESSURE)',
+    run: () => require(hasBackpressure(), 'IFF_BACKPRESSURE'),
   },
   {
     name: 'UDP_SEGMENT',

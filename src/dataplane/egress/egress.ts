@@ -49,7 +49,8 @@ import {
   getVirtioFlags,
   getVirtioGsoBytes,
   getVirtioGsoType,
-  VIRTIO_GSO_ECN,
+  VIRTIO_GSO_ACCECN,
+  VIRTIO_GSO_ECN_BITS,
   VIRTIO_GSO_NONE,
   VIRTIO_NEEDS_CSUM,
   VIRTIO_NET_BYTES,
@@ -201,9 +202,12 @@ export class Egress {
     let segments = 1;
     hand.needsChecksum = false;
     hand.gsoBytes = 0;
+    hand.repeatsCwr = false;
     if (link.vnetHeader) {
       const header = frame - VIRTIO_NET_BYTES;
-      gsoType = getVirtioGsoType(view, header) & ~VIRTIO_GSO_ECN;
+      const type = getVirtioGsoType(view, header);
+      gsoType = type & ~VIRTIO_GSO_ECN_BITS;
+      hand.repeatsCwr = (type & VIRTIO_GSO_ACCECN) !== 0;
       hand.needsChecksum = (getVirtioFlags(view, header) & VIRTIO_NEEDS_CSUM) !== 0;
       if (gsoType !== VIRTIO_GSO_NONE) {
         const gsoBytes = getVirtioGsoBytes(view, header);

@@ -24,6 +24,8 @@ export class InHand {
   gsoType = 0;
   gsoBytes = 0;
   needsChecksum = false;
+  /** Its CWR is a bit of AccECN's counter: every piece has it. */
+  repeatsCwr = false;
   segments = 1;
   /** Where it goes, and the network that it is of. */
   peer = 0;

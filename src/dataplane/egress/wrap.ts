@@ -152,6 +152,7 @@ export class Wrap {
     if (l4Bytes !== 0) {
       const hash = mustWait ? this.#queues.hashOf(link, hand) : 0;
       if (hand.toSeveral) this.#keepHeaders(hand, headerBytes + l4Bytes);
+      this.#segmenter.repeatsCwr = hand.repeatsCwr;
       this.#segmenter.begin(start, l3, headerBytes, l4Bytes, totalBytes, gsoBytes, protocol);
       if (mustWait) this.#queues.putCut(link, hand, this.#way, this.#segmenter, hash);
       else this.#cut(link, peer, socket, marks);

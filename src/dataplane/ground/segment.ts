@@ -105,6 +105,8 @@ export class Segmenter {
   end = 0;
   /** Headers of a segment, from the shim to the transport header's end, bytes. */
   prefixBytes = 0;
+  /** CWR goes on every segment (RFC 9768 §3.2.3) and not on the first alone; set it before {@link begin}. */
+  repeatsCwr = false;
   #start = 0;
   #l3 = 0;
   #l4 = 0;
@@ -187,7 +189,7 @@ export class Segmenter {
    */
   run(count: number, scratch: number, iovec: number): number {
     // FIN and PSH belong to the last segment; CWR speaks once, on the first (RFC 3168 §6.1.2).
-    const last = this.#flags & ~TCP_CWR;
+    const last = this.repeatsCwr ? this.#flags : this.#flags & ~TCP_CWR;
     const runBytes = Math.min(count * this.#gsoBytes, this.end - this.at);
     const sequence = (this.#sequence + this.#index * this.#gsoBytes) >>> 0;
     const middle = last & ~(TCP_FIN | TCP_PSH);
@@ -232,7 +234,7 @@ export class Segmenter {
         middle,
       );
     }
-    if (this.#index === 0 && (this.#flags & TCP_CWR) !== 0) {
+    if (this.#index === 0 && !this.repeatsCwr && (this.#flags & TCP_CWR) !== 0) {
       setCwr(this.#arena.view, scratch + this.#l4 - this.#start);
     }
     this.at += runBytes;

@@ -30,6 +30,7 @@ import {
   TCP_ACK,
   TCP_ACKNOWLEDGE_OFFSET,
   TCP_DATA_OFFSET,
+  TCP_ECE,
   TCP_FLAGS_OFFSET,
   TCP_HEADER_BYTES,
   TCP_PSH,
@@ -63,6 +64,8 @@ const FLOW_SLOTS = 32;
 const SEGMENTS_MAX = 128;
 const IOVECS_PER_SLOT = SEGMENTS_MAX + 1;
 const VNET_STRIDE_BYTES = 16;
+/** Flags with which segments may be joined; AE and ECE (RFC 9768) have to agree. CWR stays alone: who cuts again leaves it on one. */
+const MAY_JOIN_WITH = TCP_PSH | TCP_ECE;
 
 const BAD_CHECKSUM = ingressIndex('drop.bad_checksum');
 const SUPER_PACKETS_OUT = eventIndex('super_packets_out');
@@ -135,7 +138,7 @@ export class Coalescer {
       ? link.vnetHeader &&
         l4Bytes >= TCP_HEADER_BYTES &&
         payloadBytes > 0 &&
-        (view.getUint8(l4 + TCP_FLAGS_OFFSET) & ~TCP_PSH) === TCP_ACK
+        (view.getUint8(l4 + TCP_FLAGS_OFFSET) & ~MAY_JOIN_WITH) === TCP_ACK
       : link.uso &&
         payloadBytes > 0 &&
         view.getUint16(l4 + UDP_LENGTH_OFFSET) === end - l4 &&

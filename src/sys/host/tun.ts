@@ -3,6 +3,7 @@
  * @module
  */
 import {
+  IFF_BACKPRESSURE,
   IFF_MULTI_QUEUE,
   IFF_NO_PI,
   IFF_TAP,
@@ -17,6 +18,7 @@ import {
   TUN_F_TSO6,
   TUN_F_USO4,
   TUN_F_USO6,
+  TUNGETFEATURES,
   TUNSETIFF,
   TUNSETOFFLOAD,
   TUNSETPERSIST,
@@ -48,12 +50,28 @@ export type TunDevice = {
   uso: boolean;
 };
 
+/** Whether TUN stops its queue when its ring is full, instead of dropping (Linux 7.3 and later). */
+export function hasBackpressure(): boolean {
+  const fd = libc.open('/dev/net/tun', O_RDWR | O_CLOEXEC | O_NONBLOCK, 0);
+  if (fd === -1) return false;
+  const has = (featuresOf(fd) & IFF_BACKPRESSURE) !== 0;
+  libc.close(fd);
+  return has;
+}
+
+/** The flags that the kernel knows; none where it does not say. */
+function featuresOf(fd: number): number {
+  const features = new Uint32Array(1);
+  return libc.ioctl(fd, TUNGETFEATURES, addressOf(features)) === -1 ? 0 : (features[0] ?? 0);
+}
+
 function setInterface(name: string, flags: number): number {
   const fd = libc.open('/dev/net/tun', O_RDWR | O_CLOEXEC | O_NONBLOCK, 0);
   if (fd === -1) throw new SystemError('open', errno(), '/dev/net/tun');
   const request = Buffer.alloc(IFREQ_BYTES);
   request.write(name, 0, 'latin1');
-  request.writeUInt16LE(flags, IFREQ_FLAGS_OFFSET);
+  // With it a qdisc on the device works; without, the ring drops at its tail, whosever packet it is.
+  request.writeUInt16LE(flags | (featuresOf(fd) & IFF_BACKPRESSURE), IFREQ_FLAGS_OFFSET);
   if (libc.ioctl(fd, TUNSETIFF, addressOf(request)) === -1) {
     const failure = new SystemError('ioctl TUNSETIFF', errno(), name);
     libc.close(fd);

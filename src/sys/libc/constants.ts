@@ -119,10 +119,13 @@ export const SO_EE_ORIGIN_ICMP6 = 3;
 // if_tun.h
 export const TUNSETIFF = 0x400454ca;
 export const TUNSETPERSIST = 0x400454cb;
+export const TUNGETFEATURES = 0x800454cf;
 export const TUNSETOFFLOAD = 0x400454d0;
 export const TUNSETVNETHDRSZ = 0x400454d8;
 export const IFF_TUN = 0x0001;
 export const IFF_TAP = 0x0002;
+/** The queue stops when the ring is full, so that a qdisc on the device works (Linux 7.3). */
+export const IFF_BACKPRESSURE = 0x0080;
 export const IFF_MULTI_QUEUE = 0x0100;
 export const IFF_NO_PI = 0x1000;
 export const IFF_VNET_HDR = 0x4000;
