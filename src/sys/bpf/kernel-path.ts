@@ -14,8 +14,20 @@ const PROBE = 'fanway-probe';
 /** Discard: no tunnel has it, and the probe's device is never up. */
 const PROBE_PORT = 9;
 const PROBE_MTU = 1500;
-/** `r0 = 0; exit`. */
-const NOTHING = Uint8Array.of(0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0);
+/**
+ * What the programs ask of who loads them: a place of the stack that is found while they run, as options
+ * of a header are read. The kernel lets only CAP_PERFMON do so.
+ */
+const PROBE_PROGRAM = Uint8Array.of(
+  ...[0x7a, 0x0a, 0xf8, 0xff, 0, 0, 0, 0], // *(u64 *)(r10 - 8) = 0
+  ...[0x61, 0x11, 0, 0, 0, 0, 0, 0], // r1 = packet length
+  ...[0x57, 0x01, 0, 0, 7, 0, 0, 0], // r1 &= 7
+  ...[0xbf, 0xa2, 0, 0, 0, 0, 0, 0], // r2 = r10
+  ...[0x0f, 0x12, 0, 0, 0, 0, 0, 0], // r2 += r1
+  ...[0x71, 0x20, 0xf8, 0xff, 0, 0, 0, 0], // r0 = *(u8 *)(r2 - 8)
+  ...[0xb7, 0, 0, 0, 0, 0, 0, 0], // r0 = 0
+  ...[0x95, 0, 0, 0, 0, 0, 0, 0], // exit
+);
 
 /** Why programs cannot be loaded here, '' where they can. */
 function whyNoPrograms(): string {
@@ -27,11 +39,11 @@ function whyNoPrograms(): string {
     return `it takes Linux ${LINUX_MIN}.0 or later, and this is ${release()}`;
   }
   try {
-    libc.close(loadClassifier('fanway_probe', NOTHING));
+    libc.close(loadClassifier('fanway_probe', PROBE_PROGRAM));
     return '';
   } catch (error) {
-    return codeOf(error) === 'EPERM'
-      ? 'this process may not load programs (CAP_BPF with CAP_NET_ADMIN, no lockdown, and no filter of system calls before bpf)'
+    return ['EPERM', 'EACCES'].includes(codeOf(error))
+      ? 'this process may not load programs (CAP_BPF and CAP_PERFMON with CAP_NET_ADMIN, no lockdown, and no filter of system calls before bpf)'
       : messageOf(error);
   }
 }
