@@ -175,7 +175,7 @@ export const net: Verb = {
     ['--service-node ADDRESS,...', 'who copies floods for us, the preferred one first'],
     ['--replicator', 'this host copies floods for others'],
     [`--guard ${GUARD_MODES.join('|')}`, 'what a port may say (default learn)'],
-    ['--peer ADDRESS,...', 'hosts without a control plane that take part (kernel VXLAN)'],
+    ['--peer ADDRESS,...', 'hosts that take part without fanway (kernel VXLAN)'],
     ['--dhcp-server MAC|auto', 'who here answers DHCP clients of all hosts (auto: we)'],
     ['--router MAC|auto', 'who here sends router advertisements to all hosts'],
     ['--mtu BYTES', "largest inner packet (default from the underlay's MTU)"],
