@@ -117,7 +117,9 @@ export class Service {
   readonly #drops = new DropMeter();
   readonly #page: PageServer;
   readonly #pathTest: PathTest;
-  readonly #nameOf = (owner: string): string => this.gossip.nameOf(owner);
+  /** Owners that are tunnel endpoints are named by their address alone. */
+  readonly #nameOf = (owner: string): string =>
+    /[.:]/.test(owner) ? '' : this.gossip.nameOf(owner);
   #sampling: NodeJS.Timeout | undefined;
   #admin: AdminServer | undefined;
   #timer: NodeJS.Timeout | undefined;
