@@ -69,6 +69,7 @@ function bestOfClaim(claim: Claim, source: ClaimSource): Best {
   if (claim.isSticky !== undefined) best.isSticky = claim.isSticky;
   if (claim.isReplicator !== undefined) best.isReplicator = claim.isReplicator;
   if (claim.isRouter !== undefined) best.isRouter = claim.isRouter;
+  if (claim.isDhcpServer !== undefined) best.isDhcpServer = claim.isDhcpServer;
   return best;
 }
 

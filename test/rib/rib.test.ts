@@ -42,6 +42,17 @@ t.test('the best claim by source, and of MACs by sequence', async (t) => {
   t.equal(rib.status().entries, 1);
 });
 
+t.test('all that a claim says is there with the one that counts', async (t) => {
+  const rib = new Rib(ROOM);
+  const mac: EntryId = { link: 'br-blue', kind: 'mac', mac: 0x021122334455 };
+  const said: Required<Claim> = {
+    ...{ peer: 1, owner: 'a', sequence: 2, mac: 0 },
+    ...{ isSticky: true, isReplicator: true, isRouter: true, isDhcpServer: true },
+  };
+  const [change] = rib.update('gossip', [{ id: mac, claim: said }], 0);
+  t.same(change?.after, { ...said, source: 'gossip' });
+});
+
 t.test('match() finds the longest prefix of a link', async (t) => {
   const rib = new Rib(ROOM);
   const ids = [prefix(0x0a000000, 8), prefix(0x0a010000, 16), prefix(0x0a010203, 32, 'other')];
