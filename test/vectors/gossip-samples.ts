@@ -151,3 +151,15 @@ export const RULES_BLOCK: Block = {
     { kind: ItemKind.Slice, vni: 100, rank: 0, address: 0x0a011c00, length: 24 },
   ],
 };
+
+/** What it says of prefixes inside a fan of IPv6. */
+export const SIX_BLOCK: Block = {
+  ...NETWORK_BLOCK,
+  sequence: 3,
+  items: [
+    {
+      ...{ kind: ItemKind.Prefix6, vni: 100, rank: 1, length: 128 },
+      address: 'fd000000000000000000000000000007',
+    },
+  ],
+};

@@ -29,6 +29,7 @@ import {
   NODE,
   PEER,
   RULES_BLOCK,
+  SIX_BLOCK,
 } from '../vectors/gossip-samples.ts';
 
 const u16 = fc.nat(0xffff);
@@ -200,9 +201,9 @@ t.test('every number has its codec', async (t) => {
     Object.values(MessageType),
     'one sample of each message, in order',
   );
-  const kinds = [...BLOCK.items, ...NETWORK_BLOCK.items, ...RULES_BLOCK.items].map(
-    ({ kind }) => kind,
-  );
+  const blocks = [BLOCK, NETWORK_BLOCK, RULES_BLOCK, SIX_BLOCK];
+  const kinds = blocks.flatMap(({ items }) => items.map(({ kind }) => kind));
+  t.same(decodeBlock(encodeBlock(SIX_BLOCK)), SIX_BLOCK);
   t.same([...new Set(kinds)], Object.values(ItemKind));
 });
 
