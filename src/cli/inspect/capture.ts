@@ -3,13 +3,32 @@
  * @module
  */
 import { fansCall } from '../../api/fans.ts';
+import { networksCall } from '../../api/networks.ts';
 import { ask } from '../../control/admin/admin-client.ts';
-import { captureLinks } from '../../control/capture/capture.ts';
+import { captureLinks, type SeenLink } from '../../control/capture/capture.ts';
 import { parseFilter } from '../../control/capture/filter.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
+import { VXLAN } from '../../encap/encap.ts';
 import { ExitCode, FanwayError, refusedError, usageError } from '../../errors.ts';
+import { parseHostAddress } from '../../net/underlay-address.ts';
 import { hasCapability } from '../../sys/process/capabilities.ts';
 import { noMore, takeFlags, type Verb } from '../verb/verb.ts';
+
+/** Every link that can be looked at, fans and layer-2 networks, with the names that people use. */
+async function linksOf(run: RunDirectory): Promise<{ names: string[]; link: SeenLink }[]> {
+  const fans = await ask(run, fansCall);
+  const networks = await ask(run, networksCall);
+  return [
+    ...fans.map(({ spec }) => ({ names: [spec.name], link: spec })),
+    ...networks
+      .filter(({ state }) => state !== 'stopped')
+      .map(({ network, bridge, device, port, underlay }) => {
+        const local = parseHostAddress(underlay.split('/')[0] ?? '');
+        const link: SeenLink = { name: bridge, device, port, local, encap: VXLAN.name };
+        return { names: [network, bridge], link };
+      }),
+  ];
+}
 
 export const capture: Verb = {
   name: 'capture',
@@ -19,9 +38,9 @@ export const capture: Verb = {
     'arp, ip, ip6, vni N, with src and dst, not, and, or, and parentheses. What it says is about the',
     'packets of the overlay, also with --outer; about those of the underlay where outer stands before.',
   ],
-  usage: ['capture [FILTER...] [--link BRIDGE] [--outer|--inner] [--count N]'],
+  usage: ['capture [FILTER...] [--link BRIDGE|NETWORK] [--outer|--inner] [--count N]'],
   options: [
-    ['--link BRIDGE', 'of this link only; all links otherwise'],
+    ['--link BRIDGE|NETWORK', 'of this link only; all links otherwise'],
     ['--inner', 'as they cross the TUN/TAP device (default); super-packets are normal there'],
     ['--outer', 'as they cross the underlay device, encapsulated'],
     ['--count N', 'end after N packets'],
@@ -66,10 +85,10 @@ export const capture: Verb = {
     }
     const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
     const wanted = flags.get('--link');
-    const records = (await ask(run, fansCall)).filter(
-      ({ spec }) => wanted === undefined || spec.name === wanted,
+    const links = (await linksOf(run)).filter(
+      ({ names }) => wanted === undefined || names.includes(wanted),
     );
-    if (records.length === 0) {
+    if (links.length === 0) {
       throw refusedError(
         'not-configured',
         `${wanted ?? 'no link'}: not configured; see fanway show`,
@@ -82,7 +101,7 @@ export const capture: Verb = {
       });
     }
     await captureLinks({
-      links: records.map(({ spec }) => spec),
+      links: links.map(({ link }) => link),
       ...{ side, filter },
       packetsMax,
       write: (bytes) => io.outBytes(bytes),

@@ -23,9 +23,12 @@ const BATCH_PACKETS = 256;
 const ARPHRD_ETHERNET = 1;
 const ETHERNET_HEADER_BYTES = 14;
 
+/** What of a link has to be known to see its packets: fans have it, and layer-2 networks. */
+export type SeenLink = Pick<LinkSpec, 'name' | 'device' | 'encap' | 'local' | 'port'>;
+
 /** A place where packets of a link are seen. */
-export type Tap = {
-  spec: LinkSpec;
+export type Tap<S extends SeenLink = SeenLink> = {
+  spec: S;
   socket: PacketSocket;
   linkType: number;
   name: string;
@@ -34,7 +37,7 @@ export type Tap = {
 };
 
 export type CaptureOptions = {
-  links: readonly LinkSpec[];
+  links: readonly SeenLink[];
   /** `inner`: as packets cross the TUN/TAP device; `outer`: encapsulated, on the underlay device. */
   side: 'inner' | 'outer';
   /** Which packets are wanted; all unless given. */
@@ -48,13 +51,13 @@ export type CaptureOptions = {
 };
 
 /** @throws SystemError EPERM without CAP_NET_RAW, ENODEV when a device is gone. */
-export async function openTaps(
-  links: readonly LinkSpec[],
+export async function openTaps<S extends SeenLink>(
+  links: readonly S[],
   side: 'inner' | 'outer',
-): Promise<Tap[]> {
+): Promise<Tap<S>[]> {
   const netlink = Netlink.open();
   try {
-    const taps: Tap[] = [];
+    const taps: Tap<S>[] = [];
     for (const spec of links) {
       let name = spec.device;
       if (side === 'outer') {
@@ -113,10 +116,10 @@ export async function captureLinks(options: CaptureOptions): Promise<number> {
 }
 
 /** Hands over every packet that is seen until it is over, and closes the taps. */
-export async function readTaps(
-  taps: readonly Tap[],
+export async function readTaps<S extends SeenLink>(
+  taps: readonly Tap<S>[],
   isOver: () => boolean,
-  take: (tap: Tap, packet: SeenPacket) => void,
+  take: (tap: Tap<S>, packet: SeenPacket) => void,
 ): Promise<void> {
   const sockets = taps.map((tap) => tap.socket);
   try {

@@ -76,6 +76,10 @@ t.test('no address twice, through a partition too', { skip: skipLong }, async (t
   t.match(JSON.parse(added), { ips: [{ address: /^10\.1\.4\.[0-9]+\/16$/ }], routes: [] });
   t.notOk(taken.includes(JSON.parse(added).ips[0].address), 'CNI and hand share one book');
 
+  const seen = fanway(first, 'capture', '--link', 'blue', '--count', '1');
+  const pings = container.spawn('ping', ['-c', '30', '-i', '0.2', '10.1.2.0'], { stdio: 'ignore' });
+  t.match((await seen).out, /fwn-100/, 'capture knows networks');
+  pings.kill();
   await run(
     first,
     'net',
