@@ -66,6 +66,8 @@ export type BgpSettings = {
   restartTime: number;
   staleTime: number;
   transit: boolean;
+  /** Gossip hears what BGP says of networks, and BGP what gossip says. */
+  redistribute: boolean;
   neighbours: readonly BgpNeighbourSettings[];
   /** Networks that are marked otherwise than by their VNI. */
   networks: readonly BgpNetworkSettings[];
@@ -127,6 +129,13 @@ export const BGP_SETTINGS: readonly Setting[] = [
     'boolean',
     'no',
     'Tell neighbours of other AS what neighbours told us.',
+  ),
+  setting(
+    'bgp',
+    'redistribute',
+    'boolean',
+    'no',
+    'Tell gossip what BGP says of networks, and BGP what gossip says: on one or two hosts.',
   ),
   setting('bgp-neighbor', 'address', 'ip', '', 'Its IPv4 or IPv6 address.', { required: true }),
   setting('bgp-neighbor', 'as', 'integer', '', 'Its autonomous system.', {
@@ -251,6 +260,7 @@ export function bgpSettingsOf(
     restartTime: value<number>('restart-time') ?? 120,
     staleTime: value<number>('stale-time') ?? 180,
     transit: value<boolean>('transit') ?? false,
+    redistribute: value<boolean>('redistribute') ?? false,
     ...{ neighbours, networks },
   };
 }

@@ -23,9 +23,11 @@ import type { DropMeter } from './plane/drops.ts';
 import type { RateMeter } from './plane/rates.ts';
 import type { PolicyTable } from './plane/tables/policy-table.ts';
 import type { TunnelSet } from './plane/tunnel-set.ts';
+import type { SpeakerFollower } from './speakers/bgp/followers.ts';
 import { NetworkBgp } from './speakers/bgp/network-bgp.ts';
 import type { NodeFollower } from './speakers/gossip/followers.ts';
 import { NetworkGossip } from './speakers/gossip/network-gossip.ts';
+import { Redistribution } from './speakers/redistribution.ts';
 import { isNetwork, type NetworkSpec } from './store/link-spec.ts';
 import type { RunDirectory } from './store/run-directory.ts';
 
@@ -42,6 +44,8 @@ export type NetworkPartOptions = {
   nameOf: (owner: string) => string;
   /** Why nobody tells this host of others; '' when somebody does. */
   alone: () => string;
+  /** Whether this host is a gateway between gossip and BGP. */
+  redistributes: () => boolean;
 };
 
 export class NetworkPart {
@@ -51,6 +55,7 @@ export class NetworkPart {
   readonly policy: PolicyService;
   readonly #options: NetworkPartOptions;
   readonly #kept: Kept;
+  readonly #redistribution: Redistribution;
   readonly #ipam: IpamOptions;
   readonly audits: Audits;
   readonly #views: NetworkViews;
@@ -70,6 +75,10 @@ export class NetworkPart {
     });
     search.by(this.gossip);
     this.bgp = new NetworkBgp({ sink: entries, own, networks: specs, log });
+    this.#redistribution = new Redistribution({
+      ...{ entries, gossip: this.gossip, bgp: this.bgp, networks: specs },
+      isOn: () => options.redistributes(),
+    });
     this.#kept = new Kept(entries, () => this.bgp.isSettled);
     tunnels.whenOpened((kept) => {
       const known = options.router.links.flatMap(({ spec }) => (isNetwork(spec) ? [spec] : []));
@@ -107,6 +116,11 @@ export class NetworkPart {
     this.service.close();
     this.policy.close();
     this.audits.close();
+  }
+
+  /** Who follows a BGP speaker. */
+  get bgpFollowers(): SpeakerFollower[] {
+    return [this.bgp, this.#redistribution];
   }
 
   /** The networks that are up. */

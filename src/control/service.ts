@@ -167,6 +167,7 @@ export class Service {
       router: this.router,
       ...{ run, log, drops: this.#drops, rates: this.#rates, nameOf: this.#nameOf },
       alone: () => (this.gossip.host === undefined ? this.bgp.silence : ''),
+      redistributes: () => this.bgp.settings?.redistribute === true,
     });
     this.gossip = new GossipService({
       ...{ run, log, entries: this.entries, answer: (asked) => this.#pathTest.answer(asked) },
@@ -189,7 +190,13 @@ export class Service {
     this.gossip.events.listen((member) => this.#hub.publish({ kind: 'member', member }));
     this.gossip.events.listenConflicts((change) => this.#hub.conflict(change));
     this.bgp = new BgpService({
-      ...{ path: run.bgp, log, entries: this.entries, specs, followers: [this.networks.bgp] },
+      ...{
+        path: run.bgp,
+        log,
+        entries: this.entries,
+        specs,
+        followers: this.networks.bgpFollowers,
+      },
       ...{ networks: () => this.networks.specs(), announced: () => this.gossip.announced },
     });
     this.#page = new PageServer({ routes: () => this.#routes(), log });

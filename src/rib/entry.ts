@@ -45,6 +45,8 @@ export type Claim = {
   isSticky?: boolean;
   /** Of a `vtep`: it copies floods for others; absent = no. */
   isReplicator?: boolean;
+  /** Told for somebody else: whoever hears it does not pass it on; absent = no. */
+  isRelayed?: boolean;
   /** It routes: the network's gateway (RFC 7432 §10.1), or a router (RFC 9047); absent = no. */
   isRouter?: boolean;
   /** Of a `mac`: it may answer DHCP clients; absent = no. */

@@ -33,6 +33,12 @@ export type NetworkSpeaker = {
   withdraw(entry: OwnEntry): void;
 };
 
+/** Whoever tells others what this host knows as a gateway. */
+export type RelaySpeaker = {
+  /** The entry is told like this from now on; undefined = no more. */
+  relay(spec: NetworkSpec, id: EntryId, best: Best | undefined): void;
+};
+
 export type OwnEntriesOptions = {
   /** What counts for an entry. */
   best: (id: EntryId) => Best | undefined;

@@ -81,7 +81,10 @@ function contentOf(item: Announcement): number | string {
   switch (item.kind) {
     case ItemKind.MacAddress:
     case ItemKind.MacAddress6:
-      return item.mac;
+      return item.host === undefined ? item.mac : `${item.mac} ${item.host}`;
+    case ItemKind.Mac:
+    case ItemKind.StickyMac:
+      return item.host ?? 0;
     case ItemKind.Labels:
       return item.labels;
     case ItemKind.Vtep:

@@ -67,6 +67,7 @@ import {
   tuple,
   uint,
 } from './fields.ts';
+import { placed } from './placed.ts';
 import {
   type Block,
   type EncapName,
@@ -198,22 +199,18 @@ const peerItem: Codec<PeerItem> = {
 };
 // What announcements have in common has the same numbers in all of them.
 const announced = { vni: field(1, vni), rank: field(2, rank, 0) };
-const macItem = record<MacItem>({
-  kind: field(0, constant(ItemKind.Mac)),
-  ...announced,
-  mac: field(3, mac),
-});
-const stickyMacItem = record<StickyMacItem>({
-  kind: field(0, constant(ItemKind.StickyMac)),
-  ...announced,
-  mac: field(3, mac),
-});
-const macAddressItem = record<MacAddressItem>({
-  kind: field(0, constant(ItemKind.MacAddress)),
-  ...announced,
-  mac: field(3, mac),
-  address: field(4, ipv4Address),
-});
+const station = { ...announced, mac: field(3, mac) };
+const macItem = placed<MacItem>(record({ kind: field(0, constant(ItemKind.Mac)), ...station }));
+const stickyMacItem = placed<StickyMacItem>(
+  record({ kind: field(0, constant(ItemKind.StickyMac)), ...station }),
+);
+const macAddressItem = placed<MacAddressItem>(
+  record({
+    kind: field(0, constant(ItemKind.MacAddress)),
+    ...station,
+    address: field(4, ipv4Address),
+  }),
+);
 const prefixItem = withoutHostBits(
   record<PrefixItem>({
     kind: field(0, constant(ItemKind.Prefix)),
@@ -230,12 +227,13 @@ const prefix6Item = withoutIpv6HostBits(
     length: field(5, uint(128)),
   }),
 );
-const macAddress6Item = record<MacAddress6Item>({
-  kind: field(0, constant(ItemKind.MacAddress6)),
-  ...announced,
-  mac: field(3, mac),
-  address: field(4, ipv6Host),
-});
+const macAddress6Item = placed<MacAddress6Item>(
+  record({
+    kind: field(0, constant(ItemKind.MacAddress6)),
+    ...station,
+    address: field(4, ipv6Host),
+  }),
+);
 const floodMemberItem = record<FloodMemberItem>({
   kind: field(0, constant(ItemKind.FloodMember)),
   ...announced,
@@ -276,8 +274,7 @@ const ruleItem = record<RuleItem>({
 });
 const labelsItem = record<LabelsItem>({
   kind: field(0, constant(ItemKind.Labels)),
-  ...announced,
-  mac: field(3, mac),
+  ...station,
   labels: field(9, text(LABELS_TEXT_CHARS_MAX, 1)),
 });
 const sliceItem = withoutHostBits(

@@ -87,14 +87,20 @@ export type PeerItem = {
  * over a key that another announces adds one to the rank it saw (as RFC 7432 §7.7 does for MACs).
  */
 type Announced = { vni: number; rank: number };
-export type MacItem = Announced & { kind: typeof ItemKind.Mac; mac: number };
+/**
+ * What is beyond gossip: `host` is the tunnel endpoint that has it. Absent: the endpoint of the node that
+ * announces it.
+ */
+type Placed = { host?: GossipAddress };
+export type MacItem = Announced & Placed & { kind: typeof ItemKind.Mac; mac: number };
 /** A MAC that never moves (RFC 7432 §15.2): it counts before every {@link MacItem} of the same MAC. */
-export type StickyMacItem = Announced & { kind: typeof ItemKind.StickyMac; mac: number };
-export type MacAddressItem = Announced & {
-  kind: typeof ItemKind.MacAddress;
-  mac: number;
-  address: number;
-};
+export type StickyMacItem = Announced & Placed & { kind: typeof ItemKind.StickyMac; mac: number };
+export type MacAddressItem = Announced &
+  Placed & {
+    kind: typeof ItemKind.MacAddress;
+    mac: number;
+    address: number;
+  };
 /** A workload's address (length 32) or a prefix that this node answers for. */
 export type PrefixItem = Announced & {
   kind: typeof ItemKind.Prefix;
@@ -108,11 +114,12 @@ export type Prefix6Item = Announced & {
   length: number;
 };
 /** An IPv6 address of a workload, 32 hexadecimal digits. */
-export type MacAddress6Item = Announced & {
-  kind: typeof ItemKind.MacAddress6;
-  mac: number;
-  address: string;
-};
+export type MacAddress6Item = Announced &
+  Placed & {
+    kind: typeof ItemKind.MacAddress6;
+    mac: number;
+    address: string;
+  };
 /** "Send me what is flooded in this VNI." Never contested, so its rank is 0. */
 export type FloodMemberItem = Announced & { kind: typeof ItemKind.FloodMember };
 

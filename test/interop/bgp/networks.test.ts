@@ -3,12 +3,14 @@
  * device: BGP EVPN over two reflectors (FRR, GoBGP) says who is where.
  */
 import type { ChildProcess } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { BgpEntryJson, NeighbourJson } from '../../../src/api/bgp.ts';
 import type { MacJson, NetworkJson } from '../../../src/api/networks.ts';
 import { Lab, type LabContainer, type LabHost, portName } from '../../../src/demo/lab.ts';
+import { Keyring } from '../../../src/gossip/base/keyring.ts';
 import { formatIpv4 } from '../../../src/net/ipv4.ts';
 import { distDirectory } from '../../../src/sys/host/paths.ts';
 import { runTcpPair } from '../../../src/traffic/run.ts';
@@ -26,28 +28,33 @@ import { Frr, Gobgp, whyNoFrr, whyNoGobgp } from './routers.ts';
 const skip = skipWithoutTun() || whyNoFrr() || whyNoGobgp() || skipLong;
 t.setTimeout(240_000);
 
-const [FANWAY, REFLECTOR, VTEP, GOBGP] = [0, 1, 2, 3];
+const [FANWAY, REFLECTOR, VTEP, GOBGP, MEMBER] = [0, 1, 2, 3, 4];
 const [BRIDGE, FRR_BRIDGE] = ['br-blue', 'br100'];
-const [NEAR, FAR, MOVER] = [1, 2, 9].map((number) => ({
+const [NEAR, FAR, THIRD, MOVER] = [1, 2, 3, 9].map((number) => ({
   mac: `02:00:00:00:00:0${number}`,
   address: 0x0a64_0000 + number,
   text: `10.100.0.${number}`,
   text6: `fd64::${number}`,
-})) as [Station, Station, Station];
+})) as [Station, Station, Station, Station];
 type Station = { mac: string; address: number; text: string; text6: string };
 /** FRR's host in the network: whom containers there greet, so that its kernel knows their addresses. */
 const [SVI, SVI6] = ['10.100.0.254', 'fd64::fe'];
 /** In a frame of the underlay: outer source, UDP destination, inner destination and EtherType. */
 const [SOURCE_AT, PORT_AT, INNER_AT, INNER_TYPE] = [26, 36, 50, 62];
 
-function config(reflectors: readonly string[]): string {
+function config(reflectors: readonly string[], folder: string): string {
   const near = reflectors.map(
     (address) => `[bgp-neighbor]\naddress = ${address}\nas = 65000\nconnect-retry = 1\n`,
   );
-  return `[bgp]
+  return `[gossip]
+name = gateway
+key-file = ${join(folder, 'cluster.key')}
+state-dir = ${folder}
+[bgp]
 as = 65000
 vteps = 172.30.0.0/16
 restart-time = 60
+redistribute = yes
 ${near.join('')}[network]
 name = blue
 vni = 100
@@ -106,7 +113,7 @@ class Fabric {
   }
 
   static async build(t: Test): Promise<Fabric> {
-    const lab = await Lab.create({ hosts: 4, containersPerHost: 2, ipv6: true });
+    const lab = await Lab.create({ hosts: 5, containersPerHost: 2, ipv6: true });
     t.teardown(() => lab.close());
     const text = (index: number): string => formatIpv4(lab.host(index).address);
     const [reflectors, clients] = [
@@ -115,7 +122,10 @@ class Fabric {
     ];
     const host = lab.host(FANWAY);
     chmodSync(host.runDirectory, 0o755);
-    writeFileSync(join(host.runDirectory, 'fanway.conf'), config(reflectors), { mode: 0o600 });
+    const folder = host.runDirectory;
+    const key = Keyring.generate(randomBytes).format();
+    writeFileSync(join(folder, 'cluster.key'), key, { mode: 0o600 });
+    writeFileSync(join(folder, 'fanway.conf'), config(reflectors, folder), { mode: 0o600 });
     const reflectorConfig = frrReflector(text(REFLECTOR), clients);
     const [reflector, vtep] = await Promise.all([
       Frr.start(lab.host(REFLECTOR), reflectorConfig),
@@ -241,6 +251,9 @@ t.test('a network between fanway and FRR', { skip }, async (t) => {
 
   await t.test('a container moves to FRR’s host and back', (t) => move(t, fabric));
   await t.test('sessions and a reflector that restart', (t) => flap(t, fabric));
+  await t.test('a member of gossip and FRR reach each other through a gateway', (t) =>
+    redistribute(t, fabric),
+  );
   await t.test('control is killed', (t) => kill(t, fabric));
 
   await t.test('a clean stop takes everything back at once', async (t) => {
@@ -291,6 +304,47 @@ async function flap(t: Test, fabric: Fabric): Promise<void> {
   await fabric.untilUp(2);
   const [blue] = await fabric.json<NetworkJson[]>('net', 'show');
   t.match(blue, { state: 'up', reason: '' });
+}
+
+/** A host that speaks gossip alone, and FRR, which speaks BGP alone: packets go straight between them. */
+async function redistribute(t: Test, fabric: Fabric): Promise<void> {
+  const { lab, host, vtep } = fabric;
+  const member = lab.host(MEMBER);
+  const [third, far] = [lab.container(MEMBER), lab.container(VTEP)];
+  const key = join(host.runDirectory, 'cluster.key');
+  await run(member, 'join', formatIpv4(host.address), '--name', 'member', '--key', key);
+  await run(member, 'net', 'add', 'blue', '--vni', '100', '--underlay', 'eth0/16');
+  await settle(third, BRIDGE, THIRD);
+  await until('FRR has it, at the member', 10_000, async () => {
+    await greet(third);
+    const there = formatIpv4(member.address);
+    return (await fabric.frrMac(THIRD.mac)).includes(there);
+  });
+  const there = formatIpv4(lab.host(VTEP).address);
+  // FRR takes back an address that its kernel has not heard of for a while.
+  await fabric.untilFanwayHas(FAR, far);
+  let found: MacJson | undefined;
+  const hasFar = async (): Promise<boolean> => {
+    await greet(far);
+    const macs = JSON.parse(await run(member, 'mac', 'show', 'blue', '--json')) as MacJson[];
+    found = macs.find(({ mac }) => mac === FAR.mac);
+    return found?.host === there && found.addresses.includes(FAR.text6);
+  };
+  await until('the member has FRR’s', 10_000, hasFar).catch((error: unknown) => {
+    throw new Error(`${String(error)}: ${JSON.stringify(found)}`);
+  });
+  t.equal(await ping(third, FAR.text, 5), 5, 'echo');
+  t.equal(await ping(third, FAR.text6, 5), 5, 'IPv6');
+  await until('FRR has its address too', 10_000, async () => {
+    await greet(third);
+    return (await vtep.show('show evpn arp-cache vni 100')).includes(THIRD.text);
+  });
+  t.equal(await ping(far, THIRD.text, 5), 5, 'and back');
+  t.equal(await ping(lab.container(FANWAY), THIRD.text, 5), 5, 'and the gateway’s own');
+  await run(member, 'net', 'rm', 'blue', '--force');
+  await until('FRR has it no more', 10_000, async () => {
+    return !(await vtep.show('show bgp l2vpn evpn')).includes(THIRD.mac);
+  });
 }
 
 async function kill(t: Test, fabric: Fabric): Promise<void> {

@@ -9,7 +9,7 @@
  * @module
  */
 import type { Entry, EntryChange, Place } from '../../../bgp/rib/imports.ts';
-import type { OwnRoute } from '../../../bgp/rib/own-routes.ts';
+import { type OwnRoute, ownKey } from '../../../bgp/rib/own-routes.ts';
 import type { Speaker } from '../../../bgp/speaker.ts';
 import type { Log } from '../../../log.ts';
 import {
@@ -18,10 +18,21 @@ import {
   hostOfBytes,
   type UnderlayAddress,
 } from '../../../net/underlay-address.ts';
-import { type Claim, type ClaimUpdate, type EntryId, keyOfEntry } from '../../../rib/entry.ts';
+import {
+  type Best,
+  type Claim,
+  type ClaimUpdate,
+  type EntryId,
+  keyOfEntry,
+} from '../../../rib/entry.ts';
 import type { Ip } from '../../../wire/bgp/address.ts';
 import type { EntrySink } from '../../entries/entry-service.ts';
-import type { NetworkSpeaker, OwnEntries, OwnEntry } from '../../networks/own-entries.ts';
+import type {
+  NetworkSpeaker,
+  OwnEntries,
+  OwnEntry,
+  RelaySpeaker,
+} from '../../networks/own-entries.ts';
 import type { NetworkSpec } from '../../store/link-spec.ts';
 import { ipOf } from './addresses.ts';
 import type { SpeakerFollower } from './followers.ts';
@@ -40,7 +51,7 @@ export type NetworkBgpOptions = {
 /** A MAC of this host as it is announced, with its addresses. */
 type Station = { sequence: number; readonly entries: Map<UnderlayAddress | undefined, OwnEntry> };
 
-export class NetworkBgp implements SpeakerFollower, NetworkSpeaker {
+export class NetworkBgp implements SpeakerFollower, NetworkSpeaker, RelaySpeaker {
   readonly #options: NetworkBgpOptions;
   #speaker: Speaker | undefined;
   /** Networks as claims were made for them, by VNI. */
@@ -49,6 +60,8 @@ export class NetworkBgp implements SpeakerFollower, NetworkSpeaker {
   #gateways: ReadonlySet<number> = new Set();
   /** What is announced, by VNI and MAC. */
   readonly #stations = new Map<string, Station>();
+  /** What is told for others, as a gateway to gossip, by the keys of the entries. */
+  readonly #relayed = new Map<string, OwnRoute>();
   /** How many entries of a network are at a tunnel endpoint, by VNI and endpoint. */
   readonly #uses = new Map<string, number>();
   /** What is to be told, the last word on each entry. */
@@ -108,6 +121,7 @@ export class NetworkBgp implements SpeakerFollower, NetworkSpeaker {
     }
     if (spec.bum !== 'none') this.#tell(floodOf(spec));
     for (const entry of own.all()) if (entry.spec.name === spec.name) own.announce(entry, [this]);
+    for (const route of this.#relayed.values()) if (route.vni === spec.vni) this.#tell(route);
   }
 
   /** It is no more, or another one. */
@@ -120,6 +134,9 @@ export class NetworkBgp implements SpeakerFollower, NetworkSpeaker {
       if (first?.spec.vni !== vni) continue;
       for (const own of entries.values()) this.#speaker?.withdraw(this.#routeOf(own, sequence));
       this.#stations.delete(key);
+    }
+    for (const route of this.#relayed.values()) {
+      if (route.vni === vni) this.#speaker?.withdraw(route);
     }
     for (const key of this.#uses.keys()) if (key.startsWith(`${vni} `)) this.#uses.delete(key);
     for (const [key, { id }] of this.#updates) if (id.link === name) this.#updates.delete(key);
@@ -138,6 +155,19 @@ export class NetworkBgp implements SpeakerFollower, NetworkSpeaker {
     station.sequence = Math.max(station.sequence, sequence);
     for (const each of told) this.#tell(this.#routeOf(each, station.sequence));
     return sequence;
+  }
+
+  relay(spec: NetworkSpec, id: EntryId, best: Best | undefined): void {
+    const key = keyOfEntry(id);
+    const before = this.#relayed.get(key);
+    const route = best && relayedRoute(spec, id, best);
+    if (before !== undefined && (route === undefined || ownKey(before) !== ownKey(route))) {
+      this.#relayed.delete(key);
+      this.#speaker?.withdraw(before);
+    }
+    if (route === undefined) return;
+    this.#relayed.set(key, route);
+    if (this.#links.get(spec.vni)?.name === spec.name) this.#tell(route);
   }
 
   withdraw(own: OwnEntry): void {
@@ -240,6 +270,14 @@ function claimOf(entry: Entry, place: Place, peer: UnderlayAddress): Claim {
   // Only the gateway's MAC may advertise itself as a router; an address tells what it is.
   if (isBinding ? router : gateway) claim.isRouter = true;
   return claim;
+}
+
+/** What a member of gossip has, with that member as the next hop. */
+function relayedRoute({ vni }: NetworkSpec, id: EntryId, best: Best): OwnRoute | undefined {
+  const { peer, sequence, isSticky: sticky = false } = best;
+  const common = { kind: 'mac', vni, sequence, sticky, gateway: false, vtep: ipOf(peer) } as const;
+  if (id.kind === 'mac') return { ...common, mac: id.mac, ip: null };
+  return id.kind === 'mac+ip' ? { ...common, mac: best.mac, ip: ipOf(id.address) } : undefined;
 }
 
 /** "Send me what is flooded." */

@@ -331,8 +331,8 @@ export class BgpService {
   }
 }
 
-/** Whether two configurations differ in the networks at most: sessions go on. */
+/** Whether two configurations differ only in what is told of networks: sessions go on. */
 function sameSessions(a: BgpSettings | undefined, b: BgpSettings | undefined): boolean {
-  const networks: BgpSettings['networks'] = [];
-  return isDeepStrictEqual(a && { ...a, networks }, b && { ...b, networks });
+  const told = { networks: [], redistribute: false };
+  return isDeepStrictEqual(a && { ...a, ...told }, b && { ...b, ...told });
 }

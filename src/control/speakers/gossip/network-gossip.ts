@@ -12,8 +12,14 @@ import type { EntryKey, Unranked } from '../../../gossip/base/keys.ts';
 import { keyText } from '../../../gossip/base/keys.ts';
 import type { GossipNode } from '../../../gossip/node.ts';
 import { overlaps, type Prefix } from '../../../net/prefix.ts';
-import type { UnderlayAddress } from '../../../net/underlay-address.ts';
-import type { Claim, ClaimUpdate, EntryId } from '../../../rib/entry.ts';
+import { formatHostAddress, type UnderlayAddress } from '../../../net/underlay-address.ts';
+import {
+  type Best,
+  type Claim,
+  type ClaimUpdate,
+  type EntryId,
+  keyOfEntry,
+} from '../../../rib/entry.ts';
 import {
   type Announcement,
   ItemKind,
@@ -22,9 +28,15 @@ import {
   VtepRole,
 } from '../../../wire/gossip/types.ts';
 import type { EntrySink } from '../../entries/entry-service.ts';
-import type { NetworkSpeaker, OwnEntries, OwnEntry } from '../../networks/own-entries.ts';
+import type {
+  NetworkSpeaker,
+  OwnEntries,
+  OwnEntry,
+  RelaySpeaker,
+} from '../../networks/own-entries.ts';
 import type { SearchSpeaker } from '../../networks/search/search.ts';
 import type { NetworkSpec } from '../../store/link-spec.ts';
+import { Beyond } from './beyond.ts';
 import type { NodeFollower } from './followers.ts';
 
 /** Keys that are looked up in one go, so that a large table holds nothing else up: some ms. */
@@ -50,6 +62,20 @@ function itemOf({ spec, mac, address, isSticky }: OwnEntry): Unranked {
     : { kind: ItemKind.MacAddress6, vni, mac, address };
 }
 
+/** The same of an entry that is beyond gossip. */
+function farItemOf(vni: number, id: EntryId, best: Best): Unranked | undefined {
+  const { peer: host, mac } = best;
+  if (id.kind === 'mac') {
+    const kind = best.isSticky === true ? ItemKind.StickyMac : ItemKind.Mac;
+    return { kind, vni, mac: id.mac, host };
+  }
+  if (id.kind !== 'mac+ip') return undefined;
+  const { address } = id;
+  return typeof address === 'number'
+    ? { kind: ItemKind.MacAddress, vni, mac, address, host }
+    : { kind: ItemKind.MacAddress6, vni, mac, address, host };
+}
+
 function rolesOf(spec: NetworkSpec): number {
   return spec.replicator ? VtepRole.Replicator : 0;
 }
@@ -63,13 +89,17 @@ export type NetworkGossipOptions = {
   sought: (link: string, from: NodeId, addresses: readonly UnderlayAddress[]) => void;
 };
 
-export class NetworkGossip implements NodeFollower, NetworkSpeaker, SearchSpeaker {
+export class NetworkGossip implements NodeFollower, NetworkSpeaker, SearchSpeaker, RelaySpeaker {
   readonly #options: NetworkGossipOptions;
   #node: GossipNode | undefined;
   /** Networks as claims were made for them, by VNI. */
   readonly #links = new Map<number, NetworkSpec>();
   /** By VNI and owner. */
   readonly #endpoints = new Map<string, Endpoint>();
+  /** Endpoints beyond gossip, of which gateways tell. */
+  readonly #beyond = new Beyond();
+  /** What this host tells as a gateway, by the keys of its entries. */
+  readonly #relayed = new Map<string, { item: Unranked; rank: number }>();
   readonly #dirty = new Map<string, EntryKey>();
   #timer: NodeJS.Immediate | undefined;
 
@@ -84,11 +114,26 @@ export class NetworkGossip implements NodeFollower, NetworkSpeaker, SearchSpeake
     this.#node = node;
     this.#dirty.clear();
     this.#endpoints.clear();
+    this.#beyond.clear();
     for (const { name } of this.#links.values()) this.#options.sink.withdraw('gossip', name);
     this.#links.clear();
     if (node === undefined) return;
     this.refresh();
     for (const own of this.#options.own.all()) this.#options.own.announce(own, [this]);
+    for (const { item, rank } of this.#relayed.values()) node.announce(item, rank);
+  }
+
+  relay({ vni }: NetworkSpec, id: EntryId, best: Best | undefined): void {
+    const key = keyOfEntry(id);
+    const before = this.#relayed.get(key);
+    const item = best && farItemOf(vni, id, best);
+    if (before !== undefined && before.item.kind !== item?.kind) {
+      this.#relayed.delete(key);
+      this.#node?.withdraw(before.item);
+    }
+    if (item === undefined || best === undefined) return;
+    this.#relayed.set(key, { item, rank: best.sequence });
+    this.#node?.announce(item, best.sequence);
   }
 
   /** Who else hands out addresses of this host's slice of a network: their slices and node ids. */
@@ -127,6 +172,7 @@ export class NetworkGossip implements NodeFollower, NetworkSpeaker, SearchSpeake
       for (const [key, endpoint] of this.#endpoints) {
         if (endpoint.vni === vni) this.#endpoints.delete(key);
       }
+      this.#beyond.clear(vni);
     }
     for (const spec of wanted.values()) {
       const known = this.#links.has(spec.vni);
@@ -227,7 +273,9 @@ export class NetworkGossip implements NodeFollower, NetworkSpeaker, SearchSpeake
       if (endpoint.vni !== vni || endpoint.address !== member) continue;
       if (first === undefined || endpoint.owner < first.owner) first = endpoint;
     }
-    if (first === undefined) return undefined;
+    if (first === undefined) {
+      return this.#beyond.has(vni, member) ? { ...placeAt(member), isRelayed: true } : undefined;
+    }
     const isReplicator = (first.roles & VtepRole.Replicator) !== 0;
     return { peer: member, owner: first.owner, sequence: 0, mac: 0, isReplicator };
   }
@@ -258,7 +306,14 @@ export class NetworkGossip implements NodeFollower, NetworkSpeaker, SearchSpeake
       if (count++ >= PER_TURN) break;
       this.#dirty.delete(text);
       const update = this.#updateOf(node, key);
-      if (update !== undefined) updates.push(update);
+      if (update === undefined) continue;
+      const { id, claim } = update;
+      const far = claim?.isRelayed === true ? claim.peer : undefined;
+      for (const member of this.#beyond.place(text, key.vni, far)) {
+        const vtep: EntryId = { link: id.link, kind: 'vtep', member };
+        updates.push({ id: vtep, claim: this.#vtepAt(key.vni, member) });
+      }
+      updates.push(update);
     }
     this.#options.sink.update('gossip', updates);
     if (this.#dirty.size > 0) this.#soon();
@@ -274,6 +329,10 @@ export class NetworkGossip implements NodeFollower, NetworkSpeaker, SearchSpeake
     // What we announce ourselves is a claim of its own.
     if (entry === undefined || entry.owner === node.id) return { id, claim: undefined };
     const { item, owner } = entry;
+    const far = 'host' in item ? item.host : undefined;
+    // What a gateway says of this host itself is an echo.
+    if (far !== undefined && far === spec?.local) return { id, claim: undefined };
+    if (far !== undefined) return { id, claim: farClaim(far, owner, item) };
     const endpoint = this.#endpoints.get(endpointKey(key.vni, owner));
     if (endpoint === undefined) return { id, claim: undefined };
     const { address: peer, dhcpServers = [], routers = [] } = endpoint;
@@ -284,6 +343,18 @@ export class NetworkGossip implements NodeFollower, NetworkSpeaker, SearchSpeake
     if ('mac' in item && isMac && dhcpServers.includes(item.mac)) claim.isDhcpServer = true;
     return { id, claim };
   }
+}
+
+function placeAt(peer: UnderlayAddress): Claim {
+  return { peer, owner: formatHostAddress(peer), sequence: 0, mac: 0 };
+}
+
+/** What a gateway tells: it is beyond gossip, at an endpoint of its own. */
+function farClaim(peer: UnderlayAddress, owner: NodeId, item: Announcement): Claim {
+  return {
+    ...{ peer, owner, sequence: item.rank, mac: macOf(item), isRelayed: true },
+    ...(item.kind === ItemKind.StickyMac && { isSticky: true }),
+  };
 }
 
 function macOf(item: Announcement): number {
