@@ -53,7 +53,8 @@ function tableName({ link, kind }: EntryId): string {
 }
 
 function sameBest(a: Best | undefined, b: Best | undefined): boolean {
-  return samePlace(a, b) && a?.source === b?.source && a?.owner === b?.owner;
+  const isSameWord = a?.source === b?.source && a?.owner === b?.owner;
+  return samePlace(a, b) && isSameWord && a?.isRelayed === b?.isRelayed;
 }
 
 /** Refused owners and held entries that {@link Rib.status} lists. */
@@ -68,6 +69,7 @@ function bestOfClaim(claim: Claim, source: ClaimSource): Best {
   const best: Best = { peer, owner, sequence, mac, source };
   if (claim.isSticky !== undefined) best.isSticky = claim.isSticky;
   if (claim.isReplicator !== undefined) best.isReplicator = claim.isReplicator;
+  if (claim.isRelayed !== undefined) best.isRelayed = claim.isRelayed;
   if (claim.isRouter !== undefined) best.isRouter = claim.isRouter;
   if (claim.isDhcpServer !== undefined) best.isDhcpServer = claim.isDhcpServer;
   return best;

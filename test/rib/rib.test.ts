@@ -47,7 +47,8 @@ t.test('all that a claim says is there with the one that counts', async (t) => {
   const mac: EntryId = { link: 'br-blue', kind: 'mac', mac: 0x021122334455 };
   const said: Required<Claim> = {
     ...{ peer: 1, owner: 'a', sequence: 2, mac: 0 },
-    ...{ isSticky: true, isReplicator: true, isRouter: true, isDhcpServer: true },
+    ...{ isSticky: true, isReplicator: true, isRouter: true },
+    ...{ isDhcpServer: true, isRelayed: true },
   };
   const [change] = rib.update('gossip', [{ id: mac, claim: said }], 0);
   t.same(change?.after, { ...said, source: 'gossip' });
