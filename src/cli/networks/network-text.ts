@@ -40,7 +40,7 @@ export function networkText(network: NetworkJson): string[] {
     ...head,
     `  device ${network.device}, MTU ${network.innerMtu} (underlay ${network.underlayMtu}), offloads: ${network.offloads.join(', ') || 'none'}`,
     membersText(network),
-    `  ${counted(macs.local, 'MAC')} here${asked}, ${macs.remote} elsewhere; ${network.addresses} addresses`,
+    `  ${counted(macs.local, 'MAC')} here${asked}, ${macs.remote} elsewhere; ${counted(network.addresses, 'address')}`,
     ...serversText(network.servers),
     ...searchText(network.search),
     `  bum ${network.bum}, guard ${network.guard}, ${counted(network.rules, 'rule')}; ${floodsText(network.floods)}`,
@@ -73,12 +73,12 @@ function searchText({ asked, found, damped, limited, looked, refused }: NetworkS
     const more = [damped > 0 && `${damped} not again`, limited > 0 && `${limited} too many`];
     const left = more.filter(Boolean).join(', ');
     lines.push(
-      `  asked of others: ${asked} addresses that nobody has, ${found} found${left && ` (left out: ${left})`}`,
+      `  asked of others: ${counted(asked, 'address')} that nobody was known to have, ${found} found${left && ` (left out: ${left})`}`,
     );
   }
   if (looked + refused > 0) {
     const left = refused > 0 ? ` (${refused} more were too many)` : '';
-    lines.push(`  looked for here: ${looked} addresses that others asked for${left}`);
+    lines.push(`  looked for here: ${counted(looked, 'address')} that others asked for${left}`);
   }
   return lines;
 }
@@ -88,5 +88,7 @@ function repairsText({ repairs, repaired }: NetworkJson): string[] {
   const shown = repaired
     .slice(-REPAIRS_SHOWN_MAX)
     .map(({ what, agoMs }) => `${what}, ${Math.round(agoMs / 1000)} s ago`);
-  return [`  others took away and fanway put back ${repairs} pieces; last: ${shown.join('; ')}`];
+  return [
+    `  others took away and fanway put back ${counted(repairs, 'piece')}; last: ${shown.join('; ')}`,
+  ];
 }

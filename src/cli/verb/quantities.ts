@@ -24,9 +24,10 @@ export function percentText(share: number): string {
   return `${Math.round(share * 100)} %`;
 }
 
-/** How many of something: `1 seed`, `2 seeds`. */
+/** How many of something: `1 seed`, `2 seeds`, `2 addresses`. */
 export function counted(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+  const plural = noun.endsWith('s') ? 'es' : 's';
+  return `${count} ${noun}${count === 1 ? '' : plural}`;
 }
 
 const BIT_UNITS = [
