@@ -132,7 +132,7 @@ t.test('a firewall that refuses what we send: EPERM', { skip: skip || noNft() },
   await know(a, b);
   await know(rig.from, rig.to);
   const nft = findNft() ?? '';
-  const there = await startFlow(rig.from, rig.to, { rate: PPS, seconds: 2 });
+  const there = await startFlow(rig.from, rig.to, { rate: PPS, seconds: 5 });
   await suffer(t, rig, 'nft drop in the output hook', 'egress.drop.send_denied', async () => {
     const rules = `table ip refuse { chain out { type filter hook output priority 0;
       udp dport 4789 drop; }; }`;
@@ -150,7 +150,8 @@ t.test('a queue that is always full: ENOBUFS', { skip: skip || noTc() }, async (
   const { a, b } = rig;
   await know(a, b);
   await know(rig.from, rig.to);
-  const there = await startFlow(rig.from, rig.to, { rate: 2 * PPS, seconds: 2, size: 1000 });
+  // tc may take its time on a busy machine.
+  const there = await startFlow(rig.from, rig.to, { rate: 2 * PPS, seconds: 5, size: 1000 });
   await suffer(t, rig, 'token bucket of 4 Mbit/s', 'egress.drop.send_full', async () => {
     const bucket = ['tbf', 'rate', '4mbit', 'burst', '4k', 'limit', '8k'];
     await run(a, 'tc', ['qdisc', 'add', 'dev', 'eth0', 'root', ...bucket]);
