@@ -52,12 +52,11 @@ async function addressOf(container: LabContainer): Promise<string> {
 /** TCP over IPv6 between containers of two hosts. @throws TrafficError */
 export async function measureSix(lab: Lab): Promise<SixResult> {
   const [from, to] = [lab.container(0, 0), lab.container(1, 0)];
-  const address = await addressOf(to);
-  await addressOf(from);
+  const [source, address] = [await addressOf(from), await addressOf(to)];
   const server = startTraffic(to, 'six', { listen: address, port: PORT });
   await server.ready;
-  const result = await startTraffic(from, 'six', { connect: address, port: PORT, bytes: BYTES })
-    .result;
+  const options = { from: source, connect: address, port: PORT, bytes: BYTES };
+  const result = await startTraffic(from, 'six', options).result;
   server.kill();
   const { bytes, sha256, equal } = result;
   return { from: from.name, to: `${to.name} (${address})`, bytes, sha256, equal };

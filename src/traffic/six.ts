@@ -16,17 +16,22 @@ const CHUNK_BYTES = 256 * 1024;
 const BYTES_MAX = 1 << 30;
 const DIGEST_CHARS = 64;
 
-/** `--listen ADDRESS` answers with what it got; `--connect ADDRESS --bytes N` sends and compares. */
+/**
+ * `--listen ADDRESS` answers with what it got; `--connect ADDRESS --from ADDRESS --bytes N` sends and compares.
+ * Both wait for their own address to become usable (RFC 4862 §5.4): without a source of its choice the kernel takes
+ * a link-local one until then, which no other host answers.
+ */
 export function runSix(options: Options): void {
   const [listen] = options.words('listen');
   const [to] = options.words('connect');
+  const [from] = options.words('from');
   const port = options.integer('port', { min: 1, max: 65_535 });
   const bytes = options.integer('bytes', { min: 1, max: BYTES_MAX, default: CHUNK_BYTES });
   options.done();
   // Whoever started us is gone: so are we.
   process.stdin.on('end', () => process.exit()).resume();
   if (listen !== undefined) serve(listen, port);
-  else if (to !== undefined) send(to, port, bytes);
+  else if (to !== undefined) send({ to, port, from }, bytes);
   else throw new OptionError('--listen or --connect is missing');
 }
 
@@ -41,7 +46,6 @@ function serve(address: string, port: number): void {
   const listen = (): void => void server.listen(port, address);
   server.on('listening', () => report({ event: 'ready' }));
   server.on('error', (error) => {
-    // An address that was just made is tentative until nobody else has claimed it (RFC 4862 §5.4).
     if (codeOf(error) === 'EADDRNOTAVAIL' && performance.now() < deadlineMs) {
       setTimeout(listen, ADDRESS_RETRY_MS);
     } else {
@@ -52,12 +56,19 @@ function serve(address: string, port: number): void {
   listen();
 }
 
-function send(address: string, port: number, bytes: number): void {
+type Way = { to: string; port: number; from: string | undefined };
+
+function send(way: Way, bytes: number, deadlineMs = performance.now() + ADDRESS_MS_MAX): void {
+  const { to, port, from } = way;
   const hash = createHash('sha256');
   const startMs = performance.now();
   let answer = '';
-  const socket = connect(port, address);
-  socket.on('error', (error) => report({ event: 'error', message: error.message }));
+  const socket = connect({ host: to, port, ...(from !== undefined && { localAddress: from }) });
+  socket.on('error', (error) => {
+    if (codeOf(error) === 'EADDRNOTAVAIL' && performance.now() < deadlineMs) {
+      setTimeout(send, ADDRESS_RETRY_MS, way, bytes, deadlineMs);
+    } else report({ event: 'error', message: error.message });
+  });
   socket.on('data', (chunk) => {
     answer = `${answer}${chunk.toString()}`.slice(0, DIGEST_CHARS);
   });
