@@ -286,7 +286,8 @@ async function move(t: Test, fabric: Fabric): Promise<void> {
   await there.detach();
   await settle(here, BRIDGE, MOVER);
   await fabric.untilFrrHas(MOVER);
-  await until('reached where it came back to', 5000, () => reached(far));
+  // FRR and its kernel take their time to follow.
+  await until('reached where it came back to', 15_000, () => reached(far));
   t.match(await fabric.macOf(MOVER.mac), { source: 'local', sequence: 2 });
   await here.detach();
 }
