@@ -5,7 +5,7 @@ import { neighbourSettings } from '../../bgp/lab.ts';
 import { skipWithoutNamespaces } from '../../netns/privileges.ts';
 import { giveIpv6 } from '../../support/ipv6-underlay.ts';
 import { until } from '../../support/patience.ts';
-import { Gobgp, whyNoGobgp } from './routers.ts';
+import { Gobgp, gobgpWaitingFor, whyNoGobgp } from './routers.ts';
 import { startSpeaker } from './speaker.ts';
 
 const skip = skipWithoutNamespaces() || whyNoGobgp();
@@ -21,19 +21,7 @@ t.test('sessions and next hops of IPv6, prefixes of IPv6', { skip }, async (t) =
   for (const index of [0, 1]) giveIpv6(lab.host(index), `fd99::${index + 1}/64`);
   const gobgp = await Gobgp.start(
     lab.host(1),
-    `[global.config]
-as = 65000
-router-id = "${formatIpv4(lab.host(1).address)}"
-[[neighbors]]
-[neighbors.config]
-neighbor-address = "fd99::1"
-peer-as = 65000
-[neighbors.transport.config]
-passive-mode = true
-[[neighbors.afi-safis]]
-[neighbors.afi-safis.config]
-afi-safi-name = "l2vpn-evpn"
-`,
+    gobgpWaitingFor('fd99::1', formatIpv4(lab.host(1).address)),
   );
   const fanway = await startSpeaker(
     lab.host(0),

@@ -182,6 +182,23 @@ function programPath(name: string, release: Release): string {
   return release === 'installed' ? name : join('usr/bin', name);
 }
 
+/** A configuration with one neighbour of its own AS 65000, which has to connect; EVPN alone. */
+export function gobgpWaitingFor(neighbour: string, routerId: string): string {
+  return `[global.config]
+as = 65000
+router-id = "${routerId}"
+[[neighbors]]
+[neighbors.config]
+neighbor-address = "${neighbour}"
+peer-as = 65000
+[neighbors.transport.config]
+passive-mode = true
+[[neighbors.afi-safis]]
+[neighbors.afi-safis.config]
+afi-safi-name = "l2vpn-evpn"
+`;
+}
+
 /** One path as `gobgp global rib -j` prints it; the rest of it is not looked at. */
 export type GobgpPath = {
   nlri: { type: number; value: Record<string, unknown> };

@@ -8,7 +8,7 @@ import { fanway, statusOf } from '../../control/lab-router.ts';
 import { skipWithoutNamespaces } from '../../netns/privileges.ts';
 import { until } from '../../support/patience.ts';
 import { readableProgram } from '../../support/readable.ts';
-import { Gobgp, whyNoGobgp } from './routers.ts';
+import { Gobgp, gobgpWaitingFor, whyNoGobgp } from './routers.ts';
 
 const SETPRIV = '/usr/bin/setpriv';
 const skip =
@@ -20,22 +20,7 @@ t.test('an ordinary user without any capability speaks EVPN', { skip }, async (t
   t.teardown(() => lab.close());
   const host = lab.host(0);
   const [us, them] = [formatIpv4(host.address), formatIpv4(lab.host(1).address)];
-  const gobgp = await Gobgp.start(
-    lab.host(1),
-    `[global.config]
-as = 65000
-router-id = "${them}"
-[[neighbors]]
-[neighbors.config]
-neighbor-address = "${us}"
-peer-as = 65000
-[neighbors.transport.config]
-passive-mode = true
-[[neighbors.afi-safis]]
-[neighbors.afi-safis.config]
-afi-safi-name = "l2vpn-evpn"
-`,
-  );
+  const gobgp = await Gobgp.start(lab.host(1), gobgpWaitingFor(us, them));
   const file = join(host.runDirectory, 'fanway.conf');
   const own = `as = 65000\nvtep = ${us}\nvnis = 100\nvteps = 172.30.0.0/16\n`;
   writeFileSync(file, `[bgp]\n${own}[bgp-neighbor]\naddress = ${them}\nas = 65000\n`);
