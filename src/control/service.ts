@@ -194,7 +194,7 @@ export class Service {
         path: run.bgp,
         log,
         entries: this.entries,
-        specs,
+        specs: () => this.#upSpecs(),
         followers: this.networks.bgpFollowers,
       },
       ...{ networks: () => this.networks.specs(), announced: () => this.gossip.announced },

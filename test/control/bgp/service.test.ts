@@ -16,12 +16,18 @@ import { type BgpSettings, bgpNeighbourOf, bgpSettingsOf } from '../../../src/co
 import type { SettingValue } from '../../../src/config/schema.ts';
 import type { Route } from '../../../src/control/admin/admin.ts';
 import { EntryService } from '../../../src/control/entries/entry-service.ts';
+import { sixOf } from '../../../src/control/links/six.ts';
 import { bgpRoutes, bgpStatus } from '../../../src/control/speakers/bgp/routes.ts';
 import { BgpService } from '../../../src/control/speakers/bgp/service.ts';
 import type { LinkSpec } from '../../../src/control/store/link-spec.ts';
 import { silentLog } from '../../../src/log.ts';
-import { type Prefix, parsePrefix } from '../../../src/net/prefix.ts';
-import { formatHostPrefix } from '../../../src/net/underlay-address.ts';
+import { parsePrefix } from '../../../src/net/prefix.ts';
+import { parsePrefix6 } from '../../../src/net/prefix6.ts';
+import {
+  formatHostPrefix,
+  parseHostPrefix,
+  type UnderlayPrefix,
+} from '../../../src/net/underlay-address.ts';
 import { findRoot } from '../../style/sources.ts';
 import { until } from '../../support/patience.ts';
 import { type ApiDocument, misfits } from './json-schema.ts';
@@ -37,8 +43,17 @@ const FAN: LinkSpec = {
   ...{ underlayMtu: 1500, innerMtu: 1450, dscp: 'pipe', sourcePorts: 16, offload: 'auto' },
 };
 const FAN_2: LinkSpec = { ...FAN, local: 0x7f000002, slice: parsePrefix('250.0.2.0/24') };
+/** The same fan with IPv6 inside too. */
+const dual = (fan: LinkSpec): LinkSpec => {
+  return { ...fan, six: sixOf(parsePrefix6('fd00:fa::/32'), fan.underlay, fan.local) };
+};
 
-type Side = { service: BgpService; moved: Map<string, number>; path: string; announced: Prefix[] };
+type Side = {
+  service: BgpService;
+  moved: Map<string, number>;
+  path: string;
+  announced: UnderlayPrefix[];
+};
 
 function make(name: string, specs: LinkSpec[] = []): Side {
   const moved = new Map<string, number>();
@@ -49,7 +64,7 @@ function make(name: string, specs: LinkSpec[] = []): Side {
     },
     log: silentLog,
   });
-  const announced: Prefix[] = [];
+  const announced: UnderlayPrefix[] = [];
   const path = join(folder, `${name}.json`);
   const service = new BgpService({
     ...{ path, log: silentLog, entries },
@@ -78,8 +93,8 @@ function settings(own: number, other: number, more: Partial<BgpSettings> = {}): 
   return { ...bgpSettingsOf(values, [bgpNeighbourOf(near)]), ...more };
 }
 
-async function pair(t: Test): Promise<[Side, Side]> {
-  const [a, b] = [make('a', [FAN]), make('b', [FAN_2])];
+async function pair(t: Test, of = (fan: LinkSpec) => fan): Promise<[Side, Side]> {
+  const [a, b] = [make('a', [of(FAN)]), make('b', [of(FAN_2)])];
   t.teardown(() => Promise.all([a.service.stop(), b.service.stop()]));
   await Promise.all([a.service.configure(settings(1, 2)), b.service.configure(settings(2, 1))]);
   await until('a session', 5000, () =>
@@ -120,6 +135,37 @@ t.test('fans tell their slices, programs their routes, and all of it arrives', a
   await until('a clean stop takes all of it back', 2000, () => b.moved.size === 0);
   t.equal((await rib(null)).entries.length, 0);
   t.equal(existsSync(a.path), false, 'and leaves nothing');
+});
+
+t.test('a fan of both families: prefixes of IPv6 go both ways, each in its network', async (t) => {
+  const [a, b] = await pair(t, dual);
+  const [ours, theirs] = [bgpRoutes(a.service), bgpRoutes(b.service)];
+  const vni6 = dual(FAN).six?.vni ?? 0;
+  const rib = async (): Promise<Page<BgpEntryJson>> => call(theirs, '/v1/bgp/rib', { vni: vni6 });
+  a.announced.push(parseHostPrefix('fd00:fa:9::7/128'), parsePrefix('250.0.9.7/32'));
+  await a.service.refresh();
+  await until('what moved', 5000, () => b.moved.size === 2);
+  t.match((await rib()).entries, [
+    { kind: 'prefix', entry: 'fd00:fa:1::/48', vtep: '127.0.0.1', label: vni6 },
+    { kind: 'prefix', entry: 'fd00:fa:9::7/128', vtep: '127.0.0.1', label: vni6 },
+  ]);
+  t.same([...b.moved].sort(), [
+    ['250.0.9.7/32', 0x7f000001],
+    ['fd00:fa:9::7/128', 0x7f000001],
+  ]);
+  // A program may tell one too; one that is wider than a slice, or of another fan, moves nothing.
+  const route = (prefix: string) => ({ kind: 'prefix', vni: vni6, prefix });
+  const given = ['fd00:fa:9:1::/64', 'fd00:fa::/40', 'fd00:fb:9::/64'].map(route);
+  await call(ours, '/v1/bgp/announce', { routes: given });
+  await until('all told', 5000, async () => (await rib()).entries.length === 5);
+  t.same(
+    [...b.moved.keys()].filter((text) => text.includes('/64')),
+    ['fd00:fa:9:1::/64'],
+  );
+  t.equal(b.moved.size, 3);
+  a.announced.splice(0);
+  await a.service.refresh();
+  await until('taken back', 5000, () => b.moved.size === 1);
 });
 
 const skipApi = findRoot() === '' && 'the sources are not beside the tests';

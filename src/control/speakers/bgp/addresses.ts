@@ -4,7 +4,7 @@
  */
 import { formatIpv4, parseIpv4 } from '../../../net/ipv4.ts';
 import { formatIpv6, parseIpv6 } from '../../../net/ipv6.ts';
-import { hostBytes, type UnderlayAddress } from '../../../net/underlay-address.ts';
+import { hostBytes, hostOfBytes, type UnderlayAddress } from '../../../net/underlay-address.ts';
 import type { Ip } from '../../../wire/bgp/address.ts';
 
 /** IPv4 as u32, IPv6 as 16 bytes. @throws AddressError */
@@ -19,6 +19,11 @@ export function formatIp(ip: Ip): string {
 /** An underlay address as routes have it. */
 export function ipOf(host: UnderlayAddress): Ip {
   return typeof host === 'string' ? hostBytes(host) : host;
+}
+
+/** The same in reverse. */
+export function hostOfIp(ip: Ip): UnderlayAddress {
+  return typeof ip === 'number' ? ip : hostOfBytes(ip);
 }
 
 /** As settings have it: no zone, and IPv4 as IPv4 also where the socket was IPv6's. */

@@ -7,13 +7,19 @@
 import type { Entry, EntryChange, Place } from '../../../bgp/rib/imports.ts';
 import type { OwnRoute } from '../../../bgp/rib/own-routes.ts';
 import type { Speaker } from '../../../bgp/speaker.ts';
-import { peerOf } from '../../../net/fan.ts';
-import { contains } from '../../../net/prefix.ts';
-import { formatHostAddress, holdsHost, hostOfBytes } from '../../../net/underlay-address.ts';
+import { ENCAPS } from '../../../encap/encap.ts';
+import {
+  formatHostAddress,
+  holdsHost,
+  noHost,
+  type UnderlayAddress,
+  type UnderlayPrefix,
+} from '../../../net/underlay-address.ts';
 import { type Claim, type ClaimUpdate, slotOfEntry } from '../../../rib/entry.ts';
 import type { EntrySink } from '../../entries/entry-service.ts';
 import { sameFan } from '../../entries/same-fan.ts';
-import type { LinkSpec } from '../../store/link-spec.ts';
+import { type LinkSpec, placeOf, sideOf } from '../../store/link-spec.ts';
+import { hostOfIp } from './addresses.ts';
 import type { SpeakerFollower } from './followers.ts';
 
 export class BgpFeed implements SpeakerFollower {
@@ -23,6 +29,8 @@ export class BgpFeed implements SpeakerFollower {
   #links: readonly LinkSpec[] = [];
   /** What is announced here and was told, by link and prefix. */
   #own = new Map<string, ClaimUpdate>();
+  /** Prefixes under another VNI than the fan's: no way leads there. */
+  unreachable = 0;
 
   constructor(sink: EntrySink, specs: () => readonly LinkSpec[]) {
     this.#sink = sink;
@@ -38,7 +46,8 @@ export class BgpFeed implements SpeakerFollower {
   }
 
   changed({ entry, to }: EntryChange): void {
-    const updates = this.#links.flatMap((spec) => updateOf(spec, entry, to?.vtep) ?? []);
+    const updates = this.#links.flatMap((spec) => updateOf(spec, entry, to) ?? []);
+    if (updates.length > 0 && to !== undefined && to.label !== entry.vni) this.unreachable++;
     if (updates.length > 0) this.#sink.update('bgp', updates);
   }
 
@@ -52,9 +61,11 @@ export class BgpFeed implements SpeakerFollower {
       if (known !== undefined && sameFan(known, spec)) continue;
       if (known !== undefined) this.#sink.withdraw('bgp', spec.name);
       const updates: ClaimUpdate[] = [];
-      for (const { entry, place } of this.#speaker.imports.entries(spec.vni)) {
-        const update = updateOf(spec, entry, place.vtep);
-        if (update?.claim !== undefined) updates.push(update);
+      for (const { vni } of networksOf(spec)) {
+        for (const { entry, place } of this.#speaker.imports.entries(vni)) {
+          const update = updateOf(spec, entry, place);
+          if (update?.claim !== undefined) updates.push(update);
+        }
       }
       this.#sink.update('bgp', updates);
     }
@@ -68,7 +79,12 @@ export class BgpFeed implements SpeakerFollower {
     for (const route of this.#speaker?.own ?? []) {
       if (route.kind !== 'prefix') continue;
       for (const spec of this.#links) {
-        const update = updateOf(spec, route, this.#speaker?.settings.vtep);
+        const { vtep } = this.#speaker?.settings ?? {};
+        const update = updateOf(
+          spec,
+          route,
+          vtep === undefined ? vtep : { vtep, label: route.vni },
+        );
         if (update?.claim === undefined) continue;
         wanted.set(`${spec.name} ${slotOfEntry(update.id)}`, update);
       }
@@ -84,28 +100,46 @@ export class BgpFeed implements SpeakerFollower {
   }
 }
 
+/** What a fan is to BGP in one of its families: a network, and our slice there. */
+type FanNetwork = { vni: number; overlay: UnderlayPrefix; slice: UnderlayPrefix };
+
+/** The networks of a fan, one for each family inside; none where its encapsulation has no VNI. */
+export function networksOf(spec: LinkSpec): FanNetwork[] {
+  if (!ENCAPS[spec.encap].hasVni) return [];
+  return ([4, 6] as const).flatMap((family) => {
+    const side = sideOf(spec, noHost(family));
+    if (side === undefined) return [];
+    const vni = family === 4 ? spec.vni : (spec.six?.vni ?? 0);
+    return [{ vni, overlay: side.overlay, slice: side.slice }];
+  });
+}
+
 /** What an entry of BGP means for a link; undefined = nothing. */
 function updateOf(
   spec: LinkSpec,
   entry: Entry | OwnRoute,
-  vtep: Place['vtep'] | undefined,
+  place: Pick<Place, 'vtep' | 'label'> | undefined,
 ): ClaimUpdate | undefined {
-  if (entry.kind !== 'prefix' || typeof entry.address !== 'number') return undefined;
-  const { address, length, vni } = entry;
-  if (vni !== spec.vni || !contains(spec.overlay, address)) return undefined;
-  const id = { link: spec.name, kind: 'prefix', address, length } as const;
-  return { id, claim: claimOf(spec, address, length, vtep) };
+  if (entry.kind !== 'prefix') return undefined;
+  const prefix = { address: hostOfIp(entry.address), length: entry.length };
+  const isInside = networksOf(spec).some(
+    ({ vni, overlay }) => vni === entry.vni && holdsHost(overlay, prefix.address),
+  );
+  if (!isInside) return undefined;
+  const id = { link: spec.name, kind: 'prefix', ...prefix } as const;
+  // A fan's VNI follows from its overlay: its hosts know no other.
+  const isOurs = place?.label === entry.vni;
+  return { id, claim: isOurs ? claimOf(spec, prefix, hostOfIp(place.vtep)) : undefined };
 }
 
 function claimOf(
   spec: LinkSpec,
-  address: number,
-  length: number,
-  vtep: Place['vtep'] | undefined,
+  { address, length }: UnderlayPrefix,
+  peer: UnderlayAddress,
 ): Claim | undefined {
-  const peer = vtep instanceof Uint8Array ? hostOfBytes(vtep) : vtep;
   // Only hosts of this very fan: the link has no way to others.
-  if (peer === undefined || !holdsHost(spec.underlay, peer)) return undefined;
-  if (length < spec.slice.length || peerOf(spec, address) === peer) return undefined;
+  if (!holdsHost(spec.underlay, peer)) return undefined;
+  const place = placeOf(spec, address);
+  if (place === undefined || length < place.slice.length || place.peer === peer) return undefined;
   return { peer, owner: formatHostAddress(peer), sequence: 0, mac: 0 };
 }

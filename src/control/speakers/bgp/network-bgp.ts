@@ -15,7 +15,6 @@ import type { Log } from '../../../log.ts';
 import {
   familyOf,
   formatHostAddress,
-  hostOfBytes,
   type UnderlayAddress,
 } from '../../../net/underlay-address.ts';
 import {
@@ -25,7 +24,6 @@ import {
   type EntryId,
   keyOfEntry,
 } from '../../../rib/entry.ts';
-import type { Ip } from '../../../wire/bgp/address.ts';
 import type { EntrySink } from '../../entries/entry-service.ts';
 import type {
   NetworkSpeaker,
@@ -34,7 +32,7 @@ import type {
   RelaySpeaker,
 } from '../../networks/own-entries.ts';
 import type { NetworkSpec } from '../../store/link-spec.ts';
-import { ipOf } from './addresses.ts';
+import { hostOfIp, ipOf } from './addresses.ts';
 import type { SpeakerFollower } from './followers.ts';
 
 /** Claims that are told in one go, so that a large table holds nothing else up: some ms. */
@@ -236,10 +234,6 @@ export class NetworkBgp implements SpeakerFollower, NetworkSpeaker, RelaySpeaker
     this.#timer = this.#updates.size > 0 ? setImmediate(() => this.#flush()) : undefined;
     this.#options.sink.update('bgp', updates);
   }
-}
-
-function hostOfIp(ip: Ip): UnderlayAddress {
-  return typeof ip === 'number' ? ip : hostOfBytes(ip);
 }
 
 /** The host to send to, undefined where no way leads to it. */

@@ -10,14 +10,14 @@ import type { NetworkSettings, SpeakerSettings } from '../../../bgp/base/api.ts'
 import { type OwnRoute, ownKey } from '../../../bgp/rib/own-routes.ts';
 import { Speaker } from '../../../bgp/speaker.ts';
 import type { BgpSettings } from '../../../config/bgp.ts';
-import { ENCAPS } from '../../../encap/encap.ts';
 import { codeOf, messageOf, refusedError } from '../../../errors.ts';
 import type { Log } from '../../../log.ts';
+import { hasIpv4 } from '../../../net/fan.ts';
 import { holdsHost, type UnderlayPrefix } from '../../../net/underlay-address.ts';
 import type { EntrySink } from '../../entries/entry-service.ts';
 import type { LinkSpec, NetworkSpec } from '../../store/link-spec.ts';
-import { parseHostAddress } from './addresses.ts';
-import { BgpFeed } from './feed.ts';
+import { ipOf, parseHostAddress } from './addresses.ts';
+import { BgpFeed, networksOf } from './feed.ts';
 import type { SpeakerFollower } from './followers.ts';
 import { GivenRoutes } from './given-routes.ts';
 import { networkMarks, speakerSettings } from './settings.ts';
@@ -158,7 +158,9 @@ export class BgpService {
 
   #wanted(settings: BgpSettings): SpeakerSettings | undefined {
     const { specs, networks } = this.#options;
-    const local = specs()[0]?.local ?? networks()[0]?.local;
+    const fans = specs();
+    const first = fans.find(({ overlay }) => hasIpv4(overlay)) ?? fans[0];
+    const local = first?.local ?? networks()[0]?.local;
     return speakerSettings(settings, local, this.#isRestarting);
   }
 
@@ -228,7 +230,7 @@ export class BgpService {
   #networks(): NetworkSettings[] {
     const settings = this.#settings;
     const vnis = new Set(settings?.vnis ?? []);
-    for (const { encap, vni } of this.#options.specs()) if (ENCAPS[encap].hasVni) vnis.add(vni);
+    for (const spec of this.#options.specs()) for (const { vni } of networksOf(spec)) vnis.add(vni);
     for (const { vni } of this.#options.networks()) vnis.add(vni);
     return settings === undefined ? [] : [...vnis].map((vni) => networkMarks(vni, settings));
   }
@@ -236,15 +238,15 @@ export class BgpService {
   /** What the fans say of themselves: their slice, and what has moved here. */
   #fanRoutes(): OwnRoute[] {
     const announced = this.#options.announced();
-    return this.#options.specs().flatMap(({ encap, vni, slice, overlay }) => {
-      if (!ENCAPS[encap].hasVni) return [];
-      const moved = announced.filter(({ address }) => holdsHost(overlay, address));
-      return [slice, ...moved].flatMap(({ address, length }): OwnRoute[] => {
-        // What is inside an IPv4 overlay is IPv4.
-        if (typeof address !== 'number') return [];
-        return [{ kind: 'prefix', vni, address, length, routerMac: null }];
+    return this.#options
+      .specs()
+      .flatMap(networksOf)
+      .flatMap(({ vni, slice, overlay }) => {
+        const moved = announced.filter(({ address }) => holdsHost(overlay, address));
+        return [slice, ...moved].map(({ address, length }): OwnRoute => {
+          return { kind: 'prefix', vni, address: ipOf(address), length, routerMac: null };
+        });
       });
-    });
   }
 
   #announceOwn(speaker: Speaker): void {
