@@ -4,19 +4,24 @@ import { join } from 'node:path';
 import t from 'tap';
 import type { BgpEntryJson, NeighbourJson } from '../../../src/api/bgp.ts';
 import { Lab, type LabHost } from '../../../src/demo/lab.ts';
+import { vniOf6 } from '../../../src/net/fan6.ts';
 import { formatIpv4 } from '../../../src/net/ipv4.ts';
+import { parsePrefix6 } from '../../../src/net/prefix6.ts';
 import { distDirectory } from '../../../src/sys/host/paths.ts';
 import { runEcho } from '../../../src/traffic/run.ts';
 import { fanway, statusOf } from '../../control/lab-router.ts';
 import { skipWithoutTun } from '../../netns/privileges.ts';
+import { giveIpv6 } from '../../support/ipv6-underlay.ts';
 import { skipLong } from '../../support/long.ts';
 import { until } from '../../support/patience.ts';
+import { say } from '../../support/talk6.ts';
 import { Gobgp, whyNoGobgp } from './routers.ts';
 
 const skip = skipWithoutTun() || whyNoGobgp() || skipLong;
 t.setTimeout(300_000);
 
 const FAN_VNI = 0xfa0000;
+const FAN_VNI_6 = vniOf6(parsePrefix6('fd00:fa::/32'));
 
 function gobgpConfig(own: string, clients: readonly string[]): string {
   const each = clients.map(
@@ -59,6 +64,10 @@ description = reflector
 overlay = 250.0.0.0/8
 underlay = eth0/16
 bridge = fan-250
+[fan]
+overlay = fd00:fa::/32
+underlay = eth0/16
+bridge = fan-250
 `;
   writeFileSync(file, config, { mode: 0o600 });
   const program = join(distDirectory(), 'fanway.js');
@@ -67,7 +76,7 @@ bridge = fan-250
 }
 
 t.test('two daemons and a reflector: what moved is found, and stays found', { skip }, async (t) => {
-  const lab = await Lab.create({ hosts: 3, containersPerHost: 1 });
+  const lab = await Lab.create({ hosts: 3, containersPerHost: 1, ipv6: true });
   t.teardown(() => lab.close());
   const [home, away, middle] = [lab.host(0), lab.host(1), lab.host(2)];
   const addresses = [home, away, middle].map(({ address }) => formatIpv4(address));
@@ -121,6 +130,32 @@ t.test('two daemons and a reflector: what moved is found, and stays found', { sk
     t.match(out, /\*> +\[rd:172\.30\.1\.27:\d+\]:\[5\]:\[0\]:\[32\]:\[250\.0\.28\.77\]/);
   });
 
+  await t.test('the same of IPv6: what a program tells, and what GoBGP does', async (t) => {
+    const rib = (): Promise<BgpEntryJson[]> => json(home, 'rib', '--vni', String(FAN_VNI_6));
+    await until('the slice of the other', 5000, async () => (await rib()).length === 1);
+    t.match(await rib(), [{ kind: 'prefix', entry: 'fd00:fa:11b::/48', vtep: awayText }]);
+    t.match(await gobgp.run('global rib -a evpn'), /type:Prefix.*prefix:fd00:fa:1c::\/48/);
+    const moved = 'fd00:fa:1c::4d';
+    const echo = async (): Promise<boolean> =>
+      (await say(here, 'ping', '-6', '-c', '1', '-W', '1', moved))[1] === 0;
+    giveIpv6(there, `${moved}/128`);
+    t.equal(await echo(), false, 'by arithmetic the address is at home');
+    const route = { kind: 'prefix', vni: FAN_VNI_6, prefix: `${moved}/128` };
+    const file = join(away.runDirectory, 'six.json');
+    writeFileSync(file, JSON.stringify([route]));
+    t.match(await fanway(away, 'bgp', 'announce', file), { code: 0 });
+    await until('packets arrive', 20_000, echo);
+    const target = `rt 65000:${FAN_VNI_6} encap vxlan nexthop ${awayText}`;
+    const own = `etag 0 label ${FAN_VNI_6} rd 10.0.0.9:7 ${target}`;
+    await gobgp.run(`global rib add -a evpn prefix fd00:fa:99:1::/64 ${own}`);
+    await until('GoBGP’s', 5000, async () => (await rib()).length === 3);
+    const { out } = await fanway(home, 'explain', 'fd00:fa:99:1::5');
+    t.match(out, new RegExp(`announced \\(fd00:fa:99:1::/64\\) by BGP.*host ${awayText}`));
+    await gobgp.run(`global rib del -a evpn prefix fd00:fa:99:1::/64 ${own}`);
+    t.match(await fanway(away, 'bgp', 'withdraw', file), { code: 0 });
+    await until('as before', 10_000, async () => (await rib()).length === 1 && !(await echo()));
+  });
+
   await t.test('control is killed: neighbours keep what it told, packets go on', async (t) => {
     const started = performance.now();
     daemon.kill('SIGKILL');
@@ -131,7 +166,7 @@ t.test('two daemons and a reflector: what moved is found, and stays found', { sk
     t.comment(`away for ${Math.round(performance.now() - started)} ms`);
     t.equal(await answered(10), 10, 'and after');
     const routes = await json<{ network: string }[]>(home, 'rib');
-    t.equal(routes.length, 3, 'the slice, what moved, and the MAC: given routes are remembered');
+    t.equal(routes.length, 4, 'slices, what moved, and the MAC: given routes are remembered');
   });
 
   await t.test('stopped, it takes back what it told', async (t) => {
