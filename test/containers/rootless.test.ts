@@ -13,6 +13,7 @@ import type { Outcome } from '../control/lab-router.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { skipLong } from '../support/long.ts';
 import { promised, until } from '../support/patience.ts';
+import { killIfThere } from '../support/processes.ts';
 import { collect, OrdinaryUser } from './user.ts';
 
 t.setTimeout(300_000);
@@ -138,7 +139,7 @@ t.test(
       promised(t, 'it is taken over', performance.now() - killedMs, BACK_MS);
       t.ok(await reaches());
       const [data] = after.processes;
-      process.kill(data?.pid ?? 0, 'SIGKILL');
+      killIfThere(data?.pid ?? 0);
       await until('another data process', 10_000, async () => {
         const [now] = (await a.status()).processes;
         return now?.alive === true && now.pid !== data?.pid;

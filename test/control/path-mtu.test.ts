@@ -10,7 +10,7 @@ import { runTcpPair, startTraffic } from '../../src/traffic/run.ts';
 import {
   checkBalance,
   countersOf,
-  dataProcess,
+  killDataProcess,
   type Rig,
   startRig,
   statusOf,
@@ -78,7 +78,7 @@ t.test('a route with an MTU of its own, then a peer that is gone', { skip, timeo
   t.ok((told['event.packet_too_big_sent'] ?? 0) > 0, 'the container was told');
   t.equal(await tcp(), TCP_BYTES, 'TCP goes on');
 
-  process.kill((await dataProcess(a)).pid, 'SIGKILL');
+  await killDataProcess(a);
   await until('the next process knows it too', 10 * SECONDS, async () => {
     return (await crosses()) === 1350 && (await path())?.mtu === 1400;
   });

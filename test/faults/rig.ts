@@ -20,6 +20,7 @@ import { startTraffic } from '../../src/traffic/run.ts';
 import { testProgram } from '../netns/relay.ts';
 import { IPV6_LENGTH, moveToIpv6 } from '../support/ipv6-underlay.ts';
 import { sleep, until } from '../support/patience.ts';
+import { killIfThere } from '../support/processes.ts';
 
 export const OVERLAY = '250.0.0.0/8';
 /** The bridge in every host; a name of its own, so that a new slice keeps it. */
@@ -180,6 +181,30 @@ export async function dataProcess(host: LabHost): Promise<RouterStatus['processe
   return process;
 }
 
+/** One burst: what a data process has in hand at most, packets of a device and messages of a socket. */
+const IN_HAND = 64;
+/** How many data processes of a host died with what they had in hand. */
+const deaths = new WeakMap<LabHost, number>();
+
+/** Notes that a data process of the host was killed, for {@link checkBalance}. */
+export function noteDeath(host: LabHost): void {
+  deaths.set(host, (deaths.get(host) ?? 0) + 1);
+}
+
+/**
+ * Kills the host's data process as soon as there is one, and returns which it was. What it had in
+ * hand dies with it, and {@link checkBalance} knows.
+ */
+export async function killDataProcess(host: LabHost): Promise<RouterStatus['processes'][number]> {
+  const victim = await until('a data process', 10_000, async () => {
+    const found = await dataProcess(host);
+    return found.alive && found.pid > 0 && found;
+  });
+  noteDeath(host);
+  killIfThere(victim.pid);
+  return victim;
+}
+
 /** Counters of the host's only link. */
 export async function countersOf(host: LabHost): Promise<Record<string, number>> {
   const all = await callRouter(new RunDirectory(host.runDirectory), '/v1/counters', undefined, {
@@ -208,10 +233,10 @@ const IN_HAND_MS = 5000;
 /**
  * The conservation law on one host. While traffic flows, a packet may be in hand just when the
  * counters are read (received, not yet delivered), so it is asked again until the sums agree; what
- * is truly lost stays missing. `lostMax`: packets that a killed data process may have taken with
- * it, in each direction; 0 when none was killed.
+ * is truly lost stays missing, but for what killed data processes took with them.
  */
-export async function checkBalance(t: Test, host: LabHost, lostMax = 0): Promise<void> {
+export async function checkBalance(t: Test, host: LabHost): Promise<void> {
+  const lostMax = IN_HAND * (deaths.get(host) ?? 0);
   for (const direction of ['egress', 'ingress'] as const) {
     const deadline = nowMs() + IN_HAND_MS;
     for (;;) {

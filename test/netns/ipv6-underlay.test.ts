@@ -9,6 +9,7 @@ import {
   countersOf,
   dataProcess,
   type Encap,
+  killDataProcess,
   nowMs,
   startRig,
   statusOf,
@@ -52,7 +53,7 @@ for (const encap of ['vxlan', 'fou', 'ipip'] as const satisfies readonly Encap[]
     }
 
     const killedAtMs = nowMs();
-    process.kill((await dataProcess(a)).pid, 'SIGKILL');
+    await killDataProcess(a);
     await pulse.back(killedAtMs, 5000);
     await until(
       'status tells of the restart',

@@ -33,6 +33,7 @@ import {
 import { findRoot } from '../style/sources.ts';
 import { skipLong } from '../support/long.ts';
 import { until } from '../support/patience.ts';
+import { killIfThere } from '../support/processes.ts';
 
 t.setTimeout(300_000);
 
@@ -118,7 +119,7 @@ t.test('one file routes on a machine with no Node, no shell, nothing', { skip },
     first?.confinementGaps.filter((gap) => !told.test(gap)),
     [],
   );
-  process.kill(first?.pid ?? 0, 'SIGKILL');
+  killIfThere(first?.pid ?? 0);
   await until('the file started itself again as data process', 10_000, async () => {
     const next = (await status()).processes[0];
     return next?.alive === true && next.pid !== first?.pid;

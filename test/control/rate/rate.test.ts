@@ -4,7 +4,14 @@ import { portName } from '../../../src/demo/lab.ts';
 import { runFanway } from '../../../src/demo/router.ts';
 import { formatIpv4 } from '../../../src/net/ipv4.ts';
 import { runEcho, runTcpPair, runUdpPair } from '../../../src/traffic/run.ts';
-import { checkBalance, countersOf, dataProcess, startRig, statusOf } from '../../faults/rig.ts';
+import {
+  checkBalance,
+  countersOf,
+  dataProcess,
+  killDataProcess,
+  startRig,
+  statusOf,
+} from '../../faults/rig.ts';
 import { skipWithoutTun } from '../../netns/privileges.ts';
 import { skipLong } from '../../support/long.ts';
 import { until } from '../../support/patience.ts';
@@ -61,8 +68,7 @@ t.test(
     ]).catch((error: Error) => error.message);
     t.match(again, /rate 20M, not 30M/, 'another rate is another fan');
 
-    const { pid } = await dataProcess(a);
-    process.kill(pid, 'SIGKILL');
+    const { pid } = await killDataProcess(a);
     await until('another data process', 3000, async () => {
       const now = await dataProcess(a);
       return now.alive && now.pid !== pid && now.pid !== 0;
