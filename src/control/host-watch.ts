@@ -7,6 +7,8 @@ import type { Router } from './links/router.ts';
 
 /** Events come in bursts: look once they have settled. */
 const SETTLE_MS = 200;
+/** Without its programs a device of ours carries nothing: that is looked at at once. */
+const HOOK_SETTLE_MS = 10;
 /** Some hosts change firewall rules all the time (fail2ban, kube-proxy): once a second is enough. */
 const FILTER_SETTLE_MS = 1000;
 
@@ -23,8 +25,8 @@ export class HostWatch {
     this.#router = router;
     this.#ends = [
       host.watch((event) => {
-        router.note(event);
-        this.#look(SETTLE_MS);
+        if (!router.note(event)) return;
+        this.#look(event.kind === 'hook' ? HOOK_SETTLE_MS : SETTLE_MS);
       }),
       host.watchFilter(() => {
         // Rules may be about any link.

@@ -1,4 +1,5 @@
 import t from 'tap';
+import { fanClosed } from '../../src/bpf/fan-closed.ts';
 import { fanEgress } from '../../src/bpf/fan-egress.ts';
 import { fanIngress } from '../../src/bpf/fan-ingress.ts';
 import { FAN_MAPS, type FanMaps, type FanPath } from '../../src/bpf/fan-path.ts';
@@ -43,6 +44,8 @@ t.test(
       for (const [name, program] of [
         ['egress', fanEgress(one, maps)],
         ['ingress', fanIngress(one, maps)],
+        ['shut_egress', fanClosed('egress', one, maps)],
+        ['shut_ingress', fanClosed('ingress', one, maps)],
       ] as const) {
         const fd = loadClassifier(`fanway_${name}`, program);
         t.ok(fd >= 0, `${name}: ${program.length / 8} instructions`);

@@ -2,6 +2,8 @@ import { existsSync } from 'node:fs';
 import t from 'tap';
 import type { LabHost } from '../../src/demo/lab.ts';
 import { runFanway } from '../../src/demo/router.ts';
+import { detachFromDevice } from '../../src/sys/bpf/bpf.ts';
+import { tcxPrograms } from '../../src/sys/bpf/tcx.ts';
 import { picture } from '../control/lab-router.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { skipLong } from '../support/long.ts';
@@ -92,19 +94,27 @@ t.test('one link, forwarded by the kernel and by fanway in turn', { skip }, asyn
   await t.test('what somebody takes away is made again', { skip: skipTc }, async (t) => {
     const [link] = (await statusOf(a)).links;
     const device = link?.device ?? '';
-    for (const words of [
-      ['filter', 'del', 'dev', device, 'egress'],
-      ['qdisc', 'del', 'dev', device, 'clsact'],
-    ]) {
-      const { repairs = 0 } = (await statusOf(a)).links[0] ?? {};
+    const { index } = await a.netlink.link(device);
+    const repairs = async (): Promise<number> => (await statusOf(a)).links[0]?.repairs ?? 0;
+    const tc = async (...words: string[]): Promise<void> => {
       const child = a.spawn(TC, words, { stdio: 'ignore' });
       t.equal(await new Promise((resolve) => child.once('close', resolve)), 0, words.join(' '));
-      await until('the repair', 15_000, async () => {
-        return ((await statusOf(a)).links[0]?.repairs ?? 0) > repairs;
-      });
+    };
+    const detach = async (hook: 'egress' | 'ingress'): Promise<void> =>
+      a.run(() => detachFromDevice(index, hook));
+    const isTcx = a.run(() => tcxPrograms(index, 'ingress')) !== undefined;
+    for (const work of [
+      () => tc('filter', 'del', 'dev', device, 'egress'),
+      () => tc('qdisc', 'del', 'dev', device, 'clsact'),
+      ...(isTcx ? [() => detach('ingress'), () => detach('egress')] : []),
+    ]) {
+      const before = await repairs();
+      await work();
+      await until('the repair', 15_000, async () => (await repairs()) > before);
       await pulse.back(nowMs(), 5000);
     }
-    t.match((await statusOf(a)).links[0]?.repaired.at(-1)?.what, /program at the ingress/);
+    t.match((await statusOf(a)).links[0]?.repaired.at(-1)?.what, /(program|guard) at the/);
+    await checkBalance(t, a);
   });
 
   pulse.stop();

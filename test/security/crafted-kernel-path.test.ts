@@ -1,8 +1,12 @@
 import t from 'tap';
 import { LinkMaps } from '../../src/control/plane/kernel/maps.ts';
+import { detachFromDevice } from '../../src/sys/bpf/bpf.ts';
+import { tcxPrograms } from '../../src/sys/bpf/tcx.ts';
+import { Priority } from '../../src/sys/netlink/tc.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { craftedVxlan } from '../support/crafted-vxlan.ts';
 import { groundOf, judge, runBattery } from '../support/ground.ts';
+import { sleep } from '../support/patience.ts';
 import { carry, innerUdp, type Probe } from '../support/probes.ts';
 import { Target } from '../support/target.ts';
 
@@ -43,7 +47,10 @@ t.test('crafted VXLAN datagrams, forwarded by the kernel', { skip }, async (t) =
 
   const { victim } = target;
   const device = (await victim.netlink.links()).find(({ kind }) => kind === 'vxlan');
-  const program = await victim.netlink.attachedProgram(device?.index ?? 0, 'ingress');
+  const index = device?.index ?? 0;
+  const tcx = () => victim.run(() => tcxPrograms(index, 'ingress'));
+  const filter = await victim.netlink.attachedProgram(index, 'ingress', Priority.First);
+  const [program = filter] = tcx() ?? [];
   const maps = LinkMaps.of(program);
   if (maps === undefined) throw new Error(`program ${program} has no maps`);
   t.teardown(() => maps.close());
@@ -66,4 +73,18 @@ t.test('crafted VXLAN datagrams, forwarded by the kernel', { skip }, async (t) =
   for (const prefix of maps.entries()) maps.deleteEntry(prefix);
   await end('arithmetic again', 'delivered', own);
   await end('for all', 'foreign_source', moved);
+
+  if (tcx() === undefined) return;
+  for (let i = 0; i < 5; i++) {
+    while (tcx()?.length !== 1) await sleep(50);
+    victim.run(() => detachFromDevice(index, 'ingress'));
+    const frames = [carry(ground, own)];
+    const ends = await target.shoot(frames, REACH_MS);
+    // The router may have put it back meanwhile.
+    if (tcx()?.length !== 0) continue;
+    const probe = { name: 'nothing', end: 'device_down', frames } as const;
+    t.equal(judge(probe, ends), '', 'nothing passes where nobody judges');
+    return;
+  }
+  t.fail('the program was never away for long enough');
 });

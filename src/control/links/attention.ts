@@ -18,6 +18,7 @@ function isAbout(event: NetlinkEvent, link: ManagedLink): boolean {
     case 'ipv6-address':
     case 'ipv6-route':
     case 'setting':
+    case 'hook':
       return link.has(event.index);
     case 'lost':
       return false;
@@ -32,12 +33,17 @@ export class Attention {
     this.#due = 'all';
   }
 
-  /** Something has changed. What is about none of ours may be about any of them. */
-  note(event: NetlinkEvent, links: readonly ManagedLink[]): void {
-    if (this.#due === 'all') return;
+  /**
+   * Something has changed. What is about none of ours may be about any of them, but for what hangs on a
+   * device that is another's. Returns whether there is something to look at.
+   */
+  note(event: NetlinkEvent, links: readonly ManagedLink[]): boolean {
     const about = links.find((link) => isAbout(event, link));
+    if (about === undefined && event.kind === 'hook') return false;
+    if (this.#due === 'all') return true;
     if (about === undefined) this.#due = 'all';
     else this.#due.add(about);
+    return true;
   }
 
   /** Those of `links` that are to be looked at; from now on none is. */

@@ -355,9 +355,9 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
     this.#rounds.schedule();
   }
 
-  /** Something has changed on the host: the next round looks at the link that it is about. */
-  note(event: NetlinkEvent): void {
-    this.#attention.note(event, this.#links);
+  /** Something has changed on the host: the next round looks at the link that it is about, if any. */
+  note(event: NetlinkEvent): boolean {
+    return this.#attention.note(event, this.#links);
   }
 
   /**

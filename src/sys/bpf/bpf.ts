@@ -15,9 +15,12 @@ const COMMAND = {
   mapDelete: 3,
   mapNextKey: 4,
   programLoad: 5,
+  programAttach: 8,
+  programDetach: 9,
   programById: 13,
   mapById: 14,
   info: 15,
+  programQuery: 16,
 } as const;
 const ATTRIBUTE_BYTES = 128;
 const NAME_BYTES = 16;
@@ -27,6 +30,12 @@ const PROGRAM_SCHED_CLS = 3;
 const LOG_BYTES = 256 * 1024;
 /** The end of that is where it says why. */
 const LOG_SHOWN_CHARS = 1500;
+/** Where programs attach to a device (linux/bpf.h, BPF_TCX_INGRESS). */
+const ATTACH_TYPE = { ingress: 46, egress: 47 } as const;
+const BEFORE_ALL = 1 << 3;
+const BEHIND_ALL = 1 << 4;
+/** The kernel lets so many programs be at one hook. */
+const PROGRAMS_MAX = 64;
 const LICENSE = Buffer.from('MIT\0');
 
 type Bytes = Buffer<ArrayBuffer>;
@@ -202,6 +211,46 @@ function shapeOf(fd: number): MapShape {
     entriesMax: info.readUInt32LE(16),
     flags: info.readUInt32LE(20),
   };
+}
+
+function deviceAttribute(
+  index: number,
+  hook: keyof typeof ATTACH_TYPE,
+  fd: number,
+  flags: number,
+): Buffer {
+  const attribute = Buffer.alloc(32);
+  for (const [i, value] of [index, fd, ATTACH_TYPE[hook], flags].entries()) {
+    attribute.writeUInt32LE(value, i * 4);
+  }
+  return attribute;
+}
+
+/** Attaches a program to a device of this namespace, before all that are there. @throws SystemError */
+export function attachToDevice(index: number, hook: keyof typeof ATTACH_TYPE, fd: number): void {
+  checked('programAttach', deviceAttribute(index, hook, fd, BEFORE_ALL));
+}
+
+/** Takes the last program at a hook away. @throws SystemError EBUSY where a link of bpf(2) holds it */
+export function detachFromDevice(index: number, hook: keyof typeof ATTACH_TYPE): void {
+  checked('programDetach', deviceAttribute(index, hook, 0, BEHIND_ALL));
+}
+
+/** Numbers of the programs at a hook, the first first. @throws SystemError EINVAL before Linux 6.6 */
+export function programsOnDevice(index: number, hook: keyof typeof ATTACH_TYPE): number[] {
+  const ids = Buffer.alloc(PROGRAMS_MAX * 4);
+  const attribute = Buffer.alloc(64);
+  attribute.writeUInt32LE(index, 0);
+  attribute.writeUInt32LE(ATTACH_TYPE[hook], 4);
+  pointer(attribute, 16, ids);
+  attribute.writeUInt32LE(PROGRAMS_MAX, 24);
+  if (call('programQuery', attribute) === -1) {
+    // So it says for a hook that never had any.
+    if (errno() === ENOENT) return [];
+    throw new SystemError('bpf programQuery', errno());
+  }
+  const count = Math.min(attribute.readUInt32LE(24), PROGRAMS_MAX);
+  return Array.from({ length: count }, (_, i) => ids.readUInt32LE(i * 4));
 }
 
 /** How many processors a value of a map is kept for: those that this machine could ever have. */

@@ -1,4 +1,4 @@
-/** Typed change notifications of links, addresses, routes and IPv4 settings. @module */
+/** Typed change notifications of links, addresses, routes, IPv4 settings and tc. @module */
 
 import { BPF, BPF_ACCEPT, BPF_NETLINK_ATTRIBUTE, type BpfInstruction } from '../sockets/bpf.ts';
 import {
@@ -22,12 +22,15 @@ const RTMSG_OFFSET = 16;
 const RTMSG_BYTES = 12;
 
 const RTNLGRP_LINK = 1;
+const RTNLGRP_TC = 4;
 const RTNLGRP_IPV4_IFADDR = 5;
 const RTNLGRP_IPV4_ROUTE = 7;
 const RTNLGRP_IPV6_IFADDR = 9;
 const RTNLGRP_IPV6_ROUTE = 11;
 const RTNLGRP_IPV4_NETCONF = 24;
 const RT_SCOPE_GLOBAL = 0;
+const RTM_DELQDISC = 37;
+const RTM_DELTFILTER = 45;
 
 /** What changed. `new` also reports a change of something that was there before. */
 export type NetlinkEvent =
@@ -40,6 +43,8 @@ export type NetlinkEvent =
   | { kind: 'ipv6-route'; index: number }
   /** Forwarding, rp_filter or proxy_arp of a device, or of `all` (index −1) and `default` (−2). */
   | { kind: 'setting'; index: number }
+  /** A filter or a queue of tc was taken from a device. */
+  | { kind: 'hook'; index: number }
   | { kind: 'lost'; code: string };
 
 /** The event a message stands for, undefined when it is of no interest to an IPv4 router. */
@@ -69,7 +74,14 @@ export function readEvent(message: NetlinkMessage): NetlinkEvent | undefined {
     return isOfInterest ? { kind: 'ipv6-route', index: ipv6.oif } : undefined;
   }
   if (type === RTM.NEWNETCONF) return { kind: 'setting', index: readNetconfIndex(payload) };
-  return undefined;
+  return takenFrom(message);
+}
+
+/** What was taken from a device's tc; what is added to it takes nothing from anybody. */
+function takenFrom({ type, payload }: NetlinkMessage): NetlinkEvent | undefined {
+  if ((type !== RTM_DELTFILTER && type !== RTM_DELQDISC) || payload.length < 8) return undefined;
+  const index = LITTLE ? payload.readInt32LE(4) : payload.readInt32BE(4);
+  return { kind: 'hook', index };
 }
 
 /**
@@ -135,7 +147,7 @@ export function routeFilter(devices: readonly number[]): BpfInstruction[] {
 export function watch(listener: (event: NetlinkEvent) => void, options: ListenOptions): () => void {
   return listen(
     [
-      ...[RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR],
+      ...[RTNLGRP_LINK, RTNLGRP_TC, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR],
       ...[RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV4_NETCONF],
     ],
     (message) => {

@@ -90,13 +90,13 @@ export class Netlink {
   attachProgram(
     index: number,
     hook: tc.Hook,
-    program: { fd: number; name: string },
+    program: { fd: number; name: string; priority: tc.Priority },
   ): Promise<void> {
     return tc.attachProgram(this.#socket, index, hook, program);
   }
-  /** Number of our program at a hook, 0 where there is none. */
-  attachedProgram(index: number, hook: tc.Hook): Promise<number> {
-    return tc.attachedProgram(this.#socket, index, hook);
+  /** Number of our program of a priority at a hook, 0 where there is none. */
+  attachedProgram(index: number, hook: tc.Hook, priority: tc.Priority): Promise<number> {
+    return tc.attachedProgram(this.#socket, index, hook, priority);
   }
   /** Changes what is named in `change`, nothing else; up and down come last and first. */
   setLink(ref: LinkRef, change: links.LinkChange): Promise<void> {

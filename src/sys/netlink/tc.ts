@@ -16,8 +16,9 @@ const ACT_DIRECT = 1;
 const CLSACT = 0xffff_fff1;
 const CLSACT_HANDLE = 0xffff_0000;
 const PARENT = { ingress: 0xffff_fff2, egress: 0xffff_fff3 } as const;
-/** The first to be asked, before filters of others. */
-const PRIORITY = 1;
+/** The first to be asked, before filters of others, and the one behind it. */
+export const Priority = { First: 1, Second: 2 } as const;
+export type Priority = (typeof Priority)[keyof typeof Priority];
 const HANDLE = 1;
 /** ETH_P_ALL in network order. */
 const ALL_PROTOCOLS = 0x0300;
@@ -56,9 +57,9 @@ export async function attachProgram(
   socket: NetlinkSocket,
   index: number,
   hook: Hook,
-  program: { fd: number; name: string },
+  program: { fd: number; name: string; priority: Priority },
 ): Promise<void> {
-  const info = (PRIORITY << 16) | ALL_PROTOCOLS;
+  const info = (program.priority << 16) | ALL_PROTOCOLS;
   const writer = new MessageWriter(header(index, HANDLE, PARENT[hook], info));
   writer.text(TCA.KIND, 'bpf').nested(TCA.OPTIONS, (options) => {
     options.u32(TCA_BPF.FD, program.fd).text(TCA_BPF.NAME, program.name);
@@ -73,6 +74,7 @@ export async function attachedProgram(
   socket: NetlinkSocket,
   index: number,
   hook: Hook,
+  priority: Priority,
 ): Promise<number> {
   const operation = `list the ${hook} filters of link ${index}`;
   const messages = await socket.dump(operation, RTM_GETTFILTER, header(index, 0, PARENT[hook], 0));
@@ -80,7 +82,7 @@ export async function attachedProgram(
     if (payload.length < TCMSG_BYTES) continue;
     const view = new DataView(payload.buffer, payload.byteOffset);
     const isOurs = view.getUint32(8, LITTLE) === HANDLE;
-    if (!isOurs || view.getUint32(16, LITTLE) >>> 16 !== PRIORITY) continue;
+    if (!isOurs || view.getUint32(16, LITTLE) >>> 16 !== priority) continue;
     const options = readAttributes(payload, TCMSG_BYTES).get(TCA.OPTIONS);
     const id = options && readAttributes(options, 0).get(TCA_BPF.ID);
     if (id !== undefined) return LITTLE ? id.readUInt32LE(0) : id.readUInt32BE(0);

@@ -6,22 +6,18 @@
  * process is killed, and goes with the device.
  * @module
  */
+import { fanClosed } from '../../../bpf/fan-closed.ts';
 import { fanEgress } from '../../../bpf/fan-egress.ts';
 import { fanIngress } from '../../../bpf/fan-ingress.ts';
 import type { FanPath } from '../../../bpf/fan-path.ts';
 import { FanwayError } from '../../../errors.ts';
 import type { Prefix } from '../../../net/prefix.ts';
-import { loadClassifier, programId } from '../../../sys/bpf/bpf.ts';
-import { libc } from '../../../sys/libc/libc.ts';
 import type { Netlink } from '../../../sys/netlink/netlink.ts';
 import { egressIndex, ingressIndex, namedCounters } from '../../../table/counters.ts';
 import { deviceMtuOf, type LinkSpec } from '../../store/link-spec.ts';
 import { type DeviceErrors, deviceErrors } from './device-errors.ts';
+import { LinkHooks } from './hooks.ts';
 import { LinkMaps } from './maps.ts';
-
-const HOOKS = ['egress', 'ingress'] as const;
-type Hook = (typeof HOOKS)[number];
-type Programs = Record<Hook, number>;
 
 /** Entries of a predecessor that nobody has confirmed go after this, ms: gossip has told all by then. */
 const UNCONFIRMED_MS = 30_000;
@@ -39,11 +35,10 @@ function pathOf(spec: LinkSpec): FanPath {
 export class KernelLink {
   spec: LinkSpec;
   readonly index: number;
-  readonly #netlink: Netlink;
+  readonly #hooks: LinkHooks;
   readonly #maps: LinkMaps;
   /** What the device counted before the maps began to. */
   readonly #before: DeviceErrors;
-  #programs: Programs = { egress: 0, ingress: 0 };
   #unconfirmed = new Set<string>();
   #timer: NodeJS.Timeout | undefined;
 
@@ -54,9 +49,9 @@ export class KernelLink {
     maps: LinkMaps,
     before: DeviceErrors,
   ) {
-    this.#netlink = netlink;
     this.spec = spec;
     this.index = index;
+    this.#hooks = new LinkHooks(netlink, index);
     this.#maps = maps;
     this.#before = before;
     if (!maps.inherited) return;
@@ -83,8 +78,7 @@ export class KernelLink {
     const { index } = found ?? (await netlink.link(device));
     let maps: LinkMaps | undefined;
     try {
-      await netlink.addHooks(index);
-      const attached = await netlink.attachedProgram(index, 'ingress');
+      const attached = await LinkHooks.forwarding(netlink, index, 'ingress');
       maps = (attached === 0 ? undefined : LinkMaps.of(attached)) ?? LinkMaps.create();
       const isFresh = found === undefined || maps.inherited;
       const before = isFresh ? { received: 0, sent: 0 } : deviceErrors(device);
@@ -99,36 +93,22 @@ export class KernelLink {
   }
 
   async #attach(path: FanPath): Promise<void> {
-    const made = { egress: fanEgress, ingress: fanIngress };
-    for (const hook of HOOKS) {
-      const name = `fanway_${hook}`;
-      const fd = loadClassifier(name, made[hook](path, this.#maps.fds));
-      try {
-        this.#programs[hook] = programId(fd);
-        await this.#netlink.attachProgram(this.index, hook, { fd, name });
-      } finally {
-        libc.close(fd);
-      }
-    }
+    const { fds } = this.#maps;
+    await this.#hooks.attach(
+      { egress: fanEgress(path, fds), ingress: fanIngress(path, fds) },
+      { egress: fanClosed('egress', path, fds), ingress: fanClosed('ingress', path, fds) },
+    );
   }
 
   /** Attaches programs for what the link is now; no packet passes without any. */
   async become(spec: LinkSpec): Promise<void> {
-    await this.#netlink.addHooks(this.index);
     await this.#attach(pathOf(spec));
     this.spec = spec;
   }
 
   /** Which of our programs somebody took away, a line for each. */
-  async missing(): Promise<string[]> {
-    const lost: string[] = [];
-    for (const hook of HOOKS) {
-      const attached = await this.#netlink.attachedProgram(this.index, hook);
-      if (attached !== this.#programs[hook]) {
-        lost.push(`program at the ${hook} of ${this.spec.device}`);
-      }
-    }
-    return lost;
+  missing(): Promise<string[]> {
+    return this.#hooks.missing(this.spec.device);
   }
 
   /**
