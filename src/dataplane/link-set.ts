@@ -13,11 +13,19 @@ import {
   type LinkChange,
   type LinkGrant,
 } from '../table/links/link-change.ts';
-import type { EndpointRow, LinkReader, LinkRow, Numbered } from '../table/links/links.ts';
+import {
+  type EndpointRow,
+  endpointsOf,
+  type LinkReader,
+  type LinkRow,
+  type Numbered,
+} from '../table/links/links.ts';
+import type { UnderlayReader } from '../table/links/underlays.ts';
 import { ENDPOINTS_MAX } from '../table/segment.ts';
 import { DataLink, Endpoint, type LinkScene } from './ground/link.ts';
 import type { PollSet } from './pace/poll-set.ts';
 import type { SenderWatch } from './send/sender-watch.ts';
+import { Underlays } from './underlays/underlays.ts';
 
 /** Who is to be told which socket asks about the ways from an endpoint. */
 export type Probes = {
@@ -31,6 +39,9 @@ export type Roles = { device: number; receive: number };
 type Surroundings = {
   scene: LinkScene;
   rows: LinkReader;
+  reaches: UnderlayReader;
+  /** Arena offset of room for a socket address, of which no two links need one at a time. */
+  scratch: number;
   poll: PollSet;
   senders: SenderWatch;
   probes: Probes;
@@ -123,10 +134,11 @@ export class LinkSet {
       if (row === undefined) return EAGAIN;
       if (row.incarnation !== incarnation) return ESTALE;
       if (this.#byId[id] !== undefined && !leaves(id)) return EEXIST;
-      const { endpoint } = row.row;
-      const held = this.#endpoints[endpoint]?.incarnation;
-      const isHeld = held !== undefined && held === rows.endpoint(endpoint)?.incarnation;
-      if (!isHeld && !comes(endpoint)) return ENOENT;
+      for (const endpoint of endpointsOf(row.row)) {
+        const held = this.#endpoints[endpoint]?.incarnation;
+        const isHeld = held !== undefined && held === rows.endpoint(endpoint)?.incarnation;
+        if (!isHeld && !comes(endpoint)) return ENOENT;
+      }
       found.links.push(row);
     }
     return found;
@@ -145,12 +157,19 @@ export class LinkSet {
   }
 
   #addLink({ id, device }: LinkGrant, { row, incarnation, version }: Numbered<LinkRow>): void {
-    const { scene, poll, roles } = this.#around;
-    const endpoint = this.#endpoints[row.endpoint] as HeldEndpoint;
-    const it = new DataLink({ ...row, id, deviceFd: device }, endpoint.it, scene);
+    const { scene, poll, roles, reaches, scratch } = this.#around;
+    const endpoints = endpointsOf(row).map((index) => (this.#endpoints[index] as HeldEndpoint).it);
+    const it = new DataLink({ ...row, id, deviceFd: device }, endpoints[0] as Endpoint, scene);
+    if (endpoints.length > 1) {
+      const { peers } = scene;
+      const { counters } = it;
+      it.ways = new Underlays({
+        ...{ row: { ...row, id }, endpoints, reaches, peers, counters, scratch },
+      });
+    }
     this.#byId[id] = { it, incarnation, version };
     this.links.push(it);
-    endpoint.it.add(it);
+    for (const endpoint of endpoints) endpoint.add(it);
     poll.add(roles.device, id, device);
   }
 
@@ -161,7 +180,7 @@ export class LinkSet {
     const { it } = held;
     this.#byId[id] = undefined;
     this.links.splice(this.links.indexOf(it), 1);
-    it.endpoint.remove(it);
+    for (const endpoint of it.ways?.endpoints ?? [it.endpoint]) endpoint.remove(it);
     poll.remove(it.deviceFd);
     scene.ports.close(it.deviceFd);
     forgetLink(id);

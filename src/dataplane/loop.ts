@@ -14,6 +14,7 @@ import { eventIndex } from '../table/counters.ts';
 import type { EventWriter } from '../table/events.ts';
 import type { LinkChange } from '../table/links/link-change.ts';
 import { LinkReader } from '../table/links/links.ts';
+import { UnderlayReader } from '../table/links/underlays.ts';
 import { PathLimitReader } from '../table/path-limits.ts';
 import { PathRows } from '../table/paths.ts';
 import { ENDPOINTS_MAX, type TableSegment } from '../table/segment.ts';
@@ -27,6 +28,7 @@ import { readTables } from './ground/link.ts';
 import { PEERS_KNOWN_MAX } from './ground/peer-index.ts';
 import { PeerTable } from './ground/peers.ts';
 import type { Ports, Waiting } from './ground/ports.ts';
+import { SOCKADDR_BYTES } from './ground/sockaddr.ts';
 import { Coalescer } from './ingress/coalesce.ts';
 import { DeviceWriter } from './ingress/device-writer.ts';
 import { Ingress } from './ingress/ingress.ts';
@@ -146,6 +148,7 @@ export class Loop {
     this.#links = new LinkSet({
       ...{ scene: { layout, tables, peers, ports }, rows: new LinkReader(segment) },
       ...{ poll: this.#poll, senders: this.#senders, probes: routes },
+      ...{ reaches: new UnderlayReader(segment), scratch: arena.allocate(SOCKADDR_BYTES) },
       roles: { device: Role.Device, receive: Role.Receive },
       forgetLink: (id) => {
         neighbours.forgetLink(id);

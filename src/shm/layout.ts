@@ -6,7 +6,7 @@
  * 0      header     one writer each: control (epoch), data (worker words)
  * 256    counters   256 columns × 192 doubles, written by the data process only
  * then   MAC rings  claims, written by the data process, and forgotten, written by control
- * then   paths      4096 × 64 bytes, written by the data process only (table/paths.ts)
+ * then   paths      4096 × 72 bytes, written by the data process only (table/paths.ts)
  * then   events     what it tells of layer-2 networks, a ring (table/events.ts)
  * then   hits       256 × 256 doubles: how often each rule of a network decided, written by the process
  * ```
@@ -22,7 +22,7 @@ import { Turn } from './turn.ts';
 import type { WorkerStatus } from './worker.ts';
 
 export const LAYOUT_MAGIC = 0x66616e77; // 'fanw'
-export const LAYOUT_VERSION = 8;
+export const LAYOUT_VERSION = 9;
 
 const HEADER_BYTES = 256;
 export const COUNTERS_OFFSET = HEADER_BYTES;

@@ -6,6 +6,6 @@
 /** Peers that it tells of at a time. */
 export const PATHS_MAX = 4096;
 /** One row, bytes. */
-export const PATH_BYTES = 64;
+export const PATH_BYTES = 72;
 /** All rows, bytes. */
 export const PATH_ROWS_BYTES = PATHS_MAX * PATH_BYTES;

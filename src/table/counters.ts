@@ -81,6 +81,8 @@ export const INGRESS_COUNTERS = [
   'drop.rogue_router',
   'drop.rogue_dhcp',
   'drop.policy',
+  'drop.wrong_underlay',
+  'drop.path_probe',
 ] as const;
 
 /** Events beside the packet balance. Append only. */
@@ -114,6 +116,12 @@ export const EVENT_COUNTERS = [
   'flooded_broadcast',
   'flooded_multicast',
   'replicated',
+  'sent_underlay_1',
+  'sent_underlay_2',
+  'sent_underlay_3',
+  'sent_underlay_4',
+  'path_probes_answered',
+  'path_probes_limited',
 ] as const;
 
 /** What waited for a link's rate: those in the queue now are `entered` less `left`. Append only. */

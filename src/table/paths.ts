@@ -10,6 +10,7 @@
  * 7   u8  segmentation         24  f64 when segmentation was first refused
  * 40  f64 when a large packet    32  f64 when the last port unreachable came
  *         was on its way to it   48  16 bytes of address, IPv4 in the first four
+ * 64  f64 when a packet was sent to it, kept where a link has several underlays
  * ```
  *
  * Each field is one store. A reader may see one field of a change before another, which a status
@@ -42,6 +43,7 @@ const REFUSED_SINCE = 24;
 const UNREACHABLE_AT = 32;
 const LARGE_AT = 40;
 const ADDRESS = 48;
+const USED_AT = 64;
 
 /** The data process's side. Times are ms since 1970, 0 = never. */
 export class PathRows {
@@ -89,6 +91,11 @@ export class PathRows {
     this.#view.setFloat64(at + LARGE_AT, nowMs, true);
   }
 
+  /** Packets go to the peer, by whichever underlay; told now and then while they do. */
+  setUsed(row: number, nowMs: number): void {
+    this.#view.setFloat64(row * PATH_BYTES + USED_AT, nowMs, true);
+  }
+
   setSegmentationWorks(row: number): void {
     const at = row * PATH_BYTES;
     this.#view.setUint8(at + SEGMENTATION, Segmentation.Works);
@@ -128,6 +135,8 @@ export type PathRecord = {
   portUnreachableAtMs: number;
   /** When a large packet was last known to be on its way there. */
   largeAtMs: number;
+  /** When a packet was last sent to it, by whichever underlay; 0 on links that have one. */
+  usedAtMs: number;
 };
 
 /** Control's side: every row in use, as far as a field at a time is consistent. */
@@ -153,6 +162,7 @@ export function readPaths(view: DataView): PathRecord[] {
       portUnreachable: view.getUint32(at + UNREACHABLE_COUNT, true),
       portUnreachableAtMs: view.getFloat64(at + UNREACHABLE_AT, true),
       largeAtMs: view.getFloat64(at + LARGE_AT, true),
+      usedAtMs: view.getFloat64(at + USED_AT, true),
     });
   }
   return records;

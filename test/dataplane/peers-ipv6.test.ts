@@ -7,12 +7,13 @@ import {
   hostOfBytes,
   parseHostAddress,
 } from '../../src/net/underlay-address.ts';
+import { PATH_ROWS_BYTES } from '../../src/shm/path-rows.ts';
 import { limitMtu, PathLimitReader, PathLimitWriter } from '../../src/table/path-limits.ts';
 import { MtuSource, PathRows, readPaths } from '../../src/table/paths.ts';
 import { TABLES_BYTES, TableSegment } from '../../src/table/segment.ts';
 
 t.test('peers of both families keep apart, also where their last words meet', async (t) => {
-  const view = new DataView(new ArrayBuffer(4096 * 64));
+  const view = new DataView(new ArrayBuffer(PATH_ROWS_BYTES));
   const arena = new Arena(4 << 20);
   const peers = new PeerTable(arena, new PathRows(view), 256);
   const hostOf = (peer: number): string => {

@@ -20,6 +20,9 @@ const POLLFD_BYTES = 8;
 /** Frames of one device, each way. */
 type Lists = { toRouter: Uint8Array[]; toHost: Uint8Array[] };
 
+/** An address on another underlay, and the sockets there, the first of which listens. */
+export type FurtherUnderlay = { address: number; sockets: readonly number[] };
+
 type Datagram = { bytes: Uint8Array; from: number; port: number };
 
 /** The underlay: who has which address. Ports are all alike. */
@@ -34,7 +37,7 @@ export class Fabric {
 
   carry(from: number, to: number, bytes: Uint8Array): void {
     this.seen.push({ from, to, bytes });
-    this.#hosts.get(to)?.inbox.push({ bytes, from, port: 50_000 });
+    this.#hosts.get(to)?.inboxOf(to).push({ bytes, from, port: 50_000 });
   }
 }
 
@@ -42,6 +45,9 @@ export class FabricPorts implements Ports, Underlay {
   readonly underlay: Underlay = this;
   readonly waiting: Waiting;
   readonly inbox: Datagram[] = [];
+  /** Of the listeners on further underlays, by their descriptor. */
+  readonly #inboxes = new Map<number, Datagram[]>();
+  readonly #further: readonly FurtherUnderlay[];
   /** What the host gives to its device, and what it gets from it. */
   readonly toRouter: Uint8Array[] = [];
   readonly toHost: Uint8Array[] = [];
@@ -59,7 +65,9 @@ export class FabricPorts implements Ports, Underlay {
     fabric: Fabric,
     address: number,
     descriptors: { device: number; listener: number; more?: readonly number[] },
+    further: readonly FurtherUnderlay[] = [],
   ) {
+    this.#further = further;
     this.#arena = arena;
     this.#fabric = fabric;
     this.#address = address;
@@ -67,6 +75,7 @@ export class FabricPorts implements Ports, Underlay {
     for (const fd of descriptors.more ?? []) this.devices.set(fd, { toRouter: [], toHost: [] });
     this.#listener = descriptors.listener;
     fabric.join(address, this);
+    for (const one of further) fabric.join(one.address, this);
     this.waiting = {
       poll: (pollfds, count) => this.#poll(pollfds, count),
       pollUntil: (pollfds, count) => this.#poll(pollfds, count),
@@ -86,6 +95,27 @@ export class FabricPorts implements Ports, Underlay {
 
   close(): void {}
 
+  /** What waits at the listener on one of its addresses. */
+  inboxOf(address: number): Datagram[] {
+    const further = this.#further.find((one) => one.address === address);
+    return further === undefined ? this.inbox : this.#waitingAt(further.sockets[0] ?? 0);
+  }
+
+  #waitingAt(listener: number): Datagram[] {
+    if (listener === this.#listener) return this.inbox;
+    const inbox = this.#inboxes.get(listener) ?? [];
+    this.#inboxes.set(listener, inbox);
+    return inbox;
+  }
+
+  #isListener(fd: number): boolean {
+    return fd === this.#listener || this.#further.some(({ sockets }) => sockets[0] === fd);
+  }
+
+  #addressOf(socket: number): number {
+    return this.#further.find(({ sockets }) => sockets.includes(socket))?.address ?? this.#address;
+  }
+
   #poll(pollfds: number, count: number): number {
     const { view } = this.#arena;
     let ready = 0;
@@ -93,7 +123,7 @@ export class FabricPorts implements Ports, Underlay {
       const fd = view.getInt32(at, true);
       const isReady =
         (this.devices.get(fd)?.toRouter.length ?? 0) > 0 ||
-        (fd === this.#listener && this.inbox.length > 0);
+        (this.#isListener(fd) && this.#waitingAt(fd).length > 0);
       view.setUint16(at + 6, isReady ? POLLIN : 0, true);
       if (isReady) ready++;
     }
@@ -133,7 +163,7 @@ export class FabricPorts implements Ports, Underlay {
     };
   }
 
-  send(_socket: number, messages: number, count: number): number {
+  send(socket: number, messages: number, count: number): number {
     const { view } = this.#arena;
     for (let at = messages; at < messages + count * MMSGHDR_BYTES; at += MMSGHDR_BYTES) {
       const to = getSockaddrIpv4(view, this.#pointer(at + MSGHDR.NAME));
@@ -141,7 +171,7 @@ export class FabricPorts implements Ports, Underlay {
       const whole = this.#gather(this.#pointer(at + MSGHDR.IOV), iovecs);
       const each = this.#segmentBytes(at) || whole.length;
       for (let from = 0; from < whole.length; from += each) {
-        this.#fabric.carry(this.#address, to, whole.subarray(from, from + each));
+        this.#fabric.carry(this.#addressOf(socket), to, whole.subarray(from, from + each));
       }
     }
     return count;
@@ -157,11 +187,11 @@ export class FabricPorts implements Ports, Underlay {
     return isSegment ? view.getUint16(control + 16, true) : 0;
   }
 
-  receive(_socket: number, messages: number, count: number): number {
+  receive(socket: number, messages: number, count: number): number {
     const { view, bytes } = this.#arena;
     let taken = 0;
     for (; taken < count; taken++) {
-      const datagram = this.inbox.shift();
+      const datagram = this.#waitingAt(socket).shift();
       if (datagram === undefined) break;
       const at = messages + taken * MMSGHDR_BYTES;
       const name = this.#pointer(at + MSGHDR.NAME);

@@ -129,6 +129,11 @@ const RULES: Readonly<Record<string, Rule>> = {
     weight: 'told',
     cause: () => 'a container sends from a MAC that belongs elsewhere',
   },
+  'ingress.drop.wrong_underlay': {
+    weight: 'told',
+    cause: () =>
+      'from the address of a peer on another underlay than it came by: two of them on one wire, or somebody pretends',
+  },
   'egress.drop.policy': {
     weight: 'told',
     cause: () => 'a rule denies it: fanway net rules',

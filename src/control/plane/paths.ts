@@ -41,6 +41,7 @@ function joined(a: PathRecord, b: PathRecord): PathRecord {
     portUnreachable: a.portUnreachable + b.portUnreachable,
     portUnreachableAtMs: Math.max(a.portUnreachableAtMs, b.portUnreachableAtMs),
     largeAtMs: Math.max(a.largeAtMs, b.largeAtMs),
+    usedAtMs: Math.max(a.usedAtMs, b.usedAtMs),
   };
 }
 

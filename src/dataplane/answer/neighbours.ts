@@ -116,8 +116,10 @@ export class Neighbours {
       // It may have moved since, even to this very host.
       if (peer < 0) continue;
       if (!this.#mayGo(link, nowMs)) break;
-      const socket = link.endpoint.sockets[0] as number;
-      trains.append(link, peer, socket, 0, start, link.shimBytes + FRAME_BYTES);
+      const { ways } = link;
+      const to = ways === undefined ? peer : ways.usual(peer, nowMs);
+      const socket = (ways ?? link).endpoint.sockets[0] as number;
+      trains.append(link, to, socket, 0, start, link.shimBytes + FRAME_BYTES);
       told++;
     }
     link.counters[TOLD] = (link.counters[TOLD] as number) + told;

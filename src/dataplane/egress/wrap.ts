@@ -12,7 +12,7 @@ import { getUdpDestination, UDP_HEADER_BYTES } from '../../wire/udp.ts';
 import { VIRTIO_GSO_NONE, VIRTIO_NET_BYTES } from '../../wire/virtio-net.ts';
 import type { TooBig } from '../answer/too-big.ts';
 import type { Arena } from '../ground/arena.ts';
-import type { DataLink } from '../ground/link.ts';
+import type { DataLink, Endpoint } from '../ground/link.ts';
 import { IP_HEADER_BYTES_MAX, l4HeaderBytes, SCRATCH_BYTES, Segmenter } from '../ground/segment.ts';
 import { SourcePorts } from '../ground/source-ports.ts';
 import { finishLeft } from '../ground/transport-sum.ts';
@@ -100,8 +100,7 @@ export class Wrap {
   /** Sends the packet in hand to its peer, all its checks passed; what cannot go is dropped here. */
   send(link: DataLink, hand: InHand): void {
     const { view } = this.#arena;
-    const { frame, l3, headerBytes, totalBytes, protocol, gsoType, gsoBytes, segments, peer } =
-      hand;
+    const { frame, l3, headerBytes, totalBytes, protocol, gsoType, gsoBytes, segments } = hand;
     if (this.#isOwn(link, hand)) return this.#drop(link, NESTED, segments);
     if (
       link.vnetHeader &&
@@ -122,6 +121,8 @@ export class Wrap {
         return this.#drop(link, UNSUPPORTED_OFFLOAD, segments);
       }
     }
+    const endpoint = this.#chooseWay(link, hand);
+    const { peer } = hand;
     const segmentL3Bytes = l4Bytes === 0 ? totalBytes : headerBytes + l4Bytes + gsoBytes;
     if (segmentL3Bytes > link.sureBytes && totalBytes > link.sureBytes) {
       if (peer !== this.#pathPeer || link !== this.#pathLink) this.#findPath(link, peer);
@@ -131,7 +132,7 @@ export class Wrap {
         return this.#tooBig.answer(link, frame, l3, totalBytes, mtu, this.#nowMs);
       }
     }
-    const socket = this.#socketFor(link, l3, l4Bytes !== 0);
+    const socket = this.#socketFor(endpoint, l3, l4Bytes !== 0);
     if (this.#trains.isPaused(socket, this.#nowMs)) return this.#drop(link, SEND_PAUSED, segments);
     const tos = encapsulateTos(link.dscpMode, hand.tos);
     const marks = link.endpoint.saysFlowLabel ? marksOf(tos, flowHash(view, l3) >>> 12) : tos;
@@ -182,21 +183,31 @@ export class Wrap {
   sendPlain(link: DataLink, frame: number, byteCount: number, peer: number, vni: number): void {
     const start = frame - link.shimBytes;
     link.shim.emitShim(this.#arena.view, start, vni);
-    const socket = link.endpoint.sockets[0] as number;
+    const { ways } = link;
+    const to = ways === undefined ? peer : ways.usual(peer, this.#nowMs);
+    const socket = (ways ?? link).endpoint.sockets[0] as number;
     const length = link.shimBytes + byteCount;
     if (link.rateBytes !== 0 && !this.#queues.passes(link, length, 1)) {
-      this.#setWay(peer, socket, 0);
+      this.#setWay(to, socket, 0);
       return this.#queues.putPlain(link, this.#way, start, length);
     }
     this.#trains.ensureRoom(1, this.#nowMs);
-    this.#trains.append(link, peer, socket, 0, start, length);
+    this.#trains.append(link, to, socket, 0, start, length);
+  }
+
+  /** Where a link has several underlays: the peer in hand is at its address on one of them from now on. */
+  #chooseWay(link: DataLink, hand: InHand): Endpoint {
+    const { ways } = link;
+    if (ways === undefined) return link.endpoint;
+    const { frame, peer, segments } = hand;
+    hand.peer = ways.choose(this.#arena.view, frame, peer, segments, this.#nowMs);
+    return ways.endpoint;
   }
 
   /** The first socket listens; the others are the pool of source ports, or the raw one of IPv6. */
-  #socketFor(link: DataLink, l3: number, isBulk: boolean): number {
-    const { sockets } = link.endpoint;
+  #socketFor({ sockets, isRaw }: Endpoint, l3: number, isBulk: boolean): number {
     if (sockets.length === 1) return sockets[0] as number;
-    if (link.endpoint.isRaw) {
+    if (isRaw) {
       return sockets[getIpVersion(this.#arena.view, l3) === 6 ? 1 : 0] as number;
     }
     const hash = flowHash(this.#arena.view, l3);

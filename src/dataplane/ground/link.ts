@@ -189,6 +189,29 @@ export function readTables(segment: TableSegment): EntryTables & NetworkTables {
   };
 }
 
+/**
+ * Several underlays of one link, and what of each packet goes by which. A peer's number is that of its
+ * address on the first one, until a way is chosen.
+ */
+export type Ways = {
+  /** In the order of the underlays: the first is the link's own. */
+  readonly endpoints: readonly Endpoint[];
+  /** What the peer that was asked about last is sent from. */
+  readonly endpoint: Endpoint;
+  /**
+   * The arena offset of the name on the first underlay of the host at `name`, which came by `endpoint`; 0
+   * where that is not the underlay that the name is of.
+   */
+  nameOf(endpoint: Endpoint, view: DataView, name: number): number;
+  /** The number of a peer at its address on the underlay that the frame at `frame` is to take. */
+  choose(view: DataView, frame: number, peer: number, segments: number, nowMs: number): number;
+  /** The same for what belongs to no flow. */
+  usual(peer: number, nowMs: number): number;
+  /** The endpoint that a peer so chosen is sent from, and the one that a socket is of. */
+  endpointTo(peer: number): Endpoint;
+  endpointOf(socket: number): Endpoint;
+};
+
 /** What links have in common. */
 export type LinkScene = {
   layout: Layout;
@@ -203,6 +226,8 @@ export class DataLink {
   readonly deviceFd: number;
   readonly device: Device;
   readonly endpoint: Endpoint;
+  /** Its underlays, where it has more than one. */
+  ways: Ways | undefined;
   readonly shimBytes: number;
   readonly innerHeaderBytes: number;
   readonly overheadBytes: number;

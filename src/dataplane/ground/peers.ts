@@ -29,6 +29,8 @@ export const PATH_MTU_FLOOR_IPV6_BYTES = IPV6_MTU_MIN;
 export const PATH_MTU_UNLIMITED = 65535;
 /** How long a refused UDP_SEGMENT is left alone, ms. */
 const SEGMENT_AGAIN_MS = 10_000;
+/** So often it is told that packets go to a peer, ms. */
+const USED_AGAIN_MS = 100;
 
 export class PeerTable {
   readonly #arena: Arena;
@@ -50,6 +52,8 @@ export class PeerTable {
   #refusedAtMs = new Float64Array(0);
   /** Trains have gone out to it, and that has been told. */
   #segmented = new Uint8Array(0);
+  /** When it was last told that packets go to it. */
+  #usedAtMs = new Float64Array(0);
   /** Peers that the network told us a smaller path MTU of. */
   loweredCount = 0;
   /** Peers that a train was refused to; while zero a send does not look. */
@@ -85,6 +89,7 @@ export class PeerTable {
     this.#askAtMs = lengthened(this.#askAtMs, new Float64Array(capacity));
     this.#refusedAtMs = lengthened(this.#refusedAtMs, new Float64Array(capacity));
     this.#segmented = lengthened(this.#segmented, new Uint8Array(capacity));
+    this.#usedAtMs = lengthened(this.#usedAtMs, new Float64Array(capacity));
   }
 
   /** The number of the host at an IPv4 address (u32) and port; it has one from now on. */
@@ -170,6 +175,7 @@ export class PeerTable {
     this.#askAtMs[peer] = 0;
     this.#refusedAtMs[peer] = 0;
     this.#segmented[peer] = 0;
+    this.#usedAtMs[peer] = 0;
     if (peer < PATHS_MAX) this.#rows.forget(peer);
   }
 
@@ -274,6 +280,16 @@ export class PeerTable {
     this.#segmented[peer] = 1;
     const row = this.#row(peer);
     if (row !== 0) this.#rows.setSegmentationWorks(row);
+  }
+
+  /** Packets go to `peer`, whose underlays control is to look at. */
+  noteUsed(peer: number, nowMs: number): void {
+    // The absolute value: zero is never, and a clock that was set back must not end it for good.
+    const sinceMs = Math.abs(nowMs - (this.#usedAtMs[peer] as number));
+    if (sinceMs < USED_AGAIN_MS && this.#usedAtMs[peer] !== 0) return;
+    this.#usedAtMs[peer] = Math.max(nowMs, 1);
+    const row = this.#row(peer);
+    if (row !== 0) this.#rows.setUsed(row, Date.now());
   }
 
   /** The host of a peer says that nobody listens on the port there. */

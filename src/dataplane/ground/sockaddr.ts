@@ -54,6 +54,10 @@ export function emitSockaddrIpv6(
   view.setUint32(at + IPV6_OFFSET + 16, 0);
 }
 
+export function getSockaddrPort(view: DataView, at: number): number {
+  return view.getUint16(at + PORT_OFFSET);
+}
+
 export function setSockaddrPort(view: DataView, at: number, port: number): void {
   view.setUint16(at + PORT_OFFSET, port);
 }

@@ -10,20 +10,13 @@
  *   7. coalesced with its flow, written to the device   coalesce.ts
  *
  * Nothing here ever sends to the underlay: what was decapsulated goes to the device or is dropped,
- * and a stranger hears nothing. The one exception is a layer-2 network's service node (replicator.ts).
+ * and a stranger hears nothing. The exceptions are a layer-2 network's service node (replicator.ts) and
+ * the answer to a peer's question whether it is heard (path-probes.ts).
  * @module
  */
 import { ECN_BASE, eventIndex, ingressIndex } from '../../table/counters.ts';
 import { ARP_BYTES, ARP_SENDER_ADDRESS_OFFSET, ARP_TARGET_ADDRESS_OFFSET } from '../../wire/arp.ts';
-import {
-  checkArp,
-  checkIpv4,
-  checkIpv4Fragment,
-  checkIpv4Options,
-  checkIpv4Sum,
-  Fault,
-  isTunnelProtocol,
-} from '../../wire/classify.ts';
+import { checkArp, Fault, isTunnelProtocol } from '../../wire/classify.ts';
 import { decapsulateTos, ecnCell, isEcnDrop } from '../../wire/ecn.ts';
 import {
   ETHERNET_HEADER_BYTES,
@@ -52,15 +45,17 @@ import {
   replaceIpv4Tos,
 } from '../../wire/ipv4.ts';
 import { getIpv6TrafficClass, replaceIpv6TrafficClass } from '../../wire/ipv6.ts';
-import { getUdpDestination, UDP_HEADER_BYTES } from '../../wire/udp.ts';
+import { ETHERTYPE_PATH_PROBE } from '../../wire/lan/path-probe.ts';
 import { NeighbourDiscovery } from '../answer/nd.ts';
 import { Neighbours } from '../answer/neighbours.ts';
 import type { Arena } from '../ground/arena.ts';
 import type { DataLink, Endpoint } from '../ground/link.ts';
 import type { Coalescer } from './coalesce.ts';
+import { PathProbes } from './path-probes.ts';
 import { Fate, SixIngress } from './six.ts';
+import { isSoundIpv4, isToTunnel } from './sound.ts';
 import type { VniIngress } from './vni.ts';
-import { isMismatch, linkByDestination, linkByVni, outsider } from './whose.ts';
+import { blamed, isMismatch, linkByDestination, linkByVni, outsider, senderName } from './whose.ts';
 
 const RECEIVED = ingressIndex('received');
 const RECEIVED_BYTES = ingressIndex('receivedBytes');
@@ -89,11 +84,14 @@ export class Ingress {
   readonly #allLinks: readonly DataLink[];
   readonly #neighbours: Neighbours;
   readonly #six: SixIngress;
+  readonly #probes: PathProbes;
   /** Link of the datagram just pushed, where an equal one may follow by the short way. */
   #joinable: DataLink | undefined;
   #ecnCell = 0;
-  /** The network of the datagram in hand. */
+  /** The network of the datagram in hand, what it came by, and its source's name as it came. */
   #vni = 0;
+  #endpoint: Endpoint | undefined;
+  #source = 0;
   /** For links that are layer-2 networks. */
   networks: VniIngress | undefined;
   /** Time of the batch in hand, ms on the loop's clock. */
@@ -114,6 +112,7 @@ export class Ingress {
     this.#coalescer = coalescer;
     this.#allLinks = allLinks;
     this.#neighbours = neighbours;
+    this.#probes = new PathProbes(arena);
     this.#six = new SixIngress(arena, discovery, allLinks);
   }
 
@@ -235,7 +234,7 @@ export class Ingress {
     if (counter >= 0) {
       this.#received(first, length);
       // A stranger's rubbish counts as a stranger's first of all.
-      return this.#drop(first, outsider(first, view, source, counter));
+      return this.#drop(first, blamed(first, endpoint, view, source, counter));
     }
     const vni = first.shim.vniOf(view, at);
     this.#vni = vni;
@@ -244,16 +243,19 @@ export class Ingress {
       const found = linkByVni(endpoint, vni, view, at, end);
       if (found === undefined) {
         this.#received(first, length);
-        return this.#drop(first, outsider(first, view, source, WRONG_VNI));
+        return this.#drop(first, blamed(first, endpoint, view, source, WRONG_VNI));
       }
       link = found;
     } else if (endpoint.links.length > 1) {
       link = linkByDestination(endpoint, view, at, end) ?? first;
     }
     this.#received(link, length);
-    const refused = outsider(link, view, source, this.sheds ? STALE : -1);
+    const name = senderName(link, endpoint, view, source);
+    const refused = outsider(link, view, name, this.sheds ? STALE : -1);
     if (refused >= 0) return this.#drop(link, refused);
-    this.#inner(link, at, end - at, source, outerTos);
+    this.#endpoint = endpoint;
+    this.#source = source;
+    this.#inner(link, at, end - at, name, outerTos);
   }
 
   /** The inner frame (bridged) or packet (routed) of a peer: `length` bytes at `frame`. */
@@ -278,6 +280,7 @@ export class Ingress {
         }
         if (link.shim.hasVni && this.#vni !== link.vni) return this.#drop(link, WRONG_VNI);
         if (etherType === ETHERTYPE_ARP) return this.#arp(link, frame, available, source);
+        if (etherType === ETHERTYPE_PATH_PROBE) return this.#probe(link, frame, length);
         return this.#drop(link, UNKNOWN_ETHERTYPE);
       }
     }
@@ -289,15 +292,7 @@ export class Ingress {
     }
     if (this.versionInside === 6) return this.#drop(link, BAD_HEADER);
     if (link.shim.hasVni && this.#vni !== link.vni) return this.#drop(link, WRONG_VNI);
-    if (
-      checkIpv4(view, l3, available) !== Fault.None ||
-      checkIpv4Sum(view, l3) !== Fault.None ||
-      (getIpv4HeaderBytes(view, l3) !== IPV4_HEADER_BYTES &&
-        checkIpv4Options(view, l3) !== Fault.None) ||
-      (isIpv4Fragment(view, l3) && checkIpv4Fragment(view, l3) !== Fault.None)
-    ) {
-      return this.#drop(link, MALFORMED);
-    }
+    if (!isSoundIpv4(view, l3, available)) return this.#drop(link, MALFORMED);
     const destination = getIpv4Destination(view, l3);
     if (destination >>> 28 === 0xe) return this.#drop(link, MULTICAST);
     if (destination === 0xffffffff) return this.#drop(link, BROADCAST);
@@ -319,13 +314,7 @@ export class Ingress {
     const totalBytes = getIpv4TotalBytes(view, l3);
     const protocol = getIpv4Protocol(view, l3);
     if (isTunnelProtocol(protocol)) return this.#drop(link, NESTED);
-    if (
-      protocol === PROTOCOL_UDP &&
-      link.peerPort !== 0 &&
-      totalBytes - headerBytes >= UDP_HEADER_BYTES &&
-      !isIpv4Fragment(view, l3) &&
-      getUdpDestination(view, l3 + headerBytes) === link.peerPort
-    ) {
+    if (isToTunnel(view, l3, l3 + headerBytes, l3 + totalBytes, protocol, link.peerPort)) {
       return this.#drop(link, NESTED);
     }
     // Only TCP and known trains can be cut to size again; a fan of ours never sends more than its MTU.
@@ -379,6 +368,11 @@ export class Ingress {
       this.#joinable = link;
       this.#ecnCell = cell;
     }
+  }
+
+  #probe(link: DataLink, frame: number, length: number): void {
+    const endpoint = this.#endpoint ?? link.endpoint;
+    this.#probes.take(link, endpoint, frame, length, this.#source, this.nowMs);
   }
 
   #arp(link: DataLink, frame: number, available: number, source: number): void {

@@ -24,12 +24,41 @@ import { Sender } from '../ground/route.ts';
 
 const STRANGER = ingressIndex('drop.stranger');
 const OWN_SOURCE = ingressIndex('drop.own_source');
+const WRONG_UNDERLAY = ingressIndex('drop.wrong_underlay');
 
-/** The counter of a datagram whose outer source, at `name`, is no peer of the link; else `otherwise`. */
+/**
+ * The name that the host at `source` goes by, where a datagram of its came by `endpoint`: that of its
+ * address on the link's first underlay; 0 where its address is of another underlay than it came by.
+ */
+export function senderName(
+  link: DataLink,
+  endpoint: Endpoint,
+  view: DataView,
+  source: number,
+): number {
+  return link.ways === undefined ? source : link.ways.nameOf(endpoint, view, source);
+}
+
+/**
+ * The counter of a datagram whose outer source, at `name` (see {@link senderName}), is no peer of the
+ * link; else `otherwise`.
+ */
 export function outsider(link: DataLink, view: DataView, name: number, otherwise: number): number {
+  if (name === 0) return WRONG_UNDERLAY;
   const sender = link.route.sender(view, name);
   if (sender === Sender.Peer) return otherwise;
   return sender === Sender.Ourselves ? OWN_SOURCE : STRANGER;
+}
+
+/** The same for a datagram from `source` that came by `endpoint` and is wrong whoever sent it. */
+export function blamed(
+  link: DataLink,
+  endpoint: Endpoint,
+  view: DataView,
+  source: number,
+  otherwise: number,
+): number {
+  return outsider(link, view, senderName(link, endpoint, view, source), otherwise);
 }
 
 /** The link of a frame at `frame` in the network `vni`, undefined when no link has it. */

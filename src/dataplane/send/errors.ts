@@ -23,7 +23,7 @@ import { type Arena, IOVEC_BYTES, MSGHDR } from '../ground/arena.ts';
 import type { DataLink, Endpoint } from '../ground/link.ts';
 import type { PeerTable } from '../ground/peers.ts';
 import { Sender } from '../ground/route.ts';
-import { SOCKADDR_BYTES } from '../ground/sockaddr.ts';
+import { getSockaddrPort, SOCKADDR_BYTES } from '../ground/sockaddr.ts';
 
 /** Errors of one socket handled in one round; more wait for the next. */
 const ERRORS_PER_ROUND = 128;
@@ -130,7 +130,9 @@ export class ErrorQueue {
           isIcmp &&
           view.getUint16(error + 5) ===
             (origin === SO_EE_ORIGIN_ICMP ? ICMP_PORT_UNREACHABLE : ICMPV6_PORT_UNREACHABLE);
-        if (!isUnreachable) return IGNORED;
+        // What answers go to (ingress/path-probes.ts) may be gone by then, and means nothing.
+        const isPeers = getSockaddrPort(view, this.#name) === (endpoint.links[0]?.peerPort ?? 0);
+        if (!isUnreachable || !isPeers) return IGNORED;
         this.#peers.notePortUnreachable(peer);
         return PORT_UNREACHABLE;
       }
@@ -144,7 +146,9 @@ export class ErrorQueue {
     const { links } = endpoint;
     for (let i = 0; i < links.length; i++) {
       const link = links[i] as DataLink;
-      if (link.route.sender(this.#arena.view, this.#name) !== Sender.Peer) continue;
+      const { view } = this.#arena;
+      const name = link.ways?.nameOf(endpoint, view, this.#name) ?? this.#name;
+      if (name === 0 || link.route.sender(view, name) !== Sender.Peer) continue;
       if (this.#quoteFits(link, quoteBytes)) return true;
     }
     return false;

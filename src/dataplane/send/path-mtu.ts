@@ -10,7 +10,7 @@
  */
 import { limitMtu, limitSource, type PathLimitReader } from '../../table/path-limits.ts';
 import { MtuSource, type MtuSourceCode } from '../../table/paths.ts';
-import type { DataLink } from '../ground/link.ts';
+import type { DataLink, Endpoint } from '../ground/link.ts';
 import type { PeerTable } from '../ground/peers.ts';
 import { addressBytes, addressOffset } from '../ground/sockaddr.ts';
 
@@ -32,6 +32,11 @@ export type RouteOracle = {
   /** What the kernel goes by now, whoever told it. 0 = not known. */
   current(local: number, view: DataView, name: number): number;
 };
+
+/** What packets to a peer leave by. */
+function endpointTo({ endpoint, ways }: DataLink, peer: number): Endpoint {
+  return ways === undefined ? endpoint : ways.endpointTo(peer);
+}
 
 export class PathMtu {
   readonly peers: PeerTable;
@@ -63,7 +68,8 @@ export class PathMtu {
     const { underlayMtu } = link;
     const { view } = this.peers;
     const name = this.peers.nameOf(peer);
-    const route = this.#oracle.configured(link.endpoint.index, view, name, underlayMtu);
+    const { index } = endpointTo(link, peer);
+    const route = this.#oracle.configured(index, view, name, underlayMtu);
     let mtu = route < underlayMtu ? route : 0;
     let source: MtuSourceCode = mtu === 0 ? MtuSource.None : MtuSource.Route;
     const at = name + addressOffset(view, name);
@@ -94,7 +100,7 @@ export class PathMtu {
     // The error queue has told the number, or an earlier packet of this burst: it is obeyed already.
     if (this.peers.pathMtu(peer, nowMs) < outerBytes) return false;
     const known = this.#mayAsk(nowMs)
-      ? this.#oracle.current(link.endpoint.index, this.peers.view, this.peers.nameOf(peer))
+      ? this.#oracle.current(endpointTo(link, peer).index, this.peers.view, this.peers.nameOf(peer))
       : 0;
     const mtu = known !== 0 && known < outerBytes ? known : outerBytes - (outerBytes >> 4);
     // It was sent, or rather would have been: so much may be said about it.

@@ -265,7 +265,9 @@ export class TrainSender {
   }
 
   #endpointOf(message: number): Endpoint {
-    return (this.#columns.link[this.#messageTrain[message] as number] as DataLink).endpoint;
+    const train = this.#messageTrain[message] as number;
+    const { endpoint, ways } = this.#columns.link[train] as DataLink;
+    return ways === undefined ? endpoint : ways.endpointOf(this.#columns.socket[train] as number);
   }
 
   #countDelivered(message: number): void {

@@ -76,6 +76,14 @@ const LINK_FIELDS = [
   'floodsPerSecond',
   'rateBytes',
   'flowKeys',
+  'underlayMode',
+  'xmitHashPolicy',
+  'endpoint1',
+  'endpoint2',
+  'endpoint3',
+  'network1',
+  'network2',
+  'network3',
 ] as const;
 
 /** A set of underlay sockets on one local address. */
@@ -130,7 +138,23 @@ export type LinkRow = {
   rateBytes?: number;
   /** By which fields of inner packets its flows are told apart, bits (net/flow-keys.ts). */
   flowKeys?: number;
+  /** How it chooses among its underlays, and what it hashes (net/underlay-modes.ts). */
+  underlayMode?: number;
+  xmitHashPolicy?: number;
+  /** Its further underlays: the number of each one's endpoint plus one, 0 = none, and its network. */
+  endpoint1?: number;
+  endpoint2?: number;
+  endpoint3?: number;
+  network1?: number;
+  network2?: number;
+  network3?: number;
 } & Partial<NetworkWords>;
+
+/** Numbers of a link's endpoints, one for each of its underlays. */
+export function endpointsOf(row: LinkRow): number[] {
+  const { endpoint, endpoint1 = 0, endpoint2 = 0, endpoint3 = 0 } = row;
+  return [endpoint, ...[endpoint1, endpoint2, endpoint3].filter(Boolean).map((one) => one - 1)];
+}
 
 /** An endpoint as a data process has it. */
 export type EndpointRecord = EndpointRow & {
