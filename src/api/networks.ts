@@ -65,6 +65,8 @@ export const readRateStatus = fields({
   bits: number,
   /** What tells flows apart; `all`, or names with commas between. */
   flowKeys: text,
+  /** Hosts that do not tell `auto` in which direction packets wait: it goes by their round trips. */
+  roundTrips: list(text),
   /** In the queues now. */
   waiting: number,
   marked: number,

@@ -27,6 +27,7 @@ import type { NetworkService } from './networks/network-service.ts';
 import type { PolicyService } from './networks/policy/policy-service.ts';
 import type { NetworkViews } from './networks/views.ts';
 import type { DropMeter } from './plane/drops.ts';
+import type { RateNow } from './plane/link-state.ts';
 import type { NetworkTable } from './plane/network-table.ts';
 import type { RateMeter } from './plane/rates.ts';
 import { rateStatus } from './rate-status.ts';
@@ -50,7 +51,7 @@ export type NetworkStatusOptions = {
   drops: DropMeter;
   rates: RateMeter;
   /** What a link may send in a second, bytes; 0 = no limit. */
-  rateOf: (link: string) => number;
+  rateOf: (link: string) => RateNow;
   table: () => NetworkTable | undefined;
   counters: () => Readonly<Record<string, Readonly<Record<string, number>>>>;
   /** Offloads that a link has. */

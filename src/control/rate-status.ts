@@ -4,14 +4,15 @@
  */
 import type { RateStatus } from '../api/networks.ts';
 import { flowKeysText, type RateRequest, rateText } from '../config/link/rate.ts';
+import { formatHostAddress } from '../net/underlay-address.ts';
+import type { RateNow } from './plane/link-state.ts';
 
 /**
- * @param bytes what the link may send in a second now; 0 = no limit
  * @returns null for a link without a rate
  */
 export function rateStatus(
   spec: RateRequest,
-  bytes: number,
+  { bytes, roundTrips }: RateNow,
   counters: Readonly<Record<string, number>>,
 ): RateStatus | null {
   if (spec.rate === undefined) return null;
@@ -20,6 +21,7 @@ export function rateStatus(
     asked: rateText(spec),
     bits: bytes * 8,
     flowKeys: flowKeysText(spec),
+    roundTrips: roundTrips.map(formatHostAddress),
     waiting: Math.max(0, of('queue.entered') - of('queue.left')),
     marked: of('queue.marked'),
     dropped: of('egress.drop.queue_delay') + of('egress.drop.queue_full'),

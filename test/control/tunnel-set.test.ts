@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events';
 import t from 'tap';
 import { planFan } from '../../src/control/links/plan.ts';
 import { EntryTable } from '../../src/control/plane/entry-table.ts';
+import { NO_RATE, type RateNow } from '../../src/control/plane/link-state.ts';
 import { type DataPlanePort, TunnelSet } from '../../src/control/plane/tunnel-set.ts';
 import { plainHost, request } from './snapshots.ts';
 
@@ -35,8 +36,8 @@ class Plane extends EventEmitter implements DataPlanePort {
     return new Float64Array(places.length);
   }
 
-  rateOf(): number {
-    return 0;
+  rateOf(): RateNow {
+    return NO_RATE;
   }
 
   status(): [] {

@@ -39,12 +39,19 @@ const BIT_UNITS = [
 /** What a link's rate does; nothing for one without. */
 export function rateLine(rate: RateStatus | null): string[] {
   if (rate === null) return [];
-  const { asked, bits, flowKeys, waiting, marked, dropped } = rate;
+  const { asked, bits, flowKeys, roundTrips, waiting, marked, dropped } = rate;
   const found = bits === 0 ? 'no bottleneck seen yet' : `${bitsText(bits)} now`;
   const force = asked === 'auto' ? `auto, ${found}` : asked;
   const keys = flowKeys === 'all' ? '' : ` by ${flowKeys}`;
+  const [first] = roundTrips;
+  const more = roundTrips.length > 1 ? ` and ${roundTrips.length - 1} more` : '';
   return [
     `  rate ${force}: ${counted(waiting, 'packet')} waiting${keys}; ${marked} marked and ${dropped} given up so far`,
+    ...(first === undefined
+      ? []
+      : [
+          `  rate auto knows only round trips to ${first}${more}, and takes what waits on the way back for its own: have a fanway with raw sockets there, or a fixed --rate here`,
+        ]),
   ];
 }
 

@@ -26,7 +26,14 @@ import {
 } from './devices.ts';
 import { EndpointSet, type EndpointState, sourcePortsOf } from './endpoint-set.ts';
 import { EntryTable } from './entry-table.ts';
-import { endpointRow, type LinkState, linkRow, offloadsOf, rateBytesOf } from './link-state.ts';
+import {
+  endpointRow,
+  type LinkState,
+  linkRow,
+  offloadsOf,
+  type RateNow,
+  rateNowOf,
+} from './link-state.ts';
 import { forgetMac, type MacClaim, takeClaims } from './mac-claims.ts';
 import { NetworkEvents } from './network-events.ts';
 import type { DataPlaneOptions } from './open-data-plane.ts';
@@ -233,9 +240,8 @@ export class DataPlane extends EventEmitter {
     });
   }
 
-  /** What a link may send in a second, bytes; 0 = no limit. */
-  rateOf(name: string): number {
-    return rateBytesOf(this.#links.get(name));
+  rateOf(name: string): RateNow {
+    return rateNowOf(this.#links.get(name));
   }
 
   /** MACs of containers here that somebody claims from outside; each only once. */
@@ -314,7 +320,8 @@ export class DataPlane extends EventEmitter {
     }
     for (const process of this.#processes) process.clearCounters(id);
     const incarnation = ++this.#incarnations;
-    return { id, incarnation, spec, endpoint, devices, superBytes: SUPER_BYTES_PLAIN, autoRate: 0 };
+    const none = { superBytes: SUPER_BYTES_PLAIN, autoRate: 0, roundTrips: [] };
+    return { id, incarnation, spec, endpoint, devices, ...none };
   }
 
   #closeLink(link: LinkState, keepDevice: boolean): void {

@@ -29,7 +29,19 @@ export type LinkState = {
   superBytes: SuperBytes;
   /** What `rate auto` has found, bytes a second; 0 = nothing yet. */
   autoRate: number;
+  /** Hosts that do not tell it in which direction packets wait. */
+  roundTrips: readonly UnderlayAddress[];
 };
+
+/** How a link's rate is now. */
+export type RateNow = {
+  /** What it may send in a second; 0 = no limit. */
+  bytes: number;
+  /** Hosts of which `auto` knows nothing but the round trip. */
+  roundTrips: readonly UnderlayAddress[];
+};
+
+export const NO_RATE: RateNow = { bytes: 0, roundTrips: [] };
 
 /** The row of an endpoint; its sockets are alike in all queues. */
 export function endpointRow({ kind, local, port, queues }: EndpointState): EndpointRow {
@@ -52,10 +64,14 @@ function localWords(local: UnderlayAddress): Partial<EndpointRow> & { localAddre
 }
 
 /** What a link may send in a second, bytes; 0 = no limit. */
-export function rateBytesOf(link: Pick<LinkState, 'spec' | 'autoRate'> | undefined): number {
-  const rate = link?.spec.rate;
-  if (link === undefined || rate === undefined) return 0;
-  return rate === 'auto' ? link.autoRate : Math.round(rate / 8);
+function rateBytesOf({ spec: { rate }, autoRate }: Pick<LinkState, 'spec' | 'autoRate'>): number {
+  if (rate === undefined) return 0;
+  return rate === 'auto' ? autoRate : Math.round(rate / 8);
+}
+
+export function rateNowOf(link: LinkState | undefined): RateNow {
+  if (link === undefined) return NO_RATE;
+  return { bytes: rateBytesOf(link), roundTrips: link.spec.rate === 'auto' ? link.roundTrips : [] };
 }
 
 /** The row of a link; its devices are alike in all queues. */

@@ -17,6 +17,7 @@ import type { LinkUpdate, Tunnels } from '../host/host.ts';
 import { type AnySpec, isKernels, type LinkSpec } from '../store/link-spec.ts';
 import type { EntryTable, EntryTableStatus, TableAnswer } from './entry-table.ts';
 import { KernelPlane } from './kernel/kernel-plane.ts';
+import { NO_RATE, type RateNow } from './link-state.ts';
 import type { MacClaim } from './mac-claims.ts';
 import type { NetworkTable } from './network-table.ts';
 import type { PolicyTable } from './tables/policy-table.ts';
@@ -35,7 +36,7 @@ export type DataPlanePort = Pick<EventEmitter, 'on'> & {
   forgetMac(claim: MacClaim): void;
   counters(name: string): Record<string, number>;
   values(name: string, places: readonly number[]): Float64Array;
-  rateOf(name: string): number;
+  rateOf(name: string): RateNow;
   status(): DataProcessStatus[];
   paths(): PathRecord[];
   setPathLimits(limits: readonly PathLimit[]): number;
@@ -256,9 +257,9 @@ export class TunnelSet implements Tunnels {
     return values;
   }
 
-  /** What a link may send in a second, bytes; 0 = no limit. */
-  rateOf(name: string): number {
-    return this.#plane?.rateOf(name) ?? 0;
+  /** How a link's rate is now. */
+  rateOf(name: string): RateNow {
+    return this.#plane?.rateOf(name) ?? NO_RATE;
   }
 
   status(): DataProcessStatus[] {

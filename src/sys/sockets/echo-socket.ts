@@ -1,10 +1,16 @@
 /**
  * A socket for ICMP echo requests of any size with "don't fragment": a ping socket where this user
  * may have one (`net.ipv4.ping_group_range`), else a raw one (CAP_NET_RAW), which is given the outer
- * header of what it reads and must number its requests itself.
+ * header of what it reads and must number its requests itself. The requests of others only a raw one is
+ * given.
  * @module
  */
-import { type Family, familyOf, type UnderlayAddress } from '../../net/underlay-address.ts';
+import {
+  type Family,
+  familyOf,
+  hostOfBytes,
+  type UnderlayAddress,
+} from '../../net/underlay-address.ts';
 import {
   AF_INET,
   AF_INET6,
@@ -29,12 +35,16 @@ import { socketAddress } from './sockets.ts';
 const IPPROTO_ICMP = 1;
 const SOL_RAW = 255;
 const ICMP_FILTER = 1;
-/** Bits of the messages that are kept out: all but echo replies, type 0, and type 129 of ICMPv6. */
-const ALL_BUT_REPLIES = ~1;
-const ALL_BUT_REPLIES_IPV6 = Int32Array.of(-1, -1, -1, -1, ~(1 << (129 - 128)), -1, -1, -1);
+/** Types of the messages there and back, by family. */
+const REQUEST = { 4: 8, 6: 128 } as const;
+const REPLY = { 4: 0, 6: 129 } as const;
+/** Words of an ICMPv6 filter. */
+const FILTER_WORDS = 8;
 const ICMP6_FILTER = 1;
 const TWO_32 = 0x1_0000_0000n;
 const clock = new BigInt64Array(2);
+/** A `struct sockaddr_in6`. */
+const NAME_BYTES = 28;
 /** Bytes of an answer that are looked at. */
 const ANSWER_BYTES = 128;
 
@@ -42,15 +52,24 @@ function set(fd: number, level: number, name: number, value: Int32Array<ArrayBuf
   check('setsockopt', libc.setsockopt(fd, level, name, addressOf(value), value.byteLength));
 }
 
-function prepareIpv4(fd: number, isRaw: boolean): void {
-  set(fd, IPPROTO_IP, IP_MTU_DISCOVER, Int32Array.of(IP_PMTUDISC_PROBE));
-  if (isRaw) set(fd, SOL_RAW, ICMP_FILTER, Int32Array.of(ALL_BUT_REPLIES));
-}
-
-function prepareIpv6(fd: number, isRaw: boolean): void {
+function prepare(fd: number, family: Family): void {
+  if (family === 4) return set(fd, IPPROTO_IP, IP_MTU_DISCOVER, Int32Array.of(IP_PMTUDISC_PROBE));
   set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, Int32Array.of(IP_PMTUDISC_PROBE));
   set(fd, IPPROTO_IPV6, IPV6_DONTFRAG, Int32Array.of(1));
-  if (isRaw) set(fd, IPPROTO_ICMPV6, ICMP6_FILTER, ALL_BUT_REPLIES_IPV6);
+}
+
+/** Keeps all messages but those of one type from a raw socket: a bit says what is kept out. */
+function takeOnly(fd: number, family: Family, type: number): void {
+  if (family === 4) return set(fd, SOL_RAW, ICMP_FILTER, Int32Array.of(~(1 << type)));
+  const words = new Int32Array(FILTER_WORDS).fill(-1);
+  words[type >> 5] = ~(1 << (type & 31));
+  set(fd, IPPROTO_ICMPV6, ICMP6_FILTER, words);
+}
+
+/** What opens a socket of a kind that does not block. */
+function socketOf(family: Family, kind: number): [number, number, number] {
+  const type = kind | SOCK_CLOEXEC | SOCK_NONBLOCK;
+  return family === 6 ? [AF_INET6, type, IPPROTO_ICMPV6] : [AF_INET, type, IPPROTO_ICMP];
 }
 
 export class EchoSocket {
@@ -59,8 +78,9 @@ export class EchoSocket {
   /** What is read begins with the outer header: that of raw sockets of IPv4. */
   readonly showsOuterHeader: boolean;
   readonly #answer = Buffer.alloc(ANSWER_BYTES);
-  /** `struct msghdr`, `struct iovec` and room for one control message. */
+  /** `struct msghdr`, `struct iovec`, a socket address and room for one control message. */
   readonly #stamped = {
+    name: Buffer.alloc(NAME_BYTES),
     header: new BigUint64Array(7),
     iovec: new BigUint64Array(2),
     control: new BigUint64Array(8),
@@ -77,22 +97,39 @@ export class EchoSocket {
    * @throws SystemError when neither kind may be opened, or the address is not ours
    */
   static open(local: UnderlayAddress): EchoSocket {
-    const flags = SOCK_CLOEXEC | SOCK_NONBLOCK;
     const family = familyOf(local);
-    const [domain, protocol] = family === 6 ? [AF_INET6, IPPROTO_ICMPV6] : [AF_INET, IPPROTO_ICMP];
-    let fd = libc.socket(domain, SOCK_DGRAM | flags, protocol);
-    const isRaw = fd < 0;
-    if (isRaw) fd = check('socket', libc.socket(domain, SOCK_RAW | flags, protocol));
+    const fd = libc.socket(...socketOf(family, SOCK_DGRAM));
+    return fd < 0
+      ? EchoSocket.#raw(local, REPLY[family])
+      : EchoSocket.#prepared(fd, local, undefined);
+  }
+
+  /**
+   * One that is given the requests of others, which the kernel answers all the same.
+   * @throws SystemError when a raw socket may not be opened, or the address is not ours
+   */
+  static openForRequests(local: UnderlayAddress): EchoSocket {
+    return EchoSocket.#raw(local, REQUEST[familyOf(local)]);
+  }
+
+  static #raw(local: UnderlayAddress, type: number): EchoSocket {
+    const fd = check('socket', libc.socket(...socketOf(familyOf(local), SOCK_RAW)));
+    return EchoSocket.#prepared(fd, local, type);
+  }
+
+  /** @param type the one type of messages that a raw socket takes; undefined = it is none */
+  static #prepared(fd: number, local: UnderlayAddress, type: number | undefined): EchoSocket {
+    const family = familyOf(local);
     try {
-      if (family === 6) prepareIpv6(fd, isRaw);
-      else prepareIpv4(fd, isRaw);
+      prepare(fd, family);
+      if (type !== undefined) takeOnly(fd, family, type);
       const name = socketAddress(local, 0);
       check('bind', libc.bind(fd, addressOf(name), name.length));
     } catch (error) {
       libc.close(fd);
       throw error;
     }
-    return new EchoSocket(fd, family, isRaw);
+    return new EchoSocket(fd, family, type !== undefined);
   }
 
   /** Sends one ICMP message; false when the host refuses it. */
@@ -117,14 +154,14 @@ export class EchoSocket {
 
   /** The beginning of the next message and when it came, on the clock of {@link nowMs}. `borrowed:` until the next. */
   receiveStamped(): { message: Buffer; atMs: number } | undefined {
-    const { header, iovec, control } = this.#stamped;
+    const { name, header, iovec, control } = this.#stamped;
     iovec.set([BigInt(addressOf(this.#answer)), BigInt(ANSWER_BYTES)]);
     control.fill(0n);
     header.fill(0n);
-    header.set(
-      [BigInt(addressOf(iovec)), 1n, BigInt(addressOf(control)), BigInt(control.byteLength)],
-      2,
-    );
+    header.set([
+      ...[BigInt(addressOf(name)), BigInt(NAME_BYTES), BigInt(addressOf(iovec)), 1n],
+      ...[BigInt(addressOf(control)), BigInt(control.byteLength)],
+    ]);
     const length = libc.recvmsg(this.fd, addressOf(header), 0);
     if (length < 0) return undefined;
     // struct cmsghdr {length u64, level i32, type i32}, then struct timespec: all words of 64 bits.
@@ -133,6 +170,12 @@ export class EchoSocket {
       ? Number(control[2]) * 1000 + Number(control[3]) / 1e6
       : EchoSocket.nowMs();
     return { message: this.#answer.subarray(0, length), atMs };
+  }
+
+  /** Who sent what {@link receiveStamped} gave last. */
+  get sender(): UnderlayAddress {
+    const { name } = this.#stamped;
+    return hostOfBytes(this.family === 4 ? name.subarray(4, 8) : name.subarray(8, 24));
   }
 
   /** The time of day in ms, as the kernel stamps messages with. */

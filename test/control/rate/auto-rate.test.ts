@@ -1,5 +1,12 @@
 import t from 'tap';
+import {
+  emitArrival,
+  emitEchoRequest,
+  readArrivalMs,
+  readEchoToken,
+} from '../../../src/control/plane/echo/echo.ts';
 import { AutoRate } from '../../../src/control/plane/rate/auto-rate.ts';
+import { OneWay } from '../../../src/control/plane/rate/one-way.ts';
 
 const LOOK_MS = 10;
 /** 100 Mb/s. */
@@ -96,6 +103,85 @@ t.test('noise costs little, and a way that has become longer is no queue', async
   line.run(8000);
   line.run(20_000);
   t.ok(line.figures(20_000).share > 0.85, 'the line is full again on a way that is 30 ms longer');
+});
+
+t.test('it goes on from a rate that was found before', async (t) => {
+  const line = new Line();
+  line.auto.resume(LINE * 0.9);
+  line.run(10_000);
+  const { share, p99 } = line.figures(10_000);
+  t.ok(share > 0.85 && p99 <= 5, `${share.toFixed(3)} of the line, ${p99.toFixed(1)} ms`);
+});
+
+t.test('a queue of the other direction stops it at a quarter of what passed', async (t) => {
+  const run = (isBlind: boolean): number => {
+    const auto = new AutoRate();
+    let sent = 0;
+    let least = Number.POSITIVE_INFINITY;
+    for (let nowMs = 0; nowMs < 20_000; nowMs += LOOK_MS) {
+      sent += ((auto.rate === 0 ? LINE : Math.min(LINE, auto.rate)) * LOOK_MS) / 1000;
+      // It comes and goes, whatever we send.
+      const delayMs = nowMs < 1000 ? 0 : 20 + 15 * Math.sin(nowMs / 700);
+      auto.look({ nowMs, delayMs, sentBytes: sent, isLimited: true, isBlind });
+      if (auto.rate > 0) least = Math.min(least, auto.rate);
+    }
+    return least / LINE;
+  };
+  t.ok(run(true) > 0.14, `${run(true).toFixed(3)} of what was found at first`);
+  t.ok(run(false) < 0.1, `${run(false).toFixed(3)} where the delay is known to be ours`);
+});
+
+t.test('a host tells when a request came, and says so to nobody who does not ask', async (t) => {
+  for (const family of [4, 6] as const) {
+    const request = emitEchoRequest(family, 64, '0123456789abcdef', true);
+    request.writeUInt16BE(77, 4);
+    const told = emitArrival(request, family, false, 1_800_000_000_123.456);
+    if (told === undefined) return t.fail('it was asked');
+    t.equal(readEchoToken(told, family, false), '0123456789abcdef');
+    t.equal(told.readUInt16BE(4), 77, 'under the same number');
+    const ms = readArrivalMs(told, false) ?? 0;
+    t.ok(Math.abs(ms - 1_800_000_000_123.456) < 0.01, `${ms}`);
+    const plain = emitEchoRequest(family, 64, '0123456789abcdef');
+    t.equal(emitArrival(plain, family, false, 1), undefined);
+    t.equal(emitArrival(told, family, false, 1), undefined, 'a reply is no request');
+    t.equal(readArrivalMs(plain, false), undefined, "the kernel's answer says nothing");
+    for (let length = 0; length < 28; length++) {
+      t.equal(readArrivalMs(told.subarray(0, length), length % 2 === 0), undefined);
+      const short = request.subarray(0, Math.min(length, 19));
+      t.equal(emitArrival(short, family, length % 2 === 0, 1), undefined);
+    }
+  }
+});
+
+t.test('one way is told from the other, whatever the clocks say', async (t) => {
+  /** Delays that it finds, most and least, where only one way waits. */
+  const run = (driftPpm: number, out: (ms: number) => number, back: (ms: number) => number) => {
+    const way = new OneWay();
+    const found: number[] = [];
+    let least = Number.POSITIVE_INFINITY;
+    for (let ms = 0; ms < 120_000; ms += 100) {
+      const offset = 86_400_000 * 7 + (driftPpm * ms) / 1e6;
+      const roundTrip = 1 + out(ms) + back(ms);
+      least = Math.min(least, roundTrip);
+      found.push(way.note(ms, 0.5 + out(ms) + offset, roundTrip - least));
+    }
+    return found.slice(600);
+  };
+  const saw = (ms: number): number => (ms < 20_000 ? 0 : (ms / 10) % 50);
+  const none = (): number => 0;
+  for (const drift of [0, 100, -100]) {
+    t.ok(
+      Math.max(...run(drift, none, saw)) < 1,
+      `what waits on the way back is not ours, ${drift}`,
+    );
+    const ours = run(drift, saw, none);
+    t.ok(Math.max(...ours) > 38 && Math.max(...ours) < 42, `what waits on our way is, ${drift}`);
+  }
+  const stepped = new OneWay();
+  for (let ms = 0; ms < 10_000; ms += 100) stepped.note(ms, 1, 0);
+  t.ok(stepped.note(10_000, 5001, 0) < 1, 'a clock that is set forward is no queue');
+  t.ok(stepped.note(10_100, 5011, 10) > 9, 'and what waits then is seen');
+  t.ok(stepped.note(10_200, -300, 0) < 1, 'nor is one that is set back');
 });
 
 t.test('nobody answers: the rate stays', async (t) => {

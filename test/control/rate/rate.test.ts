@@ -14,7 +14,7 @@ import {
 } from '../../faults/rig.ts';
 import { skipWithoutTun } from '../../netns/privileges.ts';
 import { skipLong } from '../../support/long.ts';
-import { until } from '../../support/patience.ts';
+import { sleep, until } from '../../support/patience.ts';
 
 const skip = skipWithoutTun();
 const timeout = 400_000;
@@ -86,12 +86,12 @@ const noTc = spawnSync('tc', ['-V']).status !== 0 && 'tc (iproute2) is not insta
 
 t.test('rate auto finds a bottleneck', { skip: skip || skipLong || noTc, timeout }, async (t) => {
   const rig = await startRig(t, { up: ['--rate', 'auto'] });
-  const { lab, a, from, to } = rig;
+  const { lab, a, b, from, to } = rig;
   const how = ['tbf', 'rate', '30mbit', 'burst', '16kb', 'latency', '300ms'];
-  const { status } = lab.middle.run(() =>
-    spawnSync('tc', ['qdisc', 'add', 'dev', portName(1), 'root', ...how]),
-  );
-  t.equal(status, 0, 'tc makes a tbf');
+  const narrow = (host: number) =>
+    lab.middle.run(() => spawnSync('tc', ['qdisc', 'add', 'dev', portName(host), 'root', ...how]))
+      .status;
+  t.equal(narrow(1), 0, 'tc makes a tbf');
   const rate = async (): Promise<number> => (await statusOf(a)).links[0]?.rate?.bits ?? -1;
   t.equal(await rate(), 0, 'none before there is traffic');
   const tcp = runTcpPair({ from, to, address: formatIpv4(to.address) }, { port: PORT, seconds: 8 });
@@ -100,5 +100,35 @@ t.test('rate auto finds a bottleneck', { skip: skip || skipLong || noTc, timeout
     return bits > 20e6 && bits < 33e6;
   });
   await tcp;
+
+  // Both directions full: each host sees what waits on its own way out, and not the other's.
+  t.equal(narrow(0), 0, 'tc makes another one, for the way back');
+  const seconds = 12;
+  const there = runTcpPair(
+    { from, to, address: formatIpv4(to.address) },
+    { port: PORT, seconds, streams: 4 },
+  );
+  const back = runTcpPair(
+    { from: to, to: from, address: formatIpv4(from.address) },
+    { port: PORT + 1, seconds, streams: 4 },
+  );
+  await sleep(4000);
+  const beside = await runEcho(from, [formatIpv4(to.address)], {
+    ...{ interval: 50, seconds: 6, timeout: 5000 },
+  });
+  const ownOf = 30 * 0.9;
+  for (const [what, run] of [
+    ['there', there],
+    ['back', back],
+  ] as const) {
+    const { received } = await run;
+    const mbits = received.gbps * 1000;
+    t.ok(mbits > 0.7 * ownOf, `${mbits.toFixed(1)} Mb/s ${what}, both ways at a time`);
+  }
+  const p99 = (beside.targets[0]?.rtt.p99Us ?? 0) / 1000;
+  t.ok(p99 > 0 && p99 < 150, `ping p99 ${p99.toFixed(1)} ms; the two queues hold 300 each`);
+  for (const host of [a, b]) {
+    t.same((await statusOf(host)).links[0]?.rate?.roundTrips, [], 'the other side tells its times');
+  }
   await checkBalance(t, a);
 });

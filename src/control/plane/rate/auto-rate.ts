@@ -39,6 +39,13 @@ const FALL_SHARE = 0.85;
 const NEW_PATH_MS = 3000;
 /** While packets waited for the rate no less than this of it was sent, whatever the clocks say. */
 const LEAST_SENT_SHARE = 0.9;
+/**
+ * While nobody says in which direction packets wait, the rate does not fall below this share of the most
+ * that was found to pass: another direction that stays full would have it fall for ever. What was found
+ * long ago counts half of it each so long, ms.
+ */
+const BLIND_SHARE = 0.25;
+const BLIND_HALVES_MS = 60_000;
 /** What was sent is averaged over this, ms. */
 const SENT_MS = 200;
 /** Bytes a second: 64 kb/s at least, 10 Gb/s at most; beyond that no link is limited any more. */
@@ -57,6 +64,8 @@ export type Look = {
   sentBytes: number;
   /** Packets waited for the rate since the last look. */
   isLimited: boolean;
+  /** The delay is that of round trips: it may be the other direction's. */
+  isBlind?: boolean;
 };
 
 export class AutoRate {
@@ -78,12 +87,25 @@ export class AutoRate {
   #lookDelay = 0;
   #growth = GROWTH_NEAR;
   #lastMs = 0;
+  /** The most that was found to pass, fading, and below which the rate does not fall now, bytes a second. */
+  #most = 0;
+  #floor = 0;
+
+  /** Goes on from a rate that was found before. @param rate bytes a second */
+  resume(rate: number): void {
+    this.#phase = Phase.Steady;
+    this.#passes = rate / STEADY_SHARE;
+    this.#most = this.#passes;
+    this.#set(rate);
+  }
 
   /** Takes a look into account; returns the rate, bytes a second, 0 = none. */
-  look({ nowMs, delayMs, sentBytes, isLimited }: Look): number {
+  look({ nowMs, delayMs, sentBytes, isLimited, isBlind = false }: Look): number {
     const elapsedMs = this.#looks === 0 ? 0 : nowMs - this.#lastMs;
     this.#lastMs = nowMs;
     this.isNewPath = false;
+    this.#most *= 0.5 ** (elapsedMs / BLIND_HALVES_MS);
+    this.#floor = isBlind ? this.#most * BLIND_SHARE : 0;
     if (delayMs === undefined) return this.rate;
     const at = this.#looks++ % HISTORY;
     this.#atMs[at] = nowMs;
@@ -162,6 +184,8 @@ export class AutoRate {
   }
 
   #beginDraining(nowMs: number, delay: number): void {
+    this.#most = Math.max(this.#most, this.#passes);
+    this.#passes = Math.max(this.#floor, this.#passes);
     this.#passedBefore = this.#passes;
     this.#phase = Phase.Draining;
     this.#sinceMs = nowMs;
@@ -206,6 +230,6 @@ export class AutoRate {
   }
 
   #set(rate: number): void {
-    this.rate = Math.round(Math.max(RATE_MIN, Math.min(RATE_MAX, rate)));
+    this.rate = Math.round(Math.max(RATE_MIN, this.#floor, Math.min(RATE_MAX, rate)));
   }
 }

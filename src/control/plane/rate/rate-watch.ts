@@ -10,7 +10,8 @@ import { familyOf, type UnderlayAddress } from '../../../net/underlay-address.ts
 import type { PathRecord } from '../../../table/paths.ts';
 import type { AnySpec } from '../../store/link-spec.ts';
 import { AutoRate } from './auto-rate.ts';
-import { RoundTrips } from './round-trips.ts';
+import { Delays } from './delays.ts';
+import { TimeTeller } from './time-teller.ts';
 import { type RatedLink, type Traffic, trafficOf } from './traffic.ts';
 
 /** Between two looks while there is traffic, and while there is none, ms. */
@@ -44,7 +45,7 @@ export type RateWatchOptions = {
 type Watched = {
   auto: AutoRate;
   /** undefined: no socket may be opened here, and nothing can be found out. */
-  trips: RoundTrips | undefined;
+  delays: Delays | undefined;
   local: UnderlayAddress;
   peers: readonly UnderlayAddress[];
   peersAtMs: number;
@@ -57,14 +58,20 @@ type Watched = {
 export class RateWatch {
   readonly #options: RateWatchOptions;
   readonly #watched = new Map<string, Watched>();
+  readonly #teller: TimeTeller;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: RateWatchOptions) {
     this.#options = options;
+    this.#teller = new TimeTeller(
+      options.log,
+      () => new Set([...options.links.values()].map(({ spec }) => spec.local)),
+    );
   }
 
-  /** Looks from now on, if there is a link that asks for it. */
+  /** Tells others their times from now on, and looks itself if there is a link that asks for it. */
   start(): void {
+    this.#teller.start();
     if (this.#timer !== undefined || this.#autoLinks().length === 0) return;
     this.#again(0);
   }
@@ -79,15 +86,21 @@ export class RateWatch {
   }
 
   stop(): void {
+    this.#teller.stop();
+    this.#rest();
+  }
+
+  /** No link asks for it any more. */
+  #rest(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    for (const { trips } of this.#watched.values()) trips?.close();
+    for (const { delays } of this.#watched.values()) delays?.close();
     this.#watched.clear();
   }
 
   #look(): void {
     const links = this.#autoLinks();
-    if (links.length === 0) return this.stop();
+    if (links.length === 0) return this.#rest();
     let isBusy = false;
     try {
       this.#forgetOthers(links.map(({ spec }) => spec));
@@ -101,15 +114,15 @@ export class RateWatch {
   #forgetOthers(specs: readonly AnySpec[]): void {
     for (const [name, watched] of this.#watched) {
       if (specs.some((spec) => spec.name === name && spec.local === watched.local)) continue;
-      watched.trips?.close();
+      watched.delays?.close();
       this.#watched.delete(name);
     }
   }
 
-  #begin(spec: AnySpec, nowMs: number): Watched {
-    let trips: RoundTrips | undefined;
+  #begin({ spec, autoRate }: RatedLink, nowMs: number): Watched {
+    let delays: Delays | undefined;
     try {
-      trips = new RoundTrips(spec.local);
+      delays = new Delays(spec.local);
     } catch (error) {
       const why = messageOf(error);
       this.#options.log.warn(
@@ -117,8 +130,10 @@ export class RateWatch {
         `${spec.name}: rate auto has no limit: no echo requests (${why})`,
       );
     }
+    const auto = new AutoRate();
+    if (autoRate > 0) auto.resume(autoRate);
     const watched: Watched = {
-      ...{ auto: new AutoRate(), trips, local: spec.local, peers: [], peersAtMs: 0, askedAtMs: 0 },
+      ...{ auto, delays, local: spec.local, peers: [], peersAtMs: 0, askedAtMs: 0 },
       ...{ before: { bytes: 0, waited: 0 }, beforeMs: nowMs, trafficAtMs: 0 },
     };
     this.#watched.set(spec.name, watched);
@@ -129,9 +144,9 @@ export class RateWatch {
   #lookAt(link: RatedLink, nowMs: number): boolean {
     const { processes, changed, log } = this.#options;
     const { spec } = link;
-    const watched = this.#watched.get(spec.name) ?? this.#begin(spec, nowMs);
-    const { auto, trips, before } = watched;
-    if (trips === undefined) return false;
+    const watched = this.#watched.get(spec.name) ?? this.#begin(link, nowMs);
+    const { auto, delays, before } = watched;
+    if (delays === undefined) return false;
     const now = trafficOf(link, processes);
     const seconds = (nowMs - watched.beforeMs) / 1000;
     if (now.bytes - before.bytes > TRAFFIC_BYTES * seconds) watched.trafficAtMs = nowMs;
@@ -139,21 +154,23 @@ export class RateWatch {
     watched.beforeMs = nowMs;
     const isBusy = nowMs - watched.trafficAtMs < TRAFFIC_MS && watched.trafficAtMs !== 0;
     this.#choosePeers(spec, watched, nowMs);
-    const delayMs = trips.take();
+    const { ms: delayMs, roundTrips } = delays.take();
     const gapMs = isBusy ? probeGapMs(auto.rate, watched.peers.length) : BASE_MS;
     if (nowMs - watched.askedAtMs >= gapMs) {
       watched.askedAtMs = nowMs;
-      for (const peer of watched.peers) trips.ask(peer);
+      for (const peer of watched.peers) delays.ask(peer);
     }
+    link.roundTrips = roundTrips;
     if (!isBusy) return false;
+    const isBlind = roundTrips.length > 0;
     const wasOpen = auto.rate === 0;
     const isLimited = now.waited > before.waited;
-    const rate = auto.look({ nowMs, delayMs, sentBytes: now.bytes, isLimited });
+    const rate = auto.look({ nowMs, delayMs, sentBytes: now.bytes, isLimited, isBlind });
     if (rate !== link.autoRate) {
       link.autoRate = rate;
       changed();
     }
-    if (auto.isNewPath) trips.forgetLeast();
+    if (auto.isNewPath) delays.forgetLeast();
     if (wasOpen && auto.rate !== 0) {
       log.info('rate', `${spec.name}: a bottleneck of about ${mbits(auto.rate)} Mb/s on the way`);
     }
@@ -176,7 +193,7 @@ export class RateWatch {
     // Nobody now: the idle path to those of before is still worth knowing.
     if (peers.length === 0) return;
     watched.peers = peers;
-    watched.trips?.keep(peers);
+    watched.delays?.keep(peers);
   }
 }
 

@@ -3,7 +3,7 @@
  * @module
  */
 import { ENCAPS } from '../../../encap/encap.ts';
-import { familyOf } from '../../../net/underlay-address.ts';
+import { familyOf, type UnderlayAddress } from '../../../net/underlay-address.ts';
 import { egressIndex, queueIndex, sumOf } from '../../../table/counters.ts';
 import { IPV4_HEADER_BYTES } from '../../../wire/ipv4.ts';
 import { IPV6_HEADER_BYTES } from '../../../wire/ipv6.ts';
@@ -16,8 +16,15 @@ const ETHERNET_BYTES = 14;
 /** What a link has sent ever: bytes on the wire, and packets that had to wait. */
 export type Traffic = { bytes: number; waited: number };
 
-/** A link that runs, as far as its rate goes; `autoRate` is what `auto` has found, bytes a second. */
-export type RatedLink = { readonly id: number; readonly spec: AnySpec; autoRate: number };
+/** A link that runs, as far as its rate goes. */
+export type RatedLink = {
+  readonly id: number;
+  readonly spec: AnySpec;
+  /** What `auto` has found, bytes a second. */
+  autoRate: number;
+  /** Hosts that do not tell `auto` in which direction packets wait. */
+  roundTrips: readonly UnderlayAddress[];
+};
 
 type Processes = readonly { counters(id: number): Float64Array }[];
 
