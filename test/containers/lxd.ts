@@ -1,0 +1,190 @@
+/**
+ * A real LXD on a lab host: the daemon in mount and PID namespaces of its own with nothing but cgroup v2
+ * (version 1 it cannot limit on machines that have both), a /sys that shows the host's devices, and all that
+ * it keeps in the host's directory.
+ * @module
+ */
+import type { ChildProcess } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  rmdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { LabHost } from '../../src/demo/lab.ts';
+import { until } from '../support/patience.ts';
+import { runOn, type Said } from './dockerd.ts';
+
+const BUSYBOX = '/bin/busybox';
+const APPLETS = ['sh', 'mount', 'ip', 'udhcpc', 'httpd', 'wget', 'timeout', 'sleep', 'ping'];
+const IMAGE = 'bb';
+
+/** Why this machine runs no LXD, or false. */
+export function skipWithoutLxd(): string | false {
+  const missing = ['lxd', 'lxc', 'busybox', 'dnsmasq', 'unshare'].filter((program) => {
+    try {
+      execFileSync('sh', ['-c', `command -v ${program}`], { stdio: 'ignore' });
+      return false;
+    } catch {
+      return true;
+    }
+  });
+  if (missing.length > 0) return `no ${missing.join(', ')} (lxd busybox-static dnsmasq-base)`;
+  return process.geteuid?.() !== 0 && 'LXD needs root';
+}
+
+/** An instance's whole system: a web server of one page, and DHCP on its only interface. */
+function makeInstanceImage(directory: string, page: string): string {
+  const tree = mkdtempSync(join(tmpdir(), 'fanway-lxd-image-'));
+  const root = join(tree, 'rootfs');
+  const folders = ['bin', 'sbin', 'etc', 'proc', 'sys', 'dev', 'tmp', 'run', 'var', 'root', 'www'];
+  for (const name of folders) mkdirSync(join(root, name), { recursive: true });
+  copyFileSync(BUSYBOX, join(root, 'bin/busybox'));
+  for (const name of APPLETS) symlinkSync('/bin/busybox', join(root, 'bin', name));
+  symlinkSync('/bin/busybox', join(root, 'sbin/init'));
+  const inittab = [
+    '::respawn:/bin/udhcpc -f -i eth0 -s /etc/lease',
+    '::respawn:/bin/httpd -f -p 80 -h /www',
+  ];
+  writeFileSync(join(root, 'etc/inittab'), `${inittab.join('\n')}\n`);
+  const lease = [
+    '#!/bin/sh',
+    'ip link set "$interface" up',
+    '[ "$1" = bound ] && ip addr add "$ip/$mask" dev "$interface"',
+    'exit 0',
+  ];
+  writeFileSync(join(root, 'etc/lease'), `${lease.join('\n')}\n`);
+  chmodSync(join(root, 'etc/lease'), 0o755);
+  writeFileSync(join(root, 'www/index.html'), page);
+  const metadata = {
+    architecture: process.arch === 'arm64' ? 'aarch64' : 'x86_64',
+    creation_date: 1,
+  };
+  writeFileSync(join(tree, 'metadata.yaml'), `${JSON.stringify(metadata)}\n`);
+  const tar = join(directory, 'instance.tar.gz');
+  execFileSync('tar', ['-C', tree, '-czf', tar, 'metadata.yaml', 'rootfs']);
+  rmSync(tree, { recursive: true });
+  return tar;
+}
+
+const SCRIPT = `
+mount --make-rprivate / && mount -t tmpfs tmpfs /run || exit 1
+mount -t sysfs sysfs /sys && mount -t cgroup2 none /sys/fs/cgroup || exit 1
+exec lxd --group root >"$LXD_DIR/log" 2>&1
+`;
+
+async function isPopulated(cgroup: string): Promise<boolean> {
+  return (await readFile(join(cgroup, 'cgroup.events'), 'utf8')).includes('populated 1');
+}
+
+export class Lxd {
+  readonly host: LabHost;
+  readonly #directory: string;
+  #child: ChildProcess | undefined;
+
+  constructor(host: LabHost) {
+    this.host = host;
+    this.#directory = join(host.runDirectory, 'lxd');
+    mkdirSync(this.#directory);
+  }
+
+  get environment(): NodeJS.ProcessEnv {
+    return { ...this.host.environment, LXD_DIR: this.#directory };
+  }
+
+  /** Runs `lxc ARGS`, without an input. */
+  lxc(...args: string[]): Promise<Said> {
+    return runOn(this.host, 'lxc', args, this.environment);
+  }
+
+  /** The same, and what it printed. @throws Error when it fails. */
+  async does(...args: string[]): Promise<string> {
+    const { code, out, err } = await this.lxc(...args);
+    if (code !== 0) throw new Error(`lxc ${args.join(' ')}: ${err || out}`);
+    return out.trim();
+  }
+
+  /** Starts it, waits until it answers, and gives it an image and a place for instances. */
+  async start(page: string): Promise<void> {
+    const flags = ['--mount', '--pid', '--fork', '--kill-child', '--mount-proc'];
+    const child = this.host.spawn('unshare', [...flags, 'sh', '-c', SCRIPT], {
+      ...{ env: this.environment, stdio: 'ignore' },
+    });
+    this.#child = child;
+    await until('LXD answers', 20_000, async () => {
+      if (child.exitCode !== null) throw new Error(`LXD ended: ${this.#directory}/log`);
+      return (await this.lxc('query', '/1.0')).code === 0;
+    });
+    await this.does('storage', 'create', 'default', 'dir');
+    await this.does(
+      'profile',
+      'device',
+      'add',
+      'default',
+      'root',
+      'disk',
+      'path=/',
+      'pool=default',
+    );
+    const image = makeInstanceImage(this.host.runDirectory, page);
+    await this.does('image', 'import', image, '--alias', IMAGE);
+  }
+
+  /** A running instance with these profiles; its address once DHCP gave one. */
+  async launch(name: string, ...profiles: string[]): Promise<string> {
+    const chosen = profiles.flatMap((profile) => ['--profile', profile]);
+    await this.does('launch', IMAGE, name, ...chosen, '--config', 'security.privileged=true');
+    return await this.addressOf(name);
+  }
+
+  async addressOf(name: string): Promise<string> {
+    let address = '';
+    await until(`${name} has an address`, 20_000, async () => {
+      const said = await this.lxc('exec', name, '--', 'ip', '-4', 'addr', 'show', 'eth0');
+      address = /inet ([0-9.]+)\//.exec(said.out)?.[1] ?? '';
+      return address !== '';
+    });
+    return address;
+  }
+
+  /** What the web server at `address` says to an instance. */
+  get(name: string, address: string): Promise<Said> {
+    return this.lxc(
+      'exec',
+      name,
+      '--',
+      'timeout',
+      '5',
+      'wget',
+      '-q',
+      '-O',
+      '-',
+      `http://${address}/`,
+    );
+  }
+
+  /** Takes the instances away, then ends the daemon as a power cut does. */
+  async close(): Promise<void> {
+    const { out } = await this.lxc('list', '--format', 'csv', '--columns', 'n');
+    for (const name of out.split('\n').filter(Boolean)) await this.lxc('delete', '-f', name);
+    const child = this.#child;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = new Promise((resolve) => child.once('exit', resolve));
+    child.kill('SIGKILL');
+    await ended;
+    // LXC makes this one for the daemon and leaves it; the machine's own LXD would have processes in it.
+    for (const mount of ['/sys/fs/cgroup', '/sys/fs/cgroup/unified']) {
+      const left = join(mount, 'lxc.pivot');
+      if (existsSync(join(left, 'cgroup.procs')) && !(await isPopulated(left))) rmdirSync(left);
+    }
+  }
+}
