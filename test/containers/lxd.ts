@@ -12,12 +12,13 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
+  readFileSync,
   rmdirSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { LabHost } from '../../src/demo/lab.ts';
@@ -28,9 +29,9 @@ const BUSYBOX = '/bin/busybox';
 const APPLETS = ['sh', 'mount', 'ip', 'udhcpc', 'httpd', 'wget', 'timeout', 'sleep', 'ping'];
 const IMAGE = 'bb';
 
-/** Why this machine runs no LXD, or false. */
-export function skipWithoutLxd(): string | false {
-  const missing = ['lxd', 'lxc', 'busybox', 'dnsmasq', 'unshare'].filter((program) => {
+/** Which of these programs this machine lacks. */
+export function missingOf(programs: readonly string[]): string[] {
+  return programs.filter((program) => {
     try {
       execFileSync('sh', ['-c', `command -v ${program}`], { stdio: 'ignore' });
       return false;
@@ -38,24 +39,44 @@ export function skipWithoutLxd(): string | false {
       return true;
     }
   });
+}
+
+/** Why this machine runs no LXD, or false. */
+export function skipWithoutLxd(): string | false {
+  const missing = missingOf(['lxd', 'lxc', 'busybox', 'dnsmasq', 'unshare']);
   if (missing.length > 0) return `no ${missing.join(', ')} (lxd busybox-static dnsmasq-base)`;
   return process.geteuid?.() !== 0 && 'LXD needs root';
 }
 
-/** An instance's whole system: a web server of one page, and DHCP on its only interface. */
-function makeInstanceImage(directory: string, page: string): string {
-  const tree = mkdtempSync(join(tmpdir(), 'fanway-lxd-image-'));
-  const root = join(tree, 'rootfs');
-  const folders = ['bin', 'sbin', 'etc', 'proc', 'sys', 'dev', 'tmp', 'run', 'var', 'root', 'www'];
+/**
+ * A container's whole system under `root`: a web server of one page, and DHCP on its only interface,
+ * which is called `eth0` unless said otherwise.
+ */
+export function makeSystem(root: string, page: string, device = 'eth0'): void {
+  const folders = [
+    'bin',
+    'sbin',
+    'etc',
+    'proc',
+    'sys',
+    'dev',
+    'tmp',
+    'run',
+    'var',
+    'root',
+    'www',
+    'usr/lib',
+  ];
   for (const name of folders) mkdirSync(join(root, name), { recursive: true });
   copyFileSync(BUSYBOX, join(root, 'bin/busybox'));
   for (const name of APPLETS) symlinkSync('/bin/busybox', join(root, 'bin', name));
   symlinkSync('/bin/busybox', join(root, 'sbin/init'));
   const inittab = [
-    '::respawn:/bin/udhcpc -f -i eth0 -s /etc/lease',
+    `::respawn:/bin/udhcpc -f -i ${device} -s /etc/lease`,
     '::respawn:/bin/httpd -f -p 80 -h /www',
   ];
   writeFileSync(join(root, 'etc/inittab'), `${inittab.join('\n')}\n`);
+  writeFileSync(join(root, 'etc/os-release'), 'ID=busybox\n');
   const lease = [
     '#!/bin/sh',
     'ip link set "$interface" up',
@@ -65,6 +86,12 @@ function makeInstanceImage(directory: string, page: string): string {
   writeFileSync(join(root, 'etc/lease'), `${lease.join('\n')}\n`);
   chmodSync(join(root, 'etc/lease'), 0o755);
   writeFileSync(join(root, 'www/index.html'), page);
+}
+
+/** The same as an image that LXD imports: a tar in `directory`. */
+function makeInstanceImage(directory: string, page: string): string {
+  const tree = mkdtempSync(join(tmpdir(), 'fanway-lxd-image-'));
+  makeSystem(join(tree, 'rootfs'), page);
   const metadata = {
     architecture: process.arch === 'arm64' ? 'aarch64' : 'x86_64',
     creation_date: 1,
@@ -82,8 +109,19 @@ mount -t sysfs sysfs /sys && mount -t cgroup2 none /sys/fs/cgroup || exit 1
 exec lxd --group root >"$LXD_DIR/log" 2>&1
 `;
 
-async function isPopulated(cgroup: string): Promise<boolean> {
-  return (await readFile(join(cgroup, 'cgroup.events'), 'utf8')).includes('populated 1');
+/** Removes the cgroups v2 of these names, which LXC makes and leaves, where no process is in them. */
+export function removeCgroups(...names: string[]): void {
+  for (const mount of ['/sys/fs/cgroup', '/sys/fs/cgroup/unified']) {
+    for (const cgroup of names.map((name) => join(mount, name))) {
+      const events = join(cgroup, 'cgroup.events');
+      if (!existsSync(events) || readFileSync(events, 'utf8').includes('populated 1')) continue;
+      const inner = readdirSync(cgroup, { withFileTypes: true }).filter((entry) =>
+        entry.isDirectory(),
+      );
+      for (const { name } of inner) rmdirSync(join(cgroup, name));
+      rmdirSync(cgroup);
+    }
+  }
 }
 
 export class Lxd {
@@ -181,10 +219,6 @@ export class Lxd {
     const ended = new Promise((resolve) => child.once('exit', resolve));
     child.kill('SIGKILL');
     await ended;
-    // LXC makes this one for the daemon and leaves it; the machine's own LXD would have processes in it.
-    for (const mount of ['/sys/fs/cgroup', '/sys/fs/cgroup/unified']) {
-      const left = join(mount, 'lxc.pivot');
-      if (existsSync(join(left, 'cgroup.procs')) && !(await isPopulated(left))) rmdirSync(left);
-    }
+    removeCgroups('lxc.pivot');
   }
 }
