@@ -113,7 +113,7 @@ const POLICY_SETTINGS: readonly Setting[] = [
     'allow',
     'text',
     '',
-    'Connections that are allowed whatever `deny` says: [from WHO] [to WHO] [PROTOCOL [port N[-M]]] [order N], with commas between rules; WHO is any, an address, a prefix or label:NAME.',
+    'Connections that are allowed whatever `deny` says: [from WHO] [to WHO] [PROTOCOL [port N[-M]]] [order N], with commas between rules; WHO is any, an address, a prefix, label:NAME or network:NAME.',
     text,
   ),
   setting('network', 'deny', 'text', '', 'Connections that are not, in the same way.', text),

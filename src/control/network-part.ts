@@ -10,6 +10,7 @@ import type { Route } from './admin/admin.ts';
 import { answerTo } from './admin/answer-to.ts';
 import type { EntryService } from './entries/entry-service.ts';
 import type { NetworkHost } from './host/host.ts';
+import type { PacketFilter } from './host/snapshot.ts';
 import type { Router } from './links/router.ts';
 import { findNetwork, NetworkStatus, networkRoutes } from './network-status.ts';
 import { Audits } from './networks/audits.ts';
@@ -44,6 +45,8 @@ export type NetworkPartOptions = {
   nameOf: (owner: string) => string;
   /** Why nobody tells this host of others; '' when somebody does. */
   alone: () => string;
+  /** The ruleset of nftables. */
+  filter: () => Promise<PacketFilter>;
   /** Whether this host is a gateway between gossip and BGP. */
   redistributes: () => boolean;
 };
@@ -85,7 +88,9 @@ export class NetworkPart {
       this.#kept.take(kept, known, performance.now());
     });
     const policy = (): PolicyTable | undefined => tunnels.policy();
-    this.policy = new PolicyService({ entries, table: policy, run, log, specs });
+    const changed = (): void => options.router.scheduleReconcile();
+    this.policy = new PolicyService({ entries, table: policy, run, log, specs, changed });
+    options.router.rulesOf = (link) => this.policy.network(link)?.compiled;
     const { nameOf, drops, rates, alone } = options;
     this.#ipam = { entries, specs, nameOf, rivals: (spec) => this.gossip.sliceRivals(spec) };
     this.audits = new Audits({ host, networks: this.service, entries, table, specs, log });
@@ -145,6 +150,7 @@ export class NetworkPart {
         ...{ policy: this.policy, find, nameOf, entries },
         table: () => tunnels.policy(),
         specs: () => this.specs(),
+        filter: () => this.#options.filter(),
       }),
     ];
   }

@@ -118,7 +118,7 @@ export class NetworkStatus {
       ...{ drops, rates: { egressPackets, egressBits, ingressPackets, ingressBits } },
       rate: rateStatus(spec, this.#options.rateOf(name), counters),
       lostPorts: link.lostPorts.map(({ name: lost }) => lost),
-      notes: isUp ? this.#notes(spec, networks) : [],
+      notes: isUp ? [...link.obstacles.notes, ...this.#notes(spec, link)] : [],
       repairs: link.repairs,
       repaired: link.repaired.map(({ what, atMs }) => ({ what, agoMs: Math.round(nowMs - atMs) })),
     };
@@ -145,11 +145,17 @@ export class NetworkStatus {
     ];
   }
 
-  #notes({ name, dhcpServers, routers }: NetworkSpec, networks: NetworkService): string[] {
+  #notes({ name, dhcpServers, routers }: NetworkSpec, link: ManagedLink): string[] {
+    const { networks } = this.#options;
     const local = networks.local(name);
     const refused = local?.stations.refused ?? 0;
     const drift = this.#options.drift(name);
     const notes = [...(this.#options.policy.network(name)?.compiled.problems ?? [])];
+    const rules = this.#options.policy.network(name)?.compiled.rules.length ?? 0;
+    const isHeld = link.journal?.entries.some(({ change }) => change.kind === 'inside') === true;
+    if (rules > 0 && !isHeld) {
+      notes.push('rules do not hold between containers of this host: there is no nft here');
+    }
     if (drift > 0) notes.push(`${drift} things differ from what was decided: fanway audit`);
     if (refused > 0) notes.push(`${refused} MACs were more than a port or the network may have`);
     if (local !== undefined && local.duplicates > 0) {

@@ -164,6 +164,7 @@ export class Service {
     });
     this.networks = new NetworkPart({
       ...{ host: this.#host.networks, tunnels: this.tunnels, entries: this.entries },
+      filter: () => this.#host.packetFilter(),
       router: this.router,
       ...{ run, log, drops: this.#drops, rates: this.#rates, nameOf: this.#nameOf },
       alone: () => (this.gossip.host === undefined ? this.bgp.silence : ''),

@@ -19,6 +19,8 @@ t.test('parseRule() and formatRule() are inverse on canonical texts', async (t) 
     'deny to fd00:1::/64 udp port 53-5353 order 10',
     'allow from fd00::1 to fd00::2 icmpv6',
     'deny from label:web to label:db 200',
+    'allow from network:red to 10.1.0.5 tcp port 80',
+    'deny to network:fan-250',
   ]) {
     t.equal(formatRule(parseRule(text)), text);
   }
@@ -49,6 +51,9 @@ t.test('parseRule() says what is wrong', async (t) => {
     ['allow from 10.0.0.1 to fd00::1', /different families/],
     ['allow from label:Web!', /no label/],
     ['allow whatever', /has no meaning/],
+    ['allow from network:red to network:blue', /beside network:NAME/],
+    ['allow from network:red to label:db', /beside network:NAME/],
+    ['allow from network:/x', /no name of a network/],
     [`allow from label:${'a'.repeat(RULE_CHARS_MAX)}`, /at most/],
   ] as const) {
     t.throws(() => parseRule(text), { code: 'ERR_RULE', message }, text);

@@ -26,12 +26,22 @@ const rule = fields<RuleJson>({
   ...{ network: text, rule: text, here: text, by: list(text), vanished: list(text), hits: number },
 });
 
-export type PolicyJson = { rules: RuleJson[]; labels: LabelsJson[]; problems: string[] };
+/** What becomes of what no rule speaks of: inside the network, and to and from others of the same host. */
+export const DEFAULT_ACTIONS = { inside: 'allow', between: 'deny' } as const;
+export type DefaultActions = { inside: string; between: string };
+
+export type PolicyJson = {
+  default: DefaultActions;
+  rules: RuleJson[];
+  labels: LabelsJson[];
+  problems: string[];
+};
 
 export const rulesCall = post<{ network: string }, PolicyJson>(
   '/v1/networks/rules',
   fields({ network: text }),
   fields<PolicyJson>({
+    default: fields<DefaultActions>({ inside: text, between: text }),
     ...{ rules: list(rule), problems: list(text) },
     labels: list(fields<LabelsJson>({ network: text, mac: text, labels: list(text) })),
   }),

@@ -198,6 +198,7 @@ export const net: Verb = {
     ['fanway net rm blue', 'and everything of it is taken back'],
     ['fanway net deny blue to label:db', 'nobody may open a connection to what has that label'],
     ['fanway net allow blue from label:web to label:db tcp port 5432', 'but these may'],
+    ['fanway net allow blue from network:red to 10.1.0.9', 'where one host routes between both'],
     ['fanway net label blue 10.1.0.5 web', 'the workload that has that address now'],
     ['fanway net rules blue', 'in the order in which they are asked, and how often each decided'],
   ],

@@ -18,15 +18,16 @@ import { type Io, printJson } from '../verb/verb.ts';
 const COLUMNS = ['rule', 'told by', 'hits'].map((title) => ({ title }));
 
 /** Rules and labels as a table. */
-export function policyText({ rules, labels, problems }: PolicyJson): string {
+export function policyText({ default: other, rules, labels, problems }: PolicyJson): string {
   const rows = rules.map(({ rule, here, by, vanished, hits }) => {
     const gone = vanished.map((name) => `${name} (vanished)`);
     const tellers = [...(here === '' ? [] : [`here (${here})`]), ...by, ...gone];
     return [rule, tellers.join(', '), String(hits)];
   });
-  const table = rows.length === 0 ? 'no rules: everything is allowed' : renderTable(COLUMNS, rows);
+  const table = rows.length === 0 ? 'no rules' : renderTable(COLUMNS, rows);
   return [
     table,
+    `what no rule speaks of: ${other.inside} inside the network, ${other.between} to and from other networks and fans of one host`,
     ...labels.map(({ mac, labels: own }) => `${mac} has ${own.map((l) => `label:${l}`).join(' ')}`),
     ...problems.map((problem) => `note: ${problem}`),
     '',

@@ -10,7 +10,9 @@ import { type AdvertsChange, adverts } from './kinds/adverts.ts';
 import { type BridgeChange, bridge } from './kinds/bridge.ts';
 import { type DhcpChange, dhcp } from './kinds/dhcp.ts';
 import { type AcceptChange, accept } from './kinds/firewall/accept.ts';
+import { type BetweenChange, between } from './kinds/firewall/between.ts';
 import { type GuardChange, guard } from './kinds/firewall/guard.ts';
+import { type InsideChange, inside } from './kinds/firewall/inside.ts';
 import { type InwardChange, inward } from './kinds/firewall/inward.ts';
 import { type KeepChange, keep } from './kinds/firewall/keep.ts';
 import { type MasqueradeChange, masquerade } from './kinds/firewall/masquerade.ts';
@@ -33,6 +35,8 @@ export type Change =
   | InwardChange
   | AcceptChange
   | GuardChange
+  | InsideChange
+  | BetweenChange
   | DhcpChange
   | Address6Change
   | Route6Change
@@ -40,7 +44,7 @@ export type Change =
 
 const kinds: { [K in Change['kind']]: Kind<Extract<Change, { kind: K }>> } = {
   ...{ sysctl, bridge, address, tunnel, port, route, masquerade, dhcp },
-  ...{ keep, inward, accept, guard, address6, route6, adverts },
+  ...{ keep, inward, accept, guard, inside, between, address6, route6, adverts },
 };
 
 /** The kind of a change, typed so that it takes that change. */

@@ -27,6 +27,8 @@ const COUNTED_MS = 1000;
 /** Tables of ours with rules for ports of a bridge begin so; this chain counts what they stop. */
 export const PORTS_TABLE = 'fanway-ports_';
 export const STOPPED_CHAIN = 'stopped';
+/** Those with the rules of a network between containers of this host begin so. */
+export const RULES_TABLE = 'fanway-rules_';
 
 const isOurs = ({ table }: Pick<NftChain, 'table'>): boolean => table.startsWith('fanway');
 
@@ -49,7 +51,9 @@ const unreadable = (why: string): PacketFilter => ({
 type Known = { generation: number; filter: PacketFilter };
 
 /** A rule whose counter is shown. */
-function isCounted({ family, table, chain }: NftRule): boolean {
+function isCounted({ family, table, chain, comment }: NftRule): boolean {
+  // What stands beside a rule of a network says which one it is.
+  if (comment !== '' && isOurs({ table })) return true;
   return family === 'bridge' && table.startsWith(PORTS_TABLE) && chain === STOPPED_CHAIN;
 }
 
@@ -143,7 +147,11 @@ export class PacketFilterReader {
     const nowMs = performance.now();
     const isDue = nowMs - this.#countedAtMs >= COUNTED_MS;
     if (!isDue || !filter.rules.some(isCounted)) return filter;
-    const counted = (await tables.rules({ family: 'bridge' })).filter(isCounted);
+    const families = new Set(filter.rules.filter(isCounted).map(({ family }) => family));
+    const counted: NftRule[] = [];
+    for (const family of families) {
+      counted.push(...(await tables.rules({ family })).filter(isCounted));
+    }
     const rules = [...filter.rules.filter((rule) => !isCounted(rule)), ...counted];
     this.#countedAtMs = nowMs;
     this.#known = { generation, filter: { ...filter, rules } };

@@ -153,7 +153,18 @@ export function networkChanges(
     { kind: 'sysctl', key: `net/ipv6/conf/${device}/disable_ipv6`, value: '1', shared: false },
     { kind: 'port', device, bridge: name },
     ...addressChanges(spec, theirs),
-    ...(snapshot.tools.nft && isForwardDropping(snapshot.filter)
+    ...filterChanges(spec, snapshot),
+  ];
+}
+
+/** What takes rules of nftables. */
+function filterChanges(spec: NetworkSpec, { tools, filter }: Snapshot): Change[] {
+  if (!tools.nft) return [];
+  const { name: link, network, device } = spec;
+  return [
+    { kind: 'inside', link, device },
+    { kind: 'between', link, network },
+    ...(isForwardDropping(filter)
       ? [{ kind: 'accept', devices: forwardingDevices(spec) } as const]
       : []),
   ];

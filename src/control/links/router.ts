@@ -11,7 +11,7 @@ import type { Log } from '../../log.ts';
 import type { NetlinkEvent } from '../../sys/netlink/netlink.ts';
 import { removeMarked } from '../change/execute.ts';
 import { damaged, type Journal, JournalStore } from '../change/journal.ts';
-import type { Context } from '../change/kinds/kind.ts';
+import type { Context, LinkRules } from '../change/kinds/kind.ts';
 import { PortRecords, tidyBridges } from '../host/bridge/bridge-ports.ts';
 import { cached } from '../host/cached-host.ts';
 import type { Host, Tunnels } from '../host/host.ts';
@@ -26,7 +26,7 @@ import {
   type NetworkRecord,
   type Snapshot,
 } from '../host/snapshot.ts';
-import type { AnySpec, NetworkSpec } from '../store/link-spec.ts';
+import { type AnySpec, isNetwork, type NetworkSpec } from '../store/link-spec.ts';
 import type { RunDirectory } from '../store/run-directory.ts';
 import { Attention } from './attention.ts';
 import { becomeOther } from './datapath/move.ts';
@@ -39,9 +39,6 @@ import { isDual, sixAlone } from './six.ts';
 
 /** Both ways to change the host, with what was read of it. */
 type World = ReturnType<typeof cached>;
-
-/** What `up` came to, as the admin socket tells it. */
-export type UpResult = Plan;
 
 export type RouterOptions = {
   run: RunDirectory;
@@ -66,9 +63,11 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
   #last: Promise<unknown> = Promise.resolve();
   readonly #rounds = new Rounds(() => this.#lookAround());
   readonly #attention = new Attention();
-  /** Operations that were asked for; what was read of the host before one may not be so after it. */
+  /** Asked for; what was read of the host before one may not be so after it. */
   #operations = 0;
   #closed = false;
+  /** The rules of a network; undefined while nobody knows them. */
+  rulesOf: (link: string) => LinkRules | undefined = () => undefined;
 
   constructor(options: RouterOptions) {
     super();
@@ -94,24 +93,22 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
     return result;
   }
 
-  /** Waits for what was asked for before, and lets nobody know that it is done. */
+  /** Waits for what was asked for before; nobody hears that it is done. */
   #after<T>(operation: () => Promise<T>): Promise<T> {
     const result = this.#last.then(operation, operation);
     this.#last = result.catch(() => undefined);
     return result;
   }
 
-  #world(): World {
-    return cached(this.#options.host, this.#options.tunnels);
-  }
+  #world = (): World => cached(this.#options.host, this.#options.tunnels);
 
   #context(of?: ManagedLink, { host, tunnels }: World = this.#world()): Context {
     const { log } = this.#options;
     const others = (): Journal[] =>
-      this.#links.flatMap((link) =>
-        link === of || link.journal === undefined ? [] : [link.journal],
+      this.#links.flatMap(({ journal }) =>
+        journal === undefined || journal === of?.journal ? [] : [journal],
       );
-    return { host, tunnels, log, others };
+    return { host, tunnels, log, others, rulesOf: (link) => this.rulesOf(link) };
   }
 
   /** What runs, by kind. */
@@ -178,9 +175,7 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
     });
   }
 
-  #newLink(link: AnyRecord): ManagedLink {
-    return new ManagedLink(link, this.#ports, this.#now);
-  }
+  #newLink = (link: AnyRecord): ManagedLink => new ManagedLink(link, this.#ports, this.#now);
 
   /** Bridges that were kept for their ports go with the last of these. */
   async #tidy(): Promise<void> {
@@ -207,11 +202,8 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
     return this.#queue(() => this.#plan(request, this.#world()));
   }
 
-  /**
-   * Brings a fan up: the plan's changes, exactly.
-   * @throws FanwayError `change-failed`; what was made is taken back.
-   */
-  up(request: FanRequest): Promise<UpResult> {
+  /** Brings a fan up: the plan's changes, exactly. @throws FanwayError; what was made is taken back. */
+  up(request: FanRequest): Promise<Plan> {
     return this.#queue(async () => {
       const world = this.#world();
       const plan = await this.#plan(request, world);
@@ -286,6 +278,12 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
       throw error;
     }
     this.#options.log.info(plan.spec.name, 'up');
+    this.#tellOthers();
+  }
+
+  /** Networks keep other links out, whichever these are. */
+  #tellOthers(): void {
+    if (this.#links.some(({ spec }) => isNetwork(spec))) this.scheduleReconcile();
   }
 
   /**
@@ -334,6 +332,7 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
       this.#forget(link);
       await this.#tidy();
       this.#options.log.info(name, 'down');
+      this.#tellOthers();
       if (this.#links.length === 0) this.emit('empty');
       return { ...link.spec, notes };
     });

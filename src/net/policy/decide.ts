@@ -18,6 +18,9 @@ function matches(who: Who, { address, labels }: End): boolean {
       return true;
     case 'label':
       return labels.includes(who.label);
+    case 'network':
+      // Both ends are inside.
+      return false;
     case 'ipv4': {
       const { length } = who;
       return typeof address === 'number' && networkOf({ address, length }) === who.address;

@@ -4,11 +4,13 @@
  *
  * ```
  * allow|deny [from WHO] [to WHO] [PROTOCOL [port N[-M]]] [order N]
- * WHO: any, ADDRESS, PREFIX, label:NAME
+ * WHO: any, ADDRESS, PREFIX, label:NAME, network:NAME
  * ```
  *
  * A lower order comes first; of equal order what is allowed comes before what is denied, so that
- * exceptions need no numbers. What no rule speaks of is allowed.
+ * exceptions need no numbers. What no rule speaks of is allowed inside a network, and denied between two:
+ * a rule that names another network (or a fan, by its bridge) is about what that network's workloads open
+ * here, or the other way round, where one host routes between both.
  * @module
  */
 import { formatIpv4, parseIpv4 } from '../ipv4.ts';
@@ -21,7 +23,9 @@ export type Who =
   /** `address` u32; no bits below `length`. */
   | { readonly kind: 'ipv4'; readonly address: number; readonly length: number }
   | { readonly kind: 'ipv6'; readonly address: Ipv6; readonly length: number }
-  | { readonly kind: 'label'; readonly label: string };
+  | { readonly kind: 'label'; readonly label: string }
+  /** Everybody in another network, or on a fan. */
+  | { readonly kind: 'network'; readonly network: string };
 
 export type PolicyRule = {
   readonly action: 'allow' | 'deny';
@@ -52,7 +56,10 @@ export class RuleError extends Error {
 const PROTOCOLS: Readonly<Record<string, number>> = {
   ...{ icmp: 1, tcp: 6, udp: 17, gre: 47, esp: 50, icmpv6: 58, ospf: 89, vrrp: 112, sctp: 132 },
 };
-const PROTOCOL_NAMES = new Map(Object.entries(PROTOCOLS).map(([name, number]) => [number, name]));
+/** The words by number. */
+export const PROTOCOL_NAMES: ReadonlyMap<number, string> = new Map(
+  Object.entries(PROTOCOLS).map(([name, number]) => [number, name]),
+);
 const WITH_PORTS = [PROTOCOLS['tcp'], PROTOCOLS['udp'], PROTOCOLS['sctp']];
 const ANY: Who = { kind: 'any' };
 const SHAPE = 'allow|deny [from WHO] [to WHO] [PROTOCOL [port N[-M]]] [order N]';
@@ -63,6 +70,11 @@ export function parseLabel(text: string): string {
   throw new RuleError(
     `${JSON.stringify(text.slice(0, 40))} is no label: use up to ${LABEL_CHARS_MAX} of a-z, 0-9, _, . and -, a letter or digit first and last`,
   );
+}
+
+function parseNetwork(text: string): string {
+  if (/^[a-z0-9][a-z0-9_.-]{0,30}$/.test(text)) return text;
+  throw new RuleError(`${JSON.stringify(text.slice(0, 40))} is no name of a network`);
 }
 
 function parseNumber(text: string | undefined, what: string, max: number): number {
@@ -76,6 +88,9 @@ function parseWho(text: string | undefined): Who {
   if (text === 'any') return ANY;
   if (text.startsWith('label:')) {
     return { kind: 'label', label: parseLabel(text.slice('label:'.length)) };
+  }
+  if (text.startsWith('network:')) {
+    return { kind: 'network', network: parseNetwork(text.slice('network:'.length)) };
   }
   const [name = '', width, ...more] = text.split('/');
   const isSix = name.includes(':');
@@ -91,7 +106,7 @@ function parseWho(text: string | undefined): Who {
     return { kind: 'ipv4', address, length };
   } catch {
     throw new RuleError(
-      `${JSON.stringify(text.slice(0, 60))} is neither an address, a prefix, label:NAME nor any`,
+      `${JSON.stringify(text.slice(0, 60))} is neither an address, a prefix, label:NAME, network:NAME nor any`,
     );
   }
 }
@@ -133,6 +148,11 @@ export function parseRule(text: string): PolicyRule {
     throw new RuleError('port needs a protocol that has ports: tcp, udp or sctp');
   }
   if (isOtherFamily(from, to)) throw new RuleError('from and to are of different families');
+  const kinds = [from.kind, to.kind];
+  if (kinds.includes('network') && (from.kind === to.kind || kinds.includes('label'))) {
+    // A host that routes sees addresses: the MACs, to which labels belong, are those of routers.
+    throw new RuleError('beside network:NAME stands an address, a prefix or any, of this network');
+  }
   return {
     ...{ action, from, to, order },
     ...(protocol !== undefined && { protocol }),
@@ -152,6 +172,8 @@ function formatWho(who: Who): string {
       return '';
     case 'label':
       return `label:${who.label}`;
+    case 'network':
+      return `network:${who.network}`;
     case 'ipv4':
       return `${formatIpv4(who.address)}${who.length === 32 ? '' : `/${who.length}`}`;
     case 'ipv6':
@@ -185,4 +207,10 @@ export function compareRules(a: PolicyRule, b: PolicyRule): number {
 /** Labels that the ends of a rule name. */
 export function labelsOf({ from, to }: PolicyRule): string[] {
   return [from, to].flatMap((who) => (who.kind === 'label' ? [who.label] : []));
+}
+
+/** The other network that a rule names; undefined = it is about this one alone. */
+export function otherNetworkOf({ from, to }: PolicyRule): string | undefined {
+  if (from.kind === 'network') return from.network;
+  return to.kind === 'network' ? to.network : undefined;
 }

@@ -23,7 +23,7 @@ t.test('a network is a bridge, a device and its port', async (t) => {
   t.match(spec, { name: 'br-blue', device: 'fwn-100', vni: 100, port: 4789, innerMtu: 1450 });
   t.strictSame(
     changes.map(({ kind }) => kind).filter((kind) => kind !== 'sysctl'),
-    ['bridge', 'tunnel', 'port'],
+    ['bridge', 'tunnel', 'port', 'inside', 'between'],
   );
   const running = plainHost({ networks: [{ request: request(), spec }] });
   t.equal(planNetwork(request(), running).outcome, 'same', 'asked for again');

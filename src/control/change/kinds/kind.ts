@@ -5,12 +5,26 @@
  */
 import { codeOf } from '../../../errors.ts';
 import type { Log } from '../../../log.ts';
+import type { PolicyRule } from '../../../net/policy/rule.ts';
 import type { Host, Tunnels } from '../../host/host.ts';
 import type { SnapshotLink } from '../../host/snapshot.ts';
+import type { AnySpec } from '../../store/link-spec.ts';
 import type { Memo } from './memo.ts';
+
+/** The rules of a network, in the order in which they are asked, with their texts. */
+export type LinkRules = {
+  /** About the network alone. */
+  rules: readonly NamedRule[];
+  /** About it and another one. */
+  between: readonly NamedRule[];
+  /** The MACs that have a label, by its name. */
+  labelled: ReadonlyMap<string, readonly number[]>;
+};
+export type NamedRule = { text: string; rule: PolicyRule };
 
 /** What one kind sees of another link's journal. */
 export type Journalled = {
+  readonly spec: AnySpec;
   readonly entries: readonly {
     readonly change: { readonly kind: string };
     readonly state: 'planned' | 'doing' | 'done';
@@ -24,6 +38,8 @@ export type Context = {
   log: Log;
   /** The journals of the other links, for settings that fans share. */
   others(): readonly Journalled[];
+  /** The rules of a network; undefined while nobody knows them (yet). */
+  rulesOf?: (link: string) => LinkRules | undefined;
 };
 
 /**

@@ -28,4 +28,6 @@ export type Memo = {
   problem?: string;
   /** Digests of each nftables chain of ours: its text, and what the kernel made of it. */
   chains?: Record<string, { text: string; print: string }>;
+  /** The kernel can say which bridge a frame is in. */
+  byBridge?: boolean;
 };

@@ -7,6 +7,7 @@ import { RULES_PER_LINK_MAX } from '../../../limits.ts';
 import {
   compareRules,
   labelsOf,
+  otherNetworkOf,
   type PolicyRule,
   parseRule,
   RuleError,
@@ -20,8 +21,12 @@ export type CompiledRule = { text: string; rule: PolicyRule; row: Omit<TableRule
 export type CompiledPolicy = {
   /** In the order in which they are asked. */
   rules: CompiledRule[];
+  /** Those about another network, which only a host that routes between both asks. */
+  between: Pick<CompiledRule, 'text' | 'rule'>[];
   /** A bit for each label that a rule names, by MAC. */
   labels: Map<number, number>;
+  /** The MACs of each of these labels, in their order. */
+  labelled: Map<string, number[]>;
   /** What is not in force, in words. */
   problems: string[];
 };
@@ -32,6 +37,7 @@ const NO_WORDS: readonly number[] = [];
 function endOf(who: Who, bits: ReadonlyMap<string, number>): TableRule['from'] {
   switch (who.kind) {
     case 'any':
+    case 'network':
       return { words: NO_WORDS, length: 0, labels: 0 };
     case 'label':
       return { words: NO_WORDS, length: 0, labels: bits.get(who.label) ?? 0 };
@@ -90,13 +96,19 @@ export function compilePolicy(
     );
   }
   const bits = new Map(named.slice(0, LABELS_MAX).map((label, i) => [label, 1 << i]));
+  const isBetween = ({ rule }: { rule: PolicyRule }): boolean => otherNetworkOf(rule) !== undefined;
   const rules = read
-    .filter(({ rule }) => labelsOf(rule).every((label) => bits.has(label)))
+    .filter((each) => !isBetween(each) && labelsOf(each.rule).every((label) => bits.has(label)))
     .map(({ text, rule }) => ({ text, rule, row: rowOf(rule, bits) }));
   const labels = new Map<number, number>();
+  const members = new Map<string, number[]>();
   for (const [mac, own] of labelled) {
     const mask = own.reduce((sum, label) => sum | (bits.get(label) ?? 0), 0);
     if (mask !== 0) labels.set(mac, mask);
+    for (const label of own) {
+      if (bits.has(label)) members.set(label, [...(members.get(label) ?? []), mac]);
+    }
   }
-  return { rules, labels, problems };
+  for (const macs of members.values()) macs.sort((a, b) => a - b);
+  return { rules, between: read.filter(isBetween), labels, labelled: members, problems };
 }

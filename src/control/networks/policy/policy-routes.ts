@@ -3,6 +3,7 @@
  * @module
  */
 import {
+  DEFAULT_ACTIONS,
   explainFlowCall,
   type FlowRequest,
   type FlowVerdict,
@@ -16,7 +17,7 @@ import { readLabels } from '../../../config/network/policy.ts';
 import { codeOf, messageOf, refusedError, usageError } from '../../../errors.ts';
 import { formatMac, parseMac } from '../../../net/mac.ts';
 import { decidingRule, type End } from '../../../net/policy/decide.ts';
-import { formatRule, parseRule } from '../../../net/policy/rule.ts';
+import { compareRules, formatRule, parseRule } from '../../../net/policy/rule.ts';
 import { wordsOfIpv6 } from '../../../net/prefix6.ts';
 import {
   formatHostAddress,
@@ -26,7 +27,9 @@ import {
 } from '../../../net/underlay-address.ts';
 import type { Route } from '../../admin/admin.ts';
 import { answerTo } from '../../admin/answer-to.ts';
+import { stoppedBy } from '../../change/kinds/firewall/rule-text.ts';
 import type { EntryService } from '../../entries/entry-service.ts';
+import type { PacketFilter } from '../../host/snapshot.ts';
 import type { PolicyTable } from '../../plane/tables/policy-table.ts';
 import type { NetworkSpec } from '../../store/link-spec.ts';
 import type { PolicyService } from './policy-service.ts';
@@ -40,6 +43,8 @@ export type PolicyRoutesOptions = {
   find: (network: string) => string;
   /** The name of a member, '' where nobody knows it. */
   nameOf: (owner: string) => string;
+  /** The ruleset of nftables. */
+  filter: () => Promise<PacketFilter>;
 };
 
 /** What reads a text of the client's. @throws FanwayError (exit code 2) */
@@ -82,13 +87,21 @@ export function policyRoutes(options: PolicyRoutesOptions): Route[] {
   ];
 }
 
-function rulesOf(options: PolicyRoutesOptions, link: string, network: string): PolicyJson {
+async function rulesOf(
+  options: PolicyRoutesOptions,
+  link: string,
+  network: string,
+): Promise<PolicyJson> {
   const { policy, table, nameOf } = options;
   const found = policy.network(link);
-  if (found === undefined) return { rules: [], labels: [], problems: [] };
+  const base = { default: DEFAULT_ACTIONS };
+  if (found === undefined) return { ...base, rules: [], labels: [], problems: [] };
   const { book, compiled } = found;
   const hits = table()?.hits(link);
-  const rules = compiled.rules.map(({ text }) => {
+  const stopped = stoppedBy(link, await options.filter());
+  const all = [...compiled.rules, ...compiled.between];
+  all.sort((a, b) => compareRules(a.rule, b.rule));
+  const rules = all.map(({ text }) => {
     const tellers = [...(book.told.get(text) ?? [])];
     const named = (isGone: boolean): string[] =>
       tellers
@@ -96,13 +109,13 @@ function rulesOf(options: PolicyRoutesOptions, link: string, network: string): P
         .map(([owner]) => nameOf(owner) || owner);
     return {
       ...{ network, rule: text, here: book.own.get(text) ?? '' },
-      ...{ by: named(false), vanished: named(true), hits: hits?.get(text) ?? 0 },
+      ...{ by: named(false), vanished: named(true), hits: (hits?.get(text) ?? 0) + stopped(text) },
     };
   });
   const labels = [...book.labels()].map(([mac, own]) => {
     return { network, mac: formatMac(mac), labels: [...own] };
   });
-  return { rules, labels, problems: compiled.problems };
+  return { ...base, rules, labels, problems: compiled.problems };
 }
 
 /** The MAC that is meant by itself, or by an address that it has. @throws FanwayError */

@@ -43,11 +43,16 @@ export type PolicyServiceOptions = {
   log: Log;
   /** The networks that are up. */
   specs: () => readonly NetworkSpec[];
+  /** The rules of a link are others than before. */
+  changed: () => void;
 };
 
 type Running = { spec: NetworkSpec; book: PolicyBook; file: PolicyFile; compiled: CompiledPolicy };
 
-const NOTHING: CompiledPolicy = { rules: [], labels: new Map(), problems: [] };
+const NOTHING: CompiledPolicy = {
+  ...{ rules: [], between: [], problems: [] },
+  ...{ labels: new Map(), labelled: new Map() },
+};
 
 export class PolicyService {
   readonly #options: PolicyServiceOptions;
@@ -382,6 +387,7 @@ export class PolicyService {
     }
     running.compiled = compiled;
     this.#options.table()?.set(spec.name, compiled);
+    this.#options.changed();
   }
 
   close(): void {

@@ -8,13 +8,13 @@ import { createHash } from 'node:crypto';
 import { codeOf, messageOf } from '../../../../errors.ts';
 import { tableOf } from '../../../../sys/host/nft.ts';
 import type { Host } from '../../../host/host.ts';
-import { PORTS_TABLE } from '../../../host/packet-filter.ts';
+import { PORTS_TABLE, RULES_TABLE } from '../../../host/packet-filter.ts';
 import type { PacketFilter } from '../../../host/snapshot.ts';
 import type { Context } from '../kind.ts';
 import type { Memo } from '../memo.ts';
 
 export type OwnChain = {
-  family: 'ip' | 'ip6' | 'bridge';
+  family: 'ip' | 'ip6' | 'bridge' | 'inet';
   table: string;
   name: string;
   /** `type nat hook postrouting priority 100`; '' for a chain that rules jump to. */
@@ -60,13 +60,18 @@ function printOf(chain: OwnChain, filter: PacketFilter): string {
   return digest(JSON.stringify([found.base ?? null, rules.map((rule) => rule.text)]));
 }
 
-/** Loads chains and remembers what the kernel made of each. @throws NftError. */
+/**
+ * Loads chains and remembers what the kernel made of each.
+ * @param before lines that stand before them: what they need beside chains
+ * @throws NftError.
+ */
 export async function loadChains(
   chains: readonly OwnChain[],
   memo: Memo,
   host: Host,
+  before = '',
 ): Promise<void> {
-  await host.loadRules(chainsText(chains));
+  await host.loadRules(`${before}${chainsText(chains)}`);
   const filter = await host.packetFilter();
   const loaded = chains.map((chain) => [
     keyOf(chain),
@@ -95,6 +100,12 @@ export async function tryChains(
     memo.problem = `${cost}: ${messageOf(error)}`;
     log.warn('nft', memo.problem);
   }
+}
+
+/** Remembers chains that could not be loaded. */
+export function noteText(chains: readonly OwnChain[], memo: Memo): void {
+  const texts = chains.map((one) => [keyOf(one), { text: digest(chainsText([one])), print: '' }]);
+  memo.chains = Object.fromEntries(texts);
 }
 
 /** Whether a chain was last loaded with other rules than it should have now. */
@@ -166,13 +177,21 @@ export function portsTableOf(link: string): string {
   return tableOf(link).replace('fanway_', PORTS_TABLE);
 }
 
-/** Takes back the rules for ports of a link's bridge, if there are any. */
-export async function dropPorts(link: string, host: Host): Promise<void> {
+/** The table of a network's rules between containers of this host. */
+export function rulesTableOf(link: string): string {
+  return tableOf(link).replace('fanway_', RULES_TABLE);
+}
+
+/** Takes back a table, if it is there. */
+export async function dropIfThere(
+  family: OwnChain['family'],
+  table: string,
+  host: Host,
+): Promise<void> {
   if (!host.hasNft()) return;
-  const table = portsTableOf(link);
   const filter = await host.packetFilter();
-  if (filter.chains.some((one) => one.family === 'bridge' && one.table === table)) {
-    await dropTable('bridge', table, host, filter);
+  if (filter.chains.some((one) => one.family === family && one.table === table)) {
+    await dropTable(family, table, host, filter);
   }
 }
 
@@ -181,8 +200,8 @@ export async function dropTables(link: string, host: Host): Promise<void> {
   if (!host.hasNft()) return;
   const filter = await host.packetFilter();
   await dropTable('ip', tableOf(link), host, filter);
-  if (filter.chains.some((one) => one.family === 'ip6' && one.table === tableOf(link))) {
-    await dropTable('ip6', tableOf(link), host, filter);
+  for (const family of ['ip6', 'inet'] as const) await dropIfThere(family, tableOf(link), host);
+  for (const table of [portsTableOf(link), rulesTableOf(link)]) {
+    await dropIfThere('bridge', table, host);
   }
-  await dropPorts(link, host);
 }

@@ -10,7 +10,7 @@ import { STOPPED_CHAIN } from '../../../host/packet-filter.ts';
 import type { PacketFilter } from '../../../host/snapshot.ts';
 import type { Kind } from '../kind.ts';
 import {
-  dropPorts,
+  dropIfThere,
   isOutdated,
   loadChains,
   lostChains,
@@ -53,7 +53,7 @@ export function guardChains(
 }
 
 /** The names of a bridge's ports that a rule can hold, in an order that stays. */
-async function portsOf(bridge: string, host: Host): Promise<string[]> {
+export async function portsOf(bridge: string, host: Host): Promise<string[]> {
   const links = await host.links();
   const index = links.find((link) => link.name === bridge)?.index;
   if (index === undefined) return [];
@@ -93,6 +93,6 @@ export const guard: Kind<GuardChange> = {
     return lostChains(guardChains(change, await portsOf(change.bridge, host)), memo, host);
   },
   async undo(change, _memo, { host }) {
-    await dropPorts(change.link, host);
+    await dropIfThere('bridge', portsTableOf(change.link), host);
   },
 };
