@@ -42,7 +42,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     queues: config.queues,
     busyPollUs: config.busyPollUs,
     priority: config.priority,
-    wants: (request) => wanted(config).some((link) => isDeepStrictEqual(link, request)),
+    wants: (request) => wanted(config).some((link) => isSameLink(link, request)),
     reload: async () => {
       manager.tell('RELOADING=1');
       try {
@@ -75,9 +75,18 @@ function wanted(config: Config): AnyRequest[] {
   return [...joinFans(config.fans.filter(({ off }) => !off)), ...networks];
 }
 
-/** Whether two requests are for the same link, perhaps forwarded by somebody else. */
-function isSameButDatapath(a: AnyRequest, b: AnyRequest): boolean {
-  return isDeepStrictEqual({ ...a, datapath: undefined }, { ...b, datapath: undefined });
+/** What a link that runs can follow. */
+const LIVE = { datapath: undefined, rate: undefined, flowKeys: undefined };
+
+/** Whether two requests are for the same link, perhaps forwarded by somebody else or at another rate. */
+function isSameLink(a: AnyRequest, b: AnyRequest): boolean {
+  return isDeepStrictEqual({ ...a, ...LIVE }, { ...b, ...LIVE });
+}
+
+/** Has a running link become what is wanted of the same one now; false where it cannot. */
+async function become({ router }: Service, to: AnyRequest): Promise<boolean> {
+  const plan = await ('overlay' in to ? router.up(to) : router.addNetwork(to));
+  return plan.outcome === 'changes';
 }
 
 /** Makes the links those of the configuration; what did not change is not touched. */
@@ -92,10 +101,10 @@ async function apply(service: Service, config: Config): Promise<string> {
   service.networks.policy.configure(config.policies);
   const asked = fresh.length;
   for (const link of gone) {
-    const moved = fresh.findIndex((other) => isSameButDatapath(other, link.request));
+    const moved = fresh.findIndex((other) => isSameLink(other, link.request));
     const to = fresh[moved];
     // Its bridge, addresses and ports stay as they are.
-    if (to !== undefined && 'overlay' in to && (await router.up(to)).outcome === 'changes') {
+    if (to !== undefined && (await become(service, to))) {
       fresh.splice(moved, 1);
     } else {
       await router.down(link.spec.name, { force: true });

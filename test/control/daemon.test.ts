@@ -212,6 +212,13 @@ t.test(
     });
     t.comment(took);
     t.equal(await indexOf('fan-250-0-28'), index, 'the bridge stays, whoever forwards');
+    write(fan('250', 'datapath = auto\nrate = 95M'));
+    daemon.child.kill('SIGHUP');
+    await until('the rate', 8000, async () => {
+      const [link] = (await statusOf(host)).links;
+      return link?.rate?.asked === '95M' && link.state === 'up';
+    });
+    t.equal(await indexOf('fan-250-0-28'), index, 'another rate is no other fan');
     daemon.child.kill('SIGTERM');
     t.equal(await daemon.ended, 0);
     t.same(await picture(host), before);

@@ -77,6 +77,27 @@ export function pickRate(of: { rate?: unknown; flowKeys?: unknown }): RateReques
   return { ...(isRate(rate) && { rate }), ...(areFlowKeys(flowKeys) && { flowKeys }) };
 }
 
+/** Something with another rate, and other flow keys, than it has. */
+export function withRate<T extends RateRequest>(of: T, wanted: RateRequest): T {
+  const copy = { ...of };
+  delete copy.rate;
+  delete copy.flowKeys;
+  return Object.assign(copy, pickRate(wanted));
+}
+
+/** What of two differs, in words; nothing where nothing does. */
+export function rateDifferences(now: RateRequest, then: RateRequest): string[] {
+  const differences: string[] = [];
+  for (const [what, text] of [
+    ['rate', rateText],
+    ['flow-keys', flowKeysText],
+  ] as const) {
+    if (text(now) !== text(then))
+      differences.push(`${what} ${text(then)} from now on, not ${text(now)}`);
+  }
+  return differences;
+}
+
 /** The same in words, `none` and `all` for what is absent. */
 export function rateText({ rate }: RateRequest): string {
   return rate === undefined ? 'none' : formatRate(rate);

@@ -5,6 +5,7 @@
  */
 
 import type { SuperBytes } from '../../api/status.ts';
+import type { RateRequest } from '../../config/link/rate.ts';
 import type { Prefix } from '../../net/prefix.ts';
 import type { Ipv6, Prefix6 } from '../../net/prefix6.ts';
 import type { UnderlayAddress } from '../../net/underlay-address.ts';
@@ -151,12 +152,14 @@ export type Host = Host6 & {
   stopDhcp(bridge: string, mark: ProcessMark | undefined): Promise<void>;
 };
 
-/** What of a running link may change: its MTUs, its underlay address, its IPv6 side (undefined = none). */
+/** What of a running link may change: its MTUs, its underlay address, its IPv6 side (undefined = none), its rate. */
 export type LinkUpdate = {
   underlayMtu?: number;
   innerMtu?: number;
   local?: UnderlayAddress;
   six?: SixSpec | undefined;
+  /** What is absent in it is absent from then on. */
+  rated?: RateRequest;
 };
 
 /** The part of the data plane that changes are made through. */

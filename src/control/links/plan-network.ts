@@ -4,7 +4,7 @@
  * @module
  */
 
-import { flowKeysText, pickRate, rateText } from '../../config/link/rate.ts';
+import { pickRate, rateDifferences, withRate } from '../../config/link/rate.ts';
 import { type NetworkRequest, SERVER_IS_HOST } from '../../config/network.ts';
 import { MTU_BYTES_MIN, type UnderlaySelector } from '../../config/request.ts';
 import { parseInterfaceName } from '../../config/setting.ts';
@@ -111,7 +111,7 @@ export function planNetwork(
   const spec = specOf(request, { local, underlay, underlayMtu: device.mtu }, mac);
 
   const running = snapshot.networks.find((one) => one.spec.network === request.network);
-  if (running !== undefined) return planAgainst(running.spec, spec);
+  if (running !== undefined) return planAgainst(running.spec, spec, request);
   const refusals = [
     ...checkNames(spec, snapshot, adoption),
     ...checkWire(spec, snapshot),
@@ -217,7 +217,6 @@ function facts({ name, vni, port, local, innerMtu, bum, guard, ...more }: Networ
     `ipam ${more.ipam === undefined ? 'none' : formatPrefix(more.ipam.prefix)}`,
     more.outer === undefined ? 'no outer address' : `outer ${formatHostAddress(more.outer)}`,
     `addresses ${(more.addresses ?? []).map(formatHostPrefix).join(' ') || 'none'}`,
-    ...[`rate ${rateText(more)}`, `flow-keys ${flowKeysText(more)}`],
     `DHCP servers ${macsText(more.dhcpServers)}`,
     `routers ${macsText(more.routers)}`,
     `peers ${(more.peers ?? []).map(formatHostAddress).join(' ') || 'none'}`,
@@ -228,10 +227,19 @@ function macsText(macs: readonly number[] = []): string {
   return macs.map(formatMac).join(' ') || 'none';
 }
 
-function planAgainst(running: NetworkSpec, wanted: NetworkSpec): Plan<NetworkSpec> {
+function planAgainst(
+  running: NetworkSpec,
+  wanted: NetworkSpec,
+  joined: NetworkRequest,
+): Plan<NetworkSpec> {
   const then = facts(wanted);
   const differences = facts(running).filter((fact) => !then.includes(fact));
   const { network, name, vni } = running;
+  const rates = rateDifferences(running, wanted);
+  if (differences.length === 0 && rates.length > 0) {
+    const spec = withRate(running, wanted);
+    return { outcome: 'changes', spec, changes: [], warnings: rates, joined };
+  }
   if (differences.length === 0) {
     const message = `${network}: already there (VNI ${vni}, bridge ${name})`;
     return { outcome: 'same', spec: running, message };

@@ -5,7 +5,8 @@
  * @module
  */
 
-import { flowKeysText, pickRate, rateText } from '../../config/link/rate.ts';
+import { pickRate, rateDifferences, withRate } from '../../config/link/rate.ts';
+import type { NetworkRequest } from '../../config/network.ts';
 import { type FanRequest, MTU_BYTES_MIN, underlayFamily } from '../../config/request.ts';
 import { ENCAPS, overheadOf } from '../../encap/encap.ts';
 import { messageOf } from '../../errors.ts';
@@ -38,6 +39,7 @@ import { aliasOf, type FanRecord, type Snapshot } from '../host/snapshot.ts';
 import {
   type AnySpec,
   type LinkSpec,
+  type NetworkSpec,
   overheadOfLink,
   overlaysOf,
   type SixSpec,
@@ -60,7 +62,7 @@ export type Plan<Spec extends AnySpec = LinkSpec> =
       changes: Change[];
       warnings: string[];
       /** The changes are to a link that runs: what that is asked for from then on. */
-      joined?: FanRequest;
+      joined?: Spec extends NetworkSpec ? NetworkRequest : FanRequest;
     }
   /** The same link runs already. */
   | { outcome: 'same'; spec: Spec; message: string }
@@ -255,20 +257,22 @@ function planAgainst(running: FanRecord, wanted: FanRecord): Plan {
   for (const key of ['encap', 'port', 'vni', 'dscp', 'sourcePorts', 'offload'] as const) {
     compare(key, spec[key], wanted.spec[key]);
   }
-  compare('rate', rateText(spec), rateText(wanted.spec));
-  compare('flow-keys', flowKeysText(spec), flowKeysText(wanted.spec));
   for (const key of ['dhcp', 'hostReserve', 'mtu', 'masquerade'] as const) {
     compare(key, running.request[key] ?? 'automatic', wanted.request[key] ?? 'automatic');
   }
   if (wanted.spec.six !== undefined) compare('overlay', overlaysOf(spec), overlaysOf(wanted.spec));
   const overlay = overlaysOf(spec);
-  if (differences.length === 0 && running.request.datapath !== wanted.request.datapath) {
+  const rates = rateDifferences(spec, wanted.spec);
+  const isElse = running.request.datapath !== wanted.request.datapath;
+  // These it can follow while it runs.
+  if (differences.length === 0 && (isElse || rates.length > 0)) {
     const isMoved = spec.datapath !== wanted.spec.datapath;
     const alias = aliasOf(spec.name);
+    const next = withRate(movedSpec(spec, wanted.spec), wanted.spec);
     return {
-      ...{ outcome: 'changes', spec: movedSpec(spec, wanted.spec), joined: wanted.request },
+      ...{ outcome: 'changes', spec: next, joined: wanted.request },
       changes: isMoved ? [{ kind: 'tunnel', spec: wanted.spec, alias }] : [],
-      warnings: notesOfDatapath(wanted.spec),
+      warnings: [...rates, ...(isElse ? notesOfDatapath(wanted.spec) : [])],
     };
   }
   if (differences.length === 0) {

@@ -207,14 +207,13 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
     return this.#queue(async () => {
       const world = this.#world();
       const plan = await this.#plan(request, world);
-      if (plan.outcome === 'changes' && plan.joined !== undefined) await this.#join(plan);
-      else if (plan.outcome === 'changes') await this.#make(request, plan, world);
+      if (plan.outcome === 'changes') await this.#make(request, plan, world);
       return plan;
     });
   }
 
-  /** Gives a link that runs its IPv6 side, or another data path. @throws FanwayError; it goes on without. */
-  async #join({ spec, joined }: Extract<Plan, { outcome: 'changes' }>): Promise<void> {
+  /** Has a link that runs become what a plan says. @throws FanwayError; it goes on without. */
+  async #join({ spec, joined }: Extract<Plan<AnySpec>, { outcome: 'changes' }>): Promise<void> {
     const link = this.#links.find((one) => one.spec.name === spec.name);
     if (link === undefined || joined === undefined) return;
     await becomeOther(link, { request: joined, spec }, this.#store, this.#context(link), () =>
@@ -269,6 +268,7 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
     plan: Extract<Plan<AnySpec>, { outcome: 'changes' }>,
     world: World,
   ): Promise<void> {
+    if (plan.joined !== undefined) return this.#join(plan);
     const link = this.#newLink({ request, spec: plan.spec });
     this.#links.push(link);
     try {

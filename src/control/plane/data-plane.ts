@@ -6,15 +6,13 @@
 import { EventEmitter } from 'node:events';
 import { isDeepStrictEqual } from 'node:util';
 import type { DataProcessStatus, SuperBytes } from '../../api/status.ts';
-import { FanwayError, messageOf } from '../../errors.ts';
+import { FanwayError } from '../../errors.ts';
 import { LINKS_MAX, QUEUES_MAX } from '../../limits.ts';
-import type { Log } from '../../log.ts';
 import { CrowdWatch } from '../../sys/process/crowd.ts';
 import { EVERY_PLACE, namedCounters, sumOf } from '../../table/counters.ts';
 import type { PathLimit } from '../../table/path-limits.ts';
 import type { PathRecord } from '../../table/paths.ts';
 import type { LinkUpdate } from '../host/host.ts';
-import { endOrphans, runningOrphans } from '../host/orphans.ts';
 import { SUPER_BYTES_PLAIN } from '../host/super-bytes.ts';
 import type { AnySpec } from '../store/link-spec.ts';
 import {
@@ -41,8 +39,15 @@ import { updatedSpec } from './overlay-words.ts';
 import { joinPaths } from './paths.ts';
 import { DataProcess, type ProcessReport } from './process/data-process.ts';
 import type { Holding } from './process/link-passing.ts';
+import { succeed } from './process/succession.ts';
 import { RateWatch } from './rate/rate-watch.ts';
-import { type KeptNetwork, readPredecessor } from './tables/predecessor.ts';
+import {
+  type Kept,
+  type KeptNetwork,
+  keptRate,
+  NOTHING_KEPT,
+  readPredecessor,
+} from './tables/predecessor.ts';
 
 /** First and longest wait before processes that could not be replaced are tried again, ms. */
 const AGAIN_MS_FIRST = 1000;
@@ -67,8 +72,8 @@ export class DataPlane extends EventEmitter {
   );
   readonly #rates: RateWatch;
   readonly #openDevice: DeviceOpener;
-  /** What a killed predecessor had of layer-2 networks. */
-  readonly kept: readonly KeptNetwork[];
+  /** What a killed predecessor had, and of that what is of layer-2 networks. */
+  readonly #kept: Kept;
   /** Who has which overlay address; a change to it needs no turn and no wake-up. */
   readonly entries = new EntryTable();
   #turn: Promise<unknown> = Promise.resolve();
@@ -77,9 +82,9 @@ export class DataPlane extends EventEmitter {
   #incarnations = 0;
   #closed = false;
 
-  private constructor(options: DataPlaneOptions & { queues: number }, kept: KeptNetwork[]) {
+  private constructor(options: DataPlaneOptions & { queues: number }, kept: Kept) {
     super();
-    this.kept = kept;
+    this.#kept = kept;
     this.#endpoints = new EndpointSet(options.queues);
     this.#openDevice = options.openDevice ?? openHere;
     this.#rates = new RateWatch({
@@ -112,6 +117,10 @@ export class DataPlane extends EventEmitter {
     }
   }
 
+  get kept(): readonly KeptNetwork[] {
+    return this.#kept.networks;
+  }
+
   /** Ends the data processes that a killed predecessor left first. @throws FanwayError */
   static async open(options: DataPlaneOptions): Promise<DataPlane> {
     const queues = options.queues ?? 1;
@@ -119,23 +128,11 @@ export class DataPlane extends EventEmitter {
       throw new FanwayError('queues', `${queues} queues: choose 1 to ${QUEUES_MAX}`);
     }
     const { recordDirectory } = options;
-    const kept = recordDirectory === undefined ? [] : readPredecessor(recordDirectory);
+    const kept = recordDirectory === undefined ? NOTHING_KEPT : readPredecessor(recordDirectory);
     const plane = new DataPlane({ ...options, queues }, kept);
-    if (recordDirectory !== undefined) await plane.#succeed(recordDirectory, options.log);
+    if (recordDirectory !== undefined)
+      await succeed(recordDirectory, plane.#processes, options.log);
     return plane;
-  }
-
-  /** Ends a predecessor's processes, which forward on until ours lack nothing but the links. */
-  async #succeed(directory: string, log: Log): Promise<void> {
-    if (runningOrphans(directory).length > 0) {
-      await Promise.all(this.#processes.map((process) => process.prepare())).catch(
-        (error: unknown) => log.warn('data', `not ready ahead of time: ${messageOf(error)}`),
-      );
-    }
-    await endOrphans(
-      directory,
-      this.#processes.map((process) => process.report().pid),
-    );
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -204,8 +201,10 @@ export class DataPlane extends EventEmitter {
       const link = this.#require(name);
       const spec = updatedSpec(link.spec, change);
       if (spec.local === link.spec.local) {
+        if (spec.rate !== link.spec.rate) link.autoRate = 0;
         link.spec = spec;
         this.#updateAll();
+        this.#rates.start();
         return;
       }
       const { endpoint, incarnation } = link;
@@ -321,7 +320,9 @@ export class DataPlane extends EventEmitter {
     for (const process of this.#processes) process.clearCounters(id);
     const incarnation = ++this.#incarnations;
     const none = { superBytes: SUPER_BYTES_PLAIN, autoRate: 0, roundTrips: [] };
-    return { id, incarnation, spec, endpoint, devices, ...none };
+    const link: LinkState = { id, incarnation, spec, endpoint, devices, ...none };
+    if (spec.rate === 'auto') link.autoRate = keptRate(this.#kept, linkRow(link));
+    return link;
   }
 
   #closeLink(link: LinkState, keepDevice: boolean): void {

@@ -3,6 +3,8 @@
  * it treats floods and ports.
  * @module
  */
+
+import { withRate } from '../../config/link/rate.ts';
 import type { BumModeName, GuardName } from '../../config/network/modes.ts';
 import { ENCAPS } from '../../encap/encap.ts';
 import { rulePrefixOf } from '../../net/fan.ts';
@@ -19,16 +21,12 @@ type Words =
   | 'overlay6Length'
   | 'vni6';
 
-/** What of a change any link can follow. */
-function changeOfAny({ six: _, ...change }: LinkUpdate): Omit<LinkUpdate, 'six'> {
-  return change;
-}
-
 /** A link's spec after a change; an IPv6 side that is undefined is there no more. */
-export function updatedSpec(spec: AnySpec, change: LinkUpdate): AnySpec {
-  if (isNetwork(spec)) return { ...spec, ...changeOfAny(change) };
-  const { six: before, ...plain } = spec;
+export function updatedSpec(spec: AnySpec, { rated, ...change }: LinkUpdate): AnySpec {
   const { six: after, ...rest } = change;
+  if (rated !== undefined) return updatedSpec(withRate(spec, rated), change);
+  if (isNetwork(spec)) return { ...spec, ...rest };
+  const { six: before, ...plain } = spec;
   const six = 'six' in change ? after : before;
   return { ...plain, ...rest, ...(six !== undefined && { six }) };
 }

@@ -146,7 +146,7 @@ export class Wrap {
     const end = l3 + totalBytes;
     const prefixBytes = l4Bytes === 0 ? 0 : l3 + headerBytes + l4Bytes - start;
     const mustWait =
-      link.rateBytes !== 0 &&
+      this.#queues.isRated(link) &&
       !this.#queues.passes(link, end - start + (segments - 1) * prefixBytes, segments);
     if (mustWait) this.#setWay(peer, socket, marks);
     else this.#trains.ensureRoom(segments, this.#nowMs);
@@ -187,7 +187,7 @@ export class Wrap {
     const to = ways === undefined ? peer : ways.usual(peer, this.#nowMs);
     const socket = (ways ?? link).endpoint.sockets[0] as number;
     const length = link.shimBytes + byteCount;
-    if (link.rateBytes !== 0 && !this.#queues.passes(link, length, 1)) {
+    if (this.#queues.isRated(link) && !this.#queues.passes(link, length, 1)) {
       this.#setWay(to, socket, 0);
       return this.#queues.putPlain(link, this.#way, start, length);
     }

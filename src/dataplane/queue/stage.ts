@@ -83,6 +83,11 @@ export class QueueStage {
     this.#nowMs = nowMs;
   }
 
+  /** Whether packets of a link come by here: it has a rate, or had one and some wait still. */
+  isRated(link: DataLink): boolean {
+    return link.rateBytes !== 0 || (this.waiting > 0 && this.#byLink[link.id]?.link === link);
+  }
+
   /** Whether `count` datagrams of `bytes` together may go at once; then they are paid for. */
   passes(link: DataLink, bytes: number, count: number): boolean {
     const shaper = this.#byLink[link.id];

@@ -35,5 +35,5 @@ t.test('what was kept counts until anybody says anything else', async (t) => {
 });
 
 t.test('where nobody runs nothing is kept', async (t) => {
-  t.same(readPredecessor('/nonexistent'), []);
+  t.same(readPredecessor('/nonexistent'), { links: [], networks: [] });
 });

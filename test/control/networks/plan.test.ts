@@ -28,6 +28,15 @@ t.test('a network is a bridge, a device and its port', async (t) => {
   const running = plainHost({ networks: [{ request: request(), spec }] });
   t.equal(planNetwork(request(), running).outcome, 'same', 'asked for again');
   t.strictSame(refused({ vni: 101 }, running), ['network-differs']);
+  const rated = request({ rate: 95e6, flowKeys: ['tunnel-src'] });
+  const live = planNetwork(rated, running);
+  if (live.outcome !== 'changes') throw new Error(JSON.stringify(live));
+  t.match(live, { joined: rated, changes: [], spec: { rate: 95e6, flowKeys: ['tunnel-src'] } });
+  const without = planNetwork(
+    request(),
+    plainHost({ networks: [{ request: rated, spec: live.spec }] }),
+  );
+  t.equal(without.outcome === 'changes' && 'rate' in without.spec, false, 'and none again');
 });
 
 t.test("somebody's bridge is used, and keeps its MAC", async (t) => {

@@ -1,7 +1,9 @@
 /**
- * A fan that runs goes from one data path to the other: its device is replaced, and nothing else.
+ * A link that runs becomes another one: a fan goes from one data path to the other, its device replaced and
+ * nothing else; a link of either kind gets another rate; a fan gets an IPv6 side.
  * @module
  */
+import { pickRate, rateDifferences } from '../../../config/link/rate.ts';
 import { FanwayError, messageOf } from '../../../errors.ts';
 import { repair } from '../../change/execute.ts';
 import type { Journal, JournalStore } from '../../change/journal.ts';
@@ -35,7 +37,7 @@ function tunnelOf(journal: Journal): Journal['entries'][number] | undefined {
 }
 
 /** Writes down that the link is, or is about to be, another one. */
-function note(link: Running, to: FanRecord, store: JournalStore, index: number | undefined): void {
+function note(link: Running, to: AnyRecord, store: JournalStore, index: number | undefined): void {
   const { journal } = link;
   const entry = journal && tunnelOf(journal);
   if (journal === undefined || entry?.change.kind !== 'tunnel') return;
@@ -51,26 +53,43 @@ function note(link: Running, to: FanRecord, store: JournalStore, index: number |
 }
 
 /**
- * Has a link that runs become what is asked for now: on the other data path, or with an IPv6 side.
+ * Has a link that runs become what is asked for now: on the other data path, with another rate, or with an
+ * IPv6 side.
  * @throws FanwayError; it goes on as it was
  */
 export async function becomeOther(
   link: Running,
-  to: FanRecord,
+  to: AnyRecord,
   store: JournalStore,
   context: Context,
   look: () => Promise<Snapshot>,
 ): Promise<void> {
   const { record } = link;
-  if (isFanRecord(record) && record.spec.datapath !== to.spec.datapath) {
+  const rates = rateDifferences(record.spec, to.spec);
+  if (!isFanRecord(record) || !isFanRecord(to)) return retune(link, to, rates, store, context);
+  if (record.spec.datapath !== to.spec.datapath) {
     return moveDatapath(link, record, to, store, context);
   }
-  if (isFanRecord(record) && record.request.datapath !== to.request.datapath) {
+  if (rates.length > 0) return retune(link, to, rates, store, context);
+  if (record.request.datapath !== to.request.datapath) {
     // Asked for in another way, and there already.
     return note(link, to, store, link.journal && tunnelOf(link.journal)?.memo.index);
   }
   await link.extend(to, store, context, look);
   context.log.info(to.spec.name, 'IPv6 is up');
+}
+
+/** Another rate, or other flow keys: what waits goes on as the new ones say. @throws FanwayError */
+async function retune(
+  link: Running,
+  to: AnyRecord,
+  rates: readonly string[],
+  store: JournalStore,
+  { tunnels, log }: Context,
+): Promise<void> {
+  await tunnels.updateLink(to.spec.name, { rated: pickRate(to.spec) });
+  note(link, to, store, link.journal && tunnelOf(link.journal)?.memo.index);
+  for (const text of rates) log.info(to.spec.name, text);
 }
 
 /**

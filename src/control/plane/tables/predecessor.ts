@@ -1,5 +1,5 @@
 /**
- * What a killed predecessor knew of layer-2 networks: read from the memory that its data processes still
+ * What a killed predecessor knew of layer-2 networks, and what its links sent at: read from the memory that its data processes still
  * forward by, before they are ended. So its successor goes on where they are, and does not begin with
  * empty tables until everybody has told it everything again (RFC 4724 §4.1).
  * @module
@@ -11,7 +11,7 @@ import { LinkKind } from '../../../shm/network.ts';
 import { SharedMemory } from '../../../sys/libc/memory.ts';
 import { FdbFlag, FdbReader, fdbFlags, fdbPeer } from '../../../table/fdb.ts';
 import { FloodReader } from '../../../table/flood.ts';
-import { LinkReader } from '../../../table/links/links.ts';
+import { LinkReader, type LinkRow } from '../../../table/links/links.ts';
 import { NeighbourFlag, NeighbourReader } from '../../../table/neighbours.ts';
 import { PeerReader } from '../../../table/peers.ts';
 import { TABLES_BYTES, TABLES_NAME, TableSegment } from '../../../table/segment.ts';
@@ -29,8 +29,29 @@ export type KeptNetwork = {
   floods: UnderlayAddress[];
 };
 
-/** The networks of whoever still runs; none where there is nobody, or this process may not look. */
-export function readPredecessor(directory: string): KeptNetwork[] {
+/** Rows of its links, and its networks. */
+export type Kept = { links: readonly LinkRow[]; networks: readonly KeptNetwork[] };
+
+export const NOTHING_KEPT: Kept = { links: [], networks: [] };
+
+/** What tells a link from all others of a host. */
+const OWN_FIELDS = [
+  'encap',
+  'vni',
+  'peerPort',
+  'localAddress',
+  'overlayAddress',
+  'overlayLength',
+] as const;
+
+/** The rate that the same link had, bytes a second; 0 = none, or there was no such link. */
+export function keptRate(kept: Kept, row: LinkRow): number {
+  const before = kept.links.find((one) => OWN_FIELDS.every((field) => one[field] === row[field]));
+  return before?.rateBytes ?? 0;
+}
+
+/** What whoever still runs has; nothing where there is nobody, or this process may not look. */
+export function readPredecessor(directory: string): Kept {
   for (const pid of runningOrphans(directory)) {
     try {
       const fd = openTables(pid);
@@ -39,7 +60,7 @@ export function readPredecessor(directory: string): KeptNetwork[] {
       // It has just ended, or is not ours to look into: then there is nothing to keep.
     }
   }
-  return [];
+  return NOTHING_KEPT;
 }
 
 /** A descriptor of the tables that a data process has mapped. */
@@ -56,18 +77,20 @@ function openTables(pid: number): number | undefined {
   return undefined;
 }
 
-function readTables(fd: number): KeptNetwork[] {
+function readTables(fd: number): Kept {
   const memory = SharedMemory.openReadOnly(fd, TABLES_BYTES);
   try {
     const segment = new TableSegment(memory.buffer);
-    if (!segment.isCompatible()) return [];
-    const links = new LinkReader(segment);
+    if (!segment.isCompatible()) return NOTHING_KEPT;
+    const reader = new LinkReader(segment);
+    const links: LinkRow[] = [];
     const networks: KeptNetwork[] = [];
     for (let id = 0; id < LINKS_MAX; id++) {
-      const row = links.link(id)?.row;
+      const row = reader.link(id)?.row;
+      if (row !== undefined) links.push(row);
       if (row?.kind === LinkKind.Vni) networks.push(readNetwork(segment, id, row));
     }
-    return networks;
+    return { links, networks };
   } finally {
     memory.close();
   }
