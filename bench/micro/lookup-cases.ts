@@ -197,15 +197,7 @@ function links(count: number): Case {
   const run = (rig: Rig, place: number): number => {
     for (const part of parts) {
       const endpoint = rig.endpoints.length === 1 ? rig.endpoint : at(rig.endpoints, part.link);
-      rig.ingress.message(
-        endpoint,
-        part.places[place] as number,
-        part.bytes,
-        rig.sender,
-        0,
-        0,
-        false,
-      );
+      rig.ingress.message(endpoint, part.places[place] as number, part.bytes, rig.sender, 0, 0);
     }
     rig.ingress.flush();
     return 0;

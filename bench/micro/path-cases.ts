@@ -68,7 +68,7 @@ function ingress(bytes: number): Case {
   const run = (): number => {
     for (let i = 0; i < PACKETS; i++) {
       const { length } = datagrams[i] as Uint8Array;
-      rig.ingress.message(rig.endpoint, places[i] as number, length, rig.sender, 0, 0, false);
+      rig.ingress.message(rig.endpoint, places[i] as number, length, rig.sender, 0, 0);
     }
     rig.ingress.flush();
     return 0;
@@ -152,10 +152,10 @@ function coalesce(gsoBytes: number): Case {
     // The first segment's headers become the super-packet's, so each call gets them anew.
     bytes.copyWithin(start, saved, saved + headBytes);
     if (each === 0) {
-      rig.ingress.message(rig.endpoint, start, train.length, rig.sender, 0, datagramBytes, false);
+      rig.ingress.message(rig.endpoint, start, train.length, rig.sender, 0, datagramBytes);
     } else {
       for (let from = 0; from < train.length; from += each) {
-        rig.ingress.message(rig.endpoint, start + from, each, rig.sender, 0, 0, false);
+        rig.ingress.message(rig.endpoint, start + from, each, rig.sender, 0, 0);
       }
     }
     rig.ingress.flush();

@@ -114,7 +114,7 @@ export class Rig {
     this.ingress = new Ingress(arena, this.coalescer, this.links);
     const paths = new PathMtu(peers, { configured: () => 0, current: () => 0 });
     const trains = new Trains(arena, layout, paths, new ErrorQueue(arena, peers));
-    this.egress = new Egress(arena, layout, trains, paths, new TooBig(arena));
+    this.egress = new Egress(layout, { arena, trains, paths, tooBig: new TooBig(arena) });
   }
 
   get link(): DataLink {

@@ -60,6 +60,106 @@ const FLAGS: readonly string[] = [
 /** Which of two bare words comes first when nothing else tells. */
 export type WordOrder = 'overlay-first' | 'either';
 
+type Side = 'overlay' | 'underlay';
+
+/** What the words of one fan have said so far. */
+class WordReader {
+  readonly problems: string[] = [];
+  readonly values: Values = new Map();
+  /** Words that belong to no flag, in order. */
+  readonly bare: string[] = [];
+  readonly named = new Map<Side, string>();
+  auto = false;
+  hasFlags = false;
+  hasBareWords = false;
+  readonly #words: readonly string[];
+  readonly #moreFlags: readonly string[];
+  #index = 0;
+
+  constructor(words: readonly string[], moreFlags: readonly string[]) {
+    this.#words = words;
+    this.#moreFlags = moreFlags;
+  }
+
+  read(): void {
+    for (; this.#index < this.#words.length; this.#index++) {
+      const word = this.#words[this.#index] ?? '';
+      if (word.startsWith('-')) this.#readFlag(word);
+      else this.#readBare(word);
+    }
+  }
+
+  /** The value after `=`, or the next word. */
+  #valueOf(word: string, name: string): string | undefined {
+    if (name !== word) return word.slice(name.length + 1);
+    this.#index++;
+    const next = this.#words[this.#index];
+    if (next === undefined) this.problems.push(`${name} needs a value after it`);
+    return next;
+  }
+
+  #assign(key: string, text: string | undefined): void {
+    const setting = findSetting('fan', key);
+    if (setting === undefined || text === undefined) return;
+    if (this.values.has(key)) this.problems.push(`${key} is given twice`);
+    try {
+      this.values.set(key, parseValue(setting, text));
+    } catch (error) {
+      if (!(error instanceof ValueError)) throw error;
+      this.problems.push(error.message);
+    }
+  }
+
+  #readBare(word: string): void {
+    const takesValue = VALUE_WORDS.has(word);
+    if (!takesValue && !SWITCH_WORDS.has(word)) {
+      this.bare.push(word);
+      return;
+    }
+    this.hasBareWords = true;
+    if (takesValue) this.#assign(word, this.#valueOf(word, word));
+    else if (word === 'dhcp') this.values.set('dhcp', true);
+    else if (word === 'off') this.values.set('enabled', false);
+    else if (word === 'auto') this.auto = true;
+    else this.problems.push('debug is not a word here: `fanway plan` shows what would be done');
+  }
+
+  #readFlag(word: string): void {
+    this.hasFlags = true;
+    const equals = word.indexOf('=');
+    const name = equals > 0 ? word.slice(0, equals) : word;
+    const switched = SWITCH_FLAGS.get(name);
+    if (switched !== undefined) {
+      if (name !== word) this.problems.push(`${name} takes no value`);
+      this.values.set(switched[0], switched[1]);
+    } else if (name === '--auto') {
+      this.auto = true;
+    } else if (['-u', '-o', '--underlay', '--overlay'].includes(name)) {
+      const side = name.replace(/^-+/, '').startsWith('u') ? 'underlay' : 'overlay';
+      const text = this.#valueOf(word, name);
+      if (this.named.has(side)) this.problems.push(`${side} is given twice`);
+      if (text !== undefined) this.named.set(side, text);
+    } else if (name.startsWith('--') && VALUE_FLAGS.includes(name.slice(2))) {
+      this.#assign(name.slice(2), this.#valueOf(word, name));
+    } else {
+      const meant = didYouMean(name, [...FLAGS, ...this.#moreFlags]);
+      this.problems.push(`${quote(word)} is not an option here; see fanway up --help${meant}`);
+    }
+  }
+
+  /** Reads the two sides, once every word has its own. */
+  readSides(): void {
+    for (const [side, text] of this.named) {
+      try {
+        this.values.set(side, side === 'overlay' ? parseAnyOverlay(text) : parseUnderlay(text));
+      } catch (error) {
+        if (!(error instanceof ValueError)) throw error;
+        this.problems.push(error.message);
+      }
+    }
+  }
+}
+
 /**
  * Reads the words of one fan. All problems are returned at once, each a sentence.
  * With order `either` (a file line) flags beginning with `--` mean fanctl 0.12, which has the
@@ -71,98 +171,23 @@ export function parseFanWords(
   order: WordOrder,
   moreFlags: readonly string[] = [],
 ): WordsResult {
-  const problems: string[] = [];
-  const values: Values = new Map();
-  const bare: string[] = [];
-  const named = new Map<'overlay' | 'underlay', string>();
-  let auto = false;
-  let flags = false;
-  let bareWords = false;
-
   if (words.length > WORDS_MAX) {
     return { request: undefined, problems: [`more than ${WORDS_MAX} words for one fan`] };
   }
-
-  function assign(key: string, text: string): void {
-    const setting = findSetting('fan', key);
-    if (setting === undefined) return;
-    if (values.has(key)) problems.push(`${key} is given twice`);
-    try {
-      values.set(key, parseValue(setting, text));
-    } catch (error) {
-      if (!(error instanceof ValueError)) throw error;
-      problems.push(error.message);
-    }
-  }
-
-  for (let index = 0; index < words.length; index++) {
-    const word = words[index] ?? '';
-    const equals = word.indexOf('=');
-    const name = word.startsWith('-') && equals > 0 ? word.slice(0, equals) : word;
-
-    /** The value after `=`, or the next word. */
-    const value = (): string | undefined => {
-      if (name !== word) return word.slice(equals + 1);
-      index++;
-      const next = words[index];
-      if (next === undefined) problems.push(`${name} needs a value after it`);
-      return next;
-    };
-
-    if (!word.startsWith('-')) {
-      if (SWITCH_WORDS.has(word)) {
-        bareWords = true;
-        if (word === 'dhcp') values.set('dhcp', true);
-        else if (word === 'off') values.set('enabled', false);
-        else if (word === 'auto') auto = true;
-        else problems.push('debug is not a word here: `fanway plan` shows what would be done');
-      } else if (VALUE_WORDS.has(word)) {
-        bareWords = true;
-        const text = value();
-        if (text !== undefined) assign(word, text);
-      } else {
-        bare.push(word);
-      }
-      continue;
-    }
-    flags = true;
-    const switched = SWITCH_FLAGS.get(name);
-    if (switched !== undefined) {
-      if (name !== word) problems.push(`${name} takes no value`);
-      values.set(switched[0], switched[1]);
-    } else if (name === '--auto') {
-      auto = true;
-    } else if (['-u', '-o', '--underlay', '--overlay'].includes(name)) {
-      const side = name.replace(/^-+/, '').startsWith('u') ? 'underlay' : 'overlay';
-      const text = value();
-      if (named.has(side)) problems.push(`${side} is given twice`);
-      if (text !== undefined) named.set(side, text);
-    } else if (name.startsWith('--') && VALUE_FLAGS.includes(name.slice(2))) {
-      const text = value();
-      if (text !== undefined) assign(name.slice(2), text);
-    } else {
-      const meant = didYouMean(name, [...FLAGS, ...moreFlags]);
-      problems.push(`${quote(word)} is not an option here; see fanway up --help${meant}`);
-    }
-  }
-
+  const reader = new WordReader(words, moreFlags);
+  reader.read();
+  const { problems, bare, named, values } = reader;
   if (order === 'overlay-first' && named.size === 0 && underlayFirst(bare, 'either', false)) {
     problems.push(`the overlay comes first, then the underlay: ${bare[1]} ${bare[0]}`);
     return { request: undefined, problems };
   }
-  place(bare, named, underlayFirst(bare, order, flags && !bareWords), problems);
-  for (const [side, text] of named) {
-    try {
-      values.set(side, side === 'overlay' ? parseAnyOverlay(text) : parseUnderlay(text));
-    } catch (error) {
-      if (!(error instanceof ValueError)) throw error;
-      problems.push(error.message);
-    }
-  }
+  const isLater = reader.hasFlags && !reader.hasBareWords;
+  place(bare, named, underlayFirst(bare, order, isLater), problems);
+  reader.readSides();
   if (problems.length > 0) return { request: undefined, problems };
   const result = requestOf(values);
   return {
-    request: result.request === undefined ? undefined : { ...result.request, auto },
+    request: result.request === undefined ? undefined : { ...result.request, auto: reader.auto },
     problems: result.problems.map((problem) => problem.message),
   };
 }
@@ -170,7 +195,7 @@ export function parseFanWords(
 /** Gives each bare word its side; a wrong number of them is a problem. */
 function place(
   bare: readonly string[],
-  named: Map<'overlay' | 'underlay', string>,
+  named: Map<Side, string>,
   isUnderlayFirst: boolean,
   problems: string[],
 ): void {

@@ -160,7 +160,8 @@ export class Loop {
     const paths = new PathMtu(peers, routes, new PathLimitReader(segment));
     this.#errors = new ErrorQueue(this.#arena, peers);
     const trains = new Trains(this.#arena, layout, paths, this.#errors);
-    this.#egress = new Egress(this.#arena, this.#layout, trains, paths, tooBig, neighbours, nd);
+    const egressParts = { arena, trains, paths, tooBig, neighbours, discovery: nd };
+    this.#egress = new Egress(layout, egressParts);
     this.#ingress = new Ingress(this.#arena, coalescer, this.#links.links, neighbours, nd);
     this.#events = serveNetworks(this.#egress, this.#ingress, {
       ...{ arena, layout, trains, coalescer, segment, flows: outside.flows },
@@ -231,7 +232,7 @@ export class Loop {
   takeTrain(offset: number, length: number, source: number, segmentBytes: number): void {
     const endpoint = this.#links.links[0]?.endpoint;
     if (endpoint === undefined) return;
-    this.#ingress.message(endpoint, offset, length, source, 0, segmentBytes, false);
+    this.#ingress.message(endpoint, offset, length, source, 0, segmentBytes);
     this.#ingress.flush();
   }
 

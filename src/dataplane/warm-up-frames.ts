@@ -6,11 +6,19 @@
 import type { Encap } from '../encap/encap.ts';
 import { AF_UNIX } from '../sys/libc/constants.ts';
 import { ETHERTYPE_IPV4, emitEthernet } from '../wire/ethernet.ts';
-import { emitIpv4, IPV4_DF, IPV4_HEADER_BYTES, PROTOCOL_TCP, PROTOCOL_UDP } from '../wire/ipv4.ts';
+import {
+  emitIpv4,
+  IPV4_DF,
+  IPV4_HEADER_BYTES,
+  PROTOCOL_IPIP,
+  PROTOCOL_TCP,
+  PROTOCOL_UDP,
+} from '../wire/ipv4.ts';
 import { emitTcp, setTcpSequence, TCP_ACK, TCP_HEADER_BYTES } from '../wire/tcp.ts';
 import { emitUdp, UDP_HEADER_BYTES } from '../wire/udp.ts';
 import {
   emitVirtioNet,
+  setVirtioGso,
   VIRTIO_GSO_NONE,
   VIRTIO_GSO_TCPV4,
   VIRTIO_NEEDS_CSUM,
@@ -127,7 +135,8 @@ export class WarmUpFrames {
     const type = gsoBytes === 0 ? VIRTIO_GSO_NONE : VIRTIO_GSO_TCPV4;
     const headerBytes = gsoBytes === 0 ? 0 : start + l4Bytes;
     const field = checksumOffset(protocol);
-    emitVirtioNet(view, at, VIRTIO_NEEDS_CSUM, type, headerBytes, gsoBytes, start, field);
+    emitVirtioNet(view, at, VIRTIO_NEEDS_CSUM, start, field);
+    setVirtioGso(view, at, type, headerBytes, gsoBytes);
     this.#emitInner(l3, this.#here, this.#there, protocol, payloadBytes, port);
     view.setUint16(l4 + field, pseudoSum(view, l3, protocol + l4Bytes + payloadBytes));
     return { at, bytes };
@@ -154,7 +163,9 @@ export class WarmUpFrames {
     if (!udp) {
       // A raw socket shows the outer header too.
       const total = IPV4_HEADER_BYTES + innerBytes;
-      emitIpv4(view, at, this.#fan.remote, this.#fan.local, 4, total, 0, 64, 0, IPV4_DF);
+      const { remote: source, local: destination } = this.#fan;
+      const fields = { source, destination, protocol: PROTOCOL_IPIP, totalBytes: total };
+      emitIpv4(view, at, { ...fields, fragment: IPV4_DF });
       shim += IPV4_HEADER_BYTES;
     }
     this.#encap.emitShim(view, shim, this.#fan.overlay >>> 8);
@@ -186,9 +197,10 @@ export class WarmUpFrames {
       const [to, from] = source === this.#here ? [MAC_THERE, MAC_HERE] : [MAC_HERE, MAC_THERE];
       emitEthernet(view, l3 - this.#encap.innerHeaderBytes, to, from, ETHERTYPE_IPV4);
     }
-    const total = IPV4_HEADER_BYTES + l4Total;
-    emitIpv4(view, l3, source, destination, protocol, total, 0, 64, 0, IPV4_DF);
-    if (isTcp) emitTcp(view, l4, port, 5001, 0, 0, TCP_ACK, 0xffff);
-    else emitUdp(view, l4, port, 5001, l4Total, 0);
+    const totalBytes = IPV4_HEADER_BYTES + l4Total;
+    emitIpv4(view, l3, { source, destination, protocol, totalBytes, fragment: IPV4_DF });
+    if (!isTcp) return emitUdp(view, l4, port, 5001, l4Total, 0);
+    const ends = { source: port, destination: 5001 };
+    emitTcp(view, l4, { ...ends, sequence: 0, acknowledge: 0, flags: TCP_ACK, window: 0xffff });
   }
 }

@@ -20,6 +20,7 @@ const LIFETIME_MS = 60_000;
 const AGAIN_MS = 100;
 
 export class Homes6 {
+  readonly #view: DataView;
   readonly #link = new Uint16Array(SLOTS);
   readonly #keys = new Uint32Array(SLOTS * KEY_WORDS);
   readonly #homes = new Uint32Array(SLOTS * KEY_WORDS);
@@ -27,7 +28,13 @@ export class Homes6 {
   readonly #seenMs = new Float64Array(SLOTS);
   readonly #toldMs = new Float64Array(SLOTS);
 
-  #home(link: number, view: DataView, key: number): number {
+  /** @param view where the addresses are that others tell by their offsets */
+  constructor(view: DataView) {
+    this.#view = view;
+  }
+
+  #home(link: number, key: number): number {
+    const view = this.#view;
     let mixed = link;
     for (let i = 0; i < KEY_WORDS; i++) {
       mixed = Math.imul(mixed ^ view.getUint32(key + 4 * i), 0x9e3779b1);
@@ -36,7 +43,8 @@ export class Homes6 {
     return mixed >>> 20;
   }
 
-  #isSame(words: Uint32Array, slot: number, view: DataView, at: number): boolean {
+  #isSame(words: Uint32Array, slot: number, at: number): boolean {
+    const view = this.#view;
     const first = slot * KEY_WORDS;
     return (
       words[first] === view.getUint32(at) &&
@@ -46,7 +54,8 @@ export class Homes6 {
     );
   }
 
-  #put(words: Uint32Array, slot: number, view: DataView, at: number): void {
+  #put(words: Uint32Array, slot: number, at: number): void {
+    const view = this.#view;
     for (let i = 0; i < KEY_WORDS; i++) words[slot * KEY_WORDS + i] = view.getUint32(at + 4 * i);
   }
 
@@ -54,8 +63,8 @@ export class Homes6 {
    * Notes that the host whose first address is the 16 bytes at `home` has to do with the address at
    * `key` on the link with the id `link`. `nowMs` is above zero.
    */
-  note(link: number, view: DataView, key: number, home: number, nowMs: number): void {
-    const start = this.#home(link, view, key);
+  note(link: number, key: number, home: number, nowMs: number): void {
+    const start = this.#home(link, key);
     let victim = start;
     for (let i = 0; i < HOMES_MAX; i++) {
       const slot = (start + i) & (SLOTS - 1);
@@ -63,8 +72,8 @@ export class Homes6 {
       const isKnown =
         seenMs !== 0 &&
         this.#link[slot] === link &&
-        this.#isSame(this.#keys, slot, view, key) &&
-        this.#isSame(this.#homes, slot, view, home);
+        this.#isSame(this.#keys, slot, key) &&
+        this.#isSame(this.#homes, slot, home);
       if (isKnown) {
         this.#seenMs[slot] = nowMs;
         return;
@@ -76,8 +85,8 @@ export class Homes6 {
       if (seenMs < (this.#seenMs[victim] as number)) victim = slot;
     }
     this.#link[victim] = link;
-    this.#put(this.#keys, victim, view, key);
-    this.#put(this.#homes, victim, view, home);
+    this.#put(this.#keys, victim, key);
+    this.#put(this.#homes, victim, home);
     this.#seenMs[victim] = nowMs;
     this.#toldMs[victim] = 0;
   }
@@ -96,28 +105,27 @@ export class Homes6 {
    */
   next(
     link: number,
-    view: DataView,
     key: number,
     from: number,
     out: number,
     nowMs: number,
     telling: boolean,
   ): number {
-    const start = this.#home(link, view, key);
+    const start = this.#home(link, key);
     for (let i = from; i < HOMES_MAX; i++) {
       const slot = (start + i) & (SLOTS - 1);
       const seenMs = this.#seenMs[slot] as number;
       // Places are never freed: an empty one ends the neighbourhood.
       if (seenMs === 0) return -1;
       if (this.#link[slot] !== link || nowMs - seenMs > LIFETIME_MS) continue;
-      if (!this.#isSame(this.#keys, slot, view, key)) continue;
+      if (!this.#isSame(this.#keys, slot, key)) continue;
       if (telling) {
         const toldMs = this.#toldMs[slot] as number;
         if (toldMs !== 0 && nowMs - toldMs < AGAIN_MS) continue;
         this.#toldMs[slot] = nowMs;
       }
       for (let word = 0; word < KEY_WORDS; word++) {
-        view.setUint32(out + 4 * word, this.#homes[slot * KEY_WORDS + word] as number);
+        this.#view.setUint32(out + 4 * word, this.#homes[slot * KEY_WORDS + word] as number);
       }
       return i;
     }

@@ -6,7 +6,13 @@
 import { errno, libc, SystemError } from '../sys/libc/libc.ts';
 import { nowNs } from './base/clock.ts';
 import { Histogram } from './base/histogram.ts';
-import { Arena, layMessages, MMSGHDR_BYTES, MMSGHDR_LENGTH_OFFSET } from './base/memory.ts';
+import {
+  Arena,
+  layMessages,
+  type MessageBatch,
+  MMSGHDR_BYTES,
+  MMSGHDR_LENGTH_OFFSET,
+} from './base/memory.ts';
 import type { Options } from './base/options.ts';
 import { report } from './base/report.ts';
 import {
@@ -71,34 +77,15 @@ export function runUdpReceive(options: Options): void {
   poller.watchParent(1);
   report({ event: 'ready' });
 
-  const tally = new Tally(flows);
-  const { view } = arena;
-  const headers = arena.base + batch.headers;
+  const sink = new Sink(new Tally(flows), batch, size);
+  const { tally } = sink;
   const endNs = nowNs() + seconds * 1e9;
   let stopNs = 0;
-  let firstNs = 0;
-  let lastNs = 0;
   while (tally.received < count) {
-    const got = libc.recvmmsg(fd, headers, BATCH, MSG_DONTWAIT, 0);
+    const got = libc.recvmmsg(fd, arena.base + batch.headers, BATCH, MSG_DONTWAIT, 0);
     const now = nowNs();
     if (got > 0) {
-      if (firstNs === 0) firstNs = now;
-      lastNs = now;
-      for (let i = 0; i < got; i += 1) {
-        const length = view.getUint32(
-          batch.headers + i * MMSGHDR_BYTES + MMSGHDR_LENGTH_OFFSET,
-          true,
-        );
-        const at = batch.payloads + i * batch.stride;
-        const intact = length === size && (size === 16 || view.getUint8(at + size - 1) === FILLER);
-        if (intact) {
-          tally.count(
-            view.getUint32(at + FLOW_OFFSET, true),
-            view.getUint32(at, true),
-            now - view.getFloat64(at + TIME_OFFSET, true),
-          );
-        } else tally.foreign += 1;
-      }
+      sink.take(arena.view, got, now);
       if (now > endNs) break;
       continue;
     }
@@ -107,7 +94,7 @@ export function runUdpReceive(options: Options): void {
     }
     if (now > endNs) break;
     if (stopNs > 0) {
-      const quietSince = Math.max(stopNs, lastNs);
+      const quietSince = Math.max(stopNs, sink.lastNs);
       if (now - quietSince > DRAIN_MS * 1e6 || now - stopNs > DRAIN_TOTAL_MS * 1e6) break;
       poller.wait(20);
     } else {
@@ -118,7 +105,7 @@ export function runUdpReceive(options: Options): void {
       }
     }
   }
-  const elapsed = Math.max(lastNs - firstNs, 1) / 1e9;
+  const elapsed = Math.max(sink.lastNs - sink.firstNs, 1) / 1e9;
   report({
     event: 'udp-receive',
     received: tally.received,
@@ -134,6 +121,42 @@ export function runUdpReceive(options: Options): void {
     latency: tally.latency.summary(),
     ...(withHistogram ? { histogram: tally.latency.filled() } : {}),
   });
+}
+
+/** Takes batches of datagrams of one size, and when the first and the last of them came. */
+class Sink {
+  readonly tally: Tally;
+  readonly #batch: MessageBatch;
+  readonly #size: number;
+  firstNs = 0;
+  lastNs = 0;
+
+  constructor(tally: Tally, batch: MessageBatch, size: number) {
+    this.tally = tally;
+    this.#batch = batch;
+    this.#size = size;
+  }
+
+  /** Counts the first `got` messages of the batch, which came at `now`. */
+  take(view: DataView, got: number, now: number): void {
+    const { headers, payloads, stride } = this.#batch;
+    const { tally } = this;
+    const size = this.#size;
+    if (this.firstNs === 0) this.firstNs = now;
+    this.lastNs = now;
+    for (let i = 0; i < got; i += 1) {
+      const length = view.getUint32(headers + i * MMSGHDR_BYTES + MMSGHDR_LENGTH_OFFSET, true);
+      const at = payloads + i * stride;
+      const intact = length === size && (size === 16 || view.getUint8(at + size - 1) === FILLER);
+      if (intact) {
+        tally.count(
+          view.getUint32(at + FLOW_OFFSET, true),
+          view.getUint32(at, true),
+          now - view.getFloat64(at + TIME_OFFSET, true),
+        );
+      } else tally.foreign += 1;
+    }
+  }
 }
 
 /** What came, by flow: a bitmap of the last {@link WINDOW} sequence numbers of each. */

@@ -43,21 +43,24 @@ export function getArpTargetAddress(view: DataView, offset: number): number {
   return view.getUint32(offset + ARP_TARGET_ADDRESS_OFFSET);
 }
 
-/** Writes a whole message. */
+/** Writes a whole message to nobody; {@link setArpTarget} says whom it is for. */
 export function emitArp(
   view: DataView,
   offset: number,
   operation: number,
   senderMac: number,
   senderAddress: number,
-  targetMac: number,
-  targetAddress: number,
 ): void {
   view.setUint32(offset, ARP_ETHERNET_IPV4_WORD);
   view.setUint16(offset + ARP_LENGTHS_OFFSET, ARP_LENGTHS_WORD);
   view.setUint16(offset + ARP_OPERATION_OFFSET, operation);
   setMac(view, offset + ARP_SENDER_MAC_OFFSET, senderMac);
   view.setUint32(offset + ARP_SENDER_ADDRESS_OFFSET, senderAddress);
-  setMac(view, offset + ARP_TARGET_MAC_OFFSET, targetMac);
-  view.setUint32(offset + ARP_TARGET_ADDRESS_OFFSET, targetAddress);
+  setArpTarget(view, offset, 0, 0);
+}
+
+/** Whom a message asks for, or answers. */
+export function setArpTarget(view: DataView, offset: number, mac: number, address: number): void {
+  setMac(view, offset + ARP_TARGET_MAC_OFFSET, mac);
+  view.setUint32(offset + ARP_TARGET_ADDRESS_OFFSET, address);
 }

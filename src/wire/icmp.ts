@@ -167,12 +167,15 @@ function copyBytes(
   for (let at = words; at < bytes; at++) to.setUint8(toAt + at, from.getUint8(fromAt + at));
 }
 
+/** The packet that an error is about: its IP header, and how much of it can be read, bytes. */
+export type Quoted = { view: DataView; at: number; bytes: number };
+
 /**
  * Builds the IPv4 packet "fragmentation needed, next-hop MTU is `mtu`" (RFC 1191 §4) to the sender
- * of the packet at `quotedOffset`, which it quotes as far as 576 bytes in all allow.
+ * of `quoted`, which it quotes as far as 576 bytes in all allow.
  * @param offset where the IPv4 header goes; 576 bytes must be free
  * @param source our own address, u32
- * @param quotedBytes readable bytes of the packet that was too large, at least its header
+ * @param quoted the packet that was too large, at least its header
  * @returns length of the packet in bytes
  */
 export function emitIcmpFragmentationNeeded(
@@ -180,19 +183,24 @@ export function emitIcmpFragmentationNeeded(
   offset: number,
   source: number,
   mtu: number,
-  quoted: DataView,
-  quotedOffset: number,
-  quotedBytes: number,
+  quoted: Quoted,
 ): number {
   const room = ICMP_ERROR_BYTES_MAX - IPV4_HEADER_BYTES - ICMP_HEADER_BYTES;
-  const quote = Math.min(quotedBytes, room);
+  const quote = Math.min(quoted.bytes, room);
   const totalBytes = IPV4_HEADER_BYTES + ICMP_HEADER_BYTES + quote;
-  const destination = getIpv4Source(quoted, quotedOffset);
+  const destination = getIpv4Source(quoted.view, quoted.at);
   const icmp = offset + IPV4_HEADER_BYTES;
-  emitIpv4(view, offset, source, destination, PROTOCOL_ICMP, totalBytes, TOS, TTL, 0, 0);
+  emitIpv4(view, offset, {
+    source,
+    destination,
+    protocol: PROTOCOL_ICMP,
+    totalBytes,
+    tos: TOS,
+    ttl: TTL,
+  });
   view.setUint32(icmp, (ICMP_UNREACHABLE << 24) | (ICMP_CODE_FRAGMENTATION_NEEDED << 16));
   view.setUint32(icmp + 4, mtu & 0xffff);
-  copyBytes(quoted, quotedOffset, view, icmp + ICMP_HEADER_BYTES, quote);
+  copyBytes(quoted.view, quoted.at, view, icmp + ICMP_HEADER_BYTES, quote);
   view.setUint16(
     icmp + ICMP_CHECKSUM_OFFSET,
     internetChecksum(view, icmp, ICMP_HEADER_BYTES + quote),
@@ -213,25 +221,23 @@ export function emitIcmpv6TooBig(
   sourceView: DataView,
   sourceAt: number,
   mtu: number,
-  quoted: DataView,
-  quotedOffset: number,
-  quotedBytes: number,
+  quoted: Quoted,
 ): number {
   const room = IPV6_MTU_MIN - IPV6_HEADER_BYTES - ICMP_HEADER_BYTES;
-  const quote = Math.min(quotedBytes, room);
+  const quote = Math.min(quoted.bytes, room);
   const icmpBytes = ICMP_HEADER_BYTES + quote;
   const icmp = offset + IPV6_HEADER_BYTES;
-  emitIpv6(view, offset, 0, 0, icmpBytes, PROTOCOL_ICMPV6, TTL);
+  emitIpv6(view, offset, icmpBytes, PROTOCOL_ICMPV6, TTL);
   copyIpv6Address(sourceView, sourceAt, view, offset + IPV6_SOURCE_OFFSET);
   copyIpv6Address(
-    quoted,
-    quotedOffset + IPV6_SOURCE_OFFSET,
+    quoted.view,
+    quoted.at + IPV6_SOURCE_OFFSET,
     view,
     offset + IPV6_DESTINATION_OFFSET,
   );
   view.setUint32(icmp, ICMPV6_TOO_BIG << 24);
   view.setUint32(icmp + 4, mtu);
-  copyBytes(quoted, quotedOffset, view, icmp + ICMP_HEADER_BYTES, quote);
+  copyBytes(quoted.view, quoted.at, view, icmp + ICMP_HEADER_BYTES, quote);
   const pseudo = pseudoSumIpv6(view, offset, PROTOCOL_ICMPV6, icmpBytes);
   view.setUint16(icmp + ICMP_CHECKSUM_OFFSET, internetChecksum(view, icmp, icmpBytes, pseudo));
   return IPV6_HEADER_BYTES + icmpBytes;

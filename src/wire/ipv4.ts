@@ -162,23 +162,29 @@ export function decrementIpv4Ttl(view: DataView, offset: number): void {
   view.setUint16(offset + IPV4_CHECKSUM_OFFSET, updateChecksum16(checksum, before, after));
 }
 
-/**
- * Writes a 20-byte header with its checksum.
- * @param totalBytes header and payload
- * @param fragment flags and fragment offset, for instance {@link IPV4_DF}
- */
-export function emitIpv4(
-  view: DataView,
-  offset: number,
-  source: number,
-  destination: number,
-  protocol: number,
-  totalBytes: number,
-  tos: number,
-  ttl: number,
-  identification: number,
-  fragment: number,
-): void {
+/** Fields of a header without options. */
+export type Ipv4Fields = {
+  source: number;
+  destination: number;
+  protocol: number;
+  /** Header and payload, bytes. */
+  totalBytes: number;
+  /** 0 when it is left out, like the identification. */
+  tos?: number;
+  /** 64 when it is left out. */
+  ttl?: number;
+  identification?: number;
+  /** Flags and fragment offset, for instance {@link IPV4_DF}; 0 when it is left out. */
+  fragment?: number;
+};
+
+/** What hosts send with. */
+const TTL_USUAL = 64;
+
+/** Writes a 20-byte header with its checksum. Not for each packet: the fields are an object. */
+export function emitIpv4(view: DataView, offset: number, fields: Ipv4Fields): void {
+  const { source, destination, protocol, totalBytes } = fields;
+  const { tos = 0, ttl = TTL_USUAL, identification = 0, fragment = 0 } = fields;
   view.setUint16(offset, 0x4500 | tos);
   view.setUint16(offset + IPV4_TOTAL_OFFSET, totalBytes);
   view.setUint16(offset + IPV4_IDENTIFICATION_OFFSET, identification);

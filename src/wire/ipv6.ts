@@ -85,17 +85,19 @@ export function copyIpv6Address(from: DataView, fromAt: number, to: DataView, to
   for (let at = 0; at < 16; at += 4) to.setUint32(toAt + at, from.getUint32(fromAt + at));
 }
 
-/** Writes the first 8 bytes; the caller puts the two addresses with {@link copyIpv6Address}. */
+/**
+ * Writes the first 8 bytes; the caller puts the two addresses with {@link copyIpv6Address}.
+ * @param marks the traffic class above the 20 bits of the flow label
+ */
 export function emitIpv6(
   view: DataView,
   offset: number,
-  trafficClass: number,
-  flowLabel: number,
   payloadBytes: number,
   nextHeader: number,
   hopLimit: number,
+  marks = 0,
 ): void {
-  view.setUint32(offset, (0x60000000 | (trafficClass << 20) | (flowLabel & 0xfffff)) >>> 0);
+  view.setUint32(offset, (0x60000000 | marks) >>> 0);
   view.setUint16(offset + IPV6_PAYLOAD_OFFSET, payloadBytes);
   view.setUint8(offset + IPV6_NEXT_HEADER_OFFSET, nextHeader);
   view.setUint8(offset + IPV6_HOP_LIMIT_OFFSET, hopLimit);

@@ -77,17 +77,22 @@ export function setTcpChecksum(view: DataView, offset: number, checksum: number)
   view.setUint16(offset + TCP_CHECKSUM_OFFSET, checksum);
 }
 
-/** Writes a 20-byte header without options; checksum and urgent pointer are zero. */
-export function emitTcp(
-  view: DataView,
-  offset: number,
-  source: number,
-  destination: number,
-  sequence: number,
-  acknowledge: number,
-  flags: number,
-  window: number,
-): void {
+/** Fields of a header without options. */
+export type TcpFields = {
+  source: number;
+  destination: number;
+  sequence: number;
+  acknowledge: number;
+  flags: number;
+  window: number;
+};
+
+/**
+ * Writes a 20-byte header without options; checksum and urgent pointer are zero. Not for each packet:
+ * the fields are an object.
+ */
+export function emitTcp(view: DataView, offset: number, fields: TcpFields): void {
+  const { source, destination, sequence, acknowledge, flags, window } = fields;
   view.setUint16(offset + TCP_SOURCE_OFFSET, source);
   view.setUint16(offset + TCP_DESTINATION_OFFSET, destination);
   view.setUint32(offset + TCP_SEQUENCE_OFFSET, sequence);

@@ -76,26 +76,34 @@ export function setVirtioBuffers(view: DataView, offset: number, count: number):
   view.setUint16(offset + VIRTIO_BUFFERS_OFFSET, count, true);
 }
 
-/** Writes the first 10 bytes. */
+/** Writes the first 10 bytes of a packet that is not to be cut; {@link setVirtioGso} says otherwise. */
 export function emitVirtioNet(
   view: DataView,
   offset: number,
   flags: number,
-  gsoType: number,
-  headerBytes: number,
-  gsoBytes: number,
   csumStart: number,
   csumOffset: number,
 ): void {
   view.setUint8(offset + VIRTIO_FLAGS_OFFSET, flags);
-  view.setUint8(offset + VIRTIO_GSO_TYPE_OFFSET, gsoType);
-  view.setUint16(offset + VIRTIO_HEADER_BYTES_OFFSET, headerBytes, true);
-  view.setUint16(offset + VIRTIO_GSO_BYTES_OFFSET, gsoBytes, true);
+  setVirtioGso(view, offset, VIRTIO_GSO_NONE, 0, 0);
   view.setUint16(offset + VIRTIO_CSUM_START_OFFSET, csumStart, true);
   view.setUint16(offset + VIRTIO_CSUM_OFFSET_OFFSET, csumOffset, true);
 }
 
+/** Says how a super-packet is cut: behind `headerBytes` into pieces of `gsoBytes`. */
+export function setVirtioGso(
+  view: DataView,
+  offset: number,
+  gsoType: number,
+  headerBytes: number,
+  gsoBytes: number,
+): void {
+  view.setUint8(offset + VIRTIO_GSO_TYPE_OFFSET, gsoType);
+  view.setUint16(offset + VIRTIO_HEADER_BYTES_OFFSET, headerBytes, true);
+  view.setUint16(offset + VIRTIO_GSO_BYTES_OFFSET, gsoBytes, true);
+}
+
 /** Writes a header that asks for nothing: no checksum, no segmentation. */
 export function emitVirtioNetPlain(view: DataView, offset: number, flags = 0): void {
-  emitVirtioNet(view, offset, flags, VIRTIO_GSO_NONE, 0, 0, 0, 0);
+  emitVirtioNet(view, offset, flags, 0, 0);
 }

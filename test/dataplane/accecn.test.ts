@@ -6,6 +6,7 @@ import { Ingress } from '../../src/dataplane/ingress/ingress.ts';
 import { TCP_ACK, TCP_CWR, TCP_ECE } from '../../src/wire/tcp.ts';
 import {
   emitVirtioNet,
+  setVirtioGso,
   VIRTIO_GSO_ACCECN,
   VIRTIO_GSO_ECN,
   VIRTIO_GSO_TCPV4,
@@ -76,16 +77,8 @@ t.test('cutting: CWR once for RFC 3168, on all for AccECN; AE and ECE on all', a
         sends.sent.length = 0;
         rig.link.rateBytes = waits ? 1_000_000 : 0;
         const bytes = segment(flags, 1, 3 * SEGMENT, -1);
-        emitVirtioNet(
-          rig.arena.view,
-          at - 10,
-          VIRTIO_NEEDS_CSUM,
-          VIRTIO_GSO_TCPV4 | bit,
-          0,
-          SEGMENT,
-          20,
-          16,
-        );
+        emitVirtioNet(rig.arena.view, at - 10, VIRTIO_NEEDS_CSUM, 20, 16);
+        setVirtioGso(rig.arena.view, at - 10, VIRTIO_GSO_TCPV4 | bit, 0, SEGMENT);
         rig.arena.bytes.set(bytes, at);
         egress.packet(rig.link, at, bytes.length);
         egress.flush();
@@ -129,10 +122,10 @@ t.test(
           const length = two[0]?.length ?? 0;
           const name = nameOf(arena, FAN.sender);
           arena.bytes.set(Buffer.concat(two), buffer);
-          if (asTrain) ingress.message(endpoint, buffer, 2 * length, name, 0, length, false);
+          if (asTrain) ingress.message(endpoint, buffer, 2 * length, name, 0, length);
           else
             for (const i of [0, 1])
-              ingress.message(endpoint, buffer + i * length, length, name, 0, 0, false);
+              ingress.message(endpoint, buffer + i * length, length, name, 0, 0);
           ingress.flush();
           const joined = counters()['event.super_packets_out'] === 1;
           const may = first === second && (first & TCP_CWR) === 0;

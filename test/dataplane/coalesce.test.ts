@@ -48,7 +48,7 @@ for (const vnet of [true, false]) {
           const buffer = buffers + index * BUFFER_BYTES;
           packets.push(bytes);
           arena.bytes.set(bytes, buffer);
-          ingress.message(endpoint, buffer, bytes.length, nameOf(arena, FAN.sender), 0, 0, false);
+          ingress.message(endpoint, buffer, bytes.length, nameOf(arena, FAN.sender), 0, 0);
         }
         coalescer.flush();
       }

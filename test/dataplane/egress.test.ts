@@ -2,6 +2,7 @@ import t from 'tap';
 import { TCP_ACK, TCP_CWR, TCP_ECE, TCP_FIN, TCP_PSH } from '../../src/wire/tcp.ts';
 import {
   emitVirtioNet,
+  setVirtioGso,
   VIRTIO_GSO_TCPV4,
   VIRTIO_GSO_UDP_L4,
   VIRTIO_NEEDS_CSUM,
@@ -112,16 +113,8 @@ for (const encap of ['Vxlan', 'Fou', 'Ipip'] as const) {
         const type = tcp ? VIRTIO_GSO_TCPV4 : VIRTIO_GSO_UDP_L4;
         const flags = isSuper ? VIRTIO_NEEDS_CSUM : 0;
         const start = at - VNET_BYTES;
-        emitVirtioNet(
-          arena.view,
-          start,
-          flags,
-          isSuper ? type : 0,
-          0,
-          one.gsoBytes,
-          l4,
-          tcp ? 16 : 6,
-        );
+        emitVirtioNet(arena.view, start, flags, l4, tcp ? 16 : 6);
+        setVirtioGso(arena.view, start, isSuper ? type : 0, 0, one.gsoBytes);
         arena.bytes.set(inner, at);
         egress.packet(link, at, inner.length);
         const segments = isSuper ? cut(one.bytes, one.gsoBytes) : [one.bytes];

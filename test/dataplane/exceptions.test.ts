@@ -64,7 +64,7 @@ function ingressOf(local: number, from: number, bytes: Uint8Array): string {
     const at = arena.allocate(4096);
     const whole = vxlan(bytes);
     arena.bytes.set(whole, at);
-    ingress.message(endpoint, at, whole.length, nameOf(arena, from), 0, 0, false);
+    ingress.message(endpoint, at, whole.length, nameOf(arena, from), 0, 0);
     coalescer.flush();
     if (balance(link.counters, 'ingress') !== 0) return 'the balance does not hold';
     return counters()['ingress.delivered'] === 1 ? 'delivered' : dropOf(counters(), 'ingress');

@@ -9,6 +9,7 @@ import { ipv4Bytes } from '../../src/table/peers.ts';
 import { addToSum, foldSum, pseudoSumIpv4 } from '../../src/wire/checksum.ts';
 import {
   emitVirtioNet,
+  setVirtioGso,
   VIRTIO_GSO_NONE,
   VIRTIO_GSO_TCPV4,
   VIRTIO_GSO_UDP_L4,
@@ -81,7 +82,8 @@ t.test('every member gets the same packets, as the oracle cuts them', async (t) 
     const inner = frame(bytes);
     const l4 = ETHERNET_BYTES + IP_BYTES;
     const field = bytes[9] === 6 ? 16 : 6;
-    emitVirtioNet(arena.view, at - VNET_BYTES, VIRTIO_NEEDS_CSUM, gsoType, 0, gsoBytes, l4, field);
+    emitVirtioNet(arena.view, at - VNET_BYTES, VIRTIO_NEEDS_CSUM, l4, field);
+    setVirtioGso(arena.view, at - VNET_BYTES, gsoType, 0, gsoBytes);
     arena.bytes.set(inner, at);
     egress.packet(link, at, inner.length);
     egress.flush();

@@ -41,15 +41,7 @@ for (const [what, vnet, uso] of [
       const packet = innerTrain(payloadBytes);
       const buffer = arena.allocate(65_536);
       arena.bytes.set(packet, buffer);
-      ingress.message(
-        endpoint,
-        buffer,
-        packet.length,
-        nameOf(arena, FAN.sender),
-        0,
-        SEGMENT_BYTES,
-        false,
-      );
+      ingress.message(endpoint, buffer, packet.length, nameOf(arena, FAN.sender), 0, SEGMENT_BYTES);
       coalescer.flush();
       const wanted = cut(packet, SEGMENT_BYTES);
       t.equal(difference(byFlow(device.packets()), byFlow(wanted)), '', `${payloadBytes} bytes`);
@@ -75,7 +67,6 @@ t.test('segments that would not fit are refused', async (t) => {
     nameOf(arena, FAN.sender),
     0,
     link.innerMtu - 27,
-    false,
   );
   t.equal(counters()['ingress.drop.too_big'], 1);
   t.equal(device.packets().length, 0);

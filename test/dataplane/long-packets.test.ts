@@ -57,7 +57,6 @@ t.test('a run of segments becomes packets as long as the device takes', async (t
         nameOf(arena, FAN.sender),
         0,
         SEGMENT + HEADER_BYTES,
-        false,
       );
     }
     ingress.flush();

@@ -33,7 +33,13 @@ t.test('a gratuitous ARP goes to those who asked for the address, as an answer',
   const neighbours = new Neighbours(arena);
   const paths = new PathMtu(peers, { configured: () => 0, current: () => 0 });
   const trains = new Trains(arena, layout, paths, new ErrorQueue(arena, peers));
-  const egress = new Egress(arena, layout, trains, paths, new TooBig(arena), neighbours);
+  const egress = new Egress(layout, {
+    arena,
+    trains,
+    paths,
+    tooBig: new TooBig(arena),
+    neighbours,
+  });
   const coalescer = new Coalescer(arena, new DeviceWriter(arena, layout));
   const ingress = new Ingress(arena, coalescer, [link], neighbours);
   const at = arena.allocate(4096) + HEADROOM_BYTES;
@@ -49,7 +55,7 @@ t.test('a gratuitous ARP goes to those who asked for the address, as an answer',
     const bytes = vxlan(request);
     arena.bytes.set(bytes, at);
     ingress.nowMs = 1000;
-    ingress.message(endpoint, at, bytes.length, nameOf(arena, peer), 0, 0, false);
+    ingress.message(endpoint, at, bytes.length, nameOf(arena, peer), 0, 0);
     ingress.flush();
   };
   /** The container announces itself; who hears of it. */

@@ -57,15 +57,7 @@ class Receiver {
     link.counters.fill(0);
     arena.bytes.fill(0xee, this.#at, this.#at + whole.length + 64);
     arena.bytes.set(whole, this.#at);
-    this.#ingress.message(
-      endpoint,
-      this.#at,
-      whole.length,
-      nameOf(this.rig.arena, source),
-      tos,
-      0,
-      false,
-    );
+    this.#ingress.message(endpoint, this.#at, whole.length, nameOf(this.rig.arena, source), tos, 0);
     this.#coalescer.flush();
     if (balance(link.counters, 'ingress') !== 0) return ['the balance does not hold'];
     return Object.entries(counters())

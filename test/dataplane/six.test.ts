@@ -11,6 +11,7 @@ import { namedCounters, unaccounted } from '../../src/table/counters.ts';
 import { EndpointKind, Offload } from '../../src/table/links/links.ts';
 import {
   emitVirtioNet,
+  setVirtioGso,
   VIRTIO_GSO_TCPV6,
   VIRTIO_GSO_UDP_L4,
   VIRTIO_NEEDS_CSUM,
@@ -330,11 +331,15 @@ function superFrame(tcp: boolean, payload: Buffer, gsoBytes: number): Buffer {
     new DataView(header.buffer, header.byteOffset, header.length),
     0,
     VIRTIO_NEEDS_CSUM,
+    54,
+    tcp ? 16 : 6,
+  );
+  setVirtioGso(
+    new DataView(header.buffer, header.byteOffset, header.length),
+    0,
     tcp ? VIRTIO_GSO_TCPV6 : VIRTIO_GSO_UDP_L4,
     54 + (tcp ? 20 : 8),
     gsoBytes,
-    54,
-    tcp ? 16 : 6,
   );
   return Buffer.concat([header, frame]);
 }

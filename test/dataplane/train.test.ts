@@ -85,7 +85,7 @@ for (const [encap, vnet] of [
             for (let i = 0; i < train.length; ) {
               const bytes = (train[i] as Uint8Array).length;
               const at = buffer + i * stride;
-              ingress.message(endpoint, at, bytes, nameOf(arena, FAN.sender), tos, 0, false);
+              ingress.message(endpoint, at, bytes, nameOf(arena, FAN.sender), tos, 0);
               i++;
               if (i < alike) {
                 const more = ingress.more(endpoint, at + stride, bytes, stride, alike - i);
@@ -102,21 +102,12 @@ for (const [encap, vnet] of [
               nameOf(arena, FAN.sender),
               tos,
               segmentBytes,
-              false,
             );
           } else {
             arena.bytes.set(whole, buffer);
             for (let at = 0; at < whole.length; at += segmentBytes) {
               const bytes = Math.min(segmentBytes, whole.length - at);
-              ingress.message(
-                endpoint,
-                buffer + at,
-                bytes,
-                nameOf(arena, FAN.sender),
-                tos,
-                0,
-                false,
-              );
+              ingress.message(endpoint, buffer + at, bytes, nameOf(arena, FAN.sender), tos, 0);
               coalescer.flush();
             }
           }

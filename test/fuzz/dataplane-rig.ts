@@ -133,7 +133,10 @@ export function makeWayOut({ arena, layout, peers }: EgressParts): {
 } {
   const paths = new PathMtu(peers, { configured: () => 0, current: () => 0 });
   const trains = new Trains(arena, layout, paths, new ErrorQueue(arena, peers));
-  return { egress: new Egress(arena, layout, trains, paths, new TooBig(arena)), trains };
+  return {
+    egress: new Egress(layout, { arena, trains, paths, tooBig: new TooBig(arena) }),
+    trains,
+  };
 }
 
 /** Totals come before the drops in each group: received, delivered, and both in bytes. */

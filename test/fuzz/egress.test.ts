@@ -3,7 +3,7 @@ import type { LinkEncap } from '../../src/encap/encap.ts';
 import { EVENT_BASE, unaccounted } from '../../src/table/counters.ts';
 import { emitIpv4 } from '../../src/wire/ipv4.ts';
 import { emitTcp } from '../../src/wire/tcp.ts';
-import { emitVirtioNet } from '../../src/wire/virtio-net.ts';
+import { emitVirtioNet, setVirtioGso } from '../../src/wire/virtio-net.ts';
 import { balance, makeEgress, makeRig, RIG, received } from './dataplane-rig.ts';
 import { fuzz } from './mutate.ts';
 import { FRAMES, IP_PACKETS, VIRTIO_FRAMES, VIRTIO_PACKETS } from './seeds.ts';
@@ -67,9 +67,26 @@ t.test('egress refuses a super-packet of absurdly many segments', async (t) => {
   const guard = arena.allocate(1);
   const bytes = 60_000;
   for (const gsoBytes of [1, 2, 14, 28, 29, 30, 536, 1432, 65_535]) {
-    emitVirtioNet(arena.view, packet - 10, 1, 1, 40, gsoBytes, 20, 16);
-    emitIpv4(arena.view, packet, 0xfa001b02, 0xfa001c02, 6, bytes, 0, 64, 1, 0x4000);
-    emitTcp(arena.view, packet + 20, 50_000, 443, 1, 1, 0x10, 65_535);
+    emitVirtioNet(arena.view, packet - 10, 1, 20, 16);
+    setVirtioGso(arena.view, packet - 10, 1, 40, gsoBytes);
+    emitIpv4(arena.view, packet, {
+      source: 0xfa001b02,
+      destination: 0xfa001c02,
+      protocol: 6,
+      totalBytes: bytes,
+      tos: 0,
+      ttl: 64,
+      identification: 1,
+      fragment: 0x4000,
+    });
+    emitTcp(arena.view, packet + 20, {
+      source: 50_000,
+      destination: 443,
+      sequence: 1,
+      acknowledge: 1,
+      flags: 0x10,
+      window: 65_535,
+    });
     t.doesNotThrow(() => egress.packet(link, packet, bytes), `segments of ${gsoBytes} bytes`);
     egress.flush();
     t.equal(unaccounted(counters(), 'egress'), 0, 'every segment has one end');

@@ -45,15 +45,7 @@ for (const [what, encap, vnet, seeds, l3] of TARGETS) {
       arena.bytes.fill(noise, start - 40, start);
       arena.bytes.fill(noise, start + bytes.length, start + bytes.length + 160);
       arena.bytes.set(bytes, start);
-      ingress.message(
-        endpoint,
-        start,
-        bytes.length,
-        nameOf(arena, source),
-        packets & 255,
-        segment,
-        false,
-      );
+      ingress.message(endpoint, start, bytes.length, nameOf(arena, source), packets & 255, segment);
       coalescer.flush();
       return link.counters.slice(0, EVENT_BASE);
     };

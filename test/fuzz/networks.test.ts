@@ -183,7 +183,7 @@ for (const policy of POLICIES) {
       arena.bytes.fill(noise, start + bytes.length, start + bytes.length + 160);
       arena.bytes.set(bytes, start);
       const name = nameOf(arena, source);
-      ingress.message(endpoint, start, bytes.length, name, packets & 255, segment, false);
+      ingress.message(endpoint, start, bytes.length, name, packets & 255, segment);
       ingress.flush();
       return link.counters.slice(0, EVENT_BASE);
     };

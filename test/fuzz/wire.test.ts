@@ -103,7 +103,11 @@ const quote = new DataView(new ArrayBuffer(1300));
 /** An ICMP error about whatever passed the checks stays inside its 576 bytes. */
 function answer(view: DataView, length: number): boolean {
   if (classify.checkIpv4(view, 0, length) !== Fault.None) return true;
-  const bytes = icmp.emitIcmpFragmentationNeeded(quote, 0, 0xfa001b01, 1450, view, 0, length);
+  const bytes = icmp.emitIcmpFragmentationNeeded(quote, 0, 0xfa001b01, 1450, {
+    view: view,
+    at: 0,
+    bytes: length,
+  });
   return bytes <= icmp.ICMP_ERROR_BYTES_MAX && classify.checkIpv4Sum(quote, 0) === Fault.None;
 }
 

@@ -11,6 +11,7 @@ import {
   getArpSenderMac,
   getArpTargetAddress,
   getArpTargetMac,
+  setArpTarget,
 } from '../../src/wire/arp.ts';
 import {
   emitEthernet,
@@ -68,6 +69,7 @@ import {
   getVirtioGsoBytes,
   getVirtioGsoType,
   getVirtioHeaderBytes,
+  setVirtioGso,
 } from '../../src/wire/virtio-net.ts';
 import { emitVxlan, getVni, getVxlanFlags, getVxlanReserved } from '../../src/wire/vxlan.ts';
 
@@ -107,7 +109,10 @@ export const CODECS: readonly Codec[] = [
   },
   {
     name: 'arp',
-    emit: spread(emitArp),
+    emit: (view, offset, [operation = 0, mac = 0, address = 0, targetMac = 0, target = 0]) => {
+      emitArp(view, offset, operation, mac, address);
+      setArpTarget(view, offset, targetMac, target);
+    },
     parse: (v, at) => [
       getArpOperation(v, at),
       getArpSenderMac(v, at),
@@ -128,7 +133,11 @@ export const CODECS: readonly Codec[] = [
   },
   {
     name: 'ipv4',
-    emit: spread(emitIpv4),
+    emit: (view, offset, [source = 0, destination = 0, protocol = 0, totalBytes = 0, ...rest]) => {
+      const [tos = 0, ttl = 0, identification = 0, fragment = 0] = rest;
+      const more = { tos, ttl, identification, fragment };
+      emitIpv4(view, offset, { source, destination, protocol, totalBytes, ...more });
+    },
     parse: (v, at) => [
       getIpv4Source(v, at),
       getIpv4Destination(v, at),
@@ -157,7 +166,8 @@ export const CODECS: readonly Codec[] = [
   },
   {
     name: 'ipv6',
-    emit: spread(emitIpv6),
+    emit: (view, offset, [trafficClass = 0, label = 0, bytes = 0, next = 0, hopLimit = 0]) =>
+      emitIpv6(view, offset, bytes, next, hopLimit, (trafficClass << 20) | label),
     parse: (v, at) => [
       getIpv6TrafficClass(v, at),
       getIpv6FlowLabel(v, at),
@@ -187,7 +197,10 @@ export const CODECS: readonly Codec[] = [
   },
   {
     name: 'tcp',
-    emit: spread(emitTcp),
+    emit: (view, offset, [source = 0, destination = 0, sequence = 0, acknowledge = 0, ...rest]) => {
+      const [flags = 0, window = 0] = rest;
+      emitTcp(view, offset, { source, destination, sequence, acknowledge, flags, window });
+    },
     parse: (v, at) => [
       getTcpSource(v, at),
       getTcpDestination(v, at),
@@ -235,7 +248,11 @@ export const CODECS: readonly Codec[] = [
   },
   {
     name: 'virtio-net',
-    emit: spread(emitVirtioNet),
+    emit: (view, offset, [flags = 0, type = 0, headerBytes = 0, gsoBytes = 0, ...rest]) => {
+      const [csumStart = 0, csumOffset = 0] = rest;
+      emitVirtioNet(view, offset, flags, csumStart, csumOffset);
+      setVirtioGso(view, offset, type, headerBytes, gsoBytes);
+    },
     parse: (v, at) => [
       getVirtioFlags(v, at),
       getVirtioGsoType(v, at),

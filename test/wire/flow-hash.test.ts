@@ -17,7 +17,16 @@ const FLOW: Flow = { source: 0xfa001b02, destination: 0xfa001c02, protocol: 6, p
 function packet(flow: Flow, fragment = 0x4000, total = 40): DataView {
   const view = viewOf(new Uint8Array(60));
   const { source, destination, protocol, ports } = flow;
-  emitIpv4(view, 3, source, destination, protocol, total, 0, 64, 1, fragment);
+  emitIpv4(view, 3, {
+    source: source,
+    destination: destination,
+    protocol: protocol,
+    totalBytes: total,
+    tos: 0,
+    ttl: 64,
+    identification: 1,
+    fragment: fragment,
+  });
   view.setUint32(23, ports);
   return view;
 }
@@ -48,14 +57,14 @@ t.test('flowHash() does not read ports that are not there', async (t) => {
   t.ok(flowHash(viewOf(bytes), 0) >= 0, 'three bytes of payload');
   t.equal(flowHash(viewOf(fromHex('00')), 0), 0, 'no IP version');
   const v6 = viewOf(new Uint8Array(43));
-  emitIpv6(v6, 0, 0, 5, 3, 17, 64);
+  emitIpv6(v6, 0, 3, 17, 64, 5);
   t.ok(flowHash(v6, 0) >= 0, 'three bytes behind IPv6');
 });
 
 t.test('flowHash() of IPv6 takes ports, or the flow label behind extensions', async (t) => {
   const make = (next: number, label: number, ports: number): DataView => {
     const view = viewOf(new Uint8Array(48));
-    emitIpv6(view, 0, 0, label, 8, next, 64);
+    emitIpv6(view, 0, 8, next, 64, label);
     view.setUint32(40, ports);
     return view;
   };
@@ -67,7 +76,16 @@ t.test('flowHash() of IPv6 takes ports, or the flow label behind extensions', as
 t.test('frameHash() hashes the IP flow, or the addresses of anything else', async (t) => {
   const view = viewOf(new Uint8Array(64));
   emitEthernet(view, 0, 1, 2, 0x0800);
-  emitIpv4(view, 14, FLOW.source, FLOW.destination, 6, 40, 0, 64, 1, 0);
+  emitIpv4(view, 14, {
+    source: FLOW.source,
+    destination: FLOW.destination,
+    protocol: 6,
+    totalBytes: 40,
+    tos: 0,
+    ttl: 64,
+    identification: 1,
+    fragment: 0,
+  });
   view.setUint32(34, FLOW.ports);
   t.equal(frameHash(view, 0), flowHash(packet(FLOW), 3));
   emitEthernet(view, 0, 1, 2, 0x0806);

@@ -27,7 +27,16 @@ const FAR = 0xfa001c02;
 /** A packet with a header of `protocol` and a payload that counts. */
 function packetV4(protocol: number, bytes: number, source = SENDER, destination = FAR): Uint8Array {
   const packet = Uint8Array.from({ length: bytes }, (_, index) => index & 255);
-  emitIpv4(viewOf(packet), 0, source, destination, protocol, bytes, 0, 64, 7, 0x4000);
+  emitIpv4(viewOf(packet), 0, {
+    source: source,
+    destination: destination,
+    protocol: protocol,
+    totalBytes: bytes,
+    tos: 0,
+    ttl: 64,
+    identification: 7,
+    fragment: 0x4000,
+  });
   return packet;
 }
 
@@ -36,7 +45,11 @@ t.test('emitIcmpFragmentationNeeded() answers the sender with the MTU', async (t
     const quoted = packetV4(6, bytes);
     const room = new Uint8Array(600).fill(0xa5);
     const view = viewOf(room);
-    const length = emitIcmpFragmentationNeeded(view, 5, OURS, 1450, viewOf(quoted), 0, bytes);
+    const length = emitIcmpFragmentationNeeded(view, 5, OURS, 1450, {
+      view: viewOf(quoted),
+      at: 0,
+      bytes: bytes,
+    });
     t.equal(length, Math.min(576, 28 + bytes), `${bytes} bytes: length`);
     t.equal(checkIpv4Exact(view, 5, length), 0, 'whole header');
     t.equal(checkIpv4Sum(view, 5), 0, 'header checksum');
@@ -61,11 +74,15 @@ t.test('emitIcmpFragmentationNeeded() answers the sender with the MTU', async (t
 t.test('emitIcmpv6TooBig() answers the sender with the MTU', async (t) => {
   for (const bytes of [40, 100, 1232, 1233, 1500]) {
     const quoted = Uint8Array.from({ length: bytes }, (_, index) => index & 255);
-    emitIpv6(viewOf(quoted), 0, 0, 5, bytes - 40, 6, 64);
+    emitIpv6(viewOf(quoted), 0, bytes - 40, 6, 64, 5);
     const room = new Uint8Array(1300).fill(0xa5);
     const view = viewOf(room);
     const ours = viewOf(fromHex('fd00 0000 0000 0000 0000 0000 0000 0001'));
-    const length = emitIcmpv6TooBig(view, 4, ours, 0, 1430, viewOf(quoted), 0, bytes);
+    const length = emitIcmpv6TooBig(view, 4, ours, 0, 1430, {
+      view: viewOf(quoted),
+      at: 0,
+      bytes: bytes,
+    });
     t.equal(length, Math.min(1280, 48 + bytes), `${bytes} bytes: length`);
     t.equal(checkIpv6(view, 4, length), 0);
     t.equal(toHex(room.subarray(12, 28)), 'fd000000000000000000000000000001', 'source');

@@ -8,7 +8,14 @@
  */
 import { hasNft } from '../../sys/host/nft.ts';
 import { dhcpRangesText, findDnsmasq, isRunning } from '../host/dhcp.ts';
-import type { BridgeEvent, Host, KernelRoute, NetworkHost, ProcessMark } from '../host/host.ts';
+import type {
+  BridgeEvent,
+  Host,
+  Host6,
+  KernelRoute,
+  NetworkHost,
+  ProcessMark,
+} from '../host/host.ts';
 import { openHost, type RealHost } from '../host/real-host.ts';
 import type { RunDirectory } from '../store/run-directory.ts';
 import type { Door } from './door.ts';
@@ -46,27 +53,46 @@ function distantNetworks(door: Door): NetworkHost {
   };
 }
 
-/** Opens it. The underlay is this process's own network namespace. */
-export function openDistantHost(run: RunDirectory, door: Door): RealHost {
-  const here = openHost(run);
-  /** What the namespace says; `empty` once it is gone. */
-  const ask = async <K extends HostQuestion>(
-    name: K,
-    empty: Answers<K>,
-    ...args: unknown[]
-  ): Promise<Answers<K>> => {
-    if (door.isGone) return empty;
-    return (await door.ask(name, ...args)) as Answers<K>;
+/** How the namespace is asked; `empty` is the answer once it is gone. */
+type Asker = {
+  ask<K extends HostQuestion>(name: K, empty: Answers<K>, ...args: unknown[]): Promise<Answers<K>>;
+  askNow<K extends HostQuestion>(name: K, empty: Answers<K>, ...args: unknown[]): Answers<K>;
+};
+
+function askerOf(door: Door): Asker {
+  return {
+    async ask<K extends HostQuestion>(name: K, empty: Answers<K>, ...args: unknown[]) {
+      if (door.isGone) return empty;
+      return (await door.ask(name, ...args)) as Answers<K>;
+    },
+    askNow<K extends HostQuestion>(name: K, empty: Answers<K>, ...args: unknown[]) {
+      if (door.isGone) return empty;
+      return door.askNow(name, ...args) as Answers<K>;
+    },
   };
-  const askNow = <K extends HostQuestion>(
-    name: K,
-    empty: Answers<K>,
-    ...args: unknown[]
-  ): Answers<K> => {
-    if (door.isGone) return empty;
-    return door.askNow(name, ...args) as Answers<K>;
+}
+
+/** What of the namespace has to do with IPv6. */
+function distantSix({ ask, askNow }: Asker): Host6 {
+  return {
+    addresses6: () => ask('addresses6', []),
+    routes6: () => ask('routes6', []),
+    addAddress6: (...args) => ask('addAddress6', undefined, ...args),
+    deleteAddress6: (...args) => ask('deleteAddress6', undefined, ...args),
+    addRoute6: (route) => ask('addRoute6', undefined, route),
+    deleteRoute6: (route) => ask('deleteRoute6', undefined, route),
+    hasRoute6: (route) => ask('hasRoute6', true, route),
+    announce: (spec) => askNow('announce', undefined, spec),
+    isAnnouncing: (spec) => askNow('isAnnouncing', true, spec),
+    withdraw: (bridge) => askNow('withdraw', undefined, bridge),
   };
-  const host: Host = {
+}
+
+/** The namespace as a host; its underlay is not said. */
+function distantHost(door: Door, asker: Asker): Host {
+  const { ask, askNow } = asker;
+  return {
+    ...distantSix(asker),
     links: () => ask('links', []),
     link: (ref) => ask('link', undefined, ref),
     addresses: () => ask('addresses', []),
@@ -85,16 +111,6 @@ export function openDistantHost(run: RunDirectory, door: Door): RealHost {
     addRoute: (route) => ask('addRoute', undefined, route),
     deleteRoute: (route) => ask('deleteRoute', undefined, route),
     addKernelRoute: (route) => ask('addKernelRoute', undefined, route),
-    addresses6: () => ask('addresses6', []),
-    routes6: () => ask('routes6', []),
-    addAddress6: (...args) => ask('addAddress6', undefined, ...args),
-    deleteAddress6: (...args) => ask('deleteAddress6', undefined, ...args),
-    addRoute6: (route) => ask('addRoute6', undefined, route),
-    deleteRoute6: (route) => ask('deleteRoute6', undefined, route),
-    hasRoute6: (route) => ask('hasRoute6', true, route),
-    announce: (spec) => askNow('announce', undefined, spec),
-    isAnnouncing: (spec) => askNow('isAnnouncing', true, spec),
-    withdraw: (bridge) => askNow('withdraw', undefined, bridge),
     hasOwnMac: (bridge, mac) => ask('hasOwnMac', true, bridge, mac),
     addOwnMac: (bridge, mac) => ask('addOwnMac', undefined, bridge, mac),
     readSysctl: (key) => askNow('readSysctl', null, key),
@@ -113,8 +129,15 @@ export function openDistantHost(run: RunDirectory, door: Door): RealHost {
     isRunning,
     stopDhcp: (bridge, mark) => ask('stopDhcp', undefined, bridge, mark),
   };
+}
+
+/** Opens it. The underlay is this process's own network namespace. */
+export function openDistantHost(run: RunDirectory, door: Door): RealHost {
+  const here = openHost(run);
+  const asker = askerOf(door);
+  const { ask } = asker;
   return {
-    ...host,
+    ...distantHost(door, asker),
     underlay: async () => ({
       links: await here.links(),
       addresses: await here.addresses(),

@@ -70,6 +70,21 @@ function linksOf(key: string | symbol, args: readonly unknown[]): (string | numb
   return refs;
 }
 
+/** `links` with those that `refs` name as they are now. */
+async function withAgain(
+  host: Host,
+  links: SnapshotLink[],
+  refs: readonly (string | number)[],
+): Promise<SnapshotLink[]> {
+  let after = links;
+  for (const ref of refs) {
+    const now = await host.link(ref);
+    after = after.filter(({ index, name }) => index !== (now?.index ?? ref) && name !== ref);
+    if (now !== undefined) after.push(now);
+  }
+  return after;
+}
+
 /** Both ways to change the host, sharing one memory of what was read; good for one operation. */
 export function cached(host: Host, tunnels: Tunnels): { host: Host; tunnels: Tunnels } {
   const known = new Map<List, Promise<unknown>>();
@@ -87,14 +102,7 @@ export function cached(host: Host, tunnels: Tunnels): { host: Host; tunnels: Tun
   async function follow(refs: readonly (string | number)[]): Promise<void> {
     forget(['ipv6Addresses', 'ipv6WayOut', 'underlay']);
     const before = await links;
-    if (before === undefined) return;
-    let after = before;
-    for (const ref of refs) {
-      const now = await host.link(ref);
-      after = after.filter(({ index, name }) => index !== (now?.index ?? ref) && name !== ref);
-      if (now !== undefined) after.push(now);
-    }
-    links = Promise.resolve(after);
+    if (before !== undefined) links = Promise.resolve(await withAgain(host, before, refs));
   }
 
   async function changed<T>(

@@ -78,45 +78,25 @@ function networkHost(netlink: Netlink, sender: () => FrameSender): NetworkHost {
   };
 }
 
-/** Opens the host of the network namespace that this process is in. */
-export function openHost(run: RunDirectory): RealHost {
-  const netlink = Netlink.open();
-  const interest = new RouteInterest();
-  const routes = new HostRoutes(netlink, async (device) => {
-    return (await netlink.findLink(device))?.index;
-  });
+type RouteParts =
+  | 'defaultRoutes'
+  | 'routesMeeting'
+  | 'routesOf'
+  | 'hasRoute'
+  | 'addRoute'
+  | 'deleteRoute'
+  | 'addKernelRoute';
+
+/** Its IPv4 routes: those that are there, and ours. */
+function routesOfHost(netlink: Netlink, routes: HostRoutes): Pick<Host, RouteParts> {
   const changed = async (change: Promise<void>): Promise<void> => {
     await change.finally(() => routes.changed());
   };
-  const filter = new PacketFilterReader();
-  const announcements = new Announcements();
-  let sender: FrameSender | undefined;
-  let kernelPath: Promise<string> | undefined;
   return {
-    ...sixOfHost(netlink, announcements),
-    async links() {
-      const links = await netlink.links();
-      const ours = links.filter(({ alias }) => alias.startsWith('fanway:'));
-      interest.set(ours.map(({ index }) => index));
-      return links;
-    },
-    link: (ref) => netlink.findLink(ref),
-    addresses: () => netlink.addresses(),
-    ipv6Addresses: () => netlink.ipv6Addresses(),
-    ipv6WayOut: () => netlink.ipv6WayOut(),
     defaultRoutes: () => routes.defaultRoutes(),
     routesMeeting: (overlay, how) => routes.routesMeeting(overlay, how),
     routesOf: (index) => routes.routesOf(index),
     hasRoute: (route) => routes.hasRoute(route),
-    createBridge: (name, mac) => netlink.createBridge(name, { address: mac }),
-    kernelPath() {
-      kernelPath ??= whyNoKernelPath(netlink);
-      return kernelPath;
-    },
-    setLink: (ref, change) => netlink.setLink(ref, change),
-    deleteLink: (index) => netlink.deleteLink(index),
-    addAddress: (device, address, length) => netlink.addAddress(device, address, length),
-    deleteAddress: (device, address, length) => netlink.deleteAddress(device, address, length),
     addRoute: ({ destination, device, source }) =>
       changed(netlink.addRoute({ dst: destination, dev: device, src: source })),
     deleteRoute: ({ destination, device, source }) =>
@@ -130,6 +110,75 @@ export function openHost(run: RunDirectory): RealHost {
           protocol: RTPROT_KERNEL,
         }),
       ),
+  };
+}
+
+/** Where bridges know a MAC. */
+function bridgesOf(netlink: Netlink): Pick<RealHost, 'bridgeHolds' | 'bridgePort'> {
+  return {
+    async bridgeHolds(bridge, mac, but) {
+      const at = await netlink.findLink(bridge);
+      if (at === undefined) return false;
+      const port = await netlink.bridgePortOf(at.index, mac);
+      return port !== undefined && port !== (await netlink.findLink(but))?.index;
+    },
+    async bridgePort(bridge, mac) {
+      const at = await netlink.findLink(bridge);
+      const port = at === undefined ? undefined : await netlink.bridgePortOf(at.index, mac);
+      return port === undefined ? '' : ((await netlink.findLink(port))?.name ?? '');
+    },
+  };
+}
+
+/** Calls `listener` when somebody else has changed the ruleset; returns how to end it. */
+function watchForeign(filter: PacketFilterReader, listener: () => void): () => void {
+  try {
+    return watchNfTables((generation) => {
+      // It comes before the answer that says that the change was ours.
+      setTimeout(() => {
+        if (!filter.isOwn(generation)) listener();
+      }, OWN_CHANGE_MS).unref();
+    });
+  } catch {
+    // A kernel without nfnetlink has no rules that could change.
+    return () => undefined;
+  }
+}
+
+/** Opens the host of the network namespace that this process is in. */
+export function openHost(run: RunDirectory): RealHost {
+  const netlink = Netlink.open();
+  const interest = new RouteInterest();
+  const routes = new HostRoutes(netlink, async (device) => {
+    return (await netlink.findLink(device))?.index;
+  });
+  const filter = new PacketFilterReader();
+  const announcements = new Announcements();
+  let sender: FrameSender | undefined;
+  let kernelPath: Promise<string> | undefined;
+  return {
+    ...sixOfHost(netlink, announcements),
+    ...bridgesOf(netlink),
+    ...routesOfHost(netlink, routes),
+    async links() {
+      const links = await netlink.links();
+      const ours = links.filter(({ alias }) => alias.startsWith('fanway:'));
+      interest.set(ours.map(({ index }) => index));
+      return links;
+    },
+    link: (ref) => netlink.findLink(ref),
+    addresses: () => netlink.addresses(),
+    ipv6Addresses: () => netlink.ipv6Addresses(),
+    ipv6WayOut: () => netlink.ipv6WayOut(),
+    createBridge: (name, mac) => netlink.createBridge(name, { address: mac }),
+    kernelPath() {
+      kernelPath ??= whyNoKernelPath(netlink);
+      return kernelPath;
+    },
+    setLink: (ref, change) => netlink.setLink(ref, change),
+    deleteLink: (index) => netlink.deleteLink(index),
+    addAddress: (device, address, length) => netlink.addAddress(device, address, length),
+    deleteAddress: (device, address, length) => netlink.deleteAddress(device, address, length),
     hasOwnMac: (bridge, mac) => netlink.hasBridgeMac(bridge, mac),
     addOwnMac: (bridge, mac) => netlink.addBridgeMac(bridge, mac),
     readSysctl,
@@ -144,17 +193,6 @@ export function openHost(run: RunDirectory): RealHost {
     dhcpRanges: dhcpRangesText,
     isRunning,
     stopDhcp: (bridge, mark) => stopDhcp(run, bridge, mark),
-    async bridgeHolds(bridge, mac, but) {
-      const at = await netlink.findLink(bridge);
-      if (at === undefined) return false;
-      const port = await netlink.bridgePortOf(at.index, mac);
-      return port !== undefined && port !== (await netlink.findLink(but))?.index;
-    },
-    async bridgePort(bridge, mac) {
-      const at = await netlink.findLink(bridge);
-      const port = at === undefined ? undefined : await netlink.bridgePortOf(at.index, mac);
-      return port === undefined ? '' : ((await netlink.findLink(port))?.name ?? '');
-    },
     networks: networkHost(netlink, () => {
       sender ??= new FrameSender();
       return sender;
@@ -167,19 +205,7 @@ export function openHost(run: RunDirectory): RealHost {
         },
         { background: true, filter: interest },
       ),
-    watchFilter(listener) {
-      try {
-        return watchNfTables((generation) => {
-          // It comes before the answer that says that the change was ours.
-          setTimeout(() => {
-            if (!filter.isOwn(generation)) listener();
-          }, OWN_CHANGE_MS).unref();
-        });
-      } catch {
-        // A kernel without nfnetlink has no rules that could change.
-        return () => undefined;
-      }
-    },
+    watchFilter: (listener) => watchForeign(filter, listener),
     close() {
       announcements.close();
       netlink.close();

@@ -2,9 +2,12 @@
  * What on this host an overlay would hide, and whose packets it could be taken for.
  * @module
  */
+import type { FanRequest } from '../../config/request.ts';
 import { ENCAPS } from '../../encap/encap.ts';
+import { hasIpv4 } from '../../net/fan.ts';
 import { formatIpv4 } from '../../net/ipv4.ts';
 import { contains, formatPrefix, type Prefix } from '../../net/prefix.ts';
+import type { Adoption } from '../host/bridge/adoption.ts';
 import { ROUTE_TABLE_LOCAL, type Snapshot } from '../host/snapshot.ts';
 import type { SixSpec, WireSpec } from '../store/link-spec.ts';
 import { checkKernelPort } from './datapath/choose.ts';
@@ -12,7 +15,7 @@ import type { Refusal } from './resolve.ts';
 
 const SHOWN_MAX = 4;
 
-export type Conflicts = {
+type Conflicts = {
   /** Addresses and routes inside the overlay: reason to refuse. */
   inside: string[];
   /** Wider routes around it, which lose part of their range: worth a sentence. */
@@ -23,7 +26,7 @@ export type Conflicts = {
  * Routes and addresses of this host that meet the overlay, ours left out. `taken`: a bridge that is
  * to be taken over, which counts as ours.
  */
-export function findConflicts(overlay: Prefix, snapshot: Snapshot, taken?: string): Conflicts {
+function findConflicts(overlay: Prefix, snapshot: Snapshot, taken?: string): Conflicts {
   const links = [...snapshot.fans, ...snapshot.networks];
   const own = new Set(links.flatMap(({ spec }) => [spec.name, spec.device]));
   if (taken !== undefined) own.add(taken);
@@ -48,6 +51,31 @@ export function findConflicts(overlay: Prefix, snapshot: Snapshot, taken?: strin
     }
   }
   return { inside: shorten(inside), around: shorten(around) };
+}
+
+/** What of this host an IPv4 overlay meets: refused, or a warning where it is forced or around it. */
+export function judgeOverlay(
+  request: FanRequest,
+  snapshot: Snapshot,
+  adoption: Adoption | undefined,
+): { inUse: Refusal[]; warnings: string[] } {
+  const overlay = formatPrefix(request.overlay);
+  const { inside, around } = hasIpv4(request.overlay)
+    ? findConflicts(request.overlay, snapshot, adoption?.name)
+    : { inside: [], around: [] };
+  const isRefused = inside.length > 0 && !request.force;
+  const warnings = isRefused
+    ? []
+    : inside.map((what) => `overlay ${overlay} contains ${what} (--force)`);
+  warnings.push(...around);
+  if (!snapshot.routesWhole) {
+    warnings.push(
+      `the routing table is too large to look through at once: whether more of it lies inside ${overlay} is not known`,
+    );
+  }
+  if (!isRefused) return { inUse: [], warnings };
+  const message = `overlay ${overlay} contains ${inside.join(' and ')} of this host, which containers and this host could then no longer reach: take another overlay, or go on with --force`;
+  return { inUse: [{ code: 'overlay-in-use', message }], warnings };
 }
 
 function shorten(texts: string[]): string[] {

@@ -47,12 +47,19 @@ import {
   type WireSpec,
 } from '../store/link-spec.ts';
 import { besideOf, planBeside } from './beside.ts';
-import { checkWire, findConflicts } from './conflicts.ts';
+import { checkWire, judgeOverlay } from './conflicts.ts';
 import { movedSpec, notesOfDatapath, withDatapath } from './datapath/choose.ts';
 import { obstaclesOf } from './obstacles.ts';
 import { addressesOf, changesOf } from './plan-changes.ts';
 import { planOwned } from './plan-owned.ts';
-import { formatHost, isResolved, type Keep, type Refusal, resolveUnderlay } from './resolve.ts';
+import {
+  formatHost,
+  isResolved,
+  type Keep,
+  type Refusal,
+  type ResolvedUnderlay,
+  resolveUnderlay,
+} from './resolve.ts';
 import { checkOverlay6, checkSix, notesOfSix, sixOf } from './six.ts';
 
 export type Plan<Spec extends AnySpec = LinkSpec> =
@@ -109,60 +116,54 @@ function planPlain(request: FanRequest, snapshot: Snapshot, keep?: Keep): Plan {
   const running = snapshot.fans.find((fan) => isSameOverlay(fan.request, request));
   if (running !== undefined) return planAgainst(running, { request, spec });
 
+  const adoption = findAdoption(spec, addressesOf(request, spec), snapshot);
   refusals.push(...checkBridge(request, spec, snapshot));
   refusals.push(...checkMtu(request, spec, underlayDevice.name));
   refusals.push(...checkReserve(request, slice), ...checkSix(request, spec, snapshot));
-  const warnings: string[] = [];
-  const adoption = findAdoption(spec, addressesOf(request, spec), snapshot);
-  const conflicts = hasIpv4(request.overlay)
-    ? findConflicts(request.overlay, snapshot, adoption?.name)
-    : { inside: [], around: [] };
-  if (conflicts.inside.length > 0 && !request.force) {
-    refusals.push({
-      code: 'overlay-in-use',
-      message: `overlay ${formatPrefix(request.overlay)} contains ${conflicts.inside.join(' and ')} of this host, which containers and this host could then no longer reach: take another overlay, or go on with --force`,
-    });
-  } else {
-    warnings.push(
-      ...conflicts.inside.map(
-        (what) => `overlay ${formatPrefix(request.overlay)} contains ${what} (--force)`,
-      ),
-    );
-  }
-  warnings.push(...conflicts.around);
-  if (!snapshot.routesWhole) {
-    warnings.push(
-      `the routing table is too large to look through at once: whether more of it lies inside ${formatPrefix(request.overlay)} is not known`,
-    );
-  }
-  refusals.push(...checkNames(spec, request, snapshot, adoption));
-  refusals.push(...checkWire(spec, snapshot));
-  if (request.dhcp && !snapshot.tools.dnsmasq) {
-    refusals.push({
-      code: 'no-dnsmasq',
-      message:
-        'dhcp needs dnsmasq, which is not on this host: install it (Debian: apt-get install dnsmasq-base), or leave dhcp out and address containers yourself',
-    });
-  }
+  const { inUse, warnings } = judgeOverlay(request, snapshot, adoption);
+  refusals.push(...inUse, ...checkNames(spec, request, snapshot, adoption));
+  refusals.push(...checkWire(spec, snapshot), ...checkDhcp(request, snapshot));
   if (refusals.length > 0) return { outcome: 'refused', refusals };
 
-  if (spec.innerMtu < IPV6_MTU_MIN) {
-    warnings.push(`MTU ${spec.innerMtu} is under ${IPV6_MTU_MIN}: no IPv6 inside (RFC 8200)`);
-  }
-  warnings.push(...notesOfSix(spec, snapshot));
-  if (resolved.floating && request.underlay.kind !== 'address') {
-    warnings.push(
-      `${formatHost(local, ADDRESS_BITS[familyOf(local)])} is the only address of ${underlayDevice.name}, and may be a floating one: if this host has another at times, name that`,
-    );
-  }
-  if (request.masquerade && hasIpv4(request.overlay) && !snapshot.tools.nft) {
-    warnings.push('nft is not here: containers reach the overlay, but nothing beyond it');
-  }
-  warnings.push(...notesOfDatapath(spec));
+  warnings.push(...notesOf(request, spec, snapshot, resolved));
   const { obstacles, notes } = obstaclesOf(spec, snapshot);
   warnings.push(...obstacles.map(({ message }) => message), ...notes);
   const changes = changesOf(request, spec, snapshot, adoption);
   return { outcome: 'changes', spec, changes, warnings };
+}
+
+function checkDhcp(request: FanRequest, { tools }: Snapshot): Refusal[] {
+  if (!request.dhcp || tools.dnsmasq) return [];
+  return [
+    {
+      code: 'no-dnsmasq',
+      message:
+        'dhcp needs dnsmasq, which is not on this host: install it (Debian: apt-get install dnsmasq-base), or leave dhcp out and address containers yourself',
+    },
+  ];
+}
+
+/** What is worth a sentence of a fan that can be. */
+function notesOf(
+  request: FanRequest,
+  spec: LinkSpec,
+  snapshot: Snapshot,
+  { local, device, floating }: ResolvedUnderlay,
+): string[] {
+  const notes: string[] = [];
+  if (spec.innerMtu < IPV6_MTU_MIN) {
+    notes.push(`MTU ${spec.innerMtu} is under ${IPV6_MTU_MIN}: no IPv6 inside (RFC 8200)`);
+  }
+  notes.push(...notesOfSix(spec, snapshot));
+  if (floating && request.underlay.kind !== 'address') {
+    notes.push(
+      `${formatHost(local, ADDRESS_BITS[familyOf(local)])} is the only address of ${device.name}, and may be a floating one: if this host has another at times, name that`,
+    );
+  }
+  if (request.masquerade && hasIpv4(request.overlay) && !snapshot.tools.nft) {
+    notes.push('nft is not here: containers reach the overlay, but nothing beyond it');
+  }
+  return [...notes, ...notesOfDatapath(spec)];
 }
 
 /**

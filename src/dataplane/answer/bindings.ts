@@ -11,6 +11,7 @@ import {
   getArpSenderAddress,
   getArpSenderMac,
   getArpTargetAddress,
+  setArpTarget,
 } from '../../wire/arp.ts';
 import {
   ETHERNET_HEADER_BYTES,
@@ -62,7 +63,8 @@ export class BindingAnswers {
     const target = getArpTargetAddress(view, arp);
     emitEthernet(view, at, asker, mac, ETHERTYPE_ARP);
     const reply = at + ETHERNET_HEADER_BYTES;
-    emitArp(view, reply, ARP_REPLY, mac, target, asker, getArpSenderAddress(view, arp));
+    emitArp(view, reply, ARP_REPLY, mac, target);
+    setArpTarget(view, reply, asker, getArpSenderAddress(view, arp));
     return this.#write(link, at, ETHERNET_HEADER_BYTES + ARP_BYTES, ARP_ANSWERED);
   }
 

@@ -70,7 +70,7 @@ const LIMITED = eventIndex('neighbour_limited');
 
 export class NeighbourDiscovery {
   readonly #arena: Arena;
-  readonly #homes = new Homes6();
+  readonly #homes: Homes6;
   /** 16 bytes: the first address of some host's slice. */
   readonly #home: number;
   #tokens = TOLD_BURST;
@@ -83,6 +83,7 @@ export class NeighbourDiscovery {
 
   constructor(arena: Arena) {
     this.#arena = arena;
+    this.#homes = new Homes6(arena.view);
     this.#home = arena.allocate(16);
   }
 
@@ -91,20 +92,17 @@ export class NeighbourDiscovery {
     this.#homes.forgetLink(id);
   }
 
-  /**
-   * A message of `bytes` bytes at `message` that our own device has read, in the frame at `frame` with its
-   * IPv6 header at `l3`.
-   */
+  /** A message of `bytes` bytes at `message` that our own device has read, in the frame at `frame`. */
   leave(
     link: DataLink,
     six: FanRoute6,
     frame: number,
-    l3: number,
     message: number,
     bytes: number,
     nowMs: number,
   ): number {
     const { view } = this.#arena;
+    const l3 = frame + link.innerHeaderBytes;
     const type = getIcmpType(view, message);
     const isQuestion = type === ND_NEIGHBOUR_SOLICIT;
     if (!isQuestion && type !== ND_NEIGHBOUR_ADVERT) {
@@ -136,7 +134,7 @@ export class NeighbourDiscovery {
       return Carry.Many;
     }
     if (!isLinkLocal6(view, destination)) return this.#toward(six, destination);
-    const place = this.#homes.next(link.id, view, destination, 0, this.#home, nowMs, false);
+    const place = this.#homes.next(link.id, destination, 0, this.#home, nowMs, false);
     return place < 0 ? OUT.here : this.#toward(six, this.#home);
   }
 
@@ -155,7 +153,7 @@ export class NeighbourDiscovery {
     const { view } = this.#arena;
     while (this.#place < HOMES_MAX) {
       const at = this.#place;
-      const place = this.#homes.next(link.id, view, this.#about, at, this.#home, nowMs, true);
+      const place = this.#homes.next(link.id, this.#about, at, this.#home, nowMs, true);
       if (place < 0) return false;
       this.#place = place + 1;
       const peer = six.to(view, this.#home);
@@ -182,15 +180,16 @@ export class NeighbourDiscovery {
   /** The same for a message of the peer whose socket address is at `name`: on to our device, or not. */
   arrive(
     link: DataLink,
-    six: FanRoute6,
     frame: number,
-    l3: number,
     message: number,
     bytes: number,
     name: number,
     nowMs: number,
   ): number {
     const { view } = this.#arena;
+    const { six } = link;
+    if (six === undefined) return IN.foreignDestination;
+    const l3 = frame + link.innerHeaderBytes;
     const type = getIcmpType(view, message);
     const isQuestion = type === ND_NEIGHBOUR_SOLICIT;
     if (!isQuestion && type !== ND_NEIGHBOUR_ADVERT) return IN.rogueRouter;
@@ -213,8 +212,8 @@ export class NeighbourDiscovery {
     if (!six.isHere(view, target)) return IN.foreignDestination;
     if (!isAsked(view, destination, target)) return IN.malformed;
     six.homeOf(view, name, this.#home);
-    if (isLocal) this.#homes.note(link.id, view, source, this.#home, nowMs);
-    this.#homes.note(link.id, view, target, this.#home, nowMs);
+    if (isLocal) this.#homes.note(link.id, source, this.#home, nowMs);
+    this.#homes.note(link.id, target, this.#home, nowMs);
     return Carry.On;
   }
 }

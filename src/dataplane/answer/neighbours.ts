@@ -22,6 +22,7 @@ import {
   getArpSenderAddress,
   getArpSenderMac,
   getArpTargetAddress,
+  setArpTarget,
 } from '../../wire/arp.ts';
 import {
   ETHERNET_HEADER_BYTES,
@@ -110,8 +111,10 @@ export class Neighbours {
       link.shim.emitShim(view, start, link.vni);
       emitEthernet(view, copy, mac, getEthernetSource(view, frame), ETHERTYPE_ARP);
       const sender = getArpSenderMac(view, arp);
-      emitArp(view, copy + ETHERNET_HEADER_BYTES, ARP_REPLY, sender, address, mac, talker);
-      const target = copy + ETHERNET_HEADER_BYTES + ARP_TARGET_ADDRESS_OFFSET;
+      const reply = copy + ETHERNET_HEADER_BYTES;
+      emitArp(view, reply, ARP_REPLY, sender, address);
+      setArpTarget(view, reply, mac, talker);
+      const target = reply + ARP_TARGET_ADDRESS_OFFSET;
       const peer = link.route.to(view, target);
       // It may have moved since, even to this very host.
       if (peer < 0) continue;
@@ -153,7 +156,8 @@ export class Neighbours {
     let start = this.#buffer + VIRTIO_NET_BYTES;
     const mac = getEthernetSource(view, frame);
     emitEthernet(view, start, BROADCAST_MAC, mac, ETHERTYPE_ARP);
-    emitArp(view, start + ETHERNET_HEADER_BYTES, ARP_REQUEST, mac, asker, 0, address);
+    emitArp(view, start + ETHERNET_HEADER_BYTES, ARP_REQUEST, mac, asker);
+    setArpTarget(view, start + ETHERNET_HEADER_BYTES, 0, address);
     let length = FRAME_BYTES;
     if (link.vnetHeader) {
       start -= VIRTIO_NET_BYTES;

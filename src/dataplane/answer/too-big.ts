@@ -102,7 +102,11 @@ export class TooBig {
     // The far router's address: our own slice's .1 is local to this host, whose stack would take
     // a packet from outside that carries it for a martian.
     const source = link.route.farGateway(view, l3 + IPV4_DESTINATION_OFFSET);
-    return emitIcmpFragmentationNeeded(view, packet, source, mtu, view, l3, byteCount);
+    return emitIcmpFragmentationNeeded(view, packet, source, mtu, {
+      view,
+      at: l3,
+      bytes: byteCount,
+    });
   }
 
   /** The same to an IPv6 sender, who is never told of less than every path must carry. */
@@ -113,6 +117,6 @@ export class TooBig {
     // On a layer-2 network no router stands between: it is told in the name of where it was going.
     const source = link.six === undefined ? destination : this.#source;
     const least = Math.max(mtu, IPV6_MTU_MIN);
-    return emitIcmpv6TooBig(view, packet, view, source, least, view, l3, byteCount);
+    return emitIcmpv6TooBig(view, packet, view, source, least, { view, at: l3, bytes: byteCount });
   }
 }

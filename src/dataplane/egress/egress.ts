@@ -2,7 +2,7 @@
  * Overlay → underlay. What a packet meets, in this order:
  *
  *   1. read from the device into a slot          readBurst
- *   2. frame and header checks, cheapest first   packet; IPv6: six.ts
+ *   2. frame and header checks, cheapest first   packet, then four.ts or six.ts
  *   3. source check, destination → peer          (arithmetic on the address)
  *   4. MTU check, "too big" answered             wrap.ts
  *   5. shim, TOS, source port; super-packets cut  wrap.ts, source-ports.ts, segment.ts
@@ -23,28 +23,15 @@ import {
   getArpSenderAddress,
   getArpTargetAddress,
 } from '../../wire/arp.ts';
-import { checkArp, Fault, isTunnelProtocol } from '../../wire/classify.ts';
+import { checkArp, Fault } from '../../wire/classify.ts';
 import {
   ETHERNET_HEADER_BYTES,
   ETHERTYPE_ARP,
   ETHERTYPE_IPV4,
   ETHERTYPE_IPV6,
   getEtherType,
-  isGroupDestination,
 } from '../../wire/ethernet.ts';
-import {
-  getIpVersion,
-  getIpv4Destination,
-  getIpv4HeaderBytes,
-  getIpv4Protocol,
-  getIpv4Source,
-  getIpv4Tos,
-  getIpv4TotalBytes,
-  IPV4_DESTINATION_OFFSET,
-  IPV4_HEADER_BYTES,
-  IPV4_SOURCE_OFFSET,
-  isIpv4Fragment,
-} from '../../wire/ipv4.ts';
+import { getIpVersion, IPV4_HEADER_BYTES } from '../../wire/ipv4.ts';
 import {
   getVirtioFlags,
   getVirtioGsoBytes,
@@ -70,6 +57,7 @@ import { QueueStage } from '../queue/stage.ts';
 import type { PathMtu } from '../send/path-mtu.ts';
 import type { Trains } from '../send/trains.ts';
 import { Forward } from './forward.ts';
+import { FourEgress } from './four.ts';
 import { InHand } from './in-hand.ts';
 import { Questions } from './questions.ts';
 import { Fate, SixEgress } from './six.ts';
@@ -91,22 +79,30 @@ const RUNT = egressIndex('drop.runt');
 const MALFORMED = egressIndex('drop.malformed');
 const UNKNOWN_ETHERTYPE = egressIndex('drop.unknown_ethertype');
 const IPV6 = egressIndex('drop.ipv6');
-const MULTICAST = egressIndex('drop.multicast');
-const BROADCAST = egressIndex('drop.broadcast');
 const FOREIGN_SOURCE = egressIndex('drop.foreign_source');
-const _OUTSIDE_OVERLAY = egressIndex('drop.outside_overlay');
 const LOCAL_DESTINATION = egressIndex('drop.local_destination');
-const NESTED = egressIndex('drop.nested');
 const STALE = egressIndex('drop.stale');
 const READ_ERRORS = eventIndex('device_read_errors');
 const SUPER_PACKETS_IN = eventIndex('super_packets_in');
 const NEIGHBOUR_TOLD = eventIndex('neighbour_told');
+
+/** What egress works with. */
+export type EgressParts = {
+  arena: Arena;
+  trains: Trains;
+  paths: PathMtu;
+  tooBig: TooBig;
+  /** Those that ingress has too; its own where there is none. */
+  neighbours?: Neighbours;
+  discovery?: NeighbourDiscovery;
+};
 
 export class Egress {
   readonly #arena: Arena;
   readonly #layout: Layout;
   readonly #trains: Trains;
   readonly #neighbours: Neighbours;
+  readonly #four: FourEgress;
   readonly #six: SixEgress;
   readonly #wrap: Wrap;
   /** What waits for its link's rate. */
@@ -120,19 +116,14 @@ export class Egress {
   /** Drops what it reads: it waited too long (stale.ts). */
   sheds = false;
 
-  constructor(
-    arena: Arena,
-    layout: Layout,
-    trains: Trains,
-    paths: PathMtu,
-    tooBig: TooBig,
-    neighbours: Neighbours = new Neighbours(arena),
-    discovery: NeighbourDiscovery = new NeighbourDiscovery(arena),
-  ) {
+  constructor(layout: Layout, parts: EgressParts) {
+    const { arena, trains, paths, tooBig } = parts;
+    const { neighbours = new Neighbours(arena), discovery = new NeighbourDiscovery(arena) } = parts;
     this.#arena = arena;
     this.#layout = layout;
     this.#trains = trains;
     this.#neighbours = neighbours;
+    this.#four = new FourEgress(arena);
     this.#six = new SixEgress(arena, discovery);
     this.queues = new QueueStage(arena, trains, paths.peers, Math.max(1, layout.queues));
     this.#wrap = new Wrap(arena, trains, paths, tooBig, this.queues, layout.queues <= 1);
@@ -194,100 +185,63 @@ export class Egress {
    */
   packet(link: DataLink, frame: number, byteCount: number): void {
     const { view } = this.#arena;
-    const { counters } = link;
     const hand = this.#hand;
-    const l3 = frame + link.innerHeaderBytes;
-    const available = byteCount - link.innerHeaderBytes;
-    let gsoType = VIRTIO_GSO_NONE as number;
-    let segments = 1;
-    hand.needsChecksum = false;
-    hand.gsoBytes = 0;
-    hand.repeatsCwr = false;
-    if (link.vnetHeader) {
-      const header = frame - VIRTIO_NET_BYTES;
-      const type = getVirtioGsoType(view, header);
-      gsoType = type & ~VIRTIO_GSO_ECN_BITS;
-      hand.repeatsCwr = (type & VIRTIO_GSO_ACCECN) !== 0;
-      hand.needsChecksum = (getVirtioFlags(view, header) & VIRTIO_NEEDS_CSUM) !== 0;
-      if (gsoType !== VIRTIO_GSO_NONE) {
-        const gsoBytes = getVirtioGsoBytes(view, header);
-        segments = segmentCount(view, link, l3, available, gsoType, gsoBytes);
-        hand.gsoBytes = gsoBytes;
-        counters[SUPER_PACKETS_IN] = (counters[SUPER_PACKETS_IN] as number) + 1;
-      }
-    }
-    counters[RECEIVED] = (counters[RECEIVED] as number) + segments;
-    counters[RECEIVED_BYTES] = (counters[RECEIVED_BYTES] as number) + byteCount;
-    if (this.sheds) return this.#drop(link, STALE, segments);
     hand.frame = frame;
     hand.byteCount = byteCount;
-    hand.l3 = l3;
-    hand.gsoType = gsoType;
-    hand.segments = segments;
+    hand.l3 = frame + link.innerHeaderBytes;
     hand.begin();
+    if (link.vnetHeader) this.#readOffload(link);
+    const { counters } = link;
+    const { segments } = hand;
+    counters[RECEIVED] = (counters[RECEIVED] as number) + segments;
+    counters[RECEIVED_BYTES] = (counters[RECEIVED_BYTES] as number) + byteCount;
+    if (this.sheds) return hand.drop(link, STALE);
     if (link.network !== undefined && this.#vni !== undefined) {
       return this.#vni.packet(link, link.network);
     }
-
     if (link.innerHeaderBytes !== 0) {
-      if (byteCount < ETHERNET_HEADER_BYTES) return this.#drop(link, RUNT, segments);
+      if (byteCount < ETHERNET_HEADER_BYTES) return hand.drop(link, RUNT);
       const etherType = getEtherType(view, frame);
       if (etherType !== ETHERTYPE_IPV4) {
         if (etherType === ETHERTYPE_ARP) return this.#arp(link, frame, byteCount);
         if (etherType === ETHERTYPE_IPV6) return this.#packet6(link);
-        return this.#drop(link, UNKNOWN_ETHERTYPE, segments);
+        return hand.drop(link, UNKNOWN_ETHERTYPE);
       }
     }
-    if (available < IPV4_HEADER_BYTES) return this.#drop(link, RUNT, segments);
-    const version = getIpVersion(view, l3);
-    if (version === 6) {
+    if (byteCount < link.innerHeaderBytes + IPV4_HEADER_BYTES) return hand.drop(link, RUNT);
+    if (getIpVersion(view, hand.l3) === 6) {
       // A frame that says IPv4 must not carry it.
-      return link.innerHeaderBytes === 0 ? this.#packet6(link) : this.#drop(link, IPV6, segments);
+      return link.innerHeaderBytes === 0 ? this.#packet6(link) : hand.drop(link, IPV6);
     }
-    const headerBytes = getIpv4HeaderBytes(view, l3);
-    const totalBytes = gsoType === VIRTIO_GSO_NONE ? getIpv4TotalBytes(view, l3) : available;
-    if (
-      version !== 4 ||
-      headerBytes < IPV4_HEADER_BYTES ||
-      totalBytes < headerBytes ||
-      totalBytes > available
-    ) {
-      return this.#drop(link, MALFORMED, segments);
-    }
-
-    const destination = getIpv4Destination(view, l3);
-    if (destination >>> 28 === 0xe) return this.#drop(link, MULTICAST, segments);
-    if (destination === 0xffffffff) return this.#drop(link, BROADCAST, segments);
-    if (link.innerHeaderBytes !== 0 && isGroupDestination(view, frame)) {
-      return this.#drop(link, BROADCAST, segments);
-    }
-    const { route } = link;
-    if (!route.isHere(view, l3 + IPV4_SOURCE_OFFSET)) {
-      return this.#drop(link, FOREIGN_SOURCE, segments);
-    }
-    link.noteSender(view, frame, getIpv4Source(view, l3), this.#nowMs);
-    const peer = route.to(view, l3 + IPV4_DESTINATION_OFFSET);
-    if (peer < 0) return this.#drop(link, noPeerCounter(peer), segments);
-    if (!route.isWorkload(view, l3 + IPV4_DESTINATION_OFFSET)) {
-      return this.#drop(link, BROADCAST, segments);
-    }
-    const protocol = getIpv4Protocol(view, l3);
-    if (isTunnelProtocol(protocol)) return this.#drop(link, NESTED, segments);
-    hand.headerBytes = headerBytes;
-    hand.totalBytes = totalBytes;
-    hand.protocol = protocol;
-    hand.isFragment = isIpv4Fragment(view, l3);
-    hand.tos = getIpv4Tos(view, l3);
-    hand.peer = peer;
-    hand.vni = link.vni;
+    const fate = this.#four.judge(link, hand, this.#nowMs);
+    if (fate >= 0) return hand.drop(link, fate);
     this.#wrap.send(link, hand);
+  }
+
+  /** What the virtio-net header in front of the packet in hand says of it. */
+  #readOffload(link: DataLink): void {
+    const { view } = this.#arena;
+    const hand = this.#hand;
+    const header = hand.frame - VIRTIO_NET_BYTES;
+    const type = getVirtioGsoType(view, header);
+    const gsoType = type & ~VIRTIO_GSO_ECN_BITS;
+    hand.gsoType = gsoType;
+    hand.repeatsCwr = (type & VIRTIO_GSO_ACCECN) !== 0;
+    hand.needsChecksum = (getVirtioFlags(view, header) & VIRTIO_NEEDS_CSUM) !== 0;
+    if (gsoType === VIRTIO_GSO_NONE) return;
+    const { counters } = link;
+    const gsoBytes = getVirtioGsoBytes(view, header);
+    const available = hand.byteCount - link.innerHeaderBytes;
+    hand.segments = segmentCount(view, link, hand.l3, available, gsoType, gsoBytes);
+    hand.gsoBytes = gsoBytes;
+    counters[SUPER_PACKETS_IN] = (counters[SUPER_PACKETS_IN] as number) + 1;
   }
 
   /** The same for the IPv6 packet in hand. */
   #packet6(link: DataLink): void {
     const hand = this.#hand;
     const fate = this.#six.judge(link, hand, this.#nowMs);
-    if (fate >= 0) return this.#drop(link, fate, hand.segments);
+    if (fate >= 0) return hand.drop(link, fate);
     if (fate === Fate.Forward) return this.#wrap.send(link, hand);
     // One message for many hosts: each copy counts as a packet of its own.
     let told = 0;

@@ -3,6 +3,7 @@
  * all packets, so that nothing is allocated. Offsets are the arena's.
  * @module
  */
+import { VIRTIO_GSO_NONE } from '../../wire/virtio-net.ts';
 import type { DataLink } from '../ground/link.ts';
 
 export class InHand {
@@ -21,7 +22,7 @@ export class InHand {
   /** A piece of a larger packet. */
   isFragment = false;
   /** What its virtio-net header says, and how many packets on the wire it stands for. */
-  gsoType = 0;
+  gsoType: number = VIRTIO_GSO_NONE;
   gsoBytes = 0;
   needsChecksum = false;
   /** Its CWR is a bit of AccECN's counter: every piece has it. */
@@ -39,6 +40,11 @@ export class InHand {
 
   /** The packet that was read is this one: what is found out about it comes now. */
   begin(): void {
+    this.gsoType = VIRTIO_GSO_NONE;
+    this.gsoBytes = 0;
+    this.needsChecksum = false;
+    this.repeatsCwr = false;
+    this.segments = 1;
     this.plainBytes = 0;
     this.toSeveral = false;
     this.isWrapped = false;

@@ -41,8 +41,6 @@ const IPV6 = egressIndex('drop.ipv6');
 const MULTICAST = egressIndex('drop.multicast');
 const BROADCAST = egressIndex('drop.broadcast');
 const FOREIGN_SOURCE = egressIndex('drop.foreign_source');
-const _OUTSIDE_OVERLAY = egressIndex('drop.outside_overlay');
-const _LOCAL_DESTINATION = egressIndex('drop.local_destination');
 const NESTED = egressIndex('drop.nested');
 
 export class SixEgress {
@@ -88,7 +86,7 @@ export class SixEgress {
         // A routed link has no neighbours.
         if (link.innerHeaderBytes === 0) return MULTICAST;
         const discovery = this.#discovery;
-        const carry = discovery.leave(link, six, frame, l3, message, bytes, nowMs);
+        const carry = discovery.leave(link, six, frame, message, bytes, nowMs);
         hand.peer = discovery.peer;
         return carry === Carry.Many ? Fate.ForwardToMany : carry;
       }

@@ -154,7 +154,8 @@ export class Wrap {
       const hash = mustWait ? this.#queues.hashOf(link, hand) : 0;
       if (hand.toSeveral) this.#keepHeaders(hand, headerBytes + l4Bytes);
       this.#segmenter.repeatsCwr = hand.repeatsCwr;
-      this.#segmenter.begin(start, l3, headerBytes, l4Bytes, totalBytes, gsoBytes, protocol);
+      this.#segmenter.gsoBytes = gsoBytes;
+      this.#segmenter.begin(start, l3, headerBytes, l4Bytes, totalBytes, protocol);
       if (mustWait) this.#queues.putCut(link, hand, this.#way, this.#segmenter, hash);
       else this.#cut(link, peer, socket, marks);
       return;

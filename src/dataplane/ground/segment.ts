@@ -107,10 +107,11 @@ export class Segmenter {
   prefixBytes = 0;
   /** CWR goes on every segment (RFC 9768 §3.2.3) and not on the first alone; set it before {@link begin}. */
   repeatsCwr = false;
+  /** Payload of a segment, bytes; set it before {@link begin}. */
+  gsoBytes = 0;
   #start = 0;
   #l3 = 0;
   #l4 = 0;
-  #gsoBytes = 0;
   #isTcp = false;
   #isSix = false;
   #ipSum = 0;
@@ -136,7 +137,6 @@ export class Segmenter {
     headerBytes: number,
     l4Bytes: number,
     totalBytes: number,
-    gsoBytes: number,
     protocol: number,
   ): void {
     const { view, kernel } = this.#arena;
@@ -144,7 +144,6 @@ export class Segmenter {
     this.#start = start;
     this.#l3 = l3;
     this.#l4 = l4;
-    this.#gsoBytes = gsoBytes;
     this.#isTcp = protocol === PROTOCOL_TCP;
     this.#index = 0;
     this.at = l4 + l4Bytes;
@@ -175,12 +174,12 @@ export class Segmenter {
 
   /** Payload of the next segment, bytes. */
   get nextBytes(): number {
-    return Math.min(this.#gsoBytes, this.end - this.at);
+    return Math.min(this.gsoBytes, this.end - this.at);
   }
 
   /** Segments still to come. */
   get remaining(): number {
-    return Math.ceil((this.end - this.at) / this.#gsoBytes);
+    return Math.ceil((this.end - this.at) / this.gsoBytes);
   }
 
   /**
@@ -190,8 +189,8 @@ export class Segmenter {
   run(count: number, scratch: number, iovec: number): number {
     // FIN and PSH belong to the last segment; CWR speaks once, on the first (RFC 3168 §6.1.2).
     const last = this.repeatsCwr ? this.#flags : this.#flags & ~TCP_CWR;
-    const runBytes = Math.min(count * this.#gsoBytes, this.end - this.at);
-    const sequence = (this.#sequence + this.#index * this.#gsoBytes) >>> 0;
+    const runBytes = Math.min(count * this.gsoBytes, this.end - this.at);
+    const sequence = (this.#sequence + this.#index * this.gsoBytes) >>> 0;
     const middle = last & ~(TCP_FIN | TCP_PSH);
     if (this.#isSix) {
       this.#arena.kernel.segment6(
@@ -204,7 +203,7 @@ export class Segmenter {
         this.#isTcp ? 1 : 0,
         this.at,
         this.end,
-        this.#gsoBytes,
+        this.gsoBytes,
         count,
         iovec,
         this.#l4Sum,
@@ -223,7 +222,7 @@ export class Segmenter {
         this.#isTcp ? 1 : 0,
         this.at,
         this.end,
-        this.#gsoBytes,
+        this.gsoBytes,
         count,
         iovec,
         this.#ipSum,

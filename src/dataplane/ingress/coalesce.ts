@@ -16,16 +16,13 @@ import {
   getIpv4Destination,
   getIpv4Fragment,
   getIpv4Identification,
-  getIpv4Protocol,
   IPV4_CHECKSUM_OFFSET,
   IPV4_DF,
   IPV4_PACKET_BYTES_MAX,
   PROTOCOL_TCP,
   PROTOCOL_UDP,
 } from '../../wire/ipv4.ts';
-import { getIpv6NextHeader, IPV6_HEADER_BYTES, NEXT_FRAGMENT } from '../../wire/ipv6.ts';
 import {
-  getTcpHeaderBytes,
   getTcpSequence,
   TCP_ACK,
   TCP_ACKNOWLEDGE_OFFSET,
@@ -35,12 +32,12 @@ import {
   TCP_HEADER_BYTES,
   TCP_PSH,
 } from '../../wire/tcp.ts';
-import { UDP_CHECKSUM_OFFSET, UDP_HEADER_BYTES, UDP_LENGTH_OFFSET } from '../../wire/udp.ts';
+import { UDP_CHECKSUM_OFFSET, UDP_LENGTH_OFFSET } from '../../wire/udp.ts';
 import {
   emitVirtioNet,
   emitVirtioNetPlain,
+  setVirtioGso,
   VIRTIO_DATA_VALID,
-  VIRTIO_GSO_NONE,
   VIRTIO_NEEDS_CSUM,
   VIRTIO_NET_BYTES,
 } from '../../wire/virtio-net.ts';
@@ -57,6 +54,7 @@ import {
 } from '../ground/transport-sum.ts';
 import { isSameWay } from './alike.ts';
 import { type DeviceWriter, superTypeOf } from './device-writer.ts';
+import { InnerPacket } from './inner-packet.ts';
 
 /** Flows that may have a super-packet open at once. */
 const FLOW_SLOTS = 32;
@@ -73,6 +71,7 @@ const SUPER_PACKETS_OUT = eventIndex('super_packets_out');
 export class Coalescer {
   readonly #arena: Arena;
   readonly #writer: DeviceWriter;
+  readonly #packet = new InnerPacket();
   readonly #iovecs: number;
   readonly #vnets: number;
 
@@ -110,97 +109,108 @@ export class Coalescer {
    */
   push(link: DataLink, frame: number, frameBytes: number, l3: number, headerBytes: number): void {
     const { view } = this.#arena;
+    const packet = this.#packet;
     this.#lastSlot = -1;
-    const isSix = getIpVersion(view, l3) === 6;
-    const protocol = isSix ? getIpv6NextHeader(view, l3) : getIpv4Protocol(view, l3);
-    const l4 = l3 + headerBytes;
-    const end = frame + frameBytes;
-    const isTcp = protocol === PROTOCOL_TCP && end - l4 >= TCP_HEADER_BYTES;
-    const isUdp = protocol === PROTOCOL_UDP && end - l4 >= UDP_HEADER_BYTES;
-    const isPiece = isSix
-      ? headerBytes !== IPV6_HEADER_BYTES || protocol === NEXT_FRAGMENT
-      : (getIpv4Fragment(view, l3) & ~IPV4_DF) !== 0;
-    if (isPiece) {
+    packet.find(view, frame, frameBytes, l3, headerBytes);
+    if (packet.isPiece) {
       // Fragments, and what stands behind extension headers, show no ports to find their flow by:
       // nothing may overtake them.
       this.flush();
       return this.#writer.writePlain(link, frame, frameBytes);
     }
     const slot = flowHash(view, l3) & (FLOW_SLOTS - 1);
-    if (!isTcp && !isUdp) {
+    if (!packet.isTcp && !packet.isUdp) {
       // A cut-off TCP header still belongs to a flow that it must not overtake.
       if (this.#link[slot] !== undefined) this.#flushSlot(slot);
       return this.#writer.writePlain(link, frame, frameBytes);
     }
-    const l4Bytes = isTcp ? getTcpHeaderBytes(view, l4) : UDP_HEADER_BYTES;
-    const payloadBytes = end - l4 - l4Bytes;
-    const mayJoin = isTcp
-      ? link.vnetHeader &&
-        l4Bytes >= TCP_HEADER_BYTES &&
-        payloadBytes > 0 &&
-        (view.getUint8(l4 + TCP_FLAGS_OFFSET) & ~MAY_JOIN_WITH) === TCP_ACK
-      : link.uso &&
-        payloadBytes > 0 &&
-        view.getUint16(l4 + UDP_LENGTH_OFFSET) === end - l4 &&
-        view.getUint16(l4 + UDP_CHECKSUM_OFFSET) !== 0;
-    const state = verifyTransport(this.#arena, l3, l4, end, protocol);
-    if (state === Checksum.Wrong) {
+    packet.findPayload(view);
+    packet.state = verifyTransport(this.#arena, l3, packet.l4, packet.end, packet.protocol);
+    if (packet.state === Checksum.Wrong) {
       link.counters[BAD_CHECKSUM] = (link.counters[BAD_CHECKSUM] as number) + 1;
       return;
     }
     const { innerSegmentBytes } = this;
-    const isTrain = innerSegmentBytes > 0 && payloadBytes > innerSegmentBytes;
-    const isGiant = isTrain || end - l3 > link.innerMtu;
-    if (!mayJoin || isGiant) {
+    const isTrain = innerSegmentBytes > 0 && packet.payloadBytes > innerSegmentBytes;
+    const isGiant = isTrain || packet.end - l3 > link.innerMtu;
+    if (isGiant || !this.#mayJoin(link, packet)) {
       if (this.#link[slot] !== undefined) this.#flushSlot(slot);
-      if (isGiant) {
-        return this.#writer.writeGiant(
-          link,
-          frame,
-          frameBytes,
-          l3,
-          l4,
-          l4Bytes,
-          protocol,
-          innerSegmentBytes,
-        );
-      }
+      if (isGiant) return this.#writer.writeGiant(link, packet, innerSegmentBytes);
       // SYN, FIN, pure ACK, UDP that must stay as it is.
-      return this.#writer.writeTransport(link, frame, frameBytes, l4, protocol, state);
+      return this.#writer.writeTransport(link, packet);
     }
     if (this.#link[slot] !== undefined) {
-      if (this.#joins(slot, link, frame, l3, l4, l4Bytes, payloadBytes, protocol, state)) {
-        this.#append(slot, l4 + l4Bytes, payloadBytes, protocol);
-        if (isTcp && (view.getUint8(l4 + TCP_FLAGS_OFFSET) & TCP_PSH) !== 0) {
-          const first = (this.#l4[slot] as number) + TCP_FLAGS_OFFSET;
-          view.setUint8(first, view.getUint8(first) | TCP_PSH);
-        }
-        if (payloadBytes < (this.#segmentBytes[slot] as number)) this.#flushSlot(slot);
-        else this.#lastSlot = slot;
-        return;
-      }
+      if (this.#joins(slot, link, packet)) return this.#join(slot, packet);
       this.#flushSlot(slot);
     }
+    this.#open(slot, link, packet);
+  }
+
+  /** Whether more may be joined to a packet, or it to others. */
+  #mayJoin(link: DataLink, packet: InnerPacket): boolean {
+    const { view } = this.#arena;
+    const { l4 } = packet;
+    if (packet.payloadBytes <= 0) return false;
+    if (packet.isTcp) {
+      return (
+        link.vnetHeader &&
+        packet.l4Bytes >= TCP_HEADER_BYTES &&
+        (view.getUint8(l4 + TCP_FLAGS_OFFSET) & ~MAY_JOIN_WITH) === TCP_ACK
+      );
+    }
+    return (
+      link.uso &&
+      view.getUint16(l4 + UDP_LENGTH_OFFSET) === packet.end - l4 &&
+      view.getUint16(l4 + UDP_CHECKSUM_OFFSET) !== 0
+    );
+  }
+
+  /** Begins a super-packet with a packet. */
+  #open(slot: number, link: DataLink, packet: InnerPacket): void {
+    const { view } = this.#arena;
+    const { frame, l3, l4, end, payloadBytes } = packet;
     this.#openSlots++;
     this.#lastSlot = slot;
     this.#link[slot] = link;
     this.#frame[slot] = frame;
     this.#l3[slot] = l3;
     this.#l4[slot] = l4;
-    this.#prefixBytes[slot] = l4 + l4Bytes - frame;
-    this.#protocol[slot] = protocol;
+    this.#prefixBytes[slot] = end - payloadBytes - frame;
+    this.#protocol[slot] = packet.protocol;
     this.#segmentBytes[slot] = payloadBytes;
     this.#bytesMax[slot] =
-      isTcp && !isSix ? link.superBytesMax(getIpv4Destination(view, l3)) : IPV4_PACKET_BYTES_MAX;
+      packet.isTcp && !packet.isSix
+        ? link.superBytesMax(getIpv4Destination(view, l3))
+        : IPV4_PACKET_BYTES_MAX;
     this.#segments[slot] = 1;
     this.#payloadBytes[slot] = payloadBytes;
-    this.#unfinished[slot] = state === Checksum.Unfinished ? 1 : 0;
-    if (isTcp) this.#nextSequence[slot] = getTcpSequence(view, l4) + payloadBytes;
+    this.#unfinished[slot] = packet.state === Checksum.Unfinished ? 1 : 0;
+    if (packet.isTcp) this.#nextSequence[slot] = getTcpSequence(view, l4) + payloadBytes;
+    const iovec = this.#iovecs + (slot * IOVECS_PER_SLOT + 1) * IOVEC_BYTES;
+    this.#arena.writeIovec(iovec, frame, end - frame);
+  }
+
+  /** Puts a packet behind those of its flow. */
+  #join(slot: number, packet: InnerPacket): void {
+    const { view } = this.#arena;
+    const { payloadBytes } = packet;
+    const segments = this.#segments[slot] as number;
     this.#arena.writeIovec(
-      this.#iovecs + (slot * IOVECS_PER_SLOT + 1) * IOVEC_BYTES,
-      frame,
-      frameBytes,
+      this.#iovecs + (slot * IOVECS_PER_SLOT + 1 + segments) * IOVEC_BYTES,
+      packet.end - payloadBytes,
+      payloadBytes,
     );
+    this.#segments[slot] = segments + 1;
+    this.#payloadBytes[slot] = (this.#payloadBytes[slot] as number) + payloadBytes;
+    if (packet.isTcp) {
+      this.#nextSequence[slot] = (this.#nextSequence[slot] as number) + payloadBytes;
+      if ((view.getUint8(packet.l4 + TCP_FLAGS_OFFSET) & TCP_PSH) !== 0) {
+        const first = (this.#l4[slot] as number) + TCP_FLAGS_OFFSET;
+        view.setUint8(first, view.getUint8(first) | TCP_PSH);
+      }
+    }
+    if (payloadBytes < (this.#segmentBytes[slot] as number)) this.#flushSlot(slot);
+    else this.#lastSlot = slot;
   }
 
   /**
@@ -287,18 +297,10 @@ export class Coalescer {
     }
   }
 
-  #joins(
-    slot: number,
-    link: DataLink,
-    frame: number,
-    l3: number,
-    l4: number,
-    l4Bytes: number,
-    payloadBytes: number,
-    protocol: number,
-    state: number,
-  ): boolean {
+  /** Whether a packet continues the flow that is open in a slot, exactly. */
+  #joins(slot: number, link: DataLink, packet: InnerPacket): boolean {
     const { view } = this.#arena;
+    const { frame, l3, l4, l4Bytes, payloadBytes, protocol } = packet;
     const first = this.#frame[slot] as number;
     const firstL3 = this.#l3[slot] as number;
     const firstL4 = this.#l4[slot] as number;
@@ -312,7 +314,7 @@ export class Coalescer {
       segments === SEGMENTS_MAX ||
       firstL4 - firstL3 + l4Bytes + (this.#payloadBytes[slot] as number) + payloadBytes >
         (this.#bytesMax[slot] as number) ||
-      (state === Checksum.Unfinished ? 1 : 0) !== this.#unfinished[slot] ||
+      (packet.state === Checksum.Unfinished ? 1 : 0) !== this.#unfinished[slot] ||
       !isSameWay(view, l3, firstL3, l4 - l3, segments) ||
       view.getUint32(l4) !== view.getUint32(firstL4)
     ) {
@@ -338,20 +340,6 @@ export class Coalescer {
     return true;
   }
 
-  #append(slot: number, payload: number, payloadBytes: number, protocol: number): void {
-    const segments = this.#segments[slot] as number;
-    this.#arena.writeIovec(
-      this.#iovecs + (slot * IOVECS_PER_SLOT + 1 + segments) * IOVEC_BYTES,
-      payload,
-      payloadBytes,
-    );
-    this.#segments[slot] = segments + 1;
-    this.#payloadBytes[slot] = (this.#payloadBytes[slot] as number) + payloadBytes;
-    if (protocol === PROTOCOL_TCP) {
-      this.#nextSequence[slot] = (this.#nextSequence[slot] as number) + payloadBytes;
-    }
-  }
-
   #flushSlot(slot: number): void {
     const link = this.#link[slot] as DataLink;
     const { view } = this.#arena;
@@ -368,22 +356,15 @@ export class Coalescer {
     this.#openSlots--;
     if (segments === 1) {
       if (this.#unfinished[slot] === 1) {
-        emitVirtioNet(view, vnet, VIRTIO_NEEDS_CSUM, VIRTIO_GSO_NONE, 0, 0, l4 - frame, field);
+        emitVirtioNet(view, vnet, VIRTIO_NEEDS_CSUM, l4 - frame, field);
       } else {
         emitVirtioNetPlain(view, vnet, VIRTIO_DATA_VALID);
       }
     } else {
       prepareSuper(this.#arena, l3, l4, frame + prefixBytes - l3 + payloadBytes, protocol);
-      emitVirtioNet(
-        view,
-        vnet,
-        VIRTIO_NEEDS_CSUM,
-        superTypeOf(view, l3, protocol),
-        prefixBytes,
-        this.#segmentBytes[slot] as number,
-        l4 - frame,
-        field,
-      );
+      emitVirtioNet(view, vnet, VIRTIO_NEEDS_CSUM, l4 - frame, field);
+      const gsoBytes = this.#segmentBytes[slot] as number;
+      setVirtioGso(view, vnet, superTypeOf(view, l3, protocol), prefixBytes, gsoBytes);
       link.counters[SUPER_PACKETS_OUT] = (link.counters[SUPER_PACKETS_OUT] as number) + 1;
     }
     const iovec = this.#iovecs + slot * IOVECS_PER_SLOT * IOVEC_BYTES;

@@ -7,21 +7,11 @@ import type { Layout } from '../../shm/layout.ts';
 import { ErrorSite } from '../../shm/worker.ts';
 import { EAGAIN, EINTR, EIO, ENOBUFS, ENOMEM, UDP_SEGMENTS_MAX } from '../../sys/libc/constants.ts';
 import { ingressIndex } from '../../table/counters.ts';
-import {
-  getIpVersion,
-  getIpv4Fragment,
-  getIpv4Protocol,
-  IPV4_DF,
-  IPV4_PACKET_BYTES_MAX,
-  PROTOCOL_TCP,
-  PROTOCOL_UDP,
-} from '../../wire/ipv4.ts';
-import { getIpv6NextHeader, IPV6_HEADER_BYTES } from '../../wire/ipv6.ts';
-import { TCP_HEADER_BYTES } from '../../wire/tcp.ts';
-import { UDP_HEADER_BYTES } from '../../wire/udp.ts';
+import { getIpVersion, IPV4_PACKET_BYTES_MAX, PROTOCOL_TCP } from '../../wire/ipv4.ts';
 import {
   emitVirtioNet,
-  VIRTIO_GSO_NONE,
+  emitVirtioNetPlain,
+  setVirtioGso,
   VIRTIO_GSO_TCPV4,
   VIRTIO_GSO_TCPV6,
   VIRTIO_GSO_UDP_L4,
@@ -38,6 +28,7 @@ import {
   prepareSuper,
   verifyTransport,
 } from '../ground/transport-sum.ts';
+import { InnerPacket } from './inner-packet.ts';
 
 const DELIVERED = ingressIndex('delivered');
 const DELIVERED_BYTES = ingressIndex('deliveredBytes');
@@ -57,6 +48,7 @@ export class DeviceWriter {
   readonly #arena: Arena;
   readonly #layout: Layout;
   readonly #segmenter: Segmenter;
+  readonly #packet = new InnerPacket();
   readonly #vnet: number;
   readonly #iovecs: number;
   readonly #scratch: number;
@@ -74,28 +66,21 @@ export class DeviceWriter {
 
   /** Writes one frame whose checksums the receiving stack may check itself. */
   writePlain(link: DataLink, frame: number, frameBytes: number): void {
-    this.#writeOne(link, frame, frameBytes, 0, VIRTIO_GSO_NONE, 0, 0, 0, 0);
+    if (link.vnetHeader) emitVirtioNetPlain(this.#arena.view, this.#vnet);
+    this.#writeOne(link, frame, frameBytes);
   }
 
-  /** Writes one TCP or UDP frame, declaring (or finishing) an unfinished checksum. */
-  writeTransport(
-    link: DataLink,
-    frame: number,
-    frameBytes: number,
-    l4: number,
-    protocol: number,
-    state: number,
-  ): void {
-    if (state !== Checksum.Unfinished) {
-      this.writePlain(link, frame, frameBytes);
-    } else if (link.vnetHeader) {
-      const field = checksumOffset(protocol);
-      const flags = VIRTIO_NEEDS_CSUM;
-      this.#writeOne(link, frame, frameBytes, flags, VIRTIO_GSO_NONE, 0, 0, l4 - frame, field);
-    } else {
-      finishTransport(this.#arena, l4, frame + frameBytes, protocol);
-      this.writePlain(link, frame, frameBytes);
+  /** Writes one TCP or UDP packet, declaring (or finishing) an unfinished checksum. */
+  writeTransport(link: DataLink, packet: InnerPacket): void {
+    const { frame, end, l4, protocol } = packet;
+    if (packet.state !== Checksum.Unfinished) return this.writePlain(link, frame, end - frame);
+    if (!link.vnetHeader) {
+      finishTransport(this.#arena, l4, end, protocol);
+      return this.writePlain(link, frame, end - frame);
     }
+    const field = checksumOffset(protocol);
+    emitVirtioNet(this.#arena.view, this.#vnet, VIRTIO_NEEDS_CSUM, l4 - frame, field);
+    this.#writeOne(link, frame, end - frame);
   }
 
   /**
@@ -109,24 +94,16 @@ export class DeviceWriter {
     l3: number,
     headerBytes: number,
   ): void {
-    const { view } = this.#arena;
-    const isSix = getIpVersion(view, l3) === 6;
-    const protocol = isSix ? getIpv6NextHeader(view, l3) : getIpv4Protocol(view, l3);
-    const l4 = l3 + headerBytes;
-    const end = frame + frameBytes;
-    const isWhole = isSix
-      ? headerBytes === IPV6_HEADER_BYTES
-      : (getIpv4Fragment(view, l3) & ~IPV4_DF) === 0;
-    const hasSum =
-      (protocol === PROTOCOL_TCP && end - l4 >= TCP_HEADER_BYTES) ||
-      (protocol === PROTOCOL_UDP && end - l4 >= UDP_HEADER_BYTES);
-    if (!isWhole || !hasSum) return this.writePlain(link, frame, frameBytes);
-    const state = verifyTransport(this.#arena, l3, l4, end, protocol);
-    if (state === Checksum.Wrong) {
+    const packet = this.#packet;
+    packet.find(this.#arena.view, frame, frameBytes, l3, headerBytes);
+    const hasSum = !packet.isPiece && (packet.isTcp || packet.isUdp);
+    if (!hasSum) return this.writePlain(link, frame, frameBytes);
+    packet.state = verifyTransport(this.#arena, l3, packet.l4, packet.end, packet.protocol);
+    if (packet.state === Checksum.Wrong) {
       link.counters[BAD_CHECKSUM] = (link.counters[BAD_CHECKSUM] as number) + 1;
       return;
     }
-    this.writeTransport(link, frame, frameBytes, l4, protocol, state);
+    this.writeTransport(link, packet);
   }
 
   /**
@@ -136,55 +113,29 @@ export class DeviceWriter {
    *
    * @param innerSegmentBytes payload of each datagram of a train, 0 when it is none
    */
-  writeGiant(
-    link: DataLink,
-    frame: number,
-    frameBytes: number,
-    l3: number,
-    l4: number,
-    l4Bytes: number,
-    protocol: number,
-    innerSegmentBytes: number,
-  ): void {
-    const isTcp = protocol === PROTOCOL_TCP;
+  writeGiant(link: DataLink, packet: InnerPacket, innerSegmentBytes: number): void {
+    const { frame, end, l3, l4, l4Bytes, protocol, isTcp } = packet;
     const gsoBytesMax = link.innerMtu - (l4 - l3) - l4Bytes;
     const gsoBytes = isTcp ? gsoBytesMax : innerSegmentBytes;
     if (gsoBytes <= 0 || gsoBytes > gsoBytesMax) {
       link.counters[TOO_BIG] = (link.counters[TOO_BIG] as number) + 1;
       return;
     }
-    const totalBytes = frame + frameBytes - l3;
-    if (!link.vnetHeader || (!isTcp && !link.uso)) {
-      this.#writeCut(link, frame, l3, l4 - l3, l4Bytes, totalBytes, gsoBytes, protocol);
-      return;
-    }
-    prepareSuper(this.#arena, l3, l4, totalBytes, protocol);
-    this.#writeOne(
-      link,
-      frame,
-      frameBytes,
-      VIRTIO_NEEDS_CSUM,
-      superTypeOf(this.#arena.view, l3, protocol),
-      l4 + l4Bytes - frame,
-      gsoBytes,
-      l4 - frame,
-      checksumOffset(protocol),
-    );
+    if (!link.vnetHeader || (!isTcp && !link.uso)) return this.#writeCut(link, packet, gsoBytes);
+    const { view } = this.#arena;
+    const headerBytes = l4 + l4Bytes - frame;
+    prepareSuper(this.#arena, l3, l4, end - l3, protocol);
+    emitVirtioNet(view, this.#vnet, VIRTIO_NEEDS_CSUM, l4 - frame, checksumOffset(protocol));
+    setVirtioGso(view, this.#vnet, superTypeOf(view, l3, protocol), headerBytes, gsoBytes);
+    this.#writeOne(link, frame, end - frame);
   }
 
   /** The packet arrived as one and counts as one, however many pieces the device gets. */
-  #writeCut(
-    link: DataLink,
-    frame: number,
-    l3: number,
-    headerBytes: number,
-    l4Bytes: number,
-    totalBytes: number,
-    gsoBytes: number,
-    protocol: number,
-  ): void {
+  #writeCut(link: DataLink, packet: InnerPacket, gsoBytes: number): void {
     const segmenter = this.#segmenter;
-    segmenter.begin(frame, l3, headerBytes, l4Bytes, totalBytes, gsoBytes, protocol);
+    const { frame, end, l3, l4, l4Bytes, protocol } = packet;
+    segmenter.gsoBytes = gsoBytes;
+    segmenter.begin(frame, l3, l4 - l3, l4Bytes, end - l3, protocol);
     let packets = 1;
     while (segmenter.remaining > 0) {
       const count = Math.min(segmenter.remaining, UDP_SEGMENTS_MAX);
@@ -200,42 +151,19 @@ export class DeviceWriter {
   #writePiece(link: DataLink, iovec: number, packets: number): void {
     if (!link.vnetHeader) return this.write(link, iovec, 2, packets, 0);
     const { bytes, view } = this.#arena;
-    emitVirtioNet(view, this.#vnet, 0, VIRTIO_GSO_NONE, 0, 0, 0, 0);
+    emitVirtioNetPlain(view, this.#vnet);
     this.#arena.writeIovec(this.#piece, this.#vnet, VIRTIO_NET_BYTES);
     bytes.copyWithin(this.#piece + IOVEC_BYTES, iovec, iovec + 2 * IOVEC_BYTES);
     this.write(link, this.#piece, 3, packets, 0);
   }
 
-  #writeOne(
-    link: DataLink,
-    frame: number,
-    frameBytes: number,
-    flags: number,
-    gsoType: number,
-    headerBytes: number,
-    gsoBytes: number,
-    csumStart: number,
-    csumOffset: number,
-  ): void {
-    let iovec = this.#iovecs + IOVEC_BYTES;
-    let count = 1;
+  /** Writes one frame, behind the virtio-net header that stands ready where the device has one. */
+  #writeOne(link: DataLink, frame: number, frameBytes: number): void {
+    const iovec = this.#iovecs + IOVEC_BYTES;
     this.#arena.writeIovec(iovec, frame, frameBytes);
-    if (link.vnetHeader) {
-      emitVirtioNet(
-        this.#arena.view,
-        this.#vnet,
-        flags,
-        gsoType,
-        headerBytes,
-        gsoBytes,
-        csumStart,
-        csumOffset,
-      );
-      iovec = this.#iovecs;
-      count = 2;
-      this.#arena.writeIovec(iovec, this.#vnet, VIRTIO_NET_BYTES);
-    }
-    this.write(link, iovec, count, 1, frameBytes);
+    if (!link.vnetHeader) return this.write(link, iovec, 1, 1, frameBytes);
+    this.#arena.writeIovec(this.#iovecs, this.#vnet, VIRTIO_NET_BYTES);
+    this.write(link, this.#iovecs, 2, 1, frameBytes);
   }
 
   /** One writev of `count` iovecs at `iovec`, which stands for `packets` packets on the wire. */

@@ -4,7 +4,7 @@
  *   1. received in a batch, perhaps as a train    receive.ts
  *   2. outer source inside the underlay?          datagram
  *   3. tunnel header exactly right, which link?   (VNI, longest overlay prefix)
- *   4. inner header checks, cheapest first        inner
+ *   4. inner header checks, cheapest first        four.ts, six.ts
  *   5. inner source inside the outer source's slice, inner destination inside ours
  *   6. ECN and DSCP combined (RFC 6040, RFC 2983)
  *   7. coalesced with its flow, written to the device   coalesce.ts
@@ -16,7 +16,7 @@
  */
 import { ECN_BASE, eventIndex, ingressIndex } from '../../table/counters.ts';
 import { ARP_BYTES, ARP_SENDER_ADDRESS_OFFSET, ARP_TARGET_ADDRESS_OFFSET } from '../../wire/arp.ts';
-import { checkArp, Fault, isTunnelProtocol } from '../../wire/classify.ts';
+import { checkArp, Fault } from '../../wire/classify.ts';
 import { decapsulateTos, ecnCell, isEcnDrop } from '../../wire/ecn.ts';
 import {
   ETHERNET_HEADER_BYTES,
@@ -24,7 +24,6 @@ import {
   ETHERTYPE_IPV4,
   ETHERTYPE_IPV6,
   getEtherType,
-  isGroupDestination,
   isGroupSource,
 } from '../../wire/ethernet.ts';
 import {
@@ -32,15 +31,10 @@ import {
   getIpVersion,
   getIpv4Destination,
   getIpv4HeaderBytes,
-  getIpv4Protocol,
   getIpv4Source,
   getIpv4Tos,
   getIpv4TotalBytes,
-  IPV4_DESTINATION_OFFSET,
   IPV4_HEADER_BYTES,
-  IPV4_SOURCE_OFFSET,
-  isIpv4Fragment,
-  PROTOCOL_TCP,
   PROTOCOL_UDP,
   replaceIpv4Tos,
 } from '../../wire/ipv4.ts';
@@ -51,29 +45,24 @@ import { Neighbours } from '../answer/neighbours.ts';
 import type { Arena } from '../ground/arena.ts';
 import type { DataLink, Endpoint } from '../ground/link.ts';
 import type { Coalescer } from './coalesce.ts';
+import { FourIngress } from './four.ts';
 import { PathProbes } from './path-probes.ts';
 import { Fate, SixIngress } from './six.ts';
-import { isSoundIpv4, isToTunnel } from './sound.ts';
 import type { VniIngress } from './vni.ts';
-import { blamed, isMismatch, linkByDestination, linkByVni, outsider, senderName } from './whose.ts';
+import { blamed, linkByDestination, linkByVni, outsider, senderName } from './whose.ts';
 
 const RECEIVED = ingressIndex('received');
 const RECEIVED_BYTES = ingressIndex('receivedBytes');
 const TRUNCATED = ingressIndex('drop.truncated');
 const BAD_HEADER = ingressIndex('drop.bad_header');
 const WRONG_VNI = ingressIndex('drop.wrong_vni');
-const MODE_MISMATCH = ingressIndex('drop.mode_mismatch');
 const RUNT = ingressIndex('drop.runt');
 const MALFORMED = ingressIndex('drop.malformed');
 const UNKNOWN_ETHERTYPE = ingressIndex('drop.unknown_ethertype');
 const IPV6 = ingressIndex('drop.ipv6');
-const MULTICAST = ingressIndex('drop.multicast');
-const BROADCAST = ingressIndex('drop.broadcast');
 const BAD_MAC = ingressIndex('drop.bad_mac');
 const FOREIGN_SOURCE = ingressIndex('drop.foreign_source');
 const FOREIGN_DESTINATION = ingressIndex('drop.foreign_destination');
-const NESTED = ingressIndex('drop.nested');
-const TOO_BIG = ingressIndex('drop.too_big');
 const ECN_NOT_CAPABLE = ingressIndex('drop.ecn_not_capable');
 const STALE = ingressIndex('drop.stale');
 const TRAINS_RECEIVED = eventIndex('trains_received');
@@ -81,8 +70,8 @@ const TRAINS_RECEIVED = eventIndex('trains_received');
 export class Ingress {
   readonly #arena: Arena;
   readonly #coalescer: Coalescer;
-  readonly #allLinks: readonly DataLink[];
   readonly #neighbours: Neighbours;
+  readonly #four: FourIngress;
   readonly #six: SixIngress;
   readonly #probes: PathProbes;
   /** Link of the datagram just pushed, where an equal one may follow by the short way. */
@@ -110,15 +99,16 @@ export class Ingress {
   ) {
     this.#arena = arena;
     this.#coalescer = coalescer;
-    this.#allLinks = allLinks;
     this.#neighbours = neighbours;
     this.#probes = new PathProbes(arena);
+    this.#four = new FourIngress(arena, allLinks);
     this.#six = new SixIngress(arena, discovery, allLinks);
   }
 
   /**
    * One received message: `length` bytes at `offset` from the socket address at `source`, a train of `segmentBytes`
    * pieces when that is not zero. {@link flush} delivers what still waits to be joined.
+   * One that was cut off has {@link truncated} to itself.
    */
   message(
     endpoint: Endpoint,
@@ -127,13 +117,12 @@ export class Ingress {
     source: number,
     tos: number,
     segmentBytes: number,
-    truncated: boolean,
   ): void {
     const first = endpoint.links[0];
     if (first === undefined) return;
     this.#joinable = undefined;
     if (segmentBytes <= 0 || segmentBytes >= length) {
-      this.#datagram(endpoint, first, offset, length, source, tos, truncated);
+      this.#datagram(endpoint, first, offset, length, source, tos);
       return;
     }
     const headBytes = first.shimBytes + first.innerHeaderBytes;
@@ -141,7 +130,7 @@ export class Ingress {
       // One datagram with a train inside: a kernel endpoint on this machine puts the super-packets
       // of its guests on the wire uncut, and the size that the socket tells is their segments'.
       this.#coalescer.innerSegmentBytes = segmentBytes;
-      this.#datagram(endpoint, first, offset, length, source, tos, truncated);
+      this.#datagram(endpoint, first, offset, length, source, tos);
       this.#coalescer.innerSegmentBytes = 0;
       return;
     }
@@ -151,11 +140,20 @@ export class Ingress {
     while (at < end) {
       const bytes = at + segmentBytes < end ? segmentBytes : end - at;
       this.#joinable = undefined;
-      this.#datagram(endpoint, first, at, bytes, source, tos, truncated);
+      this.#datagram(endpoint, first, at, bytes, source, tos);
       at += bytes;
       const more = Math.floor((end - at) / segmentBytes);
       if (more > 0) at += this.#joinRun(at, segmentBytes, segmentBytes, more) * segmentBytes;
     }
+  }
+
+  /** A message of which only `length` bytes found room, or whose ancillary data did not: it is dropped. */
+  truncated(endpoint: Endpoint, length: number, source: number): void {
+    const first = endpoint.links[0];
+    this.#joinable = undefined;
+    if (first === undefined) return;
+    this.#received(first, length);
+    this.#drop(first, blamed(first, endpoint, this.#arena.view, source, TRUNCATED));
   }
 
   /**
@@ -207,13 +205,12 @@ export class Ingress {
     length: number,
     source: number,
     tos: number,
-    truncated: boolean,
   ): void {
     const { view } = this.#arena;
     let at = offset;
     let end = offset + length;
     let outerTos = tos;
-    if (endpoint.showsOuterHeader && !truncated) {
+    if (endpoint.showsOuterHeader) {
       // A raw socket of IPv4 shows the outer header, which the kernel has validated; options are refused.
       if (length < IPV4_HEADER_BYTES || getIpv4HeaderBytes(view, at) !== IPV4_HEADER_BYTES) {
         this.#received(first, length);
@@ -224,14 +221,9 @@ export class Ingress {
       at += IPV4_HEADER_BYTES;
     }
     let link = first;
-    let counter = -1;
-    if (truncated) {
-      counter = TRUNCATED;
-    } else {
-      const fault = first.shim.checkShim(view, at, end - at);
-      if (fault !== Fault.None) counter = fault === Fault.Truncated ? RUNT : BAD_HEADER;
-    }
-    if (counter >= 0) {
+    const fault = first.shim.checkShim(view, at, end - at);
+    if (fault !== Fault.None) {
+      const counter = fault === Fault.Truncated ? RUNT : BAD_HEADER;
       this.#received(first, length);
       // A stranger's rubbish counts as a stranger's first of all.
       return this.#drop(first, blamed(first, endpoint, view, source, counter));
@@ -292,36 +284,12 @@ export class Ingress {
     }
     if (this.versionInside === 6) return this.#drop(link, BAD_HEADER);
     if (link.shim.hasVni && this.#vni !== link.vni) return this.#drop(link, WRONG_VNI);
-    if (!isSoundIpv4(view, l3, available)) return this.#drop(link, MALFORMED);
+    const mayCut = this.#coalescer.innerSegmentBytes > 0;
+    const refused = this.#four.judge(link, frame, available, source, mayCut);
+    if (refused >= 0) return this.#drop(link, refused);
     const destination = getIpv4Destination(view, l3);
-    if (destination >>> 28 === 0xe) return this.#drop(link, MULTICAST);
-    if (destination === 0xffffffff) return this.#drop(link, BROADCAST);
-    if (link.innerHeaderBytes !== 0 && isGroupDestination(view, frame)) {
-      return this.#drop(link, BROADCAST);
-    }
-    const { route } = link;
-    const from = l3 + IPV4_SOURCE_OFFSET;
-    const to = l3 + IPV4_DESTINATION_OFFSET;
-    if (!route.isFrom(view, from, source) || !route.isWorkload(view, from)) {
-      return this.#drop(
-        link,
-        isMismatch(link, this.#allLinks, view, l3, source) ? MODE_MISMATCH : FOREIGN_SOURCE,
-      );
-    }
-    if (!route.isHere(view, to)) return this.#drop(link, FOREIGN_DESTINATION);
-    if (!route.isWorkload(view, to)) return this.#drop(link, BROADCAST);
     const headerBytes = getIpv4HeaderBytes(view, l3);
     const totalBytes = getIpv4TotalBytes(view, l3);
-    const protocol = getIpv4Protocol(view, l3);
-    if (isTunnelProtocol(protocol)) return this.#drop(link, NESTED);
-    if (isToTunnel(view, l3, l3 + headerBytes, l3 + totalBytes, protocol, link.peerPort)) {
-      return this.#drop(link, NESTED);
-    }
-    // Only TCP and known trains can be cut to size again; a fan of ours never sends more than its MTU.
-    const mayCut = protocol === PROTOCOL_TCP || this.#coalescer.innerSegmentBytes > 0;
-    if (totalBytes > link.innerMtu && (!mayCut || isIpv4Fragment(view, l3))) {
-      return this.#drop(link, TOO_BIG);
-    }
     const innerTos = getIpv4Tos(view, l3);
     const cell = ecnCell(innerTos, outerTos);
     link.counters[ECN_BASE + cell] = (link.counters[ECN_BASE + cell] as number) + 1;
@@ -353,7 +321,7 @@ export class Ingress {
       return this.#drop(link, WRONG_VNI);
     }
     const mayCut = this.#coalescer.innerSegmentBytes > 0;
-    const fate = six.judge(link, frame, l3, available, source, mayCut, this.nowMs);
+    const fate = six.judge(link, frame, available, source, mayCut, this.nowMs);
     if (fate >= 0) return this.#drop(link, fate);
     const end = l3 + six.totalBytes;
     const innerTos = getIpv6TrafficClass(view, l3);

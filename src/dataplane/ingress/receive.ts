@@ -109,15 +109,11 @@ export class Receiver {
       const at = this.#messages + i * MMSGHDR_BYTES;
       const buffer = this.#buffers + i * BUFFER_BYTES;
       const length = view.getUint32(at + MMSGHDR_LENGTH, true);
-      this.#ingress.message(
-        endpoint,
-        buffer,
-        length,
-        this.#names + i * SOCKADDR_BYTES,
-        this.#tos,
-        this.#segmentBytes,
-        this.#isCutOff(at),
-      );
+      const source = this.#names + i * SOCKADDR_BYTES;
+      if (this.#isCutOff(at)) this.#ingress.truncated(endpoint, length, source);
+      else {
+        this.#ingress.message(endpoint, buffer, length, source, this.#tos, this.#segmentBytes);
+      }
       let next = i + 1;
       if (next < alikeEnd) {
         const more = alikeEnd - next;

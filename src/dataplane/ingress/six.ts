@@ -58,20 +58,20 @@ export class SixIngress {
   }
 
   /**
-   * Judges the packet with its header at `l3`, of which `available` bytes are there, from the socket
+   * Judges the packet in the frame at `frame`, of which `available` bytes are there, from the socket
    * address at `name`.
    * @param mayCut whether longer packets than the link takes can be cut to size again
    */
   judge(
     link: DataLink,
     frame: number,
-    l3: number,
     available: number,
     name: number,
     mayCut: boolean,
     nowMs: number,
   ): number {
     const { view } = this.#arena;
+    const l3 = frame + link.innerHeaderBytes;
     const { six } = link;
     if (six === undefined) return IPV6;
     if (available < IPV6_HEADER_BYTES) return RUNT;
@@ -94,7 +94,7 @@ export class SixIngress {
       if (isNd(getIcmpType(view, message))) {
         // A routed link has no neighbours.
         if (link.innerHeaderBytes === 0) return MULTICAST;
-        const carry = this.#discovery.arrive(link, six, frame, l3, message, bytes, name, nowMs);
+        const carry = this.#discovery.arrive(link, frame, message, bytes, name, nowMs);
         return carry === Carry.On ? Fate.Pass : carry;
       }
     }

@@ -31,6 +31,12 @@ import { TrainSender } from './train-sender.ts';
 
 const KEY_SLOTS = 256;
 const SCRATCH_COUNT = 4096;
+
+/** Not by the marks: a flow whose ECN changes on the way must still not overtake itself. */
+function slotOf(peer: number, socket: number): number {
+  return (Math.imul(peer ^ Math.imul(socket, 0x85ebca6b), 0x9e3779b1) >>> 24) & (KEY_SLOTS - 1);
+}
+
 export class Trains {
   readonly #arena: Arena;
   readonly #paths: PathMtu;
@@ -138,10 +144,7 @@ export class Trains {
     byteCount: number,
     iovecsPerSegment: number,
   ): number {
-    // Not by the marks: a flow whose ECN changes on the way must still not overtake itself.
-    const slot =
-      (Math.imul(peer ^ Math.imul(socket, 0x85ebca6b), 0x9e3779b1) >>> 24) & (KEY_SLOTS - 1);
-    const train = this.#bySlot[slot] as number;
+    const train = this.#bySlot[slotOf(peer, socket)] as number;
     if (
       train < 0 ||
       this.#columns.closed[train] === TrainState.Closed ||
@@ -156,7 +159,7 @@ export class Trains {
       this.#columns.segments[train] === UDP_SEGMENTS_MAX ||
       (this.#columns.bytes[train] as number) + byteCount > UDP_PAYLOAD_BYTES_MAX
     ) {
-      return this.#open(link, peer, socket, marks, byteCount, iovecsPerSegment, slot);
+      return this.#open(link, peer, socket, marks, byteCount, iovecsPerSegment);
     }
     return train;
   }
@@ -168,8 +171,8 @@ export class Trains {
     marks: number,
     segmentBytes: number,
     iovecsPerSegment: number,
-    slot: number,
   ): number {
+    const slot = slotOf(peer, socket);
     const train = this.#columns.count++;
     const { view } = this.#arena;
     this.#columns.link[train] = link;

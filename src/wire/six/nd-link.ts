@@ -109,7 +109,7 @@ export function emitNeighbourAdvert(
   const bytes = NEIGHBOUR_ADVERT_PACKET_BYTES - IPV6_HEADER_BYTES;
   const to = at + IPV6_DESTINATION_OFFSET;
   const isForAll = isIpv6SourceUnspecified(view, l3);
-  emitIpv6(view, at, 0, 0, bytes, PROTOCOL_ICMPV6, ND_HOP_LIMIT);
+  emitIpv6(view, at, bytes, PROTOCOL_ICMPV6, ND_HOP_LIMIT);
   copyIpv6Address(view, ndTarget(message), view, at + IPV6_SOURCE_OFFSET);
   if (isForAll) {
     view.setUint32(to, ALL_NODES_FIRST);
@@ -145,7 +145,7 @@ export function emitNeighbourSolicit(
   const message = at + IPV6_HEADER_BYTES;
   const to = at + IPV6_DESTINATION_OFFSET;
   const bytes = NEIGHBOUR_SOLICIT_PACKET_BYTES - IPV6_HEADER_BYTES;
-  emitIpv6(view, at, 0, 0, bytes, PROTOCOL_ICMPV6, ND_HOP_LIMIT);
+  emitIpv6(view, at, bytes, PROTOCOL_ICMPV6, ND_HOP_LIMIT);
   for (let i = 0; i < 16; i++) {
     view.setUint8(at + IPV6_SOURCE_OFFSET + i, source[i] ?? 0);
     view.setUint8(ndTarget(message) + i, target[i] ?? 0);

@@ -190,7 +190,7 @@ export function routerAdvertFrame(advert: RouterAdvert): Uint8Array<ArrayBuffer>
   setMac(view, 6, advert.mac);
   view.setUint16(12, ETHERTYPE_IPV6);
   const l3 = ETHERNET_BYTES;
-  emitIpv6(view, l3, 0, 0, bytes, PROTOCOL_ICMPV6, ND_HOP_LIMIT);
+  emitIpv6(view, l3, bytes, PROTOCOL_ICMPV6, ND_HOP_LIMIT);
   frame.set(advert.source, l3 + IPV6_SOURCE_OFFSET);
   frame.set(ALL_NODES, l3 + IPV6_DESTINATION_OFFSET);
   const message = l3 + IPV6_HEADER_BYTES;

@@ -15,7 +15,7 @@
 import { linkLocalOf } from '../../../net/fan6.ts';
 import { bytesOfIpv6 } from '../../../net/prefix6.ts';
 import { hostBytes, type UnderlayAddress } from '../../../net/underlay-address.ts';
-import { ARP_BYTES, ARP_REPLY, ARP_REQUEST, emitArp } from '../../../wire/arp.ts';
+import { ARP_BYTES, ARP_REPLY, ARP_REQUEST, emitArp, setArpTarget } from '../../../wire/arp.ts';
 import {
   ETHERNET_HEADER_BYTES,
   ETHERTYPE_ARP,
@@ -72,15 +72,8 @@ function arpFrame(
   const frame = new Uint8Array(Math.max(FRAME_BYTES_MIN, ETHERNET_HEADER_BYTES + ARP_BYTES));
   const view = new DataView(frame.buffer);
   emitEthernet(view, 0, to, from, ETHERTYPE_ARP);
-  emitArp(
-    view,
-    ETHERNET_HEADER_BYTES,
-    operation,
-    sender.mac,
-    sender.address,
-    target.mac,
-    target.address,
-  );
+  emitArp(view, ETHERNET_HEADER_BYTES, operation, sender.mac, sender.address);
+  setArpTarget(view, ETHERNET_HEADER_BYTES, target.mac, target.address);
   return frame;
 }
 
