@@ -53,7 +53,7 @@ export class StationFile {
     this.#log = log;
   }
 
-  /** What a predecessor that did not end cleanly knew; nothing where it cannot be read. */
+  /** What a predecessor knew; nothing where it cannot be read. */
   load(): SavedStation[] {
     try {
       const text = readIfThere(this.#path);
@@ -90,6 +90,12 @@ export class StationFile {
       // A full disk ends nothing.
       this.#log.error('networks', `a restart would not know the stations: ${messageOf(error)}`);
     }
+  }
+
+  /** What is true now is written down, and stays. */
+  keep(): void {
+    this.stop();
+    this.#save();
   }
 
   stop(): void {

@@ -2,10 +2,6 @@
  * Two hosts and a container on each: our loop is the tunnel endpoint of one, somebody else's that of the
  * other. What the containers say to each other, and what is looked at meanwhile.
  */
-import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Test } from 'tap';
 import type { LabContainer, LabHost } from '../../../src/demo/lab.ts';
@@ -14,14 +10,8 @@ import { formatMac } from '../../../src/net/mac.ts';
 import { PacketSocket } from '../../../src/sys/sockets/packet-socket.ts';
 import { unaccounted } from '../../../src/table/counters.ts';
 import { runEcho, runTcpPair, runUdpPair } from '../../../src/traffic/run.ts';
-import {
-  interfaceBlock,
-  LINKTYPE_ETHERNET,
-  PcapngDirection,
-  packetBlock,
-  sectionHeaderBlock,
-} from '../../../src/wire/pcapng.ts';
 import { testProgram } from '../../netns/relay.ts';
+import { malformed } from '../../support/dissect.ts';
 import { giveIpv6, ip, turnOnIpv6 } from '../../support/ipv6-underlay.ts';
 import { skipLong } from '../../support/long.ts';
 import { until } from '../../support/patience.ts';
@@ -127,32 +117,6 @@ export async function watched(host: LabHost, work: () => Promise<void>): Promise
   return frames;
 }
 
-/** What Wireshark's dissectors find wrong with the frames, a line each; undefined without tshark. */
-export function malformed(frames: readonly Buffer[]): string | undefined {
-  if (spawnSync('tshark', ['--version']).status !== 0) return undefined;
-  const folder = mkdtempSync(join(tmpdir(), 'fanway-network-'));
-  try {
-    const blocks = frames.map((bytes, index) =>
-      packetBlock({
-        ...{ interfaceIndex: 0, direction: PcapngDirection.Unknown, bytes },
-        ...{ originalBytes: bytes.length, timeUs: index },
-      }),
-    );
-    const file = join(folder, 'frames.pcapng');
-    const head = [sectionHeaderBlock('test'), interfaceBlock(LINKTYPE_ETHERNET, 0, 'eth0')];
-    writeFileSync(file, Buffer.concat([...head, ...blocks]));
-    const filter = `_ws.malformed || _ws.expert.group == "Malformed" || vxlan.vni != ${VNI}`;
-    // What random payload looks like is nobody's fault: nothing above TCP and UDP is asked.
-    const plain = ['tcp', 'udp'].flatMap((name) => ['-d', `${name}.port==5000-7100,data`]);
-    const words = ['-n', '-r', file, ...plain, '-Y', filter];
-    const run = spawnSync('tshark', words, { encoding: 'utf8' });
-    if (run.status !== 0) throw new Error(`tshark: ${run.stderr}`);
-    return run.stdout.trim();
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-}
-
 export async function exchange(t: Test, near: LabContainer, far: LabContainer): Promise<void> {
   const ways = {
     there: { from: near, to: far, address: formatIpv4(far.address) },
@@ -178,7 +142,7 @@ export async function exchange(t: Test, near: LabContainer, far: LabContainer): 
 /** All frames that were looked at are whole, and are of the network. */
 export function checkFrames(t: Test, frames: readonly Buffer[]): void {
   t.ok(frames.length > 100, `${frames.length} frames of the underlay were looked at`);
-  const wrong = malformed(frames);
+  const wrong = malformed(frames, [VNI]);
   if (wrong === undefined) t.comment('no tshark here: nobody else has looked at the frames');
   else t.equal(wrong, '', 'tshark finds nothing malformed, and no other VNI');
 }
