@@ -117,8 +117,9 @@ export class NetworkPart {
     return this.service.refresh();
   }
 
-  close(): void {
-    this.service.close();
+  /** @param keeps as in {@link NetworkService.close} */
+  close(keeps: boolean): void {
+    this.service.close(keeps);
     this.policy.close();
     this.audits.close();
   }

@@ -14,7 +14,6 @@ import {
 } from '../api/status.ts';
 import { webCall } from '../api/web.ts';
 import type { Log } from '../log.ts';
-import { hasIpv4 } from '../net/fan.ts';
 import { formatHostPrefix } from '../net/underlay-address.ts';
 import { releaseProgramPages } from '../sys/libc/memory.ts';
 import { NetworkNamespace } from '../sys/process/netns.ts';
@@ -46,9 +45,7 @@ import { isPathNews, pathStatus } from './plane/paths.ts';
 import { RATE_COUNTERS, RateMeter, SAMPLE_INTERVAL_MS } from './plane/rates.ts';
 import { TunnelSet } from './plane/tunnel-set.ts';
 import { BridgeWatch } from './plane/watch/bridge-watch.ts';
-import { measureApart } from './probe/child.ts';
-import { PathTest } from './probe/path-test.ts';
-import { probeRoutes } from './probe/routes.ts';
+import { Probes } from './probe/probes.ts';
 import { rateStatus } from './rate-status.ts';
 import { obeySignals } from './signals.ts';
 import { bgpRoutes, bgpStatus } from './speakers/bgp/routes.ts';
@@ -116,7 +113,7 @@ export class Service {
   readonly #rates = new RateMeter();
   readonly #drops = new DropMeter();
   readonly #page: PageServer;
-  readonly #pathTest: PathTest;
+  readonly #probes: Probes;
   /** Owners that are tunnel endpoints are named by their address alone. */
   readonly #nameOf = (owner: string): string =>
     /[.:]/.test(owner) ? '' : this.gossip.nameOf(owner);
@@ -149,18 +146,9 @@ export class Service {
       return plane;
     });
     this.router = new Router({ run, log, host: this.#host, tunnels: this.tunnels });
-    const specs = () => this.#upSpecs().filter(({ overlay }) => hasIpv4(overlay)); // IPv4 alone
     this.entries = new EntryService({
       ...{ writer: this.tunnels, log },
       routes: new RoutedEntries({ host: this.#host, specs: () => this.#upSpecs(), log }),
-    });
-    this.#pathTest = new PathTest({
-      ...{ specs, measure: measureApart },
-      members: () => this.gossip.host?.node.members() ?? [],
-      counters: () => this.tunnels.counters(),
-      paths: () => this.tunnels.paths(),
-      offloads: (link) => this.tunnels.status().flatMap(({ offloads }) => offloads[link] ?? []),
-      ask: async (member, question) => this.gossip.mustRun().ask(member, question),
     });
     this.networks = new NetworkPart({
       ...{ host: this.#host.networks, tunnels: this.tunnels, entries: this.entries },
@@ -170,8 +158,12 @@ export class Service {
       alone: () => (this.gossip.host === undefined ? this.bgp.silence : ''),
       redistributes: () => this.bgp.settings?.redistribute === true,
     });
+    this.#probes = new Probes({
+      ...{ tunnels: this.tunnels, entries: this.entries, networks: this.networks, log },
+      ...{ gossip: () => this.gossip, specs: () => this.#upSpecs(), nameOf: this.#nameOf },
+    });
     this.gossip = new GossipService({
-      ...{ run, log, entries: this.entries, answer: (asked) => this.#pathTest.answer(asked) },
+      ...{ run, log, entries: this.entries, answer: (asked) => this.#probes.answer(asked) },
       ...{ specs: () => this.#upSpecs(), followers: this.networks.followers },
       networks: () => this.networks.specs(),
       look: () => underlayOf(this.#host),
@@ -301,7 +293,7 @@ export class Service {
     this.#hostWatch?.stop();
     await this.bgp.stop();
     await this.gossip.stop();
-    this.networks.close();
+    this.networks.close(this.#options.mode === 'daemon');
     this.entries.close();
     await this.router.stop();
     await this.tunnels.close();
@@ -377,7 +369,7 @@ export class Service {
         members: () => (this.gossip.host?.node.members() ?? []).map(memberJson),
         workloads: () => workloadsOf(this.router.fans, this.#options.run),
       }),
-      ...probeRoutes(this.#pathTest, this.#options.log),
+      ...this.#probes.routes(),
       answerTo(webCall, (request) => this.#page.set(request)),
       get('/metrics', () => {
         const text = metricsText(this.status(), this.tunnels.counters(), this.gossip);

@@ -3,6 +3,8 @@
  * others.
  * @module
  */
+
+import { NO_BYTES } from '../../src/wire/gossip/message.ts';
 import {
   type Block,
   ItemKind,
@@ -112,7 +114,7 @@ export const MESSAGES: readonly Message[] = [
       [4, 29],
     ],
   },
-  { type: MessageType.Ask, question: 2 },
+  { type: MessageType.Ask, question: 2, about: '', publicKey: NO_BYTES, signature: NO_BYTES },
   { type: MessageType.Told, part: Uint8Array.of(0x7b, 0x7d) },
   {
     type: MessageType.Seek,

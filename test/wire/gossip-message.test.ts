@@ -142,7 +142,12 @@ const message: fc.Arbitrary<Message> = fc.oneof(
     owners: fc.array(summary, { maxLength: 20 }),
   }),
   fc.record({ type: is(MessageType.Want), owner: nodeId, epoch: u32, ranges }),
-  fc.record({ type: is(MessageType.Ask), question: fc.integer({ min: 1, max: 255 }) }),
+  fc.record({
+    ...{ type: is(MessageType.Ask), question: fc.integer({ min: 1, max: 255 }) },
+    about: fc.string({ maxLength: 64 }).map((text) => text.replace(/[^ -~]/g, '')),
+    publicKey: anyBytes(32),
+    signature: anyBytes(64),
+  }),
   fc.record({ type: is(MessageType.Told), part: fc.uint8Array({ maxLength: 200 }) }),
   fc.record({
     type: is(MessageType.Seek),

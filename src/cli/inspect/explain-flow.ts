@@ -1,6 +1,6 @@
 /**
- * `fanway explain FROM to TO [PROTOCOL [port N]]`: what becomes of a connection on the layer-2 networks here,
- * and which rule decides.
+ * `fanway explain FROM to TO [PROTOCOL [port N]]`: what becomes of a connection, which rule decides, and what
+ * the host that it leaves and the one where it arrives say of it.
  * @module
  */
 import { explainFlowCall } from '../../api/network/policy.ts';
@@ -9,6 +9,7 @@ import type { RunDirectory } from '../../control/store/run-directory.ts';
 import { ExitCode, messageOf, usageError } from '../../errors.ts';
 import { parseRule, RuleError } from '../../net/policy/rule.ts';
 import { type Io, printJson } from '../verb/verb.ts';
+import { endsOf, endsText } from './ends-text.ts';
 
 /** Whether these words ask about a connection. */
 export function isFlow([, word]: readonly string[]): boolean {
@@ -18,11 +19,11 @@ export function isFlow([, word]: readonly string[]): boolean {
 /** ICMP where nothing else is said: what a ping is. */
 const PROTOCOL_DEFAULT = 1;
 
-/** Exit code: whether it may be opened, by all networks that know one of its ends. */
+/** Exit code: whether it may be opened, by all links that know one of its ends, and gets there. */
 export async function explainFlow(
   [from = '', , to = '', ...words]: readonly string[],
   run: RunDirectory,
-  isJson: boolean,
+  { asks, isJson }: { asks: boolean; isJson: boolean },
   io: Io,
 ): Promise<ExitCode> {
   let protocol = PROTOCOL_DEFAULT;
@@ -37,9 +38,12 @@ export async function explainFlow(
     throw error;
   }
   const verdicts = await ask(run, explainFlowCall, { from, to, protocol, port });
-  if (isJson) printJson(io, verdicts);
-  else if (verdicts.length === 0) io.out(`no network of this host knows ${from} or ${to}\n`);
-  else for (const { text } of verdicts) io.out(`${text}\n`);
-  const isAllowed = verdicts.length > 0 && verdicts.every(({ allowed }) => allowed);
-  return isAllowed ? ExitCode.Ok : ExitCode.Failed;
+  const ends = asks ? await endsOf(run, { from, to, protocol, port }) : [];
+  const isKnown = verdicts.length + ends.length > 0;
+  if (isJson) printJson(io, { verdicts, ends });
+  else if (!isKnown) io.out(`no link of this host knows ${from} or ${to}\n`);
+  else io.out(`${verdicts.map(({ text }) => `${text}\n`).join('')}${endsText(ends)}`);
+  const isAllowed = verdicts.every(({ allowed }) => allowed);
+  const isDelivered = ends.every(({ finding }) => finding.dies === '');
+  return isKnown && isAllowed && isDelivered ? ExitCode.Ok : ExitCode.Failed;
 }

@@ -33,6 +33,7 @@ import {
   type UnderlayPrefix,
 } from '../../net/underlay-address.ts';
 import { type Io, printJson, takeFlags, type Verb } from '../verb/verb.ts';
+import { endsOfAddress, endsText } from './ends-text.ts';
 import { explainFlow, isFlow } from './explain-flow.ts';
 import { pathText } from './paths-text.ts';
 
@@ -135,22 +136,38 @@ async function inNetworks(what: string, run: RunDirectory): Promise<NetworkExpla
 }
 
 /** A MAC is in networks only. */
-function tellMac(io: Io, mac: string, networks: NetworkExplanation[], isJson: boolean): ExitCode {
-  if (isJson) printJson(io, { mac, networks });
+async function tellMac(
+  mac: string,
+  run: RunDirectory,
+  asks: boolean,
+  isJson: boolean,
+  io: Io,
+): Promise<ExitCode> {
+  const networks = await inNetworks(mac, run);
+  const ends = asks && networks.length > 0 ? await endsOfAddress(run, mac) : [];
+  if (isJson) printJson(io, { mac, networks, ends });
   else if (networks.length === 0) io.out(`no network of this host knows ${mac}\n`);
-  else for (const { text } of networks) io.out(`${text}\n`);
+  else io.out(`${networks.map(({ text }) => `${text}\n`).join('')}${endsText(ends)}`);
   return networks.length === 0 ? ExitCode.Failed : ExitCode.Ok;
 }
 
 export const explain: Verb = {
   name: 'explain',
-  summary: 'which host has an overlay address or a MAC',
-  usage: [
-    'explain ADDRESS|MAC [--json]',
-    'explain ADDRESS OVERLAY UNDERLAY [--json]',
-    'explain FROM to TO [PROTOCOL [port N]] [--json]',
+  summary: 'which host has an overlay address or a MAC, and what both ends do with a packet',
+  details: [
+    'The host that has it is asked too, where it is a member of gossip: for each end owner, rule, outer',
+    'packet and MTU, which entry decides each, and where the packet would die. FROM to TO exits with 1',
+    'where it does.',
   ],
-  options: [['--json', 'the same as JSON']],
+  usage: [
+    'explain ADDRESS|MAC [--here] [--json]',
+    'explain ADDRESS OVERLAY UNDERLAY [--json]',
+    'explain FROM to TO [PROTOCOL [port N]] [--here] [--json]',
+  ],
+  options: [
+    ['--here', 'what this host knows alone; no other host is asked'],
+    ['--json', 'the same as JSON'],
+  ],
   examples: [
     ['fanway explain 250.0.28.7', 'among the fans that run here'],
     ['fanway explain fd00:fa:1c::7', 'the same for IPv6'],
@@ -159,10 +176,11 @@ export const explain: Verb = {
     ['fanway explain 10.1.0.5 to 10.1.0.9 tcp port 443', 'on a network: by which rule it passes'],
   ],
   async run(args, io) {
-    const { flags, rest } = takeFlags(args, { '--json': 'switch' });
+    const { flags, rest } = takeFlags(args, { '--here': 'switch', '--json': 'switch' });
+    const asks = !flags.has('--here');
     if (isFlow(rest)) {
       const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
-      return explainFlow(rest, run, flags.has('--json'), io);
+      return explainFlow(rest, run, { asks, isJson: flags.has('--json') }, io);
     }
     const [addressText, overlay, underlay] = rest;
     if (addressText === undefined || rest.length === 2 || rest.length > 3) {
@@ -176,15 +194,20 @@ export const explain: Verb = {
       const path = overlay === undefined ? await pathOf(found.host, run) : null;
       const networks = overlay === undefined ? await inNetworks(addressText, run) : [];
       const isOutside = found.role === 'outside';
+      const isPlain = overlay !== undefined || (isOutside && networks.length === 0);
+      const ends = asks && !isPlain ? await endsOfAddress(run, found.address) : [];
       const words = `${found.text}${path === null ? '' : `; ${pathText(path, Date.now())}`}`;
       // What no fan has and a network does is there.
       const lines = isOutside && networks.length > 0 ? [] : [words];
-      if (flags.has('--json')) printJson(io, { ...found, path, networks });
-      else io.out(`${[...lines, ...networks.map(({ text }) => text)].join('\n')}\n`);
+      if (flags.has('--json')) printJson(io, { ...found, path, networks, ends });
+      else {
+        const told = [...lines, ...networks.map(({ text }) => text)].join('\n');
+        io.out(`${told}\n${endsText(ends)}`);
+      }
       return isOutside && networks.length === 0 ? ExitCode.Failed : ExitCode.Ok;
     };
     if (MAC.test(addressText)) {
-      return tellMac(io, addressText, await inNetworks(addressText, run), flags.has('--json'));
+      return tellMac(addressText, run, asks, flags.has('--json'), io);
     }
     let explanation: Explanation;
     try {

@@ -105,6 +105,11 @@ export class NetworkService {
     return this.#networks.get(link)?.local;
   }
 
+  /** What a port is called, '' where nobody has seen it. */
+  portName(ifindex: number): string {
+    return this.#portNames.get(ifindex) ?? '';
+  }
+
   /** Why floods of a network go nowhere; '' when all is well. */
   floodProblem(link: string): string {
     return this.#floodProblems.get(link) ?? '';
@@ -372,12 +377,13 @@ export class NetworkService {
     this.#flooding.clear();
   }
 
-  /** The router ends; what is written down goes too. */
-  close(): void {
+  /** The router ends. @param keeps who was here is written down for the next one; else nothing is */
+  close(keeps: boolean): void {
     this.#stop();
     for (const { local, file } of this.#networks.values()) {
       local.close();
-      file.forget();
+      if (keeps) file.keep();
+      else file.forget();
     }
     this.#networks.clear();
   }

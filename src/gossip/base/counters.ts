@@ -68,6 +68,8 @@ export const GOSSIP_COUNTERS = [
   // Workloads that are looked for.
   'seeks.sent',
   'seeks.received',
+  // What members ask of us.
+  'questions.limited',
   // Conflicts.
   'conflicts.seen',
   'conflicts.lost',

@@ -22,6 +22,8 @@ export const BLOCKS_PER_MESSAGE_MAX = 64;
 export const SEEK_ADDRESSES_MAX = 32;
 /** Servers of one kind that a tunnel endpoint names. */
 export const SERVERS_MAX = 8;
+/** What a question is about, characters. */
+export const ABOUT_CHARS_MAX = 512;
 /** A part of an answer, bytes: fits a frame with room to spare. */
 export const TOLD_BYTES_MAX = 32_768;
 /** Owners in one message: a datagram has room for fewer. */

@@ -8,6 +8,7 @@ import { type CborValue, cborBytes } from '../cbor.ts';
 import { VNI_MAX } from '../vxlan.ts';
 import { decodeBlock } from './block.ts';
 import {
+  ABOUT_CHARS_MAX,
   BLOCK_BYTES_MAX,
   BLOCKS_PER_MESSAGE_MAX,
   BUCKET_HASH_BYTES,
@@ -15,6 +16,7 @@ import {
   EPOCH_MAX,
   MESSAGES_MAX,
   OWNERS_PER_MESSAGE_MAX,
+  PUBLIC_KEY_BYTES,
   SEEK_ADDRESSES_MAX,
   SEQUENCE_MAX,
   SIGNATURE_BYTES,
@@ -22,7 +24,18 @@ import {
   TOLD_BYTES_MAX,
 } from './bounds.ts';
 import { constant, endpoint, fromBytes, hostAddress, kindOf, ranges, toBytes } from './common.ts';
-import { bytes, type Codec, field, flag, list, record, refuse, tuple, uint } from './fields.ts';
+import {
+  bytes,
+  type Codec,
+  field,
+  flag,
+  list,
+  record,
+  refuse,
+  text,
+  tuple,
+  uint,
+} from './fields.ts';
 import { nodeId } from './node-id.ts';
 import {
   type Message,
@@ -38,6 +51,8 @@ export const PAYLOAD_OVERHEAD_BYTES = 3;
 /** One kind of message. */
 type Of<T extends Message['type']> = Extract<Message, { type: T }>;
 
+/** A field that is not there. */
+export const NO_BYTES = new Uint8Array(0);
 /** Ties an answer to its question. */
 const number = uint(0xffff_ffff);
 const epoch = uint(EPOCH_MAX);
@@ -118,6 +133,9 @@ const CODECS: { readonly [T in Message['type']]: Codec<Of<T>> } = {
   [MessageType.Ask]: record({
     type: field(0, constant(MessageType.Ask)),
     question: field(1, uint(255, 1)),
+    about: field(2, text(ABOUT_CHARS_MAX), ''),
+    publicKey: field(3, bytes(PUBLIC_KEY_BYTES, 0), NO_BYTES),
+    signature: field(4, bytes(SIGNATURE_BYTES, 0), NO_BYTES),
   }),
   [MessageType.Told]: record({
     type: field(0, constant(MessageType.Told)),

@@ -252,8 +252,18 @@ export type Message =
       epoch: number;
       ranges: readonly SequenceRange[];
     }
-  /** "Tell me this of yourself", on a stream; who does not know the question tells nothing. */
-  | { type: typeof MessageType.Ask; question: number }
+  /**
+   * "Tell me this of yourself", on a stream; who does not know the question tells nothing. `about` says of
+   * what, '' where the question says it all. Key and signature prove who asks (gossip/seal/asked.ts); both
+   * are empty where any member is told.
+   */
+  | {
+      type: typeof MessageType.Ask;
+      question: number;
+      about: string;
+      publicKey: Uint8Array;
+      signature: Uint8Array;
+    }
   /** A part of the answer: UTF-8 JSON, cut anywhere. An empty one says only that it is being made. */
   | { type: typeof MessageType.Told; part: Uint8Array }
   /**
@@ -262,5 +272,5 @@ export type Message =
   | { type: typeof MessageType.Seek; vni: number; addresses: GossipAddress[] };
 
 /** What may be asked. The numbers are the wire's: append only. */
-export const Question = { Counters: 1, Paths: 2 } as const;
+export const Question = { Counters: 1, Paths: 2, Explain: 3 } as const;
 export type Question = (typeof Question)[keyof typeof Question];

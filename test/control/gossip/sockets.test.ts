@@ -16,6 +16,8 @@ import {
 import { messageOf } from '../../../src/errors.ts';
 import type { Want } from '../../../src/gossip/base/api.ts';
 import { Counters } from '../../../src/gossip/base/counters.ts';
+import { type Identity, makeIdentity, parseIdentity } from '../../../src/gossip/base/identity.ts';
+import { Ed25519Verifier } from '../../../src/gossip/base/signer.ts';
 import type { Channel } from '../../../src/gossip/seal/channel.ts';
 import { PlainChannel } from '../../../src/gossip/seal/plain.ts';
 import { SEED_ADDRESSES_MAX } from '../../../src/limits.ts';
@@ -30,8 +32,9 @@ import { until } from '../../support/patience.ts';
 import { freePort } from './loopback.ts';
 
 const LOOPBACK = 0x7f000001;
-const ID_A: NodeId = 'a'.repeat(32);
-const ID_B: NodeId = 'b'.repeat(32);
+const identity = () => parseIdentity(makeIdentity(randomBytes), 'test');
+const [A, B] = [identity(), identity()] as const;
+const [ID_A, ID_B] = [A.id, B.id];
 
 t.test('UdpSocket carries datagrams, and no error ends it', async (t) => {
   const counters = new SocketCounters();
@@ -166,11 +169,13 @@ async function pair(
       nowMs: () => performance.now(),
       notice: () => undefined,
     });
-  const open = async (self: NodeId, port: number): Promise<Streams> => {
+  const open = async ({ id: self, signer }: Identity, port: number): Promise<Streams> => {
     const streams = await Streams.open({
       ...{ bind: LOOPBACK, port, counters, log: silentLog },
       channel: channel(self),
-      answer: (question) => answers(question),
+      ...{ self, signer, verifier: new Ed25519Verifier() },
+      answer: ({ question, about, isProved }) =>
+        question === Question.Explain ? Promise.resolve(`${about} ${isProved}`) : answers(question),
       serve:
         serve ??
         ((wants) => {
@@ -182,8 +187,8 @@ async function pair(
     return streams;
   };
   const port = await freePort();
-  await open(ID_A, port);
-  return { client: await open(ID_B, await freePort()), port, counters, asked };
+  await open(A, port);
+  return { client: await open(B, await freePort()), port, counters, asked };
 }
 
 const want = (count: number): Want[] => [{ owner: ID_A, epoch: 1, ranges: [[1, count]] }];
@@ -235,6 +240,8 @@ t.test('a member is asked, and what it does not know it does not tell', async (t
     client.ask({ ...to, port: await freePort() }, ID_A, Question.Counters),
     /REFUSED/,
   );
+  t.equal(await client.ask(to, ID_A, Question.Explain, 'what'), 'what true', 'signed');
+  t.equal(await client.ask(to, ID_A, Question.Explain), ' false', 'about nothing: not signed');
   const many = Array.from({ length: QUESTIONS_MAX + 1 }, () =>
     client.ask(to, ID_A, Question.Counters).then(
       () => '',

@@ -4,8 +4,10 @@
  */
 import { execFileSync } from 'node:child_process';
 import t, { type Test } from 'tap';
-import { type LabContainer, type LabHost, portName } from '../../../src/demo/lab.ts';
+import type { EndJson } from '../../../src/api/network/ends.ts';
+import { type LabContainer, type LabHost, MIDDLE_BRIDGE, portName } from '../../../src/demo/lab.ts';
 import { runTcpPair } from '../../../src/traffic/run.ts';
+import { malformed } from '../../support/dissect.ts';
 import { Sight } from '../../support/frames.ts';
 import { skipLong } from '../../support/long.ts';
 import { PATIENCE, promised, until } from '../../support/patience.ts';
@@ -24,6 +26,8 @@ const NETWORKS = [
   ['blue', '100'],
   ['red', '200'],
 ] as const;
+const TCP_BYTES = 8 << 20;
+const JUMBO_MTU = 9000;
 const MOVER = { mac: '02:00:00:00:00:09', address: 0x0a010009, text: '10.1.0.9' };
 const macOf = (host: number): string => `02:00:00:00:00:0${host + 1}`;
 const addressOf = (host: number): string => `10.1.0.${host + 1}`;
@@ -33,6 +37,7 @@ const [PORT_AT, INNER_AT, INNER_TYPE] = [36, 50, 62];
 const ETHERTYPE_ARP = 0x0806;
 const isVxlan = (frame: Buffer): boolean =>
   frame.length > INNER_TYPE + 2 && frame.readUInt16BE(PORT_AT) === 4789;
+const vniOf = (frame: Buffer): number => frame.readUIntBE(INNER_AT - 4, 3);
 const isToMany = (frame: Buffer): boolean => (frame.readUInt8(INNER_AT) & 1) === 1;
 
 /** All containers of one network but the spare ones, one a host. */
@@ -50,6 +55,16 @@ async function untilKnown(host: LabHost, macs: number): Promise<void> {
 async function controlPid(host: LabHost): Promise<number> {
   const { pid } = await statusOf(host);
   return pid;
+}
+
+/** A stream from one host to another comes whole. */
+async function carry(t: Test, { lab }: NetworkLab): Promise<void> {
+  const { sent, received } = await runTcpPair(
+    { from: lab.container(0, 0), to: lab.container(1, 0), address: addressOf(1) },
+    { port: 5001, bytes: TCP_BYTES, sha256: true },
+  );
+  t.equal(received.bytes, TCP_BYTES, 'TCP');
+  t.equal(received.streams[0]?.sha256, sent.streams[0]?.sha256, 'with the same SHA-256');
 }
 
 /** Everybody in a network reaches everybody, and each network only its own. */
@@ -112,12 +127,12 @@ t.test('two tenants with the same addresses and MACs on three hosts', { skip }, 
     const isQuestion = (frame: Buffer): boolean => frame.readUInt16BE(INNER_TYPE) === ETHERTYPE_ARP;
     t.equal(carried.filter(isQuestion).length, 0, 'and no ARP');
     t.equal(carried.filter(isToMany).length, 0, 'and nothing to a group');
-    const [from, to] = [lab.container(0, 0), lab.container(1, 0)];
-    const { received } = await runTcpPair(
-      { from, to, address: addressOf(1) },
-      { port: 5001, bytes: 8 << 20, sha256: true },
-    );
-    t.equal(received.bytes, 8 << 20, 'TCP');
+    const vnis = [...new Set(carried.map(vniOf))].sort();
+    t.same(vnis, [100, 200], 'each network by its own number');
+    const wrong = malformed(carried, [100, 200]);
+    if (wrong === undefined) t.comment('no tshark here: nobody else has looked at the frames');
+    else t.equal(wrong, '', 'tshark finds nothing malformed');
+    await carry(t, at);
   });
 
   await t.test('nothing was flooded', async (t) => {
@@ -140,12 +155,37 @@ t.test('two tenants with the same addresses and MACs on three hosts', { skip }, 
     t.match(told, /network red: /);
     t.match(await run(second, 'explain', macOf(1)), /behind a port of this host/);
     t.match(await run(second, 'mac', 'history', macOf(0)), /blue/);
+    const { ends } = JSON.parse(await run(second, 'explain', addressOf(0), '--json')) as {
+      ends: EndJson[];
+    };
+    t.match(
+      ends.map(({ link, side, name, finding }) => [link, side, name, finding.dies]),
+      NETWORKS.flatMap(([name]) => [
+        [name, 'leaves', 'host2', ''],
+        [name, 'arrives', 'host1', ''],
+      ]),
+      'both hosts say what they do, of both tenants',
+    );
+    const leaves = new Map(ends[0]?.finding.facts.map(({ what, value }) => [what, value]));
+    t.match(leaves.get('encapsulation'), /vxlan, VNI 100/);
+    t.match(leaves.get('outer'), /172\.30\.1\.27 to 172\.30\.0\.28, UDP .* to port 4789/);
+    t.match(leaves.get('mtu'), /1450 inside, 1500 outside/);
+    const arrives = new Map(ends[1]?.finding.facts.map(({ what, value }) => [what, value]));
+    t.match(arrives.get('port'), /veth-c1/, 'the far host names its port');
+    const far = await run(second, 'explain', addressOf(0), 'to', addressOf(2));
+    t.match(
+      far,
+      /leaves host1 .*\n[\s\S]*arrives at host3 .*\n[\s\S]*is delivered/,
+      'others are asked',
+    );
+    t.match(await run(second, 'explain', '--here', addressOf(0)), /network red: [^\n]*\n$/);
   });
 
   await t.test('a container moves with its MAC and address', (t) => move(t, at));
   await t.test('the bridge port is taken away and comes back', { skip: skipLong }, (t) =>
     mend(t, at),
   );
+  await t.test('the underlay takes jumbo frames', { skip: skipLong }, (t) => jumbo(t, at));
   await t.test('control is killed under traffic', { skip: skipLong }, (t) => restart(t, at));
 
   await t.test('net rm takes everything back', async (t) => {
@@ -207,6 +247,34 @@ async function mend(t: Test, { lab, hosts }: NetworkLab): Promise<void> {
   const { networks } = await statusOf(first);
   const after = networks.find(({ network }) => network === 'blue');
   t.ok((after?.repairs ?? 0) > 0, 'and named in status');
+}
+
+/** Every device between containers takes packets of this size. */
+async function setMtu({ lab, hosts }: NetworkLab, mtu: number): Promise<void> {
+  await lab.middle.netlink.setLink(MIDDLE_BRIDGE, { mtu });
+  for (const host of hosts) {
+    await lab.setPortMtu(host.index, mtu);
+    await host.netlink.setLink('eth0', { mtu });
+  }
+  for (const host of hosts) {
+    await until(`${host.name} has taken MTU ${mtu}`, 15_000, async () =>
+      (await networksOf(host)).every(({ innerMtu }) => innerMtu === mtu - 50),
+    );
+  }
+  for (const container of lab.containers) {
+    await container.host.netlink.setLink(container.hostEnd, { mtu: mtu - 50 });
+    await container.netlink.setLink('eth0', { mtu: mtu - 50 });
+  }
+}
+
+async function jumbo(t: Test, at: NetworkLab): Promise<void> {
+  const { lab } = at;
+  await setMtu(at, JUMBO_MTU);
+  const large = ['-M', 'do', '-s', String(JUMBO_MTU - 50 - 28)];
+  t.equal(await ping(lab.container(0, 0), addressOf(1), 3, ...large), 3, 'the largest packets');
+  t.equal(await ping(lab.container(2, 1), addressOf(0), 3, ...large), 3, 'of the other tenant too');
+  await carry(t, at);
+  await setMtu(at, 1500);
 }
 
 async function restart(t: Test, { lab, hosts }: NetworkLab): Promise<void> {

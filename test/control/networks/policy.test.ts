@@ -89,6 +89,16 @@ t.test(
     t.equal(told.code, 1);
     t.match(told.out, /network blue: .*is dropped .* by the rule "deny to 10\.1\.0\.9 order 2000"/);
     t.match(
+      told.out,
+      /leaves host1 [\s\S]*DIES: the rule "deny to [\s\S]*egress\.drop\.policy/,
+      'here',
+    );
+    t.match(
+      told.out,
+      /arrives at host2 [\s\S]*DIES: the rule [\s\S]*ingress\.drop\.policy/,
+      'and there',
+    );
+    t.match(
       await run(first, 'explain', '10.1.0.1', 'to', SERVER, 'tcp', 'port', '5000'),
       /passes, by the rule "allow to 10\.1\.0\.9 tcp port 5000"/,
     );

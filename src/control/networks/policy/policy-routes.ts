@@ -126,6 +126,22 @@ function macOf({ entries }: PolicyRoutesOptions, link: string, what: string): nu
   throw refusedError('no-workload', `nobody is known to have ${what}: name its MAC instead`);
 }
 
+/** What decides about a connection; `rule` '' = none speaks of it. */
+export type FlowDecision = Pick<FlowVerdict, 'rule' | 'allowed'>;
+
+/** What the rules of one network say of a connection. @throws AddressError */
+export function decideFlow(
+  options: Pick<PolicyRoutesOptions, 'policy' | 'entries'>,
+  spec: NetworkSpec,
+  { from, to, protocol, port }: FlowRequest,
+): FlowDecision {
+  const [source, target] = [from, to].map((text) => endIn(options, spec, parseHostAddress(text)));
+  const rules = options.policy.network(spec.name)?.compiled.rules.map(({ rule }) => rule) ?? [];
+  const rule =
+    source && target && decidingRule(rules, { from: source, to: target, protocol, port });
+  return { rule: rule === undefined ? '' : formatRule(rule), allowed: rule?.action !== 'deny' };
+}
+
 /** What the rules of each network that knows both ends, or one, say of a connection. */
 function explainFlow(options: PolicyRoutesOptions, flow: FlowRequest): FlowVerdict[] {
   const [from, to] = [parseHostAddress(flow.from), parseHostAddress(flow.to)];
@@ -140,7 +156,7 @@ function explainFlow(options: PolicyRoutesOptions, flow: FlowRequest): FlowVerdi
 type Placed = End & { text: string; host: string | undefined };
 
 function endIn(
-  { entries, policy }: PolicyRoutesOptions,
+  { entries, policy }: Pick<PolicyRoutesOptions, 'policy' | 'entries'>,
   spec: NetworkSpec,
   address: UnderlayAddress,
 ): Placed {
@@ -157,24 +173,23 @@ function endIn(
 }
 
 function verdictIn(
-  { policy }: PolicyRoutesOptions,
-  { name, network, vni, local }: NetworkSpec,
-  { protocol, port }: FlowRequest,
+  options: PolicyRoutesOptions,
+  spec: NetworkSpec,
+  flow: FlowRequest,
   from: Placed,
   to: Placed,
 ): FlowVerdict {
-  const rules = policy.network(name)?.compiled.rules.map(({ rule }) => rule) ?? [];
-  const rule = decidingRule(rules, { from, to, protocol, port });
-  const allowed = rule?.action !== 'deny';
+  const { network, vni, local } = spec;
+  const { rule, allowed } = decideFlow(options, spec, flow);
   const here = formatHostAddress(local);
   const where = ({ text, host }: Placed): string =>
     host === undefined ? `${text} (nobody has it)` : `${text} at ${host || `this host, ${here}`}`;
   const how = `VXLAN, VNI ${vni}`;
   const outer = from.host === to.host ? 'over the bridge, not the tunnel' : how;
-  const why = rule === undefined ? 'no rule speaks of it' : `by the rule "${formatRule(rule)}"`;
+  const why = rule === '' ? 'no rule speaks of it' : `by the rule "${rule}"`;
   const end = allowed ? 'passes' : 'is dropped as it leaves, and again where it would arrive';
   return {
-    ...{ network, allowed, rule: rule === undefined ? '' : formatRule(rule) },
+    ...{ network, allowed, rule },
     ...{ fromHost: from.host ?? '', toHost: to.host ?? '' },
     text: `network ${network}: ${where(from)} to ${where(to)}, ${outer}: ${end}, ${why}`,
   };

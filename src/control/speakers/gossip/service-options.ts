@@ -2,6 +2,7 @@
  * What gossip needs of the router that it lives in.
  * @module
  */
+import type { Asked } from '../../../gossip/seal/asked.ts';
 import type { Log } from '../../../log.ts';
 import type { EntryService } from '../../entries/entry-service.ts';
 import type { LinkSpec, NetworkSpec } from '../../store/link-spec.ts';
@@ -25,7 +26,7 @@ export type GossipServiceOptions = {
   /** Where state is kept unless settings say otherwise. */
   stateDirectory: string;
   /** Our answer to a member's question; undefined when it is none that we know. */
-  answer: (question: number) => Promise<string> | undefined;
+  answer: (asked: Asked) => Promise<string> | undefined;
   /** A configuration file says whether there is gossip here. */
   byFile: boolean;
 };

@@ -12,6 +12,7 @@ import { makeIdentity, parseIdentity } from '../../../../gossip/base/identity.ts
 import type { Keyring } from '../../../../gossip/base/keyring.ts';
 import { Ed25519Verifier } from '../../../../gossip/base/signer.ts';
 import { GossipNode } from '../../../../gossip/node.ts';
+import type { Asked } from '../../../../gossip/seal/asked.ts';
 import type { Channel } from '../../../../gossip/seal/channel.ts';
 import type { Refusal } from '../../../../gossip/seal/notices.ts';
 import { PlainChannel } from '../../../../gossip/seal/plain.ts';
@@ -40,7 +41,7 @@ export type NodeHostOptions = {
   record: PeerRecord;
   events: GossipEvents;
   /** Our answer to a member's question; undefined when it is none that we know. */
-  answer: (question: number) => Promise<string> | undefined;
+  answer: (asked: Asked) => Promise<string> | undefined;
   log: Log;
   /** Called before the node says its first word. */
   begin?: (node: GossipNode) => void;
@@ -127,7 +128,7 @@ export class NodeHost {
         ...{ bind, port, channel, log, families: udp.families },
         counters: sockets,
         serve: (wants) => node?.serve(wants) ?? [],
-        answer: options.answer,
+        ...{ answer: options.answer, self: id, signer, verifier },
       }).catch((error: unknown) => {
         throw bindError(error, port);
       });
@@ -192,10 +193,10 @@ export class NodeHost {
   }
 
   /** Asks a member that is there. @throws Error when it cannot be reached, or tells nothing. */
-  async ask(member: NodeId, question: Question): Promise<string> {
+  async ask(member: NodeId, question: Question, about = ''): Promise<string> {
     const endpoint = this.node.members().find(({ id }) => id === member)?.endpoint;
     if (endpoint === undefined) throw new Error('nobody knows where it is');
-    const told = await this.#streams.ask(endpoint, member, question);
+    const told = await this.#streams.ask(endpoint, member, question, about);
     if (told === '') throw new Error('its fanway does not know this question: it is older');
     return told;
   }

@@ -9,6 +9,8 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { codeOf, messageOf } from '../../../../errors.ts';
 import type { PullSink, Want } from '../../../../gossip/base/api.ts';
+import type { Signer, Verifier } from '../../../../gossip/base/signer.ts';
+import { type Asked, askOf, readAsk } from '../../../../gossip/seal/asked.ts';
 import type { Channel, ChannelStream } from '../../../../gossip/seal/channel.ts';
 import { strangerOf } from '../../../../gossip/seal/strangers.ts';
 import type { Log } from '../../../../log.ts';
@@ -19,7 +21,7 @@ import {
   parseHostAddress,
   type UnderlayAddress,
 } from '../../../../net/underlay-address.ts';
-import { BLOCKS_PER_MESSAGE_MAX, TOLD_BYTES_MAX } from '../../../../wire/gossip/bounds.ts';
+import { TOLD_BYTES_MAX } from '../../../../wire/gossip/bounds.ts';
 import { decodeMessages, encodeMessages } from '../../../../wire/gossip/message.ts';
 import {
   type Endpoint,
@@ -30,6 +32,7 @@ import {
   type RawBlock,
 } from '../../../../wire/gossip/types.ts';
 import { Pace } from './pace.ts';
+import { blockCount, END, payloadsOf, requestOf } from './payloads.ts';
 import type { SocketCounters } from './socket-counters.ts';
 
 export const STREAMS_IN_MAX = 16;
@@ -47,10 +50,6 @@ export const QUESTIONS_MAX = 8;
 export const ANSWER_BYTES_MAX = 512 * 1024;
 /** While an answer is made, the other side hears this often that it is. */
 const BEAT_MS = 3000;
-/** Blocks in one payload, bytes: fits a frame with room to spare. */
-const BATCH_BYTES = 32 * 1024;
-
-const END: Uint8Array = encodeMessages([]);
 
 export type StreamOptions = {
   /** null = every address of the families. */
@@ -61,8 +60,12 @@ export type StreamOptions = {
   channel: Channel;
   /** The blocks that are here of those wanted. */
   serve: (wants: Want[]) => Iterable<RawBlock[]>;
+  /** Our id and key, and what checks others'. */
+  self: NodeId;
+  signer: Signer;
+  verifier: Verifier;
   /** Our answer to a question; undefined when it is none that we know. */
-  answer: (question: number) => Promise<string> | undefined;
+  answer: (asked: Asked) => Promise<string> | undefined;
   counters: SocketCounters;
   log: Log;
 };
@@ -134,7 +137,7 @@ export class Streams {
     socket.once('close', () => this.#incoming.delete(socket));
     this.#limit(socket);
     const wants: Want[] = [];
-    let question = 0;
+    let asked: Asked | undefined;
     let isAsked = false;
     const stream = channel.accept();
     const hurry = setTimeout(() => this.#timeOut(socket), STREAM_REQUEST_MS);
@@ -144,11 +147,14 @@ export class Streams {
       if (messages.length === 0) {
         isAsked = true;
         clearTimeout(hurry);
-        void this.#serve(socket, stream, wants, question);
+        void this.#serve(socket, stream, wants, asked);
         return;
       }
       for (const message of messages) {
-        if (message.type === MessageType.Ask) question = message.question;
+        if (message.type === MessageType.Ask && stream.peer !== undefined) {
+          const { self: to, verifier } = this.#options;
+          asked = readAsk(message, { from: stream.peer, to, verifier });
+        }
         if (message.type !== MessageType.Want) continue;
         const { owner, epoch, ranges } = message;
         wants.push({ owner, epoch, ranges });
@@ -188,7 +194,7 @@ export class Streams {
     socket: Socket,
     stream: ChannelStream,
     wants: Want[],
-    question: number,
+    asked: Asked | undefined,
   ): Promise<void> {
     try {
       for (const blocks of this.#options.serve(wants)) {
@@ -197,7 +203,7 @@ export class Streams {
           await this.#write(socket, stream.seal(payload));
         }
       }
-      if (question !== 0) await this.#tell(socket, stream, question);
+      if (asked !== undefined) await this.#tell(socket, stream, asked);
       socket.end(stream.seal(END));
     } catch (error) {
       this.#options.counters.count('streams.failed');
@@ -207,8 +213,8 @@ export class Streams {
   }
 
   /** Tells our answer in parts, and while it is made that it is. */
-  async #tell(socket: Socket, stream: ChannelStream, question: number): Promise<void> {
-    const answer = this.#options.answer(question);
+  async #tell(socket: Socket, stream: ChannelStream, asked: Asked): Promise<void> {
+    const answer = this.#options.answer(asked);
     if (answer === undefined) return;
     this.#options.counters.count('streams.questions');
     const told = (part: Uint8Array): Uint8Array =>
@@ -232,8 +238,8 @@ export class Streams {
    * Asks a member; what it told, '' when it does not know the question.
    * @throws Error when it cannot be reached, hangs up, or tells too much.
    */
-  ask(to: Endpoint, peer: NodeId, question: Question): Promise<string> {
-    const { channel, counters } = this.#options;
+  ask(to: Endpoint, peer: NodeId, question: Question, about = ''): Promise<string> {
+    const { channel, counters, self: from, signer } = this.#options;
     if (this.#questions.size >= QUESTIONS_MAX || !this.#isOpen) {
       counters.count('overflow.streams_out');
       return Promise.reject(new Error('too many questions at once'));
@@ -275,7 +281,8 @@ export class Streams {
       socket.on('data', () => {
         if (asked || stream.peer === undefined || socket.destroyed) return;
         asked = true;
-        socket.write(stream.seal(encodeMessages([{ type: MessageType.Ask, question }])));
+        const message = askOf(question, about, { from, to: peer, signer });
+        socket.write(stream.seal(encodeMessages([message])));
         socket.write(stream.seal(END));
       });
     });
@@ -364,34 +371,4 @@ export class Streams {
       .map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
     await Promise.all(closed);
   }
-}
-
-function blockCount({ ranges }: Want): number {
-  return ranges.reduce((sum, [first, last]) => sum + last - first + 1, 0);
-}
-
-/** What a client sends: all that it wants, then the mark that this was all. */
-function requestOf(wants: readonly Want[]): Uint8Array[] {
-  const payloads = wants.map((want) => encodeMessages([{ type: MessageType.Want, ...want }]));
-  return [...payloads, END];
-}
-
-/** Blocks in payloads of bounded size. */
-function payloadsOf(blocks: readonly RawBlock[]): Uint8Array[] {
-  const payloads: Uint8Array[] = [];
-  let batch: RawBlock[] = [];
-  let bytes = 0;
-  const flush = (): void => {
-    if (batch.length > 0)
-      payloads.push(encodeMessages([{ type: MessageType.Blocks, blocks: batch }]));
-    batch = [];
-    bytes = 0;
-  };
-  for (const block of blocks) {
-    batch.push(block);
-    bytes += block.body.length + block.signature.length;
-    if (bytes >= BATCH_BYTES || batch.length === BLOCKS_PER_MESSAGE_MAX) flush();
-  }
-  flush();
-  return payloads;
 }
