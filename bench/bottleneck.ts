@@ -11,13 +11,16 @@ import type { ExtraTable } from './results.ts';
 import { buildScene, NARROW } from './scene.ts';
 import { fanwayWith, NotAvailable, type Tunnel, type Variant, variants } from './variants.ts';
 
-const ROUNDS = 3;
+const ROUNDS = 2;
 const PORT = 5001;
 const CALL_PORT = 5004;
-const SECONDS = 8;
+const SECONDS = 4;
 /** The stream has found its speed, and a rate of its own choice has found the bottleneck, s. */
-const SETTLE_SECONDS = 4;
-const PING_MS = 20;
+const SETTLE_SECONDS = 3;
+const IDLE_SECONDS = 1.5;
+/** The load goes on for so long after what is beside it, s. */
+const LAST_SECONDS = 0.5;
+const PING_MS = 10;
 const CALL = { size: 172, rate: 50 };
 const BULK = 8;
 const EQUAL = 16;
@@ -71,7 +74,7 @@ async function bulk<T>(tunnel: Tunnel, streams: number, beside: () => Promise<T>
     to: tunnel.containerB,
     address: tunnel.containerAddressB,
   };
-  const seconds = SETTLE_SECONDS + SECONDS + 1;
+  const seconds = SETTLE_SECONDS + SECONDS + LAST_SECONDS;
   const tcp = runTcpPair(path, { port: PORT, seconds, streams });
   await sleep(SETTLE_SECONDS);
   const besides = await beside();
@@ -95,7 +98,7 @@ async function call({ containerA: from, containerB: to, containerAddressB }: Tun
 }
 
 async function measure(tunnel: Tunnel): Promise<Figures> {
-  const idle = await ping(tunnel, 2);
+  const idle = await ping(tunnel, IDLE_SECONDS);
   const one = await bulk(tunnel, 1, () => ping(tunnel, SECONDS));
   const eight = await bulk(tunnel, BULK, () => call(tunnel));
   const equal = await bulk(tunnel, EQUAL, async () => {});

@@ -2,9 +2,11 @@
  * The measurements: each takes an overlay that is up and returns named figures.
  * @module
  */
-import { type Path, runEcho, runTcpPair, runUdpPair } from '../src/traffic/run.ts';
+import { type Path, runEcho, runTcpPair } from '../src/traffic/run.ts';
 import { busy } from './busy.ts';
 import { busySeconds, processSeconds, residentBytes } from './machine.ts';
+import { overload } from './overload.ts';
+import { search } from './search.ts';
 import type { Tunnel } from './variants.ts';
 
 /** How long things take. */
@@ -49,8 +51,6 @@ export type Measure = {
 };
 
 const PORT = 5001;
-const SMALL_BYTES = 64;
-const LOSS_MAX = 0.01;
 const MANY_FLOWS = 64;
 const MOST_FLOWS = 10_000;
 const IDLE_INTERVAL_MS = 20;
@@ -69,6 +69,7 @@ const backward = (tunnel: Tunnel): Path => ({
 
 /** Measured on two hosts joined by a wire. */
 export const directMeasures: readonly Measure[] = [
+  overload,
   busy,
   { key: 'tcp', essential: true, slow: false, run: tcpOneStream },
   {
@@ -163,58 +164,13 @@ async function udpOneFlow(tunnel: Tunnel, effort: Effort): Promise<Figures> {
   return { udp1: best, udpOverload: overload };
 }
 
-/** What came of offering datagrams, all in datagrams a second but the loss (0 to 1). */
-export type Offered = { offered: number; delivered: number; loss: number };
-
-/** Datagrams a second that arrive when `rate` a second are offered (0 = all the sender can). */
-async function offer(path: Path, seconds: number, flows: number, rate: number): Promise<Offered> {
-  const { sent, received } = await runUdpPair(path, {
-    port: PORT,
-    rate,
-    seconds,
-    flows,
-    size: SMALL_BYTES,
-  });
-  const elapsed = Math.max(sent.seconds, received.seconds);
-  return {
-    offered: sent.pps,
-    delivered: received.received / elapsed,
-    loss: 1 - received.received / Math.max(sent.sent, 1),
-  };
-}
-
-/**
- * The highest rate delivered with less than 1 % loss, by halving between what came through at
- * overload and what was offered; and what came through at overload.
- */
+/** The highest rate that arrives, and what came through at overload. */
 function searchRate(
   path: Path,
   effort: Effort,
   flows: number,
 ): Promise<{ best: number; overload: number }> {
-  return search(effort.searchTrials, (rate) => offer(path, effort.udpSeconds, flows, rate));
-}
-
-/** The search itself, over any way to offer datagrams at a rate (0 = all the sender can). */
-export async function search(
-  trials: number,
-  offerAt: (rate: number) => Promise<Offered>,
-): Promise<{ best: number; overload: number }> {
-  const flood = await offerAt(0);
-  if (flood.loss < LOSS_MAX) return { best: flood.delivered, overload: flood.delivered };
-  let low = 0;
-  let high = flood.offered;
-  let best = 0;
-  let rate = Math.min(flood.delivered, high * 0.95);
-  for (let trial = 0; trial < trials; trial += 1) {
-    const { delivered, loss } = await offerAt(rate);
-    if (loss < LOSS_MAX) {
-      best = Math.max(best, delivered);
-      low = rate;
-    } else high = rate;
-    rate = (low + high) / 2;
-  }
-  return { best, overload: flood.delivered };
+  return search(effort.searchTrials, path, { seconds: effort.udpSeconds, flows });
 }
 
 async function echoFlood(tunnel: Tunnel, effort: Effort): Promise<Figures> {

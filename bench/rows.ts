@@ -89,6 +89,18 @@ export const rows: readonly Row[] = [
   { key: 'floodLoss', title: 'lost of that flood', unit: '%', better: 'less', chart: false },
   { key: 'floodPingLoss', title: 'pings lost beside it', unit: '%', better: 'less', chart: false },
   { key: 'floodPingP99', title: 'ping p99 beside it', unit: 'ms', better: 'less', chart: false },
+  ...[
+    ['overloadShare', '64 flows flood, share of the best rate without loss', '', 'more'],
+    ['overloadShareFirst', 'the same of the first after the start', '', 'more'],
+    ['overloadPingLoss', 'pings lost beside a later one', '%', 'less'],
+    ['overloadPingP99', 'ping p99 beside a later one', 'ms', 'less'],
+    ['overloadTcpBack', 'TCP against the flood, share of it alone', '', 'more'],
+  ].map(
+    ([key = '', title = '', unit = '', better]): Row => ({
+      ...{ key, title, unit, chart: false },
+      better: better === 'more' ? 'more' : 'less',
+    }),
+  ),
   {
     key: 'tcpBusy',
     title: 'TCP, 1 stream, beside 4 busy loops a core',

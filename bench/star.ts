@@ -12,8 +12,8 @@ import { formatIpv4 } from '../src/net/ipv4.ts';
 import { parsePrefix } from '../src/net/prefix.ts';
 import { runEcho, startTraffic } from '../src/traffic/run.ts';
 import type { Extra, Note } from './extras.ts';
-import { type Offered, search } from './measures.ts';
 import { UNDERLAY, UNDERLAY_MTU } from './scene.ts';
+import { type Offered, searchBy } from './search.ts';
 
 const PEERS = 16;
 const FLOWS = 64;
@@ -74,7 +74,7 @@ async function measure(sender: LabHost, peers: readonly LabHost[]): Promise<numb
   const { targets } = await runEcho(sender, addresses, { count: 5, interval: 20 });
   const silent = targets.filter(({ received }) => received === 0);
   if (silent.length > 0) throw new Error(`${silent.length} of ${PEERS} peers do not answer`);
-  const { best } = await search(TRIALS, (rate) => offerToAll(sender, peers, rate));
+  const { best } = await searchBy(TRIALS, (rate) => offerToAll(sender, peers, rate));
   return best;
 }
 

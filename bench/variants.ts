@@ -66,6 +66,10 @@ export const variants: readonly Variant[] = [
     start: (scene) => startFanway(scene, 'vxlan', 'auto', { priority: 'realtime' }),
   },
   {
+    ...fanwayWith('vxlan-rate', 'fanway vxlan, a rate far above', ['--rate', '34G']),
+    onRequest: true,
+  },
+  {
     ...fanwayWith('kernel-path', 'fanway, forwarded by the kernel', ['--datapath', 'kernel']),
     onRequest: true,
   },
