@@ -69,8 +69,14 @@ export const readRateStatus = fields({
   roundTrips: list(text),
   /** In the queues now. */
   waiting: number,
+  /** Flows that have packets there. */
+  flows: number,
+  /** How long a packet that had to wait did so lately, ms; 0 = none did. */
+  delayMs: number,
   marked: number,
   dropped: number,
+  /** What single hosts may be sent: `172.30.1.27=20M`, with commas between; `none`. */
+  peers: text,
 });
 export type RateStatus = ReadBy<typeof readRateStatus>;
 

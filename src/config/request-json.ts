@@ -6,7 +6,7 @@ import { usageError } from '../errors.ts';
 import { isNetwork, type Prefix } from '../net/prefix.ts';
 import { isNetwork6, type Prefix6 } from '../net/prefix6.ts';
 import { ADDRESS_BITS, familyOf, isUnderlayAddress } from '../net/underlay-address.ts';
-import { areFlowKeys, isRate } from './link/rate.ts';
+import { areFlowKeys, arePeerRates, isRate } from './link/rate.ts';
 import {
   ENCAPS,
   type FanRequest,
@@ -108,7 +108,7 @@ const FIELDS = Object.keys(
   fanRequest({ overlay: { address: 0, length: 0 }, underlay: { kind: 'default', length: 0 } }),
 );
 /** Fields that need not be there. */
-const OPTIONAL_FIELDS = ['overlay6', 'device', 'rate', 'flowKeys', 'datapath'];
+const OPTIONAL_FIELDS = ['overlay6', 'device', 'rate', 'flowKeys', 'peerRates', 'datapath'];
 
 /**
  * Reads a whole request; every field must be there.
@@ -116,7 +116,7 @@ const OPTIONAL_FIELDS = ['overlay6', 'device', 'rate', 'flowKeys', 'datapath'];
  */
 export function requestFromJson(value: unknown): FanRequest {
   const fields = fieldsOf(value, [...FIELDS, ...OPTIONAL_FIELDS], 'request');
-  const { overlay6, device, rate, flowKeys, datapath } = fields;
+  const { overlay6, device, rate, flowKeys, peerRates, datapath } = fields;
   return {
     overlay: prefix(fields['overlay'], 'overlay'),
     ...(overlay6 !== undefined && { overlay6: prefix6(overlay6, 'overlay6') }),
@@ -136,6 +136,9 @@ export function requestFromJson(value: unknown): FanRequest {
     ...(datapath !== undefined && { datapath: choice(datapath, ['kernel', 'auto'], 'datapath') }),
     masquerade: flag(fields['masquerade'], 'masquerade'),
     ...(rate !== undefined && { rate: isRate(rate) ? rate : bad('rate') }),
+    ...(peerRates !== undefined && {
+      peerRates: arePeerRates(peerRates) ? peerRates : bad('peerRates'),
+    }),
     ...(flowKeys !== undefined && { flowKeys: areFlowKeys(flowKeys) ? flowKeys : bad('flowKeys') }),
     auto: flag(fields['auto'], 'auto'),
     off: flag(fields['off'], 'off'),

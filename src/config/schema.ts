@@ -23,6 +23,7 @@ import {
   parseText,
   type Seed,
 } from './gossip.ts';
+import type { PeerRate } from './link/rate.ts';
 import { NETWORK_SETTINGS, parseHostPrefixes, parseServers } from './network.ts';
 import {
   DATAPATHS,
@@ -39,6 +40,7 @@ import {
   parseFlowKeys,
   parseInterfaceName,
   parseOverlay6,
+  parsePeerRates,
   parseRate,
   quote,
   rateSettings,
@@ -192,6 +194,7 @@ export type SettingValue =
   | Prefix6
   | UnderlaySelector
   | readonly Seed[]
+  | readonly PeerRate[]
   | readonly UnderlayAddress[]
   | readonly UnderlayPrefix[]
   | readonly string[];
@@ -239,6 +242,8 @@ export function parseValue(setting: Setting, text: string): SettingValue {
       return parseRate(setting.key, text);
     case 'flow-keys':
       return parseFlowKeys(setting.key, text);
+    case 'peer-rates':
+      return parsePeerRates(setting.key, text);
     case 'rd':
       return parseRd(setting.key, text);
     case 'targets':

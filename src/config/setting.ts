@@ -13,7 +13,14 @@ import {
   type Prefix6,
   parsePrefix6,
 } from '../net/prefix6.ts';
-import { type Rate, readFlowKeys, readRate } from './link/rate.ts';
+import {
+  PEER_RATES_MAX,
+  type PeerRate,
+  type Rate,
+  readFlowKeys,
+  readPeerRates,
+  readRate,
+} from './link/rate.ts';
 
 export type SettingType =
   | 'overlay'
@@ -31,6 +38,7 @@ export type SettingType =
   | 'vnis'
   | 'rate'
   | 'flow-keys'
+  | 'peer-rates'
   | 'rd'
   | 'targets'
   | 'macs'
@@ -125,6 +133,15 @@ export function parseFlowKeys(key: string, text: string): readonly FlowKeyName[]
   );
 }
 
+/** Rates of single hosts, `172.30.1.27=20M`. @throws ValueError */
+export function parsePeerRates(key: string, text: string): readonly PeerRate[] {
+  const rates = readPeerRates(text);
+  if (rates !== undefined) return rates;
+  throw new ValueError(
+    `${key} takes up to ${PEER_RATES_MAX} hosts of the underlay, each once with bits a second from 64k to 34G, as 172.30.1.27=20M,172.30.2.30=5M, not ${quote(text)}`,
+  );
+}
+
 /** The settings of both, the same for fans and networks. */
 export function rateSettings(section: 'fan' | 'network'): readonly Setting[] {
   return [
@@ -141,6 +158,13 @@ export function rateSettings(section: 'fan' | 'network'): readonly Setting[] {
       'flow-keys',
       '',
       `By which fields of packets inside flows are told apart where they wait: ${FLOW_KEY_NAMES.join(', ')}; all of them.`,
+    ),
+    setting(
+      section,
+      'peer-rate',
+      'peer-rates',
+      '',
+      `Most that goes to single hosts of the underlay, as 172.30.1.27=20M, up to ${PEER_RATES_MAX}; each has queues of its own, and what goes there counts for rate, too.`,
     ),
   ];
 }

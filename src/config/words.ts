@@ -47,6 +47,7 @@ export const VALUE_FLAGS: readonly string[] = [
   'source-port',
   'rate',
   'flow-keys',
+  'peer-rate',
   'datapath',
 ];
 

@@ -76,7 +76,7 @@ function wanted(config: Config): AnyRequest[] {
 }
 
 /** What a link that runs can follow. */
-const LIVE = { datapath: undefined, rate: undefined, flowKeys: undefined };
+const LIVE = { datapath: undefined, rate: undefined, flowKeys: undefined, peerRates: undefined };
 
 /** Whether two requests are for the same link, perhaps forwarded by somebody else or at another rate. */
 function isSameLink(a: AnyRequest, b: AnyRequest): boolean {

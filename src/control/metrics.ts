@@ -3,6 +3,7 @@
  * that `fanway counters` has: `egress.drop.runt` is `fanway_egress_drop_runt`.
  * @module
  */
+import type { RateStatus } from '../api/networks.ts';
 import type { RouterStatus } from '../api/status.ts';
 import type { GossipService } from './speakers/gossip/service.ts';
 
@@ -40,6 +41,15 @@ function labelText(labels: Labels): string {
   return pairs.length === 0 ? '' : `{${pairs.join(',')}}`;
 }
 
+/** What waits for a link's rate; marks and losses are among the counters of links. */
+function addRate(page: Page, rate: RateStatus | null, link: string): void {
+  if (rate === null) return;
+  page.add('gauge', 'rate_bits_per_second', rate.bits, { link });
+  page.add('gauge', 'rate_waiting_packets', rate.waiting, { link });
+  page.add('gauge', 'rate_waiting_flows', rate.flows, { link });
+  page.add('gauge', 'rate_delay_seconds', rate.delayMs / 1000, { link });
+}
+
 /** The whole page. `counters` are those of the links, by link. */
 export function metricsText(
   status: RouterStatus,
@@ -52,6 +62,7 @@ export function metricsText(
   for (const link of status.links) {
     page.add('gauge', 'link_up', link.state === 'stopped' ? 0 : 1, { link: link.name });
     page.add('counter', 'link_repairs', link.repairs, { link: link.name });
+    addRate(page, link.rate, link.name);
   }
   for (const network of status.networks) {
     const labels = { network: network.network, vni: String(network.vni) };
@@ -61,6 +72,7 @@ export function metricsText(
     for (const [state, count] of Object.entries(macs)) {
       page.add('gauge', 'network_macs', count, { ...labels, state });
     }
+    addRate(page, network.rate, network.bridge);
     page.add('gauge', 'network_addresses', network.addresses, labels);
     page.add('gauge', 'network_waiting', network.waiting, labels);
     page.add('gauge', 'network_rules', rules, labels);

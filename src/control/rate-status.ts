@@ -3,19 +3,21 @@
  * @module
  */
 import type { RateStatus } from '../api/networks.ts';
-import { flowKeysText, type RateRequest, rateText } from '../config/link/rate.ts';
+import { flowKeysText, peerRatesText, type RateRequest, rateText } from '../config/link/rate.ts';
 import { formatHostAddress } from '../net/underlay-address.ts';
 import type { RateNow } from './plane/link-state.ts';
 
 /**
+ * @param delayMs how long packets waited lately
  * @returns null for a link without a rate
  */
 export function rateStatus(
   spec: RateRequest,
   { bytes, roundTrips }: RateNow,
   counters: Readonly<Record<string, number>>,
+  delayMs: number,
 ): RateStatus | null {
-  if (spec.rate === undefined) return null;
+  if (spec.rate === undefined && spec.peerRates === undefined) return null;
   const of = (name: string): number => counters[name] ?? 0;
   return {
     asked: rateText(spec),
@@ -23,7 +25,10 @@ export function rateStatus(
     flowKeys: flowKeysText(spec),
     roundTrips: roundTrips.map(formatHostAddress),
     waiting: Math.max(0, of('queue.entered') - of('queue.left')),
+    flows: Math.max(0, of('queue.flows_began') - of('queue.flows_ended')),
+    delayMs,
     marked: of('queue.marked'),
     dropped: of('egress.drop.queue_delay') + of('egress.drop.queue_full'),
+    peers: peerRatesText(spec),
   };
 }

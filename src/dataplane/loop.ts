@@ -14,8 +14,9 @@ import { eventIndex } from '../table/counters.ts';
 import type { EventWriter } from '../table/events.ts';
 import type { LinkChange } from '../table/links/link-change.ts';
 import { LinkReader } from '../table/links/links.ts';
+import { PathLimitReader } from '../table/links/path-limits.ts';
+import { PeerRateReader } from '../table/links/peer-rates.ts';
 import { UnderlayReader } from '../table/links/underlays.ts';
-import { PathLimitReader } from '../table/path-limits.ts';
 import { PathRows } from '../table/paths.ts';
 import { ENDPOINTS_MAX, type TableSegment } from '../table/segment.ts';
 import { NeighbourDiscovery } from './answer/nd.ts';
@@ -160,7 +161,8 @@ export class Loop {
     const paths = new PathMtu(peers, routes, new PathLimitReader(segment));
     this.#errors = new ErrorQueue(this.#arena, peers);
     const trains = new Trains(this.#arena, layout, paths, this.#errors);
-    const egressParts = { arena, trains, paths, tooBig, neighbours, discovery: nd };
+    const rates = new PeerRateReader(segment);
+    const egressParts = { arena, trains, paths, tooBig, neighbours, discovery: nd, rates };
     this.#egress = new Egress(layout, egressParts);
     this.#ingress = new Ingress(this.#arena, coalescer, this.#links.links, neighbours, nd);
     this.#events = serveNetworks(this.#egress, this.#ingress, {

@@ -124,8 +124,18 @@ export const EVENT_COUNTERS = [
   'path_probes_limited',
 ] as const;
 
-/** What waited for a link's rate: those in the queue now are `entered` less `left`. Append only. */
-export const QUEUE_COUNTERS = ['entered', 'left', 'marked'] as const;
+/**
+ * What waited for a link's rate: those in the queue now are `entered` less `left`, flows that have some there
+ * `flows_began` less `flows_ended`; `waited_us` is how long those took together that were sent. Append only.
+ */
+export const QUEUE_COUNTERS = [
+  'entered',
+  'left',
+  'marked',
+  'waited_us',
+  'flows_began',
+  'flows_ended',
+] as const;
 
 export type QueueCounter = (typeof QUEUE_COUNTERS)[number];
 export type EgressCounter = (typeof EGRESS_COUNTERS)[number];

@@ -19,6 +19,7 @@
  * then    lengths6   for each link a bit for each length of IPv6 in use: bit 0 of the first word = /1
  * then    prefixes6  524,288 × 16 bytes, and their rows of 32
  * then    underlays  8,192 × 16 bytes
+ * then    peer rates 8,192 × 16 bytes
  * ```
  *
  * Pages that are never touched cost nothing.
@@ -30,7 +31,7 @@ import { SLOT_BYTES } from '../shm/hash.ts';
 /** What the memory is called in /proc. */
 export const TABLES_NAME = 'fanway-tables';
 const TABLES_MAGIC = 0x66616e74; // 'fant'
-const TABLES_VERSION = 7;
+const TABLES_VERSION = 8;
 
 const MAGIC = 0;
 const VERSION = 4;
@@ -86,8 +87,10 @@ export const PREFIX6_ROW_BYTES = 32;
 export const PREFIX6_ROWS = PREFIXES6_MAX + 4096;
 const UNDERLAYS_OFFSET = PREFIX6_ROWS_OFFSET + PREFIX6_ROWS * PREFIX6_ROW_BYTES;
 const UNDERLAY_SLOTS = 8192;
+const PEER_RATES_OFFSET = UNDERLAYS_OFFSET + UNDERLAY_SLOTS * SLOT_BYTES;
+const PEER_RATE_SLOTS = 8192;
 /** Size of the whole segment, bytes. */
-export const TABLES_BYTES = UNDERLAYS_OFFSET + UNDERLAY_SLOTS * SLOT_BYTES;
+export const TABLES_BYTES = PEER_RATES_OFFSET + PEER_RATE_SLOTS * SLOT_BYTES;
 
 /** A place in the segment. */
 export type Region = { buffer: ArrayBuffer; offset: number; seed: number };
@@ -156,6 +159,10 @@ export class TableSegment {
 
   get underlays(): Region & { slots: number } {
     return { ...this.#at(UNDERLAYS_OFFSET), slots: UNDERLAY_SLOTS };
+  }
+
+  get peerRates(): Region & { slots: number } {
+    return { ...this.#at(PEER_RATES_OFFSET), slots: PEER_RATE_SLOTS };
   }
 
   get fdb(): Region & { slots: number } {

@@ -6,7 +6,11 @@ import { PathMtu } from '../../src/dataplane/send/path-mtu.ts';
 import { LinkEncap } from '../../src/encap/encap.ts';
 import { LAYOUT_BYTES, Layout } from '../../src/shm/layout.ts';
 import { EndpointKind } from '../../src/table/links/links.ts';
-import { PATH_LIMITS_MAX, PathLimitReader, PathLimitWriter } from '../../src/table/path-limits.ts';
+import {
+  PATH_LIMITS_MAX,
+  PathLimitReader,
+  PathLimitWriter,
+} from '../../src/table/links/path-limits.ts';
 import { MtuSource, PathRows, readPaths } from '../../src/table/paths.ts';
 import { TABLES_BYTES, TableSegment } from '../../src/table/segment.ts';
 import { makePeers, PEER_PORT } from '../support/peers.ts';

@@ -8,7 +8,7 @@ import {
   parseHostAddress,
 } from '../../src/net/underlay-address.ts';
 import { PATH_ROWS_BYTES } from '../../src/shm/path-rows.ts';
-import { limitMtu, PathLimitReader, PathLimitWriter } from '../../src/table/path-limits.ts';
+import { limitMtu, PathLimitReader, PathLimitWriter } from '../../src/table/links/path-limits.ts';
 import { MtuSource, PathRows, readPaths } from '../../src/table/paths.ts';
 import { TABLES_BYTES, TableSegment } from '../../src/table/segment.ts';
 

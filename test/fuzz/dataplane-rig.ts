@@ -24,6 +24,7 @@ import {
   namedCounters,
 } from '../../src/table/counters.ts';
 import { EndpointKind, type LinkRecord, Offload } from '../../src/table/links/links.ts';
+import { PeerRateReader } from '../../src/table/links/peer-rates.ts';
 import { IPV4_PACKET_BYTES_MAX } from '../../src/wire/ipv4.ts';
 import { TestPorts } from '../support/ports.ts';
 import { TestTables } from '../support/tables.ts';
@@ -119,7 +120,7 @@ export function makeRig(
   };
 }
 
-type EgressParts = Pick<Rig, 'arena' | 'layout' | 'peers'>;
+type EgressParts = Pick<Rig, 'arena' | 'layout' | 'peers'> & { tables?: TestTables };
 
 /** The way out, as the loop puts it together. */
 export function makeEgress(parts: EgressParts): Egress {
@@ -127,16 +128,15 @@ export function makeEgress(parts: EgressParts): Egress {
 }
 
 /** The same with its trains, which others may use too. */
-export function makeWayOut({ arena, layout, peers }: EgressParts): {
+export function makeWayOut({ arena, layout, peers, tables }: EgressParts): {
   egress: Egress;
   trains: Trains;
 } {
   const paths = new PathMtu(peers, { configured: () => 0, current: () => 0 });
   const trains = new Trains(arena, layout, paths, new ErrorQueue(arena, peers));
-  return {
-    egress: new Egress(layout, { arena, trains, paths, tooBig: new TooBig(arena) }),
-    trains,
-  };
+  const rates = tables && new PeerRateReader(tables.segment);
+  const parts = { arena, trains, paths, tooBig: new TooBig(arena), ...(rates && { rates }) };
+  return { egress: new Egress(layout, parts), trains };
 }
 
 /** Totals come before the drops in each group: received, delivered, and both in bytes. */

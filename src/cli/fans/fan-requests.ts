@@ -36,6 +36,7 @@ export const FAN_OPTIONS: [string, string][] = [
   ['--source-port pool|fixed', 'outer source ports by inner flow, or a single one (default pool)'],
   ['--rate RATE|auto', 'most that goes out, as 95M bit/s; more waits in fair queues'],
   ['--flow-keys KEYS', 'which fields tell flows apart there, as tunnel-src'],
+  ['--peer-rate LIST', 'the most to single hosts, as 172.30.1.27=20M'],
   ['--datapath kernel|auto', 'the kernel forwards, or does where it can (default userspace)'],
   ['--no-masquerade', 'do not masquerade what leaves the overlay (done where nft is)'],
   ['--force', 'although the overlay hides routes or addresses of this host'],

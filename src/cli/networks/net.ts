@@ -45,6 +45,7 @@ export const ADD_FLAGS: Readonly<Record<string, string>> = {
   '--offload': 'offload',
   '--rate': 'rate',
   '--flow-keys': 'flow-keys',
+  '--peer-rate': 'peer-rate',
 };
 const FLAGS: FlagSpec = {
   ...Object.fromEntries(Object.keys(ADD_FLAGS).map((flag) => [flag, 'value' as const])),
@@ -187,6 +188,7 @@ export const net: Verb = {
     ['--offload auto|off', 'use what offloads there are, or none'],
     ['--rate RATE|auto', 'most that goes out, as 95M bits a second'],
     ['--flow-keys KEYS', 'which fields tell flows apart, as tunnel-src'],
+    ['--peer-rate LIST', 'the most to single hosts, as 172.30.1.27=20M'],
     ['--force', 'remove it although containers are on its bridge'],
     ['--assert-floodless', 'fail when any frame was flooded since the network came up'],
     ['--json', 'as JSON'],

@@ -189,7 +189,9 @@ export const run: Verb = {
     ['--name NAME', 'what others call this host'],
     ['--no-internet', 'the overlay and nothing else'],
     ...FAN_OPTIONS.filter(([flag]) =>
-      /^--(?:encap|port|vni|compat|mtu|offload|dscp|source-port|rate|flow-keys|force)\b/.test(flag),
+      /^--(?:encap|port|vni|compat|mtu|offload|dscp|source-port|rate|flow-keys|peer-rate|force)\b/.test(
+        flag,
+      ),
     ),
   ],
   examples: [

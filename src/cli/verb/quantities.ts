@@ -39,14 +39,16 @@ const BIT_UNITS = [
 /** What a link's rate does; nothing for one without. */
 export function rateLine(rate: RateStatus | null): string[] {
   if (rate === null) return [];
-  const { asked, bits, flowKeys, roundTrips, waiting, marked, dropped } = rate;
+  const { asked, bits, flowKeys, roundTrips, waiting, flows, delayMs, marked, dropped, peers } =
+    rate;
   const found = bits === 0 ? 'no bottleneck seen yet' : `${bitsText(bits)} now`;
   const force = asked === 'auto' ? `auto, ${found}` : asked;
   const keys = flowKeys === 'all' ? '' : ` by ${flowKeys}`;
+  const toPeers = peers === 'none' ? '' : `, to ${peers}`;
   const [first] = roundTrips;
   const more = roundTrips.length > 1 ? ` and ${roundTrips.length - 1} more` : '';
   return [
-    `  rate ${force}: ${counted(waiting, 'packet')} waiting${keys}; ${marked} marked and ${dropped} given up so far`,
+    `  rate ${force}${toPeers}: ${counted(waiting, 'packet')} of ${counted(flows, 'flow')} waiting${keys}, ${delayMs.toFixed(1)} ms lately; ${marked} marked and ${dropped} given up so far`,
     ...(first === undefined
       ? []
       : [

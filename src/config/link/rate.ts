@@ -1,9 +1,15 @@
 /**
  * The rate of a link as it is written: `95M`, `1.5G`, `640k`, bits a second as network people count, or
- * `auto`; and the fields of inner packets by which flows are told apart.
+ * `auto`; the same for single hosts; and the fields of inner packets by which flows are told apart.
  * @module
  */
 import { type FlowKeyName, isFlowKeyName } from '../../net/flow-keys.ts';
+import {
+  formatHostAddress,
+  isUnderlayAddress,
+  parseHostAddress,
+  type UnderlayAddress,
+} from '../../net/underlay-address.ts';
 
 /** Bits a second, or found out by the delay that the path adds. */
 export type Rate = number | 'auto';
@@ -63,18 +69,66 @@ export function areFlowKeys(value: unknown): value is readonly FlowKeyName[] {
   );
 }
 
+/** Most bits a second to one host of the underlay. */
+export type PeerRate = { readonly peer: UnderlayAddress; readonly rate: number };
+/** Hosts of a link that have a rate of their own: each has queues of its own in every data process. */
+export const PEER_RATES_MAX = 32;
+
+/** What `172.30.1.27=20M,172.30.2.30=5M` says, undefined where it is no such list. */
+export function readPeerRates(text: string): readonly PeerRate[] | undefined {
+  try {
+    const rates = text.split(/[\s,]+/).map((word): PeerRate => {
+      const [host = '', rate = '', ...rest] = word.split('=');
+      const bits = rest.length === 0 ? readRate(rate) : undefined;
+      return { peer: parseHostAddress(host), rate: typeof bits === 'number' ? bits : 0 };
+    });
+    return arePeerRates(rates) ? rates : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether a value from outside is a list of rates, no host twice. */
+export function arePeerRates(value: unknown): value is readonly PeerRate[] {
+  if (!Array.isArray(value) || value.length === 0 || value.length > PEER_RATES_MAX) return false;
+  const hosts = value.map((one) => (isPeerRate(one) ? one.peer : undefined));
+  return !hosts.includes(undefined) && new Set(hosts).size === value.length;
+}
+
+function isPeerRate(value: unknown): value is PeerRate {
+  if (typeof value !== 'object' || value === null) return false;
+  const rate: unknown = Reflect.get(value, 'rate');
+  return rate !== 'auto' && isRate(rate) && isUnderlayAddress(Reflect.get(value, 'peer'));
+}
+
 /** What a link of either kind is asked for; what is absent is not limited, or told apart by all fields. */
-export type RateRequest = { rate?: Rate; flowKeys?: readonly FlowKeyName[] };
+export type RateRequest = {
+  rate?: Rate;
+  flowKeys?: readonly FlowKeyName[];
+  peerRates?: readonly PeerRate[];
+};
 
 /** What the values of settings say of it. */
 export function rateOf(values: ReadonlyMap<string, unknown>): RateRequest {
-  return pickRate({ rate: values.get('rate'), flowKeys: values.get('flow-keys') });
+  return pickRate({
+    rate: values.get('rate'),
+    flowKeys: values.get('flow-keys'),
+    peerRates: values.get('peer-rate'),
+  });
 }
 
 /** What of an object is about the rate, and is what it should be. */
-export function pickRate(of: { rate?: unknown; flowKeys?: unknown }): RateRequest {
-  const { rate, flowKeys } = of;
-  return { ...(isRate(rate) && { rate }), ...(areFlowKeys(flowKeys) && { flowKeys }) };
+export function pickRate(of: {
+  rate?: unknown;
+  flowKeys?: unknown;
+  peerRates?: unknown;
+}): RateRequest {
+  const { rate, flowKeys, peerRates } = of;
+  return {
+    ...(isRate(rate) && { rate }),
+    ...(areFlowKeys(flowKeys) && { flowKeys }),
+    ...(arePeerRates(peerRates) && { peerRates }),
+  };
 }
 
 /** Something with another rate, and other flow keys, than it has. */
@@ -82,6 +136,7 @@ export function withRate<T extends RateRequest>(of: T, wanted: RateRequest): T {
   const copy = { ...of };
   delete copy.rate;
   delete copy.flowKeys;
+  delete copy.peerRates;
   return Object.assign(copy, pickRate(wanted));
 }
 
@@ -91,6 +146,7 @@ export function rateDifferences(now: RateRequest, then: RateRequest): string[] {
   for (const [what, text] of [
     ['rate', rateText],
     ['flow-keys', flowKeysText],
+    ['peer-rate', peerRatesText],
   ] as const) {
     if (text(now) !== text(then))
       differences.push(`${what} ${text(then)} from now on, not ${text(now)}`);
@@ -101,6 +157,11 @@ export function rateDifferences(now: RateRequest, then: RateRequest): string[] {
 /** The same in words, `none` and `all` for what is absent. */
 export function rateText({ rate }: RateRequest): string {
   return rate === undefined ? 'none' : formatRate(rate);
+}
+
+export function peerRatesText({ peerRates = [] }: RateRequest): string {
+  const texts = peerRates.map(({ peer, rate }) => `${formatHostAddress(peer)}=${formatRate(rate)}`);
+  return texts.join(',') || 'none';
 }
 
 export function flowKeysText({ flowKeys }: RateRequest): string {

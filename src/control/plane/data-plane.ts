@@ -10,7 +10,7 @@ import { FanwayError } from '../../errors.ts';
 import { LINKS_MAX, QUEUES_MAX } from '../../limits.ts';
 import { CrowdWatch } from '../../sys/process/crowd.ts';
 import { EVERY_PLACE, namedCounters, sumOf } from '../../table/counters.ts';
-import type { PathLimit } from '../../table/path-limits.ts';
+import type { PathLimit } from '../../table/links/path-limits.ts';
 import type { PathRecord } from '../../table/paths.ts';
 import type { LinkUpdate } from '../host/host.ts';
 import { SUPER_BYTES_PLAIN } from '../host/super-bytes.ts';
@@ -25,12 +25,14 @@ import {
 import { EndpointSet, type EndpointState, sourcePortsOf } from './endpoint-set.ts';
 import { EntryTable } from './entry-table.ts';
 import {
+  clearLink,
   endpointRow,
   type LinkState,
   linkRow,
   offloadsOf,
   type RateNow,
   rateNowOf,
+  writeLink,
 } from './link-state.ts';
 import { forgetMac, type MacClaim, takeClaims } from './mac-claims.ts';
 import { NetworkEvents } from './network-events.ts';
@@ -327,7 +329,7 @@ export class DataPlane extends EventEmitter {
 
   #closeLink(link: LinkState, keepDevice: boolean): void {
     closeDevices(link.devices, keepDevice || link.spec.owned === true);
-    this.entries.links.clearLink(link.id);
+    clearLink(this.entries, link.id);
     this.#release(link.endpoint);
   }
 
@@ -392,8 +394,6 @@ export class DataPlane extends EventEmitter {
     for (const endpoint of this.#used) {
       links.setEndpoint(endpoint.index, endpoint.incarnation, endpointRow(endpoint));
     }
-    for (const link of this.#links.values()) {
-      links.setLink(link.id, link.incarnation, linkRow(link));
-    }
+    for (const link of this.#links.values()) writeLink(this.entries, link);
   }
 }

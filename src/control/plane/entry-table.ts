@@ -21,7 +21,8 @@ import {
 import { prefixOfSlot, slotOfPrefix } from '../../rib/entry.ts';
 import { SharedMemory } from '../../sys/libc/memory.ts';
 import { LinkWriter } from '../../table/links/links.ts';
-import { PathLimitWriter } from '../../table/path-limits.ts';
+import { PathLimitWriter } from '../../table/links/path-limits.ts';
+import { PeerRateWriter } from '../../table/links/peer-rates.ts';
 import { PeerWriter } from '../../table/peers.ts';
 import { PrefixWriter } from '../../table/prefixes.ts';
 import { TABLES_BYTES, TABLES_NAME, TableSegment } from '../../table/segment.ts';
@@ -93,6 +94,8 @@ export class EntryTable {
   readonly limits: PathLimitWriter;
   /** What each link is, likewise. */
   readonly links: LinkWriter;
+  /** What single hosts of links may be sent, likewise. */
+  readonly rates: PeerRateWriter;
   /** Who is where in layer-2 networks, in the same memory. */
   readonly networks: NetworkTable;
   /** What rules those have, likewise. */
@@ -103,6 +106,7 @@ export class EntryTable {
     segment.initialize(randomInt(2 ** 32));
     this.limits = new PathLimitWriter(segment);
     this.links = new LinkWriter(segment);
+    this.rates = new PeerRateWriter(segment);
     this.#peers = new PeerWriter(segment);
     this.#prefixes = new PrefixTables(segment);
     this.networks = new NetworkTable(segment, this.#peers);

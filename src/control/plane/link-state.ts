@@ -16,6 +16,7 @@ import { type EndpointRow, type LinkRow, Offload } from '../../table/links/links
 import type { AnySpec } from '../store/link-spec.ts';
 import type { OpenDevice } from './devices.ts';
 import type { EndpointState } from './endpoint-set.ts';
+import type { EntryTable } from './entry-table.ts';
 import { kindWords } from './overlay-words.ts';
 
 export type LinkState = {
@@ -96,6 +97,7 @@ export function linkRow({ spec, endpoint, devices, superBytes, autoRate }: LinkS
     dscpUniform: spec.dscp === 'uniform' ? 1 : 0,
     rateBytes: rateBytesOf({ spec, autoRate }),
     flowKeys: flowKeyBits(spec.flowKeys ?? []),
+    peerRates: spec.peerRates?.length ?? 0,
   };
 }
 
@@ -110,4 +112,20 @@ export function offloadsOf(link: LinkState): string[] {
   if (socket?.segment === true) names.push('udp-segment');
   if (socket?.gro === true) names.push('udp-gro');
   return names;
+}
+
+/** Writes what the data processes read of a link. */
+export function writeLink(
+  { links, rates }: Pick<EntryTable, 'links' | 'rates'>,
+  link: LinkState,
+): void {
+  const { peerRates = [] } = link.spec;
+  rates.replace(link.id, new Map(peerRates.map(({ peer, rate }) => [peer, Math.round(rate / 8)])));
+  links.setLink(link.id, link.incarnation, linkRow(link));
+}
+
+/** Nobody has the link any more. */
+export function clearLink({ links, rates }: Pick<EntryTable, 'links' | 'rates'>, id: number): void {
+  rates.clear(id);
+  links.clearLink(id);
 }

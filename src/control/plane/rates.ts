@@ -11,9 +11,12 @@ export const RATE_COUNTERS = [
   'egress.deliveredBytes',
   'ingress.delivered',
   'ingress.deliveredBytes',
+  'queue.left',
+  'queue.waited_us',
 ] as const;
 
 type Sample = { timeMs: number; counters: CounterValues };
+type LinkSample = { timeMs: number; counters: Float64Array };
 
 /** How far back the rate looks, in samples. */
 const SAMPLES_MAX = 6;
@@ -30,20 +33,39 @@ export class RateMeter {
     if (this.#samples.length > SAMPLES_MAX) this.#samples.shift();
   }
 
+  /** How long a packet of a link that had to wait did so lately, ms; 0 = none did. */
+  delayMsOf(link: string): number {
+    const { before, now } = this.#ends(link);
+    const grown = (name: (typeof RATE_COUNTERS)[number]): number => {
+      const place = RATE_COUNTERS.indexOf(name);
+      return Math.max(0, (now?.counters[place] ?? 0) - (before?.counters[place] ?? 0));
+    };
+    const left = grown('queue.left');
+    return left === 0 ? 0 : grown('queue.waited_us') / left / 1000;
+  }
+
+  /** The first and the last sample that there is of a link. */
+  #ends(link: string): { before: LinkSample | undefined; now: LinkSample | undefined } {
+    const of = (sample: Sample | undefined): LinkSample | undefined => {
+      const counters = sample?.counters.get(link);
+      return sample && counters && { timeMs: sample.timeMs, counters };
+    };
+    return {
+      before: of(this.#samples.find((sample) => sample.counters.has(link))),
+      now: of(this.#samples.at(-1)),
+    };
+  }
+
   /** The rates of a link; zero until there are two samples, and after its counters began anew. */
   of(link: string): Rates {
-    const first = this.#samples.find((sample) => sample.counters.has(link));
-    const last = this.#samples.at(-1);
-    const before = first?.counters.get(link);
-    const now = last?.counters.get(link);
-    if (first === undefined || last === undefined || before === undefined || now === undefined) {
-      return NO_RATES;
-    }
-    const seconds = (last.timeMs - first.timeMs) / 1000;
+    const { before, now } = this.#ends(link);
+    if (before === undefined || now === undefined) return NO_RATES;
+    const seconds = (now.timeMs - before.timeMs) / 1000;
     if (seconds <= 0) return NO_RATES;
     const rate = (name: (typeof RATE_COUNTERS)[number]): number => {
       const place = RATE_COUNTERS.indexOf(name);
-      return Math.max(0, Math.round(((now[place] ?? 0) - (before[place] ?? 0)) / seconds));
+      const grown = (now.counters[place] ?? 0) - (before.counters[place] ?? 0);
+      return Math.max(0, Math.round(grown / seconds));
     };
     return {
       egressPackets: rate('egress.delivered'),

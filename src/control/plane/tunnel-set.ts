@@ -11,7 +11,7 @@ import type { Prefix } from '../../net/prefix.ts';
 import type { UnderlayAddress, UnderlayPrefix } from '../../net/underlay-address.ts';
 import { DEVICE_QUEUE_PACKETS } from '../../sys/host/tun.ts';
 import { counterPlace } from '../../table/counters.ts';
-import type { PathLimit } from '../../table/path-limits.ts';
+import type { PathLimit } from '../../table/links/path-limits.ts';
 import type { PathRecord } from '../../table/paths.ts';
 import type { LinkUpdate, Tunnels } from '../host/host.ts';
 import { type AnySpec, isKernels, type LinkSpec } from '../store/link-spec.ts';

@@ -16,6 +16,7 @@ import type { Layout } from '../../shm/layout.ts';
 import { ErrorSite } from '../../shm/worker.ts';
 import { EAGAIN, EINTR } from '../../sys/libc/constants.ts';
 import { egressIndex, eventIndex } from '../../table/counters.ts';
+import type { PeerRateReader } from '../../table/links/peer-rates.ts';
 import {
   ARP_BYTES,
   ARP_SENDER_ADDRESS_OFFSET,
@@ -95,6 +96,8 @@ export type EgressParts = {
   /** Those that ingress has too; its own where there is none. */
   neighbours?: Neighbours;
   discovery?: NeighbourDiscovery;
+  /** What single hosts may be sent; nobody has a rate of its own where there is none. */
+  rates?: PeerRateReader;
 };
 
 export class Egress {
@@ -117,7 +120,7 @@ export class Egress {
   sheds = false;
 
   constructor(layout: Layout, parts: EgressParts) {
-    const { arena, trains, paths, tooBig } = parts;
+    const { arena, trains, paths, tooBig, rates } = parts;
     const { neighbours = new Neighbours(arena), discovery = new NeighbourDiscovery(arena) } = parts;
     this.#arena = arena;
     this.#layout = layout;
@@ -125,7 +128,7 @@ export class Egress {
     this.#neighbours = neighbours;
     this.#four = new FourEgress(arena);
     this.#six = new SixEgress(arena, discovery);
-    this.queues = new QueueStage(arena, trains, paths.peers, Math.max(1, layout.queues));
+    this.queues = new QueueStage(arena, trains, paths.peers, Math.max(1, layout.queues), rates);
     this.#wrap = new Wrap(arena, trains, paths, tooBig, this.queues, layout.queues <= 1);
     this.#slots = arena.allocate(BURST_PACKETS * SLOT_BYTES);
   }

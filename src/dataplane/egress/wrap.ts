@@ -121,6 +121,7 @@ export class Wrap {
         return this.#drop(link, UNSUPPORTED_OFFLOAD, segments);
       }
     }
+    this.#queues.aim(link, hand.peer);
     const endpoint = this.#chooseWay(link, hand);
     const { peer } = hand;
     const segmentL3Bytes = l4Bytes === 0 ? totalBytes : headerBytes + l4Bytes + gsoBytes;
@@ -188,6 +189,7 @@ export class Wrap {
     const to = ways === undefined ? peer : ways.usual(peer, this.#nowMs);
     const socket = (ways ?? link).endpoint.sockets[0] as number;
     const length = link.shimBytes + byteCount;
+    this.#queues.aim(link, peer);
     if (this.#queues.isRated(link) && !this.#queues.passes(link, length, 1)) {
       this.#setWay(to, socket, 0);
       return this.#queues.putPlain(link, this.#way, start, length);

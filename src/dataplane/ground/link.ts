@@ -259,6 +259,8 @@ export class DataLink {
   rateBytes: number;
   /** Fields by which its flows are told apart (net/flow-keys.ts). */
   flowKeys: number;
+  /** Hosts that have a rate of their own. */
+  peerRates: number;
   readonly counters: Float64Array;
   readonly #gateway: number;
   #superBytesToHost: number;
@@ -300,6 +302,7 @@ export class DataLink {
     this.dscpMode = record.dscpUniform === 1 ? 1 : 0;
     this.rateBytes = record.rateBytes ?? 0;
     this.flowKeys = record.flowKeys ?? 0;
+    this.peerRates = record.peerRates ?? 0;
     this.counters = layout.counters(record.id);
     this.#claims = layout.claims;
     // What a network knows of MACs stands in the tables.
@@ -372,6 +375,7 @@ export class DataLink {
     this.dscpMode = record.dscpUniform === 1 ? 1 : 0;
     this.rateBytes = record.rateBytes ?? 0;
     this.flowKeys = record.flowKeys ?? 0;
+    this.peerRates = record.peerRates ?? 0;
   }
 
   /** An IPv6 overlay that comes or goes, while all else stays as it is. */

@@ -66,6 +66,9 @@ export class FlowQueues {
   /** Packets and bytes that wait. */
   packets = 0;
   bytes = 0;
+  /** Flows that ever had something waiting, and those of them that have nothing more. */
+  flowsBegan = 0;
+  flowsEnded = 0;
   readonly codel = new Codel(CLASSES * FLOWS);
   /** Longer than {@link SHALLOW_US} where two packets take that long, µs. */
   shallowUs = SHALLOW_US;
@@ -96,8 +99,10 @@ export class FlowQueues {
     const cells = this.#cells;
     const queue = this.#queueOf(hash | 0, class_);
     const tail = this.#tail[queue] as number;
-    if (tail === NONE) this.#head[queue] = cell;
-    else cells.next[tail] = cell;
+    if (tail === NONE) {
+      this.#head[queue] = cell;
+      this.flowsBegan++;
+    } else cells.next[tail] = cell;
     this.#tail[queue] = cell;
     cells.next[cell] = NONE;
     const bytes = cells.length[cell] as number;
@@ -148,7 +153,10 @@ export class FlowQueues {
     const cell = this.#head[queue] as number;
     const next = cells.next[cell] as number;
     this.#head[queue] = next;
-    if (next === NONE) this.#tail[queue] = NONE;
+    if (next === NONE) {
+      this.#tail[queue] = NONE;
+      this.flowsEnded++;
+    }
     const bytes = cells.length[cell] as number;
     this.#backlog[queue] = (this.#backlog[queue] as number) - bytes;
     const class_ = Math.trunc(queue / FLOWS);

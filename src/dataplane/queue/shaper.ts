@@ -1,6 +1,7 @@
 /**
- * One link's rate: a token bucket in bytes as the underlay's device counts them, and the queues of what
- * it does not let through. What fits goes by without waiting, whole super-packets included.
+ * A rate, that of a link or of one host of it: a token bucket in bytes as the underlay's device counts them,
+ * and the queues of what it does not let through. What fits goes by without waiting, whole super-packets
+ * included. What goes to a host with a rate of its own takes of the link's, too.
  * @module
  */
 import type { DataLink } from '../ground/link.ts';
@@ -21,6 +22,12 @@ const ETHERNET_BYTES = 14;
 
 export class Shaper {
   readonly link: DataLink;
+  /** The host that it is for; 0 = all of the link that have none of their own. */
+  readonly peer: number;
+  /** The link's own, which this one takes of, too. */
+  readonly #parent: Shaper | undefined;
+  /** What the host may be sent, bytes a second. */
+  peerRateBytes = 0;
   readonly queues: FlowQueues;
   /** Most bytes that may wait. */
   backlogMax = 0;
@@ -33,16 +40,23 @@ export class Shaper {
   readonly #tokens = new Float64Array(1);
   #refilledUs = 0;
 
-  constructor(link: DataLink, cells: Cells, signals: Signals) {
+  constructor(
+    link: DataLink,
+    cells: Cells,
+    signals: Signals,
+    { peer, parent }: { peer: number; parent?: Shaper } = { peer: 0 },
+  ) {
     this.link = link;
+    this.peer = peer;
+    this.#parent = parent;
     this.queues = new FlowQueues(cells, signals);
     this.#headerBytes = link.endpoint.outerHeaderBytes + ETHERNET_BYTES;
   }
 
   /** Takes over the link's rate, should it have changed, and what has been earned since. */
   refill(nowUs: number, share: number): void {
-    const { link } = this;
-    const rate = link.rateBytes / share;
+    this.#parent?.refill(nowUs, share);
+    const rate = (this.peer === 0 ? this.link.rateBytes : this.peerRateBytes) / share;
     if (rate !== this.#rate) this.#setRate(rate);
     const elapsedUs = (nowUs - this.#refilledUs) | 0;
     this.#refilledUs = nowUs;
@@ -68,24 +82,40 @@ export class Shaper {
   /** Whether `bytes` of datagrams in `count` may go at once; they are paid for then. */
   passes(bytes: number, count: number): boolean {
     const wire = bytes + count * this.#headerBytes;
-    if (this.queues.packets > 0 || (this.#tokens[0] as number) < wire) return false;
-    this.#tokens[0] = (this.#tokens[0] as number) - wire;
+    if (this.queues.packets > 0 || !this.#has(wire)) return false;
+    if (this.#parent !== undefined) {
+      // Nobody of the link's own queues is overtaken by more than what their rate leaves.
+      if (!this.#parent.#has(wire)) return false;
+      this.#parent.#take(wire);
+    }
+    this.#take(wire);
     return true;
+  }
+
+  #has(wire: number): boolean {
+    return this.#rate === 0 || (this.#tokens[0] as number) >= wire;
+  }
+
+  #take(wire: number): void {
+    this.#tokens[0] = (this.#tokens[0] as number) - wire;
   }
 
   /** Whether the next packet that waits may go. */
   get mayRelease(): boolean {
+    if (this.#parent?.mayRelease === false) return false;
     return (this.#tokens[0] as number) > 0 || this.#rate === 0;
   }
 
   /** One of `bytes` has gone. */
   pay(bytes: number): void {
-    this.#tokens[0] = (this.#tokens[0] as number) - bytes - this.#headerBytes;
+    this.#parent?.pay(bytes);
+    this.#take(bytes + this.#headerBytes);
   }
 
   /** How long until the next one may go, µs. */
   get dueUs(): number {
     const missing = -(this.#tokens[0] as number);
-    return this.#rate === 0 || missing < 0 ? 0 : Math.ceil((missing * 1e6) / this.#rate);
+    const own = this.#rate === 0 || missing < 0 ? 0 : Math.ceil((missing * 1e6) / this.#rate);
+    return Math.max(own, this.#parent?.dueUs ?? 0);
   }
 }

@@ -10,6 +10,7 @@
  */
 import { randomInt } from 'node:crypto';
 import { egressIndex, queueIndex } from '../../table/counters.ts';
+import type { PeerRateReader } from '../../table/links/peer-rates.ts';
 import { ECN_CE, ECN_ECT1, ECN_MASK, ECN_NOT_ECT } from '../../wire/ecn.ts';
 import { getIpVersion, getIpv4Tos, replaceIpv4Tos } from '../../wire/ipv4.ts';
 import { getIpv6TrafficClass, replaceIpv6TrafficClass } from '../../wire/ipv6.ts';
@@ -21,6 +22,7 @@ import type { Trains } from '../send/trains.ts';
 import { Cells, NONE } from './cells.ts';
 import { flowKeyHash, type Sorted } from './flow-key.ts';
 import { Class, classOf, type Signals } from './flow-queues.ts';
+import { HostShapers } from './host-shapers.ts';
 import { Shaper } from './shaper.ts';
 
 /** Segments of a super-packet that are cut in one go. */
@@ -40,6 +42,9 @@ const STALE = egressIndex('drop.stale');
 const ENTERED = queueIndex('entered');
 const LEFT = queueIndex('left');
 const MARKED = queueIndex('marked');
+const WAITED_US = queueIndex('waited_us');
+const FLOWS_BEGAN = queueIndex('flows_began');
+const FLOWS_ENDED = queueIndex('flows_ended');
 
 /** Where a packet goes that is about to wait. */
 export type Way = { peer: number; socket: number; marks: number };
@@ -58,6 +63,13 @@ export class QueueStage {
   readonly #seed = randomInt(0x1_0000_0000) | 0;
   readonly #byLink: (Shaper | undefined)[] = [];
   readonly #shapers: Shaper[] = [];
+  readonly #ofHosts: HostShapers;
+  /** The one of the host that the packet in hand goes to, if it has one of its own. */
+  #aimed: Shaper | undefined;
+  /** The one that said last that a packet has to wait. */
+  #refused: Shaper | undefined;
+  /** Where the next release begins. */
+  #turn = 0;
   readonly #scratch: number;
   readonly #iovec: number;
   /** Cells whose datagrams are on trains, until those are sent. */
@@ -68,8 +80,22 @@ export class QueueStage {
   /** Packets that wait, of all links. */
   waiting = 0;
 
-  constructor(arena: Arena, trains: Trains, peers: PeerTable, share: number) {
+  /**
+   * @param share how many data processes share a rate
+   * @param rates of single hosts; undefined = there are none
+   */
+  constructor(
+    arena: Arena,
+    trains: Trains,
+    peers: PeerTable,
+    share: number,
+    rates?: PeerRateReader,
+  ) {
     this.#arena = arena;
+    this.#ofHosts = new HostShapers(arena.view, peers, rates, {
+      make: (link, peer) => this.#add(link, { peer, parent: this.#ofLink(link) }),
+      drop: (shaper) => this.#remove(shaper),
+    });
     this.#trains = trains;
     this.#peers = peers;
     this.#share = share;
@@ -83,16 +109,27 @@ export class QueueStage {
     this.#nowMs = nowMs;
   }
 
-  /** Whether packets of a link come by here: it has a rate, or had one and some wait still. */
+  /** The next packet of a link goes to a host, named as the link knows it. */
+  aim(link: DataLink, peer: number): void {
+    this.#aimed = this.#ofHosts.find(link, peer);
+  }
+
+  /** Whether the packet that was {@link aim aimed} comes by here: there is a rate, or was one and some wait still. */
   isRated(link: DataLink): boolean {
-    return link.rateBytes !== 0 || (this.waiting > 0 && this.#byLink[link.id]?.link === link);
+    if (link.rateBytes !== 0 || this.#aimed !== undefined) return true;
+    return this.waiting > 0 && this.#byLink[link.id]?.link === link;
+  }
+
+  #ofLink(link: DataLink): Shaper {
+    const shaper = this.#byLink[link.id];
+    return shaper !== undefined && shaper.link === link ? shaper : this.#begin(link);
   }
 
   /** Whether `count` datagrams of `bytes` together may go at once; then they are paid for. */
   passes(link: DataLink, bytes: number, count: number): boolean {
-    const shaper = this.#byLink[link.id];
-    const own = shaper !== undefined && shaper.link === link ? shaper : this.#begin(link);
+    const own = this.#aimed ?? this.#ofLink(link);
     own.refill(this.#nowUs, this.#share);
+    this.#refused = own;
     return own.passes(bytes, count);
   }
 
@@ -103,10 +140,19 @@ export class QueueStage {
   /** A link has a rate for the first time. */
   #begin(link: DataLink): Shaper {
     this.forget(link.id);
-    const shaper = new Shaper(link, this.#cells, this.#signals);
+    const shaper = this.#add(link);
     this.#byLink[link.id] = shaper;
+    return shaper;
+  }
+
+  #add(link: DataLink, of?: { peer: number; parent: Shaper }): Shaper {
+    const shaper = new Shaper(link, this.#cells, this.#signals, of);
     this.#shapers.push(shaper);
     return shaper;
+  }
+
+  #remove(shaper: Shaper): void {
+    this.#shapers.splice(this.#shapers.indexOf(shaper), 1);
   }
 
   readonly #signals: Signals = {
@@ -161,7 +207,7 @@ export class QueueStage {
     const at = this.#cells.start[cell] as number;
     this.#arena.bytes.copyWithin(at, start, start + byteCount);
     this.#cells.l3[cell] = hand.l3 - start;
-    this.#push(link, hand, cell, this.#hashOf(link, hand));
+    this.#push(hand, cell, this.#hashOf(link, hand));
   }
 
   /** The same for one without an IP header that anybody has looked at. */
@@ -171,7 +217,7 @@ export class QueueStage {
     const at = this.#cells.start[cell] as number;
     this.#arena.bytes.copyWithin(at, start, start + byteCount);
     this.#cells.l3[cell] = 0xff;
-    this.#byLink[link.id]?.queues.push(cell, this.#seed, Class.Usual);
+    this.#refused?.queues.push(cell, this.#seed, Class.Usual);
   }
 
   /** Flow of the packet in hand; before it is cut, because that overwrites what it goes by. */
@@ -183,8 +229,8 @@ export class QueueStage {
     return flowKeyHash(this.#arena.view, hand, link.flowKeys, this.#seed);
   }
 
-  #push(link: DataLink, hand: Sorted, cell: number, hash: number): void {
-    this.#byLink[link.id]?.queues.push(cell, hash, classOf(hand.tos));
+  #push(hand: Sorted, cell: number, hash: number): void {
+    this.#refused?.queues.push(cell, hash, classOf(hand.tos));
   }
 
   /** Cuts the super-packet that the segmenter holds, and has the pieces wait. @param hash see {@link hashOf} */
@@ -206,7 +252,7 @@ export class QueueStage {
           bytes.copyWithin(at, header, header + prefixBytes);
           bytes.copyWithin(at + prefixBytes, from, from + payload);
           this.#cells.l3[cell] = l3;
-          this.#push(link, hand, cell, hash);
+          this.#push(hand, cell, hash);
         }
         from += payload;
       }
@@ -215,7 +261,7 @@ export class QueueStage {
 
   /** A cell for a datagram that begins to wait; NONE: it is dropped, and counted. */
   #enter(link: DataLink, { peer, socket, marks }: Way, byteCount: number): number {
-    const shaper = this.#byLink[link.id];
+    const shaper = this.#refused;
     if (shaper === undefined) return NONE;
     if (shaper.queues.bytes + byteCount > shaper.backlogMax) this.#makeRoom(shaper);
     const cells = this.#cells;
@@ -264,9 +310,13 @@ export class QueueStage {
     this.#nowMs = nowMs;
     const nowUs = this.#nowUs;
     let count = 0;
-    for (let i = 0; i < this.#shapers.length && count < RELEASE_MAX; i++) {
-      const shaper = this.#shapers[i] as Shaper;
+    const { length } = this.#shapers;
+    // Where they share a link's rate, each is the first one in turn.
+    this.#turn = (this.#turn + 1) % Math.max(1, length);
+    for (let i = 0; i < length && count < RELEASE_MAX; i++) {
+      const shaper = this.#shapers[(i + this.#turn) % length] as Shaper;
       if (shaper.queues.packets === 0) continue;
+      if (shaper.peer !== 0) this.#ofHosts.refresh(shaper);
       shaper.refill(nowUs, this.#share);
       this.#serving = shaper;
       while (count < RELEASE_MAX && shaper.mayRelease) {
@@ -275,6 +325,7 @@ export class QueueStage {
         this.#send(shaper, cell, nowMs);
         this.#sent[count++] = cell;
       }
+      this.#tellFlows(shaper);
     }
     if (count === 0) return 0;
     this.#trains.flush(nowMs);
@@ -297,6 +348,8 @@ export class QueueStage {
     );
     shaper.pay(byteCount);
     add(link.counters, LEFT, 1);
+    const waitedUs = (this.#nowUs - (cells.enteredUs[cell] as number)) | 0;
+    if (waitedUs > 0) add(link.counters, WAITED_US, waitedUs);
   }
 
   /** How long until the next packet may leave, µs; only where some wait. */
@@ -311,11 +364,24 @@ export class QueueStage {
 
   /** A link leaves, or has no rate any more: what waits for it ends. */
   forget(id: number): void {
-    const shaper = this.#byLink[id];
-    if (shaper === undefined) return;
-    this.#serving = shaper;
-    while (shaper.queues.packets > 0) this.#giveUp(shaper.queues.pullFattest(), STALE);
+    for (const shaper of [...this.#shapers]) {
+      if (shaper.link.id !== id) continue;
+      this.#serving = shaper;
+      while (shaper.queues.packets > 0) this.#giveUp(shaper.queues.pullFattest(), STALE);
+      this.#tellFlows(shaper);
+      this.#ofHosts.forget(shaper);
+      this.#remove(shaper);
+    }
     this.#byLink[id] = undefined;
-    this.#shapers.splice(this.#shapers.indexOf(shaper), 1);
+    this.#aimed = undefined;
+    this.#refused = undefined;
+  }
+
+  /** Counts flows that have begun and ended since the last time. */
+  #tellFlows({ link: { counters }, queues }: Shaper): void {
+    add(counters, FLOWS_BEGAN, queues.flowsBegan);
+    add(counters, FLOWS_ENDED, queues.flowsEnded);
+    queues.flowsBegan = 0;
+    queues.flowsEnded = 0;
   }
 }

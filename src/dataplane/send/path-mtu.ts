@@ -2,13 +2,13 @@
  * How large a packet may be on its way to a peer. The sockets set DF and go by the device's MTU
  * alone (`IP_PMTUDISC_PROBE`), so that nobody's ICMP decides for us; but our own host may know
  * better: a route with an MTU of its own, another device, IPsec below, or what control has learned of
- * the peer (table/path-limits.ts). Both are asked before the first large packet to a peer, then every {@link ASK_AGAIN_MS} while large packets go there.
+ * the peer (table/links/path-limits.ts). Both are asked before the first large packet to a peer, then every {@link ASK_AGAIN_MS} while large packets go there.
  *
  * Where the kernel refuses a packet all the same (an IPsec policy that only the real flow meets),
  * the refusal is taken for what it says.
  * @module
  */
-import { limitMtu, limitSource, type PathLimitReader } from '../../table/path-limits.ts';
+import { limitMtu, limitSource, type PathLimitReader } from '../../table/links/path-limits.ts';
 import { MtuSource, type MtuSourceCode } from '../../table/paths.ts';
 import type { DataLink, Endpoint } from '../ground/link.ts';
 import type { PeerTable } from '../ground/peers.ts';

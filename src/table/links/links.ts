@@ -76,6 +76,7 @@ const LINK_FIELDS = [
   'floodsPerSecond',
   'rateBytes',
   'flowKeys',
+  'peerRates',
   'underlayMode',
   'xmitHashPolicy',
   'endpoint1',
@@ -138,6 +139,8 @@ export type LinkRow = {
   rateBytes?: number;
   /** By which fields of inner packets its flows are told apart, bits (net/flow-keys.ts). */
   flowKeys?: number;
+  /** Hosts that have a rate of their own (peer-rates.ts). */
+  peerRates?: number;
   /** How it chooses among its underlays, and what it hashes (net/underlay-modes.ts). */
   underlayMode?: number;
   xmitHashPolicy?: number;

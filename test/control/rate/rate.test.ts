@@ -59,7 +59,7 @@ t.test(
       ...{ asked: `${MBITS}M`, bits: MBITS * 1e6, flowKeys: 'tunnel-src,tunnel-proto' },
     });
     const text = await runFanway(a, ['status']);
-    t.match(text, new RegExp(`rate ${MBITS}M: .* waiting by tunnel-src,tunnel-proto; `));
+    t.match(text, new RegExp(`rate ${MBITS}M: .* waiting by tunnel-src,tunnel-proto, `));
     const { pid } = await killDataProcess(a);
     await until('another data process', 3000, async () => {
       const now = await dataProcess(a);
@@ -76,7 +76,7 @@ t.test(
 );
 
 /** Another rate while traffic flows, control killed in the middle of it; then none, and the first one again. */
-async function changeLive(t: Test, { a, from, to }: Rig): Promise<void> {
+async function changeLive(t: Test, { a, b, from, to }: Rig): Promise<void> {
   const fan = ['250.0.0.0/8', 'eth0/16', 'bridge', BRIDGE];
   const first = ['--rate', `${MBITS}M`, '--flow-keys', 'tunnel-src,tunnel-proto'];
   const second = ['--rate', `${MBITS / 2}M`, '--flow-keys', 'tunnel-dst'];
@@ -98,6 +98,16 @@ async function changeLive(t: Test, { a, from, to }: Rig): Promise<void> {
   t.ok((await beside).received.gbps > 0, 'TCP goes through all that');
   await runFanway(a, ['up', ...fan]);
   t.equal(await rate(), null, 'none any more');
+  const toHost = `${formatIpv4(b.address)}=${MBITS / 2}M`;
+  await runFanway(a, ['up', ...fan, '--peer-rate', toHost]);
+  t.match(await rate(), { asked: 'none', peers: toHost });
+  const { received } = await runTcpPair(
+    { from, to, address: formatIpv4(to.address) },
+    { port: PORT + 3, seconds: 1 },
+  );
+  const mbits = received.gbps * 1000;
+  t.ok(mbits < MBITS * 0.7, `${mbits.toFixed(1)} Mb/s to a host that may be sent ${MBITS / 2}`);
+  t.match(await runFanway(a, ['status']), new RegExp(`rate none, to ${toHost}: `));
   await runFanway(a, ['up', ...fan, ...first]);
   t.match(await rate(), { asked: `${MBITS}M`, flowKeys: 'tunnel-src,tunnel-proto' });
 }

@@ -3,6 +3,7 @@ import { InHand } from '../../../src/dataplane/egress/in-hand.ts';
 import { flowKeyHash } from '../../../src/dataplane/queue/flow-key.ts';
 import { FLOW_KEY_NAMES, flowKeyBits } from '../../../src/net/flow-keys.ts';
 import { unaccounted } from '../../../src/table/counters.ts';
+import { PeerRateWriter } from '../../../src/table/links/peer-rates.ts';
 import { isIpv4ChecksumRight } from '../../../src/wire/ipv4.ts';
 import { makeEgress, makeRig, RIG } from '../../fuzz/dataplane-rig.ts';
 import { frame, packet } from '../../vectors/craft.ts';
@@ -147,6 +148,58 @@ t.test('a rate that is taken away lets go of what waits, at once and in order', 
     Array.from({ length: 100 }, (_, i) => 1020 + i),
   );
 });
+
+t.test(
+  'hosts with a rate of their own keep to it, and take of the link what they get',
+  async (t) => {
+    const scene = makeScene('Vxlan');
+    const { rig, sends, egress } = scene;
+    t.teardown(() => sends.restore());
+    const hosts = [0xac1e001c, 0xac1e001d] as const;
+    const own = RATE_BYTES / 5;
+    const rates = new PeerRateWriter(rig.tables.segment);
+    rates.replace(rig.link.id, new Map([[hosts[1], own]]));
+    rig.link.peerRates = 1;
+    /** Bytes to each host in a second in which both are offered more than the link has. */
+    const second = (): number[] => {
+      const before = sends.sent.length;
+      for (let i = 0; i < 1000; i++) {
+        scene.offer({ payload: udp(1, 1200) });
+        scene.offer({ destination: 0xfa001d02, payload: udp(1, 1200) });
+        scene.pass(1);
+      }
+      return hosts.map((host) =>
+        sends.sent
+          .slice(before)
+          .filter(({ peer }) => peer === host)
+          .reduce((sum, { bytes }) => sum + bytes.length + 42, 0),
+      );
+    };
+    const both = (shares: readonly number[]): number => shares.reduce((sum, one) => sum + one, 0);
+    const limited = second();
+    t.ok(both(limited) > 0.93 * RATE_BYTES && both(limited) < 1.03 * RATE_BYTES, `${limited}`);
+    t.ok(
+      limited[1] !== undefined && limited[1] > 0.85 * own && limited[1] < 1.1 * own,
+      `${limited}`,
+    );
+    rig.link.rateBytes = 0;
+    scene.pass(1000);
+    const alone = second();
+    t.ok(alone[1] !== undefined && alone[1] > 0.9 * own && alone[1] < 1.1 * own, `${alone}`);
+    t.ok(alone[0] !== undefined && alone[0] > RATE_BYTES, 'the other one has no limit then');
+    rates.replace(rig.link.id, new Map());
+    rig.link.peerRates = 0;
+    scene.pass(3);
+    const counters = rig.counters();
+    t.equal(egress.queues.waiting, 0, 'without a rate nothing waits');
+    t.equal(unaccounted(counters, 'egress'), 0);
+    t.ok((counters['queue.waited_us'] ?? 0) > 0, 'how long they waited is counted');
+    scene.offer({ destination: 0xfa001d02, payload: udp(1, 1200) });
+    egress.queues.forget(rig.link.id);
+    const last = rig.counters();
+    t.equal(last['queue.flows_began'], last['queue.flows_ended'], 'flows that began have ended');
+  },
+);
 
 t.test(
   'flow keys are fields of the packet inside, of both families, zero without ports',

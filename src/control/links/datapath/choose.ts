@@ -19,7 +19,8 @@ function lacking(request: FanRequest, spec: LinkSpec): string {
   if (spec.six !== undefined || !hasIpv4(spec.overlay)) {
     return 'it carries IPv4, and this fan has IPv6 inside';
   }
-  if (request.rate !== undefined) return "--rate has packets wait in fanway's own processes";
+  if (request.rate !== undefined || request.peerRates !== undefined)
+    return "--rate has packets wait in fanway's own processes";
   if (request.device !== undefined) return 'the device is one that root has made';
   if (request.mtu !== null) return 'the device answers what does not fit its route, not --mtu';
   if (request.sourcePort === 'fixed') return 'it has a source port for each flow, not a fixed one';

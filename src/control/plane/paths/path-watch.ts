@@ -15,7 +15,7 @@ import {
   type UnderlayAddress,
 } from '../../../net/underlay-address.ts';
 import { EchoSocket } from '../../../sys/sockets/echo-socket.ts';
-import type { PathLimit } from '../../../table/path-limits.ts';
+import type { PathLimit } from '../../../table/links/path-limits.ts';
 import { MtuSource, type PathRecord } from '../../../table/paths.ts';
 import type { LinkSpec } from '../../store/link-spec.ts';
 import { emitEchoRequest, readEchoToken } from '../echo/echo.ts';

@@ -4,16 +4,14 @@
  * only arithmetic names too.
  * @module
  */
-import { hostBytes, type UnderlayAddress } from '../net/underlay-address.ts';
-import { HashReader, HashWriter, TAG_MIN } from '../shm/hash.ts';
-import type { MtuSourceCode } from './paths.ts';
-import type { TableSegment } from './segment.ts';
+import { hostBytes, type UnderlayAddress } from '../../net/underlay-address.ts';
+import { HashReader, HashWriter } from '../../shm/hash.ts';
+import type { MtuSourceCode } from '../paths.ts';
+import type { TableSegment } from '../segment.ts';
+import { hostKey, hostTag } from './host-key.ts';
 
 /** Limits that are kept at a time; half of the slots. */
 export const PATH_LIMITS_MAX = 4096;
-const TAG = TAG_MIN;
-/** Tags of IPv6 hosts begin here; what is below 2³¹ is an i32 as the table has it. */
-const TAG_IPV6_MIN = 0x4000_0000;
 const SOURCE_SHIFT = 16;
 const MTU_MASK = 0xffff;
 
@@ -30,30 +28,6 @@ export function limitSource(value: number): MtuSourceCode {
   return (value >>> SOURCE_SHIFT) as MtuSourceCode;
 }
 
-/**
- * Tag and key of the host whose address of 4 or 16 bytes is at `at`. For IPv6 they are 62 bits of a
- * hash that the table's secret seed keys: two hosts that share them nobody can choose, and chance
- * does not find among some thousand.
- */
-function tagOf(view: DataView, at: number, bytes: 4 | 16, seed: number): number {
-  return bytes === 4 ? TAG : TAG_IPV6_MIN + (mixed(view, at, seed ^ 0x5bd1e995) & 0x3fff_ffff);
-}
-
-function keyOf(view: DataView, at: number, bytes: 4 | 16, seed: number): number {
-  return bytes === 4 ? view.getUint32(at) : mixed(view, at, seed);
-}
-
-/** Four words and a seed in one, each bit of which goes by all of them (Murmur3's finalizer a word). */
-function mixed(view: DataView, at: number, seed: number): number {
-  let hash = seed;
-  for (let word = 0; word < 16; word += 4) {
-    hash = Math.imul(hash ^ view.getUint32(at + word), 0x85ebca6b);
-    hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
-    hash = Math.imul(hash ^ (hash >>> 16) ^ seed, 0x9e3779b1);
-  }
-  return hash ^ (hash >>> 16);
-}
-
 export class PathLimitReader {
   readonly #hash: HashReader;
   readonly #seed: number;
@@ -66,7 +40,10 @@ export class PathLimitReader {
 
   /** The limit towards the host whose address of 4 or 16 bytes is at `at`; 0 when there is none. */
   find(view: DataView, at: number, bytes: 4 | 16): number {
-    return this.#hash.find(tagOf(view, at, bytes, this.#seed), keyOf(view, at, bytes, this.#seed));
+    return this.#hash.find(
+      hostTag(view, at, bytes, this.#seed),
+      hostKey(view, at, bytes, this.#seed),
+    );
   }
 }
 
@@ -107,6 +84,6 @@ export class PathLimitWriter {
     const address = hostBytes(peer);
     const view = new DataView(address.buffer);
     const bytes = address.length === 16 ? 16 : 4;
-    return [tagOf(view, 0, bytes, this.#seed), keyOf(view, 0, bytes, this.#seed)];
+    return [hostTag(view, 0, bytes, this.#seed), hostKey(view, 0, bytes, this.#seed)];
   }
 }
