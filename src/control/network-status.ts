@@ -116,7 +116,7 @@ export class NetworkStatus {
         Object.entries(FLOOD_COUNTERS).map(([cause, counter]) => [cause, counters[counter] ?? 0]),
       ),
       ...{ drops, rates: { egressPackets, egressBits, ingressPackets, ingressBits } },
-      rate: rateStatus(spec, this.#options.rateOf(name), counters, rates.delayMsOf(name)),
+      rate: rateStatus(spec, this.#options, rates, counters),
       lostPorts: link.lostPorts.map(({ name: lost }) => lost),
       notes: isUp ? [...link.obstacles.notes, ...this.#notes(spec, link)] : [],
       repairs: link.repairs,

@@ -3,21 +3,23 @@
  * @module
  */
 import type { RateStatus } from '../api/networks.ts';
-import { flowKeysText, peerRatesText, type RateRequest, rateText } from '../config/link/rate.ts';
+import { flowKeysText, peerRatesText, rateText } from '../config/link/rate.ts';
 import { formatHostAddress } from '../net/underlay-address.ts';
 import type { RateNow } from './plane/link-state.ts';
+import type { RateMeter } from './plane/rates.ts';
+import type { AnySpec } from './store/link-spec.ts';
 
 /**
- * @param delayMs how long packets waited lately
  * @returns null for a link without a rate
  */
 export function rateStatus(
-  spec: RateRequest,
-  { bytes, roundTrips }: RateNow,
+  spec: AnySpec,
+  data: { rateOf(link: string): RateNow },
+  meter: RateMeter,
   counters: Readonly<Record<string, number>>,
-  delayMs: number,
 ): RateStatus | null {
   if (spec.rate === undefined && spec.peerRates === undefined) return null;
+  const { bytes, roundTrips } = data.rateOf(spec.name);
   const of = (name: string): number => counters[name] ?? 0;
   return {
     asked: rateText(spec),
@@ -26,7 +28,7 @@ export function rateStatus(
     roundTrips: roundTrips.map(formatHostAddress),
     waiting: Math.max(0, of('queue.entered') - of('queue.left')),
     flows: Math.max(0, of('queue.flows_began') - of('queue.flows_ended')),
-    delayMs,
+    delayMs: meter.delayMsOf(spec.name),
     marked: of('queue.marked'),
     dropped: of('egress.drop.queue_delay') + of('egress.drop.queue_full'),
     peers: peerRatesText(spec),

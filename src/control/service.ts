@@ -341,12 +341,8 @@ export class Service {
   ): LinkStatus {
     const [{ spec }, nowMs] = [fan, performance.now()];
     const rates = this.#rates.of(spec.name);
-    const rate = rateStatus(
-      spec,
-      this.tunnels.rateOf(spec.name),
-      counters[spec.name] ?? {},
-      this.#rates.delayMsOf(spec.name),
-    );
+    const own = counters[spec.name] ?? {};
+    const rate = rateStatus(spec, this.tunnels, this.#rates, own);
     const status = { ...linkStatus(link, fan, processes, rates, nowMs, paths), rate };
     const underlay = formatHostPrefix(spec.underlay);
     const { drops, failure } = this.#drops.judge(
