@@ -42,7 +42,7 @@ export function serveNetworks(
   const events = new EventWriter(layout.eventWriter());
   const news = new News(arena, events);
   const claims = new Claims(arena, news);
-  const replicator = new Replicator(trains);
+  const replicator = new Replicator(arena, trains);
   const flows = parts.flows ?? new FlowSet(new ArrayBuffer(FLOW_SET_BYTES));
   const policy = new Policy({
     ...{ view: arena.view, rules: new PolicyReader(segment), flows, hits: layout.ruleHits() },

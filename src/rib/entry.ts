@@ -51,6 +51,8 @@ export type Claim = {
   isRouter?: boolean;
   /** Of a `mac`: it may answer DHCP clients; absent = no. */
   isDhcpServer?: boolean;
+  /** Of a `mac` or `flood`: the VNI that is sent there (RFC 8365 §5.1.3); absent = the link's own. */
+  label?: number;
 };
 
 /** A claim that holds from now on; undefined takes back what the source said before. */
@@ -108,6 +110,7 @@ export function samePlace(a: Best | undefined, b: Best | undefined): boolean {
     a?.isSticky === b?.isSticky &&
     a?.isReplicator === b?.isReplicator &&
     a?.isRouter === b?.isRouter &&
-    a?.isDhcpServer === b?.isDhcpServer
+    a?.isDhcpServer === b?.isDhcpServer &&
+    a?.label === b?.label
   );
 }

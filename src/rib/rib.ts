@@ -72,6 +72,7 @@ function bestOfClaim(claim: Claim, source: ClaimSource): Best {
   if (claim.isRelayed !== undefined) best.isRelayed = claim.isRelayed;
   if (claim.isRouter !== undefined) best.isRouter = claim.isRouter;
   if (claim.isDhcpServer !== undefined) best.isDhcpServer = claim.isDhcpServer;
+  if (claim.label !== undefined) best.label = claim.label;
   return best;
 }
 

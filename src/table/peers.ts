@@ -5,8 +5,14 @@
  * 0  version   odd while control writes
  * 4  family    4 or 6; 0 = free
  * 8  port      UDP destination, 0 where there is none
+ * 12 label     VNI on the wire; 0 = that of the link
  * 16 address   16 bytes in network order, IPv4 in the first four
+ * 32 plain     of a row with a label, the number of the same host without one
+ * 36 labelled  of one without, how many rows with a label stand for the same host
  * ```
+ *
+ * A host that has named another VNI for what is sent to it (RFC 8365 §5.1.3) has a row for each, beside
+ * the plain one that it is known by when it sends.
  *
  * Whoever keeps something of a row keeps its version too: a row that has another one now is, or may
  * be, another host.
@@ -18,6 +24,9 @@ import { PEER_BYTES, PEERS_MAX, type TableSegment } from './segment.ts';
 const ROW_WORDS = PEER_BYTES / 4;
 const FAMILY = 1;
 const PORT = 2;
+const LABEL = 3;
+const PLAIN = 8;
+const LABELLED = 9;
 const ADDRESS_BYTES = 16;
 const ADDRESS_OFFSET = 16;
 /** How often a reader looks at a row that control is writing. */
@@ -82,6 +91,21 @@ export class PeerReader {
     return view.getUint32(at + 12);
   }
 
+  /** The VNI that is sent to a peer; 0 = that of the link. */
+  label(index: number): number {
+    return this.words[index * ROW_WORDS + LABEL] as number;
+  }
+
+  /** The number of the same host without a label. */
+  plainOf(index: number): number {
+    return (this.words[index * ROW_WORDS + PLAIN] as number) || index;
+  }
+
+  /** Whether a host, by its plain number, has named other VNIs than those of links. */
+  hasLabels(index: number): boolean {
+    return this.words[index * ROW_WORDS + LABELLED] !== 0;
+  }
+
   /** The row as a whole; undefined when it is free, or control did not finish writing it. */
   read(index: number): (PeerRecord & { version: number }) | undefined {
     if (index <= 0 || index >= PEERS_MAX) return undefined;
@@ -108,8 +132,8 @@ export class PeerReader {
   }
 }
 
-function keyOf(address: Uint8Array, port: number): string {
-  return `${address.join('.')}:${port}`;
+function keyOf(address: Uint8Array, port: number, label: number): string {
+  return `${address.join('.')}:${port}:${label}`;
 }
 
 /** Control: gives hosts their numbers. */
@@ -124,17 +148,23 @@ export class PeerWriter extends PeerReader {
   }
 
   /**
-   * The number of a host, the same for the same address and port; 0 when the table is full. Each
+   * The number of a host, the same for the same address, port and label; 0 when the table is full. Each
    * call is one user more, until {@link release}.
    */
-  intern(address: Uint8Array, port = 0): number {
-    const key = keyOf(address, port);
+  intern(address: Uint8Array, port = 0, label = 0): number {
+    const key = keyOf(address, port, label);
     let index = this.#indexes.get(key);
     if (index === undefined) {
+      const plain = label === 0 ? 0 : this.intern(address, port);
+      if (label !== 0 && plain === 0) return 0;
       index = this.#free.pop() ?? (this.#next < PEERS_MAX ? this.#next++ : 0);
-      if (index === 0) return 0;
+      if (index === 0) {
+        if (plain !== 0) this.release(plain);
+        return 0;
+      }
       this.#indexes.set(key, index);
-      this.#write(index, { address, port });
+      this.#write(index, { address, port }, label, plain);
+      this.#countLabels(plain, 1);
     }
     this.#users.set(index, (this.#users.get(index) ?? 0) + 1);
     return index;
@@ -149,18 +179,30 @@ export class PeerWriter extends PeerReader {
     }
     const row = this.read(index);
     if (row === undefined) return;
+    const plain = this.plainOf(index);
     this.#users.delete(index);
-    this.#indexes.delete(keyOf(row.address, row.port));
-    this.#write(index, undefined);
+    this.#indexes.delete(keyOf(row.address, row.port, this.label(index)));
+    this.#write(index, undefined, 0, 0);
     this.#free.push(index);
+    if (plain === index) return;
+    this.#countLabels(plain, -1);
+    this.release(plain);
   }
 
-  #write(index: number, row: PeerRecord | undefined): void {
+  #countLabels(plain: number, by: 1 | -1): void {
+    if (plain === 0) return;
+    const at = plain * ROW_WORDS + LABELLED;
+    Atomics.store(this.words, at, (this.words[at] as number) + by);
+  }
+
+  #write(index: number, row: PeerRecord | undefined, label: number, plain: number): void {
     const at = index * ROW_WORDS;
     // Atomics order the odd version before, and the even one after, the plain stores between.
     Atomics.add(this.words, at, 1);
     this.words[at + FAMILY] = row === undefined ? 0 : row.address.length === ADDRESS_BYTES ? 6 : 4;
     this.words[at + PORT] = row?.port ?? 0;
+    this.words[at + LABEL] = label;
+    this.words[at + PLAIN] = plain;
     for (let i = 0; i < ADDRESS_BYTES; i++) {
       this.view.setUint8(index * PEER_BYTES + ADDRESS_OFFSET + i, row?.address[i] ?? 0);
     }

@@ -9,7 +9,7 @@ import {
   targetKey,
 } from '../../src/bgp/base/targets.ts';
 import { compareClaims, comparePaths } from '../../src/bgp/rib/best-path.ts';
-import { Imports } from '../../src/bgp/rib/imports.ts';
+import { type EntryChange, Imports } from '../../src/bgp/rib/imports.ts';
 import { meaningOf } from '../../src/bgp/rib/meaning.ts';
 import { mayTell, outgoingAttributes } from '../../src/bgp/rib/outgoing.ts';
 import { AttributePool, keyOf, type Path, type PathSource } from '../../src/bgp/rib/path.ts';
@@ -20,6 +20,7 @@ import type { Attributes } from '../../src/wire/bgp/attributes.ts';
 import { encodeCommunity } from '../../src/wire/bgp/communities.ts';
 import { emitReach } from '../../src/wire/bgp/emit-update.ts';
 import { ESI_ZERO, type EvpnRoute } from '../../src/wire/bgp/evpn.ts';
+import { PmsiType } from '../../src/wire/bgp/iana.ts';
 import { parseUpdate } from '../../src/wire/bgp/update.ts';
 import { fromHex, toHex } from '../vectors/hex.ts';
 import { type Host, Lab, neighbourSettings, network } from './lab.ts';
@@ -392,6 +393,31 @@ t.test('two claims to one MAC: the one that moved last, then the other again', a
   a.speaker.withdraw({ ...claim, sequence: 1 });
   lab.run(100);
   t.match(c.changes.at(-1), { entry: { kind: 'address' }, to: { vtep: 0x0a000002, sequence: 1 } });
+});
+
+t.test('a route under label 0 is shown and not used', async (t) => {
+  const changes: EntryChange[] = [];
+  const imports = new Imports([{ address: 0, length: 0 }], (change) => changes.push(change));
+  imports.addNetwork(network(100));
+  const extended = [targetCommunity(derivedExport(65000, 100))];
+  const pmsi = { flags: 0, type: PmsiType.IngressReplication, label: 0, id: 9 };
+  const prefix = { tag: 0, esi: ESI_ZERO, length: 24, prefix: 0x0a00_0100, gateway: 0 };
+  const routes: [EvpnRoute, Attributes][] = [
+    [{ ...ROUTE, label: 0 }, { extended }],
+    [{ type: 5, rd: RD, label: 0, ...prefix }, { extended }],
+    [
+      { type: 3, rd: RD, tag: 0, originator: 9 },
+      { extended, pmsi },
+    ],
+  ];
+  const take = ([route, attributes]: [EvpnRoute, Attributes]): void => {
+    const best = path(attributes, source('internal'), { route, key: keyOf(route) });
+    imports.change({ key: best.key, best, before: undefined });
+  };
+  for (const each of routes) take(each);
+  t.same([changes, imports.counters.unusable], [[], 3]);
+  take([ROUTE, { extended }]);
+  t.match(changes, [{ to: { label: 100 } }]);
 });
 
 t.test('networks come and go while routes stay', async (t) => {

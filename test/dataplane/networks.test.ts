@@ -552,6 +552,15 @@ t.test('a service node replicates for others, and never for its like', async (t)
   t.same(c.received(0).map(hex), [hex(frame)]);
   t.equal(node.counters()['event.replicated'], 1);
   t.equal(hex(fabric.seen[1]?.bytes ?? Buffer.alloc(0)), hex(vxlan(100, frame)));
+  // A member that has named another VNI gets its copy under that.
+  node.tables.floodWriter.clear(0);
+  const third = node.tables.peerWriter.intern(ipv4Bytes(C), 0, 777);
+  for (const target of [third, node.peer(A)]) node.tables.floodWriter.add(0, target);
+  fabric.seen.length = 0;
+  a.send(0, frame);
+  settle(routers);
+  t.equal(hex(fabric.seen[1]?.bytes ?? Buffer.alloc(0)), hex(vxlan(777, frame)));
+  t.same(node.received(0).map(hex), [hex(frame)]);
   // A unicast of the first's MAC by way of the node is not believed.
   c.clear();
   fabric.carry(B, C, vxlan(100, udpFrame(MAC_C, MAC_A, { source: IP_A, destination: IP_C })));
@@ -565,6 +574,44 @@ t.test('a service node replicates for others, and never for its like', async (t)
   t.equal(fabric.seen.length, 1);
   t.equal(node.received(0).length, 1);
   for (const router of routers) t.equal(router.unaccounted(), 0);
+});
+
+t.test('a peer that has named another VNI gets it, and is who it was when it sends', async (t) => {
+  const lan = makeLan([{ vni: 100, bum: BumMode.Replicate }]);
+  const { a, fabric } = lan;
+  const writer = a.tables.peerWriter;
+  const labelled = writer.intern(ipv4Bytes(B), 0, 777);
+  a.tables.fdbWriter.set(0, MAC_B, { peer: labelled, flags: 0 });
+  const carried = (): string[] => fabric.seen.splice(0).map(({ bytes }) => hex(bytes));
+  carried();
+  sendFrom(lan, udpFrame());
+  t.same(carried(), [hex(vxlan(777, udpFrame()))]);
+  // What it sends bears our VNI, and its MAC is still its own and nobody else's.
+  const back = udpFrame(MAC_A, MAC_B, { source: IP_B, destination: IP_A });
+  for (const [from, ends] of [
+    [B, { 'ingress.delivered': 1 }],
+    [C, { 'ingress.drop.foreign_mac': 1 }],
+  ] as const) {
+    a.clear();
+    fabric.carry(from, A, vxlan(100, back));
+    settle([a]);
+    t.same(a.ends(), ends);
+  }
+  a.tables.floodWriter.clear(0);
+  for (const target of [a.peer(C), labelled]) a.tables.floodWriter.add(0, target);
+  carried();
+  sendFrom(lan, udpFrame(BROADCAST));
+  t.same(carried(), [hex(vxlan(100, udpFrame(BROADCAST))), hex(vxlan(777, udpFrame(BROADCAST)))]);
+  t.equal(a.unaccounted(), 0);
+  // Numbers go with their last user, the plain one after the other.
+  const before = writer.count;
+  const [twice, other] = [writer.intern(ipv4Bytes(9), 0, 5), writer.intern(ipv4Bytes(9), 0, 6)];
+  const plain = writer.plainOf(twice);
+  t.equal(writer.plainOf(other), plain);
+  t.equal(writer.hasLabels(plain), true);
+  for (const index of [twice, other]) writer.release(index);
+  t.equal(writer.hasLabels(plain), false);
+  t.equal(writer.count, before);
 });
 
 t.test('learn: peers without a control plane are flooded to, and told of', async (t) => {

@@ -48,7 +48,7 @@ t.test('all that a claim says is there with the one that counts', async (t) => {
   const said: Required<Claim> = {
     ...{ peer: 1, owner: 'a', sequence: 2, mac: 0 },
     ...{ isSticky: true, isReplicator: true, isRouter: true },
-    ...{ isDhcpServer: true, isRelayed: true },
+    ...{ isDhcpServer: true, isRelayed: true, label: 7 },
   };
   const [change] = rib.update('gossip', [{ id: mac, claim: said }], 0);
   t.same(change?.after, { ...said, source: 'gossip' });

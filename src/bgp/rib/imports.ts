@@ -55,7 +55,7 @@ export type ImportCounters = {
   encapsulation: number;
   /** No network has one of its targets. */
   noNetwork: number;
-  /** A group MAC, a label of 0, a flood tunnel of another kind: nothing that could be used. */
+  /** A group MAC, a label of 0, a flood tunnel of another kind, an overlay index: nothing that could be used. */
   unusable: number;
 };
 
@@ -111,9 +111,13 @@ const GROUP_BIT = 0x10000000000;
 
 /** Why nothing can be sent by this route, or ''. */
 function flawOf({ route, meaning }: Path): keyof ImportCounters | '' {
-  const { isVxlan, isIngressReplication } = meaning;
+  const { isVxlan, isIngressReplication, floodLabel } = meaning;
   if (!isVxlan) return 'encapsulation';
-  if (route.type === EvpnType.InclusiveMulticast) return isIngressReplication ? '' : 'unusable';
+  if (route.type === EvpnType.InclusiveMulticast) {
+    return isIngressReplication && floodLabel !== 0 ? '' : 'unusable';
+  }
+  // Nobody has VNI 0; and a prefix without one is reached by way of another route (RFC 9136 §3.2).
+  if ('label' in route && route.label === 0) return 'unusable';
   if (route.type === EvpnType.MacIp) {
     if (Math.floor(route.mac / GROUP_BIT) % 2 === 1 || route.mac === 0) return 'unusable';
     if (route.ip !== null && isZeroIp(route.ip)) return 'unusable';

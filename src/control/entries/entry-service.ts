@@ -86,7 +86,8 @@ function writeNetwork(
       const server = after.isDhcpServer === true ? FdbFlag.DhcpServer : 0;
       const host = isHere ? 'here' : after.peer;
       const flags = sticky | learned | moved | router | server;
-      return writer.setMac(id.link, id.mac, { host, flags });
+      const label = isHere ? 0 : (after.label ?? 0);
+      return writer.setMac(id.link, id.mac, { host, flags, label });
     }
     case 'mac+ip': {
       if (after === undefined) return writer.deleteNeighbour(id.link, id.address);

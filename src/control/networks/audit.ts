@@ -30,9 +30,10 @@ export type AuditParts = {
   isStation: (mac: number) => boolean;
 };
 
-function whereText(host: MacPlace['host'] | undefined): string {
+function whereText(host: MacPlace['host'] | undefined, label = 0): string {
   if (host === undefined) return 'nowhere';
-  return host === 'here' ? 'here' : `at ${formatHostAddress(host)}`;
+  if (host === 'here') return 'here';
+  return `at ${formatHostAddress(host)}${label === 0 ? '' : ` under VNI ${label}`}`;
 }
 
 /** Everything that differs, and how many things were compared. */
@@ -43,9 +44,11 @@ export function auditNetwork(parts: AuditParts): { checked: number; drifts: Drif
     if (id.kind !== 'mac') continue;
     checked++;
     const wanted = best.source === 'local' ? 'here' : best.peer;
-    const has = parts.place(id.mac)?.host;
-    if (has === wanted) continue;
-    const text = `${formatMac(id.mac)} is ${whereText(wanted)}, the data path has it ${whereText(has)}`;
+    const place = parts.place(id.mac);
+    const has = place?.host;
+    const label = wanted === 'here' ? 0 : (best.label ?? 0);
+    if (has === wanted && place?.label === label) continue;
+    const text = `${formatMac(id.mac)} is ${whereText(wanted, label)}, the data path has it ${whereText(has, place?.label)}`;
     drifts.push({ kind: 'table', id, text });
   }
   for (const { id, best } of parts.bindings) {

@@ -24,16 +24,18 @@ export function keptClaims(link: string, kept: KeptNetwork): ClaimUpdate[] {
     ...kept.vteps.map(({ host, isReplicator }): ClaimUpdate => {
       return { id: { link, kind: 'vtep', member: host }, claim: claimAt(host, { isReplicator }) };
     }),
-    ...kept.macs.map(({ mac, host, isSticky, isRouter }): ClaimUpdate => {
-      const flags = { ...(isSticky && { isSticky }), ...(isRouter && { isRouter }) };
+    ...kept.macs.map(({ mac, host, label, isSticky, isRouter }): ClaimUpdate => {
+      const own = label !== 0 && { label };
+      const flags = { ...(isSticky && { isSticky }), ...(isRouter && { isRouter }), ...own };
       return { id: { link, kind: 'mac', mac }, claim: claimAt(host, flags) };
     }),
     ...kept.bindings.map(({ address, mac, host, isRouter }): ClaimUpdate => {
       const claim = claimAt(host, { mac, ...(isRouter && { isRouter }) });
       return { id: { link, kind: 'mac+ip', address }, claim };
     }),
-    ...kept.floods.map((host): ClaimUpdate => {
-      return { id: { link, kind: 'flood', member: host }, claim: claimAt(host) };
+    ...kept.floods.map(({ host, label }): ClaimUpdate => {
+      const claim = claimAt(host, label === 0 ? {} : { label });
+      return { id: { link, kind: 'flood', member: host }, claim };
     }),
   ];
 }

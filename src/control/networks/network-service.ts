@@ -360,16 +360,18 @@ export class NetworkService {
       const spec = this.#networks.get(name)?.local.spec;
       if (spec === undefined || table === undefined) continue;
       const hosts = (kind: EntryId['kind']) => [...entries.entries(name, kind)];
-      const vteps = hosts('vtep');
+      const [members, vteps] = [hosts('flood'), hosts('vtep')];
+      const labels = new Map(members.map(({ best }) => [best.peer, best.label ?? 0]));
       const { hosts: targets, problem } = floodTargets(spec, {
-        members: hosts('flood').map(({ best }) => best.peer),
+        members: members.map(({ best }) => best.peer),
         vteps: vteps.map(({ best }) => best.peer),
         replicators: vteps.flatMap(({ best }) => (best.isReplicator === true ? [best.peer] : [])),
         hasRouter: this.#servers.hostOf(name, Service.Router) === 'here',
       });
-      table.setFloods(name, targets);
+      const withLabels = targets.map((host) => ({ host, label: labels.get(host) ?? 0 }));
+      table.setFloods(name, withLabels);
       for (const service of Object.values(Service)) {
-        table.setService(name, service, this.#servers.hostOf(name, service));
+        table.setService(name, service, this.#servers.whereIs(name, service));
       }
       if (problem !== '' && problem !== this.floodProblem(name)) log.warn(name, problem);
       this.#floodProblems.set(name, problem);

@@ -6,6 +6,7 @@
 import { compareHosts, type UnderlayAddress } from '../../net/underlay-address.ts';
 import type { Best, RibChange } from '../../rib/entry.ts';
 import { Service } from '../../table/flood.ts';
+import type { Target } from '../plane/network-table.ts';
 
 /** MACs that may serve, by link. */
 type Servers = Map<string, Map<number, Best>>;
@@ -38,13 +39,19 @@ export class ServerIndex {
     return links;
   }
 
-  /** The host that clients of a link are led to; undefined = there is none. */
-  hostOf(link: string, service: Service): UnderlayAddress | 'here' | undefined {
-    let first: UnderlayAddress | undefined;
-    for (const { source, peer } of this.#servers[service].get(link)?.values() ?? []) {
-      if (source === 'local') return 'here';
-      if (first === undefined || compareHosts(peer, first) < 0) first = peer;
+  /** Where clients of a link are led to; undefined = nowhere. */
+  whereIs(link: string, service: Service): Target | 'here' | undefined {
+    let first: Best | undefined;
+    for (const best of this.#servers[service].get(link)?.values() ?? []) {
+      if (best.source === 'local') return 'here';
+      if (first === undefined || compareHosts(best.peer, first.peer) < 0) first = best;
     }
-    return first;
+    return first && { host: first.peer, label: first.label ?? 0 };
+  }
+
+  /** The host of that; undefined = there is none. */
+  hostOf(link: string, service: Service): UnderlayAddress | 'here' | undefined {
+    const where = this.whereIs(link, service);
+    return where === 'here' ? where : where?.host;
   }
 }

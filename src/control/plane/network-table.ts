@@ -14,8 +14,13 @@ import type { PeerWriter } from '../../table/peers.ts';
 import type { TableSegment } from '../../table/segment.ts';
 import { VtepWriter } from '../../table/vteps.ts';
 
-/** Where a MAC is: an underlay address, or here. `flags` are those of table/fdb.ts. */
-export type MacPlace = { host: UnderlayAddress | 'here'; flags: number };
+/**
+ * Where a MAC is: an underlay address, or here. `flags` are those of table/fdb.ts, `label` the VNI that is
+ * sent there; 0 = the network's own.
+ */
+export type MacPlace = { host: UnderlayAddress | 'here'; flags: number; label: number };
+/** A host that gets what is meant for all, and the VNI that it wants it under; 0 = the network's own. */
+export type Target = { host: UnderlayAddress; label: number };
 /** Whose an address is. `flags` are those of table/neighbours.ts. */
 export type Binding = { mac: number; flags: number };
 /** What of a network is in the tables. */
@@ -34,8 +39,8 @@ type LinkTables = {
   neighbours: Map<UnderlayAddress, NeighbourRow>;
   /** Flags and peer by underlay address. */
   vteps: Map<UnderlayAddress, { flags: number; peer: number }>;
-  floods: Map<UnderlayAddress, number>;
-  services: Map<Service, { host: UnderlayAddress | 'here'; peer: number }>;
+  floods: Map<UnderlayAddress, { label: number; peer: number }>;
+  services: Map<Service, { where: Target | 'here'; peer: number }>;
   waitingMacs: Set<number>;
   waitingNeighbours: Set<UnderlayAddress>;
 };
@@ -79,8 +84,11 @@ export class NetworkTable {
     for (const [host, { flags }] of link.vteps) this.setVtep(name, host, flags);
     for (const [mac, row] of link.macs) this.#putMac(link, mac, row);
     for (const [key, row] of link.neighbours) this.#putNeighbour(link, key, row);
-    this.setFloods(name, [...link.floods.keys()]);
-    for (const [service, { host }] of link.services) this.setService(name, service, host);
+    this.setFloods(
+      name,
+      [...link.floods].map(([host, { label }]) => ({ host, label })),
+    );
+    for (const [service, { where }] of link.services) this.setService(name, service, where);
   }
 
   /** The link runs no more; what is known stays. Call it once no data process reads it. */
@@ -95,7 +103,7 @@ export class NetworkTable {
     for (const row of link.macs.values()) row.peer = this.#let(row.peer);
     for (const row of link.vteps.values()) row.peer = this.#let(row.peer);
     for (const row of link.services.values()) row.peer = this.#let(row.peer);
-    for (const [host, peer] of link.floods) link.floods.set(host, this.#let(peer));
+    for (const row of link.floods.values()) row.peer = this.#let(row.peer);
     link.id = -1;
     link.waitingMacs.clear();
     link.waitingNeighbours.clear();
@@ -114,7 +122,8 @@ export class NetworkTable {
     const link = this.#of(name);
     const known = link.macs.get(mac);
     // Field by field: what a spread makes is twice as large, and there may be half a million.
-    const row: MacRow = { host: place.host, flags: place.flags, peer: known?.peer ?? ABSENT };
+    const { host, flags, label } = place;
+    const row: MacRow = { host, flags, label, peer: known?.peer ?? ABSENT };
     link.macs.set(mac, row);
     this.#putMac(link, mac, row);
   }
@@ -135,8 +144,8 @@ export class NetworkTable {
 
   #putMac(link: LinkTables, mac: number, row: MacRow): void {
     if (link.id < 0) return;
-    const { host, flags, peer: before } = row;
-    const peer = host === 'here' ? 0 : this.#peers.intern(hostBytes(host));
+    const { host, flags, label, peer: before } = row;
+    const peer = host === 'here' ? 0 : this.#peers.intern(hostBytes(host), 0, label);
     const isKnown = host === 'here' || peer !== 0;
     if (isKnown && this.#fdb.set(link.id, mac, { peer, flags })) {
       row.peer = peer;
@@ -212,36 +221,39 @@ export class NetworkTable {
   }
 
   /** These hosts get a copy of each flooded frame from now on, and no others. */
-  setFloods(name: string, hosts: readonly UnderlayAddress[]): void {
+  setFloods(name: string, targets: readonly Target[]): void {
     const link = this.#of(name);
-    for (const [host, peer] of [...link.floods]) {
-      if (hosts.includes(host)) continue;
+    const wanted = new Map(targets.map(({ host, label }) => [host, label]));
+    for (const [host, { label, peer }] of [...link.floods]) {
+      if (wanted.get(host) === label) continue;
       link.floods.delete(host);
       if (peer !== ABSENT) this.#flood.delete(link.id, peer);
       this.#let(peer);
     }
-    for (const host of hosts) {
-      if ((link.floods.get(host) ?? ABSENT) !== ABSENT) continue;
-      link.floods.set(host, ABSENT);
+    for (const { host, label } of targets) {
+      const row = link.floods.get(host) ?? { label, peer: ABSENT };
+      if (row.peer !== ABSENT) continue;
+      link.floods.set(host, row);
       if (link.id < 0) continue;
-      const peer = this.#peers.intern(hostBytes(host));
+      const peer = this.#peers.intern(hostBytes(host), 0, label);
       if (peer === 0) continue;
-      if (this.#flood.add(link.id, peer)) link.floods.set(host, peer);
+      if (this.#flood.add(link.id, peer)) row.peer = peer;
       else this.#let(peer);
     }
     this.#forgetEmpty(name, link);
   }
 
   /** Where messages to a service of the network go; undefined = nowhere. */
-  setService(name: string, service: Service, host: UnderlayAddress | 'here' | undefined): void {
+  setService(name: string, service: Service, where: Target | 'here' | undefined): void {
     const link = this.#of(name);
     const before = link.services.get(service)?.peer ?? ABSENT;
-    if (host === undefined) link.services.delete(service);
-    else link.services.set(service, { host, peer: ABSENT });
+    if (where === undefined) link.services.delete(service);
+    else link.services.set(service, { where, peer: ABSENT });
     const row = link.services.get(service);
     if (link.id >= 0) {
-      const peer = host === undefined || host === 'here' ? 0 : this.#peers.intern(hostBytes(host));
-      this.#flood.setService(link.id, service, host === 'here' ? SERVICE_HERE : peer);
+      const isElsewhere = where !== undefined && where !== 'here';
+      const peer = isElsewhere ? this.#peers.intern(hostBytes(where.host), 0, where.label) : 0;
+      this.#flood.setService(link.id, service, where === 'here' ? SERVICE_HERE : peer);
       if (row !== undefined && peer > 0) row.peer = peer;
     }
     this.#let(before);
@@ -254,8 +266,9 @@ export class NetworkTable {
     if (link === undefined || link.id < 0) return undefined;
     const entry = this.#fdb.get(link.id, mac);
     if (entry === undefined) return undefined;
-    const host = entry.peer === 0 ? 'here' : this.#peers.hostOf(entry.peer);
-    return host === undefined ? undefined : { host, flags: entry.flags };
+    const { peer, flags } = entry;
+    const host = peer === 0 ? 'here' : this.#peers.hostOf(peer);
+    return host === undefined ? undefined : { host, flags, label: this.#peers.label(peer) };
   }
 
   /** The same for an address. */

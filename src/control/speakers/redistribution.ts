@@ -7,6 +7,9 @@
  *    to BGP, the best claim of BGP to gossip.
  * 2. What came to gossip through a gateway is marked so, and goes to BGP through nobody.
  * 3. Nothing is told to gossip of an endpoint that gossips: it speaks for itself.
+ *
+ * Gossip has no word for an endpoint that wants another VNI than the network's: of that its members hear
+ * nothing, rather than send what arrives nowhere.
  * @module
  */
 import type { Best, EntryId, RibChange } from '../../rib/entry.ts';
@@ -74,7 +77,11 @@ export class Redistribution implements SpeakerFollower {
     const told = this.#isOn && best?.isRelayed !== true ? best : undefined;
     bgp.relay(spec, id, told?.source === 'gossip' ? told : undefined);
     const vtep = told && entries.get({ link: spec.name, kind: 'vtep', member: told.peer });
-    gossip.relay(spec, id, told?.source === 'bgp' && !isMember(vtep) ? told : undefined);
+    gossip.relay(
+      spec,
+      id,
+      told?.source === 'bgp' && told.label === undefined && !isMember(vtep) ? told : undefined,
+    );
   }
 }
 

@@ -97,15 +97,15 @@ export class Forward {
     if (index === 0) return this.#hand.drop(link, LOCAL_DESTINATION);
     const peer = network.peerOf(index);
     if (peer === 0) return this.#hand.drop(link, UNKNOWN_UNICAST);
-    this.#send(link, peer);
+    this.#send(link, peer, network.vniTo(index, link.vni));
   }
 
-  #send(link: DataLink, peer: number): void {
+  #send(link: DataLink, peer: number, vni: number): void {
     const hand = this.#hand;
     const { frame, plainBytes } = hand;
-    if (plainBytes > 0) return this.#wrap.sendPlain(link, frame, plainBytes, peer, link.vni);
+    if (plainBytes > 0) return this.#wrap.sendPlain(link, frame, plainBytes, peer, vni);
     hand.peer = peer;
-    hand.vni = link.vni;
+    hand.vni = vni;
     this.#wrap.send(link, hand);
   }
 
@@ -123,12 +123,17 @@ export class Forward {
     if (high === 0) return hand.drop(link, drop);
     if (!network.floodsOut.take(this.#news.nowMs)) return hand.drop(link, FLOOD_LIMITED);
     let copies = 0;
+    let lastVni = 0;
     hand.toSeveral = true;
     for (let place = 0; place < high; place++) {
       const target = floods.target(network.id, place);
       const peer = target === 0 ? 0 : network.peerOf(target);
       if (peer === 0) continue;
-      this.#send(link, peer);
+      const vni = network.vniTo(target, link.vni);
+      // All copies have one shim: those that bear another VNI go before it is written.
+      if (copies > 0 && vni !== lastVni) this.#wrap.flush();
+      lastVni = vni;
+      this.#send(link, peer, vni);
       copies++;
     }
     if (copies === 0) return hand.drop(link, drop);

@@ -10,7 +10,7 @@ import type { FloodReader } from '../../table/flood.ts';
 import type { EndpointRecord, LinkRecord } from '../../table/links/links.ts';
 import type { NeighbourReader } from '../../table/neighbours.ts';
 import type { PeerReader } from '../../table/peers.ts';
-import type { VtepReader } from '../../table/vteps.ts';
+import { type VtepReader, vtepPeer } from '../../table/vteps.ts';
 import { Bucket } from './bucket.ts';
 import type { PeerTable } from './peers.ts';
 import { NoPeer, type Route, Sender } from './route.ts';
@@ -92,6 +92,16 @@ export class Network implements Route {
     const [first, second] = [peers.word(index, 0), peers.word(index, 1)];
     const [third, last] = [peers.word(index, 2), peers.word(index, 3)];
     return this.#peers.internIpv6(first, second, third, last, this.#port);
+  }
+
+  /** The VNI that goes to the peer with this index in control's table, `own` unless it has named another. */
+  vniTo(index: number, own: number): number {
+    return this.tables.peers.label(index) || own;
+  }
+
+  /** Whether what goes to whoever {@link sender} was asked about last may bear another VNI than ours. */
+  mayBearLabel(): boolean {
+    return this.vtep !== 0 && this.tables.peers.hasLabels(vtepPeer(this.vtep));
   }
 
   sender(view: DataView, name: number): Sender {

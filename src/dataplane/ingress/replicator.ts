@@ -9,6 +9,7 @@
  */
 import { egressIndex, eventIndex } from '../../table/counters.ts';
 import { VtepFlag, vtepFlags, vtepPeer } from '../../table/vteps.ts';
+import type { Arena } from '../ground/arena.ts';
 import type { DataLink } from '../ground/link.ts';
 import type { Network } from '../ground/network.ts';
 import type { Trains } from '../send/trains.ts';
@@ -19,9 +20,11 @@ const REPLICATED = eventIndex('replicated');
 
 export class Replicator {
   readonly #trains: Trains;
+  readonly #view: DataView;
   #waits = false;
 
-  constructor(trains: Trains) {
+  constructor(arena: Arena, trains: Trains) {
+    this.#view = arena.view;
     this.#trains = trains;
   }
 
@@ -34,11 +37,19 @@ export class Replicator {
     const socket = link.endpoint.sockets[0] as number;
     const start = frame - link.shimBytes;
     const high = floods.high(network.id);
+    let shimVni = link.vni;
     for (let place = 0; place < high; place++) {
       const target = floods.target(network.id, place);
-      if (target === 0 || target === vtepPeer(vtep)) continue;
+      if (target === 0 || network.tables.peers.plainOf(target) === vtepPeer(vtep)) continue;
       const peer = network.peerOf(target);
       if (peer === 0) continue;
+      const vni = network.vniTo(target, link.vni);
+      if (vni !== shimVni) {
+        // All copies have one shim: those that bear another VNI go before it is written.
+        this.flush(nowMs);
+        link.shim.emitShim(this.#view, start, vni);
+        shimVni = vni;
+      }
       this.#trains.ensureRoom(1, nowMs);
       this.#trains.append(link, peer, socket, 0, start, length + link.shimBytes);
       this.#waits = true;

@@ -176,7 +176,7 @@ export class VniIngress {
         news.tell(link, EventKind.Moved, mac, sender, MovedTo.Peer);
         return BAD_MAC;
       }
-      if (owner === sender) {
+      if (owner === sender || network.tables.peers.plainOf(owner) === sender) {
         if (network.bum === BumMode.Learn && (fdbFlags(source) & FdbFlag.Learned) !== 0) {
           news.tell(link, EventKind.RemoteMac, mac, sender, 0, LEARN_AGAIN_MS);
         }

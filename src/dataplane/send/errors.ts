@@ -161,8 +161,10 @@ export class ErrorQueue {
     if (quoteBytes >= shimBytes && shim.checkShim(view, quote, quoteBytes) !== Fault.None) {
       return false;
     }
-    if (shim.hasVni && quoteBytes >= shimBytes && shim.vniOf(view, quote) !== link.vni)
-      return false;
+    if (shim.hasVni && quoteBytes >= shimBytes) {
+      const vni = shim.vniOf(view, quote);
+      if (vni !== link.vni && link.network?.mayBearLabel() !== true) return false;
+    }
     // Old routers quote eight bytes only: then the peer table alone decides.
     const l3 = link.shimBytes + link.innerHeaderBytes;
     if (quoteBytes < l3 + 20) return true;

@@ -149,6 +149,25 @@ t.test('our own bridge is the default gateway where it is said so', async (t) =>
   t.same(gateways(), [ADDRESS]);
 });
 
+t.test('the label is what is sent, where it is another VNI than ours', async (t) => {
+  const { here, there, rib, bgp, settle } = make();
+  bgp.follow(here.speaker);
+  const exportTargets = [{ form: 0, administrator: 65000, assigned: 100 }] as const;
+  there.speaker.setNetworks([{ ...network(777), exportTargets }]);
+  there.speaker.announce({ ...GIVEN, vni: 777, ip: ADDRESS, sequence: 3 });
+  there.speaker.announce({ kind: 'flood', vni: 777 });
+  await settle();
+  t.match(rib.get(MAC_ID), { peer: THERE, label: 777 });
+  t.match(rib.get({ link: SPEC.name, kind: 'flood', member: THERE }), { label: 777 });
+  const binding = rib.get({ link: SPEC.name, kind: 'mac+ip', address: ADDRESS });
+  t.same([binding?.mac, binding?.label], [MAC, undefined]);
+  there.speaker.setNetworks([{ ...network(100), exportTargets }]);
+  there.speaker.announce({ ...GIVEN, ip: ADDRESS, sequence: 4 });
+  await settle();
+  t.same(rib.get(MAC_ID)?.label, undefined, 'and ours again when it says so');
+  t.equal(bgp.unreachable, 0);
+});
+
 t.test('where no way leads nothing is sent, and it is counted', async (t) => {
   const { here, there, rib, bgp, settle } = make();
   bgp.follow(here.speaker);

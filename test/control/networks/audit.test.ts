@@ -30,7 +30,7 @@ function audit(more: Partial<AuditParts> = {}): string[] {
     bindings: [
       { id: { link, kind: 'mac+ip', address: 0x0a010002 }, best: best('gossip', PEER, THERE) },
     ],
-    place: (mac) => ({ host: mac === HERE ? 'here' : PEER, flags: 0 }),
+    place: (mac) => ({ host: mac === HERE ? 'here' : PEER, flags: 0, label: 0 }),
     binding: () => ({ mac: THERE, flags: 0 }),
     bridgeEntries: [entry(HERE, PORT), entry(THERE, DEVICE), entry(0x0200_0000_0009, BRIDGE)],
     ...{ device: DEVICE, bridge: BRIDGE, isStation: (mac) => mac === HERE },
@@ -45,8 +45,13 @@ t.test('auditNetwork() names what differs, and nothing else', async (t) => {
     /^table: 02:42:00:00:00:01 is here, the data path has it nowhere/,
     /^table: 02:42:00:00:00:02 is at 172\.30\.0\.2, the data path has it nowhere/,
   ]);
-  t.match(audit({ place: (mac) => ({ host: mac === HERE ? 'here' : OTHER, flags: 0 }) }), [
-    /has it at 172\.30\.0\.3/,
+  t.match(
+    audit({ place: (mac) => ({ host: mac === HERE ? 'here' : OTHER, flags: 0, label: 0 }) }),
+    [/has it at 172\.30\.0\.3/],
+  );
+  t.match(audit({ place: (mac) => ({ host: mac === HERE ? 'here' : PEER, flags: 0, label: 7 }) }), [
+    /is here, the data path/,
+    /is at 172\.30\.0\.2, the data path has it at 172\.30\.0\.2 under VNI 7/,
   ]);
   t.match(audit({ binding: () => ({ mac: LOST, flags: 0 }) }), [
     /^table: 10\.1\.0\.2 is 02:42:00:00:00:02, the data path has it as 02:42:00:00:00:03/,

@@ -10,17 +10,22 @@ t.test('what was kept counts until anybody says anything else', async (t) => {
   const rib = new Rib({ max: 100, ownerMax: 100 });
   const kept = keptClaims('br-blue', {
     ...{ vni: 100, port: 4789 },
-    macs: [{ mac: MAC, host: HOST, isSticky: true, isRouter: false }],
+    macs: [{ mac: MAC, host: HOST, label: 7, isSticky: true, isRouter: false }],
     bindings: [{ address: 7, mac: MAC, host: HOST, isRouter: true }],
     vteps: [{ host: HOST, isReplicator: true }],
-    floods: [HOST],
+    floods: [{ host: HOST, label: 7 }],
   });
   rib.update('kept', kept, 0);
   const link = 'br-blue';
-  t.match(rib.get({ link, kind: 'mac', mac: MAC }), { peer: HOST, source: 'kept', isSticky: true });
+  t.match(rib.get({ link, kind: 'mac', mac: MAC }), {
+    peer: HOST,
+    source: 'kept',
+    isSticky: true,
+    label: 7,
+  });
   t.match(rib.get({ link, kind: 'mac+ip', address: 7 }), { mac: MAC, isRouter: true });
   t.match(rib.get({ link, kind: 'vtep', member: HOST }), { isReplicator: true });
-  t.match(rib.get({ link, kind: 'flood', member: HOST }), { peer: HOST });
+  t.match(rib.get({ link, kind: 'flood', member: HOST }), { peer: HOST, label: 7 });
   const claim = { peer: OTHER, owner: 'b', sequence: 0, mac: 0 };
   rib.update('learned', [{ id: { link, kind: 'mac', mac: MAC }, claim }], 1);
   t.match(rib.get({ link, kind: 'mac', mac: MAC }), { peer: OTHER }, 'even what was overheard');

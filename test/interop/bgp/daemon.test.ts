@@ -8,18 +8,20 @@ import { vniOf6 } from '../../../src/net/fan6.ts';
 import { formatIpv4 } from '../../../src/net/ipv4.ts';
 import { parsePrefix6 } from '../../../src/net/prefix6.ts';
 import { distDirectory } from '../../../src/sys/host/paths.ts';
-import { runEcho } from '../../../src/traffic/run.ts';
+import { runEcho, runTcpPair } from '../../../src/traffic/run.ts';
 import { fanway, statusOf } from '../../control/lab-router.ts';
+import { ping, plug } from '../../control/networks/lab.ts';
 import { skipWithoutTun } from '../../netns/privileges.ts';
 import { giveIpv6 } from '../../support/ipv6-underlay.ts';
 import { skipLong } from '../../support/long.ts';
 import { until } from '../../support/patience.ts';
 import { say } from '../../support/talk6.ts';
-import { Gobgp, whyNoGobgp } from './routers.ts';
+import { ask, Gobgp, whyNoGobgp } from './routers.ts';
 
 const skip = skipWithoutTun() || whyNoGobgp() || skipLong;
 t.setTimeout(300_000);
 
+const [NEAR_MAC, FAR_MAC] = ['02:00:00:00:00:01', '02:00:00:00:00:02'];
 const FAN_VNI = 0xfa0000;
 const FAN_VNI_6 = vniOf6(parsePrefix6('fd00:fa::/32'));
 
@@ -48,6 +50,22 @@ afi-safi-name = "l2vpn-evpn"
   return `[global.config]\nas = 65000\nrouter-id = "${own}"\n${each.join('')}`;
 }
 
+/** The kernel's VXLAN with a bridge, whose frames to fanway's containers bear another VNI than its own. */
+async function startVxlan(host: LabHost, to: LabHost, vni: number, theirs: number): Promise<void> {
+  const [local, remote] = [formatIpv4(host.address), formatIpv4(to.address)];
+  for (const words of [
+    `link add br${vni} type bridge`,
+    `link add vx${vni} type vxlan id ${vni} local ${local} dstport 4789 nolearning`,
+    `link set vx${vni} master br${vni}`,
+    `link set br${vni} up`,
+    `link set vx${vni} up`,
+  ]) {
+    await ask(host, 'ip', words.split(' '));
+  }
+  const entry = `fdb add ${NEAR_MAC} dev vx${vni} dst ${remote} vni ${theirs} self`;
+  await ask(host, 'bridge', entry.split(' '));
+}
+
 function startDaemon(host: LabHost, reflector: string, vnis: string): ChildProcess {
   const file = join(host.runDirectory, 'fanway.conf');
   const config = `[bgp]
@@ -68,6 +86,10 @@ bridge = fan-250
 overlay = fd00:fa::/32
 underlay = eth0/16
 bridge = fan-250
+[network]
+name = blue
+vni = 300
+underlay = eth0/16
 `;
   writeFileSync(file, config, { mode: 0o600 });
   const program = join(distDirectory(), 'fanway.js');
@@ -76,7 +98,7 @@ bridge = fan-250
 }
 
 t.test('two daemons and a reflector: what moved is found, and stays found', { skip }, async (t) => {
-  const lab = await Lab.create({ hosts: 3, containersPerHost: 1, ipv6: true });
+  const lab = await Lab.create({ hosts: 3, containersPerHost: 2, ipv6: true });
   t.teardown(() => lab.close());
   const [home, away, middle] = [lab.host(0), lab.host(1), lab.host(2)];
   const addresses = [home, away, middle].map(({ address }) => formatIpv4(address));
@@ -156,6 +178,42 @@ t.test('two daemons and a reflector: what moved is found, and stays found', { sk
     await until('as before', 10_000, async () => (await rib()).length === 1 && !(await echo()));
   });
 
+  await t.test(
+    'an endpoint that wants another VNI gets it: the kernel’s 777 for our 300',
+    async (t) => {
+      const [one, other] = [lab.container(0, 1), lab.container(2, 1)];
+      await startVxlan(middle, home, 777, 300);
+      await plug(one, 'br-blue', NEAR_MAC, 0x0a0a_0001);
+      await plug(other, 'br777', FAR_MAC, 0x0a0a_0002);
+      await say(
+        other,
+        'ip',
+        'neighbour',
+        'replace',
+        '10.10.0.1',
+        'lladdr',
+        NEAR_MAC,
+        'dev',
+        'eth0',
+      );
+      const own = `etag 0 label 777 rd ${middleText}:7 rt 65000:300 encap vxlan`;
+      await gobgp.run(`global rib add -a evpn macadv ${FAR_MAC} 10.10.0.2 ${own}`);
+      await until('packets go both ways', 15_000, async () => (await ping(one, '10.10.0.2')) === 1);
+      const known = (await json<BgpEntryJson[]>(home, 'rib', '--vni', '300')).find(
+        ({ entry }) => entry === FAR_MAC,
+      );
+      t.match(known, { vtep: middleText, label: 777 });
+      const pair = { port: 5001, bytes: 4 << 20, sha256: true };
+      const tcp = { from: one, to: other, address: '10.10.0.2' };
+      const { sent, received } = await runTcpPair(tcp, pair);
+      t.match(sent.streams[0]?.sha256, /^[0-9a-f]{64}$/);
+      t.equal(received.streams[0]?.sha256, sent.streams[0]?.sha256);
+      t.equal(await ping(one, '10.10.0.2', 5), 5);
+      await gobgp.run(`global rib del -a evpn macadv ${FAR_MAC} 10.10.0.2 ${own}`);
+      await until('forgotten', 10_000, async () => (await ping(one, '10.10.0.2')) === 0);
+    },
+  );
+
   await t.test('control is killed: neighbours keep what it told, packets go on', async (t) => {
     const started = performance.now();
     daemon.kill('SIGKILL');
@@ -165,14 +223,15 @@ t.test('two daemons and a reflector: what moved is found, and stays found', { sk
     await until('it is back', 20_000, established(away));
     t.comment(`away for ${Math.round(performance.now() - started)} ms`);
     t.equal(await answered(10), 10, 'and after');
-    const routes = await json<{ network: string }[]>(home, 'rib');
+    const routes = (await json<BgpEntryJson[]>(home, 'rib')).filter(({ vni }) => vni !== 300);
     t.equal(routes.length, 4, 'slices, what moved, and the MAC: given routes are remembered');
   });
 
   await t.test('stopped, it takes back what it told', async (t) => {
     daemon.kill('SIGTERM');
     await until('nothing of it is left', 5000, async () => {
-      return (await json<unknown[]>(home, 'rib')).length === 0;
+      const rib = await json<BgpEntryJson[]>(home, 'rib');
+      return rib.every(({ vtep }) => vtep !== awayText);
     });
     const lost = until('the arithmetic counts again', 5000, async () => (await answered(1)) === 0);
     t.ok(await lost);

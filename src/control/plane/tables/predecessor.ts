@@ -17,16 +17,17 @@ import { PeerReader } from '../../../table/peers.ts';
 import { TABLES_BYTES, TABLES_NAME, TableSegment } from '../../../table/segment.ts';
 import { VtepFlag, VtepReader, vtepFlags, vtepPeer } from '../../../table/vteps.ts';
 import { runningOrphans } from '../../host/orphans.ts';
+import type { Target } from '../network-table.ts';
 
 /** A network as the data path had it, without what was at our own bridge. MACs are u48. */
 export type KeptNetwork = {
   vni: number;
   /** UDP destination port. */
   port: number;
-  macs: { mac: number; host: UnderlayAddress; isSticky: boolean; isRouter: boolean }[];
+  macs: (Target & { mac: number; isSticky: boolean; isRouter: boolean })[];
   bindings: { address: UnderlayAddress; mac: number; host: UnderlayAddress; isRouter: boolean }[];
   vteps: { host: UnderlayAddress; isReplicator: boolean }[];
-  floods: UnderlayAddress[];
+  floods: Target[];
 };
 
 /** Rows of its links, and its networks. */
@@ -110,7 +111,8 @@ function readNetwork(
     // What was overheard is overheard again.
     if (host === undefined || (flags & FdbFlag.Learned) !== 0) continue;
     const [isSticky, isRouter] = [(flags & FdbFlag.Sticky) !== 0, (flags & FdbFlag.Router) !== 0];
-    kept.macs.push({ mac, host, isSticky, isRouter });
+    const label = peers.label(fdbPeer(packed));
+    kept.macs.push({ mac, host, label, isSticky, isRouter });
     hosts.set(mac, host);
   }
   for (const { address, mac, flags } of new NeighbourReader(segment).entries(id)) {
@@ -126,7 +128,7 @@ function readNetwork(
   }
   for (const peer of new FloodReader(segment).targets(id)) {
     const host = peers.hostOf(peer);
-    if (host !== undefined) kept.floods.push(host);
+    if (host !== undefined) kept.floods.push({ host, label: peers.label(peer) });
   }
   return kept;
 }

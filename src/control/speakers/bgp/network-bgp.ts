@@ -66,7 +66,7 @@ export class NetworkBgp implements SpeakerFollower, NetworkSpeaker, RelaySpeaker
   readonly #updates = new Map<string, ClaimUpdate>();
   #timer: NodeJS.Immediate | undefined;
   #problem = '';
-  /** Entries at an endpoint of the other family, or under another VNI than ours: no way leads there. */
+  /** Entries at an endpoint of the other family: no way leads there. */
   unreachable = 0;
 
   constructor(options: NetworkBgpOptions) {
@@ -237,10 +237,9 @@ export class NetworkBgp implements SpeakerFollower, NetworkSpeaker, RelaySpeaker
 }
 
 /** The host to send to, undefined where no way leads to it. */
-function hostOf({ local, vni }: NetworkSpec, { vtep, label }: Place): UnderlayAddress | undefined {
+function hostOf({ local }: NetworkSpec, { vtep }: Place): UnderlayAddress | undefined {
   const host = hostOfIp(vtep);
-  const isFar = host === local || familyOf(host) !== familyOf(local) || label !== vni;
-  return isFar ? undefined : host;
+  return host === local || familyOf(host) !== familyOf(local) ? undefined : host;
 }
 
 function idOf(link: string, entry: Exclude<Entry, { kind: 'prefix' }>): EntryId {
@@ -255,7 +254,7 @@ function idOf(link: string, entry: Exclude<Entry, { kind: 'prefix' }>): EntryId 
 }
 
 function claimOf(entry: Entry, place: Place, peer: UnderlayAddress): Claim {
-  const { mac, sequence, sticky, gateway, router } = place;
+  const { mac, sequence, sticky, gateway, router, label } = place;
   const isBinding = entry.kind === 'address';
   const owner = formatHostAddress(peer);
   // Field by field: see rib.ts, there are half a million of them.
@@ -263,6 +262,8 @@ function claimOf(entry: Entry, place: Place, peer: UnderlayAddress): Claim {
   if (sticky) claim.isSticky = true;
   // Only the gateway's MAC may advertise itself as a router; an address tells what it is.
   if (isBinding ? router : gateway) claim.isRouter = true;
+  // What is sent there bears the VNI that it has there; an address has its MAC's.
+  if (!isBinding && label !== entry.vni) claim.label = label;
   return claim;
 }
 
