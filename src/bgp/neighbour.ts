@@ -101,7 +101,7 @@ export class Neighbour {
       ...{ as: speaker.as, routerId: speaker.routerId, vtep: speaker.vtep },
       neighbourAs: settings.as,
       isOpen: (settings.import ?? fallback) === 'all',
-      nowMs: () => timers.nowMs(),
+      timers,
     });
     const mayExport = (settings.export ?? fallback) === 'all' && !isZeroIp(speaker.vtep);
     const mayBeTold = (path: Path): boolean =>

@@ -103,9 +103,13 @@ export class Speaker {
     for (const neighbour of this.#neighbours.values()) neighbour.start();
   }
 
-  /** Says goodbye: all neighbours drop our routes at once. */
+  /**
+   * Says goodbye: all neighbours drop our routes at once. What they told goes with the speaker, and is not
+   * told to be gone, route by route: whoever followed it forgets it as a whole.
+   */
   stop(): void {
     this.#settling.stop();
+    this.table.close();
     for (const neighbour of this.#neighbours.values()) {
       neighbour.stop(CeaseError.AdministrativeShutdown);
     }

@@ -291,6 +291,7 @@ export class Service {
     this.#bridges.stop();
     this.#pathWatch.stop();
     this.#hostWatch?.stop();
+    this.entries.end();
     await this.bgp.stop();
     await this.gossip.stop();
     this.networks.close(this.#options.mode === 'daemon');

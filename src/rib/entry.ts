@@ -56,7 +56,7 @@ export type Claim = {
 };
 
 /** A claim that holds from now on; undefined takes back what the source said before. */
-export type ClaimUpdate = { id: EntryId; claim: Claim | undefined };
+export type ClaimUpdate = { id: EntryId; claim: Claim | Best | undefined };
 
 /** The claim that counts, with its source. */
 export type Best = Claim & { source: ClaimSource };
@@ -94,6 +94,23 @@ export function slotOfEntry(id: EntryId): number | string {
     case 'flood':
     case 'vtep':
       return id.member;
+  }
+}
+
+/** The id of which {@link slotOfEntry} makes `slot`, in the table of a link's entries of one kind. */
+export function idOfSlot(
+  { link, kind }: Pick<EntryId, 'link' | 'kind'>,
+  slot: number | string,
+): EntryId {
+  switch (kind) {
+    case 'prefix':
+      return { link, kind, ...prefixOfSlot(slot) };
+    case 'mac':
+      return { link, kind, mac: Number(slot) };
+    case 'mac+ip':
+      return { link, kind, address: slot };
+    default:
+      return { link, kind, member: slot };
   }
 }
 

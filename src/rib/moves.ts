@@ -8,6 +8,7 @@
  * @module
  */
 import type { UnderlayAddress } from '../net/underlay-address.ts';
+import { Recent } from './recent.ts';
 
 /** N of RFC 7432 §15.1. */
 export const MOVES_MAX = 5;
@@ -31,8 +32,8 @@ type Past = { place: UnderlayAddress; timesMs: number[] };
 
 export class Moves<Id> {
   readonly #limits: MoveLimits;
-  /** By key, the MAC that moved or vanished last at the end. */
-  readonly #past = new Map<string, Past>();
+  /** By key, the MACs that moved or vanished last. */
+  readonly #past = new Recent<Past>(MOVING_MAX);
   /** Until when each is frozen, in that order. */
   readonly #frozen = new Map<string, { id: Id; untilMs: number }>();
 
@@ -75,16 +76,12 @@ export class Moves<Id> {
     if (place === undefined) return false;
     const timesMs = (past?.timesMs ?? []).filter((at) => nowMs - at < windowMs);
     if (to !== undefined && to !== place) timesMs.push(nowMs);
-    this.#past.delete(key);
     if (timesMs.length >= max) {
+      this.#past.delete(key);
       this.#frozen.set(key, { id, untilMs: nowMs + freezeMs });
       return true;
     }
     this.#past.set(key, { place: to ?? place, timesMs });
-    if (this.#past.size > MOVING_MAX) {
-      const [oldest] = this.#past.keys();
-      if (oldest !== undefined) this.#past.delete(oldest);
-    }
     return false;
   }
 

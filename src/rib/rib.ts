@@ -10,6 +10,7 @@
  * 4. Whatever left makes room for what waits.
  * @module
  */
+import { maskOf } from '../net/prefix.ts';
 import { bestOf } from './best.ts';
 import {
   type Best,
@@ -17,6 +18,7 @@ import {
   type ClaimSource,
   type ClaimUpdate,
   type EntryId,
+  idOfSlot,
   keyOfEntry,
   type RibChange,
   samePlace,
@@ -26,13 +28,23 @@ import { Flaps } from './flaps.ts';
 import { MOVE_LIMITS, type MoveLimits, Moves } from './moves.ts';
 import { type Refusal, type ShareLimits, Shares } from './shares.ts';
 
-type Slot = {
-  readonly id: EntryId;
-  /** At most one of each source. */
-  claims: Best[];
-  /** As it was told last. */
-  told: Best | undefined;
-};
+/** Several claims to an entry, at most one of each source, or one that is not what was told last. */
+type Contest = { claims: Best[]; told: Best | undefined };
+/** Nearly all entries have one claim, which counts, and then take no more than their place in the map. */
+type Slot = Best | Contest;
+
+function claimsOf(slot: Slot | undefined): readonly Best[] {
+  if (slot === undefined) return [];
+  return 'claims' in slot ? slot.claims : [slot];
+}
+
+/** As it was told last. */
+function toldOf(slot: Slot | undefined): Best | undefined {
+  return slot !== undefined && 'claims' in slot ? slot.told : slot;
+}
+
+/** One link's entries of one kind. */
+type Table = { link: string; kind: EntryId['kind']; slots: Map<number | string, Slot> };
 
 export type RibStatus = {
   /** Claims that are kept, and entries that they are about. */
@@ -48,8 +60,16 @@ export type RibStatus = {
 };
 
 /** Names one link's entries of one kind. */
-function tableName({ link, kind }: EntryId): string {
+function tableName({ link, kind }: Pick<EntryId, 'link' | 'kind'>): string {
   return `${kind} ${link}`;
+}
+
+/** Entries of a table as they were told. */
+function* toldIn(table: Table): Generator<{ id: EntryId; best: Best }> {
+  for (const [key, slot] of table.slots) {
+    const best = toldOf(slot);
+    if (best !== undefined) yield { id: idOfSlot(table, key), best };
+  }
 }
 
 function sameBest(a: Best | undefined, b: Best | undefined): boolean {
@@ -64,7 +84,9 @@ const LISTED_MAX = 16;
  * A claim with its source, field by field: what a spread makes has a shape of its own each time, which
  * is twice its size.
  */
-function bestOfClaim(claim: Claim, source: ClaimSource): Best {
+function bestOfClaim(claim: Claim | Best, source: ClaimSource): Best {
+  // Some hand over one object for all that is alike.
+  if ('source' in claim && claim.source === source) return claim;
   const { peer, owner, sequence, mac } = claim;
   const best: Best = { peer, owner, sequence, mac, source };
   if (claim.isSticky !== undefined) best.isSticky = claim.isSticky;
@@ -77,7 +99,7 @@ function bestOfClaim(claim: Claim, source: ClaimSource): Best {
 }
 
 export class Rib {
-  readonly #tables = new Map<string, Map<number | string, Slot>>();
+  readonly #tables = new Map<string, Table>();
   readonly #shares: Shares;
   readonly #flaps = new Flaps<EntryId>();
   readonly #moves: Moves<EntryId>;
@@ -108,14 +130,22 @@ export class Rib {
   /** A source has nothing more to say, of one link or of any. */
   withdraw(source: ClaimSource, link: string | undefined, nowMs: number): RibChange[] {
     const updates: ClaimUpdate[] = [];
-    for (const slots of this.#tables.values()) {
-      for (const { id, claims } of slots.values()) {
-        if (link !== undefined && id.link !== link) break;
-        if (claims.some((claim) => claim.source === source)) updates.push({ id, claim: undefined });
+    for (const table of this.#tables.values()) {
+      if (link !== undefined && table.link !== link) continue;
+      for (const [key, slot] of table.slots) {
+        const isOne = claimsOf(slot).some((claim) => claim.source === source);
+        if (isOne) updates.push({ id: idOfSlot(table, key), claim: undefined });
       }
     }
     this.#shares.unwaitAll(source, link);
     return this.update(source, updates, nowMs);
+  }
+
+  /** Forgets all that is of layer-2 networks, and tells nobody: the router ends, and they end with it. */
+  forgetNetworks(): void {
+    for (const name of this.#tables.keys()) {
+      if (!name.startsWith('prefix ')) this.#tables.delete(name);
+    }
   }
 
   /** What became of entries that were held for long enough. Call it at {@link nextMs}. */
@@ -124,7 +154,7 @@ export class Rib {
     const released = [...this.#flaps.takeReleased(nowMs), ...this.#moves.takeReleased(nowMs)];
     for (const id of released) {
       const slot = this.#slot(id);
-      if (slot !== undefined) this.#tell(slot, undefined, changes);
+      if (slot !== undefined) this.#tell(id, [...claimsOf(slot)], undefined, changes);
     }
     return changes;
   }
@@ -157,30 +187,33 @@ export class Rib {
 
   /** What counts for an entry, as it was told. */
   get(id: EntryId): Best | undefined {
-    return this.#slot(id)?.told;
+    return toldOf(this.#slot(id));
   }
 
   /** The entry of the longest prefix around an address, as it was told. */
   match(link: string, address: number): { id: EntryId; best: Best } | undefined {
     for (let length = 32; length > 0; length--) {
-      const slot = this.#slot({ link, kind: 'prefix', address, length });
-      if (slot?.told !== undefined) return { id: slot.id, best: slot.told };
+      const id: EntryId = {
+        link,
+        kind: 'prefix',
+        address: (address & maskOf(length)) >>> 0,
+        length,
+      };
+      const best = this.get(id);
+      if (best !== undefined) return { id, best };
     }
     return undefined;
   }
 
   /** Entries of a link as they were told, in no order. */
   *entries(link: string, kind: EntryId['kind']): Generator<{ id: EntryId; best: Best }> {
-    for (const { id, told } of this.#tables.get(`${kind} ${link}`)?.values() ?? []) {
-      if (told !== undefined) yield { id, best: told };
-    }
+    const table = this.#tables.get(tableName({ link, kind }));
+    if (table !== undefined) yield* toldIn(table);
   }
 
   /** Every entry as it was told, in no order. */
   *all(): Generator<{ id: EntryId; best: Best }> {
-    for (const table of this.#tables.values()) {
-      for (const { id, told } of table.values()) if (told !== undefined) yield { id, best: told };
-    }
+    for (const table of this.#tables.values()) yield* toldIn(table);
   }
 
   /** Entries that have come to be held since the last call, the first of them. */
@@ -204,20 +237,22 @@ export class Rib {
   }
 
   #slot(id: EntryId): Slot | undefined {
-    return this.#tables.get(tableName(id))?.get(slotOfEntry(id));
+    return this.#tables.get(tableName(id))?.slots.get(slotOfEntry(id));
   }
 
-  #make(id: EntryId): Slot {
+  /** An entry has these claims from now on, and this was told of it. */
+  #put(id: EntryId, claims: Best[], told: Best | undefined): void {
     const name = tableName(id);
-    let table = this.#tables.get(name);
-    if (table === undefined) {
-      table = new Map();
-      this.#tables.set(name, table);
-    }
-    const slot: Slot = { id, claims: [], told: undefined };
-    table.set(slotOfEntry(id), slot);
-    this.#entries++;
-    return slot;
+    const key = slotOfEntry(id);
+    const table = this.#tables.get(name) ?? { link: id.link, kind: id.kind, slots: new Map() };
+    const { slots } = table;
+    this.#entries -= slots.size;
+    const [first] = claims;
+    if (first === undefined && told === undefined) slots.delete(key);
+    else slots.set(key, claims.length === 1 && first === told ? first : { claims, told });
+    this.#entries += slots.size;
+    if (slots.size === 0) this.#tables.delete(name);
+    else if (slots.size === 1) this.#tables.set(name, table);
   }
 
   /** @returns whether somebody's share has more room now. */
@@ -228,23 +263,22 @@ export class Rib {
     nowMs: number,
     changes: RibChange[],
   ): boolean {
-    const known = this.#slot(id);
-    const before = known?.claims.find((each) => each.source === source);
+    const claims = [...claimsOf(this.#slot(id))];
+    const index = claims.findIndex((each) => each.source === source);
+    const before = claims[index];
     const isOther = before?.owner !== claim.owner;
     if (before !== undefined && isOther) this.#shares.give(source, before.owner);
     if (isOther && !this.#take(source, id, claim)) {
       // What it said before is no longer so, and the new word finds no room: nobody has it.
-      if (known === undefined || before === undefined) return false;
-      this.#forgetClaim(known, before, nowMs, changes);
+      if (before === undefined) return false;
+      claims.splice(index, 1);
+      this.#tell(id, claims, nowMs, changes);
       return true;
     }
-    const slot = known ?? this.#make(id);
     const best = bestOfClaim(claim, source);
-    // A list of one that is written so has no room for sixteen more, and nearly all have one.
-    if (slot.claims.length === 0) slot.claims = [best];
-    else if (before === undefined) slot.claims.push(best);
-    else slot.claims[slot.claims.indexOf(before)] = best;
-    this.#tell(slot, nowMs, changes);
+    if (before === undefined) claims.push(best);
+    else claims[index] = best;
+    this.#tell(id, claims, nowMs, changes);
     return before !== undefined && isOther;
   }
 
@@ -257,36 +291,31 @@ export class Rib {
 
   #drop(source: ClaimSource, id: EntryId, nowMs: number, changes: RibChange[]): boolean {
     if (this.#shares.waiting > 0) this.#shares.unwait(source, keyOfEntry(id));
-    const slot = this.#slot(id);
-    const claim = slot?.claims.find((each) => each.source === source);
-    if (slot === undefined || claim === undefined) return false;
+    const claims = [...claimsOf(this.#slot(id))];
+    const index = claims.findIndex((each) => each.source === source);
+    const claim = claims[index];
+    if (claim === undefined) return false;
     this.#shares.give(source, claim.owner);
-    this.#forgetClaim(slot, claim, nowMs, changes);
+    claims.splice(index, 1);
+    this.#tell(id, claims, nowMs, changes);
     return true;
   }
 
-  #forgetClaim(slot: Slot, claim: Best, nowMs: number, changes: RibChange[]): void {
-    slot.claims.splice(slot.claims.indexOf(claim), 1);
-    this.#tell(slot, nowMs, changes);
-  }
-
-  /** `nowMs` undefined: whatever it is, it is told. */
-  #tell(slot: Slot, nowMs: number | undefined, changes: RibChange[]): void {
-    const { id, told: before } = slot;
-    if (this.isHeld(id)) return;
-    const after = bestOf(id.kind, slot.claims);
-    if (sameBest(before, after)) slot.told = after;
-    else if (nowMs !== undefined && this.#isTooMany(slot, after, nowMs) && before !== undefined) {
-      return;
-    } else {
-      slot.told = after;
-      changes.push({ id, before, after });
+  /** These are an entry's claims now. `nowMs` undefined: whatever follows, it is told. */
+  #tell(id: EntryId, claims: Best[], nowMs: number | undefined, changes: RibChange[]): void {
+    const before = toldOf(this.#slot(id));
+    let after = bestOf(id.kind, claims);
+    if (this.isHeld(id)) after = before;
+    else if (!sameBest(before, after)) {
+      const isTooMany = nowMs !== undefined && this.#isTooMany(id, before, after, nowMs);
+      if (isTooMany && before !== undefined) after = before;
+      else changes.push({ id, before, after });
     }
-    if (after === undefined) this.#forget(slot);
+    this.#put(id, claims, after);
   }
 
   /** Whether this is one move too many. Another voice for the same place is none. */
-  #isTooMany({ id, told }: Slot, after: Best | undefined, nowMs: number): boolean {
+  #isTooMany(id: EntryId, told: Best | undefined, after: Best | undefined, nowMs: number): boolean {
     if (samePlace(told, after)) return false;
     const key = keyOfEntry(id);
     const isTooMany =
@@ -297,13 +326,6 @@ export class Rib {
     this.#holds++;
     if (this.#newlyHeld.length < LISTED_MAX) this.#newlyHeld.push(id);
     return true;
-  }
-
-  #forget({ id }: Slot): void {
-    const name = tableName(id);
-    const table = this.#tables.get(name);
-    if (table?.delete(slotOfEntry(id))) this.#entries--;
-    if (table?.size === 0) this.#tables.delete(name);
   }
 
   #admit(nowMs: number, changes: RibChange[]): void {

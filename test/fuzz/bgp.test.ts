@@ -11,6 +11,7 @@ import { EntryService, entryText } from '../../src/control/entries/entry-service
 import { OwnEntries } from '../../src/control/networks/own-entries.ts';
 import { EntryTable } from '../../src/control/plane/entry-table.ts';
 import { NetworkBgp } from '../../src/control/speakers/bgp/network-bgp.ts';
+import { realTimers } from '../../src/control/speakers/bgp/timers.ts';
 import { entryJson, routeJson } from '../../src/control/speakers/bgp/views.ts';
 import type { NetworkSpec } from '../../src/control/store/link-spec.ts';
 import { silentLog } from '../../src/log.ts';
@@ -89,7 +90,7 @@ class Rig {
     this.ribIn = new RibIn({
       ...{ table: this.table, pool: new AttributePool(), source: this.source, isOpen: true },
       ...{ counters: neighbourCounters(), as: 65000, routerId: 1, vtep: 1, neighbourAs: 65000 },
-      nowMs: () => 0,
+      timers: { nowMs: () => 0, after: () => () => undefined },
     });
   }
 
@@ -206,7 +207,7 @@ async function tables(t: Test) {
       ...{ as: 65000, routerId: 1, vtep: HERE, restartSeconds: 0, staleSeconds: 60 },
       ...{ isRestarting: false, transit: false, vteps: any, neighbours },
     },
-    timers: { nowMs: () => 0, after: () => () => undefined },
+    timers: realTimers,
     ...{ random: () => 0, transport: { dial: () => () => undefined } },
     ...{ events: { log: () => undefined }, changed: (change) => bgp.changed(change) },
   });

@@ -8,7 +8,9 @@ import type { EvpnRoute } from '../../wire/bgp/evpn.ts';
 import { TreatAsWithdraw } from '../../wire/bgp/faults.ts';
 import { SegmentType } from '../../wire/bgp/iana.ts';
 import type { Update } from '../../wire/bgp/update.ts';
+import type { Timers } from '../base/api.ts';
 import type { NeighbourCounters } from '../base/counters.ts';
+import { Timer } from '../base/timer.ts';
 import { meaningOf } from './meaning.ts';
 import { type AttributePool, keyOf, type Path, type PathSource } from './path.ts';
 import type { Table } from './table.ts';
@@ -25,18 +27,25 @@ export type RibInOptions = {
   /** The neighbour's AS. */
   neighbourAs: number;
   isOpen: boolean;
-  nowMs: () => number;
+  timers: Timers;
 };
+
+/** Routes that go in one turn: some ten ms of work. */
+const DROPPED_PER_TURN = 4096;
 
 export class RibIn {
   readonly #options: RibInOptions;
   #size = 0;
   #stale = 0;
+  /** Stale routes that have their turn to go. */
+  #leaving: [key: string, path: Path][] = [];
+  readonly #timer: Timer;
   /** Why the last route was refused or withdrawn by a fault, for people. */
   lastFault = '';
 
   constructor(options: RibInOptions) {
     this.#options = options;
+    this.#timer = new Timer(options.timers, () => this.#dropSome(DROPPED_PER_TURN));
   }
 
   /** Routes from this neighbour, stale ones among them. */
@@ -61,14 +70,14 @@ export class RibIn {
   }
 
   #reach(update: Update): void {
-    const { pool, source, nowMs, counters } = this.#options;
+    const { pool, source, timers, counters } = this.#options;
     const { nextHop, reach } = update;
     const why = this.#refusal(update);
     if (why !== '') this.lastFault = why;
     // Interned only where it is kept: what is refused must not push out what is used.
     const attributes = why === '' ? pool.intern(update.attributes) : update.attributes;
     const meaning = meaningOf(attributes);
-    const sinceMs = Math.trunc(nowMs());
+    const sinceMs = Math.trunc(timers.nowMs());
     for (const route of reach) {
       if (why === '' && nextHop !== undefined) {
         const key = keyOf(route);
@@ -121,23 +130,41 @@ export class RibIn {
   /** Marks all routes; those that were stale already go (RFC 4724 §4.2: two restarts in a row). */
   markStale(): void {
     this.dropStale();
-    for (const [key, path] of this.#own()) {
-      path.isStale = true;
-      this.#stale++;
-      this.#options.table.reorder(key);
-    }
+    this.#dropSome(Number.POSITIVE_INFINITY);
+    for (const [key, path] of this.#own()) this.#isStaleNow(key, path);
   }
 
+  /** Those that are stale go, many of them in turns; @returns how many. */
   dropStale(): number {
     const dropped = this.#stale;
     if (dropped === 0) return 0;
-    for (const [key, path] of this.#own()) if (path.isStale) this.#set(key, undefined);
+    this.#leaving = this.#own().filter(([, { isStale }]) => isStale);
+    this.#dropSome(DROPPED_PER_TURN);
     return dropped;
   }
 
+  #dropSome(count: number): void {
+    const { table, source } = this.#options;
+    for (const [key, path] of this.#leaving.splice(-count)) {
+      // What was sent again meanwhile is another one.
+      if (table.pathOf(key, source) === path) this.#set(key, undefined);
+    }
+    if (this.#leaving.length === 0) this.#timer.stop();
+    else this.#timer.start(0);
+  }
+
+  /** All of it goes: at once where it is little, else in turns, so that nothing else waits for that. */
   dropAll(): void {
     if (this.#size === 0) return;
-    for (const [key] of this.#own()) this.#set(key, undefined);
+    for (const [key, path] of this.#own()) this.#isStaleNow(key, path);
+    this.dropStale();
+  }
+
+  #isStaleNow(key: string, path: Path): void {
+    if (path.isStale) return;
+    path.isStale = true;
+    this.#stale++;
+    this.#options.table.reorder(key);
   }
 
   /** A list, as the table changes while it is walked. */

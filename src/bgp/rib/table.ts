@@ -33,6 +33,12 @@ export class Table {
     this.#listeners.add(listener);
   }
 
+  /** Forgets all routes and tells nobody. */
+  close(): void {
+    this.#listeners.clear();
+    this.#routes.clear();
+  }
+
   best(key: string): Path | undefined {
     return bestOf(this.#routes.get(key));
   }

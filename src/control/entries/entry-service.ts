@@ -113,6 +113,7 @@ export class EntryService {
   readonly #listeners = new Set<(changes: readonly RibChange[]) => void>();
   #timer: NodeJS.Timeout | undefined;
   #isFull = false;
+  #isEnding = false;
 
   constructor(options: EntryServiceOptions) {
     this.#options = options;
@@ -121,7 +122,17 @@ export class EntryService {
 
   /** What `source` says of these entries is this from now on. */
   update(source: ClaimSource, updates: Iterable<ClaimUpdate>): void {
-    this.#apply(this.#rib.update(source, updates, performance.now()));
+    const wanted = this.#isEnding ? [...updates].filter(({ id }) => id.kind === 'prefix') : updates;
+    this.#apply(this.#rib.update(source, wanted, performance.now()));
+  }
+
+  /**
+   * The router ends: who is where in layer-2 networks goes with their links, as a whole, however many
+   * there are. Until then the data path goes on with what it has.
+   */
+  end(): void {
+    this.#isEnding = true;
+    this.#rib.forgetNetworks();
   }
 
   /** A source has nothing more to say, of one link or of any. */

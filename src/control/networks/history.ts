@@ -3,6 +3,7 @@
  * @module
  */
 import type { Best, RibChange } from '../../rib/entry.ts';
+import { Recent } from '../../rib/recent.ts';
 
 /** MACs whose past is kept, and places of each. */
 export const HISTORIES_MAX = 4096;
@@ -12,8 +13,8 @@ export const PLACES_MAX = 16;
 export type PastPlace = { atMs: number; best: Best | undefined };
 
 export class MacHistory {
-  /** By link and MAC, the one that changed last at the end. */
-  readonly #past = new Map<string, PastPlace[]>();
+  /** By link and MAC. */
+  readonly #past = new Recent<PastPlace[]>(HISTORIES_MAX);
 
   note(changes: readonly RibChange[], atMs: number): void {
     for (const { id, after } of changes) {
@@ -22,11 +23,7 @@ export class MacHistory {
       const places = this.#past.get(key) ?? [];
       places.push({ atMs, best: after });
       if (places.length > PLACES_MAX) places.shift();
-      this.#past.delete(key);
       this.#past.set(key, places);
-      if (this.#past.size <= HISTORIES_MAX) continue;
-      const [oldest] = this.#past.keys();
-      if (oldest !== undefined) this.#past.delete(oldest);
     }
   }
 

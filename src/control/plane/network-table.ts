@@ -26,16 +26,18 @@ export type Binding = { mac: number; flags: number };
 /** What of a network is in the tables. */
 export type NetworkTableStatus = { macs: number; addresses: number; waiting: number };
 
+/** Places that are kept to be shared; more of them cost memory, and nothing else. */
+const SHARED_MAX = 16_384;
 /** The peer of a row that is not in the table. */
 const ABSENT = -1;
 
-type MacRow = MacPlace & { peer: number };
 type NeighbourRow = Binding & { address: Uint8Array; isIn: boolean };
 
 type LinkTables = {
   /** Number of the running link, −1 while it does not run. */
   id: number;
-  macs: Map<number, MacRow>;
+  /** What is not in the table of a running link waits. */
+  macs: Map<number, MacPlace>;
   neighbours: Map<UnderlayAddress, NeighbourRow>;
   /** Flags and peer by underlay address. */
   vteps: Map<UnderlayAddress, { flags: number; peer: number }>;
@@ -59,6 +61,7 @@ export class NetworkTable {
   readonly #vteps: VtepWriter;
   readonly #flood: FloodWriter;
   readonly #links = new Map<string, LinkTables>();
+  readonly #places = new Map<string, MacPlace>();
 
   constructor(segment: TableSegment, peers: PeerWriter) {
     this.#peers = peers;
@@ -82,7 +85,7 @@ export class NetworkTable {
     const link = this.#of(name);
     link.id = id;
     for (const [host, { flags }] of link.vteps) this.setVtep(name, host, flags);
-    for (const [mac, row] of link.macs) this.#putMac(link, mac, row);
+    for (const [mac, place] of link.macs) this.#putMac(link, mac, place);
     for (const [key, row] of link.neighbours) this.#putNeighbour(link, key, row);
     this.setFloods(
       name,
@@ -96,11 +99,11 @@ export class NetworkTable {
     const link = this.#links.get(name);
     if (link === undefined || link.id < 0) return;
     this.#neighbours.clear(link.id);
+    for (const mac of link.macs.keys()) this.#let(this.#peerOf(link, mac));
     this.#fdb.clear(link.id);
     this.#flood.clear(link.id);
     this.#vteps.clear(link.id);
     for (const row of link.neighbours.values()) row.isIn = false;
-    for (const row of link.macs.values()) row.peer = this.#let(row.peer);
     for (const row of link.vteps.values()) row.peer = this.#let(row.peer);
     for (const row of link.services.values()) row.peer = this.#let(row.peer);
     for (const row of link.floods.values()) row.peer = this.#let(row.peer);
@@ -120,42 +123,52 @@ export class NetworkTable {
   /** The MAC (u48) is there from now on. */
   setMac(name: string, mac: number, place: MacPlace): void {
     const link = this.#of(name);
-    const known = link.macs.get(mac);
-    // Field by field: what a spread makes is twice as large, and there may be half a million.
-    const { host, flags, label } = place;
-    const row: MacRow = { host, flags, label, peer: known?.peer ?? ABSENT };
-    link.macs.set(mac, row);
-    this.#putMac(link, mac, row);
+    const shared = this.#shared(place);
+    link.macs.set(mac, shared);
+    this.#putMac(link, mac, shared);
+  }
+
+  /** One object for all places that are the same: there may be half a million MACs. */
+  #shared(place: MacPlace): MacPlace {
+    const key = `${place.host} ${place.flags} ${place.label}`;
+    const known = this.#places.get(key);
+    if (known !== undefined) return known;
+    if (this.#places.size >= SHARED_MAX) this.#places.clear();
+    this.#places.set(key, place);
+    return place;
+  }
+
+  /** The peer that a MAC of a link has in the table. */
+  #peerOf(link: LinkTables, mac: number): number {
+    return link.id < 0 ? ABSENT : (this.#fdb.get(link.id, mac)?.peer ?? ABSENT);
   }
 
   deleteMac(name: string, mac: number): void {
     const link = this.#links.get(name);
-    const row = link?.macs.get(mac);
-    if (link === undefined || row === undefined) return;
-    link.macs.delete(mac);
+    if (link === undefined || !link.macs.delete(mac)) return;
     link.waitingMacs.delete(mac);
-    if (row.peer !== ABSENT) {
+    const peer = this.#peerOf(link, mac);
+    if (peer !== ABSENT) {
       this.#fdb.delete(link.id, mac);
-      this.#let(row.peer);
+      this.#let(peer);
       this.#admit();
     }
     this.#forgetEmpty(name, link);
   }
 
-  #putMac(link: LinkTables, mac: number, row: MacRow): void {
+  #putMac(link: LinkTables, mac: number, { host, flags, label }: MacPlace): void {
     if (link.id < 0) return;
-    const { host, flags, label, peer: before } = row;
+    const before = this.#peerOf(link, mac);
     const peer = host === 'here' ? 0 : this.#peers.intern(hostBytes(host), 0, label);
     const isKnown = host === 'here' || peer !== 0;
     if (isKnown && this.#fdb.set(link.id, mac, { peer, flags })) {
-      row.peer = peer;
       this.#let(before);
       link.waitingMacs.delete(mac);
       return;
     }
     if (peer > 0) this.#peers.release(peer);
     if (before !== ABSENT) this.#fdb.delete(link.id, mac);
-    row.peer = this.#let(before);
+    this.#let(before);
     link.waitingMacs.add(mac);
   }
 

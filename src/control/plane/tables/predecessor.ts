@@ -17,7 +17,9 @@ import { PeerReader } from '../../../table/peers.ts';
 import { TABLES_BYTES, TABLES_NAME, TableSegment } from '../../../table/segment.ts';
 import { VtepFlag, VtepReader, vtepFlags, vtepPeer } from '../../../table/vteps.ts';
 import { runningOrphans } from '../../host/orphans.ts';
-import type { Target } from '../network-table.ts';
+
+/** A host, and the VNI that is sent there; 0 = the network's own. */
+type Target = { host: UnderlayAddress; label: number };
 
 /** A network as the data path had it, without what was at our own bridge. MACs are u48. */
 export type KeptNetwork = {

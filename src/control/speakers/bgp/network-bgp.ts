@@ -17,13 +17,7 @@ import {
   formatHostAddress,
   type UnderlayAddress,
 } from '../../../net/underlay-address.ts';
-import {
-  type Best,
-  type Claim,
-  type ClaimUpdate,
-  type EntryId,
-  keyOfEntry,
-} from '../../../rib/entry.ts';
+import { type Best, type ClaimUpdate, type EntryId, keyOfEntry } from '../../../rib/entry.ts';
 import type { EntrySink } from '../../entries/entry-service.ts';
 import type {
   NetworkSpeaker,
@@ -35,8 +29,11 @@ import type { NetworkSpec } from '../../store/link-spec.ts';
 import { hostOfIp, ipOf } from './addresses.ts';
 import type { SpeakerFollower } from './followers.ts';
 
-/** Claims that are told in one go, so that a large table holds nothing else up: some ms. */
+/** Claims that are told in one go: some ms. */
 const PER_TURN = 1024;
+
+/** Claims that are kept to be shared; more of them cost memory, and nothing else. */
+const SHARED_MAX = 16_384;
 
 export type NetworkBgpOptions = {
   sink: EntrySink;
@@ -62,6 +59,7 @@ export class NetworkBgp implements SpeakerFollower, NetworkSpeaker, RelaySpeaker
   readonly #relayed = new Map<string, OwnRoute>();
   /** How many entries of a network are at a tunnel endpoint, by VNI and endpoint. */
   readonly #uses = new Map<string, number>();
+  readonly #claims = new Map<string, Best>();
   /** What is to be told, the last word on each entry. */
   readonly #updates = new Map<string, ClaimUpdate>();
   #timer: NodeJS.Immediate | undefined;
@@ -200,8 +198,20 @@ export class NetworkBgp implements SpeakerFollower, NetworkSpeaker, RelaySpeaker
     if (host !== undefined && host !== before) this.#use(spec, host, 1);
     const id = idOf(spec.name, entry);
     const claim = to && host !== undefined ? claimOf(entry, to, host) : undefined;
-    this.#note({ id, claim });
+    this.#note({ id, claim: claim && this.#shared(claim) });
     if (before !== undefined && host !== before) this.#use(spec, before, -1);
+  }
+
+  /** One object for all claims that say the same: what many MACs at one endpoint have in common. */
+  #shared(claim: Best): Best {
+    if (claim.mac !== 0) return claim;
+    const { peer, sequence, isSticky, isRouter, label } = claim;
+    const key = `${peer} ${sequence} ${isSticky} ${isRouter} ${label}`;
+    const known = this.#claims.get(key);
+    if (known !== undefined) return known;
+    if (this.#claims.size >= SHARED_MAX) this.#claims.clear();
+    this.#claims.set(key, claim);
+    return claim;
   }
 
   /** One entry more or less is at an endpoint. */
@@ -221,17 +231,16 @@ export class NetworkBgp implements SpeakerFollower, NetworkSpeaker, RelaySpeaker
 
   #note(update: ClaimUpdate): void {
     this.#updates.set(keyOfEntry(update.id), update);
-    this.#timer ??= setImmediate(() => this.#flush());
+    // Whoever tells much has turns of its own, and more than that need not be kept here.
+    if (this.#updates.size >= PER_TURN) this.#flush();
+    else this.#timer ??= setImmediate(() => this.#flush());
   }
 
   #flush(): void {
-    const updates: ClaimUpdate[] = [];
-    for (const [key, update] of this.#updates) {
-      if (updates.length >= PER_TURN) break;
-      this.#updates.delete(key);
-      updates.push(update);
-    }
-    this.#timer = this.#updates.size > 0 ? setImmediate(() => this.#flush()) : undefined;
+    const updates = [...this.#updates.values()];
+    this.#updates.clear();
+    if (this.#timer !== undefined) clearImmediate(this.#timer);
+    this.#timer = undefined;
     this.#options.sink.update('bgp', updates);
   }
 }
@@ -253,12 +262,13 @@ function idOf(link: string, entry: Exclude<Entry, { kind: 'prefix' }>): EntryId 
   }
 }
 
-function claimOf(entry: Entry, place: Place, peer: UnderlayAddress): Claim {
+function claimOf(entry: Entry, place: Place, peer: UnderlayAddress): Best {
   const { mac, sequence, sticky, gateway, router, label } = place;
   const isBinding = entry.kind === 'address';
   const owner = formatHostAddress(peer);
   // Field by field: see rib.ts, there are half a million of them.
-  const claim: Claim = { peer, owner, sequence, mac: isBinding ? (mac ?? 0) : 0 };
+  const own = isBinding ? (mac ?? 0) : 0;
+  const claim: Best = { peer, owner, sequence, mac: own, source: 'bgp' };
   if (sticky) claim.isSticky = true;
   // Only the gateway's MAC may advertise itself as a router; an address tells what it is.
   if (isBinding ? router : gateway) claim.isRouter = true;
