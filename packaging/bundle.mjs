@@ -28,7 +28,11 @@ export const PROGRAMS = {
 /** What lies beside the programs in dist/ and is read by them (builtFile() in sys/host/paths.ts). */
 export const FILES = ['packet.wasm', 'web.html'];
 
-const NETLINK_REQUIRE = "createRequire(import.meta.url)('netlink')";
+/** Packages that are asked for as CommonJS, by the source that does: here they are bundled. */
+const REQUIRED = [
+  [/sys\/netlink\/raw\.ts$/, 'netlink'],
+  [/wire\/cbor\.ts$/, 'cbor-x/index-no-eval'],
+];
 
 /** Both native packages look for their binary below node_modules; here they are told where it is. */
 function nativePlugin(load) {
@@ -46,11 +50,14 @@ function nativePlugin(load) {
             : `module.exports = () => ${load('netlink')};`,
         resolveDir: root,
       }));
-      build.onLoad({ filter: /sys\/netlink\/raw\.ts$/ }, ({ path }) => {
-        const text = readFileSync(path, 'utf8');
-        if (!text.includes(NETLINK_REQUIRE)) throw new Error(`${path}: no ${NETLINK_REQUIRE}`);
-        return { contents: text.replace(NETLINK_REQUIRE, "require('netlink')"), loader: 'ts' };
-      });
+      for (const [filter, name] of REQUIRED) {
+        build.onLoad({ filter }, ({ path }) => {
+          const text = readFileSync(path, 'utf8');
+          const asked = `createRequire(import.meta.url)('${name}')`;
+          if (!text.includes(asked)) throw new Error(`${path}: no ${asked}`);
+          return { contents: text.replace(asked, `require('${name}')`), loader: 'ts' };
+        });
+      }
     },
   };
 }

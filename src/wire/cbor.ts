@@ -10,7 +10,11 @@
  * from text.
  * @module
  */
-import { Encoder } from 'cbor-x/index-no-eval';
+import { createRequire } from 'node:module';
+import type * as CborPackage from 'cbor-x/index-no-eval';
+
+/** As CommonJS: an `import` of it would read all of its text for names first, 40 ms at every start. */
+const { Encoder } = createRequire(import.meta.url)('cbor-x/index-no-eval') as typeof CborPackage;
 
 /** Arrays and maps within each other; a number alone has depth 0. */
 export const CBOR_DEPTH_MAX = 8;

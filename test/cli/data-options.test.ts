@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
@@ -14,6 +15,13 @@ import { until } from '../support/patience.ts';
 t.setTimeout(1_200_000);
 
 const skip = skipWithoutTun();
+// The next router that is started here takes it from us.
+process.env['FANWAY_WARM_UP'] = '0';
+
+/** How a data process was told to begin. */
+function lastWordOf(pid = 0): string | undefined {
+  return readFileSync(`/proc/${pid}/cmdline`, 'latin1').split('\0').at(-2);
+}
 
 t.test('what the flags say, and back to arguments', async (t) => {
   const read = (...words: [string, string][]) => readDataOptions(new Map(words));
@@ -58,6 +66,7 @@ t.test('up starts a router with them, and says when one runs otherwise', { skip 
   t.equal(up.code, 0, up.err);
   const status = await statusOf(host);
   t.match(status, { queues: 2, busyPollUs: 50, priority: 'normal' });
+  t.equal(lastWordOf(status.processes[0]?.pid), 'cold', 'where the environment wants it so');
   t.match(status.processes[0], { priority: { wanted: 'normal', reason: '' } });
   t.equal(status.processes.length, 2);
 
@@ -88,13 +97,16 @@ t.test('up starts a router with them, and says when one runs otherwise', { skip 
   const program = join(distDirectory(), 'fanway.js');
   const words = ['up', '250', 'eth0', '--foreground', '--queues', '3'];
   const child = host.spawn(process.execPath, [program, ...words], {
-    env: host.environment,
+    env: { ...host.environment, FANWAY_WARM_UP: '1' },
     stdio: 'ignore',
   });
-  await until('the router in the foreground runs', 20_000, async () => {
+  const running = await until('the router in the foreground runs', 20_000, async () => {
     const status = await statusOf(host).catch(() => undefined);
-    return status?.queues === 3 && status.processes.length === 3;
+    const pids = status?.processes.map(({ pid }) => pid) ?? [];
+    return pids.length === 3 && pids.every((pid) => pid > 0) && status;
   });
+  t.equal(running.queues, 3);
+  t.equal(lastWordOf(running.processes[0]?.pid), 'warm', 'it warms up unless told not to');
   child.kill('SIGTERM');
   const [code] = await once(child, 'exit');
   t.equal(code, 0);

@@ -19,5 +19,6 @@ export const ENVIRONMENT: readonly (readonly [name: string, meaning: string])[] 
   ['FANWAY_RUN_DIR', 'run directory of the router that is meant (/run/fanway)'],
   ['FANWAY_STATE_DIR', 'where identity and keys are (/var/lib/fanway)'],
   ['FANWAY_FAN_FILE', 'the file of up -a (/etc/network/fan)'],
+  ['FANWAY_WARM_UP', '0: data processes begin cold, which spares 0.4 s of processor each'],
   ['FANWAY_DEBUG', 'if set, unexpected errors print where they came from'],
 ];

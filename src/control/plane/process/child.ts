@@ -144,7 +144,8 @@ function spawnChild(
   const { wanted, epoch, warm, descriptors } = options;
   const inherited = channel.prepareBirth(wanted, FIRST_FREE_FD, options.sequence);
   const [command, ...words] = programCommand('dataplane', V8_FLAGS);
-  const all = [...words, String(epoch), warm ? 'warm' : 'cold'];
+  const isWarm = warm && process.env['FANWAY_WARM_UP'] !== '0';
+  const all = [...words, String(epoch), isWarm ? 'warm' : 'cold'];
   const spawnOptions = {
     stdio: [
       ...(['ignore', 'ignore', 'inherit'] as const),
