@@ -31,7 +31,7 @@ t.test('devices that others delete, stop or rename are put right', { skip }, asy
   t.teardown(() => lab.close());
   const host = lab.host(0);
   const { netlink } = host;
-  for (const encap of ['vxlan', 'ipip']) {
+  for (const encap of skipLong === false ? ['vxlan', 'ipip'] : ['vxlan']) {
     await fanway(host, 'up', '250', 'eth0/16', '--encap', encap);
     const whole = await picture(host);
     const link = (await statusOf(host)).links[0];

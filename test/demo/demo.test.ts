@@ -95,11 +95,12 @@ function start(t: Pick<Test, 'teardown'>, args: readonly string[]): Run {
 }
 
 t.test('the demo carries everything and leaves nothing', options(skip), async (t) => {
-  const run = start(t, []);
+  const names = skipLong === false ? ['vxlan', 'ipip', 'fou'] : ['vxlan'];
+  const run = start(t, skipLong === false ? [] : ['--encap', 'vxlan']);
   const code = await run.ended;
   t.equal(code, 0, run.output);
-  for (const name of ['fanway vxlan', 'fanway ipip', 'fanway fou']) {
-    t.match(run.output, new RegExp(`${name} +30/30 +0 % .*equal [0-9a-f]{8}`));
+  for (const name of names) {
+    t.match(run.output, new RegExp(`fanway ${name} +30/30 +0 % .*equal [0-9a-f]{8}`));
   }
   t.match(run.output, /its fanway \(vxlan\) +[\d,]{4,}/, 'the routers counted');
   t.match(run.output, /Everything arrived; everything was taken down/);

@@ -24,7 +24,7 @@ const TARGETS: readonly [string, keyof typeof LinkEncap, boolean, readonly Uint8
 ];
 
 for (const [what, encap, vnet, seeds] of TARGETS) {
-  t.test(`egress takes a million mutated ${what}`, async (t) => {
+  t.test(`egress takes mutated ${what}`, async (t) => {
     const { arena, layout, peers, link } = makeRig(encap, vnet, RIG.sender);
     const egress = makeEgress({ arena, layout, peers });
     const slot = arena.allocate(SLOT_BYTES);

@@ -4,6 +4,11 @@
  * @module
  */
 
+import { skipLong } from '../support/long.ts';
+
+/** Runs of a parser unless a test says otherwise. */
+export const FUZZ_RUNS = skipLong === false ? 1_000_000 : 100_000;
+
 /** xorshift32: small, fast, good enough to pick bytes. Never returns the state 0. */
 export class Random {
   #state: number;
@@ -117,7 +122,7 @@ export class Mutator {
 
 /** What a run of {@link fuzz} is told. */
 export type FuzzOptions = {
-  /** Runs of the parser; 1,000,000 unless said. */
+  /** Runs of the parser; {@link FUZZ_RUNS} unless said. */
   readonly runs?: number;
   /** Stops early after this time, ms. */
   readonly budgetMs?: number;
@@ -142,7 +147,7 @@ export function fuzz(
   parser: (view: DataView, length: number) => boolean,
   options: FuzzOptions = {},
 ): FuzzReport {
-  const { runs = 1_000_000, budgetMs = 600_000 } = options;
+  const { runs = FUZZ_RUNS, budgetMs = 600_000 } = options;
   const seed = options.seed ?? (Number(process.env['FANWAY_FUZZ_SEED']) || Date.now() >>> 0);
   const mutator = new Mutator(seed, seeds);
   // One view for every length: making a million of them would be most of the time.

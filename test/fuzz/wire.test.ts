@@ -8,7 +8,7 @@ import * as icmp from '../../src/wire/icmp.ts';
 import * as ipv4 from '../../src/wire/ipv4.ts';
 import * as tcp from '../../src/wire/tcp.ts';
 import * as vxlan from '../../src/wire/vxlan.ts';
-import { fuzz, Mutator } from './mutate.ts';
+import { FUZZ_RUNS, fuzz, Mutator } from './mutate.ts';
 import {
   ARP_MESSAGES,
   FRAMES,
@@ -137,11 +137,11 @@ const TARGETS: readonly [
 ];
 
 for (const [what, seeds, parser] of TARGETS) {
-  t.test(`${what}: a million mutations neither throw nor leave the window`, async (t) => {
+  t.test(`${what}: mutations neither throw nor leave the window`, async (t) => {
     const report = fuzz(seeds, parser);
     t.equal(report.failure, '');
     t.comment(`${report.runs} runs, seed ${report.seed}`);
-    t.equal(report.runs, 1_000_000, 'all runs made in time');
+    t.equal(report.runs, FUZZ_RUNS, 'all runs made in time');
   });
 }
 
