@@ -13,7 +13,7 @@ import { receiveDescriptors } from '../../src/sys/sockets/fdpass.ts';
 import { closeDescriptor } from '../../src/sys/sockets/local-sockets.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { skipLong } from '../support/long.ts';
-import { promised, sleep, until } from '../support/patience.ts';
+import { promised, skipExact, sleep, until } from '../support/patience.ts';
 import { skipWithoutTaking, take } from '../support/take.ts';
 import {
   checkBalance,
@@ -65,7 +65,7 @@ async function besideTraffic(
   }
 }
 
-t.test('fans come and go, and the data processes stay', { skip }, async (t) => {
+t.test('fans come and go, and the data processes stay', { skip: skipExact || skip }, async (t) => {
   const rig = await startRig(t, { up: ['--queues', '2'] });
   const { a, b, pulse } = rig;
   const pids = await pidsOf(a);

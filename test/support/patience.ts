@@ -15,6 +15,9 @@ export const EXACT = process.env['FANWAY_TEST_EXACT_TIMES'] === '1';
 /** What has not come after this long, ms, never does, however busy the machine. */
 const NEVER_MS = 120_000;
 
+/** Why a test that promises no time is skipped where times are all that is asked for, or false. */
+export const skipExact: string | false = EXACT && 'promises no time';
+
 /** What every limit of time is multiplied by. */
 export const PATIENCE = EXACT ? 1 : 5;
 
