@@ -11,7 +11,7 @@ import { noTc } from '../support/tools.ts';
 import { FAR_UNDERLAY, Listening, Talk, twoHosts } from './bench-hosts.ts';
 
 // Real processes on a busy machine.
-t.setTimeout(300_000);
+t.setTimeout(1_200_000);
 
 const skip = skipWithoutTun();
 

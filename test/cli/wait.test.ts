@@ -5,7 +5,7 @@ import { fanway } from '../control/lab-router.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 
 // Real processes on a busy machine.
-t.setTimeout(600_000);
+t.setTimeout(1_200_000);
 
 const skip = skipWithoutTun();
 

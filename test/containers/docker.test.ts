@@ -10,7 +10,7 @@ import { skipLong } from '../support/long.ts';
 import { promised, until } from '../support/patience.ts';
 import { Dockerd, IMAGE, runOn, skipWithoutDocker } from './dockerd.ts';
 
-t.setTimeout(600_000);
+t.setTimeout(1_200_000);
 
 const skip = skipWithoutTun() || skipWithoutDocker() || skipLong;
 const UP = ['up', '250.0.0.0/8', 'eth0/16'];

@@ -9,7 +9,7 @@ import { skipWithoutTun } from '../netns/privileges.ts';
 import { skipLong } from '../support/long.ts';
 import { makeImage, runOn, type Said } from './dockerd.ts';
 
-t.setTimeout(300_000);
+t.setTimeout(1_200_000);
 
 const UP = ['up', '250.0.0.0/8', 'eth0/16'];
 const IMAGE = 'bb';

@@ -16,7 +16,7 @@ import { promised, until } from '../support/patience.ts';
 import { killIfThere } from '../support/processes.ts';
 import { collect, OrdinaryUser } from './user.ts';
 
-t.setTimeout(300_000);
+t.setTimeout(1_200_000);
 
 const FAN = ['--fan', '250.0.0.0/8', 'eth0/16', '--no-internet'];
 const [A, B] = ['250.0.28.1', '250.1.27.1'] as const;

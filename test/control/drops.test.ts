@@ -12,7 +12,7 @@ import { until } from '../support/patience.ts';
 import { fanway, statusOf } from './lab-router.ts';
 
 // Real processes on a busy machine.
-t.setTimeout(120_000);
+t.setTimeout(1_200_000);
 
 /** The counters of link a, as a meter samples them. */
 const sampled = (counters: Readonly<Record<string, number>>) =>

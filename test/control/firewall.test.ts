@@ -11,7 +11,7 @@ import { sleep, until } from '../support/patience.ts';
 import { fanway, statusOf } from './lab-router.ts';
 
 // Real processes on a busy machine.
-t.setTimeout(240_000);
+t.setTimeout(1_200_000);
 
 const skip = skipWithoutTun() || (hasNft() ? skipLong : 'needs nft (package nftables)');
 /** Whatever somebody does to the rules, traffic is back within this. */

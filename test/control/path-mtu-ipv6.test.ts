@@ -9,7 +9,7 @@ import { until } from '../support/patience.ts';
 const skip = skipWithoutIpv6() || skipLong;
 const OVERHEAD = 70;
 const PEER = 'fd00:30::11b';
-t.setTimeout(400_000);
+t.setTimeout(1_200_000);
 
 t.test(
   'paths over IPv6: a route, the kernel at a restart, a bridge that swallows',

@@ -13,7 +13,7 @@ import { killIfThere } from '../support/processes.ts';
 const skip = skipWithoutTun();
 const PROGRAM = join(distDirectory(), 'fanway.js');
 const MARK = 'FANWAY_TEST_MARK';
-const DEMO_MS_MAX = 120_000;
+const DEMO_MS_MAX = 600_000;
 
 /** One run of the demo whose every process and file can be found afterwards. */
 class Run {

@@ -14,7 +14,7 @@ import { skipLong } from '../support/long.ts';
 import { promised, until } from '../support/patience.ts';
 import { BRIDGE, nowMs, OVERLAY, startRig, statusOf } from './rig.ts';
 
-t.setTimeout(300_000);
+t.setTimeout(1_200_000);
 
 const skip = skipWithoutTun() || skipLong;
 /** A container that nobody touched is reached again within this, once the cause has gone. */

@@ -20,7 +20,7 @@ import {
 } from './rig.ts';
 
 const skip = skipWithoutTun();
-t.setTimeout(120_000);
+t.setTimeout(1_200_000);
 
 const PPS = 1000;
 const FAULT_MS = 500;

@@ -19,7 +19,7 @@ import { unaccounted } from '../../src/table/counters.ts';
 import { startTraffic } from '../../src/traffic/run.ts';
 import { testProgram } from '../netns/relay.ts';
 import { IPV6_LENGTH, moveToIpv6 } from '../support/ipv6-underlay.ts';
-import { sleep, until } from '../support/patience.ts';
+import { PATIENCE, sleep, until } from '../support/patience.ts';
 import { killIfThere } from '../support/processes.ts';
 
 export const OVERLAY = '250.0.0.0/8';
@@ -228,7 +228,7 @@ export function growth(
 }
 
 /** How long a packet that is in hand may take to reach its end, ms. */
-const IN_HAND_MS = 5000;
+const IN_HAND_MS = 5000 * PATIENCE;
 
 /**
  * The conservation law on one host. While traffic flows, a packet may be in hand just when the

@@ -5,6 +5,7 @@ import { runFanway } from '../../src/demo/router.ts';
 import { type Ipv4FanMap, sliceOf } from '../../src/net/fan.ts';
 import { formatPrefix, parsePrefix } from '../../src/net/prefix.ts';
 import { unaccounted } from '../../src/table/counters.ts';
+import { PATIENCE } from '../support/patience.ts';
 
 export const FAN: Ipv4FanMap = {
   overlay: parsePrefix('250.0.0.0/8'),
@@ -13,7 +14,7 @@ export const FAN: Ipv4FanMap = {
 const BRIDGE = 'fan-250';
 /** The container's place in its slice. */
 const WORKLOAD = 10;
-const BOOKS_MS_MAX = 3000;
+const BOOKS_MS_MAX = 3000 * PATIENCE;
 
 /** The container address that belongs to the slice of an underlay host. */
 export function workloadOf(underlay: number): number {

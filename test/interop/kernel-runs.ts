@@ -40,7 +40,7 @@ const TRAIN_SEGMENT_BYTES = 1200;
 const TRAIN_BYTES = 20 * TRAIN_SEGMENT_BYTES + 500;
 const TRAIN_PAUSE_MS = 5;
 const LOOK_MS = 10;
-const TIMEOUT_MS = 115_000;
+const TIMEOUT_MS = 600_000;
 
 /** Where the traffic of one run goes: `there` from fanway's container to the kernel's. */
 type Ways = { there: Path; back: Path };

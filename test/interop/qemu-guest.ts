@@ -11,13 +11,14 @@ import { createInterface } from 'node:readline';
 import { type Lab, MIDDLE_BRIDGE } from '../../src/demo/lab.ts';
 import { openTun, setTunPersistent } from '../../src/sys/host/tun.ts';
 import { libc } from '../../src/sys/libc/libc.ts';
+import { PATIENCE } from '../support/patience.ts';
 import { Initramfs } from './initramfs.ts';
 
 const QEMU = '/usr/bin/qemu-system-x86_64';
 const BUSYBOX = '/bin/busybox';
 const IP = '/sbin/ip';
 const TAP = 'qemu0';
-const BOOT_MS_MAX = 40_000;
+const BOOT_MS_MAX = 40_000 * PATIENCE;
 const CONSOLE_LINES_MAX = 40;
 
 /** In the order in which they need each other. */

@@ -21,13 +21,13 @@ import { join } from 'node:path';
 import { type Lab, MIDDLE_BRIDGE } from '../../src/demo/lab.ts';
 import { openTun, setTunPersistent } from '../../src/sys/host/tun.ts';
 import { libc } from '../../src/sys/libc/libc.ts';
-import { sleep } from '../support/patience.ts';
+import { PATIENCE, sleep } from '../support/patience.ts';
 
 const KERNEL = '/usr/bin/linux.uml';
 const MODULES = '/usr/lib/uml/modules';
 const TAP = 'uml0';
 const MEMORY = '96M';
-const BOOT_MS_MAX = 30_000;
+const BOOT_MS_MAX = 30_000 * PATIENCE;
 const POLL_MS = 10;
 const KILL_MS = 1000;
 const CONSOLE_CHARS_MAX = 4000;

@@ -17,7 +17,7 @@ const ESP = [
   ...['seqiv', 'esp4', 'xfrm_user', 'dummy'],
 ];
 /** The guest has one slow core. */
-const TIMEOUT_MS = 280_000;
+const TIMEOUT_MS = 600_000;
 
 t.test('on another kernel', { skip, timeout: 2 * TIMEOUT_MS }, async (t) => {
   const dist = distDirectory();

@@ -16,7 +16,7 @@ import { Wire } from '../support/wire.ts';
 const skip = skipWithoutIpv6() || skipLong;
 const OVERLAY6 = 'fd00:fa::/32';
 const WAIT_MS = 30_000;
-t.setTimeout(400_000);
+t.setTimeout(1_200_000);
 
 /** The address that a container has made for itself. */
 function addressOf(container: LabContainer): Promise<string> {

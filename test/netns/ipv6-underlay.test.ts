@@ -21,7 +21,7 @@ import { until } from '../support/patience.ts';
 const skip = skipWithoutIpv6();
 const TCP_BYTES = 4 << 20;
 const OVERHEAD_BYTES = { vxlan: 70, fou: 48, ipip: 40 } as const;
-t.setTimeout(400_000);
+t.setTimeout(1_200_000);
 
 for (const encap of ['vxlan', 'fou', 'ipip'] as const satisfies readonly Encap[]) {
   const why = skip || (encap !== 'vxlan' && skipLong);

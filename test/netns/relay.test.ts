@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { Lab } from '../../src/demo/lab.ts';
-import { sleep } from '../support/patience.ts';
+import { PATIENCE, sleep } from '../support/patience.ts';
 import { decide, generator, NO_IMPAIRMENT } from './impair.ts';
 import { skipWithoutNamespaces } from './privileges.ts';
 import { startRelay } from './relay.ts';
@@ -156,7 +156,7 @@ t.test('the wire sees real frames: trains cut up, black holes by length', { skip
   await sendTrain();
   await relay.set({ maxBytes: 1000 });
   await sendTrain();
-  await sleep(100);
+  await sleep(100 * PATIENCE);
   const statistics = (await relay.stop()).directions[0];
   t.equal(statistics?.longest, 1042, 'no super-packet on the wire');
   t.ok((statistics?.received ?? 0) >= 20);

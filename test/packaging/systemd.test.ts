@@ -21,7 +21,7 @@ import { skipLong } from '../support/long.ts';
 import { PATIENCE, until } from '../support/patience.ts';
 import { buildPackage, CopiedRoot, ended, SPAWN } from './copied-root.ts';
 
-t.setTimeout(300_000);
+t.setTimeout(1_200_000);
 
 const root = findRoot();
 const skip =

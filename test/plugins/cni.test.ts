@@ -9,7 +9,7 @@ import { fanway, statusOf } from '../control/lab-router.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { skipLong } from '../support/long.ts';
 
-t.setTimeout(300_000);
+t.setTimeout(1_200_000);
 const skip = skipWithoutTun() || skipLong;
 
 type Outcome = { code: number; out: Record<string, unknown> };

@@ -2,6 +2,7 @@ import t from 'tap';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { combinations } from '../support/combinations.ts';
 import { groundOf, judge } from '../support/ground.ts';
+import { PATIENCE } from '../support/patience.ts';
 import { type Encapsulation, fanwayUp, Target } from '../support/target.ts';
 
 const skip = skipWithoutTun();
@@ -9,7 +10,7 @@ t.jobs = 3;
 
 /** A second fan of the victim's, in another encapsulation: the door for "wrong mode". */
 const OTHER_OVERLAY = '249.0.0.0/8';
-const REACH_MS = 2000;
+const REACH_MS = 2000 * PATIENCE;
 
 const PAIRS: readonly (readonly [Encapsulation, Encapsulation])[] = [
   ['vxlan', 'ipip'],

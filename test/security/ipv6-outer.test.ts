@@ -19,7 +19,7 @@ import { sleep, until } from '../support/patience.ts';
 import { Wire } from '../support/wire.ts';
 
 const skip = skipWithoutIpv6();
-t.setTimeout(400_000);
+t.setTimeout(1_200_000);
 
 const VICTIM = 'fd00:30::1c';
 const PEER = 'fd00:30::11b';

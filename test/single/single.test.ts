@@ -35,7 +35,7 @@ import { skipLong } from '../support/long.ts';
 import { until } from '../support/patience.ts';
 import { killIfThere } from '../support/processes.ts';
 
-t.setTimeout(300_000);
+t.setTimeout(1_200_000);
 
 const root = findRoot();
 const skip = skipWithoutTun() || skipLong || (root === '' && 'needs the sources');

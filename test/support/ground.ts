@@ -3,6 +3,7 @@
  * @module
  */
 import type { Test } from 'tap';
+import { PATIENCE } from './patience.ts';
 import type { Ground, Probe } from './probes.ts';
 import { CONTAINER_NUMBER, type Effect, type Encapsulation, type Target } from './target.ts';
 
@@ -14,7 +15,7 @@ const OTHER_PEER = 0xac1e0219;
 /** 203.0.113.9: documentation, in nobody's underlay. */
 export const STRANGER = 0xcb007109;
 /** How long a datagram may take to reach a counter, and how long we wait for the kernel's drops. */
-const REACH_MS = 2000;
+const REACH_MS = 2000 * PATIENCE;
 const KERNEL_MS = 12;
 
 /** What probes need to know of a target. */

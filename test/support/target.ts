@@ -21,7 +21,7 @@ import { libc } from '../../src/sys/libc/libc.ts';
 import { openUdp } from '../../src/sys/sockets/sockets.ts';
 import { unaccounted } from '../../src/table/counters.ts';
 import { fanway } from '../control/lab-router.ts';
-import { sleep, until } from './patience.ts';
+import { PATIENCE, sleep, until } from './patience.ts';
 import { Wire } from './wire.ts';
 
 export type Encapsulation = 'vxlan' | 'ipip' | 'fou';
@@ -57,7 +57,7 @@ export function moved(before: Counters, after: Counters, prefix = 'ingress.'): C
 }
 
 /** How long packets in flight may keep the books open. */
-const BALANCE_MS = 3000;
+const BALANCE_MS = 3000 * PATIENCE;
 
 /**
  * Packets that no counter explains on any host, both directions. Call it when traffic has stopped:

@@ -19,7 +19,7 @@ import { say } from '../../support/talk6.ts';
 import { ask, Gobgp, whyNoGobgp } from './routers.ts';
 
 const skip = skipWithoutTun() || whyNoGobgp() || skipLong;
-t.setTimeout(300_000);
+t.setTimeout(1_200_000);
 
 const [NEAR_MAC, FAR_MAC] = ['02:00:00:00:00:01', '02:00:00:00:00:02'];
 const FAN_VNI = 0xfa0000;

@@ -13,7 +13,7 @@ import { ask, whyNoFrr, whyNoGobgp } from './routers.ts';
 import { type RealSpeaker, startSpeaker } from './speaker.ts';
 
 const skip = skipWithoutNamespaces() || whyNoFrr() || whyNoGobgp();
-t.setTimeout(300_000);
+t.setTimeout(1_200_000);
 
 const MAC: Extract<OwnRoute, { kind: 'mac' }> = {
   ...{ kind: 'mac', vni: 100, mac: 0x0200_0000_0001, ip: null, sequence: 0 },

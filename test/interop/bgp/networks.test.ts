@@ -26,7 +26,7 @@ import { frrReflector, gobgpReflector, startVtep } from './fabric.ts';
 import { Frr, Gobgp, whyNoFrr, whyNoGobgp } from './routers.ts';
 
 const skip = skipWithoutTun() || whyNoFrr() || whyNoGobgp() || skipLong;
-t.setTimeout(240_000);
+t.setTimeout(1_200_000);
 
 const [FANWAY, REFLECTOR, VTEP, GOBGP, MEMBER] = [0, 1, 2, 3, 4];
 const [BRIDGE, FRR_BRIDGE] = ['br-blue', 'br100'];

@@ -15,7 +15,7 @@ import { startSpeaker } from './speaker.ts';
 
 // FRR's programs give up root to a user that its package makes.
 const skip = skipWithoutNamespaces() || skipLong || whyNoNewer() || whyNoFrr();
-t.setTimeout(300_000);
+t.setTimeout(1_200_000);
 
 const MAC: Extract<OwnRoute, { kind: 'mac' }> = {
   ...{ kind: 'mac', vni: 100, mac: 0x0200_0000_0001, ip: null, sequence: 0 },

@@ -29,7 +29,7 @@ import {
 } from './lab.ts';
 
 const KERNEL_DEVICE = 'vx-blue';
-const TIMEOUT_MS = 115_000;
+const TIMEOUT_MS = 600_000;
 
 /** The kernel's end. Returns why it cannot be, or undefined. */
 async function addFar(host: LabHost, mtu: number, learning: boolean): Promise<string | undefined> {

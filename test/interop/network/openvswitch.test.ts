@@ -39,7 +39,7 @@ const SCHEMA = '/usr/share/openvswitch/vswitch.ovsschema';
 const PROGRAMS = ['ovsdb-tool', 'ovsdb-server', 'ovs-vsctl', 'ovs-vswitchd', 'ovs-ofctl'];
 /** Its tunnels leave by a bridge of its own, which has the underlay's device and address. */
 const [UNDERLAY_BRIDGE, TUNNEL] = ['underlay', 'vx0'];
-const TIMEOUT_MS = 115_000;
+const TIMEOUT_MS = 600_000;
 
 const missing = PROGRAMS.find((name) => spawnSync(name, ['--version']).status !== 0);
 const skip =

@@ -17,7 +17,7 @@ import {
 } from './cluster.ts';
 
 const skip = skipWithoutIpv6() || skipLong;
-t.setTimeout(400_000);
+t.setTimeout(1_200_000);
 
 t.test('gossip over an underlay of IPv6 alone', { skip }, async (t) => {
   const cluster = await makeCluster(t, { hosts: 3, containersPerHost: 1, fans: false });

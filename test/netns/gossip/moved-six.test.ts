@@ -8,7 +8,7 @@ import { skipWithoutTun } from '../privileges.ts';
 import { allAlive, joinHost, makeCluster, prefixesOf, runFanway, until } from './cluster.ts';
 
 // Real processes on a busy machine.
-t.setTimeout(300_000);
+t.setTimeout(1_200_000);
 
 const skip = skipWithoutTun() || skipLong;
 const BRIDGE = 'fan-six';
