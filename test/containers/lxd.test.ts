@@ -7,7 +7,7 @@ import { skipLong } from '../support/long.ts';
 import { until } from '../support/patience.ts';
 import { Lxd, skipWithoutLxd } from './lxd.ts';
 
-t.setTimeout(300_000);
+t.setTimeout(1_200_000);
 
 const UP = ['up', '250.0.0.0/8', 'eth0/16', 'dhcp'];
 const DOWN = ['down', '250.0.0.0/8', 'eth0/16', '--force'];

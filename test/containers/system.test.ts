@@ -9,7 +9,7 @@ import { skipLong } from '../support/long.ts';
 import { runOn } from './dockerd.ts';
 import { makeSystem, missingOf, removeCgroups } from './lxd.ts';
 
-t.setTimeout(300_000);
+t.setTimeout(1_200_000);
 
 const UP = ['up', '250.0.0.0/8', 'eth0/16', 'dhcp'];
 const PROGRAMS = ['lxc-start', 'systemd-nspawn', 'busybox', 'dnsmasq', 'unshare'];
