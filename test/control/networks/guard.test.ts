@@ -143,5 +143,6 @@ async function floods(t: Test, at: NetworkLab): Promise<void> {
   });
   const { macs: counts, notes } = await networkOf(lab.host(0), 'blue');
   t.ok(counts.local <= PORT_MACS + 3, `${counts.local} MACs are known here`);
-  t.match(notes, [/MACs were more than a port or the network may have/]);
+  // Others may stand beside it: what the audit finds meanwhile, addresses that were claimed twice.
+  t.match(notes.join('\n'), /MACs were more than a port or the network may have/);
 }
