@@ -39,6 +39,38 @@ export type DropStatus = ReadBy<typeof dropStatus>;
 const superBytes = fields({ toHost: number, toPorts: number });
 export type SuperBytes = ReadBy<typeof superBytes>;
 
+/** The way to one peer by one underlay. */
+const peerWay = fields({
+  /** Its address on the first underlay, and on this one. */
+  peer: text,
+  address: text,
+  /** `untried`: it has answered nothing yet; `rising`: it answers again, and must do so for a while. */
+  state: word('untried', 'up', 'lost', 'rising'),
+  /** Why it is lost: no answers, no carrier here, no route; '' when it is not. */
+  cause: word('', 'silent', 'carrier', 'unreachable'),
+  /** Packets go by it, and it goes before others where one is enough. */
+  used: flag,
+  preferred: flag,
+  /** Round trip; null = not known. */
+  delayMs: nullable(number),
+  /** Of what was asked lately. */
+  lostPercent: number,
+  /** How often it was lost, and how long it is as it is. */
+  losses: number,
+  forMs: number,
+});
+export type PeerWay = ReadBy<typeof peerWay>;
+
+/** One of several underlays of a link, and how it leads to the peers that packets go to. */
+const linkUnderlay = fields({
+  device: text,
+  /** Our address there, with its width. */
+  address: text,
+  carrier: flag,
+  peers: list(peerWay),
+});
+export type LinkUnderlay = ReadBy<typeof linkUnderlay>;
+
 const linkStatus = fields({
   name: text,
   /**
@@ -80,6 +112,10 @@ const linkStatus = fields({
   offloads: list(text),
   /** What is less here than it could be, each in a sentence. */
   notes: list(text),
+  /** Where it has several: each, the first one first, and how packets choose; absent = it has one. */
+  underlays: optional(list(linkUnderlay)),
+  underlayMode: optional(text),
+  xmitHashPolicy: optional(text),
   rates,
   /** null = it has none. */
   rate: nullable(readRateStatus),

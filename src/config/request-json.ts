@@ -6,6 +6,7 @@ import { usageError } from '../errors.ts';
 import { isNetwork, type Prefix } from '../net/prefix.ts';
 import { isNetwork6, type Prefix6 } from '../net/prefix6.ts';
 import { ADDRESS_BITS, familyOf, isUnderlayAddress } from '../net/underlay-address.ts';
+import { UNDERLAY_MODES, UNDERLAYS_MAX, XMIT_HASH_POLICIES } from '../net/underlay-modes.ts';
 import { areFlowKeys, arePeerRates, isRate } from './link/rate.ts';
 import {
   ENCAPS,
@@ -91,6 +92,12 @@ function selector(value: unknown): UnderlaySelector {
   }
 }
 
+/** Those beside the first. */
+function selectors(value: unknown): UnderlaySelector[] {
+  if (!Array.isArray(value) || value.length === 0 || value.length >= UNDERLAYS_MAX) bad('further');
+  return value.map(selector);
+}
+
 /** Of an IPv6 overlay: four words of 32 bits, and a length. */
 function prefix6(value: unknown, field: string): Prefix6 {
   const fields = fieldsOf(value, ['address', 'length'], field);
@@ -108,7 +115,10 @@ const FIELDS = Object.keys(
   fanRequest({ overlay: { address: 0, length: 0 }, underlay: { kind: 'default', length: 0 } }),
 );
 /** Fields that need not be there. */
-const OPTIONAL_FIELDS = ['overlay6', 'device', 'rate', 'flowKeys', 'peerRates', 'datapath'];
+const OPTIONAL_FIELDS = [
+  ...['overlay6', 'device', 'rate', 'flowKeys', 'peerRates', 'datapath'],
+  ...['further', 'underlayMode', 'xmitHashPolicy'],
+];
 
 /**
  * Reads a whole request; every field must be there.
@@ -117,11 +127,19 @@ const OPTIONAL_FIELDS = ['overlay6', 'device', 'rate', 'flowKeys', 'peerRates', 
 export function requestFromJson(value: unknown): FanRequest {
   const fields = fieldsOf(value, [...FIELDS, ...OPTIONAL_FIELDS], 'request');
   const { overlay6, device, rate, flowKeys, peerRates, datapath } = fields;
+  const { further, underlayMode, xmitHashPolicy } = fields;
   return {
     overlay: prefix(fields['overlay'], 'overlay'),
     ...(overlay6 !== undefined && { overlay6: prefix6(overlay6, 'overlay6') }),
     ...(device !== undefined && { device: name(device, 'device') }),
     underlay: selector(fields['underlay']),
+    ...(further !== undefined && { further: selectors(further) }),
+    ...(underlayMode !== undefined && {
+      underlayMode: choice(underlayMode, UNDERLAY_MODES, 'underlayMode'),
+    }),
+    ...(xmitHashPolicy !== undefined && {
+      xmitHashPolicy: choice(xmitHashPolicy, XMIT_HASH_POLICIES, 'xmitHashPolicy'),
+    }),
     encap: choice(fields['encap'], ENCAPS, 'encap'),
     port: nullable(fields['port'], (port) => integer(port, 1, 65535, 'port')),
     vni: nullable(fields['vni'], (vni) => integer(vni, 0, 0xff_ffff, 'vni')),

@@ -14,6 +14,7 @@ import {
   type UnderlayAddress,
 } from '../net/underlay-address.ts';
 
+import type { UnderlayMode, XmitHashPolicy } from '../net/underlay-modes.ts';
 import type { RateRequest } from './link/rate.ts';
 
 export const ENCAPS = ['vxlan', 'ipip', 'fou'] as const;
@@ -35,44 +36,54 @@ export type UnderlaySelector =
 export const DATAPATHS = ['userspace', 'kernel', 'auto'] as const;
 export type Datapath = (typeof DATAPATHS)[number];
 
-export type FanRequest = RateRequest & {
-  /** `NO_OVERLAY` where the fan has IPv6 alone. */
-  overlay: Prefix;
-  /** Its IPv6 overlay, alone or beside the other one. */
-  overlay6?: Prefix6;
-  underlay: UnderlaySelector;
-  encap: Encap;
-  /** UDP destination port; null = the encapsulation's own. */
-  port: number | null;
-  /** VXLAN network identifier; null = overlay address >> 8. */
-  vni: number | null;
-  compat: 'none' | 'lxd';
-  /** Bytes of an inner packet; null = from the underlay's MTU. */
-  mtu: number | null;
-  dhcp: boolean;
-  /** Addresses .1 to .N of the slice are the host's own. */
-  hostReserve: number;
-  /** Bridge name; null = from the slice. */
-  bridge: string | null;
-  /**
-   * A TUN or TAP that is there already and belongs to this user; absent = fanway makes one, and all that
-   * is around it.
-   */
-  device?: string;
-  offload: 'auto' | 'off';
-  dscp: 'pipe' | 'uniform';
-  sourcePort: 'pool' | 'fixed';
-  /** Absent = userspace. */
-  datapath?: Exclude<Datapath, 'userspace'>;
-  /** Masquerade overlay traffic that leaves the overlay, where nft is there. */
-  masquerade: boolean;
-  /** Brought up from /etc/network/fan or marked `auto`: `down -a` takes it down again. */
-  auto: boolean;
-  /** Marked `off`: known, not to be started. */
-  off: boolean;
-  /** Go on although the overlay contains a route or an address of this host. */
-  force: boolean;
+/** What a fan is asked for that has several underlays. */
+export type UnderlaysRequest = {
+  /** Those beside the first, in order; absent = none. */
+  further?: readonly UnderlaySelector[];
+  /** How packets are spread over them; absent = the default. */
+  underlayMode?: UnderlayMode;
+  xmitHashPolicy?: XmitHashPolicy;
 };
+
+export type FanRequest = RateRequest &
+  UnderlaysRequest & {
+    /** `NO_OVERLAY` where the fan has IPv6 alone. */
+    overlay: Prefix;
+    /** Its IPv6 overlay, alone or beside the other one. */
+    overlay6?: Prefix6;
+    underlay: UnderlaySelector;
+    encap: Encap;
+    /** UDP destination port; null = the encapsulation's own. */
+    port: number | null;
+    /** VXLAN network identifier; null = overlay address >> 8. */
+    vni: number | null;
+    compat: 'none' | 'lxd';
+    /** Bytes of an inner packet; null = from the underlay's MTU. */
+    mtu: number | null;
+    dhcp: boolean;
+    /** Addresses .1 to .N of the slice are the host's own. */
+    hostReserve: number;
+    /** Bridge name; null = from the slice. */
+    bridge: string | null;
+    /**
+     * A TUN or TAP that is there already and belongs to this user; absent = fanway makes one, and all that
+     * is around it.
+     */
+    device?: string;
+    offload: 'auto' | 'off';
+    dscp: 'pipe' | 'uniform';
+    sourcePort: 'pool' | 'fixed';
+    /** Absent = userspace. */
+    datapath?: Exclude<Datapath, 'userspace'>;
+    /** Masquerade overlay traffic that leaves the overlay, where nft is there. */
+    masquerade: boolean;
+    /** Brought up from /etc/network/fan or marked `auto`: `down -a` takes it down again. */
+    auto: boolean;
+    /** Marked `off`: known, not to be started. */
+    off: boolean;
+    /** Go on although the overlay contains a route or an address of this host. */
+    force: boolean;
+  };
 
 export const UNDERLAY_LENGTH_DEFAULT = 16;
 /** The same where an IPv6 address is written: as many hosts. */
@@ -125,6 +136,14 @@ export function formatUnderlay(selector: UnderlaySelector): string {
   }
 }
 
+/** All underlays of a fan in the same way (`eth0/16,eth1/16`). */
+export function formatUnderlays({
+  underlay,
+  further = [],
+}: Pick<FanRequest, 'underlay' | 'further'>): string {
+  return [underlay, ...further].map(formatUnderlay).join(',');
+}
+
 /** A request for IPv6 alone comes after all others: the bridge that it names may be one of theirs. */
 export function ipv4First<T extends { request: FanRequest }>(fans: readonly T[]): T[] {
   const isSix = ({ request }: T): boolean => !hasIpv4(request.overlay);
@@ -143,7 +162,7 @@ export function joinFans(requests: readonly FanRequest[]): FanRequest[] {
         fan.overlay6 === undefined &&
         fan.bridge === bridge &&
         fan.encap === encap &&
-        formatUnderlay(fan.underlay) === formatUnderlay(six.underlay),
+        formatUnderlays(fan) === formatUnderlays(six),
     );
     const fan = joined[at];
     if (fan === undefined || overlay6 === undefined) joined.push(six);

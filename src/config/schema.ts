@@ -14,6 +14,13 @@ import {
   type UnderlayAddress,
   type UnderlayPrefix,
 } from '../net/underlay-address.ts';
+import {
+  UNDERLAY_MODE_DEFAULT,
+  UNDERLAY_MODES,
+  UNDERLAYS_MAX,
+  XMIT_HASH_POLICIES,
+  XMIT_HASH_POLICY_DEFAULT,
+} from '../net/underlay-modes.ts';
 import { BGP_SETTINGS, parseIp, parseRanges, parseRd, parseTargets, parseVnis } from './bgp.ts';
 import {
   GOSSIP_SETTINGS,
@@ -97,8 +104,24 @@ export const SETTINGS: readonly Setting[] = [
     'underlay',
     'underlay',
     '',
-    'Where this host is: an address, a network, a device, or `default`, each with an optional /WIDTH (16).',
+    'Where this host is: an address, a network, a device, or `default`, each with an optional /WIDTH (16); up to four, as eth0/16,eth1/16.',
     { required: true },
+  ),
+  setting(
+    'fan',
+    'underlay-mode',
+    'choice',
+    UNDERLAY_MODE_DEFAULT,
+    'Which of several underlays a packet takes: the first that works, by flow, each in turn (which reorders), or the one with the least delay.',
+    { choices: UNDERLAY_MODES },
+  ),
+  setting(
+    'fan',
+    'xmit-hash-policy',
+    'choice',
+    XMIT_HASH_POLICY_DEFAULT,
+    'What of the headers inside tells flows apart for balance-xor.',
+    { choices: XMIT_HASH_POLICIES },
   ),
   setting('fan', 'encap', 'choice', 'vxlan', 'How packets travel between hosts.', {
     choices: ENCAPS,
@@ -192,7 +215,7 @@ export type SettingValue =
   | boolean
   | Prefix
   | Prefix6
-  | UnderlaySelector
+  | readonly UnderlaySelector[]
   | readonly Seed[]
   | readonly PeerRate[]
   | readonly UnderlayAddress[]
@@ -208,7 +231,7 @@ export function parseValue(setting: Setting, text: string): SettingValue {
     case 'overlay':
       return parseAnyOverlay(text);
     case 'underlay':
-      return parseUnderlay(text);
+      return parseUnderlays(text);
     case 'choice':
       if (setting.choices?.includes(text)) return text;
       throw new ValueError(
@@ -352,4 +375,15 @@ export function parseUnderlay(text: string): UnderlaySelector {
     );
   }
   return { kind: 'device', device: name, length };
+}
+
+/** One underlay or several, separated by commas. @throws ValueError */
+export function parseUnderlays(text: string): readonly UnderlaySelector[] {
+  const parts = text.split(',').map((part) => part.trim());
+  if (parts.length > UNDERLAYS_MAX) {
+    throw new ValueError(`${quote(text)}: a fan has at most ${UNDERLAYS_MAX} underlays`);
+  }
+  const twice = parts.find((part, i) => parts.indexOf(part) < i);
+  if (twice !== undefined) throw new ValueError(`${quote(text)}: ${quote(twice)} is there twice`);
+  return parts.map(parseUnderlay);
 }

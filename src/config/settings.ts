@@ -6,6 +6,12 @@ import { ENCAPS } from '../encap/encap.ts';
 import { NO_OVERLAY } from '../net/fan.ts';
 import type { Prefix } from '../net/prefix.ts';
 import type { Prefix6 } from '../net/prefix6.ts';
+import {
+  isUnderlayMode,
+  isXmitHashPolicy,
+  UNDERLAY_MODE_DEFAULT,
+  XMIT_HASH_POLICY_DEFAULT,
+} from '../net/underlay-modes.ts';
 import { rateOf } from './link/rate.ts';
 import {
   type Datapath,
@@ -13,6 +19,8 @@ import {
   type FanRequest,
   fanRequest,
   type UnderlaySelector,
+  type UnderlaysRequest,
+  underlayFamily,
 } from './request.ts';
 import type { SettingValue } from './schema.ts';
 import { isPrefix6 } from './setting.ts';
@@ -24,6 +32,56 @@ function overlaysOf(overlay: Prefix | Prefix6): Pick<FanRequest, 'overlay' | 'ov
 
 function datapathOf(datapath: Datapath = 'userspace'): Pick<FanRequest, 'datapath'> {
   return datapath === 'userspace' ? {} : { datapath };
+}
+
+/** What the values say of several underlays; nothing where there is one. */
+function furtherOf(
+  values: ReadonlyMap<string, unknown>,
+  [, ...further]: readonly UnderlaySelector[],
+): UnderlaysRequest {
+  if (further.length === 0) return {};
+  const [mode, policy] = [values.get('underlay-mode'), values.get('xmit-hash-policy')];
+  return {
+    further,
+    ...(isUnderlayMode(mode) && mode !== UNDERLAY_MODE_DEFAULT && { underlayMode: mode }),
+    ...(isXmitHashPolicy(policy) &&
+      policy !== XMIT_HASH_POLICY_DEFAULT && { xmitHashPolicy: policy }),
+  };
+}
+
+/** What does not go with several underlays, or without them. */
+function underlaysProblems(
+  values: ReadonlyMap<string, unknown>,
+  underlays: readonly UnderlaySelector[],
+  encap: Encap,
+): { key: string; message: string }[] {
+  if (underlays.length <= 1) {
+    return ['underlay-mode', 'xmit-hash-policy']
+      .filter((key) => values.has(key))
+      .map((key) => ({
+        key,
+        message: `${key} is for several underlays: name them, as eth0/16,eth1/16`,
+      }));
+  }
+  const problems: { key: string; message: string }[] = [];
+  const mode = values.get('underlay-mode') ?? UNDERLAY_MODE_DEFAULT;
+  if (values.has('xmit-hash-policy') && mode !== 'balance-xor') {
+    const message = `xmit-hash-policy is what balance-xor goes by, and underlay-mode is ${mode}`;
+    problems.push({ key: 'xmit-hash-policy', message });
+  }
+  if (!ENCAPS[encap].hasVni) {
+    const message = `several underlays go with encap vxlan, and this one is ${encap}`;
+    problems.push({ key: 'underlay', message });
+  }
+  if (underlays.some((underlay) => underlayFamily(underlay) === 6)) {
+    const message = 'several underlays are of IPv4: name one of IPv6 alone, or addresses of IPv4';
+    problems.push({ key: 'underlay', message });
+  }
+  if (values.get('datapath') === 'kernel') {
+    const message = "the kernel's data path has one underlay: leave datapath out";
+    problems.push({ key: 'datapath', message });
+  }
+  return problems;
 }
 
 /** Values by setting key, as {@link parseValue} returned them. */
@@ -69,12 +127,16 @@ export function requestOf(values: Values): {
       }
     }
   }
-  if (problems.length > 0) return { request: undefined, problems };
+  const underlays = (values.get('underlay') ?? []) as readonly UnderlaySelector[];
+  problems.push(...underlaysProblems(values, underlays, encap));
+  const [underlay] = underlays;
+  if (problems.length > 0 || underlay === undefined) return { request: undefined, problems };
   return {
     request: fanRequest({
       ...(device !== undefined && { device }),
       ...overlaysOf(values.get('overlay') as Prefix | Prefix6),
-      underlay: values.get('underlay') as UnderlaySelector,
+      underlay,
+      ...furtherOf(values, underlays),
       encap,
       compat,
       port: (values.get('port') as number | undefined) ?? null,

@@ -6,7 +6,7 @@
  */
 import { didYouMean } from './closest.ts';
 import type { FanRequest } from './request.ts';
-import { findSetting, parseAnyOverlay, parseUnderlay, parseValue } from './schema.ts';
+import { findSetting, parseAnyOverlay, parseUnderlays, parseValue } from './schema.ts';
 import { quote, ValueError } from './setting.ts';
 import { requestOf, type Values } from './settings.ts';
 
@@ -49,6 +49,8 @@ export const VALUE_FLAGS: readonly string[] = [
   'flow-keys',
   'peer-rate',
   'datapath',
+  'underlay-mode',
+  'xmit-hash-policy',
 ];
 
 /** All flags that {@link parseFanWords} knows. */
@@ -152,7 +154,7 @@ class WordReader {
   readSides(): void {
     for (const [side, text] of this.named) {
       try {
-        this.values.set(side, side === 'overlay' ? parseAnyOverlay(text) : parseUnderlay(text));
+        this.values.set(side, side === 'overlay' ? parseAnyOverlay(text) : parseUnderlays(text));
       } catch (error) {
         if (!(error instanceof ValueError)) throw error;
         this.problems.push(error.message);

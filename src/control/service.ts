@@ -44,6 +44,7 @@ import { PathWatch } from './plane/paths/path-watch.ts';
 import { isPathNews, pathStatus } from './plane/paths.ts';
 import { RATE_COUNTERS, RateMeter, SAMPLE_INTERVAL_MS } from './plane/rates.ts';
 import { TunnelSet } from './plane/tunnel-set.ts';
+import { UnderlayWatch } from './plane/underlays/underlay-watch.ts';
 import { BridgeWatch } from './plane/watch/bridge-watch.ts';
 import { Probes } from './probe/probes.ts';
 import { rateStatus } from './rate-status.ts';
@@ -104,7 +105,9 @@ export class Service {
   readonly #hub = new EventHub();
   readonly #host: RealHost;
   readonly #bridges: BridgeWatch;
-  readonly #pathWatch: PathWatch;
+  /** Everything that looks around by itself. */
+  readonly #watches: readonly { start(): void; stop(): void }[];
+  readonly #underlays: UnderlayWatch;
   readonly #options: ServiceOptions;
   readonly #queues: number;
   readonly #busyPollUs: number;
@@ -170,15 +173,11 @@ export class Service {
       stateDirectory: stateDirectoryOf(process.env),
       byFile: options.mode === 'daemon',
     });
-    this.#bridges = new BridgeWatch({
-      ...{ host: this.#host, tunnels: this.tunnels, log },
-      specs: () => this.#upSpecs(),
-    });
-    this.#pathWatch = new PathWatch({
-      ...{ tunnels: this.tunnels, log },
-      specs: () => this.#upSpecs(),
-      node: () => this.gossip.host?.node,
-    });
+    const about = { tunnels: this.tunnels, log, specs: () => this.#upSpecs() };
+    this.#bridges = new BridgeWatch({ ...about, host: this.#host });
+    const paths = new PathWatch({ ...about, node: () => this.gossip.host?.node });
+    this.#underlays = new UnderlayWatch({ ...about, host: this.#host });
+    this.#watches = [this.#bridges, paths, this.#underlays];
     this.entries.listen((changes) => this.#hub.entriesChanged(changes));
     this.gossip.events.listen((member) => this.#hub.publish({ kind: 'member', member }));
     this.gossip.events.listenConflicts((change) => this.#hub.conflict(change));
@@ -230,8 +229,7 @@ export class Service {
 
   #watch(): void {
     this.#hostWatch = new HostWatch(this.#host, this.router);
-    this.#bridges.start();
-    this.#pathWatch.start();
+    for (const one of this.#watches) one.start();
     // What a predecessor counted is no news.
     this.#drops.sample(this.tunnels.values(DROP_COUNTERS), performance.now());
     setTimeout(releaseProgramPages, START_MS).unref();
@@ -288,8 +286,7 @@ export class Service {
   async #stop(): Promise<void> {
     clearInterval(this.#timer);
     clearInterval(this.#sampling);
-    this.#bridges.stop();
-    this.#pathWatch.stop();
+    for (const one of this.#watches) one.stop();
     this.#hostWatch?.stop();
     this.entries.end();
     await this.bgp.stop();
@@ -344,7 +341,8 @@ export class Service {
     const rates = this.#rates.of(spec.name);
     const own = counters[spec.name] ?? {};
     const rate = rateStatus(spec, this.tunnels, this.#rates, own);
-    const status = { ...linkStatus(link, fan, processes, rates, nowMs, paths), rate };
+    const underlays = this.#underlays.status(spec.name);
+    const status = { ...linkStatus(link, fan, processes, rates, nowMs, paths), rate, underlays };
     const underlay = formatHostPrefix(spec.underlay);
     const { drops, failure } = this.#drops.judge(
       { ...status, underlay, foreign: this.#bridges.foreignOn(spec) },

@@ -4,7 +4,7 @@
  */
 
 import type { DataProcessStatus, LinkStatus, PathStatus, Rates } from '../api/status.ts';
-import { formatUnderlay } from '../config/request.ts';
+import { formatUnderlays } from '../config/request.ts';
 import { ENCAPS } from '../encap/encap.ts';
 import { hasIpv4 } from '../net/fan.ts';
 import { formatIpv4 } from '../net/ipv4.ts';
@@ -74,7 +74,10 @@ export function linkStatus(
     lostPorts: link.lostPorts.map(({ name }) => name),
     overlay: overlaysOf(spec),
     underlay: hostOf(spec),
-    requested: formatUnderlay(request.underlay),
+    requested: formatUnderlays(request),
+    underlays: undefined,
+    underlayMode: spec.underlayMode,
+    xmitHashPolicy: spec.underlayMode === 'balance-xor' ? spec.xmitHashPolicy : undefined,
     slice: slicesOf(spec),
     gateway: [
       ...(hasIpv4(spec.overlay) ? [formatIpv4(spec.gateway)] : []),

@@ -1,5 +1,6 @@
 import t from 'tap';
 import type { FanRequest } from '../../src/config/request.ts';
+import { parseUnderlay } from '../../src/config/schema.ts';
 import { describeChange } from '../../src/control/change/change.ts';
 import type { Snapshot } from '../../src/control/host/snapshot.ts';
 import { obstaclesOf } from '../../src/control/links/obstacles.ts';
@@ -309,4 +310,42 @@ t.test('planFan() warns where something is missing that it can do without', asyn
 t.test('--compat lxd changes the port', async (t) => {
   const plan = planFan(request('240', 'eth0/24', { compat: 'lxd' }), plainHost());
   t.match(plan, { spec: { port: 8472, vni: 15728640, innerMtu: 1450 } });
+});
+
+t.test('several underlays: one address of the same host bits on each', async (t) => {
+  const two = (more: string): Snapshot => {
+    const host = plainHost();
+    return {
+      ...host,
+      links: [...host.links, link(3, 'eth1', { mtu: 1400 })],
+      addresses: [...host.addresses, address(3, more)],
+    };
+  };
+  const further = [parseUnderlay('eth1/16')];
+  const wanted = request('250.0.0.0/8', 'eth0/16', { further, underlayMode: 'latency' });
+  const plan = planFan(wanted, two('172.31.0.28/16'));
+  t.match(plan, {
+    outcome: 'changes',
+    spec: {
+      further: [{ local: 0xac1f001c, device: 'eth1', underlay: { address: 0xac1f0000 } }],
+      ...{ underlayDevice: 'eth0', underlayMode: 'latency', xmitHashPolicy: 'layer3+4' },
+      ...{ underlayMtu: 1400, innerMtu: 1350 },
+    },
+  });
+  for (const [address, expected] of [
+    ['172.31.0.29/16', /look for it at 172\.31\.0\.28 here/],
+    ['172.30.9.9/16', /network of another underlay/],
+  ] as const) {
+    t.match(planFan(wanted, two(address)), {
+      outcome: 'refused',
+      refusals: [{ message: expected }],
+    });
+  }
+  const narrow = { ...wanted, further: [parseUnderlay('eth1/24')] };
+  t.match(planFan(narrow, two('172.31.0.28/24')), {
+    refusals: [{ code: 'underlay-width' }],
+  });
+  t.match(planFan(wanted, plainHost()), { refusals: [{ code: 'underlay-no-device' }] });
+  const kernel = planFan({ ...wanted, datapath: 'auto' }, two('172.31.0.28/16'));
+  t.match(kernel, { spec: { notKernel: /one underlay/ } });
 });

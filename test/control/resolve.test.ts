@@ -1,7 +1,11 @@
 import t from 'tap';
 import { parseUnderlay } from '../../src/config/schema.ts';
 import type { Snapshot } from '../../src/control/host/snapshot.ts';
-import { isResolved, type Keep, resolveUnderlay } from '../../src/control/links/resolve.ts';
+import {
+  isResolved,
+  type Keep,
+  resolveUnderlay,
+} from '../../src/control/links/underlay/resolve.ts';
 import { parseIpv4 } from '../../src/net/ipv4.ts';
 import { formatHostAddress, formatHostPrefix } from '../../src/net/underlay-address.ts';
 import { address, link, plainHost, route } from './snapshots.ts';

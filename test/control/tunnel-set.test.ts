@@ -52,6 +52,10 @@ class Plane extends EventEmitter implements DataPlanePort {
     return 0;
   }
 
+  setReaches(): number {
+    return 0;
+  }
+
   async close(): Promise<void> {}
 }
 

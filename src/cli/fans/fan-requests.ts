@@ -8,6 +8,7 @@ import { readConfigFile } from '../../config/file.ts';
 import { type FanRequest, ipv4First } from '../../config/request.ts';
 import { parseFanWords } from '../../config/words.ts';
 import { ExitCode, FanwayError, usageError } from '../../errors.ts';
+import { UNDERLAY_MODES, XMIT_HASH_POLICIES } from '../../net/underlay-modes.ts';
 import type { Io } from '../verb/verb.ts';
 
 /** A fan and where it was written, '' for the command line. */
@@ -16,7 +17,9 @@ export type NamedRequest = { request: FanRequest; where: string };
 /** The options that `up` and `plan` share, for their help. */
 export const FAN_OPTIONS: [string, string][] = [
   ['-o, --overlay NET', 'the overlay, as 250.0.0.0/8, 250 or fd00:fa::/32'],
-  ['-u, --underlay WHERE', 'address, device or `default`; a /width may follow (default 16)'],
+  ['-u, --underlay WHERE', 'address, device or `default`, with /width (16); up to four'],
+  ['--underlay-mode MODE', `of several: ${UNDERLAY_MODES.join(', ')}`],
+  ['--xmit-hash-policy P', `flows of balance-xor: ${XMIT_HASH_POLICIES.join(', ')}`],
   ['--encap vxlan|ipip|fou', 'how packets travel (default vxlan)'],
   ['--port N', 'UDP destination port (default vxlan 4789, fou 5555)'],
   ['--vni N', 'VXLAN network identifier (default overlay address >> 8)'],

@@ -3,7 +3,8 @@
  * @module
  */
 import { describeChange } from '../../control/change/change.ts';
-import { hostOf, type Plan } from '../../control/links/plan.ts';
+import type { Plan } from '../../control/links/plan.ts';
+import { hostsOf } from '../../control/links/underlay/further.ts';
 import { overlaysOf, slicesOf } from '../../control/store/link-spec.ts';
 import { ExitCode, FanwayError } from '../../errors.ts';
 
@@ -15,7 +16,7 @@ export function planText(plan: Plan, sysctls: Record<string, string | null>): st
   }
   const { spec, changes, warnings } = plan;
   const lines = [
-    `${spec.name}: ${overlaysOf(spec)} over ${hostOf(spec)}, ${spec.encap}, slice ${slicesOf(spec)}; ${changes.length} changes`,
+    `${spec.name}: ${overlaysOf(spec)} over ${hostsOf(spec)}, ${spec.encap}, slice ${slicesOf(spec)}; ${changes.length} changes`,
     ...changes.map((change, index) => {
       const now = change.kind === 'sysctl' ? sysctls[change.key] : undefined;
       return `  ${String(index + 1).padStart(2)}. ${describeChange(change, now)}`;

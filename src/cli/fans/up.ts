@@ -166,6 +166,10 @@ export const up: Verb = {
       'fanway up 250.0.0.0/8 eth0/16 --device tap0',
       "an ordinary user's, on a device that root made",
     ],
+    [
+      'fanway up 250.0.0.0/8 eth0/16,eth1/16 --underlay-mode balance-xor',
+      'over two networks at once, by flow',
+    ],
     ['fanway up 240.0.0.0/8 eth0/24 --compat lxd', "beside hosts that run LXD's fan"],
   ],
   async run(args, io) {

@@ -20,7 +20,7 @@ import {
 import { explainAddress6, fanOf6 } from '../../control/entries/explain6.ts';
 import { readSnapshot } from '../../control/host/read-snapshot.ts';
 import { openHost } from '../../control/host/real-host.ts';
-import { isResolved, resolveUnderlay } from '../../control/links/resolve.ts';
+import { isResolved, resolveUnderlay } from '../../control/links/underlay/resolve.ts';
 import { isBridged } from '../../control/store/link-spec.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { codeOf, ExitCode, messageOf, usageError } from '../../errors.ts';

@@ -17,6 +17,7 @@ import { bitsText, rateLine } from '../verb/quantities.ts';
 import { noMore, printJson, takeFlags, type Verb } from '../verb/verb.ts';
 import { bgpStatusText, isBgpWell } from './bgp-text.ts';
 import { pathsText } from './paths-text.ts';
+import { underlaysText } from './underlays-text.ts';
 
 function linkText(link: LinkStatus): string[] {
   const vnis = [link.vni, ...(link.six === null ? [] : [link.six.vni])];
@@ -36,6 +37,7 @@ function linkText(link: LinkStatus): string[] {
       ? '  forwarded by the kernel'
       : `  offloads: ${link.offloads.join(', ') || 'none'}`,
     `  out ${rateText(link.rates.egressPackets, link.rates.egressBits)}, in ${rateText(link.rates.ingressPackets, link.rates.ingressBits)}`,
+    ...underlaysText(link).map((line) => `  ${line}`),
     ...rateLine(link.rate),
     ...dropsText(link),
     ...link.notes.map((note) => `  note: ${note}`),

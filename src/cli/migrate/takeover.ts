@@ -15,7 +15,7 @@ import type { Host } from '../../control/host/host.ts';
 import { readSnapshot } from '../../control/host/read-snapshot.ts';
 import { openHost } from '../../control/host/real-host.ts';
 import type { Snapshot, SnapshotLink } from '../../control/host/snapshot.ts';
-import { isResolved, resolveUnderlay } from '../../control/links/resolve.ts';
+import { isResolved, resolveUnderlay } from '../../control/links/underlay/resolve.ts';
 import { stateDirectoryOf } from '../../control/store/address-book.ts';
 import { hasFields } from '../../control/store/link-spec.ts';
 import {

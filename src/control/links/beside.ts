@@ -11,8 +11,8 @@ import type { Change } from '../change/change.ts';
 import { borrowedAliasOf, type FanRecord, type Snapshot } from '../host/snapshot.ts';
 import type { LinkSpec } from '../store/link-spec.ts';
 import type { Plan } from './plan.ts';
-import type { Refusal, ResolvedUnderlay } from './resolve.ts';
 import { changesOf6, checkSix, notesOfSix, sixOf } from './six.ts';
+import type { Refusal, ResolvedUnderlay } from './underlay/resolve.ts';
 
 /** What `up` would add to a fan that runs; `joined`: what that one is asked for from then on. */
 export type BesidePlan =

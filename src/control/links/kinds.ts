@@ -20,7 +20,7 @@ import {
   placeholderNetwork,
   planNetwork,
 } from './plan-network.ts';
-import type { Keep } from './resolve.ts';
+import type { Keep } from './underlay/resolve.ts';
 
 /** A kind of link, for one request of it. */
 export type LinkKind = {

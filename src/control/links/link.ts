@@ -22,8 +22,14 @@ import { type LinkKind, linkKind } from './kinds.ts';
 import type { Obstacles } from './obstacles.ts';
 import { hostOf } from './plan.ts';
 import { isSameThing } from './plan-changes.ts';
-import { isResolved, type Keep, type ResolvedUnderlay, resolveUnderlay } from './resolve.ts';
 import { isOfSix } from './six.ts';
+import { lowestMtu } from './underlay/further.ts';
+import {
+  isResolved,
+  type Keep,
+  type ResolvedUnderlay,
+  resolveUnderlay,
+} from './underlay/resolve.ts';
 
 const RETRY_MS_MIN = 250;
 const RETRY_MS_MAX = 30_000;
@@ -279,16 +285,17 @@ export class ManagedLink {
       if (typeof at !== 'string') await this.#start(look, store, context);
       return;
     }
-    if (at.device.mtu !== this.spec.underlayMtu) {
-      const innerMtu = this.#kind.innerMtu(at.device.mtu, familyOf(at.local));
+    const underlayMtu = lowestMtu(at.device.mtu, this.spec, snapshot);
+    if (underlayMtu !== this.spec.underlayMtu) {
+      const innerMtu = this.#kind.innerMtu(underlayMtu, familyOf(at.local));
       if (innerMtu < MTU_BYTES_MIN) {
         await this.undo(store, context);
-        this.reason = `${at.device.name} has MTU ${at.device.mtu} now, which leaves ${innerMtu} bytes inside: raise it`;
+        this.reason = `${at.device.name} has MTU ${underlayMtu} now, which leaves ${innerMtu} bytes inside: raise it`;
         return;
       }
-      const change = { underlayMtu: at.device.mtu, innerMtu };
+      const change = { underlayMtu, innerMtu };
       await context.tunnels.updateLink(this.spec.name, change);
-      context.log.info(this.spec.name, `underlay MTU ${at.device.mtu}, inner MTU ${innerMtu}`);
+      context.log.info(this.spec.name, `underlay MTU ${underlayMtu}, inner MTU ${innerMtu}`);
       this.spec = { ...this.spec, ...change };
       setJournalMtu(journal, this.spec);
       store.write(journal);

@@ -30,7 +30,7 @@ import { type AnyRecord, aliasOf, borrowedAliasOf, type Snapshot } from '../host
 import { type NetworkSpec, SOURCE_PORTS_DEFAULT } from '../store/link-spec.ts';
 import { checkWire } from './conflicts.ts';
 import { innerMtuOf, type Plan } from './plan.ts';
-import { isResolved, type Keep, type Refusal, resolveUnderlay } from './resolve.ts';
+import { isResolved, type Keep, type Refusal, resolveUnderlay } from './underlay/resolve.ts';
 
 /** Locally administered, then a mark, then the host's four bytes: one for each host. */
 const BRIDGE_MAC_PREFIX = 0x02fb_0000_0000;

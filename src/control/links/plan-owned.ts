@@ -14,7 +14,7 @@ import type { Snapshot } from '../host/snapshot.ts';
 import { deviceMtuOf, isBridged, type LinkSpec } from '../store/link-spec.ts';
 import type { Plan } from './plan.ts';
 import { changesOf } from './plan-changes.ts';
-import type { Keep, Refusal } from './resolve.ts';
+import type { Keep, Refusal } from './underlay/resolve.ts';
 
 /** Refusals of a fan with a bridge of its own that mean nothing where the device is all there is. */
 const NOT_OURS = new Set(['overlay-in-use', 'name-taken']);

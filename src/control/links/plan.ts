@@ -22,7 +22,7 @@ import {
   sliceOf,
 } from '../../net/fan.ts';
 import { bridgeNameOf6, deviceNameOf6 } from '../../net/fan6.ts';
-import { equals, formatPrefix, type Prefix, usableHosts } from '../../net/prefix.ts';
+import { equals, formatPrefix, type Prefix } from '../../net/prefix.ts';
 import { equals6 } from '../../net/prefix6.ts';
 import {
   ADDRESS_BITS,
@@ -47,11 +47,13 @@ import {
   type WireSpec,
 } from '../store/link-spec.ts';
 import { besideOf, planBeside } from './beside.ts';
-import { checkWire, judgeOverlay } from './conflicts.ts';
+import { checkReserve, checkWire, judgeOverlay } from './conflicts.ts';
 import { movedSpec, notesOfDatapath, withDatapath } from './datapath/choose.ts';
 import { obstaclesOf } from './obstacles.ts';
 import { addressesOf, changesOf } from './plan-changes.ts';
 import { planOwned } from './plan-owned.ts';
+import { checkOverlay6, checkSix, notesOfSix, sixOf } from './six.ts';
+import { furtherOf, hostsOf, type Underlays } from './underlay/further.ts';
 import {
   formatHost,
   isResolved,
@@ -59,8 +61,7 @@ import {
   type Refusal,
   type ResolvedUnderlay,
   resolveUnderlay,
-} from './resolve.ts';
-import { checkOverlay6, checkSix, notesOfSix, sixOf } from './six.ts';
+} from './underlay/resolve.ts';
 
 export type Plan<Spec extends AnySpec = LinkSpec> =
   | {
@@ -108,8 +109,10 @@ function planPlain(request: FanRequest, snapshot: Snapshot, keep?: Keep): Plan {
   const six = overlay6 && sixOf(overlay6, underlay, local);
   const name = nameOf(request, slice, six);
   if (typeof name !== 'string') return { outcome: 'refused', refusals: [name] };
-  const underlayMtu = underlayDevice.mtu;
-  const at = { local, underlay, slice, name, underlayMtu, ...(six !== undefined && { six }) };
+  const found = furtherOf(request, resolved, snapshot);
+  if ('refusals' in found) return { outcome: 'refused', refusals: found.refusals };
+  const { underlayMtu, ...underlays } = found;
+  const at = { ...{ local, underlay, slice, name, underlayMtu, underlays }, ...(six && { six }) };
   const spec = withDatapath(request, specOf(request, at), snapshot);
   if ('code' in spec) return { outcome: 'refused', refusals: [spec] };
 
@@ -201,6 +204,7 @@ function specOf(
     slice: Prefix;
     name: string;
     underlayMtu: number;
+    underlays?: Underlays;
     six?: SixSpec;
   },
 ): LinkSpec {
@@ -224,6 +228,7 @@ function specOf(
     sourcePorts: request.sourcePort === 'fixed' ? 1 : SOURCE_PORTS_DEFAULT,
     offload: request.offload,
     ...pickRate(request),
+    ...at.underlays,
     ...(six !== undefined && {
       six: { ...six, vni: (isSixAlone ? request.vni : null) ?? six.vni },
     }),
@@ -253,11 +258,13 @@ function planAgainst(running: FanRecord, wanted: FanRecord): Plan {
     if (now !== then) differences.push(`${what} ${now}, not ${then}`);
   };
   const { spec } = running;
-  compare('underlay', hostOf(spec), hostOf(wanted.spec));
+  compare('underlay', hostsOf(spec), hostsOf(wanted.spec));
   compare('bridge', spec.name, wanted.spec.name);
   for (const key of ['encap', 'port', 'vni', 'dscp', 'sourcePorts', 'offload'] as const) {
     compare(key, spec[key], wanted.spec[key]);
   }
+  compare('underlay-mode', spec.underlayMode, wanted.spec.underlayMode);
+  compare('xmit-hash-policy', spec.xmitHashPolicy, wanted.spec.xmitHashPolicy);
   for (const key of ['dhcp', 'hostReserve', 'mtu', 'masquerade'] as const) {
     compare(key, running.request[key] ?? 'automatic', wanted.request[key] ?? 'automatic');
   }
@@ -347,18 +354,6 @@ function checkMtu(request: FanRequest, spec: LinkSpec, device: string): Refusal[
     ];
   }
   return [];
-}
-
-function checkReserve(request: FanRequest, slice: Prefix): Refusal[] {
-  if (!hasIpv4(request.overlay)) return [];
-  const usable = usableHosts(slice.length);
-  if (request.hostReserve < usable) return [];
-  return [
-    {
-      code: 'reserve-too-large',
-      message: `host-reserve ${request.hostReserve} leaves no address for a container: slice ${formatPrefix(slice)} has ${usable}; use at most ${usable - 1}`,
-    },
-  ];
 }
 
 /** Names that are taken by something that is not ours. */

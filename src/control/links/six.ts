@@ -35,7 +35,7 @@ import {
   type Snapshot,
 } from '../host/snapshot.ts';
 import type { LinkSpec, SixSpec } from '../store/link-spec.ts';
-import type { Refusal } from './resolve.ts';
+import type { Refusal } from './underlay/resolve.ts';
 
 /** Conflicts named in one sentence. */
 const SHOWN_MAX = 4;

@@ -27,6 +27,7 @@ import { EntryTable } from './entry-table.ts';
 import {
   clearLink,
   endpointRow,
+  holdingOf,
   type LinkState,
   linkRow,
   offloadsOf,
@@ -280,6 +281,12 @@ export class DataPlane extends EventEmitter {
     return this.entries.limits.replace(limits);
   }
 
+  /** Makes these the ways to the peers of a link with several underlays; how many found no room. */
+  setReaches(name: string, reaches: ReadonlyMap<number, number>): number {
+    const id = this.#links.get(name)?.id;
+    return id === undefined ? 0 : this.entries.reaches.replace(id, reaches);
+  }
+
   /** What is known of the paths to peers, where it differs from what the device promises. */
   paths(): PathRecord[] {
     return joinPaths(this.#processes.flatMap((process) => process.paths()));
@@ -311,18 +318,18 @@ export class DataPlane extends EventEmitter {
     const taken = new Set([...this.#links.values()].map((link) => link.id));
     while (taken.has(id)) id++;
     if (id >= LINKS_MAX) throw new FanwayError('too-many-links', `at most ${LINKS_MAX} links`);
-    const endpoint = this.#endpoints.acquire(spec);
+    const [endpoint, ...further] = this.#endpoints.acquireAll(spec);
     let devices: OpenDevice[];
     try {
       devices = openDevices(spec, this.#processes.length, this.#openDevice);
     } catch (error) {
-      this.#release(endpoint);
+      for (const one of [endpoint, ...further]) this.#release(one);
       throw error;
     }
     for (const process of this.#processes) process.clearCounters(id);
     const incarnation = ++this.#incarnations;
     const none = { superBytes: SUPER_BYTES_PLAIN, autoRate: 0, roundTrips: [] };
-    const link: LinkState = { id, incarnation, spec, endpoint, devices, ...none };
+    const link: LinkState = { id, incarnation, spec, endpoint, further, devices, ...none };
     if (spec.rate === 'auto') link.autoRate = keptRate(this.#kept, linkRow(link));
     return link;
   }
@@ -330,7 +337,7 @@ export class DataPlane extends EventEmitter {
   #closeLink(link: LinkState, keepDevice: boolean): void {
     closeDevices(link.devices, keepDevice || link.spec.owned === true);
     clearLink(this.entries, link.id);
-    this.#release(link.endpoint);
+    for (const endpoint of [link.endpoint, ...link.further]) this.#release(endpoint);
   }
 
   #release(endpoint: EndpointState): void {
@@ -371,21 +378,13 @@ export class DataPlane extends EventEmitter {
 
   /** Endpoints of its links and no others: one that only a link on its way out has must not be inherited. */
   get #used(): EndpointState[] {
-    return [...new Set([...this.#links.values()].map((link) => link.endpoint))];
+    const links = [...this.#links.values()];
+    return [...new Set(links.flatMap(({ endpoint, further }) => [endpoint, ...further]))];
   }
 
   /** What a data process is to have. */
   #holding(queue: number): Holding {
-    const endpoints = this.#used.map(({ index, incarnation, queues, probes }) => ({
-      ...{ index, incarnation, probe: probes[queue] ?? -1 },
-      sockets: (queues[queue] ?? []).map(({ fd }) => fd),
-    }));
-    const links = [...this.#links.values()].map(({ id, incarnation, devices, spec }) => {
-      const device = devices[queue];
-      if (device === undefined) throw new Error(`link ${spec.name} has no queue ${queue}`);
-      return { id, incarnation, device: device.fd };
-    });
-    return { endpoints, links };
+    return holdingOf([...this.#links.values()], this.#used, queue);
   }
 
   /** What is different from the row that is there. */

@@ -17,7 +17,7 @@ import {
 } from '../../sys/sockets/sockets.ts';
 import { EndpointKind } from '../../table/links/links.ts';
 import { ENDPOINTS_MAX } from '../../table/segment.ts';
-import type { WireSpec } from '../store/link-spec.ts';
+import type { AnySpec, WireSpec } from '../store/link-spec.ts';
 
 /** Sockets on one local address and port, one set for each queue, shared by links. */
 export type EndpointState = {
@@ -110,6 +110,20 @@ export class EndpointSet {
     }
     this.#endpoints.set(key, endpoint);
     return endpoint;
+  }
+
+  /** An endpoint on each underlay of a link, the first one first; all or none. @throws as {@link acquire} */
+  acquireAll(spec: AnySpec): [EndpointState, ...EndpointState[]] {
+    const endpoints: [EndpointState, ...EndpointState[]] = [this.acquire(spec)];
+    try {
+      for (const { local } of spec.further ?? []) {
+        endpoints.push(this.acquire({ ...spec, local }));
+      }
+    } catch (error) {
+      for (const endpoint of endpoints) this.release(endpoint);
+      throw error;
+    }
+    return endpoints;
   }
 
   #freeIndex(): number {

@@ -23,6 +23,7 @@ import { SharedMemory } from '../../sys/libc/memory.ts';
 import { LinkWriter } from '../../table/links/links.ts';
 import { PathLimitWriter } from '../../table/links/path-limits.ts';
 import { PeerRateWriter } from '../../table/links/peer-rates.ts';
+import { UnderlayWriter } from '../../table/links/underlays.ts';
 import { PeerWriter } from '../../table/peers.ts';
 import { PrefixWriter } from '../../table/prefixes.ts';
 import { TABLES_BYTES, TABLES_NAME, TableSegment } from '../../table/segment.ts';
@@ -92,6 +93,8 @@ export class EntryTable {
   readonly #links = new Map<string, LinkEntries>();
   /** What the paths to hosts carry, in the same memory. */
   readonly limits: PathLimitWriter;
+  /** By which underlays they are reached, likewise. */
+  readonly reaches: UnderlayWriter;
   /** What each link is, likewise. */
   readonly links: LinkWriter;
   /** What single hosts of links may be sent, likewise. */
@@ -107,6 +110,7 @@ export class EntryTable {
     this.limits = new PathLimitWriter(segment);
     this.links = new LinkWriter(segment);
     this.rates = new PeerRateWriter(segment);
+    this.reaches = new UnderlayWriter(segment);
     this.#peers = new PeerWriter(segment);
     this.#prefixes = new PrefixTables(segment);
     this.networks = new NetworkTable(segment, this.#peers);

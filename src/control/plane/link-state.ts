@@ -12,12 +12,19 @@ import {
   lastWordOf,
   type UnderlayAddress,
 } from '../../net/underlay-address.ts';
+import {
+  UNDERLAY_MODE_DEFAULT,
+  UNDERLAY_MODES,
+  XMIT_HASH_POLICIES,
+  XMIT_HASH_POLICY_DEFAULT,
+} from '../../net/underlay-modes.ts';
 import { type EndpointRow, type LinkRow, Offload } from '../../table/links/links.ts';
 import type { AnySpec } from '../store/link-spec.ts';
 import type { OpenDevice } from './devices.ts';
 import type { EndpointState } from './endpoint-set.ts';
 import type { EntryTable } from './entry-table.ts';
 import { kindWords } from './overlay-words.ts';
+import type { Holding } from './process/link-passing.ts';
 
 export type LinkState = {
   id: number;
@@ -25,6 +32,8 @@ export type LinkState = {
   incarnation: number;
   spec: AnySpec;
   endpoint: EndpointState;
+  /** Those on further underlays. */
+  further: EndpointState[];
   /** One device queue for each data process. */
   devices: OpenDevice[];
   superBytes: SuperBytes;
@@ -76,7 +85,8 @@ export function rateNowOf(link: LinkState | undefined): RateNow {
 }
 
 /** The row of a link; its devices are alike in all queues. */
-export function linkRow({ spec, endpoint, devices, superBytes, autoRate }: LinkState): LinkRow {
+export function linkRow(link: LinkState): LinkRow {
+  const { spec, endpoint, devices, superBytes, autoRate } = link;
   const has = (offload: 'vnetHeader' | 'tso' | 'uso'): boolean =>
     devices.every((device) => device[offload]);
   return {
@@ -98,7 +108,46 @@ export function linkRow({ spec, endpoint, devices, superBytes, autoRate }: LinkS
     rateBytes: rateBytesOf({ spec, autoRate }),
     flowKeys: flowKeyBits(spec.flowKeys ?? []),
     peerRates: spec.peerRates?.length ?? 0,
+    ...underlayWords(link),
   };
+}
+
+/** What a link's row says of several underlays; nothing where there is one. */
+function underlayWords({
+  spec,
+  further,
+}: LinkState): Pick<
+  LinkRow,
+  'underlayMode' | 'xmitHashPolicy' | `endpoint${1 | 2 | 3}` | `network${1 | 2 | 3}`
+> {
+  const { further: specs = [], underlayMode, xmitHashPolicy } = spec;
+  if (specs.length === 0) return {};
+  const endpoint = (i: number): number => (further[i]?.index ?? -1) + 1;
+  const network = (i: number): number => specs[i]?.underlay.address ?? 0;
+  return {
+    underlayMode: UNDERLAY_MODES.indexOf(underlayMode ?? UNDERLAY_MODE_DEFAULT),
+    xmitHashPolicy: XMIT_HASH_POLICIES.indexOf(xmitHashPolicy ?? XMIT_HASH_POLICY_DEFAULT),
+    ...{ endpoint1: endpoint(0), endpoint2: endpoint(1), endpoint3: endpoint(2) },
+    ...{ network1: network(0), network2: network(1), network3: network(2) },
+  };
+}
+
+/** What the data process of a queue is to have of links and the endpoints that they use. */
+export function holdingOf(
+  states: readonly LinkState[],
+  used: readonly EndpointState[],
+  queue: number,
+): Holding {
+  const endpoints = used.map(({ index, incarnation, queues, probes }) => ({
+    ...{ index, incarnation, probe: probes[queue] ?? -1 },
+    sockets: (queues[queue] ?? []).map(({ fd }) => fd),
+  }));
+  const links = states.map(({ id, incarnation, devices, spec }) => {
+    const device = devices[queue];
+    if (device === undefined) throw new Error(`link ${spec.name} has no queue ${queue}`);
+    return { id, incarnation, device: device.fd };
+  });
+  return { endpoints, links };
 }
 
 /** The offloads that a link's device and sockets have, by name. */
@@ -125,7 +174,11 @@ export function writeLink(
 }
 
 /** Nobody has the link any more. */
-export function clearLink({ links, rates }: Pick<EntryTable, 'links' | 'rates'>, id: number): void {
+export function clearLink(
+  { links, rates, reaches }: Pick<EntryTable, 'links' | 'rates' | 'reaches'>,
+  id: number,
+): void {
   rates.clear(id);
+  reaches.clear(id);
   links.clearLink(id);
 }

@@ -40,6 +40,7 @@ export type DataPlanePort = Pick<EventEmitter, 'on'> & {
   status(): DataProcessStatus[];
   paths(): PathRecord[];
   setPathLimits(limits: readonly PathLimit[]): number;
+  setReaches(name: string, reaches: ReadonlyMap<number, number>): number;
   readonly entries: Pick<
     EntryTable,
     'set' | 'delete' | 'all' | 'answer' | 'status' | 'networks' | 'policy' | 'hostOf'
@@ -270,6 +271,11 @@ export class TunnelSet implements Tunnels {
   /** What the paths to peers carry as far as control knows; returns how many found no room. */
   setPathLimits(limits: readonly PathLimit[]): number {
     return this.#plane?.setPathLimits(limits) ?? 0;
+  }
+
+  /** The underlays by which the peers of a link are reached; how many found no room. */
+  setReaches(name: string, reaches: ReadonlyMap<number, number>): number {
+    return this.#names.has(name) ? (this.#plane?.setReaches(name, reaches) ?? 0) : 0;
   }
 
   /** Peers whose path is another one than their device promises. */

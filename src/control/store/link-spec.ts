@@ -27,6 +27,7 @@ import {
   type UnderlayAddress,
   type UnderlayPrefix,
 } from '../../net/underlay-address.ts';
+import type { UnderlayMode, XmitHashPolicy } from '../../net/underlay-modes.ts';
 
 /** The IPv6 side of a link. */
 export type SixSpec = {
@@ -37,6 +38,18 @@ export type SixSpec = {
   /** The VXLAN network of what is IPv6; means nothing where there are no networks. */
   vni: number;
 };
+
+/** All underlays of a link, the first one first: our address on each, and its network. */
+export function underlaysOf({
+  underlay,
+  local,
+  further = [],
+}: Pick<WireSpec, 'underlay' | 'local' | 'further'>): {
+  underlay: UnderlayPrefix;
+  local: UnderlayAddress;
+}[] {
+  return [{ underlay, local }, ...further];
+}
 
 /** A fan in one of its families. */
 export type FanSide = { overlay: UnderlayPrefix; slice: UnderlayPrefix; gateway: UnderlayAddress };
@@ -77,6 +90,14 @@ export function placeOf(
   return { peer: peerOf6(six.overlay, underlay, words), slice };
 }
 
+/** An underlay beside the first, where hosts have the same host bits. IPv4. */
+export type FurtherUnderlay = {
+  underlay: Prefix;
+  /** Our address there, and the device that has it. */
+  local: number;
+  device: string;
+};
+
 /** What every link has. Overlay addresses are u32 in host order, MTUs bytes. */
 export type WireSpec = RateRequest & {
   /** Unique id, equal to the bridge's name. */
@@ -98,6 +119,12 @@ export type WireSpec = RateRequest & {
   offload: 'auto' | 'off';
   /** The device is root's work for this user: opened, and otherwise left as it is. */
   owned?: true;
+  /** Present where there are several underlays, with how packets are spread over them. */
+  further?: readonly FurtherUnderlay[];
+  /** The device of the first one, as of when it came up. */
+  underlayDevice?: string;
+  underlayMode?: UnderlayMode;
+  xmitHashPolicy?: XmitHashPolicy;
   /** Present where the kernel forwards; otherwise data processes of ours do. */
   datapath?: 'kernel';
   /** Why it is not the kernel, where that was left to this host. */
@@ -198,7 +225,18 @@ export function deviceMtuOf(spec: WireSpec): number {
 
 const WIRE_FIELDS: Readonly<
   Record<
-    Exclude<keyof WireSpec, 'local' | 'owned' | 'datapath' | 'notKernel' | keyof RateRequest>,
+    Exclude<
+      keyof WireSpec,
+      | 'local'
+      | 'owned'
+      | 'datapath'
+      | 'notKernel'
+      | 'further'
+      | 'underlayDevice'
+      | 'underlayMode'
+      | 'xmitHashPolicy'
+      | keyof RateRequest
+    >,
     string
   >
 > = {

@@ -19,6 +19,7 @@ function lacking(request: FanRequest, spec: LinkSpec): string {
   if (spec.six !== undefined || !hasIpv4(spec.overlay)) {
     return 'it carries IPv4, and this fan has IPv6 inside';
   }
+  if (request.further !== undefined) return 'its device has one underlay';
   if (request.rate !== undefined || request.peerRates !== undefined)
     return "--rate has packets wait in fanway's own processes";
   if (request.device !== undefined) return 'the device is one that root has made';

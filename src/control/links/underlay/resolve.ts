@@ -6,7 +6,7 @@
  * be only one, and a fan that runs keeps the address that it has.
  * @module
  */
-import { formatUnderlay, type UnderlaySelector, underlayFamily } from '../../config/request.ts';
+import { formatUnderlay, type UnderlaySelector, underlayFamily } from '../../../config/request.ts';
 import {
   ADDRESS_BITS,
   type Family,
@@ -17,8 +17,8 @@ import {
   hostNetworkOf,
   type UnderlayAddress,
   type UnderlayPrefix,
-} from '../../net/underlay-address.ts';
-import { ROUTE_TABLE_MAIN, type Snapshot, type SnapshotLink } from '../host/snapshot.ts';
+} from '../../../net/underlay-address.ts';
+import { ROUTE_TABLE_MAIN, type Snapshot, type SnapshotLink } from '../../host/snapshot.ts';
 
 /** A reason not to go on, for programs (`code`) and for people (a sentence with a way out). */
 export type Refusal = { code: string; message: string };

@@ -1,0 +1,65 @@
+/**
+ * The underlays of a link as text: whom packets reach by each, how long it takes, and what is lost.
+ * @module
+ */
+import type { LinkStatus, LinkUnderlay, PeerWay } from '../../api/status.ts';
+import { timeText } from '../verb/quantities.ts';
+
+const PEERS_SHOWN_MAX = 4;
+/** Less of what was asked without an answer is not worth a word, per cent. */
+const LOST_SHOWN_PERCENT = 1;
+const CAUSES: Readonly<Record<PeerWay['cause'], string>> = {
+  '': '',
+  silent: 'no answers',
+  carrier: 'no carrier here',
+  unreachable: 'no route',
+};
+
+/** A line for how packets choose, and one or more for each underlay; none where there is one. */
+export function underlaysText({ underlays, underlayMode, xmitHashPolicy }: LinkStatus): string[] {
+  if (underlays === undefined) return [];
+  const policy = xmitHashPolicy === undefined ? '' : ` by ${xmitHashPolicy}`;
+  const reorders = underlayMode === 'balance-rr' ? ' (which reorders packets)' : '';
+  return [`underlays: ${underlayMode}${policy}${reorders}`, ...underlays.flatMap(underlayText)];
+}
+
+function underlayText({ device, address, carrier, peers }: LinkUnderlay): string[] {
+  const used = peers.filter((peer) => peer.used);
+  const facts = [
+    ...(carrier ? [] : ['no carrier']),
+    peers.length === 0 ? 'no packets yet' : `${used.length} of ${peers.length} hosts`,
+    ...delaysText(used),
+  ];
+  const lost = peers.filter(({ state }) => state === 'lost' || state === 'rising');
+  const silent = peers.filter(({ state }) => state === 'untried').map(({ peer }) => peer);
+  const more = lost.length - PEERS_SHOWN_MAX;
+  return [
+    `  ${device} ${address}: ${facts.join(', ')}`,
+    ...lost.slice(0, PEERS_SHOWN_MAX).map(lostText),
+    ...(more > 0 ? [`    and ${more} more are not reached: status --json`] : []),
+    ...(silent.length > 0 ? [`    not there, as far as is known: ${namesText(silent)}`] : []),
+  ];
+}
+
+function namesText(names: readonly string[]): string {
+  const more = names.length - PEERS_SHOWN_MAX;
+  return `${names.slice(0, PEERS_SHOWN_MAX).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+}
+
+/** Round trips from the shortest to the longest, and the worst loss. */
+function delaysText(peers: readonly PeerWay[]): string[] {
+  const delays = peers.flatMap(({ delayMs }) => (delayMs === null ? [] : [delayMs]));
+  if (delays.length === 0) return [];
+  const [least, most] = [Math.min(...delays), Math.max(...delays)];
+  const lost = Math.max(...peers.map(({ lostPercent }) => lostPercent));
+  return [
+    least === most ? timeText(least) : `${timeText(least)} to ${timeText(most)}`,
+    ...(lost >= LOST_SHOWN_PERCENT ? [`${lost.toFixed(0)} % of questions lost`] : []),
+  ];
+}
+
+function lostText({ peer, address, state, cause, forMs, losses }: PeerWay): string {
+  const how = state === 'rising' ? 'answers again, and is waited for' : CAUSES[cause];
+  const times = losses > 1 ? `, lost ${losses} times` : '';
+  return `    ${peer} (${address}): ${how} for ${Math.round(forMs / 1000)} s${times}`;
+}
