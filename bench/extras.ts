@@ -11,6 +11,7 @@ import { links } from './links.ts';
 import type { ExtraTable } from './results.ts';
 import { rootless } from './rootless.ts';
 import { star } from './star.ts';
+import { underlays } from './underlays.ts';
 
 export type Note = (row: string, variant: string, value: number) => void;
 
@@ -27,5 +28,5 @@ export type Extra = {
 };
 
 export const extras: readonly Extra[] = [
-  ...[star, battery, gossip, links, evpn, rootless, bottleneck],
+  ...[star, battery, gossip, links, evpn, rootless, bottleneck, underlays],
 ];

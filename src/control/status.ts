@@ -16,7 +16,7 @@ import { notesOfDatapath } from './links/datapath/choose.ts';
 import type { ManagedLink } from './links/link.ts';
 import { hostOf } from './links/plan.ts';
 import { offloadsInForce } from './plane/paths.ts';
-import { isKernels, type LinkSpec, overlaysOf, slicesOf } from './store/link-spec.ts';
+import { isKernels, type LinkSpec, overlaysOf, slicesOf, underlaysOf } from './store/link-spec.ts';
 
 /** What is wrong with a link, in one sentence. */
 function reasonOf({ reason, lostPorts, spec }: ManagedLink): string {
@@ -62,7 +62,9 @@ export function linkStatus(
   const reason = reasonOf(link);
   const offloads = offloadsInForce(
     processes.flatMap((process) => process.offloads[spec.name] ?? []),
-    paths.filter(({ peer }) => holdsHost(spec.underlay, parseHostAddress(peer))),
+    paths.filter(({ peer }) =>
+      underlaysOf(spec).some(({ underlay }) => holdsHost(underlay, parseHostAddress(peer))),
+    ),
   );
   const { obstacles, notes } = link.obstacles;
   const reasons = [reason, ...obstacles.map(({ message }) => message)].filter(Boolean);

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import type { GossipStatus } from '../../src/api/gossip.ts';
 import type { MemberJson } from '../../src/api/members.ts';
-import type { RouterStatus } from '../../src/api/status.ts';
+import type { PeerWay, RouterStatus } from '../../src/api/status.ts';
 import { statusOrOtherBuild, statusText } from '../../src/cli/inspect/status.ts';
 import { tableText } from '../../src/cli/inspect/table.ts';
 import { keysText } from '../../src/cli/members/key.ts';
@@ -104,6 +104,20 @@ t.test('tables and times as people read them', async (t) => {
       'host-b  alive  172.30.1.27:7946  vxlan:4789,ipip  1,2   1500  0.4 ms  13 %  1 s ago    0.1.0',
       '',
     ].join('\n'),
+  );
+  const fans = [{ overlay: '250.0.0.0/8', underlay: '172.30.0.0/16', local: '172.30.1.27' }];
+  const way: PeerWay = {
+    ...{ peer: '172.30.1.27', address: '172.31.1.27', state: 'up', cause: '', preferred: true },
+    ...{ used: true, delayMs: 0.3, lostPercent: 0, losses: 0, forMs: 5 },
+  };
+  const underlay = (device: string, used: boolean) => {
+    return { device, address: '172.31.0.28/16', carrier: true, peers: [{ ...way, used }] };
+  };
+  const underlays = [underlay('eth0', true), underlay('eth1', false)];
+  t.match(
+    peersText([{ ...member, fans }], [], [{ underlays }]),
+    / by *\n(?:.|\n)*eth0 0\.3 ms, eth1 lost *\n/,
+    'which underlays lead there',
   );
   t.match(peersText([]), /fanway join/);
   const seed = { seed: 'host-z', addresses: ['10.0.0.1'], error: '', answered: false, reason: '' };

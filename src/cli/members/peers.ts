@@ -4,7 +4,7 @@
  */
 import type { SeedJson } from '../../api/gossip.ts';
 import { type MemberJson, membersCall } from '../../api/members.ts';
-import { statusCall } from '../../api/status.ts';
+import { type LinkStatus, statusCall } from '../../api/status.ts';
 import { ask } from '../../control/admin/admin-client.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { ExitCode } from '../../errors.ts';
@@ -23,7 +23,11 @@ const COLUMNS: readonly Column[] = [
 ];
 
 /** The peers as a table. */
-export function peersText(peers: readonly MemberJson[], seeds: readonly SeedJson[] = []): string {
+export function peersText(
+  peers: readonly MemberJson[],
+  seeds: readonly SeedJson[] = [],
+  links: readonly Pick<LinkStatus, 'underlays'>[] = [],
+): string {
   const silent = silentSeedsText(seeds)
     .map((line) => `${line}\n`)
     .join('');
@@ -31,6 +35,8 @@ export function peersText(peers: readonly MemberJson[], seeds: readonly SeedJson
     const advice = seeds.length === 0 ? ': fanway join HOST tells where one is' : '';
     return `no peers${advice}\n${silent}`;
   }
+  const isSeveral = links.some(({ underlays }) => underlays !== undefined);
+  const columns = isSeveral ? [...COLUMNS, { title: 'by' }] : COLUMNS;
   const rows = peers.map((peer) => [
     peer.name,
     peer.state,
@@ -42,13 +48,25 @@ export function peersText(peers: readonly MemberJson[], seeds: readonly SeedJson
     percentText(peer.loss),
     peer.lastHeardMs === null ? '-' : `${timeText(peer.lastHeardMs)} ago`,
     peer.version,
+    ...(isSeveral ? [waysText(peer, links)] : []),
   ]);
-  return `${renderTable(COLUMNS, rows)}\n${silent}`;
+  return `${renderTable(columns, rows)}\n${silent}`;
 }
 
-/** Where this host was told to look for members; none without gossip. */
-async function seedsOf(run: RunDirectory): Promise<SeedJson[]> {
-  return (await ask(run, statusCall)).gossip?.seeds ?? [];
+/** The underlays that packets to a member's fans go by, with what is lost; `-` where none have gone. */
+function waysText({ fans }: MemberJson, links: readonly Pick<LinkStatus, 'underlays'>[]): string {
+  const locals = fans.map(({ local }) => local);
+  const ways = links.flatMap(({ underlays = [] }) =>
+    underlays.flatMap(({ device, peers }) =>
+      peers
+        .filter(({ peer, state }) => locals.includes(peer) && state !== 'untried')
+        .map(({ used, delayMs }) => {
+          if (!used) return `${device} lost`;
+          return delayMs === null ? device : `${device} ${timeText(delayMs)}`;
+        }),
+    ),
+  );
+  return [...new Set(ways)].join(', ') || '-';
 }
 
 export const peers: Verb = {
@@ -67,7 +85,10 @@ export const peers: Verb = {
     const members = await ask(run, membersCall);
     const others = members.filter((member) => !member.self);
     if (flags.has('--json')) printJson(io, others);
-    else io.out(peersText(others, await seedsOf(run)));
+    else {
+      const { gossip, links } = await ask(run, statusCall);
+      io.out(peersText(others, gossip?.seeds ?? [], links));
+    }
     return ExitCode.Ok;
   },
 };

@@ -28,6 +28,7 @@ export const EACCES = 13;
 export const EPERM = 1;
 export const EEXIST = 17;
 export const EINVAL = 22;
+export const EADDRNOTAVAIL = 99;
 export const EMFILE = 24;
 export const EBADFD = 77;
 export const EMSGSIZE = 90;

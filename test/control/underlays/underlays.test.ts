@@ -16,6 +16,7 @@ import {
   countersOf,
   dataProcess,
   growth,
+  killDataProcess,
   nowMs,
   OVERLAY,
   Pulse,
@@ -174,16 +175,30 @@ t.test('two underlays, one of which is lost and comes back', { skip }, async (t)
       t.match(await runFanway(a, ['status']), /eth1 .*no carrier/);
       await again.back(nowMs(), 10_000);
       promised(t, 'cable out', again.gaps(sinceMs).longestMs, FAIL_OVER_MS);
-      const { pid } = await dataProcess(b);
-      killIfThere(pid);
+      const { pid } = await killDataProcess(b);
       await until('another data process', 10_000, async () => (await dataProcess(b)).pid !== pid);
       await again.back(nowMs(), 10_000);
       t.equal((await wayTo(a, b, 0))?.state, 'up', 'who stands still everywhere has lost nothing');
+      const { pid: control } = await statusOf(a);
+      killIfThere(control);
+      await until('another control', 10_000, async () => {
+        const now = await statusOf(a).catch(() => undefined);
+        return now !== undefined && now.pid !== control;
+      });
+      await again.back(nowMs(), 10_000);
+      await untilState(a, b, 1, 'lost');
       await a.netlink.setLink('eth1', { up: true });
       await untilState(a, b, 1, 'up');
+      // Somebody takes the address away, and gives it back.
+      await b.netlink.deleteAddress('eth1', addressOn(1, b), 16);
+      await untilState(b, a, 1, 'lost');
+      await again.back(nowMs(), 10_000);
+      t.equal((await statusOf(b)).links[0]?.state, 'up');
+      await b.netlink.addAddress('eth1', addressOn(1, b), 16);
+      await untilState(b, a, 1, 'up');
       again.stop();
       await sleep(100);
-      await checkBalance(t, a);
+      for (const host of [a, b]) await checkBalance(t, host);
     },
   );
 

@@ -17,7 +17,7 @@ import {
 import { EchoSocket } from '../../../sys/sockets/echo-socket.ts';
 import type { PathLimit } from '../../../table/links/path-limits.ts';
 import { MtuSource, type PathRecord } from '../../../table/paths.ts';
-import type { LinkSpec } from '../../store/link-spec.ts';
+import { type LinkSpec, underlaysOf } from '../../store/link-spec.ts';
 import { emitEchoRequest, readEchoToken } from '../echo/echo.ts';
 import type { TunnelSet } from '../tunnel-set.ts';
 import { PathProber } from './path-prober.ts';
@@ -114,15 +114,18 @@ export class PathWatch {
 
   #closeUnused(links: readonly LinkSpec[]): void {
     for (const [local, socket] of this.#sockets) {
-      if (links.some((link) => link.local === local)) continue;
+      if (links.flatMap(underlaysOf).some((one) => one.local === local)) continue;
       socket?.close();
       this.#sockets.delete(local);
     }
   }
 
   #send(peer: UnderlayAddress, bytes: number, token: string): boolean {
-    const link = this.#options.specs().find(({ underlay }) => holdsHost(underlay, peer));
-    const socket = link === undefined ? undefined : this.#socketOf(link.local);
+    const at = this.#options
+      .specs()
+      .flatMap(underlaysOf)
+      .find(({ underlay }) => holdsHost(underlay, peer));
+    const socket = at === undefined ? undefined : this.#socketOf(at.local);
     return socket?.send(peer, emitEchoRequest(familyOf(peer), bytes, token)) ?? false;
   }
 
@@ -176,7 +179,9 @@ export function largePeers(
   const large = new Map<UnderlayAddress, number>();
   for (const { peer, largeAtMs, mtu, mtuSource } of paths) {
     if (Math.abs(nowMs - largeAtMs) > LARGE_MS) continue;
-    const link = links.find(({ underlay }) => holdsHost(underlay, peer));
+    const link = links.find((one) =>
+      underlaysOf(one).some(({ underlay }) => holdsHost(underlay, peer)),
+    );
     if (link === undefined) continue;
     // What the route says is as much as can be asked for.
     const isOurs = mtu !== 0 && mtuSource === MtuSource.Route;

@@ -11,7 +11,13 @@ import type { Log } from '../../../log.ts';
 import { formatIpv4 } from '../../../net/ipv4.ts';
 import { maskOf } from '../../../net/prefix.ts';
 import { formatHostAddress } from '../../../net/underlay-address.ts';
-import { ENETDOWN, ENETUNREACH } from '../../../sys/libc/constants.ts';
+import {
+  EADDRNOTAVAIL,
+  EHOSTUNREACH,
+  EINVAL,
+  ENETDOWN,
+  ENETUNREACH,
+} from '../../../sys/libc/constants.ts';
 import { EchoSocket } from '../../../sys/sockets/echo-socket.ts';
 import { ProbeSocket } from '../../../sys/sockets/probe-socket.ts';
 import { getEtherType } from '../../../wire/ethernet.ts';
@@ -41,6 +47,9 @@ const PEERS_MAX = 1024;
 const PEERS_SHOWN_MAX = 64;
 /** Answers that are taken at a time. */
 const ANSWERS_MAX = 4096;
+
+/** What a send says where there is no route, or our own address is not here any more. */
+const NO_WAY = new Set([EADDRNOTAVAIL, EHOSTUNREACH, EINVAL, ENETDOWN, ENETUNREACH]);
 
 type Peer = { ways: PeerWays; usedAtMs: number; askedAtMs: number; usable: number };
 
@@ -148,7 +157,7 @@ export class WatchedLink {
     emitPathProbe(viewOf(this.#question), this.#shimBytes, underlay, token);
     const error = socket.send(this.#addressOn(underlay, peer), this.spec.port, this.#question);
     if (error === 0) way.asked(token.toString('hex'), nowMs);
-    else if (error === ENETUNREACH || error === ENETDOWN) way.lose('unreachable', nowMs);
+    else if (NO_WAY.has(error)) way.lose('unreachable', nowMs);
   }
 
   #addressOn(underlay: number, address: number): number {
