@@ -12,12 +12,12 @@ import { ENCAPS, onTheWire } from '../../encap/encap.ts';
 import { ExitCode, FanwayError } from '../../errors.ts';
 import type { PriorityReport } from '../../sys/process/priority.ts';
 import { networkText } from '../networks/network-text.ts';
+import { underlaysText } from '../paths/underlays-text.ts';
 import { shortList, troubleText } from '../verb/gossip-text.ts';
 import { bitsText, rateLine } from '../verb/quantities.ts';
 import { noMore, printJson, takeFlags, type Verb } from '../verb/verb.ts';
 import { bgpStatusText, isBgpWell } from './bgp-text.ts';
 import { pathsText } from './paths-text.ts';
-import { underlaysText } from './underlays-text.ts';
 
 function linkText(link: LinkStatus): string[] {
   const vnis = [link.vni, ...(link.six === null ? [] : [link.six.vni])];
