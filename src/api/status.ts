@@ -164,11 +164,22 @@ const pathStatus = fields({
   /** errno name of the refusal. */
   segmentationError: text,
   segmentationSince: text,
+  /**
+   * Which trains of datagrams were seen to arrive there: all, only those that end in a shorter one, none;
+   * `untested` where the host is no member of the cluster, is of an older build, or nothing was sent to it.
+   */
+  trains: word('untested', 'whole', 'uneven', 'none'),
+  trainsSince: text,
   /** ICMP "port unreachable" from there. */
   portUnreachable: number,
   portUnreachableAt: text,
 });
 export type PathStatus = ReadBy<typeof pathStatus>;
+
+/** Whether trains of datagrams arrive damaged on a path. */
+export function damagesTrains({ trains }: PathStatus): boolean {
+  return trains === 'uneven' || trains === 'none';
+}
 
 /** Whose claims were not taken: its own share is full, or the table as a whole. */
 const refusal = fields({

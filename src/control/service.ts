@@ -41,7 +41,7 @@ import type { DeviceOpener } from './plane/devices.ts';
 import { DROP_COUNTERS, DropMeter } from './plane/drops.ts';
 import { openDataPlane } from './plane/open-data-plane.ts';
 import { PathWatch } from './plane/paths/path-watch.ts';
-import { isPathNews, pathStatus } from './plane/paths.ts';
+import { isPathNews, pathStatuses } from './plane/paths.ts';
 import { RATE_COUNTERS, RateMeter, SAMPLE_INTERVAL_MS } from './plane/rates.ts';
 import { TunnelSet } from './plane/tunnel-set.ts';
 import { UnderlayWatch } from './plane/underlays/underlay-watch.ts';
@@ -106,6 +106,7 @@ export class Service {
   readonly #host: RealHost;
   readonly #bridges: BridgeWatch;
   /** Everything that looks around by itself. */
+  readonly #pathWatch: PathWatch;
   readonly #watches: readonly { start(): void; stop(): void }[];
   readonly #underlays: UnderlayWatch;
   readonly #options: ServiceOptions;
@@ -145,7 +146,10 @@ export class Service {
       });
       plane.on('restarted', (reason) => log.warn('data', `data process restarted: ${reason}`));
       plane.on('failed', (reason) => log.error('data', `data process failed: ${reason}`));
-      plane.on('events', (events) => this.networks.service.events(events));
+      plane.on('events', (events) => {
+        this.networks.service.events(events);
+        this.#pathWatch.trains.events(events);
+      });
       return plane;
     });
     this.router = new Router({ run, log, host: this.#host, tunnels: this.tunnels });
@@ -166,7 +170,9 @@ export class Service {
       ...{ gossip: () => this.gossip, specs: () => this.#upSpecs(), nameOf: this.#nameOf },
     });
     this.gossip = new GossipService({
-      ...{ run, log, entries: this.entries, answer: (asked) => this.#probes.answer(asked) },
+      ...{ run, log, entries: this.entries },
+      answer: (asked) =>
+        this.#pathWatch.trains.answer(asked.question) ?? this.#probes.answer(asked),
       ...{ specs: () => this.#upSpecs(), followers: this.networks.followers },
       networks: () => this.networks.specs(),
       look: () => underlayOf(this.#host),
@@ -175,9 +181,12 @@ export class Service {
     });
     const about = { tunnels: this.tunnels, log, specs: () => this.#upSpecs() };
     this.#bridges = new BridgeWatch({ ...about, host: this.#host });
-    const paths = new PathWatch({ ...about, node: () => this.gossip.host?.node });
+    this.#pathWatch = new PathWatch({
+      ...{ ...about, node: () => this.gossip.host?.node },
+      ask: async (member, question) => this.gossip.mustRun().ask(member, question),
+    });
     this.#underlays = new UnderlayWatch({ ...about, host: this.#host });
-    this.#watches = [this.#bridges, paths, this.#underlays];
+    this.#watches = [this.#bridges, this.#pathWatch, this.#underlays];
     this.entries.listen((changes) => this.#hub.entriesChanged(changes));
     this.gossip.events.listen((member) => this.#hub.publish({ kind: 'member', member }));
     this.gossip.events.listenConflicts((change) => this.#hub.conflict(change));
@@ -303,7 +312,7 @@ export class Service {
 
   status(): RouterStatus {
     const processes = this.tunnels.status();
-    const paths = this.tunnels.paths().map(pathStatus);
+    const paths = pathStatuses(this.tunnels.paths(), this.#pathWatch.trains);
     const counters = this.tunnels.counters();
     return {
       version: VERSION,

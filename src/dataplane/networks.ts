@@ -18,6 +18,7 @@ import { Replicator } from './ingress/replicator.ts';
 import { VniIngress } from './ingress/vni.ts';
 import { Claims } from './learn/claims.ts';
 import { News } from './learn/news.ts';
+import { TrainTests } from './learn/train-tests.ts';
 import { Policy } from './policy/policy.ts';
 import type { Trains } from './send/trains.ts';
 
@@ -41,6 +42,7 @@ export function serveNetworks(
   const writer = new DeviceWriter(arena, layout);
   const events = new EventWriter(layout.eventWriter());
   const news = new News(arena, events);
+  ingress.trainTests = new TrainTests(news);
   const claims = new Claims(arena, news);
   const replicator = new Replicator(arena, trains);
   const flows = parts.flows ?? new FlowSet(new ArrayBuffer(FLOW_SET_BYTES));

@@ -122,6 +122,7 @@ export const EVENT_COUNTERS = [
   'sent_underlay_4',
   'path_probes_answered',
   'path_probes_limited',
+  'train_tests',
 ] as const;
 
 /**

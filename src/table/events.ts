@@ -1,5 +1,5 @@
 /**
- * What a data process tells control of layer-2 networks. Events are hints: the tables that control
+ * What a data process tells control of layer-2 networks, and of train tests. Events are hints: the tables that control
  * writes say what is true, and what an event was lost of comes again while it matters.
  *
  * ```
@@ -24,6 +24,11 @@ export const EventKind = {
   Moved: 5,
   /** The MAC came from `peer`, on a network that learns. Told again while it talks. */
   RemoteMac: 6,
+  /**
+   * A datagram of a train test is here, whole, from the host at `address`: `mac` is its token, `peer` its
+   * shape × 256 + index (wire/lan/train-test.ts). Of any link.
+   */
+  TrainTest: 7,
 } as const;
 export type EventKind = (typeof EventKind)[keyof typeof EventKind];
 

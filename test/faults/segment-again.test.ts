@@ -31,7 +31,7 @@ t.test('what is in force is what is shown, with since when and why', async (t) =
   const rows = new PathRows(view);
   const peers = makePeers(rows);
   const [A, B] = [peers.intern(HOST_A, PEER_PORT), peers.intern(HOST_B, PEER_PORT)];
-  const shown = () => readPaths(view).map(pathStatus);
+  const shown = () => readPaths(view).map((record) => pathStatus(record));
   t.same(shown(), []);
   t.same(offloadsInForce(OFFLOADS, shown()), OFFLOADS);
 

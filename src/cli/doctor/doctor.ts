@@ -21,6 +21,7 @@ import { findWay } from '../run/internet.ts';
 import { columns, noMore, printJson, takeFlags, type Verb } from '../verb/verb.ts';
 import { guardReport, portReport } from './doctor-bgp.ts';
 import { forwardingReport } from './doctor-forwarding.ts';
+import { trainsReport } from './doctor-trains.ts';
 import { BAD_STRETCHES, isWithin, stretchText } from './kernel-stretches.ts';
 
 export type Finding = {
@@ -245,6 +246,22 @@ const PROBES: readonly Probe[] = [
       } finally {
         netlink.close();
       }
+    },
+  },
+  {
+    name: 'whole trains to peers',
+    cost: 'a card or hypervisor cuts trains badly: datagrams go there in a shape that arrives, at some cost of speed',
+    run: async () => {
+      let damaged: string[];
+      try {
+        damaged = await trainsReport();
+      } catch (error) {
+        throw new Unknown(`no router answers (${messageOf(error)})`);
+      }
+      const isWell = damaged.length === 0;
+      return require(isWell, isWell
+        ? 'none was seen to arrive damaged'
+        : `damaged at ${damaged.slice(0, 8).join(', ')}`);
     },
   },
   ...BAD_STRETCHES.map(

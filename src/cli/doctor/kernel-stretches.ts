@@ -16,7 +16,7 @@ export const BAD_STRETCHES: readonly Stretch[] = [
     name: 'sound UDP trains',
     from: [7, 0, 0],
     to: [7, 1, 4],
-    cost: 'a card that cuts trains of equal datagrams itself may spoil them although the send succeeds, and a TCP stream falls to a few Mb/s: run links with --offload off, or ethtool -K DEVICE tx-udp-segmentation off',
+    cost: 'a card that cuts trains of equal datagrams itself may spoil them although the send succeeds, and a TCP stream falls to a few Mb/s: members of a cluster find out and send otherwise; without gossip run links with --offload off, or ethtool -K DEVICE tx-udp-segmentation off',
   },
   {
     name: 'veth that never stalls',

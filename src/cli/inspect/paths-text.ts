@@ -30,6 +30,11 @@ export function pathText(path: PathStatus, nowMs: number): string {
       `udp-segment refused (${path.segmentationError}) for ${agoText(path.segmentationSince, nowMs)}: datagrams go one by one`,
     );
   }
+  if (path.trains === 'uneven' || path.trains === 'none') {
+    parts.push(
+      `trains of datagrams${path.trains === 'uneven' ? ' of one length' : ''} arrive damaged (a card or hypervisor that cuts them, fanway doctor) for ${agoText(path.trainsSince, nowMs)}: ${path.trains === 'uneven' ? 'they end in a shorter one' : 'datagrams go one by one'}, tried again after a day`,
+    );
+  }
   if (path.portUnreachable > 0) {
     parts.push(
       `${path.portUnreachable} times "port unreachable", the last ${agoText(path.portUnreachableAt, nowMs)} ago`,

@@ -4,11 +4,12 @@
  */
 import type { SeedJson } from '../../api/gossip.ts';
 import { type MemberJson, membersCall } from '../../api/members.ts';
-import { type LinkStatus, statusCall } from '../../api/status.ts';
+import { damagesTrains, type LinkStatus, statusCall } from '../../api/status.ts';
 import { ask } from '../../control/admin/admin-client.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { ExitCode } from '../../errors.ts';
 import { type Column, renderTable } from '../../measure/table.ts';
+import { pathsText } from '../inspect/paths-text.ts';
 import { silentSeedsText } from '../verb/gossip-text.ts';
 import { percentText, timeText } from '../verb/quantities.ts';
 import { noMore, printJson, takeFlags, type Verb } from '../verb/verb.ts';
@@ -86,8 +87,9 @@ export const peers: Verb = {
     const others = members.filter((member) => !member.self);
     if (flags.has('--json')) printJson(io, others);
     else {
-      const { gossip, links } = await ask(run, statusCall);
-      io.out(peersText(others, gossip?.seeds ?? [], links));
+      const { gossip, links, paths } = await ask(run, statusCall);
+      const damaged = pathsText(paths.filter(damagesTrains)).map((line) => `${line}\n`);
+      io.out(`${peersText(others, gossip?.seeds ?? [], links)}${damaged.join('')}`);
     }
     return ExitCode.Ok;
   },

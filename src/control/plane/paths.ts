@@ -2,13 +2,14 @@
  * The paths to peers as `status` shows them: what data processes have learned, put together.
  * @module
  */
-import type { PathStatus } from '../../api/status.ts';
+import { damagesTrains, type PathStatus } from '../../api/status.ts';
 import {
   compareHosts,
   formatHostAddress,
   type UnderlayAddress,
 } from '../../net/underlay-address.ts';
 import { errnoName } from '../../sys/libc/libc.ts';
+import type { TrainProof } from '../../table/links/path-limits.ts';
 import { MTU_SOURCE_NAMES, type PathRecord, Segmentation } from '../../table/paths.ts';
 
 const SEGMENTATION_NAMES = ['unknown', 'works', 'refused'] as const;
@@ -45,8 +46,10 @@ function joined(a: PathRecord, b: PathRecord): PathRecord {
   };
 }
 
-/** A row for whoever asks for the status. */
-export function pathStatus(record: PathRecord): PathStatus {
+const TRAIN_WORDS = ['whole', 'uneven', 'none'] as const;
+
+/** A row for whoever asks for the status, with what tests have shown of trains. */
+export function pathStatus(record: PathRecord, proof?: TrainProof): PathStatus {
   const refused = record.segmentation === Segmentation.Refused;
   return {
     peer: formatHostAddress(record.peer),
@@ -56,14 +59,25 @@ export function pathStatus(record: PathRecord): PathStatus {
     segmentation: SEGMENTATION_NAMES[record.segmentation] ?? 'unknown',
     segmentationError: refused ? errnoName(record.segmentErrno) : '',
     segmentationSince: refused ? timeText(record.refusedSinceMs) : '',
+    trains: proof === undefined ? 'untested' : (TRAIN_WORDS[proof.use] ?? 'untested'),
+    trainsSince: proof === undefined ? '' : timeText(proof.sinceMs),
     portUnreachable: record.portUnreachable,
     portUnreachableAt: timeText(record.portUnreachableAtMs),
   };
 }
 
+/** Rows of all paths. */
+export function pathStatuses(
+  records: readonly PathRecord[],
+  trains: { of(peer: UnderlayAddress): TrainProof | undefined },
+): PathStatus[] {
+  return records.map((record) => pathStatus(record, trains.of(record.peer)));
+}
+
 /** Whether a path is another one than its device promises. */
-export function isPathNews({ mtu, segmentation, portUnreachable }: PathStatus): boolean {
-  return mtu !== 0 || segmentation === 'refused' || portUnreachable > 0;
+export function isPathNews(path: PathStatus): boolean {
+  const { mtu, segmentation, portUnreachable } = path;
+  return mtu !== 0 || segmentation === 'refused' || damagesTrains(path) || portUnreachable > 0;
 }
 
 /**

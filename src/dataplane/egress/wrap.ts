@@ -4,16 +4,23 @@
  * @module
  */
 import { egressIndex } from '../../table/counters.ts';
+import { TrainUse } from '../../table/links/path-limits.ts';
 import { checkVirtioNet, Fault } from '../../wire/classify.ts';
 import { encapsulateTos } from '../../wire/ecn.ts';
 import { flowHash } from '../../wire/flow-hash.ts';
-import { getIpVersion, PROTOCOL_UDP } from '../../wire/ipv4.ts';
+import { getIpVersion, PROTOCOL_TCP, PROTOCOL_UDP } from '../../wire/ipv4.ts';
 import { getUdpDestination, UDP_HEADER_BYTES } from '../../wire/udp.ts';
 import { VIRTIO_GSO_NONE, VIRTIO_NET_BYTES } from '../../wire/virtio-net.ts';
 import type { TooBig } from '../answer/too-big.ts';
 import type { Arena } from '../ground/arena.ts';
 import type { DataLink, Endpoint } from '../ground/link.ts';
-import { IP_HEADER_BYTES_MAX, l4HeaderBytes, SCRATCH_BYTES, Segmenter } from '../ground/segment.ts';
+import {
+  IP_HEADER_BYTES_MAX,
+  l4HeaderBytes,
+  SCRATCH_BYTES,
+  Segmenter,
+  unevenBytes,
+} from '../ground/segment.ts';
 import { SourcePorts } from '../ground/source-ports.ts';
 import { finishLeft } from '../ground/transport-sum.ts';
 import type { QueueStage, Way } from '../queue/stage.ts';
@@ -25,6 +32,7 @@ import type { InHand } from './in-hand.ts';
 /** Segments of one super-packet; a guest may ask for one-byte ones, which no buffer would hold. */
 const SEGMENTS_MAX = 2048;
 
+const RECEIVED = egressIndex('received');
 const MALFORMED = egressIndex('drop.malformed');
 const NESTED = egressIndex('drop.nested');
 const TOO_BIG = egressIndex('drop.too_big');
@@ -100,7 +108,8 @@ export class Wrap {
   /** Sends the packet in hand to its peer, all its checks passed; what cannot go is dropped here. */
   send(link: DataLink, hand: InHand): void {
     const { view } = this.#arena;
-    const { frame, l3, headerBytes, totalBytes, protocol, gsoType, gsoBytes, segments } = hand;
+    const { frame, l3, headerBytes, totalBytes, protocol, gsoType } = hand;
+    let { gsoBytes, segments } = hand;
     if (this.#isOwn(link, hand)) return this.#drop(link, NESTED, segments);
     if (
       link.vnetHeader &&
@@ -133,6 +142,10 @@ export class Wrap {
         return this.#tooBig.answer(link, frame, l3, totalBytes, mtu, this.#nowMs);
       }
     }
+    if (l4Bytes !== 0) {
+      gsoBytes = this.#pieceBytes(hand, totalBytes - headerBytes - l4Bytes);
+      if (gsoBytes !== hand.gsoBytes) segments = this.#countPieces(link, hand, l4Bytes, gsoBytes);
+    }
     const socket = this.#socketFor(endpoint, l3, l4Bytes !== 0);
     if (this.#trains.isPaused(socket, this.#nowMs)) return this.#drop(link, SEND_PAUSED, segments);
     const tos = encapsulateTos(link.dscpMode, hand.tos);
@@ -164,6 +177,21 @@ export class Wrap {
     hand.isWrapped = true;
     if (mustWait) this.#queues.put(link, hand, this.#way, start, end - start);
     else this.#trains.append(link, peer, socket, marks, start, end - start);
+  }
+
+  /** Payload of each segment: what the sender's stack chose, unless only trains that end short get there. */
+  #pieceBytes({ peer, protocol, gsoBytes }: InHand, payload: number): number {
+    if (protocol !== PROTOCOL_TCP || payload % gsoBytes !== 0) return gsoBytes;
+    if (this.#paths.trainUse(peer, this.#nowMs) !== TrainUse.Uneven) return gsoBytes;
+    return unevenBytes(payload, gsoBytes);
+  }
+
+  /** How many segments there are of another size than the one that was counted by; counts the others too. */
+  #countPieces(link: DataLink, hand: InHand, l4Bytes: number, gsoBytes: number): number {
+    const segments = Math.ceil((hand.totalBytes - hand.headerBytes - l4Bytes) / gsoBytes);
+    const received = link.counters[RECEIVED] as number;
+    link.counters[RECEIVED] = received + segments - hand.segments;
+    return segments;
   }
 
   #setWay(peer: number, socket: number, marks: number): void {

@@ -6,6 +6,7 @@
  */
 import { PATHS_MAX } from '../../shm/path-rows.ts';
 import { AF_INET } from '../../sys/libc/constants.ts';
+import type { TrainUse } from '../../table/links/path-limits.ts';
 import { MtuSource, type MtuSourceCode, PathRows } from '../../table/paths.ts';
 import { IPV6_MTU_MIN } from '../../wire/ipv6.ts';
 import type { Arena } from './arena.ts';
@@ -54,6 +55,9 @@ export class PeerTable {
   #segmented = new Uint8Array(0);
   /** When it was last told that packets go to it. */
   #usedAtMs = new Float64Array(0);
+  /** Which trains get there as far as control knows, and when that is to be read again, ms. */
+  #trainUse = new Uint8Array(0);
+  #trainsAtMs = new Float64Array(0);
   /** Peers that the network told us a smaller path MTU of. */
   loweredCount = 0;
   /** Peers that a train was refused to; while zero a send does not look. */
@@ -90,6 +94,8 @@ export class PeerTable {
     this.#refusedAtMs = lengthened(this.#refusedAtMs, new Float64Array(capacity));
     this.#segmented = lengthened(this.#segmented, new Uint8Array(capacity));
     this.#usedAtMs = lengthened(this.#usedAtMs, new Float64Array(capacity));
+    this.#trainUse = lengthened(this.#trainUse, new Uint8Array(capacity));
+    this.#trainsAtMs = lengthened(this.#trainsAtMs, new Float64Array(capacity));
   }
 
   /** The number of the host at an IPv4 address (u32) and port; it has one from now on. */
@@ -176,6 +182,8 @@ export class PeerTable {
     this.#refusedAtMs[peer] = 0;
     this.#segmented[peer] = 0;
     this.#usedAtMs[peer] = 0;
+    this.#trainUse[peer] = 0;
+    this.#trainsAtMs[peer] = 0;
     if (peer < PATHS_MAX) this.#rows.forget(peer);
   }
 
@@ -290,6 +298,21 @@ export class PeerTable {
     this.#usedAtMs[peer] = Math.max(nowMs, 1);
     const row = this.#row(peer);
     if (row !== 0) this.#rows.setUsed(row, Date.now());
+  }
+
+  /** Which trains get to a peer, as it was read last. */
+  trainUse(peer: number): TrainUse {
+    return this.#trainUse[peer] as TrainUse;
+  }
+
+  /** Whether that is to be read (again). */
+  isTrainUseDue(peer: number, nowMs: number): boolean {
+    return nowMs >= (this.#trainsAtMs[peer] as number);
+  }
+
+  setTrainUse(peer: number, use: TrainUse, againAtMs: number): void {
+    this.#trainUse[peer] = use;
+    this.#trainsAtMs[peer] = againAtMs;
   }
 
   /** The host of a peer says that nobody listens on the port there. */

@@ -94,6 +94,20 @@ export function segmentCount(
   return l4Bytes === 0 ? 1 : Math.ceil((l4Available - l4Bytes) / gsoBytes);
 }
 
+/** By how much segments may be shortened so that the last one is shorter still, bytes. */
+const SHORTENED = [8, 16, 24, 4, 2, 1] as const;
+
+/**
+ * A size of segments below `gsoBytes` that does not divide `payload`, so that the last one is shorter than
+ * the others; `gsoBytes` where there is none.
+ */
+export function unevenBytes(payload: number, gsoBytes: number): number {
+  for (const by of SHORTENED) {
+    if (gsoBytes > by && payload % (gsoBytes - by) !== 0) return gsoBytes - by;
+  }
+  return gsoBytes;
+}
+
 /**
  * Cuts one super-packet at a time: {@link begin}, then {@link run} until {@link at} reaches
  * {@link end}.

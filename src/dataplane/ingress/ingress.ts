@@ -15,8 +15,8 @@
  * @module
  */
 import { ECN_BASE, eventIndex, ingressIndex } from '../../table/counters.ts';
-import { ARP_BYTES, ARP_SENDER_ADDRESS_OFFSET, ARP_TARGET_ADDRESS_OFFSET } from '../../wire/arp.ts';
-import { checkArp, Fault } from '../../wire/classify.ts';
+import { ARP_BYTES } from '../../wire/arp.ts';
+import { Fault } from '../../wire/classify.ts';
 import { decapsulateTos, ecnCell, isEcnDrop } from '../../wire/ecn.ts';
 import {
   ETHERNET_HEADER_BYTES,
@@ -44,6 +44,8 @@ import { NeighbourDiscovery } from '../answer/nd.ts';
 import { Neighbours } from '../answer/neighbours.ts';
 import type { Arena } from '../ground/arena.ts';
 import type { DataLink, Endpoint } from '../ground/link.ts';
+import type { TrainTests } from '../learn/train-tests.ts';
+import { judgeArp } from './arp.ts';
 import type { Coalescer } from './coalesce.ts';
 import { FourIngress } from './four.ts';
 import { PathProbes } from './path-probes.ts';
@@ -57,12 +59,9 @@ const TRUNCATED = ingressIndex('drop.truncated');
 const BAD_HEADER = ingressIndex('drop.bad_header');
 const WRONG_VNI = ingressIndex('drop.wrong_vni');
 const RUNT = ingressIndex('drop.runt');
-const MALFORMED = ingressIndex('drop.malformed');
 const UNKNOWN_ETHERTYPE = ingressIndex('drop.unknown_ethertype');
 const IPV6 = ingressIndex('drop.ipv6');
 const BAD_MAC = ingressIndex('drop.bad_mac');
-const FOREIGN_SOURCE = ingressIndex('drop.foreign_source');
-const FOREIGN_DESTINATION = ingressIndex('drop.foreign_destination');
 const ECN_NOT_CAPABLE = ingressIndex('drop.ecn_not_capable');
 const STALE = ingressIndex('drop.stale');
 const TRAINS_RECEIVED = eventIndex('trains_received');
@@ -83,6 +82,7 @@ export class Ingress {
   #source = 0;
   /** For links that are layer-2 networks. */
   networks: VniIngress | undefined;
+  trainTests: TrainTests | undefined;
   /** Time of the batch in hand, ms on the loop's clock. */
   nowMs = 0;
   /** Of raw sockets: what the outer protocol says that is inside, 4 or 6; 0 = it says nothing. */
@@ -339,22 +339,18 @@ export class Ingress {
   }
 
   #probe(link: DataLink, frame: number, length: number): void {
+    const { view } = this.#arena;
+    const at = frame + link.innerHeaderBytes;
+    const bytes = length - link.innerHeaderBytes;
+    if (this.trainTests?.take(link, view, at, bytes, this.#source, this.nowMs)) return;
     const endpoint = this.#endpoint ?? link.endpoint;
     this.#probes.take(link, endpoint, frame, length, this.#source, this.nowMs);
   }
 
   #arp(link: DataLink, frame: number, available: number, source: number): void {
-    const { view } = this.#arena;
     const arp = frame + ETHERNET_HEADER_BYTES;
-    if (available < ARP_BYTES) return this.#drop(link, RUNT);
-    if (checkArp(view, arp, available) !== Fault.None) return this.#drop(link, MALFORMED);
-    const { route } = link;
-    if (!route.isFrom(view, arp + ARP_SENDER_ADDRESS_OFFSET, source)) {
-      return this.#drop(link, FOREIGN_SOURCE);
-    }
-    if (!route.isHere(view, arp + ARP_TARGET_ADDRESS_OFFSET)) {
-      return this.#drop(link, FOREIGN_DESTINATION);
-    }
+    const counter = judgeArp(link, this.#arena.view, arp, available, source);
+    if (counter >= 0) return this.#drop(link, counter);
     this.#neighbours.noteTalker(link, arp, this.nowMs);
     this.#coalescer.pushPlain(link, frame, ETHERNET_HEADER_BYTES + ARP_BYTES);
   }

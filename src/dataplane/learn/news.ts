@@ -10,6 +10,7 @@ import { EventKind, type EventWriter } from '../../table/events.ts';
 import type { Arena } from '../ground/arena.ts';
 import { Bucket } from '../ground/bucket.ts';
 import type { DataLink } from '../ground/link.ts';
+import { addressBytes, addressOffset } from '../ground/sockaddr.ts';
 
 /** Things that are remembered to have been told; others that share a place are told more often. */
 const SLOTS = 8192;
@@ -85,6 +86,13 @@ export class News {
     about.peer = kind === EventKind.Binding ? 0 : word;
     about.detail = kind === EventKind.Binding ? word : 0;
     this.#count(link, this.#events.pushAddress(about, high, low, view, address, bytes));
+  }
+
+  /** Tells of a datagram of a train test: its token at arena offset `token`, from the socket address at `name`. */
+  tellSender(link: DataLink, token: number, name: number, what: number): void {
+    const { view } = this.#arena;
+    const at = name + addressOffset(view, name);
+    this.tellAddress(link, EventKind.TrainTest, token, at, addressBytes(view, name), what);
   }
 
   #isDue(link: DataLink, hash: number, againMs: number): boolean {

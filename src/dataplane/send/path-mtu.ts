@@ -8,7 +8,13 @@
  * the refusal is taken for what it says.
  * @module
  */
-import { limitMtu, limitSource, type PathLimitReader } from '../../table/links/path-limits.ts';
+import {
+  limitMtu,
+  limitSource,
+  limitTrains,
+  type PathLimitReader,
+  type TrainUse,
+} from '../../table/links/path-limits.ts';
 import { MtuSource, type MtuSourceCode } from '../../table/paths.ts';
 import type { DataLink, Endpoint } from '../ground/link.ts';
 import type { PeerTable } from '../ground/peers.ts';
@@ -16,6 +22,8 @@ import { addressBytes, addressOffset } from '../ground/sockaddr.ts';
 
 /** So often the route to a peer is asked about while large packets go there, ms. */
 const ASK_AGAIN_MS = 2000;
+/** So often it is looked up which trains get to a peer: memory that is shared with control, no call. */
+const TRAINS_AGAIN_MS = 100;
 /** Questions a second, two system calls each: who sends to ever new peers must not hold us up. */
 const ASKS_PER_SECOND = 1000;
 
@@ -80,6 +88,19 @@ export class PathMtu {
       source = limitSource(limit);
     }
     this.peers.setOwnMtu(peer, mtu, source, nowMs + ASK_AGAIN_MS);
+  }
+
+  /** Which trains get to a peer. */
+  trainUse(peer: number, nowMs: number): TrainUse {
+    const { peers } = this;
+    if (peers.isTrainUseDue(peer, nowMs)) {
+      const { view } = peers;
+      const name = peers.nameOf(peer);
+      const at = name + addressOffset(view, name);
+      const limit = this.#limits.find(view, at, addressBytes(view, name));
+      peers.setTrainUse(peer, limitTrains(limit), nowMs + TRAINS_AGAIN_MS);
+    }
+    return peers.trainUse(peer);
   }
 
   #mayAsk(nowMs: number): boolean {

@@ -23,6 +23,7 @@ import {
   EPERM,
 } from '../../sys/libc/constants.ts';
 import { egressIndex, eventIndex } from '../../table/counters.ts';
+import { TrainUse } from '../../table/links/path-limits.ts';
 import { type Arena, IOVEC_BYTES, MMSGHDR_BYTES, MSGHDR } from '../ground/arena.ts';
 import type { DataLink, Endpoint } from '../ground/link.ts';
 import type { ErrorQueue } from './errors.ts';
@@ -160,7 +161,16 @@ export class TrainSender {
   #maySegment(train: number, nowMs: number): boolean {
     if (!(this.#columns.link[train] as DataLink).endpoint.segment) return false;
     const { peers } = this.#paths;
+    const use = this.#paths.trainUse(this.#columns.peer[train] as number, nowMs);
+    if (use !== TrainUse.Any && (use === TrainUse.None || this.#isEven(train))) return false;
     return peers.refusedCount === 0 || peers.maySegment(this.#columns.peer[train] as number, nowMs);
+  }
+
+  /** Whether the last datagram is as long as the others. */
+  #isEven(train: number): boolean {
+    const bytes = this.#columns.bytes[train] as number;
+    const segments = this.#columns.segments[train] as number;
+    return bytes === segments * (this.#columns.segmentBytes[train] as number);
   }
 
   #writeMessage(index: number, train: number, segment: number, segments: number): void {

@@ -1,6 +1,6 @@
 /**
  * How large a packet may be on its way to a peer, as far as control knows: what the peer itself has
- * told, or what echo requests have shown. By the underlay address, so that it holds for hosts that
+ * told, or what echo requests have shown; and which trains get there. By the underlay address, so that it holds for hosts that
  * only arithmetic names too.
  * @module
  */
@@ -13,10 +13,30 @@ import { hostKey, hostTag } from './host-key.ts';
 /** Limits that are kept at a time; half of the slots. */
 export const PATH_LIMITS_MAX = 4096;
 const SOURCE_SHIFT = 16;
+const SOURCE_MASK = 0xf;
+const TRAINS_SHIFT = 20;
 const MTU_MASK = 0xffff;
 
-/** `mtu` counts bytes of an outer IP packet, 1 to 65535. */
-export type PathLimit = { peer: UnderlayAddress; mtu: number; source: MtuSourceCode };
+/** Which trains of datagrams get through to a peer. Append only. */
+export const TrainUse = {
+  Any: 0,
+  /** Those that end in a shorter datagram. */
+  Uneven: 1,
+  None: 2,
+} as const;
+export type TrainUse = (typeof TrainUse)[keyof typeof TrainUse];
+
+/** What tests have shown of the trains to a peer, and since when that is so, ms since 1970. */
+export type TrainProof = { use: TrainUse; sinceMs: number };
+
+/** `mtu` counts bytes of an outer IP packet, up to 65535; 0 = no limit. */
+export type PathLimit = {
+  peer: UnderlayAddress;
+  mtu: number;
+  source: MtuSourceCode;
+  /** Any unless given. */
+  trains?: TrainUse;
+};
 
 /** MTU of a value of {@link PathLimitReader.find}, bytes; 0 = no limit. */
 export function limitMtu(value: number): number {
@@ -25,7 +45,12 @@ export function limitMtu(value: number): number {
 
 /** Who told it. */
 export function limitSource(value: number): MtuSourceCode {
-  return (value >>> SOURCE_SHIFT) as MtuSourceCode;
+  return ((value >>> SOURCE_SHIFT) & SOURCE_MASK) as MtuSourceCode;
+}
+
+/** Which trains a value of {@link PathLimitReader.find} allows. */
+export function limitTrains(value: number): TrainUse {
+  return ((value >>> TRAINS_SHIFT) & 3) as TrainUse;
 }
 
 export class PathLimitReader {
@@ -64,7 +89,10 @@ export class PathLimitWriter {
     const wanted = new Map(
       limits
         .slice(0, PATH_LIMITS_MAX)
-        .map(({ peer, mtu, source }) => [peer, (source << SOURCE_SHIFT) | mtu]),
+        .map(({ peer, mtu, source, trains = TrainUse.Any }) => [
+          peer,
+          (trains << TRAINS_SHIFT) | (source << SOURCE_SHIFT) | mtu,
+        ]),
     );
     for (const peer of [...this.#known.keys()]) {
       if (wanted.has(peer)) continue;

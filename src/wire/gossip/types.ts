@@ -272,5 +272,5 @@ export type Message =
   | { type: typeof MessageType.Seek; vni: number; addresses: GossipAddress[] };
 
 /** What may be asked. The numbers are the wire's: append only. */
-export const Question = { Counters: 1, Paths: 2, Explain: 3 } as const;
+export const Question = { Counters: 1, Paths: 2, Explain: 3, Trains: 4 } as const;
 export type Question = (typeof Question)[keyof typeof Question];

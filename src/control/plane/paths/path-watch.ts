@@ -15,12 +15,14 @@ import {
   type UnderlayAddress,
 } from '../../../net/underlay-address.ts';
 import { EchoSocket } from '../../../sys/sockets/echo-socket.ts';
-import type { PathLimit } from '../../../table/links/path-limits.ts';
-import { MtuSource, type PathRecord } from '../../../table/paths.ts';
+import { type PathLimit, TrainUse } from '../../../table/links/path-limits.ts';
+import { MtuSource, type MtuSourceCode, type PathRecord } from '../../../table/paths.ts';
+import type { Question } from '../../../wire/gossip/types.ts';
 import { type LinkSpec, underlaysOf } from '../../store/link-spec.ts';
 import { emitEchoRequest, readEchoToken } from '../echo/echo.ts';
 import type { TunnelSet } from '../tunnel-set.ts';
 import { PathProber } from './path-prober.ts';
+import { TrainWatch } from './train-watch.ts';
 
 const LOOK_MS = 500;
 /** Large packets that went out this long ago still count as going out, ms. */
@@ -34,12 +36,16 @@ export type PathWatchOptions = {
   specs: () => readonly LinkSpec[];
   /** The gossip node while it runs. */
   node: () => { members(): readonly MemberView[]; summaryHash(): string } | undefined;
+  /** Asks a member over the gossip channel. @throws Error */
+  ask: (member: string, question: Question) => Promise<string>;
   log: Log;
 };
 
 export class PathWatch {
   readonly #options: PathWatchOptions;
   readonly #prober: PathProber;
+  /** Which trains get to members. */
+  readonly trains: TrainWatch;
   /** By local address; undefined where none may be opened. */
   readonly #sockets = new Map<UnderlayAddress, EchoSocket | undefined>();
   #timer: NodeJS.Timeout | undefined;
@@ -49,6 +55,9 @@ export class PathWatch {
 
   constructor(options: PathWatchOptions) {
     this.#options = options;
+    const { specs, ask, log } = options;
+    const members = (): readonly MemberView[] => options.node()?.members() ?? [];
+    this.trains = new TrainWatch({ specs, members, ask, log });
     this.#prober = new PathProber({
       send: (peer, bytes, token) => this.#send(peer, bytes, token),
       token: () => randomBytes(8).toString('hex'),
@@ -65,6 +74,7 @@ export class PathWatch {
     this.#timer = undefined;
     for (const socket of this.#sockets.values()) socket?.close();
     this.#sockets.clear();
+    this.trains.close();
   }
 
   /** Reads answers, sends what is due, tells the data processes. Never throws. */
@@ -76,7 +86,9 @@ export class PathWatch {
       this.#receive(nowMs);
       this.#lookAtMembers();
       this.#closeUnused(links);
-      const large = largePeers(tunnels.paths(), links, Date.now());
+      const paths = tunnels.paths();
+      this.trains.look(paths, nowMs);
+      const large = largePeers(paths, links, Date.now());
       for (const peer of this.#members.keys()) large.delete(peer);
       this.#prober.step(large, nowMs);
       const dropped = tunnels.setPathLimits(this.#limits(links));
@@ -94,13 +106,19 @@ export class PathWatch {
 
   #limits(links: readonly LinkSpec[]): PathLimit[] {
     const largest = Math.max(0, ...links.map(({ underlayMtu }) => underlayMtu));
+    const byTrains = this.trains.limits();
     const limits: PathLimit[] = [];
+    const add = (peer: UnderlayAddress, mtu: number, source: MtuSourceCode): void => {
+      limits.push({ peer, mtu, source, trains: byTrains.get(peer) ?? TrainUse.Any });
+      byTrains.delete(peer);
+    };
     for (const [peer, mtu] of this.#members) {
-      if (mtu < largest) limits.push({ peer, mtu, source: MtuSource.Member });
+      if (mtu < largest) add(peer, mtu, MtuSource.Member);
     }
     for (const [peer, mtu] of this.#prober.limits()) {
-      if (!this.#members.has(peer)) limits.push({ peer, mtu, source: MtuSource.Probe });
+      if (!this.#members.has(peer)) add(peer, mtu, MtuSource.Probe);
     }
+    for (const peer of [...byTrains.keys()]) add(peer, 0, MtuSource.None);
     return limits;
   }
 

@@ -1,0 +1,166 @@
+/**
+ * Which trains get to the members of the cluster: who is to be tested and when the way there has changed,
+ * with what this host hears of others' tests.
+ * @module
+ */
+import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { messageOf } from '../../../errors.ts';
+import type { MemberView } from '../../../gossip/base/api.ts';
+import type { Log } from '../../../log.ts';
+import { holdsHost, type UnderlayAddress } from '../../../net/underlay-address.ts';
+import { Netlink } from '../../../sys/netlink/netlink.ts';
+import type { NetEvent } from '../../../table/events.ts';
+import type { TrainProof, TrainUse } from '../../../table/links/path-limits.ts';
+import { type PathRecord, Segmentation } from '../../../table/paths.ts';
+import { Question } from '../../../wire/gossip/types.ts';
+import { TRAIN_TEST_TOKEN_BYTES } from '../../../wire/lan/train-test.ts';
+import type { LinkSpec } from '../../store/link-spec.ts';
+import { readTrainCounts, TrainLedger } from './train-ledger.ts';
+import { type TrainAim, TrainProofs, type TrainsSent } from './train-proofs.ts';
+import { hasTrainTests, sendTrainTest } from './train-sends.ts';
+
+/** Large packets that went out this long ago still count as going out, ms. */
+const LARGE_MS = 10_000;
+/** How often the ways to peers are looked up, ms, and of how many. */
+const WAYS_MS = 1000;
+const WAYS_MAX = 64;
+
+export type TrainWatchOptions = {
+  specs: () => readonly LinkSpec[];
+  members: () => readonly MemberView[];
+  /** Asks a member over the gossip channel. @throws Error */
+  ask: (member: string, question: Question) => Promise<string>;
+  log: Log;
+  /** Opens a view of the routes here; given by tests. */
+  netlink?: () => Pick<Netlink, 'routeTo' | 'findLink' | 'close'>;
+};
+
+export class TrainWatch {
+  readonly #options: TrainWatchOptions;
+  readonly #ledger = new TrainLedger();
+  readonly #proofs: TrainProofs;
+  /** What the data processes said last of the path to a peer. */
+  #records = new Map<UnderlayAddress, PathRecord>();
+  readonly #ways = new Map<UnderlayAddress, string>();
+  #netlink: Pick<Netlink, 'routeTo' | 'findLink' | 'close'> | undefined;
+  #waysAtMs = 0;
+  #isLooking = false;
+
+  constructor(options: TrainWatchOptions) {
+    this.#options = options;
+    this.#proofs = new TrainProofs({
+      send: (aim, token) => this.#send(aim, token),
+      ask: async (member) => {
+        const told = await options.ask(member, Question.Trains);
+        return readTrainCounts(JSON.parse(told), '');
+      },
+      token: () => randomBytes(TRAIN_TEST_TOKEN_BYTES),
+      wait: (ms) => sleep(ms, undefined, { ref: false }),
+      now: () => performance.now(),
+      told: (text) => options.log.warn('trains', text),
+    });
+  }
+
+  /** What the data processes heard of others' tests. */
+  events(events: readonly NetEvent[]): void {
+    this.#ledger.note(events);
+  }
+
+  /** The answer to a member's question; undefined when it is none about trains. */
+  answer(question: number): Promise<string> | undefined {
+    if (question !== Question.Trains) return undefined;
+    return Promise.resolve(JSON.stringify(this.#ledger.counts()));
+  }
+
+  of(peer: UnderlayAddress): TrainProof | undefined {
+    return this.#proofs.of(peer);
+  }
+
+  limits(): Map<UnderlayAddress, TrainUse> {
+    return this.#proofs.limits();
+  }
+
+  /** Tests what is due of the peers that trains go to. */
+  look(paths: readonly PathRecord[], nowMs: number): void {
+    this.#records = new Map(paths.map((record) => [record.peer, record]));
+    const aims = this.#aims();
+    if (aims.length === 0) return;
+    const isWayDue = nowMs - this.#waysAtMs >= WAYS_MS;
+    if (isWayDue && !this.#isLooking) {
+      this.#waysAtMs = nowMs;
+      void this.#lookAtWays(aims.slice(0, WAYS_MAX));
+    }
+    const known = aims.filter(({ peer }) => this.#ways.has(peer));
+    this.#proofs.step(known.map((aim) => ({ ...aim, way: this.#ways.get(aim.peer) ?? '' })));
+  }
+
+  close(): void {
+    this.#netlink?.close();
+    this.#netlink = undefined;
+  }
+
+  /** Members that trains go to by a link of ours. */
+  #aims(): TrainAim[] {
+    const specs = this.#options.specs().filter(hasTrainTests);
+    if (specs.length === 0 || this.#records.size === 0) return [];
+    return this.#options.members().flatMap((member): TrainAim[] => {
+      if (member.isSelf || (member.state !== 'alive' && member.state !== 'suspect')) return [];
+      const aims = member.fans.flatMap(({ local }) => {
+        const isOurs = this.#isUsed(local) && specs.some((spec) => holdsHost(spec.underlay, local));
+        return isOurs ? [{ peer: local, member: member.id, way: '' }] : [];
+      });
+      return aims.slice(0, 1);
+    });
+  }
+
+  #isUsed(peer: UnderlayAddress): boolean {
+    const record = this.#records.get(peer);
+    if (record === undefined) return false;
+    const isFirst = record.segmentation === Segmentation.Works && this.of(peer) === undefined;
+    return isFirst || Math.abs(Date.now() - record.largeAtMs) <= LARGE_MS;
+  }
+
+  /** By which device and gateway the kernel goes to each, and what that device is like. */
+  async #lookAtWays(aims: readonly TrainAim[]): Promise<void> {
+    this.#isLooking = true;
+    try {
+      this.#netlink ??= (this.#options.netlink ?? (() => Netlink.open()))();
+      const netlink = this.#netlink;
+      const devices = new Map<number, string>();
+      for (const { peer } of aims) {
+        if (typeof peer !== 'number') {
+          this.#ways.set(peer, 'ipv6');
+          continue;
+        }
+        const { oif, via, mtu } = await netlink.routeTo(peer);
+        if (!devices.has(oif)) {
+          const link = await netlink.findLink(oif);
+          devices.set(oif, `${link?.mtu} ${link?.carrier} ${link?.address}`);
+        }
+        this.#ways.set(peer, `${oif} ${via} ${mtu} ${devices.get(oif)}`);
+      }
+      for (const peer of this.#ways.keys()) if (!this.#records.has(peer)) this.#ways.delete(peer);
+    } catch {
+      // No route just now, or closed: looked up again in a second.
+    } finally {
+      this.#isLooking = false;
+    }
+  }
+
+  #send({ peer }: TrainAim, token: Buffer): TrainsSent | undefined {
+    const spec = this.#options
+      .specs()
+      .find((one) => hasTrainTests(one) && holdsHost(one.underlay, peer));
+    if (spec === undefined) return undefined;
+    const { mtu } = this.#records.get(peer) ?? { mtu: 0 };
+    const overhead = spec.underlayMtu - spec.innerMtu;
+    const innerMtu = mtu === 0 ? spec.innerMtu : Math.min(spec.innerMtu, mtu - overhead);
+    try {
+      return sendTrainTest(spec, peer, token, innerMtu);
+    } catch (error) {
+      this.#options.log.debug('trains', messageOf(error));
+      return undefined;
+    }
+  }
+}
