@@ -35,7 +35,7 @@ function noteSender(program: FrameProgram): void {
   const known = asm.fresh('known');
   const noted = asm.fresh('noted');
   program.takeMac();
-  asm.call('ktimeNs').store(8, FP, STACK.time, reg(R0));
+  asm.call('ktimeCoarseNs').store(8, FP, STACK.time, reg(R0));
   program.findMac(maps.localMacs);
   asm.jumpIf(R0, 'notEqual', 0, known);
   program.setMac(maps.localMacs);

@@ -66,7 +66,7 @@ function checkMac(program: FrameProgram): void {
   program.takeMac();
   program.findMac(maps.localMacs);
   asm.jumpIf(R0, 'equal', 0, free);
-  asm.load(8, R1, R0, 0).store(8, FP, STACK.time, reg(R1)).call('ktimeNs');
+  asm.load(8, R1, R0, 0).store(8, FP, STACK.time, reg(R1)).call('ktimeCoarseNs');
   asm.load(8, R1, FP, STACK.time).store(8, FP, STACK.time, reg(R0));
   // Another processor may have written the time after this one read the clock.
   const ours = asm.fresh('ours');

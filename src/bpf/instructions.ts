@@ -74,13 +74,14 @@ export const PSEUDO_MAP_FD = 1;
 export const Helper = {
   mapLookup: 1,
   mapUpdate: 2,
-  ktimeNs: 5,
   skbStoreBytes: 9,
   l3ChecksumReplace: 10,
   getTunnelKey: 20,
   setTunnelKey: 21,
   skbLoadBytes: 26,
   checksumDifference: 28,
+  /** The time of the last tick: no clock is read (Linux 5.11). */
+  ktimeCoarseNs: 160,
 } as const;
 export type HelperName = keyof typeof Helper;
 
