@@ -33,7 +33,7 @@ import type { Extra } from './extras.ts';
 
 /** How many routes, one run each; `FANWAY_BENCH_EVPN=5000` for a look at it. */
 const SIZES = (process.env['FANWAY_BENCH_EVPN'] ?? '50000,500000').split(',').map(Number);
-const FLAPS_PER_SECOND = 1000;
+export const FLAPS_PER_SECOND = 1000;
 const FLAP_SECONDS = 10;
 const PING_MS = 10;
 const FILL_MS = 600_000;
@@ -42,7 +42,7 @@ const PREFIXES_MAX = 1_000_000;
 const [SOURCE, REFLECTOR, FANWAY, GOBGP, FRR, FAR] = [0, 1, 2, 3, 4, 5];
 
 /** One that takes the routes. */
-type Receiver = {
+export type Receiver = {
   pids: () => Promise<number[]>;
   /** Routes that it has, or MACs in the tables of the data path; `wanted` are to come. */
   count: (wanted: number) => Promise<number>;
@@ -87,7 +87,8 @@ bridge = ${BRIDGE}
 `;
 }
 
-async function startFanway(host: LabHost, reflector: string): Promise<Receiver> {
+/** A router with a fan, and a network whose routes `reflector` tells it. */
+export async function startFanway(host: LabHost, reflector: string): Promise<Receiver> {
   const file = join(host.runDirectory, 'fanway.conf');
   writeFileSync(file, daemonConfig(reflector), { mode: 0o600 });
   const args = [join(distDirectory(), 'fanway.js'), 'daemon', '-c', file];
@@ -135,10 +136,10 @@ async function startFrrReceiver(host: LabHost, reflector: string): Promise<Recei
   };
 }
 
-/** Withdraws and announces so many routes a second, again and again. */
-async function flap(source: Source): Promise<void> {
+/** Withdraws and announces so many routes a second, again and again; all are there in the end. */
+export async function flap(source: Source, seconds = FLAP_SECONDS): Promise<void> {
   const half = FLAPS_PER_SECOND / 2;
-  const endMs = performance.now() + FLAP_SECONDS * 1000;
+  const endMs = performance.now() + seconds * 1000;
   for (let announces = false; performance.now() < endMs; announces = !announces) {
     const nextMs = performance.now() + 500;
     await source.tell(0, half, announces);

@@ -5,6 +5,7 @@
  */
 import { battery } from './battery.ts';
 import { bottleneck } from './bottleneck.ts';
+import { churn } from './churn.ts';
 import { evpn } from './evpn.ts';
 import { gossip } from './gossip.ts';
 import { links } from './links.ts';
@@ -28,5 +29,5 @@ export type Extra = {
 };
 
 export const extras: readonly Extra[] = [
-  ...[star, battery, gossip, links, evpn, rootless, bottleneck, underlays],
+  ...[star, battery, gossip, links, churn, evpn, rootless, bottleneck, underlays],
 ];

@@ -1,5 +1,7 @@
 /** A fan of both families in namespaces: containers that make their IPv6 addresses themselves. */
 import t, { type Test } from 'tap';
+import { Announcements } from '../../src/control/host/adverts.ts';
+import { sixOfHost } from '../../src/control/host/six.ts';
 import { Lab, type LabContainer, type LabHost, type LabNode } from '../../src/demo/lab.ts';
 import { rulePrefixOf } from '../../src/net/fan.ts';
 import { hostPartOf, sliceOf6, vniOf6 } from '../../src/net/fan6.ts';
@@ -113,6 +115,12 @@ t.test('a fan of both families', { skip }, async (t) => {
     const routes = await a.netlink.routes6();
     return routes.some(({ dst }) => dst.length === 32) ? true : undefined;
   });
+  // A route of somebody's to the overlay's last address hides nothing.
+  const last = parsePrefix6('fd00:fa:ffff:ffff:ffff:ffff:ffff:ffff/128');
+  await a.netlink.addRoute6({ dst: last, dev: BRIDGE });
+  const host6 = sixOfHost(a.netlink, new Announcements());
+  t.equal(await host6.hasRoute6({ destination: OVERLAY, device: BRIDGE }), true);
+  await a.netlink.deleteRoute6({ dst: last, dev: BRIDGE });
   process.kill((await statusOf(a)).pid, 'SIGKILL');
   await reaches(from, there);
   await fanway(a, 'up', 'fd00:fa::/32', 'eth0/16', 'bridge', BRIDGE);

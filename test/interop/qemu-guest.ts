@@ -37,6 +37,9 @@ const MODULES = [
   'net/ipv4/udp_tunnel',
   'net/ipv6/ip6_udp_tunnel',
   'net/ipv4/fou',
+  'net/ipv6/sit',
+  'net/ipv6/tunnel6',
+  'net/ipv6/ip6_tunnel',
 ];
 
 // An answer is `=BEGIN number exit-code`, base64 of what the script wrote, `=END number`.

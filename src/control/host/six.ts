@@ -3,7 +3,7 @@
  * @module
  */
 import { equals6, lastOf6, networkOf6 } from '../../net/prefix6.ts';
-import type { Netlink } from '../../sys/netlink/netlink.ts';
+import type { Netlink, Route6 } from '../../sys/netlink/netlink.ts';
 import type { Announcements } from './adverts.ts';
 import type { Host6 } from './host.ts';
 import { ROUTE_TABLE_MAIN } from './snapshot.ts';
@@ -20,15 +20,16 @@ export function sixOfHost(netlink: Netlink, announcements: Announcements): Host6
     async hasRoute6({ destination, device }) {
       const index = (await netlink.findLink(device))?.index;
       if (index === undefined) return false;
+      const isIt = ({ dst, oif, table, isUnicast }: Route6): boolean =>
+        oif === index &&
+        table === ROUTE_TABLE_MAIN &&
+        isUnicast &&
+        equals6(dst, { ...destination, address: networkOf6(destination) });
       // The last address: longer prefixes, of slices and of hosts, begin with zeros behind the overlay.
       const found = await netlink.routeMatching6(lastOf6(destination), index);
-      return (
-        found !== undefined &&
-        found.oif === index &&
-        found.table === ROUTE_TABLE_MAIN &&
-        found.isUnicast &&
-        equals6(found.dst, { ...destination, address: networkOf6(destination) })
-      );
+      if (found !== undefined && isIt(found)) return true;
+      // Somebody may have a route to that very address: then all of them have to be read.
+      return (await netlink.routes6()).some(isIt);
     },
     announce: (spec) => announcements.announce(spec),
     isAnnouncing: (spec) => announcements.isAnnouncing(spec),
