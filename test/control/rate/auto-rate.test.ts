@@ -75,6 +75,16 @@ t.test('it finds the bottleneck, keeps its queue short and the line full', async
   t.ok(share >= 0.95, `${share.toFixed(3)} of the line`);
 });
 
+t.test('a silence before the load does not count as what passes', async (t) => {
+  const line = new Line();
+  line.offers = LINE * 0.5;
+  line.run(1000);
+  line.nowMs += 4000;
+  line.offers = LINE * 1.5;
+  line.run(1000);
+  t.ok(line.auto.rate > 0.7 * LINE, `${line.auto.rate} bytes/s at once`);
+});
+
 t.test('it follows down and up', async (t) => {
   const line = new Line();
   line.run(10_000);
