@@ -143,8 +143,10 @@ export class Rib {
 
   /** Forgets all that is of layer-2 networks, and tells nobody: the router ends, and they end with it. */
   forgetNetworks(): void {
-    for (const name of this.#tables.keys()) {
-      if (!name.startsWith('prefix ')) this.#tables.delete(name);
+    for (const [name, { kind, slots }] of this.#tables) {
+      if (kind === 'prefix') continue;
+      this.#tables.delete(name);
+      this.#entries -= slots.size;
     }
   }
 

@@ -180,6 +180,28 @@ t.test('without graceful restart everything goes with the session', async (t) =>
   t.equal(a.speaker.imports.size, 0);
 });
 
+t.test('many routes of a lost neighbour go in turns; a stop is no walk over them', async (t) => {
+  const lab = new Lab();
+  const [a, b] = lab.pair({ maxPrefixes: 10_000 }, { restartSeconds: 0 });
+  const count = 5000;
+  for (let i = 0; i < count; i++) b.speaker.announce({ ...MAC, mac: MAC.mac + i });
+  start(a, b);
+  lab.run(5000);
+  t.equal(a.speaker.imports.size, count);
+  lab.breakWires();
+  const { size } = a.speaker.imports;
+  t.ok(size > 0 && size < count, `${size} have another turn`);
+  lab.run(10);
+  t.same([a.speaker.imports.size, a.speaker.neighbours[0]?.ribIn.size], [0, 0]);
+  lab.run(30_000);
+  t.equal(a.speaker.imports.size, count, 'and come back');
+  a.changes.length = 0;
+  a.speaker.stop();
+  t.same([a.speaker.table.size, a.changes], [0, []]);
+  lab.run(100);
+  t.not(stateOf(b), 'Established');
+});
+
 t.test('too many routes: a warning, then the end, and a long wait', async (t) => {
   const lab = new Lab();
   const [a, b] = lab.pair({ maxPrefixes: 8 }, {});

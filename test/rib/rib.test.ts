@@ -4,6 +4,7 @@ import type { Best, Claim, ClaimSource, EntryId, RibChange } from '../../src/rib
 import { CLAIM_SOURCES, slotOfEntry } from '../../src/rib/entry.ts';
 import { FLAPS_MAX, HOLD_MS } from '../../src/rib/flaps.ts';
 import { FREEZE_MS, MOVES_WINDOW_MS } from '../../src/rib/moves.ts';
+import { Recent } from '../../src/rib/recent.ts';
 import { Rib } from '../../src/rib/rib.ts';
 import { Random } from '../sim/random.ts';
 
@@ -52,6 +53,34 @@ t.test('all that a claim says is there with the one that counts', async (t) => {
   };
   const [change] = rib.update('gossip', [{ id: mac, claim: said }], 0);
   t.same(change?.after, { ...said, source: 'gossip' });
+});
+
+t.test('Recent keeps what was noted last, and no more than it may', async (t) => {
+  const recent = new Recent<number>(10);
+  for (let i = 0; i < 100; i++) {
+    recent.set(String(i), i);
+    recent.set('often', i);
+  }
+  const kept = Array.from({ length: 100 }, (_, i) => recent.get(String(i))).filter(
+    Number.isInteger,
+  );
+  t.ok(kept.length >= 4 && kept.length <= 10, `${kept.length}`);
+  t.equal(kept.at(-1), 99);
+  t.equal(recent.get('often'), 99);
+  recent.delete('often');
+  t.equal(recent.get('often'), undefined);
+});
+
+t.test('forgetNetworks() leaves prefixes, and tells nobody', async (t) => {
+  const rib = new Rib(ROOM);
+  const mac: EntryId = { link: 'br-blue', kind: 'mac', mac: 1 };
+  const route = prefix(0x0a000000, 8);
+  for (const id of [mac, route]) rib.update('gossip', [{ id, claim: claim(1) }], 0);
+  rib.forgetNetworks();
+  t.equal(rib.get(mac), undefined);
+  t.equal(rib.get(route)?.peer, 1);
+  t.same(rib.update('gossip', [{ id: mac, claim: undefined }], 1), []);
+  t.equal(rib.status().entries, 1);
 });
 
 t.test('match() finds the longest prefix of a link', async (t) => {
