@@ -416,6 +416,8 @@ t.test('a route under label 0 is shown and not used', async (t) => {
   };
   for (const each of routes) take(each);
   t.same([changes, imports.counters.unusable], [[], 3]);
+  take([{ type: 1, rd: RD, label: 0, tag: 0, esi: ESI_ZERO }, { extended }]);
+  t.equal(imports.counters.unusable, 3, 'an Ethernet segment has none, and claims nothing');
   take([ROUTE, { extended }]);
   t.match(changes, [{ to: { label: 100 } }]);
 });

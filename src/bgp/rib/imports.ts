@@ -116,8 +116,10 @@ function flawOf({ route, meaning }: Path): keyof ImportCounters | '' {
   if (route.type === EvpnType.InclusiveMulticast) {
     return isIngressReplication && floodLabel !== 0 ? '' : 'unusable';
   }
+  // Types 1 and 4 claim nothing: there is nothing in them that could be wrong.
+  if (route.type !== EvpnType.MacIp && route.type !== EvpnType.IpPrefix) return '';
   // Nobody has VNI 0; and a prefix without one is reached by way of another route (RFC 9136 §3.2).
-  if ('label' in route && route.label === 0) return 'unusable';
+  if (route.label === 0) return 'unusable';
   if (route.type === EvpnType.MacIp) {
     if (Math.floor(route.mac / GROUP_BIT) % 2 === 1 || route.mac === 0) return 'unusable';
     if (route.ip !== null && isZeroIp(route.ip)) return 'unusable';
