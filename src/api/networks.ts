@@ -57,6 +57,29 @@ export type NetworkSearch = {
   refused: number;
 };
 
+/** A host, by its underlay address and its name as far as somebody knows it. */
+const namedHost = fields({ host: text, name: text });
+
+/** What a network has to do with service nodes on this host. */
+export const readServiceNode = fields({
+  /** This host copies floods for others. */
+  replicates: flag,
+  /** Those that hand theirs to it now, the first of them, and how many they are. */
+  serves: list(namedHost),
+  servesCount: count,
+  /** Copies that it sent, and floods of others that were more than the network lets pass. */
+  copies: number,
+  limited: number,
+  /** The nodes that this host may use, the preferred one first. */
+  nodes: list(text),
+  /** The one that copies its floods now, '' = none does. */
+  through: text,
+  /** How often another one took over, and how long ago the last did, ms; null = never. */
+  failOvers: count,
+  failedOverMs: nullable(number),
+});
+export type ServiceNodeStatus = ReadBy<typeof readServiceNode>;
+
 /** A link's rate, of a fan or a network. Packets are those since the link came up. */
 export const readRateStatus = fields({
   /** `95M` or `auto`. */
@@ -109,6 +132,8 @@ export type NetworkJson = {
   waiting: number;
   /** Where DHCP clients and router solicitations are led, an underlay address; '' = here, null = nowhere. */
   servers: { dhcp: string | null; router: string | null };
+  /** null = neither hands its floods to a node, nor is one. */
+  serviceNode: ServiceNodeStatus | null;
   /** The search for workloads that never said a word. */
   search: NetworkSearch;
   /** Rules that are in force. */
@@ -136,6 +161,7 @@ export const networkJson = fields<NetworkJson>({
     ...{ local: count, remote: count, silent: count, frozen: count, refused: count },
   }),
   servers: fields({ dhcp: nullable(text), router: nullable(text) }),
+  serviceNode: nullable(readServiceNode),
   search: fields({
     ...{ asked: count, found: count, damped: count, limited: count, looked: count },
     refused: count,

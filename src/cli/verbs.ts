@@ -40,6 +40,7 @@ import { migrate } from './migrate/verb.ts';
 import { audit } from './networks/audit.ts';
 import { arp, mac } from './networks/mac.ts';
 import { net } from './networks/net.ts';
+import { serviceNode } from './networks/service-node.ts';
 import { latency } from './paths/latency.ts';
 import { pingVerb } from './paths/ping.ts';
 import { test } from './paths/test.ts';
@@ -52,7 +53,7 @@ const man = manVerb(() => VERB_GROUPS);
 
 const RUNNABLE: readonly (readonly [title: string, verbs: readonly Verb[]])[] = [
   ["This host's fans", [up, down, show, plan, explain, migrate]],
-  ['Layer-2 networks', [net, mac, arp, audit]],
+  ['Layer-2 networks', [net, serviceNode, mac, arp, audit]],
   [
     'How they are',
     [

@@ -287,8 +287,10 @@ export function networkRequestOf(values: ReadonlyMap<string, Value>): {
   const network = value<string>('name') ?? '';
   const bum = value<BumModeName>('bum') ?? 'none';
   const serviceNodes = value<readonly UnderlayAddress[]>('service-nodes') ?? [];
-  if (bum === 'service-node' && serviceNodes.length === 0) {
-    problems.push({ key: 'bum', message: 'bum service-node needs service-nodes ADDRESS,…' });
+  // Who copies for others copies its own floods too.
+  if (bum === 'service-node' && serviceNodes.length === 0 && values.get('replicator') !== true) {
+    const message = 'bum service-node needs service-nodes ADDRESS,…, or replicator';
+    problems.push({ key: 'bum', message });
   }
   const bridge = value<string>('bridge') ?? bridgeOfNetwork(network);
   if (bridge.length > INTERFACE_NAME_CHARS_MAX) {

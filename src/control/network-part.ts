@@ -74,9 +74,11 @@ export class NetworkPart {
     const { own, search } = this.service;
     this.gossip = new NetworkGossip({
       ...{ sink: entries, own, networks: specs },
+      through: (link) => this.service.floods.through(link).host,
       sought: (link, from, addresses) => search.asked(link, from, addresses),
     });
     search.by(this.gossip);
+    this.service.onThrough = () => this.gossip.refresh();
     this.bgp = new NetworkBgp({ sink: entries, own, networks: specs, log });
     this.#redistribution = new Redistribution({
       ...{ entries, gossip: this.gossip, bgp: this.bgp, networks: specs },
@@ -98,6 +100,8 @@ export class NetworkPart {
     this.#status = new NetworkStatus({
       ...{ networks: this.service, views: this.#views, table, drops, rates, alone },
       policy: this.policy,
+      served: (spec) => this.gossip.served(spec),
+      nameOf,
       drift: (link) => this.audits.drift.get(link) ?? 0,
       conflicts: (spec) => ipamConflicts(this.#ipam, spec),
       counters: () => tunnels.counters(),

@@ -12,11 +12,17 @@ import {
   macsCall,
   type NetworkJson,
   networksCall,
+  type ServiceNodeStatus,
 } from '../api/networks.ts';
 import { ShapeError } from '../api/reader.ts';
 import { codeOf, messageOf, refusedError, usageError } from '../errors.ts';
 import { formatMac, parseMac } from '../net/mac.ts';
-import { formatHostAddress, formatHostPrefix } from '../net/underlay-address.ts';
+import {
+  compareHosts,
+  formatHostAddress,
+  formatHostPrefix,
+  type UnderlayAddress,
+} from '../net/underlay-address.ts';
 import { Service } from '../table/flood.ts';
 import type { Route } from './admin/admin.ts';
 import { answerTo } from './admin/answer-to.ts';
@@ -40,6 +46,9 @@ export const FLOOD_COUNTERS: Readonly<Record<string, string>> = {
   multicast: 'event.flooded_multicast',
 };
 
+/** Served hosts that are listed. */
+const SERVED_MAX = 256;
+
 export type NetworkStatusOptions = {
   networks: NetworkService;
   policy: PolicyService;
@@ -47,6 +56,10 @@ export type NetworkStatusOptions = {
   drift: (link: string) => number;
   /** Who else hands out this host's addresses, a sentence each. */
   conflicts: (spec: NetworkSpec) => string[];
+  /** Who has its floods copied by this host. */
+  served: (spec: NetworkSpec) => Iterable<{ host: UnderlayAddress; owner: string }>;
+  /** The name of a member, '' where nobody knows it. */
+  nameOf: (owner: string) => string;
   views: NetworkViews;
   drops: DropMeter;
   rates: RateMeter;
@@ -109,6 +122,7 @@ export class NetworkStatus {
         dhcp: this.#server(name, Service.Dhcp),
         router: this.#server(name, Service.Router),
       },
+      serviceNode: this.#serviceNode(spec, counters, nowMs),
       search: networks.search.counts(name),
       rules: this.#options.policy.network(name)?.compiled.rules.length ?? 0,
       drift: this.#options.drift(name),
@@ -121,6 +135,31 @@ export class NetworkStatus {
       notes: isUp ? [...link.obstacles.notes, ...this.#notes(spec, link)] : [],
       repairs: link.repairs,
       repaired: link.repaired.map(({ what, atMs }) => ({ what, agoMs: Math.round(nowMs - atMs) })),
+    };
+  }
+
+  #serviceNode(
+    spec: NetworkSpec,
+    counters: Readonly<Record<string, number>>,
+    nowMs: number,
+  ): ServiceNodeStatus | null {
+    const { networks, served, nameOf } = this.#options;
+    const { replicator: replicates, bum, serviceNodes } = spec;
+    if (!replicates && bum !== 'service-node') return null;
+    const all = replicates ? [...served(spec)].sort((a, b) => compareHosts(a.host, b.host)) : [];
+    const { host, changes, changedMs } = networks.floods.through(spec.name);
+    return {
+      replicates,
+      serves: all
+        .slice(0, SERVED_MAX)
+        .map((one) => ({ host: formatHostAddress(one.host), name: nameOf(one.owner) })),
+      servesCount: all.length,
+      copies: counters['event.replicated'] ?? 0,
+      limited: counters['ingress.drop.flood_limited'] ?? 0,
+      nodes: serviceNodes.map(formatHostAddress),
+      through: host === undefined ? '' : formatHostAddress(host),
+      failOvers: changes,
+      failedOverMs: changes === 0 ? null : Math.round(nowMs - changedMs),
     };
   }
 
@@ -138,7 +177,7 @@ export class NetworkStatus {
       lost.length > 0 ? `no more on ${name}, and cut off: ${namesOf(lost)}` : '',
       ...link.obstacles.obstacles.map(({ message }) => message),
       alone(),
-      networks.floodProblem(name),
+      networks.floods.problem(name),
       waiting > 0 ? `${waiting} MACs and addresses found no room in the tables` : '',
       failure,
       ...(isNetwork(link.spec) ? this.#options.conflicts(link.spec) : []),

@@ -47,7 +47,8 @@ export const ADD_FLAGS: Readonly<Record<string, string>> = {
   '--flow-keys': 'flow-keys',
   '--peer-rate': 'peer-rate',
 };
-const FLAGS: FlagSpec = {
+/** Every flag of `net`. */
+export const NETWORK_FLAGS: FlagSpec = {
   ...Object.fromEntries(Object.keys(ADD_FLAGS).map((flag) => [flag, 'value' as const])),
   '--replicator': 'switch',
   '--force': 'switch',
@@ -95,7 +96,12 @@ export function networkRequestJson(request: NetworkRequest): NetworkRequestJson 
   };
 }
 
-async function add(name: string, flags: ReadonlyMap<string, string>, io: Io): Promise<ExitCode> {
+/** Adds a network to this host. @throws FanwayError */
+export async function addNetwork(
+  name: string,
+  flags: ReadonlyMap<string, string>,
+  io: Io,
+): Promise<ExitCode> {
   const request = requestOfWords(name, flags);
   requireNetAdmin('net');
   const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
@@ -113,7 +119,12 @@ async function add(name: string, flags: ReadonlyMap<string, string>, io: Io): Pr
   return ExitCode.Ok;
 }
 
-async function remove(name: string, flags: ReadonlyMap<string, string>, io: Io): Promise<ExitCode> {
+/** Takes a network off this host. @throws FanwayError */
+export async function removeNetwork(
+  name: string,
+  flags: ReadonlyMap<string, string>,
+  io: Io,
+): Promise<ExitCode> {
   requireNetAdmin('net');
   const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
   const answer = await ask(run, removeNetworkCall, { network: name, force: flags.has('--force') });
@@ -205,14 +216,14 @@ export const net: Verb = {
     ['fanway net rules blue', 'in the order in which they are asked, and how often each decided'],
   ],
   async run(args, io) {
-    const { flags, rest } = takeFlags(args, FLAGS);
+    const { flags, rest } = takeFlags(args, NETWORK_FLAGS);
     const done = await policyAction(rest, flags, io);
     if (done !== undefined) return done;
     const [action, name, ...more] = rest;
     noMore(more, net);
     if (action === 'show') return show(name, flags, io);
-    if (name !== undefined && action === 'add') return add(name, flags, io);
-    if (name !== undefined && action === 'rm') return remove(name, flags, io);
+    if (name !== undefined && action === 'add') return addNetwork(name, flags, io);
+    if (name !== undefined && action === 'rm') return removeNetwork(name, flags, io);
     throw usageError(
       'usage',
       'give add NAME --vni N, rm NAME, show, or a rule; see fanway net --help',

@@ -2,7 +2,7 @@
  * Layer-2 networks as text.
  * @module
  */
-import type { NetworkJson, NetworkSearch } from '../../api/networks.ts';
+import type { NetworkJson, NetworkSearch, ServiceNodeStatus } from '../../api/networks.ts';
 import { counted, rateLine } from '../verb/quantities.ts';
 
 const MEMBERS_SHOWN_MAX = 8;
@@ -42,6 +42,7 @@ export function networkText(network: NetworkJson): string[] {
     membersText(network),
     `  ${counted(macs.local, 'MAC')} here${asked}, ${macs.remote} elsewhere; ${counted(network.addresses, 'address')}`,
     ...serversText(network.servers),
+    ...serviceNodeText(network.serviceNode),
     ...searchText(network.search),
     `  bum ${network.bum}, guard ${network.guard}, ${counted(network.rules, 'rule')}; ${floodsText(network.floods)}`,
     ...rateLine(network.rate),
@@ -54,6 +55,36 @@ export function networkText(network: NetworkJson): string[] {
     ...network.notes.map((note) => `  note: ${note}`),
     ...repairsText(network),
   ];
+}
+
+/** Whose floods are copied here, and who copies those of this host; nothing where nobody does. */
+export function serviceNodeText(status: ServiceNodeStatus | null): string[] {
+  if (status === null) return [];
+  const { replicates, serves, servesCount, copies, limited, nodes, through } = status;
+  const { failOvers, failedOverMs } = status;
+  if (replicates) {
+    const shown = serves
+      .slice(0, MEMBERS_SHOWN_MAX)
+      .map(({ host, name }) => (name === '' ? host : `${name} (${host})`));
+    const more = servesCount - shown.length;
+    const whom =
+      servesCount === 0
+        ? 'nobody hands it floods now'
+        : `for ${shown.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+    const dropped = limited === 0 ? '' : `; ${limited} floods were too many`;
+    return [`  service node: ${whom}; ${copies} copies sent${dropped}`];
+  }
+  const place = nodes.indexOf(through) + 1;
+  const which = place > 0 && nodes.length > 1 ? ` (${place} of ${nodes.length})` : '';
+  const past =
+    failedOverMs === null
+      ? ''
+      : `; ${counted(failOvers, 'fail-over')}, the last ${Math.round(failedOverMs / 1000)} s ago`;
+  const now =
+    through === ''
+      ? `no service node of ${nodes.join(', ')} is there`
+      : `floods go through ${through}${which}`;
+  return [`  ${now}${past}`];
 }
 
 function serversText({ dhcp, router }: NetworkJson['servers']): string[] {

@@ -9,6 +9,7 @@ import {
   type UnderlayAddress,
 } from '../../net/underlay-address.ts';
 import type { ClaimUpdate } from '../../rib/entry.ts';
+import type { EntryService } from '../entries/entry-service.ts';
 import type { NetworkSpec } from '../store/link-spec.ts';
 
 /** A host that takes part, by underlay address. */
@@ -22,6 +23,25 @@ export type FloodView = {
   /** A router is here: what it says to all goes to all, also where nothing is flooded. */
   hasRouter: boolean;
 };
+
+/** Who takes part in a network by its entries, and the label that each member wants floods with, 0 = none. */
+export function floodViewOf(
+  entries: Pick<EntryService, 'entries'>,
+  link: string,
+  hasRouter: boolean,
+): { view: FloodView; labels: ReadonlyMap<UnderlayAddress, number> } {
+  const [members, vteps] = [
+    [...entries.entries(link, 'flood')],
+    [...entries.entries(link, 'vtep')],
+  ];
+  const view = {
+    members: members.map(({ best }) => best.peer),
+    vteps: vteps.map(({ best }) => best.peer),
+    replicators: vteps.flatMap(({ best }) => (best.isReplicator === true ? [best.peer] : [])),
+    hasRouter,
+  };
+  return { view, labels: new Map(members.map(({ best }) => [best.peer, best.label ?? 0])) };
+}
 
 /** Copies of one frame at most (table/flood.ts has room for as many). */
 export const FLOOD_COPIES_MAX = 1024;
@@ -57,6 +77,53 @@ export function floodTargets(
       if (alive !== undefined) return { hosts: [alive], problem: '' };
       return { hosts: [], problem: 'no service node is there: what is flooded is lost' };
     }
+  }
+}
+
+/** Through whom a network's floods go, and how that came. */
+export type Through = {
+  /** The service node; undefined = none, or each host gets its own copy from here. */
+  host: UnderlayAddress | undefined;
+  /** How often another one took over, and when the last did, monotonic ms. */
+  changes: number;
+  changedMs: number;
+};
+
+type Choice = Through & { problem: string };
+
+/** What was chosen for each network. */
+export class FloodChoices {
+  readonly #links = new Map<string, Choice>();
+
+  /** Why floods of a network go nowhere; '' when all is well. */
+  problem(link: string): string {
+    return this.#links.get(link)?.problem ?? '';
+  }
+
+  through(link: string): Through {
+    return this.#links.get(link) ?? { host: undefined, changes: 0, changedMs: 0 };
+  }
+
+  /** Takes note of a choice. @returns whether the service node is another */
+  note(
+    { name, bum, replicator }: Pick<NetworkSpec, 'name' | 'bum' | 'replicator'>,
+    { hosts, problem }: ReturnType<typeof floodTargets>,
+    nowMs: number,
+  ): boolean {
+    const before = this.through(name);
+    const host = bum === 'service-node' && !replicator ? hosts[0] : undefined;
+    if (before.host === host) {
+      this.#links.set(name, { ...before, problem });
+      return false;
+    }
+    // The first one takes over from nobody.
+    const changes = before.changes + (before.changedMs === 0 ? 0 : 1);
+    this.#links.set(name, { host, changes, changedMs: nowMs, problem });
+    return true;
+  }
+
+  forget(link: string): void {
+    this.#links.delete(link);
   }
 }
 

@@ -27,7 +27,7 @@ import type { NetworkTable } from '../plane/network-table.ts';
 import type { NetworkSpec } from '../store/link-spec.ts';
 import type { RunDirectory } from '../store/run-directory.ts';
 import { AddressIndex } from './address-index.ts';
-import { floodTargets, peerClaims } from './floods.ts';
+import { FloodChoices, floodTargets, floodViewOf, peerClaims } from './floods.ts';
 import { MacHistory } from './history.ts';
 import { Learned } from './learned.ts';
 import { LocalNetwork, type PortState } from './local-network.ts';
@@ -75,7 +75,10 @@ export class NetworkService {
   /** Frames that tell stations of another MAC of an address, by link and address. */
   readonly #told = new Map<string, { local: LocalNetwork; frame: Uint8Array }>();
   readonly #flooding = new Set<string>();
-  readonly #floodProblems = new Map<string, string>();
+  /** Through whom floods of each network go. */
+  readonly floods = new FloodChoices();
+  /** Called when a network's service node is another. */
+  onThrough: () => void = () => undefined;
   #unwatch: (() => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
   #last: Promise<unknown> = Promise.resolve();
@@ -108,11 +111,6 @@ export class NetworkService {
   /** What a port is called, '' where nobody has seen it. */
   portName(ifindex: number): string {
     return this.#portNames.get(ifindex) ?? '';
-  }
-
-  /** Why floods of a network go nowhere; '' when all is well. */
-  floodProblem(link: string): string {
-    return this.#floodProblems.get(link) ?? '';
   }
 
   /** The host that clients of a service are led to; undefined = there is none. */
@@ -152,6 +150,7 @@ export class NetworkService {
       if (isSame) continue;
       this.#networks.delete(name);
       this.search.forget(name);
+      this.floods.forget(name);
       local.close();
       this.own.removeLink(name);
       this.#options.entries.withdraw('static', name);
@@ -359,22 +358,19 @@ export class NetworkService {
     for (const name of this.#flooding) {
       const spec = this.#networks.get(name)?.local.spec;
       if (spec === undefined || table === undefined) continue;
-      const hosts = (kind: EntryId['kind']) => [...entries.entries(name, kind)];
-      const [members, vteps] = [hosts('flood'), hosts('vtep')];
-      const labels = new Map(members.map(({ best }) => [best.peer, best.label ?? 0]));
-      const { hosts: targets, problem } = floodTargets(spec, {
-        members: members.map(({ best }) => best.peer),
-        vteps: vteps.map(({ best }) => best.peer),
-        replicators: vteps.flatMap(({ best }) => (best.isReplicator === true ? [best.peer] : [])),
-        hasRouter: this.#servers.hostOf(name, Service.Router) === 'here',
-      });
-      const withLabels = targets.map((host) => ({ host, label: labels.get(host) ?? 0 }));
-      table.setFloods(name, withLabels);
+      const hasRouter = this.#servers.hostOf(name, Service.Router) === 'here';
+      const { view, labels } = floodViewOf(entries, name, hasRouter);
+      const targets = floodTargets(spec, view);
+      table.setFloods(
+        name,
+        targets.hosts.map((host) => ({ host, label: labels.get(host) ?? 0 })),
+      );
       for (const service of Object.values(Service)) {
         table.setService(name, service, this.#servers.whereIs(name, service));
       }
-      if (problem !== '' && problem !== this.floodProblem(name)) log.warn(name, problem);
-      this.#floodProblems.set(name, problem);
+      const { problem } = targets;
+      if (problem !== '' && problem !== this.floods.problem(name)) log.warn(name, problem);
+      if (this.floods.note(spec, targets, performance.now())) this.onThrough();
     }
     this.#flooding.clear();
   }

@@ -87,8 +87,10 @@ function contentOf(item: Announcement): number | string {
       return item.host ?? 0;
     case ItemKind.Labels:
       return item.labels;
-    case ItemKind.Vtep:
-      return `${item.address} ${item.port} ${item.roles} ${item.dhcpServers ?? ''} ${item.routers ?? ''}`;
+    case ItemKind.Vtep: {
+      const { address, port, roles, dhcpServers = '', routers = '', own = '', via = '' } = item;
+      return `${address} ${port} ${roles} ${dhcpServers} ${routers} ${own} ${via}`;
+    }
     default:
       return 0;
   }

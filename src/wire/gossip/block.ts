@@ -241,6 +241,8 @@ const floodMemberItem = record<FloodMemberItem>({
 /** A tunnel endpoint as it is written: what is not there has no field. */
 type WrittenVtep = Required<VtepItem>;
 const NO_MACS: readonly number[] = [];
+/** No host has the address 0, and no station the MAC 0. */
+const NONE = 0;
 const writtenVtep = record<WrittenVtep>({
   kind: field(0, constant(ItemKind.Vtep)),
   ...announced,
@@ -249,21 +251,26 @@ const writtenVtep = record<WrittenVtep>({
   roles: field(8, uint(0xffff), 0),
   dhcpServers: field<readonly number[]>(9, list(mac, SERVERS_MAX), NO_MACS),
   routers: field<readonly number[]>(10, list(mac, SERVERS_MAX), NO_MACS),
+  own: field(11, mac, NONE),
+  via: field<number | string>(12, hostAddress, NONE),
 });
 const vtepItem: Codec<VtepItem> = {
-  encode({ dhcpServers = NO_MACS, routers = NO_MACS, ...others }) {
+  encode({ dhcpServers = NO_MACS, routers = NO_MACS, own = NONE, via = NONE, ...others }) {
     return writtenVtep.encode({
       ...others,
       dhcpServers: dhcpServers.length === 0 ? NO_MACS : dhcpServers,
       routers: routers.length === 0 ? NO_MACS : routers,
+      ...{ own, via },
     });
   },
   decode(value) {
-    const { dhcpServers, routers, ...others } = writtenVtep.decode(value);
+    const { dhcpServers, routers, own, via, ...others } = writtenVtep.decode(value);
     return {
       ...others,
       ...(dhcpServers.length > 0 && { dhcpServers }),
       ...(routers.length > 0 && { routers }),
+      ...(own !== NONE && { own }),
+      ...(via !== NONE && { via }),
     };
   },
 };

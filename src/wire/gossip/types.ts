@@ -140,6 +140,10 @@ export type VtepItem = Announced & {
   /** MACs that may answer DHCP clients, and MACs that may speak as routers, as far as they are here. */
   dhcpServers?: readonly number[];
   routers?: readonly number[];
+  /** The MAC of the host itself: whatever addresses that has are the host's own. */
+  own?: number;
+  /** The tunnel endpoint that copies what is flooded here (RFC 9574 §6: the leaf names its replicator). */
+  via?: number | string;
 };
 
 /** A rule of a network as text. Whoever has workloads that it is about tells it; each its own, so its rank is 0. */

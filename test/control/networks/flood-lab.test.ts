@@ -66,14 +66,11 @@ t.test(
     const at = await startHosts(t, { hosts: 4, containersPerHost: 1, ipv6: true });
     const { lab, hosts } = at;
     const nodes = [lab.host(0), lab.host(1)].map(({ address }) => formatIpv4(address)).join(',');
-    const words = ['--bum', 'service-node', '--service-node', nodes];
+    const words = ['net', 'add', 'blue', '--bum', 'service-node', '--service-node', nodes];
+    const role = ['service-node', 'add', 'blue'];
     await Promise.all(
       hosts.map(async (host, i) => {
-        const role = i < 2 ? ['--replicator'] : [];
-        await run(
-          host,
-          ...['net', 'add', 'blue', '--vni', '100', '--underlay', 'eth0/16', ...words, ...role],
-        );
+        await run(host, ...(i < 2 ? role : words), '--vni', '100', '--underlay', 'eth0/16');
         lab.container(i).setIpv6(false);
         await plug(lab.container(i), BRIDGE, macOf(i), addressOf(i));
       }),
@@ -96,12 +93,31 @@ t.test(
     };
     t.ok((await replicated(0)) > 0, 'the first node copied it');
     t.equal(await replicated(1), 0, 'the second had nothing to do');
+    const nodeOf = async (host: number) => (await networkOf(lab.host(host), 'blue')).serviceNode;
+    await until(
+      'it knows whom it serves',
+      10_000,
+      async () => (await nodeOf(0))?.servesCount === 2,
+    );
+    t.match(await nodeOf(1), { servesCount: 0, copies: 0 }, 'the second serves nobody');
+    t.match(await run(lab.host(0), 'service-node', 'show'), /for host3 .*, host4 .* copies sent/);
+    t.match(
+      await run(lab.host(2), 'service-node', 'show', 'blue'),
+      /floods go through 172\.30\.0\.28 \(1 of 2\)\n/,
+    );
     await lab.setCable(0, false);
     await to.netlink.addAddress('eth0', 0x0a01_0077, 24);
     await until('the flood arrives by the second node', 30_000, async () => {
       return (await ping(from, '10.1.0.119')) === 1;
     });
     t.ok((await replicated(1)) > 0, 'which copied it');
+    await until('the second knows whom it serves', 10_000, async () => {
+      return (await nodeOf(1))?.servesCount === 2;
+    });
+    t.match(
+      await run(lab.host(2), 'service-node', 'show', '--json'),
+      /"through":"172\.30\.1\.27","failOvers":[1-9]/,
+    );
     await lab.setCable(1, false);
     await until('status says that floods are lost', 30_000, async () => {
       return (await networkOf(lab.host(2), 'blue')).reason.includes('no service node is there');

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { floodTargets } from '../../../src/control/networks/floods.ts';
+import { FloodChoices, floodTargets } from '../../../src/control/networks/floods.ts';
 import { HISTORIES_MAX, MacHistory, PLACES_MAX } from '../../../src/control/networks/history.ts';
 import type { Best, EntryId } from '../../../src/rib/entry.ts';
 
@@ -25,6 +25,22 @@ t.test('whom floods go to', async (t) => {
   const lost = to('service-node', [0xac1e0909]);
   t.strictSame(lost.hosts, []);
   t.match(lost.problem, /no service node is there/);
+});
+
+t.test('who took over when', async (t) => {
+  const choices = new FloodChoices();
+  const spec = { name: 'br-blue', bum: 'service-node', replicator: false } as const;
+  const all = (hosts: number[]) => ({ hosts, problem: hosts.length === 0 ? 'nobody' : '' });
+  t.ok(choices.note(spec, all([B]), 10), 'the first one');
+  t.match(choices.through('br-blue'), { host: B, changes: 0 });
+  t.notOk(choices.note(spec, all([B]), 20), 'the same');
+  t.ok(choices.note(spec, all([C]), 30), 'another');
+  t.match(choices.through('br-blue'), { host: C, changes: 1, changedMs: 30 });
+  t.ok(choices.note(spec, all([]), 40));
+  t.equal(choices.problem('br-blue'), 'nobody');
+  t.notOk(choices.note({ ...spec, name: 'br-red', bum: 'replicate' }, all([B, C]), 50), 'no node');
+  choices.forget('br-blue');
+  t.match(choices.through('br-blue'), { host: undefined, changes: 0 });
 });
 
 t.test('the past of a MAC has an end, and so have MACs', async (t) => {

@@ -43,9 +43,7 @@ import type { NodeFollower } from './followers.ts';
 const PER_TURN = 1024;
 
 /** What is said of a host that is not the owner's alone: one owner's tunnel endpoint in a network. */
-type Endpoint = Pick<VtepItem, 'vni' | 'address' | 'roles' | 'dhcpServers' | 'routers'> & {
-  owner: NodeId;
-};
+type Endpoint = Omit<VtepItem, 'kind' | 'rank' | 'port'> & { owner: NodeId };
 
 function endpointKey(vni: number, owner: NodeId): string {
   return `${vni} ${owner}`;
@@ -76,15 +74,13 @@ function farItemOf(vni: number, id: EntryId, best: Best): Unranked | undefined {
     : { kind: ItemKind.MacAddress6, vni, mac, address, host };
 }
 
-function rolesOf(spec: NetworkSpec): number {
-  return spec.replicator ? VtepRole.Replicator : 0;
-}
-
 export type NetworkGossipOptions = {
   sink: EntrySink;
   own: OwnEntries;
   /** The networks that are up. */
   networks: () => readonly NetworkSpec[];
+  /** The service node that floods of a network go through; undefined = none. */
+  through: (link: string) => UnderlayAddress | undefined;
   /** The member `from`, which takes part in a network, looks for these addresses there. */
   sought: (link: string, from: NodeId, addresses: readonly UnderlayAddress[]) => void;
 };
@@ -148,6 +144,25 @@ export class NetworkGossip implements NodeFollower, NetworkSpeaker, SearchSpeake
     return rivals;
   }
 
+  /** Who has its floods copied by this host. */
+  *served({
+    vni,
+    local,
+    outer = local,
+  }: NetworkSpec): Generator<{ host: UnderlayAddress; owner: NodeId }> {
+    for (const { vni: at, via, address: host, owner } of this.#endpoints.values()) {
+      if (at === vni && via === outer) yield { host, owner };
+    }
+  }
+
+  /** The MAC that the host at a tunnel endpoint has itself; undefined = not known. */
+  macOfHost({ vni }: NetworkSpec, host: UnderlayAddress): number | undefined {
+    for (const endpoint of this.#endpoints.values()) {
+      if (endpoint.vni === vni && endpoint.address === host) return endpoint.own;
+    }
+    return undefined;
+  }
+
   announce(own: OwnEntry): number {
     return this.#node?.announce(itemOf(own), own.sequence) ?? 0;
   }
@@ -183,10 +198,15 @@ export class NetworkGossip implements NodeFollower, NetworkSpeaker, SearchSpeake
   }
 
   #announceOurselves(node: GossipNode, spec: NetworkSpec): void {
-    const { vni, local, outer: address = local, port, bum, ipam } = spec;
+    const { vni, local, outer: address = local, port, bum, ipam, mac: own } = spec;
     const { dhcpServers = [], routers = [] } = spec;
     const servers = { dhcpServers, routers };
-    node.announce({ kind: ItemKind.Vtep, vni, address, port, roles: rolesOf(spec), ...servers });
+    const via = this.#options.through(spec.name);
+    const roles = spec.replicator ? VtepRole.Replicator : 0;
+    node.announce({
+      ...{ kind: ItemKind.Vtep, vni, address, port, roles, own, ...servers },
+      ...(via !== undefined && { via }),
+    });
     const flood = { kind: ItemKind.FloodMember, vni } as const;
     if (ipam !== undefined) node.announce({ kind: ItemKind.Slice, vni, ...ipam.slice });
     if (bum !== 'none') node.announce(flood);
