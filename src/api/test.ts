@@ -30,9 +30,9 @@ const pathReport = fields({
   /** Node id; '' where there is no gossip. */
   to: text,
   name: text,
-  /** The fan that both are in. */
+  /** The overlay of the fan that both are in, or `VNI N` of the network. */
   overlay: text,
-  /** Addresses of the far host: in the underlay, and its gateway in the overlay. */
+  /** Addresses of the far host: in the underlay, and its own in the overlay. */
   host: text,
   gateway: text,
   underlay: layerReport,
@@ -87,7 +87,7 @@ export function readTestLine(value: unknown): TestLine {
   return lines[lineKind(value, '').kind](value, '');
 }
 
-/** What a member counted so far in a fan that it shares with this host; names of counters. */
+/** What a member counted so far on a link that it shares with this host (an overlay, or `VNI N`); names of counters. */
 export const farCountersCall = post<{ member: string; overlay: string }, Record<string, number>>(
   '/v1/gossip/counters',
   fields({ member: text, overlay: text }),

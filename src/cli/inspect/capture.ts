@@ -10,21 +10,28 @@ import { parseFilter } from '../../control/capture/filter.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { VXLAN } from '../../encap/encap.ts';
 import { ExitCode, FanwayError, refusedError, usageError } from '../../errors.ts';
-import { parseHostAddress } from '../../net/underlay-address.ts';
+import { formatHostPrefix, parseHostAddress } from '../../net/underlay-address.ts';
 import { hasCapability } from '../../sys/process/capabilities.ts';
 import { noMore, takeFlags, type Verb } from '../verb/verb.ts';
 
+/** A link, and its underlay for the words that people read. */
+export type ShownLink = SeenLink & { vni: number; underlay: string };
+
 /** Every link that can be looked at, fans and layer-2 networks, with the names that people use. */
-async function linksOf(run: RunDirectory): Promise<{ names: string[]; link: SeenLink }[]> {
+export async function linksOf(run: RunDirectory): Promise<{ names: string[]; link: ShownLink }[]> {
   const fans = await ask(run, fansCall);
   const networks = await ask(run, networksCall);
   return [
-    ...fans.map(({ spec }) => ({ names: [spec.name], link: spec })),
+    ...fans.map(({ spec }) => ({
+      names: [spec.name],
+      link: { ...spec, underlay: formatHostPrefix(spec.underlay) },
+    })),
     ...networks
       .filter(({ state }) => state !== 'stopped')
-      .map(({ network, bridge, device, port, underlay }) => {
+      .map(({ network, bridge, device, port, vni, underlay }) => {
         const local = parseHostAddress(underlay.split('/')[0] ?? '');
-        const link: SeenLink = { name: bridge, device, port, local, encap: VXLAN.name };
+        const at = { device, port, vni, underlay, local };
+        const link: ShownLink = { name: bridge, ...at, encap: VXLAN.name };
         return { names: [network, bridge], link };
       }),
   ];

@@ -3,21 +3,19 @@
  * @module
  */
 import { countersCall } from '../../api/counters.ts';
-import { fansCall } from '../../api/fans.ts';
 import type { DropStatus } from '../../api/status.ts';
 import { ask } from '../../control/admin/admin-client.ts';
 import { type PacketFilter, parseFilter } from '../../control/capture/filter.ts';
 import { type Flow, type LinkFlows, lostShare, watchFlows } from '../../control/capture/flows.ts';
 import { dropsOf, growth } from '../../control/plane/drops.ts';
-import type { LinkSpec } from '../../control/store/link-spec.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { ExitCode, FanwayError, refusedError, usageError } from '../../errors.ts';
 import { renderTable } from '../../measure/table.ts';
-import { formatHostPrefix } from '../../net/underlay-address.ts';
 import { hasCapability } from '../../sys/process/capabilities.ts';
 import { progressTo } from '../verb/progress.ts';
 import { bitsText } from '../verb/quantities.ts';
 import { type Io, noMore, printJson, takeFlags, type Verb } from '../verb/verb.ts';
+import { linksOf, type ShownLink } from './capture.ts';
 
 const SECONDS_DEFAULT = 5;
 const SECONDS_MAX = 3600;
@@ -139,7 +137,7 @@ function wholeFlag(
 }
 
 type Look = {
-  specs: LinkSpec[];
+  specs: ShownLink[];
   filter: PacketFilter | undefined;
   seconds: number;
   shown: { count: number; byLoss: boolean };
@@ -164,7 +162,7 @@ async function look(run: RunDirectory, wanted: Look, io: Io): Promise<FlowsRepor
   progress.end();
   return seen.map((link) => {
     const { name, encap, port, vni, underlay } = link.spec;
-    const context = { encap, port, vni, underlay: formatHostPrefix(underlay) };
+    const context = { encap, port, vni, underlay };
     const grown = growth(before[name] ?? {}, after[name] ?? {});
     const causes = new Map(dropsOf(grown, context).map(({ counter, cause }) => [counter, cause]));
     const drops = Object.entries(grown)
@@ -182,9 +180,9 @@ export const flowsVerb: Verb = {
     'Looks for some seconds at what passes the devices of the links and, encapsulated, the underlay:',
     'what goes into the router and does not come out was dropped by it. FILTER is that of capture.',
   ],
-  usage: ['flows [FILTER...] [--link BRIDGE] [--seconds N] [--count N] [--lost] [--json]'],
+  usage: ['flows [FILTER...] [--link BRIDGE|NETWORK] [--seconds N] [--count N] [--lost] [--json]'],
   options: [
-    ['--link BRIDGE', 'of this link only; all links otherwise'],
+    ['--link BRIDGE|NETWORK', 'of this link only; all links otherwise'],
     ['--seconds N', `how long to look (default ${SECONDS_DEFAULT})`],
     ['--count N', `how many flows to show (default ${COUNT_DEFAULT})`],
     ['--lost', 'only those that lost something, most first'],
@@ -213,12 +211,15 @@ export const flowsVerb: Verb = {
     }
     const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
     const wanted = flags.get('--link');
-    const specs = (await ask(run, fansCall))
-      .map(({ spec }) => spec)
-      .filter(({ name }) => wanted === undefined || name === wanted);
+    const specs = (await linksOf(run))
+      .filter(({ names }) => wanted === undefined || names.includes(wanted))
+      .map(({ link }) => link);
     if (specs.length === 0) {
       const what = wanted ?? 'no link';
-      throw refusedError('not-configured', `${what}: not configured; see fanway show`);
+      throw refusedError(
+        'not-configured',
+        `${what}: not configured; see fanway show and fanway net show`,
+      );
     }
     const shown = { count, byLoss: flags.has('--lost') };
     const reports = await look(run, { specs, filter, seconds: wantedSeconds, shown }, io);

@@ -4,9 +4,7 @@
  * @module
  */
 import { countersCall } from '../../api/counters.ts';
-import { type AnswerJson, explainCall } from '../../api/entries.ts';
 import { type FanRecord, fansCall } from '../../api/fans.ts';
-import { type MemberJson, membersCall } from '../../api/members.ts';
 import { statusCall } from '../../api/status.ts';
 import { farCountersCall, type LayerReport } from '../../api/test.ts';
 import { ask } from '../../control/admin/admin-client.ts';
@@ -14,39 +12,20 @@ import { dropsOf, growth } from '../../control/plane/drops.ts';
 import { type Verdict, verdictOf } from '../../control/probe/cause.ts';
 import { OuterWatch, type TriedPort, tryPorts } from '../../control/probe/ports.ts';
 import { SURVEY, Survey } from '../../control/probe/survey.ts';
-import type { LinkSpec } from '../../control/store/link-spec.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { ENCAPS, onTheWire } from '../../encap/encap.ts';
 import { codeOf, ExitCode, refusedError, usageError } from '../../errors.ts';
 import { renderTable } from '../../measure/table.ts';
-import { gatewayOf, peerOf, sliceOf } from '../../net/fan.ts';
-import { formatIpv4 } from '../../net/ipv4.ts';
-import { contains, formatPrefix } from '../../net/prefix.ts';
-import {
-  formatHostAddress,
-  formatHostPrefix,
-  holdsHost,
-  isNoHost,
-  parseHostAddress,
-  type UnderlayAddress,
-} from '../../net/underlay-address.ts';
+import { formatHostAddress, isNoHost } from '../../net/underlay-address.ts';
 import { progressTo } from '../verb/progress.ts';
 import { type Io, noMore, printJson, takeFlags, type Verb } from '../verb/verb.ts';
+import { type Aim, aimsOf, type PingLink } from './ping-aims.ts';
 
 const COUNT_DEFAULT = 10;
 const COUNT_MAX = 1000;
 const INTERVAL_MS = 100;
 
 type Counters = Readonly<Record<string, number>>;
-
-/** Whom to ask. */
-type Aim = {
-  spec: LinkSpec;
-  host: UnderlayAddress;
-  /** In the overlay, u32: a workload, or the host's gateway. */
-  inside: number;
-  member: MemberJson | undefined;
-};
 
 export type PingResult = {
   name: string;
@@ -60,80 +39,34 @@ export type PingResult = {
   verdict: Verdict;
 };
 
-/** The address that a word is, undefined when it is a name. */
-function addressOf(word: string): UnderlayAddress | undefined {
-  try {
-    return parseHostAddress(word);
-  } catch {
-    return undefined;
-  }
-}
-
-function memberOf(host: UnderlayAddress, members: readonly MemberJson[]): MemberJson | undefined {
-  const text = formatHostAddress(host);
-  return members.find(({ fans, self }) => !self && fans.some(({ local }) => local === text));
-}
-
-/** Whom a word means, in each fan that it is in. @throws FanwayError (exit code 3) when nobody. */
-async function aimsOf(word: string, specs: readonly LinkSpec[], run: RunDirectory): Promise<Aim[]> {
-  const members = await ask(run, membersCall);
-  const address = addressOf(word);
-  const atHost = (spec: LinkSpec, host: UnderlayAddress): Aim => {
-    const inside = gatewayOf(sliceOf(spec, host));
-    return { spec, host, inside, member: memberOf(host, members) };
-  };
-  if (address === undefined) {
-    const named = members.find(({ name, id }) => name === word || id === word);
-    const hosts = (named?.fans ?? []).map(({ overlay, local }) => ({ overlay, local }));
-    return hosts.flatMap(({ overlay, local }) =>
-      specs
-        .filter((spec) => formatPrefix(spec.overlay) === overlay)
-        .map((spec) => ({ ...atHost(spec, parseHostAddress(local)), member: named })),
-    );
-  }
-  const inside =
-    typeof address === 'number'
-      ? specs.find(({ overlay }) => contains(overlay, address))
-      : undefined;
-  if (inside === undefined || typeof address !== 'number') {
-    return specs
-      .filter(({ underlay }) => holdsHost(underlay, address))
-      .map((spec) => atHost(spec, address));
-  }
-  const answer: AnswerJson | null = await ask(run, explainCall, { link: inside.name, address });
-  const host = answer === null ? peerOf(inside, address) : parseHostAddress(answer.host);
-  return [{ ...atHost(inside, host), inside: address }];
-}
-
 /** What the far side counted so far; undefined where it cannot be asked. */
 async function farCounters(
   run: RunDirectory,
-  { member, spec }: Aim,
+  { member, link }: Aim,
 ): Promise<Counters | undefined> {
   if (member === undefined) return undefined;
-  const overlay = formatPrefix(spec.overlay);
+  const overlay = link.far;
   return ask(run, farCountersCall, { member: member.id, overlay }).catch((error: unknown) => {
     if (['no-answer', 'no-gossip'].includes(codeOf(error))) return undefined;
     throw error;
   });
 }
 
-async function nearCounters(run: RunDirectory, { spec }: Aim): Promise<Counters> {
-  return (await ask(run, countersCall))[spec.name] ?? {};
+async function nearCounters(run: RunDirectory, { link }: Aim): Promise<Counters> {
+  return (await ask(run, countersCall))[link.name] ?? {};
 }
 
-function dropContext(spec: LinkSpec) {
-  const { encap, port, vni, underlay } = spec;
-  return { encap, port, vni, underlay: formatHostPrefix(underlay) };
+function dropContext({ encap, port, vni, underlay }: PingLink) {
+  return { encap, port, vni, underlay };
 }
 
 /** Measures one way. */
 async function ping(run: RunDirectory, aim: Aim, count: number, io: Io): Promise<PingResult> {
-  const { spec, host, inside, member } = aim;
-  const { local, gateway, underlayMtu, innerMtu } = spec;
+  const { link, fan, host, gateway, inside, member } = aim;
+  const { local, underlayMtu, innerMtu, device } = link;
   const progress = progressTo(io);
   const [near, far] = [await nearCounters(run, aim), await farCounters(run, aim)];
-  const watch = await OuterWatch.open(spec, host);
+  const watch = await OuterWatch.open(link, host);
   const options = {
     ...{ ...SURVEY, rounds: count, intervalMs: INTERVAL_MS },
     step: (text: string, round: number) => {
@@ -141,7 +74,8 @@ async function ping(run: RunDirectory, aim: Aim, count: number, io: Io): Promise
       if (process.stderr.isTTY) progress.step(text === '' ? `${round} of ${count}` : text);
     },
   };
-  const survey = new Survey([{ local, host, gateway, inside, underlayMtu, innerMtu }], options);
+  const target = { local, host, gateway, inside, device, underlayMtu, innerMtu };
+  const survey = new Survey([target], options);
   let isStopped = false;
   const stop = (): void => {
     isStopped = true;
@@ -152,19 +86,23 @@ async function ping(run: RunDirectory, aim: Aim, count: number, io: Io): Promise
     if (measured === undefined) throw new RangeError('one target, one result');
     watch?.read();
     const ports =
-      spec.port === 0 || measured.tunnel.received === 0 || isStopped
+      fan === undefined ||
+      typeof inside !== 'number' ||
+      link.port === 0 ||
+      measured.tunnel.received === 0 ||
+      isStopped
         ? []
-        : await tryPorts(spec, { from: gateway, to: inside }, watch, options.timeoutMs);
+        : await tryPorts(fan, { from: fan.gateway, to: inside }, watch, options.timeoutMs);
     const grown = growth(near, await nearCounters(run, aim));
     const later = far === undefined ? undefined : await farCounters(run, aim);
     const farGrown = far === undefined || later === undefined ? undefined : growth(far, later);
     const { paths } = await ask(run, statusCall);
     const path = paths.find(({ peer }) => peer === formatHostAddress(host));
-    const context = dropContext(spec);
+    const context = dropContext(link);
     const verdict = verdictOf({
       ...measured,
-      overheadBytes: ENCAPS[spec.encap].overheadBytes,
-      wire: onTheWire(spec.encap, spec.port),
+      overheadBytes: ENCAPS[link.encap].overheadBytes,
+      wire: onTheWire(link.encap, link.port),
       nearDrops: dropsOf(grown, context).filter(({ counter }) => counter.includes('.drop.')),
       farDrops:
         farGrown && dropsOf(farGrown, context).filter(({ counter }) => counter.includes('.drop.')),
@@ -176,10 +114,15 @@ async function ping(run: RunDirectory, aim: Aim, count: number, io: Io): Promise
     return {
       ...{
         name: member?.name ?? '',
-        overlay: formatPrefix(spec.overlay),
+        overlay: link.title,
         host: formatHostAddress(host),
       },
-      ...{ address: formatIpv4(inside), ...measured, ports, verdict: withPorts(verdict, ports) },
+      ...{
+        address: formatHostAddress(inside),
+        ...measured,
+        ports,
+        verdict: withPorts(verdict, ports),
+      },
     };
   } finally {
     process.off('SIGINT', stop);
@@ -233,18 +176,25 @@ export function pingText(result: PingResult): string {
 export const pingVerb: Verb = {
   name: 'ping',
   summary: 'the plain network and the tunnel to one host, side by side, and which side drops',
-  usage: ['ping HOST|ADDRESS [--count N] [--json]'],
+  usage: ['ping HOST|ADDRESS|MAC [--net NAME] [--count N] [--json]'],
   options: [
-    ['HOST|ADDRESS', "a member's name, an underlay address, or any address of the overlay"],
+    [
+      'HOST|ADDRESS',
+      "a member's name, an underlay address, or any address of an overlay or network",
+    ],
+    ['--net NAME', 'by this layer-2 network (where several know the address)'],
     ['--count N', `requests by each way (default ${COUNT_DEFAULT})`],
     ['--json', 'all figures as JSON'],
   ],
   examples: [
     ['fanway ping host-b', 'round trips, loss, largest packets, outer ports, and what is wrong'],
     ['fanway ping 250.1.27.10', 'the host that has this address, and the workload itself'],
+    ['fanway ping 10.1.0.5 --net blue', 'a container on a layer-2 network'],
   ],
   async run(args, io) {
-    const { flags, rest } = takeFlags(args, { '--count': 'value', '--json': 'switch' });
+    const { flags, rest } = takeFlags(args, {
+      ...{ '--count': 'value', '--net': 'value', '--json': 'switch' },
+    });
     const [word, ...more] = rest;
     noMore(more, pingVerb);
     if (word === undefined || word.startsWith('-')) {
@@ -258,14 +208,14 @@ export const pingVerb: Verb = {
     const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
     const fans: FanRecord[] = await ask(run, fansCall);
     const specs = fans.map(({ spec }) => spec).filter(({ local }) => !isNoHost(local));
-    const aims = await aimsOf(word, specs, run);
+    const aims = await aimsOf(word, specs, flags.get('--net'), run);
     if (aims.length === 0) {
       throw refusedError(
         'no-host',
-        `${word} is no member that shares a fan with this host, and in no overlay or underlay of one: fanway peers and fanway show have what there is`,
+        `${word} is no member that shares a fan or network with this host, and in no overlay or underlay of one: fanway peers, fanway show and fanway arp have what there is`,
       );
     }
-    if (aims.some(({ host, spec }) => host === spec.local)) {
+    if (aims.some(({ host, link }) => host === link.local)) {
       throw refusedError('own-host', `${word} is this host itself: no tunnel leads there`);
     }
     const results: PingResult[] = [];

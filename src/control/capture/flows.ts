@@ -11,8 +11,8 @@ import { getIpv4TotalBytes } from '../../wire/ipv4.ts';
 import { getIpv6PayloadBytes, IPV6_HEADER_BYTES } from '../../wire/ipv6.ts';
 import { getTcpHeaderBytes } from '../../wire/tcp.ts';
 import { UDP_HEADER_BYTES } from '../../wire/udp.ts';
-import type { LinkSpec } from '../store/link-spec.ts';
-import { openTaps, readTaps } from './capture.ts';
+import type { WireSpec } from '../store/link-spec.ts';
+import { openTaps, readTaps, type SeenLink } from './capture.ts';
 import { type PacketFilter, transportOf } from './filter.ts';
 import { type Sight, trainOf } from './sight.ts';
 
@@ -110,20 +110,23 @@ export class FlowTable {
   }
 }
 
+/** What of a link has to be known to tell its flows. */
+export type FlowLink = SeenLink & Pick<WireSpec, 'vni'>;
+
 /** What was seen of one link. */
-export type LinkFlows = {
-  spec: LinkSpec;
+export type LinkFlows<L extends FlowLink = FlowLink> = {
+  spec: L;
   table: FlowTable;
   /** Packets that this process was too slow for: nothing is said of losses then. */
   missed: number;
 };
 
 /** Looks until told to stop. @throws as {@link openTaps} does. */
-export async function watchFlows(
-  links: readonly LinkSpec[],
+export async function watchFlows<L extends FlowLink>(
+  links: readonly L[],
   filter: PacketFilter | undefined,
   isOver: () => boolean,
-): Promise<LinkFlows[]> {
+): Promise<LinkFlows<L>[]> {
   const inside = await openTaps(links, 'inner');
   const outside = await openTaps(links, 'outer');
   const seen = links.map((spec) => ({ spec, table: new FlowTable(), missed: 0 }));

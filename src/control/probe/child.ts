@@ -4,7 +4,7 @@
  * @module
  */
 import { spawn } from 'node:child_process';
-import { count, fields, host, list } from '../../api/reader.ts';
+import { count, fields, host, list, text } from '../../api/reader.ts';
 import { layerReport } from '../../api/test.ts';
 import { FanwayError } from '../../errors.ts';
 import { programCommand } from '../../sys/host/paths.ts';
@@ -18,7 +18,7 @@ const OUTPUT_BYTES_MAX = 1024 * 1024;
 
 export const readTargets = list(
   fields<Target>({
-    ...{ local: host, host, gateway: count, inside: count },
+    ...{ local: host, host, gateway: host, inside: host, device: text },
     ...{ underlayMtu: count, innerMtu: count },
   }),
 );

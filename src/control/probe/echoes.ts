@@ -33,9 +33,9 @@ export class Echoes {
   /** Called with the token of each answer that was not counted. */
   onAnswer: (token: string) => void = () => undefined;
 
-  /** @param from our address. @throws SystemError when no socket for it may be opened. */
-  constructor(from: UnderlayAddress) {
-    this.#socket = EchoSocket.open(from);
+  /** @param from our address. @param device as of {@link EchoSocket.open}. @throws SystemError when no socket for it may be opened. */
+  constructor(from: UnderlayAddress, device: string) {
+    this.#socket = EchoSocket.open(from, device);
   }
 
   get socket(): EchoSocket {

@@ -11,15 +11,17 @@ import { type HostReport, hostReport, type PathReport, TARGETS_MAX } from '../..
 import { messageOf, refusedError } from '../../errors.ts';
 import type { MemberView } from '../../gossip/base/api.ts';
 import { gatewayOf, sliceOf } from '../../net/fan.ts';
-import { formatIpv4 } from '../../net/ipv4.ts';
 import { equals, formatPrefix } from '../../net/prefix.ts';
 import { formatHostAddress, formatHostPrefix } from '../../net/underlay-address.ts';
 import { type PathRecord, Segmentation } from '../../table/paths.ts';
 import { Question } from '../../wire/gossip/types.ts';
 import { dropsOf, growth } from '../plane/drops.ts';
-import type { LinkSpec } from '../store/link-spec.ts';
+import { type AnySpec, isNetwork, type LinkSpec, type NetworkSpec } from '../store/link-spec.ts';
+import type { NetworkHostAim } from './network-aims.ts';
 import type { Measured, Target } from './survey.ts';
 
+/** Layer-2 networks that are measured in one test, one after the other. */
+const NETWORKS_MAX = 8;
 /** Members that are asked at a time. */
 const ASKED_MAX = 4;
 const SEGMENTATION_WORDS = ['unknown', 'works', 'refused'] as const;
@@ -29,6 +31,9 @@ type Counters = Readonly<Record<string, Record<string, number>>>;
 export type PathTestOptions = {
   /** The links that are up. */
   specs(): readonly LinkSpec[];
+  /** The layer-2 networks that are up, and the hosts that can be asked on them. */
+  networks(): readonly NetworkSpec[];
+  networkHosts(): readonly NetworkHostAim[];
   members(): readonly MemberView[];
   counters(): Counters;
   paths(): readonly PathRecord[];
@@ -39,8 +44,13 @@ export type PathTestOptions = {
   ask(member: string, question: Question): Promise<string>;
 };
 
-/** One host in one fan. */
-type Aim = { member: MemberView; spec: LinkSpec; target: Target };
+/** One host on one link; both ends know the link by its title. */
+type Aim = { member: MemberView; title: string; target: Target };
+
+/** What both ends call a layer-2 network. */
+function titleOf(spec: AnySpec): string {
+  return isNetwork(spec) ? `VNI ${spec.vni}` : formatPrefix(spec.overlay);
+}
 
 const lives = ({ state }: MemberView): boolean => state === 'alive' || state === 'suspect';
 
@@ -54,10 +64,27 @@ export function aimsOf(specs: readonly LinkSpec[], members: readonly MemberView[
         if (spec === undefined) return [];
         const inside = gatewayOf(sliceOf(spec, local));
         const { gateway, underlayMtu, innerMtu } = spec;
-        const ends = { local: spec.local, host: local, gateway, inside };
-        return [{ member, spec, target: { ...ends, underlayMtu, innerMtu } }];
+        const ends = { local: spec.local, host: local, gateway, inside, device: '' };
+        return [{ member, title: titleOf(spec), target: { ...ends, underlayMtu, innerMtu } }];
       }),
     )
+    .slice(0, TARGETS_MAX);
+}
+
+/** The same on one layer-2 network. */
+function networkAims(
+  wanted: NetworkSpec,
+  hosts: readonly NetworkHostAim[],
+  members: readonly MemberView[],
+): Aim[] {
+  return hosts
+    .flatMap(({ spec, host, owner, own, inside }): Aim[] => {
+      const member = members.find(({ id, isSelf }) => id === owner && !isSelf);
+      if (spec !== wanted || member === undefined || !lives(member)) return [];
+      const { local, name: device, underlayMtu, innerMtu } = spec;
+      const target = { local, host, gateway: own, inside, device, underlayMtu, innerMtu };
+      return [{ member, title: titleOf(spec), target }];
+    })
     .slice(0, TARGETS_MAX);
 }
 
@@ -79,20 +106,22 @@ export class PathTest {
     return this.report().then((report) => JSON.stringify(report));
   }
 
-  /** Counters of our links by overlay, zeros left out. */
+  #links(): AnySpec[] {
+    return [...this.#options.specs(), ...this.#options.networks()];
+  }
+
+  /** Counters of our links by what both ends call them, zeros left out. */
   #counters(): Record<string, Record<string, number>> {
     const all = this.#options.counters();
     return Object.fromEntries(
-      this.#options
-        .specs()
-        .map(({ name, overlay }) => [
-          formatPrefix(overlay),
-          Object.fromEntries(Object.entries(all[name] ?? {}).filter(([, value]) => value !== 0)),
-        ]),
+      this.#links().map((spec) => [
+        titleOf(spec),
+        Object.fromEntries(Object.entries(all[spec.name] ?? {}).filter(([, value]) => value !== 0)),
+      ]),
     );
   }
 
-  /** What a member counted in a fan so far. @throws Error when it does not answer, or not so. */
+  /** What a member counted on a link so far, by what both ends call it. @throws Error when it does not answer, or not so. */
   async countersOf(member: string, overlay: string): Promise<Record<string, number>> {
     const told = await this.#options.ask(member, Question.Counters);
     return countersAnswer(JSON.parse(told), '')[overlay] ?? {};
@@ -112,17 +141,14 @@ export class PathTest {
     if (this.#isBusy) return { ...report, problem: 'another test runs on this host: try again' };
     this.#isBusy = true;
     try {
-      const specs = this.#options.specs();
       const before = this.#options.counters();
-      const aims = aimsOf(specs, members);
-      const measured =
-        aims.length === 0 ? [] : await this.#options.measure(aims.map(({ target }) => target));
+      const { aims, measured } = await this.#measureAll(members);
       const after = this.#options.counters();
       const records = this.#options.paths();
       return {
         ...report,
-        links: specs.map((spec) => ({
-          ...{ link: spec.name, overlay: formatPrefix(spec.overlay), encap: spec.encap },
+        links: this.#links().map((spec) => ({
+          ...{ link: spec.name, overlay: titleOf(spec), encap: spec.encap },
           offloads: this.#options.offloads(spec.name),
           drops: dropsBetween(spec, before[spec.name] ?? {}, after[spec.name] ?? {}),
         })),
@@ -136,6 +162,28 @@ export class PathTest {
     } finally {
       this.#isBusy = false;
     }
+  }
+
+  /** Fans in one go, then each network by itself: what is on two of them may have one address. */
+  async #measureAll(
+    members: readonly MemberView[],
+  ): Promise<{ aims: Aim[]; measured: Measured[] }> {
+    const { specs, networks, networkHosts } = this.#options;
+    const hosts = networkHosts();
+    const groups = [
+      aimsOf(specs(), members),
+      ...networks()
+        .slice(0, NETWORKS_MAX)
+        .map((spec) => networkAims(spec, hosts, members)),
+    ];
+    const [aims, measured]: [Aim[], Measured[]] = [[], []];
+    for (const group of groups) {
+      if (group.length === 0) continue;
+      const results = await this.#options.measure(group.map(({ target }) => target));
+      aims.push(...group);
+      measured.push(...results);
+    }
+    return { aims, measured };
   }
 
   /**
@@ -210,7 +258,7 @@ export class PathTest {
 }
 
 function dropsBetween(
-  spec: LinkSpec,
+  spec: AnySpec,
   before: Readonly<Record<string, number>>,
   after: Readonly<Record<string, number>>,
 ): DropStatus[] {
@@ -219,14 +267,15 @@ function dropsBetween(
 }
 
 function pathReport(
-  { member, spec, target }: Aim,
+  { member, title, target }: Aim,
   measured: Measured,
   records: readonly PathRecord[],
 ): PathReport {
   const path = records.find(({ peer }) => peer === target.host);
   return {
-    ...{ to: member.id, name: member.name, overlay: formatPrefix(spec.overlay) },
-    ...{ host: formatHostAddress(target.host), gateway: formatIpv4(target.inside), ...measured },
+    ...{ to: member.id, name: member.name, overlay: title },
+    ...{ host: formatHostAddress(target.host), gateway: formatHostAddress(target.inside) },
+    ...measured,
     segmentation: SEGMENTATION_WORDS[path?.segmentation ?? Segmentation.Unknown] ?? 'unknown',
   };
 }

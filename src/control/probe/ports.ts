@@ -27,11 +27,14 @@ const DISCARD_PORT = 9;
 const ARPHRD_ETHERNET = 1;
 const READ_MAX = 4096;
 
+/** What of a link is needed to see its packets outside. */
+export type OuterLink = Pick<LinkSpec, 'encap' | 'local' | 'port' | 'vni'>;
+
 /** Tunnel packets to and from one host, as they cross the underlay device. */
 export class OuterWatch {
   readonly #socket: PacketSocket;
   readonly #ethernet: boolean;
-  readonly #spec: LinkSpec;
+  readonly #spec: OuterLink;
   readonly #host: UnderlayAddress;
   /** Packets of the tunnel that left for the host, and that came from it. */
   left = 0;
@@ -42,7 +45,7 @@ export class OuterWatch {
   private constructor(
     socket: PacketSocket,
     ethernet: boolean,
-    spec: LinkSpec,
+    spec: OuterLink,
     host: UnderlayAddress,
   ) {
     this.#socket = socket;
@@ -52,7 +55,7 @@ export class OuterWatch {
   }
 
   /** undefined where nobody may look: without CAP_NET_RAW, or without a device. */
-  static async open(spec: LinkSpec, host: UnderlayAddress): Promise<OuterWatch | undefined> {
+  static async open(spec: OuterLink, host: UnderlayAddress): Promise<OuterWatch | undefined> {
     const netlink = Netlink.open();
     try {
       const addresses = [...(await netlink.addresses()), ...(await netlink.ipv6Addresses())];
@@ -75,7 +78,7 @@ export class OuterWatch {
       const packet = this.#socket.read();
       if (packet === undefined) return;
       const sight = outerSight(packet.bytes, this.#ethernet, this.#spec);
-      if (sight.shim < 0) continue;
+      if (sight.shim < 0 || (sight.vni >= 0 && sight.vni !== this.#spec.vni)) continue;
       if (packet.outgoing && outerEnd(sight, 'destination') === this.#host) {
         this.left++;
         const port =

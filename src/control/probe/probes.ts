@@ -14,11 +14,13 @@ import type { NetworkService } from '../networks/network-service.ts';
 import { decideFlow } from '../networks/policy/policy-routes.ts';
 import type { PolicyService } from '../networks/policy/policy-service.ts';
 import type { TunnelSet } from '../plane/tunnel-set.ts';
+import type { NetworkGossip } from '../speakers/gossip/network-gossip.ts';
 import type { GossipService } from '../speakers/gossip/service.ts';
 import type { LinkSpec, NetworkSpec } from '../store/link-spec.ts';
 import { measureApart } from './child.ts';
 import { Ends } from './ends.ts';
 import { FanEnd } from './fan-end.ts';
+import { NetworkAims } from './network-aims.ts';
 import { NetworkEnd } from './network-end.ts';
 import { PathTest } from './path-test.ts';
 import { probeRoutes } from './routes.ts';
@@ -31,6 +33,7 @@ export type ProbesOptions = {
     service: NetworkService;
     policy: PolicyService;
     specs: () => readonly NetworkSpec[];
+    gossip: Pick<NetworkGossip, 'macOfHost'>;
   };
   gossip: () => GossipService;
   /** The fans that are up. */
@@ -44,12 +47,18 @@ export class Probes {
   readonly #options: ProbesOptions;
   readonly #test: PathTest;
   readonly #ends: Ends;
+  readonly #aims: NetworkAims;
 
   constructor(options: ProbesOptions) {
     const { tunnels, entries, networks, gossip, specs, nameOf } = options;
     this.#options = options;
     const members = () => gossip().host?.node.members() ?? [];
+    this.#aims = new NetworkAims({
+      ...{ entries, members, specs: () => networks.specs() },
+      macOfHost: (spec, host) => networks.gossip.macOfHost(spec, host),
+    });
     this.#test = new PathTest({
+      ...{ networks: () => networks.specs(), networkHosts: () => this.#aims.hosts() },
       ...{ measure: measureApart, members },
       specs: () => specs().filter(({ overlay }) => hasIpv4(overlay)), // IPv4 alone
       counters: () => tunnels.counters(),
@@ -80,6 +89,6 @@ export class Probes {
   }
 
   routes(): Route[] {
-    return [...probeRoutes(this.#test, this.#options.log), this.#ends.route()];
+    return [...probeRoutes(this.#test, this.#options.log), this.#ends.route(), this.#aims.route()];
   }
 }

@@ -11,14 +11,16 @@ import { EchoSocket } from '../../sys/sockets/echo-socket.ts';
 import { PathProber } from '../plane/paths/path-prober.ts';
 import { type Echoed, Echoes } from './echoes.ts';
 
-/** One host. Addresses are u32, MTUs bytes. */
+/** One host. MTUs are bytes. No two targets of one survey may have the same `inside`. */
 export type Target = {
   /** Underlay addresses: ours, and the host's. */
   local: UnderlayAddress;
   host: UnderlayAddress;
-  /** Overlay addresses: our gateway, and the one to ask there. */
-  gateway: number;
-  inside: number;
+  /** Overlay addresses: our own, and the one to ask there. */
+  gateway: UnderlayAddress;
+  inside: UnderlayAddress;
+  /** By which device alone what is inside goes, '' = by whatever routes say. */
+  device: string;
   underlayMtu: number;
   innerMtu: number;
 };
@@ -59,10 +61,13 @@ const LAYERS: readonly Layer[] = ['underlay', 'tunnel'];
 function ends(
   target: Target,
   layer: Layer,
-): { from: UnderlayAddress; to: UnderlayAddress; mtuMax: number } {
+): { from: UnderlayAddress; to: UnderlayAddress; mtuMax: number; device: string } {
   return layer === 'underlay'
-    ? { from: target.local, to: target.host, mtuMax: target.underlayMtu }
-    : { from: target.gateway, to: target.inside, mtuMax: target.innerMtu };
+    ? { from: target.local, to: target.host, mtuMax: target.underlayMtu, device: '' }
+    : {
+        ...{ from: target.gateway, to: target.inside, mtuMax: target.innerMtu },
+        device: target.device,
+      };
 }
 
 export class Survey {
@@ -76,8 +81,8 @@ export class Survey {
     this.#options = options;
     for (const target of targets) {
       for (const layer of LAYERS) {
-        const { from } = ends(target, layer);
-        if (!this.#echoes.has(from)) this.#echoes.set(from, new Echoes(from));
+        const { from, device } = ends(target, layer);
+        if (!this.#echoes.has(from)) this.#echoes.set(from, new Echoes(from, device));
       }
     }
   }

@@ -55,6 +55,7 @@ export const SOCK_NONBLOCK = O_NONBLOCK;
 export const SOL_SOCKET = 1;
 export const SO_REUSEADDR = 2;
 /** asm-generic/socket.h: struct timespec of 64-bit words on 64-bit machines. */
+export const SO_BINDTODEVICE = 25;
 export const SO_TIMESTAMPNS = 35;
 export const SO_ERROR = 4;
 export const SO_SNDBUF = 7;

@@ -22,6 +22,7 @@ import {
   IPV6_DONTFRAG,
   IPV6_MTU_DISCOVER,
   POLLIN,
+  SO_BINDTODEVICE,
   SO_TIMESTAMPNS,
   SOCK_CLOEXEC,
   SOCK_DGRAM,
@@ -94,14 +95,15 @@ export class EchoSocket {
 
   /**
    * @param local our address, from which requests go out
+   * @param device by which alone they go, and answers come; '' = by whatever routes say
    * @throws SystemError when neither kind may be opened, or the address is not ours
    */
-  static open(local: UnderlayAddress): EchoSocket {
+  static open(local: UnderlayAddress, device = ''): EchoSocket {
     const family = familyOf(local);
     const fd = libc.socket(...socketOf(family, SOCK_DGRAM));
     return fd < 0
-      ? EchoSocket.#raw(local, REPLY[family])
-      : EchoSocket.#prepared(fd, local, undefined);
+      ? EchoSocket.#raw(local, REPLY[family], device)
+      : EchoSocket.#prepared(fd, local, undefined, device);
   }
 
   /**
@@ -112,17 +114,27 @@ export class EchoSocket {
     return EchoSocket.#raw(local, REQUEST[familyOf(local)]);
   }
 
-  static #raw(local: UnderlayAddress, type: number): EchoSocket {
+  static #raw(local: UnderlayAddress, type: number, device = ''): EchoSocket {
     const fd = check('socket', libc.socket(...socketOf(familyOf(local), SOCK_RAW)));
-    return EchoSocket.#prepared(fd, local, type);
+    return EchoSocket.#prepared(fd, local, type, device);
   }
 
   /** @param type the one type of messages that a raw socket takes; undefined = it is none */
-  static #prepared(fd: number, local: UnderlayAddress, type: number | undefined): EchoSocket {
+  static #prepared(
+    fd: number,
+    local: UnderlayAddress,
+    type: number | undefined,
+    device: string,
+  ): EchoSocket {
     const family = familyOf(local);
     try {
       prepare(fd, family);
       if (type !== undefined) takeOnly(fd, family, type);
+      if (device !== '') {
+        const bytes = Buffer.from(`${device}\0`);
+        const [level, option] = [SOL_SOCKET, SO_BINDTODEVICE];
+        check('setsockopt', libc.setsockopt(fd, level, option, addressOf(bytes), bytes.length));
+      }
       const name = socketAddress(local, 0);
       check('bind', libc.bind(fd, addressOf(name), name.length));
     } catch (error) {
