@@ -101,7 +101,10 @@ export class NetworkStatus {
     const { members, memberCount } = views.firstMembers(name);
     const inTable = table()?.status(name);
     const { drops, failure } = meter.judge(
-      { name, encap: spec.encap, port, vni, underlay: formatHostPrefix(spec.underlay) },
+      {
+        ...{ name, encap: spec.encap, port, vni, underlay: formatHostPrefix(spec.underlay) },
+        isNetwork: true,
+      },
       counters,
       nowMs,
     );

@@ -68,6 +68,14 @@ t.test('each counter has its cause; what a healthy fan drops is not told', async
   }
 });
 
+t.test('on a layer-2 network a frame for another host is no sign of a wrong overlay', async (t) => {
+  const counters = { 'ingress.drop.foreign_destination': 9 };
+  const network = { ...link, isNetwork: true } as const;
+  t.match(failureOf(counters, link), /widths/);
+  t.match(dropsOf(counters, network), [{ count: 9, cause: /known to be elsewhere/ }]);
+  t.equal(failureOf(counters, network), '');
+});
+
 t.test('DropMeter tells a minute, and judges by a quarter of it', async (t) => {
   const meter = new DropMeter();
   const counters = (count: number) => ({ 'ingress.drop.wrong_vni': count, 'egress.drop.ipv6': 1 });

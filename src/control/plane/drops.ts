@@ -19,6 +19,8 @@ export type DropContext = {
   underlay: string;
   /** Who sends with a foreign source, as a sentence; '' or absent when nobody is known. */
   foreign?: string;
+  /** It is a layer-2 network, not a fan. */
+  isNetwork?: true;
 };
 
 /** How far back `status` tells of drops. */
@@ -157,6 +159,19 @@ const RULES: Readonly<Record<string, Rule>> = {
   },
 };
 
+/** What means something else on a layer-2 network. */
+const NETWORK_RULES: Readonly<Record<string, Rule>> = {
+  'ingress.drop.foreign_destination': {
+    weight: 'told',
+    cause: () =>
+      'another host sends here what is known to be elsewhere: news of a move is late there, or it floods to learn',
+  },
+};
+
+function ruleOf(counter: string, { isNetwork }: DropContext): Rule | undefined {
+  return (isNetwork === true ? NETWORK_RULES[counter] : undefined) ?? RULES[counter];
+}
+
 /** Counters of one link as they grew; one that is new, or began anew, counts from zero. */
 export function growth(before: Counters, now: Counters): Counters {
   return Object.fromEntries(
@@ -170,8 +185,11 @@ export function growth(before: Counters, now: Counters): Counters {
 /** What was dropped, worst first, with the likely cause of each. */
 export function dropsOf(grown: Counters, context: DropContext): DropStatus[] {
   const of = (name: string): number => grown[name] ?? 0;
-  const drops = Object.entries(RULES)
-    .map(([counter, { cause }]) => ({ counter, count: of(counter), cause: cause(context) }))
+  const drops = Object.keys(RULES)
+    .map((counter) => {
+      const cause = ruleOf(counter, context)?.cause(context) ?? '';
+      return { counter, count: of(counter), cause };
+    })
     .filter(({ count }) => count > 0)
     .sort((a, b) => b.count - a.count);
   const sent = of('egress.delivered');
@@ -184,7 +202,7 @@ export function dropsOf(grown: Counters, context: DropContext): DropStatus[] {
 export function failureOf(grown: Counters, context: DropContext): string {
   const of = (name: string): number => grown[name] ?? 0;
   for (const { counter, count, cause } of dropsOf(grown, context)) {
-    const rule = RULES[counter];
+    const rule = ruleOf(counter, context);
     const direction = counter.startsWith('egress.') ? 'egress' : 'ingress';
     const through = of(`${direction}.delivered`);
     const fails =
