@@ -17,7 +17,7 @@ import {
   hostOfBytes,
   type UnderlayAddress,
 } from '../../net/underlay-address.ts';
-import type { EntryId, RibChange } from '../../rib/entry.ts';
+import type { RibChange } from '../../rib/entry.ts';
 import { EventKind, MovedTo, Snooped } from '../../table/events.ts';
 import { Service } from '../../table/flood.ts';
 import type { EntryService } from '../entries/entry-service.ts';
