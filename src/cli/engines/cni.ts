@@ -12,16 +12,9 @@ import {
   rmSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { dhcpLeases } from '../../control/host/dhcp.ts';
-import {
-  AddressBook,
-  claimBlock,
-  dropClaim,
-  stateDirectoryOf,
-} from '../../control/store/address-book.ts';
+import { AddressBook, dropClaim, stateDirectoryOf } from '../../control/store/address-book.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { ExitCode, usageError } from '../../errors.ts';
-import { formatPrefix } from '../../net/prefix.ts';
 import {
   CNI_NETWORK,
   CNI_OWNER,
@@ -29,12 +22,13 @@ import {
   conflistOf,
   wrapperOf,
 } from '../../plugins/cni/install.ts';
-import { type EngineFan, findFan, findPlace } from '../../plugins/fan.ts';
+import { findFan, findPlace } from '../../plugins/fan.ts';
 import { subnetEnv } from '../../plugins/snippets.ts';
 import { SINGLE } from '../../single-file.ts';
 import { programCommand } from '../../sys/host/paths.ts';
 import { type Io, printJson, takeFlags, type Verb } from '../verb/verb.ts';
-import { actionOf, putFile, rangeOf } from './engine-words.ts';
+import { claimPart } from './claims.ts';
+import { actionOf, putFile } from './engine-words.ts';
 
 const BIN_DIRECTORY = '/opt/cni/bin';
 const CONF_DIRECTORY = '/etc/cni/net.d';
@@ -85,30 +79,10 @@ function commandFor({ root, bin }: Paths, flags: Flags): string[] {
   return [join(flags.get('--bin-dir') ?? BIN_DIRECTORY, PROGRAM), ...words];
 }
 
-/** Sets a part of the slice aside where that was asked for, or DHCP hands out the rest. */
-function claim(fan: EngineFan, run: RunDirectory, flags: Flags, io: Io): string {
-  const block = rangeOf(flags);
-  if (block === undefined && !fan.dhcp) return '';
-  const busy = fan.dhcp
-    ? dhcpLeases(run, fan.bridge, Date.now()).map(({ address }) => address)
-    : [];
-  const wish = { owner: CNI_OWNER, busy, shared: fan.dhcp };
-  const book = new AddressBook(stateDirectoryOf(io.env), fan.slice);
-  return book.change((now) => {
-    const had = now.claims.find(({ owner }) => owner === CNI_OWNER);
-    if (had !== undefined && block === undefined) return '';
-    // Its own containers do not stand in its way.
-    const others = { ...now, leases: now.leases.filter(({ owner }) => owner !== CNI_OWNER) };
-    const range = claimBlock(others, fan.slice, { ...wish, ...(block !== undefined && { block }) });
-    now.claims = others.claims;
-    return formatPrefix(range);
-  });
-}
-
 async function install(io: Io, bridge: string | undefined, flags: Flags): Promise<ExitCode> {
   const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
   const fan = await findPlace(run, bridge);
-  const range = claim(fan, run, flags, io);
+  const range = claimPart({ fan, run, flags, io, owner: CNI_OWNER });
   const paths = pathsOf(flags);
   for (const folder of [paths.bin, join(paths.conf, '..')]) mkdirSync(folder, { recursive: true });
   const name = flags.get('--name') ?? CNI_NETWORK;

@@ -1,10 +1,10 @@
 /**
- * `fanway podman`: a podman network on the fan's bridge.
+ * `fanway podman`: a podman network on the fan's bridge, as a file or by a plugin.
  * @module
  */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { dhcpLeases } from '../../control/host/dhcp.ts';
 import {
   AddressBook,
@@ -16,15 +16,25 @@ import {
 import { RunDirectory, readIfThere } from '../../control/store/run-directory.ts';
 import { codeOf, ExitCode, refusedError, usageError } from '../../errors.ts';
 import { formatPrefix } from '../../net/prefix.ts';
-import { type EngineFan, findFan } from '../../plugins/fan.ts';
+import { CNI_TYPE, wrapperOf } from '../../plugins/cni/install.ts';
+import { type EngineFan, findFan, findPlace } from '../../plugins/fan.ts';
+import {
+  NETAVARK_DRIVER,
+  NETAVARK_OWNER,
+  PLUGIN_DIRECTORY,
+  PLUGINS_SINCE,
+} from '../../plugins/netavark/install.ts';
 import {
   isPodmanNetworkName,
+  isSince,
   knowsUnmanaged,
   PODMAN_OWNER,
   podmanNetwork,
   readPodmanNetwork,
 } from '../../plugins/podman/network.ts';
+import { programCommand } from '../../sys/host/paths.ts';
 import { type Io, printJson, takeFlags, type Verb } from '../verb/verb.ts';
+import { claimPart } from './claims.ts';
 import { actionOf, putFile, rangeOf } from './engine-words.ts';
 
 const NETWORK_DIRECTORY = '/etc/containers/networks';
@@ -112,6 +122,55 @@ async function enable(io: Io, bridge: string | undefined, flags: Flags): Promise
   return ExitCode.Ok;
 }
 
+/** Where the plugin lies; podman looks there, or in what `netavark_plugin_dirs` names. */
+function pluginOf(flags: Flags): string {
+  return join(flags.get('--plugin-dir') ?? PLUGIN_DIRECTORY, NETAVARK_DRIVER);
+}
+
+async function enablePlugin(io: Io, bridge: string | undefined, flags: Flags): Promise<ExitCode> {
+  const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
+  const fan = await findPlace(run, bridge);
+  const range = claimPart({ fan, run, flags, io, owner: NETAVARK_OWNER });
+  const plugin = pluginOf(flags);
+  mkdirSync(dirname(plugin), { recursive: true });
+  putFile(plugin, wrapperOf(programCommand(CNI_TYPE), io.env), 0o755);
+  const podman = podmanVersion();
+  if (flags.has('--json')) {
+    printJson(io, { plugin, driver: NETAVARK_DRIVER, bridge: fan.bridge, range, podman });
+    return ExitCode.Ok;
+  }
+  const create = `podman network create --driver ${NETAVARK_DRIVER} -o bridge=${fan.bridge} ${NAME_DEFAULT}`;
+  io.out(
+    `${plugin}: driver ${NETAVARK_DRIVER}${range === '' ? '' : `, addresses ${range}`}\nuse it with: ${create}\n`,
+  );
+  if (!isSince(podman, PLUGINS_SINCE)) {
+    const [major, minor] = PLUGINS_SINCE;
+    io.err(
+      `fanway: note: podman ${podman || 'is not here, or does not say its version; it'} runs no plugins before ${major}.${minor}: fanway podman enable without --plugin\n`,
+    );
+  }
+  return ExitCode.Ok;
+}
+
+async function disablePlugin(io: Io, bridge: string | undefined, flags: Flags): Promise<ExitCode> {
+  const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
+  const plugin = pluginOf(flags);
+  const removed = readIfThere(plugin) !== undefined;
+  rmSync(plugin, { force: true });
+  const fan = await findPlace(run, bridge);
+  const book = new AddressBook(stateDirectoryOf(io.env), fan.slice);
+  book.change((now) => dropClaim(now, NETAVARK_OWNER));
+  if (flags.has('--json')) printJson(io, { plugin, removed });
+  else {
+    io.out(
+      removed
+        ? `${plugin} removed: podman network rm removes its networks\n`
+        : `there is no ${plugin}\n`,
+    );
+  }
+  return ExitCode.Ok;
+}
+
 async function disable(io: Io, bridge: string | undefined, flags: Flags): Promise<ExitCode> {
   const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
   const name = nameOf(flags);
@@ -151,22 +210,35 @@ export const podman: Verb = {
   usage: [
     'podman enable [BRIDGE] [--name NETWORK] [--range PREFIX] [--json]',
     'podman disable [BRIDGE] [--name NETWORK] [--json]',
+    'podman enable|disable [BRIDGE] --plugin [--range PREFIX] [--json]',
   ],
   options: [
     ['--name NETWORK', `the network's name in podman (${NAME_DEFAULT})`],
     ['--range PREFIX', 'the part of the slice that podman hands out (all that is free)'],
     ['--network-dir DIRECTORY', `where podman keeps its networks (${NETWORK_DIRECTORY})`],
+    [
+      '--plugin',
+      'a driver for podman network create (podman 4.5), which shares the slice with others',
+    ],
+    ['--plugin-dir DIRECTORY', `where podman looks for plugins (${PLUGIN_DIRECTORY})`],
     ['--json', 'what was done, as JSON'],
   ],
   examples: [
     ['fanway podman enable', 'then: podman run --network fan ...'],
     ['fanway podman enable --range 250.0.28.128/25', 'half of the slice; the rest is for others'],
+    ['fanway podman enable --plugin', 'then: podman network create --driver fanway fan'],
   ],
   async run(args, io) {
     const { flags, rest } = takeFlags(args, {
       ...{ '--name': 'value', '--range': 'value', '--network-dir': 'value', '--json': 'switch' },
+      ...{ '--plugin': 'switch', '--plugin-dir': 'value' },
     });
     const { action, bridge } = actionOf(rest, ['enable', 'disable']);
+    if (flags.has('--plugin')) {
+      return action === 'enable'
+        ? enablePlugin(io, bridge, flags)
+        : disablePlugin(io, bridge, flags);
+    }
     return action === 'enable' ? enable(io, bridge, flags) : disable(io, bridge, flags);
   },
 };

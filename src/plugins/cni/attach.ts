@@ -10,6 +10,18 @@ import { NetworkNamespace } from '../../sys/process/netns.ts';
 import { type EngineFan, text } from '../fan.ts';
 import { CniCode, CniError, type Invocation, type Result } from './protocol.ts';
 
+/** One interface of one container. */
+export type Attachment = {
+  container: string;
+  /** Path of a network namespace. */
+  netns: string;
+  ifname: string;
+  /** Whether the container's default route goes by the fan. */
+  isDefaultGateway: boolean;
+};
+/** The MAC addresses of an attachment as text. */
+export type AttachedMacs = { bridge: string; outer: string; inner: string };
+
 const NOWHERE = { address: 0, length: 0 };
 
 /** The veth's end in the host: one name for each attachment, so that it is found again. */
@@ -37,7 +49,11 @@ function openNamespace(path: string): NetworkNamespace {
  * @param address u32
  * @throws CniError when the container has an interface of that name.
  */
-export async function attach(call: Invocation, fan: EngineFan, address: number): Promise<Result> {
+export async function attach(
+  call: Attachment,
+  fan: EngineFan,
+  address: number,
+): Promise<AttachedMacs> {
   const namespace = openNamespace(call.netns);
   const host = Netlink.open();
   const inside = Netlink.open(namespace);
@@ -54,20 +70,14 @@ export async function attach(call: Invocation, fan: EngineFan, address: number):
       await host.setLink(hostEnd, { mtu: fan.mtu, master: fan.bridge, up: true });
       await inside.setLink(call.ifname, { mtu: fan.mtu, up: true });
       await inside.addAddress(call.ifname, address, fan.network.length);
-      if (call.config.isDefaultGateway && fan.gateway !== 0) {
+      if (call.isDefaultGateway && fan.gateway !== 0) {
         await inside.addRoute({ dst: NOWHERE, via: fan.gateway, dev: call.ifname });
       }
-      const [bridge, outer, inner] = [
-        await host.link(fan.bridge),
-        await host.link(hostEnd),
-        await inside.link(call.ifname),
-      ];
-      return resultOf(
-        call,
-        fan,
-        address,
-        [bridge, outer, inner].map((link) => formatMac(link.address)),
-      );
+      return {
+        bridge: formatMac((await host.link(fan.bridge)).address),
+        outer: formatMac((await host.link(hostEnd)).address),
+        inner: formatMac((await inside.link(call.ifname)).address),
+      };
     } catch (error) {
       if ((await host.findLink(hostEnd)) !== undefined) await host.deleteLink(hostEnd);
       throw error;
@@ -79,22 +89,22 @@ export async function attach(call: Invocation, fan: EngineFan, address: number):
   }
 }
 
-function resultOf(
+/** What ADD answers for an attachment that was made. */
+export function resultOf(
   { ifname, netns, container, config }: Invocation,
   fan: EngineFan,
   address: number,
-  macs: readonly string[],
+  macs: AttachedMacs,
 ): Result {
-  const [bridge = '', outer = '', inner = ''] = macs;
   const before = config.prevResult;
   const at = before?.interfaces.length ?? 0;
   return {
     cniVersion: config.cniVersion,
     interfaces: [
       ...(before?.interfaces ?? []),
-      { name: fan.bridge, mac: bridge },
-      { name: hostEndOf(container, ifname), mac: outer },
-      { name: ifname, mac: inner, mtu: fan.mtu, sandbox: netns },
+      { name: fan.bridge, mac: macs.bridge },
+      { name: hostEndOf(container, ifname), mac: macs.outer },
+      { name: ifname, mac: macs.inner, mtu: fan.mtu, sandbox: netns },
     ],
     ips: [
       ...(before?.ips ?? []),

@@ -41,5 +41,5 @@ export function wrapperOf(command: readonly string[], env: NodeJS.ProcessEnv): s
     const value = env[name];
     return value === undefined ? [] : [`export ${name}=${quote(value)}`];
   });
-  return ['#!/bin/sh', ...settings, `exec ${command.map(quote).join(' ')}`, ''].join('\n');
+  return ['#!/bin/sh', ...settings, `exec ${command.map(quote).join(' ')} "$@"`, ''].join('\n');
 }

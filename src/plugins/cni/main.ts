@@ -1,16 +1,14 @@
 #!/usr/bin/env node
 /**
- * `fanway-cni`: the program that container runtimes run for each container (CNI 1.1). It asks the
- * router of this host for the fan, and the address book of the slice for an address.
+ * `fanway-cni`: the program that container runtimes run for each container (CNI 1.1; as a plugin of
+ * netavark's too). It asks the router of this host for the fan, and the address book of the slice for an address.
  * @module
  */
 import { readFileSync, writeSync } from 'node:fs';
 import {
   AddressBook,
-  type Book,
   bootId,
   freeLeases,
-  freeRanges,
   leaseOf,
   stateDirectoryOf,
   takeLease,
@@ -19,7 +17,8 @@ import { RunDirectory } from '../../control/store/run-directory.ts';
 import { codeOf, messageOf } from '../../errors.ts';
 import { parseIpv4 } from '../../net/ipv4.ts';
 import { type EngineFan, findPlace } from '../fan.ts';
-import { attach, detach, differences } from './attach.ts';
+import { netavarkMain } from '../netavark/main.ts';
+import { attach, detach, differences, resultOf } from './attach.ts';
 import { CNI_OWNER } from './install.ts';
 import {
   CniCode,
@@ -33,6 +32,7 @@ import {
   resultIn,
   VERSIONS,
 } from './protocol.ts';
+import { roomsFor } from './rooms.ts';
 
 type Place = { fan: EngineFan; book: AddressBook };
 
@@ -63,36 +63,19 @@ function wantedAddress({ args, config }: Invocation): number | undefined {
   }
 }
 
-/** Where single addresses may come from: with DHCP beside, only from the part set aside for CNI. */
-function roomsOf(book: Book, fan: EngineFan): { first: number; last: number }[] {
-  const room = { first: fan.first, last: fan.last };
-  if (!fan.dhcp) {
-    const busy = (fan.busy ?? []).map((address) => ({ owner: '', first: address, last: address }));
-    return freeRanges({ claims: busy, leases: [], latest: 0 }, room);
-  }
-  const own = book.claims.filter(({ owner }) => owner === CNI_OWNER);
-  if (own.length === 0) {
-    throw new CniError(
-      CniCode.Config,
-      `${fan.bridge} hands out addresses by DHCP: fanway cni install sets a part of the slice aside first`,
-    );
-  }
-  return own.map(({ first, last }) => {
-    return { first: Math.max(first, room.first), last: Math.min(last, room.last) };
-  });
-}
-
 async function add(call: Invocation, env: NodeJS.ProcessEnv): Promise<object> {
   const { fan, book } = await placeOf(call, env);
   const key = keyOf(call);
   const wanted = wantedAddress(call);
   const had = leaseOf(book.read(), CNI_OWNER, key) !== undefined;
   const address = book.change((now) => {
-    const wish = { owner: CNI_OWNER, key, boot: bootId(), rooms: roomsOf(now, fan) };
+    const wish = { owner: CNI_OWNER, key, boot: bootId(), rooms: roomsFor(now, fan, CNI_OWNER) };
     return takeLease(now, { ...wish, ...(wanted !== undefined && { address: wanted }) });
   });
   try {
-    return resultIn(call.config.cniVersion, await attach(call, fan, address));
+    const { isDefaultGateway } = call.config;
+    const macs = await attach({ ...call, isDefaultGateway }, fan, address);
+    return resultIn(call.config.cniVersion, resultOf(call, fan, address, macs));
   } catch (error) {
     // One that an earlier ADD took stays its own.
     if (!had) book.change((now) => freeLeases(now, CNI_OWNER, (one) => isKey(one, key)));
@@ -177,6 +160,8 @@ function print(value: object): void {
 }
 
 async function main(): Promise<void> {
+  // netavark's plugins are asked by words, CNI's by the environment.
+  if (process.argv.length > 2) return await netavarkMain(process.argv.slice(2), process.env);
   let asked = '';
   try {
     const result = await run(process.env, () => {

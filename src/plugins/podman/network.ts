@@ -18,11 +18,16 @@ export function isPodmanNetworkName(name: string): boolean {
   return NETWORK_NAME.test(name);
 }
 
-/** Whether a podman of this version (`5.4.2`) leaves a bridge alone when it is told to. */
-export function knowsUnmanaged(version: string): boolean {
+/** Whether a podman of this version (`5.4.2`) is at least another. */
+export function isSince(version: string, wanted: readonly [number, number]): boolean {
   const [major = 0, minor = 0] = version.split('.').map(Number);
-  const [since, and] = UNMANAGED_SINCE;
+  const [since, and] = wanted;
   return major > since || (major === since && minor >= and);
+}
+
+/** Whether a podman of this version leaves a bridge alone when it is told to. */
+export function knowsUnmanaged(version: string): boolean {
+  return isSince(version, UNMANAGED_SINCE);
 }
 
 /** The lease range inside a block: neither the host's addresses nor the slice's first and last. */
