@@ -66,7 +66,7 @@ await build({
     fanway: 'src/main.ts',
     dataplane: 'src/dataplane/main.ts',
     traffic: 'src/traffic/main.ts',
-    'fanway-cni': 'src/plugins/cni/main.ts',
+    'fanway-cni': 'src/plugins/program/main.ts',
     ...(existsSync('bench/main.ts')
       ? { bench: 'bench/main.ts', micro: 'bench/micro/main.ts' }
       : {}),

@@ -22,7 +22,7 @@ export const PROGRAMS = {
   fanway: 'src/main.ts',
   dataplane: 'src/dataplane/main.ts',
   traffic: 'src/traffic/main.ts',
-  'fanway-cni': 'src/plugins/cni/main.ts',
+  'fanway-cni': 'src/plugins/program/main.ts',
 };
 
 /** What lies beside the programs in dist/ and is read by them (builtFile() in sys/host/paths.ts). */

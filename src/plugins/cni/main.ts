@@ -1,7 +1,6 @@
-#!/usr/bin/env node
 /**
- * `fanway-cni`: the program that container runtimes run for each container (CNI 1.1; as a plugin of
- * netavark's too). It asks the router of this host for the fan, and the address book of the slice for an address.
+ * `fanway-cni`: the program that container runtimes run for each container (CNI 1.1). It asks the
+ * router of this host for the fan, and the address book of the slice for an address.
  * @module
  */
 import { readFileSync, writeSync } from 'node:fs';
@@ -17,7 +16,6 @@ import { RunDirectory } from '../../control/store/run-directory.ts';
 import { codeOf, messageOf } from '../../errors.ts';
 import { parseIpv4 } from '../../net/ipv4.ts';
 import { type EngineFan, findPlace } from '../fan.ts';
-import { netavarkMain } from '../netavark/main.ts';
 import { attach, detach, differences, resultOf } from './attach.ts';
 import { CNI_OWNER } from './install.ts';
 import {
@@ -69,7 +67,12 @@ async function add(call: Invocation, env: NodeJS.ProcessEnv): Promise<object> {
   const wanted = wantedAddress(call);
   const had = leaseOf(book.read(), CNI_OWNER, key) !== undefined;
   const address = book.change((now) => {
-    const wish = { owner: CNI_OWNER, key, boot: bootId(), rooms: roomsFor(now, fan, CNI_OWNER) };
+    const wish = {
+      owner: CNI_OWNER,
+      key,
+      boot: bootId(),
+      rooms: roomsFor(now, fan, CNI_OWNER, 'fanway cni install'),
+    };
     return takeLease(now, { ...wish, ...(wanted !== undefined && { address: wanted }) });
   });
   try {
@@ -159,9 +162,8 @@ function print(value: object): void {
   writeSync(1, `${JSON.stringify(value)}\n`);
 }
 
-async function main(): Promise<void> {
-  // netavark's plugins are asked by words, CNI's by the environment.
-  if (process.argv.length > 2) return await netavarkMain(process.argv.slice(2), process.env);
+/** One call of CNI's, as environment and standard input say it; the answer goes to standard output. */
+export async function cniMain(): Promise<void> {
   let asked = '';
   try {
     const result = await run(process.env, () => {
@@ -175,6 +177,3 @@ async function main(): Promise<void> {
     process.exitCode = 1;
   }
 }
-
-// Not awaited at the top: the single file runs it as CommonJS.
-void main();

@@ -4,17 +4,18 @@
  */
 import { type Book, freeRanges } from '../../control/store/address-book.ts';
 import type { EngineFan } from '../fan.ts';
-import { NETAVARK_OWNER } from '../netavark/install.ts';
 import { CniCode, CniError } from './protocol.ts';
 
 /**
  * Where single addresses may come from: with DHCP beside, only from the part set aside for `owner`.
+ * @param advice the command that sets it aside
  * @throws CniError where DHCP has everything
  */
 export function roomsFor(
   book: Book,
   fan: EngineFan,
   owner: string,
+  advice: string,
 ): { first: number; last: number }[] {
   const room = { first: fan.first, last: fan.last };
   if (!fan.dhcp) {
@@ -25,7 +26,7 @@ export function roomsFor(
   if (own.length === 0) {
     throw new CniError(
       CniCode.Config,
-      `${fan.bridge} hands out addresses by DHCP: fanway ${owner === NETAVARK_OWNER ? 'podman enable --plugin' : 'cni install'} sets a part of the slice aside first`,
+      `${fan.bridge} hands out addresses by DHCP: ${advice} sets a part of the slice aside first`,
     );
   }
   return own.map(({ first, last }) => {

@@ -53,7 +53,7 @@ async function setup(netns: string, call: Attached, env: NodeJS.ProcessEnv): Pro
       owner: NETAVARK_OWNER,
       key,
       boot: bootId(),
-      rooms: roomsFor(now, fan, NETAVARK_OWNER),
+      rooms: roomsFor(now, fan, NETAVARK_OWNER, 'fanway podman enable --plugin'),
     };
     return takeLease(now, {
       ...wish,
