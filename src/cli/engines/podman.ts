@@ -216,10 +216,7 @@ export const podman: Verb = {
     ['--name NETWORK', `the network's name in podman (${NAME_DEFAULT})`],
     ['--range PREFIX', 'the part of the slice that podman hands out (all that is free)'],
     ['--network-dir DIRECTORY', `where podman keeps its networks (${NETWORK_DIRECTORY})`],
-    [
-      '--plugin',
-      'a driver for podman network create (podman 4.5), which shares the slice with others',
-    ],
+    ['--plugin', 'a driver for podman network create (4.5), without a range of its own'],
     ['--plugin-dir DIRECTORY', `where podman looks for plugins (${PLUGIN_DIRECTORY})`],
     ['--json', 'what was done, as JSON'],
   ],
