@@ -108,10 +108,10 @@ export class AutoRate {
     this.#floor = isBlind ? this.#most * BLIND_SHARE : 0;
     if (delayMs === undefined) return this.rate;
     const last = this.#atMs[(this.#looks - 1) % HISTORY] as number;
-    if (this.#looks > 0 && nowMs - last > SENT_MS) {
+    if (this.#phase === Phase.Open && this.#looks > 0 && nowMs - last > SENT_MS) {
       // What was sent in a silence says nothing of what passes.
       this.#looks = 0;
-      if (this.#phase === Phase.Open) this.#sinceMs = nowMs;
+      this.#sinceMs = nowMs;
     }
     const at = this.#looks++ % HISTORY;
     this.#atMs[at] = nowMs;
