@@ -306,11 +306,16 @@ export function networkRequestOf(values: ReadonlyMap<string, Value>): {
     const message = 'ipam is an IPv4 prefix: of IPv6 containers make their addresses themselves';
     return { request: undefined, problems: [{ key: 'ipam', message }] };
   }
+  const underlays = value<readonly UnderlaySelector[]>('underlay') ?? [];
+  if (underlays.length > 1) {
+    const message = 'a layer-2 network has one underlay; fans take several';
+    return { request: undefined, problems: [{ key: 'underlay', message }] };
+  }
   const [outer] = value<readonly UnderlayAddress[]>('outer') ?? [];
   const request = networkRequest({
     ...{ network, bridge, bum, serviceNodes },
     vni: value<number>('vni') ?? 0,
-    underlay: value<UnderlaySelector>('underlay') ?? null,
+    underlay: underlays[0] ?? null,
     port: value<number>('port') ?? null,
     mtu: value<number>('mtu') ?? null,
     guard: value<GuardName>('guard') ?? 'learn',
