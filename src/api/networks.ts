@@ -259,6 +259,8 @@ export type PastJson = {
   source: string;
   name: string;
   sequence: number;
+  /** What else was seen of it then: that it is at two hosts. */
+  remark: string;
 };
 
 export const macHistoryCall = post<{ mac: string }, PastJson[]>(
@@ -267,7 +269,7 @@ export const macHistoryCall = post<{ mac: string }, PastJson[]>(
   list(
     fields<PastJson>({
       ...{ network: text, atMs: number, host: nullable(text), source: text, name: text },
-      sequence: number,
+      ...{ sequence: number, remark: text },
     }),
   ),
 );

@@ -76,9 +76,11 @@ export class NetworkPart {
       ...{ sink: entries, own, networks: specs },
       through: (link) => this.service.floods.through(link).host,
       sought: (link, from, addresses) => search.asked(link, from, addresses),
+      witness: (link, word) => this.service.moves.heard(link, word),
     });
     search.by(this.gossip);
     this.service.onThrough = () => this.gossip.refresh();
+    this.service.moves.by(this.gossip);
     this.bgp = new NetworkBgp({ sink: entries, own, networks: specs, log });
     this.#redistribution = new Redistribution({
       ...{ entries, gossip: this.gossip, bgp: this.bgp, networks: specs },

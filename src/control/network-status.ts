@@ -203,6 +203,14 @@ export class NetworkStatus {
     if (local !== undefined && local.duplicates > 0) {
       notes.push(`${local.duplicates} addresses were claimed twice, last: ${local.lastDuplicate}`);
     }
+    const conflicts = networks.moves.conflicts(name);
+    const last = conflicts.at(-1);
+    if (last !== undefined) {
+      const where = `${formatMac(last.mac)} here and at ${formatHostAddress(last.host)}`;
+      notes.push(
+        `MACs that two hosts have, and both answer: ${conflicts.length}, last ${where}; each stays where it was first: fanway mac history`,
+      );
+    }
     for (const [what, macs, service] of [
       ['DHCP server', dhcpServers, Service.Dhcp],
       ['router', routers, Service.Router],

@@ -309,7 +309,9 @@ export class GossipNode {
         for (const raw of message.blocks) this.#takeBlock(raw, sender);
         return;
       case MessageType.Seek:
-        return this.seeks.received(message, sender);
+      case MessageType.Witness:
+      case MessageType.Testify:
+        return this.seeks.take(message, sender);
       case MessageType.Digest:
       case MessageType.Buckets:
       case MessageType.Owners:

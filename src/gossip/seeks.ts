@@ -1,6 +1,7 @@
 /**
  * Questions for addresses of a network: asked of every member that takes part in it, each by itself, and
- * taken from others. Nothing answers them but what their owner announces then.
+ * taken from others. Nothing answers them but what their owner announces then. And questions for a MAC to
+ * the member that has it, which are answered.
  * @module
  */
 
@@ -16,6 +17,8 @@ import {
 import type { GossipEvents } from './base/api.ts';
 import type { Counters } from './base/counters.ts';
 import type { TableReader } from './table/table-reader.ts';
+
+type SeekType = typeof MessageType.Seek | typeof MessageType.Witness | typeof MessageType.Testify;
 
 export type SeeksOptions = {
   self: NodeId;
@@ -60,13 +63,38 @@ export class Seeks {
     }
   }
 
-  /** A member asks. */
-  received(
-    { vni, addresses }: Extract<Message, { type: typeof MessageType.Seek }>,
-    from: NodeId,
-  ): void {
+  /** Asks a member whether a MAC is still with it. False when nobody knows where it is heard. */
+  askWitness(member: NodeId, vni: number, mac: number): boolean {
+    this.#options.counters.count('witness.asked');
+    return this.#sendTo(member, { type: MessageType.Witness, vni, mac });
+  }
+
+  /** Answers that. */
+  testify(member: NodeId, vni: number, mac: number, isHere: boolean): void {
+    this.#sendTo(member, { type: MessageType.Testify, vni, mac, isHere });
+  }
+
+  #sendTo(member: NodeId, message: Message): boolean {
+    const to = this.#options.endpointOf(member);
+    if (to === undefined) return false;
+    this.#options.send(to, [message]);
+    return true;
+  }
+
+  /** A member asks, or answers. */
+  take(message: Extract<Message, { type: SeekType }>, from: NodeId): void {
     const { counters, events } = this.#options;
-    counters.count('seeks.received');
-    events.sought?.({ from, vni, addresses });
+    switch (message.type) {
+      case MessageType.Seek:
+        counters.count('seeks.received');
+        return events.sought?.({ from, vni: message.vni, addresses: message.addresses });
+      case MessageType.Witness:
+        counters.count('witness.received');
+        return events.witness?.({ from, vni: message.vni, mac: message.mac });
+      case MessageType.Testify: {
+        const { vni, mac, isHere } = message;
+        return events.witness?.({ from, vni, mac, isHere });
+      }
+    }
   }
 }

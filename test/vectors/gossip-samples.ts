@@ -121,6 +121,8 @@ export const MESSAGES: readonly Message[] = [
     vni: 100,
     addresses: [0x0a010009, 'fd000000000000000000000000000005'],
   },
+  { type: MessageType.Witness, vni: 100, mac: 0x0200_0000_0009 },
+  { type: MessageType.Testify, vni: 100, mac: 0x0200_0000_0009, isHere: true },
 ];
 
 /** What a layer-2 network has beside MACs and their IPv4 addresses. */

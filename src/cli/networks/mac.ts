@@ -20,7 +20,7 @@ const MAC_COLUMNS = ['network', 'MAC', 'where', 'by', 'moves', 'addresses', ''].
   title,
 }));
 const ARP_COLUMNS = ['network', 'address', 'MAC', 'where', 'by'].map((title) => ({ title }));
-const PAST_COLUMNS = ['since', 'network', 'where', 'by', 'moves'].map((title) => ({ title }));
+const PAST_COLUMNS = ['since', 'network', 'where', 'by', 'moves', ''].map((title) => ({ title }));
 
 function whereText(host: string | null): string {
   if (host === null) return 'nowhere';
@@ -56,9 +56,10 @@ export function bindingsText(bindings: readonly BindingJson[]): string {
 /** Where a MAC was, oldest first. */
 export function pastText(past: readonly PastJson[]): string {
   if (past.length === 0) return 'nothing is known of it\n';
-  const rows = past.map(({ atMs, network, host, source, name, sequence }) => {
+  const rows = past.map(({ atMs, network, host, source, name, sequence, remark }) => {
     const since = new Date(atMs).toISOString();
-    return [since, network, whereText(host), sourceText(source, name), String(sequence)];
+    const told = sourceText(source, name);
+    return [since, network, whereText(host), told, String(sequence), remark];
   });
   return `${renderTable(PAST_COLUMNS, rows)}\n`;
 }

@@ -39,6 +39,7 @@ function distantNetworks(door: Door): NetworkHost {
     links: () => ask('links', []),
     link: (index) => ask('link', undefined, index),
     bridgePortOf: (bridge, mac) => ask('bridgePortOf', undefined, bridge, mac),
+    bridgeHeard: (bridge, mac) => ask('bridgeHeard', undefined, bridge, mac),
     bridgeEntries: (bridge) => ask('bridgeEntries', [], bridge),
     addressesOf: (index) => ask('addressesOf', [], index),
     pointBridge: (mac, port) => ask('pointBridge', undefined, mac, port),

@@ -56,6 +56,7 @@ export type HostQuestion = (typeof HOST_QUESTIONS)[number];
 export const NETWORK_QUESTIONS = [
   'link',
   'bridgePortOf',
+  'bridgeHeard',
   'bridgeEntries',
   'addressesOf',
   'pointBridge',

@@ -203,6 +203,8 @@ export type NetworkHost = {
   link(index: number): Promise<SnapshotLink | undefined>;
   /** The port behind which a bridge knows a MAC; its own ifindex for its own addresses. */
   bridgePortOf(bridge: number, mac: number): Promise<number | undefined>;
+  /** The same, and how long ago the MAC last said something, ms. */
+  bridgeHeard(bridge: number, mac: number): Promise<{ port: number; quietMs: number } | undefined>;
   bridgeEntries(bridge: number): Promise<ForwardingEntry[]>;
   /** Addresses of a device, of both families. */
   addressesOf(index: number): Promise<UnderlayAddress[]>;

@@ -58,6 +58,10 @@ function networkHost(netlink: Netlink, sender: () => FrameSender): NetworkHost {
     links: () => netlink.links(),
     link: (index) => netlink.findLink(index),
     bridgePortOf: (bridge, mac) => netlink.bridgePortOf(bridge, mac),
+    async bridgeHeard(bridge, mac) {
+      const entry = await netlink.bridgeEntryOf(bridge, mac);
+      return entry && { port: entry.index, quietMs: entry.quietMs };
+    },
     bridgeEntries: async (bridge) => (await netlink.bridgeEntries(bridge)).map(forwardingEntry),
     addressesOf: async (index) => [
       ...(await netlink.addresses(index)).map(({ address }) => address),

@@ -34,6 +34,10 @@ export type LocalNetworkOptions = {
   port: (index: number) => Promise<PortState>;
   /** Addresses that another host announced of a MAC. */
   addressesOf: (mac: number) => UnderlayAddress[];
+  /** Whether a MAC that was elsewhere has moved here; undefined = it was not, or nobody can be asked. */
+  hasMoved: (mac: number) => Promise<boolean> | undefined;
+  /** The bridge is to send to a MAC by our device, as it did before. */
+  keepAway: (mac: number) => Promise<void>;
   changed: () => void;
 };
 
@@ -108,9 +112,37 @@ export class LocalNetwork {
     if (action === 'deleted') {
       if (port === this.device) return;
       this.#after(() => this.#aged(mac, port));
-    } else if (port !== this.device) this.stations.learned(mac, port, isStatic);
+    } else if (port !== this.device) this.#learned(mac, port, isStatic, []);
     // What came through the tunnel has passed the data path's check of who has it.
     else if (this.stations.get(mac) !== undefined) this.stations.forget(mac);
+  }
+
+  /** A MAC is behind a port: it is ours, once it is sure that it is nobody else's. */
+  #learned(
+    mac: number,
+    port: number,
+    isStatic: boolean,
+    addresses: Iterable<UnderlayAddress>,
+  ): void {
+    const take = (): void => {
+      this.stations.learned(mac, port, isStatic);
+      for (const address of addresses) this.stations.bound(mac, address);
+    };
+    // What somebody wrote down is so.
+    const moved = isStatic || this.stations.get(mac) !== undefined ? undefined : this.#moved(mac);
+    if (moved === undefined) return take();
+    const settle = async (): Promise<void> => {
+      const isMove = await moved;
+      if (this.#closed || (await this.#options.portOf(mac)) !== port) return;
+      if (isMove) take();
+      else await this.#options.keepAway(mac);
+    };
+    settle().catch((error: unknown) => this.#failed(error));
+  }
+
+  /** Whoever writes nothing down, and guards nothing, believes all that is seen. */
+  #moved(mac: number): Promise<boolean> | undefined {
+    return this.spec.guard === 'off' ? undefined : this.#options.hasMoved(mac);
   }
 
   #after(work: () => Promise<void>): void {
@@ -188,8 +220,8 @@ export class LocalNetwork {
         this.#looks.delete(mac);
         const port = await this.#options.portOf(mac);
         if (port === undefined || port === this.device) continue;
-        this.stations.learned(mac, port, this.stations.get(mac)?.isSticky ?? false);
-        for (const address of addresses.values()) this.stations.bound(mac, address);
+        const isSticky = this.stations.get(mac)?.isSticky ?? false;
+        this.#learned(mac, port, isSticky, addresses.values());
       }
     } catch (error) {
       this.#failed(error);

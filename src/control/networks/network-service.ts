@@ -31,6 +31,7 @@ import { FloodChoices, floodTargets, floodViewOf, peerClaims } from './floods.ts
 import { MacHistory } from './history.ts';
 import { Learned } from './learned.ts';
 import { LocalNetwork, type PortState } from './local-network.ts';
+import { Moves } from './moves/moves.ts';
 import { OwnEntries } from './own-entries.ts';
 import { announcementOf } from './search/questions.ts';
 import { Search } from './search/search.ts';
@@ -66,6 +67,7 @@ export class NetworkService {
   readonly history = new MacHistory();
   readonly addresses = new AddressIndex();
   readonly search: Search;
+  readonly moves: Moves;
   readonly #servers = new ServerIndex();
   readonly #options: NetworkServiceOptions;
   readonly #networks = new Map<string, Running>();
@@ -95,6 +97,11 @@ export class NetworkService {
     this.search = new Search({
       ...{ host: () => this.#host, log: options.log, local: (link) => this.local(link) },
       isKnown: (link, address) => entries.get({ link, kind: 'mac+ip', address }) !== undefined,
+    });
+    this.moves = new Moves({
+      ...{ host: () => this.#host, log: options.log, local: (link) => this.local(link) },
+      best: (id) => entries.get(id),
+      note: (link, mac, text) => this.history.remark(link, mac, text, Date.now()),
     });
     entries.listen((changes) => this.#entriesChanged(changes));
   }
@@ -177,6 +184,8 @@ export class NetworkService {
       portOf: (mac) => host.bridgePortOf(bridge, mac),
       port: (index) => this.#portState(index, bridge),
       addressesOf: (mac) => this.addresses.of(spec.name, mac),
+      hasMoved: (mac) => this.moves.hasMoved(spec.name, spec.vni, mac),
+      keepAway: (mac) => host.pointBridge(mac, device),
       changed: () =>
         file.changed(
           () => local.stations.all(),
@@ -299,6 +308,7 @@ export class NetworkService {
     this.history.note(changes, Date.now());
     this.addresses.note(changes);
     this.search.note(changes);
+    this.moves.note(changes);
     for (const link of this.#servers.note(changes)) this.#flooding.add(link);
     for (const change of changes) {
       const { id, after } = change;
@@ -340,6 +350,7 @@ export class NetworkService {
     this.own.review();
     this.#learned.age(nowMs);
     this.search.round(nowMs);
+    this.moves.round();
     for (const { local } of this.#networks.values()) {
       const due = local.stations.due(nowMs);
       if (due.length > 0) void this.search.askSilent(local, due);
@@ -377,19 +388,16 @@ export class NetworkService {
 
   /** The router ends. @param keeps who was here is written down for the next one; else nothing is */
   close(keeps: boolean): void {
-    this.#stop();
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    this.#unwatch?.();
+    this.#unwatch = undefined;
+    this.moves.close();
     for (const { local, file } of this.#networks.values()) {
       local.close();
       if (keeps) file.keep();
       else file.forget();
     }
     this.#networks.clear();
-  }
-
-  #stop(): void {
-    clearInterval(this.#timer);
-    this.#timer = undefined;
-    this.#unwatch?.();
-    this.#unwatch = undefined;
   }
 }

@@ -138,13 +138,13 @@ export class NetworkViews {
     const { networks } = this.#options;
     return this.#specs(null)
       .flatMap(({ name, network }) =>
-        networks.history.of(name, mac).map(({ atMs, best }): PastJson => {
+        networks.history.of(name, mac).map(({ atMs, best, remark }): PastJson => {
           if (best === undefined) {
-            return { network, atMs, host: null, source: '', name: '', sequence: 0 };
+            return { network, atMs, host: null, source: '', name: '', sequence: 0, remark };
           }
           const { source, sequence } = best;
           const host = hostText(best);
-          return { network, atMs, host, source, name: this.#nameOf(best), sequence };
+          return { network, atMs, host, source, name: this.#nameOf(best), sequence, remark };
         }),
       )
       .sort((a, b) => a.atMs - b.atMs);

@@ -105,6 +105,9 @@ export type ConflictEvent = ConflictView & { over: boolean };
 /** Addresses of workloads that the member `from` looks for in network `vni`. */
 export type SoughtEvent = { from: NodeId; vni: number; addresses: readonly GossipAddress[] };
 
+/** A MAC of network `vni` that the member `from` sees: it asks, or says whether it is still there. */
+export type WitnessEvent = { from: NodeId; vni: number; mac: number; isHere?: boolean };
+
 export type GossipEvents = {
   member(change: MemberChange): void;
   entry(change: EntryEvent): void;
@@ -112,6 +115,8 @@ export type GossipEvents = {
   record?(owner: NodeId): void;
   /** A member looks for workloads of a network. */
   sought?(question: SoughtEvent): void;
+  /** A member asks whether a MAC is still here, or answers that (`isHere` is there). */
+  witness?(word: WitnessEvent): void;
   conflict(change: ConflictEvent): void;
   /** A line for the log that is none of the above. */
   log(line: string): void;

@@ -70,6 +70,9 @@ export const GOSSIP_COUNTERS = [
   'seeks.received',
   // What members ask of us.
   'questions.limited',
+  // MACs that two members have.
+  'witness.asked',
+  'witness.received',
   // Conflicts.
   'conflicts.seen',
   'conflicts.lost',

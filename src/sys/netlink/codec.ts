@@ -65,7 +65,11 @@ export const RTA = {
   NH_ID: 30,
 } as const;
 export const RTAX_MTU = 2;
-export const NDA = { DST: 1, LLADDR: 2, MASTER: 9 } as const;
+export const NDA = { DST: 1, LLADDR: 2, CACHEINFO: 3, MASTER: 9 } as const;
+/** In struct nda_cacheinfo: how long ago it was heard of, in ticks of the kernel's clock for users. */
+const CACHEINFO_UPDATED = 8;
+/** USER_HZ is 100 wherever Node runs. */
+const TICK_MS = 10;
 
 /** A network device as the kernel lists it. Sizes in bytes, `address` a 48-bit MAC (0 if it has none). */
 export type Link = {
@@ -153,6 +157,8 @@ export type Neighbour = {
   bridge: boolean;
   /** ifindex of the bridge that a forwarding entry is of, 0 where it does not say. */
   master: number;
+  /** How long ago it last said something, ms; 0 where the kernel does not say. */
+  quietMs: number;
 };
 
 /** struct ifinfomsg: family, type, index, flags, change mask. */
@@ -304,6 +310,7 @@ export function readNeighbour(payload: Buffer): Neighbour | undefined {
     flags: payload.readUInt8(10),
     bridge: family === AF_BRIDGE,
     master: readU32(attributes.get(NDA.MASTER)),
+    quietMs: readU32(attributes.get(NDA.CACHEINFO), CACHEINFO_UPDATED) * TICK_MS,
   };
 }
 

@@ -217,8 +217,12 @@ export class Netlink {
    * ifindex of the port behind which a bridge knows `mac` (the bridge's own for its own address),
    * undefined where it does not.
    */
-  bridgePortOf(bridge: number, mac: number): Promise<number | undefined> {
-    return routes.bridgePortOf(this.#socket, bridge, mac);
+  async bridgePortOf(bridge: number, mac: number): Promise<number | undefined> {
+    return (await this.bridgeEntryOf(bridge, mac))?.index;
+  }
+  /** The same with all that it knows. */
+  bridgeEntryOf(bridge: number, mac: number): Promise<Neighbour | undefined> {
+    return routes.bridgeEntryOf(this.#socket, bridge, mac);
   }
   /** The forwarding entries of one bridge, by ifindex. */
   bridgeEntries(bridge: number): Promise<Neighbour[]> {

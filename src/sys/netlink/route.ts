@@ -173,26 +173,26 @@ export async function listNeighbours(socket: NetlinkSocket, bridge: boolean): Pr
   return messages.flatMap((message) => readNeighbour(message.payload) ?? []);
 }
 
-/** The port behind which a bridge knows a MAC, undefined where it does not. */
-export async function bridgePortOf(
+/** What a bridge knows of a MAC, undefined where it knows nothing. */
+export async function bridgeEntryOf(
   socket: NetlinkSocket,
   bridge: number,
   mac: number,
-): Promise<number | undefined> {
+): Promise<Neighbour | undefined> {
   const operation = `look up ${formatMac(mac)} in bridge ${bridge}`;
   const header = neighbourHeader(AF_BRIDGE, 0, 0, 0);
   const body = new MessageWriter(header).mac(NDA.LLADDR, mac).u32(NDA.MASTER, bridge).build();
   try {
     const messages = await socket.request(operation, RTM.GETNEIGH, 0, body);
     const entry = messages.flatMap((message) => readNeighbour(message.payload) ?? [])[0];
-    if (entry !== undefined) return entry.index;
+    if (entry !== undefined) return entry;
   } catch (error) {
     // Kernels before 5.0 cannot look up one entry.
     if (!['ENOENT', 'EOPNOTSUPP'].includes(codeOf(error))) throw error;
   }
   // It may be there under a VLAN, of which the look-up knows only none at all.
   const entries = await listBridgeEntries(socket, bridge);
-  return entries.find((entry) => entry.mac === mac)?.index;
+  return entries.find((entry) => entry.mac === mac);
 }
 
 /** The forwarding entries of one bridge: the kernel leaves the others' out. */

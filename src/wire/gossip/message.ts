@@ -53,6 +53,8 @@ type Of<T extends Message['type']> = Extract<Message, { type: T }>;
 
 /** A field that is not there. */
 export const NO_BYTES = new Uint8Array(0);
+/** Of 48 bits. */
+const MAC_MAX = 0xffff_ffff_ffff;
 /** Ties an answer to its question. */
 const number = uint(0xffff_ffff);
 const epoch = uint(EPOCH_MAX);
@@ -145,6 +147,17 @@ const CODECS: { readonly [T in Message['type']]: Codec<Of<T>> } = {
     type: field(0, constant(MessageType.Seek)),
     vni: field(1, uint(VNI_MAX)),
     addresses: field(2, list(hostAddress, SEEK_ADDRESSES_MAX)),
+  }),
+  [MessageType.Witness]: record({
+    type: field(0, constant(MessageType.Witness)),
+    vni: field(1, uint(VNI_MAX)),
+    mac: field(2, uint(MAC_MAX)),
+  }),
+  [MessageType.Testify]: record({
+    type: field(0, constant(MessageType.Testify)),
+    vni: field(1, uint(VNI_MAX)),
+    mac: field(2, uint(MAC_MAX)),
+    isHere: field(3, flag),
   }),
 };
 

@@ -223,6 +223,8 @@ export const MessageType = {
   Ask: 12,
   Told: 13,
   Seek: 14,
+  Witness: 15,
+  Testify: 16,
 } as const;
 
 export type Message =
@@ -273,7 +275,11 @@ export type Message =
   /**
    * "Is one of these workload addresses of network `vni` with you?" No answer: who finds one announces it.
    */
-  | { type: typeof MessageType.Seek; vni: number; addresses: GossipAddress[] };
+  | { type: typeof MessageType.Seek; vni: number; addresses: GossipAddress[] }
+  /** "You have this MAC of network `vni`, and it has shown up here: is it still with you?" */
+  | { type: typeof MessageType.Witness; vni: number; mac: number }
+  /** The answer: it was asked, and spoke; or it is not. */
+  | { type: typeof MessageType.Testify; vni: number; mac: number; isHere: boolean };
 
 /** What may be asked. The numbers are the wire's: append only. */
 export const Question = { Counters: 1, Paths: 2, Explain: 3, Trains: 4 } as const;

@@ -187,6 +187,7 @@ t.test('two tenants with the same addresses and MACs on three hosts', { skip }, 
 
   await t.test('ping, test and flows know networks', { skip: skipLong }, (t) => measure(t, at));
   await t.test('a container moves with its MAC and address', (t) => move(t, at));
+  await t.test("a container takes another one's MAC", (t) => impostor(t, at));
   await t.test('the bridge port is taken away and comes back', { skip: skipLong }, (t) =>
     mend(t, at),
   );
@@ -261,6 +262,34 @@ async function move(t: Test, { lab, hosts }: NetworkLab): Promise<void> {
   if (second !== undefined) {
     t.match(await run(second, 'mac', 'history', MOVER.mac), /host3/, 'its history says where');
   }
+}
+
+/** The mover is alive at the third host: whoever has its MAC on the first is no move of it. */
+async function impostor(t: Test, { lab, hosts }: NetworkLab): Promise<void> {
+  const [first, , third] = hosts;
+  if (first === undefined || third === undefined) return;
+  const [asker, false1, true1] = [lab.container(1, 0), lab.container(0, 2), lab.container(2, 2)];
+  const stream = ping(asker, MOVER.text, 30);
+  await plug(false1, 'br-blue', MOVER.mac, 0x0a01_0063);
+  for (const host of [first, third]) {
+    await until(`${host.name} says that both have it`, 5000, async () => {
+      void ping(false1, addressOf(1));
+      const blue = (await networksOf(host)).find(({ network }) => network === 'blue');
+      return /MACs that two hosts have/.test(blue?.notes.join() ?? '');
+    });
+    t.match(await run(host, 'mac', 'history', MOVER.mac), /both answer/, `told at ${host.name}`);
+  }
+  t.ok((await stream) >= 25, 'it stays where it was');
+  const macs = await run(first, 'mac', 'show', 'blue', '--json');
+  const where = (JSON.parse(macs) as { mac: string; host: string }[]).find(
+    ({ mac }) => mac === MOVER.mac,
+  );
+  t.not(where?.host, '', 'the first host does not have it');
+  await true1.detach();
+  await until('once it is gone there, it is where it is seen', 5000, async () => {
+    void ping(false1, addressOf(1));
+    return (await ping(asker, '10.1.0.99')) === 1;
+  });
 }
 
 async function mend(t: Test, { lab, hosts }: NetworkLab): Promise<void> {

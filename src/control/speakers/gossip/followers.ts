@@ -2,7 +2,7 @@
  * Who follows a gossip node: whatever makes claims of what members announce.
  * @module
  */
-import type { EntryEvent, SoughtEvent } from '../../../gossip/base/api.ts';
+import type { EntryEvent, SoughtEvent, WitnessEvent } from '../../../gossip/base/api.ts';
 import type { GossipNode } from '../../../gossip/node.ts';
 import type { NodeId } from '../../../wire/gossip/types.ts';
 
@@ -15,6 +15,8 @@ export type NodeFollower = {
   recordChanged?(owner: NodeId): void;
   /** A member looks for workloads of a network. */
   sought?(question: SoughtEvent): void;
+  /** A member asks whether a MAC is here, or answers. */
+  witness?(word: WitnessEvent): void;
   /** Links may have come, gone or changed. */
   refresh(): void;
   close(): void;
@@ -30,6 +32,7 @@ export function allFollowers(followers: readonly NodeFollower[]): Required<NodeF
     entryChanged: (change) => each((one) => one.entryChanged(change)),
     recordChanged: (owner) => each((one) => one.recordChanged?.(owner)),
     sought: (question) => each((one) => one.sought?.(question)),
+    witness: (word) => each((one) => one.witness?.(word)),
     refresh: () => each((one) => one.refresh()),
     close: () => each((one) => one.close()),
   };

@@ -7,7 +7,7 @@
  * @module
  */
 
-import type { EntryEvent, SoughtEvent } from '../../../gossip/base/api.ts';
+import type { EntryEvent, SoughtEvent, WitnessEvent } from '../../../gossip/base/api.ts';
 import type { EntryKey, Unranked } from '../../../gossip/base/keys.ts';
 import { keyText } from '../../../gossip/base/keys.ts';
 import type { GossipNode } from '../../../gossip/node.ts';
@@ -28,6 +28,7 @@ import {
   VtepRole,
 } from '../../../wire/gossip/types.ts';
 import type { EntrySink } from '../../entries/entry-service.ts';
+import type { WitnessSpeaker } from '../../networks/moves/contests.ts';
 import type {
   NetworkSpeaker,
   OwnEntries,
@@ -83,9 +84,13 @@ export type NetworkGossipOptions = {
   through: (link: string) => UnderlayAddress | undefined;
   /** The member `from`, which takes part in a network, looks for these addresses there. */
   sought: (link: string, from: NodeId, addresses: readonly UnderlayAddress[]) => void;
+  /** The member `from` at `host`, which takes part, asks for a MAC, or answers (`isHere` is there). */
+  witness: (link: string, word: { host: UnderlayAddress } & WitnessEvent) => void;
 };
 
-export class NetworkGossip implements NodeFollower, NetworkSpeaker, SearchSpeaker, RelaySpeaker {
+type Speakers = NetworkSpeaker & SearchSpeaker & RelaySpeaker & WitnessSpeaker;
+
+export class NetworkGossip implements NodeFollower, Speakers {
   readonly #options: NetworkGossipOptions;
   #node: GossipNode | undefined;
   /** Networks as claims were made for them, by VNI. */
@@ -251,6 +256,21 @@ export class NetworkGossip implements NodeFollower, NetworkSpeaker, SearchSpeake
     const spec = this.#links.get(vni);
     if (spec === undefined || !this.#endpoints.has(endpointKey(vni, from))) return;
     this.#options.sought(spec.name, from, addresses);
+  }
+
+  askWitness(vni: number, owner: string, mac: number): boolean {
+    return this.#node?.seeks.askWitness(owner, vni, mac) ?? false;
+  }
+
+  testify(vni: number, owner: string, mac: number, isHere: boolean): void {
+    this.#node?.seeks.testify(owner, vni, mac, isHere);
+  }
+
+  witness(word: WitnessEvent): void {
+    const spec = this.#links.get(word.vni);
+    const endpoint = this.#endpoints.get(endpointKey(word.vni, word.from));
+    if (spec === undefined || endpoint === undefined) return;
+    this.#options.witness(spec.name, { ...word, host: endpoint.address });
   }
 
   close(): void {

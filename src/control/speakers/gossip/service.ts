@@ -225,7 +225,7 @@ export class GossipService {
           member: (change) => this.#memberChanged(change),
           entry: (change) => this.#entryChanged(change),
           record: (owner) => this.#feed.recordChanged(owner),
-          sought: (question) => this.#feed.sought(question),
+          ...{ sought: this.#feed.sought, witness: this.#feed.witness },
           conflict: (change) => this.events.conflict(change, this.#log),
           log: (line) => this.#log.info('gossip', line),
         },
