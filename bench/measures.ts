@@ -3,6 +3,7 @@
  * @module
  */
 import { type Path, runEcho, runTcpPair } from '../src/traffic/run.ts';
+import { arpAnswers } from './arp.ts';
 import { busy } from './busy.ts';
 import { busySeconds, processSeconds, residentBytes } from './machine.ts';
 import { overload } from './overload.ts';
@@ -85,6 +86,7 @@ export const directMeasures: readonly Measure[] = [
     run: async (tunnel, effort) => ({ tcpReverse: await gbps(backward(tunnel), effort, 1) }),
   },
   { key: 'tcpContainers', essential: false, slow: false, run: tcpContainers },
+  { key: 'arp', essential: false, slow: true, run: arpAnswers },
   { key: 'udp', essential: true, slow: false, run: udpOneFlow },
   {
     key: 'udpFlows',

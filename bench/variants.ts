@@ -61,6 +61,11 @@ export const variants: readonly Variant[] = [
   fanway('fou', 'off'),
   fanway('ipip', 'off'),
   {
+    ...{ key: 'network', title: 'fanway layer-2 network', ours: true, full: true },
+    onRequest: true,
+    start: startNetwork,
+  },
+  {
     ...{ key: 'realtime', title: 'fanway vxlan, realtime', ours: true, full: true },
     onRequest: true,
     start: (scene) => startFanway(scene, 'vxlan', 'auto', { priority: 'realtime' }),
@@ -211,4 +216,44 @@ async function startFanway(
       for (const host of [a, b]) killAllIn(host.namespace.inode);
     },
   });
+}
+
+/** A layer-2 network of both hosts, each with an address of its own on the bridge; MACs are learned. */
+async function startNetwork(scene: Scene): Promise<Tunnel> {
+  const { a, b } = scene;
+  const add = (host: LabHost, other: LabHost): Promise<string> => {
+    const address = `${formatIpv4(gatewayOf(host))}/${MAP.overlay.length}`;
+    const where = ['--underlay', `eth0/${MAP.underlay.length}`, '--address', address];
+    const floods = ['--bum', 'learn', '--peer', formatIpv4(other.address)];
+    return runFanway(host, [
+      'net',
+      'add',
+      'bench',
+      '--vni',
+      '250',
+      '--bridge',
+      BRIDGE,
+      ...where,
+      ...floods,
+    ]);
+  };
+  await Promise.all([add(a, b), add(b, a)]);
+  const tunnel = await tunnelOn(scene, BRIDGE, {
+    pids: () => processesIn(a.namespace.inode),
+    startMs: undefined,
+    stop: async () => {
+      await unplug(scene);
+      await Promise.all([a, b].map((host) => runFanway(host, ['net', 'rm', 'bench'])));
+      for (const host of [a, b]) killAllIn(host.namespace.inode);
+    },
+  });
+  // Whoever is asked for has been heard of.
+  const targets = tunnel.containerAddressB;
+  await startTraffic(
+    tunnel.containerA,
+    'echo',
+    { targets, count: 100_000, interval: 2, timeout: 2, first: true },
+    FIRST_PACKET_MS_MAX,
+  ).result;
+  return tunnel;
 }

@@ -8,7 +8,7 @@ import { skipLong } from '../../support/long.ts';
 import { promised, sleep, until } from '../../support/patience.ts';
 import { killIfThere } from '../../support/processes.ts';
 import { statusOf } from '../lab-router.ts';
-import { type NetworkLab, ping, plug, run, skipWithoutPing, startHosts } from './lab.ts';
+import { type NetworkLab, networkOf, ping, plug, run, skipWithoutPing, startHosts } from './lab.ts';
 
 const BRIDGE = 'br-blue';
 const MOVER = { mac: '02:00:00:00:00:09', address: 0x0a01_0009, text: '10.1.0.9' };
@@ -25,6 +25,11 @@ async function whereIs({ lab }: NetworkLab, host: number): Promise<string> {
   return found === undefined ? 'nowhere' : found.host;
 }
 
+async function lease({ lab }: NetworkLab, host: number): Promise<string> {
+  const text = await run(lab.host(host), 'ip', 'lease', 'blue', '--name', 'late');
+  return /10\.\d+\.\d+\.\d+/.exec(text)?.[0] ?? text;
+}
+
 t.test(
   'a move while the network is cut in two',
   { skip: skipWithoutPing || skipLong },
@@ -33,7 +38,8 @@ t.test(
     const { lab, hosts } = at;
     await Promise.all(
       hosts.map(async (host, i) => {
-        await run(host, 'net', 'add', 'blue', '--vni', '100', '--underlay', 'eth0/16');
+        const words = ['--underlay', 'eth0/16', '--ipam', '10.0.0.0/8'];
+        await run(host, 'net', 'add', 'blue', '--vni', '100', ...words);
         await plug(lab.container(i, 1), BRIDGE, `02:00:00:00:00:1${i}`, addressOf(i));
       }),
     );
@@ -56,6 +62,9 @@ t.test(
     const there = formatIpv4(lab.host(2).address);
     t.equal(await whereIs(at, 1), there);
     t.equal(await whereIs(at, 0), '', 'the host that was cut off believes that it has it');
+    // Addresses that are handed out on both sides while neither hears of the other.
+    const leases = await Promise.all([0, 2].map((host) => lease(at, host)));
+    t.equal(new Set(leases).size, 2, `two addresses: ${leases.join(' and ')}`);
     const startMs = performance.now();
     await lab.setCable(0, true);
     await until('the one that was cut off gives it up', HEAL_MS, async () => {
@@ -71,6 +80,16 @@ t.test(
     const lost = 100 - (await others);
     t.ok(lost <= 5, `others lost ${lost} of 100 packets meanwhile`);
 
+    for (const host of [0, 2]) {
+      const { reason } = await networkOf(lab.host(host), 'blue');
+      t.notMatch(reason, /hands out|address/, 'nobody disputes an address that was handed out');
+    }
+    const { pid } = await statusOf(lab.host(2));
+    killIfThere(pid);
+    await until('control is there again', 10_000, async () => {
+      return (await statusOf(lab.host(2)).catch(() => ({ pid }))).pid !== pid;
+    });
+    t.equal(await lease(at, 2), leases[1], 'a lease outlives control');
     const { processes } = await statusOf(lab.host(2));
     const stream = ping(asker, MOVER.text, 20);
     for (const { pid } of processes) killIfThere(pid);
