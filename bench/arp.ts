@@ -12,6 +12,7 @@ import {
   emitArp,
   getArpOperation,
   getArpSenderAddress,
+  setArpTarget,
 } from '../src/wire/arp.ts';
 import { ETHERNET_HEADER_BYTES, ETHERTYPE_ARP, emitEthernet } from '../src/wire/ethernet.ts';
 import type { Figures } from './measures.ts';
@@ -56,7 +57,8 @@ async function median(
   const question = new Uint8Array(FRAME_BYTES);
   const view = new DataView(question.buffer);
   emitEthernet(view, 0, MAC_BROADCAST, mac, ETHERTYPE_ARP);
-  emitArp(view, ETHERNET_HEADER_BYTES, ARP_REQUEST, mac, sender, 0, target);
+  emitArp(view, ETHERNET_HEADER_BYTES, ARP_REQUEST, mac, sender);
+  setArpTarget(view, ETHERNET_HEADER_BYTES, 0, target);
   const tookMs: number[] = [];
   for (let i = 0; i < QUESTIONS; i++) {
     const ms = await ask(socket, question, target);

@@ -99,8 +99,8 @@ export class NetworkService {
       isKnown: (link, address) => entries.get({ link, kind: 'mac+ip', address }) !== undefined,
     });
     this.moves = new Moves({
-      ...{ host: () => this.#host, log: options.log, local: (link) => this.local(link) },
-      best: (id) => entries.get(id),
+      ...{ host: () => this.#host, log: options.log, best: (id) => entries.get(id) },
+      local: (link) => this.local(link),
       note: (link, mac, text) => this.history.remark(link, mac, text, Date.now()),
     });
     entries.listen((changes) => this.#entriesChanged(changes));
@@ -299,8 +299,6 @@ export class NetworkService {
         if (host !== undefined) this.#learned.seen(local.spec.name, mac, host, performance.now());
         return;
       }
-      default:
-        return;
     }
   }
 
@@ -327,12 +325,14 @@ export class NetworkService {
     const { log } = this.#options;
     const station = local.stations.get(mac);
     if (station === undefined) return;
-    const { port } = station;
     local.stations.forget(mac);
     log.info(local.spec.name, `${formatMac(mac)} is on another host now`);
     // What is sent to it here goes there at once; and if it speaks here again, the bridge says so.
     this.#host.pointBridge(mac, local.device).catch((error: unknown) => {
-      log.warn(local.spec.name, `${formatMac(mac)} behind port ${port}: ${messageOf(error)}`);
+      log.warn(
+        local.spec.name,
+        `${formatMac(mac)} behind port ${station.port}: ${messageOf(error)}`,
+      );
     });
   }
 
@@ -389,9 +389,7 @@ export class NetworkService {
   /** The router ends. @param keeps who was here is written down for the next one; else nothing is */
   close(keeps: boolean): void {
     clearInterval(this.#timer);
-    this.#timer = undefined;
     this.#unwatch?.();
-    this.#unwatch = undefined;
     this.moves.close();
     for (const { local, file } of this.#networks.values()) {
       local.close();
