@@ -42,6 +42,8 @@ function distantNetworks(door: Door): NetworkHost {
     bridgeHeard: (bridge, mac) => ask('bridgeHeard', undefined, bridge, mac),
     bridgeEntries: (bridge) => ask('bridgeEntries', [], bridge),
     addressesOf: (index) => ask('addressesOf', [], index),
+    writtenNeighbours: (index) => ask('writtenNeighbours', [], index),
+    forgetNeighbour: (index, address) => ask('forgetNeighbour', undefined, index, address),
     pointBridge: (mac, port) => ask('pointBridge', undefined, mac, port),
     watchBridges: (listener) => door.on('bridges', (news) => listener(news as BridgeEvent)),
     sendFrame(ifindex, frame) {

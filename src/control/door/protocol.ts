@@ -59,6 +59,8 @@ export const NETWORK_QUESTIONS = [
   'bridgeHeard',
   'bridgeEntries',
   'addressesOf',
+  'writtenNeighbours',
+  'forgetNeighbour',
   'pointBridge',
 ] as const;
 export type NetworkQuestion = (typeof NETWORK_QUESTIONS)[number];

@@ -208,6 +208,9 @@ export type NetworkHost = {
   bridgeEntries(bridge: number): Promise<ForwardingEntry[]>;
   /** Addresses of a device, of both families. */
   addressesOf(index: number): Promise<UnderlayAddress[]>;
+  /** IPv4 neighbours of a device that somebody wrote down for good. */
+  writtenNeighbours(index: number): Promise<{ address: number; mac: number }[]>;
+  forgetNeighbour(index: number, address: number): Promise<void>;
   /** Says that a MAC is behind a port of a bridge, until it speaks from elsewhere. */
   pointBridge(mac: number, port: number): Promise<void>;
   watchBridges(listener: (event: BridgeEvent) => void): () => void;

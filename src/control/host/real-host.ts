@@ -69,6 +69,11 @@ function networkHost(netlink: Netlink, sender: () => FrameSender): NetworkHost {
         .filter((each) => each.index === index)
         .map(({ address }) => hostOfBytes(bytesOfIpv6(address))),
     ],
+    writtenNeighbours: async (index) =>
+      (await netlink.neighbours()).filter(
+        (one) => one.index === index && (one.state & NUD_PERMANENT) !== 0,
+      ),
+    forgetNeighbour: (index, address) => netlink.deleteNeighbour(index, address),
     pointBridge: (mac, port) => netlink.pointBridge(port, mac),
     watchBridges: (listener) =>
       netlink.watchBridges(

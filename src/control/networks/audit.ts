@@ -14,7 +14,11 @@ export type Drift =
   /** The data path has another thing than was decided: it is written again. */
   | { kind: 'table'; id: EntryId; text: string }
   /** The bridge has another thing: its entry is looked at again. */
-  | { kind: 'bridge'; entry: ForwardingEntry; text: string };
+  | { kind: 'bridge'; entry: ForwardingEntry; text: string }
+  /** Somebody wrote into the bridge that a MAC is in the tunnel, where nobody has it: it is forgotten. */
+  | { kind: 'written'; mac: number; text: string }
+  /** Somebody wrote into this host's own neighbours that an address is another MAC: it is taken out. */
+  | { kind: 'neighbour'; address: number; text: string };
 
 /** What is compared, of one network. */
 export type AuditParts = {
@@ -26,6 +30,8 @@ export type AuditParts = {
   bridgeEntries: readonly ForwardingEntry[];
   device: number;
   bridge: number;
+  /** What somebody has written down of the bridge's neighbours, as this host's own packets go. */
+  neighbours: readonly { address: number; mac: number }[];
   /** Whether a MAC is known to be behind a port of this host. */
   isStation: (mac: number) => boolean;
 };
@@ -60,10 +66,32 @@ export function auditNetwork(parts: AuditParts): { checked: number; drifts: Drif
     const text = `${formatHostAddress(id.address)} is ${formatMac(best.mac)}, the data path has it as ${other}`;
     drifts.push({ kind: 'table', id, text });
   }
+  checked += bridgeDrifts(parts, drifts) + neighbourDrifts(parts, drifts);
+  return { checked, drifts };
+}
+
+/** This host's own packets go by its neighbours; what it asked for itself follows by itself. */
+function neighbourDrifts({ neighbours, binding }: AuditParts, drifts: Drift[]): number {
+  for (const { address, mac } of neighbours) {
+    const known = binding(address)?.mac;
+    if (known === undefined || known === mac) continue;
+    const text = `${formatHostAddress(address)} is ${formatMac(known)}, and a permanent neighbour of this host says ${formatMac(mac)}`;
+    drifts.push({ kind: 'neighbour', address, text });
+  }
+  return neighbours.length;
+}
+
+function bridgeDrifts(parts: AuditParts, drifts: Drift[]): number {
+  let checked = 0;
   for (const entry of parts.bridgeEntries) {
-    const { mac, port, isOwn } = entry;
+    const { mac, port, isOwn, isStatic } = entry;
     if (isGroupMac(mac) || isOwn || port === parts.bridge) continue;
     checked++;
+    if (isStatic && port === parts.device && typeof parts.place(mac)?.host !== 'number') {
+      const text = `a static entry of the bridge sends ${formatMac(mac)} into the tunnel, where no host has it`;
+      drifts.push({ kind: 'written', mac, text });
+      continue;
+    }
     const isHere = port !== parts.device;
     if (isHere === parts.isStation(mac)) continue;
     const text = isHere
@@ -72,5 +100,5 @@ export function auditNetwork(parts: AuditParts): { checked: number; drifts: Drif
     // What the tunnel brings in is nobody's of ours: only a station of ours there is wrong.
     if (isHere || parts.isStation(mac)) drifts.push({ kind: 'bridge', entry, text });
   }
-  return { checked, drifts };
+  return checked;
 }

@@ -58,21 +58,31 @@ export class Audits {
     const table = tableNow();
     if (host === undefined || local === undefined || table === undefined) return undefined;
     const bridgeEntries = await host.bridgeEntries(local.bridge);
+    const neighbours = await host.writtenNeighbours(local.bridge);
     const link = spec.name;
     const { checked, drifts } = auditNetwork({
-      ...{ bridgeEntries, device: local.device, bridge: local.bridge },
+      ...{ bridgeEntries, neighbours, device: local.device, bridge: local.bridge },
       macs: entries.entries(link, 'mac'),
       bindings: entries.entries(link, 'mac+ip'),
       place: (mac) => table.place(link, mac),
       binding: (address) => table.binding(link, address),
       isStation: (mac) => local.stations.get(mac) !== undefined,
     });
-    const mend = ({ kind, text, ...drift }: Drift): void => {
-      log.warn(spec.network, `${text}: put right`);
-      if ('id' in drift) entries.rewrite(drift.id);
-      else local.forwarding('new', drift.entry);
+    const mend = async (drift: Drift): Promise<void> => {
+      log.warn(spec.network, `${drift.text}: put right`);
+      switch (drift.kind) {
+        case 'table':
+          return entries.rewrite(drift.id);
+        case 'bridge':
+          return local.forwarding('new', drift.entry);
+        case 'written':
+          // No more written down: the next word of the workload says where it is.
+          return host.pointBridge(drift.mac, local.device);
+        case 'neighbour':
+          return host.forgetNeighbour(local.bridge, drift.address);
+      }
     };
-    if (repair) for (const drift of drifts) mend(drift);
+    if (repair) for (const drift of drifts) await mend(drift);
     return {
       ...{ network: spec.network, checked, drift: drifts.length },
       drifts: drifts.slice(0, SHOWN_MAX).map(({ text }) => text),

@@ -33,7 +33,7 @@ function audit(more: Partial<AuditParts> = {}): string[] {
     place: (mac) => ({ host: mac === HERE ? 'here' : PEER, flags: 0, label: 0 }),
     binding: () => ({ mac: THERE, flags: 0 }),
     bridgeEntries: [entry(HERE, PORT), entry(THERE, DEVICE), entry(0x0200_0000_0009, BRIDGE)],
-    ...{ device: DEVICE, bridge: BRIDGE, isStation: (mac) => mac === HERE },
+    ...{ neighbours: [], device: DEVICE, bridge: BRIDGE, isStation: (mac) => mac === HERE },
     ...more,
   });
   return drifts.map(({ kind, text }) => `${kind}: ${text}`);
@@ -59,4 +59,13 @@ t.test('auditNetwork() names what differs, and nothing else', async (t) => {
   t.match(audit({ bridgeEntries: [entry(LOST, PORT)] }), [/^bridge: .* nobody knows it there/]);
   t.match(audit({ bridgeEntries: [entry(HERE, DEVICE)] }), [/^bridge: .* into the tunnel/]);
   t.strictSame(audit({ bridgeEntries: [entry(LOST, PORT, { isOwn: true })] }), []);
+  const written = (mac: number) =>
+    audit({ bridgeEntries: [entry(mac, DEVICE, { isStatic: true })] });
+  t.match(written(HERE), [/^written: a static entry .* sends 02:42:00:00:00:01 into the tunnel/]);
+  t.strictSame(written(THERE), [], 'another host has it');
+  const address = 0x0a010002;
+  t.match(audit({ neighbours: [{ address, mac: LOST }] }), [
+    /^neighbour: 10\.1\.0\.2 is .*:02, and/,
+  ]);
+  t.strictSame(audit({ neighbours: [{ address, mac: THERE }] }), []);
 });

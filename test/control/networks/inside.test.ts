@@ -4,12 +4,12 @@
  * @module
  */
 import { execFileSync } from 'node:child_process';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import type { PolicyJson } from '../../../src/api/network/policy.ts';
 import type { LabContainer, LabHost } from '../../../src/demo/lab.ts';
 import { writeSysctl } from '../../../src/sys/host/sysctl.ts';
 import { until } from '../../support/patience.ts';
-import { picture, statusOf } from '../lab-router.ts';
+import { fanway, picture, statusOf } from '../lab-router.ts';
 import { networkOf, ping, plug, run, skipWithoutPing, startHosts } from './lab.ts';
 
 const [A, B, RED] = ['10.1.0.1', '10.1.0.2', '10.2.0.2'];
@@ -63,6 +63,42 @@ async function talker(at: LabContainer): Promise<Talker> {
     child.stdin?.write(`${how} ${to} ${port}\n`);
     return (await answer) === 'yes';
   };
+}
+
+/** Each is found, told, and mended. */
+async function audit(t: Test, host: LabHost, a: LabContainer): Promise<void> {
+  const tool = (name: string, ...args: string[]): string =>
+    host.run(() => execFileSync(name, args, { encoding: 'utf8' }));
+  await until('it is known', 5000, async () => {
+    return (await ping(a, B)) >= 0 && new RegExp(A).test(await run(host, 'arp', 'blue'));
+  });
+  const broken: [string, string[], RegExp][] = [
+    [
+      'ip',
+      ['neigh', 'replace', A, 'lladdr', '02:00:00:00:00:99', 'dev', 'br-blue', 'nud', 'permanent'],
+      /10\.1\.0\.1 is 02:00:00:00:00:01, and a permanent neighbour/,
+    ],
+    [
+      'bridge',
+      // One that is not sticky goes with the next word of the workload.
+      ['fdb', 'replace', '02:00:00:00:00:01', 'dev', 'fwn-100', 'master', 'static', 'sticky'],
+      /static entry of the bridge sends 02:00:00:00:00:01 into the tunnel/,
+    ],
+  ];
+  for (const [name, args, told] of broken) {
+    tool(name, ...args);
+    await until(`${name} ${args.join(' ')} is found`, 5000, async () => {
+      const { code, out } = await fanway(host, 'audit');
+      return code === 1 && told.test(out);
+    });
+    t.match(await run(host, 'audit', '--repair'), told);
+    await until('nothing differs', 5000, async () => (await fanway(host, 'audit')).code === 0);
+  }
+  await until('it is where it was', 5000, async () => {
+    await ping(a, B);
+    return /02:00:00:00:00:01 +here/.test(await run(host, 'mac', 'show', 'blue'));
+  });
+  t.match(tool('bridge', 'fdb', 'show', 'br', 'br-blue'), /02:00:00:00:00:01 dev veth-c1 /);
 }
 
 t.test('rules between containers of one host, and between its networks', { skip }, async (t) => {
@@ -153,6 +189,8 @@ t.test('rules between containers of one host, and between its networks', { skip 
     t.notOk(await fromA('tcp', B, 5000), 'and after');
     await passes('what is allowed still is', () => fromRed('tcp', B, 5001));
   });
+
+  await t.test('other tools undo it, and an audit puts it right', (t) => audit(t, host, a));
 
   for (const container of lab.containers) await container.detach();
   for (const name of ['blue', 'red']) await run(host, 'net', 'rm', name);
