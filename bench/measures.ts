@@ -2,7 +2,7 @@
  * The measurements: each takes an overlay that is up and returns named figures.
  * @module
  */
-import { type Path, runEcho, runTcpPair } from '../src/traffic/run.ts';
+import { runEcho, runTcpPair, type TrafficPath } from '../src/traffic/run.ts';
 import { arpAnswers } from './arp.ts';
 import { busy } from './busy.ts';
 import { busySeconds, processSeconds, residentBytes } from './machine.ts';
@@ -57,12 +57,12 @@ const MOST_FLOWS = 10_000;
 const IDLE_INTERVAL_MS = 20;
 const SETTLE_MS = 300;
 
-const forward = (tunnel: Tunnel): Path => ({
+const forward = (tunnel: Tunnel): TrafficPath => ({
   from: tunnel.a,
   to: tunnel.b,
   address: tunnel.addressB,
 });
-const backward = (tunnel: Tunnel): Path => ({
+const backward = (tunnel: Tunnel): TrafficPath => ({
   from: tunnel.b,
   to: tunnel.a,
   address: tunnel.addressA,
@@ -131,7 +131,7 @@ export const lossyMeasures: readonly Measure[] = [
 ];
 
 async function gbps(
-  path: Path,
+  path: TrafficPath,
   effort: Effort,
   streams: number,
   congestion?: string,
@@ -168,7 +168,7 @@ async function udpOneFlow(tunnel: Tunnel, effort: Effort): Promise<Figures> {
 
 /** The highest rate that arrives, and what came through at overload. */
 function searchRate(
-  path: Path,
+  path: TrafficPath,
   effort: Effort,
   flows: number,
 ): Promise<{ best: number; overload: number }> {

@@ -12,7 +12,7 @@ import { sliceOf } from '../src/net/fan.ts';
 import { formatIpv4 } from '../src/net/ipv4.ts';
 import { parsePrefix } from '../src/net/prefix.ts';
 import { findProgram } from '../src/sys/host/nft.ts';
-import { type Path, type Place, runTcpPair, TrafficError } from '../src/traffic/run.ts';
+import { type Place, runTcpPair, TrafficError, type TrafficPath } from '../src/traffic/run.ts';
 import { OrdinaryUser } from '../test/containers/user.ts';
 import type { Extra } from './extras.ts';
 import type { ExtraTable } from './results.ts';
@@ -28,7 +28,7 @@ const BRIDGE = 'fan-250';
 /** What a user's network should reach of root's fan. */
 const AIM = 0.9;
 
-async function gigabits(path: Path): Promise<number> {
+async function gigabits(path: TrafficPath): Promise<number> {
   const { received } = await runTcpPair(path, { port: PORT, seconds: SECONDS });
   const bytes = received.streams.reduce((sum, stream) => sum + stream.bytes, 0);
   return (bytes * 8) / received.seconds / 1e9;

@@ -2,7 +2,7 @@
  * The highest rate of small datagrams that arrives with little loss.
  * @module
  */
-import { type Path, runUdpPair } from '../src/traffic/run.ts';
+import { runUdpPair, type TrafficPath } from '../src/traffic/run.ts';
 
 const PORT = 5001;
 const SMALL_BYTES = 64;
@@ -12,7 +12,12 @@ const LOSS_MAX = 0.01;
 export type Offered = { offered: number; delivered: number; loss: number };
 
 /** Datagrams a second that arrive when `rate` a second are offered (0 = all the sender can). */
-async function offer(path: Path, seconds: number, flows: number, rate: number): Promise<Offered> {
+async function offer(
+  path: TrafficPath,
+  seconds: number,
+  flows: number,
+  rate: number,
+): Promise<Offered> {
   const { sent, received } = await runUdpPair(path, {
     port: PORT,
     rate,
@@ -34,7 +39,7 @@ async function offer(path: Path, seconds: number, flows: number, rate: number): 
  */
 export function search(
   trials: number,
-  path: Path,
+  path: TrafficPath,
   { seconds, flows }: { seconds: number; flows: number },
 ): Promise<{ best: number; overload: number }> {
   return searchBy(trials, (rate) => offer(path, seconds, flows, rate));

@@ -7,7 +7,7 @@
 import { TooBig } from '../../src/dataplane/answer/too-big.ts';
 import { Egress } from '../../src/dataplane/egress/egress.ts';
 import { Arena, IOVEC_BYTES, MMSGHDR_BYTES, MSGHDR } from '../../src/dataplane/ground/arena.ts';
-import { DataLink, Endpoint, readTables } from '../../src/dataplane/ground/link.ts';
+import { DataEndpoint, DataLink, readTables } from '../../src/dataplane/ground/link.ts';
 import { PeerTable } from '../../src/dataplane/ground/peers.ts';
 import {
   type Device,
@@ -50,7 +50,7 @@ export class Rig {
   readonly arena = new Arena(ARENA_BYTES);
   readonly peers = new PeerTable(this.arena);
   readonly links: DataLink[] = [];
-  readonly endpoints: Endpoint[] = [];
+  readonly endpoints: DataEndpoint[] = [];
   readonly coalescer: Coalescer;
   readonly ingress: Ingress;
   readonly egress: Egress;
@@ -72,7 +72,7 @@ export class Rig {
     for (const [id, fan] of fans.entries()) {
       let endpoint = shared ? this.endpoints[0] : undefined;
       if (endpoint === undefined) {
-        endpoint = new Endpoint(
+        endpoint = new DataEndpoint(
           {
             kind: EndpointKind.Udp,
             localAddress: local,
@@ -123,7 +123,7 @@ export class Rig {
     return link;
   }
 
-  get endpoint(): Endpoint {
+  get endpoint(): DataEndpoint {
     return this.link.endpoint;
   }
 

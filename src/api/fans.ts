@@ -69,7 +69,7 @@ const plainSpec = fields({
   sourcePorts: number,
   offload: word('auto', 'off'),
 });
-export type LinkSpec = ReadBy<typeof plainSpec> & { six?: ReadBy<typeof sixSpec> };
+type LinkSpec = ReadBy<typeof plainSpec> & { six?: ReadBy<typeof sixSpec> };
 const mayHaveSix = fields({ six: optional(sixSpec) });
 const linkSpec: Reader<LinkSpec> = (value, at) => {
   const { six, ...plain } = { ...plainSpec(value, at), ...mayHaveSix(value, at) };
@@ -86,9 +86,9 @@ const request: Reader<FanRequest> = (value, at) => {
 };
 
 /** A fan that runs here, or whose journal says so. */
-export type FanRecord = { request: FanRequest; spec: LinkSpec };
+export type RunningFan = { request: FanRequest; spec: LinkSpec };
 
-export const fansCall = get('/v1/fans', list(fields<FanRecord>({ request, spec: linkSpec })));
+export const fansCall = get('/v1/fans', list(fields<RunningFan>({ request, spec: linkSpec })));
 
 /** What came of it; `changes` are those that were made, each as its kind has it. */
 export type UpAnswer =

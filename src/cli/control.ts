@@ -7,7 +7,7 @@ import { fstatSync } from 'node:fs';
 import { openDistantHost } from '../control/door/distant-host.ts';
 import { Door } from '../control/door/door.ts';
 import { endOrphans } from '../control/host/orphans.ts';
-import { Service, type ServiceOptions } from '../control/service.ts';
+import { ControlService, type ServiceOptions } from '../control/service.ts';
 import { Lock, RunDirectory } from '../control/store/run-directory.ts';
 import { LOCK_FD, supervise } from '../control/supervise.ts';
 import { codeOf, ExitCode, usageError } from '../errors.ts';
@@ -39,7 +39,7 @@ async function serveBehindDoor(options: ServiceOptions): Promise<void> {
     await endOrphans(run.data);
     return;
   }
-  const service = await Service.start({
+  const service = await ControlService.start({
     ...options,
     host: openDistantHost(run, door),
     openDevice: door.openDevice,
@@ -66,7 +66,7 @@ export const control: Verb = {
     const log = createLog({ timestamps: true, write: (line) => io.err(line) });
     const options = { run, log, mode: 'background', ...readDataOptions(flags) } as const;
     if (flags.has('--door')) await serveBehindDoor(options);
-    else await (await Service.start(options)).done;
+    else await (await ControlService.start(options)).done;
     lock.release();
     return ExitCode.Ok;
   },

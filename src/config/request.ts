@@ -18,7 +18,7 @@ import type { UnderlayMode, XmitHashPolicy } from '../net/underlay-modes.ts';
 import type { RateRequest } from './link/rate.ts';
 
 export const ENCAPS = ['vxlan', 'ipip', 'fou'] as const;
-export type Encap = (typeof ENCAPS)[number];
+export type FanEncap = (typeof ENCAPS)[number];
 
 /**
  * Where the underlay address comes from. `length` is the underlay's prefix length in bits; above 32 it
@@ -52,7 +52,7 @@ export type FanRequest = RateRequest &
     /** Its IPv6 overlay, alone or beside the other one. */
     overlay6?: Prefix6;
     underlay: UnderlaySelector;
-    encap: Encap;
+    encap: FanEncap;
     /** UDP destination port; null = the encapsulation's own. */
     port: number | null;
     /** VXLAN network identifier; null = overlay address >> 8. */

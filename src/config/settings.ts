@@ -15,7 +15,7 @@ import {
 import { rateOf } from './link/rate.ts';
 import {
   type Datapath,
-  type Encap,
+  type FanEncap,
   type FanRequest,
   fanRequest,
   type UnderlaySelector,
@@ -53,7 +53,7 @@ function furtherOf(
 function underlaysProblems(
   values: ReadonlyMap<string, unknown>,
   underlays: readonly UnderlaySelector[],
-  encap: Encap,
+  encap: FanEncap,
 ): { key: string; message: string }[] {
   if (underlays.length <= 1) {
     return ['underlay-mode', 'xmit-hash-policy']
@@ -96,7 +96,7 @@ export function requestOf(values: Values): {
   problems: { key: string; message: string }[];
 } {
   const problems: { key: string; message: string }[] = [];
-  const encap = (values.get('encap') ?? 'vxlan') as Encap;
+  const encap = (values.get('encap') ?? 'vxlan') as FanEncap;
   const compat = (values.get('compat') ?? 'none') as FanRequest['compat'];
   for (const key of ['overlay', 'underlay']) {
     if (!values.has(key)) problems.push({ key, message: `${key} is missing` });

@@ -13,7 +13,7 @@ import { IDLE_BEAT_MS } from '../shm/layout.ts';
 import { watchdogIntervalMs } from '../sys/sockets/notify.ts';
 import type { AnyRequest } from './host/snapshot.ts';
 import { Manager } from './manager.ts';
-import { Service } from './service.ts';
+import { ControlService } from './service.ts';
 import type { RunDirectory } from './store/run-directory.ts';
 
 /** A loop may sleep through its turn for a moment on a busy machine. */
@@ -35,7 +35,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   const manager = new Manager(log);
   let config = load();
   setLogLevel(config.logLevel);
-  const service: Service = await Service.start({
+  const service: ControlService = await ControlService.start({
     run,
     log,
     mode: 'daemon',
@@ -84,13 +84,13 @@ function isSameLink(a: AnyRequest, b: AnyRequest): boolean {
 }
 
 /** Has a running link become what is wanted of the same one now; false where it cannot. */
-async function become({ router }: Service, to: AnyRequest): Promise<boolean> {
+async function become({ router }: ControlService, to: AnyRequest): Promise<boolean> {
   const plan = await ('overlay' in to ? router.up(to) : router.addNetwork(to));
   return plan.outcome === 'changes';
 }
 
 /** Makes the links those of the configuration; what did not change is not touched. */
-async function apply(service: Service, config: Config): Promise<string> {
+async function apply(service: ControlService, config: Config): Promise<string> {
   const { router } = service;
   const links = wanted(config);
   const has = (list: readonly AnyRequest[], link: AnyRequest): boolean =>
@@ -142,7 +142,7 @@ export class LoopWatch {
 }
 
 /** Feeds the watchdog only while the data loops move; returns how to stop. */
-function feedWatchdog(service: Service, manager: Manager, log: Log): () => void {
+function feedWatchdog(service: ControlService, manager: Manager, log: Log): () => void {
   const intervalMs = watchdogIntervalMs();
   if (intervalMs === 0) return () => undefined;
   const watch = new LoopWatch();

@@ -27,7 +27,7 @@ import type { TunnelSet } from './plane/tunnel-set.ts';
 import type { SpeakerFollower } from './speakers/bgp/followers.ts';
 import { NetworkBgp } from './speakers/bgp/network-bgp.ts';
 import type { NodeFollower } from './speakers/gossip/followers.ts';
-import { NetworkGossip } from './speakers/gossip/network-gossip.ts';
+import { NetworkGossip } from './speakers/gossip/networks/network-gossip.ts';
 import { Redistribution } from './speakers/redistribution.ts';
 import { isNetwork, type NetworkSpec } from './store/link-spec.ts';
 import type { RunDirectory } from './store/run-directory.ts';

@@ -95,7 +95,7 @@ export type ServiceOptions = DataOptions & {
 };
 
 /** A running control process. */
-export class Service {
+export class ControlService {
   readonly router: Router;
   readonly tunnels: TunnelSet;
   readonly gossip: GossipService;
@@ -217,8 +217,8 @@ export class Service {
    * Takes over what a killed predecessor left, then answers on the admin socket. The caller holds
    * the router lock.
    */
-  static async start(options: ServiceOptions): Promise<Service> {
-    const service = new Service(options);
+  static async start(options: ServiceOptions): Promise<ControlService> {
+    const service = new ControlService(options);
     // The signals are ours before there is anything to undo.
     obeySignals({
       ...{ log: options.log, stop: () => service.stop(), reload: options.reload },

@@ -22,13 +22,13 @@ import {
 } from '../table/links/links.ts';
 import type { UnderlayReader } from '../table/links/underlays.ts';
 import { ENDPOINTS_MAX } from '../table/segment.ts';
-import { DataLink, Endpoint, type LinkScene } from './ground/link.ts';
+import { DataEndpoint, DataLink, type LinkScene } from './ground/link.ts';
 import type { PollSet } from './pace/poll-set.ts';
 import type { SenderWatch } from './send/sender-watch.ts';
 import { Underlays } from './underlays/underlays.ts';
 
 /** Who is to be told which socket asks about the ways from an endpoint. */
-export type Probes = {
+export type RouteProbes = {
   addProbe(endpoint: number, local: EndpointRow, socket: number): void;
   removeProbe(endpoint: number): void;
 };
@@ -44,14 +44,14 @@ type Surroundings = {
   scratch: number;
   poll: PollSet;
   senders: SenderWatch;
-  probes: Probes;
+  probes: RouteProbes;
   roles: Roles;
   /** What others keep of a link by its number means nothing any more. */
   forgetLink: (id: number) => void;
 };
 
 type Held<T> = { it: T; incarnation: number };
-type HeldEndpoint = Held<Endpoint> & { index: number; probe: number };
+type HeldEndpoint = Held<DataEndpoint> & { index: number; probe: number };
 type HeldLink = Held<DataLink> & { version: number };
 
 type RowsOfChange = { endpoints: Numbered<EndpointRow>[]; links: Numbered<LinkRow>[] };
@@ -77,11 +77,11 @@ export class LinkSet {
   }
 
   /** The endpoint with a number, which must be there. */
-  endpoint(index: number): Endpoint {
+  endpoint(index: number): DataEndpoint {
     return (this.#endpoints[index] as HeldEndpoint).it;
   }
 
-  get endpoints(): Endpoint[] {
+  get endpoints(): DataEndpoint[] {
     return this.#endpoints.flatMap((held) => (held === undefined ? [] : [held.it]));
   }
 
@@ -149,7 +149,7 @@ export class LinkSet {
     const { index, sockets, probe } = grant;
     const before = this.#endpoints[index];
     if (before !== undefined) this.#dropEndpoint(before);
-    const it = new Endpoint({ ...row, sockets }, scene.ports.underlay, index);
+    const it = new DataEndpoint({ ...row, sockets }, scene.ports.underlay, index);
     this.#endpoints[index] = { it, incarnation, index, probe };
     if (probe >= 0) probes.addProbe(index, row, probe);
     senders.add(it);
@@ -159,7 +159,7 @@ export class LinkSet {
   #addLink({ id, device }: LinkGrant, { row, incarnation, version }: Numbered<LinkRow>): void {
     const { scene, poll, roles, reaches, scratch } = this.#around;
     const endpoints = endpointsOf(row).map((index) => (this.#endpoints[index] as HeldEndpoint).it);
-    const it = new DataLink({ ...row, id, deviceFd: device }, endpoints[0] as Endpoint, scene);
+    const it = new DataLink({ ...row, id, deviceFd: device }, endpoints[0] as DataEndpoint, scene);
     if (endpoints.length > 1) {
       const { peers } = scene;
       const { counters } = it;

@@ -34,7 +34,7 @@ import { Coalescer } from './ingress/coalesce.ts';
 import { DeviceWriter } from './ingress/device-writer.ts';
 import { Ingress } from './ingress/ingress.ts';
 import { Receiver } from './ingress/receive.ts';
-import { LinkSet, type Probes } from './link-set.ts';
+import { LinkSet, type RouteProbes } from './link-set.ts';
 import { serveNetworks } from './networks.ts';
 import { Linger, Way } from './pace/linger.ts';
 import { Moderation } from './pace/moderation.ts';
@@ -74,7 +74,7 @@ export type Outside = {
   /** Family of the IPv4 addresses that are sent to. */
   family: number;
   /** Who knows the ways from our addresses. */
-  routes: RouteOracle & Probes;
+  routes: RouteOracle & RouteProbes;
   /** Where changes of the links come from while it runs. */
   changes?: Changes;
   /** Connections that all data processes know. */

@@ -31,7 +31,7 @@ import { checksumOffset, finishTransport, pseudoSum } from './ground/transport-s
 import type { Loop } from './loop.ts';
 
 /** The fan of a warm-up, one /16 of hosts in a /8: addresses are u32, the port is the peer's. */
-export type Fan = { overlay: number; local: number; remote: number; port: number };
+export type WarmUpFan = { overlay: number; local: number; remote: number; port: number };
 
 const FLOWS = 64;
 const SMALL_BYTES = 64;
@@ -51,7 +51,7 @@ type Piece = { at: number; bytes: number };
 export class WarmUpFrames {
   readonly #arena: Arena;
   readonly #encap: Encap;
-  readonly #fan: Fan;
+  readonly #fan: WarmUpFan;
   readonly #here: number;
   readonly #there: number;
   readonly #smallOut: Piece[] = [];
@@ -65,7 +65,7 @@ export class WarmUpFrames {
   readonly #payloadBytes: number;
 
   /** @param innerMtu bytes of an inner IP packet */
-  constructor(arena: Arena, encap: Encap, fan: Fan, innerMtu: number) {
+  constructor(arena: Arena, encap: Encap, fan: WarmUpFan, innerMtu: number) {
     this.#arena = arena;
     this.#encap = encap;
     this.#fan = fan;

@@ -22,7 +22,7 @@ import { TABLES_BYTES, TableSegment } from '../table/segment.ts';
 import type { Arena } from './ground/arena.ts';
 import { type Device, KernelPorts } from './ground/ports.ts';
 import { Loop } from './loop.ts';
-import { type Fan, WarmUpFrames } from './warm-up-frames.ts';
+import { type WarmUpFan, WarmUpFrames } from './warm-up-frames.ts';
 
 /** How much processor time it takes, all threads together, and how much time it may take, ms. */
 const CPU_MS = 400;
@@ -123,7 +123,7 @@ class Stage {
   }
 
   /** Gives the peer an address that the loop takes for an IPv4 one. @throws SystemError */
-  #name(peer: number, hasPort: boolean): Fan {
+  #name(peer: number, hasPort: boolean): WarmUpFan {
     const name = new Uint8Array(16);
     const view = new DataView(name.buffer);
     for (let tries = 1; ; tries++) {
@@ -165,7 +165,7 @@ class Stage {
 }
 
 /** The one link and its endpoint, as control would write them. */
-function writeRows(tables: TableSegment, encap: Encap, fan: Fan): void {
+function writeRows(tables: TableSegment, encap: Encap, fan: WarmUpFan): void {
   const writer = new LinkWriter(tables);
   writer.setEndpoint(0, 1, {
     kind: encap.udp ? EndpointKind.Udp : EndpointKind.Ipip,

@@ -13,7 +13,7 @@ export type RouterHost = {
 };
 
 /** The command line ended with a failure; the message is what it said. */
-export class RouterError extends Error {
+class RouterError extends Error {
   override readonly name = 'RouterError';
 }
 

@@ -6,9 +6,9 @@ import { connect, type Socket } from 'node:net';
 import { codeOf, FanwayError, messageOf } from '../errors.ts';
 import { formatIpv4 } from '../net/ipv4.ts';
 import {
-  type Answer,
   CONTROL_PORT_DEFAULT,
-  type Command,
+  type FarEndAnswer,
+  type FarEndCommand,
   formatCommand,
   LineReader,
   parseAnswer,
@@ -25,13 +25,13 @@ const ANSWER_MS_MAX = 30_000;
 /** No answer waits for more than one other. */
 const ANSWERS_WAITING_MAX = 4;
 
-type Awaited = { resolve(answer: Answer): void; reject(error: Error): void };
+type Awaited = { resolve(answer: FarEndAnswer): void; reject(error: Error): void };
 
 export class FarEnd {
   readonly #socket: Socket;
   readonly #title: string;
   readonly #reader = new LineReader();
-  readonly #answers: Answer[] = [];
+  readonly #answers: FarEndAnswer[] = [];
   #awaited: Awaited | undefined;
   #failure: FanwayError | undefined;
 
@@ -80,7 +80,7 @@ export class FarEnd {
   }
 
   /** Sends one command. */
-  tell(command: Command): void {
+  tell(command: FarEndCommand): void {
     this.#socket.write(`${formatCommand(command)}\n`);
   }
 
@@ -89,9 +89,11 @@ export class FarEnd {
    * @throws FarFailure when it could not be done; FanwayError with the far end's own words when it
    * refused, or when it is gone.
    */
-  async expect<K extends Answer['kind']>(kind: K): Promise<Extract<Answer, { kind: K }>> {
+  async expect<K extends FarEndAnswer['kind']>(
+    kind: K,
+  ): Promise<Extract<FarEndAnswer, { kind: K }>> {
     const answer = await this.#next();
-    if (answer.kind === kind) return answer as Extract<Answer, { kind: K }>;
+    if (answer.kind === kind) return answer as Extract<FarEndAnswer, { kind: K }>;
     if (answer.kind === 'failed') throw new FarFailure(`${this.#title} says: ${answer.text}`);
     if (answer.kind === 'error') {
       throw new FanwayError('far-end', `${this.#title} says: ${answer.text}`);
@@ -106,7 +108,7 @@ export class FarEnd {
     setTimeout(() => this.#socket.destroy(), 500).unref();
   }
 
-  #next(): Promise<Answer> {
+  #next(): Promise<FarEndAnswer> {
     const answer = this.#answers.shift();
     if (answer !== undefined) return Promise.resolve(answer);
     if (this.#failure !== undefined) return Promise.reject(this.#failure);

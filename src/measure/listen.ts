@@ -14,9 +14,9 @@ import { contains, formatPrefix, type Prefix } from '../net/prefix.ts';
 import { startTraffic, type TrafficProcess } from '../traffic/run.ts';
 import { addressesOf, type Fan, fanOf } from './fans.ts';
 import {
-  type Answer,
   COMMANDS_MAX,
-  type Command,
+  type FarEndAnswer,
+  type FarEndCommand,
   formatAnswer,
   LineReader,
   parseCommand,
@@ -34,7 +34,7 @@ const SESSION_MOVE_MS_MAX = 60_000;
 /** For the client's program to start and connect, and for the last data to arrive. */
 const GRACE_MS = 8000;
 
-export type ListenOptions = {
+type ListenOptions = {
   fans: readonly Fan[];
   /** Who may connect; empty = the underlay and overlay prefixes of the fans. */
   allow: readonly Prefix[];
@@ -228,7 +228,7 @@ class Session {
     this.#isDone(why);
   }
 
-  #answer(answer: Answer): void {
+  #answer(answer: FarEndAnswer): void {
     if (!this.#over) this.#socket.write(`${formatAnswer(answer)}\n`);
   }
 
@@ -245,7 +245,7 @@ class Session {
     }
   }
 
-  #obey(command: Command): void {
+  #obey(command: FarEndCommand): void {
     if (command.verb === 'bye') {
       this.#finish('');
       this.#socket.end();
@@ -285,7 +285,7 @@ class Session {
     this.#answer({ kind: 'ok' });
   }
 
-  #start(command: Extract<Command, { moveMs: number }>): void {
+  #start(command: Extract<FarEndCommand, { moveMs: number }>): void {
     const fan = this.#fan;
     if (fan === undefined) throw new FanwayError('order', 'name the fan first');
     this.#movedMs += command.moveMs;

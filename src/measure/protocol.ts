@@ -45,7 +45,7 @@ const PAYLOAD_BYTES_MAX = 1472;
 /** Through the tunnel, or between the underlay addresses. */
 export type Way = 'tunnel' | 'underlay';
 
-export type Command =
+export type FarEndCommand =
   | { verb: 'fan'; overlay: Prefix }
   | { verb: 'tcp-receive' | 'tcp-send'; way: Way; streams: number; moveMs: number }
   | { verb: 'udp-receive'; way: Way; payloadBytes: number; moveMs: number }
@@ -53,7 +53,7 @@ export type Command =
   | { verb: 'finish' }
   | { verb: 'bye' };
 
-export type Answer =
+export type FarEndAnswer =
   | { kind: 'greeting' }
   | { kind: 'ok' }
   | { kind: 'ready'; port: number }
@@ -67,7 +67,7 @@ export class ProtocolError extends Error {
 }
 
 /** The line of a command, without its newline. */
-export function formatCommand(command: Command): string {
+export function formatCommand(command: FarEndCommand): string {
   switch (command.verb) {
     case 'fan':
       return `fan ${formatPrefix(command.overlay)}`;
@@ -85,7 +85,7 @@ export function formatCommand(command: Command): string {
 }
 
 /** Reads a command. @throws ProtocolError */
-export function parseCommand(line: string): Command {
+export function parseCommand(line: string): FarEndCommand {
   const [verb = '', ...words] = line.split(' ');
   const expect = (count: number) => {
     if (words.length !== count) throw new ProtocolError(`${verb} takes ${count} words`);
@@ -124,7 +124,7 @@ export function parseCommand(line: string): Command {
 }
 
 /** The line of an answer, without its newline; an error text is made fit for one. */
-export function formatAnswer(answer: Answer): string {
+export function formatAnswer(answer: FarEndAnswer): string {
   switch (answer.kind) {
     case 'greeting':
       return GREETING;
@@ -141,7 +141,7 @@ export function formatAnswer(answer: Answer): string {
 }
 
 /** Reads an answer. @throws ProtocolError */
-export function parseAnswer(line: string): Answer {
+export function parseAnswer(line: string): FarEndAnswer {
   if (line === GREETING) return { kind: 'greeting' };
   if (line === 'ok') return { kind: 'ok' };
   const refusal = /^(failed|error) (.+)$/.exec(line);

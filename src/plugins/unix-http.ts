@@ -9,9 +9,9 @@ const ANSWER_BYTES_MAX = 8 << 20;
 const ANSWER_TIMEOUT_MS = 30_000;
 
 /** `body` is the parsed JSON; undefined where there is none. */
-export type Answer = { status: number; body: unknown };
+export type HttpAnswer = { status: number; body: unknown };
 /** `host`: the header, which means nothing on such a socket and has to be there. */
-export type Question = { method: string; path: string; body?: unknown; host: string };
+type Question = { method: string; path: string; body?: unknown; host: string };
 
 /** A field of whatever came over the socket. */
 export function fieldOf(value: unknown, key: string): unknown {
@@ -19,7 +19,7 @@ export function fieldOf(value: unknown, key: string): unknown {
 }
 
 /** One call. @throws Error of the system's when nobody answers, or what answers is no JSON */
-export function callSocket(socketPath: string, question: Question): Promise<Answer> {
+export function callSocket(socketPath: string, question: Question): Promise<HttpAnswer> {
   const { method, path, body, host } = question;
   return new Promise((resolve, reject) => {
     const text = body === undefined ? '' : JSON.stringify(body);

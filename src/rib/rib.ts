@@ -26,7 +26,7 @@ import {
 } from './entry.ts';
 import { Flaps } from './flaps.ts';
 import { MOVE_LIMITS, type MoveLimits, Moves } from './moves.ts';
-import { type Refusal, type ShareLimits, Shares } from './shares.ts';
+import { type ShareLimits, type ShareRefusal, Shares } from './shares.ts';
 
 /** Several claims to an entry, at most one of each source, or one that is not what was told last. */
 type Contest = { claims: Best[]; told: Best | undefined };
@@ -53,7 +53,7 @@ export type RibStatus = {
   /** Claims that found no room, and those of them that are not even kept waiting. */
   refused: number;
   dropped: number;
-  refusals: Refusal[];
+  refusals: ShareRefusal[];
   /** Entries that are held because they move too often, and how often that happened. */
   held: EntryId[];
   holds: number;

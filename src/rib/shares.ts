@@ -11,7 +11,7 @@ import type { Claim, ClaimSource, EntryId } from './entry.ts';
 export type ShareLimits = { max: number; ownerMax: number };
 
 /** What of one owner's claims was not taken, and why. */
-export type Refusal = {
+export type ShareRefusal = {
   source: ClaimSource;
   owner: string;
   count: number;
@@ -20,7 +20,7 @@ export type Refusal = {
 };
 
 /** A claim that found no room. */
-export type Waiting = { id: EntryId; claim: Claim };
+type Waiting = { id: EntryId; claim: Claim };
 
 type Share = {
   source: ClaimSource;
@@ -125,8 +125,8 @@ export class Shares {
   }
 
   /** Whose claims wait, most first. */
-  refusals(): Refusal[] {
-    const refusals: Refusal[] = [];
+  refusals(): ShareRefusal[] {
+    const refusals: ShareRefusal[] = [];
     for (const { source, owner, taken, waiting } of this.#hungry) {
       const cause = taken >= this.#limits.ownerMax ? 'share' : 'table';
       refusals.push({ source, owner, count: waiting.size, cause });

@@ -36,7 +36,7 @@ export const NeighbourFlag = {
 } as const;
 
 /** `mac` is u48. */
-export type Neighbour = { mac: number; flags: number };
+type Neighbour = { mac: number; flags: number };
 
 const ROW_WORDS = NEIGHBOUR_ROW_BYTES / 4;
 const SEAL = 0;

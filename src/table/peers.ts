@@ -33,7 +33,7 @@ const ADDRESS_OFFSET = 16;
 const READ_ATTEMPTS = 64;
 
 /** A remote host. `address`: 4 or 16 bytes, network order. */
-export type PeerRecord = { address: Uint8Array; port: number };
+type PeerRecord = { address: Uint8Array; port: number };
 
 /** The IPv4 address of a u32, as a peer has it. */
 export function ipv4Bytes(address: number): Uint8Array {

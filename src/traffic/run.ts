@@ -128,14 +128,14 @@ export function startTraffic<K extends Kind>(
 }
 
 /** Where a stream or flow goes: from one place to an address that another place owns. */
-export type Path = { from: Place; to: Place; address: string };
+export type TrafficPath = { from: Place; to: Place; address: string };
 
 /**
  * Moves TCP data over `path` and returns both ends' reports.
  * @throws TrafficError
  */
 export async function runTcpPair(
-  path: Path,
+  path: TrafficPath,
   options: {
     port: number;
     streams?: number;
@@ -177,7 +177,7 @@ export async function runTcpPair(
  * @throws TrafficError
  */
 export async function runUdpPair(
-  path: Path,
+  path: TrafficPath,
   options: {
     port: number;
     rate: number;

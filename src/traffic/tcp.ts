@@ -9,7 +9,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import { check, errno, libc, SystemError } from '../sys/libc/libc.ts';
 import { nowNs } from './base/clock.ts';
-import { Arena, SOCKADDR_IN_BYTES } from './base/memory.ts';
+import { CallMemory, SOCKADDR_IN_BYTES } from './base/memory.ts';
 import type { Options } from './base/options.ts';
 import { report } from './base/report.ts';
 import {
@@ -63,13 +63,13 @@ type Settings = {
 
 /** Tells every so often how far the streams have come. */
 class Progress {
-  readonly #arena: Arena;
+  readonly #arena: CallMemory;
   readonly #everyNs: number;
   readonly #room: number;
   #nextNs = 0;
 
   /** @param everyMs 0 = never */
-  constructor(arena: Arena, everyMs: number) {
+  constructor(arena: CallMemory, everyMs: number) {
     this.#arena = arena;
     this.#everyNs = everyMs === 0 ? Number.POSITIVE_INFINITY : everyMs * 1e6;
     this.#nextNs = everyMs === 0 ? Number.POSITIVE_INFINITY : 0;
@@ -112,7 +112,7 @@ export function runTcp(options: Options): void {
   const progressMs = options.number('progress', { min: 0, max: 60_000, default: 0 });
   options.done();
 
-  const arena = new Arena(BLOCK_BYTES * ((sha256 ? streamCount : 1) + 1));
+  const arena = new CallMemory(BLOCK_BYTES * ((sha256 ? streamCount : 1) + 1));
   const common = { port, count: streamCount, timeoutMs, congestion };
   const fds =
     connect !== 0
@@ -150,7 +150,7 @@ type Endpoint = {
 };
 
 function connectAll(
-  arena: Arena,
+  arena: CallMemory,
   { address, port, count, timeoutMs, congestion }: Endpoint,
 ): number[] {
   return Array.from({ length: count }, () => {
@@ -166,7 +166,7 @@ function connectAll(
 
 /** `peer` 0 takes streams from anybody. */
 function acceptAll(
-  arena: Arena,
+  arena: CallMemory,
   { address, port, count, timeoutMs, congestion, peer }: Endpoint & { peer: number },
 ): number[] {
   const listener = openSocket(SOCK_STREAM | SOCK_NONBLOCK);
@@ -204,13 +204,13 @@ function acceptAll(
 }
 
 /** One stream blocks (one call a step), several are polled. */
-function prepare(arena: Arena, fd: number, count: number): void {
+function prepare(arena: CallMemory, fd: number, count: number): void {
   const F_SETFL = 4;
   if (count > 1) check('fcntl', libc.fcntl(fd, F_SETFL, SOCK_NONBLOCK));
   else setTimeouts(arena, fd, 200);
 }
 
-function run(arena: Arena, settings: Settings): void {
+function run(arena: CallMemory, settings: Settings): void {
   const { send, streams } = settings;
   const startNs = nowNs();
   const moved = send ? sendAll(arena, settings) : receiveAll(arena, settings);
@@ -235,7 +235,7 @@ function run(arena: Arena, settings: Settings): void {
 
 type Moved = { firstNs: number; lastNs: number };
 
-function sendAll(arena: Arena, { seconds, timeoutMs, streams, progress }: Settings): Moved {
+function sendAll(arena: CallMemory, { seconds, timeoutMs, streams, progress }: Settings): Moved {
   const poller = streams.length > 1 ? pollerFor(arena, streams, POLLOUT) : undefined;
   const firstNs = nowNs();
   const endNs = firstNs + seconds * 1e9;
@@ -265,7 +265,7 @@ function sendAll(arena: Arena, { seconds, timeoutMs, streams, progress }: Settin
   return { firstNs, lastNs: nowNs() };
 }
 
-function writeSome(arena: Arena, stream: Stream): void {
+function writeSome(arena: CallMemory, stream: Stream): void {
   if (stream.position === BLOCK_BYTES) startBlock(arena, stream);
   const length = Math.min(BLOCK_BYTES - stream.position, stream.left);
   const written = libc.write(stream.fd, arena.base + stream.buffer + stream.position, length);
@@ -283,7 +283,7 @@ function writeSome(arena: Arena, stream: Stream): void {
   stream.position += written;
 }
 
-function startBlock(arena: Arena, stream: Stream): void {
+function startBlock(arena: CallMemory, stream: Stream): void {
   stream.position = 0;
   if (stream.hash === undefined) return;
   stream.blocks += 1;
@@ -292,7 +292,7 @@ function startBlock(arena: Arena, stream: Stream): void {
   }
 }
 
-function waitForEnd(arena: Arena, fd: number, failNs: number): void {
+function waitForEnd(arena: CallMemory, fd: number, failNs: number): void {
   const poller = new Poller(arena, 1);
   poller.set(0, fd, POLLIN);
   const scratch = arena.take(64);
@@ -306,7 +306,7 @@ function waitForEnd(arena: Arena, fd: number, failNs: number): void {
   }
 }
 
-function receiveAll(arena: Arena, { timeoutMs, streams, progress }: Settings): Moved {
+function receiveAll(arena: CallMemory, { timeoutMs, streams, progress }: Settings): Moved {
   const poller = streams.length > 1 ? pollerFor(arena, streams, POLLIN) : undefined;
   const failNs = nowNs() + timeoutMs * 1e6;
   let firstNs = 0;
@@ -340,7 +340,7 @@ function receiveAll(arena: Arena, { timeoutMs, streams, progress }: Settings): M
   return { firstNs, lastNs };
 }
 
-function pollerFor(arena: Arena, streams: readonly Stream[], events: number): Poller {
+function pollerFor(arena: CallMemory, streams: readonly Stream[], events: number): Poller {
   const poller = new Poller(arena, streams.length);
   streams.forEach((stream, index) => {
     poller.set(index, stream.fd, events);
@@ -349,7 +349,7 @@ function pollerFor(arena: Arena, streams: readonly Stream[], events: number): Po
 }
 
 /** Fills a block with a xorshift32 sequence: repeatable, and nothing on the way can compress it. */
-function fillPattern(arena: Arena, offset: number, seed: number): void {
+function fillPattern(arena: CallMemory, offset: number, seed: number): void {
   const words = new Uint32Array(arena.buffer, offset, BLOCK_BYTES / 4);
   let x = (seed * 0x9e3779b9) >>> 0;
   for (let i = 0; i < words.length; i += 1) {

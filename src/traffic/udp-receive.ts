@@ -7,7 +7,7 @@ import { errno, libc, SystemError } from '../sys/libc/libc.ts';
 import { nowNs } from './base/clock.ts';
 import { Histogram } from './base/histogram.ts';
 import {
-  Arena,
+  CallMemory,
   layMessages,
   type MessageBatch,
   MMSGHDR_BYTES,
@@ -67,7 +67,7 @@ export function runUdpReceive(options: Options): void {
   options.done();
 
   // One byte more than expected, so that a longer datagram is seen as foreign and not cut to fit.
-  const arena = new Arena(BATCH * (size + 320) + (1 << 16));
+  const arena = new CallMemory(BATCH * (size + 320) + (1 << 16));
   const batch = layMessages(arena, BATCH, size + 1, -1);
   const fd = openSocket(SOCK_DGRAM);
   setBuffer(arena, fd, SO_RCVBUFFORCE, SO_RCVBUF, RECEIVE_BUFFER_BYTES);

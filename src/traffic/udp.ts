@@ -6,7 +6,7 @@
  */
 import { errno, libc, SystemError } from '../sys/libc/libc.ts';
 import { nowNs } from './base/clock.ts';
-import { Arena, layMessages, type MessageBatch } from './base/memory.ts';
+import { CallMemory, layMessages, type MessageBatch } from './base/memory.ts';
 import type { Options } from './base/options.ts';
 import { report } from './base/report.ts';
 import {
@@ -65,7 +65,7 @@ export function runUdpSend(options: Options): void {
   const sourcePort = options.integer('source-port', { min: 0, max: 65535, default: 0 });
   options.done();
 
-  const arena = new Arena(BATCH * (size + 256) + (1 << 20) + flows * 512);
+  const arena = new CallMemory(BATCH * (size + 256) + (1 << 20) + flows * 512);
   const batch = layMessages(arena, BATCH, size, -1);
   arena.bytes.fill(FILLER, batch.payloads, batch.payloads + BATCH * batch.stride);
   const sockets = openFlows(arena, targets, port, flows, sourcePort);
@@ -85,7 +85,7 @@ export function runUdpSend(options: Options): void {
 }
 
 function openFlows(
-  arena: Arena,
+  arena: CallMemory,
   targets: readonly number[],
   port: number,
   flows: number,
@@ -107,13 +107,13 @@ function openFlows(
 class Source {
   sent = 0;
   refused = 0;
-  readonly #arena: Arena;
+  readonly #arena: CallMemory;
   readonly #batch: MessageBatch;
   readonly #sockets: Int32Array;
   readonly #sequences: Uint32Array;
   #flow = 0;
 
-  constructor(arena: Arena, batch: MessageBatch, sockets: Int32Array) {
+  constructor(arena: CallMemory, batch: MessageBatch, sockets: Int32Array) {
     this.#arena = arena;
     this.#batch = batch;
     this.#sockets = sockets;
@@ -164,7 +164,7 @@ function flood(source: Source, startNs: number, seconds: number, count: number):
 }
 
 function pace(
-  arena: Arena,
+  arena: CallMemory,
   source: Source,
   startNs: number,
   seconds: number,

@@ -16,7 +16,7 @@ function textsOf({ entry, link, host, source, name, owner }: PlacedEntry): strin
   return [entry, link, host, source, name || owner];
 }
 
-export class EntryTable {
+export class EntriesView {
   readonly #client: Client;
   readonly #rows: List<PlacedEntry, HTMLTableRowElement>;
   #wanted = STEP;

@@ -9,7 +9,7 @@ import { type RouterStatus, statusCall } from '../api/status.ts';
 import { messageOf } from '../errors.ts';
 import { Client, RouterError } from './client.ts';
 import { part, say } from './dom.ts';
-import { EntryTable } from './entries.ts';
+import { EntriesView } from './entries.ts';
 import { HostTable, showDetail } from './hosts.ts';
 import { LinkList } from './links.ts';
 import { addLine, eventSentence } from './log.ts';
@@ -27,7 +27,7 @@ class Page {
   readonly #client: Client;
   readonly #map: HostMap;
   readonly #hosts: HostTable;
-  readonly #entries: EntryTable;
+  readonly #entries: EntriesView;
   readonly #links = new LinkList();
   readonly #troubles = new TroubleList();
   #members: readonly MemberJson[] = [];
@@ -44,7 +44,7 @@ class Page {
     const choose = (id: string): void => this.#choose(id);
     this.#map = new HostMap(part('map', SVGSVGElement), choose);
     this.#hosts = new HostTable(choose);
-    this.#entries = new EntryTable(this.#client);
+    this.#entries = new EntriesView(this.#client);
     startSearch(this.#client, (id) => {
       this.#chosen = '';
       this.#choose(id);

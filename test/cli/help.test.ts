@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import t from 'tap';
-import type { Finding } from '../../src/cli/doctor/doctor.ts';
+import type { DoctorFinding } from '../../src/cli/doctor/doctor.ts';
 import { type Io, runVerb, takeFlags } from '../../src/cli/verb/verb.ts';
 import { VERBS } from '../../src/cli/verbs.ts';
 import { distDirectory } from '../../src/sys/host/paths.ts';
@@ -83,7 +83,7 @@ t.test('explain is arithmetic and needs no router', async (t) => {
 });
 
 t.test('doctor tells what is there and what its absence costs', async (t) => {
-  const findings = JSON.parse(fanway('doctor', '--json').out) as Finding[];
+  const findings = JSON.parse(fanway('doctor', '--json').out) as DoctorFinding[];
   for (const name of [
     ...['CAP_NET_ADMIN', '/dev/net/tun', 'virtio-net header', 'TCP segmentation', 'UDP_SEGMENT'],
     ...['UDP_GRO', 'raw sockets', 'nft', 'dnsmasq', 'network namespaces', 'user namespaces'],

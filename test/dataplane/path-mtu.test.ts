@@ -1,6 +1,6 @@
 import t from 'tap';
 import { Arena } from '../../src/dataplane/ground/arena.ts';
-import { DataLink, Endpoint } from '../../src/dataplane/ground/link.ts';
+import { DataEndpoint, DataLink } from '../../src/dataplane/ground/link.ts';
 import { PATH_MTU_FLOOR_BYTES } from '../../src/dataplane/ground/peers.ts';
 import { PathMtu } from '../../src/dataplane/send/path-mtu.ts';
 import { LinkEncap } from '../../src/encap/encap.ts';
@@ -27,7 +27,7 @@ const OVERHEAD = 50;
 function scene() {
   const layout = new Layout(new ArrayBuffer(LAYOUT_BYTES));
   const ports = new TestPorts(new Arena(65_536));
-  const endpoint = new Endpoint(
+  const endpoint = new DataEndpoint(
     { kind: EndpointKind.Udp, localAddress: LOCAL, localPort: 4789, offloads: 0, sockets: [] },
     ports,
   );

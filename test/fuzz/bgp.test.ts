@@ -8,7 +8,7 @@ import { RibIn } from '../../src/bgp/rib/rib-in.ts';
 import { Table } from '../../src/bgp/rib/table.ts';
 import { Speaker } from '../../src/bgp/speaker.ts';
 import { EntryService, entryText } from '../../src/control/entries/entry-service.ts';
-import { OwnEntries } from '../../src/control/networks/own-entries.ts';
+import { OwnEntries } from '../../src/control/networks/local/own-entries.ts';
 import { EntryTable } from '../../src/control/plane/entry-table.ts';
 import { NetworkBgp } from '../../src/control/speakers/bgp/network-bgp.ts';
 import { realTimers } from '../../src/control/speakers/bgp/timers.ts';

@@ -7,7 +7,7 @@
 import { TooBig } from '../../src/dataplane/answer/too-big.ts';
 import { Egress } from '../../src/dataplane/egress/egress.ts';
 import { Arena } from '../../src/dataplane/ground/arena.ts';
-import { DataLink, Endpoint } from '../../src/dataplane/ground/link.ts';
+import { DataEndpoint, DataLink } from '../../src/dataplane/ground/link.ts';
 import { PeerTable } from '../../src/dataplane/ground/peers.ts';
 import { CELLS_BYTES } from '../../src/dataplane/queue/cells.ts';
 import { ErrorQueue } from '../../src/dataplane/send/errors.ts';
@@ -47,7 +47,7 @@ export type Rig = {
   readonly tables: TestTables;
   readonly peers: PeerTable;
   readonly ports: TestPorts;
-  readonly endpoint: Endpoint;
+  readonly endpoint: DataEndpoint;
   readonly link: DataLink;
   readonly record: LinkRecord;
   readonly counters: () => Record<string, number>;
@@ -74,7 +74,7 @@ export function makeRig(
   const peers = new PeerTable(arena);
   const { defaultPort, overheadBytes, udp } = encapById(LinkEncap[encap]);
   const ports = new TestPorts(arena);
-  const endpoint = new Endpoint(
+  const endpoint = new DataEndpoint(
     {
       kind: udp ? EndpointKind.Udp : EndpointKind.Ipip,
       localAddress: local,

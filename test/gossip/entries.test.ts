@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { isOwnKind, keyText, slotOf, tableOf } from '../../src/gossip/base/keys.ts';
-import type { Entry } from '../../src/gossip/table/entries.ts';
+import type { BestAnnouncement } from '../../src/gossip/table/entries.ts';
 import {
   type Announcement,
   type Item,
@@ -186,8 +186,8 @@ function model(
   announced: ReadonlyMap<string, readonly Announcement[]>,
   inactive: Set<NodeId>,
 ): string[] {
-  const best = new Map<string, Entry>();
-  const found: Entry[] = [];
+  const best = new Map<string, BestAnnouncement>();
+  const found: BestAnnouncement[] = [];
   for (const [name, items] of announced) {
     const owner = idOf(name);
     if (inactive.has(owner)) continue;
@@ -275,7 +275,7 @@ t.test('the table is what the rule says, and so is what the events tell', async 
 /** Takes the events since the last call into a table of its own. */
 function follow(table: Map<string, string>, replica: Replica): void {
   for (const { before, after } of replica.changes.splice(0)) {
-    const key = ({ owner, item }: Entry): string =>
+    const key = ({ owner, item }: BestAnnouncement): string =>
       `${keyText(item)} ${isOwnKind(item.kind) ? owner : ''}`;
     if (before !== undefined) {
       if (table.get(key(before)) !== `${before.owner} ${itemText(before.item)}`) {

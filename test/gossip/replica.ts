@@ -5,9 +5,9 @@ import { keyText } from '../../src/gossip/base/keys.ts';
 import { nodeIdOf, type Signer, type Verifier } from '../../src/gossip/base/signer.ts';
 import { Author } from '../../src/gossip/table/author.ts';
 import {
+  type BestAnnouncement,
   type Contest,
   Entries,
-  type Entry,
   type EntryEvents,
 } from '../../src/gossip/table/entries.ts';
 import { type Offer, Store, type StoreLimits } from '../../src/gossip/table/store.ts';
@@ -111,7 +111,10 @@ export class Replica {
   readonly verifier = new QuickVerifier();
   readonly counts = new Map<string, number>();
   readonly inactive = new Set<NodeId>();
-  readonly changes: { before: Entry | undefined; after: Entry | undefined }[] = [];
+  readonly changes: {
+    before: BestAnnouncement | undefined;
+    after: BestAnnouncement | undefined;
+  }[] = [];
   readonly contests: Contest[] = [];
   readonly peers = new Map<NodeId, PeerItem | undefined>();
   readonly counters = {
@@ -184,7 +187,7 @@ export class Replica {
   }
 }
 
-export function tableText(entries: Iterable<Entry>): string[] {
+export function tableText(entries: Iterable<BestAnnouncement>): string[] {
   return [...entries].map(({ owner, item }) => `${owner} ${itemText(item)}`).sort();
 }
 

@@ -7,7 +7,7 @@ import t, { type Test } from 'tap';
 import { Lab, type LabContainer } from '../../src/demo/lab.ts';
 import { formatIpv4 } from '../../src/net/ipv4.ts';
 import { PacketSocket } from '../../src/sys/sockets/packet-socket.ts';
-import { type Path, runEcho, runTcpPair, runUdpPair } from '../../src/traffic/run.ts';
+import { runEcho, runTcpPair, runUdpPair, type TrafficPath } from '../../src/traffic/run.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { skipLong } from '../support/long.ts';
 import { sleep } from '../support/patience.ts';
@@ -43,7 +43,7 @@ const LOOK_MS = 10;
 const TIMEOUT_MS = 600_000;
 
 /** Where the traffic of one run goes: `there` from fanway's container to the kernel's. */
-type Ways = { there: Path; back: Path };
+type Ways = { there: TrafficPath; back: TrafficPath };
 
 async function echo(t: Test, ways: Ways): Promise<void> {
   for (const size of ECHO_SIZES_BYTES) {

@@ -2,7 +2,7 @@ import t from 'tap';
 import { Lab } from '../../src/demo/lab.ts';
 import { runFanway } from '../../src/demo/router.ts';
 import { formatIpv4 } from '../../src/net/ipv4.ts';
-import { type Path, runEcho, runTcpPair } from '../../src/traffic/run.ts';
+import { runEcho, runTcpPair, type TrafficPath } from '../../src/traffic/run.ts';
 import { attach, BRIDGE, checkBalance, OVERLAY } from '../faults/rig.ts';
 import { ip, moveToIpv6, skipWithoutIpv6 } from '../support/ipv6-underlay.ts';
 
@@ -34,7 +34,7 @@ t.test('the kernel at the other end of VXLAN over IPv6, both ways', { skip }, as
   await far.host.netlink.setLink(BRIDGE, { up: true });
   await far.attach({ bridge: BRIDGE, address: 0xfa011b0a, length: 8, mtu: MTU_BYTES });
 
-  const ways: Record<string, Path> = {
+  const ways: Record<string, TrafficPath> = {
     there: { from: near, to: far, address: formatIpv4(far.address) },
     back: { from: far, to: near, address: formatIpv4(near.address) },
   };

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import t from 'tap';
 import {
-  type Answer,
-  type Command,
+  type FarEndAnswer,
+  type FarEndCommand,
   formatAnswer,
   formatCommand,
   GREETING,
@@ -17,7 +17,7 @@ import { holds } from '../support/property.ts';
 const ascii = (text: string): Uint8Array => Buffer.from(text, 'latin1');
 
 t.test('commands: parse and format are inverse', async (t) => {
-  const commands: [line: string, command: Command][] = [
+  const commands: [line: string, command: FarEndCommand][] = [
     ['fan 250.0.0.0/8', { verb: 'fan', overlay: { address: 0xfa000000, length: 8 } }],
     ['tcp-receive tunnel 4 500', { verb: 'tcp-receive', way: 'tunnel', streams: 4, moveMs: 500 }],
     ['tcp-send underlay 1 3000', { verb: 'tcp-send', way: 'underlay', streams: 1, moveMs: 3000 }],
@@ -65,7 +65,7 @@ t.test('parseCommand() refuses everything else', async (t) => {
 });
 
 t.test('answers: parse and format are inverse', async (t) => {
-  const answers: [line: string, answer: Answer][] = [
+  const answers: [line: string, answer: FarEndAnswer][] = [
     [GREETING, { kind: 'greeting' }],
     ['ok', { kind: 'ok' }],
     ['ready 5271', { kind: 'ready', port: 5271 }],

@@ -2,7 +2,7 @@ import t from 'tap';
 import { LinkMaps } from '../../src/control/plane/kernel/maps.ts';
 import { detachFromDevice } from '../../src/sys/bpf/bpf.ts';
 import { tcxPrograms } from '../../src/sys/bpf/tcx.ts';
-import { Priority } from '../../src/sys/netlink/tc.ts';
+import { FilterPriority } from '../../src/sys/netlink/tc.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { craftedVxlan } from '../support/crafted-vxlan.ts';
 import { groundOf, judge, runBattery } from '../support/ground.ts';
@@ -49,7 +49,7 @@ t.test('crafted VXLAN datagrams, forwarded by the kernel', { skip }, async (t) =
   const device = (await victim.netlink.links()).find(({ kind }) => kind === 'vxlan');
   const index = device?.index ?? 0;
   const tcx = () => victim.run(() => tcxPrograms(index, 'ingress'));
-  const filter = await victim.netlink.attachedProgram(index, 'ingress', Priority.First);
+  const filter = await victim.netlink.attachedProgram(index, 'ingress', FilterPriority.First);
   const [program = filter] = tcx() ?? [];
   const maps = LinkMaps.of(program);
   if (maps === undefined) throw new Error(`program ${program} has no maps`);

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { findRoot, readSources } from './sources.ts';
+import { findRoot, readSources, type Source } from './sources.ts';
 
 const root = findRoot();
 const skip = root === '' && 'the sources are not beside the tests';
@@ -40,4 +40,29 @@ t.test('formatting and lint rules hold', { skip: whyNoBiome() }, async (t) => {
   });
   const said = `${run.stdout}${run.stderr}`;
   t.equal(run.status, 0, run.status === 0 ? 'biome check .' : said.slice(0, 4000));
+});
+
+/** Names of exported types, and the files that declare each. */
+function typeNames(sources: readonly Source[]): Map<string, string[]> {
+  const declared = /^export (?:abstract )?(?:type|interface|class) (\w+)/gm;
+  const names = new Map<string, string[]>();
+  for (const { path, text } of sources) {
+    for (const [, name = ''] of text.matchAll(declared)) {
+      names.set(name, [...(names.get(name) ?? []), path]);
+    }
+  }
+  return names;
+}
+
+t.test('an exported type has a name of its own', { skip }, async (t) => {
+  const names = typeNames(readSources(root, 'src'));
+  t.ok(names.size > 500, `${names.size} names`);
+  const shared = [...names].filter(([, paths]) => paths.length > 1);
+  t.same(shared, [], 'rename one of them, or do not export it');
+  const source = (path: string, text: string): Source => ({ path, text, room: '', imports: [] });
+  const twice = typeNames([
+    source('src/a.ts', 'export type Place = number;'),
+    source('src/b.ts', 'export class Place {}'),
+  ]);
+  t.same(twice.get('Place'), ['src/a.ts', 'src/b.ts'], 'the gate sees what it should see');
 });

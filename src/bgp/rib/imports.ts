@@ -14,14 +14,14 @@ import type { Path } from './path.ts';
 import type { BestChange } from './table.ts';
 
 /** What is somewhere. `vni` names the network here, whatever the wire has. */
-export type Entry =
+export type ImportedEntry =
   | { kind: 'mac'; vni: number; mac: number }
   | { kind: 'address'; vni: number; ip: Ip }
   | { kind: 'flood'; vni: number; member: Ip }
   | { kind: 'prefix'; vni: number; address: Ip; length: number };
 
 /** Where it is. */
-export type Place = {
+export type ImportedPlace = {
   /** Tunnel endpoint. */
   vtep: Ip;
   /** VNI on the wire. */
@@ -38,7 +38,11 @@ export type Place = {
 };
 
 /** Undefined = it is, or was, nowhere that BGP knows. */
-export type EntryChange = { entry: Entry; from: Place | undefined; to: Place | undefined };
+export type EntryChange = {
+  entry: ImportedEntry;
+  from: ImportedPlace | undefined;
+  to: ImportedPlace | undefined;
+};
 
 /** Names an entry in its network: a MAC as its number, all others as text. */
 type Name = number | string;
@@ -64,11 +68,11 @@ function ipText(ip: Ip): string {
 }
 
 /** The entries a route claims in network `vni`. Types 1 and 4 claim none: they are shown only. */
-export function entriesOf({ route }: Path, vni: number): [name: Name, entry: Entry][] {
+export function entriesOf({ route }: Path, vni: number): [name: Name, entry: ImportedEntry][] {
   switch (route.type) {
     case EvpnType.MacIp: {
       const { mac, ip } = route;
-      const own: [Name, Entry][] = [[mac, { kind: 'mac', vni, mac }]];
+      const own: [Name, ImportedEntry][] = [[mac, { kind: 'mac', vni, mac }]];
       if (ip !== null) own.push([`a${ipText(ip)}`, { kind: 'address', vni, ip }]);
       return own;
     }
@@ -85,7 +89,7 @@ export function entriesOf({ route }: Path, vni: number): [name: Name, entry: Ent
   }
 }
 
-function placeOf({ route, meaning, nextHop: vtep }: Path): Place {
+function placeOf({ route, meaning, nextHop: vtep }: Path): ImportedPlace {
   const { sequence, sticky, gateway, routerMac, floodLabel } = meaning;
   const router = meaning.router || gateway;
   let label = 'label' in route ? route.label : 0;
@@ -95,7 +99,7 @@ function placeOf({ route, meaning, nextHop: vtep }: Path): Place {
   return { vtep, label, mac, sequence, sticky, gateway, router };
 }
 
-function samePlace(a: Place, b: Place): boolean {
+function samePlace(a: ImportedPlace, b: ImportedPlace): boolean {
   return (
     equalIp(a.vtep, b.vtep) &&
     a.label === b.label &&
@@ -208,7 +212,7 @@ export class Imports {
   }
 
   /** Entries that hold, of one network or of all. */
-  *entries(vni?: number): Generator<{ entry: Entry; place: Place; path: Path }> {
+  *entries(vni?: number): Generator<{ entry: ImportedEntry; place: ImportedPlace; path: Path }> {
     for (const [number, slots] of this.#slots) {
       if (vni !== undefined && vni !== number) continue;
       for (const [name, slot] of slots) {

@@ -16,8 +16,8 @@ import {
 } from '../../wire/bgp/iana.ts';
 import {
   BGP_VERSION,
+  type BgpFamily,
   type Capability,
-  type Family,
   headerAs,
   type Open,
 } from '../../wire/bgp/open.ts';
@@ -25,9 +25,9 @@ import type { SpeakerSettings } from '../base/api.ts';
 
 export type Restart = Extract<Capability, { kind: 'graceful-restart' }>;
 
-const EVPN: Family = { afi: Afi.L2vpn, safi: Safi.Evpn };
+const EVPN: BgpFamily = { afi: Afi.L2vpn, safi: Safi.Evpn };
 
-export function isEvpn({ afi, safi }: Family): boolean {
+export function isEvpn({ afi, safi }: BgpFamily): boolean {
   return afi === EVPN.afi && safi === EVPN.safi;
 }
 

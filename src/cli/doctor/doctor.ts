@@ -24,7 +24,7 @@ import { forwardingReport } from './doctor-forwarding.ts';
 import { trainsReport } from './doctor-trains.ts';
 import { BAD_STRETCHES, isWithin, stretchText } from './kernel-stretches.ts';
 
-export type Finding = {
+export type DoctorFinding = {
   name: string;
   state: 'yes' | 'no' | 'unknown';
   detail: string;
@@ -284,7 +284,7 @@ function probeUdp(has: (socket: ReturnType<typeof openUdp>) => boolean, detail: 
   return require(has(socket), detail);
 }
 
-async function find(probe: Probe): Promise<Finding> {
+async function find(probe: Probe): Promise<DoctorFinding> {
   const base = { name: probe.name, cost: probe.cost, needed: probe.needed === true };
   try {
     return { ...base, state: 'yes', detail: await probe.run() };
@@ -295,8 +295,8 @@ async function find(probe: Probe): Promise<Finding> {
 }
 
 /** Everything found, in order of need. */
-export async function examine(): Promise<Finding[]> {
-  const findings: Finding[] = [];
+export async function examine(): Promise<DoctorFinding[]> {
+  const findings: DoctorFinding[] = [];
   for (const probe of PROBES) findings.push(await find(probe));
   return findings;
 }

@@ -5,7 +5,7 @@
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { ExitCode, usageError } from '../../errors.ts';
 import { type EngineFan, findFan } from '../../plugins/fan.ts';
-import { clientOf, LxdApi, type Manager, titleOf } from '../../plugins/lxd/api.ts';
+import { type ContainerManager, clientOf, LxdApi, titleOf } from '../../plugins/lxd/api.ts';
 import {
   disableProfile,
   type EnabledProfile,
@@ -47,7 +47,7 @@ function enabledText(
 }
 
 async function enable(
-  manager: Manager,
+  manager: ContainerManager,
   fan: EngineFan,
   name: string,
   io: Io,
@@ -58,7 +58,7 @@ async function enable(
   return now;
 }
 
-function verbOf(manager: Manager): Verb {
+function verbOf(manager: ContainerManager): Verb {
   const [title, client] = [titleOf(manager), clientOf(manager)];
   return {
     name: manager,

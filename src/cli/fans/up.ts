@@ -10,7 +10,7 @@ import type { FanRecord } from '../../control/host/snapshot.ts';
 import { noteFan } from '../../control/links/beside.ts';
 import { planFan } from '../../control/links/plan.ts';
 import { recover } from '../../control/links/recover.ts';
-import { type DataOptions, Service } from '../../control/service.ts';
+import { ControlService, type DataOptions } from '../../control/service.ts';
 import { requireOwnNamespace } from '../../control/store/namespace.ts';
 import { type Lock, RunDirectory, userRunDirectory } from '../../control/store/run-directory.ts';
 import { startRouter, waitReady } from '../../control/supervise.ts';
@@ -130,7 +130,7 @@ async function runForeground(
   io: Io,
 ): Promise<void> {
   const log = createLog({ write: (line) => io.err(line) });
-  const service = await Service.start({ run, log, mode: 'foreground', ...data });
+  const service = await ControlService.start({ run, log, mode: 'foreground', ...data });
   try {
     for (const { request, where } of requests) {
       report(await service.router.up(request), where, flags, io);

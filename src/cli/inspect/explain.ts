@@ -4,7 +4,7 @@
  */
 
 import { type AnswerJson, explainCall } from '../../api/entries.ts';
-import { type FanRecord, fansCall } from '../../api/fans.ts';
+import { fansCall, type RunningFan } from '../../api/fans.ts';
 import { explainNetworkCall, type NetworkExplanation } from '../../api/networks.ts';
 import { type PathStatus, statusCall } from '../../api/status.ts';
 import { parseOverlay, parseUnderlay } from '../../config/schema.ts';
@@ -47,7 +47,7 @@ async function answerOf(
   return await ask(run, explainCall, { address, link: fan.name });
 }
 
-async function recordsNow(run: RunDirectory): Promise<FanRecord[]> {
+async function recordsNow(run: RunDirectory): Promise<RunningFan[]> {
   return await ask(run, fansCall).catch((error: unknown) => {
     if (codeOf(error) === 'not-running') return [];
     throw error;

@@ -5,7 +5,7 @@
 import { countersCall } from '../../api/counters.ts';
 import type { DropStatus } from '../../api/status.ts';
 import { ask } from '../../control/admin/admin-client.ts';
-import { type PacketFilter, parseFilter } from '../../control/capture/filter.ts';
+import { type CaptureFilter, parseFilter } from '../../control/capture/filter.ts';
 import { type Flow, type LinkFlows, lostShare, watchFlows } from '../../control/capture/flows.ts';
 import { dropsOf, growth } from '../../control/plane/drops.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
@@ -138,7 +138,7 @@ function wholeFlag(
 
 type Look = {
   specs: ShownLink[];
-  filter: PacketFilter | undefined;
+  filter: CaptureFilter | undefined;
   seconds: number;
   shown: { count: number; byLoss: boolean };
 };

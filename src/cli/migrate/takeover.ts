@@ -31,7 +31,7 @@ import { withRouter } from '../fans/with-router.ts';
 import type { Io } from '../verb/verb.ts';
 
 /** What was put down for a fan: the bridge that stays, and the tunnel's device by name. */
-export type Taken = { bridge: string; tunnel: string };
+type Taken = { bridge: string; tunnel: string };
 
 /** The kernel's word for the device of an old fan. */
 const TUNNEL_KIND: string = ENCAPS.vxlan.name;

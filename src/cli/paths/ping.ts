@@ -4,12 +4,12 @@
  * @module
  */
 import { countersCall } from '../../api/counters.ts';
-import { type FanRecord, fansCall } from '../../api/fans.ts';
+import { fansCall, type RunningFan } from '../../api/fans.ts';
 import { statusCall } from '../../api/status.ts';
 import { farCountersCall, type LayerReport } from '../../api/test.ts';
 import { ask } from '../../control/admin/admin-client.ts';
 import { dropsOf, growth } from '../../control/plane/drops.ts';
-import { type Verdict, verdictOf } from '../../control/probe/cause.ts';
+import { type PathVerdict, verdictOf } from '../../control/probe/cause.ts';
 import { OuterWatch, type TriedPort, tryPorts } from '../../control/probe/ports.ts';
 import { SURVEY, Survey } from '../../control/probe/survey.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
@@ -36,7 +36,7 @@ export type PingResult = {
   tunnel: LayerReport;
   /** Outer source ports; empty where the encapsulation has none. */
   ports: TriedPort[];
-  verdict: Verdict;
+  verdict: PathVerdict;
 };
 
 /** What the far side counted so far; undefined where it cannot be asked. */
@@ -133,7 +133,7 @@ async function ping(run: RunDirectory, aim: Aim, count: number, io: Io): Promise
 }
 
 /** Where some outer ports are silent and others are not, that is the cause. */
-function withPorts(verdict: Verdict, ports: readonly TriedPort[]): Verdict {
+function withPorts(verdict: PathVerdict, ports: readonly TriedPort[]): PathVerdict {
   const silent = ports.filter(({ answered }) => answered === 0);
   if (silent.length === 0 || silent.length === ports.length) return verdict;
   const text = `of ${ports.length} outer source ports ${silent.length} get nothing back (${silent.map(({ port }) => port).join(', ')}): one of several ways between the hosts is broken, or a firewall picks ports`;
@@ -206,7 +206,7 @@ export const pingVerb: Verb = {
       throw usageError('usage', `--count is a number from 1 to ${COUNT_MAX}`);
     }
     const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
-    const fans: FanRecord[] = await ask(run, fansCall);
+    const fans: RunningFan[] = await ask(run, fansCall);
     const specs = fans.map(({ spec }) => spec).filter(({ local }) => !isNoHost(local));
     const aims = await aimsOf(word, specs, flags.get('--net'), run);
     if (aims.length === 0) {

@@ -6,7 +6,7 @@ import { type MemberJson, membersCall } from '../../api/members.ts';
 import { type HostReport, type PathReport, readTestLine, TEST_PATH } from '../../api/test.ts';
 import { ask } from '../../control/admin/admin-client.ts';
 import { followLines } from '../../control/admin/follow.ts';
-import { type Drop, type Verdict, verdictOf } from '../../control/probe/cause.ts';
+import { type Drop, type PathVerdict, verdictOf } from '../../control/probe/cause.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { ENCAPS, type EncapName, onTheWire } from '../../encap/encap.ts';
 import { ExitCode } from '../../errors.ts';
@@ -15,7 +15,7 @@ import { progressTo } from '../verb/progress.ts';
 import { type Io, printJson, takeFlags, type Verb } from '../verb/verb.ts';
 
 /** One direction of one pair, and what is to say of it. */
-export type PairReport = PathReport & { from: string; fromName: string; verdict: Verdict };
+export type PairReport = PathReport & { from: string; fromName: string; verdict: PathVerdict };
 
 /** `problems`: hosts that measured nothing, and why. `unmeasured`: pairs that nobody measured. */
 export type TestResult = {

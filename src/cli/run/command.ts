@@ -5,7 +5,7 @@
 import { constants } from 'node:os';
 import { isatty } from 'node:tty';
 import { FanwayError } from '../../errors.ts';
-import { enter, type Held } from './namespace.ts';
+import { enter, type HeldNamespace } from './namespace.ts';
 
 /** A shell's way to say that a signal ended a program. */
 const SIGNAL_BASE = 128;
@@ -21,7 +21,7 @@ const TYPED = ['SIGINT', 'SIGQUIT'] as const;
  * @throws FanwayError `no-nsenter`; `namespace-gone` when the namespace went before it.
  */
 export async function runInside(
-  { state, door }: Held,
+  { state, door }: HeldNamespace,
   command: readonly string[],
   env: NodeJS.ProcessEnv,
 ): Promise<number> {

@@ -31,7 +31,7 @@ const POLL_MS = 20;
 const LOG_TAIL_BYTES = 1000;
 
 /** A namespace that lives at least as long as its door is open. */
-export type Held = {
+export type HeldNamespace = {
   door: Door;
   state: DoorState;
   /** What of it is not as it could be, as sentences. */
@@ -109,7 +109,7 @@ async function keptBy(child: ChildProcess, run: RunDirectory): Promise<Door> {
   }
 }
 
-async function makeNamespace(run: RunDirectory, options: NamespaceOptions): Promise<Held> {
+async function makeNamespace(run: RunDirectory, options: NamespaceOptions): Promise<HeldNamespace> {
   const obstacle = isRoot() ? undefined : rootlessObstacle();
   if (obstacle !== undefined) {
     throw new FanwayError('not-permitted', `fanway run: ${obstacle.replace(/\.$/, '')}`, {
@@ -143,7 +143,10 @@ async function makeNamespace(run: RunDirectory, options: NamespaceOptions): Prom
  * The namespace behind a run directory, made where there is none. The caller holds the lock `lock`.
  * @throws FanwayError (exit code 4) when this machine lets nobody but root have one.
  */
-export async function holdNamespace(run: RunDirectory, options: NamespaceOptions): Promise<Held> {
+export async function holdNamespace(
+  run: RunDirectory,
+  options: NamespaceOptions,
+): Promise<HeldNamespace> {
   const door = await doorOf(run);
   if (door === undefined) return makeNamespace(run, options);
   try {

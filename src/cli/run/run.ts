@@ -25,7 +25,7 @@ import { askToJoin } from '../members/join.ts';
 import { ADD_FLAGS, networkRequestJson, requestOfWords } from '../networks/net.ts';
 import { type FlagSpec, type Io, takeFlags, type Verb } from '../verb/verb.ts';
 import { runInside } from './command.ts';
-import { type Held, holdNamespace, leaveNamespace } from './namespace.ts';
+import { type HeldNamespace, holdNamespace, leaveNamespace } from './namespace.ts';
 import { ensureRouter, Watch } from './watch.ts';
 
 type Wanted = {
@@ -147,7 +147,7 @@ async function join(run: RunDirectory, flags: ReadonlyMap<string, string>): Prom
   await askToJoin(run, { ...settings, ...(name !== undefined && { name }) }, flags.get('--key'));
 }
 
-async function prepare(run: RunDirectory, wanted: Wanted, io: Io): Promise<Held> {
+async function prepare(run: RunDirectory, wanted: Wanted, io: Io): Promise<HeldNamespace> {
   const { request, network, flags } = wanted;
   const held = await holdNamespace(run, { internet: !flags.has('--no-internet') });
   try {
@@ -210,7 +210,7 @@ export const run: Verb = {
     const run = new RunDirectory(userRunDirectory(io.env));
     run.create();
     const lock = run.lock('lock', { wait: true });
-    let held: Held;
+    let held: HeldNamespace;
     try {
       held = await prepare(run, wanted, io);
     } finally {

@@ -14,7 +14,7 @@ import {
   sectionHeaderBlock,
 } from '../../wire/pcapng.ts';
 import type { LinkSpec } from '../store/link-spec.ts';
-import type { PacketFilter } from './filter.ts';
+import type { CaptureFilter } from './filter.ts';
 import { innerSight, outerSight, type Sight } from './sight.ts';
 
 const WAIT_MS = 100;
@@ -41,7 +41,7 @@ export type CaptureOptions = {
   /** `inner`: as packets cross the TUN/TAP device; `outer`: encapsulated, on the underlay device. */
   side: 'inner' | 'outer';
   /** Which packets are wanted; all unless given. */
-  filter?: PacketFilter | undefined;
+  filter?: CaptureFilter | undefined;
   /** End after this many packets. */
   packetsMax: number;
   /** Takes whole pcapng blocks; false when nobody reads any more. */

@@ -22,7 +22,7 @@ import { getIpv4HeaderBytes, getIpv4Protocol, isIpv4Fragment } from '../../wire/
 import type { Sight } from './sight.ts';
 
 /** Whether a packet is wanted. */
-export type PacketFilter = (sight: Sight) => boolean;
+export type CaptureFilter = (sight: Sight) => boolean;
 
 /** Words in one expression: each costs at every packet. */
 const WORDS_MAX = 64;
@@ -86,7 +86,7 @@ function isInside({ view }: Sight, at: number, { bytes, length }: Net): boolean 
   return true;
 }
 
-function hostTest(side: Side, ends: readonly End[], net: Net): PacketFilter {
+function hostTest(side: Side, ends: readonly End[], net: Net): CaptureFilter {
   const isSix = net.bytes.length === 16;
   const offsets = ends.map((end) => (end === 'src' ? 0 : net.bytes.length) + (isSix ? 8 : 12));
   return (sight) => {
@@ -96,7 +96,7 @@ function hostTest(side: Side, ends: readonly End[], net: Net): PacketFilter {
   };
 }
 
-function portTest(side: Side, ends: readonly End[], first: number, last: number): PacketFilter {
+function portTest(side: Side, ends: readonly End[], first: number, last: number): CaptureFilter {
   return (sight) => {
     const { protocol, offset } = transportOf(sight, layerOf(sight, side));
     const hasPorts =
@@ -141,7 +141,7 @@ class Parser {
   }
 
   /** @throws FanwayError (exit code 2) that says where. */
-  parse(): PacketFilter {
+  parse(): CaptureFilter {
     const filter = this.#expression();
     const rest = this.#words[this.#at];
     if (rest !== undefined) this.#fail(`${JSON.stringify(rest)} is one word too many`);
@@ -159,13 +159,13 @@ class Parser {
     return word ?? this.#fail(`${what} is missing at its end`);
   }
 
-  #expression(): PacketFilter {
+  #expression(): CaptureFilter {
     const terms = [this.#term()];
     while (this.#take('or')) terms.push(this.#term());
     return terms.length === 1 ? first(terms) : (sight) => terms.some((term) => term(sight));
   }
 
-  #term(): PacketFilter {
+  #term(): CaptureFilter {
     const factors = [this.#factor()];
     for (;;) {
       const word = this.#words[this.#at];
@@ -176,7 +176,7 @@ class Parser {
     return factors.length === 1 ? first(factors) : (sight) => factors.every((each) => each(sight));
   }
 
-  #factor(): PacketFilter {
+  #factor(): CaptureFilter {
     if (++this.#depth > DEPTH_MAX) this.#fail(`it is nested more than ${DEPTH_MAX} deep`);
     try {
       if (this.#take('not')) {
@@ -192,7 +192,7 @@ class Parser {
     }
   }
 
-  #test(given: Side = 'inner'): PacketFilter {
+  #test(given: Side = 'inner'): CaptureFilter {
     let word = this.#next('a test');
     let side = given;
     let ends: readonly End[] = ENDS;
@@ -235,7 +235,7 @@ class Parser {
   }
 
   /** `outer udp port 53` is all about the outside. */
-  #protocolAndMore(side: Side, protocol: number): PacketFilter {
+  #protocolAndMore(side: Side, protocol: number): CaptureFilter {
     const isIt = this.#protocol(side, protocol);
     const goesOn = [...ENDS, 'host', 'net', 'port'].includes(this.#words[this.#at] ?? '');
     if (side === 'inner' || !goesOn) return isIt;
@@ -243,7 +243,7 @@ class Parser {
     return (sight) => isIt(sight) && rest(sight);
   }
 
-  #protocol(side: Side, protocol: number): PacketFilter {
+  #protocol(side: Side, protocol: number): CaptureFilter {
     return (sight) => transportOf(sight, layerOf(sight, side)).protocol === protocol;
   }
 
@@ -288,7 +288,7 @@ function ipv4Bytes(address: number): Uint8Array {
   return bytes;
 }
 
-function first(filters: readonly PacketFilter[]): PacketFilter {
+function first(filters: readonly CaptureFilter[]): CaptureFilter {
   return filters[0] ?? (() => true);
 }
 
@@ -297,7 +297,7 @@ function first(filters: readonly PacketFilter[]): PacketFilter {
  * @param side what is captured: a test of what only the underlay's packets have is refused on `inner`
  * @throws FanwayError (exit code 2)
  */
-export function parseFilter(text: string, side: Side): PacketFilter {
+export function parseFilter(text: string, side: Side): CaptureFilter {
   const parser = new Parser(text);
   const filter = parser.parse();
   if (parser.needsOuter && side === 'inner') {

@@ -13,7 +13,7 @@ import { getTcpHeaderBytes } from '../../wire/tcp.ts';
 import { UDP_HEADER_BYTES } from '../../wire/udp.ts';
 import type { WireSpec } from '../store/link-spec.ts';
 import { openTaps, readTaps, type SeenLink } from './capture.ts';
-import { type PacketFilter, transportOf } from './filter.ts';
+import { type CaptureFilter, transportOf } from './filter.ts';
 import { type Sight, trainOf } from './sight.ts';
 
 /** Flows that are told apart; what comes later is counted together. */
@@ -22,9 +22,9 @@ const PROTOCOL_TCP = 6;
 const PROTOCOL_UDP = 17;
 
 /** One way of a flow at one place: what the transport carries, bytes, and packets as they were seen. */
-export type Seen = { packets: number; bytes: number };
+type Seen = { packets: number; bytes: number };
 /** Ways: from this host's containers into the tunnel, and out of it. */
-export type Way = 'egress' | 'ingress';
+type Way = 'egress' | 'ingress';
 
 /** A flow between an address here and one elsewhere. */
 export type Flow = {
@@ -124,7 +124,7 @@ export type LinkFlows<L extends FlowLink = FlowLink> = {
 /** Looks until told to stop. @throws as {@link openTaps} does. */
 export async function watchFlows<L extends FlowLink>(
   links: readonly L[],
-  filter: PacketFilter | undefined,
+  filter: CaptureFilter | undefined,
   isOver: () => boolean,
 ): Promise<LinkFlows<L>[]> {
   const inside = await openTaps(links, 'inner');

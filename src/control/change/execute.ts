@@ -6,7 +6,7 @@ import { ENCAPS } from '../../encap/encap.ts';
 import { codeOf, FanwayError, messageOf } from '../../errors.ts';
 import { type AnyRecord, aliasOf, portsBeside } from '../host/snapshot.ts';
 import { type Change, describeChange, kindOf } from './change.ts';
-import { type Entry, JOURNAL_VERSION, type Journal, type JournalStore } from './journal.ts';
+import { JOURNAL_VERSION, type Journal, type JournalEntry, type JournalStore } from './journal.ts';
 import { dropTables } from './kinds/firewall/chains.ts';
 import type { Context } from './kinds/kind.ts';
 
@@ -47,7 +47,7 @@ function hintOf(change: Change, error: unknown): string {
  * @throws FanwayError `change-failed`; those that were not begun are `planned` again.
  */
 async function make(
-  entries: readonly Entry[],
+  entries: readonly JournalEntry[],
   journal: Journal,
   store: JournalStore,
   context: Context,
@@ -106,7 +106,7 @@ export async function undoAll(
   context: Context,
 ): Promise<void> {
   const failures: string[] = [];
-  const left: Entry[] = [];
+  const left: JournalEntry[] = [];
   for (const entry of [...journal.entries].reverse()) {
     if (entry.state === 'planned') continue;
     try {
@@ -134,7 +134,7 @@ export async function undoAll(
  */
 export async function undoSome(
   journal: Journal,
-  which: (entry: Entry) => boolean,
+  which: (entry: JournalEntry) => boolean,
   store: JournalStore,
   context: Context,
 ): Promise<void> {

@@ -25,7 +25,7 @@ import type { Memo } from './kinds/memo.ts';
 export const JOURNAL_VERSION = 1;
 const LINK_NAME = /^[a-z0-9_][a-z0-9_.-]{0,14}$/;
 
-export type Entry = {
+export type JournalEntry = {
   change: Change;
   /** `doing` is written before the change, `done` after it. */
   state: 'planned' | 'doing' | 'done';
@@ -36,7 +36,7 @@ export type Journal = {
   version: typeof JOURNAL_VERSION;
   request: AnyRequest;
   spec: AnySpec;
-  entries: Entry[];
+  entries: JournalEntry[];
 };
 
 /** What was found for one link when the directory was read; `problem` says why there is none. */

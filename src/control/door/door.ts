@@ -13,8 +13,8 @@ import { LocalStream } from '../../sys/sockets/local-stream.ts';
 import type { DeviceOpener, OpenDevice } from '../plane/devices.ts';
 import type { RunDirectory } from '../store/run-directory.ts';
 import {
-  type Answer,
   DOOR_EVENTS,
+  type DoorAnswer,
   type DoorEvent,
   type DoorState,
   errorOf,
@@ -34,7 +34,7 @@ function goneError(): FanwayError {
 export class Door {
   readonly #run: RunDirectory;
   readonly #socket: Socket;
-  readonly #waiting = new Map<number, (answer: Answer | undefined) => void>();
+  readonly #waiting = new Map<number, (answer: DoorAnswer | undefined) => void>();
   readonly #listeners = new Map<DoorEvent, Set<(news: unknown) => void>>();
   #stream: LocalStream | undefined;
   #lastId = 0;
@@ -88,7 +88,7 @@ export class Door {
       for (const listener of this.#listeners.get(event) ?? []) listener(line['news']);
       return;
     }
-    const answer = line as Answer;
+    const answer = line as DoorAnswer;
     const waiting = this.#waiting.get(answer.id);
     this.#waiting.delete(answer.id);
     waiting?.(answer);
@@ -107,7 +107,7 @@ export class Door {
   async ask(ask: string, ...args: unknown[]): Promise<unknown> {
     if (this.#isGone) throw goneError();
     const id = ++this.#lastId;
-    const answer = await new Promise<Answer | undefined>((resolve) => {
+    const answer = await new Promise<DoorAnswer | undefined>((resolve) => {
       this.#waiting.set(id, resolve);
       this.#socket.write(`${JSON.stringify({ id, ask, args })}\n`);
     });
@@ -134,7 +134,7 @@ export class Door {
         },
       );
     }
-    return answered(parseLine(line) as Answer);
+    return answered(parseLine(line) as DoorAnswer);
   }
 
   /** Keeps the namespace for as long as this door is open. */
@@ -177,7 +177,7 @@ export class Door {
   }
 }
 
-function answered(answer: Answer | undefined): unknown {
+function answered(answer: DoorAnswer | undefined): unknown {
   if (answer === undefined) throw goneError();
   if (answer.wrong !== undefined) throw errorOf(answer.wrong);
   return answer.value;

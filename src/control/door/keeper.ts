@@ -19,8 +19,8 @@ import type { BridgeEvent } from '../host/host.ts';
 import { openHost, type RealHost } from '../host/real-host.ts';
 import type { RunDirectory } from '../store/run-directory.ts';
 import {
-  type Answer,
   type DeviceQuestion,
+  type DoorAnswer,
   type DoorState,
   type FrameQuestion,
   HOST_QUESTIONS,
@@ -143,7 +143,7 @@ export class Keeper {
 
   async #answer(question: Record<string, unknown>, socket: Socket): Promise<string> {
     const { id, ask, args } = question;
-    const answer: Answer = { id: Number(id) };
+    const answer: DoorAnswer = { id: Number(id) };
     try {
       // JSON has no undefined; no question takes null.
       const words = Array.isArray(args) ? args.map((word: unknown) => word ?? undefined) : [];

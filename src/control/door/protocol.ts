@@ -82,9 +82,8 @@ export type DoorEvent = (typeof DOOR_EVENTS)[number];
 /** A line is at most so long: the routing table of a crowded namespace. */
 export const LINE_BYTES_MAX = 4 << 20;
 
-export type Question = { id: number; ask: string; args: unknown[] };
 type Wrong = { name: string; code: string; key: string; message: string };
-export type Answer = { id: number; value?: unknown; wrong?: Wrong };
+export type DoorAnswer = { id: number; value?: unknown; wrong?: Wrong };
 
 /** An error as it passes. */
 export function wrongOf(error: unknown): Wrong {

@@ -19,7 +19,7 @@ import { maskOf } from '../../net/prefix.ts';
 import { readResolvers } from '../../sys/host/resolvers.ts';
 import {
   AddressBook,
-  type AddressRange,
+  type AddressSpan,
   freeRanges,
   stateDirectoryOf,
 } from '../store/address-book.ts';
@@ -66,7 +66,7 @@ export function dnsmasqArguments(
   run: RunDirectory,
   user: string,
   names: Names = 'served',
-  ranges: readonly AddressRange[] = [spec],
+  ranges: readonly AddressSpan[] = [spec],
 ): string[] {
   const mask = formatIpv4(maskOf(spec.length));
   const leases = Math.min(spec.last - spec.first + 1, LEASES_MAX);
@@ -99,7 +99,7 @@ export function dnsmasqArguments(
  * What of a slice DHCP hands out: all that no container engine has in the slice's address book.
  * @throws FanwayError `no-dhcp-range` when they have it all.
  */
-export function dhcpRanges(spec: DhcpSpec, env: NodeJS.ProcessEnv = process.env): AddressRange[] {
+export function dhcpRanges(spec: DhcpSpec, env: NodeJS.ProcessEnv = process.env): AddressSpan[] {
   // From .1 to one before the broadcast address.
   const size = spec.last + 3 - spec.gateway;
   const slice = { address: spec.gateway - 1, length: 32 - Math.log2(size) };

@@ -13,7 +13,7 @@ import type { LegacyTables } from '../../sys/host/iptables-legacy.ts';
 import type {
   InterfaceAddress6,
   Ipv6Address,
-  LinkChange,
+  LinkSettings,
   Route6,
 } from '../../sys/netlink/netlink.ts';
 import type { AnySpec, SixSpec } from '../store/link-spec.ts';
@@ -119,7 +119,7 @@ export type Host = Host6 & {
   /** Whether there is exactly this route; `source` counts where it is not 0. */
   hasRoute(route: KernelRoute): Promise<boolean>;
   createBridge(name: string, mac: number): Promise<void>;
-  setLink(ref: string | number, change: LinkChange): Promise<void>;
+  setLink(ref: string | number, change: LinkSettings): Promise<void>;
   deleteLink(index: number): Promise<void>;
   addAddress(device: string, address: number, length: number): Promise<void>;
   deleteAddress(device: string, address: number, length: number): Promise<void>;

@@ -9,7 +9,7 @@ import { readLegacyTables } from '../../sys/host/iptables-legacy.ts';
 import { hasNft, otherTables } from '../../sys/host/nft.ts';
 import { readSysctl, writeSysctl } from '../../sys/host/sysctl.ts';
 import {
-  type Neighbour,
+  type NeighbourRecord,
   Netlink,
   type NetlinkEvent,
   RouteInterest,
@@ -33,7 +33,7 @@ const OWN_CHANGE_MS = 50;
 /** Room for a burst of some ten thousand MACs. */
 const BRIDGE_BUFFER_BYTES = 4 << 20;
 
-function forwardingEntry({ master, index, mac, state }: Neighbour): ForwardingEntry {
+function forwardingEntry({ master, index, mac, state }: NeighbourRecord): ForwardingEntry {
   const isOwn = (state & NUD_PERMANENT) !== 0;
   return { bridge: master, port: index, mac, isOwn, isStatic: (state & NUD_NOARP) !== 0 };
 }

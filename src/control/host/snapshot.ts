@@ -10,8 +10,8 @@ import type {
   InterfaceAddress6,
   Ipv6Address,
   Link,
-  Route,
   Route6,
+  RouteRecord,
 } from '../../sys/netlink/netlink.ts';
 import type { NftChain, NftRule } from '../../sys/netlink/nf/tables.ts';
 import {
@@ -61,10 +61,10 @@ export type SnapshotAddress = Pick<
 > &
   Partial<Pick<InterfaceAddress, 'peer'>>;
 export type SnapshotRoute = Pick<
-  Route,
+  RouteRecord,
   'dst' | 'via' | 'oif' | 'src' | 'table' | 'metric' | 'type'
 > &
-  Partial<Pick<Route, 'hops'>>;
+  Partial<Pick<RouteRecord, 'hops'>>;
 
 /** What of a machine its underlay is chosen by. */
 export type UnderlayView = Pick<

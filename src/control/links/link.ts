@@ -37,7 +37,7 @@ const RETRY_MS_MAX = 30_000;
 const REPAIRED_MAX = 8;
 
 /** `up`: running. `stopped`: wanted, but `reason` keeps it from running; it is tried again. */
-export type LinkState = 'up' | 'stopped';
+type LinkState = 'up' | 'stopped';
 
 /** Reads the host, its routing table only as deep as is asked. */
 export type Look = (depth?: SnapshotDepth) => Promise<Snapshot>;

@@ -53,7 +53,7 @@ import { obstaclesOf } from './obstacles.ts';
 import { addressesOf, changesOf } from './plan-changes.ts';
 import { planOwned } from './plan-owned.ts';
 import { checkOverlay6, checkSix, notesOfSix, sixOf } from './six.ts';
-import { furtherOf, hostsOf, type Underlays } from './underlay/further.ts';
+import { furtherOf, hostsOf, type ResolvedUnderlays } from './underlay/further.ts';
 import {
   formatHost,
   isResolved,
@@ -204,7 +204,7 @@ function specOf(
     slice: Prefix;
     name: string;
     underlayMtu: number;
-    underlays?: Underlays;
+    underlays?: ResolvedUnderlays;
     six?: SixSpec;
   },
 ): LinkSpec {

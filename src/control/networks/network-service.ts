@@ -30,13 +30,13 @@ import { AddressIndex } from './address-index.ts';
 import { FloodChoices, floodTargets, floodViewOf, peerClaims } from './floods.ts';
 import { MacHistory } from './history.ts';
 import { Learned } from './learned.ts';
-import { LocalNetwork, type PortState } from './local-network.ts';
-import { Moves } from './moves/moves.ts';
-import { OwnEntries } from './own-entries.ts';
+import { LocalNetwork, type PortState } from './local/local-network.ts';
+import { OwnEntries } from './local/own-entries.ts';
+import { StationFile } from './local/station-file.ts';
+import { MoveClaims } from './moves/moves.ts';
 import { announcementOf } from './search/questions.ts';
 import { Search } from './search/search.ts';
 import { ServerIndex } from './servers.ts';
-import { StationFile } from './station-file.ts';
 
 /** How often silent stations and what was frozen are looked at, ms. */
 const ROUND_MS = 500;
@@ -67,7 +67,7 @@ export class NetworkService {
   readonly history = new MacHistory();
   readonly addresses = new AddressIndex();
   readonly search: Search;
-  readonly moves: Moves;
+  readonly moves: MoveClaims;
   readonly #servers = new ServerIndex();
   readonly #options: NetworkServiceOptions;
   readonly #networks = new Map<string, Running>();
@@ -77,7 +77,6 @@ export class NetworkService {
   /** Frames that tell stations of another MAC of an address, by link and address. */
   readonly #told = new Map<string, { local: LocalNetwork; frame: Uint8Array }>();
   readonly #flooding = new Set<string>();
-  /** Through whom floods of each network go. */
   readonly floods = new FloodChoices();
   /** Called when a network's service node is another. */
   onThrough: () => void = () => undefined;
@@ -98,7 +97,7 @@ export class NetworkService {
       ...{ host: () => this.#host, log: options.log, local: (link) => this.local(link) },
       isKnown: (link, address) => entries.get({ link, kind: 'mac+ip', address }) !== undefined,
     });
-    this.moves = new Moves({
+    this.moves = new MoveClaims({
       ...{ host: () => this.#host, log: options.log, best: (id) => entries.get(id) },
       local: (link) => this.local(link),
       note: (link, mac, text) => this.history.remark(link, mac, text, Date.now()),

@@ -6,7 +6,7 @@
 import { compareHosts, type UnderlayAddress } from '../../net/underlay-address.ts';
 import type { Best, RibChange } from '../../rib/entry.ts';
 import { Service } from '../../table/flood.ts';
-import type { Target } from '../plane/network-table.ts';
+import type { TableTarget } from '../plane/network-table.ts';
 
 /** MACs that may serve, by link. */
 type Servers = Map<string, Map<number, Best>>;
@@ -40,7 +40,7 @@ export class ServerIndex {
   }
 
   /** Where clients of a link are led to; undefined = nowhere. */
-  whereIs(link: string, service: Service): Target | 'here' | undefined {
+  whereIs(link: string, service: Service): TableTarget | 'here' | undefined {
     let first: Best | undefined;
     for (const best of this.#servers[service].get(link)?.values() ?? []) {
       if (best.source === 'local') return 'here';

@@ -45,10 +45,10 @@ import type { Holding } from './process/link-passing.ts';
 import { succeed } from './process/succession.ts';
 import { RateWatch } from './rate/rate-watch.ts';
 import {
-  type Kept,
   type KeptNetwork,
   keptRate,
   NOTHING_KEPT,
+  type PredecessorTables,
   readPredecessor,
 } from './tables/predecessor.ts';
 
@@ -76,7 +76,7 @@ export class DataPlane extends EventEmitter {
   readonly #rates: RateWatch;
   readonly #openDevice: DeviceOpener;
   /** What a killed predecessor had, and of that what is of layer-2 networks. */
-  readonly #kept: Kept;
+  readonly #kept: PredecessorTables;
   /** Who has which overlay address; a change to it needs no turn and no wake-up. */
   readonly entries = new EntryTable();
   #turn: Promise<unknown> = Promise.resolve();
@@ -85,7 +85,7 @@ export class DataPlane extends EventEmitter {
   #incarnations = 0;
   #closed = false;
 
-  private constructor(options: DataPlaneOptions & { queues: number }, kept: Kept) {
+  private constructor(options: DataPlaneOptions & { queues: number }, kept: PredecessorTables) {
     super();
     this.#kept = kept;
     this.#endpoints = new EndpointSet(options.queues);

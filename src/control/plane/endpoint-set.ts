@@ -3,7 +3,7 @@
  * use them.
  * @module
  */
-import type { Encap } from '../../config/request.ts';
+import type { FanEncap } from '../../config/request.ts';
 import { ENCAPS } from '../../encap/encap.ts';
 import { codeOf, FanwayError } from '../../errors.ts';
 import type { UnderlayAddress } from '../../net/underlay-address.ts';
@@ -27,7 +27,7 @@ export type EndpointState = {
   incarnation: number;
   kind: number;
   /** What its links speak. */
-  encap: Encap;
+  encap: FanEncap;
   local: UnderlayAddress;
   port: number;
   users: number;

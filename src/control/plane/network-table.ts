@@ -20,7 +20,7 @@ import { VtepWriter } from '../../table/vteps.ts';
  */
 export type MacPlace = { host: UnderlayAddress | 'here'; flags: number; label: number };
 /** A host that gets what is meant for all, and the VNI that it wants it under; 0 = the network's own. */
-export type Target = { host: UnderlayAddress; label: number };
+export type TableTarget = { host: UnderlayAddress; label: number };
 /** Whose an address is. `flags` are those of table/neighbours.ts. */
 export type Binding = { mac: number; flags: number };
 /** What of a network is in the tables. */
@@ -42,7 +42,7 @@ type LinkTables = {
   /** Flags and peer by underlay address. */
   vteps: Map<UnderlayAddress, { flags: number; peer: number }>;
   floods: Map<UnderlayAddress, { label: number; peer: number }>;
-  services: Map<Service, { where: Target | 'here'; peer: number }>;
+  services: Map<Service, { where: TableTarget | 'here'; peer: number }>;
   waitingMacs: Set<number>;
   waitingNeighbours: Set<UnderlayAddress>;
 };
@@ -234,7 +234,7 @@ export class NetworkTable {
   }
 
   /** These hosts get a copy of each flooded frame from now on, and no others. */
-  setFloods(name: string, targets: readonly Target[]): void {
+  setFloods(name: string, targets: readonly TableTarget[]): void {
     const link = this.#of(name);
     const wanted = new Map(targets.map(({ host, label }) => [host, label]));
     for (const [host, { label, peer }] of [...link.floods]) {
@@ -257,7 +257,7 @@ export class NetworkTable {
   }
 
   /** Where messages to a service of the network go; undefined = nowhere. */
-  setService(name: string, service: Service, where: Target | 'here' | undefined): void {
+  setService(name: string, service: Service, where: TableTarget | 'here' | undefined): void {
     const link = this.#of(name);
     const before = link.services.get(service)?.peer ?? ABSENT;
     if (where === undefined) link.services.delete(service);

@@ -32,7 +32,7 @@ export type Evidence = {
   segmentation: 'unknown' | 'works' | 'refused';
 };
 
-export type Verdict = { isWell: boolean; text: string };
+export type PathVerdict = { isWell: boolean; text: string };
 
 const FEW_BYTES = 16;
 /** Reordering that is worth a word: a share of the answers. */
@@ -103,7 +103,7 @@ function sizeProblems({ underlay, tunnel, overheadBytes }: Evidence): string[] {
 }
 
 /** What is wrong, the worst first, in one sentence each; well when nothing is. */
-export function verdictOf(evidence: Evidence): Verdict {
+export function verdictOf(evidence: Evidence): PathVerdict {
   const { underlay, tunnel, member, nearDrops, farDrops, segmentation } = evidence;
   const outward = underlay.received > 0;
   if (tunnel.received === 0) {

@@ -34,7 +34,7 @@ export function isMac(text: string): boolean {
 }
 
 /** Whom a packet is for, as far as the entries have it. */
-export type Target = { mac: number | undefined; at: Best | undefined; binding: Best | undefined };
+type Target = { mac: number | undefined; at: Best | undefined; binding: Best | undefined };
 
 /** @throws AddressError */
 export function targetIn(entries: Pick<EntryService, 'get'>, link: string, what: string): Target {

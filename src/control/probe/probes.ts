@@ -14,7 +14,7 @@ import type { NetworkService } from '../networks/network-service.ts';
 import { decideFlow } from '../networks/policy/policy-routes.ts';
 import type { PolicyService } from '../networks/policy/policy-service.ts';
 import type { TunnelSet } from '../plane/tunnel-set.ts';
-import type { NetworkGossip } from '../speakers/gossip/network-gossip.ts';
+import type { NetworkGossip } from '../speakers/gossip/networks/network-gossip.ts';
 import type { GossipService } from '../speakers/gossip/service.ts';
 import type { LinkSpec, NetworkSpec } from '../store/link-spec.ts';
 import { measureApart } from './child.ts';

@@ -14,7 +14,7 @@
  */
 import type { Best, EntryId, RibChange } from '../../rib/entry.ts';
 import type { EntryService } from '../entries/entry-service.ts';
-import type { RelaySpeaker } from '../networks/own-entries.ts';
+import type { RelaySpeaker } from '../networks/local/own-entries.ts';
 import type { NetworkSpec } from '../store/link-spec.ts';
 import type { SpeakerFollower } from './bgp/followers.ts';
 

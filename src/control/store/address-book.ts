@@ -32,9 +32,9 @@ const CLAIMS_MAX = 64;
 const BLOCK_LENGTH_MAX = 29;
 
 /** Addresses are u32, both ends included. */
-export type AddressRange = { first: number; last: number };
+export type AddressSpan = { first: number; last: number };
 /** A part of the slice that an engine hands out by itself. */
-export type Claim = AddressRange & { owner: string };
+type Claim = AddressSpan & { owner: string };
 /** Whom a single address belongs to: CNI's three names of an attachment. */
 export type LeaseKey = { network: string; container: string; interface: string };
 export type Lease = LeaseKey & {
@@ -151,12 +151,11 @@ export function bootId(): string {
   return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
 }
 
-const overlap = (a: AddressRange, b: AddressRange): boolean =>
-  a.first <= b.last && b.first <= a.last;
-const rangeOf = (block: Prefix): AddressRange => {
+const overlap = (a: AddressSpan, b: AddressSpan): boolean => a.first <= b.last && b.first <= a.last;
+const rangeOf = (block: Prefix): AddressSpan => {
   return { first: networkOf(block), last: broadcastOf(block) };
 };
-const textOf = ({ first, last }: AddressRange): string =>
+const textOf = ({ first, last }: AddressSpan): string =>
   `${formatIpv4(first)} to ${formatIpv4(last)}`;
 
 /** What an engine wants a block for. */
@@ -234,12 +233,12 @@ export function dropClaim(book: Book, owner: string): boolean {
 }
 
 /** What of a range nobody has claimed and no single address is taken of, in order. */
-export function freeRanges(book: Book, within: AddressRange): AddressRange[] {
-  const taken: AddressRange[] = [
+export function freeRanges(book: Book, within: AddressSpan): AddressSpan[] {
+  const taken: AddressSpan[] = [
     ...book.claims,
     ...book.leases.map(({ address }) => ({ first: address, last: address })),
   ].sort((a, b) => a.first - b.first);
-  const free: AddressRange[] = [];
+  const free: AddressSpan[] = [];
   let { first } = within;
   for (const range of taken) {
     if (range.last < first || range.first > within.last) continue;
@@ -258,7 +257,7 @@ export type LeaseWish = {
   owner: string;
   key: LeaseKey;
   boot: string;
-  rooms: readonly AddressRange[];
+  rooms: readonly AddressSpan[];
   /** undefined = the next free one. */
   address?: number;
 };
@@ -289,7 +288,7 @@ export function takeLease(book: Book, wish: LeaseWish): number {
   return address;
 }
 
-function nextOf(free: readonly AddressRange[], latest: number): number | undefined {
+function nextOf(free: readonly AddressSpan[], latest: number): number | undefined {
   const after = free.find(({ last }) => last > latest);
   return after === undefined ? free[0]?.first : Math.max(after.first, latest + 1);
 }

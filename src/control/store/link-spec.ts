@@ -5,7 +5,7 @@
 
 import type { RateRequest } from '../../config/link/rate.ts';
 import type { BumModeName, GuardName } from '../../config/network/modes.ts';
-import type { Encap } from '../../config/request.ts';
+import type { FanEncap } from '../../config/request.ts';
 import { carriesFrames, ENCAPS, overheadOf } from '../../encap/encap.ts';
 import { hasIpv4, peerOf, sliceOf } from '../../net/fan.ts';
 import { peerOf6 } from '../../net/fan6.ts';
@@ -102,7 +102,7 @@ export type FurtherUnderlay = {
 export type WireSpec = RateRequest & {
   /** Unique id, equal to the bridge's name. */
   name: string;
-  encap: Encap;
+  encap: FanEncap;
   /** TUN/TAP name, at most 15 characters. */
   device: string;
   underlay: UnderlayPrefix;

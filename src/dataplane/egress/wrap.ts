@@ -13,7 +13,7 @@ import { getUdpDestination, UDP_HEADER_BYTES } from '../../wire/udp.ts';
 import { VIRTIO_GSO_NONE, VIRTIO_NET_BYTES } from '../../wire/virtio-net.ts';
 import type { TooBig } from '../answer/too-big.ts';
 import type { Arena } from '../ground/arena.ts';
-import type { DataLink, Endpoint } from '../ground/link.ts';
+import type { DataEndpoint, DataLink } from '../ground/link.ts';
 import {
   IP_HEADER_BYTES_MAX,
   l4HeaderBytes,
@@ -23,7 +23,7 @@ import {
 } from '../ground/segment.ts';
 import { SourcePorts } from '../ground/source-ports.ts';
 import { finishLeft } from '../ground/transport-sum.ts';
-import type { QueueStage, Way } from '../queue/stage.ts';
+import type { QueuedWay, QueueStage } from '../queue/stage.ts';
 import type { PathMtu } from '../send/path-mtu.ts';
 import { marksOf } from '../send/train-columns.ts';
 import type { Trains } from '../send/trains.ts';
@@ -45,7 +45,7 @@ export class Wrap {
   readonly #paths: PathMtu;
   readonly #tooBig: TooBig;
   readonly #queues: QueueStage;
-  readonly #way: Way = { peer: 0, socket: 0, marks: 0 };
+  readonly #way: QueuedWay = { peer: 0, socket: 0, marks: 0 };
   readonly #segmenter: Segmenter;
   readonly #sourcePorts: SourcePorts;
   /** Headers of IP and above of a super-packet that goes to several peers. */
@@ -227,7 +227,7 @@ export class Wrap {
   }
 
   /** Where a link has several underlays: the peer in hand is at its address on one of them from now on. */
-  #chooseWay(link: DataLink, hand: InHand): Endpoint {
+  #chooseWay(link: DataLink, hand: InHand): DataEndpoint {
     const { ways } = link;
     if (ways === undefined) return link.endpoint;
     const { frame, peer, segments } = hand;
@@ -236,7 +236,7 @@ export class Wrap {
   }
 
   /** The first socket listens; the others are the pool of source ports, or the raw one of IPv6. */
-  #socketFor({ sockets, isRaw }: Endpoint, l3: number, isBulk: boolean): number {
+  #socketFor({ sockets, isRaw }: DataEndpoint, l3: number, isBulk: boolean): number {
     if (sockets.length === 1) return sockets[0] as number;
     if (isRaw) {
       return sockets[getIpVersion(this.#arena.view, l3) === 6 ? 1 : 0] as number;

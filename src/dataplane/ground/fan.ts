@@ -14,12 +14,12 @@ import type { PeerReader } from '../../table/peers.ts';
 import type { PrefixReader } from '../../table/prefixes.ts';
 import type { Prefix6Reader } from '../../table/six/prefixes.ts';
 import type { UnderlayHosts } from './hosts.ts';
-import { NoPeer, type Route, Sender } from './route.ts';
+import { NoPeer, type PeerRoute, Sender } from './route.ts';
 
 /** Who is where, as far as control has said so. */
 export type EntryTables = { prefixes: PrefixReader; prefixes6: Prefix6Reader; peers: PeerReader };
 
-export class FanRoute implements Route {
+export class FanRoute implements PeerRoute {
   readonly overlayLength: number;
   readonly #id: number;
   readonly #overlayBase: number;

@@ -34,12 +34,12 @@ import { UnderlayHosts } from './hosts.ts';
 import { Network, type NetworkTables } from './network.ts';
 import { PATH_MTU_FLOOR_BYTES, PATH_MTU_FLOOR_IPV6_BYTES, type PeerTable } from './peers.ts';
 import type { Device, Ports, Underlay } from './ports.ts';
-import type { Route } from './route.ts';
+import type { PeerRoute } from './route.ts';
 
 const MACS_FORGOTTEN = eventIndex('local_macs_forgotten');
 
 /** Underlay sockets on one local address and port, and the links that they serve. */
-export class Endpoint {
+export class DataEndpoint {
   /** Its number among the endpoints. */
   readonly index: number;
   readonly kind: number;
@@ -195,21 +195,21 @@ export function readTables(segment: TableSegment): EntryTables & NetworkTables {
  */
 export type Ways = {
   /** In the order of the underlays: the first is the link's own. */
-  readonly endpoints: readonly Endpoint[];
+  readonly endpoints: readonly DataEndpoint[];
   /** What the peer that was asked about last is sent from. */
-  readonly endpoint: Endpoint;
+  readonly endpoint: DataEndpoint;
   /**
    * The arena offset of the name on the first underlay of the host at `name`, which came by `endpoint`; 0
    * where that is not the underlay that the name is of.
    */
-  nameOf(endpoint: Endpoint, view: DataView, name: number): number;
+  nameOf(endpoint: DataEndpoint, view: DataView, name: number): number;
   /** The number of a peer at its address on the underlay that the frame at `frame` is to take. */
   choose(view: DataView, frame: number, peer: number, segments: number, nowMs: number): number;
   /** The same for what belongs to no flow. */
   usual(peer: number, nowMs: number): number;
   /** The endpoint that a peer so chosen is sent from, and the one that a socket is of. */
-  endpointTo(peer: number): Endpoint;
-  endpointOf(socket: number): Endpoint;
+  endpointTo(peer: number): DataEndpoint;
+  endpointOf(socket: number): DataEndpoint;
 };
 
 /** What links have in common. */
@@ -225,7 +225,7 @@ export class DataLink {
   readonly encap: number;
   readonly deviceFd: number;
   readonly device: Device;
-  readonly endpoint: Endpoint;
+  readonly endpoint: DataEndpoint;
   /** Its underlays, where it has more than one. */
   ways: Ways | undefined;
   readonly shimBytes: number;
@@ -239,7 +239,7 @@ export class DataLink {
   /** Those that may be its peers. */
   readonly hosts: UnderlayHosts;
   /** Where its peers are. */
-  readonly route: Route;
+  readonly route: PeerRoute;
   /** What it knows as a layer-2 network; undefined = it is a fan. */
   readonly network: Network | undefined;
   /** Where its IPv6 peers are; undefined = it carries no IPv6. */
@@ -271,7 +271,7 @@ export class DataLink {
   /** Reads from the device that failed since the last that did not. */
   readErrors = 0;
 
-  constructor(record: LinkRecord, endpoint: Endpoint, scene: LinkScene) {
+  constructor(record: LinkRecord, endpoint: DataEndpoint, scene: LinkScene) {
     const { layout, tables, peers, ports } = scene;
     this.#tables = tables;
     const encap = encapById(record.encap);

@@ -13,7 +13,7 @@ import type { PeerReader } from '../../table/peers.ts';
 import { type VtepReader, vtepPeer } from '../../table/vteps.ts';
 import { Bucket } from './bucket.ts';
 import type { PeerTable } from './peers.ts';
-import { NoPeer, type Route, Sender } from './route.ts';
+import { NoPeer, type PeerRoute, Sender } from './route.ts';
 import {
   addressOffset,
   getSockaddrIpv4,
@@ -34,7 +34,7 @@ export type NetworkTables = {
 /** Floods a second, each way, unless control says otherwise. */
 export const FLOODS_PER_SECOND = 1000;
 
-export class Network implements Route {
+export class Network implements PeerRoute {
   readonly overlayLength = 0;
   readonly id: number;
   readonly tables: NetworkTables;

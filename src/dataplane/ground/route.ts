@@ -33,7 +33,7 @@ export function noPeerCounter(reason: number): number {
 export const Sender = { Peer: 0, Ourselves: 1, Stranger: 2 } as const;
 export type Sender = (typeof Sender)[keyof typeof Sender];
 
-export type Route = {
+export type PeerRoute = {
   /** Bits of the overlay's prefix: where several links share an endpoint, the longest one wins. */
   readonly overlayLength: number;
   /** Whether an address is of this link's overlay. */

@@ -43,7 +43,7 @@ import { ETHERTYPE_PATH_PROBE } from '../../wire/lan/path-probe.ts';
 import { NeighbourDiscovery } from '../answer/nd.ts';
 import { Neighbours } from '../answer/neighbours.ts';
 import type { Arena } from '../ground/arena.ts';
-import type { DataLink, Endpoint } from '../ground/link.ts';
+import type { DataEndpoint, DataLink } from '../ground/link.ts';
 import type { TrainTests } from '../learn/train-tests.ts';
 import { judgeArp } from './arp.ts';
 import type { Coalescer } from './coalesce.ts';
@@ -78,7 +78,7 @@ export class Ingress {
   #ecnCell = 0;
   /** The network of the datagram in hand, what it came by, and its source's name as it came. */
   #vni = 0;
-  #endpoint: Endpoint | undefined;
+  #endpoint: DataEndpoint | undefined;
   #source = 0;
   /** For links that are layer-2 networks. */
   networks: VniIngress | undefined;
@@ -111,7 +111,7 @@ export class Ingress {
    * One that was cut off has {@link truncated} to itself.
    */
   message(
-    endpoint: Endpoint,
+    endpoint: DataEndpoint,
     offset: number,
     length: number,
     source: number,
@@ -148,7 +148,7 @@ export class Ingress {
   }
 
   /** A message of which only `length` bytes found room, or whose ancillary data did not: it is dropped. */
-  truncated(endpoint: Endpoint, length: number, source: number): void {
+  truncated(endpoint: DataEndpoint, length: number, source: number): void {
     const first = endpoint.links[0];
     this.#joinable = undefined;
     if (first === undefined) return;
@@ -160,7 +160,7 @@ export class Ingress {
    * Takes more like the datagram of the last {@link message}, as far as they continue its flow: up
    * to `count` of its `length`, source and TOS, whole, `stride` bytes apart. Returns how many.
    */
-  more(endpoint: Endpoint, at: number, length: number, stride: number, count: number): number {
+  more(endpoint: DataEndpoint, at: number, length: number, stride: number, count: number): number {
     // Some have an outer header each, which nobody has looked at yet.
     return endpoint.showsOuterHeader ? 0 : this.#joinRun(at, length, stride, count);
   }
@@ -199,7 +199,7 @@ export class Ingress {
    * endpoint's first link.
    */
   #datagram(
-    endpoint: Endpoint,
+    endpoint: DataEndpoint,
     first: DataLink,
     offset: number,
     length: number,

@@ -8,7 +8,7 @@ import { eventIndex, ingressIndex } from '../../table/counters.ts';
 import { answerPathProbe, ProbeKind, pathProbeKind } from '../../wire/lan/path-probe.ts';
 import { type Arena, IOVEC_BYTES, MMSGHDR_BYTES, MSGHDR } from '../ground/arena.ts';
 import { Bucket } from '../ground/bucket.ts';
-import type { DataLink, Endpoint } from '../ground/link.ts';
+import type { DataEndpoint, DataLink } from '../ground/link.ts';
 import { SOCKADDR_IN_BYTES } from '../ground/sockaddr.ts';
 
 /** Answers a second, of all links: a thousand peers that ask as fast as they do about two underlays. */
@@ -41,7 +41,7 @@ export class PathProbes {
    */
   take(
     link: DataLink,
-    endpoint: Endpoint,
+    endpoint: DataEndpoint,
     frame: number,
     length: number,
     source: number,

@@ -19,7 +19,7 @@ import {
 } from '../../sys/libc/constants.ts';
 import { eventIndex } from '../../table/counters.ts';
 import { type Arena, IOVEC_BYTES, MMSGHDR_BYTES, MMSGHDR_LENGTH, MSGHDR } from '../ground/arena.ts';
-import type { Endpoint } from '../ground/link.ts';
+import type { DataEndpoint } from '../ground/link.ts';
 import { isSameHost, SOCKADDR_BYTES } from '../ground/sockaddr.ts';
 import type { Ingress } from './ingress.ts';
 
@@ -80,7 +80,7 @@ export class Receiver {
   }
 
   /** Moves up to one burst from an endpoint to its links' devices; returns messages received. */
-  receiveBurst(endpoint: Endpoint, socket: number, nowMs: number): number {
+  receiveBurst(endpoint: DataEndpoint, socket: number, nowMs: number): number {
     this.#ingress.nowMs = nowMs;
     this.#ingress.versionInside = endpoint.versionInside(socket);
     const { view } = this.#arena;

@@ -19,7 +19,7 @@ import {
   IPV4_SOURCE_OFFSET,
 } from '../../wire/ipv4.ts';
 import { IPV6_DESTINATION_OFFSET, IPV6_HEADER_BYTES } from '../../wire/ipv6.ts';
-import { type DataLink, type Endpoint, ownerOf, ownerOf6 } from '../ground/link.ts';
+import { type DataEndpoint, type DataLink, ownerOf, ownerOf6 } from '../ground/link.ts';
 import { Sender } from '../ground/route.ts';
 
 const STRANGER = ingressIndex('drop.stranger');
@@ -32,7 +32,7 @@ const WRONG_UNDERLAY = ingressIndex('drop.wrong_underlay');
  */
 export function senderName(
   link: DataLink,
-  endpoint: Endpoint,
+  endpoint: DataEndpoint,
   view: DataView,
   source: number,
 ): number {
@@ -53,7 +53,7 @@ export function outsider(link: DataLink, view: DataView, name: number, otherwise
 /** The same for a datagram from `source` that came by `endpoint` and is wrong whoever sent it. */
 export function blamed(
   link: DataLink,
-  endpoint: Endpoint,
+  endpoint: DataEndpoint,
   view: DataView,
   source: number,
   otherwise: number,
@@ -63,7 +63,7 @@ export function blamed(
 
 /** The link of a frame at `frame` in the network `vni`, undefined when no link has it. */
 export function linkByVni(
-  endpoint: Endpoint,
+  endpoint: DataEndpoint,
   vni: number,
   view: DataView,
   frame: number,
@@ -99,7 +99,7 @@ function frameDestination(view: DataView, frame: number, end: number): number {
 
 /** The link of a packet at `l3` without any shim, undefined when no overlay has its destination. */
 export function linkByDestination(
-  endpoint: Endpoint,
+  endpoint: DataEndpoint,
   view: DataView,
   l3: number,
   end: number,

@@ -26,7 +26,7 @@ const CROWDED_MS = 0.5;
 export const Way = { Out: 0, In: 1 } as const;
 
 /** What lingering needs of the loop. */
-export type Waiting = {
+type Waiting = {
   /** Descriptors that are ready now, as poll counts them; negative on an error. */
   ready(): number;
   /** Lets others have the core, if any want it. */

@@ -5,7 +5,7 @@
  */
 import { IDLE_BEAT_MS, type Layout } from '../../shm/layout.ts';
 import type { Egress } from '../egress/egress.ts';
-import type { DataLink, Endpoint } from '../ground/link.ts';
+import type { DataEndpoint, DataLink } from '../ground/link.ts';
 import type { Ingress } from '../ingress/ingress.ts';
 import type { Receiver } from '../ingress/receive.ts';
 
@@ -29,7 +29,7 @@ export function shedStale(
   links: readonly DataLink[],
   ingress: Ingress,
   receiver: Receiver,
-  endpoints: readonly Endpoint[],
+  endpoints: readonly DataEndpoint[],
 ): void {
   const nowMs = performance.now();
   egress.sheds = true;

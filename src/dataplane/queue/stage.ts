@@ -47,7 +47,7 @@ const FLOWS_BEGAN = queueIndex('flows_began');
 const FLOWS_ENDED = queueIndex('flows_ended');
 
 /** Where a packet goes that is about to wait. */
-export type Way = { peer: number; socket: number; marks: number };
+export type QueuedWay = { peer: number; socket: number; marks: number };
 
 function add(column: Float64Array, index: number, amount: number): void {
   column[index] = (column[index] as number) + amount;
@@ -201,7 +201,7 @@ export class QueueStage {
   }
 
   /** Has the packet in hand wait: `byteCount` bytes at arena offset `start`, its shim in front. */
-  put(link: DataLink, hand: Sorted, way: Way, start: number, byteCount: number): void {
+  put(link: DataLink, hand: Sorted, way: QueuedWay, start: number, byteCount: number): void {
     const cell = this.#enter(link, way, byteCount);
     if (cell === NONE) return;
     const at = this.#cells.start[cell] as number;
@@ -211,7 +211,7 @@ export class QueueStage {
   }
 
   /** The same for one without an IP header that anybody has looked at. */
-  putPlain(link: DataLink, way: Way, start: number, byteCount: number): void {
+  putPlain(link: DataLink, way: QueuedWay, start: number, byteCount: number): void {
     const cell = this.#enter(link, way, byteCount);
     if (cell === NONE) return;
     const at = this.#cells.start[cell] as number;
@@ -234,7 +234,7 @@ export class QueueStage {
   }
 
   /** Cuts the super-packet that the segmenter holds, and has the pieces wait. @param hash see {@link hashOf} */
-  putCut(link: DataLink, hand: Sorted, way: Way, segmenter: Segmenter, hash: number): void {
+  putCut(link: DataLink, hand: Sorted, way: QueuedWay, segmenter: Segmenter, hash: number): void {
     const { bytes } = this.#arena;
     const { prefixBytes } = segmenter;
     const l3 = hand.l3 - (hand.frame - link.shimBytes);
@@ -260,7 +260,7 @@ export class QueueStage {
   }
 
   /** A cell for a datagram that begins to wait; NONE: it is dropped, and counted. */
-  #enter(link: DataLink, { peer, socket, marks }: Way, byteCount: number): number {
+  #enter(link: DataLink, { peer, socket, marks }: QueuedWay, byteCount: number): number {
     const shaper = this.#refused;
     if (shaper === undefined) return NONE;
     if (shaper.queues.bytes + byteCount > shaper.backlogMax) this.#makeRoom(shaper);

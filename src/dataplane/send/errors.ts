@@ -20,7 +20,7 @@ import { MtuSource } from '../../table/paths.ts';
 import { Fault } from '../../wire/classify.ts';
 import { IPV4_SOURCE_OFFSET } from '../../wire/ipv4.ts';
 import { type Arena, IOVEC_BYTES, MSGHDR } from '../ground/arena.ts';
-import type { DataLink, Endpoint } from '../ground/link.ts';
+import type { DataEndpoint, DataLink } from '../ground/link.ts';
 import type { PeerTable } from '../ground/peers.ts';
 import { Sender } from '../ground/route.ts';
 import { getSockaddrPort, SOCKADDR_BYTES } from '../ground/sockaddr.ts';
@@ -81,7 +81,7 @@ export class ErrorQueue {
    * lately: then an error of a send may have been another packet's. Not only just now, because the
    * kernel makes an error the socket's own a moment after it has put it into the queue.
    */
-  drain(endpoint: Endpoint, socket: number, nowMs: number): boolean {
+  drain(endpoint: DataEndpoint, socket: number, nowMs: number): boolean {
     const { view } = this.#arena;
     const link = endpoint.links[0];
     if (link === undefined) return false;
@@ -106,7 +106,7 @@ export class ErrorQueue {
   }
 
   /** Judges the error that was read; returns the event to count. */
-  #handle(endpoint: Endpoint, quoteBytes: number, nowMs: number): number {
+  #handle(endpoint: DataEndpoint, quoteBytes: number, nowMs: number): number {
     const { view } = this.#arena;
     const end = this.#control + view.getUint32(this.#message + MSGHDR.CONTROL_LENGTH, true);
     let entry = this.#control;
@@ -142,7 +142,7 @@ export class ErrorQueue {
   }
 
   /** Whether the quoted payload, as far as it goes, is something that a link of ours would send. */
-  #quoteIsOurs(endpoint: Endpoint, quoteBytes: number): boolean {
+  #quoteIsOurs(endpoint: DataEndpoint, quoteBytes: number): boolean {
     const { links } = endpoint;
     for (let i = 0; i < links.length; i++) {
       const link = links[i] as DataLink;

@@ -16,7 +16,7 @@ import {
   type TrainUse,
 } from '../../table/links/path-limits.ts';
 import { MtuSource, type MtuSourceCode } from '../../table/paths.ts';
-import type { DataLink, Endpoint } from '../ground/link.ts';
+import type { DataEndpoint, DataLink } from '../ground/link.ts';
 import type { PeerTable } from '../ground/peers.ts';
 import { addressBytes, addressOffset } from '../ground/sockaddr.ts';
 
@@ -42,7 +42,7 @@ export type RouteOracle = {
 };
 
 /** What packets to a peer leave by. */
-function endpointTo({ endpoint, ways }: DataLink, peer: number): Endpoint {
+function endpointTo({ endpoint, ways }: DataLink, peer: number): DataEndpoint {
   return ways === undefined ? endpoint : ways.endpointTo(peer);
 }
 

@@ -6,7 +6,7 @@
  */
 import { SystemError } from '../../sys/libc/libc.ts';
 import type { Arena } from '../ground/arena.ts';
-import type { Endpoint } from '../ground/link.ts';
+import type { DataEndpoint } from '../ground/link.ts';
 import type { Waiting } from '../ground/ports.ts';
 
 /** `struct epoll_event`: events u32, data u64; packed on x86 only (epoll_ctl(2)). */
@@ -23,7 +23,7 @@ export class SenderWatch {
   readonly #waiting: Waiting;
   readonly #events: number;
   /** By the number that the events of a socket bear; a place whose socket has gone is used again. */
-  readonly #endpoints: (Endpoint | undefined)[] = [];
+  readonly #endpoints: (DataEndpoint | undefined)[] = [];
   readonly #sockets: number[] = [];
 
   /** @throws SystemError when the kernel refuses */
@@ -35,13 +35,13 @@ export class SenderWatch {
   }
 
   /** Watches the sockets of an endpoint that only send. @throws SystemError when the kernel refuses */
-  add(endpoint: Endpoint): void {
+  add(endpoint: DataEndpoint): void {
     for (const socket of endpoint.sockets.slice(endpoint.listeners.length))
       this.#add(endpoint, socket);
   }
 
   /** Before they are closed: control may hold them still, and the set goes by what they are. */
-  remove(endpoint: Endpoint): void {
+  remove(endpoint: DataEndpoint): void {
     for (const [place, held] of this.#endpoints.entries()) {
       if (held !== endpoint) continue;
       this.#endpoints[place] = undefined;
@@ -49,7 +49,7 @@ export class SenderWatch {
     }
   }
 
-  #add(endpoint: Endpoint, socket: number): void {
+  #add(endpoint: DataEndpoint, socket: number): void {
     const { view } = this.#arena;
     const free = this.#endpoints.indexOf(undefined);
     const place = free < 0 ? this.#endpoints.length : free;
@@ -69,7 +69,7 @@ export class SenderWatch {
   }
 
   /** Calls `drain` for each socket that has an error waiting. */
-  serve(drain: (endpoint: Endpoint, socket: number) => void): void {
+  serve(drain: (endpoint: DataEndpoint, socket: number) => void): void {
     const { view } = this.#arena;
     const count = this.#waiting.takeEvents(this.descriptor, this.#events, EVENTS_MAX);
     for (let i = 0; i < count; i++) {

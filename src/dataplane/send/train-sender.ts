@@ -25,7 +25,7 @@ import {
 import { egressIndex, eventIndex } from '../../table/counters.ts';
 import { TrainUse } from '../../table/links/path-limits.ts';
 import { type Arena, IOVEC_BYTES, MMSGHDR_BYTES, MSGHDR } from '../ground/arena.ts';
-import type { DataLink, Endpoint } from '../ground/link.ts';
+import type { DataEndpoint, DataLink } from '../ground/link.ts';
 import type { ErrorQueue } from './errors.ts';
 import type { FullSockets } from './full-sockets.ts';
 import type { PathMtu } from './path-mtu.ts';
@@ -274,7 +274,7 @@ export class TrainSender {
     return this.#errors.drain(this.#endpointOf(message), socket, nowMs);
   }
 
-  #endpointOf(message: number): Endpoint {
+  #endpointOf(message: number): DataEndpoint {
     const train = this.#messageTrain[message] as number;
     const { endpoint, ways } = this.#columns.link[train] as DataLink;
     return ways === undefined ? endpoint : ways.endpointOf(this.#columns.socket[train] as number);

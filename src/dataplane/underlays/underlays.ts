@@ -14,7 +14,7 @@ import { AF_INET } from '../../sys/libc/constants.ts';
 import { type EventCounter, eventIndex } from '../../table/counters.ts';
 import type { LinkRow } from '../../table/links/links.ts';
 import { preferredOf, type UnderlayReader, usableOf } from '../../table/links/underlays.ts';
-import type { Endpoint, Ways } from '../ground/link.ts';
+import type { DataEndpoint, Ways } from '../ground/link.ts';
 import type { PeerTable } from '../ground/peers.ts';
 import { emitSockaddr, getSockaddrIpv4 } from '../ground/sockaddr.ts';
 import { drawLots, Policy, xmitHash } from './xmit-hash.ts';
@@ -32,7 +32,7 @@ const SENT = (
 type Parts = {
   row: LinkRow & { id: number };
   /** Of the link, in the order of the underlays: the first is the link's own. */
-  endpoints: readonly Endpoint[];
+  endpoints: readonly DataEndpoint[];
   reaches: UnderlayReader;
   peers: PeerTable;
   counters: Float64Array;
@@ -41,9 +41,9 @@ type Parts = {
 };
 
 export class Underlays implements Ways {
-  readonly endpoints: readonly Endpoint[];
+  readonly endpoints: readonly DataEndpoint[];
   /** Where the packet goes that {@link choose} or {@link usual} was asked about last. */
-  endpoint: Endpoint;
+  endpoint: DataEndpoint;
   readonly #link: number;
   readonly #mode: number;
   readonly #policy: number;
@@ -59,7 +59,7 @@ export class Underlays implements Ways {
   constructor({ row, endpoints, reaches, peers, counters, scratch }: Parts) {
     const { network1 = 0, network2 = 0, network3 = 0 } = row;
     this.endpoints = endpoints;
-    this.endpoint = endpoints[0] as Endpoint;
+    this.endpoint = endpoints[0] as DataEndpoint;
     this.#link = row.id;
     this.#mode = row.underlayMode ?? 0;
     this.#policy = POLICIES[row.xmitHashPolicy ?? XMIT_HASH_POLICIES.length - 1] ?? Policy.Layer34;
@@ -79,7 +79,7 @@ export class Underlays implements Ways {
     return this.#networks.indexOf((address & this.#mask) >>> 0);
   }
 
-  nameOf(endpoint: Endpoint, view: DataView, name: number): number {
+  nameOf(endpoint: DataEndpoint, view: DataView, name: number): number {
     const address = getSockaddrIpv4(view, name);
     const underlay = this.#underlayOf(address);
     // A stranger, who is refused by his own name.
@@ -112,18 +112,18 @@ export class Underlays implements Ways {
     return this.#take(preferredOf(this.#reachOf(peer, nowMs)), peer, 1);
   }
 
-  endpointTo(peer: number): Endpoint {
+  endpointTo(peer: number): DataEndpoint {
     const { view } = this.#peers;
     const underlay = this.#underlayOf(getSockaddrIpv4(view, this.#peers.nameOf(peer)));
-    return this.endpoints[Math.max(0, underlay)] as Endpoint;
+    return this.endpoints[Math.max(0, underlay)] as DataEndpoint;
   }
 
-  endpointOf(socket: number): Endpoint {
+  endpointOf(socket: number): DataEndpoint {
     for (let i = 1; i < this.endpoints.length; i++) {
-      const endpoint = this.endpoints[i] as Endpoint;
+      const endpoint = this.endpoints[i] as DataEndpoint;
       if (endpoint.sockets.includes(socket)) return endpoint;
     }
-    return this.endpoints[0] as Endpoint;
+    return this.endpoints[0] as DataEndpoint;
   }
 
   #reachOf(peer: number, nowMs: number): number {
@@ -142,7 +142,7 @@ export class Underlays implements Ways {
   /** The number of the peer at its address on an underlay. */
   #take(wanted: number, peer: number, segments: number): number {
     const underlay = wanted < this.endpoints.length ? wanted : 0;
-    this.endpoint = this.endpoints[underlay] as Endpoint;
+    this.endpoint = this.endpoints[underlay] as DataEndpoint;
     const counter = SENT[underlay] as number;
     this.#counters[counter] = (this.#counters[counter] as number) + segments;
     if (underlay === 0) return peer;

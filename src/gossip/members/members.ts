@@ -41,7 +41,7 @@ export type Member = {
 type Early = { version: Version; accuser: NodeId; dead: boolean; sinceMs: number };
 
 /** What an accusation did. */
-export type Verdict = 'self' | 'stale' | 'ahead' | 'known' | 'confirmed' | 'new';
+type Verdict = 'self' | 'stale' | 'ahead' | 'known' | 'confirmed' | 'new';
 
 export type MembersOptions = {
   self: NodeId;

@@ -7,7 +7,7 @@ import type { UnderlayAddress } from '../../net/underlay-address.ts';
 import { EnvelopeFault } from '../../wire/gossip/envelope.ts';
 import type { Endpoint, NodeId } from '../../wire/gossip/types.ts';
 import type { GossipCounter } from '../base/counters.ts';
-import type { Refusal } from './notices.ts';
+import type { SealRefusal } from './notices.ts';
 
 /** A payload that was found right, and whose it is. */
 export type Opened = { sender: NodeId; payload: Uint8Array };
@@ -25,7 +25,7 @@ export type Channel = {
   /** Whether a connection from this address may be looked at now. */
   admit(address: UnderlayAddress): boolean;
   /** Whose datagrams are refused lately, and why. */
-  refusals(): Refusal[];
+  refusals(): SealRefusal[];
   /** Our end of a connection that we opened, to a node that must be `peer`. */
   connect(to: Endpoint, peer: NodeId): ChannelStream;
   /** Our end of a connection that somebody else opened. */

@@ -14,7 +14,7 @@ export const REFUSAL_SHOWN_MS = 60_000;
 export const REFUSALS_MAX = 64;
 
 /** Somebody whose datagrams are refused. */
-export type Refusal = {
+export type SealRefusal = {
   cause: string;
   /** Source address; nobody has proved that it is theirs. */
   address: UnderlayAddress;
@@ -32,7 +32,7 @@ export class Notices {
   readonly #tell: Notice;
   readonly #toldMs = new Map<string, number>();
   /** By cause and address, the one that came longest ago first. */
-  readonly #refusals = new Map<string, Omit<Refusal, 'ageMs'> & { lastMs: number }>();
+  readonly #refusals = new Map<string, Omit<SealRefusal, 'ageMs'> & { lastMs: number }>();
 
   constructor(tell: Notice) {
     this.#tell = tell;
@@ -82,7 +82,7 @@ export class Notices {
   }
 
   /** Who is refused lately, the last one first. */
-  refusals(nowMs: number): Refusal[] {
+  refusals(nowMs: number): SealRefusal[] {
     return [...this.#refusals.values()]
       .filter(({ lastMs }) => nowMs - lastMs <= REFUSAL_SHOWN_MS)
       .map(({ lastMs, ...refusal }) => ({ ...refusal, ageMs: nowMs - lastMs }))

@@ -20,7 +20,7 @@ import { ENVELOPE_FAULTS } from './channel.ts';
 import { SEAL_BYTES } from './cipher.ts';
 import type { Notices } from './notices.ts';
 import { CLEAR_BYTES, type Label, sessionFields } from './sealer.ts';
-import type { Session, Sessions } from './sessions.ts';
+import type { SealSession, Sessions } from './sessions.ts';
 import type { Strangers } from './strangers.ts';
 
 /** A datagram that is authentic. */
@@ -32,7 +32,7 @@ export type Authentic = {
   key: ClusterKey;
   /** Sender, epoch and nonce. */
   sessionId: string;
-  session: Session | undefined;
+  session: SealSession | undefined;
   recipient: number;
   plaintext: Uint8Array;
   nowMs: number;

@@ -33,7 +33,7 @@ import {
   StreamError,
 } from './channel.ts';
 import { CHALLENGE_BYTES } from './handshake.ts';
-import { type Notice, Notices, type Refusal } from './notices.ts';
+import { type Notice, Notices, type SealRefusal } from './notices.ts';
 import { pad, unpad } from './padding.ts';
 import { Strangers } from './strangers.ts';
 
@@ -115,7 +115,7 @@ export class PlainChannel implements Channel {
     return false;
   }
 
-  refusals(): Refusal[] {
+  refusals(): SealRefusal[] {
     return this.#notices.refusals(this.#options.nowMs());
   }
 

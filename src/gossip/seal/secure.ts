@@ -31,13 +31,19 @@ import {
   responseBody,
   Tokens,
 } from './handshake.ts';
-import { type Notice, Notices, type Refusal } from './notices.ts';
+import { type Notice, Notices, type SealRefusal } from './notices.ts';
 import { type Authentic, Opener } from './opener.ts';
 import { pad, unpad } from './padding.ts';
 import { Verdict } from './replay.ts';
 import { ANYBODY, CLEAR_BYTES, Label, recipientOf, Sealer, sessionFields } from './sealer.ts';
 import { SentPayloads } from './sent.ts';
-import { type Place, placeOf, SESSION_IDLE_MS, type Session, Sessions } from './sessions.ts';
+import {
+  type EndpointKey,
+  placeOf,
+  SESSION_IDLE_MS,
+  type SealSession,
+  Sessions,
+} from './sessions.ts';
 import { ChallengeBudget, Strangers } from './strangers.ts';
 import { SecureStream } from './stream.ts';
 
@@ -87,7 +93,7 @@ export class Secure implements Channel {
   readonly #proofs = new ChallengeBudget();
   readonly #tokens: Tokens;
   /** Who is at an endpoint; the one that was heard longest ago comes first. */
-  readonly #peers = new Map<Place, NodeId>();
+  readonly #peers = new Map<EndpointKey, NodeId>();
   readonly #notices: Notices;
   #renewedMs = Number.NEGATIVE_INFINITY;
 
@@ -158,7 +164,7 @@ export class Secure implements Channel {
     return this.#opener.admit(address, this.#options.nowMs());
   }
 
-  refusals(): Refusal[] {
+  refusals(): SealRefusal[] {
     return this.#notices.refusals(this.#options.nowMs());
   }
 
@@ -204,7 +210,7 @@ export class Secure implements Channel {
   }
 
   /** A sender that repeats itself all the time may have been set back to an earlier state. */
-  #refuseRepeated(one: Authentic, session: Session, verdict: Verdict): undefined {
+  #refuseRepeated(one: Authentic, session: SealSession, verdict: Verdict): undefined {
     session.repeats = Math.min(session.repeats + 1, BEHIND_AFTER);
     if (session.repeats === BEHIND_AFTER && one.nowMs - session.toldMs >= BEHIND_MS) {
       session.toldMs = one.nowMs;
@@ -308,7 +314,7 @@ export class Secure implements Channel {
     return undefined;
   }
 
-  #openSession({ sessionId, sender, counter, nowMs }: Authentic): Session | undefined {
+  #openSession({ sessionId, sender, counter, nowMs }: Authentic): SealSession | undefined {
     const { counters } = this.#options;
     const { session, dropped } = this.#sessions.open(sessionId, sender, counter, nowMs);
     if (dropped !== undefined) {
@@ -320,7 +326,7 @@ export class Secure implements Channel {
     return session;
   }
 
-  #learnPeer(place: Place, node: NodeId): void {
+  #learnPeer(place: EndpointKey, node: NodeId): void {
     this.#peers.delete(place);
     this.#peers.set(place, node);
     if (this.#peers.size <= PEERS_MAX) return;

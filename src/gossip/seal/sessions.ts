@@ -22,19 +22,19 @@ export const PLACES_MAX = 4;
 export const SESSION_IDLE_MS = 10_000;
 
 /** An endpoint in one value, for tables: a number below 2^48, or text for IPv6. */
-export type Place = number | string;
+export type EndpointKey = number | string;
 
-export function placeOf({ address, port }: Endpoint): Place {
+export function placeOf({ address, port }: Endpoint): EndpointKey {
   return typeof address === 'number' ? address * 65_536 + port : `${address}:${port}`;
 }
 
-function addressOf(place: Place): UnderlayAddress {
+function addressOf(place: EndpointKey): UnderlayAddress {
   return typeof place === 'number'
     ? Math.floor(place / 65_536)
     : place.slice(0, place.indexOf(':'));
 }
 
-export class Session {
+export class SealSession {
   /** Sender, epoch and nonce, as the header has them. */
   readonly id: string;
   readonly sender: NodeId;
@@ -49,7 +49,7 @@ export class Session {
   /** When the sender was told of it. */
   toldMs = Number.NEGATIVE_INFINITY;
   /** Where it was proved to be, the last one last. */
-  readonly places: Place[] = [];
+  readonly places: EndpointKey[] = [];
 
   constructor(id: string, sender: NodeId, counter: number, nowMs: number) {
     this.id = id;
@@ -61,15 +61,15 @@ export class Session {
 
 export type OpenedSession = {
   /** Undefined when there was no room. */
-  session: Session | undefined;
+  session: SealSession | undefined;
   /** An older session of the same sender that had to go, or another's that was silent. */
-  dropped: Session | undefined;
+  dropped: SealSession | undefined;
 };
 
 export class Sessions {
   /** The one that was used longest ago comes first. */
-  readonly #byId = new Map<string, Session>();
-  readonly #bySender = new Map<NodeId, Session[]>();
+  readonly #byId = new Map<string, SealSession>();
+  readonly #bySender = new Map<NodeId, SealSession[]>();
   /** How many places of sessions are at each address. */
   readonly #addresses = new Map<UnderlayAddress, number>();
   readonly #max: number;
@@ -82,12 +82,12 @@ export class Sessions {
     return this.#byId.size;
   }
 
-  get(id: string): Session | undefined {
+  get(id: string): SealSession | undefined {
     return this.#byId.get(id);
   }
 
   /** The session that this sender proved last. */
-  latest(sender: NodeId): Session | undefined {
+  latest(sender: NodeId): SealSession | undefined {
     return this.#bySender.get(sender)?.at(-1);
   }
 
@@ -102,21 +102,21 @@ export class Sessions {
     const dropped = others.length < SESSIONS_PER_SENDER_MAX ? this.#silentIfFull(nowMs) : others[0];
     if (dropped !== undefined) this.#remove(dropped);
     if (this.#byId.size >= this.#max) return { session: undefined, dropped };
-    const session = new Session(id, sender, counter, nowMs);
+    const session = new SealSession(id, sender, counter, nowMs);
     this.#byId.set(id, session);
     this.#bySender.set(sender, [...(this.#bySender.get(sender) ?? []), session]);
     return { session, dropped };
   }
 
   /** Notes that the session is in use. */
-  touch(session: Session, nowMs: number): void {
+  touch(session: SealSession, nowMs: number): void {
     session.usedMs = nowMs;
     this.#byId.delete(session.id);
     this.#byId.set(session.id, session);
   }
 
   /** Notes where it was proved to be. */
-  addPlace(session: Session, from: Endpoint): void {
+  addPlace(session: SealSession, from: Endpoint): void {
     const place = placeOf(from);
     if (session.places.includes(place)) return;
     session.places.push(place);
@@ -129,7 +129,7 @@ export class Sessions {
     for (const session of this.#byId.values()) session.subkeys.clear();
   }
 
-  #silentIfFull(nowMs: number): Session | undefined {
+  #silentIfFull(nowMs: number): SealSession | undefined {
     if (this.#byId.size < this.#max) return undefined;
     for (const oldest of this.#byId.values()) {
       return nowMs - oldest.usedMs >= SESSION_IDLE_MS ? oldest : undefined;
@@ -137,7 +137,7 @@ export class Sessions {
     return undefined;
   }
 
-  #remove(session: Session): void {
+  #remove(session: SealSession): void {
     this.#byId.delete(session.id);
     const left = this.#bySender.get(session.sender)?.filter((one) => one !== session) ?? [];
     if (left.length === 0) this.#bySender.delete(session.sender);
@@ -145,7 +145,7 @@ export class Sessions {
     for (const place of session.places) this.#dropPlace(place);
   }
 
-  #dropPlace(place: Place | undefined): void {
+  #dropPlace(place: EndpointKey | undefined): void {
     if (place === undefined) return;
     const address = addressOf(place);
     const left = (this.#addresses.get(address) ?? 1) - 1;

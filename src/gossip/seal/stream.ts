@@ -29,7 +29,7 @@ const NONCE_BYTES = 16;
 const FIELDS_BYTES = NONCE_OFFSET + NONCE_BYTES;
 const NOTHING = new Uint8Array(0);
 
-export type StreamOptions = {
+type StreamOptions = {
   keyring: Keyring;
   label: Uint8Array;
   self: NodeId;

@@ -27,18 +27,18 @@ import {
 } from '../base/keys.ts';
 
 /** What counts for a key. */
-export type Entry = { readonly owner: NodeId; readonly item: Announcement };
+export type BestAnnouncement = { readonly owner: NodeId; readonly item: Announcement };
 
 /** Two active owners announce one key. */
 export type Contest = {
   /** By the rule above. */
-  winner: Entry;
-  loser: Entry;
+  winner: BestAnnouncement;
+  loser: BestAnnouncement;
 };
 
 export type EntryEvents = {
   /** `before` is what counted until now. Both are there when the owner or the value changes. */
-  changed(before: Entry | undefined, after: Entry | undefined): void;
+  changed(before: BestAnnouncement | undefined, after: BestAnnouncement | undefined): void;
   contest(contest: Contest): void;
   /** The peer record of an owner, active or not; undefined when it has none any more. */
   peer(owner: NodeId, record: PeerItem | undefined): void;
@@ -113,7 +113,7 @@ function winnerOf(claims: Claims | undefined): Claim | undefined {
   return first?.owner.active ? first : undefined;
 }
 
-function toEntry({ owner, item }: Claim): Entry {
+function toEntry({ owner, item }: Claim): BestAnnouncement {
   return { owner: owner.id, item };
 }
 
@@ -165,7 +165,7 @@ export class Entries {
   }
 
   /** What counts for a key. Flood members have no single one: {@link list} has them all. */
-  lookup(key: EntryKey): Entry | undefined {
+  lookup(key: EntryKey): BestAnnouncement | undefined {
     if (isOwnKind(key.kind)) return undefined;
     const winner = winnerOf(this.#tables.get(tableOf(key))?.get(slotOf(key)));
     return winner && toEntry(winner);
@@ -193,7 +193,7 @@ export class Entries {
   }
 
   /** All that counts, in no order. */
-  *list(filter: EntryFilter = {}): Generator<Entry> {
+  *list(filter: EntryFilter = {}): Generator<BestAnnouncement> {
     for (const [table, slots] of this.#tables) {
       const { kind, vni } = kindAndVni(table);
       if (filter.kind !== undefined && filter.kind !== kind) continue;

@@ -22,7 +22,7 @@ import {
 export type Held = { readonly signed: SignedBlock; readonly mark: number; readonly check: number };
 
 /** What a block would be among those that are here. */
-export type Place =
+type Place =
   /** The new head. */
   | 'head'
   /** One that the head names and that is missing, or that takes the place of a lesser one. */

@@ -5,7 +5,7 @@
 import type { Announcement, NodeId, PeerItem } from '../../wire/gossip/types.ts';
 import type { EntryView } from '../base/api.ts';
 import type { EntryKey } from '../base/keys.ts';
-import type { Entries, Entry, EntryFilter } from './entries.ts';
+import type { BestAnnouncement, Entries, EntryFilter } from './entries.ts';
 
 export class TableReader {
   readonly #entries: Entries;
@@ -17,7 +17,7 @@ export class TableReader {
   }
 
   /** What counts for a key; undefined = nobody active announces it. */
-  lookup(key: EntryKey): Entry | undefined {
+  lookup(key: EntryKey): BestAnnouncement | undefined {
     return this.#entries.lookup(key);
   }
 
@@ -36,7 +36,7 @@ export class TableReader {
   }
 
   /** All that counts, in no order. */
-  list(filter?: EntryFilter): Iterable<Entry> {
+  list(filter?: EntryFilter): Iterable<BestAnnouncement> {
     return this.#entries.list(filter);
   }
 

@@ -11,7 +11,7 @@ import { OWN_BROADCASTS_MAX } from '../base/limits.ts';
 import type { Signer, Verifier } from '../base/signer.ts';
 import { Author } from './author.ts';
 import { Conflicts } from './conflicts.ts';
-import { Entries, type Entry } from './entries.ts';
+import { type BestAnnouncement, Entries } from './entries.ts';
 import type { Standing } from './rivals.ts';
 import { Store } from './store.ts';
 
@@ -141,7 +141,7 @@ export class Tables {
     else log(`an earlier life had epoch ${epoch}; this one goes on with ${now}`);
   }
 
-  #entryChanged(before: Entry | undefined, after: Entry | undefined): void {
+  #entryChanged(before: BestAnnouncement | undefined, after: BestAnnouncement | undefined): void {
     const { entry } = this.#options.events;
     if (after !== undefined) {
       entry({ type: 'set', item: after.item, owner: after.owner, before: before?.owner });

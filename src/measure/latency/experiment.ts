@@ -13,11 +13,11 @@ import type { Way } from '../protocol.ts';
 import { checkReach, here } from '../reach.ts';
 import {
   addSamples,
-  type Direction,
   PHASES,
   type Phase,
   type PhaseName,
-  type Rates,
+  type SampleDirection,
+  type SampledRates,
   type Stream,
   streamsOf,
 } from './samples.ts';
@@ -45,7 +45,7 @@ export type LatencyOptions = {
 
 export type LatencyResult = {
   phases: Phase[];
-  rates: Rates;
+  rates: SampledRates;
   streams: Stream[];
   /** What did not work, and why. */
   notes: string[];
@@ -75,7 +75,7 @@ export async function measureLatency(options: LatencyOptions): Promise<LatencyRe
   }
 }
 
-type Load = { far: FarEnd; direction: Direction };
+type Load = { far: FarEnd; direction: SampleDirection };
 
 class Experiment {
   readonly #options: LatencyOptions;
@@ -190,7 +190,7 @@ class Experiment {
     return { moving: Promise.race([first, done]), done };
   }
 
-  async #move(far: FarEnd, direction: Direction, isMoving: () => void): Promise<void> {
+  async #move(far: FarEnd, direction: SampleDirection, isMoving: () => void): Promise<void> {
     const { pair, settings } = this.#options;
     const { load: way, streams } = settings;
     const moveMs = settings.seconds * 1000;

@@ -14,7 +14,7 @@ import {
   meanRate,
   type Phase,
   type PhaseName,
-  type Rates,
+  type SampledRates,
   type Stream,
   type StreamFigures,
   tripsPerMinute,
@@ -38,7 +38,7 @@ export type LatencyReport = {
   roundTripsPerMinute: Partial<Record<Way, number | undefined>>;
   notes: string[];
   /** Everything that was seen; times in ms since the start, round trips in µs. */
-  seen: { phases: Phase[]; rates: Rates; streams: Stream[] };
+  seen: { phases: Phase[]; rates: SampledRates; streams: Stream[] };
 };
 
 /** Puts an experiment together; `date` is when it was made. */

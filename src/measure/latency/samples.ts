@@ -9,12 +9,12 @@ import type { Way } from '../protocol.ts';
 /** What went on: nothing, data to the far end, data from it, both. */
 export const PHASES = ['idle', 'up', 'down', 'both'] as const;
 export type PhaseName = (typeof PHASES)[number];
-export type Direction = 'up' | 'down';
+export type SampleDirection = 'up' | 'down';
 export type Protocol = 'udp' | 'icmp';
 
 export type Phase = { name: PhaseName; fromMs: number; toMs: number };
 /** `[ms since the start, bits a second]`. */
-export type Rates = Record<Direction, [atMs: number, bps: number][]>;
+export type SampledRates = Record<SampleDirection, [atMs: number, bps: number][]>;
 /** `[ms since the start, round trip in µs or -1, TOS there or -1, TOS back or -1]`. */
 export type Point = [atMs: number, rttUs: number, tosThere: number, tosBack: number];
 
@@ -120,7 +120,11 @@ function arrivedOf(points: readonly Point[]): string[] {
 }
 
 /** Mean of a direction's rate in a phase, in bits a second; undefined when nothing moved. */
-export function meanRate(rates: Rates, direction: Direction, phase: Phase): number | undefined {
+export function meanRate(
+  rates: SampledRates,
+  direction: SampleDirection,
+  phase: Phase,
+): number | undefined {
   const inside = rates[direction].filter(([at]) => at > phase.fromMs && at <= phase.toMs);
   if (inside.length === 0) return undefined;
   return inside.reduce((sum, [, bps]) => sum + bps, 0) / inside.length;

@@ -11,7 +11,7 @@ import { type EngineFan, text } from '../fan.ts';
 import { CniCode, CniError, type Invocation, type Result } from './protocol.ts';
 
 /** One interface of one container. */
-export type Attachment = {
+export type ContainerAttachment = {
   container: string;
   /** Path of a network namespace. */
   netns: string;
@@ -50,7 +50,7 @@ function openNamespace(path: string): NetworkNamespace {
  * @throws CniError when the container has an interface of that name.
  */
 export async function attach(
-  call: Attachment,
+  call: ContainerAttachment,
   fan: EngineFan,
   address: number,
 ): Promise<AttachedMacs> {

@@ -39,7 +39,7 @@ export class CniError extends Error {
 }
 
 export const COMMANDS = ['ADD', 'DEL', 'CHECK', 'GC', 'STATUS', 'VERSION'] as const;
-export type Command = (typeof COMMANDS)[number];
+type Command = (typeof COMMANDS)[number];
 
 /** One call. Names that a command has no use for are ''. */
 export type Invocation = {
@@ -52,7 +52,7 @@ export type Invocation = {
   config: Config;
 };
 
-export type Config = {
+type Config = {
   cniVersion: string;
   name: string;
   /** The bridge of the fan; '' = the only fan. */
@@ -68,7 +68,7 @@ export type Config = {
 
 export type Interface = { name: string; mac?: string; mtu?: number; sandbox?: string };
 export type Address = { version?: '4'; address: string; gateway?: string; interface?: number };
-export type Route = { dst: string; gw?: string };
+type Route = { dst: string; gw?: string };
 /** What ADD answers. */
 export type Result = {
   cniVersion: string;

@@ -5,7 +5,7 @@
  */
 import { codeOf, ExitCode, FanwayError, messageOf, usageError } from '../../errors.ts';
 import { printable } from '../../log.ts';
-import { type Answer, callSocket, fieldOf } from '../unix-http.ts';
+import { callSocket, fieldOf, type HttpAnswer } from '../unix-http.ts';
 
 const SOCKET_DEFAULT = '/var/run/docker.sock';
 
@@ -58,18 +58,23 @@ export class DockerApi {
   }
 
   /** One call; what is no success is for the caller to judge. */
-  call(method: 'GET' | 'POST' | 'DELETE', path: string, body?: unknown): Promise<Answer> {
+  call(method: 'GET' | 'POST' | 'DELETE', path: string, body?: unknown): Promise<HttpAnswer> {
     return call(this.#socket, method, `${this.#prefix}${path}`, body);
   }
 }
 
 /** What the daemon says of a call that it refused, one line. */
-export function complaintOf({ status, body }: Answer): string {
+export function complaintOf({ status, body }: HttpAnswer): string {
   const message = fieldOf(body, 'message');
   return typeof message === 'string' ? printable(message.replace(/\s+/g, ' ')) : `HTTP ${status}`;
 }
 
-async function call(socket: string, method: string, path: string, body?: unknown): Promise<Answer> {
+async function call(
+  socket: string,
+  method: string,
+  path: string,
+  body?: unknown,
+): Promise<HttpAnswer> {
   try {
     return await callSocket(socket, { method, path, body, host: 'docker' });
   } catch (error) {

@@ -7,14 +7,17 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { codeOf, ExitCode, FanwayError, messageOf } from '../../errors.ts';
 import { printable } from '../../log.ts';
-import { type Answer, callSocket, fieldOf } from '../unix-http.ts';
+import { callSocket, fieldOf, type HttpAnswer } from '../unix-http.ts';
 
 /** A manager of system containers, by the name of its command. */
-export type Manager = 'lxd' | 'incus';
+export type ContainerManager = 'lxd' | 'incus';
 
 /** What differs: the environment's words, where it listens, its client, how it is named. */
 const MANAGERS: Readonly<
-  Record<Manager, { env: string; sockets: readonly string[]; client: string; title: string }>
+  Record<
+    ContainerManager,
+    { env: string; sockets: readonly string[]; client: string; title: string }
+  >
 > = {
   lxd: {
     ...{ env: 'LXD', client: 'lxc', title: 'LXD' },
@@ -27,15 +30,15 @@ const MANAGERS: Readonly<
 };
 
 /** `lxc` or `incus`: the command that people type. */
-export function clientOf(manager: Manager): string {
+export function clientOf(manager: ContainerManager): string {
   return MANAGERS[manager].client;
 }
-export function titleOf(manager: Manager): string {
+export function titleOf(manager: ContainerManager): string {
   return MANAGERS[manager].title;
 }
 
 /** Where it listens, as its own client finds it. */
-function socketOf(manager: Manager, env: NodeJS.ProcessEnv): string {
+function socketOf(manager: ContainerManager, env: NodeJS.ProcessEnv): string {
   const { env: prefix, sockets } = MANAGERS[manager];
   const given = env[`${prefix}_SOCKET`] ?? '';
   if (given !== '') return given;
@@ -45,19 +48,19 @@ function socketOf(manager: Manager, env: NodeJS.ProcessEnv): string {
 }
 
 export class LxdApi {
-  readonly manager: Manager;
+  readonly manager: ContainerManager;
   /** Its version, `5.0.2`. */
   readonly server: string;
   readonly #socket: string;
 
-  private constructor(manager: Manager, socket: string, server: string) {
+  private constructor(manager: ContainerManager, socket: string, server: string) {
     this.manager = manager;
     this.#socket = socket;
     this.server = server;
   }
 
   /** @throws FanwayError when none answers there, or this user is not trusted by it. */
-  static async open(manager: Manager, env: NodeJS.ProcessEnv): Promise<LxdApi> {
+  static async open(manager: ContainerManager, env: NodeJS.ProcessEnv): Promise<LxdApi> {
     const socket = socketOf(manager, env);
     const { title } = MANAGERS[manager];
     const { status, body } = await callLxd(manager, socket, 'GET', '/1.0');
@@ -71,31 +74,35 @@ export class LxdApi {
   }
 
   /** One call; what is no success is for the caller to judge. */
-  call(method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, body?: unknown): Promise<Answer> {
+  call(
+    method: 'GET' | 'POST' | 'PUT' | 'DELETE',
+    path: string,
+    body?: unknown,
+  ): Promise<HttpAnswer> {
     return callLxd(this.manager, this.#socket, method, `/1.0${path}`, body);
   }
 }
 
 /** What it says of a call that it refused, one line. */
-export function complaintOf({ status, body }: Answer): string {
+export function complaintOf({ status, body }: HttpAnswer): string {
   const error = fieldOf(body, 'error');
   const isText = typeof error === 'string' && error !== '';
   return isText ? printable(error.replace(/\s+/g, ' ')) : `HTTP ${status}`;
 }
 
-function notYours(socket: string, manager: Manager): FanwayError {
+function notYours(socket: string, manager: ContainerManager): FanwayError {
   const group = manager === 'lxd' ? 'lxd' : 'incus-admin';
   const message = `${socket} is not yours to open: run as root, or join the group ${group}`;
   return new FanwayError('not-permitted', message, { exitCode: ExitCode.NotPermitted });
 }
 
 async function callLxd(
-  manager: Manager,
+  manager: ContainerManager,
   socket: string,
   method: string,
   path: string,
   body?: unknown,
-): Promise<Answer> {
+): Promise<HttpAnswer> {
   const { title, env } = MANAGERS[manager];
   try {
     return await callSocket(socket, { method, path, body, host: manager });

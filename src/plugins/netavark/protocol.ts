@@ -8,7 +8,7 @@ import { parseIpv4 } from '../../net/ipv4.ts';
 
 export const API_VERSION = '1.0.0';
 export const COMMANDS = ['create', 'setup', 'teardown', 'info'] as const;
-export type Command = (typeof COMMANDS)[number];
+type Command = (typeof COMMANDS)[number];
 
 /** The options of `podman network create` that have a meaning here. */
 const OPTIONS = ['bridge'] as const;

@@ -4,7 +4,7 @@
  * @module
  */
 import { BPF, BPF_ACCEPT, type BpfInstruction } from '../sockets/bpf.ts';
-import { AF_BRIDGE, type Link, type Neighbour, RTM, readNeighbour } from './codec.ts';
+import { AF_BRIDGE, type Link, type NeighbourRecord, RTM, readNeighbour } from './codec.ts';
 import { readLink } from './link-codec.ts';
 import { asLoaded } from './monitor.ts';
 import { type ListenOptions, listen, type NetlinkMessage } from './socket.ts';
@@ -16,7 +16,7 @@ const FAMILY_OFFSET = 16;
 
 /** What happened, in the kernel's order. `new` also reports a change of what was there before. */
 export type BridgeNews =
-  | { kind: 'forwarding'; action: 'new' | 'deleted'; entry: Neighbour }
+  | { kind: 'forwarding'; action: 'new' | 'deleted'; entry: NeighbourRecord }
   | { kind: 'link'; action: 'new' | 'deleted'; link: Link }
   /** Notifications were dropped: read the tables anew. */
   | { kind: 'lost'; code: string };

@@ -130,7 +130,7 @@ export const RouteType = {
 } as const;
 export type RouteTypeName = keyof typeof RouteType;
 /** An IPv4 route. 0 stands for absent: no gateway, no preferred source, metric 0, mtu not locked. */
-export type Route = {
+export type RouteRecord = {
   dst: { address: number; length: number };
   via: number;
   /** Outgoing ifindex, 0 for unreachable and blackhole routes. */
@@ -148,7 +148,7 @@ export type Route = {
   nextHopId: number;
 };
 /** A neighbour or, with `bridge`, a forwarding entry of a bridge or VXLAN device. */
-export type Neighbour = {
+export type NeighbourRecord = {
   index: number;
   address: number;
   mac: number;
@@ -264,8 +264,8 @@ const routeTypeNames = new Map<number, RouteTypeName>(
 const RTNEXTHOP_BYTES = 8;
 
 /** RTA_MULTIPATH: a list of struct rtnexthop {length u16, flags, hops, ifindex}, each with attributes. */
-function readHops(bytes: Buffer | undefined): Route['hops'] {
-  const hops: Route['hops'] = [];
+function readHops(bytes: Buffer | undefined): RouteRecord['hops'] {
+  const hops: RouteRecord['hops'] = [];
   for (let at = 0; bytes !== undefined && at + RTNEXTHOP_BYTES <= bytes.length; ) {
     const length = LITTLE ? bytes.readUInt16LE(at) : bytes.readUInt16BE(at);
     if (length < RTNEXTHOP_BYTES || at + length > bytes.length) break;
@@ -277,7 +277,7 @@ function readHops(bytes: Buffer | undefined): Route['hops'] {
 }
 
 /** RTM_NEWROUTE / RTM_DELROUTE → route; undefined for other families and cached clones. */
-export function readRoute(payload: Buffer): Route | undefined {
+export function readRoute(payload: Buffer): RouteRecord | undefined {
   if (payload.length < 12 || payload.readUInt8(0) !== AF_INET) return undefined;
   const attributes = readAttributes(payload, 12);
   const metrics = attributes.get(RTA.METRICS);
@@ -298,7 +298,7 @@ export function readRoute(payload: Buffer): Route | undefined {
 }
 
 /** RTM_NEWNEIGH / RTM_DELNEIGH → neighbour; undefined for IPv6. */
-export function readNeighbour(payload: Buffer): Neighbour | undefined {
+export function readNeighbour(payload: Buffer): NeighbourRecord | undefined {
   const family = payload.length < 12 ? -1 : payload.readUInt8(0);
   if (family !== AF_INET && family !== AF_BRIDGE) return undefined;
   const attributes = readAttributes(payload, 12);

@@ -11,7 +11,7 @@ import { addressOf, check, errno, errnoName, libc } from '../libc/libc.ts';
 import {
   AF_INET,
   MessageWriter,
-  type Route,
+  type RouteRecord,
   RTA,
   RTM,
   readAttributes,
@@ -50,7 +50,7 @@ const SCAN_MS_MAX = 8000;
 export type RouteFilter = { table?: number; oif?: number };
 
 /** What a walk found, and whether it came to the end of the table. */
-export type RouteScan = { routes: Route[]; whole: boolean };
+export type RouteScan = { routes: RouteRecord[]; whole: boolean };
 
 /** What to do with a route: keep it or not, or end the walk. */
 type Judge = (destination: Prefix) => 'keep' | 'skip' | 'end';
@@ -103,7 +103,7 @@ function destinationOf(view: DataView, at: number, end: number): Prefix {
  * @throws NetlinkError
  */
 async function scan(fd: number, filter: RouteFilter, judge: Judge): Promise<RouteScan> {
-  const routes: Route[] = [];
+  const routes: RouteRecord[] = [];
   const buffer = Buffer.alloc(SCAN_BUFFER_BYTES);
   const view = new DataView(buffer.buffer, buffer.byteOffset, buffer.byteLength);
   const deadline = performance.now() + SCAN_MS_MAX;
@@ -143,7 +143,7 @@ async function scan(fd: number, filter: RouteFilter, judge: Judge): Promise<Rout
   }
 }
 
-function isWanted({ table, oif }: Route, filter: RouteFilter): boolean {
+function isWanted({ table, oif }: RouteRecord, filter: RouteFilter): boolean {
   return (
     (filter.table === undefined || table === filter.table) &&
     (filter.oif === undefined || oif === filter.oif)
@@ -160,12 +160,12 @@ export function routesMeeting(fd: number, overlay: Prefix): Promise<RouteScan> {
 }
 
 /** Routes of one table out of one device. */
-export async function routesOut(fd: number, filter: Required<RouteFilter>): Promise<Route[]> {
+export async function routesOut(fd: number, filter: Required<RouteFilter>): Promise<RouteRecord[]> {
   return (await scan(fd, filter, () => 'keep')).routes;
 }
 
 /** Default routes of a table: the walk begins with them, and ends right behind. */
-export async function defaultRoutes(fd: number, table: number): Promise<Route[]> {
+export async function defaultRoutes(fd: number, table: number): Promise<RouteRecord[]> {
   const found = await scan(fd, { table }, ({ address, length }) => {
     if (address !== 0) return 'end';
     return length === 0 ? 'keep' : 'skip';
@@ -181,7 +181,7 @@ export async function routeMatching(
   socket: NetlinkSocket,
   address: number,
   oif: number,
-): Promise<Route | undefined> {
+): Promise<RouteRecord | undefined> {
   const header = routeHeader({ length: 32, table: 0, protocol: 0, scope: 0, type: 0 });
   if (LITTLE) header.writeUInt32LE(RTM_F_FIB_MATCH, 8);
   else header.writeUInt32BE(RTM_F_FIB_MATCH, 8);
@@ -199,8 +199,8 @@ export async function routeMatching(
 }
 
 /** Where the next hops of the object `id` lead to, those of a group one by one. */
-export async function nextHops(socket: NetlinkSocket, id: number): Promise<Route['hops']> {
-  const hops: Route['hops'] = [];
+export async function nextHops(socket: NetlinkSocket, id: number): Promise<RouteRecord['hops']> {
+  const hops: RouteRecord['hops'] = [];
   const ids = [id];
   for (const next of ids) {
     if (ids.length > NEXTHOPS_MAX) break;

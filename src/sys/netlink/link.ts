@@ -51,7 +51,7 @@ export type VxlanOptions = {
   address?: number;
 };
 /** What {@link setLink} may change; sizes in bytes, `master` an ifindex or name, 0 to release. */
-export type LinkChange = {
+export type LinkSettings = {
   up?: boolean;
   mtu?: number;
   master?: string | number;
@@ -206,7 +206,7 @@ export async function createExternalVxlan(
 export async function setLink(
   socket: NetlinkSocket,
   ref: string | number,
-  change: LinkChange,
+  change: LinkSettings,
 ): Promise<void> {
   const operation = `change ${described(ref)} (${Object.keys(change).join(', ')})`;
   const index = await indexOf(socket, ref);

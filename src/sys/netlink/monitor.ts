@@ -4,7 +4,7 @@ import { BPF, BPF_ACCEPT, BPF_NETLINK_ATTRIBUTE, type BpfInstruction } from '../
 import {
   type InterfaceAddress,
   type Link,
-  type Route,
+  type RouteRecord,
   RTA,
   RTM,
   readAddress,
@@ -38,7 +38,7 @@ export type NetlinkEvent =
   | { kind: 'address'; action: 'new' | 'deleted'; address: InterfaceAddress }
   /** A global one, once it may be used; while it may not, it counts as gone. */
   | { kind: 'ipv6-address'; index: number }
-  | { kind: 'route'; action: 'new' | 'deleted'; route: Route }
+  | { kind: 'route'; action: 'new' | 'deleted'; route: RouteRecord }
   /** A route of IPv6, out of a device by its ifindex; 0 where it leads out of none. */
   | { kind: 'ipv6-route'; index: number }
   /** Forwarding, rp_filter or proxy_arp of a device, or of `all` (index −1) and `default` (−2). */

@@ -10,7 +10,7 @@ import type { Prefix } from '../../net/prefix.ts';
 import type { Ipv6 } from '../../net/prefix6.ts';
 import { NetworkNamespace } from '../process/netns.ts';
 import { type BridgeNews, watchBridges } from './bridge-monitor.ts';
-import type { InterfaceAddress, Link, Neighbour, Route } from './codec.ts';
+import type { InterfaceAddress, Link, NeighbourRecord, RouteRecord } from './codec.ts';
 import * as fib from './fib.ts';
 import * as ipv6 from './ipv6.ts';
 import * as links from './link.ts';
@@ -21,10 +21,16 @@ import { type ListenOptions, NetlinkSocket } from './socket.ts';
 import * as tc from './tc.ts';
 
 export type { BridgeNews } from './bridge-monitor.ts';
-export type { InterfaceAddress, Link, LinkStatistics, Neighbour, Route } from './codec.ts';
+export type {
+  InterfaceAddress,
+  Link,
+  LinkStatistics,
+  NeighbourRecord,
+  RouteRecord,
+} from './codec.ts';
 export type { RouteScan } from './fib.ts';
 export type { Ipv6Address } from './ipv6.ts';
-export type { BridgeOptions, LinkChange, VethOptions, VxlanOptions } from './link.ts';
+export type { BridgeOptions, LinkSettings, VethOptions, VxlanOptions } from './link.ts';
 export { type NetlinkEvent, RouteInterest } from './monitor.ts';
 export type { AddressOptions, RouteSpec } from './route.ts';
 export type { InterfaceAddress6, Route6, RouteSpec6 } from './six.ts';
@@ -90,16 +96,16 @@ export class Netlink {
   attachProgram(
     index: number,
     hook: tc.Hook,
-    program: { fd: number; name: string; priority: tc.Priority },
+    program: { fd: number; name: string; priority: tc.FilterPriority },
   ): Promise<void> {
     return tc.attachProgram(this.#socket, index, hook, program);
   }
   /** Number of our program of a priority at a hook, 0 where there is none. */
-  attachedProgram(index: number, hook: tc.Hook, priority: tc.Priority): Promise<number> {
+  attachedProgram(index: number, hook: tc.Hook, priority: tc.FilterPriority): Promise<number> {
     return tc.attachedProgram(this.#socket, index, hook, priority);
   }
   /** Changes what is named in `change`, nothing else; up and down come last and first. */
-  setLink(ref: LinkRef, change: links.LinkChange): Promise<void> {
+  setLink(ref: LinkRef, change: links.LinkSettings): Promise<void> {
     return links.setLink(this.#socket, ref, change);
   }
   /** @throws NetlinkError ENODEV. */
@@ -134,11 +140,11 @@ export class Netlink {
   }
 
   /** All IPv4 routes of all tables (255 is local, 254 main), without the cache. */
-  routes(): Promise<Route[]> {
+  routes(): Promise<RouteRecord[]> {
     return routes.listRoutes(this.#socket);
   }
   /** Default routes of a table, with the ways of those that have several; cheap in any table. */
-  async defaultRoutes(table: number): Promise<Route[]> {
+  async defaultRoutes(table: number): Promise<RouteRecord[]> {
     const found = await fib.defaultRoutes(this.#namespace.run(fib.openScan), table);
     for (const route of found) {
       // A kernel that does not spell next-hop objects out (net.ipv4.nexthop_compat_mode = 0).
@@ -152,15 +158,15 @@ export class Netlink {
     return fib.routesMeeting(this.#namespace.run(fib.openScan), overlay);
   }
   /** Routes of a table out of one device: the kernel walks through everything. */
-  routesOut(table: number, oif: number): Promise<Route[]> {
+  routesOut(table: number, oif: number): Promise<RouteRecord[]> {
     return fib.routesOut(this.#namespace.run(fib.openScan), { table, oif });
   }
   /** The entry that decides about packets to `address` out of a device; cheap in any table. */
-  routeMatching(address: number, oif: number): Promise<Route | undefined> {
+  routeMatching(address: number, oif: number): Promise<RouteRecord | undefined> {
     return fib.routeMatching(this.#socket, address, oif);
   }
   /** The route the kernel takes to `address` now. @throws NetlinkError ENETUNREACH, EHOSTUNREACH. */
-  routeTo(address: number): Promise<Route> {
+  routeTo(address: number): Promise<RouteRecord> {
     return routes.routeTo(this.#socket, address);
   }
   /** @throws NetlinkError EEXIST, ENETUNREACH (gateway not on-link), ENETDOWN (link down). */
@@ -210,7 +216,7 @@ export class Netlink {
   }
 
   /** IPv4 neighbours, or with `bridge` the forwarding tables of bridges and VXLAN devices. */
-  neighbours(options: { bridge?: boolean } = {}): Promise<Neighbour[]> {
+  neighbours(options: { bridge?: boolean } = {}): Promise<NeighbourRecord[]> {
     return routes.listNeighbours(this.#socket, options.bridge === true);
   }
   /**
@@ -221,11 +227,11 @@ export class Netlink {
     return (await this.bridgeEntryOf(bridge, mac))?.index;
   }
   /** The same with all that it knows. */
-  bridgeEntryOf(bridge: number, mac: number): Promise<Neighbour | undefined> {
+  bridgeEntryOf(bridge: number, mac: number): Promise<NeighbourRecord | undefined> {
     return routes.bridgeEntryOf(this.#socket, bridge, mac);
   }
   /** The forwarding entries of one bridge, by ifindex. */
-  bridgeEntries(bridge: number): Promise<Neighbour[]> {
+  bridgeEntries(bridge: number): Promise<NeighbourRecord[]> {
     return routes.listBridgeEntries(this.#socket, bridge);
   }
   /** Says that a bridge has `mac` behind its port of that ifindex, until it learns it elsewhere. */

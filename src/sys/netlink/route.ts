@@ -12,9 +12,9 @@ import {
   linkHeader,
   MessageWriter,
   NDA,
-  type Neighbour,
+  type NeighbourRecord,
   neighbourHeader,
-  type Route,
+  type RouteRecord,
   RouteType,
   type RouteTypeName,
   RTA,
@@ -110,12 +110,12 @@ function emptyRoute(): Buffer {
   return routeHeader({ length: 0, table: 0, protocol: 0, scope: 0, type: 0 });
 }
 
-export async function listRoutes(socket: NetlinkSocket): Promise<Route[]> {
+export async function listRoutes(socket: NetlinkSocket): Promise<RouteRecord[]> {
   const messages = await socket.dump('list routes', RTM.GETROUTE, emptyRoute());
   return messages.flatMap((message) => readRoute(message.payload) ?? []);
 }
 
-export async function routeTo(socket: NetlinkSocket, address: number): Promise<Route> {
+export async function routeTo(socket: NetlinkSocket, address: number): Promise<RouteRecord> {
   const operation = `find the route to ${formatIpv4(address)}`;
   const header = routeHeader({ length: 32, table: 0, protocol: 0, scope: 0, type: 0 });
   const body = new MessageWriter(header).be32(RTA.DST, address).build();
@@ -165,7 +165,10 @@ export async function changeRoute(
   await socket.request(operation, message, flags[action], writer.build());
 }
 
-export async function listNeighbours(socket: NetlinkSocket, bridge: boolean): Promise<Neighbour[]> {
+export async function listNeighbours(
+  socket: NetlinkSocket,
+  bridge: boolean,
+): Promise<NeighbourRecord[]> {
   // A dump of AF_BRIDGE wants ifinfomsg length (16) on old kernels; ndmsg is taken by all we met.
   const header = neighbourHeader(bridge ? AF_BRIDGE : AF_INET, 0, 0, 0);
   const operation = bridge ? 'list forwarding entries' : 'list neighbours';
@@ -178,7 +181,7 @@ export async function bridgeEntryOf(
   socket: NetlinkSocket,
   bridge: number,
   mac: number,
-): Promise<Neighbour | undefined> {
+): Promise<NeighbourRecord | undefined> {
   const operation = `look up ${formatMac(mac)} in bridge ${bridge}`;
   const header = neighbourHeader(AF_BRIDGE, 0, 0, 0);
   const body = new MessageWriter(header).mac(NDA.LLADDR, mac).u32(NDA.MASTER, bridge).build();
@@ -199,7 +202,7 @@ export async function bridgeEntryOf(
 export async function listBridgeEntries(
   socket: NetlinkSocket,
   bridge: number,
-): Promise<Neighbour[]> {
+): Promise<NeighbourRecord[]> {
   const body = new MessageWriter(linkHeader(0, 0, 0, AF_BRIDGE)).u32(IFLA.MASTER, bridge).build();
   const messages = await socket.dump('list forwarding entries', RTM.GETNEIGH, body);
   return messages

@@ -17,8 +17,8 @@ const CLSACT = 0xffff_fff1;
 const CLSACT_HANDLE = 0xffff_0000;
 const PARENT = { ingress: 0xffff_fff2, egress: 0xffff_fff3 } as const;
 /** The first to be asked, before filters of others, and the one behind it. */
-export const Priority = { First: 1, Second: 2 } as const;
-export type Priority = (typeof Priority)[keyof typeof Priority];
+export const FilterPriority = { First: 1, Second: 2 } as const;
+export type FilterPriority = (typeof FilterPriority)[keyof typeof FilterPriority];
 const HANDLE = 1;
 /** ETH_P_ALL in network order. */
 const ALL_PROTOCOLS = 0x0300;
@@ -57,7 +57,7 @@ export async function attachProgram(
   socket: NetlinkSocket,
   index: number,
   hook: Hook,
-  program: { fd: number; name: string; priority: Priority },
+  program: { fd: number; name: string; priority: FilterPriority },
 ): Promise<void> {
   const info = (program.priority << 16) | ALL_PROTOCOLS;
   const writer = new MessageWriter(header(index, HANDLE, PARENT[hook], info));
@@ -74,7 +74,7 @@ export async function attachedProgram(
   socket: NetlinkSocket,
   index: number,
   hook: Hook,
-  priority: Priority,
+  priority: FilterPriority,
 ): Promise<number> {
   const operation = `list the ${hook} filters of link ${index}`;
   const messages = await socket.dump(operation, RTM_GETTFILTER, header(index, 0, PARENT[hook], 0));

@@ -14,7 +14,7 @@ export const POLLFD_BYTES = 8;
 const AF_INET = 2;
 
 /** A fixed block of memory handed out piece by piece at start, never returned. */
-export class Arena {
+export class CallMemory {
   readonly buffer: ArrayBuffer;
   readonly view: DataView;
   readonly bytes: Uint8Array;
@@ -91,7 +91,7 @@ export type MessageBatch = {
  * @param nameOffset offset of one sockaddr_in used for all messages, or −1 for none.
  */
 export function layMessages(
-  arena: Arena,
+  arena: CallMemory,
   count: number,
   payloadBytes: number,
   nameOffset: number,

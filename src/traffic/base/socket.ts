@@ -4,7 +4,7 @@
  * @module
  */
 import { check, errno, libc, SystemError } from '../../sys/libc/libc.ts';
-import { type Arena, POLLFD_BYTES, SOCKADDR_IN_BYTES } from './memory.ts';
+import { type CallMemory, POLLFD_BYTES, SOCKADDR_IN_BYTES } from './memory.ts';
 
 export const SOCK_STREAM = 1;
 export const SOCK_DGRAM = 2;
@@ -50,7 +50,7 @@ export function openSocket(type: number, protocol = 0): number {
 
 /** Sets an int socket option. @throws SystemError */
 export function setOption(
-  arena: Arena,
+  arena: CallMemory,
   fd: number,
   level: number,
   name: number,
@@ -63,7 +63,13 @@ export function setOption(
  * Asks for a socket buffer of `bytes`, above the system's limit where we are root; smaller is
  * taken silently, because a buffer is a wish.
  */
-export function setBuffer(arena: Arena, fd: number, force: number, plain: number, bytes: number) {
+export function setBuffer(
+  arena: CallMemory,
+  fd: number,
+  force: number,
+  plain: number,
+  bytes: number,
+) {
   const value = arena.base + arena.int(bytes);
   if (libc.setsockopt(fd, SOL_SOCKET, force, value, 4) === -1) {
     libc.setsockopt(fd, SOL_SOCKET, plain, value, 4);
@@ -71,21 +77,21 @@ export function setBuffer(arena: Arena, fd: number, force: number, plain: number
 }
 
 /** Blocking calls on `fd` return EAGAIN after `ms`. @throws SystemError */
-export function setTimeouts(arena: Arena, fd: number, ms: number): void {
+export function setTimeouts(arena: CallMemory, fd: number, ms: number): void {
   const value = arena.base + arena.timeval(ms);
   check('setsockopt', libc.setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, value, 16));
   check('setsockopt', libc.setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, value, 16));
 }
 
 /** Binds to `address` (host order, 0 = any) and `port`. @throws SystemError */
-export function bindTo(arena: Arena, fd: number, address: number, port: number): void {
+export function bindTo(arena: CallMemory, fd: number, address: number, port: number): void {
   const name = arena.base + arena.socketAddress(address, port);
   check('bind', libc.bind(fd, name, SOCKADDR_IN_BYTES));
 }
 
 /** Connects within `timeoutMs`, also on a non-blocking socket. @throws SystemError */
 export function connectTo(
-  arena: Arena,
+  arena: CallMemory,
   fd: number,
   address: number,
   port: number,
@@ -109,7 +115,7 @@ export function connectTo(
 }
 
 /** Chooses the congestion control of a TCP socket. @throws SystemError ENOENT when the kernel lacks it. */
-export function setCongestion(arena: Arena, fd: number, name: string): void {
+export function setCongestion(arena: CallMemory, fd: number, name: string): void {
   const bytes = Buffer.from(name, 'ascii');
   const offset = arena.take(bytes.length);
   arena.bytes.set(bytes, offset);
@@ -133,7 +139,7 @@ export type TcpInfo = {
  * Reads TCP_INFO of a connected socket; zeros when the kernel refuses.
  * @param room {@link TCP_INFO_ROOM} bytes to use, for who asks often
  */
-export function tcpInfo(arena: Arena, fd: number, room = arena.take(TCP_INFO_ROOM)): TcpInfo {
+export function tcpInfo(arena: CallMemory, fd: number, room = arena.take(TCP_INFO_ROOM)): TcpInfo {
   const { view, base } = arena;
   const length = room + TCP_INFO_BYTES;
   view.setInt32(length, TCP_INFO_BYTES, true);
@@ -149,7 +155,7 @@ export function tcpInfo(arena: Arena, fd: number, room = arena.take(TCP_INFO_ROO
 }
 
 /** Datagrams that the kernel dropped because this socket's buffer was full. */
-export function socketDrops(arena: Arena, fd: number): number {
+export function socketDrops(arena: CallMemory, fd: number): number {
   const info = arena.take(SK_MEMINFO_WORDS * 4);
   const length = arena.int(SK_MEMINFO_WORDS * 4);
   if (libc.getsockopt(fd, SOL_SOCKET, SO_MEMINFO, arena.base + info, arena.base + length) === -1) {
@@ -160,11 +166,11 @@ export function socketDrops(arena: Arena, fd: number): number {
 
 /** A fixed set of descriptors to wait for. */
 export class Poller {
-  readonly #arena: Arena;
+  readonly #arena: CallMemory;
   readonly #offset: number;
   readonly #count: number;
 
-  constructor(arena: Arena, count: number) {
+  constructor(arena: CallMemory, count: number) {
     this.#arena = arena;
     this.#count = count;
     this.#offset = arena.take(count * POLLFD_BYTES);

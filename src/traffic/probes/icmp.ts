@@ -8,7 +8,7 @@ import { formatIpv4 } from '../../net/ipv4.ts';
 import { errno, libc, SystemError } from '../../sys/libc/libc.ts';
 import { nowNs } from '../base/clock.ts';
 import { Histogram } from '../base/histogram.ts';
-import { Arena, SOCKADDR_IN_BYTES } from '../base/memory.ts';
+import { CallMemory, SOCKADDR_IN_BYTES } from '../base/memory.ts';
 import type { Options } from '../base/options.ts';
 import { type EchoTarget, report } from '../base/report.ts';
 import {
@@ -40,7 +40,7 @@ const EMSGSIZE = 90;
 
 /** An open socket, the request that goes out of it, and what came back. */
 export type Echo = {
-  arena: Arena;
+  arena: CallMemory;
   fd: number;
   poller: Poller;
   id: number;
@@ -103,7 +103,7 @@ export function runEcho(options: Options): void {
 
 /** @param size bytes after the ICMP header. @throws SystemError EPERM without CAP_NET_RAW. */
 export function openEcho(targets: readonly number[], size: number): Echo {
-  const arena = new Arena(RECEIVE_BYTES + size + 8192);
+  const arena = new CallMemory(RECEIVE_BYTES + size + 8192);
   const fd = openSocket(SOCK_RAW | SOCK_NONBLOCK, IPPROTO_ICMP);
   const filter = arena.int(~(1 << ECHO_REPLY));
   libc.setsockopt(fd, SOL_RAW, ICMP_FILTER, arena.base + filter, 4);

@@ -5,7 +5,7 @@
  */
 import { errno, libc, SystemError } from '../../sys/libc/libc.ts';
 import { nowNs } from '../base/clock.ts';
-import { Arena, MMSGHDR_BYTES, MMSGHDR_LENGTH_OFFSET } from '../base/memory.ts';
+import { CallMemory, MMSGHDR_BYTES, MMSGHDR_LENGTH_OFFSET } from '../base/memory.ts';
 import type { Options } from '../base/options.ts';
 import { type ProbeSample, report } from '../base/report.ts';
 import {
@@ -74,7 +74,7 @@ export function runProbe(options: Options): void {
   const seconds = options.number('seconds', { min: 0.01, max: 600, default: 10 });
   options.done();
 
-  const arena = new Arena(1 << 19);
+  const arena = new CallMemory(1 << 19);
   const prober = new Prober(arena, { targets, port, classes });
   report({ event: 'ready' });
   const startNs = nowNs();
@@ -104,7 +104,7 @@ export function runProbe(options: Options): void {
 class Prober {
   /** Nobody wants more probes; those on their way are waited for. */
   parentIsGone = false;
-  readonly #arena: Arena;
+  readonly #arena: CallMemory;
   readonly #streams: Stream[] = [];
   readonly #batch: ControlBatch;
   readonly #poller: Poller;
@@ -113,7 +113,7 @@ class Prober {
   readonly #id = process.pid & 0xffff;
   #samples: ProbeSample[] = [];
 
-  constructor(arena: Arena, to: { targets: number[]; port: number; classes: number[] }) {
+  constructor(arena: CallMemory, to: { targets: number[]; port: number; classes: number[] }) {
     this.#arena = arena;
     this.#packet = arena.take(2048);
     this.#batch = layControl(arena, BATCH, PROBE_BYTES + 1);
@@ -274,7 +274,7 @@ class Prober {
 }
 
 /** A raw ICMP socket that is given the types whose bit in `filter` is 0. */
-function openEchoSocket(arena: Arena, filter: number): number {
+function openEchoSocket(arena: CallMemory, filter: number): number {
   const fd = openSocket(SOCK_RAW | SOCK_NONBLOCK, IPPROTO_ICMP);
   setOption(arena, fd, SOL_RAW, ICMP_FILTER, filter);
   return fd;

@@ -5,7 +5,7 @@
  */
 import { errno, libc, SystemError } from '../../sys/libc/libc.ts';
 import { nowNs } from '../base/clock.ts';
-import { Arena, layMessages, MMSGHDR_BYTES, MMSGHDR_LENGTH_OFFSET } from '../base/memory.ts';
+import { CallMemory, layMessages, MMSGHDR_BYTES, MMSGHDR_LENGTH_OFFSET } from '../base/memory.ts';
 import type { Options } from '../base/options.ts';
 import { report } from '../base/report.ts';
 import {
@@ -46,7 +46,7 @@ const PROBES_PER_SECOND = 5000;
 export type ControlBatch = ReturnType<typeof layControl>;
 
 /** Lays out `count` messages with a name and room for a TOS byte each. */
-export function layControl(arena: Arena, count: number, payloadBytes: number) {
+export function layControl(arena: CallMemory, count: number, payloadBytes: number) {
   const batch = layMessages(arena, count, payloadBytes, -1);
   const names = arena.take(count * NAME_BYTES);
   const controls = arena.take(count * TOS_CONTROL_BYTES);
@@ -54,7 +54,7 @@ export function layControl(arena: Arena, count: number, payloadBytes: number) {
 }
 
 /** Says again how much room there is: the kernel wrote how much it used. */
-export function resetControl(arena: Arena, batch: ControlBatch): void {
+export function resetControl(arena: CallMemory, batch: ControlBatch): void {
   for (let i = 0; i < batch.count; i += 1) {
     const header = batch.headers + i * MMSGHDR_BYTES;
     arena.setWord(header, arena.base + batch.names + i * NAME_BYTES);
@@ -65,7 +65,7 @@ export function resetControl(arena: Arena, batch: ControlBatch): void {
 }
 
 /** The TOS byte of message `index`, which the kernel gives where IP_RECVTOS is set; 0 without. */
-export function tosOf(arena: Arena, batch: ControlBatch, index: number): number {
+export function tosOf(arena: CallMemory, batch: ControlBatch, index: number): number {
   const header = batch.headers + index * MMSGHDR_BYTES;
   const length = arena.view.getUint32(header + MSGHDR_CONTROL + 8, true);
   const control = batch.controls + index * TOS_CONTROL_BYTES;
@@ -87,7 +87,7 @@ export function runReflect(options: Options): void {
   const seconds = options.number('seconds', { min: 0.01, max: 600 });
   options.done();
 
-  const arena = new Arena(1 << 17);
+  const arena = new CallMemory(1 << 17);
   const poller = new Poller(arena, listen.length + 1);
   const batch = layControl(arena, BATCH, PROBE_BYTES);
   const mirrors = listen.map((address, index) => {
@@ -121,14 +121,14 @@ export function runReflect(options: Options): void {
 class Mirror {
   reflected = 0;
   foreign = 0;
-  readonly #arena: Arena;
+  readonly #arena: CallMemory;
   readonly #batch: ControlBatch;
   readonly #fd: number;
   readonly #peers: ReadonlySet<number>;
   readonly #value: number;
   #tos = -1;
 
-  constructor(arena: Arena, batch: ControlBatch, fd: number, peers: readonly number[]) {
+  constructor(arena: CallMemory, batch: ControlBatch, fd: number, peers: readonly number[]) {
     this.#arena = arena;
     this.#batch = batch;
     this.#fd = fd;

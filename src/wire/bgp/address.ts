@@ -2,14 +2,14 @@
  * IP addresses as they stand in BGP: 4 or 16 bytes whose number something else says.
  * @module
  */
-import type { Reader, Writer } from './bytes.ts';
+import type { ByteReader, Writer } from './bytes.ts';
 import { Malformed } from './faults.ts';
 
 /** IPv4 as u32 in host order; IPv6 as 16 bytes in network order. */
 export type Ip = number | Uint8Array;
 
 /** Reads an address of `bits` bits, 32 or 128. */
-export function readIp(reader: Reader, bits: number): Ip {
+export function readIp(reader: ByteReader, bits: number): Ip {
   if (bits === 32) return reader.u32();
   if (bits === 128) return reader.take(16);
   throw new Malformed(`an address of ${bits} bits`);

@@ -3,7 +3,7 @@
  * (RFC 6793).
  * @module
  */
-import type { Reader, Writer } from './bytes.ts';
+import type { ByteReader, Writer } from './bytes.ts';
 import { Malformed } from './faults.ts';
 import { AS_TRANS, SegmentType } from './iana.ts';
 
@@ -19,7 +19,7 @@ export type AsSegment = { readonly type: number; readonly numbers: readonly numb
  * Reads segments until the window ends; AS numbers have four octets if `as4`.
  * @throws Malformed RFC 7606 §7.2: an unknown segment type, an empty segment, or one that overruns.
  */
-export function readAsPath(reader: Reader, as4: boolean): AsSegment[] {
+export function readAsPath(reader: ByteReader, as4: boolean): AsSegment[] {
   const segments: AsSegment[] = [];
   while (reader.left > 0) {
     const type = reader.u8();

@@ -6,7 +6,7 @@
 
 import { type Ip, readIp, writeIp } from './address.ts';
 import { AS2_MAX, type AsSegment, readAsPath, writeAsPath } from './as-path.ts';
-import type { Reader, Writer } from './bytes.ts';
+import type { ByteReader, Writer } from './bytes.ts';
 import { COMMUNITY_BYTES, type RawCommunity } from './communities.ts';
 import { Malformed } from './faults.ts';
 import { AS_TRANS, AttributeCode, AttributeFlag, Origin, PmsiType, UpdateError } from './iana.ts';
@@ -62,7 +62,7 @@ export type AttributeRow = {
   /** Ignored, unread, when it comes from another AS. */
   internalOnly: boolean;
   /** Takes all of `reader`. @throws Malformed */
-  read(reader: Reader, into: Attributes, context: AttributeContext): void;
+  read(reader: ByteReader, into: Attributes, context: AttributeContext): void;
   /** Writes the value and returns true, or returns false when there is none. */
   write(from: Attributes, writer: Writer, context: AttributeContext): boolean;
 };
@@ -86,12 +86,12 @@ function row(name: string, flags: number, access: Access, more: More = {}): Attr
   };
 }
 
-function exactly(reader: Reader, bytes: number): void {
+function exactly(reader: ByteReader, bytes: number): void {
   if (reader.left !== bytes) throw new Malformed(`${reader.left} bytes instead of ${bytes}`);
 }
 
 /** A count that the value's length gives: at least one. */
-function countOf(reader: Reader, unit: number): number {
+function countOf(reader: ByteReader, unit: number): number {
   if (reader.left === 0 || reader.left % unit !== 0) {
     throw new Malformed(`${reader.left} bytes, which is no multiple of ${unit}`);
   }
@@ -229,7 +229,7 @@ const pmsi: Access = {
 };
 
 /** Checked and carried on, never looked into: `check` takes all of a reader. */
-function opaque(code: number, flags: number, check: (reader: Reader) => void): Access {
+function opaque(code: number, flags: number, check: (reader: ByteReader) => void): Access {
   return {
     read(reader, into) {
       const start = reader.offset;
@@ -243,7 +243,7 @@ function opaque(code: number, flags: number, check: (reader: Reader) => void): A
 }
 
 /** Type of one or two bytes, length, value, again and again. */
-function checkTlvs(typeBytes: 1 | 2, lengthCounts: 'value' | 'all'): (reader: Reader) => void {
+function checkTlvs(typeBytes: 1 | 2, lengthCounts: 'value' | 'all'): (reader: ByteReader) => void {
   return (reader) => {
     while (reader.left > 0) {
       const start = reader.offset;
@@ -256,10 +256,10 @@ function checkTlvs(typeBytes: 1 | 2, lengthCounts: 'value' | 'all'): (reader: Re
   };
 }
 
-const multipleOf = (unit: number) => (reader: Reader) => {
+const multipleOf = (unit: number) => (reader: ByteReader) => {
   reader.sub(countOf(reader, unit) * unit);
 };
-const fixed = (bytes: number) => (reader: Reader) => {
+const fixed = (bytes: number) => (reader: ByteReader) => {
   exactly(reader, bytes);
   reader.sub(bytes);
 };
@@ -268,7 +268,7 @@ function opaqueRow(
   code: number,
   name: string,
   flags: number,
-  check: (reader: Reader) => void,
+  check: (reader: ByteReader) => void,
   onMistake: AttributeRow['onMistake'] = 'withdraw',
 ): [number, AttributeRow] {
   return [code, row(name, flags, opaque(code, flags, check), { onMistake })];

@@ -9,7 +9,7 @@ import { Malformed } from './faults.ts';
 const U32 = 0x1_0000_0000;
 
 /** A window of bytes and a place in it. `borrowed:` nothing is copied but by {@link take}. */
-export class Reader {
+export class ByteReader {
   readonly bytes: Uint8Array;
   readonly #view: DataView;
   /** Next byte to read, from the start of `bytes`. */
@@ -66,14 +66,14 @@ export class Reader {
   }
 
   /** A reader of the next `count` bytes; this one goes on behind them. */
-  sub(count: number): Reader {
+  sub(count: number): ByteReader {
     const at = this.#advance(count);
     return this.window(at, at + count);
   }
 
   /** A reader of what lies from `offset` up to `end`, which the caller knows to be there. */
-  window(offset: number, end: number): Reader {
-    return new Reader(this.bytes, offset, end, this.#view);
+  window(offset: number, end: number): ByteReader {
+    return new ByteReader(this.bytes, offset, end, this.#view);
   }
 
   /** Steps over the next `count` bytes; true when all of them are 0. */

@@ -5,7 +5,7 @@
  * @module
  */
 import { bitsOf, type Ip, isZeroIp, maskIp, readIp, writeIp } from './address.ts';
-import type { Reader, Writer } from './bytes.ts';
+import type { ByteReader, Writer } from './bytes.ts';
 import { Malformed } from './faults.ts';
 import { EvpnType } from './iana.ts';
 
@@ -78,7 +78,7 @@ export type EvpnRoute =
 /** The last one read: runs of routes have the same, and one object is enough for all of them. */
 let lastRd: RouteDistinguisher = { type: 0, administrator: 0, assigned: 0 };
 
-export function readRd(reader: Reader): RouteDistinguisher {
+export function readRd(reader: ByteReader): RouteDistinguisher {
   const type = reader.u16();
   const administrator = type === 0 ? reader.u16() : reader.u32();
   const assigned = type === 0 ? reader.u32() : reader.u16();
@@ -98,13 +98,13 @@ export function writeRd(writer: Writer, rd: RouteDistinguisher): void {
   else writer.u32(rd.administrator).u16(rd.assigned);
 }
 
-function readEsi(reader: Reader): Uint8Array {
+function readEsi(reader: ByteReader): Uint8Array {
   const start = reader.offset;
   if (reader.skipZeros(ESI_BYTES)) return ESI_ZERO;
   return reader.bytes.slice(start, start + ESI_BYTES);
 }
 
-function readMacIp(reader: Reader): EvpnRoute {
+function readMacIp(reader: ByteReader): EvpnRoute {
   const rd = readRd(reader);
   const esi = readEsi(reader);
   const tag = reader.u32();
@@ -122,7 +122,7 @@ function readMacIp(reader: Reader): EvpnRoute {
 const PREFIX4_BYTES = 34;
 const PREFIX6_BYTES = 58;
 
-function readPrefix(reader: Reader): EvpnRoute {
+function readPrefix(reader: ByteReader): EvpnRoute {
   const size = reader.left;
   if (size !== PREFIX4_BYTES && size !== PREFIX6_BYTES) {
     throw new Malformed(`a type 5 of ${size} bytes`);
@@ -139,7 +139,7 @@ function readPrefix(reader: Reader): EvpnRoute {
   return { type: EvpnType.IpPrefix, rd, esi, tag, length, prefix, gateway, label };
 }
 
-const READERS: Readonly<Record<number, (reader: Reader) => EvpnRoute>> = {
+const READERS: Readonly<Record<number, (reader: ByteReader) => EvpnRoute>> = {
   [EvpnType.AutoDiscovery]: (reader) => ({
     type: EvpnType.AutoDiscovery,
     rd: readRd(reader),
@@ -169,7 +169,7 @@ const READERS: Readonly<Record<number, (reader: Reader) => EvpnRoute>> = {
  * @throws Malformed when a route is not what its type and length promise: then nothing behind it
  *   can be trusted either.
  */
-export function readEvpnRoutes(reader: Reader): { routes: EvpnRoute[]; skipped: number } {
+export function readEvpnRoutes(reader: ByteReader): { routes: EvpnRoute[]; skipped: number } {
   const routes: EvpnRoute[] = [];
   let skipped = 0;
   while (reader.left > 0) {

@@ -3,7 +3,7 @@
  * short ones: NOTIFICATION and ROUTE-REFRESH.
  * @module
  */
-import { Reader, Writer } from './bytes.ts';
+import { ByteReader, Writer } from './bytes.ts';
 import { type Notification, SessionReset } from './faults.ts';
 import {
   CEASE_NAMES,
@@ -14,7 +14,7 @@ import {
   MessageType,
   RouteRefreshError,
 } from './iana.ts';
-import type { Family } from './open.ts';
+import type { BgpFamily } from './open.ts';
 
 export const HEADER_BYTES = 19;
 export const MARKER_BYTES = 16;
@@ -43,7 +43,7 @@ function lengthAt(bytes: Uint8Array, offset: number): number {
       throw new SessionReset(ErrorCode.Header, HeaderError.NotSynchronised, 'no marker');
     }
   }
-  const reader = new Reader(bytes, offset + MARKER_BYTES, offset + HEADER_BYTES);
+  const reader = new ByteReader(bytes, offset + MARKER_BYTES, offset + HEADER_BYTES);
   const length = reader.u16();
   const type = reader.u8();
   const bounds = LENGTHS[type];
@@ -110,7 +110,7 @@ export const KEEPALIVE: Uint8Array = emitMessage(MessageType.Keepalive, EMPTY);
 
 /** Reads the body of a NOTIFICATION; its length was checked with the header. */
 export function parseNotification(body: Uint8Array): Notification {
-  const reader = new Reader(body);
+  const reader = new ByteReader(body);
   return { code: reader.u8(), subcode: reader.u8(), data: reader.rest() };
 }
 
@@ -137,7 +137,7 @@ export function describeNotification({ code, subcode, data }: Notification): str
 }
 
 /** ROUTE-REFRESH (RFC 2918); `subtype` is 0 but for RFC 7313's markers. */
-export type RouteRefresh = Family & { subtype: number };
+export type RouteRefresh = BgpFamily & { subtype: number };
 
 const REFRESH_BYTES = 4;
 
@@ -150,7 +150,7 @@ export function parseRouteRefresh(body: Uint8Array): RouteRefresh {
     };
     throw new SessionReset(code, subcode, `a ROUTE-REFRESH of ${body.length} bytes`, body.slice());
   }
-  const reader = new Reader(body);
+  const reader = new ByteReader(body);
   return { afi: reader.u16(), subtype: reader.u8(), safi: reader.u8() };
 }
 

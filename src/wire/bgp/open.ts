@@ -3,7 +3,7 @@
  * RFC 9072.
  * @module
  */
-import { Reader, Writer } from './bytes.ts';
+import { ByteReader, Writer } from './bytes.ts';
 import { Malformed, SessionReset } from './faults.ts';
 import { AS_TRANS, CapabilityCode, ErrorCode, OpenError, OpenParameter } from './iana.ts';
 
@@ -11,9 +11,9 @@ export const BGP_VERSION = 4;
 /** Longest restart time of graceful restart, seconds: 12 bits. */
 export const RESTART_SECONDS_MAX = 4095;
 
-export type Family = { afi: number; safi: number };
+export type BgpFamily = { afi: number; safi: number };
 export type Capability =
-  | ({ kind: 'multiprotocol' } & Family)
+  | ({ kind: 'multiprotocol' } & BgpFamily)
   | { kind: 'route-refresh' }
   | {
       kind: 'graceful-restart';
@@ -22,7 +22,7 @@ export type Capability =
       /** Until the session should be back. */
       seconds: number;
       /** `flags` holds {@link FORWARDING_KEPT}. */
-      families: (Family & { flags: number })[];
+      families: (BgpFamily & { flags: number })[];
     }
   | { kind: 'four-octet-as'; as: number }
   | { kind: 'fqdn'; host: string; domain: string }
@@ -42,7 +42,7 @@ export type Open = {
 const text = new TextDecoder();
 const bytes = new TextEncoder();
 
-function readCapability(code: number, reader: Reader): Capability {
+function readCapability(code: number, reader: ByteReader): Capability {
   switch (code) {
     case CapabilityCode.Multiprotocol: {
       const afi = reader.u16();
@@ -53,7 +53,7 @@ function readCapability(code: number, reader: Reader): Capability {
       return { kind: 'route-refresh' };
     case CapabilityCode.GracefulRestart: {
       const word = reader.u16();
-      const families: (Family & { flags: number })[] = [];
+      const families: (BgpFamily & { flags: number })[] = [];
       while (reader.left > 0) {
         families.push({ afi: reader.u16(), safi: reader.u8(), flags: reader.u8() });
       }
@@ -78,7 +78,7 @@ function readCapability(code: number, reader: Reader): Capability {
 /** The capabilities that the session cannot do without knowing. */
 const NEEDED: readonly number[] = [CapabilityCode.Multiprotocol, CapabilityCode.FourOctetAs];
 
-function readCapabilities(reader: Reader, into: Capability[]): void {
+function readCapabilities(reader: ByteReader, into: Capability[]): void {
   while (reader.left > 0) {
     const code = reader.u8();
     const value = reader.sub(reader.u8());
@@ -95,7 +95,7 @@ function readCapabilities(reader: Reader, into: Capability[]): void {
   }
 }
 
-function readParameters(reader: Reader, isLong: boolean, into: Capability[]): void {
+function readParameters(reader: ByteReader, isLong: boolean, into: Capability[]): void {
   while (reader.left > 0) {
     const type = reader.u8();
     const value = reader.sub(isLong ? reader.u16() : reader.u8());
@@ -110,7 +110,7 @@ function readParameters(reader: Reader, isLong: boolean, into: Capability[]): vo
   }
 }
 
-function readBody(reader: Reader): Open {
+function readBody(reader: ByteReader): Open {
   const version = reader.u8();
   if (version !== BGP_VERSION) {
     const supported = new Writer().u16(BGP_VERSION).finish();
@@ -140,7 +140,7 @@ function readBody(reader: Reader): Open {
 /** Reads the body of an OPEN. @throws SessionReset RFC 4271 §6.2 */
 export function parseOpen(body: Uint8Array): Open {
   try {
-    return readBody(new Reader(body));
+    return readBody(new ByteReader(body));
   } catch (error) {
     if (!(error instanceof Malformed)) throw error;
     throw new SessionReset(ErrorCode.Open, OpenError.Unspecific, error.message);

@@ -14,7 +14,7 @@ import {
   type Attributes,
   type RawAttribute,
 } from './attributes.ts';
-import { Reader } from './bytes.ts';
+import { ByteReader } from './bytes.ts';
 import { contradictionOf, type EvpnRoute, readEvpnRoutes } from './evpn.ts';
 import {
   AttributeDiscard,
@@ -57,7 +57,7 @@ const NONE: ReadonlySet<number> = new Set();
 const KIND_BITS = AttributeFlag.Optional | AttributeFlag.Transitive;
 
 /** Counts IPv4 prefixes. @throws SessionReset RFC 7606 §5.3 */
-function countPrefixes(reader: Reader): number {
+function countPrefixes(reader: ByteReader): number {
   let count = 0;
   try {
     for (; reader.left > 0; count++) {
@@ -73,7 +73,7 @@ function countPrefixes(reader: Reader): number {
 }
 
 /** Bytes behind a length of 16 bits. @throws SessionReset where it says more than there is */
-function section(reader: Reader, what: string): Reader {
+function section(reader: ByteReader, what: string): ByteReader {
   const length = reader.left >= 2 ? reader.u16() : 0x10000;
   if (length > reader.left) {
     throw resetUpdate(UpdateError.MalformedAttributeList, `the ${what} overrun the message`);
@@ -91,7 +91,7 @@ function orReset<T>(whole: Uint8Array, read: () => T): T {
   }
 }
 
-function readReach(reader: Reader, state: State): void {
+function readReach(reader: ByteReader, state: State): void {
   const family = reader.u16() * 256 + reader.u8();
   const hopBytes = reader.u8();
   const hop = reader.sub(hopBytes);
@@ -109,7 +109,7 @@ function readReach(reader: Reader, state: State): void {
   state.reach.push(...routes);
 }
 
-function readUnreach(reader: Reader, state: State): void {
+function readUnreach(reader: ByteReader, state: State): void {
   const family = reader.u16() * 256 + reader.u8();
   if (family !== Afi.L2vpn * 256 + Safi.Evpn) {
     state.passedBy++;
@@ -132,7 +132,7 @@ function readKnown(
   row: AttributeRow,
   code: number,
   flags: number,
-  reader: Reader,
+  reader: ByteReader,
   state: State,
   context: AttributeContext,
 ): void {
@@ -162,7 +162,7 @@ function readKnown(
   }
 }
 
-function readUnknown(code: number, flags: number, value: Reader, state: State): void {
+function readUnknown(code: number, flags: number, value: ByteReader, state: State): void {
   const bytes = value.bytes.subarray(value.offset, value.end);
   if ((flags & AttributeFlag.Optional) === 0) {
     // RFC 4271 §6.3: nobody may add a well-known attribute that we do not know.
@@ -177,7 +177,7 @@ function readUnknown(code: number, flags: number, value: Reader, state: State): 
   state.attributes.opaque = [...(state.attributes.opaque ?? []), raw];
 }
 
-function readRoutes(code: number, flags: number, reader: Reader, state: State): void {
+function readRoutes(code: number, flags: number, reader: ByteReader, state: State): void {
   const whole = reader.bytes.subarray(reader.offset, reader.end);
   const isReach = code === AttributeCode.MpReach;
   if (isReach ? state.hasReach : state.hasUnreach) {
@@ -193,10 +193,10 @@ function readRoutes(code: number, flags: number, reader: Reader, state: State): 
 }
 
 /** One attribute of the list. */
-type Next = { flags: number; code: number; value: Reader };
+type Next = { flags: number; code: number; value: ByteReader };
 
 /** The next attribute, or its code alone (-1 = not even that) where the list ends inside it. */
-function nextAttribute(reader: Reader): Next | number {
+function nextAttribute(reader: ByteReader): Next | number {
   const flags = reader.left > 0 ? reader.u8() : 0;
   const code = reader.left > 0 ? reader.u8() : -1;
   const isLong = (flags & AttributeFlag.ExtendedLength) !== 0;
@@ -209,7 +209,7 @@ function isRouteAttribute(code: number): boolean {
   return code === AttributeCode.MpReach || code === AttributeCode.MpUnreach;
 }
 
-function readAttributes(reader: Reader, state: State, context: AttributeContext): void {
+function readAttributes(reader: ByteReader, state: State, context: AttributeContext): void {
   const seen = new Set<number>();
   state.seen = seen;
   while (reader.left > 0) {
@@ -240,7 +240,7 @@ function readAttributes(reader: Reader, state: State, context: AttributeContext)
 
 /** The same, where all but the routes may have been read before. */
 function readAttributesOnce(
-  reader: Reader,
+  reader: ByteReader,
   state: State,
   context: AttributeContext,
   cache: AttributeCache | undefined,
@@ -344,7 +344,7 @@ export function parseUpdate(
     isCut: false,
     subcode: 0,
   };
-  const reader = new Reader(body);
+  const reader = new ByteReader(body);
   const withdrawn = section(reader, 'withdrawn routes');
   const attributes = section(reader, 'attributes');
   state.passedBy += countPrefixes(withdrawn);

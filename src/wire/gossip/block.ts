@@ -69,8 +69,8 @@ import {
 } from './fields.ts';
 import { placed } from './placed.ts';
 import {
+  type AnnouncedEncap,
   type Block,
-  type EncapName,
   EncapNumber,
   type Endpoint,
   type FanItem,
@@ -95,7 +95,7 @@ const rank = uint(RANK_MAX);
 const prefixLength = uint(32);
 
 const encapNames = new Map(
-  Object.entries(EncapNumber).map(([name, number]) => [number as number, name as EncapName]),
+  Object.entries(EncapNumber).map(([name, number]) => [number as number, name as AnnouncedEncap]),
 );
 const numberedEncap = tuple<{ number: number; port: number }>({ number: uint(0xffff), port });
 /** [encapsulation's number, port]; encapsulations that are not known here are skipped. */

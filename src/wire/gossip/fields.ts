@@ -115,7 +115,7 @@ export function list<T>(
 }
 
 /** `absent` is the value of a field that is not there; without it the field must be there. */
-export type Field<T> = { number: number; codec: Codec<T>; absent?: T };
+type Field<T> = { number: number; codec: Codec<T>; absent?: T };
 
 /** Field `number`. A value that equals `absent` is not written. */
 export function field<T>(number: number, codec: Codec<T>, absent?: T): Field<T> {

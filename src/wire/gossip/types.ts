@@ -51,7 +51,7 @@ export type ItemKind = (typeof ItemKind)[keyof typeof ItemKind];
 
 /** Encapsulations by the wire's number: append only. */
 export const EncapNumber = { vxlan: 1, ipip: 2, fou: 3 } as const;
-export type EncapName = keyof typeof EncapNumber;
+export type AnnouncedEncap = keyof typeof EncapNumber;
 
 /** One fan of a node: the overlay and the underlay's prefix, so that slices can be compared. */
 export type FanItem = {
@@ -69,7 +69,7 @@ export type PeerItem = {
   /** Where it hears gossip, the preferred one first; on the wire those of IPv4 come first. */
   endpoints: Endpoint[];
   /** Encapsulations and their UDP destination ports (0 for ipip). */
-  encaps: { encap: EncapName; port: number }[];
+  encaps: { encap: AnnouncedEncap; port: number }[];
   /** Underlay MTU, bytes. */
   mtu: number;
   vnis: number[];

@@ -1,6 +1,6 @@
 import t from 'tap';
 import type { EntrySink } from '../../../src/control/entries/entry-service.ts';
-import { OwnEntries } from '../../../src/control/networks/own-entries.ts';
+import { OwnEntries } from '../../../src/control/networks/local/own-entries.ts';
 import { NetworkBgp } from '../../../src/control/speakers/bgp/network-bgp.ts';
 import type { NetworkSpec } from '../../../src/control/store/link-spec.ts';
 import { silentLog } from '../../../src/log.ts';

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { OwnEntries, type OwnEntry } from '../../../src/control/networks/own-entries.ts';
+import { OwnEntries, type OwnEntry } from '../../../src/control/networks/local/own-entries.ts';
 import type { NetworkSpec } from '../../../src/control/store/link-spec.ts';
 import type { EntryId } from '../../../src/rib/entry.ts';
 import { Rib } from '../../../src/rib/rib.ts';

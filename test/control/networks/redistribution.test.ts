@@ -1,5 +1,5 @@
 import t from 'tap';
-import { Beyond } from '../../../src/control/speakers/gossip/beyond.ts';
+import { Beyond } from '../../../src/control/speakers/gossip/networks/beyond.ts';
 import { Redistribution } from '../../../src/control/speakers/redistribution.ts';
 import type { NetworkSpec } from '../../../src/control/store/link-spec.ts';
 import { sameAnnouncement } from '../../../src/gossip/base/keys.ts';

@@ -4,7 +4,7 @@ import {
   PORT_STATIONS_MAX,
   type Station,
   Stations,
-} from '../../../src/control/networks/stations.ts';
+} from '../../../src/control/networks/local/stations.ts';
 
 const [MAC, OTHER] = [0x02_00_00_00_00_01, 0x02_00_00_00_00_02];
 const [PORT, SECOND] = [7, 8];

@@ -3,7 +3,7 @@
  * @module
  */
 import type { NeighbourSettings, SpeakerSettings } from '../../../src/bgp/base/api.ts';
-import type { Entry, EntryChange, Place } from '../../../src/bgp/rib/imports.ts';
+import type { EntryChange, ImportedEntry, ImportedPlace } from '../../../src/bgp/rib/imports.ts';
 import { Speaker } from '../../../src/bgp/speaker.ts';
 import { realTimers } from '../../../src/control/speakers/bgp/timers.ts';
 import { BgpTransport } from '../../../src/control/speakers/bgp/transport.ts';
@@ -76,7 +76,7 @@ function hex(value: number): string {
   return value.toString(16);
 }
 
-function text(entry: Entry, { vtep, label, sequence }: Place): string {
+function text(entry: ImportedEntry, { vtep, label, sequence }: ImportedPlace): string {
   const at = `${typeof vtep === 'number' ? hex(vtep) : 'v6'} ${label} ${sequence}`;
   switch (entry.kind) {
     case 'mac':

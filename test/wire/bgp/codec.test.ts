@@ -2,7 +2,7 @@ import t from 'tap';
 import type { Ip } from '../../../src/wire/bgp/address.ts';
 import { asPathLength, mergeAsPaths, prependAs } from '../../../src/wire/bgp/as-path.ts';
 import type { Attributes } from '../../../src/wire/bgp/attributes.ts';
-import { Reader, Writer } from '../../../src/wire/bgp/bytes.ts';
+import { ByteReader, Writer } from '../../../src/wire/bgp/bytes.ts';
 import {
   type Community,
   decodeCommunity,
@@ -139,17 +139,22 @@ t.test('readEvpnRoutes() and writeEvpnRoute() are each other’s inverse', async
     const writer = new Writer();
     writeEvpnRoute(writer, route);
     t.equal(toHex(writer.finish()), hex.replace(/ /g, ''), `${what}: written`);
-    t.same(readEvpnRoutes(new Reader(fromHex(hex))), { routes: [route], skipped: 0 }, what);
+    t.same(readEvpnRoutes(new ByteReader(fromHex(hex))), { routes: [route], skipped: 0 }, what);
   }
   const all = fromHex(`${ROUTES.map(([, , hex]) => hex).join('')}0b 02 000000 00`);
-  t.same(readEvpnRoutes(new Reader(all)), { routes: ROUTES.map(([, route]) => route), skipped: 2 });
+  t.same(readEvpnRoutes(new ByteReader(all)), {
+    routes: ROUTES.map(([, route]) => route),
+    skipped: 2,
+  });
 });
 
 t.test('bits behind a prefix are not kept', async (t) => {
   const hex = `05 22 ${RD_HEX} ${ZERO_ESI} 00000000 0c fafffff1 00000000 000001`;
-  t.match(readEvpnRoutes(new Reader(fromHex(hex))).routes, [{ length: 12, prefix: 0xfaf00000 }]);
+  t.match(readEvpnRoutes(new ByteReader(fromHex(hex))).routes, [
+    { length: 12, prefix: 0xfaf00000 },
+  ]);
   const hex6 = `05 3a ${RD_HEX} ${ZERO_ESI} 00000000 0c ${'ff'.repeat(16)} ${'00'.repeat(16)} 000001`;
-  const [route] = readEvpnRoutes(new Reader(fromHex(hex6))).routes;
+  const [route] = readEvpnRoutes(new ByteReader(fromHex(hex6))).routes;
   t.equal(route?.type === 5 && toHex(route.prefix as Uint8Array), `fff0${'00'.repeat(14)}`);
 });
 

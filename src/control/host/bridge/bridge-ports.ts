@@ -104,7 +104,7 @@ function parsePorts(text: string): PortMark[] | undefined {
   }
 }
 
-export type Comparison = {
+type Comparison = {
   attached: PortMark[];
   /** Known ports that are up and without any bridge; who takes one off on purpose puts it down. */
   pulled: PortMark[];

@@ -18,7 +18,7 @@ import {
 } from './resolve.ts';
 
 /** What a link with several underlays has of them; nothing where there is one. */
-export type Underlays = Pick<
+export type ResolvedUnderlays = Pick<
   WireSpec,
   'further' | 'underlayDevice' | 'underlayMode' | 'xmitHashPolicy'
 >;
@@ -28,7 +28,7 @@ export function furtherOf(
   request: FanRequest,
   first: ResolvedUnderlay,
   snapshot: Snapshot,
-): (Underlays & { underlayMtu: number }) | { refusals: Refusal[] } {
+): (ResolvedUnderlays & { underlayMtu: number }) | { refusals: Refusal[] } {
   const { mtu } = first.device;
   if (request.further === undefined) return { underlayMtu: mtu };
   const refusals: Refusal[] = [];

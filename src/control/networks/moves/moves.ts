@@ -8,7 +8,7 @@ import type { Log } from '../../../log.ts';
 import type { UnderlayAddress } from '../../../net/underlay-address.ts';
 import type { Best, EntryId, RibChange } from '../../../rib/entry.ts';
 import type { NetworkHost } from '../../host/host.ts';
-import type { LocalNetwork } from '../local-network.ts';
+import type { LocalNetwork } from '../local/local-network.ts';
 import { type Conflict, Contests, type WitnessSpeaker } from './contests.ts';
 import { Witness } from './witness.ts';
 
@@ -20,7 +20,7 @@ export type MovesOptions = {
   note: (link: string, mac: number, text: string) => void;
 };
 
-export class Moves {
+export class MoveClaims {
   readonly #options: MovesOptions;
   readonly #contests: Contests;
   readonly #witness: Witness;

@@ -9,7 +9,7 @@ import { linkLocalOf } from '../../../net/fan6.ts';
 import { bytesOfIpv6 } from '../../../net/prefix6.ts';
 import { hostOfBytes, type UnderlayAddress } from '../../../net/underlay-address.ts';
 import type { NetworkHost } from '../../host/host.ts';
-import type { LocalNetwork } from '../local-network.ts';
+import type { LocalNetwork } from '../local/local-network.ts';
 import { questionFor } from '../search/questions.ts';
 
 /** When the bridge is looked at after the question, ms. */

@@ -8,7 +8,7 @@ import { loadClassifier, programId } from '../../../sys/bpf/bpf.ts';
 import { attachTcx, tcxPrograms } from '../../../sys/bpf/tcx.ts';
 import { libc } from '../../../sys/libc/libc.ts';
 import type { Netlink } from '../../../sys/netlink/netlink.ts';
-import { type Hook, Priority } from '../../../sys/netlink/tc.ts';
+import { FilterPriority, type Hook } from '../../../sys/netlink/tc.ts';
 
 const HOOKS = ['egress', 'ingress'] as const;
 
@@ -36,7 +36,7 @@ export class LinkHooks {
   /** Number of the program that forwards at a hook of a device, 0 = none. */
   static async forwarding(netlink: Netlink, index: number, hook: Hook): Promise<number> {
     const [first] = tcxPrograms(index, hook) ?? [];
-    return first ?? netlink.attachedProgram(index, hook, Priority.First);
+    return first ?? netlink.attachedProgram(index, hook, FilterPriority.First);
   }
 
   /**
@@ -49,12 +49,12 @@ export class LinkHooks {
       const isTcx = tcxPrograms(this.#index, hook) !== undefined;
       await this.#load('forward', hook, forward[hook], (fd, id, name) => {
         if (isTcx) return attachTcx(this.#index, hook, fd, id);
-        const priority = Priority.First;
+        const priority = FilterPriority.First;
         return this.#netlink.attachProgram(this.#index, hook, { fd, name, priority });
       });
       await this.#load('closed', hook, closed[hook], (fd, _, name) => {
         // Of a build before this one: the same place has the program that forwards.
-        const priority = isTcx ? Priority.First : Priority.Second;
+        const priority = isTcx ? FilterPriority.First : FilterPriority.Second;
         return this.#netlink.attachProgram(this.#index, hook, { fd, name, priority });
       });
     }
@@ -82,12 +82,12 @@ export class LinkHooks {
     const lost: string[] = [];
     for (const hook of HOOKS) {
       const tcx = tcxPrograms(this.#index, hook);
-      const filter = (priority: Priority) =>
+      const filter = (priority: FilterPriority) =>
         this.#netlink.attachedProgram(this.#index, hook, priority);
       // Nobody else's may come before it.
-      const forward = tcx === undefined ? await filter(Priority.First) : tcx[0];
+      const forward = tcx === undefined ? await filter(FilterPriority.First) : tcx[0];
       if (forward !== this.#ids.forward[hook]) lost.push(`program at the ${hook} of ${device}`);
-      const closed = await filter(tcx === undefined ? Priority.Second : Priority.First);
+      const closed = await filter(tcx === undefined ? FilterPriority.Second : FilterPriority.First);
       if (closed !== this.#ids.closed[hook]) lost.push(`guard at the ${hook} of ${device}`);
     }
     return lost;

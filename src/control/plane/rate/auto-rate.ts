@@ -56,7 +56,7 @@ const HISTORY = 64;
 const Phase = { Open: 0, Draining: 1, Steady: 2 } as const;
 
 /** What was seen since the last look. */
-export type Look = {
+type Look = {
   nowMs: number;
   /** Delay above that of the idle path, ms; undefined = nobody answered. */
   delayMs: number | undefined;

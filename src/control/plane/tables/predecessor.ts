@@ -33,9 +33,9 @@ export type KeptNetwork = {
 };
 
 /** Rows of its links, and its networks. */
-export type Kept = { links: readonly LinkRow[]; networks: readonly KeptNetwork[] };
+export type PredecessorTables = { links: readonly LinkRow[]; networks: readonly KeptNetwork[] };
 
-export const NOTHING_KEPT: Kept = { links: [], networks: [] };
+export const NOTHING_KEPT: PredecessorTables = { links: [], networks: [] };
 
 /** What tells a link from all others of a host. */
 const OWN_FIELDS = [
@@ -48,13 +48,13 @@ const OWN_FIELDS = [
 ] as const;
 
 /** The rate that the same link had, bytes a second; 0 = none, or there was no such link. */
-export function keptRate(kept: Kept, row: LinkRow): number {
+export function keptRate(kept: PredecessorTables, row: LinkRow): number {
   const before = kept.links.find((one) => OWN_FIELDS.every((field) => one[field] === row[field]));
   return before?.rateBytes ?? 0;
 }
 
 /** What whoever still runs has; nothing where there is nobody, or this process may not look. */
-export function readPredecessor(directory: string): Kept {
+export function readPredecessor(directory: string): PredecessorTables {
   for (const pid of runningOrphans(directory)) {
     try {
       const fd = openTables(pid);
@@ -80,7 +80,7 @@ function openTables(pid: number): number | undefined {
   return undefined;
 }
 
-function readTables(fd: number): Kept {
+function readTables(fd: number): PredecessorTables {
   const memory = SharedMemory.openReadOnly(fd, TABLES_BYTES);
   try {
     const segment = new TableSegment(memory.buffer);

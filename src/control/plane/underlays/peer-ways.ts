@@ -41,7 +41,7 @@ export type WayState = 'untried' | 'up' | 'lost' | 'rising';
 export type LossCause = '' | 'silent' | 'carrier' | 'unreachable';
 
 /** One way, as it stands. */
-export class Way {
+export class WatchedWay {
   state: WayState;
   cause: LossCause = '';
   /** When the state began. */
@@ -157,7 +157,7 @@ export class Way {
 
 /** The ways to one peer. */
 export class PeerWays {
-  readonly ways: readonly Way[];
+  readonly ways: readonly WatchedWay[];
   readonly #byLatency: boolean;
   /** The way that goes before others. */
   preferred = 0;
@@ -165,7 +165,7 @@ export class PeerWays {
 
   /** @param byLatency the one with the least delay goes before others, else the first that is up */
   constructor(count: number, byLatency: boolean, nowMs: number) {
-    this.ways = Array.from({ length: count }, (_, i) => new Way(i === 0, nowMs));
+    this.ways = Array.from({ length: count }, (_, i) => new WatchedWay(i === 0, nowMs));
     this.#byLatency = byLatency;
   }
 
@@ -186,7 +186,7 @@ export class PeerWays {
     return usable;
   }
 
-  #isAnotherHeard(way: Way, sinceMs: number, nowMs: number): boolean {
+  #isAnotherHeard(way: WatchedWay, sinceMs: number, nowMs: number): boolean {
     return this.ways.some(
       (other) =>
         other !== way &&

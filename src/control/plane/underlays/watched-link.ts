@@ -31,7 +31,7 @@ import {
   pathProbeToken,
 } from '../../../wire/lan/path-probe.ts';
 import type { LinkSpec } from '../../store/link-spec.ts';
-import { PeerWays, type Way } from './peer-ways.ts';
+import { PeerWays, type WatchedWay } from './peer-ways.ts';
 
 /** A peer that packets go to is asked so often on each underlay, ms; all of them together no more often. */
 const ASK_MS = 40;
@@ -150,7 +150,7 @@ export class WatchedLink {
     return isBusy;
   }
 
-  #askBy(underlay: number, way: Way, peer: number, nowMs: number): void {
+  #askBy(underlay: number, way: WatchedWay, peer: number, nowMs: number): void {
     const socket = this.#sockets[underlay];
     if (socket === undefined) return;
     const token = randomBytes(PATH_PROBE_TOKEN_BYTES);

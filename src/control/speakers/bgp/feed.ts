@@ -4,7 +4,7 @@
  * nobody else's word takes it away.
  * @module
  */
-import type { Entry, EntryChange, Place } from '../../../bgp/rib/imports.ts';
+import type { EntryChange, ImportedEntry, ImportedPlace } from '../../../bgp/rib/imports.ts';
 import type { OwnRoute } from '../../../bgp/rib/own-routes.ts';
 import type { Speaker } from '../../../bgp/speaker.ts';
 import { ENCAPS } from '../../../encap/encap.ts';
@@ -117,8 +117,8 @@ export function networksOf(spec: LinkSpec): FanNetwork[] {
 /** What an entry of BGP means for a link; undefined = nothing. */
 function updateOf(
   spec: LinkSpec,
-  entry: Entry | OwnRoute,
-  place: Pick<Place, 'vtep' | 'label'> | undefined,
+  entry: ImportedEntry | OwnRoute,
+  place: Pick<ImportedPlace, 'vtep' | 'label'> | undefined,
 ): ClaimUpdate | undefined {
   if (entry.kind !== 'prefix') return undefined;
   const prefix = { address: hostOfIp(entry.address), length: entry.length };

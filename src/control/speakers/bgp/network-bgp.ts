@@ -8,7 +8,7 @@
  *   that `vteps` does not admit have been left out before.
  * @module
  */
-import type { Entry, EntryChange, Place } from '../../../bgp/rib/imports.ts';
+import type { EntryChange, ImportedEntry, ImportedPlace } from '../../../bgp/rib/imports.ts';
 import { type OwnRoute, ownKey } from '../../../bgp/rib/own-routes.ts';
 import type { Speaker } from '../../../bgp/speaker.ts';
 import type { Log } from '../../../log.ts';
@@ -24,7 +24,7 @@ import type {
   OwnEntries,
   OwnEntry,
   RelaySpeaker,
-} from '../../networks/own-entries.ts';
+} from '../../networks/local/own-entries.ts';
 import type { NetworkSpec } from '../../store/link-spec.ts';
 import { hostOfIp, ipOf } from './addresses.ts';
 import type { SpeakerFollower } from './followers.ts';
@@ -246,12 +246,12 @@ export class NetworkBgp implements SpeakerFollower, NetworkSpeaker, RelaySpeaker
 }
 
 /** The host to send to, undefined where no way leads to it. */
-function hostOf({ local }: NetworkSpec, { vtep }: Place): UnderlayAddress | undefined {
+function hostOf({ local }: NetworkSpec, { vtep }: ImportedPlace): UnderlayAddress | undefined {
   const host = hostOfIp(vtep);
   return host === local || familyOf(host) !== familyOf(local) ? undefined : host;
 }
 
-function idOf(link: string, entry: Exclude<Entry, { kind: 'prefix' }>): EntryId {
+function idOf(link: string, entry: Exclude<ImportedEntry, { kind: 'prefix' }>): EntryId {
   switch (entry.kind) {
     case 'mac':
       return { link, kind: 'mac', mac: entry.mac };
@@ -262,7 +262,7 @@ function idOf(link: string, entry: Exclude<Entry, { kind: 'prefix' }>): EntryId 
   }
 }
 
-function claimOf(entry: Entry, place: Place, peer: UnderlayAddress): Best {
+function claimOf(entry: ImportedEntry, place: ImportedPlace, peer: UnderlayAddress): Best {
   const { mac, sequence, sticky, gateway, router, label } = place;
   const isBinding = entry.kind === 'address';
   const owner = formatHostAddress(peer);

@@ -6,7 +6,7 @@
 import type { BgpEntryJson, NeighbourJson, RouteJson } from '../../../api/bgp.ts';
 import { formatRd, formatTarget } from '../../../bgp/base/targets.ts';
 import type { Neighbour } from '../../../bgp/neighbour.ts';
-import type { Entry, Place } from '../../../bgp/rib/imports.ts';
+import type { ImportedEntry, ImportedPlace } from '../../../bgp/rib/imports.ts';
 import type { Path } from '../../../bgp/rib/path.ts';
 import { formatIpv4 } from '../../../net/ipv4.ts';
 import { formatMac } from '../../../net/mac.ts';
@@ -131,7 +131,7 @@ export function routeJson(path: Path, isBest: boolean, nowMs: number): RouteJson
   };
 }
 
-function entryText(entry: Entry): string {
+function entryText(entry: ImportedEntry): string {
   switch (entry.kind) {
     case 'mac':
       return formatMac(entry.mac);
@@ -144,7 +144,7 @@ function entryText(entry: Entry): string {
   }
 }
 
-export function entryJson(entry: Entry, place: Place): BgpEntryJson {
+export function entryJson(entry: ImportedEntry, place: ImportedPlace): BgpEntryJson {
   const { vtep, label, mac, sequence, sticky, gateway } = place;
   return {
     ...{ vni: entry.vni, kind: entry.kind, entry: entryText(entry), vtep: formatIp(vtep), label },

@@ -20,7 +20,7 @@ import { commentOf, matchOf } from './rule-text.ts';
 export type BetweenChange = { kind: 'between'; link: string; network: string };
 
 /** Another link of this host: its devices, and what rules call it. */
-export type Neighbour = { names: readonly string[]; devices: readonly string[]; isFan: boolean };
+type Neighbour = { names: readonly string[]; devices: readonly string[]; isFan: boolean };
 
 /** A rule about two links of this host, by what their devices are called. */
 type Pair = NamedRule & { from: readonly string[]; to: readonly string[] };

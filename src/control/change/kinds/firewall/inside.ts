@@ -26,7 +26,7 @@ import {
   rulesTableOf,
 } from './chains.ts';
 import { portsOf } from './guard.ts';
-import { commentOf, matchOf, type Way } from './rule-text.ts';
+import { commentOf, matchOf, type RuleWay } from './rule-text.ts';
 
 /** `link` is the network's bridge, `device` our port of it. */
 export type InsideChange = { kind: 'inside'; link: string; device: string };
@@ -68,7 +68,7 @@ const FAMILIES: readonly Family[] = [
 const WITH_PORTS = 'meta l4proto { 17, 132 }';
 
 /** The ends of a packet as a set has them: as it goes, or the other way round. */
-function endsText({ prefix }: Family, way: Way, withPorts: boolean): string {
+function endsText({ prefix }: Family, way: RuleWay, withPorts: boolean): string {
   const [from, to] = way === 'forth' ? ['s', 'd'] : ['d', 's'];
   const ports = withPorts ? ` . th ${from}port . th ${to}port` : '';
   return `${prefix} ${from}addr . ${prefix} ${to}addr . meta l4proto${ports}`;
@@ -97,7 +97,7 @@ function knownRules(): string[] {
 }
 
 /** Remembers what passes, by the end that opened it. */
-function rememberRules(way: Way): string[] {
+function rememberRules(way: RuleWay): string[] {
   const lines = FAMILIES.flatMap((family) => [
     `${family.protocol} ${WITH_PORTS} update @flows${family.set} { ${endsText(family, way, true)} } accept`,
     `${family.protocol} update @pairs${family.set} { ${endsText(family, way, false)} } accept`,
@@ -135,7 +135,7 @@ const JUDGE = [
 ];
 
 /** The rules one way round; `loose`: what they deny is asked the other way round too. */
-function ruleRules({ rules, labelled }: LinkRules, way: Way, loose: boolean): string[] {
+function ruleRules({ rules, labelled }: LinkRules, way: RuleWay, loose: boolean): string[] {
   const end = way === 'forth' ? 'goto opened' : 'goto answered';
   const lines = rules.flatMap(({ text, rule }) => {
     const match = matchOf(rule, way, labelled);

@@ -6,7 +6,7 @@
  * @module
  */
 
-import type { Encap } from '../../../../config/request.ts';
+import type { FanEncap } from '../../../../config/request.ts';
 import { carriesFrames, ENCAPS } from '../../../../encap/encap.ts';
 import { formatPrefix, type Prefix } from '../../../../net/prefix.ts';
 import {
@@ -22,7 +22,7 @@ import { lostChains, type OwnChain, tryChains, unloadChains } from './chains.ts'
 export type KeepChange = {
   kind: 'keep';
   link: string;
-  encap: Encap;
+  encap: FanEncap;
   /** Our underlay address, and the UDP port of the tunnel, 0 for ipip. */
   local: UnderlayAddress;
   port: number;

@@ -11,7 +11,7 @@ import { tableOf } from '../../../../sys/host/nft.ts';
 import type { PacketFilter } from '../../../host/snapshot.ts';
 import { rulesTableOf } from './chains.ts';
 
-export type Way = 'forth' | 'back';
+export type RuleWay = 'forth' | 'back';
 
 /** nft takes comments of up to 128 characters. */
 const COMMENT_CHARS_MAX = 120;
@@ -48,7 +48,7 @@ function protocolText({ protocol, ports }: PolicyRule, side: 'sport' | 'dport'):
 /** The matches of a rule for nft; undefined where nothing can fit it. */
 export function matchOf(
   rule: PolicyRule,
-  way: Way,
+  way: RuleWay,
   labelled: ReadonlyMap<string, readonly number[]>,
 ): string | undefined {
   const { from, to } = rule;

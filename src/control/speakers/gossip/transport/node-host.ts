@@ -14,7 +14,7 @@ import { Ed25519Verifier } from '../../../../gossip/base/signer.ts';
 import { GossipNode } from '../../../../gossip/node.ts';
 import type { Asked } from '../../../../gossip/seal/asked.ts';
 import type { Channel } from '../../../../gossip/seal/channel.ts';
-import type { Refusal } from '../../../../gossip/seal/notices.ts';
+import type { SealRefusal } from '../../../../gossip/seal/notices.ts';
 import { PlainChannel } from '../../../../gossip/seal/plain.ts';
 import { Secure } from '../../../../gossip/seal/secure.ts';
 import type { Log } from '../../../../log.ts';
@@ -206,7 +206,7 @@ export class NodeHost {
   }
 
   /** Whose datagrams are refused lately, and why. */
-  refusals(): Refusal[] {
+  refusals(): SealRefusal[] {
     return this.#channel.refusals();
   }
 

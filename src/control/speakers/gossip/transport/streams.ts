@@ -51,7 +51,7 @@ export const ANSWER_BYTES_MAX = 512 * 1024;
 /** While an answer is made, the other side hears this often that it is. */
 const BEAT_MS = 3000;
 
-export type StreamOptions = {
+type StreamOptions = {
   /** null = every address of the families. */
   bind: UnderlayAddress | null;
   /** Families that there are sockets of, IPv4 alone unless given. */

@@ -3,7 +3,7 @@
  * network as long as there is one.
  * @module
  */
-import type { UnderlayAddress } from '../../../net/underlay-address.ts';
+import type { UnderlayAddress } from '../../../../net/underlay-address.ts';
 
 export class Beyond {
   /** By the key of the entry. */

@@ -7,9 +7,9 @@
  * 3. What moves too often is frozen by the rib: nothing is announced of it meanwhile.
  * @module
  */
-import type { UnderlayAddress } from '../../net/underlay-address.ts';
-import { type Best, type ClaimUpdate, type EntryId, keyOfEntry } from '../../rib/entry.ts';
-import type { NetworkSpec } from '../store/link-spec.ts';
+import type { UnderlayAddress } from '../../../net/underlay-address.ts';
+import { type Best, type ClaimUpdate, type EntryId, keyOfEntry } from '../../../rib/entry.ts';
+import type { NetworkSpec } from '../../store/link-spec.ts';
 
 /** A MAC, or one of its addresses, that is at this host. */
 export type OwnEntry = {

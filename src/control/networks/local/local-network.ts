@@ -4,12 +4,12 @@
  * @module
  */
 
-import type { Log } from '../../log.ts';
-import { formatMac, isGroupMac } from '../../net/mac.ts';
-import { formatHostAddress, type UnderlayAddress } from '../../net/underlay-address.ts';
-import type { EntryId } from '../../rib/entry.ts';
-import type { ForwardingEntry } from '../host/host.ts';
-import type { NetworkSpec } from '../store/link-spec.ts';
+import type { Log } from '../../../log.ts';
+import { formatMac, isGroupMac } from '../../../net/mac.ts';
+import { formatHostAddress, type UnderlayAddress } from '../../../net/underlay-address.ts';
+import type { EntryId } from '../../../rib/entry.ts';
+import type { ForwardingEntry } from '../../host/host.ts';
+import type { NetworkSpec } from '../../store/link-spec.ts';
 import type { OwnEntries } from './own-entries.ts';
 import { type Station, Stations } from './stations.ts';
 

@@ -7,38 +7,39 @@
  * @module
  */
 
-import type { EntryEvent, SoughtEvent, WitnessEvent } from '../../../gossip/base/api.ts';
-import type { EntryKey, Unranked } from '../../../gossip/base/keys.ts';
-import { keyText } from '../../../gossip/base/keys.ts';
-import type { GossipNode } from '../../../gossip/node.ts';
-import { overlaps, type Prefix } from '../../../net/prefix.ts';
-import { formatHostAddress, type UnderlayAddress } from '../../../net/underlay-address.ts';
+import type { EntryEvent, SoughtEvent, WitnessEvent } from '../../../../gossip/base/api.ts';
+import type { EntryKey, Unranked } from '../../../../gossip/base/keys.ts';
+import { keyText } from '../../../../gossip/base/keys.ts';
+import type { GossipNode } from '../../../../gossip/node.ts';
+import { overlaps, type Prefix } from '../../../../net/prefix.ts';
+import { formatHostAddress, type UnderlayAddress } from '../../../../net/underlay-address.ts';
 import {
   type Best,
   type Claim,
   type ClaimUpdate,
   type EntryId,
   keyOfEntry,
-} from '../../../rib/entry.ts';
+} from '../../../../rib/entry.ts';
 import {
   type Announcement,
   ItemKind,
   type NodeId,
   type VtepItem,
   VtepRole,
-} from '../../../wire/gossip/types.ts';
-import type { EntrySink } from '../../entries/entry-service.ts';
-import type { WitnessSpeaker } from '../../networks/moves/contests.ts';
+} from '../../../../wire/gossip/types.ts';
+import type { EntrySink } from '../../../entries/entry-service.ts';
 import type {
   NetworkSpeaker,
   OwnEntries,
   OwnEntry,
   RelaySpeaker,
-} from '../../networks/own-entries.ts';
-import type { SearchSpeaker } from '../../networks/search/search.ts';
-import type { NetworkSpec } from '../../store/link-spec.ts';
+} from '../../../networks/local/own-entries.ts';
+import type { WitnessSpeaker } from '../../../networks/moves/contests.ts';
+import type { SearchSpeaker } from '../../../networks/search/search.ts';
+import type { NetworkSpec } from '../../../store/link-spec.ts';
+import type { NodeFollower } from '../followers.ts';
 import { Beyond } from './beyond.ts';
-import type { NodeFollower } from './followers.ts';
+import { farItemOf, itemOf } from './items.ts';
 
 /** Keys that are looked up in one go, so that a large table holds nothing else up: some ms. */
 const PER_TURN = 1024;
@@ -48,31 +49,6 @@ type Endpoint = Omit<VtepItem, 'kind' | 'rank' | 'port'> & { owner: NodeId };
 
 function endpointKey(vni: number, owner: NodeId): string {
   return `${vni} ${owner}`;
-}
-
-/** The part of an own entry that gossip announces. */
-function itemOf({ spec, mac, address, isSticky }: OwnEntry): Unranked {
-  const { vni } = spec;
-  if (address === undefined) {
-    return { kind: isSticky ? ItemKind.StickyMac : ItemKind.Mac, vni, mac };
-  }
-  return typeof address === 'number'
-    ? { kind: ItemKind.MacAddress, vni, mac, address }
-    : { kind: ItemKind.MacAddress6, vni, mac, address };
-}
-
-/** The same of an entry that is beyond gossip. */
-function farItemOf(vni: number, id: EntryId, best: Best): Unranked | undefined {
-  const { peer: host, mac } = best;
-  if (id.kind === 'mac') {
-    const kind = best.isSticky === true ? ItemKind.StickyMac : ItemKind.Mac;
-    return { kind, vni, mac: id.mac, host };
-  }
-  if (id.kind !== 'mac+ip') return undefined;
-  const { address } = id;
-  return typeof address === 'number'
-    ? { kind: ItemKind.MacAddress, vni, mac, address, host }
-    : { kind: ItemKind.MacAddress6, vni, mac, address, host };
 }
 
 export type NetworkGossipOptions = {

@@ -10,7 +10,7 @@
  * - A port without carrier announces nothing; when it is back, its stations are asked at once.
  * @module
  */
-import type { UnderlayAddress } from '../../net/underlay-address.ts';
+import type { UnderlayAddress } from '../../../net/underlay-address.ts';
 
 /** Stations of one network, and of one port: who invents addresses hurts only itself. */
 export const STATIONS_MAX = 8192;

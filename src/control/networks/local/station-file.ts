@@ -7,15 +7,15 @@
 
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { messageOf } from '../../errors.ts';
-import type { Log } from '../../log.ts';
-import { formatMac, parseMac } from '../../net/mac.ts';
+import { messageOf } from '../../../errors.ts';
+import type { Log } from '../../../log.ts';
+import { formatMac, parseMac } from '../../../net/mac.ts';
 import {
   formatHostAddress,
   parseHostAddress,
   type UnderlayAddress,
-} from '../../net/underlay-address.ts';
-import { type RunDirectory, readIfThere, writeAtomically } from '../store/run-directory.ts';
+} from '../../../net/underlay-address.ts';
+import { type RunDirectory, readIfThere, writeAtomically } from '../../store/run-directory.ts';
 import type { Station } from './stations.ts';
 
 const VERSION = 1;
