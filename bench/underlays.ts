@@ -1,8 +1,7 @@
 /**
  * Several underlays, each a link of 1 Gb/s (tbf at both ends): what each mode makes of 1, 4 and 16 TCP
- * streams over two and four of them, beside kernel VXLAN over one, which is what a host without a bond
- * has; and how long a pulse stands still when one of two falls silent or loses its cable. The kernel's own
- * bond stands beside them where there is one.
+ * streams over two and four of them, beside one alone. How long a pulse stands still when one of two falls
+ * silent or loses its cable is told by the tests (test/control/underlays).
  * @module
  */
 import { spawnSync } from 'node:child_process';
@@ -11,7 +10,7 @@ import { runFanway } from '../src/demo/router.ts';
 import { formatIpv4 } from '../src/net/ipv4.ts';
 import type { XmitHashPolicy } from '../src/net/underlay-modes.ts';
 import { runTcpPair, startTraffic } from '../src/traffic/run.ts';
-import { addUnderlays, silence } from '../test/control/underlays/lab.ts';
+import { addUnderlays } from '../test/control/underlays/lab.ts';
 import { attach, BRIDGE, OVERLAY, statusOf } from '../test/faults/rig.ts';
 import type { Extra } from './extras.ts';
 import type { ExtraTable } from './results.ts';
@@ -22,7 +21,6 @@ const STREAMS = [1, 4, 16] as const;
 const SECONDS = 5;
 const PORT = 5001;
 const READY_MS = 30_000;
-const PAUSE_MS = 2000;
 const PING_MS = 5;
 
 type Mode = { title: string; words: string[] };
@@ -116,23 +114,6 @@ async function withFan<T>(
   }
 }
 
-/** For how long pings have no answer when the first of two underlays goes, ms. */
-async function pull(lab: Lab, how: 'silent' | 'cable'): Promise<number> {
-  const [a, b] = [lab.host(0), lab.host(1)];
-  const set = async (isGone: boolean): Promise<void> => {
-    if (how === 'cable') return void (await a.netlink.setLink('eth0', { up: !isGone }));
-    for (const host of [a, b]) await silence(lab, host, 0, isGone);
-  };
-  const echo = pings(lab, (3 * PAUSE_MS) / 1000);
-  await sleep(PAUSE_MS);
-  await set(true);
-  const { targets } = await echo.result;
-  await set(false);
-  const [target] = targets;
-  if (target === undefined) throw new Error('no ping went out');
-  return (target.sent - target.received) * PING_MS;
-}
-
 function progress(cells: readonly string[]): void {
   process.stderr.write(`  ${cells.join('  ')}\n`);
 }
@@ -157,12 +138,6 @@ async function run(): Promise<ExtraTable | string> {
     await measure('one underlay', 1, []);
     for (const underlays of [2, 4]) {
       for (const { title, words } of MODES) await measure(title, underlays, words);
-    }
-    for (const how of ['silent', 'cable'] as const) {
-      const ms = await withFan(lab, 2, [], () => pull(lab, how));
-      const what = how === 'silent' ? 'falls silent in the middle' : 'is put down here';
-      rows.push(['2', `active-backup: the first ${what}, ms`, ms.toFixed(0), '', '']);
-      progress(rows.at(-1) ?? []);
     }
   } finally {
     lab.close();
