@@ -34,6 +34,8 @@ export type AuditParts = {
   neighbours: readonly { address: number; mac: number }[];
   /** Whether a MAC is known to be behind a port of this host. */
   isStation: (mac: number) => boolean;
+  /** Whether more MACs behind a port are refused: those that the bridge has are no difference. */
+  isFull: (port: number) => boolean;
 };
 
 function whereText(host: MacPlace['host'] | undefined, label = 0): string {
@@ -93,12 +95,13 @@ function bridgeDrifts(parts: AuditParts, drifts: Drift[]): number {
       continue;
     }
     const isHere = port !== parts.device;
-    if (isHere === parts.isStation(mac)) continue;
+    if (isHere && (parts.isStation(mac) || parts.isFull(port))) continue;
+    // What the tunnel brings in is nobody's of ours: only a station of ours there is wrong.
+    if (!isHere && !parts.isStation(mac)) continue;
     const text = isHere
       ? `the bridge has ${formatMac(mac)} behind a port of this host, and nobody knows it there`
       : `${formatMac(mac)} is here, and the bridge sends it into the tunnel`;
-    // What the tunnel brings in is nobody's of ours: only a station of ours there is wrong.
-    if (isHere || parts.isStation(mac)) drifts.push({ kind: 'bridge', entry, text });
+    drifts.push({ kind: 'bridge', entry, text });
   }
   return checked;
 }

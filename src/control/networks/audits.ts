@@ -67,6 +67,7 @@ export class Audits {
       place: (mac) => table.place(link, mac),
       binding: (address) => table.binding(link, address),
       isStation: (mac) => local.stations.get(mac) !== undefined,
+      isFull: (port) => local.stations.isFull(port),
     });
     const mend = async (drift: Drift): Promise<void> => {
       log.warn(spec.network, `${drift.text}: put right`);

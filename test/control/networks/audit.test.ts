@@ -34,6 +34,7 @@ function audit(more: Partial<AuditParts> = {}): string[] {
     binding: () => ({ mac: THERE, flags: 0 }),
     bridgeEntries: [entry(HERE, PORT), entry(THERE, DEVICE), entry(0x0200_0000_0009, BRIDGE)],
     ...{ neighbours: [], device: DEVICE, bridge: BRIDGE, isStation: (mac) => mac === HERE },
+    isFull: () => false,
     ...more,
   });
   return drifts.map(({ kind, text }) => `${kind}: ${text}`);
@@ -57,6 +58,8 @@ t.test('auditNetwork() names what differs, and nothing else', async (t) => {
     /^table: 10\.1\.0\.2 is 02:42:00:00:00:02, the data path has it as 02:42:00:00:00:03/,
   ]);
   t.match(audit({ bridgeEntries: [entry(LOST, PORT)] }), [/^bridge: .* nobody knows it there/]);
+  const refused = audit({ bridgeEntries: [entry(LOST, PORT)], isFull: (port) => port === PORT });
+  t.strictSame(refused, [], 'one that was refused behind a full port is no difference');
   t.match(audit({ bridgeEntries: [entry(HERE, DEVICE)] }), [/^bridge: .* into the tunnel/]);
   t.strictSame(audit({ bridgeEntries: [entry(LOST, PORT, { isOwn: true })] }), []);
   const written = (mac: number) =>

@@ -95,15 +95,18 @@ export class Stations {
     return [...this.#ports.keys()];
   }
 
+  /** Whether a MAC that comes behind a port is refused, as too many are known already. */
+  isFull(port: number): boolean {
+    const behind = this.#ports.get(port)?.size ?? 0;
+    return this.#stations.size >= STATIONS_MAX || behind >= PORT_STATIONS_MAX;
+  }
+
   /** The bridge has learned the MAC behind a port. */
   learned(mac: number, port: number, isSticky: boolean): void {
     const known = this.#stations.get(mac);
-    if (known === undefined) {
-      const behind = this.#ports.get(port)?.size ?? 0;
-      if (this.#stations.size >= STATIONS_MAX || behind >= PORT_STATIONS_MAX) {
-        this.refused++;
-        return;
-      }
+    if (known === undefined && this.isFull(port)) {
+      this.refused++;
+      return;
     }
     const station = known ?? newStation(mac, port);
     const isNews = known === undefined || known.state !== 'here' || known.isSticky !== isSticky;
