@@ -44,7 +44,7 @@ const UDP_LOSS_MAX = 0.01;
 const ECHO_INTERVAL_MS = 5;
 /** A lost answer is given up after this many of the longest round trips seen. */
 const MTU_TIMEOUT_TRIPS = 5;
-const MTU_TIMEOUT_MS_MIN = 100;
+const MTU_TIMEOUT_MS_MIN = 200;
 const MTU_TIMEOUT_MS_MAX = 500;
 /** For the far end to take what is still on its way. */
 const DRAIN_MS = 15_000;

@@ -169,7 +169,7 @@ t.test('a manual page for each verb, with each of its options', async (t) => {
   t.equal(fanway('man'), overview);
   const verbs = VERB_GROUPS.flatMap(({ verbs }) => verbs);
   for (const { name, options } of verbs) {
-    t.match(overview, `\n\\fB${name}\\fR\n`, name);
+    t.match(overview, `\n\\fB${name.replaceAll('-', '\\-')}\\fR\n`, name);
     const page = readFileSync(join(pages, `fanway-${name}.8`), 'utf8').replaceAll('\\-', '-');
     for (const flag of options.flatMap(([flag]) => flag.match(/(?<![a-z])--?[a-z-]+/g) ?? [])) {
       t.ok(page.includes(flag), `${name} ${flag}`);

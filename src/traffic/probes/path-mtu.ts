@@ -19,7 +19,7 @@ const IPV4_HEADER_BYTES = 20;
 const MTU_BYTES_MIN = 68;
 const MTU_BYTES_MAX = 65_535;
 /** A size counts as too large only after this many requests without an answer. */
-const TRIES = 2;
+const TRIES = 3;
 
 /**
  * `path-mtu --target ADDRESS [--low BYTES] [--high BYTES] [--timeout MS]`: sizes are of whole IPv4
