@@ -86,7 +86,8 @@ function superviseCommand(router: readonly string[]): [command: string, words: s
 export const LOCK_FD = 3;
 /** Little is made and dropped here: a large young generation would only be filled before it is swept. */
 const V8_FLAGS = ['--max-semi-space-size=1'];
-const READY_MS = 15_000;
+/** A machine whose cores others keep busy needs many times what a start takes. */
+const READY_MS = 60_000;
 const POLL_MS = 25;
 const LOG_BYTES_MAX = 1024 * 1024;
 const LOG_TAIL_BYTES = 2000;

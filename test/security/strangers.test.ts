@@ -183,7 +183,9 @@ t.test('a million packets of strangers beside one honest ping', { skip }, async 
   const cable = (await cableDrops(target)) - cableBefore;
   t.comment(`stranger ${strangers}, dropped by the full socket ${full}, by the cable ${cable}`);
   t.comment(`ping ${pinged?.received} of ${pinged?.sent}`);
-  t.equal(strangers + full + cable, FLOOD_PACKETS, 'every packet has its end');
+  // A full socket, or cable, drops honest packets too.
+  const ends = strangers + full + cable - FLOOD_PACKETS;
+  t.ok(ends >= 0 && ends <= PINGS, `every packet has its end (${ends} more)`);
   t.equal(inside, 0, 'not one delivered');
   t.equal(answers, 0, 'not one answered');
   t.equal(underlay.lost(), 0, 'the sniffer saw all');

@@ -13,7 +13,7 @@ import { ADMIN_HOST, ADMIN_NAMESPACE } from './admin.ts';
 
 const ANSWER_BYTES_MAX = 4 * 1024 * 1024;
 /** Bringing a link up takes a second or two; a router that says nothing for longer is stuck. */
-const ANSWER_TIMEOUT_MS = 30_000;
+const ANSWER_TIMEOUT_MS = 60_000;
 
 export type CallOptions = {
   /** Speak to the router of whatever network namespace; it refuses commands from another one. */
