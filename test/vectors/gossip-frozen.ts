@@ -80,6 +80,8 @@ export const FROZEN_MESSAGES: readonly (readonly [Message | undefined, string])[
   '81 a2 00 0c 01 02',
   '81 a2 00 0d 01 42 7b7d',
   `81 a3 00 0e 01 1864 02 82 1a0a010009 50 fd00000000000000 0000000000000005`,
+  '81 a3 00 0f 01 1864 02 46 020000000009',
+  '81 a4 00 10 01 1864 02 46 020000000009 03 f5',
 ].map((hex, at) => [MESSAGES[at], hex] as const);
 
 /** A ping, an ack and a ping request among messages that nobody knows. */

@@ -23,7 +23,16 @@ import {
   TABLE_HASH_BYTES,
   TOLD_BYTES_MAX,
 } from './bounds.ts';
-import { constant, endpoint, fromBytes, hostAddress, kindOf, ranges, toBytes } from './common.ts';
+import {
+  constant,
+  endpoint,
+  fromBytes,
+  hostAddress,
+  kindOf,
+  mac,
+  ranges,
+  toBytes,
+} from './common.ts';
 import {
   bytes,
   type Codec,
@@ -54,7 +63,6 @@ type Of<T extends Message['type']> = Extract<Message, { type: T }>;
 /** A field that is not there. */
 export const NO_BYTES = new Uint8Array(0);
 /** Of 48 bits. */
-const MAC_MAX = 0xffff_ffff_ffff;
 /** Ties an answer to its question. */
 const number = uint(0xffff_ffff);
 const epoch = uint(EPOCH_MAX);
@@ -151,12 +159,12 @@ const CODECS: { readonly [T in Message['type']]: Codec<Of<T>> } = {
   [MessageType.Witness]: record({
     type: field(0, constant(MessageType.Witness)),
     vni: field(1, uint(VNI_MAX)),
-    mac: field(2, uint(MAC_MAX)),
+    mac: field(2, mac),
   }),
   [MessageType.Testify]: record({
     type: field(0, constant(MessageType.Testify)),
     vni: field(1, uint(VNI_MAX)),
-    mac: field(2, uint(MAC_MAX)),
+    mac: field(2, mac),
     isHere: field(3, flag),
   }),
 };
