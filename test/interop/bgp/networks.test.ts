@@ -287,7 +287,7 @@ async function move(t: Test, fabric: Fabric): Promise<void> {
   await settle(here, BRIDGE, MOVER);
   await fabric.untilFrrHas(MOVER);
   // FRR and its kernel take their time to follow.
-  await until('reached where it came back to', 15_000, () => reached(far));
+  await until('reached where it came back to', 60_000, () => reached(far));
   t.match(await fabric.macOf(MOVER.mac), { source: 'local', sequence: 2 });
   await here.detach();
 }
