@@ -70,6 +70,8 @@ async function audit(t: Test, host: LabHost, a: LabContainer): Promise<void> {
   const tool = (name: string, ...args: string[]): string =>
     host.run(() => execFileSync(name, args, { encoding: 'utf8' }));
   await until('it is known', 5000, async () => {
+    // Who knows the other still asks nobody, and is not heard.
+    a.run(() => execFileSync('ip', ['neigh', 'flush', 'dev', 'eth0']));
     return (await ping(a, B)) >= 0 && new RegExp(A).test(await run(host, 'arp', 'blue'));
   });
   const broken: [string, string[], RegExp][] = [
