@@ -249,7 +249,8 @@ export function freeRanges(book: Book, within: AddressSpan): AddressSpan[] {
   return free;
 }
 
-const isSameKey = (a: LeaseKey, b: LeaseKey): boolean =>
+/** Whether two leases are of one attachment. */
+export const isSameKey = (a: LeaseKey, b: LeaseKey): boolean =>
   a.network === b.network && a.container === b.container && a.interface === b.interface;
 
 /** What a single address is wanted for. `rooms`: where it may lie. */

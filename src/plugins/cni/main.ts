@@ -8,6 +8,8 @@ import {
   AddressBook,
   bootId,
   freeLeases,
+  isSameKey,
+  type LeaseKey,
   leaseOf,
   stateDirectoryOf,
   takeLease,
@@ -81,22 +83,17 @@ async function add(call: Invocation, env: NodeJS.ProcessEnv): Promise<object> {
     return resultIn(call.config.cniVersion, resultOf(call, fan, address, macs));
   } catch (error) {
     // One that an earlier ADD took stays its own.
-    if (!had) book.change((now) => freeLeases(now, CNI_OWNER, (one) => isKey(one, key)));
+    if (!had) book.change((now) => freeLeases(now, CNI_OWNER, (one) => isSameKey(one, key)));
     throw error;
   }
 }
-
-type Key = ReturnType<typeof keyOf>;
-
-const isKey = (one: Key, key: Key): boolean =>
-  one.network === key.network && one.container === key.container && one.interface === key.interface;
 
 /** Succeeds also the second time, without its namespace, and without a router. */
 async function del(call: Invocation, env: NodeJS.ProcessEnv): Promise<undefined> {
   await detach(call.container, call.ifname);
   const key = keyOf(call);
   for (const book of AddressBook.all(stateDirectoryOf(env))) {
-    book.change((now) => freeLeases(now, CNI_OWNER, (one) => isKey(one, key)));
+    book.change((now) => freeLeases(now, CNI_OWNER, (one) => isSameKey(one, key)));
   }
 }
 
@@ -122,7 +119,7 @@ async function collect(call: Invocation, env: NodeJS.ProcessEnv): Promise<undefi
   if (valid === undefined) {
     throw new CniError(CniCode.Config, 'GC needs cni.dev/valid-attachments');
   }
-  const isValid = (one: Key): boolean =>
+  const isValid = (one: LeaseKey): boolean =>
     valid.some(
       ({ containerID, ifname }) => containerID === one.container && ifname === one.interface,
     );
@@ -133,7 +130,7 @@ async function collect(call: Invocation, env: NodeJS.ProcessEnv): Promise<undefi
       .filter((one) => !isValid(one));
     for (const one of gone) await detach(one.container, one.interface);
     book.change((now) =>
-      freeLeases(now, CNI_OWNER, (one) => gone.some((lease) => isKey(one, lease))),
+      freeLeases(now, CNI_OWNER, (one) => gone.some((lease) => isSameKey(one, lease))),
     );
   }
 }

@@ -9,6 +9,7 @@ import {
   AddressBook,
   bootId,
   freeLeases,
+  isSameKey,
   leaseOf,
   stateDirectoryOf,
   takeLease,
@@ -39,10 +40,6 @@ function placeOf(bridge: string, env: NodeJS.ProcessEnv): Promise<EngineFan> {
 const keyOf = ({ network, container, ifname }: Attached) => {
   return { network, container, interface: ifname };
 };
-type Key = ReturnType<typeof keyOf>;
-const isKey = (one: Key, key: Key): boolean =>
-  one.network === key.network && one.container === key.container && one.interface === key.interface;
-
 async function setup(netns: string, call: Attached, env: NodeJS.ProcessEnv): Promise<object> {
   const fan = await placeOf(call.bridge, env);
   const book = new AddressBook(stateDirectoryOf(env), fan.slice);
@@ -73,7 +70,7 @@ async function setup(netns: string, call: Attached, env: NodeJS.ProcessEnv): Pro
     };
   } catch (error) {
     // One that an earlier call took stays its own.
-    if (!had) book.change((now) => freeLeases(now, NETAVARK_OWNER, (one) => isKey(one, key)));
+    if (!had) book.change((now) => freeLeases(now, NETAVARK_OWNER, (one) => isSameKey(one, key)));
     throw error;
   }
 }
@@ -83,7 +80,7 @@ async function teardown(call: Attached, env: NodeJS.ProcessEnv): Promise<void> {
   await detach(call.container, call.ifname);
   const key = keyOf(call);
   for (const book of AddressBook.all(stateDirectoryOf(env))) {
-    book.change((now) => freeLeases(now, NETAVARK_OWNER, (one) => isKey(one, key)));
+    book.change((now) => freeLeases(now, NETAVARK_OWNER, (one) => isSameKey(one, key)));
   }
 }
 
