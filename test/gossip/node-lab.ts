@@ -56,6 +56,8 @@ export class NodeLab {
   readonly nodes: LabNode[] = [];
   /** A datagram that this says no to is lost. */
   passes: (from: LabNode, to: LabNode) => boolean = () => true;
+  /** Nodes behind a NAT, by the endpoint that others see; their own is out of reach. */
+  readonly behindNat = new Map<LabNode, Endpoint>();
   #waiting: Datagram[] = [];
 
   /** Makes a node that knocks at `seeds`, and starts it. */
@@ -110,14 +112,16 @@ export class NodeLab {
       for (const { from, to, payload } of arriving) {
         const there = this.#at(to);
         if (there === undefined || !this.passes(from, there)) continue;
-        there.node.receive(from.endpoint, from.node.id, payload);
+        const seen = this.behindNat.get(from) ?? from.endpoint;
+        there.node.receive(seen, from.node.id, payload);
       }
     }
   }
 
   #at({ address, port }: Endpoint): LabNode | undefined {
-    return this.nodes.find(
-      (one) => one.running && one.endpoint.address === address && one.endpoint.port === port,
-    );
+    return this.nodes.find((one) => {
+      const reached = this.behindNat.get(one) ?? one.endpoint;
+      return one.running && reached.address === address && reached.port === port;
+    });
   }
 }

@@ -200,3 +200,31 @@ t.test('workloads are looked for with those that take part in their network', as
   }
   t.equal(asker.node.counters.value('seeks.sent'), 4);
 });
+
+t.test(
+  'a node behind a NAT lives for those whom it speaks to, also when its NAT changes',
+  async (t) => {
+    const lab = new NodeLab();
+    const first = lab.add([]);
+    const inside = lab.add([first]);
+    lab.behindNat.set(inside, { address: 0xac1e00fe, port: 40_001 });
+    lab.run(30_000);
+    t.same(statesOf(first), { n1: 'alive' });
+    t.same(statesOf(inside), { n0: 'alive' });
+    t.same(first.node.member(inside.node.id)?.endpoint, { address: 0xac1e00fe, port: 40_001 });
+    t.notOk(
+      first.changes.some(({ to }) => to === 'dead'),
+      'it never was dead',
+    );
+    inside.node.announce(ADDRESS);
+    lab.run(2000);
+    t.same(ownersOf(first), ['n1'], 'what it announces gets out');
+    first.node.announce({ ...ADDRESS, address: 0xfa001b05 });
+    lab.run(2000);
+    t.same(ownersOf(inside).sort(), ['n0', 'n1'], 'and what others announce gets in');
+    lab.behindNat.set(inside, { address: 0xac1e00fe, port: 51_234 });
+    lab.run(20_000);
+    t.same(statesOf(first), { n1: 'alive' });
+    t.same(first.node.member(inside.node.id)?.endpoint, { address: 0xac1e00fe, port: 51_234 });
+  },
+);

@@ -23,7 +23,7 @@ export type Member = {
   state: MemberState;
   version: Version;
   record: PeerItem | undefined;
-  /** Which of the record's endpoints is used; moves on when one does not answer. */
+  /** Which of its endpoints is used; moves on when one does not answer. */
   endpointIndex: number;
   /** Where its last authenticated datagram came from. */
   heardFrom: Endpoint | undefined;
@@ -282,10 +282,22 @@ export function isActive(member: Member): boolean {
   return member.state === 'alive' || member.state === 'suspect';
 }
 
-/** Where to send to it; undefined when it was never heard of directly nor by its record. */
+/** Whether its datagrams come from where its record does not say that it is: through a NAT, say. */
+export function isElsewhere({ record, heardFrom }: Member): boolean {
+  const { address, port } = heardFrom ?? {};
+  return record?.endpoints.every((one) => one.address !== address || one.port !== port) ?? false;
+}
+
+/**
+ * Where to send to it: the endpoints of its record in turn, and then where it was heard, as what its
+ * record says means nothing on this side of a NAT. Undefined when nobody has heard of it.
+ */
 export function endpointOf(member: Member): Endpoint | undefined {
-  const endpoints = member.record?.endpoints ?? [];
-  return endpoints[member.endpointIndex % Math.max(1, endpoints.length)] ?? member.heardFrom;
+  const { record, heardFrom, endpointIndex } = member;
+  const endpoints = record?.endpoints ?? [];
+  const isHeard = heardFrom !== undefined && isElsewhere(member);
+  const at = endpointIndex % Math.max(1, endpoints.length + (isHeard ? 1 : 0));
+  return endpoints[at] ?? heardFrom;
 }
 
 function whyAlive(member: Member, restarted: boolean): string {

@@ -25,7 +25,7 @@ import type { Counters, GossipCounter } from '../base/counters.ts';
 import { PROBES_MAX, RELAYS_MAX } from '../base/limits.ts';
 import { accusationKey, type BroadcastQueue, Lane } from '../post/broadcast.ts';
 import { Awareness } from './awareness.ts';
-import { isActive, type Member, Members } from './members.ts';
+import { isActive, isElsewhere, type Member, Members } from './members.ts';
 import { Prober, pickSome } from './prober.ts';
 import { Relays } from './relays.ts';
 import { suspicionTimes } from './suspicion.ts';
@@ -249,8 +249,7 @@ export class Membership {
     member.lastHeardMs = nowMs;
     member.heardFrom = from;
     const charge = this.chargeAgainst(member, nowMs);
-    const isElsewhere = member.record?.endpoints.every((one) => !sameEndpoint(one, from));
-    if ((charge === undefined && !isElsewhere) || !this.#mayTell(member, nowMs)) return;
+    if ((charge === undefined && !isElsewhere(member)) || !this.#mayTell(member, nowMs)) return;
     if (charge === undefined) return correct(member.id, from);
     counters.count('accusations.told');
     send(from, [charge]);
@@ -301,10 +300,6 @@ export class Membership {
     if (counter !== undefined) this.#options.counters.count(counter);
     this.#options.changed(change, member);
   }
-}
-
-function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
-  return a.address === b.address && a.port === b.port;
 }
 
 const deathKey = (node: NodeId): string => `d:${node}`;
