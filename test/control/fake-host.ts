@@ -379,6 +379,7 @@ export class FakeHost implements Host, Tunnels {
   async removeLink(): Promise<void> {
     this.#check();
   }
+  forgetLink(): void {}
   async updateLink(): Promise<void> {
     this.#check();
   }

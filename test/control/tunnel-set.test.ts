@@ -9,14 +9,17 @@ import { plainHost, request } from './snapshots.ts';
 /** Links that run, and a real table of their entries. */
 class Plane extends EventEmitter implements DataPlanePort {
   readonly entries = new EntryTable();
+  /** Packets that it has counted so far. */
+  received = 0;
 
   async addLink({ name }: { name: string }): Promise<{ ifindex: number; offloads: string[] }> {
     this.entries.bind(name, 3);
     return { ifindex: 7, offloads: [] };
   }
 
-  async removeLink(name: string): Promise<void> {
+  async removeLink(name: string): Promise<Record<string, number>> {
     this.entries.unbind(name);
+    return { 'egress.received': this.received };
   }
 
   async updateLink(): Promise<void> {}
@@ -30,10 +33,10 @@ class Plane extends EventEmitter implements DataPlanePort {
   }
   forgetMac(): void {}
   counters(): Record<string, number> {
-    return {};
+    return { 'egress.received': this.received };
   }
   values(_name: string, places: readonly number[]): Float64Array {
-    return new Float64Array(places.length);
+    return new Float64Array(places.length).fill(this.received);
   }
 
   rateOf(): RateNow {
@@ -84,4 +87,32 @@ t.test('entries outlive the device of their link', async (t) => {
   await tunnels.removeLink(spec.name);
   await tunnels.addLink(spec);
   t.equal(answer(), undefined, 'what is over stays over');
+});
+
+t.test('counters outlive the device of their link, and not the link', async (t) => {
+  const plan = planFan(request('250.0.0.0/8', 'eth0/16'), plainHost());
+  if (plan.outcome !== 'changes') throw new Error(`the plan is ${plan.outcome}`);
+  const { spec } = plan;
+  const plane = new Plane();
+  t.teardown(() => plane.entries.close());
+  const tunnels = new TunnelSet(async () => plane);
+  const received = (): (number | undefined)[] => [
+    tunnels.counters()[spec.name]?.['egress.received'],
+    tunnels.values(['egress.received']).get(spec.name)?.[0],
+  ];
+
+  await tunnels.addLink(spec);
+  plane.received = 5;
+  t.same(received(), [5, 5]);
+  for (const total of [7, 9]) {
+    await tunnels.removeLink(spec.name);
+    t.same(received(), [undefined, undefined], 'nothing runs');
+    plane.received = 2;
+    await tunnels.addLink(spec);
+    t.same(received(), [total, total], 'what was counted before, and now');
+  }
+  await tunnels.removeLink(spec.name);
+  tunnels.forgetLink(spec.name);
+  await tunnels.addLink(spec);
+  t.same(received(), [2, 2], 'another link of the same name');
 });

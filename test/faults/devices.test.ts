@@ -170,9 +170,9 @@ t.test(
         resumedMs = nowMs();
         process.kill(pid, 'SIGCONT');
       }
-      // Asked at once: a device made anew begins with new counters.
-      const drops = growth(before, await countersOf(a), /drop|error/);
       const back = await pulse.back(resumedMs + 1, BACK_MS);
+      // A device made anew goes on counting where the one before was.
+      const drops = growth(before, await countersOf(a), /drop|error/);
       const percent = Math.round(share * 100);
       t.comment(`${what}: ${percent} % of a processor, back ${Math.round(back)} ms after`);
       t.comment(`${what}: ${JSON.stringify(drops)}`);

@@ -166,7 +166,10 @@ export type LinkUpdate = {
 /** Deletion of a link that is not there is no error. */
 export type Tunnels = {
   addLink(spec: AnySpec): Promise<{ ifindex: number; offloads: string[] }>;
+  /** What the link has counted stays, for when it is added again. */
   removeLink(name: string): Promise<void>;
+  /** A link that was removed is not wanted any more: what it has counted goes. */
+  forgetLink(name: string): void;
   updateLink(name: string, change: LinkUpdate): Promise<void>;
   /** How long a TCP packet may be that a link's device is given in one piece. */
   setSuperBytes(name: string, limits: SuperBytes): Promise<void>;

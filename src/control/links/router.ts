@@ -189,6 +189,7 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
   #forget(link: ManagedLink): void {
     const index = this.#links.indexOf(link);
     if (index >= 0) this.#links.splice(index, 1);
+    this.#options.tunnels.forgetLink(link.spec.name);
   }
 
   async #plan(request: FanRequest, { host }: World): Promise<Plan> {

@@ -177,14 +177,18 @@ export class DataPlane extends EventEmitter {
     await this.#inTurn(() => Promise.all(this.#processes.map(keep)));
   }
 
-  /** Stops the link and deletes its device unless that is kept. Unknown names are fine. */
-  removeLink(name: string, { keepDevice = false } = {}): Promise<void> {
+  /**
+   * Stops the link and deletes its device unless that is kept; returns its counters as they are when
+   * nobody counts any more. Unknown names are fine.
+   */
+  removeLink(name: string, { keepDevice = false } = {}): Promise<Record<string, number>> {
     return this.#inTurn(async () => {
       const link = this.#links.get(name);
-      if (link === undefined) return;
+      if (link === undefined) return {};
       this.#links.delete(name);
       try {
         await this.#runAll();
+        return namedCounters(this.#sum(link.id, EVERY_PLACE));
       } catch (error) {
         this.#runLater();
         throw error;
@@ -264,8 +268,14 @@ export class DataPlane extends EventEmitter {
   /** The counters at these places of a link's column, summed over the queues. */
   values(name: string, places: readonly number[]): Float64Array {
     const id = this.#links.get(name)?.id;
-    const columns = id === undefined ? [] : this.#processes.map((process) => process.counters(id));
-    return sumOf(columns, places);
+    return id === undefined ? sumOf([], places) : this.#sum(id, places);
+  }
+
+  #sum(id: number, places: readonly number[]): Float64Array {
+    return sumOf(
+      this.#processes.map((process) => process.counters(id)),
+      places,
+    );
   }
 
   status(): DataPlaneStatus[] {

@@ -20,6 +20,7 @@ import { KernelPlane } from './kernel/kernel-plane.ts';
 import { NO_RATE, type RateNow } from './link-state.ts';
 import type { MacClaim } from './mac-claims.ts';
 import type { NetworkTable } from './network-table.ts';
+import { PastCounters } from './past-counters.ts';
 import type { PolicyTable } from './tables/policy-table.ts';
 import type { KeptNetwork } from './tables/predecessor.ts';
 
@@ -29,7 +30,8 @@ export type CounterValues = ReadonlyMap<string, Float64Array>;
 /** What data-plane.ts provides. */
 export type DataPlanePort = Pick<EventEmitter, 'on'> & {
   addLink(spec: AnySpec): Promise<{ ifindex: number; offloads: string[] }>;
-  removeLink(name: string, options?: { keepDevice?: boolean }): Promise<void>;
+  /** Returns what the link has counted in the end. */
+  removeLink(name: string, options?: { keepDevice?: boolean }): Promise<Record<string, number>>;
   updateLink(name: string, change: LinkUpdate): Promise<void>;
   setSuperBytes(name: string, limits: SuperBytes): Promise<void>;
   takeClaims(): MacClaim[];
@@ -64,6 +66,7 @@ export class TunnelSet implements Tunnels {
   #kernel: KernelPlane | undefined;
   /** Links of data processes. */
   readonly #names = new Set<string>();
+  readonly #past = new PastCounters();
   #opened: (kept: readonly KeptNetwork[]) => void = () => undefined;
 
   /** Calls `listener` with what a predecessor had, when there is a data plane and before its first link. */
@@ -151,25 +154,36 @@ export class TunnelSet implements Tunnels {
       await kernel.commit(name);
       throw error;
     }
-    await kernel.remove(name);
+    await this.#leaveKernel(name, kernel);
     return index;
   }
 
   async removeLink(name: string): Promise<void> {
-    if (this.#kernel?.has(name)) await this.#kernel.remove(name);
+    if (this.#kernel?.has(name)) await this.#leaveKernel(name, this.#kernel);
     else await this.#leaveProcesses(name, false);
+  }
+
+  forgetLink(name: string): void {
+    this.#past.forget(name);
+  }
+
+  async #leaveKernel(name: string, kernel: KernelPlane): Promise<void> {
+    this.#past.keep(name, kernel.counters(name));
+    await kernel.remove(name);
   }
 
   /** @param keepDevice leaves the device, which nobody reads any more: deleting it takes its time */
   async #leaveProcesses(name: string, keepDevice: boolean): Promise<void> {
     if (this.#plane === undefined || !this.#names.has(name)) return;
+    let last = this.#plane.counters(name);
     try {
-      await this.#plane.removeLink(name, { keepDevice });
+      last = await this.#plane.removeLink(name, { keepDevice });
     } catch (error) {
       // Somebody deleted the device under its sockets: what should go is gone.
       if (!['EBADFD', 'EBADF', 'ENODEV', 'ENXIO'].includes(codeOf(error))) throw error;
     }
     this.#names.delete(name);
+    this.#past.keep(name, last);
   }
 
   async updateLink(name: string, change: LinkUpdate): Promise<void> {
@@ -235,8 +249,11 @@ export class TunnelSet implements Tunnels {
   counters(): Record<string, Record<string, number>> {
     const [plane, kernel] = [this.#plane, this.#kernel];
     return Object.fromEntries([
-      ...[...this.#names].map((name) => [name, plane?.counters(name) ?? {}]),
-      ...(kernel?.names ?? []).map((name) => [name, kernel?.counters(name) ?? {}]),
+      ...[...this.#names].map((name) => [name, this.#past.sum(name, plane?.counters(name) ?? {})]),
+      ...(kernel?.names ?? []).map((name) => [
+        name,
+        this.#past.sum(name, kernel?.counters(name) ?? {}),
+      ]),
     ]);
   }
 
@@ -246,14 +263,13 @@ export class TunnelSet implements Tunnels {
     const places = names.map(counterPlace);
     const values = new Map<string, Float64Array>();
     for (const link of this.#names) {
-      values.set(link, plane?.values(link, places) ?? new Float64Array(places.length));
+      const now = plane?.values(link, places) ?? new Float64Array(places.length);
+      values.set(link, this.#past.add(link, names, now));
     }
     for (const link of kernel?.names ?? []) {
       const counters = kernel?.counters(link) ?? {};
-      values.set(
-        link,
-        Float64Array.from(names, (name) => counters[name] ?? 0),
-      );
+      const now = Float64Array.from(names, (name) => counters[name] ?? 0);
+      values.set(link, this.#past.add(link, names, now));
     }
     return values;
   }
@@ -309,6 +325,7 @@ export const noTunnels: Tunnels = {
     throw new FanwayError('no-data-plane', 'no data plane runs in this process');
   },
   async removeLink() {},
+  forgetLink() {},
   async updateLink() {},
   async setSuperBytes() {},
   async missing() {
