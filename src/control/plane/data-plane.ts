@@ -22,7 +22,7 @@ import {
   openDevices,
   openHere,
 } from './devices.ts';
-import { EndpointSet, type EndpointState, sourcePortsOf } from './endpoint-set.ts';
+import { EndpointSet, type EndpointState } from './endpoint-set.ts';
 import { EntryTable } from './entry-table.ts';
 import {
   clearLink,
@@ -30,6 +30,7 @@ import {
   holdingOf,
   type LinkState,
   linkRow,
+  offeredBy,
   offloadsOf,
   type RateNow,
   rateNowOf,
@@ -40,7 +41,7 @@ import { NetworkEvents } from './network-events.ts';
 import type { DataPlaneOptions } from './open-data-plane.ts';
 import { updatedSpec } from './overlay-words.ts';
 import { joinPaths } from './paths.ts';
-import { DataProcess, type ProcessReport } from './process/data-process.ts';
+import { DataProcess } from './process/data-process.ts';
 import type { Holding } from './process/link-passing.ts';
 import { succeed } from './process/succession.ts';
 import { RateWatch } from './rate/rate-watch.ts';
@@ -55,8 +56,6 @@ import {
 /** First and longest wait before processes that could not be replaced are tried again, ms. */
 const AGAIN_MS_FIRST = 1000;
 const AGAIN_MS_MAX = 60_000;
-
-export type DataPlaneStatus = ProcessReport & Pick<DataProcessStatus, 'offloads' | 'sourcePorts'>;
 
 /**
  * Emits `restarted` (reason) when a data process was replaced after it died, and `events` (LinkEvent[],
@@ -267,23 +266,16 @@ export class DataPlane extends EventEmitter {
 
   /** The counters at these places of a link's column, summed over the queues. */
   values(name: string, places: readonly number[]): Float64Array {
-    const id = this.#links.get(name)?.id;
-    return id === undefined ? sumOf([], places) : this.#sum(id, places);
+    return this.#sum(this.#links.get(name)?.id, places);
   }
 
-  #sum(id: number, places: readonly number[]): Float64Array {
-    return sumOf(
-      this.#processes.map((process) => process.counters(id)),
-      places,
-    );
+  #sum(id: number | undefined, places: readonly number[]): Float64Array {
+    return sumOf(id === undefined ? [] : this.#processes.map((one) => one.counters(id)), places);
   }
 
-  status(): DataPlaneStatus[] {
-    const byName = <T>(of: (link: LinkState) => T): Record<string, T> =>
-      Object.fromEntries([...this.#links.values()].map((link) => [link.spec.name, of(link)]));
-    const offloads = byName((link) => offloadsOf(link));
-    const sourcePorts = byName((link) => sourcePortsOf(link.endpoint));
-    return this.#processes.map((process) => ({ ...process.report(), offloads, sourcePorts }));
+  status(): DataProcessStatus[] {
+    const offered = offeredBy([...this.#links.values()]);
+    return this.#processes.map((process) => ({ ...process.report(), ...offered }));
   }
 
   /** Makes these the limits of the paths to peers; returns how many found no room. */

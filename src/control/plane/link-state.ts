@@ -3,7 +3,7 @@
  * @module
  */
 
-import type { SuperBytes } from '../../api/status.ts';
+import type { DataProcessStatus, SuperBytes } from '../../api/status.ts';
 import { ENCAPS } from '../../encap/encap.ts';
 import { flowKeyBits } from '../../net/flow-keys.ts';
 import {
@@ -21,7 +21,7 @@ import {
 import { type EndpointRow, type LinkRow, Offload } from '../../table/links/links.ts';
 import type { AnySpec } from '../store/link-spec.ts';
 import type { OpenDevice } from './devices.ts';
-import type { EndpointState } from './endpoint-set.ts';
+import { type EndpointState, sourcePortsOf } from './endpoint-set.ts';
 import type { EntryTable } from './entry-table.ts';
 import { kindWords } from './overlay-words.ts';
 import type { Holding } from './process/link-passing.ts';
@@ -181,4 +181,16 @@ export function clearLink(
   rates.clear(id);
   reaches.clear(id);
   links.clearLink(id);
+}
+
+/** By link, for status: the offloads of its device and sockets, and the source ports of what it sends. */
+export function offeredBy(
+  links: readonly LinkState[],
+): Pick<DataProcessStatus, 'offloads' | 'sourcePorts'> {
+  const byName = <T>(of: (link: LinkState) => T): Record<string, T> =>
+    Object.fromEntries(links.map((link) => [link.spec.name, of(link)]));
+  return {
+    offloads: byName(offloadsOf),
+    sourcePorts: byName((link) => sourcePortsOf(link.endpoint)),
+  };
 }

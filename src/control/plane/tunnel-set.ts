@@ -20,7 +20,7 @@ import { KernelPlane } from './kernel/kernel-plane.ts';
 import { NO_RATE, type RateNow } from './link-state.ts';
 import type { MacClaim } from './mac-claims.ts';
 import type { NetworkTable } from './network-table.ts';
-import { PastCounters } from './past-counters.ts';
+import { PastCounters } from './tables/past-counters.ts';
 import type { PolicyTable } from './tables/policy-table.ts';
 import type { KeptNetwork } from './tables/predecessor.ts';
 
