@@ -4,8 +4,9 @@
  * @module
  */
 import type { RouterStatus } from '../api/status.ts';
+import { bitsText } from '../config/link/rate.ts';
 import { h, List, part, s, say, set } from './dom.ts';
-import { bitsText, countText } from './words.ts';
+import { countText } from './words.ts';
 
 /** Points of a curve. */
 const SAMPLES_MAX = 90;

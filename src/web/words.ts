@@ -16,19 +16,6 @@ export function percentText(share: number): string {
   return `${percent > 0 && percent < 10 ? percent.toFixed(1) : Math.round(percent)} %`;
 }
 
-const BIT_UNITS = [
-  ['Gb/s', 1e9],
-  ['Mb/s', 1e6],
-  ['kb/s', 1e3],
-] as const;
-
-export function bitsText(bits: number): string {
-  const unit = BIT_UNITS.find(([, size]) => bits >= size);
-  if (unit === undefined) return `${Math.round(bits)} b/s`;
-  const value = bits / unit[1];
-  return `${value.toFixed(value < 100 ? 1 : 0)} ${unit[0]}`;
-}
-
 /** `1,234`. */
 export function countText(count: number): string {
   return Math.round(count).toLocaleString('en');

@@ -4,6 +4,7 @@
  */
 import { countersCall } from '../../api/counters.ts';
 import type { DropStatus } from '../../api/status.ts';
+import { bitsText } from '../../config/link/rate.ts';
 import { ask } from '../../control/admin/admin-client.ts';
 import { type CaptureFilter, parseFilter } from '../../control/capture/filter.ts';
 import { type Flow, type LinkFlows, lostShare, watchFlows } from '../../control/capture/flows.ts';
@@ -13,7 +14,6 @@ import { ExitCode, FanwayError, refusedError, usageError } from '../../errors.ts
 import { renderTable } from '../../measure/table.ts';
 import { hasCapability } from '../../sys/process/capabilities.ts';
 import { progressTo } from '../verb/progress.ts';
-import { bitsText } from '../verb/quantities.ts';
 import { type Io, noMore, printJson, takeFlags, type Verb } from '../verb/verb.ts';
 import { linksOf, type ShownLink } from './capture.ts';
 

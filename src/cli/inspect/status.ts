@@ -6,6 +6,7 @@
 import type { GossipStatus } from '../../api/gossip.ts';
 import { fields, number, ShapeError, text } from '../../api/reader.ts';
 import { type LinkStatus, type RouterStatus, statusCall } from '../../api/status.ts';
+import { bitsText } from '../../config/link/rate.ts';
 import { callRouter } from '../../control/admin/admin-client.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { ENCAPS, onTheWire } from '../../encap/encap.ts';
@@ -14,7 +15,7 @@ import type { PriorityReport } from '../../sys/process/priority.ts';
 import { networkText } from '../networks/network-text.ts';
 import { underlaysText } from '../paths/underlays-text.ts';
 import { shortList, troubleText } from '../verb/gossip-text.ts';
-import { bitsText, rateLine } from '../verb/quantities.ts';
+import { rateLine } from '../verb/quantities.ts';
 import { noMore, printJson, takeFlags, type Verb } from '../verb/verb.ts';
 import { bgpStatusText, isBgpWell } from './bgp-text.ts';
 import { pathsText } from './paths-text.ts';

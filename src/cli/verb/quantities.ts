@@ -2,7 +2,9 @@
  * Times, shares and rates as text.
  * @module
  */
+
 import type { RateStatus } from '../../api/networks.ts';
+import { bitsText } from '../../config/link/rate.ts';
 
 const UNITS = [
   [24 * 3600 * 1000, 'd'],
@@ -30,12 +32,6 @@ export function counted(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : plural}`;
 }
 
-const BIT_UNITS = [
-  [1e9, 'Gb/s'],
-  [1e6, 'Mb/s'],
-  [1e3, 'kb/s'],
-] as const;
-
 /** What a link's rate does; nothing for one without. */
 export function rateLine(rate: RateStatus | null): string[] {
   if (rate === null) return [];
@@ -55,11 +51,4 @@ export function rateLine(rate: RateStatus | null): string[] {
           `  rate auto knows only round trips to ${first}${more}, and takes what waits on the way back for its own: have a fanway with raw sockets there, or a fixed --rate here`,
         ]),
   ];
-}
-
-/** Bits a second: `2.3 Gb/s`, `640 b/s`. */
-export function bitsText(bits: number): string {
-  const unit = BIT_UNITS.find(([size]) => bits >= size);
-  if (unit === undefined) return `${bits} b/s`;
-  return `${(bits / unit[0]).toFixed(bits >= unit[0] * 100 ? 0 : 1)} ${unit[1]}`;
 }

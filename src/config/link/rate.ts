@@ -167,3 +167,16 @@ export function peerRatesText({ peerRates = [] }: RateRequest): string {
 export function flowKeysText({ flowKeys }: RateRequest): string {
   return flowKeys === undefined ? 'all' : flowKeys.join(',');
 }
+
+const BIT_UNITS = [
+  [1e9, 'Gb/s'],
+  [1e6, 'Mb/s'],
+  [1e3, 'kb/s'],
+] as const;
+
+/** What really passes, bits a second, for people: `2.3 Gb/s`, `640 b/s`. */
+export function bitsText(bits: number): string {
+  const unit = BIT_UNITS.find(([size]) => bits >= size);
+  if (unit === undefined) return `${Math.round(bits)} b/s`;
+  return `${(bits / unit[0]).toFixed(bits >= unit[0] * 100 ? 0 : 1)} ${unit[1]}`;
+}
