@@ -2,7 +2,7 @@
  * From settings by name to a {@link FanRequest}, with the rules that no single value can show.
  * @module
  */
-import { ENCAPS } from '../encap/encap.ts';
+import { carriesFrames, ENCAPS } from '../encap/encap.ts';
 import { NO_OVERLAY } from '../net/fan.ts';
 import type { Prefix } from '../net/prefix.ts';
 import type { Prefix6 } from '../net/prefix6.ts';
@@ -69,16 +69,18 @@ function underlaysProblems(
     const message = `xmit-hash-policy is what balance-xor goes by, and underlay-mode is ${mode}`;
     problems.push({ key: 'xmit-hash-policy', message });
   }
-  if (!ENCAPS[encap].hasVni) {
-    const message = `several underlays go with encap vxlan, and this one is ${encap}`;
-    problems.push({ key: 'underlay', message });
+  if (!carriesFrames(encap) && values.get('xmit-hash-policy') === 'layer2') {
+    const message = `layer2 goes by the MACs of containers, and ${encap} carries none: take layer2+3 or layer3+4`;
+    problems.push({ key: 'xmit-hash-policy', message });
   }
-  if (underlays.some((underlay) => underlayFamily(underlay) === 6)) {
-    const message = 'several underlays are of IPv4: name one of IPv6 alone, or addresses of IPv4';
+  if (new Set(underlays.map(underlayFamily)).size > 1) {
+    const message =
+      'some of these underlays are of IPv4 and some of IPv6: name those of one family';
     problems.push({ key: 'underlay', message });
   }
   if (values.get('datapath') === 'kernel') {
-    const message = "the kernel's data path has one underlay: leave datapath out";
+    const message =
+      "the kernel's data path has one underlay: leave datapath out, or name one underlay";
     problems.push({ key: 'datapath', message });
   }
   return problems;

@@ -162,10 +162,8 @@ export class LinkSet {
     const it = new DataLink({ ...row, id, deviceFd: device }, endpoints[0] as DataEndpoint, scene);
     if (endpoints.length > 1) {
       const { peers } = scene;
-      const { counters } = it;
-      it.ways = new Underlays({
-        ...{ row: { ...row, id }, endpoints, reaches, peers, counters, scratch },
-      });
+      const parts = { row: { ...row, id }, link: it, endpoints, reaches, peers, scratch };
+      it.ways = new Underlays(parts);
     }
     this.#byId[id] = { it, incarnation, version };
     this.links.push(it);

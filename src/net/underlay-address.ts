@@ -105,10 +105,24 @@ export function compareHosts(a: UnderlayAddress, b: UnderlayAddress): number {
   return typeof a === 'number' ? -1 : 1;
 }
 
+/** Of the word number `at` of an address: the bits that say the network. */
+function wordMask(length: number, at: number): number {
+  return maskOf(Math.min(32, Math.max(0, length - at * 32)));
+}
+
 /** The network address: all bits below the mask zero. */
 export function hostNetworkOf({ address, length }: UnderlayPrefix): UnderlayAddress {
+  return ofWords(wordsOf(address).map((word, at) => word & wordMask(length, at)));
+}
+
+/** The address in `network` with the host bits of another one of its family. */
+export function sameHostIn(network: UnderlayPrefix, host: UnderlayAddress): UnderlayAddress {
+  const bits = wordsOf(host);
   return ofWords(
-    wordsOf(address).map((word, at) => word & maskOf(Math.min(32, Math.max(0, length - at * 32)))),
+    wordsOf(network.address).map((word, at) => {
+      const mask = wordMask(network.length, at);
+      return (word & mask) | ((bits[at] ?? 0) & ~mask);
+    }),
   );
 }
 

@@ -33,9 +33,12 @@ t.test('what does not go is said', async (t) => {
   for (const [text, expected] of [
     ['250.0.0.0/8 eth0/16 --underlay-mode balance-rr', /is for several underlays/],
     ['250.0.0.0/8 eth0,eth1 --xmit-hash-policy layer2', /underlay-mode is active-backup/],
-    ['250.0.0.0/8 eth0,eth1 --encap fou', /go with encap vxlan/],
-    ['250.0.0.0/8 eth0/112,eth1/112', /are of IPv4/],
-    ['250.0.0.0/8 eth0,eth1 --datapath kernel', /has one underlay/],
+    [
+      '250.0.0.0/8 eth0,eth1 --encap fou --underlay-mode balance-xor --xmit-hash-policy layer2',
+      /carries none: take layer2\+3/,
+    ],
+    ['250.0.0.0/8 eth0/16,eth1/112', /of one family/],
+    ['250.0.0.0/8 eth0,eth1 --datapath kernel', /leave datapath out, or name one underlay/],
     ['250.0.0.0/8 eth0,eth1,eth2,eth3,eth4', /at most 4/],
     ['250.0.0.0/8 eth0,eth0', /twice/],
     ['250.0.0.0/8 eth0,', /no underlay/],

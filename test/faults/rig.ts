@@ -257,14 +257,22 @@ export async function checkBalance(t: Test, host: LabHost): Promise<void> {
   }
 }
 
-/** UDP with sequence numbers from one container to the other; the result says what came of it. */
+/** UDP with sequence numbers from one container or host to another; the result says what came of it. */
 export async function startFlow(
-  from: LabContainer,
-  to: LabContainer,
-  options: { rate: number; seconds: number; size?: number; port?: number; flows?: number },
+  from: LabContainer | LabHost,
+  to: LabContainer | LabHost,
+  options: {
+    rate: number;
+    seconds: number;
+    size?: number;
+    port?: number;
+    flows?: number;
+    /** Of the receiver, where it is not its own. */
+    address?: number;
+  },
 ) {
   const { rate, seconds, size = 200, port = 7100, flows = 1 } = options;
-  const address = formatIpv4(to.address);
+  const address = formatIpv4(options.address ?? to.address);
   const timeoutMs = (seconds + 100) * 1000;
   const receiver = startTraffic(
     to,

@@ -5,6 +5,7 @@
 
 import type { DataProcessStatus, SuperBytes } from '../../api/status.ts';
 import { ENCAPS } from '../../encap/encap.ts';
+import { rulePrefixOf } from '../../net/fan.ts';
 import { flowKeyBits } from '../../net/flow-keys.ts';
 import {
   familyOf,
@@ -123,7 +124,10 @@ function underlayWords({
   const { further: specs = [], underlayMode, xmitHashPolicy } = spec;
   if (specs.length === 0) return {};
   const endpoint = (i: number): number => (further[i]?.index ?? -1) + 1;
-  const network = (i: number): number => specs[i]?.underlay.address ?? 0;
+  const network = (i: number): number => {
+    const one = specs[i];
+    return one === undefined ? 0 : rulePrefixOf(one.underlay).address;
+  };
   return {
     underlayMode: UNDERLAY_MODES.indexOf(underlayMode ?? UNDERLAY_MODE_DEFAULT),
     xmitHashPolicy: XMIT_HASH_POLICIES.indexOf(xmitHashPolicy ?? XMIT_HASH_POLICY_DEFAULT),

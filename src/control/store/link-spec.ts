@@ -90,11 +90,11 @@ export function placeOf(
   return { peer: peerOf6(six.overlay, underlay, words), slice };
 }
 
-/** An underlay beside the first, where hosts have the same host bits. IPv4. */
+/** An underlay beside the first, of its family, where hosts have the same host bits. */
 export type FurtherUnderlay = {
-  underlay: Prefix;
+  underlay: UnderlayPrefix;
   /** Our address there, and the device that has it. */
-  local: number;
+  local: UnderlayAddress;
   device: string;
 };
 

@@ -39,7 +39,7 @@ import {
   replaceIpv4Tos,
 } from '../../wire/ipv4.ts';
 import { getIpv6TrafficClass, replaceIpv6TrafficClass } from '../../wire/ipv6.ts';
-import { ETHERTYPE_PATH_PROBE } from '../../wire/lan/path-probe.ts';
+import { ETHERTYPE_PATH_PROBE, isProbeFrame } from '../../wire/lan/path-probe.ts';
 import { NeighbourDiscovery } from '../answer/nd.ts';
 import { Neighbours } from '../answer/neighbours.ts';
 import type { Arena } from '../ground/arena.ts';
@@ -282,6 +282,9 @@ export class Ingress {
       if (link.innerHeaderBytes !== 0 || this.versionInside === 4) return this.#drop(link, IPV6);
       return this.#inner6(link, frame, l3, available, source, outerTos);
     }
+    if (link.innerHeaderBytes === 0 && isProbeFrame(view, frame, length)) {
+      return this.#probe(link, frame, length);
+    }
     if (this.versionInside === 6) return this.#drop(link, BAD_HEADER);
     if (link.shim.hasVni && this.#vni !== link.vni) return this.#drop(link, WRONG_VNI);
     const mayCut = this.#coalescer.innerSegmentBytes > 0;
@@ -340,10 +343,13 @@ export class Ingress {
 
   #probe(link: DataLink, frame: number, length: number): void {
     const { view } = this.#arena;
-    const at = frame + link.innerHeaderBytes;
-    const bytes = length - link.innerHeaderBytes;
-    if (this.trainTests?.take(link, view, at, bytes, this.#source, this.nowMs)) return;
     const endpoint = this.#endpoint ?? link.endpoint;
+    if (
+      !endpoint.isRaw &&
+      this.trainTests?.take(link, view, frame, length, this.#source, this.nowMs)
+    ) {
+      return;
+    }
     this.#probes.take(link, endpoint, frame, length, this.#source, this.nowMs);
   }
 

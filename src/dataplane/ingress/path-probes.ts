@@ -9,7 +9,7 @@ import { answerPathProbe, ProbeKind, pathProbeKind } from '../../wire/lan/path-p
 import { type Arena, IOVEC_BYTES, MMSGHDR_BYTES, MSGHDR } from '../ground/arena.ts';
 import { Bucket } from '../ground/bucket.ts';
 import type { DataEndpoint, DataLink } from '../ground/link.ts';
-import { SOCKADDR_IN_BYTES } from '../ground/sockaddr.ts';
+import { sockaddrBytes } from '../ground/sockaddr.ts';
 
 /** Answers a second, of all links: a thousand peers that ask as fast as they do about two underlays. */
 const ANSWERS_PER_SECOND = 20_000;
@@ -52,7 +52,7 @@ export class PathProbes {
     const kind = pathProbeKind(view, frame, length);
     const counter = kind === ProbeKind.None ? MALFORMED : PATH_PROBE;
     counters[counter] = (counters[counter] as number) + 1;
-    if (kind !== ProbeKind.Question || endpoint.isIpv6) return;
+    if (kind !== ProbeKind.Question) return;
     if (!this.#bucket.take(nowMs)) {
       counters[LIMITED] = (counters[LIMITED] as number) + 1;
       return;
@@ -61,7 +61,7 @@ export class PathProbes {
     const start = frame - link.shimBytes;
     this.#arena.writeIovec(this.#iovec, start, length + link.shimBytes);
     this.#arena.writePointer(this.#message + MSGHDR.NAME, source);
-    view.setUint32(this.#message + MSGHDR.NAME_LENGTH, SOCKADDR_IN_BYTES, true);
+    view.setUint32(this.#message + MSGHDR.NAME_LENGTH, sockaddrBytes(view, source), true);
     for (let sends = 0; sends < SENDS_MAX; sends++) {
       if (endpoint.underlay.send(endpoint.sockets[0] as number, this.#message, 1) !== 1) continue;
       counters[ANSWERED] = (counters[ANSWERED] as number) + 1;

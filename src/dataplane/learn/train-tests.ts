@@ -4,6 +4,7 @@
  * @module
  */
 import { eventIndex, ingressIndex } from '../../table/counters.ts';
+import { ETHERNET_HEADER_BYTES } from '../../wire/ethernet.ts';
 import { readTrainTest, TRAIN_TEST_TOKEN_OFFSET } from '../../wire/lan/train-test.ts';
 import type { DataLink } from '../ground/link.ts';
 import type { News } from './news.ts';
@@ -20,22 +21,23 @@ export class TrainTests {
   }
 
   /**
-   * Takes the test at `at`, behind an Ethernet header, from the socket address at `source`. False where it
-   * is not whole: then it is a frame as any other.
+   * Takes the test in the frame of `length` bytes at `frame`, from the socket address at `source`. False
+   * where it is not whole: then it is a frame as any other.
    */
   take(
     link: DataLink,
     view: DataView,
-    at: number,
-    available: number,
+    frame: number,
+    length: number,
     source: number,
     nowMs: number,
   ): boolean {
-    const what = readTrainTest(view, at, available);
+    const at = frame + ETHERNET_HEADER_BYTES;
+    const what = readTrainTest(view, at, length - ETHERNET_HEADER_BYTES);
     if (what < 0) return false;
     const { counters } = link;
     // It was counted before anybody knew what it is.
-    const bytes = link.shimBytes + link.innerHeaderBytes + available;
+    const bytes = link.shimBytes + length;
     counters[RECEIVED] = (counters[RECEIVED] as number) - 1;
     counters[RECEIVED_BYTES] = (counters[RECEIVED_BYTES] as number) - bytes;
     counters[TRAIN_TESTS] = (counters[TRAIN_TESTS] as number) + 1;

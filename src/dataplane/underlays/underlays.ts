@@ -1,10 +1,13 @@
 /**
- * A link with several underlays. A peer's place in the fan, its slice, is that of its address on the
- * first one; on each other it has the same host bits in that one's network. So arithmetic turns one
+ * A link with several underlays. A peer is known by its address on the first one, which of a fan says its
+ * slice too; on each other it has the same host bits in that one's network. So arithmetic turns one
  * address into the other, both ways, and everything else of the data path knows the peer by the first.
+ * A peer of a layer-2 network whose address is of none of the networks is reached by the first underlay.
  *
  * Egress asks for the underlay of each packet; ingress has the outer source translated before anything is
  * checked, and what comes by another underlay than its source's is refused.
+ *
+ * Host bits are in the last 32 bits of an address, of IPv6 too (net/fan.ts).
  * @module
  */
 
@@ -13,10 +16,24 @@ import { UNDERLAY_MODES, XMIT_HASH_POLICIES } from '../../net/underlay-modes.ts'
 import { AF_INET } from '../../sys/libc/constants.ts';
 import { type EventCounter, eventIndex } from '../../table/counters.ts';
 import type { LinkRow } from '../../table/links/links.ts';
-import { preferredOf, type UnderlayReader, usableOf } from '../../table/links/underlays.ts';
-import type { DataEndpoint, Ways } from '../ground/link.ts';
+import {
+  FIRST_ONLY,
+  preferredOf,
+  type UnderlayReader,
+  usableOf,
+} from '../../table/links/underlays.ts';
+import type { DataEndpoint, DataLink, Ways } from '../ground/link.ts';
 import type { PeerTable } from '../ground/peers.ts';
-import { emitSockaddr, getSockaddrIpv4 } from '../ground/sockaddr.ts';
+import {
+  emitSockaddr,
+  emitSockaddrIpv6,
+  getSockaddrIpv4,
+  getSockaddrLastWord,
+  getSockaddrPort,
+  hasPrefix96,
+  isSockaddrIpv6,
+  setSockaddrPort,
+} from '../ground/sockaddr.ts';
 import { drawLots, Policy, xmitHash } from './xmit-hash.ts';
 
 const BALANCE_XOR = UNDERLAY_MODES.indexOf('balance-xor');
@@ -28,14 +45,17 @@ const SENT = (
   ['sent_underlay_1', 'sent_underlay_2', 'sent_underlay_3', 'sent_underlay_4'] as const
 ).map((name: EventCounter) => eventIndex(name));
 
+/** The network of an underlay: the last word of its addresses, and over IPv6 the three before. */
+type Net = { isIpv6: boolean; first: number; second: number; third: number; last: number };
+
 /** What several underlays are made of. */
 type Parts = {
   row: LinkRow & { id: number };
+  link: Pick<DataLink, 'peerPort' | 'innerHeaderBytes' | 'counters'>;
   /** Of the link, in the order of the underlays: the first is the link's own. */
   endpoints: readonly DataEndpoint[];
   reaches: UnderlayReader;
   peers: PeerTable;
-  counters: Float64Array;
   /** Arena offset of room for a socket address. */
   scratch: number;
 };
@@ -45,10 +65,11 @@ export class Underlays implements Ways {
   /** Where the packet goes that {@link choose} or {@link usual} was asked about last. */
   endpoint: DataEndpoint;
   readonly #link: number;
+  readonly #carriesFrames: boolean;
   readonly #mode: number;
   readonly #policy: number;
   readonly #mask: number;
-  readonly #networks: readonly number[];
+  readonly #nets: readonly Net[];
   readonly #port: number;
   readonly #reaches: UnderlayReader;
   readonly #peers: PeerTable;
@@ -56,43 +77,65 @@ export class Underlays implements Ways {
   readonly #name: number;
   #turn = 0;
 
-  constructor({ row, endpoints, reaches, peers, counters, scratch }: Parts) {
+  constructor({ row, link, endpoints, reaches, peers, scratch }: Parts) {
     const { network1 = 0, network2 = 0, network3 = 0 } = row;
     this.endpoints = endpoints;
     this.endpoint = endpoints[0] as DataEndpoint;
     this.#link = row.id;
+    this.#carriesFrames = link.innerHeaderBytes !== 0;
     this.#mode = row.underlayMode ?? 0;
     this.#policy = POLICIES[row.xmitHashPolicy ?? XMIT_HASH_POLICIES.length - 1] ?? Policy.Layer34;
     this.#mask = maskOf(row.underlayLength);
-    this.#networks = [row.underlayAddress, network1, network2, network3]
-      .slice(0, endpoints.length)
-      .map((network) => (network & this.#mask) >>> 0);
-    this.#port = row.peerPort;
+    const networks = [row.underlayAddress, network1, network2, network3];
+    this.#nets = endpoints.map(({ isIpv6, record }, i) => {
+      const { localWord0: first = 0, localWord1: second = 0, localWord2: third = 0 } = record;
+      const last = ((networks[i] as number) & this.#mask) >>> 0;
+      return { isIpv6, first, second, third, last };
+    });
+    this.#port = link.peerPort;
     this.#reaches = reaches;
     this.#peers = peers;
-    this.#counters = counters;
+    this.#counters = link.counters;
     this.#name = scratch;
   }
 
-  /** The underlay whose network an address is of, −1 for none. */
-  #underlayOf(address: number): number {
-    return this.#networks.indexOf((address & this.#mask) >>> 0);
+  /** The last word of the address in a name, where it is of an underlay; −1 where it is not. */
+  #wordOn(underlay: number, view: DataView, name: number): number {
+    const { isIpv6, first, second, third, last } = this.#nets[underlay] as Net;
+    if (isSockaddrIpv6(view, name) !== isIpv6) return -1;
+    if (isIpv6 && !hasPrefix96(view, name, first, second, third)) return -1;
+    const word = isIpv6 ? getSockaddrLastWord(view, name) : getSockaddrIpv4(view, name);
+    return (word & this.#mask) >>> 0 === last ? word : -1;
+  }
+
+  /** The underlay whose network the address in a name is of, −1 for none. */
+  #underlayOf(view: DataView, name: number): number {
+    for (let underlay = 0; underlay < this.#nets.length; underlay++) {
+      if (this.#wordOn(underlay, view, name) >= 0) return underlay;
+    }
+    return -1;
   }
 
   nameOf(endpoint: DataEndpoint, view: DataView, name: number): number {
-    const address = getSockaddrIpv4(view, name);
-    const underlay = this.#underlayOf(address);
-    // A stranger, who is refused by his own name.
+    const underlay = this.#underlayOf(view, name);
+    // A stranger, who is refused by his own name; or a peer who is where no arithmetic finds him.
     if (underlay < 0) return name;
     if (this.endpoints[underlay] !== endpoint) return 0;
     if (underlay === 0) return name;
-    emitSockaddr(view, this.#name, this.#addressOn(0, address), view.getUint16(name + 2), AF_INET);
+    const word = this.#wordOn(underlay, view, name);
+    const port = getSockaddrPort(view, name);
+    const { isIpv6, first, second, third } = this.#nets[0] as Net;
+    const last = this.#lastWordOn(0, word);
+    if (isIpv6) {
+      emitSockaddrIpv6(view, this.#name, first, second, third, last);
+      setSockaddrPort(view, this.#name, port);
+    } else emitSockaddr(view, this.#name, last, port, AF_INET);
     return this.#name;
   }
 
-  /** The address on an underlay of the host that has `address` on another. */
-  #addressOn(underlay: number, address: number): number {
-    return ((this.#networks[underlay] as number) | (address & ~this.#mask)) >>> 0;
+  /** The last word on an underlay of the host that has `word` on another. */
+  #lastWordOn(underlay: number, word: number): number {
+    return ((this.#nets[underlay] as Net).last | (word & ~this.#mask)) >>> 0;
   }
 
   choose(view: DataView, frame: number, peer: number, segments: number, nowMs: number): number {
@@ -102,7 +145,7 @@ export class Underlays implements Ways {
     // With one usable bit there is nothing to choose.
     if ((usable & (usable - 1)) !== 0) {
       if (this.#mode === BALANCE_XOR) {
-        underlay = drawLots(xmitHash(view, frame, this.#policy), usable);
+        underlay = drawLots(xmitHash(view, frame, this.#policy, this.#carriesFrames), usable);
       } else if (this.#mode === BALANCE_RR) underlay = this.#next(usable);
     }
     return this.#take(underlay, peer, segments);
@@ -113,8 +156,7 @@ export class Underlays implements Ways {
   }
 
   endpointTo(peer: number): DataEndpoint {
-    const { view } = this.#peers;
-    const underlay = this.#underlayOf(getSockaddrIpv4(view, this.#peers.nameOf(peer)));
+    const underlay = this.#underlayOf(this.#peers.view, this.#peers.nameOf(peer));
     return this.endpoints[Math.max(0, underlay)] as DataEndpoint;
   }
 
@@ -128,8 +170,8 @@ export class Underlays implements Ways {
 
   #reachOf(peer: number, nowMs: number): number {
     this.#peers.noteUsed(peer, nowMs);
-    const address = getSockaddrIpv4(this.#peers.view, this.#peers.nameOf(peer));
-    return this.#reaches.find(this.#link, address);
+    const word = this.#wordOn(0, this.#peers.view, this.#peers.nameOf(peer));
+    return word < 0 ? FIRST_ONLY : this.#reaches.find(this.#link, word);
   }
 
   /** The next of the usable ones in turn. */
@@ -146,7 +188,10 @@ export class Underlays implements Ways {
     const counter = SENT[underlay] as number;
     this.#counters[counter] = (this.#counters[counter] as number) + segments;
     if (underlay === 0) return peer;
-    const first = getSockaddrIpv4(this.#peers.view, this.#peers.nameOf(peer));
-    return this.#peers.intern(this.#addressOn(underlay, first), this.#port);
+    const first = this.#wordOn(0, this.#peers.view, this.#peers.nameOf(peer));
+    const last = this.#lastWordOn(underlay, first);
+    const net = this.#nets[underlay] as Net;
+    if (!net.isIpv6) return this.#peers.intern(last, this.#port);
+    return this.#peers.internIpv6(net.first, net.second, net.third, last, this.#port);
   }
 }

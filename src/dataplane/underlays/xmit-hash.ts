@@ -16,6 +16,7 @@ import {
 } from '../../wire/ethernet.ts';
 import { absorb, finish, hasPorts } from '../../wire/flow-hash.ts';
 import {
+  getIpVersion,
   getIpv4Destination,
   getIpv4HeaderBytes,
   getIpv4Protocol,
@@ -56,8 +57,12 @@ function ports(view: DataView, l3: number, isIpv6: boolean): number {
   return view.getUint16(l3 + headerBytes) ^ view.getUint16(l3 + headerBytes + 2);
 }
 
-/** Hash of the Ethernet frame at `frame` by a policy (u32); its headers have been checked. */
-export function xmitHash(view: DataView, frame: number, policy: number): number {
+/**
+ * Hash of the Ethernet frame at `frame` by a policy (u32), or of the IP packet where links carry those,
+ * which have no MACs to go by; its headers have been checked.
+ */
+export function xmitHash(view: DataView, frame: number, policy: number, isFrame = true): number {
+  if (!isFrame) return packetHash(view, frame, 0, getIpVersion(view, frame) === 6, policy);
   const etherType = getEtherType(view, frame);
   const l3 = frame + ETHERNET_HEADER_BYTES;
   const isIpv6 = etherType === ETHERTYPE_IPV6;
@@ -68,10 +73,21 @@ export function xmitHash(view: DataView, frame: number, policy: number): number 
     state = absorb(state, view.getUint32(frame + 2) ^ view.getUint32(frame + 8));
     if (policy === Policy.Layer2 || !isIp) return finish(state);
   }
+  return packetHash(view, l3, state, isIpv6, policy);
+}
+
+/** Takes the IP packet at `l3` into a hash, and ends it. */
+function packetHash(
+  view: DataView,
+  l3: number,
+  begun: number,
+  isIpv6: boolean,
+  policy: number,
+): number {
   const addresses = isIpv6
     ? ipv6Addresses(view, l3)
     : getIpv4Source(view, l3) ^ getIpv4Destination(view, l3);
-  state = absorb(state, addresses);
+  let state = absorb(begun, addresses);
   if (policy === Policy.Layer34) state = absorb(state, ports(view, l3, isIpv6));
   return finish(state);
 }

@@ -1,6 +1,7 @@
 /**
- * The question "do you hear me on this underlay?" between two hosts of a fan, and its answer. It
- * travels as an Ethernet frame inside the link's own encapsulation, to the port that is open anyway.
+ * The question "do you hear me on this underlay?" between two hosts of a link, and its answer. It
+ * travels as an Ethernet frame inside the link's own encapsulation, to the port that is open anyway; where
+ * that carries IP packets, in the place of one. Its first four bits are zero there, which is no version of IP.
  *
  * ```
  * 0   destination 01:80:c2:00:00:0e: no bridge passes it on, should it get to one
@@ -16,7 +17,7 @@
  * A host that does not know it (a kernel, an older version) drops it without a word.
  * @module
  */
-import { ETHERNET_HEADER_BYTES, emitEthernet } from '../ethernet.ts';
+import { ETHERNET_HEADER_BYTES, emitEthernet, getEtherType } from '../ethernet.ts';
 
 /** IEEE Std 802-2014 §9.2.4: local experimental. */
 export const ETHERTYPE_PATH_PROBE = 0x88b5;
@@ -45,6 +46,24 @@ export function emitPathProbe(
   view.setUint8(offset + KIND_OFFSET, ProbeKind.Question);
   view.setUint8(offset + UNDERLAY_OFFSET, underlay);
   for (const [i, byte] of token.entries()) view.setUint8(offset + TOKEN_OFFSET + i, byte);
+}
+
+/** What an answer begins with, for filters: words in network order, and where each stands. */
+export const PATH_ANSWER_WORDS: readonly { at: number; word: number }[] = [
+  { at: 0, word: 0x0180c200 },
+  { at: ETHERNET_HEADER_BYTES - 2, word: (ETHERTYPE_PATH_PROBE << 16) | (MAGIC >>> 16) },
+];
+
+/**
+ * Whether what stands in the place of an IP packet, `length` bytes, is a frame of
+ * {@link ETHERTYPE_PATH_PROBE}. Of an IP packet the first byte alone is looked at.
+ */
+export function isProbeFrame(view: DataView, offset: number, length: number): boolean {
+  return (
+    length >= ETHERNET_HEADER_BYTES &&
+    view.getUint8(offset) >>> 4 === 0 &&
+    getEtherType(view, offset) === ETHERTYPE_PATH_PROBE
+  );
 }
 
 /** Kind of the probe in a frame of {@link ETHERTYPE_PATH_PROBE} and `length` bytes; 0 = it is none. */

@@ -27,26 +27,33 @@ import { skipWithoutTun } from '../../netns/privileges.ts';
 import { skipLong } from '../../support/long.ts';
 import { promised, sleep, until } from '../../support/patience.ts';
 import { killIfThere } from '../../support/processes.ts';
+import {
+  addIpv6Underlays,
+  checkKinds,
+  checkSilence,
+  downKinds,
+  type Kind,
+  nameOf,
+  untilState,
+  upKinds,
+  wayTo,
+} from './kinds.ts';
 import { addressOn, addUnderlays, nft, silence } from './lab.ts';
 
 const skip = skipWithoutTun();
 /** What a lost underlay may cost a flow, ms. */
 const FAIL_OVER_MS = 300;
+const KINDS: readonly Kind[] = [
+  { overlay: 251, encap: 'fou', mode: 'balance-xor' },
+  { overlay: 252, encap: 'ipip', mode: 'active-backup' },
+];
+const MORE_KINDS: readonly Kind[] = [
+  { overlay: 249, encap: 'vxlan', mode: 'balance-xor', isIpv6: true },
+  { overlay: 248, encap: 'fou', mode: 'active-backup', isIpv6: true },
+  { overlay: 247, encap: 'ipip', mode: 'balance-xor', isIpv6: true },
+];
+const kinds = skipLong ? KINDS : [...KINDS, ...MORE_KINDS];
 const SENT = /^event\.sent_underlay/;
-
-/** How the way to a peer by one underlay stands, as status says. */
-async function wayTo(host: LabHost, peer: LabHost, underlay: number) {
-  const [link] = (await statusOf(host)).links;
-  const name = formatIpv4(peer.address);
-  return link?.underlays?.[underlay]?.peers.find((one) => one.peer === name);
-}
-
-function untilState(host: LabHost, peer: LabHost, underlay: number, state: string) {
-  return until(`${host.name} has ${peer.name} ${state} by ${underlay}`, 10_000, async () => {
-    const way = await wayTo(host, peer, underlay);
-    return way?.state === state && way;
-  });
-}
 
 async function upWithTwo(host: LabHost, ...words: string[]): Promise<string> {
   const args = ['up', OVERLAY, 'eth0/16,eth1/16', 'bridge', BRIDGE, ...words];
@@ -93,7 +100,7 @@ t.test('two underlays, one of which is lost and comes back', { skip }, async (t)
     [a, b],
     [b, a],
   ] as const) {
-    const way = await untilState(host, peer, 1, 'up');
+    const way = await untilState(host, nameOf(peer), 1, 'up');
     t.equal(way.address, formatIpv4(addressOn(1, peer)), 'at the same host bits');
     t.ok(way.used && way.delayMs !== null);
   }
@@ -116,7 +123,7 @@ t.test('two underlays, one of which is lost and comes back', { skip }, async (t)
     t.ok(received.received > 0.8 * sent.sent, `${received.received} of ${sent.sent} came`);
     const alone = growth(before, await countersOf(a), SENT);
     t.ok((alone['event.sent_underlay_2'] ?? 0) < 0.2 * sent.sent, JSON.stringify(alone));
-    const [first, second] = [await wayTo(a, c, 0), await wayTo(a, c, 1)];
+    const [first, second] = [await wayTo(a, nameOf(c), 0), await wayTo(a, nameOf(c), 1)];
     t.match([first?.used, second?.used, second?.state], [true, false, 'untried']);
   });
 
@@ -128,6 +135,14 @@ t.test('two underlays, one of which is lost and comes back', { skip }, async (t)
       return now['ingress.drop.wrong_underlay'] !== undefined && now;
     });
     t.same(grown, { 'ingress.drop.wrong_underlay': 1 });
+  });
+
+  await t.test('links of every kind over the same underlays', async (t) => {
+    if (!skipLong) addIpv6Underlays([a, b]);
+    await upKinds([a, b], kinds);
+    await checkKinds(t, lab, kinds);
+    await checkSilence(t, lab, kinds);
+    if (skipLong) await downKinds([a, b], kinds);
   });
 
   await t.test('either underlay falls silent: a TCP stream and a pulse go on', async (t) => {
@@ -144,15 +159,15 @@ t.test('two underlays, one of which is lost and comes back', { skip }, async (t)
         [a, b],
         [b, a],
       ] as const) {
-        const way = await untilState(host, peer, underlay, 'lost');
+        const way = await untilState(host, nameOf(peer), underlay, 'lost');
         t.equal(way.cause, 'silent');
-        t.equal((await wayTo(host, peer, 1 - underlay))?.state, 'up');
+        t.equal((await wayTo(host, nameOf(peer), 1 - underlay))?.state, 'up');
       }
       await again.back(nowMs(), 10_000);
       promised(t, `underlay ${underlay} silent`, again.gaps(sinceMs).longestMs, FAIL_OVER_MS);
       for (const host of [a, b]) await silence(lab, host, underlay, false);
-      await untilState(a, b, underlay, 'up');
-      await untilState(b, a, underlay, 'up');
+      await untilState(a, nameOf(b), underlay, 'up');
+      await untilState(b, nameOf(a), underlay, 'up');
     }
     const { sent, received } = await stream;
     t.equal(received.bytes, sent.bytes);
@@ -169,7 +184,7 @@ t.test('two underlays, one of which is lost and comes back', { skip }, async (t)
       await again.back(nowMs(), 10_000);
       const sinceMs = nowMs();
       await a.netlink.setLink('eth1', { up: false });
-      const way = await untilState(a, b, 1, 'lost');
+      const way = await untilState(a, nameOf(b), 1, 'lost');
       t.match(way.cause, /carrier|unreachable/);
       const [link] = (await statusOf(a)).links;
       t.same([link?.underlays?.[1]?.carrier, link?.state], [false, 'up']);
@@ -179,7 +194,11 @@ t.test('two underlays, one of which is lost and comes back', { skip }, async (t)
       const { pid } = await killDataProcess(b);
       await until('another data process', 10_000, async () => (await dataProcess(b)).pid !== pid);
       await again.back(nowMs(), 10_000);
-      t.equal((await wayTo(a, b, 0))?.state, 'up', 'who stands still everywhere has lost nothing');
+      t.equal(
+        (await wayTo(a, nameOf(b), 0))?.state,
+        'up',
+        'who stands still everywhere has lost nothing',
+      );
       const { pid: control } = await statusOf(a);
       killIfThere(control);
       await until('another control', 10_000, async () => {
@@ -187,19 +206,24 @@ t.test('two underlays, one of which is lost and comes back', { skip }, async (t)
         return now !== undefined && now.pid !== control;
       });
       await again.back(nowMs(), 10_000);
-      await untilState(a, b, 1, 'lost');
+      await untilState(a, nameOf(b), 1, 'lost');
       await a.netlink.setLink('eth1', { up: true });
-      await untilState(a, b, 1, 'up');
+      await untilState(a, nameOf(b), 1, 'up');
       // Somebody takes the address away, and gives it back.
       await b.netlink.deleteAddress('eth1', addressOn(1, b), 16);
-      await untilState(b, a, 1, 'lost');
+      await untilState(b, nameOf(a), 1, 'lost');
       await again.back(nowMs(), 10_000);
       t.equal((await statusOf(b)).links[0]?.state, 'up');
       await b.netlink.addAddress('eth1', addressOn(1, b), 16);
-      await untilState(b, a, 1, 'up');
+      await untilState(b, nameOf(a), 1, 'up');
       again.stop();
+      for (const { isIpv6, overlay } of kinds) {
+        await untilState(b, nameOf(a, isIpv6), 1, 'up', `fan-${overlay}`);
+      }
+      await checkKinds(t, lab, kinds);
       await sleep(100);
       for (const host of [a, b]) await checkBalance(t, host);
+      await downKinds([a, b], kinds);
     },
   );
 

@@ -22,6 +22,7 @@ import {
 import { readPaths } from '../../../src/table/paths.ts';
 import { IPV4_PACKET_BYTES_MAX } from '../../../src/wire/ipv4.ts';
 import { emitPathProbe, PATH_PROBE_BYTES } from '../../../src/wire/lan/path-probe.ts';
+import { emitTrainTest, TrainShape } from '../../../src/wire/lan/train-test.ts';
 import { emitVxlan } from '../../../src/wire/vxlan.ts';
 import { Fabric, FabricPorts } from '../../support/fabric.ts';
 import { NO_ROUTES } from '../../support/peers.ts';
@@ -37,7 +38,7 @@ const FLOWS = 200;
 const on2 = (host: number): number => (NETWORK_2 | (host & 0xffff)) >>> 0;
 
 /** A router on both underlays. */
-function makeRouter(fabric: Fabric, local: number, mode: UnderlayMode) {
+function makeRouter(fabric: Fabric, local: number, mode: UnderlayMode, encap = VXLAN) {
   const arena = new Arena(ARENA_BYTES);
   const layout = new Layout(new ArrayBuffer(LAYOUT_BYTES));
   const tables = new TestTables();
@@ -58,11 +59,11 @@ function makeRouter(fabric: Fabric, local: number, mode: UnderlayMode) {
     ],
     [
       {
-        ...{ id: 0, encap: VXLAN.id, deviceFd: DEVICE, offloads: 0, endpoint: 0 },
+        ...{ id: 0, encap: encap.id, deviceFd: DEVICE, offloads: 0, endpoint: 0 },
         ...{ overlayAddress: 0xfa000000, overlayLength: 8 },
         ...{ underlayAddress: 0xac1e0000, underlayLength: 16, localAddress: local },
         ...{ vni: 0xfa0000, peerPort: 4789, underlayMtu: 1500 },
-        ...{ innerMtu: 1500 - VXLAN.overheadBytes, gateway: 0, dscpUniform: 0 },
+        ...{ innerMtu: 1500 - encap.overheadBytes, gateway: 0, dscpUniform: 0 },
         superBytesToHost: IPV4_PACKET_BYTES_MAX,
         superBytesToPorts: IPV4_PACKET_BYTES_MAX,
         ...{ underlayMode: UNDERLAY_MODES.indexOf(mode), xmitHashPolicy: 2 },
@@ -94,14 +95,14 @@ function inside(flow: number): Uint8Array<ArrayBuffer> {
 }
 
 /** Two routers, and which underlay each flow that the one sends now takes: its number, 0 or 1. */
-function pair(mode: UnderlayMode) {
+function pair(mode: UnderlayMode, encap = VXLAN) {
   const fabric = new Fabric();
-  const a = makeRouter(fabric, FAN.sender, mode);
-  const b = makeRouter(fabric, FAN.receiver, mode);
+  const a = makeRouter(fabric, FAN.sender, mode, encap);
+  const b = makeRouter(fabric, FAN.receiver, mode, encap);
   const send = (flows = FLOWS): number[] => {
     fabric.seen.length = 0;
     for (let flow = 0; flow < flows; flow++) {
-      a.ports.toRouter.push(inside(flow));
+      a.ports.toRouter.push(inside(flow).subarray(14 - encap.innerHeaderBytes));
       settle([a, b]);
     }
     return fabric.seen.map(({ to }) =>
@@ -146,6 +147,48 @@ t.test('one underlay goes before others, or each in turn', async (t) => {
   t.equal(count(turns.send(20), 0), 10, 'half of them');
   turns.a.reach(FAN.receiver, 0b10, 1);
   t.equal(count(turns.send(20), 1), 20);
+});
+
+t.test('packets without a frame around them take the same ways', async (t) => {
+  const { fabric, a, b, send } = pair('balance-xor', ENCAPS.fou);
+  a.reach(FAN.receiver, 0b11, 0);
+  const both = send();
+  t.ok(count(both, 0) > FLOWS / 4 && count(both, 1) > FLOWS / 4, `${count(both, 0)} by the first`);
+  t.equal(count(both, 9), 0);
+  t.equal(b.ports.toHost.length, FLOWS);
+  const question = new Uint8Array(PATH_PROBE_BYTES);
+  emitPathProbe(viewOf(question), 0, 1, Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8));
+  fabric.carry(on2(FAN.sender), on2(FAN.receiver), question);
+  settle([b]);
+  const answer = fabric.seen.at(-1);
+  t.same([answer?.from, answer?.to], [on2(FAN.receiver), on2(FAN.sender)]);
+  const expected = Uint8Array.from(question);
+  expected[18] = 2;
+  t.same(answer?.bytes, expected);
+  fabric.carry(on2(FAN.sender), FAN.receiver, question);
+  fabric.carry(0xcb007109, FAN.receiver, question);
+  // Neither IP nor a question, and something that is too short to be one.
+  fabric.carry(FAN.sender, FAN.receiver, new Uint8Array(PATH_PROBE_BYTES));
+  fabric.carry(FAN.sender, FAN.receiver, question.subarray(0, 27));
+  settle([b]);
+  t.match(b.counters(), {
+    'event.path_probes_answered': 1,
+    'ingress.drop.path_probe': 1,
+    'ingress.drop.wrong_underlay': 1,
+    'ingress.drop.stranger': 1,
+    'ingress.drop.malformed': 2,
+  });
+  t.equal(unaccounted(b.counters(), 'ingress'), 0);
+  // A test of trains stands in the place of a packet too, and is none.
+  const before = b.counters();
+  const trains = Buffer.alloc(1472);
+  emitTrainTest(trains, new Uint8Array(6), TrainShape.Equal, 0);
+  fabric.carry(on2(FAN.sender), on2(FAN.receiver), trains);
+  settle([b]);
+  const after = b.counters();
+  t.equal(after['event.train_tests'], 1);
+  t.equal(after['ingress.received'], before['ingress.received']);
+  t.equal(after['ingress.receivedBytes'], before['ingress.receivedBytes']);
 });
 
 t.test('who sends by another underlay than his own is refused', async (t) => {

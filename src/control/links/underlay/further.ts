@@ -1,11 +1,16 @@
 /**
- * The underlays of a fan beside its first. A peer's address on each is its host bits on the first, in that
+ * The underlays of a link beside its first. A peer's address on each is its host bits on the first, in that
  * one's network; so every host must have the same host bits everywhere, this one too.
  * @module
  */
-import { type FanRequest, formatUnderlay } from '../../../config/request.ts';
-import { formatIpv4 } from '../../../net/ipv4.ts';
-import { maskOf, networkOf } from '../../../net/prefix.ts';
+import { UNDERLAY_LENGTH_IPV6_DEFAULT, type UnderlaysRequest } from '../../../config/request.ts';
+import { rulePrefixOf } from '../../../net/fan.ts';
+import {
+  ADDRESS_BITS,
+  familyOf,
+  formatHostAddress,
+  sameHostIn,
+} from '../../../net/underlay-address.ts';
 import { UNDERLAY_MODE_DEFAULT, XMIT_HASH_POLICY_DEFAULT } from '../../../net/underlay-modes.ts';
 import type { Snapshot } from '../../host/snapshot.ts';
 import { type FurtherUnderlay, underlaysOf, type WireSpec } from '../../store/link-spec.ts';
@@ -25,7 +30,7 @@ export type ResolvedUnderlays = Pick<
 
 /** What a request's further underlays are on this host, or what is wrong with each of them. */
 export function furtherOf(
-  request: FanRequest,
+  request: UnderlaysRequest,
   first: ResolvedUnderlay,
   snapshot: Snapshot,
 ): (ResolvedUnderlays & { underlayMtu: number }) | { refusals: Refusal[] } {
@@ -36,11 +41,16 @@ export function furtherOf(
   const mtus = [mtu];
   for (const selector of request.further) {
     const found = resolveUnderlay(selector, snapshot);
-    const one = isResolved(found) ? place(found, formatUnderlay(selector)) : found;
-    const refusal = 'code' in one ? one : mismatch(first, further, one);
-    if (refusal !== undefined) refusals.push(refusal);
-    else if (!('code' in one)) further.push(one);
-    if (isResolved(found)) mtus.push(found.device.mtu);
+    if (!isResolved(found)) {
+      refusals.push(found);
+      continue;
+    }
+    const { local, underlay, device } = found;
+    const one = { local, underlay, device: device.name };
+    const refusal = mismatch(first, further, one);
+    if (refusal === undefined) further.push(one);
+    else refusals.push(refusal);
+    mtus.push(device.mtu);
   }
   if (refusals.length > 0) return { refusals };
   return {
@@ -52,52 +62,44 @@ export function furtherOf(
   };
 }
 
-/** @param asked as it was written */
-function place(found: ResolvedUnderlay, asked: string): FurtherUnderlay | Refusal {
-  const { local, underlay, device } = found;
-  if (typeof local !== 'number' || typeof underlay.address !== 'number') {
-    return { code: 'underlay-family', message: `${asked}: several underlays are of IPv4` };
-  }
-  return {
-    local,
-    underlay: { address: underlay.address, length: underlay.length },
-    device: device.name,
-  };
-}
-
 function mismatch(
-  first: ResolvedUnderlay,
+  { local, underlay }: ResolvedUnderlay,
   others: readonly FurtherUnderlay[],
   one: FurtherUnderlay,
 ): Refusal | undefined {
-  const { local, underlay } = first;
-  const at = `${formatIpv4(one.local)}/${one.underlay.length} on ${one.device}`;
-  if (typeof local !== 'number') {
+  const at = `${formatHost(one.local, one.underlay.length)} on ${one.device}`;
+  const family = familyOf(local);
+  if (familyOf(one.local) !== family) {
     return {
       code: 'underlay-family',
-      message: 'several underlays are of IPv4, and the first is IPv6',
+      message: `${at}: the first underlay is of IPv${family}, and all others are of its family`,
     };
   }
   if (one.underlay.length !== underlay.length) {
     return {
       code: 'underlay-width',
-      message: `${at}: all underlays of a fan have the width of the first, /${underlay.length}`,
+      message: `${at}: all underlays of a link have the width of the first, /${underlay.length}`,
     };
   }
-  const network = networkOf({ address: one.local, length: one.underlay.length });
-  const networks = [underlay.address, ...others.map((other) => other.underlay.address)];
-  if (networks.includes(network)) {
+  if (rulePrefixOf(underlay).length < 0) {
+    return {
+      code: 'underlay-width',
+      message: `${at}: where a link has several underlays, hosts are told apart by the last 32 bits of their addresses: give all of them a width of /${ADDRESS_BITS[6] - ADDRESS_BITS[4]} or more, as ${one.device}/${UNDERLAY_LENGTH_IPV6_DEFAULT}`,
+    };
+  }
+  const network = one.underlay.address;
+  if ([underlay, ...others.map((other) => other.underlay)].some((of) => of.address === network)) {
     return {
       code: 'underlay-same',
-      message: `${at} is in the network of another underlay of this fan: each is a network of its own`,
+      message: `${at} is in the network of another underlay of this link: each is a network of its own`,
     };
   }
-  const hostBits = ~maskOf(underlay.length);
-  const wanted = (network | (local & hostBits)) >>> 0;
+  const wanted = sameHostIn(one.underlay, local);
   if (wanted === one.local) return undefined;
+  const [here, there] = [formatHostAddress(local), formatHostAddress(wanted)];
   return {
     code: 'underlay-host-bits',
-    message: `${at}: this host is ${formatIpv4(local)} on the first underlay, so others look for it at ${formatIpv4(wanted)} here: give it that address (ip address add ${formatIpv4(wanted)}/${underlay.length} dev ${one.device})`,
+    message: `${at}: this host is ${here} on the first underlay, so others look for it at ${there} here: give it that address (ip address add ${there}/${underlay.length} dev ${one.device})`,
   };
 }
 

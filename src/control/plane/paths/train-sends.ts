@@ -8,9 +8,7 @@ import type { UnderlayAddress } from '../../../net/underlay-address.ts';
 import { libc } from '../../../sys/libc/libc.ts';
 import { sendTrain } from '../../../sys/sockets/send-train.ts';
 import { openSendOnlyUdp } from '../../../sys/sockets/sockets.ts';
-import { ETHERNET_HEADER_BYTES } from '../../../wire/ethernet.ts';
 import { emitTrainTest, TrainShape } from '../../../wire/lan/train-test.ts';
-import { emitVxlan, VXLAN_HEADER_BYTES } from '../../../wire/vxlan.ts';
 import type { LinkSpec } from '../../store/link-spec.ts';
 import type { TrainsSent } from './train-proofs.ts';
 
@@ -23,34 +21,35 @@ const SHORTER_BYTES = 100;
 
 /** Whether trains of a link can be tested at all. */
 export function hasTrainTests({ encap, datapath, offload }: LinkSpec): boolean {
-  return ENCAPS[encap].hasVni && datapath !== 'kernel' && offload === 'auto';
+  return ENCAPS[encap].udp && datapath !== 'kernel' && offload === 'auto';
 }
 
 /**
- * Sends a test of `token` to a host of a link, in datagrams that carry `innerMtu` bytes.
- * @throws SystemError, where this host refuses to
+ * Sends a test of `token` to a host of a link from our address `local`, in datagrams of `bytes`, all of
+ * UDP's payload. @throws SystemError, where this host refuses to
  */
 export function sendTrainTest(
-  spec: LinkSpec,
+  { encap, vni, port }: LinkSpec,
+  local: UnderlayAddress,
   host: UnderlayAddress,
   token: Buffer,
-  innerMtu: number,
+  bytes: number,
 ): TrainsSent {
-  const bytes = VXLAN_HEADER_BYTES + ETHERNET_HEADER_BYTES + innerMtu;
+  const { shimBytes, emitShim } = ENCAPS[encap];
   const count = Math.max(2, Math.min(DATAGRAMS, Math.floor(TRAIN_BYTES_MAX / bytes)));
   const datagram = (shape: TrainShape, index: number, length = bytes): Buffer => {
     const datagram = Buffer.alloc(length);
     const view = new DataView(datagram.buffer, datagram.byteOffset, length);
-    emitVxlan(view, 0, spec.vni);
-    emitTrainTest(datagram.subarray(VXLAN_HEADER_BYTES), token, shape, index);
+    emitShim(view, 0, vni);
+    emitTrainTest(datagram.subarray(shimBytes), token, shape, index);
     return datagram;
   };
   const train = (shape: TrainShape, last: number): Buffer<ArrayBuffer> =>
     Buffer.concat(
       Array.from({ length: count }, (_, i) => datagram(shape, i, i === count - 1 ? last : bytes)),
     );
-  const to = { address: host, port: spec.port };
-  const { fd } = openSendOnlyUdp(spec.local, { offload: true });
+  const to = { address: host, port };
+  const { fd } = openSendOnlyUdp(local, { offload: true });
   try {
     sendTrain(fd, to, train(TrainShape.Uneven, bytes - SHORTER_BYTES), bytes);
     sendTrain(fd, to, train(TrainShape.Equal, bytes), bytes);

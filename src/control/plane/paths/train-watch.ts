@@ -8,14 +8,23 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '../../../errors.ts';
 import type { MemberView } from '../../../gossip/base/api.ts';
 import type { Log } from '../../../log.ts';
-import { holdsHost, type UnderlayAddress } from '../../../net/underlay-address.ts';
+import {
+  familyOf,
+  holdsHost,
+  sameHostIn,
+  type UnderlayAddress,
+} from '../../../net/underlay-address.ts';
+import { UNDERLAYS_MAX } from '../../../net/underlay-modes.ts';
 import { Netlink } from '../../../sys/netlink/netlink.ts';
 import type { NetEvent } from '../../../table/events.ts';
 import type { TrainProof, TrainUse } from '../../../table/links/path-limits.ts';
 import { type PathRecord, Segmentation } from '../../../table/paths.ts';
 import { Question } from '../../../wire/gossip/types.ts';
+import { IPV4_HEADER_BYTES } from '../../../wire/ipv4.ts';
+import { IPV6_HEADER_BYTES } from '../../../wire/ipv6.ts';
 import { TRAIN_TEST_TOKEN_BYTES } from '../../../wire/lan/train-test.ts';
-import type { LinkSpec } from '../../store/link-spec.ts';
+import { UDP_HEADER_BYTES } from '../../../wire/udp.ts';
+import { type LinkSpec, overheadOfLink, underlaysOf } from '../../store/link-spec.ts';
 import { readTrainCounts, TrainLedger } from './train-ledger.ts';
 import { type TrainAim, TrainProofs, type TrainsSent } from './train-proofs.ts';
 import { hasTrainTests, sendTrainTest } from './train-sends.ts';
@@ -100,17 +109,21 @@ export class TrainWatch {
     this.#netlink = undefined;
   }
 
-  /** Members that trains go to by a link of ours. */
+  /** Members that trains go to by a link of ours, at their address on each of its underlays. */
   #aims(): TrainAim[] {
     const specs = this.#options.specs().filter(hasTrainTests);
     if (specs.length === 0 || this.#records.size === 0) return [];
     return this.#options.members().flatMap((member): TrainAim[] => {
       if (member.isSelf || (member.state !== 'alive' && member.state !== 'suspect')) return [];
-      const aims = member.fans.flatMap(({ local }) => {
-        const isOurs = this.#isUsed(local) && specs.some((spec) => holdsHost(spec.underlay, local));
-        return isOurs ? [{ peer: local, member: member.id, way: '' }] : [];
-      });
-      return aims.slice(0, 1);
+      const all = member.fans.flatMap(({ local }) =>
+        specs.flatMap((spec) =>
+          holdsHost(spec.underlay, local)
+            ? underlaysOf(spec).map(({ underlay }) => sameHostIn(underlay, local))
+            : [],
+        ),
+      );
+      const used = [...new Set(all)].filter((peer) => this.#isUsed(peer));
+      return used.slice(0, UNDERLAYS_MAX).map((peer) => ({ peer, member: member.id, way: '' }));
     });
   }
 
@@ -149,15 +162,22 @@ export class TrainWatch {
   }
 
   #send({ peer }: TrainAim, token: Buffer): TrainsSent | undefined {
-    const spec = this.#options
+    const [found] = this.#options
       .specs()
-      .find((one) => hasTrainTests(one) && holdsHost(one.underlay, peer));
-    if (spec === undefined) return undefined;
+      .filter(hasTrainTests)
+      .flatMap((spec) => {
+        const by = underlaysOf(spec).find(({ underlay }) => holdsHost(underlay, peer));
+        return by === undefined ? [] : [{ spec, local: by.local }];
+      });
+    if (found === undefined) return undefined;
+    const { spec, local } = found;
     const { mtu } = this.#records.get(peer) ?? { mtu: 0 };
-    const overhead = spec.underlayMtu - spec.innerMtu;
-    const innerMtu = mtu === 0 ? spec.innerMtu : Math.min(spec.innerMtu, mtu - overhead);
+    // As long as the largest packets that go there.
+    const largest = spec.innerMtu + overheadOfLink(spec);
+    const outer = mtu === 0 ? largest : Math.min(largest, mtu);
+    const ip = familyOf(local) === 4 ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES;
     try {
-      return sendTrainTest(spec, peer, token, innerMtu);
+      return sendTrainTest(spec, local, peer, token, outer - ip - UDP_HEADER_BYTES);
     } catch (error) {
       this.#options.log.debug('trains', messageOf(error));
       return undefined;

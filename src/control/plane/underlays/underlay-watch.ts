@@ -10,10 +10,10 @@
 import type { LinkUnderlay } from '../../../api/status.ts';
 import { messageOf } from '../../../errors.ts';
 import type { Log } from '../../../log.ts';
-import { formatIpv4 } from '../../../net/ipv4.ts';
+import { formatHostAddress, lastWordOf } from '../../../net/underlay-address.ts';
 import { reachOf } from '../../../table/links/underlays.ts';
 import type { SnapshotLink } from '../../host/snapshot.ts';
-import type { LinkSpec } from '../../store/link-spec.ts';
+import type { AnySpec } from '../../store/link-spec.ts';
 import type { TunnelSet } from '../tunnel-set.ts';
 import { WatchedLink } from './watched-link.ts';
 
@@ -35,7 +35,7 @@ type DeviceEvent =
 export type UnderlayWatchOptions = {
   tunnels: Pick<TunnelSet, 'paths' | 'setReaches'>;
   /** The links that are up and not the kernel's. */
-  specs: () => readonly LinkSpec[];
+  specs: () => readonly AnySpec[];
   host: {
     links(): Promise<SnapshotLink[]>;
     watch(listener: (event: DeviceEvent) => void): () => void;
@@ -85,7 +85,7 @@ export class UnderlayWatch {
     let next = NO_LINKS_MS;
     try {
       const nowMs = performance.now();
-      this.#lookAtLinks(nowMs);
+      this.#lookAtLinks();
       if (this.#links.size > 0) {
         next = IDLE_MS;
         this.#lookAtPeers(nowMs);
@@ -103,7 +103,7 @@ export class UnderlayWatch {
     this.#again(next);
   }
 
-  #lookAtLinks(nowMs: number): void {
+  #lookAtLinks(): void {
     const specs = this.#options.specs().filter(({ further }) => further !== undefined);
     for (const [name, link] of this.#links) {
       if (specs.some((spec) => link.isOf(spec))) continue;
@@ -112,7 +112,7 @@ export class UnderlayWatch {
     }
     for (const spec of specs) {
       if (this.#links.has(spec.name)) continue;
-      this.#links.set(spec.name, new WatchedLink(spec, this.#options.log, nowMs));
+      this.#links.set(spec.name, new WatchedLink(spec, this.#options.log));
       this.#watchDevices();
     }
   }
@@ -153,7 +153,7 @@ export class UnderlayWatch {
     this.#peersAtMs = nowMs;
     const epochMs = Date.now();
     for (const { peer, usedAtMs } of this.#options.tunnels.paths()) {
-      if (typeof peer !== 'number' || usedAtMs === 0) continue;
+      if (usedAtMs === 0) continue;
       const agoMs = Math.max(0, epochMs - usedAtMs);
       for (const link of this.#links.values()) link.used(peer, nowMs - agoMs, nowMs, this.#dark);
     }
@@ -164,11 +164,11 @@ export class UnderlayWatch {
     const { isNews, reaches, changes } = link.look(nowMs);
     if (!isNews && !always) return;
     const { name } = link.spec;
-    const words = new Map([...reaches].map(([peer, way]) => [peer, reachOf(...way)]));
+    const words = new Map([...reaches].map(([peer, way]) => [lastWordOf(peer), reachOf(...way)]));
     const left = tunnels.setReaches(name, words);
     if (left > 0) log.warn(name, `no room for ${left} hosts: they are reached by ${link.first}`);
     for (const [what, peers] of changes) {
-      const named = peers.slice(0, NAMED_MAX).map(formatIpv4).join(', ');
+      const named = peers.slice(0, NAMED_MAX).map(formatHostAddress).join(', ');
       const more = peers.length > NAMED_MAX ? ` and ${peers.length - NAMED_MAX} more` : '';
       log.info(name, `${named}${more}: ${what}`);
     }

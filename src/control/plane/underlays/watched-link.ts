@@ -8,9 +8,14 @@ import type { LinkUnderlay } from '../../../api/status.ts';
 import { ENCAPS } from '../../../encap/encap.ts';
 import { messageOf } from '../../../errors.ts';
 import type { Log } from '../../../log.ts';
-import { formatIpv4 } from '../../../net/ipv4.ts';
-import { maskOf } from '../../../net/prefix.ts';
-import { formatHostAddress } from '../../../net/underlay-address.ts';
+import {
+  compareHosts,
+  formatHostAddress,
+  holdsHost,
+  sameHostIn,
+  type UnderlayAddress,
+  type UnderlayPrefix,
+} from '../../../net/underlay-address.ts';
 import {
   EADDRNOTAVAIL,
   EHOSTUNREACH,
@@ -24,13 +29,14 @@ import { getEtherType } from '../../../wire/ethernet.ts';
 import {
   ETHERTYPE_PATH_PROBE,
   emitPathProbe,
+  PATH_ANSWER_WORDS,
   PATH_PROBE_BYTES,
   PATH_PROBE_TOKEN_BYTES,
   ProbeKind,
   pathProbeKind,
   pathProbeToken,
 } from '../../../wire/lan/path-probe.ts';
-import type { LinkSpec } from '../../store/link-spec.ts';
+import { type AnySpec, underlaysOf } from '../../store/link-spec.ts';
 import { PeerWays, type WatchedWay } from './peer-ways.ts';
 
 /** A peer that packets go to is asked so often on each underlay, ms; all of them together no more often. */
@@ -54,26 +60,24 @@ const NO_WAY = new Set([EADDRNOTAVAIL, EHOSTUNREACH, EINVAL, ENETDOWN, ENETUNREA
 type Peer = { ways: PeerWays; usedAtMs: number; askedAtMs: number; usable: number };
 
 export class WatchedLink {
-  readonly spec: LinkSpec;
+  readonly spec: AnySpec;
   readonly #devices: readonly string[];
-  readonly #locals: readonly number[];
-  readonly #networks: readonly number[];
-  readonly #mask: number;
+  readonly #locals: readonly UnderlayAddress[];
+  readonly #networks: readonly UnderlayPrefix[];
   readonly #sockets: (ProbeSocket | undefined)[];
-  readonly #peers = new Map<number, Peer>();
+  readonly #peers = new Map<UnderlayAddress, Peer>();
   readonly #question: Buffer;
   readonly #shimBytes: number;
-  #changes = new Map<string, number[]>();
+  #changes = new Map<string, UnderlayAddress[]>();
 
-  constructor(spec: LinkSpec, log: Log, _nowMs: number) {
+  constructor(spec: AnySpec, log: Log) {
     this.spec = spec;
     const further = spec.further ?? [];
-    const local = typeof spec.local === 'number' ? spec.local : 0;
+    const underlays = underlaysOf(spec);
     this.#devices = [spec.underlayDevice ?? '', ...further.map(({ device }) => device)];
-    this.#locals = [local, ...further.map((one) => one.local)];
-    this.#mask = maskOf(spec.underlay.length);
-    this.#networks = this.#locals.map((address) => (address & this.#mask) >>> 0);
-    this.#sockets = this.#locals.map((address) => openSocket(address, spec.name, log));
+    this.#locals = underlays.map(({ local }) => local);
+    this.#networks = underlays.map(({ underlay }) => underlay);
+    this.#sockets = this.#locals.map((address) => openSocket(address, spec, log));
     const { emitShim, shimBytes } = ENCAPS[spec.encap];
     this.#shimBytes = shimBytes;
     this.#question = Buffer.alloc(shimBytes + PATH_PROBE_BYTES);
@@ -85,7 +89,7 @@ export class WatchedLink {
     return this.#devices[0] ?? '';
   }
 
-  isOf(spec: LinkSpec): boolean {
+  isOf(spec: AnySpec): boolean {
     return (
       spec.name === this.spec.name &&
       spec.local === this.spec.local &&
@@ -104,8 +108,8 @@ export class WatchedLink {
   }
 
   /** Packets went to `peer` at `usedAtMs`. */
-  used(peer: number, usedAtMs: number, nowMs: number, dark: ReadonlySet<string>): void {
-    if ((peer & this.#mask) >>> 0 !== this.#networks[0] || this.#locals.includes(peer)) return;
+  used(peer: UnderlayAddress, usedAtMs: number, nowMs: number, dark: ReadonlySet<string>): void {
+    if (!holdsHost(this.spec.underlay, peer) || this.#locals.includes(peer)) return;
     const known = this.#peers.get(peer);
     if (known !== undefined) {
       known.usedAtMs = Math.max(known.usedAtMs, usedAtMs);
@@ -150,7 +154,7 @@ export class WatchedLink {
     return isBusy;
   }
 
-  #askBy(underlay: number, way: WatchedWay, peer: number, nowMs: number): void {
+  #askBy(underlay: number, way: WatchedWay, peer: UnderlayAddress, nowMs: number): void {
     const socket = this.#sockets[underlay];
     if (socket === undefined) return;
     const token = randomBytes(PATH_PROBE_TOKEN_BYTES);
@@ -160,8 +164,8 @@ export class WatchedLink {
     else if (NO_WAY.has(error)) way.lose('unreachable', nowMs);
   }
 
-  #addressOn(underlay: number, address: number): number {
-    return ((this.#networks[underlay] ?? 0) | (address & ~this.#mask)) >>> 0;
+  #addressOn(underlay: number, address: UnderlayAddress): UnderlayAddress {
+    return sameHostIn(this.#networks[underlay] ?? this.spec.underlay, address);
   }
 
   /** Takes the answers that have come. */
@@ -196,11 +200,11 @@ export class WatchedLink {
   /** What has changed, and by which underlays each peer is reached: usable ones as bits, the preferred one. */
   look(nowMs: number): {
     isNews: boolean;
-    reaches: Map<number, [usable: number, preferred: number]>;
-    changes: ReadonlyMap<string, number[]>;
+    reaches: Map<UnderlayAddress, [usable: number, preferred: number]>;
+    changes: ReadonlyMap<string, UnderlayAddress[]>;
   } {
     let isNews = false;
-    const reaches = new Map<number, [number, number]>();
+    const reaches = new Map<UnderlayAddress, [number, number]>();
     this.#changes = new Map();
     for (const [peer, state] of this.#peers) {
       const before = state.ways.preferred;
@@ -213,7 +217,7 @@ export class WatchedLink {
     return { isNews, reaches, changes: this.#changes };
   }
 
-  #noteChanges(peer: number, { ways, usable: before }: Peer, usable: number): void {
+  #noteChanges(peer: UnderlayAddress, { ways, usable: before }: Peer, usable: number): void {
     for (const [i, { state, cause }] of ways.ways.entries()) {
       const bit = 1 << i;
       if ((before & bit) === (usable & bit)) continue;
@@ -225,7 +229,7 @@ export class WatchedLink {
   }
 
   status(nowMs: number, dark: ReadonlySet<string>): LinkUnderlay[] {
-    const peers = [...this.#peers].sort(([a], [b]) => a - b).slice(0, PEERS_SHOWN_MAX);
+    const peers = [...this.#peers].sort(([a], [b]) => compareHosts(a, b)).slice(0, PEERS_SHOWN_MAX);
     return this.#locals.map((local, underlay) => ({
       device: this.#devices[underlay] ?? '',
       address: `${formatHostAddress(local)}/${this.spec.underlay.length}`,
@@ -236,8 +240,8 @@ export class WatchedLink {
         const { state, cause, delayMs, lost, losses, sinceMs } = way;
         return [
           {
-            peer: formatIpv4(peer),
-            address: formatIpv4(this.#addressOn(underlay, peer)),
+            peer: formatHostAddress(peer),
+            address: formatHostAddress(this.#addressOn(underlay, peer)),
             ...{ state, cause, losses },
             used: (usable & (1 << underlay)) !== 0,
             preferred: ways.preferred === underlay,
@@ -256,11 +260,18 @@ function viewOf(bytes: Buffer): DataView {
 }
 
 /** Without one nothing is known of this underlay, and it is not used beside the first. */
-function openSocket(address: number, link: string, log: Log): ProbeSocket | undefined {
+function openSocket(
+  address: UnderlayAddress,
+  { name, encap }: AnySpec,
+  log: Log,
+): ProbeSocket | undefined {
   try {
-    return new ProbeSocket(address);
+    return new ProbeSocket(address, ENCAPS[encap].udp ? undefined : PATH_ANSWER_WORDS);
   } catch (error) {
-    log.warn(link, `${formatIpv4(address)}: the underlay is not watched: ${messageOf(error)}`);
+    log.warn(
+      name,
+      `${formatHostAddress(address)}: the underlay is not watched: ${messageOf(error)}`,
+    );
     return undefined;
   }
 }
