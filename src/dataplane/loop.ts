@@ -56,6 +56,8 @@ export const ARENA_BYTES = (20 << 20) + CELLS_BYTES;
 const FAILURES_MAX = 16;
 /** How long the process forwards on after control has vanished, ms, before it ends itself. */
 const ORPHAN_LIFETIME_MS = 120_000;
+/** How long it sleeps between two pieces of idle work, µs. */
+const WORK_REST_US = 50;
 
 const ROUNDS = eventIndex('rounds');
 const UNREADABLE = eventIndex('tables_unreadable');
@@ -67,6 +69,9 @@ const WAKE_PLACE = 0;
 const PARENT_PLACE = 1;
 /** Wake-up, parent, changes, errors; then a listening socket for each endpoint and every device. */
 const DESCRIPTORS_MAX = 4 + ENDPOINTS_MAX + LINKS_MAX;
+
+/** Does a little of it; false = that was the last. */
+export type IdleWork = () => boolean;
 
 /** What a loop supposes beyond its descriptors: a warm-up has another world than a host. */
 export type Outside = {
@@ -107,6 +112,7 @@ export class Loop {
   /** How many forgotten MACs control had told when we looked last. */
   #forgotten: number;
   #orphanedAtMs = 0;
+  #idleWork: IdleWork | undefined;
   /** Changes wait: they are served once everybody who is ready has had its turn. */
   #isChangeDue = false;
 
@@ -186,9 +192,12 @@ export class Loop {
   /**
    * Waits for the turn of `epoch`, then runs until the turn passes on, or control is gone for too
    * long.
+   * @param idleWork something to do while there is nothing to forward, a moment at a time, until it says that
+   *   there is no more of it
    */
-  run(epoch: number): void {
+  run(epoch: number, idleWork?: IdleWork): void {
     const layout = this.#layout;
+    this.#idleWork = idleWork;
     const { turn } = layout;
     turn.warmEpoch = epoch;
     const parent = this.#poll.offsetOf(PARENT_PLACE);
@@ -223,19 +232,19 @@ export class Loop {
    */
   tryRound(): number {
     if (this.#poll.wait(0) <= 0) return 0;
-    this.#serveReady(performance.now());
+    this.#round(performance.now());
     return this.#movedOut + this.#movedIn;
   }
 
-  /**
-   * Takes a received train of `segmentBytes` pieces, `length` bytes at `offset` from the socket
-   * address at `source`, as the first link's endpoint would have brought it: the sockets of a warm-up bring none.
-   */
-  takeTrain(offset: number, length: number, source: number, segmentBytes: number): void {
+  /** Where messages may be laid that no socket brings with all that there is to tell of them. */
+  get receiver(): Receiver {
+    return this.#receiver;
+  }
+
+  /** Takes the first `count` messages that lie there, as the first link's endpoint would have brought them. */
+  takeLaid(count: number): void {
     const endpoint = this.#links.links[0]?.endpoint;
-    if (endpoint === undefined) return;
-    this.#ingress.message(endpoint, offset, length, source, 0, segmentBytes);
-    this.#ingress.flush();
+    if (endpoint !== undefined) this.#receiver.takeLaid(endpoint, count, performance.now());
   }
 
   /** Gives back what the loop opened itself. It cannot be used any more. */
@@ -280,6 +289,7 @@ export class Loop {
     const { busyPollUs } = this.#layout;
     const { queues } = this.#egress;
     const areQueued = queues.waiting > 0;
+    if (this.#idleWork !== undefined && !areQueued) return this.#waitAtWork(this.#idleWork);
     // What waits for a rate has a time: nobody stays awake beside it.
     if (busyPollUs > 0 && active && !areQueued) {
       const until = performance.now() + busyPollUs / 1000;
@@ -297,6 +307,14 @@ export class Loop {
       : this.#poll.wait(this.#poll.isResting ? REST_MS : IDLE_BEAT_MS);
     this.#moderation.waited(beganMs, performance.now());
     return ready;
+  }
+
+  /** The same while there is other work: does some, and sleeps a moment, for others want the core too. */
+  #waitAtWork(work: IdleWork): number {
+    const ready = this.#poll.wait(0);
+    if (ready !== 0) return ready;
+    if (!work()) this.#idleWork = undefined;
+    return this.#poll.waitUs(WORK_REST_US);
   }
 
   #serve(place: number, revents: number, nowMs: number): void {

@@ -4,10 +4,12 @@
  * the devices and sockets that the
  * first of those changes names; it opens nothing of the host's, holds no capability, is left with the
  * system calls of its loop, and reads no configuration but the two segments. Its arguments are its epoch,
- * and `warm` where it has the time to warm up first.
+ * and when it warms up: `before` its turn, while another forwards; `beside` its work, where nobody else does; or
+ * not at all, `cold`.
  * @module
  */
 import { writeSync } from 'node:fs';
+import { ENCAPS } from '../encap/encap.ts';
 import { FLOW_SET_BYTES, FlowSet } from '../shm/flow-set.ts';
 import { LAYOUT_BYTES, Layout } from '../shm/layout.ts';
 import { AF_INET } from '../sys/libc/constants.ts';
@@ -24,7 +26,7 @@ import { ChangeChannel } from './changes.ts';
 import { Arena } from './ground/arena.ts';
 import { KernelPorts, type Waiting } from './ground/ports.ts';
 import { ARENA_BYTES, Loop } from './loop.ts';
-import { warmUp } from './warm-up.ts';
+import { WARM_UP_ARENA_BYTES, WarmUp } from './warm-up.ts';
 
 const SEGMENT_FD = 3;
 const WAKE_FD = 4;
@@ -58,15 +60,16 @@ const tables = SharedMemory.openReadOnly(TABLES_FD, TABLES_BYTES);
 const flows = SharedMemory.open(FLOWS_FD, FLOW_SET_BYTES);
 const layout = new Layout(memory.buffer);
 const segment = new TableSegment(tables.buffer);
-const arena = new Arena(ARENA_BYTES);
+const mode = process.argv[3];
+const arena = new Arena(mode === 'cold' ? ARENA_BYTES : WARM_UP_ARENA_BYTES + ARENA_BYTES);
 const ports = new KernelPorts(arena);
 const rows = new LinkReader(segment);
 const changes = new ChangeChannel(CHANGES_FD);
 const birth = readBirth(changes, rows, ports.waiting);
 releaseProgramPages();
 const [first] = birth.links;
-const encap = first === undefined ? undefined : rows.link(first.id)?.row.encap;
-if (process.argv[3] === 'warm' && encap !== undefined) warmUp(arena, encap);
+const encap = (first && rows.link(first.id)?.row.encap) ?? ENCAPS.vxlan.id;
+const warmUp = mode === 'cold' ? undefined : WarmUp.open(arena, encap);
 const loop = new Loop(arena, layout, segment, WAKE_FD, PARENT_FD, {
   ports,
   family: AF_INET,
@@ -76,12 +79,13 @@ const loop = new Loop(arena, layout, segment, WAKE_FD, PARENT_FD, {
 });
 const refused = loop.apply(birth);
 if (refused !== 0) throw new Error(`the links cannot be taken in: errno ${refused}`);
+if (mode === 'before') warmUp?.finish();
 // Everything is open and loaded: from here on packets of strangers are read, and nothing but the
 // loop's own calls is left. Whether it is in force the kernel itself says (see `fanway status`).
 confineProcess();
 let code = 0;
 try {
-  loop.run(Number(process.argv[2]));
+  loop.run(Number(process.argv[2]), warmUp?.step);
 } catch (error) {
   code = 1;
   writeSync(process.stderr.fd, `${error instanceof Error ? error.stack : String(error)}\n`);

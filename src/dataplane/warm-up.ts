@@ -1,12 +1,19 @@
 /**
  * Warm-up. JavaScript is interpreted at first and compiled for the types and branches it has met: in its
  * first half second a data process needs two to four times as long for a packet. So a new one runs a
- * loop of its own over descriptors that nobody else has, until its code is what it will be under load.
+ * loop of its own over descriptors that nobody else has, until its code is what it will be under load:
+ * before its turn, where another process forwards meanwhile; else in the moments when nothing is to be forwarded,
+ * and what is to be forwarded warms it as well.
  *
  * Nothing of it is seen outside: the device is one end of a socket pair, the underlay another pair,
  * the counters and tables lie in memory of our own. What the loop sends reaches its one peer by an
  * abstract Unix address made of the very bytes of an IPv4 one (the first port byte is 0, which is what
  * makes an address abstract; unix(7)), so that not even the addresses differ from those in earnest.
+ *
+ * Compiled code holds for what it was compiled for: it is thrown away at the first number of another kind, the
+ * first object of another shape, the first branch that was never taken. So both loops are made before either
+ * runs, addresses here are as wide as any (above 2^31 they are numbers of another kind to V8), and there is
+ * something of everything that a fan sees daily (warm-up-frames.ts).
  * @module
  */
 import { randomInt } from 'node:crypto';
@@ -21,7 +28,7 @@ import { EndpointKind, LinkWriter, Offload } from '../table/links/links.ts';
 import { TABLES_BYTES, TableSegment } from '../table/segment.ts';
 import type { Arena } from './ground/arena.ts';
 import { type Device, KernelPorts } from './ground/ports.ts';
-import { Loop } from './loop.ts';
+import { ARENA_BYTES, Loop } from './loop.ts';
 import { type WarmUpFan, WarmUpFrames } from './warm-up-frames.ts';
 
 /** How much processor time it takes, all threads together, and how much time it may take, ms. */
@@ -39,60 +46,75 @@ const UNDERLAY_HOSTS = 0xffff;
 const MTU = 1500;
 /** One device frame or underlay datagram: longer ones are cut off while draining, which is no loss. */
 const DRAIN_BYTES = 4096;
+/** What it takes of the packet arena, for as long as it lasts: a loop's, and frames. */
+export const WARM_UP_ARENA_BYTES = ARENA_BYTES + (1 << 20);
 
-/**
- * Runs a loop for some {@link CPU_MS} in `arena`, which is as if untouched afterwards. Returns the
- * counters of the loop's link, or undefined where the kernel refuses what it takes: then the process
- * begins cold.
- * @param encapId what the links in earnest use
- * @param makePair makes two connected sockets
- */
-export function warmUp(
-  arena: Arena,
-  encapId: number,
-  makePair: typeof socketPair = socketPair,
-): Record<string, number> | undefined {
-  const descriptors: number[] = [];
-  try {
-    const stage = new Stage(arena, encapId, descriptors, makePair);
-    return stage.run();
-  } catch (error) {
-    if (error instanceof RangeError) throw error;
-    return undefined;
-  } finally {
-    for (const fd of descriptors) closeDescriptor(fd);
-    arena.clear();
-  }
-}
+type Scene = {
+  loop: Loop;
+  frames: WarmUpFrames;
+  /** The host's end of the device, and the peer's of the underlay. */
+  ends: { host: Device; peer: Device };
+  drain: number;
+};
 
 /** The loop, both ends of what it stands between, and frames for it. */
-class Stage {
-  readonly #descriptors: number[];
+export class WarmUp {
+  readonly #descriptors: number[] = [];
   readonly #makePair: typeof socketPair;
+  readonly #arena: Arena;
+  /** What it has of the arena. */
+  readonly #from: number;
+  #to: number;
   readonly #layout = new Layout(new ArrayBuffer(LAYOUT_BYTES));
-  readonly #loop: Loop;
-  readonly #frames: WarmUpFrames;
-  /** The host's end of the device, and the peer's of the underlay. */
-  readonly #ends: readonly [Device, Device];
-  readonly #drain: number;
+  readonly #tables = new TableSegment(new ArrayBuffer(TABLES_BYTES));
+  #scene: Scene | undefined;
+  #round = 0;
+  readonly #enoughCpuMs = cpuMs() + CPU_MS;
+
+  private constructor(arena: Arena, makePair: typeof socketPair) {
+    this.#makePair = makePair;
+    this.#arena = arena;
+    this.#from = arena.turnPage();
+    this.#to = this.#from;
+  }
+
+  /**
+   * Takes {@link WARM_UP_ARENA_BYTES} of `arena`; undefined where the kernel refuses what it takes: then the
+   * process begins cold.
+   * @param encapId what the links in earnest use
+   * @param makePair makes two connected sockets
+   */
+  static open(
+    arena: Arena,
+    encapId: number,
+    makePair: typeof socketPair = socketPair,
+  ): WarmUp | undefined {
+    const warmUp = new WarmUp(arena, makePair);
+    try {
+      warmUp.#scene = warmUp.#build(encapById(encapId));
+      warmUp.#to = arena.turnPage();
+      return warmUp;
+    } catch (error) {
+      warmUp.#to = arena.turnPage();
+      warmUp.close();
+      if (!(error instanceof SystemError)) throw error;
+      return undefined;
+    }
+  }
 
   /** @throws SystemError */
-  constructor(arena: Arena, encapId: number, descriptors: number[], makePair: typeof socketPair) {
-    this.#makePair = makePair;
-    this.#descriptors = descriptors;
-    const encap = encapById(encapId);
+  #build(encap: Encap): Scene {
+    const arena = this.#arena;
     const [device, host] = this.#pair(SOCK_SEQPACKET);
     const [listener, peer] = this.#pair(SOCK_DGRAM);
     const fan = this.#name(peer, encap.udp);
     const ports = new KernelPorts(arena);
-    this.#ends = [ports.device(host), ports.device(peer)];
     const [parent] = this.#pair(SOCK_DGRAM);
-    const tables = new TableSegment(new ArrayBuffer(TABLES_BYTES));
-    tables.initialize(1);
+    this.#tables.initialize(1);
     const wake = this.#keep(createEventFd());
     this.#layout.initialize();
     this.#layout.queues = 1;
-    this.#loop = new Loop(arena, this.#layout, tables, wake, parent, {
+    const loop = new Loop(arena, this.#layout, this.#tables, wake, parent, {
       ports,
       family: AF_UNIX,
       routes: {
@@ -100,16 +122,17 @@ class Stage {
         ...{ addProbe: () => {}, removeProbe: () => {} },
       },
     });
-    writeRows(tables, encap, fan);
+    writeRows(this.#tables, encap, fan);
     const sockets = this.#sockets(encap, listener);
-    const refused = this.#loop.apply({
+    const refused = loop.apply({
       ...{ sequence: 0, left: [] },
       endpoints: [{ index: 0, incarnation: 1, sockets, probe: -1 }],
       links: [{ id: 0, incarnation: 1, device }],
     });
     if (refused !== 0) throw new RangeError(`the link of the warm-up was refused: ${refused}`);
-    this.#frames = new WarmUpFrames(arena, encap, fan, MTU - encap.overheadBytes);
-    this.#drain = arena.allocate(DRAIN_BYTES);
+    const ends = { host: ports.device(host), peer: ports.device(peer) };
+    const frames = new WarmUpFrames(arena, encap, fan, MTU - encap.overheadBytes);
+    return { loop, frames, ends, drain: arena.allocate(DRAIN_BYTES) };
   }
 
   #keep(fd: number): number {
@@ -144,24 +167,40 @@ class Stage {
     return [listener, ...Array.from({ length: senders }, () => this.#keep(duplicate(listener)))];
   }
 
-  run(): Record<string, number> {
+  /** One round; false once its time is over. Then it is closed. */
+  readonly step = (): boolean => {
+    const scene = this.#scene;
+    if (scene === undefined) return false;
+    const { loop, frames, ends, drain } = scene;
+    frames.feed(this.#round++, ends.host, ends.peer, loop);
+    loop.tryRound();
+    while (ends.host.read(drain, DRAIN_BYTES) > 0);
+    while (ends.peer.read(drain, DRAIN_BYTES) > 0);
+    if (this.#round % ROUNDS_PER_LOOK !== 0 || cpuMs() < this.#enoughCpuMs) return true;
+    this.close();
+    return false;
+  };
+
+  /** All of it at once, or as much as there is time for. */
+  finish(): void {
     const until = performance.now() + WALL_MS_MAX;
-    const [host, peer] = this.#ends;
-    try {
-      do {
-        for (let round = 0; round < ROUNDS_PER_LOOK; round++) {
-          this.#frames.feed(round, host, peer, this.#loop);
-          this.#loop.tryRound();
-          for (const device of this.#ends) while (device.read(this.#drain, DRAIN_BYTES) > 0);
-        }
-      } while (cpuMs() < CPU_MS + this.#startCpuMs && performance.now() < until);
-    } finally {
-      this.#loop.close();
-    }
-    return namedCounters(this.#layout.counters(0));
+    while (this.step() && performance.now() < until);
+    this.close();
   }
 
-  readonly #startCpuMs = cpuMs();
+  /** Gives everything back; its part of the arena is as if untouched. */
+  close(): void {
+    this.#scene?.loop.close();
+    this.#scene = undefined;
+    for (const fd of this.#descriptors.splice(0)) closeDescriptor(fd);
+    this.#arena.forsake(this.#from, this.#to);
+    this.#to = this.#from;
+  }
+
+  /** What its loop has counted. */
+  counters(): Record<string, number> {
+    return namedCounters(this.#layout.counters(0));
+  }
 }
 
 /** The one link and its endpoint, as control would write them. */
@@ -186,7 +225,7 @@ function writeRows(tables: TableSegment, encap: Encap, fan: WarmUpFan): void {
     peerPort: fan.port,
     innerMtu: MTU - encap.overheadBytes,
     underlayMtu: MTU,
-    gateway: 0,
+    gateway: (fan.overlay | 1) >>> 0,
     superBytesToHost: 65_535,
     superBytesToPorts: 65_535,
     dscpUniform: 0,

@@ -84,6 +84,9 @@ export type PacketKernel = {
   ): number;
 };
 
+/** The largest that a system of ours has: memory goes back in whole ones. */
+const PAGE_BYTES = 65_536;
+
 export class Arena {
   readonly bytes: Uint8Array;
   readonly view: DataView;
@@ -126,13 +129,17 @@ export class Arena {
     return offset;
   }
 
+  /** Begins a page of the system's with what is taken next, whose offset it returns. */
+  turnPage(): number {
+    return this.allocate(0, PAGE_BYTES);
+  }
+
   /**
-   * Gives all memory back to the system and begins anew, zeroed: whoever had some must not use it any
-   * more. Start-up only.
+   * Gives what lies between two offsets of {@link turnPage} back to the system: it reads as zeros, and whoever had
+   * some must not use it any more. Nobody gets it again.
    */
-  clear(): void {
-    discard(this.base, this.bytes.length);
-    this.#used = 0;
+  forsake(from: number, to: number): void {
+    if (to > from) discard(this.base + from, to - from);
   }
 
   /** Stores the absolute address of arena byte `target` as a 64-bit pointer at `at`. */

@@ -18,7 +18,14 @@ import {
   UDP_GRO,
 } from '../../sys/libc/constants.ts';
 import { eventIndex } from '../../table/counters.ts';
-import { type Arena, IOVEC_BYTES, MMSGHDR_BYTES, MMSGHDR_LENGTH, MSGHDR } from '../ground/arena.ts';
+import {
+  type Arena,
+  CMSG_HEADER_BYTES,
+  IOVEC_BYTES,
+  MMSGHDR_BYTES,
+  MMSGHDR_LENGTH,
+  MSGHDR,
+} from '../ground/arena.ts';
 import type { DataEndpoint } from '../ground/link.ts';
 import { isSameHost, SOCKADDR_BYTES } from '../ground/sockaddr.ts';
 import type { Ingress } from './ingress.ts';
@@ -33,6 +40,8 @@ const BUFFER_BYTES = 65536 + 64;
 /** How often one receive is tried again after an error. */
 const ATTEMPTS_MAX = 3;
 const CONTROL_BYTES = 96;
+/** A control message of at most 8 bytes. */
+const CONTROL_ENTRY_BYTES = CMSG_HEADER_BYTES + 8;
 
 const RECEIVE_ERRORS = eventIndex('receive_errors');
 
@@ -83,7 +92,6 @@ export class Receiver {
   receiveBurst(endpoint: DataEndpoint, socket: number, nowMs: number): number {
     this.#ingress.nowMs = nowMs;
     this.#ingress.versionInside = endpoint.versionInside(socket);
-    const { view } = this.#arena;
     let count = -1;
     for (let attempt = 0; count < 0; attempt++) {
       count = endpoint.underlay.receive(socket, this.#messages, this.#burst);
@@ -102,6 +110,13 @@ export class Receiver {
       return 0;
     }
     endpoint.receiveErrors = 0;
+    this.#take(endpoint, count);
+    return count;
+  }
+
+  /** Hands the first `count` messages on, and makes room for the next ones. */
+  #take(endpoint: DataEndpoint, count: number): void {
+    const { view } = this.#arena;
     let bytes = 0;
     let alikeEnd = 0;
     for (let i = 0; i < count; ) {
@@ -124,7 +139,46 @@ export class Receiver {
     }
     this.#ingress.flush();
     this.#adapt(count, bytes);
-    return count;
+  }
+
+  /**
+   * Lays the `length` bytes at `offset` where the kernel would have put a message, with what it would have told
+   * beside: a warm-up's sockets tell nothing. {@link takeLaid} takes all that lie.
+   * @param message its place, below 64
+   * @param source arena offset of the socket address that it comes from
+   * @param segmentBytes of a train; 0 = it is none
+   */
+  lay(
+    message: number,
+    offset: number,
+    length: number,
+    source: number,
+    tos: number,
+    segmentBytes: number,
+  ): void {
+    const { bytes, view } = this.#arena;
+    const at = this.#messages + message * MMSGHDR_BYTES;
+    const control = this.#controls + message * CONTROL_BYTES;
+    const name = this.#names + message * SOCKADDR_BYTES;
+    bytes.copyWithin(this.#buffers + message * BUFFER_BYTES, offset, offset + length);
+    bytes.copyWithin(name, source, source + SOCKADDR_BYTES);
+    view.setUint32(at + MMSGHDR_LENGTH, length, true);
+    emitControl(view, control, IPPROTO_IP, IP_TOS, 1);
+    view.setUint8(control + CMSG_HEADER_BYTES, tos);
+    let controlBytes = CONTROL_ENTRY_BYTES;
+    if (segmentBytes !== 0) {
+      emitControl(view, control + controlBytes, SOL_UDP, UDP_GRO, 4);
+      view.setInt32(control + controlBytes + CMSG_HEADER_BYTES, segmentBytes, true);
+      controlBytes += CONTROL_ENTRY_BYTES;
+    }
+    view.setUint32(at + MSGHDR.CONTROL_LENGTH, controlBytes, true);
+  }
+
+  /** Takes `count` messages that were laid, as if they had been received. */
+  takeLaid(endpoint: DataEndpoint, count: number, nowMs: number): void {
+    this.#ingress.nowMs = nowMs;
+    this.#ingress.versionInside = endpoint.versionInside(endpoint.listeners[0] ?? -1);
+    this.#take(endpoint, count);
   }
 
   #isCutOff(header: number): boolean {
@@ -199,4 +253,18 @@ export class Receiver {
       entry += (entryBytes + 7) & ~7;
     }
   }
+}
+
+/** Writes the head of a control message with `dataBytes` behind it (`struct cmsghdr`). */
+function emitControl(
+  view: DataView,
+  at: number,
+  level: number,
+  type: number,
+  dataBytes: number,
+): void {
+  view.setUint32(at, CMSG_HEADER_BYTES + dataBytes, true);
+  view.setUint32(at + 4, 0, true);
+  view.setInt32(at + 8, level, true);
+  view.setInt32(at + 12, type, true);
 }

@@ -47,8 +47,8 @@ export type Child = {
 export type ChildOptions = {
   /** The links that it is born with. */
   wanted: Holding;
-  /** It warms up first; not where somebody waits for whoever comes. */
-  warm: boolean;
+  /** Somebody forwards until it takes over: it has the time to warm up first. */
+  hasPredecessor: boolean;
   epoch: number;
   /** Number of the last change of links that was passed to a predecessor. */
   sequence: number;
@@ -141,11 +141,12 @@ function spawnChild(
   channel: LinkChannel,
   options: ChildOptions,
 ): ReturnType<typeof startInOwnMounts> {
-  const { wanted, epoch, warm, descriptors } = options;
+  const { wanted, epoch, hasPredecessor, descriptors } = options;
   const inherited = channel.prepareBirth(wanted, FIRST_FREE_FD, options.sequence);
   const [command, ...words] = programCommand('dataplane', V8_FLAGS);
-  const isWarm = warm && process.env['FANWAY_WARM_UP'] !== '0';
-  const all = [...words, String(epoch), isWarm ? 'warm' : 'cold'];
+  const warmUp = hasPredecessor ? 'before' : 'beside';
+  const isCold = process.env['FANWAY_WARM_UP'] === '0';
+  const all = [...words, String(epoch), isCold ? 'cold' : warmUp];
   const spawnOptions = {
     stdio: [
       ...(['ignore', 'ignore', 'inherit'] as const),

@@ -174,7 +174,7 @@ export class DataProcess {
   prepare(isKept = false): Promise<void> {
     return this.#inTurn(async () => {
       this.#isKept = isKept;
-      if (!this.#child) this.#handOver(await this.#start(NOTHING_HELD, true), undefined);
+      if (!this.#child) this.#handOver(await this.#start(NOTHING_HELD), undefined);
     });
   }
 
@@ -204,7 +204,7 @@ export class DataProcess {
     if (await this.#pass(wanted)) return;
     let successor: Child;
     try {
-      successor = await this.#start(wanted, true);
+      successor = await this.#start(wanted);
     } catch (error) {
       // Without a predecessor nobody would forward for the links that are there.
       if (this.#child === undefined) this.#restartLater(error, 'it did not start');
@@ -276,13 +276,11 @@ export class DataProcess {
     this.#memory.close();
   }
 
-  /**
-   * Starts a process with these links and waits until it only lacks its turn.
-   * @param warm it warms up first; not where somebody waits for whoever comes
-   */
-  #start(wanted: Holding, warm: boolean): Promise<Child> {
+  /** Starts a process with these links and waits until it only lacks its turn. */
+  #start(wanted: Holding): Promise<Child> {
     return startChild({
-      ...{ wanted, warm, epoch: ++this.#epoch, sequence: this.#changes, layout: this.#layout },
+      hasPredecessor: this.#child !== undefined,
+      ...{ wanted, epoch: ++this.#epoch, sequence: this.#changes, layout: this.#layout },
       descriptors: {
         ...{ segment: this.#memory.fd, wake: this.#wakeFd },
         ...{ tables: this.#tablesFd, flows: this.#flowsFd },
@@ -391,7 +389,7 @@ export class DataProcess {
     this.#restartTimer = undefined;
     if (this.#closed || this.#child !== undefined || this.#wanted.links.length === 0) return;
     try {
-      this.#handOver(await this.#start(this.#wanted, false), undefined);
+      this.#handOver(await this.#start(this.#wanted), undefined);
       this.#onRestart(reason);
     } catch (error) {
       this.#restartLater(error, reason);
