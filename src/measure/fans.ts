@@ -1,5 +1,5 @@
 /**
- * Which two hosts a measurement is between: from one address of the other host, by the fan's
+ * Which two hosts a measurement by a fan is between: from one address of the other host, by the fan's
  * arithmetic, all four.
  * @module
  */
@@ -7,6 +7,7 @@ import { FanwayError, usageError } from '../errors.ts';
 import { type FanMap, type Ipv4FanMap, peerOf, sliceOf } from '../net/fan.ts';
 import { formatIpv4 } from '../net/ipv4.ts';
 import { contains, formatPrefix } from '../net/prefix.ts';
+import type { HostAddresses, MeasuredLink, Pair } from './pair.ts';
 
 /** One fan over IPv4 that runs on this host; addresses are u32. */
 export type Fan = Ipv4FanMap & {
@@ -17,13 +18,23 @@ export type Fan = Ipv4FanMap & {
   local: number;
 };
 
-/** The addresses of one host: the gateway of its slice, and its underlay address. */
-export type HostAddresses = { tunnel: number; underlay: number };
-export type Pair = { fan: Fan; near: HostAddresses; far: HostAddresses };
-
-/** Both addresses of the host with this underlay address (u32). */
+/** Both addresses of the host with this underlay address (u32): its slice's gateway is in the overlay. */
 export function addressesOf(fan: FanMap, underlay: number): HostAddresses {
   return { tunnel: sliceOf(fan, underlay).address + 1, underlay };
+}
+
+function linkOf({ name, encap, overlay, underlay }: Fan): MeasuredLink {
+  const title = formatPrefix(overlay);
+  return { name, title, encap, underlay, device: '', command: { verb: 'fan', overlay } };
+}
+
+/** This host and another one (u32) on a fan. */
+export function pairOn(fan: Fan, underlay: number): Pair {
+  return {
+    link: linkOf(fan),
+    near: addressesOf(fan, fan.local),
+    far: addressesOf(fan, underlay),
+  };
 }
 
 /**
@@ -58,7 +69,7 @@ export function findPair(fans: readonly Fan[], host: number): Pair {
   if (underlay === fan.local) {
     throw usageError('itself', `${shown} is on this host: name another host of the fan`);
   }
-  return { fan, near: addressesOf(fan, fan.local), far: addressesOf(fan, underlay) };
+  return pairOn(fan, underlay);
 }
 
 /** The far end's words about a fan that it cannot measure. @throws FanwayError */

@@ -1,5 +1,5 @@
 /**
- * The far end of a measurement. It waits on the underlay addresses of this host's fans for one
+ * The far end of a measurement. It waits on the underlay addresses of this host's fans and networks for one
  * client at a time, and starts a traffic program for each thing it is asked to do.
  *
  * It cannot be turned against others: who is not allowed gets no byte; data is sent on a TCP connection
@@ -12,13 +12,16 @@ import { codeOf, FanwayError, messageOf, refusedError } from '../errors.ts';
 import { formatIpv4, parseIpv4 } from '../net/ipv4.ts';
 import { contains, formatPrefix, type Prefix } from '../net/prefix.ts';
 import { startTraffic, type TrafficProcess } from '../traffic/run.ts';
-import { addressesOf, type Fan, fanOf } from './fans.ts';
+import { addressesOf } from './fans.ts';
+import { fanPair, type ListenLinks, networkPair } from './listen-links.ts';
+import { deviceOf, type HostAddresses, type Pair } from './pair.ts';
 import {
   COMMANDS_MAX,
   type FarEndAnswer,
   type FarEndCommand,
   formatAnswer,
   LineReader,
+  type LinkCommand,
   parseCommand,
 } from './protocol.ts';
 import { here } from './reach.ts';
@@ -34,9 +37,8 @@ const SESSION_MOVE_MS_MAX = 60_000;
 /** For the client's program to start and connect, and for the last data to arrive. */
 const GRACE_MS = 8000;
 
-type ListenOptions = {
-  fans: readonly Fan[];
-  /** Who may connect; empty = the underlay and overlay prefixes of the fans. */
+type ListenOptions = ListenLinks & {
+  /** Who may connect; empty = the underlay prefixes of fans and networks, and the overlays of fans. */
   allow: readonly Prefix[];
   /** TCP port for commands; data goes to the next, TCP and UDP. */
   port: number;
@@ -50,13 +52,13 @@ type ListenOptions = {
 
 /**
  * Listens until its life is over or it is stopped; a client that is being served then may finish.
- * @throws FanwayError when there is no fan, or the port is taken.
+ * @throws FanwayError when there is neither fan nor network, or the port is taken.
  */
 export async function listen(options: ListenOptions): Promise<void> {
-  const { fans, port, lifeMs, say, stop } = options;
-  const locals = [...new Set(fans.map((fan) => fan.local))];
+  const { fans, networks, port, lifeMs, say, stop } = options;
+  const locals = [...new Set([...fans, ...networks].map(({ local }) => local))];
   if (locals.length === 0) {
-    throw refusedError('no-fan', 'no fan is up on this host: see fanway status');
+    throw refusedError('no-fan', 'no fan or network is up on this host: see fanway status');
   }
   const host = new Listener(options);
   const servers: Server[] = [];
@@ -69,6 +71,9 @@ export async function listen(options: ListenOptions): Promise<void> {
     for (const fan of fans) {
       const gateway = formatIpv4(addressesOf(fan, fan.local).tunnel);
       say(`  on another host of ${formatPrefix(fan.overlay)}: fanway bench ${gateway}`);
+    }
+    for (const { name, local } of networks) {
+      say(`  by network ${name}: fanway bench ${formatIpv4(local)} --net ${name}`);
     }
     await until(lifeMs, stop);
   } finally {
@@ -117,12 +122,15 @@ class Listener {
     this.#allowed =
       options.allow.length > 0
         ? options.allow
-        : options.fans.flatMap((fan) => [fan.underlay, fan.overlay]);
+        : [
+            ...options.fans.flatMap(({ underlay, overlay }) => [underlay, overlay]),
+            ...options.networks.map(({ underlay }) => underlay),
+          ];
   }
 
   greet(socket: Socket): void {
     socket.on('error', () => undefined);
-    const { say, fans, port } = this.#options;
+    const { say, port } = this.#options;
     const remote = parseIpv4(socket.remoteAddress ?? '0.0.0.0');
     const shown = formatIpv4(remote);
     if (!this.#allowed.some((prefix) => contains(prefix, remote))) {
@@ -137,7 +145,7 @@ class Listener {
       return;
     }
     if (place === 0) say(`${shown} measures`);
-    const session = new Session(socket, remote, fans, port + 1 + place);
+    const session = new Session(socket, remote, this.#options, port + 1 + place);
     this.#sessions[place] = session;
     void session.done.then((why) => {
       this.#sessions[place] = undefined;
@@ -178,20 +186,22 @@ class Session {
   readonly #socket: Socket;
   /** The client's address (u32). */
   readonly remote: number;
-  readonly #fans: readonly Fan[];
+  readonly #links: ListenLinks;
   readonly #port: number;
   readonly #reader = new LineReader();
   #isDone: (why: string) => void = () => {};
-  #fan: Fan | undefined;
+  #pair: Pair | undefined;
+  /** Which link is meant is being found out. */
+  #isChoosing = false;
   #moving: Moving | undefined;
   #commands = 0;
   #movedMs = 0;
   #over = false;
 
-  constructor(socket: Socket, remote: number, fans: readonly Fan[], port: number) {
+  constructor(socket: Socket, remote: number, links: ListenLinks, port: number) {
     this.#socket = socket;
     this.remote = remote;
-    this.#fans = fans;
+    this.#links = links;
     this.#port = port;
     this.done = new Promise((resolve) => {
       this.#isDone = resolve;
@@ -255,8 +265,11 @@ class Session {
       this.#stopMoving();
       return;
     }
-    if (this.#moving !== undefined) throw new FanwayError('order', 'one thing at a time');
-    if (command.verb === 'fan') this.#choose(formatPrefix(command.overlay));
+    if (this.#moving !== undefined || this.#isChoosing) {
+      throw new FanwayError('order', 'one thing at a time');
+    }
+    if (command.verb === 'fan') this.#chosen(fanPair(this.#links.fans, command, this.remote));
+    else if (command.verb === 'network') void this.#choose(command);
     else this.#start(command);
   }
 
@@ -275,38 +288,47 @@ class Session {
     );
   }
 
-  #choose(overlay: string): void {
-    const fan = fanOf(this.#fans, overlay);
-    if (!contains(fan.underlay, this.remote)) {
-      const network = formatPrefix(fan.underlay);
-      throw new FanwayError('outside', `${formatIpv4(this.remote)} is not in ${network}`);
-    }
-    this.#fan = fan;
+  #chosen(pair: Pair): void {
+    this.#pair = pair;
     this.#answer({ kind: 'ok' });
   }
 
+  async #choose(command: Extract<LinkCommand, { verb: 'network' }>): Promise<void> {
+    this.#isChoosing = true;
+    try {
+      this.#chosen(await networkPair(this.#links.networks, command, this.remote));
+    } catch (error) {
+      this.hangUp(messageOf(error));
+    } finally {
+      this.#isChoosing = false;
+    }
+  }
+
   #start(command: Extract<FarEndCommand, { moveMs: number }>): void {
-    const fan = this.#fan;
-    if (fan === undefined) throw new FanwayError('order', 'name the fan first');
+    const pair = this.#pair;
+    if (pair === undefined) throw new FanwayError('order', 'name the fan first');
     this.#movedMs += command.moveMs;
     if (this.#movedMs > SESSION_MOVE_MS_MAX) throw new FanwayError('limit', 'moved data enough');
     this.#socket.setTimeout(SILENCE_MS_MAX + command.moveMs);
     if (command.verb === 'reflect') {
-      this.#reflect(fan, command.moveMs);
+      this.#reflect(pair, command.moveMs);
       return;
     }
-    const listen = formatIpv4(addressesOf(fan, fan.local)[command.way]);
-    const peer = formatIpv4(addressesOf(fan, this.remote)[command.way]);
+    const listen = formatIpv4(pair.near[command.way]);
+    const peer = formatIpv4(pair.far[command.way]);
+    const by = deviceOf(pair, command.way);
     const port = this.#port;
     const boundMs = command.moveMs + GRACE_MS;
     if (command.verb === 'udp-receive') {
-      const options = { listen, port, size: command.payloadBytes, seconds: boundMs / 1000 };
+      const size = command.payloadBytes;
+      const options = { listen, port, ...by, size, seconds: boundMs / 1000 };
       const program = startTraffic(here, 'udp-receive', options, boundMs + 3000);
       this.#moving = { kind: 'udp-receive', program };
       void this.#ready(program.ready);
       return;
     }
-    const options = { listen, port, peer, streams: command.streams, timeout: boundMs / 1000 };
+    const { streams } = command;
+    const options = { listen, port, peer, ...by, streams, timeout: boundMs / 1000 };
     const reverse = command.verb === 'tcp-send';
     const seconds = command.moveMs / 1000;
     const program = startTraffic(here, 'tcp', { ...options, reverse, seconds }, boundMs * 2);
@@ -315,13 +337,12 @@ class Session {
     void this.#report(program.result.then((report) => ({ ...report, amount: report.bytes })));
   }
 
-  #reflect(fan: Fan, moveMs: number): void {
-    const both = (underlay: number): string => {
-      const addresses = addressesOf(fan, underlay);
-      return `${formatIpv4(addresses.tunnel)},${formatIpv4(addresses.underlay)}`;
-    };
+  #reflect(pair: Pair, moveMs: number): void {
+    const both = ({ tunnel, underlay }: HostAddresses): string =>
+      `${formatIpv4(tunnel)},${formatIpv4(underlay)}`;
     const seconds = (moveMs + GRACE_MS) / 1000;
-    const where = { listen: both(fan.local), peer: both(this.remote), port: this.#port };
+    const ends = { listen: both(pair.near), peer: both(pair.far), port: this.#port };
+    const where = { ...ends, ...deviceOf(pair, 'tunnel') };
     const program = startTraffic(here, 'reflect', { ...where, seconds }, moveMs + 2 * GRACE_MS);
     this.#moving = { kind: 'reflect', program };
     void this.#ready(program.ready);

@@ -5,9 +5,9 @@
 import { formatIpv4 } from '../net/ipv4.ts';
 import { formatPrefix } from '../net/prefix.ts';
 import { type Chart, renderCharts } from './chart.ts';
-import type { Pair } from './fans.ts';
 import { type FigureRow, figureRows } from './figures.ts';
 import type { LiveResult } from './live.ts';
+import type { Pair } from './pair.ts';
 import type { Way } from './protocol.ts';
 import { figure, type Spread } from './statistics.ts';
 import { type Column, renderTable } from './table.ts';
@@ -17,6 +17,7 @@ export type LiveReport = {
   version: 1;
   /** ISO 8601. */
   date: string;
+  /** The bridge of the fan or network, and what people call it. */
   fan: string;
   encap: string;
   overlay: string;
@@ -40,7 +41,7 @@ export type LiveReport = {
 
 /** Puts a measurement together; `date` is when it was made. */
 export function reportOf(pair: Pair, result: LiveResult, rounds: number, date: Date): LiveReport {
-  const { fan, near, far } = pair;
+  const { link, near, far } = pair;
   const shown = ({ tunnel, underlay }: Record<Way, number>) => ({
     tunnel: formatIpv4(tunnel),
     underlay: formatIpv4(underlay),
@@ -48,10 +49,10 @@ export function reportOf(pair: Pair, result: LiveResult, rounds: number, date: D
   return {
     version: 1,
     date: date.toISOString(),
-    fan: fan.name,
-    encap: fan.encap,
-    overlay: formatPrefix(fan.overlay),
-    underlay: formatPrefix(fan.underlay),
+    fan: link.name,
+    encap: link.encap,
+    overlay: link.title,
+    underlay: formatPrefix(link.underlay),
     near: shown(near),
     far: shown(far),
     rounds,

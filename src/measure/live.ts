@@ -6,9 +6,9 @@
 import { messageOf } from '../errors.ts';
 import { formatIpv4 } from '../net/ipv4.ts';
 import { runEcho, startTraffic, TrafficError } from '../traffic/run.ts';
-import type { Pair } from './fans.ts';
 import { type FarEnd, FarFailure } from './far-end.ts';
 import { Samples } from './figures.ts';
+import { deviceOf, type Pair } from './pair.ts';
 import type { Way } from './protocol.ts';
 import { type Offered, searchRate } from './rate.ts';
 import { checkReach, ECHO_TIMEOUT_MS, here } from './reach.ts';
@@ -81,7 +81,7 @@ class Live {
 
   async run(): Promise<void> {
     const { far, pair, effort } = this.#options;
-    far.tell({ verb: 'fan', overlay: pair.fan.overlay });
+    far.tell(pair.link.command);
     await far.expect('ok');
     this.#options.step('is the other host there');
     await checkReach(pair);
@@ -145,6 +145,7 @@ class Live {
       'tcp',
       {
         connect: formatIpv4(pair.far[way]),
+        ...deviceOf(pair, way),
         port,
         streams,
         seconds: moveMs / 1000,
@@ -195,8 +196,10 @@ class Live {
     options: { count: number; seconds: number },
     when: 'idle' | 'loaded',
   ): Promise<void> {
-    const { targets } = await runEcho(here, [formatIpv4(this.#options.pair.far[way])], {
+    const { pair } = this.#options;
+    const { targets } = await runEcho(here, [formatIpv4(pair.far[way])], {
       ...options,
+      ...deviceOf(pair, way),
       interval: ECHO_INTERVAL_MS,
       timeout: ECHO_TIMEOUT_MS,
     });
@@ -228,8 +231,8 @@ class Live {
     const moveMs = effort.udpMs;
     far.tell({ verb: 'udp-receive', way, payloadBytes: UDP_PAYLOAD_BYTES, moveMs });
     const { port } = await far.expect('ready');
-    const connect = formatIpv4(pair.far[way]);
-    const options = { connect, port, size: UDP_PAYLOAD_BYTES, rate, seconds: moveMs / 1000 };
+    const to = { connect: formatIpv4(pair.far[way]), ...deviceOf(pair, way) };
+    const options = { ...to, port, size: UDP_PAYLOAD_BYTES, rate, seconds: moveMs / 1000 };
     const program = startTraffic(here, 'udp-send', options);
     try {
       const sent = await this.#orFinish(program.result);
@@ -247,9 +250,10 @@ class Live {
 
   async #mtu(way: Way): Promise<void> {
     const timeout = Math.max(MTU_TIMEOUT_MS_MIN, this.#longestMs[way] * MTU_TIMEOUT_TRIPS);
-    const target = formatIpv4(this.#options.pair.far[way]);
+    const { pair } = this.#options;
     const program = startTraffic(here, 'path-mtu', {
-      target,
+      target: formatIpv4(pair.far[way]),
+      ...deviceOf(pair, way),
       timeout: Math.min(timeout, MTU_TIMEOUT_MS_MAX),
     });
     try {

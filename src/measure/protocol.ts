@@ -2,7 +2,8 @@
  * What two ends of a measurement say to each other: short lines of ASCII on one TCP connection.
  *
  *     far end:  fanway-bench 1
- *     near end: fan 250.0.0.0/8                      which of the far end's fans is meant
+ *     near end: fan 250.0.0.0/8                      which of the far end's fans is meant, or
+ *                                                    network 100 10.1.0.101: VNI, own address there
  *     far end:  ok
  *     near end: tcp-receive tunnel 4 500             streams, milliseconds
  *     far end:  ready 5271                           the near end connects there and sends
@@ -23,6 +24,7 @@
  * address opened; a datagram is sent only as the answer to a probe of that address, no larger than it.
  * @module
  */
+import { formatIpv4, parseIpv4 } from '../net/ipv4.ts';
 import { formatPrefix, type Prefix, parsePrefix } from '../net/prefix.ts';
 
 /** Where the far end listens; data goes to the next port. */
@@ -41,12 +43,18 @@ export const REFLECT_MS_MAX = 60_000;
 const MOVE_MS_MIN = 50;
 const PAYLOAD_BYTES_MIN = 16;
 const PAYLOAD_BYTES_MAX = 1472;
+const VNI_MAX = 0xff_ff_ff;
 
 /** Through the tunnel, or between the underlay addresses. */
 export type Way = 'tunnel' | 'underlay';
 
-export type FarEndCommand =
+/** Which fan or network is meant; `own` (u32) is the near end's address there. */
+export type LinkCommand =
   | { verb: 'fan'; overlay: Prefix }
+  | { verb: 'network'; vni: number; own: number };
+
+export type FarEndCommand =
+  | LinkCommand
   | { verb: 'tcp-receive' | 'tcp-send'; way: Way; streams: number; moveMs: number }
   | { verb: 'udp-receive'; way: Way; payloadBytes: number; moveMs: number }
   | { verb: 'reflect'; moveMs: number }
@@ -71,6 +79,8 @@ export function formatCommand(command: FarEndCommand): string {
   switch (command.verb) {
     case 'fan':
       return `fan ${formatPrefix(command.overlay)}`;
+    case 'network':
+      return `network ${command.vni} ${formatIpv4(command.own)}`;
     case 'tcp-receive':
     case 'tcp-send':
       return `${command.verb} ${command.way} ${command.streams} ${command.moveMs}`;
@@ -94,6 +104,9 @@ export function parseCommand(line: string): FarEndCommand {
     case 'fan':
       expect(1);
       return { verb, overlay: parseOverlay(words[0] ?? '') };
+    case 'network':
+      expect(2);
+      return { verb, vni: parseWhole('VNI', words[0], 0, VNI_MAX), own: parseOwn(words[1] ?? '') };
     case 'tcp-receive':
     case 'tcp-send':
       expect(3);
@@ -163,6 +176,14 @@ function parseOverlay(word: string): Prefix {
     return parsePrefix(word);
   } catch {
     throw new ProtocolError('fan takes an overlay such as 250.0.0.0/8');
+  }
+}
+
+function parseOwn(word: string): number {
+  try {
+    return parseIpv4(word);
+  } catch {
+    throw new ProtocolError('network takes a VNI and an address such as 10.1.0.101');
   }
 }
 

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { FanwayError } from '../errors.ts';
 import { formatIpv4 } from '../net/ipv4.ts';
 import { type Place, runEcho } from '../traffic/run.ts';
-import type { Pair } from './fans.ts';
+import { deviceOf, type Pair } from './pair.ts';
 import type { Way } from './protocol.ts';
 
 export const ECHO_TIMEOUT_MS = 1000;
@@ -17,7 +17,7 @@ export const here: Place = { spawn: (command, args, options) => spawn(command, a
  */
 export async function checkReach(pair: Pair): Promise<void> {
   const answered = async (way: Way) => {
-    const count = { count: 3, interval: 20, timeout: ECHO_TIMEOUT_MS };
+    const count = { count: 3, interval: 20, timeout: ECHO_TIMEOUT_MS, ...deviceOf(pair, way) };
     const { targets } = await runEcho(here, [formatIpv4(pair.far[way])], count);
     return (targets[0]?.received ?? 0) > 0;
   };

@@ -221,7 +221,14 @@ export async function runUdpPair(
 export async function runEcho(
   from: Place,
   targets: readonly string[],
-  options: { count?: number; interval?: number; timeout?: number; size?: number; seconds?: number },
+  options: {
+    count?: number;
+    interval?: number;
+    timeout?: number;
+    size?: number;
+    seconds?: number;
+    device?: string | undefined;
+  },
 ): Promise<ReportOf<'echo'>> {
   const program = startTraffic(from, 'echo', { targets: targets.join(','), ...options }, 180_000);
   try {

@@ -14,6 +14,7 @@ import type { Options } from './base/options.ts';
 import { report } from './base/report.ts';
 import {
   bindTo,
+  bindToDevice,
   connectTo,
   EAGAIN,
   EINTR,
@@ -92,8 +93,8 @@ class Progress {
 
 /**
  * `tcp --listen ADDRESS | --connect ADDRESS --port N [--streams N] [--bytes N | --seconds S]
- * [--sha256] [--reverse] [--congestion NAME] [--timeout S] [--peer ADDRESS] [--progress MS]`: the
- * connecting side sends unless `--reverse` is given to both. `--bytes` counts all streams together. A listener with
+ * [--sha256] [--reverse] [--congestion NAME] [--timeout S] [--peer ADDRESS] [--progress MS]
+ * [--device NAME]`: the connecting side sends unless `--reverse` is given to both. `--bytes` counts all streams together. A listener with
  * `--peer` hangs up on whoever else connects.
  * @throws SystemError, OptionError
  */
@@ -109,11 +110,12 @@ export function runTcp(options: Options): void {
   const reverse = options.flag('reverse');
   const [congestion] = options.words('congestion');
   const peer = options.address('peer', true);
+  const device = options.device();
   const progressMs = options.number('progress', { min: 0, max: 60_000, default: 0 });
   options.done();
 
   const arena = new CallMemory(BLOCK_BYTES * ((sha256 ? streamCount : 1) + 1));
-  const common = { port, count: streamCount, timeoutMs, congestion };
+  const common = { port, count: streamCount, timeoutMs, congestion, device };
   const fds =
     connect !== 0
       ? connectAll(arena, { address: connect, ...common })
@@ -147,16 +149,18 @@ type Endpoint = {
   count: number;
   timeoutMs: number;
   congestion: string | undefined;
+  device: string;
 };
 
 function connectAll(
   arena: CallMemory,
-  { address, port, count, timeoutMs, congestion }: Endpoint,
+  { address, port, count, timeoutMs, congestion, device }: Endpoint,
 ): number[] {
   return Array.from({ length: count }, () => {
     // A blocking connect bounded by SO_SNDTIMEO; made non-blocking later when several are polled.
     const fd = openSocket(SOCK_STREAM);
     setTimeouts(arena, fd, timeoutMs);
+    bindToDevice(arena, fd, device);
     if (congestion !== undefined) setCongestion(arena, fd, congestion);
     connectTo(arena, fd, address, port, timeoutMs);
     prepare(arena, fd, count);
@@ -167,10 +171,11 @@ function connectAll(
 /** `peer` 0 takes streams from anybody. */
 function acceptAll(
   arena: CallMemory,
-  { address, port, count, timeoutMs, congestion, peer }: Endpoint & { peer: number },
+  { address, port, count, timeoutMs, congestion, device, peer }: Endpoint & { peer: number },
 ): number[] {
   const listener = openSocket(SOCK_STREAM | SOCK_NONBLOCK);
   setOption(arena, listener, SOL_SOCKET, SO_REUSEADDR, 1);
+  bindToDevice(arena, listener, device);
   if (congestion !== undefined) setCongestion(arena, listener, congestion);
   bindTo(arena, listener, address, port);
   check('listen', libc.listen(listener, STREAMS_MAX));

@@ -17,6 +17,7 @@ import type { Options } from './base/options.ts';
 import { report } from './base/report.ts';
 import {
   bindTo,
+  bindToDevice,
   EAGAIN,
   EINTR,
   openSocket,
@@ -49,7 +50,7 @@ const DRAIN_TOTAL_MS = 2000;
 
 /**
  * `udp-receive --listen ADDRESS --port N [--size BYTES] [--flows N] [--seconds S] [--count N]
- * [--histogram]`: runs until `count` datagrams came, `seconds` passed, or standard input closes.
+ * [--histogram] [--device NAME]`: runs until `count` datagrams came, `seconds` passed, or standard input closes.
  * @throws SystemError, OptionError
  */
 export function runUdpReceive(options: Options): void {
@@ -64,6 +65,7 @@ export function runUdpReceive(options: Options): void {
   const seconds = options.number('seconds', { min: 0.01, max: 3700, default: 60 });
   const count = options.integer('count', { min: 1, max: 2 ** 40, default: 2 ** 40 });
   const withHistogram = options.flag('histogram');
+  const device = options.device();
   options.done();
 
   // One byte more than expected, so that a longer datagram is seen as foreign and not cut to fit.
@@ -71,6 +73,7 @@ export function runUdpReceive(options: Options): void {
   const batch = layMessages(arena, BATCH, size + 1, -1);
   const fd = openSocket(SOCK_DGRAM);
   setBuffer(arena, fd, SO_RCVBUFFORCE, SO_RCVBUF, RECEIVE_BUFFER_BYTES);
+  bindToDevice(arena, fd, device);
   bindTo(arena, fd, address, port);
   const poller = new Poller(arena, 2);
   poller.set(0, fd, POLLIN);

@@ -11,6 +11,7 @@ import type { Options } from './base/options.ts';
 import { report } from './base/report.ts';
 import {
   bindTo,
+  bindToDevice,
   connectTo,
   EAGAIN,
   ECONNREFUSED,
@@ -63,12 +64,13 @@ export function runUdpSend(options: Options): void {
   const count = options.integer('count', { min: 1, max: 2 ** 40, default: 2 ** 40 });
   const flows = options.integer('flows', { min: 1, max: FLOWS_MAX, default: 1 });
   const sourcePort = options.integer('source-port', { min: 0, max: 65535, default: 0 });
+  const device = options.device();
   options.done();
 
   const arena = new CallMemory(BATCH * (size + 256) + (1 << 20) + flows * 512);
   const batch = layMessages(arena, BATCH, size, -1);
   arena.bytes.fill(FILLER, batch.payloads, batch.payloads + BATCH * batch.stride);
-  const sockets = openFlows(arena, targets, port, flows, sourcePort);
+  const sockets = openFlows(arena, { targets, port, flows, sourcePort, device });
   libc.prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
   const source = new Source(arena, batch, sockets);
   const startNs = nowNs();
@@ -86,15 +88,20 @@ export function runUdpSend(options: Options): void {
 
 function openFlows(
   arena: CallMemory,
-  targets: readonly number[],
-  port: number,
-  flows: number,
-  sourcePort: number,
+  to: {
+    targets: readonly number[];
+    port: number;
+    flows: number;
+    sourcePort: number;
+    device: string;
+  },
 ): Int32Array {
+  const { targets, port, flows, sourcePort, device } = to;
   const fds = new Int32Array(flows);
   for (let flow = 0; flow < flows; flow += 1) {
     const fd = openSocket(SOCK_DGRAM);
     if (flow < 64) setBuffer(arena, fd, SO_SNDBUFFORCE, SO_SNDBUF, SEND_BUFFER_BYTES);
+    bindToDevice(arena, fd, device);
     if (sourcePort > 0) bindTo(arena, fd, 0, sourcePort + flow);
     setTimeouts(arena, fd, 200);
     connectTo(arena, fd, targets[flow % targets.length] ?? 0, port, 1000);

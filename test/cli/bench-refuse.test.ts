@@ -44,6 +44,8 @@ t.test('bench says what is missing', { skip }, async (t) => {
     ['GET / HTTP/1.1\r\n\r\n', /^error a line is printable ASCII$/m],
     ['tcp-send tunnel 1 500\n', /^error name the fan first$/m],
     ['fan 251.0.0.0/8\n', /^error no fan 251\.0\.0\.0\/8 is up here$/m],
+    ['network 100 10.1.0.1\n', /^error no network 100 is up here$/m],
+    ['network 100 blue\n', /^error network takes a VNI and an address/m],
     ['fan 250.0.0.0/8\ntcp-send tunnel 1 500\ntcp-send tunnel 1 500\n', /^error one thing at a t/m],
     ['fan 250.0.0.0/8\nfinish\nfan 9.9.9.9\n', /^error fan takes an overlay/m],
     [`${'x'.repeat(300)}\n`, /^error a line has at most/m],

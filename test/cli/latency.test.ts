@@ -103,7 +103,7 @@ t.test('latency refuses what it cannot do, in words', { skip }, async (t) => {
     [['250.1.27.1', '--seconds', '99'], 2, /--seconds is a whole number from 1 to 12/],
     [['250.1.27.1', '--csv', '/'], 2, /--csv: \/ cannot be written/],
     [['250.1.27.1', '--before', '/etc/hostname'], 2, /it is what --json printed/],
-    [['fd00::1'], 2, /measures fans over IPv4 only/],
+    [['fd00::1'], 2, /shares a fan or network over IPv4 with this one/],
     [['250.1.27.1'], 1, /nothing listens on 172\.30\.1\.27:5270; run this there first/],
   ];
   for (const [words, code, says] of refusals) {

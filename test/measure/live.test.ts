@@ -23,12 +23,12 @@ t.test('findPair() knows a host by any of its addresses', async (t) => {
     t.same(near, { tunnel: parseIpv4('250.0.28.1'), underlay: parseIpv4('172.30.0.28') });
     t.same(far, { tunnel: parseIpv4('250.1.27.1'), underlay: parseIpv4('172.30.1.27') }, host);
   }
-  t.equal(findPair([wide, plain], parseIpv4('99.224.81.9')).fan, wide);
+  t.equal(findPair([wide, plain], parseIpv4('99.224.81.9')).link.name, wide.name);
   t.same(addressesOf(wide, parseIpv4('10.99.238.5')).tunnel, parseIpv4('99.224.80.1'));
   // Two fans over one underlay: the host's own address means the first of them.
   const other = fan('251.0.0.0/8', '172.30.0.0/16', '172.30.0.28');
-  t.equal(findPair([plain, other], parseIpv4('172.30.1.27')).fan, plain);
-  t.equal(findPair([plain, other], parseIpv4('251.1.27.1')).fan, other);
+  t.equal(findPair([plain, other], parseIpv4('172.30.1.27')).link.name, plain.name);
+  t.equal(findPair([plain, other], parseIpv4('251.1.27.1')).link.name, other.name);
 });
 
 t.test('findPair() refuses what is no other host', async (t) => {

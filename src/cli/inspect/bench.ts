@@ -5,16 +5,15 @@
 
 import { writeFileSync } from 'node:fs';
 import { ExitCode, FanwayError, usageError } from '../../errors.ts';
-import { findPair } from '../../measure/fans.ts';
 import { FarEnd } from '../../measure/far-end.ts';
 import { listen } from '../../measure/listen.ts';
 import { FULL_EFFORT, measureLive, QUICK_EFFORT } from '../../measure/live.ts';
 import { liveDrawing, liveText, reportOf } from '../../measure/live-report.ts';
 import { CONTROL_PORT_DEFAULT } from '../../measure/protocol.ts';
-import { parseIpv4 } from '../../net/ipv4.ts';
 import { type Prefix, parsePrefix } from '../../net/prefix.ts';
 import { hasCapability } from '../../sys/process/capabilities.ts';
 import { checkWritable, fansUp, parseWith, wholeFlag } from '../paths/measured.ts';
+import { networksUp, pairTo } from '../paths/measured-pair.ts';
 import { progressTo } from '../verb/progress.ts';
 import { type Io, noMore, printJson, takeFlags, type Verb } from '../verb/verb.ts';
 
@@ -35,7 +34,7 @@ function stopSignal(): AbortSignal {
 }
 
 async function runListener(flags: Flags, port: number, io: Io): Promise<ExitCode> {
-  for (const name of ['--json', '--svg', '--quick']) {
+  for (const name of ['--json', '--svg', '--quick', '--net']) {
     if (flags.has(name)) throw usageError('usage', `${name} has no meaning with --listen`);
   }
   const life = wholeFlag(flags, '--life', LIFE_SECONDS_MAX, LIFE_SECONDS_DEFAULT);
@@ -45,6 +44,7 @@ async function runListener(flags: Flags, port: number, io: Io): Promise<ExitCode
     .map((word): Prefix => parseWith(parsePrefix, word.includes('/') ? word : `${word}/32`));
   await listen({
     fans: await fansUp(io),
+    networks: await networksUp(io),
     allow,
     port,
     lifeMs: life * 1000,
@@ -58,16 +58,9 @@ async function runMeasurement(host: string, flags: Flags, port: number, io: Io):
   for (const name of ['--allow', '--life']) {
     if (flags.has(name)) throw usageError('usage', `${name} goes with --listen`);
   }
-  if (host.includes(':')) {
-    throw usageError(
-      'usage',
-      `${host} is IPv6, and bench measures fans over IPv4 only: fanway ping and fanway test measure the paths of this one`,
-    );
-  }
-  const address = parseWith(parseIpv4, host);
   const svg = flags.get('--svg');
   checkWritable('--svg', svg);
-  const pair = findPair(await fansUp(io), address);
+  const pair = await pairTo(host, flags.get('--net'), io);
   if (!hasCapability('NET_RAW')) {
     throw new FanwayError('not-permitted', 'bench needs CAP_NET_RAW: run it as root', {
       exitCode: ExitCode.NotPermitted,
@@ -96,16 +89,17 @@ export const bench: Verb = {
   name: 'bench',
   summary: 'measure the tunnel to another host beside the bare underlay',
   usage: [
-    'bench HOST [--quick] [--json] [--svg FILE] [--port N]',
+    'bench HOST [--net NAME] [--quick] [--json] [--svg FILE] [--port N]',
     'bench --listen [--allow PREFIX,...] [--life SECONDS] [--port N]',
   ],
   options: [
-    ['HOST', 'any overlay address of the other host, or its underlay address'],
+    ['HOST', 'any overlay or underlay address of the other host, or its name'],
+    ['--net NAME', 'by this layer-2 network, where both hosts have an address of their own'],
     ['--quick', 'one round, about 8 s; otherwise three rounds, about 30 s'],
     ['--json', 'print the figures as JSON'],
     ['--svg FILE', 'draw them, too'],
     ['--listen', 'be the other host: one client at a time'],
-    ['--allow PREFIX,...', "who may connect; otherwise the fans' underlays and overlays"],
+    ['--allow PREFIX,...', "who may connect; otherwise the underlays, and fans' overlays"],
     ['--life SECONDS', `how long to wait for clients (${LIFE_SECONDS_DEFAULT})`],
     ['--port N', `TCP port (${CONTROL_PORT_DEFAULT}); the next is for data, TCP and UDP`],
   ],
@@ -117,6 +111,7 @@ export const bench: Verb = {
   async run(args, io) {
     const { flags, rest } = takeFlags(args, {
       '--listen': 'switch',
+      '--net': 'value',
       '--allow': 'value',
       '--life': 'value',
       '--port': 'value',
@@ -133,7 +128,7 @@ export const bench: Verb = {
     if (host === undefined) {
       throw usageError(
         'usage',
-        'name the other host, by its overlay or underlay address, or give --listen to be it',
+        'name the other host, by an address or its name, or give --listen to be it',
       );
     }
     noMore(more, bench);

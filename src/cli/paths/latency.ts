@@ -4,7 +4,6 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { ExitCode, FanwayError, messageOf, usageError } from '../../errors.ts';
-import { findPair } from '../../measure/fans.ts';
 import { FarEnd } from '../../measure/far-end.ts';
 import { latencyDrawing } from '../../measure/latency/drawing.ts';
 import { type LatencyResult, measureLatency } from '../../measure/latency/experiment.ts';
@@ -20,11 +19,11 @@ import type { PhaseName } from '../../measure/latency/samples.ts';
 import { CONTROL_PORT_DEFAULT, STREAMS_MAX, type Way } from '../../measure/protocol.ts';
 import { figure } from '../../measure/statistics.ts';
 import { parseDscp } from '../../net/dscp.ts';
-import { parseIpv4 } from '../../net/ipv4.ts';
 import { hasCapability } from '../../sys/process/capabilities.ts';
 import { type Progress, progressTo } from '../verb/progress.ts';
 import { type Io, noMore, printJson, takeFlags, type Verb } from '../verb/verb.ts';
-import { checkWritable, fansUp, parseWith, wholeFlag } from './measured.ts';
+import { checkWritable, parseWith, wholeFlag } from './measured.ts';
+import { pairTo } from './measured-pair.ts';
 
 const SECONDS_DEFAULT = 8;
 /** Four phases of it have to fit into what the far end gives one client. */
@@ -99,13 +98,9 @@ async function measure(host: string, flags: ReadonlyMap<string, string>, io: Io)
     load: loadOf(flags.get('--load') ?? 'tunnel'),
   };
   if (settings.intervalMs < 5) throw usageError('usage', '--interval is 5 to 1000 ms');
-  if (host.includes(':')) {
-    throw usageError('usage', `${host} is IPv6, and latency measures fans over IPv4 only`);
-  }
-  const address = parseWith(parseIpv4, host);
   const before = earlier(flags.get('--before'));
   for (const name of ['--svg', '--csv']) checkWritable(name, flags.get(name));
-  const pair = findPair(await fansUp(io), address);
+  const pair = await pairTo(host, flags.get('--net'), io);
   if (!hasCapability('NET_RAW')) {
     throw new FanwayError('not-permitted', 'latency needs CAP_NET_RAW: run it as root', {
       exitCode: ExitCode.NotPermitted,
@@ -126,10 +121,12 @@ export const latency: Verb = {
   summary: 'round trips by class beside a load, through the tunnel and beside it',
   usage: [
     'latency HOST [--seconds N] [--streams N] [--dscp CLASS,...] [--interval MS] [--port N]',
-    'latency HOST [--load tunnel|underlay] [--json] [--csv FILE] [--svg FILE] [--before FILE]',
+    'latency HOST [--net NAME] [--load tunnel|underlay]',
+    'latency HOST [--json] [--csv FILE] [--svg FILE] [--before FILE]',
   ],
   options: [
-    ['HOST', 'any overlay address of the other host, or its underlay address'],
+    ['HOST', 'any overlay or underlay address of the other host, or its name'],
+    ['--net NAME', 'by this layer-2 network, where both hosts have an address of their own'],
     [
       '--seconds N',
       `of each phase: idle, load up, load down, both (${SECONDS_DEFAULT}; at most ${SECONDS_MAX})`,
@@ -150,6 +147,7 @@ export const latency: Verb = {
   examples: [
     ['fanway bench --listen', 'first, on the other host'],
     ['fanway latency 250.1.27.1 --svg latency.svg', 'then here'],
+    ['fanway latency host-b --net blue', 'the same by a layer-2 network'],
     ['fanway latency 250.1.27.1 --json > before.json', 'keep it, change something, and then'],
     ['fanway latency 250.1.27.1 --before before.json --svg both.svg', 'see both side by side'],
   ],
@@ -157,11 +155,11 @@ export const latency: Verb = {
     const { flags, rest } = takeFlags(args, {
       ...{ '--seconds': 'value', '--streams': 'value', '--dscp': 'value', '--interval': 'value' },
       ...{ '--load': 'value', '--json': 'switch', '--csv': 'value', '--svg': 'value' },
-      ...{ '--before': 'value', '--port': 'value' },
+      ...{ '--before': 'value', '--port': 'value', '--net': 'value' },
     });
     const [host, ...more] = rest;
     if (host === undefined) {
-      throw usageError('usage', 'name the other host, by its overlay or underlay address');
+      throw usageError('usage', 'name the other host, by an address or its name');
     }
     noMore(more, latency);
     const { report, before } = await measure(host, flags, io);

@@ -7,9 +7,9 @@ import { FanwayError, messageOf } from '../../errors.ts';
 import { formatIpv4 } from '../../net/ipv4.ts';
 import { nowNs } from '../../traffic/base/clock.ts';
 import { type Interim, startTraffic, TrafficError } from '../../traffic/run.ts';
-import type { Pair } from '../fans.ts';
 import { type FarEnd, FarFailure } from '../far-end.ts';
-import type { Way } from '../protocol.ts';
+import { deviceOf, type Pair } from '../pair.ts';
+import { REFLECT_MS_MAX, type Way } from '../protocol.ts';
 import { checkReach, here } from '../reach.ts';
 import {
   addSamples,
@@ -58,8 +58,8 @@ const LIVE_MS = 250;
 const PROGRESS_MS = 100;
 /** For the far end to take what is still on its way. */
 const DRAIN_MS = 15_000;
-/** For connections and the start of programs, beside the phases. */
-const SPARE_MS = 6000;
+/** For all phases, and what a busy machine takes to start programs; it ends with the last of them. */
+const PROBE_MS_MAX = REFLECT_MS_MAX;
 
 /**
  * A load that does not work becomes a note.
@@ -90,10 +90,9 @@ class Experiment {
 
   async run(far: FarEnd): Promise<LatencyResult> {
     const { pair, settings, live } = this.#options;
-    const totalMs = PHASES.length * (settings.seconds * 1000 + REST_MS) + SPARE_MS;
-    far.tell({ verb: 'fan', overlay: pair.fan.overlay });
+    far.tell(pair.link.command);
     await far.expect('ok');
-    far.tell({ verb: 'reflect', moveMs: Math.round(totalMs) });
+    far.tell({ verb: 'reflect', moveMs: PROBE_MS_MAX });
     const { port } = await far.expect('ready');
     this.#startNs = nowNs();
     const prober = startTraffic(
@@ -102,11 +101,12 @@ class Experiment {
       {
         targets: WAYS.map((way) => formatIpv4(pair.far[way])).join(','),
         port,
+        ...deviceOf(pair, 'tunnel'),
         dscp: settings.classes.join(','),
         interval: settings.intervalMs,
-        seconds: totalMs / 1000,
+        seconds: PROBE_MS_MAX / 1000,
       },
-      totalMs + DRAIN_MS,
+      PROBE_MS_MAX + DRAIN_MS,
     );
     prober.onInterim = (report) => this.#heard(report);
     const loads: FarEnd[] = [];
@@ -143,7 +143,7 @@ class Experiment {
 
   async #connectLoad(): Promise<FarEnd> {
     const far = await this.#options.connect();
-    far.tell({ verb: 'fan', overlay: this.#options.pair.fan.overlay });
+    far.tell(this.#options.pair.link.command);
     await far.expect('ok');
     return far;
   }
@@ -202,6 +202,7 @@ class Experiment {
       'tcp',
       {
         connect: formatIpv4(pair.far[way]),
+        ...deviceOf(pair, way),
         port,
         streams,
         seconds: settings.seconds,

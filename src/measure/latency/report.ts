@@ -3,7 +3,7 @@
  * @module
  */
 import { formatIpv4 } from '../../net/ipv4.ts';
-import type { Pair } from '../fans.ts';
+import type { Pair } from '../pair.ts';
 import type { Way } from '../protocol.ts';
 import { figure } from '../statistics.ts';
 import { type Column, renderTable } from '../table.ts';
@@ -26,6 +26,7 @@ export type LatencyReport = {
   kind: 'latency';
   /** ISO 8601. */
   date: string;
+  /** The bridge of the fan or network. */
   fan: string;
   encap: string;
   near: Record<Way, string>;
@@ -57,8 +58,8 @@ export function latencyReport(
     version: 1,
     kind: 'latency',
     date: date.toISOString(),
-    fan: pair.fan.name,
-    encap: pair.fan.encap,
+    fan: pair.link.name,
+    encap: pair.link.encap,
     near: shown(pair.near),
     far: shown(pair.far),
     settings,

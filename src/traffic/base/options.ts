@@ -86,6 +86,12 @@ export class Options {
     return text === undefined || text === '' ? [] : text.split(',');
   }
 
+  /** The device that all goes by, '' when absent. */
+  device(): string {
+    const [name = ''] = this.words('device');
+    return name;
+  }
+
   /** @throws OptionError when an option was given that nobody asked for. */
   done(): void {
     const [name] = this.#values.keys();

@@ -19,6 +19,7 @@ export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
 const SO_RCVTIMEO = 20;
 const SO_SNDTIMEO = 21;
+const SO_BINDTODEVICE = 25;
 export const SO_SNDBUFFORCE = 32;
 export const SO_RCVBUFFORCE = 33;
 const SO_MEMINFO = 55;
@@ -114,15 +115,26 @@ export function connectTo(
   if (code !== 0) throw new SystemError('connect', code);
 }
 
-/** Chooses the congestion control of a TCP socket. @throws SystemError ENOENT when the kernel lacks it. */
-export function setCongestion(arena: CallMemory, fd: number, name: string): void {
-  const bytes = Buffer.from(name, 'ascii');
+/** What the socket sends and gets goes by this device alone; '' = by any. @throws SystemError ENODEV */
+export function bindToDevice(arena: CallMemory, fd: number, device: string): void {
+  if (device !== '') setText(arena, fd, [SOL_SOCKET, SO_BINDTODEVICE], device);
+}
+
+function setText(
+  arena: CallMemory,
+  fd: number,
+  [level, option]: readonly [number, number],
+  text: string,
+): void {
+  const bytes = Buffer.from(text, 'ascii');
   const offset = arena.take(bytes.length);
   arena.bytes.set(bytes, offset);
-  check(
-    'setsockopt(TCP_CONGESTION)',
-    libc.setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, arena.base + offset, bytes.length),
-  );
+  check('setsockopt', libc.setsockopt(fd, level, option, arena.base + offset, bytes.length));
+}
+
+/** Chooses the congestion control of a TCP socket. @throws SystemError ENOENT when the kernel lacks it. */
+export function setCongestion(arena: CallMemory, fd: number, name: string): void {
+  setText(arena, fd, [IPPROTO_TCP, TCP_CONGESTION], name);
 }
 
 /** What the kernel knows about a TCP connection: `struct tcp_info`, linux/tcp.h. */

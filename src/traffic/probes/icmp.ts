@@ -12,6 +12,7 @@ import { CallMemory, SOCKADDR_IN_BYTES } from '../base/memory.ts';
 import type { Options } from '../base/options.ts';
 import { type EchoTarget, report } from '../base/report.ts';
 import {
+  bindToDevice,
   EAGAIN,
   EINTR,
   ENOBUFS,
@@ -58,7 +59,7 @@ export type Echo = {
 
 /**
  * `echo --targets A,B,... [--count N] [--interval MS] [--timeout MS] [--size BYTES]
- * [--seconds S] [--first]`: each round asks every target once and waits for all answers or
+ * [--seconds S] [--first] [--device NAME]`: each round asks every target once and waits for all answers or
  * the timeout; `size` is the data after the ICMP header; `--first` ends with the first answer and
  * reports `ready` before it starts. Needs CAP_NET_RAW.
  * @throws SystemError, OptionError
@@ -72,9 +73,10 @@ export function runEcho(options: Options): void {
   const size = options.integer('size', { min: DATA_BYTES_MIN, max: 65_000, default: 56 });
   const seconds = options.number('seconds', { min: 0.01, max: 3600, default: 3600 });
   const untilFirst = options.flag('first');
+  const device = options.device();
   options.done();
 
-  const echo = openEcho(targets, size);
+  const echo = openEcho(targets, size, device);
   if (untilFirst) report({ event: 'ready' });
   const startNs = nowNs();
   const endNs = startNs + seconds * 1e9;
@@ -102,9 +104,10 @@ export function runEcho(options: Options): void {
 }
 
 /** @param size bytes after the ICMP header. @throws SystemError EPERM without CAP_NET_RAW. */
-export function openEcho(targets: readonly number[], size: number): Echo {
+export function openEcho(targets: readonly number[], size: number, device: string): Echo {
   const arena = new CallMemory(RECEIVE_BYTES + size + 8192);
   const fd = openSocket(SOCK_RAW | SOCK_NONBLOCK, IPPROTO_ICMP);
+  bindToDevice(arena, fd, device);
   const filter = arena.int(~(1 << ECHO_REPLY));
   libc.setsockopt(fd, SOL_RAW, ICMP_FILTER, arena.base + filter, 4);
   const poller = new Poller(arena, 1);

@@ -22,7 +22,7 @@ const MTU_BYTES_MAX = 65_535;
 const TRIES = 3;
 
 /**
- * `path-mtu --target ADDRESS [--low BYTES] [--high BYTES] [--timeout MS]`: sizes are of whole IPv4
+ * `path-mtu --target ADDRESS [--low BYTES] [--high BYTES] [--timeout MS] [--device NAME]`: sizes are of whole IPv4
  * packets. Needs CAP_NET_RAW.
  * @throws SystemError, OptionError
  */
@@ -32,9 +32,10 @@ export function runPathMtu(options: Options): void {
   const low = options.integer('low', { ...bounds, default: 576 });
   const high = options.integer('high', { ...bounds, default: MTU_BYTES_MAX });
   const timeoutMs = options.number('timeout', { min: 1, max: 10_000, default: 500 });
+  const device = options.device();
   options.done();
 
-  const echo = openEcho([target], high - IPV4_HEADER_BYTES - ICMP_HEADER_BYTES);
+  const echo = openEcho([target], high - IPV4_HEADER_BYTES - ICMP_HEADER_BYTES, device);
   setOption(echo.arena, echo.fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
   let fits = passes(echo, low, timeoutMs) ? low : 0;
   let tooLarge = high + 1;

@@ -9,6 +9,7 @@ import { CallMemory, MMSGHDR_BYTES, MMSGHDR_LENGTH_OFFSET } from '../base/memory
 import type { Options } from '../base/options.ts';
 import { type ProbeSample, report } from '../base/report.ts';
 import {
+  bindToDevice,
   connectTo,
   EAGAIN,
   EINTR,
@@ -49,6 +50,8 @@ const TIMEOUT_MS = 2000;
 const WINDOW = 1024;
 const NONE = -1;
 
+type Aim = { targets: number[]; port: number; classes: number[]; device: string };
+
 type Stream = {
   index: number;
   fd: number;
@@ -62,8 +65,9 @@ type Stream = {
 };
 
 /**
- * `probe --targets A[,B] --port N --dscp 0,46 [--interval MS] [--seconds S]`: stream
- * `(target * classes + class) * 2` is UDP, the next one ICMP.
+ * `probe --targets A[,B] --port N --dscp 0,46 [--interval MS] [--seconds S] [--device NAME]`: stream
+ * `(target * classes + class) * 2` is UDP, the next one ICMP. A device is
+ * that of the first target: the tunnel's.
  * @throws SystemError EPERM without CAP_NET_RAW, OptionError
  */
 export function runProbe(options: Options): void {
@@ -72,10 +76,11 @@ export function runProbe(options: Options): void {
   const classes = options.words('dscp').map(Number);
   const intervalMs = options.number('interval', { min: 2, max: 10_000, default: 50 });
   const seconds = options.number('seconds', { min: 0.01, max: 600, default: 10 });
+  const device = options.device();
   options.done();
 
   const arena = new CallMemory(1 << 19);
-  const prober = new Prober(arena, { targets, port, classes });
+  const prober = new Prober(arena, { targets, port, classes, device });
   report({ event: 'ready' });
   const startNs = nowNs();
   let endNs = startNs + seconds * 1e9;
@@ -113,19 +118,22 @@ class Prober {
   readonly #id = process.pid & 0xffff;
   #samples: ProbeSample[] = [];
 
-  constructor(arena: CallMemory, to: { targets: number[]; port: number; classes: number[] }) {
+  constructor(arena: CallMemory, to: Aim) {
     this.#arena = arena;
     this.#packet = arena.take(2048);
     this.#batch = layControl(arena, BATCH, PROBE_BYTES + 1);
     this.#echoFd = openEchoSocket(arena, ~(1 << ECHO_REPLY));
-    for (const target of to.targets) {
+    for (const [index, target] of to.targets.entries()) {
+      const device = index === 0 ? to.device : '';
       for (const dscp of to.classes) {
         const tos = (dscp << 2) | ECT0;
         const udp = openSocket(SOCK_DGRAM | SOCK_NONBLOCK);
         setOption(arena, udp, IPPROTO_IP, IP_RECVTOS, 1);
+        bindToDevice(arena, udp, device);
         connectTo(arena, udp, target, to.port, 1000);
         this.#add(udp, tos, false);
         const icmp = openEchoSocket(arena, ~0);
+        bindToDevice(arena, icmp, device);
         connectTo(arena, icmp, target, 0, 1000);
         this.#add(icmp, tos, true);
       }

@@ -10,6 +10,7 @@ import type { Options } from '../base/options.ts';
 import { report } from '../base/report.ts';
 import {
   bindTo,
+  bindToDevice,
   EAGAIN,
   EINTR,
   openSocket,
@@ -76,8 +77,8 @@ export function tosOf(arena: CallMemory, batch: ControlBatch, index: number): nu
 }
 
 /**
- * `reflect --listen A[,B] --peer C[,D] --port N --seconds S`: only probes from these peers come back.
- * A reply has the DSCP of its probe, and ECT(0) where the probe could be marked.
+ * `reflect --listen A[,B] --peer C[,D] --port N --seconds S [--device NAME]`: only probes from these peers come back.
+ * A device is that of the first address. A reply has the DSCP of its probe, and ECT(0) where the probe could be marked.
  * @throws SystemError, OptionError
  */
 export function runReflect(options: Options): void {
@@ -85,6 +86,7 @@ export function runReflect(options: Options): void {
   const peers = options.addresses('peer');
   const port = options.integer('port', { min: 1, max: 65535 });
   const seconds = options.number('seconds', { min: 0.01, max: 600 });
+  const device = options.device();
   options.done();
 
   const arena = new CallMemory(1 << 17);
@@ -93,6 +95,7 @@ export function runReflect(options: Options): void {
   const mirrors = listen.map((address, index) => {
     const fd = openSocket(SOCK_DGRAM | SOCK_NONBLOCK);
     setOption(arena, fd, IPPROTO_IP, IP_RECVTOS, 1);
+    bindToDevice(arena, fd, index === 0 ? device : '');
     bindTo(arena, fd, address, port);
     poller.set(index, fd, POLLIN);
     return new Mirror(arena, batch, fd, peers);

@@ -5,14 +5,13 @@
 import { execFileSync } from 'node:child_process';
 import t, { type Test } from 'tap';
 import type { EndJson } from '../../../src/api/network/ends.ts';
-import type { TestResult } from '../../../src/cli/paths/test.ts';
 import { type LabContainer, type LabHost, MIDDLE_BRIDGE, portName } from '../../../src/demo/lab.ts';
 import { runTcpPair } from '../../../src/traffic/run.ts';
 import { malformed } from '../../support/dissect.ts';
 import { Sight } from '../../support/frames.ts';
 import { skipLong } from '../../support/long.ts';
 import { PATIENCE, promised, until } from '../../support/patience.ts';
-import { fanway, picture, statusOf } from '../lab-router.ts';
+import { picture, statusOf } from '../lab-router.ts';
 import {
   type NetworkLab,
   networksOf,
@@ -22,6 +21,7 @@ import {
   skipWithoutPing as skip,
   startHosts,
 } from './lab.ts';
+import { addressOf, hostAddressOf, measureLoad, measurePaths } from './measures.ts';
 
 const NETWORKS = [
   ['blue', '100'],
@@ -31,8 +31,6 @@ const TCP_BYTES = 8 << 20;
 const JUMBO_MTU = 9000;
 const MOVER = { mac: '02:00:00:00:00:09', address: 0x0a010009, text: '10.1.0.9' };
 const macOf = (host: number): string => `02:00:00:00:00:0${host + 1}`;
-const hostAddressOf = (host: number): string => `10.1.0.10${host + 1}`;
-const addressOf = (host: number): string => `10.1.0.${host + 1}`;
 
 /** In a frame of the underlay: the VXLAN port, the inner destination, the inner EtherType. */
 const [PORT_AT, INNER_AT, INNER_TYPE] = [36, 50, 62];
@@ -185,7 +183,12 @@ t.test('two tenants with the same addresses and MACs on three hosts', { skip }, 
     t.match(await run(second, 'explain', '--here', addressOf(0)), /network red: [^\n]*\n$/);
   });
 
-  await t.test('ping, test and flows know networks', { skip: skipLong }, (t) => measure(t, at));
+  await t.test('ping, test and flows know networks', { skip: skipLong }, (t) =>
+    measurePaths(t, at),
+  );
+  await t.test('latency and its far end know networks', { skip: skipLong }, (t) =>
+    measureLoad(t, at),
+  );
   await t.test('a container moves with its MAC and address', (t) => move(t, at));
   await t.test("a container takes another one's MAC", (t) => impostor(t, at));
   await t.test('the bridge port is taken away and comes back', { skip: skipLong }, (t) =>
@@ -205,38 +208,6 @@ t.test('two tenants with the same addresses and MACs on three hosts', { skip }, 
     t.strictSame(after.map(plain), before.map(plain));
   });
 });
-
-/** What the verbs that measure say of networks. */
-async function measure(t: Test, { lab, hosts }: NetworkLab): Promise<void> {
-  const [, second] = hosts;
-  if (second === undefined) return;
-  const said = async (...args: string[]) => {
-    const { out, err } = await fanway(second, ...args);
-    return `${out}${err}`;
-  };
-  t.match(await said('ping', addressOf(0)), /networks blue, red: say which by --net/, 'ambiguous');
-  t.match(await said('ping', addressOf(0), '--net', 'red'), /no address of its own on network red/);
-  const container = await said('ping', addressOf(0), '--net', 'blue', '--count', '3');
-  t.match(container, /host1 \(172\.30\.0\.28\) in network blue/);
-  t.match(container, /tunnel 10\.1\.0\.1 +[1-9]\d*\/23 /, 'a container answers');
-  const host = await said('ping', 'host3', '--count', '3');
-  t.match(host, new RegExp(`tunnel ${hostAddressOf(2)} +[1-9]\\d*/23 `), 'a host by its name');
-  t.match(await said('ping', addressOf(1), '--net', 'blue'), /on this host, network blue/);
-
-  const tested = JSON.parse(await run(second, 'test', 'host2', 'host3', '--json')) as TestResult;
-  t.same(tested.problems, []);
-  t.equal(tested.pairs.length, 4, 'both to all others');
-  for (const { overlay, tunnel, to } of tested.pairs) {
-    t.equal(overlay, 'VNI 100', 'by the network on which hosts have addresses');
-    t.ok(tunnel.received > 0, `an answer of ${to}`);
-  }
-
-  const words = ['-n', '-q', '-i', '0.2', addressOf(0)];
-  const stream = lab.container(1, 0).spawn('ping', words, { stdio: 'ignore' });
-  const flows = await run(second, 'flows', '--link', 'blue', '--seconds', '2', 'icmp');
-  stream.kill();
-  t.match(flows, /br-blue: .*icmp +10\.1\.0\.2 +10\.1\.0\.1 /s);
-}
 
 async function move(t: Test, { lab, hosts }: NetworkLab): Promise<void> {
   const [asker, old, young] = [lab.container(1, 0), lab.container(0, 2), lab.container(2, 2)];
