@@ -4,7 +4,12 @@
  * @module
  */
 
-import { addNetworkCall, readNetworkRequest, removeNetworkCall } from '../api/network/requests.ts';
+import {
+  addNetworkCall,
+  planNetworkCall,
+  readNetworkRequest,
+  removeNetworkCall,
+} from '../api/network/requests.ts';
 import {
   arpCall,
   explainNetworkCall,
@@ -26,9 +31,11 @@ import {
 import { Service } from '../table/flood.ts';
 import type { Route } from './admin/admin.ts';
 import { answerTo } from './admin/answer-to.ts';
+import type { Change } from './change/change.ts';
 import { namesOf } from './host/bridge/bridge-ports.ts';
 import type { ManagedLink } from './links/link.ts';
 import type { Router } from './links/router.ts';
+import { networkPlan } from './network-plan.ts';
 import type { NetworkService } from './networks/network-service.ts';
 import type { PolicyService } from './networks/policy/policy-service.ts';
 import type { NetworkViews } from './networks/views.ts';
@@ -256,6 +263,10 @@ export function networkRoutes(of: {
         }
       }
     }),
+    answerTo(planNetworkCall, ({ request }) => {
+      const wanted = readRequest(request);
+      return router.look((snapshot) => networkPlan(wanted, snapshot, (link) => made(router, link)));
+    }),
     answerTo(removeNetworkCall, async ({ network, force }) => {
       const bridge = findNetwork(router, network);
       const { notes } = await router.down(bridge, { force });
@@ -266,6 +277,12 @@ export function networkRoutes(of: {
     answerTo(macHistoryCall, ({ mac }) => views.history(asked(() => parseMac(mac)))),
     answerTo(explainNetworkCall, ({ what }) => asked(() => views.explain(what))),
   ];
+}
+
+/** What a link has changed on the host, in the order of making. */
+function made(router: Router, name: string): Change[] {
+  const entries = router.links.find(({ spec }) => spec.name === name)?.journal?.entries ?? [];
+  return entries.filter(({ state }) => state === 'done').map(({ change }) => change);
 }
 
 function readRequest(value: unknown): ReturnType<typeof readNetworkRequest> {

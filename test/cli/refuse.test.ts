@@ -200,4 +200,6 @@ t.test('without the right to change the network it says so', { skip }, async (t)
   t.equal(up.code, 4, up.err);
   t.match(up.err, /needs CAP_NET_ADMIN: run it as root/);
   t.equal((await run('plan', '250', 'eth0')).code, 0, 'planning needs no right');
+  const net = await run('net', 'plan', 'blue', '--vni', '100', '--underlay', 'eth0/16');
+  t.equal(net.code, 0, net.err);
 });

@@ -106,6 +106,27 @@ export const addNetworkCall = post<{ request: unknown }, NetworkAnswer>(
   }),
 );
 
+/** What a network would change on this host, each as a line, in the order of doing. */
+export type NetworkPlanJson = {
+  outcome: 'changes' | 'same' | 'refused';
+  network: string;
+  bridge: string;
+  changes: string[];
+  /** Of one that is there already: what it changed, in the order in which it is taken back. */
+  undone: string[];
+  /** What to know, or why not. */
+  messages: string[];
+};
+
+export const planNetworkCall = post<{ request: unknown }, NetworkPlanJson>(
+  '/v1/networks/plan',
+  fields({ request: (value) => value }),
+  fields<NetworkPlanJson>({
+    ...{ outcome: word('changes', 'same', 'refused'), network: text, bridge: text },
+    ...{ changes: list(text), undone: list(text), messages: list(text) },
+  }),
+);
+
 /** `network`: its name, or that of its bridge. `notes`: what stays. `ending`: the router has nothing left to do. */
 export const removeNetworkCall = post<
   { network: string; force: boolean },

@@ -3,50 +3,21 @@
  * @module
  */
 
-import {
-  addNetworkCall,
-  type NetworkRequestJson,
-  removeNetworkCall,
-} from '../../api/network/requests.ts';
+import { addNetworkCall, removeNetworkCall } from '../../api/network/requests.ts';
 import { type NetworkJson, networksCall } from '../../api/networks.ts';
 import { BUM_MODES, GUARD_MODES } from '../../config/network/modes.ts';
-import { type NetworkRequest, networkRequestOf } from '../../config/network.ts';
-import { formatUnderlay } from '../../config/request.ts';
-import { findSetting, parseValue } from '../../config/schema.ts';
-import { ValueError } from '../../config/setting.ts';
 import { ask } from '../../control/admin/admin-client.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { ExitCode, refusedError, usageError } from '../../errors.ts';
-import { formatPrefix } from '../../net/prefix.ts';
-import { formatHostPrefix } from '../../net/underlay-address.ts';
 import { waitEnd } from '../fans/down.ts';
 import { withRouter } from '../fans/with-router.ts';
 import { requireNetAdmin } from '../verb/privilege.ts';
 import { type FlagSpec, type Io, noMore, printJson, takeFlags, type Verb } from '../verb/verb.ts';
 import { floodsText, networkText } from './network-text.ts';
+import { planOfNetwork } from './plan.ts';
 import { policyAction } from './policy.ts';
+import { ADD_FLAGS, networkRequestJson, requestOfWords } from './request.ts';
 
-/** Flags of `net add` and the setting that each is. */
-export const ADD_FLAGS: Readonly<Record<string, string>> = {
-  '--vni': 'vni',
-  '--bridge': 'bridge',
-  '--bum': 'bum',
-  '--service-node': 'service-nodes',
-  '--mtu': 'mtu',
-  '--address': 'address',
-  '--ipam': 'ipam',
-  '--outer': 'outer',
-  '--underlay': 'underlay',
-  '--port': 'port',
-  '--guard': 'guard',
-  '--peer': 'peers',
-  '--dhcp-server': 'dhcp-server',
-  '--router': 'router',
-  '--offload': 'offload',
-  '--rate': 'rate',
-  '--flow-keys': 'flow-keys',
-  '--peer-rate': 'peer-rate',
-};
 /** Every flag of `net`. */
 export const NETWORK_FLAGS: FlagSpec = {
   ...Object.fromEntries(Object.keys(ADD_FLAGS).map((flag) => [flag, 'value' as const])),
@@ -55,46 +26,6 @@ export const NETWORK_FLAGS: FlagSpec = {
   '--assert-floodless': 'switch',
   '--json': 'switch',
 };
-
-/** The request of `net add`. @throws FanwayError (exit code 2) with every problem. */
-export function requestOfWords(name: string, flags: ReadonlyMap<string, string>): NetworkRequest {
-  const problems: string[] = [];
-  const values = new Map<string, unknown>();
-  const assign = (key: string, text: string): void => {
-    const setting = findSetting('network', key);
-    if (setting === undefined) return;
-    try {
-      values.set(key, parseValue(setting, text));
-    } catch (error) {
-      if (!(error instanceof ValueError)) throw error;
-      problems.push(error.message);
-    }
-  };
-  assign('name', name);
-  for (const [flag, key] of Object.entries(ADD_FLAGS)) {
-    const text = flags.get(flag);
-    if (text !== undefined) assign(key, text);
-  }
-  if (flags.has('--replicator')) values.set('replicator', true);
-  const { request, problems: more } = networkRequestOf(values);
-  // A value that was wrong is not missing as well.
-  if (problems.length === 0) problems.push(...more.map(({ message }) => message));
-  if (request === undefined || problems.length > 0) {
-    throw usageError('usage', [...new Set(problems)].join('\n'));
-  }
-  return request;
-}
-
-/** A request as it travels. */
-export function networkRequestJson(request: NetworkRequest): NetworkRequestJson {
-  const { underlay, addresses, ipam } = request;
-  return {
-    ...request,
-    underlay: underlay === null ? null : formatUnderlay(underlay),
-    addresses: addresses?.map(formatHostPrefix),
-    ipam: ipam && formatPrefix(ipam),
-  };
-}
 
 /** Adds a network to this host. @throws FanwayError */
 export async function addNetwork(
@@ -173,6 +104,7 @@ export const net: Verb = {
   summary: 'layer-2 networks: containers of many hosts on one Ethernet',
   usage: [
     'net add NAME --vni N [--bridge NAME] [OPTIONS]',
+    'net plan NAME --vni N [OPTIONS] [--json]',
     'net rm NAME [--force]',
     'net show [NAME] [--assert-floodless] [--json]',
     'net allow|deny NAME [from WHO] [to WHO] [PROTOCOL [port N[-M]]] [order N]',
@@ -207,6 +139,7 @@ export const net: Verb = {
   examples: [
     ['fanway net add blue --vni 100', 'this host takes part in VNI 100, on bridge br-blue'],
     ['fanway net add red --vni 200 --bridge docker0', 'a bridge that is there already'],
+    ['fanway net plan blue --vni 100', 'what add would change on this host, and change nothing'],
     ['fanway net show', 'members, MACs, drops, floods by cause'],
     ['fanway net rm blue', 'and everything of it is taken back'],
     ['fanway net deny blue to label:db', 'nobody may open a connection to what has that label'],
@@ -223,10 +156,11 @@ export const net: Verb = {
     noMore(more, net);
     if (action === 'show') return show(name, flags, io);
     if (name !== undefined && action === 'add') return addNetwork(name, flags, io);
+    if (name !== undefined && action === 'plan') return planOfNetwork(name, flags, io);
     if (name !== undefined && action === 'rm') return removeNetwork(name, flags, io);
     throw usageError(
       'usage',
-      'give add NAME --vni N, rm NAME, show, or a rule; see fanway net --help',
+      'give add NAME --vni N, plan NAME --vni N, rm NAME, show, or a rule; see fanway net --help',
     );
   },
 };

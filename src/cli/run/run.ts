@@ -22,7 +22,7 @@ import { hasCapability } from '../../sys/process/capabilities.ts';
 import { FAN_OPTIONS } from '../fans/fan-requests.ts';
 import { refusalError } from '../fans/plan-text.ts';
 import { askToJoin } from '../members/join.ts';
-import { ADD_FLAGS, networkRequestJson, requestOfWords } from '../networks/net.ts';
+import { ADD_FLAGS, networkRequestJson, requestOfWords } from '../networks/request.ts';
 import { type FlagSpec, type Io, takeFlags, type Verb } from '../verb/verb.ts';
 import { runInside } from './command.ts';
 import { type HeldNamespace, holdNamespace, leaveNamespace } from './namespace.ts';

@@ -198,9 +198,9 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
     return planFan(request, await this.#snapshot(undefined, depthOf(request), host));
   }
 
-  /** What `up` would do now. */
-  plan(request: FanRequest): Promise<Plan> {
-    return this.#queue(() => this.#plan(request, this.#world()));
+  /** What `use` makes of the host as it is now, with all that runs. */
+  look<T>(use: (snapshot: Snapshot) => T): Promise<T> {
+    return this.#queue(async () => use(await this.#snapshot()));
   }
 
   /** Brings a fan up: the plan's changes, exactly. @throws FanwayError; what was made is taken back. */

@@ -5,13 +5,14 @@
 import { execFileSync } from 'node:child_process';
 import t, { type Test } from 'tap';
 import type { EndJson } from '../../../src/api/network/ends.ts';
+import type { NetworkPlanJson } from '../../../src/api/network/requests.ts';
 import { type LabContainer, type LabHost, MIDDLE_BRIDGE, portName } from '../../../src/demo/lab.ts';
 import { runTcpPair } from '../../../src/traffic/run.ts';
 import { malformed } from '../../support/dissect.ts';
 import { Sight } from '../../support/frames.ts';
 import { skipLong } from '../../support/long.ts';
 import { PATIENCE, promised, until } from '../../support/patience.ts';
-import { picture, statusOf } from '../lab-router.ts';
+import { fanway, picture, statusOf } from '../lab-router.ts';
 import {
   type NetworkLab,
   networksOf,
@@ -91,6 +92,7 @@ t.test('two tenants with the same addresses and MACs on three hosts', { skip }, 
   const at = await startHosts(t, { hosts: 3, containersPerHost: 3, ipv6: true });
   const { lab, hosts } = at;
   const before = await Promise.all(hosts.map(picture));
+  const planned = await plan(t, at, before);
   const addAll = async (host: LabHost): Promise<void> => {
     for (const [name, vni] of NETWORKS) {
       // Hosts have an address of their own on one of the two.
@@ -197,7 +199,12 @@ t.test('two tenants with the same addresses and MACs on three hosts', { skip }, 
   await t.test('the underlay takes jumbo frames', { skip: skipLong }, (t) => jumbo(t, at));
   await t.test('control is killed under traffic', { skip: skipLong }, (t) => restart(t, at));
 
-  await t.test('net rm takes everything back', async (t) => {
+  await t.test('what was planned is what is there, and net rm takes it back', async (t) => {
+    const { outcome, undone } = await planOf(at);
+    t.equal(outcome, 'same');
+    // A setting's value before is known to a plan alone.
+    const done = planned.map((line) => line.replace(/ \(now .*\)$/, ''));
+    t.same(undone.reverse(), done);
     for (const container of lab.containers) await container.detach();
     const removeAll = async (host: LabHost): Promise<void> => {
       for (const [name] of NETWORKS) await run(host, 'net', 'rm', name);
@@ -208,6 +215,23 @@ t.test('two tenants with the same addresses and MACs on three hosts', { skip }, 
     t.strictSame(after.map(plain), before.map(plain));
   });
 });
+
+async function planOf({ lab }: NetworkLab, ...words: string[]): Promise<NetworkPlanJson> {
+  const [name, vni] = NETWORKS[1];
+  const where = ['--vni', vni, '--underlay', 'eth0/16', ...words];
+  const { out } = await fanway(lab.host(0), 'net', 'plan', name, ...where, '--json');
+  return JSON.parse(out) as NetworkPlanJson;
+}
+
+/** A plan changes nothing. Returns what it would change. */
+async function plan(t: Test, at: NetworkLab, [before]: string[][]): Promise<string[]> {
+  const { outcome, bridge, changes } = await planOf(at);
+  t.match([outcome, bridge, changes.join('\n')], ['changes', 'br-red', /create bridge br-red/]);
+  const refused = await planOf(at, '--mtu', '9000');
+  t.match(refused, { outcome: 'refused', messages: [/9000/] });
+  t.strictSame(await picture(at.lab.host(0)), before, 'nothing has changed');
+  return changes;
+}
 
 async function move(t: Test, { lab, hosts }: NetworkLab): Promise<void> {
   const [asker, old, young] = [lab.container(1, 0), lab.container(0, 2), lab.container(2, 2)];
