@@ -86,7 +86,7 @@ export class NetworkPart {
       ...{ entries, gossip: this.gossip, bgp: this.bgp, networks: specs },
       isOn: () => options.redistributes(),
     });
-    this.#kept = new Kept(entries, () => this.bgp.isSettled);
+    this.#kept = new Kept({ sink: entries, table, isSettled: () => this.bgp.isSettled });
     tunnels.whenOpened((kept) => {
       const known = options.router.links.flatMap(({ spec }) => (isNetwork(spec) ? [spec] : []));
       this.#kept.take(kept, known, performance.now());

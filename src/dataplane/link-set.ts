@@ -85,6 +85,20 @@ export class LinkSet {
     return this.#endpoints.flatMap((held) => (held === undefined ? [] : [held.it]));
   }
 
+  /** All that is here, with its descriptors. */
+  holding(): Pick<LinkChange, 'endpoints' | 'links'> {
+    const endpoints = this.#endpoints.flatMap((held) => {
+      if (held === undefined) return [];
+      const { it, index, incarnation, probe } = held;
+      return [{ index, incarnation, sockets: it.sockets, probe }];
+    });
+    const links = this.links.map(({ id, deviceFd }) => {
+      const { incarnation } = this.#byId[id] as HeldLink;
+      return { id, incarnation, device: deviceFd };
+    });
+    return { endpoints, links };
+  }
+
   /**
    * Serves a change; 0, or the errno for which it was refused. Then the descriptors that came with it
    * are closed again, and nothing has come; control starts another process instead.

@@ -5,7 +5,6 @@
  * @module
  */
 import { LINKS_MAX } from '../limits.ts';
-import type { FlowSet } from '../shm/flow-set.ts';
 import { IDLE_BEAT_MS, type Layout } from '../shm/layout.ts';
 import { WorkerState } from '../shm/worker.ts';
 import { POLLERR, POLLHUP, POLLIN, POLLNVAL } from '../sys/libc/constants.ts';
@@ -28,14 +27,16 @@ import type { Arena } from './ground/arena.ts';
 import { readTables } from './ground/link.ts';
 import { PEERS_KNOWN_MAX } from './ground/peer-index.ts';
 import { PeerTable } from './ground/peers.ts';
-import type { Ports, Waiting } from './ground/ports.ts';
+import type { Waiting } from './ground/ports.ts';
 import { SOCKADDR_BYTES } from './ground/sockaddr.ts';
+import { drain, type Handover } from './handover.ts';
 import { Coalescer } from './ingress/coalesce.ts';
 import { DeviceWriter } from './ingress/device-writer.ts';
 import { Ingress } from './ingress/ingress.ts';
 import { Receiver } from './ingress/receive.ts';
-import { LinkSet, type RouteProbes } from './link-set.ts';
+import { LinkSet } from './link-set.ts';
 import { serveNetworks } from './networks.ts';
+import type { IdleWork, Outside } from './outside.ts';
 import { Linger, Way } from './pace/linger.ts';
 import { Moderation } from './pace/moderation.ts';
 import { PollSet, REST_MS } from './pace/poll-set.ts';
@@ -43,7 +44,7 @@ import { isStale, MONOTONIC_OFFSET_MS, shedStale } from './pace/stale.ts';
 import { awaitTurn } from './pace/turn.ts';
 import { CELLS_BYTES } from './queue/cells.ts';
 import { ErrorQueue } from './send/errors.ts';
-import { PathMtu, type RouteOracle } from './send/path-mtu.ts';
+import { PathMtu } from './send/path-mtu.ts';
 import { SenderWatch } from './send/sender-watch.ts';
 import { Trains } from './send/trains.ts';
 
@@ -63,28 +64,15 @@ const ROUNDS = eventIndex('rounds');
 const UNREADABLE = eventIndex('tables_unreadable');
 
 /** What a descriptor in the poll set is for. */
-const Role = { Wake: 0, Parent: 1, Changes: 2, Device: 3, Receive: 4, Errors: 5 } as const;
+const Role = {
+  ...{ Wake: 0, Parent: 1, Changes: 2, Device: 3, Receive: 4, Errors: 5 },
+  Handover: 6,
+} as const;
 /** The first two are there from the start, in this order. */
 const WAKE_PLACE = 0;
 const PARENT_PLACE = 1;
-/** Wake-up, parent, changes, errors; then a listening socket for each endpoint and every device. */
-const DESCRIPTORS_MAX = 4 + ENDPOINTS_MAX + LINKS_MAX;
-
-/** Does a little of it; false = that was the last. */
-export type IdleWork = () => boolean;
-
-/** What a loop supposes beyond its descriptors: a warm-up has another world than a host. */
-export type Outside = {
-  ports: Ports;
-  /** Family of the IPv4 addresses that are sent to. */
-  family: number;
-  /** Who knows the ways from our addresses. */
-  routes: RouteOracle & RouteProbes;
-  /** Where changes of the links come from while it runs. */
-  changes?: Changes;
-  /** Connections that all data processes know. */
-  flows?: FlowSet;
-};
+/** Wake-up, parent, changes, errors, two of a handover; then a listening socket for each endpoint and every device. */
+const DESCRIPTORS_MAX = 6 + ENDPOINTS_MAX + LINKS_MAX;
 
 export class Loop {
   readonly #layout: Layout;
@@ -92,6 +80,7 @@ export class Loop {
   readonly #waiting: Waiting;
   readonly #links: LinkSet;
   readonly #changes: Changes | undefined;
+  readonly #handover: Handover | undefined;
   readonly #rows: PathRows;
   readonly #egress: Egress;
   readonly #receiver: Receiver;
@@ -115,6 +104,8 @@ export class Loop {
   #idleWork: IdleWork | undefined;
   /** Changes wait: they are served once everybody who is ready has had its turn. */
   #isChangeDue = false;
+  /** A successor of control has said something: served likewise. */
+  #isHandoverDue = false;
 
   /**
    * A loop without links; {@link apply} brings them.
@@ -149,6 +140,7 @@ export class Loop {
     this.#poll.add(Role.Wake, 0, wakeFd);
     this.#poll.add(Role.Parent, 0, parentFd);
     this.#changes = outside.changes;
+    this.#handover = outside.handover;
     if (this.#changes !== undefined) this.#poll.add(Role.Changes, 0, this.#changes.descriptor);
     this.#poll.add(Role.Errors, 0, this.#senders.descriptor);
     const tables = readTables(segment);
@@ -211,7 +203,7 @@ export class Loop {
     layout.setWorkerState(WorkerState.Ready);
     let active = false;
     let nowMs = performance.now();
-    while (turn.epoch === epoch) {
+    while (turn.epoch === epoch && this.#handover?.isOver !== true) {
       layout.beat(nowMs + MONOTONIC_OFFSET_MS);
       const ready = this.#wait(active);
       // Not the time of day: somebody may set that back, and limits and lifetimes with it.
@@ -222,6 +214,7 @@ export class Loop {
       if (ready > 0) this.#round(nowMs);
       else if (this.#egress.queues.waiting > 0) this.#egress.queues.release(nowMs);
     }
+    if (this.#handover?.isOver === true) drain(this.#egress.queues, (us) => this.#nap(us));
     layout.setWorkerState(WorkerState.Stopped);
     turn.stopped(epoch);
   }
@@ -273,6 +266,10 @@ export class Loop {
     if (queues.waiting > 0) this.#noteMoved(queues.release(performance.now()), Way.Out);
     if (this.#events.takeAsleep()) this.#waiting.ring(this.#poll.descriptorOf(PARENT_PLACE));
     if (this.#isChangeDue) this.#serveChanges();
+    if (this.#isHandoverDue) {
+      this.#isHandoverDue = false;
+      this.#handover?.serve(this.#links.holding(), this.#poll, Role.Handover);
+    }
   }
 
   /** Control has sent something: links come, or go. */
@@ -349,9 +346,15 @@ export class Loop {
         // Control is gone, which the parent pipe tells; what it has sent before is there still.
         if ((revents & (POLLHUP | POLLERR | POLLNVAL)) !== 0) poll.ignore(place);
         break;
+      case Role.Handover:
+        this.#isHandoverDue = true;
+        break;
       case Role.Parent:
         if ((revents & (POLLHUP | POLLERR)) !== 0) {
           // Control died: keep forwarding by the last good table until the next one takes over.
+          if (this.#orphanedAtMs === 0 && this.#handover !== undefined) {
+            poll.add(Role.Handover, 0, this.#handover.descriptor);
+          }
           this.#orphanedAtMs = nowMs;
           poll.ignore(place);
         } else {

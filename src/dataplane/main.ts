@@ -1,7 +1,7 @@
 /**
  * The data process. Control starts it with descriptors 3 (its own segment), 4 (wake-up eventfd),
- * 5 (parent pipe), 6 (the tables of all), 7 (changes of its links), 8 (the connections that all know), and
- * the devices and sockets that the
+ * 5 (parent pipe), 6 (the tables of all), 7 (changes of its links), 8 (the connections that all know), 9 (by
+ * which a successor of control takes over), and the devices and sockets that the
  * first of those changes names; it opens nothing of the host's, holds no capability, is left with the
  * system calls of its loop, and reads no configuration but the two segments. Its arguments are its epoch,
  * and when it warms up: `before` its turn, while another forwards; `beside` its work, where nobody else does; or
@@ -25,6 +25,7 @@ import { TABLES_BYTES, TableSegment } from '../table/segment.ts';
 import { ChangeChannel } from './changes.ts';
 import { Arena } from './ground/arena.ts';
 import { KernelPorts, type Waiting } from './ground/ports.ts';
+import { Handover } from './handover.ts';
 import { ARENA_BYTES, Loop } from './loop.ts';
 import { WARM_UP_ARENA_BYTES, WarmUp } from './warm-up.ts';
 
@@ -34,6 +35,7 @@ const PARENT_FD = 5;
 const TABLES_FD = 6;
 const CHANGES_FD = 7;
 const FLOWS_FD = 8;
+const HANDOVER_FD = 9;
 /** A new process meets control in the middle of writing at worst: looks, and ms between them. */
 const LOOKS_MAX = 100;
 const LOOK_PAUSE_MS = 2;
@@ -76,6 +78,7 @@ const loop = new Loop(arena, layout, segment, WAKE_FD, PARENT_FD, {
   routes: new RouteMtu(),
   changes,
   flows: new FlowSet(flows.buffer),
+  handover: new Handover(HANDOVER_FD, TABLES_FD),
 });
 const refused = loop.apply(birth);
 if (refused !== 0) throw new Error(`the links cannot be taken in: errno ${refused}`);

@@ -1,6 +1,7 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { RunDirectory } from '../../src/control/store/run-directory.ts';
 import type { LabHost } from '../../src/demo/lab.ts';
 import { killAllIn, processesIn } from '../../src/demo/processes.ts';
 import { runFanway } from '../../src/demo/router.ts';
@@ -76,6 +77,10 @@ t.test('kill -9 of control, six times under traffic', { skip }, async (t) => {
   promised(t, 'status answers again', max, ANSWERS_MS);
   promised(t, 'longest silence', longestMs, HANDOVER_MS);
   t.equal(doubled, 0);
+  for (const host of [a, b]) {
+    const said = readFileSync(new RunDirectory(host.runDirectory).log, 'utf8');
+    t.notMatch(said, 'is opened anew', 'devices and sockets stayed open all along');
+  }
   pulse.stop();
   await sleep(200);
   // Counters begin anew with each control process; what they count from then on balances.

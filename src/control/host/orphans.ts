@@ -1,6 +1,6 @@
 /**
  * Data processes outlive a killed control process, so that traffic goes on; the next control
- * process ends them before it opens the devices that they hold.
+ * process takes over what they hold, or ends them before it opens the same devices.
  * @module
  */
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -10,6 +10,14 @@ import { startTimeOf } from './dhcp.ts';
 
 /** How long to wait for a killed process to be gone, ms. */
 const GONE_TIMEOUT_MS = 2000;
+
+/** What follows the pid in the name of the socket by which a data process is taken over from. */
+const SOCKET_ENDING = '.s';
+
+/** The socket by which a data process is taken over from. */
+export function handoverSocket(directory: string, pid: number): string {
+  return join(directory, `${pid}${SOCKET_ENDING}`);
+}
 
 /** Notes a running data process in `directory`, with its start time: pids are used again. */
 export function recordProcess(directory: string, pid: number): void {
@@ -21,6 +29,7 @@ export function recordProcess(directory: string, pid: number): void {
 /** Forgets a data process that has ended. */
 export function forgetProcess(directory: string, pid: number): void {
   rmSync(join(directory, String(pid)), { force: true });
+  rmSync(handoverSocket(directory, pid), { force: true });
 }
 
 /**
@@ -34,6 +43,12 @@ function isGone(pid: number, recorded: string): boolean {
   } catch {
     return true;
   }
+}
+
+/** Whether a recorded data process, or a thread of it, still runs. */
+export function isRunning(directory: string, pid: number): boolean {
+  const recorded = readIfThere(join(directory, String(pid)));
+  return recorded !== undefined && !isGone(pid, recorded);
 }
 
 /** The recorded data processes that still run. */
@@ -86,6 +101,7 @@ export async function endOrphans(directory: string, ours: readonly number[] = []
       }
     }
     rmSync(path, { force: true, recursive: true });
+    rmSync(handoverSocket(directory, pid), { force: true });
   }
   return ended;
 }

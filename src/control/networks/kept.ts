@@ -5,8 +5,9 @@
  * @module
  */
 import { formatHostAddress, type UnderlayAddress } from '../../net/underlay-address.ts';
-import type { Claim, ClaimUpdate } from '../../rib/entry.ts';
-import type { EntrySink } from '../entries/entry-service.ts';
+import type { Claim, ClaimUpdate, EntryId } from '../../rib/entry.ts';
+import type { EntryService, EntrySink } from '../entries/entry-service.ts';
+import type { NetworkTable } from '../plane/network-table.ts';
 import type { KeptNetwork } from '../plane/tables/predecessor.ts';
 import type { NetworkSpec } from '../store/link-spec.ts';
 
@@ -40,32 +41,66 @@ export function keptClaims(link: string, kept: KeptNetwork): ClaimUpdate[] {
   ];
 }
 
+/** Where what was here goes until the bridge has said what is. */
+export type KeptSink = EntrySink & Pick<EntryService, 'rewrite'>;
+
+export type KeptOptions = {
+  sink: KeptSink;
+  /** The tables; undefined before there was a link. */
+  table: () => Pick<NetworkTable, 'setMac' | 'setNeighbour'> | undefined;
+  /** Whether all who tell have told all. */
+  isSettled: () => boolean;
+};
+
 export class Kept {
-  readonly #sink: EntrySink;
-  readonly #isSettled: () => boolean;
+  readonly #options: KeptOptions;
   #timer: NodeJS.Timeout | undefined;
 
-  /** @param isSettled whether all who tell have told all */
-  constructor(sink: EntrySink, isSettled: () => boolean) {
-    this.#sink = sink;
-    this.#isSettled = isSettled;
+  constructor(options: KeptOptions) {
+    this.#options = options;
   }
 
   /** Takes what is of one of these networks. */
   take(networks: readonly KeptNetwork[], specs: readonly NetworkSpec[], nowMs: number): void {
-    const updates = networks.flatMap((kept) => {
+    const { sink, isSettled } = this.#options;
+    const known = networks.flatMap((kept) => {
       const spec = specs.find(({ vni, port }) => vni === kept.vni && port === kept.port);
-      return spec === undefined ? [] : keptClaims(spec.name, kept);
+      return spec === undefined ? [] : [{ link: spec.name, kept }];
     });
-    if (updates.length === 0) return;
-    this.#sink.update('kept', updates);
+    if (known.length === 0) return;
+    sink.update(
+      'kept',
+      known.flatMap(({ link, kept }) => keptClaims(link, kept)),
+    );
+    const ids = known.flatMap(({ link, kept }) => this.#keepHere(link, kept));
     const sinceMs = nowMs;
     this.#timer ??= setInterval(() => {
-      if (performance.now() - sinceMs < KEPT_MS || !this.#isSettled()) return;
+      if (performance.now() - sinceMs < KEPT_MS || !isSettled()) return;
       this.close();
-      this.#sink.withdraw('kept');
+      sink.withdraw('kept');
+      // What was here and did not show up again: the rib says what of it.
+      for (const id of ids) sink.rewrite(id);
     }, LOOK_MS);
     this.#timer.unref();
+  }
+
+  /**
+   * What was here is no claim: nobody else is told of it before the bridge has been asked. It is where
+   * packets go meanwhile; what anybody says goes over it.
+   */
+  #keepHere(link: string, { here }: KeptNetwork): EntryId[] {
+    const table = this.#options.table();
+    if (table === undefined) return [];
+    const ids: EntryId[] = [];
+    for (const { mac, flags } of here.macs) {
+      table.setMac(link, mac, { host: 'here', flags, label: 0 });
+      ids.push({ link, kind: 'mac', mac });
+    }
+    for (const { address, mac, flags } of here.bindings) {
+      table.setNeighbour(link, address, { mac, flags });
+      ids.push({ link, kind: 'mac+ip', address });
+    }
+    return ids;
   }
 
   close(): void {

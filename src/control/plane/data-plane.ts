@@ -7,7 +7,7 @@ import { EventEmitter } from 'node:events';
 import { isDeepStrictEqual } from 'node:util';
 import type { DataProcessStatus, SuperBytes } from '../../api/status.ts';
 import { FanwayError } from '../../errors.ts';
-import { LINKS_MAX, QUEUES_MAX } from '../../limits.ts';
+import { QUEUES_MAX } from '../../limits.ts';
 import { CrowdWatch } from '../../sys/process/crowd.ts';
 import { EVERY_PLACE, namedCounters, sumOf } from '../../table/counters.ts';
 import type { PathLimit } from '../../table/links/path-limits.ts';
@@ -18,6 +18,7 @@ import type { AnySpec } from '../store/link-spec.ts';
 import {
   closeDevices,
   type DeviceOpener,
+  deviceOptions,
   type OpenDevice,
   openDevices,
   openHere,
@@ -26,7 +27,7 @@ import { EndpointSet, type EndpointState } from './endpoint-set.ts';
 import { EntryTable } from './entry-table.ts';
 import {
   clearLink,
-  endpointRow,
+  freeLinkId,
   holdingOf,
   type LinkState,
   linkRow,
@@ -34,7 +35,8 @@ import {
   offloadsOf,
   type RateNow,
   rateNowOf,
-  writeLink,
+  specWords,
+  writeLinks,
 } from './link-state.ts';
 import { forgetMac, type MacClaim, takeClaims } from './mac-claims.ts';
 import { NetworkEvents } from './network-events.ts';
@@ -42,16 +44,11 @@ import type { DataPlaneOptions } from './open-data-plane.ts';
 import { updatedSpec } from './overlay-words.ts';
 import { joinPaths } from './paths.ts';
 import { DataProcess } from './process/data-process.ts';
+import { Estate } from './process/estate.ts';
 import type { Holding } from './process/link-passing.ts';
-import { succeed } from './process/succession.ts';
+import { pidsOf, succeed } from './process/succession.ts';
 import { RateWatch } from './rate/rate-watch.ts';
-import {
-  type KeptNetwork,
-  keptRate,
-  NOTHING_KEPT,
-  type PredecessorTables,
-  readPredecessor,
-} from './tables/predecessor.ts';
+import { type KeptNetwork, keptRate } from './tables/predecessor.ts';
 
 /** First and longest wait before processes that could not be replaced are tried again, ms. */
 const AGAIN_MS_FIRST = 1000;
@@ -74,8 +71,8 @@ export class DataPlane extends EventEmitter {
   );
   readonly #rates: RateWatch;
   readonly #openDevice: DeviceOpener;
-  /** What a killed predecessor had, and of that what is of layer-2 networks. */
-  readonly #kept: PredecessorTables;
+  /** What a killed predecessor had. */
+  readonly #estate: Estate;
   /** Who has which overlay address; a change to it needs no turn and no wake-up. */
   readonly entries = new EntryTable();
   #turn: Promise<unknown> = Promise.resolve();
@@ -84,10 +81,10 @@ export class DataPlane extends EventEmitter {
   #incarnations = 0;
   #closed = false;
 
-  private constructor(options: DataPlaneOptions & { queues: number }, kept: PredecessorTables) {
+  private constructor(options: DataPlaneOptions & { queues: number }, estate: Estate) {
     super();
-    this.#kept = kept;
-    this.#endpoints = new EndpointSet(options.queues);
+    this.#estate = estate;
+    this.#endpoints = new EndpointSet(options.queues, estate);
     this.#openDevice = options.openDevice ?? openHere;
     this.#rates = new RateWatch({
       ...{ links: this.#links, processes: this.#processes, log: options.log },
@@ -108,9 +105,7 @@ export class DataPlane extends EventEmitter {
           recordDirectory: options.recordDirectory,
           tablesFd: this.entries.fd,
           flowsFd: this.entries.policy.flowsFd,
-          queues: options.queues,
-          busyPollUs: options.busyPollUs ?? 0,
-          priority,
+          ...{ queues: options.queues, busyPollUs: options.busyPollUs ?? 0, priority },
           crowded: this.#crowd?.isCrowded ?? false,
           onRestart: (reason) => this.emit('restarted', reason),
           onEvents: () => this.#events.look(),
@@ -120,20 +115,21 @@ export class DataPlane extends EventEmitter {
   }
 
   get kept(): readonly KeptNetwork[] {
-    return this.#kept.networks;
+    return this.#estate.kept.networks;
   }
 
-  /** Ends the data processes that a killed predecessor left first. @throws FanwayError */
+  /** Takes over from the data processes that a killed predecessor left. @throws FanwayError */
   static async open(options: DataPlaneOptions): Promise<DataPlane> {
     const queues = options.queues ?? 1;
     if (!Number.isInteger(queues) || queues < 1 || queues > QUEUES_MAX) {
       throw new FanwayError('queues', `${queues} queues: choose 1 to ${QUEUES_MAX}`);
     }
-    const { recordDirectory } = options;
-    const kept = recordDirectory === undefined ? NOTHING_KEPT : readPredecessor(recordDirectory);
-    const plane = new DataPlane({ ...options, queues }, kept);
-    if (recordDirectory !== undefined)
-      await succeed(recordDirectory, plane.#processes, options.log);
+    const { recordDirectory: directory, log } = options;
+    // Devices of another network namespace are opened there.
+    const ours = options.openDevice === undefined ? queues : 0;
+    const estate = directory ? await Estate.open(directory, ours, log) : Estate.none();
+    const plane = new DataPlane({ ...options, queues }, estate);
+    await succeed(estate, plane.#processes, log);
     return plane;
   }
 
@@ -153,6 +149,7 @@ export class DataPlane extends EventEmitter {
       if (this.#links.has(spec.name)) {
         throw new FanwayError('link-exists', `the link ${spec.name} is running already`);
       }
+      await this.#settleFor(spec);
       const link = this.#openLink(spec);
       this.#links.set(spec.name, link);
       this.entries.bind(spec.name, link.id);
@@ -184,6 +181,7 @@ export class DataPlane extends EventEmitter {
     return this.#inTurn(async () => {
       const link = this.#links.get(name);
       if (link === undefined) return {};
+      this.#estate.hurry();
       this.#links.delete(name);
       try {
         await this.#runAll();
@@ -213,6 +211,7 @@ export class DataPlane extends EventEmitter {
         this.#rates.start();
         return;
       }
+      this.#estate.hurry();
       const { endpoint, incarnation } = link;
       const before = { endpoint, incarnation, spec: link.spec };
       link.endpoint = this.#endpoints.acquire(spec);
@@ -302,6 +301,7 @@ export class DataPlane extends EventEmitter {
       this.#rates.stop();
       this.#events.close();
       this.#crowd?.close();
+      await this.#estate.end(pidsOf(this.#processes));
       await Promise.all(this.#processes.map((process) => process.close()));
       for (const link of this.#links.values()) this.#closeLink(link, options.keepDevices === true);
       this.#links.clear();
@@ -316,14 +316,11 @@ export class DataPlane extends EventEmitter {
   }
 
   #openLink(spec: AnySpec): LinkState {
-    let id = 0;
-    const taken = new Set([...this.#links.values()].map((link) => link.id));
-    while (taken.has(id)) id++;
-    if (id >= LINKS_MAX) throw new FanwayError('too-many-links', `at most ${LINKS_MAX} links`);
+    const id = freeLinkId(this.#links.values());
     const [endpoint, ...further] = this.#endpoints.acquireAll(spec);
     let devices: OpenDevice[];
     try {
-      devices = openDevices(spec, this.#processes.length, this.#openDevice);
+      devices = openDevices(spec, this.#processes.length, this.#openDevice, this.#estate);
     } catch (error) {
       for (const one of [endpoint, ...further]) this.#release(one);
       throw error;
@@ -332,7 +329,7 @@ export class DataPlane extends EventEmitter {
     const incarnation = ++this.#incarnations;
     const none = { superBytes: SUPER_BYTES_PLAIN, autoRate: 0, roundTrips: [] };
     const link: LinkState = { id, incarnation, spec, endpoint, further, devices, ...none };
-    if (spec.rate === 'auto') link.autoRate = keptRate(this.#kept, linkRow(link));
+    if (spec.rate === 'auto') link.autoRate = keptRate(this.#estate.kept, linkRow(link));
     return link;
   }
 
@@ -348,6 +345,7 @@ export class DataPlane extends EventEmitter {
 
   async #runAll(): Promise<void> {
     this.#writeRows();
+    if (this.#estate.waits(() => this.#runSoon())) return;
     const started = await Promise.allSettled(
       this.#processes.map((process, queue) => process.run(this.#holding(queue))),
     );
@@ -356,6 +354,20 @@ export class DataPlane extends EventEmitter {
     clearTimeout(this.#again);
     this.#againMs = AGAIN_MS_FIRST;
     this.#rates.start();
+    await this.#estate.end(pidsOf(this.#processes));
+  }
+
+  /** A predecessor's processes are in the way of a link: ours take over what they have. */
+  async #settleFor(spec: AnySpec): Promise<void> {
+    const options = deviceOptions(spec, this.#processes.length);
+    if (this.#estate.fits(spec, specWords(spec), options)) return;
+    this.#estate.hurry();
+    if (this.#links.size > 0) await this.#runAll();
+    await this.#estate.end(pidsOf(this.#processes));
+  }
+
+  #runSoon(): void {
+    void this.#inTurn(() => this.#runAll()).catch(() => this.#runLater());
   }
 
   /**
@@ -367,9 +379,7 @@ export class DataPlane extends EventEmitter {
     this.#updateAll();
     clearTimeout(this.#again);
     if (this.#closed) return;
-    this.#again = setTimeout(() => {
-      void this.#inTurn(() => this.#runAll()).catch(() => this.#runLater());
-    }, this.#againMs);
+    this.#again = setTimeout(() => this.#runSoon(), this.#againMs);
     this.#againMs = Math.min(this.#againMs * 2, AGAIN_MS_MAX);
   }
 
@@ -378,23 +388,13 @@ export class DataPlane extends EventEmitter {
     for (const [queue, process] of this.#processes.entries()) process.update(this.#holding(queue));
   }
 
-  /** Endpoints of its links and no others: one that only a link on its way out has must not be inherited. */
-  get #used(): EndpointState[] {
-    const links = [...this.#links.values()];
-    return [...new Set(links.flatMap(({ endpoint, further }) => [endpoint, ...further]))];
-  }
-
   /** What a data process is to have. */
   #holding(queue: number): Holding {
-    return holdingOf([...this.#links.values()], this.#used, queue);
+    return holdingOf([...this.#links.values()], queue);
   }
 
   /** What is different from the row that is there. */
   #writeRows(): void {
-    const { links } = this.entries;
-    for (const endpoint of this.#used) {
-      links.setEndpoint(endpoint.index, endpoint.incarnation, endpointRow(endpoint));
-    }
-    for (const link of this.#links.values()) writeLink(this.entries, link);
+    writeLinks(this.entries, [...this.#links.values()]);
   }
 }

@@ -7,6 +7,7 @@ import { ENCAPS } from '../../encap/encap.ts';
 import { openTun, setTunPersistent, type TunDevice, type TunOptions } from '../../sys/host/tun.ts';
 import { libc } from '../../sys/libc/libc.ts';
 import type { WireSpec } from '../store/link-spec.ts';
+import type { Estate } from './process/estate.ts';
 
 /** A device that is open, and its number where it is. */
 export type OpenDevice = TunDevice & { ifindex: number };
@@ -20,17 +21,30 @@ export const openHere: DeviceOpener = (name, options) => {
   return { ...device, ifindex: libc.if_nametoindex(name) };
 };
 
+/** How a link's device is opened. */
+export function deviceOptions(spec: WireSpec, queues: number): TunOptions {
+  const { device: kind } = ENCAPS[spec.encap];
+  return { kind, offload: spec.offload === 'auto', multiQueue: queues > 1 };
+}
+
 /**
  * One queue of the link's device for each of `queues` data processes; the device outlives them.
+ * @param left what a predecessor left open
  * @throws SystemError; none stays open.
  */
-export function openDevices(spec: WireSpec, queues: number, open: DeviceOpener): OpenDevice[] {
+export function openDevices(
+  spec: WireSpec,
+  queues: number,
+  open: DeviceOpener,
+  left: Pick<Estate, 'takeDevice'>,
+): OpenDevice[] {
   const devices: OpenDevice[] = [];
   try {
     for (let i = 0; i < queues; i++) {
-      const kind = ENCAPS[spec.encap].device;
-      const offload = spec.offload === 'auto';
-      devices.push(open(spec.device, { kind, offload, multiQueue: queues > 1 }));
+      const options = deviceOptions(spec, queues);
+      const taken = left.takeDevice(spec.device, i, options);
+      if (taken === undefined) devices.push(open(spec.device, options));
+      else devices.push({ ...taken, ifindex: libc.if_nametoindex(spec.device) });
     }
     const [first] = devices;
     if (first !== undefined && spec.owned !== true) setTunPersistent(first.fd, true);

@@ -4,7 +4,6 @@
  * @module
  */
 import type { FanEncap } from '../../config/request.ts';
-import { ENCAPS } from '../../encap/encap.ts';
 import { codeOf, FanwayError } from '../../errors.ts';
 import type { UnderlayAddress } from '../../net/underlay-address.ts';
 import { libc, SystemError } from '../../sys/libc/libc.ts';
@@ -18,6 +17,7 @@ import {
 import { EndpointKind } from '../../table/links/links.ts';
 import { ENDPOINTS_MAX } from '../../table/segment.ts';
 import type { AnySpec, WireSpec } from '../store/link-spec.ts';
+import { type Estate, endpointKey, endpointKind } from './process/estate.ts';
 
 /** Sockets on one local address and port, one set for each queue, shared by links. */
 export type EndpointState = {
@@ -61,12 +61,17 @@ function openProbe(local: UnderlayAddress): number {
 
 export class EndpointSet {
   readonly #queues: number;
+  readonly #left: Pick<Estate, 'takeEndpoint'>;
   readonly #endpoints = new Map<string, EndpointState>();
   #incarnations = 0;
 
-  /** @param queues data processes, each of which gets sockets of its own */
-  constructor(queues: number) {
+  /**
+   * @param queues data processes, each of which gets sockets of its own
+   * @param left what a predecessor left open
+   */
+  constructor(queues: number, left: Pick<Estate, 'takeEndpoint'>) {
     this.#queues = queues;
+    this.#left = left;
   }
 
   /**
@@ -74,9 +79,9 @@ export class EndpointSet {
    * @throws FanwayError `port-taken`, `too-many-endpoints`; SystemError when the kernel refuses.
    */
   acquire(spec: WireSpec): EndpointState {
-    const kind = ENCAPS[spec.encap].udp ? EndpointKind.Udp : EndpointKind.Ipip;
+    const kind = endpointKind(spec);
     // Links share a listening port; bridged and routed traffic on one port could not be told apart.
-    const key = `${kind}:${spec.local}:${spec.port}`;
+    const key = endpointKey(kind, spec.local, spec.port);
     const known = this.#endpoints.get(key);
     if (known !== undefined) {
       if (known.encap !== spec.encap) {
@@ -97,9 +102,10 @@ export class EndpointSet {
       port: spec.port,
       users: 1,
       queues: [],
+      ...this.#left.takeEndpoint(key),
     };
     try {
-      for (let queue = 0; queue < this.#queues; queue++) {
+      for (let queue = endpoint.queues.length; queue < this.#queues; queue++) {
         this.#open(endpoint, spec, queue);
         // After those that have a port of their own to ask for.
         endpoint.probes.push(openProbe(spec.local));

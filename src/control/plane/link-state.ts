@@ -5,6 +5,8 @@
 
 import type { DataProcessStatus, SuperBytes } from '../../api/status.ts';
 import { ENCAPS } from '../../encap/encap.ts';
+import { FanwayError } from '../../errors.ts';
+import { LINKS_MAX } from '../../limits.ts';
 import { rulePrefixOf } from '../../net/fan.ts';
 import { flowKeyBits } from '../../net/flow-keys.ts';
 import {
@@ -44,6 +46,20 @@ export type LinkState = {
   roundTrips: readonly UnderlayAddress[];
 };
 
+/** A number that no link has. @throws FanwayError `too-many-links` */
+export function freeLinkId(links: Iterable<LinkState>): number {
+  const taken = new Set([...links].map((link) => link.id));
+  let id = 0;
+  while (taken.has(id)) id++;
+  if (id < LINKS_MAX) return id;
+  throw new FanwayError('too-many-links', `at most ${LINKS_MAX} links`);
+}
+
+/** Endpoints of links and no others: one that only a link on its way out has must not be inherited. */
+function endpointsOf(links: Iterable<LinkState>): EndpointState[] {
+  return [...new Set([...links].flatMap(({ endpoint, further }) => [endpoint, ...further]))];
+}
+
 /** How a link's rate is now. */
 export type RateNow = {
   /** What it may send in a second; 0 = no limit. */
@@ -55,7 +71,7 @@ export type RateNow = {
 export const NO_RATE: RateNow = { bytes: 0, roundTrips: [] };
 
 /** The row of an endpoint; its sockets are alike in all queues. */
-export function endpointRow({ kind, local, port, queues }: EndpointState): EndpointRow {
+function endpointRow({ kind, local, port, queues }: EndpointState): EndpointRow {
   const all = queues.flat();
   const gro = queues.every(([listener]) => listener?.gro === true);
   const segment = all.every((socket) => socket.segment);
@@ -85,22 +101,29 @@ export function rateNowOf(link: LinkState | undefined): RateNow {
   return { bytes: rateBytesOf(link), roundTrips: link.spec.rate === 'auto' ? link.roundTrips : [] };
 }
 
+/** What the row of a link says of the link itself. */
+export function specWords(spec: AnySpec) {
+  return {
+    encap: ENCAPS[spec.encap].id,
+    ...kindWords(spec),
+    localAddress: lastWordOf(spec.local),
+    vni: spec.vni,
+    peerPort: spec.port,
+  };
+}
+
 /** The row of a link; its devices are alike in all queues. */
 export function linkRow(link: LinkState): LinkRow {
   const { spec, endpoint, devices, superBytes, autoRate } = link;
   const has = (offload: 'vnetHeader' | 'tso' | 'uso'): boolean =>
     devices.every((device) => device[offload]);
   return {
-    encap: ENCAPS[spec.encap].id,
+    ...specWords(spec),
     offloads:
       (has('vnetHeader') ? Offload.VnetHeader : 0) |
       (has('tso') ? Offload.Tso : 0) |
       (has('uso') ? Offload.Uso : 0),
     endpoint: endpoint.index,
-    ...kindWords(spec),
-    localAddress: lastWordOf(spec.local),
-    vni: spec.vni,
-    peerPort: spec.port,
     innerMtu: spec.innerMtu,
     underlayMtu: spec.underlayMtu,
     superBytesToHost: superBytes.toHost,
@@ -137,12 +160,8 @@ function underlayWords({
 }
 
 /** What the data process of a queue is to have of links and the endpoints that they use. */
-export function holdingOf(
-  states: readonly LinkState[],
-  used: readonly EndpointState[],
-  queue: number,
-): Holding {
-  const endpoints = used.map(({ index, incarnation, queues, probes }) => ({
+export function holdingOf(states: readonly LinkState[], queue: number): Holding {
+  const endpoints = endpointsOf(states).map(({ index, incarnation, queues, probes }) => ({
     ...{ index, incarnation, probe: probes[queue] ?? -1 },
     sockets: (queues[queue] ?? []).map(({ fd }) => fd),
   }));
@@ -167,11 +186,18 @@ export function offloadsOf(link: LinkState): string[] {
   return names;
 }
 
-/** Writes what the data processes read of a link. */
-export function writeLink(
-  { links, rates }: Pick<EntryTable, 'links' | 'rates'>,
-  link: LinkState,
+/** Writes what the data processes read of links and their endpoints, where it differs from what is there. */
+export function writeLinks(
+  tables: Pick<EntryTable, 'links' | 'rates'>,
+  links: readonly LinkState[],
 ): void {
+  for (const endpoint of endpointsOf(links)) {
+    tables.links.setEndpoint(endpoint.index, endpoint.incarnation, endpointRow(endpoint));
+  }
+  for (const link of links) writeLink(tables, link);
+}
+
+function writeLink({ links, rates }: Pick<EntryTable, 'links' | 'rates'>, link: LinkState): void {
   const { peerRates = [] } = link.spec;
   rates.replace(link.id, new Map(peerRates.map(({ peer, rate }) => [peer, Math.round(rate / 8)])));
   links.setLink(link.id, link.incarnation, linkRow(link));

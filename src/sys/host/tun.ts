@@ -19,6 +19,7 @@ import {
   TUN_F_USO4,
   TUN_F_USO6,
   TUNGETFEATURES,
+  TUNGETIFF,
   TUNSETIFF,
   TUNSETOFFLOAD,
   TUNSETPERSIST,
@@ -104,12 +105,43 @@ export function openTun(name: string, options: TunOptions): TunDevice {
     if (!(error instanceof SystemError) || error.code !== 'EINVAL') throw error;
     return { fd: setInterface(name, base), vnetHeader: false, tso: false, uso: false };
   }
+  return { fd, vnetHeader: true, ...segmentOffloads(fd) };
+}
+
+/** Asks for all segmentation offloads that the kernel knows, and says which there are. */
+function segmentOffloads(fd: number): { tso: boolean; uso: boolean } {
   const tsoBits = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
   // The kernel takes the two USO bits only together (set_offload in drivers/net/tun.c).
   const usoBits = TUN_F_USO4 | TUN_F_USO6;
   const uso = libc.ioctl(fd, TUNSETOFFLOAD, tsoBits | usoBits) === 0;
   const tso = uso || libc.ioctl(fd, TUNSETOFFLOAD, tsoBits) === 0;
-  return { fd, vnetHeader: true, tso, uso };
+  return { tso, uso };
+}
+
+/** The name of the device that a descriptor is a queue of; undefined where it was deleted. */
+export function tunNameOf(fd: number): string | undefined {
+  return interfaceOf(fd)?.name;
+}
+
+function interfaceOf(fd: number): { name: string; flags: number } | undefined {
+  const request = Buffer.alloc(IFREQ_BYTES);
+  if (libc.ioctl(fd, TUNGETIFF, addressOf(request)) === -1) return undefined;
+  const [name = ''] = request.toString('latin1', 0, IFREQ_FLAGS_OFFSET).split('\0');
+  return { name, flags: request.readUInt16LE(IFREQ_FLAGS_OFFSET) };
+}
+
+/** A queue of a device that somebody else opened; undefined where it is not what {@link openTun} would give. */
+export function takeTun(fd: number, options: TunOptions): TunDevice | undefined {
+  const flags = interfaceOf(fd)?.flags;
+  if (flags === undefined) return undefined;
+  const has = (flag: number): boolean => (flags & flag) !== 0;
+  const isFit =
+    has(options.kind === 'tap' ? IFF_TAP : IFF_TUN) &&
+    has(IFF_MULTI_QUEUE) === options.multiQueue &&
+    has(IFF_VNET_HDR) === options.offload;
+  if (!isFit) return undefined;
+  if (!options.offload) return { fd, vnetHeader: false, tso: false, uso: false };
+  return { fd, vnetHeader: true, ...segmentOffloads(fd) };
 }
 
 /**

@@ -120,6 +120,7 @@ export const SO_EE_ORIGIN_ICMP6 = 3;
 
 // if_tun.h
 export const TUNSETIFF = 0x400454ca;
+export const TUNGETIFF = 0x800454d2;
 export const TUNSETPERSIST = 0x400454cb;
 export const TUNGETFEATURES = 0x800454cf;
 export const TUNSETOFFLOAD = 0x400454d0;

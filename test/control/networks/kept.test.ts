@@ -1,6 +1,8 @@
 import t from 'tap';
 import { keptClaims } from '../../../src/control/networks/kept.ts';
-import { readPredecessor } from '../../../src/control/plane/tables/predecessor.ts';
+import { Estate } from '../../../src/control/plane/process/estate.ts';
+import { NOTHING_KEPT } from '../../../src/control/plane/tables/predecessor.ts';
+import { silentLog } from '../../../src/log.ts';
 import { Rib } from '../../../src/rib/rib.ts';
 
 const [HOST, OTHER] = [0xac1e_011b, 0xac1e_021a];
@@ -14,6 +16,7 @@ t.test('what was kept counts until anybody says anything else', async (t) => {
     bindings: [{ address: 7, mac: MAC, host: HOST, isRouter: true }],
     vteps: [{ host: HOST, isReplicator: true }],
     floods: [{ host: HOST, label: 7 }],
+    here: { macs: [], bindings: [] },
   });
   rib.update('kept', kept, 0);
   const link = 'br-blue';
@@ -40,5 +43,8 @@ t.test('what was kept counts until anybody says anything else', async (t) => {
 });
 
 t.test('where nobody runs nothing is kept', async (t) => {
-  t.same(readPredecessor('/nonexistent'), { links: [], networks: [] });
+  const estate = await Estate.open('/nonexistent', 1, silentLog);
+  t.equal(estate.kept, NOTHING_KEPT);
+  t.equal(estate.isAwaited, false);
+  await estate.end([]);
 });

@@ -11,8 +11,10 @@ import { programCommand } from '../../../sys/host/paths.ts';
 import { spawnUnprivileged } from '../../../sys/process/capabilities.ts';
 import { startInOwnMounts } from '../../../sys/process/mounts.ts';
 import { type Priority, ProcessPriority } from '../../../sys/process/priority.ts';
+import { closeDescriptor } from '../../../sys/sockets/local-sockets.ts';
 import { forgetProcess, recordProcess } from '../../host/orphans.ts';
 import { GLIBC_MALLOC } from '../../store/memory.ts';
+import { nameHandover, openHandover } from './handover.ts';
 import { type Holding, LinkChannel } from './link-passing.ts';
 
 /** Longest start, set-up included, before a new process is given up, ms. */
@@ -24,8 +26,11 @@ const START_TIMEOUT_MS = 10_000;
 const V8_FLAGS = ['--always-sparkplug', '--max-semi-space-size=1'];
 /** Place of the parent pipe in the child's descriptors. */
 const PARENT_PIPE = 5;
-/** Descriptors 0 to 8: stdio, segment, eventfd, parent pipe, tables, changes of the links, connections. */
-const FIRST_FREE_FD = 9;
+/**
+ * Descriptors 0 to 9: stdio, segment, eventfd, parent pipe, tables, changes of the links, connections, the
+ * socket by which a successor of control takes over.
+ */
+const FIRST_FREE_FD = 10;
 
 export type Child = {
   process: ChildProcess;
@@ -90,7 +95,6 @@ async function startWith(channel: LinkChannel, options: ChildOptions): Promise<C
   });
   child.on('error', (error) => options.onError(error.message));
   const { pid } = child;
-  if (pid !== undefined && directory !== undefined) recordProcess(directory, pid);
   let ended = false;
   void exited.then(() => {
     ended = true;
@@ -137,12 +141,25 @@ async function startWith(channel: LinkChannel, options: ChildOptions): Promise<C
   };
 }
 
+/** Has a successor of control find the process, and the socket by which to take over from it. */
+function noteChild(
+  pid: number | undefined,
+  handover: number,
+  { recordDirectory: directory, onError }: ChildOptions,
+): void {
+  if (pid === undefined || directory === undefined) return;
+  recordProcess(directory, pid);
+  const reason = nameHandover(handover, directory, pid);
+  if (reason !== '') onError(`should this router be killed, packets are lost (${reason})`);
+}
+
 function spawnChild(
   channel: LinkChannel,
   options: ChildOptions,
 ): ReturnType<typeof startInOwnMounts> {
   const { wanted, epoch, hasPredecessor, descriptors } = options;
   const inherited = channel.prepareBirth(wanted, FIRST_FREE_FD, options.sequence);
+  const handover = openHandover();
   const [command, ...words] = programCommand('dataplane', V8_FLAGS);
   const warmUp = hasPredecessor ? 'before' : 'beside';
   const isCold = process.env['FANWAY_WARM_UP'] === '0';
@@ -151,7 +168,7 @@ function spawnChild(
     stdio: [
       ...(['ignore', 'ignore', 'inherit'] as const),
       ...([descriptors.segment, descriptors.wake, 'pipe', descriptors.tables] as const),
-      ...[channel.childEnd, descriptors.flows, ...inherited],
+      ...[channel.childEnd, descriptors.flows, handover, ...inherited],
     ],
     // A Ctrl-C at the terminal is for control, which ends it in good order.
     detached: true,
@@ -159,7 +176,12 @@ function spawnChild(
     env: GLIBC_MALLOC,
     cwd: '/',
   };
-  const started = startInOwnMounts(() => spawnUnprivileged(command, all, spawnOptions));
-  channel.childIsBorn();
-  return started;
+  try {
+    const started = startInOwnMounts(() => spawnUnprivileged(command, all, spawnOptions));
+    noteChild(started.child.pid, handover, options);
+    channel.childIsBorn();
+    return started;
+  } finally {
+    closeDescriptor(handover);
+  }
 }

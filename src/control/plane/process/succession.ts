@@ -1,25 +1,29 @@
 /**
- * Data processes of a killed predecessor end when ours can take over.
+ * Ours are ready before the data processes of a killed predecessor end.
  * @module
  */
 import { messageOf } from '../../../errors.ts';
 import type { Log } from '../../../log.ts';
-import { endOrphans, runningOrphans } from '../../host/orphans.ts';
 import type { DataProcess } from './data-process.ts';
+import type { Estate } from './estate.ts';
 
-/** Ends a predecessor's processes, which forward on until ours lack nothing but the links. */
+/**
+ * Has ours lack nothing but the links. A predecessor's processes forward on until they have those
+ * (estate.ts); where theirs are of no use to ours, they end here.
+ */
 export async function succeed(
-  directory: string,
+  estate: Estate,
   processes: readonly DataProcess[],
   log: Log,
 ): Promise<void> {
-  if (runningOrphans(directory).length > 0) {
+  if (estate.isThere) {
     await Promise.all(processes.map((process) => process.prepare())).catch((error: unknown) =>
       log.warn('data', `not ready ahead of time: ${messageOf(error)}`),
     );
   }
-  await endOrphans(
-    directory,
-    processes.map((process) => process.report().pid),
-  );
+  if (!estate.isAwaited) await estate.end(pidsOf(processes));
+}
+
+export function pidsOf(processes: readonly DataProcess[]): number[] {
+  return processes.map((process) => process.report().pid);
 }

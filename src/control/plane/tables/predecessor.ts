@@ -1,27 +1,34 @@
 /**
- * What a killed predecessor knew of layer-2 networks, and what its links sent at: read from the memory that its data processes still
- * forward by, before they are ended. So its successor goes on where they are, and does not begin with
+ * What a killed predecessor knew of layer-2 networks, and what its links are: read from the memory that its
+ * data processes still forward by. So its successor goes on where they are, and does not begin with
  * empty tables until everybody has told it everything again (RFC 4724 §4.1).
  * @module
  */
-import { closeSync, fstatSync, openSync, readdirSync, readlinkSync } from 'node:fs';
+import { fstatSync } from 'node:fs';
 import { LINKS_MAX } from '../../../limits.ts';
 import { hostOfBytes, type UnderlayAddress } from '../../../net/underlay-address.ts';
 import { LinkKind } from '../../../shm/network.ts';
 import { SharedMemory } from '../../../sys/libc/memory.ts';
 import { FdbFlag, FdbReader, fdbFlags, fdbPeer } from '../../../table/fdb.ts';
 import { FloodReader } from '../../../table/flood.ts';
-import { LinkReader, type LinkRow } from '../../../table/links/links.ts';
+import {
+  type EndpointRow,
+  LinkReader,
+  type LinkRow,
+  type Numbered,
+} from '../../../table/links/links.ts';
 import { NeighbourFlag, NeighbourReader } from '../../../table/neighbours.ts';
 import { PeerReader } from '../../../table/peers.ts';
-import { TABLES_BYTES, TABLES_NAME, TableSegment } from '../../../table/segment.ts';
+import { ENDPOINTS_MAX, TABLES_BYTES, TableSegment } from '../../../table/segment.ts';
 import { VtepFlag, VtepReader, vtepFlags, vtepPeer } from '../../../table/vteps.ts';
-import { runningOrphans } from '../../host/orphans.ts';
 
 /** A host, and the VNI that is sent there; 0 = the network's own. */
 type Target = { host: UnderlayAddress; label: number };
 
-/** A network as the data path had it, without what was at our own bridge. MACs are u48. */
+/** A MAC or an address at our own bridge, with its flags of table/fdb.ts or table/neighbours.ts. */
+type Here = { mac: number; flags: number };
+
+/** A network as the data path had it. MACs are u48. */
 export type KeptNetwork = {
   vni: number;
   /** UDP destination port. */
@@ -30,12 +37,22 @@ export type KeptNetwork = {
   bindings: { address: UnderlayAddress; mac: number; host: UnderlayAddress; isRouter: boolean }[];
   vteps: { host: UnderlayAddress; isReplicator: boolean }[];
   floods: Target[];
+  /** What was at our own bridge: MACs, and addresses with their MACs. */
+  here: { macs: Here[]; bindings: (Here & { address: UnderlayAddress })[] };
 };
 
-/** Rows of its links, and its networks. */
-export type PredecessorTables = { links: readonly LinkRow[]; networks: readonly KeptNetwork[] };
+/** Rows of its links and endpoints by their numbers, and its networks. */
+export type PredecessorTables = {
+  links: ReadonlyMap<number, Numbered<LinkRow>>;
+  endpoints: ReadonlyMap<number, Numbered<EndpointRow>>;
+  networks: readonly KeptNetwork[];
+};
 
-export const NOTHING_KEPT: PredecessorTables = { links: [], networks: [] };
+export const NOTHING_KEPT: PredecessorTables = {
+  links: new Map(),
+  endpoints: new Map(),
+  networks: [],
+};
 
 /** What tells a link from all others of a host. */
 const OWN_FIELDS = [
@@ -49,35 +66,18 @@ const OWN_FIELDS = [
 
 /** The rate that the same link had, bytes a second; 0 = none, or there was no such link. */
 export function keptRate(kept: PredecessorTables, row: LinkRow): number {
-  const before = kept.links.find((one) => OWN_FIELDS.every((field) => one[field] === row[field]));
+  const rows = [...kept.links.values()].map((one) => one.row);
+  const before = rows.find((one) => OWN_FIELDS.every((field) => one[field] === row[field]));
   return before?.rateBytes ?? 0;
 }
 
-/** What whoever still runs has; nothing where there is nobody, or this process may not look. */
-export function readPredecessor(directory: string): PredecessorTables {
-  for (const pid of runningOrphans(directory)) {
-    try {
-      const fd = openTables(pid);
-      if (fd !== undefined) return readTables(fd);
-    } catch {
-      // It has just ended, or is not ours to look into: then there is nothing to keep.
-    }
-  }
-  return NOTHING_KEPT;
-}
-
-/** A descriptor of the tables that a data process has mapped. */
-function openTables(pid: number): number | undefined {
-  const folder = `/proc/${pid}/fd`;
-  for (const name of readdirSync(folder)) {
-    const path = `${folder}/${name}`;
-    if (!readlinkSync(path).includes(`memfd:${TABLES_NAME}`)) continue;
-    const fd = openSync(path, 'r');
-    // Those of another build may be shorter, and have other things in other places.
-    if (fstatSync(fd).size === TABLES_BYTES) return fd;
-    closeSync(fd);
-  }
-  return undefined;
+/**
+ * What is in the tables of a data process that still runs; nothing where they are of another build.
+ * @param fd a descriptor of its tables; it stays open
+ */
+export function readPredecessor(fd: number): PredecessorTables {
+  // Those of another build may be shorter, and have other things in other places.
+  return fstatSync(fd).size === TABLES_BYTES ? readTables(fd) : NOTHING_KEPT;
 }
 
 function readTables(fd: number): PredecessorTables {
@@ -86,14 +86,19 @@ function readTables(fd: number): PredecessorTables {
     const segment = new TableSegment(memory.buffer);
     if (!segment.isCompatible()) return NOTHING_KEPT;
     const reader = new LinkReader(segment);
-    const links: LinkRow[] = [];
+    const links = new Map<number, Numbered<LinkRow>>();
+    const endpoints = new Map<number, Numbered<EndpointRow>>();
     const networks: KeptNetwork[] = [];
     for (let id = 0; id < LINKS_MAX; id++) {
-      const row = reader.link(id)?.row;
-      if (row !== undefined) links.push(row);
-      if (row?.kind === LinkKind.Vni) networks.push(readNetwork(segment, id, row));
+      const link = reader.link(id);
+      if (link !== undefined) links.set(id, link);
+      if (link?.row.kind === LinkKind.Vni) networks.push(readNetwork(segment, id, link.row));
     }
-    return { links, networks };
+    for (let index = 0; index < ENDPOINTS_MAX; index++) {
+      const endpoint = reader.endpoint(index);
+      if (endpoint !== undefined) endpoints.set(index, endpoint);
+    }
+    return { links, endpoints, networks };
   } finally {
     memory.close();
   }
@@ -105,11 +110,13 @@ function readNetwork(
   { vni, peerPort: port }: { vni: number; peerPort: number },
 ): KeptNetwork {
   const peers = new PeerReader(segment);
-  const kept: KeptNetwork = { vni, port, macs: [], bindings: [], vteps: [], floods: [] };
+  const here: KeptNetwork['here'] = { macs: [], bindings: [] };
+  const kept: KeptNetwork = { vni, port, here, macs: [], bindings: [], vteps: [], floods: [] };
   const hosts = new Map<number, UnderlayAddress>();
   for (const [mac, packed] of new FdbReader(segment).entries(id)) {
     const host = fdbPeer(packed) === 0 ? undefined : peers.hostOf(fdbPeer(packed));
     const flags = fdbFlags(packed);
+    if (fdbPeer(packed) === 0) here.macs.push({ mac, flags });
     // What was overheard is overheard again.
     if (host === undefined || (flags & FdbFlag.Learned) !== 0) continue;
     const [isSticky, isRouter] = [(flags & FdbFlag.Sticky) !== 0, (flags & FdbFlag.Router) !== 0];
@@ -118,6 +125,9 @@ function readNetwork(
     hosts.set(mac, host);
   }
   for (const { address, mac, flags } of new NeighbourReader(segment).entries(id)) {
+    if ((flags & NeighbourFlag.Local) !== 0) {
+      here.bindings.push({ address: hostOfBytes(address), mac, flags });
+    }
     const host = hosts.get(mac);
     if (host === undefined) continue;
     const isRouter = (flags & NeighbourFlag.Router) !== 0;
