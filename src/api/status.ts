@@ -109,6 +109,13 @@ const linkStatus = fields({
   bridgeGiven: flag,
   /** Who forwards: processes of fanway, or the kernel. A router of an older version does not say. */
   datapath: optional(word('userspace', 'kernel')),
+  /**
+   * Forwarded by the kernel: ports whose frames pass by the bridge, others with the reason, and why none
+   * does ('' where some may).
+   */
+  bypass: optional(
+    fields({ ports: list(text), others: list(fields({ port: text, why: text })), why: text }),
+  ),
   offloads: list(text),
   /** What is less here than it could be, each in a sentence. */
   notes: list(text),

@@ -21,6 +21,7 @@ import {
   OP_LOAD_IMMEDIATE_64,
   OP_TO_BIG_ENDIAN,
   PSEUDO_MAP_FD,
+  PSEUDO_MAP_VALUE,
   type Register,
   SIZE_BITS,
   type Size,
@@ -115,6 +116,12 @@ export class Assembler {
   /** `target` becomes the map behind a descriptor. */
   loadMap(target: Register, fd: number): this {
     this.#put(OP_LOAD_IMMEDIATE_64, target, PSEUDO_MAP_FD, 0, fd);
+    return this.#put(0);
+  }
+
+  /** `target` becomes the address of the first value of the array behind a descriptor. */
+  loadMapValue(target: Register, fd: number): this {
+    this.#put(OP_LOAD_IMMEDIATE_64, target, PSEUDO_MAP_VALUE, 0, fd);
     return this.#put(0);
   }
 

@@ -9,6 +9,7 @@
  */
 import { ingressIndex } from '../table/counters.ts';
 import { reg } from './assembler.ts';
+import { mayBypass, portOf, sourceIsKnown } from './bypass.ts';
 import { TUNNEL_PROTOCOLS } from './fan-egress.ts';
 import type { FanMaps, FanPath } from './fan-path.ts';
 import { ARP, ETHERNET_BYTES, FRAGMENT_MASK, FrameProgram, IPV4, STACK } from './frame-program.ts';
@@ -226,14 +227,35 @@ function ipv4(program: FrameProgram): void {
   program.noTunnels(TUNNEL_PROTOCOLS);
   checkSize(program);
   if (program.path.dscp === 'uniform') takeDscp(program);
-  program.deliver(TC_OK);
+  deliver(program, true);
 }
 
 function arp(program: FrameProgram): void {
   program.arp();
   mustBeFromPeer(program, STACK.l3 + ARP.sender);
   mustBeForUs(program, STACK.l3 + ARP.target);
-  program.deliver(TC_OK);
+  deliver(program, false);
+}
+
+/** To the bridge, of which frames of IPv4 are told where they may go past it. */
+function deliver(program: FrameProgram, isIpv4: boolean): void {
+  const { asm, maps } = program;
+  const bridge = asm.fresh('bridge');
+  const places = { key: STACK.macKey, bridgedNs: STACK.station, port: STACK.station + 8 };
+  program.countDelivered();
+  mayBypass(asm, maps, bridge);
+  asm.load(4, R9, R6, SKB.deviceIndex);
+  program.takeMac();
+  sourceIsKnown(asm, maps, places, bridge);
+  if (isIpv4) {
+    // The receiver's, of which only two bytes at a time are aligned.
+    for (let i = 0; i < 6; i += 2) {
+      asm.load(2, R1, FP, STACK.frame + i).store(2, FP, STACK.macKey + i, reg(R1));
+    }
+    portOf(asm, maps, places, bridge);
+    asm.jumpIf(R1, 'equal', reg(R9), bridge).move(R2, 0).call('redirectPeer').exit();
+  }
+  asm.label(bridge).move(R0, TC_OK).exit();
 }
 
 /** The program for what comes in by the device, as the kernel takes it. */

@@ -19,7 +19,7 @@ export type FanPath = {
 };
 
 /** Kinds of map (linux/bpf.h). */
-export const MapType = { PerCpuArray: 6, LruHash: 9, LpmTrie: 11 } as const;
+export const MapType = { Hash: 1, Array: 2, PerCpuArray: 6, LruHash: 9, LpmTrie: 11 } as const;
 /** Memory of an LPM trie comes with its entries. */
 const NO_PREALLOC = 1;
 
@@ -31,13 +31,27 @@ export const PREFIX_KEY_BYTES = 8;
 const HOST_BYTES = 4;
 const TIME_BYTES = 8;
 
+/** Where a station is, {@link STATION} says at which byte what stands. */
+const STATION_BYTES = 16;
+/**
+ * A station: when a frame of it last went through the bridge, u64 as above, and the ifindex of the port
+ * by which it came, u32; 0 = it is the bridge's own, and never elsewhere.
+ */
+export const STATION = { bridgedNs: 0, port: 8 } as const;
+/** Times in nanoseconds, u64, of {@link FAN_MAPS.bypass}. */
+export const BYPASS = { untilNs: 0, againNs: 8, validNs: 16 } as const;
+const BYPASS_BYTES = 24;
+
 /**
  * The maps of one link.
  *
  * - `counters`: one column for each processor, in the order of table/counters.ts;
  * - `entries`: who has an overlay prefix where arithmetic does not say it; written by control;
  * - `localMacs`: who sent from here, and when last; the one that was silent longest gives way;
- * - `claims`: which of those somebody claimed from outside; control takes them out.
+ * - `claims`: which of those somebody claimed from outside; control takes them out;
+ * - `stations`: behind which port each MAC is, as the bridge has learned it by the same frames;
+ * - `bypass`: until when frames may pass by the bridge, after how long one of each station goes through it
+ *   again, and how long a station is believed to be where it was; written by control.
  */
 export const FAN_MAPS = {
   counters: {
@@ -70,6 +84,22 @@ export const FAN_MAPS = {
     keyBytes: MAC_KEY_BYTES,
     valueBytes: TIME_BYTES,
     entriesMax: 256,
+    flags: 0,
+  },
+  stations: {
+    name: 'fanway_stat1',
+    type: MapType.Hash,
+    keyBytes: MAC_KEY_BYTES,
+    valueBytes: STATION_BYTES,
+    entriesMax: 4096,
+    flags: 0,
+  },
+  bypass: {
+    name: 'fanway_pass1',
+    type: MapType.Array,
+    keyBytes: 4,
+    valueBytes: BYPASS_BYTES,
+    entriesMax: 1,
     flags: 0,
   },
 } as const;

@@ -15,6 +15,7 @@
  *   -72   a time
  *   -120  tunnel key
  *   -184  IPv4 header with options
+ *   -200  what is written of a station
  * ```
  * @module
  */
@@ -40,6 +41,7 @@ export const STACK = {
   time: -72,
   tunnelKey: -120,
   longHeader: -184,
+  station: -200,
 } as const;
 
 export const ETHERNET_BYTES = 14;
@@ -324,10 +326,15 @@ export class FrameProgram {
     asm.move(R3, reg(FP)).alu('add', R3, STACK.time).move(R4, 0).call('mapUpdate');
   }
 
-  /** Counts the packet as delivered and lets it go on. */
-  deliver(verdict: number): void {
+  /** Counts the packet as delivered. Loses R1 and R2. */
+  countDelivered(): void {
     this.count(this.index('delivered'));
     this.countBytes(this.index('deliveredBytes'));
+  }
+
+  /** The same, and lets it go on. */
+  deliver(verdict: number): void {
+    this.countDelivered();
     this.asm.move(R0, verdict).exit();
   }
 

@@ -69,6 +69,8 @@ export const OP_LOAD_IMMEDIATE_64 = 0x18;
 export const OP_TO_BIG_ENDIAN = 0xdc;
 /** Source of a 64-bit constant: it is a descriptor of a map. */
 export const PSEUDO_MAP_FD = 1;
+/** The same: it is the address of the first value of the array behind a descriptor (Linux 5.2). */
+export const PSEUDO_MAP_VALUE = 2;
 
 /** Kernel functions that programs call, by number. */
 export const Helper = {
@@ -78,8 +80,11 @@ export const Helper = {
   l3ChecksumReplace: 10,
   getTunnelKey: 20,
   setTunnelKey: 21,
+  redirect: 23,
   skbLoadBytes: 26,
   checksumDifference: 28,
+  /** Into the device at the other end of a veth, in its network namespace (Linux 5.10). */
+  redirectPeer: 155,
   /** The time of the last tick: no clock is read (Linux 5.11). */
   ktimeCoarseNs: 160,
 } as const;
@@ -89,11 +94,15 @@ export type HelperName = keyof typeof Helper;
 export const SKB = {
   length: 0,
   vlanPresent: 20,
+  deviceIndex: 40,
+  data: 76,
+  dataEnd: 80,
   gsoSegments: 164,
   gsoSize: 176,
 } as const;
 
-/** Verdicts of a program that acts directly (linux/pkt_cls.h). */
+/** Verdicts of a program that acts directly (linux/pkt_cls.h); `NEXT`: let whoever is behind it say. */
+export const TC_NEXT = -1;
 export const TC_OK = 0;
 export const TC_SHOT = 2;
 

@@ -351,7 +351,8 @@ export class ControlService {
     const own = counters[spec.name] ?? {};
     const rate = rateStatus(spec, this.tunnels, this.#rates, own);
     const underlays = this.#underlays.status(spec.name);
-    const status = { ...linkStatus(link, fan, processes, rates, nowMs, paths), rate, underlays };
+    const shown = linkStatus(link, fan, processes, rates, nowMs, paths);
+    const status = { ...shown, rate, underlays, bypass: this.tunnels.bypass(spec.name) };
     const underlay = formatHostPrefix(spec.underlay);
     const { drops, failure } = this.#drops.judge(
       { ...status, underlay, foreign: this.#bridges.foreignOn(spec) },

@@ -98,6 +98,7 @@ export function linkStatus(
     auto: request.auto,
     bridgeGiven: request.bridge !== null,
     datapath: isKernels(spec) ? 'kernel' : 'userspace',
+    bypass: undefined,
     offloads,
     notes: [
       ...notesOfDatapath(spec),

@@ -1,4 +1,5 @@
 import t from 'tap';
+import { portProgram } from '../../src/bpf/bypass.ts';
 import { fanClosed } from '../../src/bpf/fan-closed.ts';
 import { fanEgress } from '../../src/bpf/fan-egress.ts';
 import { fanIngress } from '../../src/bpf/fan-ingress.ts';
@@ -28,6 +29,8 @@ t.test(
       entries: createMap(FAN_MAPS.entries),
       localMacs: createMap(FAN_MAPS.localMacs),
       claims: createMap(FAN_MAPS.claims),
+      stations: createMap(FAN_MAPS.stations),
+      bypass: createMap(FAN_MAPS.bypass),
     };
     t.teardown(() => {
       for (const fd of Object.values(maps)) libc.close(fd);
@@ -44,6 +47,7 @@ t.test(
       for (const [name, program] of [
         ['egress', fanEgress(one, maps)],
         ['ingress', fanIngress(one, maps)],
+        ['port', portProgram(one, maps, 7)],
         ['shut_egress', fanClosed('egress', one, maps)],
         ['shut_ingress', fanClosed('ingress', one, maps)],
       ] as const) {

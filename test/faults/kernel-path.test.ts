@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import type { LabHost } from '../../src/demo/lab.ts';
 import { runFanway } from '../../src/demo/router.ts';
 import { detachFromDevice } from '../../src/sys/bpf/bpf.ts';
@@ -24,6 +24,10 @@ const skip = skipWithoutTun() || skipLong;
 /** Longest silence while the device of one data path takes the place of the other's. */
 const MOVE_MS = 100;
 const TC = '/usr/sbin/tc';
+const IP = '/usr/sbin/ip';
+const NFT = '/usr/sbin/nft';
+/** Port of a flow that somebody's rule at the bridge stops. */
+const STOPPED_PORT = 7300;
 
 function up(host: LabHost, datapath: 'userspace' | 'kernel' | 'auto'): Promise<string> {
   return runFanway(host, [...['up', OVERLAY, 'eth0/16', 'bridge', BRIDGE, '--datapath', datapath]]);
@@ -32,6 +36,21 @@ function up(host: LabHost, datapath: 'userspace' | 'kernel' | 'auto'): Promise<s
 async function datapathOf(host: LabHost): Promise<string | undefined> {
   const [link] = (await statusOf(host)).links;
   return link?.state === 'up' ? link.datapath : link?.reason;
+}
+
+/** Runs somebody else's tool on a host. */
+async function run(t: Test, host: LabHost, tool: string, words: string): Promise<void> {
+  const child = host.spawn(tool, words.split(' '), { stdio: 'ignore' });
+  t.equal(await new Promise((resolve) => child.once('close', resolve)), 0, `${tool} ${words}`);
+}
+
+/** Waits until the way past the bridge of a host is as it should be. */
+function bypassOf(host: LabHost, why: RegExp, ports: number): Promise<unknown> {
+  return until(`${ports} ports past the bridge`, 20_000, async () => {
+    const bypass = (await statusOf(host)).links[0]?.bypass;
+    const whys = [bypass?.why ?? '', ...(bypass?.others ?? []).map(({ why }) => why)].join('; ');
+    return bypass?.ports.length === ports && why.test(whys);
+  });
 }
 
 /** Longest silence of the pulse while `work` is done. */
@@ -73,6 +92,57 @@ t.test('one link, forwarded by the kernel and by fanway in turn', { skip }, asyn
   t.match(await up(b, 'kernel'), /already configured/);
   t.same(await picture(b), asMade, 'everything is as it was made');
 
+  await t.test('frames pass by the bridge while nothing there has a say', async (t) => {
+    for (const host of [a, b]) await bypassOf(host, /^$/, 1);
+    const port = b.containers[0]?.hostEnd ?? '';
+    const sentBy = async (): Promise<number> => (await b.netlink.link(port)).statistics.txPackets;
+    /** All arrive; how many went through the bridge. */
+    const flow = async (): Promise<{ bridged: number; all: number }> => {
+      const before = await sentBy();
+      const { sent, received } = await (
+        await startFlow(from, to, { rate: 500, seconds: 1 })
+      ).finish();
+      t.equal(received.received, sent.sent, 'all arrive');
+      return { bridged: (await sentBy()) - before, all: sent.sent };
+    };
+    const past = await flow();
+    t.ok(past.bridged < past.all / 2, `${past.bridged} of ${past.all} through the bridge`);
+
+    if (!existsSync(NFT) || !existsSync(IP)) return;
+    const chain = 'type filter hook forward priority 0 ;';
+    await run(t, b, NFT, 'add table bridge other');
+    await run(t, b, NFT, `add chain bridge other judge { ${chain} }`);
+    await run(t, b, NFT, `add rule bridge other judge udp dport ${STOPPED_PORT} drop`);
+    await bypassOf(b, /bridge other judge/, 0);
+    const judged = await flow();
+    t.ok(judged.bridged >= judged.all, 'all of them through the bridge');
+    const stopped = await startFlow(from, to, { rate: 100, seconds: 0.5, port: STOPPED_PORT });
+    t.equal((await stopped.finish()).received.received, 0, 'the rule is obeyed');
+    await run(t, b, NFT, 'delete table bridge other');
+    await bypassOf(b, /^$/, 1);
+
+    await run(t, b, TC, `qdisc add dev ${port} clsact`);
+    await bypassOf(b, /clsact of tc/, 0);
+    await run(t, b, TC, `qdisc del dev ${port} clsact`);
+    await run(t, b, IP, `link set ${port} type bridge_slave isolated on`);
+    await bypassOf(b, /is isolated/, 0);
+    await run(t, b, IP, `link set ${port} type bridge_slave isolated off`);
+    await bypassOf(b, /^$/, 1);
+
+    // The bridge goes on hearing of who talks past it.
+    await run(t, b, IP, `link set ${BRIDGE} type bridge ageing_time 3000`);
+    const { index: bridge } = await b.netlink.link(BRIDGE);
+    const { address: mac } = await to.netlink.link('eth0');
+    let quietMs = 0;
+    await until('the bridge hears of a container again', 30_000, async () => {
+      const last = quietMs;
+      quietMs = (await b.netlink.bridgeEntryOf(bridge, mac))?.quietMs ?? 0;
+      return quietMs < last;
+    });
+    for (const host of [a, b]) await checkBalance(t, host);
+    await run(t, b, IP, `link set ${BRIDGE} type bridge ageing_time 30000`);
+  });
+
   await t.test('kill -9 of control loses no packet, and no count', async (t) => {
     const { pid } = await statusOf(a);
     const before = await countersOf(a);
@@ -96,16 +166,13 @@ t.test('one link, forwarded by the kernel and by fanway in turn', { skip }, asyn
     const device = link?.device ?? '';
     const { index } = await a.netlink.link(device);
     const repairs = async (): Promise<number> => (await statusOf(a)).links[0]?.repairs ?? 0;
-    const tc = async (...words: string[]): Promise<void> => {
-      const child = a.spawn(TC, words, { stdio: 'ignore' });
-      t.equal(await new Promise((resolve) => child.once('close', resolve)), 0, words.join(' '));
-    };
+    const tc = (words: string) => run(t, a, TC, words);
     const detach = async (hook: 'egress' | 'ingress'): Promise<void> =>
       a.run(() => detachFromDevice(index, hook));
     const isTcx = a.run(() => tcxPrograms(index, 'ingress')) !== undefined;
     for (const work of [
-      () => tc('filter', 'del', 'dev', device, 'egress'),
-      () => tc('qdisc', 'del', 'dev', device, 'clsact'),
+      () => tc(`filter del dev ${device} egress`),
+      () => tc(`qdisc del dev ${device} clsact`),
       ...(isTcx ? [() => detach('ingress'), () => detach('egress')] : []),
     ]) {
       const before = await repairs();

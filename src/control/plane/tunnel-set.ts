@@ -16,6 +16,7 @@ import type { PathRecord } from '../../table/paths.ts';
 import type { LinkUpdate, Tunnels } from '../host/host.ts';
 import { type AnySpec, isKernels, type LinkSpec } from '../store/link-spec.ts';
 import type { EntryTable, EntryTableStatus, TableAnswer } from './entry-table.ts';
+import type { BypassStatus } from './kernel/bypass.ts';
 import { KernelPlane } from './kernel/kernel-plane.ts';
 import { NO_RATE, type RateNow } from './link-state.ts';
 import type { MacClaim } from './mac-claims.ts';
@@ -272,6 +273,11 @@ export class TunnelSet implements Tunnels {
       values.set(link, this.#past.add(link, names, now));
     }
     return values;
+  }
+
+  /** How the way past the bridge of a link stands that the kernel forwards. */
+  bypass(name: string): BypassStatus | undefined {
+    return this.#kernel?.bypass(name);
   }
 
   /** How a link's rate is now. */

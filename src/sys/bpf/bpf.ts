@@ -21,6 +21,7 @@ const COMMAND = {
   mapById: 14,
   info: 15,
   programQuery: 16,
+  linkCreate: 28,
 } as const;
 const ATTRIBUTE_BYTES = 128;
 const NAME_BYTES = 16;
@@ -229,6 +230,18 @@ function deviceAttribute(
 /** Attaches a program to a device of this namespace, before all that are there. @throws SystemError */
 export function attachToDevice(index: number, hook: keyof typeof ATTACH_TYPE, fd: number): void {
   checked('programAttach', deviceAttribute(index, hook, fd, BEFORE_ALL));
+}
+
+/**
+ * Attaches a program to a device of this namespace, behind all that are there, for as long as the
+ * descriptor that is returned is open. @throws SystemError EINVAL before Linux 6.6
+ */
+export function linkToDevice(index: number, hook: keyof typeof ATTACH_TYPE, fd: number): number {
+  const attribute = Buffer.alloc(64);
+  for (const [i, value] of [fd, index, ATTACH_TYPE[hook], BEHIND_ALL].entries()) {
+    attribute.writeUInt32LE(value, i * 4);
+  }
+  return checked('linkCreate', attribute);
 }
 
 /** Takes the last program at a hook away. @throws SystemError EBUSY where a link of bpf(2) holds it */

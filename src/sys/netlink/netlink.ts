@@ -10,6 +10,7 @@ import type { Prefix } from '../../net/prefix.ts';
 import type { Ipv6 } from '../../net/prefix6.ts';
 import { NetworkNamespace } from '../process/netns.ts';
 import { type BridgeNews, watchBridges } from './bridge-monitor.ts';
+import { type BridgeSettings, bridgeSettings } from './bridge-settings.ts';
 import type { InterfaceAddress, Link, NeighbourRecord, RouteRecord } from './codec.ts';
 import * as fib from './fib.ts';
 import * as ipv6 from './ipv6.ts';
@@ -21,6 +22,7 @@ import { type ListenOptions, NetlinkSocket } from './socket.ts';
 import * as tc from './tc.ts';
 
 export type { BridgeNews } from './bridge-monitor.ts';
+export type { BridgeSettings, PortSettings } from './bridge-settings.ts';
 export type {
   InterfaceAddress,
   Link,
@@ -233,6 +235,10 @@ export class Netlink {
   /** The forwarding entries of one bridge, by ifindex. */
   bridgeEntries(bridge: number): Promise<NeighbourRecord[]> {
     return routes.listBridgeEntries(this.#socket, bridge);
+  }
+  /** What a bridge and its ports do with frames, undefined where there is no bridge of that name. */
+  bridgeSettings(name: string): Promise<BridgeSettings | undefined> {
+    return bridgeSettings(this.#socket, name);
   }
   /** Says that a bridge has `mac` behind its port of that ifindex, until it learns it elsewhere. */
   pointBridge(port: number, mac: number): Promise<void> {

@@ -15,6 +15,7 @@ import type { Prefix } from '../../../net/prefix.ts';
 import type { Netlink } from '../../../sys/netlink/netlink.ts';
 import { egressIndex, ingressIndex, namedCounters } from '../../../table/counters.ts';
 import { deviceMtuOf, type LinkSpec } from '../../store/link-spec.ts';
+import { Bypass } from './bypass.ts';
 import { type DeviceErrors, deviceErrors } from './device-errors.ts';
 import { LinkHooks } from './hooks.ts';
 import { LinkMaps } from './maps.ts';
@@ -37,6 +38,8 @@ export class KernelLink {
   readonly index: number;
   readonly #hooks: LinkHooks;
   readonly #maps: LinkMaps;
+  /** The way past the bridge. */
+  readonly bypass: Bypass;
   /** What the device counted before the maps began to. */
   readonly #before: DeviceErrors;
   #unconfirmed = new Set<string>();
@@ -54,6 +57,7 @@ export class KernelLink {
     this.#hooks = new LinkHooks(netlink, index);
     this.#maps = maps;
     this.#before = before;
+    this.bypass = new Bypass(netlink, maps, pathOf(spec), spec.name, index);
     if (!maps.inherited) return;
     this.#unconfirmed = new Set(maps.entries().map(keyOf));
     this.#timer = setTimeout(() => this.#dropUnconfirmed(), UNCONFIRMED_MS);
@@ -102,7 +106,9 @@ export class KernelLink {
 
   /** Attaches programs for what the link is now; no packet passes without any. */
   async become(spec: LinkSpec): Promise<void> {
-    await this.#attach(pathOf(spec));
+    const path = pathOf(spec);
+    await this.#attach(path);
+    this.bypass.become(path);
     this.spec = spec;
   }
 
@@ -159,6 +165,7 @@ export class KernelLink {
   /** Lets go of the maps; the device goes on as it is. */
   close(): void {
     clearTimeout(this.#timer);
+    this.bypass.stop('the link is down');
     this.#maps.close();
   }
 }

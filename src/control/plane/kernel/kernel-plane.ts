@@ -12,6 +12,8 @@ import { Netlink } from '../../../sys/netlink/netlink.ts';
 import type { LinkUpdate } from '../../host/host.ts';
 import { aliasOf } from '../../host/snapshot.ts';
 import { deviceMtuOf, type LinkSpec, type WireSpec } from '../../store/link-spec.ts';
+import type { Bypass, BypassStatus } from './bypass.ts';
+import { BypassWatch } from './bypass-watch.ts';
 import { KernelLink } from './kernel-link.ts';
 
 /** How long a port may stay taken by who has just let go of it, and between two tries, ms. */
@@ -30,6 +32,8 @@ export class KernelPlane {
   readonly #entries = new Map<string, Map<number, Entry>>();
   /** Entries that found no room. */
   #waiting = 0;
+  /** Once there was a link. */
+  #watch: BypassWatch | undefined;
 
   constructor(netlink: Netlink = Netlink.open()) {
     this.#netlink = netlink;
@@ -70,10 +74,21 @@ export class KernelPlane {
 
   #take(link: KernelLink): number {
     this.#links.set(link.spec.name, link);
+    this.#watch ??= new BypassWatch(this.#netlink, () => this.#bypasses());
+    void this.#watch.look();
     for (const { prefix, host } of this.#entries.get(link.spec.name)?.values() ?? []) {
       if (!link.setEntry(prefix, host)) this.#waiting++;
     }
     return link.index;
+  }
+
+  #bypasses(): Bypass[] {
+    return [...this.#links.values()].map(({ bypass }) => bypass);
+  }
+
+  /** How the way past a link's bridge stands; undefined where the link does not run. */
+  bypass(name: string): BypassStatus | undefined {
+    return this.#links.get(name)?.bypass.status;
   }
 
   #forget(name: string): void {
@@ -85,6 +100,7 @@ export class KernelPlane {
   async remove(name: string): Promise<void> {
     const link = this.#links.get(name);
     if (link === undefined) return;
+    link.bypass.stop('the link is down');
     try {
       await this.#netlink.deleteLink(link.index);
     } catch (error) {
@@ -146,6 +162,7 @@ export class KernelPlane {
   async stepAside(name: string): Promise<void> {
     const link = this.#links.get(name);
     if (link === undefined) return;
+    link.bypass.stop('another device takes its place');
     await this.#netlink.setLink(link.index, { name: temporaryName(), up: false });
   }
 
@@ -215,6 +232,7 @@ export class KernelPlane {
 
   /** Lets go of all; what the kernel forwards goes on. */
   close(): void {
+    this.#watch?.close();
     for (const name of this.names) this.#forget(name);
     this.#netlink.close();
   }

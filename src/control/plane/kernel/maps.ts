@@ -3,7 +3,14 @@
  * MACs.
  * @module
  */
-import { FAN_MAPS, type FanMaps, MAC_KEY_BYTES, PREFIX_KEY_BYTES } from '../../../bpf/fan-path.ts';
+import {
+  BYPASS,
+  FAN_MAPS,
+  type FanMaps,
+  MAC_KEY_BYTES,
+  PREFIX_KEY_BYTES,
+  STATION,
+} from '../../../bpf/fan-path.ts';
 import type { Prefix } from '../../../net/prefix.ts';
 import {
   createMap,
@@ -19,9 +26,12 @@ import { libc, SystemError } from '../../../sys/libc/libc.ts';
 import { COUNTERS_PER_LINK } from '../../../table/counters.ts';
 
 type MapName = keyof FanMaps;
-const NAMES: readonly MapName[] = ['counters', 'entries', 'localMacs', 'claims'];
+const NAMES: readonly MapName[] = [
+  ...(['counters', 'entries', 'localMacs', 'claims', 'stations', 'bypass'] as const),
+];
 const COUNTER_BYTES = 8;
 const TWO_32 = 2 ** 32;
+const NS_PER_MS = 1_000_000n;
 /** Claims taken at a time; others are claimed again while they matter. */
 const CLAIMS_MAX = 64;
 
@@ -47,6 +57,13 @@ function macKey(mac: number): Buffer<ArrayBuffer> {
   return key;
 }
 
+function complete(fdOf: (name: MapName) => number): FanMaps {
+  return {
+    ...{ counters: fdOf('counters'), entries: fdOf('entries'), localMacs: fdOf('localMacs') },
+    ...{ claims: fdOf('claims'), stations: fdOf('stations'), bypass: fdOf('bypass') },
+  };
+}
+
 export class LinkMaps {
   readonly fds: FanMaps;
   /** They were another process' before, with all that is in them. */
@@ -67,8 +84,10 @@ export class LinkMaps {
       for (const fd of Object.values(fds)) libc.close(fd);
       throw error;
     }
-    const { counters = -1, entries = -1, localMacs = -1, claims = -1 } = fds;
-    return new LinkMaps({ counters, entries, localMacs, claims }, false);
+    return new LinkMaps(
+      complete((name) => fds[name] ?? -1),
+      false,
+    );
   }
 
   /**
@@ -88,12 +107,7 @@ export class LinkMaps {
       const map = found.get(FAN_MAPS[name].name);
       return map !== undefined && isSame(map.shape, FAN_MAPS[name]) ? map.fd : -1;
     };
-    const fds: FanMaps = {
-      counters: fdOf('counters'),
-      entries: fdOf('entries'),
-      localMacs: fdOf('localMacs'),
-      claims: fdOf('claims'),
-    };
+    const fds = complete(fdOf);
     if (NAMES.every((name) => fds[name] >= 0)) return new LinkMaps(fds, true);
     for (const { fd } of found.values()) libc.close(fd);
     return undefined;
@@ -115,8 +129,12 @@ export class LinkMaps {
   setEntry(prefix: Prefix, host: number): boolean {
     const value = Buffer.alloc(4);
     value.writeUInt32LE(host);
+    return this.#write(this.fds.entries, prefixKey(prefix), value);
+  }
+
+  #write(map: number, key: Buffer<ArrayBuffer>, value: Buffer<ArrayBuffer>): boolean {
     try {
-      writeMap(this.fds.entries, prefixKey(prefix), value);
+      writeMap(map, key, value);
       return true;
     } catch (error) {
       if (error instanceof SystemError && ['ENOSPC', 'ENOMEM', 'E2BIG'].includes(error.code)) {
@@ -157,6 +175,50 @@ export class LinkMaps {
   /** A MAC is not behind a port of this host any more. */
   forgetMac(mac: number): void {
     deleteFromMap(this.fds.localMacs, macKey(mac));
+  }
+
+  /**
+   * A station (u48) is behind the port of an ifindex and was heard of now; 0 = behind none, and it stays so.
+   * False where there is no room. @throws SystemError
+   */
+  setStation(mac: number, port: number): boolean {
+    const value = Buffer.alloc(FAN_MAPS.stations.valueBytes);
+    value.writeBigUInt64LE(process.hrtime.bigint(), STATION.bridgedNs);
+    value.writeUInt32LE(port, STATION.port);
+    return this.#write(this.fds.stations, macKey(mac), value);
+  }
+
+  deleteStation(mac: number): void {
+    deleteFromMap(this.fds.stations, macKey(mac));
+  }
+
+  /** All stations: MAC (u48), ifindex of the port, time of {@link process.hrtime} in ns. */
+  stations(): { mac: number; port: number; bridgedNs: bigint }[] {
+    const found: { mac: number; port: number; bridgedNs: bigint }[] = [];
+    const value = Buffer.alloc(FAN_MAPS.stations.valueBytes);
+    let key: Buffer<ArrayBuffer> | undefined;
+    while (found.length < FAN_MAPS.stations.entriesMax) {
+      key = nextKey(this.fds.stations, key, MAC_KEY_BYTES);
+      if (key === undefined) break;
+      if (!readMap(this.fds.stations, key, value)) continue;
+      const bridgedNs = value.readBigUInt64LE(STATION.bridgedNs);
+      found.push({
+        mac: key.readUIntBE(0, 6),
+        port: value.readUInt32LE(STATION.port),
+        bridgedNs,
+      });
+    }
+    return found;
+  }
+
+  /** Lets frames pass by the bridge for so long; one of each station goes through it again after `againMs`. */
+  allowBypass(forMs: number, againMs: number, validMs: number): void {
+    const value = Buffer.alloc(FAN_MAPS.bypass.valueBytes);
+    const until = forMs === 0 ? 0n : process.hrtime.bigint() + BigInt(forMs) * NS_PER_MS;
+    value.writeBigUInt64LE(until, BYPASS.untilNs);
+    value.writeBigUInt64LE(BigInt(againMs) * NS_PER_MS, BYPASS.againNs);
+    value.writeBigUInt64LE(BigInt(validMs) * NS_PER_MS, BYPASS.validNs);
+    writeMap(this.fds.bypass, Buffer.alloc(4), value);
   }
 
   /** Lets go of them; programs that are attached keep them. */
