@@ -1,7 +1,9 @@
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
 import t from 'tap';
 import { requestFromJson } from '../../src/config/request-json.ts';
 import {
@@ -16,7 +18,7 @@ import { RunDirectory } from '../../src/control/store/run-directory.ts';
 import { FanwayError } from '../../src/errors.ts';
 import { silentLog } from '../../src/log.ts';
 import { NetworkNamespace } from '../../src/sys/process/netns.ts';
-import { promised, sleep } from '../support/patience.ts';
+import { promised, sleep, until } from '../support/patience.ts';
 import { request } from './snapshots.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'fanway-admin-'));
@@ -171,19 +173,65 @@ t.test('requests that are not ours are refused and do nothing', async (t) => {
   t.same(await callRouter(run, '/v1/ping'), { pong: true }, 'and it still answers');
 });
 
-t.test('a client that stalls is dropped after five seconds', async (t) => {
-  const started = Date.now();
-  const stalled = [
-    send('GET /v1/ping HTTP/1.1\r\nHost: fan'),
-    send(
-      'POST /v1/echo HTTP/1.1\r\nHost: fanway\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{',
-    ),
-  ];
-  await Promise.all(stalled);
-  const took = Date.now() - started;
-  t.ok(took >= ADMIN_TIMEOUT_MS - 500, `${took} ms`);
-  promised(t, 'dropped', took, ADMIN_TIMEOUT_MS + 3000);
-});
+/**
+ * A client in a thread of its own: it connects, and sends `bytes` once the first of `steps` is 1, whatever this thread
+ * does; then it sets the second.
+ */
+function sendFromThread(
+  bytes: string,
+  steps: Int32Array,
+): { connected: Promise<void>; answer: Promise<string> } {
+  const program = `
+    const { parentPort, workerData } = require('node:worker_threads');
+    const { path, bytes, steps } = workerData;
+    const socket = require('node:net').connect(path);
+    let answer = '';
+    socket.on('connect', () => {
+      parentPort.postMessage('connected');
+      Atomics.wait(steps, 0, 0);
+      socket.write(bytes, () => {
+        Atomics.store(steps, 1, 1);
+        Atomics.notify(steps, 1);
+      });
+    });
+    socket.on('data', (chunk) => { answer += chunk; });
+    socket.on('error', (error) => { answer += error.code; });
+    socket.on('close', () => parentPort.postMessage(answer));`;
+  const worker = new Worker(program, {
+    eval: true,
+    workerData: { path: run.socket, bytes, steps },
+  });
+  const next = async (): Promise<string> => String((await once(worker, 'message'))[0]);
+  const connected = next();
+  return { connected: connected.then(() => undefined), answer: connected.then(next) };
+}
+
+t.test(
+  'a client that stalls is dropped after five seconds; one that we keep waiting is not',
+  async (t) => {
+    const started = Date.now();
+    const stalled = [
+      send('GET /v1/ping HTTP/1.1\r\nHost: fan'),
+      send(
+        'POST /v1/echo HTTP/1.1\r\nHost: fanway\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{',
+      ),
+    ];
+    const steps = new Int32Array(new SharedArrayBuffer(8));
+    const kept = sendFromThread('GET /v1/ping HTTP/1.1\r\nHost: fanway\r\n\r\n', steps);
+    await kept.connected;
+    await until('all of them are clients', 20_000, () => server.clients() === stalled.length + 1);
+    // This thread is the router's: it stands still while the request comes, and for longer than a client has.
+    Atomics.store(steps, 0, 1);
+    Atomics.notify(steps, 0);
+    Atomics.wait(steps, 1, 0);
+    Atomics.wait(steps, 1, 1, ADMIN_TIMEOUT_MS + 500);
+    t.match(await kept.answer, /200 OK/);
+    await Promise.all(stalled);
+    const took = Date.now() - started;
+    t.ok(took >= ADMIN_TIMEOUT_MS - 500, `${took} ms`);
+    promised(t, 'dropped', took, ADMIN_TIMEOUT_MS + 3000);
+  },
+);
 
 t.test('a thousand clients: at most 32 at a time, and it answers afterwards', async (t) => {
   const sockets: Socket[] = [];

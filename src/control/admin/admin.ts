@@ -121,23 +121,26 @@ export function boundedServer(
 ): { server: Server; clients(): number; close(): Promise<void> } {
   const { log } = service;
   const sockets = new Set<Socket>();
+  const asked = new WeakMap<Socket, IncomingMessage>();
   const server: Server = createServer(
     {
       maxHeaderSize: HEADER_BYTES_MAX,
-      requestTimeout: ADMIN_TIMEOUT_MS,
-      headersTimeout: ADMIN_TIMEOUT_MS,
-      connectionsCheckingInterval: 500,
+      // Node's own limits hold a standstill of ours against the client: see expectWhole().
+      requestTimeout: 0,
+      headersTimeout: 0,
       keepAlive: false,
       // One answer a connection: nothing to keep, nothing to smuggle.
       keepAliveTimeout: 1,
     },
     (request, response) => {
+      asked.set(request.socket, request);
       void answer(request, response, service);
     },
   );
   server.maxConnections = clientsMax;
   server.on('connection', (socket) => {
     sockets.add(socket);
+    expectWhole(socket, () => asked.get(socket)?.complete === true);
     socket.setTimeout(ADMIN_TIMEOUT_MS * 12, () => socket.destroy());
     socket.once('close', () => sockets.delete(socket));
     socket.on('error', () => undefined);
@@ -156,6 +159,19 @@ export function boundedServer(
         }, 200).unref();
       }),
   };
+}
+
+/**
+ * Ends a connection whose request has not come whole in its time. Timers come before reading: after a standstill of
+ * our own, on a machine that is overrun, a request that came long ago waits to be read still, and is read first.
+ */
+function expectWhole(socket: Socket, isWhole: () => boolean): void {
+  const timer = setTimeout(() => {
+    setImmediate(() => {
+      if (!isWhole()) socket.destroy();
+    });
+  }, ADMIN_TIMEOUT_MS);
+  socket.once('close', () => clearTimeout(timer));
 }
 
 /** The fanway command, and nobody else. */
@@ -203,7 +219,12 @@ async function answer(
     connection: 'close',
     ...plain?.headers,
   });
-  const slow = setTimeout(() => response.destroy(), ADMIN_TIMEOUT_MS);
+  // Our own standstill is not the client's here either.
+  const slow = setTimeout(() => {
+    setImmediate(() => {
+      if (!response.closed) response.destroy();
+    });
+  }, ADMIN_TIMEOUT_MS);
   response.once('close', () => clearTimeout(slow));
   response.end(text);
 }

@@ -101,6 +101,14 @@ export function collectGarbage(): void {
   collect({ type: 'major', execution: 'sync', flavor: 'last-resort' });
 }
 
+/**
+ * Has V8 collect garbage once 2 MB more than a third have come to what it kept last time, where it usually waits for
+ * several times as much. For a process that does little: what it would grow to is most of what it takes.
+ */
+export function growSlowly(): void {
+  setFlagsFromString('--optimize-for-size');
+}
+
 const one = new BigUint64Array([1n]);
 
 /** An eventfd: the control process wakes a data process's poll with it. */
