@@ -71,6 +71,20 @@ const linkUnderlay = fields({
 });
 export type LinkUnderlay = ReadBy<typeof linkUnderlay>;
 
+/** A host of a fan and a NAT between: where it is seen, '' = it is not yet; `agoMs` since it was last. */
+const seenHost = { peer: text, name: text, seenAt: text, agoMs: number };
+
+/** NATs between the hosts of a fan. */
+const natStatus = fields({
+  /** 0 = this host is behind none. */
+  keepAliveSeconds: number,
+  /** Hosts that may be elsewhere. */
+  peers: list(fields(seenHost)),
+  /** Where this host is seen, by each of the others; why it is not. */
+  seenBy: list(fields({ ...seenHost, reason: text })),
+});
+export type NatStatus = ReadBy<typeof natStatus>;
+
 const linkStatus = fields({
   name: text,
   /**
@@ -123,6 +137,8 @@ const linkStatus = fields({
   underlays: optional(list(linkUnderlay)),
   underlayMode: optional(text),
   xmitHashPolicy: optional(text),
+  /** Absent = none is spoken of. */
+  nat: optional(natStatus),
   rates,
   /** null = it has none. */
   rate: nullable(readRateStatus),

@@ -7,6 +7,7 @@ import { isNetwork, type Prefix } from '../net/prefix.ts';
 import { isNetwork6, type Prefix6 } from '../net/prefix6.ts';
 import { ADDRESS_BITS, familyOf, isUnderlayAddress } from '../net/underlay-address.ts';
 import { UNDERLAY_MODES, UNDERLAYS_MAX, XMIT_HASH_POLICIES } from '../net/underlay-modes.ts';
+import { isNat } from './link/nat.ts';
 import { areFlowKeys, arePeerRates, isRate } from './link/rate.ts';
 import {
   ENCAPS,
@@ -117,7 +118,7 @@ const FIELDS = Object.keys(
 /** Fields that need not be there. */
 const OPTIONAL_FIELDS = [
   ...['overlay6', 'device', 'rate', 'flowKeys', 'peerRates', 'datapath'],
-  ...['further', 'underlayMode', 'xmitHashPolicy'],
+  ...['further', 'underlayMode', 'xmitHashPolicy', 'nat'],
 ];
 
 /**
@@ -127,7 +128,7 @@ const OPTIONAL_FIELDS = [
 export function requestFromJson(value: unknown): FanRequest {
   const fields = fieldsOf(value, [...FIELDS, ...OPTIONAL_FIELDS], 'request');
   const { overlay6, device, rate, flowKeys, peerRates, datapath } = fields;
-  const { further, underlayMode, xmitHashPolicy } = fields;
+  const { further, underlayMode, xmitHashPolicy, nat } = fields;
   return {
     overlay: prefix(fields['overlay'], 'overlay'),
     ...(overlay6 !== undefined && { overlay6: prefix6(overlay6, 'overlay6') }),
@@ -152,6 +153,7 @@ export function requestFromJson(value: unknown): FanRequest {
     dscp: choice(fields['dscp'], ['pipe', 'uniform'], 'dscp'),
     sourcePort: choice(fields['sourcePort'], ['pool', 'fixed'], 'sourcePort'),
     ...(datapath !== undefined && { datapath: choice(datapath, ['kernel', 'auto'], 'datapath') }),
+    ...(nat !== undefined && { nat: isNat(nat) ? nat : bad('nat') }),
     masquerade: flag(fields['masquerade'], 'masquerade'),
     ...(rate !== undefined && { rate: isRate(rate) ? rate : bad('rate') }),
     ...(peerRates !== undefined && {

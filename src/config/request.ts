@@ -15,6 +15,7 @@ import {
 } from '../net/underlay-address.ts';
 
 import type { UnderlayMode, XmitHashPolicy } from '../net/underlay-modes.ts';
+import type { Nat } from './link/nat.ts';
 import type { RateRequest } from './link/rate.ts';
 
 export const ENCAPS = ['vxlan', 'ipip', 'fou'] as const;
@@ -73,6 +74,8 @@ export type FanRequest = RateRequest &
     offload: 'auto' | 'off';
     dscp: 'pipe' | 'uniform';
     sourcePort: 'pool' | 'fixed';
+    /** Absent = all hosts are at their own addresses. */
+    nat?: Nat;
     /** Absent = userspace. */
     datapath?: Exclude<Datapath, 'userspace'>;
     /** Masquerade overlay traffic that leaves the overlay, where nft is there. */

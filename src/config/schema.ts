@@ -44,6 +44,7 @@ import {
   type UnderlaySelector,
 } from './request.ts';
 import {
+  NAT_SETTINGS,
   parseFlowKeys,
   parseInterfaceName,
   parseOverlay6,
@@ -177,6 +178,7 @@ export const SETTINGS: readonly Setting[] = [
     'Outer UDP source port: from a small pool by inner flow, or one fixed port.',
     { choices: ['pool', 'fixed'] },
   ),
+  ...NAT_SETTINGS,
   ...rateSettings('fan'),
   setting(
     'fan',

@@ -13,6 +13,7 @@ import {
   type Prefix6,
   parsePrefix6,
 } from '../net/prefix6.ts';
+import { KEEP_ALIVE_SECONDS_MAX, KEEP_ALIVE_SECONDS_MIN, NAT_PEERS_MAX } from './link/nat.ts';
 import {
   PEER_RATES_MAX,
   type PeerRate,
@@ -141,6 +142,28 @@ export function parsePeerRates(key: string, text: string): readonly PeerRate[] {
     `${key} takes up to ${PEER_RATES_MAX} hosts of the underlay, each once with bits a second from 64k to 34G, as 172.30.1.27=20M,172.30.2.30=5M, not ${quote(text)}`,
   );
 }
+
+/** What a fan may be asked for where a NAT is between its hosts. */
+export const NAT_SETTINGS: readonly Setting[] = [
+  setting(
+    'fan',
+    'nat',
+    'addresses',
+    '',
+    'Hosts by underlay address that may be behind a NAT: each is let in, and sent to, where its keep-alives come from (needs gossip).',
+    { max: NAT_PEERS_MAX },
+  ),
+  setting(
+    'fan',
+    'behind-nat',
+    'boolean',
+    'no',
+    'This host is behind a NAT: it keeps the way in open, and sends from one port.',
+  ),
+  setting('fan', 'keep-alive', 'integer', '', 'How often it does so; 25 unless given.', {
+    ...{ unit: 'seconds', min: KEEP_ALIVE_SECONDS_MIN, max: KEEP_ALIVE_SECONDS_MAX },
+  }),
+];
 
 /** The settings of both, the same for fans and networks. */
 export function rateSettings(section: 'fan' | 'network'): readonly Setting[] {

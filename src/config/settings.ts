@@ -12,6 +12,7 @@ import {
   UNDERLAY_MODE_DEFAULT,
   XMIT_HASH_POLICY_DEFAULT,
 } from '../net/underlay-modes.ts';
+import { natOf, natProblems } from './link/nat.ts';
 import { rateOf } from './link/rate.ts';
 import {
   type Datapath,
@@ -131,6 +132,9 @@ export function requestOf(values: Values): {
   }
   const underlays = (values.get('underlay') ?? []) as readonly UnderlaySelector[];
   problems.push(...underlaysProblems(values, underlays, encap));
+  const isIpv6 = underlays.some((one) => underlayFamily(one) === 6);
+  const { hasVni } = ENCAPS[encap];
+  problems.push(...natProblems(values, { hasVni, isIpv6, underlays: underlays.length }));
   const [underlay] = underlays;
   if (problems.length > 0 || underlay === undefined) return { request: undefined, problems };
   return {
@@ -150,6 +154,7 @@ export function requestOf(values: Values): {
       offload: (values.get('offload') as FanRequest['offload'] | undefined) ?? 'auto',
       dscp: (values.get('dscp') as FanRequest['dscp'] | undefined) ?? 'pipe',
       sourcePort: (values.get('source-port') as FanRequest['sourcePort'] | undefined) ?? 'pool',
+      ...natOf(values),
       ...rateOf(values),
       ...datapathOf(values.get('datapath') as Datapath | undefined),
       // IPv6 has addresses enough: what leaves an IPv6 overlay keeps its own.

@@ -30,6 +30,7 @@ const SWITCH_FLAGS = new Map<string, [key: string, value: boolean]>([
   ['--disable', ['enabled', false]],
   ['--off', ['enabled', false]],
   ['--force', ['force', true]],
+  ['--behind-nat', ['behind-nat', true]],
 ]);
 
 /** The flags that {@link parseFanWords} takes with a value, by setting key. */
@@ -45,6 +46,8 @@ export const VALUE_FLAGS: readonly string[] = [
   'offload',
   'dscp',
   'source-port',
+  'nat',
+  'keep-alive',
   'rate',
   'flow-keys',
   'peer-rate',

@@ -148,7 +148,7 @@ export class ControlService {
       plane.on('failed', (reason) => log.error('data', `data process failed: ${reason}`));
       plane.on('events', (events) => {
         this.networks.service.events(events);
-        this.#pathWatch.trains.events(events);
+        this.#pathWatch.events(events);
       });
       return plane;
     });
@@ -171,8 +171,7 @@ export class ControlService {
     });
     this.gossip = new GossipService({
       ...{ run, log, entries: this.entries },
-      answer: (asked) =>
-        this.#pathWatch.trains.answer(asked.question) ?? this.#probes.answer(asked),
+      answer: (asked) => this.#pathWatch.answer(asked) ?? this.#probes.answer(asked),
       ...{ specs: () => this.#upSpecs(), followers: this.networks.followers },
       networks: () => this.networks.specs(),
       look: () => underlayOf(this.#host),
@@ -183,7 +182,7 @@ export class ControlService {
     this.#bridges = new BridgeWatch({ ...about, host: this.#host });
     this.#pathWatch = new PathWatch({
       ...{ ...about, node: () => this.gossip.host?.node },
-      ask: async (member, question) => this.gossip.mustRun().ask(member, question),
+      ask: async (member, question, about) => this.gossip.mustRun().ask(member, question, about),
     });
     this.#underlays = new UnderlayWatch({ ...about, host: this.#host });
     this.#watches = [this.#bridges, this.#pathWatch, this.#underlays];
@@ -349,15 +348,16 @@ export class ControlService {
   ): LinkStatus {
     const [{ spec }, nowMs] = [fan, performance.now()];
     const rates = this.#rates.of(spec.name);
-    const own = counters[spec.name] ?? {};
-    const rate = rateStatus(spec, this.tunnels, this.#rates, own);
+    const counted = counters[spec.name] ?? {};
+    const rate = rateStatus(spec, this.tunnels, this.#rates, counted);
     const underlays = this.#underlays.status(spec.name);
+    const nat = this.#pathWatch.nat.status(spec);
     const shown = linkStatus(link, fan, processes, rates, nowMs, paths);
-    const status = { ...shown, rate, underlays, bypass: this.tunnels.bypass(spec.name) };
+    const status = { ...shown, rate, underlays, nat, bypass: this.tunnels.bypass(spec.name) };
     const underlay = formatHostPrefix(spec.underlay);
     const { drops, failure } = this.#drops.judge(
       { ...status, underlay, foreign: this.#bridges.foreignOn(spec) },
-      counters[spec.name] ?? {},
+      counted,
       nowMs,
     );
     if (status.state !== 'up' || failure === '') return { ...status, drops };

@@ -78,6 +78,7 @@ export function linkStatus(
     underlay: hostOf(spec),
     requested: formatUnderlays(request),
     underlays: undefined,
+    nat: undefined,
     underlayMode: spec.underlayMode,
     xmitHashPolicy: spec.underlayMode === 'balance-xor' ? spec.xmitHashPolicy : undefined,
     slice: slicesOf(spec),

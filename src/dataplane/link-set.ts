@@ -20,11 +20,13 @@ import {
   type LinkRow,
   type Numbered,
 } from '../table/links/links.ts';
+import type { SeatReader } from '../table/links/seats.ts';
 import type { UnderlayReader } from '../table/links/underlays.ts';
 import { ENDPOINTS_MAX } from '../table/segment.ts';
 import { DataEndpoint, DataLink, type LinkScene } from './ground/link.ts';
 import type { PollSet } from './pace/poll-set.ts';
 import type { SenderWatch } from './send/sender-watch.ts';
+import { Seats } from './underlays/seats.ts';
 import { Underlays } from './underlays/underlays.ts';
 
 /** Who is to be told which socket asks about the ways from an endpoint. */
@@ -40,6 +42,7 @@ type Surroundings = {
   scene: LinkScene;
   rows: LinkReader;
   reaches: UnderlayReader;
+  seats: SeatReader;
   /** Arena offset of room for a socket address, of which no two links need one at a time. */
   scratch: number;
   poll: PollSet;
@@ -171,11 +174,13 @@ export class LinkSet {
   }
 
   #addLink({ id, device }: LinkGrant, { row, incarnation, version }: Numbered<LinkRow>): void {
-    const { scene, poll, roles, reaches, scratch } = this.#around;
+    const { scene, poll, roles, reaches, seats, scratch } = this.#around;
     const endpoints = endpointsOf(row).map((index) => (this.#endpoints[index] as HeldEndpoint).it);
     const it = new DataLink({ ...row, id, deviceFd: device }, endpoints[0] as DataEndpoint, scene);
-    if (endpoints.length > 1) {
-      const { peers } = scene;
+    const { peers } = scene;
+    if (row.nat === 1) {
+      it.ways = new Seats({ link: id, endpoint: it.endpoint, reader: seats, peers, scratch });
+    } else if (endpoints.length > 1) {
       const parts = { row: { ...row, id }, link: it, endpoints, reaches, peers, scratch };
       it.ways = new Underlays(parts);
     }

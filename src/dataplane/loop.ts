@@ -15,6 +15,7 @@ import type { LinkChange } from '../table/links/link-change.ts';
 import { LinkReader } from '../table/links/links.ts';
 import { PathLimitReader } from '../table/links/path-limits.ts';
 import { PeerRateReader } from '../table/links/peer-rates.ts';
+import { SeatReader } from '../table/links/seats.ts';
 import { UnderlayReader } from '../table/links/underlays.ts';
 import { PathRows } from '../table/paths.ts';
 import { ENDPOINTS_MAX, type TableSegment } from '../table/segment.ts';
@@ -148,7 +149,7 @@ export class Loop {
       ...{ scene: { layout, tables, peers, ports }, rows: new LinkReader(segment) },
       ...{ poll: this.#poll, senders: this.#senders, probes: routes },
       ...{ reaches: new UnderlayReader(segment), scratch: arena.allocate(SOCKADDR_BYTES) },
-      roles: { device: Role.Device, receive: Role.Receive },
+      ...{ seats: new SeatReader(segment), roles: { device: Role.Device, receive: Role.Receive } },
       forgetLink: (id) => {
         neighbours.forgetLink(id);
         nd.forgetLink(id);

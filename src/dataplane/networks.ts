@@ -17,6 +17,7 @@ import type { Ingress } from './ingress/ingress.ts';
 import { Replicator } from './ingress/replicator.ts';
 import { VniIngress } from './ingress/vni.ts';
 import { Claims } from './learn/claims.ts';
+import { KeepAliveNews } from './learn/keep-alives.ts';
 import { News } from './learn/news.ts';
 import { TrainTests } from './learn/train-tests.ts';
 import { Policy } from './policy/policy.ts';
@@ -43,6 +44,7 @@ export function serveNetworks(
   const events = new EventWriter(layout.eventWriter());
   const news = new News(arena, events);
   ingress.trainTests = new TrainTests(news);
+  ingress.keepAlives = new KeepAliveNews(news);
   const claims = new Claims(arena, news);
   const replicator = new Replicator(arena, trains);
   const flows = parts.flows ?? new FlowSet(new ArrayBuffer(FLOW_SET_BYTES));

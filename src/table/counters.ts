@@ -123,6 +123,7 @@ export const EVENT_COUNTERS = [
   'path_probes_answered',
   'path_probes_limited',
   'train_tests',
+  'keep_alives',
 ] as const;
 
 /**

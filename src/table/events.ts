@@ -29,6 +29,13 @@ export const EventKind = {
    * shape × 256 + index (wire/lan/train-test.ts). Of any link.
    */
   TrainTest: 7,
+  /**
+   * A keep-alive came (wire/lan/keep-alive.ts), or the answer to one: `mac` is seat and number, `address`
+   * the outer source address and 12 bytes of tag, `peer` the outer source port; of an answer, as they
+   * were seen there. Of any link.
+   */
+  KeepAlive: 8,
+  KeepAliveAnswer: 9,
 } as const;
 export type EventKind = (typeof EventKind)[keyof typeof EventKind];
 

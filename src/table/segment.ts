@@ -20,6 +20,7 @@
  * then    prefixes6  524,288 × 16 bytes, and their rows of 32
  * then    underlays  8,192 × 16 bytes
  * then    peer rates 8,192 × 16 bytes
+ * then    seats      64 bytes, and 256 rows of 16 (table/links/seats.ts)
  * ```
  *
  * Pages that are never touched cost nothing.
@@ -31,7 +32,7 @@ import { SLOT_BYTES } from '../shm/hash.ts';
 /** What the memory is called in /proc. */
 export const TABLES_NAME = 'fanway-tables';
 const TABLES_MAGIC = 0x66616e74; // 'fant'
-const TABLES_VERSION = 8;
+const TABLES_VERSION = 9;
 
 const MAGIC = 0;
 const VERSION = 4;
@@ -89,8 +90,11 @@ const UNDERLAYS_OFFSET = PREFIX6_ROWS_OFFSET + PREFIX6_ROWS * PREFIX6_ROW_BYTES;
 const UNDERLAY_SLOTS = 8192;
 const PEER_RATES_OFFSET = UNDERLAYS_OFFSET + UNDERLAY_SLOTS * SLOT_BYTES;
 const PEER_RATE_SLOTS = 8192;
+const SEATS_OFFSET = PEER_RATES_OFFSET + PEER_RATE_SLOTS * SLOT_BYTES;
+/** Peers of all links together that are at another address than their own. */
+export const SEATS_MAX = 256;
 /** Size of the whole segment, bytes. */
-export const TABLES_BYTES = PEER_RATES_OFFSET + PEER_RATE_SLOTS * SLOT_BYTES;
+export const TABLES_BYTES = SEATS_OFFSET + 64 + SEATS_MAX * 16;
 
 /** A place in the segment. */
 export type Region = { buffer: ArrayBuffer; offset: number; seed: number };
@@ -163,6 +167,10 @@ export class TableSegment {
 
   get peerRates(): Region & { slots: number } {
     return { ...this.#at(PEER_RATES_OFFSET), slots: PEER_RATE_SLOTS };
+  }
+
+  get seats(): Region {
+    return this.#at(SEATS_OFFSET);
   }
 
   get fdb(): Region & { slots: number } {

@@ -115,7 +115,7 @@ t.test('tables and times as people read them', async (t) => {
   };
   const underlays = [underlay('eth0', true), underlay('eth1', false)];
   t.match(
-    peersText([{ ...member, fans }], [], [{ underlays }]),
+    peersText([{ ...member, fans }], [], [{ underlays, nat: undefined }]),
     / by *\n(?:.|\n)*eth0 0\.3 ms, eth1 lost *\n/,
     'which underlays lead there',
   );

@@ -55,9 +55,7 @@ class Plane extends EventEmitter implements DataPlanePort {
     return 0;
   }
 
-  setReaches(): number {
-    return 0;
-  }
+  sendFrom(): void {}
 
   async close(): Promise<void> {}
 }

@@ -13,6 +13,7 @@ import { ENCAPS, onTheWire } from '../../encap/encap.ts';
 import { ExitCode, FanwayError } from '../../errors.ts';
 import type { PriorityReport } from '../../sys/process/priority.ts';
 import { networkText } from '../networks/network-text.ts';
+import { natText } from '../paths/nat-text.ts';
 import { underlaysText } from '../paths/underlays-text.ts';
 import { shortList, troubleText } from '../verb/gossip-text.ts';
 import { rateLine } from '../verb/quantities.ts';
@@ -39,6 +40,7 @@ function linkText(link: LinkStatus): string[] {
       : `  offloads: ${link.offloads.join(', ') || 'none'}`,
     `  out ${rateText(link.rates.egressPackets, link.rates.egressBits)}, in ${rateText(link.rates.ingressPackets, link.rates.ingressBits)}`,
     ...underlaysText(link).map((line) => `  ${line}`),
+    ...natText(link).map((line) => `  ${line}`),
     ...rateLine(link.rate),
     ...dropsText(link),
     ...link.notes.map((note) => `  note: ${note}`),

@@ -10,6 +10,7 @@ import { RunDirectory } from '../../control/store/run-directory.ts';
 import { ExitCode } from '../../errors.ts';
 import { type Column, renderTable } from '../../measure/table.ts';
 import { pathsText } from '../inspect/paths-text.ts';
+import { seatOf } from '../paths/nat-text.ts';
 import { silentSeedsText } from '../verb/gossip-text.ts';
 import { percentText, timeText } from '../verb/quantities.ts';
 import { noMore, printJson, takeFlags, type Verb } from '../verb/verb.ts';
@@ -27,7 +28,7 @@ const COLUMNS: readonly Column[] = [
 export function peersText(
   peers: readonly MemberJson[],
   seeds: readonly SeedJson[] = [],
-  links: readonly Pick<LinkStatus, 'underlays'>[] = [],
+  links: readonly Pick<LinkStatus, 'underlays' | 'nat'>[] = [],
 ): string {
   const silent = silentSeedsText(seeds)
     .map((line) => `${line}\n`)
@@ -37,7 +38,12 @@ export function peersText(
     return `no peers${advice}\n${silent}`;
   }
   const isSeveral = links.some(({ underlays }) => underlays !== undefined);
-  const columns = isSeveral ? [...COLUMNS, { title: 'by' }] : COLUMNS;
+  const isNat = links.some(({ nat }) => nat !== undefined);
+  const columns = [
+    ...COLUMNS,
+    ...(isSeveral ? [{ title: 'by' }] : []),
+    ...(isNat ? [{ title: 'seen at' }] : []),
+  ];
   const rows = peers.map((peer) => [
     peer.name,
     peer.state,
@@ -50,6 +56,14 @@ export function peersText(
     peer.lastHeardMs === null ? '-' : `${timeText(peer.lastHeardMs)} ago`,
     peer.version,
     ...(isSeveral ? [waysText(peer, links)] : []),
+    ...(isNat
+      ? [
+          seatOf(
+            peer.fans.map(({ local }) => local),
+            links,
+          ) ?? '-',
+        ]
+      : []),
   ]);
   return `${renderTable(columns, rows)}\n${silent}`;
 }

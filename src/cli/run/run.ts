@@ -189,7 +189,7 @@ export const run: Verb = {
     ['--name NAME', 'what others call this host'],
     ['--no-internet', 'the overlay and nothing else'],
     ...FAN_OPTIONS.filter(([flag]) =>
-      /^--(?:encap|port|vni|compat|mtu|offload|dscp|source-port|rate|flow-keys|peer-rate|force)\b/.test(
+      /^--(?:encap|port|vni|compat|mtu|offload|dscp|source-port|nat|behind-nat|keep-alive|rate|flow-keys|peer-rate|force)\b/.test(
         flag,
       ),
     ),

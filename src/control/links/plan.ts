@@ -5,6 +5,7 @@
  * @module
  */
 
+import { natText } from '../../config/link/nat.ts';
 import { pickRate, rateDifferences, withRate } from '../../config/link/rate.ts';
 import type { NetworkRequest } from '../../config/network.ts';
 import { type FanRequest, MTU_BYTES_MIN, underlayFamily } from '../../config/request.ts';
@@ -225,7 +226,11 @@ function specOf(
     underlayMtu: at.underlayMtu,
     innerMtu: request.mtu ?? innerMtuOf(request, at.underlayMtu, familyOf(at.local)),
     dscp: request.dscp,
-    sourcePorts: request.sourcePort === 'fixed' ? 1 : SOURCE_PORTS_DEFAULT,
+    sourcePorts:
+      request.sourcePort === 'fixed' || (request.nat?.keepAliveSeconds ?? 0) > 0
+        ? 1
+        : SOURCE_PORTS_DEFAULT,
+    ...(request.nat !== undefined && { nat: request.nat }),
     offload: request.offload,
     ...pickRate(request),
     ...at.underlays,
@@ -263,6 +268,7 @@ function planAgainst(running: FanRecord, wanted: FanRecord): Plan {
   for (const key of ['encap', 'port', 'vni', 'dscp', 'sourcePorts', 'offload'] as const) {
     compare(key, spec[key], wanted.spec[key]);
   }
+  compare('nat', natText(spec.nat), natText(wanted.spec.nat));
   compare('underlay-mode', spec.underlayMode, wanted.spec.underlayMode);
   compare('xmit-hash-policy', spec.xmitHashPolicy, wanted.spec.xmitHashPolicy);
   for (const key of ['dhcp', 'hostReserve', 'mtu', 'masquerade'] as const) {

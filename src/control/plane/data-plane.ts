@@ -23,7 +23,7 @@ import {
   openDevices,
   openHere,
 } from './devices.ts';
-import { EndpointSet, type EndpointState } from './endpoint-set.ts';
+import { EndpointSet, type EndpointState, type Sending } from './endpoint-set.ts';
 import { EntryTable } from './entry-table.ts';
 import {
   clearLink,
@@ -282,10 +282,8 @@ export class DataPlane extends EventEmitter {
     return this.entries.limits.replace(limits);
   }
 
-  /** Makes these the ways to the peers of a link with several underlays; how many found no room. */
-  setReaches(name: string, reaches: ReadonlyMap<number, number>): number {
-    const id = this.#links.get(name)?.id;
-    return id === undefined ? 0 : this.entries.reaches.replace(id, reaches);
+  sendFrom(name: string, ...sending: Sending): void {
+    this.#endpoints.sendFrom(this.#links.get(name)?.endpoint, ...sending);
   }
 
   /** What is known of the paths to peers, where it differs from what the device promises. */

@@ -8,6 +8,7 @@ import { codeOf, FanwayError } from '../../errors.ts';
 import type { UnderlayAddress } from '../../net/underlay-address.ts';
 import { libc, SystemError } from '../../sys/libc/libc.ts';
 import { countEphemeralPorts } from '../../sys/sockets/ephemeral-ports.ts';
+import { sendTrain } from '../../sys/sockets/send-train.ts';
 import {
   openIpip,
   openSendOnlyUdp,
@@ -43,6 +44,12 @@ const RANGE_SHARE_MAX = 1 / 4;
 export function sourcePortsOf(endpoint: EndpointState): number {
   return Math.min(...endpoint.queues.map(({ length }) => Math.max(1, length - 1)));
 }
+
+/** A datagram of control's own, and where it goes. */
+export type Sending = [
+  to: { address: UnderlayAddress; port: number },
+  datagram: Buffer<ArrayBuffer>,
+];
 
 function closeSockets({ queues, probes }: EndpointState): void {
   for (const queue of queues) for (const socket of queue) libc.close(socket.fd);
@@ -160,6 +167,18 @@ export class EndpointSet {
         if (codeOf(error) === 'EADDRINUSE') return;
         throw error;
       }
+    }
+  }
+
+  /** Sends from the port that an endpoint listens on. @throws SystemError */
+  sendFrom(endpoint: EndpointState | undefined, ...sending: Sending): void {
+    const listener = endpoint?.queues[0]?.[0];
+    if (listener === undefined) return;
+    try {
+      sendTrain(listener.fd, ...sending);
+    } catch {
+      // An ICMP error of another's may have been waiting there: the same send again tells.
+      sendTrain(listener.fd, ...sending);
     }
   }
 

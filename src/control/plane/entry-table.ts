@@ -23,6 +23,7 @@ import { SharedMemory } from '../../sys/libc/memory.ts';
 import { LinkWriter } from '../../table/links/links.ts';
 import { PathLimitWriter } from '../../table/links/path-limits.ts';
 import { PeerRateWriter } from '../../table/links/peer-rates.ts';
+import { type Seat, SeatWriter } from '../../table/links/seats.ts';
 import { UnderlayWriter } from '../../table/links/underlays.ts';
 import { PeerWriter } from '../../table/peers.ts';
 import { PrefixWriter } from '../../table/prefixes.ts';
@@ -95,6 +96,8 @@ export class EntryTable {
   readonly limits: PathLimitWriter;
   /** By which underlays they are reached, likewise. */
   readonly reaches: UnderlayWriter;
+  /** Where those are seen that are behind a NAT, likewise. */
+  readonly seats: SeatWriter;
   /** What each link is, likewise. */
   readonly links: LinkWriter;
   /** What single hosts of links may be sent, likewise. */
@@ -111,6 +114,7 @@ export class EntryTable {
     this.links = new LinkWriter(segment);
     this.rates = new PeerRateWriter(segment);
     this.reaches = new UnderlayWriter(segment);
+    this.seats = new SeatWriter(segment);
     this.#peers = new PeerWriter(segment);
     this.#prefixes = new PrefixTables(segment);
     this.networks = new NetworkTable(segment, this.#peers);
@@ -134,6 +138,18 @@ export class EntryTable {
       this.#links.set(name, link);
     }
     return link;
+  }
+
+  /** Makes these the ways to the peers of a link with several underlays; how many found no room. */
+  setReaches(name: string, reaches: ReadonlyMap<number, number>): number {
+    const { id } = this.#of(name);
+    return id < 0 ? 0 : this.reaches.replace(id, reaches);
+  }
+
+  /** Makes these the peers of a link that are seen elsewhere; how many found no room. */
+  setSeats(name: string, seats: readonly Seat[]): number {
+    const { id } = this.#of(name);
+    return id < 0 ? 0 : this.seats.replace(id, seats);
   }
 
   /** The link runs from now on, as number `id`. */

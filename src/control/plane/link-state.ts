@@ -132,6 +132,7 @@ export function linkRow(link: LinkState): LinkRow {
     rateBytes: rateBytesOf({ spec, autoRate }),
     flowKeys: flowKeyBits(spec.flowKeys ?? []),
     peerRates: spec.peerRates?.length ?? 0,
+    nat: spec.nat === undefined ? 0 : 1,
     ...underlayWords(link),
   };
 }
@@ -205,9 +206,10 @@ function writeLink({ links, rates }: Pick<EntryTable, 'links' | 'rates'>, link: 
 
 /** Nobody has the link any more. */
 export function clearLink(
-  { links, rates, reaches }: Pick<EntryTable, 'links' | 'rates' | 'reaches'>,
+  { links, rates, reaches, seats }: Pick<EntryTable, 'links' | 'rates' | 'reaches' | 'seats'>,
   id: number,
 ): void {
+  seats.clear(id);
   rates.clear(id);
   reaches.clear(id);
   links.clearLink(id);

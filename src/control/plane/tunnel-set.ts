@@ -12,9 +12,11 @@ import type { UnderlayAddress, UnderlayPrefix } from '../../net/underlay-address
 import { DEVICE_QUEUE_PACKETS } from '../../sys/host/tun.ts';
 import { counterPlace } from '../../table/counters.ts';
 import type { PathLimit } from '../../table/links/path-limits.ts';
+import type { Seat } from '../../table/links/seats.ts';
 import type { PathRecord } from '../../table/paths.ts';
 import type { LinkUpdate, Tunnels } from '../host/host.ts';
 import { type AnySpec, isKernels, type LinkSpec } from '../store/link-spec.ts';
+import type { Sending } from './endpoint-set.ts';
 import type { EntryTable, EntryTableStatus, TableAnswer } from './entry-table.ts';
 import type { BypassStatus } from './kernel/bypass.ts';
 import { KernelPlane } from './kernel/kernel-plane.ts';
@@ -43,10 +45,12 @@ export type DataPlanePort = Pick<EventEmitter, 'on'> & {
   status(): DataProcessStatus[];
   paths(): PathRecord[];
   setPathLimits(limits: readonly PathLimit[]): number;
-  setReaches(name: string, reaches: ReadonlyMap<number, number>): number;
+  /** Sends from the port that a link listens on. @throws SystemError */
+  sendFrom(name: string, ...sending: Sending): void;
   readonly entries: Pick<
     EntryTable,
-    'set' | 'delete' | 'all' | 'answer' | 'status' | 'networks' | 'policy' | 'hostOf'
+    | ('set' | 'delete' | 'all' | 'answer' | 'status' | 'networks' | 'policy' | 'hostOf')
+    | ('setReaches' | 'setSeats')
   >;
   readonly kept?: readonly KeptNetwork[];
   /** Has data processes run, with links or without, or no longer without any. */
@@ -297,7 +301,17 @@ export class TunnelSet implements Tunnels {
 
   /** The underlays by which the peers of a link are reached; how many found no room. */
   setReaches(name: string, reaches: ReadonlyMap<number, number>): number {
-    return this.#names.has(name) ? (this.#plane?.setReaches(name, reaches) ?? 0) : 0;
+    return this.#names.has(name) ? (this.#plane?.entries.setReaches(name, reaches) ?? 0) : 0;
+  }
+
+  /** Where the peers of a link are seen that are behind a NAT; how many found no room. */
+  setSeats(name: string, seats: readonly Seat[]): number {
+    return this.#names.has(name) ? (this.#plane?.entries.setSeats(name, seats) ?? 0) : 0;
+  }
+
+  /** Sends one datagram from the port that a link listens on. @throws SystemError */
+  sendFrom(name: string, ...sending: Sending): void {
+    this.#plane?.sendFrom(name, ...sending);
   }
 
   /** Peers whose path is another one than their device promises. */

@@ -3,6 +3,7 @@
  * @module
  */
 
+import type { Nat } from '../../config/link/nat.ts';
 import type { RateRequest } from '../../config/link/rate.ts';
 import type { BumModeName, GuardName } from '../../config/network/modes.ts';
 import type { FanEncap } from '../../config/request.ts';
@@ -116,6 +117,8 @@ export type WireSpec = RateRequest & {
   dscp: 'pipe' | 'uniform';
   /** Outer source ports in use; 1 = fixed. */
   sourcePorts: number;
+  /** Absent = all hosts are at their own addresses. */
+  nat?: Nat;
   offload: 'auto' | 'off';
   /** The device is root's work for this user: opened, and otherwise left as it is. */
   owned?: true;
@@ -235,6 +238,7 @@ const WIRE_FIELDS: Readonly<
       | 'underlayDevice'
       | 'underlayMode'
       | 'xmitHashPolicy'
+      | 'nat'
       | keyof RateRequest
     >,
     string

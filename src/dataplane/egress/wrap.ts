@@ -146,7 +146,10 @@ export class Wrap {
       gsoBytes = this.#pieceBytes(hand, totalBytes - headerBytes - l4Bytes);
       if (gsoBytes !== hand.gsoBytes) segments = this.#countPieces(link, hand, l4Bytes, gsoBytes);
     }
-    const socket = this.#socketFor(endpoint, l3, l4Bytes !== 0);
+    const isFixed = link.ways?.isFixed === true;
+    const socket = isFixed
+      ? (endpoint.sockets[0] as number)
+      : this.#socketFor(endpoint, l3, l4Bytes !== 0);
     if (this.#trains.isPaused(socket, this.#nowMs)) return this.#drop(link, SEND_PAUSED, segments);
     const tos = encapsulateTos(link.dscpMode, hand.tos);
     const marks = link.endpoint.saysFlowLabel ? marksOf(tos, flowHash(view, l3) >>> 12) : tos;

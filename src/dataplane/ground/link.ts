@@ -34,7 +34,7 @@ import { UnderlayHosts } from './hosts.ts';
 import { Network, type NetworkTables } from './network.ts';
 import { PATH_MTU_FLOOR_BYTES, PATH_MTU_FLOOR_IPV6_BYTES, type PeerTable } from './peers.ts';
 import type { Device, Ports, Underlay } from './ports.ts';
-import type { PeerRoute } from './route.ts';
+import type { PeerRoute, Ways } from './route.ts';
 
 const MACS_FORGOTTEN = eventIndex('local_macs_forgotten');
 
@@ -189,29 +189,6 @@ export function readTables(segment: TableSegment): EntryTables & NetworkTables {
   };
 }
 
-/**
- * Several underlays of one link, and what of each packet goes by which. A peer's number is that of its
- * address on the first one, until a way is chosen.
- */
-export type Ways = {
-  /** In the order of the underlays: the first is the link's own. */
-  readonly endpoints: readonly DataEndpoint[];
-  /** What the peer that was asked about last is sent from. */
-  readonly endpoint: DataEndpoint;
-  /**
-   * The arena offset of the name on the first underlay of the host at `name`, which came by `endpoint`; 0
-   * where that is not the underlay that the name is of.
-   */
-  nameOf(endpoint: DataEndpoint, view: DataView, name: number): number;
-  /** The number of a peer at its address on the underlay that the frame at `frame` is to take. */
-  choose(view: DataView, frame: number, peer: number, segments: number, nowMs: number): number;
-  /** The same for what belongs to no flow. */
-  usual(peer: number, nowMs: number): number;
-  /** The endpoint that a peer so chosen is sent from, and the one that a socket is of. */
-  endpointTo(peer: number): DataEndpoint;
-  endpointOf(socket: number): DataEndpoint;
-};
-
 /** What links have in common. */
 export type LinkScene = {
   layout: Layout;
@@ -226,7 +203,7 @@ export class DataLink {
   readonly deviceFd: number;
   readonly device: Device;
   readonly endpoint: DataEndpoint;
-  /** Its underlays, where it has more than one. */
+  /** Its underlays, where it has more than one, or where its peers are seen, where a NAT may be between. */
   ways: Ways | undefined;
   readonly shimBytes: number;
   readonly innerHeaderBytes: number;

@@ -7,7 +7,9 @@
  * `name` that of the socket address that a datagram came from.
  * @module
  */
+
 import { egressIndex } from '../../table/counters.ts';
+import type { DataEndpoint } from './link.ts';
 
 /** Instead of a peer's number, which is above 0: where a packet goes otherwise. */
 export const NoPeer = {
@@ -54,4 +56,31 @@ export type PeerRoute = {
   couldBe(view: DataView, source: number, destination: number, name: number): boolean;
   /** Overlay address (u32) of the router at the far end of the way to an address. */
   farGateway(view: DataView, address: number): number;
+};
+
+/**
+ * Several underlays of one link, or peers that are seen elsewhere, and what of each packet goes where. A
+ * peer's number is that of its own address on the first underlay, until a way is chosen.
+ */
+export type Ways = {
+  /** In the order of the underlays: the first is the link's own. */
+  readonly endpoints: readonly DataEndpoint[];
+  /** What the peer that was asked about last is sent from. */
+  readonly endpoint: DataEndpoint;
+  /** A NAT may be between: keep-alives come by it. */
+  readonly hasNat: boolean;
+  /** What was chosen last must leave from the port that listens, whichever flow it is of. */
+  readonly isFixed: boolean;
+  /**
+   * The arena offset of the name on the first underlay of the host at `name`, which came by `endpoint`; 0
+   * where that is not the underlay that the name is of.
+   */
+  nameOf(endpoint: DataEndpoint, view: DataView, name: number): number;
+  /** The number of a peer at its address on the underlay that the frame at `frame` is to take. */
+  choose(view: DataView, frame: number, peer: number, segments: number, nowMs: number): number;
+  /** The same for what belongs to no flow. */
+  usual(peer: number, nowMs: number): number;
+  /** The endpoint that a peer so chosen is sent from, and the one that a socket is of. */
+  endpointTo(peer: number): DataEndpoint;
+  endpointOf(socket: number): DataEndpoint;
 };

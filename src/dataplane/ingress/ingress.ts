@@ -44,6 +44,7 @@ import { NeighbourDiscovery } from '../answer/nd.ts';
 import { Neighbours } from '../answer/neighbours.ts';
 import type { Arena } from '../ground/arena.ts';
 import type { DataEndpoint, DataLink } from '../ground/link.ts';
+import type { KeepAliveNews } from '../learn/keep-alives.ts';
 import type { TrainTests } from '../learn/train-tests.ts';
 import { judgeArp } from './arp.ts';
 import type { Coalescer } from './coalesce.ts';
@@ -83,6 +84,7 @@ export class Ingress {
   /** For links that are layer-2 networks. */
   networks: VniIngress | undefined;
   trainTests: TrainTests | undefined;
+  keepAlives: KeepAliveNews | undefined;
   /** Time of the batch in hand, ms on the loop's clock. */
   nowMs = 0;
   /** Of raw sockets: what the outer protocol says that is inside, 4 or 6; 0 = it says nothing. */
@@ -241,6 +243,8 @@ export class Ingress {
     } else if (endpoint.links.length > 1) {
       link = linkByDestination(endpoint, view, at, end) ?? first;
     }
+    const mayBeAlive = link.ways?.hasNat === true;
+    if (mayBeAlive && this.keepAlives?.take(link, view, at, end - at, source, this.nowMs)) return;
     this.#received(link, length);
     const name = senderName(link, endpoint, view, source);
     const refused = outsider(link, view, name, this.sheds ? STALE : -1);

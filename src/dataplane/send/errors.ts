@@ -119,7 +119,10 @@ export class ErrorQueue {
         const isIcmp = origin === SO_EE_ORIGIN_ICMP || origin === SO_EE_ORIGIN_ICMP6;
         if (isIcmp) this.#icmpAtMs = nowMs;
         if (isIcmp && !this.#quoteIsOurs(endpoint, quoteBytes)) return IGNORED;
-        const peer = this.#peers.find(this.#name, endpoint.links[0]?.peerPort ?? 0);
+        const peer =
+          this.#peers.find(this.#name, endpoint.links[0]?.peerPort ?? 0) ||
+          // One behind a NAT has a port of its own.
+          this.#peers.find(this.#name, getSockaddrPort(this.#arena.view, this.#name));
         if (view.getUint32(error, true) === EMSGSIZE) {
           if (!isIcmp && origin !== SO_EE_ORIGIN_LOCAL) return IGNORED;
           const source = isIcmp ? MtuSource.Icmp : MtuSource.Send;

@@ -22,8 +22,9 @@ import {
   type UnderlayReader,
   usableOf,
 } from '../../table/links/underlays.ts';
-import type { DataEndpoint, DataLink, Ways } from '../ground/link.ts';
+import type { DataEndpoint, DataLink } from '../ground/link.ts';
 import type { PeerTable } from '../ground/peers.ts';
+import type { Ways } from '../ground/route.ts';
 import {
   emitSockaddr,
   emitSockaddrIpv6,
@@ -62,6 +63,8 @@ type Parts = {
 
 export class Underlays implements Ways {
   readonly endpoints: readonly DataEndpoint[];
+  readonly hasNat = false;
+  readonly isFixed = false;
   /** Where the packet goes that {@link choose} or {@link usual} was asked about last. */
   endpoint: DataEndpoint;
   readonly #link: number;

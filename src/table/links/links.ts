@@ -85,6 +85,7 @@ const LINK_FIELDS = [
   'network1',
   'network2',
   'network3',
+  'nat',
 ] as const;
 
 /** A set of underlay sockets on one local address. */
@@ -151,6 +152,8 @@ export type LinkRow = {
   network1?: number;
   network2?: number;
   network3?: number;
+  /** 1 = a NAT may be between it and its peers (seats.ts); IPv4, one underlay. */
+  nat?: number;
 } & Partial<NetworkWords>;
 
 /** Numbers of a link's endpoints, one for each of its underlays. */

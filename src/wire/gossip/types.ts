@@ -282,5 +282,5 @@ export type Message =
   | { type: typeof MessageType.Testify; vni: number; mac: number; isHere: boolean };
 
 /** What may be asked. The numbers are the wire's: append only. */
-export const Question = { Counters: 1, Paths: 2, Explain: 3, Trains: 4 } as const;
+export const Question = { Counters: 1, Paths: 2, Explain: 3, Trains: 4, Seat: 5 } as const;
 export type Question = (typeof Question)[keyof typeof Question];

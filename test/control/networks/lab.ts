@@ -9,7 +9,13 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import type { NetworkJson } from '../../../src/api/networks.ts';
-import { Lab, type LabContainer, type LabHost, type LabOptions } from '../../../src/demo/lab.ts';
+import {
+  Lab,
+  type LabContainer,
+  type LabHost,
+  type LabNode,
+  type LabOptions,
+} from '../../../src/demo/lab.ts';
 import { Keyring } from '../../../src/gossip/base/keyring.ts';
 import { formatIpv4 } from '../../../src/net/ipv4.ts';
 import { parseMac } from '../../../src/net/mac.ts';
@@ -53,12 +59,7 @@ export async function plug(
 }
 
 /** How many of `count` echo requests are answered. */
-export function ping(
-  from: LabContainer,
-  to: string,
-  count = 1,
-  ...words: string[]
-): Promise<number> {
+export function ping(from: LabNode, to: string, count = 1, ...words: string[]): Promise<number> {
   return new Promise((resolve, reject) => {
     const args = ['-n', '-q', '-c', String(count), '-i', '0.2', '-W', '1', ...words, to];
     const child = from.spawn('ping', args, { stdio: ['ignore', 'pipe', 'ignore'] });

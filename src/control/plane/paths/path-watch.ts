@@ -7,6 +7,7 @@
 import { randomBytes } from 'node:crypto';
 import { messageOf } from '../../../errors.ts';
 import type { MemberView } from '../../../gossip/base/api.ts';
+import type { Asked } from '../../../gossip/seal/asked.ts';
 import type { Log } from '../../../log.ts';
 import {
   familyOf,
@@ -20,6 +21,8 @@ import { MtuSource, type MtuSourceCode, type PathRecord } from '../../../table/p
 import type { Question } from '../../../wire/gossip/types.ts';
 import { type LinkSpec, underlaysOf } from '../../store/link-spec.ts';
 import { emitEchoRequest, readEchoToken } from '../echo/echo.ts';
+import { NatWatch } from '../nat/nat-watch.ts';
+import type { LinkEvent } from '../network-events.ts';
 import type { TunnelSet } from '../tunnel-set.ts';
 import { PathProber } from './path-prober.ts';
 import { TrainWatch } from './train-watch.ts';
@@ -31,13 +34,13 @@ const LARGE_MS = 10_000;
 const ANSWERS_MAX = 256;
 
 export type PathWatchOptions = {
-  tunnels: Pick<TunnelSet, 'paths' | 'setPathLimits'>;
+  tunnels: Pick<TunnelSet, 'paths' | 'setPathLimits' | 'setSeats' | 'sendFrom'>;
   /** The links that are up. */
   specs: () => readonly LinkSpec[];
   /** The gossip node while it runs. */
   node: () => { members(): readonly MemberView[]; summaryHash(): string } | undefined;
   /** Asks a member over the gossip channel. @throws Error */
-  ask: (member: string, question: Question) => Promise<string>;
+  ask: (member: string, question: Question, about?: string) => Promise<string>;
   log: Log;
 };
 
@@ -46,6 +49,8 @@ export class PathWatch {
   readonly #prober: PathProber;
   /** Which trains get to members. */
   readonly trains: TrainWatch;
+  /** Who is behind a NAT, and where. */
+  readonly nat: NatWatch;
   /** By local address; undefined where none may be opened. */
   readonly #sockets = new Map<UnderlayAddress, EchoSocket | undefined>();
   #timer: NodeJS.Timeout | undefined;
@@ -58,6 +63,7 @@ export class PathWatch {
     const { specs, ask, log } = options;
     const members = (): readonly MemberView[] => options.node()?.members() ?? [];
     this.trains = new TrainWatch({ specs, members, ask, log });
+    this.nat = new NatWatch({ specs, members, ask, log, tunnels: options.tunnels });
     this.#prober = new PathProber({
       send: (peer, bytes, token) => this.#send(peer, bytes, token),
       token: () => randomBytes(8).toString('hex'),
@@ -77,6 +83,17 @@ export class PathWatch {
     this.trains.close();
   }
 
+  /** What the data processes tell. */
+  events(events: readonly LinkEvent[]): void {
+    this.trains.events(events);
+    this.nat.events(events);
+  }
+
+  /** The answer to a member's question; undefined when it is about something else. */
+  answer(asked: Asked): Promise<string> | undefined {
+    return this.trains.answer(asked.question) ?? this.nat.answer(asked);
+  }
+
   /** Reads answers, sends what is due, tells the data processes. Never throws. */
   look(): void {
     const { tunnels, specs, log } = this.#options;
@@ -88,6 +105,7 @@ export class PathWatch {
       this.#closeUnused(links);
       const paths = tunnels.paths();
       this.trains.look(paths, nowMs);
+      this.nat.look();
       const large = largePeers(paths, links, Date.now());
       for (const peer of this.#members.keys()) large.delete(peer);
       this.#prober.step(large, nowMs);
