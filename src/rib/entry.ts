@@ -31,6 +31,9 @@ export type EntryId =
   /** `member`: underlay address of a host that takes part in a network; each is an entry of its own. */
   | { link: string; kind: 'vtep'; member: UnderlayAddress };
 
+/** Moves of an entry are a u32 (RFC 7432 §7.7); whoever reaches it stays there, and the lower tunnel endpoint wins. */
+export const MOVES_COUNT_MAX = 0xffff_ffff;
+
 /** One source's word on an entry. */
 export type Claim = {
   /** Underlay address of the host that has it. */

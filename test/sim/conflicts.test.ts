@@ -9,6 +9,12 @@ import { keyOf } from './items.ts';
 const SEEN_MS = 10_000;
 const [FIRST, SECOND] = [3, 7];
 
+/** Nodes of one half, and of the other, do not hear each other. */
+const HALVES = (from: number, to: number): boolean => from < 6 !== to < 6;
+const isAway = (index: number): boolean => index >= FIRST && index < SECOND;
+/** The first of the two is cut off with some others; whom everybody knocks at is on the other side. */
+const AWAY = (from: number, to: number): boolean => isAway(from) !== isAway(to);
+
 type Prepare = (first: Host, second: Host) => void;
 
 /** A cluster that has come together; the two hosts are prepared before they start. */
@@ -66,7 +72,7 @@ for (const [what, item] of [
     };
     fabric.startAll(1000);
     fabric.runFor(15_000);
-    fabric.cut('halves', (from, to) => from < 6 !== to < 6);
+    fabric.cut('halves', HALVES);
     fabric.runFor(30_000);
     for (const index of [FIRST, SECOND]) fabric.host(index).act((node) => node.announce(item));
     fabric.runFor(20_000);
@@ -157,6 +163,78 @@ for (const [what, prepare] of records) {
     t.same(seeing(fabric, what), [], 'over when one is gone');
   });
 }
+
+for (const [what, prepare, cut] of records.flatMap(([what, prepare]) => [
+  [what, prepare, HALVES] as const,
+  [what, prepare, AWAY] as const,
+])) {
+  t.test(`two nodes with one ${what}, met when a partition heals`, async (t) => {
+    const fabric = cluster({}, prepare);
+    for (const host of fabric.hosts) if (host.index !== SECOND) fabric.start(host);
+    fabric.runFor(15_000);
+    fabric.cut('apart', cut);
+    fabric.runFor(30_000);
+    fabric.start(fabric.host(SECOND));
+    fabric.runFor(20_000);
+    t.ok(seeing(fabric, what).length < fabric.running.length, 'not all can know yet');
+    fabric.healAll();
+    const isSeen = () => seeing(fabric, what).length === fabric.running.length;
+    const tookMs = fabric.runUntil(isSeen, 90_000);
+    t.ok(tookMs !== undefined && tookMs <= SEEN_MS, `everywhere after ${tookMs} ms`);
+    const winners = new Set(
+      fabric.running.flatMap(({ node }) =>
+        (node?.conflicts() ?? []).filter((one) => one.what === what).map((one) => one.winner),
+      ),
+    );
+    t.equal(winners.size, 1, 'one winner everywhere');
+  });
+}
+
+t.test('two machines with one key, met when a partition heals', async (t) => {
+  const fabric = cluster({ twins: [FIRST, SECOND] });
+  for (const host of fabric.hosts) if (host.index !== SECOND) fabric.start(host);
+  fabric.runFor(15_000);
+  fabric.cut('away', AWAY);
+  fabric.runFor(30_000);
+  fabric.start(fabric.host(SECOND));
+  fabric.runFor(20_000);
+  const twins = [FIRST, SECOND].map((index) => fabric.host(index));
+  const isSeen = () =>
+    twins.some(({ node }) => node?.conflicts().some(({ what }) => what === 'node-id'));
+  t.notOk(isSeen(), 'they do not hear of each other');
+  fabric.healAll();
+  const tookMs = fabric.runUntil(isSeen, 90_000);
+  t.ok(tookMs !== undefined && tookMs <= SEEN_MS, `seen after ${tookMs} ms`);
+});
+
+t.test('a MAC and an address go to a new node while the old one counts as alive', async (t) => {
+  const fabric = cluster({});
+  fabric.startAll(1000);
+  fabric.runFor(15_000);
+  const [old, young] = [FIRST, SECOND].map((index) => fabric.host(index));
+  if (old === undefined || young === undefined) throw new Error('two hosts');
+  const items = [mac, workload];
+  for (const item of items) old.act((node) => node.announce(item));
+  fabric.runFor(3_000);
+  fabric.kill(old);
+  fabric.runFor(500);
+  for (const item of items) young.act((node) => node.announce(item));
+  const owner = young.identity.id;
+  const isTheirs = () =>
+    fabric.running.every((host) => items.every((item) => entriesOf(host, item).join() === owner));
+  const tookMs = fabric.runUntil(isTheirs, 20_000);
+  t.ok(tookMs !== undefined && tookMs <= 2000, `known to all after ${tookMs} ms`);
+  // It comes back, and still believes that it has both.
+  fabric.start(old);
+  for (const item of items) t.same(entriesOf(young, item), [owner]);
+  for (let waitedMs = 0; waitedMs < 60_000; waitedMs += 1000) {
+    fabric.runFor(1000);
+    for (const host of fabric.running) {
+      if (host === old) continue;
+      for (const item of items) t.same(entriesOf(host, item), [owner], `${host.name}: still there`);
+    }
+  }
+});
 
 t.test('two machines with one key', async (t) => {
   const fabric = cluster({ twins: [FIRST, SECOND] });

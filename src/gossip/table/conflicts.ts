@@ -76,7 +76,8 @@ export class Conflicts {
   /** What this node would say of itself if nobody else claimed it. */
   #record: PeerRecord | undefined;
   #lost: ReadonlySet<string> = new Set();
-  #recordMs = 0;
+  /** Claims of the record that another node makes, too, and since when that is known. */
+  readonly #foundMs = new Map<string, number>();
   /** Whether this node had given way when it was told that another has its key. */
   #duplicateTold: boolean | undefined;
   /** How often the other process with our key had been met, and when that was seen. */
@@ -90,11 +91,10 @@ export class Conflicts {
 
   /** Sets this node's own record. What it has lost of it to another stays unsaid. */
   setRecord(record: PeerRecord): void {
-    const { author, self, nowMs } = this.#options;
+    const { author, self } = this.#options;
     author.setPeer(withoutClaims(record, this.#lost));
     this.#claims.set(self, record);
     this.#record = record;
-    this.#recordMs = nowMs();
   }
 
   /**
@@ -181,7 +181,7 @@ export class Conflicts {
   }
 
   #reviewRecords(): void {
-    const { isActive, author, counters, nowMs } = this.#options;
+    const { isActive, author, counters } = this.#options;
     for (const [text, { claim, owners }] of this.#claims.shared()) {
       const [winner, ...losers] = [...owners].filter(isActive).sort();
       if (winner === undefined) continue;
@@ -191,7 +191,7 @@ export class Conflicts {
         this.#open({ ...claim, ...names, judge, yieldedMs: undefined });
       }
     }
-    if (this.#record === undefined || nowMs() - this.#recordMs < TELL_MS) return;
+    if (this.#record === undefined) return;
     const lost = this.#lostOf(this.#record);
     if (lost.size === this.#lost.size && [...lost].every((text) => this.#lost.has(text))) return;
     for (const text of lost) if (!this.#lost.has(text)) counters.count('conflicts.lost');
@@ -199,15 +199,19 @@ export class Conflicts {
     author.setPeer(withoutClaims(this.#record, lost));
   }
 
-  /** Claims of our record that an active node with a lower id makes, too. */
+  /**
+   * Claims of our record that an active node with a lower id makes, too. Each is said for {@link TELL_MS} more
+   * once that is known, also after a partition: or the winner would never hear of it.
+   */
   #lostOf(record: PeerRecord): Set<string> {
-    const { self, isActive } = this.#options;
-    const lost = new Set<string>();
-    for (const text of claimsOf(record).keys()) {
-      const owners = this.#claims.ownersOf(text);
-      if ([...owners].some((owner) => owner < self && isActive(owner))) lost.add(text);
-    }
-    return lost;
+    const { self, isActive, nowMs } = this.#options;
+    const now = nowMs();
+    const shared = [...claimsOf(record).keys()].filter((text) =>
+      [...this.#claims.ownersOf(text)].some((owner) => owner < self && isActive(owner)),
+    );
+    for (const text of this.#foundMs.keys()) if (!shared.includes(text)) this.#foundMs.delete(text);
+    for (const text of shared) if (!this.#foundMs.has(text)) this.#foundMs.set(text, now);
+    return new Set(shared.filter((text) => now - (this.#foundMs.get(text) ?? now) >= TELL_MS));
   }
 
   #open(conflict: Conflict): void {

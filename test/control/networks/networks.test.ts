@@ -7,6 +7,7 @@ import t, { type Test } from 'tap';
 import type { EndJson } from '../../../src/api/network/ends.ts';
 import type { NetworkPlanJson } from '../../../src/api/network/requests.ts';
 import { type LabContainer, type LabHost, MIDDLE_BRIDGE, portName } from '../../../src/demo/lab.ts';
+import { parseMac } from '../../../src/net/mac.ts';
 import { runTcpPair } from '../../../src/traffic/run.ts';
 import { malformed } from '../../support/dissect.ts';
 import { Sight } from '../../support/frames.ts';
@@ -252,6 +253,14 @@ async function move(t: Test, { lab, hosts }: NetworkLab): Promise<void> {
   );
   await stream;
   promised(t, 'reached again', performance.now() - startMs, 1000);
+  // A host that knows the new place sends nothing to the old one any more.
+  const port = (await lab.middle.netlink.link(portName(0))).index;
+  const sight = lab.middle.run(() => new Sight(port));
+  t.ok((await ping(asker, MOVER.text, 5)) > 0, 'it goes on');
+  const carried = sight.received().filter(isVxlan);
+  sight.close();
+  const strays = carried.filter((frame) => frame.readUIntBE(INNER_AT, 6) === parseMac(MOVER.mac));
+  t.equal(strays.length, 0, 'with no packet to where it was');
   t.equal(await ping(lab.container(1, 1), MOVER.text), 0, 'the other tenant has no such address');
   const [, second] = hosts;
   if (second !== undefined) {

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { OwnEntries, type OwnEntry } from '../../../src/control/networks/local/own-entries.ts';
 import type { NetworkSpec } from '../../../src/control/store/link-spec.ts';
-import type { EntryId } from '../../../src/rib/entry.ts';
+import { type EntryId, MOVES_COUNT_MAX } from '../../../src/rib/entry.ts';
 import { Rib } from '../../../src/rib/rib.ts';
 
 const SPEC: NetworkSpec = {
@@ -60,6 +60,16 @@ t.test('whoever moves here is announced with one more than where it was', async 
   own.remove(ID);
   t.strictSame(take(), ['withdraw']);
   t.equal(rib.get(ID)?.peer, ELSEWHERE);
+});
+
+t.test('there is no number above the highest', async (t) => {
+  const { rib, own, elsewhere, take } = make();
+  elsewhere(MOVES_COUNT_MAX);
+  own.add(STATION);
+  t.strictSame(take(), [`announce ${MOVES_COUNT_MAX}`], 'it would be 0 on the wire');
+  t.equal(rib.get(ID)?.source, 'local', 'ours is the lower tunnel endpoint');
+  elsewhere(undefined);
+  t.equal(rib.get(ID)?.sequence, MOVES_COUNT_MAX);
 });
 
 t.test('a speaker may need a higher number to be believed', async (t) => {

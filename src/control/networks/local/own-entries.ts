@@ -8,7 +8,13 @@
  * @module
  */
 import type { UnderlayAddress } from '../../../net/underlay-address.ts';
-import { type Best, type ClaimUpdate, type EntryId, keyOfEntry } from '../../../rib/entry.ts';
+import {
+  type Best,
+  type ClaimUpdate,
+  type EntryId,
+  keyOfEntry,
+  MOVES_COUNT_MAX,
+} from '../../../rib/entry.ts';
 import type { NetworkSpec } from '../../store/link-spec.ts';
 
 /** A MAC, or one of its addresses, that is at this host. */
@@ -92,7 +98,9 @@ export class OwnEntries {
     const best = this.#options.best(id);
     const isElsewhere = best !== undefined && best.source !== 'local';
     const known = this.#entries.get(key);
-    own.sequence = isElsewhere ? best.sequence + 1 : (known?.sequence ?? 0);
+    own.sequence = isElsewhere
+      ? Math.min(best.sequence + 1, MOVES_COUNT_MAX)
+      : (known?.sequence ?? 0);
     this.#entries.set(key, own);
     this.#claim(own);
     // One move too many: what the rib says counts, and others are told nothing.

@@ -8,14 +8,13 @@ import type { OwnRoute } from '../../../bgp/rib/own-routes.ts';
 import { codeOf, messageOf, usageError } from '../../../errors.ts';
 import type { Log } from '../../../log.ts';
 import { formatMac, isGroupMac, parseMac } from '../../../net/mac.ts';
+import { MOVES_COUNT_MAX } from '../../../rib/entry.ts';
 import { bitsOf, equalIp, type Ip, maskIp } from '../../../wire/bgp/address.ts';
 import { readIfThere, writeAtomically } from '../../store/run-directory.ts';
 import { formatIp, parseHostAddress } from './addresses.ts';
 
 /** Routes in one call. */
 export const ROUTES_PER_CALL_MAX = 256;
-/** A sequence number is a u32 (RFC 7432 §7.7). */
-const SEQUENCE_MAX = 0xffff_ffff;
 const VNI_MAX = 0xff_ffff;
 const SAVE_DELAY_MS = 100;
 
@@ -79,7 +78,7 @@ function read(value: unknown): OwnRoute {
       return {
         ...{ kind: 'mac', vni, mac: unicastMac(textOf(fields, 'mac')) },
         ip: (fields['ip'] ?? null) === null ? null : parseHostAddress(textOf(fields, 'ip')),
-        sequence: numberOf(fields, 'sequence', SEQUENCE_MAX, 0),
+        sequence: numberOf(fields, 'sequence', MOVES_COUNT_MAX, 0),
         sticky: fields['sticky'] === true,
         gateway: fields['gateway'] === true,
       };
