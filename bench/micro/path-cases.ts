@@ -164,7 +164,7 @@ function coalesce(gsoBytes: number): Case {
   const title = `join a train of ${segments} of ${gsoBytes} bytes, a segment`;
   return {
     key: `coalesce/${gsoBytes}`,
-    mirrors: 'dataplane/ingress/coalesce.ts',
+    mirrors: 'dataplane/ingress/deliver/coalesce.ts',
     title,
     packets: segments,
     chart: { name: 'size', label: `coalesce, ${gsoBytes} bytes` },

@@ -16,8 +16,8 @@ import {
   type Underlay,
 } from '../../src/dataplane/ground/ports.ts';
 import { emitSockaddr, SOCKADDR_BYTES } from '../../src/dataplane/ground/sockaddr.ts';
-import { Coalescer } from '../../src/dataplane/ingress/coalesce.ts';
-import { DeviceWriter } from '../../src/dataplane/ingress/device-writer.ts';
+import { Coalescer } from '../../src/dataplane/ingress/deliver/coalesce.ts';
+import { DeviceWriter } from '../../src/dataplane/ingress/deliver/device-writer.ts';
 import { Ingress } from '../../src/dataplane/ingress/ingress.ts';
 import { ErrorQueue } from '../../src/dataplane/send/errors.ts';
 import { PathMtu } from '../../src/dataplane/send/path-mtu.ts';

@@ -11,11 +11,11 @@ import { PolicyReader } from '../table/policy.ts';
 import type { TableSegment } from '../table/segment.ts';
 import type { Egress } from './egress/egress.ts';
 import type { Arena } from './ground/arena.ts';
-import type { Coalescer } from './ingress/coalesce.ts';
-import { DeviceWriter } from './ingress/device-writer.ts';
+import type { Coalescer } from './ingress/deliver/coalesce.ts';
+import { DeviceWriter } from './ingress/deliver/device-writer.ts';
 import type { Ingress } from './ingress/ingress.ts';
-import { Replicator } from './ingress/replicator.ts';
-import { VniIngress } from './ingress/vni.ts';
+import { Replicator } from './ingress/network/replicator.ts';
+import { VniIngress } from './ingress/network/vni.ts';
 import { Claims } from './learn/claims.ts';
 import { KeepAliveNews } from './learn/keep-alives.ts';
 import { News } from './learn/news.ts';
@@ -43,8 +43,6 @@ export function serveNetworks(
   const writer = new DeviceWriter(arena, layout);
   const events = new EventWriter(layout.eventWriter());
   const news = new News(arena, events);
-  ingress.trainTests = new TrainTests(news);
-  ingress.keepAlives = new KeepAliveNews(news);
   const claims = new Claims(arena, news);
   const replicator = new Replicator(arena, trains);
   const flows = parts.flows ?? new FlowSet(new ArrayBuffer(FLOW_SET_BYTES));
@@ -53,8 +51,9 @@ export function serveNetworks(
     ...{ keys: flows.keys, nowMs: () => performance.now() },
   });
   egress.serveNetworks(claims, news, policy);
-  ingress.networks = new VniIngress({
-    ...{ arena, coalescer, writer, claims, news, replicator, policy },
+  const networks = new VniIngress({
+    ...{ arena, arrival: ingress.arrival, coalescer, writer, claims, news, replicator, policy },
   });
+  ingress.serveNetworks(networks, new TrainTests(news), new KeepAliveNews(news));
   return events;
 }

@@ -195,10 +195,10 @@ export class WarmUpFrames {
       if (isLast) piece.payloadBytes -= ODD_BYTES;
       const length = this.#emitUnderlay(at, piece);
       bytes += length;
-      if (!this.#encap.udp) loop.receiver.lay(i, at, length, this.#source, TOS, 0);
+      if (!this.#encap.udp) loop.receiver.messages.lay(i, at, length, this.#source, TOS, 0);
     }
     if (!this.#encap.udp) return loop.takeLaid(TRAIN_SEGMENTS);
-    loop.receiver.lay(0, this.#train, bytes, this.#source, TOS, segmentBytes);
+    loop.receiver.messages.lay(0, this.#train, bytes, this.#source, TOS, segmentBytes);
     loop.takeLaid(1);
   }
 
@@ -207,7 +207,7 @@ export class WarmUpFrames {
     const [piece] = this.#smallIn;
     if (piece === undefined) return;
     for (let i = 0; i < SMALL_IN; i++) {
-      loop.receiver.lay(i, piece.at, piece.bytes, this.#source, TOS, 0);
+      loop.receiver.messages.lay(i, piece.at, piece.bytes, this.#source, TOS, 0);
     }
     loop.takeLaid(SMALL_IN);
   }

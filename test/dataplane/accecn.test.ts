@@ -1,7 +1,7 @@
 /** AE, CWR and ECE, all eight of them both ways: cut from super-packets, and joined to them (RFC 3168, RFC 9768). */
 import t from 'tap';
-import { Coalescer } from '../../src/dataplane/ingress/coalesce.ts';
-import { DeviceWriter } from '../../src/dataplane/ingress/device-writer.ts';
+import { Coalescer } from '../../src/dataplane/ingress/deliver/coalesce.ts';
+import { DeviceWriter } from '../../src/dataplane/ingress/deliver/device-writer.ts';
 import { Ingress } from '../../src/dataplane/ingress/ingress.ts';
 import { TCP_ACK, TCP_CWR, TCP_ECE } from '../../src/wire/tcp.ts';
 import {

@@ -1,7 +1,7 @@
 /** Floods of super-packets and of packets whose checksum was left to us: whole for every member. */
 import t from 'tap';
-import { Coalescer } from '../../src/dataplane/ingress/coalesce.ts';
-import { DeviceWriter } from '../../src/dataplane/ingress/device-writer.ts';
+import { Coalescer } from '../../src/dataplane/ingress/deliver/coalesce.ts';
+import { DeviceWriter } from '../../src/dataplane/ingress/deliver/device-writer.ts';
 import { Ingress } from '../../src/dataplane/ingress/ingress.ts';
 import { serveNetworks } from '../../src/dataplane/networks.ts';
 import { BumMode, LinkKind } from '../../src/shm/network.ts';

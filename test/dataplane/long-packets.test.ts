@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { fold } from '../../src/dataplane/ground/transport-sum.ts';
-import { Coalescer } from '../../src/dataplane/ingress/coalesce.ts';
-import { DeviceWriter } from '../../src/dataplane/ingress/device-writer.ts';
+import { Coalescer } from '../../src/dataplane/ingress/deliver/coalesce.ts';
+import { DeviceWriter } from '../../src/dataplane/ingress/deliver/device-writer.ts';
 import { Ingress } from '../../src/dataplane/ingress/ingress.ts';
 import { Lab } from '../../src/demo/lab.ts';
 import { formatIpv4 } from '../../src/net/ipv4.ts';

@@ -1,7 +1,7 @@
 import { closeSync, openSync } from 'node:fs';
 import t from 'tap';
-import { Coalescer } from '../../src/dataplane/ingress/coalesce.ts';
-import { DeviceWriter } from '../../src/dataplane/ingress/device-writer.ts';
+import { Coalescer } from '../../src/dataplane/ingress/deliver/coalesce.ts';
+import { DeviceWriter } from '../../src/dataplane/ingress/deliver/device-writer.ts';
 import { Ingress } from '../../src/dataplane/ingress/ingress.ts';
 import type { LinkEncap } from '../../src/encap/encap.ts';
 import { balance, makeRig, RIG, type Rig } from '../fuzz/dataplane-rig.ts';

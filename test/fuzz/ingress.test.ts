@@ -1,6 +1,6 @@
 import t from 'tap';
-import { Coalescer } from '../../src/dataplane/ingress/coalesce.ts';
-import { DeviceWriter } from '../../src/dataplane/ingress/device-writer.ts';
+import { Coalescer } from '../../src/dataplane/ingress/deliver/coalesce.ts';
+import { DeviceWriter } from '../../src/dataplane/ingress/deliver/device-writer.ts';
 import { Ingress } from '../../src/dataplane/ingress/ingress.ts';
 import type { LinkEncap } from '../../src/encap/encap.ts';
 import { EVENT_BASE, ingressIndex } from '../../src/table/counters.ts';

@@ -3,8 +3,8 @@
  * what stands around it decides nothing.
  */
 import t from 'tap';
-import { Coalescer } from '../../src/dataplane/ingress/coalesce.ts';
-import { DeviceWriter } from '../../src/dataplane/ingress/device-writer.ts';
+import { Coalescer } from '../../src/dataplane/ingress/deliver/coalesce.ts';
+import { DeviceWriter } from '../../src/dataplane/ingress/deliver/device-writer.ts';
 import { Ingress } from '../../src/dataplane/ingress/ingress.ts';
 import { serveNetworks } from '../../src/dataplane/networks.ts';
 import { BumMode, GuardMode, LinkKind, NetworkFlag } from '../../src/shm/network.ts';

@@ -17,6 +17,24 @@ t.test(`no source file is longer than ${FILE_LINES_MAX} lines`, { skip }, async 
   }
 });
 
+/** A stage of the packet's way does one thing: it is read in one sitting. */
+const STAGE_LINES_MAX = 150;
+const STAGES = ['src/dataplane/egress/', 'src/dataplane/ingress/', 'src/dataplane/packet/'];
+
+t.test(
+  `no stage of egress or ingress is longer than ${STAGE_LINES_MAX} lines`,
+  { skip },
+  async (t) => {
+    const isStage = ({ path }: Source) => STAGES.some((folder) => path.startsWith(folder));
+    const stages = readSources(root, 'src').filter(isStage);
+    t.ok(stages.length > 40, `${stages.length} stages`);
+    for (const { path, text } of stages) {
+      const lines = text.split('\n').length - 1;
+      t.ok(lines <= STAGE_LINES_MAX, `${path}: ${lines} lines`);
+    }
+  },
+);
+
 t.test('every source file says what it is', { skip }, async (t) => {
   for (const { path, text } of readSources(root, 'src')) {
     t.match(text, /^(#!.*\n)?\/\*\*[\s\S]*?@module\b[\s\S]*?\*\//, path);

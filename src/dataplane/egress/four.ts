@@ -7,23 +7,15 @@ import { egressIndex } from '../../table/counters.ts';
 import { isTunnelProtocol } from '../../wire/classify.ts';
 import { isGroupDestination } from '../../wire/ethernet.ts';
 import {
-  getIpVersion,
   getIpv4Destination,
-  getIpv4HeaderBytes,
-  getIpv4Protocol,
   getIpv4Source,
-  getIpv4Tos,
-  getIpv4TotalBytes,
   IPV4_DESTINATION_OFFSET,
-  IPV4_HEADER_BYTES,
   IPV4_SOURCE_OFFSET,
-  isIpv4Fragment,
 } from '../../wire/ipv4.ts';
-import { VIRTIO_GSO_NONE } from '../../wire/virtio-net.ts';
 import type { Arena } from '../ground/arena.ts';
 import type { DataLink } from '../ground/link.ts';
 import { noPeerCounter } from '../ground/route.ts';
-import type { InHand } from './in-hand.ts';
+import type { InHand } from '../packet/in-hand.ts';
 
 /** It goes to its peer: the number of no counter. */
 const FORWARD = -1;
@@ -35,10 +27,10 @@ const FOREIGN_SOURCE = egressIndex('drop.foreign_source');
 const NESTED = egressIndex('drop.nested');
 
 export class FourEgress {
-  readonly #arena: Arena;
+  readonly #view: DataView;
 
   constructor(arena: Arena) {
-    this.#arena = arena;
+    this.#view = arena.view;
   }
 
   /**
@@ -46,20 +38,9 @@ export class FourEgress {
    * of it: the number of the counter that it ends at, or {@link FORWARD}.
    */
   judge(link: DataLink, hand: InHand, nowMs: number): number {
-    const { view } = this.#arena;
+    const view = this.#view;
     const { frame, l3 } = hand;
-    const available = hand.byteCount - link.innerHeaderBytes;
-    const headerBytes = getIpv4HeaderBytes(view, l3);
-    // The length field of a super-packet is not trusted.
-    const totalBytes = hand.gsoType === VIRTIO_GSO_NONE ? getIpv4TotalBytes(view, l3) : available;
-    if (
-      getIpVersion(view, l3) !== 4 ||
-      headerBytes < IPV4_HEADER_BYTES ||
-      totalBytes < headerBytes ||
-      totalBytes > available
-    ) {
-      return MALFORMED;
-    }
+    if (!hand.takeIpv4(view, hand.byteCount - link.innerHeaderBytes)) return MALFORMED;
     const destination = getIpv4Destination(view, l3);
     if (destination >>> 28 === 0xe) return MULTICAST;
     if (destination === 0xffffffff) return BROADCAST;
@@ -70,13 +51,7 @@ export class FourEgress {
     const peer = route.to(view, l3 + IPV4_DESTINATION_OFFSET);
     if (peer < 0) return noPeerCounter(peer);
     if (!route.isWorkload(view, l3 + IPV4_DESTINATION_OFFSET)) return BROADCAST;
-    const protocol = getIpv4Protocol(view, l3);
-    if (isTunnelProtocol(protocol)) return NESTED;
-    hand.headerBytes = headerBytes;
-    hand.totalBytes = totalBytes;
-    hand.protocol = protocol;
-    hand.isFragment = isIpv4Fragment(view, l3);
-    hand.tos = getIpv4Tos(view, l3);
+    if (isTunnelProtocol(hand.protocol)) return NESTED;
     hand.peer = peer;
     hand.vni = link.vni;
     return FORWARD;

@@ -5,27 +5,22 @@
  * @module
  */
 import { egressIndex } from '../../table/counters.ts';
-import { checkIpv6, Fault, isTunnelProtocol, walkIpv6 } from '../../wire/classify.ts';
+import { isTunnelProtocol } from '../../wire/classify.ts';
 import { isGroupDestination } from '../../wire/ethernet.ts';
 import { getIcmpType, ICMP_HEADER_BYTES } from '../../wire/icmp.ts';
 import { PROTOCOL_ICMPV6 } from '../../wire/ipv4.ts';
 import {
-  getIpv6PayloadBytes,
-  getIpv6TrafficClass,
   IPV6_DESTINATION_OFFSET,
   IPV6_HEADER_BYTES,
   IPV6_SOURCE_OFFSET,
   isIpv6MulticastDestination,
-  NEXT_FRAGMENT,
 } from '../../wire/ipv6.ts';
-import { checkExtensions, isIpv6Fragment } from '../../wire/six/extensions.ts';
 import { isNd } from '../../wire/six/nd.ts';
-import { VIRTIO_GSO_NONE } from '../../wire/virtio-net.ts';
 import { Carry, type NeighbourDiscovery } from '../answer/nd.ts';
 import type { Arena } from '../ground/arena.ts';
 import type { DataLink } from '../ground/link.ts';
 import { noPeerCounter } from '../ground/route.ts';
-import type { InHand } from './in-hand.ts';
+import type { InHand } from '../packet/in-hand.ts';
 
 /** What becomes of a packet: the number of a drop counter, or one of these. */
 export const Fate = {
@@ -44,42 +39,26 @@ const FOREIGN_SOURCE = egressIndex('drop.foreign_source');
 const NESTED = egressIndex('drop.nested');
 
 export class SixEgress {
-  readonly #arena: Arena;
+  readonly #view: DataView;
   readonly #discovery: NeighbourDiscovery;
 
   constructor(arena: Arena, discovery: NeighbourDiscovery) {
-    this.#arena = arena;
+    this.#view = arena.view;
     this.#discovery = discovery;
   }
 
   /** Judges the packet in hand and fills in the rest of what is known of it. */
   judge(link: DataLink, hand: InHand, nowMs: number): number {
-    const { view } = this.#arena;
+    const view = this.#view;
     const { six } = link;
     const { frame, l3 } = hand;
     const available = hand.byteCount - link.innerHeaderBytes;
     if (six === undefined) return IPV6;
     if (available < IPV6_HEADER_BYTES) return RUNT;
-    if (checkIpv6(view, l3, available) !== Fault.None) return MALFORMED;
-    const chain = walkIpv6(view, l3);
-    if (chain < 0) return MALFORMED;
-    const protocol = chain >>> 16;
-    const headerBytes = chain & 0xffff;
-    hand.headerBytes = headerBytes;
-    hand.protocol = protocol;
-    // The length field of a super-packet is not trusted: one beyond 65,535 bytes says 0 there.
-    hand.totalBytes =
-      hand.gsoType === VIRTIO_GSO_NONE
-        ? IPV6_HEADER_BYTES + getIpv6PayloadBytes(view, l3)
-        : available;
-    hand.isFragment = false;
+    if (!hand.takeIpv6(view, available)) return MALFORMED;
     hand.vni = link.vni6;
-    if (headerBytes !== IPV6_HEADER_BYTES || protocol === NEXT_FRAGMENT) {
-      if (checkExtensions(view, l3, chain) !== Fault.None) return MALFORMED;
-      hand.isFragment = isIpv6Fragment(view, l3, headerBytes);
-    }
+    const { protocol, headerBytes } = hand;
     const bytes = hand.totalBytes - headerBytes;
-    hand.tos = getIpv6TrafficClass(view, l3);
     if (protocol === PROTOCOL_ICMPV6 && !hand.isFragment && bytes >= ICMP_HEADER_BYTES) {
       const message = l3 + headerBytes;
       if (isNd(getIcmpType(view, message))) {

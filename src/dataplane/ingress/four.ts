@@ -9,17 +9,14 @@ import { isTunnelProtocol } from '../../wire/classify.ts';
 import { isGroupDestination } from '../../wire/ethernet.ts';
 import {
   getIpv4Destination,
-  getIpv4HeaderBytes,
-  getIpv4Protocol,
-  getIpv4TotalBytes,
   IPV4_DESTINATION_OFFSET,
   IPV4_SOURCE_OFFSET,
-  isIpv4Fragment,
   PROTOCOL_TCP,
 } from '../../wire/ipv4.ts';
 import type { Arena } from '../ground/arena.ts';
 import type { DataLink } from '../ground/link.ts';
-import { isSoundIpv4, isToTunnel } from './sound.ts';
+import type { Arrival } from '../packet/arrival.ts';
+import { isToTunnel } from '../packet/sound.ts';
 import { isMismatch } from './whose.ts';
 
 /** It goes to the device: the number of no counter. */
@@ -35,27 +32,27 @@ const NESTED = ingressIndex('drop.nested');
 const TOO_BIG = ingressIndex('drop.too_big');
 
 export class FourIngress {
-  readonly #arena: Arena;
+  readonly #view: DataView;
   readonly #allLinks: readonly DataLink[];
 
   constructor(arena: Arena, allLinks: readonly DataLink[]) {
-    this.#arena = arena;
+    this.#view = arena.view;
     this.#allLinks = allLinks;
   }
 
   /**
-   * Judges the packet in the frame at `frame`, of which `available` bytes are there, from the socket
-   * address at `name`: the number of the counter that it ends at, or {@link DELIVER}.
+   * Judges the packet in hand, of which a fixed header is there: the number of the counter that it ends at,
+   * or {@link DELIVER}.
    * @param mayCut whether longer packets than the link takes can be cut to size again
    */
-  judge(link: DataLink, frame: number, available: number, name: number, mayCut: boolean): number {
-    const { view } = this.#arena;
-    const l3 = frame + link.innerHeaderBytes;
-    if (!isSoundIpv4(view, l3, available)) return MALFORMED;
+  judge(link: DataLink, arrival: Arrival, mayCut: boolean): number {
+    const view = this.#view;
+    if (!arrival.takeIpv4(view)) return MALFORMED;
+    const { l3, name, protocol } = arrival;
     const destination = getIpv4Destination(view, l3);
     if (destination >>> 28 === 0xe) return MULTICAST;
     if (destination === 0xffffffff) return BROADCAST;
-    if (link.innerHeaderBytes !== 0 && isGroupDestination(view, frame)) {
+    if (link.innerHeaderBytes !== 0 && isGroupDestination(view, arrival.frame)) {
       return BROADCAST;
     }
     const { route } = link;
@@ -66,17 +63,13 @@ export class FourIngress {
     }
     if (!route.isHere(view, to)) return FOREIGN_DESTINATION;
     if (!route.isWorkload(view, to)) return BROADCAST;
-    const headerBytes = getIpv4HeaderBytes(view, l3);
-    const totalBytes = getIpv4TotalBytes(view, l3);
-    const protocol = getIpv4Protocol(view, l3);
     if (isTunnelProtocol(protocol)) return NESTED;
-    const l4 = l3 + headerBytes;
+    const { totalBytes } = arrival;
+    const l4 = l3 + arrival.headerBytes;
     if (isToTunnel(view, l3, l4, l3 + totalBytes, protocol, link.peerPort)) return NESTED;
     // Only TCP and known trains can be cut to size again; a fan of ours never sends more than its MTU.
     const isCut = protocol === PROTOCOL_TCP || mayCut;
-    if (totalBytes > link.innerMtu && (!isCut || isIpv4Fragment(view, l3))) {
-      return TOO_BIG;
-    }
+    if (totalBytes > link.innerMtu && (!isCut || arrival.isFragment)) return TOO_BIG;
     return DELIVER;
   }
 }

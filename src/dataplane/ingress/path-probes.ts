@@ -8,8 +8,10 @@ import { eventIndex, ingressIndex } from '../../table/counters.ts';
 import { answerPathProbe, ProbeKind, pathProbeKind } from '../../wire/lan/path-probe.ts';
 import { type Arena, IOVEC_BYTES, MMSGHDR_BYTES, MSGHDR } from '../ground/arena.ts';
 import { Bucket } from '../ground/bucket.ts';
-import type { DataEndpoint, DataLink } from '../ground/link.ts';
+import type { DataLink } from '../ground/link.ts';
 import { sockaddrBytes } from '../ground/sockaddr.ts';
+import type { TrainTests } from '../learn/train-tests.ts';
+import type { Arrival } from '../packet/arrival.ts';
 
 /** Answers a second, of all links: a thousand peers that ask as fast as they do about two underlays. */
 const ANSWERS_PER_SECOND = 20_000;
@@ -26,6 +28,8 @@ export class PathProbes {
   readonly #bucket = new Bucket(ANSWERS_PER_SECOND);
   readonly #message: number;
   readonly #iovec: number;
+  /** Takes trains that members send each other to see what the way does to them. */
+  trainTests: TrainTests | undefined;
 
   constructor(arena: Arena) {
     this.#arena = arena;
@@ -36,18 +40,17 @@ export class PathProbes {
   }
 
   /**
-   * Takes the probe in the frame at `frame`, `length` bytes, which has passed the link's checks.
-   * @param source name of the asker as it came: what is answered, by the underlay that was asked by
+   * Takes the probe in hand, which has passed the link's checks; what is answered goes to its source as it
+   * came, by the underlay that was asked by.
    */
-  take(
-    link: DataLink,
-    endpoint: DataEndpoint,
-    frame: number,
-    length: number,
-    source: number,
-    nowMs: number,
-  ): void {
+  take(link: DataLink, arrival: Arrival): void {
     const { view } = this.#arena;
+    const { frame, source, nowMs } = arrival;
+    const length = arrival.end - frame;
+    const { endpoint = link.endpoint } = arrival;
+    const isTest =
+      !endpoint.isRaw && this.trainTests?.take(link, view, frame, length, source, nowMs);
+    if (isTest === true) return;
     const { counters } = link;
     const kind = pathProbeKind(view, frame, length);
     const counter = kind === ProbeKind.None ? MALFORMED : PATH_PROBE;

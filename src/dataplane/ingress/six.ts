@@ -5,24 +5,22 @@
  * @module
  */
 import { ingressIndex } from '../../table/counters.ts';
-import { checkIpv6, Fault, isTunnelProtocol, walkIpv6 } from '../../wire/classify.ts';
+import { isTunnelProtocol } from '../../wire/classify.ts';
 import { isGroupDestination } from '../../wire/ethernet.ts';
 import { getIcmpType, ICMP_HEADER_BYTES } from '../../wire/icmp.ts';
 import { PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP } from '../../wire/ipv4.ts';
 import {
-  getIpv6PayloadBytes,
   IPV6_DESTINATION_OFFSET,
   IPV6_HEADER_BYTES,
   IPV6_SOURCE_OFFSET,
   isIpv6MulticastDestination,
-  NEXT_FRAGMENT,
 } from '../../wire/ipv6.ts';
-import { checkExtensions, isIpv6Fragment } from '../../wire/six/extensions.ts';
 import { isNd } from '../../wire/six/nd.ts';
 import { getUdpDestination, UDP_HEADER_BYTES } from '../../wire/udp.ts';
 import { Carry, type NeighbourDiscovery } from '../answer/nd.ts';
 import type { Arena } from '../ground/arena.ts';
 import type { DataLink } from '../ground/link.ts';
+import type { Arrival } from '../packet/arrival.ts';
 
 /** What becomes of a packet: the number of a drop counter, or one of these. */
 export const Fate = {
@@ -44,57 +42,35 @@ const NESTED = ingressIndex('drop.nested');
 const TOO_BIG = ingressIndex('drop.too_big');
 
 export class SixIngress {
-  readonly #arena: Arena;
+  readonly #view: DataView;
   readonly #discovery: NeighbourDiscovery;
   readonly #allLinks: readonly DataLink[];
-  /** Of the packet judged last: all before the transport header, and the whole packet, bytes. */
-  headerBytes = 0;
-  totalBytes = 0;
 
   constructor(arena: Arena, discovery: NeighbourDiscovery, allLinks: readonly DataLink[]) {
-    this.#arena = arena;
+    this.#view = arena.view;
     this.#discovery = discovery;
     this.#allLinks = allLinks;
   }
 
   /**
-   * Judges the packet in the frame at `frame`, of which `available` bytes are there, from the socket
-   * address at `name`.
+   * Judges the packet in hand.
    * @param mayCut whether longer packets than the link takes can be cut to size again
    */
-  judge(
-    link: DataLink,
-    frame: number,
-    available: number,
-    name: number,
-    mayCut: boolean,
-    nowMs: number,
-  ): number {
-    const { view } = this.#arena;
-    const l3 = frame + link.innerHeaderBytes;
+  judge(link: DataLink, arrival: Arrival, mayCut: boolean): number {
+    const view = this.#view;
+    const { frame, l3, name } = arrival;
     const { six } = link;
     if (six === undefined) return IPV6;
-    if (available < IPV6_HEADER_BYTES) return RUNT;
-    if (checkIpv6(view, l3, available) !== Fault.None) return MALFORMED;
-    const chain = walkIpv6(view, l3);
-    if (chain < 0) return MALFORMED;
-    const protocol = chain >>> 16;
-    const headerBytes = chain & 0xffff;
-    const totalBytes = IPV6_HEADER_BYTES + getIpv6PayloadBytes(view, l3);
-    this.headerBytes = headerBytes;
-    this.totalBytes = totalBytes;
-    let isFragment = false;
-    if (headerBytes !== IPV6_HEADER_BYTES || protocol === NEXT_FRAGMENT) {
-      if (checkExtensions(view, l3, chain) !== Fault.None) return MALFORMED;
-      isFragment = isIpv6Fragment(view, l3, headerBytes);
-    }
+    if (arrival.end - l3 < IPV6_HEADER_BYTES) return RUNT;
+    if (!arrival.takeIpv6(view)) return MALFORMED;
+    const { headerBytes, totalBytes, protocol, isFragment } = arrival;
     const bytes = totalBytes - headerBytes;
     if (protocol === PROTOCOL_ICMPV6 && !isFragment && bytes >= ICMP_HEADER_BYTES) {
       const message = l3 + headerBytes;
       if (isNd(getIcmpType(view, message))) {
         // A routed link has no neighbours.
         if (link.innerHeaderBytes === 0) return MULTICAST;
-        const carry = this.#discovery.arrive(link, frame, message, bytes, name, nowMs);
+        const carry = this.#discovery.arrive(link, frame, message, bytes, name, arrival.nowMs);
         return carry === Carry.On ? Fate.Pass : carry;
       }
     }
@@ -124,7 +100,7 @@ export class SixIngress {
 
   /** Whether a packet would be honest on a link of another encapsulation. */
   #isMismatch(link: DataLink, from: number, to: number, name: number): boolean {
-    const { view } = this.#arena;
+    const view = this.#view;
     const links = this.#allLinks;
     for (let i = 0; i < links.length; i++) {
       const other = links[i] as DataLink;

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { InHand } from '../../../src/dataplane/egress/in-hand.ts';
+import { InHand } from '../../../src/dataplane/packet/in-hand.ts';
 import { flowKeyHash } from '../../../src/dataplane/queue/flow-key.ts';
 import { FLOW_KEY_NAMES, flowKeyBits } from '../../../src/net/flow-keys.ts';
 import { unaccounted } from '../../../src/table/counters.ts';

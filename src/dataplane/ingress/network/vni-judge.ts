@@ -3,14 +3,14 @@
  * have, no tunnel in the tunnel; answers of DHCP servers and word of routers from those that may be such.
  * @module
  */
-import { BumMode } from '../../shm/network.ts';
-import { ingressIndex } from '../../table/counters.ts';
-import { FdbFlag, fdbFlags, fdbPeer } from '../../table/fdb.ts';
-import { SERVICE_HERE, Service } from '../../table/flood.ts';
-import { Fault, isTunnelProtocol } from '../../wire/classify.ts';
-import { ETHERNET_SOURCE_OFFSET } from '../../wire/ethernet.ts';
-import { IPV4_SOURCE_OFFSET, PROTOCOL_ICMPV6, PROTOCOL_UDP } from '../../wire/ipv4.ts';
-import { IPV6_HEADER_BYTES, IPV6_SOURCE_OFFSET } from '../../wire/ipv6.ts';
+import { BumMode } from '../../../shm/network.ts';
+import { ingressIndex } from '../../../table/counters.ts';
+import { FdbFlag, fdbFlags, fdbPeer } from '../../../table/fdb.ts';
+import { SERVICE_HERE, Service } from '../../../table/flood.ts';
+import { Fault, isTunnelProtocol } from '../../../wire/classify.ts';
+import { ETHERNET_SOURCE_OFFSET } from '../../../wire/ethernet.ts';
+import { IPV4_SOURCE_OFFSET, PROTOCOL_ICMPV6, PROTOCOL_UDP } from '../../../wire/ipv4.ts';
+import { IPV6_HEADER_BYTES, IPV6_SOURCE_OFFSET } from '../../../wire/ipv6.ts';
 import {
   DHCP_ACK,
   DHCP_CLIENT_MAC_OFFSET,
@@ -19,7 +19,7 @@ import {
   DHCPV6_SERVER_PORT,
   getDhcpType,
   isDhcp,
-} from '../../wire/lan/dhcp.ts';
+} from '../../../wire/lan/dhcp.ts';
 import {
   isNd,
   ND_NEIGHBOUR_ADVERT,
@@ -27,13 +27,14 @@ import {
   ND_ROUTER_ADVERT,
   ND_ROUTER_SOLICIT,
   ndTarget,
-} from '../../wire/six/nd.ts';
-import { checkNd, ndMacAt } from '../../wire/six/nd-link.ts';
-import { getUdpDestination, getUdpSource, UDP_HEADER_BYTES } from '../../wire/udp.ts';
-import type { Arena } from '../ground/arena.ts';
-import type { DataLink } from '../ground/link.ts';
-import type { Network } from '../ground/network.ts';
-import type { Claims } from '../learn/claims.ts';
+} from '../../../wire/six/nd.ts';
+import { checkNd, ndMacAt } from '../../../wire/six/nd-link.ts';
+import { getUdpDestination, getUdpSource, UDP_HEADER_BYTES } from '../../../wire/udp.ts';
+import type { Arena } from '../../ground/arena.ts';
+import type { DataLink } from '../../ground/link.ts';
+import type { Network } from '../../ground/network.ts';
+import type { Claims } from '../../learn/claims.ts';
+import type { Arrival } from '../../packet/arrival.ts';
 
 const MALFORMED = ingressIndex('drop.malformed');
 const FOREIGN_MAC = ingressIndex('drop.foreign_mac');
@@ -47,35 +48,32 @@ export const PASS = -1;
 export class VniJudge {
   readonly #arena: Arena;
   readonly #claims: Claims;
-  // The frame in hand, as far as others have found out about it: where it begins, what the FDB has of its
-  // sender, and lengths of its IP packet in bytes.
-  frame = 0;
+  readonly #arrival: Arrival;
+  /** What the FDB has of the sender of the frame in hand. */
   source = 0;
-  headerBytes = 0;
-  totalBytes = 0;
-  isFragment = false;
   /** It is a client's word to a service that is here, or a server's to one of our clients. */
   isService = false;
 
-  constructor(arena: Arena, claims: Claims) {
+  constructor(arena: Arena, arrival: Arrival, claims: Claims) {
     this.#arena = arena;
+    this.#arrival = arrival;
     this.#claims = claims;
   }
 
   /** The counter of an IP packet that its sender may not send, or PASS. */
-  ip(link: DataLink, network: Network, l3: number, protocol: number): number {
+  ip(link: DataLink, network: Network): number {
     const { view } = this.#arena;
-    const { headerBytes, totalBytes } = this;
+    const { frame, l3, headerBytes, totalBytes, protocol } = this.#arrival;
     const isIpv6 = view.getUint8(l3) >>> 4 === 6;
     const bytes = isIpv6 ? 16 : 4;
     const from = l3 + (isIpv6 ? IPV6_SOURCE_OFFSET : IPV4_SOURCE_OFFSET);
-    const mac = this.frame + ETHERNET_SOURCE_OFFSET;
+    const mac = frame + ETHERNET_SOURCE_OFFSET;
     if (!this.#claims.isFree(network, mac, from, bytes)) return FOREIGN_SOURCE;
     if (isTunnelProtocol(protocol)) return NESTED;
     const l4 = l3 + headerBytes;
     const l4Bytes = totalBytes - headerBytes;
     if (protocol === PROTOCOL_UDP && l4Bytes >= UDP_HEADER_BYTES) {
-      if (this.isFragment) return PASS;
+      if (this.#arrival.isFragment) return PASS;
       return this.#judgeUdp(link, network, l4, l4Bytes, isIpv6);
     }
     if (isIpv6 && protocol === PROTOCOL_ICMPV6 && l4Bytes > 0 && isNd(view.getUint8(l4))) {
@@ -116,7 +114,7 @@ export class VniJudge {
     if (checkNd(view, l3, l4, bytes) !== Fault.None) return MALFORMED;
     const named = ndMacAt(view, l4, bytes);
     if (named >= 0 && !this.isSource(named)) return FOREIGN_MAC;
-    const mac = this.frame + ETHERNET_SOURCE_OFFSET;
+    const mac = this.#arrival.frame + ETHERNET_SOURCE_OFFSET;
     switch (view.getUint8(l4)) {
       case ND_ROUTER_ADVERT:
       case ND_REDIRECT:
@@ -141,7 +139,7 @@ export class VniJudge {
   /** Whether the frame in hand comes from the MAC at `mac`. */
   isSource(mac: number): boolean {
     const { view } = this.#arena;
-    const own = this.frame + ETHERNET_SOURCE_OFFSET;
+    const own = this.#arrival.frame + ETHERNET_SOURCE_OFFSET;
     return (
       view.getUint16(mac) === view.getUint16(own) &&
       view.getUint32(mac + 2) === view.getUint32(own + 2)

@@ -10,8 +10,8 @@ import {
   IPV4_DF,
   IPV4_HEADER_BYTES,
   IPV4_SOURCE_OFFSET,
-} from '../../wire/ipv4.ts';
-import { IPV6_NEXT_HEADER_OFFSET, IPV6_SOURCE_OFFSET } from '../../wire/ipv6.ts';
+} from '../../../wire/ipv4.ts';
+import { IPV6_NEXT_HEADER_OFFSET, IPV6_SOURCE_OFFSET } from '../../../wire/ipv6.ts';
 
 /**
  * Compares the IP header at `l3` with that of the flow's first packet, `segments` before it.

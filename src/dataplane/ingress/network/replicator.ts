@@ -7,12 +7,12 @@
  * not change its bytes.
  * @module
  */
-import { egressIndex, eventIndex } from '../../table/counters.ts';
-import { VtepFlag, vtepFlags, vtepPeer } from '../../table/vteps.ts';
-import type { Arena } from '../ground/arena.ts';
-import type { DataLink } from '../ground/link.ts';
-import type { Network } from '../ground/network.ts';
-import type { Trains } from '../send/trains.ts';
+import { egressIndex, eventIndex } from '../../../table/counters.ts';
+import { VtepFlag, vtepFlags, vtepPeer } from '../../../table/vteps.ts';
+import type { Arena } from '../../ground/arena.ts';
+import type { DataLink } from '../../ground/link.ts';
+import type { Network } from '../../ground/network.ts';
+import type { Trains } from '../../send/trains.ts';
 
 const RECEIVED = egressIndex('received');
 const RECEIVED_BYTES = egressIndex('receivedBytes');

@@ -5,18 +5,18 @@
  * service node that does it for us. Copies are the same bytes on several trains.
  * @module
  */
-import { BumMode } from '../../shm/network.ts';
-import { egressIndex, eventIndex } from '../../table/counters.ts';
-import { EventKind } from '../../table/events.ts';
-import { fdbPeer } from '../../table/fdb.ts';
-import { SERVICE_HERE, type Service } from '../../table/flood.ts';
-import { isBroadcastDestination, isGroupDestination } from '../../wire/ethernet.ts';
-import type { Arena } from '../ground/arena.ts';
-import type { DataLink } from '../ground/link.ts';
-import type { Network } from '../ground/network.ts';
-import type { News } from '../learn/news.ts';
-import type { InHand } from './in-hand.ts';
-import type { Wrap } from './wrap.ts';
+import { BumMode } from '../../../shm/network.ts';
+import { egressIndex, eventIndex } from '../../../table/counters.ts';
+import { EventKind } from '../../../table/events.ts';
+import { fdbPeer } from '../../../table/fdb.ts';
+import { SERVICE_HERE, type Service } from '../../../table/flood.ts';
+import { isBroadcastDestination, isGroupDestination } from '../../../wire/ethernet.ts';
+import type { Arena } from '../../ground/arena.ts';
+import type { DataLink } from '../../ground/link.ts';
+import type { Network } from '../../ground/network.ts';
+import type { News } from '../../learn/news.ts';
+import type { InHand } from '../../packet/in-hand.ts';
+import type { Wrap } from '../wrap/wrap.ts';
 
 const RECEIVED = egressIndex('received');
 const LOCAL_DESTINATION = egressIndex('drop.local_destination');
