@@ -5,6 +5,7 @@
  */
 import { egressIndex } from '../table/counters.ts';
 import { isTunnelProtocol } from '../wire/classify.ts';
+import { DSCP_MASK } from '../wire/ecn.ts';
 import { reg } from './assembler.ts';
 import type { FanMaps, FanPath } from './fan-path.ts';
 import { ARP, FrameProgram, IPV4, STACK } from './frame-program.ts';
@@ -21,7 +22,6 @@ const { R0, R1, R2, R3, R4, R6, R9, FP } = Register;
 
 /** RFC 1700's, as the sockets of the data process have it. */
 const OUTER_TTL = 64;
-const DSCP_MASK = 0xfc;
 
 /** Protocols that carry packets of their own. */
 export const TUNNEL_PROTOCOLS: readonly number[] = Array.from(

@@ -8,6 +8,7 @@
  * @module
  */
 import { ingressIndex } from '../table/counters.ts';
+import { DSCP_MASK, ECN_ECT0, ECN_ECT1, ECN_MASK } from '../wire/ecn.ts';
 import { reg } from './assembler.ts';
 import { mayBypass, portOf, sourceIsKnown } from './bypass.ts';
 import { TUNNEL_PROTOCOLS } from './fan-egress.ts';
@@ -31,8 +32,6 @@ const OPTION = { end: 0, nop: 1, looseRoute: 131, strictRoute: 137 } as const;
  */
 const LOCAL_MAC_LIFETIME = 279;
 const LIFETIME_SHIFT = 30;
-const DSCP_MASK = 0xfc;
-const ECN_MASK = 3;
 
 /** Who sent it must be a peer, on this network, and have meant this host; R9 becomes its address. */
 function checkOuter(program: FrameProgram): void {
@@ -186,17 +185,23 @@ function checkSize(program: FrameProgram): void {
   asm.label(fits);
 }
 
-/** RFC 2983, uniform: the outer DSCP becomes the packet's. */
-function takeDscp(program: FrameProgram): void {
+/**
+ * What the kernel leaves of the outer TOS byte: ECT(1) outside goes over ECT(0) inside (RFC 6040 §4.2), and
+ * by the uniform model (RFC 2983) the outer DSCP becomes the packet's.
+ */
+function takeTos(program: FrameProgram): void {
   const { asm } = program;
-  const same = asm.fresh('same');
-  asm.load(2, R3, FP, STACK.l3);
-  asm.load(1, R1, FP, STACK.tunnelKey + TUNNEL_KEY.tos).alu32('and', R1, DSCP_MASK);
-  asm
-    .load(1, R2, FP, STACK.l3 + IPV4.tos)
-    .move(R4, reg(R2))
-    .alu32('and', R4, ECN_MASK);
-  asm.alu32('or', R1, reg(R4)).jumpIf(R1, 'equal', reg(R2), same);
+  const [same, ecn] = [asm.fresh('same'), asm.fresh('ecn')];
+  // R2 as it is, R1 as it becomes.
+  asm.load(2, R3, FP, STACK.l3).load(1, R2, FP, STACK.l3 + IPV4.tos);
+  asm.move(R1, reg(R2)).load(1, R4, FP, STACK.tunnelKey + TUNNEL_KEY.tos);
+  asm.move(R5, reg(R4)).alu32('and', R5, ECN_MASK).jumpIf(R5, 'notEqual', ECN_ECT1, ecn);
+  asm.move(R5, reg(R1)).alu32('and', R5, ECN_MASK).jumpIf(R5, 'notEqual', ECN_ECT0, ecn);
+  asm.alu32('xor', R1, ECN_ECT0 ^ ECN_ECT1).label(ecn);
+  if (program.path.dscp === 'uniform') {
+    asm.alu32('and', R1, ECN_MASK).alu32('and', R4, DSCP_MASK).alu32('or', R1, reg(R4));
+  }
+  asm.jumpIf(R1, 'equal', reg(R2), same);
   // The checksum first, from the two bytes that hold it as they are to those that they become.
   asm.store(1, FP, STACK.l3 + IPV4.tos, reg(R1)).load(2, R4, FP, STACK.l3);
   asm
@@ -226,7 +231,7 @@ function ipv4(program: FrameProgram): void {
   program.mustBeWorkload(destination, program.drop('drop.broadcast'));
   program.noTunnels(TUNNEL_PROTOCOLS);
   checkSize(program);
-  if (program.path.dscp === 'uniform') takeDscp(program);
+  takeTos(program);
   deliver(program, true);
 }
 

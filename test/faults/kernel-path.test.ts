@@ -2,8 +2,10 @@ import { existsSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import type { LabHost } from '../../src/demo/lab.ts';
 import { runFanway } from '../../src/demo/router.ts';
+import { formatIpv4 } from '../../src/net/ipv4.ts';
 import { detachFromDevice } from '../../src/sys/bpf/bpf.ts';
 import { tcxPrograms } from '../../src/sys/bpf/tcx.ts';
+import { runTcpPair } from '../../src/traffic/run.ts';
 import { picture } from '../control/lab-router.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { skipLong } from '../support/long.ts';
@@ -28,6 +30,7 @@ const IP = '/usr/sbin/ip';
 const NFT = '/usr/sbin/nft';
 /** Port of a flow that somebody's rule at the bridge stops. */
 const STOPPED_PORT = 7300;
+const TCP_BYTES = 1 << 20;
 
 function up(host: LabHost, datapath: 'userspace' | 'kernel' | 'auto'): Promise<string> {
   return runFanway(host, [...['up', OVERLAY, 'eth0/16', 'bridge', BRIDGE, '--datapath', datapath]]);
@@ -142,6 +145,28 @@ t.test('one link, forwarded by the kernel and by fanway in turn', { skip }, asyn
     for (const host of [a, b]) await checkBalance(t, host);
     await run(t, b, IP, `link set ${BRIDGE} type bridge ageing_time 30000`);
   });
+
+  await t.test(
+    'the underlay gets a smaller MTU while traffic flows, and its own again',
+    async (t) => {
+      const innerMtu = async (): Promise<number> => (await statusOf(a)).links[0]?.innerMtu ?? 0;
+      const whole = await innerMtu();
+      const flow = await startFlow(from, to, { rate: 500, seconds: 2, size: 1000 });
+      await a.netlink.setLink('eth0', { mtu: 1300 });
+      await until('the fan follows', 20_000, async () => (await innerMtu()) === whole - 200);
+      const { sent, received } = await flow.finish();
+      t.ok(received.received > sent.sent * 0.9, `${received.received} of ${sent.sent} arrive`);
+      await bypassOf(a, /^$/, 1);
+      // Its segments do not fit any more, and who sends them is told so.
+      const way = { from, to, address: formatIpv4(to.address) };
+      const { received: stream } = await runTcpPair(way, { port: 7201, bytes: TCP_BYTES });
+      t.equal(stream.streams[0]?.bytes, TCP_BYTES, 'all of a TCP stream arrives');
+      await a.netlink.setLink('eth0', { mtu: 1500 });
+      await until('the fan follows', 20_000, async () => (await innerMtu()) === whole);
+      await pulse.back(nowMs(), 5000);
+      await checkBalance(t, a);
+    },
+  );
 
   await t.test('kill -9 of control loses no packet, and no count', async (t) => {
     const { pid } = await statusOf(a);

@@ -5,6 +5,7 @@ import { tcxPrograms } from '../../src/sys/bpf/tcx.ts';
 import { FilterPriority } from '../../src/sys/netlink/tc.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { craftedVxlan } from '../support/crafted-vxlan.ts';
+import { shootEcnCells } from '../support/ecn-probes.ts';
 import { groundOf, judge, runBattery } from '../support/ground.ts';
 import { sleep } from '../support/patience.ts';
 import { carry, innerUdp, type Probe } from '../support/probes.ts';
@@ -44,6 +45,7 @@ t.test('crafted VXLAN datagrams, forwarded by the kernel', { skip }, async (t) =
   const probes = craftedVxlan(ground).map(kernelProbe);
   t.ok(probes.filter(({ end }) => end !== 'delivered').length >= 80, `${probes.length} probes`);
   await runBattery(t, target, probes);
+  await shootEcnCells(t, target, ground, 'bad_header');
 
   const { victim } = target;
   const device = (await victim.netlink.links()).find(({ kind }) => kind === 'vxlan');
