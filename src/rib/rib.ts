@@ -10,6 +10,7 @@
  * 4. Whatever left makes room for what waits.
  * @module
  */
+import { KeyMap } from '../net/collections/key-map.ts';
 import { maskOf } from '../net/prefix.ts';
 import { bestOf } from './best.ts';
 import {
@@ -44,7 +45,7 @@ function toldOf(slot: Slot | undefined): Best | undefined {
 }
 
 /** One link's entries of one kind. */
-type Table = { link: string; kind: EntryId['kind']; slots: Map<number | string, Slot> };
+type Table = { link: string; kind: EntryId['kind']; slots: KeyMap<number | string, Slot> };
 
 export type RibStatus = {
   /** Claims that are kept, and entries that they are about. */
@@ -246,12 +247,13 @@ export class Rib {
   #put(id: EntryId, claims: Best[], told: Best | undefined): void {
     const name = tableName(id);
     const key = slotOfEntry(id);
-    const table = this.#tables.get(name) ?? { link: id.link, kind: id.kind, slots: new Map() };
+    const table = this.#tables.get(name) ?? { link: id.link, kind: id.kind, slots: new KeyMap() };
     const { slots } = table;
     this.#entries -= slots.size;
     const [first] = claims;
     if (first === undefined && told === undefined) slots.delete(key);
-    else slots.set(key, claims.length === 1 && first === told ? first : { claims, told });
+    else if (first !== undefined && claims.length === 1 && first === told) slots.set(key, first);
+    else slots.set(key, { claims, told });
     this.#entries += slots.size;
     if (slots.size === 0) this.#tables.delete(name);
     else if (slots.size === 1) this.#tables.set(name, table);

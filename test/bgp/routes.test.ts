@@ -10,6 +10,7 @@ import {
 } from '../../src/bgp/base/targets.ts';
 import { compareClaims, comparePaths } from '../../src/bgp/rib/best-path.ts';
 import { type EntryChange, Imports } from '../../src/bgp/rib/imports.ts';
+import { PathMaker } from '../../src/bgp/rib/mac-path.ts';
 import { meaningOf } from '../../src/bgp/rib/meaning.ts';
 import { mayTell, outgoingAttributes } from '../../src/bgp/rib/outgoing.ts';
 import { AttributePool, keyOf, type Path, type PathSource } from '../../src/bgp/rib/path.ts';
@@ -103,6 +104,33 @@ t.test('compareClaims() goes by RFC 7432 §15', async (t) => {
     t.ok(compareClaims(better, worse) < 0, what);
     t.ok(compareClaims(worse, better) > 0, `${what}, the other way`);
   }
+});
+
+t.test('a path of a MAC is what was told, and shares what others have too', async (t) => {
+  const maker = new PathMaker();
+  const { attributes, meaning, nextHop, source: from } = path({});
+  const origin = maker.originOf({ attributes, meaning, nextHop, source: from });
+  t.equal(maker.originOf({ ...origin }), origin);
+  t.not(maker.originOf({ ...origin, nextHop: 2 }), origin);
+  const six = Uint8Array.from({ length: 16 }, (_, i) => 255 - i);
+  for (const more of [
+    {},
+    { mac: 0xffff_ffff_ffff, tag: 0xffff_ffff, ip: 0xffff_ffff },
+    { mac: 0x1_0000_0000, ip: six, label: 0xff_ffff, label2: 7 },
+    { ip: 0, rd: { type: 2, administrator: 0xffff_fffe, assigned: 0xffff } },
+    { esi: Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8, 9, 10), rd: { ...RD, type: 0 } },
+  ] as const) {
+    const route = { ...ROUTE, ...more };
+    const made = maker.make(keyOf(route), route, origin, 9);
+    t.same(made.route, route);
+    t.equal(keyOf(made.route), made.key);
+    t.match(made, { attributes, meaning, nextHop, source: from, sinceMs: 9, isStale: false });
+  }
+  const prefix: EvpnRoute = {
+    ...{ type: 5, rd: RD, esi: ESI_ZERO, tag: 0, length: 8, prefix: 0x0a00_0000 },
+    ...{ gateway: 0, label: 1 },
+  };
+  t.equal(maker.make(keyOf(prefix), prefix, origin, 9).route, prefix);
 });
 
 t.test('keyOf() knows a route by its key and not by its particulars', async (t) => {

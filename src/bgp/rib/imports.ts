@@ -4,6 +4,7 @@
  * one MAC, address or prefix counts by RFC 7432 §15.
  * @module
  */
+import { KeyMap } from '../../net/collections/key-map.ts';
 import { equalIp, type Ip, isZeroIp, maskIp } from '../../wire/bgp/address.ts';
 import { EvpnType } from '../../wire/bgp/iana.ts';
 import type { AddressRange, NetworkSettings } from '../base/api.ts';
@@ -173,7 +174,7 @@ function withoutClaim(slot: Slot, key: string): Slot | undefined {
 export class Imports {
   readonly #vteps: readonly AddressRange[];
   readonly #listener: (change: EntryChange) => void;
-  readonly #slots = new Map<number, Map<Name, Slot>>();
+  readonly #slots = new Map<number, KeyMap<Name, Slot>>();
   /** Networks by the key of a target that they import. */
   readonly #byTarget = new Map<string, Set<number>>();
   /** The networks as they are: another object where they are others. */
@@ -192,7 +193,7 @@ export class Imports {
 
   addNetwork({ vni, importTargets }: NetworkSettings): void {
     this.#state = {};
-    this.#slots.set(vni, new Map());
+    this.#slots.set(vni, new KeyMap());
     for (const target of importTargets.length > 0 ? importTargets : [derivedImport(vni)]) {
       const key = targetKey(target);
       this.#byTarget.set(key, (this.#byTarget.get(key) ?? new Set()).add(vni));

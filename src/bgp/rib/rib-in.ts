@@ -11,6 +11,7 @@ import type { Update } from '../../wire/bgp/update.ts';
 import type { Timers } from '../base/api.ts';
 import type { NeighbourCounters } from '../base/counters.ts';
 import { Timer } from '../base/timer.ts';
+import { type Origin, PathMaker } from './mac-path.ts';
 import { meaningOf } from './meaning.ts';
 import { type AttributePool, keyOf, type Path, type PathSource } from './path.ts';
 import type { Table } from './table.ts';
@@ -35,6 +36,7 @@ const DROPPED_PER_TURN = 4096;
 
 export class RibIn {
   readonly #options: RibInOptions;
+  readonly #paths = new PathMaker();
   #size = 0;
   #stale = 0;
   /** Stale routes that have their turn to go. */
@@ -78,22 +80,12 @@ export class RibIn {
     const attributes = why === '' ? pool.intern(update.attributes) : update.attributes;
     const meaning = meaningOf(attributes);
     const sinceMs = Math.trunc(timers.nowMs());
+    let origin: Origin | undefined;
     for (const route of reach) {
       if (why === '' && nextHop !== undefined) {
+        origin ??= this.#paths.originOf({ attributes, meaning, nextHop, source });
         const key = keyOf(route);
-        const isStale = false;
-        // Written out field by field: a spread would make each of half a million twice as large.
-        const path: Path = {
-          key,
-          route,
-          attributes,
-          meaning,
-          nextHop,
-          source,
-          sinceMs,
-          isStale,
-        };
-        this.#set(key, path);
+        this.#set(key, this.#paths.make(key, route, origin, sinceMs));
         continue;
       }
       if (why.startsWith('policy')) counters.refused++;

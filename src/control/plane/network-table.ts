@@ -6,6 +6,7 @@
  * for waits, and comes in when something leaves.
  * @module
  */
+import { KeyMap } from '../../net/collections/key-map.ts';
 import { hostBytes, type UnderlayAddress } from '../../net/underlay-address.ts';
 import { FdbWriter } from '../../table/fdb.ts';
 import { FloodWriter, SERVICE_HERE, type Service } from '../../table/flood.ts';
@@ -37,7 +38,7 @@ type LinkTables = {
   /** Number of the running link, −1 while it does not run. */
   id: number;
   /** What is not in the table of a running link waits. */
-  macs: Map<number, MacPlace>;
+  macs: KeyMap<number, MacPlace>;
   neighbours: Map<UnderlayAddress, NeighbourRow>;
   /** Flags and peer by underlay address. */
   vteps: Map<UnderlayAddress, { flags: number; peer: number }>;
@@ -49,7 +50,7 @@ type LinkTables = {
 
 function emptyTables(): LinkTables {
   return {
-    ...{ id: -1, macs: new Map(), neighbours: new Map(), vteps: new Map(), floods: new Map() },
+    ...{ id: -1, macs: new KeyMap(), neighbours: new Map(), vteps: new Map(), floods: new Map() },
     ...{ services: new Map(), waitingMacs: new Set(), waitingNeighbours: new Set() },
   };
 }
