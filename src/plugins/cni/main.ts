@@ -6,20 +6,19 @@
 import { readFileSync, writeSync } from 'node:fs';
 import {
   AddressBook,
-  bootId,
   freeLeases,
   isSameKey,
   type LeaseKey,
   leaseOf,
   stateDirectoryOf,
-  takeLease,
 } from '../../control/store/address-book.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { codeOf, messageOf } from '../../errors.ts';
 import { parseIpv4 } from '../../net/ipv4.ts';
 import { type EngineFan, findPlace } from '../fan.ts';
-import { attach, detach, differences, resultOf } from './attach.ts';
+import { detach, differences, resultOf } from './attach.ts';
 import { CNI_OWNER } from './install.ts';
+import { attachLeased, detachLeased, type LeaseOwner, leaseKeyOf } from './lease.ts';
 import {
   CniCode,
   CniError,
@@ -32,7 +31,6 @@ import {
   resultIn,
   VERSIONS,
 } from './protocol.ts';
-import { roomsFor } from './rooms.ts';
 
 type Place = { fan: EngineFan; book: AddressBook };
 
@@ -48,9 +46,7 @@ async function placeOf({ config }: Invocation, env: NodeJS.ProcessEnv): Promise<
   }
 }
 
-const keyOf = ({ config, container, ifname }: Invocation) => {
-  return { network: config.name, container, interface: ifname };
-};
+const OWNER: LeaseOwner = { owner: CNI_OWNER, command: 'fanway cni install' };
 
 /** The address asked for by `CNI_ARGS` (`IP=`) or the capability `ips`. @throws CniError */
 function wantedAddress({ args, config }: Invocation): number | undefined {
@@ -65,36 +61,14 @@ function wantedAddress({ args, config }: Invocation): number | undefined {
 
 async function add(call: Invocation, env: NodeJS.ProcessEnv): Promise<object> {
   const { fan, book } = await placeOf(call, env);
-  const key = keyOf(call);
-  const wanted = wantedAddress(call);
-  const had = leaseOf(book.read(), CNI_OWNER, key) !== undefined;
-  const address = book.change((now) => {
-    const wish = {
-      owner: CNI_OWNER,
-      key,
-      boot: bootId(),
-      rooms: roomsFor(now, fan, CNI_OWNER, 'fanway cni install'),
-    };
-    return takeLease(now, { ...wish, ...(wanted !== undefined && { address: wanted }) });
-  });
-  try {
-    const { isDefaultGateway } = call.config;
-    const macs = await attach({ ...call, isDefaultGateway }, fan, address);
-    return resultIn(call.config.cniVersion, resultOf(call, fan, address, macs));
-  } catch (error) {
-    // One that an earlier ADD took stays its own.
-    if (!had) book.change((now) => freeLeases(now, CNI_OWNER, (one) => isSameKey(one, key)));
-    throw error;
-  }
+  const { isDefaultGateway, name: network } = call.config;
+  const attachment = { ...call, isDefaultGateway, network, address: wantedAddress(call) };
+  const { address, macs } = await attachLeased(OWNER, attachment, fan, book);
+  return resultIn(call.config.cniVersion, resultOf(call, fan, address, macs));
 }
 
-/** Succeeds also the second time, without its namespace, and without a router. */
 async function del(call: Invocation, env: NodeJS.ProcessEnv): Promise<undefined> {
-  await detach(call.container, call.ifname);
-  const key = keyOf(call);
-  for (const book of AddressBook.all(stateDirectoryOf(env))) {
-    book.change((now) => freeLeases(now, CNI_OWNER, (one) => isSameKey(one, key)));
-  }
+  await detachLeased(CNI_OWNER, { ...call, network: call.config.name }, env);
 }
 
 async function check(call: Invocation, env: NodeJS.ProcessEnv): Promise<undefined> {
@@ -102,7 +76,7 @@ async function check(call: Invocation, env: NodeJS.ProcessEnv): Promise<undefine
     throw new CniError(CniCode.Config, 'CHECK needs prevResult, the result of ADD');
   }
   const { fan, book } = await placeOf(call, env);
-  const lease = leaseOf(book.read(), CNI_OWNER, keyOf(call));
+  const lease = leaseOf(book.read(), CNI_OWNER, leaseKeyOf({ ...call, network: call.config.name }));
   if (lease === undefined) {
     throw new CniError(
       CniCode.Different,

@@ -5,21 +5,12 @@
  * @module
  */
 import { readFileSync, writeSync } from 'node:fs';
-import {
-  AddressBook,
-  bootId,
-  freeLeases,
-  isSameKey,
-  leaseOf,
-  stateDirectoryOf,
-  takeLease,
-} from '../../control/store/address-book.ts';
+import { AddressBook, stateDirectoryOf } from '../../control/store/address-book.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { messageOf, usageError } from '../../errors.ts';
 import { printable } from '../../log.ts';
 import { VERSION } from '../../version.ts';
-import { attach, detach } from '../cni/attach.ts';
-import { roomsFor } from '../cni/rooms.ts';
+import { attachLeased, detachLeased, type LeaseOwner } from '../cni/lease.ts';
 import { type EngineFan, findPlace, text } from '../fan.ts';
 import { NETAVARK_OWNER } from './install.ts';
 import {
@@ -37,51 +28,20 @@ function placeOf(bridge: string, env: NodeJS.ProcessEnv): Promise<EngineFan> {
   return findPlace(new RunDirectory(env['FANWAY_RUN_DIR']), bridge === '' ? undefined : bridge);
 }
 
-const keyOf = ({ network, container, ifname }: Attached) => {
-  return { network, container, interface: ifname };
-};
+const OWNER: LeaseOwner = { owner: NETAVARK_OWNER, command: 'fanway podman enable --plugin' };
+
 async function setup(netns: string, call: Attached, env: NodeJS.ProcessEnv): Promise<object> {
   const fan = await placeOf(call.bridge, env);
   const book = new AddressBook(stateDirectoryOf(env), fan.slice);
-  const key = keyOf(call);
-  const had = leaseOf(book.read(), NETAVARK_OWNER, key) !== undefined;
-  const address = book.change((now) => {
-    const wish = {
-      owner: NETAVARK_OWNER,
-      key,
-      boot: bootId(),
-      rooms: roomsFor(now, fan, NETAVARK_OWNER, 'fanway podman enable --plugin'),
-    };
-    return takeLease(now, {
-      ...wish,
-      ...(call.address !== undefined && { address: call.address }),
-    });
-  });
-  try {
-    const { container, ifname, isDefaultGateway } = call;
-    const macs = await attach({ container, netns, ifname, isDefaultGateway }, fan, address);
-    const subnet = {
-      ipnet: `${text(address)}/${fan.network.length}`,
-      ...(fan.gateway !== 0 && { gateway: text(fan.gateway) }),
-    };
-    return {
-      ...{ dns_search_domains: [], dns_server_ips: [] },
-      interfaces: { [ifname]: { mac_address: macs.inner, subnets: [subnet] } },
-    };
-  } catch (error) {
-    // One that an earlier call took stays its own.
-    if (!had) book.change((now) => freeLeases(now, NETAVARK_OWNER, (one) => isSameKey(one, key)));
-    throw error;
-  }
-}
-
-/** Succeeds also the second time, without its namespace, and without a router. */
-async function teardown(call: Attached, env: NodeJS.ProcessEnv): Promise<void> {
-  await detach(call.container, call.ifname);
-  const key = keyOf(call);
-  for (const book of AddressBook.all(stateDirectoryOf(env))) {
-    book.change((now) => freeLeases(now, NETAVARK_OWNER, (one) => isSameKey(one, key)));
-  }
+  const { address, macs } = await attachLeased(OWNER, { ...call, netns }, fan, book);
+  const subnet = {
+    ipnet: `${text(address)}/${fan.network.length}`,
+    ...(fan.gateway !== 0 && { gateway: text(fan.gateway) }),
+  };
+  return {
+    ...{ dns_search_domains: [], dns_server_ips: [] },
+    interfaces: { [call.ifname]: { mac_address: macs.inner, subnets: [subnet] } },
+  };
 }
 
 async function run(words: readonly string[], env: NodeJS.ProcessEnv): Promise<object | undefined> {
@@ -96,7 +56,7 @@ async function run(words: readonly string[], env: NodeJS.ProcessEnv): Promise<ob
     throw usageError('usage', `${command} needs the path of a network namespace`);
   const call = parseAttached(input);
   if (command === 'teardown') {
-    await teardown(call, env);
+    await detachLeased(NETAVARK_OWNER, call, env);
     return undefined;
   }
   refusePorts(input);
