@@ -25,6 +25,8 @@ const CONTEXT = { as4: true, internal: true };
 const ROUTES_PER_VTEP = 12_500;
 /** 172.30.200.1 and on: hosts that are not there. */
 const FIRST_VTEP = 0xac1e_c801;
+/** Endpoints that have routes at a time. */
+const VTEPS_MAX = 8;
 const FIRST_MAC = 0x0200_0000_0000;
 const QUEUED_BYTES_MAX = 1 << 20;
 const KEEPALIVE_MS = 10_000;
@@ -37,21 +39,43 @@ const ATTRIBUTES: Attributes = {
   ],
 };
 
-function routeOf(index: number): { route: EvpnRoute; vtep: number } {
-  const vtep = FIRST_VTEP + Math.floor(index / ROUTES_PER_VTEP);
+/** The tunnel endpoint that MAC number `index` is at after so many moves, each to another one. */
+export function vtepOf(index: number, moves = 0): number {
+  return FIRST_VTEP + Math.floor(index / ROUTES_PER_VTEP) + moves * VTEPS_MAX;
+}
+
+export function macOf(index: number): number {
+  return FIRST_MAC + index;
+}
+
+function routeOf(index: number, moves = 0): { route: EvpnRoute; vtep: number } {
+  const vtep = vtepOf(index, moves);
   const rd = { type: 1, administrator: vtep, assigned: VNI };
-  const mac = FIRST_MAC + index;
+  const mac = macOf(index);
   const common = { tag: 0, esi: ESI_ZERO, ip: null, label: VNI, label2: null };
   return { route: { type: EvpnType.MacIp, rd, mac, ...common }, vtep };
 }
 
+/** RFC 7432 §7.7; a MAC that never moved has none. */
+function mobility(sequence: number): NonNullable<Attributes['extended']> {
+  if (sequence === 0) return [];
+  return [encodeCommunity({ kind: 'mac-mobility', sticky: false, sequence })];
+}
+
 /** UPDATEs that announce or withdraw the routes from number `from` up to `to`. */
-function* updates(from: number, to: number, announces: boolean): Generator<Uint8Array> {
+function* updates(from: number, to: number, announces: boolean, moves = 0): Generator<Uint8Array> {
+  const attributes = {
+    ...ATTRIBUTES,
+    extended: [...(ATTRIBUTES.extended ?? []), ...mobility(moves)],
+  };
   for (let start = from; start < to; ) {
-    const { vtep } = routeOf(start);
+    const vtep = vtepOf(start, moves);
     const end = Math.min(to, (Math.floor(start / ROUTES_PER_VTEP) + 1) * ROUTES_PER_VTEP);
-    const routes = Array.from({ length: end - start }, (_, index) => routeOf(start + index).route);
-    const bodies = announces ? emitReach(ATTRIBUTES, vtep, routes, CONTEXT) : emitUnreach(routes);
+    const routes = Array.from(
+      { length: end - start },
+      (_, index) => routeOf(start + index, moves).route,
+    );
+    const bodies = announces ? emitReach(attributes, vtep, routes, CONTEXT) : emitUnreach(routes);
     for (const body of bodies) yield emitMessage(MessageType.Update, body);
     start = end;
   }
@@ -106,8 +130,18 @@ export class Source {
   }
 
   /** Announces or withdraws, as fast as the other side takes it. */
-  async tell(from: number, to: number, announces: boolean): Promise<void> {
-    for (const message of updates(from, to, announces)) {
+  tell(from: number, to: number, announces: boolean): Promise<void> {
+    return this.#send(updates(from, to, announces));
+  }
+
+  /** Each of these MACs has moved for the `moves`th time: its new endpoint says so, and the old one gives it up. */
+  async move(from: number, to: number, moves: number): Promise<void> {
+    await this.#send(updates(from, to, true, moves));
+    await this.#send(updates(from, to, false, moves - 1));
+  }
+
+  async #send(messages: Iterable<Uint8Array>): Promise<void> {
+    for (const message of messages) {
       while ((this.#connection?.queuedBytes() ?? 0) > QUEUED_BYTES_MAX) await sleep(5);
       if (this.#connection === undefined) throw new Error('the reflector closed the connection');
       this.#connection.send(message);

@@ -9,6 +9,7 @@ import { churn } from './churn.ts';
 import { evpn } from './evpn.ts';
 import { gossip } from './gossip.ts';
 import { links } from './links.ts';
+import { moves } from './moves.ts';
 import type { ExtraTable } from './results.ts';
 import { rootless } from './rootless.ts';
 import { star } from './star.ts';
@@ -29,5 +30,5 @@ export type Extra = {
 };
 
 export const extras: readonly Extra[] = [
-  ...[star, battery, gossip, links, churn, evpn, rootless, bottleneck, underlays],
+  ...[star, battery, gossip, links, churn, moves, evpn, rootless, bottleneck, underlays],
 ];
