@@ -20,6 +20,7 @@ import { openIpip, openUdp } from '../../sys/sockets/sockets.ts';
 import { findWay } from '../run/internet.ts';
 import { columns, noMore, printJson, takeFlags, type Verb } from '../verb/verb.ts';
 import { guardReport, portReport } from './doctor-bgp.ts';
+import { bypassReport } from './doctor-bypass.ts';
 import { forwardingReport } from './doctor-forwarding.ts';
 import { trainsReport } from './doctor-trains.ts';
 import { BAD_STRETCHES, isWithin, stretchText } from './kernel-stretches.ts';
@@ -246,6 +247,20 @@ const PROBES: readonly Probe[] = [
       } finally {
         netlink.close();
       }
+    },
+  },
+  {
+    name: 'way past the bridge',
+    cost: 'what the kernel forwards takes half as long again',
+    run: async () => {
+      let found: Awaited<ReturnType<typeof bypassReport>>;
+      try {
+        found = await bypassReport();
+      } catch (error) {
+        throw new Unknown(`no router answers (${messageOf(error)})`);
+      }
+      if (found.fans.length === 0) throw new Unknown('no fan here is forwarded by the kernel');
+      return require(found.isWhole, found.fans.slice(0, 8).join('; '));
     },
   },
   {

@@ -36,7 +36,7 @@ function linkText(link: LinkStatus): string[] {
     `  slice ${link.slice}, gateway ${link.gateway}`,
     `  ${wire}; device ${link.device}, MTU ${link.innerMtu} (underlay ${link.underlayMtu})`,
     link.datapath === 'kernel'
-      ? `  forwarded by the kernel${bypassText(link)}`
+      ? `  forwarded by the kernel${link.bypass === undefined ? '' : `, ${bypassText(link.bypass)}`}`
       : `  offloads: ${link.offloads.join(', ') || 'none'}`,
     `  out ${rateText(link.rates.egressPackets, link.rates.egressBits)}, in ${rateText(link.rates.ingressPackets, link.rates.ingressBits)}`,
     ...underlaysText(link).map((line) => `  ${line}`),
@@ -53,16 +53,14 @@ function linkText(link: LinkStatus): string[] {
 
 const PORTS_SHOWN_MAX = 3;
 
-/** Which ports pass by the bridge, and why others do not. */
-function bypassText({ bypass }: LinkStatus): string {
-  if (bypass === undefined) return '';
-  const { ports, others, why } = bypass;
-  if (why !== '') return `, all through the bridge: ${why}`;
+/** How many ports have it, and why others have not. */
+export function bypassText({ ports, others, why }: NonNullable<LinkStatus['bypass']>): string {
+  if (why !== '') return `all through the bridge: ${why}`;
   const shown = others.slice(0, PORTS_SHOWN_MAX).map(({ port, why }) => `${port} ${why}`);
   const more = others.length - shown.length;
   const rest = [...shown, ...(more > 0 ? [`${more} more`] : [])].join(', ');
   const all = ports.length + others.length;
-  return `, ${ports.length} of ${all} ports past the bridge${rest === '' ? '' : ` (through it: ${rest})`}`;
+  return `${ports.length} of ${all} ports past the bridge${rest === '' ? '' : ` (through it: ${rest})`}`;
 }
 
 const DROPS_SHOWN_MAX = 4;
