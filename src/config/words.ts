@@ -6,7 +6,7 @@
  */
 import { didYouMean } from './closest.ts';
 import type { FanRequest } from './request.ts';
-import { findSetting, parseAnyOverlay, parseUnderlays, parseValue } from './schema.ts';
+import { findSetting, parseAnyOverlay, parseUnderlays, parseValue, SETTINGS } from './schema.ts';
 import { quote, ValueError } from './setting.ts';
 import { requestOf, type Values } from './settings.ts';
 
@@ -33,28 +33,14 @@ const SWITCH_FLAGS = new Map<string, [key: string, value: boolean]>([
   ['--behind-nat', ['behind-nat', true]],
 ]);
 
-/** The flags that {@link parseFanWords} takes with a value, by setting key. */
-export const VALUE_FLAGS: readonly string[] = [
-  'encap',
-  'port',
-  'vni',
-  'compat',
-  'mtu',
-  'host-reserve',
-  'bridge',
-  'device',
-  'offload',
-  'dscp',
-  'source-port',
-  'nat',
-  'keep-alive',
-  'rate',
-  'flow-keys',
-  'peer-rate',
-  'datapath',
-  'underlay-mode',
-  'xmit-hash-policy',
-];
+/**
+ * The flags that {@link parseFanWords} takes with a value, by setting key: every setting of a fan is one. Its
+ * switches have words of their own, and its two sides need none.
+ */
+const VALUE_FLAGS: readonly string[] = SETTINGS.filter(
+  ({ section, type }) =>
+    section === 'fan' && type !== 'boolean' && type !== 'overlay' && type !== 'underlay',
+).map(({ key }) => key);
 
 /** All flags that {@link parseFanWords} knows. */
 const FLAGS: readonly string[] = [

@@ -1,6 +1,8 @@
 import t from 'tap';
+import { FAN_OPTIONS } from '../../src/cli/fans/fan-requests.ts';
 import { parseFanFile } from '../../src/config/fan-file.ts';
 import { type FanRequest, formatUnderlay } from '../../src/config/request.ts';
+import { SETTINGS } from '../../src/config/schema.ts';
 import { parseFanWords } from '../../src/config/words.ts';
 import { formatPrefix } from '../../src/net/prefix.ts';
 
@@ -62,6 +64,21 @@ t.test('parseFanWords() reads every option in both styles', async (t) => {
     force: true,
   });
   t.match(read(base), { hostReserve: 1, encap: 'vxlan', port: null, vni: null, mtu: null });
+});
+
+t.test('every setting of a fan is a flag that up explains', async (t) => {
+  const settings = SETTINGS.filter(({ section }) => section === 'fan');
+  t.ok(settings.length > 15, `${settings.length} settings`);
+  const help = FAN_OPTIONS.map(([words]) => words).join('\n');
+  for (const { key, type } of settings) {
+    // The sides of a fan are its first words; --off says of a line that it is not enabled.
+    const flag = key === 'enabled' ? '--off' : `--${key}`;
+    if (key === 'overlay') continue;
+    t.ok(help.includes(flag) || help.includes(`--no-${key}`), `up --help names ${flag}`);
+    const { problems } = parseFanWords(['250.0.0.0/8', 'eth0/16', flag], 'overlay-first');
+    if (type !== 'boolean') t.match(problems.join(), `${flag} needs a value after it`);
+    else t.notMatch(problems.join(), 'is not an option here', flag);
+  }
 });
 
 t.test('parseFanWords() says what is wrong, all of it', async (t) => {
