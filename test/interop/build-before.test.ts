@@ -3,21 +3,27 @@
  * each encapsulation.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { Lab } from '../../src/demo/lab.ts';
 import { runFanway } from '../../src/demo/router.ts';
+import { Keyring } from '../../src/gossip/base/keyring.ts';
 import { formatIpv4 } from '../../src/net/ipv4.ts';
 import { runEcho, runTcpPair, runUdpPair } from '../../src/traffic/run.ts';
+import { ping, plug, run, skipWithoutPing } from '../control/networks/lab.ts';
 import { attach, BRIDGE, checkBalance, OVERLAY } from '../faults/rig.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { findRoot } from '../style/sources.ts';
 import { skipLong } from '../support/long.ts';
+import { PATIENCE, until } from '../support/patience.ts';
 
 /** The last build before data processes took links in while they run. */
 const BEFORE = 'a630c49';
+/** The last build with layer-2 networks that answers no questions of other hosts. */
+const BEFORE_QUESTIONS = 'd6a2dbe';
 const TCP_BYTES = 4 << 20;
 t.setTimeout(1_200_000);
 
@@ -27,21 +33,21 @@ function git(...args: string[]) {
   return spawnSync('git', ['-C', root, ...args], { encoding: 'utf8' });
 }
 
-function skipWithoutHistory(): string | false {
+function skipWithoutHistory(commit = BEFORE): string | false {
   if (root === '') return 'the sources are not beside the tests';
-  const { status, error } = git('cat-file', '-e', `${BEFORE}^{commit}`);
+  const { status, error } = git('cat-file', '-e', `${commit}^{commit}`);
   if (error !== undefined) return 'git is not installed';
-  return status !== 0 && `the history of commit ${BEFORE} is not here`;
+  return status !== 0 && `the history of commit ${commit} is not here`;
 }
 
 const skip = skipWithoutTun() || skipLong || skipWithoutHistory();
 
 /** Builds the commit in a folder of its own; returns its `dist`. */
-function buildBefore(t: Test): string {
+function buildBefore(t: Test, commit = BEFORE): string {
   const folder = mkdtempSync(join(tmpdir(), 'fanway-before-'));
   t.teardown(() => rmSync(folder, { recursive: true, force: true }));
   const script = 'git -C "$1" archive "$2" | tar -x -C "$3"';
-  const unpacked = spawnSync('sh', ['-c', script, 'sh', root, BEFORE, folder], {
+  const unpacked = spawnSync('sh', ['-c', script, 'sh', root, commit, folder], {
     encoding: 'utf8',
   });
   if (unpacked.status !== 0) throw new Error(`git archive: ${unpacked.stderr}`);
@@ -90,4 +96,37 @@ t.test(`this build and ${BEFORE}`, { skip }, async (t) => {
       }
     });
   }
+});
+
+const skipNetworks =
+  skipWithoutTun() || skipLong || skipWithoutPing || skipWithoutHistory(BEFORE_QUESTIONS);
+
+t.test(`networks of this build and ${BEFORE_QUESTIONS}`, { skip: skipNetworks }, async (t) => {
+  const dist = buildBefore(t, BEFORE_QUESTIONS);
+  const lab = await Lab.create({ hosts: 2 });
+  t.teardown(() => lab.close());
+  const [a, b] = [lab.host(0), lab.host(1)];
+  const keyFile = join(a.runDirectory, 'cluster.key');
+  writeFileSync(keyFile, Keyring.generate(randomBytes).format(), { mode: 0o600 });
+  const add = ['net', 'add', 'blue', '--vni', '100', '--underlay', 'eth0/16'];
+  await runFanway(a, ['join', '--name', 'new', '--key', keyFile]);
+  await runFanway(b, ['join', formatIpv4(a.address), '--name', 'old', '--key', keyFile], dist);
+  await runFanway(a, add);
+  await runFanway(b, add, dist);
+  const [from, to] = [lab.container(0), lab.container(1)];
+  await plug(from, 'br-blue', '02:00:00:00:00:01', 0x0a01_0001);
+  await plug(to, 'br-blue', '02:00:00:00:00:02', 0x0a01_0002);
+  const meet = () =>
+    until('both reach each other', PATIENCE, async () => {
+      const answers = await Promise.all([ping(from, '10.1.0.2'), ping(to, '10.1.0.1')]);
+      return answers.every((answered) => answered === 1);
+    });
+  await meet();
+  // It knows no such question: it says nothing, and goes on.
+  t.match(await run(a, 'explain', '10.1.0.2'), /network blue: [\s\S]*it is older/);
+  const silent = ping(from, '10.1.0.77', 3);
+  t.equal(await silent, 0, 'nor the search for a workload that nobody knows');
+  await meet();
+  const status = JSON.parse(await runFanway(b, ['status', '--json'], dist)) as unknown;
+  t.match(status, { networks: [{ network: 'blue', state: 'up' }] }, 'all is well at the old one');
 });
