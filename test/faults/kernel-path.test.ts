@@ -95,7 +95,11 @@ t.test('one link, forwarded by the kernel and by fanway in turn', { skip }, asyn
   t.match(await up(b, 'kernel'), /already configured/);
   t.same(await picture(b), asMade, 'everything is as it was made');
 
-  await t.test('frames pass by the bridge while nothing there has a say', async (t) => {
+  const { index: loopback } = await a.netlink.link('lo');
+  const hasTcx = a.run(() => tcxPrograms(loopback, 'ingress')) !== undefined;
+  const skipBypass = !hasTcx && 'it takes Linux 6.6';
+  const past = 'frames pass by the bridge while nothing there has a say';
+  await t.test(past, { skip: skipBypass }, async (t) => {
     for (const host of [a, b]) await bypassOf(host, /^$/, 1);
     const port = b.containers[0]?.hostEnd ?? '';
     const sentBy = async (): Promise<number> => (await b.netlink.link(port)).statistics.txPackets;
@@ -111,7 +115,7 @@ t.test('one link, forwarded by the kernel and by fanway in turn', { skip }, asyn
     const past = await flow();
     t.ok(past.bridged < past.all / 2, `${past.bridged} of ${past.all} through the bridge`);
 
-    if (!existsSync(NFT) || !existsSync(IP)) return;
+    if (![NFT, IP, TC].every((tool) => existsSync(tool))) return;
     const chain = 'type filter hook forward priority 0 ;';
     await run(t, b, NFT, 'add table bridge other');
     await run(t, b, NFT, `add chain bridge other judge { ${chain} }`);
@@ -156,7 +160,7 @@ t.test('one link, forwarded by the kernel and by fanway in turn', { skip }, asyn
       await until('the fan follows', 20_000, async () => (await innerMtu()) === whole - 200);
       const { sent, received } = await flow.finish();
       t.ok(received.received > sent.sent * 0.9, `${received.received} of ${sent.sent} arrive`);
-      await bypassOf(a, /^$/, 1);
+      if (hasTcx) await bypassOf(a, /^$/, 1);
       // Its segments do not fit any more, and who sends them is told so.
       const way = { from, to, address: formatIpv4(to.address) };
       const { received: stream } = await runTcpPair(way, { port: 7201, bytes: TCP_BYTES });
