@@ -38,6 +38,8 @@ import { Receiver } from './ingress/receive.ts';
 import { LinkSet } from './link-set.ts';
 import { serveNetworks } from './networks.ts';
 import type { IdleWork, Outside } from './outside.ts';
+import { BACKLOGS_BYTES, CatchUp } from './pace/catch-up.ts';
+import { AtWork } from './pace/idle-work.ts';
 import { Linger, Way } from './pace/linger.ts';
 import { Moderation } from './pace/moderation.ts';
 import { PollSet, REST_MS } from './pace/poll-set.ts';
@@ -53,13 +55,11 @@ import { Trains } from './send/trains.ts';
  * Everything the arena holds fits: receive and read slots and peers 4 MB each, headers and iovecs 3 MB; and
  * what may wait for a rate, which takes memory as it is used.
  */
-export const ARENA_BYTES = (20 << 20) + CELLS_BYTES;
+export const ARENA_BYTES = (20 << 20) + CELLS_BYTES + BACKLOGS_BYTES;
 /** Consecutive failing calls after which a descriptor is left alone for a while. */
 const FAILURES_MAX = 16;
 /** How long the process forwards on after control has vanished, ms, before it ends itself. */
 const ORPHAN_LIFETIME_MS = 120_000;
-/** How long it sleeps between two pieces of idle work, µs. */
-const WORK_REST_US = 50;
 
 const ROUNDS = eventIndex('rounds');
 const UNREADABLE = eventIndex('tables_unreadable');
@@ -91,6 +91,7 @@ export class Loop {
   readonly #linger: Linger;
   readonly #scratch: number;
   readonly #moderation = new Moderation(isRealtime);
+  readonly #catchUp: CatchUp;
   readonly #ingress: Ingress;
   readonly #events: EventWriter;
   /** Arena offset of a `struct timespec`: how long a nap takes. */
@@ -102,7 +103,7 @@ export class Loop {
   /** How many forgotten MACs control had told when we looked last. */
   #forgotten: number;
   #orphanedAtMs = 0;
-  #idleWork: IdleWork | undefined;
+  readonly #atWork: AtWork;
   /** Changes wait: they are served once everybody who is ready has had its turn. */
   #isChangeDue = false;
   /** A successor of control has said something: served likewise. */
@@ -137,6 +138,7 @@ export class Loop {
     const nd = new NeighbourDiscovery(arena);
     this.#forgotten = layout.forgotten.count;
     this.#poll = new PollSet(this.#arena, this.#waiting, DESCRIPTORS_MAX);
+    this.#atWork = new AtWork(this.#poll);
     this.#senders = new SenderWatch(this.#arena, this.#waiting);
     this.#poll.add(Role.Wake, 0, wakeFd);
     this.#poll.add(Role.Parent, 0, parentFd);
@@ -153,7 +155,7 @@ export class Loop {
       forgetLink: (id) => {
         neighbours.forgetLink(id);
         nd.forgetLink(id);
-        this.#egress.queues.forget(id);
+        this.#egress.forgetLink(id);
       },
     });
     const coalescer = new Coalescer(this.#arena, new DeviceWriter(this.#arena, layout));
@@ -168,6 +170,13 @@ export class Loop {
       ...{ arena, layout, trains, coalescer, segment, flows: outside.flows },
     });
     this.#receiver = new Receiver(this.#arena, layout, this.#ingress);
+    this.#catchUp = new CatchUp(this.#egress, this.#receiver, {
+      lasts: (isBehind) => {
+        layout.isBehind = isBehind;
+        this.#waiting.ring(this.#poll.descriptorOf(PARENT_PLACE));
+      },
+      moved: (packets, way) => this.#noteMoved(packets, way),
+    });
     this.#napTime = this.#arena.allocate(16);
     this.#scratch = this.#arena.allocate(8);
     this.#linger = new Linger({
@@ -190,7 +199,7 @@ export class Loop {
    */
   run(epoch: number, idleWork?: IdleWork): void {
     const layout = this.#layout;
-    this.#idleWork = idleWork;
+    this.#atWork.work = idleWork;
     const { turn } = layout;
     turn.warmEpoch = epoch;
     const parent = this.#poll.offsetOf(PARENT_PLACE);
@@ -201,6 +210,7 @@ export class Loop {
       const { links, endpoints } = this.#links;
       shedStale(this.#egress, links, this.#ingress, this.#receiver, endpoints);
     }
+    layout.isBehind = false;
     layout.setWorkerState(WorkerState.Ready);
     let active = false;
     let nowMs = performance.now();
@@ -212,9 +222,11 @@ export class Loop {
       active = ready > 0;
       if (this.#orphanedAtMs !== 0 && nowMs - this.#orphanedAtMs > ORPHAN_LIFETIME_MS) break;
       if (this.#poll.isResting) this.#poll.resume(nowMs);
-      if (ready > 0) this.#round(nowMs);
+      if (ready > 0 || this.#catchUp.isBehind) this.#round(nowMs);
       else if (this.#egress.queues.waiting > 0) this.#egress.queues.release(nowMs);
+      this.#catchUp.note(nowMs);
     }
+    this.#catchUp.finish();
     if (this.#handover?.isOver === true) drain(this.#egress.queues, (us) => this.#nap(us));
     layout.setWorkerState(WorkerState.Stopped);
     turn.stopped(epoch);
@@ -263,6 +275,7 @@ export class Loop {
       const revents = this.#poll.reventsOf(place);
       if (revents !== 0) this.#serve(place, revents, nowMs);
     }
+    if (this.#catchUp.isBehind) this.#catchUp.release(nowMs);
     const { queues } = this.#egress;
     if (queues.waiting > 0) this.#noteMoved(queues.release(performance.now()), Way.Out);
     if (this.#events.takeAsleep()) this.#waiting.ring(this.#poll.descriptorOf(PARENT_PLACE));
@@ -284,19 +297,14 @@ export class Loop {
 
   /** Sleeps until something is ready; after activity it waits awake first, if told to or if it pays. */
   #wait(active: boolean): number {
+    if (this.#catchUp.isBehind) return this.#poll.wait(0);
     const { busyPollUs } = this.#layout;
     const { queues } = this.#egress;
     const areQueued = queues.waiting > 0;
-    if (this.#idleWork !== undefined && !areQueued) return this.#waitAtWork(this.#idleWork);
+    if (this.#atWork.work !== undefined && !areQueued) return this.#atWork.wait();
     // What waits for a rate has a time: nobody stays awake beside it.
-    if (busyPollUs > 0 && active && !areQueued) {
-      const until = performance.now() + busyPollUs / 1000;
-      do {
-        const ready = this.#poll.wait(0);
-        if (ready !== 0) return ready;
-      } while (performance.now() < until);
-    } else if (active && !areQueued) {
-      const ready = this.#linger.wait();
+    if (active && !areQueued) {
+      const ready = busyPollUs > 0 ? this.#poll.waitAwake(busyPollUs) : this.#linger.wait();
       if (ready !== 0) return ready;
     }
     const beganMs = performance.now();
@@ -305,14 +313,6 @@ export class Loop {
       : this.#poll.wait(this.#poll.isResting ? REST_MS : IDLE_BEAT_MS);
     this.#moderation.waited(beganMs, performance.now());
     return ready;
-  }
-
-  /** The same while there is other work: does some, and sleeps a moment, for others want the core too. */
-  #waitAtWork(work: IdleWork): number {
-    const ready = this.#poll.wait(0);
-    if (ready !== 0) return ready;
-    if (!work()) this.#idleWork = undefined;
-    return this.#poll.waitUs(WORK_REST_US);
   }
 
   #serve(place: number, revents: number, nowMs: number): void {

@@ -49,6 +49,7 @@ const WORKER_ERROR_COUNT = 88;
 const WORKER_BEAT_AT_MS = 104;
 const CHANGE_SEQUENCE = 112;
 const CHANGE_ERRNO = 116;
+const WORKER_BEHIND = 120;
 
 /** An idle loop still beats this often, ms, so that control can tell idle from stuck. */
 export const IDLE_BEAT_MS = 1000;
@@ -151,6 +152,15 @@ export class Layout {
   /** When a data process last began a round, monotonic ms; 0 = none ever did. */
   get beatAtMs(): number {
     return this.#view.getFloat64(WORKER_BEAT_AT_MS, true);
+  }
+
+  /** Data tells: more small packets come than it finds time for. Control decides who gets the processor. */
+  get isBehind(): boolean {
+    return this.#view.getUint32(WORKER_BEHIND, true) !== 0;
+  }
+
+  set isBehind(isBehind: boolean) {
+    this.#view.setUint32(WORKER_BEHIND, isBehind ? 1 : 0, true);
   }
 
   /** Data: the change of that number is served, or was refused for a reason (errno; 0 = it is done). */

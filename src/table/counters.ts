@@ -83,6 +83,7 @@ export const INGRESS_COUNTERS = [
   'drop.policy',
   'drop.wrong_underlay',
   'drop.path_probe',
+  'drop.overload',
 ] as const;
 
 /** Events beside the packet balance. Append only. */

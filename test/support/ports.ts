@@ -17,6 +17,8 @@ export class TestPorts implements Ports, Underlay {
   readonly #kernel: KernelPorts;
   /** Takes what is sent; the kernel does unless somebody else is put here. */
   send: Underlay['send'];
+  /** Gives what is read from any device, likewise. */
+  read: Device['read'] | undefined;
   /** Takes what is written to any device, likewise. */
   write: Device['write'] | undefined;
   /** Waits that were asked for. */
@@ -63,7 +65,7 @@ export class TestPorts implements Ports, Underlay {
   device(descriptor: number): Device {
     const real = this.#kernel.device(descriptor);
     return {
-      read: (at, bytes) => real.read(at, bytes),
+      read: (at, bytes) => this.read?.(at, bytes) ?? real.read(at, bytes),
       write: (iovec, count) => this.write?.(iovec, count) ?? real.write(iovec, count),
       writePiece: (at, bytes) => real.writePiece(at, bytes),
     };

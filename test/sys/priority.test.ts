@@ -57,7 +57,10 @@ t.test('auto raises the process and its session while it is crowded', { skip }, 
   }
   t.equal(policyOf(pid), 0);
 
+  priority.behind(true);
   priority.crowded(false);
+  t.equal(niceOf(pid), RAISED_NICE, 'it is behind with its work all the same');
+  priority.behind(false);
   t.equal(niceOf(pid), born);
   t.equal(session(), bornSession);
   t.equal(priority.report().inForce, `nice ${born}`);

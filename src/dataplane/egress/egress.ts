@@ -1,7 +1,7 @@
 /**
  * Overlay → underlay. What a packet meets, in this order:
  *
- *   1. read from the device into a slot           readBurst
+ *   1. read from the device into a slot           device-reader.ts
  *   2. what its device says of it, which kind     classify.ts, offload.ts
  *   3. header checks, cheapest first; source
  *      check, destination → peer                  four.ts, six.ts, arp.ts, or network/
@@ -15,11 +15,7 @@
  * @module
  */
 import type { Layout } from '../../shm/layout.ts';
-import { ErrorSite } from '../../shm/worker.ts';
-import { EAGAIN, EINTR } from '../../sys/libc/constants.ts';
-import { eventIndex } from '../../table/counters.ts';
 import type { PeerRateReader } from '../../table/links/peer-rates.ts';
-import { VIRTIO_NET_BYTES } from '../../wire/virtio-net.ts';
 import { NeighbourDiscovery } from '../answer/nd.ts';
 import { Neighbours } from '../answer/neighbours.ts';
 import type { TooBig } from '../answer/too-big.ts';
@@ -34,19 +30,9 @@ import type { PathMtu } from '../send/path-mtu.ts';
 import type { Trains } from '../send/trains.ts';
 import { ArpEgress } from './arp.ts';
 import { Classify } from './classify.ts';
+import { DeviceReader } from './device-reader.ts';
 import { VniEgress } from './network/vni.ts';
 import { Wrap } from './wrap/wrap.ts';
-
-/** Packets that one burst takes from a device before the other direction has its turn. */
-const BURST_PACKETS = 64;
-/** Room in front of each frame for the virtio-net header and, later, the shim in its place. */
-const HEADROOM_BYTES = 64;
-/** One slot: headroom, the largest super-packet, and a little slack. */
-const SLOT_BYTES = HEADROOM_BYTES + 65536 + 512;
-/** A burst is sent once this much payload waits, so that it is still in the processor's cache. */
-const FLUSH_BYTES = 192 * 1024;
-
-const READ_ERRORS = eventIndex('device_read_errors');
 
 /** What egress works with. */
 export type EgressParts = {
@@ -63,7 +49,6 @@ export type EgressParts = {
 
 export class Egress {
   readonly #arena: Arena;
-  readonly #layout: Layout;
   readonly #trains: Trains;
   readonly #classify: Classify;
   readonly #wrap: Wrap;
@@ -71,13 +56,12 @@ export class Egress {
   readonly queues: QueueStage;
   readonly #hand = new InHand();
   #news: News | undefined;
-  readonly #slots: number;
+  readonly #reader: DeviceReader;
 
   constructor(layout: Layout, parts: EgressParts) {
     const { arena, trains, paths, tooBig, rates } = parts;
     const { neighbours = new Neighbours(arena), discovery = new NeighbourDiscovery(arena) } = parts;
     this.#arena = arena;
-    this.#layout = layout;
     this.#trains = trains;
     this.queues = new QueueStage(arena, trains, paths.peers, Math.max(1, layout.queues), rates);
     const isAlone = layout.queues <= 1;
@@ -85,7 +69,7 @@ export class Egress {
     const arp = new ArpEgress(arena, neighbours, trains, wrap);
     this.#wrap = wrap;
     this.#classify = new Classify({ arena, hand: this.#hand, discovery, arp, wrap });
-    this.#slots = arena.allocate(BURST_PACKETS * SLOT_BYTES);
+    this.#reader = new DeviceReader(arena, layout, this);
   }
 
   /** Serves links that are layer-2 networks too, and tells what happens there. */
@@ -98,40 +82,36 @@ export class Egress {
   /** Drops what it reads: it waited too long (stale.ts). */
   set sheds(sheds: boolean) {
     this.#classify.sheds = sheds;
+    this.#reader.sheds = sheds;
   }
 
   /** Moves up to one burst from the link's device to the underlay; returns packets read. */
   readBurst(link: DataLink, nowMs: number): number {
+    this.#nextBurst(nowMs);
+    return this.#reader.read(link);
+  }
+
+  /** What was read and has to wait, frames. */
+  get backlog(): number {
+    return this.#reader.backlog;
+  }
+
+  /** Forwards of that what has waited longest; returns how many frames. */
+  release(nowMs: number): number {
+    this.#nextBurst(nowMs);
+    return this.#reader.release();
+  }
+
+  /** A link has gone, and with it what it had waiting. */
+  forgetLink(id: number): void {
+    this.queues.forget(id);
+    this.#reader.forgetLink(id);
+  }
+
+  #nextBurst(nowMs: number): void {
     this.#classify.nowMs = nowMs;
     this.#wrap.nextBurst(nowMs);
     if (this.#news !== undefined) this.#news.nowMs = nowMs;
-    const vnetBytes = link.vnetHeader ? VIRTIO_NET_BYTES : 0;
-    let slot = 0;
-    let reads = 0;
-    while (reads < BURST_PACKETS) {
-      const frame = this.#slots + slot * SLOT_BYTES + HEADROOM_BYTES;
-      const length = link.device.read(frame - vnetBytes, SLOT_BYTES - HEADROOM_BYTES);
-      if (length < 0) {
-        if (length !== -EAGAIN && length !== -EINTR) this.#readFailed(link, -length);
-        break;
-      }
-      link.readErrors = 0;
-      reads++;
-      this.#classify.packet(link, frame, length - vnetBytes);
-      slot++;
-      if (this.#trains.pendingBytes >= FLUSH_BYTES) {
-        this.flush();
-        slot = 0;
-      }
-    }
-    this.flush();
-    return reads;
-  }
-
-  #readFailed(link: DataLink, error: number): void {
-    link.counters[READ_ERRORS] = (link.counters[READ_ERRORS] as number) + 1;
-    this.#layout.recordError(ErrorSite.DeviceRead, error);
-    link.readErrors++;
   }
 
   /**
@@ -141,6 +121,11 @@ export class Egress {
    */
   packet(link: DataLink, frame: number, byteCount: number): void {
     this.#classify.packet(link, frame, byteCount);
+  }
+
+  /** Bytes that {@link packet} has appended since. */
+  get pendingBytes(): number {
+    return this.#trains.pendingBytes;
   }
 
   /** Sends what {@link packet} appended. */

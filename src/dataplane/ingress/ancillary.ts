@@ -11,7 +11,8 @@ import {
   UDP_GRO,
 } from '../../sys/libc/constants.ts';
 import { type Arena, CMSG_HEADER_BYTES } from '../ground/arena.ts';
-import { CONTROL_BYTES } from './messages.ts';
+import { isSameHost } from '../ground/sockaddr.ts';
+import { CONTROL_BYTES, type Messages } from './messages.ts';
 
 export class Ancillary {
   readonly #arena: Arena;
@@ -48,5 +49,33 @@ export class Ancillary {
       }
       entry += (entryBytes + 7) & ~7;
     }
+  }
+
+  /**
+   * Reads that of `message` and returns where the messages end that are single
+   * datagrams of the same length, source and ancillary data: they may continue its flow.
+   */
+  endOfAlike(messages: Messages, message: number, count: number): number {
+    const { view } = this.#arena;
+    this.read(messages.controlOf(message), messages.controlBytesOf(message));
+    let end = message + 1;
+    if (this.segmentBytes !== 0) return end;
+    const { tos } = this;
+    const length = messages.lengthOf(message);
+    const source = messages.nameOf(message);
+    for (; end < count; end++) {
+      if (
+        messages.lengthOf(end) !== length ||
+        !isSameHost(view, messages.nameOf(end), source) ||
+        messages.isCutOff(end)
+      ) {
+        break;
+      }
+      this.read(messages.controlOf(end), messages.controlBytesOf(end));
+      if (this.segmentBytes !== 0 || this.tos !== tos) break;
+    }
+    this.segmentBytes = 0;
+    this.tos = tos;
+    return end;
   }
 }

@@ -68,6 +68,10 @@ export class Ingress {
   }
 
   /** Drops what it is given: it waited too long (stale.ts). */
+  get sheds(): boolean {
+    return this.#datagrams.unwrap.sheds;
+  }
+
   set sheds(sheds: boolean) {
     this.#datagrams.unwrap.sheds = sheds;
   }

@@ -9,45 +9,73 @@ import { EAGAIN, EINTR } from '../../sys/libc/constants.ts';
 import { eventIndex } from '../../table/counters.ts';
 import type { Arena } from '../ground/arena.ts';
 import type { DataEndpoint } from '../ground/link.ts';
-import { isSameHost } from '../ground/sockaddr.ts';
 import { Ancillary } from './ancillary.ts';
 import type { Ingress } from './ingress.ts';
 import { BUFFER_BYTES, Messages } from './messages.ts';
+import { Sort } from './sort.ts';
 
 /** Datagrams (or trains) taken from a socket in one call: at most, and where trains are long. */
 const BURST_MESSAGES = 64;
 const BURST_MESSAGES_MIN = 8;
 /** What one call should bring: as much as is still in the processor's cache when it is written. */
 const BURST_BYTES = 512 * 1024;
+/** Bursts that a router which is behind takes from a socket at a time, to see who is in it. */
+const BURSTS_BEHIND = 16;
 /** How often one receive is tried again after an error. */
 const ATTEMPTS_MAX = 3;
 
 const RECEIVE_ERRORS = eventIndex('receive_errors');
 
 export class Receiver {
-  readonly #arena: Arena;
   readonly #layout: Layout;
   readonly #ingress: Ingress;
   /** What a call fills. */
   readonly messages: Messages;
   readonly #ancillary: Ancillary;
+  readonly #sort: Sort;
   /** How many messages the next call asks for. */
   #burst = BURST_MESSAGES;
 
   constructor(arena: Arena, layout: Layout, ingress: Ingress) {
-    this.#arena = arena;
     this.#layout = layout;
     this.#ingress = ingress;
     this.#ancillary = new Ancillary(arena);
     this.messages = new Messages(arena, BURST_MESSAGES);
+    this.#sort = new Sort(arena, this.messages, this.#ancillary, ingress);
   }
 
   /** Moves up to one burst from an endpoint to its links' devices; returns messages received. */
   receiveBurst(endpoint: DataEndpoint, socket: number, nowMs: number): number {
     this.#ingress.begin(nowMs, endpoint.versionInside(socket));
     const count = this.#receive(endpoint, socket);
-    if (count > 0) this.#take(endpoint, count);
+    if (count === 0) return 0;
+    const isMore = count === BURST_MESSAGES && !this.#ingress.sheds && this.#sort.areSmall(count);
+    if (isMore || this.backlog > 0) return this.#sortAll(endpoint, socket, count);
+    this.#take(endpoint, count);
     return count;
+  }
+
+  /** What is received and has to wait, packets. */
+  get backlog(): number {
+    return this.#sort.backlog.packets;
+  }
+
+  /** Delivers of that what has waited longest; returns how many packets. */
+  release(nowMs: number): number {
+    return this.#sort.backlog.release(nowMs);
+  }
+
+  /** More is there than can be delivered at once: takes it all, the first `count` that are here and what follows. */
+  #sortAll(endpoint: DataEndpoint, socket: number, count: number): number {
+    this.#sort.backlog.begin(endpoint, socket);
+    let all = 0;
+    for (let [taken, burst] = [count, 1]; taken > 0; burst++) {
+      const isFull = taken === this.#burst;
+      this.#adapt(taken, this.#sort.take(endpoint, taken));
+      all += taken;
+      taken = isFull && burst < BURSTS_BEHIND ? this.#receive(endpoint, socket) : 0;
+    }
+    return all;
   }
 
   /** Takes `count` messages that were laid ({@link Messages.lay}), as if they had been received. */
@@ -63,7 +91,7 @@ export class Receiver {
     let bytes = 0;
     let alikeEnd = 0;
     for (let i = 0; i < count; ) {
-      if (i >= alikeEnd) alikeEnd = this.#endOfAlike(i, count);
+      if (i >= alikeEnd) alikeEnd = this.#ancillary.endOfAlike(messages, i, count);
       const buffer = messages.bufferOf(i);
       const length = messages.lengthOf(i);
       const source = messages.nameOf(i);
@@ -105,36 +133,6 @@ export class Receiver {
       endpoint.receiveErrors++;
       return 0;
     }
-  }
-
-  /**
-   * Reads the ancillary data of `message` and returns where the messages end that are single
-   * datagrams of the same length, source and ancillary data: they may continue its flow.
-   */
-  #endOfAlike(message: number, count: number): number {
-    const { view } = this.#arena;
-    const { messages } = this;
-    const ancillary = this.#ancillary;
-    ancillary.read(messages.controlOf(message), messages.controlBytesOf(message));
-    let end = message + 1;
-    if (ancillary.segmentBytes !== 0) return end;
-    const { tos } = ancillary;
-    const length = messages.lengthOf(message);
-    const source = messages.nameOf(message);
-    for (; end < count; end++) {
-      if (
-        messages.lengthOf(end) !== length ||
-        !isSameHost(view, messages.nameOf(end), source) ||
-        messages.isCutOff(end)
-      ) {
-        break;
-      }
-      ancillary.read(messages.controlOf(end), messages.controlBytesOf(end));
-      if (ancillary.segmentBytes !== 0 || ancillary.tos !== tos) break;
-    }
-    ancillary.segmentBytes = 0;
-    ancillary.tos = tos;
-    return end;
   }
 
   /** Sizes the next call after what one message of the last brought: trains or small packets. */

@@ -104,6 +104,15 @@ export class PollSet {
     return this.#waiting.pollUntil(this.#at, this.#descriptors.length, this.#time);
   }
 
+  /** Asks again and again for so long, and does not sleep. */
+  waitAwake(us: number): number {
+    const untilMs = performance.now() + us / 1000;
+    let ready: number;
+    do ready = this.wait(0);
+    while (ready === 0 && performance.now() < untilMs);
+    return ready;
+  }
+
   /** Takes a descriptor out of the set (a negative one is skipped by poll). */
   ignore(place: number): void {
     this.#view.setInt32(this.offsetOf(place), -1, true);

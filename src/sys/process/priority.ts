@@ -1,6 +1,6 @@
 /**
- * How the scheduler treats a process: `auto` raises it above ordinary load while the machine is crowded,
- * `realtime` runs its first thread before all ordinary threads, and only where that cannot starve the
+ * How the scheduler treats a process: `auto` raises it above ordinary load while the machine is crowded, or
+ * the process does not get done what it has to; `realtime` runs its first thread before all ordinary threads, and only where that cannot starve the
  * machine.
  *
  * Raised on a machine that has room, it only costs: whoever it woke waits behind it on the same core
@@ -112,6 +112,8 @@ export class ProcessPriority {
    * a process that has sealed itself is closed to all but root. undefined where there are none.
    */
   readonly #autogroup: number | undefined;
+  #crowded = false;
+  #behind = false;
   #raised = false;
   /** What was last refused, by what it is. */
   readonly #refused = new Map<string, string>();
@@ -175,9 +177,22 @@ export class ProcessPriority {
 
   /** `auto`, and what remains of `realtime` where that is refused: above ordinary load while it is crowded. */
   crowded(crowded: boolean): void {
-    if (this.#pid <= 0 || this.#wanted === 'normal' || crowded === this.#raised) return;
-    this.#raised = crowded;
-    this.#set(crowded ? RAISED_NICE : this.#bornNice);
+    this.#crowded = crowded;
+    this.#settle();
+  }
+
+  /** The same while the process does not get done what it has to do. */
+  behind(behind: boolean): void {
+    this.#behind = behind;
+    this.#settle();
+  }
+
+  #settle(): void {
+    if (this.#pid <= 0 || this.#wanted === 'normal') return;
+    const raised = this.#crowded || this.#behind;
+    if (raised === this.#raised) return;
+    this.#raised = raised;
+    this.#set(raised ? RAISED_NICE : this.#bornNice);
   }
 
   /** The process is set up and sleeps until its turn comes: all that was asked for. */

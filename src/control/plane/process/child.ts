@@ -114,7 +114,10 @@ async function startWith(channel: LinkChannel, options: ChildOptions): Promise<C
   const pipes: readonly unknown[] = child.stdio ?? [];
   const pipe = pipes[PARENT_PIPE] instanceof Duplex ? pipes[PARENT_PIPE] : undefined;
   pipe?.on('error', () => {});
-  pipe?.on('data', () => options.onRing());
+  pipe?.on('data', () => {
+    priority.behind(layout.isBehind);
+    options.onRing();
+  });
   while (layout.turn.warmEpoch !== epoch) {
     if (ended || options.isClosed() || performance.now() - startedAtMs > START_TIMEOUT_MS) {
       child.kill('SIGKILL');

@@ -1,0 +1,238 @@
+/**
+ * What has come from the underlay faster than the devices take it. A socket's buffer is first in, first
+ * out, and as long in time as its packets are small: a ping that came behind a flood of them waited there
+ * for a tenth of a second. So a router that is behind empties the socket at once, which costs a small
+ * part of what delivering does, and sorts (first-come.ts). The others wait here, in the order in which they
+ * came, and give up what is oldest where there is no room.
+ *
+ * ```
+ * a record:  outer source (socket address) | one datagram, or a train of equal ones
+ * ```
+ * @module
+ */
+import { randomInt } from 'node:crypto';
+import { ingressIndex } from '../../table/counters.ts';
+import { fillsIpv4, IPV4_HEADER_BYTES, PROTOCOL_UDP } from '../../wire/ipv4.ts';
+import type { Arena } from '../ground/arena.ts';
+import type { DataEndpoint } from '../ground/link.ts';
+import { SOCKADDR_BYTES } from '../ground/sockaddr.ts';
+import { FirstCome } from './first-come.ts';
+import { LooseFlow } from './loose-flow.ts';
+
+/** What waits at one time: so many packets are some 50 ms of what a core delivers. */
+const PACKETS_MAX = 8192;
+const RECORDS = 8192;
+/** Room for as many of the usual size, or for some fifty of the longest trains, bytes. */
+const RING_BYTES = 4 << 20;
+/** Packets that leave in one round: the other direction has its turn between. */
+const RELEASE_PACKETS = 512;
+
+const RECEIVED = ingressIndex('received');
+const RECEIVED_BYTES = ingressIndex('receivedBytes');
+const OVERLOAD = ingressIndex('drop.overload');
+
+/** All that it takes of the arena, which is touched only as it is used, bytes. */
+export const BACKLOG_BYTES = RING_BYTES;
+
+/** Who delivers: ingress. */
+export type Deliverer = {
+  begin(nowMs: number, versionInside: number): void;
+  message(
+    endpoint: DataEndpoint,
+    offset: number,
+    length: number,
+    source: number,
+    tos: number,
+    segmentBytes: number,
+  ): void;
+  flush(): void;
+};
+
+export class Backlog {
+  readonly #arena: Arena;
+  readonly #ingress: Deliverer;
+  readonly #flows: LooseFlow;
+  readonly #order = new FirstCome();
+  readonly #ring: number;
+  /** Where the next record begins. */
+  #at: number;
+  // The records by number, in their order of coming: `#count` of them from `#first` on.
+  readonly #start = new Int32Array(RECORDS);
+  readonly #length = new Int32Array(RECORDS);
+  /** As the socket told it, and the distance of its packets. */
+  readonly #segmentBytes = new Int32Array(RECORDS);
+  readonly #step = new Int32Array(RECORDS);
+  /** What stands before the inner frame, and of that frame before IP. */
+  readonly #shim = new Uint8Array(RECORDS);
+  readonly #header = new Uint8Array(RECORDS);
+  readonly #tos = new Uint8Array(RECORDS);
+  readonly #socket = new Int32Array(RECORDS);
+  readonly #endpoint: (DataEndpoint | undefined)[] = Array(RECORDS).fill(undefined);
+  #first = 0;
+  #count = 0;
+  /** Packets that wait. */
+  packets = 0;
+  // The message in hand, and where it comes from.
+  #from: DataEndpoint | undefined;
+  #by = 0;
+  #shimBytes = 0;
+  #headerBytes = 0;
+  #source = 0;
+  #outerTos = 0;
+
+  constructor(arena: Arena, ingress: Deliverer) {
+    this.#arena = arena;
+    this.#ingress = ingress;
+    this.#flows = new LooseFlow(arena.view, randomInt(0x1_0000_0000) | 0);
+    this.#ring = arena.allocate(RING_BYTES);
+    this.#at = this.#ring;
+  }
+
+  /** A round of sorting begins, of what a socket brought: each flow may have a few packets delivered again. */
+  begin(endpoint: DataEndpoint, socket: number): void {
+    this.#order.nextRound();
+    this.#from = endpoint;
+    this.#by = socket;
+    const link = endpoint.links[0];
+    const outer = endpoint.showsOuterHeader ? IPV4_HEADER_BYTES : 0;
+    this.#shimBytes = outer + (link?.shimBytes ?? 0);
+    this.#headerBytes = link?.innerHeaderBytes ?? 0;
+  }
+
+  /**
+   * Sorts one received message, told as ingress is told it: what may go first is delivered, the rest is
+   * copied. Whoever calls flushes ingress before the message's memory is used again.
+   */
+  sort(offset: number, length: number, source: number, tos: number, segmentBytes: number): void {
+    this.#source = source;
+    this.#outerTos = tos;
+    const l3 = this.#shimBytes + this.#headerBytes;
+    const isTrain =
+      segmentBytes > 0 &&
+      segmentBytes < length &&
+      !fillsIpv4(this.#arena.view, offset + l3, length - l3, PROTOCOL_UDP);
+    const step = isTrain ? segmentBytes : length;
+    const end = offset + length;
+    let from = offset;
+    let goes = true;
+    for (let at = offset; at < end; at += step) {
+      const bytes = Math.min(step, end - at);
+      const may = this.#order.mayGo(this.#bucketOf(at, bytes, this.#shimBytes, this.#headerBytes));
+      if (may !== goes && at > from) {
+        this.#settle(goes, from, at - from, segmentBytes, step);
+        from = at;
+      }
+      goes = may;
+    }
+    this.#settle(goes, from, end - from, segmentBytes, step);
+  }
+
+  #bucketOf(at: number, bytes: number, shimBytes: number, headerBytes: number): number {
+    return this.#flows.bucketOf(at + shimBytes, bytes - shimBytes, headerBytes);
+  }
+
+  #settle(goes: boolean, at: number, length: number, segmentBytes: number, step: number): void {
+    const endpoint = this.#from as DataEndpoint;
+    if (goes) {
+      this.#ingress.message(endpoint, at, length, this.#source, this.#outerTos, segmentBytes);
+    } else this.#keep(endpoint, at, length, segmentBytes, Math.min(step, length));
+  }
+
+  /** Copies what has to wait behind all others. */
+  #keep(
+    endpoint: DataEndpoint,
+    at: number,
+    length: number,
+    segmentBytes: number,
+    step: number,
+  ): void {
+    const bytes = (SOCKADDR_BYTES + length + 7) & ~7;
+    const start = this.#room(bytes);
+    const memory = this.#arena.bytes;
+    memory.copyWithin(start, this.#source, this.#source + SOCKADDR_BYTES);
+    memory.copyWithin(start + SOCKADDR_BYTES, at, at + length);
+    this.#at = start + bytes;
+    const record = (this.#first + this.#count) % RECORDS;
+    this.#start[record] = start;
+    this.#length[record] = length;
+    this.#segmentBytes[record] = segmentBytes;
+    this.#step[record] = step;
+    this.#shim[record] = this.#shimBytes;
+    this.#header[record] = this.#headerBytes;
+    this.#tos[record] = this.#outerTos;
+    this.#socket[record] = this.#by;
+    this.#endpoint[record] = endpoint;
+    this.#count++;
+    this.packets += Math.ceil(length / step);
+  }
+
+  /** Where `bytes` find room; the oldest are given up for it. */
+  #room(bytes: number): number {
+    while (this.#count === RECORDS || this.packets >= PACKETS_MAX) this.#giveUp();
+    while (this.#count > 0) {
+      const oldest = this.#start[this.#first] as number;
+      if (this.#at > oldest) {
+        if (this.#at + bytes <= this.#ring + RING_BYTES) return this.#at;
+        this.#at = this.#ring;
+      }
+      if (this.#at + bytes <= oldest) return this.#at;
+      this.#giveUp();
+    }
+    this.#at = this.#ring;
+    return this.#at;
+  }
+
+  /** The oldest record waits no more; returns how many packets it has. */
+  #leave(): number {
+    const record = this.#first;
+    const [shim, header] = [this.#shim[record] as number, this.#header[record] as number];
+    const step = this.#step[record] as number;
+    const begin = (this.#start[record] as number) + SOCKADDR_BYTES;
+    const end = begin + (this.#length[record] as number);
+    let packets = 0;
+    for (let at = begin; at < end; at += step, packets++) {
+      this.#order.left(this.#bucketOf(at, Math.min(step, end - at), shim, header));
+    }
+    this.packets -= packets;
+    this.#first = (record + 1) % RECORDS;
+    this.#count--;
+    return packets;
+  }
+
+  /** There is no room for the oldest any more. What is not judged is counted on the first link. */
+  #giveUp(): void {
+    const record = this.#first;
+    const counters = this.#endpoint[record]?.links[0]?.counters;
+    const packets = this.#leave();
+    this.#endpoint[record] = undefined;
+    if (counters === undefined) return;
+    counters[RECEIVED] = (counters[RECEIVED] as number) + packets;
+    const bytes = this.#length[record] as number;
+    counters[RECEIVED_BYTES] = (counters[RECEIVED_BYTES] as number) + bytes;
+    counters[OVERLOAD] = (counters[OVERLOAD] as number) + packets;
+  }
+
+  /** Delivers what waits longest, a round's worth of it; returns how many packets that were. */
+  release(nowMs: number): number {
+    let packets = 0;
+    while (this.#count > 0 && packets < RELEASE_PACKETS) {
+      const record = this.#first;
+      const endpoint = this.#endpoint[record] as DataEndpoint;
+      const start = this.#start[record] as number;
+      // Before ingress writes into it.
+      packets += this.#leave();
+      this.#endpoint[record] = undefined;
+      this.#ingress.begin(nowMs, endpoint.versionInside(this.#socket[record] as number));
+      this.#ingress.message(
+        endpoint,
+        start + SOCKADDR_BYTES,
+        this.#length[record] as number,
+        start,
+        this.#tos[record] as number,
+        this.#segmentBytes[record] as number,
+      );
+    }
+    this.#ingress.flush();
+    return packets;
+  }
+}

@@ -1,0 +1,153 @@
+/**
+ * What waits in front of the underlay, read from a device that has more than one burst of small packets:
+ * its ring is first in, first out, and longer than a ping should wait. Reading is a small part of what a
+ * packet costs, so a router that is behind reads ahead and sorts (first-come.ts). What it has no room for
+ * stays in the device, which drops at its tail, before any work is spent.
+ *
+ * Frames are read to where they wait, one behind the other in a ring of memory, and nothing is copied:
+ *
+ * ```
+ * headroom for the shim | virtio-net header, where the device has one | frame
+ * ```
+ * @module
+ */
+import { randomInt } from 'node:crypto';
+import { VIRTIO_NET_BYTES } from '../../wire/virtio-net.ts';
+import type { Arena } from '../ground/arena.ts';
+import type { DataLink } from '../ground/link.ts';
+import { FirstCome } from './first-come.ts';
+import { LooseFlow } from './loose-flow.ts';
+
+const RING_BYTES = 2 << 20;
+/** Frames that wait at one time, those among them that have gone already counted. */
+const FRAMES_MAX = 4096;
+/** The longest frame, virtio-net header included, and a little slack. */
+const FRAME_BYTES_MAX = 65_536 + 512;
+const HEADROOM_BYTES = 64;
+/** Frames read in one round: at most a millisecond's worth. */
+const READS_MAX = 1024;
+/** Frames that leave in one round: the other direction has its turn between. */
+const RELEASE_FRAMES = 64;
+
+/** All that it takes of the arena, which is touched only as it is used, bytes. */
+export const DEVICE_BACKLOG_BYTES = RING_BYTES;
+
+/** What becomes of a frame: egress. */
+export type Forwarder = {
+  packet(link: DataLink, frame: number, byteCount: number): void;
+  flush(): void;
+};
+
+export class DeviceBacklog {
+  readonly #forward: Forwarder;
+  readonly #flows: LooseFlow;
+  readonly #order = new FirstCome();
+  readonly #ring: number;
+  // The frames by number, in their order of coming: `#count` of them from `#first` on.
+  readonly #frame = new Int32Array(FRAMES_MAX);
+  readonly #length = new Int32Array(FRAMES_MAX);
+  readonly #bucket = new Uint16Array(FRAMES_MAX);
+  /** Undefined where the frame has gone. */
+  readonly #link: (DataLink | undefined)[] = Array(FRAMES_MAX).fill(undefined);
+  #first = 0;
+  #count = 0;
+  /** Where the next frame's headroom begins. */
+  #at: number;
+  /** Frames that wait. */
+  frames = 0;
+
+  constructor(arena: Arena, forward: Forwarder) {
+    this.#forward = forward;
+    this.#flows = new LooseFlow(arena.view, randomInt(0x1_0000_0000) | 0);
+    this.#ring = arena.allocate(RING_BYTES);
+    this.#at = this.#ring;
+  }
+
+  /**
+   * Reads ahead until the device has nothing more, or there is no room; who has nothing waiting goes on at
+   * once. Returns the frames read, or the negative errno of a read that failed with none before it.
+   */
+  readAhead(link: DataLink): number {
+    this.#order.nextRound();
+    const vnetBytes = link.vnetHeader ? VIRTIO_NET_BYTES : 0;
+    let reads = 0;
+    let result = 0;
+    while (reads < READS_MAX && this.#hasRoom()) {
+      const frame = this.#at + HEADROOM_BYTES;
+      const length = link.device.read(frame - vnetBytes, FRAME_BYTES_MAX - HEADROOM_BYTES);
+      if (length < 0) {
+        result = length;
+        break;
+      }
+      reads++;
+      this.#take(link, frame, length - vnetBytes);
+    }
+    this.#forward.flush();
+    this.#forget();
+    return reads > 0 ? reads : result;
+  }
+
+  #hasRoom(): boolean {
+    if (this.#count === 0) this.#at = this.#ring;
+    if (this.#count === FRAMES_MAX) return false;
+    const oldest = (this.#frame[this.#first] as number) - HEADROOM_BYTES;
+    if (this.#count === 0 || this.#at > oldest) {
+      if (this.#at + FRAME_BYTES_MAX <= this.#ring + RING_BYTES) return true;
+      this.#at = this.#ring;
+    }
+    return this.#count === 0 || this.#at + FRAME_BYTES_MAX <= oldest;
+  }
+
+  #take(link: DataLink, frame: number, length: number): void {
+    const place = (this.#first + this.#count) % FRAMES_MAX;
+    const bucket = this.#flows.bucketOf(frame, length, link.innerHeaderBytes);
+    const goes = this.#order.mayGo(bucket);
+    this.#frame[place] = frame;
+    this.#length[place] = length;
+    this.#bucket[place] = bucket;
+    this.#link[place] = goes ? undefined : link;
+    this.#count++;
+    this.#at = (frame + length + 63) & ~63;
+    if (goes) this.#forward.packet(link, frame, length);
+    else this.frames++;
+  }
+
+  /** The memory of frames that have gone before all that wait is free again. */
+  #forget(): void {
+    while (this.#count > 0 && this.#link[this.#first] === undefined) {
+      this.#first = (this.#first + 1) % FRAMES_MAX;
+      this.#count--;
+    }
+  }
+
+  /** Forwards what waits longest, a round's worth of it; returns how many frames. */
+  release(): number {
+    let frames = 0;
+    for (let i = 0; i < this.#count && frames < RELEASE_FRAMES; i++) {
+      const place = (this.#first + i) % FRAMES_MAX;
+      const link = this.#link[place];
+      if (link === undefined) continue;
+      this.#leave(place);
+      frames++;
+      this.#forward.packet(link, this.#frame[place] as number, this.#length[place] as number);
+    }
+    this.#forward.flush();
+    this.#forget();
+    return frames;
+  }
+
+  #leave(place: number): void {
+    this.#link[place] = undefined;
+    this.#order.left(this.#bucket[place] as number);
+    this.frames--;
+  }
+
+  /** A link is gone, and what it had waiting with it. */
+  forgetLink(id: number): void {
+    for (let i = 0; i < this.#count; i++) {
+      const place = (this.#first + i) % FRAMES_MAX;
+      if (this.#link[place]?.id === id) this.#leave(place);
+    }
+    this.#forget();
+  }
+}
