@@ -19,6 +19,7 @@ import {
   text,
   word,
 } from './reader.ts';
+import { type LinkUnderlays, underlayFields } from './status.ts';
 
 /** A host that takes part in a network. */
 export type NetworkMember = {
@@ -104,7 +105,7 @@ export const readRateStatus = fields({
 export type RateStatus = ReadBy<typeof readRateStatus>;
 
 /** How a network is on this host. */
-export type NetworkJson = {
+export type NetworkJson = LinkUnderlays & {
   network: string;
   bridge: string;
   vni: number;
@@ -178,6 +179,7 @@ export const networkJson = fields<NetworkJson>({
     ...{ egressPackets: number, egressBits: number },
     ...{ ingressPackets: number, ingressBits: number },
   }),
+  ...underlayFields,
   ...{ lostPorts: list(text), notes: list(text), repairs: count },
   repaired: list(fields({ what: text, agoMs: number })),
 });

@@ -85,6 +85,18 @@ const natStatus = fields({
 });
 export type NatStatus = ReadBy<typeof natStatus>;
 
+/** Where a link has several: each, the first one first, and how packets choose; absent = it has one. */
+export const underlayFields = {
+  underlays: optional(list(linkUnderlay)),
+  underlayMode: optional(text),
+  xmitHashPolicy: optional(text),
+};
+export type LinkUnderlays = {
+  underlays?: LinkUnderlay[] | undefined;
+  underlayMode?: string | undefined;
+  xmitHashPolicy?: string | undefined;
+};
+
 const linkStatus = fields({
   name: text,
   /**
@@ -133,10 +145,7 @@ const linkStatus = fields({
   offloads: list(text),
   /** What is less here than it could be, each in a sentence. */
   notes: list(text),
-  /** Where it has several: each, the first one first, and how packets choose; absent = it has one. */
-  underlays: optional(list(linkUnderlay)),
-  underlayMode: optional(text),
-  xmitHashPolicy: optional(text),
+  ...underlayFields,
   /** Absent = none is spoken of. */
   nat: optional(natStatus),
   rates,

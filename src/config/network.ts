@@ -3,6 +3,7 @@
  * configuration file become.
  * @module
  */
+import { VXLAN } from '../encap/encap.ts';
 import { AddressError } from '../net/address-error.ts';
 import { INTERFACE_NAME_CHARS_MAX } from '../net/fan.ts';
 import { isGroupMac, parseMac } from '../net/mac.ts';
@@ -16,8 +17,14 @@ import {
   type UnderlayPrefix,
 } from '../net/underlay-address.ts';
 import { type RateRequest, rateOf } from './link/rate.ts';
+import {
+  furtherOf,
+  type UnderlaySelector,
+  type UnderlaysRequest,
+  underlaysProblems,
+} from './link/underlays.ts';
 import { BUM_MODES, type BumModeName, GUARD_MODES, type GuardName } from './network/modes.ts';
-import { MTU_BYTES_MAX, MTU_BYTES_MIN, type UnderlaySelector } from './request.ts';
+import { MTU_BYTES_MAX, MTU_BYTES_MIN } from './request.ts';
 import {
   isPrefix6,
   listOf,
@@ -25,6 +32,7 @@ import {
   rateSettings,
   type Setting,
   setting,
+  underlaySettings,
   ValueError,
 } from './setting.ts';
 
@@ -42,42 +50,43 @@ export const SERVERS_MAX = 8;
 export const SERVER_IS_HOST = 0;
 const BRIDGE_PREFIX = 'br-';
 
-export type NetworkRequest = RateRequest & {
-  /** What people call it; unique on a host. */
-  network: string;
-  vni: number;
-  /** Its bridge, which is also the name of the link. */
-  bridge: string;
-  /** Where this host is; null = where its fans are, else where its default route leads. */
-  underlay: UnderlaySelector | null;
-  /** UDP destination port; null = VXLAN's own. */
-  port: number | null;
-  /** Bytes of an inner packet; null = from the underlay's MTU. */
-  mtu: number | null;
-  bum: BumModeName;
-  /** Underlay addresses, for `bum` service-node. */
-  serviceNodes: readonly UnderlayAddress[];
-  guard: GuardName;
-  /** This host copies floods for others (`fanway service-node`). */
-  replicator: boolean;
-  /**
-   * MACs that may answer DHCP clients, and that may speak as routers, when they are on this host;
-   * {@link SERVER_IS_HOST} = the host itself. Absent = none.
-   */
-  dhcpServers?: readonly number[];
-  routers?: readonly number[];
-  /** Underlay addresses of hosts that take part and that nobody tells of; absent = none. */
-  peers?: readonly UnderlayAddress[];
-  offload: 'auto' | 'off';
-  /** This host's own addresses in it, on the bridge, with the width of their networks; absent = none. */
-  addresses?: readonly UnderlayPrefix[] | undefined;
-  /** Hosts hand out addresses of this prefix, each those of a slice of its own; absent = nobody does. */
-  ipam?: Prefix | undefined;
-  /** Where others reach this host, behind a 1:1 address translation; absent = at its own address. */
-  outer?: UnderlayAddress | undefined;
-  /** Known, not to be started. */
-  off: boolean;
-};
+export type NetworkRequest = RateRequest &
+  UnderlaysRequest & {
+    /** What people call it; unique on a host. */
+    network: string;
+    vni: number;
+    /** Its bridge, which is also the name of the link. */
+    bridge: string;
+    /** Where this host is; null = where its fans are, else where its default route leads. */
+    underlay: UnderlaySelector | null;
+    /** UDP destination port; null = VXLAN's own. */
+    port: number | null;
+    /** Bytes of an inner packet; null = from the underlay's MTU. */
+    mtu: number | null;
+    bum: BumModeName;
+    /** Underlay addresses, for `bum` service-node. */
+    serviceNodes: readonly UnderlayAddress[];
+    guard: GuardName;
+    /** This host copies floods for others (`fanway service-node`). */
+    replicator: boolean;
+    /**
+     * MACs that may answer DHCP clients, and that may speak as routers, when they are on this host;
+     * {@link SERVER_IS_HOST} = the host itself. Absent = none.
+     */
+    dhcpServers?: readonly number[];
+    routers?: readonly number[];
+    /** Underlay addresses of hosts that take part and that nobody tells of; absent = none. */
+    peers?: readonly UnderlayAddress[];
+    offload: 'auto' | 'off';
+    /** This host's own addresses in it, on the bridge, with the width of their networks; absent = none. */
+    addresses?: readonly UnderlayPrefix[] | undefined;
+    /** Hosts hand out addresses of this prefix, each those of a slice of its own; absent = nobody does. */
+    ipam?: Prefix | undefined;
+    /** Where others reach this host, behind a 1:1 address translation; absent = at its own address. */
+    outer?: UnderlayAddress | undefined;
+    /** Known, not to be started. */
+    off: boolean;
+  };
 
 /** The bridge of a network that names none. */
 export function bridgeOfNetwork(network: string): string {
@@ -140,8 +149,9 @@ export const NETWORK_SETTINGS: readonly Setting[] = [
     'underlay',
     'underlay',
     '',
-    'Where this host is: an address, a device or `default`; where its fans are, else the default route.',
+    'Where this host is: an address, a device or `default`, up to four as eth0/16,eth1/16; where its fans are, else the default route.',
   ),
+  ...underlaySettings('network'),
   setting('network', 'port', 'integer', '4789', 'UDP destination port.', {
     ...{ unit: 'UDP port', min: 1, max: 65535 },
   }),
@@ -307,15 +317,14 @@ export function networkRequestOf(values: ReadonlyMap<string, Value>): {
     return { request: undefined, problems: [{ key: 'ipam', message }] };
   }
   const underlays = value<readonly UnderlaySelector[]>('underlay') ?? [];
-  if (underlays.length > 1) {
-    const message = 'a layer-2 network has one underlay; fans take several';
-    return { request: undefined, problems: [{ key: 'underlay', message }] };
-  }
+  problems.push(...underlaysProblems(values, underlays, VXLAN.name));
+  if (problems.length > 0) return { request: undefined, problems };
   const [outer] = value<readonly UnderlayAddress[]>('outer') ?? [];
   const request = networkRequest({
     ...{ network, bridge, bum, serviceNodes },
     vni: value<number>('vni') ?? 0,
     underlay: underlays[0] ?? null,
+    ...furtherOf(values, underlays),
     port: value<number>('port') ?? null,
     mtu: value<number>('mtu') ?? null,
     guard: value<GuardName>('guard') ?? 'learn',

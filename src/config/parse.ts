@@ -20,9 +20,10 @@ import {
 } from './bgp.ts';
 import type { FileProblem } from './fan-file.ts';
 import { type GossipSettings, gossipSettingsOf } from './gossip.ts';
+import { underlayFamily } from './link/underlays.ts';
 import { type NetworkPolicy, networkPolicyOf } from './network/policy.ts';
 import { type NetworkRequest, networkClashes, networkRequestOf } from './network.ts';
-import { type FanRequest, underlayFamily } from './request.ts';
+import type { FanRequest } from './request.ts';
 import { findSetting, type PriorityChoice, parseValue, SETTINGS, type Setting } from './schema.ts';
 import { quote, ValueError } from './setting.ts';
 import { requestOf, type Values } from './settings.ts';

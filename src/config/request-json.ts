@@ -9,6 +9,7 @@ import { ADDRESS_BITS, familyOf, isUnderlayAddress } from '../net/underlay-addre
 import { UNDERLAY_MODES, UNDERLAYS_MAX, XMIT_HASH_POLICIES } from '../net/underlay-modes.ts';
 import { isNat } from './link/nat.ts';
 import { areFlowKeys, arePeerRates, isRate } from './link/rate.ts';
+import type { UnderlaySelector } from './link/underlays.ts';
 import {
   ENCAPS,
   type FanRequest,
@@ -16,7 +17,6 @@ import {
   HOST_RESERVE_MAX,
   MTU_BYTES_MAX,
   MTU_BYTES_MIN,
-  type UnderlaySelector,
 } from './request.ts';
 import { parseUnderlay } from './schema.ts';
 import { parseInterfaceName } from './setting.ts';

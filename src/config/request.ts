@@ -6,45 +6,17 @@
 import { hasIpv4 } from '../net/fan.ts';
 import type { Prefix } from '../net/prefix.ts';
 import type { Prefix6 } from '../net/prefix6.ts';
-import {
-  ADDRESS_BITS,
-  type Family,
-  familyOf,
-  formatHostAddress,
-  type UnderlayAddress,
-} from '../net/underlay-address.ts';
-
-import type { UnderlayMode, XmitHashPolicy } from '../net/underlay-modes.ts';
+import { formatHostAddress } from '../net/underlay-address.ts';
 import type { Nat } from './link/nat.ts';
 import type { RateRequest } from './link/rate.ts';
+import type { UnderlaySelector, UnderlaysRequest } from './link/underlays.ts';
 
 export const ENCAPS = ['vxlan', 'ipip', 'fou'] as const;
 export type FanEncap = (typeof ENCAPS)[number];
 
-/**
- * Where the underlay address comes from. `length` is the underlay's prefix length in bits; above 32 it
- * says that an IPv6 address is meant ({@link underlayFamily}).
- */
-export type UnderlaySelector =
-  /** One address of this host, or a network one of its addresses lies in (no host bits set). */
-  | { kind: 'address'; address: UnderlayAddress; length: number }
-  /** The first global address of a device. */
-  | { kind: 'device'; device: string; length: number }
-  /** The first global address of the device that holds the default route. */
-  | { kind: 'default'; length: number };
-
 /** Who forwards: data processes of ours, the kernel, or the kernel where it can. */
 export const DATAPATHS = ['userspace', 'kernel', 'auto'] as const;
 export type Datapath = (typeof DATAPATHS)[number];
-
-/** What a fan is asked for that has several underlays. */
-export type UnderlaysRequest = {
-  /** Those beside the first, in order; absent = none. */
-  further?: readonly UnderlaySelector[];
-  /** How packets are spread over them; absent = the default. */
-  underlayMode?: UnderlayMode;
-  xmitHashPolicy?: XmitHashPolicy;
-};
 
 export type FanRequest = RateRequest &
   UnderlaysRequest & {
@@ -92,11 +64,6 @@ export const UNDERLAY_LENGTH_DEFAULT = 16;
 /** The same where an IPv6 address is written: as many hosts. */
 export const UNDERLAY_LENGTH_IPV6_DEFAULT = 112;
 
-/** The family that a selector means: that of its address, else what has room for its length. */
-export function underlayFamily(selector: UnderlaySelector): Family {
-  if (selector.kind === 'address') return familyOf(selector.address);
-  return selector.length > ADDRESS_BITS[4] ? 6 : 4;
-}
 export const HOST_RESERVE_DEFAULT = 1;
 export const HOST_RESERVE_MAX = 64;
 /** RFC 791 §3.1: every host must take 576 bytes; below it nothing useful runs. */

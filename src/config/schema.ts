@@ -14,13 +14,7 @@ import {
   type UnderlayAddress,
   type UnderlayPrefix,
 } from '../net/underlay-address.ts';
-import {
-  UNDERLAY_MODE_DEFAULT,
-  UNDERLAY_MODES,
-  UNDERLAYS_MAX,
-  XMIT_HASH_POLICIES,
-  XMIT_HASH_POLICY_DEFAULT,
-} from '../net/underlay-modes.ts';
+import { UNDERLAYS_MAX } from '../net/underlay-modes.ts';
 import { BGP_SETTINGS, parseIp, parseRanges, parseRd, parseTargets, parseVnis } from './bgp.ts';
 import {
   GOSSIP_SETTINGS,
@@ -31,6 +25,7 @@ import {
   type Seed,
 } from './gossip.ts';
 import type { PeerRate } from './link/rate.ts';
+import type { UnderlaySelector } from './link/underlays.ts';
 import { NETWORK_SETTINGS, parseHostPrefixes, parseServers } from './network.ts';
 import {
   DATAPATHS,
@@ -41,7 +36,6 @@ import {
   MTU_BYTES_MIN,
   UNDERLAY_LENGTH_DEFAULT,
   UNDERLAY_LENGTH_IPV6_DEFAULT,
-  type UnderlaySelector,
 } from './request.ts';
 import {
   NAT_SETTINGS,
@@ -54,6 +48,7 @@ import {
   rateSettings,
   type Setting,
   setting,
+  underlaySettings,
   ValueError,
 } from './setting.ts';
 
@@ -108,22 +103,7 @@ export const SETTINGS: readonly Setting[] = [
     'Where this host is: an address, a network, a device, or `default`, each with an optional /WIDTH (16); up to four, as eth0/16,eth1/16.',
     { required: true },
   ),
-  setting(
-    'fan',
-    'underlay-mode',
-    'choice',
-    UNDERLAY_MODE_DEFAULT,
-    'Which of several underlays a packet takes: the first that works, by flow, each in turn (which reorders), or the one with the least delay.',
-    { choices: UNDERLAY_MODES },
-  ),
-  setting(
-    'fan',
-    'xmit-hash-policy',
-    'choice',
-    XMIT_HASH_POLICY_DEFAULT,
-    'What of the headers inside tells flows apart for balance-xor.',
-    { choices: XMIT_HASH_POLICIES },
-  ),
+  ...underlaySettings('fan'),
   setting('fan', 'encap', 'choice', 'vxlan', 'How packets travel between hosts.', {
     choices: ENCAPS,
   }),
@@ -383,7 +363,7 @@ export function parseUnderlay(text: string): UnderlaySelector {
 export function parseUnderlays(text: string): readonly UnderlaySelector[] {
   const parts = text.split(',').map((part) => part.trim());
   if (parts.length > UNDERLAYS_MAX) {
-    throw new ValueError(`${quote(text)}: a fan has at most ${UNDERLAYS_MAX} underlays`);
+    throw new ValueError(`${quote(text)}: a link has at most ${UNDERLAYS_MAX} underlays`);
   }
   const twice = parts.find((part, i) => parts.indexOf(part) < i);
   if (twice !== undefined) throw new ValueError(`${quote(text)}: ${quote(twice)} is there twice`);

@@ -13,6 +13,12 @@ import {
   type Prefix6,
   parsePrefix6,
 } from '../net/prefix6.ts';
+import {
+  UNDERLAY_MODE_DEFAULT,
+  UNDERLAY_MODES,
+  XMIT_HASH_POLICIES,
+  XMIT_HASH_POLICY_DEFAULT,
+} from '../net/underlay-modes.ts';
 import { KEEP_ALIVE_SECONDS_MAX, KEEP_ALIVE_SECONDS_MIN, NAT_PEERS_MAX } from './link/nat.ts';
 import {
   PEER_RATES_MAX,
@@ -188,6 +194,28 @@ export function rateSettings(section: 'fan' | 'network'): readonly Setting[] {
       'peer-rates',
       '',
       `Most that goes to single hosts of the underlay, as 172.30.1.27=20M, up to ${PEER_RATES_MAX}; each has queues of its own, and what goes there counts for rate, too.`,
+    ),
+  ];
+}
+
+/** How packets choose among several underlays, in a section of either kind. */
+export function underlaySettings(section: 'fan' | 'network'): readonly Setting[] {
+  return [
+    setting(
+      section,
+      'underlay-mode',
+      'choice',
+      UNDERLAY_MODE_DEFAULT,
+      'Which of several underlays a packet takes: the first that works, by flow, each in turn (which reorders), or the one with the least delay.',
+      { choices: UNDERLAY_MODES },
+    ),
+    setting(
+      section,
+      'xmit-hash-policy',
+      'choice',
+      XMIT_HASH_POLICY_DEFAULT,
+      'What of the headers inside tells flows apart for balance-xor.',
+      { choices: XMIT_HASH_POLICIES },
     ),
   ];
 }

@@ -2,27 +2,19 @@
  * From settings by name to a {@link FanRequest}, with the rules that no single value can show.
  * @module
  */
-import { carriesFrames, ENCAPS } from '../encap/encap.ts';
+import { ENCAPS } from '../encap/encap.ts';
 import { NO_OVERLAY } from '../net/fan.ts';
 import type { Prefix } from '../net/prefix.ts';
 import type { Prefix6 } from '../net/prefix6.ts';
-import {
-  isUnderlayMode,
-  isXmitHashPolicy,
-  UNDERLAY_MODE_DEFAULT,
-  XMIT_HASH_POLICY_DEFAULT,
-} from '../net/underlay-modes.ts';
 import { natOf, natProblems } from './link/nat.ts';
 import { rateOf } from './link/rate.ts';
 import {
-  type Datapath,
-  type FanEncap,
-  type FanRequest,
-  fanRequest,
+  furtherOf,
   type UnderlaySelector,
-  type UnderlaysRequest,
   underlayFamily,
-} from './request.ts';
+  underlaysProblems,
+} from './link/underlays.ts';
+import { type Datapath, type FanEncap, type FanRequest, fanRequest } from './request.ts';
 import type { SettingValue } from './schema.ts';
 import { isPrefix6 } from './setting.ts';
 
@@ -33,58 +25,6 @@ function overlaysOf(overlay: Prefix | Prefix6): Pick<FanRequest, 'overlay' | 'ov
 
 function datapathOf(datapath: Datapath = 'userspace'): Pick<FanRequest, 'datapath'> {
   return datapath === 'userspace' ? {} : { datapath };
-}
-
-/** What the values say of several underlays; nothing where there is one. */
-function furtherOf(
-  values: ReadonlyMap<string, unknown>,
-  [, ...further]: readonly UnderlaySelector[],
-): UnderlaysRequest {
-  if (further.length === 0) return {};
-  const [mode, policy] = [values.get('underlay-mode'), values.get('xmit-hash-policy')];
-  return {
-    further,
-    ...(isUnderlayMode(mode) && mode !== UNDERLAY_MODE_DEFAULT && { underlayMode: mode }),
-    ...(isXmitHashPolicy(policy) &&
-      policy !== XMIT_HASH_POLICY_DEFAULT && { xmitHashPolicy: policy }),
-  };
-}
-
-/** What does not go with several underlays, or without them. */
-function underlaysProblems(
-  values: ReadonlyMap<string, unknown>,
-  underlays: readonly UnderlaySelector[],
-  encap: FanEncap,
-): { key: string; message: string }[] {
-  if (underlays.length <= 1) {
-    return ['underlay-mode', 'xmit-hash-policy']
-      .filter((key) => values.has(key))
-      .map((key) => ({
-        key,
-        message: `${key} is for several underlays: name them, as eth0/16,eth1/16`,
-      }));
-  }
-  const problems: { key: string; message: string }[] = [];
-  const mode = values.get('underlay-mode') ?? UNDERLAY_MODE_DEFAULT;
-  if (values.has('xmit-hash-policy') && mode !== 'balance-xor') {
-    const message = `xmit-hash-policy is what balance-xor goes by, and underlay-mode is ${mode}`;
-    problems.push({ key: 'xmit-hash-policy', message });
-  }
-  if (!carriesFrames(encap) && values.get('xmit-hash-policy') === 'layer2') {
-    const message = `layer2 goes by the MACs of containers, and ${encap} carries none: take layer2+3 or layer3+4`;
-    problems.push({ key: 'xmit-hash-policy', message });
-  }
-  if (new Set(underlays.map(underlayFamily)).size > 1) {
-    const message =
-      'some of these underlays are of IPv4 and some of IPv6: name those of one family';
-    problems.push({ key: 'underlay', message });
-  }
-  if (values.get('datapath') === 'kernel') {
-    const message =
-      "the kernel's data path has one underlay: leave datapath out, or name one underlay";
-    problems.push({ key: 'datapath', message });
-  }
-  return problems;
 }
 
 /** Values by setting key, as {@link parseValue} returned them. */

@@ -5,6 +5,7 @@
 import { auditCall } from '../api/network/audit.ts';
 import { ipamCall } from '../api/network/ipam.ts';
 import type { NetworkJson } from '../api/networks.ts';
+import type { LinkUnderlay } from '../api/status.ts';
 import type { Log } from '../log.ts';
 import type { Route } from './admin/admin.ts';
 import { answerTo } from './admin/answer-to.ts';
@@ -49,6 +50,8 @@ export type NetworkPartOptions = {
   filter: () => Promise<PacketFilter>;
   /** Whether this host is a gateway between gossip and BGP. */
   redistributes: () => boolean;
+  /** How a link's underlays are; undefined where it has one. */
+  underlays: (link: string) => LinkUnderlay[] | undefined;
 };
 
 export class NetworkPart {
@@ -108,6 +111,7 @@ export class NetworkPart {
       conflicts: (spec) => ipamConflicts(this.#ipam, spec),
       counters: () => tunnels.counters(),
       rateOf: (link) => tunnels.rateOf(link),
+      underlays: (link) => options.underlays(link),
       offloads: (link) => tunnels.status()[0]?.offloads[link] ?? [],
     });
   }

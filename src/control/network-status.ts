@@ -20,6 +20,7 @@ import {
   type ServiceNodeStatus,
 } from '../api/networks.ts';
 import { ShapeError } from '../api/reader.ts';
+import type { LinkUnderlay } from '../api/status.ts';
 import { codeOf, messageOf, refusedError, usageError } from '../errors.ts';
 import { formatMac, parseMac } from '../net/mac.ts';
 import {
@@ -70,6 +71,8 @@ export type NetworkStatusOptions = {
   views: NetworkViews;
   drops: DropMeter;
   rates: RateMeter;
+  /** How a link's underlays are; undefined where it has one. */
+  underlays: (link: string) => LinkUnderlay[] | undefined;
   /** What a link may send in a second, bytes; 0 = no limit. */
   rateOf: (link: string) => RateNow;
   table: () => NetworkTable | undefined;
@@ -141,6 +144,9 @@ export class NetworkStatus {
       ),
       ...{ drops, rates: { egressPackets, egressBits, ingressPackets, ingressBits } },
       rate: rateStatus(spec, this.#options, rates, counters),
+      underlays: this.#options.underlays(name),
+      underlayMode: spec.underlayMode,
+      xmitHashPolicy: spec.underlayMode === 'balance-xor' ? spec.xmitHashPolicy : undefined,
       lostPorts: link.lostPorts.map(({ name: lost }) => lost),
       notes: isUp ? [...link.obstacles.notes, ...this.#notes(spec, link)] : [],
       repairs: link.repairs,

@@ -56,7 +56,7 @@ import { GossipService } from './speakers/gossip/service.ts';
 import { memberJson } from './speakers/gossip/views.ts';
 import { linkStatus } from './status.ts';
 import { stateDirectoryOf } from './store/address-book.ts';
-import { isFan, type LinkSpec } from './store/link-spec.ts';
+import { type AnySpec, isFan, type LinkSpec } from './store/link-spec.ts';
 import { admitOwn, claimForNamespace } from './store/namespace.ts';
 import type { RunDirectory } from './store/run-directory.ts';
 import { PageServer } from './web/page-server.ts';
@@ -164,6 +164,7 @@ export class ControlService {
       ...{ run, log, drops: this.#drops, rates: this.#rates, nameOf: this.#nameOf },
       alone: () => (this.gossip.host === undefined ? this.bgp.silence : ''),
       redistributes: () => this.bgp.settings?.redistribute === true,
+      underlays: (link) => this.#underlays.status(link),
     });
     this.#probes = new Probes({
       ...{ tunnels: this.tunnels, entries: this.entries, networks: this.networks, log },
@@ -184,7 +185,8 @@ export class ControlService {
       ...{ ...about, node: () => this.gossip.host?.node },
       ask: async (member, question, about) => this.gossip.mustRun().ask(member, question, about),
     });
-    this.#underlays = new UnderlayWatch({ ...about, host: this.#host });
+    const all = (): AnySpec[] => [...this.#upSpecs(), ...this.networks.specs()];
+    this.#underlays = new UnderlayWatch({ ...about, host: this.#host, specs: all });
     this.#watches = [this.#bridges, this.#pathWatch, this.#underlays];
     this.entries.listen((changes) => this.#hub.entriesChanged(changes));
     this.gossip.events.listen((member) => this.#hub.publish({ kind: 'member', member }));

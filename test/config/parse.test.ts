@@ -373,6 +373,9 @@ t.test('[network] sections, and what two of them must not share', async (t) => {
   t.match(told('[network]\nname = blue\nvni = 0\n'), [/1 to 16777215/]);
   t.match(told('[network]\nname = a-long-name-1\nvni = 1\n'), [/br-a-long-name-1/]);
   t.match(told('[network]\nname = blue\nvni = 1\nbum = service-node\n'), [/service-nodes/]);
-  t.match(told('[network]\nname = blue\nvni = 1\nunderlay = eth0,eth1\n'), [/one underlay/]);
+  t.same(told('[network]\nname = blue\nvni = 1\nunderlay = eth0,eth1\n'), []);
+  t.match(told('[network]\nname = blue\nvni = 1\nunderlay-mode = latency\n'), [
+    /several underlays/,
+  ]);
   t.same(told('[network]\nname = blue\nvni = 1\nunderlay = eth0\n'), []);
 });

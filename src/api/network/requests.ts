@@ -3,6 +3,7 @@
  * @module
  */
 
+import type { UnderlaySelector } from '../../config/link/underlays.ts';
 import { BUM_MODES, GUARD_MODES } from '../../config/network/modes.ts';
 import {
   HOST_ADDRESSES_MAX,
@@ -13,9 +14,10 @@ import {
   SERVERS_MAX,
   SERVICE_NODES_MAX,
 } from '../../config/network.ts';
-import { MTU_BYTES_MAX, MTU_BYTES_MIN, type UnderlaySelector } from '../../config/request.ts';
+import { MTU_BYTES_MAX, MTU_BYTES_MIN } from '../../config/request.ts';
 import { parseOverlay, parseUnderlay } from '../../config/schema.ts';
 import { parseInterfaceName, ValueError } from '../../config/setting.ts';
+import { UNDERLAY_MODES, UNDERLAYS_MAX, XMIT_HASH_POLICIES } from '../../net/underlay-modes.ts';
 import { post } from '../call.ts';
 import {
   count,
@@ -53,25 +55,28 @@ function parsed<T>(parse: (text: string) => T): Reader<T> {
 }
 
 const name = parsed(parseInterfaceName);
-const u32 = range(0, 0xffff_ffff);
 /** A MAC; SERVER_IS_HOST is one too. */
 const serverMac = range(0, 0xffff_ffff_ffff);
 
 /** An underlay as it is written, `eth0/16`. */
 const underlay: Reader<UnderlaySelector> = parsed(parseUnderlay);
 
-/** What travels of a request: the underlay and this host's own addresses as text. */
-export type NetworkRequestJson = Omit<NetworkRequest, 'underlay' | 'addresses' | 'ipam'> & {
+/** What travels of a request: its underlays and this host's own addresses as text. */
+export type NetworkRequestJson = Omit<
+  NetworkRequest,
+  'underlay' | 'further' | 'addresses' | 'ipam'
+> & {
   ipam: string | undefined;
   underlay: string | null;
+  further: string[] | undefined;
   addresses: string[] | undefined;
 };
 
 const requestFields = {
   ...{ network: name, vni: range(1, NETWORK_VNI_MAX), bridge: name },
   ...{ port: nullable(range(1, 65535)), mtu: nullable(range(MTU_BYTES_MIN, MTU_BYTES_MAX)) },
-  ...{ bum: word(...BUM_MODES), serviceNodes: list(u32, SERVICE_NODES_MAX) },
-  peers: optional(list(u32, PEERS_MAX)),
+  ...{ bum: word(...BUM_MODES), serviceNodes: list(host, SERVICE_NODES_MAX) },
+  peers: optional(list(host, PEERS_MAX)),
   ...{
     dhcpServers: optional(list(serverMac, SERVERS_MAX)),
     routers: optional(list(serverMac, SERVERS_MAX)),
@@ -84,6 +89,9 @@ const requestFields = {
 export const readNetworkRequest: Reader<NetworkRequest> = fields<NetworkRequest>({
   ...requestFields,
   underlay: nullable(underlay),
+  further: optional(list(underlay, UNDERLAYS_MAX - 1)),
+  underlayMode: optional(word(...UNDERLAY_MODES)),
+  xmitHashPolicy: optional(word(...XMIT_HASH_POLICIES)),
   addresses: optional(list(parsed(parseInside), HOST_ADDRESSES_MAX)),
   ipam: optional(parsed(parseOverlay)),
   outer: optional(host),

@@ -3,6 +3,7 @@
  * @module
  */
 import type { NetworkJson, NetworkSearch, ServiceNodeStatus } from '../../api/networks.ts';
+import { underlaysText } from '../paths/underlays-text.ts';
 import { counted, rateLine } from '../verb/quantities.ts';
 
 const MEMBERS_SHOWN_MAX = 8;
@@ -39,6 +40,7 @@ export function networkText(network: NetworkJson): string[] {
   return [
     ...head,
     `  device ${network.device}, MTU ${network.innerMtu} (underlay ${network.underlayMtu}), offloads: ${network.offloads.join(', ') || 'none'}`,
+    ...underlaysText(network).map((line) => `  ${line}`),
     membersText(network),
     `  ${counted(macs.local, 'MAC')} here${asked}, ${macs.remote} elsewhere; ${counted(network.addresses, 'address')}`,
     ...serversText(network.servers),

@@ -22,6 +22,8 @@ export const ADD_FLAGS: Readonly<Record<string, string>> = {
   '--ipam': 'ipam',
   '--outer': 'outer',
   '--underlay': 'underlay',
+  '--underlay-mode': 'underlay-mode',
+  '--xmit-hash-policy': 'xmit-hash-policy',
   '--port': 'port',
   '--guard': 'guard',
   '--peer': 'peers',
@@ -64,10 +66,11 @@ export function requestOfWords(name: string, flags: ReadonlyMap<string, string>)
 
 /** A request as it travels. */
 export function networkRequestJson(request: NetworkRequest): NetworkRequestJson {
-  const { underlay, addresses, ipam } = request;
+  const { underlay, further, addresses, ipam } = request;
   return {
     ...request,
     underlay: underlay === null ? null : formatUnderlay(underlay),
+    further: further?.map(formatUnderlay),
     addresses: addresses?.map(formatHostPrefix),
     ipam: ipam && formatPrefix(ipam),
   };

@@ -2,7 +2,7 @@
  * The underlays of a link as text: whom packets reach by each, how long it takes, and what is lost.
  * @module
  */
-import type { LinkStatus, LinkUnderlay, PeerWay } from '../../api/status.ts';
+import type { LinkUnderlay, LinkUnderlays, PeerWay } from '../../api/status.ts';
 import { timeText } from '../verb/quantities.ts';
 
 const PEERS_SHOWN_MAX = 4;
@@ -16,7 +16,11 @@ const CAUSES: Readonly<Record<PeerWay['cause'], string>> = {
 };
 
 /** A line for how packets choose, and one or more for each underlay; none where there is one. */
-export function underlaysText({ underlays, underlayMode, xmitHashPolicy }: LinkStatus): string[] {
+export function underlaysText({
+  underlays,
+  underlayMode,
+  xmitHashPolicy,
+}: LinkUnderlays): string[] {
   if (underlays === undefined) return [];
   const policy = xmitHashPolicy === undefined ? '' : ` by ${xmitHashPolicy}`;
   const reorders = underlayMode === 'balance-rr' ? ' (which reorders packets)' : '';

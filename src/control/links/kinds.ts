@@ -2,8 +2,9 @@
  * Kinds of link: what a router does with a link is the same for all, and here is in what they differ.
  * @module
  */
+
+import type { UnderlaySelector } from '../../config/link/underlays.ts';
 import type { NetworkRequest } from '../../config/network.ts';
-import type { UnderlaySelector } from '../../config/request.ts';
 import type { Family } from '../../net/underlay-address.ts';
 import type { Change } from '../change/change.ts';
 import type { Journal } from '../change/journal.ts';

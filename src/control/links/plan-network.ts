@@ -5,8 +5,9 @@
  */
 
 import { pickRate, rateDifferences, withRate } from '../../config/link/rate.ts';
+import type { UnderlaySelector } from '../../config/link/underlays.ts';
 import { type NetworkRequest, SERVER_IS_HOST } from '../../config/network.ts';
-import { MTU_BYTES_MIN, type UnderlaySelector } from '../../config/request.ts';
+import { MTU_BYTES_MIN } from '../../config/request.ts';
 import { parseInterfaceName } from '../../config/setting.ts';
 import { VXLAN } from '../../encap/encap.ts';
 import { ipamLengthMax, ipamOf } from '../../net/ipam.ts';
@@ -30,6 +31,7 @@ import { type AnyRecord, aliasOf, borrowedAliasOf, type Snapshot } from '../host
 import { type NetworkSpec, SOURCE_PORTS_DEFAULT } from '../store/link-spec.ts';
 import { checkWire } from './conflicts.ts';
 import { innerMtuOf, type Plan } from './plan.ts';
+import { furtherOf, type ResolvedUnderlays } from './underlay/further.ts';
 import { isResolved, type Keep, type Refusal, resolveUnderlay } from './underlay/resolve.ts';
 
 /** Locally administered, then a mark, then the host's four bytes: one for each host. */
@@ -62,7 +64,12 @@ export function networkMtuOf(
 
 function specOf(
   request: NetworkRequest,
-  at: { local: UnderlayAddress; underlay: NetworkSpec['underlay']; underlayMtu: number },
+  at: {
+    local: UnderlayAddress;
+    underlay: NetworkSpec['underlay'];
+    underlayMtu: number;
+    underlays?: ResolvedUnderlays;
+  },
   mac = BRIDGE_MAC_PREFIX + lastWordOf(at.local),
 ): NetworkSpec {
   const { network, bridge: name, vni, bum, serviceNodes, guard, replicator, offload } = request;
@@ -77,6 +84,7 @@ function specOf(
     },
     ...{ dscp: 'pipe', sourcePorts: SOURCE_PORTS_DEFAULT, offload },
     ...pickRate(request),
+    ...at.underlays,
     ...{ bum, serviceNodes: [...serviceNodes], guard, replicator },
     ...(addresses !== undefined && { addresses }),
     ...(request.dhcpServers && { dhcpServers: serverMacs(request.dhcpServers, mac) }),
@@ -108,7 +116,10 @@ export function planNetwork(
   const { local, underlay, device } = resolved;
   const adoption = adoptionOf(request.bridge, snapshot);
   const mac = adoption?.foreign === true ? adoption.mac : undefined;
-  const spec = specOf(request, { local, underlay, underlayMtu: device.mtu }, mac);
+  const found = furtherOf(request, resolved, snapshot);
+  if ('refusals' in found) return { outcome: 'refused', refusals: found.refusals };
+  const { underlayMtu, ...underlays } = found;
+  const spec = specOf(request, { local, underlay, underlayMtu, underlays }, mac);
 
   const running = snapshot.networks.find((one) => one.spec.network === request.network);
   if (running !== undefined) return planAgainst(running.spec, spec, request);
@@ -214,6 +225,7 @@ function facts({ name, vni, port, local, innerMtu, bum, guard, ...more }: Networ
     ...[`bridge ${name}`, `VNI ${vni}`, `port ${port}`, `underlay ${formatHostAddress(local)}`],
     ...[`MTU ${innerMtu}`, `bum ${bum}`, `guard ${guard}`, `service nodes ${nodes || 'none'}`],
     more.replicator ? 'replicator' : 'no replicator',
+    ...furtherFacts(more),
     `ipam ${more.ipam === undefined ? 'none' : formatPrefix(more.ipam.prefix)}`,
     more.outer === undefined ? 'no outer address' : `outer ${formatHostAddress(more.outer)}`,
     `addresses ${(more.addresses ?? []).map(formatHostPrefix).join(' ') || 'none'}`,
@@ -221,6 +233,17 @@ function facts({ name, vni, port, local, innerMtu, bum, guard, ...more }: Networ
     `routers ${macsText(more.routers)}`,
     `peers ${(more.peers ?? []).map(formatHostAddress).join(' ') || 'none'}`,
   ];
+}
+
+/** Nothing where there is one underlay. */
+function furtherFacts({
+  further = [],
+  underlayMode,
+  xmitHashPolicy,
+}: Pick<NetworkSpec, 'further' | 'underlayMode' | 'xmitHashPolicy'>): string[] {
+  const beside = further.map(({ local }) => formatHostAddress(local)).join(' ') || 'none';
+  const how = further.length === 0 ? [] : [`underlay mode ${underlayMode} by ${xmitHashPolicy}`];
+  return [`further underlays ${beside}`, ...how];
 }
 
 function macsText(macs: readonly number[] = []): string {

@@ -7,8 +7,9 @@
 
 import { natText } from '../../config/link/nat.ts';
 import { pickRate, rateDifferences, withRate } from '../../config/link/rate.ts';
+import { underlayFamily } from '../../config/link/underlays.ts';
 import type { NetworkRequest } from '../../config/network.ts';
-import { type FanRequest, MTU_BYTES_MIN, underlayFamily } from '../../config/request.ts';
+import { type FanRequest, MTU_BYTES_MIN } from '../../config/request.ts';
 import { ENCAPS, overheadOf } from '../../encap/encap.ts';
 import { messageOf } from '../../errors.ts';
 import {

@@ -57,9 +57,9 @@ function closeSockets({ queues, probes }: EndpointState): void {
 }
 
 /** No port or descriptor is left for it: then the first send that is refused tells what fits. */
-function openProbe(local: UnderlayAddress): number {
+function openProbe(local: UnderlayAddress, isFree: boolean): number {
   try {
-    return openSendOnlyUdp(local, { offload: false }).fd;
+    return openSendOnlyUdp(local, { offload: false, isFree }).fd;
   } catch (error) {
     if (error instanceof SystemError) return -1;
     throw error;
@@ -83,9 +83,10 @@ export class EndpointSet {
 
   /**
    * The endpoint for a link, opened where it is not there yet.
+   * @param isFree whether its address need not be here: then it works once that is
    * @throws FanwayError `port-taken`, `too-many-endpoints`; SystemError when the kernel refuses.
    */
-  acquire(spec: WireSpec): EndpointState {
+  acquire(spec: WireSpec, isFree = false): EndpointState {
     const kind = endpointKind(spec);
     // Links share a listening port; bridged and routed traffic on one port could not be told apart.
     const key = endpointKey(kind, spec.local, spec.port);
@@ -113,9 +114,9 @@ export class EndpointSet {
     };
     try {
       for (let queue = endpoint.queues.length; queue < this.#queues; queue++) {
-        this.#open(endpoint, spec, queue);
+        this.#open(endpoint, spec, queue, isFree);
         // After those that have a port of their own to ask for.
-        endpoint.probes.push(openProbe(spec.local));
+        endpoint.probes.push(openProbe(spec.local, isFree));
       }
     } catch (error) {
       closeSockets(endpoint);
@@ -125,12 +126,15 @@ export class EndpointSet {
     return endpoint;
   }
 
-  /** An endpoint on each underlay of a link, the first one first; all or none. @throws as {@link acquire} */
+  /**
+   * An endpoint on each underlay of a link, the first one first; all or none. A link that comes back goes on
+   * by those whose address is here. @throws as {@link acquire}
+   */
   acquireAll(spec: AnySpec): [EndpointState, ...EndpointState[]] {
     const endpoints: [EndpointState, ...EndpointState[]] = [this.acquire(spec)];
     try {
       for (const { local } of spec.further ?? []) {
-        endpoints.push(this.acquire({ ...spec, local }));
+        endpoints.push(this.acquire({ ...spec, local }, true));
       }
     } catch (error) {
       for (const endpoint of endpoints) this.release(endpoint);
@@ -147,21 +151,22 @@ export class EndpointSet {
     throw new FanwayError('too-many-endpoints', `at most ${ENDPOINTS_MAX} addresses and ports`);
   }
 
-  #open(endpoint: EndpointState, spec: WireSpec, queue: number): void {
+  #open(endpoint: EndpointState, spec: WireSpec, queue: number, isFree: boolean): void {
     const offload = spec.offload === 'auto';
     const sockets: UnderlaySocket[] = [];
     endpoint.queues.push(sockets);
     if (endpoint.kind === EndpointKind.Ipip) {
       for (const inside of [4, 6] as const) {
-        sockets.push(openIpip(spec.local, queue, this.#queues, inside));
+        sockets.push(openIpip(spec.local, queue, this.#queues, inside, isFree));
       }
       return;
     }
-    sockets.push(openUdp(spec.local, spec.port, { offload, reusePort: this.#queues > 1 }));
+    const reusePort = this.#queues > 1;
+    sockets.push(openUdp(spec.local, spec.port, { offload, reusePort, isFree }));
     if (spec.sourcePorts <= 1) return;
     for (let i = this.#sourcePorts(spec); i > 0; i--) {
       try {
-        sockets.push(openSendOnlyUdp(spec.local, { offload }));
+        sockets.push(openSendOnlyUdp(spec.local, { offload, isFree }));
       } catch (error) {
         // Others have all the rest: fewer will do, in the end the listening one alone.
         if (codeOf(error) === 'EADDRINUSE') return;

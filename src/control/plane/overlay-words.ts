@@ -68,8 +68,12 @@ export function kindWords(
     'underlayAddress' | 'underlayLength' | 'gateway' | 'kind' | 'bum' | 'guard' | 'networkFlags'
   > {
   if (isNetwork(spec)) {
+    // Only where there are several does an underlay say who a host is.
+    const none = { address: 0, length: 0 };
+    const { address, length } = spec.further === undefined ? none : rulePrefixOf(spec.underlay);
     return {
-      ...{ overlayAddress: 0, overlayLength: 0, underlayAddress: 0, underlayLength: 0, gateway: 0 },
+      ...{ overlayAddress: 0, overlayLength: 0, gateway: 0 },
+      ...{ underlayAddress: address, underlayLength: length },
       ...{ kind: LinkKind.Vni, bum: BUM[spec.bum], guard: GUARD[spec.guard] },
       networkFlags: spec.replicator ? NetworkFlag.Replicator : 0,
     };

@@ -4,6 +4,7 @@
  * @module
  */
 import { ECN_BASE, ingressIndex } from '../../table/counters.ts';
+import { isLinkProbe } from '../../wire/lan/path-probe.ts';
 import type { DataEndpoint, DataLink } from '../ground/link.ts';
 import { type Arrival, NO_CELL } from '../packet/arrival.ts';
 import { Admit, type AdmitParts } from './admit.ts';
@@ -16,6 +17,7 @@ const RECEIVED = ingressIndex('received');
 const RECEIVED_BYTES = ingressIndex('receivedBytes');
 
 export class Datagrams {
+  readonly #view: DataView;
   readonly #arrival: Arrival;
   readonly #coalescer: Coalescer;
   readonly #admit: Admit;
@@ -27,6 +29,7 @@ export class Datagrams {
   #joinable: DataLink | undefined;
 
   constructor(parts: AdmitParts) {
+    this.#view = parts.arena.view;
     this.#arrival = parts.arrival;
     this.#coalescer = parts.coalescer;
     this.#admit = new Admit(parts);
@@ -42,7 +45,9 @@ export class Datagrams {
     const link = this.unwrap.datagram(endpoint, first, offset, length);
     if (link !== undefined) {
       if (link.network !== undefined && this.networks !== undefined) {
-        this.networks.frame(link, link.network);
+        const { frame, end } = arrival;
+        if (isLinkProbe(this.#view, frame, end - frame)) this.probes.take(link, arrival);
+        else this.networks.frame(link, link.network);
       } else this.#admit.frame(link);
     }
     this.#joinable = arrival.cell === NO_CELL ? undefined : link;

@@ -53,14 +53,15 @@ export class ProbeSocket {
   readonly #innerAt: number;
 
   /**
+   * @param local need not be here yet
    * @param raw what answers begin with, where a raw socket is to be opened
-   * @throws SystemError when the address is not ours, or no port is free
+   * @throws SystemError when no port is free, or raw sockets are not for us
    */
   constructor(local: UnderlayAddress, raw?: AnswerWords) {
     this.#isIpv6 = familyOf(local) === 6;
     this.#innerAt = raw === undefined || this.#isIpv6 ? 0 : IPV4_HEADER_BYTES;
-    const plain = { offload: false, reusePort: false };
-    this.#fd = (raw === undefined ? openUdp(local, 0, plain) : openIpip(local)).fd;
+    const plain = { offload: false, reusePort: false, isFree: true };
+    this.#fd = (raw === undefined ? openUdp(local, 0, plain) : openIpip(local, 0, 1, 4, true)).fd;
     try {
       if (raw !== undefined) attachFilter(this.#fd, answersOnly(raw, this.#innerAt));
       if (this.#isIpv6) this.#set(IPPROTO_IPV6, IPV6_RECVERR, 0);

@@ -11,6 +11,7 @@ import {
 import {
   AF_INET,
   AF_INET6,
+  IP_FREEBIND,
   IP_MTU_DISCOVER,
   IP_PMTUDISC_PROBE,
   IP_RECVERR,
@@ -22,6 +23,7 @@ import {
   IPV6_AUTOFLOWLABEL,
   IPV6_DONTFRAG,
   IPV6_FLOWINFO_SEND,
+  IPV6_FREEBIND,
   IPV6_MTU_DISCOVER,
   IPV6_RECVERR,
   IPV6_RECVTCLASS,
@@ -130,7 +132,11 @@ function domainOf(address: UnderlayAddress): number {
   return familyOf(address) === 6 ? AF_INET6 : AF_INET;
 }
 
-function bindTo(fd: number, address: UnderlayAddress, port: number): void {
+/** @param isFree it may be bound to an address that is not here, and works once that is */
+function bindTo(fd: number, address: UnderlayAddress, port: number, isFree: boolean): void {
+  if (isFree && familyOf(address) === 4) {
+    requireOption(fd, IPPROTO_IP, IP_FREEBIND, 1, 'IP_FREEBIND');
+  } else if (isFree) requireOption(fd, IPPROTO_IPV6, IPV6_FREEBIND, 1, 'IPV6_FREEBIND');
   const name = socketAddress(address, port);
   check('bind', libc.bind(fd, addressOf(name), name.length));
 }
@@ -148,12 +154,13 @@ function prepared(fd: number, prepare: () => void): void {
 /**
  * A UDP socket bound to one underlay address: it can receive nothing that was sent to a multicast,
  * broadcast or other address of this host.
- * @throws SystemError EADDRINUSE when the port is taken, EADDRNOTAVAIL when the address is not ours.
+ * @throws SystemError EADDRINUSE when the port is taken, EADDRNOTAVAIL when the address is not ours and
+ *   `isFree` does not say that it may be so.
  */
 export function openUdp(
   address: UnderlayAddress,
   port: number,
-  options: { offload: boolean; reusePort: boolean },
+  options: { offload: boolean; reusePort: boolean; isFree?: boolean },
 ): UnderlaySocket {
   const type = SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
   const fd = check('socket', libc.socket(domainOf(address), type, 0));
@@ -164,7 +171,7 @@ export function openUdp(
     if (familyOf(address) === 6) requireOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1, 'IPV6_V6ONLY');
     setOuterHeader(fd, familyOf(address));
     if (options.reusePort) requireOption(fd, SOL_SOCKET, SO_REUSEPORT, 1, 'SO_REUSEPORT');
-    bindTo(fd, address, port);
+    bindTo(fd, address, port, options.isFree === true);
     if (options.offload) {
       segment = setOption(fd, SOL_UDP, UDP_SEGMENT, 0);
       gro = setOption(fd, SOL_UDP, UDP_GRO, 1);
@@ -180,9 +187,10 @@ export function openUdp(
  */
 export function openSendOnlyUdp(
   address: UnderlayAddress,
-  options: { offload: boolean },
+  options: { offload: boolean; isFree?: boolean },
 ): UnderlaySocket {
-  const socket = openUdp(address, 0, { offload: false, reusePort: false });
+  const { isFree = false } = options;
+  const socket = openUdp(address, 0, { offload: false, reusePort: false, isFree });
   prepared(socket.fd, () => {
     setOption(socket.fd, SOL_SOCKET, SO_RCVBUF, SEND_ONLY_RECEIVE_BYTES);
     attachFilter(socket.fd, [[BPF.RETURN, 0, 0, 0]]);
@@ -208,6 +216,7 @@ export function openIpip(
   queue = 0,
   queues = 1,
   inside: Family = 4,
+  isFree = false,
 ): UnderlaySocket {
   const type = SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK;
   const domain = domainOf(address);
@@ -217,7 +226,7 @@ export function openIpip(
     setOuterHeader(fd, familyOf(address));
     const innerAt = domain === AF_INET6 ? 0 : IPV4_HEADER_BYTES;
     if (queues > 1) attachFilter(fd, steering(queue, queues, innerAt, inside));
-    bindTo(fd, address, 0);
+    bindTo(fd, address, 0, isFree);
   });
   return { fd, segment: false, gro: false };
 }

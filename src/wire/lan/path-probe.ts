@@ -23,6 +23,7 @@ import { ETHERNET_HEADER_BYTES, emitEthernet, getEtherType } from '../ethernet.t
 export const ETHERTYPE_PATH_PROBE = 0x88b5;
 /** Nearest bridge, which is passed on by none (IEEE 802.1Q §8.6.3). */
 const NEAREST_BRIDGE_MAC = 0x0180c200000e;
+const [NEAREST_BRIDGE_HIGH, NEAREST_BRIDGE_LOW] = [0x0180c200, 0x000e];
 const SOURCE_MAC = 0x020000000000;
 const MAGIC = 0x66616e70; // 'fanp'
 const KIND_OFFSET = ETHERNET_HEADER_BYTES + 4;
@@ -50,9 +51,19 @@ export function emitPathProbe(
 
 /** What an answer begins with, for filters: words in network order, and where each stands. */
 export const PATH_ANSWER_WORDS: readonly { at: number; word: number }[] = [
-  { at: 0, word: 0x0180c200 },
+  { at: 0, word: NEAREST_BRIDGE_HIGH },
   { at: ETHERNET_HEADER_BYTES - 2, word: (ETHERTYPE_PATH_PROBE << 16) | (MAGIC >>> 16) },
 ];
+
+/** Whether a frame of a layer-2 network is one of {@link ETHERTYPE_PATH_PROBE} that no bridge has carried. */
+export function isLinkProbe(view: DataView, offset: number, length: number): boolean {
+  return (
+    length >= ETHERNET_HEADER_BYTES &&
+    getEtherType(view, offset) === ETHERTYPE_PATH_PROBE &&
+    view.getUint32(offset) === NEAREST_BRIDGE_HIGH &&
+    view.getUint16(offset + 4) === NEAREST_BRIDGE_LOW
+  );
+}
 
 /**
  * Whether what stands in the place of an IP packet, `length` bytes, is a frame of

@@ -3,7 +3,9 @@
  * one's network; so every host must have the same host bits everywhere, this one too.
  * @module
  */
-import { UNDERLAY_LENGTH_IPV6_DEFAULT, type UnderlaysRequest } from '../../../config/request.ts';
+
+import type { UnderlaysRequest } from '../../../config/link/underlays.ts';
+import { UNDERLAY_LENGTH_IPV6_DEFAULT } from '../../../config/request.ts';
 import { rulePrefixOf } from '../../../net/fan.ts';
 import {
   ADDRESS_BITS,

@@ -6,7 +6,9 @@
  * be only one, and a fan that runs keeps the address that it has.
  * @module
  */
-import { formatUnderlay, type UnderlaySelector, underlayFamily } from '../../../config/request.ts';
+
+import { type UnderlaySelector, underlayFamily } from '../../../config/link/underlays.ts';
+import { formatUnderlay } from '../../../config/request.ts';
 import {
   ADDRESS_BITS,
   type Family,

@@ -34,7 +34,6 @@ export class Replicator {
     if ((vtepFlags(vtep) & VtepFlag.Replicator) !== 0) return;
     const { floods } = network.tables;
     const { counters } = link;
-    const socket = link.endpoint.sockets[0] as number;
     const start = frame - link.shimBytes;
     const high = floods.high(network.id);
     let shimVni = link.vni;
@@ -51,7 +50,10 @@ export class Replicator {
         shimVni = vni;
       }
       this.#trains.ensureRoom(1, nowMs);
-      this.#trains.append(link, peer, socket, 0, start, length + link.shimBytes);
+      const { ways } = link;
+      const to = ways === undefined ? peer : ways.usual(peer, nowMs);
+      const socket = (ways ?? link).endpoint.sockets[0] as number;
+      this.#trains.append(link, to, socket, 0, start, length + link.shimBytes);
       this.#waits = true;
       counters[RECEIVED] = (counters[RECEIVED] as number) + 1;
       counters[RECEIVED_BYTES] = (counters[RECEIVED_BYTES] as number) + length;
