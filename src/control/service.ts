@@ -192,13 +192,8 @@ export class ControlService {
     this.gossip.events.listen((member) => this.#hub.publish({ kind: 'member', member }));
     this.gossip.events.listenConflicts((change) => this.#hub.conflict(change));
     this.bgp = new BgpService({
-      ...{
-        path: run.bgp,
-        log,
-        entries: this.entries,
-        specs: () => this.#upSpecs(),
-        followers: this.networks.bgpFollowers,
-      },
+      ...{ path: run.bgp, log, entries: this.entries, specs: () => this.#upSpecs() },
+      followers: this.networks.bgpFollowers,
       ...{ networks: () => this.networks.specs(), announced: () => this.gossip.announced },
     });
     this.#page = new PageServer({ routes: () => this.#routes(), log });
