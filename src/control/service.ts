@@ -15,7 +15,7 @@ import {
 import { webCall } from '../api/web.ts';
 import type { Log } from '../log.ts';
 import { formatHostPrefix } from '../net/underlay-address.ts';
-import { growSlowly, releaseProgramPages } from '../sys/libc/memory.ts';
+import { releaseProgramPages } from '../sys/libc/memory.ts';
 import { NetworkNamespace } from '../sys/process/netns.ts';
 import type { Priority } from '../sys/process/priority.ts';
 import { VERSION } from '../version.ts';
@@ -214,7 +214,6 @@ export class ControlService {
    * the router lock.
    */
   static async start(options: ServiceOptions): Promise<ControlService> {
-    growSlowly();
     const service = new ControlService(options);
     // The signals are ours before there is anything to undo.
     obeySignals({

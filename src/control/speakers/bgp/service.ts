@@ -14,6 +14,7 @@ import { codeOf, messageOf, refusedError } from '../../../errors.ts';
 import type { Log } from '../../../log.ts';
 import { hasIpv4 } from '../../../net/fan.ts';
 import { holdsHost, type UnderlayPrefix } from '../../../net/underlay-address.ts';
+import { growSlowly } from '../../../sys/libc/memory.ts';
 import type { EntrySink } from '../../entries/entry-service.ts';
 import type { LinkSpec, NetworkSpec } from '../../store/link-spec.ts';
 import { ipOf, parseHostAddress } from './addresses.ts';
@@ -188,6 +189,8 @@ export class BgpService {
   }
 
   async #start(settings: BgpSettings, wanted: SpeakerSettings): Promise<void> {
+    // Hundreds of thousands of routes may come. Without them speed is worth more: it costs a third of it.
+    growSlowly();
     const { log } = this.#options;
     const transport = new BgpTransport({
       bind: settings.bind === null ? null : parseHostAddress(settings.bind),
