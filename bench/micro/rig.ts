@@ -19,6 +19,7 @@ import { emitSockaddr, SOCKADDR_BYTES } from '../../src/dataplane/ground/sockadd
 import { Coalescer } from '../../src/dataplane/ingress/deliver/coalesce.ts';
 import { DeviceWriter } from '../../src/dataplane/ingress/deliver/device-writer.ts';
 import { Ingress } from '../../src/dataplane/ingress/ingress.ts';
+import { BACKLOGS_BYTES } from '../../src/dataplane/pace/catch-up.ts';
 import { ErrorQueue } from '../../src/dataplane/send/errors.ts';
 import { PathMtu } from '../../src/dataplane/send/path-mtu.ts';
 import { Trains } from '../../src/dataplane/send/trains.ts';
@@ -30,7 +31,7 @@ import { TABLES_BYTES, TableSegment } from '../../src/table/segment.ts';
 import { IPV4_PACKET_BYTES_MAX } from '../../src/wire/ipv4.ts';
 import { VIRTIO_NET_BYTES } from '../../src/wire/virtio-net.ts';
 
-const ARENA_BYTES = 28 << 20;
+const ARENA_BYTES = (28 << 20) + BACKLOGS_BYTES;
 const VXLAN_PORT = 4789;
 const UNDERLAY_MTU = 1500;
 const INNER_MTU = 1450;

@@ -237,7 +237,7 @@ export class Loop {
    * Returns what moved, packets and trains.
    */
   tryRound(): number {
-    if (this.#poll.wait(0) <= 0) return 0;
+    if (this.#poll.wait(0) <= 0 && !this.#catchUp.isBehind) return 0;
     this.#round(performance.now());
     return this.#movedOut + this.#movedIn;
   }
