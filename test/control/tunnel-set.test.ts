@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { planFan } from '../../src/control/links/plan.ts';
 import { EntryTable } from '../../src/control/plane/entry-table.ts';
 import { NO_RATE, type RateNow } from '../../src/control/plane/link-state.ts';
@@ -60,13 +60,19 @@ class Plane extends EventEmitter implements DataPlanePort {
   async close(): Promise<void> {}
 }
 
-t.test('entries outlive the device of their link', async (t) => {
+/** A fan, and tunnels over a plane for it. */
+function stage(t: Test) {
   const plan = planFan(request('250.0.0.0/8', 'eth0/16'), plainHost());
   if (plan.outcome !== 'changes') throw new Error(`the plan is ${plan.outcome}`);
   const { spec } = plan;
   const plane = new Plane();
   t.teardown(() => plane.entries.close());
   const tunnels = new TunnelSet(async () => plane);
+  return { spec, plane, tunnels };
+}
+
+t.test('entries outlive the device of their link', async (t) => {
+  const { spec, tunnels } = stage(t);
   const [prefix, peer] = [{ address: 0xfa001e07, length: 32 }, 0xac1e001d];
   const answer = () => tunnels.answer(spec.name, prefix.address);
 
@@ -88,12 +94,7 @@ t.test('entries outlive the device of their link', async (t) => {
 });
 
 t.test('counters outlive the device of their link, and not the link', async (t) => {
-  const plan = planFan(request('250.0.0.0/8', 'eth0/16'), plainHost());
-  if (plan.outcome !== 'changes') throw new Error(`the plan is ${plan.outcome}`);
-  const { spec } = plan;
-  const plane = new Plane();
-  t.teardown(() => plane.entries.close());
-  const tunnels = new TunnelSet(async () => plane);
+  const { spec, plane, tunnels } = stage(t);
   const received = (): (number | undefined)[] => [
     tunnels.counters()[spec.name]?.['egress.received'],
     tunnels.values(['egress.received']).get(spec.name)?.[0],

@@ -10,6 +10,7 @@ import type { DropStatus } from '../../api/status.ts';
 import { type HostReport, hostReport, type PathReport, TARGETS_MAX } from '../../api/test.ts';
 import { messageOf, refusedError } from '../../errors.ts';
 import type { MemberView } from '../../gossip/base/api.ts';
+import { isActive } from '../../gossip/members/members.ts';
 import { gatewayOf, sliceOf } from '../../net/fan.ts';
 import { equals, formatPrefix } from '../../net/prefix.ts';
 import { formatHostAddress, formatHostPrefix } from '../../net/underlay-address.ts';
@@ -52,12 +53,10 @@ function titleOf(spec: AnySpec): string {
   return isNetwork(spec) ? `VNI ${spec.vni}` : formatPrefix(spec.overlay);
 }
 
-const lives = ({ state }: MemberView): boolean => state === 'alive' || state === 'suspect';
-
 /** Hosts that this one shares a fan with; one that is in several fans is there for each. */
 export function aimsOf(specs: readonly LinkSpec[], members: readonly MemberView[]): Aim[] {
   return members
-    .filter((member) => !member.isSelf && lives(member))
+    .filter((member) => !member.isSelf && isActive(member))
     .flatMap((member) =>
       member.fans.flatMap(({ overlay, local }): Aim[] => {
         const spec = specs.find((one) => equals(one.overlay, overlay));
@@ -80,7 +79,7 @@ function networkAims(
   return hosts
     .flatMap(({ spec, host, owner, own, inside }): Aim[] => {
       const member = members.find(({ id, isSelf }) => id === owner && !isSelf);
-      if (spec !== wanted || member === undefined || !lives(member)) return [];
+      if (spec !== wanted || member === undefined || !isActive(member)) return [];
       const { local, name: device, underlayMtu, innerMtu } = spec;
       const target = { local, host, gateway: own, inside, device, underlayMtu, innerMtu };
       return [{ member, title: titleOf(spec), target }];
@@ -193,7 +192,7 @@ export class PathTest {
    */
   start(only: readonly string[]): { names: string[]; reports: AsyncGenerator<HostReport> } {
     this.check(only);
-    const members = this.#options.members().filter(lives);
+    const members = this.#options.members().filter(isActive);
     const isMeant = ({ name, id }: MemberView): boolean =>
       only.length === 0 || only.includes(name) || only.includes(id);
     const others = members.filter((member) => !member.isSelf && isMeant(member));
@@ -204,7 +203,7 @@ export class PathTest {
 
   /** @throws FanwayError when there is nobody, or somebody is meant who is not there. */
   check(only: readonly string[]): void {
-    const members = this.#options.members().filter(lives);
+    const members = this.#options.members().filter(isActive);
     const unknown = only.filter(
       (word) => !members.some(({ name, id }) => word === name || word === id),
     );

@@ -278,8 +278,8 @@ function nameIn(record: PeerItem | undefined, id: NodeId): string {
 }
 
 /** Whether it counts as being there: its entries hold, it is probed and gossiped to. */
-export function isActive(member: Member): boolean {
-  return member.state === 'alive' || member.state === 'suspect';
+export function isActive({ state }: { readonly state: MemberState }): boolean {
+  return state === 'alive' || state === 'suspect';
 }
 
 /** Whether its datagrams come from where its record does not say that it is: through a NAT, say. */

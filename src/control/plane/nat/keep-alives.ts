@@ -9,6 +9,7 @@
 
 import { messageOf } from '../../../errors.ts';
 import type { MemberView } from '../../../gossip/base/api.ts';
+import { isActive } from '../../../gossip/members/members.ts';
 import { equals, formatPrefix } from '../../../net/prefix.ts';
 import { holdsHost } from '../../../net/underlay-address.ts';
 import { EventKind } from '../../../table/events.ts';
@@ -195,9 +196,9 @@ export class KeepAlives {
 }
 
 /** Where a member that is there is in a fan, undefined where it is not in it. */
-function peerIn(spec: LinkSpec, { isSelf, state, fans }: MemberView): number | undefined {
-  if (isSelf || (state !== 'alive' && state !== 'suspect')) return undefined;
-  const fan = fans.find(
+function peerIn(spec: LinkSpec, member: MemberView): number | undefined {
+  if (member.isSelf || !isActive(member)) return undefined;
+  const fan = member.fans.find(
     ({ overlay, local }) => equals(overlay, spec.overlay) && holdsHost(spec.underlay, local),
   );
   return typeof fan?.local === 'number' ? fan.local : undefined;

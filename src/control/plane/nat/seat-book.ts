@@ -8,9 +8,11 @@
  * Pure: time, randomness and the ways out come in.
  * @module
  */
+
 import { fields, host, number, type ReadBy, text } from '../../../api/reader.ts';
 import { messageOf } from '../../../errors.ts';
 import type { MemberView } from '../../../gossip/base/api.ts';
+import { isActive } from '../../../gossip/members/members.ts';
 import type { Asked } from '../../../gossip/seal/asked.ts';
 import type { Log } from '../../../log.ts';
 import { formatPrefix } from '../../../net/prefix.ts';
@@ -103,8 +105,7 @@ export class SeatBook {
       );
     }
     const claimants = members().filter(
-      ({ state, fans }) =>
-        (state === 'alive' || state === 'suspect') && fans.some((fan) => fan.local === local),
+      (member) => isActive(member) && member.fans.some((fan) => fan.local === local),
     );
     if (claimants.length !== 1 || claimants[0]?.id !== from) {
       return refusal(

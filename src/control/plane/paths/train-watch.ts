@@ -3,10 +3,12 @@
  * with what this host hears of others' tests.
  * @module
  */
+
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '../../../errors.ts';
 import type { MemberView } from '../../../gossip/base/api.ts';
+import { isActive } from '../../../gossip/members/members.ts';
 import type { Log } from '../../../log.ts';
 import {
   familyOf,
@@ -114,7 +116,7 @@ export class TrainWatch {
     const specs = this.#options.specs().filter(hasTrainTests);
     if (specs.length === 0 || this.#records.size === 0) return [];
     return this.#options.members().flatMap((member): TrainAim[] => {
-      if (member.isSelf || (member.state !== 'alive' && member.state !== 'suspect')) return [];
+      if (member.isSelf || !isActive(member)) return [];
       const all = member.fans.flatMap(({ local }) =>
         specs.flatMap((spec) =>
           holdsHost(spec.underlay, local)

@@ -4,9 +4,11 @@
  * cuts off what runs there, so that is refused first and told at both ends.
  * @module
  */
+
 import type { Taken } from '../../../api/gossip.ts';
 import { refusedError } from '../../../errors.ts';
 import type { MemberView } from '../../../gossip/base/api.ts';
+import { isActive } from '../../../gossip/members/members.ts';
 import type { Log } from '../../../log.ts';
 import { equals } from '../../../net/prefix.ts';
 import {
@@ -53,13 +55,13 @@ function holderOf(
   if (holdsHost(side.slice, address) || !isHostsOwn(prefix, place.slice)) return undefined;
   const isIpv4 = typeof address === 'number';
   return members.find(
-    ({ isSelf, state, fans, endpoints }) =>
-      !isSelf &&
-      (state === 'alive' || state === 'suspect') &&
-      (fans.some(
+    (member) =>
+      !member.isSelf &&
+      isActive(member) &&
+      (member.fans.some(
         (fan) => fan.local === place.peer && (!isIpv4 || equals(fan.overlay, spec.overlay)),
       ) ||
-        (!isIpv4 && endpoints.some((endpoint) => endpoint.address === place.peer))),
+        (!isIpv4 && member.endpoints.some((endpoint) => endpoint.address === place.peer))),
   );
 }
 
