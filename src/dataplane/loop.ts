@@ -303,7 +303,7 @@ export class Loop {
     const beganMs = performance.now();
     const ready = areQueued
       ? this.#poll.waitUs(queues.dueUs)
-      : this.#poll.wait(this.#poll.isResting ? REST_MS : IDLE_BEAT_MS);
+      : this.#poll.wait(this.#catchUp.sleepMs(this.#poll.isResting ? REST_MS : IDLE_BEAT_MS));
     this.#moderation.waited(beganMs, performance.now());
     return ready;
   }

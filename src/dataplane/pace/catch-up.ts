@@ -14,8 +14,11 @@ export const BACKLOGS_BYTES = BACKLOG_BYTES + DEVICE_BACKLOG_BYTES;
 
 /** How long it has to last, ms: not a single late wake-up. */
 const LASTS_MS = 5;
-/** How long after the last time it is over, ms: a flood has pauses, and a change costs more than it. */
-const CALM_MS = 2000;
+/**
+ * How long after the last time it is over, ms: a flood has pauses. No longer: raised on a machine that has room, a
+ * process only keeps those waiting that it woke, and a `ping -f` takes twice its time.
+ */
+const CALM_MS = 250;
 
 /** One direction: what waits of it, and a round's worth of that moved; returns how many packets. */
 type Held = { readonly backlog: number; release(nowMs: number): number };
@@ -44,6 +47,11 @@ export class CatchUp {
 
   get isBehind(): boolean {
     return this.#egress.backlog > 0 || this.#ingress.backlog > 0;
+  }
+
+  /** How long the loop may sleep, of `ms`: that it is over is to be told in time. */
+  sleepMs(ms: number): number {
+    return this.#lasts ? Math.min(ms, CALM_MS) : ms;
   }
 
   /** Moves a round's worth each way. */
