@@ -37,8 +37,9 @@ import { Ingress } from './ingress/ingress.ts';
 import { Receiver } from './ingress/receive.ts';
 import { LinkSet } from './link-set.ts';
 import { serveNetworks } from './networks.ts';
-import type { Outside } from './outside.ts';
+import type { IdleWork, Outside } from './outside.ts';
 import { BACKLOGS_BYTES, CatchUp } from './pace/catch-up.ts';
+import { AtWork } from './pace/idle-work.ts';
 import { Linger, Way } from './pace/linger.ts';
 import { Moderation } from './pace/moderation.ts';
 import { PollSet, REST_MS } from './pace/poll-set.ts';
@@ -102,6 +103,7 @@ export class Loop {
   /** How many forgotten MACs control had told when we looked last. */
   #forgotten: number;
   #orphanedAtMs = 0;
+  readonly #atWork: AtWork;
   /** Changes wait: they are served once everybody who is ready has had its turn. */
   #isChangeDue = false;
   /** A successor of control has said something: served likewise. */
@@ -136,6 +138,7 @@ export class Loop {
     const nd = new NeighbourDiscovery(arena);
     this.#forgotten = layout.forgotten.count;
     this.#poll = new PollSet(this.#arena, this.#waiting, DESCRIPTORS_MAX);
+    this.#atWork = new AtWork(this.#poll);
     this.#senders = new SenderWatch(this.#arena, this.#waiting);
     this.#poll.add(Role.Wake, 0, wakeFd);
     this.#poll.add(Role.Parent, 0, parentFd);
@@ -191,9 +194,12 @@ export class Loop {
   /**
    * Waits for the turn of `epoch`, then runs until the turn passes on, or control is gone for too
    * long.
+   * @param idleWork something to do while there is nothing to forward, a moment at a time, until it says that
+   *   there is no more of it
    */
-  run(epoch: number): void {
+  run(epoch: number, idleWork?: IdleWork): void {
     const layout = this.#layout;
+    this.#atWork.work = idleWork;
     const { turn } = layout;
     turn.warmEpoch = epoch;
     const parent = this.#poll.offsetOf(PARENT_PLACE);
@@ -295,6 +301,7 @@ export class Loop {
     const { busyPollUs } = this.#layout;
     const { queues } = this.#egress;
     const areQueued = queues.waiting > 0;
+    if (this.#atWork.work !== undefined && !areQueued) return this.#atWork.wait();
     // What waits for a rate has a time: nobody stays awake beside it.
     if (active && !areQueued) {
       const ready = busyPollUs > 0 ? this.#poll.waitAwake(busyPollUs) : this.#linger.wait();

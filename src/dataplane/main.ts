@@ -4,7 +4,8 @@
  * which a successor of control takes over), and the devices and sockets that the
  * first of those changes names; it opens nothing of the host's, holds no capability, is left with the
  * system calls of its loop, and reads no configuration but the two segments. Its arguments are its epoch,
- * and whether it warms up `before` its turn, or not at all, `cold`.
+ * and when it warms up: `before` its turn, while another forwards; `beside` its work, where nobody else does; or
+ * not at all, `cold`.
  * @module
  */
 import { writeSync } from 'node:fs';
@@ -81,13 +82,13 @@ const loop = new Loop(arena, layout, segment, WAKE_FD, PARENT_FD, {
 });
 const refused = loop.apply(birth);
 if (refused !== 0) throw new Error(`the links cannot be taken in: errno ${refused}`);
-warmUp?.finish();
+if (mode === 'before') warmUp?.finish();
 // Everything is open and loaded: from here on packets of strangers are read, and nothing but the
 // loop's own calls is left. Whether it is in force the kernel itself says (see `fanway status`).
 confineProcess();
 let code = 0;
 try {
-  loop.run(Number(process.argv[2]));
+  loop.run(Number(process.argv[2]), warmUp?.step);
 } catch (error) {
   code = 1;
   writeSync(process.stderr.fd, `${error instanceof Error ? error.stack : String(error)}\n`);

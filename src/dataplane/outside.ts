@@ -23,3 +23,6 @@ export type Outside = {
   /** How a successor of a control that died takes over from this process. */
   handover?: Handover;
 };
+
+/** Does a little of it; false = that was the last. */
+export type IdleWork = () => boolean;

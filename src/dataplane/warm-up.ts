@@ -1,8 +1,9 @@
 /**
  * Warm-up. JavaScript is interpreted at first and compiled for the types and branches it has met: in its
  * first half second a data process needs two to four times as long for a packet. So a new one runs a
- * loop of its own over descriptors that nobody else has, until its code is what it will be under load, before
- * its turn.
+ * loop of its own over descriptors that nobody else has, until its code is what it will be under load:
+ * before its turn, where another process forwards meanwhile; else in the moments when nothing is to be forwarded,
+ * and what is to be forwarded warms it as well.
  *
  * Nothing of it is seen outside: the device is one end of a socket pair, the underlay another pair,
  * the counters and tables lie in memory of our own. What the loop sends reaches its one peer by an

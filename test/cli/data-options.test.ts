@@ -106,7 +106,7 @@ t.test('up starts a router with them, and says when one runs otherwise', { skip 
     return pids.length === 3 && pids.every((pid) => pid > 0) && status;
   });
   t.equal(running.queues, 3);
-  t.equal(lastWordOf(running.processes[0]?.pid), 'before', 'it warms up unless told not to');
+  t.equal(lastWordOf(running.processes[0]?.pid), 'beside', 'it warms up unless told not to');
   child.kill('SIGTERM');
   const [code] = await once(child, 'exit');
   t.equal(code, 0);

@@ -279,6 +279,7 @@ export class DataProcess {
   /** Starts a process with these links and waits until it only lacks its turn. */
   #start(wanted: Holding): Promise<Child> {
     return startChild({
+      hasPredecessor: this.#child !== undefined,
       ...{ wanted, epoch: ++this.#epoch, sequence: this.#changes, layout: this.#layout },
       descriptors: {
         ...{ segment: this.#memory.fd, wake: this.#wakeFd },
