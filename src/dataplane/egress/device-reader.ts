@@ -44,11 +44,11 @@ export class DeviceReader {
   /** What is read is dropped, whoever sent it: nobody needs to be told apart. */
   sheds = false;
 
-  constructor(arena: Arena, layout: Layout, forward: Forwarder) {
+  constructor(arena: Arena, layout: Layout, forward: Forwarder, seed?: number) {
     this.#layout = layout;
     this.#forward = forward;
     this.#slots = arena.allocate(BURST_PACKETS * SLOT_BYTES);
-    this.#backlog = new DeviceBacklog(arena, forward);
+    this.#backlog = new DeviceBacklog(arena, forward, seed);
   }
 
   /** What was read and has to wait, frames. */

@@ -45,6 +45,8 @@ export type EgressParts = {
   discovery?: NeighbourDiscovery;
   /** What single hosts may be sent; nobody has a rate of its own where there is none. */
   rates?: PeerRateReader;
+  /** What flows that wait are hashed with; a secret of its own unless given. */
+  seed?: number;
 };
 
 export class Egress {
@@ -69,7 +71,7 @@ export class Egress {
     const arp = new ArpEgress(arena, neighbours, trains, wrap);
     this.#wrap = wrap;
     this.#classify = new Classify({ arena, hand: this.#hand, discovery, arp, wrap });
-    this.#reader = new DeviceReader(arena, layout, this);
+    this.#reader = new DeviceReader(arena, layout, this, parts.seed);
   }
 
   /** Serves links that are layer-2 networks too, and tells what happens there. */

@@ -36,12 +36,13 @@ export class Receiver {
   /** How many messages the next call asks for. */
   #burst = BURST_MESSAGES;
 
-  constructor(arena: Arena, layout: Layout, ingress: Ingress) {
+  /** @param seed what flows that wait are hashed with; a secret of its own unless given */
+  constructor(arena: Arena, layout: Layout, ingress: Ingress, seed?: number) {
     this.#layout = layout;
     this.#ingress = ingress;
     this.#ancillary = new Ancillary(arena);
     this.messages = new Messages(arena, BURST_MESSAGES);
-    this.#sort = new Sort(arena, this.messages, this.#ancillary, ingress);
+    this.#sort = new Sort(arena, this.messages, this.#ancillary, ingress, seed);
   }
 
   /** Moves up to one burst from an endpoint to its links' devices; returns messages received. */

@@ -23,11 +23,17 @@ export class Sort {
   /** What has to wait. */
   readonly backlog: Backlog;
 
-  constructor(arena: Arena, messages: Messages, ancillary: Ancillary, ingress: Ingress) {
+  constructor(
+    arena: Arena,
+    messages: Messages,
+    ancillary: Ancillary,
+    ingress: Ingress,
+    seed?: number,
+  ) {
     this.#messages = messages;
     this.#ancillary = ancillary;
     this.#ingress = ingress;
-    this.backlog = new Backlog(arena, ingress);
+    this.backlog = new Backlog(arena, ingress, seed);
   }
 
   /** Whether the packets of the first `count` messages are small. */

@@ -10,13 +10,13 @@
  * ```
  * @module
  */
-import { randomInt } from 'node:crypto';
 import { ingressIndex } from '../../table/counters.ts';
 import { fillsIpv4, IPV4_HEADER_BYTES, PROTOCOL_UDP } from '../../wire/ipv4.ts';
 import type { Arena } from '../ground/arena.ts';
 import type { DataEndpoint } from '../ground/link.ts';
 import { SOCKADDR_BYTES } from '../ground/sockaddr.ts';
 import { FirstCome } from './first-come.ts';
+import { flowSeed } from './flow-key.ts';
 import { LooseFlow } from './loose-flow.ts';
 
 /** What waits at one time: so many packets are some 50 ms of what a core delivers. */
@@ -80,10 +80,10 @@ export class Backlog {
   #source = 0;
   #outerTos = 0;
 
-  constructor(arena: Arena, ingress: Deliverer) {
+  constructor(arena: Arena, ingress: Deliverer, seed = flowSeed()) {
     this.#arena = arena;
     this.#ingress = ingress;
-    this.#flows = new LooseFlow(arena.view, randomInt(0x1_0000_0000) | 0);
+    this.#flows = new LooseFlow(arena.view, seed);
     this.#ring = arena.allocate(RING_BYTES);
     this.#at = this.#ring;
   }

@@ -11,11 +11,11 @@
  * ```
  * @module
  */
-import { randomInt } from 'node:crypto';
 import { VIRTIO_NET_BYTES } from '../../wire/virtio-net.ts';
 import type { Arena } from '../ground/arena.ts';
 import type { DataLink } from '../ground/link.ts';
 import { FirstCome } from './first-come.ts';
+import { flowSeed } from './flow-key.ts';
 import { LooseFlow } from './loose-flow.ts';
 
 const RING_BYTES = 2 << 20;
@@ -56,9 +56,9 @@ export class DeviceBacklog {
   /** Frames that wait. */
   frames = 0;
 
-  constructor(arena: Arena, forward: Forwarder) {
+  constructor(arena: Arena, forward: Forwarder, seed = flowSeed()) {
     this.#forward = forward;
-    this.#flows = new LooseFlow(arena.view, randomInt(0x1_0000_0000) | 0);
+    this.#flows = new LooseFlow(arena.view, seed);
     this.#ring = arena.allocate(RING_BYTES);
     this.#at = this.#ring;
   }

@@ -3,6 +3,7 @@
  * without ports (ICMP, ESP, a piece of a larger one) has zeros there, so its flow is that of its addresses.
  * @module
  */
+import { randomInt } from 'node:crypto';
 import { FlowKey } from '../../net/flow-keys.ts';
 import { absorb, finish, hasPorts } from '../../wire/flow-hash.ts';
 import { getIpVersion, IPV4_DESTINATION_OFFSET, IPV4_SOURCE_OFFSET } from '../../wire/ipv4.ts';
@@ -19,6 +20,11 @@ export type Sorted = {
   /** TOS byte or traffic class. */
   tos: number;
 };
+
+/** A secret to hash flows with, so that nobody can choose whom a packet shares its queue with. */
+export function flowSeed(): number {
+  return randomInt(0x1_0000_0000) | 0;
+}
 
 function absorbAddress(view: DataView, at: number, bytes: 4 | 16, state: number): number {
   let mixed = state;

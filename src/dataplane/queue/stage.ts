@@ -8,7 +8,6 @@
  * as encapsulation copies it, outside (RFC 6040 §4.1); the others by a loss.
  * @module
  */
-import { randomInt } from 'node:crypto';
 import { egressIndex, queueIndex } from '../../table/counters.ts';
 import type { PeerRateReader } from '../../table/links/peer-rates.ts';
 import { ECN_CE, ECN_ECT1, ECN_MASK, ECN_NOT_ECT } from '../../wire/ecn.ts';
@@ -20,7 +19,7 @@ import type { PeerTable } from '../ground/peers.ts';
 import { SCRATCH_BYTES, type Segmenter } from '../ground/segment.ts';
 import type { Trains } from '../send/trains.ts';
 import { Cells, NONE } from './cells.ts';
-import { flowKeyHash, type Sorted } from './flow-key.ts';
+import { flowKeyHash, flowSeed, type Sorted } from './flow-key.ts';
 import { Class, classOf, type Signals } from './flow-queues.ts';
 import { HostShapers } from './host-shapers.ts';
 import { Shaper } from './shaper.ts';
@@ -60,7 +59,7 @@ export class QueueStage {
   readonly #cells: Cells;
   /** How many data processes share a link's rate. */
   readonly #share: number;
-  readonly #seed = randomInt(0x1_0000_0000) | 0;
+  readonly #seed = flowSeed();
   readonly #byLink: (Shaper | undefined)[] = [];
   readonly #shapers: Shaper[] = [];
   readonly #ofHosts: HostShapers;
