@@ -2,8 +2,10 @@
  * `npm run bench:micro`: pieces of the data path beside plain versions of themselves.
  * @module
  */
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { DATA_V8_FLAGS } from '../../src/control/plane/process/v8-flags.ts';
 import { ExitCode } from '../../src/errors.ts';
 import { renderChart } from '../../src/measure/chart.ts';
 import { figure, type Spread } from '../../src/measure/statistics.ts';
@@ -25,7 +27,7 @@ the whole way of a packet without its system calls) and of the gossip channel (s
 sign, verify) beside plain versions of themselves.
 First each pair has to give the same result, then rounds of both alternate. Figures are
 nanoseconds of processor time a packet: median of the rounds, least and most in
-brackets. Needs nothing but Node. Writes JSON and charts to bench/results/micro/.
+brackets. V8 is told what a data process tells it ("v8Flags" in the JSON). Needs nothing but Node. Writes JSON and charts to bench/results/micro/.
 
   --quick       fewer and shorter rounds, under ten seconds; writes nothing unless --out
   --only A,B    cases whose name begins so, such as checksum or egress/1450
@@ -155,11 +157,21 @@ function keep(folder: string, results: object, chosen: readonly Case[], timed: r
   }
 }
 
+/** The same program with the flags that a data process has; its exit code. @throws Error when it cannot start */
+function runAsDataProcess(args: readonly string[]): number {
+  const words = [...DATA_V8_FLAGS, process.argv[1] ?? '', ...args];
+  const { status, error } = spawnSync(process.execPath, words, { stdio: 'inherit' });
+  if (error !== undefined) throw error;
+  return status ?? ExitCode.Failed;
+}
+
 function main(args: readonly string[]): number {
   if (args.includes('--help') || args.includes('-h')) {
     process.stdout.write(help);
     return ExitCode.Ok;
   }
+  if (!DATA_V8_FLAGS.every((flag) => process.execArgv.includes(flag)))
+    return runAsDataProcess(args);
   const settings = readSettings(args);
   const effort = settings.quick ? QUICK : FULL;
   const { chosen, timed } = run(effort, settings.only);
@@ -169,6 +181,7 @@ function main(args: readonly string[]): number {
     date: new Date().toISOString(),
     quick: settings.quick,
     unit: 'ns a packet',
+    v8Flags: DATA_V8_FLAGS,
     machine,
     cases: timed,
   };

@@ -1,22 +1,37 @@
 /**
  * Memory that was taken for a burst of work is given back: links that come by the dozen leave garbage that
- * would stay for as long as the router has little to do.
+ * would stay for as long as the router has little to do. Later on, what looking at many links leaves is
+ * given back too, once it is a fifth of all: V8 waits until it has several times what it kept.
  * @module
  */
 import { collectGarbage } from '../sys/libc/memory.ts';
 
 /** Fewer links that came or went leave less than a collection costs. */
 const LINKS_MIN = 8;
+/** Looks from one collection to the next, at least, and what has to be gained, bytes and of all that is used. */
+const LOOKS_APART = 12;
+const GROWN_BYTES_MIN = 8 << 20;
+const GROWN_SHARE_MIN = 0.2;
 
 export class MemoryTidy {
   readonly #linkCount: () => number;
   readonly #collect: () => void;
+  readonly #usedBytes: () => number;
   #tidied = 0;
   #last = 0;
+  /** Used after the last collection, bytes; 0 before the first. */
+  #keptBytes = 0;
+  #looks = 0;
 
-  constructor(linkCount: () => number, collect: () => void = collectGarbage) {
+  /** @param usedBytes what the process takes of the machine's memory */
+  constructor(
+    linkCount: () => number,
+    collect: () => void = collectGarbage,
+    usedBytes: () => number = () => process.memoryUsage.rss(),
+  ) {
     this.#linkCount = linkCount;
     this.#collect = collect;
+    this.#usedBytes = usedBytes;
   }
 
   /** Called every few seconds: collects once what has changed is at rest. */
@@ -24,8 +39,17 @@ export class MemoryTidy {
     const count = this.#linkCount();
     const isAtRest = count === this.#last;
     this.#last = count;
-    if (!isAtRest || Math.abs(count - this.#tidied) < LINKS_MIN) return;
+    this.#looks++;
+    if (!isAtRest || (Math.abs(count - this.#tidied) < LINKS_MIN && !this.#hasGrown())) return;
     this.#tidied = count;
     this.#collect();
+    this.#keptBytes = this.#usedBytes();
+    this.#looks = 0;
+  }
+
+  #hasGrown(): boolean {
+    if (this.#keptBytes === 0 || this.#looks < LOOKS_APART) return false;
+    const grownBytes = this.#usedBytes() - this.#keptBytes;
+    return grownBytes >= GROWN_BYTES_MIN && grownBytes >= this.#keptBytes * GROWN_SHARE_MIN;
   }
 }

@@ -92,6 +92,7 @@ export class NetworkStatus {
 
   /** Every network of the router. */
   all(router: Router): NetworkJson[] {
+    if (!router.links.some(({ spec }) => isNetwork(spec))) return [];
     const counters = this.#options.counters();
     return router.links.flatMap((link) => {
       const { spec } = link;

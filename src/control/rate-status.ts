@@ -9,7 +9,14 @@ import type { RateNow } from './plane/link-state.ts';
 import type { RateMeter } from './plane/rates.ts';
 import type { AnySpec } from './store/link-spec.ts';
 
+/** The counters that it is told from. */
+export const RATE_STATUS_COUNTERS: readonly string[] = [
+  ...['queue.entered', 'queue.left', 'queue.flows_began', 'queue.flows_ended', 'queue.marked'],
+  ...['egress.drop.queue_delay', 'egress.drop.queue_full'],
+];
+
 /**
+ * @param counters at least {@link RATE_STATUS_COUNTERS}
  * @returns null for a link without a rate
  */
 export function rateStatus(

@@ -54,7 +54,7 @@ import { BgpService } from './speakers/bgp/service.ts';
 import { gossipRoutes, gossipStatus } from './speakers/gossip/routes.ts';
 import { GossipService } from './speakers/gossip/service.ts';
 import { memberJson } from './speakers/gossip/views.ts';
-import { linkStatus } from './status.ts';
+import { linkStatus, STATUS_COUNTERS } from './status.ts';
 import { stateDirectoryOf } from './store/address-book.ts';
 import { type AnySpec, isFan, type LinkSpec } from './store/link-spec.ts';
 import { admitOwn, claimForNamespace } from './store/namespace.ts';
@@ -309,7 +309,7 @@ export class ControlService {
   status(): RouterStatus {
     const processes = this.tunnels.status();
     const paths = pathStatuses(this.tunnels.paths(), this.#pathWatch.trains);
-    const counters = this.tunnels.counters();
+    const counters = this.tunnels.named(STATUS_COUNTERS);
     return {
       version: VERSION,
       pid: process.pid,

@@ -15,8 +15,13 @@ import type { FanRecord } from './host/snapshot.ts';
 import { notesOfDatapath } from './links/datapath/choose.ts';
 import type { ManagedLink } from './links/link.ts';
 import { hostOf } from './links/plan.ts';
+import { DROP_COUNTERS } from './plane/drops.ts';
 import { offloadsInForce } from './plane/paths.ts';
+import { RATE_STATUS_COUNTERS } from './rate-status.ts';
 import { isKernels, type LinkSpec, overlaysOf, slicesOf, underlaysOf } from './store/link-spec.ts';
+
+/** The counters of a fan that its status is told from: a tenth of all. */
+export const STATUS_COUNTERS: readonly string[] = [...DROP_COUNTERS, ...RATE_STATUS_COUNTERS];
 
 /** What is wrong with a link, in one sentence. */
 function reasonOf({ reason, lostPorts, spec }: ManagedLink): string {

@@ -26,6 +26,7 @@ t.test(
     t.same(readdirSync(folder).sort(), [...charts, 'results.json'].sort());
     const results = JSON.parse(readFileSync(join(folder, 'results.json'), 'utf8'));
     t.ok(results.cases.length > 20);
+    t.match(results.v8Flags, [/./], 'timed as a data process runs');
     for (const { key, fast } of results.cases) t.ok(fast.median > 0, key);
   },
 );

@@ -18,6 +18,45 @@ t.test('a burst is tidied up after once, when it is over', async (t) => {
   t.same(counts, [0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 2, 2]);
 });
 
+t.test('what has grown since is given back too, not more than once a minute', async (t) => {
+  const MB = 1 << 20;
+  let [used, collected] = [50 * MB, 0];
+  const tidy = new MemoryTidy(
+    () => 40,
+    () => {
+      collected++;
+      used = 50 * MB;
+    },
+    () => used,
+  );
+  const look = (times: number): number => {
+    for (let i = 0; i < times; i++) tidy.look();
+    return collected;
+  };
+  t.equal(look(2), 1, 'forty links came');
+  used = 70 * MB;
+  t.equal(look(11), 1, 'not yet');
+  t.equal(look(1), 2, 'a minute later');
+  used = 59 * MB;
+  t.equal(look(40), 2, 'less than a fifth is no matter');
+  used = 61 * MB;
+  t.equal(look(1), 3);
+});
+
+t.test('a router that had no burst is left to V8', async (t) => {
+  let used = 50 << 20;
+  const tidy = new MemoryTidy(
+    () => 2,
+    () => t.fail('collected'),
+    () => used,
+  );
+  for (let i = 0; i < 40; i++) {
+    used += 8 << 20;
+    tidy.look();
+  }
+  t.equal(used, 370 << 20);
+});
+
 t.test('collectGarbage() gives back what nobody holds', async (t) => {
   // In a function of its own: what this one has touched stays among its registers.
   const before = await (async () => {

@@ -118,7 +118,7 @@ t.test('a fan of both families', { skip }, async (t) => {
   // A route of somebody's to the overlay's last address hides nothing.
   const last = parsePrefix6('fd00:fa:ffff:ffff:ffff:ffff:ffff:ffff/128');
   await a.netlink.addRoute6({ dst: last, dev: BRIDGE });
-  const host6 = sixOfHost(a.netlink, new Announcements());
+  const host6 = sixOfHost(a.netlink, new Announcements(async () => undefined));
   t.equal(await host6.hasRoute6({ destination: OVERLAY, device: BRIDGE }), true);
   await a.netlink.deleteRoute6({ dst: last, dev: BRIDGE });
   process.kill((await statusOf(a)).pid, 'SIGKILL');

@@ -41,8 +41,6 @@ type LinkRoutes = {
   spec: LinkSpec;
   /** What follows from the entries, by the number of the prefix. */
   wanted: Map<number | string, EntryRoute>;
-  /** How many of them lead into the tunnel. */
-  away: number;
   changes: Map<number | string, Change>;
   /** Everything is to be compared. */
   isUnsure: boolean;
@@ -109,7 +107,7 @@ export class RoutedEntries {
     if (routes === undefined) {
       const spec = this.#routedSpecs().find(({ name }) => name === link);
       if (spec === undefined) return;
-      routes = { spec, wanted: new Map(), away: 0, changes: new Map(), isUnsure: true };
+      routes = { spec, wanted: new Map(), changes: new Map(), isUnsure: true };
       this.#links.set(link, routes);
     }
     const route = peer === undefined ? undefined : routeOf(routes.spec, prefix, peer);
@@ -128,7 +126,6 @@ export class RoutedEntries {
       }
       if (!sameRoutes(spec, routes.spec)) {
         routes.wanted.clear();
-        routes.away = 0;
         routes.spec = spec;
         for (const { id, best } of entriesOf(name)) {
           if (id.kind !== 'prefix') continue;
@@ -151,11 +148,9 @@ export class RoutedEntries {
   }
 
   #want(routes: LinkRoutes, slot: number | string, route: EntryRoute | undefined): void {
-    const { wanted, changes, spec } = routes;
+    const { wanted, changes } = routes;
     const before = wanted.get(slot);
     if (before?.device === route?.device) return;
-    if (before?.device === spec.device) routes.away--;
-    if (route?.device === spec.device) routes.away++;
     if (route === undefined) wanted.delete(slot);
     else wanted.set(slot, route);
     const change = changes.get(slot);
@@ -269,11 +264,14 @@ export class RoutedEntries {
     return found;
   }
 
-  /** Containers take their old neighbour for near: the host answers ARP for what went away. */
-  #answerForOthers({ spec, away }: LinkRoutes): void {
+  /**
+   * Containers take for near what has moved away, and what came takes its old neighbours for it: the host
+   * answers ARP for whatever its routes lead elsewhere. (For IPv6 host/neighbour-proxy.ts does.)
+   */
+  #answerForOthers({ spec, wanted: routes }: LinkRoutes): void {
     const { host } = this.#options;
     const key = `net/ipv4/conf/${spec.name}/proxy_arp`;
-    const wanted = away > 0 ? '1' : '0';
+    const wanted = routes.size > 0 ? '1' : '0';
     const now = host.readSysctl(key);
     if (now !== null && now !== wanted) host.writeSysctl(key, wanted);
   }

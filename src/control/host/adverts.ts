@@ -5,7 +5,7 @@
  * route is not promised where nothing leads on.
  *
  * They go out by a packet socket of the bridge, answer whoever asks (router solicitations), and end with
- * lifetimes of 0.
+ * lifetimes of 0. Where the host is the router, it answers for the neighbours that are elsewhere too.
  * @module
  */
 import { messageOf } from '../../errors.ts';
@@ -21,6 +21,7 @@ import {
   routerAdvertFrame,
 } from '../../wire/six/nd.ts';
 import type { AdvertSpec } from './host.ts';
+import { NeighbourProxy, type RouteTo } from './neighbour-proxy.ts';
 
 /** Unasked, so often at most and at least, ms (MaxRtrAdvInterval, RFC 4861 §6.2.1). */
 const INTERVAL_MS = 200_000;
@@ -84,21 +85,27 @@ class Announcer {
   readonly spec: AdvertSpec;
   readonly ifindex: number;
   readonly #socket: PacketSocket;
+  readonly #proxy: NeighbourProxy | undefined;
   readonly #timer: NodeJS.Timeout;
   #sent = 0;
   #lastMs = Number.NEGATIVE_INFINITY;
   #isAsked = false;
-  /** Why the last one could not be sent, '' when it could. */
-  problem = '';
+  #problem = '';
 
   /** @throws SystemError */
-  constructor(spec: AdvertSpec, ifindex: number) {
+  constructor(spec: AdvertSpec, ifindex: number, routeTo: RouteTo) {
     this.spec = spec;
     this.ifindex = ifindex;
     this.#socket = new PacketSocket(ifindex, SOLICITS_ONLY);
+    this.#proxy = spec.routed ? new NeighbourProxy(spec, ifindex, routeTo) : undefined;
     this.#timer = setInterval(() => this.#look(), LOOK_MS);
     this.#timer.unref();
     this.#look();
+  }
+
+  /** Why the last one could not be sent, or neighbours not be answered; '' when all could. */
+  get problem(): string {
+    return this.#problem || (this.#proxy?.problem ?? '');
   }
 
   #look(): void {
@@ -115,10 +122,10 @@ class Announcer {
       this.#sent++;
       this.#isAsked = false;
       this.#socket.send(routerAdvertFrame(advertOf(this.spec)));
-      this.problem = '';
+      this.#problem = '';
     } catch (error) {
       // The bridge is down or gone: it is looked after elsewhere, and the next look tries again.
-      this.problem = messageOf(error);
+      this.#problem = messageOf(error);
     }
   }
 
@@ -131,19 +138,25 @@ class Announcer {
       // Nobody is left to hear it.
     }
     this.#socket.close();
+    this.#proxy?.close();
   }
 }
 
 /** All announcements of this process, by bridge. */
 export class Announcements {
   readonly #announcers = new Map<string, Announcer>();
+  readonly #routeTo: RouteTo;
+
+  constructor(routeTo: RouteTo) {
+    this.#routeTo = routeTo;
+  }
 
   /** Begins, or goes on with other contents. @throws SystemError */
   announce(spec: AdvertSpec): void {
     if (this.isAnnouncing(spec)) return;
     const before = this.#announcers.get(spec.bridge);
     const ifindex = libc.if_nametoindex(spec.bridge);
-    const announcer = new Announcer(spec, ifindex);
+    const announcer = new Announcer(spec, ifindex, this.#routeTo);
     this.#announcers.set(spec.bridge, announcer);
     before?.close();
   }

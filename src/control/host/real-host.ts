@@ -162,7 +162,7 @@ export function openHost(run: RunDirectory): RealHost {
     return (await netlink.findLink(device))?.index;
   });
   const filter = new PacketFilterReader();
-  const announcements = new Announcements();
+  const announcements = new Announcements((address) => netlink.routeMatching6(address));
   let sender: FrameSender | undefined;
   let kernelPath: Promise<string> | undefined;
   return {

@@ -279,6 +279,17 @@ export class TunnelSet implements Tunnels {
     return values;
   }
 
+  /** The same by name. */
+  named(names: readonly string[]): Record<string, Record<string, number>> {
+    const values = [...this.values(names)];
+    return Object.fromEntries(
+      values.map(([link, column]) => [
+        link,
+        Object.fromEntries(names.map((name, i) => [name, column[i] ?? 0])),
+      ]),
+    );
+  }
+
   /** How the way past the bridge of a link stands that the kernel forwards. */
   bypass(name: string): BypassStatus | undefined {
     return this.#kernel?.bypass(name);

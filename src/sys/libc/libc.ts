@@ -16,6 +16,17 @@ function declare<A extends unknown[], R>(prototype: string): (...args: A) => R {
   return c.func(prototype) as unknown as (...args: A) => R;
 }
 
+/** The same for what only some C libraries have; undefined where this one does not. */
+function declareIfThere<A extends unknown[], R>(
+  prototype: string,
+): ((...args: A) => R) | undefined {
+  try {
+    return declare<A, R>(prototype);
+  } catch {
+    return undefined;
+  }
+}
+
 type Fd = number;
 type Pointer = number;
 
@@ -145,6 +156,9 @@ for (const [number, name] of [
 export function errnoName(value: number): string {
   return errnoNames.get(value) ?? `E${value}`;
 }
+
+/** malloc_trim(3) of glibc: free pages in the middle of its heap go back to the system too. */
+export const mallocTrim = declareIfThere<[pad: number], number>('int malloc_trim(size_t pad)');
 
 /** What to do about errors whose names say little. */
 const HINTS: Readonly<Record<string, string>> = {

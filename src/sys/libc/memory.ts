@@ -13,7 +13,7 @@ import {
   PROT_READ,
   PROT_READ_WRITE,
 } from './constants.ts';
-import { addressOf, check, libc, viewMemory } from './libc.ts';
+import { addressOf, check, libc, mallocTrim, viewMemory } from './libc.ts';
 
 /** A mapped memfd. `buffer` stays valid until {@link close}. */
 export class SharedMemory {
@@ -88,8 +88,9 @@ export function releaseProgramPages(): number {
 let collect: (() => void) | undefined;
 
 /**
- * Collects the garbage of this process whole, and gives back what it took of the system. What was allocated
- * for a burst of work stays otherwise for as long as little else is done. Takes some tens of ms.
+ * Collects the garbage of this process whole, and gives back what it took of the system: V8's heap, the C
+ * library's, and pages of the program. What was allocated for a burst of work stays otherwise for as long as
+ * little else is done. Takes some tens of ms.
  */
 export function collectGarbage(): void {
   if (collect === undefined) {
@@ -102,6 +103,8 @@ export function collectGarbage(): void {
   collect();
   // The second time gives back the pages that the first has emptied.
   collect();
+  mallocTrim?.(0);
+  releaseProgramPages();
 }
 
 /**

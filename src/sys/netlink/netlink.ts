@@ -213,7 +213,7 @@ export class Netlink {
     return six.changeRoute6(this.#socket, 'delete', spec);
   }
   /** The entry that decides about packets to an IPv6 address out of a device. */
-  routeMatching6(address: Ipv6, oif: number): Promise<six.Route6 | undefined> {
+  routeMatching6(address: Ipv6, oif?: number): Promise<six.Route6 | undefined> {
     return six.routeMatching6(this.#socket, address, oif);
   }
 

@@ -166,21 +166,22 @@ export async function changeRoute6(
 }
 
 /**
- * The entry of the table that decides about packets to `address` out of the device `oif`, undefined where
- * there is none.
+ * The entry of the table that decides about packets to `address`, out of the device `oif` where one is named;
+ * undefined where there is none.
  */
 export async function routeMatching6(
   socket: NetlinkSocket,
   address: Ipv6,
-  oif: number,
+  oif?: number,
 ): Promise<Route6 | undefined> {
   const operation = `find the route to ${formatPrefix6({ address, length: 128 })}`;
-  const body = new MessageWriter(routeHeader(128, false, RTM_F_FIB_MATCH))
-    .bytes(RTA.DST, Buffer.from(bytesOfIpv6(address)))
-    .u32(RTA.OIF, oif)
-    .build();
+  const body = new MessageWriter(routeHeader(128, false, RTM_F_FIB_MATCH)).bytes(
+    RTA.DST,
+    Buffer.from(bytesOfIpv6(address)),
+  );
+  if (oif !== undefined) body.u32(RTA.OIF, oif);
   try {
-    const messages = await socket.request(operation, RTM.GETROUTE, 0, body);
+    const messages = await socket.request(operation, RTM.GETROUTE, 0, body.build());
     return messages.flatMap(({ payload }) => readRoute6(payload) ?? [])[0];
   } catch (error) {
     if (['ENETUNREACH', 'EHOSTUNREACH', 'EINVAL', 'EACCES', 'ENODEV'].includes(codeOf(error))) {

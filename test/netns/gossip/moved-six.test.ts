@@ -1,7 +1,8 @@
 // A workload that moves to another host with its IPv6 address.
 import t from 'tap';
-import type { LabContainer, LabNode } from '../../../src/demo/lab.ts';
-import { parseAddress6 } from '../../../src/net/prefix6.ts';
+import type { Lab, LabContainer, LabNode } from '../../../src/demo/lab.ts';
+import { formatAddress6, parseAddress6, parsePrefix6 } from '../../../src/net/prefix6.ts';
+import { statusOf } from '../../control/lab-router.ts';
 import { skipLong } from '../../support/long.ts';
 import { say } from '../../support/talk6.ts';
 import { skipWithoutTun } from '../privileges.ts';
@@ -35,6 +36,32 @@ async function plug(container: LabContainer): Promise<void> {
   });
 }
 
+/**
+ * Containers of a routed fan take for near what has the prefix of their network: their host answers for what
+ * went away, also after a restart, and what came is answered about its old neighbours.
+ */
+async function answersForOthers(lab: Lab, home: LabContainer, away: LabContainer): Promise<void> {
+  const { pid } = await statusOf(lab.host(0));
+  process.kill(pid, 'SIGKILL');
+  await until('control is back', async () => {
+    const status = await statusOf(lab.host(0)).catch(() => undefined);
+    return status !== undefined && status.pid !== pid;
+  });
+  await say(home, 'ip', '-6', 'neigh', 'flush', 'dev', 'eth0');
+  await reaches(home, MOVED);
+  const { index } = await home.netlink.link('eth0');
+  const own = (await home.netlink.addresses6()).find(
+    (one) => one.index === index && one.address[0] >>> 24 === 0xfd,
+  );
+  if (own === undefined) throw new Error(`${home.name} has no address`);
+  await away.netlink.addRoute6({ dst: parsePrefix6('fd00:fa:1c::/64'), dev: 'eth0' });
+  await until('what came reaches an old neighbour', async () => {
+    const to = formatAddress6(own.address);
+    const [, code] = await say(away, 'ping', '-6', '-c', '1', '-W', '1', '-I', MOVED, to);
+    return code === 0;
+  });
+}
+
 for (const encap of ['vxlan', 'fou'] as const) {
   t.test(`${encap}: a workload moves with its IPv6 address`, { skip }, async (t) => {
     const options = { hosts: 3, containersPerHost: 1, fans: false, ipv6: true };
@@ -60,7 +87,7 @@ for (const encap of ['vxlan', 'fou'] as const) {
     await reaches(third, MOVED);
     t.pass('another host finds it');
     await reaches(first, MOVED);
-    if (encap === 'vxlan') await reaches(home, MOVED);
+    await reaches(home, MOVED);
     t.match(await prefixesOf(last), ['fd00:fa:1c::77/128 host2']);
     const told = await runFanway(last, ['explain', MOVED]);
     t.match(
@@ -72,6 +99,7 @@ for (const encap of ['vxlan', 'fou'] as const) {
     t.match(taken, /fd00:fa:1c::\/48 belongs to host1, which is alive/);
 
     if (encap === 'fou') {
+      await answersForOthers(lab, home, away);
       // Somebody deletes the way to it.
       const device = (await first.netlink.links()).find(({ name }) => name.startsWith('fw-'));
       const route = {

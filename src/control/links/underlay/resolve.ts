@@ -70,6 +70,27 @@ type View = {
   keep: Keep | undefined;
 };
 
+/** The addresses of devices that are not ours. */
+function candidatesOf(snapshot: Snapshot, family: Family): Candidate[] {
+  // The mark, too: a fan that is stopped or just going is not among the fans.
+  const strange = new Map(
+    snapshot.links.flatMap((link) =>
+      link.alias.startsWith('fanway:') ? [] : [[link.index, link] as const],
+    ),
+  );
+  const addresses: readonly OwnAddress[] =
+    family === 6 ? snapshot.ipv6Addresses : snapshot.addresses;
+  const found = addresses.flatMap((address) => {
+    const link = strange.get(address.index);
+    return link === undefined ? [] : [{ address, link }];
+  });
+  if (found.length === 0) return found;
+  const own = new Set(
+    [...snapshot.fans, ...snapshot.networks].flatMap(({ spec }) => [spec.name, spec.device]),
+  );
+  return found.filter(({ link }) => !own.has(link.name));
+}
+
 /**
  * The address that the selector means on this host, or why there is none.
  * @param keep the address that the fan has, or had until it went away
@@ -80,17 +101,8 @@ export function resolveUnderlay(
   keep?: Keep,
 ): ResolvedUnderlay | Refusal {
   const snapshot = { ...picture, ...picture.underlay };
-  const running = [...snapshot.fans, ...snapshot.networks];
-  const own = new Set(running.flatMap(({ spec }) => [spec.name, spec.device]));
   const family = underlayFamily(selector);
-  const addresses: readonly OwnAddress[] =
-    family === 6 ? snapshot.ipv6Addresses : snapshot.addresses;
-  const candidates = addresses.flatMap((address) => {
-    const link = snapshot.links.find((link) => link.index === address.index);
-    // The mark, too: a fan that is stopped or just going is not among the fans.
-    const isOurs = link?.alias.startsWith('fanway:') === true || own.has(link?.name ?? '');
-    return link === undefined || isOurs ? [] : [{ address, link }];
-  });
+  const candidates = candidatesOf(snapshot, family);
   const view = { snapshot, family, candidates, keep };
   switch (selector.kind) {
     case 'address':

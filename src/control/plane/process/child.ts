@@ -16,20 +16,10 @@ import { forgetProcess, recordProcess } from '../../host/orphans.ts';
 import { GLIBC_MALLOC } from '../../store/memory.ts';
 import { nameHandover, openHandover } from './handover.ts';
 import { type Holding, LinkChannel } from './link-passing.ts';
+import { DATA_V8_FLAGS } from './v8-flags.ts';
 
 /** Longest start, set-up included, before a new process is given up, ms. */
 const START_TIMEOUT_MS = 10_000;
-/**
- * The first packets after start or idleness meet compiled code, not the interpreter (a third off an
- * idle echo's time); the loop allocates nothing, so a small young generation is enough. The stages of a
- * packet's way are compiled into one another as far as this many bytes of bytecode, and not V8's usual 920:
- * a fifth off a packet.
- */
-const V8_FLAGS = [
-  '--always-sparkplug',
-  '--max-semi-space-size=1',
-  '--max-inlined-bytecode-size-cumulative=2500',
-];
 /** Place of the parent pipe in the child's descriptors. */
 const PARENT_PIPE = 5;
 /**
@@ -169,7 +159,7 @@ function spawnChild(
   const { wanted, epoch, hasPredecessor, descriptors } = options;
   const inherited = channel.prepareBirth(wanted, FIRST_FREE_FD, options.sequence);
   const handover = openHandover();
-  const [command, ...words] = programCommand('dataplane', V8_FLAGS);
+  const [command, ...words] = programCommand('dataplane', DATA_V8_FLAGS);
   const warmUp = hasPredecessor ? 'before' : 'beside';
   const isCold = process.env['FANWAY_WARM_UP'] === '0';
   const all = [...words, String(epoch), isCold ? 'cold' : warmUp];

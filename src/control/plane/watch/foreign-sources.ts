@@ -45,7 +45,7 @@ type Watched = {
 
 export type ForeignSourcesOptions = {
   host: Pick<RealHost, 'links' | 'bridgePort' | 'underlay'>;
-  tunnels: Pick<TunnelSet, 'counters' | 'answer'>;
+  tunnels: Pick<TunnelSet, 'values' | 'answer'>;
 };
 
 /** Passes IPv4 and ARP whose source is neither 0.0.0.0 nor of the slice; frames begin with Ethernet. */
@@ -78,14 +78,14 @@ export class ForeignSources {
   async look(specs: readonly LinkSpec[], nowMs: number): Promise<void> {
     // The bridge of another network namespace is not ours to listen at.
     if (this.#options.host.underlay !== undefined) return;
-    const counters = this.#options.tunnels.counters();
+    const counters = this.#options.tunnels.values([COUNTER]);
     for (const [name, { socket }] of this.#links) {
       if (specs.some((spec) => spec.name === name)) continue;
       socket?.close();
       this.#links.delete(name);
     }
     for (const spec of specs.filter(isBridged)) {
-      const counted = counters[spec.name]?.[COUNTER] ?? 0;
+      const [counted = 0] = counters.get(spec.name) ?? [];
       const watched = this.#links.get(spec.name);
       if (watched === undefined) {
         // What a predecessor counted is no news.
