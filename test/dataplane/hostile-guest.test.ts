@@ -4,7 +4,11 @@
  */
 import t from 'tap';
 import { OwnEntries } from '../../src/control/networks/local/own-entries.ts';
-import { PORT_STATIONS_MAX, Stations } from '../../src/control/networks/local/stations.ts';
+import {
+  PLACES_PER_SECOND,
+  PORT_STATIONS_MAX,
+  Stations,
+} from '../../src/control/networks/local/stations.ts';
 import type { NetworkSpec } from '../../src/control/store/link-spec.ts';
 import type { EntryId } from '../../src/rib/entry.ts';
 import { Rib } from '../../src/rib/rib.ts';
@@ -101,20 +105,27 @@ t.test(`the bridge learns ${MILLION} MACs behind one port`, async (t) => {
     return { id: idOf(0x0200_0000_0000 + i), claim };
   });
   rib.update('gossip', remote, 0);
-  stations.learned(NEAR, other, false);
-  for (let i = 0; i < MILLION; i++) stations.learned(inventedOf(i), port, false);
+  stations.learned(NEAR, other, false, 0);
+  // A hundred in a millisecond.
+  for (let i = 0; i < MILLION; i++) stations.learned(inventedOf(i), port, false, i / 100);
   t.equal(stations.size, PORT_STATIONS_MAX + 1);
   t.equal(stations.refused, MILLION - PORT_STATIONS_MAX, 'all others are counted');
-  t.equal(announced, PORT_STATIONS_MAX + 1, 'others hear of no more');
+  const places = announced - PORT_STATIONS_MAX - 1;
+  t.ok(places >= PLACES_PER_SECOND, 'the oldest give their place');
+  t.ok(
+    places <= 11 * PLACES_PER_SECOND,
+    `${places} times in ten seconds, and others hear of no more`,
+  );
   t.equal(rib.status().entries, remote.length + PORT_STATIONS_MAX + 1);
   const kept = remote.filter(({ id }) => rib.get(id)?.peer === THERE);
   t.equal(kept.length, remote.length, 'none that is elsewhere, or sticky, gave way');
-  stations.learned(FAR, other, false);
+  stations.learned(FAR, other, false, 0);
   t.equal(rib.get(idOf(FAR))?.source, 'local', 'other ports have their own room');
   // Invented ones say nothing again: they go, and whoever is really there finds room.
-  for (let i = 0; i < PORT_STATIONS_MAX; i++) stations.aged(inventedOf(i), port, 0);
+  const behind = [...stations.all()].filter((station) => station.port === port);
+  for (const { mac } of behind) stations.aged(mac, port, 0);
   for (let nowMs = 0; nowMs <= 60_000; nowMs += 1000) stations.due(nowMs);
-  stations.learned(STICKY, port, false);
+  stations.learned(STICKY, port, false, 60_000);
   t.equal(rib.get(idOf(STICKY))?.source, 'local');
   t.ok(stations.size <= 4, `${stations.size} are left`);
 });

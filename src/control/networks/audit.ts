@@ -34,7 +34,7 @@ export type AuditParts = {
   neighbours: readonly { address: number; mac: number }[];
   /** Whether a MAC is known to be behind a port of this host. */
   isStation: (mac: number) => boolean;
-  /** Whether more MACs behind a port are refused: those that the bridge has are no difference. */
+  /** Whether a port has more MACs than it may: those that the bridge alone has are no difference. */
   isFull: (port: number) => boolean;
 };
 

@@ -143,6 +143,12 @@ async function floods(t: Test, at: NetworkLab): Promise<void> {
   });
   const { macs: counts, notes } = await networkOf(lab.host(0), 'blue');
   t.ok(counts.local <= PORT_MACS + 3, `${counts.local} MACs are known here`);
+  await until('who gave its place to an invented one has it again', 10_000, async () => {
+    const there = await ping(hostile, '10.1.0.3');
+    return (
+      there === 1 && /02:00:00:00:00:01 +here/.test(await run(lab.host(0), 'mac', 'show', 'blue'))
+    );
+  });
   // Others may stand beside it: what the audit finds meanwhile, addresses that were claimed twice.
   t.match(notes.join('\n'), /MACs were more than a port or the network may have/);
 }

@@ -274,6 +274,12 @@ async function impostor(t: Test, { lab, hosts }: NetworkLab): Promise<void> {
   if (first === undefined || third === undefined) return;
   const [asker, false1, true1] = [lab.container(1, 0), lab.container(0, 2), lab.container(2, 2)];
   const stream = ping(asker, MOVER.text, 30);
+  // Whose MAC it is not loses nothing: between other hosts, from the host of either, in the other network.
+  const others = [
+    ping(lab.container(1, 0), addressOf(2), 30),
+    ping(lab.container(0, 0), addressOf(1), 30),
+    ping(lab.container(2, 1), addressOf(0), 30),
+  ];
   await plug(false1, 'br-blue', MOVER.mac, 0x0a01_0063);
   for (const host of [first, third]) {
     await until(`${host.name} says that both have it`, 5000, async () => {
@@ -284,6 +290,11 @@ async function impostor(t: Test, { lab, hosts }: NetworkLab): Promise<void> {
     t.match(await run(host, 'mac', 'history', MOVER.mac), /both answer/, `told at ${host.name}`);
   }
   t.ok((await stream) >= 25, 'it stays where it was');
+  const lost = (await Promise.all(others)).map((received) => 30 - received);
+  t.ok(
+    lost.every((count) => count <= 5),
+    `others lost ${lost.join(', ')} of 30`,
+  );
   const macs = await run(first, 'mac', 'show', 'blue', '--json');
   const where = (JSON.parse(macs) as { mac: string; host: string }[]).find(
     ({ mac }) => mac === MOVER.mac,

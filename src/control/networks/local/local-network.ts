@@ -125,7 +125,7 @@ export class LocalNetwork {
     addresses: Iterable<UnderlayAddress>,
   ): void {
     const take = (): void => {
-      this.stations.learned(mac, port, isStatic);
+      this.stations.learned(mac, port, isStatic, this.#options.nowMs());
       for (const address of addresses) this.stations.bound(mac, address);
     };
     // What somebody wrote down is so.

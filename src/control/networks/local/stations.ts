@@ -8,13 +8,18 @@
  *   vain it stays as long as it is the only one of its port: then the port speaks for it. One of several
  *   goes.
  * - A port without carrier announces nothing; when it is back, its stations are asked at once.
+ * - A full port gives newcomers the place of whoever was heard of longest ago, never of one that somebody
+ *   wrote down. That is a word to all hosts each time, so it happens so many times a second and no more.
  * @module
  */
+import { Bucket } from '../../../dataplane/ground/bucket.ts';
 import type { UnderlayAddress } from '../../../net/underlay-address.ts';
 
 /** Stations of one network, and of one port: who invents addresses hurts only itself. */
 export const STATIONS_MAX = 8192;
 export const PORT_STATIONS_MAX = 1024;
+/** Places that a full port gives to others in a second, and at once: each is withdrawn and announced. */
+export const PLACES_PER_SECOND = 8;
 /** Addresses of one station; the one that was heard of longest ago goes first. */
 export const ADDRESSES_MAX = 16;
 /** Questions to a silent station before it is taken for gone, or left in peace for a while. */
@@ -55,13 +60,16 @@ export type StationEvents = {
   unbound(station: Station, address: UnderlayAddress): void;
 };
 
+/** `macs`: the one heard of last at the end. */
+type Port = { macs: Set<number>; places: Bucket };
+
 export class Stations {
   readonly #events: StationEvents;
   readonly #stations = new Map<number, Station>();
-  readonly #ports = new Map<number, Set<number>>();
+  readonly #ports = new Map<number, Port>();
   /** Whose an address is, by its key. */
   readonly #owners = new Map<number | string, number>();
-  /** MACs that found no room. */
+  /** MACs that found no room, or only that of another one. */
   refused = 0;
 
   constructor(events: StationEvents) {
@@ -95,19 +103,48 @@ export class Stations {
     return [...this.#ports.keys()];
   }
 
-  /** Whether a MAC that comes behind a port is refused, as too many are known already. */
+  /** Whether a MAC that comes behind a port takes the place of another one, if it gets any. */
   isFull(port: number): boolean {
-    const behind = this.#ports.get(port)?.size ?? 0;
-    return this.#stations.size >= STATIONS_MAX || behind >= PORT_STATIONS_MAX;
+    return this.#stations.size >= STATIONS_MAX || this.#countOf(port) >= PORT_STATIONS_MAX;
+  }
+
+  #countOf(port: number): number {
+    return this.#ports.get(port)?.macs.size ?? 0;
+  }
+
+  /** Makes room for a newcomer behind a full port, or in a full network. Returns whether there is any. */
+  #makeRoom(port: number, nowMs: number): boolean {
+    this.refused++;
+    if (this.#ports.get(port)?.places.take(nowMs) === false) return false;
+    // A network is full because of its fullest port: that one gives, so that others have their share.
+    let from = port;
+    if (this.#countOf(port) < PORT_STATIONS_MAX) {
+      for (const other of this.#ports.keys()) {
+        if (this.#countOf(other) > this.#countOf(from)) from = other;
+      }
+    }
+    const oldest = this.#oldestOf(from);
+    if (oldest === undefined) return false;
+    this.forget(oldest);
+    return true;
+  }
+
+  /** Whoever of a port was heard of longest ago, one that the bridge forgot first. */
+  #oldestOf(port: number): number | undefined {
+    let oldest: number | undefined;
+    for (const mac of this.#ports.get(port)?.macs ?? []) {
+      const station = this.#stations.get(mac);
+      if (station === undefined || station.isSticky) continue;
+      if (station.state !== 'here') return mac;
+      oldest ??= mac;
+    }
+    return oldest;
   }
 
   /** The bridge has learned the MAC behind a port. */
-  learned(mac: number, port: number, isSticky: boolean): void {
+  learned(mac: number, port: number, isSticky: boolean, nowMs: number): void {
     const known = this.#stations.get(mac);
-    if (known === undefined && this.isFull(port)) {
-      this.refused++;
-      return;
-    }
+    if (known === undefined && this.isFull(port) && !this.#makeRoom(port, nowMs)) return;
     const station = known ?? newStation(mac, port);
     const isNews = known === undefined || known.state !== 'here' || known.isSticky !== isSticky;
     this.#place(station, port);
@@ -118,13 +155,20 @@ export class Stations {
   }
 
   #place(station: Station, port: number): void {
-    this.#ports.get(station.port)?.delete(station.mac);
-    if (this.#ports.get(station.port)?.size === 0) this.#ports.delete(station.port);
+    this.#takeFrom(station);
     station.port = port;
     this.#stations.set(station.mac, station);
-    const behind = this.#ports.get(port) ?? new Set();
-    behind.add(station.mac);
+    const behind = this.#ports.get(port) ?? {
+      macs: new Set(),
+      places: new Bucket(PLACES_PER_SECOND),
+    };
+    behind.macs.add(station.mac);
     this.#ports.set(port, behind);
+  }
+
+  #takeFrom({ mac, port }: Station): void {
+    this.#ports.get(port)?.macs.delete(mac);
+    if (this.#countOf(port) === 0) this.#ports.delete(port);
   }
 
   /** The bridge has forgotten a MAC whose port is still there. */
@@ -138,12 +182,12 @@ export class Stations {
 
   /** Nobody is behind a port any more. */
   portGone(port: number): void {
-    for (const mac of [...(this.#ports.get(port) ?? [])]) this.forget(mac);
+    for (const mac of [...(this.#ports.get(port)?.macs ?? [])]) this.forget(mac);
   }
 
   /** A port lost its carrier. */
   portDown(port: number): void {
-    for (const mac of this.#ports.get(port) ?? []) {
+    for (const mac of this.#ports.get(port)?.macs ?? []) {
       const station = this.#stations.get(mac);
       if (station === undefined || station.state === 'parked') continue;
       station.state = 'parked';
@@ -153,7 +197,7 @@ export class Stations {
 
   /** It has it again: those behind it are asked. */
   portUp(port: number, nowMs: number): void {
-    for (const mac of this.#ports.get(port) ?? []) {
+    for (const mac of this.#ports.get(port)?.macs ?? []) {
       const station = this.#stations.get(mac);
       if (station?.state !== 'parked') continue;
       station.questions = 0;
@@ -167,8 +211,7 @@ export class Stations {
     if (station === undefined) return;
     this.#stations.delete(mac);
     for (const key of station.addresses.keys()) this.#owners.delete(key);
-    this.#ports.get(station.port)?.delete(mac);
-    if (this.#ports.get(station.port)?.size === 0) this.#ports.delete(station.port);
+    this.#takeFrom(station);
     if (station.state !== 'parked') this.#events.left(station);
   }
 
@@ -182,6 +225,8 @@ export class Stations {
     this.#owners.set(key, mac);
     const isNew = !station.addresses.delete(key);
     station.addresses.set(key, address);
+    const macs = this.#ports.get(station.port)?.macs;
+    if (macs?.delete(mac) === true) macs.add(mac);
     if (!isNew) return;
     if (station.state !== 'parked') this.#events.bound(station, address);
     const [oldest] = station.addresses.values();
@@ -216,7 +261,7 @@ export class Stations {
     for (const station of this.#stations.values()) {
       if (station.state === 'here' || station.askMs > nowMs) continue;
       if (station.questions >= QUESTIONS_MAX) {
-        const isOnly = this.#ports.get(station.port)?.size === 1;
+        const isOnly = this.#countOf(station.port) === 1;
         if (!isOnly && station.state === 'silent') {
           this.forget(station.mac);
           continue;
