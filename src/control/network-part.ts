@@ -17,6 +17,7 @@ import { findNetwork, NetworkStatus, networkRoutes } from './network-status.ts';
 import { Audits } from './networks/audits.ts';
 import { type IpamOptions, ipamConflicts, ipamViews } from './networks/ipam.ts';
 import { Kept } from './networks/kept.ts';
+import { Bindings } from './networks/local/bindings.ts';
 import { NetworkService } from './networks/network-service.ts';
 import { policyRoutes } from './networks/policy/policy-routes.ts';
 import { PolicyService } from './networks/policy/policy-service.ts';
@@ -48,6 +49,7 @@ export type NetworkPartOptions = {
   alone: () => string;
   /** The ruleset of nftables. */
   filter: () => Promise<PacketFilter>;
+  loadRules: (text: string) => Promise<void>;
   /** Whether this host is a gateway between gossip and BGP. */
   redistributes: () => boolean;
   /** How a link's underlays are; undefined where it has one. */
@@ -63,6 +65,7 @@ export class NetworkPart {
   readonly #kept: Kept;
   readonly #redistribution: Redistribution;
   readonly #ipam: IpamOptions;
+  readonly #bindings: Bindings;
   readonly audits: Audits;
   readonly #views: NetworkViews;
   readonly #status: NetworkStatus;
@@ -73,7 +76,13 @@ export class NetworkPart {
     const specs = (): NetworkSpec[] => this.specs();
     const table = () => tunnels.networks();
     const plane = { networks: table, hostOf: (peer: number) => tunnels.hostOf(peer) };
-    this.service = new NetworkService({ host, plane, entries, run, log, specs });
+    this.#bindings = new Bindings({
+      ...{ log, loadRules: options.loadRules },
+      isBound: (name) =>
+        options.router.links.some((one) => one.spec.name === name && one.isMade('bound')),
+    });
+    const released = this.#bindings.release.bind(this.#bindings);
+    this.service = new NetworkService({ host, plane, entries, run, log, specs, released });
     const { own, search } = this.service;
     this.gossip = new NetworkGossip({
       ...{ sink: entries, own, networks: specs },
@@ -132,6 +141,7 @@ export class NetworkPart {
     this.service.close(keeps);
     this.policy.close();
     this.audits.close();
+    this.#bindings.close();
   }
 
   /** Who follows a BGP speaker. */

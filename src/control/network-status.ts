@@ -201,15 +201,22 @@ export class NetworkStatus {
     ];
   }
 
-  #notes({ name, dhcpServers, routers }: NetworkSpec, link: ManagedLink): string[] {
+  #notes({ name, guard, dhcpServers, routers }: NetworkSpec, link: ManagedLink): string[] {
     const { networks } = this.#options;
     const local = networks.local(name);
     const refused = local?.stations.refused ?? 0;
     const drift = this.#options.drift(name);
     const notes = [...(this.#options.policy.network(name)?.compiled.problems ?? [])];
     const rules = this.#options.policy.network(name)?.compiled.rules.length ?? 0;
-    const isHeld = link.journal?.entries.some(({ change }) => change.kind === 'inside') === true;
-    if (rules > 0 && !isHeld) {
+    const isTried = (kind: Change['kind']): boolean =>
+      link.journal?.entries.some(({ change }) => change.kind === kind) === true;
+    if (guard === 'strict' && !isTried('bound')) {
+      notes.push("a container can take another one's MAC on this host: there is no nft here");
+    }
+    if ((link.stopped ?? 0) > 0) {
+      notes.push(`${link.stopped} frames with the MAC of another port were stopped on the bridge`);
+    }
+    if (rules > 0 && !isTried('inside')) {
       notes.push('rules do not hold between containers of this host: there is no nft here');
     }
     if (drift > 0) notes.push(`${drift} things differ from what was decided: fanway audit`);

@@ -160,6 +160,7 @@ export class ControlService {
     this.networks = new NetworkPart({
       ...{ host: this.#host.networks, tunnels: this.tunnels, entries: this.entries },
       filter: () => this.#host.packetFilter(),
+      loadRules: (text) => this.#host.loadRules(text),
       router: this.router,
       ...{ run, log, drops: this.#drops, rates: this.#rates, nameOf: this.#nameOf },
       alone: () => (this.gossip.host === undefined ? this.bgp.silence : ''),

@@ -77,7 +77,7 @@ export function linkStatus(
     name: spec.name,
     state: link.state === 'up' && reasons.length > 0 ? 'degraded' : link.state,
     reason: link.state === 'up' ? reasons.join('; ') : reason,
-    stoppedAdverts: link.stoppedAdverts,
+    stoppedAdverts: link.stopped,
     lostPorts: link.lostPorts.map(({ name }) => name),
     overlay: overlaysOf(spec),
     underlay: hostOf(spec),

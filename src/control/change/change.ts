@@ -11,6 +11,7 @@ import { type BridgeChange, bridge } from './kinds/bridge.ts';
 import { type DhcpChange, dhcp } from './kinds/dhcp.ts';
 import { type AcceptChange, accept } from './kinds/firewall/accept.ts';
 import { type BetweenChange, between } from './kinds/firewall/between.ts';
+import { type BoundChange, bound } from './kinds/firewall/bound.ts';
 import { type GuardChange, guard } from './kinds/firewall/guard.ts';
 import { type InsideChange, inside } from './kinds/firewall/inside.ts';
 import { type InwardChange, inward } from './kinds/firewall/inward.ts';
@@ -37,6 +38,7 @@ export type Change =
   | GuardChange
   | InsideChange
   | BetweenChange
+  | BoundChange
   | DhcpChange
   | Address6Change
   | Route6Change
@@ -44,7 +46,7 @@ export type Change =
 
 const kinds: { [K in Change['kind']]: Kind<Extract<Change, { kind: K }>> } = {
   ...{ sysctl, bridge, address, tunnel, port, route, masquerade, dhcp },
-  ...{ keep, inward, accept, guard, inside, between, address6, route6, adverts },
+  ...{ keep, inward, accept, guard, inside, between, bound, address6, route6, adverts },
 };
 
 /** The kind of a change, typed so that it takes that change. */

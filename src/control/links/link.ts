@@ -11,7 +11,7 @@ import { familyOf } from '../../net/underlay-address.ts';
 import { type Change, describeChange } from '../change/change.ts';
 import { makeAll, newJournal, repair, undoAll, undoSome } from '../change/execute.ts';
 import type { Journal, JournalStore } from '../change/journal.ts';
-import { stoppedAdverts } from '../change/kinds/firewall/guard.ts';
+import { stoppedFrames } from '../change/kinds/firewall/guard.ts';
 import type { Context } from '../change/kinds/kind.ts';
 import { BridgePorts, type PortMark, type PortRecords } from '../host/bridge/bridge-ports.ts';
 import type { SnapshotDepth } from '../host/read-snapshot.ts';
@@ -55,8 +55,8 @@ export class ManagedLink {
   readonly repaired: { what: string; atMs: number }[] = [];
   /** What of the host is in its way, and what else is worth knowing; as of the last look. */
   obstacles: Obstacles = { obstacles: [], notes: [] };
-  /** Router advertisements between containers that were stopped; null where nothing counts them. */
-  stoppedAdverts: number | null = null;
+  /** Frames that rules for ports of its bridge stopped; null where nothing counts them. */
+  stopped: number | null = null;
   /** Longest TCP packets that the device is given in one piece. */
   superBytes: SuperBytes = SUPER_BYTES_PLAIN;
   /** When it may next be tried, ms on the router's clock. */
@@ -79,6 +79,15 @@ export class ManagedLink {
   /** Ports that have lost the bridge, and could not be put back so far. */
   get lostPorts(): readonly PortMark[] {
     return this.#ports.lost;
+  }
+
+  /** Whether a change of a kind is in the kernel: made, and not refused there. */
+  isMade(kind: Change['kind']): boolean {
+    const entries = this.journal?.entries ?? [];
+    return entries.some(
+      ({ change, state, memo }) =>
+        change.kind === kind && state === 'done' && memo.foreign !== true,
+    );
   }
 
   get #kind(): LinkKind {
@@ -306,7 +315,7 @@ export class ManagedLink {
     this.#complete(journal, snapshot, context);
     const repaired = await repair(journal, store, context, { adopt: false });
     this.obstacles = this.#kind.obstacles(this.spec, snapshot, journal);
-    this.stoppedAdverts = stoppedAdverts(this.spec.name, snapshot.filter) ?? null;
+    this.stopped = stoppedFrames(this.spec.name, snapshot.filter) ?? null;
     if (repaired.length > 0) {
       this.repairs += repaired.length;
       this.repaired.push(...repaired.map((what) => ({ what, atMs: nowMs })));

@@ -171,8 +171,9 @@ export function networkChanges(
 /** What takes rules of nftables. */
 function filterChanges(spec: NetworkSpec, { tools, filter }: Snapshot): Change[] {
   if (!tools.nft) return [];
-  const { name: link, network, device } = spec;
+  const { name: link, network, device, guard } = spec;
   return [
+    ...(guard === 'strict' ? [{ kind: 'bound', link, device } as const] : []),
     { kind: 'inside', link, device },
     { kind: 'between', link, network },
     ...(isForwardDropping(filter)

@@ -58,6 +58,8 @@ export type NetworkServiceOptions = {
   log: Log;
   /** The networks that are up. */
   specs: () => readonly NetworkSpec[];
+  /** A MAC is behind a port no more. */
+  released: (link: string, mac: number, port: number) => void;
 };
 
 type Running = { local: LocalNetwork; file: StationFile };
@@ -174,8 +176,7 @@ export class NetworkService {
   }
 
   async #begin(spec: NetworkSpec, bridge: number, device: number): Promise<void> {
-    const { log, run } = this.#options;
-    const host = this.#host;
+    const { log, run, host } = this.#options;
     const file = new StationFile(run, spec.name, log);
     const local = new LocalNetwork({
       ...{ spec, bridge, device, log, own: this.own },
@@ -185,6 +186,7 @@ export class NetworkService {
       addressesOf: (mac) => this.addresses.of(spec.name, mac),
       hasMoved: (mac) => this.moves.hasMoved(spec.name, spec.vni, mac),
       keepAway: (mac) => host.pointBridge(mac, device),
+      released: (mac, port) => this.#options.released(spec.name, mac, port),
       changed: () =>
         file.changed(
           () => local.stations.all(),
@@ -322,16 +324,14 @@ export class NetworkService {
   /** Another host has a MAC that may have been here. */
   #isElsewhere(local: LocalNetwork, mac: number): void {
     const { log } = this.#options;
+    const { name } = local.spec;
     const station = local.stations.get(mac);
     if (station === undefined) return;
     local.stations.forget(mac);
-    log.info(local.spec.name, `${formatMac(mac)} is on another host now`);
+    log.info(name, `${formatMac(mac)} is on another host now`);
     // What is sent to it here goes there at once; and if it speaks here again, the bridge says so.
     this.#host.pointBridge(mac, local.device).catch((error: unknown) => {
-      log.warn(
-        local.spec.name,
-        `${formatMac(mac)} behind port ${station.port}: ${messageOf(error)}`,
-      );
+      log.warn(name, `${formatMac(mac)} behind port ${station.port}: ${messageOf(error)}`);
     });
   }
 

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { type NetworkRequest, networkRequest } from '../../../src/config/network.ts';
 import { parseUnderlay } from '../../../src/config/schema.ts';
+import { boundChains, releaseText } from '../../../src/control/change/kinds/firewall/bound.ts';
 import { planNetwork } from '../../../src/control/links/plan-network.ts';
 import { link, plainHost } from '../snapshots.ts';
 
@@ -37,6 +38,25 @@ t.test('a network is a bridge, a device and its port', async (t) => {
     plainHost({ networks: [{ request: rated, spec: live.spec }] }),
   );
   t.equal(without.outcome === 'changes' && 'rate' in without.spec, false, 'and none again');
+});
+
+t.test('a strict port holds MACs, in the kernel', async (t) => {
+  const change = { kind: 'bound', link: 'br-blue', device: 'fwn-100' } as const;
+  const strict = planNetwork(request({ guard: 'strict' }), plainHost());
+  if (strict.outcome !== 'changes') throw new Error(JSON.stringify(strict));
+  t.same(
+    strict.changes.filter(({ kind }) => kind === 'bound'),
+    [change],
+  );
+  const chains = boundChains(change, { ports: ['fwn-100', 'veth-1'], byBridge: false });
+  const hooked = chains.flatMap(({ hook, rules }) => (hook === '' ? [] : rules));
+  t.strictSame(hooked, ['iifname "fwn-100" accept', 'iifname { "veth-1" } goto bind']);
+  const none = boundChains(change, { ports: ['fwn-100'], byBridge: false });
+  t.strictSame(none.at(-1)?.rules, [], 'without ports nothing is asked');
+  t.match(
+    releaseText('br-blue', [{ mac: 0x0200_0000_0001, port: 7 }]),
+    /^add element .*\n.*\ndelete element bridge \S+ macs \{ 02:00:00:00:00:01 \}\n.* bound \{ 02:00:00:00:00:01 \. 7 \}\n$/,
+  );
 });
 
 t.test("somebody's bridge is used, and keeps its MAC", async (t) => {

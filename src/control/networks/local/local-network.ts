@@ -38,6 +38,8 @@ export type LocalNetworkOptions = {
   hasMoved: (mac: number) => Promise<boolean> | undefined;
   /** The bridge is to send to a MAC by our device, as it did before. */
   keepAway: (mac: number) => Promise<void>;
+  /** A MAC is not behind a port any more, and may show up behind another one. */
+  released: (mac: number, port: number) => void;
   changed: () => void;
 };
 
@@ -92,8 +94,9 @@ export class LocalNetwork {
   }
 
   #left(station: Station): void {
-    const { own, changed } = this.#options;
+    const { own, changed, released } = this.#options;
     own.remove(this.#macId(station.mac));
+    released(station.mac, station.port);
     for (const address of station.addresses.values()) own.remove(this.#addressId(address));
     changed();
   }
@@ -134,8 +137,9 @@ export class LocalNetwork {
     const settle = async (): Promise<void> => {
       const isMove = await moved;
       if (this.#closed || (await this.#options.portOf(mac)) !== port) return;
-      if (isMove) take();
-      else await this.#options.keepAway(mac);
+      if (isMove) return take();
+      this.#options.released(mac, port);
+      await this.#options.keepAway(mac);
     };
     settle().catch((error: unknown) => this.#failed(error));
   }

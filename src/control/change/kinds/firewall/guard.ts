@@ -64,8 +64,8 @@ export async function portsOf(bridge: string, host: Host): Promise<string[]> {
     .map(({ name }) => name);
 }
 
-/** Router advertisements that were stopped; undefined where nothing counts them. */
-export function stoppedAdverts(link: string, filter: PacketFilter): number | undefined {
+/** Frames that rules for a link's ports stopped; undefined where nothing counts them. */
+export function stoppedFrames(link: string, filter: PacketFilter): number | undefined {
   const table = portsTableOf(link);
   return filter.rules.find((rule) => rule.table === table && rule.chain === STOPPED_CHAIN)?.packets;
 }
