@@ -297,7 +297,7 @@ export class Loop {
 
   /** Sleeps until something is ready; after activity it waits awake first, if told to or if it pays. */
   #wait(active: boolean): number {
-    if (this.#catchUp.isBehind) return this.#poll.wait(0);
+    if (this.#catchUp.isBehind) return this.#poll.giveWay();
     const { busyPollUs } = this.#layout;
     const { queues } = this.#egress;
     const areQueued = queues.waiting > 0;

@@ -43,6 +43,7 @@ export const EGRESS_COUNTERS = [
   'drop.policy',
   'drop.queue_full',
   'drop.queue_delay',
+  'drop.overload',
 ] as const;
 
 /** Drops and totals on the way underlay → overlay, in counter order. Append only. */

@@ -103,6 +103,10 @@ const RULES: Readonly<Record<string, Rule>> = {
   },
   'ingress.drop.bad_checksum': { weight: 'told', cause: () => 'damage on the way' },
   'ingress.drop.too_big': { weight: 'told', cause: () => 'larger MTU on the other side' },
+  'egress.drop.overload': {
+    weight: 'told',
+    cause: () => 'small packets come faster than this host sends them on',
+  },
   'ingress.drop.overload': {
     weight: 'told',
     cause: () => 'small packets come faster than this host delivers them',

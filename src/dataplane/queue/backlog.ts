@@ -2,11 +2,11 @@
  * What has come from the underlay faster than the devices take it. A socket's buffer is first in, first
  * out, and as long in time as its packets are small: a ping that came behind a flood of them waited there
  * for a tenth of a second. So a router that is behind empties the socket at once, which costs a small
- * part of what delivering does, and sorts (first-come.ts). The others wait here, in the order in which they
- * came, and give up what is oldest where there is no room.
+ * part of what delivering does, and sorts (waiting-flows.ts). Those that have to wait do so here, and give up
+ * what is oldest where there is no room.
  *
  * ```
- * a record:  outer source (socket address) | one datagram, or a train of equal ones
+ * a record:  outer source (socket address) | one datagram, or equal ones of one flow that came as a train
  * ```
  * @module
  */
@@ -15,17 +15,18 @@ import { fillsIpv4, IPV4_HEADER_BYTES, PROTOCOL_UDP } from '../../wire/ipv4.ts';
 import type { Arena } from '../ground/arena.ts';
 import type { DataEndpoint } from '../ground/link.ts';
 import { SOCKADDR_BYTES } from '../ground/sockaddr.ts';
-import { FirstCome } from './first-come.ts';
 import { flowSeed } from './flow-key.ts';
 import { LooseFlow } from './loose-flow.ts';
+import { NOBODY, WaitingFlows } from './waiting-flows.ts';
 
 /** What waits at one time: so many packets are some 50 ms of what a core delivers. */
 const PACKETS_MAX = 8192;
+/** Records that wait, those behind the oldest of them that have left already counted. */
 const RECORDS = 8192;
 /** Room for as many of the usual size, or for some fifty of the longest trains, bytes. */
 const RING_BYTES = 4 << 20;
-/** Packets that leave in one round: the other direction has its turn between. */
-const RELEASE_PACKETS = 512;
+/** Packets that leave in one round, some 0.3 ms of work: the other direction has its turn between. */
+const RELEASE_PACKETS = 128;
 
 const RECEIVED = ingressIndex('received');
 const RECEIVED_BYTES = ingressIndex('receivedBytes');
@@ -52,21 +53,20 @@ export class Backlog {
   readonly #arena: Arena;
   readonly #ingress: Deliverer;
   readonly #flows: LooseFlow;
-  readonly #order = new FirstCome();
+  readonly #order = new WaitingFlows(RECORDS);
   readonly #ring: number;
   /** Where the next record begins. */
   #at: number;
   // The records by number, in their order of coming: `#count` of them from `#first` on.
   readonly #start = new Int32Array(RECORDS);
   readonly #length = new Int32Array(RECORDS);
-  /** As the socket told it, and the distance of its packets. */
+  /** As the socket told it, 0 where it is no train; and how many packets it is. */
   readonly #segmentBytes = new Int32Array(RECORDS);
-  readonly #step = new Int32Array(RECORDS);
-  /** What stands before the inner frame, and of that frame before IP. */
-  readonly #shim = new Uint8Array(RECORDS);
-  readonly #header = new Uint8Array(RECORDS);
+  readonly #packets = new Int32Array(RECORDS);
+  readonly #bucket = new Uint16Array(RECORDS);
   readonly #tos = new Uint8Array(RECORDS);
   readonly #socket = new Int32Array(RECORDS);
+  /** Undefined where the record has left. */
   readonly #endpoint: (DataEndpoint | undefined)[] = Array(RECORDS).fill(undefined);
   #first = 0;
   #count = 0;
@@ -79,6 +79,7 @@ export class Backlog {
   #headerBytes = 0;
   #source = 0;
   #outerTos = 0;
+  #segment = 0;
 
   constructor(arena: Arena, ingress: Deliverer, seed = flowSeed()) {
     this.#arena = arena;
@@ -106,6 +107,7 @@ export class Backlog {
   sort(offset: number, length: number, source: number, tos: number, segmentBytes: number): void {
     this.#source = source;
     this.#outerTos = tos;
+    this.#segment = segmentBytes;
     const l3 = this.#shimBytes + this.#headerBytes;
     const isTrain =
       segmentBytes > 0 &&
@@ -114,38 +116,32 @@ export class Backlog {
     const step = isTrain ? segmentBytes : length;
     const end = offset + length;
     let from = offset;
-    let goes = true;
+    // Of the pieces from there on: their flow, NOBODY while each goes at once.
+    let run = NOBODY;
     for (let at = offset; at < end; at += step) {
-      const bytes = Math.min(step, end - at);
-      const may = this.#order.mayGo(this.#bucketOf(at, bytes, this.#shimBytes, this.#headerBytes));
-      if (may !== goes && at > from) {
-        this.#settle(goes, from, at - from, segmentBytes, step);
+      const bucket = this.#bucketOf(at, Math.min(step, end - at));
+      const place = this.#order.mayGo(bucket) ? NOBODY : bucket;
+      if (place !== run && at > from) {
+        this.#settle(run, from, at - from, step);
         from = at;
       }
-      goes = may;
+      run = place;
     }
-    this.#settle(goes, from, end - from, segmentBytes, step);
+    this.#settle(run, from, end - from, step);
   }
 
-  #bucketOf(at: number, bytes: number, shimBytes: number, headerBytes: number): number {
-    return this.#flows.bucketOf(at + shimBytes, bytes - shimBytes, headerBytes);
+  #bucketOf(at: number, bytes: number): number {
+    return this.#flows.bucketOf(at + this.#shimBytes, bytes - this.#shimBytes, this.#headerBytes);
   }
 
-  #settle(goes: boolean, at: number, length: number, segmentBytes: number, step: number): void {
+  /** Pieces side by side go at once, or wait as a record of their flow. */
+  #settle(bucket: number, at: number, length: number, step: number): void {
+    if (bucket !== NOBODY) return this.#keep(bucket, at, length, step);
     const endpoint = this.#from as DataEndpoint;
-    if (goes) {
-      this.#ingress.message(endpoint, at, length, this.#source, this.#outerTos, segmentBytes);
-    } else this.#keep(endpoint, at, length, segmentBytes, Math.min(step, length));
+    this.#ingress.message(endpoint, at, length, this.#source, this.#outerTos, this.#segment);
   }
 
-  /** Copies what has to wait behind all others. */
-  #keep(
-    endpoint: DataEndpoint,
-    at: number,
-    length: number,
-    segmentBytes: number,
-    step: number,
-  ): void {
+  #keep(bucket: number, at: number, length: number, step: number): void {
     const bytes = (SOCKADDR_BYTES + length + 7) & ~7;
     const start = this.#room(bytes);
     const memory = this.#arena.bytes;
@@ -153,17 +149,18 @@ export class Backlog {
     memory.copyWithin(start + SOCKADDR_BYTES, at, at + length);
     this.#at = start + bytes;
     const record = (this.#first + this.#count) % RECORDS;
+    const packets = Math.ceil(length / step);
     this.#start[record] = start;
     this.#length[record] = length;
-    this.#segmentBytes[record] = segmentBytes;
-    this.#step[record] = step;
-    this.#shim[record] = this.#shimBytes;
-    this.#header[record] = this.#headerBytes;
+    this.#segmentBytes[record] = this.#segment;
+    this.#packets[record] = packets;
+    this.#bucket[record] = bucket;
     this.#tos[record] = this.#outerTos;
     this.#socket[record] = this.#by;
-    this.#endpoint[record] = endpoint;
+    this.#endpoint[record] = this.#from;
+    this.#order.wait(record, bucket, packets);
     this.#count++;
-    this.packets += Math.ceil(length / step);
+    this.packets += packets;
   }
 
   /** Where `bytes` find room; the oldest are given up for it. */
@@ -182,46 +179,39 @@ export class Backlog {
     return this.#at;
   }
 
-  /** The oldest record waits no more; returns how many packets it has. */
-  #leave(): number {
-    const record = this.#first;
-    const [shim, header] = [this.#shim[record] as number, this.#header[record] as number];
-    const step = this.#step[record] as number;
-    const begin = (this.#start[record] as number) + SOCKADDR_BYTES;
-    const end = begin + (this.#length[record] as number);
-    let packets = 0;
-    for (let at = begin; at < end; at += step, packets++) {
-      this.#order.left(this.#bucketOf(at, Math.min(step, end - at), shim, header));
+  /** A record waits no more. The oldest that is left does, so its memory counts. */
+  #leave(record: number): void {
+    this.packets -= this.#packets[record] as number;
+    this.#endpoint[record] = undefined;
+    while (this.#count > 0 && this.#endpoint[this.#first] === undefined) {
+      this.#first = (this.#first + 1) % RECORDS;
+      this.#count--;
     }
-    this.packets -= packets;
-    this.#first = (record + 1) % RECORDS;
-    this.#count--;
-    return packets;
   }
 
   /** There is no room for the oldest any more. What is not judged is counted on the first link. */
   #giveUp(): void {
-    const record = this.#first;
+    const record = this.#order.giveUp(this.#bucket[this.#first] as number);
     const counters = this.#endpoint[record]?.links[0]?.counters;
-    const packets = this.#leave();
-    this.#endpoint[record] = undefined;
+    this.#leave(record);
     if (counters === undefined) return;
+    const packets = this.#packets[record] as number;
     counters[RECEIVED] = (counters[RECEIVED] as number) + packets;
     const bytes = this.#length[record] as number;
     counters[RECEIVED_BYTES] = (counters[RECEIVED_BYTES] as number) + bytes;
     counters[OVERLOAD] = (counters[OVERLOAD] as number) + packets;
   }
 
-  /** Delivers what waits longest, a round's worth of it; returns how many packets that were. */
+  /** Delivers what has its turn, a round's worth of it; returns how many packets. */
   release(nowMs: number): number {
     let packets = 0;
-    while (this.#count > 0 && packets < RELEASE_PACKETS) {
-      const record = this.#first;
+    while (packets < RELEASE_PACKETS) {
+      const record = this.#order.pull();
+      if (record === NOBODY) break;
       const endpoint = this.#endpoint[record] as DataEndpoint;
       const start = this.#start[record] as number;
-      // Before ingress writes into it.
-      packets += this.#leave();
-      this.#endpoint[record] = undefined;
+      this.#leave(record);
+      packets += this.#packets[record] as number;
       this.#ingress.begin(nowMs, endpoint.versionInside(this.#socket[record] as number));
       this.#ingress.message(
         endpoint,

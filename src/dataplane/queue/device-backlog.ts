@@ -1,8 +1,9 @@
 /**
  * What waits in front of the underlay, read from a device that has more than one burst of small packets:
  * its ring is first in, first out, and longer than a ping should wait. Reading is a small part of what a
- * packet costs, so a router that is behind reads ahead and sorts (first-come.ts). What it has no room for
- * stays in the device, which drops at its tail, before any work is spent.
+ * packet costs, so a router that is behind reads ahead and sorts (waiting-flows.ts). Where there is no room it
+ * reads on and gives up what is oldest, so that nobody stands in the ring behind a flood; but only as long as
+ * that takes no more time than forwarding does. What is more than that the device drops at its tail.
  *
  * Frames are read to where they wait, one behind the other in a ring of memory, and nothing is copied:
  *
@@ -11,12 +12,13 @@
  * ```
  * @module
  */
+import { egressIndex } from '../../table/counters.ts';
 import { VIRTIO_NET_BYTES } from '../../wire/virtio-net.ts';
 import type { Arena } from '../ground/arena.ts';
 import type { DataLink } from '../ground/link.ts';
-import { FirstCome } from './first-come.ts';
 import { flowSeed } from './flow-key.ts';
 import { LooseFlow } from './loose-flow.ts';
+import { NOBODY, WaitingFlows } from './waiting-flows.ts';
 
 const RING_BYTES = 2 << 20;
 /** Frames that wait at one time, those among them that have gone already counted. */
@@ -26,8 +28,14 @@ const FRAME_BYTES_MAX = 65_536 + 512;
 const HEADROOM_BYTES = 64;
 /** Frames read in one round: at most a millisecond's worth. */
 const READS_MAX = 1024;
+/** The same where others are given up for them: some four of them take the time of one that is forwarded. */
+const READS_FULL_MAX = 256;
 /** Frames that leave in one round: the other direction has its turn between. */
 const RELEASE_FRAMES = 64;
+
+const RECEIVED = egressIndex('received');
+const RECEIVED_BYTES = egressIndex('receivedBytes');
+const OVERLOAD = egressIndex('drop.overload');
 
 /** All that it takes of the arena, which is touched only as it is used, bytes. */
 export const DEVICE_BACKLOG_BYTES = RING_BYTES;
@@ -41,7 +49,7 @@ export type Forwarder = {
 export class DeviceBacklog {
   readonly #forward: Forwarder;
   readonly #flows: LooseFlow;
-  readonly #order = new FirstCome();
+  readonly #order = new WaitingFlows(FRAMES_MAX);
   readonly #ring: number;
   // The frames by number, in their order of coming: `#count` of them from `#first` on.
   readonly #frame = new Int32Array(FRAMES_MAX);
@@ -55,6 +63,8 @@ export class DeviceBacklog {
   #at: number;
   /** Frames that wait. */
   frames = 0;
+  /** Some that went at once may be on a train still, which reads them where they are. */
+  #isUnsent = false;
 
   constructor(arena: Arena, forward: Forwarder, seed = flowSeed()) {
     this.#forward = forward;
@@ -64,15 +74,20 @@ export class DeviceBacklog {
   }
 
   /**
-   * Reads ahead until the device has nothing more, or there is no room; who has nothing waiting goes on at
-   * once. Returns the frames read, or the negative errno of a read that failed with none before it.
+   * Reads ahead until the device has nothing more, or enough was read for a round; who has nothing waiting goes
+   * on at once. Returns the frames read, or the negative errno of a read that failed with none before it.
    */
   readAhead(link: DataLink): number {
     this.#order.nextRound();
     const vnetBytes = link.vnetHeader ? VIRTIO_NET_BYTES : 0;
-    let reads = 0;
+    let [reads, most] = [0, READS_MAX];
     let result = 0;
-    while (reads < READS_MAX && this.#hasRoom()) {
+    while (reads < most) {
+      if (!this.#hasRoom()) {
+        most = Math.min(most, READS_FULL_MAX);
+        this.#makeRoom();
+        continue;
+      }
       const frame = this.#at + HEADROOM_BYTES;
       const length = link.device.read(frame - vnetBytes, FRAME_BYTES_MAX - HEADROOM_BYTES);
       if (length < 0) {
@@ -83,6 +98,7 @@ export class DeviceBacklog {
       this.#take(link, frame, length - vnetBytes);
     }
     this.#forward.flush();
+    this.#isUnsent = false;
     this.#forget();
     return reads > 0 ? reads : result;
   }
@@ -98,6 +114,25 @@ export class DeviceBacklog {
     return this.#count === 0 || this.#at + FRAME_BYTES_MAX <= oldest;
   }
 
+  /** The memory of the oldest frame is wanted: those that went at once are on their way, one that waits is given up. */
+  #makeRoom(): void {
+    if (this.#isUnsent) {
+      this.#forward.flush();
+      this.#isUnsent = false;
+    }
+    const link = this.#link[this.#first];
+    if (link !== undefined) {
+      const place = this.#order.giveUp(this.#bucket[this.#first] as number);
+      this.#leave(place);
+      const { counters } = link;
+      counters[RECEIVED] = (counters[RECEIVED] as number) + 1;
+      counters[RECEIVED_BYTES] =
+        (counters[RECEIVED_BYTES] as number) + (this.#length[place] as number);
+      counters[OVERLOAD] = (counters[OVERLOAD] as number) + 1;
+    }
+    this.#forget();
+  }
+
   #take(link: DataLink, frame: number, length: number): void {
     const place = (this.#first + this.#count) % FRAMES_MAX;
     const bucket = this.#flows.bucketOf(frame, length, link.innerHeaderBytes);
@@ -108,8 +143,13 @@ export class DeviceBacklog {
     this.#link[place] = goes ? undefined : link;
     this.#count++;
     this.#at = (frame + length + 63) & ~63;
-    if (goes) this.#forward.packet(link, frame, length);
-    else this.frames++;
+    if (goes) {
+      this.#forward.packet(link, frame, length);
+      this.#isUnsent = true;
+    } else {
+      this.#order.wait(place, bucket, 1);
+      this.frames++;
+    }
   }
 
   /** The memory of frames that have gone before all that wait is free again. */
@@ -120,15 +160,14 @@ export class DeviceBacklog {
     }
   }
 
-  /** Forwards what waits longest, a round's worth of it; returns how many frames. */
+  /** Forwards what has its turn, a round's worth of it; returns how many frames. */
   release(): number {
     let frames = 0;
-    for (let i = 0; i < this.#count && frames < RELEASE_FRAMES; i++) {
-      const place = (this.#first + i) % FRAMES_MAX;
-      const link = this.#link[place];
-      if (link === undefined) continue;
+    for (; frames < RELEASE_FRAMES; frames++) {
+      const place = this.#order.pull();
+      if (place === NOBODY) break;
+      const link = this.#link[place] as DataLink;
       this.#leave(place);
-      frames++;
       this.#forward.packet(link, this.#frame[place] as number, this.#length[place] as number);
     }
     this.#forward.flush();
@@ -138,15 +177,17 @@ export class DeviceBacklog {
 
   #leave(place: number): void {
     this.#link[place] = undefined;
-    this.#order.left(this.#bucket[place] as number);
     this.frames--;
   }
 
   /** A link is gone, and what it had waiting with it. */
   forgetLink(id: number): void {
+    this.#order.clear();
     for (let i = 0; i < this.#count; i++) {
       const place = (this.#first + i) % FRAMES_MAX;
-      if (this.#link[place]?.id === id) this.#leave(place);
+      const link = this.#link[place];
+      if (link?.id === id) this.#leave(place);
+      else if (link !== undefined) this.#order.wait(place, this.#bucket[place] as number, 1);
     }
     this.#forget();
   }

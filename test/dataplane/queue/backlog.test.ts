@@ -101,11 +101,52 @@ t.test('frames that wait go with their link, and there is room for others', asyn
     left = 20_000;
     for (let turn = 0; turn < 40; turn++) egress.readBurst(link, 1);
     t.ok(left > 0 && egress.backlog > 1000, `${egress.backlog} wait, the device keeps the rest`);
+    const counted = rig.counters();
+    t.ok((counted['egress.drop.overload'] ?? 0) > 1000, 'and who waits longest was given up');
     egress.forgetLink(link.id);
     t.equal(egress.backlog, 0);
   }
   t.equal(balance(link.counters, 'egress'), 0);
 });
+
+t.test(
+  'whatever waits already, a packet behind it in the device is sent within a few turns',
+  async (t) => {
+    const rig = makeRig('Vxlan', false, RIG.sender);
+    const { arena, ports, link } = rig;
+    const waiting: Uint8Array[] = [];
+    ports.read = (at) => {
+      const next = waiting.shift();
+      if (next === undefined) return -EAGAIN;
+      arena.bytes.set(next, at);
+      return next.length;
+    };
+    const egress = makeEgress({ ...rig, seed: SEED });
+    const sends = new Sends(rig);
+    t.teardown(() => sends.restore());
+    const made = countUp(FLOWS).map((flow) => datagram(flow, 0));
+    const flood = (count: number) => {
+      for (let i = 0; i < count; i++) waiting.push(made[i % FLOWS] ?? new Uint8Array());
+    };
+    flood(6000);
+    while (waiting.length > 0) egress.readBurst(link, 1);
+    const full = egress.backlog;
+    t.ok(full > 3500, `${full} wait`);
+    flood(1000);
+    waiting.push(datagram(FLOWS, 0));
+    sends.sent.length = 0;
+    let turns = 0;
+    for (; waiting.length > 0 && turns < 100; turns++) {
+      egress.readBurst(link, 2);
+      egress.release(2);
+    }
+    t.ok(turns <= 6, `${turns} turns`);
+    const numbers = numbersOf(sends.sent.map(({ bytes }) => bytes.subarray(SHIM_BYTES)));
+    t.same(numbers.get(FLOWS), [0], 'it did not wait for them');
+    t.equal(balance(link.counters, 'egress'), 0);
+    t.equal((rig.counters()['egress.received'] ?? 0) + egress.backlog, 7001, 'each has one end');
+  },
+);
 
 /** Ingress with a device that swallows everything, and a socket whose datagrams a test makes. */
 function makeReceiver(rig: Rig, written: Uint8Array[]) {
