@@ -86,6 +86,7 @@ export const directMeasures: readonly Measure[] = [
     run: async (tunnel, effort) => ({ tcpReverse: await gbps(backward(tunnel), effort, 1) }),
   },
   { key: 'tcpContainers', essential: false, slow: false, run: tcpContainers },
+  { key: 'containers', essential: false, slow: true, run: containers },
   { key: 'arp', essential: false, slow: true, run: arpAnswers },
   { key: 'udp', essential: true, slow: false, run: udpOneFlow },
   {
@@ -155,10 +156,37 @@ async function tcpOneStream(tunnel: Tunnel, effort: Effort): Promise<Figures> {
   return { tcp1: received.gbps, cpuPerGb: cpuSeconds / (received.bytes / 1e9) };
 }
 
+const between = ({ containerA, containerB, containerAddressB }: Tunnel): TrafficPath => ({
+  from: containerA,
+  to: containerB,
+  address: containerAddressB,
+});
+
 async function tcpContainers(tunnel: Tunnel, effort: Effort): Promise<Figures> {
-  const { containerA, containerB, containerAddressB } = tunnel;
-  const path = { from: containerA, to: containerB, address: containerAddressB };
-  return { tcpContainers: await gbps(path, effort, 1) };
+  const before = busySeconds();
+  const { received } = await runTcpPair(between(tunnel), {
+    port: PORT,
+    seconds: effort.tcpSeconds,
+  });
+  const cpuSeconds = busySeconds() - before;
+  return {
+    tcpContainers: received.gbps,
+    cpuPerGbContainers: cpuSeconds / (received.bytes / 1e9),
+  };
+}
+
+/** Small packets and round trips between containers: where a way past the bridges shows. */
+async function containers(tunnel: Tunnel, effort: Effort): Promise<Figures> {
+  const path = between(tunnel);
+  const { best: one } = await searchRate(path, effort, 1);
+  const { best: many } = await searchRate(path, effort, MANY_FLOWS);
+  const { targets } = await runEcho(path.from, [path.address], {
+    count: 1_000_000,
+    seconds: effort.echoSeconds,
+  });
+  const [target] = targets;
+  if (target === undefined || target.received === 0) throw new Error('no echo came back');
+  return { udpContainers: one, udpContainersFlows: many, echoContainers: target.rtt.avgUs };
 }
 
 async function udpOneFlow(tunnel: Tunnel, effort: Effort): Promise<Figures> {

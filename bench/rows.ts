@@ -23,6 +23,17 @@ export const rows: readonly Row[] = [
     better: 'more',
     chart: true,
   },
+  ...[
+    ['udpContainers', '64-byte UDP, 1 flow, container to container', 'pps', 'more'],
+    ['udpContainersFlows', '64-byte UDP, 64 flows, container to container', 'pps', 'more'],
+    ['echoContainers', 'ping -f, container to container', 'us', 'less'],
+    ['cpuPerGbContainers', 'CPU per GB of TCP, container to container', 's', 'less'],
+  ].map(
+    ([key = '', title = '', unit = '', better]): Row => ({
+      ...{ key, title, unit, chart: false },
+      better: better === 'more' ? 'more' : 'less',
+    }),
+  ),
   {
     key: 'tcpHop',
     title: 'TCP over a hop that segments',
@@ -155,6 +166,11 @@ export const bars: readonly Bar[] = [
   { row: 'tcp4', variant: 'vxlan', against: kernel, bar: 0.4, goal: 0.6 },
   { row: 'tcpReverse', variant: 'vxlan', against: kernel, bar: 0.55, goal: 0.8 },
   { row: 'tcpContainers', variant: 'vxlan', against: kernel, bar: 0.6, goal: 0.85 },
+  { row: 'tcpContainers', variant: 'kernel-path', against: kernel, bar: 1, goal: 1.15 },
+  { row: 'udpContainers', variant: 'kernel-path', against: kernel, bar: 1, goal: 1.15 },
+  { row: 'udpContainersFlows', variant: 'kernel-path', against: kernel, bar: 1, goal: 1.15 },
+  { row: 'echoContainers', variant: 'kernel-path', against: kernel, bar: 1.1, goal: 1 },
+  { row: 'cpuPerGbContainers', variant: 'kernel-path', against: kernel, bar: 1, goal: 0.9 },
   { row: 'tcpContainers', variant: 'network', against: kernel, bar: 0.58, goal: 0.85 },
   { row: 'arp', variant: 'network', against: { row: 'arpLocal' }, bar: 1.5, goal: 1 },
   { row: 'tcpHop', variant: 'vxlan', against: kernel, bar: 1, goal: 1.2 },

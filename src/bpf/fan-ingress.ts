@@ -7,14 +7,16 @@
  * mark into the packet or dropped it (RFC 6040 §4.2).
  * @module
  */
+import { hasIpv4 } from '../net/fan.ts';
 import { ingressIndex } from '../table/counters.ts';
 import { DSCP_MASK, ECN_ECT0, ECN_ECT1, ECN_MASK } from '../wire/ecn.ts';
 import { reg } from './assembler.ts';
-import { mayBypass, portOf, sourceIsKnown } from './bypass.ts';
-import { TUNNEL_PROTOCOLS } from './fan-egress.ts';
 import type { FanMaps, FanPath } from './fan-path.ts';
 import { ARP, ETHERNET_BYTES, FRAGMENT_MASK, FrameProgram, IPV4, STACK } from './frame-program.ts';
-import { Register, SKB, TC_OK, TUNNEL_KEY, TUNNEL_KEY_BYTES } from './instructions.ts';
+import { Register, SKB, TUNNEL_KEY, TUNNEL_KEY_BYTES } from './instructions.ts';
+import { deliver } from './inward.ts';
+import { TUNNEL_PROTOCOLS } from './outward.ts';
+import { sixIngress } from './six-ingress.ts';
 
 const { R0, R1, R2, R3, R4, R5, R6, R9, FP } = Register;
 
@@ -47,7 +49,10 @@ function checkOuter(program: FrameProgram): void {
   asm.jumpIf32(R1, 'notEqual', program.underlayBase, stranger).move(R1, reg(R9));
   program.mustBeStation(R1, program.underlayMask, stranger);
   asm.load(4, R1, FP, at + TUNNEL_KEY.vni);
+  const known = asm.fresh('vni');
+  if (path.six !== undefined) asm.jumpIf32(R1, 'equal', path.six.vni, known);
   asm.jumpIf32(R1, 'notEqual', path.vni, program.dropAt(ingressIndex('drop.wrong_vni')));
+  asm.label(known);
   asm.load(4, R1, FP, at + TUNNEL_KEY.localIpv4);
   asm.jumpIf32(
     R1,
@@ -55,6 +60,14 @@ function checkOuter(program: FrameProgram): void {
     path.local,
     program.dropAt(ingressIndex('drop.foreign_destination')),
   );
+}
+
+/** Each family has its own network, where a fan has both. Loses R1. */
+function mustBeOfNetwork(program: FrameProgram, vni: number): void {
+  const { asm, path } = program;
+  if (path.six === undefined || path.six.vni === path.vni) return;
+  const wrong = program.dropAt(ingressIndex('drop.wrong_vni'));
+  asm.load(4, R1, FP, STACK.tunnelKey + TUNNEL_KEY.vni).jumpIf32(R1, 'notEqual', vni, wrong);
 }
 
 /** Nobody outside may have a MAC of ours; that somebody claimed one is noted for control. */
@@ -242,36 +255,24 @@ function arp(program: FrameProgram): void {
   deliver(program, false);
 }
 
-/** To the bridge, of which frames of IPv4 are told where they may go past it. */
-function deliver(program: FrameProgram, isIpv4: boolean): void {
-  const { asm, maps } = program;
-  const bridge = asm.fresh('bridge');
-  const places = { key: STACK.macKey, bridgedNs: STACK.station, port: STACK.station + 8 };
-  program.countDelivered();
-  mayBypass(asm, maps, bridge);
-  asm.load(4, R9, R6, SKB.deviceIndex);
-  program.takeMac();
-  sourceIsKnown(asm, maps, places, bridge);
-  if (isIpv4) {
-    // The receiver's, of which only two bytes at a time are aligned.
-    for (let i = 0; i < 6; i += 2) {
-      asm.load(2, R1, FP, STACK.frame + i).store(2, FP, STACK.macKey + i, reg(R1));
-    }
-    portOf(asm, maps, places, bridge);
-    asm.jumpIf(R1, 'equal', reg(R9), bridge).move(R2, 0).call('redirectPeer').exit();
-  }
-  asm.label(bridge).move(R0, TC_OK).exit();
-}
-
 /** The program for what comes in by the device, as the kernel takes it. */
 export function fanIngress(path: FanPath, maps: FanMaps): Uint8Array<ArrayBuffer> {
   const program = new FrameProgram('ingress', path, maps);
   program.begin();
   checkOuter(program);
   // Above all else: a frame with a MAC of ours would make the bridge believe that it has moved.
-  program.frame('arp', () => checkMac(program));
-  ipv4(program);
-  program.asm.label('arp');
-  arp(program);
+  program.frame({ arp: 'arp', ipv6: 'ipv6' }, () => checkMac(program));
+  mustBeOfNetwork(program, path.vni);
+  if (hasIpv4(path.overlay)) {
+    ipv4(program);
+    program.asm.label('arp');
+    mustBeOfNetwork(program, path.vni);
+    arp(program);
+  } else {
+    program.asm.label('arp').jump(program.drop('drop.foreign_source'));
+  }
+  program.asm.label('ipv6');
+  mustBeOfNetwork(program, path.six?.vni ?? path.vni);
+  sixIngress(program);
   return program.build();
 }

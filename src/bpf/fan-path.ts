@@ -3,11 +3,15 @@
  * @module
  */
 import type { Prefix } from '../net/prefix.ts';
+import type { Prefix6 } from '../net/prefix6.ts';
 import { COUNTERS_PER_LINK } from '../table/counters.ts';
 
 /** One fan over an IPv4 underlay; addresses are u32 in host order, sizes bytes. */
 export type FanPath = {
+  /** `NO_OVERLAY` where there is no IPv4 inside. */
   overlay: Prefix;
+  /** Absent where there is no IPv6 inside. */
+  six?: { overlay: Prefix6; vni: number };
   underlay: Prefix;
   /** Our underlay address. */
   local: number;
@@ -27,6 +31,9 @@ const NO_PREALLOC = 1;
 export const MAC_KEY_BYTES = 8;
 /** Prefix length as u32, then the address in network order. */
 export const PREFIX_KEY_BYTES = 8;
+/** Prefix length as u32, then the address in network order. */
+export const PREFIX6_KEY_BYTES = 20;
+const ADDRESS6_BYTES = 16;
 /** A host's address, u32; a time of the kernel's monotonic clock in nanoseconds. */
 const HOST_BYTES = 4;
 const TIME_BYTES = 8;
@@ -47,6 +54,9 @@ const BYPASS_BYTES = 24;
  *
  * - `counters`: one column for each processor, in the order of table/counters.ts;
  * - `entries`: who has an overlay prefix where arithmetic does not say it; written by control;
+ * - `entries6`: the same for IPv6;
+ * - `homes`: at which host a link-local address is that asked for somebody here (RFC 4861 §7.2.2); the one
+ *   that asked longest ago gives way;
  * - `localMacs`: who sent from here, and when last; the one that was silent longest gives way;
  * - `claims`: which of those somebody claimed from outside; control takes them out;
  * - `stations`: behind which port each MAC is, as the bridge has learned it by the same frames;
@@ -69,6 +79,22 @@ export const FAN_MAPS = {
     valueBytes: HOST_BYTES,
     entriesMax: 262_144,
     flags: NO_PREALLOC,
+  },
+  entries6: {
+    name: 'fanway_entry6',
+    type: MapType.LpmTrie,
+    keyBytes: PREFIX6_KEY_BYTES,
+    valueBytes: HOST_BYTES,
+    entriesMax: 262_144,
+    flags: NO_PREALLOC,
+  },
+  homes: {
+    name: 'fanway_homes1',
+    type: MapType.LruHash,
+    keyBytes: ADDRESS6_BYTES,
+    valueBytes: HOST_BYTES,
+    entriesMax: 4096,
+    flags: 0,
   },
   localMacs: {
     name: 'fanway_macs1',

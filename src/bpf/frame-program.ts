@@ -16,6 +16,11 @@
  *   -120  tunnel key
  *   -184  IPv4 header with options
  *   -200  what is written of a station
+ *   -256  IPv6 header
+ *   -264  beginning of an extension header, or of an option
+ *   -288  message of Neighbour Discovery
+ *   -312  key of the entries of IPv6: prefix length, then the address in network order
+ *   -352  what is known of an IPv6 packet, eight bytes each
  * ```
  * @module
  */
@@ -42,6 +47,17 @@ export const STACK = {
   tunnelKey: -120,
   longHeader: -184,
   station: -200,
+  ipv6: -256,
+  extension: -264,
+  neighbour: -288,
+  prefixKey6: -312,
+  /** The header in hand, and where it begins in the packet; then where the packet ends. */
+  next: -320,
+  nextAt: -328,
+  end: -336,
+  /** Whether it is a piece, and bytes of the first piece behind the fragment header. */
+  isFragment: -344,
+  pieceBytes: -352,
 } as const;
 
 export const ETHERNET_BYTES = 14;
@@ -141,6 +157,8 @@ export class FrameProgram {
     asm.store(4, FP, STACK.scratch, 0);
     asm.loadMap(R1, this.maps.counters).move(R2, reg(FP)).alu('add', R2, STACK.scratch);
     asm.call('mapLookup').jumpIf(R0, 'notEqual', 0, found);
+    // All maps are every program's, so that a successor finds them by one (there is always a column).
+    asm.loadMap(R1, this.maps.entries6).loadMap(R1, this.maps.homes);
     asm.move(R0, TC_SHOT).exit();
     asm.label(found).move(R7, reg(R0));
     const one = asm.fresh('segments');
@@ -161,10 +179,11 @@ export class FrameProgram {
   }
 
   /**
-   * Has the frame with the beginning of what it carries; ARP branches off.
+   * Has the frame with the beginning of what it carries, which is IPv4 where it goes on; ARP branches off, and
+   * so does IPv6, of which the Ethernet header alone may be there.
    * @param check what is asked of every frame, whatever it carries
    */
-  frame(arp: string, check: () => void = () => undefined): void {
+  frame(to: { arp: string; ipv6: string }, check: () => void = () => undefined): void {
     const { asm } = this;
     const [short, whole, ipv4] = [asm.fresh('short'), asm.fresh('whole'), asm.fresh('ipv4')];
     const runt = this.drop('drop.runt');
@@ -176,8 +195,8 @@ export class FrameProgram {
     asm.label(whole);
     check();
     asm.load(2, R1, FP, STACK.etherType).fromNetwork(R1, 16);
-    asm.jumpIf(R1, 'equal', ETHERTYPE.ipv4, ipv4).jumpIf(R1, 'equal', ETHERTYPE.arp, arp);
-    asm.jumpIf(R1, 'equal', ETHERTYPE.ipv6, this.drop('drop.ipv6'));
+    asm.jumpIf(R1, 'equal', ETHERTYPE.ipv4, ipv4).jumpIf(R1, 'equal', ETHERTYPE.arp, to.arp);
+    asm.jumpIf(R1, 'equal', ETHERTYPE.ipv6, to.ipv6);
     asm.jump(this.drop('drop.unknown_ethertype'));
     asm.label(ipv4).load(4, R1, FP, STACK.headerBytes).jumpIf(R1, 'notEqual', 0, runt);
   }

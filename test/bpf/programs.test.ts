@@ -4,7 +4,9 @@ import { fanClosed } from '../../src/bpf/fan-closed.ts';
 import { fanEgress } from '../../src/bpf/fan-egress.ts';
 import { fanIngress } from '../../src/bpf/fan-ingress.ts';
 import { FAN_MAPS, type FanMaps, type FanPath } from '../../src/bpf/fan-path.ts';
+import { NO_OVERLAY } from '../../src/net/fan.ts';
 import { parsePrefix } from '../../src/net/prefix.ts';
+import { parsePrefix6 } from '../../src/net/prefix6.ts';
 import { createMap, loadClassifier } from '../../src/sys/bpf/bpf.ts';
 import { libc } from '../../src/sys/libc/libc.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
@@ -20,6 +22,10 @@ const path = (overlay: string, underlay: string, more: Partial<FanPath> = {}): F
   ...more,
 });
 
+const six = (overlay: string): Partial<FanPath> => ({
+  six: { overlay: parsePrefix6(overlay), vni: 0x123456 },
+});
+
 t.test(
   'the kernel takes the programs of fans of all widths',
   { skip: skipWithoutTun() },
@@ -27,6 +33,8 @@ t.test(
     const maps: FanMaps = {
       counters: createMap(FAN_MAPS.counters),
       entries: createMap(FAN_MAPS.entries),
+      entries6: createMap(FAN_MAPS.entries6),
+      homes: createMap(FAN_MAPS.homes),
       localMacs: createMap(FAN_MAPS.localMacs),
       claims: createMap(FAN_MAPS.claims),
       stations: createMap(FAN_MAPS.stations),
@@ -43,6 +51,13 @@ t.test(
       path('250.16.0.0/16', '192.0.2.0/24'),
       path('250.16.0.0/16', '192.0.2.4/31'),
       path('250.16.0.0/12', '192.0.2.4/32'),
+      // With IPv6: the host part in one word, astride two, in the last; none at all; and IPv6 alone.
+      path('250.0.0.0/8', '172.16.0.0/16', six('fd00:fa::/32')),
+      path('250.0.0.0/8', '172.16.0.0/16', { ...six('fd00::/24'), dscp: 'uniform' }),
+      path('250.0.0.0/8', '10.0.0.0/8', six('fd00:fa:1::/52')),
+      path('250.0.0.0/8', '172.16.0.0/16', six('fd00:fa::1:0:0/110')),
+      path('250.16.0.0/12', '192.0.2.4/32', six('fd00:fa::/32')),
+      { ...path('250.0.0.0/8', '172.16.0.0/16', six('fd00:fa::/32')), overlay: NO_OVERLAY },
     ]) {
       for (const [name, program] of [
         ['egress', fanEgress(one, maps)],

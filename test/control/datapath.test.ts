@@ -3,6 +3,7 @@ import type { Snapshot } from '../../src/control/host/snapshot.ts';
 import { type Plan, planFan } from '../../src/control/links/plan.ts';
 import { plainHost, request } from './snapshots.ts';
 
+const LOCKED = 'this process may not load programs (no lockdown)';
 const fan = (more: Parameters<typeof request>[2] = {}) =>
   request('250.0.0.0/8', 'eth0/16', { datapath: 'auto', ...more });
 
@@ -27,6 +28,8 @@ t.test('auto takes the kernel where it can, and says why not', async (t) => {
     ['an MTU', /--mtu/, planFan(fan({ mtu: 1400 }), host)],
     ['one source port', /source port/, planFan(fan({ sourcePort: 'fixed' }), host)],
     ['no offloads', /--offload off/, planFan(fan({ offload: 'off' }), host)],
+    ['a rate', /--rate/, planFan(fan({ rate: 1e9 }), host)],
+    ['a kernel that is locked down', /lockdown/, planFan(fan(), { ...host, kernelPath: LOCKED })],
     ['what this machine lacks', /CAP_BPF/, planFan(fan(), { ...host, kernelPath: 'CAP_BPF' })],
     [
       'a device on its port',

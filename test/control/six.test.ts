@@ -11,6 +11,7 @@ import { attach, checkBalance, countersOf } from '../faults/rig.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { craftedSix } from '../support/crafted-six.ts';
 import { groundOf, runBattery } from '../support/ground.ts';
+import { kernelProbe, watchContainer } from '../support/kernel-path.ts';
 import { skipLong } from '../support/long.ts';
 import { sleep, until } from '../support/patience.ts';
 import { say, talk6 } from '../support/talk6.ts';
@@ -40,9 +41,9 @@ async function reaches(node: LabNode, address: string): Promise<void> {
   });
 }
 
-async function upBoth(host: LabHost, encap = 'vxlan'): Promise<void> {
+async function upBoth(host: LabHost): Promise<void> {
   for (const overlay of ['250.0.0.0/8', 'fd00:fa::/32']) {
-    const words = [overlay, 'eth0/16', 'bridge', BRIDGE, '--encap', encap];
+    const words = [overlay, 'eth0/16', 'bridge', BRIDGE];
     const { code, err, out } = await fanway(host, 'up', ...words);
     if (code !== 0) throw new Error(`up ${words.join(' ')}: ${err}${out}`);
   }
@@ -50,6 +51,34 @@ async function upBoth(host: LabHost, encap = 'vxlan'): Promise<void> {
 
 async function carries(t: Test, from: LabContainer, to: LabContainer): Promise<void> {
   await talk6(t, from, to, await addressOf(to), 24);
+}
+
+/** All hosts of a fan of both families go over to the kernel, which is killed away from, too. */
+async function byKernel(t: Test, hosts: readonly LabHost[], from: LabContainer, to: LabContainer) {
+  for (const host of hosts) {
+    const words = ['250.0.0.0/8', 'eth0/16', 'bridge', BRIDGE, '--datapath', 'kernel'];
+    const { code, err } = await fanway(host, 'up', ...words);
+    t.equal(code, 0, err);
+    const [status] = (await statusOf(host)).links;
+    t.match(status, { overlay: '250.0.0.0/8 and fd00:fa::/32', datapath: 'kernel' });
+  }
+  const { pid } = await statusOf(from.host);
+  await reaches(from, await addressOf(to));
+  await carries(t, from, to);
+  await tooBig(t, from, await addressOf(to));
+  process.kill(pid, 'SIGKILL');
+  await reaches(from, await addressOf(to));
+  await fanway(from.host, 'up', 'fd00:fa::/32', 'eth0/16', 'bridge', BRIDGE);
+  const [status] = (await statusOf(from.host)).links;
+  t.match(status, { overlay: '250.0.0.0/8 and fd00:fa::/32', datapath: 'kernel' }, 'taken over');
+  for (const host of hosts) await checkBalance(t, host);
+}
+
+/** What does not fit is told: the path MTU of the sender goes down. */
+async function tooBig(t: Test, from: LabContainer, there: string): Promise<void> {
+  const words = ['-6', '-c', '2', '-W', '1', '-M', 'do', '-s', '1403', there];
+  const [told] = await say(from, 'ping', ...words);
+  t.match(told, /Packet too big: mtu=1450|message too long, mtu: 1450|mtu=1450/);
 }
 
 t.test('a fan of both families', { skip }, async (t) => {
@@ -82,22 +111,7 @@ t.test('a fan of both families', { skip }, async (t) => {
     before,
   );
 
-  // What does not fit is told: the path MTU of the sender goes down.
-  const [told] = await say(
-    from,
-    'ping',
-    '-6',
-    '-c',
-    '2',
-    '-W',
-    '1',
-    '-M',
-    'do',
-    '-s',
-    '1403',
-    there,
-  );
-  t.match(told, /Packet too big: mtu=1450|message too long, mtu: 1450|mtu=1450/);
+  await tooBig(t, from, there);
 
   const [status] = (await statusOf(a)).links;
   t.equal(status?.overlay, '250.0.0.0/8 and fd00:fa::/32');
@@ -127,6 +141,8 @@ t.test('a fan of both families', { skip }, async (t) => {
   t.match((await statusOf(a)).links[0]?.overlay, /250.* and fd00/, 'taken over with both');
   await reaches(from, there);
   for (const host of lab.hosts) await checkBalance(t, host);
+
+  if (!skipLong) await byKernel(t, lab.hosts, from, to);
 
   // One family goes, and comes back; then all of it.
   const down = await fanway(a, 'down', 'fd00:fa::/32', 'eth0/16');
@@ -165,11 +181,18 @@ t.test('a fan of IPv6 alone, and what it refuses', { skip }, async (t) => {
   );
 });
 
-for (const encap of ['vxlan', 'fou'] as const) {
+for (const [encap, datapath] of [
+  ['vxlan', 'userspace'],
+  ['vxlan', 'kernel'],
+  ['fou', 'userspace'],
+] as const) {
   // Routed links take the same way through the checks: once where there is time.
   const skipThis = skip || (encap === 'fou' && skipLong);
-  t.test(`crafted IPv6 packets inside ${encap}`, { skip: skipThis }, async (t) => {
-    const target = await Target.create({ encap, lab: { ipv6: true } });
+  const name = `crafted IPv6 packets inside ${encap}, forwarded by ${datapath}`;
+  t.test(name, { skip: skipThis }, async (t) => {
+    const isKernels = datapath === 'kernel';
+    const flags = ['--datapath', datapath];
+    const target = await Target.create({ encap, flags, lab: { ipv6: true } });
     t.teardown(() => target.close());
     const { victim, attacker, bridge } = target;
     // What hosts say to their own network would pass for answers.
@@ -178,7 +201,8 @@ for (const encap of ['vxlan', 'fou'] as const) {
     }
     await sleep(50);
     target.underlay.take();
-    const words = ['fd00:fa::/32', 'eth0/16', 'bridge', bridge, '--encap', encap];
+    if (isKernels) watchContainer(target);
+    const words = ['fd00:fa::/32', 'eth0/16', 'bridge', bridge, '--encap', encap, ...flags];
     const { code, err } = await fanway(victim, 'up', ...words);
     t.equal(code, 0, err);
     const inSlice = (host: number, last: number): string => {
@@ -190,6 +214,8 @@ for (const encap of ['vxlan', 'fou'] as const) {
     const container6 = inSlice(victim.address, 0x10);
     const address = parseAddress6(container6);
     await victim.netlink.addNeighbour6(bridge, address, ground.containerMac);
+    // Nor does the host ask again whether a prober is there, on a machine that takes its time.
+    victim.run(() => writeSysctl(`net/ipv6/neigh/${bridge}/delay_first_probe_time`, '600'));
     const probes = craftedSix({
       ...ground,
       vni6: vniOf6(OVERLAY),
@@ -199,6 +225,6 @@ for (const encap of ['vxlan', 'fou'] as const) {
       gateway6: inSlice(victim.address, 1),
     });
     t.comment(`${probes.length} probes`);
-    await runBattery(t, target, probes);
+    await runBattery(t, target, isKernels ? probes.map(kernelProbe) : probes);
   });
 }

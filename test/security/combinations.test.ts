@@ -2,6 +2,7 @@ import t from 'tap';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { combinations } from '../support/combinations.ts';
 import { groundOf, judge } from '../support/ground.ts';
+import { watchContainer } from '../support/kernel-path.ts';
 import { skipLong } from '../support/long.ts';
 import { PATIENCE } from '../support/patience.ts';
 import { type Encapsulation, fanwayUp, Target } from '../support/target.ts';
@@ -31,10 +32,7 @@ for (const [encap, wrongEncap, datapath] of PAIRS) {
       const other = [OTHER_OVERLAY, 'eth0/16', 'bridge', 'fan-other', '--encap', wrongEncap];
       await fanwayUp(target.victim, ...other);
       await target.watchDevices();
-      if (datapath === 'kernel') {
-        // On the device itself what the program drops is seen too: so, where it arrives.
-        target.devices.push(target.wire(target.lab.container(0), 'eth0'));
-      }
+      if (datapath === 'kernel') watchContainer(target);
       const wrong = { ...groundOf(target, wrongEncap), vni: 0xf90000 };
       const probes = combinations(groundOf(target, encap), wrong).map((probe) =>
         // A data process of the other fan alone does not know what the kernel carries.

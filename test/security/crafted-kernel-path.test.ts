@@ -7,6 +7,7 @@ import { skipWithoutTun } from '../netns/privileges.ts';
 import { craftedVxlan } from '../support/crafted-vxlan.ts';
 import { shootEcnCells } from '../support/ecn-probes.ts';
 import { groundOf, judge, runBattery } from '../support/ground.ts';
+import { kernelProbe, watchContainer } from '../support/kernel-path.ts';
 import { sleep } from '../support/patience.ts';
 import { carry, innerUdp, type Probe } from '../support/probes.ts';
 import { Target } from '../support/target.ts';
@@ -15,32 +16,10 @@ const skip = skipWithoutTun();
 /** How long a datagram may take to reach a counter, ms. */
 const REACH_MS = 2000;
 
-/** What ends earlier, or later, than in a data process: the device and the receiver have their say. */
-const OTHER_ENDS: readonly [RegExp, Probe['end']][] = [
-  // The device wants a whole VXLAN header with its I flag before it asks whose it is, and a whole frame.
-  [/^VXLAN (of \d bytes|header alone|without the I flag)$/, 'kernel'],
-  [/^VXLAN (rubbish of a stranger|stranger's flags|our own flags)$/, 'kernel'],
-  [/^frame of 13 bytes$/, 'kernel'],
-  [/^frame of (14 bytes|IPv6)$|^inner of 19 bytes$/, 'bad_header'],
-  [/^congestion told to who cannot hear it$/, 'bad_header'],
-  // Its socket is bound to no address of its own.
-  [/^outer destination the underlay broadcast$/, 'foreign_destination'],
-  [/checksum wrong|wrong checksum/, 'delivered'],
-];
-
-function kernelProbe(probe: Probe): Probe {
-  const isSum = probe.end === 'bad_checksum';
-  const other = OTHER_ENDS.find(([name, end]) => {
-    return name.test(probe.name) && (end === 'delivered') === isSum;
-  });
-  return other === undefined ? probe : { ...probe, end: other[1] };
-}
-
 t.test('crafted VXLAN datagrams, forwarded by the kernel', { skip }, async (t) => {
   const target = await Target.create({ encap: 'vxlan', flags: ['--datapath', 'kernel'] });
   t.teardown(() => target.close());
-  // On the device itself what our program drops is seen too: so, where it arrives.
-  target.devices.push(target.wire(target.lab.container(0), 'eth0'));
+  watchContainer(target);
   const ground = groundOf(target, 'vxlan');
   const probes = craftedVxlan(ground).map(kernelProbe);
   t.ok(probes.filter(({ end }) => end !== 'delivered').length >= 80, `${probes.length} probes`);

@@ -56,6 +56,18 @@ export const LONG_ONLY = Buffer.concat([
   instruction(0x06, 0, 0, 0),
 ]);
 
+/** Accepts Ethernet frames of one sender, u48: `ld [6]; jeq; ldh [10]; jeq`. */
+export function fromMac(mac: number): Buffer {
+  return Buffer.concat([
+    instruction(0x20, 0, 0, 6),
+    instruction(0x15, 0, 3, Math.floor(mac / 2 ** 16)),
+    instruction(0x28, 0, 0, 10),
+    instruction(0x15, 0, 1, mac % 2 ** 16),
+    instruction(0x06, 0, 0, 0x40000),
+    instruction(0x06, 0, 0, 0),
+  ]);
+}
+
 /** Accepts ICMP in Ethernet frames. */
 export const ICMP_ONLY = Buffer.concat([
   instruction(0x28, 0, 0, 12),

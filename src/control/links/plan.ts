@@ -54,7 +54,7 @@ import { movedSpec, notesOfDatapath, withDatapath } from './datapath/choose.ts';
 import { obstaclesOf } from './obstacles.ts';
 import { addressesOf, changesOf } from './plan-changes.ts';
 import { planOwned } from './plan-owned.ts';
-import { checkOverlay6, checkSix, notesOfSix, sixOf } from './six.ts';
+import { checkOverlay6, checkSix, notesOfSix, sixOf, withOverlay6 } from './six.ts';
 import { furtherOf, hostsOf, type ResolvedUnderlays } from './underlay/further.ts';
 import {
   formatHost,
@@ -285,8 +285,9 @@ function planAgainst(running: FanRecord, wanted: FanRecord): Plan {
     const alias = aliasOf(spec.name);
     const next = withRate(movedSpec(spec, wanted.spec), wanted.spec);
     return {
-      ...{ outcome: 'changes', spec: next, joined: wanted.request },
-      changes: isMoved ? [{ kind: 'tunnel', spec: wanted.spec, alias }] : [],
+      ...{ outcome: 'changes', spec: next },
+      joined: withOverlay6(wanted.request, running.request),
+      changes: isMoved ? [{ kind: 'tunnel', spec: next, alias }] : [],
       warnings: [...rates, ...(isElse ? notesOfDatapath(wanted.spec) : [])],
     };
   }

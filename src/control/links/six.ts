@@ -206,6 +206,11 @@ export function isDual(record: AnyRecord): record is FanRecord {
   );
 }
 
+/** A request with the IPv6 overlay that was brought up beside another one of the same fan. */
+export function withOverlay6(request: FanRequest, { overlay6 }: FanRequest): FanRequest {
+  return { ...(overlay6 !== undefined && { overlay6 }), ...request };
+}
+
 /** What is left of a fan of both families on bridge `bridge` without its IPv4 side. */
 export function sixAlone(request: FanRequest, bridge: string): FanRequest {
   return { ...request, overlay: NO_OVERLAY, bridge, masquerade: false, dhcp: false };

@@ -59,11 +59,6 @@ export type DataPlanePort = Pick<EventEmitter, 'on'> & {
 };
 
 /** Links whichever data path they are on: data processes of ours, or the kernel. */
-/** A prefix as the kernel's data path knows it: it carries IPv4. */
-function ipv4Of({ address, length }: UnderlayPrefix): Prefix | undefined {
-  return typeof address === 'number' ? { address, length } : undefined;
-}
-
 export class TunnelSet implements Tunnels {
   readonly #open: () => Promise<DataPlanePort>;
   readonly #openKernel: () => KernelPlane;
@@ -130,8 +125,7 @@ export class TunnelSet implements Tunnels {
     const kernel = this.#kernelPlane();
     const { name } = to;
     for (const { prefix, peer } of this.#plane?.entries.all(name) ?? []) {
-      const ipv4 = ipv4Of(prefix);
-      if (ipv4 !== undefined && typeof peer === 'number') kernel.setEntry(name, ipv4, peer);
+      if (typeof peer === 'number') kernel.setEntry(name, prefix, peer);
     }
     const index = await kernel.prepare(to);
     try {
@@ -202,15 +196,13 @@ export class TunnelSet implements Tunnels {
    * are up.
    */
   setEntry(link: string, prefix: UnderlayPrefix, peer: UnderlayAddress): void {
-    const ipv4 = ipv4Of(prefix);
-    if (ipv4 !== undefined && typeof peer === 'number') this.#kernel?.setEntry(link, ipv4, peer);
+    if (typeof peer === 'number') this.#kernel?.setEntry(link, prefix, peer);
     this.#plane?.entries.set(link, prefix, peer);
   }
 
   /** The prefix is where arithmetic says from now on. */
   deleteEntry(link: string, prefix: UnderlayPrefix): void {
-    const ipv4 = ipv4Of(prefix);
-    if (ipv4 !== undefined) this.#kernel?.deleteEntry(link, ipv4);
+    this.#kernel?.deleteEntry(link, prefix);
     this.#plane?.entries.delete(link, prefix);
   }
 
@@ -231,8 +223,7 @@ export class TunnelSet implements Tunnels {
 
   /** What the data path's own table says of an overlay address; undefined = arithmetic decides. */
   answer(link: string, address: UnderlayAddress): TableAnswer | undefined {
-    const kernel = typeof address === 'number' ? this.#kernel?.answer(link, address) : undefined;
-    return kernel ?? this.#plane?.entries.answer(link, address);
+    return this.#kernel?.answer(link, address) ?? this.#plane?.entries.answer(link, address);
   }
 
   async setSuperBytes(name: string, limits: SuperBytes): Promise<void> {

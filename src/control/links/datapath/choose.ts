@@ -4,7 +4,6 @@
  */
 import type { FanRequest } from '../../../config/request.ts';
 import { ENCAPS } from '../../../encap/encap.ts';
-import { hasIpv4 } from '../../../net/fan.ts';
 import { familyOf } from '../../../net/underlay-address.ts';
 import type { Snapshot } from '../../host/snapshot.ts';
 import { isKernels, type LinkSpec, type WireSpec } from '../../store/link-spec.ts';
@@ -16,9 +15,6 @@ type Refusal = { code: string; message: string };
 function lacking(request: FanRequest, spec: LinkSpec): string {
   if (!ENCAPS[spec.encap].hasVni) return `it carries vxlan, and this fan is ${spec.encap}`;
   if (familyOf(spec.local) !== 4) return 'it goes over IPv4, and this underlay is IPv6';
-  if (spec.six !== undefined || !hasIpv4(spec.overlay)) {
-    return 'it carries IPv4, and this fan has IPv6 inside';
-  }
   if (request.further !== undefined) return 'its device has one underlay';
   if (request.rate !== undefined || request.peerRates !== undefined)
     return "--rate has packets wait in fanway's own processes";

@@ -11,7 +11,7 @@ import { fanEgress } from '../../../bpf/fan-egress.ts';
 import { fanIngress } from '../../../bpf/fan-ingress.ts';
 import type { FanPath } from '../../../bpf/fan-path.ts';
 import { FanwayError } from '../../../errors.ts';
-import type { Prefix } from '../../../net/prefix.ts';
+import { formatHostPrefix, type UnderlayPrefix } from '../../../net/underlay-address.ts';
 import type { Netlink } from '../../../sys/netlink/netlink.ts';
 import { egressIndex, ingressIndex, namedCounters } from '../../../table/counters.ts';
 import { deviceMtuOf, type LinkSpec } from '../../store/link-spec.ts';
@@ -25,12 +25,15 @@ const UNCONFIRMED_MS = 30_000;
 
 /** What the programs need to know of a fan. @throws FanwayError for one that they cannot carry */
 function pathOf(spec: LinkSpec): FanPath {
-  const { overlay, underlay, local, vni, port, innerMtu, dscp } = spec;
+  const { overlay, six, underlay, local, vni, port, innerMtu, dscp } = spec;
   if (typeof local !== 'number' || typeof underlay.address !== 'number') {
     throw new FanwayError('no-kernel-datapath', `${spec.name}: its underlay is IPv6`);
   }
   const { address, length } = underlay;
-  return { overlay, underlay: { address, length }, local, vni, port, innerMtu, dscp };
+  return {
+    ...{ overlay, underlay: { address, length }, local, vni, port, innerMtu, dscp },
+    ...(six !== undefined && { six: { overlay: six.overlay, vni: six.vni } }),
+  };
 }
 
 export class KernelLink {
@@ -59,7 +62,7 @@ export class KernelLink {
     this.#before = before;
     this.bypass = new Bypass(netlink, maps, pathOf(spec), spec.name, index);
     if (!maps.inherited) return;
-    this.#unconfirmed = new Set(maps.entries().map(keyOf));
+    this.#unconfirmed = new Set(maps.entries().map(formatHostPrefix));
     this.#timer = setTimeout(() => this.#dropUnconfirmed(), UNCONFIRMED_MS);
     this.#timer.unref();
   }
@@ -137,19 +140,19 @@ export class KernelLink {
     return namedCounters(column);
   }
 
-  setEntry(prefix: Prefix, host: number): boolean {
-    this.#unconfirmed.delete(keyOf(prefix));
+  setEntry(prefix: UnderlayPrefix, host: number): boolean {
+    this.#unconfirmed.delete(formatHostPrefix(prefix));
     return this.#maps.setEntry(prefix, host);
   }
 
-  deleteEntry(prefix: Prefix): void {
-    this.#unconfirmed.delete(keyOf(prefix));
+  deleteEntry(prefix: UnderlayPrefix): void {
+    this.#unconfirmed.delete(formatHostPrefix(prefix));
     this.#maps.deleteEntry(prefix);
   }
 
   #dropUnconfirmed(): void {
     for (const prefix of this.#maps.entries()) {
-      if (this.#unconfirmed.has(keyOf(prefix))) this.#maps.deleteEntry(prefix);
+      if (this.#unconfirmed.has(formatHostPrefix(prefix))) this.#maps.deleteEntry(prefix);
     }
     this.#unconfirmed.clear();
   }
@@ -168,8 +171,4 @@ export class KernelLink {
     this.bypass.stop('the link is down');
     this.#maps.close();
   }
-}
-
-function keyOf({ address, length }: Prefix): string {
-  return `${address}/${length}`;
 }

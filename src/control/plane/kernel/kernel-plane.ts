@@ -7,7 +7,14 @@
  */
 import { randomBytes } from 'node:crypto';
 import { codeOf } from '../../../errors.ts';
-import { maskOf, networkOf, type Prefix } from '../../../net/prefix.ts';
+import {
+  ADDRESS_BITS,
+  familyOf,
+  formatHostPrefix,
+  hostNetworkOf,
+  type UnderlayAddress,
+  type UnderlayPrefix,
+} from '../../../net/underlay-address.ts';
 import { Netlink } from '../../../sys/netlink/netlink.ts';
 import type { LinkUpdate } from '../../host/host.ts';
 import { aliasOf } from '../../host/snapshot.ts';
@@ -20,16 +27,16 @@ import { KernelLink } from './kernel-link.ts';
 const TAKEN_MS_MAX = 500;
 const AGAIN_MS = 2;
 
-type Entry = { prefix: Prefix; host: number };
+type Entry = { prefix: UnderlayPrefix; host: number };
 
-function keyOf({ address, length }: Prefix): number {
-  return ((address & maskOf(length)) >>> 0) * 64 + length;
+function keyOf(prefix: UnderlayPrefix): string {
+  return formatHostPrefix({ ...prefix, address: hostNetworkOf(prefix) });
 }
 
 export class KernelPlane {
   readonly #netlink: Netlink;
   readonly #links = new Map<string, KernelLink>();
-  readonly #entries = new Map<string, Map<number, Entry>>();
+  readonly #entries = new Map<string, Map<string, Entry>>();
   /** Entries that found no room. */
   #waiting = 0;
   /** Once there was a link. */
@@ -110,9 +117,12 @@ export class KernelPlane {
   }
 
   /** Changes what may change of a running link. */
-  async update(name: string, { six: _, ...change }: LinkUpdate): Promise<void> {
+  async update(name: string, change: LinkUpdate): Promise<void> {
     const link = this.#links.get(name);
-    await link?.become({ ...link.spec, ...change });
+    if (link === undefined) return;
+    const { six: before, ...spec } = link.spec;
+    const { six, ...rest } = 'six' in change ? change : { ...change, six: before };
+    await link.become({ ...spec, ...rest, ...(six !== undefined && { six }) });
   }
 
   /** What somebody took away of a link, a line for each piece. */
@@ -179,15 +189,15 @@ export class KernelPlane {
   }
 
   /** `prefix` of a link is at the host `host` (u32) from now on, also once it runs. */
-  setEntry(name: string, prefix: Prefix, host: number): void {
-    const entries = this.#entries.get(name) ?? new Map<number, Entry>();
+  setEntry(name: string, prefix: UnderlayPrefix, host: number): void {
+    const entries = this.#entries.get(name) ?? new Map<string, Entry>();
     this.#entries.set(name, entries);
     entries.set(keyOf(prefix), { prefix, host });
     if (this.#links.get(name)?.setEntry(prefix, host) === false) this.#waiting++;
   }
 
   /** The prefix is where arithmetic says from now on. */
-  deleteEntry(name: string, prefix: Prefix): void {
+  deleteEntry(name: string, prefix: UnderlayPrefix): void {
     const entries = this.#entries.get(name);
     if (entries?.delete(keyOf(prefix)) !== true) return;
     if (entries.size === 0) this.#entries.delete(name);
@@ -195,17 +205,21 @@ export class KernelPlane {
   }
 
   /** All entries of a link. */
-  entries(name: string): { prefix: Prefix; peer: number }[] {
+  entries(name: string): { prefix: UnderlayPrefix; peer: number }[] {
     const entries = [...(this.#entries.get(name)?.values() ?? [])];
     return entries.map(({ prefix, host }) => ({ prefix, peer: host }));
   }
 
   /** The longest entry that has an address of a link that runs; undefined = arithmetic decides. */
-  answer(name: string, address: number): { prefix: Prefix; peer: number } | undefined {
+  answer(
+    name: string,
+    address: UnderlayAddress,
+  ): { prefix: UnderlayPrefix; peer: number } | undefined {
     if (!this.#links.has(name)) return undefined;
     const entries = this.#entries.get(name);
-    for (let length = 32; length > 0 && entries !== undefined; length--) {
-      const prefix = { address: networkOf({ address, length }), length };
+    const longest = ADDRESS_BITS[familyOf(address)];
+    for (let length = longest; length > 0 && entries !== undefined; length--) {
+      const prefix = { address: hostNetworkOf({ address, length }), length };
       const entry = entries.get(keyOf(prefix));
       if (entry !== undefined) return { prefix, peer: entry.host };
     }

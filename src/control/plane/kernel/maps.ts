@@ -9,9 +9,15 @@ import {
   type FanMaps,
   MAC_KEY_BYTES,
   PREFIX_KEY_BYTES,
+  PREFIX6_KEY_BYTES,
   STATION,
 } from '../../../bpf/fan-path.ts';
-import type { Prefix } from '../../../net/prefix.ts';
+import {
+  familyOf,
+  hostBytes,
+  hostOfBytes,
+  type UnderlayPrefix,
+} from '../../../net/underlay-address.ts';
 import {
   createMap,
   deleteFromMap,
@@ -27,7 +33,8 @@ import { COUNTERS_PER_LINK } from '../../../table/counters.ts';
 
 type MapName = keyof FanMaps;
 const NAMES: readonly MapName[] = [
-  ...(['counters', 'entries', 'localMacs', 'claims', 'stations', 'bypass'] as const),
+  ...(['counters', 'entries', 'entries6', 'homes', 'localMacs'] as const),
+  ...(['claims', 'stations', 'bypass'] as const),
 ];
 const COUNTER_BYTES = 8;
 const TWO_32 = 2 ** 32;
@@ -44,11 +51,10 @@ function isSame(a: MapShape, b: MapShape): boolean {
   );
 }
 
-function prefixKey({ address, length }: Prefix): Buffer<ArrayBuffer> {
-  const key = Buffer.alloc(PREFIX_KEY_BYTES);
-  key.writeUInt32LE(length, 0);
-  key.writeUInt32BE(address, 4);
-  return key;
+function prefixKey({ address, length }: UnderlayPrefix): Buffer<ArrayBuffer> {
+  const length32 = Buffer.alloc(4);
+  length32.writeUInt32LE(length);
+  return Buffer.concat([length32, hostBytes(address)]);
 }
 
 function macKey(mac: number): Buffer<ArrayBuffer> {
@@ -60,6 +66,7 @@ function macKey(mac: number): Buffer<ArrayBuffer> {
 function complete(fdOf: (name: MapName) => number): FanMaps {
   return {
     ...{ counters: fdOf('counters'), entries: fdOf('entries'), localMacs: fdOf('localMacs') },
+    ...{ entries6: fdOf('entries6'), homes: fdOf('homes') },
     ...{ claims: fdOf('claims'), stations: fdOf('stations'), bypass: fdOf('bypass') },
   };
 }
@@ -126,10 +133,14 @@ export class LinkMaps {
   }
 
   /** False where there is no room for it. @throws SystemError */
-  setEntry(prefix: Prefix, host: number): boolean {
+  setEntry(prefix: UnderlayPrefix, host: number): boolean {
     const value = Buffer.alloc(4);
     value.writeUInt32LE(host);
-    return this.#write(this.fds.entries, prefixKey(prefix), value);
+    return this.#write(this.#entriesOf(prefix), prefixKey(prefix), value);
+  }
+
+  #entriesOf({ address }: UnderlayPrefix): number {
+    return familyOf(address) === 4 ? this.fds.entries : this.fds.entries6;
   }
 
   #write(map: number, key: Buffer<ArrayBuffer>, value: Buffer<ArrayBuffer>): boolean {
@@ -144,18 +155,25 @@ export class LinkMaps {
     }
   }
 
-  deleteEntry(prefix: Prefix): void {
-    deleteFromMap(this.fds.entries, prefixKey(prefix));
+  deleteEntry(prefix: UnderlayPrefix): void {
+    deleteFromMap(this.#entriesOf(prefix), prefixKey(prefix));
   }
 
   /** Every prefix that has an entry. */
-  entries(): Prefix[] {
-    const prefixes: Prefix[] = [];
+  entries(): UnderlayPrefix[] {
+    return [
+      ...this.#prefixesIn(this.fds.entries, PREFIX_KEY_BYTES),
+      ...this.#prefixesIn(this.fds.entries6, PREFIX6_KEY_BYTES),
+    ];
+  }
+
+  #prefixesIn(map: number, keyBytes: number): UnderlayPrefix[] {
+    const prefixes: UnderlayPrefix[] = [];
     let key: Buffer<ArrayBuffer> | undefined;
     while (prefixes.length < FAN_MAPS.entries.entriesMax) {
-      key = nextKey(this.fds.entries, key, PREFIX_KEY_BYTES);
+      key = nextKey(map, key, keyBytes);
       if (key === undefined) break;
-      prefixes.push({ address: key.readUInt32BE(4), length: key.readUInt32LE(0) });
+      prefixes.push({ address: hostOfBytes(key.subarray(4)), length: key.readUInt32LE(0) });
     }
     return prefixes;
   }
