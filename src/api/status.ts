@@ -41,13 +41,15 @@ export type SuperBytes = ReadBy<typeof superBytes>;
 
 /** The way to one peer by one underlay. */
 const peerWay = fields({
-  /** Its address on the first underlay, and on this one. */
+  /** Its address on the first underlay, and on this one; '' = it says that it has none there. */
   peer: text,
   address: text,
+  /** It says so itself, by gossip; else it is at its host bits on the first. */
+  told: flag,
   /** `untried`: it has answered nothing yet; `rising`: it answers again, and must do so for a while. */
   state: word('untried', 'up', 'lost', 'rising'),
-  /** Why it is lost: no answers, no carrier here, no route; '' when it is not. */
-  cause: word('', 'silent', 'carrier', 'unreachable'),
+  /** Why it is lost: no answers, no carrier here, no route, no address there; '' when it is not. */
+  cause: word('', 'silent', 'carrier', 'unreachable', 'withdrawn'),
   /** Packets go by it, and it goes before others where one is enough. */
   used: flag,
   preferred: flag,
@@ -55,6 +57,11 @@ const peerWay = fields({
   delayMs: nullable(number),
   /** Of what was asked lately. */
   lostPercent: number,
+  /** Largest outer packet that gets there, bytes; 0 = not known. */
+  mtu: number,
+  /** Silent so long while another one answers, it is lost; and it must answer everything so long to be used again. */
+  downDelayMs: number,
+  upDelayMs: number,
   /** How often it was lost, and how long it is as it is. */
   losses: number,
   forMs: number,
@@ -67,6 +74,10 @@ const linkUnderlay = fields({
   /** Our address there, with its width. */
   address: text,
   carrier: flag,
+  /** Of the device, bytes; 0 = it is not there. */
+  mtu: number,
+  /** How others find us there: by our host bits, as members of the cluster alone, or not at all. */
+  found: word('arithmetic', 'gossip', 'nobody'),
   peers: list(peerWay),
 });
 export type LinkUnderlay = ReadBy<typeof linkUnderlay>;

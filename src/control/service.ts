@@ -181,13 +181,14 @@ export class ControlService {
       byFile: options.mode === 'daemon',
     });
     const about = { tunnels: this.tunnels, log, specs: () => this.#upSpecs() };
+    const node = () => this.gossip.host?.node;
     this.#bridges = new BridgeWatch({ ...about, host: this.#host });
     this.#pathWatch = new PathWatch({
-      ...{ ...about, node: () => this.gossip.host?.node },
+      ...{ ...about, node },
       ask: async (member, question, about) => this.gossip.mustRun().ask(member, question, about),
     });
     const all = (): AnySpec[] => [...this.#upSpecs(), ...this.networks.specs()];
-    this.#underlays = new UnderlayWatch({ ...about, host: this.#host, specs: all });
+    this.#underlays = new UnderlayWatch({ ...about, node, host: this.#host, specs: all });
     this.#watches = [this.#bridges, this.#pathWatch, this.#underlays];
     this.entries.listen((changes) => this.#hub.entriesChanged(changes));
     this.gossip.events.listen((member) => this.#hub.publish({ kind: 'member', member }));

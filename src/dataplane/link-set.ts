@@ -181,7 +181,8 @@ export class LinkSet {
     if (row.nat === 1) {
       it.ways = new Seats({ link: id, endpoint: it.endpoint, reader: seats, peers, scratch });
     } else if (endpoints.length > 1) {
-      const parts = { row: { ...row, id }, link: it, endpoints, reaches, peers, scratch };
+      const homes = reaches.homesOf(id, endpoints.length);
+      const parts = { row: { ...row, id }, link: it, endpoints, reaches, homes, peers, scratch };
       it.ways = new Underlays(parts);
     }
     this.#byId[id] = { it, incarnation, version };

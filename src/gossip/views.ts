@@ -20,6 +20,7 @@ export function memberView(member: Member, nowMs: number): MemberView {
     mtu: record?.mtu ?? 0,
     vnis: record?.vnis ?? [],
     fans: record?.fans ?? [],
+    underlays: record?.underlays ?? [],
     version: record?.version ?? '',
     rttMs: path.rttMs,
     loss: path.loss,
@@ -39,7 +40,7 @@ export function selfView(
   left: boolean,
   sinceMs: number,
 ): MemberView {
-  const { name, endpoints, encaps, mtu, vnis, fans } = peer;
+  const { name, endpoints, encaps, mtu, vnis, fans, underlays = [] } = peer;
   return {
     id,
     name,
@@ -50,6 +51,7 @@ export function selfView(
     mtu,
     vnis,
     fans,
+    underlays,
     version: peer.version,
     rttMs: 0,
     loss: 0,

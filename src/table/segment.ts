@@ -20,19 +20,21 @@
  * then    prefixes6  524,288 × 16 bytes, and their rows of 32
  * then    underlays  8,192 × 16 bytes
  * then    peer rates 8,192 × 16 bytes
- * then    seats      64 bytes, and 256 rows of 16 (table/links/seats.ts)
+ * then    seats      64 bytes, and 256 rows of 16 (shm/grouped-rows.ts)
+ * then    homes      64 bytes, and 4,096 rows of 16 (shm/grouped-rows.ts)
  * ```
  *
  * Pages that are never touched cost nothing.
  * @module
  */
 import { ENTRIES_MAX, LINKS_MAX, RULES_PER_LINK_MAX } from '../limits.ts';
+import { groupedRowsBytes } from '../shm/grouped-rows.ts';
 import { SLOT_BYTES } from '../shm/hash.ts';
 
 /** What the memory is called in /proc. */
 export const TABLES_NAME = 'fanway-tables';
 const TABLES_MAGIC = 0x66616e74; // 'fant'
-const TABLES_VERSION = 9;
+const TABLES_VERSION = 10;
 
 const MAGIC = 0;
 const VERSION = 4;
@@ -93,8 +95,11 @@ const PEER_RATE_SLOTS = 8192;
 const SEATS_OFFSET = PEER_RATES_OFFSET + PEER_RATE_SLOTS * SLOT_BYTES;
 /** Peers of all links together that are at another address than their own. */
 export const SEATS_MAX = 256;
+const HOMES_OFFSET = SEATS_OFFSET + groupedRowsBytes(SEATS_MAX);
+/** Addresses on further underlays that peers of all links together tell. */
+export const HOMES_MAX = 4096;
 /** Size of the whole segment, bytes. */
-export const TABLES_BYTES = SEATS_OFFSET + 64 + SEATS_MAX * 16;
+export const TABLES_BYTES = HOMES_OFFSET + groupedRowsBytes(HOMES_MAX);
 
 /** A place in the segment. */
 export type Region = { buffer: ArrayBuffer; offset: number; seed: number };
@@ -171,6 +176,10 @@ export class TableSegment {
 
   get seats(): Region {
     return this.#at(SEATS_OFFSET);
+  }
+
+  get homes(): Region {
+    return this.#at(HOMES_OFFSET);
   }
 
   get fdb(): Region & { slots: number } {

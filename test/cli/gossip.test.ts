@@ -108,10 +108,12 @@ t.test('tables and times as people read them', async (t) => {
   const fans = [{ overlay: '250.0.0.0/8', underlay: '172.30.0.0/16', local: '172.30.1.27' }];
   const way: PeerWay = {
     ...{ peer: '172.30.1.27', address: '172.31.1.27', state: 'up', cause: '', preferred: true },
-    ...{ used: true, delayMs: 0.3, lostPercent: 0, losses: 0, forMs: 5 },
+    ...{ used: true, delayMs: 0.3, lostPercent: 0, losses: 0, forMs: 5, told: true },
+    ...{ mtu: 1500, downDelayMs: 120, upDelayMs: 1000 },
   };
   const underlay = (device: string, used: boolean) => {
-    return { device, address: '172.31.0.28/16', carrier: true, peers: [{ ...way, used }] };
+    const about = { device, address: '172.31.0.28/16', carrier: true, mtu: 1500 };
+    return { ...about, found: 'arithmetic' as const, peers: [{ ...way, used }] };
   };
   const underlays = [underlay('eth0', true), underlay('eth1', false)];
   t.match(

@@ -19,7 +19,15 @@ const QUESTION: EndQuestion = {
 function member(id: string, state: MemberView['state']): MemberView {
   return {
     ...{ id, name: id, state, endpoint: undefined, endpoints: [], encaps: [], mtu: 1500, vnis: [] },
-    ...{ fans: [], version: '', rttMs: undefined, loss: 0, lastHeardMs: 0, sinceMs: 0 },
+    ...{
+      fans: [],
+      underlays: [],
+      version: '',
+      rttMs: undefined,
+      loss: 0,
+      lastHeardMs: 0,
+      sinceMs: 0,
+    },
     ...{ epoch: 1, sequence: 1, isSelf: false },
   };
 }

@@ -155,6 +155,7 @@ t.test('the smallest of what members tell of themselves', async (t) => {
       vnis: [],
     },
     endpoints: locals.map((address) => ({ address, port: 7946 })),
+    underlays: [],
     fans: locals.map((local) => ({
       overlay: { address: 0xfa000000, length: 8 },
       underlay: { address: 0xac1e0000, length: 16 },

@@ -69,6 +69,30 @@ t.test('as many as a host tells of itself fit', async (t) => {
   t.strictSame(decodeBlock(encodeBlock(blockOf(full))).items, [full]);
 });
 
+t.test('underlays of both families come back; none is no field', async (t) => {
+  if (sample?.kind !== ItemKind.Peer) throw new Error('no sample');
+  const net = { address: 0xac1f0000, length: 16 };
+  const six = { address: `${'f'.repeat(28)}0000`, length: 112 };
+  const underlays = [
+    { first: 0xac1e001c, underlay: net, local: 0xac1f0063 },
+    { first: 0xac1e001c, underlay: { ...net, address: 0xac200000 }, local: 0 },
+    { first: 'f'.repeat(32), underlay: six, local: `${'f'.repeat(31)}0` },
+  ];
+  const item = { ...sample, underlays };
+  t.strictSame(decodeBlock(encodeBlock(blockOf(item))).items, [item]);
+  const none = encodeBlock(blockOf({ ...sample, underlays: [] }));
+  t.equal(toHex(none), toHex(encodeBlock(blockOf(sample))));
+  const [first] = underlays;
+  if (first === undefined) throw new Error('no underlay');
+  for (const [what, wrong] of [
+    ['two families', [{ ...first, local: 'f'.repeat(32) }]],
+    ['bits below', [{ ...first, underlay: { address: 1, length: 16 } }]],
+    ['too many', Array.from({ length: bounds.RECORD_UNDERLAYS_MAX + 1 }, () => first)],
+  ] as const) {
+    t.throws(() => encodeBlock(blockOf({ ...sample, underlays: [...wrong] })), what);
+  }
+});
+
 t.test('what is wrong of IPv6 is refused', async (t) => {
   if (sample?.kind !== ItemKind.Peer) throw new Error('no sample');
   const peer = sample;

@@ -13,6 +13,14 @@ const CAUSES: Readonly<Record<PeerWay['cause'], string>> = {
   silent: 'no answers',
   carrier: 'no carrier here',
   unreachable: 'no route',
+  withdrawn: 'it has no address there',
+};
+
+/** How others find this host on an underlay, where that is worth a word. */
+const FOUND: Readonly<Record<LinkUnderlay['found'], readonly string[]>> = {
+  arithmetic: [],
+  gossip: ['members alone find this host there'],
+  nobody: ['nobody finds this host there without gossip: fanway join'],
 };
 
 /** A line for how packets choose, and one or more for each underlay; none where there is one. */
@@ -27,12 +35,14 @@ export function underlaysText({
   return [`underlays: ${underlayMode}${policy}${reorders}`, ...underlays.flatMap(underlayText)];
 }
 
-function underlayText({ device, address, carrier, peers }: LinkUnderlay): string[] {
+function underlayText({ device, address, carrier, mtu, found, peers }: LinkUnderlay): string[] {
   const used = peers.filter((peer) => peer.used);
   const facts = [
     ...(carrier ? [] : ['no carrier']),
     peers.length === 0 ? 'no packets yet' : `${used.length} of ${peers.length} hosts`,
     ...delaysText(used),
+    ...mtusText(mtu, used),
+    ...FOUND[found],
   ];
   const lost = peers.filter(({ state }) => state === 'lost' || state === 'rising');
   const silent = peers.filter(({ state }) => state === 'untried').map(({ peer }) => peer);
@@ -43,6 +53,13 @@ function underlayText({ device, address, carrier, peers }: LinkUnderlay): string
     ...(more > 0 ? [`    and ${more} more are not reached: status --json`] : []),
     ...(silent.length > 0 ? [`    not there, as far as is known: ${namesText(silent)}`] : []),
   ];
+}
+
+/** The smallest MTU of the ways there, where it is less than the device's. */
+function mtusText(mtu: number, peers: readonly PeerWay[]): string[] {
+  const least = Math.min(...peers.map((peer) => peer.mtu).filter((bytes) => bytes > 0));
+  if (mtu === 0) return [];
+  return [least < mtu ? `MTU ${least} of ${mtu}` : `MTU ${mtu}`];
 }
 
 function namesText(names: readonly string[]): string {
@@ -65,5 +82,6 @@ function delaysText(peers: readonly PeerWay[]): string[] {
 function lostText({ peer, address, state, cause, forMs, losses }: PeerWay): string {
   const how = state === 'rising' ? 'answers again, and is waited for' : CAUSES[cause];
   const times = losses > 1 ? `, lost ${losses} times` : '';
-  return `    ${peer} (${address}): ${how} for ${Math.round(forMs / 1000)} s${times}`;
+  const at = address === '' ? '' : ` (${address})`;
+  return `    ${peer}${at}: ${how} for ${Math.round(forMs / 1000)} s${times}`;
 }

@@ -118,7 +118,7 @@ export function planNetwork(
   const mac = adoption?.foreign === true ? adoption.mac : undefined;
   const found = furtherOf(request, resolved, snapshot);
   if ('refusals' in found) return { outcome: 'refused', refusals: found.refusals };
-  const { underlayMtu, ...underlays } = found;
+  const { underlayMtu, notes, ...underlays } = found;
   const spec = specOf(request, { local, underlay, underlayMtu, underlays }, mac);
 
   const running = snapshot.networks.find((one) => one.spec.network === request.network);
@@ -132,7 +132,7 @@ export function planNetwork(
     ...checkOuter(spec),
   ];
   if (refusals.length > 0) return { outcome: 'refused', refusals };
-  const warnings: string[] = [];
+  const warnings: string[] = [...notes];
   if (spec.innerMtu < IPV6_MTU_BYTES_MIN) {
     warnings.push(`MTU ${spec.innerMtu} is under ${IPV6_MTU_BYTES_MIN}: no IPv6 inside (RFC 8200)`);
   }

@@ -113,7 +113,7 @@ function planPlain(request: FanRequest, snapshot: Snapshot, keep?: Keep): Plan {
   if (typeof name !== 'string') return { outcome: 'refused', refusals: [name] };
   const found = furtherOf(request, resolved, snapshot);
   if ('refusals' in found) return { outcome: 'refused', refusals: found.refusals };
-  const { underlayMtu, ...underlays } = found;
+  const { underlayMtu, notes: ofUnderlays, ...underlays } = found;
   const at = { ...{ local, underlay, slice, name, underlayMtu, underlays }, ...(six && { six }) };
   const spec = withDatapath(request, specOf(request, at), snapshot);
   if ('code' in spec) return { outcome: 'refused', refusals: [spec] };
@@ -130,7 +130,7 @@ function planPlain(request: FanRequest, snapshot: Snapshot, keep?: Keep): Plan {
   refusals.push(...checkWire(spec, snapshot), ...checkDhcp(request, snapshot));
   if (refusals.length > 0) return { outcome: 'refused', refusals };
 
-  warnings.push(...notesOf(request, spec, snapshot, resolved));
+  warnings.push(...notesOf(request, spec, snapshot, resolved), ...ofUnderlays);
   const { obstacles, notes } = obstaclesOf(spec, snapshot);
   warnings.push(...obstacles.map(({ message }) => message), ...notes);
   const changes = changesOf(request, spec, snapshot, adoption);

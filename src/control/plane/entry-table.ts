@@ -20,6 +20,7 @@ import {
 } from '../../net/underlay-address.ts';
 import { prefixOfSlot, slotOfPrefix } from '../../rib/entry.ts';
 import { SharedMemory } from '../../sys/libc/memory.ts';
+import { type Home, HomeWriter } from '../../table/links/homes.ts';
 import { LinkWriter } from '../../table/links/links.ts';
 import { PathLimitWriter } from '../../table/links/path-limits.ts';
 import { PeerRateWriter } from '../../table/links/peer-rates.ts';
@@ -98,6 +99,8 @@ export class EntryTable {
   readonly reaches: UnderlayWriter;
   /** Where those are seen that are behind a NAT, likewise. */
   readonly seats: SeatWriter;
+  /** Where they say that they are on further underlays, likewise. */
+  readonly homes: HomeWriter;
   /** What each link is, likewise. */
   readonly links: LinkWriter;
   /** What single hosts of links may be sent, likewise. */
@@ -115,6 +118,7 @@ export class EntryTable {
     this.rates = new PeerRateWriter(segment);
     this.reaches = new UnderlayWriter(segment);
     this.seats = new SeatWriter(segment);
+    this.homes = new HomeWriter(segment);
     this.#peers = new PeerWriter(segment);
     this.#prefixes = new PrefixTables(segment);
     this.networks = new NetworkTable(segment, this.#peers);
@@ -144,6 +148,12 @@ export class EntryTable {
   setReaches(name: string, reaches: ReadonlyMap<number, number>): number {
     const { id } = this.#of(name);
     return id < 0 ? 0 : this.reaches.replace(id, reaches);
+  }
+
+  /** Makes these the places of a link's peers on its further underlays; how many found no room. */
+  setHomes(name: string, homes: readonly Home[]): number {
+    const { id } = this.#of(name);
+    return id < 0 ? 0 : this.homes.replace(id, homes);
   }
 
   /** Makes these the peers of a link that are seen elsewhere; how many found no room. */

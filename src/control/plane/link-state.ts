@@ -206,10 +206,17 @@ function writeLink({ links, rates }: Pick<EntryTable, 'links' | 'rates'>, link: 
 
 /** Nobody has the link any more. */
 export function clearLink(
-  { links, rates, reaches, seats }: Pick<EntryTable, 'links' | 'rates' | 'reaches' | 'seats'>,
+  {
+    links,
+    rates,
+    reaches,
+    homes,
+    seats,
+  }: Pick<EntryTable, 'links' | 'rates' | 'reaches' | 'homes' | 'seats'>,
   id: number,
 ): void {
   seats.clear(id);
+  homes.clear(id);
   rates.clear(id);
   reaches.clear(id);
   links.clearLink(id);

@@ -11,6 +11,7 @@ import type { Prefix } from '../../net/prefix.ts';
 import type { UnderlayAddress, UnderlayPrefix } from '../../net/underlay-address.ts';
 import { DEVICE_QUEUE_PACKETS } from '../../sys/host/tun.ts';
 import { counterPlace } from '../../table/counters.ts';
+import type { Home } from '../../table/links/homes.ts';
 import type { PathLimit } from '../../table/links/path-limits.ts';
 import type { Seat } from '../../table/links/seats.ts';
 import type { PathRecord } from '../../table/paths.ts';
@@ -50,7 +51,7 @@ export type DataPlanePort = Pick<EventEmitter, 'on'> & {
   readonly entries: Pick<
     EntryTable,
     | ('set' | 'delete' | 'all' | 'answer' | 'status' | 'networks' | 'policy' | 'hostOf')
-    | ('setReaches' | 'setSeats')
+    | ('setReaches' | 'setHomes' | 'setSeats')
   >;
   readonly kept?: readonly KeptNetwork[];
   /** Has data processes run, with links or without, or no longer without any. */
@@ -304,6 +305,11 @@ export class TunnelSet implements Tunnels {
   /** The underlays by which the peers of a link are reached; how many found no room. */
   setReaches(name: string, reaches: ReadonlyMap<number, number>): number {
     return this.#names.has(name) ? (this.#plane?.entries.setReaches(name, reaches) ?? 0) : 0;
+  }
+
+  /** Where the peers of a link say that they are on its further underlays; how many found no room. */
+  setHomes(name: string, homes: readonly Home[]): number {
+    return this.#names.has(name) ? (this.#plane?.entries.setHomes(name, homes) ?? 0) : 0;
   }
 
   /** Where the peers of a link are seen that are behind a NAT; how many found no room. */

@@ -1,7 +1,8 @@
 /**
  * A link with several underlays. A peer is known by its address on the first one, which of a fan says its
- * slice too; on each other it has the same host bits in that one's network. So arithmetic turns one
- * address into the other, both ways, and everything else of the data path knows the peer by the first.
+ * slice too; on each other it is where it says itself (table/links/homes.ts), else at the same host bits in
+ * that one's network. So one address is turned into the other, both ways, and everything else of the data
+ * path knows the peer by the first.
  * A peer of a layer-2 network whose address is of none of the networks is reached by the first underlay.
  *
  * Egress asks for the underlay of each packet; ingress has the outer source translated before anything is
@@ -15,6 +16,7 @@ import { maskOf } from '../../net/prefix.ts';
 import { UNDERLAY_MODES, XMIT_HASH_POLICIES } from '../../net/underlay-modes.ts';
 import { AF_INET } from '../../sys/libc/constants.ts';
 import { type EventCounter, eventIndex } from '../../table/counters.ts';
+import { type HomeReader, NOWHERE } from '../../table/links/homes.ts';
 import type { LinkRow } from '../../table/links/links.ts';
 import {
   FIRST_ONLY,
@@ -56,6 +58,7 @@ type Parts = {
   /** Of the link, in the order of the underlays: the first is the link's own. */
   endpoints: readonly DataEndpoint[];
   reaches: UnderlayReader;
+  homes: HomeReader;
   peers: PeerTable;
   /** Arena offset of room for a socket address. */
   scratch: number;
@@ -75,12 +78,13 @@ export class Underlays implements Ways {
   readonly #nets: readonly Net[];
   readonly #port: number;
   readonly #reaches: UnderlayReader;
+  readonly #homes: HomeReader;
   readonly #peers: PeerTable;
   readonly #counters: Float64Array;
   readonly #name: number;
   #turn = 0;
 
-  constructor({ row, link, endpoints, reaches, peers, scratch }: Parts) {
+  constructor({ row, link, endpoints, reaches, homes, peers, scratch }: Parts) {
     const { network1 = 0, network2 = 0, network3 = 0 } = row;
     this.endpoints = endpoints;
     this.endpoint = endpoints[0] as DataEndpoint;
@@ -97,6 +101,7 @@ export class Underlays implements Ways {
     });
     this.#port = link.peerPort;
     this.#reaches = reaches;
+    this.#homes = homes;
     this.#peers = peers;
     this.#counters = link.counters;
     this.#name = scratch;
@@ -128,7 +133,9 @@ export class Underlays implements Ways {
     const word = this.#wordOn(underlay, view, name);
     const port = getSockaddrPort(view, name);
     const { isIpv6, first, second, third } = this.#nets[0] as Net;
-    const last = this.#lastWordOn(0, word);
+    const last = this.#homes.peerAt(underlay, word, this.#lastWordOn(0, word));
+    // Whose address this would be says that it has another: a stranger, by his own name.
+    if (last < 0) return name;
     if (isIpv6) {
       emitSockaddrIpv6(view, this.#name, first, second, third, last);
       setSockaddrPort(view, this.#name, port);
@@ -186,13 +193,17 @@ export class Underlays implements Ways {
 
   /** The number of the peer at its address on an underlay. */
   #take(wanted: number, peer: number, segments: number): number {
-    const underlay = wanted < this.endpoints.length ? wanted : 0;
+    let underlay = wanted < this.endpoints.length ? wanted : 0;
+    let last = NOWHERE;
+    if (underlay !== 0) {
+      const first = this.#wordOn(0, this.#peers.view, this.#peers.nameOf(peer));
+      last = this.#homes.wordOf(underlay, first, this.#lastWordOn(underlay, first));
+      if (last === NOWHERE) underlay = 0;
+    }
     this.endpoint = this.endpoints[underlay] as DataEndpoint;
     const counter = SENT[underlay] as number;
     this.#counters[counter] = (this.#counters[counter] as number) + segments;
     if (underlay === 0) return peer;
-    const first = this.#wordOn(0, this.#peers.view, this.#peers.nameOf(peer));
-    const last = this.#lastWordOn(underlay, first);
     const net = this.#nets[underlay] as Net;
     if (!net.isIpv6) return this.#peers.intern(last, this.#port);
     return this.#peers.internIpv6(net.first, net.second, net.third, last, this.#port);

@@ -12,6 +12,7 @@ import type {
   PeerItem,
   RawBlock,
   SequenceRange,
+  UnderlayItem,
 } from '../../wire/gossip/types.ts';
 import type { Counters } from './counters.ts';
 import type { Signer, Verifier } from './signer.ts';
@@ -58,6 +59,8 @@ export type MemberView = {
   mtu: number;
   vnis: number[];
   fans: PeerItem['fans'];
+  /** Where it says that it is beside the first underlay of its links. */
+  underlays: readonly UnderlayItem[];
   /** Its software. */
   version: string;
   /** Smoothed round trip of direct probes; undefined before the first. */

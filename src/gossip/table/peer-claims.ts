@@ -5,8 +5,14 @@
  */
 import { rulePrefixOf, sliceOf } from '../../net/fan.ts';
 import { formatPrefix } from '../../net/prefix.ts';
-import { formatHostAddress, formatHostPort } from '../../net/underlay-address.ts';
-import type { Endpoint, FanItem, NodeId } from '../../wire/gossip/types.ts';
+import { formatHostAddress, formatHostPort, isNoHost } from '../../net/underlay-address.ts';
+import type {
+  Endpoint,
+  FanItem,
+  GossipAddress,
+  NodeId,
+  UnderlayItem,
+} from '../../wire/gossip/types.ts';
 import type { PeerRecord } from '../base/api.ts';
 
 export type PeerClaim = {
@@ -19,12 +25,22 @@ function endpointClaim({ address, port }: Endpoint): PeerClaim {
   return { what: 'endpoint', subject: formatHostPort(address, port) };
 }
 
-/** Two fans that reach one slice by different underlays claim the same. */
-function fanClaims(fan: FanItem, { encaps }: PeerRecord): PeerClaim[] {
-  const claims: PeerClaim[] = encaps.map(({ encap, port }) => ({
+function addressClaims(local: GossipAddress, { encaps }: PeerRecord): PeerClaim[] {
+  return encaps.map(({ encap, port }) => ({
     what: 'underlay-address',
-    subject: `${formatHostAddress(fan.local)} ${encap}${port === 0 ? '' : ` port ${port}`}`,
+    subject: `${formatHostAddress(local)} ${encap}${port === 0 ? '' : ` port ${port}`}`,
   }));
+}
+
+/** Who is told to be somewhere claims that address, and the one that it is known by. */
+function wayClaims({ first, local }: UnderlayItem, record: PeerRecord): PeerClaim[] {
+  const here = isNoHost(local) ? [] : addressClaims(local, record);
+  return [...addressClaims(first, record), ...here];
+}
+
+/** Two fans that reach one slice by different underlays claim the same. */
+function fanClaims(fan: FanItem, record: PeerRecord): PeerClaim[] {
+  const claims = addressClaims(fan.local, record);
   const hasSlice = fan.overlay.length <= rulePrefixOf(fan.underlay).length;
   if (hasSlice) claims.push({ what: 'fan-slice', subject: formatPrefix(sliceOf(fan, fan.local)) });
   return claims;
@@ -40,6 +56,7 @@ export function claimsOf(record: PeerRecord): Map<string, PeerClaim> {
   const claims = [
     ...record.endpoints.map(endpointClaim),
     ...record.fans.flatMap((fan) => fanClaims(fan, record)),
+    ...(record.underlays ?? []).flatMap((way) => wayClaims(way, record)),
   ];
   return new Map(claims.map((claim) => [claimText(claim), claim]));
 }
@@ -57,8 +74,10 @@ export function withoutClaims(record: PeerRecord, lost: ReadonlySet<string>): Pe
   const fans = record.fans.filter(
     (fan) => !lostAddresses.has(fan.local) && !fanClaims(fan, record).some(isLost),
   );
+  const underlays = record.underlays?.filter((way) => !wayClaims(way, record).some(isLost));
   return {
     ...record,
+    ...(underlays !== undefined && { underlays }),
     endpoints: endpoints.length > 0 ? endpoints : record.endpoints.slice(0, 1),
     fans,
   };

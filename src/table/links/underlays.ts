@@ -8,6 +8,7 @@
  */
 import { HashReader, HashWriter, TAG_MIN } from '../../shm/hash.ts';
 import type { TableSegment } from '../segment.ts';
+import { HomeReader } from './homes.ts';
 
 /** Peers of all links together that are kept at a time; half of the slots. */
 export const REACHES_MAX = 4096;
@@ -33,8 +34,10 @@ export function reachOf(usable: number, preferred: number): number {
 
 export class UnderlayReader {
   readonly #hash: HashReader;
+  readonly #segment: TableSegment;
 
   constructor(segment: TableSegment) {
+    this.#segment = segment;
     const { buffer, offset, slots, seed } = segment.underlays;
     this.#hash = new HashReader(buffer, offset, slots, seed);
   }
@@ -42,6 +45,11 @@ export class UnderlayReader {
   /** How `link` reaches the peer (IPv4, u32); {@link FIRST_ONLY} where nobody has said. */
   find(link: number, peer: number): number {
     return this.#hash.find(TAG_MIN + link, peer) || FIRST_ONLY;
+  }
+
+  /** Where the peers of a link say that they are on its underlays, of which there are so many. */
+  homesOf(link: number, underlays: number): HomeReader {
+    return new HomeReader(this.#segment, link, underlays);
   }
 }
 

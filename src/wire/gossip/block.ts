@@ -30,6 +30,7 @@ import {
   PUBLIC_KEY_BYTES,
   RANK_MAX,
   RECORD_FANS_MAX,
+  RECORD_UNDERLAYS_MAX,
   RULE_TEXT_CHARS_MAX,
   SEQUENCE_MAX,
   SERVERS_MAX,
@@ -87,6 +88,7 @@ import {
   type RuleItem,
   type SliceItem,
   type StickyMacItem,
+  type UnderlayItem,
   type VtepItem,
 } from './types.ts';
 
@@ -127,18 +129,36 @@ const ipv6Fan: Codec<Ipv6Fan> = tuple({
   local: ipv6Host,
 });
 
+type Ipv4Way = UnderlayItem & {
+  first: number;
+  underlay: { address: number; length: number };
+  local: number;
+};
+type Ipv6Way = UnderlayItem & {
+  first: string;
+  underlay: { address: string; length: number };
+  local: string;
+};
+/** [first, underlay, local]. */
+const way: Codec<Ipv4Way> = tuple({ first: ipv4Address, underlay: prefix, local: ipv4Address });
+const ipv6Way: Codec<Ipv6Way> = tuple({ first: ipv6Host, underlay: ipv6Prefix, local: ipv6Host });
+
 /**
  * A peer as it is written: what is of IPv6 has fields of its own, which a reader that knows only IPv4
  * skips, and which are not there where there is none of it.
  */
-type WrittenPeer = Omit<PeerItem, 'endpoints' | 'fans'> & {
+type WrittenPeer = Omit<PeerItem, 'endpoints' | 'fans' | 'underlays'> & {
   endpoints: Ipv4Endpoint[];
   fans: Ipv4Fan[];
   ipv6Endpoints: Ipv6Endpoint[];
   ipv6Fans: Ipv6Fan[];
+  ways: Ipv4Way[];
+  ipv6Ways: Ipv6Way[];
 };
 const NO_ENDPOINTS: Ipv6Endpoint[] = [];
 const NO_FANS: Ipv6Fan[] = [];
+const NO_WAYS: Ipv4Way[] = [];
+const NO_IPV6_WAYS: Ipv6Way[] = [];
 
 const writtenPeer = record<WrittenPeer>({
   kind: field(0, constant(ItemKind.Peer)),
@@ -153,6 +173,8 @@ const writtenPeer = record<WrittenPeer>({
   instance: field(9, bytes(INSTANCE_BYTES)),
   ipv6Endpoints: field(16, list(ipv6Endpoint, ENDPOINTS_MAX), NO_ENDPOINTS),
   ipv6Fans: field(17, list(ipv6Fan, RECORD_FANS_MAX), NO_FANS),
+  ways: field(18, list(way, RECORD_UNDERLAYS_MAX), NO_WAYS),
+  ipv6Ways: field(19, list(ipv6Way, RECORD_UNDERLAYS_MAX), NO_IPV6_WAYS),
 });
 
 const isIpv4Endpoint = (value: Endpoint): value is Ipv4Endpoint =>
@@ -164,6 +186,13 @@ const isIpv4Fan = ({ underlay, local }: FanItem): boolean =>
 const isIpv6Fan = ({ underlay, local }: FanItem): boolean =>
   typeof underlay.address === 'string' && typeof local === 'string';
 
+const familiesOf = ({ first, underlay, local }: UnderlayItem): string[] =>
+  [first, underlay.address, local].map((address) => typeof address);
+const isIpv4Way = (value: UnderlayItem): value is Ipv4Way =>
+  familiesOf(value).every((family) => family === 'number');
+const isIpv6Way = (value: UnderlayItem): value is Ipv6Way =>
+  familiesOf(value).every((family) => family === 'string');
+
 /** At most `max` in all, whatever their families. */
 function atMost<T>(values: T[], max: number): T[] {
   if (values.length > max) refuse('bound', `a list of ${values.length}`);
@@ -171,7 +200,7 @@ function atMost<T>(values: T[], max: number): T[] {
 }
 
 const peerItem: Codec<PeerItem> = {
-  encode({ endpoints, fans, ...others }) {
+  encode({ endpoints, fans, underlays = [], ...others }) {
     const ipv6Endpoints = endpoints.filter(isIpv6Endpoint);
     const ipv4Fans = fans.filter((each): each is Ipv4Fan => isIpv4Fan(each));
     const ipv6Fans = fans.filter((each): each is Ipv6Fan => isIpv6Fan(each));
@@ -180,18 +209,28 @@ const peerItem: Codec<PeerItem> = {
     if (ipv4Fans.length + ipv6Fans.length < fans.length) {
       refuse('field-type', 'a fan whose host is of another family than its underlay');
     }
+    const [ways, ipv6Ways] = [underlays.filter(isIpv4Way), underlays.filter(isIpv6Way)];
+    atMost(underlays, RECORD_UNDERLAYS_MAX);
+    if (ways.length + ipv6Ways.length < underlays.length) {
+      refuse('field-type', 'an underlay with addresses of both families');
+    }
     return writtenPeer.encode({
       ...others,
       endpoints: endpoints.filter(isIpv4Endpoint),
       fans: ipv4Fans,
       ipv6Endpoints: ipv6Endpoints.length === 0 ? NO_ENDPOINTS : ipv6Endpoints,
       ipv6Fans: ipv6Fans.length === 0 ? NO_FANS : ipv6Fans,
+      ways: ways.length === 0 ? NO_WAYS : ways,
+      ipv6Ways: ipv6Ways.length === 0 ? NO_IPV6_WAYS : ipv6Ways,
     });
   },
   decode(value) {
-    const { endpoints, fans, ipv6Endpoints, ipv6Fans, ...others } = writtenPeer.decode(value);
+    const { endpoints, fans, ipv6Endpoints, ipv6Fans, ways, ipv6Ways, ...others } =
+      writtenPeer.decode(value);
+    const underlays = atMost<UnderlayItem>([...ways, ...ipv6Ways], RECORD_UNDERLAYS_MAX);
     return {
       ...others,
+      ...(underlays.length > 0 && { underlays }),
       endpoints: atMost<Endpoint>([...endpoints, ...ipv6Endpoints], ENDPOINTS_MAX),
       fans: atMost<FanItem>([...fans, ...ipv6Fans], RECORD_FANS_MAX),
     };

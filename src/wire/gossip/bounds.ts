@@ -44,6 +44,8 @@ export const ENDPOINTS_MAX = 8;
 export const ENCAPS_MAX = 8;
 export const VNIS_MAX = 64;
 export const RECORD_FANS_MAX = 8;
+/** Further underlays in a peer record, those of all its links together. */
+export const RECORD_UNDERLAYS_MAX = 6;
 export const CAPABILITIES_MAX = 32;
 export const INSTANCE_BYTES = 8;
 

@@ -61,6 +61,16 @@ export type FanItem = {
   local: GossipAddress;
 };
 
+/**
+ * Where a node is beside its first underlay: by `underlay` the host that others know by its address `first`
+ * is at `local`, of the same family; an address of zeros = at none just now.
+ */
+export type UnderlayItem = {
+  first: GossipAddress;
+  underlay: { address: GossipAddress; length: number };
+  local: GossipAddress;
+};
+
 /** What a node says of itself. Exactly one in the blocks that hold. */
 export type PeerItem = {
   kind: typeof ItemKind.Peer;
@@ -78,6 +88,8 @@ export type PeerItem = {
   version: string;
   /** Capability numbers, append only; none is defined yet. */
   capabilities: number[];
+  /** Absent = it says of none. */
+  underlays?: UnderlayItem[];
   /** Random for each start: two processes with one key and epoch still tell each other apart. */
   instance: Uint8Array;
 };

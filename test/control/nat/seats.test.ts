@@ -34,6 +34,7 @@ function member(id: string, local: number, epoch = 1): MemberView {
   const prefix = (address: number, length: number) => ({ address, length });
   return {
     ...{ id, name: `name-${id}`, state: 'alive', endpoint: undefined, endpoints: [], encaps: [] },
+    underlays: [],
     fans: [{ overlay: prefix(0xfa000000, 8), underlay: prefix(0xac1e0000, 16), local }],
     ...{ mtu: 1500, vnis: [], version: '', rttMs: 1, loss: 0, lastHeardMs: 1, sinceMs: 1 },
     ...{ epoch, sequence: 1, isSelf: false },

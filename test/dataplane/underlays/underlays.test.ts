@@ -11,6 +11,7 @@ import { UNDERLAY_MODES, type UnderlayMode } from '../../../src/net/underlay-mod
 import { LAYOUT_BYTES, Layout } from '../../../src/shm/layout.ts';
 import { AF_INET } from '../../../src/sys/libc/constants.ts';
 import { namedCounters, unaccounted } from '../../../src/table/counters.ts';
+import { HomeWriter, NOWHERE } from '../../../src/table/links/homes.ts';
 import { EndpointKind, Offload } from '../../../src/table/links/links.ts';
 import {
   preferredOf,
@@ -75,7 +76,10 @@ function makeRouter(fabric: Fabric, local: number, mode: UnderlayMode, encap = V
   const counters = () => namedCounters(layout.counters(0));
   const reach = (peer: number, usable: number, preferred: number) =>
     reaches.replace(0, new Map([[peer, reachOf(usable, preferred)]]));
-  return { loop, ports, counters, layout, reach };
+  const homes = new HomeWriter(tables.segment);
+  const home = (peer: number, word: number) =>
+    homes.replace(0, word < 0 ? [] : [{ underlay: 1, peer, word }]);
+  return { loop, ports, counters, layout, reach, home };
 }
 
 function settle(routers: readonly { loop: Loop }[]): void {
@@ -245,6 +249,47 @@ t.test('who sends by another underlay than his own is refused', async (t) => {
   t.same(grown(peer, us, shim(question.subarray(0, 20))), { 'ingress.drop.malformed': 1 });
   t.equal(unaccounted(b.counters(), 'ingress'), 0);
   t.equal(a.ports.toHost.length, 0);
+});
+
+t.test('a peer is where it says that it is', async (t) => {
+  const { fabric, a, b } = pair('active-backup');
+  const there = on2(0x4d4d);
+  a.reach(FAN.receiver, 0b10, 1);
+  const sentTo = (): number | undefined => {
+    a.ports.toRouter.push(inside(1));
+    settle([a]);
+    return fabric.seen.at(-1)?.to;
+  };
+  t.equal(sentTo(), on2(FAN.receiver), 'by arithmetic');
+  a.home(FAN.receiver, there);
+  t.equal(sentTo(), there);
+  a.home(FAN.receiver, NOWHERE);
+  t.equal(sentTo(), FAN.receiver, 'who is not there is reached by the first');
+  a.home(FAN.receiver, -1);
+  t.equal(sentTo(), on2(FAN.receiver), 'who says nothing any more, by arithmetic');
+  settle([b]);
+
+  const good = new Uint8Array(8 + inside(1).length);
+  emitVxlan(viewOf(good), 0, FAN.vni);
+  good.set(inside(1), 8);
+  const end = (from: number): string[] => {
+    const before = b.counters();
+    fabric.carry(from, on2(FAN.receiver), good);
+    settle([b]);
+    const after = Object.entries(b.counters());
+    return after
+      .filter(([name, value]) => /delivered$|drop/.test(name) && value !== before[name])
+      .map(([name]) => name);
+  };
+  b.home(FAN.sender, there);
+  t.same(end(there), ['ingress.delivered']);
+  t.same(end(on2(FAN.sender)), ['ingress.drop.stranger'], 'who is elsewhere is not here');
+  b.home(FAN.sender, NOWHERE);
+  t.same(end(on2(FAN.sender)), ['ingress.drop.stranger']);
+  b.home(FAN.sender + 7, there);
+  t.same(end(there), ['ingress.drop.foreign_source'], "another's slice");
+  t.same(end(on2(FAN.sender)), ['ingress.delivered']);
+  t.equal(unaccounted(b.counters(), 'ingress'), 0);
 });
 
 t.test('what each policy goes by, and how lots are drawn', async (t) => {

@@ -1,6 +1,6 @@
 /**
- * The underlays of a link beside its first. A peer's address on each is its host bits on the first, in that
- * one's network; so every host must have the same host bits everywhere, this one too.
+ * The underlays of a link beside its first. A peer's address on each is the one that it tells of itself, else
+ * its host bits on the first, in that one's network: a host with other ones is found by members alone.
  * @module
  */
 
@@ -12,6 +12,7 @@ import {
   familyOf,
   formatHostAddress,
   sameHostIn,
+  type UnderlayAddress,
 } from '../../../net/underlay-address.ts';
 import { UNDERLAY_MODE_DEFAULT, XMIT_HASH_POLICY_DEFAULT } from '../../../net/underlay-modes.ts';
 import type { Snapshot } from '../../host/snapshot.ts';
@@ -35,9 +36,9 @@ export function furtherOf(
   request: UnderlaysRequest,
   first: ResolvedUnderlay,
   snapshot: Snapshot,
-): (ResolvedUnderlays & { underlayMtu: number }) | { refusals: Refusal[] } {
+): (ResolvedUnderlays & { underlayMtu: number; notes: string[] }) | { refusals: Refusal[] } {
   const { mtu } = first.device;
-  if (request.further === undefined) return { underlayMtu: mtu };
+  if (request.further === undefined) return { underlayMtu: mtu, notes: [] };
   const refusals: Refusal[] = [];
   const further: FurtherUnderlay[] = [];
   const mtus = [mtu];
@@ -61,6 +62,7 @@ export function furtherOf(
     underlayMode: request.underlayMode ?? UNDERLAY_MODE_DEFAULT,
     xmitHashPolicy: request.xmitHashPolicy ?? XMIT_HASH_POLICY_DEFAULT,
     underlayMtu: Math.min(...mtus),
+    notes: further.flatMap((one) => hostBitsNote(first.local, one) ?? []),
   };
 }
 
@@ -96,13 +98,16 @@ function mismatch(
       message: `${at} is in the network of another underlay of this link: each is a network of its own`,
     };
   }
+  return undefined;
+}
+
+/** What it means that this host has other host bits there than on the first underlay; undefined = it has not. */
+function hostBitsNote(local: UnderlayAddress, one: FurtherUnderlay): string | undefined {
   const wanted = sameHostIn(one.underlay, local);
   if (wanted === one.local) return undefined;
   const [here, there] = [formatHostAddress(local), formatHostAddress(wanted)];
-  return {
-    code: 'underlay-host-bits',
-    message: `${at}: this host is ${here} on the first underlay, so others look for it at ${there} here: give it that address (ip address add ${there}/${underlay.length} dev ${one.device})`,
-  };
+  const at = `${formatHost(one.local, one.underlay.length)} on ${one.device}`;
+  return `${at}: only members of the cluster find this host there (fanway join): it is ${here} on the first underlay, so others look for it at ${there} (ip address add ${there}/${one.underlay.length} dev ${one.device})`;
 }
 
 /** `172.30.0.28/16,10.31.0.28/16`: our address on each underlay, with its length. */

@@ -10,12 +10,7 @@ import { messageOf } from '../../../errors.ts';
 import type { MemberView } from '../../../gossip/base/api.ts';
 import { isActive } from '../../../gossip/members/members.ts';
 import type { Log } from '../../../log.ts';
-import {
-  familyOf,
-  holdsHost,
-  sameHostIn,
-  type UnderlayAddress,
-} from '../../../net/underlay-address.ts';
+import { familyOf, holdsHost, type UnderlayAddress } from '../../../net/underlay-address.ts';
 import { UNDERLAYS_MAX } from '../../../net/underlay-modes.ts';
 import { Netlink } from '../../../sys/netlink/netlink.ts';
 import type { NetEvent } from '../../../table/events.ts';
@@ -27,6 +22,7 @@ import { IPV6_HEADER_BYTES } from '../../../wire/ipv6.ts';
 import { TRAIN_TEST_TOKEN_BYTES } from '../../../wire/lan/train-test.ts';
 import { UDP_HEADER_BYTES } from '../../../wire/udp.ts';
 import { type LinkSpec, overheadOfLink, underlaysOf } from '../../store/link-spec.ts';
+import { LinkHomes } from '../underlays/homes.ts';
 import { readTrainCounts, TrainLedger } from './train-ledger.ts';
 import { type TrainAim, TrainProofs, type TrainsSent } from './train-proofs.ts';
 import { hasTrainTests, sendTrainTest } from './train-sends.ts';
@@ -97,11 +93,17 @@ export class TrainWatch {
     this.#records = new Map(paths.map((record) => [record.peer, record]));
     const aims = this.#aims();
     if (aims.length === 0) return;
-    const isWayDue = nowMs - this.#waysAtMs >= WAYS_MS;
+    const some = aims.slice(0, WAYS_MAX);
+    // Who is new has a stream that stands still, perhaps: for him is looked at once.
+    const isNew = some.some(({ peer }) => !this.#ways.has(peer));
+    const isWayDue = isNew || nowMs - this.#waysAtMs >= WAYS_MS;
     if (isWayDue && !this.#isLooking) {
       this.#waysAtMs = nowMs;
-      void this.#lookAtWays(aims.slice(0, WAYS_MAX));
-    }
+      void this.#lookAtWays(some).then(() => this.#step(aims));
+    } else this.#step(aims);
+  }
+
+  #step(aims: readonly TrainAim[]): void {
     const known = aims.filter(({ peer }) => this.#ways.has(peer));
     this.#proofs.step(known.map((aim) => ({ ...aim, way: this.#ways.get(aim.peer) ?? '' })));
   }
@@ -115,16 +117,24 @@ export class TrainWatch {
   #aims(): TrainAim[] {
     const specs = this.#options.specs().filter(hasTrainTests);
     if (specs.length === 0 || this.#records.size === 0) return [];
-    return this.#options.members().flatMap((member): TrainAim[] => {
+    const members = this.#options.members();
+    const homes = new Map(specs.map((spec) => [spec, new LinkHomes(spec, members)]));
+    return members.flatMap((member): TrainAim[] => {
       if (member.isSelf || !isActive(member)) return [];
       const all = member.fans.flatMap(({ local }) =>
         specs.flatMap((spec) =>
           holdsHost(spec.underlay, local)
-            ? underlaysOf(spec).map(({ underlay }) => sameHostIn(underlay, local))
+            ? underlaysOf(spec).flatMap((_, at) => homes.get(spec)?.addressOn(at, local) ?? [])
             : [],
         ),
       );
-      const used = [...new Set(all)].filter((peer) => this.#isUsed(peer));
+      // Where packets go at all is known of hosts that several underlays lead to: those are tested at once.
+      const isReached = member.fans.some(({ local }) =>
+        isRecent(this.#records.get(local)?.usedAtMs ?? 0),
+      );
+      const isMeant = (peer: UnderlayAddress): boolean =>
+        this.#isUsed(peer) || (isReached && this.of(peer) === undefined);
+      const used = [...new Set(all)].filter(isMeant);
       return used.slice(0, UNDERLAYS_MAX).map((peer) => ({ peer, member: member.id, way: '' }));
     });
   }
@@ -133,7 +143,7 @@ export class TrainWatch {
     const record = this.#records.get(peer);
     if (record === undefined) return false;
     const isFirst = record.segmentation === Segmentation.Works && this.of(peer) === undefined;
-    return isFirst || Math.abs(Date.now() - record.largeAtMs) <= LARGE_MS;
+    return isFirst || isRecent(record.largeAtMs);
   }
 
   /** By which device and gateway the kernel goes to each, and what that device is like. */
@@ -155,7 +165,10 @@ export class TrainWatch {
         }
         this.#ways.set(peer, `${oif} ${via} ${mtu} ${devices.get(oif)}`);
       }
-      for (const peer of this.#ways.keys()) if (!this.#records.has(peer)) this.#ways.delete(peer);
+      const asked = new Set(aims.map(({ peer }) => peer));
+      for (const peer of this.#ways.keys()) {
+        if (!this.#records.has(peer) && !asked.has(peer)) this.#ways.delete(peer);
+      }
     } catch {
       // No route just now, or closed: looked up again in a second.
     } finally {
@@ -185,4 +198,8 @@ export class TrainWatch {
       return undefined;
     }
   }
+}
+
+function isRecent(atMs: number): boolean {
+  return Math.abs(Date.now() - atMs) <= LARGE_MS;
 }

@@ -38,7 +38,7 @@ const OPEN_MAX = 64;
 
 export type WayState = 'untried' | 'up' | 'lost' | 'rising';
 /** Why a way is lost. */
-export type LossCause = '' | 'silent' | 'carrier' | 'unreachable';
+export type LossCause = '' | 'silent' | 'carrier' | 'unreachable' | 'withdrawn';
 
 /** One way, as it stands. */
 export class WatchedWay {
@@ -105,12 +105,13 @@ export class WatchedWay {
     for (const [token, askedMs] of this.#open) {
       if (nowMs - askedMs > patienceMs) this.#missed(token, nowMs);
     }
-    if (this.state === 'rising' && nowMs - this.#risingSinceMs >= this.#upDelayMs(nowMs)) {
+    if (this.state === 'rising' && nowMs - this.#risingSinceMs >= this.upDelayMs(nowMs)) {
       this.#become('up', '', nowMs);
     }
   }
 
-  #upDelayMs(nowMs: number): number {
+  /** How long it must answer everything before it is used again, were it lost now or is it already, ms. */
+  upDelayMs(nowMs: number): number {
     const recent = this.#lossTimes.filter((atMs) => nowMs - atMs < FLAP_MEMORY_MS).length;
     return Math.min(UP_DELAY_MS * 2 ** Math.max(0, recent - 1), UP_DELAY_MS_MAX);
   }
@@ -157,7 +158,7 @@ export class WatchedWay {
 
 /** The ways to one peer. */
 export class PeerWays {
-  readonly ways: readonly WatchedWay[];
+  readonly ways: WatchedWay[];
   readonly #byLatency: boolean;
   /** The way that goes before others. */
   preferred = 0;
@@ -167,6 +168,11 @@ export class PeerWays {
   constructor(count: number, byLatency: boolean, nowMs: number) {
     this.ways = Array.from({ length: count }, (_, i) => new WatchedWay(i === 0, nowMs));
     this.#byLatency = byLatency;
+  }
+
+  /** A way leads somewhere else from now on: nothing is known of it. */
+  forget(way: number, nowMs: number): void {
+    this.ways[way] = new WatchedWay(way === 0, nowMs);
   }
 
   /** Decides anew; returns the usable ways as bits, never none. */

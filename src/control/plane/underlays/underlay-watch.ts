@@ -9,12 +9,18 @@
  */
 import type { LinkUnderlay } from '../../../api/status.ts';
 import { messageOf } from '../../../errors.ts';
+import type { MemberView } from '../../../gossip/base/api.ts';
 import type { Log } from '../../../log.ts';
-import { formatHostAddress, lastWordOf } from '../../../net/underlay-address.ts';
+import {
+  formatHostAddress,
+  lastWordOf,
+  type UnderlayAddress,
+} from '../../../net/underlay-address.ts';
 import { reachOf } from '../../../table/links/underlays.ts';
 import type { SnapshotLink } from '../../host/snapshot.ts';
 import type { AnySpec } from '../../store/link-spec.ts';
 import type { TunnelSet } from '../tunnel-set.ts';
+import { LinkHomes } from './homes.ts';
 import { WatchedLink } from './watched-link.ts';
 
 /** Between two looks while packets go to somebody, while none do, and while no link has underlays, ms. */
@@ -24,16 +30,22 @@ const NO_LINKS_MS = 500;
 /** How often is asked whom packets go to, and all is told to the data processes again, ms. */
 const PEERS_MS = 200;
 const TELL_MS = 1000;
+/** How often is asked who of the members is still there, ms. */
+const HOMES_MS = 2000;
 /** Peers named in one line of the log. */
 const NAMED_MAX = 3;
 
+type WatchedDevice = Pick<SnapshotLink, 'name' | 'up' | 'carrier' | 'mtu'>;
+
 /** What the kernel tells of a device. */
 type DeviceEvent =
-  | { kind: 'link'; action: 'new' | 'deleted'; link: Pick<SnapshotLink, 'name' | 'up' | 'carrier'> }
+  | { kind: 'link'; action: 'new' | 'deleted'; link: WatchedDevice }
   | { kind: string };
 
 export type UnderlayWatchOptions = {
-  tunnels: Pick<TunnelSet, 'paths' | 'setReaches'>;
+  tunnels: Pick<TunnelSet, 'paths' | 'setReaches' | 'setHomes'>;
+  /** The gossip node while it runs. */
+  node: () => { members(): readonly MemberView[]; summaryHash(): string } | undefined;
   /** The links that are up and not the kernel's. */
   specs: () => readonly AnySpec[];
   host: {
@@ -50,7 +62,12 @@ export class UnderlayWatch {
   #endWatch: (() => void) | undefined;
   /** Devices that have no carrier, by name. */
   readonly #dark = new Set<string>();
+  readonly #mtus = new Map<string, number>();
+  /** What paths carry that carry less than their device, by address. */
+  #paths = new Map<UnderlayAddress, number>();
   #peersAtMs = Number.NEGATIVE_INFINITY;
+  #homesAtMs = Number.NEGATIVE_INFINITY;
+  #membersHash = '';
   #toldAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: UnderlayWatchOptions) {
@@ -73,7 +90,8 @@ export class UnderlayWatch {
   /** What is known of a link's underlays, the first one first; undefined where it has one. */
   status(name: string): LinkUnderlay[] | undefined {
     const link = this.#links.get(name);
-    return link?.status(performance.now(), this.#dark);
+    const devices = { dark: this.#dark, mtus: this.#mtus, paths: this.#paths };
+    return link?.status(performance.now(), devices, this.#options.node() !== undefined);
   }
 
   #again(ms: number): void {
@@ -88,6 +106,7 @@ export class UnderlayWatch {
       this.#lookAtLinks();
       if (this.#links.size > 0) {
         next = IDLE_MS;
+        this.#lookAtHomes(nowMs);
         this.#lookAtPeers(nowMs);
         const isTellDue = nowMs - this.#toldAtMs >= TELL_MS;
         if (isTellDue) this.#toldAtMs = nowMs;
@@ -113,6 +132,7 @@ export class UnderlayWatch {
     for (const spec of specs) {
       if (this.#links.has(spec.name)) continue;
       this.#links.set(spec.name, new WatchedLink(spec, this.#options.log));
+      this.#homesAtMs = Number.NEGATIVE_INFINITY;
       this.#watchDevices();
     }
   }
@@ -122,14 +142,22 @@ export class UnderlayWatch {
     const { host, log } = this.#options;
     this.#endWatch ??= host.watch((event) => {
       if (!('link' in event)) return;
-      this.#carrierIs(event.link.name, event.action === 'new' && isLit(event.link));
+      this.#deviceIs(event.link, event.action === 'new');
     });
     host
       .links()
       .then((links) => {
-        for (const link of links) this.#carrierIs(link.name, isLit(link));
+        for (const link of links) this.#deviceIs(link, true);
       })
       .catch((error: unknown) => log.warn('underlays', messageOf(error)));
+  }
+
+  #deviceIs(device: WatchedDevice, isThere: boolean): void {
+    const { name, mtu } = device;
+    if (isThere && [...this.#links.values()].some((link) => link.has(name))) {
+      this.#mtus.set(name, mtu);
+    } else this.#mtus.delete(name);
+    this.#carrierIs(name, isThere && isLit(device));
   }
 
   #carrierIs(device: string, isThere: boolean): void {
@@ -148,11 +176,30 @@ export class UnderlayWatch {
     }
   }
 
+  /** Where members say that they are: at once when a record is another, now and then by who is there. */
+  #lookAtHomes(nowMs: number): void {
+    const node = this.#options.node();
+    const hash = node?.summaryHash() ?? '';
+    if (hash === this.#membersHash && nowMs - this.#homesAtMs < HOMES_MS) return;
+    this.#membersHash = hash;
+    this.#homesAtMs = nowMs;
+    const members = node?.members() ?? [];
+    for (const link of this.#links.values()) {
+      const homes = new LinkHomes(link.spec, members);
+      link.moved(homes, nowMs);
+      const { name } = link.spec;
+      const left = this.#options.tunnels.setHomes(name, homes.rows());
+      if (left > 0) this.#options.log.warn(name, `no room for ${left} addresses that hosts tell`);
+    }
+  }
+
   #lookAtPeers(nowMs: number): void {
     if (nowMs - this.#peersAtMs < PEERS_MS) return;
     this.#peersAtMs = nowMs;
     const epochMs = Date.now();
-    for (const { peer, usedAtMs } of this.#options.tunnels.paths()) {
+    const paths = this.#options.tunnels.paths();
+    this.#paths = new Map(paths.flatMap(({ peer, mtu }) => (mtu === 0 ? [] : [[peer, mtu]])));
+    for (const { peer, usedAtMs } of paths) {
       if (usedAtMs === 0) continue;
       const agoMs = Math.max(0, epochMs - usedAtMs);
       for (const link of this.#links.values()) link.used(peer, nowMs - agoMs, nowMs, this.#dark);

@@ -14,7 +14,6 @@ import {
   holdsHost,
   sameHostIn,
   type UnderlayAddress,
-  type UnderlayPrefix,
 } from '../../../net/underlay-address.ts';
 import {
   EADDRNOTAVAIL,
@@ -37,7 +36,8 @@ import {
   pathProbeToken,
 } from '../../../wire/lan/path-probe.ts';
 import { type AnySpec, underlaysOf } from '../../store/link-spec.ts';
-import { PeerWays, type WatchedWay } from './peer-ways.ts';
+import { LinkHomes } from './homes.ts';
+import { PeerWays, SILENCE_MS, type WatchedWay } from './peer-ways.ts';
 
 /** A peer that packets go to is asked so often on each underlay, ms; all of them together no more often. */
 const ASK_MS = 40;
@@ -59,11 +59,18 @@ const NO_WAY = new Set([EADDRNOTAVAIL, EHOSTUNREACH, EINVAL, ENETDOWN, ENETUNREA
 
 type Peer = { ways: PeerWays; usedAtMs: number; askedAtMs: number; usable: number };
 
+/** What is known of devices: those without a carrier, the MTU of each, and that of paths to addresses. */
+export type Devices = {
+  dark: ReadonlySet<string>;
+  mtus: ReadonlyMap<string, number>;
+  paths: ReadonlyMap<UnderlayAddress, number>;
+};
+
 export class WatchedLink {
   readonly spec: AnySpec;
   readonly #devices: readonly string[];
   readonly #locals: readonly UnderlayAddress[];
-  readonly #networks: readonly UnderlayPrefix[];
+  #homes: LinkHomes;
   readonly #sockets: (ProbeSocket | undefined)[];
   readonly #peers = new Map<UnderlayAddress, Peer>();
   readonly #question: Buffer;
@@ -76,7 +83,7 @@ export class WatchedLink {
     const underlays = underlaysOf(spec);
     this.#devices = [spec.underlayDevice ?? '', ...further.map(({ device }) => device)];
     this.#locals = underlays.map(({ local }) => local);
-    this.#networks = underlays.map(({ underlay }) => underlay);
+    this.#homes = new LinkHomes(spec);
     this.#sockets = this.#locals.map((address) => openSocket(address, spec, log));
     const { emitShim, shimBytes } = ENCAPS[spec.encap];
     this.#shimBytes = shimBytes;
@@ -118,9 +125,24 @@ export class WatchedLink {
     if (nowMs - usedAtMs > FORGET_MS || this.#peers.size >= PEERS_MAX) return;
     const ways = new PeerWays(this.#locals.length, this.spec.underlayMode === 'latency', nowMs);
     for (const [i, device] of this.#devices.entries()) {
+      if (this.#homes.addressOn(i, peer) === undefined) ways.ways[i]?.lose('withdrawn', nowMs);
       if (dark.has(device)) ways.ways[i]?.lose('carrier', nowMs);
     }
     this.#peers.set(peer, { ways, usedAtMs, askedAtMs: Number.NEGATIVE_INFINITY, usable: 1 });
+  }
+
+  /** Peers may be elsewhere from now on: what was known of a way to another address is not of this one. */
+  moved(homes: LinkHomes, nowMs: number): void {
+    const before = this.#homes;
+    this.#homes = homes;
+    for (const [peer, { ways }] of this.#peers) {
+      for (const underlay of ways.ways.keys()) {
+        const address = homes.addressOn(underlay, peer);
+        if (address === before.addressOn(underlay, peer)) continue;
+        ways.forget(underlay, nowMs);
+        if (address === undefined) ways.ways[underlay]?.lose('withdrawn', nowMs);
+      }
+    }
   }
 
   carrierIs(device: string, isThere: boolean, nowMs: number): void {
@@ -156,16 +178,13 @@ export class WatchedLink {
 
   #askBy(underlay: number, way: WatchedWay, peer: UnderlayAddress, nowMs: number): void {
     const socket = this.#sockets[underlay];
-    if (socket === undefined) return;
+    const to = this.#homes.addressOn(underlay, peer);
+    if (socket === undefined || to === undefined) return;
     const token = randomBytes(PATH_PROBE_TOKEN_BYTES);
     emitPathProbe(viewOf(this.#question), this.#shimBytes, underlay, token);
-    const error = socket.send(this.#addressOn(underlay, peer), this.spec.port, this.#question);
+    const error = socket.send(to, this.spec.port, this.#question);
     if (error === 0) way.asked(token.toString('hex'), nowMs);
     else if (NO_WAY.has(error)) way.lose('unreachable', nowMs);
-  }
-
-  #addressOn(underlay: number, address: UnderlayAddress): UnderlayAddress {
-    return sameHostIn(this.#networks[underlay] ?? this.spec.underlay, address);
   }
 
   /** Takes the answers that have come. */
@@ -176,8 +195,8 @@ export class WatchedLink {
         const answer = socket.receive();
         if (answer === undefined) break;
         const { bytes, from, port, atMs } = answer;
-        const peer = this.#addressOn(0, from);
-        if (port !== this.spec.port || this.#addressOn(underlay, from) !== from) continue;
+        const peer = this.#homes.peerAt(underlay, from);
+        if (port !== this.spec.port || peer === undefined) continue;
         const token = this.#tokenOf(bytes);
         // The kernel's stamp is on the clock of the day: how long ago that was counts.
         const agoMs = Math.min(Math.max(0, clockMs - atMs), 1000);
@@ -228,12 +247,34 @@ export class WatchedLink {
     }
   }
 
-  status(nowMs: number, dark: ReadonlySet<string>): LinkUnderlay[] {
+  /** What the path carries, else what our device does. */
+  #mtuTo(underlay: number, peer: UnderlayAddress, { mtus, paths }: Devices): number {
+    const address = this.#homes.addressOn(underlay, peer);
+    const path = address === undefined ? 0 : (paths.get(address) ?? 0);
+    return path || (mtus.get(this.#devices[underlay] ?? '') ?? 0);
+  }
+
+  #foundBy(underlay: number, isMember: boolean): LinkUnderlay['found'] {
+    const { local } = this.spec;
+    const network = underlaysOf(this.spec)[underlay]?.underlay ?? this.spec.underlay;
+    if (sameHostIn(network, local) === this.#locals[underlay]) return 'arithmetic';
+    return isMember ? 'gossip' : 'nobody';
+  }
+
+  /** '' = it says that it has none there. */
+  #addressText(underlay: number, peer: UnderlayAddress): string {
+    const address = this.#homes.addressOn(underlay, peer);
+    return address === undefined ? '' : formatHostAddress(address);
+  }
+
+  status(nowMs: number, devices: Devices, isMember: boolean): LinkUnderlay[] {
     const peers = [...this.#peers].sort(([a], [b]) => compareHosts(a, b)).slice(0, PEERS_SHOWN_MAX);
     return this.#locals.map((local, underlay) => ({
       device: this.#devices[underlay] ?? '',
       address: `${formatHostAddress(local)}/${this.spec.underlay.length}`,
-      carrier: !dark.has(this.#devices[underlay] ?? ''),
+      carrier: !devices.dark.has(this.#devices[underlay] ?? ''),
+      mtu: devices.mtus.get(this.#devices[underlay] ?? '') ?? 0,
+      found: this.#foundBy(underlay, isMember),
       peers: peers.flatMap(([peer, { ways, usable }]) => {
         const way = ways.ways[underlay];
         if (way === undefined) return [];
@@ -241,11 +282,15 @@ export class WatchedLink {
         return [
           {
             peer: formatHostAddress(peer),
-            address: formatHostAddress(this.#addressOn(underlay, peer)),
+            address: this.#addressText(underlay, peer),
+            told: this.#homes.isTold(underlay, peer),
             ...{ state, cause, losses },
             used: (usable & (1 << underlay)) !== 0,
             preferred: ways.preferred === underlay,
             delayMs: delayMs < 0 ? null : Math.round(delayMs * 1000) / 1000,
+            mtu: this.#mtuTo(underlay, peer, devices),
+            downDelayMs: SILENCE_MS,
+            upDelayMs: way.upDelayMs(nowMs),
             lostPercent: Math.round(lost * 1000) / 10,
             forMs: Math.round(nowMs - sinceMs),
           },

@@ -7,12 +7,18 @@ import { ADVERTISE_MAX, type GossipSettings, NAME_CHARS_MAX } from '../../../con
 import type { PeerRecord } from '../../../gossip/base/api.ts';
 import type { Log } from '../../../log.ts';
 import { hasIpv4 } from '../../../net/fan.ts';
-import type { UnderlayAddress } from '../../../net/underlay-address.ts';
+import { familyOf, noHost, type UnderlayAddress } from '../../../net/underlay-address.ts';
 import type { Ipv6Address } from '../../../sys/netlink/netlink.ts';
 import { namespaceName } from '../../../sys/process/namespace-processes.ts';
 import { NetworkNamespace } from '../../../sys/process/netns.ts';
 import { VERSION } from '../../../version.ts';
-import { ENCAPS_MAX, RECORD_FANS_MAX, VERSION_CHARS_MAX } from '../../../wire/gossip/bounds.ts';
+import {
+  ENCAPS_MAX,
+  RECORD_FANS_MAX,
+  RECORD_UNDERLAYS_MAX,
+  VERSION_CHARS_MAX,
+} from '../../../wire/gossip/bounds.ts';
+import type { UnderlayItem } from '../../../wire/gossip/types.ts';
 import type { SnapshotAddress, SnapshotLink, SnapshotRoute } from '../../host/snapshot.ts';
 import {
   type AnySpec,
@@ -85,13 +91,32 @@ function reachedAt(spec: AnySpec): UnderlayAddress {
 }
 
 /**
+ * Where this host is beside the first underlay of its links; nowhere where the address is not here just now.
+ * @param has whether this host has an address
+ */
+function underlaysShown(
+  specs: readonly AnySpec[],
+  has: (address: UnderlayAddress) => boolean,
+): UnderlayItem[] {
+  const shown = specs.flatMap(({ local: first, further = [] }) =>
+    further.map(({ underlay: { address, length }, local }) => ({
+      ...{ first, underlay: { address, length } },
+      local: has(local) ? local : noHost(familyOf(local)),
+    })),
+  );
+  return unique(shown).slice(0, RECORD_UNDERLAYS_MAX);
+}
+
+/**
  * The record. `specs` are the links that are up. A fan more than {@link RECORD_FANS_MAX} is left out.
  * @param fallback the addresses when nothing else says where this host is.
+ * @param has whether this host has an address.
  */
 export function peerRecordOf(
   settings: GossipSettings,
   specs: readonly AnySpec[],
   fallback: readonly UnderlayAddress[],
+  has: (address: UnderlayAddress) => boolean = () => true,
 ): PeerRecord {
   const locals = unique(specs.map(reachedAt));
   const bound = settings.bind === null ? [] : [settings.bind];
@@ -104,6 +129,7 @@ export function peerRecordOf(
     .slice(0, RECORD_FANS_MAX);
   const networks = specs.filter(isNetwork).slice(0, NETWORKS_SHOWN_MAX);
   const links = [...shown, ...networks];
+  const underlays = underlaysShown(specs, has);
   return {
     name: nodeName(settings),
     endpoints: addresses
@@ -115,6 +141,7 @@ export function peerRecordOf(
     fans: shown.map(({ overlay, underlay, local }) => ({ overlay, underlay, local })),
     version: VERSION.slice(0, VERSION_CHARS_MAX),
     capabilities: [],
+    ...(underlays.length > 0 && { underlays }),
   };
 }
 
@@ -133,7 +160,12 @@ export async function currentRecord(
 ): Promise<PeerRecord> {
   const up = [...specs(), ...(networks?.() ?? [])];
   const known = settings.advertise.length > 0 || settings.bind !== null || up.length > 0;
-  return peerRecordOf(settings, up, known ? [] : hostAddresses(await look()));
+  const hasFurther = up.some(({ further }) => further !== undefined);
+  if (known && !hasFurther) return peerRecordOf(settings, up, []);
+  const view = await look();
+  const here = new Set([...view.addresses, ...view.ipv6Addresses].map(({ address }) => address));
+  const fallback = known ? [] : hostAddresses(view);
+  return peerRecordOf(settings, up, fallback, (address) => here.has(address));
 }
 
 /** Says how many fans the record has no room for. */
