@@ -18,7 +18,7 @@ const ROW_WORDS = 4;
 const READ_ATTEMPTS = 64;
 
 /** Three words, u32. */
-export type Row = readonly [number, number, number];
+export type GroupedRow = readonly [number, number, number];
 
 /** Room for so many rows, bytes. */
 export function groupedRowsBytes(rows: number): number {
@@ -41,11 +41,11 @@ export class GroupedRowsReader {
   }
 
   /** Those of a group; undefined when the writer did not finish. */
-  read(group: number): { rows: Row[]; version: number } | undefined {
+  read(group: number): { rows: GroupedRow[]; version: number } | undefined {
     for (let attempt = 0; attempt < READ_ATTEMPTS; attempt++) {
       const version = Atomics.load(this.words, VERSION);
       if ((version & 1) !== 0) continue;
-      const rows: Row[] = [];
+      const rows: GroupedRow[] = [];
       const count = Math.min(this.words[COUNT] as number, this.max);
       for (let row = 0; row < count; row++) {
         const at = FIRST_ROW + row * ROW_WORDS;
@@ -59,16 +59,16 @@ export class GroupedRowsReader {
   }
 }
 
-function isSame(a: readonly Row[], b: readonly Row[]): boolean {
+function isSame(a: readonly GroupedRow[], b: readonly GroupedRow[]): boolean {
   return a.length === b.length && a.every((row, i) => row.every((word, j) => word === b[i]?.[j]));
 }
 
 /** The one writer. */
 export class GroupedRowsWriter extends GroupedRowsReader {
-  readonly #byGroup = new Map<number, readonly Row[]>();
+  readonly #byGroup = new Map<number, readonly GroupedRow[]>();
 
   /** Makes the rows of a group these; how many found no room. */
-  replace(group: number, rows: readonly Row[]): number {
+  replace(group: number, rows: readonly GroupedRow[]): number {
     const others = [...this.#byGroup].filter(([id]) => id !== group);
     const used = others.reduce((sum, [, list]) => sum + list.length, 0);
     const kept = rows.slice(0, this.max - used);
