@@ -2,7 +2,8 @@
  * Fans on the admin socket: those that are here, one that is to come up, one that is to go.
  * @module
  */
-import { ENCAPS, type FanRequest } from '../config/request.ts';
+import { ENCAPS } from '../config/link/modes.ts';
+import type { FanRequest } from '../config/request.ts';
 import { requestFromJson } from '../config/request-json.ts';
 import { messageOf } from '../errors.ts';
 import type { Prefix } from '../net/prefix.ts';

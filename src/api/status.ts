@@ -3,7 +3,7 @@
  * page are made from.
  * @module
  */
-import { ENCAPS } from '../config/request.ts';
+import { ENCAPS } from '../config/link/modes.ts';
 import { bgpStatus } from './bgp.ts';
 import { get } from './call.ts';
 import { sourceWord } from './entries.ts';

@@ -6,8 +6,8 @@
 import { parseAdministered } from '../net/administered.ts';
 import { formatIpv4, parseIpv4 } from '../net/ipv4.ts';
 import { formatIpv6, parseIpv6 } from '../net/ipv6.ts';
+import { quote, type Setting, setting, ValueError } from './row/setting.ts';
 import type { SettingValue } from './schema.ts';
-import { quote, type Setting, setting, ValueError } from './setting.ts';
 
 export const BGP_PORT = 179;
 export const AS_MAX = 0xffff_ffff;

@@ -2,7 +2,8 @@
  * The example configuration, made from the schema table so that it cannot go out of date.
  * @module
  */
-import { SETTINGS, type Setting } from './schema.ts';
+import type { Setting } from './row/setting.ts';
+import { SETTINGS } from './schema.ts';
 
 /** The text of packaging/fanway.conf.example. */
 export function exampleConfig(): string {
@@ -41,27 +42,8 @@ const OPTIONAL = new Map<Setting['section'], string>([
   ['network', 'One section for each layer-2 network.'],
 ]);
 
+/** Of the settings that are no row of a link's. */
 const EXAMPLES = new Map([
-  ['network name', 'blue'],
-  ['network vni', '100'],
-  ['network bridge', 'br-blue'],
-  ['network underlay', 'default'],
-  ['ipam', '10.1.0.0/16'],
-  ['allow', 'from label:web to label:db tcp port 5432'],
-  ['deny', 'to label:db'],
-  ['labels', '02:42:0a:01:00:05 web, 02:42:0a:01:00:09 db'],
-  ['service-nodes', '172.30.0.28, 172.30.1.27'],
-  ['peers', '172.30.9.9'],
-  ['dhcp-server', '02:42:0a:01:00:35'],
-  ['router', '02:42:0a:01:00:01'],
-  ['overlay', '250.0.0.0/8'],
-  ['underlay', 'default/16'],
-  ['bridge', 'fan-250-0-28'],
-  ['port', '4789'],
-  ['vni', '16384000'],
-  ['mtu', '1450'],
-  ['nat', '172.30.1.27'],
-  ['keep-alive', '25'],
   ['seeds', '172.30.0.28, 172.30.1.27'],
   ['bind', '172.30.0.28'],
   ['advertise', '172.30.0.28'],
@@ -91,8 +73,8 @@ function describe(setting: Setting, isOff: boolean): string[] {
     setting.unit,
     setting.reloadable ? '' : 'needs a restart',
   ].filter(Boolean);
-  const example = EXAMPLES.get(`${setting.section} ${setting.key}`) ?? EXAMPLES.get(setting.key);
-  const value = setting.default === '' ? (example ?? '') : setting.default;
+  const example = setting.example || EXAMPLES.get(`${setting.section} ${setting.key}`);
+  const value = setting.default || (example ?? EXAMPLES.get(setting.key) ?? '');
   return [
     `# ${setting.doc}${facts.length === 0 ? '' : ` (${facts.join('; ')})`}`,
     `${setting.required && !isOff ? '' : '#'}${setting.key} = ${value}`,

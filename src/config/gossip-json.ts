@@ -11,8 +11,8 @@ import {
   type UnderlayAddress,
 } from '../net/underlay-address.ts';
 import { type GossipSettings, parseAddresses, parseSeed, parseText } from './gossip.ts';
+import { ValueError } from './row/setting.ts';
 import { findSetting, parseValue } from './schema.ts';
-import { ValueError } from './setting.ts';
 
 type Fields = Record<string, unknown>;
 

@@ -14,8 +14,8 @@ import {
   parseHostAddress,
   type UnderlayAddress,
 } from '../net/underlay-address.ts';
+import { listOf, quote, type Setting, setting, ValueError } from './row/setting.ts';
 import type { SettingValue } from './schema.ts';
-import { listOf, quote, type Setting, setting, ValueError } from './setting.ts';
 
 export const GOSSIP_PORT_DEFAULT = 7946;
 export const LABEL_DEFAULT = 'fanway';

@@ -24,8 +24,8 @@ import { underlayFamily } from './link/underlays.ts';
 import { type NetworkPolicy, networkPolicyOf } from './network/policy.ts';
 import { type NetworkRequest, networkClashes, networkRequestOf } from './network.ts';
 import type { FanRequest } from './request.ts';
-import { findSetting, type PriorityChoice, parseValue, SETTINGS, type Setting } from './schema.ts';
-import { quote, ValueError } from './setting.ts';
+import { quote, type Setting, ValueError } from './row/setting.ts';
+import { findSetting, type PriorityChoice, parseValue, SETTINGS } from './schema.ts';
 import { requestOf, type Values } from './settings.ts';
 
 export type Config = {

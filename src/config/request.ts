@@ -7,91 +7,29 @@ import { hasIpv4 } from '../net/fan.ts';
 import type { Prefix } from '../net/prefix.ts';
 import type { Prefix6 } from '../net/prefix6.ts';
 import { formatHostAddress } from '../net/underlay-address.ts';
+import { FAN_ROWS } from './link/fan-rows.ts';
 import type { Nat } from './link/nat.ts';
-import type { RateRequest } from './link/rate.ts';
 import type { UnderlaySelector, UnderlaysRequest } from './link/underlays.ts';
+import { type FieldsOf, initialFields } from './row/row.ts';
 
-export const ENCAPS = ['vxlan', 'ipip', 'fou'] as const;
-export type FanEncap = (typeof ENCAPS)[number];
-
-/** Who forwards: data processes of ours, the kernel, or the kernel where it can. */
-export const DATAPATHS = ['userspace', 'kernel', 'auto'] as const;
-export type Datapath = (typeof DATAPATHS)[number];
-
-export type FanRequest = RateRequest &
+export type FanRequest = FieldsOf<typeof FAN_ROWS> &
   UnderlaysRequest & {
     /** `NO_OVERLAY` where the fan has IPv6 alone. */
     overlay: Prefix;
     /** Its IPv6 overlay, alone or beside the other one. */
     overlay6?: Prefix6;
     underlay: UnderlaySelector;
-    encap: FanEncap;
-    /** UDP destination port; null = the encapsulation's own. */
-    port: number | null;
-    /** VXLAN network identifier; null = overlay address >> 8. */
-    vni: number | null;
-    compat: 'none' | 'lxd';
-    /** Bytes of an inner packet; null = from the underlay's MTU. */
-    mtu: number | null;
-    dhcp: boolean;
-    /** Addresses .1 to .N of the slice are the host's own. */
-    hostReserve: number;
-    /** Bridge name; null = from the slice. */
-    bridge: string | null;
-    /**
-     * A TUN or TAP that is there already and belongs to this user; absent = fanway makes one, and all that
-     * is around it.
-     */
-    device?: string;
-    offload: 'auto' | 'off';
-    dscp: 'pipe' | 'uniform';
-    sourcePort: 'pool' | 'fixed';
     /** Absent = all hosts are at their own addresses. */
     nat?: Nat;
-    /** Absent = userspace. */
-    datapath?: Exclude<Datapath, 'userspace'>;
-    /** Masquerade overlay traffic that leaves the overlay, where nft is there. */
-    masquerade: boolean;
     /** Brought up from /etc/network/fan or marked `auto`: `down -a` takes it down again. */
     auto: boolean;
-    /** Marked `off`: known, not to be started. */
-    off: boolean;
-    /** Go on although the overlay contains a route or an address of this host. */
-    force: boolean;
   };
-
-export const UNDERLAY_LENGTH_DEFAULT = 16;
-/** The same where an IPv6 address is written: as many hosts. */
-export const UNDERLAY_LENGTH_IPV6_DEFAULT = 112;
-
-export const HOST_RESERVE_DEFAULT = 1;
-export const HOST_RESERVE_MAX = 64;
-/** RFC 791 §3.1: every host must take 576 bytes; below it nothing useful runs. */
-export const MTU_BYTES_MIN = 576;
-export const MTU_BYTES_MAX = 65535;
 
 /** A request with every default filled in. */
 export function fanRequest(
   required: Pick<FanRequest, 'overlay' | 'underlay'> & Partial<FanRequest>,
 ): FanRequest {
-  return {
-    encap: 'vxlan',
-    port: null,
-    vni: null,
-    compat: 'none',
-    mtu: null,
-    dhcp: false,
-    hostReserve: HOST_RESERVE_DEFAULT,
-    bridge: null,
-    offload: 'auto',
-    dscp: 'pipe',
-    sourcePort: 'pool',
-    masquerade: true,
-    auto: false,
-    off: false,
-    force: false,
-    ...required,
-  };
+  return { ...initialFields(FAN_ROWS), auto: false, ...required };
 }
 
 /** An underlay selector as it is written on the command line (`eth0/16`). */

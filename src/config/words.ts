@@ -5,9 +5,12 @@
  * @module
  */
 import { didYouMean } from './closest.ts';
+import { FAN_ROWS } from './link/fan-rows.ts';
+import { parseAnyOverlay, parseUnderlays } from './link/sides.ts';
 import type { FanRequest } from './request.ts';
-import { findSetting, parseAnyOverlay, parseUnderlays, parseValue, SETTINGS } from './schema.ts';
-import { quote, ValueError } from './setting.ts';
+import { flagsOf, switchesOf } from './row/row.ts';
+import { quote, ValueError } from './row/setting.ts';
+import { findSetting, parseValue } from './schema.ts';
 import { requestOf, type Values } from './settings.ts';
 
 /** A line or command line longer than this is not meant seriously. */
@@ -20,34 +23,14 @@ const SWITCH_WORDS = new Set(['dhcp', 'off', 'auto', 'debug']);
 /** fanctl's bare words that take one. */
 const VALUE_WORDS = new Set(['host-reserve', 'bridge']);
 
-/** `--name` flags that stand for a setting and a value. */
-const SWITCH_FLAGS = new Map<string, [key: string, value: boolean]>([
-  ['--dhcp', ['dhcp', true]],
-  ['--no-dhcp', ['dhcp', false]],
-  ['--masquerade', ['masquerade', true]],
-  ['--no-masquerade', ['masquerade', false]],
-  ['--enable', ['enabled', true]],
-  ['--disable', ['enabled', false]],
-  ['--off', ['enabled', false]],
-  ['--force', ['force', true]],
-  ['--behind-nat', ['behind-nat', true]],
-]);
+/** Flags that stand for a setting and a value. */
+const SWITCH_FLAGS = switchesOf(FAN_ROWS);
 
-/**
- * The flags that {@link parseFanWords} takes with a value, by setting key: every setting of a fan is one. Its
- * switches have words of their own, and its two sides need none.
- */
-const VALUE_FLAGS: readonly string[] = SETTINGS.filter(
-  ({ section, type }) =>
-    section === 'fan' && type !== 'boolean' && type !== 'overlay' && type !== 'underlay',
-).map(({ key }) => key);
+/** Flags that take a value, and the setting that each is. */
+const VALUE_FLAGS = flagsOf(FAN_ROWS);
 
 /** All flags that {@link parseFanWords} knows. */
-const FLAGS: readonly string[] = [
-  ...SWITCH_FLAGS.keys(),
-  ...VALUE_FLAGS.map((key) => `--${key}`),
-  ...['--auto', '--underlay', '--overlay'],
-];
+const FLAGS: readonly string[] = [...SWITCH_FLAGS.keys(), ...VALUE_FLAGS.keys(), '--auto'];
 
 /** Which of two bare words comes first when nothing else tells. */
 export type WordOrder = 'overlay-first' | 'either';
@@ -131,8 +114,8 @@ class WordReader {
       const text = this.#valueOf(word, name);
       if (this.named.has(side)) this.problems.push(`${side} is given twice`);
       if (text !== undefined) this.named.set(side, text);
-    } else if (name.startsWith('--') && VALUE_FLAGS.includes(name.slice(2))) {
-      this.#assign(name.slice(2), this.#valueOf(word, name));
+    } else if (VALUE_FLAGS.has(name)) {
+      this.#assign(VALUE_FLAGS.get(name) ?? '', this.#valueOf(word, name));
     } else {
       const meant = didYouMean(name, [...FLAGS, ...this.#moreFlags]);
       this.problems.push(`${quote(word)} is not an option here; see fanway up --help${meant}`);

@@ -19,14 +19,6 @@ export const XMIT_HASH_POLICIES = ['layer2', 'layer2+3', 'layer3+4'] as const;
 export type XmitHashPolicy = (typeof XMIT_HASH_POLICIES)[number];
 
 /** Nothing is reordered, and nobody has to think. */
-export const UNDERLAY_MODE_DEFAULT: UnderlayMode = 'active-backup';
+export const UNDERLAY_MODE_DEFAULT = 'active-backup' satisfies UnderlayMode;
 /** Connections between two containers are spread too. */
-export const XMIT_HASH_POLICY_DEFAULT: XmitHashPolicy = 'layer3+4';
-
-export function isUnderlayMode(value: unknown): value is UnderlayMode {
-  return UNDERLAY_MODES.some((mode) => mode === value);
-}
-
-export function isXmitHashPolicy(value: unknown): value is XmitHashPolicy {
-  return XMIT_HASH_POLICIES.some((policy) => policy === value);
-}
+export const XMIT_HASH_POLICY_DEFAULT = 'layer3+4' satisfies XmitHashPolicy;

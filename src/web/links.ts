@@ -4,7 +4,7 @@
  * @module
  */
 import type { RouterStatus } from '../api/status.ts';
-import { bitsText } from '../config/link/rate.ts';
+import { bitsText } from '../config/link/bits.ts';
 import { h, List, part, s, say, set } from './dom.ts';
 import { countText } from './words.ts';
 

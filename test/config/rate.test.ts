@@ -4,9 +4,11 @@ import {
   arePeerRates,
   formatRate,
   isRate,
+  parseFlowKeys,
+  parsePeerRates,
+  parseRate,
   peerRatesText,
 } from '../../src/config/link/rate.ts';
-import { parseFlowKeys, parsePeerRates, parseRate } from '../../src/config/setting.ts';
 import { parseFanWords } from '../../src/config/words.ts';
 
 t.test('a rate is bits a second in powers of ten', async (t) => {

@@ -1,6 +1,6 @@
 import t from 'tap';
+import { parseUnderlay } from '../../src/config/link/sides.ts';
 import type { FanRequest } from '../../src/config/request.ts';
-import { parseUnderlay } from '../../src/config/schema.ts';
 import { describeChange } from '../../src/control/change/change.ts';
 import type { Snapshot } from '../../src/control/host/snapshot.ts';
 import { obstaclesOf } from '../../src/control/links/obstacles.ts';

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { parseUnderlay } from '../../src/config/schema.ts';
+import { parseUnderlay } from '../../src/config/link/sides.ts';
 import type { Snapshot } from '../../src/control/host/snapshot.ts';
 import {
   isResolved,

@@ -1,5 +1,5 @@
+import { parseOverlay, parseUnderlay } from '../../src/config/link/sides.ts';
 import { type FanRequest, fanRequest } from '../../src/config/request.ts';
-import { parseOverlay, parseUnderlay } from '../../src/config/schema.ts';
 import { emptySnapshot, type Snapshot } from '../../src/control/host/snapshot.ts';
 import { parsePrefix } from '../../src/net/prefix.ts';
 

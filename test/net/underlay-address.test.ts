@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { formatSeed, parseSeed } from '../../src/config/gossip.ts';
-import { parseUnderlay } from '../../src/config/schema.ts';
+import { parseUnderlay } from '../../src/config/link/sides.ts';
 import { checkFan, peerOf, sliceOf } from '../../src/net/fan.ts';
 import { formatPrefix, parsePrefix } from '../../src/net/prefix.ts';
 import {

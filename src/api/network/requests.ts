@@ -3,21 +3,13 @@
  * @module
  */
 
+import { parseOverlay, parseUnderlay } from '../../config/link/sides.ts';
 import type { UnderlaySelector } from '../../config/link/underlays.ts';
-import { BUM_MODES, GUARD_MODES } from '../../config/network/modes.ts';
-import {
-  HOST_ADDRESSES_MAX,
-  NETWORK_VNI_MAX,
-  type NetworkRequest,
-  PEERS_MAX,
-  parseInside,
-  SERVERS_MAX,
-  SERVICE_NODES_MAX,
-} from '../../config/network.ts';
-import { MTU_BYTES_MAX, MTU_BYTES_MIN } from '../../config/request.ts';
-import { parseOverlay, parseUnderlay } from '../../config/schema.ts';
-import { parseInterfaceName, ValueError } from '../../config/setting.ts';
-import { UNDERLAY_MODES, UNDERLAYS_MAX, XMIT_HASH_POLICIES } from '../../net/underlay-modes.ts';
+import { HOST_ADDRESSES_MAX, NETWORK_ROWS, NETWORK_VNI_MAX } from '../../config/network/rows.ts';
+import { type NetworkRequest, parseInside } from '../../config/network.ts';
+import { type FieldsOf, fieldNames, fieldsOfJson } from '../../config/row/row.ts';
+import { parseInterfaceName, ValueError } from '../../config/row/setting.ts';
+import { UNDERLAYS_MAX } from '../../net/underlay-modes.ts';
 import { post } from '../call.ts';
 import {
   count,
@@ -32,7 +24,6 @@ import {
   text,
   word,
 } from '../reader.ts';
-import { rateFields } from './rate.ts';
 
 function range(min: number, max: number): Reader<number> {
   return (value, at) => {
@@ -55,8 +46,6 @@ function parsed<T>(parse: (text: string) => T): Reader<T> {
 }
 
 const name = parsed(parseInterfaceName);
-/** A MAC; SERVER_IS_HOST is one too. */
-const serverMac = range(0, 0xffff_ffff_ffff);
 
 /** An underlay as it is written, `eth0/16`. */
 const underlay: Reader<UnderlaySelector> = parsed(parseUnderlay);
@@ -72,30 +61,30 @@ export type NetworkRequestJson = Omit<
   addresses: string[] | undefined;
 };
 
-const requestFields = {
-  ...{ network: name, vni: range(1, NETWORK_VNI_MAX), bridge: name },
-  ...{ port: nullable(range(1, 65535)), mtu: nullable(range(MTU_BYTES_MIN, MTU_BYTES_MAX)) },
-  ...{ bum: word(...BUM_MODES), serviceNodes: list(host, SERVICE_NODES_MAX) },
-  peers: optional(list(host, PEERS_MAX)),
-  ...{
-    dhcpServers: optional(list(serverMac, SERVERS_MAX)),
-    routers: optional(list(serverMac, SERVERS_MAX)),
-  },
-  ...{ guard: word(...GUARD_MODES), replicator: flag, offload: word('auto', 'off'), off: flag },
-  ...rateFields,
-};
+type RowFields = FieldsOf<typeof NETWORK_ROWS>;
 
-/** Reads a whole request; every field must be there. */
-export const readNetworkRequest: Reader<NetworkRequest> = fields<NetworkRequest>({
-  ...requestFields,
+/** What no single row makes. */
+const ownFields = fields<Omit<NetworkRequest, keyof RowFields>>({
+  ...{ network: name, vni: range(1, NETWORK_VNI_MAX), bridge: name },
   underlay: nullable(underlay),
   further: optional(list(underlay, UNDERLAYS_MAX - 1)),
-  underlayMode: optional(word(...UNDERLAY_MODES)),
-  xmitHashPolicy: optional(word(...XMIT_HASH_POLICIES)),
   addresses: optional(list(parsed(parseInside), HOST_ADDRESSES_MAX)),
   ipam: optional(parsed(parseOverlay)),
   outer: optional(host),
 });
+
+const whole = fields({});
+const ROW_FIELDS = new Set(fieldNames(NETWORK_ROWS));
+
+/** Reads a whole request; every field must be there. */
+export const readNetworkRequest: Reader<NetworkRequest> = (value, at) => {
+  const all = whole(value, at);
+  const of = fieldsOfJson(NETWORK_ROWS, all, (field) => {
+    throw new ShapeError(`${at}.${field} is missing or not what it should be`);
+  });
+  const rest = Object.entries(all).filter(([field]) => !ROW_FIELDS.has(field));
+  return { ...ownFields(Object.fromEntries(rest), at), ...of };
+};
 
 export type NetworkAnswer = {
   outcome: 'up' | 'same' | 'refused';

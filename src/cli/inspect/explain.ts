@@ -7,8 +7,8 @@ import { type AnswerJson, explainCall } from '../../api/entries.ts';
 import { fansCall, type RunningFan } from '../../api/fans.ts';
 import { explainNetworkCall, type NetworkExplanation } from '../../api/networks.ts';
 import { type PathStatus, statusCall } from '../../api/status.ts';
-import { parseOverlay, parseUnderlay } from '../../config/schema.ts';
-import { parseOverlay6, ValueError } from '../../config/setting.ts';
+import { parseOverlay, parseOverlay6, parseUnderlay } from '../../config/link/sides.ts';
+import { ValueError } from '../../config/row/setting.ts';
 import { ask } from '../../control/admin/admin-client.ts';
 import {
   type ExplainedFan,

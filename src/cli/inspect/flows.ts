@@ -4,7 +4,7 @@
  */
 import { countersCall } from '../../api/counters.ts';
 import type { DropStatus } from '../../api/status.ts';
-import { bitsText } from '../../config/link/rate.ts';
+import { bitsText } from '../../config/link/bits.ts';
 import { ask } from '../../control/admin/admin-client.ts';
 import { type CaptureFilter, parseFilter } from '../../control/capture/filter.ts';
 import { type Flow, type LinkFlows, lostShare, watchFlows } from '../../control/capture/flows.ts';

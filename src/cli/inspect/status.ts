@@ -6,7 +6,7 @@
 import type { GossipStatus } from '../../api/gossip.ts';
 import { fields, number, ShapeError, text } from '../../api/reader.ts';
 import { type LinkStatus, type RouterStatus, statusCall } from '../../api/status.ts';
-import { bitsText } from '../../config/link/rate.ts';
+import { bitsText } from '../../config/link/bits.ts';
 import { callRouter } from '../../control/admin/admin-client.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { ENCAPS, onTheWire } from '../../encap/encap.ts';

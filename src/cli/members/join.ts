@@ -14,8 +14,8 @@ import {
   parseSeed,
   STATE_DIRECTORY_DEFAULT,
 } from '../../config/gossip.ts';
+import { ValueError } from '../../config/row/setting.ts';
 import { findSetting, parseValue } from '../../config/schema.ts';
-import { ValueError } from '../../config/setting.ts';
 import { ask } from '../../control/admin/admin-client.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { codeOf, ExitCode, refusedError, usageError } from '../../errors.ts';

@@ -5,7 +5,8 @@
 
 import { addNetworkCall, removeNetworkCall } from '../../api/network/requests.ts';
 import { type NetworkJson, networksCall } from '../../api/networks.ts';
-import { BUM_MODES, GUARD_MODES } from '../../config/network/modes.ts';
+import { NETWORK_ROWS } from '../../config/network/rows.ts';
+import { helpOf } from '../../config/row/row.ts';
 import { ask } from '../../control/admin/admin-client.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { ExitCode, refusedError, usageError } from '../../errors.ts';
@@ -16,12 +17,11 @@ import { type FlagSpec, type Io, noMore, printJson, takeFlags, type Verb } from 
 import { floodsText, networkText } from './network-text.ts';
 import { planOfNetwork } from './plan.ts';
 import { policyAction } from './policy.ts';
-import { ADD_FLAGS, networkRequestJson, requestOfWords } from './request.ts';
+import { ADD_FLAG_SPEC, networkRequestJson, requestOfWords } from './request.ts';
 
 /** Every flag of `net`. */
 export const NETWORK_FLAGS: FlagSpec = {
-  ...Object.fromEntries(Object.keys(ADD_FLAGS).map((flag) => [flag, 'value' as const])),
-  '--replicator': 'switch',
+  ...ADD_FLAG_SPEC,
   '--force': 'switch',
   '--assert-floodless': 'switch',
   '--json': 'switch',
@@ -113,27 +113,7 @@ export const net: Verb = {
     'net label NAME MAC|ADDRESS [LABEL …]',
   ],
   options: [
-    ['--vni N', 'VXLAN network identifier, the same on every host'],
-    ['--bridge NAME', 'its bridge; one that is there is used (br- and the name)'],
-    [`--bum ${BUM_MODES.join('|')}`, 'broadcast, unknown, multicast (default none: dropped)'],
-    ['--service-node ADDRESS,...', 'who copies floods for us, the preferred one first'],
-    ['--replicator', 'this host copies floods for others'],
-    [`--guard ${GUARD_MODES.join('|')}`, 'what a port may say (default learn)'],
-    ['--peer ADDRESS,...', 'hosts that take part without fanway (kernel VXLAN)'],
-    ['--dhcp-server MAC|auto', 'who here answers DHCP clients of all hosts (auto: we)'],
-    ['--router MAC|auto', 'who here sends router advertisements to all hosts'],
-    ['--mtu BYTES', "largest inner packet (default from the underlay's MTU)"],
-    ['--address ADDRESS/N,...', "this host's own addresses in it, on the bridge (none)"],
-    ['--ipam PREFIX', 'hand out its addresses, each host its own slice (none)'],
-    ['--outer ADDRESS', 'where others reach this host, translated 1:1'],
-    ['--underlay WHERE,...', 'address or device, up to four (where the fans are)'],
-    ['--underlay-mode MODE', 'how packets choose among several, as for up'],
-    ['--xmit-hash-policy P', 'what balance-xor goes by, as for up'],
-    ['--port N', 'UDP destination port (default 4789)'],
-    ['--offload auto|off', 'use what offloads there are, or none'],
-    ['--rate RATE|auto', 'most that goes out, as 95M bits a second'],
-    ['--flow-keys KEYS', 'which fields tell flows apart, as tunnel-src'],
-    ['--peer-rate LIST', 'the most to single hosts, as 172.30.1.27=20M'],
+    ...helpOf(NETWORK_ROWS),
     ['--force', 'remove it although containers are on its bridge'],
     ['--assert-floodless', 'fail when any frame was flooded since the network came up'],
     ['--json', 'as JSON'],

@@ -3,36 +3,25 @@
  * @module
  */
 import type { NetworkRequestJson } from '../../api/network/requests.ts';
+import { NETWORK_ROWS } from '../../config/network/rows.ts';
 import { type NetworkRequest, networkRequestOf } from '../../config/network.ts';
 import { formatUnderlay } from '../../config/request.ts';
+import { flagsOf, switchesOf } from '../../config/row/row.ts';
+import { ValueError } from '../../config/row/setting.ts';
 import { findSetting, parseValue } from '../../config/schema.ts';
-import { ValueError } from '../../config/setting.ts';
 import { usageError } from '../../errors.ts';
 import { formatPrefix } from '../../net/prefix.ts';
 import { formatHostPrefix } from '../../net/underlay-address.ts';
+import type { FlagSpec } from '../verb/verb.ts';
 
-/** Flags of `net add` and the setting that each is. */
-export const ADD_FLAGS: Readonly<Record<string, string>> = {
-  '--vni': 'vni',
-  '--bridge': 'bridge',
-  '--bum': 'bum',
-  '--service-node': 'service-nodes',
-  '--mtu': 'mtu',
-  '--address': 'address',
-  '--ipam': 'ipam',
-  '--outer': 'outer',
-  '--underlay': 'underlay',
-  '--underlay-mode': 'underlay-mode',
-  '--xmit-hash-policy': 'xmit-hash-policy',
-  '--port': 'port',
-  '--guard': 'guard',
-  '--peer': 'peers',
-  '--dhcp-server': 'dhcp-server',
-  '--router': 'router',
-  '--offload': 'offload',
-  '--rate': 'rate',
-  '--flow-keys': 'flow-keys',
-  '--peer-rate': 'peer-rate',
+/** Flags of `net add` that take a value, and the setting that each is. */
+export const ADD_FLAGS: ReadonlyMap<string, string> = flagsOf(NETWORK_ROWS);
+/** Those that take none, with the value that each stands for. */
+const ADD_SWITCHES = switchesOf(NETWORK_ROWS);
+/** All of them, for whoever takes them from a command line. */
+export const ADD_FLAG_SPEC: FlagSpec = {
+  ...Object.fromEntries([...ADD_FLAGS.keys()].map((flag) => [flag, 'value' as const])),
+  ...Object.fromEntries([...ADD_SWITCHES.keys()].map((flag) => [flag, 'switch' as const])),
 };
 
 /** The request of `net add`. @throws FanwayError (exit code 2) with every problem. */
@@ -50,11 +39,13 @@ export function requestOfWords(name: string, flags: ReadonlyMap<string, string>)
     }
   };
   assign('name', name);
-  for (const [flag, key] of Object.entries(ADD_FLAGS)) {
+  for (const [flag, key] of ADD_FLAGS) {
     const text = flags.get(flag);
     if (text !== undefined) assign(key, text);
   }
-  if (flags.has('--replicator')) values.set('replicator', true);
+  for (const [flag, [key, value]] of ADD_SWITCHES) {
+    if (flags.has(flag)) values.set(key, value);
+  }
   const { request, problems: more } = networkRequestOf(values);
   // A value that was wrong is not missing as well.
   if (problems.length === 0) problems.push(...more.map(({ message }) => message));

@@ -12,7 +12,7 @@ import { networksCall } from '../../api/networks.ts';
 import { parseSeed } from '../../config/gossip.ts';
 import type { NetworkRequest } from '../../config/network.ts';
 import type { FanRequest } from '../../config/request.ts';
-import { ValueError } from '../../config/setting.ts';
+import { ValueError } from '../../config/row/setting.ts';
 import { parseFanWords } from '../../config/words.ts';
 import { ask } from '../../control/admin/admin-client.ts';
 import { RunDirectory, userRunDirectory } from '../../control/store/run-directory.ts';
@@ -22,7 +22,7 @@ import { hasCapability } from '../../sys/process/capabilities.ts';
 import { FAN_OPTIONS } from '../fans/fan-requests.ts';
 import { refusalError } from '../fans/plan-text.ts';
 import { askToJoin } from '../members/join.ts';
-import { ADD_FLAGS, networkRequestJson, requestOfWords } from '../networks/request.ts';
+import { ADD_FLAG_SPEC, networkRequestJson, requestOfWords } from '../networks/request.ts';
 import { type FlagSpec, type Io, takeFlags, type Verb } from '../verb/verb.ts';
 import { runInside } from './command.ts';
 import { type HeldNamespace, holdNamespace, leaveNamespace } from './namespace.ts';
@@ -40,10 +40,10 @@ const OWN_FLAGS: FlagSpec = {
   ...{ '--fan': 'switch', '--join': 'value', '--key': 'value', '--name': 'value' },
   '--no-internet': 'switch',
 };
-const NET_FLAGS: FlagSpec = {
-  '--net': 'value',
-  ...Object.fromEntries(Object.keys(ADD_FLAGS).map((flag) => [flag, 'value' as const])),
-};
+const NET_FLAGS: FlagSpec = { '--net': 'value', ...ADD_FLAG_SPEC };
+/** Of the words of `up`, what means nothing in a network of one's own, or has words of `run`. */
+const NOT_HERE =
+  /^(?:-[aou]|--underlay-mode|--xmit-hash-policy|dhcp|host-reserve|bridge|--device|off|auto|--datapath|--no-masquerade|--file)\b/;
 
 /** What the words ask for. @throws FanwayError (exit code 2) with every problem. */
 function readWords(args: readonly string[], env: NodeJS.ProcessEnv): Wanted {
@@ -77,7 +77,7 @@ function readWords(args: readonly string[], env: NodeJS.ProcessEnv): Wanted {
 /** The network that is asked for; undefined where there is none, or only its name. */
 function networkOf(flags: ReadonlyMap<string, string>): NetworkRequest | undefined {
   const name = flags.get('--net');
-  const isNamed = !Object.keys(ADD_FLAGS).some((flag) => flags.has(flag));
+  const isNamed = !Object.keys(ADD_FLAG_SPEC).some((flag) => flags.has(flag));
   return name === undefined || isNamed ? undefined : requestOfWords(name, flags);
 }
 
@@ -188,11 +188,7 @@ export const run: Verb = {
     ['--key FILE', 'the keys of the cluster; - is standard input'],
     ['--name NAME', 'what others call this host'],
     ['--no-internet', 'the overlay and nothing else'],
-    ...FAN_OPTIONS.filter(([flag]) =>
-      /^--(?:encap|port|vni|compat|mtu|offload|dscp|source-port|nat|behind-nat|keep-alive|rate|flow-keys|peer-rate|force)\b/.test(
-        flag,
-      ),
-    ),
+    ...FAN_OPTIONS.filter(([flag]) => !NOT_HERE.test(flag)),
   ],
   examples: [
     ['fanway run --fan 250.0.0.0/8 eth0/16 -- python3 -m http.server', 'on one host ...'],

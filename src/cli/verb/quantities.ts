@@ -4,7 +4,7 @@
  */
 
 import type { RateStatus } from '../../api/networks.ts';
-import { bitsText } from '../../config/link/rate.ts';
+import { bitsText } from '../../config/link/bits.ts';
 
 const UNITS = [
   [24 * 3600 * 1000, 'd'],

@@ -40,21 +40,35 @@ export type Verb = VerbText & {
 /** Verbs that the help shows together. */
 export type VerbGroup = { title: string; verbs: readonly VerbText[] };
 
+/** Characters of a line of help. */
+const HELP_CHARS_MAX = 100;
+
 /** The help text of one verb. */
 export function helpOf(verb: VerbText): string {
   const lines = [`fanway ${verb.name}: ${verb.summary}`, '', 'Usage:'];
   lines.push(...verb.usage.map((usage) => `  fanway ${usage}`));
   if (verb.details !== undefined) lines.push('', ...verb.details);
-  if (verb.options.length > 0) lines.push('', 'Options:', ...columns(verb.options));
+  if (verb.options.length > 0) lines.push('', 'Options:', ...columns(verb.options, HELP_CHARS_MAX));
   lines.push('', 'Examples:');
   for (const [command, doc] of verb.examples) lines.push(`  # ${doc}`, `  ${command}`);
   return `${lines.join('\n')}\n`;
 }
 
-/** Two columns, the left one as wide as it needs to be. */
-export function columns(rows: readonly (readonly [string, string])[]): string[] {
+/** Two columns, the left one as wide as it needs to be, the right one wrapped where a line were too long. */
+export function columns(
+  rows: readonly (readonly [string, string])[],
+  charsMax = Number.POSITIVE_INFINITY,
+): string[] {
   const width = Math.max(...rows.map(([left]) => left.length));
-  return rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`.trimEnd());
+  return rows.flatMap(([left, right]) => {
+    const lines = [''];
+    for (const word of right.split(' ')) {
+      const line = lines.at(-1) ?? '';
+      if (line !== '' && width + 5 + line.length + word.length > charsMax) lines.push(word);
+      else lines[lines.length - 1] = line === '' ? word : `${line} ${word}`;
+    }
+    return lines.map((line, at) => `  ${(at === 0 ? left : '').padEnd(width)}  ${line}`.trimEnd());
+  });
 }
 
 export type FlagSpec = Record<string, 'switch' | 'value'>;

@@ -4,6 +4,8 @@
  * @module
  */
 import { formatHostAddress, type UnderlayAddress } from '../../net/underlay-address.ts';
+import { boolean, hosts, integer } from '../row/kinds.ts';
+import { joint } from '../row/row.ts';
 
 /** How often the way in is kept open, s: under the 30 s after which the shortest-lived NATs forget UDP. */
 export const KEEP_ALIVE_SECONDS_DEFAULT = 25;
@@ -18,6 +20,25 @@ export type Nat = {
   /** Between two keep-alives of this host, s; 0 = it is behind no NAT. */
   keepAliveSeconds: number;
 };
+
+/** The settings that make it, together. */
+export const NAT_ROWS = {
+  nat: joint(hosts(NAT_PEERS_MAX), {
+    ...{ key: 'nat', example: '172.30.1.27' },
+    doc: 'Hosts by underlay address that may be behind a NAT: each is let in, and sent to, where its keep-alives come from (needs gossip).',
+    help: ['--nat ADDRESSES', 'hosts by underlay address that may be behind a NAT'],
+  }),
+  behindNat: joint(boolean, {
+    ...{ key: 'behind-nat', default: 'no' },
+    doc: 'This host is behind a NAT: it keeps the way in open, and sends from one port.',
+    help: ['--behind-nat', 'this host is behind one: keep its way in open, and use one port'],
+  }),
+  keepAlive: joint(integer(KEEP_ALIVE_SECONDS_MIN, KEEP_ALIVE_SECONDS_MAX), {
+    ...{ key: 'keep-alive', unit: 'seconds', example: String(KEEP_ALIVE_SECONDS_DEFAULT) },
+    doc: 'How often it does so; 25 unless given.',
+    help: ['--keep-alive SECONDS', 'how often it does so (default 25)'],
+  }),
+} as const;
 
 /** Whether a value from outside is such a thing. */
 export function isNat(value: unknown): value is Nat {

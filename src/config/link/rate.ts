@@ -3,13 +3,23 @@
  * `auto`; the same for single hosts; and the fields of inner packets by which flows are told apart.
  * @module
  */
-import { type FlowKeyName, isFlowKeyName } from '../../net/flow-keys.ts';
+import { FLOW_KEY_NAMES, type FlowKeyName, isFlowKeyName } from '../../net/flow-keys.ts';
 import {
   formatHostAddress,
   isUnderlayAddress,
   parseHostAddress,
   type UnderlayAddress,
 } from '../../net/underlay-address.ts';
+import { known } from '../row/kinds.ts';
+import {
+  asked,
+  carried,
+  differencesOf,
+  type FieldsOf,
+  fieldNames,
+  pickFields,
+} from '../row/row.ts';
+import { quote, ValueError } from '../row/setting.ts';
 
 /** Bits a second, or found out by the delay that the path adds. */
 export type Rate = number | 'auto';
@@ -101,82 +111,97 @@ function isPeerRate(value: unknown): value is PeerRate {
   return rate !== 'auto' && isRate(rate) && isUnderlayAddress(Reflect.get(value, 'peer'));
 }
 
-/** What a link of either kind is asked for; what is absent is not limited, or told apart by all fields. */
-export type RateRequest = {
-  rate?: Rate;
-  flowKeys?: readonly FlowKeyName[];
-  peerRates?: readonly PeerRate[];
-};
-
-/** What the values of settings say of it. */
-export function rateOf(values: ReadonlyMap<string, unknown>): RateRequest {
-  return pickRate({
-    rate: values.get('rate'),
-    flowKeys: values.get('flow-keys'),
-    peerRates: values.get('peer-rate'),
-  });
+/** The rate of a link, `95M`. @throws ValueError */
+export function parseRate(key: string, text: string): Rate {
+  const rate = readRate(text);
+  if (rate !== undefined) return rate;
+  throw new ValueError(
+    `${key} is bits a second from 64k to 34G, such as 95M, or auto, not ${quote(text)}`,
+  );
 }
 
+/** The fields by which a link's flows are told apart, `tunnel-src,tunnel-dst`. @throws ValueError */
+export function parseFlowKeys(key: string, text: string): readonly FlowKeyName[] {
+  const keys = readFlowKeys(text);
+  if (keys !== undefined) return keys;
+  throw new ValueError(
+    `${key} takes each of ${FLOW_KEY_NAMES.join(', ')} at most once, with commas between, not ${quote(text)}`,
+  );
+}
+
+/** Rates of single hosts, `172.30.1.27=20M`. @throws ValueError */
+export function parsePeerRates(key: string, text: string): readonly PeerRate[] {
+  const rates = readPeerRates(text);
+  if (rates !== undefined) return rates;
+  throw new ValueError(
+    `${key} takes up to ${PEER_RATES_MAX} hosts of the underlay, each once with bits a second from 64k to 34G, as 172.30.1.27=20M,172.30.2.30=5M, not ${quote(text)}`,
+  );
+}
+
+/** Rates of single hosts as they would be written. */
+function formatPeerRates(rates: readonly PeerRate[]): string {
+  return rates.map(({ peer, rate }) => `${formatHostAddress(peer)}=${formatRate(rate)}`).join(',');
+}
+
+/** The settings of a link of either kind. */
+export const RATE_ROWS = {
+  rate: carried(
+    asked(known('rate', isRate), {
+      ...{ key: 'rate', onChange: 'follow' },
+      doc: 'Most that goes out, as 95M bits a second, just below the bottleneck: what is too much waits here, in queues by flow. auto follows the bottleneck.',
+      help: ['--rate RATE|auto', 'most that goes out, as 95M bit/s; more waits in fair queues'],
+      text: (rate) => (isRate(rate) ? formatRate(rate) : 'none'),
+    }),
+  ),
+  flowKeys: carried(
+    asked(known('flow-keys', areFlowKeys), {
+      ...{ key: 'flow-keys', onChange: 'follow' },
+      doc: `By which fields of packets inside flows are told apart where they wait: ${FLOW_KEY_NAMES.join(', ')}; all of them.`,
+      help: ['--flow-keys KEYS', 'which fields tell flows apart there, as tunnel-src'],
+      text: (keys) => (areFlowKeys(keys) ? keys.join(',') : 'all'),
+    }),
+  ),
+  peerRates: carried(
+    asked(known('peer-rates', arePeerRates), {
+      ...{ key: 'peer-rate', onChange: 'follow' },
+      doc: `Most that goes to single hosts of the underlay, as 172.30.1.27=20M, up to ${PEER_RATES_MAX}; each has queues of its own, and what goes there counts for rate, too.`,
+      help: ['--peer-rate LIST', 'the most to single hosts, as 172.30.1.27=20M'],
+      text: (rates) => (arePeerRates(rates) ? formatPeerRates(rates) : 'none'),
+    }),
+  ),
+} as const;
+
+/** What a link of either kind is asked for; what is absent is not limited, or told apart by all fields. */
+export type RateRequest = FieldsOf<typeof RATE_ROWS>;
+
 /** What of an object is about the rate, and is what it should be. */
-export function pickRate(of: {
-  rate?: unknown;
-  flowKeys?: unknown;
-  peerRates?: unknown;
-}): RateRequest {
-  const { rate, flowKeys, peerRates } = of;
-  return {
-    ...(isRate(rate) && { rate }),
-    ...(areFlowKeys(flowKeys) && { flowKeys }),
-    ...(arePeerRates(peerRates) && { peerRates }),
-  };
+export function pickRate(of: object): RateRequest {
+  return pickFields(RATE_ROWS, of);
 }
 
 /** Something with another rate, and other flow keys, than it has. */
 export function withRate<T extends RateRequest>(of: T, wanted: RateRequest): T {
   const copy = { ...of };
-  delete copy.rate;
-  delete copy.flowKeys;
-  delete copy.peerRates;
+  for (const field of fieldNames(RATE_ROWS)) Reflect.deleteProperty(copy, field);
   return Object.assign(copy, pickRate(wanted));
 }
 
 /** What of two differs, in words; nothing where nothing does. */
 export function rateDifferences(now: RateRequest, then: RateRequest): string[] {
-  const differences: string[] = [];
-  for (const [what, text] of [
-    ['rate', rateText],
-    ['flow-keys', flowKeysText],
-    ['peer-rate', peerRatesText],
-  ] as const) {
-    if (text(now) !== text(then))
-      differences.push(`${what} ${text(then)} from now on, not ${text(now)}`);
-  }
-  return differences;
+  return differencesOf(RATE_ROWS, now, then).map(
+    ({ key, now, wanted }) => `${key} ${wanted} from now on, not ${now}`,
+  );
 }
 
 /** The same in words, `none` and `all` for what is absent. */
 export function rateText({ rate }: RateRequest): string {
-  return rate === undefined ? 'none' : formatRate(rate);
+  return RATE_ROWS.rate.text(rate);
 }
 
-export function peerRatesText({ peerRates = [] }: RateRequest): string {
-  const texts = peerRates.map(({ peer, rate }) => `${formatHostAddress(peer)}=${formatRate(rate)}`);
-  return texts.join(',') || 'none';
+export function peerRatesText({ peerRates }: RateRequest): string {
+  return RATE_ROWS.peerRates.text(peerRates);
 }
 
 export function flowKeysText({ flowKeys }: RateRequest): string {
-  return flowKeys === undefined ? 'all' : flowKeys.join(',');
-}
-
-const BIT_UNITS = [
-  [1e9, 'Gb/s'],
-  [1e6, 'Mb/s'],
-  [1e3, 'kb/s'],
-] as const;
-
-/** What really passes, bits a second, for people: `2.3 Gb/s`, `640 b/s`. */
-export function bitsText(bits: number): string {
-  const unit = BIT_UNITS.find(([size]) => bits >= size);
-  if (unit === undefined) return `${Math.round(bits)} b/s`;
-  return `${(bits / unit[0]).toFixed(bits >= unit[0] * 100 ? 0 : 1)} ${unit[1]}`;
+  return RATE_ROWS.flowKeys.text(flowKeys);
 }

@@ -10,13 +10,13 @@ import {
   type UnderlayAddress,
 } from '../../net/underlay-address.ts';
 import {
-  isUnderlayMode,
-  isXmitHashPolicy,
   UNDERLAY_MODE_DEFAULT,
-  type UnderlayMode,
+  UNDERLAY_MODES,
+  XMIT_HASH_POLICIES,
   XMIT_HASH_POLICY_DEFAULT,
-  type XmitHashPolicy,
 } from '../../net/underlay-modes.ts';
+import { choice } from '../row/kinds.ts';
+import { asked, type FieldsOf } from '../row/row.ts';
 
 /**
  * Where the underlay address comes from. `length` is the underlay's prefix length in bits; above 32 it
@@ -30,13 +30,32 @@ export type UnderlaySelector =
   /** The first global address of the device that holds the default route. */
   | { kind: 'default'; length: number };
 
+/** How packets choose among several underlays; absent = the default. */
+export const UNDERLAY_ROWS = {
+  underlayMode: asked(
+    choice(UNDERLAY_MODES),
+    {
+      ...{ key: 'underlay-mode', default: UNDERLAY_MODE_DEFAULT, resolved: true },
+      doc: 'Which of several underlays a packet takes: the first that works, by flow, each in turn (which reorders), or the one with the least delay.',
+      help: ['--underlay-mode MODE', `of several: ${UNDERLAY_MODES.join(', ')}`],
+    },
+    UNDERLAY_MODE_DEFAULT,
+  ),
+  xmitHashPolicy: asked(
+    choice(XMIT_HASH_POLICIES),
+    {
+      ...{ key: 'xmit-hash-policy', default: XMIT_HASH_POLICY_DEFAULT, resolved: true },
+      doc: 'What of the headers inside tells flows apart for balance-xor.',
+      help: ['--xmit-hash-policy P', `flows of balance-xor: ${XMIT_HASH_POLICIES.join(', ')}`],
+    },
+    XMIT_HASH_POLICY_DEFAULT,
+  ),
+} as const;
+
 /** What a link is asked for that has several underlays. */
-export type UnderlaysRequest = {
+export type UnderlaysRequest = FieldsOf<typeof UNDERLAY_ROWS> & {
   /** Those beside the first, in order; absent = none. */
   further?: readonly UnderlaySelector[];
-  /** How packets are spread over them; absent = the default. */
-  underlayMode?: UnderlayMode;
-  xmitHashPolicy?: XmitHashPolicy;
 };
 
 /** The family that a selector means: that of its address, else what has room for its length. */
@@ -45,19 +64,11 @@ export function underlayFamily(selector: UnderlaySelector): Family {
   return selector.length > ADDRESS_BITS[4] ? 6 : 4;
 }
 
-/** What the values say of several underlays; nothing where there is one. */
-export function furtherOf(
-  values: ReadonlyMap<string, unknown>,
-  [, ...further]: readonly UnderlaySelector[],
-): UnderlaysRequest {
-  if (further.length === 0) return {};
-  const [mode, policy] = [values.get('underlay-mode'), values.get('xmit-hash-policy')];
-  return {
-    further,
-    ...(isUnderlayMode(mode) && mode !== UNDERLAY_MODE_DEFAULT && { underlayMode: mode }),
-    ...(isXmitHashPolicy(policy) &&
-      policy !== XMIT_HASH_POLICY_DEFAULT && { xmitHashPolicy: policy }),
-  };
+/** What the underlays of a link say beside the first; nothing where there is one. */
+export function furtherOf([, ...further]: readonly UnderlaySelector[]): {
+  further?: readonly UnderlaySelector[];
+} {
+  return further.length === 0 ? {} : { further };
 }
 
 /** What does not go with several underlays, or without them. */

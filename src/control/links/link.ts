@@ -4,7 +4,7 @@
  * @module
  */
 import type { SuperBytes } from '../../api/status.ts';
-import { MTU_BYTES_MIN } from '../../config/request.ts';
+import { MTU_BYTES_MIN } from '../../config/link/device.ts';
 import { messageOf } from '../../errors.ts';
 import { formatPrefix } from '../../net/prefix.ts';
 import { familyOf } from '../../net/underlay-address.ts';

@@ -4,11 +4,12 @@
  * @module
  */
 
+import { MTU_BYTES_MIN } from '../../config/link/device.ts';
 import { pickRate, rateDifferences, withRate } from '../../config/link/rate.ts';
 import type { UnderlaySelector } from '../../config/link/underlays.ts';
-import { type NetworkRequest, SERVER_IS_HOST } from '../../config/network.ts';
-import { MTU_BYTES_MIN } from '../../config/request.ts';
-import { parseInterfaceName } from '../../config/setting.ts';
+import { SERVER_IS_HOST } from '../../config/network/rows.ts';
+import type { NetworkRequest } from '../../config/network.ts';
+import { parseInterfaceName } from '../../config/row/setting.ts';
 import { VXLAN } from '../../encap/encap.ts';
 import { ipamLengthMax, ipamOf } from '../../net/ipam.ts';
 import { formatMac } from '../../net/mac.ts';

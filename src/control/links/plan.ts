@@ -5,11 +5,12 @@
  * @module
  */
 
+import { MTU_BYTES_MIN } from '../../config/link/device.ts';
 import { natText } from '../../config/link/nat.ts';
 import { pickRate, rateDifferences, withRate } from '../../config/link/rate.ts';
 import { underlayFamily } from '../../config/link/underlays.ts';
 import type { NetworkRequest } from '../../config/network.ts';
-import { type FanRequest, MTU_BYTES_MIN } from '../../config/request.ts';
+import type { FanRequest } from '../../config/request.ts';
 import { ENCAPS, overheadOf } from '../../encap/encap.ts';
 import { messageOf } from '../../errors.ts';
 import {

@@ -3,7 +3,7 @@
  * use them.
  * @module
  */
-import type { FanEncap } from '../../config/request.ts';
+import type { FanEncap } from '../../config/link/modes.ts';
 import { codeOf, FanwayError } from '../../errors.ts';
 import type { UnderlayAddress } from '../../net/underlay-address.ts';
 import { libc, SystemError } from '../../sys/libc/libc.ts';

@@ -3,10 +3,10 @@
  * @module
  */
 
+import type { FanEncap } from '../../config/link/modes.ts';
 import type { Nat } from '../../config/link/nat.ts';
 import type { RateRequest } from '../../config/link/rate.ts';
 import type { BumModeName, GuardName } from '../../config/network/modes.ts';
-import type { FanEncap } from '../../config/request.ts';
 import { carriesFrames, ENCAPS, overheadOf } from '../../encap/encap.ts';
 import { hasIpv4, peerOf, sliceOf } from '../../net/fan.ts';
 import { peerOf6 } from '../../net/fan6.ts';

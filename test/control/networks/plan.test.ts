@@ -1,6 +1,6 @@
 import t from 'tap';
+import { parseUnderlay } from '../../../src/config/link/sides.ts';
 import { type NetworkRequest, networkRequest } from '../../../src/config/network.ts';
-import { parseUnderlay } from '../../../src/config/schema.ts';
 import { boundChains, releaseText } from '../../../src/control/change/kinds/firewall/bound.ts';
 import { planNetwork } from '../../../src/control/links/plan-network.ts';
 import { link, plainHost } from '../snapshots.ts';

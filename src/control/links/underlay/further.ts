@@ -4,8 +4,8 @@
  * @module
  */
 
+import { UNDERLAY_LENGTH_IPV6_DEFAULT } from '../../../config/link/sides.ts';
 import type { UnderlaysRequest } from '../../../config/link/underlays.ts';
-import { UNDERLAY_LENGTH_IPV6_DEFAULT } from '../../../config/request.ts';
 import { rulePrefixOf } from '../../../net/fan.ts';
 import {
   ADDRESS_BITS,

@@ -6,7 +6,7 @@
  * @module
  */
 
-import type { FanEncap } from '../../../../config/request.ts';
+import type { FanEncap } from '../../../../config/link/modes.ts';
 import { carriesFrames, ENCAPS } from '../../../../encap/encap.ts';
 import { formatPrefix, type Prefix } from '../../../../net/prefix.ts';
 import {
