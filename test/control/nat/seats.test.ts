@@ -30,14 +30,14 @@ function specWith(nat: NonNullable<LinkSpec['nat']>, local: number): LinkSpec {
   return { ...plan.spec, local };
 }
 
-function member(id: string, local: number, epoch = 1): MemberView {
+function member(id: string, local: number, epoch = 1, sequence = 1): MemberView {
   const prefix = (address: number, length: number) => ({ address, length });
   return {
     ...{ id, name: `name-${id}`, state: 'alive', endpoint: undefined, endpoints: [], encaps: [] },
     underlays: [],
     fans: [{ overlay: prefix(0xfa000000, 8), underlay: prefix(0xac1e0000, 16), local }],
     ...{ mtu: 1500, vnis: [], version: '', rttMs: 1, loss: 0, lastHeardMs: 1, sinceMs: 1 },
-    ...{ epoch, sequence: 1, isSelf: false },
+    ...{ epoch, sequence, isSelf: false },
   };
 }
 
@@ -99,8 +99,17 @@ function world() {
     book = makeBook();
     members.inside = [member('out', OUTSIDE, 2)];
   };
+  /** The fan of the host outside goes and comes, faster than gossip tells of the former. */
+  const again = () => {
+    book = makeBook();
+    members.inside = [member('out', OUTSIDE, 1, 2)];
+  };
+  const setSpecs = (isUp: boolean) => {
+    specs = isUp ? [outer] : [];
+  };
   return {
-    ...{ inner, outer, members, sent, nat, questions, keepAlives, asked, pass, restart },
+    ...{ inner, outer, members, sent, nat, questions, keepAlives, asked, pass },
+    ...{ restart, again, setSpecs },
     rows: () => book.rows(outer),
     refused: () => book.refused,
     hear: (datagram: Uint8Array, address: number, port: number) =>
@@ -187,4 +196,27 @@ t.test('a host that is not answered asks anew', async (t) => {
   await w.pass(2);
   t.equal(w.questions.length, before + 1, 'and at once, where the other side started again');
   t.same(w.rows(), [{ peer: INSIDE, address: NAT, port: 40_000 }]);
+});
+
+t.test('after the fan of the other side went and came it knocks within seconds', async (t) => {
+  const w = world();
+  await w.pass(2);
+  w.again();
+  await w.pass(5);
+  t.same(w.rows(), [{ peer: INSIDE, address: NAT, port: 40_000 }]);
+  t.equal(w.questions.length, 2);
+
+  // It is told of before it is there.
+  w.setSpecs(false);
+  w.restart();
+  await w.pass(3);
+  t.match(w.keepAlives.views(w.inner.name), [{ reason: /no such fan/ }]);
+  w.setSpecs(true);
+  await w.pass(3);
+  t.same(w.rows(), [{ peer: INSIDE, address: NAT, port: 40_000 }]);
+  w.setSpecs(false);
+  w.restart();
+  const before = w.questions.length;
+  await w.pass(100);
+  t.ok(w.questions.length - before < 16, 'who refuses is left alone');
 });

@@ -24,8 +24,12 @@ const AGAIN_MS = 1000;
 /** So many without an answer: the seat is no good any more. */
 const UNANSWERED_MAX = 3;
 const SILENT = 'it does not answer';
-/** A member that refused, or could not be asked, is asked again after this, ms. */
-const ASK_AGAIN_MS = 10_000;
+/**
+ * A member that refused, or could not be asked, is asked again after this, and after twice as long each time, ms:
+ * a fan that comes up is told of before it is there, and we are known there only a moment later.
+ */
+const ASK_AGAIN_MS = 1000;
+const ASK_AGAIN_MS_MAX = 10_000;
 
 export type KeepAlivesOptions = {
   /** Fans that are up. */
@@ -46,10 +50,14 @@ type Aim = {
   name: string;
   /** Of the member's life: another one knows nothing of what the last one said. */
   epoch: number;
+  /** Of what it says of itself; with another one its fan may have gone and come, and our seat with it. */
+  sequence: number;
   /** undefined = it has to be asked. */
   seat: { number: number; secret: Uint8Array } | undefined;
   isAsking: boolean;
   askMs: number;
+  /** How often in turn it was asked for nothing. */
+  askedInVain: number;
   /** Of the last keep-alive, 0 = none; when it was sent, and how many in turn were not answered. */
   number: number;
   sentMs: number;
@@ -98,12 +106,13 @@ export class KeepAlives {
   }
 
   #aimOf(key: string, { name: link, vni, port }: LinkSpec, member: MemberView, peer: number): Aim {
-    const { epoch, name } = member;
+    const { epoch, sequence, name } = member;
     const known = this.#aims.get(key);
     const isSame = known?.epoch === epoch && known.peer === peer && known.port === port;
     if (known !== undefined && isSame && known.vni === vni) return known;
     const aim: Aim = {
-      ...{ link, vni, port, peer, name, epoch, seat: undefined, isAsking: false, askMs: 0 },
+      ...{ link, vni, port, peer, name, epoch, sequence },
+      ...{ seat: undefined, isAsking: false, askMs: 0, askedInVain: 0 },
       ...{
         number: 0,
         sentMs: 0,
@@ -121,13 +130,15 @@ export class KeepAlives {
   #serve(spec: LinkSpec, member: MemberView, aim: Aim): void {
     const nowMs = this.#options.now();
     const { seat } = aim;
+    const isNews = aim.sequence !== member.sequence;
+    if (isNews) Object.assign(aim, { sequence: member.sequence, askMs: 0, askedInVain: 0 });
     if (seat === undefined) {
       if (!aim.isAsking && nowMs >= aim.askMs) void this.#ask(spec, member.id, aim);
       return;
     }
     const everyMs = (spec.nat?.keepAliveSeconds ?? 0) * 1000;
     const waitMs = aim.unanswered > 0 ? Math.min(AGAIN_MS, everyMs) : everyMs;
-    if (aim.number > 0 && nowMs - aim.sentMs < waitMs) return;
+    if (aim.number > 0 && nowMs - aim.sentMs < waitMs && !isNews) return;
     if (aim.unanswered >= UNANSWERED_MAX) {
       aim.seat = undefined;
       aim.reason = SILENT;
@@ -165,7 +176,9 @@ export class KeepAlives {
       aim.reason = messageOf(error);
     } finally {
       aim.isAsking = false;
-      aim.askMs = this.#options.now() + ASK_AGAIN_MS;
+      const afterMs = Math.min(ASK_AGAIN_MS * 2 ** aim.askedInVain, ASK_AGAIN_MS_MAX);
+      aim.askMs = this.#options.now() + afterMs;
+      aim.askedInVain++;
     }
     // The first one follows at once.
     if (aim.seat !== undefined) this.#send(aim, aim.seat, this.#options.now());
@@ -181,7 +194,7 @@ export class KeepAlives {
         if (seat?.number !== heard.seat || link !== event.name || number !== heard.number) continue;
         if (!isAuthentic(seat.secret, heard, EventKind.KeepAliveAnswer)) continue;
         Object.assign(aim, { seenAddress: heard.address, seenPort: heard.port, unanswered: 0 });
-        Object.assign(aim, { answeredMs: this.#options.now(), reason: '' });
+        Object.assign(aim, { answeredMs: this.#options.now(), reason: '', askedInVain: 0 });
       }
     }
   }
