@@ -21,6 +21,11 @@ export type PriorityReport = { wanted: Priority; inForce: string; reason: string
 
 /** The nice value of `auto`: nine times the share of an ordinary process (sched(7)). */
 export const RAISED_NICE = -10;
+/** Who was born above that stays there. */
+function raisedFrom(born: number): number {
+  return Math.min(born, RAISED_NICE);
+}
+
 /** Lowest real-time priority: before ordinary threads, behind whatever else is real-time. */
 const REALTIME_PRIORITY = 1;
 /**
@@ -47,6 +52,15 @@ export function niceOf(pid: number): number {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
     // Behind the name, which may hold anything, the fields begin with the third (proc_pid_stat(5)).
     return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16]);
+  } catch {
+    return 0;
+  }
+}
+
+/** The nice value of a process' session (`/autogroup-7 nice 0`, sched(7)); 0 where it has none. */
+export function autogroupNiceOf(pid: number): number {
+  try {
+    return Number(/ nice (-?\d+)/.exec(readFileSync(`/proc/${pid}/autogroup`, 'latin1'))?.[1] ?? 0);
   } catch {
     return 0;
   }
@@ -112,6 +126,8 @@ export class ProcessPriority {
    * a process that has sealed itself is closed to all but root. undefined where there are none.
    */
   readonly #autogroup: number | undefined;
+  /** The weight that its session was born with: that of a new session is 0, however nice its leader is. */
+  readonly #bornSessionNice: number = 0;
   #crowded = false;
   #behind = false;
   #raised = false;
@@ -130,9 +146,10 @@ export class ProcessPriority {
     // A process that did not start has no number, and 0 would be ourselves.
     if (pid <= 0 || wanted === 'normal') return;
     this.#autogroup = this.#openAutogroup();
+    if (this.#autogroup !== undefined) this.#bornSessionNice = autogroupNiceOf(pid);
     // Whether it may be raised is told before it has to be. (Of its session only once: a second word
     // within a tenth of a second is refused to all but root.)
-    this.#setNice(RAISED_NICE);
+    this.#setNice(raisedFrom(this.#bornNice));
     this.#setNice(this.#bornNice);
   }
 
@@ -163,12 +180,13 @@ export class ProcessPriority {
     if (nice < niceOf(this.#pid)) this.#refuse('nice', code);
   }
 
-  /** The group and its session. */
-  #set(nice: number): void {
-    this.#setNice(nice);
+  /** The group and its session: above ordinary load, or as they were born. */
+  #set(raised: boolean): void {
+    this.#setNice(raised ? raisedFrom(this.#bornNice) : this.#bornNice);
     if (this.#autogroup === undefined) return;
+    const session = this.#bornSessionNice;
     try {
-      writeSync(this.#autogroup, String(nice));
+      writeSync(this.#autogroup, String(raised ? raisedFrom(session) : session));
       this.#refused.delete('autogroup');
     } catch (error) {
       this.#refuse('autogroup', codeOf(error));
@@ -192,7 +210,7 @@ export class ProcessPriority {
     const raised = this.#crowded || this.#behind;
     if (raised === this.#raised) return;
     this.#raised = raised;
-    this.#set(raised ? RAISED_NICE : this.#bornNice);
+    this.#set(raised);
   }
 
   /** The process is set up and sleeps until its turn comes: all that was asked for. */
@@ -216,7 +234,7 @@ export class ProcessPriority {
       this.#raised && this.#autogroup !== undefined && !this.#refused.has('autogroup');
     return {
       wanted: this.#wanted,
-      inForce: session ? `${nice}, autogroup ${RAISED_NICE}` : nice,
+      inForce: session ? `${nice}, autogroup ${raisedFrom(this.#bornSessionNice)}` : nice,
       reason: refused.join('; '),
     };
   }
