@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import {
+  buffersForUsers,
   obstaclesForUsers,
   rootlessObstacle,
   tunObstacle,
@@ -40,6 +41,22 @@ t.test('obstaclesForUsers() names all of them, with what mends each', async (t) 
   t.match(obstaclesForUsers(open, tun), [/mode 0660: make it 0666/]);
   chmodSync(tun, 0o666);
   t.same(obstaclesForUsers(open, tun), []);
+});
+
+t.test('buffersForUsers() is the line that root types', async (t) => {
+  const read =
+    (receive: string, send = '4194304') =>
+    (path: string): string =>
+      path.endsWith('rmem_max') ? receive : send;
+  const is = (...of: [string, string?]): string => buffersForUsers(4 << 20, read(...of));
+  t.equal(is('212992'), 'sysctl -w net.core.rmem_max=4194304');
+  t.equal(is('212992', '212992'), 'sysctl -w net.core.rmem_max=4194304 net.core.wmem_max=4194304');
+  t.equal(is('4194304'), '');
+  t.equal(
+    buffersForUsers(4 << 20, () => undefined),
+    '',
+    'a namespace that does not show them',
+  );
 });
 
 t.test('rootlessObstacle() names a missing unshare', async (t) => {

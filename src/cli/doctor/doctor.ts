@@ -15,8 +15,8 @@ import { libc } from '../../sys/libc/libc.ts';
 import { Netlink } from '../../sys/netlink/netlink.ts';
 import { hasCapability } from '../../sys/process/capabilities.ts';
 import { NetworkNamespace } from '../../sys/process/netns.ts';
-import { obstaclesForUsers, tunObstacle } from '../../sys/process/rootless.ts';
-import { openIpip, openUdp } from '../../sys/sockets/sockets.ts';
+import { buffersForUsers, obstaclesForUsers, tunObstacle } from '../../sys/process/rootless.ts';
+import { openIpip, openUdp, SOCKET_BUFFER_BYTES } from '../../sys/sockets/sockets.ts';
 import { findWay } from '../run/internet.ts';
 import { columns, noMore, printJson, takeFlags, type Verb } from '../verb/verb.ts';
 import { guardReport, portReport } from './doctor-bgp.ts';
@@ -203,6 +203,14 @@ const PROBES: readonly Probe[] = [
     run: () => {
       const obstacles = obstaclesForUsers();
       return require(obstacles.length === 0, obstacles.join('; ') || 'fanway run needs no root');
+    },
+  },
+  {
+    name: 'socket buffers without root',
+    cost: 'one stream of fanway run at half: what a short receive buffer cannot take is lost',
+    run: () => {
+      const line = buffersForUsers(SOCKET_BUFFER_BYTES);
+      return require(line === '', line || `${SOCKET_BUFFER_BYTES >> 20} MB`);
     },
   },
   {

@@ -54,6 +54,20 @@ const SETTINGS: readonly (readonly [path: string, value: string, what: string, h
   ],
 ];
 
+/** What bounds the buffers of sockets that an ordinary user opens (socket(7)). */
+const BUFFER_LIMITS = ['net/core/rmem_max', 'net/core/wmem_max'] as const;
+
+/**
+ * The settings that keep an ordinary user's sockets from buffers of so many bytes, as the line that root
+ * types; '' when none does.
+ */
+export function buffersForUsers(bytes: number, read: ReadSetting = setting): string {
+  const short = BUFFER_LIMITS.filter((path) => Number(read(path) ?? bytes) < bytes);
+  if (short.length === 0) return '';
+  const words = short.map((path) => `${path.replaceAll('/', '.')}=${bytes}`);
+  return `sysctl -w ${words.join(' ')}`;
+}
+
 function wordsOf([path, value, what]: (typeof SETTINGS)[number]): string {
   return `${what} (sysctl ${path.replaceAll('/', '.')} = ${value})`;
 }

@@ -49,7 +49,7 @@ import { attachFilter, BPF, BPF_ACCEPT, type BpfInstruction } from './bpf.ts';
 /** Outer TTL of everything we send: the value that Linux tunnels use. */
 export const OUTER_TTL = 64;
 /** Socket buffers, bytes: room for some fifty trains of 64 kB, so that one late wake-up loses none. */
-const SOCKET_BUFFER_BYTES = 4 << 20;
+export const SOCKET_BUFFER_BYTES = 4 << 20;
 /**
  * A send-only socket keeps no datagram, but ICMP errors are charged to its receive buffer with all
  * the memory that the card took for them, often a page: room for a few of them.
