@@ -39,6 +39,10 @@ t.test('instances of LXD on two hosts of a fan', { skip }, async (t) => {
   const book = JSON.parse((await fanway(one.host, 'ip', 'show', '--json')).out);
   t.match(JSON.stringify(book), here, 'the address book knows the lease');
 
+  const local = await fanwayWith(one.host, one.environment, 'fanatic', 'test', 'local-lxd');
+  t.match(local, { code: 0, out: /^it reaches the first by its address: PASS$/m }, local.err);
+  t.equal(await one.does('list', '--format', 'csv', '--columns', 'n'), 'c0', 'nothing is left');
+
   const disable = () => fanwayWith(one.host, one.environment, 'lxd', 'disable');
   const busy = await disable();
   t.match(busy, { code: 3, err: /is that of c0/ }, 'a profile in use stays');

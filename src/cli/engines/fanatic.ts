@@ -13,12 +13,14 @@ import { hasIpv4 } from '../../net/fan.ts';
 import { formatHostPrefix } from '../../net/underlay-address.ts';
 import { DockerApi } from '../../plugins/docker/api.ts';
 import { networkBridges } from '../../plugins/docker/network.ts';
+import { findFan } from '../../plugins/fan.ts';
 import { LxdApi } from '../../plugins/lxd/api.ts';
 import { profileBridges } from '../../plugins/lxd/profile.ts';
 import { down, isMeant } from '../fans/down.ts';
 import { up } from '../fans/up.ts';
 import { type Io, noMore, printJson, takeFlags, type Verb } from '../verb/verb.ts';
 import { docker } from './docker.ts';
+import { testLocalLxd } from './local-lxd.ts';
 import { testLocal } from './local-test.ts';
 import { lxd } from './lxd.ts';
 
@@ -92,17 +94,18 @@ function showText(rows: readonly Row[]): string {
 
 async function test(rest: readonly string[], image: string | undefined, io: Io): Promise<ExitCode> {
   const [what, ...words] = rest;
-  if (what !== 'local-docker') {
+  if (what !== 'local-docker' && what !== 'local-lxd') {
     throw usageError(
       'usage',
-      what === 'local-lxd'
-        ? 'test local-lxd is not there: fanway fanatic enable-lxd, launch two instances with the profile, and ping'
-        : 'give test local-docker; whole paths between hosts are fanway test and fanway ping',
+      'give test local-docker or test local-lxd; whole paths between hosts are fanway test and fanway ping',
     );
   }
   const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
   const bridge = await bridgeOf(run, words);
-  const lines = await testLocal(bridge, image, io.env);
+  const lines =
+    what === 'local-docker'
+      ? await testLocal(bridge, image, io.env)
+      : await testLocalLxd(await findFan(run, bridge), image, io.env);
   for (const { name, problem } of lines) {
     io.out(`${name}: ${problem === '' ? 'PASS' : `FAIL (${problem})`}\n`);
   }
@@ -116,7 +119,7 @@ export const fanatic: Verb = {
     'fanatic enable-fan|disable-fan -u UNDERLAY -o OVERLAY [OPTIONS]',
     'fanatic enable-docker|disable-docker|enable-lxd|disable-lxd [-u UNDERLAY -o OVERLAY]',
     'fanatic show [--json]',
-    'fanatic test local-docker [-u UNDERLAY -o OVERLAY] [--image IMAGE]',
+    'fanatic test local-docker|local-lxd [-u UNDERLAY -o OVERLAY] [--image IMAGE]',
   ],
   details: [
     'enable-fan is up, disable-fan is down (up and down are taken too), enable-docker is docker enable,',
@@ -133,6 +136,7 @@ export const fanatic: Verb = {
     ['fanway fanatic enable-docker -u 172.30.0.28/16 -o 250.0.0.0/8', 'and Docker on it'],
     ['fanway fanatic show', 'fans, and who uses them'],
     ['fanway fanatic test local-docker', 'two containers of this host, through the fan'],
+    ['fanway fanatic test local-lxd', 'two instances of LXD'],
   ],
   async run([action = '', ...args], io) {
     const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);

@@ -6,7 +6,7 @@
 import { execFile } from 'node:child_process';
 import { copyFileSync, mkdirSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { FanwayError, messageOf, refusedError } from '../../errors.ts';
 import { DockerApi } from '../../plugins/docker/api.ts';
@@ -18,8 +18,24 @@ const run = promisify(execFile);
 /** One thing that was tried; `problem` '' = it works. */
 export type Tried = { name: string; problem: string };
 
+/** What is tried one after the other, with what came of it. */
+export class Trials {
+  readonly tried: Tried[] = [];
+
+  /** @throws FanwayError when there is nothing to try it with */
+  async attempt(what: string, work: () => Promise<unknown>): Promise<void> {
+    try {
+      await work();
+      this.tried.push({ name: what, problem: '' });
+    } catch (error) {
+      if (error instanceof FanwayError) throw error;
+      this.tried.push({ name: what, problem: messageOf(error).trim().split('\n').at(-1) ?? '' });
+    }
+  }
+}
+
 /** A whole test takes at most this long for one step, ms: an image may have to be fetched. */
-const STEP_MS_MAX = 60_000;
+export const STEP_MS_MAX = 60_000;
 const IMAGE_PATH = '/bin/busybox';
 /** Constant text, what is asked for comes in as an argument: five seconds for the server to answer. */
 const ASK = `tries=0
@@ -36,8 +52,16 @@ async function docker(env: NodeJS.ProcessEnv, ...args: string[]): Promise<string
   return stdout.trim();
 }
 
-/** An image of this host's own busybox. @throws FanwayError where there is none that runs alone */
-async function makeImage(name: string, env: NodeJS.ProcessEnv): Promise<void> {
+/**
+ * Has `use` take a tar of what `fill` puts into an empty folder beside this host's own busybox.
+ * @param path of the busybox in it
+ * @throws FanwayError where there is none that runs alone
+ */
+export async function withImage(
+  path: string,
+  fill: (folder: string) => void,
+  use: (tar: string) => Promise<unknown>,
+): Promise<void> {
   const busybox = findProgram('busybox');
   if (busybox === undefined) {
     throw refusedError(
@@ -47,10 +71,12 @@ async function makeImage(name: string, env: NodeJS.ProcessEnv): Promise<void> {
   }
   const root = mkdtempSync(join(tmpdir(), 'fanway-image-'));
   try {
-    mkdirSync(join(root, 'fs/bin'), { recursive: true });
-    copyFileSync(realpathSync(busybox), join(root, 'fs', IMAGE_PATH));
-    await run('tar', ['-C', join(root, 'fs'), '-cf', join(root, 'image.tar'), '.']);
-    await docker(env, 'import', join(root, 'image.tar'), name);
+    const [folder, tar] = [join(root, 'fs'), join(root, 'image.tar')];
+    mkdirSync(dirname(join(folder, path)), { recursive: true });
+    copyFileSync(realpathSync(busybox), join(folder, path));
+    fill(folder);
+    await run('tar', ['-C', folder, '-cf', tar, '.']);
+    await use(tar);
   } finally {
     rmSync(root, { recursive: true, force: true });
   }
@@ -74,31 +100,28 @@ export async function testLocal(
   }
   const name = `fanway-test-${process.pid}`;
   const used = image ?? name;
-  const tried: Tried[] = [];
-  const attempt = async (what: string, work: () => Promise<unknown>): Promise<void> => {
-    try {
-      await work();
-      tried.push({ name: what, problem: '' });
-    } catch (error) {
-      if (error instanceof FanwayError) throw error;
-      tried.push({ name: what, problem: messageOf(error).trim().split('\n').at(-1) ?? '' });
-    }
-  };
+  const trials = new Trials();
   const on = ['--network', network] as const;
   const ask = (target: string): Promise<string> =>
     docker(env, 'run', '--rm', ...on, used, IMAGE_PATH, 'sh', '-c', ASK, 'sh', target);
   try {
-    if (image === undefined) await makeImage(name, env);
-    await attempt('a container starts', () =>
+    if (image === undefined) {
+      await withImage(
+        IMAGE_PATH,
+        () => undefined,
+        (tar) => docker(env, 'import', tar, name),
+      );
+    }
+    await trials.attempt('a container starts', () =>
       docker(env, 'run', '-d', '--name', name, ...on, used, IMAGE_PATH, 'sh', '-c', SERVE),
     );
     const format = `{{(index .NetworkSettings.Networks "${network}").IPAddress}}`;
     const address = await docker(env, 'inspect', '-f', format, name).catch(() => '');
-    await attempt('another one reaches it by its address', () => ask(address));
-    await attempt('another one reaches it by its name', () => ask(name));
+    await trials.attempt('another one reaches it by its address', () => ask(address));
+    await trials.attempt('another one reaches it by its name', () => ask(name));
   } finally {
     await docker(env, 'rm', '-f', name).catch(() => '');
     if (image === undefined) await docker(env, 'rmi', name).catch(() => '');
   }
-  return tried;
+  return trials.tried;
 }

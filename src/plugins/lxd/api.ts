@@ -25,7 +25,8 @@ const MANAGERS: Readonly<
   },
   incus: {
     ...{ env: 'INCUS', client: 'incus', title: 'Incus' },
-    sockets: ['/var/lib/incus/unix.socket'],
+    // Later ones have moved it.
+    sockets: ['/run/incus/unix.socket', '/var/lib/incus/unix.socket'],
   },
 };
 

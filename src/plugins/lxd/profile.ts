@@ -118,15 +118,25 @@ export async function enableProfile(
   return { made: 'changed', ...done };
 }
 
-/** The bridges that profiles of ours are for. */
-export async function profileBridges(api: LxdApi): Promise<string[]> {
+/** Profiles of ours, with the bridges that they are for. */
+async function ownProfiles(api: LxdApi): Promise<{ name: string; bridge: string }[]> {
   const { status, body } = await api.call('GET', '/profiles?recursion=1');
   const profiles = fieldOf(body, 'metadata');
   if (status !== 200 || !Array.isArray(profiles)) return [];
   return profiles.flatMap((profile: unknown) => {
-    const bridge = fieldOf(fieldOf(profile, 'config'), MARK);
-    return typeof bridge === 'string' ? [bridge] : [];
+    const [name, bridge] = [fieldOf(profile, 'name'), fieldOf(fieldOf(profile, 'config'), MARK)];
+    return typeof name === 'string' && typeof bridge === 'string' ? [{ name, bridge }] : [];
   });
+}
+
+/** The bridges that profiles of ours are for. */
+export async function profileBridges(api: LxdApi): Promise<string[]> {
+  return (await ownProfiles(api)).map(({ bridge }) => bridge);
+}
+
+/** The names of our profiles for a bridge. */
+export async function profilesOfBridge(api: LxdApi, bridge: string): Promise<string[]> {
+  return (await ownProfiles(api)).filter((one) => one.bridge === bridge).map(({ name }) => name);
 }
 
 /**
