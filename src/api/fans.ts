@@ -2,9 +2,10 @@
  * Fans on the admin socket: those that are here, one that is to come up, one that is to go.
  * @module
  */
-import { ENCAPS } from '../config/link/modes.ts';
+import { FAN_ROWS } from '../config/link/fan-rows.ts';
 import type { FanRequest } from '../config/request.ts';
 import { requestFromJson } from '../config/request-json.ts';
+import { type CarriedOf, carriedOf } from '../config/row/row.ts';
 import { messageOf } from '../errors.ts';
 import type { Prefix } from '../net/prefix.ts';
 import type { Ipv6, Prefix6 } from '../net/prefix6.ts';
@@ -50,7 +51,6 @@ const sixSpec = fields({ overlay: prefix6, slice: prefix6, gateway: ipv6, vni: n
 const plainSpec = fields({
   /** Unique id, equal to the bridge's name. */
   name: text,
-  encap: word(...ENCAPS),
   /** TUN/TAP name, at most 15 characters. */
   device: text,
   overlay: prefix,
@@ -65,15 +65,22 @@ const plainSpec = fields({
   port: number,
   underlayMtu: number,
   innerMtu: number,
-  dscp: word('pipe', 'uniform'),
   /** Outer source ports in use; 1 = fixed. */
   sourcePorts: number,
-  offload: word('auto', 'off'),
 });
-type LinkSpec = ReadBy<typeof plainSpec> & { six?: ReadBy<typeof sixSpec> };
+/** What it has by the settings of a fan. */
+const carriedSpec: Reader<CarriedOf<typeof FAN_ROWS>> = (value, at) =>
+  carriedOf(FAN_ROWS, fields({})(value, at), (field) => {
+    throw new ShapeError(`${at}.${field} is missing or not what it should be`);
+  });
+type LinkSpec = ReadBy<typeof plainSpec> &
+  ReadBy<typeof carriedSpec> & { six?: ReadBy<typeof sixSpec> };
 const mayHaveSix = fields({ six: optional(sixSpec) });
 const linkSpec: Reader<LinkSpec> = (value, at) => {
-  const { six, ...plain } = { ...plainSpec(value, at), ...mayHaveSix(value, at) };
+  const { six, ...plain } = {
+    ...{ ...plainSpec(value, at), ...carriedSpec(value, at) },
+    ...mayHaveSix(value, at),
+  };
   return six === undefined ? plain : { ...plain, six };
 };
 

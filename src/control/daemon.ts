@@ -6,8 +6,11 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import type { DataProcessStatus } from '../api/status.ts';
+import { FAN_ROWS } from '../config/link/fan-rows.ts';
+import { NETWORK_ROWS } from '../config/network/rows.ts';
 import type { Config } from '../config/parse.ts';
 import { joinFans } from '../config/request.ts';
+import { followedFields } from '../config/row/row.ts';
 import type { Log, LogLevel } from '../log.ts';
 import { IDLE_BEAT_MS } from '../shm/layout.ts';
 import { watchdogIntervalMs } from '../sys/sockets/notify.ts';
@@ -76,7 +79,9 @@ function wanted(config: Config): AnyRequest[] {
 }
 
 /** What a link that runs can follow. */
-const LIVE = { datapath: undefined, rate: undefined, flowKeys: undefined, peerRates: undefined };
+const LIVE = Object.fromEntries(
+  [...followedFields(FAN_ROWS), ...followedFields(NETWORK_ROWS)].map((field) => [field, undefined]),
+);
 
 /** Whether two requests are for the same link, perhaps forwarded by somebody else or at another rate. */
 function isSameLink(a: AnyRequest, b: AnyRequest): boolean {

@@ -2,7 +2,12 @@
  * Every setting of a layer-2 network, a row each, in the order of the configuration file and of help.
  * @module
  */
-import { isUnderlayAddress, type UnderlayPrefix } from '../../net/underlay-address.ts';
+import { formatMac } from '../../net/mac.ts';
+import {
+  formatHostPrefix,
+  isUnderlayAddress,
+  type UnderlayPrefix,
+} from '../../net/underlay-address.ts';
 import { DEVICE_ROWS, MTU_ROWS } from '../link/device.ts';
 import { RATE_ROWS } from '../link/rate.ts';
 import { areSelectors, isOverlay } from '../link/sides.ts';
@@ -36,7 +41,7 @@ export const SERVER_IS_HOST = 0;
 const RULES_CHARS_MAX = 8000;
 
 /** MACs of servers; {@link SERVER_IS_HOST} is one too. */
-const servers = listOfAtMost('macs', SERVERS_MAX, integer(0, 0xffff_ffff_ffff).is);
+const servers = listOfAtMost('macs', SERVERS_MAX, integer(0, 0xffff_ffff_ffff).is, formatMac);
 
 function isHostPrefix(value: unknown): value is UnderlayPrefix {
   return (
@@ -119,11 +124,14 @@ const FLOOD_ROWS = {
 
 /** Who takes part, and what for. */
 const PARTY_ROWS = {
-  addresses: joint(listOfAtMost('host-prefixes', HOST_ADDRESSES_MAX, isHostPrefix), {
-    key: 'address',
-    doc: "This host's own addresses in it, on the bridge, each with the width of its network; none.",
-    help: ['--address ADDRESS/N,...', "this host's own addresses in it, on the bridge (none)"],
-  }),
+  addresses: joint(
+    listOfAtMost('host-prefixes', HOST_ADDRESSES_MAX, isHostPrefix, formatHostPrefix),
+    {
+      key: 'address',
+      doc: "This host's own addresses in it, on the bridge, each with the width of its network; none.",
+      help: ['--address ADDRESS/N,...', "this host's own addresses in it, on the bridge (none)"],
+    },
+  ),
   ...RATE_ROWS,
   /** Underlay addresses of hosts that take part and that nobody tells of; absent = none. */
   peers: carried(

@@ -5,7 +5,11 @@
  */
 import { isNetwork, type Prefix } from '../../net/prefix.ts';
 import { isNetwork6, type Prefix6 } from '../../net/prefix6.ts';
-import { isUnderlayAddress, type UnderlayAddress } from '../../net/underlay-address.ts';
+import {
+  formatHostAddress,
+  isUnderlayAddress,
+  type UnderlayAddress,
+} from '../../net/underlay-address.ts';
 import { parseInterfaceName, type SettingType, ValueError } from './setting.ts';
 
 /** A kind of value. */
@@ -15,7 +19,14 @@ export type ValueKind<T> = {
   readonly min?: number;
   readonly max?: number;
   is(value: unknown): value is T;
+  /** In words, where that is not how it prints. */
+  text?(value: T): string;
 };
+
+/** A value in words. */
+export function textOf<T>({ text = String }: ValueKind<T>, value: T): string {
+  return text(value);
+}
 
 /** One of these words. */
 export function choice<const C extends string>(choices: readonly C[]): ValueKind<C> {
@@ -38,6 +49,7 @@ export function integer(min: number, max: number): ValueKind<number> {
 export const boolean: ValueKind<boolean> = {
   type: 'boolean',
   is: (value): value is boolean => typeof value === 'boolean',
+  text: (value) => (value ? 'yes' : 'no'),
 };
 
 /** A name for an interface that fanway makes. */
@@ -53,22 +65,24 @@ export const interfaceName: ValueKind<string> = {
   },
 };
 
-/** At most `max` of what `is` knows. */
+/** At most `max` of what `is` knows; `text` is one of them in words. */
 export function listOfAtMost<T>(
   type: SettingType,
   max: number,
   is: (value: unknown) => value is T,
+  text: (value: T) => string,
 ): ValueKind<readonly T[]> {
   return {
     ...{ type, max },
     is: (value): value is readonly T[] =>
       Array.isArray(value) && value.length <= max && value.every(is),
+    text: (values) => values.map(text).join(' ') || 'none',
   };
 }
 
 /** Addresses of hosts. */
 export function hosts(max: number): ValueKind<readonly UnderlayAddress[]> {
-  return listOfAtMost('addresses', max, isUnderlayAddress);
+  return listOfAtMost('addresses', max, isUnderlayAddress, formatHostAddress);
 }
 
 /** A value that `is` knows, of a type that has no bounds. */
@@ -78,7 +92,11 @@ export function known<T>(type: SettingType, is: (value: unknown) => value is T):
 
 /** The same, or null: what nobody has asked for follows from something else. */
 export function orNull<T>(kind: ValueKind<T>): ValueKind<T | null> {
-  return { ...kind, is: (value): value is T | null => value === null || kind.is(value) };
+  return {
+    ...kind,
+    is: (value): value is T | null => value === null || kind.is(value),
+    text: (value) => (value === null ? 'automatic' : textOf(kind, value)),
+  };
 }
 
 function fieldsOf(value: unknown): { address: unknown; length: unknown } | undefined {

@@ -4,7 +4,7 @@
  * file, the flags of the command line and the comparison of two requests all follow from the rows.
  * @module
  */
-import { boolean, type ValueKind } from './kinds.ts';
+import { boolean, textOf, type ValueKind } from './kinds.ts';
 import type { Setting } from './setting.ts';
 
 /**
@@ -64,27 +64,23 @@ type Optional = 'default' | 'example' | 'unit' | 'required' | 'help' | 'switches
 type Given = Pick<SettingRow<unknown>, 'key' | 'doc'> &
   Partial<Pick<SettingRow<unknown>, Optional | 'inverted' | 'onChange' | 'resolved' | 'text'>>;
 
-/** A value as people write it. */
-function plainText(value: unknown): string {
-  return value === undefined || value === null ? 'automatic' : String(value);
-}
-
 function defaultText(initial: unknown): string {
   if (typeof initial === 'boolean') return initial ? 'yes' : 'no';
   return initial === undefined || initial === null ? '' : String(initial);
 }
 
 function rowOf<T, P extends Presence>(
-  { type, choices, min, max, is }: ValueKind<T>,
+  kind: ValueKind<T>,
   presence: P,
   initial: unknown,
   given: Given,
 ): SettingRow<T, P> {
+  const { type, choices, min, max, is } = kind;
   return {
     ...{ unit: '', default: defaultText(initial), required: false, example: '', reloadable: true },
     ...{ carried: false, resolved: false, onChange: 'anew', inverted: false, help: undefined },
     switches: type === boolean.type ? { [`--${given.key}`]: true } : {},
-    text: plainText,
+    text: (value) => (is(value) ? textOf(kind, value) : 'none'),
     ...given,
     ...{ type, is, presence, initial },
     ...(choices !== undefined && { choices }),
@@ -105,7 +101,7 @@ export function asked<T, const D extends T = never>(
   initial?: D,
 ): SettingRow<Exclude<T, D>, 'asked'> {
   const is = (value: unknown): value is Exclude<T, D> => value !== initial && kind.is(value);
-  return rowOf({ ...kind, is }, 'asked', initial, given);
+  return rowOf<Exclude<T, D>, 'asked'>({ ...kind, is }, 'asked', initial, given);
 }
 
 /** A setting that makes a field together with others. */
@@ -226,9 +222,11 @@ export function fieldNames(rows: Rows): string[] {
 
 /** The rows' fields of an object that has them, and perhaps others. @throws RangeError where one is missing */
 export function pickFields<R extends Rows>(rows: R, of: object): FieldsOf<R> {
-  return fieldsOfJson(rows, of, (field) => {
-    throw new RangeError(`there is no ${field} to take`);
-  });
+  return fieldsOfJson(rows, of, notThere);
+}
+
+function notThere(field: string): never {
+  throw new RangeError(`there is no ${field} to take`);
 }
 
 /** A setting in which two links differ, with both values in words. */
@@ -240,4 +238,53 @@ export function differencesOf(rows: Rows, now: object, wanted: object): Differen
     const [a, b] = [text(Reflect.get(now, field)), text(Reflect.get(wanted, field))];
     return a === b ? [] : [{ key, now: a, wanted: b }];
   });
+}
+
+const isInSpec = ({ carried, resolved }: SettingRow<unknown>): boolean => carried || resolved;
+
+function filterRows(rows: Rows, keep: (row: SettingRow<unknown>) => boolean): Rows {
+  return Object.fromEntries(Object.entries(rows).filter(([, row]) => keep(row)));
+}
+
+/** What of the specs of two links means that one must be made anew to become the other. */
+export function specDifferences(rows: Rows, now: object, wanted: object): Difference[] {
+  const apart = filterRows(rows, (row) => row.onChange === 'anew' && isInSpec(row));
+  return differencesOf(apart, now, wanted);
+}
+
+/** The same of what only their requests say. */
+export function requestDifferences(rows: Rows, now: object, wanted: object): Difference[] {
+  const apart = filterRows(rows, (row) => row.onChange === 'anew' && !isInSpec(row));
+  return differencesOf(apart, now, wanted);
+}
+
+/** The fields that a link follows while it runs. */
+export function followedFields(rows: Rows): string[] {
+  return Object.keys(filterRows(rows, ({ onChange }) => onChange === 'follow'));
+}
+
+function areCarried<R extends Rows>(rows: R, fields: object): fields is CarriedOf<R> {
+  return (
+    wrongField(
+      filterRows(rows, ({ carried }) => carried),
+      fields,
+    ) === undefined
+  );
+}
+
+/** Whether an object that came from elsewhere has what a link's spec has by the rows. */
+export function hasCarried(rows: Rows, of: object): boolean {
+  const needed = filterRows(rows, ({ carried, presence }) => carried && presence === 'always');
+  return wrongField(needed, of) === undefined;
+}
+
+/** What a link's spec has by the rows, taken from its request, or from a spec. @throws what `refuse` throws */
+export function carriedOf<R extends Rows>(
+  rows: R,
+  of: object,
+  refuse: (field: string) => never = notThere,
+): CarriedOf<R> {
+  const those = filterRows(rows, ({ carried }) => carried);
+  const fields = fieldsOfJson(those, of, refuse);
+  return areCarried(rows, fields) ? fields : refuse(wrongField(those, fields) ?? '');
 }

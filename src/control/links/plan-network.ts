@@ -5,14 +5,14 @@
  */
 
 import { MTU_BYTES_MIN } from '../../config/link/device.ts';
-import { pickRate, rateDifferences, withRate } from '../../config/link/rate.ts';
+import { rateDifferences, withRate } from '../../config/link/rate.ts';
 import type { UnderlaySelector } from '../../config/link/underlays.ts';
-import { SERVER_IS_HOST } from '../../config/network/rows.ts';
+import { NETWORK_ROWS, SERVER_IS_HOST } from '../../config/network/rows.ts';
 import type { NetworkRequest } from '../../config/network.ts';
+import { carriedOf, specDifferences } from '../../config/row/row.ts';
 import { parseInterfaceName } from '../../config/row/setting.ts';
 import { VXLAN } from '../../encap/encap.ts';
 import { ipamLengthMax, ipamOf } from '../../net/ipam.ts';
-import { formatMac } from '../../net/mac.ts';
 import { formatPrefix } from '../../net/prefix.ts';
 import { IPV6_BITS, networkOf6, wordsOfIpv6 } from '../../net/prefix6.ts';
 import {
@@ -73,23 +73,21 @@ function specOf(
   },
   mac = BRIDGE_MAC_PREFIX + lastWordOf(at.local),
 ): NetworkSpec {
-  const { network, bridge: name, vni, bum, serviceNodes, guard, replicator, offload } = request;
+  const { network, bridge: name, vni } = request;
   const { addresses, outer } = request;
   const ipam = request.ipam && ipamOf(request.ipam, at.underlay, at.local);
   return {
+    ...carriedOf(NETWORK_ROWS, request),
     ...{ name, network, encap: VXLAN.name, device: networkDeviceOf(vni), mac },
     ...{ local: at.local, underlay: at.underlay, vni, port: request.port ?? VXLAN.defaultPort },
     ...{
       underlayMtu: at.underlayMtu,
       innerMtu: networkMtuOf(request, at.underlayMtu, familyOf(at.local)),
     },
-    ...{ dscp: 'pipe', sourcePorts: SOURCE_PORTS_DEFAULT, offload },
-    ...pickRate(request),
+    ...{ dscp: 'pipe', sourcePorts: SOURCE_PORTS_DEFAULT },
     ...at.underlays,
-    ...{ bum, serviceNodes: [...serviceNodes], guard, replicator },
     ...(addresses !== undefined && { addresses }),
     ...(request.dhcpServers && { dhcpServers: serverMacs(request.dhcpServers, mac) }),
-    ...(request.peers && { peers: [...request.peers] }),
     ...(request.routers && { routers: serverMacs(request.routers, mac) }),
     ...(ipam !== undefined && { ipam }),
     ...(outer !== undefined && { outer }),
@@ -220,36 +218,16 @@ function ownerOf(bridge: string, { fans, networks }: Snapshot): AnyRecord | unde
   return [...fans, ...networks].find(({ spec }) => spec.name === bridge);
 }
 
-/** What of a network cannot change while it runs, in words. */
-function facts({ name, vni, port, local, innerMtu, bum, guard, ...more }: NetworkSpec): string[] {
-  const nodes = more.serviceNodes.map((node) => formatHostAddress(node)).join(' ');
+/** What of a network no setting alone says, and cannot change while it runs, in words. */
+function facts({ name, vni, local, innerMtu, further = [], ...more }: NetworkSpec): string[] {
+  const beside = further.map(({ local }) => formatHostAddress(local)).join(' ') || 'none';
   return [
-    ...[`bridge ${name}`, `VNI ${vni}`, `port ${port}`, `underlay ${formatHostAddress(local)}`],
-    ...[`MTU ${innerMtu}`, `bum ${bum}`, `guard ${guard}`, `service nodes ${nodes || 'none'}`],
-    more.replicator ? 'replicator' : 'no replicator',
-    ...furtherFacts(more),
+    ...[`bridge ${name}`, `VNI ${vni}`, `underlay ${formatHostAddress(local)}`, `MTU ${innerMtu}`],
+    `further underlays ${beside}`,
     `ipam ${more.ipam === undefined ? 'none' : formatPrefix(more.ipam.prefix)}`,
     more.outer === undefined ? 'no outer address' : `outer ${formatHostAddress(more.outer)}`,
     `addresses ${(more.addresses ?? []).map(formatHostPrefix).join(' ') || 'none'}`,
-    `DHCP servers ${macsText(more.dhcpServers)}`,
-    `routers ${macsText(more.routers)}`,
-    `peers ${(more.peers ?? []).map(formatHostAddress).join(' ') || 'none'}`,
   ];
-}
-
-/** Nothing where there is one underlay. */
-function furtherFacts({
-  further = [],
-  underlayMode,
-  xmitHashPolicy,
-}: Pick<NetworkSpec, 'further' | 'underlayMode' | 'xmitHashPolicy'>): string[] {
-  const beside = further.map(({ local }) => formatHostAddress(local)).join(' ') || 'none';
-  const how = further.length === 0 ? [] : [`underlay mode ${underlayMode} by ${xmitHashPolicy}`];
-  return [`further underlays ${beside}`, ...how];
-}
-
-function macsText(macs: readonly number[] = []): string {
-  return macs.map(formatMac).join(' ') || 'none';
 }
 
 function planAgainst(
@@ -258,7 +236,10 @@ function planAgainst(
   joined: NetworkRequest,
 ): Plan<NetworkSpec> {
   const then = facts(wanted);
-  const differences = facts(running).filter((fact) => !then.includes(fact));
+  const differences = [
+    ...facts(running).filter((fact) => !then.includes(fact)),
+    ...specDifferences(NETWORK_ROWS, running, wanted).map(({ key, now }) => `${key} ${now}`),
+  ];
   const { network, name, vni } = running;
   const rates = rateDifferences(running, wanted);
   if (differences.length === 0 && rates.length > 0) {

@@ -6,11 +6,13 @@
  */
 
 import { MTU_BYTES_MIN } from '../../config/link/device.ts';
+import { FAN_ROWS } from '../../config/link/fan-rows.ts';
 import { natText } from '../../config/link/nat.ts';
-import { pickRate, rateDifferences, withRate } from '../../config/link/rate.ts';
+import { rateDifferences, withRate } from '../../config/link/rate.ts';
 import { underlayFamily } from '../../config/link/underlays.ts';
 import type { NetworkRequest } from '../../config/network.ts';
 import type { FanRequest } from '../../config/request.ts';
+import { carriedOf, requestDifferences, specDifferences } from '../../config/row/row.ts';
 import { ENCAPS, overheadOf } from '../../encap/encap.ts';
 import { messageOf } from '../../errors.ts';
 import {
@@ -214,8 +216,8 @@ function specOf(
   const { six } = at;
   const isSixAlone = six !== undefined && !hasIpv4(request.overlay);
   return {
+    ...carriedOf(FAN_ROWS, request),
     name: at.name,
-    encap: request.encap,
     device: isSixAlone ? deviceNameOf6(six.slice) : deviceNameOf(at.slice),
     overlay: request.overlay,
     underlay: at.underlay,
@@ -227,14 +229,11 @@ function specOf(
     port: request.port ?? defaultPort(request),
     underlayMtu: at.underlayMtu,
     innerMtu: request.mtu ?? innerMtuOf(request, at.underlayMtu, familyOf(at.local)),
-    dscp: request.dscp,
     sourcePorts:
       request.sourcePort === 'fixed' || (request.nat?.keepAliveSeconds ?? 0) > 0
         ? 1
         : SOURCE_PORTS_DEFAULT,
     ...(request.nat !== undefined && { nat: request.nat }),
-    offload: request.offload,
-    ...pickRate(request),
     ...at.underlays,
     ...(six !== undefined && {
       six: { ...six, vni: (isSixAlone ? request.vni : null) ?? six.vni },
@@ -260,22 +259,17 @@ function defaultPort(request: FanRequest): number {
 
 /** The overlay has a fan already: the same one, or one in the way. */
 function planAgainst(running: FanRecord, wanted: FanRecord): Plan {
-  const differences: string[] = [];
-  const compare = (what: string, now: unknown, then: unknown): void => {
+  const { spec } = running;
+  const differences = [
+    ...specDifferences(FAN_ROWS, spec, wanted.spec),
+    ...requestDifferences(FAN_ROWS, running.request, wanted.request),
+  ].map(({ key, now, wanted }) => `${key} ${now}, not ${wanted}`);
+  const compare = (what: string, now: string, then: string): void => {
     if (now !== then) differences.push(`${what} ${now}, not ${then}`);
   };
-  const { spec } = running;
   compare('underlay', hostsOf(spec), hostsOf(wanted.spec));
   compare('bridge', spec.name, wanted.spec.name);
-  for (const key of ['encap', 'port', 'vni', 'dscp', 'sourcePorts', 'offload'] as const) {
-    compare(key, spec[key], wanted.spec[key]);
-  }
   compare('nat', natText(spec.nat), natText(wanted.spec.nat));
-  compare('underlay-mode', spec.underlayMode, wanted.spec.underlayMode);
-  compare('xmit-hash-policy', spec.xmitHashPolicy, wanted.spec.xmitHashPolicy);
-  for (const key of ['dhcp', 'hostReserve', 'mtu', 'masquerade'] as const) {
-    compare(key, running.request[key] ?? 'automatic', wanted.request[key] ?? 'automatic');
-  }
   if (wanted.spec.six !== undefined) compare('overlay', overlaysOf(spec), overlaysOf(wanted.spec));
   const overlay = overlaysOf(spec);
   const rates = rateDifferences(spec, wanted.spec);

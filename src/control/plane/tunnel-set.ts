@@ -7,7 +7,6 @@
 import type { EventEmitter } from 'node:events';
 import type { DataProcessStatus, SuperBytes } from '../../api/status.ts';
 import { codeOf, FanwayError } from '../../errors.ts';
-import type { Prefix } from '../../net/prefix.ts';
 import type { UnderlayAddress, UnderlayPrefix } from '../../net/underlay-address.ts';
 import { DEVICE_QUEUE_PACKETS } from '../../sys/host/tun.ts';
 import { counterPlace } from '../../table/counters.ts';

@@ -3,10 +3,13 @@
  * @module
  */
 
+import type { DEVICE_ROWS } from '../../config/link/device.ts';
+import { FAN_ROWS } from '../../config/link/fan-rows.ts';
 import type { FanEncap } from '../../config/link/modes.ts';
 import type { Nat } from '../../config/link/nat.ts';
 import type { RateRequest } from '../../config/link/rate.ts';
-import type { BumModeName, GuardName } from '../../config/network/modes.ts';
+import { NETWORK_ROWS } from '../../config/network/rows.ts';
+import { type CarriedOf, hasCarried } from '../../config/row/row.ts';
 import { carriesFrames, ENCAPS, overheadOf } from '../../encap/encap.ts';
 import { hasIpv4, peerOf, sliceOf } from '../../net/fan.ts';
 import { peerOf6 } from '../../net/fan6.ts';
@@ -100,39 +103,39 @@ export type FurtherUnderlay = {
 };
 
 /** What every link has. Overlay addresses are u32 in host order, MTUs bytes. */
-export type WireSpec = RateRequest & {
-  /** Unique id, equal to the bridge's name. */
-  name: string;
-  encap: FanEncap;
-  /** TUN/TAP name, at most 15 characters. */
-  device: string;
-  underlay: UnderlayPrefix;
-  /** Our underlay address. */
-  local: UnderlayAddress;
-  vni: number;
-  /** UDP destination port, 0 for ipip. */
-  port: number;
-  underlayMtu: number;
-  innerMtu: number;
-  dscp: 'pipe' | 'uniform';
-  /** Outer source ports in use; 1 = fixed. */
-  sourcePorts: number;
-  /** Absent = all hosts are at their own addresses. */
-  nat?: Nat;
-  offload: 'auto' | 'off';
-  /** The device is root's work for this user: opened, and otherwise left as it is. */
-  owned?: true;
-  /** Present where there are several underlays, with how packets are spread over them. */
-  further?: readonly FurtherUnderlay[];
-  /** The device of the first one, as of when it came up. */
-  underlayDevice?: string;
-  underlayMode?: UnderlayMode;
-  xmitHashPolicy?: XmitHashPolicy;
-  /** Present where the kernel forwards; otherwise data processes of ours do. */
-  datapath?: 'kernel';
-  /** Why it is not the kernel, where that was left to this host. */
-  notKernel?: string;
-};
+export type WireSpec = RateRequest &
+  CarriedOf<typeof DEVICE_ROWS> & {
+    /** Unique id, equal to the bridge's name. */
+    name: string;
+    encap: FanEncap;
+    /** TUN/TAP name, at most 15 characters. */
+    device: string;
+    underlay: UnderlayPrefix;
+    /** Our underlay address. */
+    local: UnderlayAddress;
+    vni: number;
+    /** UDP destination port, 0 for ipip. */
+    port: number;
+    underlayMtu: number;
+    innerMtu: number;
+    dscp: 'pipe' | 'uniform';
+    /** Outer source ports in use; 1 = fixed. */
+    sourcePorts: number;
+    /** Absent = all hosts are at their own addresses. */
+    nat?: Nat;
+    /** The device is root's work for this user: opened, and otherwise left as it is. */
+    owned?: true;
+    /** Present where there are several underlays, with how packets are spread over them. */
+    further?: readonly FurtherUnderlay[];
+    /** The device of the first one, as of when it came up. */
+    underlayDevice?: string;
+    underlayMode?: UnderlayMode;
+    xmitHashPolicy?: XmitHashPolicy;
+    /** Present where the kernel forwards; otherwise data processes of ours do. */
+    datapath?: 'kernel';
+    /** Why it is not the kernel, where that was left to this host. */
+    notKernel?: string;
+  };
 
 /** The overlays of a link as text: `250.0.0.0/8`, `fd00:fa::/32`, or both. */
 export function overlaysOf({ overlay, six }: Pick<LinkSpec, 'overlay' | 'six'>): string {
@@ -151,40 +154,34 @@ export function slicesOf({ overlay, slice, six }: LinkSpec): string {
 }
 
 /** A fan: the overlay address says the host. */
-export type LinkSpec = WireSpec & {
-  /** `NO_OVERLAY` where there is no IPv4 inside; slice and gateway are of it then. */
-  overlay: Prefix;
-  slice: Prefix;
-  /** The slice's .1. */
-  gateway: number;
-  /** Absent where there is no IPv6 inside. */
-  six?: SixSpec;
-};
+export type LinkSpec = WireSpec &
+  CarriedOf<typeof FAN_ROWS> & {
+    /** `NO_OVERLAY` where there is no IPv4 inside; slice and gateway are of it then. */
+    overlay: Prefix;
+    slice: Prefix;
+    /** The slice's .1. */
+    gateway: number;
+    /** Absent where there is no IPv6 inside. */
+    six?: SixSpec;
+  };
 
 /** A layer-2 network: who is where is told. */
-export type NetworkSpec = WireSpec & {
-  /** What people call it. */
-  network: string;
-  /** Of its bridge, u48. */
-  mac: number;
-  bum: BumModeName;
-  /** Underlay addresses, the preferred one first. */
-  serviceNodes: UnderlayAddress[];
-  guard: GuardName;
-  /** This host copies floods for others. */
-  replicator: boolean;
-  /** This host's own addresses on its bridge; absent = none. */
-  addresses?: readonly UnderlayPrefix[];
-  /** MACs that may answer DHCP clients, and that may speak as routers, while they are here; absent = none. */
-  dhcpServers?: readonly number[];
-  routers?: readonly number[];
-  /** Which addresses this host hands out; absent = none. */
-  ipam?: Ipam;
-  /** Hosts that take part and that nobody tells of, by underlay address; absent = none. */
-  peers?: readonly UnderlayAddress[];
-  /** Where others reach this host, when that is not `local`. */
-  outer?: UnderlayAddress;
-};
+export type NetworkSpec = WireSpec &
+  CarriedOf<typeof NETWORK_ROWS> & {
+    /** What people call it. */
+    network: string;
+    /** Of its bridge, u48. */
+    mac: number;
+    /** This host's own addresses on its bridge; absent = none. */
+    addresses?: readonly UnderlayPrefix[];
+    /** MACs that may answer DHCP clients, and that may speak as routers, while they are here; absent = none. */
+    dhcpServers?: readonly number[];
+    routers?: readonly number[];
+    /** Which addresses this host hands out; absent = none. */
+    ipam?: Ipam;
+    /** Where others reach this host, when that is not `local`. */
+    outer?: UnderlayAddress;
+  };
 
 /** A link of either kind. */
 export type AnySpec = LinkSpec | NetworkSpec;
@@ -226,24 +223,7 @@ export function deviceMtuOf(spec: WireSpec): number {
   return isBridged(spec) ? TAP_MTU_BYTES : spec.innerMtu;
 }
 
-const WIRE_FIELDS: Readonly<
-  Record<
-    Exclude<
-      keyof WireSpec,
-      | 'local'
-      | 'owned'
-      | 'datapath'
-      | 'notKernel'
-      | 'further'
-      | 'underlayDevice'
-      | 'underlayMode'
-      | 'xmitHashPolicy'
-      | 'nat'
-      | keyof RateRequest
-    >,
-    string
-  >
-> = {
+const WIRE_FIELDS = {
   name: 'string',
   encap: 'string',
   device: 'string',
@@ -254,37 +234,25 @@ const WIRE_FIELDS: Readonly<
   innerMtu: 'number',
   dscp: 'string',
   sourcePorts: 'number',
-  offload: 'string',
-};
+} satisfies Partial<Record<keyof WireSpec, string>>;
 
-const FAN_FIELDS: Readonly<Record<Exclude<keyof LinkSpec, keyof WireSpec | 'six'>, string>> = {
+const FAN_FIELDS = {
   overlay: 'object',
   slice: 'object',
   gateway: 'number',
-};
+} satisfies Partial<Record<keyof LinkSpec, string>>;
 
-const NETWORK_FIELDS: Readonly<
-  Record<
-    Exclude<
-      keyof NetworkSpec,
-      keyof WireSpec | 'addresses' | 'dhcpServers' | 'ipam' | 'outer' | 'peers' | 'routers'
-    >,
-    string
-  >
-> = {
-  network: 'string',
-  mac: 'number',
-  bum: 'string',
-  serviceNodes: 'object',
-  guard: 'string',
-  replicator: 'boolean',
-};
+const NETWORK_FIELDS = { network: 'string', mac: 'number' } satisfies Partial<
+  Record<keyof NetworkSpec, string>
+>;
 
 /** Whether a value read from a file has what a link of its kind needs, each of its type. */
 export function isAnySpec(value: unknown): value is AnySpec {
-  const own = fieldOf(value, 'network') === undefined ? FAN_FIELDS : NETWORK_FIELDS;
+  if (typeof value !== 'object' || value === null) return false;
+  const isFan = fieldOf(value, 'network') === undefined;
   return (
-    hasFields(value, { ...WIRE_FIELDS, ...own }) &&
+    hasFields(value, { ...WIRE_FIELDS, ...(isFan ? FAN_FIELDS : NETWORK_FIELDS) }) &&
+    hasCarried(isFan ? FAN_ROWS : NETWORK_ROWS, value) &&
     isUnderlayAddress(fieldOf(value, 'local')) &&
     Object.hasOwn(ENCAPS, String(fieldOf(value, 'encap')))
   );
