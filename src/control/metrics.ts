@@ -4,7 +4,7 @@
  * @module
  */
 import type { RateStatus } from '../api/networks.ts';
-import type { RouterStatus } from '../api/status.ts';
+import type { LinkUnderlays, RouterStatus } from '../api/status.ts';
 import type { GossipService } from './speakers/gossip/service.ts';
 
 export const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
@@ -50,6 +50,28 @@ function addRate(page: Page, rate: RateStatus | null, link: string): void {
   page.add('gauge', 'rate_delay_seconds', rate.delayMs / 1000, { link });
 }
 
+/** How each of several underlays does: round trip and loss of the ways to peers, and whom it reaches. */
+function addUnderlays(page: Page, { underlays = [] }: LinkUnderlays, link: string): void {
+  for (const { device, carrier, mtu, peers } of underlays) {
+    const labels = { link, underlay: device };
+    page.add('gauge', 'underlay_carrier', carrier ? 1 : 0, labels);
+    page.add('gauge', 'underlay_mtu_bytes', mtu, labels);
+    page.add('gauge', 'underlay_peers', peers.length, labels);
+    page.add('gauge', 'underlay_peers_used', peers.filter(({ used }) => used).length, labels);
+    for (const { peer, state, delayMs, lostPercent, losses, ...way } of peers) {
+      const to = { ...labels, peer };
+      page.add('gauge', 'underlay_way_up', state === 'up' ? 1 : 0, to);
+      if (delayMs !== null)
+        page.add('gauge', 'underlay_way_round_trip_seconds', delayMs / 1000, to);
+      page.add('gauge', 'underlay_way_lost_ratio', lostPercent / 100, to);
+      page.add('counter', 'underlay_way_losses', losses, to);
+      page.add('gauge', 'underlay_way_mtu_bytes', way.mtu, to);
+      page.add('gauge', 'underlay_way_up_delay_seconds', way.upDelayMs / 1000, to);
+      page.add('gauge', 'underlay_way_down_delay_seconds', way.downDelayMs / 1000, to);
+    }
+  }
+}
+
 /** The whole page. `counters` are those of the links, by link. */
 export function metricsText(
   status: RouterStatus,
@@ -63,6 +85,7 @@ export function metricsText(
     page.add('gauge', 'link_up', link.state === 'stopped' ? 0 : 1, { link: link.name });
     page.add('counter', 'link_repairs', link.repairs, { link: link.name });
     addRate(page, link.rate, link.name);
+    addUnderlays(page, link, link.name);
   }
   for (const network of status.networks) {
     const labels = { network: network.network, vni: String(network.vni) };
@@ -73,6 +96,7 @@ export function metricsText(
       page.add('gauge', 'network_macs', count, { ...labels, state });
     }
     addRate(page, network.rate, network.bridge);
+    addUnderlays(page, network, network.bridge);
     page.add('gauge', 'network_addresses', network.addresses, labels);
     page.add('gauge', 'network_waiting', network.waiting, labels);
     page.add('gauge', 'network_rules', rules, labels);

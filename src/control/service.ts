@@ -345,12 +345,11 @@ export class ControlService {
     counters: Readonly<Record<string, Record<string, number>>>,
   ): LinkStatus {
     const [{ spec }, nowMs] = [fan, performance.now()];
-    const rates = this.#rates.of(spec.name);
     const counted = counters[spec.name] ?? {};
     const rate = rateStatus(spec, this.tunnels, this.#rates, counted);
     const underlays = this.#underlays.status(spec.name);
     const nat = this.#pathWatch.nat.status(spec);
-    const shown = linkStatus(link, fan, processes, rates, nowMs, paths);
+    const shown = linkStatus(link, fan, processes, this.#rates, nowMs, paths);
     const status = { ...shown, rate, underlays, nat, bypass: this.tunnels.bypass(spec.name) };
     const underlay = formatHostPrefix(spec.underlay);
     const { drops, failure } = this.#drops.judge(

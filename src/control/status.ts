@@ -3,7 +3,7 @@
  * @module
  */
 
-import type { DataProcessStatus, LinkStatus, PathStatus, Rates } from '../api/status.ts';
+import type { DataProcessStatus, LinkStatus, PathStatus } from '../api/status.ts';
 import { formatUnderlays } from '../config/request.ts';
 import { ENCAPS } from '../encap/encap.ts';
 import { hasIpv4 } from '../net/fan.ts';
@@ -17,6 +17,7 @@ import type { ManagedLink } from './links/link.ts';
 import { hostOf } from './links/plan.ts';
 import { DROP_COUNTERS } from './plane/drops.ts';
 import { offloadsInForce } from './plane/paths.ts';
+import type { RateMeter } from './plane/rates.ts';
 import { RATE_STATUS_COUNTERS } from './rate-status.ts';
 import { isKernels, type LinkSpec, overlaysOf, slicesOf, underlaysOf } from './store/link-spec.ts';
 
@@ -45,6 +46,23 @@ function notesOf(
   return notes;
 }
 
+/** So much of what TCP sends, sent again, is no usual loss. */
+const AGAIN_SHARE = 0.2;
+const HOSTS_NAMED_MAX = 4;
+
+/** What it may mean that TCP sends so much again, where trains go to hosts that cannot say what came. */
+export function againNote(again: number, paths: readonly PathStatus[]): string[] {
+  if (again < AGAIN_SHARE) return [];
+  const untested = paths.filter(
+    ({ segmentation, trains }) => segmentation === 'works' && trains === 'untested',
+  );
+  if (untested.length === 0) return [];
+  const hosts = untested.slice(0, HOSTS_NAMED_MAX).map(({ peer }) => peer);
+  return [
+    `TCP inside sends ${Math.round(again * 100)} % of its data again, and nobody can say whether trains of datagrams arrive whole at ${hosts.join(', ')}: a card or hypervisor may damage them (fanway doctor); fanway join on both hosts tests that, --offload off does without trains`,
+  ];
+}
+
 function sixStatus({ six, encap }: LinkSpec): LinkStatus['six'] {
   if (six === undefined) return null;
   return {
@@ -60,16 +78,17 @@ export function linkStatus(
   link: ManagedLink,
   { spec, request }: FanRecord,
   processes: readonly DataProcessStatus[],
-  rates: Rates,
+  meter: Pick<RateMeter, 'of' | 'againOf'>,
   nowMs: number,
   paths: readonly PathStatus[],
 ): LinkStatus {
   const reason = reasonOf(link);
+  const own = paths.filter(({ peer }) =>
+    underlaysOf(spec).some(({ underlay }) => holdsHost(underlay, parseHostAddress(peer))),
+  );
   const offloads = offloadsInForce(
     processes.flatMap((process) => process.offloads[spec.name] ?? []),
-    paths.filter(({ peer }) =>
-      underlaysOf(spec).some(({ underlay }) => holdsHost(underlay, parseHostAddress(peer))),
-    ),
+    own,
   );
   const { obstacles, notes } = link.obstacles;
   const reasons = [reason, ...obstacles.map(({ message }) => message)].filter(Boolean);
@@ -110,8 +129,9 @@ export function linkStatus(
       ...notesOfDatapath(spec),
       ...(link.state === 'up' ? notes : []),
       ...notesOf(link, processes),
+      ...againNote(meter.againOf(spec.name), own),
     ],
-    rates,
+    rates: meter.of(spec.name),
     rate: null,
     drops: [],
     repairs: link.repairs,

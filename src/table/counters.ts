@@ -126,6 +126,8 @@ export const EVENT_COUNTERS = [
   'path_probes_limited',
   'train_tests',
   'keep_alives',
+  'tcp_data_sent',
+  'tcp_data_again',
 ] as const;
 
 /**

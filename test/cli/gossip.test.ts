@@ -6,6 +6,7 @@ import t from 'tap';
 import type { GossipStatus } from '../../src/api/gossip.ts';
 import type { MemberJson } from '../../src/api/members.ts';
 import type { PeerWay, RouterStatus } from '../../src/api/status.ts';
+import { judgeUnderlays } from '../../src/cli/doctor/doctor-underlays.ts';
 import { statusOrOtherBuild, statusText } from '../../src/cli/inspect/status.ts';
 import { tableText } from '../../src/cli/inspect/table.ts';
 import { keysText } from '../../src/cli/members/key.ts';
@@ -121,6 +122,14 @@ t.test('tables and times as people read them', async (t) => {
     / by *\n(?:.|\n)*eth0 0\.3 ms, eth1 lost *\n/,
     'which underlays lead there',
   );
+  const lossy = { ...underlay('eth0', true), peers: [{ ...way, lostPercent: 7, mtu: 1400 }] };
+  t.match(
+    peersText([{ ...member, fans }], [], [{ underlays: [lossy], nat: undefined }]),
+    /eth0 0\.3 ms 7 % lost MTU 1400 *\n/,
+  );
+  const judged = judgeUnderlays([{ name: 'fan-250', underlays: [lossy, underlay('eth1', true)] }]);
+  t.match(judged, { isSeveral: true, wrong: ['fan-250 by eth0: 7 % lost'] });
+  t.equal(judged.well[1], 'fan-250 by eth1: MTU 1500, 1 hosts, up to 0.3 ms');
   t.match(peersText([]), /fanway join/);
   const seed = { seed: 'host-z', addresses: ['10.0.0.1'], error: '', answered: false, reason: '' };
   t.match(

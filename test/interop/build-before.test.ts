@@ -14,6 +14,8 @@ import { Keyring } from '../../src/gossip/base/keyring.ts';
 import { formatIpv4 } from '../../src/net/ipv4.ts';
 import { runEcho, runTcpPair, runUdpPair } from '../../src/traffic/run.ts';
 import { ping, plug, run, skipWithoutPing } from '../control/networks/lab.ts';
+import { nameOf, untilState, wayTo } from '../control/underlays/kinds.ts';
+import { addUnderlays } from '../control/underlays/lab.ts';
 import { attach, BRIDGE, checkBalance, OVERLAY } from '../faults/rig.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { findRoot } from '../style/sources.ts';
@@ -24,6 +26,8 @@ import { PATIENCE, until } from '../support/patience.ts';
 const BEFORE = 'a630c49';
 /** The last build with layer-2 networks that answers no questions of other hosts. */
 const BEFORE_QUESTIONS = 'd6a2dbe';
+/** The last build that knows nothing of several underlays. */
+const BEFORE_UNDERLAYS = 'dc5ae8b';
 const TCP_BYTES = 4 << 20;
 t.setTimeout(1_200_000);
 
@@ -129,4 +133,51 @@ t.test(`networks of this build and ${BEFORE_QUESTIONS}`, { skip: skipNetworks },
   await meet();
   const status = JSON.parse(await runFanway(b, ['status', '--json'], dist)) as unknown;
   t.match(status, { networks: [{ network: 'blue', state: 'up' }] }, 'all is well at the old one');
+});
+
+const skipUnderlays = skipWithoutTun() || skipLong || skipWithoutHistory(BEFORE_UNDERLAYS);
+
+t.test(`several underlays and ${BEFORE_UNDERLAYS}`, { skip: skipUnderlays }, async (t) => {
+  const dist = buildBefore(t, BEFORE_UNDERLAYS);
+  const lab = await Lab.create({ hosts: 3 });
+  t.teardown(() => lab.close());
+  const [a, b, old] = [lab.host(0), lab.host(1), lab.host(2)];
+  await addUnderlays(lab, 1, [a, b]);
+  const keyFile = join(a.runDirectory, 'cluster.key');
+  writeFileSync(keyFile, Keyring.generate(randomBytes).format(), { mode: 0o600 });
+  for (const host of lab.hosts) {
+    const program = host === old ? dist : undefined;
+    const where = host === old ? 'eth0/16' : 'eth0/16,eth1/16';
+    const mode = host === old ? [] : ['--underlay-mode', 'balance-xor'];
+    await runFanway(host, ['up', OVERLAY, where, 'bridge', BRIDGE, ...mode], program);
+    await attach(host);
+    const seeds = host === a ? [] : [formatIpv4(a.address)];
+    await runFanway(host, ['join', ...seeds, '--name', host.name, '--key', keyFile], program);
+  }
+  const [from, beside, to] = [lab.container(0), lab.container(1), lab.container(2)];
+  const echo = (target: typeof to) =>
+    runEcho(from, [formatIpv4(target.address)], { count: 100, interval: 20, timeout: 5000 });
+  await until('the old one and the new ones are members', PATIENCE, async () => {
+    const text = await runFanway(old, ['peers', '--json'], dist);
+    const members = JSON.parse(text) as { state: string }[];
+    return members.length === 2 && members.every(({ state }) => state === 'alive');
+  });
+  t.equal((await echo(to)).targets[0]?.received, 100, 'by the first underlay, all of them');
+  t.equal((await echo(beside)).targets[0]?.received, 100);
+  await untilState(a, nameOf(b), 1, 'up');
+  t.match(await wayTo(a, nameOf(b), 1), { told: true, used: true });
+  t.match(await wayTo(a, nameOf(old), 1), { told: false, used: false, state: 'untried' });
+  for (const path of [
+    { from, to, address: formatIpv4(to.address) },
+    { from: to, to: from, address: formatIpv4(from.address) },
+  ]) {
+    const { sent, received } = await runTcpPair(path, {
+      port: 7100,
+      bytes: TCP_BYTES,
+      sha256: true,
+    });
+    t.equal(received.bytes, TCP_BYTES, 'a stream arrives whole');
+    t.equal(received.streams[0]?.sha256, sent.streams[0]?.sha256);
+  }
+  await checkBalance(t, a);
 });

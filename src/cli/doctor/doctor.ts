@@ -23,6 +23,7 @@ import { guardReport, portReport } from './doctor-bgp.ts';
 import { bypassReport } from './doctor-bypass.ts';
 import { forwardingReport } from './doctor-forwarding.ts';
 import { trainsReport } from './doctor-trains.ts';
+import { type UnderlaysReport, underlaysReport } from './doctor-underlays.ts';
 import { BAD_STRETCHES, isWithin, stretchText } from './kernel-stretches.ts';
 
 export type DoctorFinding = {
@@ -285,6 +286,23 @@ const PROBES: readonly Probe[] = [
       return require(isWell, isWell
         ? 'none was seen to arrive damaged'
         : `damaged at ${damaged.slice(0, 8).join(', ')}`);
+    },
+  },
+  {
+    name: 'underlays of links',
+    cost: 'what would go by one that is lost goes by the others, and has less room there',
+    run: async () => {
+      let found: UnderlaysReport;
+      try {
+        found = await underlaysReport();
+      } catch (error) {
+        throw new Unknown(`no router answers (${messageOf(error)})`);
+      }
+      if (!found.isSeveral) throw new Unknown('no link here has several');
+      const { wrong, well } = found;
+      return require(wrong.length === 0, (wrong.length === 0 ? well : wrong)
+        .slice(0, 8)
+        .join('; '));
     },
   },
   ...BAD_STRETCHES.map(

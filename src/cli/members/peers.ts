@@ -4,7 +4,7 @@
  */
 import type { SeedJson } from '../../api/gossip.ts';
 import { type MemberJson, membersCall } from '../../api/members.ts';
-import { damagesTrains, type LinkStatus, statusCall } from '../../api/status.ts';
+import { damagesTrains, type LinkStatus, type PeerWay, statusCall } from '../../api/status.ts';
 import { ask } from '../../control/admin/admin-client.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { ExitCode } from '../../errors.ts';
@@ -72,16 +72,36 @@ export function peersText(
 function waysText({ fans }: MemberJson, links: readonly Pick<LinkStatus, 'underlays'>[]): string {
   const locals = fans.map(({ local }) => local);
   const ways = links.flatMap(({ underlays = [] }) =>
-    underlays.flatMap(({ device, peers }) =>
+    underlays.flatMap(({ device, mtu, peers }) =>
       peers
         .filter(({ peer, state }) => locals.includes(peer) && state !== 'untried')
-        .map(({ used, delayMs }) => {
-          if (!used) return `${device} lost`;
-          return delayMs === null ? device : `${device} ${timeText(delayMs)}`;
-        }),
+        .map((way) => (way.used ? wayText(device, mtu, way) : `${device} lost`)),
     ),
   );
   return [...new Set(ways)].join(', ') || '-';
+}
+
+/** Round trip, what is lost if it is worth a word, and an MTU that is less than the device's. */
+function wayText(device: string, deviceMtu: number, way: PeerWay): string {
+  const { delayMs, lostPercent, mtu } = way;
+  return [
+    device,
+    ...(delayMs === null ? [] : [timeText(delayMs)]),
+    ...(lostPercent < 1 ? [] : [`${lostPercent.toFixed(0)} % lost`]),
+    ...(mtu === 0 || mtu >= deviceMtu ? [] : [`MTU ${mtu}`]),
+  ].join(' ');
+}
+
+/** The ways to a member by each underlay of each link. */
+function waysOf({ fans }: MemberJson, links: readonly LinkStatus[]) {
+  const locals = fans.map(({ local }) => local);
+  return links.flatMap(({ name, underlays = [] }) =>
+    underlays.flatMap(({ device, peers }) =>
+      peers
+        .filter(({ peer }) => locals.includes(peer))
+        .map((way) => ({ link: name, device, ...way })),
+    ),
+  );
 }
 
 export const peers: Verb = {
@@ -99,9 +119,13 @@ export const peers: Verb = {
     const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
     const members = await ask(run, membersCall);
     const others = members.filter((member) => !member.self);
-    if (flags.has('--json')) printJson(io, others);
-    else {
-      const { gossip, links, paths } = await ask(run, statusCall);
+    const { gossip, links, paths } = await ask(run, statusCall);
+    if (flags.has('--json')) {
+      printJson(
+        io,
+        others.map((member) => ({ ...member, underlays: waysOf(member, links) })),
+      );
+    } else {
       const damaged = pathsText(paths.filter(damagesTrains)).map((line) => `${line}\n`);
       io.out(`${peersText(others, gossip?.seeds ?? [], links)}${damaged.join('')}`);
     }

@@ -13,6 +13,8 @@ export const RATE_COUNTERS = [
   'ingress.deliveredBytes',
   'queue.left',
   'queue.waited_us',
+  'event.tcp_data_sent',
+  'event.tcp_data_again',
 ] as const;
 
 type Sample = { timeMs: number; counters: CounterValues };
@@ -21,6 +23,8 @@ type LinkSample = { timeMs: number; counters: Float64Array };
 /** How far back the rate looks, in samples. */
 const SAMPLES_MAX = 6;
 export const SAMPLE_INTERVAL_MS = 1000;
+/** Fewer segments that were sent again are nothing to speak of. */
+const AGAIN_MIN = 5;
 
 const NO_RATES: Rates = { egressPackets: 0, egressBits: 0, ingressPackets: 0, ingressBits: 0 };
 
@@ -35,13 +39,21 @@ export class RateMeter {
 
   /** How long a packet of a link that had to wait did so lately, ms; 0 = none did. */
   delayMsOf(link: string): number {
+    const left = this.#grown(link, 'queue.left');
+    return left === 0 ? 0 : this.#grown(link, 'queue.waited_us') / left / 1000;
+  }
+
+  /** The share of large TCP segments of a link that TCP lately sent once more; 0 where it is next to none. */
+  againOf(link: string): number {
+    const again = this.#grown(link, 'event.tcp_data_again');
+    if (again < AGAIN_MIN) return 0;
+    return again / Math.max(again, this.#grown(link, 'event.tcp_data_sent'));
+  }
+
+  #grown(link: string, name: (typeof RATE_COUNTERS)[number]): number {
     const { before, now } = this.#ends(link);
-    const grown = (name: (typeof RATE_COUNTERS)[number]): number => {
-      const place = RATE_COUNTERS.indexOf(name);
-      return Math.max(0, (now?.counters[place] ?? 0) - (before?.counters[place] ?? 0));
-    };
-    const left = grown('queue.left');
-    return left === 0 ? 0 : grown('queue.waited_us') / left / 1000;
+    const place = RATE_COUNTERS.indexOf(name);
+    return Math.max(0, (now?.counters[place] ?? 0) - (before?.counters[place] ?? 0));
   }
 
   /** The first and the last sample that there is of a link. */

@@ -21,6 +21,7 @@ import type { Trains } from '../../send/trains.ts';
 import { Cut } from './cut.ts';
 import { Fit } from './fit.ts';
 import { OuterWay } from './outer-way.ts';
+import { TcpAgain } from './tcp-again.ts';
 
 const MALFORMED = egressIndex('drop.malformed');
 const SEND_PAUSED = egressIndex('drop.send_paused');
@@ -44,6 +45,7 @@ export class Wrap {
   readonly #fit: Fit;
   readonly #way: OuterWay;
   readonly #cut: Cut;
+  readonly #again = new TcpAgain();
   #nowMs = 0;
 
   constructor({ arena, trains, paths, tooBig, queues, isAlone }: WrapParts) {
@@ -77,6 +79,7 @@ export class Wrap {
     if (refused >= 0) return hand.drop(link, refused);
     this.#queues.aim(link, hand.peer);
     way.choose(link, hand, nowMs);
+    this.#again.note(this.#arena.view, link, hand);
     const { l3, totalBytes, l4Bytes } = hand;
     if (totalBytes > link.sureBytes && !this.#fit.fits(link, hand, nowMs)) return;
     if (l4Bytes !== 0) this.#cut.measure(link, hand, nowMs);
