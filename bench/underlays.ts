@@ -1,7 +1,7 @@
 /**
  * Several underlays, each a link of 1 Gb/s (tbf at both ends): what each mode makes of 1, 4 and 16 TCP
- * streams over two and four of them, beside one alone. How long a pulse stands still when one of two falls
- * silent or loses its cable is told by the tests (test/control/underlays).
+ * streams over two and four of them, beside one alone and, where this kernel has one, beside its bond under
+ * VXLAN; and what 16 streams and probes beside them meet when one of the cables is pulled.
  * @module
  */
 import { spawnSync } from 'node:child_process';
@@ -10,19 +10,23 @@ import { runFanway } from '../src/demo/router.ts';
 import { formatIpv4 } from '../src/net/ipv4.ts';
 import type { XmitHashPolicy } from '../src/net/underlay-modes.ts';
 import { runTcpPair, startTraffic } from '../src/traffic/run.ts';
-import { addUnderlays } from '../test/control/underlays/lab.ts';
+import { addUnderlays, portOn } from '../test/control/underlays/lab.ts';
 import { attach, BRIDGE, OVERLAY, statusOf } from '../test/faults/rig.ts';
+import { BOND_MODES, hasBond, withBond } from './bond.ts';
 import type { Extra } from './extras.ts';
 import type { ExtraTable } from './results.ts';
 
 /** Of each link, Mb/s. */
 const LINK_MBITS = Number(process.env['FANWAY_BENCH_LINK_MBITS'] ?? 1000);
 const STREAMS = [1, 4, 16] as const;
-const SECONDS = 5;
+const SECONDS = Number(process.env['FANWAY_BENCH_LINK_SECONDS'] ?? 5);
 const PORT = 5001;
 const READY_MS = 30_000;
+/** Flows of probes, told apart by their DSCP. */
+const PROBE_CLASSES = '0,8,16,24,32,40,46,48';
 const PING_MS = 5;
 
+type Within = (work: () => Promise<void>) => Promise<void>;
 type Mode = { title: string; words: string[] };
 
 function xor(policy: XmitHashPolicy): Mode {
@@ -80,11 +84,57 @@ async function ready(lab: Lab, underlays: number): Promise<void> {
   }
 }
 
-async function goodput(lab: Lab, streams: number): Promise<number> {
+async function goodput(lab: Lab, streams: number, seconds = SECONDS): Promise<number> {
   const to = lab.container(1);
   const path = { from: lab.container(0), to, address: formatIpv4(to.address) };
-  const { received } = await runTcpPair(path, { port: PORT, streams, seconds: SECONDS });
+  const { received } = await runTcpPair(path, { port: PORT, streams, seconds });
   return received.gbps * 1000;
+}
+
+/** Probes of several flows from container to container; ends with how long one stood still at most, ms. */
+async function longestGap(lab: Lab, seconds: number): Promise<number> {
+  const [from, to] = [lab.container(0), lab.container(1)];
+  const [listen, peer] = [formatIpv4(to.address), formatIpv4(from.address)];
+  const common = { port: PORT + 1, seconds };
+  const reflector = startTraffic(to, 'reflect', { ...common, listen, peer });
+  const heardNs = new Map<number, number>();
+  let longestNs = 0;
+  try {
+    await reflector.ready;
+    const flows = { targets: listen, dscp: PROBE_CLASSES, interval: PING_MS };
+    const prober = startTraffic(from, 'probe', { ...common, ...flows });
+    prober.onInterim = (report) => {
+      if (report.event !== 'probe-samples') return;
+      for (const [stream, sentNs, rttUs] of report.samples) {
+        if (rttUs < 0) continue;
+        const atNs = sentNs + rttUs * 1000;
+        const before = heardNs.get(stream) ?? atNs;
+        longestNs = Math.max(longestNs, atNs - before);
+        heardNs.set(stream, Math.max(before, atNs));
+      }
+    };
+    await prober.finish();
+  } finally {
+    reflector.kill();
+  }
+  if (heardNs.size === 0) throw new Error('no probe was answered');
+  return longestNs / 1e6;
+}
+
+/** 16 streams, and a cable that is pulled half way: goodput of all of it, and the longest gap of a flow. */
+async function pulled(lab: Lab): Promise<string> {
+  const port = portOn(1, lab.host(0));
+  const streams = goodput(lab, Math.max(...STREAMS), 2 * SECONDS);
+  const gap = longestGap(lab, 2 * SECONDS);
+  try {
+    await sleep(SECONDS * 1000);
+    await lab.middle.netlink.setLink(port, { up: false });
+    const [mbits, gapMs] = await Promise.all([streams, gap]);
+    return `${mbits.toFixed(0)}, ${gapMs.toFixed(0)} ms`;
+  } finally {
+    await lab.middle.netlink.setLink(port, { up: true });
+    await Promise.allSettled([streams, gap]);
+  }
 }
 
 const where = (underlays: number): string =>
@@ -121,41 +171,40 @@ function progress(cells: readonly string[]): void {
 async function run(): Promise<ExtraTable | string> {
   const lab = await Lab.create({ hosts: 2 });
   const rows: string[][] = [];
+  const bonds = hasBond() ? BOND_MODES : [];
   try {
     await addUnderlays(lab, 3);
     for (const host of lab.hosts) {
       const refused = shape(host, 4);
       if (refused !== undefined) return refused;
     }
-    const measure = async (title: string, underlays: number, words: readonly string[]) => {
+    const measure = async (title: string, underlays: number, within: Within) => {
       const figures: string[] = [];
-      await withFan(lab, underlays, words, async () => {
+      await within(async () => {
         for (const streams of STREAMS) figures.push((await goodput(lab, streams)).toFixed(0));
+        figures.push(underlays > 1 ? await pulled(lab) : '');
       });
       rows.push([String(underlays), title, ...figures]);
       progress(rows.at(-1) ?? []);
     };
-    await measure('one underlay', 1, []);
+    await measure('one underlay', 1, (work) => withFan(lab, 1, [], work));
     for (const underlays of [2, 4]) {
-      for (const { title, words } of MODES) await measure(title, underlays, words);
+      for (const { title, words } of MODES) {
+        await measure(title, underlays, (work) => withFan(lab, underlays, words, work));
+      }
+      for (const mode of bonds) {
+        await measure(mode.title, underlays, (work) => withBond(lab, underlays, mode, work));
+      }
     }
   } finally {
     lab.close();
   }
   return {
     title: `Several underlays of ${LINK_MBITS} Mb/s each`,
-    note: `TCP from container to container, ${SECONDS} s each, goodput in Mb/s; tbf at both ends of each underlay. ${bondText()}`,
-    columns: ['underlays', 'mode', ...STREAMS.map((count) => `${count} streams`)],
+    note: `TCP from container to container, ${SECONDS} s each, goodput in Mb/s; tbf at both ends of each underlay. Pulled: 16 streams for twice as long, one cable out at one end half way; Mb/s over all of it, and how long one of ${PROBE_CLASSES.split(',').length * 2} flows of probes beside them had no answer. ${bonds.length > 0 ? `The kernel's bond (miimon 100) is under VXLAN.` : "This kernel has no bond to stand beside (no module 'bonding')."}`,
+    columns: ['underlays', 'mode', ...STREAMS.map((count) => `${count} streams`), 'one pulled'],
     rows,
   };
-}
-
-/** Whether this kernel has a bond to stand beside. */
-function bondText(): string {
-  const result = spawnSync('unshare', ['-n', 'ip', 'link', 'add', 'fwbench0', 'type', 'bond']);
-  return result.status === 0
-    ? "The kernel's bond is there, and is not measured here."
-    : "This kernel has no bond to stand beside (no module 'bonding').";
 }
 
 export const underlays: Extra = { key: 'underlays', slow: true, run };
