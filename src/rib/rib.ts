@@ -183,6 +183,12 @@ export class Rib {
     return damper.heldCount > 0 && damper.isHeld(keyOfEntry(id));
   }
 
+  /** Whether several claim an entry, the one that counts among them. */
+  isContested(id: EntryId): boolean {
+    const slot = this.#slot(id);
+    return slot !== undefined && 'claims' in slot && slot.claims.length > 1;
+  }
+
   /** Whether a MAC was at another place a short while ago. */
   hasMoved(id: EntryId, nowMs: number): boolean {
     return id.kind === 'mac' && this.#moves.hasMoved(keyOfEntry(id), nowMs);

@@ -78,6 +78,8 @@ t.test(`the bridge learns ${MILLION} MACs behind one port`, async (t) => {
   const own = new OwnEntries({
     best: (id) => rib.get(id),
     isHeld: (id) => rib.isHeld(id),
+    isContested: (id) => rib.isContested(id),
+    nowMs: () => 0,
     update: (updates) => rib.update('local', updates, 0),
   });
   let announced = 0;
@@ -86,6 +88,7 @@ t.test(`the bridge learns ${MILLION} MACs behind one port`, async (t) => {
       announced += 1;
       return sequence;
     },
+    renew: ({ sequence }) => sequence,
     withdraw: () => undefined,
   });
   const spec: NetworkSpec = {

@@ -87,6 +87,8 @@ function makeChain() {
   const here = new OwnEntries({
     best: (id) => entries.get(id),
     isHeld: (id) => entries.isHeld(id),
+    isContested: (id) => entries.isContested(id),
+    nowMs: () => 0,
     update: (updates) => entries.update('local', updates),
   });
   const bgp = new NetworkBgp({

@@ -176,6 +176,10 @@ t.test('taking a key over and back again is no conflict', async (t) => {
   }
   first.announce(MAC);
   t.same(first.tell(), [], 'what is announced already is not announced again');
+  first.author.withdraw(MAC);
+  first.announce(MAC);
+  settle(...nodes);
+  for (const each of nodes) t.same(ownersOf(each), [`${FIRST} 0`], 'withdrawn first, from 0');
   for (const node of nodes) t.same(node.events, []);
 });
 

@@ -156,6 +156,11 @@ export class EntryService {
     return this.#rib.isHeld(id);
   }
 
+  /** Whether several claim an entry. */
+  isContested(id: EntryId): boolean {
+    return this.#rib.isContested(id);
+  }
+
   /** Entries of a link, in no order. */
   entries(link: string, kind: EntryId['kind']): Iterable<{ id: EntryId; best: Best }> {
     return this.#rib.entries(link, kind);

@@ -90,8 +90,8 @@ export class NetworkService {
     const { entries } = options;
     this.#options = options;
     this.own = new OwnEntries({
-      best: (id) => entries.get(id),
-      isHeld: (id) => entries.isHeld(id),
+      ...{ best: (id) => entries.get(id), nowMs: () => performance.now() },
+      ...{ isHeld: (id) => entries.isHeld(id), isContested: (id) => entries.isContested(id) },
       update: (updates) => entries.update('local', updates),
     });
     this.#learned = new Learned(entries);

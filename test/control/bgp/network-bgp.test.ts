@@ -36,6 +36,8 @@ function make() {
   const own = new OwnEntries({
     best: (id) => rib.get(id),
     isHeld: (id) => rib.isHeld(id),
+    isContested: (id) => rib.isContested(id),
+    nowMs: () => lab.time.nowMs,
     update: (updates) => rib.update('local', updates, lab.time.nowMs),
   });
   const bgp = new NetworkBgp({ sink, own, networks: () => networks, log: silentLog });
@@ -94,6 +96,12 @@ t.test('an address that moved takes the number of its MAC along', async (t) => {
   own.add(station(ADDRESS));
   await settle();
   t.same(told(), ['address 5', 'mac 5']);
+  for (const entry of own.all()) {
+    entry.sequence = 0;
+    bgp.renew(entry);
+  }
+  await settle();
+  t.same(told(), ['address 0', 'mac 0'], 'and has none any more when that is over');
 });
 
 t.test('what others tell are claims, and their endpoints take part', async (t) => {

@@ -1,5 +1,9 @@
 import t from 'tap';
-import { OwnEntries, type OwnEntry } from '../../../src/control/networks/local/own-entries.ts';
+import {
+  OwnEntries,
+  type OwnEntry,
+  QUIET_MS,
+} from '../../../src/control/networks/local/own-entries.ts';
 import type { NetworkSpec } from '../../../src/control/store/link-spec.ts';
 import { type EntryId, MOVES_COUNT_MAX } from '../../../src/rib/entry.ts';
 import { Rib } from '../../../src/rib/rib.ts';
@@ -23,12 +27,18 @@ function make(least = 0) {
   const own = new OwnEntries({
     best: (id) => rib.get(id),
     isHeld: (id) => rib.isHeld(id),
+    isContested: (id) => rib.isContested(id),
+    nowMs: () => clock.nowMs,
     update: (updates) => rib.update('local', updates, clock.nowMs),
   });
   own.addSpeaker({
     announce(entry: OwnEntry) {
       const sequence = Math.max(entry.sequence, least);
       told.push(`announce ${sequence}`);
+      return sequence;
+    },
+    renew({ sequence }) {
+      told.push(`renew ${sequence}`);
       return sequence;
     },
     withdraw: () => void told.push('withdraw'),
@@ -96,6 +106,29 @@ t.test('what moves too often is frozen, and announced again afterwards', async (
   rib.release(clock.nowMs);
   own.review();
   t.match(take(), [/^announce \d+$/]);
+});
+
+t.test('a number ends after long without a move', async (t) => {
+  const { rib, own, elsewhere, take, clock } = make();
+  elsewhere(MOVES_COUNT_MAX - 1);
+  own.add(STATION);
+  t.strictSame(take(), [`announce ${MOVES_COUNT_MAX}`]);
+  clock.nowMs += QUIET_MS;
+  own.review();
+  t.strictSame(take(), [], 'while another one claims it too it stays');
+  elsewhere(undefined);
+  clock.nowMs += QUIET_MS - 1;
+  own.add(STATION);
+  own.review();
+  t.strictSame(take(), [`announce ${MOVES_COUNT_MAX}`], 'what is only seen again has not moved');
+  clock.nowMs += 1;
+  own.review();
+  t.strictSame(take(), ['renew 0']);
+  t.match(rib.get(ID), { source: 'local', sequence: 0 });
+  own.review();
+  t.strictSame(take(), [], 'told once');
+  elsewhere(1);
+  t.equal(rib.get(ID)?.peer, ELSEWHERE, 'and the next move is believed');
 });
 
 t.test('a link that goes takes its own entries only', async (t) => {

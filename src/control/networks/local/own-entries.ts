@@ -5,6 +5,8 @@
  * 1. Whoever shows up here while another host has it was moved: one more than the number it had there.
  * 2. What a host with a higher number claims is given up here, until it is seen here again.
  * 3. What moves too often is frozen by the rib: nothing is announced of it meanwhile.
+ * 4. What has not moved for an hour, and nobody else claims, is announced from 0 again: a number that somebody
+ *    drove to the highest would leave no higher one for the next move.
  * @module
  */
 import type { UnderlayAddress } from '../../../net/underlay-address.ts';
@@ -16,6 +18,10 @@ import {
   MOVES_COUNT_MAX,
 } from '../../../rib/entry.ts';
 import type { NetworkSpec } from '../../store/link-spec.ts';
+
+/** After so long without a move a number is over, ms; so many of them in one review. */
+export const QUIET_MS = 3_600_000;
+export const EXPIRED_MAX = 64;
 
 /** A MAC, or one of its addresses, that is at this host. */
 export type OwnEntry = {
@@ -36,6 +42,8 @@ export type NetworkSpeaker = {
    * be believed; returns that.
    */
   announce(entry: OwnEntry): number;
+  /** The same for one that is announced, with a lower number than before. */
+  renew(entry: OwnEntry): number;
   withdraw(entry: OwnEntry): void;
 };
 
@@ -49,6 +57,8 @@ export type OwnEntriesOptions = {
   /** What counts for an entry. */
   best: (id: EntryId) => Best | undefined;
   isHeld: (id: EntryId) => boolean;
+  isContested: (id: EntryId) => boolean;
+  nowMs: () => number;
   update: (updates: readonly ClaimUpdate[]) => void;
 };
 
@@ -63,6 +73,8 @@ export class OwnEntries {
   readonly #entries = new Map<string, OwnEntry>();
   /** Not announced while they are frozen. */
   readonly #frozen = new Map<string, OwnEntry>();
+  /** Those with a number above 0, by key, with when it came, ms: the oldest first. */
+  readonly #numbered = new Map<string, { sequence: number; sinceMs: number }>();
 
   constructor(options: OwnEntriesOptions) {
     this.#options = options;
@@ -112,8 +124,22 @@ export class OwnEntries {
     this.announce(own, this.#speakers);
   }
 
+  /** Remembers since when an entry has its number. */
+  #note(own: OwnEntry): void {
+    const { sequence } = own;
+    const key = keyOfEntry(idOfOwn(own));
+    if (this.#numbered.get(key)?.sequence === sequence) return;
+    this.#numbered.delete(key);
+    if (sequence > 0) this.#numbered.set(key, { sequence, sinceMs: this.#options.nowMs() });
+  }
+
   /** Tells speakers an entry; what they need to be believed becomes its number. */
   announce(own: OwnEntry, speakers: readonly NetworkSpeaker[]): void {
+    this.#tell(own, speakers);
+    this.#note(own);
+  }
+
+  #tell(own: OwnEntry, speakers: readonly NetworkSpeaker[]): void {
     const before = own.sequence;
     const told = new Map<NetworkSpeaker, number>();
     for (const speaker of speakers) {
@@ -147,6 +173,7 @@ export class OwnEntries {
     const own = this.#entries.get(key);
     if (own === undefined && !wasFrozen) return;
     this.#entries.delete(key);
+    this.#numbered.delete(key);
     if (own !== undefined) for (const speaker of this.#speakers) speaker.withdraw(own);
     this.#options.update([{ id, claim: undefined }]);
   }
@@ -157,8 +184,32 @@ export class OwnEntries {
     for (const id of ids) if (id.link === link) this.remove(id);
   }
 
-  /** Announces what was frozen and no longer is. */
+  /** Ends the numbers of what has long been where it is. */
+  #expire(): void {
+    const overMs = this.#options.nowMs() - QUIET_MS;
+    let count = 0;
+    for (const [key, { sinceMs }] of this.#numbered) {
+      if (sinceMs > overMs || count >= EXPIRED_MAX) return;
+      this.#numbered.delete(key);
+      const own = this.#entries.get(key);
+      if (own === undefined) continue;
+      count++;
+      const id = idOfOwn(own);
+      // As long as somebody else claims it too, the number is what decides.
+      if (!this.#options.isContested(id) && this.#options.best(id)?.source === 'local') {
+        own.sequence = 0;
+        for (const speaker of this.#speakers) {
+          own.sequence = Math.max(own.sequence, speaker.renew(own));
+        }
+        this.#claim(own);
+      }
+      this.#note(own);
+    }
+  }
+
+  /** Announces what was frozen and no longer is, and ends numbers whose time is over. */
   review(): void {
+    this.#expire();
     for (const [key, own] of [...this.#frozen]) {
       if (this.#options.isHeld(idOfOwn(own))) continue;
       this.#frozen.delete(key);

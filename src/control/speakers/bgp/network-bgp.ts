@@ -153,6 +153,17 @@ export class NetworkBgp implements SpeakerFollower, NetworkSpeaker, RelaySpeaker
     return sequence;
   }
 
+  renew(own: OwnEntry): number {
+    const { spec, mac, sequence } = own;
+    const station = this.#stations.get(`${spec.vni} ${mac}`);
+    if (station === undefined) return sequence;
+    // A MAC and its addresses are told with the highest number of them.
+    const numbers = Array.from(station.entries.values(), (each) => each.sequence);
+    station.sequence = Math.max(...numbers);
+    for (const each of station.entries.values()) this.#tell(this.#routeOf(each, station.sequence));
+    return sequence;
+  }
+
   relay(spec: NetworkSpec, id: EntryId, best: Best | undefined): void {
     const key = keyOfEntry(id);
     const before = this.#relayed.get(key);

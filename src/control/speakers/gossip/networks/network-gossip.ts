@@ -148,6 +148,12 @@ export class NetworkGossip implements NodeFollower, Speakers {
     return this.#node?.announce(itemOf(own), own.sequence) ?? 0;
   }
 
+  renew(own: OwnEntry): number {
+    // Whoever announces a thing once more keeps its rank; both changes go out as one.
+    this.withdraw(own);
+    return this.announce(own);
+  }
+
   withdraw(own: OwnEntry): void {
     this.#node?.withdraw(itemOf(own));
   }
