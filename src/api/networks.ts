@@ -4,7 +4,7 @@
  * @module
  */
 
-import { BUM_MODES, GUARD_MODES } from '../config/network/modes.ts';
+import { ARP_MODES, BUM_MODES, GUARD_MODES } from '../config/network/modes.ts';
 import type { NetworkRequest } from '../config/network.ts';
 import { get, post } from './call.ts';
 import {
@@ -57,6 +57,19 @@ export type NetworkSearch = {
   /** Not looked for, since a host asked for too many. */
   refused: number;
 };
+
+/** Who answers ARP, and what the kernel's bridge has to do with it. */
+const arpAnswers = fields({
+  asked: word(...ARP_MODES),
+  by: word('kernel', 'userspace'),
+  /** Addresses that the bridge answers for now: those that were asked for lately. */
+  addresses: count,
+  /** Questions that it answered. */
+  answered: count,
+  /** Why it answers none, '' = it may, or is not to. */
+  reason: text,
+});
+export type ArpAnswers = ReadBy<typeof arpAnswers>;
 
 /** A host, by its underlay address and its name as far as somebody knows it. */
 const namedHost = fields({ host: text, name: text });
@@ -137,6 +150,8 @@ export type NetworkJson = LinkUnderlays & {
   serviceNode: ServiceNodeStatus | null;
   /** The search for workloads that never said a word. */
   search: NetworkSearch;
+  /** Who answers ARP for addresses of other hosts. */
+  arp: ArpAnswers;
   /** Rules that are in force. */
   rules: number;
   /** Things that the last audit found to differ from what was decided. */
@@ -163,6 +178,7 @@ export const networkJson = fields<NetworkJson>({
   }),
   servers: fields({ dhcp: nullable(text), router: nullable(text) }),
   serviceNode: nullable(readServiceNode),
+  arp: arpAnswers,
   search: fields({
     ...{ asked: count, found: count, damped: count, limited: count, looked: count },
     refused: count,
@@ -236,6 +252,8 @@ export type BindingJson = {
   host: string;
   source: string;
   name: string;
+  /** The kernel's bridge answers for it now. */
+  kernel: boolean;
 };
 
 export const arpCall = post<NetworkPageRequest, { bindings: BindingJson[]; next: number | null }>(
@@ -245,6 +263,7 @@ export const arpCall = post<NetworkPageRequest, { bindings: BindingJson[]; next:
     bindings: list(
       fields<BindingJson>({
         ...{ network: text, address: text, mac: text, host: text, source: text, name: text },
+        kernel: flag,
       }),
     ),
     next: nullable(count),

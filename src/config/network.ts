@@ -108,11 +108,16 @@ function networkProblems(values: ReadonlyMap<string, unknown>, bridge: string): 
   for (const key of ['name', 'vni']) {
     if (!values.has(key)) problems.push({ key, message: `${key} is missing` });
   }
-  const { bum, serviceNodes, replicator } = fieldsOfValues(NETWORK_ROWS, values);
+  const { bum, serviceNodes, replicator, arp } = fieldsOfValues(NETWORK_ROWS, values);
   // Who copies for others copies its own floods too.
   if (bum === 'service-node' && serviceNodes.length === 0 && !replicator) {
     const message = 'bum service-node needs service-nodes ADDRESS,…, or replicator';
     problems.push({ key: 'bum', message });
+  }
+  if (bum === 'learn' && arp === 'kernel') {
+    const message =
+      'arp kernel does not go with bum learn, where all that ARP says is flooded: leave arp out';
+    problems.push({ key: 'arp', message });
   }
   if (bridge.length > INTERFACE_NAME_CHARS_MAX) {
     problems.push({

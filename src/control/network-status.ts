@@ -11,6 +11,7 @@ import {
   removeNetworkCall,
 } from '../api/network/requests.ts';
 import {
+  type ArpAnswers,
   arpCall,
   explainNetworkCall,
   macHistoryCall,
@@ -138,6 +139,7 @@ export class NetworkStatus {
       },
       serviceNode: this.#serviceNode(spec, counters, nowMs),
       search: networks.search.counts(name),
+      arp: this.#arp(spec),
       rules: this.#options.policy.network(name)?.compiled.rules.length ?? 0,
       drift: this.#options.drift(name),
       floods: Object.fromEntries(
@@ -178,6 +180,15 @@ export class NetworkStatus {
       failOvers: changes,
       failedOverMs: changes === 0 ? null : Math.round(nowMs - changedMs),
     };
+  }
+
+  #arp({ name, arp }: NetworkSpec): ArpAnswers {
+    const asked = arp ?? 'auto';
+    const view = this.#options.networks.answers.view(name);
+    if (view === undefined) {
+      return { asked, by: 'userspace', addresses: 0, answered: 0, reason: '' };
+    }
+    return { asked, by: view.reason === '' ? 'kernel' : 'userspace', ...view };
   }
 
   #server(name: string, service: Service): string | null {

@@ -22,6 +22,8 @@ export const GuardMode = { Learn: 0, Strict: 1, Off: 2 } as const;
 export const NetworkFlag = {
   /** We replicate floods for its other members. */
   Replicator: 1,
+  /** Control is told which questions of ARP we answered: the kernel is to answer the next ones. */
+  TellsAnswers: 2,
 } as const;
 
 /** What only a layer-2 network has; a fan has zeros. */

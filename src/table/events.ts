@@ -36,6 +36,8 @@ export const EventKind = {
    */
   KeepAlive: 8,
   KeepAliveAnswer: 9,
+  /** The MAC asked by ARP for `address`, which is at a peer, and was answered by us. */
+  Answered: 10,
 } as const;
 export type EventKind = (typeof EventKind)[keyof typeof EventKind];
 

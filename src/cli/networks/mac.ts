@@ -19,7 +19,9 @@ import { noMore, printJson, takeFlags, type Verb } from '../verb/verb.ts';
 const MAC_COLUMNS = ['network', 'MAC', 'where', 'by', 'moves', 'addresses', ''].map((title) => ({
   title,
 }));
-const ARP_COLUMNS = ['network', 'address', 'MAC', 'where', 'by'].map((title) => ({ title }));
+const ARP_COLUMNS = ['network', 'address', 'MAC', 'where', 'by', 'answered by'].map((title) => ({
+  title,
+}));
 const PAST_COLUMNS = ['since', 'network', 'where', 'by', 'moves', ''].map((title) => ({ title }));
 
 function whereText(host: string | null): string {
@@ -47,8 +49,9 @@ export function macsText(macs: readonly MacJson[]): string {
 /** Addresses as a table. */
 export function bindingsText(bindings: readonly BindingJson[]): string {
   if (bindings.length === 0) return 'no addresses are known\n';
-  const rows = bindings.map(({ network, address, mac, host, source, name }) => {
-    return [network, address, mac, whereText(host), sourceText(source, name)];
+  const rows = bindings.map(({ network, address, mac, host, source, name, kernel }) => {
+    const answers = host === '' ? 'itself' : kernel ? 'kernel' : 'data path';
+    return [network, address, mac, whereText(host), sourceText(source, name), answers];
   });
   return `${renderTable(ARP_COLUMNS, rows)}\n`;
 }

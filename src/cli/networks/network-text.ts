@@ -2,7 +2,12 @@
  * Layer-2 networks as text.
  * @module
  */
-import type { NetworkJson, NetworkSearch, ServiceNodeStatus } from '../../api/networks.ts';
+import type {
+  ArpAnswers,
+  NetworkJson,
+  NetworkSearch,
+  ServiceNodeStatus,
+} from '../../api/networks.ts';
 import { underlaysText } from '../paths/underlays-text.ts';
 import { counted, rateLine } from '../verb/quantities.ts';
 
@@ -46,6 +51,7 @@ export function networkText(network: NetworkJson): string[] {
     ...serversText(network.servers),
     ...serviceNodeText(network.serviceNode),
     ...searchText(network.search),
+    `  ${arpText(network.arp)}`,
     `  bum ${network.bum}, guard ${network.guard}, ${counted(network.rules, 'rule')}; ${floodsText(network.floods)}`,
     ...rateLine(network.rate),
     ...drops
@@ -97,6 +103,16 @@ function serversText({ dhcp, router }: NetworkJson['servers']): string[] {
     host === null ? [] : `${what} ${host === '' ? 'here' : `at ${host}`}`,
   );
   return shown.length === 0 ? [] : [`  ${shown.join(', ')}`];
+}
+
+/** Who answers ARP for addresses of other hosts. */
+function arpText({ asked, by, addresses, answered, reason }: ArpAnswers): string {
+  if (by === 'userspace') {
+    const why = [asked !== 'auto' && `arp ${asked}`, reason].filter(Boolean).join(': ');
+    return `ARP answered by the data path${why && ` (${why})`}`;
+  }
+  const now = counted(addresses, 'address');
+  return `ARP answered by the kernel's bridge for what was asked lately: ${now} now, ${counted(answered, 'question')}`;
 }
 
 /** What was looked for because nobody was known to have it; nothing when nothing was. */

@@ -11,3 +11,6 @@ export type BumModeName = (typeof BUM_MODES)[number];
 /** How strictly the ports of a network are watched. */
 export const GUARD_MODES = ['learn', 'strict', 'off'] as const;
 export type GuardName = (typeof GUARD_MODES)[number];
+
+/** Who answers ARP for other hosts' addresses: the kernel's bridge where it can, or the data path alone. */
+export const ARP_MODES = ['auto', 'kernel', 'userspace'] as const;

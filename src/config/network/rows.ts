@@ -23,7 +23,7 @@ import {
   orNull,
 } from '../row/kinds.ts';
 import { always, asked, carried, joint } from '../row/row.ts';
-import { BUM_MODES, GUARD_MODES } from './modes.ts';
+import { ARP_MODES, BUM_MODES, GUARD_MODES } from './modes.ts';
 
 /** RFC 7348 §5: 24 bits; 0 is left to those who mean "any". */
 export const NETWORK_VNI_MAX = 0xff_ffff;
@@ -111,6 +111,17 @@ const FLOOD_ROWS = {
       doc: 'What a port may say: any MAC and address that it shows first, only those that are bound to it, or anything.',
       help: [`--guard ${GUARD_MODES.join('|')}`, 'what a port may say (default learn)'],
     }),
+  ),
+  arp: carried(
+    asked(
+      choice(ARP_MODES),
+      {
+        ...{ key: 'arp', default: 'auto' },
+        doc: "Who answers ARP for containers of other hosts: the kernel's bridge for what was asked lately (auto: on a bridge of our own), or the data path alone.",
+        help: [`--arp ${ARP_MODES.join('|')}`, 'who answers ARP for other hosts (auto)'],
+      },
+      'auto',
+    ),
   ),
   /** This host copies floods for others (`fanway service-node`). */
   replicator: carried(

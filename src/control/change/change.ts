@@ -7,6 +7,7 @@ import { hasFields } from '../store/link-spec.ts';
 import { type AddressChange, address } from './kinds/address.ts';
 import { type Address6Change, address6 } from './kinds/address6.ts';
 import { type AdvertsChange, adverts } from './kinds/adverts.ts';
+import { type AnswersChange, answers } from './kinds/answers.ts';
 import { type BridgeChange, bridge } from './kinds/bridge.ts';
 import { type DhcpChange, dhcp } from './kinds/dhcp.ts';
 import { type AcceptChange, accept } from './kinds/firewall/accept.ts';
@@ -30,6 +31,7 @@ export type Change =
   | AddressChange
   | TunnelChange
   | PortChange
+  | AnswersChange
   | RouteChange
   | MasqueradeChange
   | KeepChange
@@ -45,7 +47,7 @@ export type Change =
   | AdvertsChange;
 
 const kinds: { [K in Change['kind']]: Kind<Extract<Change, { kind: K }>> } = {
-  ...{ sysctl, bridge, address, tunnel, port, route, masquerade, dhcp },
+  ...{ sysctl, bridge, address, tunnel, port, answers, route, masquerade, dhcp },
   ...{ keep, inward, accept, guard, inside, between, bound, address6, route6, adverts },
 };
 

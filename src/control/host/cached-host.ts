@@ -47,6 +47,7 @@ const MADE_OLD: Readonly<Record<string, readonly List[]>> = {
   deleteRoute6: ['ipv6WayOut'],
   loadRules: ['packetFilter'],
   addOwnMac: [],
+  forgetAnswers: [],
   startDhcp: [],
   stopDhcp: [],
 } satisfies Partial<Record<keyof Host, readonly List[]>>;

@@ -17,6 +17,7 @@ import type {
   Route6,
 } from '../../sys/netlink/netlink.ts';
 import type { AnySpec, SixSpec } from '../store/link-spec.ts';
+import type { AnswersHost } from './arp/answers.ts';
 import type {
   PacketFilter,
   SnapshotAddress,
@@ -129,6 +130,8 @@ export type Host = Host6 & {
   /** Whether a bridge knows a MAC, a 48-bit number, as its own; true where the kernel cannot say. */
   hasOwnMac(bridge: number, mac: number): Promise<boolean>;
   addOwnMac(bridge: number, mac: number): Promise<void>;
+  /** Takes back all that a bridge, by its name, answers for us; absent where it never answers. */
+  forgetAnswers?(bridge: string): Promise<void>;
   /** Why the kernel cannot forward for fans here, '' where it can; absent where it never can. */
   kernelPath?(): Promise<string>;
   /** null where the key does not exist. */
@@ -214,6 +217,8 @@ export type NetworkHost = {
   /** IPv4 neighbours of a device that somebody wrote down for good. */
   writtenNeighbours(index: number): Promise<{ address: number; mac: number }[]>;
   forgetNeighbour(index: number, address: number): Promise<void>;
+  /** Absent where a bridge cannot be had to answer by itself. */
+  answers?: AnswersHost;
   /** Says that a MAC is behind a port of a bridge, until it speaks from elsewhere. */
   pointBridge(mac: number, port: number): Promise<void>;
   watchBridges(listener: (event: BridgeEvent) => void): () => void;

@@ -18,6 +18,7 @@ import { watchNfTables } from '../../sys/netlink/nf/tables.ts';
 import { FrameSender } from '../../sys/sockets/frame-sender.ts';
 import type { RunDirectory } from '../store/run-directory.ts';
 import { Announcements } from './adverts.ts';
+import { answersOf, forgetAnswers } from './arp/answers.ts';
 import { dhcpRangesText, findDnsmasq, isRunning, startDhcp, stopDhcp } from './dhcp.ts';
 import type { ForwardingEntry, Host, NetworkHost } from './host.ts';
 import { HostRoutes } from './host-routes.ts';
@@ -74,6 +75,7 @@ function networkHost(netlink: Netlink, sender: () => FrameSender): NetworkHost {
         (one) => one.index === index && (one.state & NUD_PERMANENT) !== 0,
       ),
     forgetNeighbour: (index, address) => netlink.deleteNeighbour(index, address),
+    answers: answersOf(netlink),
     pointBridge: (mac, port) => netlink.pointBridge(port, mac),
     watchBridges: (listener) =>
       netlink.watchBridges(
@@ -190,6 +192,7 @@ export function openHost(run: RunDirectory): RealHost {
     deleteAddress: (device, address, length) => netlink.deleteAddress(device, address, length),
     hasOwnMac: (bridge, mac) => netlink.hasBridgeMac(bridge, mac),
     addOwnMac: (bridge, mac) => netlink.addBridgeMac(bridge, mac),
+    forgetAnswers: (bridge) => forgetAnswers(netlink, bridge),
     readSysctl,
     writeSysctl,
     hasNft,

@@ -54,7 +54,7 @@ export type SnapshotLink = Pick<
   | 'alias'
   | 'gsoIpv4MaxSize'
 > &
-  Partial<Pick<Link, 'vxlan'>>;
+  Partial<Pick<Link, 'answersArp' | 'vxlan'>>;
 export type SnapshotAddress = Pick<
   InterfaceAddress,
   'index' | 'address' | 'length' | 'scope' | 'secondary'

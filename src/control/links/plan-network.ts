@@ -72,6 +72,7 @@ function specOf(
     underlays?: ResolvedUnderlays;
   },
   mac = BRIDGE_MAC_PREFIX + lastWordOf(at.local),
+  isTheirs = false,
 ): NetworkSpec {
   const { network, bridge: name, vni } = request;
   const { addresses, outer } = request;
@@ -91,7 +92,16 @@ function specOf(
     ...(request.routers && { routers: serverMacs(request.routers, mac) }),
     ...(ipam !== undefined && { ipam }),
     ...(outer !== undefined && { outer }),
+    ...(answersByKernel(request, isTheirs) && { kernelArp: true }),
   };
+}
+
+/**
+ * Whether the bridge answers ARP by itself: unless it is somebody else's, whose neighbours nobody writes
+ * without being asked to, or all that ARP says is flooded.
+ */
+function answersByKernel({ arp, bum }: NetworkRequest, isTheirs: boolean): boolean {
+  return arp === 'kernel' || (arp === undefined && !isTheirs && bum !== 'learn');
 }
 
 function serverMacs(servers: readonly number[], bridge: number): number[] {
@@ -114,11 +124,12 @@ export function planNetwork(
   if (!isResolved(resolved)) return { outcome: 'refused', refusals: [resolved] };
   const { local, underlay, device } = resolved;
   const adoption = adoptionOf(request.bridge, snapshot);
-  const mac = adoption?.foreign === true ? adoption.mac : undefined;
+  const isTheirs = adoption?.foreign === true;
+  const mac = isTheirs ? adoption.mac : undefined;
   const found = furtherOf(request, resolved, snapshot);
   if ('refusals' in found) return { outcome: 'refused', refusals: found.refusals };
   const { underlayMtu, notes, ...underlays } = found;
-  const spec = specOf(request, { local, underlay, underlayMtu, underlays }, mac);
+  const spec = specOf(request, { local, underlay, underlayMtu, underlays }, mac, isTheirs);
 
   const running = snapshot.networks.find((one) => one.spec.network === request.network);
   if (running !== undefined) return planAgainst(running.spec, spec, request);
@@ -134,6 +145,11 @@ export function planNetwork(
   const warnings: string[] = [...notes];
   if (spec.innerMtu < IPV6_MTU_BYTES_MIN) {
     warnings.push(`MTU ${spec.innerMtu} is under ${IPV6_MTU_BYTES_MIN}: no IPv6 inside (RFC 8200)`);
+  }
+  if (isTheirs && spec.kernelArp === true) {
+    warnings.push(
+      `bridge ${spec.name} is somebody else's: with arp kernel it has neighbours of ours while they are asked for (ip neigh show nud all, proto 250), and answers ARP in their name`,
+    );
   }
   return { outcome: 'changes', spec, changes: networkChanges(spec, snapshot, adoption), warnings };
 }
@@ -162,6 +178,7 @@ export function networkChanges(
     // Nothing that the device itself would say in IPv6 could arrive anywhere.
     { kind: 'sysctl', key: `net/ipv6/conf/${device}/disable_ipv6`, value: '1', shared: false },
     { kind: 'port', device, bridge: name },
+    ...(spec.kernelArp === true ? [{ kind: 'answers', device, bridge: name } as const] : []),
     ...addressChanges(spec, theirs),
     ...filterChanges(spec, snapshot),
   ];

@@ -18,7 +18,9 @@ export type Drift =
   /** Somebody wrote into the bridge that a MAC is in the tunnel, where nobody has it: it is forgotten. */
   | { kind: 'written'; mac: number; text: string }
   /** Somebody wrote into this host's own neighbours that an address is another MAC: it is taken out. */
-  | { kind: 'neighbour'; address: number; text: string };
+  | { kind: 'neighbour'; address: number; text: string }
+  /** The bridge answers ARP otherwise than it was told: the address is the data path's again. */
+  | { kind: 'answer'; address: number; text: string };
 
 /** What is compared, of one network. */
 export type AuditParts = {
@@ -32,6 +34,9 @@ export type AuditParts = {
   bridge: number;
   /** What somebody has written down of the bridge's neighbours, as this host's own packets go. */
   neighbours: readonly { address: number; mac: number }[];
+  /** What the bridge answers for us, and what it was told to, MACs by address. */
+  answers: ReadonlyMap<number, number>;
+  told: ReadonlyMap<number, number>;
   /** Whether a MAC is known to be behind a port of this host. */
   isStation: (mac: number) => boolean;
   /** Whether a port has more MACs than it may: those that the bridge alone has are no difference. */
@@ -69,6 +74,7 @@ export function auditNetwork(parts: AuditParts): { checked: number; drifts: Drif
     drifts.push({ kind: 'table', id, text });
   }
   checked += bridgeDrifts(parts, drifts) + neighbourDrifts(parts, drifts);
+  checked += answerDrifts(parts, drifts);
   return { checked, drifts };
 }
 
@@ -81,6 +87,20 @@ function neighbourDrifts({ neighbours, binding }: AuditParts, drifts: Drift[]): 
     drifts.push({ kind: 'neighbour', address, text });
   }
   return neighbours.length;
+}
+
+/** What the bridge answers is what it was told, and what it was told is so. */
+function answerDrifts({ answers, told, binding }: AuditParts, drifts: Drift[]): number {
+  const addresses = new Set([...answers.keys(), ...told.keys()]);
+  const whose = (mac: number | undefined): string =>
+    mac === undefined ? 'nobody' : formatMac(mac);
+  for (const address of addresses) {
+    const [has, wanted, known] = [answers.get(address), told.get(address), binding(address)?.mac];
+    if (has === wanted && has === known) continue;
+    const text = `${formatHostAddress(address)} is ${whose(known)}; the bridge was told that it is ${whose(wanted)}, and answers for ${whose(has)}`;
+    drifts.push({ kind: 'answer', address, text });
+  }
+  return addresses.size;
 }
 
 function bridgeDrifts(parts: AuditParts, drifts: Drift[]): number {

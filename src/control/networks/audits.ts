@@ -60,8 +60,12 @@ export class Audits {
     const bridgeEntries = await host.bridgeEntries(local.bridge);
     const neighbours = await host.writtenNeighbours(local.bridge);
     const link = spec.name;
+    const told = await networks.answers.told(link);
+    const answers = new Map(
+      (await host.answers?.list(local.bridge))?.map(({ address, mac }) => [address, mac]),
+    );
     const { checked, drifts } = auditNetwork({
-      ...{ bridgeEntries, neighbours, device: local.device, bridge: local.bridge },
+      ...{ bridgeEntries, neighbours, answers, told, device: local.device, bridge: local.bridge },
       macs: entries.entries(link, 'mac'),
       bindings: entries.entries(link, 'mac+ip'),
       place: (mac) => table.place(link, mac),
@@ -79,6 +83,8 @@ export class Audits {
         case 'written':
           // No more written down: the next word of the workload says where it is.
           return host.pointBridge(drift.mac, local.device);
+        case 'answer':
+          return networks.answers.drop(link, drift.address);
         case 'neighbour':
           return host.forgetNeighbour(local.bridge, drift.address);
       }

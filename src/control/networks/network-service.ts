@@ -29,19 +29,18 @@ import type { RunDirectory } from '../store/run-directory.ts';
 import { AddressIndex } from './address-index.ts';
 import { FloodChoices, floodTargets, floodViewOf, peerClaims } from './floods.ts';
 import { MacHistory } from './history.ts';
+import { KernelAnswers } from './kernel-answers.ts';
 import { Learned } from './learned.ts';
 import { LocalNetwork, type PortState } from './local/local-network.ts';
 import { OwnEntries } from './local/own-entries.ts';
 import { StationFile } from './local/station-file.ts';
 import { MoveClaims } from './moves/moves.ts';
-import { announcementOf } from './search/questions.ts';
 import { Search } from './search/search.ts';
 import { ServerIndex } from './servers.ts';
+import { Told } from './told.ts';
 
 /** How often silent stations and what was frozen are looked at, ms. */
 const ROUND_MS = 500;
-/** Caches that are told of another MAC of an address, in one round. */
-const TOLD_MAX = 256;
 
 /** The data path as networks see it. */
 export type NetworkPlane = {
@@ -76,8 +75,8 @@ export class NetworkService {
   readonly #learned: Learned;
   /** Names of ports, by ifindex, as last seen. */
   #portNames = new Map<number, string>();
-  /** Frames that tell stations of another MAC of an address, by link and address. */
-  readonly #told = new Map<string, { local: LocalNetwork; frame: Uint8Array }>();
+  readonly #told = new Told((port, frame) => void this.#host.sendFrame(port, frame));
+  readonly answers: KernelAnswers;
   readonly #flooding = new Set<string>();
   readonly floods = new FloodChoices();
   /** Called when a network's service node is another. */
@@ -103,6 +102,10 @@ export class NetworkService {
       ...{ host: () => this.#host, log: options.log, best: (id) => entries.get(id) },
       local: (link) => this.local(link),
       note: (link, mac, text) => this.history.remark(link, mac, text, Date.now()),
+    });
+    this.answers = new KernelAnswers({
+      ...{ host: () => this.#host.answers, log: options.log, nowMs: () => performance.now() },
+      ...{ best: (id) => entries.get(id), local: (link) => this.local(link) },
     });
     entries.listen((changes) => this.#entriesChanged(changes));
   }
@@ -157,6 +160,7 @@ export class NetworkService {
         indexOf(spec.device) === local.device;
       if (isSame) continue;
       this.#networks.delete(name);
+      this.answers.forget(name);
       this.search.forget(name);
       this.floods.forget(name);
       local.close();
@@ -194,6 +198,7 @@ export class NetworkService {
         ),
     });
     this.#networks.set(spec.name, { local, file });
+    if (spec.kernelArp === true) this.answers.begin({ name: spec.name, bridge, device });
     this.#options.entries.update('static', peerClaims(spec));
     // Before the table is read, so that nothing that changes meanwhile is missed.
     this.#watch();
@@ -286,6 +291,9 @@ export class NetworkService {
           this.#options.log.warn(local.spec.name, messageOf(error));
         });
         return;
+      case EventKind.Answered:
+        if (typeof address === 'number') this.answers.answeredByUs(local.spec.name, address);
+        return;
       case EventKind.Duplicate: {
         // Somebody only asks whether it is free: whoever has it answers.
         if (address === undefined || detail === Snooped.Tentative) return;
@@ -308,6 +316,7 @@ export class NetworkService {
     this.addresses.note(changes);
     this.search.note(changes);
     this.moves.note(changes);
+    this.answers.note(changes);
     for (const link of this.#servers.note(changes)) this.#flooding.add(link);
     for (const change of changes) {
       const { id, after } = change;
@@ -316,7 +325,7 @@ export class NetworkService {
       if (id.kind === 'flood' || id.kind === 'vtep') this.#flooding.add(id.link);
       else if (id.kind === 'mac' && after !== undefined && after.source !== 'local') {
         this.#isElsewhere(local, id.mac);
-      } else if (id.kind === 'mac+ip') this.#bindingChanged(local, change);
+      } else if (id.kind === 'mac+ip') this.#told.note(local, change);
     }
     if (this.#flooding.size > 0) setImmediate(() => this.#applyFloods());
   }
@@ -335,31 +344,18 @@ export class NetworkService {
     });
   }
 
-  /** An address is another MAC's now: what local stations remember is wrong. */
-  #bindingChanged(local: LocalNetwork, { id, before, after }: RibChange): void {
-    if (id.kind !== 'mac+ip' || before === undefined || after === undefined) return;
-    if (before.mac === after.mac || typeof id.address !== 'number') return;
-    if (this.#told.size >= TOLD_MAX) return;
-    const frame = announcementOf(after.mac, id.address, local.spec.mac);
-    this.#told.set(`${id.address} ${id.link}`, { local, frame });
-  }
-
   #round(): void {
     const nowMs = performance.now();
     this.own.review();
     this.#learned.age(nowMs);
     this.search.round(nowMs);
+    this.answers.age();
     this.moves.round();
     for (const { local } of this.#networks.values()) {
       const due = local.stations.due(nowMs);
       if (due.length > 0) void this.search.askSilent(local, due);
     }
-    for (const { local, frame } of this.#told.values()) {
-      for (const port of local.stations.ports()) {
-        if (port !== local.bridge) this.#host.sendFrame(port, frame);
-      }
-    }
-    this.#told.clear();
+    this.#told.round();
   }
 
   #applyFloods(): void {
@@ -390,6 +386,7 @@ export class NetworkService {
     clearInterval(this.#timer);
     this.#unwatch?.();
     this.moves.close();
+    this.answers.close();
     for (const { local, file } of this.#networks.values()) {
       local.close();
       if (keeps) file.keep();

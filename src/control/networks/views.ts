@@ -118,7 +118,7 @@ export class NetworkViews {
   }
 
   bindings(network: string | null, from: number): { bindings: BindingJson[]; next: number | null } {
-    const { entries } = this.#options;
+    const { entries, networks } = this.#options;
     const page = new Page<BindingJson>(from);
     for (const { name, network: label } of this.#specs(network)) {
       for (const { id, best } of entries.entries(name, 'mac+ip')) {
@@ -128,6 +128,7 @@ export class NetworkViews {
         page.add({
           ...{ network: label, address: formatHostAddress(id.address), mac: formatMac(best.mac) },
           ...{ host: hostText(at), source: best.source, name: this.#nameOf(best) },
+          kernel: typeof id.address === 'number' && networks.answers.has(name, id.address),
         });
       }
     }
@@ -187,11 +188,19 @@ export class NetworkViews {
     const expected = best.source === 'local' ? 'here' : best.peer;
     const name = this.#nameOf(best);
     const inTable = place?.host === expected;
+    const answers = this.#answersText(link, best, address);
     return {
       ...{ ...base, host: hostText(best), source: best.source, owner: best.owner, name },
       ...{ sequence: best.sequence, inTable },
-      text: `network ${spec.network}: ${whose} is ${this.#placeText(best, name)}${inTable ? '' : '; the data path does not have it so'}`,
+      text: `network ${spec.network}: ${whose} is ${this.#placeText(best, name)}${answers}${inTable ? '' : '; the data path does not have it so'}`,
     };
+  }
+
+  /** Who answers ARP for an address at another host. */
+  #answersText(link: string, best: Best, address: UnderlayAddress | undefined): string {
+    if (typeof address !== 'number' || best.source === 'local') return '';
+    const isBridge = this.#options.networks.answers.has(link, address);
+    return `; ARP for it is answered by ${isBridge ? "the kernel's bridge" : 'the data path'}`;
   }
 
   #placeText(best: Best, name: string): string {

@@ -75,7 +75,9 @@ export function kindWords(
       ...{ overlayAddress: 0, overlayLength: 0, gateway: 0 },
       ...{ underlayAddress: address, underlayLength: length },
       ...{ kind: LinkKind.Vni, bum: BUM[spec.bum], guard: GUARD[spec.guard] },
-      networkFlags: spec.replicator ? NetworkFlag.Replicator : 0,
+      networkFlags:
+        (spec.replicator ? NetworkFlag.Replicator : 0) |
+        (spec.kernelArp === true ? NetworkFlag.TellsAnswers : 0),
     };
   }
   const { gateway } = spec;

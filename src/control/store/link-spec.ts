@@ -172,6 +172,8 @@ export type NetworkSpec = WireSpec &
     network: string;
     /** Of its bridge, u48. */
     mac: number;
+    /** The kernel's bridge answers ARP. */
+    kernelArp?: true;
     /** This host's own addresses on its bridge; absent = none. */
     addresses?: readonly UnderlayPrefix[];
     /** MACs that may answer DHCP clients, and that may speak as routers, while they are here; absent = none. */

@@ -47,6 +47,8 @@ export class Network implements PeerRoute {
   guard: number = GuardMode.Learn;
   /** Floods of members go on to the other members from here. */
   isReplicator = false;
+  /** Control wants to know what we answered. */
+  tellsAnswers = false;
   readonly floodsOut = new Bucket(FLOODS_PER_SECOND);
   readonly floodsIn = new Bucket(FLOODS_PER_SECOND);
   /** What is known of whoever {@link sender} was asked about last (table/vteps.ts). */
@@ -78,6 +80,7 @@ export class Network implements PeerRoute {
     this.bum = record.bum ?? BumMode.None;
     this.guard = record.guard ?? GuardMode.Learn;
     this.isReplicator = ((record.networkFlags ?? 0) & NetworkFlag.Replicator) !== 0;
+    this.tellsAnswers = ((record.networkFlags ?? 0) & NetworkFlag.TellsAnswers) !== 0;
     const perSecond = record.floodsPerSecond || FLOODS_PER_SECOND;
     this.floodsOut.setRate(perSecond);
     this.floodsIn.setRate(perSecond);

@@ -51,7 +51,9 @@ export const IFLA = {
   GSO_IPV4_MAX_SIZE: 63,
   GRO_IPV4_MAX_SIZE: 64,
 } as const;
-export const INFO = { KIND: 1, DATA: 2 } as const;
+export const INFO = { KIND: 1, DATA: 2, SLAVE_KIND: 4, SLAVE_DATA: 5 } as const;
+/** Of a port of a bridge, linux/if_link.h. */
+export const BRIDGE_PORT = { PROXYARP_WIFI: 12 } as const;
 export const IFA = { ADDRESS: 1, LOCAL: 2, LABEL: 3, BROADCAST: 4 } as const;
 export const RTA = {
   DST: 1,
@@ -65,7 +67,7 @@ export const RTA = {
   NH_ID: 30,
 } as const;
 export const RTAX_MTU = 2;
-export const NDA = { DST: 1, LLADDR: 2, CACHEINFO: 3, MASTER: 9 } as const;
+export const NDA = { DST: 1, LLADDR: 2, CACHEINFO: 3, MASTER: 9, PROTOCOL: 12 } as const;
 /** In struct nda_cacheinfo: how long ago it was heard of, in ticks of the kernel's clock for users. */
 const CACHEINFO_UPDATED = 8;
 /** USER_HZ is 100 wherever Node runs. */
@@ -95,6 +97,8 @@ export type Link = {
   hardwareType: number;
   /** All zero in a list of links. */
   statistics: LinkStatistics;
+  /** Of a port of a bridge: the bridge answers ARP for the neighbours that it knows behind it. */
+  answersArp?: boolean;
   /** Of a VXLAN device: its UDP port, and whether it is of all networks of that port. */
   vxlan?: { port: number; external: boolean };
 };
@@ -159,6 +163,8 @@ export type NeighbourRecord = {
   master: number;
   /** How long ago it last said something, ms; 0 where the kernel does not say. */
   quietMs: number;
+  /** Who wrote it (`ip neigh … protocol N`), 0 = nobody said. */
+  protocol: number;
 };
 
 /** struct ifinfomsg: family, type, index, flags, change mask. */
@@ -311,6 +317,7 @@ export function readNeighbour(payload: Buffer): NeighbourRecord | undefined {
     bridge: family === AF_BRIDGE,
     master: readU32(attributes.get(NDA.MASTER)),
     quietMs: readU32(attributes.get(NDA.CACHEINFO), CACHEINFO_UPDATED) * TICK_MS,
+    protocol: attributes.get(NDA.PROTOCOL)?.readUInt8(0) ?? 0,
   };
 }
 

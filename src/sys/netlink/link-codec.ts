@@ -5,6 +5,7 @@
  */
 import {
   AF_UNSPEC,
+  BRIDGE_PORT,
   IFLA,
   INFO,
   type Link,
@@ -22,6 +23,7 @@ const IFF_LOOPBACK = 8;
 const IFF_LOWER_UP = 1 << 16;
 
 const KIND_VXLAN = 'vxlan';
+const KIND_BRIDGE = 'bridge';
 const VXLAN = { PORT: 15, COLLECT_METADATA: 25 } as const;
 
 /** The statistics of a link whose message has none. */
@@ -113,6 +115,10 @@ function readLinkAttribute(
 
 function readInfo(link: Link, info: Map<number, Buffer>): void {
   link.kind = readText(info.get(INFO.KIND));
+  if (readText(info.get(INFO.SLAVE_KIND)) === KIND_BRIDGE) {
+    const port = readAttributes(info.get(INFO.SLAVE_DATA) ?? Buffer.alloc(0), 0);
+    link.answersArp = port.get(BRIDGE_PORT.PROXYARP_WIFI)?.readUInt8(0) === 1;
+  }
   const data = info.get(INFO.DATA);
   if (link.kind !== KIND_VXLAN || data === undefined) return;
   const attributes = readAttributes(data, 0);

@@ -1,5 +1,5 @@
 /** Network devices: list, make, change, delete. @module */
-import { IFLA, INFO, type Link, linkHeader, MessageWriter, RTM } from './codec.ts';
+import { BRIDGE_PORT, IFLA, INFO, type Link, linkHeader, MessageWriter, RTM } from './codec.ts';
 import { readLink } from './link-codec.ts';
 import { NetlinkError, type NetlinkSocket, NLM_F_CREATE, NLM_F_EXCL } from './socket.ts';
 
@@ -66,6 +66,8 @@ export type LinkSettings = {
   gsoIpv4MaxSize?: number;
   groMaxSize?: number;
   groIpv4MaxSize?: number;
+  /** Of a port: its bridge answers ARP for the neighbours that it knows behind it. */
+  answersArp?: boolean;
 };
 
 /** @throws NetlinkError EINVAL for a name that no interface can have. */
@@ -235,6 +237,14 @@ export async function setLink(
   if (change.groMaxSize !== undefined) writer.u32(IFLA.GRO_MAX_SIZE, change.groMaxSize);
   if (change.groIpv4MaxSize !== undefined) {
     writer.u32(IFLA.GRO_IPV4_MAX_SIZE, change.groIpv4MaxSize);
+  }
+  const { answersArp } = change;
+  if (answersArp !== undefined) {
+    writer.nested(IFLA.LINKINFO, (info) => {
+      info.text(INFO.SLAVE_KIND, 'bridge').nested(INFO.SLAVE_DATA, (port) => {
+        port.u8(BRIDGE_PORT.PROXYARP_WIFI, answersArp ? 1 : 0);
+      });
+    });
   }
   // NEWLINK, not SETLINK: the kernel treats both alike for an existing index.
   await socket.request(operation, RTM.NEWLINK, 0, writer.build());

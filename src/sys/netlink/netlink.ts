@@ -240,9 +240,23 @@ export class Netlink {
   bridgeSettings(name: string): Promise<BridgeSettings | undefined> {
     return bridgeSettings(this.#socket, name);
   }
-  /** Says that a bridge has `mac` behind its port of that ifindex, until it learns it elsewhere. */
-  pointBridge(port: number, mac: number): Promise<void> {
-    return routes.pointBridge(this.#socket, port, mac);
+  /**
+   * Says that a bridge has `mac` behind its port of that ifindex, until it learns it elsewhere; `unknown`:
+   * one that it knows already stays where it is.
+   */
+  pointBridge(port: number, mac: number, only?: 'unknown'): Promise<void> {
+    return routes.pointBridge(this.#socket, port, mac, only);
+  }
+  /** Has a bridge answer ARP for an address; false where somebody else has written one down. */
+  addAnswer(bridge: number, address: number, mac: number): Promise<boolean> {
+    return routes.addAnswer(this.#socket, bridge, address, mac);
+  }
+  deleteAnswer(bridge: number, address: number): Promise<void> {
+    return routes.deleteAnswer(this.#socket, bridge, address);
+  }
+  /** What a bridge answers for us. */
+  answers(bridge: number): Promise<NeighbourRecord[]> {
+    return routes.listAnswers(this.#socket, bridge);
   }
   /** A permanent IPv4 neighbour; replaces one that is there. */
   addNeighbour(ref: LinkRef, address: number, mac: number): Promise<void> {

@@ -44,6 +44,8 @@ const RT_SCOPE_NOWHERE = 255;
 const NUD_REACHABLE = 0x02;
 const NUD_NOARP = 0x40;
 const NUD_PERMANENT = 0x80;
+/** Whose neighbours ours are, as `ip neigh` shows it: what bears it, and nothing else, is taken back. */
+const ANSWER_PROTOCOL = 250;
 const NTF_SELF = 2;
 const NTF_MASTER = 4;
 
@@ -234,6 +236,63 @@ export async function deleteNeighbour(
   await socket.request(operation, RTM.DELNEIGH, 0, body.build());
 }
 
+/** What is known of one neighbour, undefined where there is none. */
+async function neighbourOf(
+  socket: NetlinkSocket,
+  index: number,
+  address: number,
+): Promise<NeighbourRecord | undefined> {
+  const body = new MessageWriter(neighbourHeader(AF_INET, index, 0, 0)).be32(NDA.DST, address);
+  const operation = `look up neighbour ${formatIpv4(address)}`;
+  try {
+    const messages = await socket.request(operation, RTM.GETNEIGH, 0, body.build());
+    return messages.flatMap((message) => readNeighbour(message.payload) ?? [])[0];
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Has a bridge answer ARP for an address with `mac`: a neighbour of ours, which no packet changes and which
+ * does not keep others from the table. What somebody else has written down stays. Whether it is there.
+ */
+export async function addAnswer(
+  socket: NetlinkSocket,
+  bridge: number,
+  address: number,
+  mac: number,
+): Promise<boolean> {
+  const there = await neighbourOf(socket, bridge, address);
+  const isWritten = there !== undefined && (there.state & (NUD_PERMANENT | NUD_NOARP)) !== 0;
+  if (isWritten && there.protocol !== ANSWER_PROTOCOL) return false;
+  const header = neighbourHeader(AF_INET, bridge, NUD_NOARP, 0);
+  const writer = new MessageWriter(header).be32(NDA.DST, address).mac(NDA.LLADDR, mac);
+  const body = writer.u8(NDA.PROTOCOL, ANSWER_PROTOCOL).build();
+  const operation = `have bridge ${bridge} answer for ${formatIpv4(address)}`;
+  await socket.request(operation, RTM.NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, body);
+  return true;
+}
+
+/** Takes an answer back; what is not ours stays. */
+export async function deleteAnswer(
+  socket: NetlinkSocket,
+  bridge: number,
+  address: number,
+): Promise<void> {
+  const there = await neighbourOf(socket, bridge, address);
+  if (there?.protocol === ANSWER_PROTOCOL) await deleteNeighbour(socket, bridge, address);
+}
+
+/** The answers that a bridge has of ours. */
+export async function listAnswers(
+  socket: NetlinkSocket,
+  bridge: number,
+): Promise<NeighbourRecord[]> {
+  const all = await listNeighbours(socket, false);
+  return all.filter(({ index, protocol }) => index === bridge && protocol === ANSWER_PROTOCOL);
+}
+
 async function fdbBody(
   socket: NetlinkSocket,
   ref: string | number,
@@ -315,10 +374,22 @@ export async function deleteBridgeMac(
   await socket.request(`delete its own MAC of bridge '${ref}'`, RTM.DELNEIGH, 0, body);
 }
 
-/** Says that a bridge has a MAC behind a port, until it is learned elsewhere or grows old. */
-export async function pointBridge(socket: NetlinkSocket, port: number, mac: number): Promise<void> {
+/**
+ * Says that a bridge has a MAC behind a port, until it is learned elsewhere or grows old.
+ * @param only `unknown`: one that it knows stays where it is
+ */
+export async function pointBridge(
+  socket: NetlinkSocket,
+  port: number,
+  mac: number,
+  only?: 'unknown',
+): Promise<void> {
   const header = neighbourHeader(AF_BRIDGE, port, NUD_REACHABLE, NTF_MASTER);
   const body = new MessageWriter(header).mac(NDA.LLADDR, mac).build();
-  const flags = NLM_F_CREATE | NLM_F_REPLACE;
-  await socket.request(`point ${formatMac(mac)} to a port`, RTM.NEWNEIGH, flags, body);
+  const flags = NLM_F_CREATE | (only === undefined ? NLM_F_REPLACE : NLM_F_EXCL);
+  try {
+    await socket.request(`point ${formatMac(mac)} to a port`, RTM.NEWNEIGH, flags, body);
+  } catch (error) {
+    if (only === undefined || codeOf(error) !== 'EEXIST') throw error;
+  }
 }

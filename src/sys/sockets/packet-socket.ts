@@ -47,9 +47,10 @@ export class PacketSocket {
 
   /**
    * @param filter what of it is of interest; all, unless given
+   * @param protocol the EtherType; with one of them nothing that goes out is seen
    * @throws SystemError EPERM without CAP_NET_RAW, ENODEV when the device is gone.
    */
-  constructor(ifindex: number, filter?: readonly BpfInstruction[]) {
+  constructor(ifindex: number, filter?: readonly BpfInstruction[], protocol = ETH_P_ALL) {
     const type = SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK;
     // Protocol 0: nothing arrives before the socket is bound to its device.
     this.#fd = check('socket(AF_PACKET)', libc.socket(AF_PACKET, type, 0));
@@ -58,7 +59,7 @@ export class PacketSocket {
     libc.setsockopt(this.#fd, SOL_SOCKET, SO_RCVBUF, addressOf(size), 4);
     const name = Buffer.alloc(ADDRESS_BYTES);
     name.writeUInt16LE(AF_PACKET, 0);
-    name.writeUInt16BE(ETH_P_ALL, 2);
+    name.writeUInt16BE(protocol, 2);
     name.writeInt32LE(ifindex, 4);
     if (libc.bind(this.#fd, addressOf(name), ADDRESS_BYTES) === -1) {
       const failure = new SystemError('bind(AF_PACKET)', errno());

@@ -33,6 +33,7 @@ function audit(more: Partial<AuditParts> = {}): string[] {
     place: (mac) => ({ host: mac === HERE ? 'here' : PEER, flags: 0, label: 0 }),
     binding: () => ({ mac: THERE, flags: 0 }),
     bridgeEntries: [entry(HERE, PORT), entry(THERE, DEVICE), entry(0x0200_0000_0009, BRIDGE)],
+    ...{ answers: new Map(), told: new Map() },
     ...{ neighbours: [], device: DEVICE, bridge: BRIDGE, isStation: (mac) => mac === HERE },
     isFull: () => false,
     ...more,

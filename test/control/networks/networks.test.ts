@@ -14,6 +14,7 @@ import { Sight } from '../../support/frames.ts';
 import { skipLong } from '../../support/long.ts';
 import { PATIENCE, promised, until } from '../../support/patience.ts';
 import { fanway, picture, statusOf } from '../lab-router.ts';
+import { kernelAnswers } from './answers.ts';
 import {
   type NetworkLab,
   networksOf,
@@ -141,6 +142,7 @@ t.test('two tenants with the same addresses and MACs on three hosts', { skip }, 
     await carry(t, at);
   });
 
+  await t.test('the bridge answers ARP', (t) => kernelAnswers(t, at));
   await t.test('nothing was flooded', async (t) => {
     for (const host of hosts) {
       t.ok(await run(host, 'net', 'show', '--assert-floodless'), host.name);

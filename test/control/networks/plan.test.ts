@@ -1,6 +1,10 @@
 import t from 'tap';
 import { parseUnderlay } from '../../../src/config/link/sides.ts';
-import { type NetworkRequest, networkRequest } from '../../../src/config/network.ts';
+import {
+  type NetworkRequest,
+  networkRequest,
+  networkRequestOf,
+} from '../../../src/config/network.ts';
 import { boundChains, releaseText } from '../../../src/control/change/kinds/firewall/bound.ts';
 import { planNetwork } from '../../../src/control/links/plan-network.ts';
 import { link, plainHost } from '../snapshots.ts';
@@ -24,7 +28,7 @@ t.test('a network is a bridge, a device and its port', async (t) => {
   t.match(spec, { name: 'br-blue', device: 'fwn-100', vni: 100, port: 4789, innerMtu: 1450 });
   t.strictSame(
     changes.map(({ kind }) => kind).filter((kind) => kind !== 'sysctl'),
-    ['bridge', 'tunnel', 'port', 'inside', 'between'],
+    ['bridge', 'tunnel', 'port', 'answers', 'inside', 'between'],
   );
   const running = plainHost({ networks: [{ request: request(), spec }] });
   t.equal(planNetwork(request(), running).outcome, 'same', 'asked for again');
@@ -68,6 +72,32 @@ t.test("somebody's bridge is used, and keeps its MAC", async (t) => {
   t.equal(plan.spec.mac, bridge.address);
   const [first] = plan.changes;
   t.match(first, { kind: 'bridge', adopt: { foreign: true } });
+  const answers = (made: typeof plan) => made.changes.filter(({ kind }) => kind === 'answers');
+  t.strictSame(answers(plan), [], 'and answers ARP only where it is asked to');
+  const asked = planNetwork(request({ bridge: 'br-lan', arp: 'kernel' }), host);
+  if (asked.outcome !== 'changes') throw new Error(JSON.stringify(asked));
+  t.match(answers(asked), [{ device: 'fwn-100', bridge: 'br-lan' }]);
+  t.match(asked.warnings, [/br-lan is somebody else's: .* answers ARP/]);
+});
+
+t.test('the data path answers ARP where it is asked to, or all is flooded', async (t) => {
+  for (const more of [{ arp: 'userspace' }, { bum: 'learn' }] as const) {
+    const plan = planNetwork(request(more), plainHost());
+    if (plan.outcome !== 'changes') throw new Error(JSON.stringify(plan));
+    t.notOk(plan.changes.some(({ kind }) => kind === 'answers'));
+    t.equal(plan.spec.kernelArp, undefined);
+    const running = plainHost({ networks: [{ request: request(more), spec: plan.spec }] });
+    t.equal(planNetwork(request(more), running).outcome, 'same', 'asked for again');
+  }
+  const words = new Map<string, unknown>([
+    ['name', 'blue'],
+    ['vni', 100],
+    ['bum', 'learn'],
+    ['arp', 'kernel'],
+  ]);
+  t.match(networkRequestOf(words).problems, [
+    { key: 'arp', message: /does not go with bum learn/ },
+  ]);
 });
 
 t.test('a server is named by its MAC, or is the host itself', async (t) => {

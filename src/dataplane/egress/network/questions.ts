@@ -70,7 +70,12 @@ export class Questions {
     if (this.#isKnown(network, about, bytes)) {
       if ((neighbours.flags & NeighbourFlag.Local) !== 0) return hand.drop(link, LOCAL_DESTINATION);
       if (this.#isNeighbours(network, mac)) return this.hush(link, network);
-      if (this.#answer(link, network, bytes, at)) return hand.drop(link, ANSWERED);
+      if (this.#answer(link, network, bytes, at)) {
+        if (bytes === 4 && network.tellsAnswers) {
+          news.tellAddress(link, EventKind.Answered, mac, about, bytes, 0);
+        }
+        return hand.drop(link, ANSWERED);
+      }
     } else if (isProbe) {
       news.tellAddress(link, EventKind.Binding, mac, about, bytes, Snooped.Tentative);
       return this.hush(link, network);
