@@ -120,7 +120,11 @@ export function makeRig(
   };
 }
 
-type EgressParts = Pick<Rig, 'arena' | 'layout' | 'peers'> & { tables?: TestTables; seed?: number };
+type EgressParts = Pick<Rig, 'arena' | 'layout' | 'peers'> & {
+  tables?: TestTables;
+  seed?: number;
+  clock?: () => number;
+};
 
 /** The way out, as the loop puts it together. */
 export function makeEgress(parts: EgressParts): Egress {
@@ -128,14 +132,18 @@ export function makeEgress(parts: EgressParts): Egress {
 }
 
 /** The same with its trains, which others may use too. */
-export function makeWayOut({ arena, layout, peers, tables, seed }: EgressParts): {
+export function makeWayOut({ arena, layout, peers, tables, seed, clock }: EgressParts): {
   egress: Egress;
   trains: Trains;
 } {
   const paths = new PathMtu(peers, { configured: () => 0, current: () => 0 });
   const trains = new Trains(arena, layout, paths, new ErrorQueue(arena, peers));
   const rates = tables && new PeerRateReader(tables.segment);
-  const given = { ...(rates && { rates }), ...(seed !== undefined && { seed }) };
+  const given = {
+    ...(rates && { rates }),
+    ...(seed !== undefined && { seed }),
+    ...(clock && { clock }),
+  };
   const parts = { arena, trains, paths, tooBig: new TooBig(arena), ...given };
   return { egress: new Egress(layout, parts), trains };
 }

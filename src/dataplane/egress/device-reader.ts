@@ -11,6 +11,7 @@ import { VIRTIO_NET_BYTES } from '../../wire/virtio-net.ts';
 import type { Arena } from '../ground/arena.ts';
 import type { DataLink } from '../ground/link.ts';
 import { DeviceBacklog } from '../queue/device-backlog.ts';
+import type { Clock } from '../queue/time-slice.ts';
 
 /** Packets that one burst takes from a device before the other direction has its turn. */
 const BURST_PACKETS = 64;
@@ -44,11 +45,11 @@ export class DeviceReader {
   /** What is read is dropped, whoever sent it: nobody needs to be told apart. */
   sheds = false;
 
-  constructor(arena: Arena, layout: Layout, forward: Forwarder, seed?: number) {
+  constructor(arena: Arena, layout: Layout, forward: Forwarder, seed?: number, clock?: Clock) {
     this.#layout = layout;
     this.#forward = forward;
     this.#slots = arena.allocate(BURST_PACKETS * SLOT_BYTES);
-    this.#backlog = new DeviceBacklog(arena, forward, seed);
+    this.#backlog = new DeviceBacklog(arena, forward, seed, clock);
   }
 
   /** What was read and has to wait, frames. */

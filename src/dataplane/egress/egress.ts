@@ -26,6 +26,7 @@ import type { News } from '../learn/news.ts';
 import { InHand } from '../packet/in-hand.ts';
 import type { Policy } from '../policy/policy.ts';
 import { QueueStage } from '../queue/stage.ts';
+import type { Clock } from '../queue/time-slice.ts';
 import type { PathMtu } from '../send/path-mtu.ts';
 import type { Trains } from '../send/trains.ts';
 import { ArpEgress } from './arp.ts';
@@ -47,6 +48,8 @@ export type EgressParts = {
   rates?: PeerRateReader;
   /** What flows that wait are hashed with; a secret of its own unless given. */
   seed?: number;
+  /** What turns are timed by; the system's unless given. */
+  clock?: Clock;
 };
 
 export class Egress {
@@ -71,7 +74,7 @@ export class Egress {
     const arp = new ArpEgress(arena, neighbours, trains, wrap);
     this.#wrap = wrap;
     this.#classify = new Classify({ arena, hand: this.#hand, discovery, arp, wrap });
-    this.#reader = new DeviceReader(arena, layout, this, parts.seed);
+    this.#reader = new DeviceReader(arena, layout, this, parts.seed, parts.clock);
   }
 
   /** Serves links that are layer-2 networks too, and tells what happens there. */

@@ -9,6 +9,7 @@ import { EAGAIN, EINTR } from '../../sys/libc/constants.ts';
 import { eventIndex } from '../../table/counters.ts';
 import type { Arena } from '../ground/arena.ts';
 import type { DataEndpoint } from '../ground/link.ts';
+import type { Clock } from '../queue/time-slice.ts';
 import { Ancillary } from './ancillary.ts';
 import type { Ingress } from './ingress.ts';
 import { BUFFER_BYTES, Messages } from './messages.ts';
@@ -36,13 +37,16 @@ export class Receiver {
   /** How many messages the next call asks for. */
   #burst = BURST_MESSAGES;
 
-  /** @param seed what flows that wait are hashed with; a secret of its own unless given */
-  constructor(arena: Arena, layout: Layout, ingress: Ingress, seed?: number) {
+  /**
+   * @param seed what flows that wait are hashed with; a secret of its own unless given
+   * @param clock what turns are timed by; the system's unless given
+   */
+  constructor(arena: Arena, layout: Layout, ingress: Ingress, seed?: number, clock?: Clock) {
     this.#layout = layout;
     this.#ingress = ingress;
     this.#ancillary = new Ancillary(arena);
     this.messages = new Messages(arena, BURST_MESSAGES);
-    this.#sort = new Sort(arena, this.messages, this.#ancillary, ingress, seed);
+    this.#sort = new Sort(arena, this.messages, this.#ancillary, ingress, seed, clock);
   }
 
   /** Moves up to one burst from an endpoint to its links' devices; returns messages received. */
@@ -50,8 +54,8 @@ export class Receiver {
     this.#ingress.begin(nowMs, endpoint.versionInside(socket));
     const count = this.#receive(endpoint, socket);
     if (count === 0) return 0;
-    const isMore = count === BURST_MESSAGES && !this.#ingress.sheds && this.#sort.areSmall(count);
-    if (isMore || this.backlog > 0) return this.#sortAll(endpoint, socket, count);
+    const isMuch = !this.#ingress.sheds && this.#sort.areMany(count, count === BURST_MESSAGES);
+    if (isMuch || this.backlog > 0) return this.#sortAll(endpoint, socket, count);
     this.#take(endpoint, count);
     return count;
   }

@@ -6,6 +6,7 @@
 import type { Arena } from '../ground/arena.ts';
 import type { DataEndpoint } from '../ground/link.ts';
 import { Backlog } from '../queue/backlog.ts';
+import type { Clock } from '../queue/time-slice.ts';
 import type { Ancillary } from './ancillary.ts';
 import type { Ingress } from './ingress.ts';
 import type { Messages } from './messages.ts';
@@ -15,6 +16,10 @@ import type { Messages } from './messages.ts';
  * than the socket has room for.
  */
 const SMALL_BYTES = 512;
+/** More of them than a turn is for (queue/backlog.ts). */
+const MANY_PACKETS = 256;
+/** Fewer messages hold no more than that. */
+const MESSAGES_MIN = 4;
 
 export class Sort {
   readonly #messages: Messages;
@@ -29,15 +34,20 @@ export class Sort {
     ancillary: Ancillary,
     ingress: Ingress,
     seed?: number,
+    clock?: Clock,
   ) {
     this.#messages = messages;
     this.#ancillary = ancillary;
     this.#ingress = ingress;
-    this.backlog = new Backlog(arena, ingress, seed);
+    this.backlog = new Backlog(arena, ingress, seed, clock);
   }
 
-  /** Whether the packets of the first `count` messages are small. */
-  areSmall(count: number): boolean {
+  /**
+   * Whether the first `count` messages are small packets, and too many of them for one turn.
+   * @param isMore there may be more of them in the socket
+   */
+  areMany(count: number, isMore: boolean): boolean {
+    if (count < MESSAGES_MIN) return false;
     const [messages, ancillary] = [this.#messages, this.#ancillary];
     let bytes = 0;
     let packets = 0;
@@ -47,7 +57,7 @@ export class Sort {
       bytes += length;
       packets += ancillary.segmentBytes > 0 ? Math.ceil(length / ancillary.segmentBytes) : 1;
     }
-    return bytes < packets * SMALL_BYTES;
+    return (isMore || packets > MANY_PACKETS) && bytes < packets * SMALL_BYTES;
   }
 
   /** Delivers of the first `count` messages what may go first, keeps the rest, and makes room; returns their bytes. */

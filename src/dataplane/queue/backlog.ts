@@ -17,6 +17,7 @@ import type { DataEndpoint } from '../ground/link.ts';
 import { SOCKADDR_BYTES } from '../ground/sockaddr.ts';
 import { flowSeed } from './flow-key.ts';
 import { LooseFlow } from './loose-flow.ts';
+import { type Clock, ownClock, TimeSlice } from './time-slice.ts';
 import { NOBODY, WaitingFlows } from './waiting-flows.ts';
 
 /** What waits at one time: so many packets are some 50 ms of what a core delivers. */
@@ -25,8 +26,9 @@ const PACKETS_MAX = 8192;
 const RECORDS = 8192;
 /** Room for as many of the usual size, or for some fifty of the longest trains, bytes. */
 const RING_BYTES = 4 << 20;
-/** Packets that leave in one round, some 0.3 ms of work: the other direction has its turn between. */
+/** Packets that leave in one round, and how long that may take, ms: the other direction has its turn between. */
 const RELEASE_PACKETS = 128;
+const RELEASE_MS = 0.3;
 
 const RECEIVED = ingressIndex('received');
 const RECEIVED_BYTES = ingressIndex('receivedBytes');
@@ -54,6 +56,7 @@ export class Backlog {
   readonly #ingress: Deliverer;
   readonly #flows: LooseFlow;
   readonly #order = new WaitingFlows(RECORDS);
+  readonly #releasing: TimeSlice;
   readonly #ring: number;
   /** Where the next record begins. */
   #at: number;
@@ -81,7 +84,8 @@ export class Backlog {
   #outerTos = 0;
   #segment = 0;
 
-  constructor(arena: Arena, ingress: Deliverer, seed = flowSeed()) {
+  constructor(arena: Arena, ingress: Deliverer, seed = flowSeed(), nowMs: Clock = ownClock) {
+    this.#releasing = new TimeSlice(RELEASE_MS, nowMs);
     this.#arena = arena;
     this.#ingress = ingress;
     this.#flows = new LooseFlow(arena.view, seed);
@@ -204,14 +208,16 @@ export class Backlog {
 
   /** Delivers what has its turn, a round's worth of it; returns how many packets. */
   release(nowMs: number): number {
-    let packets = 0;
-    while (packets < RELEASE_PACKETS) {
+    let [packets, isOver] = [0, false];
+    this.#releasing.begin();
+    while (packets < RELEASE_PACKETS && !isOver) {
       const record = this.#order.pull();
       if (record === NOBODY) break;
       const endpoint = this.#endpoint[record] as DataEndpoint;
       const start = this.#start[record] as number;
       this.#leave(record);
       packets += this.#packets[record] as number;
+      isOver = this.#releasing.isOver(this.#packets[record] as number);
       this.#ingress.begin(nowMs, endpoint.versionInside(this.#socket[record] as number));
       this.#ingress.message(
         endpoint,

@@ -18,6 +18,7 @@ import type { Arena } from '../ground/arena.ts';
 import type { DataLink } from '../ground/link.ts';
 import { flowSeed } from './flow-key.ts';
 import { LooseFlow } from './loose-flow.ts';
+import { type Clock, ownClock, TimeSlice } from './time-slice.ts';
 import { NOBODY, WaitingFlows } from './waiting-flows.ts';
 
 const RING_BYTES = 2 << 20;
@@ -26,12 +27,18 @@ const FRAMES_MAX = 4096;
 /** The longest frame, virtio-net header included, and a little slack. */
 const FRAME_BYTES_MAX = 65_536 + 512;
 const HEADROOM_BYTES = 64;
-/** Frames read in one round: at most a millisecond's worth. */
-const READS_MAX = 1024;
-/** The same where others are given up for them: some four of them take the time of one that is forwarded. */
-const READS_FULL_MAX = 256;
-/** Frames that leave in one round: the other direction has its turn between. */
+/** How long frames are read in one round, ms. */
+const READ_MS = 1;
+/**
+ * Frames that may be read for each one that was forwarded: some four take the time of one. What a calm hour has
+ * left over is enough for a whole ring once.
+ */
+const READS_A_FRAME = 4;
+const READS_LEFT_MAX = 4096;
+const READS_MIN = 64;
+/** Frames that leave in one round, and how long that may take, ms: the other direction has its turn between. */
 const RELEASE_FRAMES = 64;
+const RELEASE_MS = 0.3;
 
 const RECEIVED = egressIndex('received');
 const RECEIVED_BYTES = egressIndex('receivedBytes');
@@ -65,8 +72,14 @@ export class DeviceBacklog {
   frames = 0;
   /** Some that went at once may be on a train still, which reads them where they are. */
   #isUnsent = false;
+  /** Reads that have been earned. */
+  #reads = READS_LEFT_MAX;
+  readonly #reading: TimeSlice;
+  readonly #releasing: TimeSlice;
 
-  constructor(arena: Arena, forward: Forwarder, seed = flowSeed()) {
+  constructor(arena: Arena, forward: Forwarder, seed = flowSeed(), nowMs: Clock = ownClock) {
+    this.#reading = new TimeSlice(READ_MS, nowMs);
+    this.#releasing = new TimeSlice(RELEASE_MS, nowMs);
     this.#forward = forward;
     this.#flows = new LooseFlow(arena.view, seed);
     this.#ring = arena.allocate(RING_BYTES);
@@ -80,14 +93,12 @@ export class DeviceBacklog {
   readAhead(link: DataLink): number {
     this.#order.nextRound();
     const vnetBytes = link.vnetHeader ? VIRTIO_NET_BYTES : 0;
-    let [reads, most] = [0, READS_MAX];
+    const most = Math.max(READS_MIN, this.#reads);
+    let reads = 0;
     let result = 0;
-    while (reads < most) {
-      if (!this.#hasRoom()) {
-        most = Math.min(most, READS_FULL_MAX);
-        this.#makeRoom();
-        continue;
-      }
+    this.#reading.begin();
+    while (reads < most && !this.#reading.isOver(1)) {
+      while (!this.#hasRoom()) this.#makeRoom();
       const frame = this.#at + HEADROOM_BYTES;
       const length = link.device.read(frame - vnetBytes, FRAME_BYTES_MAX - HEADROOM_BYTES);
       if (length < 0) {
@@ -100,6 +111,7 @@ export class DeviceBacklog {
     this.#forward.flush();
     this.#isUnsent = false;
     this.#forget();
+    this.#reads = Math.max(0, this.#reads - reads);
     return reads > 0 ? reads : result;
   }
 
@@ -146,6 +158,7 @@ export class DeviceBacklog {
     if (goes) {
       this.#forward.packet(link, frame, length);
       this.#isUnsent = true;
+      this.#earn(1);
     } else {
       this.#order.wait(place, bucket, 1);
       this.frames++;
@@ -163,16 +176,23 @@ export class DeviceBacklog {
   /** Forwards what has its turn, a round's worth of it; returns how many frames. */
   release(): number {
     let frames = 0;
-    for (; frames < RELEASE_FRAMES; frames++) {
+    this.#releasing.begin();
+    while (frames < RELEASE_FRAMES && !this.#releasing.isOver(1)) {
       const place = this.#order.pull();
       if (place === NOBODY) break;
+      frames++;
       const link = this.#link[place] as DataLink;
       this.#leave(place);
       this.#forward.packet(link, this.#frame[place] as number, this.#length[place] as number);
     }
     this.#forward.flush();
     this.#forget();
+    this.#earn(frames);
     return frames;
+  }
+
+  #earn(frames: number): void {
+    this.#reads = Math.min(READS_LEFT_MAX, this.#reads + frames * READS_A_FRAME);
   }
 
   #leave(place: number): void {

@@ -21,8 +21,11 @@ import {
 import { getIpv6NextHeader, IPV6_HEADER_BYTES } from '../../wire/ipv6.ts';
 import { flowKeyHash, type Sorted } from './flow-key.ts';
 
-/** Flows are told apart by so many buckets; those that share one are like one flow. A power of two. */
-export const FLOW_BUCKETS = 4096;
+/**
+ * Flows are told apart by so many buckets; those that share one are like one flow, so whoever shares one with a flow
+ * that floods waits with it: of 64 such flows, one in 256. A power of two.
+ */
+export const FLOW_BUCKETS = 16_384;
 
 const ALL_KEYS = flowKeyBits([]);
 
