@@ -1,5 +1,5 @@
 /**
- * A real LXD on a lab host: the daemon in mount and PID namespaces of its own with nothing but cgroup v2
+ * A real LXD or Incus on a lab host: the daemon in mount and PID namespaces of its own with nothing but cgroup v2
  * (version 1 it cannot limit on machines that have both), a /sys that shows the host's devices, and all that
  * it keeps in the host's directory.
  * @module
@@ -22,6 +22,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { LabHost } from '../../src/demo/lab.ts';
+import type { ContainerManager } from '../../src/plugins/lxd/api.ts';
 import { until } from '../support/patience.ts';
 import { runOn, type Said } from './dockerd.ts';
 
@@ -41,11 +42,18 @@ export function missingOf(programs: readonly string[]): string[] {
   });
 }
 
-/** Why this machine runs no LXD, or false. */
-export function skipWithoutLxd(): string | false {
-  const missing = missingOf(['lxd', 'lxc', 'busybox', 'dnsmasq', 'unshare']);
-  if (missing.length > 0) return `no ${missing.join(', ')} (lxd busybox-static dnsmasq-base)`;
-  return process.geteuid?.() !== 0 && 'LXD needs root';
+/** How the two are called: daemon, client, the variable with the directory, package. */
+const PROGRAMS = {
+  lxd: { daemon: 'lxd', client: 'lxc', variable: 'LXD_DIR', from: 'lxd' },
+  incus: { daemon: 'incusd', client: 'incus', variable: 'INCUS_DIR', from: 'incus-base' },
+} as const satisfies Record<ContainerManager, object>;
+
+/** Why this machine runs no such manager, or false. */
+export function skipWithout(manager: ContainerManager): string | false {
+  const { daemon, client, from } = PROGRAMS[manager];
+  const missing = missingOf([daemon, client, 'busybox', 'dnsmasq', 'unshare']);
+  if (missing.length > 0) return `no ${missing.join(', ')} (${from} busybox-static dnsmasq-base)`;
+  return process.geteuid?.() !== 0 && `${manager} needs root`;
 }
 
 /**
@@ -106,7 +114,7 @@ function makeInstanceImage(directory: string, page: string): string {
 const SCRIPT = `
 mount --make-rprivate / && mount -t tmpfs tmpfs /run || exit 1
 mount -t sysfs sysfs /sys && mount -t cgroup2 none /sys/fs/cgroup || exit 1
-exec lxd --group root >"$LXD_DIR/log" 2>&1
+exec "$1" --group root >"$2/log" 2>&1
 `;
 
 /** Removes the cgroups v2 of these names, which LXC makes and leaves, where no process is in them. */
@@ -126,40 +134,43 @@ export function removeCgroups(...names: string[]): void {
 
 export class Lxd {
   readonly host: LabHost;
+  readonly #programs: (typeof PROGRAMS)[ContainerManager];
   readonly #directory: string;
   #child: ChildProcess | undefined;
 
-  constructor(host: LabHost) {
+  constructor(host: LabHost, manager: ContainerManager) {
     this.host = host;
-    this.#directory = join(host.runDirectory, 'lxd');
+    this.#programs = PROGRAMS[manager];
+    this.#directory = join(host.runDirectory, manager);
     mkdirSync(this.#directory);
   }
 
   get environment(): NodeJS.ProcessEnv {
-    return { ...this.host.environment, LXD_DIR: this.#directory };
+    return { ...this.host.environment, [this.#programs.variable]: this.#directory };
   }
 
-  /** Runs `lxc ARGS`, without an input. */
+  /** Runs `lxc ARGS`, or `incus ARGS`, without an input. */
   lxc(...args: string[]): Promise<Said> {
-    return runOn(this.host, 'lxc', args, this.environment);
+    return runOn(this.host, this.#programs.client, args, this.environment);
   }
 
   /** The same, and what it printed. @throws Error when it fails. */
   async does(...args: string[]): Promise<string> {
     const { code, out, err } = await this.lxc(...args);
-    if (code !== 0) throw new Error(`lxc ${args.join(' ')}: ${err || out}`);
+    if (code !== 0) throw new Error(`${this.#programs.client} ${args.join(' ')}: ${err || out}`);
     return out.trim();
   }
 
   /** Starts it, waits until it answers, and gives it an image and a place for instances. */
   async start(page: string): Promise<void> {
     const flags = ['--mount', '--pid', '--fork', '--kill-child', '--mount-proc'];
-    const child = this.host.spawn('unshare', [...flags, 'sh', '-c', SCRIPT], {
+    const words = ['-c', SCRIPT, 'sh', this.#programs.daemon, this.#directory];
+    const child = this.host.spawn('unshare', [...flags, 'sh', ...words], {
       ...{ env: this.environment, stdio: 'ignore' },
     });
     this.#child = child;
-    await until('LXD answers', 20_000, async () => {
-      if (child.exitCode !== null) throw new Error(`LXD ended: ${this.#directory}/log`);
+    await until('the daemon answers', 20_000, async () => {
+      if (child.exitCode !== null) throw new Error(`it ended: ${this.#directory}/log`);
       return (await this.lxc('query', '/1.0')).code === 0;
     });
     await this.does('storage', 'create', 'default', 'dir');
