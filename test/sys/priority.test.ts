@@ -2,9 +2,11 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism, setPriority } from 'node:os';
 import t, { type Test } from 'tap';
+import { addressOf, libc } from '../../src/sys/libc/libc.ts';
 import { hasCapability } from '../../src/sys/process/capabilities.ts';
 import { CrowdGauge, CrowdWatch, runnableThreads } from '../../src/sys/process/crowd.ts';
 import {
+  BEHIND_SLICE_NS,
   limitRealtime,
   makeRealtime,
   niceOf,
@@ -35,6 +37,15 @@ function policyOf(pid: number): number {
   return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[38]);
 }
 
+/** Length of the slices of a thread, ns; 0 where the kernel does not tell (before Linux 6.12). */
+function sliceOf(pid: number): number {
+  const attributes = Buffer.alloc(48);
+  const number = process.arch === 'arm64' ? 275 : 315;
+  const result = libc.syscall(number, pid, addressOf(attributes), attributes.length, 0, 0);
+  if (result !== 0) throw new Error('sched_getattr');
+  return Number(attributes.readBigUInt64LE(24));
+}
+
 t.test('auto raises the process and its session while it is crowded', { skip }, async (t) => {
   const { pid } = sleeper(t, ['sleep', '60']);
   // A new session weighs as every other, whatever its leader was born with.
@@ -59,11 +70,15 @@ t.test('auto raises the process and its session while it is crowded', { skip }, 
   }
   t.equal(policyOf(pid), 0);
 
+  const slice = sliceOf(pid);
   priority.behind(true);
   priority.crowded(false);
   t.equal(niceOf(pid), RAISED_NICE, 'it is behind with its work all the same');
+  t.equal(policyOf(pid), 0);
+  t.equal(sliceOf(pid), slice === 0 ? 0 : BEHIND_SLICE_NS, 'and gives way sooner');
   priority.behind(false);
   t.equal(niceOf(pid), born);
+  t.equal(sliceOf(pid), slice);
   t.equal(session(), bornSession);
   t.equal(priority.report().inForce, `nice ${born}`);
 });
