@@ -1,7 +1,7 @@
 /**
- * The plainest tunnels, written in C and compiled here where there is a compiler: a loop that moves
- * one packet a system call. No package offers IPIP in user space, so its IPIP form is the best that
- * fanway can be held against.
+ * Tunnels written in C and compiled here where there is a compiler. The plainest is a loop that moves
+ * one packet a system call: no package offers IPIP in user space, so its IPIP form is the best that
+ * fanway can be held against. The other one has the offloads that fanway has, and nothing else.
  * @module
  */
 import { execFileSync } from 'node:child_process';
@@ -12,21 +12,25 @@ import { findProgram } from './programs.ts';
 
 const COMPILER = 'cc';
 
-/** Compiles the program into a folder that is removed afterwards; returns its path. */
-function compile(folder: string): string {
-  const source = join(dirname(distDirectory()), 'bench', 'yardstick.c');
-  const program = join(folder, 'yardstick');
-  execFileSync(findProgram(COMPILER) ?? COMPILER, ['-O2', '-o', program, source], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
+/** Compiles a program into a folder that is removed afterwards; returns its path. */
+function compile(name: string, folder: string): string {
+  const source = join(dirname(distDirectory()), 'bench', `${name}.c`);
+  const program = join(folder, name);
+  const options = ['-O3', '-o', program, source];
+  execFileSync(findProgram(COMPILER) ?? COMPILER, options, { stdio: ['ignore', 'ignore', 'pipe'] });
   return program;
 }
 
-async function start(ends: readonly [PeerEnd, PeerEnd], mode: 'udp' | 'ipip'): Promise<void> {
-  const program = compile(ends[0].folder);
+/** @param more words behind device and addresses */
+async function start(
+  name: string,
+  ends: readonly [PeerEnd, PeerEnd],
+  ...more: readonly string[]
+): Promise<void> {
+  const program = compile(name, ends[0].folder);
   for (const end of ends) {
     const [local, remote] = [end.underlay[end.index], end.underlay[1 - end.index] ?? ''];
-    end.host.spawn(program, [end.device, local, remote, mode], { stdio: 'ignore' });
+    end.host.spawn(program, [end.device, local, remote, ...more], { stdio: 'ignore' });
   }
 }
 
@@ -38,7 +42,7 @@ export const yardstickSetups: readonly PeerSetup[] = [
     programs: [COMPILER],
     mtu: 1472,
     addresses: false,
-    start: (ends) => start(ends, 'udp'),
+    start: (ends) => start('yardstick', ends, 'udp'),
   },
   {
     key: 'c-ipip',
@@ -47,6 +51,15 @@ export const yardstickSetups: readonly PeerSetup[] = [
     programs: [COMPILER],
     mtu: 1480,
     addresses: false,
-    start: (ends) => start(ends, 'ipip'),
+    start: (ends) => start('yardstick', ends, 'ipip'),
+  },
+  {
+    key: 'c-trains',
+    title: 'C loop, IP in UDP, with offloads',
+    package: 'gcc',
+    programs: [COMPILER],
+    mtu: 1472,
+    addresses: false,
+    start: (ends) => start('yardstick-trains', ends),
   },
 ];

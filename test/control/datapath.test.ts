@@ -1,6 +1,9 @@
 import t from 'tap';
 import type { Snapshot } from '../../src/control/host/snapshot.ts';
 import { type Plan, planFan } from '../../src/control/links/plan.ts';
+import { Lab } from '../../src/demo/lab.ts';
+import { skipWithoutTun } from '../netns/privileges.ts';
+import { fanway } from './lab-router.ts';
 import { plainHost, request } from './snapshots.ts';
 
 const LOCKED = 'this process may not load programs (no lockdown)';
@@ -41,6 +44,21 @@ t.test('auto takes the kernel where it can, and says why not', async (t) => {
   }
   const elsewhere = { ...host, links: [...host.links, vxlan(8472)] };
   t.equal(why(planFan(fan(), elsewhere)), '', "another port is nobody's business");
+});
+
+t.test('a real device on its port is seen', { skip: skipWithoutTun() }, async (t) => {
+  const lab = await Lab.create({ hosts: 1 });
+  t.teardown(() => lab.close());
+  const host = lab.host(0);
+  const planned = async (...words: string[]): Promise<string> => {
+    const { out, err } = await fanway(host, 'plan', '250.0.0.0/8', 'eth0/16', ...words);
+    return out + err;
+  };
+  const auto = ['--datapath', 'auto'];
+  t.notMatch(await planned(...auto), /forwarded by fanway/);
+  await host.netlink.createExternalVxlan('vx0', { port: 4789, mtu: 1450 });
+  t.match(await planned(...auto), /forwarded by fanway, not by the kernel: UDP port 4789 .* vx0/);
+  t.notMatch(await planned(...auto, '--port', '4790'), /forwarded by fanway/);
 });
 
 t.test('kernel is refused where it cannot be, in the same words', async (t) => {
