@@ -3,10 +3,14 @@
  * offloads and without.
  * @module
  */
+import { randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { addKernelVxlan, removeKernelVxlan } from '../src/demo/kernel-vxlan.ts';
 import type { LabContainer, LabHost } from '../src/demo/lab.ts';
 import { killAllIn, processesIn } from '../src/demo/processes.ts';
 import { runFanway } from '../src/demo/router.ts';
+import { Keyring } from '../src/gossip/base/keyring.ts';
 import { sliceOf } from '../src/net/fan.ts';
 import { formatIpv4 } from '../src/net/ipv4.ts';
 import { parsePrefix } from '../src/net/prefix.ts';
@@ -218,26 +222,21 @@ async function startFanway(
   });
 }
 
-/** A layer-2 network of both hosts, each with an address of its own on the bridge; MACs are learned. */
+/** A layer-2 network of both hosts that gossip, each with an address of its own on the bridge. */
 async function startNetwork(scene: Scene): Promise<Tunnel> {
   const { a, b } = scene;
-  const add = (host: LabHost, other: LabHost): Promise<string> => {
+  const keyFile = join(a.runDirectory, 'cluster.key');
+  writeFileSync(keyFile, Keyring.generate(randomBytes).format(), { mode: 0o600 });
+  for (const [host, ...seeds] of [[a], [b, a]] as const) {
+    const known = seeds.map(({ address }) => formatIpv4(address));
+    await runFanway(host, ['join', ...known, '--name', host.name, '--key', keyFile]);
+  }
+  const add = (host: LabHost): Promise<string> => {
     const address = `${formatIpv4(gatewayOf(host))}/${MAP.overlay.length}`;
     const where = ['--underlay', `eth0/${MAP.underlay.length}`, '--address', address];
-    const floods = ['--bum', 'learn', '--peer', formatIpv4(other.address)];
-    return runFanway(host, [
-      'net',
-      'add',
-      'bench',
-      '--vni',
-      '250',
-      '--bridge',
-      BRIDGE,
-      ...where,
-      ...floods,
-    ]);
+    return runFanway(host, ['net', 'add', 'bench', '--vni', '250', '--bridge', BRIDGE, ...where]);
   };
-  await Promise.all([add(a, b), add(b, a)]);
+  await Promise.all([add(a), add(b)]);
   const tunnel = await tunnelOn(scene, BRIDGE, {
     pids: () => processesIn(a.namespace.inode),
     startMs: undefined,

@@ -116,3 +116,33 @@ export async function kernelAnswers(t: Test, { lab }: NetworkLab): Promise<void>
   });
   await isTold();
 }
+
+/** What a router that was killed leaves in a bridge goes; what somebody else wrote there stays. */
+export function leaveBehind(host: LabHost, bridge: string): () => string {
+  const [ours, theirs] = ['10.1.0.91', '10.1.0.92'];
+  ip(host, 'neigh', 'replace', ours, 'lladdr', WRONG, 'dev', bridge, ...OURS);
+  ip(host, 'neigh', 'replace', theirs, 'lladdr', WRONG, 'dev', bridge, 'nud', 'permanent');
+  return () => {
+    const all = ip(host, '-4', 'neigh', 'show', 'nud', 'all', 'dev', bridge);
+    return [ours, theirs].filter((address) => all.includes(`${address} `)).join();
+  };
+}
+
+/** On somebody else's bridge the kernel answers where it was asked for, and leaves nothing behind. */
+export async function foreignBridge(t: Test, { lab }: NetworkLab): Promise<void> {
+  const host = lab.host(0);
+  const [bridge, network] = ['theirs0', ['green', '--vni', '300', '--underlay', 'eth0/16']];
+  ip(host, 'link', 'add', 'name', bridge, 'type', 'bridge');
+  ip(host, 'link', 'set', bridge, 'up');
+  const answers = async (): Promise<boolean> =>
+    (await host.netlink.link('fwn-300')).answersArp === true;
+  await run(host, 'net', 'add', ...network, '--bridge', bridge);
+  t.notOk(await answers(), 'nobody asked for it');
+  await run(host, 'net', 'rm', 'green');
+  await run(host, 'net', 'add', ...network, '--bridge', bridge, '--arp', 'kernel');
+  t.ok(await answers(), 'asked for');
+  const left = leaveBehind(host, bridge);
+  await run(host, 'net', 'rm', 'green');
+  t.equal(left(), '10.1.0.92', 'what is not ours is there still, and nothing else');
+  ip(host, 'link', 'del', bridge);
+}

@@ -14,7 +14,7 @@ import { Sight } from '../../support/frames.ts';
 import { skipLong } from '../../support/long.ts';
 import { PATIENCE, promised, until } from '../../support/patience.ts';
 import { fanway, picture, statusOf } from '../lab-router.ts';
-import { kernelAnswers } from './answers.ts';
+import { foreignBridge, kernelAnswers, leaveBehind } from './answers.ts';
 import {
   type NetworkLab,
   networksOf,
@@ -143,6 +143,7 @@ t.test('two tenants with the same addresses and MACs on three hosts', { skip }, 
   });
 
   await t.test('the bridge answers ARP', (t) => kernelAnswers(t, at));
+  await t.test("ARP on somebody's bridge", { skip: skipLong }, (t) => foreignBridge(t, at));
   await t.test('nothing was flooded', async (t) => {
     for (const host of hosts) {
       t.ok(await run(host, 'net', 'show', '--assert-floodless'), host.name);
@@ -346,6 +347,7 @@ async function restart(t: Test, { lab, hosts }: NetworkLab): Promise<void> {
   if (first === undefined) return;
   const [from, back] = [lab.container(0, 0), lab.container(1, 1)];
   const pid = await controlPid(first);
+  const left = leaveBehind(first, 'br-blue');
   const streams = [ping(from, addressOf(1), 20), ping(back, addressOf(0), 20)];
   process.kill(pid, 'SIGKILL');
   const lost = (await Promise.all(streams)).map((received) => 20 - received);
@@ -359,6 +361,7 @@ async function restart(t: Test, { lab, hosts }: NetworkLab): Promise<void> {
     10_000,
     async () => (await controlPid(first).catch(() => pid)) !== pid,
   );
+  await until('what it had the bridge answer is gone', 10_000, async () => left() === '10.1.0.92');
   await untilKnown(first, 3);
   for (const host of hosts) await untilKnown(host, 3);
   t.equal(await ping(from, addressOf(2), 2), 2, 'and everybody is known as before');
