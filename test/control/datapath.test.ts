@@ -20,7 +20,13 @@ function why(plan: Plan): string {
 
 const vxlan = (port: number): Snapshot['links'][number] => ({
   ...{ index: 77, name: 'vxlan77', kind: 'vxlan', up: true, carrier: true, mtu: 1500, master: 0 },
-  ...{ address: 2, alias: '', gsoIpv4MaxSize: 0, vxlan: { port, external: true } },
+  ...{
+    address: 2,
+    alias: '',
+    gsoIpv4MaxSize: 0,
+    txQueueLen: 1000,
+    vxlan: { port, external: true },
+  },
 });
 
 t.test('auto takes the kernel where it can, and says why not', async (t) => {

@@ -96,7 +96,7 @@ export class FakeHost implements Host, Tunnels {
   #add(name: string, kind: string): number {
     if (this.state.links.some((link) => link.name === name)) throw failure('EEXIST');
     const index = this.#nextIndex++;
-    const rest = { up: false, carrier: false, mtu: 1500, master: 0, alias: '' };
+    const rest = { up: false, carrier: false, mtu: 1500, master: 0, alias: '', txQueueLen: 1000 };
     this.state.links.push({ index, name, kind, address: 0, gsoIpv4MaxSize: 0, ...rest });
     return index;
   }
@@ -206,6 +206,7 @@ export class FakeHost implements Host, Tunnels {
       const link = this.#find(ref);
       if (change.up !== undefined) link.up = change.up;
       if (change.mtu !== undefined) link.mtu = change.mtu;
+      if (change.txQueueLen !== undefined) link.txQueueLen = change.txQueueLen;
       if (change.alias !== undefined) link.alias = change.alias;
       if (change.address !== undefined) link.address = change.address;
       if (change.name !== undefined) link.name = change.name;

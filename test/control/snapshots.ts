@@ -10,7 +10,8 @@ export function link(
   more: Partial<Snapshot['links'][number]> = {},
 ): Snapshot['links'][number] {
   const state = { up: true, carrier: true, mtu: 1500, master: 0, gsoIpv4MaxSize: 65_536 };
-  const base = { kind: '', alias: '', address: 0, ...state };
+  const queue = { txQueueLen: 1000 };
+  const base = { kind: '', alias: '', address: 0, ...state, ...queue };
   return { index, name, ...base, ...more };
 }
 

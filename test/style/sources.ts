@@ -34,6 +34,11 @@ export function importsOf(text: string): string[] {
   return [...text.matchAll(statement)].map((match) => match[1] ?? match[2] ?? match[3] ?? '');
 }
 
+/** Text without its comments; what looks like one in a text stays. */
+export function withoutComments(text: string): string {
+  return text.replace(/^\s*\/\*[\s\S]*?\*\/|^\s*\/\/[^\n]*/gm, '');
+}
+
 /** All TypeScript files below `folder` of the checkout; the AssemblyScript kernel is not one. */
 export function readSources(root: string, folder: string): Source[] {
   return readdirSync(join(root, folder), { recursive: true, withFileTypes: true })

@@ -56,20 +56,21 @@ function settingsOf(
       return undefined;
     }
   };
-  const settings: Record<string, unknown> = {};
+  const settings: Partial<GossipSettings> = {};
   const seeds = words.map((word) => attempt(() => parseSeed(word)));
   if (seeds.length > SEEDS_MAX) problems.push(`at most ${SEEDS_MAX} seeds are taken`);
-  settings['seeds'] = seeds;
+  settings.seeds = seeds.filter((seed) => seed !== undefined);
   for (const [flag, key] of Object.entries(FLAGS)) {
     const text = flags.get(flag);
     const setting = findSetting('gossip', key);
     if (text === undefined || setting === undefined) continue;
     const value = attempt(() => parseValue(setting, text));
-    settings[key] = key === 'bind' && Array.isArray(value) ? value[0] : value;
+    // The router reads each as its setting has it.
+    Object.assign(settings, { [key]: key === 'bind' && Array.isArray(value) ? value[0] : value });
   }
-  if (flags.has('--insecure-plaintext')) settings['plaintext'] = true;
+  if (flags.has('--insecure-plaintext')) settings.plaintext = true;
   if (problems.length > 0) throw usageError('usage', problems.join('\n'));
-  return settings as Partial<GossipSettings>;
+  return settings;
 }
 
 /**

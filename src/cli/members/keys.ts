@@ -14,8 +14,9 @@ async function readStandardInput(): Promise<string> {
   const chunks: Buffer[] = [];
   let length = 0;
   for await (const chunk of process.stdin) {
-    chunks.push(chunk as Buffer);
-    length += (chunk as Buffer).length;
+    const bytes = Buffer.from(chunk);
+    chunks.push(bytes);
+    length += bytes.length;
     if (length > PRIVATE_FILE_BYTES_MAX) throw usageError('usage', 'this is no key file');
   }
   return Buffer.concat(chunks).toString('utf8');

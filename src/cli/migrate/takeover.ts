@@ -38,6 +38,10 @@ const TUNNEL_KIND: string = ENCAPS.vxlan.name;
 const FIELDS = { bridge: 'string', tunnel: 'string' };
 const FILE = /^[a-z0-9_][a-z0-9_.-]{0,14}\.json$/;
 
+function isTaken(value: unknown): value is Taken {
+  return hasFields(value, FIELDS);
+}
+
 function folderOf(io: Io): string {
   return join(stateDirectoryOf(io.env), 'taken-over');
 }
@@ -56,7 +60,7 @@ export function takenOver(io: Io): Taken[] {
     .filter((file) => FILE.test(file))
     .map((file) => {
       const value: unknown = JSON.parse(readIfThere(join(folder, file)) ?? 'null');
-      if (hasFields(value, FIELDS)) return value as Taken;
+      if (isTaken(value)) return value;
       throw refusedError(
         'taken-over',
         `${join(folder, file)} is damaged: remove it, and put the old fan up by hand`,

@@ -185,7 +185,7 @@ export async function leaveNamespace(run: RunDirectory, door: Door): Promise<voi
 /** How many commands hold it; none when it is just going. */
 async function holdersOf(door: Door): Promise<number> {
   try {
-    return ((await door.ask('state')) as DoorState).holders;
+    return (await door.state()).holders;
   } catch {
     return 0;
   }

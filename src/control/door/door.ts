@@ -2,8 +2,10 @@
  * The door to a network namespace, from outside: asks its keeper, and gets devices from it.
  * @module
  */
+
 import { rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
+import { count, fields } from '../../api/reader.ts';
 import { codeOf, FanwayError, messageOf } from '../../errors.ts';
 import { AF_UNIX, SOCK_CLOEXEC, SOCK_DGRAM } from '../../sys/libc/constants.ts';
 import { addressOf, check, libc } from '../../sys/libc/libc.ts';
@@ -25,6 +27,8 @@ import {
 
 /** How long a question that is waited for may take, ms: one setting, one device. */
 const ANSWER_MS = 10_000;
+
+const readState = fields<DoorState>({ pid: count, namespace: count, holders: count });
 
 /** Nobody is there any more. */
 function goneError(): FanwayError {
@@ -140,7 +144,12 @@ export class Door {
   /** Keeps the namespace for as long as this door is open. */
   async hold(): Promise<DoorState> {
     await this.ask('hold');
-    return (await this.ask('state')) as DoorState;
+    return this.state();
+  }
+
+  /** What it holds now. @throws FanwayError, ShapeError */
+  async state(): Promise<DoorState> {
+    return readState(await this.ask('state'), 'state');
   }
 
   /** Calls `listener` on every such event; returns how to end it. */

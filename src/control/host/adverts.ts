@@ -8,6 +8,7 @@
  * lifetimes of 0. Where the host is the router, it answers for the neighbours that are elsewhere too.
  * @module
  */
+import { isDeepStrictEqual } from 'node:util';
 import { messageOf } from '../../errors.ts';
 import { linkLocalOf } from '../../net/fan6.ts';
 import { bytesOfIpv6, networkOf6 } from '../../net/prefix6.ts';
@@ -168,7 +169,7 @@ export class Announcements {
       announcer !== undefined &&
       announcer.problem === '' &&
       announcer.ifindex === libc.if_nametoindex(spec.bridge) &&
-      JSON.stringify(announcer.spec) === JSON.stringify(spec)
+      isDeepStrictEqual(announcer.spec, spec)
     );
   }
 

@@ -52,6 +52,7 @@ export type SnapshotLink = Pick<
   | 'master'
   | 'address'
   | 'alias'
+  | 'txQueueLen'
   | 'gsoIpv4MaxSize'
 > &
   Partial<Pick<Link, 'answersArp' | 'vxlan'>>;

@@ -8,7 +8,6 @@ import type { EventEmitter } from 'node:events';
 import type { DataProcessStatus, SuperBytes } from '../../api/status.ts';
 import { codeOf, FanwayError } from '../../errors.ts';
 import type { UnderlayAddress, UnderlayPrefix } from '../../net/underlay-address.ts';
-import { DEVICE_QUEUE_PACKETS } from '../../sys/host/tun.ts';
 import { counterPlace } from '../../table/counters.ts';
 import type { Home } from '../../table/links/homes.ts';
 import type { PathLimit } from '../../table/links/path-limits.ts';
@@ -147,7 +146,7 @@ export class TunnelSet implements Tunnels {
     let index: number;
     try {
       index = (await this.addLink(to)).ifindex;
-      await kernel.settle(index, to, DEVICE_QUEUE_PACKETS);
+      await kernel.settle(index, to);
     } catch (error) {
       await this.#leaveProcesses(name, false);
       await kernel.commit(name);

@@ -7,8 +7,10 @@
  * that dies in the middle leaves what was before.
  * @module
  */
+
 import { chownSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { STATE_DIRECTORY_DEFAULT } from '../../config/gossip.ts';
 import { codeOf, refusedError } from '../../errors.ts';
 import { formatIpv4 } from '../../net/ipv4.ts';
@@ -104,12 +106,12 @@ export class AddressBook {
     const lock = lockFile(`${this.#path}.lock`, { wait: true });
     try {
       const book = this.read();
-      const before = JSON.stringify(book);
+      const before = structuredClone(book);
       const result = change(book);
       if (book.leases.length > LEASES_MAX || book.claims.length > CLAIMS_MAX) {
         throw refusedError('book-full', `${this.#path} holds too many addresses`);
       }
-      if (JSON.stringify(book) !== before) {
+      if (!isDeepStrictEqual(book, before)) {
         writeAtomically(this.#path, `${JSON.stringify({ version: BOOK_VERSION, ...book })}\n`);
         this.#give();
       }

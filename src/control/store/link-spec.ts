@@ -225,6 +225,17 @@ export function deviceMtuOf(spec: WireSpec): number {
   return isBridged(spec) ? TAP_MTU_BYTES : spec.innerMtu;
 }
 
+/**
+ * Packets that wait in the device while its reader is busy elsewhere, before the kernel drops; TUN's own
+ * default is 500, which a scheduler's turn outlasts.
+ */
+const DEVICE_QUEUE_PACKETS = 4096;
+
+/** How many packets may wait in a link's device. */
+export function deviceQueueOf(_spec: WireSpec): number {
+  return DEVICE_QUEUE_PACKETS;
+}
+
 const WIRE_FIELDS = {
   name: 'string',
   encap: 'string',

@@ -153,9 +153,3 @@ export function setTunPersistent(fd: number, persistent: boolean): void {
     throw new SystemError('ioctl TUNSETPERSIST', errno());
   }
 }
-
-/**
- * Packets that wait in the device while its reader is busy elsewhere, before the kernel drops
- * (netlink sets it); TUN's own default is 500, which a scheduler's turn outlasts.
- */
-export const DEVICE_QUEUE_PACKETS = 4096;

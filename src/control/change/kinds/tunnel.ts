@@ -4,8 +4,13 @@
  */
 import { ENCAPS, onTheWire } from '../../../encap/encap.ts';
 import { formatHostAddress } from '../../../net/underlay-address.ts';
-import { DEVICE_QUEUE_PACKETS } from '../../../sys/host/tun.ts';
-import { type AnySpec, deviceMtuOf, isAnySpec, isKernels } from '../../store/link-spec.ts';
+import {
+  type AnySpec,
+  deviceMtuOf,
+  deviceQueueOf,
+  isAnySpec,
+  isKernels,
+} from '../../store/link-spec.ts';
 import { type Kind, rename, unlessGone } from './kind.ts';
 
 /** The device is up and marked with `alias`. */
@@ -38,7 +43,7 @@ export const tunnel: Kind<TunnelChange> = {
     }
     if (spec.owned === true) return;
     const index = memo.index ?? spec.device;
-    const txQueueLen = DEVICE_QUEUE_PACKETS;
+    const txQueueLen = deviceQueueOf(spec);
     await host.setLink(index, { alias, mtu: deviceMtuOf(spec), txQueueLen });
     await host.setLink(index, { up: true });
   },
@@ -53,6 +58,11 @@ export const tunnel: Kind<TunnelChange> = {
     if (link.alias !== alias) lost.push(`mark of ${device}`);
     if (!link.up) lost.push(`${device} being up`);
     if (link.mtu !== mtu) lost.push(`MTU ${mtu} of ${device} (was ${link.mtu})`);
+    const queue = deviceQueueOf(spec);
+    // The kernel's own device has none.
+    if (!isKernels(spec) && link.txQueueLen !== queue) {
+      lost.push(`queue of ${queue} packets of ${device} (was ${link.txQueueLen})`);
+    }
     return [...lost, ...(await tunnels.missing(spec.name))];
   },
   async undo(change, memo, { host, tunnels }) {

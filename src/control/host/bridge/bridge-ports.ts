@@ -7,8 +7,10 @@
  * ports or the bridge are left.
  * @module
  */
+
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { messageOf } from '../../../errors.ts';
 import type { Log } from '../../../log.ts';
 import { hasFields } from '../../store/link-spec.ts';
@@ -168,7 +170,7 @@ export class BridgePorts {
   }
 
   #remember(ports: PortMark[]): void {
-    if (JSON.stringify(ports) === JSON.stringify(this.#known)) return;
+    if (isDeepStrictEqual(ports, this.#known)) return;
     this.#known = ports;
     if (ports.length === 0) this.#records.forget(this.#bridge);
     else this.#records.write(this.#bridge, ports);

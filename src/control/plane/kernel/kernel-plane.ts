@@ -18,7 +18,7 @@ import {
 import { Netlink } from '../../../sys/netlink/netlink.ts';
 import type { LinkUpdate } from '../../host/host.ts';
 import { aliasOf } from '../../host/snapshot.ts';
-import { deviceMtuOf, type LinkSpec, type WireSpec } from '../../store/link-spec.ts';
+import { deviceMtuOf, deviceQueueOf, type LinkSpec, type WireSpec } from '../../store/link-spec.ts';
 import type { Bypass, BypassStatus } from './bypass.ts';
 import { BypassWatch } from './bypass-watch.ts';
 import { KernelLink } from './kernel-link.ts';
@@ -177,7 +177,8 @@ export class KernelPlane {
   }
 
   /** The device of another kind that has taken a link's place: on the bridge, and up. */
-  async settle(index: number, spec: WireSpec, txQueueLen: number): Promise<void> {
+  async settle(index: number, spec: WireSpec): Promise<void> {
+    const txQueueLen = deviceQueueOf(spec);
     await this.#netlink.setLink(index, {
       ...{ alias: aliasOf(spec.name), mtu: deviceMtuOf(spec), txQueueLen, master: spec.name },
       up: true,
