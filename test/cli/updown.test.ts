@@ -68,7 +68,8 @@ t.test('show has fanctl columns; the same fan again is no error', { skip }, asyn
   const other = await fanway(host, 'up', '250', 'eth0', '--encap', 'ipip');
   t.equal(other.code, 3);
   t.match(other.err, /has a fan already.*encap vxlan, not ipip.*take it down first/);
-  t.equal((await fanway(host, 'up', '251', 'eth0', 'bridge', 'br-two', 'auto')).code, 0);
+  const words = ['251', 'eth0', 'bridge', 'br-two', 'auto', '--txqueuelen', '200'];
+  t.equal((await fanway(host, 'up', ...words)).code, 0);
   const second = 'br-two           251.0.0.0/8          172.30.0.28/16       ';
   t.equal(
     (await fanway(host, 'show')).out,
@@ -79,6 +80,13 @@ t.test('show has fanctl columns; the same fan again is no error', { skip }, asyn
     { name: 'fan-250-0-28', slice: '250.0.28.0/24', gateway: '250.0.28.1', encap: 'vxlan' },
     { name: 'br-two', device: 'fw-251-0-28', innerMtu: 1450, port: 4789 },
   ]);
+  const queueOf = async (name: string) => (await host.netlink.link(name)).txQueueLen;
+  t.equal(await queueOf('fw-250-0-28'), 4096, 'as long as it is unless asked');
+  t.equal(await queueOf('fw-251-0-28'), 200);
+  const longer = await fanway(host, 'up', ...words.with(-1, '300'));
+  t.match(longer.err, /txqueuelen 200, not 300; take it down first/);
+  await host.netlink.setLink('fw-251-0-28', { txQueueLen: 5 });
+  await until('the queue is put back', 10_000, async () => (await queueOf('fw-251-0-28')) === 200);
   t.match((await fanway(host, 'status')).out, /data process \d+: alive/);
   t.match((await fanway(host, 'counters', '--all')).out, /egress\.received/);
   t.match((await fanway(host, 'explain', '250.0.28.9')).out, /this host.*fan-250-0-28/);

@@ -3,7 +3,7 @@
  * @module
  */
 import { choice, integer, orNull } from '../row/kinds.ts';
-import { always, carried } from '../row/row.ts';
+import { always, asked, carried } from '../row/row.ts';
 
 /** RFC 791 §3.1: every host must take 576 bytes; below it nothing useful runs. */
 export const MTU_BYTES_MIN = 576;
@@ -18,12 +18,23 @@ export const MTU_ROWS = {
   }),
 } as const;
 
+/** About a second of small packets; more would be delay and nothing else. */
+const DEVICE_QUEUE_PACKETS_MAX = 1_000_000;
+
 export const DEVICE_ROWS = {
   offload: carried(
     always(choice(['auto', 'off']), 'auto', {
       key: 'offload',
       doc: 'Use the offloads this machine has, or none.',
       help: ['--offload auto|off', 'use what offloads this machine has, or none (default auto)'],
+    }),
+  ),
+  /** Absent = as many as outlast a scheduler's turn. */
+  deviceQueuePackets: carried(
+    asked(integer(1, DEVICE_QUEUE_PACKETS_MAX), {
+      ...{ key: 'txqueuelen', unit: 'packets', example: '4096' },
+      doc: 'Most packets that wait in the tunnel device before the kernel drops; 4096 unless given.',
+      help: ['--txqueuelen N', 'most packets that wait in the tunnel device (default 4096)'],
     }),
   ),
 } as const;

@@ -232,8 +232,8 @@ export function deviceMtuOf(spec: WireSpec): number {
 const DEVICE_QUEUE_PACKETS = 4096;
 
 /** How many packets may wait in a link's device. */
-export function deviceQueueOf(_spec: WireSpec): number {
-  return DEVICE_QUEUE_PACKETS;
+export function deviceQueueOf({ deviceQueuePackets }: WireSpec): number {
+  return deviceQueuePackets ?? DEVICE_QUEUE_PACKETS;
 }
 
 const WIRE_FIELDS = {
