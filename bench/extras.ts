@@ -8,6 +8,7 @@ import { bottleneck } from './bottleneck.ts';
 import { churn } from './churn.ts';
 import { evpn } from './evpn.ts';
 import { gossip } from './gossip.ts';
+import { underlaysGuest } from './guest.ts';
 import { links } from './links.ts';
 import { moves } from './moves.ts';
 import type { ExtraTable } from './results.ts';
@@ -31,4 +32,5 @@ export type Extra = {
 
 export const extras: readonly Extra[] = [
   ...[star, battery, gossip, links, churn, moves, evpn, rootless, bottleneck, underlays],
+  underlaysGuest,
 ];

@@ -39,6 +39,8 @@ root or a system that lets users make namespaces; nothing else. Takes about a qu
   --only A,B         of: ${[...directMeasures, ...hopMeasures, ...lossyMeasures, ...extras]
     .map(({ key }) => key)
     .join(', ')}
+  --peers            the kernel and fanway beside the tunnels of others that are installed here,
+                     with their versions: a stream, small packets, pings, loaded and not, CPU per GB
   --beside DIST      also fanway vxlan of another build, by its dist folder
   --out DIR          where results go
   --no-keep          write nothing
@@ -86,6 +88,7 @@ function readSettings(args: readonly string[]): Settings {
     if (name === '--quick') continue;
     if (name === '--no-keep') settings.keep = false;
     else if (name === '--json') settings.json = true;
+    else if (name === '--peers') comparePeers(settings);
     else {
       i += 1;
       const value = args[i];
@@ -101,6 +104,18 @@ function readSettings(args: readonly string[]): Settings {
   settings.variants = [...settings.variants, ...beside];
   if (settings.out === '') settings.out = resultsDirectory();
   return settings;
+}
+
+/** What others' tunnels are measured by, and what stands beside them. */
+const PEER_ROWS = ['tcp', 'udp', 'echo', 'echoIdle', 'echoLoaded'];
+const PEER_REFERENCES = ['kernel', 'vxlan'];
+
+function comparePeers(settings: Settings): void {
+  settings.variants = [
+    ...variants.filter(({ key }) => PEER_REFERENCES.includes(key)),
+    ...peers.filter(({ onRequest }) => onRequest !== true),
+  ];
+  settings.only = [...PEER_ROWS];
 }
 
 function readRounds(text: string): number {

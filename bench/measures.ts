@@ -109,6 +109,7 @@ export const directMeasures: readonly Measure[] = [
   },
   { key: 'echo', essential: true, slow: false, run: echoFlood },
   { key: 'echoIdle', essential: false, slow: false, run: echoIdle },
+  { key: 'echoLoaded', essential: true, slow: true, run: echoLoaded },
   { key: 'idle', essential: false, slow: false, run: idleCost },
 ];
 
@@ -221,6 +222,23 @@ async function echoIdle(tunnel: Tunnel, effort: Effort): Promise<Figures> {
   const [target] = targets;
   if (target === undefined || target.received === 0) throw new Error('no echo came back');
   return { echoIdle: target.rtt.avgUs };
+}
+
+/** Pings while one TCP stream takes all that there is. */
+async function echoLoaded(tunnel: Tunnel, effort: Effort): Promise<Figures> {
+  const load = gbps(forward(tunnel), effort, 1);
+  try {
+    const count = Math.max(10, Math.round((effort.tcpSeconds * 1000) / IDLE_INTERVAL_MS));
+    const { targets } = await runEcho(tunnel.a, [tunnel.addressB], {
+      count,
+      interval: IDLE_INTERVAL_MS,
+    });
+    const [target] = targets;
+    if (target === undefined || target.received === 0) throw new Error('no echo came back');
+    return { echoLoaded: target.rtt.p99Us };
+  } finally {
+    await load;
+  }
 }
 
 async function tcpLossyBbr(tunnel: Tunnel, effort: Effort): Promise<Figures> {

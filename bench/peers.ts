@@ -7,6 +7,7 @@
  * Each is verified by the counters of its own device: traffic that took another way is a failure.
  * @module
  */
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -25,10 +26,26 @@ const OVERLAY_LENGTH = 24;
 const READY_MS_MAX = 15_000;
 /** A peer that carried the essential rows has seen more than this. */
 const PACKETS_MIN = 1000;
+/** The version of each Debian package that is installed, as far as dpkg knows it. */
+function packageVersions(names: readonly string[]): Map<string, string> {
+  const format = `-f=\${Package} \${Version}\n`;
+  const { stdout } = spawnSync('dpkg-query', ['-W', format, ...names], { encoding: 'utf8' });
+  const lines = (stdout ?? '').split('\n').map((line) => line.split(' '));
+  return new Map(lines.flatMap(([name = '', version = '']) => (version ? [[name, version]] : [])));
+}
+
+const versions = packageVersions([...new Set(peerSetups.map((setup) => setup.package))]);
+
+/** Its name and version: a figure of a program without its version says little a year later. */
+function titleOf({ title, package: name }: PeerSetup): string {
+  const version = versions.get(name);
+  return version === undefined ? title : `${title} ${version}`;
+}
+
 /** One variant a peer, installed or not: what is missing is told when it is to start. */
 export const peers: readonly Variant[] = [...peerSetups, ...yardstickSetups].map((setup) => ({
   key: setup.key,
-  title: setup.title,
+  title: titleOf(setup),
   ours: false,
   full: false,
   start: (scene) => startPeer(scene, setup),

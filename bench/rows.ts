@@ -136,6 +136,13 @@ export const rows: readonly Row[] = [
   { key: 'echo', title: 'ping -f, average', unit: 'us', better: 'less', chart: true },
   { key: 'echoIdle', title: 'idle ping, average', unit: 'us', better: 'less', chart: true },
   {
+    key: 'echoLoaded',
+    title: 'ping p99 beside one TCP stream',
+    unit: 'us',
+    better: 'less',
+    chart: false,
+  },
+  {
     key: 'cpuPerGb',
     title: 'CPU per GB of TCP, whole machine',
     unit: 's',

@@ -95,17 +95,19 @@ async function goodput(lab: Lab, streams: number, seconds = SECONDS): Promise<nu
 async function longestGap(lab: Lab, seconds: number): Promise<number> {
   const [from, to] = [lab.container(0), lab.container(1)];
   const [listen, peer] = [formatIpv4(to.address), formatIpv4(from.address)];
-  const common = { port: PORT + 1, seconds };
-  const reflector = startTraffic(to, 'reflect', { ...common, listen, peer });
+  const port = PORT + 1;
+  const reflector = startTraffic(to, 'reflect', { port, seconds: 10 * seconds, listen, peer });
   const heardNs = new Map<number, number>();
   let longestNs = 0;
+  let lastNs = 0;
   try {
     await reflector.ready;
     const flows = { targets: listen, dscp: PROBE_CLASSES, interval: PING_MS };
-    const prober = startTraffic(from, 'probe', { ...common, ...flows });
+    const prober = startTraffic(from, 'probe', { port, seconds, ...flows });
     prober.onInterim = (report) => {
       if (report.event !== 'probe-samples') return;
       for (const [stream, sentNs, rttUs] of report.samples) {
+        lastNs = Math.max(lastNs, sentNs);
         if (rttUs < 0) continue;
         const atNs = sentNs + rttUs * 1000;
         const before = heardNs.get(stream) ?? atNs;
@@ -118,6 +120,8 @@ async function longestGap(lab: Lab, seconds: number): Promise<number> {
     reflector.kill();
   }
   if (heardNs.size === 0) throw new Error('no probe was answered');
+  // Who was not heard again stood still to the end.
+  for (const atNs of heardNs.values()) longestNs = Math.max(longestNs, lastNs - atNs);
   return longestNs / 1e6;
 }
 

@@ -80,7 +80,8 @@ function rowOf<T, P extends Presence>(
     ...{ unit: '', default: defaultText(initial), required: false, example: '', reloadable: true },
     ...{ carried: false, resolved: false, onChange: 'anew', inverted: false, help: undefined },
     switches: type === boolean.type ? { [`--${given.key}`]: true } : {},
-    text: (value) => (is(value) ? textOf(kind, value) : 'none'),
+    // What is not said is what holds anyway.
+    text: (value) => (is(value) ? textOf(kind, value) : defaultText(initial) || 'none'),
     ...given,
     ...{ type, is, presence, initial },
     ...(choices !== undefined && { choices }),
