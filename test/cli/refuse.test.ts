@@ -35,6 +35,7 @@ t.test('what cannot be is refused with its exit code, and nothing happens', { sk
     ['up 251', 2, /underlay of the fan is missing/],
     ['up 251 eth0 bridge a-name-of-17-chars', 2, /Linux takes 15/],
     ['up 251 eth0 --frob', 2, /not an option/],
+    ['net add x --vni 9 --behind-nat', 2, /--behind-nat is for fans.*--outer/],
     ['up 251 eth0 --queues 0', 2, /--queues 0: choose a number from 1 to 8, or auto/],
     ['up 251 eth0 --queues many', 2, /--queues many: choose/],
     ['up 251 eth0 --queues 9', 2, /from 1 to 8/],

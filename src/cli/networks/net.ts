@@ -99,6 +99,14 @@ async function show(
   return floods.length === 0 ? ExitCode.Ok : ExitCode.Failed;
 }
 
+/** Words of a fan that people try here. @throws FanwayError (exit code 2) */
+function refuseNat(args: readonly string[]): void {
+  const word = args.find((arg) => /^--(?:nat|behind-nat|keep-alive)(?:=|$)/.test(arg));
+  if (word === undefined) return;
+  const message = `${word.split('=')[0]} is for fans: the hosts of a network reach one another at addresses of their own; one that a 1:1 translation gives is told with --outer`;
+  throw usageError('usage', message);
+}
+
 export const net: Verb = {
   name: 'net',
   summary: 'layer-2 networks: containers of many hosts on one Ethernet',
@@ -131,6 +139,7 @@ export const net: Verb = {
     ['fanway net rules blue', 'in the order in which they are asked, and how often each decided'],
   ],
   async run(args, io) {
+    refuseNat(args);
     const { flags, rest } = takeFlags(args, NETWORK_FLAGS);
     const done = await policyAction(rest, flags, io);
     if (done !== undefined) return done;
