@@ -4,10 +4,12 @@
  * given back too, once it is a fifth of all: V8 waits until it has several times what it kept.
  * @module
  */
-import { collectGarbage } from '../sys/libc/memory.ts';
+import { collectGarbage, growSlowly } from '../sys/libc/memory.ts';
 
 /** Fewer links that came or went leave less than a collection costs. */
 const LINKS_MIN = 8;
+/** With so many the heap grows slowly from then on: that they come takes a fifth longer, that they stay far less. */
+const LINKS_MANY = 100;
 /** Looks from one collection to the next, at least, and what has to be gained, bytes and of all that is used. */
 const LOOKS_APART = 12;
 const GROWN_BYTES_MIN = 8 << 20;
@@ -17,6 +19,7 @@ export class MemoryTidy {
   readonly #linkCount: () => number;
   readonly #collect: () => void;
   readonly #usedBytes: () => number;
+  readonly #slowDown: () => void;
   #tidied = 0;
   #last = 0;
   /** Used after the last collection, bytes; 0 before the first. */
@@ -28,10 +31,12 @@ export class MemoryTidy {
     linkCount: () => number,
     collect: () => void = collectGarbage,
     usedBytes: () => number = () => process.memoryUsage.rss(),
+    slowDown: () => void = growSlowly,
   ) {
     this.#linkCount = linkCount;
     this.#collect = collect;
     this.#usedBytes = usedBytes;
+    this.#slowDown = slowDown;
   }
 
   /** Called every few seconds: collects once what has changed is at rest. */
@@ -42,6 +47,7 @@ export class MemoryTidy {
     this.#looks++;
     if (!isAtRest || (Math.abs(count - this.#tidied) < LINKS_MIN && !this.#hasGrown())) return;
     this.#tidied = count;
+    if (count >= LINKS_MANY) this.#slowDown();
     this.#collect();
     this.#keptBytes = this.#usedBytes();
     this.#looks = 0;

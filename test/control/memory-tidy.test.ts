@@ -3,11 +3,15 @@ import { MemoryTidy } from '../../src/control/memory-tidy.ts';
 import { collectGarbage } from '../../src/sys/libc/memory.ts';
 
 t.test('a burst is tidied up after once, when it is over', async (t) => {
-  let [links, collected] = [0, 0];
+  let [links, collected, slowed] = [0, 0, 0];
   const tidy = new MemoryTidy(
     () => links,
     () => {
       collected++;
+    },
+    () => 0,
+    () => {
+      slowed++;
     },
   );
   const counts = [0, 4, 4, 60, 120, 120, 120, 120, 118, 118, 0, 0, 0].map((count) => {
@@ -16,6 +20,7 @@ t.test('a burst is tidied up after once, when it is over', async (t) => {
     return collected;
   });
   t.same(counts, [0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 2, 2]);
+  t.equal(slowed, 1, 'with a hundred links and more the heap grows slowly');
 });
 
 t.test('what has grown since is given back too, not more than once a minute', async (t) => {

@@ -257,14 +257,25 @@ export class TunnelSet implements Tunnels {
     const [plane, kernel] = [this.#plane, this.#kernel];
     const places = names.map(counterPlace);
     const values = new Map<string, Float64Array>();
+    const kernels = kernel?.names ?? [];
+    // One block for all: samples are kept for a minute, and many small ones would tear the heap.
+    const block = new Float64Array(places.length * (this.#names.size + kernels.length));
+    let from = 0;
+    const take = (link: string, now: Float64Array): void => {
+      const own = block.subarray(from, from + places.length);
+      from += places.length;
+      own.set(this.#past.add(link, names, now));
+      values.set(link, own);
+    };
     for (const link of this.#names) {
-      const now = plane?.values(link, places) ?? new Float64Array(places.length);
-      values.set(link, this.#past.add(link, names, now));
+      take(link, plane?.values(link, places) ?? new Float64Array(places.length));
     }
-    for (const link of kernel?.names ?? []) {
+    for (const link of kernels) {
       const counters = kernel?.counters(link) ?? {};
-      const now = Float64Array.from(names, (name) => counters[name] ?? 0);
-      values.set(link, this.#past.add(link, names, now));
+      take(
+        link,
+        Float64Array.from(names, (name) => counters[name] ?? 0),
+      );
     }
     return values;
   }

@@ -15,44 +15,7 @@ const WORD_SPAN = 0x1_0000_0000;
 export type PacketKernel = {
   sum(offset: number, length: number, initial: number): number;
   setBase(low: number, high: number): void;
-  segment(
-    scratch: number,
-    stride: number,
-    start: number,
-    prefixBytes: number,
-    ip: number,
-    l4: number,
-    isTcp: number,
-    at: number,
-    end: number,
-    gso: number,
-    count: number,
-    iovec: number,
-    ipSum: number,
-    l4Sum: number,
-    identification: number,
-    sequence: number,
-    flags: number,
-    middle: number,
-  ): void;
-  segment6(
-    scratch: number,
-    stride: number,
-    start: number,
-    prefixBytes: number,
-    ip: number,
-    l4: number,
-    isTcp: number,
-    at: number,
-    end: number,
-    gso: number,
-    count: number,
-    iovec: number,
-    l4Sum: number,
-    sequence: number,
-    flags: number,
-    middle: number,
-  ): void;
+  segment(cut: number, scratch: number, stride: number, count: number, iovec: number): number;
   joinRun6(
     first: number,
     l4: number,

@@ -38,6 +38,24 @@ import {
 } from '../../wire/tcp.ts';
 import { UDP_CHECKSUM_OFFSET, UDP_HEADER_BYTES, UDP_LENGTH_OFFSET } from '../../wire/udp.ts';
 import { VIRTIO_GSO_TCPV4, VIRTIO_GSO_TCPV6, VIRTIO_GSO_UDP_L4 } from '../../wire/virtio-net.ts';
+import {
+  CUT_AT,
+  CUT_BYTES,
+  CUT_END,
+  CUT_FLAGS,
+  CUT_FLAGS_LAST,
+  CUT_IDENTIFICATION,
+  CUT_IP,
+  CUT_IP_SUM,
+  CUT_IS_TCP,
+  CUT_L4,
+  CUT_L4_SUM,
+  CUT_PIECE,
+  CUT_PREFIX,
+  CUT_SEQUENCE,
+  CUT_START,
+  CUT_VERSION,
+} from '../wasm/descriptor.ts';
 import type { Arena } from './arena.ts';
 import { pseudoSumOf } from './transport-sum.ts';
 
@@ -114,29 +132,41 @@ export function unevenBytes(payload: number, gsoBytes: number): number {
  */
 export class Segmenter {
   readonly #arena: Arena;
-  /** Next payload byte to cut, and where the payload ends; arena offsets. */
-  at = 0;
-  end = 0;
-  /** Headers of a segment, from the shim to the transport header's end, bytes. */
-  prefixBytes = 0;
+  /** Its descriptor (wasm/descriptor.ts), which the packet kernel goes by. */
+  readonly #cut: number;
+  readonly #words: Int32Array;
   /** CWR goes on every segment (RFC 9768 §3.2.3) and not on the first alone; set it before {@link begin}. */
   repeatsCwr = false;
-  /** Payload of a segment, bytes; set it before {@link begin}. */
-  gsoBytes = 0;
-  #start = 0;
-  #l3 = 0;
-  #l4 = 0;
-  #isTcp = false;
-  #isSix = false;
-  #ipSum = 0;
-  #l4Sum = 0;
-  #identification = 0;
-  #sequence = 0;
-  #flags = 0;
-  #index = 0;
+  /** CWR is still to go on a segment, the first one. */
+  #owesCwr = false;
 
   constructor(arena: Arena) {
     this.#arena = arena;
+    this.#cut = arena.allocate(CUT_BYTES);
+    this.#words = new Int32Array(arena.view.buffer, this.#cut, CUT_BYTES >> 2);
+  }
+
+  /** Next payload byte to cut, and where the payload ends; arena offsets. */
+  get at(): number {
+    return this.#words[CUT_AT >> 2] as number;
+  }
+
+  get end(): number {
+    return this.#words[CUT_END >> 2] as number;
+  }
+
+  /** Headers of a segment, from the shim to the transport header's end, bytes. */
+  get prefixBytes(): number {
+    return this.#words[CUT_PREFIX >> 2] as number;
+  }
+
+  /** Payload of a segment, bytes; set it before {@link begin}. */
+  get gsoBytes(): number {
+    return this.#words[CUT_PIECE >> 2] as number;
+  }
+
+  set gsoBytes(bytes: number) {
+    this.#words[CUT_PIECE >> 2] = bytes;
   }
 
   /**
@@ -154,36 +184,43 @@ export class Segmenter {
     protocol: number,
   ): void {
     const { view, kernel } = this.#arena;
+    const words = this.#words;
     const l4 = l3 + headerBytes;
-    this.#start = start;
-    this.#l3 = l3;
-    this.#l4 = l4;
-    this.#isTcp = protocol === PROTOCOL_TCP;
-    this.#index = 0;
-    this.at = l4 + l4Bytes;
-    this.end = l3 + totalBytes;
-    this.prefixBytes = this.at - start;
+    const isTcp = protocol === PROTOCOL_TCP;
+    const version = getIpVersion(view, l3);
+    words[CUT_START >> 2] = start;
+    words[CUT_PREFIX >> 2] = l4 + l4Bytes - start;
+    words[CUT_IP >> 2] = l3 - start;
+    words[CUT_L4 >> 2] = l4 - start;
+    words[CUT_VERSION >> 2] = version;
+    words[CUT_IS_TCP >> 2] = isTcp ? 1 : 0;
+    words[CUT_AT >> 2] = l4 + l4Bytes;
+    words[CUT_END >> 2] = l3 + totalBytes;
     // Sums over what all segments share, with the fields that differ set to zero.
-    this.#isSix = getIpVersion(view, l3) === 6;
-    if (!this.#isSix) {
-      this.#identification = getIpv4Identification(view, l3);
+    if (version === 4) {
+      words[CUT_IDENTIFICATION >> 2] = getIpv4Identification(view, l3);
       view.setUint16(l3 + IPV4_TOTAL_OFFSET, 0);
       view.setUint16(l3 + IPV4_IDENTIFICATION_OFFSET, 0);
       view.setUint16(l3 + IPV4_CHECKSUM_OFFSET, 0);
-      this.#ipSum = kernel.sum(l3, headerBytes, 0);
+      words[CUT_IP_SUM >> 2] = kernel.sum(l3, headerBytes, 0);
     }
-    if (this.#isTcp) {
-      this.#sequence = getTcpSequence(view, l4);
-      this.#flags = view.getUint8(l4 + TCP_FLAGS_OFFSET);
+    let flags = 0;
+    if (isTcp) {
+      words[CUT_SEQUENCE >> 2] = getTcpSequence(view, l4);
+      flags = view.getUint8(l4 + TCP_FLAGS_OFFSET);
       view.setUint32(l4 + TCP_SEQUENCE_OFFSET, 0);
       view.setUint8(l4 + TCP_FLAGS_OFFSET, 0);
       view.setUint16(l4 + TCP_CHECKSUM_OFFSET, 0);
     } else {
-      this.#flags = 0;
       view.setUint16(l4 + UDP_LENGTH_OFFSET, 0);
       view.setUint16(l4 + UDP_CHECKSUM_OFFSET, 0);
     }
-    this.#l4Sum = kernel.sum(l4, l4Bytes, pseudoSumOf(this.#arena, l3, protocol));
+    // FIN and PSH belong to the last segment; CWR speaks once, on the first (RFC 3168 §6.1.2).
+    const last = this.repeatsCwr ? flags : flags & ~TCP_CWR;
+    this.#owesCwr = last !== flags;
+    words[CUT_FLAGS_LAST >> 2] = last;
+    words[CUT_FLAGS >> 2] = last & ~(TCP_FIN | TCP_PSH);
+    words[CUT_L4_SUM >> 2] = kernel.sum(l4, l4Bytes, pseudoSumOf(this.#arena, l3, protocol));
   }
 
   /** Payload of the next segment, bytes. */
@@ -201,58 +238,13 @@ export class Segmenter {
    * {@link SCRATCH_BYTES} apart, and two iovecs each to `iovec`. Returns their payload bytes.
    */
   run(count: number, scratch: number, iovec: number): number {
-    // FIN and PSH belong to the last segment; CWR speaks once, on the first (RFC 3168 §6.1.2).
-    const last = this.repeatsCwr ? this.#flags : this.#flags & ~TCP_CWR;
-    const runBytes = Math.min(count * this.gsoBytes, this.end - this.at);
-    const sequence = (this.#sequence + this.#index * this.gsoBytes) >>> 0;
-    const middle = last & ~(TCP_FIN | TCP_PSH);
-    if (this.#isSix) {
-      this.#arena.kernel.segment6(
-        scratch,
-        SCRATCH_BYTES,
-        this.#start,
-        this.prefixBytes,
-        this.#l3 - this.#start,
-        this.#l4 - this.#start,
-        this.#isTcp ? 1 : 0,
-        this.at,
-        this.end,
-        this.gsoBytes,
-        count,
-        iovec,
-        this.#l4Sum,
-        sequence,
-        last,
-        middle,
-      );
-    } else {
-      this.#arena.kernel.segment(
-        scratch,
-        SCRATCH_BYTES,
-        this.#start,
-        this.prefixBytes,
-        this.#l3 - this.#start,
-        this.#l4 - this.#start,
-        this.#isTcp ? 1 : 0,
-        this.at,
-        this.end,
-        this.gsoBytes,
-        count,
-        iovec,
-        this.#ipSum,
-        this.#l4Sum,
-        this.#identification + this.#index,
-        sequence,
-        last,
-        middle,
-      );
+    const { kernel, view } = this.#arena;
+    const bytes = kernel.segment(this.#cut, scratch, SCRATCH_BYTES, count, iovec);
+    if (this.#owesCwr) {
+      this.#owesCwr = false;
+      setCwr(view, scratch + (this.#words[CUT_L4 >> 2] as number));
     }
-    if (this.#index === 0 && !this.repeatsCwr && (this.#flags & TCP_CWR) !== 0) {
-      setCwr(this.#arena.view, scratch + this.#l4 - this.#start);
-    }
-    this.at += runBytes;
-    this.#index += count;
-    return runBytes;
+    return bytes;
   }
 }
 

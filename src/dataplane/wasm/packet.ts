@@ -5,6 +5,23 @@
  * Checksums (RFC 1071) sum 16-bit words in host (little endian) order, which section 2(B) allows,
  * and swap the folded result once at the end.
  */
+import {
+  CUT_AT,
+  CUT_END,
+  CUT_FLAGS,
+  CUT_FLAGS_LAST,
+  CUT_IDENTIFICATION,
+  CUT_IP,
+  CUT_IP_SUM,
+  CUT_IS_TCP,
+  CUT_L4,
+  CUT_L4_SUM,
+  CUT_PIECE,
+  CUT_PREFIX,
+  CUT_SEQUENCE,
+  CUT_START,
+  CUT_VERSION,
+} from './descriptor';
 
 /** Sums `length` bytes at `pointer` as little-endian 16-bit words, not yet folded. */
 // @ts-ignore: decorator
@@ -118,102 +135,60 @@ function storeTransport(
 }
 
 /**
- * Writes the headers and iovecs of `count` segments of a super-packet whose headers, with all
- * fields that differ set to zero, are the `prefixBytes` at `start`.
+ * Writes the headers and iovecs of the next `count` segments of the super-packet whose descriptor
+ * (descriptor.ts) is at `cut`: its headers have zeros in all fields that differ. Goes on in the
+ * descriptor, and returns how many bytes of payload they are.
  *
- * @param scratch header buffers, `stride` bytes apart, at least `prefixBytes` + 15 long each
- * @param ip offset of the IPv4 header from `start`; `l4` of the transport header
- * @param at first payload byte; `end` where the payload ends; `gso` payload of a full segment
+ * @param scratch header buffers, `stride` bytes apart, at least the prefix + 15 long each
  * @param iovec two for each segment: header, payload
- * @param ipSum folded sum of the zeroed IPv4 header; `l4Sum` of zeroed transport and pseudo header
- * @param identification of the first of these segments; `sequence` its TCP sequence number
- * @param flags of the last segment of the super-packet; `middle` of the others (TCP)
  */
-export function segment(
-  scratch: u32,
-  stride: u32,
-  start: u32,
-  prefixBytes: u32,
-  ip: u32,
-  l4: u32,
-  isTcp: bool,
-  at: u32,
-  end: u32,
-  gso: u32,
-  count: u32,
-  iovec: u32,
-  ipSum: u32,
-  l4Sum: u32,
-  identification: u32,
-  sequence: u32,
-  flags: u32,
-  middle: u32,
-): void {
+export function segment(cut: u32, scratch: u32, stride: u32, count: u32, iovec: u32): u32 {
+  const start = load<u32>(cut, CUT_START);
+  const prefixBytes = load<u32>(cut, CUT_PREFIX);
+  const ip = load<u32>(cut, CUT_IP);
+  const l4 = load<u32>(cut, CUT_L4);
+  const isSix = load<u32>(cut, CUT_VERSION) == 6;
+  const isTcp = load<u32>(cut, CUT_IS_TCP) != 0;
+  const at = load<u32>(cut, CUT_AT);
+  const end = load<u32>(cut, CUT_END);
+  const piece = load<u32>(cut, CUT_PIECE);
+  const ipSum = load<u32>(cut, CUT_IP_SUM);
+  const l4Sum = load<u32>(cut, CUT_L4_SUM);
+  const last = load<u32>(cut, CUT_FLAGS_LAST);
+  const middle = load<u32>(cut, CUT_FLAGS);
+  let id = load<u32>(cut, CUT_IDENTIFICATION);
+  let sequence = load<u32>(cut, CUT_SEQUENCE);
   let header = scratch;
   let payload = at;
   for (let i: u32 = 0; i < count; i++) {
     for (let offset: u32 = 0; offset < prefixBytes; offset += 16) {
       v128.store(header + offset, v128.load(start + offset));
     }
-    const isLast = payload + gso >= end;
-    const payloadBytes = isLast ? end - payload : gso;
+    const isLast = payload + piece >= end;
+    const payloadBytes = isLast ? end - payload : piece;
     const total = prefixBytes - ip + payloadBytes;
-    const id = (identification + i) & 0xffff;
-    store16(header + ip + 2, total);
-    store16(header + ip + 4, id);
-    store16(header + ip + 10, ~fold(<u64>(ipSum + total + id)));
-    const bits = isLast ? flags : middle;
-    storeTransport(header + l4, payload, payloadBytes, prefixBytes - l4, isTcp, l4Sum, sequence, bits);
-    sequence += gso;
-    storeIovec(iovec, header, prefixBytes);
-    storeIovec(iovec + 16, payload, payloadBytes);
-    iovec += 32;
-    header += stride;
-    payload += payloadBytes;
-  }
-}
-
-/**
- * The same for IPv6, whose header says the payload's length and has no checksum.
- *
- * @param l4Sum folded sum of zeroed transport and pseudo header
- */
-export function segment6(
-  scratch: u32,
-  stride: u32,
-  start: u32,
-  prefixBytes: u32,
-  ip: u32,
-  l4: u32,
-  isTcp: bool,
-  at: u32,
-  end: u32,
-  gso: u32,
-  count: u32,
-  iovec: u32,
-  l4Sum: u32,
-  sequence: u32,
-  flags: u32,
-  middle: u32,
-): void {
-  let header = scratch;
-  let payload = at;
-  for (let i: u32 = 0; i < count; i++) {
-    for (let offset: u32 = 0; offset < prefixBytes; offset += 16) {
-      v128.store(header + offset, v128.load(start + offset));
+    if (isSix) {
+      // Its header says the payload's length, and has no checksum.
+      store16(header + ip + 4, total - 40);
+    } else {
+      store16(header + ip + 2, total);
+      store16(header + ip + 4, id);
+      store16(header + ip + 10, ~fold(<u64>(ipSum + total + id)));
+      id = (id + 1) & 0xffff;
     }
-    const isLast = payload + gso >= end;
-    const payloadBytes = isLast ? end - payload : gso;
-    store16(header + ip + 4, prefixBytes - ip - 40 + payloadBytes);
-    const bits = isLast ? flags : middle;
+    const bits = isLast ? last : middle;
     storeTransport(header + l4, payload, payloadBytes, prefixBytes - l4, isTcp, l4Sum, sequence, bits);
-    sequence += gso;
+    sequence += piece;
     storeIovec(iovec, header, prefixBytes);
     storeIovec(iovec + 16, payload, payloadBytes);
     iovec += 32;
     header += stride;
     payload += payloadBytes;
   }
+  store<u32>(cut, payload, CUT_AT);
+  store<u32>(cut, id, CUT_IDENTIFICATION);
+  store<u32>(cut, sequence, CUT_SEQUENCE);
+  return payload - at;
 }
 
 /**

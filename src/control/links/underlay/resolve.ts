@@ -91,6 +91,17 @@ function candidatesOf(snapshot: Snapshot, family: Family): Candidate[] {
   return found.filter(({ link }) => !own.has(link.name));
 }
 
+/** Of each picture that somebody holds: a round of many links looks at one. */
+const known = new WeakMap<Snapshot, Map<Family, readonly Candidate[]>>();
+
+function candidatesIn(picture: Snapshot, whole: Snapshot, family: Family): readonly Candidate[] {
+  const byFamily = known.get(picture) ?? new Map<Family, readonly Candidate[]>();
+  known.set(picture, byFamily);
+  const found = byFamily.get(family) ?? candidatesOf(whole, family);
+  byFamily.set(family, found);
+  return found;
+}
+
 /**
  * The address that the selector means on this host, or why there is none.
  * @param keep the address that the fan has, or had until it went away
@@ -102,7 +113,7 @@ export function resolveUnderlay(
 ): ResolvedUnderlay | Refusal {
   const snapshot = { ...picture, ...picture.underlay };
   const family = underlayFamily(selector);
-  const candidates = candidatesOf(snapshot, family);
+  const candidates = candidatesIn(picture, snapshot, family);
   const view = { snapshot, family, candidates, keep };
   switch (selector.kind) {
     case 'address':
