@@ -29,8 +29,9 @@ function encapProblems(values: Values): Problem[] {
   const { encap } = fieldsOfValues(FAN_ROWS, values);
   const problems: Problem[] = [];
   if (!ENCAPS[encap].hasVni) {
-    for (const key of ['vni', 'compat']) {
-      if (values.has(key) && values.get(key) !== 'none') {
+    for (const key of ['vni', 'compat', 'derived-macs']) {
+      const value = values.get(key);
+      if (values.has(key) && value !== 'none' && value !== false) {
         problems.push({ key, message: `${key} belongs to encap vxlan, and this one is ${encap}` });
       }
     }

@@ -1,4 +1,4 @@
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import t from 'tap';
 import { Neighbours } from '../../src/dataplane/answer/neighbours.ts';
 import { TooBig } from '../../src/dataplane/answer/too-big.ts';
@@ -13,6 +13,7 @@ import { TALKERS_MAX } from '../../src/table/talkers.ts';
 import { balance, makeRig, RIG } from '../fuzz/dataplane-rig.ts';
 import { nameOf } from '../support/peers.ts';
 import { arp, vxlan } from '../vectors/craft.ts';
+import { DeviceFile } from './device-file.ts';
 import { Sends } from './sends.ts';
 
 const HEADROOM_BYTES = 64;
@@ -94,4 +95,48 @@ t.test('a gratuitous ARP goes to those who asked for the address, as an answer',
   for (let number = 1; number < 255; number++) ask(0xac1e0204, number);
   t.ok(announce(1).length <= TALKERS_MAX, 'bounded');
   t.equal(balance(link.counters, 'ingress'), 0);
+});
+
+t.test('where MACs follow from addresses, ARP is answered here', async (t) => {
+  const device = new DeviceFile(true, 14);
+  const rig = makeRig('Vxlan', true, RIG.receiver, device.fd, { derivesMacs: 1 });
+  const { arena, layout, peers, ports, link, counters } = rig;
+  const sends = new Sends({ arena, ports });
+  t.teardown(() => {
+    sends.restore();
+    device.close();
+  });
+  const paths = new PathMtu(peers, { configured: () => 0, current: () => 0 });
+  const trains = new Trains(arena, layout, paths, new ErrorQueue(arena, peers));
+  const egress = new Egress(layout, { arena, trains, paths, tooBig: new TooBig(arena) });
+  const at = arena.allocate(4096) + HEADROOM_BYTES;
+  egress.readBurst(link, 1000);
+  const asker = '0242fa001c0a';
+  /** A container of ours asks; what came back, and how many messages went out. */
+  const ask = (target: string, operation = 1, to = 'ffffffffffff'): [string, number] => {
+    sends.sent.length = 0;
+    device.empty();
+    const words = `0001 0800 06 04 000${operation} ${asker} ${ADDRESS} ${'0'.repeat(12)} ${target}`;
+    const bytes = arp(words);
+    bytes.set(Buffer.from(to, 'hex'), 0);
+    bytes.set(Buffer.from(asker, 'hex'), 6);
+    arena.bytes.fill(0, at - 10, at);
+    arena.bytes.set(bytes, at);
+    egress.packet(link, at, bytes.length);
+    egress.flush();
+    t.equal(balance(link.counters, 'egress'), 0);
+    return [readFileSync(device.path).subarray(10).toString('hex'), sends.sent.length];
+  };
+  const mac = '0242fa001b05';
+  const answer = `${asker}${mac}08060001080006040002${mac}fa001b05${asker}${ADDRESS}`;
+  t.same(ask('fa001b05'), [answer, 0], 'answered, and nothing goes out');
+  t.equal(counters()['egress.drop.answered'], 1);
+  t.equal(counters()['event.arp_answered'], 1);
+  const zero = '0242fa001b00';
+  t.match(ask('fa001b00')[0], new RegExp(`^${asker}${zero}`), '.0 is an address like others');
+  t.same(ask('fa001b01'), ['', 1], "the far host's own address is its bridge's");
+  t.same(ask('fa001b05', 1, mac), ['', 1], 'by unicast: is it there still?');
+  t.same(ask('fa001b05', 2), ['', 1], 'an answer is none to answer');
+  t.same(ask('fa001c0b'), ['', 0], 'one of ours answers by itself');
+  t.same(ask('fb001b05'), ['', 0], 'not of the overlay');
 });

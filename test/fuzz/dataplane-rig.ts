@@ -58,14 +58,14 @@ const ARENA_BYTES = 36 * 1024 * 1024 + CELLS_BYTES;
 
 /**
  * One link on the host `local`, with a virtio-net header where `vnet` says so.
- * @param network what makes it a layer-2 network, nothing for a fan
+ * @param network what makes it a layer-2 network or another fan
  */
 export function makeRig(
   encap: keyof typeof LinkEncap,
   vnet: boolean,
   local: number,
   deviceFd = CLOSED_FD,
-  network: Partial<NetworkWords> = {},
+  network: Partial<LinkRecord> = {},
 ): Rig {
   const arena = new Arena(ARENA_BYTES);
   const layout = new Layout(new ArrayBuffer(LAYOUT_BYTES));

@@ -117,6 +117,18 @@ const PACKET_ROWS = {
       'outer source ports by inner flow, or a single one (default pool)',
     ],
   }),
+  /** RFC 826's question needs no way to the far host where the answer follows from the address. */
+  derivedMacs: carried(
+    asked(
+      boolean,
+      {
+        key: 'derived-macs',
+        doc: "Containers' MACs are 02:42 and the four bytes of their addresses (Docker's rule until 27): ARP for them is answered here.",
+        help: ['--derived-macs', "containers' MACs follow from their addresses: answer ARP here"],
+      },
+      false,
+    ),
+  ),
   ...NAT_ROWS,
   ...RATE_ROWS,
   datapath: asked(

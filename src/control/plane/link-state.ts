@@ -133,6 +133,7 @@ export function linkRow(link: LinkState): LinkRow {
     flowKeys: flowKeyBits(spec.flowKeys ?? []),
     peerRates: spec.peerRates?.length ?? 0,
     nat: spec.nat === undefined ? 0 : 1,
+    derivesMacs: 'derivedMacs' in spec && spec.derivedMacs === true ? 1 : 0,
     ...underlayWords(link),
   };
 }

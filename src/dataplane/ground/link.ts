@@ -239,6 +239,8 @@ export class DataLink {
   /** Hosts that have a rate of their own. */
   peerRates: number;
   readonly counters: Float64Array;
+  /** MACs of containers follow from their addresses. */
+  readonly derivesMacs: boolean;
   readonly #gateway: number;
   #superBytesToHost: number;
   #superBytesToPorts: number;
@@ -273,6 +275,7 @@ export class DataLink {
     this.route = this.network ?? new FanRoute(record, tables, this.hosts);
     this.#setSix(record);
     this.#setMtu(record);
+    this.derivesMacs = record.derivesMacs === 1;
     this.#gateway = record.gateway;
     this.#superBytesToHost = record.superBytesToHost;
     this.#superBytesToPorts = record.superBytesToPorts;

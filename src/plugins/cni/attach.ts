@@ -4,7 +4,7 @@
  * @module
  */
 import { codeOf } from '../../errors.ts';
-import { formatMac } from '../../net/mac.ts';
+import { formatMac, macFromIpv4 } from '../../net/mac.ts';
 import { Netlink } from '../../sys/netlink/netlink.ts';
 import { NetworkNamespace } from '../../sys/process/netns.ts';
 import { type EngineFan, text } from '../fan.ts';
@@ -68,6 +68,11 @@ export async function attach(
       const options = { peerNetnsFd: namespace.fd, mtu: fan.mtu };
       await host.createVeth(hostEnd, call.ifname, options);
       await host.setLink(hostEnd, { mtu: fan.mtu, master: fan.bridge, up: true });
+      // The same address, the same MAC: caches stay right, and a fan may answer ARP by arithmetic. On a layer-2
+      // network a MAC that comes back would be a move.
+      if (fan.bridged && fan.busy === undefined) {
+        await inside.setLink(call.ifname, { address: macFromIpv4(address) });
+      }
       await inside.setLink(call.ifname, { mtu: fan.mtu, up: true });
       await inside.addAddress(call.ifname, address, fan.network.length);
       if (call.isDefaultGateway && fan.gateway !== 0) {

@@ -86,6 +86,7 @@ const LINK_FIELDS = [
   'network2',
   'network3',
   'nat',
+  'derivesMacs',
 ] as const;
 
 /** A set of underlay sockets on one local address. */
@@ -154,6 +155,8 @@ export type LinkRow = {
   network3?: number;
   /** 1 = a NAT may be between it and its peers (seats.ts); IPv4, one underlay. */
   nat?: number;
+  /** 1 = what has an address of a fan has the MAC that follows from it: ARP is answered at home. */
+  derivesMacs?: number;
 } & Partial<NetworkWords>;
 
 /** Numbers of a link's endpoints, one for each of its underlays. */

@@ -18,6 +18,7 @@ function lacking(request: FanRequest, spec: LinkSpec): string {
   if (request.further !== undefined) return 'its device has one underlay';
   if (request.rate !== undefined || request.peerRates !== undefined)
     return "--rate has packets wait in fanway's own processes";
+  if (request.derivedMacs === true) return "--derived-macs has fanway's own processes answer ARP";
   if (request.device !== undefined) return 'the device is one that root has made';
   if (request.mtu !== null) return 'the device answers what does not fit its route, not --mtu';
   if (request.sourcePort === 'fixed') return 'it has a source port for each flow, not a fixed one';
