@@ -20,7 +20,7 @@ const OTHERS = 50;
 const TIMED = 20;
 /** Datagrams a second each way meanwhile, over the first link. */
 const PPS = 2000;
-const SETTLE_MS = 5000;
+const SETTLE_MS = 15_000;
 
 /** Fan number `index`: 10.INDEX.0.0/16, a /24 for each host of this one's /24 of the underlay. */
 async function addFan(host: LabHost, index: number): Promise<number> {
