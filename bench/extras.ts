@@ -13,6 +13,7 @@ import { links } from './links.ts';
 import { moves } from './moves.ts';
 import type { ExtraTable } from './results.ts';
 import { rootless } from './rootless.ts';
+import { six } from './six.ts';
 import { star } from './star.ts';
 import { underlays } from './underlays.ts';
 
@@ -31,6 +32,6 @@ export type Extra = {
 };
 
 export const extras: readonly Extra[] = [
-  ...[star, battery, gossip, links, churn, moves, evpn, rootless, bottleneck, underlays],
+  ...[star, battery, gossip, links, churn, moves, evpn, rootless, bottleneck, underlays, six],
   underlaysGuest,
 ];

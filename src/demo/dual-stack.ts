@@ -37,7 +37,7 @@ export async function upBeside(hosts: readonly LabHost[], bridge: string, underl
 }
 
 /** The address that a container has made for itself. @throws Error when it has none in time */
-async function addressOf(container: LabContainer): Promise<string> {
+export async function addressOf(container: LabContainer): Promise<string> {
   const deadline = performance.now() + ADDRESS_MS_MAX;
   const { index } = await container.netlink.link('eth0');
   for (;;) {

@@ -1,6 +1,7 @@
 /**
- * TCP over IPv6 with its SHA-256 at both ends: one connection, some megabytes, by Node's own sockets. For
- * showing that it works; how fast it is the other programs measure better.
+ * TCP over IPv6 (or IPv4) with its SHA-256 at both ends: one connection, some megabytes, by Node's own sockets.
+ * For showing that it works; `--plain` sends one block again and again and hashes how much it was, for comparing
+ * the two families. How fast a tunnel is the other programs measure better.
  * @module
  */
 import { createHash, randomBytes } from 'node:crypto';
@@ -13,7 +14,7 @@ import { report } from './base/report.ts';
 const ADDRESS_MS_MAX = 20_000;
 const ADDRESS_RETRY_MS = 50;
 const CHUNK_BYTES = 256 * 1024;
-const BYTES_MAX = 1 << 30;
+const BYTES_MAX = 2 ** 34;
 const DIGEST_CHARS = 64;
 
 /**
@@ -27,19 +28,41 @@ export function runSix(options: Options): void {
   const [from] = options.words('from');
   const port = options.integer('port', { min: 1, max: 65_535 });
   const bytes = options.integer('bytes', { min: 1, max: BYTES_MAX, default: CHUNK_BYTES });
+  const isPlain = options.flag('plain');
   options.done();
   // Whoever started us is gone: so are we.
   process.stdin.on('end', () => process.exit()).resume();
-  if (listen !== undefined) serve(listen, port);
-  else if (to !== undefined) send({ to, port, from }, bytes);
+  if (listen !== undefined) serve(listen, port, isPlain);
+  else if (to !== undefined) send({ to, port, from, isPlain }, bytes);
   else throw new OptionError('--listen or --connect is missing');
 }
 
-function serve(address: string, port: number): void {
+/** What both ends hash: everything, or how much it was. */
+class Digest {
+  readonly #hash = createHash('sha256');
+  readonly #isPlain: boolean;
+  #bytes = 0;
+
+  constructor(isPlain: boolean) {
+    this.#isPlain = isPlain;
+  }
+
+  add(chunk: Uint8Array): void {
+    this.#bytes += chunk.length;
+    if (!this.#isPlain) this.#hash.update(chunk);
+  }
+
+  end(): string {
+    if (this.#isPlain) this.#hash.update(String(this.#bytes));
+    return this.#hash.digest('hex');
+  }
+}
+
+function serve(address: string, port: number, isPlain: boolean): void {
   const server = createServer({ allowHalfOpen: true }, (socket) => {
-    const hash = createHash('sha256');
-    socket.on('data', (chunk) => hash.update(chunk));
-    socket.on('end', () => socket.end(hash.digest('hex')));
+    const digest = new Digest(isPlain);
+    socket.on('data', (chunk) => digest.add(chunk));
+    socket.on('end', () => socket.end(digest.end()));
     socket.on('error', () => socket.destroy());
   });
   const deadlineMs = performance.now() + ADDRESS_MS_MAX;
@@ -56,11 +79,12 @@ function serve(address: string, port: number): void {
   listen();
 }
 
-type Way = { to: string; port: number; from: string | undefined };
+type Way = { to: string; port: number; from: string | undefined; isPlain: boolean };
 
 function send(way: Way, bytes: number, deadlineMs = performance.now() + ADDRESS_MS_MAX): void {
-  const { to, port, from } = way;
-  const hash = createHash('sha256');
+  const { to, port, from, isPlain } = way;
+  const digest = new Digest(isPlain);
+  const block = randomBytes(CHUNK_BYTES);
   const startMs = performance.now();
   let answer = '';
   const socket = connect({ host: to, port, ...(from !== undefined && { localAddress: from }) });
@@ -74,7 +98,7 @@ function send(way: Way, bytes: number, deadlineMs = performance.now() + ADDRESS_
   });
   socket.on('end', () => {
     const seconds = (performance.now() - startMs) / 1000;
-    const sha256 = hash.digest('hex');
+    const sha256 = digest.end();
     report({ event: 'six', bytes, seconds, sha256, equal: answer === sha256 });
     process.exit();
   });
@@ -83,8 +107,9 @@ function send(way: Way, bytes: number, deadlineMs = performance.now() + ADDRESS_
       socket.end();
       return;
     }
-    const chunk = randomBytes(Math.min(left, CHUNK_BYTES));
-    hash.update(chunk);
+    const length = Math.min(left, CHUNK_BYTES);
+    const chunk = isPlain ? block.subarray(0, length) : randomBytes(length);
+    digest.add(chunk);
     if (socket.write(chunk)) setImmediate(more, left - chunk.length);
     else socket.once('drain', () => more(left - chunk.length));
   };
