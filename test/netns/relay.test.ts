@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { Lab } from '../../src/demo/lab.ts';
+import { know } from '../faults/rig.ts';
 import { PATIENCE, sleep } from '../support/patience.ts';
 import { decide, generator, NO_IMPAIRMENT } from './impair.ts';
 import { skipWithoutNamespaces } from './privileges.ts';
@@ -41,6 +42,8 @@ const RECEIVE = `
 const ended = (child: ChildProcess) => new Promise((resolve) => child.once('close', resolve));
 
 async function transfer(lab: Lab): Promise<{ seen: number[]; damaged: number }> {
+  // What waits for an answer to ARP is dropped where many are sent meanwhile.
+  await know(lab.host(0), lab.host(1));
   const receiver = lab.host(1).spawn(process.execPath, ['-e', RECEIVE], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
