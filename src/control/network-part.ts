@@ -120,6 +120,7 @@ export class NetworkPart {
       conflicts: (spec) => ipamConflicts(this.#ipam, spec),
       counters: () => tunnels.counters(),
       rateOf: (link) => tunnels.rateOf(link),
+      buffersRefused: (link) => tunnels.buffersRefused(link),
       underlays: (link) => options.underlays(link),
       offloads: (link) => tunnels.status()[0]?.offloads[link] ?? [],
     });

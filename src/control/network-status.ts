@@ -76,6 +76,8 @@ export type NetworkStatusOptions = {
   underlays: (link: string) => LinkUnderlay[] | undefined;
   /** What a link may send in a second, bytes; 0 = no limit. */
   rateOf: (link: string) => RateNow;
+  /** What lets a link's sockets have the buffers that they were refused, '' when none was. */
+  buffersRefused: (link: string) => string;
   table: () => NetworkTable | undefined;
   counters: () => Readonly<Record<string, Readonly<Record<string, number>>>>;
   /** Offloads that a link has. */
@@ -115,7 +117,7 @@ export class NetworkStatus {
     const { drops, failure } = meter.judge(
       {
         ...{ name, encap: spec.encap, port, vni, underlay: formatHostPrefix(spec.underlay) },
-        isNetwork: true,
+        ...{ isNetwork: true, buffers: this.#options.buffersRefused(name) },
       },
       counters,
       nowMs,

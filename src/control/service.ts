@@ -352,8 +352,9 @@ export class ControlService {
     const shown = linkStatus(link, fan, processes, this.#rates, nowMs, paths);
     const status = { ...shown, rate, underlays, nat, bypass: this.tunnels.bypass(spec.name) };
     const underlay = formatHostPrefix(spec.underlay);
+    const buffers = this.tunnels.buffersRefused(spec.name);
     const { drops, failure } = this.#drops.judge(
-      { ...status, underlay, foreign: this.#bridges.foreignOn(spec) },
+      { ...status, underlay, buffers, foreign: this.#bridges.foreignOn(spec) },
       counted,
       nowMs,
     );

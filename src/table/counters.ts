@@ -128,6 +128,8 @@ export const EVENT_COUNTERS = [
   'keep_alives',
   'tcp_data_sent',
   'tcp_data_again',
+  'socket_drops',
+  'device_drops',
 ] as const;
 
 /**

@@ -4,6 +4,7 @@
  * @module
  */
 import { errno, libc, SystemError } from '../sys/libc/libc.ts';
+import { readSocketMemory } from '../sys/sockets/socket-memory.ts';
 import { nowNs } from './base/clock.ts';
 import { Histogram } from './base/histogram.ts';
 import {
@@ -27,7 +28,6 @@ import {
   SO_RCVBUFFORCE,
   SOCK_DGRAM,
   setBuffer,
-  socketDrops,
 } from './base/socket.ts';
 import {
   BATCH,
@@ -118,7 +118,7 @@ export function runUdpReceive(options: Options): void {
     duplicates: tally.duplicates,
     late: tally.late,
     foreign: tally.foreign,
-    socketDrops: socketDrops(arena, fd),
+    socketDrops: readSocketMemory(fd)?.drops ?? 0,
     seconds: elapsed,
     pps: tally.received > 1 ? tally.received / elapsed : 0,
     latency: tally.latency.summary(),

@@ -48,6 +48,8 @@ t.test('each counter has its cause; what a healthy fan drops is not told', async
       [/nobody listens/],
       /^$/,
     ],
+    [{ 'event.socket_drops': 9 }, [/on UDP port 4789 than .*--queues/], /^$/],
+    [{ 'event.device_drops': 9 }, [/tunnel device holds.*--txqueuelen/], /^$/],
     [{ 'egress.delivered': 50 }, [/nothing came back: is UDP port 4789 open/], /^$/],
     [{ 'egress.delivered': 50, 'ingress.received': 1 }, [], /^$/],
     [
@@ -66,6 +68,12 @@ t.test('each counter has its cause; what a healthy fan drops is not told', async
     t.equal(dropsOf(counters, link).length, drops.length, what);
     t.match(failureOf(counters, link), failure, what);
   }
+});
+
+t.test('what a refused buffer lost is told with the line that mends it', async (t) => {
+  const buffers = 'sysctl -w net.core.rmem_max=4194304';
+  const [told] = dropsOf({ 'event.socket_drops': 9 }, { ...link, buffers });
+  t.match(told?.cause, new RegExp(`: ${buffers}, and make the link anew$`));
 });
 
 t.test('on a layer-2 network a frame for another host is no sign of a wrong overlay', async (t) => {

@@ -43,6 +43,10 @@ class Plane extends EventEmitter implements DataPlanePort {
     return NO_RATE;
   }
 
+  buffersRefused(): string {
+    return '';
+  }
+
   status(): [] {
     return [];
   }

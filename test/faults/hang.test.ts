@@ -1,4 +1,6 @@
-import t from 'tap';
+import t, { type Test } from 'tap';
+import type { LabHost } from '../../src/demo/lab.ts';
+import { hasBackpressure } from '../../src/sys/host/tun.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { skipLong } from '../support/long.ts';
 import { promised, skipExact, sleep, until } from '../support/patience.ts';
@@ -8,9 +10,11 @@ import {
   cpuShares,
   dataProcess,
   killDataProcess,
+  know,
   noteDeath,
   nowMs,
   picture,
+  startFlow,
   startRig,
   statusOf,
 } from './rig.ts';
@@ -18,6 +22,40 @@ import {
 const skip = skipWithoutTun();
 /** A heart that stood still at ten looks is stuck, and it is looked at twice a second. */
 const DETECTED_MS = 6000;
+
+/** Some 36 MB in packets of a full size: a socket's buffer holds 8, and the device's ring 4,096 packets. */
+const MUCH = { rate: 10_000, seconds: 3, size: 1200 };
+
+/** What the kernel dropped while nobody read is told with its cause, and goes on where it was. */
+async function kernelDropsAreTold(t: Test, host: LabHost): Promise<void> {
+  const lost = async (): Promise<number[]> => {
+    const counters = await countersOf(host);
+    return [counters['event.socket_drops'] ?? 0, counters['event.device_drops'] ?? 0];
+  };
+  const [sockets = 0, device = 0] = await lost();
+  t.comment(`dropped by the socket ${sockets}, by the device ${device}`);
+  const [link] = (await statusOf(host)).links;
+  const told = new Map(link?.drops.map(({ counter, cause }) => [counter, cause]));
+  t.ok(sockets > 0, 'the socket dropped some');
+  t.match(told.get('event.socket_drops'), /UDP port .*(--queues|sysctl -w)/);
+  // Where the device stops its queue, a qdisc drops.
+  if (!hasBackpressure()) {
+    t.ok(device > 0, 'and so did the device');
+    t.match(told.get('event.device_drops'), /--txqueuelen/);
+  }
+
+  const { pid } = await killDataProcess(host);
+  await until('it is replaced', 5000, async () => (await dataProcess(host)).pid !== pid);
+  await host.netlink.deleteLink(link?.device ?? '');
+  await until('the device is made anew', 5000, async () => {
+    return ((await statusOf(host)).links[0]?.repairs ?? 0) > (link?.repairs ?? 0);
+  });
+  const [socketsAfter = 0, deviceAfter = 0] = await lost();
+  t.ok(
+    socketsAfter >= sockets && deviceAfter >= device,
+    `${socketsAfter}, ${deviceAfter} in the end`,
+  );
+}
 
 t.test('a data process that hangs is ended and replaced', { skip }, async (t) => {
   const { a, b, pulse } = await startRig(t);
@@ -52,13 +90,20 @@ t.test('a data process that hangs is ended and replaced', { skip }, async (t) =>
 });
 
 t.test('control and data paused together: nothing is killed on waking', { skip }, async (t) => {
-  const { a, b, pulse } = await startRig(t);
+  const { a, b, from, to, pulse } = await startRig(t);
+  await know(from, to);
   const status = await statusOf(a);
   const pids = [status.pid, status.processes[0]?.pid ?? 0];
   for (const pid of pids) process.kill(pid, 'SIGSTOP');
-  await sleep(7000);
-  const wokenMs = nowMs();
-  for (const pid of pids) process.kill(pid, 'SIGCONT');
+  let wokenMs = 0;
+  try {
+    // More than the kernel has room for, from both sides.
+    const flows = [await startFlow(from, to, MUCH), await startFlow(to, from, MUCH)];
+    await Promise.all([sleep(7000), ...flows.map((flow) => flow.finish())]);
+  } finally {
+    wokenMs = nowMs();
+    for (const pid of pids) process.kill(pid, 'SIGCONT');
+  }
   const back = await pulse.back(wokenMs, 5000);
   promised(t, 'traffic is back after waking', back, 1000);
   await sleep(1500);
@@ -68,6 +113,7 @@ t.test('control and data paused together: nothing is killed on waking', { skip }
   pulse.stop();
   await sleep(200);
   for (const host of [a, b]) await checkBalance(t, host);
+  await kernelDropsAreTold(t, a);
 });
 
 t.test(

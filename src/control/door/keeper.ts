@@ -54,7 +54,7 @@ function openFor({ name, options, to }: DeviceQuestion): object {
   } finally {
     libc.close(fd);
   }
-  return { ...device, ifindex: libc.if_nametoindex(name) };
+  return { ...device, ifindex: libc.if_nametoindex(name), pid: process.pid };
 }
 
 function tellBridges(socket: Socket, news: BridgeEvent): void {

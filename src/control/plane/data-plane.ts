@@ -13,7 +13,6 @@ import { EVERY_PLACE, namedCounters, sumOf } from '../../table/counters.ts';
 import type { PathLimit } from '../../table/links/path-limits.ts';
 import type { PathRecord } from '../../table/paths.ts';
 import type { LinkUpdate } from '../host/host.ts';
-import { SUPER_BYTES_PLAIN } from '../host/super-bytes.ts';
 import type { AnySpec } from '../store/link-spec.ts';
 import {
   closeDevices,
@@ -31,11 +30,14 @@ import {
   holdingOf,
   type LinkState,
   linkRow,
+  moveTo,
+  newLink,
   offeredBy,
   offloadsOf,
   type RateNow,
   rateNowOf,
   specWords,
+  watchedOf,
   writeLinks,
 } from './link-state.ts';
 import { forgetMac, type MacClaim, takeClaims } from './mac-claims.ts';
@@ -43,16 +45,14 @@ import { NetworkEvents } from './network-events.ts';
 import type { DataPlaneOptions } from './open-data-plane.ts';
 import { updatedSpec } from './overlay-words.ts';
 import { joinPaths } from './paths.ts';
+import { Again } from './process/again.ts';
 import { DataProcess } from './process/data-process.ts';
 import { Estate } from './process/estate.ts';
 import type { Holding } from './process/link-passing.ts';
 import { pidsOf, succeed } from './process/succession.ts';
 import { RateWatch } from './rate/rate-watch.ts';
+import { buffersRefused } from './tables/kernel-drops.ts';
 import { type KeptNetwork, keptRate } from './tables/predecessor.ts';
-
-/** First and longest wait before processes that could not be replaced are tried again, ms. */
-const AGAIN_MS_FIRST = 1000;
-const AGAIN_MS_MAX = 60_000;
 
 /**
  * Emits `restarted` (reason) when a data process was replaced after it died, and `events` (LinkEvent[],
@@ -76,8 +76,7 @@ export class DataPlane extends EventEmitter {
   /** Who has which overlay address; a change to it needs no turn and no wake-up. */
   readonly entries = new EntryTable();
   #turn: Promise<unknown> = Promise.resolve();
-  #again: NodeJS.Timeout | undefined;
-  #againMs = AGAIN_MS_FIRST;
+  readonly #again = new Again();
   #incarnations = 0;
   #closed = false;
 
@@ -185,7 +184,7 @@ export class DataPlane extends EventEmitter {
       this.#links.delete(name);
       try {
         await this.#runAll();
-        return namedCounters(this.#sum(link.id, EVERY_PLACE));
+        return namedCounters(this.#sum(link, EVERY_PLACE));
       } catch (error) {
         this.#runLater();
         throw error;
@@ -214,7 +213,7 @@ export class DataPlane extends EventEmitter {
       this.#estate.hurry();
       const { endpoint, incarnation } = link;
       const before = { endpoint, incarnation, spec: link.spec };
-      link.endpoint = this.#endpoints.acquire(spec);
+      moveTo(link, this.#endpoints.acquire(spec));
       link.spec = spec;
       // For the data processes it is another link, at another place in the fan.
       link.incarnation = ++this.#incarnations;
@@ -265,11 +264,18 @@ export class DataPlane extends EventEmitter {
 
   /** The counters at these places of a link's column, summed over the queues. */
   values(name: string, places: readonly number[]): Float64Array {
-    return this.#sum(this.#links.get(name)?.id, places);
+    return this.#sum(this.#links.get(name), places);
   }
 
-  #sum(id: number | undefined, places: readonly number[]): Float64Array {
-    return sumOf(id === undefined ? [] : this.#processes.map((one) => one.counters(id)), places);
+  #sum(link: LinkState | undefined, places: readonly number[]): Float64Array {
+    if (link === undefined) return new Float64Array(places.length);
+    const columns = this.#processes.map((one) => one.counters(link.id));
+    return link.kernelDrops.addTo(sumOf(columns, places), places, watchedOf(link));
+  }
+
+  buffersRefused(name: string): string {
+    const link = this.#links.get(name);
+    return link === undefined ? '' : buffersRefused(watchedOf(link));
   }
 
   status(): DataProcessStatus[] {
@@ -295,7 +301,7 @@ export class DataPlane extends EventEmitter {
   close(options: { keepDevices?: boolean } = {}): Promise<void> {
     return this.#inTurn(async () => {
       this.#closed = true;
-      clearTimeout(this.#again);
+      this.#again.stop();
       this.#rates.stop();
       this.#events.close();
       this.#crowd?.close();
@@ -325,8 +331,7 @@ export class DataPlane extends EventEmitter {
     }
     for (const process of this.#processes) process.clearCounters(id);
     const incarnation = ++this.#incarnations;
-    const none = { superBytes: SUPER_BYTES_PLAIN, autoRate: 0, roundTrips: [] };
-    const link: LinkState = { id, incarnation, spec, endpoint, further, devices, ...none };
+    const link = newLink({ id, incarnation, spec, endpoint, further, devices });
     if (spec.rate === 'auto') link.autoRate = keptRate(this.#estate.kept, linkRow(link));
     return link;
   }
@@ -349,8 +354,7 @@ export class DataPlane extends EventEmitter {
     );
     const failed = started.find((result) => result.status === 'rejected');
     if (failed !== undefined) throw failed.reason;
-    clearTimeout(this.#again);
-    this.#againMs = AGAIN_MS_FIRST;
+    this.#again.worked();
     this.#rates.start();
     await this.#estate.end(pidsOf(this.#processes));
   }
@@ -375,10 +379,7 @@ export class DataPlane extends EventEmitter {
    */
   #runLater(): void {
     this.#updateAll();
-    clearTimeout(this.#again);
-    if (this.#closed) return;
-    this.#again = setTimeout(() => this.#runSoon(), this.#againMs);
-    this.#againMs = Math.min(this.#againMs * 2, AGAIN_MS_MAX);
+    if (!this.#closed) this.#again.later(() => this.#runSoon());
   }
 
   #updateAll(): void {

@@ -9,8 +9,8 @@ import { libc } from '../../sys/libc/libc.ts';
 import type { WireSpec } from '../store/link-spec.ts';
 import type { Estate } from './process/estate.ts';
 
-/** A device that is open, and its number where it is. */
-export type OpenDevice = TunDevice & { ifindex: number };
+/** A device that is open, its number where it is, and a process that is there where this one is not. */
+export type OpenDevice = TunDevice & { ifindex: number; pid?: number };
 
 /** Opens (makes, or attaches to the persistent) a device by name. @throws SystemError */
 export type DeviceOpener = (name: string, options: TunOptions) => OpenDevice;

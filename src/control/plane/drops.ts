@@ -19,6 +19,8 @@ export type DropContext = {
   underlay: string;
   /** Who sends with a foreign source, as a sentence; '' or absent when nobody is known. */
   foreign?: string;
+  /** What lets its sockets have the buffers that they were refused, as a command; '' or absent when none was. */
+  buffers?: string;
   /** It is a layer-2 network, not a fan. */
   isNetwork?: true;
 };
@@ -110,6 +112,20 @@ const RULES: Readonly<Record<string, Rule>> = {
   'ingress.drop.overload': {
     weight: 'told',
     cause: () => 'small packets come faster than this host delivers them',
+  },
+  'event.socket_drops': {
+    weight: 'told',
+    cause: ({ buffers = '', ...of }) =>
+      `more came at once on ${wireOf(of)} than the receive buffer holds: ${
+        buffers === ''
+          ? 'this host is too busy (--queues, --priority)'
+          : `${buffers}, and make the link anew`
+      }`,
+  },
+  'event.device_drops': {
+    weight: 'told',
+    cause: () =>
+      'containers sent more at once than the tunnel device holds: this host is too busy (--queues, --priority, --txqueuelen)',
   },
   'ingress.drop.device_full': { weight: 'told', cause: () => 'containers take less than comes' },
   'ingress.drop.device_error': { weight: 'failing', cause: () => 'see last error below' },

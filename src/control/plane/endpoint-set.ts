@@ -45,6 +45,11 @@ export function sourcePortsOf(endpoint: EndpointState): number {
   return Math.min(...endpoint.queues.map(({ length }) => Math.max(1, length - 1)));
 }
 
+/** The sockets of an endpoint that receive: the others let nothing in. */
+export function receiversOf({ kind, queues }: EndpointState): UnderlaySocket[] {
+  return kind === EndpointKind.Ipip ? queues.flat() : queues.flatMap((queue) => queue.slice(0, 1));
+}
+
 /** A datagram of control's own, and where it goes. */
 export type Sending = [
   to: { address: UnderlayAddress; port: number },

@@ -22,12 +22,14 @@ import {
   XMIT_HASH_POLICY_DEFAULT,
 } from '../../net/underlay-modes.ts';
 import { type EndpointRow, type LinkRow, Offload } from '../../table/links/links.ts';
+import { SUPER_BYTES_PLAIN } from '../host/super-bytes.ts';
 import type { AnySpec } from '../store/link-spec.ts';
 import type { OpenDevice } from './devices.ts';
-import { type EndpointState, sourcePortsOf } from './endpoint-set.ts';
+import { type EndpointState, receiversOf, sourcePortsOf } from './endpoint-set.ts';
 import type { EntryTable } from './entry-table.ts';
 import { kindWords } from './overlay-words.ts';
 import type { Holding } from './process/link-passing.ts';
+import { KernelDrops, type Watched } from './tables/kernel-drops.ts';
 
 export type LinkState = {
   id: number;
@@ -44,7 +46,36 @@ export type LinkState = {
   autoRate: number;
   /** Hosts that do not tell it in which direction packets wait. */
   roundTrips: readonly UnderlayAddress[];
+  kernelDrops: KernelDrops;
 };
+
+/** A link that begins, and knows nothing yet. */
+export function newLink(
+  begun: Omit<LinkState, 'superBytes' | 'autoRate' | 'roundTrips' | 'kernelDrops'>,
+): LinkState {
+  const kernelDrops = new KernelDrops();
+  // What was dropped before is another's.
+  kernelDrops.look(watchedOf(begun));
+  return { ...begun, superBytes: SUPER_BYTES_PLAIN, autoRate: 0, roundTrips: [], kernelDrops };
+}
+
+/** Where the kernel may drop what is a link's. */
+export function watchedOf({
+  spec,
+  endpoint,
+  further,
+  devices,
+}: Pick<LinkState, 'spec' | 'endpoint' | 'further' | 'devices'>): Watched {
+  const sockets = [endpoint, ...further].flatMap(receiversOf);
+  return { sockets, device: spec.device, pid: devices[0]?.pid };
+}
+
+/** The link is on other sockets from now on; what the ones before have dropped counts still. */
+export function moveTo(link: LinkState, endpoint: EndpointState): void {
+  link.kernelDrops.look(watchedOf(link));
+  link.endpoint = endpoint;
+  link.kernelDrops.look(watchedOf(link));
+}
 
 /** A number that no link has. @throws FanwayError `too-many-links` */
 export function freeLinkId(links: Iterable<LinkState>): number {

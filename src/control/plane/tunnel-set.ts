@@ -41,6 +41,8 @@ export type DataPlanePort = Pick<EventEmitter, 'on'> & {
   counters(name: string): Record<string, number>;
   values(name: string, places: readonly number[]): Float64Array;
   rateOf(name: string): RateNow;
+  /** The line by which root lets a link's sockets have the buffers that they were refused, '' when none was. */
+  buffersRefused(name: string): string;
   status(): DataProcessStatus[];
   paths(): PathRecord[];
   setPathLimits(limits: readonly PathLimit[]): number;
@@ -299,6 +301,10 @@ export class TunnelSet implements Tunnels {
   /** How a link's rate is now. */
   rateOf(name: string): RateNow {
     return this.#plane?.rateOf(name) ?? NO_RATE;
+  }
+
+  buffersRefused(name: string): string {
+    return this.#plane?.buffersRefused(name) ?? '';
   }
 
   status(): DataProcessStatus[] {

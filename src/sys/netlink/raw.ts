@@ -9,8 +9,9 @@
  */
 import { readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { addressOf, check, libc } from '../libc/libc.ts';
+import { addressOf, check, errno, libc, SystemError } from '../libc/libc.ts';
 import { attachFilter, type BpfInstruction } from '../sockets/bpf.ts';
+import { readSocketMemory } from '../sockets/socket-memory.ts';
 
 /** Netlink families (linux/netlink.h). */
 export const NETLINK_ROUTE = 0;
@@ -18,9 +19,6 @@ export const NETLINK_NETFILTER = 12;
 export const AF_NETLINK = 16;
 const SOL_SOCKET = 1;
 const SO_PROTOCOL = 38;
-const SO_MEMINFO = 55;
-const SK_MEMINFO_WORDS = 9;
-const SK_MEMINFO_DROPS = 8;
 const SOL_NETLINK = 270;
 const NETLINK_NO_ENOBUFS = 5;
 const NETLINK_CAP_ACK = 10;
@@ -58,8 +56,6 @@ const claimed = new Set<number>();
 export class RawNetlink {
   readonly #socket: PackageSocket;
   readonly #fd: number;
-  readonly #memoryInfo = new Uint32Array(SK_MEMINFO_WORDS);
-  readonly #length = new Uint32Array(1);
   #open = true;
 
   /**
@@ -95,11 +91,9 @@ export class RawNetlink {
 
   /** Messages that the kernel threw away since the socket was made. */
   dropped(): number {
-    this.#length[0] = this.#memoryInfo.byteLength;
-    const values = addressOf(this.#memoryInfo);
-    const length = addressOf(this.#length);
-    check('getsockopt', libc.getsockopt(this.#fd, SOL_SOCKET, SO_MEMINFO, values, length));
-    return this.#memoryInfo[SK_MEMINFO_DROPS] ?? 0;
+    const memory = readSocketMemory(this.#fd);
+    if (memory === undefined) throw new SystemError('getsockopt', errno());
+    return memory.drops;
   }
 
   /** Lets the kernel throw away what `program` refuses. @throws SystemError */

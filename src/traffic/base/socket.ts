@@ -22,9 +22,6 @@ const SO_SNDTIMEO = 21;
 const SO_BINDTODEVICE = 25;
 export const SO_SNDBUFFORCE = 32;
 export const SO_RCVBUFFORCE = 33;
-const SO_MEMINFO = 55;
-const SK_MEMINFO_DROPS = 8;
-const SK_MEMINFO_WORDS = 9;
 
 export const IPPROTO_TCP = 6;
 const TCP_INFO = 11;
@@ -164,16 +161,6 @@ export function tcpInfo(arena: CallMemory, fd: number, room = arena.take(TCP_INF
     retransmits: word(100),
     ackedBytes: word(120) + word(124) * 2 ** 32,
   };
-}
-
-/** Datagrams that the kernel dropped because this socket's buffer was full. */
-export function socketDrops(arena: CallMemory, fd: number): number {
-  const info = arena.take(SK_MEMINFO_WORDS * 4);
-  const length = arena.int(SK_MEMINFO_WORDS * 4);
-  if (libc.getsockopt(fd, SOL_SOCKET, SO_MEMINFO, arena.base + info, arena.base + length) === -1) {
-    return 0;
-  }
-  return arena.view.getUint32(info + SK_MEMINFO_DROPS * 4, true);
 }
 
 /** A fixed set of descriptors to wait for. */

@@ -15,10 +15,12 @@ import { formatHostPrefix, type UnderlayPrefix } from '../../../net/underlay-add
 import type { Netlink } from '../../../sys/netlink/netlink.ts';
 import { egressIndex, ingressIndex, namedCounters } from '../../../table/counters.ts';
 import { deviceMtuOf, type LinkSpec } from '../../store/link-spec.ts';
+import { type DeviceErrors, deviceErrors } from '../tables/device-errors.ts';
 import { Bypass } from './bypass.ts';
-import { type DeviceErrors, deviceErrors } from './device-errors.ts';
 import { LinkHooks } from './hooks.ts';
 import { LinkMaps } from './maps.ts';
+
+const NO_ERRORS: DeviceErrors = { received: 0, sent: 0 };
 
 /** Entries of a predecessor that nobody has confirmed go after this, ms: gossip has told all by then. */
 const UNCONFIRMED_MS = 30_000;
@@ -88,7 +90,7 @@ export class KernelLink {
       const attached = await LinkHooks.forwarding(netlink, index, 'ingress');
       maps = (attached === 0 ? undefined : LinkMaps.of(attached)) ?? LinkMaps.create();
       const isFresh = found === undefined || maps.inherited;
-      const before = isFresh ? { received: 0, sent: 0 } : deviceErrors(device);
+      const before = (isFresh ? undefined : deviceErrors(device)) ?? NO_ERRORS;
       const link = new KernelLink(netlink, spec, index, maps, before);
       await link.#attach(path);
       return link;
@@ -129,7 +131,7 @@ export class KernelLink {
     const add = (index: number, by: number): void => {
       column[index] = (column[index] ?? 0) + by;
     };
-    const errors = deviceErrors(this.spec.device);
+    const errors = deviceErrors(this.spec.device) ?? NO_ERRORS;
     const received = Math.max(0, errors.received - this.#before.received);
     add(ingressIndex('received'), received);
     add(ingressIndex('drop.bad_header'), received);

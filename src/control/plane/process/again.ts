@@ -14,8 +14,9 @@ export class Again {
     this.#waitMs = Math.min(this.#waitMs * 2, MS_MAX);
   }
 
-  /** It worked: the next failure is tried again soon. */
+  /** It worked: nothing is tried again, and the next failure soon. */
   worked(): void {
+    clearTimeout(this.#timer);
     this.#waitMs = MS_MIN;
   }
 
