@@ -56,6 +56,8 @@ function question(program: FrameProgram, six: Six): void {
   takeNeighbour(program, 'question');
   checkAsker(program, six);
   mustBeAsked(program, program.drop('drop.malformed'));
+  // Who has a link-local address is known on its own bridge: all of them ask for their router's.
+  branchIfLinkLocal(program, TARGET, program.dropAt(egressIndex('drop.local_destination')));
   findPeer6(program, six, TARGET);
   setTunnelKey(program, six.vni);
   program.deliver(TC_OK);

@@ -288,6 +288,18 @@ t.test('what leaves is checked as strictly as what comes', async (t) => {
       groupMac(solicitedNode(B)),
     ],
     [
+      'question for a link-local address',
+      solicit({ source: A, target: 'fe80::9' }),
+      'local_destination',
+      groupMac(solicitedNode('fe80::9')),
+    ],
+    [
+      'question for an address of the world',
+      solicit({ source: A, target: '2001:db8::1' }),
+      'outside_overlay',
+      groupMac(solicitedNode('2001:db8::1')),
+    ],
+    [
       'answer for a stranger',
       advertise({ target: 'fd00:fa:99::1', source: A, destination: B }),
       'foreign_source',

@@ -149,7 +149,8 @@ const RULES: Readonly<Record<string, Rule>> = {
   },
   'egress.drop.outside_overlay': {
     weight: 'told',
-    cause: () => 'a container sends what is not for the overlay: its default route is missing',
+    cause: () =>
+      "a container sends, or asks for, what is not of the overlay: its default route should be by this host's own address there",
   },
   'egress.drop.bad_mac': {
     weight: 'told',

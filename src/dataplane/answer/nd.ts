@@ -122,7 +122,8 @@ export class NeighbourDiscovery {
     link.noteMac(view, frame, nowMs);
     if (isQuestion) {
       if (!isAsked(view, destination, target)) return OUT.malformed;
-      return this.#toward(six, target);
+      // Who has a link-local address is known on its own bridge: all of them ask for their router's.
+      return isLinkLocal6(view, target) ? OUT.here : this.#toward(six, target);
     }
     if (!six.isHere(view, target)) {
       return isLinkLocal6(view, target) ? OUT.here : OUT.foreignSource;
