@@ -28,6 +28,8 @@ export type FanwayErrorOptions = {
   /** Process exit code; {@link ExitCode.Failed} when left out. */
   exitCode?: ExitCode;
   cause?: unknown;
+  /** What was done all the same, for programs: with --json its fields stand beside `error`. */
+  answer?: Readonly<Record<string, unknown>>;
 };
 
 /** Every error that fanway expects. `message` is one or more full sentences. */
@@ -35,12 +37,14 @@ export class FanwayError extends Error {
   /** Stable, kebab-case, for programs (`overlay-in-use`). */
   readonly code: string;
   readonly exitCode: ExitCode;
+  readonly answer: Readonly<Record<string, unknown>>;
 
   constructor(code: string, message: string, options: FanwayErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'FanwayError';
     this.code = code;
     this.exitCode = options.exitCode ?? ExitCode.Failed;
+    this.answer = options.answer ?? {};
   }
 }
 

@@ -2,12 +2,15 @@
  * `fanway daemon`: several links from one configuration file, in the foreground.
  * @module
  */
+import { statusCall } from '../api/status.ts';
+import { ask } from '../control/admin/admin-client.ts';
 import { runDaemon } from '../control/daemon.ts';
 import { requireOwnNamespace } from '../control/store/namespace.ts';
 import { RunDirectory } from '../control/store/run-directory.ts';
 import { ExitCode, refusedError, usageError } from '../errors.ts';
 import { createLog, type LogLevel } from '../log.ts';
 import { loadConfig } from './fans/check.ts';
+import { whatEnds } from './fans/stays.ts';
 import { requireNetAdmin } from './verb/privilege.ts';
 import { noMore, takeFlags, type Verb } from './verb/verb.ts';
 
@@ -33,7 +36,12 @@ export const daemon: Verb = {
     run.create();
     const lock = run.lock('router.lock', { wait: false });
     if (lock === undefined) {
-      throw refusedError('already-running', `a router runs in ${run.path}: fanway down -e ends it`);
+      const status = await ask(run, statusCall).catch(() => undefined);
+      const how =
+        status === undefined
+          ? ', and does not answer now: fanway status says what it is once it does'
+          : ` (${status.mode}, pid ${status.pid}): ${whatEnds(status)}`;
+      throw refusedError('already-running', `a router runs in ${run.path}${how}`);
     }
     requireOwnNamespace(run);
     let level: LogLevel = 'info';

@@ -15,7 +15,7 @@ import { fieldsOfValues, givenOf } from './row/row.ts';
 import type { SettingValue } from './schema.ts';
 
 /** The overlay of a request, which is of one family. */
-function overlaysOf(overlay: Prefix | Prefix6): Pick<FanRequest, 'overlay' | 'overlay6'> {
+export function overlaysOf(overlay: Prefix | Prefix6): Pick<FanRequest, 'overlay' | 'overlay6'> {
   return isPrefix6(overlay) ? { overlay: NO_OVERLAY, overlay6: overlay } : { overlay };
 }
 

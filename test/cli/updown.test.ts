@@ -103,6 +103,11 @@ t.test('down refuses while a container is attached, unless forced', { skip }, as
   const refused = await fanway(host, 'down', '250', 'eth0');
   t.equal(refused.code, 3);
   t.match(refused.err, new RegExp(`in use by ${container.hostEnd}.*--force`));
+  const told = await fanway(host, 'down', '-e', '--json');
+  t.match(JSON.parse(told.out), {
+    ...{ down: [], failures: [/in use by/], stays: '' },
+    error: { code: 'down-failed', message: /in use by/, exitCode: told.code },
+  });
   t.match((await fanway(host, 'show')).out, /fan-250-0-28/, 'and it still runs');
   const forced = await fanway(host, 'down', '250', 'eth0', '--force');
   t.equal(forced.code, 0);
@@ -117,6 +122,37 @@ t.test('down refuses while a container is attached, unless forced', { skip }, as
   await container.detach();
   t.equal((await fanway(host, 'down', '250', 'eth0')).code, 0);
   t.notOk((await picture(host)).some((line) => /fan-|fw-/.test(line)));
+});
+
+t.test('down says what runs, and what keeps the router', { skip }, async (t) => {
+  const host = await oneHost(t);
+  const expect = async (words: string, code: number, said: RegExp): Promise<void> => {
+    const { err, ...outcome } = await fanway(host, ...words.split(' '));
+    t.match([outcome.code, err], [code, said], words);
+  };
+  const up = async (): Promise<void> => {
+    t.equal((await fanway(host, 'up', '250', 'eth0')).code, 0);
+  };
+  await up();
+  await expect(
+    'down 250.0.0.0/8 eth0/17',
+    3,
+    /runs over eth0\/16 here: fanway down 250\.0\.0\.0\/8 eth0\/16$/m,
+  );
+  await expect('down 251', 3, /251: not configured: no fan here has this overlay/);
+  await expect('down 250.0.0.0/8', 0, /^$/);
+  await up();
+  t.equal((await fanway(host, 'net', 'add', 'x', '--vni', '5')).code, 0);
+  const config = join(host.runDirectory, 'other.conf');
+  writeFileSync(config, '[fan]\noverlay = 250\nunderlay = eth0\n', { mode: 0o600 });
+  const ends = /\(background, pid \d+\): fanway down -e and fanway net rm x end it/;
+  await expect(`daemon -c ${config}`, 3, ends);
+  const stays = 'for network x: fanway net rm x ends it';
+  const down = await fanway(host, 'down', '-e', '--json');
+  t.match(down, { code: 0, err: `the router stays, ${stays}` });
+  t.same(JSON.parse(down.out), { down: ['fan-250-0-28'], failures: [], stays });
+  t.match(await fanway(host, 'net', 'rm', 'x'), { code: 0 });
+  t.same(processesIn(host.namespace.inode), [], 'with its last network the router ends');
 });
 
 t.test('-a takes its fans from a file, all or none', { skip }, async (t) => {

@@ -143,7 +143,8 @@ export async function runVerb(verb: Verb, args: string[], io: Io): Promise<numbe
     const exitCode = exitCodeOf(error);
     const code = codeOf(error) || 'internal';
     if (own.includes('--json')) {
-      printJson(io, { error: { code, message: messageOf(error), exitCode } });
+      const answer = error instanceof FanwayError ? error.answer : {};
+      printJson(io, { ...answer, error: { code, message: messageOf(error), exitCode } });
     } else {
       const text = error instanceof Error ? error.message : String(error);
       for (const line of text.split('\n')) io.err(`fanway: ${printable(line)}\n`);
