@@ -53,6 +53,21 @@ async function carries(t: Test, from: LabContainer, to: LabContainer): Promise<v
   await talk6(t, from, to, await addressOf(to), 24);
 }
 
+/** What measures paths knows addresses of IPv6: another host's own, and a container's there. */
+async function pingsSix(t: Test, host: LabHost, container: string): Promise<void> {
+  for (const address of ['fd00:fa:11b::1', container]) {
+    const { code, out, err } = await fanway(host, 'ping', address, '--count', '2');
+    t.equal(code, 0, `${err}${out}`);
+    t.match(out, /^172\.30\.1\.27 in fd00:fa::\/32$/m);
+    t.match(out, new RegExp(`tunnel ${address} +22/22 .* 1450 `));
+  }
+  const own = await fanway(host, 'ping', 'fd00:fa:1c::1');
+  t.match(own, { code: 3, err: /this host itself/ });
+  // The load is of IPv4, and nobody listens there.
+  const { err } = await fanway(host, 'latency', 'fd00:fa:11b::1', '--seconds', '1');
+  t.match(err, /is at that host, which is measured by IPv4: 250\.1\.27\.1/);
+}
+
 /** All hosts of a fan of both families go over to the kernel, which is killed away from, too. */
 async function byKernel(t: Test, hosts: readonly LabHost[], from: LabContainer, to: LabContainer) {
   for (const host of hosts) {
@@ -64,6 +79,7 @@ async function byKernel(t: Test, hosts: readonly LabHost[], from: LabContainer, 
   }
   const { pid } = await statusOf(from.host);
   await reaches(from, await addressOf(to));
+  await pingsSix(t, from.host, await addressOf(to));
   await carries(t, from, to);
   await tooBig(t, from, await addressOf(to));
   process.kill(pid, 'SIGKILL');
@@ -97,6 +113,7 @@ t.test('a fan of both families', { skip }, async (t) => {
   await reaches(from, there);
   await reaches(from, 'fd00:fa:11b::1');
   await reaches(a, there);
+  await pingsSix(t, a, there);
   await carries(t, from, to);
   const counters = await countersOf(a);
   t.ok((counters['event.super_packets_in'] ?? 0) > 0, 'TCP over IPv6 leaves in large pieces');
@@ -119,7 +136,9 @@ t.test('a fan of both families', { skip }, async (t) => {
   t.match((await fanway(a, 'show')).out, /fan-250 +fd00:fa::\/32 +172\.30\.0\.28\/16/);
   t.match(
     (await fanway(a, 'explain', there)).out,
-    /slice fd00:fa:11b::\/48 of host 172\.30\.1\.27/,
+    new RegExp(
+      `slice fd00:fa:11b::/48 of host 172\\.30\\.1\\.27[\\s\\S]*vxlan, VNI ${vniOf6(OVERLAY)}`,
+    ),
   );
 
   // Somebody takes a piece away; somebody kills the router.
@@ -145,7 +164,9 @@ t.test('a fan of both families', { skip }, async (t) => {
   if (!skipLong) await byKernel(t, lab.hosts, from, to);
 
   // One family goes, and comes back; then all of it.
-  const down = await fanway(a, 'down', 'fd00:fa::/32', 'eth0/16');
+  const wrong = await fanway(a, 'down', 'fd00:fa::/32', 'eth0/17');
+  t.match(wrong, { code: 3, err: /runs over eth0\/16 here: fanway down fd00:fa::\/32 eth0\/16/ });
+  const down = await fanway(a, 'down', 'fd00:fa::/32');
   t.equal(down.code, 0, down.err);
   const left = (await a.netlink.addresses6()).filter(({ address }) => address[0] >>> 24 === 0xfd);
   t.same(left, [], 'no address is left');
@@ -173,6 +194,8 @@ t.test('a fan of IPv6 alone, and what it refuses', { skip }, async (t) => {
   t.match((await fanway(host, 'show')).out, /fan-fd00-fa-1c +fd00:fa::\/32/);
   const bridge = await host.netlink.link('fan-fd00-fa-1c');
   t.equal(bridge.mtu, 1450);
+  t.match((await fanway(host, 'ping', 'fd00:fa:1c::1')).err, /this host itself/);
+  t.match((await fanway(host, 'bench', 'fd00:fa:11b::1')).err, /in a fan of IPv6 alone/);
   await refused(/take it down/, '250.0.0.0/8', 'eth0/16', 'bridge', 'fan-fd00-fa-1c');
   t.equal((await fanway(host, 'down', '-e')).code, 0);
   t.same(

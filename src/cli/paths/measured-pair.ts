@@ -9,7 +9,7 @@ import { ask } from '../../control/admin/admin-client.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { VXLAN } from '../../encap/encap.ts';
 import { refusedError, usageError } from '../../errors.ts';
-import { findPair } from '../../measure/fans.ts';
+import { type Fan, findPair, pairOn } from '../../measure/fans.ts';
 import type { ListeningNetwork } from '../../measure/listen-links.ts';
 import type { Pair } from '../../measure/pair.ts';
 import { formatIpv4 } from '../../net/ipv4.ts';
@@ -89,7 +89,25 @@ export async function pairTo(word: string, network: string | undefined, io: Io):
       `${word} is no other host ${network === undefined ? 'that shares a fan or network over IPv4 with this one' : `on network ${network}`}: fanway peers, fanway net show and fanway arp have what there is`,
     );
   }
-  return findPair(fans, Number(aim.host));
+  return pairByFan(fans, aims, word, io);
+}
+
+/** By a fan that has IPv4, whatever address was named. @throws FanwayError where none of them has */
+function pairByFan(fans: readonly Fan[], aims: readonly Aim[], word: string, io: Io): Pair {
+  for (const { host, link } of aims) {
+    const fan = fans.find(({ name }) => name === link.name);
+    if (fan === undefined || typeof host !== 'number' || host === fan.local) continue;
+    const pair = pairOn(fan, host);
+    if (typeof aims[0]?.inside !== 'number') {
+      const there = formatIpv4(pair.far.tunnel);
+      io.err(`fanway: note: ${word} is at that host, which is measured by IPv4: ${there}\n`);
+    }
+    return pair;
+  }
+  throw refusedError(
+    'ipv6-alone',
+    `${word} is in a fan of IPv6 alone, and this measures by IPv4: fanway ping ${word} measures round trips, loss and packet sizes`,
+  );
 }
 
 /** The layer-2 networks over IPv4 of the running router that are up. @throws FanwayError `not-running` */

@@ -15,10 +15,13 @@ export async function fansUp(io: Io): Promise<Fan[]> {
   const { links } = await ask(run, statusCall);
   return links
     .filter((link) => link.state !== 'stopped' && !link.underlay.includes(':'))
-    .map(({ name, encap, overlay, underlay }) => {
+    .flatMap(({ name, encap, overlay, underlay }) => {
       const { address, length } = parsePrefix(underlay);
       const network = { address: networkOf({ address, length }), length };
-      return { name, encap, overlay: parsePrefix(overlay), underlay: network, local: address };
+      // One of each family is told as both.
+      const four = overlay.split(' and ').find((one) => !one.includes(':'));
+      if (four === undefined) return [];
+      return [{ name, encap, overlay: parsePrefix(four), underlay: network, local: address }];
     });
 }
 

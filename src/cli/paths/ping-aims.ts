@@ -6,12 +6,18 @@ import { type AnswerJson, explainCall } from '../../api/entries.ts';
 import { type MemberJson, membersCall } from '../../api/members.ts';
 import { type NetworkAim, networkAimsCall } from '../../api/network/aims.ts';
 import { ask } from '../../control/admin/admin-client.ts';
-import type { LinkSpec } from '../../control/store/link-spec.ts';
+import {
+  type LinkSpec,
+  ownAddressIn,
+  placeOf,
+  sideOf,
+  titleOf,
+  vniTo,
+} from '../../control/store/link-spec.ts';
 import type { RunDirectory } from '../../control/store/run-directory.ts';
 import { type EncapName, VXLAN } from '../../encap/encap.ts';
 import { refusedError } from '../../errors.ts';
-import { gatewayOf, peerOf, sliceOf } from '../../net/fan.ts';
-import { contains, formatPrefix } from '../../net/prefix.ts';
+import { hasIpv4 } from '../../net/fan.ts';
 import {
   formatHostAddress,
   formatHostPrefix,
@@ -50,12 +56,14 @@ export type Aim = {
   member: Pick<MemberJson, 'id' | 'name' | 'state'> | undefined;
 };
 
-function linkOfFan(spec: LinkSpec): PingLink {
-  const { name, encap, port, vni, local, underlayMtu, innerMtu } = spec;
-  const title = formatPrefix(spec.overlay);
+/** A fan in the family of `inside`. */
+function linkOfFan(spec: LinkSpec, inside: UnderlayAddress): PingLink {
+  const { name, encap, port, local, underlayMtu, innerMtu } = spec;
+  const side = sideOf(spec, inside);
+  const title = side === undefined ? titleOf(spec) : formatHostPrefix(side.overlay);
   const underlay = formatHostPrefix(spec.underlay);
-  const at = { name, encap, port, vni, local, underlayMtu, innerMtu, underlay };
-  return { ...at, title, far: title, device: '' };
+  const at = { name, encap, port, vni: vniTo(spec, inside), local, underlayMtu, innerMtu };
+  return { ...at, underlay, title, far: titleOf(spec), device: '' };
 }
 
 /** The address that a word is, undefined when it is a name. */
@@ -67,9 +75,35 @@ function addressOf(word: string): UnderlayAddress | undefined {
   }
 }
 
-function memberOf(host: UnderlayAddress, members: readonly MemberJson[]): MemberJson | undefined {
+/** Where a member says that it is spoken to, without the ports. */
+function endpointsOf({ endpoints }: MemberJson): string[] {
+  return endpoints.map((text) => text.replace(/:[0-9]+$/, '').replace(/^\[(.*)\]$/, '$1'));
+}
+
+function memberOf(
+  { overlay }: LinkSpec,
+  host: UnderlayAddress,
+  members: readonly MemberJson[],
+): MemberJson | undefined {
   const text = formatHostAddress(host);
-  return members.find(({ fans, self }) => !self && fans.some(({ local }) => local === text));
+  const others = members.filter(({ self }) => !self);
+  return others.find((member) =>
+    hasIpv4(overlay)
+      ? member.fans.some(({ local }) => local === text)
+      : endpointsOf(member).includes(text),
+  );
+}
+
+/** Where a member is on a fan; of a fan of IPv6 alone records do not tell, but its hosts' addresses do. */
+function hostsOf(member: MemberJson, spec: LinkSpec): UnderlayAddress[] {
+  if (hasIpv4(spec.overlay)) {
+    const own = member.fans.filter(({ overlay }) => overlay === titleOf(spec));
+    return own.map(({ local }) => parseHostAddress(local));
+  }
+  return [...new Set(endpointsOf(member))]
+    .map(addressOf)
+    .filter((host) => host !== undefined)
+    .filter((host) => holdsHost(spec.underlay, host));
 }
 
 /** Whom a word means in fans. */
@@ -80,41 +114,46 @@ async function fanAims(
 ): Promise<{ aims: Aim[]; isInside: boolean }> {
   const members = await ask(run, membersCall);
   const address = addressOf(word);
-  const atHost = (spec: LinkSpec, host: UnderlayAddress): Aim => {
-    const inside = gatewayOf(sliceOf(spec, host));
-    const link = linkOfFan(spec);
-    return {
-      link,
-      fan: spec,
-      host,
-      gateway: spec.gateway,
-      inside,
-      member: memberOf(host, members),
-    };
-  };
+  const aimAt = (spec: LinkSpec, host: UnderlayAddress, inside: UnderlayAddress): Aim => ({
+    ...{ link: linkOfFan(spec, inside), fan: spec, host, inside },
+    gateway: sideOf(spec, inside)?.gateway ?? spec.gateway,
+    member: memberOf(spec, host, members),
+  });
+  const atHost = (spec: LinkSpec, host: UnderlayAddress): Aim =>
+    aimAt(spec, host, ownAddressIn(spec, host));
   if (address === undefined) {
     const named = members.find(({ name, id }) => name === word || id === word);
-    const hosts = (named?.fans ?? []).map(({ overlay, local }) => ({ overlay, local }));
-    const aims = hosts.flatMap(({ overlay, local }) =>
-      specs
-        .filter((spec) => formatPrefix(spec.overlay) === overlay)
-        .map((spec) => ({ ...atHost(spec, parseHostAddress(local)), member: named })),
+    if (named === undefined) return { aims: [], isInside: false };
+    const aims = specs.flatMap((spec) =>
+      hostsOf(named, spec).map((host) => ({ ...atHost(spec, host), member: named })),
     );
     return { aims, isInside: false };
   }
-  const inside =
-    typeof address === 'number'
-      ? specs.find(({ overlay }) => contains(overlay, address))
-      : undefined;
-  if (inside === undefined || typeof address !== 'number') {
+  const place = placeIn(address, specs);
+  if (place === undefined) {
     const aims = specs
       .filter(({ underlay }) => holdsHost(underlay, address))
       .map((spec) => atHost(spec, address));
     return { aims, isInside: false };
   }
-  const answer: AnswerJson | null = await ask(run, explainCall, { link: inside.name, address });
-  const host = answer === null ? peerOf(inside, address) : parseHostAddress(answer.host);
-  return { aims: [{ ...atHost(inside, host), inside: address }], isInside: true };
+  const { spec, peer } = place;
+  const answer: AnswerJson | null = await ask(run, explainCall, { link: spec.name, address });
+  const host = answer === null ? peer : parseHostAddress(answer.host);
+  return { aims: [aimAt(spec, host, address)], isInside: true };
+}
+
+/** The fan that has an address in an overlay, of either family, and the host there by arithmetic. */
+function placeIn(
+  address: UnderlayAddress,
+  specs: readonly LinkSpec[],
+): { spec: LinkSpec; peer: UnderlayAddress } | undefined {
+  for (const spec of specs) {
+    const side = sideOf(spec, address);
+    const place = placeOf(spec, address);
+    if (side === undefined || place === undefined || !holdsHost(side.overlay, address)) continue;
+    return { spec, peer: place.peer };
+  }
+  return undefined;
 }
 
 /** One way by a network. @throws FanwayError where nobody there can be asked */

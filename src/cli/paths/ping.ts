@@ -18,6 +18,7 @@ import { codeOf, ExitCode, refusedError, usageError } from '../../errors.ts';
 import { renderTable } from '../../measure/table.ts';
 import { formatHostAddress, isNoHost } from '../../net/underlay-address.ts';
 import { progressTo } from '../verb/progress.ts';
+import { counted } from '../verb/quantities.ts';
 import { type Io, noMore, printJson, takeFlags, type Verb } from '../verb/verb.ts';
 import { type Aim, aimsOf, type PingLink } from './ping-aims.ts';
 
@@ -154,7 +155,7 @@ function portsText(ports: readonly TriedPort[]): string {
   if (ports.length === 0) return '';
   const answered = ports.filter((one) => one.answered > 0);
   if (ports.every(({ port }) => port === 0)) {
-    return `outer ports: ${ports[0]?.answered ?? 0} of ${ports[0]?.flows ?? 0} flows were answered (root sees which)\n`;
+    return `outer ports: ${ports[0]?.answered ?? 0} of ${counted(ports[0]?.flows ?? 0, 'flow')} answered (root sees which)\n`;
   }
   if (answered.length === 0) return 'outer ports: not known: the far side answers no TCP\n';
   const all = ports.map(({ port }) => port);

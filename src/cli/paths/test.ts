@@ -12,6 +12,7 @@ import { ENCAPS, type EncapName, onTheWire } from '../../encap/encap.ts';
 import { ExitCode } from '../../errors.ts';
 import { renderTable } from '../../measure/table.ts';
 import { progressTo } from '../verb/progress.ts';
+import { counted } from '../verb/quantities.ts';
 import { type Io, printJson, takeFlags, type Verb } from '../verb/verb.ts';
 
 /** One direction of one pair, and what is to say of it. */
@@ -149,7 +150,7 @@ function collect(run: RunDirectory, only: readonly string[], io: Io): Promise<Ho
         (name) => !reports.some((one) => (one.name || one.from) === name),
       );
       progress.step(
-        `${reports.length} of ${names.length} hosts have reported; waiting for ${missing.join(', ')}`,
+        `${reports.length} of ${counted(names.length, 'host')} reported; waiting for ${missing.join(', ')}`,
       );
     };
     followLines(

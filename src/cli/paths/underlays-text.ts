@@ -3,7 +3,7 @@
  * @module
  */
 import type { LinkUnderlay, LinkUnderlays, PeerWay } from '../../api/status.ts';
-import { timeText } from '../verb/quantities.ts';
+import { counted, timeText } from '../verb/quantities.ts';
 
 const PEERS_SHOWN_MAX = 4;
 /** Less of what was asked without an answer is not worth a word, per cent. */
@@ -39,7 +39,7 @@ function underlayText({ device, address, carrier, mtu, found, peers }: LinkUnder
   const used = peers.filter((peer) => peer.used);
   const facts = [
     ...(carrier ? [] : ['no carrier']),
-    peers.length === 0 ? 'no packets yet' : `${used.length} of ${peers.length} hosts`,
+    peers.length === 0 ? 'no packets yet' : `${used.length} of ${counted(peers.length, 'host')}`,
     ...delaysText(used),
     ...mtusText(mtu, used),
     ...FOUND[found],

@@ -33,6 +33,7 @@ import {
   type LinkSpec,
   type NetworkSpec,
   overlaysOf,
+  vniTo,
 } from '../store/link-spec.ts';
 import { type FanEnd, type FanEndOptions, wayIn } from './fan-end.ts';
 import { wireOf } from './finding.ts';
@@ -158,7 +159,7 @@ export class Ends {
       ...(isNetwork(spec)
         ? ({ kind: 'network', vni: spec.vni, overlay: '' } as const)
         : ({ kind: 'fan', vni: 0, overlay: overlaysOf(spec) } as const)),
-      wire: wireOf(spec),
+      wire: wireOf(isNetwork(spec) ? spec : { ...spec, vni: vniOf(spec, request.to) }),
     };
     const isLocal = target?.host === source.host;
     const leaves: EndQuestion = { ...question, side: 'leaves', outer: '' };
@@ -220,6 +221,10 @@ export class Ends {
       }
     });
   }
+}
+
+function vniOf(spec: LinkSpec, to: string): number {
+  return isMac(to) ? spec.vni : vniTo(spec, parseHostAddress(to));
 }
 
 /** The member that is meant: the owner by its id, else who is at that underlay address. */

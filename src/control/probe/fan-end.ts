@@ -12,7 +12,7 @@ import {
   parseHostAddress,
   type UnderlayAddress,
 } from '../../net/underlay-address.ts';
-import { type LinkSpec, placeOf, sideOf } from '../store/link-spec.ts';
+import { type LinkSpec, placeOf, sideOf, vniTo } from '../store/link-spec.ts';
 import { addOuter, Findings, wireOf } from './finding.ts';
 
 export type FanEndOptions = {
@@ -56,17 +56,18 @@ export class FanEnd {
     }
     const { host, slice, by } = way;
     const isHere = host === spec.local;
-    const where = isHere ? 'here' : `at ${formatHostAddress(host)}`;
+    const where = isHere ? 'at this end' : `at ${formatHostAddress(host)}`;
+    const carrier = { ...spec, vni: vniTo(spec, to) };
     findings.add('owner', `${where}; its slice by arithmetic is ${slice}`, by);
-    if (question.side === 'leaves') this.#leaves(findings, spec, question, host);
-    else this.#arrives(findings, spec, question, isHere);
+    if (question.side === 'leaves') this.#leaves(findings, carrier, question, host);
+    else this.#arrives(findings, carrier, question, isHere);
     return findings.get();
   }
 
   #leaves(findings: Findings, spec: LinkSpec, { from }: EndQuestion, host: UnderlayAddress): void {
     if (from !== '') this.#source(findings, spec, from, spec.local, 'egress.drop.foreign_source');
     if (host === spec.local) {
-      findings.add('way', `over the bridge ${spec.name}, not the tunnel`, "this host's bridge");
+      findings.add('way', `over the bridge ${spec.name}, not the tunnel`, 'the bridge at this end');
       return;
     }
     addOuter(findings, spec, host, this.#options.pathMtuOf(host));
@@ -99,9 +100,16 @@ export class FanEnd {
     }
     if (from !== '') this.#source(findings, spec, from, host, 'ingress.drop.foreign_source');
     if (!isHere) {
-      findings.die(`by what is known here ${to} is elsewhere`, 'ingress.drop.foreign_destination');
+      findings.die(
+        `by what is known at this end ${to} is elsewhere`,
+        'ingress.drop.foreign_destination',
+      );
     }
-    findings.add('mtu', `${spec.innerMtu} inside, ${spec.underlayMtu} outside`, 'this host');
+    findings.add(
+      'mtu',
+      `${spec.innerMtu} inside, ${spec.underlayMtu} outside`,
+      'the underlay device',
+    );
   }
 
   /** Whether an inner source may come from where it comes from. */

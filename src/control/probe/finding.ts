@@ -38,7 +38,7 @@ export function sourceText(
   nameOf: (owner: string) => string,
 ): string {
   const moves = sequence === 0 ? '' : `, move ${sequence}`;
-  if (source === 'local') return `this host's bridge${moves}`;
+  if (source === 'local') return `the bridge at this end${moves}`;
   const name = nameOf(owner);
   return `${source}, told by ${name === '' ? owner : `${name} (${owner})`}${moves}`;
 }

@@ -76,7 +76,7 @@ export class NetworkEnd {
       return;
     }
     if (at.source === 'local') {
-      findings.add('way', `over the bridge ${spec.name}, not the tunnel`, "this host's bridge");
+      findings.add('way', `over the bridge ${spec.name}, not the tunnel`, 'the bridge at this end');
       this.#port(findings, spec, mac);
       return;
     }
@@ -93,7 +93,7 @@ export class NetworkEnd {
     const { entries, nameOf } = this.#options;
     const { from, to, outer, wire } = question;
     const link = spec.name;
-    findings.add('network', `${spec.network}, VNI ${spec.vni}, bridge ${link}`, 'this host');
+    findings.add('network', `${spec.network}, VNI ${spec.vni}, bridge ${link}`, 'this end');
     const own = wireOf(spec);
     if (wire !== own) {
       findings.add('encapsulation', `${own} here, ${wire} there`, 'the link');
@@ -121,7 +121,11 @@ export class NetworkEnd {
     }
     this.#rule(findings, spec, question, 'ingress.drop.policy');
     if (mac !== undefined && at?.source === 'local') this.#port(findings, spec, mac);
-    findings.add('mtu', `${spec.innerMtu} inside, ${spec.underlayMtu} outside`, 'this host');
+    findings.add(
+      'mtu',
+      `${spec.innerMtu} inside, ${spec.underlayMtu} outside`,
+      'the underlay device',
+    );
   }
 
   #source(findings: Findings, spec: NetworkSpec, from: string): void {
@@ -148,7 +152,7 @@ export class NetworkEnd {
       findings.add('owner', formatMac(binding.mac), sourceText(binding, nameOf));
     }
     if (at !== undefined && mac !== undefined) {
-      const where = at.source === 'local' ? 'here' : `at ${formatHostAddress(at.peer)}`;
+      const where = at.source === 'local' ? 'at this end' : `at ${formatHostAddress(at.peer)}`;
       findings.add('place', `${formatMac(mac)} is ${where}`, sourceText(at, nameOf));
     }
     return target;
@@ -176,14 +180,18 @@ export class NetworkEnd {
   ): void {
     if (question.from === '') return;
     const { rule, allowed } = this.#options.decide(spec, question);
-    findings.add('rule', rule === '' ? 'none speaks of it: allowed' : rule, "this host's rules");
+    findings.add(
+      'rule',
+      rule === '' ? 'none speaks of it: allowed' : rule,
+      'the rules at this end',
+    );
     if (!allowed) findings.die(`the rule "${rule}" denies it`, counter);
   }
 
   #port(findings: Findings, spec: NetworkSpec, mac: number): void {
     const { networks } = this.#options;
     if (mac === spec.mac) {
-      findings.add('port', `the host itself, by ${spec.name}`, "this host's bridge");
+      findings.add('port', `the host itself, by ${spec.name}`, 'the bridge at this end');
       return;
     }
     const station = networks.local(spec.name)?.stations.get(mac);
@@ -194,7 +202,7 @@ export class NetworkEnd {
       silent: ', silent for long: it is asked',
       parked: ', without carrier',
     }[station.state];
-    findings.add('port', `${name}${said}`, "this host's bridge");
+    findings.add('port', `${name}${said}`, 'the bridge at this end');
     if (station.state === 'parked') findings.die(`its port ${name} has no carrier`);
   }
 }

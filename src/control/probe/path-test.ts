@@ -12,12 +12,18 @@ import { messageOf, refusedError } from '../../errors.ts';
 import type { MemberView } from '../../gossip/base/api.ts';
 import { isActive } from '../../gossip/members/members.ts';
 import { gatewayOf, sliceOf } from '../../net/fan.ts';
-import { equals, formatPrefix } from '../../net/prefix.ts';
+import { equals } from '../../net/prefix.ts';
 import { formatHostAddress, formatHostPrefix } from '../../net/underlay-address.ts';
 import { type PathRecord, Segmentation } from '../../table/paths.ts';
 import { Question } from '../../wire/gossip/types.ts';
 import { dropsOf, growth } from '../plane/drops.ts';
-import { type AnySpec, isNetwork, type LinkSpec, type NetworkSpec } from '../store/link-spec.ts';
+import {
+  type AnySpec,
+  isNetwork,
+  type LinkSpec,
+  type NetworkSpec,
+  titleOf as titleOfFan,
+} from '../store/link-spec.ts';
 import type { NetworkHostAim } from './network-aims.ts';
 import type { Measured, Target } from './survey.ts';
 
@@ -48,9 +54,9 @@ export type PathTestOptions = {
 /** One host on one link; both ends know the link by its title. */
 type Aim = { member: MemberView; title: string; target: Target };
 
-/** What both ends call a layer-2 network. */
+/** What both ends call a link. */
 function titleOf(spec: AnySpec): string {
-  return isNetwork(spec) ? `VNI ${spec.vni}` : formatPrefix(spec.overlay);
+  return isNetwork(spec) ? `VNI ${spec.vni}` : titleOfFan(spec);
 }
 
 /** Hosts that this one shares a fan with; one that is in several fans is there for each. */

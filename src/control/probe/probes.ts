@@ -4,7 +4,6 @@
  */
 import type { Asked } from '../../gossip/seal/asked.ts';
 import type { Log } from '../../log.ts';
-import { hasIpv4 } from '../../net/fan.ts';
 import type { UnderlayAddress } from '../../net/underlay-address.ts';
 import { Question } from '../../wire/gossip/types.ts';
 import type { Route } from '../admin/admin.ts';
@@ -60,7 +59,7 @@ export class Probes {
     this.#test = new PathTest({
       ...{ networks: () => networks.specs(), networkHosts: () => this.#aims.hosts() },
       ...{ measure: measureApart, members },
-      specs: () => specs().filter(({ overlay }) => hasIpv4(overlay)), // IPv4 alone
+      specs,
       counters: () => tunnels.counters(),
       paths: () => tunnels.paths(),
       offloads: (link) => tunnels.status().flatMap(({ offloads }) => offloads[link] ?? []),

@@ -11,8 +11,8 @@ import type { RateRequest } from '../../config/link/rate.ts';
 import { NETWORK_ROWS } from '../../config/network/rows.ts';
 import { type CarriedOf, hasCarried } from '../../config/row/row.ts';
 import { carriesFrames, ENCAPS, overheadOf } from '../../encap/encap.ts';
-import { hasIpv4, peerOf, sliceOf } from '../../net/fan.ts';
-import { peerOf6 } from '../../net/fan6.ts';
+import { gatewayOf, hasIpv4, peerOf, rulePrefixOf, sliceOf } from '../../net/fan.ts';
+import { gatewayOf6, hostPartOf, peerOf6, sliceOf6 } from '../../net/fan6.ts';
 import type { Ipam } from '../../net/ipam.ts';
 import { formatPrefix, type Prefix } from '../../net/prefix.ts';
 import {
@@ -28,6 +28,7 @@ import {
   hostNetworkOf,
   hostOfBytes,
   isUnderlayAddress,
+  lastWordOf,
   type UnderlayAddress,
   type UnderlayPrefix,
 } from '../../net/underlay-address.ts';
@@ -72,6 +73,24 @@ export function sideOf(spec: LinkSpec, address: UnderlayAddress): FanSide | unde
     ...{ overlay: prefix(six.overlay), slice: prefix(six.slice) },
     gateway: hostOfWords(six.gateway),
   };
+}
+
+/** The VNI that a packet to an address of a fan goes by: what is IPv6 has its own. */
+export function vniTo({ vni, six }: LinkSpec, address: UnderlayAddress): number {
+  return familyOf(address) === 4 ? vni : (six?.vni ?? vni);
+}
+
+/** The overlay address of a host of a fan itself; of IPv6 where the fan has nothing else. */
+export function ownAddressIn(spec: LinkSpec, host: UnderlayAddress): UnderlayAddress {
+  const { six, underlay } = spec;
+  if (six === undefined || hasIpv4(spec.overlay)) return gatewayOf(sliceOf(spec, host));
+  const part = hostPartOf(rulePrefixOf(underlay), lastWordOf(host));
+  return hostOfWords(gatewayOf6(sliceOf6(six.overlay, part)));
+}
+
+/** What the hosts of a fan call it among themselves: its overlay, that of IPv4 where there are two. */
+export function titleOf({ overlay, six }: LinkSpec): string {
+  return six === undefined || hasIpv4(overlay) ? formatPrefix(overlay) : formatPrefix6(six.overlay);
 }
 
 /** Which host has an address of a fan by arithmetic, and the slice that it is in. */
