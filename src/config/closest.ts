@@ -34,9 +34,12 @@ export function closest(word: string, known: readonly string[]): string | undefi
   if (word.length > WORD_CHARS_MAX) return undefined;
   const letters = word.replace(/^-+/, '').length;
   const most = letters <= 2 ? 0 : letters <= 5 ? 1 : 2;
+  const inOrder = (text: string): string => [...text].sort().join('');
+  const own = inOrder(word.toLowerCase());
   const [best] = known
     .map((one) => ({ one, distance: slips(word.toLowerCase(), one) }))
-    .filter(({ distance }) => distance <= most)
+    // All letters there and two of them in each other's place is one slip to whoever types.
+    .filter(({ one, distance }) => distance <= most || (distance === 2 && inOrder(one) === own))
     .sort((a, b) => a.distance - b.distance);
   return best?.one;
 }

@@ -43,6 +43,8 @@ class WordReader {
   readonly values: Values = new Map();
   /** Words that belong to no flag, in order. */
   readonly bare: string[] = [];
+  /** Of them those behind a flag that is not known: what it was to have, perhaps. */
+  readonly doubtful = new Set<string>();
   readonly named = new Map<Side, string>();
   auto = false;
   hasFlags = false;
@@ -50,6 +52,7 @@ class WordReader {
   readonly #words: readonly string[];
   readonly #moreFlags: readonly string[];
   #index = 0;
+  #isAfterUnknown = false;
 
   constructor(words: readonly string[], moreFlags: readonly string[]) {
     this.#words = words;
@@ -88,10 +91,13 @@ class WordReader {
   #readBare(word: string): void {
     const takesValue = VALUE_WORDS.has(word);
     if (!takesValue && !SWITCH_WORDS.has(word)) {
+      if (this.#isAfterUnknown) this.doubtful.add(word);
+      this.#isAfterUnknown = false;
       this.bare.push(word);
       return;
     }
     this.hasBareWords = true;
+    this.#isAfterUnknown = false;
     if (takesValue) this.#assign(word, this.#valueOf(word, word));
     else if (word === 'dhcp') this.values.set('dhcp', true);
     else if (word === 'off') this.values.set('enabled', false);
@@ -101,6 +107,7 @@ class WordReader {
 
   #readFlag(word: string): void {
     this.hasFlags = true;
+    this.#isAfterUnknown = false;
     const equals = word.indexOf('=');
     const name = equals > 0 ? word.slice(0, equals) : word;
     const switched = SWITCH_FLAGS.get(name);
@@ -119,6 +126,7 @@ class WordReader {
     } else {
       const meant = didYouMean(name, [...FLAGS, ...this.#moreFlags]);
       this.problems.push(`${quote(word)} is not an option here; see fanway up --help${meant}`);
+      this.#isAfterUnknown = name === word;
     }
   }
 
@@ -151,7 +159,11 @@ export function parseFanWords(
   }
   const reader = new WordReader(words, moreFlags);
   reader.read();
-  const { problems, bare, named, values } = reader;
+  const { problems, named, values } = reader;
+  // The value of an option that was mistyped is no fault of its own.
+  const room = 2 - named.size;
+  const isTooMany = reader.bare.length > room && reader.doubtful.size > 0;
+  const bare = isTooMany ? reader.bare.filter((one) => !reader.doubtful.has(one)) : reader.bare;
   if (order === 'overlay-first' && named.size === 0 && underlayFirst(bare, 'either', false)) {
     problems.push(`the overlay comes first, then the underlay: ${bare[1]} ${bare[0]}`);
     return { request: undefined, problems };

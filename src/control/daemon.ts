@@ -32,6 +32,10 @@ export type DaemonOptions = {
   setLogLevel: (level: LogLevel) => void;
 };
 
+function linksText(count: number): string {
+  return count === 1 ? '1 link' : `${count} links`;
+}
+
 /** Runs until SIGTERM or SIGINT has taken everything back. */
 export async function runDaemon(options: DaemonOptions): Promise<void> {
   const { run, load, log, setLogLevel } = options;
@@ -65,7 +69,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     },
   });
   await apply(service, config);
-  manager.tell(`READY=1\nSTATUS=${service.router.links.length} links`);
+  manager.tell(`READY=1\nSTATUS=${linksText(service.router.links.length)}`);
   const stopWatchdog = feedWatchdog(service, manager, log);
   await service.done;
   stopWatchdog();
@@ -120,7 +124,7 @@ async function apply(service: ControlService, config: Config): Promise<string> {
   await service.bgp.configure(config.bgp);
   const moved = asked - fresh.length;
   const also = moved === 0 ? '' : `, ${moved} on another data path`;
-  return `${gone.length - moved} links taken down, ${fresh.length} brought up${also}`;
+  return `${linksText(gone.length - moved)} taken down, ${fresh.length} brought up${also}`;
 }
 
 /**

@@ -140,13 +140,15 @@ export function linkStatus(
 }
 
 /** fanctl's flags of a link, in fanctl's order. */
-export function flagsOf(link: LinkStatus): string {
+export function flagsOf(
+  link: Pick<LinkStatus, 'name' | 'dhcp' | 'hostReserve' | 'auto' | 'bridgeGiven' | 'state'>,
+): string {
   return [
     ...(link.dhcp ? ['dhcp'] : []),
     `host-reserve ${link.hostReserve}`,
     ...(link.auto ? ['auto'] : []),
     ...(link.bridgeGiven ? [`bridge ${link.name}`] : []),
-    // Not fanctl's word: it never has a fan that is configured and cannot run.
-    ...(link.state === 'stopped' ? ['stopped'] : []),
+    // Not fanctl's words: it never has a fan that is configured and cannot run, or not well.
+    ...(link.state === 'up' ? [] : [link.state]),
   ].join(' ');
 }

@@ -23,7 +23,7 @@ t.test('bypassFindings() leaves out fans of data processes', async (t) => {
   const whole = { ports: ['p'], others: [], why: '' };
   t.same(of(link('a', whole), link('b', undefined)), {
     isWhole: true,
-    fans: ['a: 1 of 1 ports past the bridge'],
+    fans: ['a: 1 of 1 port past the bridge'],
   });
   t.match(of(link('a', whole), link('b', { ...whole, why: 'VLANs' })), { isWhole: false });
   t.match(of(link('a', { ...whole, others: [{ port: 'x', why: 'y' }] })), { isWhole: false });

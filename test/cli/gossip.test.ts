@@ -7,11 +7,13 @@ import type { GossipStatus } from '../../src/api/gossip.ts';
 import type { MemberJson } from '../../src/api/members.ts';
 import type { PeerWay, RouterStatus } from '../../src/api/status.ts';
 import { judgeUnderlays } from '../../src/cli/doctor/doctor-underlays.ts';
+import { showText } from '../../src/cli/fans/show.ts';
 import { statusOrOtherBuild, statusText } from '../../src/cli/inspect/status.ts';
 import { tableText } from '../../src/cli/inspect/table.ts';
 import { keysText } from '../../src/cli/members/key.ts';
 import { eventText, membersText } from '../../src/cli/members/members.ts';
 import { peersText } from '../../src/cli/members/peers.ts';
+import { byAddress } from '../../src/cli/networks/mac.ts';
 import { percentText, timeText } from '../../src/cli/verb/quantities.ts';
 import { distDirectory } from '../../src/sys/host/paths.ts';
 
@@ -129,7 +131,7 @@ t.test('tables and times as people read them', async (t) => {
   );
   const judged = judgeUnderlays([{ name: 'fan-250', underlays: [lossy, underlay('eth1', true)] }]);
   t.match(judged, { isSeveral: true, wrong: ['fan-250 by eth0: 7 % lost'] });
-  t.equal(judged.well[1], 'fan-250 by eth1: MTU 1500, 1 hosts, up to 0.3 ms');
+  t.equal(judged.well[1], 'fan-250 by eth1: MTU 1500, 1 host, up to 0.3 ms');
   t.match(peersText([]), /fanway join/);
   const seed = { seed: 'host-z', addresses: ['10.0.0.1'], error: '', answered: false, reason: '' };
   t.match(
@@ -169,6 +171,39 @@ t.test('tables and times as people read them', async (t) => {
     t.equal(timeText(ms), text);
   }
   t.equal(percentText(0.005), '1 %');
+});
+
+t.test('show has every underlay, and what is not well', async (t) => {
+  const link = {
+    ...{
+      name: 'fan-250',
+      overlay: '250.0.0.0/8',
+      underlay: '172.30.0.28/16',
+      state: 'up' as const,
+    },
+    ...{ dhcp: false, hostReserve: 1, auto: false, bridgeGiven: false },
+  };
+  const underlays = ['172.30.0.28/16', '172.31.0.28/16'].map((address) => ({ address }));
+  const [, first, second] = showText([link, { ...link, underlays, state: 'degraded' }]).split('\n');
+  t.match(first, /250\.0\.0\.0\/8 +172\.30\.0\.28\/16 +host-reserve 1$/);
+  t.match(second, / 172\.30\.0\.28\/16,172\.31\.0\.28\/16 host-reserve 1 degraded$/);
+});
+
+t.test('arp and mac are in order', async (t) => {
+  const row = (network: string, address: string) => {
+    const about = { mac: '02:00:00:00:00:01', host: '', source: 'local' as const, name: '' };
+    return { ...about, network, address, kernel: false };
+  };
+  const rows = [
+    row('red', '10.0.0.1'),
+    row('blue', 'fd00::1'),
+    row('blue', '10.0.0.10'),
+    row('blue', '10.0.0.9'),
+  ];
+  t.same(
+    byAddress(rows).map(({ network, address }) => `${network} ${address}`),
+    ['blue 10.0.0.9', 'blue 10.0.0.10', 'blue fd00::1', 'red 10.0.0.1'],
+  );
 });
 
 t.test('status shows plaintext and conflicts in red', async (t) => {

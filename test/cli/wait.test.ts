@@ -37,7 +37,7 @@ t.test(
     t.equal((await fanway(a, 'join', '--insecure-plaintext')).code, 0);
     t.match(await fanway(a, 'wait', '--members', '1', '--timeout', '1'), {
       code: 1,
-      err: /0 of 1 members live/,
+      err: /0 of 1 member alive/,
     });
     const member = fanway(a, 'wait', '--members', '1', '--timeout', '120');
     t.equal((await fanway(b, 'join', '172.30.0.28', '--insecure-plaintext')).code, 0);

@@ -5,7 +5,7 @@
 import { type LinkUnderlays, statusCall } from '../../api/status.ts';
 import { ask } from '../../control/admin/admin-client.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
-import { timeText } from '../verb/quantities.ts';
+import { counted, timeText } from '../verb/quantities.ts';
 
 /** Of what was asked; less is no reason to look for a fault. */
 const LOST_PERCENT_MAX = 5;
@@ -38,11 +38,12 @@ export function judgeUnderlays(
       const worst = Math.max(0, ...peers.map(({ lostPercent }) => lostPercent));
       if (!carrier) wrong.push(`${at}: no carrier`);
       if (found === 'nobody') wrong.push(`${at}: nobody finds this host there without gossip`);
-      if (lost.length > 0) wrong.push(`${at}: ${lost.length} of ${peers.length} hosts are lost`);
+      if (lost.length > 0)
+        wrong.push(`${at}: ${lost.length} of ${counted(peers.length, 'host')} lost`);
       else if (worst > LOST_PERCENT_MAX) wrong.push(`${at}: ${worst.toFixed(0)} % lost`);
       const delays = peers.flatMap(({ delayMs }) => (delayMs === null ? [] : [delayMs]));
       const most = delays.length === 0 ? '' : `, up to ${timeText(Math.max(...delays))}`;
-      well.push(`${at}: MTU ${mtu}, ${peers.length} hosts${most}`);
+      well.push(`${at}: MTU ${mtu}, ${counted(peers.length, 'host')}${most}`);
     }
   }
   return { isSeveral: several.length > 0, wrong, well };

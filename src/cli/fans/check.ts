@@ -6,6 +6,7 @@ import { exampleConfig } from '../../config/example.ts';
 import { readConfigFile } from '../../config/file.ts';
 import { type Config, parseConfig } from '../../config/parse.ts';
 import { ExitCode, FanwayError, usageError } from '../../errors.ts';
+import { counted } from '../verb/quantities.ts';
 import { noMore, printJson, takeFlags, type Verb } from '../verb/verb.ts';
 
 /**
@@ -51,10 +52,7 @@ export const check: Verb = {
     if (path === undefined) throw usageError('usage', 'name the file: fanway check -c FILE');
     const config = loadConfig(path);
     if (flags.has('--json')) printJson(io, config);
-    else
-      io.out(
-        `${path}: right, ${config.fans.length === 1 ? '1 fan' : `${config.fans.length} fans`}\n`,
-      );
+    else io.out(`${path}: right, ${counted(config.fans.length, 'fan')}\n`);
     return ExitCode.Ok;
   },
 };

@@ -7,6 +7,7 @@ import type { Plan } from '../../control/links/plan.ts';
 import { hostsOf } from '../../control/links/underlay/further.ts';
 import { overlaysOf, slicesOf } from '../../control/store/link-spec.ts';
 import { ExitCode, FanwayError } from '../../errors.ts';
+import { counted } from '../verb/quantities.ts';
 
 /** The plan as `fanway plan` prints it; `sysctls` are the values now. */
 export function planText(plan: Plan, sysctls: Record<string, string | null>): string {
@@ -16,7 +17,7 @@ export function planText(plan: Plan, sysctls: Record<string, string | null>): st
   }
   const { spec, changes, warnings } = plan;
   const lines = [
-    `${spec.name}: ${overlaysOf(spec)} over ${hostsOf(spec)}, ${spec.encap}, slice ${slicesOf(spec)}; ${changes.length} changes`,
+    `${spec.name}: ${overlaysOf(spec)} over ${hostsOf(spec)}, ${spec.encap}, slice ${slicesOf(spec)}; ${counted(changes.length, 'change')}`,
     ...changes.map((change, index) => {
       const now = change.kind === 'sysctl' ? sysctls[change.key] : undefined;
       return `  ${String(index + 1).padStart(2)}. ${describeChange(change, now)}`;

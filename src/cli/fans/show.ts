@@ -14,8 +14,19 @@ function row(bridge: string, overlay: string, underlay: string, flags: string): 
   return `${bridge.padEnd(16)} ${overlay.padEnd(20)} ${underlay.padEnd(20)} ${flags}\n`;
 }
 
+/** What the table has of a link. */
+type Shown = Parameters<typeof flagsOf>[0] &
+  Pick<LinkStatus, 'overlay' | 'underlay'> & {
+    underlays?: readonly { address: string }[] | undefined;
+  };
+
+/** Our address on each, as `up` takes them. */
+function underlaysOf({ underlay, underlays }: Shown): string {
+  return underlays === undefined ? underlay : underlays.map(({ address }) => address).join(',');
+}
+
 /** The whole table, header first. */
-export function showText(links: readonly LinkStatus[]): string {
+export function showText(links: readonly Shown[]): string {
   const header = row('Bridge', 'Overlay', 'Underlay', 'Flags');
   return (
     header +
@@ -24,7 +35,7 @@ export function showText(links: readonly LinkStatus[]): string {
         // A fan of each family has a row of its own.
         link.overlay
           .split(' and ')
-          .map((overlay) => row(link.name, overlay, link.underlay, flagsOf(link))),
+          .map((overlay) => row(link.name, overlay, underlaysOf(link), flagsOf(link))),
       )
       .join('')
   );

@@ -4,6 +4,7 @@
  */
 import type { BgpEntryJson, BgpStatus, NeighbourJson, RouteJson } from '../../api/bgp.ts';
 import { renderTable } from '../../measure/table.ts';
+import { counted } from '../verb/quantities.ts';
 
 /** `00:01:30`, `2d03h`, `1w2d`: as FRR writes how long a session is up. */
 export function upDownText(ms: number): string {
@@ -107,7 +108,7 @@ export function bgpStatusText(bgp: BgpStatus): string[] {
   const { established, all } = neighbors;
   lines.push(
     `  AS ${bgp.as}, router id ${bgp.routerId}, tunnel endpoint ${bgp.vtep}`,
-    `  ${established} of ${all} neighbours established; ${bgp.routes} routes, ${bgp.entries} entries in ${bgp.networks.length} networks`,
+    `  ${established} of ${counted(all, 'neighbour')} established; ${counted(bgp.routes, 'route')}, entries: ${bgp.entries} in ${counted(bgp.networks.length, 'network')}`,
   );
   if (!bgp.listening) {
     lines.push('  neighbours cannot connect to us: the port takes CAP_NET_BIND_SERVICE; we dial');

@@ -18,6 +18,7 @@ import { didYouMean } from '../../config/closest.ts';
 import { ask } from '../../control/admin/admin-client.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { ExitCode, messageOf, usageError } from '../../errors.ts';
+import { counted } from '../verb/quantities.ts';
 import { type Io, noMore, printJson, takeFlags, type Verb } from '../verb/verb.ts';
 import { neighboursText, ribText, routesText } from './bgp-text.ts';
 
@@ -88,7 +89,10 @@ function give(action: 'announce' | 'withdraw') {
       await ask(run, action === 'announce' ? bgpAnnounceCall : bgpWithdrawCall, { routes });
     }
     if (flags.has('--json')) printJson(io, { done: given.length });
-    else io.out(`${given.length} routes: ${action === 'announce' ? 'announced' : 'withdrawn'}\n`);
+    else
+      io.out(
+        `${counted(given.length, 'route')}: ${action === 'announce' ? 'announced' : 'withdrawn'}\n`,
+      );
   };
 }
 

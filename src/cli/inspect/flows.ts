@@ -14,6 +14,7 @@ import { ExitCode, FanwayError, refusedError, usageError } from '../../errors.ts
 import { renderTable } from '../../measure/table.ts';
 import { hasCapability } from '../../sys/process/capabilities.ts';
 import { progressTo } from '../verb/progress.ts';
+import { counted } from '../verb/quantities.ts';
 import { type Io, noMore, printJson, takeFlags, type Verb } from '../verb/verb.ts';
 import { linksOf, type ShownLink } from './capture.ts';
 
@@ -111,10 +112,12 @@ export function flowsText(report: FlowsReport): string {
     ...[bitsText(flow.inBits), lostText(flow.inLost)],
   ]);
   const lines = [
-    `${link}: ${all} flows in ${seconds.toFixed(1)} s${flows.length < all ? `, ${flows.length} of them` : ''}`,
+    `${link}: ${counted(all, 'flow')} in ${seconds.toFixed(1)} s${flows.length < all ? `, ${flows.length} of them` : ''}`,
     ...(flows.length === 0 ? [] : [renderTable(columns, rows)]),
-    ...(untold === 0 ? [] : [`${untold} packets were of flows beyond those`]),
-    ...(missed === 0 ? [] : [`${missed} packets came too fast to be seen: figures are too low`]),
+    ...(untold === 0 ? [] : [`${counted(untold, 'packet')} of flows beyond those`]),
+    ...(missed === 0
+      ? []
+      : [`${counted(missed, 'packet')} too fast to be seen: figures are too low`]),
     ...drops.map(
       ({ counter, count, cause }) =>
         `dropped here: ${counter} ${count}${cause === '' ? '' : `: ${cause}`}`,

@@ -3,6 +3,7 @@
  * @module
  */
 import type { PathStatus } from '../../api/status.ts';
+import { counted } from '../verb/quantities.ts';
 
 const PATHS_SHOWN_MAX = 8;
 
@@ -49,6 +50,6 @@ export function pathsText(paths: readonly PathStatus[]): string[] {
   const more = paths.length - PATHS_SHOWN_MAX;
   return [
     ...paths.slice(0, PATHS_SHOWN_MAX).map((path) => pathText(path, nowMs)),
-    ...(more > 0 ? [`and ${more} more paths: status --json`] : []),
+    ...(more > 0 ? [`and ${counted(more, 'more path')}: status --json`] : []),
   ];
 }

@@ -16,7 +16,7 @@ import { networkText } from '../networks/network-text.ts';
 import { natText } from '../paths/nat-text.ts';
 import { underlaysText } from '../paths/underlays-text.ts';
 import { shortList, troubleText } from '../verb/gossip-text.ts';
-import { rateLine } from '../verb/quantities.ts';
+import { counted, rateLine } from '../verb/quantities.ts';
 import { noMore, printJson, takeFlags, type Verb } from '../verb/verb.ts';
 import { bgpStatusText, isBgpWell } from './bgp-text.ts';
 import { pathsText } from './paths-text.ts';
@@ -60,7 +60,7 @@ export function bypassText({ ports, others, why }: NonNullable<LinkStatus['bypas
   const more = others.length - shown.length;
   const rest = [...shown, ...(more > 0 ? [`${more} more`] : [])].join(', ');
   const all = ports.length + others.length;
-  return `${ports.length} of ${all} ports past the bridge${rest === '' ? '' : ` (through it: ${rest})`}`;
+  return `${ports.length} of ${counted(all, 'port')} past the bridge${rest === '' ? '' : ` (through it: ${rest})`}`;
 }
 
 const DROPS_SHOWN_MAX = 4;
@@ -72,7 +72,9 @@ function dropsText({ drops }: LinkStatus): string[] {
     ...drops
       .slice(0, DROPS_SHOWN_MAX)
       .map(({ counter, count, cause }) => `  last minute: ${counter} ${count}: ${cause}`),
-    ...(more > 0 ? [`  last minute: ${more} more kinds of drops; see fanway counters`] : []),
+    ...(more > 0
+      ? [`  last minute: ${counted(more, 'more kind')} of drops; see fanway counters`]
+      : []),
   ];
 }
 
@@ -83,7 +85,9 @@ function repairsText({ repairs, repaired }: LinkStatus): string[] {
   const shown = repaired
     .slice(-REPAIRS_SHOWN_MAX)
     .map(({ what, agoMs }) => `${what}, ${Math.round(agoMs / 1000)} s ago`);
-  return [`  others took away and fanway put back ${repairs} pieces; last: ${shown.join('; ')}`];
+  return [
+    `  others took away and fanway put back ${counted(repairs, 'piece')}; last: ${shown.join('; ')}`,
+  ];
 }
 
 function rateText(packets: number, bits: number): string {
@@ -120,7 +124,7 @@ function gossipText(gossip: GossipStatus, color: boolean): string[] {
 function processText(process: RouterStatus['processes'][number]): string {
   return [
     `data process ${process.pid}: ${process.alive ? 'alive' : 'not responding'}`,
-    `${process.restarts} restarts`,
+    counted(process.restarts, 'restart'),
     `heartbeat ${process.heartbeat}`,
     ...priorityText(process.priority),
     ...(process.lastError === '' ? [] : [`last error: ${process.lastError}`]),
@@ -137,7 +141,7 @@ function tableText(table: RouterStatus['table'], color: boolean): string[] {
   const full = `${alarm('FULL', color)}: ${missing} more found no room and are taken for not moved`;
   const causes = { share: 'its share is full', table: 'the table is full' };
   return [
-    `table: ${entries} moved prefixes on ${peers} hosts${missing === 0 ? '' : `; ${full}`}`,
+    `table: ${counted(entries, 'moved prefix')} on ${counted(peers, 'host')}${missing === 0 ? '' : `; ${full}`}`,
     ...refusals.map(
       ({ owner, name, count, cause }) =>
         `  not taken of ${name === '' ? owner : `${name} (${owner})`}: ${count}, ${causes[cause]}`,

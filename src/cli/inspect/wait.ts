@@ -9,6 +9,7 @@ import { type LinkStatus, statusCall } from '../../api/status.ts';
 import { ask } from '../../control/admin/admin-client.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { codeOf, ExitCode, FanwayError, messageOf, usageError } from '../../errors.ts';
+import { counted } from '../verb/quantities.ts';
 import { printJson, takeFlags, type Verb } from '../verb/verb.ts';
 
 const TIMEOUT_SECONDS_DEFAULT = 30;
@@ -47,7 +48,8 @@ export function missingOf({ links, gossip, bgp }: Seen, wanted: Wanted): string[
   // This host is one of them.
   const others = gossip === null ? 0 : Math.max(0, gossip.members.alive - 1);
   if (gossip === null) missing.push('gossip does not run here: fanway join');
-  else if (others < wanted.members) missing.push(`${others} of ${wanted.members} members live`);
+  else if (others < wanted.members)
+    missing.push(`${others} of ${counted(wanted.members, 'member')} alive`);
   return missing;
 }
 

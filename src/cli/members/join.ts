@@ -8,15 +8,12 @@ import { existsSync } from 'node:fs';
 import { type JoinAnswer, joinCall, leaveCall } from '../../api/announce.ts';
 import type { GossipStatus } from '../../api/gossip.ts';
 import { statusCall } from '../../api/status.ts';
-import {
-  formatSeed,
-  type GossipSettings,
-  parseSeed,
-  STATE_DIRECTORY_DEFAULT,
-} from '../../config/gossip.ts';
+import { formatSeed, type GossipSettings, parseSeed } from '../../config/gossip.ts';
 import { ValueError } from '../../config/row/setting.ts';
 import { findSetting, parseValue } from '../../config/schema.ts';
 import { ask } from '../../control/admin/admin-client.ts';
+import { keyPathIn } from '../../control/speakers/gossip/transport/state-directory.ts';
+import { stateDirectoryOf } from '../../control/store/address-book.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { codeOf, ExitCode, refusedError, usageError } from '../../errors.ts';
 import { Keyring } from '../../gossip/base/keyring.ts';
@@ -81,7 +78,7 @@ export async function askToJoin(
   run: RunDirectory,
   settings: Partial<GossipSettings>,
   file: string | undefined,
-  newIdentity = false,
+  { env, newIdentity = false }: { env: NodeJS.ProcessEnv; newIdentity?: boolean },
 ): Promise<JoinAnswer & { madeKey: string | undefined }> {
   const join = (keys: string | null): Promise<JoinAnswer> =>
     ask(run, joinCall, { settings, keys, newIdentity });
@@ -98,7 +95,7 @@ export async function askToJoin(
   if (seed !== undefined) {
     throw refusedError(
       'no-key',
-      `there is a seed and no key: a key made here would begin another cluster. Copy the one of a member, say: ssh root@${seed.host} cat ${STATE_DIRECTORY_DEFAULT}/gossip.key | fanway join ${formatSeed(seed)} --key -`,
+      `there is a seed and no key: a key made here would begin another cluster. Copy the one of a member, say: ssh root@${seed.host} cat ${keyPathIn(stateDirectoryOf(env))} | fanway join ${formatSeed(seed)} --key - (where its router has another FANWAY_STATE_DIR, the key is there)`,
     );
   }
   const keys = Keyring.generate(randomBytes).format();
@@ -180,7 +177,9 @@ export const join: Verb = {
     }
     const run = new RunDirectory(io.env['FANWAY_RUN_DIR']);
     await withRouter(run, io, 'join', async () => {
-      const answer = await askToJoin(run, settings, file, flags.has('--new-identity'));
+      const answer = await askToJoin(run, settings, file, {
+        ...{ env: io.env, newIdentity: flags.has('--new-identity') },
+      });
       answer.status = (await seedsAnswered(run)) ?? answer.status;
       if (flags.has('--json')) printJson(io, answer);
       else io.out(joinedText(answer));

@@ -14,6 +14,7 @@ import { ask } from '../../control/admin/admin-client.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { ExitCode, usageError } from '../../errors.ts';
 import { renderTable } from '../../measure/table.ts';
+import { compareHosts, parseHostAddress } from '../../net/underlay-address.ts';
 import { noMore, printJson, takeFlags, type Verb } from '../verb/verb.ts';
 
 const MAC_COLUMNS = ['network', 'MAC', 'where', 'by', 'moves', 'addresses', ''].map((title) => ({
@@ -31,6 +32,22 @@ function whereText(host: string | null): string {
 
 function sourceText(source: string, name: string): string {
   return name === '' ? source : `${source} (${name})`;
+}
+
+/** By network, then by number. */
+function inOrder<T extends { network: string }>(
+  rows: readonly T[],
+  compare: (a: T, b: T) => number,
+): T[] {
+  return rows.toSorted((a, b) =>
+    a.network === b.network ? compare(a, b) : a.network < b.network ? -1 : 1,
+  );
+}
+
+/** The same rows in their order. */
+export function byAddress(bindings: readonly BindingJson[]): BindingJson[] {
+  const keyed = bindings.map((one) => ({ ...one, key: parseHostAddress(one.address) }));
+  return inOrder(keyed, (a, b) => compareHosts(a.key, b.key)).map(({ key: _, ...one }) => one);
 }
 
 /** MACs as a table. */
@@ -100,8 +117,9 @@ export const mac: Verb = {
       for (const each of page.macs) macs.push(each);
       from = page.next;
     }
-    if (flags.has('--json')) printJson(io, macs);
-    else io.out(macsText(macs));
+    const sorted = inOrder(macs, (a, b) => (a.mac < b.mac ? -1 : 1));
+    if (flags.has('--json')) printJson(io, sorted);
+    else io.out(macsText(sorted));
     return ExitCode.Ok;
   },
 };
@@ -126,8 +144,9 @@ export const arp: Verb = {
       for (const each of page.bindings) bindings.push(each);
       from = page.next;
     }
-    if (flags.has('--json')) printJson(io, bindings);
-    else io.out(bindingsText(bindings));
+    const sorted = byAddress(bindings);
+    if (flags.has('--json')) printJson(io, sorted);
+    else io.out(bindingsText(sorted));
     return ExitCode.Ok;
   },
 };

@@ -58,7 +58,7 @@ export function networkText(network: NetworkJson): string[] {
       .slice(0, DROPS_SHOWN_MAX)
       .map(({ counter, count, cause }) => `  last minute: ${counter} ${count}: ${cause}`),
     ...(moreDrops > 0
-      ? [`  last minute: ${moreDrops} more kinds of drops; see fanway counters`]
+      ? [`  last minute: ${counted(moreDrops, 'more kind')} of drops; see fanway counters`]
       : []),
     ...network.notes.map((note) => `  note: ${note}`),
     ...repairsText(network),

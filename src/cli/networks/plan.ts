@@ -10,6 +10,7 @@ import { openHost } from '../../control/host/real-host.ts';
 import { networkPlan } from '../../control/network-plan.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { codeOf, ExitCode } from '../../errors.ts';
+import { counted } from '../verb/quantities.ts';
 import { type Io, printJson } from '../verb/verb.ts';
 import { networkRequestJson, requestOfWords } from './request.ts';
 
@@ -30,12 +31,12 @@ function planText({ outcome, network, bridge, changes, undone, messages }: Netwo
     case 'refused':
       return messages.map((message) => `refused: ${message}`);
     case 'same': {
-      const count = `fanway net rm ${network} takes back ${undone.length} changes:`;
+      const count = `fanway net rm ${network} takes back ${counted(undone.length, 'change')}:`;
       return [...messages, ...(undone.length === 0 ? [] : [count]), ...numbered(undone)];
     }
     case 'changes':
       return [
-        `${network} on bridge ${bridge}: ${changes.length} changes, which fanway net rm ${network} takes back`,
+        `${network} on bridge ${bridge}: ${counted(changes.length, 'change')}, which fanway net rm ${network} takes back`,
         ...numbered(changes),
         ...messages.map((message) => `  note: ${message}`),
       ];

@@ -129,7 +129,11 @@ async function requireLink(run: RunDirectory, { flags }: Wanted, io: Io): Promis
   );
 }
 
-async function join(run: RunDirectory, flags: ReadonlyMap<string, string>): Promise<void> {
+async function join(
+  run: RunDirectory,
+  flags: ReadonlyMap<string, string>,
+  env: NodeJS.ProcessEnv,
+): Promise<void> {
   const text = flags.get('--join');
   if (text === undefined) {
     const alone = ['--key', '--name'].find((flag) => flags.has(flag));
@@ -144,7 +148,8 @@ async function join(run: RunDirectory, flags: ReadonlyMap<string, string>): Prom
     throw error;
   }
   const name = flags.get('--name');
-  await askToJoin(run, { ...settings, ...(name !== undefined && { name }) }, flags.get('--key'));
+  const own = { ...settings, ...(name !== undefined && { name }) };
+  await askToJoin(run, own, flags.get('--key'), { env });
 }
 
 async function prepare(run: RunDirectory, wanted: Wanted, io: Io): Promise<HeldNamespace> {
@@ -155,7 +160,7 @@ async function prepare(run: RunDirectory, wanted: Wanted, io: Io): Promise<HeldN
     await ensureRouter(run);
     if (request !== undefined) await bringUp(run, request, io);
     if (network !== undefined) await addNetwork(run, network, io);
-    await join(run, flags);
+    await join(run, flags, io.env);
     await requireLink(run, wanted, io);
     return held;
   } catch (error) {

@@ -26,9 +26,9 @@ export function percentText(share: number): string {
   return `${Math.round(share * 100)} %`;
 }
 
-/** How many of something: `1 seed`, `2 seeds`, `2 addresses`. */
+/** How many of something: `1 seed`, `2 seeds`, `2 addresses`, `2 prefixes`. */
 export function counted(count: number, noun: string): string {
-  const plural = noun.endsWith('s') ? 'es' : 's';
+  const plural = /[sx]$/.test(noun) ? 'es' : 's';
   return `${count} ${noun}${count === 1 ? '' : plural}`;
 }
 
