@@ -74,7 +74,7 @@ export const six: Extra = {
   key: 'six',
   slow: true,
   async run() {
-    const lab = await Lab.create({ hosts: 2 });
+    const lab = await Lab.create({ hosts: 2, ipv6: true });
     try {
       const rows = await measure(lab);
       for (const row of rows) process.stderr.write(`  ${row.join('  ')}\n`);
