@@ -199,6 +199,8 @@ export type ForwardingEntry = {
 /** What happened to bridges and their ports. */
 export type BridgeEvent =
   | { kind: 'forwarding'; action: 'new' | 'deleted'; entry: ForwardingEntry }
+  /** Somebody, perhaps we, wrote a neighbour of a bridge that bears our mark: it may be what we wrote or not. */
+  | { kind: 'answer'; bridge: number; address: number }
   | { kind: 'link'; action: 'new' | 'deleted'; link: SnapshotLink }
   /** Notifications were dropped: what is true must be read. */
   | { kind: 'lost' };

@@ -80,7 +80,10 @@ function networkHost(netlink: Netlink, sender: () => FrameSender): NetworkHost {
     watchBridges: (listener) =>
       netlink.watchBridges(
         (news) => {
-          if (news.kind !== 'forwarding') listener(news);
+          if (news.kind === 'answer') {
+            const { index: bridge, address } = news.entry;
+            listener({ kind: 'answer', bridge, address });
+          } else if (news.kind !== 'forwarding') listener(news);
           else listener({ ...news, entry: forwardingEntry(news.entry) });
         },
         { background: true, bufferBytes: BRIDGE_BUFFER_BYTES },

@@ -34,8 +34,8 @@ export type AuditParts = {
   bridge: number;
   /** What somebody has written down of the bridge's neighbours, as this host's own packets go. */
   neighbours: readonly { address: number; mac: number }[];
-  /** What the bridge answers for us, and what it was told to, MACs by address. */
-  answers: ReadonlyMap<number, number>;
+  /** What the bridge answers for us, and the MACs that it was told to, by address. */
+  answers: ReadonlyMap<number, { mac: number; isAsWritten: boolean }>;
   told: ReadonlyMap<number, number>;
   /** Whether a MAC is known to be behind a port of this host. */
   isStation: (mac: number) => boolean;
@@ -95,9 +95,15 @@ function answerDrifts({ answers, told, binding }: AuditParts, drifts: Drift[]): 
   const whose = (mac: number | undefined): string =>
     mac === undefined ? 'nobody' : formatMac(mac);
   for (const address of addresses) {
-    const [has, wanted, known] = [answers.get(address), told.get(address), binding(address)?.mac];
-    if (has === wanted && has === known) continue;
-    const text = `${formatHostAddress(address)} is ${whose(known)}; the bridge was told that it is ${whose(wanted)}, and answers for ${whose(has)}`;
+    const [wanted, known, answer] = [
+      told.get(address),
+      binding(address)?.mac,
+      answers.get(address),
+    ];
+    const [has, isAsWritten] = [answer?.mac, answer?.isAsWritten ?? true];
+    if (has === wanted && has === known && isAsWritten) continue;
+    const changed = isAsWritten ? '' : ', in a state that fanway does not write';
+    const text = `${formatHostAddress(address)} is ${whose(known)}; the bridge was told that it is ${whose(wanted)}, and answers for ${whose(has)}${changed}`;
     drifts.push({ kind: 'answer', address, text });
   }
   return addresses.size;

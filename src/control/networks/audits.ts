@@ -62,7 +62,7 @@ export class Audits {
     const link = spec.name;
     const told = await networks.answers.told(link);
     const answers = new Map(
-      (await host.answers?.list(local.bridge))?.map(({ address, mac }) => [address, mac]),
+      (await host.answers?.list(local.bridge))?.map((answer) => [answer.address, answer]),
     );
     const { checked, drifts } = auditNetwork({
       ...{ bridgeEntries, neighbours, answers, told, device: local.device, bridge: local.bridge },
@@ -90,10 +90,11 @@ export class Audits {
       }
     };
     if (repair) for (const drift of drifts) await mend(drift);
+    const righted = networks.answers.righted(link);
     return {
-      ...{ network: spec.network, checked, drift: drifts.length },
-      drifts: drifts.slice(0, SHOWN_MAX).map(({ text }) => text),
-      repaired: repair ? drifts.length : 0,
+      ...{ network: spec.network, checked, drift: drifts.length + righted.length },
+      drifts: [...drifts.map(({ text }) => text), ...righted].slice(0, SHOWN_MAX),
+      repaired: righted.length + (repair ? drifts.length : 0),
     };
   }
 

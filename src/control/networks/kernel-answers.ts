@@ -11,6 +11,9 @@
  * 4. An address that has another MAC now, or none, or whose MAC is here, is taken back at once. A MAC that
  *    moves between other hosts changes nothing here: where it is is the data path's to know.
  *
+ * 5. An address that somebody wrote over, with another MAC or in another state, is taken back at once: the
+ *    data path answers for it alone for a while.
+ *
  * Whatever the bridge cannot answer, or was made to forget, reaches the data path as before, and is told
  * here again.
  * @module
@@ -19,6 +22,7 @@ import { Bucket } from '../../dataplane/ground/bucket.ts';
 import { codeOf, messageOf } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import { formatIpv4 } from '../../net/ipv4.ts';
+import { formatMac } from '../../net/mac.ts';
 import { formatHostAddress } from '../../net/underlay-address.ts';
 import type { Best, EntryId, RibChange } from '../../rib/entry.ts';
 import type { AnswersHost, ArpQuestions } from '../host/arp/answers.ts';
@@ -54,11 +58,19 @@ export type KernelAnswersOptions = {
   local: (link: string) => Pick<LocalNetwork, 'seen' | 'duplicate'> | undefined;
 };
 
+/** What was put right lately is told by audits for so long, ms, and so many of it. */
+const RIGHTED_TOLD_MS = 3_600_000;
+const RIGHTED_MAX = 16;
+
 type Entry = { mac: number; askedMs: number; toldMs: number; tries: number };
 
 type Running = AnsweringNetwork & {
   /** The one asked for last at the end. */
   entries: Map<number, Entry>;
+  /** What the bridge has of us, as of the last message to the kernel: MACs by address. */
+  given: Map<number, number>;
+  /** What others wrote over and was put right, oldest first. */
+  righted: { text: string; atMs: number }[];
   /** Addresses that are left to the data path, until when. */
   refused: Map<number, number>;
   told: Bucket;
@@ -88,13 +100,19 @@ export class KernelAnswers {
     const { bridge } = network;
     const running: Running = {
       ...network,
-      ...{ entries: new Map(), refused: new Map(), told: new Bucket(TOLD_PER_SECOND, TOLD_BURST) },
+      ...{ entries: new Map(), given: new Map(), righted: [], refused: new Map() },
+      told: new Bucket(TOLD_PER_SECOND, TOLD_BURST),
       ...{ questions: undefined, answered: 0, reason: '', last: Promise.resolve() },
     };
     this.#networks.set(network.name, running);
     this.#queue(running, async () => {
       for (const { address } of await host.list(bridge)) await host.remove(bridge, address);
     });
+  }
+
+  async #remove({ bridge, given }: Running, address: number): Promise<void> {
+    await this.#options.host()?.remove(bridge, address);
+    given.delete(address);
   }
 
   /** Messages to the kernel go one after the other, in the order of what is decided. */
@@ -154,6 +172,7 @@ export class KernelAnswers {
     const { bridge, device, entries } = running;
     if (entries.get(address)?.mac !== mac) return;
     const isTold = await this.#options.host()?.add(bridge, device, address, mac);
+    if (isTold === true) running.given.set(address, mac);
     if (isTold !== true && entries.get(address)?.mac === mac) this.#refuse(running, address);
   }
 
@@ -177,7 +196,7 @@ export class KernelAnswers {
     this.#queue(running, async () => {
       // It may have been told anew meanwhile.
       if (running.entries.has(address)) return;
-      await this.#options.host()?.remove(running.bridge, address);
+      await this.#remove(running, address);
     });
   }
 
@@ -281,7 +300,41 @@ export class KernelAnswers {
     if (running === undefined) return;
     this.#options.log.info(link, `the bridge answers no more for ${formatIpv4(address)}`);
     running.entries.delete(address);
-    this.#queue(running, async () => this.#options.host()?.remove(running.bridge, address));
+    this.#queue(running, () => this.#remove(running, address));
+  }
+
+  /** A neighbour of a bridge that bears our mark was written: is it what we wrote, once all that waits is done? */
+  written(bridge: number, address: number): void {
+    for (const running of this.#networks.values()) {
+      if (running.bridge === bridge) this.#queue(running, () => this.#check(running, address));
+    }
+  }
+
+  async #check(running: Running, address: number): Promise<void> {
+    const { bridge, given, refused, righted, name } = running;
+    const all = await this.#options.host()?.list(bridge);
+    const has = all?.find((one) => one.address === address);
+    if (has === undefined || (has.isAsWritten && has.mac === given.get(address))) return;
+    const nowMs = this.#options.nowMs();
+    // Somebody who writes it again and again is told of once a while, and put right each time.
+    const isNews = (refused.get(address) ?? 0) <= nowMs;
+    this.#refuse(running, address);
+    await this.#remove(running, address);
+    const text = `somebody wrote over the bridge's neighbour ${formatIpv4(address)}: it answers for ${formatMac(has.mac)}`;
+    righted.push({ text, atMs: nowMs });
+    if (righted.length > RIGHTED_MAX) righted.shift();
+    if (isNews) {
+      this.#options.log.warn(name, `${text}; taken out, the data path answers alone for a while`);
+    }
+  }
+
+  /** What others wrote over lately and was put right at once, in words. */
+  righted(link: string): string[] {
+    const nowMs = this.#options.nowMs();
+    const all = this.#networks.get(link)?.righted ?? [];
+    return all
+      .filter(({ atMs }) => nowMs - atMs < RIGHTED_TOLD_MS)
+      .map(({ text, atMs }) => `${text}; put right ${Math.round((nowMs - atMs) / 1000)} s ago`);
   }
 
   /** undefined: the bridge of this network answers nothing by itself. */

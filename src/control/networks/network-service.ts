@@ -248,6 +248,8 @@ export class NetworkService {
         }
         return;
       }
+      case 'answer':
+        return this.answers.written(event.bridge, event.address);
       case 'lost':
         // Notifications were dropped: the tables say what is true.
         void this.#queue(async () => {

@@ -68,6 +68,10 @@ export const RTA = {
 } as const;
 export const RTAX_MTU = 2;
 export const NDA = { DST: 1, LLADDR: 2, CACHEINFO: 3, MASTER: 9, PROTOCOL: 12 } as const;
+/** The neighbour needs no ARP, and no packet changes it (linux/neighbour.h). */
+export const NUD_NOARP = 0x40;
+/** Whose neighbours ours are, as `ip neigh` shows it: what bears it, and nothing else, is taken back. */
+export const ANSWER_PROTOCOL = 250;
 /** In struct nda_cacheinfo: how long ago it was heard of, in ticks of the kernel's clock for users. */
 const CACHEINFO_UPDATED = 8;
 /** USER_HZ is 100 wherever Node runs. */

@@ -5,6 +5,7 @@ import { formatMac } from '../../net/mac.ts';
 import {
   AF_BRIDGE,
   AF_INET,
+  ANSWER_PROTOCOL,
   addressHeader,
   IFA,
   IFLA,
@@ -13,6 +14,7 @@ import {
   MessageWriter,
   NDA,
   type NeighbourRecord,
+  NUD_NOARP,
   neighbourHeader,
   type RouteRecord,
   RouteType,
@@ -42,10 +44,7 @@ const RT_SCOPE_LINK = 253;
 const RT_SCOPE_HOST = 254;
 const RT_SCOPE_NOWHERE = 255;
 const NUD_REACHABLE = 0x02;
-const NUD_NOARP = 0x40;
 const NUD_PERMANENT = 0x80;
-/** Whose neighbours ours are, as `ip neigh` shows it: what bears it, and nothing else, is taken back. */
-const ANSWER_PROTOCOL = 250;
 const NTF_SELF = 2;
 const NTF_MASTER = 4;
 

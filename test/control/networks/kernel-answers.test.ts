@@ -34,6 +34,9 @@ function make(t: Test, left: number[] = []) {
     bridge: new Map(left.map((address) => [address, MAC])),
     questions: [] as ArpQuestion[],
     heard: [] as string[],
+    /** What somebody else has written into it. */
+    changed: new Set<number>(),
+    said: [] as string[],
     best: new Map<string, Best>(),
     added: 0,
   };
@@ -41,17 +44,24 @@ function make(t: Test, left: number[] = []) {
     add(_bridge, _device, address, mac) {
       at.added++;
       if (!at.isForeign) at.bridge.set(address, mac);
+      at.changed.delete(address);
       return Promise.resolve(!at.isForeign);
     },
     remove: (_bridge, address) => Promise.resolve(void at.bridge.delete(address)),
-    list: () => Promise.resolve([...at.bridge].map(([address, mac]) => ({ address, mac }))),
+    list: () =>
+      Promise.resolve(
+        [...at.bridge].map(([address, mac]) => {
+          return { address, mac, isAsWritten: !at.changed.has(address) };
+        }),
+      ),
     questions() {
       if (at.isDeaf) throw new Error('not permitted');
       return { take: () => at.questions.splice(0), close: () => undefined };
     },
   };
   const answers = new KernelAnswers({
-    ...{ host: () => host, log: silentLog, nowMs: () => at.nowMs },
+    ...{ host: () => host, nowMs: () => at.nowMs },
+    log: { ...silentLog, warn: (_cause, text) => void at.said.push(text) },
     best: (id) => at.best.get(keyOfEntry(id)),
     local: () => ({
       seen: (mac, address) => void at.heard.push(`seen ${mac} ${address}`),
@@ -176,6 +186,38 @@ t.test('what the bridge does not answer stays with the data path', async (t) => 
   await deaf.answered();
   t.strictSame(await deaf.settled(), [], 'nothing is answered unheard');
   t.match(deaf.answers.view(LINK), { reason: /not permitted/ });
+});
+
+t.test('what somebody writes over is taken out at once, and told', async (t) => {
+  for (const [what, change] of [
+    ['another MAC', (at) => at.bridge.set(ADDRESS, OTHER)],
+    ['another state', (at) => at.changed.add(ADDRESS)],
+    ['one that nobody told it', (at) => at.bridge.set(OTHER_ADDRESS, OTHER)],
+  ] as [string, (at: ReturnType<typeof make>['at']) => unknown][]) {
+    const { at, answers, known, answered, settled } = make(t);
+    known(ADDRESS);
+    await answered();
+    for (const address of [ADDRESS, OTHER_ADDRESS]) answers.written(NETWORK.bridge, address);
+    t.strictSame([await settled(), at.said], [[ADDRESS], []], 'what we wrote ourselves is right');
+    change(at);
+    answers.written(NETWORK.bridge + 1, ADDRESS);
+    t.strictSame(at.said, [], 'another bridge is not ours');
+    for (let i = 0; i < 3; i++) {
+      for (const address of [ADDRESS, OTHER_ADDRESS]) answers.written(NETWORK.bridge, address);
+    }
+    await settled();
+    for (let i = 0; i < 6; i++) await settled();
+    const isOther = what.startsWith('one');
+    t.strictSame(await settled(), isOther ? [ADDRESS] : [], what);
+    t.equal(at.said.length, 1, 'one line');
+    t.match(at.said[0], isOther ? /10\.1\.0\.8: it answers for/ : /10\.1\.0\.9: it answers for/);
+    at.nowMs += 3000;
+    t.match(answers.righted(LINK), [/wrote over .*; put right 3 s ago/]);
+    await answered(isOther ? OTHER_ADDRESS : ADDRESS);
+    t.strictSame(await settled(), isOther ? [ADDRESS] : [], 'it is left to the data path');
+    at.nowMs += 3_600_000;
+    t.strictSame(answers.righted(LINK), [], 'long ago');
+  }
 });
 
 t.test('there is a bound', async (t) => {

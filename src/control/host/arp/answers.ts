@@ -7,6 +7,7 @@
  * address detection from the port: nobody would hear whose an address is.
  * @module
  */
+import { NUD_NOARP } from '../../../sys/netlink/codec.ts';
 import type { Netlink } from '../../../sys/netlink/netlink.ts';
 import { BPF, BPF_ACCEPT, type BpfInstruction } from '../../../sys/sockets/bpf.ts';
 import { PacketSocket } from '../../../sys/sockets/packet-socket.ts';
@@ -36,6 +37,9 @@ export type ArpQuestions = {
   close(): void;
 };
 
+/** A neighbour of a bridge that bears our mark. */
+export type ListedAnswer = { address: number; mac: number; isAsWritten: boolean };
+
 /** ARP that a bridge answers by itself, for addresses that are behind one of its ports. */
 export type AnswersHost = {
   /**
@@ -44,7 +48,8 @@ export type AnswersHost = {
    */
   add(bridge: number, device: number, address: number, mac: number): Promise<boolean>;
   remove(bridge: number, address: number): Promise<void>;
-  list(bridge: number): Promise<{ address: number; mac: number }[]>;
+  /** `isAsWritten`: in the state that {@link add} writes, whatever its MAC. */
+  list(bridge: number): Promise<ListedAnswer[]>;
   /** @throws SystemError without CAP_NET_RAW */
   questions(bridge: number): ArpQuestions;
 };
@@ -103,7 +108,10 @@ export function answersOf(netlink: Netlink): AnswersHost {
       return true;
     },
     remove: (bridge, address) => netlink.deleteAnswer(bridge, address),
-    list: (bridge) => netlink.answers(bridge),
+    list: async (bridge) =>
+      (await netlink.answers(bridge)).map(({ address, mac, state }) => {
+        return { address, mac, isAsWritten: state === NUD_NOARP };
+      }),
     questions: (bridge) => new BridgeQuestions(bridge),
   };
 }

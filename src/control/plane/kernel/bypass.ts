@@ -215,6 +215,7 @@ export class Bypass {
       this.#isRead = false;
       return true;
     }
+    if (news.kind === 'answer') return false;
     if (news.kind === 'link') {
       const { index, master, up } = news.link;
       if (index === this.#tunnel) {
