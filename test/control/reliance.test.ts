@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
@@ -85,4 +85,38 @@ t.test('containers on a bridge that stays need what they had', async (t) => {
   t.match(notes.join('\n'), /ip_forward stays 1, .*containers on fan-250-0-28 may rely on it/);
   t.equal(host.state.sysctls[FORWARD], '1');
   await router.stop();
+});
+
+t.test('what stays is remembered: told again, and put back by a later fan', async (t) => {
+  const host = new FakeHost(plainHost({ links: [...plainHost().links, link(9, 'vca')] }));
+  const run = makeRun();
+  const [bridge, stays] = ['fan-250-0-28', /ip_forward stays 1, it was 0 before/];
+  const upAndDown = async (use: () => Promise<void>): Promise<string> => {
+    const router = new Router({ run, host, tunnels: host, log: silentLog });
+    await router.want(request('250', 'eth0'));
+    await use();
+    const { notes } = await router.down(bridge, { force: true });
+    await router.stop();
+    return notes.join('\n');
+  };
+  t.match(await upAndDown(() => host.setLink('vca', { master: bridge })), stays);
+  t.match(await upAndDown(async () => undefined), stays, 'the port is there still');
+  host.state.links = host.state.links.filter(({ name }) => name !== bridge && name !== 'vca');
+  t.equal(await upAndDown(async () => undefined), '', 'nobody is left');
+  t.strictSame([host.state.sysctls[FORWARD], host.state.sysctls[REDIRECTS]], ['0', '1']);
+  t.notOk(existsSync(run.left));
+
+  host.state.links.push(link(9, 'vca'));
+  t.match(await upAndDown(() => host.setLink('vca', { master: bridge })), stays);
+  // Somebody sets it anew: it is the host's own from then on.
+  host.state.sysctls[FORWARD] = '0';
+  await upAndDown(async () => {
+    host.state.sysctls[FORWARD] = '0';
+  });
+  t.equal(host.state.sysctls[FORWARD], '0');
+  rmSync(run.left, { force: true });
+  host.state.sysctls[FORWARD] = '1';
+  host.state.links = host.state.links.filter(({ name }) => name !== bridge && name !== 'vca');
+  await upAndDown(async () => undefined);
+  t.equal(host.state.sysctls[FORWARD], '1', 'one that was on before stays on');
 });

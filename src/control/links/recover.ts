@@ -14,6 +14,7 @@ import type { Host } from '../host/host.ts';
 import { endOrphans } from '../host/orphans.ts';
 import { noTunnels } from '../plane/tunnel-set.ts';
 import { RecordStore } from '../store/gossip-record.ts';
+import { LeftSettings } from '../store/left-settings.ts';
 import type { RunDirectory } from '../store/run-directory.ts';
 
 /**
@@ -42,6 +43,7 @@ export async function recover(
       host,
       tunnels: noTunnels,
       log,
+      left: new LeftSettings(run),
       // Settings that fans share are restored with the last of them.
       others: () =>
         [...left].flatMap((other) =>

@@ -107,6 +107,10 @@ export class RunDirectory {
   get networks(): string {
     return join(this.path, 'networks');
   }
+  /** Settings of the host that were left to others; see left-settings.ts. */
+  get left(): string {
+    return join(this.path, 'left.json');
+  }
   get dhcp(): string {
     return join(this.path, 'dhcp');
   }

@@ -8,6 +8,7 @@ import type { Log } from '../../../log.ts';
 import type { PolicyRule } from '../../../net/policy/rule.ts';
 import type { Host, Tunnels } from '../../host/host.ts';
 import type { SnapshotLink } from '../../host/snapshot.ts';
+import type { LeftSettings } from '../../store/left-settings.ts';
 import type { AnySpec } from '../../store/link-spec.ts';
 import type { Memo } from './memo.ts';
 
@@ -38,6 +39,8 @@ export type Context = {
   log: Log;
   /** The journals of the other links, for settings that fans share. */
   others(): readonly Journalled[];
+  /** Settings that stayed when the last fan went; absent = nobody keeps them. */
+  left?: Pick<LeftSettings, 'get' | 'keep' | 'forget'>;
   /** The rules of a network; undefined while nobody knows them (yet). */
   rulesOf?: (link: string) => LinkRules | undefined;
 };

@@ -20,12 +20,15 @@ export const sysctl: Kind<SysctlChange> = {
       now === undefined || now === null ? '' : now === change.value ? ' (is so)' : ` (now ${now})`;
     return `set sysctl ${change.key.replaceAll('/', '.')} = ${change.value}${state}`;
   },
-  prepare(change, memo, { host, others }) {
+  prepare(change, memo, { host, others, left }) {
     const shared = others()
       .flatMap((journal) => journal.entries)
-      .find((entry) => isSysctl(entry.change) && entry.change.key === change.key);
-    memo.previous ??= shared?.memo.previous ?? host.readSysctl(change.key);
-    if (shared?.memo.before !== undefined) memo.before ??= shared.memo.before;
+      .find((entry) => isSysctl(entry.change) && entry.change.key === change.key)?.memo;
+    const now = host.readSysctl(change.key);
+    // What a fan before has left is ours still, and not how the host was.
+    const known = shared ?? (change.shared ? left?.get(change.key, now) : undefined);
+    memo.previous ??= known?.previous ?? now;
+    if (known?.before !== undefined) memo.before ??= known.before;
   },
   async apply(change, memo, { host, log }) {
     delete memo.problem;
@@ -52,7 +55,7 @@ export const sysctl: Kind<SysctlChange> = {
     const key = change.key.replaceAll('/', '.');
     return now === change.value ? [] : [`sysctl ${key} = ${change.value} (was ${now ?? 'gone'})`];
   },
-  async undo(change, memo, { host, log, others }) {
+  async undo(change, memo, { host, log, others, left }) {
     // What belongs to our own devices goes with them.
     if (!change.shared || memo.foreign === true) return;
     const needed = others().some((journal) =>
@@ -63,12 +66,14 @@ export const sysctl: Kind<SysctlChange> = {
     );
     const previous = memo.previous;
     if (needed || previous === undefined || previous === null || previous === change.value) return;
-    if (host.readSysctl(change.key) !== change.value) return;
-    const who = await whoMayForward(host, memo.before);
+    if (host.readSysctl(change.key) !== change.value) return left?.forget(change.key);
+    const { before } = memo;
+    const who = await whoMayForward(host, before);
     if (who === '') {
       host.writeSysctl(change.key, previous);
-      return;
+      return left?.forget(change.key);
     }
+    left?.keep(change.key, { value: change.value, previous, ...(before && { before }) });
     const key = change.key.replaceAll('/', '.');
     log.warn(
       'left',
