@@ -128,7 +128,7 @@ export type NetworkJson = LinkUnderlays & {
   bum: NetworkRequest['bum'];
   guard: NetworkRequest['guard'];
   device: string;
-  /** Our address with the underlay's width, `172.30.0.28/16`. */
+  /** Our address with the underlay's width, `172.30.0.28/16`; what was asked for while this host has none. */
   underlay: string;
   port: number;
   /** Bytes. */

@@ -123,7 +123,10 @@ const linkStatus = fields({
   lostPorts: list(text),
   /** `250.0.0.0/8`. */
   overlay: text,
-  /** Our address with the underlay's width, `172.30.0.28/16`. */
+  /**
+   * Our address with the underlay's width, `172.30.0.28/16`. While this host has none for it, what was asked
+   * for; slice, gateway and device are '' then, and `underlayMtu` 0.
+   */
   underlay: text,
   /** The underlay as it was asked for. */
   requested: text,
@@ -182,6 +185,7 @@ const dataProcessStatus = fields({
   offloads: record(list(text)),
   /** Outer source ports in use, by link. */
   sourcePorts: record(number),
+  /** With how long ago, `device read: EBADFD, 42 s ago`; '' = none. */
   lastError: text,
   /** What its confinement lacks on this machine; empty = nothing. */
   confinementGaps: list(text),

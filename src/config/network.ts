@@ -6,20 +6,29 @@
 import { VXLAN } from '../encap/encap.ts';
 import { AddressError } from '../net/address-error.ts';
 import { INTERFACE_NAME_CHARS_MAX } from '../net/fan.ts';
+import { ipamLength, ipamLengthMax } from '../net/ipam.ts';
 import { isGroupMac, parseMac } from '../net/mac.ts';
-import type { Prefix } from '../net/prefix.ts';
+import { formatPrefix, type Prefix } from '../net/prefix.ts';
 import {
+  ADDRESS_BITS,
+  type Family,
+  familyOf,
+  formatHostAddress,
+  formatHostPrefix,
   isLinkLocal,
   isMartianHost,
   parseHostPrefix,
   type UnderlayAddress,
   type UnderlayPrefix,
 } from '../net/underlay-address.ts';
+import { IPV6_MTU_BYTES_MIN } from './link/device.ts';
+import type { Impossible } from './link/impossible.ts';
 import { isPrefix6 } from './link/sides.ts';
 import {
   furtherOf,
   type UnderlaySelector,
   type UnderlaysRequest,
+  underlayFamily,
   underlaysProblems,
 } from './link/underlays.ts';
 import { NETWORK_ROWS, SERVER_IS_HOST } from './network/rows.ts';
@@ -135,6 +144,43 @@ function networkProblems(values: ReadonlyMap<string, unknown>, bridge: string): 
   return underlaysProblems(values, underlays, VXLAN.name);
 }
 
+/**
+ * What of a request no host with such an underlay could make: told of a file, and by the planner once it knows
+ * where the network is.
+ */
+export function impossibleNetwork(
+  {
+    ipam,
+    outer,
+    addresses = [],
+    mtu,
+  }: Pick<NetworkRequest, 'ipam' | 'outer' | 'addresses' | 'mtu'>,
+  { family, length }: { family: Family; length: number },
+): Impossible[] {
+  const problems: Impossible[] = [];
+  const hostBits = ADDRESS_BITS[family] - length;
+  if (ipam !== undefined && ipamLength(ipam, hostBits) === undefined) {
+    const longest = ipamLengthMax(hostBits);
+    const wider = longest >= 1 ? `a prefix of /${longest} or shorter, or ` : '';
+    problems.push({
+      ...{ code: 'ipam-too-small', key: 'ipam' },
+      message: `${formatPrefix(ipam)} has too few addresses for every host that an underlay of /${length} may have: give ${wider}the underlay with the width that tells the hosts apart, as --underlay eth0/24`,
+    });
+  }
+  if (outer !== undefined && familyOf(outer) !== family) {
+    problems.push({
+      ...{ code: 'outer-family', key: 'outer' },
+      message: `outer address ${formatHostAddress(outer)} is of IPv${familyOf(outer)}, and the underlay is of IPv${family}`,
+    });
+  }
+  const six = addresses.find(({ address }) => familyOf(address) === 6);
+  if (six !== undefined && mtu !== null && mtu < IPV6_MTU_BYTES_MIN) {
+    const message = `${formatHostPrefix(six)}: IPv6 needs an MTU of ${IPV6_MTU_BYTES_MIN}, and mtu is ${mtu}`;
+    problems.push({ code: 'mtu-too-small', key: 'mtu', message });
+  }
+  return problems;
+}
+
 /** What the values of one section or command line say together; a request only without problems. */
 export function networkRequestOf(values: ReadonlyMap<string, unknown>): {
   request: NetworkRequest | undefined;
@@ -157,7 +203,13 @@ export function networkRequestOf(values: ReadonlyMap<string, unknown>): {
     ...(ipam !== undefined && !isPrefix6(ipam) && { ipam }),
     ...(outer !== undefined && { outer }),
   });
-  return { request, problems };
+  const [first] = underlays;
+  // Where none is given the host says where the network is.
+  const impossible =
+    first === undefined
+      ? []
+      : impossibleNetwork(request, { family: underlayFamily(first), length: first.length });
+  return { request: impossible.length === 0 ? request : undefined, problems: impossible };
 }
 
 /** What two networks of one host must not share, as sentences about the second. */
@@ -165,6 +217,7 @@ export function networkClashes(request: NetworkRequest, other: NetworkRequest): 
   const clashes: string[] = [];
   if (request.network === other.network) clashes.push(`the name ${other.network}`);
   if (request.bridge === other.bridge) clashes.push(`the bridge ${other.bridge}`);
-  if (request.vni === other.vni && request.port === other.port) clashes.push(`VNI ${other.vni}`);
+  // On another port, too: the devices of both would have one name.
+  if (request.vni === other.vni) clashes.push(`VNI ${other.vni}`);
   return clashes;
 }

@@ -6,10 +6,8 @@
  */
 import { FANS_MAX, NETWORKS_MAX } from '../limits.ts';
 import type { LogLevel } from '../log.ts';
-import { checkFan, hasIpv4 } from '../net/fan.ts';
+import { checkFan } from '../net/fan.ts';
 import { checkFan6 } from '../net/fan6.ts';
-import { overlaps } from '../net/prefix.ts';
-import { overlaps6 } from '../net/prefix6.ts';
 import { ADDRESS_BITS, hostNetworkOf, parseHostAddress } from '../net/underlay-address.ts';
 import {
   type BgpSettings,
@@ -18,6 +16,7 @@ import {
   bgpProblems,
   bgpSettingsOf,
 } from './bgp.ts';
+import { fanClashes, networkFanClashes } from './clashes.ts';
 import type { FileProblem } from './fan-file.ts';
 import { type GossipSettings, gossipSettingsOf } from './gossip.ts';
 import { underlayFamily } from './link/underlays.ts';
@@ -157,7 +156,9 @@ function finish(sections: readonly Section[], problems: FileProblem[]): Config {
   if (sections.filter((section) => section.kind === 'fan').length > FANS_MAX) {
     problems.push({ line: 1, message: `more than ${FANS_MAX} [fan] sections` });
   } else {
-    checkPairs(fans, problems);
+    for (const [index, fan] of fans.entries()) {
+      problems.push(...fanClashes(fan, fans.slice(0, index)));
+    }
   }
   return {
     logLevel: (router?.values.get('log-level') as LogLevel | undefined) ?? 'info',
@@ -167,13 +168,14 @@ function finish(sections: readonly Section[], problems: FileProblem[]): Config {
     gossip: gossip === undefined ? undefined : gossipSettingsOf(gossip.values),
     bgp: finishBgp(sections, problems),
     fans: fans.map((fan) => fan.request),
-    ...finishNetworks(sections, problems),
+    ...finishNetworks(sections, fans, problems),
   };
 }
 
 /** The `[network]` sections; what two of them share that they must not is a problem of the second. */
 function finishNetworks(
   sections: readonly Section[],
+  fans: readonly { request: FanRequest; line: number }[],
   problems: FileProblem[],
 ): Pick<Config, 'networks' | 'policies'> {
   const networks: { request: NetworkRequest; line: number }[] = [];
@@ -201,6 +203,7 @@ function finishNetworks(
         });
       }
     }
+    problems.push(...networkFanClashes({ request, line }, fans));
     networks.push({ request, line });
   }
   return { networks: networks.map(({ request }) => request), policies };
@@ -261,37 +264,4 @@ function arithmeticProblems(request: FanRequest): string[] {
   return checkFan({ overlay, underlay }, address)
     .filter(({ code }) => known || !/UNDERLAY_|SELF|OUTSIDE/.test(code))
     .map(({ message }) => message);
-}
-
-/** Whether two fans have one overlay. */
-function isSameOverlay(one: FanRequest, other: FanRequest): boolean {
-  const [a, b] = [one.overlay6, other.overlay6];
-  if (a !== undefined && b !== undefined) return a.length === b.length && overlaps6(a, b);
-  const [c, d] = [one.overlay, other.overlay];
-  return hasIpv4(c) && hasIpv4(d) && c.length === d.length && overlaps(c, d);
-}
-
-/** Two fans of one file must not share an overlay, nor a bridge unless one is of IPv6. */
-function checkPairs(fans: { request: FanRequest; line: number }[], problems: FileProblem[]): void {
-  for (const [index, fan] of fans.entries()) {
-    for (const other of fans.slice(0, index)) {
-      if (isSameOverlay(fan.request, other.request)) {
-        problems.push({
-          line: fan.line,
-          message: `this fan has the overlay of the one on line ${other.line}`,
-        });
-      }
-      const areBeside = hasIpv4(fan.request.overlay) !== hasIpv4(other.request.overlay);
-      if (
-        !areBeside &&
-        fan.request.bridge !== null &&
-        fan.request.bridge === other.request.bridge
-      ) {
-        problems.push({
-          line: fan.line,
-          message: `this fan has the bridge name of the one on line ${other.line}`,
-        });
-      }
-    }
-  }
 }

@@ -3,13 +3,14 @@
  * /etc/network/fan and a `[fan]` section of a configuration file all become.
  * @module
  */
-import { hasIpv4 } from '../net/fan.ts';
-import type { Prefix } from '../net/prefix.ts';
-import type { Prefix6 } from '../net/prefix6.ts';
-import { formatHostAddress } from '../net/underlay-address.ts';
+import { ENCAPS } from '../encap/encap.ts';
+import { bridgeNameOf, deviceNameOf, hasIpv4 } from '../net/fan.ts';
+import { bridgeNameOf6 } from '../net/fan6.ts';
+import { formatPrefix, type Prefix } from '../net/prefix.ts';
+import { formatPrefix6, type Prefix6 } from '../net/prefix6.ts';
 import { FAN_ROWS } from './link/fan-rows.ts';
 import type { Nat } from './link/nat.ts';
-import type { UnderlaySelector, UnderlaysRequest } from './link/underlays.ts';
+import { formatUnderlays, type UnderlaySelector, type UnderlaysRequest } from './link/underlays.ts';
 import { type FieldsOf, initialFields } from './row/row.ts';
 
 export type FanRequest = FieldsOf<typeof FAN_ROWS> &
@@ -32,24 +33,31 @@ export function fanRequest(
   return { ...initialFields(FAN_ROWS), auto: false, ...required };
 }
 
-/** An underlay selector as it is written on the command line (`eth0/16`). */
-export function formatUnderlay(selector: UnderlaySelector): string {
-  switch (selector.kind) {
-    case 'address':
-      return `${formatHostAddress(selector.address)}/${selector.length}`;
-    case 'device':
-      return `${selector.device}/${selector.length}`;
-    case 'default':
-      return `default/${selector.length}`;
-  }
+/** Its UDP destination port, 0 where it has none. */
+export function portOf({ encap, port, compat }: FanRequest): number {
+  const { lxdPort, defaultPort } = ENCAPS[encap];
+  return port ?? (compat === 'lxd' ? lxdPort : defaultPort);
 }
 
-/** All underlays of a fan in the same way (`eth0/16,eth1/16`). */
-export function formatUnderlays({
-  underlay,
-  further = [],
-}: Pick<FanRequest, 'underlay' | 'further'>): string {
-  return [underlay, ...further].map(formatUnderlay).join(',');
+/** The overlays of a fan: `250.0.0.0/8`, `fd00:fa::/32`, or both. */
+export function formatOverlays({
+  overlay,
+  overlay6,
+}: Pick<FanRequest, 'overlay' | 'overlay6'>): string {
+  return [
+    ...(hasIpv4(overlay) ? [formatPrefix(overlay)] : []),
+    ...(overlay6 === undefined ? [] : [formatPrefix6(overlay6)]),
+  ].join(' and ');
+}
+
+/** What a fan is called while nobody knows its bridge: by its overlay, `fan-250`. */
+export function overlayName({
+  overlay,
+  overlay6,
+}: Pick<FanRequest, 'overlay' | 'overlay6'>): string {
+  if (!hasIpv4(overlay) && overlay6 !== undefined) return bridgeNameOf6(overlay6);
+  // A longer one may make a name that Linux does not take.
+  return overlay.length <= 24 ? bridgeNameOf(overlay) : deviceNameOf(overlay);
 }
 
 /** A request for IPv6 alone comes after all others: the bridge that it names may be one of theirs. */

@@ -7,6 +7,7 @@ import { NO_OVERLAY } from '../net/fan.ts';
 import type { Prefix } from '../net/prefix.ts';
 import type { Prefix6 } from '../net/prefix6.ts';
 import { FAN_ROWS } from './link/fan-rows.ts';
+import { impossibleFan } from './link/impossible.ts';
 import { natOf, natProblems } from './link/nat.ts';
 import { isPrefix6 } from './link/sides.ts';
 import { furtherOf, underlayFamily, underlaysProblems } from './link/underlays.ts';
@@ -85,16 +86,15 @@ export function requestOf(values: Values): {
   if (problems.length > 0 || overlay === undefined || underlay === undefined) {
     return { request: undefined, problems };
   }
-  return {
-    request: fanRequest({
-      ...fields,
-      ...overlaysOf(overlay),
-      underlay,
-      ...furtherOf(underlays),
-      ...natOf(values),
-      // IPv6 has addresses enough: what leaves an IPv6 overlay keeps its own.
-      masquerade: !isSix && device === undefined && fields.masquerade,
-    }),
-    problems,
-  };
+  const request = fanRequest({
+    ...fields,
+    ...overlaysOf(overlay),
+    underlay,
+    ...furtherOf(underlays),
+    ...natOf(values),
+    // IPv6 has addresses enough: what leaves an IPv6 overlay keeps its own.
+    masquerade: !isSix && device === undefined && fields.masquerade,
+  });
+  const impossible = impossibleFan(request);
+  return { request: impossible.length === 0 ? request : undefined, problems: impossible };
 }

@@ -7,14 +7,17 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { DataProcessStatus } from '../api/status.ts';
 import { FAN_ROWS } from '../config/link/fan-rows.ts';
+import { formatUnderlays } from '../config/link/underlays.ts';
 import { NETWORK_ROWS } from '../config/network/rows.ts';
 import type { Config } from '../config/parse.ts';
-import { joinFans } from '../config/request.ts';
+import { type FanRequest, joinFans } from '../config/request.ts';
 import { followedFields } from '../config/row/row.ts';
 import type { Log, LogLevel } from '../log.ts';
+import { hasIpv4 } from '../net/fan.ts';
 import { IDLE_BEAT_MS } from '../shm/layout.ts';
 import { watchdogIntervalMs } from '../sys/sockets/notify.ts';
-import type { AnyRequest } from './host/snapshot.ts';
+import type { AnyRecord, AnyRequest } from './host/snapshot.ts';
+import { isDual } from './links/six.ts';
 import { Manager } from './manager.ts';
 import { ControlService } from './service.ts';
 import type { RunDirectory } from './store/run-directory.ts';
@@ -49,7 +52,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     queues: config.queues,
     busyPollUs: config.busyPollUs,
     priority: config.priority,
-    wants: (request) => wanted(config).some((link) => isSameLink(link, request)),
+    wants: (link) => wanted(config, [link]).some((one) => isSameLink(one, link.request)),
     reload: async () => {
       manager.tell('RELOADING=1');
       try {
@@ -76,10 +79,36 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   manager.close();
 }
 
-/** Fans first: a network is where they are. */
-function wanted(config: Config): AnyRequest[] {
+/** Fans first: a network is where they are. `links`: what runs, and may have been joined on this host. */
+function wanted(config: Config, links: readonly AnyRecord[]): AnyRequest[] {
   const networks = config.networks.filter(({ off }) => !off);
-  return [...joinFans(config.fans.filter(({ off }) => !off)), ...networks];
+  const fans = joinFans(config.fans.filter(({ off }) => !off));
+  return [...asJoined(fans, links), ...networks];
+}
+
+/**
+ * An IPv6 fan on the bridge that an IPv4 one has by itself, which no file says, became one with it when it
+ * came up (beside.ts): it is asked for in that way from then on.
+ */
+function asJoined(fans: readonly FanRequest[], links: readonly AnyRecord[]): FanRequest[] {
+  const all = [...fans];
+  for (const link of links) {
+    if (!isDual(link)) continue;
+    const { overlay6, ...ipv4 } = link.request;
+    const fan = all.find((one) => isSameLink(one, ipv4));
+    const six = all.find(
+      (one) =>
+        !hasIpv4(one.overlay) &&
+        one.bridge === link.spec.name &&
+        one.encap === ipv4.encap &&
+        formatUnderlays(one) === formatUnderlays(ipv4) &&
+        isDeepStrictEqual(one.overlay6, overlay6),
+    );
+    if (fan === undefined || six === undefined || overlay6 === undefined) continue;
+    all[all.indexOf(fan)] = { ...fan, overlay6 };
+    all.splice(all.indexOf(six), 1);
+  }
+  return all;
 }
 
 /** What a link that runs can follow. */
@@ -101,7 +130,10 @@ async function become({ router }: ControlService, to: AnyRequest): Promise<boole
 /** Makes the links those of the configuration; what did not change is not touched. */
 async function apply(service: ControlService, config: Config): Promise<string> {
   const { router } = service;
-  const links = wanted(config);
+  const links = wanted(
+    config,
+    router.links.map(({ record }) => record),
+  );
   const has = (list: readonly AnyRequest[], link: AnyRequest): boolean =>
     list.some((other) => isDeepStrictEqual(other, link));
   const gone = router.links.filter((link) => !has(links, link.request));

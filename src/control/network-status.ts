@@ -22,6 +22,7 @@ import {
 } from '../api/networks.ts';
 import { ShapeError } from '../api/reader.ts';
 import type { LinkUnderlay } from '../api/status.ts';
+import { formatUnderlays } from '../config/link/underlays.ts';
 import { codeOf, messageOf, refusedError, usageError } from '../errors.ts';
 import { formatMac, parseMac } from '../net/mac.ts';
 import {
@@ -57,6 +58,22 @@ export const FLOOD_COUNTERS: Readonly<Record<string, string>> = {
 
 /** Served hosts that are listed. */
 const SERVED_MAX = 256;
+
+/** Its device and our address; what was asked for while this host has no address for it, and no device. */
+function placeOf(
+  { request }: ManagedLink,
+  spec: NetworkSpec,
+): { device: string; underlay: string } {
+  const { device, local, underlay } = spec;
+  if (spec.underlayMtu > 0) {
+    return { device, underlay: formatHostPrefix({ address: local, length: underlay.length }) };
+  }
+  const asked = request.underlay;
+  return {
+    device: '',
+    underlay: asked === null ? 'default' : formatUnderlays({ ...request, underlay: asked }),
+  };
+}
 
 export type NetworkStatusOptions = {
   networks: NetworkService;
@@ -110,8 +127,8 @@ export class NetworkStatus {
   ): NetworkJson {
     const { networks, views, drops: meter, rates, table, offloads } = this.#options;
     const nowMs = performance.now();
-    const { name, network, vni, bum, guard, device, port, innerMtu, underlayMtu } = spec;
-    const underlay = formatHostPrefix({ address: spec.local, length: spec.underlay.length });
+    const { name, network, vni, bum, guard, port, innerMtu, underlayMtu } = spec;
+    const { device, underlay } = placeOf(link, spec);
     const { members, memberCount } = views.firstMembers(name);
     const inTable = table()?.status(name);
     const { drops, failure } = meter.judge(

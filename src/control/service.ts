@@ -29,7 +29,7 @@ import { workloadsOf } from './entries/workloads.ts';
 import { EventHub } from './event-hub.ts';
 import { underlayOf } from './host/host.ts';
 import { openHost, type RealHost } from './host/real-host.ts';
-import { type AnyRequest, type FanRecord, isFanRecord } from './host/snapshot.ts';
+import { type AnyRecord, type FanRecord, isFanRecord } from './host/snapshot.ts';
 import { HostWatch } from './host-watch.ts';
 import { linkRoutes } from './link-routes.ts';
 import type { ManagedLink } from './links/link.ts';
@@ -85,7 +85,7 @@ export type ServiceOptions = DataOptions & {
   log: Log;
   mode: ServiceMode;
   /** Which links of a killed predecessor are taken over; all of them unless given. */
-  wants?: (request: AnyRequest) => boolean;
+  wants?: (link: AnyRecord) => boolean;
   /** Where the fans are made; this process's own network namespace unless given. */
   host?: RealHost;
   /** Opens their devices there. */

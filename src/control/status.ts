@@ -4,7 +4,8 @@
  */
 
 import type { DataProcessStatus, LinkStatus, PathStatus } from '../api/status.ts';
-import { formatUnderlays } from '../config/request.ts';
+import { formatUnderlays } from '../config/link/underlays.ts';
+import { type FanRequest, formatOverlays } from '../config/request.ts';
 import { ENCAPS } from '../encap/encap.ts';
 import { hasIpv4 } from '../net/fan.ts';
 import { formatIpv4 } from '../net/ipv4.ts';
@@ -92,7 +93,7 @@ export function linkStatus(
   );
   const { obstacles, notes } = link.obstacles;
   const reasons = [reason, ...obstacles.map(({ message }) => message)].filter(Boolean);
-  return {
+  const status: LinkStatus = {
     name: spec.name,
     state: link.state === 'up' && reasons.length > 0 ? 'degraded' : link.state,
     reason: link.state === 'up' ? reasons.join('; ') : reason,
@@ -137,6 +138,14 @@ export function linkStatus(
     repairs: link.repairs,
     repaired: link.repaired.map(({ what, atMs }) => ({ what, agoMs: Math.round(nowMs - atMs) })),
   };
+  return spec.underlayMtu === 0 ? asAsked(status, request) : status;
+}
+
+/** A fan that has no place on this host yet: what was asked for, and no device or network that is not there. */
+function asAsked(status: LinkStatus, request: FanRequest): LinkStatus {
+  const { requested: underlay } = status;
+  const nothing = { slice: '', gateway: '', six: null, device: '', vni: 0 };
+  return { ...status, ...nothing, overlay: formatOverlays(request), underlay };
 }
 
 /** fanctl's flags of a link, in fanctl's order. */

@@ -20,16 +20,18 @@ function hostBitsOf({ address, length }: UnderlayPrefix): number {
   return ADDRESS_BITS[familyOf(address)] - length;
 }
 
-/** Length of each host's slice of a prefix over an underlay; undefined when it is too small for all. */
-export function ipamLength(prefix: Prefix, underlay: UnderlayPrefix): number | undefined {
-  const bits = hostBitsOf(underlay);
-  const length = prefix.length + bits;
-  return bits > HOST_BITS_MAX || length > SLICE_LENGTH_MAX ? undefined : length;
+/**
+ * Length of each host's slice of a prefix where so many bits tell the hosts of an underlay apart; undefined
+ * when it is too small for all.
+ */
+export function ipamLength(prefix: Prefix, hostBits: number): number | undefined {
+  const length = prefix.length + hostBits;
+  return hostBits > HOST_BITS_MAX || length > SLICE_LENGTH_MAX ? undefined : length;
 }
 
-/** The longest prefix that has a slice for every host of an underlay; below 0 when none has. */
-export function ipamLengthMax(underlay: UnderlayPrefix): number {
-  return SLICE_LENGTH_MAX - hostBitsOf(underlay);
+/** The longest prefix that has a slice for every host of such an underlay; below 0 when none has. */
+export function ipamLengthMax(hostBits: number): number {
+  return SLICE_LENGTH_MAX - hostBits;
 }
 
 /** The slice of the host at `local`; undefined when the prefix is too small. */
@@ -38,7 +40,7 @@ export function ipamOf(
   underlay: UnderlayPrefix,
   local: UnderlayPrefix['address'],
 ): Ipam | undefined {
-  const length = ipamLength(prefix, underlay);
+  const length = ipamLength(prefix, hostBitsOf(underlay));
   if (length === undefined) return undefined;
   const host = lastWordOf(local) & hostMaskOf(32 - hostBitsOf(underlay));
   const at = host * 2 ** (32 - length);

@@ -1,7 +1,7 @@
 /** Several underlays as they are asked for: in words, in a file, over the socket, and what is refused. */
 import t from 'tap';
+import { formatUnderlays } from '../../src/config/link/underlays.ts';
 import { parseConfig } from '../../src/config/parse.ts';
-import { formatUnderlays } from '../../src/config/request.ts';
 import { requestFromJson } from '../../src/config/request-json.ts';
 import { parseFanWords } from '../../src/config/words.ts';
 

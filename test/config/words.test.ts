@@ -1,7 +1,8 @@
 import t from 'tap';
 import { FAN_OPTIONS } from '../../src/cli/fans/fan-requests.ts';
 import { parseFanFile } from '../../src/config/fan-file.ts';
-import { type FanRequest, formatUnderlay } from '../../src/config/request.ts';
+import { formatUnderlay } from '../../src/config/link/underlays.ts';
+import type { FanRequest } from '../../src/config/request.ts';
 import { SETTINGS } from '../../src/config/schema.ts';
 import { parseFanWords } from '../../src/config/words.ts';
 import { formatPrefix } from '../../src/net/prefix.ts';

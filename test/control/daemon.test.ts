@@ -8,6 +8,7 @@ import type { GossipStatus } from '../../src/api/gossip.ts';
 import { callRouter } from '../../src/control/admin/admin-client.ts';
 import { LoopWatch } from '../../src/control/daemon.ts';
 import { Manager as ServiceManager } from '../../src/control/manager.ts';
+import { LastError } from '../../src/control/plane/process/last-error.ts';
 import { RunDirectory } from '../../src/control/store/run-directory.ts';
 import { Lab, type LabHost } from '../../src/demo/lab.ts';
 import { silentLog } from '../../src/log.ts';
@@ -110,6 +111,28 @@ t.test('LoopWatch gives every data process its time, however often it is asked',
   t.equal(watch.look([one(1, 8), one(2, 10)], 2100, 2000), true, 'and goes on');
   t.equal(watch.look([one(1, 9, false), one(2, 11)], 2200, 2000), false, 'one is not alive');
   t.equal(watch.look([one(3, 9)], 9000, 2000), true, 'a successor begins anew');
+});
+
+t.test('an error of a data process is told with its age', async (t) => {
+  let nowMs = 5000;
+  const last = new LastError(() => nowMs);
+  const worker = (errno: number, errorSite: number, errorCount: number) => {
+    return { state: 1, heartbeat: 1, errno, errorSite, errorCount };
+  };
+  last.look(worker(0, 0, 0));
+  t.equal(last.text, '');
+  // EBADFD of a device that somebody deleted.
+  last.look(worker(77, 1, 3));
+  t.equal(last.text, 'device read: EBADFD, 0 s ago');
+  nowMs += 42_000;
+  last.look(worker(77, 1, 3));
+  t.equal(last.text, 'device read: EBADFD, 42 s ago', 'over since');
+  last.look(worker(77, 1, 4));
+  t.equal(last.text, 'device read: EBADFD, 0 s ago', 'and again');
+  last.note('the data process ended (signal SIGKILL)');
+  nowMs += 1000;
+  last.look(worker(77, 1, 4));
+  t.equal(last.text, 'the data process ended (signal SIGKILL), 1 s ago', 'what came last');
 });
 
 t.test('a manager that does not read holds nobody up, and hears it all later', async (t) => {
@@ -269,15 +292,45 @@ t.test('a fan that cannot be yet is waited for', { skip }, async (t) => {
   const host = lab.host(0);
   await host.netlink.deleteAddress('eth0', host.address, host.length);
   const conf = join(host.runDirectory, 'fanway.conf');
-  writeFileSync(conf, fan('250'), { mode: 0o600 });
+  // The second one is to share the bridge that the first has by itself.
+  const six = '[fan]\noverlay = fd00:fa::/32\nunderlay = eth0\nbridge = fan-250-0-28\n';
+  writeFileSync(conf, `${fan('250')}${six}`, { mode: 0o600 });
   const daemon = startDaemon(host, conf);
-  const state = async (): Promise<string> =>
-    (await statusOf(host).catch(() => undefined))?.links[0]?.state ?? 'none';
-  await until('it waits', 8000, async () => (await state()) === 'stopped');
+  const links = async () => (await statusOf(host).catch(() => undefined))?.links ?? [];
+  await until('both wait', 8000, async () => {
+    const now = await links();
+    return now.length === 2 && now.every(({ state }) => state === 'stopped');
+  });
+  const nowhere = { underlay: 'eth0/16', slice: '', gateway: '', six: null, device: '', vni: 0 };
+  t.match(
+    await links(),
+    [
+      { ...nowhere, name: 'fan-250', overlay: '250.0.0.0/8' },
+      { ...nowhere, name: 'fan-250-0-28', overlay: 'fd00:fa::/32' },
+    ],
+    'what was asked for is shown, and nothing that is not there',
+  );
+  t.match((await fanway(host, 'status')).out, /overlay 250\.0\.0\.0\/8 over eth0\/16\n/);
   await host.netlink.addAddress('eth0', host.address, host.length);
-  await until('it is up', 5000, async () => (await state()) === 'up');
-  daemon.child.kill('SIGTERM');
-  t.equal(await daemon.ended, 0);
+  const both = (): Promise<boolean> =>
+    until('it is up, with both families', 8000, async () => {
+      const now = await links();
+      const [link] = now;
+      const isDual = link?.overlay === '250.0.0.0/8 and fd00:fa::/32';
+      return now.length === 1 && isDual && link.state === 'up';
+    });
+  await both();
+  const { index } = await host.netlink.link('fan-250-0-28');
+  const run = new RunDirectory(host.runDirectory);
+  const told = await callRouter(run, reloadCall.path, {}, { anyNamespace: true });
+  t.match(reloadCall.answer(told, '').message, /0 links taken down, 0 brought up/);
+  daemon.child.kill('SIGKILL');
+  await daemon.ended;
+  const next = startDaemon(host, conf);
+  await both();
+  t.equal((await host.netlink.link('fan-250-0-28')).index, index, 'taken over as one');
+  next.child.kill('SIGTERM');
+  t.equal(await next.ended, 0);
 });
 
 t.test('gossip by the file: begun, waiting for a key, changed and ended', { skip }, async (t) => {

@@ -21,7 +21,7 @@ t.test('ipamOf() gives each host a slice that follows from its underlay address'
   }
   const wide = { address: parseIpv4('172.30.0.0'), length: 16 };
   t.equal(ipamOf(parsePrefix('10.1.0.0/16'), wide, parseIpv4('172.30.0.1')), undefined);
-  t.equal(ipamLengthMax(wide), 13);
+  t.equal(ipamLengthMax(16), 13);
   const six = { address: parseHostAddress('fd00::'), length: 64 };
   t.equal(ipamOf(parsePrefix('10.0.0.0/8'), six, parseHostAddress('fd00::1')), undefined);
 });

@@ -4,8 +4,15 @@
  */
 import { exampleConfig } from '../../config/example.ts';
 import { readConfigFile } from '../../config/file.ts';
+import { formatUnderlay } from '../../config/link/underlays.ts';
+import { SERVER_IS_HOST } from '../../config/network/rows.ts';
+import type { NetworkRequest } from '../../config/network.ts';
 import { type Config, parseConfig } from '../../config/parse.ts';
+import { type FanRequest, formatOverlays } from '../../config/request.ts';
 import { ExitCode, FanwayError, usageError } from '../../errors.ts';
+import { formatMac } from '../../net/mac.ts';
+import { formatHostAddress } from '../../net/underlay-address.ts';
+import { networkRequestJson } from '../networks/request.ts';
 import { counted } from '../verb/quantities.ts';
 import { noMore, printJson, takeFlags, type Verb } from '../verb/verb.ts';
 
@@ -20,6 +27,45 @@ export function loadConfig(path: string): Config {
   throw new FanwayError('config', text, { exitCode: ExitCode.Usage });
 }
 
+/** A fan with its addresses as they are written. */
+function fanJson(fan: FanRequest): object {
+  const { overlay6: _, ...rest } = fan;
+  const { nat, further, peerRates } = fan;
+  return {
+    ...{ ...rest, overlay: formatOverlays(fan) },
+    ...{ underlay: formatUnderlay(fan.underlay), further: further?.map(formatUnderlay) },
+    nat: nat && { ...nat, peers: nat.peers.map(formatHostAddress) },
+    peerRates: peerRates?.map(({ peer, rate }) => ({ peer: formatHostAddress(peer), rate })),
+  };
+}
+
+/** A network in the same way. */
+function networkJson(network: NetworkRequest): object {
+  const { peers, outer, dhcpServers, routers } = network;
+  const server = (mac: number): string => (mac === SERVER_IS_HOST ? 'auto' : formatMac(mac));
+  return {
+    ...networkRequestJson(network),
+    peers: peers?.map(formatHostAddress),
+    outer: outer === undefined ? undefined : formatHostAddress(outer),
+    ...{ dhcpServers: dhcpServers?.map(server), routers: routers?.map(server) },
+  };
+}
+
+/** What a file asks for: `2 fans (1 not enabled), 1 network, gossip`; '' when nothing. */
+function askedFor({ fans, networks, gossip, bgp }: Config): string {
+  const those = (links: readonly { off: boolean }[], what: string): string[] => {
+    const off = links.filter((link) => link.off).length;
+    const some = counted(links.length, what);
+    return links.length === 0 ? [] : [off === 0 ? some : `${some} (${off} not enabled)`];
+  };
+  return [
+    ...those(fans, 'fan'),
+    ...those(networks, 'network'),
+    ...(gossip === undefined ? [] : ['gossip']),
+    ...(bgp === undefined ? [] : ['BGP']),
+  ].join(', ');
+}
+
 export const check: Verb = {
   name: 'check',
   summary: 'check a configuration file',
@@ -27,7 +73,7 @@ export const check: Verb = {
   options: [
     ['-c FILE', 'the file'],
     ['--example', 'print an example that names every setting'],
-    ['--json', 'the fans it describes, as JSON'],
+    ['--json', 'what it describes, as JSON'],
   ],
   examples: [
     ['fanway check -c /etc/fanway/fanway.conf', 'all problems at once, with their lines'],
@@ -51,8 +97,14 @@ export const check: Verb = {
     }
     if (path === undefined) throw usageError('usage', 'name the file: fanway check -c FILE');
     const config = loadConfig(path);
-    if (flags.has('--json')) printJson(io, config);
-    else io.out(`${path}: right, ${counted(config.fans.length, 'fan')}\n`);
+    const { fans, networks } = config;
+    const asked =
+      askedFor(config) || 'and asks for nothing: no fan, network, gossip or BGP is in it';
+    if (!flags.has('--json')) io.out(`${path}: right, ${asked}\n`);
+    else {
+      const links = { fans: fans.map(fanJson), networks: networks.map(networkJson) };
+      printJson(io, { ...config, ...links });
+    }
     return ExitCode.Ok;
   },
 };

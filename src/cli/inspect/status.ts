@@ -25,14 +25,12 @@ function linkText(link: LinkStatus): string[] {
   const vnis = [link.vni, ...(link.six === null ? [] : [link.six.vni])];
   const vni = ENCAPS[link.encap].hasVni ? `, VNI ${[...new Set(vnis)].join(' and ')}` : '';
   const wire = `${link.encap}, ${onTheWire(link.encap, link.port)}${vni}`;
-  const head = [
-    `${link.name}: ${link.state}${link.reason === '' ? '' : ` (${link.reason})`}`,
-    `  overlay ${link.overlay} over ${link.underlay} (asked for: ${link.requested})`,
-  ];
+  const name = `${link.name}: ${link.state}${link.reason === '' ? '' : ` (${link.reason})`}`;
   // Not resolved yet: the rest would be zeros.
-  if (link.underlayMtu === 0) return head;
+  if (link.underlayMtu === 0) return [name, `  overlay ${link.overlay} over ${link.requested}`];
   return [
-    ...head,
+    name,
+    `  overlay ${link.overlay} over ${link.underlay} (asked for: ${link.requested})`,
     `  slice ${link.slice}, gateway ${link.gateway}`,
     `  ${wire}; device ${link.device}, MTU ${link.innerMtu} (underlay ${link.underlayMtu})`,
     link.datapath === 'kernel'

@@ -3,9 +3,9 @@
  * @module
  */
 import type { NetworkRequestJson } from '../../api/network/requests.ts';
+import { formatUnderlay } from '../../config/link/underlays.ts';
 import { NETWORK_ROWS } from '../../config/network/rows.ts';
 import { type NetworkRequest, networkRequestOf } from '../../config/network.ts';
-import { formatUnderlay } from '../../config/request.ts';
 import { flagsOf, switchesOf } from '../../config/row/row.ts';
 import { ValueError } from '../../config/row/setting.ts';
 import { findSetting, parseValue } from '../../config/schema.ts';

@@ -8,6 +8,8 @@ import { always, asked, carried } from '../row/row.ts';
 /** RFC 791 §3.1: every host must take 576 bytes; below it nothing useful runs. */
 export const MTU_BYTES_MIN = 576;
 export const MTU_BYTES_MAX = 65535;
+/** RFC 8200 §5: below this Linux takes IPv6 off the device. */
+export const IPV6_MTU_BYTES_MIN = 1280;
 
 /** Bytes of an inner packet; null = from the underlay's MTU. */
 export const MTU_ROWS = {

@@ -7,6 +7,8 @@ import {
   ADDRESS_BITS,
   type Family,
   familyOf,
+  formatHostAddress,
+  hostNetworkOf,
   type UnderlayAddress,
 } from '../../net/underlay-address.ts';
 import {
@@ -64,11 +66,83 @@ export function underlayFamily(selector: UnderlaySelector): Family {
   return selector.length > ADDRESS_BITS[4] ? 6 : 4;
 }
 
+/** An underlay selector as it is written on the command line (`eth0/16`). */
+export function formatUnderlay(selector: UnderlaySelector): string {
+  switch (selector.kind) {
+    case 'address':
+      return `${formatHostAddress(selector.address)}/${selector.length}`;
+    case 'device':
+      return `${selector.device}/${selector.length}`;
+    case 'default':
+      return `default/${selector.length}`;
+  }
+}
+
+/** All underlays of a link in the same way (`eth0/16,eth1/16`). */
+export function formatUnderlays({
+  underlay,
+  further = [],
+}: Pick<UnderlaysRequest, 'further'> & { underlay: UnderlaySelector }): string {
+  return [underlay, ...further].map(formatUnderlay).join(',');
+}
+
 /** What the underlays of a link say beside the first; nothing where there is one. */
 export function furtherOf([, ...further]: readonly UnderlaySelector[]): {
   further?: readonly UnderlaySelector[];
 } {
   return further.length === 0 ? {} : { further };
+}
+
+/** One of several underlays: how it is told, and its network where that is known. */
+export type UnderlaySide = {
+  at: string;
+  family: Family;
+  length: number;
+  network: UnderlayAddress | undefined;
+};
+
+/** Why one underlay does not go with those before it, with a code for programs; undefined where it does. */
+export function underlayMismatch(
+  one: UnderlaySide,
+  [first, ...others]: readonly UnderlaySide[],
+): { code: string; message: string } | undefined {
+  const { at, family, length, network } = one;
+  if (first === undefined) return undefined;
+  if (family !== first.family) {
+    return {
+      code: 'underlay-family',
+      message: `${at}: the first underlay is of IPv${first.family}, and all others are of its family`,
+    };
+  }
+  if (length !== first.length) {
+    return {
+      code: 'underlay-width',
+      message: `${at}: all underlays of a link have the width of the first, /${first.length}`,
+    };
+  }
+  const hostBits = ADDRESS_BITS[family] - length;
+  if (hostBits > ADDRESS_BITS[4]) {
+    return {
+      code: 'underlay-width',
+      message: `${at}: where a link has several underlays, hosts are told apart by the last 32 bits of their addresses: give all of them a width of /${ADDRESS_BITS[6] - ADDRESS_BITS[4]} or more`,
+    };
+  }
+  if (network !== undefined && [first, ...others].some((other) => other.network === network)) {
+    return {
+      code: 'underlay-same',
+      message: `${at} is in the network of another underlay of this link: each is a network of its own`,
+    };
+  }
+  return undefined;
+}
+
+/** What of a selector is known before it meets a host. */
+function sideOf(selector: UnderlaySelector): UnderlaySide {
+  const { kind, length } = selector;
+  return {
+    ...{ at: formatUnderlay(selector), family: underlayFamily(selector), length },
+    network: kind === 'address' ? hostNetworkOf({ address: selector.address, length }) : undefined,
+  };
 }
 
 /** What does not go with several underlays, or without them. */
@@ -99,6 +173,11 @@ export function underlaysProblems(
     const message =
       'some of these underlays are of IPv4 and some of IPv6: name those of one family';
     problems.push({ key: 'underlay', message });
+  } else {
+    const sides = underlays.map(sideOf);
+    const found = sides.map((side, i) => underlayMismatch(side, sides.slice(0, i)));
+    const [first] = found.filter((one) => one !== undefined);
+    if (first !== undefined) problems.push({ key: 'underlay', message: first.message });
   }
   if (values.get('datapath') === 'kernel') {
     const message =

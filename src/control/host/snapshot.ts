@@ -41,6 +41,14 @@ export function isNetworkRecord(record: AnyRecord): record is NetworkRecord {
   return isNetwork(record.spec);
 }
 
+/** What runs, by kind. */
+export function byKind(records: readonly AnyRecord[]): {
+  fans: FanRecord[];
+  networks: NetworkRecord[];
+} {
+  return { fans: records.filter(isFanRecord), networks: records.filter(isNetworkRecord) };
+}
+
 export type SnapshotLink = Pick<
   Link,
   | 'index'

@@ -3,6 +3,7 @@
  * container behind one port only, but the IPv6 side of the link that is there.
  * @module
  */
+import { impossibleFan } from '../../config/link/impossible.ts';
 import type { FanRequest } from '../../config/request.ts';
 import { hasIpv4 } from '../../net/fan.ts';
 import { equals6, formatPrefix6, type Prefix6 } from '../../net/prefix6.ts';
@@ -74,7 +75,7 @@ export function planBeside(
   }
   const six = sixOf(overlay6, at.underlay, at.local);
   const spec = { ...running.spec, six: { ...six, vni: request.vni ?? six.vni } };
-  const refusals = checkSix(request, spec, snapshot);
+  const refusals = [...impossibleFan(request), ...checkSix(request, spec, snapshot)];
   if (refusals.length > 0) return { outcome: 'refused', refusals };
   return {
     outcome: 'changes',

@@ -6,7 +6,7 @@ import type { FanRequest } from '../../config/request.ts';
 import { ENCAPS } from '../../encap/encap.ts';
 import { hasIpv4 } from '../../net/fan.ts';
 import { formatIpv4 } from '../../net/ipv4.ts';
-import { contains, formatPrefix, type Prefix, usableHosts } from '../../net/prefix.ts';
+import { contains, formatPrefix, type Prefix } from '../../net/prefix.ts';
 import type { Adoption } from '../host/bridge/adoption.ts';
 import { ROUTE_TABLE_LOCAL, type Snapshot } from '../host/snapshot.ts';
 import type { SixSpec, WireSpec } from '../store/link-spec.ts';
@@ -114,17 +114,4 @@ export function checkWire(spec: WireSpec, { fans, networks }: Snapshot): Refusal
     }
   }
   return [];
-}
-
-/** A host that keeps all of its slice to itself. */
-export function checkReserve(request: FanRequest, slice: Prefix): Refusal[] {
-  if (!hasIpv4(request.overlay)) return [];
-  const usable = usableHosts(slice.length);
-  if (request.hostReserve < usable) return [];
-  return [
-    {
-      code: 'reserve-too-large',
-      message: `host-reserve ${request.hostReserve} leaves no address for a container: slice ${formatPrefix(slice)} has ${usable}; use at most ${usable - 1}`,
-    },
-  ];
 }

@@ -20,7 +20,7 @@ import { SUPER_BYTES_PLAIN, superBytesOf } from '../host/super-bytes.ts';
 import { type AnySpec, isFan } from '../store/link-spec.ts';
 import { type LinkKind, linkKind } from './kinds.ts';
 import type { Obstacles } from './obstacles.ts';
-import { hostOf } from './plan.ts';
+import { hostOf, type Plan } from './plan.ts';
 import { isSameThing } from './plan-changes.ts';
 import { isOfSix } from './six.ts';
 import { lowestMtu } from './underlay/further.ts';
@@ -41,6 +41,11 @@ type LinkState = 'up' | 'stopped';
 
 /** Reads the host, its routing table only as deep as is asked. */
 export type Look = (depth?: SnapshotDepth) => Promise<Snapshot>;
+
+/** A plan that is to be carried out. */
+export type ChangesPlan = Extract<Plan<AnySpec>, { outcome: 'changes' }>;
+/** Has the link that a plan is about become what it says. */
+type Join = (plan: ChangesPlan) => Promise<void>;
 
 export class ManagedLink {
   request: AnyRequest;
@@ -238,11 +243,17 @@ export class ManagedLink {
    * MTU, a device that somebody deleted, renamed or put down. Never throws: what went wrong is the
    * link's reason, and the next try comes later and later.
    */
-  async reconcile(look: Look, store: JournalStore, context: Context, nowMs: number): Promise<void> {
+  async reconcile(
+    look: Look,
+    store: JournalStore,
+    context: Context,
+    nowMs: number,
+    join: Join,
+  ): Promise<void> {
     if (nowMs < this.retryAtMs) return;
     try {
-      if (this.state === 'up') await this.#check(look, store, context, nowMs);
-      else await this.#start(look, store, context);
+      if (this.state === 'up') await this.#check(look, store, context, nowMs, join);
+      else await this.#start(look, store, context, join);
     } catch (error) {
       this.reason = messageOf(error);
       this.retryAtMs = nowMs + this.#retryDelayMs;
@@ -257,7 +268,7 @@ export class ManagedLink {
     this.#retryDelayMs = RETRY_MS_MIN;
   }
 
-  async #start(look: Look, store: JournalStore, context: Context): Promise<void> {
+  async #start(look: Look, store: JournalStore, context: Context, join: Join): Promise<void> {
     // Something may be left that could not be taken back when it was stopped.
     await this.undo(store, context);
     let plan = this.#kind.plan(await look(), this.#keep);
@@ -266,13 +277,13 @@ export class ManagedLink {
     if (plan.outcome === 'changes' && depth !== undefined) {
       plan = this.#kind.plan(await look(depth), this.#keep);
     }
-    if (plan.outcome !== 'changes' || plan.joined !== undefined) {
+    // It is another link's IPv6 side from now on, on the bridge that both mean.
+    if (plan.outcome === 'changes' && plan.joined !== undefined) return join(plan);
+    if (plan.outcome !== 'changes') {
       const reason =
-        plan.outcome === 'changes'
-          ? `bridge ${plan.spec.name} has a fan that was not brought up with this one: take that down first`
-          : plan.outcome === 'same'
-            ? plan.message
-            : plan.refusals.map((refusal) => refusal.message).join('; ');
+        plan.outcome === 'same'
+          ? plan.message
+          : plan.refusals.map((refusal) => refusal.message).join('; ');
       if (reason !== this.reason) context.log.warn(this.spec.name, `stopped: ${reason}`);
       this.reason = reason;
       return;
@@ -281,7 +292,13 @@ export class ManagedLink {
     context.log.info(this.spec.name, `up: ${hostOf(this.spec)}, ${this.spec.encap}`);
   }
 
-  async #check(look: Look, store: JournalStore, context: Context, nowMs: number): Promise<void> {
+  async #check(
+    look: Look,
+    store: JournalStore,
+    context: Context,
+    nowMs: number,
+    join: Join,
+  ): Promise<void> {
     const journal = this.journal;
     if (journal === undefined) return;
     const snapshot = await look();
@@ -291,7 +308,7 @@ export class ManagedLink {
       context.log.warn(this.spec.name, `given up: ${why}`);
       await this.undo(store, context);
       this.reason = why;
-      if (typeof at !== 'string') await this.#start(look, store, context);
+      if (typeof at !== 'string') await this.#start(look, store, context, join);
       return;
     }
     const underlayMtu = lowestMtu(at.device.mtu, this.spec, snapshot);

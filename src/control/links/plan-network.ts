@@ -4,15 +4,15 @@
  * @module
  */
 
-import { MTU_BYTES_MIN } from '../../config/link/device.ts';
+import { IPV6_MTU_BYTES_MIN, MTU_BYTES_MIN } from '../../config/link/device.ts';
 import { rateDifferences, withRate } from '../../config/link/rate.ts';
 import type { UnderlaySelector } from '../../config/link/underlays.ts';
 import { NETWORK_ROWS, SERVER_IS_HOST } from '../../config/network/rows.ts';
-import type { NetworkRequest } from '../../config/network.ts';
+import { impossibleNetwork, type NetworkRequest } from '../../config/network.ts';
 import { carriedOf, specDifferences } from '../../config/row/row.ts';
 import { parseInterfaceName } from '../../config/row/setting.ts';
 import { VXLAN } from '../../encap/encap.ts';
-import { ipamLengthMax, ipamOf } from '../../net/ipam.ts';
+import { ipamOf } from '../../net/ipam.ts';
 import { formatPrefix } from '../../net/prefix.ts';
 import { IPV6_BITS, networkOf6, wordsOfIpv6 } from '../../net/prefix6.ts';
 import {
@@ -37,8 +37,6 @@ import { isResolved, type Keep, type Refusal, resolveUnderlay } from './underlay
 
 /** Locally administered, then a mark, then the host's four bytes: one for each host. */
 const BRIDGE_MAC_PREFIX = 0x02fb_0000_0000;
-/** RFC 8200 §5: below this Linux takes IPv6 off the device. */
-const IPV6_MTU_BYTES_MIN = 1280;
 
 /** The tunnel device of a network. */
 export function networkDeviceOf(vni: number): string {
@@ -137,9 +135,8 @@ export function planNetwork(
     ...checkNames(spec, snapshot, adoption),
     ...checkWire(spec, snapshot),
     ...checkMtu(request, spec, device.name),
-    ...checkAddresses(spec, snapshot),
-    ...checkIpam(request, spec),
-    ...checkOuter(spec),
+    ...checkAddresses(request, spec, snapshot),
+    ...impossibleNetwork(request, { family: familyOf(local), length: underlay.length }),
   ];
   if (refusals.length > 0) return { outcome: 'refused', refusals };
   const warnings: string[] = [...notes];
@@ -310,21 +307,9 @@ function checkNames(
   return refusals;
 }
 
-/** A prefix that has no addresses for all hosts that there may be. */
-function checkIpam({ ipam }: NetworkRequest, { underlay, ...spec }: NetworkSpec): Refusal[] {
-  if (ipam === undefined || spec.ipam !== undefined) return [];
-  const longest = ipamLengthMax(underlay);
-  const wider = longest >= 1 ? `a prefix of /${longest} or shorter, or ` : '';
-  return [
-    {
-      code: 'ipam-too-small',
-      message: `${formatPrefix(ipam)} has too few addresses for every host that ${formatHostPrefix(underlay)} may have: give ${wider}the underlay with the width that tells the hosts apart, as --underlay eth0/24`,
-    },
-  ];
-}
-
 /** Own addresses that another device of this host has, or that need what is not there. */
 function checkAddresses(
+  { mtu }: NetworkRequest,
   spec: NetworkSpec,
   { links, addresses, ipv6Addresses }: Snapshot,
 ): Refusal[] {
@@ -339,16 +324,12 @@ function checkAddresses(
       const message = `${text} is an address of ${device} already: take another one`;
       return [{ code: 'address-taken', message }];
     }
-    if (typeof address === 'number' || spec.innerMtu >= IPV6_MTU_BYTES_MIN) return [];
+    // An --mtu that is too small is too small everywhere.
+    const isAsked = mtu !== null && mtu < IPV6_MTU_BYTES_MIN;
+    if (typeof address === 'number' || spec.innerMtu >= IPV6_MTU_BYTES_MIN || isAsked) return [];
     const message = `${text}: IPv6 needs an MTU of ${IPV6_MTU_BYTES_MIN}, and ${spec.innerMtu} is left`;
     return [{ code: 'mtu-too-small', message }];
   });
-}
-
-function checkOuter({ outer, local }: NetworkSpec): Refusal[] {
-  if (outer === undefined || familyOf(outer) === familyOf(local)) return [];
-  const message = `outer address ${formatHostAddress(outer)} and this host's ${formatHostAddress(local)} are of different families`;
-  return [{ code: 'outer-family', message }];
 }
 
 function checkMtu(request: NetworkRequest, spec: NetworkSpec, device: string): Refusal[] {

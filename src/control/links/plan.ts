@@ -7,11 +7,12 @@
 
 import { MTU_BYTES_MIN } from '../../config/link/device.ts';
 import { FAN_ROWS } from '../../config/link/fan-rows.ts';
+import { impossibleFan } from '../../config/link/impossible.ts';
 import { natText } from '../../config/link/nat.ts';
 import { rateDifferences, withRate } from '../../config/link/rate.ts';
 import { underlayFamily } from '../../config/link/underlays.ts';
 import type { NetworkRequest } from '../../config/network.ts';
-import type { FanRequest } from '../../config/request.ts';
+import { type FanRequest, overlayName, portOf } from '../../config/request.ts';
 import { carriedOf, requestDifferences, specDifferences } from '../../config/row/row.ts';
 import { ENCAPS, overheadOf } from '../../encap/encap.ts';
 import { messageOf } from '../../errors.ts';
@@ -52,7 +53,7 @@ import {
   type WireSpec,
 } from '../store/link-spec.ts';
 import { besideOf, planBeside } from './beside.ts';
-import { checkReserve, checkWire, judgeOverlay } from './conflicts.ts';
+import { checkWire, judgeOverlay } from './conflicts.ts';
 import { movedSpec, notesOfDatapath, withDatapath } from './datapath/choose.ts';
 import { obstaclesOf } from './obstacles.ts';
 import { addressesOf, changesOf } from './plan-changes.ts';
@@ -127,7 +128,7 @@ function planPlain(request: FanRequest, snapshot: Snapshot, keep?: Keep): Plan {
   const adoption = findAdoption(spec, addressesOf(request, spec), snapshot);
   refusals.push(...checkBridge(request, spec, snapshot));
   refusals.push(...checkMtu(request, spec, underlayDevice.name));
-  refusals.push(...checkReserve(request, slice), ...checkSix(request, spec, snapshot));
+  refusals.push(...impossibleFan(request), ...checkSix(request, spec, snapshot));
   const { inUse, warnings } = judgeOverlay(request, snapshot, adoption);
   refusals.push(...inUse, ...checkNames(spec, request, snapshot, adoption));
   refusals.push(...checkWire(spec, snapshot), ...checkDhcp(request, snapshot));
@@ -179,9 +180,7 @@ function notesOf(
  * line of status, never for the data plane.
  */
 export function placeholderSpec(request: FanRequest): LinkSpec {
-  const { overlay6 } = request;
-  const first = hasIpv4(request.overlay) ? request.overlay.address : (overlay6?.address[0] ?? 0);
-  const name = request.bridge ?? `fan-${(first >>> 0).toString(16)}`;
+  const name = request.bridge ?? overlayName(request);
   const nowhere = { address: 0, length: 0 };
   const { length } = request.underlay;
   const local = noHost(underlayFamily(request.underlay));
@@ -226,7 +225,7 @@ function specOf(
     gateway: gatewayOf(at.slice),
     // Nothing is sent in this network where there is no IPv4; the IPv6 one is its own.
     vni: isSixAlone ? six.vni : (request.vni ?? request.overlay.address >>> 8),
-    port: request.port ?? defaultPort(request),
+    port: portOf(request),
     underlayMtu: at.underlayMtu,
     innerMtu: request.mtu ?? innerMtuOf(request, at.underlayMtu, familyOf(at.local)),
     sourcePorts:
@@ -250,11 +249,6 @@ export function innerMtuOf(
   const overhead = overheadOf(ENCAPS[request.encap], underlay);
   const computed = Math.min(underlayMtu, 65535) - overhead;
   return request.mtu === null ? computed : Math.min(request.mtu, computed);
-}
-
-function defaultPort(request: FanRequest): number {
-  const { lxdPort, defaultPort } = ENCAPS[request.encap];
-  return request.compat === 'lxd' ? lxdPort : defaultPort;
 }
 
 /** The overlay has a fan already: the same one, or one in the way. */
@@ -313,7 +307,10 @@ function isSameOverlay(a: FanRequest, b: FanRequest): boolean {
 
 /** A fan of IPv6 alone has the bridge that an IPv4 one wants. */
 function checkBridge(request: FanRequest, spec: LinkSpec, { fans }: Snapshot): Refusal[] {
-  const there = fans.find((fan) => fan.spec.name === spec.name && !hasIpv4(fan.spec.overlay));
+  // One that could not be yet joins whoever has the bridge.
+  const there = fans.find(
+    ({ spec: one }) => one.name === spec.name && !hasIpv4(one.overlay) && one.underlayMtu > 0,
+  );
   if (there === undefined || !hasIpv4(request.overlay)) return [];
   const overlay = overlaysOf(there.spec);
   return [

@@ -19,19 +19,18 @@ import { depthOf, readSnapshot, type SnapshotDepth } from '../host/read-snapshot
 import {
   type AnyRecord,
   type AnyRequest,
+  byKind,
   type FanRecord,
   foreignPorts,
-  isFanRecord,
-  isNetworkRecord,
-  type NetworkRecord,
   type Snapshot,
 } from '../host/snapshot.ts';
+import { LeftSettings } from '../store/left-settings.ts';
 import { type AnySpec, isNetwork, type NetworkSpec } from '../store/link-spec.ts';
 import type { RunDirectory } from '../store/run-directory.ts';
 import { Attention } from './attention.ts';
 import { becomeOther } from './datapath/move.ts';
 import { linkKind } from './kinds.ts';
-import { type Look, ManagedLink } from './link.ts';
+import { type ChangesPlan, type Look, ManagedLink } from './link.ts';
 import { type Plan, planFan } from './plan.ts';
 import { planNetwork } from './plan-network.ts';
 import { Rounds } from './rounds.ts';
@@ -56,6 +55,7 @@ export type RouterOptions = {
 export class Router extends EventEmitter<{ empty: []; settled: [] }> {
   readonly #store: JournalStore;
   readonly #ports: PortRecords;
+  readonly #left: LeftSettings;
   readonly #options: RouterOptions;
   readonly #links: ManagedLink[] = [];
   readonly #now: () => number;
@@ -74,6 +74,7 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
     this.#options = options;
     this.#store = new JournalStore(options.run);
     this.#ports = new PortRecords(options.run);
+    this.#left = new LeftSettings(options.run);
     this.#now = options.now ?? (() => performance.now());
   }
 
@@ -108,20 +109,12 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
       this.#links.flatMap(({ journal }) =>
         journal === undefined || journal === of?.journal ? [] : [journal],
       );
-    return { host, tunnels, log, others, rulesOf: (link) => this.rulesOf(link) };
+    const rulesOf = (link: string): LinkRules | undefined => this.rulesOf(link);
+    return { host, tunnels, log, others, left: this.#left, rulesOf };
   }
 
-  /** What runs, by kind. */
-  #running(but?: ManagedLink): { fans: FanRecord[]; networks: NetworkRecord[] } {
-    const fans: FanRecord[] = [];
-    const networks: NetworkRecord[] = [];
-    for (const link of this.#links) {
-      if (link === but) continue;
-      const { record } = link;
-      if (isNetworkRecord(record)) networks.push(record);
-      else if (isFanRecord(record)) fans.push(record);
-    }
-    return { fans, networks };
+  #running(but?: ManagedLink): ReturnType<typeof byKind> {
+    return byKind(this.#links.flatMap((link) => (link === but ? [] : [link.record])));
   }
 
   #snapshot(
@@ -137,7 +130,7 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
    * Takes over the links of a router that was killed, as far as `wants` says so; what it does not
    * want is taken back. Nothing that is damaged stops the start.
    */
-  adopt(wants: (request: AnyRequest) => boolean = () => true): Promise<void> {
+  adopt(wants: (link: AnyRecord) => boolean = () => true): Promise<void> {
     const { log } = this.#options;
     return this.#queue(async () => {
       const journals: Journal[] = [];
@@ -159,7 +152,7 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
       for (const { link, journal } of links) {
         const context = this.#context(link);
         try {
-          if (!wants(journal.request)) {
+          if (!wants(journal)) {
             await link.undo(this.#store, context);
             this.#forget(link);
           } else {
@@ -214,12 +207,13 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
   }
 
   /** Has a link that runs become what a plan says. @throws FanwayError; it goes on without. */
-  async #join({ spec, joined }: Extract<Plan<AnySpec>, { outcome: 'changes' }>): Promise<void> {
-    const link = this.#links.find((one) => one.spec.name === spec.name);
+  async #join({ spec, joined }: ChangesPlan, world: World): Promise<void> {
+    const named = this.#links.filter((one) => one.spec.name === spec.name);
+    const link = named.find(({ state }) => state === 'up') ?? named[0];
     if (link === undefined || joined === undefined) return;
-    await becomeOther(link, { request: joined, spec }, this.#store, this.#context(link), () =>
-      this.#snapshot(link),
-    );
+    const look = (): Promise<Snapshot> => this.#snapshot(link, undefined, world.host);
+    const context = this.#context(link, world);
+    await becomeOther(link, { request: joined, spec }, this.#store, context, look);
   }
 
   /**
@@ -264,12 +258,8 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
     });
   }
 
-  async #make(
-    request: AnyRequest,
-    plan: Extract<Plan<AnySpec>, { outcome: 'changes' }>,
-    world: World,
-  ): Promise<void> {
-    if (plan.joined !== undefined) return this.#join(plan);
+  async #make(request: AnyRequest, plan: ChangesPlan, world: World): Promise<void> {
+    if (plan.joined !== undefined) return this.#join(plan, world);
     const link = this.#newLink({ request, spec: plan.spec });
     this.#links.push(link);
     try {
@@ -346,7 +336,12 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
 
   #reconcile(link: ManagedLink, world: World = this.#world()): Promise<void> {
     const look: Look = (depth) => this.#snapshot(link, depth, world.host);
-    return link.reconcile(look, this.#store, this.#context(link, world), this.#now());
+    const join = async (plan: ChangesPlan): Promise<void> => {
+      await this.#join(plan, world);
+      // What was counted under the name that both have is the other one's.
+      this.#links.splice(this.#links.indexOf(link), 1);
+    };
+    return link.reconcile(look, this.#store, this.#context(link, world), this.#now(), join);
   }
 
   /** Looks soon at every link, or at those that were {@link note noted}; calls before that count once. */

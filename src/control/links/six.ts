@@ -69,16 +69,11 @@ export function checkSix(request: FanRequest, spec: LinkSpec, snapshot: Snapshot
   if (six === undefined) return [];
   const refusals: Refusal[] = [];
   const overlay = formatPrefix6(six.overlay);
-  if (spec.innerMtu < IPV6_MTU_MIN) {
+  // An --mtu that is too small is too small everywhere.
+  if (spec.innerMtu < IPV6_MTU_MIN && (request.mtu ?? IPV6_MTU_MIN) >= IPV6_MTU_MIN) {
     refusals.push({
       code: 'mtu-too-small-for-ipv6',
-      message: `overlay ${overlay}: inside this fan packets have ${spec.innerMtu} bytes at most, and IPv6 needs ${IPV6_MTU_MIN} (RFC 8200 §5): raise the MTU of the underlay or --mtu, or leave IPv6 out`,
-    });
-  }
-  if (request.dhcp && request.overlay6 !== undefined && !hasIpv4(spec.overlay)) {
-    refusals.push({
-      code: 'dhcp-without-ipv4',
-      message: `dhcp hands out IPv4, and ${overlay} is IPv6: containers make their addresses from router advertisements; leave dhcp out`,
+      message: `overlay ${overlay}: inside this fan packets have ${spec.innerMtu} bytes at most, and IPv6 needs ${IPV6_MTU_MIN} (RFC 8200 §5): raise the MTU of the underlay, or leave IPv6 out`,
     });
   }
   if (snapshot.sysctls[IPV6_DISABLED] === null) {

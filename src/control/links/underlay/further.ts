@@ -4,11 +4,12 @@
  * @module
  */
 
-import { UNDERLAY_LENGTH_IPV6_DEFAULT } from '../../../config/link/sides.ts';
-import type { UnderlaysRequest } from '../../../config/link/underlays.ts';
-import { rulePrefixOf } from '../../../net/fan.ts';
 import {
-  ADDRESS_BITS,
+  type UnderlaySide,
+  type UnderlaysRequest,
+  underlayMismatch,
+} from '../../../config/link/underlays.ts';
+import {
   familyOf,
   formatHostAddress,
   sameHostIn,
@@ -50,7 +51,8 @@ export function furtherOf(
     }
     const { local, underlay, device } = found;
     const one = { local, underlay, device: device.name };
-    const refusal = mismatch(first, further, one);
+    const before = [{ ...first, device: first.device.name }, ...further].map(sideOf);
+    const refusal = underlayMismatch(sideOf(one), before);
     if (refusal === undefined) further.push(one);
     else refusals.push(refusal);
     mtus.push(device.mtu);
@@ -66,39 +68,11 @@ export function furtherOf(
   };
 }
 
-function mismatch(
-  { local, underlay }: ResolvedUnderlay,
-  others: readonly FurtherUnderlay[],
-  one: FurtherUnderlay,
-): Refusal | undefined {
-  const at = `${formatHost(one.local, one.underlay.length)} on ${one.device}`;
-  const family = familyOf(local);
-  if (familyOf(one.local) !== family) {
-    return {
-      code: 'underlay-family',
-      message: `${at}: the first underlay is of IPv${family}, and all others are of its family`,
-    };
-  }
-  if (one.underlay.length !== underlay.length) {
-    return {
-      code: 'underlay-width',
-      message: `${at}: all underlays of a link have the width of the first, /${underlay.length}`,
-    };
-  }
-  if (rulePrefixOf(underlay).length < 0) {
-    return {
-      code: 'underlay-width',
-      message: `${at}: where a link has several underlays, hosts are told apart by the last 32 bits of their addresses: give all of them a width of /${ADDRESS_BITS[6] - ADDRESS_BITS[4]} or more, as ${one.device}/${UNDERLAY_LENGTH_IPV6_DEFAULT}`,
-    };
-  }
-  const network = one.underlay.address;
-  if ([underlay, ...others.map((other) => other.underlay)].some((of) => of.address === network)) {
-    return {
-      code: 'underlay-same',
-      message: `${at} is in the network of another underlay of this link: each is a network of its own`,
-    };
-  }
-  return undefined;
+/** One underlay of a link, as it is compared with the others. */
+function sideOf({ local, underlay, device }: FurtherUnderlay): UnderlaySide {
+  const { address: network, length } = underlay;
+  const at = `${formatHost(local, length)} on ${device}`;
+  return { at, family: familyOf(local), length, network };
 }
 
 /** What it means that this host has other host bits there than on the first underlay; undefined = it has not. */

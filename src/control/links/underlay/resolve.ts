@@ -7,8 +7,11 @@
  * @module
  */
 
-import { type UnderlaySelector, underlayFamily } from '../../../config/link/underlays.ts';
-import { formatUnderlay } from '../../../config/request.ts';
+import {
+  formatUnderlay,
+  type UnderlaySelector,
+  underlayFamily,
+} from '../../../config/link/underlays.ts';
 import {
   ADDRESS_BITS,
   type Family,

@@ -9,14 +9,14 @@ import { RULES_PER_LINK_MAX } from '../../../limits.ts';
 import type { Log } from '../../../log.ts';
 import { LAYOUT_BYTES, Layout } from '../../../shm/layout.ts';
 import type { LinkMac } from '../../../shm/mac-ring.ts';
-import { ERROR_SITE_NAMES } from '../../../shm/worker.ts';
-import { errnoName, libc } from '../../../sys/libc/libc.ts';
+import { libc } from '../../../sys/libc/libc.ts';
 import { createEventFd, SharedMemory, signalEventFd } from '../../../sys/libc/memory.ts';
 import { confinementGaps } from '../../../sys/process/capabilities.ts';
 import type { Priority, PriorityReport } from '../../../sys/process/priority.ts';
 import { EventReader } from '../../../table/events.ts';
 import { type PathRecord, readPaths } from '../../../table/paths.ts';
 import { type Child, startChild } from './child.ts';
+import { LastError } from './last-error.ts';
 import { changeBetween, type Holding, NOTHING_HELD } from './link-passing.ts';
 
 /** How often the heartbeat is looked at, ms. */
@@ -78,7 +78,7 @@ export class DataProcess {
   #shortLives = 0;
   /** How many claims were told when we looked last. */
   #claims = 0;
-  #lastError = '';
+  readonly #lastError = new LastError(() => performance.now());
   #watch: NodeJS.Timeout | undefined;
   #restartTimer: NodeJS.Timeout | undefined;
   #lastBeat = 0;
@@ -252,15 +252,14 @@ export class DataProcess {
 
   report(): ProcessReport {
     const worker = this.#layout.workerStatus();
-    const site = ERROR_SITE_NAMES[worker.errorSite] ?? '';
-    const workerError = worker.errno === 0 ? '' : `${site}: ${errnoName(worker.errno)}`;
+    this.#lastError.look(worker);
     const child = this.#child;
     return {
       pid: child?.process.pid ?? 0,
       restarts: this.#restarts,
       heartbeat: worker.heartbeat,
       alive: child !== undefined && this.#stillLooks < STUCK_AFTER_LOOKS,
-      lastError: this.#lastError || workerError,
+      lastError: this.#lastError.text,
       confinementGaps: child === undefined ? [] : gapsOf(child),
       priority: child?.priority.report() ?? { wanted: this.#priority, inForce: '', reason: '' },
     };
@@ -289,9 +288,7 @@ export class DataProcess {
       priority: this.#priority,
       isCrowded: this.#crowded,
       isClosed: () => this.#closed,
-      onError: (message) => {
-        this.#lastError = message;
-      },
+      onError: (message) => this.#lastError.note(message),
       onRing: this.#onEvents,
     });
   }
@@ -341,7 +338,9 @@ export class DataProcess {
     if (child === undefined) return;
     // A process that was killed may have told something, and not rung.
     this.#onEvents();
-    const { heartbeat } = this.#layout.workerStatus();
+    const worker = this.#layout.workerStatus();
+    const { heartbeat } = worker;
+    this.#lastError.look(worker);
     if (heartbeat !== this.#lastBeat) {
       this.#lastBeat = heartbeat;
       this.#stillLooks = 0;
@@ -357,7 +356,8 @@ export class DataProcess {
     this.#child = undefined;
     this.#restarts++;
     const reason = signalCode === null ? `exit code ${exitCode}` : `signal ${signalCode}`;
-    this.#lastError = `the data process ended (${reason})`;
+    const message = `the data process ended (${reason})`;
+    this.#lastError.note(message);
     const lived = performance.now() - child.startedAtMs;
     this.#shortLives = lived < STABLE_LIFE_MS ? this.#shortLives + 1 : 0;
     // The first short life may be chance; from the second on each wait doubles.
@@ -365,7 +365,7 @@ export class DataProcess {
       this.#shortLives < 2
         ? 0
         : Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** (this.#shortLives - 2));
-    this.#log.warn('data-process', `${this.#lastError}; starting it again in ${delay} ms`);
+    this.#log.warn('data-process', `${message}; starting it again in ${delay} ms`);
     this.#restartAfter(delay, reason);
   }
 
@@ -377,11 +377,12 @@ export class DataProcess {
 
   /** The start itself failed: waits longer each time. */
   #restartLater(error: unknown, reason: string): void {
-    this.#lastError = messageOf(error);
+    const message = messageOf(error);
+    this.#lastError.note(message);
     if (this.#closed || this.#wanted.links.length === 0) return;
     this.#shortLives++;
     const delay = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** this.#shortLives);
-    this.#log.error('data-process', `${this.#lastError}; trying again in ${delay} ms`);
+    this.#log.error('data-process', `${message}; trying again in ${delay} ms`);
     this.#restartAfter(delay, reason);
   }
 
