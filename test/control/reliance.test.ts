@@ -101,7 +101,11 @@ t.test('what stays is remembered: told again, and put back by a later fan', asyn
   };
   t.match(await upAndDown(() => host.setLink('vca', { master: bridge })), stays);
   t.match(await upAndDown(async () => undefined), stays, 'the port is there still');
-  host.state.links = host.state.links.filter(({ name }) => name !== bridge && name !== 'vca');
+  const clear = async (): Promise<void> => {
+    const all = host.state.links.filter(({ name }) => name === bridge || name === 'vca');
+    for (const { index } of all) await host.deleteLink(index);
+  };
+  await clear();
   t.equal(await upAndDown(async () => undefined), '', 'nobody is left');
   t.strictSame([host.state.sysctls[FORWARD], host.state.sysctls[REDIRECTS]], ['0', '1']);
   t.notOk(existsSync(run.left));
@@ -116,7 +120,7 @@ t.test('what stays is remembered: told again, and put back by a later fan', asyn
   t.equal(host.state.sysctls[FORWARD], '0');
   rmSync(run.left, { force: true });
   host.state.sysctls[FORWARD] = '1';
-  host.state.links = host.state.links.filter(({ name }) => name !== bridge && name !== 'vca');
+  await clear();
   await upAndDown(async () => undefined);
   t.equal(host.state.sysctls[FORWARD], '1', 'one that was on before stays on');
 });

@@ -4,11 +4,13 @@
  */
 
 import { parseOverlay, parseUnderlay } from '../../config/link/sides.ts';
-import type { UnderlaySelector } from '../../config/link/underlays.ts';
+import { formatUnderlay, type UnderlaySelector } from '../../config/link/underlays.ts';
 import { HOST_ADDRESSES_MAX, NETWORK_ROWS, NETWORK_VNI_MAX } from '../../config/network/rows.ts';
 import { type NetworkRequest, parseInside } from '../../config/network.ts';
 import { type FieldsOf, fieldNames, fieldsOfJson } from '../../config/row/row.ts';
 import { parseInterfaceName, ValueError } from '../../config/row/setting.ts';
+import { formatPrefix } from '../../net/prefix.ts';
+import { formatHostPrefix } from '../../net/underlay-address.ts';
 import { UNDERLAYS_MAX } from '../../net/underlay-modes.ts';
 import { post } from '../call.ts';
 import {
@@ -133,3 +135,15 @@ export const removeNetworkCall = post<
   fields({ network: text, force: flag }),
   fields({ bridge: text, notes: list(text), ending: flag }),
 );
+
+/** A request as it travels. */
+export function networkRequestJson(request: NetworkRequest): NetworkRequestJson {
+  const { underlay, further, addresses, ipam } = request;
+  return {
+    ...request,
+    underlay: underlay === null ? null : formatUnderlay(underlay),
+    further: further?.map(formatUnderlay),
+    addresses: addresses?.map(formatHostPrefix),
+    ipam: ipam && formatPrefix(ipam),
+  };
+}

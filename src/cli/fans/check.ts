@@ -2,6 +2,8 @@
  * `fanway check`: whether a configuration file is right, without touching anything.
  * @module
  */
+
+import { networkRequestJson } from '../../api/network/requests.ts';
 import { exampleConfig } from '../../config/example.ts';
 import { readConfigFile } from '../../config/file.ts';
 import { formatUnderlay } from '../../config/link/underlays.ts';
@@ -12,8 +14,9 @@ import { type FanRequest, formatOverlays } from '../../config/request.ts';
 import { ExitCode, FanwayError, usageError } from '../../errors.ts';
 import { formatMac } from '../../net/mac.ts';
 import { formatHostAddress } from '../../net/underlay-address.ts';
-import { networkRequestJson } from '../networks/request.ts';
+
 import { counted } from '../verb/quantities.ts';
+
 import { noMore, printJson, takeFlags, type Verb } from '../verb/verb.ts';
 
 /**

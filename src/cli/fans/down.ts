@@ -5,7 +5,8 @@
 
 import { downCall, fansCall } from '../../api/fans.ts';
 import { parseAnyOverlay } from '../../config/link/sides.ts';
-import { type FanRequest, formatUnderlays } from '../../config/request.ts';
+import { formatUnderlays } from '../../config/link/underlays.ts';
+import type { FanRequest } from '../../config/request.ts';
 import { ValueError } from '../../config/row/setting.ts';
 import { overlaysOf } from '../../config/settings.ts';
 import { parseFanWords } from '../../config/words.ts';

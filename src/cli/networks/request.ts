@@ -2,17 +2,15 @@
  * The words of `net add` as a request.
  * @module
  */
-import type { NetworkRequestJson } from '../../api/network/requests.ts';
-import { formatUnderlay } from '../../config/link/underlays.ts';
 import { NETWORK_ROWS } from '../../config/network/rows.ts';
 import { type NetworkRequest, networkRequestOf } from '../../config/network.ts';
 import { flagsOf, switchesOf } from '../../config/row/row.ts';
 import { ValueError } from '../../config/row/setting.ts';
 import { findSetting, parseValue } from '../../config/schema.ts';
 import { usageError } from '../../errors.ts';
-import { formatPrefix } from '../../net/prefix.ts';
-import { formatHostPrefix } from '../../net/underlay-address.ts';
 import type { FlagSpec } from '../verb/verb.ts';
+
+export { networkRequestJson } from '../../api/network/requests.ts';
 
 /** Flags of `net add` that take a value, and the setting that each is. */
 export const ADD_FLAGS: ReadonlyMap<string, string> = flagsOf(NETWORK_ROWS);
@@ -53,16 +51,4 @@ export function requestOfWords(name: string, flags: ReadonlyMap<string, string>)
     throw usageError('usage', [...new Set(problems)].join('\n'));
   }
   return request;
-}
-
-/** A request as it travels. */
-export function networkRequestJson(request: NetworkRequest): NetworkRequestJson {
-  const { underlay, further, addresses, ipam } = request;
-  return {
-    ...request,
-    underlay: underlay === null ? null : formatUnderlay(underlay),
-    further: further?.map(formatUnderlay),
-    addresses: addresses?.map(formatHostPrefix),
-    ipam: ipam && formatPrefix(ipam),
-  };
 }

@@ -5,18 +5,23 @@
  */
 import { ENCAPS } from '../../encap/encap.ts';
 import { hasIpv4 } from '../../net/fan.ts';
-import { usableHosts } from '../../net/prefix.ts';
-import { formatPrefix6 } from '../../net/prefix6.ts';
+import { type Prefix, usableHosts } from '../../net/prefix.ts';
+import { formatPrefix6, type Prefix6 } from '../../net/prefix6.ts';
 import { ADDRESS_BITS } from '../../net/underlay-address.ts';
-import type { FanRequest } from '../request.ts';
+import type { FieldsOf } from '../row/row.ts';
 import { IPV6_MTU_BYTES_MIN } from './device.ts';
-import { underlayFamily } from './underlays.ts';
+import type { FAN_ROWS } from './fan-rows.ts';
+import { type UnderlaySelector, type UnderlaysRequest, underlayFamily } from './underlays.ts';
 
 /** A reason for programs (`code`), the setting that it is about, and a sentence with a way out. */
 export type Impossible = { code: string; key: string; message: string };
 
+/** What a request has that may be impossible. */
+type Asked = FieldsOf<typeof FAN_ROWS> &
+  UnderlaysRequest & { overlay: Prefix; overlay6?: Prefix6; underlay: UnderlaySelector };
+
 /** What of a request the programs in the kernel do not know, '' when nothing. */
-export function kernelLacks(request: FanRequest): string {
+export function kernelLacks(request: Asked): string {
   const { encap, underlay } = request;
   if (!ENCAPS[encap].hasVni) return `it carries vxlan, and this fan is ${encap}`;
   if (underlayFamily(underlay) !== 4) return 'it goes over IPv4, and this underlay is IPv6';
@@ -40,7 +45,7 @@ export function noKernel(reason: string): Impossible {
 }
 
 /** Everything of a fan that no host could make. */
-export function impossibleFan(request: FanRequest): Impossible[] {
+export function impossibleFan(request: Asked): Impossible[] {
   const lacks = request.datapath === 'kernel' ? kernelLacks(request) : '';
   return [
     ...(lacks === '' ? [] : [noKernel(lacks)]),
@@ -50,7 +55,7 @@ export function impossibleFan(request: FanRequest): Impossible[] {
 }
 
 /** A host that keeps all of its slice to itself. */
-function reserveProblems({ overlay, underlay, hostReserve }: FanRequest): Impossible[] {
+function reserveProblems({ overlay, underlay, hostReserve }: Asked): Impossible[] {
   const hostBits = ADDRESS_BITS[underlayFamily(underlay)] - underlay.length;
   const length = overlay.length + hostBits;
   const usable = usableHosts(length);
@@ -64,7 +69,7 @@ function reserveProblems({ overlay, underlay, hostReserve }: FanRequest): Imposs
   ];
 }
 
-function sixProblems({ overlay, overlay6, mtu, dhcp }: FanRequest): Impossible[] {
+function sixProblems({ overlay, overlay6, mtu, dhcp }: Asked): Impossible[] {
   if (overlay6 === undefined) return [];
   const text = formatPrefix6(overlay6);
   const problems: Impossible[] = [];
