@@ -321,7 +321,7 @@ t.test('text in the columns that others have', async (t) => {
   const status = bgpStatus(a.service);
   t.ok(status && isBgpWell(status));
   const lines = status === undefined ? [] : bgpStatusText(status);
-  t.match(lines, ['bgp: up', /AS 65000, router id 127\.0\.0\.1/, /1 of 1 neighbours established/]);
+  t.match(lines, ['bgp: up', /AS 65000, router id 127\.0\.0\.1/, /1 of 1 neighbour established/]);
   const ages = [0, 61_000, 86_400_000 + 7_200_000, 8 * 86_400_000].map(upDownText);
   t.same(ages, ['00:00:00', '00:01:01', '1d02h', '1w1d']);
 });
