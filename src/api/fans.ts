@@ -93,10 +93,13 @@ const request: Reader<FanRequest> = (value, at) => {
   }
 };
 
-/** A fan that runs here, or whose journal says so. */
-export type RunningFan = { request: FanRequest; spec: LinkSpec };
+/** A fan that runs here, or whose journal says so. `stopped`: wanted, and nothing of it is on the host. */
+export type RunningFan = { request: FanRequest; spec: LinkSpec; stopped?: boolean | undefined };
 
-export const fansCall = get('/v1/fans', list(fields<RunningFan>({ request, spec: linkSpec })));
+export const fansCall = get(
+  '/v1/fans',
+  list(fields<RunningFan>({ request, spec: linkSpec, stopped: optional(flag) })),
+);
 
 /** What came of it; `changes` are those that were made, each as its kind has it. */
 export type UpAnswer =

@@ -6,8 +6,8 @@
 import { ENCAPS } from '../encap/encap.ts';
 import { bridgeNameOf, deviceNameOf, hasIpv4 } from '../net/fan.ts';
 import { bridgeNameOf6 } from '../net/fan6.ts';
-import { formatPrefix, type Prefix } from '../net/prefix.ts';
-import { formatPrefix6, type Prefix6 } from '../net/prefix6.ts';
+import { equals, formatPrefix, type Prefix } from '../net/prefix.ts';
+import { equals6, formatPrefix6, type Prefix6 } from '../net/prefix6.ts';
 import { FAN_ROWS } from './link/fan-rows.ts';
 import type { Nat } from './link/nat.ts';
 import { formatUnderlays, type UnderlaySelector, type UnderlaysRequest } from './link/underlays.ts';
@@ -60,17 +60,27 @@ export function overlayName({
   return overlay.length <= 24 ? bridgeNameOf(overlay) : deviceNameOf(overlay);
 }
 
+/** Whether two requests are for the same fan: of the same IPv4 overlay, or the same IPv6 one alone. */
+export function isSameFan(a: FanRequest, b: FanRequest): boolean {
+  if (hasIpv4(a.overlay) || hasIpv4(b.overlay)) return equals(a.overlay, b.overlay);
+  const [one, other] = [a.overlay6, b.overlay6];
+  return one !== undefined && other !== undefined && equals6(one, other);
+}
+
 /** A request for IPv6 alone comes after all others: the bridge that it names may be one of theirs. */
 export function ipv4First<T extends { request: FanRequest }>(fans: readonly T[]): T[] {
   const isSix = ({ request }: T): boolean => !hasIpv4(request.overlay);
   return [...fans.filter((fan) => !isSix(fan)), ...fans.filter(isSix)];
 }
 
-/** Makes one fan of two that have one bridge, one underlay and one encapsulation: IPv4 and IPv6. */
+/**
+ * Makes one fan of two that have one bridge, one underlay and one encapsulation: IPv4 and IPv6. They have one
+ * data path, which either may say.
+ */
 export function joinFans(requests: readonly FanRequest[]): FanRequest[] {
   const joined = requests.filter(({ overlay }) => hasIpv4(overlay));
   for (const six of requests.filter(({ overlay }) => !hasIpv4(overlay))) {
-    const { overlay6, bridge, encap } = six;
+    const { overlay6, bridge, encap, datapath } = six;
     const at = joined.findIndex(
       (fan) =>
         bridge !== null &&
@@ -78,11 +88,12 @@ export function joinFans(requests: readonly FanRequest[]): FanRequest[] {
         fan.overlay6 === undefined &&
         fan.bridge === bridge &&
         fan.encap === encap &&
+        (fan.datapath ?? datapath) === (datapath ?? fan.datapath) &&
         formatUnderlays(fan) === formatUnderlays(six),
     );
     const fan = joined[at];
     if (fan === undefined || overlay6 === undefined) joined.push(six);
-    else joined[at] = { ...fan, overlay6 };
+    else joined[at] = { ...(datapath !== undefined && { datapath }), ...fan, overlay6 };
   }
   return joined;
 }

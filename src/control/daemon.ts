@@ -17,6 +17,7 @@ import { hasIpv4 } from '../net/fan.ts';
 import { IDLE_BEAT_MS } from '../shm/layout.ts';
 import { watchdogIntervalMs } from '../sys/sockets/notify.ts';
 import type { AnyRecord, AnyRequest } from './host/snapshot.ts';
+import { datapathOf } from './links/datapath/choose.ts';
 import { isDual } from './links/six.ts';
 import { Manager } from './manager.ts';
 import { ControlService } from './service.ts';
@@ -79,10 +80,16 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   manager.close();
 }
 
-/** Fans first: a network is where they are. `links`: what runs, and may have been joined on this host. */
+/**
+ * Fans first: a network is where they are. A file says all of a fan: a line that is not there means what holds
+ * where nobody says, also of who forwards, which a command that does not say leaves as it is.
+ * @param links what runs, and may have been joined on this host
+ */
 function wanted(config: Config, links: readonly AnyRecord[]): AnyRequest[] {
   const networks = config.networks.filter(({ off }) => !off);
-  const fans = joinFans(config.fans.filter(({ off }) => !off));
+  const fans = joinFans(config.fans.filter(({ off }) => !off)).map((fan) => {
+    return { ...fan, datapath: datapathOf(fan) };
+  });
   return [...asJoined(fans, links), ...networks];
 }
 
@@ -124,7 +131,7 @@ function isSameLink(a: AnyRequest, b: AnyRequest): boolean {
 /** Has a running link become what is wanted of the same one now; false where it cannot. */
 async function become({ router }: ControlService, to: AnyRequest): Promise<boolean> {
   const plan = await ('overlay' in to ? router.up(to) : router.addNetwork(to));
-  return plan.outcome === 'changes';
+  return plan.outcome !== 'refused';
 }
 
 /** Makes the links those of the configuration; what did not change is not touched. */
@@ -144,8 +151,8 @@ async function apply(service: ControlService, config: Config): Promise<string> {
   for (const link of gone) {
     const moved = fresh.findIndex((other) => isSameLink(other, link.request));
     const to = fresh[moved];
-    // Its bridge, addresses and ports stay as they are.
-    if (to !== undefined && (await become(service, to))) {
+    // Its bridge, addresses and ports stay as they are; one that is stopped has none.
+    if (to !== undefined && link.state === 'up' && (await become(service, to))) {
       fresh.splice(moved, 1);
     } else {
       await router.down(link.spec.name, { force: true });

@@ -6,6 +6,7 @@
 
 import {
   addNetworkCall,
+  networkSpecsCall,
   planNetworkCall,
   readNetworkRequest,
   removeNetworkCall,
@@ -307,6 +308,11 @@ export function networkRoutes(of: {
         }
       }
     }),
+    answerTo(networkSpecsCall, () =>
+      router.links.flatMap(({ record: { spec, stopped } }) =>
+        isNetwork(spec) ? [{ spec, stopped }] : [],
+      ),
+    ),
     answerTo(planNetworkCall, ({ request }) => {
       const wanted = readRequest(request);
       return router.look((snapshot) => networkPlan(wanted, snapshot, (link) => made(router, link)));

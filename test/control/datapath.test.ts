@@ -1,7 +1,14 @@
 import t from 'tap';
+import type { Datapath } from '../../src/config/link/modes.ts';
+import { parseUnderlay } from '../../src/config/link/sides.ts';
+import { networkRequest } from '../../src/config/network.ts';
+import { type FanRequest, fanRequest, joinFans } from '../../src/config/request.ts';
 import type { Snapshot } from '../../src/control/host/snapshot.ts';
 import { type Plan, planFan } from '../../src/control/links/plan.ts';
+import { planNetwork } from '../../src/control/links/plan-network.ts';
 import { Lab } from '../../src/demo/lab.ts';
+import { NO_OVERLAY } from '../../src/net/fan.ts';
+import { parsePrefix6 } from '../../src/net/prefix6.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { fanway } from './lab-router.ts';
 import { plainHost, request } from './snapshots.ts';
@@ -62,6 +69,18 @@ t.test('a real device on its port is seen', { skip: skipWithoutTun() }, async (t
   };
   const auto = ['--datapath', 'auto'];
   t.notMatch(await planned(...auto), /forwarded by fanway/);
+  // The plan knows the networks that run, as `up` does.
+  const red = await fanway(host, 'net', 'add', 'red', '--vni', '7', '--underlay', 'eth0/16');
+  t.equal(red.code, 0, red.err);
+  t.match(await planned(...auto), /UDP port 4789 is that of network red \(br-red\)/);
+  t.match(await planned('--datapath', 'kernel'), /^refused: .* that of network red \(br-red\)/);
+  const [{ out }, { err, code }] = [
+    await fanway(host, 'plan', '250.0.0.0/8', 'eth0/16', '--datapath', 'kernel'),
+    await fanway(host, 'up', '250.0.0.0/8', 'eth0/16', '--datapath', 'kernel'),
+  ];
+  t.equal(code, 3, err);
+  t.match(err, out.replace('refused: ', '').trim(), 'in the words of up');
+  t.equal((await fanway(host, 'net', 'rm', 'red')).code, 0);
   await host.netlink.createExternalVxlan('vx0', { port: 4789, mtu: 1450 });
   t.match(await planned(...auto), /forwarded by fanway, not by the kernel: UDP port 4789 .* vx0/);
   t.notMatch(await planned(...auto, '--port', '4790'), /forwarded by fanway/);
@@ -83,13 +102,100 @@ t.test('a fan that runs goes over when another data path is asked for', async (t
   t.match(planFan(fan({ datapath: 'kernel' }), fans), { outcome: 'same' });
   const noted = { outcome: 'changes', joined: fan(), changes: [] };
   t.match(planFan(fan(), fans), noted, 'auto has what it wants');
-  const plain = request('250.0.0.0/8', 'eth0/16');
+  t.match(planFan(request('250.0.0.0/8', 'eth0/16'), fans), { outcome: 'same' }, 'nobody says');
+  const rated = planFan(request('250.0.0.0/8', 'eth0/16', { rate: 95e6 }), fans);
+  t.match(rated, { outcome: 'refused', refusals: [{ message: /--rate/ }] }, 'nor is it moved so');
+  const plain = request('250.0.0.0/8', 'eth0/16', { datapath: 'userspace' });
   const back = planFan(plain, fans);
   t.match(back, { outcome: 'changes', joined: plain, changes: [{ kind: 'tunnel' }] });
-  t.equal(back.outcome === 'changes' && back.spec.datapath, undefined);
+  if (back.outcome !== 'changes') throw new Error(back.outcome);
+  t.equal(back.spec.datapath, undefined);
+  const inUserspace = { ...host, fans: [{ request: plain, spec: back.spec }] };
+  const unsaid = planFan(request('250.0.0.0/8', 'eth0/16'), inUserspace);
+  t.match(unsaid, { outcome: 'same' });
 
   const beside = planFan(request('251.0.0.0/8', 'eth0/16', { datapath: 'auto' }), fans);
   t.match(beside, { outcome: 'refused', refusals: [{ code: 'port-taken' }] });
   const apart = planFan(request('251.0.0.0/8', 'eth0/16', { port: 4790, datapath: 'auto' }), fans);
   t.equal(why(apart), '', 'a port of its own');
+});
+
+/** A fan of IPv6 on the bridge fan0. */
+function sixBeside(more: Partial<FanRequest>): FanRequest {
+  const overlay6 = parsePrefix6('fd00:fa::/32');
+  const sides = { overlay: NO_OVERLAY, underlay: parseUnderlay('eth0/16') };
+  return fanRequest({ ...sides, overlay6, bridge: 'fan0', masquerade: false, ...more });
+}
+
+t.test('both families of a fan have one data path', async (t) => {
+  const host = plainHost();
+  const bridge = 'fan0';
+  const four = (datapath: 'userspace' | 'kernel') =>
+    request('250.0.0.0/8', 'eth0/16', { bridge, datapath });
+  const six = (datapath?: Datapath): FanRequest => sixBeside({ ...(datapath && { datapath }) });
+  for (const [now, other] of [
+    ['userspace', 'kernel'],
+    ['kernel', 'userspace'],
+  ] as const) {
+    const alone = planFan(four(now), host);
+    if (alone.outcome !== 'changes') throw new Error(alone.outcome);
+    const first = { request: four(now), spec: alone.spec };
+    const only = { ...host, fans: [first] };
+    t.match(
+      planFan(six(other), only),
+      {
+        refusals: [{ message: /IPv6 beside it too.*fanway up 250.0.0.0\/8 eth0\/16 bridge fan0/ }],
+      },
+      `${other} beside ${now}`,
+    );
+    const both = planFan(six(), only);
+    if (both.outcome !== 'changes' || both.joined === undefined) throw new Error(both.outcome);
+    t.equal(planFan(six(now), only).outcome, 'changes', 'the same');
+    const { joined, spec } = both;
+    const fans = [{ request: joined, spec }];
+    t.equal(planFan(six(), { ...host, fans }).outcome, 'same', 'nobody says');
+    t.equal(planFan(six(now), { ...host, fans }).outcome, 'same');
+    const moved = planFan(six(other), { ...host, fans });
+    if (moved.outcome !== 'changes') throw new Error(JSON.stringify(moved));
+    t.match(moved, { joined: { ...joined, datapath: other }, changes: [{ kind: 'tunnel' }] });
+    t.strictSame(moved.spec.six, spec.six, 'with its IPv6 side');
+    t.equal(moved.spec.datapath ?? 'userspace', other);
+  }
+  const kernel = planFan(four('kernel'), host);
+  if (kernel.outcome !== 'changes') throw new Error(kernel.outcome);
+  const only = { ...host, fans: [{ request: four('kernel'), spec: kernel.spec }] };
+  t.equal(planFan(six('auto'), only).outcome, 'changes', 'auto is content with the kernel');
+});
+
+t.test('the two sections of a file say it once, or the same', async (t) => {
+  const [four, six] = [
+    request('250.0.0.0/8', 'eth0/16', { bridge: 'fan0' }),
+    sixBeside({ datapath: 'kernel' }),
+  ];
+  t.match(joinFans([four, six]), [{ datapath: 'kernel', overlay6: six.overlay6 }]);
+  t.match(joinFans([six, { ...four, datapath: 'kernel' }]), [{ datapath: 'kernel' }]);
+  t.equal(
+    joinFans([{ ...four, datapath: 'userspace' }, six]).length,
+    2,
+    'not joined, and told why',
+  );
+});
+
+t.test("what is stopped, and has nothing on the host, is in nobody's way", async (t) => {
+  const host = plainHost();
+  const red = networkRequest({ network: 'red', vni: 7, underlay: parseUnderlay('eth0/16') });
+  const network = planNetwork(red, host);
+  if (network.outcome !== 'changes') throw new Error(network.outcome);
+  const { spec } = network;
+  const kernel = fan({ datapath: 'kernel' });
+  t.match(planFan(kernel, { ...host, networks: [{ spec }] }), {
+    refusals: [{ message: /UDP port 4789 is that of network red \(br-red\)/ }],
+  });
+  const stopped = true;
+  const up = planFan(kernel, { ...host, networks: [{ spec, stopped }] });
+  if (up.outcome !== 'changes') throw new Error(JSON.stringify(up));
+  const fans = [{ request: kernel, spec: up.spec }];
+  t.match(planNetwork(red, { ...host, fans }), { refusals: [{ code: 'port-taken' }] });
+  const other = { ...host, fans: [{ request: kernel, spec: up.spec, stopped }] };
+  t.equal(planNetwork(red, other).outcome, 'changes', 'nor is a fan');
 });

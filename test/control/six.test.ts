@@ -71,7 +71,9 @@ async function pingsSix(t: Test, host: LabHost, container: string): Promise<void
 /** All hosts of a fan of both families go over to the kernel, which is killed away from, too. */
 async function byKernel(t: Test, hosts: readonly LabHost[], from: LabContainer, to: LabContainer) {
   for (const host of hosts) {
-    const words = ['250.0.0.0/8', 'eth0/16', 'bridge', BRIDGE, '--datapath', 'kernel'];
+    // By the words of either family: both go.
+    const overlay = host === from.host ? '250.0.0.0/8' : 'fd00:fa::/32';
+    const words = [overlay, 'eth0/16', 'bridge', BRIDGE, '--datapath', 'kernel'];
     const { code, err } = await fanway(host, 'up', ...words);
     t.equal(code, 0, err);
     const [status] = (await statusOf(host)).links;

@@ -93,6 +93,9 @@ t.test('one link, forwarded by the kernel and by fanway in turn', { skip }, asyn
   promised(t, 'from fanway to the kernel', back, MOVE_MS);
   t.equal(await datapathOf(b), 'kernel');
   t.match(await up(b, 'kernel'), /already configured/);
+  const unsaid = await runFanway(b, ['up', OVERLAY, 'eth0/16', 'bridge', BRIDGE]);
+  t.match(unsaid, /already configured/, 'and without the word');
+  t.equal(await datapathOf(b), 'kernel');
   t.same(await picture(b), asMade, 'everything is as it was made');
 
   const { index: loopback } = await a.netlink.link('lo');

@@ -12,7 +12,7 @@ import { parseInterfaceName, ValueError } from '../../config/row/setting.ts';
 import { formatPrefix } from '../../net/prefix.ts';
 import { formatHostPrefix } from '../../net/underlay-address.ts';
 import { UNDERLAYS_MAX } from '../../net/underlay-modes.ts';
-import { post } from '../call.ts';
+import { get, post } from '../call.ts';
 import {
   count,
   fields,
@@ -124,6 +124,16 @@ export const planNetworkCall = post<{ request: unknown }, NetworkPlanJson>(
     ...{ outcome: word('changes', 'same', 'refused'), network: text, bridge: text },
     ...{ changes: list(text), undone: list(text), messages: list(text) },
   }),
+);
+
+/** Layer-2 networks as the data plane runs them, for whoever plans beside them; `stopped` as of a fan. */
+export const networkSpecsCall = get(
+  '/v1/networks/specs',
+  list(
+    fields<{ spec: object; stopped?: boolean | undefined }>({
+      ...{ spec: fields({}), stopped: optional(flag) },
+    }),
+  ),
 );
 
 /** `network`: its name, or that of its bridge. `notes`: what stays. `ending`: the router has nothing left to do. */

@@ -3,24 +3,38 @@
  * @module
  */
 import { fansCall } from '../../api/fans.ts';
+import { networkSpecsCall } from '../../api/network/requests.ts';
 import { ask } from '../../control/admin/admin-client.ts';
 import { depthOf, readSnapshot } from '../../control/host/read-snapshot.ts';
 import { openHost } from '../../control/host/real-host.ts';
-import type { FanRecord } from '../../control/host/snapshot.ts';
+import type { Snapshot } from '../../control/host/snapshot.ts';
 import { noteFan } from '../../control/links/beside.ts';
+import { keptDatapath } from '../../control/links/datapath/choose.ts';
 import { planFan } from '../../control/links/plan.ts';
+import { isAnySpec, isNetwork, type NetworkSpec } from '../../control/store/link-spec.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
-import { codeOf, ExitCode } from '../../errors.ts';
+import { codeOf, ExitCode, FanwayError } from '../../errors.ts';
 import { type Io, printJson, takeFlags, type Verb } from '../verb/verb.ts';
 import { FAN_OPTIONS, type NamedRequest, readRequests } from './fan-requests.ts';
 import { planText } from './plan-text.ts';
 
-/** The fans of the running router; none when there is none, or none that we may ask. */
-async function runningFans(run: RunDirectory): Promise<FanRecord[]> {
+/** A network of the running router. @throws FanwayError where it is none that this build knows */
+function networkOf(spec: object): NetworkSpec {
+  if (isAnySpec(spec) && isNetwork(spec)) return spec;
+  throw new FanwayError(
+    'other-version',
+    'the router tells of a layer-2 network in a way that this fanway does not know: it is of another version, see fanway status',
+  );
+}
+
+/** What the running router has; nothing when there is none, or none that we may ask. */
+async function running(run: RunDirectory): Promise<Pick<Snapshot, 'fans' | 'networks'>> {
   try {
-    return await ask(run, fansCall);
+    const fans = await ask(run, fansCall);
+    const networks = await ask(run, networkSpecsCall);
+    return { fans, networks: networks.map((one) => ({ ...one, spec: networkOf(one.spec) })) };
   } catch (error) {
-    if (['not-running', 'not-permitted'].includes(codeOf(error))) return [];
+    if (['not-running', 'not-permitted'].includes(codeOf(error))) return { fans: [], networks: [] };
     throw error;
   }
 }
@@ -38,9 +52,10 @@ export async function printPlans(
   const host = openHost(run);
   let refused = false;
   try {
-    const fans = await runningFans(run);
+    const { fans, networks } = await running(run);
     for (const { request, where } of requests) {
-      const snapshot = await readSnapshot(host, fans, depthOf(request));
+      const depth = depthOf(keptDatapath(request, fans));
+      const snapshot = await readSnapshot(host, fans, depth, networks);
       const result = planFan(request, snapshot);
       if (result.outcome === 'refused') refused = true;
       if (result.outcome === 'changes') noteFan(fans, request, result);

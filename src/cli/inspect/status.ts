@@ -26,8 +26,8 @@ function linkText(link: LinkStatus): string[] {
   const vni = ENCAPS[link.encap].hasVni ? `, VNI ${[...new Set(vnis)].join(' and ')}` : '';
   const wire = `${link.encap}, ${onTheWire(link.encap, link.port)}${vni}`;
   const name = `${link.name}: ${link.state}${link.reason === '' ? '' : ` (${link.reason})`}`;
-  // Not resolved yet: the rest would be zeros.
-  if (link.underlayMtu === 0) return [name, `  overlay ${link.overlay} over ${link.requested}`];
+  // Nothing of it is on the host: the rest would be zeros, or what there was.
+  if (link.state === 'stopped') return [name, `  overlay ${link.overlay} over ${link.requested}`];
   return [
     name,
     `  overlay ${link.overlay} over ${link.underlay} (asked for: ${link.requested})`,

@@ -34,12 +34,13 @@ function membersText({ members, memberCount }: NetworkJson): string {
 /** One network, a few lines. */
 export function networkText(network: NetworkJson): string[] {
   const { reason, macs, drops } = network;
+  const isStopped = network.state === 'stopped';
   const head = [
     `network ${network.network}: ${network.state}${reason === '' ? '' : ` (${reason})`}`,
-    `  VNI ${network.vni} on bridge ${network.bridge}, from ${network.underlay}, UDP port ${network.port}`,
+    `  VNI ${network.vni} on bridge ${network.bridge}, ${isStopped ? '' : `from ${network.underlay}, `}UDP port ${network.port}`,
   ];
-  // Not resolved yet: the rest would be zeros.
-  if (network.underlayMtu === 0) return head;
+  // Nothing of it is on the host: the rest would be zeros, or what there was.
+  if (isStopped) return head;
   const asked = macs.silent > 0 ? `, ${macs.silent} of them silent and asked` : '';
   const moreDrops = drops.length - DROPS_SHOWN_MAX;
   return [

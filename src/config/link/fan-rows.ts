@@ -131,18 +131,15 @@ const PACKET_ROWS = {
   ),
   ...NAT_ROWS,
   ...RATE_ROWS,
-  datapath: asked(
-    choice(DATAPATHS),
-    {
-      ...{ key: 'datapath', default: 'userspace', onChange: 'follow' },
-      doc: 'Who forwards: processes of fanway, the kernel (vxlan over IPv4), or the kernel where it can.',
-      help: [
-        '--datapath kernel|auto',
-        'the kernel forwards, or does where it can (default userspace)',
-      ],
-    },
-    'userspace',
-  ),
+  /** Said, `userspace` has a fan go over to it; not said, a fan that runs stays as it is. */
+  datapath: asked(choice(DATAPATHS), {
+    ...{ key: 'datapath', default: 'userspace', onChange: 'follow' },
+    doc: 'Who forwards: processes of fanway, the kernel (vxlan over IPv4), or the kernel where it can.',
+    help: [
+      '--datapath kernel|auto',
+      'the kernel forwards, or does where it can (default userspace)',
+    ],
+  }),
 } as const;
 
 export const FAN_ROWS = {

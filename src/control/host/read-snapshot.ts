@@ -7,13 +7,7 @@ import { hasIpv4 } from '../../net/fan.ts';
 import type { Prefix } from '../../net/prefix.ts';
 import type { Prefix6 } from '../../net/prefix6.ts';
 import type { Host } from './host.ts';
-import {
-  type FanRecord,
-  FOREIGN_SYSCTLS,
-  HOST_SYSCTLS,
-  type NetworkRecord,
-  type Snapshot,
-} from './snapshot.ts';
+import { type FanRecord, FOREIGN_SYSCTLS, HOST_SYSCTLS, type Snapshot } from './snapshot.ts';
 
 /** For which overlay routes are looked for that it would hide, and whether an older answer will do. */
 export type SnapshotDepth = {
@@ -27,7 +21,7 @@ export type SnapshotDepth = {
 /** What a plan for a request looks for. */
 export function depthOf(request: FanRequest, fresh = true): SnapshotDepth {
   const { overlay, overlay6, datapath } = request;
-  const kernelPath = datapath !== undefined;
+  const kernelPath = datapath === 'kernel' || datapath === 'auto';
   return { overlay, ...(overlay6 !== undefined && { overlay6 }), fresh, kernelPath };
 }
 
@@ -45,7 +39,7 @@ export async function readSnapshot(
   host: Host,
   fans: FanRecord[],
   depth?: SnapshotDepth,
-  networks: NetworkRecord[] = [],
+  networks: Snapshot['networks'] = [],
 ): Promise<Snapshot> {
   const [links, addresses, ipv6Addresses, ipv6WayOut, routes, filter] = await Promise.all([
     host.links(),

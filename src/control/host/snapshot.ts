@@ -23,15 +23,18 @@ import {
   type WireSpec,
 } from '../store/link-spec.ts';
 
+/** `stopped`: wanted, and nothing of it is on the host. */
+type Life = { stopped?: boolean | undefined };
+
 /** A fan that runs here, or whose journal says so. */
-export type FanRecord = { request: FanRequest; spec: LinkSpec };
+export type FanRecord = Life & { request: FanRequest; spec: LinkSpec };
 
 /** A layer-2 network that runs here, or whose journal says so. */
-export type NetworkRecord = { request: NetworkRequest; spec: NetworkSpec };
+export type NetworkRecord = Life & { request: NetworkRequest; spec: NetworkSpec };
 
 /** A link of either kind, as it was asked for and as it is. */
 export type AnyRequest = FanRequest | NetworkRequest;
-export type AnyRecord = { request: AnyRequest; spec: AnySpec };
+export type AnyRecord = Life & { request: AnyRequest; spec: AnySpec };
 
 export function isFanRecord(record: AnyRecord): record is FanRecord {
   return isFan(record.spec);
@@ -97,7 +100,8 @@ export type Snapshot = {
   filter: PacketFilter;
   legacy: LegacyTables;
   fans: FanRecord[];
-  networks: NetworkRecord[];
+  /** How each was asked for is no matter to others. */
+  networks: (Pick<NetworkRecord, 'spec' | 'stopped'> & Partial<NetworkRecord>)[];
   /** The machine whose underlay it is, where that is another than the one of everything else here. */
   underlay?: UnderlayView;
   /** IPv6 addresses and routes, where a plan needs them. */

@@ -4,13 +4,16 @@
  * @module
  */
 import { impossibleFan } from '../../config/link/impossible.ts';
+import { formatUnderlays } from '../../config/link/underlays.ts';
 import type { FanRequest } from '../../config/request.ts';
 import { hasIpv4 } from '../../net/fan.ts';
+import { formatPrefix } from '../../net/prefix.ts';
 import { equals6, formatPrefix6, type Prefix6 } from '../../net/prefix6.ts';
 import { sameHostPrefix } from '../../net/underlay-address.ts';
 import type { Change } from '../change/change.ts';
 import { borrowedAliasOf, type FanRecord, type Snapshot } from '../host/snapshot.ts';
-import type { LinkSpec } from '../store/link-spec.ts';
+import { isKernels, type LinkSpec } from '../store/link-spec.ts';
+import { datapathOf, movedSpec, withDatapath } from './datapath/choose.ts';
 import type { Plan } from './plan.ts';
 import { changesOf6, checkSix, notesOfSix, sixOf } from './six.ts';
 import type { Refusal, ResolvedUnderlay } from './underlay/resolve.ts';
@@ -31,6 +34,35 @@ export type BesidePlan =
 export function besideOf(request: FanRequest, fans: readonly FanRecord[]): FanRecord | undefined {
   if (request.overlay6 === undefined || hasIpv4(request.overlay)) return undefined;
   return fans.find(({ spec }) => spec.name === request.bridge && hasIpv4(spec.overlay));
+}
+
+/**
+ * A request for the IPv6 side that a fan has already, and for another data path: that of the whole fan, as both
+ * families have one. Undefined where the data path stays.
+ */
+export function besideMoved(request: FanRequest, running: FanRecord): FanRequest | undefined {
+  const [{ overlay6, datapath }, { six }] = [request, running.spec];
+  if (overlay6 === undefined || six === undefined || datapath === undefined) return undefined;
+  const isElse = equals6(six.overlay, overlay6) && datapath !== datapathOf(running.request);
+  return isElse ? { ...running.request, datapath } : undefined;
+}
+
+/** Why the IPv6 side cannot have the data path that is asked for it; undefined where it can. */
+function checkDatapath(
+  { datapath }: FanRequest,
+  spec: LinkSpec,
+  { request, spec: running }: FanRecord,
+  snapshot: Snapshot,
+): Refusal | undefined {
+  if (datapath === undefined) return undefined;
+  const wanted = withDatapath({ ...request, datapath }, movedSpec(spec, {}), snapshot);
+  if ('code' in wanted) return wanted;
+  if (wanted.datapath === running.datapath) return undefined;
+  const by = isKernels(running) ? 'the kernel' : "fanway's own processes";
+  return {
+    code: 'beside-differs',
+    message: `the IPv4 fan on bridge ${running.name} is forwarded by ${by}, and IPv6 beside it too: have that go over first (fanway up ${formatPrefix(running.overlay)} ${formatUnderlays(request)} bridge ${running.name} --datapath ${datapath}), or leave --datapath out`,
+  };
 }
 
 /** What keeps the two from sharing a link, in words. */
@@ -75,7 +107,12 @@ export function planBeside(
   }
   const six = sixOf(overlay6, at.underlay, at.local);
   const spec = { ...running.spec, six: { ...six, vni: request.vni ?? six.vni } };
-  const refusals = [...impossibleFan(request), ...checkSix(request, spec, snapshot)];
+  const otherPath = checkDatapath(request, spec, running, snapshot);
+  const refusals = [
+    ...impossibleFan(request),
+    ...checkSix(request, spec, snapshot),
+    ...(otherPath === undefined ? [] : [otherPath]),
+  ];
   if (refusals.length > 0) return { outcome: 'refused', refusals };
   return {
     outcome: 'changes',

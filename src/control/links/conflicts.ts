@@ -9,7 +9,7 @@ import { formatIpv4 } from '../../net/ipv4.ts';
 import { contains, formatPrefix, type Prefix } from '../../net/prefix.ts';
 import type { Adoption } from '../host/bridge/adoption.ts';
 import { ROUTE_TABLE_LOCAL, type Snapshot } from '../host/snapshot.ts';
-import type { SixSpec, WireSpec } from '../store/link-spec.ts';
+import { type AnySpec, linkTitle, type SixSpec, type WireSpec } from '../store/link-spec.ts';
 import { checkKernelPort } from './datapath/choose.ts';
 import type { Refusal } from './underlay/resolve.ts';
 
@@ -89,29 +89,32 @@ function vnisOf({ vni, six }: { vni: number; six?: SixSpec }): number[] {
   return six === undefined ? [vni] : [vni, six.vni];
 }
 
+/** A VNI that another link has. */
+export function vniTaken(vni: number, other: AnySpec): Refusal {
+  return {
+    code: 'vni-taken',
+    message: `VNI ${vni} is that of ${linkTitle(other)} already: choose another with --vni, the same on every host`,
+  };
+}
+
 /** Another link whose packets could not be told from this one's. */
 export function checkWire(spec: WireSpec, { fans, networks }: Snapshot): Refusal[] {
   const kernels = checkKernelPort(spec, fans);
   if (kernels.length > 0) return kernels;
-  for (const { spec: other } of [...fans, ...networks]) {
+  for (const { spec: other, stopped } of [...fans, ...networks]) {
     if (spec.port === 0 || other.port !== spec.port || other.local !== spec.local) continue;
     if (other.encap !== spec.encap) {
+      if (stopped === true) continue;
       return [
         {
           code: 'port-taken',
-          message: `UDP port ${spec.port} carries ${other.encap} for ${other.name} already: choose another --port for ${spec.encap}`,
+          message: `UDP port ${spec.port} carries ${other.encap} for ${linkTitle(other)} already: choose another --port for ${spec.encap}`,
         },
       ];
     }
     const taken = vnisOf(other).find((vni) => vnisOf(spec).includes(vni));
-    if (ENCAPS[spec.encap].hasVni && taken !== undefined) {
-      return [
-        {
-          code: 'vni-taken',
-          message: `VNI ${taken} is that of ${other.name} already: choose another with --vni, the same on every host`,
-        },
-      ];
-    }
+    // One that is stopped comes back with it.
+    if (ENCAPS[spec.encap].hasVni && taken !== undefined) return [vniTaken(taken, other)];
   }
   return [];
 }

@@ -24,12 +24,7 @@ import { hostOf, type Plan } from './plan.ts';
 import { isSameThing } from './plan-changes.ts';
 import { isOfSix } from './six.ts';
 import { lowestMtu } from './underlay/further.ts';
-import {
-  isResolved,
-  type Keep,
-  type ResolvedUnderlay,
-  resolveUnderlay,
-} from './underlay/resolve.ts';
+import { isResolved, type Keep, type ResolvedUnderlay } from './underlay/resolve.ts';
 
 const RETRY_MS_MIN = 250;
 const RETRY_MS_MAX = 30_000;
@@ -108,10 +103,14 @@ export class ManagedLink {
   /** One object for as long as it says the same: every look at any link asks all links for theirs. */
   get record(): AnyRecord {
     const { request, spec } = this;
-    if (this.#record?.request !== request || this.#record.spec !== spec) {
-      this.#record = { request, spec };
+    const stopped = this.state === 'stopped' && this.journal === undefined ? true : undefined;
+    const known = this.#record;
+    if (known?.request === request && known.spec === spec && known.stopped === stopped) {
+      return known;
     }
-    return this.#record;
+    const record = { request, spec, ...(stopped && { stopped }) };
+    this.#record = record;
+    return record;
   }
 
   /** Makes everything of a plan. @throws FanwayError; what was made is taken back. */
@@ -271,11 +270,11 @@ export class ManagedLink {
   async #start(look: Look, store: JournalStore, context: Context, join: Join): Promise<void> {
     // Something may be left that could not be taken back when it was stopped.
     await this.undo(store, context);
-    let plan = this.#kind.plan(await look(), this.#keep);
+    let plan = this.#kind.plan(await look(), this.#keep, this.spec);
     const { depth } = this.#kind;
     // Only for a fan that could be is the routing table looked through.
     if (plan.outcome === 'changes' && depth !== undefined) {
-      plan = this.#kind.plan(await look(depth), this.#keep);
+      plan = this.#kind.plan(await look(depth), this.#keep, this.spec);
     }
     // It is another link's IPv6 side from now on, on the bridge that both mean.
     if (plan.outcome === 'changes' && plan.joined !== undefined) return join(plan);
@@ -358,7 +357,7 @@ export class ManagedLink {
   /** Where this host is on the underlay now, or the reason why it is nowhere. */
   #whereNow(snapshot: Snapshot): ResolvedUnderlay | string {
     const keep = this.#keep ?? { local: this.spec.local, floating: false };
-    const now = resolveUnderlay(this.#kind.selector(snapshot), snapshot, keep);
+    const now = this.#kind.where(snapshot, keep, this.spec);
     if (!isResolved(now)) return now.message;
     if (now.local === this.spec.local) this.#keep = { local: now.local, floating: now.floating };
     return now;

@@ -6,7 +6,6 @@
 
 import { IPV6_MTU_BYTES_MIN, MTU_BYTES_MIN } from '../../config/link/device.ts';
 import { rateDifferences, withRate } from '../../config/link/rate.ts';
-import type { UnderlaySelector } from '../../config/link/underlays.ts';
 import { NETWORK_ROWS, SERVER_IS_HOST } from '../../config/network/rows.ts';
 import { impossibleNetwork, type NetworkRequest } from '../../config/network.ts';
 import { carriedOf, specDifferences } from '../../config/row/row.ts';
@@ -28,12 +27,18 @@ import type { Change } from '../change/change.ts';
 import { ipv6Closed } from '../change/kinds/bridge.ts';
 import { type Adoption, isKept } from '../host/bridge/adoption.ts';
 import { forwardingDevices, isForwardDropping } from '../host/forwarding.ts';
-import { type AnyRecord, aliasOf, borrowedAliasOf, type Snapshot } from '../host/snapshot.ts';
-import { type NetworkSpec, SOURCE_PORTS_DEFAULT } from '../store/link-spec.ts';
-import { checkWire } from './conflicts.ts';
+import { aliasOf, borrowedAliasOf, type Snapshot } from '../host/snapshot.ts';
+import {
+  type AnySpec,
+  linkTitle,
+  type NetworkSpec,
+  SOURCE_PORTS_DEFAULT,
+} from '../store/link-spec.ts';
+import { checkWire, vniTaken } from './conflicts.ts';
 import { innerMtuOf, type Plan } from './plan.ts';
 import { furtherOf, type ResolvedUnderlays } from './underlay/further.ts';
-import { isResolved, type Keep, type Refusal, resolveUnderlay } from './underlay/resolve.ts';
+import { resolvePlace } from './underlay/place.ts';
+import { isResolved, type Keep, type Refusal } from './underlay/resolve.ts';
 
 /** Locally administered, then a mark, then the host's four bytes: one for each host. */
 const BRIDGE_MAC_PREFIX = 0x02fb_0000_0000;
@@ -41,15 +46,6 @@ const BRIDGE_MAC_PREFIX = 0x02fb_0000_0000;
 /** The tunnel device of a network. */
 export function networkDeviceOf(vni: number): string {
   return parseInterfaceName(`fwn-${vni}`);
-}
-
-/** Where this host is: as asked for, else where its first fan is, else where its default route leads. */
-export function networkSelector(request: NetworkRequest, { fans }: Snapshot): UnderlaySelector {
-  if (request.underlay !== null) return request.underlay;
-  const [first] = fans;
-  if (first === undefined) return { kind: 'default', length: 16 };
-  const { local, underlay } = first.spec;
-  return { kind: 'address', address: local, length: underlay.length };
 }
 
 /** The inner MTU in bytes over an underlay of `underlayMtu` bytes. */
@@ -68,6 +64,7 @@ function specOf(
     underlay: NetworkSpec['underlay'];
     underlayMtu: number;
     underlays?: ResolvedUnderlays;
+    fan?: string | undefined;
   },
   mac = BRIDGE_MAC_PREFIX + lastWordOf(at.local),
   isTheirs = false,
@@ -90,6 +87,7 @@ function specOf(
     ...(request.routers && { routers: serverMacs(request.routers, mac) }),
     ...(ipam !== undefined && { ipam }),
     ...(outer !== undefined && { outer }),
+    ...(at.fan !== undefined && { placeFan: at.fan }),
     ...(answersByKernel(request, isTheirs) && { kernelArp: true }),
   };
 }
@@ -112,28 +110,33 @@ export function placeholderNetwork(request: NetworkRequest): NetworkSpec {
   return { ...specOf(request, at), innerMtu: 0 };
 }
 
-/** What `net add` would do for this request on this host. @param keep the address that it had */
+/**
+ * What `net add` would do for this request on this host.
+ * @param keep the address that it had
+ * @param had the network as it was when it was up last
+ */
 export function planNetwork(
   request: NetworkRequest,
   snapshot: Snapshot,
   keep?: Keep,
+  had?: NetworkSpec,
 ): Plan<NetworkSpec> {
-  const resolved = resolveUnderlay(networkSelector(request, snapshot), snapshot, keep);
+  const running = snapshot.networks.find((one) => one.spec.network === request.network);
+  const resolved = resolvePlace(request, snapshot, running?.spec ?? had, keep);
   if (!isResolved(resolved)) return { outcome: 'refused', refusals: [resolved] };
-  const { local, underlay, device } = resolved;
+  const { local, underlay, device, fan } = resolved;
   const adoption = adoptionOf(request.bridge, snapshot);
   const isTheirs = adoption?.foreign === true;
   const mac = isTheirs ? adoption.mac : undefined;
   const found = furtherOf(request, resolved, snapshot);
   if ('refusals' in found) return { outcome: 'refused', refusals: found.refusals };
   const { underlayMtu, notes, ...underlays } = found;
-  const spec = specOf(request, { local, underlay, underlayMtu, underlays }, mac, isTheirs);
+  const spec = specOf(request, { local, underlay, underlayMtu, underlays, fan }, mac, isTheirs);
 
-  const running = snapshot.networks.find((one) => one.spec.network === request.network);
   if (running !== undefined) return planAgainst(running.spec, spec, request);
   const refusals = [
     ...checkNames(spec, snapshot, adoption),
-    ...checkWire(spec, snapshot),
+    ...checkWire(spec, elsewhere(spec, snapshot)),
     ...checkMtu(request, spec, device.name),
     ...checkAddresses(request, spec, snapshot),
     ...impossibleNetwork(request, { family: familyOf(local), length: underlay.length }),
@@ -228,8 +231,8 @@ function adoptionOf(bridge: string, snapshot: Snapshot): Adoption | undefined {
 }
 
 /** The link that a bridge belongs to. */
-function ownerOf(bridge: string, { fans, networks }: Snapshot): AnyRecord | undefined {
-  return [...fans, ...networks].find(({ spec }) => spec.name === bridge);
+function ownerOf(bridge: string, { fans, networks }: Snapshot): AnySpec | undefined {
+  return [...fans, ...networks].find(({ spec }) => spec.name === bridge)?.spec;
 }
 
 /** What of a network no setting alone says, and cannot change while it runs, in words. */
@@ -284,15 +287,19 @@ function checkNames(
   const refusals: Refusal[] = [];
   const owner = ownerOf(spec.name, snapshot);
   if (owner !== undefined) {
-    const message = `bridge ${spec.name} is that of another network or fan: choose another with --bridge`;
+    const message = `bridge ${spec.name} is that of ${linkTitle(owner)} already: choose another with --bridge`;
     refusals.push({ code: 'name-taken', message });
   }
+  // The device is called after the VNI, whatever the port.
+  const holder = snapshot.networks.find((one) => one.spec.device === spec.device);
+  if (holder !== undefined) refusals.push(vniTaken(spec.vni, holder.spec));
   for (const [what, name] of [
     ['bridge', spec.name],
     ['device', spec.device],
   ] as const) {
     const link = snapshot.links.find((link) => link.name === name);
     if (link === undefined || name === adoption?.name || owner !== undefined) continue;
+    if (what === 'device' && holder !== undefined) continue;
     const way =
       link.alias === aliasOf(spec.name)
         ? 'it carries our mark but no journal here knows it, so another run directory may own it: take it down there, or delete the device'
@@ -305,6 +312,12 @@ function checkNames(
     });
   }
   return refusals;
+}
+
+/** The host without the networks that have this one's device, and with it the VNI: that is told already. */
+function elsewhere({ device }: NetworkSpec, snapshot: Snapshot): Snapshot {
+  const networks = snapshot.networks.filter(({ spec }) => spec.device !== device);
+  return { ...snapshot, networks };
 }
 
 /** Own addresses that another device of this host has, or that need what is not there. */

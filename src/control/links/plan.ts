@@ -12,7 +12,7 @@ import { natText } from '../../config/link/nat.ts';
 import { rateDifferences, withRate } from '../../config/link/rate.ts';
 import { underlayFamily } from '../../config/link/underlays.ts';
 import type { NetworkRequest } from '../../config/network.ts';
-import { type FanRequest, overlayName, portOf } from '../../config/request.ts';
+import { type FanRequest, isSameFan, overlayName, portOf } from '../../config/request.ts';
 import { carriedOf, requestDifferences, specDifferences } from '../../config/row/row.ts';
 import { ENCAPS, overheadOf } from '../../encap/encap.ts';
 import { messageOf } from '../../errors.ts';
@@ -28,8 +28,7 @@ import {
   sliceOf,
 } from '../../net/fan.ts';
 import { bridgeNameOf6, deviceNameOf6 } from '../../net/fan6.ts';
-import { equals, formatPrefix, type Prefix } from '../../net/prefix.ts';
-import { equals6 } from '../../net/prefix6.ts';
+import { formatPrefix, type Prefix } from '../../net/prefix.ts';
 import {
   ADDRESS_BITS,
   type Family,
@@ -52,9 +51,15 @@ import {
   SOURCE_PORTS_DEFAULT,
   type WireSpec,
 } from '../store/link-spec.ts';
-import { besideOf, planBeside } from './beside.ts';
+import { besideMoved, besideOf, planBeside } from './beside.ts';
 import { checkWire, judgeOverlay } from './conflicts.ts';
-import { movedSpec, notesOfDatapath, withDatapath } from './datapath/choose.ts';
+import {
+  datapathOf,
+  keptDatapath,
+  movedSpec,
+  notesOfDatapath,
+  withDatapath,
+} from './datapath/choose.ts';
 import { obstaclesOf } from './obstacles.ts';
 import { addressesOf, changesOf } from './plan-changes.ts';
 import { planOwned } from './plan-owned.ts';
@@ -86,7 +91,8 @@ export type Plan<Spec extends AnySpec = LinkSpec> =
  * What `up` would do for this request on this host.
  * @param keep the underlay address that the fan had
  */
-export function planFan(request: FanRequest, snapshot: Snapshot, keep?: Keep): Plan {
+export function planFan(asked: FanRequest, snapshot: Snapshot, keep?: Keep): Plan {
+  const request = keptDatapath(asked, snapshot.fans);
   const { device } = request;
   if (device === undefined) return planPlain(request, snapshot, keep);
   return planOwned({ ...request, device }, snapshot, planPlain, keep);
@@ -108,6 +114,8 @@ function planPlain(request: FanRequest, snapshot: Snapshot, keep?: Keep): Plan {
   const { overlay6 } = request;
   const beside = besideOf(request, snapshot.fans);
   if (overlay6 !== undefined && beside !== undefined) {
+    const both = besideMoved(request, beside);
+    if (both !== undefined) return planPlain(both, snapshot, keep);
     return planBeside({ ...request, overlay6 }, beside, resolved, snapshot);
   }
 
@@ -122,7 +130,7 @@ function planPlain(request: FanRequest, snapshot: Snapshot, keep?: Keep): Plan {
   const spec = withDatapath(request, specOf(request, at), snapshot);
   if ('code' in spec) return { outcome: 'refused', refusals: [spec] };
 
-  const running = snapshot.fans.find((fan) => isSameOverlay(fan.request, request));
+  const running = snapshot.fans.find((fan) => isSameFan(fan.request, request));
   if (running !== undefined) return planAgainst(running, { request, spec });
 
   const adoption = findAdoption(spec, addressesOf(request, spec), snapshot);
@@ -267,7 +275,7 @@ function planAgainst(running: FanRecord, wanted: FanRecord): Plan {
   if (wanted.spec.six !== undefined) compare('overlay', overlaysOf(spec), overlaysOf(wanted.spec));
   const overlay = overlaysOf(spec);
   const rates = rateDifferences(spec, wanted.spec);
-  const isElse = running.request.datapath !== wanted.request.datapath;
+  const isElse = datapathOf(running.request) !== datapathOf(wanted.request);
   // These it can follow while it runs.
   if (differences.length === 0 && (isElse || rates.length > 0)) {
     const isMoved = spec.datapath !== wanted.spec.datapath;
@@ -296,13 +304,6 @@ function planAgainst(running: FanRecord, wanted: FanRecord): Plan {
       },
     ],
   };
-}
-
-/** Whether two requests are for the same fan: of the same IPv4 overlay, or the same IPv6 one alone. */
-function isSameOverlay(a: FanRequest, b: FanRequest): boolean {
-  if (hasIpv4(a.overlay) || hasIpv4(b.overlay)) return equals(a.overlay, b.overlay);
-  const [one, other] = [a.overlay6, b.overlay6];
-  return one !== undefined && other !== undefined && equals6(one, other);
 }
 
 /** A fan of IPv6 alone has the bridge that an IPv4 one wants. */

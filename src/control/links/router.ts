@@ -28,6 +28,7 @@ import { LeftSettings } from '../store/left-settings.ts';
 import { type AnySpec, isNetwork, type NetworkSpec } from '../store/link-spec.ts';
 import type { RunDirectory } from '../store/run-directory.ts';
 import { Attention } from './attention.ts';
+import { keptDatapath } from './datapath/choose.ts';
 import { becomeOther } from './datapath/move.ts';
 import { linkKind } from './kinds.ts';
 import { type ChangesPlan, type Look, ManagedLink } from './link.ts';
@@ -35,6 +36,7 @@ import { type Plan, planFan } from './plan.ts';
 import { planNetwork } from './plan-network.ts';
 import { Rounds } from './rounds.ts';
 import { isDual, sixAlone } from './six.ts';
+import { keptPlaces } from './underlay/place.ts';
 
 /** Both ways to change the host, with what was read of it. */
 type World = ReturnType<typeof cached>;
@@ -188,7 +190,8 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
   async #plan(request: FanRequest, { host }: World): Promise<Plan> {
     const plan = planFan(request, await this.#snapshot(undefined, undefined, host));
     if (plan.outcome !== 'changes') return plan;
-    return planFan(request, await this.#snapshot(undefined, depthOf(request), host));
+    const depth = depthOf(keptDatapath(request, this.fans));
+    return planFan(request, await this.#snapshot(undefined, depth, host));
   }
 
   /** What `use` makes of the host as it is now, with all that runs. */
@@ -216,10 +219,7 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
     await becomeOther(link, { request: joined, spec }, this.#store, context, look);
   }
 
-  /**
-   * Takes one family of a link that has both away; the other one goes on.
-   * @throws FanwayError `not-configured`
-   */
+  /** Takes one family of a link that has both away; the other one goes on. @throws FanwayError `not-configured` */
   #downPart(name: string, part: 'ipv4' | 'ipv6'): Promise<AnySpec & { notes: string[] }> {
     return this.#queue(async () => {
       const link = this.#links.find((link) => link.spec.name === name);
@@ -228,12 +228,12 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
         throw refusedError('not-configured', `${name}: has not both IPv4 and IPv6`);
       }
       const { spec } = record;
-      const look = (): Promise<Snapshot> => this.#snapshot(link);
       const context = this.#context(link);
       const { overlay6: _, ...ipv4 } = record.request;
       if (part === 'ipv6') {
         const { six: __, ...rest } = spec;
-        await link.reduce({ request: ipv4, spec: rest }, this.#store, context, look);
+        const to = { request: ipv4, spec: rest };
+        await link.reduce(to, this.#store, context, () => this.#snapshot(link));
       } else {
         // Whatever IPv4 is of the link goes with it: what stays is another link on the same bridge.
         await link.undo(this.#store, context);
@@ -313,8 +313,7 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
         }
       }
       const notes: string[] = [];
-      const context = this.#context(link);
-      const { log } = context;
+      const { log, ...context } = this.#context(link);
       const warn = (cause: string, message: string): void => {
         notes.push(message);
         log.warn(cause, message);
@@ -322,7 +321,8 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
       await link.undo(this.#store, { ...context, log: { ...log, warn } });
       this.#forget(link);
       await this.#tidy();
-      this.#options.log.info(name, 'down');
+      log.info(name, 'down');
+      notes.push(...keptPlaces(name, this.#running().networks));
       this.#tellOthers();
       if (this.#links.length === 0) this.emit('empty');
       return { ...link.spec, notes };

@@ -202,6 +202,8 @@ export type NetworkSpec = WireSpec &
     ipam?: Ipam;
     /** Where others reach this host, when that is not `local`. */
     outer?: UnderlayAddress;
+    /** The fan whose place on the underlay it took; absent = it was told its own, or went by the default route. */
+    placeFan?: string;
   };
 
 /** A link of either kind. */
@@ -213,6 +215,11 @@ export function isNetwork(spec: AnySpec): spec is NetworkSpec {
 
 export function isFan(spec: AnySpec): spec is LinkSpec {
   return !isNetwork(spec);
+}
+
+/** A link by the name that people gave it: `fan-250-0-28`, `network blue (br-blue)`. */
+export function linkTitle(spec: AnySpec): string {
+  return isNetwork(spec) ? `network ${spec.network} (${spec.name})` : spec.name;
 }
 
 /** Whether the kernel forwards for a link, which is a fan then. */

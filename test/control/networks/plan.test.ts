@@ -1,4 +1,11 @@
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import t from 'tap';
+import { networkJson } from '../../../src/api/networks.ts';
+import { networkText } from '../../../src/cli/networks/network-text.ts';
 import { parseUnderlay } from '../../../src/config/link/sides.ts';
 import {
   type NetworkRequest,
@@ -6,8 +13,14 @@ import {
   networkRequestOf,
 } from '../../../src/config/network.ts';
 import { boundChains, releaseText } from '../../../src/control/change/kinds/firewall/bound.ts';
+import type { Snapshot } from '../../../src/control/host/snapshot.ts';
+import { placeholderSpec, planFan } from '../../../src/control/links/plan.ts';
 import { planNetwork } from '../../../src/control/links/plan-network.ts';
-import { link, plainHost } from '../snapshots.ts';
+import { Router } from '../../../src/control/links/router.ts';
+import { RunDirectory } from '../../../src/control/store/run-directory.ts';
+import { createLog } from '../../../src/log.ts';
+import { FakeHost } from '../fake-host.ts';
+import { request as fan, link, plainHost } from '../snapshots.ts';
 
 const UNDERLAY = parseUnderlay('eth0/16');
 
@@ -115,4 +128,154 @@ t.test('what cannot be is said', async (t) => {
   t.strictSame(refused({}, host), ['name-taken']);
   t.strictSame(refused({ mtu: 9000 }), ['mtu-too-large']);
   t.equal(refused({ underlay: parseUnderlay('eth7/16') }).length, 1, 'no such device');
+});
+
+t.test('a VNI is that of one network, which is named', async (t) => {
+  const blue = planNetwork(request(), plainHost());
+  if (blue.outcome !== 'changes') throw new Error(blue.outcome);
+  const there = plainHost({ networks: [{ spec: blue.spec }] });
+  there.links.push(link(8, 'br-blue', { kind: 'bridge' }), link(9, 'fwn-100', { kind: 'tun' }));
+  for (const more of [{}, { port: 4790 }]) {
+    const green = planNetwork(request({ network: 'green', bridge: 'br-green', ...more }), there);
+    if (green.outcome !== 'refused') throw new Error(green.outcome);
+    t.match(
+      green.refusals.map(({ message }) => message),
+      [/^VNI 100 is that of network blue \(br-blue\) already: choose another with --vni/],
+    );
+    t.equal(green.refusals.length, 1, 'and nothing else is wrong');
+  }
+  const same = planNetwork(request({ network: 'green', vni: 101 }), there);
+  t.match(same, { refusals: [{ message: /br-blue is that of network blue .*--bridge/ }] });
+});
+
+/** A host whose routes lead nowhere but to its underlay. */
+const islet = (more: Partial<Snapshot> = {}): Snapshot => plainHost({ routes: [], ...more });
+
+t.test('a network keeps the place that it took from a fan', async (t) => {
+  const wanted = request({ underlay: null });
+  const wish = fan('250.0.0.0/8', 'eth0/16');
+  const up = planFan(wish, islet());
+  if (up.outcome !== 'changes') throw new Error(up.outcome);
+  const fans = [{ request: wish, spec: up.spec }];
+  const first = planNetwork(wanted, islet({ fans }));
+  if (first.outcome !== 'changes') throw new Error(JSON.stringify(first));
+  const { spec } = first;
+  t.match(spec, { local: 0xac1e001c, underlay: { length: 16 }, placeFan: 'fan-250-0-28' });
+  t.match(planNetwork(wanted, islet(), undefined, spec), { outcome: 'changes', spec });
+  t.equal(planNetwork(wanted, islet({ networks: [{ spec }] })).outcome, 'same', 'asked for again');
+  const elsewhere = plainHost({ addresses: [] });
+  for (const [what, plan, why] of [
+    ['it never had one', planNetwork(wanted, islet()), /^nothing says where .*--underlay; it has/],
+    [
+      'the address has gone',
+      planNetwork(wanted, { ...elsewhere, routes: [] }, undefined, spec),
+      /^its place was that of fan fan-250-0-28, 172\.30\.0\.28\/16, which has gone.*--underlay/,
+    ],
+    [
+      'the fan is stopped, and was never up',
+      planNetwork(
+        wanted,
+        islet({ fans: [{ request: wish, spec: placeholderSpec(wish), stopped: true }] }),
+      ),
+      /^its place is that of fan fan-fa000000, which is stopped/,
+    ],
+  ] as const) {
+    if (plan.outcome !== 'refused') throw new Error(`${what}: ${plan.outcome}`);
+    t.match(plan.refusals[0]?.message, why, what);
+    t.notMatch(plan.refusals[0]?.message, /`default`/, 'nobody wrote that');
+  }
+});
+
+/** A host without nft, where little more is made than devices. */
+class BareHost extends FakeHost {
+  override hasNft(): boolean {
+    return false;
+  }
+}
+
+/** One look at everything, as an event of the kernel causes it. */
+async function look(router: Router): Promise<void> {
+  await setImmediate();
+  const settled = once(router, 'settled');
+  router.scheduleReconcile();
+  await settled;
+}
+
+t.test('the fan goes, and the network stays: also over a restart', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'fanway-place-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const run = new RunDirectory(folder);
+  run.create();
+  const host = new BareHost(islet());
+  const lines: string[] = [];
+  const log = createLog({ write: (line) => void lines.push(line) });
+  const routerOf = () => new Router({ run, host, tunnels: host, log, now: () => 0 });
+  const router = routerOf();
+  const wish = fan('250.0.0.0/8', 'eth0/16');
+  await router.up(wish);
+  await router.addNetwork(request({ underlay: null, arp: 'userspace' }));
+  const stateOf = ({ links }: Router) => {
+    const found = links.find(({ spec }) => spec.name === 'br-blue');
+    return found && { state: found.state, reason: found.reason, local: found.spec.local };
+  };
+  const up = { state: 'up', reason: '', local: 0xac1e001c };
+  t.strictSame(stateOf(router), up);
+  const { index } = await indexOf(host, 'br-blue');
+
+  const { notes } = await router.down('fan-250-0-28', { force: true });
+  t.match(notes, [/^network blue stays at 172\.30\.0\.28\/16, as long as .*--underlay/]);
+  await look(router);
+  t.strictSame(stateOf(router), up);
+  // As a reload does that changes the fan.
+  await router.want({ ...wish, mtu: 1400 });
+  await look(router);
+  t.strictSame(stateOf(router), up);
+  await router.down('fan-250-0-28', { force: true });
+
+  const next = routerOf();
+  await next.adopt();
+  await look(next);
+  t.strictSame(stateOf(next), up, 'another router goes on with it');
+  t.equal((await indexOf(host, 'br-blue')).index, index, 'as it was made');
+
+  const { addresses } = host.state;
+  host.state.addresses = [];
+  await look(next);
+  t.match(stateOf(next), { state: 'stopped', reason: /^its place was that of fan fan-250-0-28/ });
+  const kernel = await next.look((snapshot) =>
+    planFan({ ...wish, datapath: 'kernel' }, { ...snapshot, addresses }),
+  );
+  t.equal(kernel.outcome, 'changes', 'its port is free meanwhile');
+  host.state.addresses = addresses;
+  await look(next);
+  t.strictSame(stateOf(next), up, 'and back with its address');
+  t.notMatch(lines.join(''), /`default`/);
+});
+
+async function indexOf(host: FakeHost, name: string): Promise<{ index: number }> {
+  const found = await host.link(name);
+  if (found === undefined) throw new Error(`no ${name}`);
+  return found;
+}
+
+t.test('a network that is stopped shows nothing that is not there', async (t) => {
+  const none = { asked: 0, found: 0, damped: 0, limited: 0, looked: 0, refused: 0 };
+  const arp = { asked: 'auto', by: 'kernel', addresses: 0, answered: 0, reason: '' };
+  const blue = (state: string) =>
+    networkJson(
+      {
+        ...{ network: 'blue', bridge: 'br-blue', vni: 100, state, reason: '', bum: 'none' },
+        ...{ guard: 'learn', device: 'fwn-100', underlay: '172.30.0.28/16', port: 4789 },
+        ...{ innerMtu: 1450, underlayMtu: 1500, rate: null, offloads: [], members: [] },
+        ...{ memberCount: 0, macs: { local: 0, remote: 0, silent: 0, frozen: 0, refused: 0 } },
+        ...{ addresses: 0, waiting: 0, servers: { dhcp: null, router: null }, arp },
+        ...{ serviceNode: null, search: none, rules: 0, drift: 0, floods: {}, drops: [] },
+        rates: { egressPackets: 0, egressBits: 0, ingressPackets: 0, ingressBits: 0 },
+        ...{ lostPorts: [], notes: [], repairs: 0, repaired: [] },
+      },
+      '',
+    );
+  t.match(networkText(blue('up')).join('\n'), /from 172\.30\.0\.28\/16.*\n.*device fwn-100/);
+  const stopped = networkText(blue('stopped')).join('\n');
+  t.match(stopped, /^network blue: stopped\n {2}VNI 100 on bridge br-blue, UDP port 4789$/);
 });

@@ -2,11 +2,13 @@
  * Which data path forwards for a fan: data processes of ours, or the kernel; and why not the kernel.
  * @module
  */
+
 import { kernelLacks, noKernel } from '../../../config/link/impossible.ts';
-import type { FanRequest } from '../../../config/request.ts';
+import type { Datapath } from '../../../config/link/modes.ts';
+import { type FanRequest, isSameFan } from '../../../config/request.ts';
 import { ENCAPS } from '../../../encap/encap.ts';
-import type { Snapshot } from '../../host/snapshot.ts';
-import { isKernels, type LinkSpec, type WireSpec } from '../../store/link-spec.ts';
+import type { FanRecord, Snapshot } from '../../host/snapshot.ts';
+import { isKernels, type LinkSpec, linkTitle, type WireSpec } from '../../store/link-spec.ts';
 
 /** A reason not to go on, for programs and for people. */
 type Refusal = { code: string; message: string };
@@ -14,11 +16,11 @@ type Refusal = { code: string; message: string };
 /** Who has the port that the device would need, '' when nobody does. */
 function portTaken(spec: LinkSpec, { links, fans, networks }: Snapshot): string {
   const other = [...fans, ...networks].find(
-    ({ spec: { name, port, encap } }) =>
-      name !== spec.name && port === spec.port && ENCAPS[encap].udp,
+    ({ stopped, spec: { name, port, encap } }) =>
+      stopped !== true && name !== spec.name && port === spec.port && ENCAPS[encap].udp,
   );
   if (other !== undefined) {
-    return `UDP port ${spec.port} is that of ${other.spec.name}: the kernel has one such device a port, so choose another --port`;
+    return `UDP port ${spec.port} is that of ${linkTitle(other.spec)}: the kernel has one such device a port, so choose another --port`;
   }
   const device = links.find(
     ({ vxlan, alias }) => vxlan?.port === spec.port && !alias.startsWith('fanway:'),
@@ -33,13 +35,26 @@ function whyNotKernel(request: FanRequest, spec: LinkSpec, snapshot: Snapshot): 
   return kernelLacks(request) || portTaken(spec, snapshot) || (snapshot.kernelPath ?? '');
 }
 
+/** Who a request says is to forward, as of two that say it in other words. */
+export function datapathOf({ datapath }: FanRequest): Datapath {
+  return datapath ?? 'userspace';
+}
+
+/** A request that does not say who forwards, with what was asked for of the fan that runs already. */
+export function keptDatapath(request: FanRequest, fans: readonly FanRecord[]): FanRequest {
+  if (request.datapath !== undefined) return request;
+  const running = fans.find((fan) => isSameFan(fan.request, request));
+  const datapath = running?.request.datapath;
+  return datapath === undefined ? request : { ...request, datapath };
+}
+
 /** A spec with the data path that was asked for, or why it cannot be. */
 export function withDatapath(
   request: FanRequest,
   spec: LinkSpec,
   snapshot: Snapshot,
 ): LinkSpec | Refusal {
-  if (request.datapath === undefined) return spec;
+  if (datapathOf(request) === 'userspace') return spec;
   const reason = whyNotKernel(request, spec, snapshot);
   if (reason === '') return { ...spec, datapath: 'kernel' };
   if (request.datapath === 'auto') return { ...spec, notKernel: reason };
@@ -49,7 +64,8 @@ export function withDatapath(
 /** A link whose port is that of another one which the kernel forwards, and has to itself. */
 export function checkKernelPort(spec: WireSpec, fans: Snapshot['fans']): Refusal[] {
   const other = fans.find(
-    ({ spec: one }) => isKernels(one) && one.name !== spec.name && one.port === spec.port,
+    ({ spec: one, stopped }) =>
+      stopped !== true && isKernels(one) && one.name !== spec.name && one.port === spec.port,
   );
   if (other === undefined || !ENCAPS[spec.encap].udp) return [];
   return [
@@ -61,7 +77,7 @@ export function checkKernelPort(spec: WireSpec, fans: Snapshot['fans']): Refusal
 }
 
 /** A running link's spec with the data path of another. */
-export function movedSpec(running: LinkSpec, wanted: LinkSpec): LinkSpec {
+export function movedSpec(running: LinkSpec, wanted: Partial<LinkSpec>): LinkSpec {
   const { datapath: _, notKernel: __, ...rest } = running;
   const { datapath, notKernel } = wanted;
   return {

@@ -16,6 +16,7 @@ import {
   type Snapshot,
 } from '../../host/snapshot.ts';
 import { type AnySpec, isKernels } from '../../store/link-spec.ts';
+import { datapathOf } from './choose.ts';
 
 /** A link that runs, as far as it is changed here. */
 type Running = {
@@ -71,7 +72,7 @@ export async function becomeOther(
     return moveDatapath(link, record, to, store, context);
   }
   if (rates.length > 0) return retune(link, to, rates, store, context);
-  if (record.request.datapath !== to.request.datapath) {
+  if (datapathOf(record.request) !== datapathOf(to.request)) {
     // Asked for in another way, and there already.
     return note(link, to, store, link.journal && tunnelOf(link.journal)?.memo.index);
   }

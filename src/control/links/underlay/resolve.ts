@@ -307,6 +307,13 @@ function byDefaultRoute(length: number, view: View): ResolvedUnderlay | Refusal 
   };
 }
 
+/** The addresses that this host might be known by, `it has 172.30.0.28/16 on eth0`. */
+export function addressesText(picture: Snapshot, family: Family): string {
+  const snapshot = { ...picture, ...picture.underlay };
+  const candidates = candidatesIn(picture, snapshot, family);
+  return shown({ snapshot, family, candidates, keep: undefined });
+}
+
 /** An address with the length of its network, for messages. */
 export function formatHost(address: UnderlayAddress, length: number): string {
   return formatHostPrefix({ address, length });
