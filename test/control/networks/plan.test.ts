@@ -144,7 +144,8 @@ t.test('a VNI is that of one network, which is named', async (t) => {
     );
     t.equal(green.refusals.length, 1, 'and nothing else is wrong');
   }
-  const same = planNetwork(request({ network: 'green', vni: 101 }), there);
+  const onBlue = request({ network: 'green', vni: 101, bridge: 'br-blue' });
+  const same = planNetwork(onBlue, there);
   t.match(same, { refusals: [{ message: /br-blue is that of network blue .*--bridge/ }] });
 });
 

@@ -18,7 +18,7 @@ import {
 } from './resolve.ts';
 
 /** `fan`: the one whose place it is, or was when the network took it. */
-export type Place = ResolvedUnderlay & { fan?: string };
+type Place = ResolvedUnderlay & { fan?: string };
 
 /** A network as it is, or was when it was up last: its place on the underlay. */
 type Had = Pick<NetworkSpec, 'local' | 'underlay' | 'underlayMtu' | 'placeFan'>;
