@@ -178,7 +178,7 @@ t.test('a network keeps the place that it took from a fan', async (t) => {
         wanted,
         islet({ fans: [{ request: wish, spec: placeholderSpec(wish), stopped: true }] }),
       ),
-      /^its place is that of fan fan-fa000000, which is stopped/,
+      /^its place is that of fan fan-250, which is stopped/,
     ],
   ] as const) {
     if (plan.outcome !== 'refused') throw new Error(`${what}: ${plan.outcome}`);
