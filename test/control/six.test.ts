@@ -188,7 +188,7 @@ t.test('a fan of IPv6 alone, and what it refuses', { skip }, async (t) => {
     t.not(code, 0);
     t.match(err, message);
   };
-  await refused(/IPv6 needs 1280/, 'fd00:fa::/32', 'eth0/16', '--mtu', '1200');
+  await refused(/IPv6 needs packets of 1280 bytes/, 'fd00:fa::/32', 'eth0/16', '--mtu', '1200');
   await refused(/ff00::\/8 is multicast/, 'ff00::/16', 'eth0/16');
   await refused(/use an overlay of \/110 or shorter/, 'fd00:fa::/120', 'eth0/16');
   await refused(/dhcp hands out IPv4/, 'fd00:fa::/32', 'eth0/16', 'dhcp');

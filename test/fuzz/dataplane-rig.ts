@@ -15,7 +15,6 @@ import { PathMtu } from '../../src/dataplane/send/path-mtu.ts';
 import { Trains } from '../../src/dataplane/send/trains.ts';
 import { encapById, LinkEncap } from '../../src/encap/encap.ts';
 import { LAYOUT_BYTES, Layout } from '../../src/shm/layout.ts';
-import type { NetworkWords } from '../../src/shm/network.ts';
 import {
   EGRESS_BASE,
   EGRESS_COUNTERS,
