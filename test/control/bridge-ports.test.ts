@@ -136,16 +136,6 @@ t.test('a kept bridge goes with its last port', async (t) => {
   }
 });
 
-t.test('a kept bridge that somebody deletes is forgotten, with its ports', async (t) => {
-  const { run, host, router } = await withPort();
-  await router.down(BRIDGE, { force: true });
-  t.same(readdirSync(run.journals), [`${BRIDGE}.ports`]);
-  await host.deleteLink(find(host, BRIDGE).index);
-  await look(router);
-  t.same(readdirSync(run.journals), []);
-  await router.stop();
-});
-
 t.test('another underlay address: the bridge goes on under its new name', async (t) => {
   const { host, router, lines } = await withPort();
   const { index } = find(host, BRIDGE);

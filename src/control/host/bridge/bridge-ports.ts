@@ -262,8 +262,8 @@ export async function tidyBridges(
     const ours = (link: SnapshotLink): boolean =>
       link.name === name && link.kind === 'bridge' && link.alias === aliasOf(name);
     const bridge = links.find(ours);
-    // A bridge that is gone was deleted by somebody, ports or not: nobody puts them back on it.
-    if (comparePorts(records.read(name), bridge, links).attached.length > 0) continue;
+    const { attached, pulled } = comparePorts(records.read(name), bridge, links);
+    if (attached.length > 0 || (bridge === undefined && pulled.length > 0)) continue;
     if (bridge !== undefined && links.some((link) => link.alias === bridge.alias && !ours(link))) {
       // Its tunnel is there: a router with another run directory has taken it over.
       records.forget(name);

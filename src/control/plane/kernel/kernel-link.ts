@@ -47,6 +47,8 @@ export class KernelLink {
   readonly bypass: Bypass;
   /** What the device counted before the maps began to. */
   readonly #before: DeviceErrors;
+  /** What its device said last. */
+  #errors = NO_ERRORS;
   #unconfirmed = new Set<string>();
   #timer: NodeJS.Timeout | undefined;
 
@@ -131,7 +133,9 @@ export class KernelLink {
     const add = (index: number, by: number): void => {
       column[index] = (column[index] ?? 0) + by;
     };
-    const errors = deviceErrors(this.spec.device) ?? NO_ERRORS;
+    // What cannot be read just now is as it was: counters do not go back.
+    const errors = deviceErrors(this.spec.device) ?? this.#errors;
+    this.#errors = errors;
     const received = Math.max(0, errors.received - this.#before.received);
     add(ingressIndex('received'), received);
     add(ingressIndex('drop.bad_header'), received);

@@ -33,12 +33,15 @@ function parse(text: string): Table {
   return table;
 }
 
-/** The devices of a process; none where it has ended, and its network namespace may have gone with it. */
+/** Where a process has ended, its network namespace may have gone with it; and of descriptors there may be none left. */
+const NOT_NOW = ['ENOENT', 'ESRCH', 'EINVAL', 'EMFILE', 'ENFILE', 'ENOMEM'];
+
+/** The devices of a process; none where they cannot be read just now. */
 function readTable(path: string): Table {
   try {
     return parse(readFileSync(path, 'utf8'));
   } catch (error) {
-    if (['ENOENT', 'ESRCH', 'EINVAL'].includes(codeOf(error))) return new Map();
+    if (NOT_NOW.includes(codeOf(error))) return new Map();
     throw error;
   }
 }
