@@ -258,6 +258,7 @@ async function inPod(t: Test, folder: string, lab: Lab): Promise<void> {
     closeSync(log);
   }
   const plugin = join(node, 'opt/cni/bin/fanway-cni');
+  const list = join(node, 'etc/cni/net.d/10-fanway.conflist');
   await until('the plugin is on the node', 20_000, () => {
     const gone = running.find(({ child }) => child.exitCode !== null);
     if (gone !== undefined) {
@@ -266,11 +267,9 @@ async function inPod(t: Test, folder: string, lab: Lab): Promise<void> {
       );
       throw new Error(`${gone.id} ended: ${said.join('\n')}`);
     }
-    return existsSync(plugin);
+    return existsSync(plugin) && existsSync(list);
   });
-  const conflist: unknown = JSON.parse(
-    readFileSync(join(node, 'etc/cni/net.d/10-fanway.conflist'), 'utf8'),
-  );
+  const conflist: unknown = JSON.parse(readFileSync(list, 'utf8'));
   t.match(conflist, { name: 'fan', plugins: [{ type: 'fanway-cni' }] });
 
   // As the node's own runtime calls it, which sees nothing of the pod.
