@@ -9,12 +9,11 @@
  */
 import { hasIpv4 } from '../net/fan.ts';
 import { ingressIndex } from '../table/counters.ts';
-import { DSCP_MASK, ECN_ECT0, ECN_ECT1, ECN_MASK } from '../wire/ecn.ts';
 import { reg } from './assembler.ts';
 import type { FanMaps, FanPath } from './fan-path.ts';
 import { ARP, ETHERNET_BYTES, FRAGMENT_MASK, FrameProgram, IPV4, STACK } from './frame-program.ts';
 import { Register, SKB, TUNNEL_KEY, TUNNEL_KEY_BYTES } from './instructions.ts';
-import { deliver } from './inward.ts';
+import { classFromOuter, deliver } from './inward.ts';
 import { TUNNEL_PROTOCOLS } from './outward.ts';
 import { sixIngress } from './six-ingress.ts';
 
@@ -204,17 +203,11 @@ function checkSize(program: FrameProgram): void {
  */
 function takeTos(program: FrameProgram): void {
   const { asm } = program;
-  const [same, ecn] = [asm.fresh('same'), asm.fresh('ecn')];
+  const same = asm.fresh('same');
   // R2 as it is, R1 as it becomes.
   asm.load(2, R3, FP, STACK.l3).load(1, R2, FP, STACK.l3 + IPV4.tos);
-  asm.move(R1, reg(R2)).load(1, R4, FP, STACK.tunnelKey + TUNNEL_KEY.tos);
-  asm.move(R5, reg(R4)).alu32('and', R5, ECN_MASK).jumpIf(R5, 'notEqual', ECN_ECT1, ecn);
-  asm.move(R5, reg(R1)).alu32('and', R5, ECN_MASK).jumpIf(R5, 'notEqual', ECN_ECT0, ecn);
-  asm.alu32('xor', R1, ECN_ECT0 ^ ECN_ECT1).label(ecn);
-  if (program.path.dscp === 'uniform') {
-    asm.alu32('and', R1, ECN_MASK).alu32('and', R4, DSCP_MASK).alu32('or', R1, reg(R4));
-  }
-  asm.jumpIf(R1, 'equal', reg(R2), same);
+  asm.move(R1, reg(R2));
+  classFromOuter(program, same);
   // The checksum first, from the two bytes that hold it as they are to those that they become.
   asm.store(1, FP, STACK.l3 + IPV4.tos, reg(R1)).load(2, R4, FP, STACK.l3);
   asm

@@ -2,12 +2,31 @@
  * Where a frame goes that came in by the device and is sound: to the bridge, or past it.
  * @module
  */
+import { DSCP_MASK, ECN_ECT0, ECN_ECT1, ECN_MASK } from '../wire/ecn.ts';
 import { reg } from './assembler.ts';
 import { mayBypass, portOf, sourceIsKnown } from './bypass.ts';
 import { type FrameProgram, STACK } from './frame-program.ts';
-import { Register, SKB, TC_OK } from './instructions.ts';
+import { Register, SKB, TC_OK, TUNNEL_KEY } from './instructions.ts';
 
-const { R0, R1, R2, R6, R9, FP } = Register;
+const { R0, R1, R2, R4, R5, R6, R9, FP } = Register;
+
+/**
+ * R1, which is the class of the packet inside as R2 has it, becomes what the outer header makes of it: ECT(0) is
+ * ECT(1) where that says so, and the DSCP is the outer one where that is asked for. To `same` if it stays as it is.
+ * Loses R4 and R5.
+ */
+export function classFromOuter(program: FrameProgram, same: string): void {
+  const { asm } = program;
+  const ecn = asm.fresh('ecn');
+  asm.load(1, R4, FP, STACK.tunnelKey + TUNNEL_KEY.tos);
+  asm.move(R5, reg(R4)).alu32('and', R5, ECN_MASK).jumpIf(R5, 'notEqual', ECN_ECT1, ecn);
+  asm.move(R5, reg(R1)).alu32('and', R5, ECN_MASK).jumpIf(R5, 'notEqual', ECN_ECT0, ecn);
+  asm.alu32('xor', R1, ECN_ECT0 ^ ECN_ECT1).label(ecn);
+  if (program.path.dscp === 'uniform') {
+    asm.alu32('and', R1, ECN_MASK).alu32('and', R4, DSCP_MASK).alu32('or', R1, reg(R4));
+  }
+  asm.jumpIf(R1, 'equal', reg(R2), same);
+}
 
 /** To the bridge, of which frames of IPv4 are told where they may go past it. */
 export function deliver(program: FrameProgram, isIpv4: boolean): void {

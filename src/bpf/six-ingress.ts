@@ -4,15 +4,14 @@
  * @module
  */
 import { ingressIndex } from '../table/counters.ts';
-import { DSCP_MASK, ECN_ECT0, ECN_ECT1, ECN_MASK } from '../wire/ecn.ts';
 import { PROTOCOL_TCP, PROTOCOL_UDP } from '../wire/ipv4.ts';
 import { IPV6_HEADER_BYTES } from '../wire/ipv6.ts';
 import { UDP_HEADER_BYTES } from '../wire/udp.ts';
 import { reg } from './assembler.ts';
 import type { FanPath } from './fan-path.ts';
 import { ETHERNET_BYTES, type FrameProgram, STACK } from './frame-program.ts';
-import { Register, SKB, TUNNEL_KEY } from './instructions.ts';
-import { deliver } from './inward.ts';
+import { Register, SKB } from './instructions.ts';
+import { classFromOuter, deliver } from './inward.ts';
 import {
   branchByKind,
   branchIfLinkLocal,
@@ -79,18 +78,11 @@ function checkSize6(program: FrameProgram): void {
 /** What the kernel leaves of the outer TOS byte, as `takeTos` of fan-ingress.ts takes it for IPv4. */
 function takeClass(program: FrameProgram): void {
   const { asm } = program;
-  const [same, ecn] = [asm.fresh('same'), asm.fresh('ecn')];
-  // R3 the two bytes, R2 the class as it is, R1 as it becomes, R4 the outer one.
+  const same = asm.fresh('same');
+  // R3 the two bytes, R2 the class as it is, R1 as it becomes.
   asm.load(2, R3, FP, STACK.ipv6).fromNetwork(R3, 16).move(R2, reg(R3));
   asm.alu32('shiftRight', R2, CLASS_SHIFT).alu32('and', R2, 0xff).move(R1, reg(R2));
-  asm.load(1, R4, FP, STACK.tunnelKey + TUNNEL_KEY.tos);
-  asm.move(R5, reg(R4)).alu32('and', R5, ECN_MASK).jumpIf(R5, 'notEqual', ECN_ECT1, ecn);
-  asm.move(R5, reg(R1)).alu32('and', R5, ECN_MASK).jumpIf(R5, 'notEqual', ECN_ECT0, ecn);
-  asm.alu32('xor', R1, ECN_ECT0 ^ ECN_ECT1).label(ecn);
-  if (program.path.dscp === 'uniform') {
-    asm.alu32('and', R1, ECN_MASK).alu32('and', R4, DSCP_MASK).alu32('or', R1, reg(R4));
-  }
-  asm.jumpIf(R1, 'equal', reg(R2), same);
+  classFromOuter(program, same);
   asm.alu32('shiftLeft', R1, CLASS_SHIFT).alu32('and', R3, NO_CLASS).alu32('or', R3, reg(R1));
   asm.fromNetwork(R3, 16).store(2, FP, STACK.ipv6, reg(R3));
   asm.move(R1, reg(R6)).move(R2, ETHERNET_BYTES).move(R3, reg(FP)).alu('add', R3, STACK.ipv6);
