@@ -9,7 +9,6 @@
  * the MAC. So a workload that is silent, but there, keeps it.
  * @module
  */
-import { codeOf, messageOf } from '../../../../errors.ts';
 import { formatMac } from '../../../../net/mac.ts';
 import { checkDevice } from '../../../../sys/host/nft.ts';
 import type { Host } from '../../../host/host.ts';
@@ -19,9 +18,9 @@ import type { Memo } from '../memo.ts';
 import {
   dropIfThere,
   isOutdated,
+  loadByBridge,
   loadChains,
   lostChains,
-  noteText,
   type OwnChain,
   portsTableOf,
 } from './chains.ts';
@@ -104,22 +103,12 @@ export const bound: Kind<BoundChange> = {
     return `hold each MAC on ${link} to the port that showed it (nftables)`;
   },
   async apply(change, memo, { host, log }: Context) {
-    for (const byBridge of [true, false]) {
-      memo.byBridge = byBridge;
-      const chains = await chainsNow(change, memo, host);
-      try {
-        await loadChains(chains, memo, host, boundSets(change.link));
-        delete memo.foreign;
-        delete memo.problem;
-        return;
-      } catch (error) {
-        if (codeOf(error) !== 'EREFUSED') throw error;
-        noteText(chains, memo);
-        memo.foreign = true;
-        memo.problem = `a container can take another one's MAC on this host: ${messageOf(error)}`;
-      }
-    }
-    log.warn(change.link, memo.problem ?? '');
+    const ports = await portsOf(change.link, host);
+    await loadByBridge((byBridge) => boundChains(change, { ports, byBridge }), memo, host, {
+      before: boundSets(change.link),
+      problem: "a container can take another one's MAC on this host",
+    });
+    if (memo.problem !== undefined) log.warn(change.link, memo.problem);
   },
   async refresh(change, memo, context) {
     if (memo.foreign === true) return false;

@@ -81,6 +81,35 @@ export async function loadChains(
 }
 
 /**
+ * The same for chains about one bridge: as a kernel takes them that can say which bridge a frame is in, else by the
+ * ports that stand for it. What it takes in neither way stays so until the chains are others.
+ * @param problem what that leaves open, for status
+ * @throws NftError of anything but a refusal.
+ */
+export async function loadByBridge(
+  chainsOf: (byBridge: boolean) => readonly OwnChain[],
+  memo: Memo,
+  host: Host,
+  { before, problem }: { before: string; problem: string },
+): Promise<void> {
+  for (const byBridge of [true, false]) {
+    const chains = chainsOf(byBridge);
+    memo.byBridge = byBridge;
+    try {
+      await loadChains(chains, memo, host, before);
+      delete memo.foreign;
+      delete memo.problem;
+      return;
+    } catch (error) {
+      if (codeOf(error) !== 'EREFUSED') throw error;
+      noteText(chains, memo);
+      memo.foreign = true;
+      memo.problem = `${problem}: ${messageOf(error)}`;
+    }
+  }
+}
+
+/**
  * The same for chains that a fan can do without: where the kernel or `nft` has no such rules, that is
  * logged and kept for status, with what it costs.
  */

@@ -11,7 +11,6 @@
  * change of the rules, and is held against the new ones.
  * @module
  */
-import { codeOf, messageOf } from '../../../../errors.ts';
 import { checkDevice } from '../../../../sys/host/nft.ts';
 import type { Host } from '../../../host/host.ts';
 import type { Context, Kind, LinkRules } from '../kind.ts';
@@ -19,9 +18,8 @@ import type { Memo } from '../memo.ts';
 import {
   dropIfThere,
   isOutdated,
-  loadChains,
+  loadByBridge,
   lostChains,
-  noteText,
   type OwnChain,
   rulesTableOf,
 } from './chains.ts';
@@ -180,22 +178,10 @@ async function load(
 ): Promise<void> {
   const ports = await portsOf(change.link, host);
   const before = memo.problem;
-  for (const byBridge of [true, false]) {
-    const chains = insideChains(change, rules, { ports, byBridge });
-    memo.byBridge = byBridge;
-    try {
-      await loadChains(chains, memo, host, flowSets(change.link));
-      delete memo.foreign;
-      delete memo.problem;
-      break;
-    } catch (error) {
-      if (codeOf(error) !== 'EREFUSED') throw error;
-      // So it stays until the rules are others: then it is tried again.
-      noteText(chains, memo);
-      memo.foreign = true;
-      memo.problem = `rules do not hold between containers of this host: ${messageOf(error)}`;
-    }
-  }
+  await loadByBridge((byBridge) => insideChains(change, rules, { ports, byBridge }), memo, host, {
+    before: flowSets(change.link),
+    problem: 'rules do not hold between containers of this host',
+  });
   if (memo.problem !== undefined && memo.problem !== before) log.warn(change.link, memo.problem);
 }
 
