@@ -7,6 +7,8 @@ import { ipamCall } from '../api/network/ipam.ts';
 import type { NetworkJson } from '../api/networks.ts';
 import type { LinkUnderlay } from '../api/status.ts';
 import type { Log } from '../log.ts';
+import type { UnderlayAddress } from '../net/underlay-address.ts';
+import type { TrainProof } from '../table/links/path-limits.ts';
 import type { Route } from './admin/admin.ts';
 import { answerTo } from './admin/answer-to.ts';
 import type { EntryService } from './entries/entry-service.ts';
@@ -23,6 +25,7 @@ import { policyRoutes } from './networks/policy/policy-routes.ts';
 import { PolicyService } from './networks/policy/policy-service.ts';
 import { NetworkViews } from './networks/views.ts';
 import type { DropMeter } from './plane/drops.ts';
+import { pathStatuses } from './plane/paths.ts';
 import type { RateMeter } from './plane/rates.ts';
 import type { PolicyTable } from './plane/tables/policy-table.ts';
 import type { TunnelSet } from './plane/tunnel-set.ts';
@@ -54,6 +57,8 @@ export type NetworkPartOptions = {
   redistributes: () => boolean;
   /** How a link's underlays are; undefined where it has one. */
   underlays: (link: string) => LinkUnderlay[] | undefined;
+  /** What tests have shown of trains to a host. */
+  trainsOf: (peer: UnderlayAddress) => TrainProof | undefined;
 };
 
 export class NetworkPart {
@@ -123,6 +128,12 @@ export class NetworkPart {
       buffersRefused: (link) => tunnels.buffersRefused(link),
       underlays: (link) => options.underlays(link),
       offloads: (link) => tunnels.status()[0]?.offloads[link] ?? [],
+      paths: (link) => {
+        const isIn = (member: UnderlayAddress): boolean =>
+          entries.get({ link, kind: 'vtep', member }) !== undefined;
+        const own = tunnels.paths().filter(({ peer }) => isIn(peer));
+        return pathStatuses(own, { of: options.trainsOf });
+      },
     });
   }
 

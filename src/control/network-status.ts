@@ -22,7 +22,7 @@ import {
   type ServiceNodeStatus,
 } from '../api/networks.ts';
 import { ShapeError } from '../api/reader.ts';
-import type { LinkUnderlay } from '../api/status.ts';
+import type { LinkUnderlay, PathStatus } from '../api/status.ts';
 import { formatUnderlays } from '../config/link/underlays.ts';
 import { codeOf, messageOf, refusedError, usageError } from '../errors.ts';
 import { formatMac, parseMac } from '../net/mac.ts';
@@ -48,6 +48,7 @@ import type { RateNow } from './plane/link-state.ts';
 import type { NetworkTable } from './plane/network-table.ts';
 import type { RateMeter } from './plane/rates.ts';
 import { rateStatus } from './rate-status.ts';
+import { againNote } from './status.ts';
 import { isNetwork, type NetworkSpec } from './store/link-spec.ts';
 
 /** Counters of frames that went to more than one host, by the word that people use. */
@@ -102,6 +103,8 @@ export type NetworkStatusOptions = {
   offloads: (link: string) => string[];
   /** Why nobody tells this host of others; '' when somebody does. */
   alone: () => string;
+  /** The paths to those that take part in a network. */
+  paths: (link: string) => PathStatus[];
 };
 
 export class NetworkStatus {
@@ -250,6 +253,7 @@ export class NetworkStatus {
     if (rules > 0 && !isTried('inside')) {
       notes.push('rules do not hold between containers of this host: there is no nft here');
     }
+    notes.push(...againNote(this.#options.rates.againOf(name), this.#options.paths(name)));
     if (drift > 0) notes.push(`${drift} things differ from what was decided: fanway audit`);
     if (refused > 0) notes.push(`${refused} MACs were more than a port or the network may have`);
     if (local !== undefined && local.duplicates > 0) {

@@ -166,6 +166,7 @@ export class ControlService {
       alone: () => (this.gossip.host === undefined ? this.bgp.silence : ''),
       redistributes: () => this.bgp.settings?.redistribute === true,
       underlays: (link) => this.#underlays.status(link),
+      trainsOf: (peer) => this.#pathWatch.trains.of(peer),
     });
     this.#probes = new Probes({
       ...{ tunnels: this.tunnels, entries: this.entries, networks: this.networks, log },
@@ -183,11 +184,12 @@ export class ControlService {
     const about = { tunnels: this.tunnels, log, specs: () => this.#upSpecs() };
     const node = () => this.gossip.host?.node;
     this.#bridges = new BridgeWatch({ ...about, host: this.#host });
+    const all = (): AnySpec[] => [...this.#upSpecs(), ...this.networks.specs()];
     this.#pathWatch = new PathWatch({
-      ...{ ...about, node },
+      ...{ ...about, node, specs: all },
+      vtep: (link, member) => this.entries.get({ link, kind: 'vtep', member }),
       ask: async (member, question, about) => this.gossip.mustRun().ask(member, question, about),
     });
-    const all = (): AnySpec[] => [...this.#upSpecs(), ...this.networks.specs()];
     this.#underlays = new UnderlayWatch({ ...about, node, host: this.#host, specs: all });
     this.#watches = [this.#bridges, this.#pathWatch, this.#underlays];
     this.entries.listen((changes) => this.#hub.entriesChanged(changes));

@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import t, { type Test } from 'tap';
 import { parsePrefix } from '../../src/net/prefix.ts';
+import { parseAddress6 } from '../../src/net/prefix6.ts';
 import { writeSysctl } from '../../src/sys/host/sysctl.ts';
 import { Netlink, type NetlinkEvent, RouteInterest } from '../../src/sys/netlink/netlink.ts';
 import { NetworkNamespace } from '../../src/sys/process/netns.ts';
@@ -153,4 +154,14 @@ t.test('bridgePortOf() tells behind which port a bridge knows a MAC', { skip }, 
   t.ok(entries.some((entry) => entry.mac === mac && entry.index === v0));
   t.ok(entries.every(({ master }) => master === eth0));
   t.notOk((await netlink.bridgeEntries(fan0)).some((entry) => entry.mac === mac));
+});
+
+t.test('routeTo6() tells the way that the kernel takes', { skip }, async (t) => {
+  const { netlink, ip, eth0 } = await open(t);
+  ip('address add fd00:1::1/64 dev eth0 nodad\nroute add fd00:2::/32 via fd00:1::2 mtu 1400\n');
+  const way = (address: string) => netlink.routeTo6(parseAddress6(address));
+  t.same(await way('fd00:1::7'), { oif: eth0, via: '', mtu: 0 });
+  const via = 'fd000001000000000000000000000002';
+  t.same(await way('fd00:2::7'), { oif: eth0, via, mtu: 1400 });
+  await t.rejects(way('fd00:3::7'), { code: 'ENETUNREACH' });
 });

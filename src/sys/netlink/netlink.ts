@@ -212,6 +212,10 @@ export class Netlink {
   deleteRoute6(spec: six.RouteSpec6): Promise<void> {
     return six.changeRoute6(this.#socket, 'delete', spec);
   }
+  /** The way the kernel takes to an IPv6 address now. @throws NetlinkError ENETUNREACH, EHOSTUNREACH. */
+  routeTo6(address: Ipv6): Promise<six.Way6> {
+    return six.routeTo6(this.#socket, address);
+  }
   /** The entry that decides about packets to an IPv6 address out of a device. */
   routeMatching6(address: Ipv6, oif?: number): Promise<six.Route6 | undefined> {
     return six.routeMatching6(this.#socket, address, oif);

@@ -18,11 +18,20 @@ import {
   neighbourHeader,
   RouteType,
   RTA,
+  RTAX_MTU,
   RTM,
   readAttributes,
+  readU32,
 } from './codec.ts';
 import { indexOf } from './link.ts';
-import { LITTLE, type NetlinkSocket, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } from './socket.ts';
+import {
+  LITTLE,
+  NetlinkError,
+  type NetlinkSocket,
+  NLM_F_CREATE,
+  NLM_F_EXCL,
+  NLM_F_REPLACE,
+} from './socket.ts';
 import { u32Bytes } from './writer.ts';
 
 const AF_INET6 = 10;
@@ -50,6 +59,8 @@ export type Route6 = {
   metric: number;
   isUnicast: boolean;
 };
+/** How the kernel goes to an address now: device, gateway in hex ('' = none), the route's MTU (0 = none). */
+export type Way6 = { oif: number; via: string; mtu: number };
 /** A route to add or delete: out of a device, without a gateway. */
 export type RouteSpec6 = { dst: Prefix6; dev: string | number };
 
@@ -189,4 +200,22 @@ export async function routeMatching6(
     }
     throw error;
   }
+}
+
+/** The way that the kernel takes to an IPv6 address. @throws NetlinkError ENETUNREACH, EHOSTUNREACH */
+export async function routeTo6(socket: NetlinkSocket, address: Ipv6): Promise<Way6> {
+  const operation = `find the way to ${formatPrefix6({ address, length: 128 })}`;
+  const body = new MessageWriter(routeHeader(128, false)).bytes(
+    RTA.DST,
+    Buffer.from(bytesOfIpv6(address)),
+  );
+  const [message] = await socket.request(operation, RTM.GETROUTE, 0, body.build());
+  if (message === undefined) throw new NetlinkError(operation, 'ENETUNREACH');
+  const attributes = readAttributes(message.payload, ROUTE_HEADER_BYTES);
+  const metrics = attributes.get(RTA.METRICS);
+  return {
+    oif: readU32(attributes.get(RTA.OIF)),
+    via: attributes.get(RTA.GATEWAY)?.toString('hex') ?? '',
+    mtu: metrics === undefined ? 0 : readU32(readAttributes(metrics, 0).get(RTAX_MTU)),
+  };
 }

@@ -22,7 +22,7 @@ import { ETHERNET_HEADER_BYTES, emitEthernet, getEtherType } from '../ethernet.t
 /** IEEE Std 802-2014 §9.2.4: local experimental. */
 export const ETHERTYPE_PATH_PROBE = 0x88b5;
 /** Nearest bridge, which is passed on by none (IEEE 802.1Q §8.6.3). */
-const NEAREST_BRIDGE_MAC = 0x0180c200000e;
+export const NEAREST_BRIDGE_MAC = 0x0180c200000e;
 const [NEAREST_BRIDGE_HIGH, NEAREST_BRIDGE_LOW] = [0x0180c200, 0x000e];
 const SOURCE_MAC = 0x020000000000;
 const MAGIC = 0x66616e70; // 'fanp'

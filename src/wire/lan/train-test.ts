@@ -10,7 +10,7 @@
  * @module
  */
 import { ETHERNET_HEADER_BYTES } from '../ethernet.ts';
-import { ETHERTYPE_PATH_PROBE } from './path-probe.ts';
+import { ETHERTYPE_PATH_PROBE, NEAREST_BRIDGE_MAC } from './path-probe.ts';
 
 /** What a datagram was sent as. Numbers are append-only. */
 export const TrainShape = {
@@ -31,7 +31,6 @@ const LENGTH = 12;
 const FILLING = 14;
 /** A MAC of nobody: locally administered (IEEE 802 §8.4). */
 const SENDER_MAC = 0x02_00_00_00_00_01;
-const TO_MAC = 0x02_00_00_00_00_02;
 
 /** Writes a frame of `bytes`, Ethernet header included; the token has 6 bytes. */
 export function emitTrainTest(
@@ -40,7 +39,8 @@ export function emitTrainTest(
   shape: TrainShape,
   index: number,
 ): void {
-  frame.writeUIntBE(TO_MAC, 0, 6);
+  // In a layer-2 network that alone tells it from what a bridge has carried.
+  frame.writeUIntBE(NEAREST_BRIDGE_MAC, 0, 6);
   frame.writeUIntBE(SENDER_MAC, 6, 6);
   frame.writeUInt16BE(ETHERTYPE_PATH_PROBE, 12);
   const at = ETHERNET_HEADER_BYTES;

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { portName } from '../../../src/demo/lab.ts';
-import { formatIpv4 } from '../../../src/net/ipv4.ts';
+import { formatIpv4, parseIpv4 } from '../../../src/net/ipv4.ts';
 import { attach, checkBalance, countersOf, growth, statusOf } from '../../faults/rig.ts';
 import { skipLong } from '../../support/long.ts';
 import { PATIENCE } from '../../support/patience.ts';
@@ -59,4 +59,26 @@ t.test('cards that damage trains', { skip }, async (t) => {
   t.ok((grown['event.train_tests'] ?? 0) > 0, 'tests came there');
   t.ok((sent['event.trains_sent'] ?? 0) > 0, 'trains went out');
   for (const host of lab.hosts) await checkBalance(t, host);
+
+  // In a layer-2 network, once nothing else leads there: another way, another kind of damage.
+  for (const container of [from, to]) await container.detach();
+  for (const host of lab.hosts) {
+    await runFanway(host, ['down', OVERLAY, 'eth0/16']);
+    await runFanway(host, ['net', 'add', 'blue', '--vni', '100', '--underlay', 'eth0/16']);
+  }
+  for (const [i, container] of [from, to].entries()) {
+    await container.detach();
+    await container.attach({
+      bridge: 'br-blue',
+      address: parseIpv4(`10.1.0.${i + 1}`),
+      length: 24,
+    });
+  }
+  await relay.set('equal');
+  await a.netlink.deleteRoute({ dst: { address: b.address, length: 32 } });
+  const inside = await startStream(from, to);
+  t.teardown(() => inside.end());
+  await until('the stream of the network flows', async () => inside.flowsAfterMs());
+  t.match(await known('uneven'), /of one length arrive damaged/, 'trains of networks are tested');
+  inside.end();
 });

@@ -12,18 +12,18 @@ import type { Log } from '../../../log.ts';
 import {
   familyOf,
   formatHostAddress,
-  holdsHost,
   type UnderlayAddress,
 } from '../../../net/underlay-address.ts';
 import { EchoSocket } from '../../../sys/sockets/echo-socket.ts';
 import { type PathLimit, TrainUse } from '../../../table/links/path-limits.ts';
 import { MtuSource, type MtuSourceCode, type PathRecord } from '../../../table/paths.ts';
 import type { Question } from '../../../wire/gossip/types.ts';
-import { type LinkSpec, underlaysOf } from '../../store/link-spec.ts';
+import { type AnySpec, isFan, type LinkSpec, underlaysOf } from '../../store/link-spec.ts';
 import { emitEchoRequest, readEchoToken } from '../echo/echo.ts';
 import { NatWatch } from '../nat/nat-watch.ts';
 import type { LinkEvent } from '../network-events.ts';
 import type { TunnelSet } from '../tunnel-set.ts';
+import { endTo, type VtepAt } from './path-ends.ts';
 import { PathProber } from './path-prober.ts';
 import { TrainWatch } from './train-watch.ts';
 
@@ -35,8 +35,10 @@ const ANSWERS_MAX = 256;
 
 export type PathWatchOptions = {
   tunnels: Pick<TunnelSet, 'paths' | 'setPathLimits' | 'setSeats' | 'sendFrom'>;
-  /** The links that are up. */
-  specs: () => readonly LinkSpec[];
+  /** The links that are up, of both kinds. */
+  specs: () => readonly AnySpec[];
+  /** Who takes part in a network at an underlay address. */
+  vtep: VtepAt;
   /** The gossip node while it runs. */
   node: () => { members(): readonly MemberView[]; summaryHash(): string } | undefined;
   /** Asks a member over the gossip channel. @throws Error */
@@ -60,10 +62,11 @@ export class PathWatch {
 
   constructor(options: PathWatchOptions) {
     this.#options = options;
-    const { specs, ask, log } = options;
+    const { specs, vtep, ask, log, tunnels } = options;
     const members = (): readonly MemberView[] => options.node()?.members() ?? [];
-    this.trains = new TrainWatch({ specs, members, ask, log });
-    this.nat = new NatWatch({ specs, members, ask, log, tunnels: options.tunnels });
+    this.trains = new TrainWatch({ specs, vtep, members, ask, log });
+    const fans = (): LinkSpec[] => specs().filter(isFan);
+    this.nat = new NatWatch({ specs: fans, members, ask, log, tunnels });
     this.#prober = new PathProber({
       send: (peer, bytes, token) => this.#send(peer, bytes, token),
       token: () => randomBytes(8).toString('hex'),
@@ -96,7 +99,7 @@ export class PathWatch {
 
   /** Reads answers, sends what is due, tells the data processes. Never throws. */
   look(): void {
-    const { tunnels, specs, log } = this.#options;
+    const { tunnels, specs, vtep, log } = this.#options;
     try {
       const links = specs();
       const nowMs = performance.now();
@@ -106,7 +109,7 @@ export class PathWatch {
       const paths = tunnels.paths();
       this.trains.look(paths, nowMs);
       this.nat.look();
-      const large = largePeers(paths, links, Date.now());
+      const large = largePeers(paths, links, Date.now(), vtep);
       for (const peer of this.#members.keys()) large.delete(peer);
       this.#prober.step(large, nowMs);
       const dropped = tunnels.setPathLimits(this.#limits(links));
@@ -122,7 +125,7 @@ export class PathWatch {
     }
   }
 
-  #limits(links: readonly LinkSpec[]): PathLimit[] {
+  #limits(links: readonly AnySpec[]): PathLimit[] {
     const largest = Math.max(0, ...links.map(({ underlayMtu }) => underlayMtu));
     const byTrains = this.trains.limits();
     const limits: PathLimit[] = [];
@@ -148,7 +151,7 @@ export class PathWatch {
     this.#members = memberMtus(node?.members() ?? []);
   }
 
-  #closeUnused(links: readonly LinkSpec[]): void {
+  #closeUnused(links: readonly AnySpec[]): void {
     for (const [local, socket] of this.#sockets) {
       if (links.flatMap(underlaysOf).some((one) => one.local === local)) continue;
       socket?.close();
@@ -157,11 +160,9 @@ export class PathWatch {
   }
 
   #send(peer: UnderlayAddress, bytes: number, token: string): boolean {
-    const at = this.#options
-      .specs()
-      .flatMap(underlaysOf)
-      .find(({ underlay }) => holdsHost(underlay, peer));
-    const socket = at === undefined ? undefined : this.#socketOf(at.local);
+    const { specs, vtep } = this.#options;
+    const end = endTo(peer, specs(), vtep);
+    const socket = end === undefined ? undefined : this.#socketOf(end.local);
     return socket?.send(peer, emitEchoRequest(familyOf(peer), bytes, token)) ?? false;
   }
 
@@ -209,15 +210,14 @@ export function memberMtus(members: readonly MemberView[]): Map<UnderlayAddress,
 /** The hosts that large packets go to, each with the MTU of our device there. */
 export function largePeers(
   paths: readonly PathRecord[],
-  links: readonly LinkSpec[],
+  links: readonly AnySpec[],
   nowMs: number,
+  vtep: VtepAt = () => undefined,
 ): Map<UnderlayAddress, number> {
   const large = new Map<UnderlayAddress, number>();
   for (const { peer, largeAtMs, mtu, mtuSource } of paths) {
     if (Math.abs(nowMs - largeAtMs) > LARGE_MS) continue;
-    const link = links.find((one) =>
-      underlaysOf(one).some(({ underlay }) => holdsHost(underlay, peer)),
-    );
+    const link = endTo(peer, links, vtep)?.spec;
     if (link === undefined) continue;
     // What the route says is as much as can be asked for.
     const isOurs = mtu !== 0 && mtuSource === MtuSource.Route;

@@ -9,7 +9,7 @@ import { libc } from '../../../sys/libc/libc.ts';
 import { sendTrain } from '../../../sys/sockets/send-train.ts';
 import { openSendOnlyUdp } from '../../../sys/sockets/sockets.ts';
 import { emitTrainTest, TrainShape } from '../../../wire/lan/train-test.ts';
-import type { LinkSpec } from '../../store/link-spec.ts';
+import type { AnySpec } from '../../store/link-spec.ts';
 import type { TrainsSent } from './train-proofs.ts';
 
 const DATAGRAMS = 8;
@@ -20,7 +20,7 @@ const TRAIN_BYTES_MAX = 65_000;
 const SHORTER_BYTES = 100;
 
 /** Whether trains of a link can be tested at all. */
-export function hasTrainTests({ encap, datapath, offload }: LinkSpec): boolean {
+export function hasTrainTests({ encap, datapath, offload }: AnySpec): boolean {
   return ENCAPS[encap].udp && datapath !== 'kernel' && offload === 'auto';
 }
 
@@ -29,7 +29,7 @@ export function hasTrainTests({ encap, datapath, offload }: LinkSpec): boolean {
  * UDP's payload. @throws SystemError, where this host refuses to
  */
 export function sendTrainTest(
-  { encap, vni, port }: LinkSpec,
+  { encap, vni, port }: AnySpec,
   local: UnderlayAddress,
   host: UnderlayAddress,
   token: Buffer,

@@ -10,7 +10,13 @@ import { messageOf } from '../../../errors.ts';
 import type { MemberView } from '../../../gossip/base/api.ts';
 import { isActive } from '../../../gossip/members/members.ts';
 import type { Log } from '../../../log.ts';
-import { familyOf, holdsHost, type UnderlayAddress } from '../../../net/underlay-address.ts';
+import { wordsOfIpv6 } from '../../../net/prefix6.ts';
+import {
+  familyOf,
+  holdsHost,
+  hostBytes,
+  type UnderlayAddress,
+} from '../../../net/underlay-address.ts';
 import { UNDERLAYS_MAX } from '../../../net/underlay-modes.ts';
 import { Netlink } from '../../../sys/netlink/netlink.ts';
 import type { NetEvent } from '../../../table/events.ts';
@@ -21,8 +27,17 @@ import { IPV4_HEADER_BYTES } from '../../../wire/ipv4.ts';
 import { IPV6_HEADER_BYTES } from '../../../wire/ipv6.ts';
 import { TRAIN_TEST_TOKEN_BYTES } from '../../../wire/lan/train-test.ts';
 import { UDP_HEADER_BYTES } from '../../../wire/udp.ts';
-import { type LinkSpec, overheadOfLink, underlaysOf } from '../../store/link-spec.ts';
+import {
+  type AnySpec,
+  isFan,
+  isNetwork,
+  type LinkSpec,
+  type NetworkSpec,
+  overheadOfLink,
+  underlaysOf,
+} from '../../store/link-spec.ts';
 import { LinkHomes } from '../underlays/homes.ts';
+import { endTo, type VtepAt } from './path-ends.ts';
 import { readTrainCounts, TrainLedger } from './train-ledger.ts';
 import { type TrainAim, TrainProofs, type TrainsSent } from './train-proofs.ts';
 import { hasTrainTests, sendTrainTest } from './train-sends.ts';
@@ -33,14 +48,19 @@ const LARGE_MS = 10_000;
 const WAYS_MS = 1000;
 const WAYS_MAX = 64;
 
+/** What is asked about the ways to peers. */
+type RouteView = Pick<Netlink, 'routeTo' | 'routeTo6' | 'findLink' | 'close'>;
+
 export type TrainWatchOptions = {
-  specs: () => readonly LinkSpec[];
+  /** The links that are up, of both kinds. */
+  specs: () => readonly AnySpec[];
+  vtep: VtepAt;
   members: () => readonly MemberView[];
   /** Asks a member over the gossip channel. @throws Error */
   ask: (member: string, question: Question) => Promise<string>;
   log: Log;
   /** Opens a view of the routes here; given by tests. */
-  netlink?: () => Pick<Netlink, 'routeTo' | 'findLink' | 'close'>;
+  netlink?: () => RouteView;
 };
 
 export class TrainWatch {
@@ -50,7 +70,7 @@ export class TrainWatch {
   /** What the data processes said last of the path to a peer. */
   #records = new Map<UnderlayAddress, PathRecord>();
   readonly #ways = new Map<UnderlayAddress, string>();
-  #netlink: Pick<Netlink, 'routeTo' | 'findLink' | 'close'> | undefined;
+  #netlink: RouteView | undefined;
   #waysAtMs = 0;
   #isLooking = false;
 
@@ -113,11 +133,42 @@ export class TrainWatch {
     this.#netlink = undefined;
   }
 
-  /** Members that trains go to by a link of ours, at their address on each of its underlays. */
+  /** Members that trains go to by a link of ours. */
   #aims(): TrainAim[] {
     const specs = this.#options.specs().filter(hasTrainTests);
     if (specs.length === 0 || this.#records.size === 0) return [];
     const members = this.#options.members();
+    const ofFans = this.#aimsOfFans(specs.filter(isFan), members);
+    const found = new Set(ofFans.map(({ peer }) => peer));
+    const active = new Set(
+      members.filter((one) => !one.isSelf && isActive(one)).map(({ id }) => id),
+    );
+    const ofNetworks = this.#aimsOfNetworks(specs.filter(isNetwork), members);
+    const more = ofNetworks.filter(({ peer, member }) => !found.has(peer) && active.has(member));
+    return [...ofFans, ...more];
+  }
+
+  /** Members of layer-2 networks: whoever has a tunnel endpoint where trains go. */
+  #aimsOfNetworks(specs: readonly NetworkSpec[], members: readonly MemberView[]): TrainAim[] {
+    if (specs.length === 0) return [];
+    const used = [...this.#records.keys()].filter((peer) => this.#isUsed(peer));
+    if (used.length === 0) return [];
+    const homes = new Map(specs.map((spec) => [spec, new LinkHomes(spec, members)]));
+    return used.flatMap((peer): TrainAim[] => {
+      for (const spec of specs) {
+        for (const at of underlaysOf(spec).keys()) {
+          const first = at === 0 ? peer : homes.get(spec)?.peerAt(at, peer);
+          const best = first === undefined ? first : this.#options.vtep(spec.name, first);
+          if (best?.source === 'gossip') return [{ peer, member: best.owner, way: '' }];
+        }
+      }
+      return [];
+    });
+  }
+
+  /** Hosts of fans, at their address on each of its underlays. */
+  #aimsOfFans(specs: readonly LinkSpec[], members: readonly MemberView[]): TrainAim[] {
+    if (specs.length === 0) return [];
     const homes = new Map(specs.map((spec) => [spec, new LinkHomes(spec, members)]));
     return members.flatMap((member): TrainAim[] => {
       if (member.isSelf || !isActive(member)) return [];
@@ -154,11 +205,9 @@ export class TrainWatch {
       const netlink = this.#netlink;
       const devices = new Map<number, string>();
       for (const { peer } of aims) {
-        if (typeof peer !== 'number') {
-          this.#ways.set(peer, 'ipv6');
-          continue;
-        }
-        const { oif, via, mtu } = await netlink.routeTo(peer);
+        const route = await routeTo(netlink, peer);
+        if (route === undefined) continue;
+        const { oif, via, mtu } = route;
         if (!devices.has(oif)) {
           const link = await netlink.findLink(oif);
           devices.set(oif, `${link?.mtu} ${link?.carrier} ${link?.address}`);
@@ -170,20 +219,15 @@ export class TrainWatch {
         if (!this.#records.has(peer) && !asked.has(peer)) this.#ways.delete(peer);
       }
     } catch {
-      // No route just now, or closed: looked up again in a second.
+      // Closed meanwhile: looked up again in a second, if ever.
     } finally {
       this.#isLooking = false;
     }
   }
 
   #send({ peer }: TrainAim, token: Buffer): TrainsSent | undefined {
-    const [found] = this.#options
-      .specs()
-      .filter(hasTrainTests)
-      .flatMap((spec) => {
-        const by = underlaysOf(spec).find(({ underlay }) => holdsHost(underlay, peer));
-        return by === undefined ? [] : [{ spec, local: by.local }];
-      });
+    const { specs, vtep } = this.#options;
+    const found = endTo(peer, specs().filter(hasTrainTests), vtep);
     if (found === undefined) return undefined;
     const { spec, local } = found;
     const { mtu } = this.#records.get(peer) ?? { mtu: 0 };
@@ -197,6 +241,16 @@ export class TrainWatch {
       this.#options.log.debug('trains', messageOf(error));
       return undefined;
     }
+  }
+}
+
+/** How the kernel goes to a peer; undefined where it has no route just now. */
+async function routeTo(netlink: RouteView, peer: UnderlayAddress) {
+  try {
+    if (typeof peer === 'number') return await netlink.routeTo(peer);
+    return await netlink.routeTo6(wordsOfIpv6(hostBytes(peer)));
+  } catch {
+    return undefined;
   }
 }
 
