@@ -2,9 +2,11 @@
  * `npm run bench`: kernel VXLAN and fanway side by side, in interleaved rounds.
  * @module
  */
-import { resolve } from 'node:path';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 import { runInside } from '../src/demo/privileges.ts';
-import { ExitCode } from '../src/errors.ts';
+import { ExitCode, messageOf } from '../src/errors.ts';
 import { extras } from './extras.ts';
 import { keep, lastKept, resultsDirectory } from './keep.ts';
 import { describeMachine, waitForQuiet } from './machine.ts';
@@ -17,12 +19,34 @@ import {
   type Measure,
   QUICK_EFFORT,
 } from './measures.ts';
-import { peers } from './peers.ts';
+import {
+  installedPackages,
+  keptPackages,
+  type PeerPackages,
+  unpackPackages,
+} from './peer-packages.ts';
+import { peerVariants, peerWants, unmeasuredPeers } from './peers.ts';
 import { renderText } from './render.ts';
 import type { Results } from './results.ts';
 import { buildScene, type Scene, type SceneName } from './scene.ts';
-import { anotherBuild, NotAvailable, variants as ownVariants, type Variant } from './variants.ts';
+import {
+  anotherBuild,
+  NotAvailable,
+  variants as ownVariants,
+  type Tunnel,
+  titleOf,
+  type Variant,
+} from './variants.ts';
 
+/** What is there of others' packages; asked for when the first is to start. */
+let found: PeerPackages | undefined;
+
+function packages(): PeerPackages {
+  found ??= installedPackages(peerWants.map((one) => one.package));
+  return found;
+}
+
+const peers = peerVariants(packages);
 const variants = [...ownVariants, ...peers];
 
 const help = `Usage: npm run bench -- [--quick] [options]
@@ -39,8 +63,16 @@ root or a system that lets users make namespaces; nothing else. Takes about a qu
   --only A,B         of: ${[...directMeasures, ...hopMeasures, ...lossyMeasures, ...extras]
     .map(({ key }) => key)
     .join(', ')}
-  --peers            the kernel and fanway beside the tunnels of others that are installed here,
-                     with their versions: a stream, small packets, pings, loaded and not, CPU per GB
+  --peers            the kernel and fanway beside the tunnels of others, each with its version: a
+                     stream, small packets, pings, loaded and not, CPU per GB. THIS DOWNLOADS, by
+                     apt and from this system's archive of Debian, some 200 MB: the newest
+                     package of each that this release or a later one has, with its libraries.
+                     They are unpacked into a temporary folder, run from there, and removed with
+                     it. Nothing is installed, no script of a package runs, and nothing outside
+                     of that folder changes. What cannot be had or does not start is said
+  --installed        with --peers: download nothing, take what is installed here
+  --packages DIR     with --peers: that folder instead, which stays; the next run with it
+                     downloads nothing
   --beside DIST      also fanway vxlan of another build, by its dist folder
   --out DIR          where results go
   --no-keep          write nothing
@@ -59,6 +91,11 @@ type Settings = {
   rounds: number;
   variants: readonly Variant[];
   only: string[];
+  peers: boolean;
+  /** Downloads none of them. */
+  installed: boolean;
+  /** Where packages are unpacked; '' = a temporary folder. */
+  packages: string;
   out: string;
   keep: boolean;
   json: boolean;
@@ -78,6 +115,9 @@ function readSettings(args: readonly string[]): Settings {
       ? variants.filter(({ key }) => VARIANTS_QUICK.includes(key))
       : variants.filter(({ onRequest }) => onRequest !== true),
     only: [],
+    peers: false,
+    installed: false,
+    packages: '',
     out: '',
     keep: true,
     json: false,
@@ -88,6 +128,7 @@ function readSettings(args: readonly string[]): Settings {
     if (name === '--quick') continue;
     if (name === '--no-keep') settings.keep = false;
     else if (name === '--json') settings.json = true;
+    else if (name === '--installed') settings.installed = true;
     else if (name === '--peers') comparePeers(settings);
     else {
       i += 1;
@@ -96,12 +137,16 @@ function readSettings(args: readonly string[]): Settings {
       if (name === '--rounds') settings.rounds = readRounds(value);
       else if (name === '--only') settings.only = value.split(',');
       else if (name === '--beside') beside.push(anotherBuild(resolve(value)));
+      else if (name === '--packages') settings.packages = resolve(value);
       else if (name === '--out') settings.out = value;
       else if (name === '--variants') settings.variants = readVariants(value);
       else throw new UsageError(`unknown option ${name}; see --help`);
     }
   }
   settings.variants = [...settings.variants, ...beside];
+  if (!settings.peers && (settings.installed || settings.packages !== '')) {
+    throw new UsageError('--installed and --packages go with --peers');
+  }
   if (settings.out === '') settings.out = resultsDirectory();
   return settings;
 }
@@ -111,11 +156,35 @@ const PEER_ROWS = ['tcp', 'udp', 'echo', 'echoIdle', 'echoLoaded'];
 const PEER_REFERENCES = ['kernel', 'vxlan'];
 
 function comparePeers(settings: Settings): void {
+  settings.peers = true;
   settings.variants = [
     ...variants.filter(({ key }) => PEER_REFERENCES.includes(key)),
     ...peers.filter(({ onRequest }) => onRequest !== true),
   ];
   settings.only = [...PEER_ROWS];
+}
+
+/** Where a copy of this process in namespaces of its own, which has no network, finds what was unpacked. */
+const PACKAGES_VARIABLE = 'FANWAY_BENCH_PACKAGES';
+
+/** Gets the packages of others, as far as that is wanted. */
+function findPackages(settings: Settings): void {
+  if (!settings.peers || settings.installed) return;
+  const given = settings.packages || process.env[PACKAGES_VARIABLE];
+  const folder = given ?? mkdtempSync(join(tmpdir(), 'fanway-packages-'));
+  found = keptPackages(folder);
+  if (found !== undefined) return;
+  if (given === undefined) {
+    process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  }
+  mkdirSync(folder, { recursive: true });
+  chmodSync(folder, 0o755);
+  try {
+    found = unpackPackages(peerWants, folder, (line) => process.stderr.write(`${line}\n`));
+    process.env[PACKAGES_VARIABLE] = folder;
+  } catch (error) {
+    process.stderr.write(`bench: ${messageOf(error)}: only what is installed is measured\n`);
+  }
 }
 
 function readRounds(text: string): number {
@@ -133,6 +202,8 @@ function readVariants(text: string): Variant[] {
     return variant;
   });
 }
+
+const shown = ({ key, title, ours }: Variant) => ({ key, title, ours });
 
 class Bench {
   readonly results: Results;
@@ -153,9 +224,9 @@ class Bench {
       rounds: settings.rounds,
       machine: describeMachine(),
       noisy: 0,
-      variants: settings.variants.map(({ key, title, ours }) => ({ key, title, ours })),
+      variants: settings.variants.map((one) => ({ ...one, title: titleOf(one) })).map(shown),
       samples: {},
-      notAvailable: [],
+      notAvailable: settings.peers && !settings.installed ? unmeasuredPeers(packages()) : [],
     };
   }
 
@@ -233,7 +304,7 @@ class Bench {
     if (this.#given.has(variant.key)) return;
     const { quiet } = await waitForQuiet(QUIET_SHARE, this.#settings.quick ? 1000 : 10_000);
     if (!quiet) this.results.noisy += 1;
-    let tunnel: Awaited<ReturnType<Variant['start']>>;
+    let tunnel: Tunnel;
     try {
       tunnel = await variant.start(scene);
     } catch (error) {
@@ -243,6 +314,7 @@ class Bench {
       this.#giveUp(variant.key, variant.title, reason);
       return;
     }
+    const before = structuredClone(this.results.samples);
     try {
       if (tunnel.startMs !== undefined && scene.name === 'direct') {
         this.#note('startMs', variant.key, tunnel.startMs);
@@ -260,7 +332,18 @@ class Bench {
         }
       }
     } finally {
+      await this.#stop(variant, tunnel, before);
+    }
+  }
+
+  /** A variant whose end says that it has not carried what was measured has no figures of that block. */
+  async #stop(variant: Variant, tunnel: Tunnel, before: Results['samples']): Promise<void> {
+    try {
       await tunnel.stop();
+    } catch (error) {
+      this.#failed = true;
+      this.results.samples = before;
+      this.#giveUp(variant.key, variant.title, messageOf(error));
     }
   }
 
@@ -287,6 +370,7 @@ async function main(args: readonly string[]): Promise<number> {
     return 0;
   }
   const settings = readSettings(args);
+  findPackages(settings);
   const inside = await runInside();
   if (inside.kind === 'done') return inside.code;
   if (inside.kind === 'unfit') {

@@ -108,7 +108,7 @@ export const directMeasures: readonly Measure[] = [
     },
   },
   { key: 'echo', essential: true, slow: false, run: echoFlood },
-  { key: 'echoIdle', essential: false, slow: false, run: echoIdle },
+  { key: 'echoIdle', essential: true, slow: false, run: echoIdle },
   { key: 'echoLoaded', essential: true, slow: true, run: echoLoaded },
   { key: 'idle', essential: false, slow: false, run: idleCost },
 ];

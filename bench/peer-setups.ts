@@ -8,7 +8,7 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import type { LabHost } from '../src/demo/lab.ts';
-import { findProgram } from './programs.ts';
+import type { PeerPackages } from './peer-packages.ts';
 
 const PORT = 5000;
 
@@ -22,12 +22,13 @@ export type PeerEnd = {
   device: string;
   /** A folder of this end, removed afterwards. */
   folder: string;
+  packages: PeerPackages;
 };
 
 export type PeerSetup = {
   key: string;
   title: string;
-  /** Debian package. */
+  /** Debian package; its version is the one that is shown. */
   package: string;
   programs: readonly string[];
   mtu: number;
@@ -39,9 +40,11 @@ export type PeerSetup = {
   undo?(end: PeerEnd): Promise<void>;
 };
 
+const programOf = ({ packages }: PeerEnd, name: string): string => packages.program(name) ?? name;
+
 /** Starts a program in the end's namespace; it ends with the namespace. */
 function launch(end: PeerEnd, name: string, args: readonly string[], env = {}): void {
-  end.host.spawn(findProgram(name) ?? name, args, {
+  end.host.spawn(programOf(end, name), args, {
     stdio: 'ignore',
     cwd: end.folder,
     env: { ...process.env, ...env },
@@ -156,8 +159,8 @@ async function startVtun(ends: readonly [PeerEnd, PeerEnd]): Promise<void> {
 }
 
 async function startFastd(ends: readonly [PeerEnd, PeerEnd]): Promise<void> {
-  const keys = ends.map(() => {
-    const text = execFileSync(findProgram('fastd') ?? 'fastd', ['--generate-key'], {
+  const keys = ends.map((end) => {
+    const text = execFileSync(programOf(end, 'fastd'), ['--generate-key'], {
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'ignore'],
     });
@@ -192,7 +195,7 @@ async function startOpenvpn(ends: readonly [PeerEnd, PeerEnd]): Promise<void> {
 async function startNebula(ends: readonly [PeerEnd, PeerEnd]): Promise<void> {
   const [first] = ends;
   const cert = (args: string[]) => {
-    execFileSync(findProgram('nebula-cert') ?? '', args, { cwd: first.folder, stdio: 'ignore' });
+    execFileSync(programOf(first, 'nebula-cert'), args, { cwd: first.folder, stdio: 'ignore' });
   };
   cert(['ca', '-name', 'bench']);
   for (const end of ends) {
@@ -215,8 +218,26 @@ firewall:
   }
 }
 
+/** How long edges of n2n take to find the direct way, once they have heard of each other, ms. */
+const N2N_PUNCH_MS = 3000;
+const N2N_SUPERNODE_PORT = 7654;
+
+/** Both are edges, and the first host is their supernode as well; packets go directly. */
+async function startN2n(ends: readonly [PeerEnd, PeerEnd]): Promise<void> {
+  const [first] = ends;
+  const asRoot = ['-f', '-u', '0', '-g', '0'];
+  launch(first, 'supernode', ['-p', String(N2N_SUPERNODE_PORT), ...asRoot]);
+  for (const end of ends) {
+    const { underlay, overlay } = own(end);
+    const args = ['-d', end.device, '-a', `static:${overlay}/24`, '-c', 'bench', '-M', '1400'];
+    args.push('-A1', '-l', `${own(first).underlay}:${N2N_SUPERNODE_PORT}`);
+    launch(end, 'edge', [...args, '-e', `${underlay}`, '-p', String(PORT), ...asRoot]);
+  }
+  await new Promise((resolve) => setTimeout(resolve, N2N_PUNCH_MS));
+}
+
 const OVS_UNDERLAY_BRIDGE = 'underlay';
-const OVS_SCHEMA = '/usr/share/openvswitch/vswitch.ovsschema';
+const OVS_SCHEMA = 'usr/share/openvswitch/vswitch.ovsschema';
 
 /**
  * Open vSwitch with its userspace datapath sends tunnel packets by a bridge of its own that has the
@@ -228,12 +249,13 @@ async function startOpenvswitch(ends: readonly [PeerEnd, PeerEnd]): Promise<void
     const env = { OVS_RUNDIR: folder, OVS_LOGDIR: folder, OVS_DBDIR: folder };
     const socket = join(folder, 'db.sock');
     const run = (name: string, args: string[]) =>
-      execFileSync(findProgram(name) ?? name, args, {
+      execFileSync(programOf(end, name), args, {
         stdio: 'ignore',
         env: { ...process.env, ...env },
         timeout: 10_000,
       });
-    run('ovsdb-tool', ['create', join(folder, 'conf.db'), OVS_SCHEMA]);
+    const schema = end.packages.file('openvswitch-switch', OVS_SCHEMA);
+    run('ovsdb-tool', ['create', join(folder, 'conf.db'), schema]);
     const control = `--unixctl=${join(folder, 'db.ctl')}`;
     launch(
       end,
@@ -326,6 +348,15 @@ export const peerSetups: readonly PeerSetup[] = [
     start: startNebula,
   },
   {
+    key: 'n2n',
+    title: 'n2n, no cipher',
+    package: 'n2n',
+    programs: ['edge', 'supernode'],
+    mtu: 1400,
+    addresses: true,
+    start: startN2n,
+  },
+  {
     key: 'openvswitch',
     title: 'Open vSwitch, userspace VXLAN',
     package: 'openvswitch-switch',
@@ -335,4 +366,29 @@ export const peerSetups: readonly PeerSetup[] = [
     start: startOpenvswitch,
     undo: undoOpenvswitch,
   },
+];
+
+/** Peers whose packages are looked for, but that two hosts without anybody else do not make a tunnel of. */
+export const notSetUp: readonly { title: string; package: string; reason: string }[] = [
+  {
+    title: 'Tailscale, userspace',
+    package: 'tailscale',
+    reason: 'needs a control server that both hosts log in to',
+  },
+  {
+    title: 'ZeroTier',
+    package: 'zerotier-one',
+    reason: 'needs a controller and root servers that both hosts reach',
+  },
+  {
+    title: 'flannel, UDP backend',
+    package: 'flannel',
+    reason: 'needs etcd or Kubernetes beside it',
+  },
+  {
+    title: 'SoftEther',
+    package: 'softether-vpnserver',
+    reason: 'finds its own files by the program that /proc names, which is the loader here',
+  },
+  { title: 'VpnCloud', package: 'vpncloud', reason: 'not set up here' },
 ];

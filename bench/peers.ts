@@ -1,13 +1,11 @@
 /**
- * Userspace tunnels that others made, measured by the same rows when their Debian package is
- * installed: wireguard-go, tinc, vtun, fastd, OpenVPN, nebula, Open vSwitch. Each with as little
- * cryptography as it offers (wireguard-go and nebula cannot do without). And the two plain loops of
- * yardsticks.ts.
+ * Userspace tunnels that others made, measured by the same rows where their Debian package is
+ * installed or was unpacked for it (peer-packages.ts). Each with as little cryptography as it offers
+ * (wireguard-go and nebula cannot do without). And the plain loops of yardsticks.ts.
  *
  * Each is verified by the counters of its own device: traffic that took another way is a failure.
  * @module
  */
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,8 +13,8 @@ import type { LabHost } from '../src/demo/lab.ts';
 import { killAllIn } from '../src/demo/processes.ts';
 import { parseIpv4 } from '../src/net/ipv4.ts';
 import { runEcho } from '../src/traffic/run.ts';
-import { type PeerEnd, type PeerSetup, peerSetups } from './peer-setups.ts';
-import { findProgram } from './programs.ts';
+import type { PeerPackages, Wanted } from './peer-packages.ts';
+import { notSetUp, type PeerEnd, type PeerSetup, peerSetups } from './peer-setups.ts';
 import type { Scene } from './scene.ts';
 import { NotAvailable, type Tunnel, type Variant } from './variants.ts';
 import { yardstickSetups } from './yardsticks.ts';
@@ -24,40 +22,44 @@ import { yardstickSetups } from './yardsticks.ts';
 const OVERLAY = ['10.77.0.1', '10.77.0.2'] as const;
 const OVERLAY_LENGTH = 24;
 const READY_MS_MAX = 15_000;
-/** A peer that carried the essential rows has seen more than this. */
-const PACKETS_MIN = 1000;
-/** The version of each Debian package that is installed, as far as dpkg knows it. */
-function packageVersions(names: readonly string[]): Map<string, string> {
-  const format = `-f=\${Package} \${Version}\n`;
-  const { stdout } = spawnSync('dpkg-query', ['-W', format, ...names], { encoding: 'utf8' });
-  const lines = (stdout ?? '').split('\n').map((line) => line.split(' '));
-  return new Map(lines.flatMap(([name = '', version = '']) => (version ? [[name, version]] : [])));
+/** A peer that carried the essential rows has seen more than this, be it in super-packets. */
+const PACKETS_MIN = 100;
+
+/** Whatever a setup needs a package of, or is not here for. */
+export const peerWants: readonly Wanted[] = [
+  ...peerSetups,
+  ...notSetUp.map((one) => ({ package: one.package, programs: [] })),
+];
+
+/** One variant a peer, there or not: what is missing is told when it is to start. */
+export function peerVariants(packages: () => PeerPackages): readonly Variant[] {
+  return [...peerSetups, ...yardstickSetups].map((setup) => ({
+    key: setup.key,
+    title: setup.title,
+    version: () => packages().of(setup.package)?.version ?? '',
+    ours: false,
+    full: false,
+    start: (scene) => startPeer(scene, setup, packages()),
+  }));
 }
 
-const versions = packageVersions([...new Set(peerSetups.map((setup) => setup.package))]);
-
-/** Its name and version: a figure of a program without its version says little a year later. */
-function titleOf({ title, package: name }: PeerSetup): string {
-  const version = versions.get(name);
-  return version === undefined ? title : `${title} ${version}`;
+/** Peers that are never measured, and why. */
+export function unmeasuredPeers(packages: PeerPackages): { what: string; reason: string }[] {
+  return notSetUp.map(({ title, package: name, reason }) => {
+    const there = packages.of(name);
+    const why = there === undefined ? packages.whyMissing(name) : `${there.version}: ${reason}`;
+    return { what: title, reason: why };
+  });
 }
 
-/** One variant a peer, installed or not: what is missing is told when it is to start. */
-export const peers: readonly Variant[] = [...peerSetups, ...yardstickSetups].map((setup) => ({
-  key: setup.key,
-  title: titleOf(setup),
-  ours: false,
-  full: false,
-  start: (scene) => startPeer(scene, setup),
-}));
-
-async function startPeer(scene: Scene, setup: PeerSetup): Promise<Tunnel> {
-  const absent = setup.programs.find((name) => findProgram(name) === undefined);
-  if (absent !== undefined) {
-    throw new NotAvailable(`${absent} (Debian package ${setup.package}) is not installed`);
-  }
+async function startPeer(scene: Scene, setup: PeerSetup, packages: PeerPackages): Promise<Tunnel> {
+  const absent = setup.programs.find((name) => packages.program(name) === undefined);
+  if (absent !== undefined) throw new NotAvailable(packages.whyMissing(setup.package));
   const folder = mkdtempSync(join(tmpdir(), 'fanway-peer-'));
-  const ends = [endOf(scene.a, 0, setup, folder), endOf(scene.b, 1, setup, folder)] as const;
+  const ends = [
+    endOf(scene.a, 0, setup, folder, packages),
+    endOf(scene.b, 1, setup, folder, packages),
+  ] as const;
   const stop = async () => {
     for (const { host } of ends) killAllIn(host.namespace.inode);
     rmSync(folder, { recursive: true, force: true });
@@ -96,9 +98,15 @@ async function startPeer(scene: Scene, setup: PeerSetup): Promise<Tunnel> {
   };
 }
 
-function endOf(host: LabHost, index: 0 | 1, setup: PeerSetup, folder: string): PeerEnd {
+function endOf(
+  host: LabHost,
+  index: 0 | 1,
+  setup: PeerSetup,
+  folder: string,
+  packages: PeerPackages,
+): PeerEnd {
   return {
-    host,
+    ...{ host, packages },
     index,
     underlay: ['172.30.0.28', '172.30.1.27'],
     overlay: OVERLAY,

@@ -5,6 +5,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
+import { release } from 'node:os';
 import { join } from 'node:path';
 import { addKernelVxlan, removeKernelVxlan } from '../src/demo/kernel-vxlan.ts';
 import type { LabContainer, LabHost } from '../src/demo/lab.ts';
@@ -15,6 +16,7 @@ import { sliceOf } from '../src/net/fan.ts';
 import { formatIpv4 } from '../src/net/ipv4.ts';
 import { parsePrefix } from '../src/net/prefix.ts';
 import { startTraffic } from '../src/traffic/run.ts';
+import { VERSION } from '../src/version.ts';
 import { type Scene, UNDERLAY, UNDERLAY_MTU } from './scene.ts';
 
 const OVERLAY = '250.0.0.0/8';
@@ -42,6 +44,8 @@ export type Tunnel = {
 export type Variant = {
   key: string;
   title: string;
+  /** Of what is measured, at the time; '' = nobody says. */
+  version?(): string;
   ours: boolean;
   /** Measured by every row, or only by the few that show what offloads give. */
   full: boolean;
@@ -50,6 +54,11 @@ export type Variant = {
   start(scene: Scene): Promise<Tunnel>;
 };
 
+/** Its name and version: a figure of a program without its version says little a year later. */
+export function titleOf({ title, version, ours }: Variant): string {
+  return [title, ours ? VERSION : (version?.() ?? '')].filter((word) => word !== '').join(' ');
+}
+
 /** The machine lacks what this variant needs; the message is the reason. */
 export class NotAvailable extends Error {
   override readonly name = 'NotAvailable';
@@ -57,7 +66,11 @@ export class NotAvailable extends Error {
 
 /** All variants, the yardstick first. */
 export const variants: readonly Variant[] = [
-  { key: 'kernel', title: 'kernel VXLAN', ours: false, full: true, start: startKernel },
+  {
+    ...{ key: 'kernel', title: 'kernel VXLAN', ours: false, full: true },
+    version: release,
+    start: startKernel,
+  },
   fanway('vxlan', 'auto'),
   fanway('fou', 'auto'),
   fanway('ipip', 'auto'),
