@@ -5,6 +5,7 @@ import {
   SILENCE_MS,
   UP_DELAY_MS,
 } from '../../../src/control/plane/underlays/peer-ways.ts';
+import { generator } from '../../netns/impair.ts';
 
 const ASK_MS = 40;
 const LOOK_MS = 20;
@@ -86,6 +87,37 @@ t.test('a queue that fills is no silence, nor is a lost question now and then', 
   t.equal(one.changes.length, 2, 'a third of the questions lost');
   t.ok((one.peer.ways[0]?.lost ?? 0) > 0.15, 'which is told');
 });
+
+t.test(
+  'loss alone moves nothing, on one way or on all, and silence after it is still seen',
+  async (t) => {
+    for (const share of [0.02, 0.1, 0.3, 0.5]) {
+      const random = generator(7);
+      const one = new Simulation(2);
+      one.run(1000, () => 1);
+      one.run(60_000, (way) => (way === 0 && random() < share ? -1 : 1));
+      t.equal(one.changes.length, 2, `${share} of the questions lost`);
+      t.equal(one.usable, 0b11);
+      const fromMs = one.nowMs;
+      while (one.usable === 0b11 && one.nowMs - fromMs < 5000)
+        one.run(20, (way) => (way === 0 ? -1 : 1));
+      const tookMs = one.nowMs - fromMs;
+      t.ok(
+        tookMs <= (share < 0.05 ? 300 : 1200),
+        `nothing comes any more: known after ${tookMs} ms`,
+      );
+    }
+    // More is sent by both than they carry: were one left, the other would have all of it.
+    const random = generator(8);
+    const two = new Simulation(2);
+    two.run(1000, () => 1);
+    two.run(60_000, (way) => {
+      const isUsed = ((two.usable >>> way) & 1) === 1;
+      return isUsed && random() < (two.usable === 0b11 ? 0.4 : 0.7) ? -1 : 1;
+    });
+    t.ok(two.changes.length <= 4, `${two.changes.length} changes: at most once, when it begins`);
+  },
+);
 
 t.test('what comes and goes is waited for longer each time', async (t) => {
   const one = new Simulation(2);

@@ -16,8 +16,14 @@
 export const SILENCE_MS = 120;
 /** The other one must have answered something asked after the silence began, so long ago. */
 const SETTLED_MS = 15;
-/** Questions that must be open before silence counts. */
+/** Questions that must be open before silence counts: as few as these, where nothing was lost before. */
 const OPEN_MIN = 3;
+/** As many as these where much was; else so many that they are all lost by chance no more often than this. */
+const SILENCE_OPEN_MAX = 25;
+const CHANCE = 1e-5;
+/** Loss is learnt quickly and forgotten slowly: an overload has just begun where the first few are lost. */
+const LOSS_RISE = 1 / 8;
+const LOSS_FALL = 1 / 32;
 /** What was lost must answer everything for so long; doubled for each loss in the last minute. */
 export const UP_DELAY_MS = 1000;
 const UP_DELAY_MS_MAX = 30_000;
@@ -54,6 +60,8 @@ export class WatchedWay {
   losses = 0;
   answers = 0;
   readonly #open = new Map<string, number>();
+  /** Share of questions that later ones overtook, which is known at once; before any silence. */
+  #overtaken = 0;
   /** When the latest question was asked that an answer came to, and when that came. */
   answeredAskMs = Number.NEGATIVE_INFINITY;
   lastAnswerMs = Number.NEGATIVE_INFINITY;
@@ -83,6 +91,7 @@ export class WatchedWay {
     this.delayMs = this.delayMs < 0 ? delayMs : this.delayMs + (delayMs - this.delayMs) * SMOOTHING;
     this.lost -= this.lost * SMOOTHING;
     this.answers++;
+    this.#noteOvertaken(askedMs);
     this.answeredAskMs = Math.max(this.answeredAskMs, askedMs);
     this.lastAnswerMs = nowMs;
     if (this.state === 'untried' && this.answers >= FIRST_ANSWERS) this.#become('up', '', nowMs);
@@ -91,6 +100,15 @@ export class WatchedWay {
       this.#risingSinceMs = nowMs;
     }
     return true;
+  }
+
+  /** What was asked between the last question that had an answer and this one has been overtaken. */
+  #noteOvertaken(askedMs: number): void {
+    for (const openMs of this.#open.values()) {
+      if (openMs <= this.answeredAskMs || openMs >= askedMs) continue;
+      this.#overtaken += (1 - this.#overtaken) * LOSS_RISE;
+    }
+    this.#overtaken -= this.#overtaken * LOSS_FALL;
   }
 
   #missed(token: string, nowMs: number): void {
@@ -125,10 +143,20 @@ export class WatchedWay {
       first ??= askedMs;
       open++;
     }
-    if (first === undefined || open < OPEN_MIN) return undefined;
+    if (first === undefined || open < this.#openForSilence) return undefined;
     // What stands in a queue is answered late, but answers keep coming: that is no silence.
     const sinceMs = Math.max(first, this.lastAnswerMs);
     return nowMs - sinceMs >= SILENCE_MS ? sinceMs : undefined;
+  }
+
+  /**
+   * How many questions must be open before it is silence. Where some are lost all the time, in a queue that
+   * overflows or by radio, a few in a row are lost by chance: flows that moved for it would load the others
+   * until these lose as much, and come back, and so on.
+   */
+  get #openForSilence(): number {
+    const byChance = Math.ceil(Math.log(CHANCE) / Math.log(this.#overtaken));
+    return Math.min(Math.max(OPEN_MIN, byChance), SILENCE_OPEN_MAX);
   }
 
   lose(cause: LossCause, nowMs: number): void {
