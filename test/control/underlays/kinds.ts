@@ -20,8 +20,10 @@ import { writeSysctl } from '../../../src/sys/host/sysctl.ts';
 import { addressOf, libc } from '../../../src/sys/libc/libc.ts';
 import { openUdp, socketAddress } from '../../../src/sys/sockets/sockets.ts';
 import { BRIDGE, type Encap, startFlow, statusOf } from '../../faults/rig.ts';
+import { rawMetrics } from '../../netns/gossip/cluster.ts';
 import { giveIpv6, turnOnIpv6 } from '../../support/ipv6-underlay.ts';
 import { until } from '../../support/patience.ts';
+import { killIfThere } from '../../support/processes.ts';
 import { addressOn, silence } from './lab.ts';
 
 const NOBODYS_PORT = 7999;
@@ -78,12 +80,41 @@ async function networksOf(host: LabHost): Promise<NetworkJson[]> {
   return networksCall.answer(await routerOf(host, '/v1/networks'), 'networks');
 }
 
+/** Kills a host's control process and waits for the one after it. */
+export async function killControl(host: LabHost): Promise<void> {
+  const { pid } = await statusOf(host);
+  killIfThere(pid);
+  await until('another control', 10_000, async () => {
+    const now = await statusOf(host).catch(() => undefined);
+    return now !== undefined && now.pid !== pid;
+  });
+}
+
 /** How the way of a link to a peer by one underlay stands, as status says. */
 export async function wayTo(host: LabHost, peer: string, underlay: number, bridge = BRIDGE) {
   const link = bridge.startsWith('br-')
     ? (await networksOf(host)).find((network) => network.bridge === bridge)
     : (await statusOf(host)).links.find(({ name }) => name === bridge);
   return link?.underlays?.[underlay]?.peers.find((one) => one.peer === peer);
+}
+
+/** The same as the metrics page has it: `up`, `lost_ratio`, … of one way, by name. */
+export async function wayMetrics(
+  host: LabHost,
+  peer: string,
+  underlay: number,
+  bridge = BRIDGE,
+): Promise<Record<string, number>> {
+  const labels = `{link="${bridge}",underlay="eth${underlay}",peer="${peer}"}`;
+  const start = 'fanway_underlay_way_';
+  return Object.fromEntries(
+    (await rawMetrics(host)).split('\n').flatMap((line) => {
+      const [name = '', value] = line.split(labels);
+      return value === undefined || !name.startsWith(start)
+        ? []
+        : [[name.slice(start.length), Number(value)]];
+    }),
+  );
 }
 
 export function untilState(

@@ -19,20 +19,21 @@ export function addressOn(underlay: number, host: LabHost): number {
 export const portOn = (underlay: number, host: LabHost): string =>
   underlay === 0 ? `p${host.index}` : `q${underlay}p${host.index}`;
 
-/** Gives hosts `eth1`, `eth2`, … on `count` further underlays. */
+/** Gives hosts `eth1`, `eth2`, … on `count` further underlays; `mtu` in bytes. */
 export async function addUnderlays(
   lab: Lab,
   count: number,
   hosts: readonly LabHost[] = lab.hosts,
+  mtu = 1500,
 ): Promise<void> {
   const { netlink } = lab.middle;
   for (let underlay = 1; underlay <= count; underlay++) {
     const bridge = `${SWITCH}${underlay}`;
-    await netlink.createBridge(bridge, { mtu: 1500, up: true });
+    await netlink.createBridge(bridge, { mtu, up: true });
     for (const host of hosts) {
       const port = portOn(underlay, host);
       const device = `eth${underlay}`;
-      await netlink.createVeth(port, device, { peerNetnsFd: host.namespace.fd, mtu: 1500 });
+      await netlink.createVeth(port, device, { peerNetnsFd: host.namespace.fd, mtu });
       await netlink.setLink(port, { up: true, master: bridge });
       await host.netlink.setLink(device, { up: true });
       await host.netlink.addAddress(device, addressOn(underlay, host), 16);

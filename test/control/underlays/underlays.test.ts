@@ -26,7 +26,6 @@ import {
 import { skipWithoutTun } from '../../netns/privileges.ts';
 import { skipLong } from '../../support/long.ts';
 import { promised, until } from '../../support/patience.ts';
-import { killIfThere } from '../../support/processes.ts';
 import {
   addIpv6Underlays,
   checkKinds,
@@ -34,9 +33,11 @@ import {
   downKinds,
   giveIpv6Again,
   type Kind,
+  killControl,
   nameOf,
   untilState,
   upKinds,
+  wayMetrics,
   wayTo,
 } from './kinds.ts';
 import { addressOn, addUnderlays, nft, silence } from './lab.ts';
@@ -83,15 +84,6 @@ function spoof(from: LabHost, to: number, local: number): void {
   });
 }
 
-async function killControl(host: LabHost): Promise<void> {
-  const { pid } = await statusOf(host);
-  killIfThere(pid);
-  await until('another control', 10_000, async () => {
-    const now = await statusOf(host).catch(() => undefined);
-    return now !== undefined && now.pid !== pid;
-  });
-}
-
 t.test('two underlays, one of which is lost and comes back', { skip }, async (t) => {
   // The third host, and what takes long, come where tests may.
   const lab = await Lab.create({ hosts: skipLong ? 2 : 3 });
@@ -114,6 +106,14 @@ t.test('two underlays, one of which is lost and comes back', { skip }, async (t)
     const way = await untilState(host, nameOf(peer), 1, 'up');
     t.equal(way.address, formatIpv4(addressOn(1, peer)), 'at the same host bits');
     t.ok(way.used && way.delayMs !== null);
+    const metrics = await until('its metrics', 10_000, async () => {
+      const now = await wayMetrics(host, nameOf(peer), 1);
+      return now['up'] === 1 && now;
+    });
+    t.match(metrics, { mtu_bytes: 1500, down_delay_seconds: 0.12, losses: Number });
+    t.ok((metrics['round_trip_seconds'] ?? 0) > 0, JSON.stringify(metrics));
+    t.ok((metrics['up_delay_seconds'] ?? 0) >= 1);
+    t.ok((metrics['lost_ratio'] ?? -1) >= 0);
   }
 
   await t.test('flows spread over both', async (t) => {
@@ -173,6 +173,9 @@ t.test('two underlays, one of which is lost and comes back', { skip }, async (t)
         const way = await untilState(host, nameOf(peer), underlay, 'lost');
         t.equal(way.cause, 'silent');
         t.equal((await wayTo(host, nameOf(peer), 1 - underlay))?.state, 'up');
+        const metrics = await wayMetrics(host, nameOf(peer), underlay);
+        t.equal(metrics['up'], 0);
+        t.ok((metrics['losses'] ?? 0) >= 1, JSON.stringify(metrics));
       }
       await again.back(nowMs(), 10_000);
       promised(t, `underlay ${underlay} silent`, again.gaps(sinceMs).longestMs, FAIL_OVER_MS);

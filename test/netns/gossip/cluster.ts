@@ -96,7 +96,8 @@ export async function metricOf(host: LabHost, name: string): Promise<number> {
   return Number(line.split(' ')[1]);
 }
 
-async function rawMetrics(host: LabHost): Promise<string> {
+/** The metrics page of a host's router. */
+export async function rawMetrics(host: LabHost): Promise<string> {
   const { request } = await import('node:http');
   return new Promise((resolve, reject) => {
     const options = {

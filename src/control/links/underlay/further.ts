@@ -64,9 +64,15 @@ export function furtherOf(
     underlayMode: request.underlayMode ?? UNDERLAY_MODE_DEFAULT,
     xmitHashPolicy: request.xmitHashPolicy ?? XMIT_HASH_POLICY_DEFAULT,
     underlayMtu: Math.min(...mtus),
-    notes: further.flatMap((one) => hostBitsNote(first.local, one) ?? []),
+    notes: [
+      ...further.flatMap((one) => hostBitsNote(first.local, one) ?? []),
+      ...(request.underlayMode === 'balance-rr' ? [REORDERS] : []),
+    ],
   };
 }
+
+const REORDERS =
+  'balance-rr: packets of one connection overtake each other; with many connections balance-xor is faster, and keeps their order';
 
 /** One underlay of a link, as it is compared with the others. */
 function sideOf({ local, underlay, device }: FurtherUnderlay): UnderlaySide {
