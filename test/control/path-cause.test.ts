@@ -1,7 +1,7 @@
 import t from 'tap';
 import type { LayerReport } from '../../src/api/test.ts';
 import { resultOf, testText } from '../../src/cli/paths/test.ts';
-import { type Evidence, verdictOf } from '../../src/control/probe/cause.ts';
+import { type Evidence, lossesOf, verdictOf } from '../../src/control/probe/cause.ts';
 
 const layer = (part: Partial<LayerReport> = {}): LayerReport => ({
   ...{ sent: 30, received: 30, minMs: 0.1, avgMs: 0.2, maxMs: 0.3, reordered: 0 },
@@ -66,6 +66,24 @@ t.test('a verdict names the side and the cause, and no more than is known', asyn
       /loses 33 %: the far side drops: ingress\.drop\.device_full/,
     ],
     [
+      'the kernel lost it before we read it',
+      {
+        tunnel: inner({ received: 20 }),
+        nearDrops: lossesOf([drop('event.port_unreachable'), drop('event.socket_drops', 4)]),
+      },
+      /loses 33 %: this side drops: event\.socket_drops 4: because/,
+    ],
+    [
+      'and all of it',
+      { ...lost, farDrops: [drop('event.socket_drops')] },
+      /^the far side drops: ev/,
+    ],
+    [
+      'none of ours lately',
+      { farDrops: [drop('ingress.drop.x'), drop('event.device_drops', 2)] },
+      /^all is well, but the far side drops: event\.device_drops 2: because/,
+    ],
+    [
       'a short path',
       { underlay: layer({ mtu: 1400 }), tunnel: inner({ mtu: 1350 }) },
       /carries 1400 bytes.*tunnel carries 1350 bytes, containers are told 1450, and are told less/,
@@ -81,7 +99,8 @@ t.test('a verdict names the side and the cause, and no more than is known', asyn
   for (const [what, evidence, text] of cases) {
     const verdict = verdictOf({ ...GOOD, ...evidence });
     t.match(verdict.text, text, what);
-    t.equal(verdict.isWell, what === 'all' || what === 'no ping between hosts', what);
+    const isWell = ['all', 'no ping between hosts', 'none of ours lately'].includes(what);
+    t.equal(verdict.isWell, isWell, what);
   }
 });
 

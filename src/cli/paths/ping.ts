@@ -9,7 +9,7 @@ import { statusCall } from '../../api/status.ts';
 import { farCountersCall, type LayerReport } from '../../api/test.ts';
 import { ask } from '../../control/admin/admin-client.ts';
 import { dropsOf, growth } from '../../control/plane/drops.ts';
-import { type PathVerdict, verdictOf } from '../../control/probe/cause.ts';
+import { lossesOf, type PathVerdict, verdictOf } from '../../control/probe/cause.ts';
 import { OuterWatch, type TriedPort, tryPorts } from '../../control/probe/ports.ts';
 import { SURVEY, Survey } from '../../control/probe/survey.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
@@ -104,9 +104,8 @@ async function ping(run: RunDirectory, aim: Aim, count: number, io: Io): Promise
       ...measured,
       overheadBytes: ENCAPS[link.encap].overheadBytes,
       wire: onTheWire(link.encap, link.port),
-      nearDrops: dropsOf(grown, context).filter(({ counter }) => counter.includes('.drop.')),
-      farDrops:
-        farGrown && dropsOf(farGrown, context).filter(({ counter }) => counter.includes('.drop.')),
+      nearDrops: lossesOf(dropsOf(grown, context)),
+      farDrops: farGrown && lossesOf(dropsOf(farGrown, context)),
       farReceived: farGrown && (farGrown['ingress.received'] ?? 0),
       portUnreachable: (grown['event.port_unreachable'] ?? 0) > 0,
       ...{ left: watch?.left, back: watch?.back, member: member?.state ?? '' },

@@ -6,7 +6,7 @@ import { type MemberJson, membersCall } from '../../api/members.ts';
 import { type HostReport, type PathReport, readTestLine, TEST_PATH } from '../../api/test.ts';
 import { ask } from '../../control/admin/admin-client.ts';
 import { followLines } from '../../control/admin/follow.ts';
-import { type Drop, type PathVerdict, verdictOf } from '../../control/probe/cause.ts';
+import { type Drop, lossesOf, type PathVerdict, verdictOf } from '../../control/probe/cause.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
 import { ENCAPS, type EncapName, onTheWire } from '../../encap/encap.ts';
 import { ExitCode } from '../../errors.ts';
@@ -30,10 +30,10 @@ function encapOf(name: string): EncapName | undefined {
   return Object.values(ENCAPS).find((encap) => encap.name === name)?.name;
 }
 
-/** Drops of a host in a fan; only real ones. */
+/** Packets that a host lost in a fan. */
 function dropsOf(report: HostReport | undefined, overlay: string): Drop[] | undefined {
   const link = report?.links.find((one) => one.overlay === overlay);
-  return link?.drops.filter(({ counter }) => counter.includes('.drop.'));
+  return link && lossesOf(link.drops);
 }
 
 function pairOf(

@@ -8,6 +8,19 @@ import type { LayerReport } from '../../api/test.ts';
 /** Dropped packets of one kind on one side meanwhile, with what that kind means. */
 export type Drop = { counter: string; count: number; cause: string };
 
+/** Lost as it leaves a host, or as it arrives: what it dropped itself, and what the kernel dropped before it was read. */
+const OUTWARD = /^(egress\.drop\.|event\.device_drops$)/;
+const INWARD = /^(ingress\.drop\.|event\.socket_drops$)/;
+const KERNELS = /^event\.(device|socket)_drops$/;
+
+/** The drops that are packets lost, and not only something to know. */
+export function lossesOf(drops: readonly Drop[]): Drop[] {
+  return drops.filter(({ counter }) => OUTWARD.test(counter) || INWARD.test(counter));
+}
+
+const only = (drops: readonly Drop[] | undefined, way: RegExp): Drop[] =>
+  (drops ?? []).filter(({ counter }) => way.test(counter));
+
 /** What is known of one path. */
 export type Evidence = {
   underlay: LayerReport;
@@ -52,16 +65,14 @@ function dropText(side: string, [worst]: readonly Drop[]): string | undefined {
 /** The tunnel does not answer although the plain network does. */
 function silentTunnel(evidence: Evidence): string {
   const { nearDrops, farDrops, farReceived, portUnreachable, left, back, wire } = evidence;
-  const near = nearDrops.filter(({ counter }) => !counter.startsWith('event.'));
-  const egress = near.filter(({ counter }) => counter.startsWith('egress.drop.'));
-  const ingress = near.filter(({ counter }) => counter.startsWith('ingress.drop.'));
-  const here = dropText('this side', egress);
+  const ingress = only(nearDrops, INWARD);
+  const here = dropText('this side', only(nearDrops, OUTWARD));
   if (here !== undefined) return here;
   if (portUnreachable) {
     return `the far side refuses: nobody listens on ${wire} there: fanway is not up there, or with another --port or --encap`;
   }
   if (left === 0) return 'this side: nothing left this host, and nothing was counted as dropped';
-  const farIngress = (farDrops ?? []).filter(({ counter }) => counter.startsWith('ingress.drop.'));
+  const farIngress = only(farDrops, INWARD);
   if (ingress[0] !== undefined && ingress[0].counter === farIngress[0]?.counter) {
     return `both sides drop: ${ingress[0].counter}: ${ingress[0].cause}`;
   }
@@ -75,10 +86,7 @@ function silentTunnel(evidence: Evidence): string {
   if (farReceived === 0) {
     return `lost on the way there: the far side got nothing: let ${wire} through between the hosts, and in at its firewall`;
   }
-  const outward = dropText(
-    'the far side',
-    farDrops?.filter(({ counter }) => counter.startsWith('egress.drop.')) ?? [],
-  );
+  const outward = dropText('the far side', only(farDrops, OUTWARD));
   if (outward !== undefined) return outward;
   if (farReceived !== undefined) {
     return `lost on the way back: the far side got them; let ${wire} through from there to here, and in at this host's firewall`;
@@ -120,11 +128,8 @@ export function verdictOf(evidence: Evidence): PathVerdict {
   const [loss, plainLoss] = [lossOf(tunnel), lossOf(underlay)];
   if (loss > 0) {
     const drop =
-      dropText(
-        'this side',
-        nearDrops.filter(({ counter }) => /\.drop\./.test(counter)),
-      ) ??
-      dropText('the far side', farDrops?.filter(({ counter }) => /\.drop\./.test(counter)) ?? []);
+      dropText('this side', lossesOf(nearDrops)) ??
+      dropText('the far side', lossesOf(farDrops ?? []));
     const why =
       outward && plainLoss >= loss / 2
         ? `the network between loses as much (${percent(plainLoss)})`
@@ -143,10 +148,12 @@ export function verdictOf(evidence: Evidence): PathVerdict {
     problems.push('udp-segment is refused on this path: large packets go one by one, and slower');
   }
   if (problems.length > 0) return { isWell: false, text: problems.join('; ') };
-  return {
-    isWell: true,
-    text: outward
-      ? 'all is well'
-      : 'the tunnel works; the plain network lets no echo request through',
-  };
+  const plain = outward
+    ? 'all is well'
+    : 'the tunnel works; the plain network lets no echo request through';
+  // None of these, but others' packets meanwhile.
+  const busy =
+    dropText('this side', only(nearDrops, KERNELS)) ??
+    dropText('the far side', only(farDrops, KERNELS));
+  return { isWell: true, text: busy === undefined ? plain : `${plain}, but ${busy}` };
 }
