@@ -195,7 +195,9 @@ export const BGP_SETTINGS: readonly Setting[] = [
     'At most this many hops away (RFC 5082); 1 = on the same segment, 0 = not asked.',
     { unit: 'hops', min: 0, max: 254 },
   ),
-  setting('bgp-neighbor', 'description', 'text', '', 'For people.', { max: DESCRIPTION_CHARS_MAX }),
+  setting('bgp-neighbor', 'description', 'words', '', 'For people.', {
+    max: DESCRIPTION_CHARS_MAX,
+  }),
   setting('bgp-network', 'vni', 'integer', '', 'Which network; the label of our routes.', {
     ...{ required: true, min: 1, max: VNI_MAX },
   }),

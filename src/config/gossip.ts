@@ -162,6 +162,14 @@ export function parseText(key: string, text: string, max: number): string {
   return text;
 }
 
+/** Up to `max` printable ASCII characters, blanks among them. @throws ValueError */
+export function parseWords(key: string, text: string, max: number): string {
+  if (text.length > max || !/^[\x20-\x7e]+$/.test(text)) {
+    throw new ValueError(`${key} is 1 to ${max} printable ASCII characters, not ${quote(text)}`);
+  }
+  return text;
+}
+
 /** An absolute path. @throws ValueError */
 export function parsePath(key: string, text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused

@@ -14,6 +14,7 @@ import {
   parsePath,
   parseSeeds,
   parseText,
+  parseWords,
   type Seed,
 } from './gossip.ts';
 import { FAN_ROWS } from './link/fan-rows.ts';
@@ -109,6 +110,8 @@ export function parseValue(setting: Setting, text: string): SettingValue {
       return parseHostPrefixes(setting.key, text, setting.max ?? 1);
     case 'text':
       return parseText(setting.key, text, setting.max ?? 1);
+    case 'words':
+      return parseWords(setting.key, text, setting.max ?? 1);
     case 'path':
       return parsePath(setting.key, text);
     case 'ip':

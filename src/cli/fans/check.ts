@@ -44,13 +44,32 @@ function fanJson(fan: FanRequest): object {
 
 /** A network in the same way. */
 function networkJson(network: NetworkRequest): object {
-  const { peers, outer, dhcpServers, routers } = network;
+  const { peers, serviceNodes, outer, dhcpServers, routers } = network;
   const server = (mac: number): string => (mac === SERVER_IS_HOST ? 'auto' : formatMac(mac));
   return {
     ...networkRequestJson(network),
     peers: peers?.map(formatHostAddress),
+    serviceNodes: serviceNodes.map(formatHostAddress),
     outer: outer === undefined ? undefined : formatHostAddress(outer),
     ...{ dhcpServers: dhcpServers?.map(server), routers: routers?.map(server) },
+  };
+}
+
+/** All that a file describes, with addresses as they are written. */
+export function configJson(config: Config): object {
+  const { fans, networks, gossip, policies } = config;
+  return {
+    ...config,
+    gossip: gossip && {
+      ...gossip,
+      bind: gossip.bind === null ? null : formatHostAddress(gossip.bind),
+      advertise: gossip.advertise.map(formatHostAddress),
+    },
+    ...{ fans: fans.map(fanJson), networks: networks.map(networkJson) },
+    policies: policies.map(({ labels, ...policy }) => ({
+      ...policy,
+      labels: labels.map(([mac, names]) => [formatMac(mac), names]),
+    })),
   };
 }
 
@@ -100,14 +119,10 @@ export const check: Verb = {
     }
     if (path === undefined) throw usageError('usage', 'name the file: fanway check -c FILE');
     const config = loadConfig(path);
-    const { fans, networks } = config;
     const asked =
       askedFor(config) || 'and asks for nothing: no fan, network, gossip or BGP is in it';
     if (!flags.has('--json')) io.out(`${path}: right, ${asked}\n`);
-    else {
-      const links = { fans: fans.map(fanJson), networks: networks.map(networkJson) };
-      printJson(io, { ...config, ...links });
-    }
+    else printJson(io, configJson(config));
     return ExitCode.Ok;
   },
 };

@@ -50,7 +50,7 @@ function isHostPrefix(value: unknown): value is UnderlayPrefix {
 }
 
 const rules = {
-  ...known('text', (value): value is string => typeof value === 'string'),
+  ...known('words', (value): value is string => typeof value === 'string'),
   max: RULES_CHARS_MAX,
 };
 

@@ -16,6 +16,8 @@ export type SettingType =
   | 'addresses'
   | 'host-prefixes'
   | 'text'
+  /** The same with blanks. */
+  | 'words'
   | 'ip'
   | 'ranges'
   | 'vnis'
