@@ -36,6 +36,7 @@ import { type Plan, planFan } from './plan.ts';
 import { planNetwork } from './plan-network.ts';
 import { Rounds } from './rounds.ts';
 import { isDual, sixAlone } from './six.ts';
+import { stillStopped } from './stopped.ts';
 import { keptPlaces } from './underlay/place.ts';
 
 /** Both ways to change the host, with what was read of it. */
@@ -252,6 +253,8 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
   addNetwork(request: NetworkRequest): Promise<Plan<NetworkSpec>> {
     return this.#queue(async () => {
       const world = this.#world();
+      const held = await stillStopped(this.#links, request, (one) => this.#reconcile(one, world));
+      if (held !== undefined) return held;
       const plan = planNetwork(request, await this.#snapshot(undefined, undefined, world.host));
       if (plan.outcome === 'changes') await this.#make(request, plan, world);
       return plan;

@@ -214,7 +214,8 @@ t.test('the fan goes, and the network stays: also over a restart', async (t) => 
   const router = routerOf();
   const wish = fan('250.0.0.0/8', 'eth0/16');
   await router.up(wish);
-  await router.addNetwork(request({ underlay: null, arp: 'userspace' }));
+  const wanted = request({ underlay: null, arp: 'userspace' });
+  await router.addNetwork(wanted);
   const stateOf = ({ links }: Router) => {
     const found = links.find(({ spec }) => spec.name === 'br-blue');
     return found && { state: found.state, reason: found.reason, local: found.spec.local };
@@ -247,8 +248,12 @@ t.test('the fan goes, and the network stays: also over a restart', async (t) => 
     planFan({ ...wish, datapath: 'kernel' }, { ...snapshot, addresses }),
   );
   t.equal(kernel.outcome, 'changes', 'its port is free meanwhile');
+  t.match(await next.addNetwork(wanted), {
+    outcome: 'refused',
+    refusals: [{ message: /^blue: asked for already, and stopped: its place was that of fan/ }],
+  });
   host.state.addresses = addresses;
-  await look(next);
+  t.match(await next.addNetwork(wanted), { outcome: 'same', message: /^blue: already there/ });
   t.strictSame(stateOf(next), up, 'and back with its address');
   t.notMatch(lines.join(''), /`default`/);
 });
