@@ -1,7 +1,7 @@
 /**
  * Several underlays, each a link of 1 Gb/s (tbf at both ends): what each mode makes of 1, 4 and 16 TCP
  * streams over two and four of them, beside one alone and, where this kernel has one, beside its bond under
- * VXLAN; and what 16 streams and probes beside them meet when one of the cables is pulled.
+ * VXLAN; and what 16 streams and probes beside them meet when a cable is pulled.
  * @module
  */
 import { spawnSync } from 'node:child_process';
@@ -9,22 +9,33 @@ import { Lab, type LabHost } from '../src/demo/lab.ts';
 import { runFanway } from '../src/demo/router.ts';
 import { formatIpv4 } from '../src/net/ipv4.ts';
 import type { XmitHashPolicy } from '../src/net/underlay-modes.ts';
-import { runTcpPair, startTraffic } from '../src/traffic/run.ts';
+import { nowNs } from '../src/traffic/base/clock.ts';
+import { startTraffic } from '../src/traffic/run.ts';
 import { addUnderlays, portOn } from '../test/control/underlays/lab.ts';
 import { attach, BRIDGE, OVERLAY, statusOf } from '../test/faults/rig.ts';
 import { BOND_MODES, hasBond, withBond } from './bond.ts';
 import type { Extra } from './extras.ts';
 import type { ExtraTable } from './results.ts';
+import { Probes, sentBytes, sleep, startLoad } from './underlay-load.ts';
 
 /** Of each link, Mb/s. */
 const LINK_MBITS = Number(process.env['FANWAY_BENCH_LINK_MBITS'] ?? 1000);
 const STREAMS = [1, 4, 16] as const;
-const SECONDS = Number(process.env['FANWAY_BENCH_LINK_SECONDS'] ?? 5);
-const PORT = 5001;
-const READY_MS = 30_000;
-/** Flows of probes, told apart by their DSCP. */
-const PROBE_CLASSES = '0,8,16,24,32,40,46,48';
-const PING_MS = 5;
+const MOST_STREAMS = Math.max(...STREAMS);
+/** How long each figure is measured, and what streams have before it to find their speed. */
+const SECONDS = Number(process.env['FANWAY_BENCH_LINK_SECONDS'] ?? 3);
+const WARM_SECONDS = SECONDS / 3;
+/** A bucket of tbf: two milliseconds, and room for a train of datagrams. */
+const BURST_BYTES = Math.max(65_536 + 4096, LINK_MBITS * 250);
+const QUEUE_MS = 20;
+const READY_MS = 60_000;
+const MTU = 1500;
+const JUMBO_MTU = 9000;
+/** Slower links are those of a slow machine, where a bond is what counts. */
+const JUMBO_MBITS_MIN = 1000;
+const ETHERNET_BYTES = 14;
+/** What stands before TCP's payload inside: VXLAN over IPv4, the inner Ethernet, IPv4 and TCP with time stamps. */
+const HEADER_BYTES = 50 + 20 + 32;
 
 type Within = (work: () => Promise<void>) => Promise<void>;
 type Mode = { title: string; words: string[] };
@@ -36,37 +47,34 @@ function xor(policy: XmitHashPolicy): Mode {
   };
 }
 
+const BY_PORTS = xor('layer3+4');
+/** To these two containers are one flow, over four underlays as over two. */
+const ONE_FLOW = /layer2(\+3)?$/;
 const MODES: readonly Mode[] = [
   { title: 'active-backup', words: [] },
-  ...(['layer2', 'layer2+3', 'layer3+4'] as const).map(xor),
+  ...(['layer2', 'layer2+3'] as const).map(xor),
+  BY_PORTS,
   { title: 'balance-rr', words: ['--underlay-mode', 'balance-rr'] },
   { title: 'latency', words: ['--underlay-mode', 'latency'] },
 ];
 
-const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-
 /** Slows what a host sends on each of its underlays; a sentence when this machine cannot. */
 function shape(host: LabHost, underlays: number): string | undefined {
   for (let i = 0; i < underlays; i++) {
-    const how = ['tbf', 'rate', `${LINK_MBITS}mbit`, 'burst', '256kb', 'latency', '20ms'];
-    const args = ['qdisc', 'add', 'dev', `eth${i}`, 'root', ...how];
+    const how = ['tbf', 'rate', `${LINK_MBITS}mbit`, 'burst', `${BURST_BYTES}`];
+    const args = ['qdisc', 'add', 'dev', `eth${i}`, 'root', ...how, 'latency', `${QUEUE_MS}ms`];
     const result = host.run(() => spawnSync('tc', args));
     if (result.status !== 0) return `tc refused a tbf: ${result.stderr?.toString().trim() ?? ''}`;
   }
   return undefined;
 }
 
-/** Pings from container to container; ends with how many went and how many were answered. */
-function pings(lab: Lab, seconds: number) {
-  const targets = formatIpv4(lab.container(1).address);
-  return startTraffic(lab.container(0), 'echo', {
-    ...{ targets, interval: PING_MS, timeout: 1000, seconds, count: 1_000_000 },
-  });
-}
-
 /** Waits until all ways are known to both hosts, while packets go. */
 async function ready(lab: Lab, underlays: number): Promise<void> {
-  const echo = pings(lab, READY_MS / 1000);
+  const targets = formatIpv4(lab.container(1).address);
+  const echo = startTraffic(lab.container(0), 'echo', {
+    ...{ targets, interval: 20, timeout: 1000, seconds: READY_MS / 1000, count: 1_000_000 },
+  });
   try {
     const deadlineMs = performance.now() + READY_MS;
     for (const host of lab.hosts) {
@@ -84,60 +92,46 @@ async function ready(lab: Lab, underlays: number): Promise<void> {
   }
 }
 
-async function goodput(lab: Lab, streams: number, seconds = SECONDS): Promise<number> {
-  const to = lab.container(1);
-  const path = { from: lab.container(0), to, address: formatIpv4(to.address) };
-  const { received } = await runTcpPair(path, { port: PORT, streams, seconds });
-  return received.gbps * 1000;
-}
-
-/** Probes of several flows from container to container; ends with how long one stood still at most, ms. */
-async function longestGap(lab: Lab, seconds: number): Promise<number> {
-  const [from, to] = [lab.container(0), lab.container(1)];
-  const [listen, peer] = [formatIpv4(to.address), formatIpv4(from.address)];
-  const port = PORT + 1;
-  const reflector = startTraffic(to, 'reflect', { port, seconds: 10 * seconds, listen, peer });
-  const heardNs = new Map<number, number>();
-  let longestNs = 0;
-  let lastNs = 0;
+/** Goodput of so many streams once they have found their speed, Mb/s. */
+async function goodput(lab: Lab, streams: number): Promise<number> {
+  const load = await startLoad(lab, streams, SECONDS + WARM_SECONDS + READY_MS / 1000);
   try {
-    await reflector.ready;
-    const flows = { targets: listen, dscp: PROBE_CLASSES, interval: PING_MS };
-    const prober = startTraffic(from, 'probe', { port, seconds, ...flows });
-    prober.onInterim = (report) => {
-      if (report.event !== 'probe-samples') return;
-      for (const [stream, sentNs, rttUs] of report.samples) {
-        lastNs = Math.max(lastNs, sentNs);
-        if (rttUs < 0) continue;
-        const atNs = sentNs + rttUs * 1000;
-        const before = heardNs.get(stream) ?? atNs;
-        longestNs = Math.max(longestNs, atNs - before);
-        heardNs.set(stream, Math.max(before, atNs));
-      }
-    };
-    await prober.finish();
+    const fromNs = load.startNs + WARM_SECONDS * 1e9;
+    const toNs = fromNs + SECONDS * 1e9;
+    // What was told of it may come a little later.
+    await sleep((toNs - nowNs()) / 1e6 + 200);
+    return load.mbits(fromNs, toNs);
   } finally {
-    reflector.kill();
+    await load.kill();
   }
-  if (heardNs.size === 0) throw new Error('no probe was answered');
-  // Who was not heard again stood still to the end.
-  for (const atNs of heardNs.values()) longestNs = Math.max(longestNs, lastNs - atNs);
-  return longestNs / 1e6;
 }
 
-/** 16 streams, and a cable that is pulled half way: goodput of all of it, and the longest gap of a flow. */
-async function pulled(lab: Lab): Promise<string> {
-  const port = portOn(1, lab.host(0));
-  const streams = goodput(lab, Math.max(...STREAMS), 2 * SECONDS);
-  const gap = longestGap(lab, 2 * SECONDS);
+/** 16 streams, and the cable that carries most is pulled at the sender's end: goodput before and after, and gaps. */
+async function pulled(lab: Lab, underlays: number): Promise<[goodput: string, gap: string]> {
+  const [host, { netlink }] = [lab.host(0), lab.middle];
+  const probes = await Probes.start(lab);
+  let port: string | undefined;
   try {
+    const load = await startLoad(lab, MOST_STREAMS, 2 * (WARM_SECONDS + SECONDS));
+    const before = sentBytes(host, underlays);
+    await sleep((WARM_SECONDS + SECONDS) * 1000);
+    const sent = sentBytes(host, underlays).map((bytes, i) => bytes - (before[i] ?? 0));
+    port = portOn(sent.indexOf(Math.max(...sent)), host);
+    const pulledNs = nowNs();
+    await netlink.setLink(port, { up: false });
     await sleep(SECONDS * 1000);
-    await lab.middle.netlink.setLink(port, { up: false });
-    const [mbits, gapMs] = await Promise.all([streams, gap]);
-    return `${mbits.toFixed(0)}, ${gapMs.toFixed(0)} ms`;
+    const endNs = nowNs();
+    const [isWhole] = await Promise.all([load.end(), probes.end()]);
+    const first = load.mbits(pulledNs - SECONDS * 1e9, pulledNs);
+    const then = load.mbits(endNs - (SECONDS - WARM_SECONDS) * 1e9, endNs);
+    const idle = probes.longestGap(pulledNs - SECONDS * 1e9, pulledNs).toFixed(0);
+    return [
+      `${first.toFixed(0)}, ${then.toFixed(0)}${isWhole ? '' : '; not all streams went on'}`,
+      `${probes.longestGap(pulledNs, endNs).toFixed(0)} (${idle})`,
+    ];
   } finally {
-    await lab.middle.netlink.setLink(port, { up: true });
-    await Promise.allSettled([streams, gap]);
+    probes.kill();
+    if (port !== undefined) await netlink.setLink(port, { up: true });
   }
 }
 
@@ -150,16 +144,17 @@ async function withFan<T>(
   words: readonly string[],
   run: () => Promise<T>,
 ): Promise<T> {
-  for (const host of lab.hosts) {
-    await runFanway(host, ['up', OVERLAY, where(underlays), 'bridge', BRIDGE, ...words]);
-    await attach(host);
-  }
+  const up = ['up', OVERLAY, where(underlays), 'bridge', BRIDGE, ...words];
   try {
+    for (const host of lab.hosts) {
+      await runFanway(host, up);
+      await attach(host);
+    }
     if (underlays > 1) await ready(lab, underlays);
     return await run();
   } finally {
-    for (const host of lab.hosts) await runFanway(host, ['down', '-e', '--force']);
     for (const host of lab.hosts) {
+      await runFanway(host, ['down', '-e', '--force']);
       for (const container of host.containers) await container.detach();
       if ((await host.netlink.findLink(BRIDGE)) !== undefined) {
         await host.netlink.deleteLink(BRIDGE);
@@ -168,46 +163,94 @@ async function withFan<T>(
   }
 }
 
-function progress(cells: readonly string[]): void {
-  process.stderr.write(`  ${cells.join('  ')}\n`);
+/** Rows of the table, each told as soon as it is there. What does not work is said in its place. */
+class Table {
+  readonly rows: string[][] = [];
+
+  async measure(lab: Lab, title: string, underlays: number, within: Within): Promise<void> {
+    const cells: string[] = [];
+    try {
+      await within(async () => {
+        for (const streams of STREAMS) cells.push((await goodput(lab, streams)).toFixed(0));
+        cells.push(...(underlays > 1 ? await pulled(lab, underlays) : ['', '']));
+      });
+    } catch (error) {
+      cells.push(error instanceof Error ? error.message : String(error));
+    }
+    const row = [String(underlays), title, ...cells];
+    this.rows.push(row);
+    process.stderr.write(`  ${row.join('  ')}\n`);
+  }
 }
 
-async function run(): Promise<ExtraTable | string> {
-  const lab = await Lab.create({ hosts: 2 });
-  const rows: string[][] = [];
-  const bonds = hasBond() ? BOND_MODES : [];
+/** Two hosts with `count` underlays of this MTU; a sentence when this machine cannot slow them. */
+async function withLab(
+  mtu: number,
+  count: number,
+  run: (lab: Lab) => Promise<void>,
+): Promise<string | undefined> {
+  const lab = await Lab.create({ hosts: 2, mtu });
   try {
-    await addUnderlays(lab, 3);
+    await addUnderlays(lab, count - 1, lab.hosts, mtu);
     for (const host of lab.hosts) {
-      const refused = shape(host, 4);
+      const refused = shape(host, count);
       if (refused !== undefined) return refused;
     }
-    const measure = async (title: string, underlays: number, within: Within) => {
-      const figures: string[] = [];
-      await within(async () => {
-        for (const streams of STREAMS) figures.push((await goodput(lab, streams)).toFixed(0));
-        figures.push(underlays > 1 ? await pulled(lab) : '');
-      });
-      rows.push([String(underlays), title, ...figures]);
-      progress(rows.at(-1) ?? []);
-    };
-    await measure('one underlay', 1, (work) => withFan(lab, 1, [], work));
-    for (const underlays of [2, 4]) {
-      for (const { title, words } of MODES) {
-        await measure(title, underlays, (work) => withFan(lab, underlays, words, work));
-      }
-      for (const mode of bonds) {
-        await measure(mode.title, underlays, (work) => withBond(lab, underlays, mode, work));
-      }
-    }
+    await run(lab);
+    return undefined;
   } finally {
     lab.close();
   }
+}
+
+function note(bonds: number): string {
+  const most = [MTU, JUMBO_MTU].map(
+    (mtu) => `${(((mtu - HEADER_BYTES) / (mtu + ETHERNET_BYTES)) * LINK_MBITS).toFixed(0)}`,
+  );
+  return [
+    `TCP from container to container, ${SECONDS} s each once it flows, goodput in Mb/s; tbf at both ends of each underlay counts whole frames, so a link carries at most ${most[0]} Mb/s of payload, ${most[1]} with an MTU of ${JUMBO_MTU}.`,
+    `Pulled: ${MOST_STREAMS} streams, and the cable that carries most is out at one end; Mb/s before and after. Gap: how long one of several flows of probes beside them had no answer at most, ms, and in brackets before that.`,
+    bonds > 0
+      ? `The kernel's bond (miimon 100) is under VXLAN.`
+      : "This kernel has no bond to stand beside (no module 'bonding').",
+  ].join(' ');
+}
+
+async function run(): Promise<ExtraTable | string> {
+  const table = new Table();
+  const bonds = hasBond() ? BOND_MODES : [];
+  const fan = (lab: Lab, underlays: number, { title, words }: Mode) =>
+    table.measure(lab, title, underlays, (work) => withFan(lab, underlays, words, work));
+  const refused =
+    (await withLab(MTU, 4, async (lab) => {
+      await fan(lab, 1, { title: 'one underlay', words: [] });
+      for (const underlays of [2, 4]) {
+        const isMeant = ({ title }: { title: string }): boolean =>
+          underlays < 4 || !ONE_FLOW.test(title);
+        for (const mode of MODES.filter(isMeant)) await fan(lab, underlays, mode);
+        for (const mode of bonds.filter(isMeant)) {
+          const within: Within = (work) => withBond(lab, underlays, mode, work);
+          await table.measure(lab, mode.title, underlays, within);
+        }
+      }
+    })) ??
+    (LINK_MBITS < JUMBO_MBITS_MIN
+      ? undefined
+      : await withLab(JUMBO_MTU, 2, async (lab) => {
+          await fan(lab, 2, { ...BY_PORTS, title: `${BY_PORTS.title}, MTU ${JUMBO_MTU}` });
+        }));
+  if (refused !== undefined) return refused;
   return {
     title: `Several underlays of ${LINK_MBITS} Mb/s each`,
-    note: `TCP from container to container, ${SECONDS} s each, goodput in Mb/s; tbf at both ends of each underlay. Pulled: 16 streams for twice as long, one cable out at one end half way; Mb/s over all of it, and how long one of ${PROBE_CLASSES.split(',').length * 2} flows of probes beside them had no answer. ${bonds.length > 0 ? `The kernel's bond (miimon 100) is under VXLAN.` : "This kernel has no bond to stand beside (no module 'bonding')."}`,
-    columns: ['underlays', 'mode', ...STREAMS.map((count) => `${count} streams`), 'one pulled'],
-    rows,
+    note: note(bonds.length),
+    columns: [
+      'underlays',
+      'mode',
+      ...STREAMS.map((count) => `${count} ${count === 1 ? 'stream' : 'streams'}`),
+      'one pulled',
+      'gap',
+    ],
+    rows: table.rows,
   };
 }
 

@@ -119,6 +119,8 @@ export class UmlGuest {
   #scripts = 0;
   #console = '';
   #ended = false;
+  /** Whoever ends without {@link close} leaves no machine behind. */
+  readonly #onExit = () => this.close();
 
   private constructor(child: ChildProcess, folder: string) {
     this.#child = child;
@@ -126,6 +128,7 @@ export class UmlGuest {
     child.once('exit', () => {
       this.#ended = true;
     });
+    process.once('exit', this.#onExit);
     const keep = (chunk: Buffer) => {
       this.#console = `${this.#console}${chunk.toString()}`.slice(-CONSOLE_CHARS_MAX);
     };
@@ -219,6 +222,7 @@ export class UmlGuest {
 
   /** Ends the guest at once. Harmless twice. */
   close(): void {
+    process.off('exit', this.#onExit);
     // SIGTERM has it end and reap the processes that stand for the guest's own.
     this.#child.kill('SIGTERM');
     setTimeout(() => this.#child.kill('SIGKILL'), KILL_MS).unref();
