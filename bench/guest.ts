@@ -13,7 +13,7 @@ import type { ExtraTable, Results } from './results.ts';
 
 const MODULES = ['ipv6', 'tun', 'veth', 'bridge', 'vxlan', 'bonding', 'sch_tbf', 'nf_tables'];
 /** Of each link, Mb/s. */
-const LINK_MBITS = 50;
+const LINK_MBITS = 8;
 const TIMEOUT_MS = 3_600_000;
 /** What the guest's bench tells on its way, in the folder that both see. */
 const PROGRESS = '/mnt/progress';

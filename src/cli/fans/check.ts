@@ -7,7 +7,7 @@ import { networkRequestJson } from '../../api/network/requests.ts';
 import { exampleConfig } from '../../config/example.ts';
 import { readConfigFile } from '../../config/file.ts';
 import { formatUnderlay } from '../../config/link/underlays.ts';
-import { SERVER_IS_HOST } from '../../config/network/rows.ts';
+import { NETWORK_ROWS, SERVER_IS_HOST } from '../../config/network/rows.ts';
 import type { NetworkRequest } from '../../config/network.ts';
 import { type Config, parseConfig } from '../../config/parse.ts';
 import { type FanRequest, formatOverlays } from '../../config/request.ts';
@@ -42,16 +42,25 @@ function fanJson(fan: FanRequest): object {
   };
 }
 
+/** Lists of addresses and of MACs among the settings of a network, as they are written. */
+function listsJson(network: NetworkRequest): object {
+  const server = (mac: number): string => (mac === SERVER_IS_HOST ? 'auto' : formatMac(mac));
+  return Object.fromEntries(
+    Object.entries(NETWORK_ROWS).flatMap(([field, { type }]) => {
+      const value: unknown = Reflect.get(network, field);
+      if (!Array.isArray(value)) return [];
+      if (type === 'addresses') return [[field, value.map(formatHostAddress)]];
+      return type === 'macs' ? [[field, value.map(server)]] : [];
+    }),
+  );
+}
+
 /** A network in the same way. */
 function networkJson(network: NetworkRequest): object {
-  const { peers, serviceNodes, outer, dhcpServers, routers } = network;
-  const server = (mac: number): string => (mac === SERVER_IS_HOST ? 'auto' : formatMac(mac));
+  const { outer } = network;
   return {
-    ...networkRequestJson(network),
-    peers: peers?.map(formatHostAddress),
-    serviceNodes: serviceNodes.map(formatHostAddress),
+    ...{ ...networkRequestJson(network), ...listsJson(network) },
     outer: outer === undefined ? undefined : formatHostAddress(outer),
-    ...{ dhcpServers: dhcpServers?.map(server), routers: routers?.map(server) },
   };
 }
 
