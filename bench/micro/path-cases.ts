@@ -1,38 +1,54 @@
 /** Whole ways through the data process, system calls apart: packets, super-packets, trains. @module */
 import { at, type Case, same } from './harness.ts';
-import { frame, packet } from './packets.ts';
+import { type Family, frame, IP_HEADER_BYTES, packet } from './packets.ts';
 import { plainCut, plainUnwrap, plainWrap } from './plain.ts';
-import { OVERLAY, RECEIVER, Rig, SENDER, sortedHex } from './rig.ts';
+import { DUAL_FAN, OVERLAY, RECEIVER, Rig, SENDER, sortedHex, VNI6 } from './rig.ts';
 
-const VNI = OVERLAY >>> 8;
+const VNIS = { 4: OVERLAY >>> 8, 6: VNI6 } as const;
 const PACKETS = 64;
-/** IPv4 packets, bytes. */
+/** IP packets, bytes, and those of them that IPv6 is measured with beside IPv4. */
 const SIZES = [64, 256, 512, 1024, 1450];
-const UDP_HEADERS_BYTES = 28;
-/** Payload of a super-packet's segments, and of the whole. */
+const SIZES6 = [64, 1450];
+const UDP_BYTES = 8;
+/** Payload of a super-packet's segments, and of the whole; the largest fit the MTU. */
 const SEGMENT_BYTES = [100, 536, 1398];
+const SEGMENT_BYTES6 = [100, 1378];
 const SUPER_BYTES = 61_512;
 const SUPER_SEGMENTS_MAX = 128;
 const ETHERNET_BYTES = 14;
-/** What the device puts in front of a super-packet: NEEDS_CSUM, GSO_TCPV4. */
-const VNET = { bytes: 10, flags: 1, gsoType: 1 } as const;
-const CSUM_START = ETHERNET_BYTES + 20;
+const TCP_BYTES = 32;
+/** What the device puts in front of a super-packet: NEEDS_CSUM, GSO_TCPV4 or GSO_TCPV6. */
+const VNET = { bytes: 10, flags: 1, gsoTypes: { 4: 1, 6: 4 } } as const;
 const CSUM_OFFSET = 16;
 
+/** How a case of a family is called: that of IPv4 has no number. */
+function named(key: string, family: Family): string {
+  return family === 4 ? key : `${key}6`;
+}
+
+function titled(title: string, family: Family): string {
+  return family === 4 ? title : `${title}, IPv6`;
+}
+
+/** The chart has IPv4 alone. */
+function chartOf(label: string, family: Family): Pick<Case, 'chart'> {
+  return family === 4 ? { chart: { name: 'size', label } } : {};
+}
+
 /** UDP packets of `bytes` each, every one of a flow of its own. */
-function flows(bytes: number): Uint8Array[] {
+function flows(bytes: number, family: Family): Uint8Array[] {
   return Array.from({ length: PACKETS }, (_, index) =>
     packet({
-      protocol: 17,
-      payloadBytes: bytes - UDP_HEADERS_BYTES,
+      ...{ family, protocol: 17 },
+      payloadBytes: bytes - IP_HEADER_BYTES[family] - UDP_BYTES,
       sourcePort: 30_000 + index * 13,
     }),
   );
 }
 
-function egress(bytes: number): Case {
-  const rig = new Rig(SENDER);
-  const frames = flows(bytes).map(frame);
+function egress(bytes: number, family: Family): Case {
+  const rig = new Rig(SENDER, [DUAL_FAN]);
+  const frames = flows(bytes, family).map(frame);
   const places = frames.map((one) => rig.place(one));
   const { view } = rig.arena;
   const run = (): number => {
@@ -47,23 +63,24 @@ function egress(bytes: number): Case {
     rig.egress.flush();
     return 0;
   };
-  const plain = (): Uint8Array[] => frames.map((one) => plainWrap(one, VNI));
-  const title = `wrap and queue a packet of ${bytes} bytes`;
+  const plain = (): Uint8Array[] => frames.map((one) => plainWrap(one, VNIS[family]));
+  const title = titled(`wrap and queue a packet of ${bytes} bytes`, family);
   return {
-    key: `egress/${bytes}`,
+    key: `${named('egress', family)}/${bytes}`,
     mirrors: 'dataplane/egress/egress.ts',
     title,
     packets: PACKETS,
-    chart: { name: 'size', label: `egress, ${bytes} bytes` },
+    ...chartOf(`egress, ${bytes} bytes`, family),
     fast: run,
     plain: () => plain().length,
     check: () => same(title, sortedHex(rig.record(run)), sortedHex(plain())),
   };
 }
 
-function ingress(bytes: number): Case {
-  const rig = new Rig(RECEIVER);
-  const datagrams = flows(bytes).map((one) => plainWrap(frame(one), VNI));
+function ingress(bytes: number, family: Family): Case {
+  const rig = new Rig(RECEIVER, [DUAL_FAN]);
+  const vni = VNIS[family];
+  const datagrams = flows(bytes, family).map((one) => plainWrap(frame(one), vni));
   const places = datagrams.map((one) => rig.place(one));
   const run = (): number => {
     for (let i = 0; i < PACKETS; i++) {
@@ -73,14 +90,14 @@ function ingress(bytes: number): Case {
     rig.ingress.flush();
     return 0;
   };
-  const plain = (): Uint8Array[] => datagrams.map((one) => plainUnwrap(one, VNI));
-  const title = `unwrap and deliver a packet of ${bytes} bytes`;
+  const plain = (): Uint8Array[] => datagrams.map((one) => plainUnwrap(one, vni));
+  const title = titled(`unwrap and deliver a packet of ${bytes} bytes`, family);
   return {
-    key: `ingress/${bytes}`,
+    key: `${named('ingress', family)}/${bytes}`,
     mirrors: 'dataplane/ingress/ingress.ts',
     title,
     packets: PACKETS,
-    chart: { name: 'size', label: `ingress, ${bytes} bytes` },
+    ...chartOf(`ingress, ${bytes} bytes`, family),
     fast: run,
     plain: () => plain().length,
     check: () => same(title, sortedHex(rig.record(run)), sortedHex(plain())),
@@ -88,23 +105,24 @@ function ingress(bytes: number): Case {
 }
 
 /** A TCP super-packet whose segments have `gsoBytes` of payload. */
-function superPacket(gsoBytes: number): { inner: Uint8Array; segments: number } {
+function superPacket(gsoBytes: number, family: Family): { inner: Uint8Array; segments: number } {
   const segments = Math.min(SUPER_SEGMENTS_MAX, Math.floor(SUPER_BYTES / gsoBytes));
-  return { inner: packet({ protocol: 6, payloadBytes: segments * gsoBytes }), segments };
+  return { inner: packet({ family, protocol: 6, payloadBytes: segments * gsoBytes }), segments };
 }
 
-function segment(gsoBytes: number): Case {
-  const rig = new Rig(SENDER);
-  const { inner, segments } = superPacket(gsoBytes);
+function segment(gsoBytes: number, family: Family): Case {
+  const rig = new Rig(SENDER, [DUAL_FAN]);
+  const { inner, segments } = superPacket(gsoBytes, family);
   const whole = frame(inner);
   const start = rig.place(whole);
   const { view, bytes } = rig.arena;
   // Cutting takes the headers apart, so each call gets them anew.
-  const headBytes = VNET.bytes + ETHERNET_BYTES + 20 + 32;
+  const csumStart = ETHERNET_BYTES + IP_HEADER_BYTES[family];
+  const headBytes = VNET.bytes + csumStart + TCP_BYTES;
   view.setUint8(start - 10, VNET.flags);
-  view.setUint8(start - 9, VNET.gsoType);
+  view.setUint8(start - 9, VNET.gsoTypes[family]);
   view.setUint16(start - 6, gsoBytes, true);
-  view.setUint16(start - 4, CSUM_START, true);
+  view.setUint16(start - 4, csumStart, true);
   view.setUint16(start - 2, CSUM_OFFSET, true);
   const saved = rig.place(bytes.slice(start - VNET.bytes, start - VNET.bytes + headBytes));
   const run = (): number => {
@@ -114,14 +132,17 @@ function segment(gsoBytes: number): Case {
     return 0;
   };
   const plain = (): Uint8Array[] =>
-    plainCut(inner, gsoBytes).map((piece) => plainWrap(frame(piece), VNI));
-  const title = `cut a super-packet into ${segments} of ${gsoBytes} bytes, a segment`;
+    plainCut(inner, gsoBytes).map((piece) => plainWrap(frame(piece), VNIS[family]));
+  const title = titled(
+    `cut a super-packet into ${segments} of ${gsoBytes} bytes, a segment`,
+    family,
+  );
   return {
-    key: `segment/${gsoBytes}`,
+    key: `${named('segment', family)}/${gsoBytes}`,
     mirrors: 'dataplane/ground/segment.ts',
     title,
     packets: segments,
-    chart: { name: 'size', label: `segment, ${gsoBytes} bytes` },
+    ...chartOf(`segment, ${gsoBytes} bytes`, family),
     fast: run,
     plain: () => plain().length,
     check: () => same(title, hexOf(rig.record(run)), hexOf(plain())),
@@ -134,16 +155,16 @@ function hexOf(list: readonly Uint8Array[]): string[] {
 }
 
 /** Datagrams of one TCP flow in one train; the plain way takes them one by one. */
-function coalesce(gsoBytes: number): Case {
-  const { inner, segments: most } = superPacket(gsoBytes);
+function coalesce(gsoBytes: number, family: Family): Case {
+  const { inner, segments: most } = superPacket(gsoBytes, family);
   // What one receive can bring.
-  const datagramBytes = 8 + ETHERNET_BYTES + 20 + 32 + gsoBytes;
+  const datagramBytes = 8 + ETHERNET_BYTES + IP_HEADER_BYTES[family] + TCP_BYTES + gsoBytes;
   const segments = Math.min(most, Math.floor(65_507 / datagramBytes));
   const datagrams = plainCut(inner, gsoBytes)
     .slice(0, segments)
-    .map((piece) => plainWrap(frame(piece), VNI));
+    .map((piece) => plainWrap(frame(piece), VNIS[family]));
   const train = Buffer.concat(datagrams);
-  const rig = new Rig(RECEIVER);
+  const rig = new Rig(RECEIVER, [DUAL_FAN]);
   const start = rig.place(train);
   const { bytes } = rig.arena;
   const headBytes = datagramBytes - gsoBytes;
@@ -161,13 +182,13 @@ function coalesce(gsoBytes: number): Case {
     rig.ingress.flush();
     return 0;
   };
-  const title = `join a train of ${segments} of ${gsoBytes} bytes, a segment`;
+  const title = titled(`join a train of ${segments} of ${gsoBytes} bytes, a segment`, family);
   return {
-    key: `coalesce/${gsoBytes}`,
+    key: `${named('coalesce', family)}/${gsoBytes}`,
     mirrors: 'dataplane/ingress/deliver/coalesce.ts',
     title,
     packets: segments,
-    chart: { name: 'size', label: `coalesce, ${gsoBytes} bytes` },
+    ...chartOf(`coalesce, ${gsoBytes} bytes`, family),
     fast: () => push(0),
     plain: () => push(datagramBytes),
     check: () => {
@@ -185,9 +206,13 @@ function coalesce(gsoBytes: number): Case {
 
 export function pathCases(): Case[] {
   return [
-    ...SIZES.map(egress),
-    ...SIZES.map(ingress),
-    ...SEGMENT_BYTES.map(segment),
-    ...SEGMENT_BYTES.map(coalesce),
+    ...SIZES.map((bytes) => egress(bytes, 4)),
+    ...SIZES6.map((bytes) => egress(bytes, 6)),
+    ...SIZES.map((bytes) => ingress(bytes, 4)),
+    ...SIZES6.map((bytes) => ingress(bytes, 6)),
+    ...SEGMENT_BYTES.map((bytes) => segment(bytes, 4)),
+    ...SEGMENT_BYTES6.map((bytes) => segment(bytes, 6)),
+    ...SEGMENT_BYTES.map((bytes) => coalesce(bytes, 4)),
+    ...SEGMENT_BYTES6.map((bytes) => coalesce(bytes, 6)),
   ];
 }

@@ -4,17 +4,22 @@
  * @module
  */
 
-/** What a first draft would keep of a packet. */
-export type PlainPacket = {
+/** The shape of a packet of either family. */
+type PlainShape = {
   headerBytes: number;
   totalBytes: number;
   protocol: number;
+};
+
+/** What a first draft would keep of an IPv4 packet. */
+export type PlainPacket = PlainShape & {
   source: number;
   destination: number;
   sourcePort: number;
   destinationPort: number;
 };
 
+const IPV6_BYTES = 40;
 const TCP = 6;
 const UDP = 17;
 /** IP in IP, IPv6, GRE, EtherIP, L2TP, MPLS. */
@@ -36,6 +41,16 @@ export function plainSum(bytes: Uint8Array, initial = 0): number {
   return sum;
 }
 
+/** Whether the transport header and payload of a packet are of TCP or UDP, and whole. */
+function isHonest(transport: Uint8Array, protocol: number): boolean {
+  if (TUNNELS.includes(protocol) || transport.length < (protocol === TCP ? 20 : 8)) return false;
+  if (protocol === TCP) {
+    const tcpBytes = ((transport[12] ?? 0) >> 4) * 4;
+    if (tcpBytes < 20 || tcpBytes > transport.length) return false;
+  }
+  return protocol !== UDP || (u16(transport, 4) >= 8 && u16(transport, 4) <= transport.length);
+}
+
 /** An IPv4 packet with TCP or UDP, or undefined when something about it is wrong. */
 export function plainParse(bytes: Uint8Array): PlainPacket | undefined {
   const headerBytes = ((bytes[0] ?? 0) & 15) * 4;
@@ -45,16 +60,8 @@ export function plainParse(bytes: Uint8Array): PlainPacket | undefined {
   if (totalBytes < headerBytes || totalBytes > bytes.length) return undefined;
   if (plainSum(bytes.slice(0, headerBytes)) !== 0xffff) return undefined;
   const protocol = bytes[9] ?? 0;
-  if (TUNNELS.includes(protocol)) return undefined;
   const transport = bytes.slice(headerBytes, totalBytes);
-  if (transport.length < (protocol === TCP ? 20 : 8)) return undefined;
-  if (protocol === TCP) {
-    const tcpBytes = ((transport[12] ?? 0) >> 4) * 4;
-    if (tcpBytes < 20 || tcpBytes > transport.length) return undefined;
-  }
-  if (protocol === UDP) {
-    if (u16(transport, 4) < 8 || u16(transport, 4) > transport.length) return undefined;
-  }
+  if (!isHonest(transport, protocol)) return undefined;
   return {
     headerBytes,
     totalBytes,
@@ -64,6 +71,25 @@ export function plainParse(bytes: Uint8Array): PlainPacket | undefined {
     sourcePort: u16(transport, 0),
     destinationPort: u16(transport, 2),
   };
+}
+
+function isIpv6(bytes: Uint8Array): boolean {
+  return (bytes[0] ?? 0) >> 4 === 6;
+}
+
+/** The same for an IPv6 packet without extension headers, or of either family. */
+function plainShape(bytes: Uint8Array): PlainShape | undefined {
+  if (!isIpv6(bytes)) return plainParse(bytes);
+  const totalBytes = IPV6_BYTES + u16(bytes, 4);
+  if (totalBytes > bytes.length) return undefined;
+  const protocol = bytes[6] ?? 0;
+  if (!isHonest(bytes.slice(IPV6_BYTES, totalBytes), protocol)) return undefined;
+  return { headerBytes: IPV6_BYTES, totalBytes, protocol };
+}
+
+/** The two addresses of a packet. */
+function addressesOf(bytes: Uint8Array): Uint8Array {
+  return isIpv6(bytes) ? bytes.subarray(8, IPV6_BYTES) : bytes.subarray(12, 20);
 }
 
 /** Murmur3 over protocol, addresses and ports, word by word. */
@@ -82,14 +108,16 @@ export function plainHash(bytes: Uint8Array): number {
   return (state ^ (state >>> 16)) >>> 0;
 }
 
-/** Writes both checksums of a whole IPv4 packet. */
+/** Writes the checksums of a whole packet. */
 function finish(bytes: Uint8Array, headerBytes: number): void {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const protocol = view.getUint8(9);
+  const protocol = view.getUint8(isIpv6(bytes) ? 6 : 9);
   const field = headerBytes + (protocol === TCP ? 16 : 6);
-  view.setUint16(10, 0);
-  view.setUint16(10, ~plainSum(bytes.subarray(0, headerBytes)) & 0xffff);
-  const pseudo = plainSum(bytes.subarray(12, 20), protocol + bytes.length - headerBytes);
+  if (!isIpv6(bytes)) {
+    view.setUint16(10, 0);
+    view.setUint16(10, ~plainSum(bytes.subarray(0, headerBytes)) & 0xffff);
+  }
+  const pseudo = plainSum(addressesOf(bytes), protocol + bytes.length - headerBytes);
   view.setUint16(field, 0);
   const checksum = ~plainSum(bytes.subarray(headerBytes), pseudo) & 0xffff;
   view.setUint16(field, protocol === UDP && checksum === 0 ? 0xffff : checksum);
@@ -97,7 +125,7 @@ function finish(bytes: Uint8Array, headerBytes: number): void {
 
 /** Cuts a TCP super-packet into packets of `gsoBytes` payload, each a copy of its own. */
 export function plainCut(packet: Uint8Array, gsoBytes: number): Uint8Array[] {
-  const ipBytes = ((packet[0] ?? 0) & 15) * 4;
+  const ipBytes = isIpv6(packet) ? IPV6_BYTES : ((packet[0] ?? 0) & 15) * 4;
   const headerBytes = ipBytes + ((packet[ipBytes + 12] ?? 0) >> 4) * 4;
   const pieces: Uint8Array[] = [];
   for (let at = headerBytes; at < packet.length; at += gsoBytes) {
@@ -106,8 +134,11 @@ export function plainCut(packet: Uint8Array, gsoBytes: number): Uint8Array[] {
     piece.set(packet.subarray(0, headerBytes));
     piece.set(payload, headerBytes);
     const view = new DataView(piece.buffer);
-    view.setUint16(2, piece.length);
-    view.setUint16(4, (view.getUint16(4) + pieces.length) & 0xffff);
+    if (isIpv6(packet)) view.setUint16(4, piece.length - IPV6_BYTES);
+    else {
+      view.setUint16(2, piece.length);
+      view.setUint16(4, (view.getUint16(4) + pieces.length) & 0xffff);
+    }
     view.setUint32(ipBytes + 4, (view.getUint32(ipBytes + 4) + at - headerBytes) >>> 0);
     // FIN and PSH belong to the last piece.
     if (at + gsoBytes < packet.length) {
@@ -121,7 +152,7 @@ export function plainCut(packet: Uint8Array, gsoBytes: number): Uint8Array[] {
 
 /** A VXLAN datagram around a frame. */
 export function plainWrap(frame: Uint8Array, vni: number): Uint8Array {
-  const packet = plainParse(frame.slice(14));
+  const packet = plainShape(frame.slice(14));
   if (packet === undefined) return new Uint8Array(0);
   const datagram = new Uint8Array(8 + 14 + packet.totalBytes);
   datagram.set([8, 0, 0, 0, (vni >> 16) & 255, (vni >> 8) & 255, vni & 255, 0]);
@@ -134,11 +165,11 @@ export function plainUnwrap(datagram: Uint8Array, vni: number): Uint8Array {
   const nothing = new Uint8Array(0);
   if (u32(datagram, 0) !== 0x08000000 || u32(datagram, 4) !== vni * 256) return nothing;
   const inner = datagram.slice(8 + 14);
-  const packet = plainParse(inner);
+  const packet = plainShape(inner);
   if (packet === undefined) return nothing;
   const { headerBytes, totalBytes, protocol } = packet;
   const transport = inner.slice(headerBytes, totalBytes);
-  const pseudo = plainSum(inner.slice(12, 20), protocol + transport.length);
+  const pseudo = plainSum(addressesOf(inner), protocol + transport.length);
   if (plainSum(transport, pseudo) !== 0xffff) return nothing;
   return datagram.slice(8, 8 + 14 + totalBytes);
 }

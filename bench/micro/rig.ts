@@ -30,6 +30,7 @@ import { EndpointKind, Offload } from '../../src/table/links/links.ts';
 import { TABLES_BYTES, TableSegment } from '../../src/table/segment.ts';
 import { IPV4_PACKET_BYTES_MAX } from '../../src/wire/ipv4.ts';
 import { VIRTIO_NET_BYTES } from '../../src/wire/virtio-net.ts';
+import { OVERLAY6_WORD } from './packets.ts';
 
 const ARENA_BYTES = (28 << 20) + BACKLOGS_BYTES;
 const VXLAN_PORT = 4789;
@@ -44,8 +45,25 @@ export const RECEIVER = 0xac1e001c;
 export const OVERLAY = 0xfa000000;
 
 /** Overlay and underlay of a link; several links of 256 hosts fit beside each other. */
-export type Fan = { overlay: number; overlayLength: number; underlayLength: number };
+export type Fan = {
+  overlay: number;
+  overlayLength: number;
+  underlayLength: number;
+  /** The network of fd00:fa::/32, which it has too; absent = it has no IPv6. */
+  vni6?: number;
+};
 export const WIDE_FAN: Fan = { overlay: OVERLAY, overlayLength: 8, underlayLength: 16 };
+export const VNI6 = 0xfd00fa;
+export const DUAL_FAN: Fan = { ...WIDE_FAN, vni6: VNI6 };
+
+/** What the row of a link says of its IPv6 overlay. */
+function sixWords({ vni6 }: Fan): {
+  overlay6Word0?: number;
+  overlay6Length?: number;
+  vni6?: number;
+} {
+  return vni6 === undefined ? {} : { overlay6Word0: OVERLAY6_WORD, overlay6Length: 32, vni6 };
+}
 
 export class Rig {
   readonly arena = new Arena(ARENA_BYTES);
@@ -104,6 +122,7 @@ export class Rig {
         superBytesToHost: IPV4_PACKET_BYTES_MAX,
         superBytesToPorts: IPV4_PACKET_BYTES_MAX,
         dscpUniform: 0,
+        ...sixWords(fan),
       };
       const link = new DataLink(record, endpoint, { layout, tables, peers, ports });
       this.links.push(link);

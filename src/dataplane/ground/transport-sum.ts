@@ -83,6 +83,11 @@ export function verifyTransport(
     return isSix ? Checksum.Wrong : Checksum.Right;
   }
   const rest = protocol + length;
+  if (isSix && l4 === l3 + IPV6_HEADER_BYTES) {
+    // Its addresses stand right before what is summed: one sum for both.
+    const from = l3 + IPV6_SOURCE_OFFSET;
+    if (kernel.sum(from, end - from, fold(rest)) === 0xffff) return Checksum.Right;
+  }
   const pseudo = isSix ? pseudoSum6(arena, l3, rest) : pseudoSum(view, l3, rest);
   if (kernel.sum(l4, length, pseudo) === 0xffff) return Checksum.Right;
   return view.getUint16(field) === pseudo ? Checksum.Unfinished : Checksum.Wrong;

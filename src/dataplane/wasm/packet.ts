@@ -191,6 +191,23 @@ export function segment(cut: u32, scratch: u32, stride: u32, count: u32, iovec: 
   return payload - at;
 }
 
+/** Whether `length` bytes, 16 at least, are equal at both places. */
+// @ts-ignore: decorator
+@inline
+function isSame(a: u32, b: u32, length: u32): bool {
+  let difference = v128.xor(v128.load(a), v128.load(b));
+  let i: u32 = 16;
+  for (; i + 16 <= length; i += 16) {
+    difference = v128.or(difference, v128.xor(v128.load(a + i), v128.load(b + i)));
+  }
+  // The last ones together with some that were compared already.
+  if (i < length) {
+    i = length - 16;
+    difference = v128.or(difference, v128.xor(v128.load(a + i), v128.load(b + i)));
+  }
+  return !v128.any_true(difference);
+}
+
 /**
  * Whether the transport header and payload of the datagram at `at` continue the one at `first`: equal but
  * for what counts up, the checksum right. A PSH is passed on to `first`.
@@ -310,9 +327,7 @@ export function joinRun6(
   let count: u32 = 0;
   while (count < countMax) {
     // Shim, Ethernet, the IPv6 header, the ports.
-    for (let i: u32 = 0; i < l4 + 4; i += 2) {
-      if (load<u16>(at + i) != load<u16>(first + i)) return count;
-    }
+    if (!isSame(at, first, l4 + 4)) return count;
     if (!continues(at, first, l4, prefixBytes, isTcp, l4Bytes, sequence, pseudo)) return count;
     storeIovec(iovec, at + prefixBytes, payloadBytes);
     iovec += 16;
