@@ -84,8 +84,11 @@ function superviseCommand(router: readonly string[]): [command: string, words: s
 
 /** Descriptor number under which the shell and the control process inherit the router lock. */
 export const LOCK_FD = 3;
-/** Little is made and dropped here: a large young generation would only be filled before it is swept. */
-const V8_FLAGS = ['--max-semi-space-size=1'];
+/**
+ * Little is made and dropped here: a large young generation would only be filled before it is swept. What a
+ * burst of links leaves is collected by hand (memory-tidy.ts).
+ */
+const V8_FLAGS = ['--max-semi-space-size=1', '--expose-gc'];
 /** A machine whose cores others keep busy needs many times what a start takes. */
 const READY_MS = 60_000;
 const POLL_MS = 25;

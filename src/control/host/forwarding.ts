@@ -49,7 +49,7 @@ export function acceptsDevice(
     more === undefined &&
     match.what === direction &&
     match.equal &&
-    match.value.toString('latin1').replace(/\0.*$/s, '') === device &&
+    match.value.replace(/\0.*$/s, '') === device &&
     expressions.every((name) => known.includes(name))
   );
 }
@@ -132,9 +132,10 @@ function dockerObstacles(
   if (carriesFrames(spec.encap) || slice === undefined) return [];
   const isForSlice = ({ verdict, matches }: NftRule): boolean =>
     verdict === 'drop' &&
-    matches.some(
-      ({ equal, value }) => equal && value.length === 4 && contains(slice, value.readUInt32BE(0)),
-    );
+    matches.some(({ equal, value }) => {
+      const word = Buffer.from(value, 'latin1');
+      return equal && word.length === 4 && contains(slice, word.readUInt32BE(0));
+    });
   const bridgeName = Buffer.from(spec.name).toString('hex');
   const isRaw = rules.some(
     (rule) =>

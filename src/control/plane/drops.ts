@@ -6,7 +6,7 @@
  */
 import type { DropStatus } from '../../api/status.ts';
 import { carriesFrames, type EncapName, onTheWire } from '../../encap/encap.ts';
-import type { CounterValues } from './tunnel-set.ts';
+import type { CounterValues } from './tables/counter-values.ts';
 
 type Counters = Readonly<Record<string, number>>;
 

@@ -3,7 +3,7 @@
  * @module
  */
 import type { Rates } from '../../api/status.ts';
-import type { CounterValues } from './tunnel-set.ts';
+import type { CounterValues } from './tables/counter-values.ts';
 
 /** The counters that rates are made of: their values in this order are what is sampled. */
 export const RATE_COUNTERS = [

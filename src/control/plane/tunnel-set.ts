@@ -22,12 +22,10 @@ import { KernelPlane } from './kernel/kernel-plane.ts';
 import { NO_RATE, type RateNow } from './link-state.ts';
 import type { MacClaim } from './mac-claims.ts';
 import type { NetworkTable } from './network-table.ts';
+import { CounterBlock, type CounterRows, counterRows } from './tables/counter-values.ts';
 import { PastCounters } from './tables/past-counters.ts';
 import type { PolicyTable } from './tables/policy-table.ts';
 import type { KeptNetwork } from './tables/predecessor.ts';
-
-/** Values of counters, in an order that both sides know, by link. */
-export type CounterValues = ReadonlyMap<string, Float64Array>;
 
 /** What data-plane.ts provides. */
 export type DataPlanePort = Pick<EventEmitter, 'on'> & {
@@ -68,6 +66,7 @@ export class TunnelSet implements Tunnels {
   /** Links of data processes. */
   readonly #names = new Set<string>();
   readonly #past = new PastCounters();
+  #rows: CounterRows = new Map();
   #opened: (kept: readonly KeptNetwork[]) => void = () => undefined;
 
   /** Calls `listener` with what a predecessor had, when there is a data plane and before its first link. */
@@ -255,41 +254,34 @@ export class TunnelSet implements Tunnels {
   }
 
   /** The values of some counters of every link that runs: far less than all of them. */
-  values(names: readonly string[]): CounterValues {
+  values(names: readonly string[]): CounterBlock {
     const [plane, kernel] = [this.#plane, this.#kernel];
     const places = names.map(counterPlace);
-    const values = new Map<string, Float64Array>();
     const kernels = kernel?.names ?? [];
-    // One block for all: samples are kept for a minute, and many small ones would tear the heap.
-    const block = new Float64Array(places.length * (this.#names.size + kernels.length));
-    let from = 0;
+    this.#rows = counterRows([...this.#names, ...kernels], this.#rows);
+    const values = new CounterBlock(this.#rows, places.length);
     const take = (link: string, now: Float64Array): void => {
-      const own = block.subarray(from, from + places.length);
-      from += places.length;
-      own.set(this.#past.add(link, names, now));
-      values.set(link, own);
+      values.set(link, this.#past.add(link, names, now));
     };
-    for (const link of this.#names) {
-      take(link, plane?.values(link, places) ?? new Float64Array(places.length));
+    if (plane !== undefined) {
+      for (const link of this.#names) take(link, plane.values(link, places));
     }
     for (const link of kernels) {
       const counters = kernel?.counters(link) ?? {};
-      take(
-        link,
-        Float64Array.from(names, (name) => counters[name] ?? 0),
-      );
+      const now = Float64Array.from(names, (name) => counters[name] ?? 0);
+      take(link, now);
     }
     return values;
   }
 
   /** The same by name. */
   named(names: readonly string[]): Record<string, Record<string, number>> {
-    const values = [...this.values(names)];
+    const values = this.values(names);
     return Object.fromEntries(
-      values.map(([link, column]) => [
-        link,
-        Object.fromEntries(names.map((name, i) => [name, column[i] ?? 0])),
-      ]),
+      [...values.links].map((link) => {
+        const column = values.get(link);
+        return [link, Object.fromEntries(names.map((name, i) => [name, column?.[i] ?? 0]))];
+      }),
     );
   }
 

@@ -85,7 +85,13 @@ export function releaseProgramPages(): number {
   return released;
 }
 
-let collect: (() => void) | undefined;
+/** V8's own function, where the flag `--expose-gc` was given or else in a context of its own, which is not kept. */
+function findCollector(): (() => void) | undefined {
+  if (globalThis.gc !== undefined) return globalThis.gc;
+  setFlagsFromString('--expose-gc');
+  const found: unknown = runInNewContext('gc');
+  return typeof found === 'function' ? () => void Reflect.apply(found, undefined, []) : undefined;
+}
 
 /**
  * Collects the garbage of this process whole, and gives back what it took of the system: V8's heap, the C
@@ -93,16 +99,12 @@ let collect: (() => void) | undefined;
  * little else is done. Takes some tens of ms.
  */
 export function collectGarbage(): void {
-  if (collect === undefined) {
-    setFlagsFromString('--expose-gc');
-    const found: unknown = runInNewContext('gc');
-    if (typeof found !== 'function') return;
-    // Without words: V8 of Node 20 takes any as a wish for the young generation alone.
-    collect = () => void Reflect.apply(found, undefined, []);
-  }
-  collect();
+  const found = findCollector();
+  if (found === undefined) return;
+  // Without words: V8 of Node 20 takes any as a wish for the young generation alone.
+  found();
   // The second time gives back the pages that the first has emptied.
-  collect();
+  found();
   mallocTrim?.(0);
   releaseProgramPages();
 }

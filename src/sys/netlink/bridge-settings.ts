@@ -72,11 +72,8 @@ export async function bridgeSettings(
   name: string,
 ): Promise<BridgeSettings | undefined> {
   const request = new MessageWriter(linkHeader(0)).u32(IFLA.EXT_MASK, RTEXT_FILTER_SKIP_STATS);
-  const messages = await socket.dump('list links', RTM.GETLINK, request.build());
-  let bridge: BridgeSettings | undefined;
-  const ports: (PortSettings & { master: number })[] = [];
-  for (const { payload } of messages) {
-    if (payload.length < HEADER_BYTES.link) continue;
+  const links = await socket.dump('list links', RTM.GETLINK, request.build(), (payload) => {
+    if (payload.length < HEADER_BYTES.link) return undefined;
     const attributes = readAttributes(payload, HEADER_BYTES.link);
     const info = readAttributes(attributes.get(IFLA.LINKINFO) ?? Buffer.alloc(0), 0);
     const link = {
@@ -85,20 +82,23 @@ export async function bridgeSettings(
       kind: readText(info.get(INFO.KIND)),
       address: readMac(attributes.get(IFLA.ADDRESS)),
     };
-    if (link.kind === 'bridge' && link.name === name) bridge = bridgeOf(link, info);
-    if (readText(info.get(SLAVE.KIND)) !== 'bridge') continue;
+    if (link.kind === 'bridge' && link.name === name) return { bridge: bridgeOf(link, info) };
+    if (readText(info.get(SLAVE.KIND)) !== 'bridge') return undefined;
     const data = readAttributes(info.get(SLAVE.DATA) ?? Buffer.alloc(0), 0);
     const root = readText(attributes.get(QDISC));
-    ports.push({
+    const port: PortSettings = {
       ...link,
-      master: readU32(attributes.get(IFLA.MASTER)),
       isElsewhere: attributes.has(LINK_NETNSID),
       setting: settingOf(data),
       queues: root === '' || root === 'noqueue' ? [] : [root],
-    });
-  }
+    };
+    return { port, master: readU32(attributes.get(IFLA.MASTER)) };
+  });
+  const bridge = links.find((link) => link.bridge !== undefined)?.bridge;
   if (bridge === undefined) return undefined;
-  const own = ports.filter(({ master }) => master === bridge?.index);
+  const own = links.flatMap(({ port, master }) => {
+    return port !== undefined && master === bridge.index ? [port] : [];
+  });
   const hooks = await hooksOfTc(socket);
   for (const port of own) port.queues.push(...(hooks.get(port.index) ?? []));
   return { ...bridge, ports: own };
@@ -120,14 +120,14 @@ function bridgeOf(
 
 /** Devices with the hooks of tc that filters hang on (`clsact`, `ingress`), by ifindex. */
 async function hooksOfTc(socket: NetlinkSocket): Promise<Map<number, string[]>> {
-  const messages = await socket.dump('list queues', RTM_GETQDISC, Buffer.alloc(HEADER_BYTES.tc));
-  const found = new Map<number, string[]>();
-  for (const { payload } of messages) {
-    if (payload.length < HEADER_BYTES.tc) continue;
+  const header = Buffer.alloc(HEADER_BYTES.tc);
+  const hooks = await socket.dump('list queues', RTM_GETQDISC, header, (payload) => {
+    if (payload.length < HEADER_BYTES.tc) return undefined;
     const kind = readText(readAttributes(payload, HEADER_BYTES.tc).get(TCA_KIND));
-    if (kind !== 'clsact' && kind !== 'ingress') continue;
-    const index = LITTLE ? payload.readInt32LE(4) : payload.readInt32BE(4);
-    found.set(index, [...(found.get(index) ?? []), kind]);
-  }
+    if (kind !== 'clsact' && kind !== 'ingress') return undefined;
+    return { kind, index: LITTLE ? payload.readInt32LE(4) : payload.readInt32BE(4) };
+  });
+  const found = new Map<number, string[]>();
+  for (const { index, kind } of hooks) found.set(index, [...(found.get(index) ?? []), kind]);
   return found;
 }

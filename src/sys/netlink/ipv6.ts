@@ -58,8 +58,7 @@ export function readIpv6Address(payload: Buffer): Ipv6Address | undefined {
 /** All that are ready for use; none where the kernel has no IPv6. */
 export async function listIpv6Addresses(socket: NetlinkSocket): Promise<Ipv6Address[]> {
   const header = ofIpv6(addressHeader(0, 0, 0));
-  const messages = await socket.dump('list IPv6 addresses', RTM.GETADDR, header);
-  return messages.flatMap(({ payload }) => readIpv6Address(payload) ?? []);
+  return socket.dump('list IPv6 addresses', RTM.GETADDR, header, readIpv6Address);
 }
 
 /** Index of the device that leads to the rest of the world, 0 where none does. */

@@ -87,8 +87,7 @@ function described(ref: string | number): string {
 /** All links, without their statistics. */
 export async function listLinks(socket: NetlinkSocket): Promise<Link[]> {
   const body = new MessageWriter(linkHeader(0)).u32(IFLA.EXT_MASK, RTEXT_FILTER_SKIP_STATS).build();
-  const messages = await socket.dump('list links', RTM.GETLINK, body);
-  return messages.flatMap((message) => readLink(message.payload) ?? []);
+  return socket.dump('list links', RTM.GETLINK, body, readLink);
 }
 
 export async function getLink(socket: NetlinkSocket, ref: string | number): Promise<Link> {

@@ -77,8 +77,8 @@ export async function listAddresses(
   ref?: string | number,
 ): Promise<InterfaceAddress[]> {
   const index = ref === undefined ? 0 : await indexOf(socket, ref);
-  const messages = await socket.dump('list addresses', RTM.GETADDR, addressHeader(0, 0, 0));
-  const addresses = messages.flatMap((message) => readAddress(message.payload) ?? []);
+  const header = addressHeader(0, 0, 0);
+  const addresses = await socket.dump('list addresses', RTM.GETADDR, header, readAddress);
   return index === 0 ? addresses : addresses.filter((address) => address.index === index);
 }
 
@@ -112,8 +112,7 @@ function emptyRoute(): Buffer {
 }
 
 export async function listRoutes(socket: NetlinkSocket): Promise<RouteRecord[]> {
-  const messages = await socket.dump('list routes', RTM.GETROUTE, emptyRoute());
-  return messages.flatMap((message) => readRoute(message.payload) ?? []);
+  return socket.dump('list routes', RTM.GETROUTE, emptyRoute(), readRoute);
 }
 
 export async function routeTo(socket: NetlinkSocket, address: number): Promise<RouteRecord> {
@@ -173,8 +172,7 @@ export async function listNeighbours(
   // A dump of AF_BRIDGE wants ifinfomsg length (16) on old kernels; ndmsg is taken by all we met.
   const header = neighbourHeader(bridge ? AF_BRIDGE : AF_INET, 0, 0, 0);
   const operation = bridge ? 'list forwarding entries' : 'list neighbours';
-  const messages = await socket.dump(operation, RTM.GETNEIGH, header);
-  return messages.flatMap((message) => readNeighbour(message.payload) ?? []);
+  return socket.dump(operation, RTM.GETNEIGH, header, readNeighbour);
 }
 
 /** What a bridge knows of a MAC, undefined where it knows nothing. */
@@ -205,10 +203,9 @@ export async function listBridgeEntries(
   bridge: number,
 ): Promise<NeighbourRecord[]> {
   const body = new MessageWriter(linkHeader(0, 0, 0, AF_BRIDGE)).u32(IFLA.MASTER, bridge).build();
-  const messages = await socket.dump('list forwarding entries', RTM.GETNEIGH, body);
-  return messages
-    .flatMap((message) => readNeighbour(message.payload) ?? [])
-    .filter(({ master }) => master === bridge);
+  const operation = 'list forwarding entries';
+  const entries = await socket.dump(operation, RTM.GETNEIGH, body, readNeighbour);
+  return entries.filter(({ master }) => master === bridge);
 }
 
 export async function addNeighbour(

@@ -79,15 +79,17 @@ function routeHeader(length: number, isNew: boolean, flags = 0): Buffer {
 
 /** All IPv6 addresses. */
 export async function listAddresses6(socket: NetlinkSocket): Promise<InterfaceAddress6[]> {
-  const messages = await socket.dump('list IPv6 addresses', RTM.GETADDR, addressHeader(0, 0, 0));
-  return messages.flatMap(({ payload }) => {
-    if (payload.length < ADDRESS_HEADER_BYTES || payload.readUInt8(0) !== AF_INET6) return [];
-    const attributes = readAttributes(payload, ADDRESS_HEADER_BYTES);
-    const address = attributes.get(IFA.LOCAL) ?? attributes.get(IFA.ADDRESS);
-    if (address?.length !== 16) return [];
-    const index = LITTLE ? payload.readUInt32LE(4) : payload.readUInt32BE(4);
-    return [{ index, address: wordsOfIpv6(address), length: payload.readUInt8(1) }];
-  });
+  const header = addressHeader(0, 0, 0);
+  return socket.dump('list IPv6 addresses', RTM.GETADDR, header, readAddress6);
+}
+
+function readAddress6(payload: Buffer): InterfaceAddress6 | undefined {
+  if (payload.length < ADDRESS_HEADER_BYTES || payload.readUInt8(0) !== AF_INET6) return undefined;
+  const attributes = readAttributes(payload, ADDRESS_HEADER_BYTES);
+  const address = attributes.get(IFA.LOCAL) ?? attributes.get(IFA.ADDRESS);
+  if (address?.length !== 16) return undefined;
+  const index = LITTLE ? payload.readUInt32LE(4) : payload.readUInt32BE(4);
+  return { index, address: wordsOfIpv6(address), length: payload.readUInt8(1) };
 }
 
 /**
@@ -155,8 +157,7 @@ export function readRoute6(payload: Buffer): Route6 | undefined {
 
 /** All IPv6 routes of all tables, clones of single connections left out. */
 export async function listRoutes6(socket: NetlinkSocket): Promise<Route6[]> {
-  const messages = await socket.dump('list IPv6 routes', RTM.GETROUTE, routeHeader(0, false));
-  return messages.flatMap(({ payload }) => readRoute6(payload) ?? []);
+  return socket.dump('list IPv6 routes', RTM.GETROUTE, routeHeader(0, false), readRoute6);
 }
 
 /** @throws NetlinkError EEXIST, ESRCH */

@@ -52,7 +52,7 @@ export class NetlinkError extends Error {
   }
 }
 
-/** A received message: `payload` is what follows the netlink header. `borrowed:` from the receive buffer. */
+/** A received message: `payload` is what follows the netlink header. `borrowed:` from the datagram. */
 export type NetlinkMessage = { type: number; flags: number; sequence: number; payload: Buffer };
 
 /** A message to the kernel; `operation` is what an error says was tried. */
@@ -67,6 +67,8 @@ type Waiting = {
   operation: string;
   batch: Batch | undefined;
   messages: NetlinkMessage[];
+  /** Reads each message as it comes; they are kept where there is none. */
+  read: ((payload: Buffer) => void) | undefined;
   interrupted: boolean;
 };
 
@@ -134,14 +136,26 @@ export class NetlinkSocket {
   }
 
   /**
-   * Reads a whole table, again when it changed meanwhile (NLM_F_DUMP_INTR).
+   * Reads a whole table, again when it changed meanwhile (NLM_F_DUMP_INTR). Tables are long and read often, so
+   * nothing of a message stays but what `read` makes of its payload, which is only there meanwhile; undefined =
+   * it is no entry.
    * @throws NetlinkError; EINTR when it kept changing.
    */
-  async dump(operation: string, type: number, body: Buffer): Promise<NetlinkMessage[]> {
+  async dump<T>(
+    operation: string,
+    type: number,
+    body: Buffer,
+    read: (payload: Buffer) => T | undefined,
+  ): Promise<T[]> {
     return this.#inTurn(async () => {
       for (let tries = 0; tries < DUMP_TRIES_MAX; tries++) {
-        const answer = await this.#exchange({ operation, type, flags: NLM_F_DUMP, body });
-        if (!answer.interrupted) return answer.messages;
+        const entries: T[] = [];
+        const request = { operation, type, flags: NLM_F_DUMP, body };
+        const answer = await this.#exchange(request, undefined, (payload) => {
+          const entry = read(payload);
+          if (entry !== undefined) entries.push(entry);
+        });
+        if (!answer.interrupted) return entries;
       }
       throw new NetlinkError(operation, 'EINTR', 'the table kept changing while it was read');
     });
@@ -173,12 +187,16 @@ export class NetlinkSocket {
     return bytes;
   }
 
-  async #exchange(request: NetlinkRequest, batch?: Batch): Promise<Waiting> {
+  async #exchange(
+    request: NetlinkRequest,
+    batch?: Batch,
+    read?: (payload: Buffer) => void,
+  ): Promise<Waiting> {
     const { operation } = request;
     if (this.#closed) throw new NetlinkError(operation, 'ECLOSED', 'socket closed');
     const bytes = this.#framed(request);
     const waiting: Waiting = {
-      ...{ sequence: this.#sequence, operation, batch, messages: [], interrupted: false },
+      ...{ sequence: this.#sequence, operation, batch, messages: [], read, interrupted: false },
     };
     const deadlineMs = performance.now() + ANSWER_TIMEOUT_MS;
     if (batch !== undefined) await this.#send(batch.bytes, operation, deadlineMs);
@@ -189,8 +207,9 @@ export class NetlinkSocket {
       if (length < 0) await this.#later(operation, deadlineMs);
       else {
         if (length === arrivals.length) throw new NetlinkError(operation, 'EMSGSIZE');
-        // A copy of its own: what is read of it may be kept for a while.
-        if (take(waiting, Buffer.from(arrivals.subarray(0, length)))) return waiting;
+        const arrived = arrivals.subarray(0, length);
+        // Messages that are kept need a copy of their own.
+        if (take(waiting, read === undefined ? Buffer.from(arrived) : arrived)) return waiting;
         if (reads % READ_BURST === 0) await this.#turn(operation);
       }
     }
@@ -229,7 +248,8 @@ function take(waiting: Waiting, bytes: Buffer): boolean {
     }
     if ((message.flags & NLM_F_DUMP_INTR) !== 0) waiting.interrupted = true;
     if (message.type !== NLMSG_ERROR && message.type !== NLMSG_DONE) {
-      waiting.messages.push(message);
+      if (waiting.read === undefined) waiting.messages.push(message);
+      else waiting.read(message.payload);
       continue;
     }
     const error = errorIn(message);

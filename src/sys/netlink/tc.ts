@@ -77,15 +77,15 @@ export async function attachedProgram(
   priority: FilterPriority,
 ): Promise<number> {
   const operation = `list the ${hook} filters of link ${index}`;
-  const messages = await socket.dump(operation, RTM_GETTFILTER, header(index, 0, PARENT[hook], 0));
-  for (const { payload } of messages) {
-    if (payload.length < TCMSG_BYTES) continue;
+  const body = header(index, 0, PARENT[hook], 0);
+  const ids = await socket.dump(operation, RTM_GETTFILTER, body, (payload) => {
+    if (payload.length < TCMSG_BYTES) return undefined;
     const view = new DataView(payload.buffer, payload.byteOffset);
     const isOurs = view.getUint32(8, LITTLE) === HANDLE;
-    if (!isOurs || view.getUint32(16, LITTLE) >>> 16 !== priority) continue;
+    if (!isOurs || view.getUint32(16, LITTLE) >>> 16 !== priority) return undefined;
     const options = readAttributes(payload, TCMSG_BYTES).get(TCA.OPTIONS);
     const id = options && readAttributes(options, 0).get(TCA_BPF.ID);
-    if (id !== undefined) return LITTLE ? id.readUInt32LE(0) : id.readUInt32BE(0);
-  }
-  return 0;
+    return id && (LITTLE ? id.readUInt32LE(0) : id.readUInt32BE(0));
+  });
+  return ids[0] ?? 0;
 }

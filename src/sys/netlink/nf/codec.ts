@@ -52,8 +52,11 @@ export type NftChain = {
   base: { type: string; hook: number; priority: number; policy: 'accept' | 'drop' } | undefined;
 };
 
-/** What a rule compares: an interface's name, or some other value as it stands in the packet. */
-export type NftMatch = { what: 'iifname' | 'oifname' | 'other'; equal: boolean; value: Buffer };
+/**
+ * What a rule compares: an interface's name, or some other value as it stands in the packet, a character a
+ * byte (hundreds of links have thousands of rules, and a small Buffer keeps 8 kB of others' from being freed).
+ */
+export type NftMatch = { what: 'iifname' | 'oifname' | 'other'; equal: boolean; value: string };
 
 export type NftRule = {
   family: NftFamily;
@@ -167,7 +170,7 @@ export function readRule(payload: Buffer): NftRule | undefined {
     else if (name === 'cmp') {
       const value = inside(data.get(NFTA_CMP_DATA)).get(NFTA_DATA_VALUE) ?? Buffer.alloc(0);
       const equal = be32(data.get(NFTA_CMP_OP)) === NFT_CMP_EQ;
-      rule.matches.push({ what: compared, equal, value: Buffer.from(value) });
+      rule.matches.push({ what: compared, equal, value: value.toString('latin1') });
       compared = 'other';
     } else if (name === 'immediate') {
       readVerdict(rule, inside(data.get(NFTA_IMMEDIATE_DATA)).get(NFTA_DATA_VERDICT));

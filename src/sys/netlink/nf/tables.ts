@@ -56,8 +56,7 @@ export class NfTables {
   /** All chains of all tables. @throws NetlinkError as {@link generation}. */
   async chains(): Promise<NftChain[]> {
     const body = nfHeader(undefined);
-    const messages = await this.#socket.dump('list chains', NFT_MSG.GETCHAIN, body);
-    return messages.flatMap(({ payload }) => readChain(payload) ?? []);
+    return this.#socket.dump('list chains', NFT_MSG.GETCHAIN, body, readChain);
   }
 
   /** One chain, undefined where there is none. @throws NetlinkError as {@link generation}. */
@@ -82,10 +81,11 @@ export class NfTables {
     const writer = new MessageWriter(nfHeader(family));
     if (table !== undefined) writer.text(RULE.TABLE, table);
     if (name !== undefined) writer.text(RULE.CHAIN, name);
-    const messages = await this.#socket.dump('list rules', NFT_MSG.GETRULE, writer.build());
+    const rules = await this.#socket.dump(
+      ...(['list rules', NFT_MSG.GETRULE, writer.build(), readRule] as const),
+    );
     return (
-      messages
-        .flatMap(({ payload }) => readRule(payload) ?? [])
+      rules
         // Kernels before 4.6 ignore what was asked for and list everything.
         .filter(
           (rule) =>
