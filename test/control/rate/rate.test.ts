@@ -129,18 +129,25 @@ t.test('rate auto finds a bottleneck', { skip: skip || skipLong || noTc, timeout
   const rig = await startRig(t, { up: ['--rate', 'auto'] });
   const { lab, a, b, from, to } = rig;
   const how = ['tbf', 'rate', '30mbit', 'burst', '16kb', 'latency', '300ms'];
-  const narrow = (host: number) =>
-    lab.middle.run(() => spawnSync('tc', ['qdisc', 'add', 'dev', portName(host), 'root', ...how]))
+  const narrow = (host: number, words = how, verb = 'add') =>
+    lab.middle.run(() => spawnSync('tc', ['qdisc', verb, 'dev', portName(host), 'root', ...words]))
       .status;
   t.equal(narrow(1), 0, 'tc makes a tbf');
   const rate = async (): Promise<number> => (await statusOf(a)).links[0]?.rate?.bits ?? -1;
   t.equal(await rate(), 0, 'none before there is traffic');
-  const tcp = runTcpPair({ from, to, address: formatIpv4(to.address) }, { port: PORT, seconds: 8 });
-  await until('a rate near the bottleneck', 8000, async () => {
-    const bits = await rate();
-    return bits > 20e6 && bits < 33e6;
-  });
-  await tcp;
+  const path = { from, to, address: formatIpv4(to.address) };
+  const follows = (what: string, least: number, most: number) =>
+    until(what, 30_000, async () => {
+      await runTcpPair(path, { port: PORT, seconds: 3 });
+      const bits = await rate();
+      return bits > least && bits < most;
+    });
+  await follows('a rate near the bottleneck', 20e6, 33e6);
+  const slower = how.map((word) => (word === '30mbit' ? '10mbit' : word));
+  t.equal(narrow(1, slower, 'change'), 0, 'tc makes it slower');
+  await follows('the rate comes down with it', 5e6, 11e6);
+  t.equal(narrow(1, how, 'change'), 0);
+  await follows('and goes up again', 20e6, 33e6);
 
   // Both directions full: each host sees what waits on its own way out, and not the other's.
   t.equal(narrow(0), 0, 'tc makes another one, for the way back');
@@ -173,6 +180,8 @@ t.test('rate auto finds a bottleneck', { skip: skip || skipLong || noTc, timeout
   }
   const found = await rate();
   await restartControl(a);
-  t.equal(await rate(), found, 'what was found is kept across a restart of control');
+  // A trial that was under way ends with the traffic.
+  const kept = (await rate()) / found;
+  t.ok(Math.abs(kept - 1) < 0.15, `what was found is kept across a restart of control: ${kept}`);
   await checkBalance(t, a);
 });

@@ -24,6 +24,9 @@ const WINDOW_MS = 20_000;
 /** A host that has told its times so long ago still does, ms. */
 const TELLS_MS = 3000;
 
+/** How much longer a request took than on the idle way, ms, and when it was sent. */
+type Above = { ms: number; sentMs: number };
+
 type Peer = {
   least: number;
   leastBefore: number;
@@ -31,7 +34,7 @@ type Peer = {
   /** When the last request went out that was answered; 0 = none. */
   answeredSentMs: number;
   /** The least that was seen above the idle way since the last look; undefined = nothing came. */
-  above: number | undefined;
+  above: Above | undefined;
   readonly oneWay: OneWay;
   /** When it told us last when a request had come; 0 = never. */
   toldMs: number;
@@ -51,6 +54,8 @@ type Asked = {
 export type Delay = {
   /** Above the idle way, ms, to the host where that is most; undefined where no host says anything. */
   ms: number | undefined;
+  /** How long ago the request was sent that met this, ms. */
+  ageMs: number;
   /** Hosts of which only the round trip is known. */
   roundTrips: readonly UnderlayAddress[];
 };
@@ -77,8 +82,8 @@ export class Delays {
       });
     }
     const token = randomBytes(8).toString('hex');
-    const sentMs = EchoSocket.nowMs();
     const request = emitEchoRequest(familyOf(peer), PROBE_BYTES, token, true);
+    const sentMs = EchoSocket.nowMs();
     if (this.#socket.send(peer, request)) this.#asked.set(token, { peer, sentMs });
   }
 
@@ -91,16 +96,17 @@ export class Delays {
     }
     const nowMs = EchoSocket.nowMs();
     const overdue = this.#overdue(nowMs);
-    let ms: number | undefined;
+    let most: Above | undefined;
     const roundTrips: UnderlayAddress[] = [];
     for (const [peer, state] of this.#peers) {
       // One that is on its way for longer than the last one took tells already that it takes longer.
-      const above = Math.max(state.above ?? -1, overdue.get(peer) ?? -1);
+      for (const above of [state.above, overdue.get(peer)]) {
+        if (above !== undefined && above.ms >= (most?.ms ?? 0)) most = above;
+      }
       state.above = undefined;
       if (!tells(state, nowMs) && state.answeredSentMs !== 0) roundTrips.push(peer);
-      if (above >= 0) ms = Math.max(ms ?? 0, above);
     }
-    return { ms, roundTrips };
+    return { ms: most?.ms, ageMs: Math.max(0, nowMs - (most?.sentMs ?? nowMs)), roundTrips };
   }
 
   #answer({ message, atMs }: { message: Buffer; atMs: number }): void {
@@ -116,20 +122,22 @@ export class Delays {
     } else if (asked.roundTripMs === undefined) {
       asked.roundTripMs = atMs - asked.sentMs;
       noteRoundTrip(state, asked.sentMs, asked.roundTripMs);
-      if (!tells(state, atMs)) noteAbove(state, aboveLeast(state, asked.roundTripMs));
+      if (!tells(state, atMs)) {
+        noteAbove(state, { ms: aboveLeast(state, asked.roundTripMs), sentMs: asked.sentMs });
+      }
     }
     const { roundTripMs, oneWayMs, sentMs } = asked;
     if (roundTripMs === undefined || oneWayMs === undefined) return;
     this.#asked.delete(token);
     const both = aboveLeast(state, roundTripMs);
-    const above = state.oneWay.note(sentMs, oneWayMs, both);
-    state.backMs = Math.max(0, both - above);
-    noteAbove(state, above);
+    const ms = state.oneWay.note(sentMs, oneWayMs, both);
+    state.backMs = Math.max(0, both - ms);
+    noteAbove(state, { ms, sentMs });
   }
 
   /** By how much requests are late that went out after the last answered one; lost ones are forgotten. */
-  #overdue(nowMs: number): Map<UnderlayAddress, number> {
-    const late = new Map<UnderlayAddress, number>();
+  #overdue(nowMs: number): Map<UnderlayAddress, Above> {
+    const late = new Map<UnderlayAddress, Above>();
     for (const [token, { peer, sentMs, roundTripMs }] of this.#asked) {
       if (nowMs - sentMs > LOST_MS) {
         this.#asked.delete(token);
@@ -140,8 +148,8 @@ export class Delays {
       if (sentMs <= state.answeredSentMs) continue;
       // What the way back took last is nothing to do with what we send.
       const back = tells(state, nowMs) ? state.backMs : 0;
-      const above = aboveLeast(state, nowMs - sentMs) - back;
-      late.set(peer, Math.max(late.get(peer) ?? 0, above));
+      const ms = aboveLeast(state, nowMs - sentMs) - back;
+      if (ms > (late.get(peer)?.ms ?? 0)) late.set(peer, { ms, sentMs });
     }
     return late;
   }
@@ -184,6 +192,6 @@ function noteRoundTrip(state: Peer, sentMs: number, roundTripMs: number): void {
   state.answeredSentMs = Math.max(state.answeredSentMs, sentMs);
 }
 
-function noteAbove(state: Peer, above: number): void {
-  state.above = Math.min(state.above ?? above, above);
+function noteAbove(state: Peer, above: Above): void {
+  if (state.above === undefined || above.ms <= state.above.ms) state.above = above;
 }

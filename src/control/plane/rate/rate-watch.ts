@@ -134,7 +134,7 @@ export class RateWatch {
     if (autoRate > 0) auto.resume(autoRate);
     const watched: Watched = {
       ...{ auto, delays, local: spec.local, peers: [], peersAtMs: 0, askedAtMs: 0 },
-      ...{ before: { bytes: 0, waited: 0 }, beforeMs: nowMs, trafficAtMs: 0 },
+      ...{ before: { bytes: 0, waited: 0, waiting: 0 }, beforeMs: nowMs, trafficAtMs: 0 },
     };
     this.#watched.set(spec.name, watched);
     return watched;
@@ -142,7 +142,7 @@ export class RateWatch {
 
   /** Returns whether the link sends. */
   #lookAt(link: RatedLink, nowMs: number): boolean {
-    const { processes, changed, log } = this.#options;
+    const { processes, log } = this.#options;
     const { spec } = link;
     const watched = this.#watched.get(spec.name) ?? this.#begin(link, nowMs);
     const { auto, delays, before } = watched;
@@ -154,27 +154,35 @@ export class RateWatch {
     watched.beforeMs = nowMs;
     const isBusy = nowMs - watched.trafficAtMs < TRAFFIC_MS && watched.trafficAtMs !== 0;
     this.#choosePeers(spec, watched, nowMs);
-    const { ms: delayMs, roundTrips } = delays.take();
+    const { ms: delayMs, ageMs, roundTrips } = delays.take();
     const gapMs = isBusy ? probeGapMs(auto.rate, watched.peers.length) : BASE_MS;
     if (nowMs - watched.askedAtMs >= gapMs) {
       watched.askedAtMs = nowMs;
       for (const peer of watched.peers) delays.ask(peer);
     }
     link.roundTrips = roundTrips;
-    if (!isBusy) return false;
+    if (!isBusy) {
+      auto.rest();
+      this.#write(link, auto.rate);
+      return false;
+    }
     const isBlind = roundTrips.length > 0;
     const wasOpen = auto.rate === 0;
-    const isLimited = now.waited > before.waited;
-    const rate = auto.look({ nowMs, delayMs, sentBytes: now.bytes, isLimited, isBlind });
-    if (rate !== link.autoRate) {
-      link.autoRate = rate;
-      changed();
-    }
+    // Some that came since, and some that have not gone yet: a burst that fits is no more than that.
+    const isLimited = now.waiting > 0 && now.waited > before.waited;
+    auto.look({ nowMs, delayMs, ageMs, sentBytes: now.bytes, isLimited, isBlind });
+    this.#write(link, auto.rate);
     if (auto.isNewPath) delays.forgetLeast();
     if (wasOpen && auto.rate !== 0) {
       log.info('rate', `${spec.name}: a bottleneck of about ${mbits(auto.rate)} Mb/s on the way`);
     }
     return true;
+  }
+
+  #write(link: RatedLink, rate: number): void {
+    if (rate === link.autoRate) return;
+    link.autoRate = rate;
+    this.#options.changed();
   }
 
   /** The hosts that large packets went to last. */

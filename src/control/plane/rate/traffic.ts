@@ -10,11 +10,14 @@ import { IPV6_HEADER_BYTES } from '../../../wire/ipv6.ts';
 import { UDP_HEADER_BYTES } from '../../../wire/udp.ts';
 import type { AnySpec } from '../../store/link-spec.ts';
 
-const PLACES = [egressIndex('deliveredBytes'), egressIndex('delivered'), queueIndex('entered')];
+const PLACES = [
+  ...[egressIndex('deliveredBytes'), egressIndex('delivered')],
+  ...[queueIndex('entered'), queueIndex('left')],
+];
 const ETHERNET_BYTES = 14;
 
-/** What a link has sent ever: bytes on the wire, and packets that had to wait. */
-export type Traffic = { bytes: number; waited: number };
+/** What a link has sent ever: bytes on the wire, packets that had to wait; and how many wait now. */
+export type Traffic = { bytes: number; waited: number; waiting: number };
 
 /** A link that runs, as far as its rate goes. */
 export type RatedLink = {
@@ -34,6 +37,6 @@ export function trafficOf({ id, spec }: RatedLink, processes: Processes): Traffi
   const ip = familyOf(local) === 4 ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES;
   const headers = ip + (ENCAPS[encap].udp ? UDP_HEADER_BYTES : 0) + ETHERNET_BYTES;
   const columns = processes.map((process) => process.counters(id));
-  const [bytes = 0, packets = 0, waited = 0] = sumOf(columns, PLACES);
-  return { bytes: bytes + packets * headers, waited };
+  const [bytes = 0, packets = 0, waited = 0, left = 0] = sumOf(columns, PLACES);
+  return { bytes: bytes + packets * headers, waited, waiting: waited - left };
 }
