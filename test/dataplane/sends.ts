@@ -9,12 +9,21 @@ import {
   MMSGHDR_LENGTH,
   MSGHDR,
 } from '../../src/dataplane/ground/arena.ts';
-import { IP_TOS, IPPROTO_IP, SOL_UDP, UDP_SEGMENT } from '../../src/sys/libc/constants.ts';
+import {
+  AF_INET6,
+  IP_TOS,
+  IPPROTO_IP,
+  IPPROTO_IPV6,
+  IPV6_TCLASS,
+  SOL_UDP,
+  UDP_SEGMENT,
+} from '../../src/sys/libc/constants.ts';
 import type { TestPorts } from '../support/ports.ts';
 
 /** One datagram as it would have left. */
 export type Sent = {
   readonly socket: number;
+  /** Its IPv4 address, or the last word of its IPv6 one. */
   readonly peer: number;
   readonly port: number;
   readonly tos: number;
@@ -65,6 +74,7 @@ export class Sends {
   #take(socket: number, message: number): void {
     const { view, bytes } = this.#arena;
     const name = this.#inside(this.#pointer(message + MSGHDR.NAME), 16);
+    const lastWord = view.getUint16(name, true) === AF_INET6 ? 20 : 4;
     const iovecs = view.getUint32(message + MSGHDR.IOV_LENGTH, true);
     const iov = this.#inside(this.#pointer(message + MSGHDR.IOV), iovecs * 16);
     const pieces: Uint8Array[] = [];
@@ -82,7 +92,7 @@ export class Sends {
     for (let at = 0; at < whole.length; at += bytesEach) {
       this.sent.push({
         socket,
-        peer: view.getUint32(name + 4),
+        peer: view.getUint32(name + lastWord),
         port: view.getUint16(name + 2),
         tos,
         bytes: whole.subarray(at, at + bytesEach),
@@ -102,6 +112,7 @@ export class Sends {
       const [level, type] = [view.getInt32(at + 8, true), view.getInt32(at + 12, true)];
       if (level === SOL_UDP && type === UDP_SEGMENT) segment = view.getUint16(at + 16, true);
       else if (level === IPPROTO_IP && type === IP_TOS) tos = view.getInt32(at + 16, true);
+      else if (level === IPPROTO_IPV6 && type === IPV6_TCLASS) tos = view.getInt32(at + 16, true);
       else throw new Error(`control message ${level}/${type}`);
       at += (entryBytes + 7) & ~7;
     }

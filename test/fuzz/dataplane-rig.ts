@@ -22,7 +22,12 @@ import {
   INGRESS_COUNTERS,
   namedCounters,
 } from '../../src/table/counters.ts';
-import { EndpointKind, type LinkRecord, Offload } from '../../src/table/links/links.ts';
+import {
+  EndpointKind,
+  type EndpointRecord,
+  type LinkRecord,
+  Offload,
+} from '../../src/table/links/links.ts';
 import { PeerRateReader } from '../../src/table/links/peer-rates.ts';
 import { IPV4_PACKET_BYTES_MAX } from '../../src/wire/ipv4.ts';
 import { TestPorts } from '../support/ports.ts';
@@ -58,6 +63,7 @@ const ARENA_BYTES = 36 * 1024 * 1024 + CELLS_BYTES;
 /**
  * One link on the host `local`, with a virtio-net header where `vnet` says so.
  * @param network what makes it a layer-2 network or another fan
+ * @param underlay what its sockets are, where they are not one of IPv4
  */
 export function makeRig(
   encap: keyof typeof LinkEncap,
@@ -65,6 +71,7 @@ export function makeRig(
   local: number,
   deviceFd = CLOSED_FD,
   network: Partial<LinkRecord> = {},
+  underlay: Partial<EndpointRecord> = {},
 ): Rig {
   const arena = new Arena(ARENA_BYTES);
   const layout = new Layout(new ArrayBuffer(LAYOUT_BYTES));
@@ -80,6 +87,7 @@ export function makeRig(
       localPort: defaultPort,
       offloads: udp ? Offload.Segment | Offload.Gro : 0,
       sockets: [CLOSED_FD],
+      ...underlay,
     },
     ports,
   );
