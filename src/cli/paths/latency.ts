@@ -7,17 +7,16 @@ import { ExitCode, FanwayError, messageOf, usageError } from '../../errors.ts';
 import { FarEnd } from '../../measure/far-end.ts';
 import { latencyDrawing } from '../../measure/latency/drawing.ts';
 import { type LatencyResult, measureLatency } from '../../measure/latency/experiment.ts';
+import { liveView } from '../../measure/latency/live-view.ts';
 import {
   type LatencyReport,
   latencyCsv,
   latencyReport,
   latencyText,
   parseLatencyReport,
-  rateText,
 } from '../../measure/latency/report.ts';
 import type { PhaseName } from '../../measure/latency/samples.ts';
 import { CONTROL_PORT_DEFAULT, STREAMS_MAX, type Way } from '../../measure/protocol.ts';
-import { figure } from '../../measure/statistics.ts';
 import { parseDscp } from '../../net/dscp.ts';
 import { hasCapability } from '../../sys/process/capabilities.ts';
 import { type Progress, progressTo } from '../verb/progress.ts';
@@ -32,8 +31,6 @@ const INTERVAL_MS_DEFAULT = 50;
 const CLASSES_MAX = 6;
 /** The next three are for data. */
 const PORT_MAX = 65_532;
-const BARS = '▁▂▃▄▅▆▇█';
-const BARS_SHOWN = 24;
 
 function classesOf(text: string): number[] {
   const words = text.split(',').filter((word) => word !== '');
@@ -58,33 +55,17 @@ function earlier(file: string | undefined): LatencyReport | undefined {
   }
 }
 
-/** Round trips of the last seconds as a row of bars, on a scale of tens. */
-function sparkline(trips: readonly number[]): string {
-  return trips
-    .slice(-BARS_SHOWN)
-    .map((us) => BARS[Math.max(0, Math.min(7, Math.floor(2 * Math.log10(us / 30))))] ?? '?')
-    .join('');
-}
-
-/** What goes on, on one line; where it is no terminal, one for each phase. */
-function liveLine(progress: Progress, isTerminal: boolean) {
+/** What goes on; where nobody watches a terminal, a line for each phase. */
+function liveLines(progress: Progress, seconds: number, isTerminal: boolean) {
   let lastPhase: PhaseName | undefined;
-  return (seen: LatencyResult, phase: PhaseName): void => {
-    if (!isTerminal && phase === lastPhase) return;
-    lastPhase = phase;
-    const title = phase === 'idle' ? 'idle' : `load ${phase}`;
-    if (!isTerminal) return progress.step(title);
-    const recent = (way: Way) => {
-      const stream = seen.streams.find((one) => one.way === way && one.protocol === 'udp');
-      return (stream?.points ?? []).map(([, us]) => us).filter((us) => us > 0);
-    };
-    const [tunnel, underlay] = [recent('tunnel'), recent('underlay')];
-    const last = (trips: number[]) => `${figure((trips.at(-1) ?? 0) / 1000)} ms`;
-    const rates = (['up', 'down'] as const)
-      .filter((direction) => phase === direction || phase === 'both')
-      .map((direction) => `${direction} ${rateText(seen.rates[direction].at(-1)?.[1])}`);
-    const words = [title, ...rates, `tunnel ${last(tunnel)}`, `underlay ${last(underlay)}`];
-    progress.step(`${words.join('  ')}  ${sparkline(tunnel)}`);
+  return (seen: LatencyResult, phase: PhaseName, nowMs: number): void => {
+    if (!isTerminal) {
+      if (phase !== lastPhase) progress.step(phase === 'idle' ? 'idle' : `load ${phase}`);
+      lastPhase = phase;
+      return;
+    }
+    const fromMs = seen.phases.at(-1)?.fromMs ?? nowMs;
+    progress.step(liveView(seen, phase, nowMs, seconds - (nowMs - fromMs) / 1000).join('\n'));
   };
 }
 
@@ -107,11 +88,12 @@ async function measure(host: string, flags: ReadonlyMap<string, string>, io: Io)
     });
   }
   const progress = progressTo(io);
+  progress.step(`asking ${host} for answers`);
   const result = await measureLatency({
     pair,
     settings,
     connect: () => FarEnd.connect(pair.near.underlay, pair.far.underlay, port),
-    live: liveLine(progress, process.stderr.isTTY === true),
+    live: liveLines(progress, settings.seconds, process.stderr.isTTY === true),
   }).finally(() => progress.end());
   return { report: latencyReport(pair, settings, result, new Date()), before };
 }

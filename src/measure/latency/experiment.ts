@@ -39,8 +39,8 @@ export type LatencyOptions = {
   settings: LatencySettings;
   /** A further connection to the far end. */
   connect(): Promise<FarEnd>;
-  /** Told when a phase begins, and four times a second while it lasts. */
-  live(seen: LatencyResult, phase: PhaseName): void;
+  /** Told when a phase begins, and four times a second while it lasts; `nowMs` since the start. */
+  live(seen: LatencyResult, phase: PhaseName, nowMs: number): void;
 };
 
 export type LatencyResult = {
@@ -128,7 +128,7 @@ class Experiment {
         if (failure !== undefined) throw failure;
       }
       await prober.finish();
-      live(this.#result, 'both');
+      live(this.#result, 'both', this.#sinceStartMs());
       far.tell({ verb: 'finish' });
       await far.expect('result');
       return this.#result;
@@ -164,8 +164,9 @@ class Experiment {
     await Promise.all(moved.map(({ moving }) => moving));
     const phase: Phase = { name, fromMs: this.#sinceStartMs(), toMs: Number.POSITIVE_INFINITY };
     this.#result.phases.push(phase);
-    live(this.#result, name);
-    const timer = setInterval(() => live(this.#result, name), LIVE_MS);
+    const tell = () => live(this.#result, name, this.#sinceStartMs());
+    tell();
+    const timer = setInterval(tell, LIVE_MS);
     const over = new Promise<void>((resolve) => setTimeout(resolve, settings.seconds * 1000));
     try {
       await Promise.all([over, ...moved.map(({ done }) => done)]);
