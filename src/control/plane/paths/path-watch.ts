@@ -110,7 +110,11 @@ export class PathWatch {
       this.trains.look(paths, nowMs);
       this.nat.look();
       const large = largePeers(paths, links, Date.now(), vtep);
-      for (const peer of this.#members.keys()) large.delete(peer);
+      // What a member tells is true of its own device: what lies between may carry less.
+      for (const [peer, mtu] of this.#members) {
+        const ours = large.get(peer);
+        if (ours !== undefined) large.set(peer, Math.min(mtu, ours));
+      }
       this.#prober.step(large, nowMs);
       const dropped = tunnels.setPathLimits(this.#limits(links));
       if (dropped > this.#dropped) {
@@ -133,12 +137,14 @@ export class PathWatch {
       limits.push({ peer, mtu, source, trains: byTrains.get(peer) ?? TrainUse.Any });
       byTrains.delete(peer);
     };
+    const probed = this.#prober.limits();
     for (const [peer, mtu] of this.#members) {
-      if (mtu < largest) add(peer, mtu, MtuSource.Member);
+      const isLeast = mtu < largest && mtu <= (probed.get(peer) ?? mtu);
+      if (!isLeast) continue;
+      add(peer, mtu, MtuSource.Member);
+      probed.delete(peer);
     }
-    for (const [peer, mtu] of this.#prober.limits()) {
-      if (!this.#members.has(peer)) add(peer, mtu, MtuSource.Probe);
-    }
+    for (const [peer, mtu] of probed) add(peer, mtu, MtuSource.Probe);
     for (const peer of [...byTrains.keys()]) add(peer, 0, MtuSource.None);
     return limits;
   }
