@@ -27,7 +27,8 @@ async function run(): Promise<ExtraTable | string> {
     const release = (await guest.run('uname -r')).trim();
     const { FANWAY_BENCH_LINK_MBITS: mbits = LINK_MBITS, FANWAY_BENCH_LINK_SECONDS: seconds = 3 } =
       process.env;
-    const set = `FANWAY_BENCH_LINK_MBITS=${mbits} FANWAY_BENCH_LINK_SECONDS=${seconds}`;
+    const modes = process.env['FANWAY_BENCH_LINK_MODES'] ?? '';
+    const set = `FANWAY_BENCH_LINK_MBITS=${mbits} FANWAY_BENCH_LINK_SECONDS=${seconds} FANWAY_BENCH_LINK_MODES='${modes}'`;
     const command = `${process.execPath} '${join(dist, 'bench.js')}' --only underlays --no-keep --json`;
     const text = await guest.run(
       `${set} ${command} 2>${PROGRESS} || { tail -n 5 ${PROGRESS}; exit 1; }`,

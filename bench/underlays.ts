@@ -20,6 +20,8 @@ import { Probes, sentBytes, sleep, startLoad } from './underlay-load.ts';
 
 /** Of each link, Mb/s. */
 const LINK_MBITS = Number(process.env['FANWAY_BENCH_LINK_MBITS'] ?? 1000);
+/** Which rows are measured, by their numbers of underlays and titles. */
+const ONLY = new RegExp(process.env['FANWAY_BENCH_LINK_MODES'] ?? '');
 const STREAMS = [1, 4, 16] as const;
 const MOST_STREAMS = Math.max(...STREAMS);
 /** How long each figure is measured, and what streams have before it to find their speed. */
@@ -39,6 +41,8 @@ const JUMBO_MBITS_MIN = 1000;
 const ETHERNET_BYTES = 14;
 /** What stands before TCP's payload inside: VXLAN over IPv4, the inner Ethernet, IPv4 and TCP with time stamps. */
 const HEADER_BYTES = 50 + 20 + 32;
+
+const mbitsText = (mbits: number): string => mbits.toFixed(LINK_MBITS < 100 ? 1 : 0);
 
 type Within = (work: () => Promise<void>) => Promise<void>;
 type Mode = { title: string; words: string[] };
@@ -109,32 +113,38 @@ async function goodput(lab: Lab, streams: number): Promise<number> {
   }
 }
 
-/** 16 streams, and the cable that carries most is pulled at the sender's end: goodput before and after, and gaps. */
-async function pulled(lab: Lab, underlays: number): Promise<[goodput: string, gap: string]> {
+/**
+ * 16 streams, and the cable that carries most is pulled: goodput before and after, and the longest gap of a flow of
+ * probes. At one end, the sender's, the other host still has a carrier; at both it is as a cable between the two.
+ */
+async function pulled(lab: Lab, underlays: number, ends: 1 | 2): Promise<string> {
   const [host, { netlink }] = [lab.host(0), lab.middle];
   const probes = await Probes.start(lab);
-  let port: string | undefined;
+  let ports: string[] = [];
   try {
-    const load = await startLoad(lab, MOST_STREAMS, 2 * (WARM_SECONDS + SECONDS) + SLACK_SECONDS);
+    const seconds = 2 * (WARM_SECONDS + SECONDS) + SLACK_SECONDS;
+    const load = await startLoad(lab, MOST_STREAMS, seconds);
     const before = sentBytes(host, underlays);
     await sleep((WARM_SECONDS + SECONDS) * 1000);
     const sent = sentBytes(host, underlays).map((bytes, i) => bytes - (before[i] ?? 0));
-    port = portOn(sent.indexOf(Math.max(...sent)), host);
+    const busiest = sent.indexOf(Math.max(...sent));
+    ports = lab.hosts.slice(0, ends).map((one) => portOn(busiest, one));
     const pulledNs = nowNs();
-    await netlink.setLink(port, { up: false });
+    for (const port of ports) await netlink.setLink(port, { up: false });
     await sleep(SECONDS * 1000);
     const endNs = nowNs();
     const [isWhole] = await Promise.all([load.end(), probes.end()]);
     const first = load.mbits(pulledNs - SECONDS * 1e9, pulledNs);
     const then = load.mbits(endNs - (SECONDS - WARM_SECONDS) * 1e9, endNs);
-    const idle = probes.longestGap(pulledNs - SECONDS * 1e9, pulledNs).toFixed(0);
-    return [
-      `${first.toFixed(0)}, ${then.toFixed(0)}${isWhole ? '' : '; not all streams went on'}`,
-      `${probes.longestGap(pulledNs, endNs).toFixed(0)} (${idle})`,
+    const [quiet, gap] = [
+      probes.longestGap(pulledNs - SECONDS * 1e9, pulledNs),
+      probes.longestGap(pulledNs, endNs),
     ];
+    const hang = isWhole ? '' : ', streams hang';
+    return `${mbitsText(first)}, ${mbitsText(then)}; ${gap.toFixed(0)} ms (${quiet.toFixed(0)})${hang}`;
   } finally {
     probes.kill();
-    if (port !== undefined) await netlink.setLink(port, { up: true });
+    for (const port of ports) await netlink.setLink(port, { up: true });
   }
 }
 
@@ -171,11 +181,14 @@ class Table {
   readonly rows: string[][] = [];
 
   async measure(lab: Lab, title: string, underlays: number, within: Within): Promise<void> {
+    if (!ONLY.test(`${underlays} ${title}`)) return;
     const cells: string[] = [];
     try {
       await within(async () => {
-        for (const streams of STREAMS) cells.push((await goodput(lab, streams)).toFixed(0));
-        cells.push(...(underlays > 1 ? await pulled(lab, underlays) : ['', '']));
+        for (const streams of STREAMS) cells.push(mbitsText(await goodput(lab, streams)));
+        for (const ends of [1, 2] as const) {
+          cells.push(underlays > 1 ? await pulled(lab, underlays, ends) : '');
+        }
       });
     } catch (error) {
       cells.push(error instanceof Error ? error.message : String(error));
@@ -207,12 +220,12 @@ async function withLab(
 }
 
 function note(bonds: number): string {
-  const most = [MTU, JUMBO_MTU].map(
-    (mtu) => `${(((mtu - HEADER_BYTES) / (mtu + ETHERNET_BYTES)) * LINK_MBITS).toFixed(0)}`,
+  const most = [MTU, JUMBO_MTU].map((mtu) =>
+    mbitsText(((mtu - HEADER_BYTES) / (mtu + ETHERNET_BYTES)) * LINK_MBITS),
   );
   return [
     `TCP from container to container, ${SECONDS} s each once it flows, goodput in Mb/s; tbf at both ends of each underlay counts whole frames, so a link carries at most ${most[0]} Mb/s of payload, ${most[1]} with an MTU of ${JUMBO_MTU}.`,
-    `Pulled: ${MOST_STREAMS} streams, and the cable that carries most is out at one end; Mb/s before and after. Gap: how long one of several flows of probes beside them had no answer at most, ms, and in brackets before that.`,
+    `A cable out: ${MOST_STREAMS} streams, and the cable that carries most is pulled, at the sender's end or at both; Mb/s before and after, how long one of several flows of probes beside them had no answer at most, and in brackets how long before that.`,
     bonds > 0
       ? `The kernel's bond (miimon 100) is under VXLAN.`
       : "This kernel has no bond to stand beside (no module 'bonding').",
@@ -250,8 +263,8 @@ async function run(): Promise<ExtraTable | string> {
       'underlays',
       'mode',
       ...STREAMS.map((count) => `${count} ${count === 1 ? 'stream' : 'streams'}`),
-      'one pulled',
-      'gap',
+      'a cable out at one end',
+      'at both',
     ],
     rows: table.rows,
   };

@@ -110,12 +110,16 @@ t.test('a matrix has everybody in it, and says who did not report', async (t) =>
     ...{ underlay: layer(), tunnel, segmentation: 'works' as const },
   });
   const link = { link: 'f', overlay: '250.0.0.0/8', encap: 'vxlan', offloads: [], drops: [] };
-  const report = { problem: '', links: [link] };
+  const six = { ...link, overlay: 'fd00:1::/48' };
+  const report = { problem: '', links: [link, six] };
   const result = resultOf(
     [
       { from: 'a', name: 'a', ...report, paths: [path('b'), path('c', inner(silent))] },
       { from: 'b', name: 'b', ...report, paths: [path('a')] },
-      { from: 'c', name: 'c', problem: 'it did not report: it hung up', links: [], paths: [] },
+      {
+        ...{ from: 'c', name: 'c', problem: 'it did not report: it hung up', paths: [] },
+        links: [{ ...link, overlay: 'VNI 7' }],
+      },
     ],
     [],
   );
@@ -125,4 +129,6 @@ t.test('a matrix has everybody in it, and says who did not report', async (t) =>
   t.match(text, /^b +0\.20\|0\.20 +\. +\?$/m, 'what nobody measured is no success');
   t.match(text, /^! a -> c \(250\.0\.0\.0\/8\): what left this host/m);
   t.match(text, /^! c: it did not report: it hung up$/m);
+  t.match(text, /^\? fd00:1::\/48: not measured: .* fanway ping HOST/m);
+  t.notMatch(text, /VNI 7/, 'which one host has alone');
 });

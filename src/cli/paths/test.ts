@@ -18,12 +18,13 @@ import { type Io, printJson, takeFlags, type Verb } from '../verb/verb.ts';
 /** One direction of one pair, and what is to say of it. */
 export type PairReport = PathReport & { from: string; fromName: string; verdict: PathVerdict };
 
-/** `problems`: hosts that measured nothing, and why. `unmeasured`: pairs that nobody measured. */
+/** `problems`: hosts that measured nothing, and why. `unmeasured`: links of several hosts that nobody measured, and why. */
 export type TestResult = {
   isWell: boolean;
   hosts: string[];
   pairs: PairReport[];
   problems: { name: string; problem: string }[];
+  unmeasured: { overlay: string; why: string }[];
 };
 
 function encapOf(name: string): EncapName | undefined {
@@ -56,6 +57,21 @@ function pairOf(
   return { ...path, from: near.from, fromName: near.name, verdict };
 }
 
+/** Links that two hosts or more have, over which none measured another. */
+function unmeasuredIn(reports: readonly HostReport[]): TestResult['unmeasured'] {
+  const names = reports.flatMap(({ links }) => links.map(({ overlay }) => overlay));
+  const shared = new Set(names.filter((overlay, i) => names.indexOf(overlay) !== i));
+  const measured = new Set(reports.flatMap(({ paths }) => paths.map(({ overlay }) => overlay)));
+  return [...shared]
+    .filter((overlay) => !measured.has(overlay))
+    .map((overlay) => ({
+      overlay,
+      why: overlay.includes(':')
+        ? 'members do not tell who is in a fan of IPv6 alone: fanway ping HOST measures one pair'
+        : 'hosts have no address of their own there to ask from and to (net add --address), or do not hear of one another',
+    }));
+}
+
 /** All reports put together; `members` as this host knows them. */
 export function resultOf(
   reports: readonly HostReport[],
@@ -82,7 +98,7 @@ export function resultOf(
   const hosts = [...new Set(reports.map(({ name, from }) => name || from))];
   return {
     isWell: problems.length === 0 && pairs.every(({ verdict }) => verdict.isWell),
-    ...{ hosts, pairs, problems },
+    ...{ hosts, pairs, problems, unmeasured: unmeasuredIn(reports) },
   };
 }
 
@@ -108,7 +124,7 @@ function cellText(pairs: readonly PairReport[]): string {
 }
 
 /** The matrix, and under it a line for whatever is wrong. */
-export function testText({ hosts, pairs, problems, isWell }: TestResult): string {
+export function testText({ hosts, pairs, problems, unmeasured, isWell }: TestResult): string {
   const names = [...new Set([...hosts, ...pairs.map(({ name, to }) => name || to)])];
   const columns = ['from \\ to', ...names].map((title) => ({ title }));
   const rows = hosts.map((from) => [
@@ -134,6 +150,7 @@ export function testText({ hosts, pairs, problems, isWell }: TestResult): string
           `! ${fromName || from} -> ${name || to} (${overlay}): ${verdict.text}`,
       ),
     ...problems.map(({ name, problem }) => `! ${name}: ${problem}`),
+    ...unmeasured.map(({ overlay, why }) => `? ${overlay}: not measured: ${why}`),
     ...(isWell ? ['all is well between all of them'] : []),
   ];
   return `${lines.join('\n')}\n`;
