@@ -150,6 +150,11 @@ export class Assembler {
     return this.#put(OP_EXIT);
   }
 
+  /** Whether a jump leads to a label so far. */
+  isUsed(name: string): boolean {
+    return this.#instructions.some(({ label }) => label === name);
+  }
+
   /** How many instructions of 8 bytes there are so far. */
   get length(): number {
     return this.#instructions.length;

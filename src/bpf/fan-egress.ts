@@ -4,28 +4,43 @@
  * @module
  */
 import { hasIpv4 } from '../net/fan.ts';
-import { egressIndex } from '../table/counters.ts';
+import { egressIndex, ingressIndex } from '../table/counters.ts';
+import { EventKind } from '../table/events.ts';
 import { DSCP_MASK } from '../wire/ecn.ts';
 import { reg } from './assembler.ts';
 import type { FanMaps, FanPath } from './fan-path.ts';
-import { ARP, FrameProgram, IPV4, STACK } from './frame-program.ts';
+import { ARP, type Direction, FrameProgram, IPV4, STACK } from './frame-program.ts';
 import { Register, TC_OK } from './instructions.ts';
-import { mustBePeer, noteSender, sendOff, setTunnelKey, TUNNEL_PROTOCOLS } from './outward.ts';
+import { dropTold } from './news.ts';
+import {
+  missed,
+  mustBePeer,
+  noteSender,
+  sendOff,
+  setTunnelKey,
+  TUNNEL_PROTOCOLS,
+} from './outward.ts';
 import { sixEgress } from './six-egress.ts';
 
 const { R1, R2, FP } = Register;
 
+/** The address that was taken last. */
+const IN_HAND = { at: STACK.address, bytes: 4 } as const;
+
 /** The host of the address at a place of the stack must be another one; its address is R9 then. */
 function findPeer(program: FrameProgram, at: number): void {
   program.takeAddress(at);
-  program.mustBeInside(program.dropAt(egressIndex('drop.outside_overlay')));
+  program.mustBeInside(missed(program, 'drop.outside_overlay', IN_HAND));
   program.hostOf();
-  mustBePeer(program);
+  mustBePeer(program, IN_HAND);
 }
 
 /** The sender at a place of the stack must be ours. */
 function checkSender(program: FrameProgram, at: number): void {
-  const foreign = program.drop('drop.foreign_source');
+  const foreign = dropTold(program, program.index('drop.foreign_source'), {
+    ...{ kind: EventKind.Dropped, detail: program.index('drop.foreign_source') },
+    ...{ mac: STACK.sourceMac, address: IN_HAND },
+  });
   program.takeAddress(at);
   program.mustBeInside(foreign);
   program.hostOf();
@@ -80,5 +95,24 @@ export function fanEgress(path: FanPath, maps: FanMaps): Uint8Array<ArrayBuffer>
   }
   program.asm.label('ipv6');
   sixEgress(program);
+  return program.build();
+}
+
+/**
+ * What stands where the programs of a fan should, of either direction, once somebody has taken those away:
+ * it drops and counts all that it is given.
+ */
+export function fanClosed(
+  direction: Direction,
+  path: FanPath,
+  maps: FanMaps,
+): Uint8Array<ArrayBuffer> {
+  const program = new FrameProgram(direction, path, maps);
+  program.begin();
+  program.asm.jump(
+    program.dropAt(
+      direction === 'egress' ? egressIndex('drop.send_error') : ingressIndex('drop.device_down'),
+    ),
+  );
   return program.build();
 }

@@ -9,12 +9,14 @@
  */
 import { hasIpv4 } from '../net/fan.ts';
 import { ingressIndex } from '../table/counters.ts';
+import { EventKind, MovedTo } from '../table/events.ts';
 import { reg } from './assembler.ts';
 import type { FanMaps, FanPath } from './fan-path.ts';
 import { ARP, ETHERNET_BYTES, FRAGMENT_MASK, FrameProgram, IPV4, STACK } from './frame-program.ts';
-import { Register, SKB, TUNNEL_KEY, TUNNEL_KEY_BYTES } from './instructions.ts';
-import { classFromOuter, deliver } from './inward.ts';
-import { TUNNEL_PROTOCOLS } from './outward.ts';
+import { Register, SKB, TC_SHOT, TUNNEL_KEY, TUNNEL_KEY_BYTES } from './instructions.ts';
+import { classFromOuter, deliver, ownAnswer } from './inward.ts';
+import { dropTold, endTold, writeNews } from './news.ts';
+import { OWN_ANSWER, TUNNEL_PROTOCOLS } from './outward.ts';
 import { sixIngress } from './six-ingress.ts';
 
 const { R0, R1, R2, R3, R4, R5, R6, R9, FP } = Register;
@@ -26,6 +28,11 @@ const FRAGMENT_OFFSET_MASK = 0x1fff;
 const MORE_FRAGMENTS = 0x2000;
 const PROTOCOL_TCP = 6;
 const TCP_HEADER_BYTES = 20;
+/** Drops that control hears of; who sent the packet is known by then, and in R9. */
+const TOLD_DROPS = [
+  ...(['drop.stranger', 'drop.wrong_vni', 'drop.foreign_source'] as const),
+  ...(['drop.foreign_destination', 'drop.too_big', 'drop.nested'] as const),
+].map(ingressIndex);
 const OPTION = { end: 0, nop: 1, looseRoute: 131, strictRoute: 137 } as const;
 /**
  * A MAC that was silent for this long may be somewhere else: 300 s, the ageing time of bridges, in
@@ -43,6 +50,7 @@ function checkOuter(program: FrameProgram): void {
   asm.jumpIf(R0, 'notEqual', 0, program.dropAt(ingressIndex('drop.bad_header')));
   asm.load(4, R9, FP, at + TUNNEL_KEY.remoteIpv4);
   asm.jumpIf32(R9, 'equal', path.local, program.dropAt(ingressIndex('drop.own_source')));
+  asm.load(4, R1, FP, at + TUNNEL_KEY.vni).jumpIf(R1, 'anyBit', OWN_ANSWER, ownAnswer(program));
   const stranger = program.dropAt(ingressIndex('drop.stranger'));
   asm.move(R1, reg(R9)).alu32('and', R1, program.underlayMask);
   asm.jumpIf32(R1, 'notEqual', program.underlayBase, stranger).move(R1, reg(R9));
@@ -69,7 +77,7 @@ function mustBeOfNetwork(program: FrameProgram, vni: number): void {
   asm.load(4, R1, FP, STACK.tunnelKey + TUNNEL_KEY.vni).jumpIf32(R1, 'notEqual', vni, wrong);
 }
 
-/** Nobody outside may have a MAC of ours; that somebody claimed one is noted for control. */
+/** Nobody outside may have a MAC of ours; that somebody claimed one is told to control. */
 function checkMac(program: FrameProgram): void {
   const { asm, maps } = program;
   const bad = program.drop('drop.bad_mac');
@@ -79,15 +87,17 @@ function checkMac(program: FrameProgram): void {
   program.findMac(maps.localMacs);
   asm.jumpIf(R0, 'equal', 0, free);
   asm.load(8, R1, R0, 0).store(8, FP, STACK.time, reg(R1)).call('ktimeCoarseNs');
-  asm.load(8, R1, FP, STACK.time).store(8, FP, STACK.time, reg(R0));
+  asm.load(8, R1, FP, STACK.time);
   // Another processor may have written the time after this one read the clock.
   const ours = asm.fresh('ours');
   asm.jumpIf(R1, 'above', reg(R0), ours);
   asm.move(R2, reg(R0)).alu('sub', R2, reg(R1)).alu('shiftRight', R2, LIFETIME_SHIFT);
   asm.jumpIf(R2, 'above', LOCAL_MAC_LIFETIME, free);
-  asm.label(ours);
-  program.setMac(maps.claims);
-  asm.jump(bad);
+  asm.label(ours).jump(
+    dropTold(program, program.index('drop.bad_mac'), {
+      ...{ kind: EventKind.Moved, detail: MovedTo.Peer, mac: STACK.sourceMac, host: true },
+    }),
+  );
   asm.label(free);
 }
 
@@ -251,6 +261,10 @@ function arp(program: FrameProgram): void {
 /** The program for what comes in by the device, as the kernel takes it. */
 export function fanIngress(path: FanPath, maps: FanMaps): Uint8Array<ArrayBuffer> {
   const program = new FrameProgram('ingress', path, maps);
+  program.whenDropped(TOLD_DROPS, (detail) => {
+    writeNews(program.asm, { kind: EventKind.Dropped, detail, host: true });
+    endTold(program, TC_SHOT, detail);
+  });
   program.begin();
   checkOuter(program);
   // Above all else: a frame with a MAC of ours would make the bridge believe that it has moved.

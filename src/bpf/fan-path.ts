@@ -5,6 +5,8 @@
 import type { Prefix } from '../net/prefix.ts';
 import type { Prefix6 } from '../net/prefix6.ts';
 import { COUNTERS_PER_LINK } from '../table/counters.ts';
+import { MapType } from './instructions.ts';
+import { NEWS_MAPS } from './news.ts';
 
 /** One fan over an IPv4 underlay; addresses are u32 in host order, sizes bytes. */
 export type FanPath = {
@@ -22,8 +24,6 @@ export type FanPath = {
   dscp: 'pipe' | 'uniform';
 };
 
-/** Kinds of map (linux/bpf.h). */
-export const MapType = { Hash: 1, Array: 2, PerCpuArray: 6, LruHash: 9, LpmTrie: 11 } as const;
 /** Memory of an LPM trie comes with its entries. */
 const NO_PREALLOC = 1;
 
@@ -58,10 +58,10 @@ const BYPASS_BYTES = 24;
  * - `homes`: at which host a link-local address is that asked for somebody here (RFC 4861 §7.2.2); the one
  *   that asked longest ago gives way;
  * - `localMacs`: who sent from here, and when last; the one that was silent longest gives way;
- * - `claims`: which of those somebody claimed from outside; control takes them out;
  * - `stations`: behind which port each MAC is, as the bridge has learned it by the same frames;
  * - `bypass`: until when frames may pass by the bridge, after how long one of each station goes through it
- *   again, and how long a station is believed to be where it was; written by control.
+ *   again, and how long a station is believed to be where it was; written by control;
+ * - those of {@link NEWS_MAPS}.
  */
 export const FAN_MAPS = {
   counters: {
@@ -104,14 +104,6 @@ export const FAN_MAPS = {
     entriesMax: 4096,
     flags: 0,
   },
-  claims: {
-    name: 'fanway_claim1',
-    type: MapType.LruHash,
-    keyBytes: MAC_KEY_BYTES,
-    valueBytes: TIME_BYTES,
-    entriesMax: 256,
-    flags: 0,
-  },
   stations: {
     name: 'fanway_stat1',
     type: MapType.Hash,
@@ -128,6 +120,7 @@ export const FAN_MAPS = {
     entriesMax: 1,
     flags: 0,
   },
+  ...NEWS_MAPS,
 } as const;
 
 /** Descriptors of the maps of one link. */

@@ -21,6 +21,7 @@
  *   -288  message of Neighbour Discovery
  *   -312  key of the entries of IPv6: prefix length, then the address in network order
  *   -352  what is known of an IPv6 packet, eight bytes each
+ *   -384  what control is told
  * ```
  * @module
  */
@@ -58,6 +59,8 @@ export const STACK = {
   /** Whether it is a piece, and bytes of the first piece behind the fragment header. */
   isFragment: -344,
   pieceBytes: -352,
+  /** A record of table/events.ts. */
+  record: -384,
 } as const;
 
 export const ETHERNET_BYTES = 14;
@@ -101,6 +104,9 @@ export class FrameProgram {
   readonly underlayBase: number;
   readonly #direction: Direction;
   readonly #drops = new Map<number, string>();
+  /** What stands behind the program, by label. */
+  readonly #tails = new Map<string, () => void>();
+  #atDrop: { indexes: readonly number[]; go: (index: number) => void } | undefined;
 
   constructor(direction: Direction, path: FanPath, maps: FanMaps) {
     this.#direction = direction;
@@ -128,6 +134,18 @@ export class FrameProgram {
     const label = `drop.${index}`;
     this.#drops.set(index, label);
     return label;
+  }
+
+  /** What `write` writes stands behind the program, once for each name; jumps to the label lead there. */
+  tail(name: string, write: () => void): string {
+    const label = `tail.${name}`;
+    if (!this.#tails.has(label)) this.#tails.set(label, write);
+    return label;
+  }
+
+  /** What is dropped for one of these reasons goes on at what `go` writes, once it is counted. */
+  whenDropped(indexes: readonly number[], go: (index: number) => void): void {
+    this.#atDrop = { indexes, go };
   }
 
   /** Adds R8 packets to a counter. Loses R1. */
@@ -158,7 +176,7 @@ export class FrameProgram {
     asm.loadMap(R1, this.maps.counters).move(R2, reg(FP)).alu('add', R2, STACK.scratch);
     asm.call('mapLookup').jumpIf(R0, 'notEqual', 0, found);
     // All maps are every program's, so that a successor finds them by one (there is always a column).
-    asm.loadMap(R1, this.maps.entries6).loadMap(R1, this.maps.homes);
+    for (const map of Object.values(this.maps)) asm.loadMap(R1, map);
     asm.move(R0, TC_SHOT).exit();
     asm.label(found).move(R7, reg(R0));
     const one = asm.fresh('segments');
@@ -357,13 +375,21 @@ export class FrameProgram {
     this.asm.move(R0, verdict).exit();
   }
 
-  /** The whole program, with the ends of all drops behind it. */
+  /** The whole program, with the ends of all drops and the tails behind it. */
   build(): Uint8Array<ArrayBuffer> {
     const { asm } = this;
     for (const [index, label] of this.#drops) {
       asm.label(label);
       this.count(index);
-      asm.move(R0, TC_SHOT).exit();
+      if (this.#atDrop?.indexes.includes(index)) this.#atDrop.go(index);
+      else asm.move(R0, TC_SHOT).exit();
+    }
+    // One of them may ask for another.
+    for (const [label, write] of this.#tails) {
+      // The kernel takes no program with a part that nothing leads to.
+      if (!asm.isUsed(label)) continue;
+      asm.label(label);
+      write();
     }
     return asm.build();
   }

@@ -72,6 +72,16 @@ export const PSEUDO_MAP_FD = 1;
 /** The same: it is the address of the first value of the array behind a descriptor (Linux 5.2). */
 export const PSEUDO_MAP_VALUE = 2;
 
+/** Kinds of map. */
+export const MapType = {
+  Hash: 1,
+  Array: 2,
+  PerCpuArray: 6,
+  LruHash: 9,
+  LpmTrie: 11,
+  RingBuffer: 27,
+} as const;
+
 /** Kernel functions that programs call, by number. */
 export const Helper = {
   mapLookup: 1,
@@ -83,6 +93,8 @@ export const Helper = {
   redirect: 23,
   skbLoadBytes: 26,
   checksumDifference: 28,
+  /** Copies a record into a ring buffer (Linux 5.8). */
+  ringOutput: 130,
   /** Into the device at the other end of a veth, in its network namespace (Linux 5.10). */
   redirectPeer: 155,
   /** The time of the last tick: no clock is read (Linux 5.11). */

@@ -3,6 +3,7 @@
  * @module
  */
 import { egressIndex } from '../table/counters.ts';
+import { EventKind } from '../table/events.ts';
 import { isTunnelProtocol } from '../wire/classify.ts';
 import { reg } from './assembler.ts';
 import { type FrameProgram, STACK } from './frame-program.ts';
@@ -14,9 +15,15 @@ import {
   TUNNEL_KEY,
   TUNNEL_KEY_BYTES,
 } from './instructions.ts';
+import { dropTold, type Subject } from './news.ts';
 
 const { R0, R1, R2, R3, R4, R6, R9, FP } = Register;
 
+/**
+ * A bit of the tunnel's number that the header has no place for: what comes in with it never was on the wire, but is
+ * the device's own answer to what it was given and could not send (RFC 1191 §4, RFC 4443 §3.2).
+ */
+export const OWN_ANSWER = 1 << 24;
 /** RFC 1700's, as the sockets of the data process have it. */
 const OUTER_TTL = 64;
 
@@ -40,12 +47,24 @@ export function noteSender(program: FrameProgram): void {
   asm.label(known).load(8, R1, FP, STACK.time).store(8, R0, 0, reg(R1)).label(noted);
 }
 
-/** The host in R0 must be another one; its address is R9 then. */
-export function mustBePeer(program: FrameProgram): void {
+/** Where a packet ends that is for, or asks for, an address that nobody has. */
+export function missed(
+  program: FrameProgram,
+  name: 'drop.outside_overlay' | 'drop.broadcast',
+  address: Subject['address'] & {},
+): string {
+  const detail = egressIndex(name);
+  return dropTold(program, detail, {
+    ...{ kind: EventKind.Miss, detail, mac: STACK.sourceMac, address },
+  });
+}
+
+/** The host in R0, which has `address`, must be another one; its address is R9 then. */
+export function mustBePeer(program: FrameProgram, address: Subject['address'] & {}): void {
   const { asm, path } = program;
   const here = program.dropAt(egressIndex('drop.local_destination'));
   asm.jumpIf32(R0, 'equal', path.local, here).move(R9, reg(R0));
-  program.mustBeStation(R0, program.underlayMask, program.drop('drop.broadcast'));
+  program.mustBeStation(R0, program.underlayMask, missed(program, 'drop.broadcast', address));
 }
 
 /** Tells the device where the frame goes: to R9 in the network `vni`, with the outer DSCP in `tos`. */
@@ -54,7 +73,7 @@ export function setTunnelKey(program: FrameProgram, vni: number, tos?: Register)
   const at = STACK.tunnelKey;
   for (let i = 0; i < TUNNEL_KEY_BYTES; i += 4) asm.store(4, FP, at + i, 0);
   if (tos !== undefined) asm.store(1, FP, at + TUNNEL_KEY.tos, reg(tos));
-  asm.store(4, FP, at + TUNNEL_KEY.vni, vni);
+  asm.store(4, FP, at + TUNNEL_KEY.vni, vni | OWN_ANSWER);
   asm.store(4, FP, at + TUNNEL_KEY.remoteIpv4, reg(R9));
   asm.store(4, FP, at + TUNNEL_KEY.localIpv4, path.local);
   asm.store(1, FP, at + TUNNEL_KEY.ttl, OUTER_TTL);

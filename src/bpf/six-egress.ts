@@ -4,6 +4,7 @@
  * @module
  */
 import { egressIndex } from '../table/counters.ts';
+import { EventKind } from '../table/events.ts';
 import { DSCP_MASK } from '../wire/ecn.ts';
 import { ND_REDIRECT } from '../wire/six/nd.ts';
 import { reg } from './assembler.ts';
@@ -21,7 +22,8 @@ import {
   TARGET,
   takeNeighbour,
 } from './neighbour.ts';
-import { mustBePeer, noteSender, sendOff, setTunnelKey } from './outward.ts';
+import { dropTold } from './news.ts';
+import { missed, mustBePeer, noteSender, sendOff, setTunnelKey } from './outward.ts';
 import { findHost6 } from './six-address.ts';
 import { DESTINATION, noTunnels6, SOURCE, takeIpv6, unicastOnly6 } from './six-header.ts';
 
@@ -36,8 +38,18 @@ function mustBeOurs(program: FrameProgram, { overlay }: Six, at: number, foreign
 
 /** R9 = the host of the address at a place, another one. Loses R0 to R5. */
 function findPeer6(program: FrameProgram, { overlay }: Six, at: number): void {
-  findHost6(program, overlay, at, program.dropAt(egressIndex('drop.outside_overlay')));
-  mustBePeer(program);
+  const address = { at, bytes: 16 } as const;
+  findHost6(program, overlay, at, missed(program, 'drop.outside_overlay', address));
+  mustBePeer(program, address);
+}
+
+/** Where a packet ends whose source is not of this host. */
+function foreignSource(program: FrameProgram): string {
+  const detail = program.index('drop.foreign_source');
+  return dropTold(program, detail, {
+    ...{ kind: EventKind.Dropped, detail, mac: STACK.sourceMac },
+    address: { at: SOURCE, bytes: 16 },
+  });
 }
 
 /** What everything between neighbours must be: of our own, or of nobody in particular. */
@@ -46,7 +58,7 @@ function checkAsker(program: FrameProgram, six: Six): void {
   const anonymous = asm.fresh('anonymous');
   branchIfUnspecified(program, anonymous);
   branchIfLinkLocal(program, SOURCE, anonymous);
-  mustBeOurs(program, six, SOURCE, program.drop('drop.foreign_source'));
+  mustBeOurs(program, six, SOURCE, foreignSource(program));
   asm.label(anonymous);
   noteSender(program);
 }
@@ -116,7 +128,7 @@ export function sixEgress(program: FrameProgram): void {
   takeIpv6(program);
   branchToNeighbour(program, nd);
   unicastOnly6(program);
-  mustBeOurs(program, six, SOURCE, program.drop('drop.foreign_source'));
+  mustBeOurs(program, six, SOURCE, foreignSource(program));
   noteSender(program);
   findPeer6(program, six, DESTINATION);
   noTunnels6(program);

@@ -146,11 +146,12 @@ export class ControlService {
       });
       plane.on('restarted', (reason) => log.warn('data', `data process restarted: ${reason}`));
       plane.on('failed', (reason) => log.error('data', `data process failed: ${reason}`));
-      plane.on('events', (events) => {
-        this.networks.service.events(events);
-        this.#pathWatch.events(events);
-      });
       return plane;
+    }, log);
+    this.tunnels.whenTold((events) => {
+      this.networks.service.events(events);
+      this.#pathWatch.events(events);
+      this.#drops.witnesses.note(events, performance.now());
     });
     this.router = new Router({ run, log, host: this.#host, tunnels: this.tunnels });
     this.entries = new EntryService({

@@ -220,6 +220,13 @@ export function counterPlace(name: string): number {
   return place;
 }
 
+const NAMES: ReadonlyMap<number, string> = new Map([...PLACES].map(([name, at]) => [at, name]));
+
+/** Public name of the counter at a place; undefined where there is none. */
+export function counterAt(place: number): string | undefined {
+  return NAMES.get(place);
+}
+
 /** Every place of a column. */
 export const EVERY_PLACE: readonly number[] = Array.from(
   { length: COUNTERS_PER_LINK },

@@ -1,6 +1,7 @@
 /**
- * What a data process tells control of layer-2 networks, and of train tests. Events are hints: the tables that control
- * writes say what is true, and what an event was lost of comes again while it matters.
+ * What the data path tells control, a data process of layer-2 networks and of train tests, the kernel's programs of
+ * their link. Events are hints: the tables that control writes say what is true, and what an event was lost of
+ * comes again while it matters.
  *
  * ```
  * record (32 bytes):  kind u16 | link u16 | MAC, first 16 bits | peer u16 | MAC, last 32 bits
@@ -16,7 +17,10 @@ export const EventKind = {
   LocalMac: 1,
   /** `address` is at the MAC behind our port, which the neighbours do not have so. `detail`: {@link Snooped}. */
   Binding: 2,
-  /** A frame was for this MAC, or a question of this MAC for `address`, which nobody is known to have. */
+  /**
+   * A frame was for this MAC, or a question of this MAC for `address`, which nobody is known to have; by the kernel's
+   * programs also an IP packet of this MAC, and `detail` as of {@link EventKind.Dropped}.
+   */
   Miss: 3,
   /** The MAC here claims `address`, which the neighbours have at another one, at `peer` (0 = here). */
   Duplicate: 4,
@@ -38,6 +42,14 @@ export const EventKind = {
   KeepAliveAnswer: 9,
   /** The MAC asked by ARP for `address`, which is at a peer, and was answered by us. */
   Answered: 10,
+  /**
+   * A packet was dropped for the reason whose counter is at `detail` in a link's column: one from the host at
+   * `address`, or, on its way out, one of the MAC here from `address`. By the kernel's programs, the first
+   * few of each reason.
+   */
+  Dropped: 11,
+  /** The kernel sent a packet back: to the host at `address` go packets of at most `detail` bytes inside. */
+  PathMtu: 12,
 } as const;
 export type EventKind = (typeof EventKind)[keyof typeof EventKind];
 
@@ -59,7 +71,11 @@ export const MovedTo = {
   Peer: 1,
 } as const;
 
-/** One event. `link` is the id of the link, `mac` u48, `address` 0, 4 or 16 bytes in network order. */
+/**
+ * One event. `link` is the id of the link, `mac` u48, `address` 0, 4 or 16 bytes in network order. The kernel's programs,
+ * which know neither ids nor numbers of peers, leave `link` and `peer` 0; of {@link EventKind.Moved} they
+ * have the peer's address.
+ */
 export type NetEvent = {
   kind: EventKind;
   link: number;
@@ -69,15 +85,18 @@ export type NetEvent = {
   address: Uint8Array<ArrayBuffer>;
 };
 
-const LINK = 2;
-const MAC_HIGH = 4;
-const PEER = 6;
-const MAC_LOW = 8;
-/** The upper byte holds how many bytes of the address count. */
-const DETAIL = 12;
-const ADDRESS = 16;
+/** An event, and the name of the link that it is of. */
+export type LinkEvent = NetEvent & { name: string };
+
+export const EVENT_BYTES = RECORD_BYTES;
+/** Offsets in a record; the upper byte of `detail` holds how many bytes of the address count. */
+export const EVENT = {
+  ...{ kind: 0, link: 2, macHigh: 4, peer: 6, macLow: 8, detail: 12, address: 16 },
+} as const;
+const { link: LINK, macHigh: MAC_HIGH, peer: PEER, macLow: MAC_LOW, detail: DETAIL } = EVENT;
+const { address: ADDRESS } = EVENT;
 const ADDRESS_BYTES = RECORD_BYTES - ADDRESS;
-const LENGTH_SHIFT = 24;
+export const LENGTH_SHIFT = 24;
 const DETAIL_MASK = 0xff_ffff;
 const TWO_32 = 0x1_0000_0000;
 
@@ -170,7 +189,7 @@ export class EventReader {
     while (events.length < max) {
       const at = this.#ring.peek();
       if (at < 0) break;
-      events.push(this.#read(at));
+      events.push(readEvent(this.#ring.view, at));
       this.#ring.release();
     }
     return events;
@@ -180,19 +199,19 @@ export class EventReader {
   sleep(): boolean {
     return this.#ring.sleep();
   }
+}
 
-  #read(at: number): NetEvent {
-    const { view } = this.#ring;
-    const detail = view.getUint32(at + DETAIL, true);
-    const address = new Uint8Array(Math.min(detail >>> LENGTH_SHIFT, ADDRESS_BYTES));
-    for (let i = 0; i < address.length; i++) address[i] = view.getUint8(at + ADDRESS + i);
-    return {
-      kind: view.getUint16(at, true) as EventKind,
-      link: view.getUint16(at + LINK, true),
-      mac: view.getUint16(at + MAC_HIGH, true) * TWO_32 + view.getUint32(at + MAC_LOW, true),
-      peer: view.getUint16(at + PEER, true),
-      detail: detail & DETAIL_MASK,
-      address,
-    };
-  }
+/** The record at `at`, which is {@link EVENT_BYTES} long. */
+export function readEvent(view: DataView, at: number): NetEvent {
+  const detail = view.getUint32(at + DETAIL, true);
+  const address = new Uint8Array(Math.min(detail >>> LENGTH_SHIFT, ADDRESS_BYTES));
+  for (let i = 0; i < address.length; i++) address[i] = view.getUint8(at + ADDRESS + i);
+  return {
+    kind: view.getUint16(at, true) as EventKind,
+    link: view.getUint16(at + LINK, true),
+    mac: view.getUint16(at + MAC_HIGH, true) * TWO_32 + view.getUint32(at + MAC_LOW, true),
+    peer: view.getUint16(at + PEER, true),
+    detail: detail & DETAIL_MASK,
+    address,
+  };
 }

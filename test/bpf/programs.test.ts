@@ -1,7 +1,6 @@
 import t from 'tap';
 import { portProgram } from '../../src/bpf/bypass.ts';
-import { fanClosed } from '../../src/bpf/fan-closed.ts';
-import { fanEgress } from '../../src/bpf/fan-egress.ts';
+import { fanClosed, fanEgress } from '../../src/bpf/fan-egress.ts';
 import { fanIngress } from '../../src/bpf/fan-ingress.ts';
 import { FAN_MAPS, type FanMaps, type FanPath } from '../../src/bpf/fan-path.ts';
 import { NO_OVERLAY } from '../../src/net/fan.ts';
@@ -36,7 +35,9 @@ t.test(
       entries6: createMap(FAN_MAPS.entries6),
       homes: createMap(FAN_MAPS.homes),
       localMacs: createMap(FAN_MAPS.localMacs),
-      claims: createMap(FAN_MAPS.claims),
+      events: createMap(FAN_MAPS.events),
+      told: createMap(FAN_MAPS.told),
+      limits: createMap(FAN_MAPS.limits),
       stations: createMap(FAN_MAPS.stations),
       bypass: createMap(FAN_MAPS.bypass),
     };

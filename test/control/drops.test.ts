@@ -177,7 +177,8 @@ t.test('hosts that do not understand each other say so', { skip }, async (t) => 
     counter: 'ingress.drop.wrong_vni',
     cause: /compare fanway status/,
   });
-  // Who sends hears nothing at all, and says so too.
+  // Who sends hears nothing at all, and says so too, as long as it sends.
+  talk(a, b);
   await until('a tells of it', 10_000, async () => {
     const { code, out } = await fanway(a, 'status');
     return (

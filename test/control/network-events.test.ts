@@ -1,7 +1,7 @@
 import t from 'tap';
-import { type LinkEvent, NetworkEvents } from '../../src/control/plane/network-events.ts';
+import { NetworkEvents } from '../../src/control/plane/network-events.ts';
 import { RING_BYTES, RingReader, RingWriter } from '../../src/shm/ring.ts';
-import { EventKind, EventReader, EventWriter } from '../../src/table/events.ts';
+import { EventKind, EventReader, EventWriter, type LinkEvent } from '../../src/table/events.ts';
 import { until } from '../support/patience.ts';
 
 function makeProcess() {

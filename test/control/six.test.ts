@@ -11,7 +11,7 @@ import { attach, checkBalance, countersOf } from '../faults/rig.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { craftedSix } from '../support/crafted-six.ts';
 import { groundOf, runBattery } from '../support/ground.ts';
-import { kernelProbe, watchContainer } from '../support/kernel-path.ts';
+import { DATAPATHS } from '../support/kernel-path.ts';
 import { skipLong } from '../support/long.ts';
 import { sleep, until } from '../support/patience.ts';
 import { say, talk6 } from '../support/talk6.ts';
@@ -207,16 +207,14 @@ t.test('a fan of IPv6 alone, and what it refuses', { skip }, async (t) => {
 });
 
 for (const [encap, datapath] of [
-  ['vxlan', 'userspace'],
-  ['vxlan', 'kernel'],
-  ['fou', 'userspace'],
-] as const) {
+  ...DATAPATHS.map((one) => ['vxlan', one] as const),
+  ...DATAPATHS.slice(0, 1).map((one) => ['fou', one] as const),
+]) {
   // Routed links take the same way through the checks: once where there is time.
   const skipThis = skip || (encap === 'fou' && skipLong);
-  const name = `crafted IPv6 packets inside ${encap}, forwarded by ${datapath}`;
+  const { flags } = datapath;
+  const name = `crafted IPv6 packets inside ${encap}, forwarded by ${datapath.name}`;
   t.test(name, { skip: skipThis }, async (t) => {
-    const isKernels = datapath === 'kernel';
-    const flags = ['--datapath', datapath];
     const target = await Target.create({ encap, flags, lab: { ipv6: true } });
     t.teardown(() => target.close());
     const { victim, attacker, bridge } = target;
@@ -226,7 +224,7 @@ for (const [encap, datapath] of [
     }
     await sleep(50);
     target.underlay.take();
-    if (isKernels) watchContainer(target);
+    datapath.watch(target);
     const words = ['fd00:fa::/32', 'eth0/16', 'bridge', bridge, '--encap', encap, ...flags];
     const { code, err } = await fanway(victim, 'up', ...words);
     t.equal(code, 0, err);
@@ -250,6 +248,6 @@ for (const [encap, datapath] of [
       gateway6: inSlice(victim.address, 1),
     });
     t.comment(`${probes.length} probes`);
-    await runBattery(t, target, isKernels ? probes.map(kernelProbe) : probes);
+    await runBattery(t, target, probes.map(datapath.probe));
   });
 }

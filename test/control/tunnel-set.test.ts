@@ -4,6 +4,7 @@ import { planFan } from '../../src/control/links/plan.ts';
 import { EntryTable } from '../../src/control/plane/entry-table.ts';
 import { NO_RATE, type RateNow } from '../../src/control/plane/link-state.ts';
 import { type DataPlanePort, TunnelSet } from '../../src/control/plane/tunnel-set.ts';
+import { silentLog } from '../../src/log.ts';
 import { plainHost, request } from './snapshots.ts';
 
 /** Links that run, and a real table of their entries. */
@@ -71,7 +72,7 @@ function stage(t: Test) {
   const { spec } = plan;
   const plane = new Plane();
   t.teardown(() => plane.entries.close());
-  const tunnels = new TunnelSet(async () => plane);
+  const tunnels = new TunnelSet(async () => plane, silentLog);
   return { spec, plane, tunnels };
 }
 

@@ -1,9 +1,13 @@
 import t, { type Test } from 'tap';
+import { formatIpv4 } from '../../src/net/ipv4.ts';
+import { writeSysctl } from '../../src/sys/host/sysctl.ts';
 import { internetChecksum } from '../../src/wire/checksum.ts';
+import { statusOf } from '../control/lab-router.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { ethernet, icmp, ipv4 } from '../support/bytes.ts';
 import { groundOf } from '../support/ground.ts';
 import { Guest } from '../support/guest.ts';
+import { skipLong } from '../support/long.ts';
 import { sleep, until } from '../support/patience.ts';
 import { carry, type Ground, innerUdp } from '../support/probes.ts';
 import { type Encapsulation, moved, Target } from '../support/target.ts';
@@ -55,6 +59,16 @@ class Scene {
     return {};
   }
 
+  /** What the kernel goes by on the way to the peer, bytes; 0 = its device. */
+  async kernelMtu(): Promise<number> {
+    return (await this.target.victim.netlink.routeTo(this.ground.peer)).mtu;
+  }
+
+  /** Whether a large packet goes out as it should. */
+  async isWhole(): Promise<boolean> {
+    return (await this.kernelMtu()) === 0 && (await this.send(1400)).outer !== undefined;
+  }
+
   /** An ICMP error to the victim about `quote`. */
   error(type: number, code: number, word: number, quote: Buffer): Buffer {
     const { victim, victimMac, attackerMac } = this.ground;
@@ -94,19 +108,13 @@ function changed(quote: Buffer, change: (bytes: Buffer) => void): Buffer {
   return copy;
 }
 
-async function forgeries(t: Test, scene: Scene): Promise<void> {
+/** Messages about `quote` that are false, with how many of each are worth a count where sockets judge. */
+function falseReports(
+  scene: Scene,
+  quote: Buffer,
+): readonly [name: string, ignored: number, frame: Buffer][] {
   const { encap, ground } = scene;
-  const { outer: small } = await scene.send(900);
-  if (small === undefined) throw new Error('nothing went out');
   const shim = 20 + SHIM_BYTES[encap];
-  // Before anything large went out: whoever says that 900 bytes are too large for 1200 lies.
-  t.strictSame(
-    await scene.forge(1, scene.error(3, 4, 1200, small)),
-    { lowered: 0, ignored: 1 },
-    'more than we sent',
-  );
-  const { outer: quote } = await scene.send(1400);
-  if (quote === undefined) throw new Error('nothing went out');
   const cases: [name: string, ignored: number, frame: Buffer][] = [
     [
       'about a peer that we never sent to',
@@ -198,8 +206,38 @@ async function forgeries(t: Test, scene: Scene): Promise<void> {
       ),
     ]);
   }
-  for (const [name, ignored, frame] of cases) {
-    t.strictSame(await scene.forge(ignored, frame), { lowered: 0, ignored }, `too big, ${name}`);
+  return cases;
+}
+
+/** What the data path makes of false messages: nothing, in the end. */
+type Judge = (t: Test, name: string, ignored: number, frames: readonly Buffer[]) => Promise<void>;
+
+/** Data processes judge each message before anybody obeys it. */
+function judgedAtOnce(scene: Scene): Judge {
+  return async (t, name, ignored, frames) => {
+    t.strictSame(await scene.forge(ignored, ...frames), { lowered: 0, ignored }, name);
+  };
+}
+
+/** The kernel may obey one, until the path has been asked. */
+function judgedSoon(scene: Scene): Judge {
+  return async (t, name, _ignored, frames) => {
+    for (const frame of frames) scene.target.underlay.send(frame);
+    await sleep(20);
+    t.ok(await until(`a whole path, ${name}`, 5000, () => scene.isWhole()), name);
+  };
+}
+
+async function forgeries(t: Test, scene: Scene, judge: Judge): Promise<void> {
+  const { ground } = scene;
+  const { outer: small } = await scene.send(900);
+  if (small === undefined) throw new Error('nothing went out');
+  // Before anything large went out: whoever says that 900 bytes are too large for 1200 lies.
+  await judge(t, 'more than we sent', 1, [scene.error(3, 4, 1200, small)]);
+  const { outer: quote } = await scene.send(1400);
+  if (quote === undefined) throw new Error('nothing went out');
+  for (const [name, ignored, frame] of falseReports(scene, quote)) {
+    await judge(t, `too big, ${name}`, ignored, [frame]);
   }
   for (const [type, code] of [
     [3, 0],
@@ -225,7 +263,7 @@ async function forgeries(t: Test, scene: Scene): Promise<void> {
       changed(quote, (b) => b.writeUInt32BE(ground.otherPeer + i, 16)),
     ),
   );
-  t.strictSame(await scene.forge(12, ...many), { lowered: 0, ignored: 12 }, 'twelve at once');
+  await judge(t, 'twelve at once', 12, many);
   t.ok((await scene.send(1400)).outer, 'a large packet still goes out whole');
 }
 
@@ -234,7 +272,8 @@ function spoiled(frame: Buffer): Buffer {
   return frame;
 }
 
-async function storm(t: Test, scene: Scene): Promise<void> {
+/** @param neverObeyed nobody's path is lowered, not even that of a host that is not there */
+async function storm(t: Test, scene: Scene, neverObeyed = true): Promise<void> {
   const FORGED = 100_000;
   const BATCH = 250;
   const { ground, target, guest } = scene;
@@ -263,7 +302,7 @@ async function storm(t: Test, scene: Scene): Promise<void> {
   await target.settle();
   const effect = moved(before, await target.counters(), '');
   t.comment(`through ${forged} forged: ${JSON.stringify(effect)}`);
-  t.equal(effect['event.pmtu_lowered'] ?? 0, 0, 'no path MTU was lowered');
+  if (neverObeyed) t.equal(effect['event.pmtu_lowered'] ?? 0, 0, 'no path MTU was lowered');
   t.equal(effect['egress.delivered'], sent, 'every packet of the guest went out meanwhile');
   t.equal(effect['ingress.delivered'], sent, 'and every one of the peer came in');
   t.ok((await scene.send(1400)).outer, 'and a large one afterwards');
@@ -331,9 +370,39 @@ for (const [encap, offload] of [
     t.teardown(() => target.close());
     const ground = groundOf(target, encap);
     const scene = new Scene(target, await Guest.create(target, encap, ground.port), ground);
-    await t.test('forged: no effect', (t) => forgeries(t, scene));
+    await t.test('forged: no effect', (t) => forgeries(t, scene, judgedAtOnce(scene)));
     if (offload === 'auto') await t.test('a hundred thousand forged', (t) => storm(t, scene));
     await t.test('honest: believed, down to 576', (t) => honest(t, scene));
     t.equal(await target.settle(), 0, 'received = delivered + named drops');
   });
 }
+
+t.test('ICMP about vxlan, forwarded by the kernel', { skip }, async (t) => {
+  const target = await Target.create({ encap: 'vxlan', flags: ['--datapath', 'kernel'] });
+  t.teardown(() => target.close());
+  const ground = groundOf(target, 'vxlan');
+  const scene = new Scene(target, await Guest.create(target, 'vxlan', ground.port), ground);
+  const event = async (name: string) => (await target.counters())[`event.${name}`] ?? 0;
+  await t.test('forged: no lasting effect', async (t) => {
+    await forgeries(t, scene, judgedSoon(scene));
+    t.ok((await event('icmp_ignored')) > 0, 'and the false ones are counted');
+  });
+  if (!skipLong) await t.test('a hundred thousand forged', (t) => storm(t, scene, false));
+  await t.test('about a host that answers no echo request: believed', async (t) => {
+    target.attacker.run(() => writeSysctl('net/ipv4/icmp_echo_ignore_all', '1'));
+    const { outer: quote } = await scene.send(1400);
+    if (quote === undefined) throw new Error('nothing went out');
+    const about = formatIpv4(ground.peer);
+    target.underlay.send(scene.error(3, 4, 1300, quote));
+    const told = await until('status tells of it', 10_000, async () => {
+      const { paths } = await statusOf(target.victim);
+      return paths.find(({ peer, mtuFrom }) => peer === about && mtuFrom === 'icmp');
+    });
+    t.equal(told.mtu, 1300);
+    t.ok((await scene.send(1250)).outer, 'the largest that fits');
+    t.equal((await scene.send(1251)).toldMtu, 1250, 'one more is answered with the MTU inside');
+    await until('it is counted', 10_000, async () => (await event('pmtu_lowered')) > 0);
+    t.equal(await scene.kernelMtu(), 1300, 'and goes on to be believed');
+  });
+  t.equal(await target.settle(), 0, 'received = delivered + named drops');
+});

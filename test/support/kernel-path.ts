@@ -1,6 +1,6 @@
 /**
- * What is another thing where the kernel forwards: the ends of a few probes, and where to look for what
- * comes in.
+ * Both data paths, for tests that hold for either; and what is another thing where the kernel forwards: the
+ * ends of a few probes, and where to look for what comes in.
  * @module
  */
 import { INNER_MAC, type Probe } from './probes.ts';
@@ -33,3 +33,33 @@ export function kernelProbe(probe: Probe): Probe {
 export function watchContainer(target: Target): void {
   target.devices.push(target.wire(target.lab.container(0), 'eth0', fromMac(INNER_MAC)));
 }
+
+export type DatapathCase = {
+  name: 'userspace' | 'kernel';
+  /** Words for `fanway up`. */
+  flags: readonly string[];
+  /** A probe with the end that it has there. */
+  probe: (probe: Probe) => Probe;
+  /** Listens where what comes in is seen. */
+  watch: (target: Target) => void;
+  /** The end of what bears a mark that it may not have (RFC 6040 §4.2). */
+  ecnDrop: Probe['end'];
+};
+
+/** What every case of the data path is to be tried on. */
+export const DATAPATHS: readonly DatapathCase[] = [
+  {
+    name: 'userspace',
+    flags: ['--datapath', 'userspace'],
+    probe: (probe) => probe,
+    watch: () => undefined,
+    ecnDrop: 'ecn_not_capable',
+  },
+  {
+    name: 'kernel',
+    flags: ['--datapath', 'kernel'],
+    probe: kernelProbe,
+    watch: watchContainer,
+    ecnDrop: 'bad_header',
+  },
+];

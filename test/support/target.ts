@@ -190,6 +190,8 @@ export class Target {
     victim.run(() => {
       for (const scope of ['all', 'eth0']) writeSysctl(`net/ipv4/conf/${scope}/rp_filter`, '0');
       writeSysctl('net/ipv4/conf/eth0/accept_local', '1');
+      // What stays a fragment is answered after this long, perhaps in the middle of another probe.
+      writeSysctl('net/ipv4/ipfrag_time', '600');
     });
     // Where bridges hand frames to the firewall they judge IP headers themselves: not here.
     for (const node of [this.lab.middle, victim]) {

@@ -18,11 +18,10 @@ import {
   type UnderlayAddress,
 } from '../../net/underlay-address.ts';
 import type { RibChange } from '../../rib/entry.ts';
-import { EventKind, MovedTo, Snooped } from '../../table/events.ts';
+import { EventKind, type LinkEvent, MovedTo, Snooped } from '../../table/events.ts';
 import { Service } from '../../table/flood.ts';
 import type { EntryService } from '../entries/entry-service.ts';
 import type { BridgeEvent, NetworkHost } from '../host/host.ts';
-import type { LinkEvent } from '../plane/network-events.ts';
 import type { NetworkTable } from '../plane/network-table.ts';
 import type { NetworkSpec } from '../store/link-spec.ts';
 import type { RunDirectory } from '../store/run-directory.ts';

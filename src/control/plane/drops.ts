@@ -6,6 +6,7 @@
  */
 import type { DropStatus } from '../../api/status.ts';
 import { carriesFrames, type EncapName, onTheWire } from '../../encap/encap.ts';
+import { Witnesses } from './drops/witnesses.ts';
 import type { CounterValues } from './tables/counter-values.ts';
 
 type Counters = Readonly<Record<string, number>>;
@@ -21,6 +22,8 @@ export type DropContext = {
   foreign?: string;
   /** What lets its sockets have the buffers that they were refused, as a command; '' or absent when none was. */
   buffers?: string;
+  /** Who was dropped for the reason of a counter, '' when nobody is known. */
+  who?: (counter: string) => string;
   /** It is a layer-2 network, not a fan. */
   isNetwork?: true;
 };
@@ -213,7 +216,8 @@ export function dropsOf(grown: Counters, context: DropContext): DropStatus[] {
   const drops = Object.keys(RULES)
     .map((counter) => {
       const cause = ruleOf(counter, context)?.cause(context) ?? '';
-      return { counter, count: of(counter), cause };
+      const who = of(counter) > 0 ? (context.who?.(counter) ?? '') : '';
+      return { counter, count: of(counter), cause: who === '' ? cause : `${cause}: ${who}` };
     })
     .filter(({ count }) => count > 0)
     .sort((a, b) => b.count - a.count);
@@ -267,6 +271,8 @@ function named(values: Float64Array): Counters {
 
 /** Remembers counters of the last minute. */
 export class DropMeter {
+  /** Who was in what was dropped. */
+  readonly witnesses = new Witnesses(DROPS_SHOWN_MS);
   readonly #samples: { atMs: number; counters: CounterValues }[] = [];
 
   /** Whether {@link sample} would take one at a monotonic time. */
@@ -302,8 +308,9 @@ export class DropMeter {
     };
     const minute = grown(DROPS_SHOWN_MS);
     const lately = grown(FAILING_MS);
+    const who = (counter: string) => this.witnesses.textOf(link.name, counter, nowMs);
     return {
-      drops: dropsOf(minute, link),
+      drops: dropsOf(minute, { ...link, who }),
       failure: failureOf(lately, link) || silenceOf(lately, minute, link),
     };
   }

@@ -3,10 +3,7 @@
  * every look at its heart. Many at a time are told in pieces, so that nothing else waits for long.
  * @module
  */
-import type { EventReader, NetEvent } from '../../table/events.ts';
-
-/** An event, and the name of the link that it is of. */
-export type LinkEvent = NetEvent & { name: string };
+import type { EventReader, LinkEvent } from '../../table/events.ts';
 
 /** Events that are told in one go; the others follow in the next turn. */
 const EVENTS_AT_ONCE = 1024;

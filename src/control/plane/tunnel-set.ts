@@ -7,8 +7,10 @@
 import type { EventEmitter } from 'node:events';
 import type { DataProcessStatus, SuperBytes } from '../../api/status.ts';
 import { codeOf, FanwayError } from '../../errors.ts';
+import type { Log } from '../../log.ts';
 import type { UnderlayAddress, UnderlayPrefix } from '../../net/underlay-address.ts';
 import { counterPlace } from '../../table/counters.ts';
+import type { LinkEvent } from '../../table/events.ts';
 import type { Home } from '../../table/links/homes.ts';
 import type { PathLimit } from '../../table/links/path-limits.ts';
 import type { Seat } from '../../table/links/seats.ts';
@@ -22,6 +24,7 @@ import { KernelPlane } from './kernel/kernel-plane.ts';
 import { NO_RATE, type RateNow } from './link-state.ts';
 import type { MacClaim } from './mac-claims.ts';
 import type { NetworkTable } from './network-table.ts';
+import { joinPaths } from './paths.ts';
 import { CounterBlock, type CounterRows, counterRows } from './tables/counter-values.ts';
 import { PastCounters } from './tables/past-counters.ts';
 import type { PolicyTable } from './tables/policy-table.ts';
@@ -66,6 +69,7 @@ export class TunnelSet implements Tunnels {
   /** Links of data processes. */
   readonly #names = new Set<string>();
   readonly #past = new PastCounters();
+  #told: (events: readonly LinkEvent[]) => void = () => undefined;
   #rows: CounterRows = new Map();
   #opened: (kept: readonly KeptNetwork[]) => void = () => undefined;
 
@@ -74,10 +78,15 @@ export class TunnelSet implements Tunnels {
     this.#opened = listener;
   }
 
-  /** `open` is called when there is a link to run, and so is `openKernel`. */
-  constructor(open: () => Promise<DataPlanePort>, openKernel = () => new KernelPlane()) {
+  /** Calls `listener` with what the data path tells, whichever it is. */
+  whenTold(listener: (events: readonly LinkEvent[]) => void): void {
+    this.#told = listener;
+  }
+
+  /** @param open is called when there is a link of data processes to run */
+  constructor(open: () => Promise<DataPlanePort>, log: Log) {
     this.#open = open;
-    this.#openKernel = openKernel;
+    this.#openKernel = () => new KernelPlane({ tell: (events) => this.#told(events), log });
   }
 
   async addLink(spec: AnySpec): Promise<{ ifindex: number; offloads: string[] }> {
@@ -95,6 +104,7 @@ export class TunnelSet implements Tunnels {
   async #dataPlane(): Promise<DataPlanePort> {
     if (this.#plane === undefined) {
       this.#plane = await this.#open();
+      this.#plane.on('events', (events) => this.#told(events));
       this.#opened(this.#plane.kept ?? []);
     }
     return this.#plane;
@@ -331,7 +341,8 @@ export class TunnelSet implements Tunnels {
 
   /** Peers whose path is another one than their device promises. */
   paths(): PathRecord[] {
-    return this.#names.size === 0 ? [] : (this.#plane?.paths() ?? []);
+    const own = this.#names.size === 0 ? [] : (this.#plane?.paths() ?? []);
+    return joinPaths([...own, ...(this.#kernel?.paths() ?? [])]);
   }
 
   /** How full the table of entries is. */

@@ -4,7 +4,7 @@
  * the file: everything here is synchronous, so that it works inside `NetworkNamespace.run`.
  * @module
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, openSync, readFileSync, writeFileSync } from 'node:fs';
 
 /** A setting that could not be written. `code` is the errno name, `key` the setting. */
 export class SysctlError extends Error {
@@ -50,7 +50,13 @@ export function readSysctl(key: string): string | null {
 export function writeSysctl(key: string, value: string): void {
   const path = pathOf(key);
   try {
-    writeFileSync(path, value, { flag: 'r+' });
+    // Some may be written and not read.
+    const fd = openSync(path, constants.O_WRONLY);
+    try {
+      writeFileSync(fd, value);
+    } finally {
+      closeSync(fd);
+    }
   } catch (error) {
     const code = errnoCode(error);
     const hint = code === 'EROFS' ? ' (/proc/sys is read-only here, as in most containers)' : '';

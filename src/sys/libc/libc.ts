@@ -27,6 +27,13 @@ function declareIfThere<A extends unknown[], R>(
   }
 }
 
+/** The same in a thread of libuv's pool; `done` has the result, or the error where there was no thread. */
+function declareLater<A extends unknown[], R>(
+  prototype: string,
+): (...args: [...A, (error: Error | null, result: R) => void]) => void {
+  return c.func(prototype).async as unknown as ReturnType<typeof declareLater<A, R>>;
+}
+
 type Fd = number;
 type Pointer = number;
 
@@ -126,12 +133,18 @@ export const libc = {
   umount2: declare<[string, number], number>('int umount2(str target, int flags)'),
   /** Ends the process at once: nothing is flushed, nobody is asked. */
   _exit: declare<[number], void>('void _exit(int code)'),
+  getpagesize: declare<[], number>('int getpagesize()'),
   if_nametoindex: declare<[string], number>('uint if_nametoindex(str name)'),
   /** Raw system call: number first, then up to five arguments as numbers. */
   syscall: declare<[number, number, number, number, number, number], number>(
     'long syscall(long number, long a, long b, long c, long d, long e)',
   ),
 } as const;
+
+/** epoll_wait(2) without a stop of this thread. What is at `events` is the caller's to keep. */
+export const waitForEvents = declareLater<[Fd, Pointer, number, number], number>(
+  'int epoll_wait(int epfd, uintptr_t events, int max, int timeoutMs)',
+);
 
 /** The calling thread's `errno` after a libc call that returned −1. */
 export function errno(): number {

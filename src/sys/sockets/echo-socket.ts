@@ -39,6 +39,8 @@ const ICMP_FILTER = 1;
 /** Types of the messages there and back, by family. */
 const REQUEST = { 4: 8, 6: 128 } as const;
 const REPLY = { 4: 0, 6: 129 } as const;
+/** Of IPv4: "destination unreachable". */
+const UNREACHABLE = 3;
 /** Words of an ICMPv6 filter. */
 const FILTER_WORDS = 8;
 const ICMP6_FILTER = 1;
@@ -112,6 +114,14 @@ export class EchoSocket {
    */
   static openForRequests(local: UnderlayAddress): EchoSocket {
     return EchoSocket.#raw(local, REQUEST[familyOf(local)]);
+  }
+
+  /**
+   * One that is given what others say could not be delivered (RFC 792), from the outer header on.
+   * @throws SystemError when a raw socket may not be opened, or the address is not ours
+   */
+  static openForErrors(local: number): EchoSocket {
+    return EchoSocket.#raw(local, UNREACHABLE);
   }
 
   static #raw(local: UnderlayAddress, type: number, device = ''): EchoSocket {

@@ -4,11 +4,10 @@ import t from 'tap';
 import { planFan } from '../../../src/control/links/plan.ts';
 import { KeepAlives } from '../../../src/control/plane/nat/keep-alives.ts';
 import { readSeatAnswer, SeatBook } from '../../../src/control/plane/nat/seat-book.ts';
-import type { LinkEvent } from '../../../src/control/plane/network-events.ts';
 import type { LinkSpec } from '../../../src/control/store/link-spec.ts';
 import type { MemberView } from '../../../src/gossip/base/api.ts';
 import { silentLog } from '../../../src/log.ts';
-import { EventKind } from '../../../src/table/events.ts';
+import { EventKind, type LinkEvent } from '../../../src/table/events.ts';
 import { Question } from '../../../src/wire/gossip/types.ts';
 import {
   KEEP_ALIVE_ADDRESS_OFFSET,

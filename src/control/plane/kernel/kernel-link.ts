@@ -6,22 +6,39 @@
  * process is killed, and goes with the device.
  * @module
  */
-import { fanClosed } from '../../../bpf/fan-closed.ts';
-import { fanEgress } from '../../../bpf/fan-egress.ts';
+import { fanClosed, fanEgress } from '../../../bpf/fan-egress.ts';
 import { fanIngress } from '../../../bpf/fan-ingress.ts';
 import type { FanPath } from '../../../bpf/fan-path.ts';
 import { FanwayError } from '../../../errors.ts';
-import { formatHostPrefix, type UnderlayPrefix } from '../../../net/underlay-address.ts';
+import type { Log } from '../../../log.ts';
+import {
+  formatHostPrefix,
+  holdsHost,
+  hostOfBytes,
+  type UnderlayPrefix,
+} from '../../../net/underlay-address.ts';
 import type { Netlink } from '../../../sys/netlink/netlink.ts';
-import { egressIndex, ingressIndex, namedCounters } from '../../../table/counters.ts';
+import { egressIndex, eventIndex, ingressIndex, namedCounters } from '../../../table/counters.ts';
+import { EventKind, MovedTo, type NetEvent } from '../../../table/events.ts';
 import { deviceMtuOf, type LinkSpec } from '../../store/link-spec.ts';
 import { type DeviceErrors, deviceErrors } from '../tables/device-errors.ts';
 import { Bypass } from './bypass.ts';
 import { LinkHooks } from './hooks.ts';
 import { LinkMaps } from './maps.ts';
+import { PathReports } from './path-reports.ts';
+import { KernelPaths } from './paths.ts';
 
+/** What links need of who makes them. */
+export type KernelTools = { netlink: Netlink; log: Log };
+
+const LOWERED = eventIndex('pmtu_lowered');
+const IGNORED = eventIndex('icmp_ignored');
 const NO_ERRORS: DeviceErrors = { received: 0, sent: 0 };
 
+/** Events taken at a time; the others follow. */
+const EVENTS_AT_ONCE = 1024;
+/** Claims that wait to be looked into; others are claimed again while they matter. */
+const CLAIMS_MAX = 64;
 /** Entries of a predecessor that nobody has confirmed go after this, ms: gossip has told all by then. */
 const UNCONFIRMED_MS = 30_000;
 
@@ -38,6 +55,10 @@ function pathOf(spec: LinkSpec): FanPath {
   };
 }
 
+function reportsOf(log: Log, spec: LinkSpec): PathReports {
+  return new PathReports(log, { name: spec.name, local: pathOf(spec).local, port: spec.port });
+}
+
 export class KernelLink {
   spec: LinkSpec;
   readonly index: number;
@@ -49,11 +70,18 @@ export class KernelLink {
   readonly #before: DeviceErrors;
   /** What its device said last. */
   #errors = NO_ERRORS;
+  readonly #log: Log;
+  /** What ICMP says of its ways. */
+  #reports: PathReports;
+  /** Ways to peers that carry less than they should. */
+  readonly paths: KernelPaths;
+  /** MACs of containers here that somebody claims from outside. */
+  readonly #claims = new Set<number>();
   #unconfirmed = new Set<string>();
   #timer: NodeJS.Timeout | undefined;
 
   private constructor(
-    netlink: Netlink,
+    { netlink, log }: KernelTools,
     spec: LinkSpec,
     index: number,
     maps: LinkMaps,
@@ -61,10 +89,18 @@ export class KernelLink {
   ) {
     this.spec = spec;
     this.index = index;
+    this.#log = log;
     this.#hooks = new LinkHooks(netlink, index);
     this.#maps = maps;
     this.#before = before;
     this.bypass = new Bypass(netlink, maps, pathOf(spec), spec.name, index);
+    this.#reports = reportsOf(log, spec);
+    this.paths = new KernelPaths({
+      netlink,
+      reports: () => this.#reports,
+      underlayMtu: () => this.spec.underlayMtu,
+      judged: (what) => maps.countEvent(what === 'refuted' ? IGNORED : LOWERED),
+    });
     if (!maps.inherited) return;
     this.#unconfirmed = new Set(maps.entries().map(formatHostPrefix));
     this.#timer = setTimeout(() => this.#dropUnconfirmed(), UNCONFIRMED_MS);
@@ -77,7 +113,8 @@ export class KernelLink {
    * @throws NetlinkError EEXIST where the port has such a device already; SystemError where the kernel
    * refuses programs; FanwayError where the name is taken
    */
-  static async open(netlink: Netlink, spec: LinkSpec, device = spec.device): Promise<KernelLink> {
+  static async open(tools: KernelTools, spec: LinkSpec, device = spec.device): Promise<KernelLink> {
+    const { netlink } = tools;
     const path = pathOf(spec);
     const found = await netlink.findLink(device);
     if (found !== undefined && !(found.vxlan?.external && found.vxlan.port === spec.port)) {
@@ -93,7 +130,7 @@ export class KernelLink {
       maps = (attached === 0 ? undefined : LinkMaps.of(attached)) ?? LinkMaps.create();
       const isFresh = found === undefined || maps.inherited;
       const before = (isFresh ? undefined : deviceErrors(device)) ?? NO_ERRORS;
-      const link = new KernelLink(netlink, spec, index, maps, before);
+      const link = new KernelLink(tools, spec, index, maps, before);
       await link.#attach(path);
       return link;
     } catch (error) {
@@ -116,7 +153,11 @@ export class KernelLink {
     const path = pathOf(spec);
     await this.#attach(path);
     this.bypass.become(path);
+    const isElsewhere = path.local !== pathOf(this.spec).local;
     this.spec = spec;
+    if (!isElsewhere) return;
+    this.#reports.close();
+    this.#reports = reportsOf(this.#log, spec);
   }
 
   /** Which of our programs somebody took away, a line for each. */
@@ -130,6 +171,7 @@ export class KernelLink {
    */
   counters(): Record<string, number> {
     const column = this.#maps.counters();
+    for (const index of [LOWERED, IGNORED]) column[index] = this.#maps.eventCount(index);
     const add = (index: number, by: number): void => {
       column[index] = (column[index] ?? 0) + by;
     };
@@ -140,6 +182,10 @@ export class KernelLink {
     add(ingressIndex('received'), received);
     add(ingressIndex('drop.bad_header'), received);
     const delivered = egressIndex('delivered');
+    // The device sent back what our program let go.
+    const tooBig = Math.min(column[egressIndex('drop.send_too_big')] ?? 0, column[delivered] ?? 0);
+    column[egressIndex('drop.send_too_big')] = tooBig;
+    add(delivered, -tooBig);
     const sent = Math.min(Math.max(0, errors.sent - this.#before.sent), column[delivered] ?? 0);
     add(delivered, -sent);
     add(egressIndex('drop.send_error'), sent);
@@ -163,8 +209,33 @@ export class KernelLink {
     this.#unconfirmed.clear();
   }
 
+  /** Descriptors that are readable where {@link takeEvents} has something to take. */
+  get readable(): number[] {
+    return [this.#maps.fds.events, this.#reports.fd].filter((fd) => fd >= 0);
+  }
+
+  /** What the programs have told since the last call, the oldest first; perhaps not all of it. */
+  takeEvents(): NetEvent[] {
+    for (const [peer, mtu] of this.#reports.take()) {
+      if (holdsHost(this.spec.underlay, peer)) this.paths.told(peer, mtu);
+    }
+    const events = this.#maps.takeEvents(EVENTS_AT_ONCE);
+    for (const { kind, mac, detail, address } of events) {
+      if (kind === EventKind.Moved && detail === MovedTo.Peer) {
+        if (this.#claims.size < CLAIMS_MAX) this.#claims.add(mac);
+      } else if (kind === EventKind.PathMtu && address.length === 4) {
+        const { underlayMtu, innerMtu } = this.spec;
+        const [peer, mtu] = [hostOfBytes(address), detail + underlayMtu - innerMtu];
+        if (typeof peer === 'number') this.paths.told(peer, mtu);
+      }
+    }
+    return events;
+  }
+
   takeClaims(): number[] {
-    return this.#maps.takeClaims();
+    const claims = [...this.#claims];
+    this.#claims.clear();
+    return claims;
   }
 
   forgetMac(mac: number): void {
@@ -174,6 +245,8 @@ export class KernelLink {
   /** Lets go of the maps; the device goes on as it is. */
   close(): void {
     clearTimeout(this.#timer);
+    this.paths.close();
+    this.#reports.close();
     this.bypass.stop('the link is down');
     this.#maps.close();
   }

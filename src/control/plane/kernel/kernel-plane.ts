@@ -5,8 +5,10 @@
  * Entries belong to a link's name, also while it does not run.
  * @module
  */
+
 import { randomBytes } from 'node:crypto';
 import { codeOf } from '../../../errors.ts';
+import type { Log } from '../../../log.ts';
 import {
   ADDRESS_BITS,
   familyOf,
@@ -15,13 +17,16 @@ import {
   type UnderlayAddress,
   type UnderlayPrefix,
 } from '../../../net/underlay-address.ts';
+import { ReadyWatch } from '../../../sys/libc/ready-watch.ts';
 import { Netlink } from '../../../sys/netlink/netlink.ts';
+import type { LinkEvent } from '../../../table/events.ts';
+import type { PathRecord } from '../../../table/paths.ts';
 import type { LinkUpdate } from '../../host/host.ts';
 import { aliasOf } from '../../host/snapshot.ts';
 import { deviceMtuOf, deviceQueueOf, type LinkSpec, type WireSpec } from '../../store/link-spec.ts';
 import type { Bypass, BypassStatus } from './bypass.ts';
 import { BypassWatch } from './bypass-watch.ts';
-import { KernelLink } from './kernel-link.ts';
+import { KernelLink, type KernelTools } from './kernel-link.ts';
 
 /** How long a port may stay taken by who has just let go of it, and between two tries, ms. */
 const TAKEN_MS_MAX = 500;
@@ -33,6 +38,8 @@ function keyOf(prefix: UnderlayPrefix): string {
   return formatHostPrefix({ ...prefix, address: hostNetworkOf(prefix) });
 }
 
+export type KernelPlaneOptions = { tell: (events: readonly LinkEvent[]) => void; log: Log };
+
 export class KernelPlane {
   readonly #netlink: Netlink;
   readonly #links = new Map<string, KernelLink>();
@@ -41,9 +48,19 @@ export class KernelPlane {
   #waiting = 0;
   /** Once there was a link. */
   #watch: BypassWatch | undefined;
+  #rings: ReadyWatch | undefined;
+  readonly #tell: (events: readonly LinkEvent[]) => void;
+  readonly #log: Log;
 
-  constructor(netlink: Netlink = Netlink.open()) {
-    this.#netlink = netlink;
+  /** @param options.tell is given what the programs of the links tell */
+  constructor(options: KernelPlaneOptions) {
+    this.#tell = options.tell;
+    this.#log = options.log;
+    this.#netlink = Netlink.open();
+  }
+
+  get #tools(): KernelTools {
+    return { netlink: this.#netlink, log: this.#log };
   }
 
   get names(): string[] {
@@ -62,12 +79,12 @@ export class KernelPlane {
     const known = this.#links.get(spec.name);
     const there = known && (await this.#netlink.findLink(known.index));
     if (known !== undefined && there !== undefined) {
-      await known.become(spec);
+      await this.#become(known, spec);
       return { ifindex: known.index, offloads: [] };
     }
     this.#forget(spec.name);
     await this.#removeStray(spec);
-    return { ifindex: this.#take(await KernelLink.open(this.#netlink, spec)), offloads: [] };
+    return { ifindex: this.#take(await KernelLink.open(this.#tools, spec)), offloads: [] };
   }
 
   /** What a predecessor left of this link that is not as it should be: killed while it changed over. */
@@ -83,10 +100,20 @@ export class KernelPlane {
     this.#links.set(link.spec.name, link);
     this.#watch ??= new BypassWatch(this.#netlink, () => this.#bypasses());
     void this.#watch.look();
+    this.#rings ??= new ReadyWatch(() => this.#hear());
+    for (const fd of link.readable) this.#rings.add(fd);
     for (const { prefix, host } of this.#entries.get(link.spec.name)?.values() ?? []) {
       if (!link.setEntry(prefix, host)) this.#waiting++;
     }
     return link.index;
+  }
+
+  /** Programs have told something. */
+  #hear(): void {
+    for (const [name, link] of this.#links) {
+      const events = link.takeEvents();
+      if (events.length > 0) this.#tell(events.map((event) => ({ ...event, name })));
+    }
   }
 
   #bypasses(): Bypass[] {
@@ -99,8 +126,16 @@ export class KernelPlane {
   }
 
   #forget(name: string): void {
-    this.#links.get(name)?.close();
+    const link = this.#links.get(name);
+    if (link === undefined) return;
+    for (const fd of link.readable) this.#rings?.remove(fd);
+    link.close();
     this.#links.delete(name);
+  }
+
+  /** Peers whose path is another one than their device promises. */
+  paths(): PathRecord[] {
+    return [...this.#links.values()].flatMap(({ paths }) => paths.records());
   }
 
   /** Deletes the link's device, and with it all that hangs on it. */
@@ -122,7 +157,16 @@ export class KernelPlane {
     if (link === undefined) return;
     const { six: before, ...spec } = link.spec;
     const { six, ...rest } = 'six' in change ? change : { ...change, six: before };
-    await link.become({ ...spec, ...rest, ...(six !== undefined && { six }) });
+    await this.#become(link, { ...spec, ...rest, ...(six !== undefined && { six }) });
+  }
+
+  async #become(link: KernelLink, spec: LinkSpec): Promise<void> {
+    for (const fd of link.readable) this.#rings?.remove(fd);
+    try {
+      await link.become(spec);
+    } finally {
+      for (const fd of link.readable) this.#rings?.add(fd);
+    }
   }
 
   /** What somebody took away of a link, a line for each piece. */
@@ -135,7 +179,7 @@ export class KernelPlane {
    * programs, down. {@link commit} lets it take their place, {@link remove} takes it away.
    */
   async prepare(spec: LinkSpec): Promise<number> {
-    const link = await KernelLink.open(this.#netlink, spec, temporaryName());
+    const link = await KernelLink.open(this.#tools, spec, temporaryName());
     try {
       await this.#netlink.setLink(link.index, {
         ...{ alias: aliasOf(spec.name), mtu: deviceMtuOf(spec), master: spec.name },
@@ -248,6 +292,7 @@ export class KernelPlane {
   /** Lets go of all; what the kernel forwards goes on. */
   close(): void {
     this.#watch?.close();
+    this.#rings?.close();
     for (const name of this.names) this.#forget(name);
     this.#netlink.close();
   }

@@ -1,6 +1,6 @@
 /**
  * The maps of one link of the kernel's data path, as control reads and writes them: counters, entries,
- * MACs.
+ * MACs, and what the programs tell.
  * @module
  */
 import {
@@ -12,6 +12,7 @@ import {
   PREFIX6_KEY_BYTES,
   STATION,
 } from '../../../bpf/fan-path.ts';
+import { LIMIT } from '../../../bpf/news.ts';
 import {
   familyOf,
   hostBytes,
@@ -28,19 +29,21 @@ import {
   readMap,
   writeMap,
 } from '../../../sys/bpf/bpf.ts';
+import { RingBuffer } from '../../../sys/bpf/ring-buffer.ts';
 import { libc, SystemError } from '../../../sys/libc/libc.ts';
 import { COUNTERS_PER_LINK } from '../../../table/counters.ts';
+import { EVENT_BYTES, type NetEvent, readEvent } from '../../../table/events.ts';
 
 type MapName = keyof FanMaps;
 const NAMES: readonly MapName[] = [
   ...(['counters', 'entries', 'entries6', 'homes', 'localMacs'] as const),
-  ...(['claims', 'stations', 'bypass'] as const),
+  ...(['stations', 'bypass', 'events', 'told', 'limits'] as const),
 ];
+/** Those that a predecessor of an older build may not have: what is in them is not missed. */
+const MAY_LACK: readonly MapName[] = ['events', 'told', 'limits'];
 const COUNTER_BYTES = 8;
 const TWO_32 = 2 ** 32;
 const NS_PER_MS = 1_000_000n;
-/** Claims taken at a time; others are claimed again while they matter. */
-const CLAIMS_MAX = 64;
 
 function isSame(a: MapShape, b: MapShape): boolean {
   return (
@@ -63,11 +66,18 @@ function macKey(mac: number): Buffer<ArrayBuffer> {
   return key;
 }
 
+function indexKey(index: number): Buffer<ArrayBuffer> {
+  const key = Buffer.alloc(4);
+  key.writeUInt32LE(index);
+  return key;
+}
+
 function complete(fdOf: (name: MapName) => number): FanMaps {
   return {
     ...{ counters: fdOf('counters'), entries: fdOf('entries'), localMacs: fdOf('localMacs') },
     ...{ entries6: fdOf('entries6'), homes: fdOf('homes') },
-    ...{ claims: fdOf('claims'), stations: fdOf('stations'), bypass: fdOf('bypass') },
+    ...{ stations: fdOf('stations'), bypass: fdOf('bypass') },
+    ...{ events: fdOf('events'), told: fdOf('told'), limits: fdOf('limits') },
   };
 }
 
@@ -75,6 +85,8 @@ export class LinkMaps {
   readonly fds: FanMaps;
   /** They were another process' before, with all that is in them. */
   readonly inherited: boolean;
+  /** Once somebody reads it. */
+  #ring: RingBuffer | undefined;
   readonly #column = Buffer.alloc(possibleProcessors() * FAN_MAPS.counters.valueBytes);
 
   private constructor(fds: FanMaps, inherited: boolean) {
@@ -101,6 +113,7 @@ export class LinkMaps {
    * Those of a program that is attached already, so that counters and entries outlive a control
    * process that was killed; undefined where they cannot be had (which takes CAP_SYS_ADMIN) or are of
    * another version.
+   * @throws SystemError
    */
   static of(program: number): LinkMaps | undefined {
     let found: ReturnType<typeof mapsOfProgram>;
@@ -115,9 +128,12 @@ export class LinkMaps {
       return map !== undefined && isSame(map.shape, FAN_MAPS[name]) ? map.fd : -1;
     };
     const fds = complete(fdOf);
-    if (NAMES.every((name) => fds[name] >= 0)) return new LinkMaps(fds, true);
-    for (const { fd } of found.values()) libc.close(fd);
-    return undefined;
+    const isWhole = NAMES.every((name) => fds[name] >= 0 || MAY_LACK.includes(name));
+    const taken = new Set(isWhole ? Object.values(fds) : []);
+    for (const { fd } of found.values()) if (!taken.has(fd)) libc.close(fd);
+    if (!isWhole) return undefined;
+    const filled = complete((name) => (fds[name] < 0 ? createMap(FAN_MAPS[name]) : fds[name]));
+    return new LinkMaps(filled, true);
   }
 
   /** Counters in the order of table/counters.ts, all processors together. @throws SystemError */
@@ -178,16 +194,24 @@ export class LinkMaps {
     return prefixes;
   }
 
-  /** MACs of containers here (u48) that somebody claimed from outside, each once. */
-  takeClaims(): number[] {
-    const macs: number[] = [];
-    while (macs.length < CLAIMS_MAX) {
-      const key = nextKey(this.fds.claims, undefined, MAC_KEY_BYTES);
-      if (key === undefined) break;
-      deleteFromMap(this.fds.claims, key);
-      macs.push(key.readUIntBE(0, 6));
-    }
-    return macs;
+  /** One more of an event that control counts itself, where no program does: it outlives control so. */
+  countEvent(index: number): void {
+    const value = Buffer.alloc(FAN_MAPS.limits.valueBytes);
+    value.writeBigUInt64LE(BigInt(this.eventCount(index) + 1), LIMIT.count);
+    writeMap(this.fds.limits, indexKey(index), value);
+  }
+
+  /** How many there were of it. */
+  eventCount(index: number): number {
+    const value = Buffer.alloc(FAN_MAPS.limits.valueBytes);
+    readMap(this.fds.limits, indexKey(index), value);
+    return Number(value.readBigUInt64LE(LIMIT.count));
+  }
+
+  /** What the programs have told, the oldest first; at most so much. */
+  takeEvents(max: number): NetEvent[] {
+    this.#ring ??= new RingBuffer(this.fds.events, FAN_MAPS.events.entriesMax);
+    return this.#ring.take(max, EVENT_BYTES, readEvent);
   }
 
   /** A MAC is not behind a port of this host any more. */
@@ -241,6 +265,7 @@ export class LinkMaps {
 
   /** Lets go of them; programs that are attached keep them. */
   close(): void {
+    this.#ring?.close();
     for (const name of NAMES) libc.close(this.fds[name]);
   }
 }

@@ -12,10 +12,9 @@ import type { MemberView } from '../../../gossip/base/api.ts';
 import { isActive } from '../../../gossip/members/members.ts';
 import { equals, formatPrefix } from '../../../net/prefix.ts';
 import { holdsHost } from '../../../net/underlay-address.ts';
-import { EventKind } from '../../../table/events.ts';
+import { EventKind, type LinkEvent } from '../../../table/events.ts';
 import { KeepAliveKind } from '../../../wire/lan/keep-alive.ts';
 import type { LinkSpec } from '../../store/link-spec.ts';
-import type { LinkEvent } from '../network-events.ts';
 import { readSeatAnswer, type SeatQuestion, type SendFrom } from './seat-book.ts';
 import { heardOf, isAuthentic, sealed } from './tag.ts';
 

@@ -3,15 +3,16 @@
  * this host is behind one, how it is seen by others.
  * @module
  */
+
 import { randomBytes } from 'node:crypto';
 import type { NatStatus } from '../../../api/status.ts';
 import type { MemberView } from '../../../gossip/base/api.ts';
 import type { Asked } from '../../../gossip/seal/asked.ts';
 import type { Log } from '../../../log.ts';
 import { formatHostAddress, formatHostPort } from '../../../net/underlay-address.ts';
+import type { LinkEvent } from '../../../table/events.ts';
 import { Question } from '../../../wire/gossip/types.ts';
 import type { LinkSpec } from '../../store/link-spec.ts';
-import type { LinkEvent } from '../network-events.ts';
 import type { TunnelSet } from '../tunnel-set.ts';
 import { KeepAlives } from './keep-alives.ts';
 import { SeatBook, type SendFrom } from './seat-book.ts';

@@ -17,13 +17,12 @@ import type { Asked } from '../../../gossip/seal/asked.ts';
 import type { Log } from '../../../log.ts';
 import { formatPrefix } from '../../../net/prefix.ts';
 import { formatHostAddress, formatHostPort } from '../../../net/underlay-address.ts';
-import { EventKind } from '../../../table/events.ts';
+import { EventKind, type LinkEvent } from '../../../table/events.ts';
 import type { Seat } from '../../../table/links/seats.ts';
 import { Question } from '../../../wire/gossip/types.ts';
 import { KeepAliveKind } from '../../../wire/lan/keep-alive.ts';
 import type { LinkSpec } from '../../store/link-spec.ts';
 import type { Sending } from '../endpoint-set.ts';
-import type { LinkEvent } from '../network-events.ts';
 import { heardOf, isAuthentic, SECRET_BYTES, sealed } from './tag.ts';
 
 const SEAT_NUMBERS = 0x1_0000;

@@ -4,14 +4,13 @@
  * @module
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
-import { EventKind } from '../../../table/events.ts';
+import { EventKind, type LinkEvent } from '../../../table/events.ts';
 import {
   KEEP_ALIVE_TAG_BYTES,
   type KeepAlive,
   KeepAliveKind,
   keepAliveDatagram,
 } from '../../../wire/lan/keep-alive.ts';
-import type { LinkEvent } from '../network-events.ts';
 
 /** Of a seat: as long as what the tag is made with (RFC 2104 §3). */
 export const SECRET_BYTES = 32;

@@ -4,6 +4,7 @@
  * second; a host is probed only while large packets go to it.
  * @module
  */
+
 import { randomBytes } from 'node:crypto';
 import { messageOf } from '../../../errors.ts';
 import type { MemberView } from '../../../gossip/base/api.ts';
@@ -15,13 +16,13 @@ import {
   type UnderlayAddress,
 } from '../../../net/underlay-address.ts';
 import { EchoSocket } from '../../../sys/sockets/echo-socket.ts';
+import type { LinkEvent } from '../../../table/events.ts';
 import { type PathLimit, TrainUse } from '../../../table/links/path-limits.ts';
 import { MtuSource, type MtuSourceCode, type PathRecord } from '../../../table/paths.ts';
 import type { Question } from '../../../wire/gossip/types.ts';
 import { type AnySpec, isFan, type LinkSpec, underlaysOf } from '../../store/link-spec.ts';
 import { emitEchoRequest, readEchoToken } from '../echo/echo.ts';
 import { NatWatch } from '../nat/nat-watch.ts';
-import type { LinkEvent } from '../network-events.ts';
 import type { TunnelSet } from '../tunnel-set.ts';
 import { endTo, type VtepAt } from './path-ends.ts';
 import { PathProber } from './path-prober.ts';
