@@ -2,9 +2,7 @@
  * `npm run bench`: kernel VXLAN and fanway side by side, in interleaved rounds.
  * @module
  */
-import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { runInside } from '../src/demo/privileges.ts';
 import { ExitCode, messageOf } from '../src/errors.ts';
 import { extras } from './extras.ts';
@@ -19,12 +17,7 @@ import {
   type Measure,
   QUICK_EFFORT,
 } from './measures.ts';
-import {
-  installedPackages,
-  keptPackages,
-  type PeerPackages,
-  unpackPackages,
-} from './peer-packages.ts';
+import { installedPackages, obtainPackages, type PeerPackages } from './peer-packages.ts';
 import { peerVariants, peerWants, unmeasuredPeers } from './peers.ts';
 import { renderText } from './render.ts';
 import type { Results } from './results.ts';
@@ -162,29 +155,6 @@ function comparePeers(settings: Settings): void {
     ...peers.filter(({ onRequest }) => onRequest !== true),
   ];
   settings.only = [...PEER_ROWS];
-}
-
-/** Where a copy of this process in namespaces of its own, which has no network, finds what was unpacked. */
-const PACKAGES_VARIABLE = 'FANWAY_BENCH_PACKAGES';
-
-/** Gets the packages of others, as far as that is wanted. */
-function findPackages(settings: Settings): void {
-  if (!settings.peers || settings.installed) return;
-  const given = settings.packages || process.env[PACKAGES_VARIABLE];
-  const folder = given ?? mkdtempSync(join(tmpdir(), 'fanway-packages-'));
-  found = keptPackages(folder);
-  if (found !== undefined) return;
-  if (given === undefined) {
-    process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
-  }
-  mkdirSync(folder, { recursive: true });
-  chmodSync(folder, 0o755);
-  try {
-    found = unpackPackages(peerWants, folder, (line) => process.stderr.write(`${line}\n`));
-    process.env[PACKAGES_VARIABLE] = folder;
-  } catch (error) {
-    process.stderr.write(`bench: ${messageOf(error)}: only what is installed is measured\n`);
-  }
 }
 
 function readRounds(text: string): number {
@@ -370,7 +340,10 @@ async function main(args: readonly string[]): Promise<number> {
     return 0;
   }
   const settings = readSettings(args);
-  findPackages(settings);
+  if (settings.peers && !settings.installed) {
+    const say = (line: string) => process.stderr.write(`${line}\n`);
+    found = obtainPackages(peerWants, settings.packages, say);
+  }
   const inside = await runInside();
   if (inside.kind === 'done') return inside.code;
   if (inside.kind === 'unfit') {

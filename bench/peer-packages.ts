@@ -9,11 +9,14 @@ import {
   closeSync,
   existsSync,
   mkdirSync,
+  mkdtempSync,
   openSync,
   readFileSync,
   readSync,
+  rmSync,
   writeFileSync,
 } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { messageOf } from '../src/errors.ts';
 import { debianOrigin, isNewer, Suite } from './peer-apt.ts';
@@ -105,6 +108,37 @@ export function keptPackages(folder: string): PeerPackages | undefined {
     const kept = JSON.parse(readFileSync(join(folder, RECORD), 'utf8')) as Kept;
     return kept.format === 1 ? new PeerPackages(kept) : undefined;
   } catch {
+    return undefined;
+  }
+}
+
+/** Where a copy of this process in namespaces of its own, which has no network, finds what was unpacked. */
+const FOLDER_VARIABLE = 'FANWAY_BENCH_PACKAGES';
+
+/**
+ * The packages below `given`, downloaded unless an earlier run has done so; '' = below a temporary folder that
+ * goes with this process. Undefined where none can be had, which is said.
+ */
+export function obtainPackages(
+  wanted: readonly Wanted[],
+  given: string,
+  say: (line: string) => void,
+): PeerPackages | undefined {
+  const kept = given || process.env[FOLDER_VARIABLE];
+  const folder = kept ?? mkdtempSync(join(tmpdir(), 'fanway-packages-'));
+  const before = keptPackages(folder);
+  if (before !== undefined) return before;
+  if (kept === undefined) {
+    process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  }
+  mkdirSync(folder, { recursive: true });
+  chmodSync(folder, 0o755);
+  try {
+    const packages = unpackPackages(wanted, folder, say);
+    process.env[FOLDER_VARIABLE] = folder;
+    return packages;
+  } catch (error) {
+    say(`${messageOf(error)}: only what is installed is measured`);
     return undefined;
   }
 }

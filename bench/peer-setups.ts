@@ -4,13 +4,15 @@
  */
 import { execFileSync } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import type { LabHost } from '../src/demo/lab.ts';
 import type { PeerPackages } from './peer-packages.ts';
 
 const PORT = 5000;
+const PEER_LOG = 'peer.log';
+const LAST_WORDS_MAX = 300;
 
 /** How one peer is started at one end. */
 export type PeerEnd = {
@@ -34,7 +36,7 @@ export type PeerSetup = {
   mtu: number;
   /** True when the program itself gives the device its address. */
   addresses: boolean;
-  /** Starts both ends; what they print is dropped. */
+  /** Starts both ends. */
   start(ends: readonly [PeerEnd, PeerEnd]): Promise<void>;
   /** Gives back what it took of a host; its programs have ended. */
   undo?(end: PeerEnd): Promise<void>;
@@ -42,13 +44,26 @@ export type PeerSetup = {
 
 const programOf = ({ packages }: PeerEnd, name: string): string => packages.program(name) ?? name;
 
-/** Starts a program in the end's namespace; it ends with the namespace. */
+/** Starts a program in the end's namespace; it ends with the namespace. What it prints is kept. */
 function launch(end: PeerEnd, name: string, args: readonly string[], env = {}): void {
-  end.host.spawn(programOf(end, name), args, {
-    stdio: 'ignore',
-    cwd: end.folder,
-    env: { ...process.env, ...env },
-  });
+  const log = openSync(join(end.folder, PEER_LOG), 'a');
+  try {
+    end.host.spawn(programOf(end, name), args, {
+      stdio: ['ignore', log, log],
+      cwd: end.folder,
+      env: { ...process.env, ...env },
+    });
+  } finally {
+    closeSync(log);
+  }
+}
+
+/** What an end's programs said last, for whoever wonders why there is no tunnel; '' = nothing. */
+export function lastWordsOf({ folder }: PeerEnd): string {
+  const path = join(folder, PEER_LOG);
+  if (!existsSync(path)) return '';
+  const lines = readFileSync(path, 'utf8').trim().split('\n');
+  return (lines.at(-1) ?? '').slice(0, LAST_WORDS_MAX);
 }
 
 const other = (end: PeerEnd) => ({
@@ -188,6 +203,7 @@ async function startOpenvpn(ends: readonly [PeerEnd, PeerEnd]): Promise<void> {
     args.push('--local', own(end).underlay, '--remote', other(end).underlay, '--port', `${PORT}`);
     args.push('--ifconfig', own(end).overlay, other(end).overlay, '--auth', 'none');
     args.push('--cipher', 'none', '--data-ciphers-fallback', 'none', '--verb', '1');
+    args.push('--allow-deprecated-insecure-static-crypto');
     launch(end, 'openvpn', args);
   }
 }
@@ -366,29 +382,4 @@ export const peerSetups: readonly PeerSetup[] = [
     start: startOpenvswitch,
     undo: undoOpenvswitch,
   },
-];
-
-/** Peers whose packages are looked for, but that two hosts without anybody else do not make a tunnel of. */
-export const notSetUp: readonly { title: string; package: string; reason: string }[] = [
-  {
-    title: 'Tailscale, userspace',
-    package: 'tailscale',
-    reason: 'needs a control server that both hosts log in to',
-  },
-  {
-    title: 'ZeroTier',
-    package: 'zerotier-one',
-    reason: 'needs a controller and root servers that both hosts reach',
-  },
-  {
-    title: 'flannel, UDP backend',
-    package: 'flannel',
-    reason: 'needs etcd or Kubernetes beside it',
-  },
-  {
-    title: 'SoftEther',
-    package: 'softether-vpnserver',
-    reason: 'finds its own files by the program that /proc names, which is the loader here',
-  },
-  { title: 'VpnCloud', package: 'vpncloud', reason: 'not set up here' },
 ];

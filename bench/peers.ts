@@ -11,10 +11,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { LabHost } from '../src/demo/lab.ts';
 import { killAllIn } from '../src/demo/processes.ts';
+import { messageOf } from '../src/errors.ts';
 import { parseIpv4 } from '../src/net/ipv4.ts';
 import { runEcho } from '../src/traffic/run.ts';
 import type { PeerPackages, Wanted } from './peer-packages.ts';
-import { notSetUp, type PeerEnd, type PeerSetup, peerSetups } from './peer-setups.ts';
+import { lastWordsOf, type PeerEnd, type PeerSetup, peerSetups } from './peer-setups.ts';
 import type { Scene } from './scene.ts';
 import { NotAvailable, type Tunnel, type Variant } from './variants.ts';
 import { yardstickSetups } from './yardsticks.ts';
@@ -24,6 +25,31 @@ const OVERLAY_LENGTH = 24;
 const READY_MS_MAX = 15_000;
 /** A peer that carried the essential rows has seen more than this, be it in super-packets. */
 const PACKETS_MIN = 100;
+
+/** Peers whose packages are looked for, but that two hosts without anybody else do not make a tunnel of. */
+const notSetUp: readonly { title: string; package: string; reason: string }[] = [
+  {
+    title: 'Tailscale, userspace',
+    package: 'tailscale',
+    reason: 'needs a control server that both hosts log in to',
+  },
+  {
+    title: 'ZeroTier',
+    package: 'zerotier-one',
+    reason: 'needs a controller and root servers that both hosts reach',
+  },
+  {
+    title: 'flannel, UDP backend',
+    package: 'flannel',
+    reason: 'needs etcd or Kubernetes beside it',
+  },
+  {
+    title: 'SoftEther',
+    package: 'softether-vpnserver',
+    reason: 'finds its own files by the program that /proc names, which is the loader here',
+  },
+  { title: 'VpnCloud', package: 'vpncloud', reason: 'not set up here' },
+];
 
 /** Whatever a setup needs a package of, or is not here for. */
 export const peerWants: readonly Wanted[] = [
@@ -71,9 +97,10 @@ async function startPeer(scene: Scene, setup: PeerSetup, packages: PeerPackages)
     for (const end of ends) await configure(end, setup);
     await untilReachable(scene.a);
   } catch (error) {
+    const said = ends.map(lastWordsOf).find((words) => words !== '');
     await stop();
     // Not ours to repair: the others go on without it.
-    throw new NotAvailable(error instanceof Error ? error.message : String(error));
+    throw new NotAvailable([messageOf(error), said ?? ''].filter(Boolean).join('; it says: '));
   }
   const [containerA] = scene.a.containers;
   const [containerB] = scene.b.containers;
