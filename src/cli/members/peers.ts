@@ -45,7 +45,7 @@ export function peersText(
     ...(isNat ? [{ title: 'seen at' }] : []),
   ];
   const rows = peers.map((peer) => [
-    peer.name,
+    peer.name || peer.id,
     peer.state,
     peer.underlay || '-',
     peer.encaps.join(',') || '-',
