@@ -1,7 +1,7 @@
 /**
  * Memory that was taken for a burst of work is given back: links that come by the dozen leave garbage that
  * would stay for as long as the router has little to do. Later on, what looking at many links leaves is
- * given back too, once it is a fifth of all: V8 waits until it has several times what it kept.
+ * given back too, once it is a tenth of all: V8 waits until it has several times what it kept.
  * @module
  */
 import { collectGarbage, growSlowly } from '../sys/libc/memory.ts';
@@ -11,9 +11,9 @@ const LINKS_MIN = 8;
 /** With so many the heap grows slowly from then on: that they come takes a fifth longer, that they stay far less. */
 const LINKS_MANY = 100;
 /** Looks from one collection to the next, at least, and what has to be gained, bytes and of all that is used. */
-const LOOKS_APART = 12;
-const GROWN_BYTES_MIN = 8 << 20;
-const GROWN_SHARE_MIN = 0.2;
+const LOOKS_APART = 6;
+const GROWN_BYTES_MIN = 4 << 20;
+const GROWN_SHARE_MIN = 0.1;
 
 export class MemoryTidy {
   readonly #linkCount: () => number;
@@ -25,6 +25,8 @@ export class MemoryTidy {
   /** Used after the last collection, bytes; 0 before the first. */
   #keptBytes = 0;
   #looks = 0;
+  /** It is time for a look, once what is under way is done: all links are looked at, and that leaves garbage. */
+  isDue = false;
 
   /** @param usedBytes what the process takes of the machine's memory */
   constructor(
@@ -39,7 +41,13 @@ export class MemoryTidy {
     this.#slowDown = slowDown;
   }
 
-  /** Called every few seconds: collects once what has changed is at rest. */
+  /** Something is done. */
+  settled(): void {
+    if (this.isDue) this.look();
+    this.isDue = false;
+  }
+
+  /** Called every few seconds, when links have been looked at: collects once what has changed is at rest. */
   look(): void {
     const count = this.#linkCount();
     const isAtRest = count === this.#last;

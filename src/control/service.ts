@@ -249,9 +249,10 @@ export class ControlService {
       if (this.#drops.isDue(nowMs)) this.#drops.sample(this.tunnels.values(DROP_COUNTERS), nowMs);
     }, SAMPLE_INTERVAL_MS);
     const tidy = new MemoryTidy(() => this.router.links.length);
+    this.router.on('settled', () => tidy.settled());
     this.#timer = setInterval(() => {
       this.router.scheduleReconcile();
-      tidy.look();
+      tidy.isDue = true;
       if (!this.#isIdle) this.#idleSinceMs = performance.now();
       else if (performance.now() - this.#idleSinceMs > IDLE_MS) this.#endIfIdle();
     }, RECONCILE_INTERVAL_MS);
@@ -294,8 +295,7 @@ export class ControlService {
   }
 
   async #stop(): Promise<void> {
-    clearInterval(this.#timer);
-    clearInterval(this.#sampling);
+    for (const timer of [this.#timer, this.#sampling]) clearInterval(timer);
     for (const one of this.#watches) one.stop();
     this.#hostWatch?.stop();
     this.entries.end();

@@ -59,6 +59,8 @@ export class Layout {
   readonly #view: DataView;
   readonly #words: Int32Array;
   readonly #buffer: ArrayBuffer;
+  /** Columns that were asked for, by link: they are again and again. */
+  readonly #columns: (Float64Array | undefined)[] = [];
   /** Whose turn it is to move packets. */
   readonly turn: Turn;
   /** Data tells: MACs of our own ports that somebody claims from outside. */
@@ -92,11 +94,10 @@ export class Layout {
   /** Link `id`'s counter column: 192 doubles, written only by the data process. */
   counters(id: number): Float64Array {
     if (id < 0 || id >= LINKS_MAX) throw new RangeError(`link ${id}`);
-    return new Float64Array(
-      this.#buffer,
-      COUNTERS_OFFSET + id * COUNTERS_PER_COLUMN * 8,
-      COUNTERS_PER_COLUMN,
-    );
+    const from = COUNTERS_OFFSET + id * COUNTERS_PER_COLUMN * 8;
+    const column = this.#columns[id] ?? new Float64Array(this.#buffer, from, COUNTERS_PER_COLUMN);
+    this.#columns[id] = column;
+    return column;
   }
 
   /** How often the rules of networks decided, those of all links one after the other; live. */

@@ -236,8 +236,11 @@ export const EVERY_PLACE: readonly number[] = Array.from(
 /** The counters at these places, summed over columns. */
 export function sumOf(columns: readonly Float64Array[], places: readonly number[]): Float64Array {
   const sum = new Float64Array(places.length);
+  // Asked for each link and second: counted by hand, pairs of number and place would be most of what is made.
   for (const column of columns) {
-    for (const [i, place] of places.entries()) sum[i] = (sum[i] ?? 0) + (column[place] ?? 0);
+    for (let i = 0; i < places.length; i++) {
+      sum[i] = (sum[i] ?? 0) + (column[places[i] ?? 0] ?? 0);
+    }
   }
   return sum;
 }

@@ -23,7 +23,7 @@ t.test('a burst is tidied up after once, when it is over', async (t) => {
   t.equal(slowed, 1, 'with a hundred links and more the heap grows slowly');
 });
 
-t.test('what has grown since is given back too, not more than once a minute', async (t) => {
+t.test('what has grown since is given back too, not more than twice a minute', async (t) => {
   const MB = 1 << 20;
   let [used, collected] = [50 * MB, 0];
   const tidy = new MemoryTidy(
@@ -40,11 +40,11 @@ t.test('what has grown since is given back too, not more than once a minute', as
   };
   t.equal(look(2), 1, 'forty links came');
   used = 70 * MB;
-  t.equal(look(11), 1, 'not yet');
-  t.equal(look(1), 2, 'a minute later');
-  used = 59 * MB;
-  t.equal(look(40), 2, 'less than a fifth is no matter');
-  used = 61 * MB;
+  t.equal(look(5), 1, 'not yet');
+  t.equal(look(1), 2, 'half a minute later');
+  used = 54 * MB;
+  t.equal(look(40), 2, 'less than a tenth is no matter');
+  used = 56 * MB;
   t.equal(look(1), 3);
 });
 

@@ -86,6 +86,31 @@ async function withAgain(
   return after;
 }
 
+type Method = (...args: unknown[]) => unknown;
+
+function isMethod(value: unknown): value is Method {
+  return typeof value === 'function';
+}
+
+/** `target` with another method in front of each of its own, made when it is first asked for. */
+function fronted<T extends object>(
+  target: T,
+  inFrontOf: (object: object, key: string | symbol, method: Method) => Method,
+): T {
+  const fronts = new Map<string | symbol, Method>();
+  return new Proxy(target, {
+    get(object, key) {
+      const known = fronts.get(key);
+      if (known !== undefined) return known;
+      const method: unknown = Reflect.get(object, key);
+      if (!isMethod(method)) return method;
+      const front = inFrontOf(object, key, method);
+      fronts.set(key, front);
+      return front;
+    },
+  });
+}
+
 /** Both ways to change the host, sharing one memory of what was read; good for one operation. */
 export function cached(host: Host, tunnels: Tunnels): { host: Host; tunnels: Tunnels } {
   const known = new Map<List, Promise<unknown>>();
@@ -132,41 +157,37 @@ export function cached(host: Host, tunnels: Tunnels): { host: Host; tunnels: Tun
     return answer;
   }
 
-  function wrap<T extends object>(target: T): T {
-    return new Proxy(target, {
-      get(object, key) {
-        const method: unknown = Reflect.get(object, key);
-        if (typeof method !== 'function') return method;
-        if (key === 'links') {
-          return () => {
-            links ??= host.links();
-            return links;
-          };
-        }
-        if (isList(key)) return () => askOnce(key, () => method.call(object));
-        if ([...QUESTIONS, ...WORDS].some((name) => name === key)) return method.bind(object);
-        if (AT_ONCE.some((name) => name === key)) {
-          return () => {
-            if (!answers.has(key)) answers.set(key, method.call(object));
-            return answers.get(key);
-          };
-        }
-        if (key === 'readSysctl') {
-          return (name: string) => {
-            if (!KEPT_SYSCTLS.includes(name)) return method.call(object, name);
-            if (!answers.has(name)) answers.set(name, method.call(object, name));
-            return answers.get(name);
-          };
-        }
-        return (...args: unknown[]) => {
-          const result: unknown = method.apply(object, args);
-          if (result instanceof Promise) return changed(key, args, result);
-          answers.clear();
-          return result;
-        };
-      },
-    });
+  /** What stands for a method of `object`. */
+  function inFrontOf(object: object, key: string | symbol, method: Method): Method {
+    if (key === 'links') {
+      return () => {
+        links ??= host.links();
+        return links;
+      };
+    }
+    if (isList(key)) return () => askOnce(key, () => method.call(object));
+    if ([...QUESTIONS, ...WORDS].some((name) => name === key)) return method.bind(object);
+    if (AT_ONCE.some((name) => name === key)) {
+      return () => {
+        if (!answers.has(key)) answers.set(key, method.call(object));
+        return answers.get(key);
+      };
+    }
+    if (key === 'readSysctl') {
+      return (name: unknown) => {
+        const isKept = KEPT_SYSCTLS.some((one) => one === name);
+        if (typeof name !== 'string' || !isKept) return method.call(object, name);
+        if (!answers.has(name)) answers.set(name, method.call(object, name));
+        return answers.get(name);
+      };
+    }
+    return (...args: unknown[]) => {
+      const result: unknown = method.apply(object, args);
+      if (result instanceof Promise) return changed(key, args, result);
+      answers.clear();
+      return result;
+    };
   }
 
-  return { host: wrap(host), tunnels: wrap(tunnels) };
+  return { host: fronted(host, inFrontOf), tunnels: fronted(tunnels, inFrontOf) };
 }

@@ -36,12 +36,12 @@ type Asked = Pick<Host, 'defaultRoutes' | 'routesMeeting' | 'routesOf' | 'hasRou
 
 export class HostRoutes implements Asked {
   readonly #netlink: Netlink;
-  readonly #indexOf: (device: string) => Promise<number | undefined>;
+  readonly #indexOf: (device: string) => number | undefined;
   readonly #met = new Walks<MetRoutes>();
   readonly #out = new Walks<SnapshotRoute[]>();
 
   /** @param indexOf the ifindex of a device, undefined where there is none */
-  constructor(netlink: Netlink, indexOf: (device: string) => Promise<number | undefined>) {
+  constructor(netlink: Netlink, indexOf: (device: string) => number | undefined) {
     this.#netlink = netlink;
     this.#indexOf = indexOf;
   }
@@ -75,7 +75,7 @@ export class HostRoutes implements Asked {
    * one may: a longer prefix, or a rule (ip-rule) that looks elsewhere first. Then a walk tells.
    */
   async hasRoute({ destination, device, source, type }: KernelRoute): Promise<boolean> {
-    const index = await this.#indexOf(device);
+    const index = this.#indexOf(device);
     if (index === undefined) return false;
     const isIt = (route: SnapshotRoute): boolean =>
       route.oif === index &&

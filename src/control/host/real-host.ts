@@ -5,6 +5,7 @@
 import { bytesOfIpv6 } from '../../net/prefix6.ts';
 import { hostOfBytes } from '../../net/underlay-address.ts';
 import { whyNoKernelPath } from '../../sys/bpf/kernel-path.ts';
+import { deviceIndex } from '../../sys/host/device-index.ts';
 import { readLegacyTables } from '../../sys/host/iptables-legacy.ts';
 import { hasNft, otherTables } from '../../sys/host/nft.ts';
 import { readSysctl, writeSysctl } from '../../sys/host/sysctl.ts';
@@ -163,9 +164,7 @@ function watchForeign(filter: PacketFilterReader, listener: () => void): () => v
 export function openHost(run: RunDirectory): RealHost {
   const netlink = Netlink.open();
   const interest = new RouteInterest();
-  const routes = new HostRoutes(netlink, async (device) => {
-    return (await netlink.findLink(device))?.index;
-  });
+  const routes = new HostRoutes(netlink, deviceIndex);
   const filter = new PacketFilterReader();
   const announcements = new Announcements((address) => netlink.routeMatching6(address));
   let sender: FrameSender | undefined;

@@ -73,36 +73,40 @@ type View = {
   keep: Keep | undefined;
 };
 
-/** The addresses of devices that are not ours. */
-function candidatesOf(snapshot: Snapshot, family: Family): Candidate[] {
-  // The mark, too: a fan that is stopped or just going is not among the fans.
-  const strange = new Map(
-    snapshot.links.flatMap((link) =>
-      link.alias.startsWith('fanway:') ? [] : [[link.index, link] as const],
-    ),
-  );
-  const addresses: readonly OwnAddress[] =
-    family === 6 ? snapshot.ipv6Addresses : snapshot.addresses;
-  const found = addresses.flatMap((address) => {
-    const link = strange.get(address.index);
+/** The addresses of devices that do not bear our mark. */
+function unmarked(
+  links: readonly SnapshotLink[],
+  addresses: readonly OwnAddress[],
+): readonly Candidate[] {
+  const byIndex = new Map<number, SnapshotLink>();
+  for (const link of links) {
+    if (!link.alias.startsWith('fanway:')) byIndex.set(link.index, link);
+  }
+  return addresses.flatMap((address) => {
+    const link = byIndex.get(address.index);
     return link === undefined ? [] : [{ address, link }];
   });
-  if (found.length === 0) return found;
-  const own = new Set(
-    [...snapshot.fans, ...snapshot.networks].flatMap(({ spec }) => [spec.name, spec.device]),
-  );
-  return found.filter(({ link }) => !own.has(link.name));
 }
 
-/** Of each picture that somebody holds: a round of many links looks at one. */
-const known = new WeakMap<Snapshot, Map<Family, readonly Candidate[]>>();
+/** Of each list of devices and of addresses that somebody holds: a round of many links looks at the same ones. */
+const known = new WeakMap<object, WeakMap<object, readonly Candidate[]>>();
 
-function candidatesIn(picture: Snapshot, whole: Snapshot, family: Family): readonly Candidate[] {
-  const byFamily = known.get(picture) ?? new Map<Family, readonly Candidate[]>();
-  known.set(picture, byFamily);
-  const found = byFamily.get(family) ?? candidatesOf(whole, family);
-  byFamily.set(family, found);
-  return found;
+/** The addresses of devices that are not ours. */
+function candidatesOf(snapshot: Snapshot, family: Family): readonly Candidate[] {
+  const addresses: readonly OwnAddress[] =
+    family === 6 ? snapshot.ipv6Addresses : snapshot.addresses;
+  const { links } = snapshot;
+  const byAddresses = known.get(links) ?? new WeakMap<object, readonly Candidate[]>();
+  known.set(links, byAddresses);
+  const found = byAddresses.get(addresses) ?? unmarked(links, addresses);
+  byAddresses.set(addresses, found);
+  // By name, too: a device that lost its mark is ours still.
+  const isOwn = ({ name }: SnapshotLink): boolean => {
+    const bears = ({ spec }: { spec: { name: string; device: string } }): boolean =>
+      spec.name === name || spec.device === name;
+    return snapshot.fans.some(bears) || snapshot.networks.some(bears);
+  };
+  return found.filter(({ link }) => !isOwn(link));
 }
 
 /**
@@ -116,7 +120,7 @@ export function resolveUnderlay(
 ): ResolvedUnderlay | Refusal {
   const snapshot = { ...picture, ...picture.underlay };
   const family = underlayFamily(selector);
-  const candidates = candidatesIn(picture, snapshot, family);
+  const candidates = candidatesOf(snapshot, family);
   const view = { snapshot, family, candidates, keep };
   switch (selector.kind) {
     case 'address':
@@ -310,7 +314,7 @@ function byDefaultRoute(length: number, view: View): ResolvedUnderlay | Refusal 
 /** The addresses that this host might be known by, `it has 172.30.0.28/16 on eth0`. */
 export function addressesText(picture: Snapshot, family: Family): string {
   const snapshot = { ...picture, ...picture.underlay };
-  const candidates = candidatesIn(picture, snapshot, family);
+  const candidates = candidatesOf(snapshot, family);
   return shown({ snapshot, family, candidates, keep: undefined });
 }
 
