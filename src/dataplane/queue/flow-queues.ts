@@ -86,7 +86,7 @@ export class FlowQueues {
   readonly #old = new Ring();
   readonly #waiting = new Int32Array(CLASSES);
   /** Bytes that the first and the last class have earned and not used. */
-  readonly #earned = new Int32Array(CLASSES).fill(SAVED_BYTES);
+  readonly #earned = Int32Array.of(SAVED_BYTES, 0, 0);
   #firstsTurn = false;
 
   constructor(cells: Cells, signals: Signals) {
@@ -172,9 +172,8 @@ export class FlowQueues {
     const usual = (this.#waiting[Class.Usual] as number) > 0;
     if (first && (this.#earned[Class.First] as number) > 0) return Class.First;
     const least = (this.#waiting[Class.Least] as number) > 0;
-    if (least && ((this.#earned[Class.Least] as number) > 0 || (!first && !usual))) {
-      return Class.Least;
-    }
+    const isKept = (this.#earned[Class.Least] as number) >= QUANTUM_BYTES;
+    if (least && (isKept || (!first && !usual))) return Class.Least;
     if (!usual) return Class.First;
     if (!first) return Class.Usual;
     // Beyond its share the first class is like any other.
@@ -185,7 +184,13 @@ export class FlowQueues {
   /** A packet of `bytes` of a class goes out: all earn their share of it, and its own pays. */
   #settle(class_: number, bytes: number): void {
     this.#earn(Class.First, Math.trunc(bytes / FIRST_SHARE) - (class_ === Class.First ? bytes : 0));
+    const alone =
+      (this.#waiting[Class.First] as number) + (this.#waiting[Class.Usual] as number) === 0;
+    if (class_ === Class.Least && alone) return;
     this.#earn(Class.Least, Math.trunc(bytes / LEAST_SHARE) - (class_ === Class.Least ? bytes : 0));
+    // It saves up what it is kept from while it has something: no burst of it is ever before the others.
+    const earned = this.#earned[Class.Least] as number;
+    if (this.#waiting[Class.Least] === 0) this.#earned[Class.Least] = Math.min(0, earned);
   }
 
   #earn(class_: number, bytes: number): void {

@@ -5,12 +5,20 @@ import { FLOW_KEY_NAMES, flowKeyBits } from '../../../src/net/flow-keys.ts';
 import { unaccounted } from '../../../src/table/counters.ts';
 import { PeerRateWriter } from '../../../src/table/links/peer-rates.ts';
 import { isIpv4ChecksumRight } from '../../../src/wire/ipv4.ts';
+import {
+  emitVirtioNet,
+  setVirtioGso,
+  VIRTIO_GSO_NONE,
+  VIRTIO_GSO_UDP_L4,
+  VIRTIO_NEEDS_CSUM,
+  VIRTIO_NET_BYTES,
+} from '../../../src/wire/virtio-net.ts';
 import { makeEgress, makeRig, RIG } from '../../fuzz/dataplane-rig.ts';
 import { frame, packet } from '../../vectors/craft.ts';
 import { viewOf } from '../../vectors/hex.ts';
 import { Sends } from '../sends.ts';
 
-const SLOT_BYTES = 4096;
+const SLOT_BYTES = 32_768;
 /** 8 Mb/s: a packet takes 1.5 ms. */
 const RATE_BYTES = 1_000_000;
 const BULK = { source: 0xfa001b02, destination: 0xfa001c02, protocol: 17 };
@@ -23,8 +31,8 @@ const udp = (port: number, bytes: number): string => {
 };
 
 /** The way out of a host, on a clock of its own. */
-function makeScene(encap: 'Vxlan' | 'Fou' | 'Ipip') {
-  const rig = makeRig(encap, false, RIG.sender);
+function makeScene(encap: 'Vxlan' | 'Fou' | 'Ipip', vnet = false) {
+  const rig = makeRig(encap, vnet, RIG.sender);
   const egress = makeEgress(rig);
   const sends = new Sends(rig);
   const slot = rig.arena.allocate(SLOT_BYTES) + 64;
@@ -34,10 +42,17 @@ function makeScene(encap: 'Vxlan' | 'Fou' | 'Ipip') {
     ...{ rig, egress, sends, nowMs: 0 },
     /** Offset of the inner packet in what is sent. */
     innerAt: encap === 'Vxlan' ? 22 : 0,
-    offer(fields: Parameters<typeof packet>[0]): void {
+    /** @param gsoBytes of a super-packet: payload of each piece */
+    offer(fields: Parameters<typeof packet>[0], gsoBytes = 0): void {
       const inner = packet({ ...BULK, ...fields });
       const bytes = encap === 'Vxlan' ? frame(inner) : inner;
       rig.arena.bytes.set(bytes, slot);
+      if (vnet) {
+        const at = slot - VIRTIO_NET_BYTES;
+        const { view } = rig.arena;
+        emitVirtioNet(view, at, gsoBytes > 0 ? VIRTIO_NEEDS_CSUM : 0, gsoBytes > 0 ? 20 : 0, 6);
+        setVirtioGso(view, at, gsoBytes > 0 ? VIRTIO_GSO_UDP_L4 : VIRTIO_GSO_NONE, 28, gsoBytes);
+      }
       egress.queues.nextBurst(scene.nowMs);
       egress.packet(rig.link, slot, bytes.length);
       egress.flush();
@@ -94,6 +109,58 @@ for (const encap of ['Vxlan', 'Fou', 'Ipip'] as const) {
     },
   );
 }
+
+t.test(
+  "classes keep their order inside one host's queue, and ECT(1) hears of a short wait",
+  async (t) => {
+    const scene = makeScene('Vxlan');
+    const { rig, sends, innerAt } = scene;
+    t.teardown(() => sends.restore());
+    const rates = new PeerRateWriter(rig.tables.segment);
+    rates.replace(rig.link.id, new Map([[RIG.receiver, RATE_BYTES]]));
+    rig.link.peerRates = 1;
+    rig.link.rateBytes = 0;
+    const [ef, cs1, ect1, ect0] = [0xb8, 0x20, 1, 2];
+    for (let i = 0; i < 4; i++) scene.offer({ payload: udp(1, 1200) });
+    for (const tos of [cs1, ect0, ect1, ef]) {
+      for (let i = 0; i < 2; i++) scene.offer({ tos, payload: udp(10 + tos, 1200) });
+    }
+    const before = sends.sent.length;
+    scene.pass(30);
+    const tos = sends.sent.slice(before).map(({ bytes }) => bytes.readUInt8(innerAt + 1));
+    t.same(tos.slice(0, 2), [ef, ef], 'EF is first, though it came last');
+    t.same(tos.slice(-2), [cs1, cs1], 'CS1 is last, though it came first');
+    t.equal(tos.filter((one) => one === ect0).length, 2, 'a wait of some ms is no trouble');
+    t.equal(tos.filter((one) => one === 3).length, 2, 'who speaks L4S is told of it');
+    t.equal(tos.includes(ect1), false);
+    t.equal(unaccounted(rig.counters(), 'egress'), 0);
+  },
+);
+
+t.test(
+  'a super-packet is cut before it waits where it takes longer than a millisecond',
+  async (t) => {
+    const scene = makeScene('Fou', true);
+    const { rig, egress, sends } = scene;
+    t.teardown(() => sends.restore());
+    const large = () => scene.offer({ payload: udp(1, 8 + 20 * 1000), checksumAt: -1 }, 1000);
+    rig.link.rateBytes = 100 * RATE_BYTES;
+    scene.pass(1);
+    large();
+    t.equal(egress.queues.waiting, 0, '0.2 ms of it go by as they are');
+    t.equal(sends.sent.length, 20, 'in one train');
+    rig.link.rateBytes = RATE_BYTES;
+    large();
+    t.equal(egress.queues.waiting, 20, '21 ms of it wait in pieces');
+    scene.offer({ payload: udp(50, 200) });
+    scene.pass(6);
+    const ours = sends.sent.findIndex(({ bytes }) => bytes.readUInt16BE(20) === 50) - 20;
+    t.ok(ours >= 0 && ours <= 5, `a packet of another flow goes between them, behind ${ours}`);
+    scene.pass(40);
+    t.equal(sends.sent.length, 41);
+    t.equal(unaccounted(rig.counters(), 'egress'), 0);
+  },
+);
 
 t.test('a flow with little to say is not behind one with much, and loses nothing', async (t) => {
   const scene = makeScene('Vxlan');
