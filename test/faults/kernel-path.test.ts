@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import t, { type Test } from 'tap';
+import { LinkMaps } from '../../src/control/plane/kernel/maps.ts';
 import type { LabHost } from '../../src/demo/lab.ts';
 import { runFanway } from '../../src/demo/router.ts';
 import { formatIpv4 } from '../../src/net/ipv4.ts';
@@ -10,6 +11,7 @@ import { picture } from '../control/lab-router.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { skipLong } from '../support/long.ts';
 import { promised, sleep, until } from '../support/patience.ts';
+import { Wire } from '../support/wire.ts';
 import {
   BRIDGE,
   checkBalance,
@@ -31,6 +33,8 @@ const NFT = '/usr/sbin/nft';
 /** Port of a flow that somebody's rule at the bridge stops. */
 const STOPPED_PORT = 7300;
 const TCP_BYTES = 1 << 20;
+/** MAC of who says one thing, and then only listens. */
+const RECEIVER = '02fa00000777';
 
 function up(host: LabHost, datapath: 'userspace' | 'kernel' | 'auto'): Promise<string> {
   return runFanway(host, [...['up', OVERLAY, 'eth0/16', 'bridge', BRIDGE, '--datapath', datapath]]);
@@ -128,8 +132,16 @@ t.test('one link, forwarded by the kernel and by fanway in turn', { skip }, asyn
     t.ok(judged.bridged >= judged.all, 'all of them through the bridge');
     const stopped = await startFlow(from, to, { rate: 100, seconds: 0.5, port: STOPPED_PORT });
     t.equal((await stopped.finish()).received.received, 0, 'the rule is obeyed');
+    // The bridge alone hears of a station that will say nothing more.
+    const said = Wire.open(to, 'eth0');
+    said.send(Buffer.from(`ffffffffffff${RECEIVER}88b5`.padEnd(120, '0'), 'hex'));
+    said.close();
     await run(t, b, NFT, 'delete table bridge other');
     await bypassOf(b, /^$/, 1);
+    const { index: device } = await b.netlink.link((await statusOf(b)).links[0]?.device ?? '');
+    const maps = LinkMaps.of(b.run(() => tcxPrograms(device, 'ingress'))?.[0] ?? 0);
+    t.equal(maps?.portOf(Number(`0x${RECEIVER}`)), (await b.netlink.link(port)).index, 'known');
+    maps?.close();
 
     await run(t, b, TC, `qdisc add dev ${port} clsact`);
     await bypassOf(b, /clsact of tc/, 0);
@@ -196,23 +208,34 @@ t.test('one link, forwarded by the kernel and by fanway in turn', { skip }, asyn
   await t.test('what somebody takes away is made again', { skip: skipTc }, async (t) => {
     const [link] = (await statusOf(a)).links;
     const device = link?.device ?? '';
-    const { index } = await a.netlink.link(device);
     const repairs = async (): Promise<number> => (await statusOf(a)).links[0]?.repairs ?? 0;
     const tc = (words: string) => run(t, a, TC, words);
-    const detach = async (hook: 'egress' | 'ingress'): Promise<void> =>
+    const { index: loopback } = await a.netlink.link('lo');
+    const isTcx = a.run(() => tcxPrograms(loopback, 'ingress')) !== undefined;
+    const detach = async (hook: 'egress' | 'ingress'): Promise<void> => {
+      const { index } = await a.netlink.link(device);
       a.run(() => detachFromDevice(index, hook));
-    const isTcx = a.run(() => tcxPrograms(index, 'ingress')) !== undefined;
-    for (const work of [
-      () => tc(`filter del dev ${device} egress`),
-      () => tc(`qdisc del dev ${device} clsact`),
-      ...(isTcx ? [() => detach('ingress'), () => detach('egress')] : []),
-    ]) {
+    };
+    const program = /(program|guard) at the/;
+    for (const [what, work] of [
+      [program, () => tc(`filter del dev ${device} egress`)],
+      [program, () => tc(`qdisc del dev ${device} clsact`)],
+      ...(isTcx
+        ? ([
+            [program, () => detach('ingress')],
+            [program, () => detach('egress')],
+          ] as const)
+        : []),
+      [/device/, () => a.netlink.deleteLink(device)],
+    ] as const) {
       const before = await repairs();
       await work();
       await until('the repair', 15_000, async () => (await repairs()) > before);
       await pulse.back(nowMs(), 5000);
+      const { repaired = [], repairs: after = 0 } = (await statusOf(a)).links[0] ?? {};
+      const told = repaired.slice(before - after).map((one) => one.what);
+      t.match(told.join(), what, 'and it is told');
     }
-    t.match((await statusOf(a)).links[0]?.repaired.at(-1)?.what, /(program|guard) at the/);
     await checkBalance(t, a);
   });
 

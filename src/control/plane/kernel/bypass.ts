@@ -15,6 +15,7 @@ import { libc } from '../../../sys/libc/libc.ts';
 import type {
   BridgeNews,
   BridgeSettings,
+  NeighbourRecord,
   Netlink,
   PortSettings,
 } from '../../../sys/netlink/netlink.ts';
@@ -119,8 +120,9 @@ export class Bypass {
       }
       const why = whyNoBypass({ bridge, tunnel: this.#tunnel, chains, ...oldRules() });
       if (bridge === undefined || why !== '') return this.stop(why);
-      await this.#readFixed(bridge);
+      const learned = await this.#readEntries(bridge);
       this.#choose(bridge);
+      if (learned !== undefined) this.#follow(learned);
       if (nowMs - this.#sweptMs > SWEEP_MS) this.#sweep(bridge, nowMs);
       this.#why = '';
       const validMs = Math.round(bridge.ageingMs * VALID_PART);
@@ -130,12 +132,16 @@ export class Bypass {
     }
   }
 
-  /** MACs that are the bridge's own, or that somebody has set, are its business. */
-  async #readFixed(bridge: BridgeSettings): Promise<void> {
+  /**
+   * MACs that are the bridge's own, or that somebody has set, are its business; returns what it has learned itself,
+   * undefined where all is known already.
+   */
+  async #readEntries(bridge: BridgeSettings): Promise<NeighbourRecord[] | undefined> {
     this.#bridgeIndex = bridge.index;
-    if (this.#isRead) return;
-    const entries = (await this.#netlink.bridgeEntries(bridge.index)).filter(isFixed);
-    const fixed = new Set([bridge.address, ...entries.map(({ mac }) => mac)]);
+    if (this.#isRead) return undefined;
+    const entries = await this.#netlink.bridgeEntries(bridge.index);
+    const set = entries.filter(isFixed).map(({ mac }) => mac);
+    const fixed = new Set([bridge.address, ...set]);
     for (const { address } of bridge.ports) fixed.add(address);
     for (const mac of this.#fixed) if (!fixed.has(mac)) this.#maps.deleteStation(mac);
     for (const mac of fixed) {
@@ -143,6 +149,26 @@ export class Bypass {
     }
     this.#fixed = fixed;
     this.#isRead = true;
+    return entries.filter(({ mac }) => !fixed.has(mac));
+  }
+
+  /** Stations are where the bridge has learned them: who only receives says nothing that a program could learn by. */
+  #follow(learned: readonly NeighbourRecord[]): void {
+    const places = new Map(learned.map((entry) => [entry.mac, entry]));
+    for (const { mac, port } of this.#maps.stations()) {
+      if (port !== 0 && places.get(mac)?.index !== port) this.#maps.deleteStation(mac);
+    }
+    for (const entry of learned) this.#learn(entry);
+  }
+
+  /** The bridge has a station behind a port. */
+  #learn({ mac, index, quietMs }: NeighbourRecord): void {
+    const known = this.#maps.portOf(mac);
+    if (known === index) return;
+    const isWay = index === this.#tunnel || this.#ports.has(index);
+    // What is not as a program has learned it may be newer there: the next frame tells.
+    if (known === undefined && isWay) this.#maps.setStation(mac, index, quietMs);
+    else this.#maps.deleteStation(mac);
   }
 
   #choose(bridge: BridgeSettings): void {
@@ -238,8 +264,8 @@ export class Bypass {
       if (news.action === 'new') this.#maps.setStation(entry.mac, 0);
       return true;
     }
-    // The bridge has learned it elsewhere, or forgotten it: the next frame tells us too.
-    this.#maps.deleteStation(entry.mac);
+    if (news.action === 'new') this.#learn(entry);
+    else this.#maps.deleteStation(entry.mac);
     return false;
   }
 

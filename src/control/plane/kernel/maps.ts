@@ -220,18 +220,26 @@ export class LinkMaps {
   }
 
   /**
-   * A station (u48) is behind the port of an ifindex and was heard of now; 0 = behind none, and it stays so.
-   * False where there is no room. @throws SystemError
+   * A station (u48) is behind the port of an ifindex and was heard of so long ago; 0 = behind none, and it stays
+   * so. False where there is no room. @throws SystemError
    */
-  setStation(mac: number, port: number): boolean {
+  setStation(mac: number, port: number, quietMs = 0): boolean {
     const value = Buffer.alloc(FAN_MAPS.stations.valueBytes);
-    value.writeBigUInt64LE(process.hrtime.bigint(), STATION.bridgedNs);
+    const heardNs = process.hrtime.bigint() - BigInt(quietMs) * NS_PER_MS;
+    value.writeBigUInt64LE(heardNs > 0n ? heardNs : 0n, STATION.bridgedNs);
     value.writeUInt32LE(port, STATION.port);
     return this.#write(this.fds.stations, macKey(mac), value);
   }
 
   deleteStation(mac: number): void {
     deleteFromMap(this.fds.stations, macKey(mac));
+  }
+
+  /** The ifindex of the port that a station (u48) is behind, 0 = none; undefined where nobody knows. */
+  portOf(mac: number): number | undefined {
+    const value = Buffer.alloc(FAN_MAPS.stations.valueBytes);
+    if (!readMap(this.fds.stations, macKey(mac), value)) return undefined;
+    return value.readUInt32LE(STATION.port);
   }
 
   /** All stations: MAC (u48), ifindex of the port, time of {@link process.hrtime} in ns. */
