@@ -94,8 +94,6 @@ export class Loop {
   readonly #catchUp: CatchUp;
   readonly #ingress: Ingress;
   readonly #events: EventWriter;
-  /** Arena offset of a `struct timespec`: how long a nap takes. */
-  readonly #napTime: number;
   /** Packets and trains that the round in hand has moved each way, and which way the last one went. */
   #movedOut = 0;
   #movedIn = 0;
@@ -170,14 +168,13 @@ export class Loop {
       ...{ arena, layout, trains, coalescer, segment, flows: outside.flows },
     });
     this.#receiver = new Receiver(this.#arena, layout, this.#ingress);
-    this.#catchUp = new CatchUp(this.#egress, this.#receiver, {
+    this.#catchUp = new CatchUp(this.#egress, this.#receiver.sort, {
       lasts: (isBehind) => {
         layout.isBehind = isBehind;
         this.#waiting.ring(this.#poll.descriptorOf(PARENT_PLACE));
       },
       moved: (packets, way) => this.#noteMoved(packets, way),
     });
-    this.#napTime = this.#arena.allocate(16);
     this.#scratch = this.#arena.allocate(8);
     this.#linger = new Linger({
       ready: () => this.#poll.wait(0),
@@ -222,7 +219,7 @@ export class Loop {
       active = ready > 0;
       if (this.#orphanedAtMs !== 0 && nowMs - this.#orphanedAtMs > ORPHAN_LIFETIME_MS) break;
       if (this.#poll.isResting) this.#poll.resume(nowMs);
-      if (ready > 0 || this.#catchUp.isBehind) this.#round(nowMs);
+      if (this.#catchUp.look(nowMs) || ready > 0) this.#round(nowMs);
       else if (this.#egress.queues.waiting > 0) this.#egress.queues.release(nowMs);
       this.#catchUp.note(nowMs);
     }
@@ -275,7 +272,7 @@ export class Loop {
       const revents = this.#poll.reventsOf(place);
       if (revents !== 0) this.#serve(place, revents, nowMs);
     }
-    if (this.#catchUp.isBehind) this.#catchUp.release(nowMs);
+    if (this.#catchUp.look(nowMs)) this.#catchUp.release(nowMs);
     const { queues } = this.#egress;
     if (queues.waiting > 0) this.#noteMoved(queues.release(performance.now()), Way.Out);
     if (this.#events.takeAsleep()) this.#waiting.ring(this.#poll.descriptorOf(PARENT_PLACE));
@@ -297,11 +294,13 @@ export class Loop {
 
   /** Sleeps until something is ready; after activity it waits awake first, if told to or if it pays. */
   #wait(active: boolean): number {
-    if (this.#catchUp.isBehind) return this.#poll.giveWay();
+    if (this.#catchUp.isBehind) return this.#poll.giveWay(this.#moderation.isUrgent);
     const { busyPollUs } = this.#layout;
     const { queues } = this.#egress;
     const areQueued = queues.waiting > 0;
     if (this.#atWork.work !== undefined && !areQueued) return this.#atWork.wait();
+    const heldUs = this.#catchUp.heldUs();
+    if (heldUs > 0) return this.#poll.waitUs(areQueued ? Math.min(heldUs, queues.dueUs) : heldUs);
     // What waits for a rate has a time: nobody stays awake beside it.
     if (active && !areQueued) {
       const ready = busyPollUs > 0 ? this.#poll.waitAwake(busyPollUs) : this.#linger.wait();
@@ -376,8 +375,7 @@ export class Loop {
   }
 
   #nap(us: number): void {
-    this.#arena.view.setUint32(this.#napTime + 8, us * 1000, true);
-    this.#waiting.nap(this.#napTime);
+    this.#poll.nap(us);
     this.#moderation.waited(0, performance.now());
   }
 

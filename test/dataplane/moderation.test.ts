@@ -3,6 +3,7 @@ import {
   MODERATION_US,
   Moderation,
   REALTIME_REST_US,
+  URGENT_US,
 } from '../../src/dataplane/pace/moderation.ts';
 
 /** Rounds of some packets each way, `gapMs` apart, for `ms`; returns how long each one was to sleep. */
@@ -52,6 +53,18 @@ t.test('nothing else is held up', async (t) => {
   const moderation = ordinary();
   run(moderation, 4, 0, 0.05);
   t.equal(moderation.note(1, 0, 3000), 0, 'the first packet after a silence');
+});
+
+t.test('a real-time loop lets more of what streams gather', async (t) => {
+  const moderation = new Moderation(() => true);
+  let nap = 0;
+  for (let nowMs = 1000; nowMs < 1050; nowMs += 0.4) {
+    moderation.waited(nowMs - 0.3, nowMs);
+    nap = moderation.note(60, 0, nowMs);
+  }
+  t.equal(nap, URGENT_US);
+  t.equal(moderation.isUrgent, true);
+  t.equal(run(ordinary(), 60, 0, 0.4).at(-1), 0);
 });
 
 t.test('a real-time loop leaves others a tenth of its core, whatever comes', async (t) => {

@@ -83,6 +83,23 @@ t.test('auto raises the process and its session while it is crowded', { skip }, 
   t.equal(priority.report().inForce, `nice ${born}`);
 });
 
+t.test('who is behind runs before ordinary threads while that lasts', { skip }, async (t) => {
+  const { pid } = sleeper(t, ['sleep', '60']);
+  const priority = new ProcessPriority(pid, 'auto');
+  t.teardown(() => priority.close());
+  const born = niceOf(pid);
+  limitRealtime(pid);
+  priority.behind(true);
+  const { inForce, reason } = priority.report();
+  // A system may refuse it: then it is raised, and that is told.
+  if (policyOf(pid) === 2) t.same([inForce, reason], ['real-time 1', '']);
+  else t.match(`${inForce} ${reason}`, /nice -10.*(real-time|sched_rt_runtime_us)/);
+  priority.behind(false);
+  t.equal(policyOf(pid), 0);
+  t.equal(niceOf(pid), born);
+  t.equal(priority.report().inForce, `nice ${born}`);
+});
+
 t.test('crowded is what lasts, and what is over for a while is over', async (t) => {
   const gauge = new CrowdGauge(2);
   let nowMs = 0;

@@ -40,8 +40,11 @@ type Forwarder = {
 export class DeviceReader {
   readonly #layout: Layout;
   readonly #forward: Forwarder;
-  readonly #backlog: DeviceBacklog;
+  /** What was read and has to wait. */
+  readonly held: DeviceBacklog;
   readonly #slots: number;
+  /** Frames that were small, of all that have come. */
+  #cameSmall = 0;
   /** What is read is dropped, whoever sent it: nobody needs to be told apart. */
   sheds = false;
 
@@ -49,17 +52,16 @@ export class DeviceReader {
     this.#layout = layout;
     this.#forward = forward;
     this.#slots = arena.allocate(BURST_PACKETS * SLOT_BYTES);
-    this.#backlog = new DeviceBacklog(arena, forward, seed, clock);
-  }
-
-  /** What was read and has to wait, frames. */
-  get backlog(): number {
-    return this.#backlog.frames;
+    this.held = new DeviceBacklog(arena, forward, seed, clock);
   }
 
   /** Reads a burst, and goes on to read ahead where it has to; returns packets read. */
-  read(link: DataLink): number {
-    if (this.#backlog.frames > 0) return this.#readAhead(link);
+  read(link: DataLink, nowMs: number): number {
+    if (this.held.frames > 0 || (this.held.gathers && !this.sheds)) {
+      const ahead = this.#readAhead(link, nowMs);
+      this.#cameSmall += ahead;
+      return ahead;
+    }
     const vnetBytes = link.vnetHeader ? VIRTIO_NET_BYTES : 0;
     const forward = this.#forward;
     let slot = 0;
@@ -83,12 +85,17 @@ export class DeviceReader {
       }
     }
     forward.flush();
-    if (reads < BURST_PACKETS || bytes > reads * SMALL_BYTES || this.sheds) return reads;
-    return reads + this.#readAhead(link);
+    const areSmall = bytes <= reads * SMALL_BYTES;
+    const all =
+      reads < BURST_PACKETS || !areSmall || this.sheds
+        ? reads
+        : reads + this.#readAhead(link, nowMs);
+    if (areSmall) this.#cameSmall += all;
+    return all;
   }
 
-  #readAhead(link: DataLink): number {
-    const reads = this.#backlog.readAhead(link);
+  #readAhead(link: DataLink, nowMs: number): number {
+    const reads = this.held.readAhead(link, nowMs);
     if (reads < 0) this.#failed(link, -reads);
     else link.readErrors = 0;
     return Math.max(0, reads);
@@ -101,13 +108,20 @@ export class DeviceReader {
     link.readErrors++;
   }
 
+  /** Small packets that have been read since this was asked last. */
+  takeSmall(): number {
+    const came = this.#cameSmall;
+    this.#cameSmall = 0;
+    return came;
+  }
+
   /** Forwards of what waits that which has waited longest; returns how many frames. */
   release(): number {
-    return this.#backlog.release();
+    return this.held.release();
   }
 
   /** A link has gone, and with it what it had waiting. */
   forgetLink(id: number): void {
-    this.#backlog.forgetLink(id);
+    this.held.forgetLink(id);
   }
 }

@@ -25,6 +25,7 @@ import type { Claims } from '../learn/claims.ts';
 import type { News } from '../learn/news.ts';
 import { InHand } from '../packet/in-hand.ts';
 import type { Policy } from '../policy/policy.ts';
+import type { DeviceBacklog } from '../queue/device-backlog.ts';
 import { QueueStage } from '../queue/stage.ts';
 import type { Clock } from '../queue/time-slice.ts';
 import type { PathMtu } from '../send/path-mtu.ts';
@@ -93,12 +94,21 @@ export class Egress {
   /** Moves up to one burst from the link's device to the underlay; returns packets read. */
   readBurst(link: DataLink, nowMs: number): number {
     this.#nextBurst(nowMs);
-    return this.#reader.read(link);
+    return this.#reader.read(link, nowMs);
   }
 
-  /** What was read and has to wait, frames. */
+  /** Small packets that have been read since this was asked last. */
+  takeSmall(): number {
+    return this.#reader.takeSmall();
+  }
+
+  /** What was read and has to wait; and how many frames that is. */
+  get held(): DeviceBacklog {
+    return this.#reader.held;
+  }
+
   get backlog(): number {
-    return this.#reader.backlog;
+    return this.held.frames;
   }
 
   /** Forwards of that what has waited longest; returns how many frames. */

@@ -13,7 +13,7 @@ import type { Clock } from '../queue/time-slice.ts';
 import { Ancillary } from './ancillary.ts';
 import type { Ingress } from './ingress.ts';
 import { BUFFER_BYTES, Messages } from './messages.ts';
-import { Sort } from './sort.ts';
+import { areMany, Sort } from './sort.ts';
 
 /** Datagrams (or trains) taken from a socket in one call: at most, and where trains are long. */
 const BURST_MESSAGES = 64;
@@ -33,7 +33,8 @@ export class Receiver {
   /** What a call fills. */
   readonly messages: Messages;
   readonly #ancillary: Ancillary;
-  readonly #sort: Sort;
+  /** Where what is too much for one turn is sorted. */
+  readonly sort: Sort;
   /** How many messages the next call asks for. */
   #burst = BURST_MESSAGES;
 
@@ -46,7 +47,7 @@ export class Receiver {
     this.#ingress = ingress;
     this.#ancillary = new Ancillary(arena);
     this.messages = new Messages(arena, BURST_MESSAGES);
-    this.#sort = new Sort(arena, this.messages, this.#ancillary, ingress, seed, clock);
+    this.sort = new Sort(arena, this.messages, this.#ancillary, ingress, seed, clock);
   }
 
   /** Moves up to one burst from an endpoint to its links' devices; returns messages received. */
@@ -54,29 +55,29 @@ export class Receiver {
     this.#ingress.begin(nowMs, endpoint.versionInside(socket));
     const count = this.#receive(endpoint, socket);
     if (count === 0) return 0;
-    const isMuch = !this.#ingress.sheds && this.#sort.areMany(count, count === BURST_MESSAGES);
-    if (isMuch || this.backlog > 0) return this.#sortAll(endpoint, socket, count);
+    const small = this.sort.countSmall(count);
+    const isMuch = areMany(count, small, count === BURST_MESSAGES);
+    const toSort = isMuch || (this.sort.held.gathers && small > 0);
+    if ((toSort && !this.#ingress.sheds) || this.backlog > 0) {
+      return this.#sortAll(endpoint, socket, count, nowMs);
+    }
     this.#take(endpoint, count);
     return count;
   }
 
   /** What is received and has to wait, packets. */
   get backlog(): number {
-    return this.#sort.backlog.packets;
-  }
-
-  /** Delivers of that what has waited longest; returns how many packets. */
-  release(nowMs: number): number {
-    return this.#sort.backlog.release(nowMs);
+    return this.sort.held.packets;
   }
 
   /** More is there than can be delivered at once: takes it all, the first `count` that are here and what follows. */
-  #sortAll(endpoint: DataEndpoint, socket: number, count: number): number {
-    this.#sort.backlog.begin(endpoint, socket);
+  #sortAll(endpoint: DataEndpoint, socket: number, count: number, nowMs: number): number {
+    this.sort.held.begin(endpoint, socket, nowMs);
     let all = 0;
     for (let [taken, burst] = [count, 1]; taken > 0; burst++) {
+      if (burst > 1) this.sort.countSmall(taken);
       const isFull = taken === this.#burst;
-      this.#adapt(taken, this.#sort.take(endpoint, taken));
+      this.#adapt(taken, this.sort.take(endpoint, taken));
       all += taken;
       taken = isFull && burst < BURSTS_BEHIND ? this.#receive(endpoint, socket) : 0;
     }

@@ -21,12 +21,22 @@ const MANY_PACKETS = 256;
 /** Fewer messages hold no more than that. */
 const MESSAGES_MIN = 4;
 
+/**
+ * Whether `messages` messages, together so many small packets, are too many for one turn.
+ * @param isMore there may be more of them in the socket
+ */
+export function areMany(messages: number, smallPackets: number, isMore: boolean): boolean {
+  return messages >= MESSAGES_MIN && smallPackets > (isMore ? 0 : MANY_PACKETS);
+}
+
 export class Sort {
   readonly #messages: Messages;
   readonly #ancillary: Ancillary;
   readonly #ingress: Ingress;
   /** What has to wait. */
-  readonly backlog: Backlog;
+  readonly held: Backlog;
+  /** Small packets, of all that were counted. */
+  #cameSmall = 0;
 
   constructor(
     arena: Arena,
@@ -39,15 +49,11 @@ export class Sort {
     this.#messages = messages;
     this.#ancillary = ancillary;
     this.#ingress = ingress;
-    this.backlog = new Backlog(arena, ingress, seed, clock);
+    this.held = new Backlog(arena, ingress, seed, clock);
   }
 
-  /**
-   * Whether the first `count` messages are small packets, and too many of them for one turn.
-   * @param isMore there may be more of them in the socket
-   */
-  areMany(count: number, isMore: boolean): boolean {
-    if (count < MESSAGES_MIN) return false;
+  /** Counts how many packets the first `count` messages are, if they are small; else 0. */
+  countSmall(count: number): number {
     const [messages, ancillary] = [this.#messages, this.#ancillary];
     let bytes = 0;
     let packets = 0;
@@ -57,7 +63,21 @@ export class Sort {
       bytes += length;
       packets += ancillary.segmentBytes > 0 ? Math.ceil(length / ancillary.segmentBytes) : 1;
     }
-    return (isMore || packets > MANY_PACKETS) && bytes < packets * SMALL_BYTES;
+    const small = bytes < packets * SMALL_BYTES ? packets : 0;
+    this.#cameSmall += small;
+    return small;
+  }
+
+  /** Small packets that have come since this was asked last. */
+  takeSmall(): number {
+    const came = this.#cameSmall;
+    this.#cameSmall = 0;
+    return came;
+  }
+
+  /** Delivers of what waits that which has waited longest; returns how many packets. */
+  release(nowMs: number): number {
+    return this.held.release(nowMs);
   }
 
   /** Delivers of the first `count` messages what may go first, keeps the rest, and makes room; returns their bytes. */
@@ -71,7 +91,7 @@ export class Sort {
       if (messages.isCutOff(i)) this.#ingress.truncated(endpoint, length, source);
       else {
         const { tos, segmentBytes } = ancillary;
-        this.backlog.sort(messages.bufferOf(i), length, source, tos, segmentBytes);
+        this.held.sort(messages.bufferOf(i), length, source, tos, segmentBytes);
       }
       bytes += length;
       messages.rearm(i);

@@ -28,11 +28,21 @@ const REALTIME_AWAKE_MS = 0.9;
 export const REALTIME_REST_US = 100;
 /** A wait that took so long was a sleep, ms. */
 const ASLEEP_MS = 0.03;
-/** How often to ask whether the thread is real-time; an administrator may change that at any time. */
-const ASK_MS = 1000;
+/**
+ * How often to ask whether the thread is real-time, ms: control makes it so while it is behind, an administrator at
+ * any time, and then it must sleep long before its limit (sys/process/priority.ts).
+ */
+const ASK_MS = 5;
 
 /** How long the loop sleeps after a small round, µs: some 12 packets at 120,000 a second. */
 export const MODERATION_US = 100;
+
+/**
+ * The same for a real-time thread, which takes the core from whoever makes the packets as soon as there is one: it lets
+ * more of them gather.
+ */
+const URGENT_PACKETS = 256;
+export const URGENT_US = 300;
 
 export class Moderation {
   #out = 0;
@@ -47,6 +57,11 @@ export class Moderation {
   /** @param isRealtime whether the calling thread runs before all ordinary ones */
   constructor(isRealtime: () => boolean) {
     this.#isRealtime = isRealtime;
+  }
+
+  /** Whether the thread runs before all ordinary ones, as of a moment ago. */
+  get isUrgent(): boolean {
+    return this.#realtime;
   }
 
   /** The loop waited from `beganMs` to `nowMs`, asleep if that took longer than asking does. */
@@ -78,6 +93,8 @@ export class Moderation {
       this.#askedAtMs = nowMs;
     }
     if (this.#realtime && nowMs - this.#awakeSinceMs >= REALTIME_AWAKE_MS) return REALTIME_REST_US;
-    return this.#streams && out + inward < ROUND_PACKETS ? MODERATION_US : 0;
+    if (!this.#streams) return 0;
+    if (this.#realtime) return out + inward < URGENT_PACKETS ? URGENT_US : 0;
+    return out + inward < ROUND_PACKETS ? MODERATION_US : 0;
   }
 }

@@ -102,10 +102,18 @@ export class PollSet {
    * Lets others have the core first, if any want it, and tells what is ready then. Who is behind does not
    * sleep, and would run on to the end of its slice, some 4 ms, while what it has sent waits for the next on
    * its way.
+   * @param isUrgent who is real-time gives way by its rests, and not by this: it would be to others of that kind only,
+   *   for a slice of 100 ms each time
    */
-  giveWay(): number {
-    this.#waiting.giveWay();
+  giveWay(isUrgent: boolean): number {
+    if (!isUrgent) this.#waiting.giveWay();
     return this.wait(0);
+  }
+
+  /** Sleeps for so long, told in µs, whatever is ready. */
+  nap(us: number): void {
+    this.#view.setUint32(this.#time + 8, us * 1000, true);
+    this.#waiting.nap(this.#time);
   }
 
   /** As {@link wait}, for less than a second, told in µs. */

@@ -30,6 +30,13 @@ const RING_BYTES = 4 << 20;
 const RELEASE_PACKETS = 128;
 const RELEASE_MS = 0.3;
 
+/**
+ * How long packets of flows that send much are held where that is asked for, ms, and how many at most: 64 flows of
+ * 150,000 packets a second together have five each by then, which are delivered in one piece.
+ */
+const GATHER_MS = 2;
+const GATHER_PACKETS = 1024;
+
 const RECEIVED = ingressIndex('received');
 const RECEIVED_BYTES = ingressIndex('receivedBytes');
 const OVERLOAD = ingressIndex('drop.overload');
@@ -75,6 +82,12 @@ export class Backlog {
   #count = 0;
   /** Packets that wait. */
   packets = 0;
+  /** Whether those of flows that send much are held for a moment, so that more of them are joined. */
+  gathers = false;
+  /** When the first of those that wait began to, ms; and whether they have waited for long enough. */
+  #sinceMs = 0;
+  #isDue = false;
+  #roundMs = 0;
   // The message in hand, and where it comes from.
   #from: DataEndpoint | undefined;
   #by = 0;
@@ -93,9 +106,29 @@ export class Backlog {
     this.#at = this.#ring;
   }
 
+  get isEmpty(): boolean {
+    return this.packets === 0;
+  }
+
+  /** Whether some wait whose time has come. */
+  isDue(nowMs: number): boolean {
+    if (this.packets === 0) this.#isDue = false;
+    else if (!this.#isDue) this.#isDue = this.dueMs(nowMs) <= 0 || this.packets >= GATHER_PACKETS;
+    return this.#isDue;
+  }
+
+  /** How long those that wait may go on waiting, ms. */
+  dueMs(nowMs: number): number {
+    return this.gathers ? this.#sinceMs + GATHER_MS - nowMs : 0;
+  }
+
   /** A round of sorting begins, of what a socket brought: each flow may have a few packets delivered again. */
-  begin(endpoint: DataEndpoint, socket: number): void {
-    this.#order.nextRound();
+  begin(endpoint: DataEndpoint, socket: number, nowMs: number): void {
+    if (!this.gathers || nowMs - this.#roundMs >= GATHER_MS) {
+      this.#order.nextRound();
+      this.#roundMs = nowMs;
+    }
+    if (this.packets === 0) this.#sinceMs = nowMs;
     this.#from = endpoint;
     this.#by = socket;
     const link = endpoint.links[0];
@@ -124,7 +157,7 @@ export class Backlog {
     let run = NOBODY;
     for (let at = offset; at < end; at += step) {
       const bucket = this.#bucketOf(at, Math.min(step, end - at));
-      const place = this.#order.mayGo(bucket) ? NOBODY : bucket;
+      const place = this.#order.mayGo(bucket, this.gathers) ? NOBODY : bucket;
       if (place !== run && at > from) {
         this.#settle(run, from, at - from, step);
         from = at;

@@ -39,6 +39,14 @@ const READS_MIN = 64;
 /** Frames that leave in one round, and how long that may take, ms: the other direction has its turn between. */
 const RELEASE_FRAMES = 64;
 const RELEASE_MS = 0.3;
+/**
+ * How long frames of flows that send much are held where that is asked for, ms, and how many at most; and how many
+ * of them leave in one round, and how long that may take, ms. Those that leave together by one of a peer's ports are
+ * one train.
+ */
+const GATHER_MS = 2;
+const GATHER_FRAMES = 256;
+const GATHERED_MS = 0.6;
 
 const RECEIVED = egressIndex('received');
 const RECEIVED_BYTES = egressIndex('receivedBytes');
@@ -76,22 +84,50 @@ export class DeviceBacklog {
   #reads = READS_LEFT_MAX;
   readonly #reading: TimeSlice;
   readonly #releasing: TimeSlice;
+  readonly #releasingMore: TimeSlice;
+  /** Whether those of flows that send much are held for a moment, so that trains are longer. */
+  gathers = false;
+  /** When the first of those that wait began to, ms; whether they have waited for long enough; the round. */
+  #sinceMs = 0;
+  #isDue = false;
+  #roundMs = 0;
 
   constructor(arena: Arena, forward: Forwarder, seed = flowSeed(), nowMs: Clock = ownClock) {
     this.#reading = new TimeSlice(READ_MS, nowMs);
     this.#releasing = new TimeSlice(RELEASE_MS, nowMs);
+    this.#releasingMore = new TimeSlice(GATHERED_MS, nowMs);
     this.#forward = forward;
     this.#flows = new LooseFlow(arena.view, seed);
     this.#ring = arena.allocate(RING_BYTES);
     this.#at = this.#ring;
   }
 
+  get isEmpty(): boolean {
+    return this.frames === 0;
+  }
+
+  /** Whether some wait whose time has come. */
+  isDue(nowMs: number): boolean {
+    if (this.frames === 0) this.#isDue = false;
+    else if (!this.#isDue) this.#isDue = this.dueMs(nowMs) <= 0 || this.frames >= GATHER_FRAMES;
+    return this.#isDue;
+  }
+
+  /** How long those that wait may go on waiting, ms. */
+  dueMs(nowMs: number): number {
+    return this.gathers ? this.#sinceMs + GATHER_MS - nowMs : 0;
+  }
+
   /**
    * Reads ahead until the device has nothing more, or enough was read for a round; who has nothing waiting goes
    * on at once. Returns the frames read, or the negative errno of a read that failed with none before it.
    */
-  readAhead(link: DataLink): number {
-    this.#order.nextRound();
+  readAhead(link: DataLink, nowMs: number): number {
+    if (!this.gathers || nowMs - this.#roundMs >= GATHER_MS) {
+      this.#order.nextRound();
+      this.#roundMs = nowMs;
+    }
+    if (this.frames === 0) this.#sinceMs = nowMs;
     const vnetBytes = link.vnetHeader ? VIRTIO_NET_BYTES : 0;
     const most = Math.max(READS_MIN, this.#reads);
     let reads = 0;
@@ -148,7 +184,7 @@ export class DeviceBacklog {
   #take(link: DataLink, frame: number, length: number): void {
     const place = (this.#first + this.#count) % FRAMES_MAX;
     const bucket = this.#flows.bucketOf(frame, length, link.innerHeaderBytes);
-    const goes = this.#order.mayGo(bucket);
+    const goes = this.#order.mayGo(bucket, this.gathers);
     this.#frame[place] = frame;
     this.#length[place] = length;
     this.#bucket[place] = bucket;
@@ -176,8 +212,10 @@ export class DeviceBacklog {
   /** Forwards what has its turn, a round's worth of it; returns how many frames. */
   release(): number {
     let frames = 0;
-    this.#releasing.begin();
-    while (frames < RELEASE_FRAMES && !this.#releasing.isOver(1)) {
+    const most = this.gathers ? GATHER_FRAMES : RELEASE_FRAMES;
+    const turn = this.gathers ? this.#releasingMore : this.#releasing;
+    turn.begin();
+    while (frames < most && !turn.isOver(1)) {
       const place = this.#order.pull();
       if (place === NOBODY) break;
       frames++;

@@ -12,6 +12,9 @@ import { FLOW_BUCKETS } from './loose-flow.ts';
 
 /** What a flow of which nothing waits may send in one round before it has to wait, packets. */
 const AT_ONCE_PACKETS = 4;
+/** A flow that sends no more than so many in a round is not to be waited for: nothing would be joined. */
+const SELDOM_PACKETS = 2;
+const CAME_MAX = 255;
 /** What a flow that waits may send before the next one has its turn, packets. */
 const TURN_PACKETS = 16;
 
@@ -26,10 +29,11 @@ export class WaitingFlows {
   /** The flow that has its turn after it, and whether it waits for a turn at all. */
   readonly #after = new Int32Array(FLOW_BUCKETS);
   readonly #isInTurn = new Uint8Array(FLOW_BUCKETS);
-  /** Packets that have gone at once in the round of that number. */
-  readonly #gone = new Uint8Array(FLOW_BUCKETS);
-  readonly #goneIn = new Uint32Array(FLOW_BUCKETS);
-  #round = 0;
+  /** Packets that have come in the round of that number, as far as that counts; and in the one before it. */
+  readonly #came = new Uint8Array(FLOW_BUCKETS);
+  readonly #cameBefore = new Uint8Array(FLOW_BUCKETS);
+  readonly #cameIn = new Uint32Array(FLOW_BUCKETS);
+  #round = 1;
   /** Whose turn it is, and who has it last. */
   #first = NOBODY;
   #last = NOBODY;
@@ -48,17 +52,28 @@ export class WaitingFlows {
     this.#round = (this.#round + 1) >>> 0;
   }
 
-  /** Whether a packet of a flow goes at once; one that does not is to be {@link wait given a place}. */
-  mayGo(bucket: number): boolean {
+  /**
+   * Whether a packet of a flow that has come goes at once; one that does not is to be {@link wait given a place}.
+   * @param gathers who has sent much in the round before waits with all that it sends: it is for later, and together
+   */
+  mayGo(bucket: number, gathers: boolean): boolean {
+    const came = this.#note(bucket);
     if (this.#head[bucket] !== NOBODY) return false;
-    if (this.#goneIn[bucket] !== this.#round) {
-      this.#goneIn[bucket] = this.#round;
-      this.#gone[bucket] = 0;
+    if (gathers && (this.#cameBefore[bucket] as number) > SELDOM_PACKETS) return false;
+    return came < AT_ONCE_PACKETS;
+  }
+
+  /** One more has come; how many there were before it in this round. */
+  #note(bucket: number): number {
+    const last = this.#cameIn[bucket];
+    if (last !== this.#round) {
+      this.#cameBefore[bucket] = last === this.#round - 1 ? (this.#came[bucket] as number) : 0;
+      this.#cameIn[bucket] = this.#round;
+      this.#came[bucket] = 0;
     }
-    const gone = this.#gone[bucket] as number;
-    if (gone >= AT_ONCE_PACKETS) return false;
-    this.#gone[bucket] = gone + 1;
-    return true;
+    const came = this.#came[bucket] as number;
+    if (came < CAME_MAX) this.#came[bucket] = came + 1;
+    return came;
   }
 
   /** An entry of some packets waits behind all others of its flow. */

@@ -1,7 +1,7 @@
 /**
- * How the scheduler treats a process: `auto` raises it above ordinary load while the machine is crowded, or
- * the process does not get done what it has to; `realtime` runs its first thread before all ordinary threads, and only where that cannot starve the
- * machine.
+ * How the scheduler treats a process: `auto` raises it above ordinary load while the machine is crowded, and runs
+ * its first thread before all ordinary threads while it does not get done what it has to do; `realtime` does so
+ * always. Both only where that cannot starve the machine.
  *
  * Raised on a machine that has room, it only costs: whoever it woke waits behind it on the same core
  * (one stream at 0.8, `ping -f` at half of the rate).
@@ -51,6 +51,7 @@ const SCHED_RESET_ON_FORK = 0x40000000;
 const RLIMIT_RTTIME = 15;
 
 const realtimeParameter = new Int32Array([REALTIME_PRIORITY]);
+const noParameter = new Int32Array(1);
 const awakeLimit = new BigUint64Array([
   BigInt(REALTIME_AWAKE_US_MAX),
   BigInt(REALTIME_AWAKE_US_MAX),
@@ -125,6 +126,17 @@ export function makeRealtime(pid: number): string {
   return `real-time scheduling is not permitted (${errnoName(errno())}): it takes CAP_SYS_NICE or RLIMIT_RTPRIO`;
 }
 
+/** SCHED_* of a process' first thread; negative where it is gone. */
+function policyOf(pid: number): number {
+  const policy = libc.sched_getscheduler(pid);
+  return policy < 0 ? policy : policy & ~SCHED_RESET_ON_FORK;
+}
+
+/** Back from {@link makeRealtime}; a process that is gone needs it no more. */
+function makeOrdinary(pid: number): void {
+  libc.sched_setscheduler(pid, SCHED_OTHER | SCHED_RESET_ON_FORK, addressOf(noParameter));
+}
+
 /** The scheduling of one process that we started, from its start to its end. */
 export class ProcessPriority {
   readonly #pid: number;
@@ -141,7 +153,9 @@ export class ProcessPriority {
   #crowded = false;
   #behind = false;
   #raised = false;
-  #isShort = false;
+  /** It runs as one that is behind does; and that is a real-time thread. */
+  #isHurried = false;
+  #isUrgent = false;
   /** What was last refused, by what it is. */
   readonly #refused = new Map<string, string>();
   #realtime: string | undefined;
@@ -223,9 +237,31 @@ export class ProcessPriority {
       this.#raised = raised;
       this.#set(raised);
     }
-    if (this.#behind === this.#isShort) return;
-    this.#isShort = this.#behind;
-    this.#setSlice(this.#behind ? BEHIND_SLICE_NS : 0);
+    if (this.#behind === this.#isHurried) return;
+    this.#isHurried = this.#behind;
+    if (this.#behind) this.#hurry();
+    else this.#calmDown();
+  }
+
+  /**
+   * Before all ordinary threads, with a rest for them in each of its milliseconds; where that is refused, before
+   * them by weight and in short slices.
+   */
+  #hurry(): void {
+    if (this.#realtime === '') return;
+    const refused = makeRealtime(this.#pid);
+    this.#isUrgent = refused === '';
+    if (refused === '') this.#refused.delete('urgent');
+    else {
+      if (!this.#refused.has('nice')) this.#refused.set('urgent', refused);
+      this.#setSlice(BEHIND_SLICE_NS);
+    }
+  }
+
+  #calmDown(): void {
+    if (this.#isUrgent) makeOrdinary(this.#pid);
+    else this.#setSlice(0);
+    this.#isUrgent = false;
   }
 
   /**
@@ -234,7 +270,7 @@ export class ProcessPriority {
    */
   #setSlice(ns: number): void {
     const number = SCHED_SETATTR[process.arch];
-    if (number === undefined || libc.sched_getscheduler(this.#pid) !== SCHED_OTHER) return;
+    if (number === undefined || policyOf(this.#pid) !== SCHED_OTHER) return;
     // struct sched_attr: size u32, policy u32, flags u64, nice s32, priority u32, runtime u64, ...
     const attributes = Buffer.alloc(SCHED_ATTR_BYTES);
     attributes.writeUInt32LE(SCHED_ATTR_BYTES, 0);
@@ -262,7 +298,7 @@ export class ProcessPriority {
 
   report(): PriorityReport {
     const refused = [...this.#refused.values()];
-    if (this.#realtime === '') {
+    if (this.#realtime === '' || this.#isUrgent) {
       return { wanted: this.#wanted, inForce: `real-time ${REALTIME_PRIORITY}`, reason: '' };
     }
     if (this.#realtime !== undefined) refused.unshift(this.#realtime);
@@ -279,6 +315,6 @@ export class ProcessPriority {
 
 /** Whether the calling thread is real-time, however it came to be. */
 export function isRealtime(): boolean {
-  const policy = libc.sched_getscheduler(0) & ~SCHED_RESET_ON_FORK;
+  const policy = policyOf(0);
   return policy === SCHED_RR || policy === SCHED_FIFO;
 }

@@ -84,6 +84,65 @@ t.test(
   },
 );
 
+t.test(
+  'where much comes, flows that send much are held for a moment and leave together',
+  async (t) => {
+    const rig = makeRig('Vxlan', false, RIG.sender);
+    const { arena, ports, link } = rig;
+    const waiting: Uint8Array[] = [];
+    ports.read = (at) => {
+      const next = waiting.shift();
+      if (next === undefined) return -EAGAIN;
+      arena.bytes.set(next, at);
+      return next.length;
+    };
+    const egress = makeEgress({ ...rig, seed: SEED, clock: still });
+    const sends = new Sends(rig);
+    t.teardown(() => sends.restore());
+    const flows = 4;
+    let number = 0;
+    const flood = (each: number) => {
+      for (const n of countUp(each)) {
+        for (const flow of countUp(flows)) waiting.push(datagram(flow, number + n));
+      }
+      number += each;
+    };
+    egress.held.gathers = true;
+    // Two rounds: in the first one nobody knows who sends much.
+    for (const nowMs of [10, 12]) {
+      flood(4);
+      egress.readBurst(link, nowMs);
+    }
+    t.equal(egress.backlog, flows * 4);
+    t.equal(sends.sent.length, flows * 4, 'what came first has gone');
+    flood(4);
+    waiting.push(datagram(FLOWS, 0));
+    egress.readBurst(link, 13);
+    t.equal(sends.sent.length, flows * 4 + 1, 'who sends little is not held');
+    t.equal(egress.backlog, flows * 8);
+    t.equal(egress.held.isDue(13.5), false);
+    t.ok(
+      egress.held.dueMs(13.5) > 0 && egress.held.dueMs(13.5) < 2,
+      `${egress.held.dueMs(13.5)} ms left`,
+    );
+    t.equal(egress.held.isDue(14), true, 'for a moment only');
+    egress.release(14);
+    t.equal(egress.backlog, 0);
+    const frames = sends.sent.map(({ bytes }) => bytes.subarray(SHIM_BYTES));
+    const numbers = numbersOf(frames);
+    for (const flow of countUp(flows)) t.same(numbers.get(flow), countUp(12), `flow ${flow}`);
+    const last = frames.slice(-8).map(read);
+    t.same(new Set(last.map(({ flow }) => flow)).size, 1, 'those of one flow side by side');
+    flood(100);
+    egress.readBurst(link, 20);
+    t.equal(egress.held.isDue(20), true, 'no longer than there is much of it');
+    while (egress.held.isDue(20)) egress.release(20);
+    t.equal(egress.takeSmall(), flows * 112 + 1);
+    t.equal(egress.takeSmall(), 0);
+    t.equal(balance(link.counters, 'egress'), 0);
+  },
+);
+
 t.test('frames that wait go with their link, and there is room for others', async (t) => {
   const rig = makeRig('Vxlan', true, RIG.sender);
   const { arena, ports, link } = rig;
@@ -197,14 +256,18 @@ t.test(
     }
     socket.push(vxlan(datagram(FLOWS, 0)));
     const told: boolean[] = [];
-    const nobody = { backlog: 0, release: () => 0 };
-    const catchUp = new CatchUp(nobody, receiver, {
+    const nobody = {
+      held: { isEmpty: true, gathers: false, isDue: () => false, dueMs: () => 0 },
+      ...{ release: () => 0, takeSmall: () => 0 },
+    };
+    const catchUp = new CatchUp(nobody, receiver.sort, {
       ...{ lasts: (isBehind) => told.push(isBehind), moved: () => undefined },
     });
     receiver.receiveBurst(rig.endpoint, -1, 1);
     t.equal(socket.length, 0, 'the socket is empty');
     t.ok(numbersOf(written).has(FLOWS), 'whoever sends little has arrived');
     t.ok(receiver.backlog > 500, `${receiver.backlog} of the flood wait`);
+    catchUp.look(1);
     catchUp.note(1);
     catchUp.note(3);
     t.same(told, [], 'that is no more than a late wake-up');
@@ -224,6 +287,38 @@ t.test(
     t.same(told, [true, false], 'it is over');
   },
 );
+
+t.test('who keeps up because it was raised stays raised until less comes', async (t) => {
+  const told: boolean[] = [];
+  let isDue = true;
+  let came = 0;
+  const none = { isEmpty: true, gathers: false, isDue: () => false, dueMs: () => 0 };
+  const held = { ...none, isEmpty: false, isDue: () => isDue };
+  const egress = { held, release: () => 0, takeSmall: () => came };
+  const ingress = { held: none, release: () => 0, takeSmall: () => 0 };
+  const catchUp = new CatchUp(egress, ingress, {
+    ...{ lasts: (isBehind) => told.push(isBehind), moved: () => undefined },
+  });
+  let nowMs = 0;
+  const go = (ms: number, each: number): void => {
+    came = each;
+    for (const endMs = nowMs + ms; nowMs < endMs; nowMs++) {
+      catchUp.look(nowMs);
+      catchUp.note(nowMs);
+    }
+  };
+  go(100, 200);
+  t.same(told, [true]);
+  isDue = false;
+  go(3000, 120);
+  t.same(told, [true], 'as many would be too many again');
+  go(200, 90);
+  t.same(told, [true]);
+  go(300, 90);
+  t.same(told, [true, false], 'less than half of it is no longer');
+  go(1000, 200);
+  t.same(told, [true, false], 'what nobody has fallen behind with does not count');
+});
 
 /** One that delivers to a test, packet by packet. */
 class Delivered {
@@ -265,7 +360,7 @@ t.test(
       backlog.sort(at, train.length, source, 3, pieces.length > 1 ? (pieces[0]?.length ?? 0) : 0);
     };
     const trains = 1500;
-    backlog.begin(endpoint, -1);
+    backlog.begin(endpoint, -1, 1);
     for (const n of countUp(trains)) {
       // Flow 0 floods, and each train has one packet of some other flow at another place.
       const pieces = countUp(8).map((i) => vxlan(datagram(0, n * 8 + i)));
@@ -286,10 +381,24 @@ t.test(
     t.equal(released, waiting);
     const rest = delivered.frames.slice(-waiting).map(read);
     t.equal(rest.at(-1)?.number, 8 * trains - 1, 'the newest was kept');
-    backlog.begin(endpoint, -1);
+    backlog.begin(endpoint, -1, 1);
     delivered.frames.length = 0;
     sort([vxlan(datagram(0, 7))]);
     t.equal(delivered.frames.length, 1, 'nothing of it waits any more, so it goes at once');
+    backlog.gathers = true;
+    for (const nowMs of [10, 12]) {
+      backlog.begin(endpoint, -1, nowMs);
+      delivered.frames.length = 0;
+      for (const n of countUp(4)) sort([vxlan(datagram(0, n))]);
+      sort([vxlan(datagram(1, 0))]);
+    }
+    t.same(numbersOf(delivered.frames).get(1), [0], 'who sends little is not held');
+    t.equal(backlog.packets, 4, 'who sends much is');
+    t.equal(backlog.isDue(13), false);
+    t.equal(backlog.isDue(14), true, 'for a moment');
+    backlog.release(14);
+    t.same(numbersOf(delivered.frames).get(0), [0, 1, 2, 3]);
+    t.equal(backlog.isDue(15), false);
   },
 );
 
@@ -306,7 +415,7 @@ t.test('a turn ends by the clock where packets take long', async (t) => {
   const at = arena.allocate(4096);
   const source = arena.allocate(SOCKADDR_BYTES);
   emitSockaddr(arena.view, source, FAN.sender, 40_000);
-  backlog.begin(endpoint, -1);
+  backlog.begin(endpoint, -1, 1);
   for (const n of countUp(200)) {
     const one = vxlan(datagram(0, n));
     arena.bytes.set(one, at);

@@ -22,16 +22,36 @@ t.test('a few of each flow go at once in a round, and none that would overtake',
   const flows = new WaitingFlows(8);
   flows.nextRound();
   t.same(
-    [1, 2, 3, 4, 5].map(() => flows.mayGo(9)),
+    [1, 2, 3, 4, 5].map(() => flows.mayGo(9, false)),
     [true, true, true, true, false],
   );
-  t.equal(flows.mayGo(10), true, 'another flow');
+  t.equal(flows.mayGo(10, false), true, 'another flow');
   flows.wait(0, 9, 1);
   flows.nextRound();
-  t.equal(flows.mayGo(9), false, 'one of it waits');
+  t.equal(flows.mayGo(9, false), false, 'one of it waits');
   t.equal(flows.pull(), 0);
-  t.equal(flows.mayGo(9), true);
+  t.equal(flows.mayGo(9, false), true);
 });
+
+t.test(
+  'where packets are gathered, who sends much waits and who sends little does not',
+  async (t) => {
+    const flows = new WaitingFlows(8);
+    const [much, little] = [9, 10];
+    flows.nextRound();
+    for (let i = 0; i < 4; i++) t.equal(flows.mayGo(much, true), true, 'nobody knows it yet');
+    t.equal(flows.mayGo(little, true), true);
+    flows.nextRound();
+    t.equal(flows.mayGo(much, true), false);
+    t.equal(flows.mayGo(much, false), true, 'only where they are');
+    t.equal(flows.mayGo(little, true), true);
+    flows.nextRound();
+    t.equal(flows.mayGo(much, true), true, 'it had two in the last round');
+    flows.nextRound();
+    flows.nextRound();
+    t.equal(flows.mayGo(much, true), true, 'and none');
+  },
+);
 
 t.test('random coming and going keeps the order of each flow, and loses nobody', async (t) => {
   const ENTRIES = 64;
