@@ -86,9 +86,12 @@ async function startPeer(scene: Scene, setup: PeerSetup, packages: PeerPackages)
     endOf(scene.a, 0, setup, folder, packages),
     endOf(scene.b, 1, setup, folder, packages),
   ] as const;
+  const forget = (): void => rmSync(folder, { recursive: true, force: true });
+  process.once('exit', forget);
   const stop = async () => {
     for (const { host } of ends) killAllIn(host.namespace.inode);
-    rmSync(folder, { recursive: true, force: true });
+    process.removeListener('exit', forget);
+    forget();
     await Promise.all(ends.map((end) => deviceGone(end)));
     for (const end of ends) await setup.undo?.(end);
   };

@@ -1,12 +1,15 @@
 import t from 'tap';
 import { emitEchoRequest, readEchoToken } from '../../src/control/plane/echo/echo.ts';
+import { endTo, type VtepAt } from '../../src/control/plane/paths/path-ends.ts';
 import {
   ANSWER_MS,
   BASE_BYTES,
   PathProber,
   PROBED_MAX,
 } from '../../src/control/plane/paths/path-prober.ts';
-import { memberMtus } from '../../src/control/plane/paths/path-watch.ts';
+import { largePeers, memberMtus } from '../../src/control/plane/paths/path-watch.ts';
+import type { NetworkSpec } from '../../src/control/store/link-spec.ts';
+import { MtuSource, type PathRecord } from '../../src/table/paths.ts';
 import { internetChecksum } from '../../src/wire/checksum.ts';
 import { Random } from '../fuzz/mutate.ts';
 
@@ -186,4 +189,35 @@ t.test('the smallest of what members tell of themselves', async (t) => {
       [2, 1500],
     ]),
   );
+});
+
+t.test('hosts that a layer-2 network leads to are asked, wherever they are', async (t) => {
+  const spec: NetworkSpec = {
+    ...{ name: 'br-blue', network: 'blue', encap: 'vxlan', device: 'fwn-100', vni: 100 },
+    ...{ underlay: { address: 0xac1e0000, length: 16 }, local: 0xac1e001c, mac: 2, port: 4789 },
+    ...{ underlayMtu: 1500, innerMtu: 1450, dscp: 'pipe', sourcePorts: 16, offload: 'auto' },
+    ...{ bum: 'none', serviceNodes: [], guard: 'learn', replicator: false },
+  };
+  const elsewhere = 0xac1f0007;
+  const stranger = 0xac1f0008;
+  const vtep: VtepAt = (link, member) =>
+    link === spec.name && member === elsewhere
+      ? { peer: member, owner: 'b', sequence: 0, mac: 0, source: 'gossip' }
+      : undefined;
+  const at = (peer: number): PathRecord => ({
+    ...{ peer, mtu: 0, mtuSource: MtuSource.None, mtuSinceMs: 0, segmentation: 0 },
+    ...{ segmentErrno: 0, refusedSinceMs: 0, portUnreachable: 0, portUnreachableAtMs: 0 },
+    ...{ largeAtMs: 1000, usedAtMs: 1000 },
+  });
+  const paths = [at(PEER), at(elsewhere), at(stranger)];
+  const large = largePeers(paths, [spec], 2000, vtep);
+  t.same(
+    [...large],
+    [
+      [PEER, 1500],
+      [elsewhere, 1500],
+    ],
+  );
+  t.equal(endTo(elsewhere, [spec], vtep)?.local, spec.local);
+  t.equal(endTo(stranger, [spec], vtep), undefined);
 });
