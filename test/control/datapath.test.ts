@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import t from 'tap';
 import type { Datapath } from '../../src/config/link/modes.ts';
 import { parseUnderlay } from '../../src/config/link/sides.ts';
@@ -10,7 +11,7 @@ import { Lab } from '../../src/demo/lab.ts';
 import { NO_OVERLAY } from '../../src/net/fan.ts';
 import { parsePrefix6 } from '../../src/net/prefix6.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
-import { fanway } from './lab-router.ts';
+import { fanway, fanwayUnder } from './lab-router.ts';
 import { plainHost, request } from './snapshots.ts';
 
 const LOCKED = 'this process may not load programs (no lockdown)';
@@ -84,6 +85,26 @@ t.test('a real device on its port is seen', { skip: skipWithoutTun() }, async (t
   await host.netlink.createExternalVxlan('vx0', { port: 4789, mtu: 1450 });
   t.match(await planned(...auto), /forwarded by fanway, not by the kernel: UDP port 4789 .* vx0/);
   t.notMatch(await planned(...auto, '--port', '4790'), /forwarded by fanway/);
+});
+
+const noTools = !['setpriv', 'unshare'].every((tool) => existsSync(`/usr/bin/${tool}`));
+const skipLess = skipWithoutTun() || (noTools && 'needs setpriv and unshare');
+
+t.test('who may not load programs is told so', { skip: skipLess }, async (t) => {
+  const lab = await Lab.create({ hosts: 1, containersPerHost: 0 });
+  t.teardown(() => lab.close());
+  const less = '-bpf,-perfmon,-sys_admin';
+  for (const [what, ...words] of [
+    ['without capabilities', 'setpriv', '--bounding-set', less, '--inh-caps', less],
+    ['in a user namespace', 'unshare', '--user', '--map-root-user'],
+  ]) {
+    const plan = ['plan', '250.0.0.0/8', 'eth0/16', '--datapath'];
+    const auto = await fanwayUnder(lab.host(0), words, ...plan, 'auto');
+    const why = /not by the kernel: this process may not load programs \(CAP_BPF/;
+    t.match(auto.out + auto.err, why, `auto, ${what}`);
+    const kernel = await fanwayUnder(lab.host(0), words, ...plan, 'kernel');
+    t.match(kernel.out + kernel.err, /^refused: .* may not load programs/, `kernel, ${what}`);
+  }
 });
 
 t.test('kernel is refused where it cannot be, in the same words', async (t) => {

@@ -38,6 +38,17 @@ export function fanwayWith(
   });
 }
 
+/** The same below another program, which ends with the words that are run in its place. */
+export function fanwayUnder(
+  host: RouterHost,
+  [command = '', ...words]: readonly string[],
+  ...args: string[]
+): Promise<Outcome> {
+  const spawn: RouterHost['spawn'] = (node, own, options) =>
+    host.spawn(command, [...words, node, ...own], options);
+  return fanwayWith({ spawn }, host.environment, ...args);
+}
+
 /** What `fanway status` says, whatever its exit code. */
 export async function statusOf(host: LabHost): Promise<RouterStatus> {
   const { out, err } = await fanway(host, 'status', '--json');

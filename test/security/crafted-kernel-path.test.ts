@@ -9,15 +9,19 @@ import { namedCounters } from '../../src/table/counters.ts';
 import { statusOf } from '../control/lab-router.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { arp, ethernet } from '../support/bytes.ts';
+import { combinations } from '../support/combinations.ts';
 import { groundOf, judge } from '../support/ground.ts';
 import { Guest } from '../support/guest.ts';
 import { watchContainer } from '../support/kernel-path.ts';
 import { sleep, until } from '../support/patience.ts';
 import { carry, innerUdp, type Probe } from '../support/probes.ts';
-import { fanwayUp, Target } from '../support/target.ts';
+import { fanwayUp, moved as movedBy, Target } from '../support/target.ts';
 
 const skip = skipWithoutTun();
 const BROADCAST = 0xffffffffffff;
+const FLOOD_PACKETS = 20_000;
+/** What hosts say besides. */
+const STRAYS_MAX = 50;
 /** How long a datagram may take to reach a counter, ms. */
 const REACH_MS = 2000;
 
@@ -110,6 +114,28 @@ t.test('what the programs of a fan look up, tell, and leave behind', { skip }, a
     t.ok((counters['event.packet_too_big_sent'] ?? 0) > 0);
     await victim.netlink.deleteRoute({ dst: { address: peer, length: 32 }, dev: 'eth0' });
     t.equal(await target.settle(), 0, 'received = delivered + named drops');
+  });
+
+  await t.test('of a flood of all that may come, each packet has its end', async (t) => {
+    const wrong = { ...ground, vni: 0xf90000 };
+    const batch = target.underlay.batch(
+      combinations(ground, wrong).flatMap(({ frames }) => frames),
+    );
+    // What a busy machine drops before any program sees it: at the cable, and at the device.
+    const dropped = async (): Promise<number> => {
+      const links = await Promise.all(['eth0', index].map((one) => victim.netlink.link(one)));
+      return links.reduce((sum, { statistics }) => sum + statistics.rxDropped, 0);
+    };
+    const [before, droppedBefore] = [await target.counters(), await dropped()];
+    let sent = 0;
+    await until('all is sent', 20_000, () => {
+      sent += batch.send();
+      return sent >= FLOOD_PACKETS;
+    });
+    t.equal(await target.settle(), 0, 'received = delivered + named drops');
+    const { 'ingress.received': received = 0 } = movedBy(before, await target.counters());
+    const ends = received + (await dropped()) - droppedBefore;
+    t.ok(ends >= sent && ends - sent < STRAYS_MAX, `${ends} ends of ${sent} packets`);
   });
 
   await t.test('what nobody reads is counted, and the next control reads on', async (t) => {
