@@ -366,7 +366,8 @@ export class AutoRate {
       if (isFull) this.#inVain = 0;
       return;
     }
-    if (isFull && grownMs < Number.POSITIVE_INFINITY) {
+    // Where less was sent than passes, by a host that is busy, no queue of ours can have grown.
+    if (isFull && sent > this.#passes && grownMs < Number.POSITIVE_INFINITY) {
       this.#inVain++;
       const passed = sent / (1 + grownMs / ms);
       this.#passes = Math.max(this.#passes * TRIAL_FALL_SHARE, Math.min(sent, passed));
