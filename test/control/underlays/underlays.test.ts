@@ -110,7 +110,8 @@ t.test('two underlays, one of which is lost and comes back', { skip }, async (t)
       const now = await wayMetrics(host, nameOf(peer), 1);
       return now['up'] === 1 && now;
     });
-    t.match(metrics, { mtu_bytes: 1500, down_delay_seconds: 0.12, losses: Number });
+    t.match(metrics, { mtu_bytes: 1500, losses: Number });
+    t.ok((metrics['down_delay_seconds'] ?? 0) >= 0.12);
     t.ok((metrics['round_trip_seconds'] ?? 0) > 0, JSON.stringify(metrics));
     t.ok((metrics['up_delay_seconds'] ?? 0) >= 1);
     t.ok((metrics['lost_ratio'] ?? -1) >= 0);

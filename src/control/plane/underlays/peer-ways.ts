@@ -143,7 +143,7 @@ export class WatchedWay {
       first ??= askedMs;
       open++;
     }
-    if (first === undefined || open < this.#openForSilence) return undefined;
+    if (first === undefined || open < this.openForSilence) return undefined;
     // What stands in a queue is answered late, but answers keep coming: that is no silence.
     const sinceMs = Math.max(first, this.lastAnswerMs);
     return nowMs - sinceMs >= SILENCE_MS ? sinceMs : undefined;
@@ -154,7 +154,7 @@ export class WatchedWay {
    * overflows or by radio, a few in a row are lost by chance: flows that moved for it would load the others
    * until these lose as much, and come back, and so on.
    */
-  get #openForSilence(): number {
+  get openForSilence(): number {
     const byChance = Math.ceil(Math.log(CHANCE) / Math.log(this.#overtaken));
     return Math.min(Math.max(OPEN_MIN, byChance), SILENCE_OPEN_MAX);
   }

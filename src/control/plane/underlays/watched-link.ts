@@ -289,7 +289,7 @@ export class WatchedLink {
             preferred: ways.preferred === underlay,
             delayMs: delayMs < 0 ? null : Math.round(delayMs * 1000) / 1000,
             mtu: this.#mtuTo(underlay, peer, devices),
-            downDelayMs: SILENCE_MS,
+            downDelayMs: Math.max(SILENCE_MS, way.openForSilence * ASK_MS),
             upDelayMs: way.upDelayMs(nowMs),
             lostPercent: Math.round(lost * 1000) / 10,
             forMs: Math.round(nowMs - sinceMs),
