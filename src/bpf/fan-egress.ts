@@ -12,14 +12,7 @@ import type { FanMaps, FanPath } from './fan-path.ts';
 import { ARP, type Direction, FrameProgram, IPV4, STACK } from './frame-program.ts';
 import { Register, TC_OK } from './instructions.ts';
 import { dropTold } from './news.ts';
-import {
-  missed,
-  mustBePeer,
-  noteSender,
-  sendOff,
-  setTunnelKey,
-  TUNNEL_PROTOCOLS,
-} from './outward.ts';
+import { missed, mustBePeer, noTunnels, noteSender, sendOff, setTunnelKey } from './outward.ts';
 import { sixEgress } from './six-egress.ts';
 
 const { R1, R2, FP } = Register;
@@ -39,7 +32,7 @@ function findPeer(program: FrameProgram, at: number): void {
 function checkSender(program: FrameProgram, at: number): void {
   const foreign = dropTold(program, program.index('drop.foreign_source'), {
     ...{ kind: EventKind.Dropped, detail: program.index('drop.foreign_source') },
-    ...{ mac: STACK.sourceMac, address: IN_HAND },
+    ...{ address: IN_HAND, ...(program.path.frames && { mac: STACK.sourceMac }) },
   });
   program.takeAddress(at);
   program.mustBeInside(foreign);
@@ -56,7 +49,7 @@ function ipv4(program: FrameProgram): void {
   checkSender(program, source);
   findPeer(program, destination);
   program.mustBeWorkload(destination, program.drop('drop.broadcast'));
-  program.noTunnels(TUNNEL_PROTOCOLS);
+  noTunnels(program);
   let tos: Register | undefined;
   if (path.dscp === 'uniform') {
     tos = R1;
@@ -85,6 +78,11 @@ function arp(program: FrameProgram): void {
 export function fanEgress(path: FanPath, maps: FanMaps): Uint8Array<ArrayBuffer> {
   const program = new FrameProgram('egress', path, maps);
   program.begin();
+  if (!path.frames) {
+    program.packet();
+    ipv4(program);
+    return program.build();
+  }
   program.frame({ arp: 'arp', ipv6: 'ipv6' });
   if (hasIpv4(path.overlay)) {
     ipv4(program);

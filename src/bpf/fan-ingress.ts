@@ -12,11 +12,11 @@ import { ingressIndex } from '../table/counters.ts';
 import { EventKind, MovedTo } from '../table/events.ts';
 import { reg } from './assembler.ts';
 import type { FanMaps, FanPath } from './fan-path.ts';
-import { ARP, ETHERNET_BYTES, FRAGMENT_MASK, FrameProgram, IPV4, STACK } from './frame-program.ts';
+import { ARP, FRAGMENT_MASK, FrameProgram, IPV4, STACK } from './frame-program.ts';
 import { Register, SKB, TC_SHOT, TUNNEL_KEY, TUNNEL_KEY_BYTES } from './instructions.ts';
 import { classFromOuter, deliver, ownAnswer } from './inward.ts';
 import { dropTold, endTold, writeNews } from './news.ts';
-import { OWN_ANSWER, TUNNEL_PROTOCOLS } from './outward.ts';
+import { noTunnels, OWN_ANSWER } from './outward.ts';
 import { sixIngress } from './six-ingress.ts';
 
 const { R0, R1, R2, R3, R4, R5, R6, R9, FP } = Register;
@@ -50,16 +50,14 @@ function checkOuter(program: FrameProgram): void {
   asm.jumpIf(R0, 'notEqual', 0, program.dropAt(ingressIndex('drop.bad_header')));
   asm.load(4, R9, FP, at + TUNNEL_KEY.remoteIpv4);
   asm.jumpIf32(R9, 'equal', path.local, program.dropAt(ingressIndex('drop.own_source')));
-  asm.load(4, R1, FP, at + TUNNEL_KEY.vni).jumpIf(R1, 'anyBit', OWN_ANSWER, ownAnswer(program));
+  if (path.frames) {
+    asm.load(4, R1, FP, at + TUNNEL_KEY.vni).jumpIf(R1, 'anyBit', OWN_ANSWER, ownAnswer(program));
+  }
   const stranger = program.dropAt(ingressIndex('drop.stranger'));
   asm.move(R1, reg(R9)).alu32('and', R1, program.underlayMask);
   asm.jumpIf32(R1, 'notEqual', program.underlayBase, stranger).move(R1, reg(R9));
   program.mustBeStation(R1, program.underlayMask, stranger);
-  asm.load(4, R1, FP, at + TUNNEL_KEY.vni);
-  const known = asm.fresh('vni');
-  if (path.six !== undefined) asm.jumpIf32(R1, 'equal', path.six.vni, known);
-  asm.jumpIf32(R1, 'notEqual', path.vni, program.dropAt(ingressIndex('drop.wrong_vni')));
-  asm.label(known);
+  if (path.frames) checkNetwork(program);
   asm.load(4, R1, FP, at + TUNNEL_KEY.localIpv4);
   asm.jumpIf32(
     R1,
@@ -67,6 +65,16 @@ function checkOuter(program: FrameProgram): void {
     path.local,
     program.dropAt(ingressIndex('drop.foreign_destination')),
   );
+}
+
+/** It must be of a network of the fan's. Loses R1. */
+function checkNetwork(program: FrameProgram): void {
+  const { asm, path } = program;
+  asm.load(4, R1, FP, STACK.tunnelKey + TUNNEL_KEY.vni);
+  const known = asm.fresh('vni');
+  if (path.six !== undefined) asm.jumpIf32(R1, 'equal', path.six.vni, known);
+  asm.jumpIf32(R1, 'notEqual', path.vni, program.dropAt(ingressIndex('drop.wrong_vni')));
+  asm.label(known);
 }
 
 /** Each family has its own network, where a fan has both. Loses R1. */
@@ -111,7 +119,7 @@ function checkHeader(program: FrameProgram): void {
   for (let i = 0; i < IPV4_BYTES_MAX; i += 4) asm.store(4, FP, STACK.longHeader + i, 0);
   // Bounds that the kernel's checker follows.
   asm.jumpIf(R4, 'above', IPV4_BYTES_MAX, malformed).jumpIf(R4, 'below', IPV4_BYTES, malformed);
-  asm.move(R1, reg(R6)).move(R2, ETHERNET_BYTES);
+  asm.move(R1, reg(R6)).move(R2, program.linkBytes);
   asm.move(R3, reg(FP)).alu('add', R3, STACK.longHeader);
   asm.call('skbLoadBytes').jumpIf(R0, 'notEqual', 0, malformed);
   checkOptions(program);
@@ -222,10 +230,10 @@ function takeTos(program: FrameProgram): void {
   asm.store(1, FP, STACK.l3 + IPV4.tos, reg(R1)).load(2, R4, FP, STACK.l3);
   asm
     .move(R1, reg(R6))
-    .move(R2, ETHERNET_BYTES + IPV4.checksum)
+    .move(R2, program.linkBytes + IPV4.checksum)
     .move(R5, 2);
   asm.call('l3ChecksumReplace');
-  asm.move(R1, reg(R6)).move(R2, ETHERNET_BYTES + IPV4.tos);
+  asm.move(R1, reg(R6)).move(R2, program.linkBytes + IPV4.tos);
   asm
     .move(R3, reg(FP))
     .alu('add', R3, STACK.l3 + IPV4.tos)
@@ -245,7 +253,7 @@ function ipv4(program: FrameProgram): void {
   program.mustBeWorkload(source, program.drop('drop.foreign_source'));
   mustBeForUs(program, destination);
   program.mustBeWorkload(destination, program.drop('drop.broadcast'));
-  program.noTunnels(TUNNEL_PROTOCOLS);
+  noTunnels(program);
   checkSize(program);
   takeTos(program);
   deliver(program, true);
@@ -267,6 +275,11 @@ export function fanIngress(path: FanPath, maps: FanMaps): Uint8Array<ArrayBuffer
   });
   program.begin();
   checkOuter(program);
+  if (!path.frames) {
+    program.packet();
+    ipv4(program);
+    return program.build();
+  }
   // Above all else: a frame with a MAC of ours would make the bridge believe that it has moved.
   program.frame({ arp: 'arp', ipv6: 'ipv6' }, () => checkMac(program));
   mustBeOfNetwork(program, path.vni);

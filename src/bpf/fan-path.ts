@@ -17,8 +17,10 @@ export type FanPath = {
   underlay: Prefix;
   /** Our underlay address. */
   local: number;
+  /** Whether frames are carried (VXLAN) or packets (IP in IP), which have no MACs, no ARP and no VNI. */
+  frames: boolean;
   vni: number;
-  /** UDP destination port: a datagram of this tunnel inside of it is nobody's. */
+  /** UDP destination port: a datagram of this tunnel inside of it is nobody's. Means nothing without frames. */
   port: number;
   innerMtu: number;
   dscp: 'pipe' | 'uniform';

@@ -84,8 +84,6 @@ export const IPV4 = {
 } as const;
 /** More fragments, or one that is not the first. */
 export const FRAGMENT_MASK = 0x3fff;
-const PROTOCOL_UDP = 17;
-const UDP_HEADER_BYTES = 8;
 const MULTICAST = 0xe;
 
 export type Direction = 'egress' | 'ingress';
@@ -102,6 +100,8 @@ export class FrameProgram {
   readonly overlayBase: number;
   readonly underlayMask: number;
   readonly underlayBase: number;
+  /** Bytes before the IP header. */
+  readonly linkBytes: number;
   readonly #direction: Direction;
   readonly #drops = new Map<number, string>();
   /** What stands behind the program, by label. */
@@ -116,6 +116,7 @@ export class FrameProgram {
     this.overlayBase = networkOf(path.overlay);
     this.underlayMask = maskOf(path.underlay.length);
     this.underlayBase = networkOf(path.underlay);
+    this.linkBytes = path.frames ? ETHERNET_BYTES : 0;
   }
 
   index(name: EgressDrop | IngressDrop): number {
@@ -219,6 +220,11 @@ export class FrameProgram {
     asm.label(ipv4).load(4, R1, FP, STACK.headerBytes).jumpIf(R1, 'notEqual', 0, runt);
   }
 
+  /** Has the beginning of a packet that comes without a frame, where {@link frame} has it. */
+  packet(): void {
+    this.copy(0, STACK.l3, IPV4_BYTES, this.drop('drop.runt'));
+  }
+
   /** Judges the lengths that the IPv4 header tells, and keeps them. */
   ipv4Lengths(): void {
     const { asm } = this;
@@ -229,7 +235,7 @@ export class FrameProgram {
     asm.alu32('and', R1, 15).alu32('shiftLeft', R1, 2);
     asm.jumpIf(R1, 'below', IPV4_BYTES, malformed);
     asm.store(4, FP, STACK.headerBytes, reg(R1));
-    asm.load(4, R3, R6, SKB.length).alu('add', R3, -ETHERNET_BYTES);
+    asm.load(4, R3, R6, SKB.length).alu('add', R3, -this.linkBytes);
     asm.load(2, R2, FP, STACK.l3 + IPV4.totalBytes).fromNetwork(R2, 16);
     // Super-packets may be longer than the field can say.
     const plain = asm.fresh('plain');
@@ -251,6 +257,7 @@ export class FrameProgram {
     asm.move(R2, reg(R1)).alu32('shiftRight', R2, 28);
     asm.jumpIf(R2, 'equal', MULTICAST, this.drop('drop.multicast'));
     asm.jumpIf32(R1, 'equal', 0xffffffff, broadcast);
+    if (!this.path.frames) return;
     asm.load(1, R1, FP, STACK.frame).jumpIf(R1, 'anyBit', 1, broadcast);
   }
 
@@ -306,28 +313,11 @@ export class FrameProgram {
 
   /** The address at a place of the stack must be one that a workload can have. Loses R1. */
   mustBeWorkload(at: number, nobody: string): void {
+    const { overlay, underlay, frames } = this.path;
+    // Where containers of all hosts are in one network, or each host has its own.
+    const length = frames ? overlay.length : Math.min(overlay.length + 32 - underlay.length, 32);
     this.asm.load(4, R1, FP, at).fromNetwork(R1, 32);
-    this.mustBeStation(R1, this.overlayMask, nobody);
-  }
-
-  /** Tunnels inside of this one, and packets of this very tunnel, are dropped. Loses R0 to R5. */
-  noTunnels(protocols: readonly number[]): void {
-    const { asm } = this;
-    const nested = this.drop('drop.nested');
-    const sound = asm.fresh('sound');
-    asm.load(1, R1, FP, STACK.l3 + IPV4.protocol);
-    for (const protocol of protocols) asm.jumpIf(R1, 'equal', protocol, nested);
-    asm.jumpIf(R1, 'notEqual', PROTOCOL_UDP, sound);
-    asm.load(2, R1, FP, STACK.l3 + IPV4.fragment).fromNetwork(R1, 16);
-    asm.jumpIf(R1, 'anyBit', FRAGMENT_MASK, sound);
-    asm.load(4, R2, FP, STACK.headerBytes).load(4, R1, FP, STACK.totalBytes);
-    asm.move(R3, reg(R2)).alu('add', R3, UDP_HEADER_BYTES).jumpIf(R1, 'below', reg(R3), sound);
-    asm.alu('add', R2, ETHERNET_BYTES + 2);
-    asm.move(R1, reg(R6)).move(R3, reg(FP)).alu('add', R3, STACK.scratch).move(R4, 2);
-    asm.call('skbLoadBytes').jumpIf(R0, 'notEqual', 0, sound);
-    asm.load(2, R1, FP, STACK.scratch).fromNetwork(R1, 16);
-    asm.jumpIf(R1, 'equal', this.path.port, nested);
-    asm.label(sound);
+    this.mustBeStation(R1, maskOf(length), nobody);
   }
 
   /** Has a whole ARP message of IPv4 on Ethernet. */

@@ -33,9 +33,10 @@ export function classFromOuter(program: FrameProgram, same: string): void {
   asm.jumpIf(R1, 'equal', reg(R2), same);
 }
 
-/** To the bridge, of which frames of IPv4 are told where they may go past it. */
+/** To the bridge, of which frames of IPv4 are told where they may go past it; a packet without a frame to the host. */
 export function deliver(program: FrameProgram, isIpv4: boolean): void {
-  const { asm, maps } = program;
+  const { asm, maps, path } = program;
+  if (!path.frames) return program.deliver(TC_OK);
   const bridge = asm.fresh('bridge');
   const places = { key: STACK.macKey, bridgedNs: STACK.station, port: STACK.station + 8 };
   program.countDelivered();

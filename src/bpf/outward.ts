@@ -5,8 +5,10 @@
 import { egressIndex } from '../table/counters.ts';
 import { EventKind } from '../table/events.ts';
 import { isTunnelProtocol } from '../wire/classify.ts';
+import { PROTOCOL_UDP } from '../wire/ipv4.ts';
+import { UDP_HEADER_BYTES } from '../wire/udp.ts';
 import { reg } from './assembler.ts';
-import { type FrameProgram, STACK } from './frame-program.ts';
+import { ETHERNET_BYTES, FRAGMENT_MASK, type FrameProgram, IPV4, STACK } from './frame-program.ts';
 import {
   Register,
   SKB,
@@ -28,14 +30,36 @@ export const OWN_ANSWER = 1 << 24;
 const OUTER_TTL = 64;
 
 /** Protocols that carry packets of their own. */
-export const TUNNEL_PROTOCOLS: readonly number[] = Array.from(
+const TUNNEL_PROTOCOLS: readonly number[] = Array.from(
   { length: 256 },
   (_, protocol) => protocol,
 ).filter(isTunnelProtocol);
 
+/** Tunnels inside of this one, and packets of this very tunnel, are dropped. Loses R0 to R5. */
+export function noTunnels(program: FrameProgram): void {
+  const { asm, path } = program;
+  const nested = program.drop('drop.nested');
+  const sound = asm.fresh('sound');
+  asm.load(1, R1, FP, STACK.l3 + IPV4.protocol);
+  for (const protocol of TUNNEL_PROTOCOLS) asm.jumpIf(R1, 'equal', protocol, nested);
+  if (!path.frames) return;
+  asm.jumpIf(R1, 'notEqual', PROTOCOL_UDP, sound);
+  asm.load(2, R1, FP, STACK.l3 + IPV4.fragment).fromNetwork(R1, 16);
+  asm.jumpIf(R1, 'anyBit', FRAGMENT_MASK, sound);
+  asm.load(4, R2, FP, STACK.headerBytes).load(4, R1, FP, STACK.totalBytes);
+  asm.move(R3, reg(R2)).alu('add', R3, UDP_HEADER_BYTES).jumpIf(R1, 'below', reg(R3), sound);
+  asm.alu('add', R2, ETHERNET_BYTES + 2);
+  asm.move(R1, reg(R6)).move(R3, reg(FP)).alu('add', R3, STACK.scratch).move(R4, 2);
+  asm.call('skbLoadBytes').jumpIf(R0, 'notEqual', 0, sound);
+  asm.load(2, R1, FP, STACK.scratch).fromNetwork(R1, 16);
+  asm.jumpIf(R1, 'equal', path.port, nested);
+  asm.label(sound);
+}
+
 /** Notes that the frame's sender is behind a port of this host. Loses R0 to R5. */
 export function noteSender(program: FrameProgram): void {
-  const { asm, maps } = program;
+  const { asm, maps, path } = program;
+  if (!path.frames) return;
   const known = asm.fresh('known');
   const noted = asm.fresh('noted');
   program.takeMac();
@@ -55,7 +79,8 @@ export function missed(
 ): string {
   const detail = egressIndex(name);
   return dropTold(program, detail, {
-    ...{ kind: EventKind.Miss, detail, mac: STACK.sourceMac, address },
+    ...{ kind: EventKind.Miss, detail, address },
+    ...(program.path.frames && { mac: STACK.sourceMac }),
   });
 }
 
@@ -73,7 +98,7 @@ export function setTunnelKey(program: FrameProgram, vni: number, tos?: Register)
   const at = STACK.tunnelKey;
   for (let i = 0; i < TUNNEL_KEY_BYTES; i += 4) asm.store(4, FP, at + i, 0);
   if (tos !== undefined) asm.store(1, FP, at + TUNNEL_KEY.tos, reg(tos));
-  asm.store(4, FP, at + TUNNEL_KEY.vni, vni | OWN_ANSWER);
+  asm.store(4, FP, at + TUNNEL_KEY.vni, path.frames ? vni | OWN_ANSWER : 0);
   asm.store(4, FP, at + TUNNEL_KEY.remoteIpv4, reg(R9));
   asm.store(4, FP, at + TUNNEL_KEY.localIpv4, path.local);
   asm.store(1, FP, at + TUNNEL_KEY.ttl, OUTER_TTL);

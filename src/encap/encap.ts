@@ -34,6 +34,11 @@ export type Encap = {
   readonly innerHeaderBytes: number;
   /** `tap` is bridged, `tun` routed. */
   readonly device: 'tap' | 'tun';
+  /**
+   * The kernel has a device of it whose packets programs direct. That of FOU takes ports from a program only since
+   * Linux 6.4, by a function of its module.
+   */
+  readonly inKernel: boolean;
   /** Runs over UDP, hence has ports and can be sent in trains. */
   readonly udp: boolean;
   /** UDP destination port unless configured; 0 where there is none. */
@@ -66,6 +71,7 @@ export const VXLAN: Encap = {
   shimBytes: 8,
   innerHeaderBytes: 14,
   device: 'tap',
+  inKernel: true,
   udp: true,
   defaultPort: VXLAN_PORT,
   lxdPort: VXLAN_PORT_LINUX,
@@ -84,6 +90,7 @@ export const IPIP: Encap = {
   shimBytes: 0,
   innerHeaderBytes: 0,
   device: 'tun',
+  inKernel: true,
   udp: false,
   defaultPort: 0,
   lxdPort: 0,
@@ -100,6 +107,7 @@ export const FOU: Encap = {
   shimBytes: 0,
   innerHeaderBytes: 0,
   device: 'tun',
+  inKernel: false,
   udp: true,
   defaultPort: 5555,
   lxdPort: 5555,

@@ -14,6 +14,7 @@ const path = (overlay: string, underlay: string, more: Partial<FanPath> = {}): F
   overlay: parsePrefix(overlay),
   underlay: parsePrefix(underlay),
   local: parsePrefix(underlay).address + 5,
+  frames: true,
   vni: 0xfa0000,
   port: 4789,
   innerMtu: 1450,
@@ -47,6 +48,7 @@ t.test(
     for (const one of [
       path('250.0.0.0/8', '172.16.0.0/16'),
       path('250.0.0.0/8', '172.16.0.0/16', { dscp: 'uniform' }),
+      path('250.0.0.0/8', '172.16.0.0/16', { frames: false, dscp: 'uniform' }),
       path('240.0.0.0/4', '10.0.0.0/8'),
       path('250.0.0.0/8', '192.0.2.0/24'),
       path('250.16.0.0/16', '192.0.2.0/24'),

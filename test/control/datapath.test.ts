@@ -4,7 +4,7 @@ import type { Datapath } from '../../src/config/link/modes.ts';
 import { parseUnderlay } from '../../src/config/link/sides.ts';
 import { networkRequest } from '../../src/config/network.ts';
 import { type FanRequest, fanRequest, joinFans } from '../../src/config/request.ts';
-import type { Snapshot } from '../../src/control/host/snapshot.ts';
+import type { SnapshotLink } from '../../src/control/host/snapshot.ts';
 import { type Plan, planFan } from '../../src/control/links/plan.ts';
 import { planNetwork } from '../../src/control/links/plan-network.ts';
 import { Lab } from '../../src/demo/lab.ts';
@@ -26,22 +26,21 @@ function why(plan: Plan): string {
   return plan.warnings.some((text) => text.includes(notKernel)) ? notKernel : 'no warning';
 }
 
-const vxlan = (port: number): Snapshot['links'][number] => ({
-  ...{ index: 77, name: 'vxlan77', kind: 'vxlan', up: true, carrier: true, mtu: 1500, master: 0 },
-  ...{
-    address: 2,
-    alias: '',
-    gsoIpv4MaxSize: 0,
-    txQueueLen: 1000,
-    vxlan: { port, external: true },
-  },
-});
+/** Somebody's device. */
+function stray(name: string, kind: Pick<SnapshotLink, 'vxlan' | 'ipip'>): SnapshotLink {
+  return {
+    ...{ index: 77, name, kind: Object.keys(kind).join(), up: true, carrier: true, mtu: 1500 },
+    ...{ master: 0, address: 2, alias: '', gsoIpv4MaxSize: 0, txQueueLen: 1000, ...kind },
+  };
+}
+
+const vxlan = (port: number) => stray('vxlan77', { vxlan: { port, external: true } });
 
 t.test('auto takes the kernel where it can, and says why not', async (t) => {
   const host = plainHost();
   t.equal(why(planFan(fan(), host)), '');
   for (const [what, reason, plan] of [
-    ['ipip', /ipip/, planFan(fan({ encap: 'ipip' }), host)],
+    ['fou', /fou/, planFan(fan({ encap: 'fou' }), host)],
     ['an MTU', /--mtu/, planFan(fan({ mtu: 1400 }), host)],
     ['one source port', /source port/, planFan(fan({ sourcePort: 'fixed' }), host)],
     ['no offloads', /--offload off/, planFan(fan({ offload: 'off' }), host)],
@@ -56,6 +55,7 @@ t.test('auto takes the kernel where it can, and says why not', async (t) => {
   ] as const) {
     t.match(why(plan), reason, what);
   }
+  t.match(planFan(fan({ encap: 'ipip' }), host), { spec: { datapath: 'kernel', encap: 'ipip' } });
   const elsewhere = { ...host, links: [...host.links, vxlan(8472)] };
   t.equal(why(planFan(fan(), elsewhere)), '', "another port is nobody's business");
 });
@@ -147,6 +147,32 @@ function sixBeside(more: Partial<FanRequest>): FanRequest {
   const sides = { overlay: NO_OVERLAY, underlay: parseUnderlay('eth0/16') };
   return fanRequest({ ...sides, overlay6, bridge: 'fan0', masquerade: false, ...more });
 }
+
+t.test('there is one device for all that is IP in IP, and it takes IPv4', async (t) => {
+  const host = plainHost();
+  const more = { encap: 'ipip', datapath: 'kernel', bridge: 'fan0' } as const;
+  const kernel = request('250.0.0.0/8', 'eth0/16', more);
+  const first = planFan(kernel, host);
+  if (first.outcome !== 'changes') throw new Error(JSON.stringify(first));
+  const fans = { ...host, fans: [{ request: kernel, spec: first.spec }] };
+  const other = request('251.0.0.0/8', 'eth0/16', { encap: 'ipip' });
+  t.match(planFan(other, fans), { refusals: [{ code: 'port-taken', message: /IP in IP.*fan0/ }] });
+  const { datapath: _, ...spec } = first.spec;
+  const beside = { request: other, spec: { ...spec, name: 'fan1' } };
+  t.match(planFan(kernel, { ...host, fans: [beside] }), {
+    refusals: [{ message: /fan1 has ipip too/ }],
+  });
+  const device = stray('ipip7', { ipip: { external: true } });
+  t.match(planFan(kernel, { ...host, links: [...host.links, device] }), {
+    refusals: [{ message: /ipip7 is there/ }],
+  });
+  for (const datapath of [undefined, 'kernel', 'auto'] as const) {
+    const six = sixBeside({ encap: 'ipip', ...(datapath && { datapath }) });
+    const { outcome, ...rest } = planFan(six, fans);
+    t.equal(outcome, 'refused');
+    t.match(JSON.stringify(rest), /IPv4 alone.*--datapath userspace/, datapath ?? 'unsaid');
+  }
+});
 
 t.test('both families of a fan have one data path', async (t) => {
   const host = plainHost();

@@ -1,5 +1,5 @@
 /**
- * Whole routers inside a guest with another kernel: what this machine's own kernel may lack (IPsec), and
+ * Whole routers inside a guest with another kernel: what this machine's own kernel may lack (IPsec, IP in IP), and
  * what the guest's lacks (translation of addresses by nftables), which other machines lack too.
  */
 import { dirname, join } from 'node:path';
@@ -16,12 +16,14 @@ const ESP = [
   ...['hmac', 'sha512_generic', 'jitterentropy_rng', 'drbg', 'ctr', 'gcm', 'ghash-generic'],
   ...['seqiv', 'esp4', 'xfrm_user', 'dummy'],
 ];
+/** What the kernel forwards by, as of before Linux 6.6. */
+const KERNEL_PATH = ['ipip', 'sch_ingress', 'cls_bpf'];
 /** The guest has one slow core. */
 const TIMEOUT_MS = 600_000;
 
 t.test('on another kernel', { skip, timeout: 2 * TIMEOUT_MS }, async (t) => {
   const dist = distDirectory();
-  const guest = await UmlGuest.bootAlone(dirname(dist), [...ROUTER, ...ESP]);
+  const guest = await UmlGuest.bootAlone(dirname(dist), [...ROUTER, ...ESP, ...KERNEL_PATH]);
   t.teardown(() => guest.close());
   t.comment(`the guest runs Linux ${(await guest.run('uname -r')).trim()}`);
   const node = process.execPath;
@@ -43,13 +45,20 @@ t.test('on another kernel', { skip, timeout: 2 * TIMEOUT_MS }, async (t) => {
     await guest.run('ip link del under');
   });
 
-  await t.test('IPsec beneath', { timeout: TIMEOUT_MS }, async (t) => {
-    const file = join(dirname(fileURLToPath(import.meta.url)), '../control/path-mtu.test.js');
-    const environment = 'FANWAY_TEST_LONG=1 TAP_TIMEOUT=270 TAP_GREP="IPsec beneath"';
-    const said = await guest.run(
-      `cd '${dirname(dist)}' && ${environment} ${node} '${file}' 2>&1`,
-      TIMEOUT_MS,
-    );
-    t.match(said, /^ok \d+ - IPsec beneath # time/m, 'it ran there, and passed');
-  });
+  /** Runs a test file of ours in the guest; returns what it said. */
+  const runThere = (file: string, only: string): Promise<string> => {
+    const path = join(dirname(fileURLToPath(import.meta.url)), '..', file);
+    const environment = `FANWAY_TEST_LONG=1 TAP_TIMEOUT=270 TAP_GREP="${only}"`;
+    return guest.run(`cd '${dirname(dist)}' && ${environment} ${node} '${path}' 2>&1`, TIMEOUT_MS);
+  };
+
+  for (const [what, file] of [
+    ['IPsec beneath', 'control/path-mtu.test.js'],
+    ['a fan of ipip, forwarded by the kernel', 'security/crafted-kernel-ipip.test.js'],
+  ] as const) {
+    await t.test(what, { timeout: TIMEOUT_MS }, async (t) => {
+      const said = await runThere(file, what);
+      t.match(said, new RegExp(`^ok \\d+ - ${what} # time`, 'm'), 'it ran there, and passed');
+    });
+  }
 });

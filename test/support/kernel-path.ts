@@ -3,6 +3,7 @@
  * ends of a few probes, and where to look for what comes in.
  * @module
  */
+import { Netlink } from '../../src/sys/netlink/netlink.ts';
 import { INNER_MAC, type Probe } from './probes.ts';
 import type { Target } from './target.ts';
 import { fromMac } from './wire.ts';
@@ -63,3 +64,41 @@ export const DATAPATHS: readonly DatapathCase[] = [
     ecnDrop: 'bad_header',
   },
 ];
+
+/** The same of IP in IP, whose device wants a whole header inside, and takes what has options outside. */
+const OTHER_IPIP_ENDS: readonly [RegExp, Probe['end']][] = [
+  [/^payload (of (0|1|8|18) bytes|rubbish of .*)$/, 'kernel'],
+  [/^outer total length of the header alone$|^inner of 19 bytes$/, 'kernel'],
+  [/^outer with (options|forty bytes of options)$/, 'delivered'],
+];
+
+/** A probe of IP in IP with the end that it has where the kernel forwards; none where nothing of it reaches a container. */
+export function ipipProbe(probe: Probe): Probe[] {
+  if (probe.end === 'delivered' && probe.answered === true) return [];
+  const other = OTHER_IPIP_ENDS.find(([name]) => name.test(probe.name));
+  return [other === undefined ? kernelProbe(probe) : { ...probe, end: other[1] }];
+}
+
+/** What is routed to the container comes from the bridge, which knows it. */
+export async function watchRouted(target: Target): Promise<void> {
+  const { victim, bridge, containerMac } = target;
+  const container = target.lab.container(0);
+  await victim.netlink.addNeighbour(bridge, container.address, containerMac);
+  const { address } = await victim.netlink.link(bridge);
+  target.devices.push(target.wire(container, 'eth0', fromMac(address)));
+}
+
+/** False where this kernel has a device of IP in IP for programs, else why not. */
+export async function skipWithoutIpip(): Promise<string | false> {
+  const netlink = Netlink.open();
+  const name = 'fw-probe-ipip';
+  try {
+    await netlink.createExternalIpip(name, { mtu: 1480 });
+    await netlink.deleteLink(name);
+    return false;
+  } catch (error) {
+    return `needs ipip in the kernel (module ipip): ${(error as Error).message}`;
+  } finally {
+    netlink.close();
+  }
+}

@@ -3,7 +3,7 @@
  * planner says it of requests that came another way.
  * @module
  */
-import { ENCAPS } from '../../encap/encap.ts';
+import { carriesFrames, ENCAPS } from '../../encap/encap.ts';
 import { hasIpv4 } from '../../net/fan.ts';
 import { type Prefix, usableHosts } from '../../net/prefix.ts';
 import { formatPrefix6, type Prefix6 } from '../../net/prefix6.ts';
@@ -23,7 +23,12 @@ type Asked = FieldsOf<typeof FAN_ROWS> &
 /** What of a request the programs in the kernel do not know, '' when nothing. */
 export function kernelLacks(request: Asked): string {
   const { encap, underlay } = request;
-  if (!ENCAPS[encap].hasVni) return `it carries vxlan, and this fan is ${encap}`;
+  if (!ENCAPS[encap].inKernel) {
+    return `it carries vxlan and ipip, and this fan is ${encap}`;
+  }
+  if (!carriesFrames(encap) && request.overlay6 !== undefined) {
+    return `its device of ${encap} takes IPv4 alone, and this fan has IPv6 inside`;
+  }
   if (underlayFamily(underlay) !== 4) return 'it goes over IPv4, and this underlay is IPv6';
   if (request.further !== undefined) return 'its device has one underlay';
   if (request.rate !== undefined || request.peerRates !== undefined)

@@ -5,6 +5,7 @@
  */
 
 import type { SuperBytes } from '../../api/status.ts';
+import type { FanEncap } from '../../config/link/modes.ts';
 import type { RateRequest } from '../../config/link/rate.ts';
 import type { Prefix } from '../../net/prefix.ts';
 import type { Ipv6, Prefix6 } from '../../net/prefix6.ts';
@@ -132,8 +133,8 @@ export type Host = Host6 & {
   addOwnMac(bridge: number, mac: number): Promise<void>;
   /** Takes back all that a bridge, by its name, answers for us; absent where it never answers. */
   forgetAnswers?(bridge: string): Promise<void>;
-  /** Why the kernel cannot forward for fans here, '' where it can; absent where it never can. */
-  kernelPath?(): Promise<string>;
+  /** Why the kernel cannot forward for fans of an encapsulation here, '' where it can; absent where it never can. */
+  kernelPath?(encap: FanEncap): Promise<string>;
   /** null where the key does not exist. */
   readSysctl(key: string): string | null;
   writeSysctl(key: string, value: string): void;

@@ -2,6 +2,7 @@
  * Reads the picture of the host that a plan looks at.
  * @module
  */
+import type { FanEncap } from '../../config/link/modes.ts';
 import type { FanRequest } from '../../config/request.ts';
 import { hasIpv4 } from '../../net/fan.ts';
 import type { Prefix } from '../../net/prefix.ts';
@@ -14,20 +15,24 @@ export type SnapshotDepth = {
   overlay: Prefix;
   overlay6?: Prefix6;
   fresh: boolean;
-  /** Whether it matters what the kernel can do. */
-  kernelPath: boolean;
+  /** The encapsulation for which it matters what the kernel can do. */
+  kernelPath?: FanEncap;
 };
 
 /** What a plan for a request looks for. */
 export function depthOf(request: FanRequest, fresh = true): SnapshotDepth {
-  const { overlay, overlay6, datapath } = request;
-  const kernelPath = datapath === 'kernel' || datapath === 'auto';
-  return { overlay, ...(overlay6 !== undefined && { overlay6 }), fresh, kernelPath };
+  const { overlay, overlay6, datapath, encap } = request;
+  const isKernel = datapath === 'kernel' || datapath === 'auto';
+  return {
+    ...{ overlay, fresh },
+    ...(overlay6 !== undefined && { overlay6 }),
+    ...(isKernel && { kernelPath: encap }),
+  };
 }
 
 /** Why the kernel cannot forward for a fan of this host, '' where it can. */
-async function kernelPathOf(host: Host): Promise<string> {
-  if (host.kernelPath !== undefined) return host.kernelPath();
+async function kernelPathOf(host: Host, encap: FanEncap): Promise<string> {
+  if (host.kernelPath !== undefined) return host.kernelPath(encap);
   return 'its underlay is outside of this network namespace, as without root';
 }
 
@@ -57,7 +62,7 @@ export async function readSnapshot(
     depth?.overlay6 === undefined
       ? undefined
       : { addresses: await host.addresses6(), routes: await host.routes6() };
-  const kernelPath = depth?.kernelPath === true ? await kernelPathOf(host) : undefined;
+  const kernelPath = depth?.kernelPath && (await kernelPathOf(host, depth.kernelPath));
   return {
     ...(six !== undefined && { six }),
     ...(kernelPath !== undefined && { kernelPath }),

@@ -2,6 +2,8 @@
  * The machine itself, through rtnetlink, /proc/sys, nft and dnsmasq.
  * @module
  */
+import type { FanEncap } from '../../config/link/modes.ts';
+import { carriesFrames } from '../../encap/encap.ts';
 import { bytesOfIpv6 } from '../../net/prefix6.ts';
 import { hostOfBytes } from '../../net/underlay-address.ts';
 import { whyNoKernelPath } from '../../sys/bpf/kernel-path.ts';
@@ -168,7 +170,7 @@ export function openHost(run: RunDirectory): RealHost {
   const filter = new PacketFilterReader();
   const announcements = new Announcements((address) => netlink.routeMatching6(address));
   let sender: FrameSender | undefined;
-  let kernelPath: Promise<string> | undefined;
+  const kernelPaths = new Map<FanEncap, Promise<string>>();
   return {
     ...sixOfHost(netlink, announcements),
     ...bridgesOf(netlink),
@@ -184,9 +186,12 @@ export function openHost(run: RunDirectory): RealHost {
     ipv6Addresses: () => netlink.ipv6Addresses(),
     ipv6WayOut: () => netlink.ipv6WayOut(),
     createBridge: (name, mac) => netlink.createBridge(name, { address: mac }),
-    kernelPath() {
-      kernelPath ??= whyNoKernelPath(netlink);
-      return kernelPath;
+    kernelPath(encap) {
+      const why =
+        kernelPaths.get(encap) ??
+        whyNoKernelPath(netlink, carriesFrames(encap) ? 'frames' : 'packets');
+      kernelPaths.set(encap, why);
+      return why;
     },
     setLink: (ref, change) => netlink.setLink(ref, change),
     deleteLink: (index) => netlink.deleteLink(index),

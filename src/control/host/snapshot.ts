@@ -66,7 +66,7 @@ export type SnapshotLink = Pick<
   | 'txQueueLen'
   | 'gsoIpv4MaxSize'
 > &
-  Partial<Pick<Link, 'answersArp' | 'vxlan'>>;
+  Partial<Pick<Link, 'answersArp' | 'vxlan' | 'ipip'>>;
 export type SnapshotAddress = Pick<
   InterfaceAddress,
   'index' | 'address' | 'length' | 'scope' | 'secondary'

@@ -3,7 +3,8 @@
  * container behind one port only, but the IPv6 side of the link that is there.
  * @module
  */
-import { impossibleFan } from '../../config/link/impossible.ts';
+import { impossibleFan, kernelLacks } from '../../config/link/impossible.ts';
+import type { Datapath } from '../../config/link/modes.ts';
 import { formatUnderlays } from '../../config/link/underlays.ts';
 import type { FanRequest } from '../../config/request.ts';
 import { hasIpv4 } from '../../net/fan.ts';
@@ -49,20 +50,25 @@ export function besideMoved(request: FanRequest, running: FanRecord): FanRequest
 
 /** Why the IPv6 side cannot have the data path that is asked for it; undefined where it can. */
 function checkDatapath(
-  { datapath }: FanRequest,
+  asked: FanRequest,
   spec: LinkSpec,
   { request, spec: running }: FanRecord,
   snapshot: Snapshot,
 ): Refusal | undefined {
+  const { datapath } = asked;
+  const by = isKernels(running) ? 'the kernel' : "fanway's own processes";
+  const differs = (why: string, to: Datapath): Refusal => ({
+    code: 'beside-differs',
+    message: `the IPv4 fan on bridge ${running.name} is forwarded by ${by}, ${why}: have that go over first (fanway up ${formatPrefix(running.overlay)} ${formatUnderlays(request)} bridge ${running.name} --datapath ${to})`,
+  });
+  const lacks = isKernels(running) ? kernelLacks(asked) : '';
+  if (lacks !== '') return differs(`and ${lacks}`, 'userspace');
   if (datapath === undefined) return undefined;
   const wanted = withDatapath({ ...request, datapath }, movedSpec(spec, {}), snapshot);
   if ('code' in wanted) return wanted;
   if (wanted.datapath === running.datapath) return undefined;
-  const by = isKernels(running) ? 'the kernel' : "fanway's own processes";
-  return {
-    code: 'beside-differs',
-    message: `the IPv4 fan on bridge ${running.name} is forwarded by ${by}, and IPv6 beside it too: have that go over first (fanway up ${formatPrefix(running.overlay)} ${formatUnderlays(request)} bridge ${running.name} --datapath ${datapath}), or leave --datapath out`,
-  };
+  const { message, ...refusal } = differs('and IPv6 beside it too', datapath);
+  return { ...refusal, message: `${message}, or leave --datapath out` };
 }
 
 /** What keeps the two from sharing a link, in words. */

@@ -48,15 +48,22 @@ function whyNoPrograms(): string {
   }
 }
 
-/** The same with the device that they hang on, which is made and deleted again. */
-export async function whyNoKernelPath(netlink: Netlink): Promise<string> {
+/** The same with the device that they hang on, of VXLAN or of IP in IP, which is made and deleted again. */
+export async function whyNoKernelPath(
+  netlink: Netlink,
+  carried: 'frames' | 'packets' = 'frames',
+): Promise<string> {
   const why = whyNoPrograms();
   if (why !== '') return why;
   try {
-    await netlink.createExternalVxlan(PROBE, { port: PROBE_PORT, mtu: PROBE_MTU });
+    if (carried === 'packets') await netlink.createExternalIpip(PROBE, { mtu: PROBE_MTU });
+    else await netlink.createExternalVxlan(PROBE, { port: PROBE_PORT, mtu: PROBE_MTU });
   } catch (error) {
-    if (codeOf(error) === 'EOPNOTSUPP') return 'this kernel has no VXLAN (module vxlan)';
-    // Another router asks at the same time: then it can be made.
+    if (codeOf(error) === 'EOPNOTSUPP') {
+      const module = carried === 'packets' ? 'ipip' : 'vxlan';
+      return `this kernel has no ${module.toUpperCase()} (module ${module})`;
+    }
+    // Another router asks at the same time, or has the only one: then it can be made.
     return codeOf(error) === 'EEXIST' ? '' : messageOf(error);
   }
   try {

@@ -105,6 +105,8 @@ export type Link = {
   answersArp?: boolean;
   /** Of a VXLAN device: its UDP port, and whether it is of all networks of that port. */
   vxlan?: { port: number; external: boolean };
+  /** Of a device of IP in IP: whether programs say where each packet goes. */
+  ipip?: { external: boolean };
 };
 export type LinkStatistics = {
   rxPackets: number;

@@ -23,8 +23,11 @@ const IFF_LOOPBACK = 8;
 const IFF_LOWER_UP = 1 << 16;
 
 const KIND_VXLAN = 'vxlan';
+const KIND_IPIP = 'ipip';
 const KIND_BRIDGE = 'bridge';
 const VXLAN = { PORT: 15, COLLECT_METADATA: 25 } as const;
+/** IFLA_IPTUN_COLLECT_METADATA: there or not. */
+const IPIP_COLLECT_METADATA = 19;
 
 /** The statistics of a link whose message has none. */
 const NO_STATISTICS: LinkStatistics = {
@@ -120,7 +123,11 @@ function readInfo(link: Link, info: Map<number, Buffer>): void {
     link.answersArp = port.get(BRIDGE_PORT.PROXYARP_WIFI)?.readUInt8(0) === 1;
   }
   const data = info.get(INFO.DATA);
-  if (link.kind !== KIND_VXLAN || data === undefined) return;
+  if (data === undefined) return;
+  if (link.kind === KIND_IPIP) {
+    link.ipip = { external: readAttributes(data, 0).has(IPIP_COLLECT_METADATA) };
+  }
+  if (link.kind !== KIND_VXLAN) return;
   const attributes = readAttributes(data, 0);
   link.vxlan = {
     port: attributes.get(VXLAN.PORT)?.readUInt16BE(0) ?? 0,

@@ -22,6 +22,9 @@ const VXLAN = {
   COLLECT_METADATA: 25,
 } as const;
 
+/** IFLA_IPTUN_COLLECT_METADATA. */
+const IPIP_COLLECT_METADATA = 19;
+
 export type BridgeOptions = {
   address?: number;
   mtu?: number;
@@ -202,6 +205,16 @@ export async function createExternalVxlan(
     writer.be16(VXLAN.PORT, options.port).u8(VXLAN.LEARNING, 0).u8(VXLAN.COLLECT_METADATA, 1);
   };
   await create(socket, name, 'vxlan', data, { mtu: options.mtu });
+}
+
+/** The same for IP in IP, of all hosts; there is at most one. */
+export async function createExternalIpip(
+  socket: NetlinkSocket,
+  name: string,
+  options: { mtu: number },
+): Promise<void> {
+  const data = (writer: MessageWriter) => writer.bytes(IPIP_COLLECT_METADATA, Buffer.alloc(0));
+  await create(socket, name, 'ipip', data, options);
 }
 
 export async function setLink(

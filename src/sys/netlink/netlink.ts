@@ -90,6 +90,10 @@ export class Netlink {
   createExternalVxlan(name: string, options: { port: number; mtu: number }): Promise<void> {
     return links.createExternalVxlan(this.#socket, name, options);
   }
+  /** A device of IP in IP whose programs say where each packet goes. @throws NetlinkError EEXIST */
+  createExternalIpip(name: string, options: { mtu: number }): Promise<void> {
+    return links.createExternalIpip(this.#socket, name, options);
+  }
   /** Gives a device the hooks of tc (clsact), unless it has them. */
   addHooks(index: number): Promise<void> {
     return tc.addHooks(this.#socket, index);

@@ -13,6 +13,9 @@ import {
 } from '../../store/link-spec.ts';
 import { type Kind, rename, unlessGone } from './kind.ts';
 
+/** Of either data path. */
+const DEVICE_KINDS = ['tun', 'vxlan', 'ipip'];
+
 /** The device is up and marked with `alias`. */
 export type TunnelChange = { kind: 'tunnel'; spec: AnySpec; alias: string };
 
@@ -26,7 +29,9 @@ export const tunnel: Kind<TunnelChange> = {
     const how = [spec.encap, hasVni ? `VNI ${spec.vni}` : '', onTheWire(spec.encap, spec.port)]
       .filter(Boolean)
       .join(', ');
-    const device = isKernels(spec) ? "the kernel's VXLAN" : kind.toUpperCase();
+    const device = isKernels(spec)
+      ? `the kernel's ${spec.encap.toUpperCase()}`
+      : kind.toUpperCase();
     return `create ${device} ${spec.device} (${how}) from ${formatHostAddress(spec.local)}, MTU ${deviceMtuOf(spec)}`;
   },
   async apply(change, memo, { host, tunnels }) {
@@ -71,7 +76,7 @@ export const tunnel: Kind<TunnelChange> = {
     if (spec.owned === true) return;
     for (const link of await host.links()) {
       // Of either data path: it may have been killed while it went from one to the other.
-      if (!['tun', 'vxlan'].includes(link.kind)) continue;
+      if (!DEVICE_KINDS.includes(link.kind)) continue;
       const isNew = memo.index === undefined && link.name === spec.device;
       // Killed between its making and its marking, the device has no alias and no known index.
       const ours = link.alias === alias || (link.alias === '' && isNew);

@@ -13,8 +13,23 @@ import { isKernels, type LinkSpec, linkTitle, type WireSpec } from '../../store/
 /** A reason not to go on, for programs and for people. */
 type Refusal = { code: string; message: string };
 
+/** Who has the protocol of IP in IP, of which the kernel has one such device, '' when nobody does. */
+function protocolTaken(
+  { name }: LinkSpec,
+  { links, fans }: Pick<Snapshot, 'links' | 'fans'>,
+): string {
+  const rest = 'the kernel has one such device for all of IP in IP';
+  const other = fans.find(
+    ({ stopped, spec }) => stopped !== true && spec.name !== name && !ENCAPS[spec.encap].udp,
+  );
+  if (other !== undefined) return `${linkTitle(other.spec)} has ipip too, and ${rest}`;
+  const device = links.find(({ ipip, alias }) => ipip?.external && !alias.startsWith('fanway:'));
+  return device === undefined ? '' : `${device.name} is there, and ${rest}: delete it`;
+}
+
 /** Who has the port that the device would need, '' when nobody does. */
 function portTaken(spec: LinkSpec, { links, fans, networks }: Snapshot): string {
+  if (!ENCAPS[spec.encap].udp) return protocolTaken(spec, { links, fans });
   const other = [...fans, ...networks].find(
     ({ stopped, spec: { name, port, encap } }) =>
       stopped !== true && name !== spec.name && port === spec.port && ENCAPS[encap].udp,
@@ -67,13 +82,11 @@ export function checkKernelPort(spec: WireSpec, fans: Snapshot['fans']): Refusal
     ({ spec: one, stopped }) =>
       stopped !== true && isKernels(one) && one.name !== spec.name && one.port === spec.port,
   );
-  if (other === undefined || !ENCAPS[spec.encap].udp) return [];
-  return [
-    {
-      code: 'port-taken',
-      message: `UDP port ${spec.port} is that of ${other.spec.name}, which the kernel forwards and needs alone: choose another --port`,
-    },
-  ];
+  if (other === undefined || ENCAPS[spec.encap].udp !== ENCAPS[other.spec.encap].udp) return [];
+  const what = ENCAPS[spec.encap].udp
+    ? `UDP port ${spec.port} is that of ${other.spec.name}, which the kernel forwards and needs alone: choose another --port`
+    : `IP in IP is that of ${other.spec.name}, which the kernel forwards and needs alone: take --encap vxlan, or that fan down`;
+  return [{ code: 'port-taken', message: what }];
 }
 
 /** A running link's spec with the data path of another. */

@@ -1,6 +1,6 @@
 /**
- * One fan that the kernel forwards: a VXLAN device of all networks of its port, and on it two programs
- * that say where each packet goes and judge where it came from.
+ * One fan that the kernel forwards: a device of VXLAN or of IP in IP that belongs to nobody in particular, and
+ * on it two programs that say where each packet goes and judge where it came from.
  *
  * The device keeps the programs, and the programs keep their maps: all of it stays as it is when this
  * process is killed, and goes with the device.
@@ -20,9 +20,10 @@ import {
 import type { Netlink } from '../../../sys/netlink/netlink.ts';
 import { egressIndex, eventIndex, ingressIndex, namedCounters } from '../../../table/counters.ts';
 import { EventKind, MovedTo, type NetEvent } from '../../../table/events.ts';
-import { deviceMtuOf, type LinkSpec } from '../../store/link-spec.ts';
+import { isBridged, type LinkSpec } from '../../store/link-spec.ts';
 import { type DeviceErrors, deviceErrors } from '../tables/device-errors.ts';
 import { Bypass } from './bypass.ts';
+import { isDeviceOf, makeDevice } from './device.ts';
 import { LinkHooks } from './hooks.ts';
 import { LinkMaps } from './maps.ts';
 import { PathReports } from './path-reports.ts';
@@ -44,13 +45,15 @@ const UNCONFIRMED_MS = 30_000;
 
 /** What the programs need to know of a fan. @throws FanwayError for one that they cannot carry */
 function pathOf(spec: LinkSpec): FanPath {
-  const { overlay, six, underlay, local, vni, port, innerMtu, dscp } = spec;
+  const { overlay, six, underlay, local, port, innerMtu, dscp } = spec;
   if (typeof local !== 'number' || typeof underlay.address !== 'number') {
     throw new FanwayError('no-kernel-datapath', `${spec.name}: its underlay is IPv6`);
   }
   const { address, length } = underlay;
+  const frames = isBridged(spec);
+  const vni = frames ? spec.vni : 0;
   return {
-    ...{ overlay, underlay: { address, length }, local, vni, port, innerMtu, dscp },
+    ...{ overlay, underlay: { address, length }, local, frames, vni, port, innerMtu, dscp },
     ...(six !== undefined && { six: { overlay: six.overlay, vni: six.vni } }),
   };
 }
@@ -64,8 +67,8 @@ export class KernelLink {
   readonly index: number;
   readonly #hooks: LinkHooks;
   readonly #maps: LinkMaps;
-  /** The way past the bridge. */
-  readonly bypass: Bypass;
+  /** The way past the bridge, where its device is a port of one. */
+  readonly bypass: Bypass | undefined;
   /** What the device counted before the maps began to. */
   readonly #before: DeviceErrors;
   /** What its device said last. */
@@ -93,7 +96,7 @@ export class KernelLink {
     this.#hooks = new LinkHooks(netlink, index);
     this.#maps = maps;
     this.#before = before;
-    this.bypass = new Bypass(netlink, maps, pathOf(spec), spec.name, index);
+    if (isBridged(spec)) this.bypass = new Bypass(netlink, maps, pathOf(spec), spec.name, index);
     this.#reports = reportsOf(log, spec);
     this.paths = new KernelPaths({
       netlink,
@@ -117,12 +120,10 @@ export class KernelLink {
     const { netlink } = tools;
     const path = pathOf(spec);
     const found = await netlink.findLink(device);
-    if (found !== undefined && !(found.vxlan?.external && found.vxlan.port === spec.port)) {
+    if (found !== undefined && !isDeviceOf(spec, found)) {
       throw new FanwayError('name-taken', `there is another device ${device}: delete it`);
     }
-    if (found === undefined) {
-      await netlink.createExternalVxlan(device, { port: spec.port, mtu: deviceMtuOf(spec) });
-    }
+    if (found === undefined) await makeDevice(netlink, spec, device);
     const { index } = found ?? (await netlink.link(device));
     let maps: LinkMaps | undefined;
     try {
@@ -152,7 +153,7 @@ export class KernelLink {
   async become(spec: LinkSpec): Promise<void> {
     const path = pathOf(spec);
     await this.#attach(path);
-    this.bypass.become(path);
+    this.bypass?.become(path);
     const isElsewhere = path.local !== pathOf(this.spec).local;
     this.spec = spec;
     if (!isElsewhere) return;
@@ -247,7 +248,7 @@ export class KernelLink {
     clearTimeout(this.#timer);
     this.paths.close();
     this.#reports.close();
-    this.bypass.stop('the link is down');
+    this.bypass?.stop('the link is down');
     this.#maps.close();
   }
 }

@@ -23,9 +23,16 @@ import type { LinkEvent } from '../../../table/events.ts';
 import type { PathRecord } from '../../../table/paths.ts';
 import type { LinkUpdate } from '../../host/host.ts';
 import { aliasOf } from '../../host/snapshot.ts';
-import { deviceMtuOf, deviceQueueOf, type LinkSpec, type WireSpec } from '../../store/link-spec.ts';
+import {
+  deviceMtuOf,
+  deviceQueueOf,
+  isBridged,
+  type LinkSpec,
+  type WireSpec,
+} from '../../store/link-spec.ts';
 import type { Bypass, BypassStatus } from './bypass.ts';
 import { BypassWatch } from './bypass-watch.ts';
+import { isDeviceOf } from './device.ts';
 import { KernelLink, type KernelTools } from './kernel-link.ts';
 
 /** How long a port may stay taken by who has just let go of it, and between two tries, ms. */
@@ -88,10 +95,11 @@ export class KernelPlane {
   }
 
   /** What a predecessor left of this link that is not as it should be: killed while it changed over. */
-  async #removeStray({ name, device, port }: LinkSpec): Promise<void> {
+  async #removeStray(spec: LinkSpec): Promise<void> {
     for (const link of await this.#netlink.links()) {
-      if (link.alias !== aliasOf(name) || !['vxlan', 'tun'].includes(link.kind)) continue;
-      const isIt = link.name === device && link.vxlan?.external && link.vxlan.port === port;
+      const isOurs = link.alias === aliasOf(spec.name);
+      if (!isOurs || !['vxlan', 'ipip', 'tun'].includes(link.kind)) continue;
+      const isIt = link.name === spec.device && isDeviceOf(spec, link);
       if (!isIt) await this.#netlink.deleteLink(link.index);
     }
   }
@@ -117,12 +125,12 @@ export class KernelPlane {
   }
 
   #bypasses(): Bypass[] {
-    return [...this.#links.values()].map(({ bypass }) => bypass);
+    return [...this.#links.values()].flatMap(({ bypass }) => bypass ?? []);
   }
 
-  /** How the way past a link's bridge stands; undefined where the link does not run. */
+  /** How the way past a link's bridge stands; undefined where the link does not run, or is no port of one. */
   bypass(name: string): BypassStatus | undefined {
-    return this.#links.get(name)?.bypass.status;
+    return this.#links.get(name)?.bypass?.status;
   }
 
   #forget(name: string): void {
@@ -142,7 +150,7 @@ export class KernelPlane {
   async remove(name: string): Promise<void> {
     const link = this.#links.get(name);
     if (link === undefined) return;
-    link.bypass.stop('the link is down');
+    link.bypass?.stop('the link is down');
     try {
       await this.#netlink.deleteLink(link.index);
     } catch (error) {
@@ -175,14 +183,15 @@ export class KernelPlane {
   }
 
   /**
-   * Has a link's device ready beside another one that has its name and its port: on the bridge, with
-   * programs, down. {@link commit} lets it take their place, {@link remove} takes it away.
+   * Has a link's device ready beside another one that has its name and its port: on the bridge where it is to be
+   * a port, with programs, down. {@link commit} lets it take their place, {@link remove} takes it away.
    */
   async prepare(spec: LinkSpec): Promise<number> {
     const link = await KernelLink.open(this.#tools, spec, temporaryName());
     try {
       await this.#netlink.setLink(link.index, {
-        ...{ alias: aliasOf(spec.name), mtu: deviceMtuOf(spec), master: spec.name },
+        ...{ alias: aliasOf(spec.name), mtu: deviceMtuOf(spec) },
+        ...(isBridged(spec) && { master: spec.name }),
       });
     } catch (error) {
       link.close();
@@ -207,25 +216,31 @@ export class KernelPlane {
     } catch (error) {
       // Linux before 6.2 renames only what is down.
       if (codeOf(error) !== 'EBUSY') throw error;
-      await this.#netlink.setLink(index, { name: device, up: false });
+      await this.#renameDown(index, device);
       await this.#netlink.setLink(index, { up: true });
     }
+  }
+
+  /** Takes a device down, and gives it a name: the kernel would do both in the other order. */
+  async #renameDown(index: number, name: string): Promise<void> {
+    await this.#netlink.setLink(index, { up: false });
+    await this.#netlink.setLink(index, { name });
   }
 
   /** Gives up name and port for another device; {@link commit} takes them back. */
   async stepAside(name: string): Promise<void> {
     const link = this.#links.get(name);
     if (link === undefined) return;
-    link.bypass.stop('another device takes its place');
-    await this.#netlink.setLink(link.index, { name: temporaryName(), up: false });
+    link.bypass?.stop('another device takes its place');
+    await this.#renameDown(link.index, temporaryName());
   }
 
   /** The device of another kind that has taken a link's place: on the bridge, and up. */
   async settle(index: number, spec: WireSpec): Promise<void> {
     const txQueueLen = deviceQueueOf(spec);
     await this.#netlink.setLink(index, {
-      ...{ alias: aliasOf(spec.name), mtu: deviceMtuOf(spec), txQueueLen, master: spec.name },
-      up: true,
+      ...{ alias: aliasOf(spec.name), mtu: deviceMtuOf(spec), txQueueLen, up: true },
+      ...(isBridged(spec) && { master: spec.name }),
     });
   }
 
