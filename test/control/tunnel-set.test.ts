@@ -3,6 +3,7 @@ import t, { type Test } from 'tap';
 import { planFan } from '../../src/control/links/plan.ts';
 import { EntryTable } from '../../src/control/plane/entry-table.ts';
 import { NO_RATE, type RateNow } from '../../src/control/plane/link-state.ts';
+import { CounterBlock, counterRows } from '../../src/control/plane/tables/counter-values.ts';
 import { type DataPlanePort, TunnelSet } from '../../src/control/plane/tunnel-set.ts';
 import { silentLog } from '../../src/log.ts';
 import { plainHost, request } from './snapshots.ts';
@@ -119,4 +120,19 @@ t.test('counters outlive the device of their link, and not the link', async (t) 
   tunnels.forgetLink(spec.name);
   await tunnels.addLink(spec);
   t.same(received(), [2, 2], 'another link of the same name');
+});
+
+t.test('a link that changes its data path is counted in one row meanwhile', async (t) => {
+  const rows = counterRows(['a', 'b', 'a'], new Map());
+  t.same(
+    [...rows],
+    [
+      ['a', 0],
+      ['b', 1],
+    ],
+  );
+  const block = new CounterBlock(rows, 2);
+  for (const link of ['a', 'b', 'a']) block.set(link, Float64Array.of(1, 2));
+  t.same([...(block.get('b') ?? [])], [1, 2]);
+  t.equal(counterRows(['a', 'b', 'a'], rows), rows, 'nothing came or went');
 });

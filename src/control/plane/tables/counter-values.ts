@@ -11,10 +11,14 @@ export type CounterValues = Pick<ReadonlyMap<string, Float64Array>, 'get' | 'has
 /** Which row each link has. */
 export type CounterRows = ReadonlyMap<string, number>;
 
-/** The rows of `links`: `known` where they are the same. */
+/**
+ * The rows of `links`: `known` where they are the same. A link that goes from one data path to the other is there
+ * twice for a moment, and has one row.
+ */
 export function counterRows(links: readonly string[], known: CounterRows): CounterRows {
-  if (links.length === known.size && links.every((link) => known.has(link))) return known;
-  return new Map(links.map((link, row) => [link, row]));
+  const own = [...new Set(links)];
+  if (own.length === known.size && own.every((link) => known.has(link))) return known;
+  return new Map(own.map((link, row) => [link, row]));
 }
 
 export class CounterBlock implements CounterValues {
