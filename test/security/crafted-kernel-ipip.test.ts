@@ -8,6 +8,7 @@ import { runFanway } from '../../src/demo/router.ts';
 import { formatIpv4 } from '../../src/net/ipv4.ts';
 import { formatPrefix } from '../../src/net/prefix.ts';
 import { runTcpPair } from '../../src/traffic/run.ts';
+import { fanway } from '../control/lab-router.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { craftedIp } from '../support/crafted-ip.ts';
 import { groundOf, runBattery } from '../support/ground.ts';
@@ -68,7 +69,10 @@ t.test('a fan of ipip, forwarded by the kernel', { skip }, async (t) => {
   t.equal(received.streams[0]?.bytes, TCP_BYTES, 'all of a TCP stream arrives');
 
   for (const datapath of ['userspace', 'kernel']) {
-    await fanwayUp(victim, ...up, '--datapath', datapath);
+    // The router hangs up on who takes seconds to say what he wants, as on a slow guest.
+    await until(`over to ${datapath}`, WAIT_MS, async () => {
+      return (await fanway(victim, 'up', ...up, '--datapath', datapath)).code === 0;
+    });
     t.equal((await linkOf(target)).datapath, datapath);
     reaches(t, target, `moved to ${datapath} while it runs`);
   }
