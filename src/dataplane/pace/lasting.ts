@@ -18,6 +18,11 @@ const WINDOW_MS = 20;
  * while still this share comes of the small packets that came while it was behind.
  */
 const STILL_SHARE = 1 / 2;
+/**
+ * And not while fewer come than this, for each ms: a process that was kept from its core for 5 ms had been behind with
+ * a handful, and a `ping -f` whose packets are held since then brings as many.
+ */
+const STILL_MIN = 10;
 
 export class Lasting {
   /** Since when we are behind without a pause, −1 = we are not; and when that had lasted, last. */
@@ -49,7 +54,9 @@ export class Lasting {
   /** A window is over in which `rate` small packets came for each ms. */
   #judge(nowMs: number, rate: number): void {
     if (this.#wereTooMany) this.#tooMany = rate;
-    else if (this.#lasts && rate > this.#tooMany * STILL_SHARE) this.#lastMs = nowMs;
+    else if (this.#lasts && rate > Math.max(this.#tooMany * STILL_SHARE, STILL_MIN)) {
+      this.#lastMs = nowMs;
+    }
     this.#wereTooMany = false;
     this.#came = 0;
     this.#windowMs = nowMs;
