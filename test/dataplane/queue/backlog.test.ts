@@ -1,6 +1,6 @@
 /** A router that is behind: who sends little goes first, nobody's packets overtake each other, the rest is bounded. */
 import { closeSync, openSync } from 'node:fs';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { MMSGHDR_BYTES, MMSGHDR_LENGTH, MSGHDR } from '../../../src/dataplane/ground/arena.ts';
 import { emitSockaddr, SOCKADDR_BYTES } from '../../../src/dataplane/ground/sockaddr.ts';
 import { Coalescer } from '../../../src/dataplane/ingress/deliver/coalesce.ts';
@@ -52,23 +52,29 @@ function countUp(count: number): number[] {
   return Array.from({ length: count }, (_, i) => i);
 }
 
+/** A sender whose device has these frames, the first first, and what it sends. */
+function deviceWith(t: Test, waiting: Uint8Array[]) {
+  const rig = makeRig('Vxlan', false, RIG.sender);
+  const { arena, ports, link } = rig;
+  ports.read = (at) => {
+    const next = waiting.shift();
+    if (next === undefined) return -EAGAIN;
+    arena.bytes.set(next, at);
+    return next.length;
+  };
+  const egress = makeEgress({ ...rig, seed: SEED, clock: still });
+  const sends = new Sends(rig);
+  t.teardown(() => sends.restore());
+  return { rig, link, egress, sends };
+}
+
 t.test(
   'a device with a flood in it: the one packet behind it is sent in the same turn',
   async (t) => {
     const each = 50;
     const flood = countUp(each).flatMap((n) => countUp(FLOWS).map((flow) => datagram(flow, n)));
     const waiting = [...flood, datagram(FLOWS, 0)];
-    const rig = makeRig('Vxlan', false, RIG.sender);
-    const { arena, ports, link } = rig;
-    ports.read = (at) => {
-      const next = waiting.shift();
-      if (next === undefined) return -EAGAIN;
-      arena.bytes.set(next, at);
-      return next.length;
-    };
-    const egress = makeEgress({ ...rig, seed: SEED, clock: still });
-    const sends = new Sends(rig);
-    t.teardown(() => sends.restore());
+    const { rig, link, egress, sends } = deviceWith(t, waiting);
     const frames = () => sends.sent.map(({ bytes }) => bytes.subarray(SHIM_BYTES));
     egress.readBurst(link, 1);
     t.equal(waiting.length, 0, 'the device is empty');
@@ -87,18 +93,8 @@ t.test(
 t.test(
   'where much comes, flows that send much are held for a moment and leave together',
   async (t) => {
-    const rig = makeRig('Vxlan', false, RIG.sender);
-    const { arena, ports, link } = rig;
     const waiting: Uint8Array[] = [];
-    ports.read = (at) => {
-      const next = waiting.shift();
-      if (next === undefined) return -EAGAIN;
-      arena.bytes.set(next, at);
-      return next.length;
-    };
-    const egress = makeEgress({ ...rig, seed: SEED, clock: still });
-    const sends = new Sends(rig);
-    t.teardown(() => sends.restore());
+    const { link, egress, sends } = deviceWith(t, waiting);
     const flows = 4;
     let number = 0;
     const flood = (each: number) => {
@@ -173,18 +169,8 @@ t.test('frames that wait go with their link, and there is room for others', asyn
 t.test(
   'whatever waits already, a packet behind it in the device is sent within a few turns',
   async (t) => {
-    const rig = makeRig('Vxlan', false, RIG.sender);
-    const { arena, ports, link } = rig;
     const waiting: Uint8Array[] = [];
-    ports.read = (at) => {
-      const next = waiting.shift();
-      if (next === undefined) return -EAGAIN;
-      arena.bytes.set(next, at);
-      return next.length;
-    };
-    const egress = makeEgress({ ...rig, seed: SEED, clock: still });
-    const sends = new Sends(rig);
-    t.teardown(() => sends.restore());
+    const { rig, link, egress, sends } = deviceWith(t, waiting);
     const made = countUp(FLOWS).map((flow) => datagram(flow, 0));
     const flood = (count: number) => {
       for (let i = 0; i < count; i++) waiting.push(made[i % FLOWS] ?? new Uint8Array());
