@@ -10,8 +10,8 @@
  */
 import { Assembler, reg } from './assembler.ts';
 import { BYPASS, type FanMaps, type FanPath, STATION } from './fan-path.ts';
-import { ETHERNET_BYTES, ETHERTYPE } from './frame-program.ts';
 import { Register, SKB, TC_NEXT } from './instructions.ts';
+import { ETHERNET_BYTES, ETHERTYPE } from './link-program.ts';
 
 const { R0, R1, R2, R3, R4, R6, R7, R8, R9, FP } = Register;
 

@@ -8,8 +8,8 @@ import { DSCP_MASK, ECN_ECT0, ECN_ECT1, ECN_MASK } from '../wire/ecn.ts';
 import { IPV6_HEADER_BYTES } from '../wire/ipv6.ts';
 import { reg } from './assembler.ts';
 import { mayBypass, portOf, sourceIsKnown } from './bypass.ts';
-import { ETHERNET_BYTES, ETHERTYPE, type FrameProgram, STACK } from './frame-program.ts';
 import { Register, SKB, TC_OK, TUNNEL_KEY } from './instructions.ts';
+import { ETHERNET_BYTES, ETHERTYPE, type LinkProgram, STACK } from './link-program.ts';
 import { endTold, writeNews } from './news.ts';
 
 const TYPE_OFFSET = 12;
@@ -20,7 +20,7 @@ const { R0, R1, R2, R3, R4, R5, R6, R9, FP } = Register;
  * ECT(1) where that says so, and the DSCP is the outer one where that is asked for. To `same` if it stays as it is.
  * Loses R4 and R5.
  */
-export function classFromOuter(program: FrameProgram, same: string): void {
+export function classFromOuter(program: LinkProgram, same: string): void {
   const { asm } = program;
   const ecn = asm.fresh('ecn');
   asm.load(1, R4, FP, STACK.tunnelKey + TUNNEL_KEY.tos);
@@ -34,7 +34,7 @@ export function classFromOuter(program: FrameProgram, same: string): void {
 }
 
 /** To the bridge, of which frames of IPv4 are told where they may go past it; a packet without a frame to the host. */
-export function deliver(program: FrameProgram, isIpv4: boolean): void {
+export function deliver(program: LinkProgram, isIpv4: boolean): void {
   const { asm, maps, path } = program;
   if (!path.frames) return program.deliver(TC_OK);
   const bridge = asm.fresh('bridge');
@@ -74,7 +74,7 @@ const ANSWERS = [
  * Where the device's own answer goes ({@link OWN_ANSWER}): to who sent what is too large. Control is told of it
  * where it is the way's limit that it met, not the device's.
  */
-export function ownAnswer(program: FrameProgram): string {
+export function ownAnswer(program: LinkProgram): string {
   return program.tail('answer', () => {
     const { asm, path } = program;
     const pass = asm.fresh('pass');

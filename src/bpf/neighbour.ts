@@ -16,8 +16,8 @@ import {
   ndTarget,
 } from '../wire/six/nd.ts';
 import { reg } from './assembler.ts';
-import { type FrameProgram, STACK } from './frame-program.ts';
 import { Register } from './instructions.ts';
+import { type LinkProgram, STACK } from './link-program.ts';
 import { copyAt, DESTINATION, SOURCE } from './six-header.ts';
 
 const { R1, R2, R3, R4, FP } = Register;
@@ -35,7 +35,7 @@ const ALL_NODES = [0xff020000, 0, 0, 1] as const;
 const SOLICITED_NODE = [0xff020000, 0, 1] as const;
 
 /** Goes to `nd` with a whole ICMPv6 message that is one of Neighbour Discovery. Loses R0 to R5. */
-export function branchToNeighbour(program: FrameProgram, nd: string): void {
+export function branchToNeighbour(program: LinkProgram, nd: string): void {
   const { asm } = program;
   const other = asm.fresh('other');
   asm.load(8, R1, FP, STACK.next).jumpIf(R1, 'notEqual', PROTOCOL_ICMPV6, other);
@@ -49,7 +49,7 @@ export function branchToNeighbour(program: FrameProgram, nd: string): void {
 
 /** Goes to `other` unless the 16 bytes at a place are `words`, the first ones of them. Loses R1. */
 function mustBeWords(
-  { asm }: FrameProgram,
+  { asm }: LinkProgram,
   address: number,
   words: readonly number[],
   other: string,
@@ -63,12 +63,12 @@ function mustBeWords(
 }
 
 /** Goes to `other` unless the destination is ff02::1. Loses R1. */
-export function mustBeAllNodes(program: FrameProgram, other: string): void {
+export function mustBeAllNodes(program: LinkProgram, other: string): void {
   mustBeWords(program, DESTINATION, ALL_NODES, other);
 }
 
 /** Goes to `other` unless the destination is the group that the target is in. Loses R1 and R2. */
-function mustBeSolicitedNode(program: FrameProgram, other: string): void {
+function mustBeSolicitedNode(program: LinkProgram, other: string): void {
   const { asm } = program;
   mustBeWords(program, DESTINATION, SOLICITED_NODE, other);
   asm.load(4, R1, FP, DESTINATION + 12).fromNetwork(R1, 32);
@@ -80,7 +80,7 @@ function mustBeSolicitedNode(program: FrameProgram, other: string): void {
 }
 
 /** Goes to `other` unless a question is asked of its target, or of the group that it is in. */
-export function mustBeAsked(program: FrameProgram, other: string): void {
+export function mustBeAsked(program: LinkProgram, other: string): void {
   const { asm } = program;
   const [group, asked] = [asm.fresh('group'), asm.fresh('asked')];
   for (const half of [0, 8]) {
@@ -93,18 +93,18 @@ export function mustBeAsked(program: FrameProgram, other: string): void {
 }
 
 /** Goes to `local` where an address is link-local (fe80::/10). Loses R1. */
-export function branchIfLinkLocal({ asm }: FrameProgram, address: number, local: string): void {
+export function branchIfLinkLocal({ asm }: LinkProgram, address: number, local: string): void {
   asm.load(2, R1, FP, address).fromNetwork(R1, 16).alu32('and', R1, 0xffc0);
   asm.jumpIf32(R1, 'equal', 0xfe80, local);
 }
 
 /** Goes to `one` unless the destination is a group (ff00::/8). Loses R1. */
-export function branchUnlessMany({ asm }: FrameProgram, one: string): void {
+export function branchUnlessMany({ asm }: LinkProgram, one: string): void {
   asm.load(1, R1, FP, DESTINATION).jumpIf(R1, 'notEqual', MULTICAST, one);
 }
 
 /** Goes to `nobody` where the source is `::`. Loses R1 and R2. */
-export function branchIfUnspecified({ asm }: FrameProgram, nobody: string): void {
+export function branchIfUnspecified({ asm }: LinkProgram, nobody: string): void {
   asm
     .load(8, R1, FP, SOURCE)
     .load(8, R2, FP, SOURCE + 8)
@@ -113,14 +113,14 @@ export function branchIfUnspecified({ asm }: FrameProgram, nobody: string): void
 }
 
 /** Goes to `question` or `advert` by what the message is; goes on where it is of routers. Loses R1. */
-export function branchByKind({ asm }: FrameProgram, question: string, advert: string): void {
+export function branchByKind({ asm }: LinkProgram, question: string, advert: string): void {
   asm.load(1, R1, FP, STACK.neighbour);
   asm.jumpIf(R1, 'equal', ND_NEIGHBOUR_SOLICIT, question);
   asm.jumpIf(R1, 'equal', ND_NEIGHBOUR_ADVERT, advert);
 }
 
 /** Options that fill what is left of the message whole; where `maySayWho` is false, none says who sent it. */
-function checkOptions(program: FrameProgram, maySayWho: boolean): void {
+function checkOptions(program: LinkProgram, maySayWho: boolean): void {
   const { asm } = program;
   const malformed = program.drop('drop.malformed');
   const done = asm.fresh('options');
@@ -145,7 +145,7 @@ function checkOptions(program: FrameProgram, maySayWho: boolean): void {
 }
 
 /** Has a whole question or advertisement as RFC 4861 §7.1.1 and §7.1.2 want it. Loses R0 to R5. */
-export function takeNeighbour(program: FrameProgram, kind: 'question' | 'advert'): void {
+export function takeNeighbour(program: LinkProgram, kind: 'question' | 'advert'): void {
   const { asm } = program;
   const malformed = program.drop('drop.malformed');
   asm.load(8, R2, FP, STACK.nextAt).load(8, R1, FP, STACK.end).alu('sub', R1, reg(R2));
@@ -175,7 +175,7 @@ export function takeNeighbour(program: FrameProgram, kind: 'question' | 'advert'
 }
 
 /** A frame to many carries what goes to many, and one to one what goes to one. Loses R1 and R2. */
-function mustAgree(program: FrameProgram): void {
+function mustAgree(program: LinkProgram): void {
   const { asm } = program;
   const broadcast = program.drop('drop.broadcast');
   const [group, agreed] = [asm.fresh('group'), asm.fresh('agreed')];

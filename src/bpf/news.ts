@@ -7,8 +7,8 @@
 import { COUNTERS_PER_LINK, eventIndex } from '../table/counters.ts';
 import { EVENT, EVENT_BYTES, type EventKind, LENGTH_SHIFT } from '../table/events.ts';
 import { type Assembler, reg } from './assembler.ts';
-import { STACK } from './frame-program.ts';
 import { MapType, Register, TC_SHOT } from './instructions.ts';
+import { STACK } from './link-program.ts';
 
 const { R0, R1, R2, R3, R4, R8, R9, FP } = Register;
 

@@ -8,7 +8,7 @@ import { isTunnelProtocol } from '../wire/classify.ts';
 import { PROTOCOL_UDP } from '../wire/ipv4.ts';
 import { UDP_HEADER_BYTES } from '../wire/udp.ts';
 import { reg } from './assembler.ts';
-import { ETHERNET_BYTES, FRAGMENT_MASK, type FrameProgram, IPV4, STACK } from './frame-program.ts';
+import type { FrameProgram } from './frame-program.ts';
 import {
   Register,
   SKB,
@@ -17,6 +17,7 @@ import {
   TUNNEL_KEY,
   TUNNEL_KEY_BYTES,
 } from './instructions.ts';
+import { ETHERNET_BYTES, FRAGMENT_MASK, IPV4, type LinkProgram, STACK } from './link-program.ts';
 import { dropTold, type Subject } from './news.ts';
 
 const { R0, R1, R2, R3, R4, R6, R9, FP } = Register;
@@ -36,7 +37,7 @@ const TUNNEL_PROTOCOLS: readonly number[] = Array.from(
 ).filter(isTunnelProtocol);
 
 /** Tunnels inside of this one, and packets of this very tunnel, are dropped. Loses R0 to R5. */
-export function noTunnels(program: FrameProgram): void {
+export function noTunnels(program: LinkProgram): void {
   const { asm, path } = program;
   const nested = program.drop('drop.nested');
   const sound = asm.fresh('sound');
@@ -73,7 +74,7 @@ export function noteSender(program: FrameProgram): void {
 
 /** Where a packet ends that is for, or asks for, an address that nobody has. */
 export function missed(
-  program: FrameProgram,
+  program: LinkProgram,
   name: 'drop.outside_overlay' | 'drop.broadcast',
   address: Subject['address'] & {},
 ): string {
@@ -93,7 +94,7 @@ export function mustBePeer(program: FrameProgram, address: Subject['address'] & 
 }
 
 /** Tells the device where the frame goes: to R9 in the network `vni`, with the outer DSCP in `tos`. */
-export function setTunnelKey(program: FrameProgram, vni: number, tos?: Register): void {
+export function setTunnelKey(program: LinkProgram, vni: number, tos?: Register): void {
   const { asm, path } = program;
   const at = STACK.tunnelKey;
   for (let i = 0; i < TUNNEL_KEY_BYTES; i += 4) asm.store(4, FP, at + i, 0);
@@ -108,7 +109,7 @@ export function setTunnelKey(program: FrameProgram, vni: number, tos?: Register)
 }
 
 /** An IP packet that has its tunnel key goes, if it fits. */
-export function sendOff(program: FrameProgram): void {
+export function sendOff(program: LinkProgram): void {
   const { asm, path } = program;
   const fits = asm.fresh('fits');
   asm.load(4, R1, R6, SKB.gsoSize).jumpIf(R1, 'notEqual', 0, fits);

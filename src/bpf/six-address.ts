@@ -6,8 +6,8 @@
 import { maskOf6, networkOf6, type Prefix6 } from '../net/prefix6.ts';
 import { reg } from './assembler.ts';
 import type { FrameProgram } from './frame-program.ts';
-import { STACK } from './frame-program.ts';
 import { Register } from './instructions.ts';
+import { STACK } from './link-program.ts';
 
 const { R0, R1, R2, FP } = Register;
 

@@ -9,8 +9,9 @@ import { DSCP_MASK } from '../wire/ecn.ts';
 import { ND_REDIRECT } from '../wire/six/nd.ts';
 import { reg } from './assembler.ts';
 import type { FanPath } from './fan-path.ts';
-import { type FrameProgram, STACK } from './frame-program.ts';
+import type { FrameProgram } from './frame-program.ts';
 import { Register, TC_OK } from './instructions.ts';
+import { STACK } from './link-program.ts';
 import {
   branchByKind,
   branchIfLinkLocal,

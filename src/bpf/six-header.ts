@@ -18,8 +18,8 @@ import {
   NEXT_ROUTING,
 } from '../wire/ipv6.ts';
 import { reg } from './assembler.ts';
-import { ETHERNET_BYTES, type FrameProgram, STACK } from './frame-program.ts';
 import { Register, SKB } from './instructions.ts';
+import { ETHERNET_BYTES, type LinkProgram, STACK } from './link-program.ts';
 
 const { R0, R1, R2, R3, R4, R5, R6, FP } = Register;
 
@@ -35,7 +35,7 @@ const MORE = 1;
 const MULTICAST = 0xff;
 
 /** Copies bytes of the packet, from `at` (R2, from its IPv6 header on) to the stack. Loses R0 to R5. */
-export function copyAt(program: FrameProgram, to: number, bytes: number, short: string): void {
+export function copyAt(program: LinkProgram, to: number, bytes: number, short: string): void {
   const { asm } = program;
   asm.alu('add', R2, ETHERNET_BYTES).move(R1, reg(R6));
   asm.move(R3, reg(FP)).alu('add', R3, to).move(R4, bytes).call('skbLoadBytes');
@@ -43,7 +43,7 @@ export function copyAt(program: FrameProgram, to: number, bytes: number, short: 
 }
 
 /** Has the header, and judges the lengths that it tells. */
-function takeHeader(program: FrameProgram): void {
+function takeHeader(program: LinkProgram): void {
   const { asm } = program;
   const malformed = program.drop('drop.malformed');
   const [payload, plain, sized] = [asm.fresh('payload'), asm.fresh('plain'), asm.fresh('sized')];
@@ -62,7 +62,7 @@ function takeHeader(program: FrameProgram): void {
 }
 
 /** A fragment header in hand: on to `later` where what it carries is no beginning; R3 = where it ends. */
-function takeFragment(program: FrameProgram, later: string): void {
+function takeFragment(program: LinkProgram, later: string): void {
   const { asm } = program;
   const malformed = program.drop('drop.malformed');
   const [more, bounded] = [asm.fresh('more'), asm.fresh('bounded')];
@@ -81,7 +81,7 @@ function takeFragment(program: FrameProgram, later: string): void {
 }
 
 /** One header of the chain; on to `walked` where it is no extension header. */
-function takeExtension(program: FrameProgram, count: number, walked: string): void {
+function takeExtension(program: LinkProgram, count: number, walked: string): void {
   const { asm } = program;
   const malformed = program.drop('drop.malformed');
   const labels = ['extension', 'fragment', 'authentication', 'step', 'moved'].map((name) =>
@@ -119,7 +119,7 @@ function takeExtension(program: FrameProgram, count: number, walked: string): vo
  * fragments as honest ones are cut. Then `STACK.next` says what it carries and `STACK.headerBytes` where that
  * begins. Loses R0 to R5.
  */
-export function takeIpv6(program: FrameProgram): void {
+export function takeIpv6(program: LinkProgram): void {
   const { asm } = program;
   const [walked, whole] = [asm.fresh('walked'), asm.fresh('whole')];
   takeHeader(program);
@@ -135,14 +135,14 @@ export function takeIpv6(program: FrameProgram): void {
 }
 
 /** Nothing of a fan goes to many but what neighbours ask. Loses R1. */
-export function unicastOnly6(program: FrameProgram): void {
+export function unicastOnly6(program: LinkProgram): void {
   const { asm } = program;
   asm.load(1, R1, FP, DESTINATION).jumpIf(R1, 'equal', MULTICAST, program.drop('drop.multicast'));
   asm.load(1, R1, FP, STACK.frame).jumpIf(R1, 'anyBit', 1, program.drop('drop.broadcast'));
 }
 
 /** Tunnels inside of this one are dropped. Loses R1. */
-export function noTunnels6(program: FrameProgram): void {
+export function noTunnels6(program: LinkProgram): void {
   const { asm } = program;
   const nested = program.drop('drop.nested');
   asm.load(8, R1, FP, STACK.next);

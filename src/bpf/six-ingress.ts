@@ -9,9 +9,10 @@ import { IPV6_HEADER_BYTES } from '../wire/ipv6.ts';
 import { UDP_HEADER_BYTES } from '../wire/udp.ts';
 import { reg } from './assembler.ts';
 import type { FanPath } from './fan-path.ts';
-import { ETHERNET_BYTES, type FrameProgram, STACK } from './frame-program.ts';
+import type { FrameProgram } from './frame-program.ts';
 import { Register, SKB } from './instructions.ts';
 import { classFromOuter, deliver } from './inward.ts';
+import { ETHERNET_BYTES, STACK } from './link-program.ts';
 import {
   branchByKind,
   branchIfLinkLocal,

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { portProgram } from '../../src/bpf/bypass.ts';
-import { fanClosed, fanEgress } from '../../src/bpf/fan-egress.ts';
-import { fanIngress } from '../../src/bpf/fan-ingress.ts';
+import { fanClosed, fanEgress } from '../../src/bpf/fan/fan-egress.ts';
+import { fanIngress } from '../../src/bpf/fan/fan-ingress.ts';
 import { FAN_MAPS, type FanMaps, type FanPath } from '../../src/bpf/fan-path.ts';
 import { NO_OVERLAY } from '../../src/net/fan.ts';
 import { parsePrefix } from '../../src/net/prefix.ts';

@@ -6,8 +6,8 @@
  * process is killed, and goes with the device.
  * @module
  */
-import { fanClosed, fanEgress } from '../../../bpf/fan-egress.ts';
-import { fanIngress } from '../../../bpf/fan-ingress.ts';
+import { fanClosed, fanEgress } from '../../../bpf/fan/fan-egress.ts';
+import { fanIngress } from '../../../bpf/fan/fan-ingress.ts';
 import type { FanPath } from '../../../bpf/fan-path.ts';
 import { FanwayError } from '../../../errors.ts';
 import type { Log } from '../../../log.ts';

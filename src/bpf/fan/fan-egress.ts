@@ -3,17 +3,18 @@
  * host, or is dropped for a reason. The order of the checks is that of dataplane/egress/egress.ts.
  * @module
  */
-import { hasIpv4 } from '../net/fan.ts';
-import { egressIndex, ingressIndex } from '../table/counters.ts';
-import { EventKind } from '../table/events.ts';
-import { DSCP_MASK } from '../wire/ecn.ts';
-import { reg } from './assembler.ts';
-import type { FanMaps, FanPath } from './fan-path.ts';
-import { ARP, type Direction, FrameProgram, IPV4, STACK } from './frame-program.ts';
-import { Register, TC_OK } from './instructions.ts';
-import { dropTold } from './news.ts';
-import { missed, mustBePeer, noTunnels, noteSender, sendOff, setTunnelKey } from './outward.ts';
-import { sixEgress } from './six-egress.ts';
+import { hasIpv4 } from '../../net/fan.ts';
+import { egressIndex, ingressIndex } from '../../table/counters.ts';
+import { EventKind } from '../../table/events.ts';
+import { DSCP_MASK } from '../../wire/ecn.ts';
+import { reg } from '../assembler.ts';
+import type { FanMaps, FanPath } from '../fan-path.ts';
+import { FrameProgram } from '../frame-program.ts';
+import { Register, TC_OK } from '../instructions.ts';
+import { ARP, type Direction, IPV4, STACK } from '../link-program.ts';
+import { dropTold } from '../news.ts';
+import { missed, mustBePeer, noTunnels, noteSender, sendOff, setTunnelKey } from '../outward.ts';
+import { sixEgress } from '../six-egress.ts';
 
 const { R1, R2, FP } = Register;
 
