@@ -221,6 +221,28 @@ t.test('one link, forwarded by the kernel and by fanway in turn', { skip }, asyn
     await checkBalance(t, a);
   });
 
+  await t.test('killed while it goes over to fanway, it has one device', async (t) => {
+    const devices = async (): Promise<string[]> => {
+      const links = await b.netlink.links();
+      return links.flatMap(({ kind, name }) => (/vxlan|tun/.test(kind) ? [`${kind} ${name}`] : []));
+    };
+    const [before = ''] = await devices();
+    const { pid } = await statusOf(b);
+    const isGoing = up(b, 'userspace').catch(() => undefined);
+    await until('its device steps aside', 20_000, async () => (await devices())[0] !== before);
+    process.kill(pid, 'SIGKILL');
+    await isGoing;
+    await until('another control process', 10_000, async () => {
+      const status = await statusOf(b).catch(() => undefined);
+      return status !== undefined && status.pid !== pid && status.links[0]?.state === 'up';
+    });
+    await pulse.back(nowMs(), 5000);
+    t.equal((await devices()).length, 1, (await devices()).join(', '));
+    await up(b, 'kernel');
+    t.same(await devices(), [before], 'and goes back');
+    await pulse.back(nowMs(), 5000);
+  });
+
   pulse.stop();
   await runFanway(a, ['down', BRIDGE, '--force']);
   const left = (await a.netlink.links()).filter(({ kind }) => kind === 'vxlan' || kind === 'tun');

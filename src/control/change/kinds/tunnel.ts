@@ -4,6 +4,8 @@
  */
 import { ENCAPS, onTheWire } from '../../../encap/encap.ts';
 import { formatHostAddress } from '../../../net/underlay-address.ts';
+import type { Host } from '../../host/host.ts';
+import { isDeviceOf } from '../../plane/kernel/device.ts';
 import {
   type AnySpec,
   deviceMtuOf,
@@ -18,6 +20,16 @@ const DEVICE_KINDS = ['tun', 'vxlan', 'ipip'];
 
 /** The device is up and marked with `alias`. */
 export type TunnelChange = { kind: 'tunnel'; spec: AnySpec; alias: string };
+
+/** What a predecessor left of a link that is not as it should be: killed while its data path became the other one. */
+async function removeStrays({ spec, alias }: TunnelChange, host: Host): Promise<void> {
+  if (spec.owned === true) return;
+  for (const link of await host.links()) {
+    if (link.alias !== alias || !DEVICE_KINDS.includes(link.kind)) continue;
+    const isKind = isKernels(spec) ? isDeviceOf(spec, link) : link.kind === 'tun';
+    if (!isKind || link.name !== spec.device) await unlessGone(host.deleteLink(link.index));
+  }
+}
 
 export const tunnel: Kind<TunnelChange> = {
   fields: { spec: 'object', alias: 'string' },
@@ -40,6 +52,7 @@ export const tunnel: Kind<TunnelChange> = {
     if (known === undefined) {
       // New, re-attached after a restart, or deleted by somebody while its sockets stayed.
       await tunnels.removeLink(spec.name);
+      await removeStrays(change, host);
       memo.index = (await tunnels.addLink(spec)).ifindex;
     } else if (spec.owned !== true) {
       await rename(host, known, spec.device);

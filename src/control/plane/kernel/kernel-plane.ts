@@ -32,7 +32,6 @@ import {
 } from '../../store/link-spec.ts';
 import type { Bypass, BypassStatus } from './bypass.ts';
 import { BypassWatch } from './bypass-watch.ts';
-import { isDeviceOf } from './device.ts';
 import { KernelLink, type KernelTools } from './kernel-link.ts';
 
 /** How long a port may stay taken by who has just let go of it, and between two tries, ms. */
@@ -90,18 +89,7 @@ export class KernelPlane {
       return { ifindex: known.index, offloads: [] };
     }
     this.#forget(spec.name);
-    await this.#removeStray(spec);
     return { ifindex: this.#take(await KernelLink.open(this.#tools, spec)), offloads: [] };
-  }
-
-  /** What a predecessor left of this link that is not as it should be: killed while it changed over. */
-  async #removeStray(spec: LinkSpec): Promise<void> {
-    for (const link of await this.#netlink.links()) {
-      const isOurs = link.alias === aliasOf(spec.name);
-      if (!isOurs || !['vxlan', 'ipip', 'tun'].includes(link.kind)) continue;
-      const isIt = link.name === spec.device && isDeviceOf(spec, link);
-      if (!isIt) await this.#netlink.deleteLink(link.index);
-    }
   }
 
   #take(link: KernelLink): number {
