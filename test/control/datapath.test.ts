@@ -135,6 +135,16 @@ t.test('a fan that runs goes over when another data path is asked for', async (t
   const unsaid = planFan(request('250.0.0.0/8', 'eth0/16'), inUserspace);
   t.match(unsaid, { outcome: 'same' });
 
+  const taken = planFan(fan(), { ...host, links: [...host.links, vxlan(4789)] });
+  if (taken.outcome !== 'changes') throw new Error(taken.outcome);
+  const without = { ...host, fans: [{ request: fan(), spec: taken.spec }] };
+  t.match(planFan(request('250.0.0.0/8', 'eth0/16'), without), { outcome: 'same' });
+  t.match(
+    planFan(fan(), without),
+    { outcome: 'changes', spec: { datapath: 'kernel' }, changes: [{ kind: 'tunnel' }] },
+    'asked again, auto takes the kernel once nothing is in the way',
+  );
+
   const beside = planFan(request('251.0.0.0/8', 'eth0/16', { datapath: 'auto' }), fans);
   t.match(beside, { outcome: 'refused', refusals: [{ code: 'port-taken' }] });
   const apart = planFan(request('251.0.0.0/8', 'eth0/16', { port: 4790, datapath: 'auto' }), fans);

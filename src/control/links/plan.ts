@@ -43,6 +43,7 @@ import { type Adoption, addressLengthOf, findAdoption } from '../host/bridge/ado
 import { aliasOf, type FanRecord, type Snapshot } from '../host/snapshot.ts';
 import {
   type AnySpec,
+  isKernels,
   type LinkSpec,
   type NetworkSpec,
   overheadOfLink,
@@ -58,6 +59,7 @@ import {
   keptDatapath,
   movedSpec,
   notesOfDatapath,
+  unmoved,
   withDatapath,
 } from './datapath/choose.ts';
 import { obstaclesOf } from './obstacles.ts';
@@ -94,8 +96,9 @@ export type Plan<Spec extends AnySpec = LinkSpec> =
 export function planFan(asked: FanRequest, snapshot: Snapshot, keep?: Keep): Plan {
   const request = keptDatapath(asked, snapshot.fans);
   const { device } = request;
-  if (device === undefined) return planPlain(request, snapshot, keep);
-  return planOwned({ ...request, device }, snapshot, planPlain, keep);
+  const host = unmoved(asked, snapshot);
+  if (device === undefined) return planPlain(request, host, keep);
+  return planOwned({ ...request, device }, host, planPlain, keep);
 }
 
 /** The same for a fan that makes its own device, and all that is around it. */
@@ -275,7 +278,9 @@ function planAgainst(running: FanRecord, wanted: FanRecord): Plan {
   if (wanted.spec.six !== undefined) compare('overlay', overlaysOf(spec), overlaysOf(wanted.spec));
   const overlay = overlaysOf(spec);
   const rates = rateDifferences(spec, wanted.spec);
-  const isElse = datapathOf(running.request) !== datapathOf(wanted.request);
+  const isAsked = datapathOf(running.request) !== datapathOf(wanted.request);
+  // What was in the way of `auto` has gone.
+  const isElse = isAsked || (!isKernels(spec) && isKernels(wanted.spec));
   // These it can follow while it runs.
   if (differences.length === 0 && (isElse || rates.length > 0)) {
     const isMoved = spec.datapath !== wanted.spec.datapath;

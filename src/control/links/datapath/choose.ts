@@ -63,6 +63,14 @@ export function keptDatapath(request: FanRequest, fans: readonly FanRecord[]): F
   return datapath === undefined ? request : { ...request, datapath };
 }
 
+/** The host as a request sees it: without the word no fan goes over to the kernel, where it now could. */
+export function unmoved(asked: FanRequest, snapshot: Snapshot): Snapshot {
+  const running = snapshot.fans.find((fan) => isSameFan(fan.request, asked));
+  const why = running?.spec.notKernel;
+  if (asked.datapath !== undefined || why === undefined) return snapshot;
+  return { ...snapshot, kernelPath: why };
+}
+
 /** A spec with the data path that was asked for, or why it cannot be. */
 export function withDatapath(
   request: FanRequest,
