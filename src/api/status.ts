@@ -151,10 +151,14 @@ const linkStatus = fields({
   datapath: optional(word('userspace', 'kernel')),
   /**
    * Forwarded by the kernel: ports whose frames pass by the bridge, others with the reason, and why none
-   * does ('' where some may).
+   * does ('' where some may). And why small packets do not leave straight from there ('' where they do), which a
+   * router of an older version does not say.
    */
   bypass: optional(
-    fields({ ports: list(text), others: list(fields({ port: text, why: text })), why: text }),
+    fields({
+      ...{ ports: list(text), others: list(fields({ port: text, why: text })), why: text },
+      notStraight: optional(text),
+    }),
   ),
   offloads: list(text),
   /** What is less here than it could be, each in a sentence. */

@@ -8,20 +8,14 @@
  * many is the bridge's, and so is everything once control has not said for a while that this may go on.
  * @module
  */
-import { Assembler, reg } from './assembler.ts';
-import { BYPASS, type FanMaps, type FanPath, STATION } from './fan-path.ts';
-import { Register, SKB, TC_NEXT } from './instructions.ts';
-import { ETHERNET_BYTES, ETHERTYPE } from './link-program.ts';
+import { type Assembler, reg } from './assembler.ts';
+import { BYPASS, type FanMaps, STATION } from './fan-path.ts';
+import { Register } from './instructions.ts';
 
-const { R0, R1, R2, R3, R4, R6, R7, R8, R9, FP } = Register;
+const { R0, R1, R2, R3, R4, R7, R8, R9, FP } = Register;
 
 /** Where keys and values stand on the stack, each 8 bytes. */
 type Places = { key: number; bridgedNs: number; port: number };
-/** Bytes of the MAC of the receiver before that of the sender. */
-const SOURCE_OFFSET = 6;
-const TYPE_OFFSET = 12;
-/** Where the program of a port keeps the frame's type. */
-const TYPE_PLACE = -40;
 
 type MacMaps = Pick<FanMaps, 'stations' | 'bypass'>;
 
@@ -71,50 +65,4 @@ export function portOf(
 
 function find(asm: Assembler, stations: number, key: number): void {
   asm.loadMap(R1, stations).move(R2, reg(FP)).alu('add', R2, key).call('mapLookup');
-}
-
-/** A MAC of the packet at R2 becomes the key. Loses R1. */
-function takeMac(asm: Assembler, offset: number, key: number): void {
-  asm.load(4, R1, R2, offset).store(4, FP, key, reg(R1));
-  asm
-    .load(2, R1, R2, offset + 4)
-    .store(2, FP, key + 4, reg(R1))
-    .store(2, FP, key + 6, 0);
-}
-
-/**
- * The program for what comes in by a container's port, as the kernel takes it: what goes to a station
- * behind the tunnel's device, `tunnel`, leaves by that at once, and meets the program there.
- */
-export function portProgram(
-  { innerMtu }: FanPath,
-  maps: MacMaps,
-  tunnel: number,
-): Uint8Array<ArrayBuffer> {
-  const asm = new Assembler();
-  const [bridge, sized] = ['bridge', 'sized'];
-  const source: Places = { key: -8, bridgedNs: -24, port: -16 };
-  const target: Places = { ...source, key: -32 };
-  asm.move(R6, reg(R1));
-  mayBypass(asm, maps, bridge);
-  asm.load(4, R1, R6, SKB.vlanPresent).jumpIf(R1, 'notEqual', 0, bridge);
-  asm.load(4, R2, R6, SKB.data).load(4, R3, R6, SKB.dataEnd);
-  asm.move(R1, reg(R2)).alu('add', R1, ETHERNET_BYTES).jumpIf(R1, 'above', reg(R3), bridge);
-  // No station has such a MAC.
-  asm.load(1, R1, R2, SOURCE_OFFSET).jumpIf(R1, 'anyBit', 1, bridge);
-  takeMac(asm, SOURCE_OFFSET, source.key);
-  takeMac(asm, 0, target.key);
-  asm.load(2, R1, R2, TYPE_OFFSET).store(8, FP, TYPE_PLACE, reg(R1));
-  asm.load(4, R9, R6, SKB.deviceIndex);
-  sourceIsKnown(asm, maps, source, bridge);
-  asm.load(8, R1, FP, TYPE_PLACE).fromNetwork(R1, 16);
-  asm.jumpIf(R1, 'notEqual', ETHERTYPE.ipv4, bridge);
-  portOf(asm, maps, target, bridge);
-  asm.jumpIf(R1, 'notEqual', tunnel, bridge);
-  // What does not fit is the bridge's to judge.
-  asm.load(4, R1, R6, SKB.gsoSize).jumpIf(R1, 'notEqual', 0, sized);
-  asm.load(4, R1, R6, SKB.length).jumpIf(R1, 'above', innerMtu + ETHERNET_BYTES, bridge);
-  asm.label(sized).move(R1, tunnel).move(R2, 0).call('redirect').exit();
-  asm.label(bridge).move(R0, TC_NEXT).exit();
-  return asm.build();
 }

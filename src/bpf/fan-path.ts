@@ -47,9 +47,9 @@ const STATION_BYTES = 16;
  * by which it came, u32; 0 = it is the bridge's own, and never elsewhere.
  */
 export const STATION = { bridgedNs: 0, port: 8 } as const;
-/** Times in nanoseconds, u64, of {@link FAN_MAPS.bypass}. */
-export const BYPASS = { untilNs: 0, againNs: 8, validNs: 16 } as const;
-const BYPASS_BYTES = 24;
+/** Times in nanoseconds, u64, and an ifindex, u32, of {@link FAN_MAPS.bypass}. */
+export const BYPASS = { untilNs: 0, againNs: 8, validNs: 16, device: 24 } as const;
+const BYPASS_BYTES = 32;
 
 /**
  * The maps of one link.
@@ -62,7 +62,8 @@ const BYPASS_BYTES = 24;
  * - `localMacs`: who sent from here, and when last; the one that was silent longest gives way;
  * - `stations`: behind which port each MAC is, as the bridge has learned it by the same frames;
  * - `bypass`: until when frames may pass by the bridge, after how long one of each station goes through it
- *   again, and how long a station is believed to be where it was; written by control;
+ *   again, how long a station is believed to be where it was, and by which device of the underlay small packets
+ *   may leave at once, 0 = none; written by control;
  * - those of {@link NEWS_MAPS}.
  */
 export const FAN_MAPS = {
@@ -115,7 +116,7 @@ export const FAN_MAPS = {
     flags: 0,
   },
   bypass: {
-    name: 'fanway_pass1',
+    name: 'fanway_pass2',
     type: MapType.Array,
     keyBytes: 4,
     valueBytes: BYPASS_BYTES,

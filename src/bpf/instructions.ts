@@ -27,6 +27,7 @@ export type Size = keyof typeof SIZE_BITS;
 export const ALU = {
   add: 0x00,
   sub: 0x10,
+  multiply: 0x20,
   or: 0x40,
   and: 0x50,
   shiftLeft: 0x60,
@@ -93,8 +94,15 @@ export const Helper = {
   redirect: 23,
   skbLoadBytes: 26,
   checksumDifference: 28,
+  /** Of the packet's flow. */
+  hash: 34,
+  adjustRoom: 50,
+  /** For programs that may be had by the terms of the GPL. */
+  fibLookup: 69,
   /** Copies a record into a ring buffer (Linux 5.8). */
   ringOutput: 130,
+  /** Out of a device to a next hop, whose MAC the kernel knows or asks for (Linux 5.10). */
+  redirectNeighbour: 152,
   /** Into the device at the other end of a veth, in its network namespace (Linux 5.10). */
   redirectPeer: 155,
   /** The time of the last tick: no clock is read (Linux 5.11). */
@@ -129,3 +137,23 @@ export const TUNNEL_KEY = {
 export const TUNNEL_KEY_BYTES = 44;
 /** Flags of {@link Helper.setTunnelKey}. */
 export const TUNNEL_DONT_FRAGMENT = 4;
+
+/**
+ * Room behind the MAC header, flags of {@link Helper.adjustRoom}: for headers of IPv4 and UDP and, by its length in
+ * the topmost byte, a frame's (Linux 5.14). Segments stay as long as they are, and no sum is forgotten.
+ */
+export const ADJUST = { behindMac: 1, vxlan: 1 | 2 | 16 | 32 | 64, innerBytesShift: 56 } as const;
+
+/** `struct bpf_fib_lookup`; bytes and device in the order of this machine. */
+export const FIB = {
+  family: 0,
+  protocol: 1,
+  bytes: 6,
+  device: 8,
+  tos: 12,
+  source: 16,
+  destination: 32,
+} as const;
+export const FIB_BYTES = 64;
+/** The route alone is asked for, not its next hop's MAC (Linux 6.3). */
+export const FIB_SKIP_NEIGHBOUR = 8;

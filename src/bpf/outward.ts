@@ -28,7 +28,7 @@ const { R0, R1, R2, R3, R4, R6, R9, FP } = Register;
  */
 export const OWN_ANSWER = 1 << 24;
 /** RFC 1700's, as the sockets of the data process have it. */
-const OUTER_TTL = 64;
+export const OUTER_TTL = 64;
 
 /** Protocols that carry packets of their own. */
 const TUNNEL_PROTOCOLS: readonly number[] = Array.from(

@@ -1,8 +1,8 @@
 import t from 'tap';
-import { portProgram } from '../../src/bpf/bypass.ts';
 import { fanClosed, fanEgress } from '../../src/bpf/fan/fan-egress.ts';
 import { fanIngress } from '../../src/bpf/fan/fan-ingress.ts';
 import { FAN_MAPS, type FanMaps, type FanPath } from '../../src/bpf/fan-path.ts';
+import { fanPort } from '../../src/bpf/port/straight.ts';
 import { NO_OVERLAY } from '../../src/net/fan.ts';
 import { parsePrefix } from '../../src/net/prefix.ts';
 import { parsePrefix6 } from '../../src/net/prefix6.ts';
@@ -65,11 +65,11 @@ t.test(
       for (const [name, program] of [
         ['egress', fanEgress(one, maps)],
         ['ingress', fanIngress(one, maps)],
-        ['port', portProgram(one, maps, 7)],
+        ['port', fanPort(one, maps, 7, { first: 32_768, last: 60_999 })],
         ['shut_egress', fanClosed('egress', one, maps)],
         ['shut_ingress', fanClosed('ingress', one, maps)],
       ] as const) {
-        const fd = loadClassifier(`fanway_${name}`, program);
+        const fd = loadClassifier(`fanway_${name}`, program, name === 'port' ? 'gpl' : 'mit');
         t.ok(fd >= 0, `${name}: ${program.length / 8} instructions`);
         libc.close(fd);
       }

@@ -1,8 +1,10 @@
 import t from 'tap';
 import {
   type BypassFacts,
+  type StraightFacts,
   whyNoBypass,
   whyNotPort,
+  whyNotStraight,
 } from '../../src/control/plane/kernel/bypass-rules.ts';
 import type { PortSettings } from '../../src/sys/netlink/netlink.ts';
 import type { NftChain } from '../../src/sys/netlink/nf/tables.ts';
@@ -93,4 +95,33 @@ t.test('whyNotPort() lets veths to other namespaces alone', async (t) => {
   t.match(whyNotPort(port({ isElsewhere: false }), false), /here/);
   t.equal(whyNotPort(port({ setting: 'is isolated' }), false), 'is isolated');
   t.match(whyNotPort(port({ queues: ['tbf', 'clsact'] }), false), /tbf and clsact of tc/);
+});
+
+t.test('whyNotStraight() finds who has a say of what leaves', async (t) => {
+  const eth0 = { name: 'eth0', hardwareType: 1, master: 0 };
+  const facts: StraightFacts = {
+    ...{ chains: [], oldTables: { ip: [], bridge: [] }, device: eth0, policies: 0 },
+    pathMtuMin: 552,
+  };
+  t.equal(whyNotStraight(facts), '', 'nobody');
+  for (const [what, why, change] of [
+    ['no device', /no device/, { device: undefined }],
+    ['no MACs', /eth0 is no Ethernet/, { device: { ...eth0, hardwareType: 65534 } }],
+    ['a part of a VRF', /eth0 belongs/, { device: { ...eth0, master: 9 } }],
+    ['IPsec', /IPsec/, { policies: 1 }],
+    ['paths that may be tiny', /552/, { pathMtuMin: 512 }],
+    ['what leaves', /ip filter judge/, { chains: [chain('ip', 'filter', 3)] }],
+    ['what has been routed', /inet x/, { chains: [chain('inet', 'x', 4)] }],
+    ['the old iptables', /mangle/, { oldTables: { ip: ['mangle'], bridge: [] } }],
+  ] as const) {
+    t.match(whyNotStraight({ ...facts, ...change }), why, what);
+  }
+  for (const [what, ...chains] of [
+    ['what is forwarded', chain('ip', 'filter', 2)],
+    ['what comes in', chain('inet', 'filter', 1)],
+    ['IPv6', chain('ip6', 'filter', 3)],
+    ['our own', chain('ip', 'fanway_fan', 4)],
+  ] as const) {
+    t.equal(whyNotStraight({ ...facts, chains }), '', what);
+  }
 });

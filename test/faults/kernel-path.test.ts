@@ -6,6 +6,7 @@ import { runFanway } from '../../src/demo/router.ts';
 import { formatIpv4 } from '../../src/net/ipv4.ts';
 import { detachFromDevice } from '../../src/sys/bpf/bpf.ts';
 import { tcxPrograms } from '../../src/sys/bpf/tcx.ts';
+import { IpsecPolicies } from '../../src/sys/netlink/ipsec/policies.ts';
 import { runTcpPair } from '../../src/traffic/run.ts';
 import { picture } from '../control/lab-router.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
@@ -69,6 +70,68 @@ async function silence(pulse: Pulse, work: () => Promise<unknown>): Promise<numb
   return pulse.gaps(sinceMs).longestMs;
 }
 
+/** Waits until it is as it should be with what leaves a host straight from a port. */
+function straightOf(host: LabHost, why: RegExp): Promise<unknown> {
+  return until(`straight out: ${why}`, 20_000, async () => {
+    return why.test((await statusOf(host)).links[0]?.bypass?.notStraight ?? 'not told');
+  });
+}
+
+/** Whether the kernel has IPsec, and tells of it. */
+function hasIpsec(host: LabHost): boolean {
+  try {
+    host.run(() => new IpsecPolicies()).close();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Small packets of a flow to another host leave straight while nobody has a say of what leaves. */
+async function leavesStraight(
+  t: Test,
+  host: LabHost,
+  peer: LabHost,
+  flow: () => Promise<{ sent: number; received: number }>,
+): Promise<void> {
+  const device = (await statusOf(host)).links[0]?.device ?? '';
+  const sentBy = async (): Promise<number> =>
+    (await host.netlink.link(device)).statistics.txPackets;
+  const before = await sentBy();
+  await straightOf(host, /^$/);
+  const free = await flow();
+  t.equal(free.received, free.sent, 'all arrive');
+  const byDevice = (await sentBy()) - before;
+  t.ok(byDevice < free.sent / 2, `${byDevice} of ${free.sent} by the device`);
+
+  await run(t, host, NFT, 'add table ip other');
+  await run(t, host, NFT, 'add chain ip other out { type filter hook output priority 0 ; }');
+  await run(t, host, NFT, 'add rule ip other out udp dport 4789 drop');
+  await straightOf(host, /ip other out/);
+  t.equal((await flow()).received, 0, 'a rule about what leaves is obeyed');
+  await run(t, host, NFT, 'delete table ip other');
+  await straightOf(host, /^$/);
+  const freed = await flow();
+  t.equal(freed.received, freed.sent, 'all arrive');
+
+  const address = formatIpv4(peer.address);
+  if (hasIpsec(host)) {
+    const policy = `dst ${address} dir out`;
+    await run(t, host, IP, `xfrm policy add ${policy} action block`);
+    await straightOf(host, /IPsec/);
+    t.equal((await flow()).received, 0, 'a policy of IPsec is obeyed');
+    await run(t, host, IP, `xfrm policy delete ${policy}`);
+    await straightOf(host, /^$/);
+  }
+
+  // A route to elsewhere is the kernel's to follow, at once.
+  await run(t, host, IP, `route add blackhole ${address}`);
+  t.equal((await flow()).received, 0, 'a route is obeyed');
+  await run(t, host, IP, `route del blackhole ${address}`);
+  const last = await flow();
+  t.equal(last.received, last.sent, 'all arrive');
+}
+
 t.test('one link, forwarded by the kernel and by fanway in turn', { skip }, async (t) => {
   const { a, b, from, to, pulse } = await startRig(t, { up: ['--datapath', 'auto'] });
   for (const host of [a, b]) {
@@ -122,6 +185,12 @@ t.test('one link, forwarded by the kernel and by fanway in turn', { skip }, asyn
     t.ok(past.bridged < past.all / 2, `${past.bridged} of ${past.all} through the bridge`);
 
     if (![NFT, IP, TC].every((tool) => existsSync(tool))) return;
+    await leavesStraight(t, a, b, async () => {
+      const { sent, received } = await (
+        await startFlow(from, to, { rate: 500, seconds: 1 })
+      ).finish();
+      return { sent: sent.sent, received: received.received };
+    });
     const chain = 'type filter hook forward priority 0 ;';
     await run(t, b, NFT, 'add table bridge other');
     await run(t, b, NFT, `add chain bridge other judge { ${chain} }`);

@@ -51,14 +51,19 @@ function linkText(link: LinkStatus): string[] {
 
 const PORTS_SHOWN_MAX = 3;
 
-/** How many ports have it, and why others have not. */
-export function bypassText({ ports, others, why }: NonNullable<LinkStatus['bypass']>): string {
+/** How many ports have it, and why others have not; and whether small packets leave straight from there. */
+export function bypassText(bypass: NonNullable<LinkStatus['bypass']>): string {
+  const { ports, others, why, notStraight } = bypass;
   if (why !== '') return `all through the bridge: ${why}`;
   const shown = others.slice(0, PORTS_SHOWN_MAX).map(({ port, why }) => `${port} ${why}`);
   const more = others.length - shown.length;
   const rest = [...shown, ...(more > 0 ? [`${more} more`] : [])].join(', ');
   const all = ports.length + others.length;
-  return `${ports.length} of ${counted(all, 'port')} past the bridge${rest === '' ? '' : ` (through it: ${rest})`}`;
+  const past = `${ports.length} of ${counted(all, 'port')} past the bridge${rest === '' ? '' : ` (through it: ${rest})`}`;
+  if (notStraight === undefined || ports.length === 0) return past;
+  return notStraight === ''
+    ? `${past}, small packets straight out`
+    : `${past}, small packets not straight out: ${notStraight}`;
 }
 
 const DROPS_SHOWN_MAX = 4;

@@ -13,6 +13,7 @@ import type { PacketFilter } from './snapshot.ts';
 /** Hooks of netfilter (NF_INET_*, and the same numbers for bridges). */
 export const HOOK_PREROUTING = 0;
 export const HOOK_FORWARD = 2;
+export const HOOK_OUTPUT = 3;
 export const HOOK_POSTROUTING = 4;
 
 /** Chains of `ip filter` that iptables-nft keeps, and that decide about forwarding. */

@@ -37,7 +37,11 @@ const BEFORE_ALL = 1 << 3;
 const BEHIND_ALL = 1 << 4;
 /** The kernel lets so many programs be at one hook. */
 const PROGRAMS_MAX = 64;
-const LICENSE = Buffer.from('MIT\0');
+/**
+ * Terms by which a program may be had. Some functions of the kernel ask for the GPL; fanway's licence lets anybody
+ * take what is fanway's by that too, and `Dual MIT/GPL` is how the kernel spells that.
+ */
+const LICENSES = { mit: Buffer.from('MIT\0'), gpl: Buffer.from('Dual MIT/GPL\0') } as const;
 
 type Bytes = Buffer<ArrayBuffer>;
 
@@ -124,13 +128,17 @@ export function nextKey(fd: number, key: Bytes | undefined, keyBytes: number): B
  * @throws SystemError EPERM without CAP_BPF and CAP_NET_ADMIN; EACCES, EINVAL with the end of what the
  * kernel's checker says about it
  */
-export function loadClassifier(name: string, instructions: Uint8Array<ArrayBuffer>): number {
+export function loadClassifier(
+  name: string,
+  instructions: Uint8Array<ArrayBuffer>,
+  license: keyof typeof LICENSES = 'mit',
+): number {
   const attribute = Buffer.alloc(ATTRIBUTE_BYTES);
   const code = Buffer.from(instructions.buffer, instructions.byteOffset, instructions.byteLength);
   attribute.writeUInt32LE(PROGRAM_SCHED_CLS, 0);
   attribute.writeUInt32LE(instructions.length / 8, 4);
   pointer(attribute, 8, code);
-  pointer(attribute, 16, LICENSE);
+  pointer(attribute, 16, LICENSES[license]);
   attribute.write(name.slice(0, NAME_BYTES - 1), 48, 'latin1');
   const fd = call('programLoad', attribute);
   if (fd !== -1) return fd;

@@ -21,6 +21,13 @@ export function countPorts(range: string, reserved: string): number {
   return count;
 }
 
+/** The range itself, reserved ports among it; as Linux has it where the kernel does not say. */
+export function ephemeralRange(): { first: number; last: number } {
+  const range = readSysctl('net/ipv4/ip_local_port_range') ?? '';
+  const [first = 0, last = -1] = range.trim().split(/\s+/).map(Number);
+  return first <= last ? { first, last } : { first: 32_768, last: 60_999 };
+}
+
 /** Ephemeral ports of the namespace that the thread is in; `undefined` where the kernel does not say. */
 export function countEphemeralPorts(): number | undefined {
   const range = readSysctl('net/ipv4/ip_local_port_range');

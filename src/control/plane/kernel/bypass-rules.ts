@@ -1,12 +1,16 @@
 /**
  * Which ports of a bridge may be passed to and from without it: those where the bridge, and whoever has a
- * say there, would do nothing but forward.
+ * say there, would do nothing but forward. And where packets may leave the host straight from there: where nobody
+ * has a say of what this host itself sends.
  * @module
  */
-import type { BridgeSettings, PortSettings } from '../../../sys/netlink/netlink.ts';
+
+import { STRAIGHT_MTU } from '../../../bpf/port/straight.ts';
+import type { BridgeSettings, Link, PortSettings } from '../../../sys/netlink/netlink.ts';
 import type { NftChain } from '../../../sys/netlink/nf/tables.ts';
 import {
   HOOK_FORWARD,
+  HOOK_OUTPUT,
   HOOK_POSTROUTING,
   HOOK_PREROUTING,
   PORTS_TABLE,
@@ -18,6 +22,10 @@ const AGEING_MS_MIN = 30_000;
 const OWN_TABLES = 'fanway';
 /** Hooks for IPv4 that a bridged packet comes by. */
 const BRIDGED_HOOKS: readonly number[] = [HOOK_PREROUTING, HOOK_FORWARD, HOOK_POSTROUTING];
+
+/** Hooks for IPv4 that a packet of this host's comes by as it leaves. */
+const LEAVING_HOOKS: readonly number[] = [HOOK_OUTPUT, HOOK_POSTROUTING];
+const ARPHRD_ETHER = 1;
 
 export type BypassFacts = {
   bridge: BridgeSettings | undefined;
@@ -73,4 +81,33 @@ export function whyNotPort(port: PortSettings, isProgrammed: boolean): string {
   if (port.setting !== '') return port.setting;
   if (port.queues.length > 0) return `has ${port.queues.join(' and ')} of tc`;
   return isProgrammed ? 'has programs of others' : '';
+}
+
+export type StraightFacts = Pick<BypassFacts, 'chains' | 'oldTables'> & {
+  /** The device that has the host's address on the underlay. */
+  device: Pick<Link, 'name' | 'hardwareType' | 'master'> | undefined;
+  /** Policies of IPsec about what leaves. */
+  policies: number;
+  /** No path is believed to be smaller than this, bytes. */
+  pathMtuMin: number;
+};
+
+/** What is in the way of packets that leave straight from a port, '' = nothing. */
+export function whyNotStraight(facts: StraightFacts): string {
+  const { chains, oldTables, device, policies, pathMtuMin } = facts;
+  if (device === undefined) return 'no device has its underlay address';
+  if (device.hardwareType !== ARPHRD_ETHER) return `${device.name} is no Ethernet device`;
+  if (device.master !== 0) return `${device.name} belongs to another device`;
+  if (policies > 0) return 'there are policies of IPsec';
+  if (pathMtuMin < STRAIGHT_MTU) return `paths may be below ${STRAIGHT_MTU} bytes (min_pmtu)`;
+  const chain = chains.find(
+    ({ family, table, base }) =>
+      (family === 'ip' || family === 'inet') &&
+      !table.startsWith(OWN_TABLES) &&
+      base !== undefined &&
+      LEAVING_HOOKS.includes(base.hook),
+  );
+  if (chain !== undefined) return `the chain ${chain.family} ${chain.table} ${chain.name}`;
+  const [iptables] = oldTables.ip;
+  return iptables === undefined ? '' : `iptables (${iptables})`;
 }

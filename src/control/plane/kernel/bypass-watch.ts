@@ -1,9 +1,10 @@
 /**
- * Looks at the ways past bridges every other second, and at once when links, bridges or the rules of nftables
- * change.
+ * Looks at the ways past bridges every other second, and at once when links, bridges, the rules of nftables or the
+ * policies of IPsec change.
  * @module
  */
 import { codeOf } from '../../../errors.ts';
+import { IpsecPolicies, watchIpsecPolicies } from '../../../sys/netlink/ipsec/policies.ts';
 import type { BridgeNews, Netlink } from '../../../sys/netlink/netlink.ts';
 import { NfTables, type NftChain, watchNfTables } from '../../../sys/netlink/nf/tables.ts';
 import type { Bypass } from './bypass.ts';
@@ -14,6 +15,7 @@ export class BypassWatch {
   readonly #links: () => readonly Bypass[];
   readonly #stops: (() => void)[] = [];
   #tables: NfTables | undefined;
+  #policies: IpsecPolicies | undefined;
   #chains: { generation: number; chains: NftChain[] } = { generation: -1, chains: [] };
   #timer: NodeJS.Timeout | undefined;
   #busy = false;
@@ -29,6 +31,12 @@ export class BypassWatch {
       this.#stops.push(watchNfTables(() => void this.look()));
     } catch (error) {
       // A kernel without nftables has no rules of it.
+      if (codeOf(error) !== 'EPROTONOSUPPORT') throw error;
+    }
+    try {
+      this.#policies = new IpsecPolicies();
+      this.#stops.push(watchIpsecPolicies(() => void this.look()));
+    } catch (error) {
       if (codeOf(error) !== 'EPROTONOSUPPORT') throw error;
     }
     this.#timer = setInterval(() => void this.look(), LOOK_MS);
@@ -59,10 +67,10 @@ export class BypassWatch {
   async #lookOnce(): Promise<void> {
     const links = this.#links();
     if (links.length === 0) return;
-    const chains = await this.#chainsNow();
+    const [chains, policies] = await Promise.all([this.#chainsNow(), this.#policiesNow()]);
     for (const link of links) {
       if (chains === undefined) link.stop('the rules of nftables cannot be read');
-      else await link.look(chains, performance.now());
+      else await link.look({ chains, policies }, performance.now());
     }
   }
 
@@ -80,10 +88,21 @@ export class BypassWatch {
     }
   }
 
+  /** How many are about what leaves; undefined where nobody may ask. */
+  async #policiesNow(): Promise<number | undefined> {
+    try {
+      return (await this.#policies?.outward()) ?? 0;
+    } catch {
+      return undefined;
+    }
+  }
+
   close(): void {
     clearInterval(this.#timer);
     for (const stop of this.#stops) stop();
     this.#tables?.close();
     this.#tables = undefined;
+    this.#policies?.close();
+    this.#policies = undefined;
   }
 }

@@ -5,8 +5,8 @@
  * @module
  */
 import { readFileSync } from 'node:fs';
-import { portProgram } from '../../../bpf/bypass.ts';
 import type { FanPath } from '../../../bpf/fan-path.ts';
+import { fanPort } from '../../../bpf/port/straight.ts';
 import { codeOf, messageOf } from '../../../errors.ts';
 import { linkToDevice, loadClassifier, programId } from '../../../sys/bpf/bpf.ts';
 import { tcxPrograms } from '../../../sys/bpf/tcx.ts';
@@ -20,7 +20,8 @@ import type {
   PortSettings,
 } from '../../../sys/netlink/netlink.ts';
 import type { NftChain } from '../../../sys/netlink/nf/tables.ts';
-import { type BypassFacts, whyNoBypass, whyNotPort } from './bypass-rules.ts';
+import { ephemeralRange } from '../../../sys/sockets/ephemeral-ports.ts';
+import { type BypassFacts, whyNoBypass, whyNotPort, whyNotStraight } from './bypass-rules.ts';
 import type { LinkMaps } from './maps.ts';
 
 /** For how long it goes on without another look, ms. */
@@ -35,14 +36,27 @@ const NUD_NOARP = 0x40;
 const NUD_PERMANENT = 0x80;
 const NTF_EXT_LEARNED = 0x10;
 const NTF_STICKY = 0x20;
+const MIN_PMTU = 'net/ipv4/route/min_pmtu';
+const NOT_YET = 'not looked at yet';
 /** Modules of the tables of ebtables; the kernel does not tell of namespaces that have none. */
 const EBTABLES = ['ebtable_filter', 'ebtable_nat', 'ebtable_broute'];
 
-/** How it stands: ports that have it, those that have not with the reason, and why none has it. */
+/**
+ * How it stands: ports that have it, those that have not with the reason, why none has it, and why small packets
+ * do not leave straight from there ('' = they do).
+ */
 export type BypassStatus = {
   ports: string[];
   others: { port: string; why: string }[];
   why: string;
+  notStraight: string;
+};
+
+/** Whose rules are about what this host forwards and sends. */
+export type Judges = {
+  chains: readonly NftChain[];
+  /** Policies of IPsec about what leaves; undefined where nobody says. */
+  policies: number | undefined;
 };
 
 type Port = { link: number; name: string };
@@ -88,7 +102,8 @@ export class Bypass {
   #bridgeIndex = 0;
   #sweptMs = 0;
   #others: BypassStatus['others'] = [];
-  #why = 'not looked at yet';
+  #why = NOT_YET;
+  #notStraight = NOT_YET;
 
   /** @param bridge its name @param tunnel ifindex of the link's device */
   constructor(netlink: Netlink, maps: LinkMaps, path: FanPath, bridge: string, tunnel: number) {
@@ -103,33 +118,52 @@ export class Bypass {
   /** The link is another one from now on. */
   become(path: FanPath): void {
     this.#path = path;
-    this.stop('not looked at yet');
+    this.stop(NOT_YET);
   }
 
   get status(): BypassStatus {
     const ports = [...this.#ports.values()].map(({ name }) => name).sort();
-    return { ports, others: this.#others, why: this.#why };
+    return { ports, others: this.#others, why: this.#why, notStraight: this.#notStraight };
   }
 
   /** Gives it to ports that may have it and takes it from others. Never throws: then there is none. */
-  async look(chains: readonly NftChain[], nowMs: number): Promise<void> {
+  async look(judges: Judges, nowMs: number): Promise<void> {
     try {
       const bridge = await this.#netlink.bridgeSettings(this.#bridge);
       if (tcxPrograms(this.#tunnel, 'ingress') === undefined) {
         return this.stop('it takes Linux 6.6 or later');
       }
-      const why = whyNoBypass({ bridge, tunnel: this.#tunnel, chains, ...oldRules() });
+      const { chains } = judges;
+      const old = oldRules();
+      const why = whyNoBypass({ bridge, tunnel: this.#tunnel, chains, ...old });
       if (bridge === undefined || why !== '') return this.stop(why);
+      const device = await this.#wayOut(judges, old.oldTables);
       const learned = await this.#readEntries(bridge);
       this.#choose(bridge);
       if (learned !== undefined) this.#follow(learned);
       if (nowMs - this.#sweptMs > SWEEP_MS) this.#sweep(bridge, nowMs);
       this.#why = '';
       const validMs = Math.round(bridge.ageingMs * VALID_PART);
-      this.#maps.allowBypass(LEASE_MS, Math.round(validMs / REFRESHES), validMs);
+      this.#maps.allowBypass(LEASE_MS, Math.round(validMs / REFRESHES), validMs, device);
     } catch (error) {
       this.stop(messageOf(error));
     }
+  }
+
+  /** ifindex of the device by which small packets may leave straight from a port, 0 = by none. */
+  async #wayOut(
+    { chains, policies }: Judges,
+    oldTables: BypassFacts['oldTables'],
+  ): Promise<number> {
+    const { local } = this.#path;
+    const own = (await this.#netlink.addresses()).find(({ address }) => address === local);
+    const device = own && (await this.#netlink.findLink(own.index));
+    const pathMtuMin = Number(readSysctl(MIN_PMTU) ?? 0);
+    this.#notStraight =
+      policies === undefined
+        ? 'the policies of IPsec cannot be read'
+        : whyNotStraight({ chains, oldTables, device, policies, pathMtuMin });
+    return this.#notStraight === '' ? (device?.index ?? 0) : 0;
   }
 
   /**
@@ -208,8 +242,8 @@ export class Bypass {
   #attach({ index, name }: PortSettings): void {
     if (this.#ports.has(index)) return;
     if (this.#program === undefined) {
-      const code = portProgram(this.#path, this.#maps.fds, this.#tunnel);
-      const fd = loadClassifier('fanway_port', code);
+      const code = fanPort(this.#path, this.#maps.fds, this.#tunnel, ephemeralRange());
+      const fd = loadClassifier('fanway_port', code, 'gpl');
       this.#program = { fd, id: programId(fd) };
     }
     this.#ports.set(index, { link: linkToDevice(index, 'ingress', this.#program.fd), name });
@@ -272,6 +306,7 @@ export class Bypass {
   /** Everything goes through the bridge. */
   stop(why: string): void {
     this.#why = why;
+    this.#notStraight = why;
     this.#others = [];
     this.#isRead = false;
     this.#maps.allowBypass(0, 0, 0);

@@ -40,7 +40,7 @@ const NAMES: readonly MapName[] = [
   ...(['stations', 'bypass', 'events', 'told', 'limits'] as const),
 ];
 /** Those that a predecessor of an older build may not have: what is in them is not missed. */
-const MAY_LACK: readonly MapName[] = ['events', 'told', 'limits'];
+const MAY_LACK: readonly MapName[] = ['bypass', 'events', 'told', 'limits'];
 const COUNTER_BYTES = 8;
 const TWO_32 = 2 ** 32;
 const NS_PER_MS = 1_000_000n;
@@ -261,13 +261,17 @@ export class LinkMaps {
     return found;
   }
 
-  /** Lets frames pass by the bridge for so long; one of each station goes through it again after `againMs`. */
-  allowBypass(forMs: number, againMs: number, validMs: number): void {
+  /**
+   * Lets frames pass by the bridge for so long; one of each station goes through it again after `againMs`. Small
+   * packets may leave at once by a device of the underlay (ifindex), 0 = by none.
+   */
+  allowBypass(forMs: number, againMs: number, validMs: number, device = 0): void {
     const value = Buffer.alloc(FAN_MAPS.bypass.valueBytes);
     const until = forMs === 0 ? 0n : process.hrtime.bigint() + BigInt(forMs) * NS_PER_MS;
     value.writeBigUInt64LE(until, BYPASS.untilNs);
     value.writeBigUInt64LE(BigInt(againMs) * NS_PER_MS, BYPASS.againNs);
     value.writeBigUInt64LE(BigInt(validMs) * NS_PER_MS, BYPASS.validNs);
+    value.writeUInt32LE(device, BYPASS.device);
     writeMap(this.fds.bypass, Buffer.alloc(4), value);
   }
 
