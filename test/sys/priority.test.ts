@@ -110,17 +110,26 @@ t.test('crowded is what lasts, and what is over for a while is over', async (t) 
     });
   look(4, 50);
   t.equal(gauge.isCrowded, false, 'two threads a core: a stream and its ends');
-  look(12, 1);
-  look(3, 5);
-  t.equal(gauge.isCrowded, true, 'one look at six a core is enough together with what was');
+  look(40, 1);
+  look(4, 10);
+  look(40, 1);
+  t.equal(gauge.isCrowded, false, 'single looks at twenty a core: programs that start');
+  look(4, 20);
+  look(8, 3);
+  t.equal(gauge.isCrowded, true, 'four a core that last');
   look(2, 20);
   t.equal(gauge.isCrowded, true, 'four calm seconds are not the end of it');
-  look(4.5, 10);
+  look(4.5, 20);
   look(2, 40);
   t.equal(gauge.isCrowded, true, 'counted anew after an interruption');
   t.equal(look(2, 60).filter(Boolean).length, 1);
   t.equal(gauge.isCrowded, false);
-  t.same(look(20, 3), [true, false, false]);
+  t.same(look(20, 5), [false, false, false, true, false]);
+});
+
+t.test('who begins on a crowded machine knows at once, and who begins beside others that do does not', async (t) => {
+  t.equal(new CrowdGauge(2, 20).note(8, 0), true);
+  t.equal(new CrowdGauge(2, 1.5).note(12, 0), false);
 });
 
 t.test('the watch sees a machine that becomes crowded', { skip: loadSkip }, async (t) => {

@@ -1,9 +1,10 @@
 /**
  * Whether more wants to run on this machine than its cores can carry: threads that run or wait for a
- * core, for each core, averaged over a second or so.
+ * core, for each core, averaged over a few seconds.
  *
  * Traffic alone is no crowd. A stream with its sender, its receiver and two data processes on two cores
- * stays below 1.8 threads a core; four busy loops a core more make it 4 to 6.
+ * stays below 1.8 threads a core; four busy loops a core more make it 4 to 6. Nor is a program that starts, our own
+ * router among them: for a tenth of a second a runtime has a thread for each of its helpers.
  * @module
  */
 import { readFileSync } from 'node:fs';
@@ -11,19 +12,25 @@ import { availableParallelism } from 'node:os';
 
 /** How often to look, ms. */
 const LOOK_MS = 500;
-/** What one look counts for: half of the average is of the last 700 ms. */
-const LOOK_SHARE = 0.4;
+/** What one look counts for: half of the average is of the last 1.6 s. */
+const LOOK_SHARE = 0.2;
+/** Threads for each core that one look is taken for at most: what lasts is a crowd, however many it is. */
+const LOOK_PER_CORE_MAX = 4;
 /** Threads for each core from which on it is crowded, and below which it may be over. */
 const CROWDED_PER_CORE = 2.5;
 const CALM_PER_CORE = 2;
 /** How long it must have been calm until it counts as over, ms. */
 const CALM_MS = 10_000;
 
-/** Threads that run or wait for a core, the asking one left out; undefined where nobody tells. */
-export function runnableThreads(): number | undefined {
+/**
+ * Threads that run or wait for a core, the asking one left out, now and on average of the last minute (which counts
+ * those that wait for a disk too); undefined where nobody tells.
+ */
+export function runnableThreads(): { now: number; lately: number } | undefined {
   try {
-    const [, running] = / (\d+)\/\d+ /.exec(readFileSync('/proc/loadavg', 'latin1')) ?? [];
-    return running === undefined ? undefined : Math.max(0, Number(running) - 1);
+    const told = /^([\d.]+) .* (\d+)\/\d+ /.exec(readFileSync('/proc/loadavg', 'latin1'));
+    if (told === null) return undefined;
+    return { now: Math.max(0, Number(told[2]) - 1), lately: Number(told[1]) };
   } catch {
     return undefined;
   }
@@ -32,12 +39,14 @@ export function runnableThreads(): number | undefined {
 /** Turns looks into a judgement that does not flutter. */
 export class CrowdGauge {
   readonly #cores: number;
-  #average: number | undefined;
+  #average: number;
   #calmSinceMs: number | undefined;
   #crowded = false;
 
-  constructor(cores: number) {
+  /** @param lately threads that ran or waited before the first look, on average: one look alone says little */
+  constructor(cores: number, lately = 0) {
     this.#cores = cores;
+    this.#average = Math.min(lately, cores * LOOK_PER_CORE_MAX);
   }
 
   get isCrowded(): boolean {
@@ -46,8 +55,8 @@ export class CrowdGauge {
 
   /** Takes note of `threads` that run or wait at `nowMs`; returns whether the judgement changed. */
   note(threads: number, nowMs: number): boolean {
-    const before = this.#average ?? threads;
-    this.#average = before + (threads - before) * LOOK_SHARE;
+    const counted = Math.min(threads, this.#cores * LOOK_PER_CORE_MAX);
+    this.#average += (counted - this.#average) * LOOK_SHARE;
     const perCore = this.#average / this.#cores;
     if (perCore >= CALM_PER_CORE) this.#calmSinceMs = undefined;
     else this.#calmSinceMs ??= nowMs;
@@ -62,14 +71,14 @@ export class CrowdGauge {
 
 /** Looks at the machine until it is closed. */
 export class CrowdWatch {
-  readonly #gauge = new CrowdGauge(availableParallelism());
+  readonly #gauge = new CrowdGauge(availableParallelism(), runnableThreads()?.lately);
   readonly #timer: NodeJS.Timeout;
 
   /** @param onChange called whenever the judgement changed */
   constructor(onChange: (crowded: boolean) => void) {
     const look = (): void => {
       const threads = runnableThreads();
-      if (threads !== undefined && this.#gauge.note(threads, performance.now())) {
+      if (threads !== undefined && this.#gauge.note(threads.now, performance.now())) {
         onChange(this.#gauge.isCrowded);
       }
     };
