@@ -3,6 +3,7 @@
  * names what the process was born with.
  * @module
  */
+import type { Layout } from '../shm/layout.ts';
 import { EINVAL, EMFILE } from '../sys/libc/constants.ts';
 import { SystemError } from '../sys/libc/libc.ts';
 import { type Passed, receiveDescriptors } from '../sys/sockets/fdpass.ts';
@@ -29,6 +30,18 @@ export type Changes = {
   /** The next one, undefined when none waits. */
   take(): Arrived | undefined;
 };
+
+/** Control has sent something, links come, or go: applies all of it, and tells control what came of each. */
+export function serveChanges(
+  changes: Changes | undefined,
+  layout: Layout,
+  apply: (change: LinkChange) => number,
+): void {
+  for (let came = changes?.take(); came !== undefined; came = changes?.take()) {
+    const { sequence, change } = came;
+    layout.answerChange(sequence, change === undefined ? came.errno : apply(change));
+  }
+}
 
 /** Control's own socket pair. */
 export class ChangeChannel implements Changes {

@@ -22,7 +22,7 @@ import { ENDPOINTS_MAX, type TableSegment } from '../table/segment.ts';
 import { NeighbourDiscovery } from './answer/nd.ts';
 import { Neighbours } from './answer/neighbours.ts';
 import { TooBig } from './answer/too-big.ts';
-import type { Changes } from './changes.ts';
+import { type Changes, serveChanges } from './changes.ts';
 import { Egress } from './egress/egress.ts';
 import type { Arena } from './ground/arena.ts';
 import { readTables } from './ground/link.ts';
@@ -38,24 +38,19 @@ import { Receiver } from './ingress/receive.ts';
 import { LinkSet } from './link-set.ts';
 import { serveNetworks } from './networks.ts';
 import type { IdleWork, Outside } from './outside.ts';
-import { BACKLOGS_BYTES, CatchUp } from './pace/catch-up.ts';
+import { CatchUp } from './pace/catch-up.ts';
 import { AtWork } from './pace/idle-work.ts';
 import { Linger, Way } from './pace/linger.ts';
 import { Moderation } from './pace/moderation.ts';
 import { PollSet, REST_MS } from './pace/poll-set.ts';
+import { PARENT_PLACE, Role, WAKE_PLACE } from './pace/roles.ts';
 import { isStale, MONOTONIC_OFFSET_MS, shedStale } from './pace/stale.ts';
 import { awaitTurn } from './pace/turn.ts';
-import { CELLS_BYTES } from './queue/cells.ts';
 import { ErrorQueue } from './send/errors.ts';
 import { PathMtu } from './send/path-mtu.ts';
 import { SenderWatch } from './send/sender-watch.ts';
 import { Trains } from './send/trains.ts';
 
-/**
- * Everything the arena holds fits: receive and read slots and peers 4 MB each, headers and iovecs 3 MB; and
- * what may wait for a rate, which takes memory as it is used.
- */
-export const ARENA_BYTES = (20 << 20) + CELLS_BYTES + BACKLOGS_BYTES;
 /** Consecutive failing calls after which a descriptor is left alone for a while. */
 const FAILURES_MAX = 16;
 /** How long the process forwards on after control has vanished, ms, before it ends itself. */
@@ -64,14 +59,6 @@ const ORPHAN_LIFETIME_MS = 120_000;
 const ROUNDS = eventIndex('rounds');
 const UNREADABLE = eventIndex('tables_unreadable');
 
-/** What a descriptor in the poll set is for. */
-const Role = {
-  ...{ Wake: 0, Parent: 1, Changes: 2, Device: 3, Receive: 4, Errors: 5 },
-  Handover: 6,
-} as const;
-/** The first two are there from the start, in this order. */
-const WAKE_PLACE = 0;
-const PARENT_PLACE = 1;
 /** Wake-up, parent, changes, errors, two of a handover; then a listening socket for each endpoint and every device. */
 const DESCRIPTORS_MAX = 6 + ENDPOINTS_MAX + LINKS_MAX;
 
@@ -98,6 +85,8 @@ export class Loop {
   #movedOut = 0;
   #movedIn = 0;
   #way: number = Way.Out;
+  /** Where the last packets of each way came from, −1 = nowhere. */
+  readonly #places = new Int32Array(2).fill(-1);
   /** How many forgotten MACs control had told when we looked last. */
   #forgotten: number;
   #orphanedAtMs = 0;
@@ -178,6 +167,7 @@ export class Loop {
     this.#scratch = this.#arena.allocate(8);
     this.#linger = new Linger({
       ready: () => this.#poll.wait(0),
+      guess: (way, nowMs) => this.#guess(way, nowMs),
       giveWay: () => this.#waiting.giveWay(),
       nowMs: () => performance.now(),
     });
@@ -185,6 +175,7 @@ export class Loop {
 
   /** Takes links in and drops others, between two rounds; 0, or the errno for which it was refused. */
   apply(change: LinkChange): number {
+    this.#places.fill(-1);
     return this.#links.apply(change);
   }
 
@@ -234,6 +225,7 @@ export class Loop {
    * Returns what moved, packets and trains.
    */
   tryRound(): number {
+    this.#beginRound();
     if (this.#poll.wait(0) <= 0 && !this.#catchUp.isBehind) return 0;
     this.#round(performance.now());
     return this.#movedOut + this.#movedIn;
@@ -263,10 +255,17 @@ export class Loop {
     if (napUs > 0) this.#nap(napUs);
   }
 
+  /** Takes one packet that way, from where the last ones came, without asking whether there is one; how many. */
+  #guess(way: number, nowMs: number): number {
+    const place = this.#places[way] as number;
+    if (place < 0 || !this.#poll.isWatched(place)) return 0;
+    this.#poll.clear();
+    this.#serve(place, POLLIN, nowMs, 1);
+    return this.#movedOut + this.#movedIn;
+  }
+
   #serveReady(nowMs: number): void {
     this.#count(ROUNDS);
-    this.#movedOut = 0;
-    this.#movedIn = 0;
     const { size } = this.#poll;
     for (let place = 0; place < size; place++) {
       const revents = this.#poll.reventsOf(place);
@@ -276,24 +275,19 @@ export class Loop {
     const { queues } = this.#egress;
     if (queues.waiting > 0) this.#noteMoved(queues.release(performance.now()), Way.Out);
     if (this.#events.takeAsleep()) this.#waiting.ring(this.#poll.descriptorOf(PARENT_PLACE));
-    if (this.#isChangeDue) this.#serveChanges();
+    if (this.#isChangeDue) {
+      this.#isChangeDue = false;
+      serveChanges(this.#changes, this.#layout, (change) => this.apply(change));
+    }
     if (this.#isHandoverDue) {
       this.#isHandoverDue = false;
       this.#handover?.serve(this.#links.holding(), this.#poll, Role.Handover);
     }
   }
 
-  /** Control has sent something: links come, or go. */
-  #serveChanges(): void {
-    this.#isChangeDue = false;
-    for (let came = this.#changes?.take(); came !== undefined; came = this.#changes?.take()) {
-      const { sequence, change } = came;
-      this.#layout.answerChange(sequence, change === undefined ? came.errno : this.apply(change));
-    }
-  }
-
   /** Sleeps until something is ready; after activity it waits awake first, if told to or if it pays. */
   #wait(active: boolean): number {
+    this.#beginRound();
     if (this.#catchUp.isBehind) return this.#poll.giveWay(this.#moderation.isUrgent);
     const { busyPollUs } = this.#layout;
     const { queues } = this.#egress;
@@ -314,12 +308,14 @@ export class Loop {
     return ready;
   }
 
-  #serve(place: number, revents: number, nowMs: number): void {
+  /** @param most packets of a burst */
+  #serve(place: number, revents: number, nowMs: number, most?: number): void {
     const poll = this.#poll;
     switch (poll.roleOf(place)) {
       case Role.Device: {
         const link = this.#links.link(poll.ownerOf(place));
-        this.#noteMoved(this.#egress.readBurst(link, nowMs), Way.Out);
+        this.#places[Way.Out] = place;
+        this.#noteMoved(this.#egress.readBurst(link, nowMs, most), Way.Out);
         if ((revents & POLLNVAL) !== 0) poll.ignore(place);
         else if (link.readErrors >= FAILURES_MAX) poll.rest(place, nowMs);
         break;
@@ -332,7 +328,8 @@ export class Loop {
         }
         // On an error too: receiving is what clears one that has no text in the error queue.
         if ((revents & (POLLIN | POLLERR)) !== 0) {
-          this.#noteMoved(this.#receiver.receiveBurst(endpoint, socket, nowMs), Way.In);
+          this.#places[Way.In] = place;
+          this.#noteMoved(this.#receiver.receiveBurst(endpoint, socket, nowMs, most), Way.In);
         }
         if ((revents & POLLNVAL) !== 0) poll.ignore(place);
         else if (endpoint.receiveErrors >= FAILURES_MAX) poll.rest(place, nowMs);
@@ -365,6 +362,11 @@ export class Loop {
       default:
         this.#refresh();
     }
+  }
+
+  #beginRound(): void {
+    this.#movedOut = 0;
+    this.#movedIn = 0;
   }
 
   #noteMoved(packets: number, way: number): void {

@@ -22,11 +22,12 @@ import { RouteMtu } from '../sys/sockets/route-mtu.ts';
 import type { LinkChange } from '../table/links/link-change.ts';
 import { LinkReader } from '../table/links/links.ts';
 import { TABLES_BYTES, TableSegment } from '../table/segment.ts';
+import { ARENA_BYTES } from './arena-bytes.ts';
 import { ChangeChannel } from './changes.ts';
 import { Arena } from './ground/arena.ts';
 import { KernelPorts, type Waiting } from './ground/ports.ts';
 import { Handover } from './handover.ts';
-import { ARENA_BYTES, Loop } from './loop.ts';
+import { Loop } from './loop.ts';
 import { WARM_UP_ARENA_BYTES, WarmUp } from './warm-up.ts';
 
 const SEGMENT_FD = 3;

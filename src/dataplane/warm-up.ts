@@ -26,9 +26,10 @@ import { bindName, closeDescriptor, duplicate, socketPair } from '../sys/sockets
 import { namedCounters } from '../table/counters.ts';
 import { EndpointKind, LinkWriter, Offload } from '../table/links/links.ts';
 import { TABLES_BYTES, TableSegment } from '../table/segment.ts';
+import { ARENA_BYTES } from './arena-bytes.ts';
 import type { Arena } from './ground/arena.ts';
 import { type Device, KernelPorts } from './ground/ports.ts';
-import { ARENA_BYTES, Loop } from './loop.ts';
+import { Loop } from './loop.ts';
 import { type WarmUpFan, WarmUpFrames } from './warm-up-frames.ts';
 
 /** How much processor time it takes, all threads together, and how much time it may take, ms. */

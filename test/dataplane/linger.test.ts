@@ -14,11 +14,19 @@ class Machine {
   nowMs = 1000;
   #beganMs = 0;
   looks = 0;
+  /** The way that a guess finds something; none unless told. */
+  comes: number | undefined;
+  guesses = 0;
   readonly linger = new Linger({
     ready: () => {
       this.looks++;
       this.nowMs += LOOK_MS;
       return this.nowMs - this.#beganMs >= this.gapMs ? 1 : 0;
+    },
+    guess: (way) => {
+      this.guesses++;
+      this.nowMs += LOOK_MS;
+      return way === this.comes && this.nowMs - this.#beganMs >= this.gapMs ? 1 : 0;
     },
     giveWay: () => {
       this.nowMs += this.awayMs;
@@ -31,6 +39,7 @@ class Machine {
     this.linger.note(packets, way);
     this.#beganMs = this.nowMs;
     this.looks = 0;
+    this.guesses = 0;
     return this.linger.wait() > 0;
   }
 
@@ -107,11 +116,67 @@ t.test('a core that others keep is left to them', async (t) => {
   machine.awayMs = 3;
   machine.settle();
   t.notOk(machine.round(1));
-  t.equal(machine.looks, 1);
+  t.equal(
+    machine.looks + machine.guesses,
+    2,
+    'once before the core was given away, and once after',
+  );
+});
+
+t.test(
+  'what follows is taken without a question, and others are asked about all the same',
+  async (t) => {
+    const machine = new Machine();
+    machine.settle();
+    const round = (way: number): boolean => {
+      machine.comes = way === Way.Out ? Way.In : Way.Out;
+      return machine.round(1, way);
+    };
+    let looks = 0;
+    for (let i = 0; i < 400; i++) {
+      machine.gapMs = i % 2 === 0 ? 0.007 : 0;
+      t.ok(round(i % 2), `packet ${i}`);
+      looks += machine.looks;
+    }
+    t.ok(looks >= 5 && looks <= 60, `${looks} questions`);
+  },
+);
+
+t.test(
+  'where each is there at once, no three are taken in a row without a look at all',
+  async (t) => {
+    const machine = new Machine();
+    machine.settle();
+    machine.gapMs = 0;
+    let unasked = 0;
+    for (let i = 0; i < 100; i++) {
+      const way = i % 2;
+      machine.comes = way === Way.Out ? Way.In : Way.Out;
+      t.ok(machine.round(1, way));
+      unasked = machine.looks > 0 ? 0 : unasked + 1;
+      t.ok(unasked <= 3);
+    }
+  },
+);
+
+t.test('it learns which way follows which', async (t) => {
+  const machine = new Machine();
+  machine.settle();
+  machine.gapMs = 0.005;
+  machine.comes = Way.Out;
+  let looks = 0;
+  for (let i = 0; i < 50; i++) {
+    t.ok(machine.round(1, Way.Out));
+    looks += machine.looks;
+  }
+  t.ok(looks < 20, `${looks} questions where one way follows itself`);
 });
 
 t.test('an error of poll is handed on', async (t) => {
-  const linger = new Linger({ ready: () => -1, giveWay: () => {}, nowMs: () => 0 });
+  const linger = new Linger({
+    ...{ ready: () => -1, guess: () => 0 },
+    ...{ giveWay: () => {}, nowMs: () => 0 },
+  });
   for (let i = 0; i < LONE_ROUNDS; i++) linger.note(1, Way.In);
   t.equal(linger.wait(), -1);
 });

@@ -4,10 +4,11 @@
  */
 import { closeSync, openSync, readdirSync } from 'node:fs';
 import t from 'tap';
+import { ARENA_BYTES } from '../../src/dataplane/arena-bytes.ts';
 import { ChangeChannel } from '../../src/dataplane/changes.ts';
 import { Arena } from '../../src/dataplane/ground/arena.ts';
 import { KernelPorts } from '../../src/dataplane/ground/ports.ts';
-import { ARENA_BYTES, Loop } from '../../src/dataplane/loop.ts';
+import { Loop } from '../../src/dataplane/loop.ts';
 import { ENCAPS } from '../../src/encap/encap.ts';
 import { LINKS_MAX } from '../../src/limits.ts';
 import { LAYOUT_BYTES, Layout } from '../../src/shm/layout.ts';

@@ -1,7 +1,8 @@
 /** IPv6 between two routers inside one process: packets, neighbours, trains, and what is refused. */
 import t, { type Test } from 'tap';
+import { ARENA_BYTES } from '../../src/dataplane/arena-bytes.ts';
 import { Arena } from '../../src/dataplane/ground/arena.ts';
-import { ARENA_BYTES, Loop } from '../../src/dataplane/loop.ts';
+import { Loop } from '../../src/dataplane/loop.ts';
 import { ENCAPS, type EncapName } from '../../src/encap/encap.ts';
 import { vniOf6 } from '../../src/net/fan6.ts';
 import { parsePrefix6 } from '../../src/net/prefix6.ts';

@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs';
 import t from 'tap';
+import { ARENA_BYTES } from '../../src/dataplane/arena-bytes.ts';
 import { Arena } from '../../src/dataplane/ground/arena.ts';
-import { ARENA_BYTES } from '../../src/dataplane/loop.ts';
 import { WARM_UP_ARENA_BYTES, WarmUp } from '../../src/dataplane/warm-up.ts';
 import { ENCAPS } from '../../src/encap/encap.ts';
 import { EPERM } from '../../src/sys/libc/constants.ts';

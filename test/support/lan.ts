@@ -3,8 +3,10 @@
  * would tell them of each other.
  * @module
  */
+
+import { ARENA_BYTES } from '../../src/dataplane/arena-bytes.ts';
 import { Arena } from '../../src/dataplane/ground/arena.ts';
-import { ARENA_BYTES, Loop } from '../../src/dataplane/loop.ts';
+import { Loop } from '../../src/dataplane/loop.ts';
 import { VXLAN } from '../../src/encap/encap.ts';
 import { LAYOUT_BYTES, Layout } from '../../src/shm/layout.ts';
 import { LinkKind, type NetworkWords } from '../../src/shm/network.ts';

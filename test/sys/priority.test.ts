@@ -127,10 +127,13 @@ t.test('crowded is what lasts, and what is over for a while is over', async (t) 
   t.same(look(20, 5), [false, false, false, true, false]);
 });
 
-t.test('who begins on a crowded machine knows at once, and who begins beside others that do does not', async (t) => {
-  t.equal(new CrowdGauge(2, 20).note(8, 0), true);
-  t.equal(new CrowdGauge(2, 1.5).note(12, 0), false);
-});
+t.test(
+  'who begins on a crowded machine knows at once, and who begins beside others that do does not',
+  async (t) => {
+    t.equal(new CrowdGauge(2, 20).note(8, 0), true);
+    t.equal(new CrowdGauge(2, 1.5).note(12, 0), false);
+  },
+);
 
 t.test('the watch sees a machine that becomes crowded', { skip: loadSkip }, async (t) => {
   const changes: boolean[] = [];

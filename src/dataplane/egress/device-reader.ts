@@ -55,8 +55,8 @@ export class DeviceReader {
     this.held = new DeviceBacklog(arena, forward, seed, clock);
   }
 
-  /** Reads a burst, and goes on to read ahead where it has to; returns packets read. */
-  read(link: DataLink, nowMs: number): number {
+  /** Reads a burst, and goes on to read ahead where it has to; returns packets read. @param most of a burst */
+  read(link: DataLink, nowMs: number, most = BURST_PACKETS): number {
     if (this.held.frames > 0 || (this.held.gathers && !this.sheds)) {
       const ahead = this.#readAhead(link, nowMs);
       this.#cameSmall += ahead;
@@ -67,7 +67,7 @@ export class DeviceReader {
     let slot = 0;
     let reads = 0;
     let bytes = 0;
-    while (reads < BURST_PACKETS) {
+    while (reads < most) {
       const frame = this.#slots + slot * SLOT_BYTES + HEADROOM_BYTES;
       const length = link.device.read(frame - vnetBytes, SLOT_BYTES - HEADROOM_BYTES);
       if (length < 0) {

@@ -91,10 +91,10 @@ export class Egress {
     this.#reader.sheds = sheds;
   }
 
-  /** Moves up to one burst from the link's device to the underlay; returns packets read. */
-  readBurst(link: DataLink, nowMs: number): number {
+  /** Moves up to one burst, `most` packets, from the link's device to the underlay; returns packets read. */
+  readBurst(link: DataLink, nowMs: number, most?: number): number {
     this.#nextBurst(nowMs);
-    return this.#reader.read(link, nowMs);
+    return this.#reader.read(link, nowMs, most);
   }
 
   /** Small packets that have been read since this was asked last. */

@@ -16,8 +16,8 @@ import { BUFFER_BYTES, Messages } from './messages.ts';
 import { areMany, Sort } from './sort.ts';
 
 /** Datagrams (or trains) taken from a socket in one call: at most, and where trains are long. */
-const BURST_MESSAGES = 64;
-const BURST_MESSAGES_MIN = 8;
+const BURST_MAX = 64;
+const BURST_MIN = 8;
 /** What one call should bring: as much as is still in the processor's cache when it is written. */
 const BURST_BYTES = 512 * 1024;
 /** Bursts that a router which is behind takes from a socket at a time, to see who is in it. */
@@ -36,7 +36,7 @@ export class Receiver {
   /** Where what is too much for one turn is sorted. */
   readonly sort: Sort;
   /** How many messages the next call asks for. */
-  #burst = BURST_MESSAGES;
+  #burst = BURST_MAX;
 
   /**
    * @param seed what flows that wait are hashed with; a secret of its own unless given
@@ -46,17 +46,17 @@ export class Receiver {
     this.#layout = layout;
     this.#ingress = ingress;
     this.#ancillary = new Ancillary(arena);
-    this.messages = new Messages(arena, BURST_MESSAGES);
+    this.messages = new Messages(arena, BURST_MAX);
     this.sort = new Sort(arena, this.messages, this.#ancillary, ingress, seed, clock);
   }
 
-  /** Moves up to one burst from an endpoint to its links' devices; returns messages received. */
-  receiveBurst(endpoint: DataEndpoint, socket: number, nowMs: number): number {
+  /** Moves up to one burst, `most` messages, from an endpoint to its links' devices; returns messages received. */
+  receiveBurst(endpoint: DataEndpoint, socket: number, nowMs: number, most = BURST_MAX): number {
     this.#ingress.begin(nowMs, endpoint.versionInside(socket));
-    const count = this.#receive(endpoint, socket);
+    const count = this.#receive(endpoint, socket, Math.min(most, this.#burst));
     if (count === 0) return 0;
     const small = this.sort.countSmall(count);
-    const isMuch = areMany(count, small, count === BURST_MESSAGES);
+    const isMuch = areMany(count, small, count === BURST_MAX);
     const toSort = isMuch || (this.sort.held.gathers && small > 0);
     if ((toSort && !this.#ingress.sheds) || this.backlog > 0) {
       return this.#sortAll(endpoint, socket, count, nowMs);
@@ -79,7 +79,7 @@ export class Receiver {
       const isFull = taken === this.#burst;
       this.#adapt(taken, this.sort.take(endpoint, taken));
       all += taken;
-      taken = isFull && burst < BURSTS_BEHIND ? this.#receive(endpoint, socket) : 0;
+      taken = isFull && burst < BURSTS_BEHIND ? this.#receive(endpoint, socket, this.#burst) : 0;
     }
     return all;
   }
@@ -118,10 +118,10 @@ export class Receiver {
     this.#adapt(count, bytes);
   }
 
-  /** One call, again where an error was reported in its place; returns messages received. */
-  #receive(endpoint: DataEndpoint, socket: number): number {
+  /** One call for up to `most`, again where an error was reported in its place; returns messages received. */
+  #receive(endpoint: DataEndpoint, socket: number, most: number): number {
     for (let attempt = 0; ; attempt++) {
-      const count = endpoint.underlay.receive(socket, this.messages.headers, this.#burst);
+      const count = endpoint.underlay.receive(socket, this.messages.headers, most);
       if (count >= 0) {
         endpoint.receiveErrors = 0;
         return count;
@@ -144,6 +144,6 @@ export class Receiver {
   /** Sizes the next call after what one message of the last brought: trains or small packets. */
   #adapt(count: number, bytes: number): void {
     const fitting = Math.floor((BURST_BYTES * count) / Math.max(bytes, 1));
-    this.#burst = Math.max(BURST_MESSAGES_MIN, Math.min(fitting, BURST_MESSAGES));
+    this.#burst = Math.max(BURST_MIN, Math.min(fitting, BURST_MAX));
   }
 }

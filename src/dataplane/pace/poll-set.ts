@@ -66,6 +66,18 @@ export class PollSet {
     return this.#view.getUint16(this.offsetOf(place) + REVENTS_OFFSET, true);
   }
 
+  /** Whether a place is waited for at present. */
+  isWatched(place: number): boolean {
+    return this.#view.getInt32(this.offsetOf(place), true) >= 0;
+  }
+
+  /** What was ready has been served: nothing is until the next wait. */
+  clear(): void {
+    for (let place = 0; place < this.#descriptors.length; place++) {
+      this.#view.setUint16(this.offsetOf(place) + REVENTS_OFFSET, 0, true);
+    }
+  }
+
   /** Adds a descriptor at the end; `owner` is a number that means something to whoever added it. */
   add(role: number, owner: number, descriptor: number): void {
     const place = this.#descriptors.length;

@@ -1,7 +1,8 @@
 /** A peer behind a NAT, as the data path has it: the loop in earnest, with an underlay that rewrites. */
 import t from 'tap';
+import { ARENA_BYTES } from '../../../src/dataplane/arena-bytes.ts';
 import { Arena } from '../../../src/dataplane/ground/arena.ts';
-import { ARENA_BYTES, Loop } from '../../../src/dataplane/loop.ts';
+import { Loop } from '../../../src/dataplane/loop.ts';
 import { ENCAPS } from '../../../src/encap/encap.ts';
 import { LAYOUT_BYTES, Layout } from '../../../src/shm/layout.ts';
 import { AF_INET } from '../../../src/sys/libc/constants.ts';

@@ -3,8 +3,9 @@
  * and who is answered. The loops in earnest; the kernel's part is test/control/underlays.
  */
 import t from 'tap';
+import { ARENA_BYTES } from '../../../src/dataplane/arena-bytes.ts';
 import { Arena } from '../../../src/dataplane/ground/arena.ts';
-import { ARENA_BYTES, Loop } from '../../../src/dataplane/loop.ts';
+import { Loop } from '../../../src/dataplane/loop.ts';
 import { drawLots, Policy, xmitHash } from '../../../src/dataplane/underlays/xmit-hash.ts';
 import { ENCAPS } from '../../../src/encap/encap.ts';
 import { UNDERLAY_MODES, type UnderlayMode } from '../../../src/net/underlay-modes.ts';

@@ -4,9 +4,10 @@
  * @module
  */
 import { createInterface } from 'node:readline';
+import { ARENA_BYTES } from '../../../src/dataplane/arena-bytes.ts';
 import { Arena } from '../../../src/dataplane/ground/arena.ts';
 import { KernelPorts } from '../../../src/dataplane/ground/ports.ts';
-import { ARENA_BYTES, Loop } from '../../../src/dataplane/loop.ts';
+import { Loop } from '../../../src/dataplane/loop.ts';
 import { VXLAN } from '../../../src/encap/encap.ts';
 import { hostBytes, parseHostAddress } from '../../../src/net/underlay-address.ts';
 import { LAYOUT_BYTES, Layout } from '../../../src/shm/layout.ts';
