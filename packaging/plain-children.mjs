@@ -1,7 +1,7 @@
-// Loaded into every test file by the test runner (.taprc). The runner's tracer, which measures
-// coverage, adds itself to each child process: a loader with a thread of its own and handlers of
-// signals. What a test starts must run as it does for users, and start as fast: the tracer is taken
-// out again.
+// Loaded into the test runner (test-run.mjs) and every test file. tap's tracer, which measures coverage,
+// adds itself to each child process: a loader with a thread of its own and handlers of signals, and a
+// second of a processor for each test file. What a test starts must run as it does for users, and start
+// as fast: the tracer is taken out again.
 import processOnSpawn from 'process-on-spawn';
 
 const TRACER = /"?--import=\S*\/@tapjs\/processinfo\/[^\s"]*"?\s*/g;
