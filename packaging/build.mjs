@@ -4,6 +4,7 @@
 import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
+  copyFileSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -43,6 +44,8 @@ mkdirSync(join(out, 'dist'), { recursive: true });
 if (out !== root && !existsSync(join(out, 'node_modules'))) {
   symlinkSync(join(root, 'node_modules'), join(out, 'node_modules'));
 }
+// The programs read their version there, and Node what kind of files they are.
+if (out !== root) copyFileSync('package.json', join(out, 'package.json'));
 execFileSync(
   process.execPath,
   [
