@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
-import { connect, type Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
@@ -297,3 +297,34 @@ t.test('requestFromJson() takes what it gives and nothing else', async (t) => {
   for (const value of [null, [], 'x', 1, undefined]) t.throws(() => requestFromJson(value));
   t.ok(ADMIN_BODY_BYTES_MAX > JSON.stringify(good).length * 10);
 });
+
+t.test(
+  'what the router hung up on before it heard a word is asked again, not for ever',
+  async (t) => {
+    const elsewhere = mkdtempSync(join(tmpdir(), 'fanway-admin-'));
+    t.teardown(() => rmSync(elsewhere, { recursive: true }));
+    const deaf = new RunDirectory(elsewhere);
+    deaf.create();
+    let connections = 0;
+    let deafTo = 2;
+    const router = createServer((socket) => {
+      connections++;
+      socket.on('error', () => undefined);
+      if (connections <= deafTo) return void socket.destroy();
+      socket.once('data', () =>
+        socket.end('HTTP/1.1 200 OK\r\ncontent-length: 13\r\n\r\n{"told":true}'),
+      );
+    });
+    router.listen(deaf.socket);
+    await once(router, 'listening');
+    t.teardown(() => router.close());
+    t.same(await callRouter(deaf, '/v1/echo', { word: 1 }), { told: true });
+    t.equal(connections, 3);
+    [connections, deafTo] = [0, Number.POSITIVE_INFINITY];
+    await t.rejects(callRouter(deaf, '/v1/echo', { word: 1 }), {
+      code: 'router-silent',
+      message: /hung up/,
+    });
+    t.equal(connections, 3, 'not for ever');
+  },
+);

@@ -8,7 +8,6 @@ import { runFanway } from '../../src/demo/router.ts';
 import { formatIpv4 } from '../../src/net/ipv4.ts';
 import { formatPrefix } from '../../src/net/prefix.ts';
 import { runTcpPair } from '../../src/traffic/run.ts';
-import { fanway } from '../control/lab-router.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { craftedIp } from '../support/crafted-ip.ts';
 import { groundOf, runBattery } from '../support/ground.ts';
@@ -69,10 +68,7 @@ t.test('a fan of ipip, forwarded by the kernel', { skip }, async (t) => {
   t.equal(received.streams[0]?.bytes, TCP_BYTES, 'all of a TCP stream arrives');
 
   for (const datapath of ['userspace', 'kernel']) {
-    // The router hangs up on who takes seconds to say what he wants, as on a slow guest.
-    await until(`over to ${datapath}`, WAIT_MS, async () => {
-      return (await fanway(victim, 'up', ...up, '--datapath', datapath)).code === 0;
-    });
+    await fanwayUp(victim, ...up, '--datapath', datapath);
     t.equal((await linkOf(target)).datapath, datapath);
     reaches(t, target, `moved to ${datapath} while it runs`);
   }

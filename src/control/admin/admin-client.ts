@@ -14,6 +14,8 @@ import { ADMIN_HOST, ADMIN_NAMESPACE } from './admin.ts';
 const ANSWER_BYTES_MAX = 4 * 1024 * 1024;
 /** Bringing a link up takes a second or two; a router that says nothing for longer is stuck. */
 const ANSWER_TIMEOUT_MS = 60_000;
+/** Calls, where the router hears none of those before. */
+const CALLS_MAX = 3;
 
 export type CallOptions = {
   /** Speak to the router of whatever network namespace; it refuses commands from another one. */
@@ -21,15 +23,33 @@ export type CallOptions = {
 };
 
 /**
- * One call. `body` undefined = GET. What comes back has no control characters in any text.
+ * One call. `body` undefined = GET. What comes back has no control characters in any text. Where the router hung up
+ * before it was told anything (EPIPE), as it does on who takes seconds to speak on a machine that is overrun, it is
+ * called again.
  * @throws FanwayError `not-running` when nobody listens; `other-namespace` when the router serves
  *   another network namespace than ours; else what the router answered.
  */
-export function callRouter(
+export async function callRouter(
   run: RunDirectory,
   path: string,
   body?: unknown,
   options: CallOptions = {},
+): Promise<unknown> {
+  for (let again = CALLS_MAX - 1; ; again--) {
+    try {
+      return await callOnce(run, path, body, options);
+    } catch (error) {
+      const wasUnheard = error instanceof FanwayError && codeOf(error.cause) === 'EPIPE';
+      if (!wasUnheard || again === 0) throw error;
+    }
+  }
+}
+
+function callOnce(
+  run: RunDirectory,
+  path: string,
+  body: unknown,
+  options: CallOptions,
 ): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const text = body === undefined ? undefined : JSON.stringify(body);
