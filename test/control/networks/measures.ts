@@ -6,7 +6,7 @@ import { execFileSync } from 'node:child_process';
 import type { Test } from 'tap';
 import type { TestResult } from '../../../src/cli/paths/test.ts';
 import type { LatencyReport } from '../../../src/measure/latency/report.ts';
-import { Listening } from '../../cli/bench-hosts.ts';
+import { Listening, latencyInTime } from '../../cli/bench-hosts.ts';
 import { fanway } from '../lab-router.ts';
 import { type NetworkLab, run } from './lab.ts';
 
@@ -56,25 +56,25 @@ export async function measureLoad(t: Test, { hosts }: NetworkLab): Promise<void>
   // By its routes the host would ask the other tenant.
   const away = [`${hostAddressOf(2)}/32`, 'dev', 'br-red'];
   second.run(() => execFileSync('ip', ['route', 'add', ...away]));
-  const args = ['--seconds', '1', '--streams', '1', '--dscp', 'CS0', '--interval', '20', '--json'];
-  const { code, out, err } = await fanway(
-    second,
-    'latency',
-    addressOf(2),
-    '--net',
-    'blue',
-    ...args,
-  );
+  const args = ['--net', 'blue', '--streams', '1', '--dscp', 'CS0', '--interval', '20'];
+  const moved = ({ goodput }: LatencyReport) => goodput.find(({ phase }) => phase === 'both');
+  const isAnswered = ({ phases }: LatencyReport['figures'][number]): boolean =>
+    [phases.idle, phases.both].every((cell) => (cell?.p50 ?? 0) > 0);
+  const { code, out, err } = await latencyInTime(second, [addressOf(2), ...args], (report) => {
+    const { up = 0, down = 0 } = moved(report) ?? {};
+    return up > 0 && down > 0 && report.figures.every(isAnswered);
+  });
   second.run(() => execFileSync('ip', ['route', 'del', ...away]));
   await listening.stop();
   t.equal(code, 0, err);
-  const { far, fan, figures, goodput, notes } = JSON.parse(out) as LatencyReport;
+  const report = JSON.parse(out) as LatencyReport;
+  const { far, fan, figures, notes } = report;
   t.same([fan, far.tunnel, notes], ['br-blue', hostAddressOf(2), []], "the container's own host");
   for (const { way, protocol, phases } of figures) {
     for (const phase of ['idle', 'both'] as const) {
       t.ok((phases[phase]?.p50 ?? 0) > 0, `${way}, ${protocol}, ${phase}: answered`);
     }
   }
-  const both = goodput.find(({ phase }) => phase === 'both');
+  const both = moved(report);
   t.ok((both?.up ?? 0) > 0 && (both?.down ?? 0) > 0, 'the load went both ways');
 }
