@@ -67,7 +67,7 @@ function unmeasuredIn(reports: readonly HostReport[]): TestResult['unmeasured'] 
     .map((overlay) => ({
       overlay,
       why: overlay.includes(':')
-        ? 'members do not tell who is in a fan of IPv6 alone: fanway ping HOST measures one pair'
+        ? 'no member is known by an address on its underlay (join --advertise says by which): fanway ping HOST measures one pair'
         : 'hosts have no address of their own there to ask from and to (net add --address), or do not hear of one another',
     }));
 }

@@ -11,9 +11,9 @@ import { type HostReport, hostReport, type PathReport, TARGETS_MAX } from '../..
 import { messageOf, refusedError } from '../../errors.ts';
 import type { MemberView } from '../../gossip/base/api.ts';
 import { isActive } from '../../gossip/members/members.ts';
-import { gatewayOf, sliceOf } from '../../net/fan.ts';
+import { gatewayOf, hasIpv4, sliceOf } from '../../net/fan.ts';
 import { equals } from '../../net/prefix.ts';
-import { formatHostAddress, formatHostPrefix } from '../../net/underlay-address.ts';
+import { formatHostAddress, formatHostPrefix, holdsHost } from '../../net/underlay-address.ts';
 import { type PathRecord, Segmentation } from '../../table/paths.ts';
 import { Question } from '../../wire/gossip/types.ts';
 import { dropsOf, growth } from '../plane/drops.ts';
@@ -22,6 +22,7 @@ import {
   isNetwork,
   type LinkSpec,
   type NetworkSpec,
+  ownAddressIn,
   titleOf as titleOfFan,
 } from '../store/link-spec.ts';
 import type { NetworkHostAim } from './network-aims.ts';
@@ -72,6 +73,29 @@ export function aimsOf(specs: readonly LinkSpec[], members: readonly MemberView[
         const ends = { local: spec.local, host: local, gateway, inside, device: '' };
         return [{ member, title: titleOf(spec), target: { ...ends, underlayMtu, innerMtu } }];
       }),
+    )
+    .slice(0, TARGETS_MAX);
+}
+
+/**
+ * The same in fans of IPv6 alone, of which records do not tell: members that are somewhere on the underlay of one.
+ * Not all of them need have it.
+ */
+export function aimsBySix(specs: readonly LinkSpec[], members: readonly MemberView[]): Aim[] {
+  const others = members.filter((member) => !member.isSelf && isActive(member));
+  return specs
+    .filter(({ overlay, six }) => six !== undefined && !hasIpv4(overlay))
+    .flatMap((spec) =>
+      others.flatMap((member) =>
+        [...new Set(member.endpoints.map(({ address }) => address))]
+          .filter((host) => holdsHost(spec.underlay, host))
+          .map((host): Aim => {
+            const { local, underlayMtu, innerMtu } = spec;
+            const [gateway, inside] = [ownAddressIn(spec, local), ownAddressIn(spec, host)];
+            const target = { local, host, gateway, inside, device: '', underlayMtu, innerMtu };
+            return { member, title: titleOf(spec), target };
+          }),
+      ),
     )
     .slice(0, TARGETS_MAX);
 }
@@ -169,14 +193,29 @@ export class PathTest {
     }
   }
 
+  /**
+   * Whether a member that did not answer from inside has the link at all. Who does not say so is alive all the same,
+   * and is believed to have what its place says that it has.
+   */
+  async #hasLink({ member, title }: Aim): Promise<boolean> {
+    try {
+      const told = await this.#options.ask(member.id, Question.Counters);
+      return title in countersAnswer(JSON.parse(told), '');
+    } catch {
+      return true;
+    }
+  }
+
   /** Fans in one go, then each network by itself: what is on two of them may have one address. */
   async #measureAll(
     members: readonly MemberView[],
   ): Promise<{ aims: Aim[]; measured: Measured[] }> {
     const { specs, networks, networkHosts } = this.#options;
     const hosts = networkHosts();
+    const six = aimsBySix(specs(), members);
     const groups = [
       aimsOf(specs(), members),
+      six,
       ...networks()
         .slice(0, NETWORKS_MAX)
         .map((spec) => networkAims(spec, hosts, members)),
@@ -185,8 +224,13 @@ export class PathTest {
     for (const group of groups) {
       if (group.length === 0) continue;
       const results = await this.#options.measure(group.map(({ target }) => target));
-      aims.push(...group);
-      measured.push(...results);
+      const isThere = await Promise.all(
+        group.map(
+          (aim, i) => group !== six || results[i]?.tunnel.received !== 0 || this.#hasLink(aim),
+        ),
+      );
+      aims.push(...group.filter((_, i) => isThere[i]));
+      measured.push(...results.filter((_, i) => isThere[i]));
     }
     return { aims, measured };
   }

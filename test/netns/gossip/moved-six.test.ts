@@ -1,8 +1,9 @@
 // A workload that moves to another host with its IPv6 address.
-import t from 'tap';
-import type { Lab, LabContainer, LabNode } from '../../../src/demo/lab.ts';
+import t, { type Test } from 'tap';
+import type { TestResult } from '../../../src/cli/paths/test.ts';
+import type { Lab, LabContainer, LabHost, LabNode } from '../../../src/demo/lab.ts';
 import { formatAddress6, parseAddress6, parsePrefix6 } from '../../../src/net/prefix6.ts';
-import { statusOf } from '../../control/lab-router.ts';
+import { fanway, statusOf } from '../../control/lab-router.ts';
 import { skipLong } from '../../support/long.ts';
 import { say } from '../../support/talk6.ts';
 import { skipWithoutTun } from '../privileges.ts';
@@ -62,6 +63,23 @@ async function answersForOthers(lab: Lab, home: LabContainer, away: LabContainer
   });
 }
 
+/** Every pair of hosts of a fan of IPv6 alone is measured, and by it. */
+async function measured(t: Test, host: LabHost): Promise<void> {
+  const { out, err } = await fanway(host, 'test', '--json');
+  t.match(out, /^\{/, err);
+  const { pairs, unmeasured, problems } = JSON.parse(out) as TestResult;
+  t.same([unmeasured, problems], [[], []]);
+  const found = pairs.map(({ fromName, name, overlay }) => `${fromName} ${name} ${overlay}`);
+  const names = ['host1', 'host2', 'host3'];
+  const all = names.flatMap((from) =>
+    names.filter((to) => to !== from).map((to) => `${from} ${to} fd00:fa::/32`),
+  );
+  t.same(found.sort(), all);
+  for (const { fromName, name, tunnel } of pairs) {
+    t.ok(tunnel.received > 0 && tunnel.mtu > 0, `${fromName} has answers of ${name} from inside`);
+  }
+}
+
 for (const encap of ['vxlan', 'fou'] as const) {
   t.test(`${encap}: a workload moves with its IPv6 address`, { skip }, async (t) => {
     const options = { hosts: 3, containersPerHost: 1, fans: false, ipv6: true };
@@ -77,6 +95,7 @@ for (const encap of ['vxlan', 'fou'] as const) {
     await allAlive(hosts);
     await away.netlink.addAddress6('eth0', parseAddress6(MOVED), 128);
     await reaches(third, 'fd00:fa:1c::1');
+    await measured(t, lab.host(2));
     t.notOk(await answers(third, MOVED), 'by arithmetic the address is at home');
 
     const [first, second, last] = [lab.host(0), lab.host(1), lab.host(2)];
@@ -115,6 +134,7 @@ for (const encap of ['vxlan', 'fou'] as const) {
 
     await runFanway(second, ['withdraw', MOVED]);
     await until('it is where the arithmetic has it', async () => !(await answers(third, MOVED)));
-    t.ok(await answers(third, 'fd00:fa:1c::1'), 'the fan still works');
+    await reaches(third, 'fd00:fa:1c::1');
+    t.pass('the fan still works');
   });
 }
