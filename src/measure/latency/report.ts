@@ -1,5 +1,5 @@
 /**
- * A latency experiment as plain data, as a table for the terminal, and as CSV.
+ * A latency experiment as plain data, as tables for the terminal, and as CSV.
  * @module
  */
 import { formatIpv4 } from '../../net/ipv4.ts';
@@ -77,41 +77,38 @@ export function latencyReport(
   };
 }
 
-const ms = (value: number | undefined): string => (value === undefined ? '-' : figure(value));
+/** To the microsecond at most, so that four pairs of them fit a terminal. */
+const ms = (value: number | undefined): string => {
+  if (value === undefined) return '-';
+  return value > 0 && value < 0.1 ? value.toFixed(3) : figure(value);
+};
 const percent = (share: number): string => (share === 0 ? '0' : figure(share * 100));
 
-const PHASE_COLUMNS: readonly [PhaseName, keyof Cell & ('p50' | 'p99'), string][] = [
-  ['idle', 'p50', 'idle p50'],
-  ['idle', 'p99', 'p99'],
-  ['up', 'p50', 'up p50'],
-  ['up', 'p99', 'p99'],
-  ['down', 'p50', 'down p50'],
-  ['down', 'p99', 'p99'],
-  ['both', 'p50', 'both p50'],
-  ['both', 'p99', 'p99'],
-];
+const PHASES: readonly PhaseName[] = ['idle', 'up', 'down', 'both'];
+const WHO: readonly Column[] = [{ title: 'way' }, { title: 'class' }, { title: 'probe' }];
+const right = (title: string): Column => ({ title, align: 'right' });
 
-function tableOf(report: LatencyReport): string {
-  const right = (title: string): Column => ({ title, align: 'right' });
-  const columns: Column[] = [
-    { title: 'way' },
-    { title: 'class' },
-    { title: 'probe' },
-    ...PHASE_COLUMNS.map(([, , title]) => right(title)),
-    right('loss %'),
-    right('CE %'),
-    { title: 'arrived as' },
+/** Each table fits a terminal of 80 columns: how long packets took, and what came of them. */
+function tablesOf({ figures }: LatencyReport): string[] {
+  const pair = (cell: Cell | undefined): string =>
+    cell?.p50 === undefined ? '-' : `${ms(cell.p50)}/${ms(cell.p99)}`;
+  const who = ({ way, class: name, protocol }: StreamFigures): string[] => [way, name, protocol];
+  return [
+    renderTable(
+      [...WHO, ...PHASES.map(right)],
+      figures.map((one) => [...who(one), ...PHASES.map((phase) => pair(one.phases[phase]))]),
+    ),
+    '',
+    renderTable(
+      [...WHO, right('loss %'), right('CE %'), { title: 'arrived as' }],
+      figures.map((one) => [
+        ...who(one),
+        percent(one.loss),
+        percent(one.ce),
+        one.arrived.slice(0, 2).join(', ') || '-',
+      ]),
+    ),
   ];
-  const rows = report.figures.map((figures) => [
-    figures.way,
-    figures.class,
-    figures.protocol,
-    ...PHASE_COLUMNS.map(([phase, key]) => ms(figures.phases[phase]?.[key])),
-    percent(figures.loss),
-    percent(figures.ce),
-    figures.arrived.slice(0, 2).join(', ') || '-',
-  ]);
-  return renderTable(columns, rows);
 }
 
 /** Bits a second for people. */
@@ -133,21 +130,22 @@ function goodputLines({ goodput }: LatencyReport): string[] {
 
 /** What changed against an earlier run, for the classes that both have. */
 function beforeLines(report: LatencyReport, before: LatencyReport): string[] {
-  const lines = report.figures.flatMap((now) => {
+  const rows = report.figures.flatMap((now) => {
     if (now.way !== 'tunnel' || now.protocol !== 'udp') return [];
     const then = before.figures.find(
       (one) => one.way === now.way && one.protocol === now.protocol && one.class === now.class,
     );
-    const phases = (['idle', 'up', 'down', 'both'] as const).flatMap((phase) => {
-      const [a, b] = [then?.phases[phase]?.p99, now.phases[phase]?.p99];
-      return a === undefined || b === undefined ? [] : [`${phase} ${figure(a)} -> ${figure(b)}`];
-    });
-    return phases.length === 0 ? [] : [`p99 in ms, tunnel, ${now.class}: ${phases.join(', ')}`];
+    if (then === undefined) return [];
+    const change = (phase: PhaseName): string =>
+      `${ms(then.phases[phase]?.p99)} -> ${ms(now.phases[phase]?.p99)}`;
+    return [[now.class, ...PHASES.map(change)]];
   });
-  return ['', `against ${before.date} (${before.encap}):`, ...lines];
+  const about = `against ${before.date} (${before.encap}), p99 of UDP by the tunnel:`;
+  if (rows.length === 0) return ['', `${about} no class in common`];
+  return ['', about, renderTable([{ title: 'class' }, ...PHASES.map(right)], rows)];
 }
 
-/** The table, with what it is about above it, and rates and what failed below it. */
+/** The tables, with what they are about above them, and rates and what failed below it. */
 export function latencyText(report: LatencyReport, before?: LatencyReport): string {
   const { near, far, settings, roundTripsPerMinute: trips } = report;
   const { streams, seconds, intervalMs, load } = settings;
@@ -156,9 +154,10 @@ export function latencyText(report: LatencyReport, before?: LatencyReport): stri
     `${report.fan}: ${report.encap}`,
     `tunnel   ${near.tunnel} -> ${far.tunnel}`,
     `underlay ${near.underlay} -> ${far.underlay}`,
-    `load: ${streams} TCP ${streams === 1 ? 'stream' : 'streams'} a direction on the ${load}, ${seconds} s each; a probe every ${intervalMs} ms; times in ms`,
+    `load: ${streams} TCP ${streams === 1 ? 'stream' : 'streams'} a direction on the ${load}, ${seconds} s each`,
+    `a probe every ${intervalMs} ms; round trips in ms, p50/p99`,
     '',
-    tableOf(report),
+    ...tablesOf(report),
     '',
     ...goodputLines(report),
     `round trips a minute under load: ${perMinute.join(', ')}`,
