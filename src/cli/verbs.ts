@@ -84,6 +84,6 @@ export const VERBS: readonly Verb[] = RUNNABLE.flatMap(([, verbs]) => verbs);
 
 /** Every verb that has a text, by group. */
 export const VERB_GROUPS: readonly VerbGroup[] = [
-  ...RUNNABLE.map(([title, verbs]) => ({ title, verbs })),
   { title: 'To see it work', verbs: [demoText] },
+  ...RUNNABLE.map(([title, verbs]) => ({ title, verbs })),
 ];

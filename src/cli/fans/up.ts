@@ -146,6 +146,13 @@ async function runForeground(
 export const up: Verb = {
   name: 'up',
   summary: 'bring a fan up',
+  details: [
+    "OVERLAY is the network of the containers of all hosts, UNDERLAY this host's address among the",
+    'hosts, with how long their common prefix is: 172.30.1.27/16, or eth0/16 where eth0 has it. Its',
+    "host bits, 1.27, name this host's slice: 250.1.27.0/24 of 250.0.0.0/8. Run it on every host. It",
+    'makes a bridge with the first address of the slice; containers are attached to that, by fanway',
+    'docker enable and the like. It stays until fanway down, or the machine restarts.',
+  ],
   usage: [
     'up OVERLAY UNDERLAY [dhcp] [host-reserve N] [bridge NAME] [OPTIONS]',
     'up -u UNDERLAY -o OVERLAY [OPTIONS]',

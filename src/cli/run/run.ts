@@ -187,13 +187,13 @@ export const run: Verb = {
   options: [
     ['--fan', 'the fan, in the words of up: OVERLAY UNDERLAY and the options below'],
     ['--net NAME', 'a layer-2 network, in the words of net add'],
-    ['--vni N', 'its VXLAN network identifier'],
+    ['--vni N', 'its VXLAN network identifier (default of a fan: overlay address >> 8)'],
     ['--address ADDRESS/N,...', 'the addresses that COMMAND has in it'],
     ['--join HOST[:PORT]', 'join the gossip of a cluster there: its hosts get names'],
     ['--key FILE', 'the keys of the cluster; - is standard input'],
     ['--name NAME', 'what others call this host'],
     ['--no-internet', 'the overlay and nothing else'],
-    ...FAN_OPTIONS.filter(([flag]) => !NOT_HERE.test(flag)),
+    ...FAN_OPTIONS.filter(([flag]) => !NOT_HERE.test(flag) && flag !== '--vni N'),
   ],
   examples: [
     ['fanway run --fan 250.0.0.0/8 eth0/16 -- python3 -m http.server', 'on one host ...'],

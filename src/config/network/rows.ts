@@ -159,7 +159,7 @@ const PARTY_ROWS = {
   dhcpServers: asked(servers, {
     ...{ key: 'dhcp-server', example: '02:42:0a:01:00:35', resolved: true },
     doc: 'MACs on this host that may answer DHCP clients of all hosts; `auto`: this host itself.',
-    help: ['--dhcp-server MAC|auto', 'who here answers DHCP clients of all hosts (auto: we)'],
+    help: ['--dhcp-server MAC|auto', 'who here answers DHCP clients of all hosts (auto: us)'],
   }),
   routers: asked(servers, {
     ...{ key: 'router', example: '02:42:0a:01:00:01', resolved: true },
