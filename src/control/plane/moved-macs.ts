@@ -6,15 +6,17 @@
  * Asked only when somebody claims a MAC, so that nothing need be watched, and nothing be missed.
  * @module
  */
+
 import { messageOf } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import { formatMac } from '../../net/mac.ts';
+import { Beat } from '../../sys/process/beat.ts';
 import type { RealHost } from '../host/real-host.ts';
 import type { LinkSpec } from '../store/link-spec.ts';
 import type { TunnelSet } from './tunnel-set.ts';
 
 /** How often the data processes' mailbox is looked into, ms: a word of memory. */
-const LOOK_MS = 200;
+const LOOK_MS = 250;
 /** Claims that are looked into at a time; more are claimed again if they matter. */
 const CLAIMS_MAX = 16;
 
@@ -28,7 +30,7 @@ export type MovedMacsOptions = {
 
 export class MovedMacs {
   readonly #options: MovedMacsOptions;
-  #timer: NodeJS.Timeout | undefined;
+  #beat: Beat | undefined;
   #busy = false;
 
   constructor(options: MovedMacsOptions) {
@@ -36,13 +38,12 @@ export class MovedMacs {
   }
 
   start(): void {
-    this.#timer ??= setInterval(() => void this.look(), LOOK_MS);
-    this.#timer.unref();
+    this.#beat ??= new Beat(LOOK_MS, () => void this.look()).unref();
   }
 
   stop(): void {
-    clearInterval(this.#timer);
-    this.#timer = undefined;
+    this.#beat?.close();
+    this.#beat = undefined;
   }
 
   /** Looks into what was claimed since the last time. Never throws. */

@@ -9,6 +9,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { Beat } from './beat.ts';
 
 /** How often to look, ms. */
 const LOOK_MS = 500;
@@ -72,7 +73,7 @@ export class CrowdGauge {
 /** Looks at the machine until it is closed. */
 export class CrowdWatch {
   readonly #gauge = new CrowdGauge(availableParallelism(), runnableThreads()?.lately);
-  readonly #timer: NodeJS.Timeout;
+  readonly #beat: Beat;
 
   /** @param onChange called whenever the judgement changed */
   constructor(onChange: (crowded: boolean) => void) {
@@ -83,8 +84,7 @@ export class CrowdWatch {
       }
     };
     look();
-    this.#timer = setInterval(look, LOOK_MS);
-    this.#timer.unref();
+    this.#beat = new Beat(LOOK_MS, look).unref();
   }
 
   get isCrowded(): boolean {
@@ -92,6 +92,6 @@ export class CrowdWatch {
   }
 
   close(): void {
-    clearInterval(this.#timer);
+    this.#beat.close();
   }
 }

@@ -15,6 +15,7 @@ import {
   formatHostAddress,
   type UnderlayAddress,
 } from '../../../net/underlay-address.ts';
+import { Beat } from '../../../sys/process/beat.ts';
 import { EchoSocket } from '../../../sys/sockets/echo-socket.ts';
 import type { LinkEvent } from '../../../table/events.ts';
 import { type PathLimit, TrainUse } from '../../../table/links/path-limits.ts';
@@ -56,7 +57,7 @@ export class PathWatch {
   readonly nat: NatWatch;
   /** By local address; undefined where none may be opened. */
   readonly #sockets = new Map<UnderlayAddress, EchoSocket | undefined>();
-  #timer: NodeJS.Timeout | undefined;
+  #beat: Beat | undefined;
   #members = new Map<UnderlayAddress, number>();
   #membersHash = '';
   #dropped = 0;
@@ -75,13 +76,12 @@ export class PathWatch {
   }
 
   start(): void {
-    this.#timer ??= setInterval(() => this.look(), LOOK_MS);
-    this.#timer.unref();
+    this.#beat ??= new Beat(LOOK_MS, () => this.look()).unref();
   }
 
   stop(): void {
-    clearInterval(this.#timer);
-    this.#timer = undefined;
+    this.#beat?.close();
+    this.#beat = undefined;
     for (const socket of this.#sockets.values()) socket?.close();
     this.#sockets.clear();
     this.trains.close();

@@ -11,6 +11,7 @@ import { LAYOUT_BYTES, Layout } from '../../../shm/layout.ts';
 import type { LinkMac } from '../../../shm/mac-ring.ts';
 import { libc } from '../../../sys/libc/libc.ts';
 import { createEventFd, SharedMemory, signalEventFd } from '../../../sys/libc/memory.ts';
+import { Beat } from '../../../sys/process/beat.ts';
 import { confinementGaps } from '../../../sys/process/capabilities.ts';
 import type { Priority, PriorityReport } from '../../../sys/process/priority.ts';
 import { EventReader } from '../../../table/events.ts';
@@ -79,7 +80,7 @@ export class DataProcess {
   /** How many claims were told when we looked last. */
   #claims = 0;
   readonly #lastError = new LastError(() => performance.now());
-  #watch: NodeJS.Timeout | undefined;
+  #watch: Beat | undefined;
   #restartTimer: NodeJS.Timeout | undefined;
   #lastBeat = 0;
   #stillLooks = 0;
@@ -268,7 +269,7 @@ export class DataProcess {
   /** Ends the process and frees the segment. */
   async close(): Promise<void> {
     this.#closed = true;
-    clearInterval(this.#watch);
+    this.#watch?.close();
     clearTimeout(this.#restartTimer);
     await this.#inTurn(() => this.#stopChild());
     libc.close(this.#wakeFd);
@@ -304,7 +305,7 @@ export class DataProcess {
     child.ring();
     // It may have ended while its predecessor was stopped: a listener would come too late.
     void child.exited.then(() => this.#ended(child));
-    this.#watch ??= setInterval(() => this.#lookAtHeart(), WATCH_INTERVAL_MS);
+    this.#watch ??= new Beat(WATCH_INTERVAL_MS, () => this.#lookAtHeart());
   }
 
   #passTurn(epoch: number, predecessor: Child | undefined): void {

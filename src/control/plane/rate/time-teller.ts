@@ -4,9 +4,11 @@
  * opened, that is all they get.
  * @module
  */
+
 import { messageOf } from '../../../errors.ts';
 import type { Log } from '../../../log.ts';
 import { familyOf, type UnderlayAddress } from '../../../net/underlay-address.ts';
+import { untilBeat } from '../../../sys/process/beat.ts';
 import { EchoSocket } from '../../../sys/sockets/echo-socket.ts';
 import { emitArrival } from '../echo/echo.ts';
 
@@ -64,7 +66,7 @@ export class TimeTeller {
       if (socket !== undefined && this.#serve(socket, nowMs)) this.#askedAtMs = nowMs;
     }
     const isAsked = nowMs - this.#askedAtMs < ASKED_MS;
-    this.#timer = setTimeout(() => this.#look(), isAsked ? BUSY_MS : IDLE_MS);
+    this.#timer = setTimeout(() => this.#look(), isAsked ? BUSY_MS : untilBeat(nowMs, IDLE_MS));
     this.#timer.unref();
   }
 

@@ -3,7 +3,9 @@
  * addresses are wrong.
  * @module
  */
+
 import { messageOf } from '../../../errors.ts';
+import { Beat } from '../../../sys/process/beat.ts';
 import type { LinkSpec } from '../../store/link-spec.ts';
 import { MovedMacs, type MovedMacsOptions } from '../moved-macs.ts';
 import { ForeignSources, type ForeignSourcesOptions } from './foreign-sources.ts';
@@ -14,7 +16,7 @@ export class BridgeWatch {
   readonly #options: MovedMacsOptions & ForeignSourcesOptions;
   readonly #movedMacs: MovedMacs;
   readonly #foreign: ForeignSources;
-  #timer: NodeJS.Timeout | undefined;
+  #beat: Beat | undefined;
   #busy = false;
 
   constructor(options: MovedMacsOptions & ForeignSourcesOptions) {
@@ -25,14 +27,13 @@ export class BridgeWatch {
 
   start(): void {
     this.#movedMacs.start();
-    this.#timer ??= setInterval(() => void this.#look(), LOOK_MS);
-    this.#timer.unref();
+    this.#beat ??= new Beat(LOOK_MS, () => void this.#look()).unref();
   }
 
   stop(): void {
     this.#movedMacs.stop();
-    clearInterval(this.#timer);
-    this.#timer = undefined;
+    this.#beat?.close();
+    this.#beat = undefined;
     this.#foreign.close();
   }
 
