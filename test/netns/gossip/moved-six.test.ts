@@ -18,7 +18,7 @@ const BRIDGE = 'fan-six';
 const MOVED = 'fd00:fa:1c::77';
 
 async function answers(from: LabNode, address: string): Promise<boolean> {
-  const [, code] = await say(from, 'ping', '-6', '-c', '1', '-W', '1', address);
+  const [, code] = await say(from, 'ping', '-6', '-c', '1', '-W', '5', address);
   return code === 0;
 }
 
@@ -58,7 +58,7 @@ async function answersForOthers(lab: Lab, home: LabContainer, away: LabContainer
   await away.netlink.addRoute6({ dst: parsePrefix6('fd00:fa:1c::/64'), dev: 'eth0' });
   await until('what came reaches an old neighbour', async () => {
     const to = formatAddress6(own.address);
-    const [, code] = await say(away, 'ping', '-6', '-c', '1', '-W', '1', '-I', MOVED, to);
+    const [, code] = await say(away, 'ping', '-6', '-c', '1', '-W', '5', '-I', MOVED, to);
     return code === 0;
   });
 }
