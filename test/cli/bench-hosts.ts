@@ -121,11 +121,14 @@ export async function latencyInTime(
   args: readonly string[],
   isSeen: (report: LatencyReport) => boolean,
 ): Promise<{ code: number | null; out: string; err: string }> {
-  for (const seconds of [1, 4]) {
+  let best = { code: -1, out: '', err: '' };
+  for (const seconds of [1, 3, 6]) {
     const outcome = await fanway(host, 'latency', ...args, '--seconds', String(seconds), '--json');
     if (outcome.code === 0 && isSeen(JSON.parse(outcome.out) as LatencyReport)) return outcome;
+    // A long one may have taken more time than the far end gives anybody.
+    if (outcome.code === 0 || best.code !== 0) best = outcome;
   }
-  return fanway(host, 'latency', ...args, '--seconds', '12', '--json');
+  return best;
 }
 
 /** Received = delivered + named drops, on both hosts, once what was on its way has come. */

@@ -51,7 +51,7 @@ t.test('latency sees a load fill the queue', { skip: skip || noTc() || skipLong 
   const args = ['250.1.27.99', '--streams', '2', '--dscp', 'cs0,EF', '--interval', '20'];
   const outputs = ['--svg', file('a.svg'), '--csv', file('a.csv')];
   const outcome = await latencyInTime(near, [...args, ...outputs], hasFilledQueues);
-  t.equal(outcome.code, 0, outcome.err);
+  t.equal(outcome.code, 0, `${outcome.err}${outcome.out.slice(0, 300)}`);
   t.match(outcome.err, /^idle\nload up\nload down\nload both$/m, 'progress');
   const report = JSON.parse(outcome.out) as LatencyReport;
   t.same(report.notes, []);
