@@ -67,6 +67,40 @@ t.test('the usual case is found soon', async (t) => {
   t.equal(network.prober.limits().get(PEER), 1500);
 });
 
+t.test('where large packets vanish, smaller ones go long before all is known', async (t) => {
+  for (const [carries, first, all] of [
+    [1450, 6, 20],
+    [1400, 6, 20],
+    [1280, 10, 20],
+    [1200, 20, 24],
+  ] as const) {
+    const network = new Network();
+    network.carries.set(PEER, carries);
+    const after = (isSo: () => boolean): number => {
+      const start = network.nowMs;
+      while (!isSo()) network.run([PEER], STEP_MS, 1500);
+      return (network.nowMs - start) / ANSWER_MS;
+    };
+    const firstAfter = after(() => network.prober.limits().size > 0);
+    t.ok(firstAfter < first, `${carries}: ${firstAfter} waits`);
+    t.ok((network.prober.limits().get(PEER) ?? 1500) <= carries, 'never more than it carries');
+    const more = after(() => network.prober.state(PEER) === 'limited');
+    t.ok(firstAfter + more < all, `${carries}: ${more} more for all`);
+    t.equal(network.prober.limits().get(PEER), carries);
+  }
+});
+
+t.test('a path that is looked at again is not lowered meanwhile', async (t) => {
+  const network = new Network();
+  network.carries.set(PEER, 1400);
+  network.run([PEER], 60_000);
+  for (let i = 0; i < 7000; i++) {
+    network.run([PEER], STEP_MS);
+    if (network.prober.limits().get(PEER) !== 1400) return t.fail('it was lowered');
+  }
+  return t.pass('for more than ten minutes');
+});
+
 t.test('a host that never answers teaches nothing, and is asked less and less', async (t) => {
   const network = new Network();
   network.run([PEER], 3600_000);

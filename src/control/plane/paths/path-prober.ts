@@ -29,7 +29,9 @@ const SENDS_MAX = 32;
 const FORGET_MS = 900_000;
 /** What most networks without jumbo frames have: tried first. */
 const USUAL_BYTES = 1500;
-/** MTUs that networks have: tried before halving. */
+/** Of the sizes that are left, how many lie above the one that is tried. */
+const ABOVE_PART = 2 / 3;
+/** MTUs that networks have, the largest first: tried before any other. */
 const COMMON = [
   9000,
   8500,
@@ -157,6 +159,9 @@ export class PathProber {
     probed.tries = 0;
     if (probed.confirming) return this.#finish(probed, nowMs);
     probed.low = probed.size;
+    // Until more is known, what gets through is better than what does not.
+    const { low, high, limit, deviceMtu } = probed;
+    if (high <= deviceMtu && (limit === 0 || low > limit || high <= limit)) probed.limit = low;
     this.#choose(probed, nowMs);
   }
 
@@ -203,9 +208,15 @@ export class PathProber {
   }
 }
 
-/** The next size to try: one that networks have, just above it when it is confirmed, or the middle. */
+/**
+ * The next size to try: of those that networks have, the one that halves what is left, then just above what was
+ * answered, then the middle. A size that gets through is known at once, one that does not only after
+ * {@link TRIES}: so more of them lie above the one that is tried.
+ */
 function between(low: number, high: number): number {
   if (low < USUAL_BYTES && high > USUAL_BYTES) return USUAL_BYTES;
-  if (COMMON.includes(low)) return low + STEP_BYTES;
-  return COMMON.find((size) => size > low && size < high) ?? (low + high) >> 1;
+  const left = COMMON.filter((size) => size > low && size < high);
+  const next = left[Math.floor(left.length * ABOVE_PART)];
+  if (next !== undefined) return next;
+  return COMMON.includes(low) ? low + STEP_BYTES : Math.floor(high - (high - low) * ABOVE_PART);
 }
