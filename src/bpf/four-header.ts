@@ -3,7 +3,7 @@
  * @module
  */
 import { reg } from './assembler.ts';
-import { Register } from './instructions.ts';
+import { Register, SKB } from './instructions.ts';
 import { classFromOuter } from './inward.ts';
 import { FRAGMENT_MASK, IPV4, type LinkProgram, STACK } from './link-program.ts';
 
@@ -119,4 +119,17 @@ export function takeTos(program: LinkProgram): void {
     .move(R5, 0);
   asm.call('skbStoreBytes');
   asm.label(same);
+}
+
+/** Nothing of a link is larger than its MTU; only TCP can be cut to size again. */
+export function checkSize(program: LinkProgram): void {
+  const { asm, path } = program;
+  const tooBig = program.drop('drop.too_big');
+  const fits = asm.fresh('fits');
+  asm.load(4, R1, R6, SKB.gsoSize).jumpIf(R1, 'notEqual', 0, fits);
+  asm.load(4, R1, FP, STACK.totalBytes).jumpIf(R1, 'belowOrEqual', path.innerMtu, fits);
+  asm.load(1, R1, FP, STACK.l3 + IPV4.protocol).jumpIf(R1, 'notEqual', PROTOCOL_TCP, tooBig);
+  asm.load(2, R1, FP, STACK.l3 + IPV4.fragment).fromNetwork(R1, 16);
+  asm.jumpIf(R1, 'anyBit', FRAGMENT_MASK, tooBig);
+  asm.label(fits);
 }

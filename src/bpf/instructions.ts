@@ -89,6 +89,7 @@ export const Helper = {
   mapUpdate: 2,
   skbStoreBytes: 9,
   l3ChecksumReplace: 10,
+  cloneRedirect: 13,
   getTunnelKey: 20,
   setTunnelKey: 21,
   redirect: 23,
@@ -96,6 +97,7 @@ export const Helper = {
   checksumDifference: 28,
   /** Of the packet's flow. */
   hash: 34,
+  skbChangeTail: 38,
   adjustRoom: 50,
   /** For programs that may be had by the terms of the GPL. */
   fibLookup: 69,
@@ -115,6 +117,8 @@ export const SKB = {
   length: 0,
   vlanPresent: 20,
   deviceIndex: 40,
+  /** The first of five words that are free for who handles the packet. */
+  note: 48,
   data: 76,
   dataEnd: 80,
   gsoSegments: 164,
@@ -125,6 +129,8 @@ export const SKB = {
 export const TC_NEXT = -1;
 export const TC_OK = 0;
 export const TC_SHOT = 2;
+/** Flag of {@link Helper.redirect}: into the device, as if it came in there. */
+export const REDIRECT_INGRESS = 1;
 
 /** `struct bpf_tunnel_key` of Linux 6.0 and later, which has the local address too. */
 export const TUNNEL_KEY = {

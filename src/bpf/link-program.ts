@@ -108,6 +108,7 @@ export class LinkProgram<
   readonly #drops = new Map<number, string>();
   /** What stands behind the program, by label. */
   readonly #tails = new Map<string, () => void>();
+  readonly #lastTails = new Map<string, () => void>();
   #atDrop: { indexes: readonly number[]; go: (index: number) => void } | undefined;
 
   constructor(direction: Direction, path: Path, maps: Maps) {
@@ -135,10 +136,14 @@ export class LinkProgram<
     return label;
   }
 
-  /** What `write` writes stands behind the program, once for each name; jumps to the label lead there. */
-  tail(name: string, write: () => void): string {
+  /**
+   * What `write` writes stands behind the program, once for each name; jumps to the label lead there.
+   * @param isLast it is written when all others are
+   */
+  tail(name: string, write: () => void, isLast = false): string {
     const label = `tail.${name}`;
-    if (!this.#tails.has(label)) this.#tails.set(label, write);
+    const tails = isLast ? this.#lastTails : this.#tails;
+    if (!tails.has(label)) tails.set(label, write);
     return label;
   }
 
@@ -149,10 +154,11 @@ export class LinkProgram<
 
   /** Adds R8 packets to a counter. Loses R1. */
   count(index: number): void {
-    this.#add(index, R8);
+    this.add(index, R8);
   }
 
-  #add(index: number, amount: Register): void {
+  /** Adds a number to a counter. Loses R1. */
+  add(index: number, amount: Register): void {
     const { asm } = this;
     asm
       .load(8, R1, R7, index * 8)
@@ -163,11 +169,11 @@ export class LinkProgram<
   /** Adds the packet's bytes to a counter. Loses R1 and R2. */
   countBytes(index: number): void {
     this.asm.load(4, R2, R6, SKB.length);
-    this.#add(index, R2);
+    this.add(index, R2);
   }
 
-  /** Finds the counters and counts the packet as received. */
-  begin(): void {
+  /** R7 = the counters of this processor, R6 the packet, which is R1, R8 how many it stands for. Loses R0 to R5. */
+  findCounters(): void {
     const { asm } = this;
     const found = asm.fresh('counters');
     asm.move(R6, reg(R1));
@@ -178,9 +184,21 @@ export class LinkProgram<
     for (const map of Object.values(this.maps)) asm.loadMap(R1, map);
     asm.move(R0, TC_SHOT).exit();
     asm.label(found).move(R7, reg(R0));
+    this.takeSegments();
+  }
+
+  /** R8 = packets on the wire that this one stands for. */
+  takeSegments(): void {
+    const { asm } = this;
     const one = asm.fresh('segments');
     // What is no super-packet, or one whose segments nobody has counted yet, says 0.
     asm.load(4, R8, R6, SKB.gsoSegments).jumpIf(R8, 'notEqual', 0, one).move(R8, 1).label(one);
+  }
+
+  /** Finds the counters and counts the packet as received. */
+  begin(): void {
+    const { asm } = this;
+    this.findCounters();
     this.count(this.index('received'));
     this.countBytes(this.index('receivedBytes'));
     // A tag stands beside the packet: what is in a VLAN is no frame of this network.
@@ -200,7 +218,10 @@ export class LinkProgram<
    * so does IPv6, of which the Ethernet header alone may be there.
    * @param check what is asked of every frame, whatever it carries
    */
-  frame(to: { arp: string; ipv6: string }, check: () => void = () => undefined): void {
+  frame(
+    to: { arp: string; ipv6: string; other?: string },
+    check: () => void = () => undefined,
+  ): void {
     const { asm } = this;
     const [short, whole, ipv4] = [asm.fresh('short'), asm.fresh('whole'), asm.fresh('ipv4')];
     const runt = this.drop('drop.runt');
@@ -214,7 +235,7 @@ export class LinkProgram<
     asm.load(2, R1, FP, STACK.etherType).fromNetwork(R1, 16);
     asm.jumpIf(R1, 'equal', ETHERTYPE.ipv4, ipv4).jumpIf(R1, 'equal', ETHERTYPE.arp, to.arp);
     asm.jumpIf(R1, 'equal', ETHERTYPE.ipv6, to.ipv6);
-    asm.jump(this.drop('drop.unknown_ethertype'));
+    asm.jump(to.other ?? this.drop('drop.unknown_ethertype'));
     asm.label(ipv4).load(4, R1, FP, STACK.headerBytes).jumpIf(R1, 'notEqual', 0, runt);
   }
 
@@ -223,13 +244,13 @@ export class LinkProgram<
     this.copy(0, STACK.l3, IPV4_BYTES, this.drop('drop.runt'));
   }
 
-  /** Judges the lengths that the IPv4 header tells, and keeps them. */
-  ipv4Lengths(): void {
+  /** Judges the lengths that the IPv4 header tells, and keeps them; goes to `six` where it is none of IPv4 but of IPv6. */
+  ipv4Lengths(six = this.drop('drop.ipv6')): void {
     const { asm } = this;
     const malformed = this.drop('drop.malformed');
     const sized = asm.fresh('sized');
     asm.load(1, R1, FP, STACK.l3).move(R2, reg(R1)).alu32('shiftRight', R2, 4);
-    asm.jumpIf(R2, 'equal', 6, this.drop('drop.ipv6')).jumpIf(R2, 'notEqual', 4, malformed);
+    asm.jumpIf(R2, 'equal', 6, six).jumpIf(R2, 'notEqual', 4, malformed);
     asm.alu32('and', R1, 15).alu32('shiftLeft', R1, 2);
     asm.jumpIf(R1, 'below', IPV4_BYTES, malformed);
     asm.store(4, FP, STACK.headerBytes, reg(R1));
@@ -295,19 +316,26 @@ export class LinkProgram<
   /** The whole program, with the ends of all drops and the tails behind it. */
   build(): Uint8Array<ArrayBuffer> {
     const { asm } = this;
-    for (const [index, label] of this.#drops) {
-      asm.label(label);
-      this.count(index);
-      if (this.#atDrop?.indexes.includes(index)) this.#atDrop.go(index);
-      else asm.move(R0, TC_SHOT).exit();
-    }
-    // One of them may ask for another.
-    for (const [label, write] of this.#tails) {
-      // The kernel takes no program with a part that nothing leads to.
-      if (!asm.isUsed(label)) continue;
+    const written = new Set<string>();
+    // One of them may ask for another; the kernel takes no program with a part that nothing leads to.
+    const writeOnce = (label: string, write: () => void): void => {
+      if (written.has(label) || !asm.isUsed(label)) return;
+      written.add(label);
       asm.label(label);
       write();
+    };
+    for (let before = -1; before < written.size; ) {
+      before = written.size;
+      for (const [index, label] of this.#drops) writeOnce(label, () => this.#endDrop(index));
+      for (const [label, write] of this.#tails) writeOnce(label, write);
     }
+    for (const [label, write] of this.#lastTails) writeOnce(label, write);
     return asm.build();
+  }
+
+  #endDrop(index: number): void {
+    this.count(index);
+    if (this.#atDrop?.indexes.includes(index)) this.#atDrop.go(index);
+    else this.asm.move(R0, TC_SHOT).exit();
   }
 }

@@ -68,7 +68,7 @@ export function mustBeAllNodes(program: LinkProgram, other: string): void {
 }
 
 /** Goes to `other` unless the destination is the group that the target is in. Loses R1 and R2. */
-function mustBeSolicitedNode(program: LinkProgram, other: string): void {
+export function mustBeSolicitedNode(program: LinkProgram, other: string): void {
   const { asm } = program;
   mustBeWords(program, DESTINATION, SOLICITED_NODE, other);
   asm.load(4, R1, FP, DESTINATION + 12).fromNetwork(R1, 32);

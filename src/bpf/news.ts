@@ -16,6 +16,7 @@ const { R0, R1, R2, R3, R4, R8, R9, FP } = Register;
 const SECOND_SHIFT = 30;
 /** The same is told again after so long, ns. */
 const AGAIN_NS = 1_000_000_000;
+const NS_PER_SECOND = 1_000_000_000;
 /** Records a second: of drops for one reason, and of all else. */
 const DROPS_PER_SECOND = 8;
 const NEWS_PER_SECOND = 1000;
@@ -73,8 +74,10 @@ export type NewsMaps = { readonly [Name in keyof typeof NEWS_MAPS]: number };
 type Teller = {
   readonly asm: Assembler;
   readonly maps: NewsMaps;
-  tail(name: string, write: () => void): string;
+  tail(name: string, write: () => void, isLast?: boolean): string;
   count(index: number): void;
+  /** Where packets go on that are told of and do not end, by the verdict that stands for it. */
+  readonly goesOn?: ReadonlyMap<number, string>;
 };
 
 /** What a record is about; places are on the stack. */
@@ -120,9 +123,9 @@ export function writeNews(asm: Assembler, { kind, detail = 0, mac, address, host
   }
 }
 
-/** The packet ends with a verdict once control is told what is in the record, if that is due. */
-export function endTold(program: Teller, verdict: number, place = NEWS): void {
-  const news = program.tail('news', () => tell(program));
+/** The packet ends with a verdict once control is told what is in the record, if that is due (again). */
+export function endTold(program: Teller, verdict: number, place = NEWS, againNs = AGAIN_NS): void {
+  const news = program.tail(`news.${againNs}`, () => tell(program, againNs), true);
   program.asm.move(R8, place).move(R9, verdict).jump(news);
 }
 
@@ -137,7 +140,7 @@ export function dropTold(program: Teller, index: number, subject: Subject): stri
 }
 
 /** Tells what is in the record, R8 the place of its limit; ends with R9. */
-function tell(program: Teller): void {
+function tell(program: Teller, againNs: number): void {
   const { asm, maps } = program;
   const [due, room, same] = [asm.fresh('due'), asm.fresh('room'), asm.fresh('same')];
   const [drops, may] = [asm.fresh('drops'), asm.fresh('may')];
@@ -147,7 +150,8 @@ function tell(program: Teller): void {
   asm.jumpIf(R0, 'equal', 0, due);
   // Another processor may have told it since this one read the clock: then the difference is huge.
   asm.load(8, R1, R0, 0).load(8, R2, FP, STACK.time).alu('sub', R2, reg(R1));
-  asm.jumpIf(R2, 'below', AGAIN_NS, end);
+  asm.move(R1, againNs / NS_PER_SECOND).alu('multiply', R1, NS_PER_SECOND);
+  asm.jumpIf(R2, 'below', reg(R1), end);
   asm.label(due).store(4, FP, STACK.scratch, reg(R8));
   find(asm, maps.limits, STACK.scratch);
   asm.jumpIf(R0, 'notEqual', 0, room).jump(end).label(room);
@@ -168,7 +172,9 @@ function tell(program: Teller): void {
   program.count(LIMITED);
   asm.jump(end).label(lost).move(R8, 1);
   program.count(LOST);
-  asm.label(end).move(R0, reg(R9)).exit();
+  asm.label(end);
+  for (const [verdict, label] of program.goesOn ?? []) asm.jumpIf(R9, 'equal', verdict, label);
+  asm.move(R0, reg(R9)).exit();
 }
 
 /** R0 = the value of a key on the stack, 0 = it has none. Loses R1 to R5. */

@@ -7,7 +7,7 @@ import { EventKind } from '../table/events.ts';
 import { isTunnelProtocol } from '../wire/classify.ts';
 import { PROTOCOL_UDP } from '../wire/ipv4.ts';
 import { UDP_HEADER_BYTES } from '../wire/udp.ts';
-import { reg } from './assembler.ts';
+import { type Operand, reg } from './assembler.ts';
 import type { FrameProgram } from './frame-program.ts';
 import {
   Register,
@@ -31,7 +31,7 @@ export const OWN_ANSWER = 1 << 24;
 export const OUTER_TTL = 64;
 
 /** Protocols that carry packets of their own. */
-const TUNNEL_PROTOCOLS: readonly number[] = Array.from(
+export const TUNNEL_PROTOCOLS: readonly number[] = Array.from(
   { length: 256 },
   (_, protocol) => protocol,
 ).filter(isTunnelProtocol);
@@ -93,19 +93,34 @@ export function mustBePeer(program: FrameProgram, address: Subject['address'] & 
   program.mustBeStation(R0, program.underlayMask, missed(program, 'drop.broadcast', address));
 }
 
-/** Tells the device where the frame goes: to R9 in the network `vni`, with the outer DSCP in `tos`. */
-export function setTunnelKey(program: LinkProgram, vni: number, tos?: Register): void {
+/** What of a tunnel key is the same wherever the frame goes; the outer DSCP is in `tos`. */
+export function beginTunnelKey(program: LinkProgram, tos?: Register): void {
   const { asm, path } = program;
   const at = STACK.tunnelKey;
   for (let i = 0; i < TUNNEL_KEY_BYTES; i += 4) asm.store(4, FP, at + i, 0);
   if (tos !== undefined) asm.store(1, FP, at + TUNNEL_KEY.tos, reg(tos));
-  asm.store(4, FP, at + TUNNEL_KEY.vni, path.frames ? vni | OWN_ANSWER : 0);
-  asm.store(4, FP, at + TUNNEL_KEY.remoteIpv4, reg(R9));
   asm.store(4, FP, at + TUNNEL_KEY.localIpv4, path.local);
   asm.store(1, FP, at + TUNNEL_KEY.ttl, OUTER_TTL);
+}
+
+/**
+ * Tells the device where the frame goes: to R9, under the number `vni`; to `failed` where it cannot be told. Loses
+ * R0 to R5.
+ */
+export function giveTunnelKey(program: LinkProgram, vni: Operand, failed: string): void {
+  const { asm } = program;
+  const at = STACK.tunnelKey;
+  asm.store(4, FP, at + TUNNEL_KEY.vni, vni);
+  asm.store(4, FP, at + TUNNEL_KEY.remoteIpv4, reg(R9));
   asm.move(R1, reg(R6)).move(R2, reg(FP)).alu('add', R2, at).move(R3, TUNNEL_KEY_BYTES);
-  asm.move(R4, TUNNEL_DONT_FRAGMENT).call('setTunnelKey');
-  asm.jumpIf(R0, 'notEqual', 0, program.dropAt(egressIndex('drop.send_error')));
+  asm.move(R4, TUNNEL_DONT_FRAGMENT).call('setTunnelKey').jumpIf(R0, 'notEqual', 0, failed);
+}
+
+/** Tells the device where the frame goes: to R9 in the network `vni`, with the outer DSCP in `tos`. */
+export function setTunnelKey(program: LinkProgram, vni: number, tos?: Register): void {
+  beginTunnelKey(program, tos);
+  const number = program.path.frames ? vni | OWN_ANSWER : 0;
+  giveTunnelKey(program, number, program.dropAt(egressIndex('drop.send_error')));
 }
 
 /** An IP packet that has its tunnel key goes, if it fits. */

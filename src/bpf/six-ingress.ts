@@ -12,7 +12,7 @@ import type { FanPath } from './fan-path.ts';
 import type { FrameProgram } from './frame-program.ts';
 import { Register, SKB } from './instructions.ts';
 import { classFromOuter, deliver } from './inward.ts';
-import { ETHERNET_BYTES, STACK } from './link-program.ts';
+import { ETHERNET_BYTES, type LinkProgram, STACK } from './link-program.ts';
 import {
   branchByKind,
   branchIfLinkLocal,
@@ -65,8 +65,8 @@ function notThisTunnel(program: FrameProgram): void {
   asm.jumpIf(R1, 'equal', path.port, program.drop('drop.nested')).label(sound);
 }
 
-/** Nothing of a fan is larger than its MTU; only plain TCP can be cut to size again. */
-function checkSize6(program: FrameProgram): void {
+/** Nothing of a link is larger than its MTU; only plain TCP can be cut to size again. */
+export function checkSize6(program: LinkProgram): void {
   const { asm, path } = program;
   const tooBig = program.drop('drop.too_big');
   const fits = asm.fresh('fits');
@@ -76,8 +76,8 @@ function checkSize6(program: FrameProgram): void {
   asm.load(8, R1, FP, STACK.nextAt).jumpIf(R1, 'notEqual', IPV6_HEADER_BYTES, tooBig).label(fits);
 }
 
-/** What the kernel leaves of the outer TOS byte, as `takeTos` of fan-ingress.ts takes it for IPv4. */
-function takeClass(program: FrameProgram): void {
+/** What the kernel leaves of the outer TOS byte, as `takeTos` of four-header.ts takes it for IPv4. */
+export function takeClass(program: LinkProgram): void {
   const { asm } = program;
   const same = asm.fresh('same');
   // R3 the two bytes, R2 the class as it is, R1 as it becomes.

@@ -2,10 +2,18 @@ import t from 'tap';
 import { fanClosed, fanEgress } from '../../src/bpf/fan/fan-egress.ts';
 import { fanIngress } from '../../src/bpf/fan/fan-ingress.ts';
 import { FAN_MAPS, type FanMaps, type FanPath } from '../../src/bpf/fan-path.ts';
+import { networkClosed, networkEgress } from '../../src/bpf/network/network-egress.ts';
+import { networkIngress } from '../../src/bpf/network/network-ingress.ts';
+import {
+  NETWORK_MAPS,
+  type NetworkMaps,
+  type NetworkPath,
+} from '../../src/bpf/network/network-path.ts';
 import { fanPort } from '../../src/bpf/port/straight.ts';
 import { NO_OVERLAY } from '../../src/net/fan.ts';
 import { parsePrefix } from '../../src/net/prefix.ts';
 import { parsePrefix6 } from '../../src/net/prefix6.ts';
+import { BumMode, GuardMode } from '../../src/shm/network.ts';
 import { createMap, loadClassifier } from '../../src/sys/bpf/bpf.ts';
 import { libc } from '../../src/sys/libc/libc.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
@@ -74,5 +82,43 @@ t.test(
         libc.close(fd);
       }
     }
+  },
+);
+
+t.test(
+  'the kernel takes the programs of networks of all kinds',
+  { skip: skipWithoutTun() },
+  (t) => {
+    const shapes = Object.entries(NETWORK_MAPS);
+    const maps = Object.fromEntries(
+      shapes.map(([name, shape]) => [name, createMap(shape)]),
+    ) as NetworkMaps;
+    t.teardown(() => {
+      for (const fd of Object.values(maps)) libc.close(fd);
+    });
+    const network = (change: Partial<NetworkPath>): NetworkPath => ({
+      ...{ local: 0xac1e_0001, vni: 100, port: 4789, innerMtu: 1450, dscp: 'pipe', frames: true },
+      ...{ bum: BumMode.None, guard: GuardMode.Learn, isReplicator: false, tellsAnswers: false },
+      ...{ floodsPerSecond: 1000, ...change },
+    });
+    for (const one of [
+      network({}),
+      network({ guard: GuardMode.Strict, dscp: 'uniform', tellsAnswers: true }),
+      network({ bum: BumMode.Replicate, isReplicator: true, dscp: 'uniform' }),
+      network({ bum: BumMode.ServiceNode, guard: GuardMode.Off }),
+      network({ bum: BumMode.Learn, isReplicator: true, guard: GuardMode.Off }),
+    ]) {
+      for (const [name, program] of [
+        ['egress', networkEgress(one, maps)],
+        ['ingress', networkIngress(one, maps)],
+        ['shut_egress', networkClosed('egress', one, maps)],
+        ['shut_ingress', networkClosed('ingress', one, maps)],
+      ] as const) {
+        const fd = loadClassifier(`fanway_${name}`, program);
+        t.ok(fd >= 0, `${name}: ${program.length / 8} instructions`);
+        libc.close(fd);
+      }
+    }
+    t.end();
   },
 );

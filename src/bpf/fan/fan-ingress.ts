@@ -12,18 +12,17 @@ import { ingressIndex } from '../../table/counters.ts';
 import { EventKind, MovedTo } from '../../table/events.ts';
 import { reg } from '../assembler.ts';
 import type { FanMaps, FanPath } from '../fan-path.ts';
-import { checkFragment, checkHeader, takeTos } from '../four-header.ts';
+import { checkFragment, checkHeader, checkSize, takeTos } from '../four-header.ts';
 import { FrameProgram } from '../frame-program.ts';
-import { Register, SKB, TC_SHOT, TUNNEL_KEY, TUNNEL_KEY_BYTES } from '../instructions.ts';
+import { Register, TC_SHOT, TUNNEL_KEY, TUNNEL_KEY_BYTES } from '../instructions.ts';
 import { deliver, ownAnswer } from '../inward.ts';
-import { ARP, FRAGMENT_MASK, IPV4, STACK } from '../link-program.ts';
+import { ARP, IPV4, STACK } from '../link-program.ts';
 import { dropTold, endTold, writeNews } from '../news.ts';
 import { noTunnels, OWN_ANSWER } from '../outward.ts';
 import { sixIngress } from '../six-ingress.ts';
 
 const { R0, R1, R2, R3, R4, R6, R9, FP } = Register;
 
-const PROTOCOL_TCP = 6;
 /** Drops that control hears of; who sent the packet is known by then, and in R9. */
 const TOLD_DROPS = [
   ...(['drop.stranger', 'drop.wrong_vni', 'drop.foreign_source'] as const),
@@ -120,19 +119,6 @@ function mustBeForUs(program: FrameProgram, at: number): void {
   program.mustBeInside(foreign);
   program.hostOf();
   program.mustBeHere(foreign);
-}
-
-/** Nothing of a fan is larger than its MTU; only TCP can be cut to size again. */
-function checkSize(program: FrameProgram): void {
-  const { asm, path } = program;
-  const tooBig = program.drop('drop.too_big');
-  const fits = asm.fresh('fits');
-  asm.load(4, R1, R6, SKB.gsoSize).jumpIf(R1, 'notEqual', 0, fits);
-  asm.load(4, R1, FP, STACK.totalBytes).jumpIf(R1, 'belowOrEqual', path.innerMtu, fits);
-  asm.load(1, R1, FP, STACK.l3 + IPV4.protocol).jumpIf(R1, 'notEqual', PROTOCOL_TCP, tooBig);
-  asm.load(2, R1, FP, STACK.l3 + IPV4.fragment).fromNetwork(R1, 16);
-  asm.jumpIf(R1, 'anyBit', FRAGMENT_MASK, tooBig);
-  asm.label(fits);
 }
 
 function ipv4(program: FrameProgram): void {

@@ -7,19 +7,19 @@
 import { ETHERTYPE_LLDP, ETHERTYPE_MIN, ETHERTYPE_QINQ, ETHERTYPE_VLAN } from '../ethernet.ts';
 
 /** 01:80:c2:00:00:00 to 0f go no further than one link, those up to 2f to bridges and their like. */
-const RESERVED_HIGH = 0x0180;
-const RESERVED_LOW = 0xc200_0000;
-const RESERVED_COUNT = 0x30;
+export const RESERVED_HIGH = 0x0180;
+export const RESERVED_LOW = 0xc200_0000;
+export const RESERVED_COUNT = 0x30;
 /** 01:00:0c: a vendor's discovery and spanning tree. */
-const VENDOR_HIGH = 0x0100;
-const VENDOR_THIRD = 0x0c;
+export const VENDOR_HIGH = 0x0100;
+export const VENDOR_THIRD = 0x0c;
 
 // IANA registry "ETHER TYPES", 2025-10.
-const ETHERTYPE_PAUSE = 0x8808;
-const ETHERTYPE_SLOW = 0x8809;
-const ETHERTYPE_EAPOL = 0x888e;
-const ETHERTYPE_LOOP = 0x9000;
-const ETHERTYPE_OLD_QINQ = 0x9100;
+export const ETHERTYPE_PAUSE = 0x8808;
+export const ETHERTYPE_SLOW = 0x8809;
+export const ETHERTYPE_EAPOL = 0x888e;
+export const ETHERTYPE_LOOP = 0x9000;
+export const ETHERTYPE_OLD_QINQ = 0x9100;
 
 /** Whether the frame at `frame` is such a one; frames with a length in place of a type are too. */
 export function isControlFrame(view: DataView, frame: number, etherType: number): boolean {

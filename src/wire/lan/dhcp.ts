@@ -15,15 +15,16 @@ export const DHCP_BYTES_MIN = 240;
 const OPERATION_REPLY = 2;
 const HARDWARE_ETHERNET = 1;
 const MAC_BYTES = 6;
-const COOKIE = 0x63825363;
+/** The magic cookie (RFC 2131 §3). */
+export const DHCP_COOKIE = 0x63825363;
 
 export const DHCP_YOUR_ADDRESS_OFFSET = 16;
 export const DHCP_CLIENT_MAC_OFFSET = 28;
 const COOKIE_OFFSET = 236;
 
-const OPTION_PAD = 0;
-const OPTION_END = 255;
-const OPTION_TYPE = 53;
+export const DHCP_OPTION_PAD = 0;
+export const DHCP_OPTION_END = 255;
+export const DHCP_OPTION_TYPE = 53;
 /** IANA registry "DHCP Message Type 53 Values", 2025-03. */
 export const DHCP_ACK = 5;
 
@@ -36,7 +37,7 @@ export function isDhcp(view: DataView, offset: number, bytes: number): boolean {
     bytes >= DHCP_BYTES_MIN &&
     view.getUint8(offset + 1) === HARDWARE_ETHERNET &&
     view.getUint8(offset + 2) === MAC_BYTES &&
-    view.getUint32(offset + COOKIE_OFFSET) === COOKIE
+    view.getUint32(offset + COOKIE_OFFSET) === DHCP_COOKIE
   );
 }
 
@@ -51,14 +52,14 @@ export function getDhcpType(view: DataView, offset: number, bytes: number): numb
   let at = offset + DHCP_BYTES_MIN;
   for (let count = 0; at < end && count < OPTIONS_MAX; count++) {
     const option = view.getUint8(at);
-    if (option === OPTION_END) return 0;
-    if (option === OPTION_PAD) {
+    if (option === DHCP_OPTION_END) return 0;
+    if (option === DHCP_OPTION_PAD) {
       at++;
       continue;
     }
     if (at + 2 > end) return 0;
     const optionBytes = view.getUint8(at + 1);
-    if (option === OPTION_TYPE)
+    if (option === DHCP_OPTION_TYPE)
       return at + 2 < end && optionBytes === 1 ? view.getUint8(at + 2) : 0;
     at += 2 + optionBytes;
   }
