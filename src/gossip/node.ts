@@ -49,7 +49,7 @@ import { serve } from './sync/digest.ts';
 import { Sync } from './sync/sync.ts';
 import type { EntryFilter } from './table/entries.ts';
 import { standingOf } from './table/rivals.ts';
-import { TableReader } from './table/table-reader.ts';
+import type { TableReader } from './table/table-reader.ts';
 import { Tables } from './table/tables.ts';
 import { memberView, selfView } from './views.ts';
 
@@ -122,7 +122,7 @@ export class GossipNode {
       spread: (signed) => this.#queue.addBlock(signed),
       dropped: (signed) => this.#queue.dropBlock(signed),
     });
-    this.table = new TableReader(this.#tables.entries, (owner) => this.#members.nameOf(owner));
+    this.table = this.#tables.reader;
     this.#directory = new Directory(id, this.#members);
     const endpointOf = (member: NodeId) => this.#directory.endpointOf(member);
     const table = (): TableReader => this.table;

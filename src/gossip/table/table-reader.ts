@@ -10,10 +10,17 @@ import type { BestAnnouncement, Entries, EntryFilter } from './entries.ts';
 export class TableReader {
   readonly #entries: Entries;
   readonly #nameOf: (owner: NodeId) => string;
+  /** The epoch of the newest block of an owner, 0 = there is none. */
+  readonly lifeOf: (owner: NodeId) => number;
 
-  constructor(entries: Entries, nameOf: (owner: NodeId) => string) {
+  constructor(
+    entries: Entries,
+    nameOf: (owner: NodeId) => string,
+    lifeOf: (owner: NodeId) => number,
+  ) {
     this.#entries = entries;
     this.#nameOf = nameOf;
+    this.lifeOf = lifeOf;
   }
 
   /** What counts for a key; undefined = nobody active announces it. */

@@ -14,6 +14,7 @@ import { Conflicts } from './conflicts.ts';
 import { type BestAnnouncement, Entries } from './entries.ts';
 import type { Standing } from './rivals.ts';
 import { Store } from './store.ts';
+import { TableReader } from './table-reader.ts';
 
 /** How often conflicts are looked at. */
 const REVIEW_INTERVAL_MS = 1000;
@@ -47,6 +48,7 @@ export class Tables {
   readonly entries: Entries;
   readonly author: Author;
   readonly conflicts: Conflicts;
+  readonly reader: TableReader;
   readonly #options: TablesOptions;
   #reviewedMs = -Infinity;
 
@@ -63,6 +65,8 @@ export class Tables {
         options.events.record?.(owner);
       },
     });
+    const lifeOf = (owner: NodeId): number => this.store.head(owner)?.block.epoch ?? 0;
+    this.reader = new TableReader(this.entries, nameOf, lifeOf);
     this.author = new Author(options);
     this.conflicts = new Conflicts({
       self: id,

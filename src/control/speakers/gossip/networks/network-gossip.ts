@@ -39,7 +39,8 @@ import type { SearchSpeaker } from '../../../networks/search/search.ts';
 import type { NetworkSpec } from '../../../store/link-spec.ts';
 import type { NodeFollower } from '../followers.ts';
 import { Beyond } from './beyond.ts';
-import { farItemOf, itemOf } from './items.ts';
+import { EarlierLives } from './earlier-lives.ts';
+import { farItemOf, idOf, itemOf, macOf } from './items.ts';
 
 /** Keys that are looked up in one go, so that a large table holds nothing else up: some ms. */
 const PER_TURN = 1024;
@@ -78,6 +79,10 @@ export class NetworkGossip implements NodeFollower, Speakers {
   /** What this host tells as a gateway, by the keys of its entries. */
   readonly #relayed = new Map<string, { item: Unranked; rank: number }>();
   readonly #dirty = new Map<string, EntryKey>();
+  readonly #lives = new EarlierLives({
+    lifeOf: (owner) => this.#node?.table.lifeOf(owner) ?? 0,
+    over: (change) => this.#changed(change),
+  });
   #timer: NodeJS.Immediate | undefined;
 
   constructor(options: NetworkGossipOptions) {
@@ -90,6 +95,7 @@ export class NetworkGossip implements NodeFollower, Speakers {
     if (this.#node === node) return;
     this.#node = node;
     this.#dirty.clear();
+    this.#lives.clear();
     this.#endpoints.clear();
     this.#beyond.clear();
     for (const { name } of this.#links.values()) this.#options.sink.withdraw('gossip', name);
@@ -202,12 +208,17 @@ export class NetworkGossip implements NodeFollower, Speakers {
 
   #readAll(node: GossipNode, vni: number): void {
     for (const { item, owner } of node.table.list({ kind: ItemKind.Vtep, vni })) {
+      this.#lives.note(owner);
       this.#endpointIs(vni, owner, item);
     }
     for (const { item, owner } of node.table.list({ vni })) this.#noteItem(item, owner, true);
   }
 
   entryChanged(change: EntryEvent): void {
+    if (this.#links.has(change.item.vni) && !this.#lives.holds(change)) this.#changed(change);
+  }
+
+  #changed(change: EntryEvent): void {
     const { item, owner } = change;
     if (!this.#links.has(item.vni)) return;
     const isThere = change.type === 'set';
@@ -258,6 +269,7 @@ export class NetworkGossip implements NodeFollower, Speakers {
   close(): void {
     if (this.#timer !== undefined) clearImmediate(this.#timer);
     this.#timer = undefined;
+    this.#lives.clear();
     this.#node = undefined;
   }
 
@@ -377,22 +389,4 @@ function farClaim(peer: UnderlayAddress, owner: NodeId, item: Announcement): Cla
     ...{ peer, owner, sequence: item.rank, mac: macOf(item), isRelayed: true },
     ...(item.kind === ItemKind.StickyMac && { isSticky: true }),
   };
-}
-
-function macOf(item: Announcement): number {
-  const hasAddress = item.kind === ItemKind.MacAddress || item.kind === ItemKind.MacAddress6;
-  return hasAddress ? item.mac : 0;
-}
-
-function idOf(link: string, key: EntryKey): EntryId | undefined {
-  switch (key.kind) {
-    case ItemKind.Mac:
-    case ItemKind.StickyMac:
-      return { link, kind: 'mac', mac: key.mac };
-    case ItemKind.MacAddress:
-    case ItemKind.MacAddress6:
-      return { link, kind: 'mac+ip', address: key.address };
-    default:
-      return undefined;
-  }
 }
