@@ -81,7 +81,12 @@ export const variants: readonly Variant[] = [
   {
     ...{ key: 'network', title: 'fanway layer-2 network', ours: true, full: true },
     onRequest: true,
-    start: startNetwork,
+    start: (scene) => startNetwork(scene),
+  },
+  {
+    ...{ key: 'network-kernel', title: 'fanway layer-2 network, kernel', ours: true, full: true },
+    onRequest: true,
+    start: (scene) => startNetwork(scene, ['--datapath', 'kernel']),
   },
   {
     ...{ key: 'realtime', title: 'fanway vxlan, realtime', ours: true, full: true },
@@ -246,7 +251,7 @@ async function timeToFirstPacket(
 }
 
 /** A layer-2 network of both hosts that gossip, each with an address of its own on the bridge. */
-async function startNetwork(scene: Scene): Promise<Tunnel> {
+async function startNetwork(scene: Scene, words: readonly string[] = []): Promise<Tunnel> {
   const { a, b } = scene;
   const keyFile = join(a.runDirectory, 'cluster.key');
   writeFileSync(keyFile, Keyring.generate(randomBytes).format(), { mode: 0o600 });
@@ -257,7 +262,8 @@ async function startNetwork(scene: Scene): Promise<Tunnel> {
   const add = (host: LabHost): Promise<string> => {
     const address = `${formatIpv4(gatewayOf(host))}/${MAP.overlay.length}`;
     const where = ['--underlay', `eth0/${MAP.underlay.length}`, '--address', address];
-    return runFanway(host, ['net', 'add', 'bench', '--vni', '250', '--bridge', BRIDGE, ...where]);
+    const named = ['net', 'add', 'bench', '--vni', '250', '--bridge', BRIDGE];
+    return runFanway(host, [...named, ...where, ...words]);
   };
   await Promise.all([add(a), add(b)]);
   const tunnel = await tunnelOn(scene, BRIDGE, {

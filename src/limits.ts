@@ -22,6 +22,8 @@ export const LINKS_MAX = 256;
 export const RULES_PER_LINK_MAX = 256;
 /** Layer-2 networks in one configuration file; with the fans they are fewer than links. */
 export const NETWORKS_MAX = 128;
+/** Floods of a layer-2 network a second, each way, unless control says otherwise. */
+export const FLOODS_PER_SECOND = 1000;
 /** Seeds of a host, as they are written. One that answers is enough; the rest is in case it is down. */
 export const SEEDS_MAX = 32;
 /** Addresses that are taken from the name of one seed. */

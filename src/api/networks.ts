@@ -14,6 +14,7 @@ import {
   list,
   nullable,
   number,
+  optional,
   type ReadBy,
   record,
   text,
@@ -136,6 +137,8 @@ export type NetworkJson = LinkUnderlays & {
   underlayMtu: number;
   /** null = it has none. */
   rate: RateStatus | null;
+  /** Who forwards: processes of fanway, or the kernel. A router of an older version does not say. */
+  datapath?: 'userspace' | 'kernel' | undefined;
   offloads: string[];
   /** The first of them. */
   members: NetworkMember[];
@@ -171,6 +174,7 @@ export const networkJson = fields<NetworkJson>({
   ...{ network: text, bridge: text, vni: number, state: word('up', 'degraded', 'stopped') },
   ...{ reason: text, bum: word(...BUM_MODES), guard: word(...GUARD_MODES), device: text },
   rate: nullable(readRateStatus),
+  datapath: optional(word('userspace', 'kernel')),
   ...{ underlay: text, port: number, innerMtu: number, underlayMtu: number },
   ...{ offloads: list(text), members: list(member), memberCount: count },
   macs: fields({

@@ -38,8 +38,9 @@ export function networkFanClashes(
       messages.push(`this network has the bridge ${fan.bridge} of the fan on line ${at}`);
     }
     if (fan.off || request.off || portOf(fan) !== port) return told(messages, line);
-    if (fan.datapath === 'kernel') messages.push(kernelPort(port, at));
-    else if (isThere(request, fan) && vniOf(fan) === request.vni && ENCAPS[fan.encap].hasVni) {
+    if (fan.datapath === 'kernel' || (request.datapath === 'kernel' && ENCAPS[fan.encap].udp)) {
+      messages.push(kernelPort(port, at, 'fan'));
+    } else if (isThere(request, fan) && vniOf(fan) === request.vni && ENCAPS[fan.encap].hasVni) {
       messages.push(`this network has VNI ${request.vni} of the fan on line ${at}: choose another`);
     } else if (isThere(request, fan) && ENCAPS[fan.encap].udp && !ENCAPS[fan.encap].hasVni) {
       messages.push(otherEncap(port, fan, at));
@@ -52,8 +53,22 @@ function told(messages: readonly string[], line: number): Problem[] {
   return messages.map((message) => ({ line, message }));
 }
 
-function kernelPort(port: number, line: number): string {
-  return `UDP port ${port} is that of the fan on line ${line}, which the kernel forwards and needs alone: give one of them another port`;
+function kernelPort(port: number, line: number, what: 'fan' | 'network'): string {
+  return `UDP port ${port} is that of the ${what} on line ${line}, and what the kernel forwards has a port that it needs alone: give one of them another port`;
+}
+
+/** Two networks of one port, of which the kernel forwards one at least. */
+export function networkPortClashes(
+  { request, line }: At<NetworkRequest>,
+  others: readonly At<NetworkRequest>[],
+): Problem[] {
+  const portOfNetwork = (one: NetworkRequest): number => one.port ?? VXLAN.defaultPort;
+  const port = portOfNetwork(request);
+  return others.flatMap(({ request: other, line: at }) => {
+    const isKernels = request.datapath === 'kernel' || other.datapath === 'kernel';
+    if (!isKernels || request.off || other.off || portOfNetwork(other) !== port) return [];
+    return told([kernelPort(port, at, 'network')], line);
+  });
 }
 
 function otherEncap(port: number, { encap }: FanRequest, line: number): string {
@@ -107,7 +122,8 @@ function sameWire(fan: FanRequest, { request: other, line }: At<FanRequest>): st
   const port = portOf(fan);
   const areApart = fan.off || other.off || port === 0 || port !== portOf(other);
   if (areApart || mayJoin(fan, other)) return [];
-  if (fan.datapath === 'kernel' || other.datapath === 'kernel') return [kernelPort(port, line)];
+  if (fan.datapath === 'kernel' || other.datapath === 'kernel')
+    return [kernelPort(port, line, 'fan')];
   if (formatUnderlays(fan) !== formatUnderlays(other)) return [];
   if (fan.encap !== other.encap) return [otherEncap(port, other, line)];
   if (!ENCAPS[fan.encap].hasVni || vniOf(fan) !== vniOf(other)) return [];

@@ -22,7 +22,7 @@ import {
   type UnderlayPrefix,
 } from '../net/underlay-address.ts';
 import { IPV6_MTU_BYTES_MIN } from './link/device.ts';
-import type { Impossible } from './link/impossible.ts';
+import { type Impossible, noKernel } from './link/impossible.ts';
 import { isPrefix6 } from './link/sides.ts';
 import {
   furtherOf,
@@ -31,6 +31,7 @@ import {
   underlayFamily,
   underlaysProblems,
 } from './link/underlays.ts';
+import { networkLacks, RULED } from './network/kernel.ts';
 import { NETWORK_ROWS, SERVER_IS_HOST } from './network/rows.ts';
 import { type FieldsOf, fieldsOfValues, givenOf, initialFields } from './row/row.ts';
 import { listOf, quote, ValueError } from './row/setting.ts';
@@ -134,6 +135,9 @@ function networkProblems(values: ReadonlyMap<string, unknown>, bridge: string): 
       message: `the bridge would be called ${bridge}, and Linux takes ${INTERFACE_NAME_CHARS_MAX} characters: give it a name with bridge`,
     });
   }
+  if (values.get('datapath') === 'kernel' && (values.has('allow') || values.has('deny'))) {
+    problems.push(noKernel(RULED, 'network'));
+  }
   if (problems.length > 0) return problems;
   const ipam = givenOf(NETWORK_ROWS.ipam, values);
   if (ipam !== undefined && isPrefix6(ipam)) {
@@ -149,15 +153,11 @@ function networkProblems(values: ReadonlyMap<string, unknown>, bridge: string): 
  * where the network is.
  */
 export function impossibleNetwork(
-  {
-    ipam,
-    outer,
-    addresses = [],
-    mtu,
-  }: Pick<NetworkRequest, 'ipam' | 'outer' | 'addresses' | 'mtu'>,
+  request: NetworkRequest,
   { family, length }: { family: Family; length: number },
 ): Impossible[] {
-  const problems: Impossible[] = [];
+  const { ipam, outer, addresses = [], mtu } = request;
+  const problems = impossiblePath(request, family);
   const hostBits = ADDRESS_BITS[family] - length;
   if (ipam !== undefined && ipamLength(ipam, hostBits) === undefined) {
     const longest = ipamLengthMax(hostBits);
@@ -179,6 +179,12 @@ export function impossibleNetwork(
     problems.push({ code: 'mtu-too-small', key: 'mtu', message });
   }
   return problems;
+}
+
+/** What no kernel could forward for, that was asked to. */
+function impossiblePath(request: NetworkRequest, family: Family): Impossible[] {
+  const lacks = request.datapath === 'kernel' ? networkLacks(request, family) : '';
+  return lacks === '' ? [] : [noKernel(lacks, 'network')];
 }
 
 /** What the values of one section or command line say together; a request only without problems. */
@@ -207,7 +213,7 @@ export function networkRequestOf(values: ReadonlyMap<string, unknown>): {
   // Where none is given the host says where the network is.
   const impossible =
     first === undefined
-      ? []
+      ? impossiblePath(request, 4)
       : impossibleNetwork(request, { family: underlayFamily(first), length: first.length });
   return { request: impossible.length === 0 ? request : undefined, problems: impossible };
 }

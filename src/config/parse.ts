@@ -16,7 +16,7 @@ import {
   bgpProblems,
   bgpSettingsOf,
 } from './bgp.ts';
-import { fanClashes, networkFanClashes } from './clashes.ts';
+import { fanClashes, networkFanClashes, networkPortClashes } from './clashes.ts';
 import type { FileProblem } from './fan-file.ts';
 import { type GossipSettings, gossipSettingsOf } from './gossip.ts';
 import { underlayFamily } from './link/underlays.ts';
@@ -204,6 +204,7 @@ function finishNetworks(
       }
     }
     problems.push(...networkFanClashes({ request, line }, fans));
+    problems.push(...networkPortClashes({ request, line }, networks));
     networks.push({ request, line });
   }
   return { networks: networks.map(({ request }) => request), policies };

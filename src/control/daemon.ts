@@ -81,15 +81,16 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
 }
 
 /**
- * Fans first: a network is where they are. A file says all of a fan: a line that is not there means what holds
+ * Fans first: a network is where they are. A file says all of a link: a line that is not there means what holds
  * where nobody says, also of who forwards, which a command that does not say leaves as it is.
  * @param links what runs, and may have been joined on this host
  */
 function wanted(config: Config, links: readonly AnyRecord[]): AnyRequest[] {
-  const networks = config.networks.filter(({ off }) => !off);
-  const fans = joinFans(config.fans.filter(({ off }) => !off)).map((fan) => {
-    return { ...fan, datapath: datapathOf(fan) };
-  });
+  const said = <T extends AnyRequest>(request: T): T => {
+    return { ...request, datapath: datapathOf(request) };
+  };
+  const networks = config.networks.filter(({ off }) => !off).map(said);
+  const fans = joinFans(config.fans.filter(({ off }) => !off)).map(said);
   return [...asJoined(fans, links), ...networks];
 }
 

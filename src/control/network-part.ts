@@ -104,14 +104,20 @@ export class NetworkPart {
       isOn: () => options.redistributes(),
     });
     this.#kept = new Kept({ sink: entries, table, isSettled: () => this.bgp.isSettled });
+    tunnels.whenMoved((link, device) => this.service.deviceIs(link, device));
     tunnels.whenOpened((kept) => {
+      // Before the first packet of a network that has rules.
+      this.policy.write();
       const known = options.router.links.flatMap(({ spec }) => (isNetwork(spec) ? [spec] : []));
       this.#kept.take(kept, known, performance.now());
     });
     const policy = (): PolicyTable | undefined => tunnels.policy();
     const changed = (): void => options.router.scheduleReconcile();
     this.policy = new PolicyService({ entries, table: policy, run, log, specs, changed });
-    options.router.rulesOf = (link) => this.policy.network(link)?.compiled;
+    options.router.rules = {
+      of: (link) => this.policy.network(link)?.compiled,
+      isRuled: (request) => 'network' in request && this.policy.isRuled(request),
+    };
     const { nameOf, drops, rates, alone } = options;
     this.#ipam = { entries, specs, nameOf, rivals: (spec) => this.gossip.sliceRivals(spec) };
     this.audits = new Audits({ host, networks: this.service, entries, table, specs, log });

@@ -37,6 +37,7 @@ import type { Route } from './admin/admin.ts';
 import { answerTo } from './admin/answer-to.ts';
 import type { Change } from './change/change.ts';
 import { namesOf } from './host/bridge/bridge-ports.ts';
+import { notesOfDatapath } from './links/datapath/choose.ts';
 import type { ManagedLink } from './links/link.ts';
 import type { Router } from './links/router.ts';
 import { networkPlan } from './network-plan.ts';
@@ -45,11 +46,11 @@ import type { PolicyService } from './networks/policy/policy-service.ts';
 import type { NetworkViews } from './networks/views.ts';
 import type { DropMeter } from './plane/drops.ts';
 import type { RateNow } from './plane/link-state.ts';
-import type { NetworkTable } from './plane/network-table.ts';
 import type { RateMeter } from './plane/rates.ts';
+import type { NetworkTablePort } from './plane/tables/network-table.ts';
 import { rateStatus } from './rate-status.ts';
 import { againNote } from './status.ts';
-import { isNetwork, type NetworkSpec } from './store/link-spec.ts';
+import { isKernels, isNetwork, type NetworkSpec } from './store/link-spec.ts';
 
 /** Counters of frames that went to more than one host, by the word that people use. */
 export const FLOOD_COUNTERS: Readonly<Record<string, string>> = {
@@ -97,7 +98,7 @@ export type NetworkStatusOptions = {
   rateOf: (link: string) => RateNow;
   /** What lets a link's sockets have the buffers that they were refused, '' when none was. */
   buffersRefused: (link: string) => string;
-  table: () => NetworkTable | undefined;
+  table: () => NetworkTablePort | undefined;
   counters: () => Readonly<Record<string, Readonly<Record<string, number>>>>;
   /** Offloads that a link has. */
   offloads: (link: string) => string[];
@@ -153,6 +154,7 @@ export class NetworkStatus {
       ...{ network, bridge: name, vni, bum, guard, device, underlay, port, innerMtu, underlayMtu },
       state: isUp && troubles.length > 0 ? 'degraded' : link.state,
       reason: troubles.join('; '),
+      datapath: isKernels(spec) ? 'kernel' : 'userspace',
       ...{ offloads: isUp ? offloads(name) : [], members, memberCount },
       macs: views.macCounts(name),
       ...{ addresses: inTable?.addresses ?? 0, waiting: inTable?.waiting ?? 0 },
@@ -174,7 +176,10 @@ export class NetworkStatus {
       underlayMode: spec.underlayMode,
       xmitHashPolicy: spec.underlayMode === 'balance-xor' ? spec.xmitHashPolicy : undefined,
       lostPorts: link.lostPorts.map(({ name: lost }) => lost),
-      notes: isUp ? [...link.obstacles.notes, ...this.#notes(spec, link)] : [],
+      notes: [
+        ...notesOfDatapath(spec),
+        ...(isUp ? [...link.obstacles.notes, ...this.#notes(spec, link)] : []),
+      ],
       repairs: link.repairs,
       repaired: link.repaired.map(({ what, atMs }) => ({ what, agoMs: Math.round(nowMs - atMs) })),
     };
@@ -319,7 +324,9 @@ export function networkRoutes(of: {
     ),
     answerTo(planNetworkCall, ({ request }) => {
       const wanted = readRequest(request);
-      return router.look((snapshot) => networkPlan(wanted, snapshot, (link) => made(router, link)));
+      return router.look(wanted, (snapshot) =>
+        networkPlan(wanted, snapshot, (link) => made(router, link)),
+      );
     }),
     answerTo(removeNetworkCall, async ({ network, force }) => {
       const bridge = findNetwork(router, network);

@@ -2,9 +2,10 @@ import { existsSync } from 'node:fs';
 import t from 'tap';
 import type { Datapath } from '../../src/config/link/modes.ts';
 import { parseUnderlay } from '../../src/config/link/sides.ts';
-import { networkRequest } from '../../src/config/network.ts';
+import { type NetworkRequest, networkRequest } from '../../src/config/network.ts';
 import { type FanRequest, fanRequest, joinFans } from '../../src/config/request.ts';
 import type { SnapshotLink } from '../../src/control/host/snapshot.ts';
+import { movedSpec } from '../../src/control/links/datapath/choose.ts';
 import { type Plan, planFan } from '../../src/control/links/plan.ts';
 import { planNetwork } from '../../src/control/links/plan-network.ts';
 import { Lab } from '../../src/demo/lab.ts';
@@ -182,6 +183,55 @@ t.test('there is one device for all that is IP in IP, and it takes IPv4', async 
     t.equal(outcome, 'refused');
     t.match(JSON.stringify(rest), /IPv4 alone.*--datapath userspace/, datapath ?? 'unsaid');
   }
+});
+
+t.test('a network takes the kernel as a fan does', async (t) => {
+  const host = plainHost();
+  const net = (more: Partial<NetworkRequest> = {}) =>
+    networkRequest({
+      ...{ network: 'red', vni: 7, underlay: parseUnderlay('eth0/16'), datapath: 'auto' },
+      ...more,
+    });
+  const planned = (more: Partial<NetworkRequest>, snapshot = host) => {
+    const plan = planNetwork(net(more), snapshot);
+    if (plan.outcome !== 'changes') throw new Error(JSON.stringify(plan));
+    return plan;
+  };
+  t.equal(planned({}).spec.datapath, 'kernel');
+  t.equal(planned({ bum: 'replicate', guard: 'strict' }).spec.datapath, 'kernel', 'all modes');
+  for (const [what, reason, plan] of [
+    ['a rate', /--rate/, planned({ rate: 1e9 })],
+    ['an MTU', /--mtu/, planned({ mtu: 1400 })],
+    ['another address', /--outer/, planned({ outer: 0x0a000001 })],
+    ['rules', /rules/, planned({}, { ...host, isRuled: true })],
+    ['a kernel that is locked down', /lockdown/, planned({}, { ...host, kernelPath: LOCKED })],
+    ['a device', /vxlan77/, planned({}, { ...host, links: [...host.links, vxlan(4789)] })],
+  ] as const) {
+    t.equal(plan.spec.datapath, undefined, what);
+    t.match(plan.spec.notKernel, reason, what);
+    t.match(plan.warnings.join(), reason, what);
+  }
+  t.match(planNetwork(net({ datapath: 'kernel', mtu: 1400 }), host), {
+    refusals: [{ code: 'no-kernel-datapath', message: /for this network: .*--datapath auto/ }],
+  });
+
+  const request = net({ datapath: 'kernel' });
+  const { spec } = planned({ datapath: 'kernel' });
+  const running = { ...host, networks: [{ request, spec }] };
+  t.equal(planNetwork(request, running).outcome, 'same');
+  const { datapath: _, ...unsaid } = net();
+  t.equal(planNetwork(unsaid, running).outcome, 'same', 'nobody says');
+  const back = planNetwork(net({ datapath: 'userspace' }), running);
+  t.match(back, { outcome: 'changes', changes: [{ kind: 'tunnel' }], joined: { network: 'red' } });
+  const blue = net({ network: 'blue', bridge: 'br-blue', vni: 8, datapath: 'userspace' });
+  t.match(planNetwork(blue, running), {
+    refusals: [{ code: 'port-taken', message: /4789 is that of network red \(br-red\)/ }],
+  });
+  t.equal(planNetwork({ ...blue, port: 4790 }, running).outcome, 'changes');
+  const left = movedSpec(spec, { notKernel: 'it has rules' });
+  const ruled = { ...host, networks: [{ request, spec: left }] };
+  t.equal(planNetwork(unsaid, ruled).outcome, 'same', 'it does not go back by itself');
+  t.match(planNetwork(request, ruled), { spec: { datapath: 'kernel' } }, 'but when asked to');
 });
 
 t.test('both families of a fan have one data path', async (t) => {

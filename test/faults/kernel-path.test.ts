@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import t, { type Test } from 'tap';
-import { LinkMaps } from '../../src/control/plane/kernel/maps.ts';
+import { FanLinkMaps } from '../../src/control/plane/kernel/fan-maps.ts';
 import type { LabHost } from '../../src/demo/lab.ts';
 import { runFanway } from '../../src/demo/router.ts';
 import { formatIpv4 } from '../../src/net/ipv4.ts';
@@ -207,9 +207,9 @@ t.test('one link, forwarded by the kernel and by fanway in turn', { skip }, asyn
     await run(t, b, NFT, 'delete table bridge other');
     await bypassOf(b, /^$/, 1);
     const { index: device } = await b.netlink.link((await statusOf(b)).links[0]?.device ?? '');
-    const maps = LinkMaps.of(b.run(() => tcxPrograms(device, 'ingress'))?.[0] ?? 0);
-    t.equal(maps?.portOf(Number(`0x${RECEIVER}`)), (await b.netlink.link(port)).index, 'known');
-    maps?.close();
+    const maps = FanLinkMaps.open(b.run(() => tcxPrograms(device, 'ingress'))?.[0] ?? 0);
+    t.equal(maps.portOf(Number(`0x${RECEIVER}`)), (await b.netlink.link(port)).index, 'known');
+    maps.close();
 
     await run(t, b, TC, `qdisc add dev ${port} clsact`);
     await bypassOf(b, /clsact of tc/, 0);

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { LinkMaps } from '../../src/control/plane/kernel/maps.ts';
+import { FanLinkMaps } from '../../src/control/plane/kernel/fan-maps.ts';
 import { formatIpv4 } from '../../src/net/ipv4.ts';
 import { formatMac } from '../../src/net/mac.ts';
 import { detachFromDevice } from '../../src/sys/bpf/bpf.ts';
@@ -36,9 +36,9 @@ t.test('what the programs of a fan look up, tell, and leave behind', { skip }, a
   const tcx = () => victim.run(() => tcxPrograms(index, 'ingress'));
   const filter = await victim.netlink.attachedProgram(index, 'ingress', FilterPriority.First);
   const [program = filter] = tcx() ?? [];
-  const maps = LinkMaps.of(program);
-  if (maps === undefined) throw new Error(`program ${program} has no maps`);
+  const maps = FanLinkMaps.open(program);
   t.teardown(() => maps.close());
+  t.ok(maps.inherited, `program ${program} has maps`);
   const end = async (name: string, expected: Probe['end'], packet: Buffer): Promise<void> => {
     const probe = { name, end: expected, frames: [carry(ground, packet)] };
     t.equal(judge(probe, await target.shoot(probe.frames, REACH_MS)), '', `${name}: ${expected}`);

@@ -16,7 +16,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   rib: ['net'],
   encap: ['wire'],
   bgp: ['wire', 'net'],
-  bpf: ['table', 'wire', 'net'],
+  bpf: ['table', 'wire', 'shm', 'net'],
   sys: ['net'],
   dataplane: ['encap', 'table', 'sys', 'wire', 'shm', 'net'],
   config: ['encap', 'net'],

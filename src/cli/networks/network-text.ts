@@ -31,6 +31,12 @@ function membersText({ members, memberCount }: NetworkJson): string {
   return `  with ${shown.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
 }
 
+function forwarderText({ datapath, offloads }: NetworkJson): string {
+  return datapath === 'kernel'
+    ? 'forwarded by the kernel'
+    : `offloads: ${offloads.join(', ') || 'none'}`;
+}
+
 /** One network, a few lines. */
 export function networkText(network: NetworkJson): string[] {
   const { reason, macs, drops } = network;
@@ -45,7 +51,7 @@ export function networkText(network: NetworkJson): string[] {
   const moreDrops = drops.length - DROPS_SHOWN_MAX;
   return [
     ...head,
-    `  device ${network.device}, MTU ${network.innerMtu} (underlay ${network.underlayMtu}), offloads: ${network.offloads.join(', ') || 'none'}`,
+    `  device ${network.device}, MTU ${network.innerMtu} (underlay ${network.underlayMtu}), ${forwarderText(network)}`,
     ...underlaysText(network).map((line) => `  ${line}`),
     membersText(network),
     `  ${counted(macs.local, 'MAC')} here${asked}, ${macs.remote} elsewhere; ${counted(network.addresses, 'address')}`,

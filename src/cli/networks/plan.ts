@@ -5,7 +5,7 @@
 import { type NetworkPlanJson, planNetworkCall } from '../../api/network/requests.ts';
 import type { NetworkRequest } from '../../config/network.ts';
 import { ask } from '../../control/admin/admin-client.ts';
-import { readSnapshot } from '../../control/host/read-snapshot.ts';
+import { depthOfNetwork, readSnapshot } from '../../control/host/read-snapshot.ts';
 import { openHost } from '../../control/host/real-host.ts';
 import { networkPlan } from '../../control/network-plan.ts';
 import { RunDirectory } from '../../control/store/run-directory.ts';
@@ -18,7 +18,7 @@ import { networkRequestJson, requestOfWords } from './request.ts';
 async function planAlone(request: NetworkRequest, run: RunDirectory): Promise<NetworkPlanJson> {
   const host = openHost(run);
   try {
-    return networkPlan(request, await readSnapshot(host, []), () => []);
+    return networkPlan(request, await readSnapshot(host, [], depthOfNetwork(request)), () => []);
   } finally {
     host.close();
   }

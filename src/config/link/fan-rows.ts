@@ -4,8 +4,9 @@
  */
 import { boolean, choice, integer, interfaceName, known, orNull } from '../row/kinds.ts';
 import { always, asked, carried, joint } from '../row/row.ts';
+import { DATAPATH_ROWS } from './datapath.ts';
 import { DEVICE_ROWS, MTU_ROWS } from './device.ts';
-import { DATAPATHS, ENCAPS } from './modes.ts';
+import { ENCAPS } from './modes.ts';
 import { NAT_ROWS } from './nat.ts';
 import { RATE_ROWS } from './rate.ts';
 import { areSelectors, isOverlay } from './sides.ts';
@@ -131,15 +132,7 @@ const PACKET_ROWS = {
   ),
   ...NAT_ROWS,
   ...RATE_ROWS,
-  /** Said, `userspace` has a fan go over to it; not said, a fan that runs stays as it is. */
-  datapath: asked(choice(DATAPATHS), {
-    ...{ key: 'datapath', default: 'userspace', onChange: 'follow' },
-    doc: 'Who forwards: processes of fanway, the kernel (vxlan over IPv4), or the kernel where it can.',
-    help: [
-      '--datapath kernel|auto',
-      'the kernel forwards, or does where it can (default userspace)',
-    ],
-  }),
+  ...DATAPATH_ROWS,
 } as const;
 
 export const FAN_ROWS = {

@@ -7,10 +7,11 @@ import { carriesFrames, ENCAPS } from '../../encap/encap.ts';
 import { hasIpv4 } from '../../net/fan.ts';
 import { type Prefix, usableHosts } from '../../net/prefix.ts';
 import { formatPrefix6, type Prefix6 } from '../../net/prefix6.ts';
-import { ADDRESS_BITS } from '../../net/underlay-address.ts';
+import { ADDRESS_BITS, type Family } from '../../net/underlay-address.ts';
 import type { FieldsOf } from '../row/row.ts';
-import { IPV6_MTU_BYTES_MIN } from './device.ts';
+import { type DEVICE_ROWS, IPV6_MTU_BYTES_MIN, type MTU_ROWS } from './device.ts';
 import type { FAN_ROWS } from './fan-rows.ts';
+import type { RATE_ROWS } from './rate.ts';
 import { type UnderlaySelector, type UnderlaysRequest, underlayFamily } from './underlays.ts';
 
 /** A reason for programs (`code`), the setting that it is about, and a sentence with a way out. */
@@ -19,6 +20,23 @@ export type Impossible = { code: string; key: string; message: string };
 /** What a request has that may be impossible. */
 type Asked = FieldsOf<typeof FAN_ROWS> &
   UnderlaysRequest & { overlay: Prefix; overlay6?: Prefix6; underlay: UnderlaySelector };
+
+/** What a request for a link of either kind says of how its packets travel. */
+type Carriage = FieldsOf<typeof RATE_ROWS> &
+  FieldsOf<typeof MTU_ROWS> &
+  FieldsOf<typeof DEVICE_ROWS> &
+  Pick<UnderlaysRequest, 'further'>;
+
+/** What of it the kernel's data path lacks, whatever the link is, '' when nothing. */
+export function carriageLacks(request: Carriage, underlay: Family): string {
+  if (underlay !== 4) return 'it goes over IPv4, and this underlay is IPv6';
+  if (request.further !== undefined) return 'its device has one underlay';
+  if (request.rate !== undefined || request.peerRates !== undefined)
+    return "--rate has packets wait in fanway's own processes";
+  if (request.mtu !== null) return 'the device answers what does not fit its route, not --mtu';
+  if (request.offload === 'off') return "--offload off is a word to fanway's own processes";
+  return '';
+}
 
 /** What of a request the programs in the kernel do not know, '' when nothing. */
 export function kernelLacks(request: Asked): string {
@@ -29,23 +47,17 @@ export function kernelLacks(request: Asked): string {
   if (!carriesFrames(encap) && request.overlay6 !== undefined) {
     return `its device of ${encap} takes IPv4 alone, and this fan has IPv6 inside`;
   }
-  if (underlayFamily(underlay) !== 4) return 'it goes over IPv4, and this underlay is IPv6';
-  if (request.further !== undefined) return 'its device has one underlay';
-  if (request.rate !== undefined || request.peerRates !== undefined)
-    return "--rate has packets wait in fanway's own processes";
   if (request.derivedMacs === true) return "--derived-macs has fanway's own processes answer ARP";
   if (request.device !== undefined) return 'the device is one that root has made';
-  if (request.mtu !== null) return 'the device answers what does not fit its route, not --mtu';
   if (request.sourcePort === 'fixed') return 'it has a source port for each flow, not a fixed one';
-  if (request.offload === 'off') return "--offload off is a word to fanway's own processes";
-  return '';
+  return carriageLacks(request, underlayFamily(underlay));
 }
 
-/** The refusal of a fan that the kernel was to forward for, and cannot. */
-export function noKernel(reason: string): Impossible {
+/** The refusal of a link that the kernel was to forward for, and cannot. */
+export function noKernel(reason: string, what: 'fan' | 'network' = 'fan'): Impossible {
   return {
     ...{ code: 'no-kernel-datapath', key: 'datapath' },
-    message: `the kernel cannot forward for this fan: ${reason}; or take --datapath auto`,
+    message: `the kernel cannot forward for this ${what}: ${reason}; or take --datapath auto`,
   };
 }
 

@@ -8,6 +8,7 @@ import {
   isUnderlayAddress,
   type UnderlayPrefix,
 } from '../../net/underlay-address.ts';
+import { DATAPATH_ROWS } from '../link/datapath.ts';
 import { DEVICE_ROWS, MTU_ROWS } from '../link/device.ts';
 import { RATE_ROWS } from '../link/rate.ts';
 import { areSelectors, isOverlay } from '../link/sides.ts';
@@ -180,6 +181,7 @@ export const NETWORK_ROWS = {
   ...FLOOD_ROWS,
   ...PARTY_ROWS,
   ...DEVICE_ROWS,
+  ...DATAPATH_ROWS,
   ipam: joint(known('overlay', isOverlay), {
     ...{ key: 'ipam', example: '10.1.0.0/16' },
     doc: 'IPv4 prefix of which hosts hand out addresses (`fanway ip lease`, CNI), each those of a slice of its own that follows from its underlay address; none.',

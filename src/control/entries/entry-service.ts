@@ -21,7 +21,7 @@ import type { ShareLimits } from '../../rib/shares.ts';
 import { FdbFlag } from '../../table/fdb.ts';
 import { NeighbourFlag } from '../../table/neighbours.ts';
 import { VtepFlag } from '../../table/vteps.ts';
-import type { NetworkTable } from '../plane/network-table.ts';
+import type { NetworkTable } from '../plane/tables/network-table.ts';
 import type { RoutedEntries } from './routed-entries.ts';
 
 /** Where entries are written for the data path. */

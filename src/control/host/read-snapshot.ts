@@ -3,8 +3,10 @@
  * @module
  */
 import type { FanEncap } from '../../config/link/modes.ts';
+import type { NetworkRequest } from '../../config/network.ts';
 import type { FanRequest } from '../../config/request.ts';
-import { hasIpv4 } from '../../net/fan.ts';
+import { VXLAN } from '../../encap/encap.ts';
+import { hasIpv4, NO_OVERLAY } from '../../net/fan.ts';
 import type { Prefix } from '../../net/prefix.ts';
 import type { Prefix6 } from '../../net/prefix6.ts';
 import type { Host } from './host.ts';
@@ -17,6 +19,8 @@ export type SnapshotDepth = {
   fresh: boolean;
   /** The encapsulation for which it matters what the kernel can do. */
   kernelPath?: FanEncap;
+  /** As in the snapshot. */
+  isRuled?: boolean;
 };
 
 /** What a plan for a request looks for. */
@@ -30,7 +34,16 @@ export function depthOf(request: FanRequest, fresh = true): SnapshotDepth {
   };
 }
 
-/** Why the kernel cannot forward for a fan of this host, '' where it can. */
+/** The same for a network; undefined where it looks for nothing. @param isRuled it has rules */
+export function depthOfNetwork(
+  { datapath }: NetworkRequest,
+  isRuled = false,
+): SnapshotDepth | undefined {
+  if (datapath !== 'kernel' && datapath !== 'auto') return undefined;
+  return { overlay: NO_OVERLAY, fresh: true, kernelPath: VXLAN.name, isRuled };
+}
+
+/** Why the kernel cannot forward for a link of this host, '' where it can. */
 async function kernelPathOf(host: Host, encap: FanEncap): Promise<string> {
   if (host.kernelPath !== undefined) return host.kernelPath(encap);
   return 'its underlay is outside of this network namespace, as without root';
@@ -66,6 +79,7 @@ export async function readSnapshot(
   return {
     ...(six !== undefined && { six }),
     ...(kernelPath !== undefined && { kernelPath }),
+    ...(depth?.isRuled === true && { isRuled: true }),
     links,
     addresses,
     ipv6Addresses,

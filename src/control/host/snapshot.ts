@@ -106,8 +106,10 @@ export type Snapshot = {
   underlay?: UnderlayView;
   /** IPv6 addresses and routes, where a plan needs them. */
   six?: { addresses: InterfaceAddress6[]; routes: Route6[] };
-  /** Why the kernel cannot forward for a fan here, '' where it can; where a plan needs to know. */
+  /** Why the kernel cannot forward for a link here, '' where it can; where a plan needs to know. */
   kernelPath?: string;
+  /** The network that is planned has rules. */
+  isRuled?: boolean;
   /** Programs that are there. */
   tools: { nft: boolean; dnsmasq: boolean };
 };

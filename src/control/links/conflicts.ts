@@ -99,7 +99,7 @@ export function vniTaken(vni: number, other: AnySpec): Refusal {
 
 /** Another link whose packets could not be told from this one's. */
 export function checkWire(spec: WireSpec, { fans, networks }: Snapshot): Refusal[] {
-  const kernels = checkKernelPort(spec, fans);
+  const kernels = checkKernelPort(spec, { fans, networks });
   if (kernels.length > 0) return kernels;
   for (const { spec: other, stopped } of [...fans, ...networks]) {
     if (spec.port === 0 || other.port !== spec.port || other.local !== spec.local) continue;

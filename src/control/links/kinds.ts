@@ -7,7 +7,7 @@ import type { NetworkRequest } from '../../config/network.ts';
 import type { Family } from '../../net/underlay-address.ts';
 import type { Change } from '../change/change.ts';
 import type { Journal } from '../change/journal.ts';
-import { depthOf, type SnapshotDepth } from '../host/read-snapshot.ts';
+import { depthOf, depthOfNetwork, type SnapshotDepth } from '../host/read-snapshot.ts';
 import type { AnyRequest, Snapshot } from '../host/snapshot.ts';
 import { type AnySpec, isFan, isNetwork, type NetworkSpec } from '../store/link-spec.ts';
 import { type Obstacles, obstaclesOf, wireObstacles } from './obstacles.ts';
@@ -28,7 +28,7 @@ export type LinkKind = {
   plan(snapshot: Snapshot, keep?: Keep, had?: AnySpec): Plan<AnySpec>;
   /** What stands for it while it cannot be. */
   placeholder(): AnySpec;
-  /** How deep a picture of the host a plan needs; undefined = as deep as any. */
+  /** How deep a picture of the host a plan needs; undefined = as deep as any. Rules are for the router to add. */
   readonly depth: SnapshotDepth | undefined;
   /** Where this host is on its underlay, or why it is nowhere; `had` as above. */
   where(snapshot: Snapshot, keep: Keep, had: AnySpec): ResolvedUnderlay | Refusal;
@@ -55,7 +55,7 @@ export function linkKind(request: AnyRequest): LinkKind {
     return {
       plan: (snapshot, keep, had) => planNetwork(request, snapshot, keep, networkOf(had)),
       placeholder: () => placeholderNetwork(request),
-      depth: undefined,
+      depth: depthOfNetwork(request),
       where: (snapshot, keep, had) => resolvePlace(request, snapshot, networkOf(had), keep),
       innerMtu: (underlayMtu, family) => networkMtuOf(request, underlayMtu, family),
       changes: (spec, snapshot) => (isNetwork(spec) ? networkChanges(spec, snapshot) : []),

@@ -18,6 +18,7 @@ import type { SnapshotDepth } from '../host/read-snapshot.ts';
 import type { AnyRecord, AnyRequest, Snapshot } from '../host/snapshot.ts';
 import { SUPER_BYTES_PLAIN, superBytesOf } from '../host/super-bytes.ts';
 import { type AnySpec, isFan } from '../store/link-spec.ts';
+import { heedRules } from './datapath/move.ts';
 import { type LinkKind, linkKind } from './kinds.ts';
 import type { Obstacles } from './obstacles.ts';
 import { hostOf, type Plan } from './plan.ts';
@@ -329,6 +330,7 @@ export class ManagedLink {
     this.superBytes = superBytesOf(this.spec, snapshot.links);
     await context.tunnels.setSuperBytes(this.spec.name, this.superBytes);
     this.#complete(journal, snapshot, context);
+    await heedRules(this, store, context);
     const repaired = await repair(journal, store, context, { adopt: false });
     this.obstacles = this.#kind.obstacles(this.spec, snapshot, journal);
     this.stopped = stoppedFrames(this.spec.name, snapshot.filter) ?? null;

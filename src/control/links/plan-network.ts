@@ -35,6 +35,13 @@ import {
   SOURCE_PORTS_DEFAULT,
 } from '../store/link-spec.ts';
 import { checkWire, vniTaken } from './conflicts.ts';
+import {
+  datapathOf,
+  keptNetworkDatapath,
+  movedSpec,
+  notesOfDatapath,
+  withNetworkDatapath,
+} from './datapath/choose.ts';
 import { innerMtuOf, type Plan } from './plan.ts';
 import { furtherOf, type ResolvedUnderlays } from './underlay/further.ts';
 import { resolvePlace } from './underlay/place.ts';
@@ -116,11 +123,12 @@ export function placeholderNetwork(request: NetworkRequest): NetworkSpec {
  * @param had the network as it was when it was up last
  */
 export function planNetwork(
-  request: NetworkRequest,
+  asked: NetworkRequest,
   snapshot: Snapshot,
   keep?: Keep,
   had?: NetworkSpec,
 ): Plan<NetworkSpec> {
+  const request = keptNetworkDatapath(asked, snapshot.networks);
   const running = snapshot.networks.find((one) => one.spec.network === request.network);
   const resolved = resolvePlace(request, snapshot, running?.spec ?? had, keep);
   if (!isResolved(resolved)) return { outcome: 'refused', refusals: [resolved] };
@@ -131,9 +139,15 @@ export function planNetwork(
   const found = furtherOf(request, resolved, snapshot);
   if ('refusals' in found) return { outcome: 'refused', refusals: found.refusals };
   const { underlayMtu, notes, ...underlays } = found;
-  const spec = specOf(request, { local, underlay, underlayMtu, underlays, fan }, mac, isTheirs);
+  const at = { local, underlay, underlayMtu, underlays, fan };
+  const spec = withNetworkDatapath(request, specOf(request, at, mac, isTheirs), snapshot);
+  if ('code' in spec) return { outcome: 'refused', refusals: [spec] };
 
-  if (running !== undefined) return planAgainst(running.spec, spec, request);
+  if (running !== undefined) {
+    // Without the word nobody is moved.
+    const wanted = asked.datapath === undefined ? movedSpec(spec, running.spec) : spec;
+    return planAgainst(running, wanted, request);
+  }
   const refusals = [
     ...checkNames(spec, snapshot, adoption),
     ...checkWire(spec, elsewhere(spec, snapshot)),
@@ -142,7 +156,7 @@ export function planNetwork(
     ...impossibleNetwork(request, { family: familyOf(local), length: underlay.length }),
   ];
   if (refusals.length > 0) return { outcome: 'refused', refusals };
-  const warnings: string[] = [...notes];
+  const warnings: string[] = [...notes, ...notesOfDatapath(spec)];
   if (spec.innerMtu < IPV6_MTU_BYTES_MIN) {
     warnings.push(`MTU ${spec.innerMtu} is under ${IPV6_MTU_BYTES_MIN}: no IPv6 inside (RFC 8200)`);
   }
@@ -248,7 +262,7 @@ function facts({ name, vni, local, innerMtu, further = [], ...more }: NetworkSpe
 }
 
 function planAgainst(
-  running: NetworkSpec,
+  { spec: running, request: before }: Snapshot['networks'][number],
   wanted: NetworkSpec,
   joined: NetworkRequest,
 ): Plan<NetworkSpec> {
@@ -259,9 +273,16 @@ function planAgainst(
   ];
   const { network, name, vni } = running;
   const rates = rateDifferences(running, wanted);
-  if (differences.length === 0 && rates.length > 0) {
-    const spec = withRate(running, wanted);
-    return { outcome: 'changes', spec, changes: [], warnings: rates, joined };
+  const isMoved = running.datapath !== wanted.datapath;
+  const isElse = before !== undefined && datapathOf(before) !== datapathOf(joined);
+  // These it can follow while it runs.
+  if (differences.length === 0 && (isMoved || isElse || rates.length > 0)) {
+    const spec = withRate(movedSpec(running, wanted), wanted);
+    return {
+      ...{ outcome: 'changes', spec, joined },
+      changes: isMoved ? [{ kind: 'tunnel', spec, alias: aliasOf(name) }] : [],
+      warnings: [...rates, ...(isElse ? notesOfDatapath(wanted) : [])],
+    };
   }
   if (differences.length === 0) {
     const message = `${network}: already there (VNI ${vni}, bridge ${name})`;

@@ -10,12 +10,28 @@ import { removeMarked, undoAll } from '../change/execute.ts';
 import { damaged, type Journal, JournalStore } from '../change/journal.ts';
 import type { Context } from '../change/kinds/kind.ts';
 import { PortRecords, tidyBridges } from '../host/bridge/bridge-ports.ts';
-import type { Host } from '../host/host.ts';
+import type { Host, Tunnels } from '../host/host.ts';
 import { endOrphans } from '../host/orphans.ts';
-import { noTunnels } from '../plane/tunnel-set.ts';
 import { RecordStore } from '../store/gossip-record.ts';
 import { LeftSettings } from '../store/left-settings.ts';
 import type { RunDirectory } from '../store/run-directory.ts';
+
+/** For taking back what a dead router left: nothing runs, so nothing can be added. */
+export const noTunnels: Tunnels = {
+  async addLink() {
+    throw new FanwayError('no-data-plane', 'no data plane runs in this process');
+  },
+  async removeLink() {},
+  forgetLink() {},
+  async updateLink() {},
+  async setSuperBytes() {},
+  async missing() {
+    return [];
+  },
+  async moveLink() {
+    throw new FanwayError('no-data-plane', 'no data plane runs in this process');
+  },
+};
 
 /**
  * Undoes every journal of the run directory. The caller holds the router lock, which proves that
@@ -68,6 +84,21 @@ export async function recover(
   await tidyBridges(new PortRecords(run), [], host);
   if (failures.length > 0) throw new FanwayError('undo-failed', failures.join('; '));
   return found;
+}
+
+/** The journals that can be read; each that cannot is set aside, and the devices of its link go. */
+export async function soundJournals(store: JournalStore, context: Context): Promise<Journal[]> {
+  const journals: Journal[] = [];
+  for (const { name, journal, problem } of store.readAll()) {
+    if (journal !== undefined) {
+      journals.push(journal);
+      continue;
+    }
+    context.log.error('journal', `${damaged(name, problem)}: set aside, its devices removed`);
+    store.setAside(name);
+    await removeMarked(name, context);
+  }
+  return journals;
 }
 
 /** Ends what a killed router kept of its gossip, and says how to have it again. */

@@ -9,13 +9,17 @@ import type { FanRequest } from '../../config/request.ts';
 import { messageOf, refusedError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import type { NetlinkEvent } from '../../sys/netlink/netlink.ts';
-import { removeMarked } from '../change/execute.ts';
-import { damaged, type Journal, JournalStore } from '../change/journal.ts';
-import type { Context, LinkRules } from '../change/kinds/kind.ts';
+import { type Journal, JournalStore } from '../change/journal.ts';
+import type { Context, RuleBook } from '../change/kinds/kind.ts';
 import { PortRecords, tidyBridges } from '../host/bridge/bridge-ports.ts';
 import { cached } from '../host/cached-host.ts';
 import type { Host, Tunnels } from '../host/host.ts';
-import { depthOf, readSnapshot, type SnapshotDepth } from '../host/read-snapshot.ts';
+import {
+  depthOf,
+  depthOfNetwork,
+  readSnapshot,
+  type SnapshotDepth,
+} from '../host/read-snapshot.ts';
 import {
   type AnyRecord,
   type AnyRequest,
@@ -28,12 +32,13 @@ import { LeftSettings } from '../store/left-settings.ts';
 import { type AnySpec, isNetwork, type NetworkSpec } from '../store/link-spec.ts';
 import type { RunDirectory } from '../store/run-directory.ts';
 import { Attention } from './attention.ts';
-import { keptDatapath } from './datapath/choose.ts';
+import { keptDatapath, keptNetworkDatapath } from './datapath/choose.ts';
 import { becomeOther } from './datapath/move.ts';
 import { linkKind } from './kinds.ts';
 import { type ChangesPlan, type Look, ManagedLink } from './link.ts';
 import { type Plan, planFan } from './plan.ts';
 import { planNetwork } from './plan-network.ts';
+import { soundJournals } from './recover.ts';
 import { Rounds } from './rounds.ts';
 import { isDual, sixAlone } from './six.ts';
 import { stillStopped } from './stopped.ts';
@@ -69,8 +74,8 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
   /** Asked for; what was read of the host before one may not be so after it. */
   #operations = 0;
   #closed = false;
-  /** The rules of a network; undefined while nobody knows them. */
-  rulesOf: (link: string) => LinkRules | undefined = () => undefined;
+  /** The rules of networks; none while nobody knows them. */
+  rules: RuleBook = { of: () => undefined, isRuled: () => false };
 
   constructor(options: RouterOptions) {
     super();
@@ -112,8 +117,7 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
       this.#links.flatMap(({ journal }) =>
         journal === undefined || journal === of?.journal ? [] : [journal],
       );
-    const rulesOf = (link: string): LinkRules | undefined => this.rulesOf(link);
-    return { host, tunnels, log, others, left: this.#left, rulesOf };
+    return { host, tunnels, log, others, left: this.#left, rulesOf: (link) => this.rules.of(link) };
   }
 
   #running(but?: ManagedLink): ReturnType<typeof byKind> {
@@ -136,16 +140,7 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
   adopt(wants: (link: AnyRecord) => boolean = () => true): Promise<void> {
     const { log } = this.#options;
     return this.#queue(async () => {
-      const journals: Journal[] = [];
-      for (const { name, journal, problem } of this.#store.readAll()) {
-        if (journal !== undefined) {
-          journals.push(journal);
-          continue;
-        }
-        log.error('journal', `${damaged(name, problem)}: set aside, its devices removed`);
-        this.#store.setAside(name);
-        await removeMarked(name, this.#context());
-      }
+      const journals = await soundJournals(this.#store, this.#context());
       const links = journals.map((journal) => {
         const link = this.#newLink(journal);
         link.journal = journal;
@@ -195,9 +190,14 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
     return planFan(request, await this.#snapshot(undefined, depth, host));
   }
 
-  /** What `use` makes of the host as it is now, with all that runs. */
-  look<T>(use: (snapshot: Snapshot) => T): Promise<T> {
-    return this.#queue(async () => use(await this.#snapshot()));
+  #depthOf(request: NetworkRequest): SnapshotDepth | undefined {
+    const kept = keptNetworkDatapath(request, this.#running().networks);
+    return depthOfNetwork(kept, this.rules.isRuled(kept));
+  }
+
+  /** What `use` makes of the host as a plan for a network sees it, with all that runs. */
+  look<T>(request: NetworkRequest, use: (snapshot: Snapshot) => T): Promise<T> {
+    return this.#queue(async () => use(await this.#snapshot(undefined, this.#depthOf(request))));
   }
 
   /** Brings a fan up: the plan's changes, exactly. @throws FanwayError; what was made is taken back. */
@@ -255,7 +255,8 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
       const world = this.#world();
       const held = await stillStopped(this.#links, request, (one) => this.#reconcile(one, world));
       if (held !== undefined) return held;
-      const plan = planNetwork(request, await this.#snapshot(undefined, undefined, world.host));
+      const depth = this.#depthOf(request);
+      const plan = planNetwork(request, await this.#snapshot(undefined, depth, world.host));
       if (plan.outcome === 'changes') await this.#make(request, plan, world);
       return plan;
     });
@@ -338,7 +339,8 @@ export class Router extends EventEmitter<{ empty: []; settled: [] }> {
   }
 
   #reconcile(link: ManagedLink, world: World = this.#world()): Promise<void> {
-    const look: Look = (depth) => this.#snapshot(link, depth, world.host);
+    const isRuled = this.rules.isRuled(link.request);
+    const look: Look = (depth) => this.#snapshot(link, depth && { ...depth, isRuled }, world.host);
     const join = async (plan: ChangesPlan): Promise<void> => {
       await this.#join(plan, world);
       // What was counted under the name that both have is the other one's.

@@ -7,7 +7,7 @@ import { formatMac, isGroupMac } from '../../net/mac.ts';
 import { formatHostAddress, type UnderlayAddress } from '../../net/underlay-address.ts';
 import type { Best, EntryId } from '../../rib/entry.ts';
 import type { ForwardingEntry } from '../host/host.ts';
-import type { Binding, MacPlace } from '../plane/network-table.ts';
+import type { Binding, MacPlace } from '../plane/tables/network-table.ts';
 
 /** One difference, and what to do about it. */
 export type Drift =

@@ -7,7 +7,7 @@ import { messageOf } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import type { EntryService } from '../entries/entry-service.ts';
 import type { NetworkHost } from '../host/host.ts';
-import type { NetworkTable } from '../plane/network-table.ts';
+import type { NetworkTablePort } from '../plane/tables/network-table.ts';
 import type { NetworkSpec } from '../store/link-spec.ts';
 import { auditNetwork, type Drift } from './audit.ts';
 import type { NetworkService } from './network-service.ts';
@@ -20,7 +20,7 @@ export type AuditsOptions = {
   host: NetworkHost | undefined;
   networks: NetworkService;
   entries: EntryService;
-  table: () => NetworkTable | undefined;
+  table: () => NetworkTablePort | undefined;
   specs: () => readonly NetworkSpec[];
   log: Log;
 };

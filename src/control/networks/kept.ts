@@ -7,7 +7,7 @@
 import { formatHostAddress, type UnderlayAddress } from '../../net/underlay-address.ts';
 import type { Claim, ClaimUpdate, EntryId } from '../../rib/entry.ts';
 import type { EntryService, EntrySink } from '../entries/entry-service.ts';
-import type { NetworkTable } from '../plane/network-table.ts';
+import type { NetworkTable } from '../plane/tables/network-table.ts';
 import type { KeptNetwork } from '../plane/tables/predecessor.ts';
 import type { NetworkSpec } from '../store/link-spec.ts';
 
@@ -54,6 +54,9 @@ export type KeptOptions = {
 
 export class Kept {
   readonly #options: KeptOptions;
+  /** What was here. */
+  #ids: EntryId[] = [];
+  #sinceMs = 0;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: KeptOptions) {
@@ -72,14 +75,14 @@ export class Kept {
       'kept',
       known.flatMap(({ link, kept }) => keptClaims(link, kept)),
     );
-    const ids = known.flatMap(({ link, kept }) => this.#keepHere(link, kept));
-    const sinceMs = nowMs;
+    this.#ids.push(...known.flatMap(({ link, kept }) => this.#keepHere(link, kept)));
+    this.#sinceMs = nowMs;
     this.#timer ??= setInterval(() => {
-      if (performance.now() - sinceMs < KEPT_MS || !isSettled()) return;
+      if (performance.now() - this.#sinceMs < KEPT_MS || !isSettled()) return;
       this.close();
       sink.withdraw('kept');
       // What was here and did not show up again: the rib says what of it.
-      for (const id of ids) sink.rewrite(id);
+      for (const id of this.#ids.splice(0)) sink.rewrite(id);
     }, LOOK_MS);
     this.#timer.unref();
   }

@@ -23,10 +23,10 @@ import { codeOf, messageOf } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import { formatIpv4 } from '../../net/ipv4.ts';
 import { formatMac } from '../../net/mac.ts';
-import { formatHostAddress } from '../../net/underlay-address.ts';
 import type { Best, EntryId, RibChange } from '../../rib/entry.ts';
 import type { AnswersHost, ArpQuestions } from '../host/arp/answers.ts';
 import type { LocalNetwork } from './local/local-network.ts';
+import { holderOf } from './whose.ts';
 
 /** Addresses that the bridge of one network answers for; of more the one asked for longest ago goes. */
 export const ANSWERS_MAX = 256;
@@ -110,6 +110,12 @@ export class KernelAnswers {
     });
   }
 
+  /** The network has another device from now on: what the bridge answers by it goes there. */
+  deviceIs(name: string, device: number): void {
+    const running = this.#networks.get(name);
+    if (running !== undefined) running.device = device;
+  }
+
   async #remove({ bridge, given }: Running, address: number): Promise<void> {
     await this.#options.host()?.remove(bridge, address);
     given.delete(address);
@@ -162,9 +168,7 @@ export class KernelAnswers {
       if (binding?.source !== 'local') local(link)?.seen(mac, address);
       return;
     }
-    const at = best({ link, kind: 'mac', mac: binding.mac });
-    const isHere = at === undefined || at.source === 'local';
-    local(link)?.duplicate(mac, address, isHere ? 'another MAC here' : formatHostAddress(at.peer));
+    local(link)?.duplicate(mac, address, holderOf(best, link, address));
   }
 
   /** What others have changed since it was decided comes after this in the queue. */

@@ -12,17 +12,13 @@
 import { messageOf } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import { formatMac } from '../../net/mac.ts';
-import {
-  formatHostAddress,
-  hostOfBytes,
-  type UnderlayAddress,
-} from '../../net/underlay-address.ts';
+import { hostOfBytes, type UnderlayAddress } from '../../net/underlay-address.ts';
 import type { RibChange } from '../../rib/entry.ts';
 import { EventKind, type LinkEvent, MovedTo, Snooped } from '../../table/events.ts';
 import { Service } from '../../table/flood.ts';
 import type { EntryService } from '../entries/entry-service.ts';
 import type { BridgeEvent, NetworkHost } from '../host/host.ts';
-import type { NetworkTable } from '../plane/network-table.ts';
+import type { NetworkTablePort } from '../plane/tables/network-table.ts';
 import type { NetworkSpec } from '../store/link-spec.ts';
 import type { RunDirectory } from '../store/run-directory.ts';
 import { AddressIndex } from './address-index.ts';
@@ -37,13 +33,14 @@ import { MoveClaims } from './moves/moves.ts';
 import { Search } from './search/search.ts';
 import { ServerIndex } from './servers.ts';
 import { Told } from './told.ts';
+import { holderOf } from './whose.ts';
 
 /** How often silent stations and what was frozen are looked at, ms. */
 const ROUND_MS = 500;
 
 /** The data path as networks see it. */
 export type NetworkPlane = {
-  networks(): NetworkTable | undefined;
+  networks(): NetworkTablePort | undefined;
   /** Underlay address of a peer by its number; undefined = nobody's. */
   hostOf(peer: number): UnderlayAddress | undefined;
 };
@@ -136,6 +133,13 @@ export class NetworkService {
     return result.catch(() => undefined);
   }
 
+  /** A network has another device: it goes over to the other data path. */
+  deviceIs(link: string, index: number): void {
+    this.local(link)?.deviceIs(index);
+    this.answers.deviceIs(link, index);
+    this.search.forgetDevice(link);
+  }
+
   /** Networks may have come, gone or changed, or their bridges may be others. Never throws. */
   refresh(): Promise<void> {
     return this.#queue(() => this.#refresh());
@@ -188,7 +192,7 @@ export class NetworkService {
       port: (index) => this.#portState(index, bridge),
       addressesOf: (mac) => this.addresses.of(spec.name, mac),
       hasMoved: (mac) => this.moves.hasMoved(spec.name, spec.vni, mac),
-      keepAway: (mac) => host.pointBridge(mac, device),
+      keepAway: (mac) => host.pointBridge(mac, this.local(spec.name)?.device ?? device),
       released: (mac, port) => this.#options.released(spec.name, mac, port),
       changed: () =>
         file.changed(
@@ -276,7 +280,8 @@ export class NetworkService {
   }
 
   #event(local: LocalNetwork, event: LinkEvent): void {
-    const { mac, peer, detail } = event;
+    const { mac, peer, detail, name } = event;
+    const { entries } = this.#options;
     const address = event.address.length === 0 ? undefined : hostOfBytes(event.address);
     switch (event.kind) {
       case EventKind.LocalMac:
@@ -293,20 +298,17 @@ export class NetworkService {
         });
         return;
       case EventKind.Answered:
-        if (typeof address === 'number') this.answers.answeredByUs(local.spec.name, address);
+        if (typeof address === 'number') this.answers.answeredByUs(name, address);
         return;
       case EventKind.Duplicate: {
         // Somebody only asks whether it is free: whoever has it answers.
         if (address === undefined || detail === Snooped.Tentative) return;
-        const host =
-          peer === 0
-            ? 'another MAC here'
-            : formatHostAddress(this.#options.plane.hostOf(peer) ?? 0);
-        return local.duplicate(mac, address, host);
+        return local.duplicate(mac, address, holderOf(entries.get.bind(entries), name, address));
       }
       case EventKind.RemoteMac: {
-        const host = this.#options.plane.hostOf(peer);
-        if (host !== undefined) this.#learned.seen(local.spec.name, mac, host, performance.now());
+        // The kernel's programs know no numbers of peers, and say the address.
+        const host = peer === 0 ? address : this.#options.plane.hostOf(peer);
+        if (host !== undefined) this.#learned.seen(name, mac, host, performance.now());
         return;
       }
     }

@@ -6,7 +6,7 @@
 import { compareHosts, type UnderlayAddress } from '../../net/underlay-address.ts';
 import type { Best, RibChange } from '../../rib/entry.ts';
 import { Service } from '../../table/flood.ts';
-import type { TableTarget } from '../plane/network-table.ts';
+import type { TableTarget } from '../plane/tables/network-table.ts';
 
 /** MACs that may serve, by link. */
 type Servers = Map<string, Map<number, Best>>;

@@ -19,7 +19,7 @@ import {
 } from '../../net/underlay-address.ts';
 import type { Best } from '../../rib/entry.ts';
 import type { EntryService } from '../entries/entry-service.ts';
-import type { NetworkTable } from '../plane/network-table.ts';
+import type { NetworkTablePort } from '../plane/tables/network-table.ts';
 import type { NetworkSpec } from '../store/link-spec.ts';
 import type { NetworkService } from './network-service.ts';
 
@@ -29,7 +29,7 @@ const MEMBERS_MAX = 256;
 export type NetworkViewsOptions = {
   networks: NetworkService;
   entries: EntryService;
-  table: () => NetworkTable | undefined;
+  table: () => NetworkTablePort | undefined;
   specs: () => readonly NetworkSpec[];
   /** The name of a member, '' where nobody knows it. */
   nameOf: (owner: string) => string;

@@ -43,7 +43,6 @@ import {
 import { forgetMac, type MacClaim, takeClaims } from './mac-claims.ts';
 import { NetworkEvents } from './network-events.ts';
 import type { DataPlaneOptions } from './open-data-plane.ts';
-import { updatedSpec } from './overlay-words.ts';
 import { joinPaths } from './paths.ts';
 import { Again } from './process/again.ts';
 import { DataProcess } from './process/data-process.ts';
@@ -52,6 +51,7 @@ import type { Holding } from './process/link-passing.ts';
 import { pidsOf, succeed } from './process/succession.ts';
 import { RateWatch } from './rate/rate-watch.ts';
 import { buffersRefused } from './tables/kernel-drops.ts';
+import { updatedSpec } from './tables/overlay-words.ts';
 import { type KeptNetwork, keptRate } from './tables/predecessor.ts';
 
 /**

@@ -30,7 +30,7 @@ import { PeerWriter } from '../../table/peers.ts';
 import { PrefixWriter } from '../../table/prefixes.ts';
 import { TABLES_BYTES, TABLES_NAME, TableSegment } from '../../table/segment.ts';
 import { Prefix6Writer } from '../../table/six/prefixes.ts';
-import { NetworkTable } from './network-table.ts';
+import { NetworkTable } from './tables/network-table.ts';
 import { PolicyTable } from './tables/policy-table.ts';
 
 /** A prefix of the overlay and the host that it is sent to. */

@@ -27,9 +27,9 @@ import type { AnySpec } from '../store/link-spec.ts';
 import type { OpenDevice } from './devices.ts';
 import { type EndpointState, receiversOf, sourcePortsOf } from './endpoint-set.ts';
 import type { EntryTable } from './entry-table.ts';
-import { kindWords } from './overlay-words.ts';
 import type { Holding } from './process/link-passing.ts';
 import { KernelDrops, type Watched } from './tables/kernel-drops.ts';
+import { kindWords } from './tables/overlay-words.ts';
 
 export type LinkState = {
   id: number;

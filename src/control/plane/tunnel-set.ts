@@ -6,7 +6,7 @@
 
 import type { EventEmitter } from 'node:events';
 import type { DataProcessStatus, SuperBytes } from '../../api/status.ts';
-import { codeOf, FanwayError } from '../../errors.ts';
+import { codeOf } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import type { UnderlayAddress, UnderlayPrefix } from '../../net/underlay-address.ts';
 import { counterPlace } from '../../table/counters.ts';
@@ -16,16 +16,17 @@ import type { PathLimit } from '../../table/links/path-limits.ts';
 import type { Seat } from '../../table/links/seats.ts';
 import type { PathRecord } from '../../table/paths.ts';
 import type { LinkUpdate, Tunnels } from '../host/host.ts';
-import { type AnySpec, isKernels, type LinkSpec } from '../store/link-spec.ts';
+import { type AnySpec, isKernels } from '../store/link-spec.ts';
 import type { Sending } from './endpoint-set.ts';
 import type { EntryTable, EntryTableStatus, TableAnswer } from './entry-table.ts';
 import type { BypassStatus } from './kernel/bypass.ts';
 import { KernelPlane } from './kernel/kernel-plane.ts';
 import { NO_RATE, type RateNow } from './link-state.ts';
 import type { MacClaim } from './mac-claims.ts';
-import type { NetworkTable } from './network-table.ts';
 import { joinPaths } from './paths.ts';
 import { CounterBlock, type CounterRows, counterRows } from './tables/counter-values.ts';
+import type { NetworkTablePort } from './tables/network-table.ts';
+import { EitherTables } from './tables/network-tables.ts';
 import { PastCounters } from './tables/past-counters.ts';
 import type { PolicyTable } from './tables/policy-table.ts';
 import type { KeptNetwork } from './tables/predecessor.ts';
@@ -69,7 +70,13 @@ export class TunnelSet implements Tunnels {
   /** Links of data processes. */
   readonly #names = new Set<string>();
   readonly #past = new PastCounters();
+  /** Who is where in layer-2 networks, whichever data path they are on. */
+  readonly #tables = new EitherTables({
+    processes: () => this.#plane?.entries.networks,
+    kernel: () => this.#kernel?.networks,
+  });
   #told: (events: readonly LinkEvent[]) => void = () => undefined;
+  #moved: (name: string, device: number) => void = () => undefined;
   #rows: CounterRows = new Map();
   #opened: (kept: readonly KeptNetwork[]) => void = () => undefined;
 
@@ -83,15 +90,37 @@ export class TunnelSet implements Tunnels {
     this.#told = listener;
   }
 
+  /** Calls `listener` with a link that goes over and the ifindex of its new device, before anything passes there. */
+  whenMoved(listener: (name: string, device: number) => void): void {
+    this.#moved = listener;
+  }
+
   /** @param open is called when there is a link of data processes to run */
   constructor(open: () => Promise<DataPlanePort>, log: Log) {
     this.#open = open;
-    this.#openKernel = () => new KernelPlane({ tell: (events) => this.#told(events), log });
+    this.#openKernel = () =>
+      new KernelPlane({
+        tell: (events) => this.#told(events),
+        kept: (network) => this.#opened([network]),
+        log,
+      });
   }
 
   async addLink(spec: AnySpec): Promise<{ ifindex: number; offloads: string[] }> {
-    if (isKernels(spec)) return this.#kernelPlane().add(spec);
+    if (isKernels(spec)) {
+      const kernel = this.#kernelPlane();
+      this.#tables.settle(spec.name, 'kernel');
+      return kernel.add(spec);
+    }
     const plane = await this.#dataPlane();
+    this.#tables.settle(spec.name, 'processes');
+    return this.#addHere(spec, plane);
+  }
+
+  async #addHere(
+    spec: AnySpec,
+    plane: DataPlanePort,
+  ): Promise<{ ifindex: number; offloads: string[] }> {
     this.#names.add(spec.name);
     try {
       return await plane.addLink(spec);
@@ -131,21 +160,26 @@ export class TunnelSet implements Tunnels {
     }
   }
 
-  async #toKernel(from: AnySpec, to: LinkSpec): Promise<number> {
+  async #toKernel(from: AnySpec, to: AnySpec): Promise<number> {
     const kernel = this.#kernelPlane();
     const { name } = to;
+    this.#tables.prepare(name, 'kernel');
     for (const { prefix, peer } of this.#plane?.entries.all(name) ?? []) {
       if (typeof peer === 'number') kernel.setEntry(name, prefix, peer);
     }
-    const index = await kernel.prepare(to);
+    let index: number;
     try {
+      index = await kernel.prepare(to);
+      this.#moved(name, index);
       await this.#leaveProcesses(name, true);
       await kernel.commit(name);
     } catch (error) {
       await kernel.remove(name);
-      if (!this.#names.has(name)) await this.addLink(from);
+      this.#tables.stay(name);
+      if (!this.#names.has(name)) this.#moved(name, (await this.addLink(from)).ifindex);
       throw error;
     }
+    this.#tables.settle(name, 'kernel');
     return index;
   }
 
@@ -153,16 +187,21 @@ export class TunnelSet implements Tunnels {
     const kernel = this.#kernelPlane();
     const { name } = to;
     for (const { prefix, peer } of kernel.entries(name)) plane.entries.set(name, prefix, peer);
-    await kernel.stepAside(name);
+    this.#tables.prepare(name, 'processes');
+    const before = await kernel.stepAside(name);
     let index: number;
     try {
-      index = (await this.addLink(to)).ifindex;
+      index = (await this.#addHere(to, plane)).ifindex;
+      this.#moved(name, index);
       await kernel.settle(index, to);
     } catch (error) {
       await this.#leaveProcesses(name, false);
+      this.#tables.stay(name);
+      this.#moved(name, before);
       await kernel.commit(name);
       throw error;
     }
+    this.#tables.settle(name, 'processes');
     await this.#leaveKernel(name, kernel);
     return index;
   }
@@ -217,8 +256,8 @@ export class TunnelSet implements Tunnels {
   }
 
   /** The tables of layer-2 networks; undefined before there was a link. */
-  networks(): NetworkTable | undefined {
-    return this.#plane?.entries.networks;
+  networks(): NetworkTablePort | undefined {
+    return (this.#plane ?? this.#kernel) && this.#tables;
   }
 
   /** The rules of layer-2 networks; undefined before there was a link. */
@@ -254,13 +293,10 @@ export class TunnelSet implements Tunnels {
   /** Counters of every link that runs, by link and counter name. */
   counters(): Record<string, Record<string, number>> {
     const [plane, kernel] = [this.#plane, this.#kernel];
-    return Object.fromEntries([
-      ...[...this.#names].map((name) => [name, this.#past.sum(name, plane?.counters(name) ?? {})]),
-      ...(kernel?.names ?? []).map((name) => [
-        name,
-        this.#past.sum(name, kernel?.counters(name) ?? {}),
-      ]),
-    ]);
+    const names = new Set([...this.#names, ...(kernel?.names ?? [])]);
+    const of = (name: string): Record<string, number> =>
+      (kernel?.has(name) ? kernel : plane)?.counters(name) ?? {};
+    return Object.fromEntries([...names].map((name) => [name, this.#past.sum(name, of(name))]));
   }
 
   /** The values of some counters of every link that runs: far less than all of them. */
@@ -349,11 +385,8 @@ export class TunnelSet implements Tunnels {
   entryStatus(): EntryTableStatus {
     const own = this.#plane?.entries.status() ?? { entries: 0, peers: 0, waiting: 0 };
     const kernels = this.#kernel?.status() ?? { entries: 0, waiting: 0 };
-    return {
-      entries: own.entries + kernels.entries,
-      peers: own.peers,
-      waiting: own.waiting + kernels.waiting,
-    };
+    const waiting = own.waiting + kernels.waiting;
+    return { entries: own.entries + kernels.entries, peers: own.peers, waiting };
   }
 
   async close(): Promise<void> {
@@ -364,20 +397,3 @@ export class TunnelSet implements Tunnels {
     this.#names.clear();
   }
 }
-
-/** For taking back what a dead router left: nothing runs, so nothing can be added. */
-export const noTunnels: Tunnels = {
-  async addLink() {
-    throw new FanwayError('no-data-plane', 'no data plane runs in this process');
-  },
-  async removeLink() {},
-  forgetLink() {},
-  async updateLink() {},
-  async setSuperBytes() {},
-  async missing() {
-    return [];
-  },
-  async moveLink() {
-    throw new FanwayError('no-data-plane', 'no data plane runs in this process');
-  },
-};

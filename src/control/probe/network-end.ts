@@ -14,13 +14,13 @@ import type { Best } from '../../rib/entry.ts';
 import type { EntryService } from '../entries/entry-service.ts';
 import type { NetworkService } from '../networks/network-service.ts';
 import type { FlowDecision } from '../networks/policy/policy-routes.ts';
-import type { NetworkTable } from '../plane/network-table.ts';
+import type { NetworkTablePort } from '../plane/tables/network-table.ts';
 import type { NetworkSpec } from '../store/link-spec.ts';
 import { addOuter, Findings, sourceText, wireOf } from './finding.ts';
 
 export type NetworkEndOptions = {
   entries: Pick<EntryService, 'get'>;
-  table: () => NetworkTable | undefined;
+  table: () => NetworkTablePort | undefined;
   networks: Pick<NetworkService, 'local' | 'portName'>;
   /** What the rules say of a connection. */
   decide: (spec: NetworkSpec, flow: Omit<EndQuestion, 'side'>) => FlowDecision;

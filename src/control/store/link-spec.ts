@@ -222,9 +222,9 @@ export function linkTitle(spec: AnySpec): string {
   return isNetwork(spec) ? `network ${spec.network} (${spec.name})` : spec.name;
 }
 
-/** Whether the kernel forwards for a link, which is a fan then. */
-export function isKernels(spec: AnySpec): spec is LinkSpec {
-  return isFan(spec) && spec.datapath === 'kernel';
+/** Whether the kernel forwards for a link. */
+export function isKernels({ datapath }: Pick<WireSpec, 'datapath'>): boolean {
+  return datapath === 'kernel';
 }
 
 /** Whether containers of all hosts are in one network, that of the overlay. */

@@ -4,6 +4,7 @@
  * what a fan asks of IPv4 addresses has no meaning here).
  * @module
  */
+import { FLOODS_PER_SECOND } from '../../limits.ts';
 import { BumMode, GuardMode, NetworkFlag } from '../../shm/network.ts';
 import type { FdbReader } from '../../table/fdb.ts';
 import type { FloodReader } from '../../table/flood.ts';
@@ -30,9 +31,6 @@ export type NetworkTables = {
   floods: FloodReader;
   peers: PeerReader;
 };
-
-/** Floods a second, each way, unless control says otherwise. */
-export const FLOODS_PER_SECOND = 1000;
 
 export class Network implements PeerRoute {
   readonly overlayLength = 0;

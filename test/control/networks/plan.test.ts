@@ -244,7 +244,7 @@ t.test('the fan goes, and the network stays: also over a restart', async (t) => 
   host.state.addresses = [];
   await look(next);
   t.match(stateOf(next), { state: 'stopped', reason: /^its place was that of fan fan-250-0-28/ });
-  const kernel = await next.look((snapshot) =>
+  const kernel = await next.look(wanted, (snapshot) =>
     planFan({ ...wish, datapath: 'kernel' }, { ...snapshot, addresses }),
   );
   t.equal(kernel.outcome, 'changes', 'its port is free meanwhile');

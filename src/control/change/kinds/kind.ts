@@ -7,7 +7,7 @@ import { codeOf } from '../../../errors.ts';
 import type { Log } from '../../../log.ts';
 import type { PolicyRule } from '../../../net/policy/rule.ts';
 import type { Host, Tunnels } from '../../host/host.ts';
-import type { SnapshotLink } from '../../host/snapshot.ts';
+import type { AnyRequest, SnapshotLink } from '../../host/snapshot.ts';
 import type { LeftSettings } from '../../store/left-settings.ts';
 import type { AnySpec } from '../../store/link-spec.ts';
 import type { Memo } from './memo.ts';
@@ -20,6 +20,13 @@ export type LinkRules = {
   between: readonly NamedRule[];
   /** The MACs that have a label, by its name. */
   labelled: ReadonlyMap<string, readonly number[]>;
+};
+/** What rules the networks of a router have. */
+export type RuleBook = {
+  /** Of a link; undefined while nobody knows them. */
+  of(link: string): LinkRules | undefined;
+  /** Whether a network has any, also one that does not run. */
+  isRuled(request: AnyRequest): boolean;
 };
 export type NamedRule = { text: string; rule: PolicyRule };
 

@@ -1,21 +1,31 @@
 /**
- * Which data path forwards for a fan: data processes of ours, or the kernel; and why not the kernel.
+ * Which data path forwards for a link: data processes of ours, or the kernel; and why not the kernel.
  * @module
  */
 
 import { kernelLacks, noKernel } from '../../../config/link/impossible.ts';
 import type { Datapath } from '../../../config/link/modes.ts';
+import { networkLacks, RULED } from '../../../config/network/kernel.ts';
+import type { NetworkRequest } from '../../../config/network.ts';
 import { type FanRequest, isSameFan } from '../../../config/request.ts';
 import { ENCAPS } from '../../../encap/encap.ts';
-import type { FanRecord, Snapshot } from '../../host/snapshot.ts';
-import { isKernels, type LinkSpec, linkTitle, type WireSpec } from '../../store/link-spec.ts';
+import { familyOf } from '../../../net/underlay-address.ts';
+import type { AnyRequest, FanRecord, Snapshot } from '../../host/snapshot.ts';
+import {
+  type AnySpec,
+  isKernels,
+  type LinkSpec,
+  linkTitle,
+  type NetworkSpec,
+  type WireSpec,
+} from '../../store/link-spec.ts';
 
 /** A reason not to go on, for programs and for people. */
 type Refusal = { code: string; message: string };
 
 /** Who has the protocol of IP in IP, of which the kernel has one such device, '' when nobody does. */
 function protocolTaken(
-  { name }: LinkSpec,
+  { name }: WireSpec,
   { links, fans }: Pick<Snapshot, 'links' | 'fans'>,
 ): string {
   const rest = 'the kernel has one such device for all of IP in IP';
@@ -28,7 +38,7 @@ function protocolTaken(
 }
 
 /** Who has the port that the device would need, '' when nobody does. */
-function portTaken(spec: LinkSpec, { links, fans, networks }: Snapshot): string {
+function portTaken(spec: WireSpec, { links, fans, networks }: Snapshot): string {
   if (!ENCAPS[spec.encap].udp) return protocolTaken(spec, { links, fans });
   const other = [...fans, ...networks].find(
     ({ stopped, spec: { name, port, encap } }) =>
@@ -45,13 +55,8 @@ function portTaken(spec: LinkSpec, { links, fans, networks }: Snapshot): string 
     : `UDP port ${spec.port} is that of the VXLAN device ${device.name}: delete it, or choose another --port`;
 }
 
-/** Why the kernel cannot forward for a fan, '' where it can. */
-function whyNotKernel(request: FanRequest, spec: LinkSpec, snapshot: Snapshot): string {
-  return kernelLacks(request) || portTaken(spec, snapshot) || (snapshot.kernelPath ?? '');
-}
-
 /** Who a request says is to forward, as of two that say it in other words. */
-export function datapathOf({ datapath }: FanRequest): Datapath {
+export function datapathOf({ datapath }: Pick<AnyRequest, 'datapath'>): Datapath {
   return datapath ?? 'userspace';
 }
 
@@ -60,6 +65,17 @@ export function keptDatapath(request: FanRequest, fans: readonly FanRecord[]): F
   if (request.datapath !== undefined) return request;
   const running = fans.find((fan) => isSameFan(fan.request, request));
   const datapath = running?.request.datapath;
+  return datapath === undefined ? request : { ...request, datapath };
+}
+
+/** The same of a network. */
+export function keptNetworkDatapath(
+  request: NetworkRequest,
+  networks: Snapshot['networks'],
+): NetworkRequest {
+  if (request.datapath !== undefined) return request;
+  const running = networks.find(({ spec }) => spec.network === request.network);
+  const datapath = running?.request?.datapath;
   return datapath === undefined ? request : { ...request, datapath };
 }
 
@@ -77,35 +93,59 @@ export function withDatapath(
   spec: LinkSpec,
   snapshot: Snapshot,
 ): LinkSpec | Refusal {
-  if (datapathOf(request) === 'userspace') return spec;
-  const reason = whyNotKernel(request, spec, snapshot);
+  return choose(spec, datapathOf(request), () => kernelLacks(request), 'fan', snapshot);
+}
+
+/** The same of a network. */
+export function withNetworkDatapath(
+  request: NetworkRequest,
+  spec: NetworkSpec,
+  snapshot: Snapshot,
+): NetworkSpec | Refusal {
+  const lacks = (): string => {
+    return (snapshot.isRuled === true ? RULED : '') || networkLacks(request, familyOf(spec.local));
+  };
+  return choose(spec, datapathOf(request), lacks, 'network', snapshot);
+}
+
+function choose<Spec extends AnySpec>(
+  spec: Spec,
+  datapath: Datapath,
+  lacks: () => string,
+  what: 'fan' | 'network',
+  snapshot: Snapshot,
+): Spec | Refusal {
+  if (datapath === 'userspace') return spec;
+  const reason = lacks() || portTaken(spec, snapshot) || (snapshot.kernelPath ?? '');
   if (reason === '') return { ...spec, datapath: 'kernel' };
-  if (request.datapath === 'auto') return { ...spec, notKernel: reason };
-  return noKernel(reason);
+  if (datapath === 'auto') return { ...spec, notKernel: reason };
+  return noKernel(reason, what);
 }
 
 /** A link whose port is that of another one which the kernel forwards, and has to itself. */
-export function checkKernelPort(spec: WireSpec, fans: Snapshot['fans']): Refusal[] {
-  const other = fans.find(
+export function checkKernelPort(
+  spec: WireSpec,
+  { fans, networks }: Pick<Snapshot, 'fans' | 'networks'>,
+): Refusal[] {
+  const other = [...fans, ...networks].find(
     ({ spec: one, stopped }) =>
       stopped !== true && isKernels(one) && one.name !== spec.name && one.port === spec.port,
   );
   if (other === undefined || ENCAPS[spec.encap].udp !== ENCAPS[other.spec.encap].udp) return [];
   const what = ENCAPS[spec.encap].udp
-    ? `UDP port ${spec.port} is that of ${other.spec.name}, which the kernel forwards and needs alone: choose another --port`
+    ? `UDP port ${spec.port} is that of ${linkTitle(other.spec)}, which the kernel forwards and needs alone: choose another --port`
     : `IP in IP is that of ${other.spec.name}, which the kernel forwards and needs alone: take --encap vxlan, or that fan down`;
   return [{ code: 'port-taken', message: what }];
 }
 
 /** A running link's spec with the data path of another. */
-export function movedSpec(running: LinkSpec, wanted: Partial<LinkSpec>): LinkSpec {
-  const { datapath: _, notKernel: __, ...rest } = running;
-  const { datapath, notKernel } = wanted;
-  return {
-    ...rest,
-    ...(datapath !== undefined && { datapath }),
-    ...(notKernel !== undefined && { notKernel }),
-  };
+export function movedSpec<Spec extends AnySpec>(running: Spec, wanted: Partial<WireSpec>): Spec {
+  const moved = { ...running };
+  for (const field of ['datapath', 'notKernel'] as const) {
+    Reflect.deleteProperty(moved, field);
+    if (wanted[field] !== undefined) Object.assign(moved, { [field]: wanted[field] });
+  }
+  return moved;
 }
 
 /** Why it is not the kernel although it might have been, as sentences. */

@@ -1,9 +1,10 @@
 /**
- * A link that runs becomes another one: a fan goes from one data path to the other, its device replaced and
- * nothing else; a link of either kind gets another rate; a fan gets an IPv6 side.
+ * A link that runs becomes another one: it goes from one data path to the other, its device replaced and
+ * nothing else, or gets another rate; a fan gets an IPv6 side.
  * @module
  */
 import { pickRate, rateDifferences } from '../../../config/link/rate.ts';
+import { RULED } from '../../../config/network/kernel.ts';
 import { FanwayError, messageOf } from '../../../errors.ts';
 import { repair } from '../../change/execute.ts';
 import type { Journal, JournalStore } from '../../change/journal.ts';
@@ -11,12 +12,11 @@ import type { Context } from '../../change/kinds/kind.ts';
 import {
   type AnyRecord,
   type AnyRequest,
-  type FanRecord,
   isFanRecord,
   type Snapshot,
 } from '../../host/snapshot.ts';
-import { type AnySpec, isKernels } from '../../store/link-spec.ts';
-import { datapathOf } from './choose.ts';
+import { type AnySpec, isKernels, isNetwork } from '../../store/link-spec.ts';
+import { datapathOf, movedSpec } from './choose.ts';
 
 /** A link that runs, as far as it is changed here. */
 type Running = {
@@ -67,12 +67,11 @@ export async function becomeOther(
 ): Promise<void> {
   const { record } = link;
   const rates = rateDifferences(record.spec, to.spec);
-  if (!isFanRecord(record) || !isFanRecord(to)) return retune(link, to, rates, store, context);
   if (record.spec.datapath !== to.spec.datapath) {
     return moveDatapath(link, record, to, store, context);
   }
   if (rates.length > 0) return retune(link, to, rates, store, context);
-  if (datapathOf(record.request) !== datapathOf(to.request)) {
+  if (!isFanRecord(to) || datapathOf(record.request) !== datapathOf(to.request)) {
     // Asked for in another way, and there already.
     return note(link, to, store, link.journal && tunnelOf(link.journal)?.memo.index);
   }
@@ -94,13 +93,32 @@ async function retune(
 }
 
 /**
+ * A network with rules that the kernel forwards goes over to processes of ours, which hold connections to them; what
+ * it was asked for stays. @throws FanwayError `change-failed`
+ */
+export async function heedRules(
+  link: Running,
+  store: JournalStore,
+  context: Context,
+): Promise<void> {
+  const { request, spec } = link;
+  const rules = context.rulesOf?.(spec.name)?.rules ?? [];
+  if (!isKernels(spec) || !isNetwork(spec) || rules.length === 0) return;
+  context.log.warn(spec.name, `it leaves the kernel: ${RULED}`);
+  const to = { request, spec: movedSpec(spec, { notKernel: RULED }) };
+  await becomeOther(link, to, store, context, () => {
+    throw new RangeError('a network has no IPv6 side to look for');
+  });
+}
+
+/**
  * Replaces the device while traffic flows; only frames within some milliseconds are lost.
  * @throws FanwayError `change-failed`; the link goes on as it was
  */
 async function moveDatapath(
   link: Running,
-  before: FanRecord,
-  to: FanRecord,
+  before: AnyRecord,
+  to: AnyRecord,
   store: JournalStore,
   context: Context,
 ): Promise<void> {

@@ -51,6 +51,9 @@ export class LocalNetwork {
   /** MACs that wait for a look, each with the addresses that it spoke for. */
   readonly #looks = new Map<number, Map<string, UnderlayAddress>>();
   readonly #timers = new Set<NodeJS.Timeout>();
+  #device: number;
+  /** That of the data path before this one: what it says late is of the tunnel, too. */
+  #former = 0;
   #isLooking = false;
   #closed = false;
   /** Addresses that two MACs claimed. */
@@ -61,6 +64,7 @@ export class LocalNetwork {
     this.#options = options;
     this.spec = options.spec;
     this.bridge = options.bridge;
+    this.#device = options.device;
     this.stations = new Stations({
       appeared: (station) => this.#appeared(station),
       left: (station) => this.#left(station),
@@ -69,8 +73,20 @@ export class LocalNetwork {
     });
   }
 
+  /** ifindex of our own device. */
   get device(): number {
-    return this.#options.device;
+    return this.#device;
+  }
+
+  /** The network has another device from now on. */
+  deviceIs(index: number): void {
+    if (index === this.#device) return;
+    this.#former = this.#device;
+    this.#device = index;
+  }
+
+  #isTunnel(port: number): boolean {
+    return port === this.#device || port === this.#former;
   }
 
   #macId(mac: number): EntryId {
@@ -113,9 +129,9 @@ export class LocalNetwork {
     // A port's own address is nobody's; the bridge's own is this host's.
     if (isGroupMac(mac) || (isOwn && port !== this.bridge)) return;
     if (action === 'deleted') {
-      if (port === this.device) return;
+      if (this.#isTunnel(port)) return;
       this.#after(() => this.#aged(mac, port));
-    } else if (port !== this.device) this.#learned(mac, port, isStatic, []);
+    } else if (!this.#isTunnel(port)) this.#learned(mac, port, isStatic, []);
     // What came through the tunnel has passed the data path's check of who has it.
     else if (this.stations.get(mac) !== undefined) this.stations.forget(mac);
   }
@@ -200,7 +216,7 @@ export class LocalNetwork {
   /** Something came from outside with the MAC of a station here: whether it is still here. */
   async claimed(mac: number): Promise<void> {
     const port = await this.#options.portOf(mac);
-    if (port === undefined || port === this.device) this.stations.forget(mac);
+    if (port === undefined || this.#isTunnel(port)) this.stations.forget(mac);
   }
 
   /**
@@ -223,7 +239,7 @@ export class LocalNetwork {
         const [mac, addresses] = next;
         this.#looks.delete(mac);
         const port = await this.#options.portOf(mac);
-        if (port === undefined || port === this.device) continue;
+        if (port === undefined || this.#isTunnel(port)) continue;
         const isSticky = this.stations.get(mac)?.isSticky ?? false;
         this.#learned(mac, port, isSticky, addresses.values());
       }

@@ -31,6 +31,11 @@ export type CompiledPolicy = {
   problems: string[];
 };
 
+export const NO_POLICY: CompiledPolicy = {
+  ...{ rules: [], between: [], problems: [] },
+  ...{ labels: new Map(), labelled: new Map() },
+};
+
 const ANY_PORT = { first: 0, last: 0xffff };
 const NO_WORDS: readonly number[] = [];
 

@@ -7,6 +7,7 @@
 import { type PolicyRule, parseRule, RuleError } from '../../../net/policy/rule.ts';
 import { bytesOfIpv6 } from '../../../net/prefix6.ts';
 import { hostOfBytes, type UnderlayAddress } from '../../../net/underlay-address.ts';
+import { type Announcement, ItemKind } from '../../../wire/gossip/types.ts';
 
 /** Why this host tells a rule: its file, somebody's command, or because it came with a workload. */
 export type OwnReason = 'file' | 'given' | 'carried';
@@ -93,6 +94,12 @@ export class PolicyBook {
       return;
     }
     this.toldLabels.set(mac, { owner, labels, epoch, goneMs: undefined });
+  }
+
+  /** Who tells the labels that an announcement is about. */
+  labelTellers(item: Announcement): Map<string, Teller> | undefined {
+    const told = item.kind === ItemKind.Labels ? this.toldLabels.get(item.mac) : undefined;
+    return told && new Map([[told.owner, told]]);
   }
 
   /** Whether another host that is there tells a rule. */

@@ -11,6 +11,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { NetworkPolicy } from '../../../config/network/policy.ts';
+import type { NetworkRequest } from '../../../config/network.ts';
 import { messageOf } from '../../../errors.ts';
 import type { EntryEvent } from '../../../gossip/base/api.ts';
 import type { GossipNode } from '../../../gossip/node.ts';
@@ -22,16 +23,16 @@ import type { EntryService } from '../../entries/entry-service.ts';
 import type { PolicyTable } from '../../plane/tables/policy-table.ts';
 import type { NetworkSpec } from '../../store/link-spec.ts';
 import type { RunDirectory } from '../../store/run-directory.ts';
-import { type CompiledPolicy, compilePolicy } from './compile.ts';
+import { type CompiledPolicy, compilePolicy, NO_POLICY } from './compile.ts';
 import { type OwnReason, PolicyBook, subjectsOf, type Teller } from './policy-book.ts';
 import { PolicyFile } from './policy-file.ts';
+import { hasRules, REVOKED } from './ruled.ts';
 
 /** How often those are looked at that tell something no more, ms. */
 const ROUND_MS = 2000;
 /** How long a host that has begun anew has to tell again what it told before, ms. */
 const AGAIN_MS = 10_000;
-/** In front of a rule that somebody takes back, and how long that is told, ms. */
-const REVOKED = 'revoke ';
+/** How long it is told that somebody has taken a rule back, ms. */
 const REVOKED_MS = 60_000;
 /** Changes come in bursts, ms. */
 const SETTLE_MS = 20;
@@ -48,11 +49,6 @@ export type PolicyServiceOptions = {
 };
 
 type Running = { spec: NetworkSpec; book: PolicyBook; file: PolicyFile; compiled: CompiledPolicy };
-
-const NOTHING: CompiledPolicy = {
-  ...{ rules: [], between: [], problems: [] },
-  ...{ labels: new Map(), labelled: new Map() },
-};
 
 export class PolicyService {
   readonly #options: PolicyServiceOptions;
@@ -73,6 +69,17 @@ export class PolicyService {
   /** What there is of a network; undefined while it is not up. */
   network(link: string): { book: PolicyBook; compiled: CompiledPolicy } | undefined {
     return this.#networks.get(link);
+  }
+
+  /** There are tables anew. */
+  write(): void {
+    for (const [name, { compiled }] of this.#networks) this.#options.table()?.set(name, compiled);
+  }
+
+  /** Whether a network has rules, as far as anybody here knows, also one that is not up. */
+  isRuled({ network, bridge, vni }: NetworkRequest): boolean {
+    const told = this.#node?.table.list({ vni }) ?? [];
+    return hasRules(this.#networks.get(bridge)?.compiled, this.#settings.get(network), told);
   }
 
   /** What the configuration file says from now on. */
@@ -109,7 +116,7 @@ export class PolicyService {
       this.#dirty.delete(running);
       for (const text of running.book.own.keys()) this.#withdraw(running, text);
       running.file.forget();
-      this.#options.table()?.set(name, NOTHING);
+      this.#options.table()?.set(name, NO_POLICY);
     }
     for (const spec of wanted.values()) if (!this.#networks.has(spec.name)) this.#begin(spec);
     if (this.#networks.size > 0) {
@@ -123,7 +130,7 @@ export class PolicyService {
     const book = new PolicyBook();
     const file = new PolicyFile(run, spec.name, log);
     file.load(book);
-    const running: Running = { spec, book, file, compiled: NOTHING };
+    const running: Running = { spec, book, file, compiled: NO_POLICY };
     this.#networks.set(spec.name, running);
     this.#applyFile(running);
     this.#readAll(running);
@@ -179,20 +186,14 @@ export class PolicyService {
   #unhear(running: Running, item: Announcement, owner: string): void {
     const { book } = running;
     const tellers =
-      item.kind === ItemKind.Rule ? book.told.get(item.rule) : this.#labelTeller(book, item);
+      item.kind === ItemKind.Rule ? book.told.get(item.rule) : book.labelTellers(item);
     const teller = tellers?.get(owner);
     if (teller === undefined) return;
     teller.goneMs = performance.now();
     const member = this.#node?.member(owner);
-    // Whoever is in the same life as then has taken it back.
-    if (member?.state === 'alive' && member.epoch === teller.epoch) {
-      this.#forget(running, item, owner);
-    }
-  }
-
-  #labelTeller(book: PolicyBook, item: Announcement): Map<string, Teller> | undefined {
-    const told = item.kind === ItemKind.Labels ? book.toldLabels.get(item.mac) : undefined;
-    return told && new Map([[told.owner, told]]);
+    const isSameLife = member?.state === 'alive' && member.epoch === teller.epoch;
+    // Then it has taken it back.
+    if (isSameLife) this.#forget(running, item, owner);
   }
 
   #forget(running: Running, item: Announcement, owner: string): void {
@@ -298,8 +299,7 @@ export class PolicyService {
     if (!book.own.has(text) && !book.told.has(text)) return false;
     this.#revoked(running, REVOKED + text);
     this.#announce(running, REVOKED + text);
-    const timer = setTimeout(() => this.#withdraw(running, REVOKED + text), REVOKED_MS);
-    timer.unref();
+    setTimeout(() => this.#withdraw(running, REVOKED + text), REVOKED_MS).unref();
     return true;
   }
 

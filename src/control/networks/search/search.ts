@@ -168,11 +168,16 @@ export class Search {
     this.#seeker.age(nowMs);
   }
 
+  /** A network has another device. */
+  forgetDevice(link: string): void {
+    this.#ports.delete(link);
+    this.#pointedMs.delete(link);
+  }
+
   /** A network runs no more. */
   forget(link: string): void {
     this.#seeker.forget(link);
     this.#finder.forget(link);
-    this.#ports.delete(link);
-    this.#pointedMs.delete(link);
+    this.forgetDevice(link);
   }
 }

@@ -22,7 +22,7 @@ import type {
 import type { NftChain } from '../../../sys/netlink/nf/tables.ts';
 import { ephemeralRange } from '../../../sys/sockets/ephemeral-ports.ts';
 import { type BypassFacts, whyNoBypass, whyNotPort, whyNotStraight } from './bypass-rules.ts';
-import type { LinkMaps } from './maps.ts';
+import type { FanLinkMaps } from './fan-maps.ts';
 
 /** For how long it goes on without another look, ms. */
 const LEASE_MS = 8000;
@@ -90,7 +90,7 @@ function oldRules(): Pick<BypassFacts, 'meetsIpRules' | 'oldTables'> {
 
 export class Bypass {
   readonly #netlink: Netlink;
-  readonly #maps: LinkMaps;
+  readonly #maps: FanLinkMaps;
   readonly #bridge: string;
   readonly #tunnel: number;
   readonly #ports = new Map<number, Port>();
@@ -106,7 +106,7 @@ export class Bypass {
   #notStraight = NOT_YET;
 
   /** @param bridge its name @param tunnel ifindex of the link's device */
-  constructor(netlink: Netlink, maps: LinkMaps, path: FanPath, bridge: string, tunnel: number) {
+  constructor(netlink: Netlink, maps: FanLinkMaps, path: FanPath, bridge: string, tunnel: number) {
     this.#netlink = netlink;
     this.#maps = maps;
     this.#path = path;

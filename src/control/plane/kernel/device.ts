@@ -1,14 +1,14 @@
 /**
- * The device by which the kernel forwards for a fan: of all networks of a UDP port, or of all that is IP in IP.
+ * The device by which the kernel forwards for a link: of all networks of a UDP port, or of all that is IP in IP.
  * @module
  */
 import { carriesFrames } from '../../../encap/encap.ts';
 import type { Link, Netlink } from '../../../sys/netlink/netlink.ts';
-import { deviceMtuOf, type LinkSpec } from '../../store/link-spec.ts';
+import { deviceMtuOf, type WireSpec } from '../../store/link-spec.ts';
 
-type Wire = Pick<LinkSpec, 'encap' | 'port'>;
+type Wire = Pick<WireSpec, 'encap' | 'port'>;
 
-/** Whether a device is such a one as a fan needs. */
+/** Whether a device is such a one as a link needs. */
 export function isDeviceOf(
   { encap, port }: Wire,
   { vxlan, ipip }: Pick<Link, 'vxlan' | 'ipip'>,
@@ -18,7 +18,7 @@ export function isDeviceOf(
 }
 
 /** Makes it under a name, down. @throws NetlinkError EEXIST where there is one already */
-export function makeDevice(netlink: Netlink, spec: LinkSpec, name: string): Promise<void> {
+export function makeDevice(netlink: Netlink, spec: WireSpec, name: string): Promise<void> {
   const mtu = deviceMtuOf(spec);
   if (!carriesFrames(spec.encap)) return netlink.createExternalIpip(name, { mtu });
   return netlink.createExternalVxlan(name, { port: spec.port, mtu });

@@ -1,5 +1,5 @@
 /**
- * The kernel's data path as control sees it: fans that the kernel forwards, each by a device and
+ * The kernel's data path as control sees it: links that the kernel forwards, each by a device and
  * programs of its own, and who has which address of them.
  *
  * Entries belong to a link's name, also while it does not run.
@@ -24,49 +24,74 @@ import type { PathRecord } from '../../../table/paths.ts';
 import type { LinkUpdate } from '../../host/host.ts';
 import { aliasOf } from '../../host/snapshot.ts';
 import {
+  type AnySpec,
   deviceMtuOf,
   deviceQueueOf,
   isBridged,
-  type LinkSpec,
+  isNetwork,
   type WireSpec,
 } from '../../store/link-spec.ts';
+import { updatedSpec } from '../tables/overlay-words.ts';
+import type { KeptNetwork } from '../tables/predecessor.ts';
 import type { Bypass, BypassStatus } from './bypass.ts';
 import { BypassWatch } from './bypass-watch.ts';
-import { KernelLink, type KernelTools } from './kernel-link.ts';
+import { KernelFan } from './kernel-fan.ts';
+import type { KernelTools } from './kernel-link.ts';
+import { KernelNetwork } from './kernel-network.ts';
+import { KernelNetworks } from './kernel-networks.ts';
 
 /** How long a port may stay taken by who has just let go of it, and between two tries, ms. */
 const TAKEN_MS_MAX = 500;
 const AGAIN_MS = 2;
 
 type Entry = { prefix: UnderlayPrefix; host: number };
+type Running = KernelFan | KernelNetwork;
 
 function keyOf(prefix: UnderlayPrefix): string {
   return formatHostPrefix({ ...prefix, address: hostNetworkOf(prefix) });
 }
 
-export type KernelPlaneOptions = { tell: (events: readonly LinkEvent[]) => void; log: Log };
+/** Makes a link's device and programs, or takes over what is there. */
+function openLink(tools: KernelTools, spec: AnySpec, device?: string): Promise<Running> {
+  return isNetwork(spec)
+    ? KernelNetwork.open(tools, spec, device)
+    : KernelFan.open(tools, spec, device);
+}
+
+async function become(link: Running, spec: AnySpec): Promise<void> {
+  if (link instanceof KernelFan && !isNetwork(spec)) await link.become(spec);
+  else if (link instanceof KernelNetwork && isNetwork(spec)) await link.become(spec);
+  else throw new TypeError(`${spec.name} is a link of another kind`);
+}
+
+export type KernelPlaneOptions = {
+  /** Given what the programs of the links tell. */
+  tell: (events: readonly LinkEvent[]) => void;
+  /** Given what a predecessor knew of a network, before anybody is told of it. */
+  kept: (network: KeptNetwork) => void;
+  log: Log;
+};
 
 export class KernelPlane {
   readonly #netlink: Netlink;
-  readonly #links = new Map<string, KernelLink>();
+  readonly #links = new Map<string, Running>();
+  /** Who is where in layer-2 networks. */
+  readonly networks = new KernelNetworks();
   readonly #entries = new Map<string, Map<string, Entry>>();
   /** Entries that found no room. */
   #waiting = 0;
   /** Once there was a link. */
   #watch: BypassWatch | undefined;
   #rings: ReadyWatch | undefined;
-  readonly #tell: (events: readonly LinkEvent[]) => void;
-  readonly #log: Log;
+  readonly #options: KernelPlaneOptions;
 
-  /** @param options.tell is given what the programs of the links tell */
   constructor(options: KernelPlaneOptions) {
-    this.#tell = options.tell;
-    this.#log = options.log;
+    this.#options = options;
     this.#netlink = Netlink.open();
   }
 
   get #tools(): KernelTools {
-    return { netlink: this.#netlink, log: this.#log };
+    return { netlink: this.#netlink, log: this.#options.log };
   }
 
   get names(): string[] {
@@ -81,7 +106,7 @@ export class KernelPlane {
    * Makes a link's device and programs, or what is missing of them; the device is left down where it
    * was made. @throws NetlinkError, SystemError, FanwayError
    */
-  async add(spec: LinkSpec): Promise<{ ifindex: number; offloads: string[] }> {
+  async add(spec: AnySpec): Promise<{ ifindex: number; offloads: string[] }> {
     const known = this.#links.get(spec.name);
     const there = known && (await this.#netlink.findLink(known.index));
     if (known !== undefined && there !== undefined) {
@@ -89,26 +114,37 @@ export class KernelPlane {
       return { ifindex: known.index, offloads: [] };
     }
     this.#forget(spec.name);
-    return { ifindex: this.#take(await KernelLink.open(this.#tools, spec)), offloads: [] };
+    return { ifindex: this.#take(await openLink(this.#tools, spec)), offloads: [] };
   }
 
-  #take(link: KernelLink): number {
-    this.#links.set(link.spec.name, link);
+  #take(link: Running): number {
+    const { name } = link.spec;
+    this.#links.set(name, link);
     this.#watch ??= new BypassWatch(this.#netlink, () => this.#bypasses());
     void this.#watch.look();
     this.#rings ??= new ReadyWatch(() => this.#hear());
     for (const fd of link.readable) this.#rings.add(fd);
-    for (const { prefix, host } of this.#entries.get(link.spec.name)?.values() ?? []) {
-      if (!link.setEntry(prefix, host)) this.#waiting++;
+    if (link instanceof KernelNetwork) {
+      this.networks.bind(name, link);
+      const kept = link.kept();
+      if (kept !== undefined) this.#options.kept(kept);
+    }
+    for (const { prefix, host } of this.#entries.get(name)?.values() ?? []) {
+      if (this.#fan(name)?.setEntry(prefix, host) === false) this.#waiting++;
     }
     return link.index;
+  }
+
+  #fan(name: string): KernelFan | undefined {
+    const link = this.#links.get(name);
+    return link instanceof KernelFan ? link : undefined;
   }
 
   /** Programs have told something. */
   #hear(): void {
     for (const [name, link] of this.#links) {
       const events = link.takeEvents();
-      if (events.length > 0) this.#tell(events.map((event) => ({ ...event, name })));
+      if (events.length > 0) this.#options.tell(events.map((event) => ({ ...event, name })));
     }
   }
 
@@ -125,6 +161,7 @@ export class KernelPlane {
     const link = this.#links.get(name);
     if (link === undefined) return;
     for (const fd of link.readable) this.#rings?.remove(fd);
+    this.networks.unbind(name);
     link.close();
     this.#links.delete(name);
   }
@@ -150,16 +187,13 @@ export class KernelPlane {
   /** Changes what may change of a running link. */
   async update(name: string, change: LinkUpdate): Promise<void> {
     const link = this.#links.get(name);
-    if (link === undefined) return;
-    const { six: before, ...spec } = link.spec;
-    const { six, ...rest } = 'six' in change ? change : { ...change, six: before };
-    await this.#become(link, { ...spec, ...rest, ...(six !== undefined && { six }) });
+    if (link !== undefined) await this.#become(link, updatedSpec(link.spec, change));
   }
 
-  async #become(link: KernelLink, spec: LinkSpec): Promise<void> {
+  async #become(link: Running, spec: AnySpec): Promise<void> {
     for (const fd of link.readable) this.#rings?.remove(fd);
     try {
-      await link.become(spec);
+      await become(link, spec);
     } finally {
       for (const fd of link.readable) this.#rings?.add(fd);
     }
@@ -174,8 +208,8 @@ export class KernelPlane {
    * Has a link's device ready beside another one that has its name and its port: on the bridge where it is to be
    * a port, with programs, down. {@link commit} lets it take their place, {@link remove} takes it away.
    */
-  async prepare(spec: LinkSpec): Promise<number> {
-    const link = await KernelLink.open(this.#tools, spec, temporaryName());
+  async prepare(spec: AnySpec): Promise<number> {
+    const link = await openLink(this.#tools, spec, temporaryName());
     try {
       await this.#netlink.setLink(link.index, {
         ...{ alias: aliasOf(spec.name), mtu: deviceMtuOf(spec) },
@@ -215,12 +249,13 @@ export class KernelPlane {
     await this.#netlink.setLink(index, { name });
   }
 
-  /** Gives up name and port for another device; {@link commit} takes them back. */
-  async stepAside(name: string): Promise<void> {
+  /** Gives up name and port for another device; {@link commit} takes them back. Returns its ifindex, 0 = there is none. */
+  async stepAside(name: string): Promise<number> {
     const link = this.#links.get(name);
-    if (link === undefined) return;
+    if (link === undefined) return 0;
     link.bypass?.stop('another device takes its place');
     await this.#renameDown(link.index, temporaryName());
+    return link.index;
   }
 
   /** The device of another kind that has taken a link's place: on the bridge, and up. */
@@ -241,7 +276,7 @@ export class KernelPlane {
     const entries = this.#entries.get(name) ?? new Map<string, Entry>();
     this.#entries.set(name, entries);
     entries.set(keyOf(prefix), { prefix, host });
-    if (this.#links.get(name)?.setEntry(prefix, host) === false) this.#waiting++;
+    if (this.#fan(name)?.setEntry(prefix, host) === false) this.#waiting++;
   }
 
   /** The prefix is where arithmetic says from now on. */
@@ -249,7 +284,7 @@ export class KernelPlane {
     const entries = this.#entries.get(name);
     if (entries?.delete(keyOf(prefix)) !== true) return;
     if (entries.size === 0) this.#entries.delete(name);
-    this.#links.get(name)?.deleteEntry(prefix);
+    this.#fan(name)?.deleteEntry(prefix);
   }
 
   /** All entries of a link. */
@@ -283,13 +318,13 @@ export class KernelPlane {
 
   /** MACs (u48) of containers here that somebody claims from outside; each only once. */
   takeClaims(): { name: string; mac: number }[] {
-    return [...this.#links].flatMap(([name, link]) =>
-      link.takeClaims().map((mac) => ({ name, mac })),
+    return this.names.flatMap((name) =>
+      (this.#fan(name)?.takeClaims() ?? []).map((mac) => ({ name, mac })),
     );
   }
 
   forgetMac({ name, mac }: { name: string; mac: number }): void {
-    this.#links.get(name)?.forgetMac(mac);
+    this.#fan(name)?.forgetMac(mac);
   }
 
   /** Lets go of all; what the kernel forwards goes on. */

@@ -4,14 +4,14 @@
  * @module
  */
 
-import { withRate } from '../../config/link/rate.ts';
-import type { BumModeName, GuardName } from '../../config/network/modes.ts';
-import { ENCAPS } from '../../encap/encap.ts';
-import { rulePrefixOf } from '../../net/fan.ts';
-import { BumMode, GuardMode, LinkKind, NetworkFlag } from '../../shm/network.ts';
-import type { LinkRow } from '../../table/links/links.ts';
-import type { LinkUpdate } from '../host/host.ts';
-import { type AnySpec, isNetwork, type LinkSpec } from '../store/link-spec.ts';
+import { withRate } from '../../../config/link/rate.ts';
+import type { BumModeName, GuardName } from '../../../config/network/modes.ts';
+import { ENCAPS } from '../../../encap/encap.ts';
+import { rulePrefixOf } from '../../../net/fan.ts';
+import { BumMode, GuardMode, LinkKind, NetworkFlag } from '../../../shm/network.ts';
+import type { LinkRow } from '../../../table/links/links.ts';
+import type { LinkUpdate } from '../../host/host.ts';
+import { type AnySpec, isNetwork, type LinkSpec, type NetworkSpec } from '../../store/link-spec.ts';
 
 type Words =
   | 'overlay6Word0'
@@ -22,6 +22,9 @@ type Words =
   | 'vni6';
 
 /** A link's spec after a change; an IPv6 side that is undefined is there no more. */
+export function updatedSpec(spec: LinkSpec, change: LinkUpdate): LinkSpec;
+export function updatedSpec(spec: NetworkSpec, change: LinkUpdate): NetworkSpec;
+export function updatedSpec(spec: AnySpec, change: LinkUpdate): AnySpec;
 export function updatedSpec(spec: AnySpec, { rated, ...change }: LinkUpdate): AnySpec {
   const { six: after, ...rest } = change;
   if (rated !== undefined) return updatedSpec(withRate(spec, rated), change);
@@ -47,17 +50,19 @@ export function overlayWords({
   };
 }
 
-const BUM: Readonly<Record<BumModeName, number>> = {
+/** The word for a network's mode of floods. */
+export const BUM = {
   none: BumMode.None,
   replicate: BumMode.Replicate,
   'service-node': BumMode.ServiceNode,
   learn: BumMode.Learn,
-};
-const GUARD: Readonly<Record<GuardName, number>> = {
+} as const satisfies Readonly<Record<BumModeName, number>>;
+/** The word for how its ports are watched. */
+export const GUARD = {
   learn: GuardMode.Learn,
   strict: GuardMode.Strict,
   off: GuardMode.Off,
-};
+} as const satisfies Readonly<Record<GuardName, number>>;
 
 /** The words of a link's record that say what kind of link it is, and what only that kind has. */
 export function kindWords(

@@ -6,14 +6,14 @@
  * for waits, and comes in when something leaves.
  * @module
  */
-import { KeyMap } from '../../net/collections/key-map.ts';
-import { hostBytes, type UnderlayAddress } from '../../net/underlay-address.ts';
-import { FdbWriter } from '../../table/fdb.ts';
-import { FloodWriter, SERVICE_HERE, type Service } from '../../table/flood.ts';
-import { NeighbourWriter } from '../../table/neighbours.ts';
-import type { PeerWriter } from '../../table/peers.ts';
-import type { TableSegment } from '../../table/segment.ts';
-import { VtepWriter } from '../../table/vteps.ts';
+import { KeyMap } from '../../../net/collections/key-map.ts';
+import { hostBytes, type UnderlayAddress } from '../../../net/underlay-address.ts';
+import { FdbWriter } from '../../../table/fdb.ts';
+import { FloodWriter, SERVICE_HERE, type Service } from '../../../table/flood.ts';
+import { NeighbourWriter } from '../../../table/neighbours.ts';
+import type { PeerWriter } from '../../../table/peers.ts';
+import type { TableSegment } from '../../../table/segment.ts';
+import { VtepWriter } from '../../../table/vteps.ts';
 
 /**
  * Where a MAC is: an underlay address, or here. `flags` are those of table/fdb.ts, `label` the VNI that is
@@ -26,6 +26,22 @@ export type TableTarget = { host: UnderlayAddress; label: number };
 export type Binding = { mac: number; flags: number };
 /** What of a network is in the tables. */
 export type NetworkTableStatus = { macs: number; addresses: number; waiting: number };
+
+/** All that is told of a network, in the tables or not. */
+export type NetworkRows = {
+  macs: Iterable<readonly [mac: number, place: MacPlace]>;
+  neighbours: Iterable<readonly [address: UnderlayAddress, binding: Binding]>;
+  vteps: Iterable<readonly [host: UnderlayAddress, flags: number]>;
+  floods: readonly TableTarget[];
+  services: Iterable<readonly [service: Service, where: TableTarget | 'here']>;
+};
+
+/** The tables of layer-2 networks, whoever reads them. */
+export type NetworkTablePort = Pick<
+  NetworkTable,
+  | ('setMac' | 'deleteMac' | 'setNeighbour' | 'deleteNeighbour' | 'setVtep' | 'deleteVtep')
+  | ('setFloods' | 'setService' | 'place' | 'binding' | 'status' | 'rows' | 'forget')
+>;
 
 /** Places that are kept to be shared; more of them cost memory, and nothing else. */
 const SHARED_MAX = 16_384;
@@ -290,6 +306,22 @@ export class NetworkTable {
     const link = this.#links.get(name);
     if (link === undefined || link.id < 0) return undefined;
     return this.#neighbours.get(link.id, hostBytes(address));
+  }
+
+  /** All that is told of a link. */
+  rows(name: string): NetworkRows {
+    const { macs, neighbours, vteps, floods, services } = this.#links.get(name) ?? emptyTables();
+    return {
+      ...{ macs, neighbours },
+      vteps: [...vteps].map(([host, { flags }]) => [host, flags] as const),
+      floods: [...floods].map(([host, { label }]) => ({ host, label })),
+      services: [...services].map(([service, { where }]) => [service, where] as const),
+    };
+  }
+
+  /** Another table has what is told of a link, which does not run here. */
+  forget(name: string): void {
+    if ((this.#links.get(name)?.id ?? 0) < 0) this.#links.delete(name);
   }
 
   status(name: string): NetworkTableStatus {
