@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { LabHost } from '../../src/demo/lab.ts';
 import { until } from '../support/patience.ts';
+import { missingOf } from '../support/tools.ts';
 
 const BUSYBOX = '/bin/busybox';
 export const IMAGE = 'bb';
@@ -17,17 +18,7 @@ const PAGE = 'index.html';
 
 /** Why this machine runs no dockerd, or false. */
 export function skipWithoutDocker(): string | false {
-  const has = (program: string): boolean => {
-    try {
-      execFileSync('sh', ['-c', `command -v ${program}`], { stdio: 'ignore' });
-      return true;
-    } catch {
-      return false;
-    }
-  };
-  const missing = ['dockerd', 'docker', 'runc', 'iptables', 'busybox', 'unshare'].filter(
-    (program) => !has(program),
-  );
+  const missing = missingOf(['dockerd', 'docker', 'runc', 'iptables', 'busybox', 'unshare']);
   if (missing.length > 0) return `no ${missing.join(', ')} (docker.io iptables busybox-static)`;
   return process.geteuid?.() !== 0 && 'dockerd needs root';
 }

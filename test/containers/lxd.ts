@@ -24,23 +24,12 @@ import { join } from 'node:path';
 import type { LabHost } from '../../src/demo/lab.ts';
 import type { ContainerManager } from '../../src/plugins/lxd/api.ts';
 import { until } from '../support/patience.ts';
+import { missingOf } from '../support/tools.ts';
 import { runOn, type Said } from './dockerd.ts';
 
 const BUSYBOX = '/bin/busybox';
 const APPLETS = ['sh', 'mount', 'ip', 'udhcpc', 'httpd', 'wget', 'timeout', 'sleep', 'ping'];
 const IMAGE = 'bb';
-
-/** Which of these programs this machine lacks. */
-export function missingOf(programs: readonly string[]): string[] {
-  return programs.filter((program) => {
-    try {
-      execFileSync('sh', ['-c', `command -v ${program}`], { stdio: 'ignore' });
-      return false;
-    } catch {
-      return true;
-    }
-  });
-}
 
 /** How the two are called: daemon, client, the variable with the directory, package. */
 const PROGRAMS = {

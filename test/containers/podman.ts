@@ -5,8 +5,9 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { LabHost } from '../../src/demo/lab.ts';
+import { missingOf } from '../support/tools.ts';
 import { runOn, type Said } from './dockerd.ts';
-import { missingOf, removeCgroups } from './lxd.ts';
+import { removeCgroups } from './lxd.ts';
 
 /** Where .ci/newer-routers unpacked it. */
 const NEWER = process.env['FANWAY_NEWER_ROUTERS'] ?? '';

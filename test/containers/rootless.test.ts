@@ -14,6 +14,7 @@ import { skipWithoutTun } from '../netns/privileges.ts';
 import { skipLong } from '../support/long.ts';
 import { promised, until } from '../support/patience.ts';
 import { killIfThere } from '../support/processes.ts';
+import { noPing } from '../support/tools.ts';
 import { collect, OrdinaryUser } from './user.ts';
 
 t.setTimeout(1_200_000);
@@ -88,7 +89,7 @@ const ping = ['ping', '-c', '3', '-i', '0.2', '-W', '2'] as const;
 
 t.test(
   'fanway run, an ordinary user on each of two hosts',
-  { skip: skipWithoutTun() },
+  { skip: skipWithoutTun() || noPing() },
   async (t) => {
     const lab = await Lab.create({ hosts: 2, containersPerHost: 0 });
     t.teardown(() => lab.close());

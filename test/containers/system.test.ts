@@ -6,8 +6,9 @@ import { runFanway } from '../../src/demo/router.ts';
 import { fanway } from '../control/lab-router.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
 import { skipLong } from '../support/long.ts';
+import { missingOf } from '../support/tools.ts';
 import { runOn } from './dockerd.ts';
-import { makeSystem, missingOf, removeCgroups } from './lxd.ts';
+import { makeSystem, removeCgroups } from './lxd.ts';
 
 t.setTimeout(1_200_000);
 

@@ -16,9 +16,10 @@ import { skipLong } from '../support/long.ts';
 import { sleep, until } from '../support/patience.ts';
 import { say, talk6 } from '../support/talk6.ts';
 import { Target } from '../support/target.ts';
+import { noPing } from '../support/tools.ts';
 import { fanway, statusOf } from './lab-router.ts';
 
-const skip = skipWithoutTun();
+const skip = skipWithoutTun() || noPing();
 const OVERLAY = parsePrefix6('fd00:fa::/32');
 const BRIDGE = 'fan-250';
 const LONG_MS = 30_000;

@@ -12,11 +12,12 @@ import { skipWithoutTun } from '../netns/privileges.ts';
 import { giveIpv6, IPV6_LENGTH, IPV6_UNDERLAY, ipv6Of } from '../support/ipv6-underlay.ts';
 import { skipLong } from '../support/long.ts';
 import { until } from '../support/patience.ts';
+import { noPing } from '../support/tools.ts';
 import { FAN } from './fan-host.ts';
 import { GUEST, GUEST_OVERLAY } from './guest-talk.ts';
 import { QemuGuest, skipWithoutQemu } from './qemu-guest.ts';
 
-const skip = skipWithoutTun() || skipWithoutQemu() || skipLong;
+const skip = skipWithoutTun() || skipWithoutQemu() || skipLong || noPing();
 const OVERLAY6 = 'fd00:fa::/32';
 /** The guest's underlay address of IPv6 ends as its IPv4 one does: the slices are the same. */
 const GUEST6 = `${IPV6_UNDERLAY}11b`;

@@ -11,9 +11,10 @@ import { attach, BRIDGE, checkBalance, countersOf, OVERLAY } from '../faults/rig
 import { moveToIpv6, skipWithoutIpv6 } from '../support/ipv6-underlay.ts';
 import { skipLong } from '../support/long.ts';
 import { until } from '../support/patience.ts';
+import { noPing } from '../support/tools.ts';
 import { Wire } from '../support/wire.ts';
 
-const skip = skipWithoutIpv6() || skipLong;
+const skip = skipWithoutIpv6() || skipLong || noPing();
 const OVERLAY6 = 'fd00:fa::/32';
 const WAIT_MS = 30_000;
 t.setTimeout(1_200_000);

@@ -3,7 +3,6 @@
  * test wants it in.
  * @module
  */
-import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -19,6 +18,7 @@ import {
 import { Keyring } from '../../../src/gossip/base/keyring.ts';
 import { formatIpv4 } from '../../../src/net/ipv4.ts';
 import { parseMac } from '../../../src/net/mac.ts';
+import { noPing } from '../../support/tools.ts';
 import { fanway } from '../lab-router.ts';
 
 export type NetworkLab = { lab: Lab; hosts: LabHost[]; keyFile: string };
@@ -72,16 +72,8 @@ export function ping(from: LabNode, to: string, count = 1, ...words: string[]): 
   });
 }
 
-function isThere(tool: string): boolean {
-  try {
-    execFileSync('sh', ['-c', `command -v ${tool}`]);
-    return true;
-  } catch {
-    return false;
-  }
-}
 /** Why there is no test without ping, or false. */
-export const skipWithoutPing = !isThere('ping') && 'there is no ping here';
+export const skipWithoutPing = noPing();
 
 export async function networksOf(host: LabHost): Promise<NetworkJson[]> {
   return JSON.parse(await run(host, 'net', 'show', '--json')) as NetworkJson[];

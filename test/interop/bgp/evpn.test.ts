@@ -8,11 +8,12 @@ import { parseUpdate } from '../../../src/wire/bgp/update.ts';
 import { neighbourSettings } from '../../bgp/lab.ts';
 import { skipWithoutNamespaces } from '../../netns/privileges.ts';
 import { PATIENCE, until } from '../../support/patience.ts';
+import { noPing } from '../../support/tools.ts';
 import { buildFabric, MD5_KEY, OUTSIDE_AS } from './fabric.ts';
 import { ask, whyNoFrr, whyNoGobgp } from './routers.ts';
 import { type RealSpeaker, startSpeaker } from './speaker.ts';
 
-const skip = skipWithoutNamespaces() || whyNoFrr() || whyNoGobgp();
+const skip = skipWithoutNamespaces() || whyNoFrr() || whyNoGobgp() || noPing();
 t.setTimeout(1_200_000);
 
 const MAC: Extract<OwnRoute, { kind: 'mac' }> = {

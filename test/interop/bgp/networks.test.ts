@@ -22,10 +22,11 @@ import { giveIpv6, turnOnIpv6 } from '../../support/ipv6-underlay.ts';
 import { skipLong } from '../../support/long.ts';
 import { PATIENCE, promised, sleep, until } from '../../support/patience.ts';
 import { say } from '../../support/talk6.ts';
+import { noPing } from '../../support/tools.ts';
 import { frrReflector, gobgpReflector, startVtep } from './fabric.ts';
 import { Frr, Gobgp, whyNoFrr, whyNoGobgp } from './routers.ts';
 
-const skip = skipWithoutTun() || whyNoFrr() || whyNoGobgp() || skipLong;
+const skip = skipWithoutTun() || whyNoFrr() || whyNoGobgp() || skipLong || noPing();
 t.setTimeout(1_200_000);
 
 const [FANWAY, REFLECTOR, VTEP, GOBGP, MEMBER] = [0, 1, 2, 3, 4];

@@ -10,11 +10,12 @@ import { neighbourSettings } from '../../bgp/lab.ts';
 import { skipWithoutNamespaces } from '../../netns/privileges.ts';
 import { skipLong } from '../../support/long.ts';
 import { until } from '../../support/patience.ts';
+import { noPing } from '../../support/tools.ts';
 import { ask, Bird, Frr, Gobgp, whyNoFrr, whyNoNewer } from './routers.ts';
 import { startSpeaker } from './speaker.ts';
 
 // FRR's programs give up root to a user that its package makes.
-const skip = skipWithoutNamespaces() || skipLong || whyNoNewer() || whyNoFrr();
+const skip = skipWithoutNamespaces() || skipLong || whyNoNewer() || whyNoFrr() || noPing();
 t.setTimeout(1_200_000);
 
 const MAC: Extract<OwnRoute, { kind: 'mac' }> = {

@@ -6,13 +6,14 @@ import { formatAddress6, parseAddress6, parsePrefix6 } from '../../../src/net/pr
 import { fanway, statusOf } from '../../control/lab-router.ts';
 import { skipLong } from '../../support/long.ts';
 import { say } from '../../support/talk6.ts';
+import { noPing } from '../../support/tools.ts';
 import { skipWithoutTun } from '../privileges.ts';
 import { allAlive, joinHost, makeCluster, prefixesOf, runFanway, until } from './cluster.ts';
 
 // Real processes on a busy machine.
 t.setTimeout(1_200_000);
 
-const skip = skipWithoutTun() || skipLong;
+const skip = skipWithoutTun() || skipLong || noPing();
 const BRIDGE = 'fan-six';
 /** In the slice of the first host. */
 const MOVED = 'fd00:fa:1c::77';
