@@ -13,7 +13,7 @@ const ENDING = '.test.js';
 /** On two cores: most of a test is waiting. */
 const JOBS = 4;
 const FILE_SECONDS_MAX = 1500;
-const IMPORTS = ['plain-children', 'no-empty-tests'].map(
+const IMPORTS = ['long-until', 'plain-children', 'no-empty-tests'].map(
   (name) => `--import=./packaging/${name}.mjs`,
 );
 

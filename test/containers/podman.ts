@@ -24,8 +24,8 @@ export const RUN = [
 
 /** Why this machine runs no podman, or false. */
 export function skipWithoutPodman(): string | false {
-  const missing = missingOf(['podman', 'runc', 'busybox']);
-  if (missing.length > 0) return `no ${missing.join(', ')} (podman runc busybox-static)`;
+  const missing = missingOf(['podman', 'runc', 'busybox', '/usr/lib/podman/netavark']);
+  if (missing.length > 0) return `no ${missing.join(', ')} (podman runc busybox-static netavark)`;
   return process.geteuid?.() !== 0 && "root's podman needs root";
 }
 
