@@ -20,6 +20,7 @@ import {
   OP_JUMP_ALWAYS,
   OP_LOAD_IMMEDIATE_64,
   OP_TO_BIG_ENDIAN,
+  PSEUDO_KERNEL_FUNCTION,
   PSEUDO_MAP_FD,
   PSEUDO_MAP_VALUE,
   type Register,
@@ -31,6 +32,12 @@ import {
 /** A second operand that is a register; a plain number is a constant of 32 bits. */
 export type RegisterOperand = { readonly register: Register };
 export type Operand = number | RegisterOperand;
+
+/**
+ * A function of the kernel that is called by the number of its type (BTF): in which type information that stands,
+ * 0 = the kernel's own, 1 = that of the module which is named when the program is loaded.
+ */
+export type KernelFunction = { readonly typeId: number; readonly origin: 0 | 1 };
 
 /** `R1` as a second operand. */
 export function reg(register: Register): RegisterOperand {
@@ -144,6 +151,11 @@ export class Assembler {
   /** Calls a function of the kernel with R1 to R5; its result is in R0. */
   call(helper: HelperName): this {
     return this.#put(OP_CALL, 0, 0, 0, Helper[helper]);
+  }
+
+  /** The same for a function that has no number of its own (Linux 5.13; of a module 5.16). */
+  callKernel({ typeId, origin }: KernelFunction): this {
+    return this.#put(OP_CALL, 0, PSEUDO_KERNEL_FUNCTION, origin, typeId);
   }
 
   exit(): this {

@@ -5,8 +5,15 @@
 import type { Prefix } from '../net/prefix.ts';
 import type { Prefix6 } from '../net/prefix6.ts';
 import { COUNTERS_PER_LINK } from '../table/counters.ts';
+import type { KernelFunction } from './assembler.ts';
 import { MapType } from './instructions.ts';
 import { NEWS_MAPS } from './news.ts';
+
+/**
+ * The functions of the kernel by which programs say and hear the UDP ports of a packet of IP in UDP
+ * (bpf_skb_set_fou_encap, bpf_skb_get_fou_encap; Linux 6.4).
+ */
+export type FouFunctions = { readonly set: KernelFunction; readonly get: KernelFunction };
 
 /** One fan over an IPv4 underlay; addresses are u32 in host order, sizes bytes. */
 export type FanPath = {
@@ -20,8 +27,10 @@ export type FanPath = {
   /** Whether frames are carried (VXLAN) or packets (IP in IP), which have no MACs, no ARP and no VNI. */
   frames: boolean;
   vni: number;
-  /** UDP destination port: a datagram of this tunnel inside of it is nobody's. Means nothing without frames. */
+  /** UDP destination port, 0 where there is none: a datagram of this tunnel inside of it is nobody's. */
   port: number;
+  /** Present where packets travel in UDP. */
+  fou?: FouFunctions;
   innerMtu: number;
   dscp: 'pipe' | 'uniform';
 };

@@ -73,6 +73,9 @@ export const PSEUDO_MAP_FD = 1;
 /** The same: it is the address of the first value of the array behind a descriptor (Linux 5.2). */
 export const PSEUDO_MAP_VALUE = 2;
 
+/** Source of a call: not a helper by its number, but a function of the kernel by that of its type. */
+export const PSEUDO_KERNEL_FUNCTION = 2;
+
 /** Kinds of map. */
 export const MapType = {
   Hash: 1,

@@ -34,6 +34,8 @@ const { R0, R1, R2, R3, R4, R6, R7, R8, FP } = Register;
 
 export const STACK = {
   scratch: -4,
+  /** Of a packet of IP in UDP: source and destination, each in network order. */
+  fouPorts: -4,
   headerBytes: -8,
   totalBytes: -12,
   frame: -46,
@@ -91,7 +93,10 @@ type EgressDrop = Parameters<typeof egressIndex>[0];
 type IngressDrop = Parameters<typeof ingressIndex>[0];
 
 /** What is asked of a link, whatever it is. */
-export type ProgramPath = Pick<FanPath, 'local' | 'frames' | 'vni' | 'port' | 'innerMtu' | 'dscp'>;
+export type ProgramPath = Pick<
+  FanPath,
+  'local' | 'frames' | 'vni' | 'port' | 'innerMtu' | 'dscp' | 'fou'
+>;
 /** Maps that all links have. */
 export type ProgramMaps = NewsMaps & Pick<FanMaps, 'counters' | 'stations' | 'bypass'>;
 

@@ -17,7 +17,7 @@ import {
   TUNNEL_KEY,
   TUNNEL_KEY_BYTES,
 } from './instructions.ts';
-import { ETHERNET_BYTES, FRAGMENT_MASK, IPV4, type LinkProgram, STACK } from './link-program.ts';
+import { FRAGMENT_MASK, IPV4, type LinkProgram, STACK } from './link-program.ts';
 import { dropTold, type Subject } from './news.ts';
 
 const { R0, R1, R2, R3, R4, R6, R9, FP } = Register;
@@ -27,6 +27,8 @@ const { R0, R1, R2, R3, R4, R6, R9, FP } = Register;
  * the device's own answer to what it was given and could not send (RFC 1191 §4, RFC 4443 §3.2).
  */
 export const OWN_ANSWER = 1 << 24;
+/** FOU_BPF_ENCAP_FOU of the kernel's net/ipv4/fou_bpf.c: nothing between UDP and the packet. */
+const ENCAP_FOU = 0;
 /** RFC 1700's, as the sockets of the data process have it. */
 export const OUTER_TTL = 64;
 
@@ -43,13 +45,13 @@ export function noTunnels(program: LinkProgram): void {
   const sound = asm.fresh('sound');
   asm.load(1, R1, FP, STACK.l3 + IPV4.protocol);
   for (const protocol of TUNNEL_PROTOCOLS) asm.jumpIf(R1, 'equal', protocol, nested);
-  if (!path.frames) return;
+  if (path.port === 0) return;
   asm.jumpIf(R1, 'notEqual', PROTOCOL_UDP, sound);
   asm.load(2, R1, FP, STACK.l3 + IPV4.fragment).fromNetwork(R1, 16);
   asm.jumpIf(R1, 'anyBit', FRAGMENT_MASK, sound);
   asm.load(4, R2, FP, STACK.headerBytes).load(4, R1, FP, STACK.totalBytes);
   asm.move(R3, reg(R2)).alu('add', R3, UDP_HEADER_BYTES).jumpIf(R1, 'below', reg(R3), sound);
-  asm.alu('add', R2, ETHERNET_BYTES + 2);
+  asm.alu('add', R2, program.linkBytes + 2);
   asm.move(R1, reg(R6)).move(R3, reg(FP)).alu('add', R3, STACK.scratch).move(R4, 2);
   asm.call('skbLoadBytes').jumpIf(R0, 'notEqual', 0, sound);
   asm.load(2, R1, FP, STACK.scratch).fromNetwork(R1, 16);
@@ -118,9 +120,17 @@ export function giveTunnelKey(program: LinkProgram, vni: Operand, failed: string
 
 /** Tells the device where the frame goes: to R9 in the network `vni`, with the outer DSCP in `tos`. */
 export function setTunnelKey(program: LinkProgram, vni: number, tos?: Register): void {
+  const { asm, path } = program;
   beginTunnelKey(program, tos);
-  const number = program.path.frames ? vni | OWN_ANSWER : 0;
-  giveTunnelKey(program, number, program.dropAt(egressIndex('drop.send_error')));
+  const failed = program.dropAt(egressIndex('drop.send_error'));
+  giveTunnelKey(program, path.frames ? vni | OWN_ANSWER : 0, failed);
+  if (path.fou === undefined) return;
+  // No source port: the device takes one by the flow.
+  for (const [i, byte] of [0, 0, path.port >>> 8, path.port & 0xff].entries()) {
+    asm.store(1, FP, STACK.fouPorts + i, byte);
+  }
+  asm.move(R1, reg(R6)).move(R2, reg(FP)).alu('add', R2, STACK.fouPorts).move(R3, ENCAP_FOU);
+  asm.callKernel(path.fou.set).jumpIf(R0, 'notEqual', 0, failed);
 }
 
 /** An IP packet that has its tunnel key goes, if it fits. */

@@ -34,11 +34,6 @@ export type Encap = {
   readonly innerHeaderBytes: number;
   /** `tap` is bridged, `tun` routed. */
   readonly device: 'tap' | 'tun';
-  /**
-   * The kernel has a device of it whose packets programs direct. That of FOU takes ports from a program only since
-   * Linux 6.4, by a function of its module.
-   */
-  readonly inKernel: boolean;
   /** Runs over UDP, hence has ports and can be sent in trains. */
   readonly udp: boolean;
   /** UDP destination port unless configured; 0 where there is none. */
@@ -71,7 +66,6 @@ export const VXLAN: Encap = {
   shimBytes: 8,
   innerHeaderBytes: 14,
   device: 'tap',
-  inKernel: true,
   udp: true,
   defaultPort: VXLAN_PORT,
   lxdPort: VXLAN_PORT_LINUX,
@@ -90,7 +84,6 @@ export const IPIP: Encap = {
   shimBytes: 0,
   innerHeaderBytes: 0,
   device: 'tun',
-  inKernel: true,
   udp: false,
   defaultPort: 0,
   lxdPort: 0,
@@ -107,7 +100,6 @@ export const FOU: Encap = {
   shimBytes: 0,
   innerHeaderBytes: 0,
   device: 'tun',
-  inKernel: false,
   udp: true,
   defaultPort: 5555,
   lxdPort: 5555,
@@ -137,6 +129,11 @@ export function overheadOf(
 /** Whether links of this encapsulation carry frames of a bridge, not routed packets. */
 export function carriesFrames(name: EncapName): boolean {
   return ENCAPS[name].device === 'tap';
+}
+
+/** Whether links of this encapsulation carry packets in UDP, without frames. */
+export function isPacketsInUdp(name: EncapName): boolean {
+  return ENCAPS[name].udp && !carriesFrames(name);
 }
 
 /** What its packets are on the wire, in words: `UDP port 4789`. */

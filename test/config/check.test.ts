@@ -18,7 +18,7 @@ t.test('what no host could make is told, with its line', async (t) => {
     [over('eth0/16,eth1/17'), 3, /eth1\/17: all underlays .* width of the first, \/16/],
     [over('eth0/64,eth1/64'), 3, /by the last 32 bits/],
     [over('172.30.0.28/16,172.30.9.9/16'), 3, /network of another underlay/],
-    [`${fan}encap = fou\ndatapath = kernel\n`, 5, /carries vxlan and ipip, and this fan is fou/],
+    [`${six}encap = fou\ndatapath = kernel\n`, 5, /its device of fou takes IPv4 alone/],
     [`${fan}rate = 95M\ndatapath = kernel\n`, 5, /--rate has packets wait/],
     [`${fan.replace('/8', '/12')}host-reserve = 14\n`, 4, /use at most 13/],
     [`${six}dhcp = yes\n`, 4, /dhcp hands out IPv4/],

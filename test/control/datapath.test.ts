@@ -41,7 +41,16 @@ t.test('auto takes the kernel where it can, and says why not', async (t) => {
   const host = plainHost();
   t.equal(why(planFan(fan(), host)), '');
   for (const [what, reason, plan] of [
-    ['fou', /fou/, planFan(fan({ encap: 'fou' }), host)],
+    [
+      'fou',
+      /takes IPv4 alone/,
+      planFan(fan({ encap: 'fou', overlay6: parsePrefix6('fd00:fa::/32') }), host),
+    ],
+    [
+      'a listener',
+      /somebody else's for FOU/,
+      planFan(fan({ encap: 'fou' }), { ...host, fouPorts: [5555] }),
+    ],
     ['an MTU', /--mtu/, planFan(fan({ mtu: 1400 }), host)],
     ['one source port', /source port/, planFan(fan({ sourcePort: 'fixed' }), host)],
     ['no offloads', /--offload off/, planFan(fan({ offload: 'off' }), host)],
@@ -56,7 +65,11 @@ t.test('auto takes the kernel where it can, and says why not', async (t) => {
   ] as const) {
     t.match(why(plan), reason, what);
   }
-  t.match(planFan(fan({ encap: 'ipip' }), host), { spec: { datapath: 'kernel', encap: 'ipip' } });
+  for (const encap of ['ipip', 'fou'] as const) {
+    t.match(planFan(fan({ encap }), host), { spec: { datapath: 'kernel', encap } });
+  }
+  const other = { ...host, fouPorts: [5556] };
+  t.equal(why(planFan(fan({ encap: 'fou' }), other)), '', 'a listener at another port');
   const elsewhere = { ...host, links: [...host.links, vxlan(8472)] };
   t.equal(why(planFan(fan(), elsewhere)), '', "another port is nobody's business");
 });
@@ -109,9 +122,10 @@ t.test('who may not load programs is told so', { skip: skipLess }, async (t) => 
 });
 
 t.test('kernel is refused where it cannot be, in the same words', async (t) => {
-  t.match(planFan(fan({ datapath: 'kernel', encap: 'fou' }), plainHost()), {
+  const taken = { ...plainHost(), fouPorts: [5555] };
+  t.match(planFan(fan({ datapath: 'kernel', encap: 'fou' }), taken), {
     outcome: 'refused',
-    refusals: [{ code: 'no-kernel-datapath', message: /fou.*--datapath auto/ }],
+    refusals: [{ code: 'no-kernel-datapath', message: /ip fou del port 5555.*--datapath auto/ }],
   });
 });
 

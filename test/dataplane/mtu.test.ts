@@ -3,7 +3,7 @@ import t from 'tap';
 import { Lab, type LabContainer } from '../../src/demo/lab.ts';
 import { formatIpv4 } from '../../src/net/ipv4.ts';
 import { skipWithoutTun } from '../netns/privileges.ts';
-import { DATAPATHS, skipWithoutIpip } from '../support/kernel-path.ts';
+import { DATAPATHS, skipWithoutRouted } from '../support/kernel-path.ts';
 import { skipLong } from '../support/long.ts';
 import { sleep, until } from '../support/patience.ts';
 import {
@@ -127,7 +127,7 @@ const CASES: readonly Case[] = DATAPATHS.flatMap(({ name: datapath, flags }): Ca
 
 /** Why a case cannot be tried here, or false. */
 async function skipCase({ encap, datapath }: Case): Promise<string | false> {
-  return skip || (datapath === 'kernel' && encap === 'ipip' && (await skipWithoutIpip()));
+  return skip || (datapath === 'kernel' && encap === 'ipip' && (await skipWithoutRouted('ipip')));
 }
 
 t.jobs = 4;

@@ -3,46 +3,35 @@
  * iproute2 of this machine, on a lab's switch. Scripts go in and answers come out by its serial line.
  * @module
  */
-import type { ChildProcess } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { type Lab, MIDDLE_BRIDGE } from '../../src/demo/lab.ts';
 import { openTun, setTunPersistent } from '../../src/sys/host/tun.ts';
 import { libc } from '../../src/sys/libc/libc.ts';
-import { PATIENCE } from '../support/patience.ts';
+import { PATIENCE, until } from '../support/patience.ts';
+import { BUSYBOX, findKernel, modulesOf } from './guest-kernel.ts';
 import { Initramfs } from './initramfs.ts';
 
 const QEMU = '/usr/bin/qemu-system-x86_64';
-const BUSYBOX = '/bin/busybox';
 const IP = '/sbin/ip';
+/** Where qemu-system-common has it, and where the package of its own has. */
+const VIRTIOFSD = ['/usr/lib/qemu/virtiofsd', '/usr/libexec/virtiofsd'].find(existsSync);
 const TAP = 'qemu0';
 const BOOT_MS_MAX = 40_000 * PATIENCE;
 const CONSOLE_LINES_MAX = 40;
 
-/** In the order in which they need each other. */
-const MODULES = [
-  'drivers/virtio/virtio_ring',
-  'drivers/virtio/virtio',
-  'drivers/virtio/virtio_pci_legacy_dev',
-  'drivers/virtio/virtio_pci_modern_dev',
-  'drivers/virtio/virtio_pci',
-  'net/core/failover',
-  'drivers/net/net_failover',
-  'drivers/net/virtio_net',
-  'net/ipv4/tunnel4',
-  'net/ipv4/ip_tunnel',
-  'net/ipv4/ipip',
-  'net/ipv4/udp_tunnel',
-  'net/ipv6/ip6_udp_tunnel',
-  'net/ipv4/fou',
-  'net/ipv6/sit',
-  'net/ipv6/tunnel6',
-  'net/ipv6/ip6_tunnel',
-];
+/** What every guest has, and what a host with tunnels of its own. */
+const NETWORK = ['virtio_pci', 'virtio_net'];
+const TUNNELS = ['ipip', 'fou', 'sit', 'ip6_tunnel'];
+/** Of a guest, and of one for Node, megabytes. */
+const MEMORY = 256;
+const MEMORY_FOR_NODE = 1500;
+/** What a guest has this machine's files by. */
+const SHARE = 'host';
 
-// An answer is `=BEGIN number exit-code`, base64 of what the script wrote, `=END number`.
 const INIT = `#!/bin/busybox sh
 /bin/busybox mkdir -p /bin /sbin /proc /sys /dev /tmp
 /bin/busybox --install -s /bin
@@ -51,7 +40,26 @@ mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 for module in /modules/*; do insmod $module || echo "insmod $module failed"; done
-exec </dev/ttyS0 >/dev/ttyS0 2>&1
+mkdir -p /host /files
+mount -t virtiofs -o ro ${SHARE} /host 2>/dev/null || exec sh /loop
+# With this machine's root, read-only, that is the root of all scripts.
+mount -o bind /host /files
+mount -t proc proc /host/proc
+mount -t sysfs sys /host/sys
+mount -t devtmpfs dev /host/dev
+mount -t tmpfs tmp /host/tmp
+for folder in run var/lib; do mount -t tmpfs -o mode=755 tmp /host/$folder; done
+# The checkout and Node may lie below one of these, which are covered.
+for folder in "$FANWAY_CHECKOUT" "$FANWAY_NODE"; do
+  mkdir -p "/host$folder"
+  mount -o bind "/files$folder" "/host$folder"
+done
+cp /loop /host/tmp/loop
+exec switch_root /host /bin/busybox sh /tmp/loop
+`;
+
+// An answer is `=BEGIN number exit-code`, base64 of what the script wrote, `=END number`.
+const LOOP = `exec </dev/ttyS0 >/dev/ttyS0 2>&1
 stty raw -echo
 echo =READY
 while read -r number script; do
@@ -63,28 +71,8 @@ while read -r number script; do
   base64 /tmp/output
   echo "=END $number"
 done
-poweroff -f
+/bin/busybox poweroff -f
 `;
-
-type Kernel = { image: string; modules: string };
-
-/**
- * A kernel with its modules: below FANWAY_GUEST_ROOT (an unpacked package) or installed here.
- */
-function findKernel(): Kernel | undefined {
-  for (const root of [process.env['FANWAY_GUEST_ROOT'], '/']) {
-    if (root === undefined || !existsSync(join(root, 'boot'))) continue;
-    for (const name of readdirSync(join(root, 'boot'))) {
-      if (!name.startsWith('vmlinuz-')) continue;
-      const release = name.slice('vmlinuz-'.length);
-      const modules = join(root, 'lib/modules', release, 'kernel');
-      if (MODULES.every((module) => existsSync(join(modules, `${module}.ko`)))) {
-        return { image: join(root, 'boot', name), modules };
-      }
-    }
-  }
-  return undefined;
-}
 
 /** Why no guest can run here, or false. */
 export function skipWithoutQemu(): string | false {
@@ -100,6 +88,50 @@ export function skipWithoutQemu(): string | false {
 }
 
 type Answer = { code: number; lines: string[] };
+
+/** Why no guest with this machine's files and a kernel of at least this version can run here, or false. */
+export function skipWithoutShare(major: number, minor: number): string | false {
+  const files = VIRTIOFSD === undefined ? 'needs virtiofsd for a guest with these files' : false;
+  const without = skipWithoutQemu() || files;
+  if (without) return without;
+  const { release = '' } = findKernel() ?? {};
+  const [own = 0, ownMinor = 0] = release.split('.').map((part) => Number.parseInt(part, 10));
+  return own > major || (own === major && ownMinor >= minor)
+    ? false
+    : `needs Linux ${major}.${minor} for a guest (FANWAY_GUEST_ROOT), and has ${release}`;
+}
+
+/** Arguments of every guest, and those of one with a network, or with a server of files at a socket. */
+function argumentsOf(
+  image: string,
+  initramfs: string,
+  megabytes: number,
+  environment: string,
+): string[] {
+  return [
+    ...['-M', 'pc,accel=tcg', '-m', String(megabytes), '-nodefaults', '-no-user-config'],
+    ...['-display', 'none', '-serial', 'stdio', '-no-reboot'],
+    ...['-kernel', image, '-initrd', initramfs],
+    ...['-append', `console=ttyS0 quiet loglevel=1 panic=-1 ${environment}`],
+  ];
+}
+
+function networkArguments(): string[] {
+  return [
+    ...['-netdev', `tap,id=net,ifname=${TAP},script=no,downscript=no,vnet_hdr=off`],
+    ...['-device', 'virtio-net-pci,netdev=net,mac=52:54:00:1e:01:1b,romfile='],
+  ];
+}
+
+function shareArguments(socket: string, megabytes: number): string[] {
+  return [
+    // Of WebAssembly its vectors, which the plain one lacks.
+    ...['-smp', '2', '-cpu', 'Nehalem'],
+    ...['-object', `memory-backend-memfd,id=memory,size=${megabytes}M,share=on`],
+    ...['-numa', 'node,memdev=memory', '-chardev', `socket,id=files,path=${socket}`],
+    ...['-device', `vhost-user-fs-pci,chardev=files,tag=${SHARE}`],
+  ];
+}
 
 export class QemuGuest {
   readonly #child: ChildProcess;
@@ -133,8 +165,6 @@ export class QemuGuest {
    * @throws Error with the end of its console when it does not come up in 40 s.
    */
   static async boot(lab: Lab, address: string, length: number): Promise<QemuGuest> {
-    const kernel = findKernel();
-    if (kernel === undefined) throw new Error('no kernel for the guest');
     lab.middle.run(() => {
       // Without virtio-net headers: the guest must not be fed super-frames.
       const { fd } = openTun(TAP, { kind: 'tap', offload: false, multiQueue: false });
@@ -142,21 +172,10 @@ export class QemuGuest {
       libc.close(fd);
     });
     await lab.middle.netlink.setLink(TAP, { master: MIDDLE_BRIDGE, up: true });
-    const folder = mkdtempSync(join(tmpdir(), 'fanway-qemu-'));
-    const initramfs = join(folder, 'initramfs');
-    writeFileSync(initramfs, rootOf(kernel));
-    const child = lab.middle.spawn(
-      QEMU,
-      [
-        ...['-M', 'pc,accel=tcg', '-m', '160', '-nodefaults', '-no-user-config'],
-        ...['-display', 'none', '-serial', 'stdio', '-no-reboot'],
-        ...['-kernel', kernel.image, '-initrd', initramfs],
-        ...['-append', 'console=ttyS0 quiet loglevel=1 panic=-1'],
-        ...['-netdev', `tap,id=net,ifname=${TAP},script=no,downscript=no,vnet_hdr=off`],
-        ...['-device', 'virtio-net-pci,netdev=net,mac=52:54:00:1e:01:1b,romfile='],
-      ],
-      { stdio: ['pipe', 'pipe', 'pipe'] },
-    );
+    const { folder, words } = prepare(TUNNELS, MEMORY, '');
+    const child = lab.middle.spawn(QEMU, [...words, ...networkArguments()], {
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
     const guest = new QemuGuest(child, folder);
     try {
       await guest.#ready();
@@ -169,6 +188,34 @@ export class QemuGuest {
       );
     } catch (error) {
       guest.close();
+      throw error;
+    }
+    return guest;
+  }
+
+  /**
+   * Boots a guest without a network, with memory for Node processes, in which all files of this machine can be read,
+   * a checkout among them: a machine of its own for whole tests.
+   * @param modules what the kernel loads, by name
+   * @throws Error with the end of its console when it does not come up
+   */
+  static async bootAlone(checkout: string, modules: readonly string[]): Promise<QemuGuest> {
+    const folders = `FANWAY_CHECKOUT=${checkout} FANWAY_NODE=${dirname(process.execPath)}`;
+    const { folder, words } = prepare(modules, MEMORY_FOR_NODE, folders);
+    const socket = join(folder, 'files');
+    // It ends with the guest.
+    const files = [`--socket-path=${socket}`, '-o', 'source=/,cache=always,sandbox=chroot'];
+    const server = spawn(VIRTIOFSD ?? '', files, { stdio: 'ignore' });
+    const failed = new Promise<never>((_, reject) => server.once('error', reject));
+    await Promise.race([until('a server of files', BOOT_MS_MAX, () => existsSync(socket)), failed]);
+    const child = spawn(QEMU, [...words, ...shareArguments(socket, MEMORY_FOR_NODE)]);
+    const guest = new QemuGuest(child, folder);
+    try {
+      await guest.#ready();
+      await guest.run('ip link set lo up', BOOT_MS_MAX);
+    } catch (error) {
+      guest.close();
+      server.kill();
       throw error;
     }
     return guest;
@@ -233,11 +280,23 @@ export class QemuGuest {
   }
 }
 
-function rootOf(kernel: Kernel): Buffer {
-  const root = new Initramfs().file('/init', INIT).file('/bin/busybox', readFileSync(BUSYBOX));
-  for (const [index, module] of MODULES.entries()) {
-    const name = `/modules/${String(index).padStart(2, '0')}.ko`;
-    root.file(name, readFileSync(join(kernel.modules, `${module}.ko`)));
+/** A folder for a guest, and the words that start it. */
+function prepare(
+  modules: readonly string[],
+  megabytes: number,
+  environment: string,
+): { folder: string; words: string[] } {
+  const kernel = findKernel();
+  if (kernel === undefined) throw new Error('no kernel for the guest');
+  const folder = mkdtempSync(join(tmpdir(), 'fanway-qemu-'));
+  const initramfs = join(folder, 'initramfs');
+  const root = new Initramfs()
+    .file('/init', INIT)
+    .file('/loop', LOOP)
+    .file('/bin/busybox', readFileSync(BUSYBOX));
+  for (const [index, module] of modulesOf(kernel, [...NETWORK, ...modules]).entries()) {
+    root.file(`/modules/${String(index).padStart(2, '0')}.ko`, module);
   }
-  return root.program(IP).build();
+  writeFileSync(initramfs, root.program(IP).build());
+  return { folder, words: argumentsOf(kernel.image, initramfs, megabytes, environment) };
 }

@@ -60,6 +60,12 @@ function fouProbes(ground: Ground): Probe[] {
     probe('length 7', 'kernel:Udp.InErrors', { length: 7 }),
     probe('length that cuts the inner packet', 'malformed', { length: 8 + 24 }),
     probe('from port 0', 'delivered', { sourcePort: 0 }),
+    {
+      name: 'IP in IP without UDP',
+      end: 'kernel',
+      answered: true,
+      frames: [outer({ ...ground, encap: 'ipip' }, packet)],
+    },
   ];
 }
 

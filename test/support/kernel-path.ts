@@ -3,6 +3,7 @@
  * ends of a few probes, and where to look for what comes in.
  * @module
  */
+import { whyNoKernelPath } from '../../src/sys/bpf/kernel-path.ts';
 import { Netlink } from '../../src/sys/netlink/netlink.ts';
 import { INNER_MAC, type Probe } from './probes.ts';
 import type { Target } from './target.ts';
@@ -72,10 +73,19 @@ const OTHER_IPIP_ENDS: readonly [RegExp, Probe['end']][] = [
   [/^outer with (options|forty bytes of options)$/, 'delivered'],
 ];
 
-/** A probe of IP in IP with the end that it has where the kernel forwards; none where nothing of it reaches a container. */
-export function ipipProbe(probe: Probe): Probe[] {
+/** The same of IP in UDP, which the kernel's UDP sees first. */
+const OTHER_FOU_ENDS: readonly [RegExp, Probe['end']][] = [
+  [/^payload (of (0|1|8|18) bytes|rubbish of .*)$|^inner of 19 bytes$/, 'kernel'],
+  // Whoever takes packets out of UDP for others does so for one listener alone.
+  [/^outer destination the underlay broadcast$/, 'kernel'],
+  [/^IP in IP without UDP$/, 'bad_header'],
+];
+
+/** A probe of a routed fan with the end that it has where the kernel forwards; none where nothing of it reaches a container. */
+export function routedProbe(encap: 'ipip' | 'fou', probe: Probe): Probe[] {
   if (probe.end === 'delivered' && probe.answered === true) return [];
-  const other = OTHER_IPIP_ENDS.find(([name]) => name.test(probe.name));
+  const ends = encap === 'fou' ? OTHER_FOU_ENDS : OTHER_IPIP_ENDS;
+  const other = ends.find(([name]) => name.test(probe.name));
   return [other === undefined ? kernelProbe(probe) : { ...probe, end: other[1] }];
 }
 
@@ -88,16 +98,12 @@ export async function watchRouted(target: Target): Promise<void> {
   target.devices.push(target.wire(container, 'eth0', fromMac(address)));
 }
 
-/** False where this kernel has a device of IP in IP for programs, else why not. */
-export async function skipWithoutIpip(): Promise<string | false> {
+/** False where this kernel forwards for fans of an encapsulation without frames, else why not. */
+export async function skipWithoutRouted(encap: 'ipip' | 'fou'): Promise<string | false> {
   const netlink = Netlink.open();
-  const name = 'fw-probe-ipip';
   try {
-    await netlink.createExternalIpip(name, { mtu: 1480 });
-    await netlink.deleteLink(name);
-    return false;
-  } catch (error) {
-    return `needs ipip in the kernel (module ipip): ${(error as Error).message}`;
+    const why = await whyNoKernelPath(netlink, encap === 'fou' ? 'packets in UDP' : 'packets');
+    return why === '' ? false : `needs a kernel that forwards ${encap} (${why})`;
   } finally {
     netlink.close();
   }

@@ -42,6 +42,7 @@ function checkOuter(program: FrameProgram): void {
   asm.move(R1, reg(R6)).move(R2, reg(FP)).alu('add', R2, at).move(R3, TUNNEL_KEY_BYTES);
   asm.move(R4, 0).call('getTunnelKey');
   asm.jumpIf(R0, 'notEqual', 0, program.dropAt(ingressIndex('drop.bad_header')));
+  checkPort(program);
   asm.load(4, R9, FP, at + TUNNEL_KEY.remoteIpv4);
   asm.jumpIf32(R9, 'equal', path.local, program.dropAt(ingressIndex('drop.own_source')));
   if (path.frames) {
@@ -59,6 +60,21 @@ function checkOuter(program: FrameProgram): void {
     path.local,
     program.dropAt(ingressIndex('drop.foreign_destination')),
   );
+}
+
+/**
+ * The device takes all that is IP in IP, with UDP around it or without, by whichever port: it must have come by the
+ * fan's. Loses R0 to R5.
+ */
+function checkPort(program: FrameProgram): void {
+  const { asm, path } = program;
+  if (path.fou === undefined) return;
+  const other = program.dropAt(ingressIndex('drop.bad_header'));
+  asm.move(R1, reg(R6)).move(R2, reg(FP)).alu('add', R2, STACK.fouPorts);
+  asm.callKernel(path.fou.get).jumpIf(R0, 'notEqual', 0, other);
+  // What came without UDP has no ports: zeros.
+  asm.load(2, R1, FP, STACK.fouPorts + 2).fromNetwork(R1, 16);
+  asm.jumpIf(R1, 'notEqual', path.port, other);
 }
 
 /** It must be of a network of the fan's. Loses R1. */

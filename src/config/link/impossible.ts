@@ -3,7 +3,7 @@
  * planner says it of requests that came another way.
  * @module
  */
-import { carriesFrames, ENCAPS } from '../../encap/encap.ts';
+import { carriesFrames } from '../../encap/encap.ts';
 import { hasIpv4 } from '../../net/fan.ts';
 import { type Prefix, usableHosts } from '../../net/prefix.ts';
 import { formatPrefix6, type Prefix6 } from '../../net/prefix6.ts';
@@ -41,9 +41,6 @@ export function carriageLacks(request: Carriage, underlay: Family): string {
 /** What of a request the programs in the kernel do not know, '' when nothing. */
 export function kernelLacks(request: Asked): string {
   const { encap, underlay } = request;
-  if (!ENCAPS[encap].inKernel) {
-    return `it carries vxlan and ipip, and this fan is ${encap}`;
-  }
   if (!carriesFrames(encap) && request.overlay6 !== undefined) {
     return `its device of ${encap} takes IPv4 alone, and this fan has IPv6 inside`;
   }

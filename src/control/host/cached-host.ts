@@ -25,6 +25,7 @@ const QUESTIONS: readonly (keyof Host)[] = [
   'isRunning',
   'dhcpRanges',
   'kernelPath',
+  'fouPorts',
 ];
 /** What only the data processes are told: nothing of the host changes by it. */
 const WORDS: readonly (keyof Tunnels)[] = ['updateLink', 'setSuperBytes', 'missing'];
@@ -48,6 +49,7 @@ const MADE_OLD: Readonly<Record<string, readonly List[]>> = {
   loadRules: ['packetFilter'],
   addOwnMac: [],
   forgetAnswers: [],
+  deleteFouPort: [],
   startDhcp: [],
   stopDhcp: [],
 } satisfies Partial<Record<keyof Host, readonly List[]>>;

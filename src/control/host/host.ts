@@ -135,6 +135,10 @@ export type Host = Host6 & {
   forgetAnswers?(bridge: string): Promise<void>;
   /** Why the kernel cannot forward for fans of an encapsulation here, '' where it can; absent where it never can. */
   kernelPath?(encap: FanEncap): Promise<string>;
+  /** UDP ports at which the kernel listens for FOU; absent where it never does for fans. */
+  fouPorts?(): Promise<number[]>;
+  /** Takes a fan's listener away, which may be gone; absent as above. */
+  deleteFouPort?(port: number): Promise<void>;
   /** null where the key does not exist. */
   readSysctl(key: string): string | null;
   writeSysctl(key: string, value: string): void;

@@ -5,7 +5,7 @@
 import type { FanEncap } from '../../config/link/modes.ts';
 import type { NetworkRequest } from '../../config/network.ts';
 import type { FanRequest } from '../../config/request.ts';
-import { VXLAN } from '../../encap/encap.ts';
+import { isPacketsInUdp, VXLAN } from '../../encap/encap.ts';
 import { hasIpv4, NO_OVERLAY } from '../../net/fan.ts';
 import type { Prefix } from '../../net/prefix.ts';
 import type { Prefix6 } from '../../net/prefix6.ts';
@@ -76,8 +76,13 @@ export async function readSnapshot(
       ? undefined
       : { addresses: await host.addresses6(), routes: await host.routes6() };
   const kernelPath = depth?.kernelPath && (await kernelPathOf(host, depth.kernelPath));
+  const fouPorts =
+    depth?.kernelPath !== undefined && isPacketsInUdp(depth.kernelPath)
+      ? await host.fouPorts?.()
+      : undefined;
   return {
     ...(six !== undefined && { six }),
+    ...(fouPorts !== undefined && { fouPorts }),
     ...(kernelPath !== undefined && { kernelPath }),
     ...(depth?.isRuled === true && { isRuled: true }),
     links,

@@ -3,10 +3,10 @@
  * @module
  */
 import type { FanEncap } from '../../config/link/modes.ts';
-import { carriesFrames } from '../../encap/encap.ts';
+import { isPacketsInUdp } from '../../encap/encap.ts';
 import { bytesOfIpv6 } from '../../net/prefix6.ts';
 import { hostOfBytes } from '../../net/underlay-address.ts';
-import { whyNoKernelPath } from '../../sys/bpf/kernel-path.ts';
+import { type Carried, whyNoKernelPath } from '../../sys/bpf/kernel-path.ts';
 import { deviceIndex } from '../../sys/host/device-index.ts';
 import { readLegacyTables } from '../../sys/host/iptables-legacy.ts';
 import { hasNft, otherTables } from '../../sys/host/nft.ts';
@@ -25,6 +25,7 @@ import { answersOf, forgetAnswers } from './arp/answers.ts';
 import { dhcpRangesText, findDnsmasq, isRunning, startDhcp, stopDhcp } from './dhcp.ts';
 import type { ForwardingEntry, Host, NetworkHost } from './host.ts';
 import { HostRoutes } from './host-routes.ts';
+import { closeFouPort, fouPorts } from './kernel/fou-port.ts';
 import { PacketFilterReader } from './packet-filter.ts';
 import { sixOfHost } from './six.ts';
 import { ROUTE_TABLE_LOCAL, ROUTE_TABLE_MAIN } from './snapshot.ts';
@@ -147,6 +148,12 @@ function bridgesOf(netlink: Netlink): Pick<RealHost, 'bridgeHolds' | 'bridgePort
   };
 }
 
+const CARRIED: Readonly<Record<FanEncap, Carried>> = {
+  vxlan: 'frames',
+  ipip: 'packets',
+  fou: 'packets in UDP',
+};
+
 /** Calls `listener` when somebody else has changed the ruleset; returns how to end it. */
 function watchForeign(filter: PacketFilterReader, listener: () => void): () => void {
   try {
@@ -186,11 +193,12 @@ export function openHost(run: RunDirectory): RealHost {
     ipv6Addresses: () => netlink.ipv6Addresses(),
     ipv6WayOut: () => netlink.ipv6WayOut(),
     createBridge: (name, mac) => netlink.createBridge(name, { address: mac }),
+    fouPorts,
+    deleteFouPort: (port) => closeFouPort({ encap: 'fou', port, datapath: 'kernel' }),
     kernelPath(encap) {
-      const why =
-        kernelPaths.get(encap) ??
-        whyNoKernelPath(netlink, carriesFrames(encap) ? 'frames' : 'packets');
-      kernelPaths.set(encap, why);
+      const why = kernelPaths.get(encap) ?? whyNoKernelPath(netlink, CARRIED[encap]);
+      // A module may be loaded meanwhile, which nobody but root does for fou.
+      if (!isPacketsInUdp(encap)) kernelPaths.set(encap, why);
       return why;
     },
     setLink: (ref, change) => netlink.setLink(ref, change),

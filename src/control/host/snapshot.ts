@@ -110,6 +110,8 @@ export type Snapshot = {
   kernelPath?: string;
   /** The network that is planned has rules. */
   isRuled?: boolean;
+  /** UDP ports at which the kernel listens for FOU, where a plan needs them. */
+  fouPorts?: number[];
   /** Programs that are there. */
   tools: { nft: boolean; dnsmasq: boolean };
 };

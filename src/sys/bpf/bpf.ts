@@ -21,6 +21,8 @@ const COMMAND = {
   mapById: 14,
   info: 15,
   programQuery: 16,
+  typesById: 19,
+  typesNextId: 23,
   linkCreate: 28,
 } as const;
 const ATTRIBUTE_BYTES = 128;
@@ -125,6 +127,8 @@ export function nextKey(fd: number, key: Bytes | undefined, keyBytes: number): B
 
 /**
  * Loads a program for a classifier; returns its descriptor.
+ * @param types for one that calls functions of the kernel by their types, which ask for the GPL: a descriptor of the
+ *   module's type information, -1 where they are the kernel's own
  * @throws SystemError EPERM without CAP_BPF and CAP_NET_ADMIN; EACCES, EINVAL with the end of what the
  * kernel's checker says about it
  */
@@ -132,6 +136,7 @@ export function loadClassifier(
   name: string,
   instructions: Uint8Array<ArrayBuffer>,
   license: keyof typeof LICENSES = 'mit',
+  types?: number,
 ): number {
   const attribute = Buffer.alloc(ATTRIBUTE_BYTES);
   const code = Buffer.from(instructions.buffer, instructions.byteOffset, instructions.byteLength);
@@ -139,6 +144,12 @@ export function loadClassifier(
   attribute.writeUInt32LE(instructions.length / 8, 4);
   pointer(attribute, 8, code);
   pointer(attribute, 16, LICENSES[license]);
+  // The first place stands for the kernel itself.
+  const descriptors = Buffer.alloc(8);
+  if (types !== undefined && types >= 0) {
+    descriptors.writeInt32LE(types, 4);
+    pointer(attribute, 120, descriptors);
+  }
   attribute.write(name.slice(0, NAME_BYTES - 1), 48, 'latin1');
   const fd = call('programLoad', attribute);
   if (fd !== -1) return fd;
@@ -279,4 +290,38 @@ export function possibleProcessors(): number {
   // `0-3`, `0,2-5`: the highest number counts (cputopology.rst).
   const numbers = readFileSync('/sys/devices/system/cpu/possible', 'utf8').match(/\d+/g) ?? ['0'];
   return Math.max(...numbers.map(Number)) + 1;
+}
+
+const TYPES_INFO_BYTES = 32;
+const MODULE_NAME_BYTES = 64;
+
+/**
+ * A descriptor of the type information of a module of the kernel; its owner closes it. Undefined where there is none.
+ * @throws SystemError EPERM without CAP_SYS_ADMIN
+ */
+export function typesOfModule(name: string): number | undefined {
+  const attribute = Buffer.alloc(16);
+  const info = Buffer.alloc(TYPES_INFO_BYTES);
+  const text = Buffer.alloc(MODULE_NAME_BYTES);
+  for (let id = 0; ; ) {
+    attribute.fill(0).writeUInt32LE(id, 0);
+    if (call('typesNextId', attribute) === -1) {
+      if (errno() === ENOENT) return undefined;
+      throw new SystemError('bpf typesNextId', errno());
+    }
+    id = attribute.readUInt32LE(4);
+    attribute.fill(0).writeUInt32LE(id, 0);
+    const fd = call('typesById', attribute);
+    if (fd === -1) {
+      // It went meanwhile.
+      if (errno() === ENOENT) continue;
+      throw new SystemError('bpf typesById', errno());
+    }
+    text.fill(0);
+    pointer(info.fill(0), 16, text);
+    info.writeUInt32LE(text.length, 24);
+    infoOf(fd, info);
+    if (text.toString('latin1').replace(/\0.*$/s, '') === name) return fd;
+    libc.close(fd);
+  }
 }

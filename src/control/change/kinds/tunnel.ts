@@ -2,9 +2,10 @@
  * The TUN or TAP device with its sockets and data processes, or the device that the kernel forwards by.
  * @module
  */
-import { ENCAPS, onTheWire } from '../../../encap/encap.ts';
+import { ENCAPS, isPacketsInUdp, onTheWire } from '../../../encap/encap.ts';
 import { formatHostAddress } from '../../../net/underlay-address.ts';
 import type { Host } from '../../host/host.ts';
+import { needsFouPort } from '../../host/kernel/fou-port.ts';
 import { isDeviceOf } from '../../plane/kernel/device.ts';
 import {
   type AnySpec,
@@ -27,7 +28,11 @@ async function removeStrays({ spec, alias }: TunnelChange, host: Host): Promise<
   for (const link of await host.links()) {
     if (link.alias !== alias || !DEVICE_KINDS.includes(link.kind)) continue;
     const isKind = isKernels(spec) ? isDeviceOf(spec, link) : link.kind === 'tun';
-    if (!isKind || link.name !== spec.device) await unlessGone(host.deleteLink(link.index));
+    if (isKind && link.name === spec.device) continue;
+    // Its listener holds the port that the other data path is to have.
+    if (isPacketsInUdp(spec.encap) && link.ipip?.external === true)
+      await host.deleteFouPort?.(spec.port);
+    await unlessGone(host.deleteLink(link.index));
   }
 }
 
@@ -87,13 +92,19 @@ export const tunnel: Kind<TunnelChange> = {
     const { spec, alias } = change;
     await tunnels.removeLink(spec.name);
     if (spec.owned === true) return;
+    // The fan's listener, too: where it had a device of the kernel's, or has what is left of one.
+    let hadPort = needsFouPort(spec) && memo.index !== undefined;
     for (const link of await host.links()) {
       // Of either data path: it may have been killed while it went from one to the other.
       if (!DEVICE_KINDS.includes(link.kind)) continue;
       const isNew = memo.index === undefined && link.name === spec.device;
       // Killed between its making and its marking, the device has no alias and no known index.
       const ours = link.alias === alias || (link.alias === '' && isNew);
-      if (ours) await unlessGone(host.deleteLink(link.index));
+      if (!ours) continue;
+      hadPort ||= isPacketsInUdp(spec.encap) && link.ipip?.external === true;
+      if (hadPort) await host.deleteFouPort?.(spec.port);
+      await unlessGone(host.deleteLink(link.index));
     }
+    if (hadPort) await host.deleteFouPort?.(spec.port);
   },
 };

@@ -8,9 +8,10 @@ import type { Datapath } from '../../../config/link/modes.ts';
 import { networkLacks, RULED } from '../../../config/network/kernel.ts';
 import type { NetworkRequest } from '../../../config/network.ts';
 import { type FanRequest, isSameFan } from '../../../config/request.ts';
-import { ENCAPS } from '../../../encap/encap.ts';
+import { carriesFrames, ENCAPS } from '../../../encap/encap.ts';
 import { familyOf } from '../../../net/underlay-address.ts';
-import type { AnyRequest, FanRecord, Snapshot } from '../../host/snapshot.ts';
+import { fouPortTaken } from '../../host/kernel/fou-port.ts';
+import { type AnyRequest, aliasOf, type FanRecord, type Snapshot } from '../../host/snapshot.ts';
 import {
   type AnySpec,
   isKernels,
@@ -23,6 +24,11 @@ import {
 /** A reason not to go on, for programs and for people. */
 type Refusal = { code: string; message: string };
 
+/** Whether a link has to do with all that is IP in IP: `fou` in the kernel is that, too, once it is out of UDP. */
+function hasIpip(spec: Pick<WireSpec, 'encap' | 'datapath'>): boolean {
+  return !ENCAPS[spec.encap].udp || (spec.datapath === 'kernel' && !carriesFrames(spec.encap));
+}
+
 /** Who has the protocol of IP in IP, of which the kernel has one such device, '' when nobody does. */
 function protocolTaken(
   { name }: WireSpec,
@@ -30,16 +36,33 @@ function protocolTaken(
 ): string {
   const rest = 'the kernel has one such device for all of IP in IP';
   const other = fans.find(
-    ({ stopped, spec }) => stopped !== true && spec.name !== name && !ENCAPS[spec.encap].udp,
+    ({ stopped, spec }) => stopped !== true && spec.name !== name && hasIpip(spec),
   );
-  if (other !== undefined) return `${linkTitle(other.spec)} has ipip too, and ${rest}`;
+  if (other !== undefined) {
+    return `${linkTitle(other.spec)} has ${other.spec.encap} ${ENCAPS[other.spec.encap].udp ? 'in the kernel' : 'too'}, and ${rest}`;
+  }
   const device = links.find(({ ipip, alias }) => ipip?.external && !alias.startsWith('fanway:'));
   return device === undefined ? '' : `${device.name} is there, and ${rest}: delete it`;
 }
 
-/** Who has the port that the device would need, '' when nobody does. */
+/** Somebody's listener at the port of a fan of `fou`, '' where there is none, or it is what is left of the fan. */
+function listenerThere(spec: WireSpec, { links, fans, fouPorts = [] }: Snapshot): string {
+  const { name, port } = spec;
+  const isOurs =
+    fans.some((one) => one.spec.name === name && isKernels(one.spec)) ||
+    links.some(({ ipip, alias }) => ipip?.external === true && alias === aliasOf(name));
+  return fouPorts.includes(port) && !isOurs ? fouPortTaken(spec) : '';
+}
+
+/** Who has what the device would need, '' when nobody does. */
+function whatIsTaken(spec: WireSpec, snapshot: Snapshot): string {
+  const protocol = carriesFrames(spec.encap) ? '' : protocolTaken(spec, snapshot);
+  if (protocol !== '' || !ENCAPS[spec.encap].udp) return protocol;
+  return portTaken(spec, snapshot) || listenerThere(spec, snapshot);
+}
+
+/** Who has the UDP port that the device would need, '' when nobody does. */
 function portTaken(spec: WireSpec, { links, fans, networks }: Snapshot): string {
-  if (!ENCAPS[spec.encap].udp) return protocolTaken(spec, { links, fans });
   const other = [...fans, ...networks].find(
     ({ stopped, spec: { name, port, encap } }) =>
       stopped !== true && name !== spec.name && port === spec.port && ENCAPS[encap].udp,
@@ -116,25 +139,30 @@ function choose<Spec extends AnySpec>(
   snapshot: Snapshot,
 ): Spec | Refusal {
   if (datapath === 'userspace') return spec;
-  const reason = lacks() || portTaken(spec, snapshot) || (snapshot.kernelPath ?? '');
+  const reason = lacks() || whatIsTaken(spec, snapshot) || (snapshot.kernelPath ?? '');
   if (reason === '') return { ...spec, datapath: 'kernel' };
   if (datapath === 'auto') return { ...spec, notKernel: reason };
   return noKernel(reason, what);
 }
 
-/** A link whose port is that of another one which the kernel forwards, and has to itself. */
+/** A link whose port, or protocol, is that of another one which the kernel forwards, and has to itself. */
 export function checkKernelPort(
   spec: WireSpec,
   { fans, networks }: Pick<Snapshot, 'fans' | 'networks'>,
 ): Refusal[] {
+  const meets = (one: WireSpec): 'port' | 'protocol' | undefined => {
+    if (ENCAPS[spec.encap].udp && one.port === spec.port) return 'port';
+    return hasIpip(spec) && hasIpip(one) ? 'protocol' : undefined;
+  };
   const other = [...fans, ...networks].find(
     ({ spec: one, stopped }) =>
-      stopped !== true && isKernels(one) && one.name !== spec.name && one.port === spec.port,
+      stopped !== true && isKernels(one) && one.name !== spec.name && meets(one) !== undefined,
   );
-  if (other === undefined || ENCAPS[spec.encap].udp !== ENCAPS[other.spec.encap].udp) return [];
-  const what = ENCAPS[spec.encap].udp
-    ? `UDP port ${spec.port} is that of ${linkTitle(other.spec)}, which the kernel forwards and needs alone: choose another --port`
-    : `IP in IP is that of ${other.spec.name}, which the kernel forwards and needs alone: take --encap vxlan, or that fan down`;
+  if (other === undefined) return [];
+  const what =
+    meets(other.spec) === 'port'
+      ? `UDP port ${spec.port} is that of ${linkTitle(other.spec)}, which the kernel forwards and needs alone: choose another --port`
+      : `IP in IP is that of ${other.spec.name}, which the kernel forwards and needs alone: take --encap vxlan, or that fan down`;
   return [{ code: 'port-taken', message: what }];
 }
 

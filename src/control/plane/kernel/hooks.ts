@@ -15,6 +15,8 @@ const HOOKS = ['egress', 'ingress'] as const;
 /** The code of each program, as the kernel takes it. */
 export type Code = Record<Hook, Uint8Array<ArrayBuffer>>;
 type Ids = Record<Hook, number>;
+/** Programs with a descriptor of the types of the functions that they call, absent where they call none. */
+export type Programs = { code: Code; types?: number | undefined };
 
 /** A program of a link: the one that forwards, or the one that closes. */
 type Role = 'forward' | 'closed';
@@ -43,16 +45,16 @@ export class LinkHooks {
    * Attaches programs in place of those that are there; no packet passes without any.
    * @throws SystemError, NetlinkError
    */
-  async attach(forward: Code, closed: Code): Promise<void> {
+  async attach(forward: Programs, closed: Code): Promise<void> {
     await this.#netlink.addHooks(this.#index);
     for (const hook of HOOKS) {
       const isTcx = tcxPrograms(this.#index, hook) !== undefined;
-      await this.#load('forward', hook, forward[hook], (fd, id, name) => {
+      await this.#load('forward', hook, forward, (fd, id, name) => {
         if (isTcx) return attachTcx(this.#index, hook, fd, id);
         const priority = FilterPriority.First;
         return this.#netlink.attachProgram(this.#index, hook, { fd, name, priority });
       });
-      await this.#load('closed', hook, closed[hook], (fd, _, name) => {
+      await this.#load('closed', hook, { code: closed }, (fd, _, name) => {
         // Of a build before this one: the same place has the program that forwards.
         const priority = isTcx ? FilterPriority.First : FilterPriority.Second;
         return this.#netlink.attachProgram(this.#index, hook, { fd, name, priority });
@@ -63,11 +65,11 @@ export class LinkHooks {
   async #load(
     role: Role,
     hook: Hook,
-    code: Uint8Array<ArrayBuffer>,
+    { code, types }: Programs,
     attach: (fd: number, id: number, name: string) => void | Promise<void>,
   ): Promise<void> {
     const name = `${NAMES[role]}_${hook}`;
-    const fd = loadClassifier(name, code);
+    const fd = loadClassifier(name, code[hook], types === undefined ? 'mit' : 'gpl', types);
     try {
       const id = programId(fd);
       await attach(fd, id, name);

@@ -7,7 +7,9 @@ import { fanIngress } from '../../../bpf/fan/fan-ingress.ts';
 import type { FanPath } from '../../../bpf/fan-path.ts';
 import { FanwayError } from '../../../errors.ts';
 import { formatHostPrefix, type UnderlayPrefix } from '../../../net/underlay-address.ts';
+import { openFouPath } from '../../../sys/bpf/kernel-path.ts';
 import { EventKind, MovedTo, type NetEvent } from '../../../table/events.ts';
+import { needsFouPort } from '../../host/kernel/fou-port.ts';
 import { isBridged, type LinkSpec } from '../../store/link-spec.ts';
 import { Bypass } from './bypass.ts';
 import { FanLinkMaps } from './fan-maps.ts';
@@ -77,8 +79,13 @@ export class KernelFan extends KernelLink<LinkSpec, FanLinkMaps> {
   protected code(spec: LinkSpec): LinkCode {
     const path = pathOf(spec);
     const { fds } = this.maps;
+    const found = needsFouPort(spec) ? openFouPath() : undefined;
+    const whole = { ...path, ...(found && { fou: found.functions }) };
     return {
-      forward: { egress: fanEgress(path, fds), ingress: fanIngress(path, fds) },
+      forward: {
+        code: { egress: fanEgress(whole, fds), ingress: fanIngress(whole, fds) },
+        types: found?.types,
+      },
       closed: { egress: fanClosed('egress', path, fds), ingress: fanClosed('ingress', path, fds) },
     };
   }

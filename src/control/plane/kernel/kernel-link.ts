@@ -9,14 +9,16 @@
 import { FanwayError } from '../../../errors.ts';
 import type { Log } from '../../../log.ts';
 import { holdsHost, hostOfBytes } from '../../../net/underlay-address.ts';
+import { libc } from '../../../sys/libc/libc.ts';
 import type { Netlink } from '../../../sys/netlink/netlink.ts';
 import { egressIndex, eventIndex, ingressIndex, namedCounters } from '../../../table/counters.ts';
 import { EventKind, type NetEvent } from '../../../table/events.ts';
+import { closeFouPort, missingFouPort, openFouPort } from '../../host/kernel/fou-port.ts';
 import type { AnySpec } from '../../store/link-spec.ts';
 import { type DeviceErrors, deviceErrors } from '../tables/device-errors.ts';
 import type { Bypass } from './bypass.ts';
 import { isDeviceOf, makeDevice } from './device.ts';
-import { type Code, LinkHooks } from './hooks.ts';
+import { type Code, LinkHooks, type Programs } from './hooks.ts';
 import type { LinkMaps } from './maps.ts';
 import { PathReports } from './path-reports.ts';
 import { KernelPaths } from './paths.ts';
@@ -24,8 +26,11 @@ import { KernelPaths } from './paths.ts';
 /** What links need of who makes them. */
 export type KernelTools = { netlink: Netlink; log: Log };
 
-/** What a link's programs are: those that forward, and those that let nothing pass. */
-export type LinkCode = { forward: Code; closed: Code };
+/**
+ * What a link's programs are: those that forward, whose descriptor of types is closed once they are attached, and
+ * those that let nothing pass.
+ */
+export type LinkCode = { forward: Programs; closed: Code };
 
 /** The device of a link that is being opened. */
 export type OpenedDevice = {
@@ -91,6 +96,8 @@ export abstract class KernelLink<Spec extends AnySpec = AnySpec, Maps extends Li
   /** The way past the bridge, where there is one. */
   abstract readonly bypass: Bypass | undefined;
   readonly #hooks: LinkHooks;
+  /** Whether a listener at its UDP port is its own. */
+  #ownsPort: boolean;
   /** What the device counted before the maps began to. */
   readonly #before: DeviceErrors;
   /** What its device said last. */
@@ -107,6 +114,7 @@ export abstract class KernelLink<Spec extends AnySpec = AnySpec, Maps extends Li
     this.#log = log;
     this.#hooks = new LinkHooks(netlink, device.index);
     this.maps = maps;
+    this.#ownsPort = !device.isNew;
     const isFresh = device.isNew || maps.inherited;
     this.#before = (isFresh ? undefined : deviceErrors(spec.device)) ?? NO_ERRORS;
     this.#reports = reportsOf(log, spec);
@@ -124,7 +132,23 @@ export abstract class KernelLink<Spec extends AnySpec = AnySpec, Maps extends Li
   /** Has the programs on the device in place of those that are there. @throws SystemError, NetlinkError */
   async attach(spec: Spec): Promise<void> {
     const { forward, closed } = this.code(spec);
-    await this.#hooks.attach(forward, closed);
+    try {
+      await this.#hooks.attach(forward, closed);
+    } finally {
+      if (forward.types !== undefined && forward.types >= 0) libc.close(forward.types);
+    }
+  }
+
+  /** Has the kernel hand packets that come in by UDP to the device. @throws FanwayError, NetlinkError */
+  async openPort(): Promise<void> {
+    await openFouPort(this.spec, this.#ownsPort);
+    this.#ownsPort = true;
+  }
+
+  /** Takes that back, where it was its own. */
+  async closePort(): Promise<void> {
+    if (this.#ownsPort) await closeFouPort(this.spec);
+    this.#ownsPort = false;
   }
 
   /** Attaches programs for what the link is now; no packet passes without any. */
@@ -138,8 +162,9 @@ export abstract class KernelLink<Spec extends AnySpec = AnySpec, Maps extends Li
   }
 
   /** Which of our programs somebody took away, a line for each. */
-  missing(): Promise<string[]> {
-    return this.#hooks.missing(this.spec.device);
+  async missing(): Promise<string[]> {
+    const programs = await this.#hooks.missing(this.spec.device);
+    return [...programs, ...(await missingFouPort(this.spec))];
   }
 
   /**

@@ -56,7 +56,7 @@ export class KernelNetwork extends KernelLink<NetworkSpec, NetworkLinkMaps> {
     const path = pathOf(spec);
     const { fds } = this.maps;
     return {
-      forward: { egress: networkEgress(path, fds), ingress: networkIngress(path, fds) },
+      forward: { code: { egress: networkEgress(path, fds), ingress: networkIngress(path, fds) } },
       closed: {
         egress: networkClosed('egress', path, fds),
         ingress: networkClosed('ingress', path, fds),

@@ -111,10 +111,19 @@ export class KernelPlane {
     const there = known && (await this.#netlink.findLink(known.index));
     if (known !== undefined && there !== undefined) {
       await this.#become(known, spec);
+      await known.openPort();
       return { ifindex: known.index, offloads: [] };
     }
     this.#forget(spec.name);
-    return { ifindex: this.#take(await openLink(this.#tools, spec)), offloads: [] };
+    const link = await openLink(this.#tools, spec);
+    this.#take(link);
+    try {
+      await link.openPort();
+    } catch (error) {
+      await this.remove(spec.name);
+      throw error;
+    }
+    return { ifindex: link.index, offloads: [] };
   }
 
   #take(link: Running): number {
@@ -176,6 +185,7 @@ export class KernelPlane {
     const link = this.#links.get(name);
     if (link === undefined) return;
     link.bypass?.stop('the link is down');
+    await link.closePort();
     try {
       await this.#netlink.deleteLink(link.index);
     } catch (error) {
@@ -229,6 +239,7 @@ export class KernelPlane {
     if (link === undefined) return;
     const { index } = link;
     const { device } = link.spec;
+    await patiently(() => link.openPort());
     await patiently(() => this.#netlink.setLink(index, { up: true }));
     const other = await this.#netlink.findLink(device);
     if (other?.index === index) return;
@@ -255,6 +266,7 @@ export class KernelPlane {
     if (link === undefined) return 0;
     link.bypass?.stop('another device takes its place');
     await this.#renameDown(link.index, temporaryName());
+    await link.closePort();
     return link.index;
   }
 
