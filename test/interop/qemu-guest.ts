@@ -12,6 +12,7 @@ import { type Lab, MIDDLE_BRIDGE } from '../../src/demo/lab.ts';
 import { openTun, setTunPersistent } from '../../src/sys/host/tun.ts';
 import { libc } from '../../src/sys/libc/libc.ts';
 import { PATIENCE, until } from '../support/patience.ts';
+import { failureIn } from './guest-failure.ts';
 import { BUSYBOX, findKernel, modulesOf } from './guest-kernel.ts';
 import { Initramfs } from './initramfs.ts';
 
@@ -232,7 +233,7 @@ export class QemuGuest {
       this.#child.stdin?.write(`${number} ${Buffer.from(script).toString('base64')}\n`);
     });
     const output = Buffer.from(lines.join(''), 'base64').toString();
-    if (code !== 0) throw new Error(`exit ${code} of ${script}\n${output}`);
+    if (code !== 0) throw new Error(failureIn(output, `exit ${code} of ${script}`));
     return output;
   }
 

@@ -48,7 +48,7 @@ t.test('on another kernel', { skip, timeout: 2 * TIMEOUT_MS }, async (t) => {
   /** Runs a test file of ours in the guest; returns what it said. */
   const runThere = (file: string, only: string): Promise<string> => {
     const path = join(dirname(fileURLToPath(import.meta.url)), '..', file);
-    const environment = `FANWAY_TEST_LONG=1 TAP_TIMEOUT=270 TAP_GREP="${only}"`;
+    const environment = `FANWAY_TEST_LONG=1 TAP_TIMEOUT=580 TAP_GREP="${only}"`;
     return guest.run(`cd '${dirname(dist)}' && ${environment} ${node} '${path}' 2>&1`, TIMEOUT_MS);
   };
 

@@ -170,7 +170,7 @@ t.test(
     const far = stockTunnel(target);
     reaches(t, target, "the kernel's own tunnel answers", far);
     await stream(t, target, attacker, far);
-    // A data process is given ten seconds to start, which is too little where processors are emulated.
+    // A data process takes too long to start where processors are emulated.
     if (process.env['FANWAY_TEST_EMULATED'] === undefined) await moves(t, target, 'fou', far);
     const take = (): Promise<void> => victim.run(() => new FouListeners()).delete(FOU_PORT);
     await repaired(t, target, take, /listener for FOU/, far);

@@ -19,7 +19,7 @@ import { type Holding, LinkChannel } from './link-passing.ts';
 import { DATA_V8_FLAGS } from './v8-flags.ts';
 
 /** Longest start, set-up included, before a new process is given up, ms. */
-const START_TIMEOUT_MS = 10_000;
+const START_TIMEOUT_MS = 30_000;
 /** Place of the parent pipe in the child's descriptors. */
 const PARENT_PIPE = 5;
 /**
