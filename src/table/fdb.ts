@@ -112,11 +112,4 @@ export class FdbWriter {
   delete(link: number, mac: number): boolean {
     return this.#hash.delete(tagOf(link, Math.floor(mac / TWO_32)), mac % TWO_32);
   }
-
-  /** Takes away all of a link. */
-  clear(link: number): void {
-    for (const { tag, key } of this.#hash.entries()) {
-      if ((tag - TAG_MIN) >>> LINK_SHIFT === link) this.#hash.delete(tag, key);
-    }
-  }
 }

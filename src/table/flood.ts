@@ -116,7 +116,9 @@ export class FloodWriter extends FloodReader {
   /** Takes away all of a link, services too. */
   clear(link: number): void {
     for (const service of Object.values(Service)) this.setService(link, service, 0);
-    Atomics.store(this.words, link * BLOCK_WORDS + HIGH, 0);
-    this.words.fill(0, link * BLOCK_WORDS + TARGETS, (link + 1) * BLOCK_WORDS);
+    const at = link * BLOCK_WORDS;
+    const high = this.high(link);
+    Atomics.store(this.words, at + HIGH, 0);
+    this.words.fill(0, at + TARGETS, at + TARGETS + high);
   }
 }

@@ -197,15 +197,6 @@ export class NeighbourWriter extends NeighbourReader {
     return true;
   }
 
-  /** Takes away all of a link. */
-  clear(link: number): void {
-    for (const { tag, key, value } of this.#table.entries()) {
-      if (Math.floor((tag - TAG_MIN) / TAGS_PER_LINK) !== link) continue;
-      this.#table.delete(tag, key);
-      this.#pool.give(value);
-    }
-  }
-
   /** Where an address is in the table, or would go; undefined when others have all its places. */
   #place(link: number, address: Uint8Array): { tag: number; key: number } | undefined {
     const words = wordsOf(address);

@@ -161,12 +161,4 @@ export class PolicyWriter extends PolicyReader {
     this.overflows++;
     return false;
   }
-
-  /** Takes away all of a link. */
-  clear(link: number): void {
-    this.setRules(link, []);
-    for (const { tag, key } of this.#labels.entries()) {
-      if ((tag - TAG_MIN) >>> LINK_SHIFT === link) this.#labels.delete(tag, key);
-    }
-  }
 }

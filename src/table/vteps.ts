@@ -110,13 +110,6 @@ export class VtepWriter extends VtepReader {
     return place !== undefined && this.#table.delete(place.tag, place.key);
   }
 
-  /** Takes away all of a link. */
-  clear(link: number): void {
-    for (const { tag, key } of this.#table.entries()) {
-      if (Math.floor((tag - TAG_MIN) / TAGS_PER_LINK) === link) this.#table.delete(tag, key);
-    }
-  }
-
   /** Where a peer is in the table, or would go; undefined when it has no row, or no place is left. */
   #place(link: number, peer: number): { tag: number; key: number } | undefined {
     const row = this.peers.read(peer);

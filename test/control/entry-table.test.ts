@@ -1,13 +1,19 @@
-import { readSync } from 'node:fs';
+import { fstatSync, readSync } from 'node:fs';
 import t from 'tap';
 import { EntryTable } from '../../src/control/plane/entry-table.ts';
 import { ENTRIES_MAX } from '../../src/limits.ts';
 import { SharedMemory } from '../../src/sys/libc/memory.ts';
+import { FdbReader } from '../../src/table/fdb.ts';
+import { FloodReader, Service } from '../../src/table/flood.ts';
+import { NeighbourReader } from '../../src/table/neighbours.ts';
 import { PeerReader } from '../../src/table/peers.ts';
+import { PolicyReader } from '../../src/table/policy.ts';
 import { PrefixReader } from '../../src/table/prefixes.ts';
 import { PEERS_MAX, TABLES_BYTES, TableSegment } from '../../src/table/segment.ts';
+import { VtepReader } from '../../src/table/vteps.ts';
 
 const HOST = 0xac1e0001;
+const ANYBODY = { words: [], length: 0, labels: 0 };
 const one = (address: number) => ({ address, length: 32 });
 
 /** What a data process finds: the host of an address on link `id`, 0 when arithmetic decides. */
@@ -41,6 +47,62 @@ t.test('a change holds at once for whoever reads', async (t) => {
   t.equal(find(9, 0xfa0001ff), HOST, 'and again, by another number');
   table.delete('fan', { address: 0xfa000100, length: 24 });
   t.same(table.status(), { entries: 0, peers: 0, waiting: 0 });
+});
+
+t.test('a link that goes leaves nothing behind, and touches nothing but its own', async (t) => {
+  const table = new EntryTable();
+  t.teardown(() => table.close());
+  /** What the kernel has made of its memory, in pages of 4 kB. */
+  const pages = (): number => fstatSync(table.fd).blocks / 8;
+  const { networks, policy } = table;
+  const row = { from: ANYBODY, to: ANYBODY, ports: { first: 0, last: 65_535 } };
+  const rules = [{ text: 'deny blue', row: { flags: 0, protocol: 0, slot: 0, ...row } }];
+  const [mac, address] = [0x02fa_0000_0001, 0x0a01_0001];
+  for (const name of ['blue', 'red']) {
+    const place = { host: HOST, flags: 0, label: 0 };
+    networks.setMac(name, mac, place);
+    networks.setMac(name, mac + 1, { ...place, host: 'here' });
+    networks.setNeighbour(name, address, { mac, flags: 0 });
+    networks.setVtep(name, HOST, 0);
+    networks.setFloods(name, [{ host: HOST, label: 0 }]);
+    networks.setService(name, Service.Dhcp, { host: HOST, label: 0 });
+    policy.set(name, { rules, labels: new Map([[mac, 1]]) });
+  }
+  table.bind('blue', 3);
+  table.bind('red', 4);
+  const reads = (id: number): unknown[] => {
+    const segment = new TableSegment(SharedMemory.openReadOnly(table.fd, TABLES_BYTES).buffer);
+    const flood = new FloodReader(segment);
+    const rules = new PolicyReader(segment);
+    return [
+      [...new FdbReader(segment).entries(id)].length,
+      [...new NeighbourReader(segment).entries(id)].length,
+      [...new VtepReader(segment, new PeerReader(segment)).entries(id)].length,
+      [...flood.targets(id)].length,
+      flood.service(id, Service.Dhcp) === 0,
+      rules.labelsOf(id, 0x02fa, 1),
+      rules.head(id) & 0xff,
+    ];
+  };
+  const all = [2, 1, 1, 1, false, 1, 1];
+  t.same([reads(3), reads(4)], [all, all]);
+  const before = pages();
+  table.unbind('blue');
+  t.equal(pages(), before);
+  t.same([reads(3), reads(4)], [[0, 0, 0, 0, true, 0, 0], all]);
+  t.equal(table.status().peers, 1, 'whom the other one needs');
+  table.unbind('red');
+  t.same(reads(4), [0, 0, 0, 0, true, 0, 0]);
+  t.equal(table.status().peers, 0);
+  table.bind('blue', 3);
+  t.same(reads(3), all, 'it comes back with all of it');
+
+  const fan = new EntryTable();
+  t.teardown(() => fan.close());
+  const untouched = fstatSync(fan.fd).blocks;
+  fan.bind('fan', 0);
+  fan.unbind('fan');
+  t.ok(fstatSync(fan.fd).blocks - untouched < 8 * 8, 'a fan with nothing in tables');
 });
 
 t.test('data processes cannot write it', async (t) => {

@@ -111,17 +111,26 @@ export class NetworkTable {
     for (const [service, { where }] of link.services) this.setService(name, service, where);
   }
 
-  /** The link runs no more; what is known stays. Call it once no data process reads it. */
+  /**
+   * The link runs no more; what is known stays. Call it once no data process reads it. Only what is there is touched:
+   * most pages of the tables were never written, and a look at one would have the kernel make it.
+   */
   unbind(name: string): void {
     const link = this.#links.get(name);
     if (link === undefined || link.id < 0) return;
-    this.#neighbours.clear(link.id);
-    for (const mac of link.macs.keys()) this.#let(this.#peerOf(link, mac));
-    this.#fdb.clear(link.id);
+    for (const mac of link.macs.keys()) {
+      this.#let(this.#peerOf(link, mac));
+      this.#fdb.delete(link.id, mac);
+    }
+    for (const row of link.neighbours.values()) {
+      if (row.isIn) this.#neighbours.delete(link.id, row.address);
+      row.isIn = false;
+    }
     this.#flood.clear(link.id);
-    this.#vteps.clear(link.id);
-    for (const row of link.neighbours.values()) row.isIn = false;
-    for (const row of link.vteps.values()) row.peer = this.#let(row.peer);
+    for (const row of link.vteps.values()) {
+      if (row.peer !== ABSENT) this.#vteps.delete(link.id, row.peer);
+      row.peer = this.#let(row.peer);
+    }
     for (const row of link.services.values()) row.peer = this.#let(row.peer);
     for (const row of link.floods.values()) row.peer = this.#let(row.peer);
     link.id = -1;

@@ -72,7 +72,8 @@ export class PolicyTable {
   unbind(name: string): void {
     const link = this.#links.get(name);
     if (link === undefined || link.id < 0) return;
-    this.#writer.clear(link.id);
+    this.#writer.setRules(link.id, []);
+    for (const mac of link.written.keys()) this.#writer.setLabels(link.id, mac, 0);
     link.id = -1;
     link.slots.clear();
     link.written.clear();
