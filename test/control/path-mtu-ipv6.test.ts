@@ -47,12 +47,14 @@ t.test(
 
     // A bridge drops what its port does not carry, and tells nobody: echo requests find it out.
     await lab.setPortMtu(1, 1380);
+    // What gets through meanwhile is used until the search is over.
     await until('the swallowed size is found', 60_000, async () => {
       await crosses();
-      return (await path())?.mtuFrom === 'probe';
+      const found = await path();
+      return found?.mtuFrom === 'probe' && found.mtu > 1380 - 9;
     });
     const found = (await path())?.mtu ?? 0;
-    t.ok(found > 1380 - 9 && found <= 1380, `by echo requests: ${found}`);
+    t.ok(found <= 1380, `by echo requests: ${found}`);
     pulse.stop();
     for (const host of [a, b]) await checkBalance(t, host);
   },
