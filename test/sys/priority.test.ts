@@ -100,6 +100,36 @@ t.test('who is behind runs before ordinary threads while that lasts', { skip }, 
   t.equal(priority.report().inForce, `nice ${born}`);
 });
 
+t.test('who was started with a policy keeps it', { skip }, async (t) => {
+  // Round robin and batch, as chrt(1) and the like of it give them.
+  const [five, none] = [new Int32Array([5]), new Int32Array(1)];
+  const { pid } = sleeper(t, ['sleep', '60']);
+  if (libc.sched_setscheduler(pid, 2, addressOf(five)) !== 0) {
+    t.pass('real-time is not to be had here');
+    return;
+  }
+  limitRealtime(pid);
+  for (const wanted of ['auto', 'realtime'] as const) {
+    const priority = new ProcessPriority(pid, wanted);
+    priority.takeTurn();
+    priority.crowded(true);
+    for (const behind of [true, false]) {
+      priority.behind(behind);
+      t.same([policyOf(pid), priority.report().inForce], [2, 'real-time 5'], wanted);
+    }
+    priority.crowded(false);
+    priority.close();
+  }
+  const batch = sleeper(t, ['sleep', '60']).pid;
+  t.equal(libc.sched_setscheduler(batch, 3, addressOf(none)), 0);
+  limitRealtime(batch);
+  const priority = new ProcessPriority(batch, 'auto');
+  t.teardown(() => priority.close());
+  priority.behind(true);
+  priority.behind(false);
+  t.equal(policyOf(batch), 3, 'back to batch');
+});
+
 t.test('crowded is what lasts, and what is over for a while is over', async (t) => {
   const gauge = new CrowdGauge(2);
   let nowMs = 0;

@@ -47,6 +47,7 @@ const SCHED_OTHER = 0;
 const PRIO_PGRP = 1;
 const SCHED_FIFO = 1;
 const SCHED_RR = 2;
+const SCHED_DEADLINE = 6;
 const SCHED_RESET_ON_FORK = 0x40000000;
 const RLIMIT_RTTIME = 15;
 
@@ -57,15 +58,20 @@ const awakeLimit = new BigUint64Array([
   BigInt(REALTIME_AWAKE_US_MAX),
 ]);
 
-/** The nice value of a process' first thread; 0 when it is gone. */
-export function niceOf(pid: number): number {
+/** A field of a process' first thread by its number in proc_pid_stat(5), from the third on; 0 when it is gone. */
+function statOf(pid: number, field: number): number {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    // Behind the name, which may hold anything, the fields begin with the third (proc_pid_stat(5)).
-    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16]);
+    // They begin behind the name, which may hold anything.
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[field - 3]);
   } catch {
     return 0;
   }
+}
+
+/** The nice value of a process' first thread; 0 when it is gone. */
+export function niceOf(pid: number): number {
+  return statOf(pid, 19);
 }
 
 /** The nice value of a process' session (`/autogroup-7 nice 0`, sched(7)); 0 where it has none. */
@@ -132,17 +138,23 @@ function policyOf(pid: number): number {
   return policy < 0 ? policy : policy & ~SCHED_RESET_ON_FORK;
 }
 
-/** Back from {@link makeRealtime}; a process that is gone needs it no more. */
-function makeOrdinary(pid: number): void {
-  libc.sched_setscheduler(pid, SCHED_OTHER | SCHED_RESET_ON_FORK, addressOf(noParameter));
+/** Whether threads of this policy run before all ordinary ones. */
+function isRealtimePolicy(policy: number): boolean {
+  return policy === SCHED_RR || policy === SCHED_FIFO || policy === SCHED_DEADLINE;
+}
+
+/** Back from {@link makeRealtime} to a policy without parameters; a process that is gone needs it no more. */
+function makeOrdinary(pid: number, policy: number): void {
+  libc.sched_setscheduler(pid, policy | SCHED_RESET_ON_FORK, addressOf(noParameter));
 }
 
 /** The scheduling of one process that we started, from its start to its end. */
 export class ProcessPriority {
   readonly #pid: number;
   readonly #wanted: Priority;
-  /** What it was born with. */
+  /** What it was born with. Who was real-time then (chrt, systemd's CPUSchedulingPolicy) stays just that. */
   readonly #bornNice: number;
+  readonly #bornPolicy: number;
   /**
    * The weight of its session where the kernel weighs sessions and not processes. Open from the start:
    * a process that has sealed itself is closed to all but root. undefined where there are none.
@@ -168,6 +180,7 @@ export class ProcessPriority {
     this.#pid = pid;
     this.#wanted = wanted;
     this.#bornNice = niceOf(pid);
+    this.#bornPolicy = Math.max(SCHED_OTHER, policyOf(pid));
     // A process that did not start has no number, and 0 would be ourselves.
     if (pid <= 0 || wanted === 'normal') return;
     this.#autogroup = this.#openAutogroup();
@@ -237,7 +250,7 @@ export class ProcessPriority {
       this.#raised = raised;
       this.#set(raised);
     }
-    if (this.#behind === this.#isHurried) return;
+    if (this.#behind === this.#isHurried || isRealtimePolicy(this.#bornPolicy)) return;
     this.#isHurried = this.#behind;
     if (this.#behind) this.#hurry();
     else this.#calmDown();
@@ -259,7 +272,7 @@ export class ProcessPriority {
   }
 
   #calmDown(): void {
-    if (this.#isUrgent) makeOrdinary(this.#pid);
+    if (this.#isUrgent) makeOrdinary(this.#pid, this.#bornPolicy);
     else this.#setSlice(0);
     this.#isUrgent = false;
   }
@@ -288,7 +301,9 @@ export class ProcessPriority {
 
   /** The process is set up and sleeps until its turn comes: all that was asked for. */
   takeTurn(): void {
-    if (this.#pid > 0 && this.#wanted === 'realtime') this.#realtime ??= makeRealtime(this.#pid);
+    if (this.#pid <= 0 || this.#wanted !== 'realtime') return;
+    if (isRealtimePolicy(this.#bornPolicy)) this.#realtime = '';
+    else this.#realtime ??= makeRealtime(this.#pid);
   }
 
   /** It has ended. */
@@ -298,8 +313,10 @@ export class ProcessPriority {
 
   report(): PriorityReport {
     const refused = [...this.#refused.values()];
-    if (this.#realtime === '' || this.#isUrgent) {
-      return { wanted: this.#wanted, inForce: `real-time ${REALTIME_PRIORITY}`, reason: '' };
+    const isBornRealtime = isRealtimePolicy(this.#bornPolicy);
+    if (this.#realtime === '' || this.#isUrgent || isBornRealtime) {
+      const priority = isBornRealtime ? statOf(this.#pid, 40) : REALTIME_PRIORITY;
+      return { wanted: this.#wanted, inForce: `real-time ${priority}`, reason: '' };
     }
     if (this.#realtime !== undefined) refused.unshift(this.#realtime);
     const nice = `nice ${niceOf(this.#pid)}`;
@@ -315,6 +332,5 @@ export class ProcessPriority {
 
 /** Whether the calling thread is real-time, however it came to be. */
 export function isRealtime(): boolean {
-  const policy = policyOf(0);
-  return policy === SCHED_RR || policy === SCHED_FIFO;
+  return isRealtimePolicy(policyOf(0));
 }
