@@ -16,6 +16,7 @@ import { webCall } from '../api/web.ts';
 import type { Log } from '../log.ts';
 import { formatHostPrefix } from '../net/underlay-address.ts';
 import { releaseProgramPages } from '../sys/libc/memory.ts';
+import { Beat } from '../sys/process/beat.ts';
 import { NetworkNamespace } from '../sys/process/netns.ts';
 import type { Priority } from '../sys/process/priority.ts';
 import { VERSION } from '../version.ts';
@@ -121,9 +122,8 @@ export class ControlService {
   /** Owners that are tunnel endpoints are named by their address alone. */
   readonly #nameOf = (owner: string): string =>
     /[.:]/.test(owner) ? '' : this.gossip.nameOf(owner);
-  #sampling: NodeJS.Timeout | undefined;
+  readonly #beats: Beat[] = [];
   #admin: AdminServer | undefined;
-  #timer: NodeJS.Timeout | undefined;
   #hostWatch: HostWatch | undefined;
   #idleSinceMs = performance.now();
   #stopping: Promise<void> | undefined;
@@ -243,19 +243,20 @@ export class ControlService {
     // What a predecessor counted is no news.
     this.#drops.sample(this.tunnels.values(DROP_COUNTERS), performance.now());
     setTimeout(releaseProgramPages, START_MS).unref();
-    this.#sampling = setInterval(() => {
+    const sampling = new Beat(SAMPLE_INTERVAL_MS, () => {
       const nowMs = performance.now();
       this.#rates.sample(this.tunnels.values(RATE_COUNTERS), nowMs);
       if (this.#drops.isDue(nowMs)) this.#drops.sample(this.tunnels.values(DROP_COUNTERS), nowMs);
-    }, SAMPLE_INTERVAL_MS);
+    });
     const tidy = new MemoryTidy(() => this.router.links.length);
     this.router.on('settled', () => tidy.settled());
-    this.#timer = setInterval(() => {
+    const rounds = new Beat(RECONCILE_INTERVAL_MS, () => {
       this.router.scheduleReconcile();
       tidy.isDue = true;
       if (!this.#isIdle) this.#idleSinceMs = performance.now();
       else if (performance.now() - this.#idleSinceMs > IDLE_MS) this.#endIfIdle();
-    }, RECONCILE_INTERVAL_MS);
+    });
+    this.#beats.push(sampling, rounds);
   }
 
   #upSpecs(): LinkSpec[] {
@@ -295,7 +296,7 @@ export class ControlService {
   }
 
   async #stop(): Promise<void> {
-    for (const timer of [this.#timer, this.#sampling]) clearInterval(timer);
+    for (const beat of this.#beats.splice(0)) beat.close();
     for (const one of this.#watches) one.stop();
     this.#hostWatch?.stop();
     this.entries.end();
@@ -327,9 +328,8 @@ export class ControlService {
       uptimeMs: Math.round(performance.now() - this.#startedAtMs),
       links: this.router.links.flatMap((link) => {
         const { record } = link;
-        return isFanRecord(record)
-          ? [this.#linkStatus(link, record, processes, paths, counters)]
-          : [];
+        if (!isFanRecord(record)) return [];
+        return [this.#linkStatus(link, record, processes, paths, counters)];
       }),
       networks: this.networks.status(),
       processes,

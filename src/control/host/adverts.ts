@@ -8,11 +8,13 @@
  * lifetimes of 0. Where the host is the router, it answers for the neighbours that are elsewhere too.
  * @module
  */
+
 import { isDeepStrictEqual } from 'node:util';
 import { messageOf } from '../../errors.ts';
 import { linkLocalOf } from '../../net/fan6.ts';
 import { bytesOfIpv6, networkOf6 } from '../../net/prefix6.ts';
 import { libc } from '../../sys/libc/libc.ts';
+import { Beat } from '../../sys/process/beat.ts';
 import { BPF, BPF_ACCEPT, type BpfInstruction } from '../../sys/sockets/bpf.ts';
 import { PacketSocket } from '../../sys/sockets/packet-socket.ts';
 import {
@@ -87,7 +89,7 @@ class Announcer {
   readonly ifindex: number;
   readonly #socket: PacketSocket;
   readonly #proxy: NeighbourProxy | undefined;
-  readonly #timer: NodeJS.Timeout;
+  readonly #timer: Beat;
   #sent = 0;
   #lastMs = Number.NEGATIVE_INFINITY;
   #isAsked = false;
@@ -99,8 +101,7 @@ class Announcer {
     this.ifindex = ifindex;
     this.#socket = new PacketSocket(ifindex, SOLICITS_ONLY);
     this.#proxy = spec.routed ? new NeighbourProxy(spec, ifindex, routeTo) : undefined;
-    this.#timer = setInterval(() => this.#look(), LOOK_MS);
-    this.#timer.unref();
+    this.#timer = new Beat(LOOK_MS, () => this.#look()).unref();
     this.#look();
   }
 
@@ -132,7 +133,7 @@ class Announcer {
 
   /** Takes back what was said, and ends. */
   close(): void {
-    clearInterval(this.#timer);
+    this.#timer.close();
     try {
       this.#socket.send(routerAdvertFrame(advertOf(this.spec, true)));
     } catch {

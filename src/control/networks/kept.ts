@@ -6,6 +6,7 @@
  */
 import { formatHostAddress, type UnderlayAddress } from '../../net/underlay-address.ts';
 import type { Claim, ClaimUpdate, EntryId } from '../../rib/entry.ts';
+import { Beat } from '../../sys/process/beat.ts';
 import type { EntryService, EntrySink } from '../entries/entry-service.ts';
 import type { NetworkTable } from '../plane/tables/network-table.ts';
 import type { KeptNetwork } from '../plane/tables/predecessor.ts';
@@ -57,7 +58,7 @@ export class Kept {
   /** What was here. */
   #ids: EntryId[] = [];
   #sinceMs = 0;
-  #timer: NodeJS.Timeout | undefined;
+  #timer: Beat | undefined;
 
   constructor(options: KeptOptions) {
     this.#options = options;
@@ -77,14 +78,13 @@ export class Kept {
     );
     this.#ids.push(...known.flatMap(({ link, kept }) => this.#keepHere(link, kept)));
     this.#sinceMs = nowMs;
-    this.#timer ??= setInterval(() => {
+    this.#timer ??= new Beat(LOOK_MS, () => {
       if (performance.now() - this.#sinceMs < KEPT_MS || !isSettled()) return;
       this.close();
       sink.withdraw('kept');
       // What was here and did not show up again: the rib says what of it.
       for (const id of this.#ids.splice(0)) sink.rewrite(id);
-    }, LOOK_MS);
-    this.#timer.unref();
+    }).unref();
   }
 
   /**
@@ -107,7 +107,7 @@ export class Kept {
   }
 
   close(): void {
-    clearInterval(this.#timer);
+    this.#timer?.close();
     this.#timer = undefined;
   }
 }

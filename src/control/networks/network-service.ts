@@ -14,6 +14,7 @@ import type { Log } from '../../log.ts';
 import { formatMac } from '../../net/mac.ts';
 import { hostOfBytes, type UnderlayAddress } from '../../net/underlay-address.ts';
 import type { RibChange } from '../../rib/entry.ts';
+import { Beat } from '../../sys/process/beat.ts';
 import { EventKind, type LinkEvent, MovedTo, Snooped } from '../../table/events.ts';
 import { Service } from '../../table/flood.ts';
 import type { EntryService } from '../entries/entry-service.ts';
@@ -78,7 +79,7 @@ export class NetworkService {
   /** Called when a network's service node is another. */
   onThrough: () => void = () => undefined;
   #unwatch: (() => void) | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  #timer: Beat | undefined;
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(options: NetworkServiceOptions) {
@@ -231,8 +232,7 @@ export class NetworkService {
 
   #watch(): void {
     this.#unwatch ??= this.#host.watchBridges((event) => this.#bridgeEvent(event));
-    this.#timer ??= setInterval(() => this.#round(), ROUND_MS);
-    this.#timer.unref();
+    this.#timer ??= new Beat(ROUND_MS, () => this.#round()).unref();
   }
 
   #bridgeEvent(event: BridgeEvent): void {
@@ -386,7 +386,7 @@ export class NetworkService {
 
   /** The router ends. @param keeps who was here is written down for the next one; else nothing is */
   close(keeps: boolean): void {
-    clearInterval(this.#timer);
+    this.#timer?.close();
     this.#unwatch?.();
     this.moves.close();
     this.answers.close();

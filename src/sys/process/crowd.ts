@@ -7,7 +7,7 @@
  * router among them: for a tenth of a second a runtime has a thread for each of its helpers.
  * @module
  */
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { Beat } from './beat.ts';
 
@@ -23,15 +23,30 @@ const CALM_PER_CORE = 2;
 /** How long it must have been calm until it counts as over, ms. */
 const CALM_MS = 10_000;
 
+const LOADAVG = '/proc/loadavg';
+const text = Buffer.alloc(128);
+
 /**
  * Threads that run or wait for a core, the asking one left out, now and on average of the last minute (which counts
  * those that wait for a disk too); undefined where nobody tells.
+ * @param fd of the file, where it is open: to open it each time costs twice as much as to read it
  */
-export function runnableThreads(): { now: number; lately: number } | undefined {
+export function runnableThreads(fd?: number): { now: number; lately: number } | undefined {
   try {
-    const told = /^([\d.]+) .* (\d+)\/\d+ /.exec(readFileSync('/proc/loadavg', 'latin1'));
+    const length = fd === undefined ? 0 : readSync(fd, text, 0, text.length, 0);
+    const whole =
+      fd === undefined ? readFileSync(LOADAVG, 'latin1') : text.toString('latin1', 0, length);
+    const told = /^([\d.]+) .* (\d+)\/\d+ /.exec(whole);
     if (told === null) return undefined;
     return { now: Math.max(0, Number(told[2]) - 1), lately: Number(told[1]) };
+  } catch {
+    return undefined;
+  }
+}
+
+function openLoadavg(): number | undefined {
+  try {
+    return openSync(LOADAVG, 'r');
   } catch {
     return undefined;
   }
@@ -72,13 +87,14 @@ export class CrowdGauge {
 
 /** Looks at the machine until it is closed. */
 export class CrowdWatch {
+  readonly #loadavg = openLoadavg();
   readonly #gauge = new CrowdGauge(availableParallelism(), runnableThreads()?.lately);
   readonly #beat: Beat;
 
   /** @param onChange called whenever the judgement changed */
   constructor(onChange: (crowded: boolean) => void) {
     const look = (): void => {
-      const threads = runnableThreads();
+      const threads = runnableThreads(this.#loadavg);
       if (threads !== undefined && this.#gauge.note(threads.now, performance.now())) {
         onChange(this.#gauge.isCrowded);
       }
@@ -93,5 +109,6 @@ export class CrowdWatch {
 
   close(): void {
     this.#beat.close();
+    if (this.#loadavg !== undefined) closeSync(this.#loadavg);
   }
 }

@@ -9,6 +9,7 @@
  *    has vanished stays.
  * @module
  */
+
 import { isDeepStrictEqual } from 'node:util';
 import type { NetworkPolicy } from '../../../config/network/policy.ts';
 import type { NetworkRequest } from '../../../config/network.ts';
@@ -18,6 +19,7 @@ import type { GossipNode } from '../../../gossip/node.ts';
 import type { Log } from '../../../log.ts';
 import type { UnderlayAddress } from '../../../net/underlay-address.ts';
 import type { RibChange } from '../../../rib/entry.ts';
+import { Beat } from '../../../sys/process/beat.ts';
 import { type Announcement, ItemKind } from '../../../wire/gossip/types.ts';
 import type { EntryService } from '../../entries/entry-service.ts';
 import type { PolicyTable } from '../../plane/tables/policy-table.ts';
@@ -59,7 +61,7 @@ export class PolicyService {
   #node: GossipNode | undefined;
   readonly #dirty = new Set<Running>();
   #settle: NodeJS.Timeout | undefined;
-  #round: NodeJS.Timeout | undefined;
+  #round: Beat | undefined;
 
   constructor(options: PolicyServiceOptions) {
     this.#options = options;
@@ -119,10 +121,8 @@ export class PolicyService {
       this.#options.table()?.set(name, NO_POLICY);
     }
     for (const spec of wanted.values()) if (!this.#networks.has(spec.name)) this.#begin(spec);
-    if (this.#networks.size > 0) {
-      this.#round ??= setInterval(() => this.#review(), ROUND_MS);
-      this.#round.unref();
-    }
+    if (this.#networks.size === 0) return;
+    this.#round ??= new Beat(ROUND_MS, () => this.#review()).unref();
   }
 
   #begin(spec: NetworkSpec): void {
@@ -393,7 +393,7 @@ export class PolicyService {
   close(): void {
     this.#node = undefined;
     clearTimeout(this.#settle);
-    clearInterval(this.#round);
+    this.#round?.close();
     for (const { file } of this.#networks.values()) file.forget();
     this.#networks.clear();
   }

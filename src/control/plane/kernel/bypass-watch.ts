@@ -3,10 +3,12 @@
  * policies of IPsec change.
  * @module
  */
+
 import { codeOf } from '../../../errors.ts';
 import { IpsecPolicies, watchIpsecPolicies } from '../../../sys/netlink/ipsec/policies.ts';
 import type { BridgeNews, Netlink } from '../../../sys/netlink/netlink.ts';
 import { NfTables, type NftChain, watchNfTables } from '../../../sys/netlink/nf/tables.ts';
+import { Beat } from '../../../sys/process/beat.ts';
 import type { Bypass } from './bypass.ts';
 
 const LOOK_MS = 2000;
@@ -17,7 +19,7 @@ export class BypassWatch {
   #tables: NfTables | undefined;
   #policies: IpsecPolicies | undefined;
   #chains: { generation: number; chains: NftChain[] } = { generation: -1, chains: [] };
-  #timer: NodeJS.Timeout | undefined;
+  #timer: Beat | undefined;
   #busy = false;
   #again = false;
 
@@ -39,8 +41,7 @@ export class BypassWatch {
     } catch (error) {
       if (codeOf(error) !== 'EPROTONOSUPPORT') throw error;
     }
-    this.#timer = setInterval(() => void this.look(), LOOK_MS);
-    this.#timer.unref();
+    this.#timer = new Beat(LOOK_MS, () => void this.look()).unref();
   }
 
   #hear(news: BridgeNews): void {
@@ -98,7 +99,7 @@ export class BypassWatch {
   }
 
   close(): void {
-    clearInterval(this.#timer);
+    this.#timer?.close();
     for (const stop of this.#stops) stop();
     this.#tables?.close();
     this.#tables = undefined;

@@ -4,8 +4,10 @@
  * holds, and what ICMP made of it is doubted.
  * @module
  */
+
 import { codeOf } from '../../../errors.ts';
 import type { Netlink } from '../../../sys/netlink/netlink.ts';
+import { Beat } from '../../../sys/process/beat.ts';
 import { MtuSource, type PathRecord, Segmentation } from '../../../table/paths.ts';
 import type { PathReports } from './path-reports.ts';
 
@@ -35,7 +37,7 @@ export type KernelPathsOptions = {
 export class KernelPaths {
   readonly #options: KernelPathsOptions;
   readonly #ways = new Map<number, Way>();
-  #timer: NodeJS.Timeout | undefined;
+  #timer: Beat | undefined;
   #isAsking = false;
   #again = false;
 
@@ -56,8 +58,7 @@ export class KernelPaths {
     const way = isNews || known === undefined ? newWay(peer, mtu) : known;
     way.toldMs = performance.now();
     this.#ways.set(peer, way);
-    this.#timer ??= setInterval(() => void this.look(), ASK_AGAIN_MS);
-    this.#timer.unref();
+    this.#timer ??= new Beat(ASK_AGAIN_MS, () => void this.look()).unref();
     if (isNews) void this.look();
   }
 
@@ -138,7 +139,7 @@ export class KernelPaths {
   }
 
   close(): void {
-    clearInterval(this.#timer);
+    this.#timer?.close();
     this.#timer = undefined;
   }
 }

@@ -8,7 +8,7 @@
 import { messageOf } from '../../../errors.ts';
 import type { Log } from '../../../log.ts';
 import { familyOf, type UnderlayAddress } from '../../../net/underlay-address.ts';
-import { untilBeat } from '../../../sys/process/beat.ts';
+import { Beat } from '../../../sys/process/beat.ts';
 import { EchoSocket } from '../../../sys/sockets/echo-socket.ts';
 import { emitArrival } from '../echo/echo.ts';
 
@@ -28,6 +28,8 @@ export class TimeTeller {
   readonly #locals: () => Iterable<UnderlayAddress>;
   /** undefined: none may be opened there. */
   readonly #sockets = new Map<UnderlayAddress, EchoSocket | undefined>();
+  #beat: Beat | undefined;
+  /** While somebody asks. */
   #timer: NodeJS.Timeout | undefined;
   #askedAtMs = Number.NEGATIVE_INFINITY;
   #second = 0;
@@ -40,12 +42,15 @@ export class TimeTeller {
   }
 
   start(): void {
-    if (this.#timer === undefined) this.#look();
+    if (this.#beat !== undefined) return;
+    this.#beat = new Beat(IDLE_MS, () => this.#look()).unref();
+    this.#look();
   }
 
   stop(): void {
+    this.#beat?.close();
+    this.#beat = undefined;
     clearTimeout(this.#timer);
-    this.#timer = undefined;
     for (const socket of this.#sockets.values()) socket?.close();
     this.#sockets.clear();
   }
@@ -65,8 +70,9 @@ export class TimeTeller {
     for (const socket of this.#sockets.values()) {
       if (socket !== undefined && this.#serve(socket, nowMs)) this.#askedAtMs = nowMs;
     }
-    const isAsked = nowMs - this.#askedAtMs < ASKED_MS;
-    this.#timer = setTimeout(() => this.#look(), isAsked ? BUSY_MS : untilBeat(nowMs, IDLE_MS));
+    clearTimeout(this.#timer);
+    if (nowMs - this.#askedAtMs >= ASKED_MS) return;
+    this.#timer = setTimeout(() => this.#look(), BUSY_MS);
     this.#timer.unref();
   }
 
