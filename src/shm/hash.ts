@@ -46,6 +46,9 @@ function sealOf(hash: number, value: number): number {
   return ((hash & SEAL_MASK) ^ value) & SEAL_MASK;
 }
 
+/** Bytes of a buffer, from `from` on and before `to`. */
+export type ByteRange = { from: number; to: number };
+
 /** Looks up. Tags are integers from {@link TAG_MIN}, keys i32 or u32, values 1 to 2³⁰ − 1. */
 export class HashReader {
   protected readonly words: Int32Array;
@@ -104,12 +107,21 @@ export class HashReader {
     return 0;
   }
 
-  /** Every entry, in no order; changes meanwhile may be seen or not. */
-  *entries(): Generator<{ tag: number; key: number; value: number }> {
-    for (let at = 0; at < this.words.length; at += SLOT_WORDS) {
-      const tag = this.words[at] as number;
-      if (tag < TAG_MIN) continue;
-      yield { tag, key: (this.words[at + 1] as number) >>> 0, value: this.words[at + 2] as number };
+  /**
+   * Every entry, in no order; changes meanwhile may be seen or not.
+   * @param written parts of the buffer beyond which it holds zeros, and is not looked at
+   */
+  *entries(written?: readonly ByteRange[]): Generator<{ tag: number; key: number; value: number }> {
+    const { byteOffset, byteLength } = this.words;
+    for (const { from, to } of written ?? [{ from: byteOffset, to: byteOffset + byteLength }]) {
+      const first = Math.max(0, Math.floor((from - byteOffset) / SLOT_BYTES)) * SLOT_WORDS;
+      const end = Math.min(byteLength, to - byteOffset) / 4;
+      for (let at = first; at < end; at += SLOT_WORDS) {
+        const tag = this.words[at] as number;
+        if (tag < TAG_MIN) continue;
+        const key = (this.words[at + 1] as number) >>> 0;
+        yield { tag, key, value: this.words[at + 2] as number };
+      }
     }
   }
 }

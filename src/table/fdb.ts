@@ -7,7 +7,7 @@
  * @module
  */
 import { ENTRIES_MAX } from '../limits.ts';
-import { HashReader, HashWriter, TAG_MIN } from '../shm/hash.ts';
+import { type ByteRange, HashReader, HashWriter, TAG_MIN } from '../shm/hash.ts';
 import type { TableSegment } from './segment.ts';
 
 /** Entries of all links together. */
@@ -65,8 +65,8 @@ export class FdbReader {
   }
 
   /** Every MAC of a link (u48) with its entry, in no order. */
-  *entries(link: number): Generator<[mac: number, packed: number]> {
-    for (const { tag, key, value } of this.#hash.entries()) {
+  *entries(link: number, written?: readonly ByteRange[]): Generator<[mac: number, packed: number]> {
+    for (const { tag, key, value } of this.#hash.entries(written)) {
       const bits = tag - TAG_MIN;
       if (bits >>> LINK_SHIFT === link) yield [(bits & 0xffff) * TWO_32 + key, value];
     }

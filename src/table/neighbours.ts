@@ -19,7 +19,7 @@
  */
 import { ENTRIES_MAX } from '../limits.ts';
 import { FOLD_TRIES, fold128 } from '../shm/fold.ts';
-import { HashReader, HashWriter, TAG_MIN } from '../shm/hash.ts';
+import { type ByteRange, HashReader, HashWriter, TAG_MIN } from '../shm/hash.ts';
 import { RowPool } from '../shm/row-pool.ts';
 import { NEIGHBOUR_ROW_BYTES, NEIGHBOUR_ROWS, type TableSegment } from './segment.ts';
 
@@ -78,8 +78,11 @@ export class NeighbourReader {
   }
 
   /** Every binding of a link, in no order; addresses are 4 or 16 bytes. */
-  *entries(link: number): Generator<Neighbour & { address: Uint8Array }> {
-    for (const { tag, value } of this.#hash.entries()) {
+  *entries(
+    link: number,
+    written?: readonly ByteRange[],
+  ): Generator<Neighbour & { address: Uint8Array }> {
+    for (const { tag, value } of this.#hash.entries(written)) {
       if (Math.floor((tag - TAG_MIN) / TAGS_PER_LINK) !== link) continue;
       const at = value * ROW_WORDS;
       const isIpv4 = this.rows[at + OWNER] === (link | (4 << FAMILY_SHIFT));

@@ -6,7 +6,7 @@
  * @module
  */
 import { FOLD_TRIES, fold128 } from '../shm/fold.ts';
-import { HashReader, HashWriter, TAG_MIN } from '../shm/hash.ts';
+import { type ByteRange, HashReader, HashWriter, TAG_MIN } from '../shm/hash.ts';
 import type { PeerReader } from './peers.ts';
 import { type TableSegment, VTEPS_MAX } from './segment.ts';
 
@@ -47,8 +47,8 @@ export class VtepReader {
   }
 
   /** Every endpoint of a link, packed, in no order. */
-  *entries(link: number): Generator<number> {
-    for (const { tag, value } of this.hash.entries()) {
+  *entries(link: number, written?: readonly ByteRange[]): Generator<number> {
+    for (const { tag, value } of this.hash.entries(written)) {
       if (Math.floor((tag - TAG_MIN) / TAGS_PER_LINK) === link) yield value;
     }
   }

@@ -110,6 +110,7 @@ export const libc = {
   ),
   munmap: declare<[Pointer, number], number>('int munmap(uintptr_t addr, size_t len)'),
   ftruncate: declare<[Fd, number], number>('int ftruncate(int fd, long length)'),
+  lseek: declare<[Fd, number, number], number>('long lseek(int fd, long offset, int whence)'),
   memfd_create: declare<[string, number], Fd>('int memfd_create(str name, uint flags)'),
   eventfd: declare<[number, number], Fd>('int eventfd(uint initial, int flags)'),
   flock: declare<[Fd, number], number>('int flock(int fd, int operation)'),

@@ -12,8 +12,10 @@ import {
   MFD_CLOEXEC,
   PROT_READ,
   PROT_READ_WRITE,
+  SEEK_DATA,
+  SEEK_HOLE,
 } from './constants.ts';
-import { addressOf, check, libc, mallocTrim, viewMemory } from './libc.ts';
+import { addressOf, check, errno, errnoName, libc, mallocTrim, viewMemory } from './libc.ts';
 
 /** A mapped memfd. `buffer` stays valid until {@link close}. */
 export class SharedMemory {
@@ -49,11 +51,33 @@ export class SharedMemory {
     return new SharedMemory(fd, bytes, PROT_READ);
   }
 
-  /** Unmaps and closes; views made from `buffer` must not be touched afterwards. */
-  close(): void {
+  /** Lets go of the mapping alone; views made from `buffer` must not be touched afterwards. */
+  unmap(): void {
     libc.munmap(this.#address, this.#bytes);
+  }
+
+  /** Unmaps and closes. */
+  close(): void {
+    this.unmap();
     libc.close(this.fd);
   }
+}
+
+/**
+ * Where a file of `bytes` bytes in memory has pages: elsewhere it reads as zeros, and a look through a mapping would
+ * have the kernel make a page of them. All of it where nobody tells (lseek(2), SEEK_DATA).
+ */
+export function writtenRanges(fd: number, bytes: number): { from: number; to: number }[] {
+  const ranges: { from: number; to: number }[] = [];
+  for (let at = 0; at < bytes; ) {
+    const from = libc.lseek(fd, at, SEEK_DATA);
+    if (from < 0) return errnoName(errno()) === 'ENXIO' ? ranges : [{ from: 0, to: bytes }];
+    const to = libc.lseek(fd, from, SEEK_HOLE);
+    if (to <= from) return [{ from: 0, to: bytes }];
+    ranges.push({ from, to: Math.min(to, bytes) });
+    at = to;
+  }
+  return ranges;
 }
 
 /** Gives the pages of private memory back to the system: it reads as zeros. @throws SystemError */

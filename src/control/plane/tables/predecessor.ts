@@ -7,8 +7,9 @@
 import { fstatSync } from 'node:fs';
 import { LINKS_MAX } from '../../../limits.ts';
 import { hostOfBytes, type UnderlayAddress } from '../../../net/underlay-address.ts';
+import type { ByteRange } from '../../../shm/hash.ts';
 import { LinkKind } from '../../../shm/network.ts';
-import { SharedMemory } from '../../../sys/libc/memory.ts';
+import { SharedMemory, writtenRanges } from '../../../sys/libc/memory.ts';
 import { FdbFlag, FdbReader, fdbFlags, fdbPeer } from '../../../table/fdb.ts';
 import { FloodReader } from '../../../table/flood.ts';
 import {
@@ -86,13 +87,16 @@ function readTables(fd: number): PredecessorTables {
     const segment = new TableSegment(memory.buffer);
     if (!segment.isCompatible()) return NOTHING_KEPT;
     const reader = new LinkReader(segment);
+    const written = writtenRanges(fd, TABLES_BYTES);
     const links = new Map<number, Numbered<LinkRow>>();
     const endpoints = new Map<number, Numbered<EndpointRow>>();
     const networks: KeptNetwork[] = [];
     for (let id = 0; id < LINKS_MAX; id++) {
       const link = reader.link(id);
       if (link !== undefined) links.set(id, link);
-      if (link?.row.kind === LinkKind.Vni) networks.push(readNetwork(segment, id, link.row));
+      if (link?.row.kind === LinkKind.Vni) {
+        networks.push(readNetwork(segment, written, id, link.row));
+      }
     }
     for (let index = 0; index < ENDPOINTS_MAX; index++) {
       const endpoint = reader.endpoint(index);
@@ -100,12 +104,14 @@ function readTables(fd: number): PredecessorTables {
     }
     return { links, endpoints, networks };
   } finally {
-    memory.close();
+    // The descriptor is its owner's to close.
+    memory.unmap();
   }
 }
 
 function readNetwork(
   segment: TableSegment,
+  written: readonly ByteRange[],
   id: number,
   { vni, peerPort: port }: { vni: number; peerPort: number },
 ): KeptNetwork {
@@ -113,7 +119,7 @@ function readNetwork(
   const here: KeptNetwork['here'] = { macs: [], bindings: [] };
   const kept: KeptNetwork = { vni, port, here, macs: [], bindings: [], vteps: [], floods: [] };
   const hosts = new Map<number, UnderlayAddress>();
-  for (const [mac, packed] of new FdbReader(segment).entries(id)) {
+  for (const [mac, packed] of new FdbReader(segment).entries(id, written)) {
     const host = fdbPeer(packed) === 0 ? undefined : peers.hostOf(fdbPeer(packed));
     const flags = fdbFlags(packed);
     if (fdbPeer(packed) === 0) here.macs.push({ mac, flags });
@@ -124,7 +130,7 @@ function readNetwork(
     kept.macs.push({ mac, host, label, isSticky, isRouter });
     hosts.set(mac, host);
   }
-  for (const { address, mac, flags } of new NeighbourReader(segment).entries(id)) {
+  for (const { address, mac, flags } of new NeighbourReader(segment).entries(id, written)) {
     if ((flags & NeighbourFlag.Local) !== 0) {
       here.bindings.push({ address: hostOfBytes(address), mac, flags });
     }
@@ -133,7 +139,7 @@ function readNetwork(
     const isRouter = (flags & NeighbourFlag.Router) !== 0;
     kept.bindings.push({ address: hostOfBytes(address), mac, host, isRouter });
   }
-  for (const packed of new VtepReader(segment, peers).entries(id)) {
+  for (const packed of new VtepReader(segment, peers).entries(id, written)) {
     const host = peers.hostOf(vtepPeer(packed));
     const isReplicator = (vtepFlags(packed) & VtepFlag.Replicator) !== 0;
     if (host !== undefined) kept.vteps.push({ host, isReplicator });
