@@ -1,8 +1,11 @@
 // Each netlink call against the real kernel, in namespaces of our own.
 import { readdirSync } from 'node:fs';
 import t, { type Test } from 'tap';
+import { addressOf, libc } from '../../src/sys/libc/libc.ts';
+import { createEventFd, signalEventFd } from '../../src/sys/libc/memory.ts';
 import { Netlink, NetlinkError, type NetlinkEvent } from '../../src/sys/netlink/netlink.ts';
 import { NetworkNamespace } from '../../src/sys/process/netns.ts';
+import { closeDescriptor } from '../../src/sys/sockets/local-sockets.ts';
 import { skipWithoutNamespaces } from '../netns/privileges.ts';
 import { sleep } from '../support/patience.ts';
 
@@ -282,4 +285,20 @@ t.test('nothing is left open', { skip }, async (t) => {
   netlink.close();
   netlink.close();
   t.equal(await code(netlink.links()), 'ECLOSED');
+});
+
+t.test('what was asked when it is closed touches the descriptor no more', { skip }, async (t) => {
+  const { namespace } = open(t);
+  // Closed between any two steps of the question: whoever opens something then gets its number.
+  for (let steps = 0; steps < 12; steps++) {
+    const netlink = Netlink.open(namespace);
+    const answer = code(netlink.link('lo'));
+    for (let i = 0; i < steps; i++) await undefined;
+    netlink.close();
+    const next = createEventFd();
+    signalEventFd(next);
+    await answer;
+    t.equal(libc.read(next, addressOf(new Uint8Array(8)), 8), 8, `closed after ${steps} steps`);
+    closeDescriptor(next);
+  }
 });

@@ -193,7 +193,7 @@ export class NetlinkSocket {
     read?: (payload: Buffer) => void,
   ): Promise<Waiting> {
     const { operation } = request;
-    if (this.#closed) throw new NetlinkError(operation, 'ECLOSED', 'socket closed');
+    this.#mustBeOpen(operation);
     const bytes = this.#framed(request);
     const waiting: Waiting = {
       ...{ sequence: this.#sequence, operation, batch, messages: [], read, interrupted: false },
@@ -203,6 +203,7 @@ export class NetlinkSocket {
     await this.#send(bytes, operation, deadlineMs);
     arrivals ??= Buffer.alloc(ARRIVAL_BYTES);
     for (let reads = 1; ; reads++) {
+      this.#mustBeOpen(operation);
       const length = libc.read(this.#fd, addressOf(arrivals), arrivals.length);
       if (length < 0) await this.#later(operation, deadlineMs);
       else {
@@ -216,6 +217,7 @@ export class NetlinkSocket {
   }
 
   async #send(bytes: Buffer, operation: string, deadlineMs: number): Promise<void> {
+    this.#mustBeOpen(operation);
     while (libc.write(this.#fd, addressOf(bytes), bytes.length) < 0) {
       await this.#later(operation, deadlineMs);
     }
@@ -234,6 +236,11 @@ export class NetlinkSocket {
   /** Lets others of this process have a turn. @throws NetlinkError when the socket was closed meanwhile */
   async #turn(operation: string): Promise<void> {
     await new Promise(setImmediate);
+    this.#mustBeOpen(operation);
+  }
+
+  /** Asked after every wait, however short: once it is closed its number may be somebody else's. @throws NetlinkError */
+  #mustBeOpen(operation: string): void {
     if (this.#closed) throw new NetlinkError(operation, 'ECLOSED', 'socket closed');
   }
 }
