@@ -104,6 +104,7 @@ export class Bypass {
   #others: BypassStatus['others'] = [];
   #why = NOT_YET;
   #notStraight = NOT_YET;
+  #isClosed = false;
 
   /** @param bridge its name @param tunnel ifindex of the link's device */
   constructor(netlink: Netlink, maps: FanLinkMaps, path: FanPath, bridge: string, tunnel: number) {
@@ -128,6 +129,7 @@ export class Bypass {
 
   /** Gives it to ports that may have it and takes it from others. Never throws: then there is none. */
   async look(judges: Judges, nowMs: number): Promise<void> {
+    if (this.#isClosed) return;
     try {
       const bridge = await this.#netlink.bridgeSettings(this.#bridge);
       if (tcxPrograms(this.#tunnel, 'ingress') === undefined) {
@@ -139,6 +141,7 @@ export class Bypass {
       if (bridge === undefined || why !== '') return this.stop(why);
       const device = await this.#wayOut(judges, old.oldTables);
       const learned = await this.#readEntries(bridge);
+      if (this.#isClosed) return;
       this.#choose(bridge);
       if (learned !== undefined) this.#follow(learned);
       if (nowMs - this.#sweptMs > SWEEP_MS) this.#sweep(bridge, nowMs);
@@ -174,6 +177,7 @@ export class Bypass {
     this.#bridgeIndex = bridge.index;
     if (this.#isRead) return undefined;
     const entries = await this.#netlink.bridgeEntries(bridge.index);
+    if (this.#isClosed) return undefined;
     const set = entries.filter(isFixed).map(({ mac }) => mac);
     const fixed = new Set([bridge.address, ...set]);
     for (const { address } of bridge.ports) fixed.add(address);
@@ -305,6 +309,7 @@ export class Bypass {
 
   /** Everything goes through the bridge. */
   stop(why: string): void {
+    if (this.#isClosed) return;
     this.#why = why;
     this.#notStraight = why;
     this.#others = [];
@@ -314,5 +319,11 @@ export class Bypass {
     this.#ports.clear();
     if (this.#program !== undefined) libc.close(this.#program.fd);
     this.#program = undefined;
+  }
+
+  /** The same for good: the maps are about to be closed, and a look that is under way must not touch them. */
+  close(): void {
+    this.stop('the link is down');
+    this.#isClosed = true;
   }
 }

@@ -65,14 +65,14 @@ export class KernelFan extends KernelLink<LinkSpec, FanLinkMaps> {
     pathOf(spec);
     return openOnDevice(tools, spec, name, async (device) => {
       const maps = FanLinkMaps.open(device.program);
+      let link: KernelFan;
       try {
-        const link = new KernelFan({ ...tools, device, maps }, spec);
-        await link.attach(spec);
-        return link;
+        link = new KernelFan({ ...tools, device, maps }, spec);
       } catch (error) {
         maps.close();
         throw error;
       }
+      return link.begin();
     });
   }
 

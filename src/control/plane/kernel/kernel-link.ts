@@ -139,6 +139,17 @@ export abstract class KernelLink<Spec extends AnySpec = AnySpec, Maps extends Li
     }
   }
 
+  /** Has its first programs attached; where that fails nothing of it stays open. @throws as {@link attach} */
+  protected async begin(): Promise<this> {
+    try {
+      await this.attach(this.spec);
+      return this;
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
   /** Has the kernel hand packets that come in by UDP to the device. @throws FanwayError, NetlinkError */
   async openPort(): Promise<void> {
     await openFouPort(this.spec, this.#ownsPort);
@@ -231,7 +242,7 @@ export abstract class KernelLink<Spec extends AnySpec = AnySpec, Maps extends Li
   close(): void {
     this.paths.close();
     this.#reports.close();
-    this.bypass?.stop('the link is down');
+    this.bypass?.close();
     this.maps.close();
   }
 }

@@ -41,14 +41,14 @@ export class KernelNetwork extends KernelLink<NetworkSpec, NetworkLinkMaps> {
     pathOf(spec);
     return openOnDevice(tools, spec, name, async (device) => {
       const maps = NetworkLinkMaps.open(device.program);
+      let link: KernelNetwork;
       try {
-        const link = new KernelNetwork({ ...tools, device, maps }, spec);
-        await link.attach(spec);
-        return link;
+        link = new KernelNetwork({ ...tools, device, maps }, spec);
       } catch (error) {
         maps.close();
         throw error;
       }
+      return link.begin();
     });
   }
 

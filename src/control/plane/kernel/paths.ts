@@ -40,6 +40,7 @@ export class KernelPaths {
   #timer: Beat | undefined;
   #isAsking = false;
   #again = false;
+  #isClosed = false;
 
   constructor(options: KernelPathsOptions) {
     this.#options = options;
@@ -84,7 +85,7 @@ export class KernelPaths {
     } finally {
       this.#isAsking = false;
     }
-    if (this.#ways.size === 0) this.close();
+    if (this.#ways.size === 0) this.#rest();
   }
 
   async #ask(peer: number, way: Way): Promise<void> {
@@ -118,7 +119,9 @@ export class KernelPaths {
     if (performance.now() - way.doubtedMs < DOUBT_AGAIN_MS) return;
     const isFirst = way.doubtedMs === Number.NEGATIVE_INFINITY;
     way.doubtedMs = performance.now();
-    if (!(await reports().carries(peer, underlayMtu()))) {
+    const carries = await reports().carries(peer, underlayMtu());
+    if (this.#isClosed) return;
+    if (!carries) {
       if (isFirst) judged('believed');
       return;
     }
@@ -138,9 +141,15 @@ export class KernelPaths {
     if (this.#ways.get(peer) === way) this.#ways.delete(peer);
   }
 
-  close(): void {
+  #rest(): void {
     this.#timer?.close();
     this.#timer = undefined;
+  }
+
+  /** Nothing is judged any more, not even what is being asked. */
+  close(): void {
+    this.#isClosed = true;
+    this.#rest();
   }
 }
 
