@@ -177,7 +177,14 @@ function spawnChild(
   };
   try {
     const started = startInOwnMounts(() => spawnUnprivileged(command, all, spawnOptions));
-    noteChild(started.child.pid, handover, options);
+    try {
+      noteChild(started.child.pid, handover, options);
+    } catch (error) {
+      // Nobody knows of it: it would wait for its turn as long as we live, and hold what it was born with.
+      started.child.kill('SIGKILL');
+      started.mounts?.close();
+      throw error;
+    }
     channel.childIsBorn();
     return started;
   } finally {
