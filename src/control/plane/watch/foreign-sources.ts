@@ -106,7 +106,8 @@ export class ForeignSources {
     watched.sinceMs = nowMs;
     const links = await this.#options.host.links();
     const device = links.find(({ name }) => name === spec.device);
-    if (device === undefined) return;
+    // Nobody would close it of a link that is not watched any more.
+    if (device === undefined || this.#links.get(spec.name) !== watched) return;
     try {
       watched.socket = new PacketSocket(device.index, foreignFilter(spec.slice));
     } catch (error) {
@@ -145,7 +146,8 @@ export class ForeignSources {
       const others = watched.senders.filter((one) => one.address !== address || one.mac !== mac);
       watched.senders = [...others, { address, mac, port, seenMs: nowMs }].slice(-SENDERS_MAX);
     }
-    if (nowMs - watched.sinceMs < LISTEN_MS) return;
+    // Whoever stopped watching meanwhile has closed it.
+    if (this.#links.get(spec.name) !== watched || nowMs - watched.sinceMs < LISTEN_MS) return;
     socket.close();
     watched.socket = undefined;
     watched.sinceMs = nowMs;
