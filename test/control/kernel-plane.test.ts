@@ -7,7 +7,7 @@ import { KernelPaths } from '../../src/control/plane/kernel/paths.ts';
 import type { LinkSpec } from '../../src/control/store/link-spec.ts';
 import { codeOf } from '../../src/errors.ts';
 import { silentLog } from '../../src/log.ts';
-import { linkToDevice, loadClassifier } from '../../src/sys/bpf/bpf.ts';
+import { linkToDevice, loadClassifier, mapsOfProgram } from '../../src/sys/bpf/bpf.ts';
 import { whyNoKernelPath } from '../../src/sys/bpf/kernel-path.ts';
 import { tcxPrograms } from '../../src/sys/bpf/tcx.ts';
 import { check, libc } from '../../src/sys/libc/libc.ts';
@@ -15,6 +15,7 @@ import type { RouteRecord } from '../../src/sys/netlink/codec.ts';
 import { Netlink } from '../../src/sys/netlink/netlink.ts';
 import { closeDescriptor } from '../../src/sys/sockets/local-sockets.ts';
 import { skipWithoutNamespaces } from '../netns/privileges.ts';
+import { withDescriptorsLeft } from '../support/descriptors.ts';
 import { plainHost, request } from './snapshots.ts';
 
 const CLONE_NEWNET = 0x4000_0000;
@@ -117,6 +118,25 @@ t.test('a link that cannot have its programs leaves nothing open', { skip }, asy
   await t.rejects(plane.add(spec), { name: 'SystemError' });
   t.equal(descriptors(), before);
   t.ok(await netlink.findLink(spec.device), 'the device was there before');
+});
+
+t.test('maps of a predecessor, of which not all can be opened', { skip }, async (t) => {
+  const spec = kernelSpec();
+  await host(t, spec);
+  const plane = openPlane();
+  t.teardown(() => plane.close());
+  const { ifindex } = await plane.add(spec);
+  const [program = 0] = tcxPrograms(ifindex, 'ingress') ?? [];
+  let thrown: unknown;
+  const rest = withDescriptorsLeft(4, () => {
+    try {
+      mapsOfProgram(program);
+    } catch (error) {
+      thrown = error;
+    }
+  });
+  t.match(thrown, { code: 'EMFILE' });
+  t.equal(rest, 4);
 });
 
 t.test('a path whose answer comes when its link is gone is not judged', async (t) => {

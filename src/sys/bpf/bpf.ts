@@ -201,6 +201,7 @@ export function mapsOfProgram(id: number): Map<string, { fd: number; shape: MapS
   attribute.writeUInt32LE(id, 0);
   const program = checked('programById', attribute);
   const maps = new Map<string, { fd: number; shape: MapShape }>();
+  const open: number[] = [];
   try {
     const ids = Buffer.alloc(MAPS_MAX * 4);
     const info = Buffer.alloc(PROGRAM_INFO_BYTES);
@@ -211,9 +212,13 @@ export function mapsOfProgram(id: number): Map<string, { fd: number; shape: MapS
     for (let i = 0; i < count; i++) {
       attribute.writeUInt32LE(ids.readUInt32LE(i * 4), 0);
       const fd = checked('mapById', attribute);
+      open.push(fd);
       const shape = shapeOf(fd);
       maps.set(shape.name, { fd, shape });
     }
+  } catch (error) {
+    for (const fd of open) libc.close(fd);
+    throw error;
   } finally {
     libc.close(program);
   }

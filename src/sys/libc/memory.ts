@@ -37,8 +37,13 @@ export class SharedMemory {
    */
   static create(name: string, bytes: number): SharedMemory {
     const fd = check('memfd_create', libc.memfd_create(name, MFD_CLOEXEC));
-    check('ftruncate', libc.ftruncate(fd, bytes));
-    return new SharedMemory(fd, bytes, PROT_READ_WRITE);
+    try {
+      check('ftruncate', libc.ftruncate(fd, bytes));
+      return new SharedMemory(fd, bytes, PROT_READ_WRITE);
+    } catch (error) {
+      libc.close(fd);
+      throw error;
+    }
   }
 
   /** Maps a segment that another process made and whose descriptor was inherited. */

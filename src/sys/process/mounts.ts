@@ -34,9 +34,28 @@ export function bindMount(file: string, at: string): void {
 
 /** Where the main thread is, to come back to. */
 class Place {
-  readonly #namespace = openSync(THREAD_NAMESPACE, 'r');
-  readonly #root = openSync('/', constants.O_RDONLY | constants.O_DIRECTORY);
-  readonly #folder = openSync('.', constants.O_RDONLY | constants.O_DIRECTORY);
+  readonly #open: number[] = [];
+  readonly #namespace: number;
+  readonly #root: number;
+  readonly #folder: number;
+
+  /** @throws Error with code EMFILE where no more files may be open; none stays so */
+  constructor() {
+    const folder = constants.O_RDONLY | constants.O_DIRECTORY;
+    try {
+      this.#namespace = this.#keep(openSync(THREAD_NAMESPACE, 'r'));
+      this.#root = this.#keep(openSync('/', folder));
+      this.#folder = this.#keep(openSync('.', folder));
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  #keep(fd: number): number {
+    this.#open.push(fd);
+    return fd;
+  }
 
   /** setns makes the namespace's own root ours, which a chroot is not. */
   enter(): void {
@@ -47,7 +66,7 @@ class Place {
   }
 
   close(): void {
-    for (const fd of [this.#namespace, this.#root, this.#folder]) closeSync(fd);
+    for (const fd of this.#open.splice(0)) closeSync(fd);
   }
 }
 
