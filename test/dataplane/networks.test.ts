@@ -662,15 +662,23 @@ t.test('a flood of MACs fills neither the ring nor anybody else', async (t) => {
   const lan = makeLan([{ vni: 100 }, { vni: 200 }]);
   const { a } = lan;
   a.clear(0);
+  const beganMs = performance.now();
+  let told = 0;
   for (let i = 0; i < 20_000; i++) {
     a.send(0, udpFrame(NOBODY, 0x0600_0000_0000 + i, { source: i + 1, destination: IP_B }));
-    if (i % 60 === 0) settle(lan.routers);
+    if (i % 60 !== 0) continue;
+    settle(lan.routers);
+    told += a.events().length;
   }
   settle(lan.routers);
+  told += a.events().length;
+  const seconds = (performance.now() - beganMs) / 1000;
   t.equal(a.counters()['egress.received'], 20_000);
-  t.ok(a.events().length < 4096);
+  // A thousand a second, and what a second's worth of patience holds.
+  t.ok(told <= 1000 * (seconds + 1), `${told} told in ${seconds.toFixed(1)} s`);
   t.equal(a.counters()['event.events_lost'], 0);
-  t.ok((a.counters()['event.events_limited'] ?? 0) > 15_000);
+  const limited = a.counters()['event.events_limited'] ?? 0;
+  t.ok(told + limited >= 20_000, `${limited} over the limit`);
   t.same(sendFrom(lan, udpFrame(), 1), { 'egress.delivered': 1 });
   sendFrom(lan, udpFrame(MAC_B, NEW_MAC, { source: 0x0a00_0055, destination: IP_B }), 1);
   t.match(
