@@ -130,7 +130,8 @@ for (const { name: datapath, flags } of DATAPATHS) {
     await sleep(ALONE_MS);
     const alone = pulse.gaps(startMs);
     t.ok(alone.lost <= 1 && alone.doubled === 0, `alone for 3 s: ${alone.lost} lost`);
-    t.ok(pulse.beats.filter((beat) => beat.sentMs > startMs).length > 300);
+    const sent = pulse.beats.filter((beat) => beat.sentMs > startMs).length;
+    t.ok(sent > 30, `${sent} were sent`);
 
     for (const host of [a, b]) {
       killAllIn(host.namespace.inode);

@@ -74,8 +74,14 @@ t.test('no more descriptors', { skip }, async (t) => {
   t.equal(await settledDescriptors(pid), descriptors, 'no descriptor leaked');
 
   // 2. A crowd at the admin socket.
-  const clients = await crowd(a, CLIENTS);
-  await t.rejects(runFanway(a, ['status']), { message: /hung up: too many ask it at once/ });
+  let clients: Socket[] = [];
+  // A command that takes seconds to start finds those gone that said nothing: then it is tried with others.
+  await until('a command is told of the crowd', 60_000, async () => {
+    for (const client of clients) client.destroy();
+    clients = await crowd(a, CLIENTS);
+    const said = await runFanway(a, ['status']).catch((error: Error) => error.message);
+    return /hung up: too many ask it at once/.test(said);
+  });
   const [share = 1] = await cpuShares([pid], 1000);
   t.ok(share < 0.3, `control does not spin (${Math.round(share * 100)} %)`);
   await until('status answers in the crowd', 8000, () => statusOf(a).catch(() => undefined)).then(
