@@ -220,9 +220,11 @@ export class DataPlane extends EventEmitter {
       try {
         await this.#runAll();
       } catch (error) {
-        this.#release(link.endpoint);
+        const refused = link.endpoint;
         Object.assign(link, before);
         await this.#runAll().catch(() => this.#runLater());
+        // Some may have it already, and a process that starts meanwhile is given what is open.
+        this.#release(refused);
         throw error;
       }
       this.#release(before.endpoint);
@@ -230,8 +232,7 @@ export class DataPlane extends EventEmitter {
   }
 
   /**
-   * How long a TCP packet may be that the link's device is given in one piece; told again and again,
-   * the data processes hear of changes only.
+   * How long a TCP packet may be that the link's device is given in one piece; data processes hear of changes only.
    * @throws FanwayError for an unknown link.
    */
   setSuperBytes(name: string, limits: SuperBytes): Promise<void> {
