@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { FanLinkMaps } from '../../src/control/plane/kernel/fan-maps.ts';
@@ -268,6 +269,17 @@ t.test('one link, forwarded by the kernel and by fanway in turn', { skip }, asyn
       a.run(() => detachFromDevice(index, hook));
     };
     const program = /(program|guard) at the/;
+    // While nobody looks: what it has in place of its hooks is for what comes in alone.
+    const halve = async (): Promise<void> => {
+      const { pid } = await statusOf(a);
+      process.kill(pid, 'SIGSTOP');
+      try {
+        await tc(`qdisc del dev ${device} clsact`);
+        await tc(`qdisc add dev ${device} ingress`);
+      } finally {
+        process.kill(pid, 'SIGCONT');
+      }
+    };
     for (const [what, work] of [
       [program, () => tc(`filter del dev ${device} egress`)],
       [program, () => tc(`qdisc del dev ${device} clsact`)],
@@ -287,6 +299,11 @@ t.test('one link, forwarded by the kernel and by fanway in turn', { skip }, asyn
       const told = repaired.slice(before - after).map((one) => one.what);
       t.match(told.join(), what, 'and it is told');
     }
+    const words = ['qdisc', 'show', 'dev', device];
+    const qdiscs = (): string => a.run(() => execFileSync(TC, words, { encoding: 'utf8' }));
+    await halve();
+    await until('both hooks', 15_000, async () => /clsact/.test(qdiscs()));
+    await pulse.back(nowMs(), 5000);
     await checkBalance(t, a);
   });
 

@@ -5,6 +5,7 @@
 import { ENCAPS } from '../../encap/encap.ts';
 import { codeOf, FanwayError, messageOf } from '../../errors.ts';
 import { type AnyRecord, aliasOf, portsBeside } from '../host/snapshot.ts';
+import { isKernels } from '../store/link-spec.ts';
 import { type Change, describeChange, kindOf } from './change.ts';
 import { JOURNAL_VERSION, type Journal, type JournalEntry, type JournalStore } from './journal.ts';
 import { dropTables } from './kinds/firewall/chains.ts';
@@ -27,6 +28,11 @@ function hintOf(change: Change, error: unknown): string {
   switch (codeOf(error)) {
     case 'EADDRINUSE':
       return `; something else has UDP port ${spec.port}, perhaps a VXLAN device of the kernel: end it, or choose another --port on every host`;
+    case 'EEXIST':
+      // The kernel keeps it for the namespace that it was made in.
+      return isKernels(spec)
+        ? `; another such device is there, or ${spec.device} itself in another network namespace, where somebody moved it: delete it`
+        : '';
     case 'EBUSY':
       return `; another process holds ${spec.device}`;
     case 'EACCES':

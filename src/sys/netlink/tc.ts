@@ -7,6 +7,7 @@ import { MessageWriter, readAttributes } from './codec.ts';
 import { LITTLE, NetlinkError, type NetlinkSocket, NLM_F_CREATE, NLM_F_EXCL } from './socket.ts';
 
 const RTM_NEWQDISC = 36;
+const RTM_DELQDISC = 37;
 const RTM_NEWTFILTER = 44;
 const RTM_GETTFILTER = 46;
 /** linux/rtnetlink.h, pkt_sched.h, pkt_cls.h. */
@@ -37,15 +38,37 @@ function header(index: number, handle: number, parent: number, info: number): Bu
   return bytes;
 }
 
-/** Gives a device its hooks, unless it has them. @throws NetlinkError */
+/** What may be where the hooks of a device are: by its kind, `ingress` has the one for what comes in alone. */
+function hooksOf(kind: 'clsact' | 'ingress', index: number): Buffer {
+  const writer = new MessageWriter(header(index, CLSACT_HANDLE, CLSACT, 0));
+  return writer.text(TCA.KIND, kind).build();
+}
+
+/**
+ * Gives a device its hooks, unless it has them. Somebody's `ingress` qdisc in their place goes: it takes what is
+ * attached at the egress for what comes in, too. @throws NetlinkError
+ */
 export async function addHooks(socket: NetlinkSocket, index: number): Promise<void> {
   const operation = `add clsact to link ${index}`;
-  const writer = new MessageWriter(header(index, CLSACT_HANDLE, CLSACT, 0));
-  writer.text(TCA.KIND, 'clsact');
+  const add = () =>
+    socket.request(operation, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, hooksOf('clsact', index));
   try {
-    await socket.request(operation, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, writer.build());
+    await add();
   } catch (error) {
     if (!(error instanceof NetlinkError && error.code === 'EEXIST')) throw error;
+    if (await deleteIngress(socket, index)) await add();
+  }
+}
+
+/** Takes an `ingress` qdisc off a device; false where what is there is of another kind. */
+async function deleteIngress(socket: NetlinkSocket, index: number): Promise<boolean> {
+  const operation = `delete the ingress qdisc of link ${index}`;
+  try {
+    await socket.request(operation, RTM_DELQDISC, 0, hooksOf('ingress', index));
+    return true;
+  } catch (error) {
+    if (error instanceof NetlinkError && error.code === 'EINVAL') return false;
+    throw error;
   }
 }
 

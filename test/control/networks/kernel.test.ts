@@ -193,6 +193,20 @@ t.test(
       }
     });
 
+    await t.test('its device is moved to another network namespace', async (t) => {
+      const holder = to.spawn('sleep', ['600'], { stdio: 'ignore' });
+      t.teardown(() => holder.kill());
+      ip(other, `link set ${DEVICE} netns ${holder.pid}`);
+      const told = await until('it is told', 20_000, async () => {
+        const shown = await run(other, 'net', 'show');
+        return shown.includes('degraded (could not create') && shown;
+      });
+      t.match(told, /another network namespace, where somebody moved it: delete it/);
+      await to.netlink.deleteLink(DEVICE);
+      await until('it is up', 60_000, async () => (await networkOf(other, 'blue')).state === 'up');
+      await pulse.back(nowMs(), 10_000);
+    });
+
     await t.test('it goes over to the other data path and back under traffic', async (t) => {
       for (const path of ['userspace', 'kernel'] as const) {
         const ms = await silence(pulse, () => add(other, path));

@@ -6,7 +6,7 @@ import { ENCAPS, isPacketsInUdp, onTheWire } from '../../../encap/encap.ts';
 import { formatHostAddress } from '../../../net/underlay-address.ts';
 import type { Host } from '../../host/host.ts';
 import { needsFouPort } from '../../host/kernel/fou-port.ts';
-import { isDeviceOf } from '../../plane/kernel/device.ts';
+import { isDeviceOf, temporaryNameOf } from '../../plane/kernel/device.ts';
 import {
   type AnySpec,
   deviceMtuOf,
@@ -22,11 +22,17 @@ const DEVICE_KINDS = ['tun', 'vxlan', 'ipip'];
 /** The device is up and marked with `alias`. */
 export type TunnelChange = { kind: 'tunnel'; spec: AnySpec; alias: string };
 
+/** Killed between the making of a device beside another one and its marking. */
+function isUnmarked(spec: AnySpec, { alias, name }: { alias: string; name: string }): boolean {
+  return alias === '' && name === temporaryNameOf(spec);
+}
+
 /** What a predecessor left of a link that is not as it should be: killed while its data path became the other one. */
 async function removeStrays({ spec, alias }: TunnelChange, host: Host): Promise<void> {
   if (spec.owned === true) return;
   for (const link of await host.links()) {
-    if (link.alias !== alias || !DEVICE_KINDS.includes(link.kind)) continue;
+    const isOurs = link.alias === alias || isUnmarked(spec, link);
+    if (!isOurs || !DEVICE_KINDS.includes(link.kind)) continue;
     const isKind = isKernels(spec) ? isDeviceOf(spec, link) : link.kind === 'tun';
     if (isKind && link.name === spec.device) continue;
     // Its listener holds the port that the other data path is to have.
@@ -99,7 +105,7 @@ export const tunnel: Kind<TunnelChange> = {
       if (!DEVICE_KINDS.includes(link.kind)) continue;
       const isNew = memo.index === undefined && link.name === spec.device;
       // Killed between its making and its marking, the device has no alias and no known index.
-      const ours = link.alias === alias || (link.alias === '' && isNew);
+      const ours = link.alias === alias || (link.alias === '' && isNew) || isUnmarked(spec, link);
       if (!ours) continue;
       hadPort ||= isPacketsInUdp(spec.encap) && link.ipip?.external === true;
       if (hadPort) await host.deleteFouPort?.(spec.port);

@@ -6,7 +6,6 @@
  * @module
  */
 
-import { randomBytes } from 'node:crypto';
 import { codeOf } from '../../../errors.ts';
 import type { Log } from '../../../log.ts';
 import {
@@ -35,6 +34,7 @@ import { updatedSpec } from '../tables/overlay-words.ts';
 import type { KeptNetwork } from '../tables/predecessor.ts';
 import type { Bypass, BypassStatus } from './bypass.ts';
 import { BypassWatch } from './bypass-watch.ts';
+import { temporaryNameOf } from './device.ts';
 import { KernelFan } from './kernel-fan.ts';
 import type { KernelTools } from './kernel-link.ts';
 import { KernelNetwork } from './kernel-network.ts';
@@ -219,7 +219,7 @@ export class KernelPlane {
    * a port, with programs, down. {@link commit} lets it take their place, {@link remove} takes it away.
    */
   async prepare(spec: AnySpec): Promise<number> {
-    const link = await openLink(this.#tools, spec, temporaryName());
+    const link = await openLink(this.#tools, spec, temporaryNameOf(spec));
     try {
       await this.#netlink.setLink(link.index, {
         ...{ alias: aliasOf(spec.name), mtu: deviceMtuOf(spec) },
@@ -265,7 +265,7 @@ export class KernelPlane {
     const link = this.#links.get(name);
     if (link === undefined) return 0;
     link.bypass?.stop('another device takes its place');
-    await this.#renameDown(link.index, temporaryName());
+    await this.#renameDown(link.index, temporaryNameOf(link.spec));
     await link.closePort();
     return link.index;
   }
@@ -346,11 +346,6 @@ export class KernelPlane {
     for (const name of this.names) this.#forget(name);
     this.#netlink.close();
   }
-}
-
-/** A name that nobody has: who takes over a device does so by its alias. */
-function temporaryName(): string {
-  return `fw-${randomBytes(5).toString('hex')}`;
 }
 
 /** Tries again while what somebody has just let go of is still taken. @throws the last error */
