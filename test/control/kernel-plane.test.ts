@@ -160,3 +160,28 @@ t.test('a path whose answer comes when its link is gone is not judged', async (t
   t.equal(asked, 1);
   t.strictSame(judged, [], 'its maps are closed');
 });
+
+t.test(
+  'what a killed router tried the kernel with is no obstacle, and goes',
+  { skip },
+  async (t) => {
+    const [netlink, other] = [Netlink.open(), Netlink.open()];
+    t.teardown(() => {
+      netlink.close();
+      other.close();
+    });
+    const leftovers = async () =>
+      (await netlink.links())
+        .filter(({ name }) => name.startsWith('fanway-'))
+        .map(({ name }) => name);
+    await netlink.createExternalVxlan('fanway-probe', { port: 9, mtu: 1500 });
+    t.equal(await whyNoKernelPath(netlink, 'frames'), '');
+    t.same(await leftovers(), []);
+    // Two routers that try at the same time.
+    for (let round = 0; round < 20; round++) {
+      const both = [netlink, other].map((one) => whyNoKernelPath(one, 'frames'));
+      t.same(await Promise.all(both), ['', '']);
+    }
+    t.same(await leftovers(), []);
+  },
+);

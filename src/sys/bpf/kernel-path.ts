@@ -111,6 +111,15 @@ function fouProbe({ typeId, origin }: FouPath['functions']['get']): Uint8Array<A
 /** What a link carries: frames (VXLAN), packets in IP, or packets in UDP. */
 export type Carried = 'frames' | 'packets' | 'packets in UDP';
 
+/** Deletes the probe's device; one that is not there, or that another router that probes has deleted, is no failure. */
+async function endProbe(netlink: Netlink): Promise<void> {
+  try {
+    await netlink.deleteLink(PROBE);
+  } catch (error) {
+    if (codeOf(error) !== 'ENODEV') throw error;
+  }
+}
+
 /** The same with the device that they hang on, of VXLAN or of IP in IP, which is made and deleted again. */
 export async function whyNoKernelPath(
   netlink: Netlink,
@@ -119,6 +128,8 @@ export async function whyNoKernelPath(
   const why = whyNoPrograms() || (carried === 'packets in UDP' ? whyNoFou() : '');
   if (why !== '') return why;
   try {
+    // Whoever was killed while it probed has left it: it would be in the way of a link that wants the only one.
+    await endProbe(netlink);
     if (carried !== 'frames') await netlink.createExternalIpip(PROBE, { mtu: PROBE_MTU });
     else await netlink.createExternalVxlan(PROBE, { port: PROBE_PORT, mtu: PROBE_MTU });
   } catch (error) {
@@ -134,8 +145,10 @@ export async function whyNoKernelPath(
     await netlink.addHooks(index);
     return '';
   } catch (error) {
+    // Another router takes it for a leftover: then it could be made.
+    if (codeOf(error) === 'ENODEV') return '';
     return `${messageOf(error)} (modules sch_ingress and cls_bpf)`;
   } finally {
-    await netlink.deleteLink(PROBE);
+    await endProbe(netlink);
   }
 }
