@@ -19,7 +19,9 @@ export function countersText(counters: Counters, all: boolean): string {
     const width = Math.max(0, ...shown.map(([name]) => name.length));
     for (const [name, value] of shown) lines.push(`  ${name.padEnd(width)}  ${value}`);
   }
-  return lines.length === 0 ? 'no links: fanway up makes one\n' : `${lines.join('\n')}\n`;
+  return lines.length === 0
+    ? 'no link runs: fanway status tells of those that should, fanway up makes one\n'
+    : `${lines.join('\n')}\n`;
 }
 
 export const counters: Verb = {

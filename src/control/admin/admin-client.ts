@@ -110,7 +110,7 @@ function callOnce(
           }),
         );
       } else if (code === 'EPIPE' || code === 'ECONNRESET') {
-        const message = `the router at ${run.socket} hung up: too many ask it at once, or it may open no more files; try again, and see ${run.log}`;
+        const message = `the router at ${run.socket} hung up: too many ask it at once, it may open no more files, or it was killed and starts anew; see whether it is done (fanway status), try again, and see ${run.log}`;
         reject(new FanwayError('router-silent', message, { cause: error }));
       } else {
         reject(
