@@ -121,7 +121,13 @@ t.test('two tenants with the same addresses and MACs on three hosts', { skip }, 
       ]),
     ),
   );
-  for (const host of hosts) await untilKnown(host, 3);
+  for (const host of hosts) {
+    await untilKnown(host, 3);
+    // And whose addresses, of either family: a question for another one would go to all.
+    await until(`addresses known on ${host.name}`, 5000, async () =>
+      (await networksOf(host)).every(({ addresses }) => addresses >= 6),
+    );
+  }
 
   await t.test('everybody reaches everybody', async (t) => {
     const port = (await lab.middle.netlink.link(portName(0))).index;
