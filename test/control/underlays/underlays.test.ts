@@ -25,7 +25,7 @@ import {
 } from '../../faults/rig.ts';
 import { skipWithoutTun } from '../../netns/privileges.ts';
 import { skipLong } from '../../support/long.ts';
-import { promised, until } from '../../support/patience.ts';
+import { EXACT, promised, until } from '../../support/patience.ts';
 import {
   addIpv6Underlays,
   checkKinds,
@@ -163,7 +163,9 @@ t.test('two underlays, one of which is lost and comes back', { skip }, async (t)
     await again.back(nowMs(), 10_000);
     const path = { from, to, address: formatIpv4(to.address) };
     const seconds = skipLong ? 2 : 6;
-    const stream = runTcpPair(path, { port: 5001, seconds, sha256: true });
+    // A stream takes what two cores have, and questions wait behind it: where times count, a steady flow is carried.
+    const stream = EXACT ? undefined : runTcpPair(path, { port: 5001, seconds, sha256: true });
+    const flow = EXACT ? await startFlow(from, to, { rate: 2000, seconds, flows: 8 }) : undefined;
     for (const underlay of skipLong ? [0] : [0, 1]) {
       const sinceMs = nowMs();
       for (const host of [a, b]) await silence(lab, host, underlay, true);
@@ -184,6 +186,11 @@ t.test('two underlays, one of which is lost and comes back', { skip }, async (t)
       await untilState(a, nameOf(b), underlay, 'up');
       await untilState(b, nameOf(a), underlay, 'up');
     }
+    if (flow !== undefined) {
+      const { sent, received } = await flow.finish();
+      t.ok(received.received > sent.sent / 2, `${received.received} of ${sent.sent} arrive`);
+    }
+    if (stream === undefined) return;
     const { sent, received } = await stream;
     t.equal(received.bytes, sent.bytes);
     t.equal(received.streams[0]?.sha256, sent.streams[0]?.sha256, 'every byte');
