@@ -58,14 +58,6 @@ const rows: Row[] = [
   { calls: 'recvmmsg', error: 'ENOMEM', counter: 'event.receive_errors' },
 ];
 
-async function hasGrown(
-  host: LabHost,
-  before: Record<string, number>,
-  counter: string,
-): Promise<boolean> {
-  return ((await countersOf(host))[counter] ?? 0) > (before[counter] ?? 0);
-}
-
 /** One fault on host a's data process under traffic both ways; `make` returns how it ends. */
 async function suffer(
   t: Test,
@@ -79,7 +71,9 @@ async function suffer(
   const stop = await make(pid);
   const [share = 1] = await cpuShares([pid], FAULT_MS);
   // On a busy machine little is sent in that time, and it takes longer until it is met.
-  for (let look = 0; look < 50 && !(await hasGrown(a, before, counter)); look++) await sleep(100);
+  const isCounted = async () =>
+    counter in growth(before, await countersOf(a), /drop|error|fallback/);
+  for (let look = 0; look < 50 && !(await isCounted()); look++) await sleep(100);
   await stop();
   const back = await pulse.back(nowMs(), 15_000);
   const grown = growth(before, await countersOf(a), /drop|error|fallback/);

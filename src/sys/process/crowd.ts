@@ -33,9 +33,10 @@ const text = Buffer.alloc(128);
  */
 export function runnableThreads(fd?: number): { now: number; lately: number } | undefined {
   try {
-    const length = fd === undefined ? 0 : readSync(fd, text, 0, text.length, 0);
     const whole =
-      fd === undefined ? readFileSync(LOADAVG, 'latin1') : text.toString('latin1', 0, length);
+      fd === undefined
+        ? readFileSync(LOADAVG, 'latin1')
+        : text.toString('latin1', 0, readSync(fd, text, 0, text.length, 0));
     const told = /^([\d.]+) .* (\d+)\/\d+ /.exec(whole);
     if (told === null) return undefined;
     return { now: Math.max(0, Number(told[2]) - 1), lately: Number(told[1]) };
@@ -88,7 +89,7 @@ export class CrowdGauge {
 /** Looks at the machine until it is closed. */
 export class CrowdWatch {
   readonly #loadavg = openLoadavg();
-  readonly #gauge = new CrowdGauge(availableParallelism(), runnableThreads()?.lately);
+  readonly #gauge = new CrowdGauge(availableParallelism(), runnableThreads(this.#loadavg)?.lately);
   readonly #beat: Beat;
 
   /** @param onChange called whenever the judgement changed */
